@@ -1,0 +1,88 @@
+"""A saved model as data: its config, and its tensors one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Literal
+
+import h5py  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+
+from graphprune.archive.entries import holds_lambda_bytecode
+from graphprune.archive.hdf5 import StoredTensor, index_keras_groups, index_legacy_groups, open_hdf5, read_dataset
+from graphprune.archive.zipped import open_weights
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One saved model; nothing of it is kept open, tensors are read when they are asked for.
+
+    Attributes:
+        path: The file.
+        format: `keras` for the zip, `h5` for HDF5.
+        keras_version: The version of Keras that wrote it; empty if the file does not say.
+        config: The model's serialized entry (`class_name`, `config`, in `.keras` files `module`, `build_config`, `compile_config`); do not change it.
+        training_config: The compile settings of an `.h5` file.
+    """
+
+    path: str
+    format: Literal["keras", "h5"]
+    keras_version: str
+    config: Mapping[str, Any]
+    training_config: Mapping[str, Any] | None = None
+
+    @cached_property
+    def has_lambda_bytecode(self) -> bool:
+        """Whether a Lambda layer, a loss or anything else in the configs carries serialized code."""
+        return holds_lambda_bytecode(self.config) or holds_lambda_bytecode(self.training_config)
+
+    @cached_property
+    def stored(self) -> Mapping[str, tuple[StoredTensor, ...]]:
+        """The tensors of the model in storage order, by group: `layers/dense/cell` in a `.keras` file, the layer's name in an `.h5` file.
+
+        Raises:
+            ArchiveError: the weights are missing or damaged.
+        """
+        with self._open() as file:
+            index = index_keras_groups(file, self.path) if self.format == "keras" else index_legacy_groups(file, self.path)
+        return MappingProxyType(index)
+
+    @contextmanager
+    def opened(self) -> Iterator[TensorReader]:
+        """Open the weights for many reads."""
+        with self._open() as file:
+            yield TensorReader(file, self.path)
+
+    def read(self, tensor: StoredTensor) -> NDArray[Any]:
+        """Return the values of one tensor.
+
+        Raises:
+            ArchiveError: the file has changed or is damaged.
+        """
+        with self.opened() as reader:
+            return reader.read(tensor)
+
+    @contextmanager
+    def _open(self) -> Iterator[h5py.File]:
+        with open_weights(self.path) if self.format == "keras" else open_hdf5(self.path, self.path) as file:
+            yield file
+
+
+@dataclass(frozen=True, slots=True)
+class TensorReader:
+    """Reads tensors while their file is open."""
+
+    file: h5py.File
+    place: str
+
+    def read(self, tensor: StoredTensor) -> NDArray[Any]:
+        """Return the values of one tensor.
+
+        Raises:
+            ArchiveError: the file is damaged.
+        """
+        return read_dataset(self.file, tensor.path, self.place)

@@ -1,0 +1,177 @@
+"""HDF5 files with weights, read without following links or believing sizes.
+
+Layout of `.keras` (tf_keras/src/saving/saving_lib.py): each layer has a group named by its place in the model, with data sets `vars/0`, `vars/1`, ...
+Layout of `.h5` (tf_keras/src/saving/legacy/hdf5_format.py): `model_weights/<layer>` with an attribute `weight_names`, or parts `weight_names0`, ...
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import h5py  # type: ignore[import-untyped]
+import numpy as np
+from numpy.typing import NDArray
+
+from graphprune.errors import ArchiveError
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+MAX_DEFLATE = 1100
+"""Deflate shrinks at most about 1032 times; a data set that claims more than this times its bytes on disk is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """One data set.
+
+    Attributes:
+        group: The group that it belongs to, see `Archive.stored`.
+        name: Its name there: `0`, `1`, ... in a `.keras` file, `fc1/kernel:0` in an `.h5` file.
+        path: Its path in the HDF5 file.
+        shape, dtype: As NumPy names them.
+    """
+
+    group: str
+    name: str
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@contextmanager
+def damage_named(place: str) -> Iterator[None]:
+    """Turn what h5py raises on damaged data into an ArchiveError that begins with `place`."""
+    try:
+        yield
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as err:
+        raise ArchiveError(f"{place}: damaged HDF5 data ({_one_line(err)}); save or copy the model again") from err
+
+
+@contextmanager
+def open_hdf5(source: str | BinaryIO, place: str) -> Iterator[h5py.File]:
+    """Open an HDF5 file for reading; `place` begins error texts.
+
+    Raises:
+        ArchiveError: the file is damaged.
+    """
+    with damage_named(place):
+        file = h5py.File(source, "r")
+    try:
+        yield file
+    finally:
+        file.close()
+
+
+def _one_line(err: Exception) -> str:
+    return " ".join(str(err.args[0] if err.args else type(err).__name__).split())[:120]
+
+
+def read_dataset(file: h5py.File, path: str, place: str) -> NDArray[Any]:
+    """Return the values of the data set at `path`, which an index of this file gave.
+
+    Raises:
+        ArchiveError: it is missing or damaged.
+    """
+    with damage_named(place):
+        dataset = _open_dataset(file, path, place)
+        values = np.empty(dataset.shape, dataset.dtype)
+        if values.size:
+            dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
+        return values
+
+
+def index_keras_groups(file: h5py.File, place: str) -> dict[str, tuple[StoredTensor, ...]]:
+    """Return the tensors below `layers` of a `.keras` file's weights, by group.
+
+    Raises:
+        ArchiveError: the file is damaged or not safe to read.
+    """
+    with damage_named(place):
+        groups: dict[str, list[str]] = {}
+        for path in _all_paths(file, place):
+            group, _, name = path.rpartition("/vars/")
+            if path.startswith("layers/") and group and "/" not in name:
+                groups.setdefault(group, []).append(name)
+        return {
+            group: tuple(_stored(file, group, name, f"{group}/vars/{name}", place) for name in sorted(names, key=_number)) for group, names in groups.items()
+        }
+
+
+def _all_paths(file: h5py.File, place: str) -> list[str]:
+    """Return the paths of all groups and data sets in the file, which hold no link that leads elsewhere."""
+    paths: list[str] = []
+
+    def visit(name: bytes, info: Any) -> bytes | None:
+        paths.append(_text(name))
+        return None if info.type == h5py.h5l.TYPE_HARD else name
+
+    link = file.id.links.visit(visit, info=True)
+    if link is not None:
+        raise ArchiveError(f"{place}: {_text(link)} is a link, which Keras never writes; the file is not safe to read, save the model again")
+    return paths
+
+
+def _number(name: str) -> tuple[int, str]:
+    return (int(name), "") if name.isdecimal() else (1 << 30, name)
+
+
+def index_legacy_groups(file: h5py.File, place: str) -> dict[str, tuple[StoredTensor, ...]]:
+    """Return the tensors of an `.h5` file by the name of the model's layer that they are in.
+
+    Raises:
+        ArchiveError: the file is damaged or not safe to read.
+    """
+    with damage_named(place):
+        if "model_weights" not in _all_paths(file, place):
+            raise ArchiveError(f"{place}: no model_weights group; the weights are missing, save the model again")
+        root = file["model_weights"]
+        index = {}
+        for layer in read_names(root, "layer_names"):
+            names = read_names(root[layer], "weight_names")
+            if names:
+                index[layer] = tuple(_stored(file, layer, name, f"model_weights/{layer}/{name}", place) for name in names)
+        return index
+
+
+def read_names(group: h5py.Group, attribute: str) -> list[str]:
+    """Return a list of names from an attribute that may be cut in parts, because HDF5 limits an object header to 64 kB."""
+    attributes = group.attrs
+    if attribute in attributes:
+        return [_text(name) for name in attributes[attribute]]
+    names: list[str] = []
+    part = 0
+    while f"{attribute}{part}" in attributes:
+        names += [_text(name) for name in attributes[f"{attribute}{part}"]]
+        part += 1
+    return names
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+
+
+def _stored(file: h5py.File, group: str, name: str, path: str, place: str) -> StoredTensor:
+    dataset = _open_dataset(file, path, place)
+    return StoredTensor(group, name, path, tuple(dataset.shape), str(dataset.dtype))
+
+
+def _open_dataset(file: h5py.File, path: str, place: str) -> h5py.h5d.DatasetID:
+    """Return the open data set (h5py's low level: ten times faster), refusing what reads other files or takes more memory than the file can hold."""
+    try:
+        dataset = h5py.h5d.open(file.id, path.encode())
+    except (KeyError, ValueError) as err:
+        raise ArchiveError(f"{place}: no tensor {path} in its HDF5 data; the file is damaged, save the model again") from err
+    settings = dataset.get_create_plist()
+    if settings.get_layout() == h5py.h5d.VIRTUAL or settings.get_external_count():
+        raise ArchiveError(f"{place}: {path} keeps its values in another file, which Keras never does; the file is not safe to read, save the model again")
+    dtype = dataset.dtype
+    if dtype.hasobject:
+        raise ArchiveError(f"{place}: {path} holds {dtype} values and no numbers; save the model again")
+    stored = dataset.get_storage_size()
+    claimed = math.prod(dataset.shape) * dtype.itemsize
+    if claimed > stored * (MAX_DEFLATE if settings.get_layout() == h5py.h5d.CHUNKED else 1):
+        raise ArchiveError(f"{place}: {path} claims {claimed:,} bytes and holds {stored:,}; the file is damaged, save the model again")
+    return dataset

@@ -1,0 +1,43 @@
+"""`graphprune apply`: wrap the layers that the rules select, and save the wrapped model."""
+
+from __future__ import annotations
+
+import click
+
+from graphprune.cli.inputs import import_custom_objects, open_model, plan_for
+from graphprune.cli.options import force_option, loading_options, model_and_rules
+from graphprune.cli.outputs import check_output_free, print_warnings
+from graphprune.report import render_plan_text
+
+
+@click.command("apply")
+@click.argument("model")
+@model_and_rules
+@click.option("-o", "--output", required=True, metavar="WRAPPED", help="Where to save the wrapped model (.keras or .h5).")
+@loading_options
+@force_option
+def command(
+    model: str,
+    rules: tuple[str, ...],
+    plan_file: str | None,
+    variables: dict[str, str],
+    output: str,
+    custom_objects: tuple[str, ...],
+    unsafe_lambda: bool,
+    force: bool,
+) -> None:
+    """Wrap the layers of MODEL that the rules (or a plan) select. The file MODEL is not touched; the optimizer's state is kept."""
+    check_output_free(output, force=force)
+    saved = open_model(model)
+    plan = plan_for(saved, rules, plan_file, variables)
+    print_warnings(plan.diagnostics)
+
+    from graphprune.tf.loading import load_model
+    from graphprune.tf.saving import check_model_suffix, save_model
+    from graphprune.tf.surgery import apply_plan
+
+    check_model_suffix(output)
+    original = load_model(saved.archive.path, import_custom_objects(custom_objects), unsafe_lambda=unsafe_lambda)
+    save_model(apply_plan(original, plan), output)
+    click.echo(render_plan_text(plan, brief=True), nl=False)
+    click.echo(f"wrote {output}")

@@ -1,0 +1,92 @@
+"""The entry point: finds the command, turns user mistakes into one message, and sets the exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from typing import NoReturn
+
+import click
+
+from graphprune import __version__
+from graphprune.errors import EXIT_ERROR, EXIT_OK, EXIT_USAGE, GraphpruneError
+
+# Command name -> one line of help. The module graphprune.cli.NAME holds it as `command`, imported only when it is called: `--help` stays fast.
+COMMANDS: dict[str, str] = {
+    "layers": "Show the layers of a saved model as a table.",
+    "lint": "Check rule files, alone or against a model.",
+    "plan": "Show what rules would change in a model.",
+    "apply": "Wrap the layers that the rules select, and save the wrapped model.",
+    "train": "Train a model to its planned sparsity, with checkpoints.",
+    "resume": "Go on with an interrupted training run, exactly.",
+    "strip": "Take the wrappers off: the original architecture, sparse.",
+    "diff": "Show what changed between two models.",
+    "rules": "List the rule files that ship, or print one.",
+    "demo": "Run the whole story on a real model and real digits.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order of work, not of the alphabet."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command, or None for an unknown name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"graphprune.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__)
+def cli() -> None:
+    """Prune saved Keras models by rules: plan, wrap, train, resume, strip, and see every change.
+
+    Start with `graphprune demo`, or with your own model:
+
+    \b
+        graphprune layers model.keras
+        graphprune plan   model.keras -r builtin:dense-90
+        graphprune train  model.keras -r builtin:dense-90 --data digits.npz --epochs 10 --run runs/a
+        graphprune strip  runs/a -o sparse.keras
+    """
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit code; faults are raised. With `standalone_mode=False`, click returns the code of an `Exit`."""
+    code = cli.main(args=arguments, prog_name="graphprune", standalone_mode=False)
+    return code if isinstance(code, int) else EXIT_OK
+
+
+def main() -> NoReturn:
+    """Run the command line and exit: 0 done, 1 wrong input, 2 different (only with --detailed-exitcode), 64 wrong usage."""
+    click.UsageError.exit_code = EXIT_USAGE
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: its start-up notes are not for users of a command line
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        sys.exit(run(sys.argv[1:]))
+    except click.ClickException as mistake:
+        mistake.show()
+        sys.exit(mistake.exit_code)
+    except click.Abort:
+        click.echo("graphprune: stopped", err=True)
+        sys.exit(130)
+    except GraphpruneError as fault:
+        click.echo(str(fault) if str(fault).startswith(("error[", "warning[")) else f"graphprune: {fault}", err=True)
+        sys.exit(fault.exit_code)
+    except OSError as fault:
+        click.echo(f"graphprune: {fault.filename or 'operating system'}: {fault.strerror or fault}", err=True)
+        sys.exit(EXIT_ERROR)

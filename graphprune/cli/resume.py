@@ -1,0 +1,27 @@
+"""`graphprune resume`: go on with an interrupted training run, exactly."""
+
+from __future__ import annotations
+
+import click
+
+from graphprune.cli.finish import report_run
+from graphprune.cli.inputs import import_custom_objects
+from graphprune.cli.options import loading_options
+from graphprune.cli.progress import shown_progress
+
+
+@click.command("resume")
+@click.argument("run_folder", metavar="DIR")
+@click.option("--stop-after", type=click.IntRange(min=1), metavar="STEP", help="Stop again right after this step, as if the process had been killed.")
+@loading_options
+def command(run_folder: str, stop_after: int | None, custom_objects: tuple[str, ...], unsafe_lambda: bool) -> None:
+    """Go on with the training run in DIR from its newest whole checkpoint, to the same end as if it had never stopped."""
+    from graphprune.tf.training import resume
+
+    with shown_progress() as show:
+        result = resume(
+            run_folder, custom_objects=import_custom_objects(custom_objects), unsafe_lambda=unsafe_lambda, stop_after_step=stop_after, on_progress=show
+        )
+    if result.resumed_from is not None:
+        click.echo(f"resumed from {result.resumed_from}")
+    report_run(result)

@@ -1,0 +1,70 @@
+"""`graphprune strip`: take the wrappers off, and write the result for Keras, TensorFlow Serving or TensorFlow Lite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from graphprune.cli.inputs import SavedModel, find_training_origin, import_custom_objects, open_model
+from graphprune.cli.options import force_option, loading_options
+from graphprune.cli.outputs import check_output_free
+from graphprune.diff.sizes import measure_sizes
+from graphprune.report import SizeColumn, SizeTable, render_sizes_text
+
+
+@click.command("strip")
+@click.argument("model")
+@click.option(
+    "-o", "--output", "outputs", multiple=True, required=True, metavar="OUT", help="A .keras, .h5 or .tflite file, or a folder for a SavedModel. May be repeated."
+)
+@click.option("--data", metavar="DATA", help="Measure before and after on the test part of this data (.npz, or MODULE:FUNCTION).")
+@click.option("--original", metavar="MODEL", help="The model to compare with [default: what the training run began with, else MODEL].")
+@click.option("--reset-optimizer", is_flag=True, help="Leave the optimizer's state out: smaller files.")
+@loading_options
+@force_option
+def command(
+    model: str,
+    outputs: tuple[str, ...],
+    data: str | None,
+    original: str | None,
+    reset_optimizer: bool,
+    custom_objects: tuple[str, ...],
+    unsafe_lambda: bool,
+    force: bool,
+) -> None:
+    """Take the wrappers off MODEL (a wrapped model, or the folder of a finished training run): the original architecture, sparse."""
+    for output in outputs:
+        check_output_free(output, force=force)
+    wrapped = open_model(model)
+    before = open_model(original or find_training_origin(model))
+    objects = import_custom_objects(custom_objects)
+
+    from graphprune.tf.compiling import Compiling, compile_model
+    from graphprune.tf.data import read_data
+    from graphprune.tf.evaluation import measure_accuracy
+    from graphprune.tf.export import write_model
+    from graphprune.tf.loading import load_model
+    from graphprune.tf.surgery import strip_model
+
+    stripped = strip_model(load_model(wrapped.archive.path, objects, unsafe_lambda=unsafe_lambda))
+    if reset_optimizer:
+        compile_model(stripped, Compiling(reset_optimizer=True), model)
+    accuracy_before = accuracy_after = None
+    if data is not None:
+        samples = read_data(data)
+        accuracy_before = measure_accuracy(load_model(before.archive.path, objects, unsafe_lambda=unsafe_lambda), samples)
+        accuracy_after = measure_accuracy(stripped, samples)
+    for output in outputs:
+        write_model(stripped, output)
+    columns = [size_column("before", before.archive.path, before, accuracy_before)]
+    columns += [size_column(Path(output).name, output, wrapped, accuracy_after) for output in outputs]
+    click.echo(render_sizes_text(SizeTable(tuple(columns))), nl=False)
+    for output in outputs:
+        click.echo(f"wrote {output}")
+
+
+def size_column(title: str, path: str, weights: SavedModel, accuracy: float | None) -> SizeColumn:
+    """Return what the final table says of the file or folder at `path`, whose weights are those of `weights`."""
+    sizes = measure_sizes(path)
+    return SizeColumn(title, sizes.raw, sizes.gzip, sum(weights.zeros.values()), weights.graph.parameters, accuracy)

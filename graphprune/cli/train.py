@@ -1,0 +1,91 @@
+"""`graphprune train`: train a model to its planned sparsity, with checkpoints."""
+
+from __future__ import annotations
+
+import click
+
+from graphprune.cli.finish import report_run
+from graphprune.cli.inputs import import_custom_objects, open_model, plan_for
+from graphprune.cli.options import force_option, loading_options, model_and_rules
+from graphprune.cli.outputs import print_warnings
+from graphprune.cli.progress import shown_progress
+from graphprune.report import render_plan_text
+
+
+@click.command("train")
+@click.argument("model")
+@click.option("--data", required=True, metavar="DATA", help="An .npz with x_train, y_train [x_test, y_test], or MODULE:FUNCTION that returns (train, validation) datasets.")
+@click.option("--run", "run_folder", required=True, metavar="DIR", help="A new folder for checkpoints, metrics, the plan and the trained model.")
+@model_and_rules
+@click.option("--epochs", type=click.IntRange(min=1), required=True, help="Passes over the data.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Samples in a batch of an .npz [default: 32].")
+@click.option("--steps-per-epoch", type=click.IntRange(min=1), help="The length of an epoch, for datasets that never end.")
+@click.option("--optimizer", help="Instead of the optimizer that the model was saved with: adam, sgd, ...")
+@click.option("--learning-rate", type=float, help="Instead of the saved one.")
+@click.option("--loss", help="Instead of the loss that the model was saved with.")
+@click.option("--metrics", multiple=True, help="Instead of the saved metrics. May be repeated.")
+@click.option("--reset-optimizer", is_flag=True, help="Start the saved optimizer anew.")
+@click.option("--checkpoint-every", default="1 epoch", show_default=True, metavar="POSITION", help="Distance between checkpoints: '1 epoch', '500 steps', '10%'.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the order of the samples and of dropout.")
+@click.option("--stop-after", type=click.IntRange(min=1), metavar="STEP", help="Stop right after this step, as if the process had been killed; resume goes on.")
+@loading_options
+@force_option
+def command(
+    model: str,
+    data: str,
+    run_folder: str,
+    rules: tuple[str, ...],
+    plan_file: str | None,
+    variables: dict[str, str],
+    epochs: int,
+    batch_size: int | None,
+    steps_per_epoch: int | None,
+    optimizer: str | None,
+    learning_rate: float | None,
+    loss: str | None,
+    metrics: tuple[str, ...],
+    reset_optimizer: bool,
+    checkpoint_every: str,
+    seed: int,
+    stop_after: int | None,
+    custom_objects: tuple[str, ...],
+    unsafe_lambda: bool,
+    force: bool,
+) -> None:
+    """Train MODEL to its planned sparsity: wrap it by rules or by a plan, or take it as it is when it is wrapped already.
+
+    Everything goes into the run's folder: checkpoints, metrics.jsonl, the plan, and at the end model.keras (or .h5). If it is interrupted, `graphprune resume DIR` goes on
+    exactly where the last checkpoint stands. Exit code 1 when a target was missed.
+    """
+    plan = None
+    saved = open_model(model)
+    if rules or plan_file is not None:
+        plan = plan_for(saved, rules, plan_file, variables)
+        print_warnings(plan.diagnostics)
+        click.echo(render_plan_text(plan, brief=True), nl=False)
+
+    from graphprune.tf.training import train
+
+    with shown_progress() as show:
+        result = train(
+            saved.archive.path,
+            plan,
+            data,
+            run_folder,
+            epochs=epochs,
+            batch_size=batch_size,
+            steps_per_epoch=steps_per_epoch,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            loss=loss,
+            metrics=metrics or None,
+            reset_optimizer=reset_optimizer,
+            checkpoint_every=checkpoint_every,
+            seed=seed,
+            stop_after_step=stop_after,
+            custom_objects=import_custom_objects(custom_objects),
+            unsafe_lambda=unsafe_lambda,
+            force=force,
+            on_progress=show,
+        )
+    report_run(result)

@@ -1,0 +1,7 @@
+"""Two layer graphs compared: which layers are the same, what changed in them, and how sparse they are."""
+
+from graphprune.diff.changes import GraphDiff
+from graphprune.diff.diff_json import graph_diff_to_config
+from graphprune.diff.graph_diff import diff_graphs
+
+__all__ = ["GraphDiff", "diff_graphs", "graph_diff_to_config"]

@@ -1,0 +1,87 @@
+"""A diff as one JSON document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from graphprune.diff.changes import Connection, GraphDiff, LayerDiff, PruningState, Side, TensorDiff
+
+FORMAT_VERSION = "1.0"
+
+
+def graph_diff_to_config(diff: GraphDiff, *, show_all: bool = False) -> dict[str, Any]:
+    """Return the JSON form: keys and layers in fixed order, floats rounded to 6 places, no time and no host, so that equal diffs give equal bytes.
+
+    Layers and tensors in which nothing but trained values differs are left out unless `show_all`. The key `model` stands before `layers` only where the
+    model's own name, class or settings differ.
+    """
+    config: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "kind": "graphprune.diff",
+        "left": _side_to_config(diff.left),
+        "right": _side_to_config(diff.right),
+        "equal": {"graph": diff.is_graph_equal, "pruning": diff.is_pruning_equal, "weights": diff.is_weights_equal},
+    }
+    if diff.model:
+        config["model"] = [{"path": change.path, "before": change.before, "after": change.after} for change in diff.model]
+    config["layers"] = [_layer_to_config(layer, show_all=show_all) for layer in (diff.layers if show_all else diff.notable_layers)]
+    config["edges"] = {"added": [_connection_to_config(edge) for edge in diff.added], "removed": [_connection_to_config(edge) for edge in diff.removed]}
+    config["summary"] = {**diff.count_statuses(), "sparsity_changed": diff.sparsity_changed}
+    return config
+
+
+def _side_to_config(side: Side) -> dict[str, Any]:
+    return {"path": side.path, "graph_sha256": side.graph_sha256, "parameters": side.parameters, "zeros": side.zeros}
+
+
+def _layer_to_config(layer: LayerDiff, *, show_all: bool) -> dict[str, Any]:
+    tensors = layer.tensors if show_all or layer.paired_by is None else layer.notable_tensors
+    return {
+        "address": layer.address,
+        "previous_address": layer.previous_address,
+        "paired_by": layer.paired_by,
+        "type": layer.type,
+        "status": list(layer.status),
+        "config": [{"path": change.path, "before": change.before, "after": change.after} for change in layer.config],
+        "pruning": {"before": _state_to_config(layer.before), "after": _state_to_config(layer.after)},
+        "tensors": [_tensor_to_config(tensor) for tensor in tensors],
+    }
+
+
+def _state_to_config(state: PruningState | None) -> dict[str, Any] | None:
+    if state is None:
+        return None
+    pattern = None if state.pruning is None else {"kind": state.pruning.pattern}
+    return {"rule": state.rule, "pattern": pattern, "step": state.step, "finished": state.finished}
+
+
+def _tensor_to_config(tensor: TensorDiff) -> dict[str, Any]:
+    mask = None if tensor.mask is None else {"shared": _round(tensor.mask.shared), "dropped": tensor.mask.dropped, "regrown": tensor.mask.regrown}
+    return {
+        "name": tensor.name,
+        "shape_before": None if tensor.shape_before is None else list(tensor.shape_before),
+        "shape_after": None if tensor.shape_after is None else list(tensor.shape_after),
+        "zeros_before": tensor.zeros_before,
+        "zeros_after": tensor.zeros_after,
+        "sparsity_before": _round(tensor.sparsity_before),
+        "sparsity_after": _round(tensor.sparsity_after),
+        "target": _round(tensor.target),
+        "target_met": tensor.target_met,
+        "values": tensor.values,
+        "mask": mask,
+    }
+
+
+def _connection_to_config(edge: Connection) -> dict[str, Any]:
+    return {
+        "source": edge.source,
+        "source_call": edge.source_call,
+        "source_tensor": edge.source_tensor,
+        "target": edge.target,
+        "target_call": edge.target_call,
+        "argument": edge.argument,
+    }
+
+
+def _round(share: float | None) -> float | None:
+    return None if share is None else round(float(share), 6)

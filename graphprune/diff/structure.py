@@ -1,0 +1,108 @@
+"""What a layer is and where it stands, as hashes in which no name takes part.
+
+Everything here is linear in layers and connections.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import networkx as nx
+
+from graphprune.diff.connections import collect_call_constants
+from graphprune.diff.settings import plain_config
+from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.layers import Layer
+
+Neighbours = dict[str, list[tuple[str, str]]]
+
+
+def hash_layers(graph: LayerGraph) -> dict[str, str]:
+    """Return for each address a hash of type, settings, tensor shapes and constant arguments; the name and the wrapper do not take part."""
+    constants = collect_call_constants(graph)
+    return {address: _hash_layer(layer, constants.get(address)) for address, layer in graph.layers.items()}
+
+
+def collect_neighbours(graph: LayerGraph) -> Neighbours:
+    """Return for each address the (role, address) of everything next to it: its producers and consumers, the model around it and the layers inside it."""
+    around: Neighbours = {address: [] for address in graph.layers}
+    for source, target, use in graph.network.edges(data=True):
+        place = f"{use['source_tensor']}>{use['argument']}"
+        around[target].append((f"takes {place}", source))
+        around[source].append((f"gives {place}", target))
+    for address, layer in graph.layers.items():
+        if layer.container is not None:
+            around[address].append(("inside", layer.container))
+            around[layer.container].append(("holds", address))
+    return around
+
+
+def refine_labels(labels: Mapping[str, str], around: Neighbours, rounds: int) -> list[dict[str, str]]:
+    """Return the labels after 0, 1, ... `rounds` rounds in which each takes up those of its neighbours.
+
+    These are Weisfeiler-Lehman subgraph hashes (Shervashidze et al., 2011, JMLR 12), told apart by the kind of connection; those of networkx know neither
+    direction nor which input an edge goes to.
+    """
+    levels = [dict(labels)]
+    for _ in range(rounds):
+        last = levels[-1]
+        levels.append({address: _hash(last[address], *sorted(f"{role} {last[other]}" for role, other in near)) for address, near in around.items()})
+    return levels
+
+
+def hash_positions(graph: LayerGraph, labels: Mapping[str, str]) -> dict[str, str]:
+    """Return for each address a hash of the layer with everything before it and everything after it, however far.
+
+    Two whole models that are alike but for names have the same hashes, so these tell whether they are, without a search for an isomorphism.
+    """
+    calls = _build_calls(graph)
+    order = list(nx.topological_sort(calls))
+    before: dict[tuple[str, int], str] = {}
+    for node in order:
+        taken = (f"{role} {before[source]}" for source in calls.predecessors(node) for role in calls.edges[source, node]["roles"])
+        before[node] = _hash(labels[node[0]], *sorted(taken))
+    after: dict[tuple[str, int], str] = {}
+    for node in reversed(order):
+        given = (f"{role} {after[target]}" for target in calls.successors(node) for role in calls.edges[node, target]["roles"])
+        after[node] = _hash(labels[node[0]], *sorted(given))
+    parts = defaultdict(list)
+    for node in order:
+        parts[node[0]].append(before[node] + after[node])
+    ends = {address: "" for address in graph.layers}
+    for role, addresses in (("input", graph.inputs), ("output", graph.outputs)):
+        for index, address in enumerate(addresses):
+            ends[address] += f" {role} {index}"
+    return {address: _hash(ends[address], *parts[address]) for address in graph.layers}
+
+
+def _hash_layer(layer: Layer, constants: Any) -> str:
+    shapes = [[tensor.name, list(tensor.shape)] for tensor in layer.tensors]
+    settings = plain_config(layer.config, names=False, is_model=layer.kind == "model")
+    return _hash(layer.type, layer.kind, json.dumps([settings, shapes, constants], sort_keys=True))
+
+
+def _build_calls(graph: LayerGraph) -> nx.DiGraph[tuple[str, int]]:
+    """Return the calls of all layers, acyclic even where a layer is shared; a nested model comes before the layers inside it."""
+    calls: nx.DiGraph[tuple[str, int]] = nx.DiGraph()
+    calls.add_nodes_from((address, 0) for address in graph.layers)
+    for source, target, use in graph.network.edges(data=True):
+        _add_role(calls, (source, use["source_call"]), (target, use["target_call"]), f"{use['source_tensor']}>{use['argument']}")
+    for address, layer in graph.layers.items():
+        if layer.container is not None:
+            _add_role(calls, (layer.container, 0), (address, 0), "holds")
+    return calls
+
+
+def _add_role(calls: nx.DiGraph[tuple[str, int]], source: tuple[str, int], target: tuple[str, int], role: str) -> None:
+    if calls.has_edge(source, target):
+        calls.edges[source, target]["roles"].append(role)
+    else:
+        calls.add_edge(source, target, roles=[role])
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.blake2b("\n".join(parts).encode(), digest_size=12).hexdigest()

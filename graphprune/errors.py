@@ -1,0 +1,113 @@
+"""Everything that can be wrong with a user's input, as one tree of exceptions.
+
+    GraphpruneError            exit code 1
+    ├── ArchiveError           a saved model cannot be read
+    ├── GraphError             a layer graph does not hold together, or cannot be built
+    ├── RuleError              a rule file has faults (all of them, with places)
+    ├── PlanError              a plan does not fit the model it is applied to
+    ├── DataError              training data cannot be used
+    ├── OutputError            a result cannot be written where it was asked for
+    ├── TrainingError          a model cannot be compiled, pruned or trained as asked
+    └── CheckpointError        a training run cannot be resumed
+
+A fault of graphprune itself is not in this tree: it stays an assertion or a plain traceback.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+EXIT_OK = 0
+EXIT_ERROR = 1
+EXIT_DIFFERENT = 2
+EXIT_USAGE = 64
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Where:
+    """A place in a file; lines and columns count from 1.
+
+    Example:
+        >>> str(Where("prune.yaml", 14, 7)), str(Where("old.h5"))
+        ('prune.yaml:14:7', 'old.h5')
+    """
+
+    file: str
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One fault or warning, with a stable slug for scripts and a way out for people.
+
+    `related` holds further places with a label each (the two sides of a conflict).
+
+    Example:
+        >>> print(Diagnostic("layer/unknown", "no layer has the address 'fc9'", Where("p.yaml", 3, 9), "closest: 'fc1'"))
+        error[layer/unknown]: no layer has the address 'fc9'
+          --> p.yaml:3:9
+          help: closest: 'fc1'
+    """
+
+    slug: str
+    message: str
+    where: Where | None = None
+    help: str | None = None
+    severity: Literal["error", "warning", "note"] = "error"
+    related: tuple[tuple[Where, str], ...] = ()
+
+    def __str__(self) -> str:
+        lines = [f"{self.severity}[{self.slug}]: {self.message}"]
+        if self.where is not None and not self.related:
+            lines.append(f"  --> {self.where}")
+        lines += [f"  --> {where}   {label}" for where, label in self.related]
+        if self.help:
+            lines.append(f"  help: {self.help}")
+        return "\n".join(lines)
+
+
+class GraphpruneError(Exception):
+    """The user's input is wrong; the text says where, what, and one way out."""
+
+    exit_code = EXIT_ERROR
+
+
+class ArchiveError(GraphpruneError):
+    """A saved model cannot be read: missing, damaged, or not a whole model."""
+
+
+class GraphError(GraphpruneError):
+    """A layer graph does not hold together, or cannot be built."""
+
+
+class RuleError(GraphpruneError):
+    """A rule file has faults; `diagnostics` holds all of them, sorted by place."""
+
+    def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
+        super().__init__("\n\n".join(str(diagnostic) for diagnostic in diagnostics))
+        self.diagnostics = diagnostics
+
+
+class PlanError(GraphpruneError):
+    """A plan is damaged, or does not fit the model it is applied to."""
+
+
+class DataError(GraphpruneError):
+    """Training data is missing, damaged, or does not fit the model."""
+
+
+class OutputError(GraphpruneError):
+    """A result cannot be written where it was asked for."""
+
+
+class TrainingError(GraphpruneError):
+    """A model cannot be compiled, pruned or trained as asked."""
+
+
+class CheckpointError(GraphpruneError):
+    """A training run cannot be resumed from what is on disk."""

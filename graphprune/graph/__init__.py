@@ -1,0 +1,25 @@
+"""A saved model as a value: `LayerGraph`, from a Keras config and back."""
+
+from __future__ import annotations
+
+from graphprune.graph.from_config import graph_from_config
+from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.layers import SEPARATOR, Layer, Tensor, Wrap
+from graphprune.graph.measure import measure_mask_faults, measure_zeros, read_steps
+from graphprune.graph.read import read_graph
+from graphprune.graph.weights import ModelWeights, locate_weights
+
+__all__ = [
+    "SEPARATOR",
+    "Layer",
+    "LayerGraph",
+    "ModelWeights",
+    "Tensor",
+    "Wrap",
+    "graph_from_config",
+    "locate_weights",
+    "measure_mask_faults",
+    "measure_zeros",
+    "read_graph",
+    "read_steps",
+]

@@ -1,0 +1,70 @@
+"""One serialized layer: what tells it apart, copies of it, and its canonical form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from graphprune.archive.entries import Entry, is_builtin, is_model, type_of
+
+__all__ = ["PLACEMENT", "WRAPPER", "Entry", "canonical", "copy_config", "is_builtin", "is_input", "is_model", "is_wrapper", "name_of", "type_of"]
+
+WRAPPER = "graphprune>PruneLowMagnitude"
+PLACEMENT = ("name", "inbound_nodes")
+"""The keys that say where a layer stands in its model and not what it is."""
+
+
+def is_input(entry: Entry) -> bool:
+    """Return whether this is an InputLayer."""
+    return type_of(entry) == "InputLayer" and is_builtin(entry)
+
+
+def is_wrapper(entry: Entry) -> bool:
+    """Return whether this is graphprune's pruning wrapper."""
+    return type_of(entry) == WRAPPER
+
+
+def name_of(entry: Entry) -> str:
+    """Return the layer's own name.
+
+    Raises:
+        KeyError: neither the entry nor its config names it.
+    """
+    return str(entry["name"] if "name" in entry else entry["config"]["name"])
+
+
+def copy_config(value: Any) -> Any:
+    """Return a copy that shares no dict, list or tuple with `value`; other objects are kept as they are."""
+    if isinstance(value, dict):
+        return {key: copy_config(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [copy_config(item) for item in value]
+    if type(value) is tuple:
+        return tuple(copy_config(item) for item in value)
+    return value
+
+
+def canonical(value: Any) -> Any:
+    """Return `value` as plain JSON in which dialects, memory addresses and build or compile settings leave no trace.
+
+    Example:
+        >>> canonical({"module": "keras.layers", "class_name": "A", "config": {"n": (1, 2)}, "registered_name": None, "shared_object_id": 7})
+        {'class_name': 'A', 'config': {'n': [1, 2]}}
+    """
+    if isinstance(value, Mapping):
+        if "class_name" in value and "config" in value:
+            rest = {key: item for key, item in value.items() if key not in ("module", "registered_name", "build_config", "compile_config")}
+            value = rest | {"class_name": type_of(value)}
+        return {str(key): canonical(item) for key, item in value.items() if key != "shared_object_id"}
+    if isinstance(value, list | tuple):
+        return [canonical(item) for item in value]
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    return _canonical_object(value)
+
+
+def _canonical_object(value: Any) -> Any:
+    if isinstance(getattr(value, "tolist", None), Callable):  # type: ignore[arg-type]
+        return canonical(value.tolist())
+    named = value if isinstance(value, type) or hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}.{named.__qualname__}"

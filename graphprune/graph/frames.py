@@ -1,0 +1,190 @@
+"""A model's skeleton: which layers stand in it, how they are called, and everything of its config that is not a layer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graphprune.errors import GraphError
+from graphprune.graph.entries import PLACEMENT, Entry, is_input, is_model, name_of
+from graphprune.graph.layers import SEPARATOR
+
+CONSTANT = "_CONSTANT_VALUE"
+"""Stands for the layer name where a layer is called on a constant (tf_keras/src/engine/node.py)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One tensor that a call takes: which call of which member made it, and under which argument it is taken."""
+
+    source: str
+    source_call: int
+    source_tensor: int
+    argument: str = "0"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One layer's place in a model.
+
+    Attributes:
+        name: The layer's own name.
+        placement: Its raw `name` and `inbound_nodes`, where the config has them.
+        calls: What each of its calls takes; one call without uses for an input.
+    """
+
+    name: str
+    placement: Mapping[str, Any]
+    calls: tuple[tuple[Use, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A model without its layers.
+
+    Attributes:
+        address: Address as a nested model; empty at top level.
+        entry: The model's raw entry; its config has no `layers`.
+        members: Its layers in the order of `model.layers`.
+        inputs, outputs: The tensors that it takes and gives, in the order of `tf.nest.flatten`.
+    """
+
+    address: str
+    entry: Entry
+    members: tuple[Member, ...]
+    inputs: tuple[Use, ...]
+    outputs: tuple[Use, ...]
+
+    def address_of(self, name: str) -> str:
+        """Return the address of the member `name`."""
+        return f"{self.address}{SEPARATOR}{name}" if self.address else name
+
+
+def frame_from_entry(address: str, entry: Entry, place: str) -> Frame:
+    """Return the skeleton of the model that `entry` describes; `place` begins error texts.
+
+    Raises:
+        GraphError: the config is damaged: no or double names, tensors of layers or calls that do not exist.
+    """
+    config = entry["config"]
+    raw = config["layers"]
+    names = _names(raw, place)
+    known = dict(zip(names, raw, strict=True))
+    if "input_layers" in config:
+        members = tuple(_functional_member(name, known, place) for name in names)
+        inputs = tuple(_uses(config["input_layers"], known, place, "the model's inputs"))
+        outputs = tuple(_uses(config.get("output_layers"), known, place, "the model's outputs"))
+    else:
+        members, inputs, outputs = _sequential_members(names, known)
+    rest = {key: value for key, value in entry.items() if key not in PLACEMENT}
+    rest["config"] = {key: value for key, value in config.items() if key != "layers"}
+    frame = Frame(address, rest, members, inputs, outputs)
+    _check_calls(frame, place)
+    return frame
+
+
+def _names(raw: list[Any], place: str) -> list[str]:
+    names: list[str] = []
+    for position, entry in enumerate(raw):
+        try:
+            names.append(name_of(entry))
+            type_known = isinstance(entry["class_name"], str) and isinstance(entry["config"], Mapping)
+        except (KeyError, TypeError, AttributeError):
+            type_known = False
+        if not type_known:
+            raise GraphError(
+                f"{place}: entry {position} of the model's layers is not a layer (class_name, config and a name), got {str(entry)[:60]!r}; save the model again"
+            )
+    if len(set(names)) < len(names):
+        double = Counter(names).most_common(1)[0][0]
+        raise GraphError(f"{place}: two layers have the name {double!r}; give each layer its own name and save the model again")
+    return names
+
+
+def _functional_member(name: str, known: Mapping[str, Entry], place: str) -> Member:
+    entry = known[name]
+    placement = {key: entry[key] for key in PLACEMENT if key in entry}
+    nodes = placement.get("inbound_nodes", [])
+    if not isinstance(nodes, list):
+        raise GraphError(f"{place}: the inbound nodes of layer {name!r} are not a list, got {str(nodes)[:60]!r}; save the model again")
+    calls = tuple(tuple(_uses(node, known, place, f"layer {name!r}")) for node in nodes)
+    return Member(name, placement, calls or ((),))
+
+
+def _sequential_members(names: list[str], known: Mapping[str, Entry]) -> tuple[tuple[Member, ...], tuple[Use, ...], tuple[Use, ...]]:
+    members = []
+    before: tuple[Use, ...] = ()
+    for name in names:
+        placement = {key: known[name][key] for key in PLACEMENT if key in known[name]}
+        members.append(Member(name, placement, (before,)))
+        before = (Use(name, 0, 0),)
+    starts = bool(names) and is_input(known[names[0]])
+    return tuple(members), (Use(names[0], 0, 0),) if starts else (), before
+
+
+def _uses(node: Any, known: Mapping[str, Entry], place: str, taker: str, argument: str = "0") -> Iterator[Use]:
+    """Yield the tensors in one inbound node, in the order of `tf.nest.flatten`, keyword tensors after positional ones.
+
+    A node is a tensor reference `[layer, node index, tensor index]`, perhaps with keywords as fourth item, or a list or dict of nodes.
+    Keyword arguments are repeated on each reference of a call; they are yielded once.
+    """
+    keywords: Mapping[str, Any] = {}
+    for path, reference in _references(node, ""):
+        source, index, tensor = reference[:3]
+        if len(reference) == 4 and not keywords and isinstance(reference[3], Mapping):
+            keywords = reference[3]
+        if source != CONSTANT:
+            yield _use(source, index, tensor, path or argument, known, place, taker)
+    for keyword, value in keywords.items():
+        for path, reference in _references(value, ""):
+            if reference[0] in known:
+                source, index, tensor = reference[:3]
+                yield _use(source, index, tensor, f"{keyword}.{path}" if path else keyword, known, place, taker)
+
+
+def _references(node: Any, path: str) -> Iterator[tuple[str, list[Any]]]:
+    """Yield each tensor reference in `node` with its place (`0`, `query`, `pair.1`); dicts by sorted key, as `tf.nest.flatten` walks them."""
+    if _is_reference(node):
+        yield path, node
+    elif isinstance(node, Mapping):
+        for key in sorted(node, key=str):
+            yield from _references(node[key], f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list | tuple):
+        for index, item in enumerate(node):
+            yield from _references(item, f"{path}.{index}" if path else str(index))
+
+
+def _is_reference(node: Any) -> bool:
+    return (
+        isinstance(node, list | tuple)
+        and len(node) in (3, 4)
+        and isinstance(node[0], str)
+        and type(node[1]) is int
+        and (type(node[2]) is int or node[0] == CONSTANT)
+    )
+
+
+def _use(source: str, index: int, tensor: int, argument: str, known: Mapping[str, Entry], place: str, taker: str) -> Use:
+    if source not in known:
+        raise GraphError(f"{place}: {taker} takes a tensor of {source!r}, which is no layer of the model; save the model again")
+    return Use(source, index - _first_node(known[source]), tensor, argument)
+
+
+def _first_node(entry: Entry) -> int:
+    """Return the node index of a layer's first call: 1 for a model that has its own inputs (`_should_skip_first_node`, tf_keras/src/engine/functional.py)."""
+    layers = entry["config"]["layers"] if is_model(entry) else ()
+    return 1 if layers and isinstance(layers[0], Mapping) and layers[0].get("class_name") == "InputLayer" else 0
+
+
+def _check_calls(frame: Frame, place: str) -> None:
+    counts = {member.name: len(member.calls) for member in frame.members}
+    takers = [(f"layer {member.name!r}", use) for member in frame.members for call in member.calls for use in call]
+    takers += [("the model's inputs", use) for use in frame.inputs] + [("the model's outputs", use) for use in frame.outputs]
+    for taker, use in takers:
+        if not 0 <= use.source_call < counts[use.source]:
+            raise GraphError(
+                f"{place}: {taker} takes a tensor of call {use.source_call} of {use.source!r}, which is called {counts[use.source]} times "
+                "(calls count from 0); save the model again"
+            )

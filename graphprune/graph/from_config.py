@@ -1,0 +1,154 @@
+"""From a model's config to its layer graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Literal
+
+from graphprune.errors import GraphError
+from graphprune.graph.builtin_layers import known_class, weights_of
+from graphprune.graph.entries import PLACEMENT, Entry, is_input, is_model, is_wrapper, name_of, type_of
+from graphprune.graph.flow import FlowBuilder, call_order
+from graphprune.graph.frames import Frame, frame_from_entry
+from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.layers import Layer, Tensor, Wrap
+from graphprune.sparsity.pruning import Provenance, Pruning
+
+TensorFacts = tuple[str, Sequence[int], str]
+"""Name, shape and dtype."""
+Kind = Literal["input", "layer", "model"]
+
+WRAPPER_STATE = ("mask_", "threshold_")
+WRAPPER_COUNTERS = ("pruning_step", "last_update")
+
+
+def graph_from_config(config: Mapping[str, Any], *, tensors: Mapping[str, Iterable[TensorFacts]] | None = None, place: str = "") -> LayerGraph:
+    """Return the layer graph of a serialized model (`class_name` and `config`) or of what its `get_config()` returns.
+
+    Args:
+        config: Either dialect; kept, not copied: do not change it afterwards.
+        tensors: Name, shape and dtype of each layer's weights by address, in storage order. Layers that are left out have none.
+        place: Begins error texts; the model's name unless given.
+
+    Raises:
+        GraphError: this is not a Functional or Sequential model, or its parts do not fit together.
+    """
+    entry, is_bare = _model_entry(config, place or "model config")
+    name = str(entry["config"].get("name", ""))
+    place = place or name
+    frames: dict[str, Frame] = {}
+    entries: dict[str, Entry] = {}
+    _collect("", entry, place, frames, entries)
+    orders = {address: call_order(frame, place) for address, frame in frames.items()}
+    flow = FlowBuilder(frames, orders, place)
+    outputs = {use.source for use in frames[""].outputs} | {address for address, _ in flow.outputs}
+    trainable = {"": bool(entry["config"].get("trainable", True))}
+    layers: dict[str, Layer] = {}
+    for address, container in _in_order("", frames, orders):
+        raw = entries[address]
+        trainable[address] = trainable[container] and bool(raw["config"].get("trainable", True))
+        kept = frames[address].entry if address in frames else {key: value for key, value in raw.items() if key not in PLACEMENT}
+        kind: Kind = "model" if address in frames else "input" if is_input(raw) else "layer"
+        layers[address] = _layer(address, container, kind, kept, trainable[address], flow.calls.get(address, 0), address in outputs, place)
+    graph = LayerGraph(
+        name=name,
+        type=type_of(entry),
+        layers=MappingProxyType(layers),
+        frames=MappingProxyType(frames),
+        flow=flow.graph,
+        inputs=tuple(use.source for use in frames[""].inputs),
+        outputs=tuple(use.source for use in frames[""].outputs),
+        is_bare=is_bare,
+    )
+    return graph if tensors is None else graph_with_tensors(graph, tensors)
+
+
+def graph_with_tensors(graph: LayerGraph, tensors: Mapping[str, Iterable[TensorFacts]]) -> LayerGraph:
+    """Return the graph whose layers have these weights, by address; a wrapper's own state may be among them and is left out."""
+    layers = {address: replace(layer, tensors=_tensors(layer, tensors.get(address, ()))) for address, layer in graph.layers.items()}
+    return replace(graph, layers=MappingProxyType(layers))
+
+
+def _model_entry(config: Mapping[str, Any], place: str) -> tuple[Entry, bool]:
+    if "class_name" in config and isinstance(config.get("config"), Mapping):
+        entry, is_bare = config, False
+    else:
+        entry, is_bare = {"class_name": "Functional" if "input_layers" in config else "Sequential", "config": config}, True
+    if not is_model(entry):
+        raise GraphError(
+            f"{place}: {type_of(entry)!r} is not a Functional or Sequential model, its layers are not in its config; rebuild it with the Functional API"
+        )
+    return entry, is_bare
+
+
+def _collect(address: str, entry: Entry, place: str, frames: dict[str, Frame], entries: dict[str, Entry]) -> None:
+    """Read the skeleton of a model and of all models in it."""
+    frame = frame_from_entry(address, entry, place)
+    frames[address] = frame
+    for raw in entry["config"]["layers"]:
+        inner = frame.address_of(name_of(raw))
+        if inner in entries:
+            raise GraphError(f"{place}: two layers have the address {inner!r}; rename one and save the model again")
+        entries[inner] = raw
+        if is_model(raw):
+            _collect(inner, raw, place, frames, entries)
+
+
+def _in_order(address: str, frames: Mapping[str, Frame], orders: Mapping[str, tuple[tuple[int, int], ...]]) -> Iterable[tuple[str, str]]:
+    """Yield (address, address of the container), by the first call."""
+    frame = frames[address]
+    for position in dict.fromkeys(position for position, _ in orders[address]):
+        inner = frame.address_of(frame.members[position].name)
+        yield inner, address
+        if inner in frames:
+            yield from _in_order(inner, frames, orders)
+
+
+def _layer(address: str, container: str, kind: Kind, entry: Entry, trainable: bool, calls: int, produces_output: bool, place: str) -> Layer:
+    wrap = _wrap(entry, address, place) if is_wrapper(entry) else None
+    if wrap is not None:
+        entry = entry["config"]["layer"]
+        trainable = trainable and bool(entry["config"].get("trainable", True))
+    known = known_class(entry)
+    return Layer(
+        address=address,
+        type=type_of(entry),
+        entry=entry,
+        bases=known.bases if known else (),
+        container=container or None,
+        kind=kind,
+        trainable=trainable,
+        wrap=wrap,
+        calls=calls,
+        produces_output=produces_output,
+    )
+
+
+def is_wrapper_state(name: str) -> bool:
+    """Return whether a tensor of this name belongs to the pruning wrapper and not to the layer inside."""
+    return name in WRAPPER_COUNTERS or name.startswith(WRAPPER_STATE)
+
+
+def _wrap(entry: Entry, address: str, place: str) -> Wrap:
+    config = entry["config"]
+    try:
+        inner = config["layer"]
+        if not isinstance(inner["class_name"], str) or not isinstance(inner["config"], Mapping):
+            raise TypeError("the layer inside is no layer")
+        return Wrap(type_of(entry), entry, Pruning.from_config(config["pruning"]), Provenance.from_config(config.get("provenance") or {}))
+    except (KeyError, TypeError, ValueError, AttributeError) as err:
+        raise GraphError(f"{place}: the pruning wrapper of layer {address!r} is damaged ({type(err).__name__}: {err}); save the model again") from err
+
+
+def _tensors(layer: Layer, facts: Iterable[TensorFacts]) -> tuple[Tensor, ...]:
+    known = {weight.name: weight for weight in weights_of(layer.entry) or ()} if layer.kind == "layer" else {}
+    tensors = []
+    for name, shape, dtype in facts:
+        if layer.wrap is not None and is_wrapper_state(name):
+            continue
+        weight = known.get(name)
+        fits = weight is not None and len(weight.axes) == len(shape)
+        tensors.append(Tensor(name, tuple(shape), dtype, weight.axes if weight and fits else (), weight is not None and weight.prunable and fits))
+    return tuple(tensors)

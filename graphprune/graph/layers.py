@@ -1,0 +1,116 @@
+"""What one layer of a saved model is: values without a file format and without a framework."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from graphprune.sparsity.pruning import Provenance, Pruning
+
+SEPARATOR = "::"
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One weight tensor of a layer.
+
+    Attributes:
+        name: Bare name (`kernel`, `recurrent_kernel`), unique in its layer.
+        shape: Axis lengths in storage order.
+        dtype: NumPy name.
+        axes: One name an axis (`h`, `w`, `in`, `out`, ...); empty where the table of layers does not know them.
+        prunable: Whether rules may claim it.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    axes: tuple[str, ...] = ()
+    prunable: bool = False
+
+    @property
+    def size(self) -> int:
+        """The number of weights."""
+        return math.prod(self.shape)
+
+    def label(self) -> str:
+        """Return name and shape as reports print them.
+
+        Example:
+            >>> Tensor("kernel", (3, 3, 3, 32), axes=("h", "w", "in", "out")).label()
+            'kernel [3, 3, in 3, out 32]'
+        """
+        named = self.axes or ("",) * len(self.shape)
+        axes = (f"{axis} {length}" if axis in ("in", "out", "heads") else str(length) for axis, length in zip(named, self.shape, strict=True))
+        return f"{self.name} [{', '.join(axes)}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Wrap:
+    """The pruning wrapper around a layer.
+
+    Attributes:
+        type: The wrapper's registered class name.
+        entry: The wrapper's raw layer entry as the model's config holds it (class, module, config with the inner layer inside).
+        pruning: What it was told to do; None for a wrapper that graphprune did not write.
+        provenance: Which rule asked for it.
+    """
+
+    type: str
+    entry: Mapping[str, Any]
+    pruning: Pruning | None
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer; for a wrapped layer, the layer inside the wrapper.
+
+    Attributes:
+        address: Name, prefixed by the address of the nested model around it and `::`.
+        type: Registered class name (`Dense`, `MyPkg>LowRankDense`).
+        entry: Its raw layer entry (class, module, registered name, config, build config) without name and inbound nodes; read-only.
+        bases: Names of its known base classes, nearest first, without its own.
+        container: Address of the nested model around it, or None at top level.
+        kind: `input`, `layer`, or `model` for a nested model.
+        trainable: Its own flag and those of all models around it.
+        tensors: Its weights in storage order, without the wrapper's.
+        wrap: The pruning wrapper around it, if any.
+        calls: How often it is called.
+        produces_output: Whether one of its tensors is an output of the model.
+    """
+
+    address: str
+    type: str
+    entry: Mapping[str, Any]
+    bases: tuple[str, ...] = ()
+    container: str | None = None
+    kind: Literal["input", "layer", "model"] = "layer"
+    trainable: bool = True
+    tensors: tuple[Tensor, ...] = ()
+    wrap: Wrap | None = None
+    calls: int = 1
+    produces_output: bool = False
+
+    @property
+    def name(self) -> str:
+        """The layer's own name, unique only inside its model."""
+        return self.address.rsplit(SEPARATOR, 1)[-1] if self.container is None else self.address[len(self.container) + len(SEPARATOR) :]
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """What `get_config()` of the layer returned."""
+        config: Mapping[str, Any] = self.entry["config"]
+        return config
+
+    @property
+    def prunable(self) -> tuple[Tensor, ...]:
+        """The tensors that rules may claim."""
+        return tuple(tensor for tensor in self.tensors if tensor.prunable)
+
+    @property
+    def is_candidate(self) -> bool:
+        """Whether the layer owns at least one prunable tensor."""
+        return any(tensor.prunable for tensor in self.tensors)

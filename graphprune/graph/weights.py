@@ -1,0 +1,255 @@
+"""Which stored tensor is which weight of which layer, without building the model."""
+
+from __future__ import annotations
+
+import bisect
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from numpy.typing import NDArray
+
+from graphprune.archive import Archive, StoredTensor
+from graphprune.errors import ArchiveError, GraphError
+from graphprune.graph.builtin_layers import weights_of
+from graphprune.graph.entries import Entry, type_of
+from graphprune.graph.frames import Frame
+from graphprune.graph.from_config import is_wrapper_state
+from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.layers import Layer
+
+Named = Mapping[str, StoredTensor]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelWeights:
+    """The tensors of one archive by layer address and bare name, in storage order, the state of pruning wrappers included."""
+
+    archive: Archive
+    tensors: Mapping[str, Named]
+
+    def read(self, address: str, name: str) -> NDArray[Any]:
+        """Return the values of one tensor.
+
+        Raises:
+            GraphError: there is no such tensor.
+            ArchiveError: the file is damaged.
+        """
+        return self.archive.read(self.find(address, name))
+
+    def find(self, address: str, name: str) -> StoredTensor:
+        """Return where one tensor is stored.
+
+        Raises:
+            GraphError: there is no such tensor.
+        """
+        named = self.tensors.get(address, {})
+        if name not in named:
+            raise GraphError(f"{self.archive.path}: layer {address!r} has no tensor {name!r}; it has {', '.join(named) or 'none'}")
+        return named[name]
+
+
+def locate_weights(archive: Archive, graph: LayerGraph) -> ModelWeights:
+    """Return where the file holds each weight of `graph`, which was read from the same file.
+
+    Raises:
+        ArchiveError: the weights are damaged or do not fit the config.
+    """
+    located = _KerasWalk(archive, graph).located if archive.format == "keras" else _locate_legacy(archive, graph)
+    return ModelWeights(archive, MappingProxyType(located))
+
+
+class _KerasWalk:
+    """Walks a model as `_save_container_state` of tf_keras/src/saving/saving_lib.py does.
+
+    A layer's group is its class in snake case with a counter, and each object is saved once: a layer that also stands in another model carries the same
+    `shared_object_id` there, or has lost it on its first place, because nested models copy their configs before the second place is met.
+    """
+
+    def __init__(self, archive: Archive, graph: LayerGraph) -> None:
+        self.located: dict[str, Named] = {}
+        self._archive = archive
+        self._graph = graph
+        self._groups = sorted(archive.stored)
+        self._shared: dict[int, str] = {}
+        self._marks = Counter(_shared_id(graph.layers[frame.address_of(member.name)]) for frame in graph.frames.values() for member in frame.members)
+        self._by_name: dict[tuple[str, str], str] = {}
+        self._walk(graph.frames[""], "layers")
+
+    def _walk(self, frame: Frame, path: str) -> None:
+        counters: dict[str, int] = {}
+        for member in frame.members:
+            address = frame.address_of(member.name)
+            layer = self._graph.layers[address]
+            place = self._place(layer, path, counters)
+            if address in self._graph.frames:
+                self._walk(self._graph.frames[address], f"{place}/layers")
+            elif named := self._name(layer, place):
+                self.located[address] = named
+
+    def _place(self, layer: Layer, path: str, counters: dict[str, int]) -> str:
+        entry, shared = _outer_entry(layer), _shared_id(layer)
+        known = (type_of(entry), layer.name)
+        if shared is not None and self._marks[shared] == 1 and known in self._by_name:
+            return self._by_name[known]
+        if shared in self._shared:
+            return self._shared[shared]
+        name = to_snake_case(entry["class_name"].rsplit(">", 1)[-1])
+        number = counters.get(name, -1) + 1
+        counters[name] = number
+        place = f"{path}/{name}_{number}" if number else f"{path}/{name}"
+        if shared is not None:
+            self._shared[shared] = place
+        self._by_name.setdefault(known, place)
+        return place
+
+    def _name(self, layer: Layer, path: str) -> Named:
+        stored = self._archive.stored
+        if layer.wrap is None:
+            return self._own(layer, path)
+        state = stored.get(path, ())
+        pruned = layer.wrap.pruning.weights if layer.wrap.pruning else ()
+        names = [f"{kind}_{weight}" for weight in pruned for kind in ("mask", "threshold")] + ["pruning_step", "last_update"]
+        if len(names) != len(state):
+            raise _misfit(self._archive, layer, names, len(state))
+        return {**self._own(layer, f"{path}/layer"), **dict(zip(names, state, strict=True))}
+
+    def _own(self, layer: Layer, path: str) -> Named:
+        below = self._below(path)
+        weights = weights_of(layer.entry)
+        if weights is None or not below:
+            return {f"{group[len(path) + 1 :]}/{tensor.name}".lstrip("/").replace("/", "."): tensor for group, tensor in below}
+        by_group: dict[str, list[str]] = {}
+        for weight in weights:
+            by_group.setdefault(f"{path}/{weight.path}" if weight.path else path, []).append(weight.name)
+        named: dict[str, StoredTensor] = {}
+        for group, names in by_group.items():
+            stored = self._archive.stored.get(group, ())
+            if len(stored) != len(names):
+                raise _misfit(self._archive, layer, names, len(stored))
+            named.update(zip(names, stored, strict=True))
+        return named
+
+    def _below(self, path: str) -> list[tuple[str, StoredTensor]]:
+        """Return the tensors in the group `path` and in those inside it."""
+        found = [(path, tensor) for tensor in self._archive.stored.get(path, ())]
+        first = bisect.bisect_left(self._groups, f"{path}/")
+        for group in self._groups[first:]:
+            if not group.startswith(f"{path}/"):
+                break
+            found += [(group, tensor) for tensor in self._archive.stored[group]]
+        return found
+
+
+def _outer_entry(layer: Layer) -> Entry:
+    return layer.entry if layer.wrap is None else layer.wrap.entry
+
+
+def _shared_id(layer: Layer) -> int | None:
+    entry = _outer_entry(layer)
+    shared = entry.get("shared_object_id") if "module" in entry else None
+    return shared if isinstance(shared, int) else None
+
+
+def to_snake_case(name: str) -> str:
+    """Return a class name as `.keras` files spell it (tf_keras/src/utils/generic_utils.py).
+
+    Example:
+        >>> to_snake_case("PReLU"), to_snake_case("Conv2DTranspose"), to_snake_case("TFOpLambda"), to_snake_case("_Low")
+        ('p_re_lu', 'conv2d_transpose', 'tf_op_lambda', 'private__low')
+    """
+    snake = re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
+    return f"private{snake}" if snake.startswith("_") else snake
+
+
+def _misfit(archive: Archive, layer: Layer, names: Iterable[str], count: int) -> ArchiveError:
+    return ArchiveError(
+        f"{archive.path}: layer {layer.address!r} ({layer.type}) should hold {', '.join(names) or 'no weights'}, "
+        f"the file holds {count} tensors there; save the model again"
+    )
+
+
+def _locate_legacy(archive: Archive, graph: LayerGraph) -> dict[str, Named]:
+    located: dict[str, Named] = {}
+    for member in graph.frames[""].members:
+        stored = archive.stored.get(member.name, ())
+        if member.name in graph.frames:
+            for leaf, tensors in _split_nested(archive, graph, member.name, stored).items():
+                located[leaf] = _name_legacy(archive, graph.layers[leaf], tensors)
+        elif stored:
+            located[member.name] = _name_legacy(archive, graph.layers[member.name], stored)
+    return located
+
+
+def _name_legacy(archive: Archive, layer: Layer, stored: Sequence[StoredTensor]) -> Named:
+    """Return the tensors of one layer by bare name; those of a known class by variable name, or by order where the names say nothing."""
+    state = [tensor for tensor in stored if layer.wrap is not None and is_wrapper_state(_last(tensor))]
+    own = [tensor for tensor in stored if tensor not in state]
+    weights = weights_of(layer.entry)
+    if weights is None:
+        named = {_after(tensor, layer.name): tensor for tensor in own}
+        own_named = named if len(named) == len(own) else {_bare(tensor): tensor for tensor in own}
+    elif own and len(own) != len(weights):
+        raise _misfit(archive, layer, (weight.name for weight in weights), len(own))
+    else:
+        order = [weight.name for weight in sorted(weights, key=lambda weight: not weight.trainable)][: len(own)]
+        by_name = {_last(tensor): tensor for tensor in own}
+        own_named = {name: by_name[name] for name in order} if set(by_name) == set(order) else dict(zip(order, own, strict=True))
+    return {**own_named, **{_last(tensor): tensor for tensor in state}}
+
+
+def _bare(tensor: StoredTensor) -> str:
+    return re.sub(r":\d+$", "", tensor.name)
+
+
+def _last(tensor: StoredTensor) -> str:
+    return _bare(tensor).rsplit("/", 1)[-1]
+
+
+def _after(tensor: StoredTensor, layer: str) -> str:
+    """Return a variable's name without what stands before the layer's own name, `a/my/inner/w:0` of `my` as `inner.w`."""
+    text = f"/{_bare(tensor)}"
+    at = text.find(f"/{layer}/")
+    return (text[at + len(layer) + 2 :] if at >= 0 else text[1:]).replace("/", ".")
+
+
+def _split_nested(archive: Archive, graph: LayerGraph, model: str, stored: Sequence[StoredTensor]) -> dict[str, list[StoredTensor]]:
+    """Return the weights of a nested model by the address of the layer inside; their group holds all of them, told apart by variable names."""
+    leaves: dict[str, list[str]] = {}
+    for address in _leaves(graph, model):
+        leaves.setdefault(graph.layers[address].name, []).append(address)
+    split: dict[str, list[StoredTensor]] = {}
+    for tensor in stored:
+        candidates = _candidates(_bare(tensor).split("/"), leaves)
+        taken = {address for address in candidates if any(_bare(other) == _bare(tensor) or _last(other) == _last(tensor) for other in split.get(address, ()))}
+        free = [address for address in candidates if address not in taken] if len(candidates) > 1 else candidates
+        if not free:
+            raise ArchiveError(
+                f"{archive.path}: cannot tell which layer of the nested model {model!r} holds the weight {tensor.name!r}; save the model as .keras instead"
+            )
+        split.setdefault(free[0], []).append(tensor)
+    return split
+
+
+def _leaves(graph: LayerGraph, model: str) -> Iterable[str]:
+    frame = graph.frames[model]
+    for member in frame.members:
+        address = frame.address_of(member.name)
+        if address in graph.frames:
+            yield from _leaves(graph, address)
+        else:
+            yield address
+
+
+def _candidates(parts: Sequence[str], leaves: Mapping[str, list[str]]) -> list[str]:
+    """Return the layers whose name stands in a variable's path; the outermost, longest name counts, and layers in models that the path names come first."""
+    for start in range(len(parts)):
+        for end in range(len(parts) - 1, start, -1):
+            found = leaves.get("/".join(parts[start:end]))
+            if found:
+                scopes = set(parts[:start])
+                return sorted(found, key=lambda address: -len(scopes & set(address.split("::")[:-1])))
+    return []

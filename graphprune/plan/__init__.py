@@ -1,0 +1,23 @@
+"""From a layer graph and rules to a plan, from a plan to the rewritten graph, and back."""
+
+from __future__ import annotations
+
+from graphprune.plan.changes import LayerChange, Plan
+from graphprune.plan.make import make_plan
+from graphprune.plan.plan_json import plan_sha256, plan_to_config
+from graphprune.plan.read import plan_from_config, read_plan
+from graphprune.plan.rewrite import check_plan_fits, strip_graph, wrap_entry, wrap_graph
+
+__all__ = [
+    "LayerChange",
+    "Plan",
+    "check_plan_fits",
+    "make_plan",
+    "plan_from_config",
+    "plan_sha256",
+    "plan_to_config",
+    "read_plan",
+    "strip_graph",
+    "wrap_entry",
+    "wrap_graph",
+]

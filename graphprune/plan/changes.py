@@ -1,0 +1,149 @@
+"""A plan: what would change in a model, as one value and one JSON document (see `to_config`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from graphprune.errors import Diagnostic, Where
+from graphprune.sparsity.pruning import Pruning
+
+Action = Literal["wrap", "unwrap", "retarget", "keep", "unclaimed", "noop"]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleRef:
+    """A rule by id and place."""
+
+    id: str
+    where: Where
+
+
+@dataclass(frozen=True, slots=True)
+class TensorChange:
+    """One prunable tensor, before and after.
+
+    Attributes:
+        name, axes, shape: As in the layer graph; `axes` may be empty.
+        size: The number of weights.
+        zeros_before: Zeros measured in the file; None where weights were not read.
+        zeros_after: Exact zeros when the plan is finished; None where the plan does not touch the tensor.
+    """
+
+    name: str
+    axes: tuple[str, ...]
+    shape: tuple[int, ...]
+    size: int
+    zeros_before: int | None
+    zeros_after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerChange:
+    """What happens to one candidate layer. A rewrap has the actions `unwrap` and `wrap`.
+
+    Attributes:
+        address, type, calls: As in the layer graph.
+        actions: What is done, in this order; one of them except for a rewrap.
+        action_reason: Why, as a word for scripts: `claimed_by_rule`, `keep_rule`, `no_rule`, `already_as_planned`, `foreign_wrapper`, or what changed
+            (`sparsity_changed`).
+        rule: The rule that decides; None where no rule matches.
+        also_matched: (rule id, what it lost to) of the other rules that match.
+        before, after: How the layer is pruned in the model, and when the plan is carried out; None where it is not.
+        after_unknown: Dotted fields of the result that only training, or the length of the run, will tell.
+        tensors: The prunable tensors. A plan read from JSON has them only where `after` is set.
+        known_steps: (field of `after`'s schedule, optimizer step) of places that are not given in steps, where the length of the run is known.
+    """
+
+    address: str
+    type: str
+    calls: int
+    actions: tuple[Action, ...]
+    action_reason: str
+    rule: RuleRef | None
+    also_matched: tuple[tuple[str, str], ...]
+    before: Pruning | None
+    after: Pruning | None
+    after_unknown: tuple[str, ...]
+    tensors: tuple[TensorChange, ...]
+    known_steps: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def is_change(self) -> bool:
+        """Whether applying the plan changes this layer."""
+        return bool({"wrap", "unwrap", "retarget"} & set(self.actions))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """The model that a plan was made for; a plan read from JSON does not know `prunable_tensors`."""
+
+    path: str
+    graph_sha256: str
+    layers: int
+    prunable_weights: int
+    parameters: int
+    prunable_tensors: int | None
+    hidden_layers: int
+    weights_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenLayer:
+    """A layer without prunable weights; `position` counts all layers of the graph from 0."""
+
+    address: str
+    type: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A pruned tensor that is not as sparse as its wrapper should have made it.
+
+    Attributes:
+        address, tensor, rule: Which tensor, and the id of the rule that had it wrapped.
+        target: The share of zeros asked for at `step`; None where only the mask is looked at.
+        step: The step that the wrapper has reached.
+        measured: The share of zeros in the file; None where only the mask is looked at.
+        under_mask: Non-zero weights where the mask says zero.
+    """
+
+    address: str
+    tensor: str
+    rule: str
+    step: int
+    target: float | None = None
+    measured: float | None = None
+    under_mask: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the rules would change in a model; made by `make_plan`, carried out by `graphprune.tf.surgery`.
+
+    Attributes:
+        model: What it was made for.
+        rules: (path, sha256) of each rule file.
+        rule_count: How many rules the files hold; None in a plan read from JSON.
+        variables: Values of the rule files' variables.
+        changes: One a candidate layer, in the graph's order.
+        diagnostics: Warnings and notes.
+        drift: Where a wrapped model is not what an earlier plan made of it.
+        hidden: The layers without prunable weights, in the graph's order; empty in a plan read from JSON.
+    """
+
+    model: ModelFacts
+    rules: tuple[tuple[str, str], ...]
+    rule_count: int | None
+    variables: Mapping[str, Any]
+    changes: tuple[LayerChange, ...]
+    diagnostics: tuple[Diagnostic, ...] = ()
+    drift: tuple[Drift, ...] = ()
+    hidden: tuple[HiddenLayer, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether carrying the plan out changes nothing."""
+        return not any(change.is_change for change in self.changes)

@@ -1,0 +1,125 @@
+"""A layer graph and rules to a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from graphprune.errors import Diagnostic, RuleError, Where
+from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.layers import Layer, Tensor
+from graphprune.plan.changes import HiddenLayer, LayerChange, ModelFacts, Plan, RuleRef, TensorChange
+from graphprune.plan.decision import decide, pruning_for
+from graphprune.plan.drift import find_drift
+from graphprune.plan.timing import find_timing_fault, known_steps, unknown_steps
+from graphprune.rules.resolve import resolve_rules
+from graphprune.rules.rule_set import Claim, RuleSet
+from graphprune.sparsity.counts import zero_count
+from graphprune.sparsity.positions import Run
+from graphprune.sparsity.pruning import Pruning
+
+
+def make_plan(
+    graph: LayerGraph,
+    rules: RuleSet,
+    *,
+    steps_per_epoch: int | None = None,
+    epochs: int | None = None,
+    zeros: Mapping[tuple[str, str], int] | None = None,
+    path: str = "",
+    weights_sha256: str | None = None,
+    steps: Mapping[str, int] | None = None,
+    mask_faults: Mapping[tuple[str, str], int] | None = None,
+) -> Plan:
+    """Return what `rules` would change in the model of `graph`.
+
+    Args:
+        graph: The model.
+        rules: What to do with it.
+        steps_per_epoch: Optimizer steps in an epoch of the training run, where it is known.
+        epochs: Epochs of the training run, where they are known.
+        zeros: Measured zeros by (address, tensor name); without them the plan does not say how sparse tensors are now.
+        path: Where the model lies, as the user wrote it.
+        weights_sha256: Hash of the model's weights where it was measured.
+        steps: The step of each wrapper by address, to find drift of a wrapped model.
+        mask_faults: Non-zero weights under the mask by (address, tensor name), to find drift of a wrapped model.
+
+    Raises:
+        RuleError: the rules do not fit the model; it holds every fault.
+    """
+    run = Run(steps_per_epoch, epochs)
+    resolution = resolve_rules(graph, rules)
+    diagnostics = [*rules.warnings, *resolution.diagnostics]
+    diagnostics += [fault for rule in rules.rules if (fault := find_timing_fault(rule, run)) is not None]
+    errors = [diagnostic for diagnostic in diagnostics if diagnostic.severity == "error"]
+    if errors:
+        raise RuleError(_sorted_by_place(errors))
+    measured = zeros or {}
+    return Plan(
+        model=_model_facts(graph, path, weights_sha256),
+        rules=rules.files,
+        rule_count=len(rules.rules),
+        variables=rules.variables,
+        changes=tuple(_layer_change(graph.layers[claim.address], claim, measured, run) for claim in resolution.claims),
+        diagnostics=_sorted_by_place(diagnostics),
+        drift=find_drift(graph, measured, steps or {}, mask_faults or {}, run),
+        hidden=tuple(HiddenLayer(layer.address, layer.type, position) for position, layer in enumerate(graph.layers.values()) if not layer.is_candidate),
+    )
+
+
+def _model_facts(graph: LayerGraph, path: str, weights_sha256: str | None) -> ModelFacts:
+    candidates = graph.candidates()
+    return ModelFacts(
+        path=path,
+        graph_sha256=graph.sha256,
+        layers=len(graph.layers),
+        prunable_weights=graph.prunable_weights,
+        parameters=graph.parameters,
+        prunable_tensors=sum(len(layer.prunable) for layer in candidates),
+        hidden_layers=len(graph.layers) - len(candidates),
+        weights_sha256=weights_sha256,
+    )
+
+
+def _layer_change(layer: Layer, claim: Claim, zeros: Mapping[tuple[str, str], int], run: Run) -> LayerChange:
+    """Return what happens to one candidate layer, and why."""
+    after = pruning_for(layer, claim.rule)
+    actions, reason = decide(layer, claim.rule, after)
+    unknown: tuple[str, ...] = ()
+    if after is not None and actions != ("noop",):
+        unknown = (("mask",) if "wrap" in actions else ()) + unknown_steps(after.schedule, run)
+    return LayerChange(
+        address=layer.address,
+        type=layer.type,
+        calls=layer.calls,
+        actions=actions,
+        action_reason=reason,
+        rule=None if claim.rule is None else RuleRef(claim.rule.id, claim.rule.where),
+        also_matched=claim.lost,
+        before=None if layer.wrap is None else layer.wrap.pruning,
+        after=after,
+        after_unknown=unknown,
+        tensors=tuple(_tensor_change(tensor, after, zeros.get((layer.address, tensor.name))) for tensor in layer.prunable),
+        known_steps=() if after is None else known_steps(after.schedule, run),
+    )
+
+
+def _tensor_change(tensor: Tensor, after: Pruning | None, zeros_before: int | None) -> TensorChange:
+    pruned = after is not None and tensor.name in after.weights
+    return TensorChange(
+        name=tensor.name,
+        axes=tensor.axes,
+        shape=tensor.shape,
+        size=tensor.size,
+        zeros_before=zeros_before,
+        zeros_after=zero_count(tensor.size, after.sparsity) if pruned and after is not None else None,
+    )
+
+
+def _sorted_by_place(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Return the diagnostics once each, sorted by place; those without a place come last."""
+    return tuple(sorted(dict.fromkeys(diagnostics), key=_place_key))
+
+
+def _place_key(diagnostic: Diagnostic) -> tuple[bool, str, int, int]:
+    where = diagnostic.where or (diagnostic.related[0][0] if diagnostic.related else Where(""))
+    return (where == Where(""), where.file, where.line or 0, where.column or 0)

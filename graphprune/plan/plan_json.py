@@ -1,0 +1,125 @@
+"""Plans as JSON: what `plan --format json` writes and `apply --plan` reads. The layout is RULES.md, section 12.
+
+Shares that were computed are rounded to 6 places. Settings (`before`, `after`) are written as they are, so that applying the file is applying the plan.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import graphprune
+from graphprune.plan.changes import Drift, LayerChange, Plan, TensorChange
+from graphprune.plan.diagnostic_json import diagnostic_to_config
+from graphprune.plan.summary import summarize
+from graphprune.sparsity.pruning import Pruning
+
+FORMAT_VERSION = "1.0"
+KIND = "graphprune.plan"
+
+
+def plan_to_config(plan: Plan) -> dict[str, Any]:
+    """Return `plan` as JSON data, keys and layers in fixed order; without clock time and host data, so that two runs give the same bytes."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "kind": KIND,
+        "tool": {"name": "graphprune", "version": graphprune.__version__},
+        "model": {
+            "path": plan.model.path,
+            "graph_sha256": plan.model.graph_sha256,
+            "weights_sha256": plan.model.weights_sha256,
+            "layers": plan.model.layers,
+            "prunable_weights": plan.model.prunable_weights,
+            "parameters": plan.model.parameters,
+        },
+        "rules": [{"path": path, "sha256": sha256} for path, sha256 in plan.rules],
+        "vars": dict(plan.variables),
+        "applyable": True,
+        "complete": True,
+        "errored": False,
+        "depends_on_weights": False,
+        "drift": [_drift_to_config(drift) for drift in plan.drift],
+        "layer_changes": [_change_to_config(change) for change in plan.changes],
+        "budgets": [],
+        "checks": [],
+        "diagnostics": [diagnostic_to_config(diagnostic) for diagnostic in plan.diagnostics],
+        "summary": summarize(plan).to_config(),
+    }
+
+
+def plan_sha256(plan: Plan) -> str:
+    """Return the hash (hex) of what `plan` does to which model.
+
+    Paths, measured zeros, diagnostics and versions have no part in it: the plan of the same rules for a copy of the model, or one read back from JSON,
+    has the same hash.
+    """
+    decided = [
+        {
+            "address": change.address,
+            "actions": list(change.actions),
+            "rule": None if change.rule is None else change.rule.id,
+            "after": None if change.after is None else change.after.to_config(),
+        }
+        for change in plan.changes
+    ]
+    document = {"kind": KIND, "graph_sha256": plan.model.graph_sha256, "layer_changes": decided}
+    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _change_to_config(change: LayerChange) -> dict[str, Any]:
+    rule = change.rule
+    return {
+        "address": change.address,
+        "type": change.type,
+        "calls": change.calls,
+        "actions": list(change.actions),
+        "action_reason": change.action_reason,
+        "rule": None if rule is None else {"id": rule.id, "file": rule.where.file, "line": rule.where.line},
+        "also_matched": [{"id": rule_id, "lost_to": why} for rule_id, why in change.also_matched],
+        "before": None if change.before is None else _pruning_to_config(change.before),
+        "after": None if change.after is None else _pruning_to_config(change.after, dict(change.known_steps)),
+        "after_unknown": list(change.after_unknown),
+        "tensors": [] if change.after is None else [_tensor_to_config(tensor) for tensor in change.tensors],
+    }
+
+
+def _pruning_to_config(pruning: Pruning, known_steps: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """Return how a layer is pruned, each place of the schedule with its step where that is known."""
+    config = pruning.to_config()
+    schedule = config["schedule"]
+    if "power" in schedule and float(schedule["power"]).is_integer():
+        schedule["power"] = int(schedule["power"])
+    for name, step in (known_steps or {}).items():
+        schedule[name] = {**schedule[name], "step": step}
+    return config
+
+
+def _tensor_to_config(tensor: TensorChange) -> dict[str, Any]:
+    return {
+        "name": tensor.name,
+        "axes": dict(zip(tensor.axes, tensor.shape, strict=False)),
+        "shape": list(tensor.shape),
+        "size": tensor.size,
+        "zeros_before": tensor.zeros_before,
+        "zeros_after": tensor.zeros_after,
+        "sparsity_before": _share(tensor.zeros_before, tensor.size),
+        "sparsity_after": _share(tensor.zeros_after, tensor.size),
+    }
+
+
+def _drift_to_config(drift: Drift) -> dict[str, Any]:
+    return {
+        "address": drift.address,
+        "tensor": drift.tensor,
+        "rule": drift.rule,
+        "step": drift.step,
+        "target": None if drift.target is None else round(drift.target, 6),
+        "measured": None if drift.measured is None else round(drift.measured, 6),
+        "under_mask": drift.under_mask,
+    }
+
+
+def _share(zeros: int | None, size: int) -> float | None:
+    return None if zeros is None else round(zeros / size, 6) if size else 0.0

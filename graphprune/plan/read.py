@@ -1,0 +1,181 @@
+"""Plan files back to plans. They are untrusted: size, kind, version and every field are checked."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn, cast, get_args
+
+from graphprune.errors import PlanError, Where
+from graphprune.plan.changes import Action, Drift, LayerChange, ModelFacts, Plan, RuleRef, TensorChange
+from graphprune.plan.diagnostic_json import diagnostic_from_fields
+from graphprune.plan.fields import Fields
+from graphprune.plan.plan_json import FORMAT_VERSION, KIND
+from graphprune.sparsity.pruning import Pruning
+
+MAX_BYTES = 512 * 1024 * 1024
+_PLACES = ("begin", "end", "every")
+
+
+def read_plan(path: str | Path) -> Plan:
+    """Return the plan in the JSON file at `path`.
+
+    Raises:
+        PlanError: the file cannot be read, is damaged, is not a plan, or was written by a later major version; one line that names the file.
+    """
+    place = str(path)
+    try:
+        if Path(path).stat().st_size > MAX_BYTES:
+            raise PlanError(f"{place}: larger than {MAX_BYTES // 1024**2} MiB, which no plan is; give the JSON file that graphprune plan -o wrote")
+        text = Path(path).read_bytes().decode()
+    except (OSError, ValueError) as err:
+        reason = (err.strerror or str(err)) if isinstance(err, OSError) else "it is not UTF-8 text" if isinstance(err, UnicodeDecodeError) else str(err)
+        raise PlanError(f"{place}: cannot read a plan: {reason}; give the JSON file that graphprune plan -o wrote") from err
+    try:
+        config = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as err:
+        reason = str(err) if isinstance(err, ValueError) else "it is nested too deeply"
+        raise PlanError(f"{place}: not a plan, or a damaged one: {reason}; give the JSON file that graphprune plan -o wrote") from err
+    return plan_from_config(config, place=place)
+
+
+def plan_from_config(config: Mapping[str, Any], *, place: str = "plan") -> Plan:
+    """Return the plan that `plan_to_config` wrote; keys that this version does not know are ignored.
+
+    Args:
+        config: The JSON data.
+        place: What error messages begin with.
+
+    Raises:
+        PlanError: `config` is not a plan, is damaged, or comes from a later major version.
+    """
+    fields = Fields(config, place)
+    _check_header(fields, place)
+    model = fields.mapping("model")
+    changes = tuple(_change_from_fields(entry) for entry in fields.entries("layer_changes"))
+    _check_addresses(fields, changes)
+    layers = model.count("layers")
+    if layers < len(changes):
+        raise model.fault("layers", f"at least the {len(changes)} layers that follow", layers)
+    return Plan(
+        model=ModelFacts(
+            path=model.text("path"),
+            graph_sha256=model.text("graph_sha256"),
+            layers=layers,
+            prunable_weights=model.count("prunable_weights"),
+            parameters=model.count("parameters"),
+            prunable_tensors=None,
+            hidden_layers=layers - len(changes),
+            weights_sha256=model.text_or_none("weights_sha256"),
+        ),
+        rules=tuple((rule.text("path"), rule.text("sha256")) for rule in fields.entries("rules")),
+        rule_count=None,
+        variables=fields.raw("vars"),
+        changes=changes,
+        diagnostics=tuple(diagnostic_from_fields(entry) for entry in fields.entries("diagnostics")),
+        drift=tuple(_drift_from_fields(entry) for entry in fields.entries("drift")),
+    )
+
+
+def _check_header(fields: Fields, place: str) -> None:
+    """Raise unless the document is a plan of a major version that this program reads."""
+    kind = fields.text_or_none("kind")
+    if kind != KIND:
+        raise PlanError(f"{place}: not a plan: its kind is {kind!r}, not '{KIND}'; give the JSON file that graphprune plan -o wrote")
+    version = fields.text("format_version")
+    if version.partition(".")[0] != FORMAT_VERSION.partition(".")[0]:
+        raise PlanError(
+            f"{place}: plan format {version!r}, this graphprune reads {FORMAT_VERSION.partition('.')[0]}.x; update graphprune, or make the plan again"
+        )
+
+
+def _check_addresses(fields: Fields, changes: tuple[LayerChange, ...]) -> None:
+    seen: set[str] = set()
+    for change in changes:
+        if change.address in seen:
+            raise fields.fault("layer_changes", "each address once", f"{change.address} twice")
+        seen.add(change.address)
+
+
+def _change_from_fields(fields: Fields) -> LayerChange:
+    rule = fields.mapping_or_none("rule")
+    actions = fields.texts("actions")
+    if actions != ("unwrap", "wrap") and (len(actions) != 1 or actions[0] not in get_args(Action)):
+        raise fields.fault("actions", f"one of {', '.join(get_args(Action))}, or unwrap and wrap", list(actions))
+    after, known_steps = _pruning_from_fields(fields, "after")
+    if (after is None) == bool({"wrap", "retarget", "noop"} & set(actions)):
+        raise fields.fault(
+            "after", f"{'how the layer is pruned' if after is None else 'null'} beside {' and '.join(actions)}", "null" if after is None else "a pruning"
+        )
+    return LayerChange(
+        address=fields.text("address"),
+        type=fields.text("type"),
+        calls=fields.count("calls"),
+        actions=cast(tuple[Action, ...], actions),
+        action_reason=fields.text("action_reason"),
+        rule=None if rule is None else RuleRef(rule.text("id"), Where(rule.text("file"), rule.count_or_none("line"))),
+        also_matched=tuple((entry.text("id"), entry.text("lost_to")) for entry in fields.entries("also_matched")),
+        before=_pruning_from_fields(fields, "before")[0],
+        after=after,
+        after_unknown=fields.texts("after_unknown"),
+        tensors=tuple(_tensor_from_fields(entry) for entry in fields.entries("tensors")),
+        known_steps=known_steps,
+    )
+
+
+def _pruning_from_fields(fields: Fields, name: str) -> tuple[Pruning | None, tuple[tuple[str, int], ...]]:
+    """Return how a layer is pruned, and the steps written beside places that are in another unit."""
+    found = fields.mapping_or_none(name)
+    if found is None:
+        return None, ()
+    found.texts("weights")
+    schedule = found.raw("schedule")
+    known_steps = []
+    for key in _PLACES:
+        place = schedule.get(key)
+        if isinstance(place, Mapping) and len(place) > 1 and "step" in place:
+            known_steps.append((key, found.mapping("schedule").mapping(key).count("step")))
+            schedule[key] = {unit: value for unit, value in place.items() if unit != "step"}
+    try:
+        pruning = Pruning.from_config({**fields.raw(name), "schedule": schedule})
+        pruning.to_config()
+    except KeyError as err:
+        raise fields.fault(name, f"a pruning with the field {err}", fields.raw(name)) from err
+    except (ValueError, TypeError, AttributeError, OverflowError) as err:
+        raise fields.fault(name, f"a pruning ({err})", fields.raw(name)) from err
+    return pruning, tuple(known_steps)
+
+
+def _tensor_from_fields(fields: Fields) -> TensorChange:
+    tensor = TensorChange(
+        name=fields.text("name"),
+        axes=tuple(fields.raw("axes")),
+        shape=fields.counts("shape"),
+        size=fields.count("size"),
+        zeros_before=fields.count_or_none("zeros_before"),
+        zeros_after=fields.count_or_none("zeros_after"),
+    )
+    if tensor.size != math.prod(tensor.shape):
+        raise fields.fault("size", f"the product of the shape {list(tensor.shape)}", tensor.size)
+    for name, zeros in (("zeros_before", tensor.zeros_before), ("zeros_after", tensor.zeros_after)):
+        if zeros is not None and zeros > tensor.size:
+            raise fields.fault(name, f"at most the size {tensor.size}", zeros)
+    return tensor
+
+
+def _drift_from_fields(fields: Fields) -> Drift:
+    return Drift(
+        address=fields.text("address"),
+        tensor=fields.text("tensor"),
+        rule=fields.text("rule"),
+        step=fields.count("step"),
+        target=fields.share_or_none("target"),
+        measured=fields.share_or_none("measured"),
+        under_mask=fields.count("under_mask"),
+    )
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")

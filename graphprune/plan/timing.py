@@ -1,0 +1,70 @@
+"""What the length of a run says about a schedule: steps that are known, steps that are not, and targets out of reach."""
+
+from __future__ import annotations
+
+from graphprune.errors import Diagnostic
+from graphprune.rules.rule_set import Prune, Rule
+from graphprune.sparsity.positions import Position, Run
+from graphprune.sparsity.schedules import Schedule
+
+
+def known_steps(schedule: Schedule, run: Run) -> tuple[tuple[str, int], ...]:
+    """Return (field, optimizer step) of each place that is given in epochs or percent, as far as `run` tells it.
+
+    Example:
+        >>> ramp = Schedule(begin=Position(1, "epoch"), end=Position(4, "epoch"), every=Position(100, "step"))
+        >>> known_steps(ramp, Run(steps_per_epoch=50)), known_steps(ramp, Run())
+        ((('begin', 50), ('end', 200)), ())
+    """
+    steps = ((name, place.to_step(run)) for name, place in _relative_places(schedule))
+    return tuple((name, step) for name, step in steps if step is not None)
+
+
+def unknown_steps(schedule: Schedule, run: Run) -> tuple[str, ...]:
+    """Return the dotted fields of a plan whose optimizer step `run` does not tell; a beginning at 0 needs no run.
+
+    Example:
+        >>> unknown_steps(Schedule(begin=Position(0, "epoch"), end=Position(4, "epoch")), Run())
+        ('schedule.end.step',)
+    """
+    return tuple(f"schedule.{name}.step" for name, place in _relative_places(schedule) if place.value != 0 and place.to_step(run) is None)
+
+
+def _relative_places(schedule: Schedule) -> list[tuple[str, Position]]:
+    places = (("begin", schedule.begin), ("end", schedule.end), ("every", schedule.every))
+    return [(name, place) for name, place in places if place is not None and place.unit != "step"]
+
+
+def find_timing_fault(rule: Rule, run: Run) -> Diagnostic | None:
+    """Return what is wrong with the schedule of `rule` in a run of this length: an end before its beginning, or (a warning) a target that is never reached."""
+    if not isinstance(rule.action, Prune):
+        return None
+    schedule = rule.action.schedule
+    if not unknown_steps(schedule, run):
+        try:
+            schedule.to_timetable(run)
+        except ValueError as err:
+            return Diagnostic("value/range", f"rule '{rule.id}': {err}", rule.where, "let the schedule end after it begins")
+    last = schedule.begin if schedule.end is None else schedule.end
+    if not lies_beyond(last, run):
+        return None
+    length = f"{run.epochs} epoch{'' if run.epochs == 1 else 's'}" + ("" if run.steps is None else f" ({run.steps} steps)")
+    verb = "begins" if schedule.end is None else "ends"
+    return Diagnostic(
+        "schedule/never-reached",
+        f"rule '{rule.id}': the schedule {verb} at {last}, the run is {length}; its target of {round(100 * rule.action.sparsity, 4):g}% is never reached",
+        rule.where,
+        f"train until {last}, or let the schedule {verb.removesuffix('s')} earlier",
+        severity="warning",
+    )
+
+
+def lies_beyond(place: Position, run: Run) -> bool:
+    """Return whether `place` is known to come after the end of the run."""
+    if run.epochs is None:
+        return False
+    if place.unit == "epoch":
+        return place.value > run.epochs
+    if place.unit == "percent":
+        return place.value > 100
+    return run.steps is not None and place.value > run.steps

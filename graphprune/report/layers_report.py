@@ -1,0 +1,173 @@
+"""The layers of a model as a table: what `graphprune layers` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.layers import SEPARATOR, Layer, Tensor
+from graphprune.report.numbers import count_of, format_bytes, format_count, format_share
+from graphprune.report.tables import align_rows, escape_controls, shorten, text_width
+
+_Zeros = Mapping[tuple[str, str], int]
+_HEADINGS = ("layer", "type", "weights", "params", "prunable", "sparsity", "wrapped by")
+_WEIGHTS = 2
+_NARROWEST = 12
+_BITS = {"bool": 8, "int4": 4, "uint4": 4, "string": 0}
+
+
+def render_layers_text(graph: LayerGraph, zeros: _Zeros | None = None, *, width: int | None = None) -> str:
+    """Return one line a layer and one of totals; the layers of nested models are indented below their model.
+
+    Args:
+        graph: The model.
+        zeros: Measured zeros by (address, tensor name); without them no sparsity is shown.
+        width: Columns of the terminal; the list of weights is shortened to fit where it can be.
+    """
+    rows = [_row(layer, zeros) for layer in graph.layers.values()]
+    rows.insert(0, tuple(heading if any(row[column] for row in rows) else "" for column, heading in enumerate(_HEADINGS)))
+    if width is not None:
+        rows = _fit(rows, width)
+    title = f"model  {escape_controls(graph.name)}   {graph.type}"
+    return "\n".join([title, "", *align_rows(rows, right={3, 4, 5}), "", _totals_line(_totals(graph, zeros)), ""])
+
+
+def layers_to_config(graph: LayerGraph, zeros: _Zeros | None = None, *, path: str = "") -> dict[str, Any]:
+    """Return the table as JSON data, layers in the graph's order and shares rounded to 6 places."""
+    totals = _totals(graph, zeros)
+    return {
+        "format_version": "1.0",
+        "kind": "graphprune.layers",
+        "model": {
+            "path": path,
+            "name": graph.name,
+            "type": graph.type,
+            "graph_sha256": graph.sha256,
+            "inputs": list(graph.inputs),
+            "outputs": list(graph.outputs),
+        },
+        "layers": [_layer_to_config(layer, zeros) for layer in graph.layers.values()],
+        "summary": {
+            "layers": totals.layers,
+            "parameters": totals.parameters,
+            "prunable_weights": totals.prunable,
+            "zeros": totals.zeros,
+            "sparsity": _share(totals.zeros, totals.parameters),
+            "bytes": totals.bytes,
+        },
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Totals:
+    """The last line's figures; `zeros` is None where nothing was measured."""
+
+    layers: int
+    parameters: int
+    prunable: int
+    zeros: int | None
+    bytes: int
+
+
+def _totals(graph: LayerGraph, zeros: _Zeros | None) -> _Totals:
+    tensors = [tensor for layer in graph.layers.values() for tensor in layer.tensors]
+    measured = None if zeros is None else sum(zeros.get((layer.address, tensor.name), 0) for layer in graph.layers.values() for tensor in layer.tensors)
+    return _Totals(len(graph.layers), graph.parameters, graph.prunable_weights, measured, sum(_bytes(tensor) for tensor in tensors))
+
+
+def _totals_line(totals: _Totals) -> str:
+    parts = [count_of(totals.layers, "layer"), count_of(totals.parameters, "parameter"), f"{format_count(totals.prunable)} prunable"]
+    if totals.zeros is not None:
+        parts.append(f"{count_of(totals.zeros, 'zero')} ({format_share(totals.zeros / max(totals.parameters, 1))})")
+    return ", ".join([*parts, f"{format_bytes(totals.bytes)} of weights"]) + "."
+
+
+def _row(layer: Layer, zeros: _Zeros | None) -> tuple[str, ...]:
+    size = sum(tensor.size for tensor in layer.tensors)
+    prunable = sum(tensor.size for tensor in layer.prunable)
+    return (
+        _indented_name(layer),
+        layer.type,
+        ", ".join(tensor.label() for tensor in layer.tensors),
+        format_count(size) if size else "",
+        format_count(prunable) if prunable else "",
+        _sparsity_cell(layer, zeros),
+        _wrap_cell(layer),
+    )
+
+
+def _indented_name(layer: Layer) -> str:
+    """Return the layer's name, indented by the number of models around it."""
+    depth = 0 if layer.container is None else 1 + layer.container.count(SEPARATOR)
+    return "  " * depth + layer.name
+
+
+def _sparsity_cell(layer: Layer, zeros: _Zeros | None) -> str:
+    """Return the share of zeros in the prunable tensors."""
+    size, measured = _prunable_zeros(layer, zeros)
+    return "" if measured is None else format_share(measured / max(size, 1))
+
+
+def _prunable_zeros(layer: Layer, zeros: _Zeros | None) -> tuple[int, int | None]:
+    """Return the prunable weights and how many are zero; None where they were not measured."""
+    found = [None if zeros is None else zeros.get((layer.address, tensor.name)) for tensor in layer.prunable]
+    known = [count for count in found if count is not None]
+    return sum(tensor.size for tensor in layer.prunable), sum(known) if found and len(known) == len(found) else None
+
+
+def _wrap_cell(layer: Layer) -> str:
+    """Return the rule that had the layer wrapped, and its target."""
+    if layer.wrap is None:
+        return ""
+    rule = layer.wrap.provenance.rule or layer.wrap.type.rpartition(">")[2]
+    return rule if layer.wrap.pruning is None else f"{rule}: {format_share(layer.wrap.pruning.sparsity)}, {layer.wrap.pruning.schedule}"
+
+
+def _fit(rows: list[tuple[str, ...]], width: int) -> list[tuple[str, ...]]:
+    """Return the rows with the list of weights cut so that lines fit into `width`, but never below a readable rest."""
+    line = max(text_width(text) for text in align_rows(rows, right={3, 4, 5}))
+    longest = max(text_width(row[_WEIGHTS]) for row in rows)
+    allowed = max(longest - max(line - width, 0), _NARROWEST)
+    return [(*row[:_WEIGHTS], shorten(row[_WEIGHTS], allowed), *row[_WEIGHTS + 1 :]) for row in rows]
+
+
+def _layer_to_config(layer: Layer, zeros: _Zeros | None) -> dict[str, Any]:
+    wrap = layer.wrap
+    wrapped = None if wrap is None else {"rule": wrap.provenance.rule, "pruning": None if wrap.pruning is None else wrap.pruning.to_config()}
+    return {
+        "address": layer.address,
+        "type": layer.type,
+        "kind": layer.kind,
+        "calls": layer.calls,
+        "trainable": layer.trainable,
+        "produces_output": layer.produces_output,
+        "tensors": [_tensor_to_config(layer, tensor, zeros) for tensor in layer.tensors],
+        "wrapped_by": wrapped,
+    }
+
+
+def _tensor_to_config(layer: Layer, tensor: Tensor, zeros: _Zeros | None) -> dict[str, Any]:
+    measured = None if zeros is None else zeros.get((layer.address, tensor.name))
+    return {
+        "name": tensor.name,
+        "axes": dict(zip(tensor.axes, tensor.shape, strict=False)),
+        "shape": list(tensor.shape),
+        "dtype": tensor.dtype,
+        "size": tensor.size,
+        "prunable": tensor.prunable,
+        "zeros": measured,
+        "sparsity": _share(measured, tensor.size),
+    }
+
+
+def _share(zeros: int | None, size: int) -> float | None:
+    return None if zeros is None else round(zeros / max(size, 1), 6)
+
+
+def _bytes(tensor: Tensor) -> int:
+    """Return what the tensor takes uncompressed; a NumPy name ends in its width in bits."""
+    digits = tensor.dtype[len(tensor.dtype.rstrip("0123456789")) :]
+    bits = _BITS.get(tensor.dtype, int(digits) if digits else 32)
+    return tensor.size * bits // 8

@@ -1,0 +1,193 @@
+"""A plan as text: RULES.md, section 12. Its last two lines are an interface; scripts should read the JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from graphprune.graph.layers import Tensor
+from graphprune.plan.changes import Drift, HiddenLayer, LayerChange, Plan, TensorChange
+from graphprune.plan.decision import changed_fields
+from graphprune.plan.summary import kind_of, summarize
+from graphprune.report.numbers import count_of, format_count, format_share
+from graphprune.report.tables import align_rows, escape_controls
+
+_SYMBOLS = {"wrap": "+", "unwrap": "-", "retarget": "~", "rewrap": "-/+", "keep": "=", "unclaimed": "?", "noop": "."}
+_LEGEND = {"keep": "keep dense", "noop": "as planned"}
+_REBUILT = "  # mask is rebuilt"
+_SYMBOL, _ADDRESS, _TYPE, _LABEL, _SIZE, _SPARSITY, _PATTERN, _SCHEDULE, _RULE = range(9)
+
+
+def render_plan_text(plan: Plan, *, show_all: bool = False, brief: bool = False) -> str:
+    """Return `plan` as aligned text; its last line ends with a line break.
+
+    Args:
+        plan: What to show.
+        show_all: Also show layers without prunable weights, and those that are already as planned.
+        brief: Only the two summary lines.
+    """
+    end = f"No changes. The model already follows {_rule_files(plan)}." if plan.is_empty else _summary_lines(plan)
+    drift = [] if brief else list(_drift_blocks(plan))
+    if brief or (plan.is_empty and not show_all):
+        return "\n\n".join([*drift, end]) + "\n"
+    shown = [change for change in plan.changes if show_all or kind_of(change) != "noop"]
+    hidden = "" if show_all else _hidden_line(plan)
+    blocks = [*drift, _header(plan), _legend(shown), _table(plan, shown, plan.hidden if show_all else ()), hidden, end]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _rule_files(plan: Plan) -> str:
+    return escape_controls(", ".join(path for path, _ in plan.rules)) or "the rules"
+
+
+def _header(plan: Plan) -> str:
+    model = plan.model
+    facts = [count_of(model.layers, "layer")]
+    if model.prunable_tensors is not None:
+        facts.append(count_of(model.prunable_tensors, "prunable tensor"))
+    facts.append(f"{format_count(model.prunable_weights)} prunable of {count_of(model.parameters, 'parameter')}")
+    rules = "" if plan.rule_count is None else count_of(plan.rule_count, "rule")
+    return "\n".join(align_rows([("model", model.path, ", ".join(facts)), ("rules", ", ".join(path for path, _ in plan.rules), rules)], gaps={2: 3}))
+
+
+def _legend(changes: list[LayerChange]) -> str:
+    kinds = {kind_of(change) for change in changes}
+    return "  " + "   ".join(f"{symbol} {_LEGEND.get(kind, kind)}" for kind, symbol in _SYMBOLS.items() if kind in kinds) if kinds else ""
+
+
+def _hidden_line(plan: Plan) -> str:
+    """Return the line that counts what is not shown, or nothing."""
+    followed = sum(kind_of(change) == "noop" for change in plan.changes)
+    parts = [f"{count_of(plan.model.hidden_layers, 'layer')} without prunable weights"] if plan.model.hidden_layers else []
+    if followed:
+        parts.append(f"{format_count(followed) if parts else count_of(followed, 'layer')} already as planned")
+    shows = "it" if plan.model.hidden_layers + followed == 1 else "them"
+    return f"{' and '.join(parts)} hidden (--all shows {shows})." if parts else ""
+
+
+def _summary_lines(plan: Plan) -> str:
+    summary = summarize(plan)
+    counts = {kind: format_count(count) for kind, count in summary.counts}
+    changes = ", ".join(f"{counts[kind]} to {kind}" for kind in ("wrap", "retarget", "rewrap", "unwrap"))
+    shares = {"claimed": summary.claimed, "prunable": summary.prunable, "all parameters": summary.parameters}
+    listed = ", ".join(f"{format_share(summary.share_of(whole))} of {name}" for name, whole in shares.items())
+    return (
+        f"Plan: {changes}; {counts['keep']} kept dense, {counts['unclaimed']} unclaimed.\nZeros when finished: {format_count(summary.zeros_after)} = {listed}."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """One row; the sparsity before is apart, so that arrows stand below each other."""
+
+    symbol: str
+    address: str
+    type: str
+    label: str = ""
+    size: str = ""
+    before: str | None = None
+    after: str = ""
+    pattern: str = ""
+    schedule: str = ""
+    rule: str = ""
+
+    def to_row(self, before_width: int) -> list[str]:
+        """Return the cells in the table's order."""
+        sparsity = self.after if self.before is None else f"{self.before:>{before_width}} -> {self.after}".removeprefix(" " * (not before_width))
+        return [self.symbol, self.address, self.type, self.label, self.size, sparsity, self.pattern, self.schedule, self.rule]
+
+
+def _table(plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...]) -> str:
+    """Return one line a tensor, in the order of the graph."""
+    cells = [row for change in _in_graph_order(plan, changes, hidden) for row in _rows(change)]
+    before_width = max((len(row.before) for row in cells if row.before is not None), default=0)
+    rows = [row.to_row(before_width) for row in cells]
+    return "\n".join(align_rows(rows, right={_SIZE}, gaps={_ADDRESS: 1, _SPARSITY: 3, _RULE: 3}, indent="  "))
+
+
+def _in_graph_order(plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...]) -> Iterator[LayerChange | HiddenLayer]:
+    """Yield changes and hidden layers, each hidden layer at its position among all layers."""
+    if not hidden:
+        yield from changes
+        return
+    at = {layer.position: layer for layer in hidden}
+    waiting = iter(changes)
+    for position in range(plan.model.layers):
+        entry = at[position] if position in at else next(waiting, None)
+        if entry is not None:
+            yield entry
+
+
+def _rows(change: LayerChange | HiddenLayer) -> Iterator[_Cells]:
+    if isinstance(change, HiddenLayer):
+        yield _Cells(" ", change.address, change.type)
+        return
+    kind = kind_of(change)
+    pattern, schedule = _pattern_cell(change), _schedule_cell(change)
+    first = _Cells(_SYMBOLS[kind], change.address, change.type, pattern=pattern, schedule=schedule, rule=_rule_cell(change))
+    if not change.tensors:
+        yield _with_tensor(first, None, change)
+    for index, tensor in enumerate(change.tensors):
+        yield _with_tensor(first if index == 0 else _Cells("", "", ""), tensor, change)
+
+
+def _with_tensor(cells: _Cells, tensor: TensorChange | None, change: LayerChange) -> _Cells:
+    """Return the row with what happens to one tensor of the layer."""
+    label = "" if tensor is None else Tensor(tensor.name, tensor.shape, axes=tensor.axes if len(tensor.axes) == len(tensor.shape) else ()).label()
+    size = "" if tensor is None else format_count(tensor.size)
+    before, after = _sparsity_cells(tensor, change)
+    return _Cells(cells.symbol, cells.address, cells.type, label, size, before, after, cells.pattern, cells.schedule, cells.rule)
+
+
+def _sparsity_cells(tensor: TensorChange | None, change: LayerChange) -> tuple[str | None, str]:
+    """Return the share of zeros before and after; before is None where one word says all."""
+    pruned = tensor is not None and tensor.zeros_after is not None
+    was_pruned = change.before is not None and (tensor is None or tensor.name in change.before.weights)
+    if not pruned and not was_pruned:
+        return None, "dense"
+    before = "" if tensor is None or tensor.zeros_before is None else format_share(tensor.zeros_before / max(tensor.size, 1))
+    if tensor is None or tensor.zeros_after is None:
+        return before, "dense"
+    return before, format_share(tensor.zeros_after / max(tensor.size, 1))
+
+
+def _pattern_cell(change: LayerChange) -> str:
+    if change.after is None:
+        return ""
+    fields = () if change.before is None else changed_fields(change.before, change.after)
+    text: str = change.after.pattern
+    if "weights" in fields:
+        text += f", only {', '.join(change.after.weights)}"
+    return text + (_REBUILT if kind_of(change) == "rewrap" else "")
+
+
+def _schedule_cell(change: LayerChange) -> str:
+    if change.after is None:
+        return ""
+    steps = dict(change.known_steps)
+    ends = [str(steps[name]) for name in ("begin", "end") if name in steps]
+    return str(change.after.schedule) + (f" (step{'s' if len(ends) > 1 else ''} {'..'.join(ends)})" if ends else "")
+
+
+def _rule_cell(change: LayerChange) -> str:
+    if change.rule is None:
+        return "no rule"
+    groups: dict[str, list[str]] = {}
+    for rule_id, why in change.also_matched:
+        groups.setdefault("beats" if why == "keep" else why, []).append(rule_id)
+    notes = [f"{why} {', '.join(ids)}" if why == "beats" else f"{why}: {', '.join(ids)}" for why, ids in groups.items()]
+    return change.rule.id + (f" ({'; '.join(notes)})" if notes else "")
+
+
+def _drift_blocks(plan: Plan) -> Iterator[str]:
+    """Yield one note a rule, with a line for each tensor that has moved."""
+    for rule in dict.fromkeys(drift.rule for drift in plan.drift):
+        rows = [("!", drift.address, drift.tensor, _drift_text(drift)) for drift in plan.drift if drift.rule == rule]
+        named = f"rule {escape_controls(rule)}" if rule else "pruning"
+        yield "\n".join([f"Note: the model has moved since {named} was applied", *align_rows(rows, gaps={1: 1}, indent="  ")])
+
+
+def _drift_text(drift: Drift) -> str:
+    if drift.target is None or drift.measured is None:
+        return f"{format_count(drift.under_mask)} non-zero weight{'' if drift.under_mask == 1 else 's'} under the mask"
+    return f"target {format_share(drift.target)} at step {drift.step}, measured {format_share(drift.measured)}"

@@ -1,0 +1,68 @@
+"""How large a model is before and after, as one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from graphprune.report.numbers import format_bytes, format_count, format_share
+from graphprune.report.tables import align_rows
+
+
+@dataclass(frozen=True, slots=True)
+class SizeColumn:
+    """One model, or one form of it.
+
+    Attributes:
+        title: What stands above (`before`, `after`, `tflite`).
+        raw: Bytes of the file.
+        gzip: Bytes of the file after gzip.
+        zeros: Zeros among its weights; None where nobody counted.
+        parameters: All its weights; None where nobody counted.
+        accuracy: Share of right answers, 0 to 1; None where it was not measured.
+    """
+
+    title: str
+    raw: int
+    gzip: int
+    zeros: int | None = None
+    parameters: int | None = None
+    accuracy: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SizeTable:
+    """The models to compare, left to right."""
+
+    columns: tuple[SizeColumn, ...]
+
+
+def render_sizes_text(table: SizeTable) -> str:
+    """Return `table` as text with a row for raw size, gzip size, zeros and accuracy where measured; its last line ends with a line break.
+
+    Example:
+        >>> before = SizeColumn("before", 107_100, 97_300, zeros=0, parameters=25_000, accuracy=0.9722)
+        >>> after = SizeColumn("after", 107_100, 25_100, zeros=21_000, parameters=25_000, accuracy=0.9694)
+        >>> print(render_sizes_text(SizeTable((before, after))), end="")
+                     before            after
+        raw size   107.1 kB         107.1 kB
+        gzip size   97.3 kB          25.1 kB
+        zeros      0 (0.0%)   21,000 (84.0%)
+        accuracy      97.2%            96.9%
+    """
+    rows = [row for row in _rows(table) if any(row[1:])]
+    return "\n".join(align_rows(rows, right=set(range(1, len(table.columns) + 1)), gaps=dict.fromkeys(range(2, len(table.columns) + 1), 3))) + "\n"
+
+
+def _rows(table: SizeTable) -> Iterator[list[str]]:
+    yield ["", *(column.title for column in table.columns)]
+    yield ["raw size", *(format_bytes(column.raw) for column in table.columns)]
+    yield ["gzip size", *(format_bytes(column.gzip) for column in table.columns)]
+    yield ["zeros", *(_zeros(column) for column in table.columns)]
+    yield ["accuracy", *("" if column.accuracy is None else format_share(column.accuracy) for column in table.columns)]
+
+
+def _zeros(column: SizeColumn) -> str:
+    if column.zeros is None:
+        return ""
+    return format_count(column.zeros) + (f" ({format_share(column.zeros / column.parameters)})" if column.parameters else "")

@@ -1,0 +1,77 @@
+"""Plain text in aligned columns, safe to print on a terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
+
+
+def escape_controls(text: str) -> str:
+    r"""Return `text` with everything that a terminal would act on, or hide, written as an escape.
+
+    Names come from files that nobody has checked; a name must not move the cursor or fake a line of the report.
+
+    Example:
+        >>> print(escape_controls("fc1\x1b[2J\n"))
+        fc1\x1b[2J\n
+    """
+    return text if text.isprintable() else "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def text_width(text: str) -> int:
+    """Return how many terminal columns `text` takes.
+
+    Example:
+        >>> text_width("fc1"), text_width("層")
+        (3, 2)
+    """
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def shorten(text: str, width: int) -> str:
+    """Return `text`, cut to `width` columns with an ellipsis where it is longer.
+
+    Example:
+        >>> shorten("kernel [in 784, out 300]", 10)
+        'kernel [i…'
+    """
+    if text_width(text) <= width:
+        return text
+    while text and text_width(text) > max(width - 1, 0):
+        text = text[:-1]
+    return text + "…"
+
+
+def align_rows(rows: Sequence[Sequence[str]], right: Collection[int] = (), *, gaps: Mapping[int, int] | None = None, indent: str = "") -> list[str]:
+    """Return one line a row, the cells of a column below each other and control characters escaped.
+
+    Args:
+        rows: The cells; rows may differ in length.
+        right: Columns (from 0) that are aligned to the right.
+        gaps: Spaces before a column where that is not 2.
+        indent: What every line starts with.
+
+    Example:
+        >>> for line in align_rows([["fc1", "235,200", "dense"], ["predictions", "1,000"]], right={1}):
+        ...     print(line)
+        fc1          235,200  dense
+        predictions    1,000
+    """
+    cells = [[escape_controls(cell) for cell in row] for row in rows]
+    columns = max((len(row) for row in cells), default=0)
+    widths = [max((text_width(row[column]) for row in cells if column < len(row)), default=0) for column in range(columns)]
+    return [(indent + _join_cells(row, widths, right, gaps or {})).rstrip() for row in cells]
+
+
+def _join_cells(row: Sequence[str], widths: Sequence[int], right: Collection[int], gaps: Mapping[int, int]) -> str:
+    """Return one row as a line; a column that is empty in all rows takes no space."""
+    line = ""
+    for column, cell in enumerate(row):
+        if not widths[column]:
+            continue
+        space = " " * (widths[column] - text_width(cell))
+        gap = " " * gaps.get(column, 2) if line else ""
+        line += gap + (space + cell if column in right else cell + space)
+    return line

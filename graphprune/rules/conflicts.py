@@ -1,0 +1,76 @@
+"""Two rules on one layer: what each says, in words, and whether it is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from graphprune.errors import Diagnostic
+from graphprune.graph import Layer
+from graphprune.rules.rule_set import Prune, Rule
+from graphprune.sparsity.schedules import Schedule
+
+
+def settings_on(layer: Layer, action: Prune) -> tuple[Any, ...]:
+    """Return what `action` does to `layer`; equal for two rules that ask for the same, whatever they call their schedules."""
+    weights = tuple(tensor.name for tensor in layer.prunable if action.weights is None or tensor.name in action.weights)
+    return action.sparsity, replace(action.schedule, name=None), action.pattern, weights
+
+
+def conflict(first: Rule, second: Rule, addresses: Sequence[str]) -> Diagnostic:
+    """Return the error for two rules that claim the same layers with different settings."""
+    first, second = sorted((first, second), key=lambda rule: (rule.where.file, rule.where.line or 0, rule.where.column or 0, rule.id))
+    labels = _settings(first), _settings(second)
+    if labels[0] == labels[1]:
+        labels = _settings(first, long=True), _settings(second, long=True)
+    width = max(len(rule.id) for rule in (first, second))
+    edge = max(len(str(rule.where)) for rule in (first, second))
+    related = tuple(
+        (rule.where, f"{' ' * (edge - len(str(rule.where)))}{rule.id:<{width}}   {label}") for rule, label in zip((first, second), labels, strict=True)
+    )
+    claimed = "is claimed twice" if len(addresses) == 1 else "are claimed twice"
+    help = f"narrow one match so that one rule claims each layer, for example with 'not: {{name: {addresses[0]}}}' in {second.id}"
+    return Diagnostic("rule/conflict", f"{list_layers(addresses)} {claimed} with different settings", second.where, help, related=related)
+
+
+def same_settings(winner: Rule, other: Rule, addresses: Sequence[str]) -> Diagnostic:
+    """Return the note for two rules that ask for the same."""
+    message = f"rules {winner.id!r} and {other.id!r} say the same of {list_layers(addresses)}; {winner.id!r} is recorded"
+    return Diagnostic("rule/same-settings", message, other.where, severity="note")
+
+
+def list_layers(addresses: Sequence[str], shown: int = 3) -> str:
+    """Return `layer 'a'`, `layers 'a' and 'b'`, or the first few and how many more.
+
+    Example:
+        >>> list_layers(["a"]), list_layers(["a", "b"]), list_layers(list("abcde"))
+        ("layer 'a'", "layers 'a' and 'b'", "layers 'a', 'b', 'c' and 2 more")
+    """
+    names = [repr(address) for address in addresses]
+    if len(names) == 1:
+        return f"layer {names[0]}"
+    if len(names) > shown:
+        names[shown:] = [f"{len(names) - shown} more"]
+    return f"layers {', '.join(names[:-1])} and {names[-1]}"
+
+
+def _settings(rule: Rule, *, long: bool = False) -> str:
+    action = rule.action
+    if not isinstance(action, Prune):
+        return "keep"
+    schedule = _long_schedule(action.schedule) if long else action.schedule.name or action.schedule.curve
+    weights = "" if action.weights is None else f", weights {', '.join(action.weights)}"
+    return f"{_percent(action.sparsity)} {action.pattern}, {schedule}{weights}"
+
+
+def _long_schedule(schedule: Schedule) -> str:
+    ramp = f" from {_percent(schedule.initial)} power {schedule.power:g}" if schedule.is_ramp else ""
+    name = f"{schedule.name} ({schedule.curve})" if schedule.name else schedule.curve
+    end = "" if schedule.end is None else f"..{schedule.end}"
+    every = "" if schedule.every is None else f" every {schedule.every}"
+    return f"{name}{ramp} {schedule.begin}{end}{every}"
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.10g}%"

@@ -1,0 +1,133 @@
+"""What pydantic found wrong with a rule file, said in the words of the rule language and at its place in the file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from graphprune.errors import Diagnostic
+from graphprune.rules.config_test import freeze, thaw
+from graphprune.rules.file_shape import ONE_ACTION, FileShape, Shape, keys_of
+from graphprune.rules.scalars import Fault
+from graphprune.rules.suggestions import closest
+from graphprune.rules.yaml_text import Document, Path
+
+_EXPECTED = {
+    "model_type": "must be a mapping",
+    "dict_type": "must be a mapping",
+    "list_type": "must be a list",
+    "string_type": "must be text",
+    "too_short": "must not be empty",
+    "invalid_key": "must have text as keys",
+    "recursion_loop": "must not contain itself",
+}
+_MISSING_HELP = {
+    "version": "begin the file with 'version: 1'",
+    "id": "add one, such as 'id: dense-90'; wrapped layers remember it",
+    "match": "add the conditions, such as 'match: {type: Dense}', or 'match: \"*\"' for every layer with prunable weights",
+    "sparsity": "add the share of zeros, such as 'sparsity: 90%'",
+    "schedule": "name one of 'schedules', or write it inline: {curve: polynomial, from: 0, begin: 0 epochs, end: 4 epochs, every: 100 steps}",
+    "curve": "add one of constant, linear, polynomial, step",
+}
+_PARTS = {"rules": "rule", "schedules": "schedule", "vars": "variable"}
+
+
+def check_shape(document: Document, data: Any, schedules: frozenset[str]) -> tuple[FileShape | None, tuple[Diagnostic, ...], tuple[Path, ...]]:
+    """Return the file's shape (None with faults), the faults, and their paths.
+
+    Args:
+        document: Tells where everything stands.
+        data: The document's values with variables filled in and `x-` keys left out.
+        schedules: The names that any of the files defines.
+    """
+    context: dict[str, Any] = {"schedules": schedules, "shapes": {}}
+    try:
+        return FileShape.model_validate(data, context=context), (), ()
+    except ValidationError as err:
+        found = [(_path(detail), detail) for detail in err.errors()]
+        return None, tuple(_diagnostic(document, data, path, detail, context["shapes"]) for path, detail in found), tuple(path for path, _ in found)
+
+
+def subject_of(data: Any, path: Path) -> str:
+    """Return who a fault at `path` is about, as the beginning of its message.
+
+    Example:
+        >>> subject_of({"rules": [{"id": "wide"}]}, ("rules", 0, "prune")), subject_of({}, ("schedules", "ramp", "end"))
+        ("rule 'wide': ", "schedule 'ramp': ")
+    """
+    if len(path) < 2 or path[0] not in _PARTS:
+        return ""
+    kind = _PARTS[str(path[0])]
+    if kind != "rule":
+        return f"{kind} {path[1]!r}: "
+    part = find_at(data, path[:2])
+    name = part.get("id") if isinstance(part, Mapping) else None
+    return f"rule {name!r}: " if isinstance(name, str) else f"rule {int(path[1]) + 1}: "
+
+
+def find_at(data: Any, path: Path) -> Any:
+    """Return the value at `path`, or None where there is none."""
+    for step in path:
+        try:
+            data = data[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data
+
+
+def show(value: Any) -> str:
+    """Return a value as messages quote it, cut where it is long.
+
+    Example:
+        >>> show("90 %"), show(1.2), show(True), show(None), show({"a": 1})
+        ("'90 %'", '1.2', 'true', 'nothing', '{a: 1}')
+    """
+    if value is None:
+        return "nothing"
+    text = repr(value) if isinstance(value, str) else thaw(freeze(value))
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _path(detail: Mapping[str, Any]) -> Path:
+    return tuple(step for step in detail["loc"] if not (isinstance(step, str) and step.startswith("~")))
+
+
+def _diagnostic(document: Document, data: Any, path: Path, detail: Mapping[str, Any], shapes: Mapping[int, type[Shape]]) -> Diagnostic:
+    subject, kind = subject_of(data, path), detail["type"]
+    if kind == "extra_forbidden":
+        keys = keys_of(shapes[id(find_at(data, path[:-1]))])
+        known = "; ".join(filter(None, (closest(str(path[-1]), keys), f"known here: {', '.join(keys)}")))
+        return Diagnostic("key/unknown", f"{subject}unknown key {path[-1]!r}{_within(path)}", document.key(path), known)
+    if kind == "missing":
+        return Diagnostic(
+            "key/missing", f"{subject}the key {path[-1]!r} is missing{_within(path)}", document.value(path[:-1]), _MISSING_HELP.get(str(path[-1]))
+        )
+    slug, expectation, help = _fault(detail)
+    if expectation == ONE_ACTION:
+        return Diagnostic(slug, f"{subject}{expectation}", document.value(path), help)
+    return Diagnostic(slug, f"{subject}{field_name(path)}{expectation}, got {show(find_at(data, path))}", document.value(path), help)
+
+
+def _fault(detail: Mapping[str, Any]) -> tuple[str, str, str | None]:
+    """Return slug, expectation and help of an error about one value."""
+    error = detail.get("ctx", {}).get("error")
+    if isinstance(error, Fault):
+        return error.slug, error.expectation, error.help or None
+    kind = detail["type"]
+    slug = "value/range" if kind == "too_short" else "value/type"
+    return slug, _EXPECTED.get(kind, detail["msg"]), None
+
+
+def _within(path: Path) -> str:
+    names = [step for step in path[2:-1] if isinstance(step, str)]
+    return f" in {names[-1]}" if names else ""
+
+
+def field_name(path: Path) -> str:
+    """Return the field that a fault at `path` is about, followed by a blank; "" where the subject says it all."""
+    if not path:
+        return "a rule file "
+    names = [step for step in path[2:] if isinstance(step, str)] if path[0] in _PARTS and len(path) > 1 else [str(path[0])]
+    return f"{names[-1]} " if names else ""

@@ -1,0 +1,107 @@
+"""What a rule says of a model that is not so: addresses, classes and config keys that do not exist, layers that cannot be pruned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from graphprune.errors import Diagnostic, Where
+from graphprune.rules.class_names import KERAS_CLASSES
+from graphprune.rules.config_test import ConfigTest, Every, Exists, find_config_value
+from graphprune.rules.evaluate import Matches
+from graphprune.rules.matchers import AllOf, AnyOf, ConfigIs, First, Inside, IsA, Last, Matcher, NameIs, Not, TypeIs
+from graphprune.rules.rule_set import Rule
+from graphprune.rules.suggestions import closest, find_close
+
+
+def find_model_faults(matches: Matches, rule: Rule) -> Iterator[Diagnostic]:
+    """Yield each name in the rule's match that the model does not know."""
+    yield from _faults(matches, rule, rule.matcher, judges_candidates=True)
+
+
+def _faults(matches: Matches, rule: Rule, matcher: Matcher, *, judges_candidates: bool, beside: tuple[Matcher, ...] = ()) -> Iterator[Diagnostic]:
+    match matcher:
+        case NameIs(addresses, places):
+            for address, place in zip(addresses, places or (rule.where,) * len(addresses), strict=True):
+                fault = _name_fault(matches, address, place, judges_candidates=judges_candidates)
+                if fault is not None:
+                    yield fault
+        case TypeIs(types, places) | IsA(types, places):
+            yield from _type_faults(matches, types, places or (rule.where,) * len(types))
+        case ConfigIs():
+            fault = _config_fault(matches, matcher, beside, rule.where)
+            if fault is not None:
+                yield fault
+        case AllOf(parts):
+            for part in parts:
+                yield from _faults(matches, rule, part, judges_candidates=judges_candidates, beside=(*beside, *parts))
+        case AnyOf(parts):
+            for part in parts:
+                yield from _faults(matches, rule, part, judges_candidates=judges_candidates, beside=beside)
+        case Not(inner):
+            yield from _faults(matches, rule, inner, judges_candidates=judges_candidates, beside=beside)
+        case First(inner) | Last(inner) | Inside(inner):
+            yield from _faults(matches, rule, inner, judges_candidates=False)
+
+
+def _name_fault(matches: Matches, address: str, place: Where, *, judges_candidates: bool) -> Diagnostic | None:
+    layer = matches.graph.layers.get(address)
+    if layer is None:
+        return Diagnostic("layer/unknown", f"no layer has the address {address!r}", place, _address_help(matches, address))
+    if not judges_candidates or layer.is_candidate:
+        return None
+    if layer.kind == "model":
+        help = f"it is a nested model; match the layers in it: {{glob: '{address}::**'}}"
+    else:
+        help = "rules match only layers with prunable weights; delete the name"
+    return Diagnostic("layer/not-prunable", f"layer {address!r} ({layer.type}) has no prunable weights", place, help)
+
+
+def _address_help(matches: Matches, address: str) -> str:
+    if any(sign in address for sign in "*?["):
+        return f"a plain name is compared as it is; for a pattern write {{glob: {address!r}}}"
+    nested = [known for known in matches.graph.layers if known.endswith(f"::{address}")]
+    close = nested[:2] or find_close(address, matches.graph.layers)
+    hint = f"closest: {', '.join(map(repr, close))}.  " if close else ""
+    return f"{hint}All addresses: graphprune layers MODEL"
+
+
+def _type_faults(matches: Matches, types: tuple[str, ...], places: tuple[Where, ...]) -> Iterator[Diagnostic]:
+    present = matches.types
+    for name, place in zip(types, places, strict=True):
+        if name in present or name in KERAS_CLASSES:
+            continue
+        packaged = sorted(known for known in present if known.endswith(f">{name}"))
+        help = f"closest: {', '.join(map(repr, packaged))}" if packaged else closest(name, present) or closest(name, KERAS_CLASSES)
+        shown = ", ".join(sorted({layer.type for layer in matches.graph.candidates()}))
+        yield Diagnostic("type/unknown", f"no layer of the model has the type {name!r}", place, help or f"types with prunable weights here: {shown}")
+
+
+def _config_fault(matches: Matches, matcher: ConfigIs, beside: tuple[Matcher, ...], where: Where) -> Diagnostic | None:
+    """Return a fault where no layer of the types named beside it has the config key."""
+    if _asks_existence(matcher.test):
+        return None
+    addresses = matches.universe
+    types: list[str] = []
+    for other in beside:
+        if isinstance(other, TypeIs | IsA):
+            types += [name for name in other.types if name not in types]
+            addresses &= matches.of(other)
+    layers = [matches.graph.layers[address] for address in addresses]
+    if not layers or any(find_config_value(layer.config, matcher.key) is not None for layer in layers):
+        return None
+    known = sorted({key for layer in layers for key in _dotted_keys(layer.config)})
+    owner = f"{' or '.join(types)} layer" if types else "layer"
+    help = closest(matcher.key, known) or f"known here: {', '.join(key for key in known if '.' not in key)}"
+    return Diagnostic("config/unknown-key", f"no {owner} of the model has the config key {matcher.key!r}", matcher.places[0] if matcher.places else where, help)
+
+
+def _asks_existence(test: ConfigTest) -> bool:
+    return isinstance(test, Exists) or (isinstance(test, Every) and any(isinstance(part, Exists) for part in test.tests))
+
+
+def _dotted_keys(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in config.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _dotted_keys(value, f"{prefix}{key}.")

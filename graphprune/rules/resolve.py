@@ -1,0 +1,128 @@
+"""Which rule decides for which layer, and everything that is wrong between the rules and the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from graphprune.errors import Diagnostic
+from graphprune.graph import Layer, LayerGraph
+from graphprune.rules.conflicts import conflict, list_layers, same_settings, settings_on
+from graphprune.rules.evaluate import Matches
+from graphprune.rules.matchers import AnyOf, Flag, Matcher, conditions_of
+from graphprune.rules.model_faults import find_model_faults
+from graphprune.rules.near_misses import explain_misses
+from graphprune.rules.rule_set import Claim, Keep, Prune, Resolution, Rule, RuleSet
+
+# By pair of rule ids, the layers that both claim.
+Pairs = dict[tuple[str, str], list[str]]
+
+
+def resolve_rules(graph: LayerGraph, rules: RuleSet) -> Resolution:
+    """Return one claim a candidate, in graph order, and all faults, warnings and notes, sorted by place.
+
+    `keep` beats `prune`. Of rules with the same settings the alphabetically first is recorded; different settings are the error `rule/conflict`,
+    and no rule decides.
+    """
+    matches = Matches(graph)
+    candidates = graph.candidates()
+    claimers: dict[str, list[Rule]] = {layer.address: [] for layer in candidates}
+    claimed: dict[str, list[Layer]] = {}
+    for rule in sorted(rules.rules, key=lambda rule: rule.id):
+        found = matches.claimed(rule.matcher)
+        claimed[rule.id] = [layer for layer in candidates if layer.address in found]
+        for layer in claimed[rule.id]:
+            claimers[layer.address].append(rule)
+    conflicts: Pairs = {}
+    doubles: Pairs = {}
+    claims = tuple(_claim(layer, claimers[layer.address], conflicts, doubles) for layer in candidates)
+    decided = {claim.address: claim.rule for claim in claims}
+    by_id = {rule.id: rule for rule in rules.rules}
+    diagnostics = [fault for rule in rules.rules for fault in _rule_faults(matches, rule, claimed[rule.id], decided)]
+    diagnostics += [conflict(by_id[first], by_id[second], addresses) for (first, second), addresses in conflicts.items()]
+    diagnostics += [same_settings(by_id[first], by_id[second], addresses) for (first, second), addresses in doubles.items()]
+    files = {file: index for index, (file, _) in enumerate(rules.files)}
+    return Resolution(claims, tuple(sorted(dict.fromkeys(diagnostics), key=lambda found: _place(found, files))))
+
+
+def _claim(layer: Layer, rules: Sequence[Rule], conflicts: Pairs, doubles: Pairs) -> Claim:
+    """Return the claim on one layer; `rules` are all that match it, by id."""
+    keeping = [rule for rule in rules if isinstance(rule.action, Keep)]
+    standing = keeping or list(rules)
+    if not standing:
+        return Claim(layer.address, None)
+    winner, *others = standing
+    lost = [(rule.id, "keep") for rule in rules if rule not in standing]
+    differing = [rule for rule in others if not _agree(layer, winner, rule)]
+    for rule in others:
+        (conflicts if rule in differing else doubles).setdefault((winner.id, rule.id), []).append(layer.address)
+    lost += [(rule.id, "same settings") for rule in others if rule not in differing]
+    return Claim(layer.address, None if differing else winner, tuple(sorted(lost)))
+
+
+def _agree(layer: Layer, first: Rule, second: Rule) -> bool:
+    if isinstance(first.action, Keep) or isinstance(second.action, Keep):
+        return first.action == second.action
+    return settings_on(layer, first.action) == settings_on(layer, second.action)
+
+
+def _rule_faults(matches: Matches, rule: Rule, layers: Sequence[Layer], decided: Mapping[str, Rule | None]) -> Iterator[Diagnostic]:
+    unknown = list(find_model_faults(matches, rule))
+    yield from unknown
+    if not rule.expect.accepts(len(layers)):
+        # a name that does not exist already says why nothing matched
+        if layers or not unknown:
+            yield _miscount(matches, rule, len(layers))
+        return
+    if layers and all(decided[layer.address] not in (rule, None) for layer in layers):
+        takers = sorted({taker.id for layer in layers if (taker := decided[layer.address]) is not None})
+        message = f"rule {rule.id!r} decides nothing: every layer that it matches is taken by {', '.join(map(repr, takers))}"
+        yield Diagnostic("rule/shadowed", message, rule.where, "narrow the other match, or delete the rule", severity="warning")
+    if isinstance(rule.action, Prune):
+        yield from _prune_faults(rule, rule.action, [layer for layer in layers if decided[layer.address] in (rule, None)])
+
+
+def _miscount(matches: Matches, rule: Rule, count: int) -> Diagnostic:
+    help = explain_misses(matches, rule.matcher)
+    if count:
+        message = f"rule {rule.id!r} matches the wrong number of layers: wanted {rule.expect}, got {count}"
+        return Diagnostic("rule/count", message, rule.where, help if help.startswith("nearest") else "set 'expect' to the new count, if that is what you want")
+    return Diagnostic("rule/no-match", f"rule {rule.id!r} matches no layer", rule.where, help + "; write 'expect: {gte: 0}' if none is fine")
+
+
+def _prune_faults(rule: Rule, action: Prune, layers: Sequence[Layer]) -> Iterator[Diagnostic]:
+    frozen = [layer.address for layer in layers if not layer.trainable]
+    if frozen and not _wants_frozen(rule.matcher):
+        message = f"rule {rule.id!r} prunes {list_layers(frozen)}, which {'is' if len(frozen) == 1 else 'are'} frozen (trainable: false)"
+        help = "add 'trainable: true' to the match to leave frozen layers out, or 'trainable: false' if you mean them"
+        yield Diagnostic("layer/frozen", message, rule.where, help)
+    if action.weights is not None:
+        yield from _weight_faults(rule, action.weights, layers)
+
+
+def _weight_faults(rule: Rule, weights: tuple[str, ...], layers: Sequence[Layer]) -> Iterator[Diagnostic]:
+    """Yield a fault for each name that no layer has, and for the layers that have none of the names."""
+    names = {layer.address: [tensor.name for tensor in layer.prunable] for layer in layers}
+    there = sorted({name for tensors in names.values() for name in tensors})
+    missing = [name for name in weights if layers and name not in there]
+    for name in missing:
+        message = f"rule {rule.id!r}: none of its layers has a prunable tensor {name!r}"
+        yield Diagnostic("layer/not-prunable", message, rule.where, f"theirs are {', '.join(map(repr, there))}")
+    without = [address for address, tensors in names.items() if not set(tensors) & set(weights)]
+    if without and len(missing) < len(weights):
+        message = (
+            f"rule {rule.id!r}: {list_layers(without)} {'has' if len(without) == 1 else 'have'} no prunable tensor named {' or '.join(map(repr, weights))}"
+        )
+        yield Diagnostic("layer/not-prunable", message, rule.where, "narrow the match, or name a tensor of each layer under 'weights'")
+
+
+def _wants_frozen(matcher: Matcher) -> bool:
+    return any(
+        condition == Flag("trainable", False) or (isinstance(condition, AnyOf) and any(map(_wants_frozen, condition.parts)))
+        for condition in conditions_of(matcher)
+    )
+
+
+def _place(found: Diagnostic, files: Mapping[str, int]) -> tuple[int, str, int, int, str, str]:
+    assert found.where is not None
+    where = found.where
+    return files.get(where.file, -1), where.file, where.line or 0, where.column or 0, found.slug, found.message

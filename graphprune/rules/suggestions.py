@@ -1,0 +1,42 @@
+"""Close matches for names that do not exist."""
+
+from __future__ import annotations
+
+import difflib
+import heapq
+from collections.abc import Iterable
+
+SHORTLIST = 200
+
+
+def closest(name: str, known: Iterable[str], *, count: int = 2) -> str:
+    """Return `closest: 'a', 'b'`, best first, or "" where nothing is near.
+
+    Example:
+        >>> closest("tpye", ["name", "type", "config"])
+        "closest: 'type'"
+    """
+    found = find_close(name, known, count=count)
+    return f"closest: {', '.join(map(repr, found))}" if found else ""
+
+
+def find_close(name: str, known: Iterable[str], *, count: int = 2) -> list[str]:
+    """Return the known names nearest to `name`, best first; upper and lower case count as near."""
+    candidates = _shortlist(name[:200], sorted(set(known)))
+    by_folded = {text.casefold(): text for text in reversed(candidates)}
+    found = difflib.get_close_matches(name[:200], candidates, n=count)
+    return found or [by_folded[text] for text in difflib.get_close_matches(name[:200].casefold(), by_folded, n=count)]
+
+
+def _shortlist(name: str, candidates: list[str]) -> list[str]:
+    """Return the candidates that share most pairs of letters with `name`: difflib takes 50 ms for 10,000."""
+    if len(candidates) <= SHORTLIST:
+        return candidates
+    folded = name.casefold()
+    pairs = {folded[place : place + 2] for place in range(max(1, len(folded) - 1))}
+
+    def likeness(text: str) -> float:
+        other = text.casefold()
+        return sum([pair in other for pair in pairs]) - abs(len(text) - len(name)) / 2
+
+    return sorted(heapq.nlargest(SHORTLIST, candidates, key=likeness))

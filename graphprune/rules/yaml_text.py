@@ -1,0 +1,192 @@
+"""Text of a rule file to plain values, with the place of every key and value. YAML 1.2, and JSON, which reads the same way."""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.composer import MaxDepthExceededError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from graphprune.errors import Diagnostic, Where
+
+Path = tuple[str | int, ...]
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 60
+MAX_NODES = 200_000
+MAX_DIGITS = 40
+_TAG = "tag:yaml.org,2002:"
+_NUMBER = re.compile(r"[-+]?(0x[0-9a-fA-F_]+|0o[0-7_]+|[0-9_]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One rule file as plain values.
+
+    Attributes:
+        file: The name to print.
+        data: Mappings, lists, text, numbers, bools and None.
+        keys: The place of each mapping key, by path.
+        values: The place of each value, by path.
+        faults: What is wrong with the text itself; with a syntax error `data` is None.
+    """
+
+    file: str
+    data: Any
+    keys: Mapping[Path, Where] = field(default_factory=dict)
+    values: Mapping[Path, Where] = field(default_factory=dict)
+    faults: tuple[Diagnostic, ...] = ()
+    is_readable: bool = True
+
+    def key(self, path: Path) -> Where:
+        """Return the place of the key at `path`, or of its nearest enclosing value."""
+        return self.keys.get(path) or self.value(path)
+
+    def value(self, path: Path) -> Where:
+        """Return the place of the value at `path`, or of its nearest enclosing value."""
+        for length in range(len(path), -1, -1):
+            if path[:length] in self.values:
+                return self.values[path[:length]]
+        return Where(self.file, 1, 1)
+
+
+def parse_document(text: str, file: str) -> Document:
+    """Return `text` as plain values; faults of the text are in the document, nothing is raised."""
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        return _unreadable(Where(file), f"larger than {MAX_BYTES:,} bytes", "a rule file is a page or two of text")
+    yaml = YAML(typ="safe", pure=True)
+    yaml.max_depth = MAX_DEPTH
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a reused anchor is legal YAML
+            node = yaml.compose(text)
+    except MarkedYAMLError as err:
+        return _syntax_error(err, text, file)
+    except (YAMLError, RecursionError, ValueError, ArithmeticError, TypeError, AttributeError, AssertionError, LookupError, NotImplementedError) as err:
+        # ruamel.yaml lets its own slips through on damaged text
+        reason = str(err).strip().splitlines()
+        return _unreadable(Where(file), reason[0] if reason else type(err).__name__, None)
+    return _Conversion(file).document(node)
+
+
+def _unreadable(where: Where, reason: str, help: str | None) -> Document:
+    return Document(where.file, None, faults=(Diagnostic("yaml/syntax", f"not readable as YAML: {reason}", where, help),), is_readable=False)
+
+
+def _syntax_error(err: MarkedYAMLError, text: str, file: str) -> Document:
+    mark = err.problem_mark or err.context_mark
+    where = Where(file) if mark is None else Where(file, mark.line + 1, mark.column + 1)
+    lines = text.splitlines()
+    line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
+    if "${" in line:
+        help = 'put quotes around a variable: "${name}"'
+    elif "\t" in line:
+        help = "indent with spaces, not tabs"
+    else:
+        help = None
+    if isinstance(err, MaxDepthExceededError):
+        return _unreadable(where, f"nested deeper than {MAX_DEPTH} levels", None)
+    problem = " ".join(str(err.problem or err.context or "damaged text").split())
+    return _unreadable(where, problem, help)
+
+
+class _Conversion:
+    """One walk over the nodes of one file."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.keys: dict[Path, Where] = {}
+        self.values: dict[Path, Where] = {}
+        self.faults: list[Diagnostic] = []
+        self.open: set[int] = set()
+        self.count = 0
+
+    def document(self, node: Node | None) -> Document:
+        if node is None:
+            return Document(self.file, None)
+        try:
+            data = self.convert(node, ())
+        except OverflowError as err:
+            return _unreadable(self.where(node), str(err), "write the repeated part out, or use fewer aliases")
+        return Document(self.file, data, self.keys, self.values, tuple(self.faults))
+
+    def where(self, node: Node) -> Where:
+        return Where(self.file, node.start_mark.line + 1, node.start_mark.column + 1)
+
+    def convert(self, node: Node, path: Path) -> Any:
+        self.count += 1
+        if self.count > MAX_NODES:
+            raise OverflowError(f"its aliases expand to more than {MAX_NODES:,} values")
+        if id(node) in self.open:
+            raise OverflowError("an alias contains itself")
+        if len(path) > MAX_DEPTH:
+            raise OverflowError(f"its aliases nest deeper than {MAX_DEPTH} levels")
+        self.values[path] = self.where(node)
+        if isinstance(node, ScalarNode):
+            return self.scalar(node)
+        self.open.add(id(node))
+        try:
+            if isinstance(node, SequenceNode):
+                return [self.convert(item, (*path, index)) for index, item in enumerate(node.value)]
+            assert isinstance(node, MappingNode)
+            return {key: self.convert(value, (*path, key)) for key, value in self.entries(node, path)}
+        finally:
+            self.open.discard(id(node))
+
+    def entries(self, node: MappingNode, path: Path) -> Iterator[tuple[str, Node]]:
+        """Yield the entries with a usable key that stands once."""
+        seen: set[Hashable] = set()
+        for key, value in node.value:
+            if not isinstance(key, ScalarNode):
+                self.fault("value/type", "a key must be plain text, got a mapping or a list", key, None)
+            elif key.tag == f"{_TAG}merge":
+                self.fault(
+                    "key/unknown",
+                    "merge keys '<<' are not part of rule files",
+                    key,
+                    "name a shared schedule under 'schedules', or repeat a whole value with *alias",
+                )
+            elif key.value in seen:
+                first = self.keys[(*path, key.value)]
+                self.fault("yaml/duplicate-key", f"the key {key.value!r} stands twice in one mapping", key, f"first at {first}; delete or rename one")
+            else:
+                seen.add(key.value)
+                self.keys[(*path, key.value)] = self.where(key)
+                yield key.value, value
+
+    def scalar(self, node: ScalarNode) -> Any:
+        tag, text = str(node.tag).removeprefix(_TAG), node.value
+        try:
+            if tag == "int" and _NUMBER.fullmatch(text):
+                if len(text) > MAX_DIGITS:
+                    raise ValueError("too long")
+                digits = text.replace("_", "")
+                return int(digits, 0 if "0x" in digits or "0o" in digits else 10)
+            if tag == "float":
+                return _parse_float(text)
+        except ValueError:
+            self.fault("value/type", f"not a number that can be read: {text[:40]!r}", node, None)
+            return 0
+        if tag in ("bool", "null"):
+            return text.lower() in ("true", "yes", "on", "y") if tag == "bool" else None
+        if str(node.tag).startswith("!") or tag in ("binary", "set", "omap", "pairs") or "python" in tag:
+            self.fault("yaml/syntax", f"tags such as {node.tag} are not part of rule files", node, "write the plain value")
+        return text
+
+    def fault(self, slug: str, message: str, node: Node, help: str | None) -> None:
+        self.faults.append(Diagnostic(slug, message, self.where(node), help))
+
+
+def _parse_float(text: str) -> float:
+    plain = text.replace("_", "").lower()
+    special = plain.lstrip("+-")
+    if special in (".inf", ".nan"):
+        return math.nan if special == ".nan" else math.copysign(math.inf, -1 if plain.startswith("-") else 1)
+    return float(plain)

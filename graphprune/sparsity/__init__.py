@@ -1,0 +1,1 @@
+"""Numbers only: exact counts, schedules, patterns and reference masks, without a framework."""

@@ -1,0 +1,34 @@
+"""How many weights a sparsity leaves, exactly."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+
+def kept_count(size: int, sparsity: float) -> int:
+    """Return how many of `size` weights stay when the share `sparsity` (0 to below 1) must be zero.
+
+    kept = max(1, round_half_even(size * (1 - sparsity))), computed on the decimal that was written, so that 90% of 1,000 keeps 100 and not 99.
+
+    Raises:
+        ValueError: `size` is below 1, or `sparsity` is outside [0, 1).
+
+    Example:
+        >>> kept_count(235200, 0.9), kept_count(10, 0.25), kept_count(3, 0.99)
+        (23520, 8, 1)
+    """
+    if size < 1:
+        raise ValueError(f"size must be at least 1, got {size}")
+    if not 0 <= sparsity < 1:
+        raise ValueError(f"sparsity must be at least 0 and below 1, got {sparsity}")
+    return max(1, round(size * (1 - Fraction(str(float(sparsity))))))
+
+
+def zero_count(size: int, sparsity: float) -> int:
+    """Return how many of `size` weights are zero at `sparsity`: the rest of `kept_count`.
+
+    Example:
+        >>> zero_count(235200, 0.9)
+        211680
+    """
+    return size - kept_count(size, sparsity)

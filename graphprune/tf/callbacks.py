@@ -1,0 +1,88 @@
+"""The pruner as a Keras callback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tf_keras
+
+from graphprune.errors import TrainingError
+from graphprune.sparsity.positions import Run
+from graphprune.tf.pruner import Pruner
+from graphprune.tf.wrapper import PruneLowMagnitude, no_pruner
+
+
+class UpdatePruningStep(tf_keras.callbacks.Callback):
+    """Updates masks while `fit` trains a pruned model: `model.fit(x, y, callbacks=[UpdatePruningStep()])`.
+
+    Put it before callbacks that save or measure the model, so that they see the masks of the step they run at. A custom loop may call its methods as Keras
+    does; a missed call is made up for by the next one.
+
+    Args:
+        run: The length of the run, where `fit` cannot know it: an input of unknown size with a schedule in epochs or percent.
+
+    Attributes:
+        pruner: The pruner, once the callback has a model.
+    """
+
+    def __init__(self, run: Run | None = None) -> None:
+        super().__init__()
+        self.run = run
+        self.pruner: Pruner | None = None
+
+    def set_model(self, model: tf_keras.Model) -> None:
+        """Find the model's pruned layers."""
+        super().set_model(model)
+        self.pruner = Pruner(model)
+        for wrapper in self.pruner.attached.values():
+            if wrapper.missed_pruner:  # TensorFlow cannot go on with a trace that an error broke off
+                model.train_function, wrapper.missed_pruner = None, False
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Resolve the schedules and do the update that is due at step 0.
+
+        Raises:
+            TrainingError: a schedule needs a length that `fit` does not know.
+        """
+        params = self.params or {}
+        self._pruner().start(self.run or Run(params.get("steps"), params.get("epochs")))
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Catch up, for loops that call nothing else."""
+        self._pruner().on_step()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Update the masks that the last optimizer updates made due."""
+        self._pruner().on_step()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Catch up, for loops that call nothing at the end of a batch."""
+        self._pruner().on_step()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Do what is still due and let go of the model."""
+        self._pruner().on_step()
+        self._pruner().stop()
+        function = getattr(self.model, "train_function", None)
+        if function is not None and not isinstance(function, _WithPruner):
+            self.model.train_function = _WithPruner(function, list(self._pruner().attached.values()))
+
+    def _pruner(self) -> Pruner:
+        if self.pruner is None:
+            raise TrainingError("UpdatePruningStep has no model; call set_model(model) first, as fit does")
+        return self.pruner
+
+
+class _WithPruner:
+    """A model's train function that is kept from one `fit` to the next, where no trace would miss the pruner."""
+
+    def __init__(self, function: Callable[..., Any], wrappers: list[PruneLowMagnitude]) -> None:
+        self.function = function
+        self.wrappers = wrappers
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        for wrapper in self.wrappers:
+            if not wrapper.has_pruner:
+                raise no_pruner(wrapper.name)
+        return self.function(*args, **kwargs)

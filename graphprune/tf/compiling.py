@@ -1,0 +1,115 @@
+"""How a model is compiled for training: by what it was saved with, overridden by what the user asks for."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import tf_keras
+
+from graphprune.errors import TrainingError
+
+
+@dataclass(frozen=True, slots=True)
+class Compiling:
+    """What the user asks for; None keeps what the model was saved with.
+
+    Attributes:
+        optimizer, loss: Names that Keras knows, such as `adam` and `sparse_categorical_crossentropy`.
+        metrics: Names that Keras knows, such as `accuracy`.
+        learning_rate: A constant rate.
+        reset_optimizer: Start the optimizer anew: no moments, no iterations.
+    """
+
+    optimizer: str | None = None
+    loss: str | None = None
+    metrics: tuple[str, ...] | None = None
+    learning_rate: float | None = None
+    reset_optimizer: bool = False
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the JSON form, without what was not asked for."""
+        named = {"optimizer": self.optimizer, "loss": self.loss, "learning_rate": self.learning_rate}
+        named["metrics"] = None if self.metrics is None else list(self.metrics)
+        named["reset_optimizer"] = self.reset_optimizer or None
+        return {name: value for name, value in named.items() if value is not None}
+
+
+def compile_model(model: tf_keras.Model, asked: Compiling, place: str) -> None:
+    """Compile `model` in place, unless it is compiled as asked; an optimizer that stays keeps its slots and iterations.
+
+    Raises:
+        TrainingError: a name is unknown, or the model was saved without settings that are not given either.
+    """
+    saved = _saved_settings(model)
+    loss = saved.get("loss") if asked.loss is None else asked.loss
+    if not loss and not (saved and model.losses):
+        raise TrainingError(f"{place}: saved without compile settings; say how to train it with --loss and --optimizer")
+    optimizer = _choose_optimizer(model, asked, place)
+    if asked.loss is not None:
+        _check_name("loss", asked.loss, tf_keras.losses.get, tf_keras.losses)
+    for name in asked.metrics or ():
+        if name not in ("accuracy", "acc", "crossentropy", "ce"):
+            _check_name("metric", name, tf_keras.metrics.get, tf_keras.metrics)
+    if optimizer is not model.optimizer or asked.loss is not None or asked.metrics is not None:
+        metrics = saved.get("metrics") if asked.metrics is None else list(asked.metrics)
+        others = {name: value for name, value in saved.items() if name not in ("optimizer", "loss", "metrics")}
+        model.compile(optimizer=optimizer, loss=loss, metrics=metrics, from_serialized=bool(saved) and asked.metrics is None, **others)
+    if asked.learning_rate is not None:
+        _set_learning_rate(model, asked.learning_rate, place)
+    model.autotune_steps_per_execution = False
+    model.steps_per_execution = 1  # masks, checkpoints and progress are looked after at every step
+    if isinstance(model.optimizer, tf_keras.optimizers.Optimizer):
+        model.optimizer.build(model.trainable_variables)
+
+
+def _saved_settings(model: tf_keras.Model) -> dict[str, Any]:
+    if not model._is_compiled or not hasattr(model, "_compile_config"):
+        return {}
+    return dict(model._compile_config.config)
+
+
+def _choose_optimizer(model: tf_keras.Model, asked: Compiling, place: str) -> Any:
+    if asked.optimizer is not None:
+        return _check_name("optimizer", asked.optimizer, tf_keras.optimizers.get, tf_keras.optimizers)
+    current = getattr(model, "optimizer", None)
+    if current is None:
+        raise TrainingError(f"{place}: saved without an optimizer; name one with --optimizer")
+    return type(current).from_config(current.get_config()) if asked.reset_optimizer else current
+
+
+def _set_learning_rate(model: tf_keras.Model, rate: float, place: str) -> None:
+    if not 0 < rate < float("inf"):
+        raise TrainingError(f"{place}: the learning rate must be above 0, got {rate:g}")
+    try:
+        model.optimizer.learning_rate = rate
+    except TypeError as fault:
+        raise TrainingError(f"{place}: its learning rate follows a schedule; to use a constant one, name the optimizer too, with --optimizer") from fault
+
+
+def _check_name(kind: str, name: str, get: Any, module: Any) -> Any:
+    """Return what Keras has under `name`, or raise with the closest names that it has."""
+    try:
+        found = get(name)
+    except TypeError as fault:
+        raise TrainingError(f"the {kind} {name!r} needs arguments, which a name cannot give; compile the model with it in Python and save it") from fault
+    except ValueError:
+        found = None
+    if found is None or isinstance(found, str):  # Keras returns the name of a metric that it does not know
+        known = _names(module)
+        close = difflib.get_close_matches(name, known, n=3)
+        hint = f"closest: {', '.join(repr(match) for match in close)}" if close else f"known are {', '.join(known)}"
+        raise TrainingError(f"no {kind} is called {name!r}; {hint}")
+    return found
+
+
+def _names(module: Any) -> list[str]:
+    """Return the names that users write: of optimizers the classes in lower case, of losses and metrics the functions."""
+    members: Mapping[str, Any] = vars(module)
+    if module is tf_keras.optimizers:
+        return sorted(name.lower() for name, value in members.items() if inspect.isclass(value) and name != "Optimizer")
+    names = {name for name, value in members.items() if inspect.isfunction(value)} - {"get", "serialize", "deserialize"}
+    return sorted(names | {"accuracy"} if module is tf_keras.metrics else names)

@@ -1,0 +1,100 @@
+"""Training data from a function of the user's, `package.module:function`."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import pkgutil
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import tensorflow as tf
+
+from graphprune.errors import DataError
+
+_WANTED = "return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None"
+
+
+def call_data_function(spec: str) -> tuple[tf.data.Dataset, tf.data.Dataset | None]:
+    """Return what the function that `spec` names returns: the training dataset, and the validation dataset or None.
+
+    Raises:
+        DataError: the module or function does not exist, fails, or returns something else.
+    """
+    with _working_directory_first():
+        function = _find_function(spec)
+        try:
+            result = function()
+        except Exception as fault:
+            raise DataError(f"{spec}: failed with {type(fault).__name__}: {fault}") from fault
+    return _check_result(spec, result)
+
+
+@contextmanager
+def _working_directory_first() -> Iterator[None]:
+    here = str(Path.cwd())
+    if here in sys.path:
+        yield
+        return
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
+
+
+def _find_function(spec: str) -> Callable[[], Any]:
+    module_name, _, name = spec.partition(":")
+    module = _import(spec, module_name)
+    function = getattr(module, name, None)
+    if function is None:
+        public = [other for other, value in vars(module).items() if callable(value) and not other.startswith("_")]
+        raise DataError(f"{spec}: module {module_name} has no function {name!r}{_closest(name, public)}")
+    if not callable(function):
+        raise DataError(f"{spec}: {name} is not a function, got {type(function).__name__}; it must {_WANTED}")
+    return function  # type: ignore[no-any-return]
+
+
+def _import(spec: str, module_name: str) -> ModuleType:
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as fault:
+        if fault.name is not None and (module_name == fault.name or module_name.startswith(f"{fault.name}.")):
+            close = _closest(fault.name, _modules_beside(fault.name))
+            raise DataError(f"{spec}: no module {fault.name!r}{close}; run from the folder that holds it") from fault
+        raise DataError(f"{spec}: importing {module_name} failed with {type(fault).__name__}: {fault}") from fault
+    except Exception as fault:
+        raise DataError(f"{spec}: importing {module_name} failed with {type(fault).__name__}: {fault}") from fault
+
+
+def _modules_beside(name: str) -> list[str]:
+    parent, dot, _ = name.rpartition(".")
+    places = list(getattr(sys.modules.get(parent), "__path__", [])) if dot else [str(Path.cwd())]
+    return [f"{parent}{dot}{found.name}" for found in pkgutil.iter_modules(places)]
+
+
+def _closest(name: str, names: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(names), n=3)
+    return f"; closest: {', '.join(repr(match) for match in close)}" if close else ""
+
+
+def _check_result(spec: str, result: Any) -> tuple[tf.data.Dataset, tf.data.Dataset | None]:
+    if not isinstance(result, tuple) or len(result) != 2:
+        got = f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__
+        raise DataError(f"{spec}: returned {got}; it must {_WANTED}")
+    train, test = result
+    for name, dataset in (("train", train), ("validation", test)):
+        if dataset is None and name == "validation":
+            continue
+        if not isinstance(dataset, tf.data.Dataset):
+            raise DataError(f"{spec}: {name} is {type(dataset).__name__}; the function must {_WANTED}")
+        element = dataset.element_spec
+        if not isinstance(element, tuple) or len(element) not in (2, 3):
+            raise DataError(f"{spec}: {name} has elements that are not (x, y); the function must {_WANTED}")
+    return train, test

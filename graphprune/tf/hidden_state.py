@@ -1,0 +1,56 @@
+"""What a model carries from batch to batch that model files do not hold: sums of metrics, and states of stateful recurrent layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from graphprune.errors import CheckpointError
+
+
+def read_metric_sums(model: tf_keras.Model) -> dict[str, np.ndarray]:
+    """Return the variables of all metrics by their number: the means of an epoch are made of them."""
+    return {str(index): variable.numpy() for index, variable in enumerate(_metric_variables(model))}
+
+
+def restore_metric_sums(model: tf_keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
+    """Put back what `read_metric_sums` returned, into metrics that were built.
+
+    Raises:
+        CheckpointError: the model has other metrics.
+    """
+    _assign(_metric_variables(model), arrays, "metrics")
+
+
+def read_recurrent_states(model: tf_keras.Model) -> dict[str, np.ndarray]:
+    """Return the states of stateful recurrent layers by their number."""
+    return {str(index): variable.numpy() for index, variable in enumerate(_recurrent_variables(model))}
+
+
+def restore_recurrent_states(model: tf_keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
+    """Put back what `read_recurrent_states` returned.
+
+    Raises:
+        CheckpointError: the model has other stateful layers.
+    """
+    _assign(_recurrent_variables(model), arrays, "stateful layers")
+
+
+def _metric_variables(model: tf_keras.Model) -> list[tf.Variable]:
+    return [variable for metric in model.metrics for variable in metric.variables]
+
+
+def _recurrent_variables(model: tf_keras.Model) -> list[tf.Variable]:
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, tf_keras.layers.RNN) and layer.stateful]
+    return [variable for layer in layers for variable in tf.nest.flatten(layer.states) if isinstance(variable, tf.Variable)]
+
+
+def _assign(variables: list[tf.Variable], arrays: Mapping[str, np.ndarray], what: str) -> None:
+    shapes = {str(index): variable.shape.as_list() for index, variable in enumerate(variables)}
+    if shapes != {name: list(array.shape) for name, array in arrays.items()}:
+        raise CheckpointError(f"the checkpoint was written with other {what}; start a new run")
+    for name, array in arrays.items():
+        variables[int(name)].assign(array)

@@ -1,0 +1,33 @@
+"""What the table of built-in layers says of the weights of a live layer."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+from tf_keras.src.engine.base_layer import Layer
+from tf_keras.src.saving.serialization_lib import serialize_keras_object
+
+from graphprune.graph.builtin_layers import Weight, weights_of
+from graphprune.graph.entries import is_builtin
+from graphprune.graph.from_config import TensorFacts
+
+
+def prunable_names(layer: Layer) -> tuple[str, ...]:
+    """Return the names of the weights that may be pruned, built or not, in storage order; none for classes that the table does not hold."""
+    return tuple(weight.name for weight in _known_weights(layer) if weight.prunable)
+
+
+def tensor_facts(layer: Layer) -> tuple[TensorFacts, ...]:
+    """Return name, shape and dtype of a built layer's weights; names are numbers for classes that the table does not hold."""
+    weights = [weight for weight in layer.weights if isinstance(weight, tf.Variable)]  # lookup layers list a handle on their table as well
+    known = [weight.name for weight in _known_weights(layer)]
+    names = known if len(known) == len(weights) else [str(index) for index in range(len(weights))]
+    return tuple((name, tuple(weight.shape), weight.dtype.name) for name, weight in zip(names, weights, strict=True))
+
+
+def is_builtin_layer(layer: Layer) -> bool:
+    """Return whether the layer's class comes with Keras."""
+    return is_builtin({"class_name": type(layer).__name__, "module": type(layer).__module__})
+
+
+def _known_weights(layer: Layer) -> tuple[Weight, ...]:
+    return (weights_of(serialize_keras_object(layer)) or ()) if is_builtin_layer(layer) else ()

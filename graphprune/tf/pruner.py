@@ -1,0 +1,183 @@
+"""The pruner of a model: decides on the host when masks change, and changes them."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import tf_keras
+from tf_keras.src.optimizers.legacy.optimizer_v2 import OptimizerV2
+
+from graphprune.errors import TrainingError
+from graphprune.sparsity.counts import kept_count, zero_count
+from graphprune.sparsity.positions import Run
+from graphprune.sparsity.schedules import Timetable
+from graphprune.tf.addresses import find_wrappers
+from graphprune.tf.mask_update import apply_mask, select_mask
+from graphprune.tf.wrapper import PruneLowMagnitude
+
+
+@dataclass(frozen=True, slots=True)
+class TensorProgress:
+    """Where one pruned tensor stands.
+
+    Attributes:
+        address: The layer's address.
+        name: The tensor's name in the layer.
+        size: The number of weights.
+        zeros: Weights that are zero now.
+        target_zeros: Exact zeros when the schedule is finished.
+        target: The share of zeros that the schedule asks for at this step.
+        threshold: The smallest magnitude that the last mask update kept.
+    """
+
+    address: str
+    name: str
+    size: int
+    zeros: int
+    target_zeros: int
+    target: float
+    threshold: float
+
+    @property
+    def sparsity(self) -> float:
+        """The measured share of zeros."""
+        return self.zeros / self.size
+
+
+class Pruner:
+    """Follows the schedules of all pruned layers of a model, nested models included.
+
+    `start` it once before training; then call `on_step` after every optimizer update (more often does no harm). `UpdatePruningStep` does both in `fit`:
+
+        pruner = Pruner(model)
+        pruner.start(Run(steps_per_epoch=100, epochs=10))
+        for x, y in batches:
+            train_step(x, y)
+            pruner.on_step()
+
+    Attributes:
+        wrappers: The pruned layers by address.
+        attached: Those, and wrapped layers without anything to prune.
+    """
+
+    def __init__(self, model: tf_keras.Model) -> None:
+        self.attached = find_wrappers(model)
+        self.wrappers = {address: wrapper for address, wrapper in self.attached.items() if wrapper.pruning.weights}
+        self._optimizer = getattr(model, "optimizer", None)
+        self._timetables: dict[str, Timetable] = {}
+
+    def start(self, run: Run) -> None:
+        """Turn every schedule into optimizer steps, attach to the pruned layers and do the update that is due at step 0.
+
+        Warns with `schedule/never-reached` for layers whose schedule ends after the run.
+
+        Raises:
+            TrainingError: a schedule needs the length of an epoch or of the run, and `run` does not say; or the optimizer cannot prune a layer.
+        """
+        for address, wrapper in self.wrappers.items():
+            if not wrapper.pruning_vars:
+                raise TrainingError(f"{address}: the pruned layer is not built; call model.build(input_shape) first")
+            if isinstance(self._optimizer, OptimizerV2) and isinstance(wrapper.layer, tf_keras.layers.Embedding):
+                raise TrainingError(
+                    f"{address}: a legacy optimizer ({type(self._optimizer).__name__}) cannot prune an Embedding, whose gradients are sparse; "
+                    "compile with the optimizer of the same name from tf_keras.optimizers"
+                )
+        self._timetables = {address: _timetable(address, wrapper, run) for address, wrapper in self.wrappers.items()}
+        self._warn_never_reached(run)
+        for wrapper in self.attached.values():
+            wrapper.has_pruner = True
+        self.on_step()
+
+    def stop(self) -> None:
+        """Detach from the pruned layers; training them again needs a pruner again."""
+        for wrapper in self.attached.values():
+            wrapper.has_pruner = False
+
+    def on_step(self) -> None:
+        """Update the masks that are due since the last update; nothing happens when none is."""
+        for address, wrapper in self.wrappers.items():
+            step, last = self._step_of(wrapper), int(wrapper.last_update.numpy())
+            timetable = self._started(address)
+            if timetable.is_due(after=last, step=step):
+                update_masks(wrapper, timetable.sparsity_at(step, wrapper.pruning.sparsity))
+                wrapper.last_update.assign(step)
+
+    @property
+    def step(self) -> int:
+        """Optimizer updates since the wrap; the largest number where layers differ."""
+        return max((int(wrapper.pruning_step.numpy()) for wrapper in self.wrappers.values()), default=0)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every layer has had the update that reaches its target."""
+        return all(
+            wrapper.last_update.numpy() >= _target_step(self._started(address)) for address, wrapper in self.wrappers.items()
+        )
+
+    def tensors(self) -> tuple[TensorProgress, ...]:
+        """Return where each pruned tensor stands, in the model's order."""
+        return tuple(progress for address, wrapper in self.wrappers.items() for progress in self._progress(address, wrapper))
+
+    def total_sparsity(self) -> float:
+        """Return the measured share of zeros over all pruned tensors; 0 when there are none."""
+        tensors = self.tensors()
+        return sum(tensor.zeros for tensor in tensors) / max(1, sum(tensor.size for tensor in tensors))
+
+    def _progress(self, address: str, wrapper: PruneLowMagnitude) -> Iterator[TensorProgress]:
+        target = self._started(address).sparsity_at(self._step_of(wrapper), wrapper.pruning.sparsity)
+        for name, (weight, _, threshold) in zip(wrapper.pruning.weights, wrapper.pruning_vars, strict=True):
+            size = math.prod(weight.shape)
+            zeros = size - int(np.count_nonzero(weight.numpy()))
+            yield TensorProgress(address, name, size, zeros, zero_count(size, wrapper.pruning.sparsity), target, float(threshold.numpy()))
+
+    def _step_of(self, wrapper: PruneLowMagnitude) -> int:
+        """Return the layer's step; a frozen layer has no updates of its own and follows the model."""
+        if not wrapper.trainable and wrapper.pruning_step.numpy() < self.step:
+            wrapper.pruning_step.assign(self.step)
+        return int(wrapper.pruning_step.numpy())
+
+    def _started(self, address: str) -> Timetable:
+        if address not in self._timetables:
+            raise TrainingError("the pruner has not started; call start(Run(steps_per_epoch=..., epochs=...)) before training")
+        return self._timetables[address]
+
+    def _warn_never_reached(self, run: Run) -> None:
+        if run.steps is None:
+            return
+        for address, wrapper in self.wrappers.items():
+            step, end = int(wrapper.pruning_step.numpy()), _target_step(self._timetables[address])
+            last = step + run.steps
+            if end > last:
+                warnings.warn(
+                    f"schedule/never-reached: {address}: the schedule reaches {wrapper.pruning.sparsity:.1%} at step {end} and the run ends at step {last}; "
+                    "train for longer, or end the schedule earlier",
+                    stacklevel=2,
+                )
+
+
+def update_masks(wrapper: PruneLowMagnitude, sparsity: float) -> None:
+    """Choose the masks of a layer anew from the magnitudes of its weights, and zero what they mask."""
+    for weight, mask, threshold in wrapper.pruning_vars:
+        values = weight.numpy()
+        chosen, smallest = select_mask(values, kept_count(values.size, sparsity))
+        mask.assign(chosen)
+        threshold.assign(smallest)
+        weight.assign(apply_mask(values, chosen))
+
+
+def _timetable(address: str, wrapper: PruneLowMagnitude, run: Run) -> Timetable:
+    try:
+        return wrapper.pruning.schedule.to_timetable(run)
+    except ValueError as err:
+        raise TrainingError(
+            f"{address}: {err}; give the run's length: UpdatePruningStep(run=Run(steps_per_epoch=..., epochs=...)) in fit, or pruner.start(Run(...)) in a custom loop"
+        ) from err
+
+
+def _target_step(timetable: Timetable) -> int:
+    """Return the step at which the target is reached: the end of a ramp, the beginning of anything else."""
+    return timetable.end if timetable.schedule.is_ramp and timetable.end is not None else timetable.begin

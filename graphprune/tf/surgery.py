@@ -1,0 +1,204 @@
+"""Wrapping and stripping of live models, always as clones: the caller's model is never touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import tensorflow as tf
+import tf_keras
+from tf_keras.src.engine.base_layer import Layer
+from tf_keras.src.engine.functional import has_functional_like_constructor
+
+from graphprune.errors import GraphError, PlanError
+from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.layers import SEPARATOR
+from graphprune.graph.read import read_graph
+from graphprune.plan.changes import LayerChange, Plan
+from graphprune.plan.make import make_plan
+from graphprune.plan.plan_json import plan_sha256
+from graphprune.plan.rewrite import _rules_sha256
+from graphprune.rules.rule_set import RuleSet
+from graphprune.sparsity.pruning import Provenance, Pruning
+from graphprune.tf.addresses import addressed_layers, inner_layer, is_layered_model
+from graphprune.tf.compile_state import copy_compile_state
+from graphprune.tf.layer_clone import clone_layer, copy_state
+from graphprune.tf.live_tensors import tensor_facts
+from graphprune.tf.mask_update import apply_mask
+from graphprune.tf.wrapper import PruneLowMagnitude, find_weight
+
+MakeLayer = Callable[[str, Layer], Layer]
+"""From the address of a layer and the layer to its place-taker in the clone: a new layer, unbuilt."""
+
+
+def wrap_model(model: tf_keras.Model, plan: Plan) -> tf_keras.Model:
+    """Return a clone of `model` with `plan` carried out: same names, weights, outputs and optimizer state; the layers that the plan claims are wrapped.
+
+    Layers that are wrapped already keep masks and step, unless the plan wraps them anew; layers that the plan does not change are as they were.
+
+    Raises:
+        GraphError: the model, or a layer in it, cannot be copied.
+        PlanError: the plan was made for another model.
+    """
+    changes = {change.address: change for change in plan.changes if change.is_change}
+    rules_sha256, own_sha256 = _rules_sha256(plan), plan_sha256(plan)
+
+    def make(address: str, layer: Layer) -> Layer:
+        change = changes.get(address)
+        if change is None:
+            return _clone_wrapped(layer, address)
+        if change.after is None:
+            return clone_layer(inner_layer(layer), address)
+        provenance = Provenance("" if change.rule is None else change.rule.id, rules_sha256, own_sha256)
+        return PruneLowMagnitude(clone_layer(inner_layer(layer), address), change.after, provenance)
+
+    _check_addresses(model, changes)
+    rebuilt = {address for address, change in changes.items() if "wrap" in change.actions}
+    return _clone_with_state(model, make, rebuilt)
+
+
+apply_plan = wrap_model
+
+
+def apply_rules(model: tf_keras.Model, rules: RuleSet, *, steps_per_epoch: int | None = None, epochs: int | None = None) -> tf_keras.Model:
+    """Return a clone of `model` wrapped as `rules` say.
+
+    Raises:
+        GraphError: the model, or a layer in it, cannot be copied.
+        RuleError: the rules do not fit the model.
+    """
+    return wrap_model(model, make_plan(graph_of_model(model), rules, steps_per_epoch=steps_per_epoch, epochs=epochs))
+
+
+def wrap_layers(model: tf_keras.Model, prunings: dict[str, Pruning]) -> tf_keras.Model:
+    """Return a clone of `model` with the layers at these addresses wrapped; layers that are wrapped already stay as they are.
+
+    Raises:
+        GraphError: the model, or a layer in it, cannot be copied.
+        PlanError: a layer has no weight of a name that its pruning asks for.
+    """
+
+    def make(address: str, layer: Layer) -> Layer:
+        if isinstance(layer, PruneLowMagnitude) or address not in prunings:
+            return _clone_wrapped(layer, address)
+        return PruneLowMagnitude(clone_layer(layer, address), prunings[address])
+
+    return _clone_with_state(model, make, set())
+
+
+def strip_model(model: tf_keras.Model) -> tf_keras.Model:
+    """Return a clone of `model` without pruning wrappers: the original architecture, its masked weights exactly zero, its optimizer state kept.
+
+    Raises:
+        GraphError: the model, or a layer in it, cannot be copied.
+    """
+    return _clone_with_state(model, lambda address, layer: clone_layer(inner_layer(layer), address), set())
+
+
+def graph_of_model(model: tf_keras.Model) -> LayerGraph:
+    """Return the layer graph of a live model, weights included by name, shape and dtype.
+
+    Raises:
+        GraphError: the model is not a built Sequential or Functional model of tf_keras.
+    """
+    check_model(model)
+    tensors = {address: tensor_facts(inner_layer(layer)) for address, layer in addressed_layers(model) if not is_layered_model(layer)}
+    try:
+        return read_graph(model.get_config(), tensors=tensors)
+    except NotImplementedError as err:
+        raise GraphError(f"{model.name}: a layer has no get_config, so the model cannot be described ({str(err).strip().splitlines()[0]})") from err
+
+
+def check_model(model: object) -> None:
+    """Raise unless `model` is a built Sequential or Functional model of tf_keras.
+
+    Raises:
+        GraphError: it is something else; the text names its class.
+    """
+    kind = f"{type(model).__module__}.{type(model).__qualname__}"
+    modules = {base.__module__.split(".")[0] for base in type(model).__mro__}
+    if "keras" in modules:
+        raise GraphError(
+            f"{getattr(model, 'name', 'model')}: {kind} is of Keras 3 (module keras), graphprune prunes models of tf_keras (module tf_keras); "
+            "build it with tf_keras, which is tf.keras where TF_USE_LEGACY_KERAS=1 is set"
+        )
+    if not isinstance(model, tf_keras.Model):
+        raise GraphError(f"{kind} is not a tf_keras model; give a Sequential or Functional model")
+    if not is_layered_model(model):
+        raise GraphError(
+            f"{model.name}: {kind} is a subclassed model, whose layers and connections cannot be read; "
+            "rebuild it with the Functional API: tf_keras.Model(inputs, outputs)"
+        )
+    if not model.built:
+        raise GraphError(f"{model.name}: the model is not built, so it has no weights yet; call model.build(input_shape) first")
+
+
+@dataclass(slots=True)
+class _Clone:
+    """A clone in the making: the layers that stand for the model's, by identity, so that shared layers stay shared."""
+
+    make: MakeLayer
+    made: dict[int, Layer] = field(default_factory=dict)
+    pairs: list[tuple[str, Layer, Layer]] = field(default_factory=list)
+
+    def of_model(self, model: tf_keras.Model, prefix: str) -> tf_keras.Model:
+        if not isinstance(model, tf_keras.Sequential) and type(model) is not tf_keras.Model and not has_functional_like_constructor(type(model)):
+            raise GraphError(
+                f"{model.name}: model class {type(model).__name__} has a constructor of its own, so it cannot be copied with other layers in it; "
+                "rebuild it as tf_keras.Model(model.inputs, model.outputs)"
+            )
+        clone = tf_keras.models.clone_model(model, clone_function=lambda layer: self.of_layer(layer, f"{prefix}{layer.name}"))
+        clone._trainable = model._trainable
+        if hasattr(model, "use_legacy_config"):  # Keras leaves it on nested models that were once saved as .h5; `get_config` heeds it
+            clone.use_legacy_config = model.use_legacy_config
+        return clone
+
+    def of_layer(self, layer: Layer, address: str) -> Layer:
+        if id(layer) not in self.made:
+            if is_layered_model(layer):
+                self.made[id(layer)] = self.of_model(layer, f"{address}{SEPARATOR}")
+            else:
+                self.made[id(layer)] = self.make(address, layer)
+                self.pairs.append((address, layer, self.made[id(layer)]))
+        return self.made[id(layer)]
+
+
+def _clone_with_state(model: tf_keras.Model, make: MakeLayer, rebuilt: set[str]) -> tf_keras.Model:
+    """Return the clone with weights, masks (but those of `rebuilt` addresses), compile settings and optimizer state."""
+    check_model(model)
+    cloning = _Clone(make)
+    clone = cloning.of_model(model, "")
+    if not clone.built:
+        clone.build(model._build_input_shape)
+    variables: dict[int, tf.Variable] = {}
+    for address, old, new in cloning.pairs:
+        _copy_layer(old, new, keep_masks=address not in rebuilt)
+        variables |= {id(a): b for a, b in zip(inner_layer(old).weights, inner_layer(new).weights, strict=True)}
+    copy_compile_state(model, clone, variables)
+    return clone
+
+
+def _copy_layer(old: Layer, new: Layer, *, keep_masks: bool) -> None:
+    copy_state(inner_layer(old), inner_layer(new))
+    if not isinstance(old, PruneLowMagnitude):
+        return
+    if isinstance(new, PruneLowMagnitude) and keep_masks:
+        for source, target in zip(old.pruning_state, new.pruning_state, strict=True):
+            target.assign(source)
+    for (_, mask, _), name in zip(old.pruning_vars, old.pruning.weights, strict=True):
+        weight = find_weight(inner_layer(new), name)
+        weight.assign(apply_mask(weight.numpy(), mask.numpy()))
+
+
+def _clone_wrapped(layer: Layer, address: str) -> Layer:
+    """Return a clone of a layer, in a wrapper like the one it has."""
+    inner = clone_layer(inner_layer(layer), address)
+    return PruneLowMagnitude(inner, layer.pruning, layer.provenance) if isinstance(layer, PruneLowMagnitude) else inner
+
+
+def _check_addresses(model: tf_keras.Model, changes: dict[str, LayerChange]) -> None:
+    check_model(model)
+    known = {address for address, layer in addressed_layers(model)}
+    missing = [address for address in changes if address not in known]
+    if missing:
+        raise PlanError(f"plan/stale: the plan was made for another model: {missing[0]!r} is missing in {model.name}. Make the plan again for this model")

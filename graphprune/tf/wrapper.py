@@ -1,0 +1,219 @@
+"""The pruning wrapper: a layer of the same name that holds masks and keeps masked weights at zero."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+from tf_keras.src.engine.base_layer import Layer
+from tf_keras.src.engine.base_layer_utils import call_context
+from tf_keras.src.saving.legacy.saved_model.utils import in_tf_saved_model_scope
+
+from graphprune.errors import PlanError, TrainingError
+from graphprune.sparsity.pruning import Provenance, Pruning
+
+PACKAGE = "graphprune"
+
+
+class Projection:
+    """The constraint of a pruned weight: the layer's own constraint first, then zero wherever the mask says so.
+
+    Optimizers apply constraints once after each update, so the projection of a layer's first pruned weight also counts the layer's steps.
+    """
+
+    def __init__(self, own: Callable[[tf.Tensor], tf.Tensor] | None, mask: tf.Variable, counter: tf.Variable | None) -> None:
+        self.own = own
+        self.mask = mask
+        self.counter = counter
+
+    def __call__(self, weight: tf.Variable) -> tf.Tensor:
+        if self.counter is not None:
+            self.counter.assign_add(1)
+        value = tf.convert_to_tensor(weight if self.own is None else self.own(weight))
+        return tf.where(self.mask, value, tf.zeros((), value.dtype))
+
+
+@tf_keras.utils.register_keras_serializable(package=PACKAGE)
+class PruneLowMagnitude(tf_keras.layers.Wrapper):
+    """A layer whose smallest weights are zero, as a pruner chooses them while the layer trains.
+
+    It has the name of the layer that it wraps and calls it, so outputs, losses, masks, states and keyword tensors are as unwrapped. Masks act after each
+    optimizer update, through the constraint of the pruned variables; nothing is assigned in the forward pass. Being called with `training=True` needs a
+    pruner: `UpdatePruningStep` in `fit`, a started `Pruner` elsewhere.
+
+    Attributes:
+        layer: The layer inside.
+        pruning: What to prune, how much, and when.
+        provenance: Which rule asked for it.
+        pruning_step: Optimizer updates since the wrap (int64), once built.
+        last_update: The step of the last mask update (int64), -1 before the first; once built.
+        has_pruner: Whether a started pruner follows this layer.
+        missed_pruner: Whether training has been refused for want of one; the trace that was broken off must not be used again.
+    """
+
+    def __init__(self, layer: Layer, pruning: Pruning | Mapping[str, Any], provenance: Provenance | Mapping[str, str] | None = None, **kwargs: Any) -> None:
+        own = {"name": layer.name, "trainable": layer.trainable, "dtype": layer._dtype_policy}
+        super().__init__(layer, **{**own, **kwargs, "autocast": False})
+        self.pruning = pruning if isinstance(pruning, Pruning) else Pruning.from_config(pruning)
+        self.provenance = provenance if isinstance(provenance, Provenance) else Provenance.from_config(provenance or {})
+        self.has_pruner = False
+        self.missed_pruner = False
+        # Keras passes in what the inner layer expects (training, mask, its own context arguments) and writes nodes with its argument names.
+        self._call_spec = layer._call_spec
+        self._call_context_args = layer._call_context_args
+        self._supports_masking = layer.supports_masking
+
+    @property
+    def pruning_vars(self) -> list[tuple[tf.Variable, tf.Variable, tf.Variable]]:
+        """(weight, mask, threshold) of each pruned tensor, in the order of `pruning.weights`; empty before the layer is built."""
+        if not hasattr(self, "pruning_step"):
+            return []
+        return [(find_weight(self.layer, name), getattr(self, f"mask_{name}"), getattr(self, f"threshold_{name}")) for name in self.pruning.weights]
+
+    @property
+    def pruning_state(self) -> list[tf.Variable]:
+        """Masks, thresholds, `pruning_step` and `last_update`, in storage order; empty before the layer is built."""
+        pairs = [variable for _, mask, threshold in self.pruning_vars for variable in (mask, threshold)]
+        return [*pairs, self.pruning_step, self.last_update] if hasattr(self, "pruning_step") else []
+
+    @property
+    def input_spec(self) -> Any:
+        """The inner layer's input spec; None for a layer that takes its states as further inputs (RNN), and so checks inputs itself."""
+        return self.layer.input_spec if type(self.layer).__call__ is Layer.__call__ else None
+
+    @input_spec.setter
+    def input_spec(self, value: Any) -> None:
+        self.layer.input_spec = value
+
+    @property
+    def stateful(self) -> bool:
+        """Whether the inner layer carries state from batch to batch."""
+        return bool(self.layer.stateful)
+
+    @stateful.setter
+    def stateful(self, value: bool) -> None:
+        self.layer.stateful = value
+
+    def reset_states(self, *args: Any, **kwargs: Any) -> None:
+        """Reset the states of a stateful inner layer."""
+        self.layer.reset_states(*args, **kwargs)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Build the inner layer, then masks and counters, and put the projection on each pruned weight."""
+        super().build(input_shape)
+        if hasattr(self, "pruning_step"):
+            return
+        weights = [find_weight(self.layer, name) for name in self.pruning.weights]
+        for name, weight in zip(self.pruning.weights, weights, strict=True):
+            self._add_state(f"mask_{name}", weight.shape, tf.bool, True)
+            self._add_state(f"threshold_{name}", (), tf.float32, 0)
+        self._add_state("pruning_step", (), tf.int64, 0)
+        self._add_state("last_update", (), tf.int64, -1)
+        counter = self.pruning_step
+        for weight, mask, _ in self.pruning_vars:
+            variable = getattr(weight, "_variable", weight)  # under mixed precision, an AutoCastVariable around it
+            variable._constraint = Projection(variable.constraint, mask, counter)
+            counter = None
+
+    def _add_state(self, name: str, shape: Any, dtype: tf.DType, value: float) -> None:
+        variable = self.add_weight(
+            name=name,
+            shape=shape,
+            dtype=dtype,
+            initializer=tf_keras.initializers.Constant(value),
+            trainable=False,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            experimental_autocast=False,
+        )
+        setattr(self, name, variable)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the inner layer, once it is sure that a pruner follows the training.
+
+        Raises:
+            TrainingError: the layer is called for training and no pruner is attached.
+        """
+        context = call_context()
+        # A layer called with a fixed `training=True` inside a model (Monte Carlo dropout) does not train when its model does not.
+        training = context.training if context.in_call else kwargs.get("training")
+        if training is True and not self.has_pruner and not context.saving and not _is_symbolic((args, kwargs)):
+            self.missed_pruner = True
+            raise _unburied(no_pruner(self.name))
+        return super().__call__(*args, **kwargs)
+
+    def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return what the inner layer returns."""
+        return self.layer(inputs, *args, **kwargs)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """Return the inner layer's output mask."""
+        return self.layer.compute_mask(inputs, mask)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the inner layer's output shape."""
+        return self.layer.compute_output_shape(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return everything that `from_config` needs; the inner layer's own config is as unwrapped."""
+        return {**super().get_config(), "pruning": self.pruning.to_config(), "provenance": self.provenance.to_config()}
+
+    def get_build_config(self) -> None:
+        """Return nothing: like a built-in layer, the wrapper is built when its model calls it."""
+        return
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> PruneLowMagnitude:
+        """Return the wrapper that `get_config` described, around a new inner layer; both of Keras's dialects are read."""
+        config = copy.deepcopy(dict(config))
+        # Without `build_config`: the inner layer is built by `build`, under the wrapper's name, or weight names of nested models would clash in an .h5 file.
+        entry = {key: value for key, value in config.pop("layer").items() if key != "build_config"}
+        if in_tf_saved_model_scope():  # An .h5 file is loading: Keras reads its dialect, in which a custom class goes by its registered name.
+            entry = {"class_name": entry.get("registered_name") or entry["class_name"], "config": entry["config"]}
+        layer = tf_keras.layers.deserialize(entry, custom_objects, use_legacy_format="module" not in entry)
+        return cls(layer, **config)
+
+
+def find_weight(layer: Layer, name: str) -> tf.Variable:
+    """Return the variable `name` of a built layer, or of an RNN layer's cell.
+
+    Raises:
+        PlanError: the layer has no such variable.
+    """
+    owners = [layer, *([layer.cell] if hasattr(layer, "cell") else [])]
+    for owner in owners:
+        variable = getattr(owner, name, None)
+        if isinstance(variable, tf.Variable):
+            return variable
+    known = ", ".join(weight.name.rsplit("/", 1)[-1].split(":")[0] for weight in layer.weights) or "none"
+    raise _unburied(PlanError(f"{layer.name}: {type(layer).__name__} has no weight named {name!r}; it has {known}"))
+
+
+def no_pruner(name: str) -> TrainingError:
+    """Return the error for a wrapped model that trains without a pruner."""
+    return TrainingError(
+        f"{name}: a pruned layer is being trained and no pruner is attached, so it would stay dense; "
+        "add graphprune.UpdatePruningStep() to the callbacks of fit, or start a graphprune Pruner and call its on_step() in a custom loop"
+    )
+
+
+def _unburied(error: Exception) -> Exception:
+    """Return the error marked in the ways of Keras and autograph to leave its text as it is, where they would bury it in their own."""
+    error._keras_call_info_injected = True  # type: ignore[attr-defined]
+    error.ag_pass_through = True  # type: ignore[attr-defined]
+    return error
+
+
+def _is_symbolic(arguments: Any) -> bool:
+    """Return whether a functional model is being built, in which case nothing trains."""
+    if any(isinstance(tensor, tf_keras.__internal__.KerasTensor) for tensor in tf.nest.flatten(arguments)):
+        return True
+    graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+    while graph is not None:
+        name = getattr(graph, "name", "")
+        if name.endswith("_scratch_graph") or name == "keras_graph":
+            return True
+        graph = getattr(graph, "outer_graph", None)
+    return False

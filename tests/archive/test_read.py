@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from builders import build_config
+
+from graphprune.archive import read_archive
+from graphprune.archive.zipped import MAX_JSON
+from graphprune.errors import ArchiveError
+
+
+def weights_bytes(**values: np.ndarray[Any, Any]) -> bytes:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        for path, value in values.items():
+            file[path.replace("__", "/")] = value
+    return buffer.getvalue()
+
+
+DENSE = {"layers__dense__vars__0": np.arange(16.0).reshape(4, 4), "layers__dense__vars__1": np.zeros(4, "float32")}
+
+
+def write_keras(path: Path, config: Any, *, version: str = "2.21.0", weights: bytes | None = None, compression: int = zipfile.ZIP_STORED) -> Path:
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": version}))
+        archive.writestr("config.json", config if isinstance(config, str) else json.dumps(config))
+        if weights is not None:
+            archive.writestr("model.weights.h5", weights)
+    return path
+
+
+def write_h5(path: Path, config: Any, *, version: str = "2.21.0") -> Path:
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = json.dumps(config)
+        file.attrs["training_config"] = json.dumps({"loss": "mse"})
+        file.attrs["keras_version"] = version
+        root = file.create_group("model_weights")
+        root.attrs["layer_names"] = np.array(["in", "fc"], "S")
+        root.create_group("in").attrs["weight_names"] = np.array([], "float64")
+        group = root.create_group("fc")
+        group["fc/kernel:0"], group["fc/bias:0"] = np.ones((4, 4), "float32"), np.zeros(4, "float32")
+        group.attrs["weight_names0"], group.attrs["weight_names1"] = np.array(["fc/kernel:0"], "S"), np.array(["fc/bias:0"], "S")
+    return path
+
+
+def refusal(path: Path) -> str:
+    """Return what is said of a file that is refused, without the path in front."""
+    with pytest.raises(ArchiveError) as caught:
+        _ = read_archive(path).stored
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith(f"{path}: ")
+    return text.removeprefix(f"{path}: ")
+
+
+def test_a_keras_file_gives_config_and_tensors(tmp_path: Path) -> None:
+    config = build_config("in > fc")
+    archive = read_archive(write_keras(tmp_path / "a.keras", config, weights=weights_bytes(**DENSE)))
+    assert (archive.format, archive.keras_version, archive.config, archive.training_config) == ("keras", "2.21.0", config, None)
+    kernel, bias = archive.stored["layers/dense"]
+    assert (kernel.shape, kernel.dtype, bias.shape, bias.dtype) == ((4, 4), "float64", (4,), "float32")
+    np.testing.assert_array_equal(archive.read(kernel), DENSE["layers__dense__vars__0"])
+
+
+def test_a_recompressed_keras_file_reads_the_same(tmp_path: Path) -> None:
+    archive = read_archive(write_keras(tmp_path / "a.keras", build_config("in > fc"), weights=weights_bytes(**DENSE), compression=zipfile.ZIP_DEFLATED))
+    np.testing.assert_array_equal(archive.read(archive.stored["layers/dense"][0]), DENSE["layers__dense__vars__0"])
+
+
+def test_eleven_variables_keep_their_number_order(tmp_path: Path) -> None:
+    values = {f"layers__dense__vars__{number}": np.full(1, number) for number in range(11)}
+    archive = read_archive(write_keras(tmp_path / "a.keras", build_config("in > fc"), weights=weights_bytes(**values)))
+    assert [tensor.name for tensor in archive.stored["layers/dense"]] == [str(number) for number in range(11)]
+
+
+def test_an_h5_file_gives_config_and_tensors_whatever_its_name(tmp_path: Path) -> None:
+    archive = read_archive(write_h5(tmp_path / "a.model", build_config("in > fc")))
+    assert (archive.format, archive.keras_version, archive.training_config) == ("h5", "2.21.0", {"loss": "mse"})
+    assert {group: [tensor.name for tensor in tensors] for group, tensors in archive.stored.items()} == {"fc": ["fc/kernel:0", "fc/bias:0"]}
+    np.testing.assert_array_equal(archive.read(archive.stored["fc"][0]), np.ones((4, 4)))
+
+
+@pytest.mark.parametrize(
+    ("part", "found"),
+    [
+        ({"class_name": "__lambda__", "config": {"value": "4wEA"}}, True),
+        ({"function_type": "lambda", "function": ["4wEA"]}, True),
+        ({"function_type": "function"}, False),
+    ],
+)
+def test_lambda_bytecode_is_seen_and_not_run(tmp_path: Path, part: dict[str, Any], found: bool) -> None:
+    config = build_config("in > fc")
+    config["config"]["layers"][1]["config"]["activation"] = part
+    assert read_archive(write_keras(tmp_path / "a.keras", config)).has_lambda_bytecode is found
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "no.keras") == "no such file; name a model saved as .keras or .h5"
+
+
+def test_directory(tmp_path: Path) -> None:
+    assert refusal(tmp_path) == "is a directory; graphprune reads .keras and .h5 files, load it with tf_keras and save it as .keras"
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"\x80\x04pickle", b"version: 1\n"])
+def test_neither_zip_nor_hdf5(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.keras").write_bytes(content)
+    assert refusal(tmp_path / "a.keras") == "neither a zip nor an HDF5 file; graphprune reads models saved as .keras or .h5"
+
+
+def test_zip_that_is_no_model(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    assert refusal(tmp_path / "a.zip") == "no config.json in this zip, so it is not a Keras model; name a file that model.save() wrote"
+
+
+def test_truncated_zip(tmp_path: Path) -> None:
+    path = write_keras(tmp_path / "a.keras", build_config("in > fc"), weights=weights_bytes(**DENSE))
+    path.write_bytes(path.read_bytes()[:-100])
+    assert refusal(path) == "damaged zip (File is not a zip file); save or copy the model again"
+
+
+def test_damaged_weights_in_a_zip(tmp_path: Path) -> None:
+    path = write_keras(tmp_path / "a.keras", build_config("in > fc"), weights=weights_bytes(**DENSE)[:900])
+    text = refusal(path)
+    assert text.startswith("damaged HDF5 data (Unable to synchronously open file (truncated file: eof = 900, ")
+    assert text.endswith("); save or copy the model again")
+
+
+def test_zip_without_weights(tmp_path: Path) -> None:
+    assert refusal(write_keras(tmp_path / "a.keras", build_config("in > fc"))) == "no model.weights.h5 in it; the weights are missing, save the model again"
+
+
+def test_truncated_hdf5(tmp_path: Path) -> None:
+    path = write_h5(tmp_path / "a.h5", build_config("in > fc"))
+    path.write_bytes(path.read_bytes()[:2000])
+    assert refusal(path).startswith("damaged HDF5 data (Unable to synchronously open file (truncated file: eof = 2000, ")
+
+
+@pytest.mark.parametrize("cut", [8, 60, 96, 300, 1000, 3000, 5000])
+def test_any_truncated_file_is_one_clear_line(tmp_path: Path, cut: int) -> None:
+    for write in (write_h5, write_keras):
+        path = write(tmp_path / f"a{cut}", build_config("in > fc"))
+        path.write_bytes(path.read_bytes()[:cut])
+        refusal(path)
+
+
+@pytest.mark.parametrize("text", ["{", "\udcff", "[" * 100_000])
+def test_config_that_is_not_json(tmp_path: Path, text: str) -> None:
+    with zipfile.ZipFile(tmp_path / "a.keras", "w") as archive:
+        archive.writestr("config.json", text.encode("utf-8", "surrogateescape"))
+    assert refusal(tmp_path / "a.keras").startswith("config.json is not JSON (")
+
+
+def test_config_that_is_no_object(tmp_path: Path) -> None:
+    assert refusal(write_keras(tmp_path / "a.keras", "[1]")) == "config.json is not a JSON object, got list; the file is damaged, save the model again"
+
+
+def test_config_that_describes_no_model(tmp_path: Path) -> None:
+    assert refusal(write_keras(tmp_path / "a.keras", {"a": 1})) == "its config has no class_name and config, so it describes no model; save the model again"
+
+
+def test_config_that_is_nested_too_deep(tmp_path: Path) -> None:
+    config = build_config("in > fc")
+    config["config"]["deep"] = json.loads("[" * 250 + "]" * 250)
+    assert refusal(write_keras(tmp_path / "a.keras", config)) == "its config is nested more than 200 deep; the file is damaged, save the model again"
+
+
+def test_subclassed_model(tmp_path: Path) -> None:
+    config = {"module": None, "class_name": "Sub", "config": {"name": "sub"}, "registered_name": "My>Sub"}
+    expected = "the model's class is 'My>Sub', whose layers are not in the file; rebuild it as a Functional or Sequential model and save it again"
+    assert refusal(write_keras(tmp_path / "a.keras", config)) == expected
+
+
+@pytest.mark.parametrize("write", [write_keras, write_h5])
+def test_keras_3(tmp_path: Path, write: Any) -> None:
+    expected = "written by Keras 3.4.1; graphprune reads tf_keras models for now: load it in Keras 3 and rebuild it with tf_keras, or save it with tf_keras"
+    assert refusal(write(tmp_path / "a", build_config("in > fc"), version="3.4.1")) == expected
+
+
+@pytest.mark.parametrize("marks", [("layers", "vars"), ("top_level_model_weights",)])
+def test_weights_only(tmp_path: Path, marks: tuple[str, ...]) -> None:
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        for mark in marks:
+            file.create_group(mark)
+    assert refusal(tmp_path / "old.h5") == "no model_config attribute; this file holds weights only, save the whole model instead"
+
+
+def test_hdf5_that_is_no_model(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "data.h5", "w") as file:
+        file["x_train"] = np.zeros(3)
+    assert refusal(tmp_path / "data.h5") == "no model_config attribute; this HDF5 file is not a Keras model, name a file that model.save() wrote"
+
+
+def test_huge_config_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", b" " * (MAX_JSON + 1))
+    assert refusal(tmp_path / "bomb.keras") == "config.json has 67,108,865 bytes, more than the 67,108,864 that a model's config may have; save the model again"
+
+
+def test_external_link_is_not_followed(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["kernel"] = np.ones(3)
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file["layers/dense/vars/0"] = h5py.ExternalLink(str(tmp_path / "secret.h5"), "kernel")
+    path = write_keras(tmp_path / "a.keras", build_config("in > fc"), weights=buffer.getvalue())
+    assert refusal(path) == "layers/dense/vars/0 is a link, which Keras never writes; the file is not safe to read, save the model again"
+
+
+def test_values_in_another_file_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"12345678")
+    path = write_h5(tmp_path / "a.h5", build_config("in > fc"))
+    with h5py.File(path, "a") as file:
+        del file["model_weights/fc/fc/bias:0"]
+        file["model_weights/fc"].create_dataset("fc/bias:0", (2,), "float32", external=[(str(tmp_path / "secret"), 0, 8)])
+    expected = "model_weights/fc/fc/bias:0 keeps its values in another file, which Keras never does; the file is not safe to read, save the model again"
+    assert refusal(path) == expected
+
+
+def test_a_tensor_that_claims_more_than_it_holds_is_refused(tmp_path: Path) -> None:
+    path = write_h5(tmp_path / "a.h5", build_config("in > fc"))
+    with h5py.File(path, "a") as file:
+        del file["model_weights/fc/fc/bias:0"]
+        file["model_weights/fc"].create_dataset("fc/bias:0", (10**12,), "float32", chunks=(1000,))
+    assert refusal(path) == "model_weights/fc/fc/bias:0 claims 4,000,000,000,000 bytes and holds 0; the file is damaged, save the model again"
+
+
+def test_a_tensor_that_is_named_and_missing_is_refused(tmp_path: Path) -> None:
+    path = write_h5(tmp_path / "a.h5", build_config("in > fc"))
+    with h5py.File(path, "a") as file:
+        del file["model_weights/fc/fc/bias:0"]
+    assert refusal(path) == "no tensor model_weights/fc/fc/bias:0 in its HDF5 data; the file is damaged, save the model again"

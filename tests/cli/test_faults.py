@@ -1,0 +1,139 @@
+"""What users do wrong: one clear message on stderr with a way out, exit 1 (wrong usage 64), no traceback, nothing half-written."""
+
+import json
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+from commands import run_command
+
+from graphprune.shipped import shipped_file
+
+MODEL = shipped_file("fixtures/digits-cnn.keras")
+RULES = "builtin:conv-80-dense-90"
+
+
+@pytest.fixture
+def bad(tmp_path):
+    """Files that are no models, by name."""
+    (tmp_path / "notes.keras").write_text("not a model")
+    (tmp_path / "folder.keras").mkdir()
+    with zipfile.ZipFile(tmp_path / "photos.keras", "w") as archive:
+        archive.writestr("photo.jpg", b"")
+    with h5py.File(tmp_path / "weights.h5", "w") as file:
+        file.attrs["layer_names"] = ["fc1"]
+        file.create_group("fc1")
+    config = {"module": "keras.src.models.functional", "class_name": "Functional", "config": {"name": "m", "layers": []}, "registered_name": "Functional"}
+    with zipfile.ZipFile(tmp_path / "keras3.keras", "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": "3.15.1"}))
+        archive.writestr("config.json", json.dumps(config))
+        archive.writestr("model.weights.h5", b"")
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", [("layers",), ("plan", "-r", RULES), ("apply", "-r", RULES, "-o", "out.keras"), ("strip", "-o", "out.keras"), ("diff", MODEL)])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gone.keras", "no such file; name a model saved as .keras or .h5"),
+        ("notes.keras", "neither a zip nor an HDF5 file; graphprune reads models saved as .keras or .h5"),
+        ("folder.keras", "is a directory; graphprune reads .keras and .h5 files"),
+        ("photos.keras", "no config.json"),
+        ("weights.h5", "no model_config attribute; this file holds weights only, save the whole model instead"),
+        ("keras3.keras", "written by Keras 3.15.1"),
+    ],
+)
+def test_a_file_that_is_no_saved_model_is_one_line_and_exit_1(bad, monkeypatch, command, name, message):
+    monkeypatch.chdir(bad)
+    done = run_command(command[0], name, *command[1:])
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(f"graphprune: {name}: ")
+    assert message in done.err
+    assert done.err.count("\n") == 1
+    assert not (bad / "out.keras").exists()
+
+
+def test_an_output_that_exists_asks_for_force(tmp_path):
+    output = tmp_path / "out.keras"
+    output.write_text("precious")
+    for command in (("apply", MODEL, "-r", RULES), ("strip", MODEL), ("plan", MODEL, "-r", RULES), ("layers", MODEL)):
+        done = run_command(*command, "-o", output)
+        assert (done.code, done.out, done.err) == (1, "", f"graphprune: {output}: exists already; give another name, or --force to overwrite it\n")
+    assert output.read_text() == "precious"
+
+
+def test_force_overwrites_a_report(tmp_path):
+    output = tmp_path / "plan.json"
+    output.write_text("old")
+    assert run_command("plan", MODEL, "-r", RULES, "-o", output, "--force").code == 0
+    assert json.loads(output.read_text())["kind"] == "graphprune.plan"
+
+
+def test_an_output_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = run_command("layers", MODEL, "-o", tmp_path / "file" / "layers.txt")
+    assert (done.code, done.err) == (1, f"graphprune: {tmp_path}/file/layers.txt: {tmp_path}/file is a file, not a folder; give another name\n")
+
+
+def test_a_rule_that_matches_nothing_stops_the_plan(tmp_path):
+    rules = tmp_path / "prune.yaml"
+    rules.write_text("version: 1\nrules:\n  - id: wide\n    match: {name: {glob: 'wide_*'}}\n    prune: {sparsity: 0.9, schedule: {curve: step, begin: 0 steps}}\n")
+    done = run_command("plan", MODEL, "-r", rules)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("error[rule/no-match]: rule 'wide'")
+    assert f"--> {rules}:3:5" in done.err or f"--> {rules}:4:5" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("prune", "x.keras"), "No such command 'prune'"),
+        (("plan",), "Missing argument 'MODEL'"),
+        (("plan", MODEL), "no rules: give a rule file with -r RULES"),
+        (("plan", MODEL, "-r", RULES, "--var", "x"), "write NAME=VALUE, as in --var final=0.8; got 'x'"),
+        (("apply", MODEL, "-r", RULES, "--plan", "p.json", "-o", "never.keras"), "give rules (-r) or a plan (--plan), not both"),
+        (("layers", MODEL, "--format", "xml"), "'xml' is not one of"),
+        (("train", MODEL, "--data", "d.npz"), "Missing option '--run'"),
+    ],
+)
+def test_wrong_usage_exits_64(arguments, message):
+    done = run_command(*arguments)
+    assert (done.code, done.out) == (64, "")
+    assert message in done.err
+
+
+def test_a_damaged_plan_file_is_one_line(tmp_path):
+    plan = tmp_path / "plan.json"
+    plan.write_text("{")
+    done = run_command("apply", MODEL, "--plan", plan, "-o", tmp_path / "out.keras")
+    assert done.code == 1
+    assert done.err.startswith(f"graphprune: {plan}")
+    assert done.err.count("\n") == 1
+
+
+def test_a_plan_for_another_model_is_stale(tmp_path):
+    run_command("plan", MODEL, "-r", RULES, "-o", tmp_path / "plan.json")
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    plan["model"]["graph_sha256"] = "0" * 64
+    (tmp_path / "stale.json").write_text(json.dumps(plan))
+    done = run_command("apply", MODEL, "--plan", tmp_path / "stale.json", "-o", tmp_path / "out.keras")
+    assert done.code == 1
+    assert "plan/stale" in done.err
+    assert not (tmp_path / "out.keras").exists()
+
+
+@pytest.mark.tf
+def test_data_without_x_train_is_one_line(tmp_path):
+    np.savez(tmp_path / "data.npz", images=np.zeros(3))
+    done = run_command("train", MODEL, "-r", RULES, "--data", tmp_path / "data.npz", "--epochs", "8", "--run", tmp_path / "run")
+    assert done.code == 1
+    assert done.err.startswith(f"graphprune: {tmp_path}/data.npz: no x_train")
+    assert done.err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.tf
+def test_a_folder_that_is_no_run_cannot_be_resumed(tmp_path):
+    done = run_command("resume", tmp_path)
+    assert (done.code, done.err) == (1, f"graphprune: {tmp_path}: no run.json; this is not a training run, start one with graphprune train\n")

@@ -1,0 +1,76 @@
+"""The commands that need no TensorFlow, on the shipped model."""
+
+import json
+
+from commands import run_command
+
+from graphprune.shipped import shipped_file
+
+MODEL = shipped_file("fixtures/digits-cnn.keras")
+RULES = "builtin:conv-80-dense-90"
+
+
+def test_layers_lists_every_layer_and_the_totals():
+    done = run_command("layers", MODEL)
+    assert done.code == 0
+    assert [line.split()[0] for line in done.out.splitlines()[3:15]] == [
+        "image", "scale", "conv_1", "conv_2", "bn", "relu", "conv_3", "add", "pool", "flatten", "hidden", "digits",
+    ]  # fmt: skip
+    assert "12 layers, 52,394 parameters, 52,128 prunable" in done.out
+
+
+def test_layers_as_json_holds_the_same():
+    report = json.loads(run_command("layers", MODEL, "--format", "json").out)
+    assert (report["model"]["path"], len(report["layers"]), report["summary"]["parameters"]) == (str(MODEL), 12, 52394)
+
+
+def test_plan_shows_what_two_rules_take_and_what_a_keep_rule_leaves():
+    done = run_command("plan", MODEL, "-r", RULES)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines()[-2:] == [
+        "Plan: 4 to wrap, 0 to retarget, 0 to rewrap, 0 to unwrap; 1 kept dense, 0 unclaimed.",
+        "Zeros when finished: 44,467 = 86.4% of claimed, 85.3% of prunable, 84.9% of all parameters.",
+    ]
+
+
+def test_plan_has_the_same_bytes_each_time_and_follows_variables(tmp_path):
+    first, second = run_command("plan", MODEL, "-r", RULES, "--format", "json"), run_command("plan", MODEL, "-r", RULES, "--format", "json")
+    assert first.out == second.out
+    other = json.loads(run_command("plan", MODEL, "-r", RULES, "--var", "dense=0.5", "--format", "json").out)
+    assert other["summary"]["zeros_after"] == 44467 - 29491 + 16384
+
+
+def test_detailed_exitcode_is_2_only_when_something_would_change():
+    assert run_command("plan", MODEL, "-r", RULES, "--detailed-exitcode").code == 2
+    assert run_command("diff", MODEL, MODEL, "--detailed-exitcode").code == 0
+
+
+def test_diff_of_a_model_with_itself_is_empty():
+    done = run_command("diff", MODEL, MODEL)
+    assert (done.code, done.err) == (0, "")
+    assert "No differences." in done.out
+
+
+def test_lint_counts_rules_and_lists_faults(tmp_path):
+    assert run_command("lint", shipped_file("rules/dense-90.yaml"), "--model", MODEL).code == 0
+    rules = tmp_path / "prune.yaml"
+    rules.write_text("version: 1\nrules:\n  - id: a\n    macth: '*'\n    prune: {sparsity: 1.2, schedule: ramp}\n")
+    done = run_command("lint", rules)
+    assert done.code == 1
+    assert [line for line in done.err.splitlines() if line.startswith("error[")] != []
+    assert "error[key/unknown]" in done.err
+    assert "error[value/range]" in done.err
+    assert "error[schedule/unknown]" in done.err
+
+
+def test_rules_lists_and_prints_what_ships():
+    assert "builtin:conv-80-dense-90" in run_command("rules").out
+    assert run_command("rules", "dense-90").out == shipped_file("rules/dense-90.yaml").read_text()
+    assert run_command("rules", "dens-90").code == 1
+
+
+def test_a_report_goes_to_a_file(tmp_path):
+    done = run_command("plan", MODEL, "-r", RULES, "-o", tmp_path / "sub" / "plan.txt")
+    assert (done.code, done.out, done.err) == (0, "", f"wrote {tmp_path}/sub/plan.txt\n")
+    assert (tmp_path / "sub" / "plan.txt").read_text() == run_command("plan", MODEL, "-r", RULES).out
+    assert [path.name for path in (tmp_path / "sub").iterdir()] == ["plan.txt"]

@@ -1,0 +1,64 @@
+import shutil
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from graphprune.archive import read_archive
+from graphprune.diff.archive_weights import diff_archives, open_archive_weights
+from graphprune.graph.read import read_graph
+
+FIXTURE = Path(__file__).parents[2] / "fixtures" / "digits-cnn.keras"
+
+
+@pytest.fixture
+def first_dense():
+    """The address of the first Dense layer of the shipped model."""
+    return next(layer.address for layer in read_graph(FIXTURE).layers.values() if layer.type == "Dense")
+
+
+@pytest.fixture
+def sparser(tmp_path, first_dense):
+    """The shipped model with 100 weights of a Dense kernel set to zero."""
+    archive = read_archive(FIXTURE)
+    with open_archive_weights(archive, read_graph(archive)) as weights:
+        path = weights.located.find(first_dense, "kernel").path
+    copy = tmp_path / "sparser.keras"
+    with zipfile.ZipFile(FIXTURE) as source, zipfile.ZipFile(copy, "w") as target:
+        for name in source.namelist():
+            data = source.read(name)
+            if name == "model.weights.h5":
+                (tmp_path / "w.h5").write_bytes(data)
+                with h5py.File(tmp_path / "w.h5", "r+") as file:
+                    values = file[path][()]
+                    values.reshape(-1)[:100] = 0
+                    file[path][...] = values
+                data = (tmp_path / "w.h5").read_bytes()
+            target.writestr(name, data)
+    return copy
+
+
+def test_a_file_does_not_differ_from_its_copy(tmp_path):
+    copy = shutil.copy(FIXTURE, tmp_path / "copy.keras")
+    diff = diff_archives(read_archive(FIXTURE), read_archive(copy))
+    assert diff.is_empty
+    assert diff.is_weights_equal is True
+    assert diff.weights_gzip is not None
+    assert diff.weights_gzip[0] == diff.weights_gzip[1] > 1000
+
+
+def test_zeros_in_a_file_are_found(sparser, first_dense):
+    diff = diff_archives(read_archive(FIXTURE), read_archive(sparser))
+    assert [layer.address for layer in diff.notable_layers] == [first_dense]
+    (kernel,) = diff.notable_layers[0].notable_tensors
+    assert (kernel.name, kernel.zeros_before, kernel.zeros_after, kernel.values) == ("kernel", 0, 100, "changed")
+    assert diff.left.path.endswith("digits-cnn.keras")
+
+
+def test_a_layer_without_a_wrapper_has_no_state(first_dense):
+    archive = read_archive(FIXTURE)
+    with open_archive_weights(archive, read_graph(archive)) as weights:
+        assert weights.read_state(first_dense, "pruning_step") is None
+        assert weights.read(first_dense, "kernel").dtype == np.float32

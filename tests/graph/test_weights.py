@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from builders import build_config
+
+from graphprune.archive import read_archive
+from graphprune.errors import ArchiveError, GraphError
+from graphprune.graph import locate_weights, measure_mask_faults, measure_zeros, read_graph, read_steps
+from graphprune.sparsity.positions import Position
+from graphprune.sparsity.pruning import Pruning
+from graphprune.sparsity.schedules import Schedule
+
+KERNEL = np.array([[1, 0, 3, 4]] * 4, "float32")
+MASK = np.array([[1, 0, 0, 1]] * 4, "bool")
+STATE = [MASK, np.float32(1), np.int64(40), np.int64(30)]
+STATE_NAMES = ["mask_kernel", "threshold_kernel", "pruning_step", "last_update"]
+
+
+def write_keras(path: Path, config: dict[str, Any], groups: dict[str, list[Any]]) -> Path:
+    with h5py.File(path.with_suffix(".weights"), "w") as file:
+        for group, values in groups.items():
+            for number, value in enumerate(values):
+                file[f"{group}/vars/{number}"] = value
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", json.dumps(config))
+        archive.write(path.with_suffix(".weights"), "model.weights.h5")
+    return path
+
+
+def write_h5(path: Path, config: dict[str, Any], groups: dict[str, dict[str, Any]]) -> Path:
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = json.dumps(config)
+        root = file.create_group("model_weights")
+        root.attrs["layer_names"] = np.array(list(groups), "S")
+        for name, values in groups.items():
+            group = root.create_group(name)
+            group.attrs["weight_names"] = np.array(list(values), "S")
+            for weight, value in values.items():
+                group[weight] = value
+    return path
+
+
+def wrapped_config() -> dict[str, Any]:
+    config = build_config("in > fc > out")
+    inner = {key: value for key, value in config["config"]["layers"][1].items() if key not in ("name", "inbound_nodes")}
+    pruning = Pruning(0.5, Schedule(end=Position(4, "epoch")), ("kernel",)).to_config()
+    wrapper = {"module": "graphprune.tf.wrapper", "class_name": "PruneLowMagnitude", "registered_name": "graphprune>PruneLowMagnitude"}
+    config["config"]["layers"][1] |= {**wrapper, "config": {"name": "fc", "trainable": True, "layer": inner, "pruning": pruning, "provenance": {}}}
+    return config
+
+
+def wrapped_files(folder: Path, state: list[Any] | None = None) -> list[Path]:
+    config, state = wrapped_config(), STATE if state is None else state
+    plain = [KERNEL, np.zeros(4, "float32")]
+    groups = {"layers/dense": plain, "layers/prune_low_magnitude/layer": plain, "layers/prune_low_magnitude": state}
+    named = {"fc/kernel:0": plain[0], "fc/bias:0": plain[1], **{f"fc/{name}:0": value for name, value in zip(STATE_NAMES, state, strict=True)}}
+    return [
+        write_keras(folder / "m.keras", config, groups),
+        write_h5(folder / "m.h5", config, {"in": {}, "fc": named, "out": {"out/kernel:0": plain[0], "out/bias:0": plain[1]}}),
+    ]
+
+
+def test_a_wrapped_layer_shows_its_own_tensors_and_hides_the_state(tmp_path: Path) -> None:
+    for path in wrapped_files(tmp_path):
+        archive = read_archive(path)
+        graph = read_graph(archive)
+        assert [tensor.name for tensor in graph.layer("fc").tensors] == ["kernel", "bias"]
+        weights = locate_weights(archive, graph)
+        assert list(weights.tensors["fc"]) == ["kernel", "bias", *STATE_NAMES]
+        np.testing.assert_array_equal(weights.read("fc", "mask_kernel"), MASK)
+        assert weights.read("fc", "mask_kernel").dtype == bool
+
+
+def test_zeros_mask_faults_and_steps_are_measured(tmp_path: Path) -> None:
+    for path in wrapped_files(tmp_path):
+        archive = read_archive(path)
+        graph = read_graph(archive)
+        assert measure_zeros(archive, graph) == {("fc", "kernel"): 4, ("fc", "bias"): 4, ("out", "kernel"): 4, ("out", "bias"): 4}
+        assert measure_mask_faults(archive, graph) == {("fc", "kernel"): 4}
+        assert read_steps(archive, graph) == {"fc": 40}
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    archive = read_archive(wrapped_files(tmp_path)[0])
+    graph = read_graph(archive)
+    with pytest.raises(GraphError) as caught:
+        locate_weights(archive, graph).read("out", "pruning_step")
+    assert str(caught.value) == f"{archive.path}: layer 'out' has no tensor 'pruning_step'; it has kernel, bias"
+
+
+def test_a_mask_of_another_shape_is_named(tmp_path: Path) -> None:
+    archive = read_archive(wrapped_files(tmp_path, [MASK[:2], *STATE[1:]])[1])
+    with pytest.raises(ArchiveError) as caught:
+        measure_mask_faults(archive, read_graph(archive))
+    assert str(caught.value) == f"{archive.path}: the mask of 'kernel' in layer 'fc' has shape [2, 4], the weight [4, 4]; save the model again"
+
+
+def test_weights_that_do_not_fit_the_config_are_named(tmp_path: Path) -> None:
+    config = build_config("in > fc")
+    for path in (write_keras(tmp_path / "a.keras", config, {"layers/dense": [KERNEL]}), write_h5(tmp_path / "a.h5", config, {"fc": {"fc/kernel:0": KERNEL}})):
+        with pytest.raises(ArchiveError) as caught:
+            read_graph(path)
+        assert str(caught.value) == f"{path}: layer 'fc' (Dense) should hold kernel, bias, the file holds 1 tensors there; save the model again"
+
+
+def test_a_layer_that_was_never_built_has_no_tensors(tmp_path: Path) -> None:
+    config = build_config("in > fc")
+    assert read_graph(write_keras(tmp_path / "a.keras", config, {"layers/other": [KERNEL]})).layer("fc").tensors == ()
+
+
+def test_layers_of_custom_classes_have_tensors_by_storage_name_and_none_prunable(tmp_path: Path) -> None:
+    config = build_config("in > low:My>LowRank")
+    config["config"]["layers"][1]["class_name"] = "LowRank"
+    graph = read_graph(write_keras(tmp_path / "a.keras", config, {"layers/low_rank": [KERNEL], "layers/low_rank/inner/deep": [KERNEL]}))
+    assert [(tensor.name, tensor.prunable) for tensor in graph.layer("low").tensors] == [("0", False), ("inner.deep.0", False)]
+    graph = read_graph(write_h5(tmp_path / "a.h5", config, {"low": {"low/u:0": KERNEL, "low/inner/v:0": KERNEL}}))
+    assert [tensor.name for tensor in graph.layer("low").tensors] == ["u", "inner.v"]
+
+
+def test_an_unregistered_class_named_like_a_builtin_is_not_taken_for_it(tmp_path: Path) -> None:
+    config = build_config("in > fc")
+    config["config"]["layers"][1] |= {"module": None, "registered_name": "Dense"}
+    layer = read_graph(write_keras(tmp_path / "a.keras", config, {"layers/dense": [KERNEL, KERNEL, KERNEL]})).layer("fc")
+    assert [(tensor.name, tensor.prunable) for tensor in layer.tensors] == [("0", False), ("1", False), ("2", False)]
+
+
+def test_equal_names_in_two_nested_models_are_told_apart_by_scope(tmp_path: Path) -> None:
+    config = build_config("in > outer > fc", models={"outer": "in > left > right", "left": "in > fc", "right": "in > fc"})
+    stored = {"right/fc/kernel:0": KERNEL + 1, "right/fc/bias:0": np.zeros(4), "left/fc/kernel:0": KERNEL, "left/fc/bias:0": np.zeros(4)}
+    path = write_h5(tmp_path / "a.h5", config, {"outer": stored, "fc": {"fc/kernel:0": KERNEL, "fc/bias:0": np.zeros(4)}})
+    archive = read_archive(path)
+    weights = locate_weights(archive, read_graph(archive))
+    np.testing.assert_array_equal(weights.read("outer::left::fc", "kernel"), KERNEL)
+    np.testing.assert_array_equal(weights.read("outer::right::fc", "kernel"), KERNEL + 1)
+
+
+def test_a_nested_weight_without_a_layer_name_is_named(tmp_path: Path) -> None:
+    config = build_config("in > outer", models={"outer": "in > fc"})
+    path = write_h5(tmp_path / "a.h5", config, {"outer": {"Variable:0": KERNEL}})
+    with pytest.raises(ArchiveError) as caught:
+        read_graph(path)
+    assert str(caught.value) == f"{path}: cannot tell which layer of the nested model 'outer' holds the weight 'Variable:0'; save the model as .keras instead"

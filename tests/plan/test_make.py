@@ -1,0 +1,167 @@
+import pytest
+from builders import build_graph
+from lenet import RULES, lenet, lenet_zeros, rules
+
+from graphprune.errors import RuleError
+from graphprune.plan import make_plan, strip_graph, wrap_graph
+from graphprune.plan.summary import kind_of
+from graphprune.sparsity.positions import Run
+
+ONCE = "schedule: {curve: step, begin: 0 steps}"
+
+
+def one_rule(match: str, prune: str) -> str:
+    return f"version: 1\nrules:\n  - id: only\n    match: {match}\n    {prune}\n"
+
+
+def actions(plan):
+    return {change.address: (change.actions, change.action_reason) for change in plan.changes}
+
+
+def test_claimed_layers_are_wrapped_and_kept_ones_stay_dense():
+    plan = make_plan(lenet(), rules())
+    assert actions(plan) == {
+        "fc1": (("wrap",), "claimed_by_rule"),
+        "fc2": (("wrap",), "claimed_by_rule"),
+        "predictions": (("keep",), "keep_rule"),
+    }
+    assert plan.changes[2].also_matched == (("dense-90", "keep"),)
+    assert not plan.is_empty
+
+
+def test_a_layer_that_no_rule_matches_is_unclaimed():
+    plan = make_plan(lenet(), rules(one_rule("{name: fc1}", f"prune: {{sparsity: 50%, {ONCE}}}")))
+    assert actions(plan)["fc2"] == (("unclaimed",), "no_rule")
+    assert plan.changes[1].rule is None
+
+
+def test_zeros_are_counted_exactly():
+    plan = make_plan(lenet(), rules(), zeros=lenet_zeros(fc1=7))
+    tensors = [(tensor.size, tensor.zeros_before, tensor.zeros_after) for change in plan.changes for tensor in change.tensors]
+    assert tensors == [(235_200, 7, 211_680), (30_000, 0, 27_000), (1_000, 0, None)]
+
+
+def test_unmeasured_zeros_are_not_made_up():
+    assert {tensor.zeros_before for change in make_plan(lenet(), rules()).changes for tensor in change.tensors} == {None}
+
+
+def test_the_model_is_described():
+    model = make_plan(lenet(), rules(), path="lenet.keras", weights_sha256="ab").model
+    assert (model.path, model.layers, model.hidden_layers, model.prunable_tensors) == ("lenet.keras", 5, 2, 3)
+    assert (model.prunable_weights, model.parameters, model.weights_sha256) == (266_200, 266_610, "ab")
+    assert model.graph_sha256 == lenet().sha256
+
+
+def test_layers_without_prunable_weights_are_listed_with_their_position():
+    plan = make_plan(build_graph("in > fc_1 > relu > fc_2"), rules(one_rule("{type: Dense}", f"prune: {{sparsity: 50%, {ONCE}}}")))
+    assert [(layer.address, layer.type, layer.position) for layer in plan.hidden] == [("in", "InputLayer", 0), ("relu", "ReLU", 2)]
+
+
+def test_planning_a_wrapped_model_again_changes_nothing():
+    graph = wrap_graph(lenet(), make_plan(lenet(), rules()))
+    plan = make_plan(graph, rules())
+    assert actions(plan) == {
+        "fc1": (("noop",), "already_as_planned"),
+        "fc2": (("noop",), "already_as_planned"),
+        "predictions": (("keep",), "keep_rule"),
+    }
+    assert plan.is_empty
+    assert plan.changes[0].after_unknown == ()
+
+
+def wrapped_lenet():
+    return wrap_graph(lenet(), make_plan(lenet(), rules()))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("{final: 0.9}", "{final: 0.8}", "sparsity_changed"),
+        ("every: 100 steps", "every: 50 steps", "schedule_changed"),
+    ],
+)
+def test_another_target_keeps_the_mask(old, new, reason):
+    plan = make_plan(wrapped_lenet(), rules(RULES.replace(old, new)))
+    assert actions(plan)["fc1"] == (("retarget",), reason)
+    assert plan.changes[0].after_unknown == ("schedule.end.step",)
+    assert plan.changes[0].before is not None
+
+
+def test_target_and_schedule_may_change_together():
+    plan = make_plan(wrapped_lenet(), rules(RULES.replace("0.9}", "0.8}").replace("4 epochs", "5 epochs")))
+    assert actions(plan)["fc1"] == (("retarget",), "sparsity_and_schedule_changed")
+
+
+def test_other_weights_rebuild_the_mask():
+    text = one_rule("{type: LSTM}", f"prune: {{sparsity: 50%, {ONCE}}}")
+    graph = build_graph("in > lstm")
+    wrapped = wrap_graph(graph, make_plan(graph, rules(text)))
+    plan = make_plan(wrapped, rules(text.replace("sparsity", "weights: [recurrent_kernel], sparsity")))
+    assert actions(plan) == {"lstm": (("unwrap", "wrap"), "weights_changed")}
+    assert kind_of(plan.changes[0]) == "rewrap"
+    assert plan.changes[0].after_unknown == ("mask",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"), [("type: Dense}\n    prune", "name: fc2}\n    prune", "no_rule"), ("last: {type: Dense}", "name: fc1", "keep_rule")]
+)
+def test_a_wrapped_layer_that_is_not_to_be_pruned_is_unwrapped(old, new, reason):
+    assert old in RULES
+    plan = make_plan(wrapped_lenet(), rules(RULES.replace(old, new)))
+    assert actions(plan)["fc1"] == (("unwrap",), reason)
+    assert plan.changes[0].after is None
+
+
+def test_weights_are_pruned_in_the_layers_order():
+    text = one_rule("{type: LSTM}", f"prune: {{sparsity: 50%, weights: [recurrent_kernel, kernel], {ONCE}}}")
+    (change,) = make_plan(build_graph("in > lstm"), rules(text)).changes
+    assert change.after is not None
+    assert change.after.weights == ("kernel", "recurrent_kernel")
+
+
+def test_only_the_named_weights_are_pruned():
+    text = one_rule("{type: LSTM}", f"prune: {{sparsity: 50%, weights: [kernel], {ONCE}}}")
+    (change,) = make_plan(build_graph("in > lstm[4,16]"), rules(text)).changes
+    assert [(tensor.name, tensor.zeros_after) for tensor in change.tensors] == [("kernel", 32), ("recurrent_kernel", None)]
+
+
+def test_steps_that_nobody_knows_are_listed():
+    assert make_plan(lenet(), rules()).changes[0].after_unknown == ("mask", "schedule.end.step")
+
+
+def test_steps_are_resolved_when_an_epoch_has_a_length():
+    change = make_plan(lenet(), rules(), steps_per_epoch=50).changes[0]
+    assert change.after_unknown == ("mask",)
+    assert change.known_steps == (("begin", 0), ("end", 200))
+
+
+def test_a_run_that_ends_too_early_is_a_warning():
+    plan = make_plan(lenet(), rules(), steps_per_epoch=50, epochs=3)
+    (warning,) = plan.diagnostics
+    assert str(warning) == (
+        "warning[schedule/never-reached]: rule 'dense-90': the schedule ends at 4 epochs, the run is 3 epochs (150 steps); its target of 90% is never reached\n"
+        "  --> prune.yaml:6:5\n"
+        "  help: train until 4 epochs, or let the schedule end earlier"
+    )
+
+
+def test_an_end_before_the_beginning_is_an_error_once_the_run_is_known():
+    text = RULES.replace("begin: 0 epochs, end: 4 epochs", "begin: 3 epochs, end: 100 steps")
+    with pytest.raises(RuleError) as fault:
+        make_plan(lenet(), rules(text), steps_per_epoch=50, epochs=5)
+    assert str(fault.value) == (
+        "error[value/range]: rule 'dense-90': end (100 steps, step 100) comes before begin (3 epochs, step 150)\n"
+        "  --> prune.yaml:6:5\n"
+        "  help: let the schedule end after it begins"
+    )
+
+
+def test_a_rule_that_fits_no_layer_stops_the_plan():
+    with pytest.raises(RuleError, match="rule/no-match"):
+        make_plan(lenet(), rules(one_rule("{type: Dense, params: {gte: 1M}}", f"prune: {{sparsity: 50%, {ONCE}}}")))
+
+
+def test_planning_is_pure():
+    graph = lenet()
+    assert make_plan(graph, rules()) == make_plan(lenet(), rules())
+    assert graph == lenet() == strip_graph(graph)

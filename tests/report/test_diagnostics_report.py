@@ -1,0 +1,54 @@
+from graphprune.errors import Diagnostic, Where
+from graphprune.report import diagnostics_to_config, render_diagnostics
+
+NO_MATCH = Diagnostic("rule/no-match", "rule 'a' matches no layer", Where("p.yaml", 3, 9), "narrow it less", severity="warning")
+CONFLICT = Diagnostic("rule/conflict", "layer 'fc1' is claimed twice", None, None, related=((Where("p.yaml", 12, 5), "big"), (Where("p.yaml", 20, 5), "small")))
+
+
+def test_every_fault_has_its_place_and_a_line_between():
+    assert render_diagnostics([NO_MATCH, CONFLICT]) == (
+        "warning[rule/no-match]: rule 'a' matches no layer\n"
+        "  --> p.yaml:3:9\n"
+        "  help: narrow it less\n"
+        "\n"
+        "error[rule/conflict]: layer 'fc1' is claimed twice\n"
+        "  --> p.yaml:12:5   big\n"
+        "  --> p.yaml:20:5   small"
+    )
+
+
+def test_nothing_is_nothing():
+    assert render_diagnostics([]) == ""
+
+
+def test_control_characters_are_shown():
+    assert render_diagnostics([Diagnostic("layer/unknown", "no layer 'a\x1b[2J'")]) == "error[layer/unknown]: no layer 'a\\x1b[2J'"
+
+
+def test_diagnostics_as_json():
+    assert diagnostics_to_config([NO_MATCH, CONFLICT]) == {
+        "format_version": "1.0",
+        "kind": "graphprune.diagnostics",
+        "diagnostics": [
+            {
+                "slug": "rule/no-match",
+                "severity": "warning",
+                "message": "rule 'a' matches no layer",
+                "where": {"file": "p.yaml", "line": 3, "column": 9},
+                "help": "narrow it less",
+                "related": [],
+            },
+            {
+                "slug": "rule/conflict",
+                "severity": "error",
+                "message": "layer 'fc1' is claimed twice",
+                "where": None,
+                "help": None,
+                "related": [
+                    {"where": {"file": "p.yaml", "line": 12, "column": 5}, "label": "big"},
+                    {"where": {"file": "p.yaml", "line": 20, "column": 5}, "label": "small"},
+                ],
+            },
+        ],
+        "summary": {"error": 1, "warning": 1, "note": 0},
+    }

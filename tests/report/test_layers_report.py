@@ -1,0 +1,89 @@
+from dataclasses import replace
+
+from builders import build_graph
+from lenet import lenet, lenet_zeros, rules
+
+from graphprune.plan import make_plan, wrap_graph
+from graphprune.report import layers_to_config, render_layers_text
+
+
+def all_zeros(graph, **zeros):
+    return {(layer.address, tensor.name): zeros.get(layer.address, 0) if tensor.prunable else 0 for layer in graph.layers.values() for tensor in layer.tensors}
+
+
+def test_the_table_of_a_wrapped_model():
+    graph = wrap_graph(lenet(), make_plan(lenet(), rules()))
+    assert render_layers_text(graph, all_zeros(graph, fc1=211_680)) == (
+        "model  lenet   Functional\n"
+        "\n"
+        "layer        type        weights                                    params  prunable  sparsity  wrapped by\n"
+        "in           InputLayer\n"
+        "flatten      Flatten\n"
+        "fc1          Dense       kernel [in 784, out 300], bias [out 300]  235,500   235,200     90.0%  dense-90: 90.0%, ramp 0 epochs..4 epochs\n"
+        "fc2          Dense       kernel [in 300, out 100], bias [out 100]   30,100    30,000      0.0%  dense-90: 90.0%, ramp 0 epochs..4 epochs\n"
+        "predictions  Dense       kernel [in 100, out 10], bias [out 10]      1,010     1,000      0.0%\n"
+        "\n"
+        "5 layers, 266,610 parameters, 266,200 prunable, 211,680 zeros (79.4%), 1.1 MB of weights.\n"
+    )
+
+
+def test_columns_without_content_are_left_out():
+    assert render_layers_text(build_graph("in > relu", name="m")) == (
+        "model  m   Functional\n\nlayer  type\nin     InputLayer\nrelu   ReLU\n\n2 layers, 0 parameters, 0 prunable, 0 B of weights.\n"
+    )
+
+
+def test_nested_models_are_indented():
+    lines = render_layers_text(build_graph("in > inner > fc", models={"inner": "in > fc_a > deep", "deep": "in > fc_b"})).splitlines()
+    assert [line.split("  ")[0] if not line.startswith(" ") else line[: len(line) - len(line.lstrip())] + line.split()[0] for line in lines[3:8]] == [
+        "in",
+        "inner",
+        "  in",
+        "  fc_a",
+        "  deep",
+    ]
+
+
+def test_a_narrow_terminal_shortens_only_the_weights():
+    lines = render_layers_text(lenet(), width=80).splitlines()
+    assert max(map(len, lines[2:8])) == 80
+    assert lines[5] == "fc1          Dense       kernel [in 784, out 300], bias [out…  235,500   235,200"
+
+
+def test_names_cannot_move_the_cursor():
+    graph = build_graph("in > fc")
+    hostile = replace(graph, name="a\x1b[2J\n")
+    assert render_layers_text(hostile).splitlines()[0] == "model  a\\x1b[2J\\n   Functional"
+
+
+def test_the_table_as_json():
+    graph = wrap_graph(lenet(), make_plan(lenet(), rules()))
+    config = layers_to_config(graph, lenet_zeros(fc1=211_680), path="lenet.keras")
+    wrap = graph.layers["fc1"].wrap
+    assert wrap is not None
+    assert wrap.pruning is not None
+    assert config["kind"] == "graphprune.layers"
+    assert config["model"]["path"] == "lenet.keras"
+    assert config["layers"][2] == {
+        "address": "fc1",
+        "type": "Dense",
+        "kind": "layer",
+        "calls": 1,
+        "trainable": True,
+        "produces_output": False,
+        "tensors": [
+            {
+                "name": "kernel",
+                "axes": {"in": 784, "out": 300},
+                "shape": [784, 300],
+                "dtype": "float32",
+                "size": 235200,
+                "prunable": True,
+                "zeros": 211680,
+                "sparsity": 0.9,
+            },
+            {"name": "bias", "axes": {"out": 300}, "shape": [300], "dtype": "float32", "size": 300, "prunable": False, "zeros": None, "sparsity": None},
+        ],
+        "wrapped_by": {"rule": "dense-90", "pruning": wrap.pruning.to_config()},
+    }
+    assert config["summary"] == {"layers": 5, "parameters": 266610, "prunable_weights": 266200, "zeros": 211680, "sparsity": 0.793969, "bytes": 1066440}

@@ -1,0 +1,186 @@
+from dataclasses import replace
+
+import pytest
+from builders import build_graph
+from lenet import RULES, lenet, lenet_zeros, rules
+
+from graphprune.errors import Where
+from graphprune.plan import make_plan, plan_from_config, plan_to_config, wrap_graph
+from graphprune.plan.changes import Drift, HiddenLayer, LayerChange, ModelFacts, Plan, RuleRef, TensorChange
+from graphprune.report import render_plan_text
+from graphprune.sparsity.positions import Run
+
+EXAMPLE = """\
+model  lenet.keras   5 layers, 3 prunable tensors, 266,200 prunable of 266,610 parameters
+rules  prune.yaml    2 rules
+
+  + wrap   = keep dense
+
+  + fc1          Dense  kernel [in 784, out 300]  235,200   0.0% -> 90.0%  unstructured  ramp 0 epochs..4 epochs   dense-90
+  + fc2          Dense  kernel [in 300, out 100]   30,000   0.0% -> 90.0%  unstructured  ramp 0 epochs..4 epochs   dense-90
+  = predictions  Dense  kernel [in 100, out 10]     1,000   dense                                                  keep-classifier (beats dense-90)
+
+2 layers without prunable weights hidden (--all shows them).
+
+Plan: 2 to wrap, 0 to retarget, 0 to rewrap, 0 to unwrap; 1 kept dense, 0 unclaimed.
+Zeros when finished: 238,680 = 90.0% of claimed, 89.7% of prunable, 89.5% of all parameters.
+"""
+
+
+def lenet_plan(graph=None, text=RULES, **options):
+    return make_plan(graph or lenet(), rules(text), **({"zeros": lenet_zeros(), "path": "lenet.keras"} | options))
+
+
+def wrapped():
+    return wrap_graph(lenet(), lenet_plan())
+
+
+def test_the_example_of_the_specification():
+    assert render_plan_text(lenet_plan()) == EXAMPLE
+
+
+def test_brief_is_the_last_two_lines():
+    assert render_plan_text(lenet_plan(), brief=True).splitlines() == EXAMPLE.splitlines()[-2:]
+
+
+def test_all_shows_layers_without_prunable_weights_where_they_stand():
+    lines = render_plan_text(lenet_plan(), show_all=True).splitlines()
+    assert [line.split()[0] for line in lines[5:8]] == ["in", "flatten", "+"]
+    assert not any("hidden" in line for line in lines)
+
+
+@pytest.mark.parametrize("brief", [True, False])
+def test_a_model_that_follows_its_rules_is_one_line(brief):
+    assert render_plan_text(lenet_plan(wrapped()), brief=brief) == "No changes. The model already follows prune.yaml.\n"
+
+
+def test_all_shows_what_is_already_as_planned():
+    text = render_plan_text(lenet_plan(wrapped(), zeros=lenet_zeros(fc1=211_680)), show_all=True)
+    assert text.splitlines()[3:] == [
+        "  = keep dense   . as planned",
+        "",
+        "    in           InputLayer",
+        "    flatten      Flatten",
+        "  . fc1          Dense       kernel [in 784, out 300]  235,200   90.0% -> 90.0%  unstructured  ramp 0 epochs..4 epochs   dense-90",
+        "  . fc2          Dense       kernel [in 300, out 100]   30,000    0.0% -> 90.0%  unstructured  ramp 0 epochs..4 epochs   dense-90",
+        f"  = predictions  Dense       kernel [in 100, out 10]     1,000   dense{'':51}keep-classifier (beats dense-90)",
+        "",
+        "No changes. The model already follows prune.yaml.",
+    ]
+
+
+def test_changes_of_a_wrapped_model():
+    text = RULES.replace("0.9}", "0.95}").replace("type: Dense}\n    prune", "name: fc1}\n    prune")
+    lines = render_plan_text(lenet_plan(wrapped(), text, zeros=lenet_zeros(fc1=211_680))).splitlines()
+    assert lines[3:] == [
+        "  - unwrap   ~ retarget   = keep dense",
+        "",
+        "  ~ fc1          Dense  kernel [in 784, out 300]  235,200   90.0% -> 95.0%  unstructured  ramp 0 epochs..4 epochs   dense-90",
+        "  - fc2          Dense  kernel [in 300, out 100]   30,000    0.0% -> dense                                          no rule",
+        "  = predictions  Dense  kernel [in 100, out 10]     1,000   dense                                                   keep-classifier",
+        "",
+        "2 layers without prunable weights hidden (--all shows them).",
+        "",
+        "Plan: 0 to wrap, 1 to retarget, 0 to rewrap, 1 to unwrap; 1 kept dense, 0 unclaimed.",
+        "Zeros when finished: 223,440 = 95.0% of claimed, 83.9% of prunable, 83.8% of all parameters.",
+    ]
+
+
+def test_layers_as_planned_are_counted_beside_changes():
+    text = RULES.replace("type: Dense}\n    prune", "name: fc1}\n    prune")
+    lines = render_plan_text(lenet_plan(wrapped(), text)).splitlines()
+    assert [line.split()[1] for line in lines[5:7]] == ["fc2", "predictions"]
+    assert lines[8] == "2 layers without prunable weights and 1 already as planned hidden (--all shows them)."
+
+
+def test_drift_stands_above_changes():
+    plan = replace(lenet_plan(), drift=(Drift("fc2", "kernel", "dense-90", 2000, under_mask=312),))
+    assert render_plan_text(plan) == (
+        "Note: the model has moved since rule dense-90 was applied\n  ! fc2  kernel  312 non-zero weights under the mask\n\n" + EXAMPLE
+    )
+
+
+LSTM = "version: 1\nrules:\n  - id: half\n    match: {type: LSTM}\n    prune: {sparsity: 50%, schedule: {curve: step, begin: 0 steps}}\n"
+
+
+def test_a_layer_with_several_tensors_takes_a_line_each():
+    lines = render_plan_text(make_plan(build_graph("in > lstm[4,16] > fc[4,4]"), rules(LSTM), path="m.keras")).splitlines()
+    assert lines[3:8] == [
+        "  + wrap   ? unclaimed",
+        "",
+        "  + lstm  LSTM   kernel [in 4, out 16]            64   -> 50.0%  unstructured  step 0 steps   half",
+        "                 recurrent_kernel [in 4, out 16]  64   -> 50.0%",
+        "  ? fc    Dense  kernel [in 4, out 4]             16   dense                                  no rule",
+    ]
+
+
+def test_a_rewrap_says_that_the_mask_is_rebuilt():
+    graph = build_graph("in > lstm[4,16]")
+    plan = make_plan(wrap_graph(graph, make_plan(graph, rules(LSTM))), rules(LSTM.replace("sparsity", "weights: [kernel], sparsity")))
+    assert render_plan_text(plan).splitlines()[3:7] == [
+        "  -/+ rewrap",
+        "",
+        "  -/+ lstm  LSTM  kernel [in 4, out 16]            64   -> 50.0%  unstructured, only kernel  # mask is rebuilt  step 0 steps   half",
+        "                  recurrent_kernel [in 4, out 16]  64   -> dense",
+    ]
+
+
+def test_known_steps_are_shown():
+    assert "ramp 0 epochs..4 epochs (steps 0..200)   dense-90" in render_plan_text(lenet_plan(run=Run(steps_per_epoch=50)))
+
+
+def test_drift_comes_first():
+    drift = (
+        Drift("fc1", "kernel", "dense-90", 2000, target=0.9, measured=0.874),
+        Drift("fc2", "kernel", "dense-90", 2000, under_mask=312),
+        Drift("fc3", "kernel", "", 2000, under_mask=1),
+    )
+    assert render_plan_text(replace(lenet_plan(wrapped()), drift=drift)) == (
+        "Note: the model has moved since rule dense-90 was applied\n"
+        "  ! fc1  kernel  target 90.0% at step 2000, measured 87.4%\n"
+        "  ! fc2  kernel  312 non-zero weights under the mask\n"
+        "\n"
+        "Note: the model has moved since pruning was applied\n"
+        "  ! fc3  kernel  1 non-zero weight under the mask\n"
+        "\n"
+        "No changes. The model already follows prune.yaml.\n"
+    )
+
+
+def test_a_plan_from_json_shows_what_it_knows():
+    lines = render_plan_text(plan_from_config(plan_to_config(lenet_plan()))).splitlines()
+    assert lines[:2] == ["model  lenet.keras   5 layers, 266,200 prunable of 266,610 parameters", "rules  prune.yaml"]
+    assert lines[5:8] == [
+        "  + fc1          Dense  kernel [in 784, out 300]  235,200   0.0% -> 90.0%  unstructured  ramp 0 epochs..4 epochs   dense-90",
+        "  + fc2          Dense  kernel [in 300, out 100]   30,000   0.0% -> 90.0%  unstructured  ramp 0 epochs..4 epochs   dense-90",
+        "  = predictions  Dense                                      dense                                                  keep-classifier (beats dense-90)",
+    ]
+
+
+def test_names_cannot_move_the_cursor():
+    hostile = "fc\x1b[2J\r\nNo changes."
+    change = LayerChange(
+        hostile,
+        hostile,
+        1,
+        ("keep",),
+        "keep_rule",
+        RuleRef(hostile, Where("a.yaml")),
+        ((hostile, "keep"),),
+        None,
+        None,
+        (),
+        (TensorChange(hostile, (), (2,), 2, 0, None),),
+    )
+    facts = ModelFacts(hostile, "", 2, 2, 2, 1, 1)
+    wrap = replace(change, actions=("wrap",))
+    for changes in ((change,), (change, wrap)):
+        plan = Plan(
+            facts, ((hostile, ""),), 1, {}, changes, drift=(Drift(hostile, hostile, hostile, 1, under_mask=2),), hidden=(HiddenLayer(hostile, hostile, 1),)
+        )
+        for show_all in (False, True):
+            text = render_plan_text(plan, show_all=show_all)
+            assert "\x1b" not in text
+            assert "\r" not in text
+            assert "\nNo changes.\r" not in text
+            assert "fc\\x1b[2J\\r\\nNo changes." in text

@@ -1,0 +1,34 @@
+import pytest
+
+from graphprune.report.tables import align_rows, escape_controls, shorten, text_width
+
+
+def test_columns_are_aligned_left_and_right_without_trailing_spaces():
+    assert align_rows([["a", "1", "x"], ["long", "1,000", ""]], right={1}) == ["a         1  x", "long  1,000"]
+
+
+def test_a_column_that_is_empty_everywhere_takes_no_space():
+    assert align_rows([["a", "", "b"], ["c", "", "d"]]) == ["a  b", "c  d"]
+
+
+def test_gaps_and_indent():
+    assert align_rows([["+", "fc1", "rule"]], gaps={1: 1, 2: 4}, indent="  ") == ["  + fc1    rule"]
+
+
+def test_no_rows_are_no_lines():
+    assert align_rows([]) == []
+
+
+def test_wide_characters_are_aligned_by_what_they_take_on_screen():
+    assert align_rows([["層", "x"], ["abc", "y"]]) == ["層   x", "abc  y"]
+    assert text_width("e\u0301") == 1
+
+
+@pytest.mark.parametrize(("text", "shown"), [("a\x1b[31m", "a\\x1b[31m"), ("a\u202eb", "a\\u202eb"), ("a\tb\n", "a\\tb\\n"), ("é 層", "é 層")])
+def test_control_characters_are_shown_and_not_obeyed(text, shown):
+    assert escape_controls(text) == shown
+    assert align_rows([[text]]) == [shown]
+
+
+def test_shortened_text_fits():
+    assert [shorten("kernel", width) for width in (6, 5, 1)] == ["kernel", "kern…", "…"]

@@ -1,0 +1,69 @@
+"""The table of packages (who may import whom, and which third-party packages) as data, held against every import in the source."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "graphprune"
+
+# One row a part, lowest first: a part imports only parts above it in this list, and only these third-party packages.
+LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
+    ("errors", frozenset()),
+    ("shipped", frozenset()),
+    ("sparsity", frozenset({"numpy"})),
+    ("archive", frozenset({"h5py", "numpy"})),
+    ("graph", frozenset({"networkx", "numpy"})),
+    ("rules", frozenset({"pydantic", "ruamel", "networkx"})),
+    ("plan", frozenset()),
+    ("diff", frozenset({"networkx", "numpy"})),
+    ("report", frozenset({"rich", "jinja2"})),
+    ("tf", frozenset({"tensorflow", "tf_keras", "absl", "numpy"})),
+    ("cli", frozenset({"click", "rich"})),
+)
+ORDER = [part for part, _ in LAYERS]
+ALLOWED = dict(LAYERS)
+MODULES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py") if path.parent != SOURCE or path.stem not in {"__init__", "__main__"})
+
+
+def imported_modules(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide where a name comes from"
+            names.add(node.module or "")
+            if node.module == "graphprune":
+                names |= {f"graphprune.{alias.name}" for alias in node.names}
+    return names
+
+
+def part_of(module: Path) -> str:
+    return module.parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_a_module_imports_only_what_stands_above_it(module):
+    import sys
+
+    part = part_of(module)
+    assert part in ORDER, f"{module}: {part} is not in the table of packages"
+    for name in sorted(imported_modules(SOURCE / module)):
+        top, _, rest = name.partition(".")
+        if top == "graphprune":
+            other = rest.partition(".")[0]
+            if other:
+                assert other in ORDER, f"{module} imports {name}, which is not in the table"
+                assert ORDER.index(other) <= ORDER.index(part), f"{module} imports {name}, which stands below {part}"
+        elif top not in sys.stdlib_module_names:
+            assert top in ALLOWED[part], f"{module} imports {name}; {part} may use {sorted(ALLOWED[part]) or 'no third-party package'}"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_a_module_has_at_most_400_lines(module):
+    assert len((SOURCE / module).read_text(encoding="utf-8").splitlines()) <= 400
+
+
+def test_every_part_of_the_table_exists():
+    assert {part_of(module) for module in MODULES} == set(ORDER)

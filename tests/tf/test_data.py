@@ -1,0 +1,219 @@
+import io
+import sys
+import zipfile
+from itertools import islice
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from graphprune.errors import DataError
+from graphprune.tf.data import read_data
+
+pytestmark = pytest.mark.tf
+
+
+@pytest.fixture
+def digits(tmp_path):
+    """Write ten samples, whose labels are their numbers, and return the path."""
+    path = tmp_path / "digits.npz"
+    x = np.arange(10, dtype="float32")
+    np.savez(path, x_train=np.stack([x, x * 10], axis=1), y_train=np.arange(10), x_test=np.ones((3, 2), "float32"), y_test=np.arange(3))
+    return str(path)
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Return a function that writes my_data.py in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path not in ("", str(tmp_path))])
+
+    def write(text: str) -> None:
+        sys.modules.pop("my_data", None)
+        (tmp_path / "my_data.py").write_text("import tensorflow as tf\nD = tf.data.Dataset\n" + text)
+
+    yield write
+    sys.modules.pop("my_data", None)
+
+
+def labels(data, step=0, count=9):
+    return [y.numpy().tolist() for _, y in islice(data.batches(step), count)]
+
+
+def test_arrays_come_in_batches_with_the_rest_of_an_epoch_last(digits):
+    data = read_data(digits, batch_size=4)
+    assert data.steps_per_epoch == 3
+    assert [len(batch) for batch in labels(data, count=7)] == [4, 4, 2, 4, 4, 2, 4]
+    x, y = next(iter(data.batches()))
+    assert (x.numpy()[:, 1] == 10 * y.numpy()).all()
+    assert data.test is not None
+    assert [y.numpy().tolist() for _, y in data.test] == [[0, 1, 2]]
+
+
+def test_each_epoch_has_all_samples_in_an_order_of_its_own(digits):
+    batches = labels(read_data(digits, batch_size=4))
+    epochs = [sum(batches[start : start + 3], []) for start in (0, 3, 6)]
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+def test_the_order_depends_on_the_seed_alone(digits):
+    first, again, other = (labels(read_data(digits, batch_size=4, seed=seed)) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+@pytest.mark.parametrize("step", [1, 3, 5, 6])
+def test_batches_from_a_step_on_are_those_of_a_run_that_came_there(digits, step):
+    data = read_data(digits, batch_size=4)
+    assert labels(data, step, 3) == labels(data, 0, step + 3)[step:]
+
+
+def test_a_function_gives_its_batches_as_they_come(module):
+    module("def load():\n    return D.range(5).map(lambda n: (n, n)).batch(2), None\n")
+    data = read_data("my_data:load")
+    assert (data.steps_per_epoch, data.test) == (3, None)
+    assert labels(data, 0, 4) == [[0, 1], [2, 3], [4], [0, 1]]
+    assert labels(data, 2, 2) == [[4], [0, 1]]
+
+
+def test_a_dataset_that_shuffles_anew_in_each_pass_is_replayed(module):
+    module("def load():\n    return D.range(20).map(lambda n: (n, n)).shuffle(20).batch(5), None\n")
+    whole = labels(read_data("my_data:load", seed=3), 0, 12)
+    assert whole[:4] != whole[4:8]
+    assert labels(read_data("my_data:load", seed=3), 6, 6) == whole[6:]
+
+
+def test_a_dataset_of_unknown_length_is_counted(module):
+    module("def load():\n    return D.range(9).filter(lambda n: n % 2 == 0).map(lambda n: (n, n)).batch(2), None\n")
+    assert read_data("my_data:load").steps_per_epoch == 3
+
+
+def test_an_endless_dataset_needs_the_length_of_an_epoch(module):
+    module("def load():\n    return D.range(5).repeat().map(lambda n: (n, n)).batch(2), None\n")
+    with pytest.raises(DataError) as caught:
+        read_data("my_data:load")
+    assert str(caught.value) == "my_data:load: the training dataset never ends; say how long an epoch is with --steps-per-epoch"
+    assert read_data("my_data:load", steps_per_epoch=7).steps_per_epoch == 7
+
+
+
+X, Y = np.zeros((4, 2)), np.zeros(4)
+WRONG_ARRAYS = {
+    "has no x_train, it holds images, labels; x_train and y_train are needed, x_test and y_test may be given": {"images": X, "labels": Y},
+    "has no y_train, it holds x_train; x_train and y_train are needed, x_test and y_test may be given": {"x_train": X},
+    "x_train has 4 samples and y_train has 3; each sample needs one label": {"x_train": X, "y_train": Y[:3]},
+    "x_test has 4 samples and y_test has 2; each sample needs one label": {"x_train": X, "y_train": Y, "x_test": X, "y_test": Y[:2]},
+    "has x_test but no y_test; give both or neither": {"x_train": X, "y_train": Y, "x_test": X},
+    "x_train has no samples; training needs at least one": {"x_train": X[:0], "y_train": Y[:0]},
+    "y_train is a single value; it needs one row a sample": {"x_train": X, "y_train": np.float32(3)},
+    "x_train holds Python objects, which are never unpickled; store it as an array of numbers": {"x_train": np.array([{}, {}]), "y_train": Y[:2]},
+}
+
+
+@pytest.mark.parametrize("message", WRONG_ARRAYS)
+def test_arrays_that_cannot_be_trained_on_are_refused(tmp_path, message):
+    path = tmp_path / "data.npz"
+    np.savez(path, **WRONG_ARRAYS[message])
+    with pytest.raises(DataError) as caught:
+        read_data(str(path))
+    assert str(caught.value) == f"{path}: {message}"
+
+
+def test_a_missing_file_is_refused():
+    with pytest.raises(DataError) as caught:
+        read_data("nowhere.npz")
+    assert str(caught.value) == "nowhere.npz: no such file; data is an .npz file, or package.module:function"
+
+
+@pytest.mark.parametrize("content", [b"", b"x_train,y_train\n1,2\n", b"\x93NUMPY\x01\x00"])
+def test_a_file_that_is_no_npz_is_refused(tmp_path, content):
+    path = tmp_path / "data.npz"
+    path.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        read_data(str(path))
+    assert str(caught.value) == f"{path}: not an .npz file; write one with numpy.savez(path, x_train=..., y_train=...)"
+
+
+def test_a_folder_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"not an \.npz file"):
+        read_data(str(tmp_path))
+
+
+def test_a_damaged_npz_is_refused(tmp_path):
+    packed = io.BytesIO()
+    np.savez(packed, x_train=np.arange(1000.0), y_train=np.arange(1000))
+    path = tmp_path / "data.npz"
+    path.write_bytes(packed.getvalue().replace(np.arange(500.0, 510.0).tobytes(), bytes(80)))
+    with pytest.raises(DataError) as caught:
+        read_data(str(path))
+    assert str(caught.value) == f"{path}: damaged, Bad CRC-32 for file 'x_train.npy'; write the file again"
+
+
+def test_a_zip_with_something_else_inside_is_refused(tmp_path):
+    path = tmp_path / "data.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x_train", b"not an array")
+        archive.writestr("y_train", b"not an array")
+    with pytest.raises(DataError) as caught:
+        read_data(str(path))
+    assert str(caught.value) == f"{path}: x_train is not an array; write the file with numpy.savez"
+
+
+WRONG_FUNCTIONS = {
+    "no module 'my_dat'; closest: 'my_data'; run from the folder that holds it": ("my_dat:load", ""),
+    "module my_data has no function 'lode'; closest: 'load'": ("my_data:lode", "def load(): ...\n"),
+    "load is not a function, got int; it must return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None": ("my_data:load", "load = 3\n"),
+    "failed with ZeroDivisionError: division by zero": ("my_data:load", "def load():\n    return 1 / 0\n"),
+    "importing my_data failed with ModuleNotFoundError: No module named 'not_installed'": ("my_data:load", "import not_installed\n"),
+    "returned NoneType; it must return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None": ("my_data:load", "def load(): ...\n"),
+    "train is list; the function must return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None": (
+        "my_data:load",
+        "def load():\n    return [1], None\n",
+    ),
+    "train has elements that are not (x, y); the function must return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None": (
+        "my_data:load",
+        "def load():\n    return D.range(3), None\n",
+    ),
+    "the training dataset has no batches; training needs at least one": ("my_data:load", "def load():\n    return D.range(0).map(lambda n: (n, n)), None\n"),
+    "the validation dataset never ends; cut it with .take(n)": (
+        "my_data:load",
+        "def load():\n    d = D.range(3).map(lambda n: (n, n))\n    return d, d.repeat()\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("message", WRONG_FUNCTIONS)
+def test_functions_that_give_no_data_are_refused(module, message):
+    spec, text = WRONG_FUNCTIONS[message]
+    module(text)
+    with pytest.raises(DataError) as caught:
+        read_data(spec)
+    assert str(caught.value) == f"{spec}: {message}"
+
+
+def test_the_search_path_is_left_as_it_was(module):
+    module("def load():\n    return D.range(3).map(lambda n: (n, n)), None\n")
+    before = list(sys.path)
+    read_data("my_data:load")
+    assert sys.path == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "the batch size must be at least 1, got 0"),
+        ({"steps_per_epoch": 0}, "the number of steps in an epoch must be at least 1, got 0"),
+        ({"batch_size": 4, "steps_per_epoch": 9}, "an epoch of this file has 3 steps of 4 samples, got 9 steps; change the batch size instead"),
+    ],
+)
+def test_lengths_that_make_no_sense_are_refused(digits, options, message):
+    with pytest.raises(DataError) as caught:
+        read_data(digits, **options)
+    assert str(caught.value) == f"{digits}: {message}"
+
+
+def test_samples_are_one_batch_of_the_training_data(digits):
+    data = read_data(digits, batch_size=4)
+    assert [y.numpy().tolist() for _, y in data.sample()] == [[0, 1, 2, 3]]
+    assert data.element_spec[0] == tf.TensorSpec([None, 2], tf.float32)

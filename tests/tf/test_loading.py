@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from tf_keras import layers
+from tf_zoo import build, wrap_all
+
+from graphprune.errors import ArchiveError, OutputError
+from graphprune.tf.loading import load_model
+from graphprune.tf.saving import save_model
+
+pytestmark = pytest.mark.tf
+
+
+class Doubled(layers.Layer):
+    def call(self, inputs):
+        return inputs * 2
+
+
+def my_loss(wanted, got):
+    return tf.reduce_mean(wanted - got)
+
+
+def in_front(layer, **compiling):
+    x = layers.Input((4,))
+    model = tf_keras.Model(x, layer(x), name="net")
+    if compiling:
+        model.compile(**compiling)
+    return model
+
+
+@pytest.fixture(params=[".keras", ".h5"])
+def path(request, tmp_path):
+    return tmp_path / f"m{request.param}"
+
+
+def test_a_saved_model_loads_with_its_optimizer(path):
+    model = wrap_all(build("sequential"))
+    model.compile(tf_keras.optimizers.Adam(0.25), "mse")
+    save_model(model, path)
+    assert load_model(path).optimizer.learning_rate.numpy() == 0.25
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_lambda_bytecode_is_refused_unless_asked_for(path):
+    save_model(in_front(layers.Lambda(lambda tensor: tensor + 1)), path)
+    text = (
+        f"{path}: a Lambda layer holds Python bytecode, which loading would run; "
+        "if you trust where the file comes from, pass --unsafe-lambda (unsafe_lambda=True in Python)"
+    )
+    with pytest.raises(ArchiveError, match="^" + re.escape(text) + "$"):
+        load_model(path)
+    np.testing.assert_array_equal(load_model(path, unsafe_lambda=True)(np.zeros((1, 4))), np.ones((1, 4)))
+
+
+def test_an_unknown_class_is_named(path):
+    Gone = type("Doubled", (Doubled,), {"__module__": "a_program_that_is_gone"})
+    save_model(in_front(Gone()), path)
+    text = f"{path}: the class or function 'Doubled' is not part of Keras; give it with --custom-objects (custom_objects={{'Doubled': ...}} in Python)"
+    with pytest.raises(ArchiveError, match="^" + re.escape(text) + "$"):
+        load_model(path)
+    assert type(load_model(path, {"Doubled": Doubled}).layers[1]) is Doubled
+
+
+def test_a_loss_that_cannot_be_restored_leaves_the_model_uncompiled(path):
+    save_model(in_front(layers.Dense(2), optimizer="sgd", loss=my_loss), path)
+    text = (
+        f"{path}: its compile settings could not be restored, so the model is not compiled (the class or function 'my_loss' is not part of Keras; "
+        "give it with --custom-objects (custom_objects={'my_loss': ...} in Python)); compile it again, or say how to train it with --loss and --optimizer"
+    )
+    with pytest.warns(UserWarning, match="^" + re.escape(text) + "$"):
+        assert not load_model(path)._is_compiled
+    assert load_model(path, {"my_loss": my_loss})._is_compiled
+
+
+def test_a_lambda_loss_is_never_run(tmp_path):
+    save_model(in_front(layers.Dense(2), optimizer="sgd", loss=lambda wanted, got: wanted - got), tmp_path / "m.keras")
+    with pytest.warns(UserWarning, match="a lambda function in them holds Python bytecode"):
+        assert not load_model(tmp_path / "m.keras")._is_compiled
+
+
+def test_a_suffix_that_names_no_format_is_refused(tmp_path):
+    with pytest.raises(OutputError, match="^" + re.escape(f"{tmp_path}/m.pb: a model is saved as .keras or .h5, got .pb; change the end of the name") + "$"):
+        save_model(build("sequential"), tmp_path / "m.pb")
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path):
+    path = tmp_path / "new" / "m.h5"
+    save_model(build("sequential"), path)
+    before = path.read_bytes()
+    with pytest.raises(OutputError, match=r"^m\.h5: Keras cannot save outer \(Unable to synchronously create dataset \(name already exists\)\); save it as \.keras$"):
+        save_model(build("deep"), path)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in path.parent.iterdir()] == ["m.h5"]

@@ -1,0 +1,380 @@
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from run_builders import (
+    BATCH,
+    EPOCHS,
+    TOTAL,
+    Setting,
+    assert_same_bits,
+    build_dense_model,
+    build_model,
+    build_setting,
+    ramp,
+    slots,
+    wrap,
+    write_data,
+)
+from tf_keras import layers
+
+from graphprune.errors import CheckpointError, DataError, OutputError, TrainingError
+from graphprune.tf.checkpoints import read_checkpoint
+from graphprune.tf.loading import load_model
+from graphprune.tf.saving import save_model
+from graphprune.tf.training import resume, train
+
+pytestmark = pytest.mark.tf
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory) -> Setting:
+    return build_setting(tmp_path_factory.mktemp("setting"))
+
+
+@pytest.fixture(scope="module")
+def whole(setting):
+    """Train the standard run without interruption."""
+    result = train(setting.model, None, setting.data, setting.folder / "whole", **setting.options)
+    assert (result.status, result.step, result.missed, result.warnings) == ("finished", TOTAL, (), ())
+    return result
+
+
+@pytest.fixture(scope="module")
+def stopped(setting):
+    """Train the standard run up to step 7, with checkpoints at steps 0, 3 and 6."""
+    return start(setting, setting.folder / "stopped", 7).run_dir
+
+
+@pytest.fixture
+def run(stopped, tmp_path):
+    """Return a copy of the folder of the run that was stopped."""
+    return shutil.copytree(stopped, tmp_path / "run")
+
+
+def start(setting, folder, stop, **options):
+    result = train(setting.model, None, setting.data, folder, stop_after_step=stop, **{**setting.options, **options})
+    assert (result.status, result.step, result.model) == ("interrupted", stop, None)
+    return result
+
+
+def train_twice(setting, folder, stop, **options):
+    """Return the results of a run without interruption and of one that was interrupted after `stop` and resumed."""
+    one = train(setting.model, None, setting.data, folder / "one", **{**setting.options, **options})
+    start(setting, folder / "two", stop, **options)
+    two = resume(folder / "two")
+    assert (folder / "one/metrics.jsonl").read_text() == (folder / "two/metrics.jsonl").read_text()
+    return one, two
+
+
+@pytest.mark.parametrize("step", [0, 3, 6])
+def test_a_resumed_run_equals_one_that_was_never_interrupted(setting, whole, run, step):
+    for later in range(step + 3, 7, 3):
+        shutil.rmtree(run / "checkpoints" / f"step-{later:08d}")
+    result = resume(run)
+    assert result.resumed_from == run / "checkpoints" / f"step-{step:08d}"
+    assert_same_bits(whole.model, result.model)
+    assert (run / "metrics.jsonl").read_text() == (setting.folder / "whole" / "metrics.jsonl").read_text()
+    assert result.tensors == whole.tensors
+
+
+OPTIMIZERS = {
+    "adam": lambda: tf_keras.optimizers.Adam(0.01),
+    "momentum": lambda: tf_keras.optimizers.SGD(tf_keras.optimizers.schedules.ExponentialDecay(0.05, 3, 0.9), momentum=0.9),
+    "legacy": lambda: tf_keras.optimizers.legacy.Adam(0.01),
+}
+
+
+@pytest.mark.parametrize(("optimizer", "suffix"), [("adam", ".h5"), ("momentum", ".keras"), ("momentum", ".h5"), ("legacy", ".keras")])
+def test_resume_is_exact_for_every_optimizer_and_format(tmp_path, optimizer, suffix):
+    setting = build_setting(tmp_path, suffix, wrap(build_dense_model(OPTIMIZERS[optimizer]()), fc=ramp()))
+    one, two = train_twice(setting, tmp_path, 7)
+    assert_same_bits(one.model, two.model)
+    assert two.model.name == f"model{suffix}"
+    assert any(variable.numpy().any() for variable in slots(load_model(two.model)) if variable.shape.rank)
+
+
+def test_resume_is_exact_at_the_end_of_an_epoch_and_after_several_interruptions(tmp_path):
+    setting = build_setting(tmp_path, model=wrap(build_dense_model("adam"), fc=ramp()))
+    one = train(setting.model, None, setting.data, tmp_path / "one", **setting.options)
+    start(setting, tmp_path / "two", 6, checkpoint_every="1 epoch")
+    assert resume(tmp_path / "two", stop_after_step=9).resumed_from.name == "step-00000004"
+    two = resume(tmp_path / "two")
+    assert two.resumed_from.name == "step-00000008"
+    assert_same_bits(one.model, two.model)
+    assert (tmp_path / "one/metrics.jsonl").read_text() == (tmp_path / "two/metrics.jsonl").read_text()
+
+
+def test_resume_is_exact_for_recurrent_dropout_noise_and_carried_states(tmp_path):
+    tf_keras.utils.set_random_seed(7)
+    inputs = layers.Input(batch_shape=(5, 3, 2), name="series")
+    x = layers.GaussianNoise(0.1, name="noise")(inputs)
+    x = layers.LSTM(4, dropout=0.3, recurrent_dropout=0.2, stateful=True, name="lstm")(x)
+    model = tf_keras.Model(inputs, layers.Dense(2, name="predictions")(x), name="net")
+    model.compile(tf_keras.optimizers.Adam(0.01), "mse")
+    setting = build_setting(tmp_path, model=wrap(model, lstm=ramp("kernel", "recurrent_kernel")))
+    rng = np.random.default_rng(3)
+    np.savez(setting.data, x_train=rng.normal(size=(20, 3, 2)), y_train=rng.normal(size=(20, 2)))
+    one, two = train_twice(setting, tmp_path, 7, batch_size=5, epochs=2)
+    assert_same_bits(one.model, two.model)
+
+
+def test_resume_is_exact_for_embeddings_and_custom_generators(tmp_path):
+    @tf_keras.utils.register_keras_serializable("run-tests")
+    class Jitter(layers.Layer):
+        def __init__(self, **options):
+            super().__init__(**options)
+            self.source = tf.random.Generator.from_non_deterministic_state()
+
+        def call(self, inputs, training=None):
+            return inputs + self.source.normal([3]) if training else inputs
+
+    tf_keras.utils.set_random_seed(7)
+    x = inputs = layers.Input((4,), name="words")
+    x = Jitter(name="jitter")(layers.Embedding(20, 3, name="embed")(x))
+    x = layers.GlobalAveragePooling1D(name="mean")(x)
+    model = tf_keras.Model(inputs, layers.Dense(2, name="predictions")(x), name="net")
+    model.compile(tf_keras.optimizers.SGD(0.1, momentum=0.9), tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    setting = build_setting(tmp_path, ".h5", wrap(model, embed=ramp("embeddings")))
+    rng = np.random.default_rng(0)
+    np.savez(setting.data, x_train=rng.integers(0, 20, (30, 4)), y_train=rng.integers(0, 2, 30))
+    one, two = train_twice(setting, tmp_path, 7)
+    assert_same_bits(one.model, two.model)
+
+
+def test_resume_is_exact_for_datasets_of_a_function_that_shuffle_anew_in_each_pass(tmp_path, monkeypatch):
+    setting = build_setting(tmp_path, model=wrap(build_dense_model("adam"), fc=ramp()))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run_data.py").write_text(
+        "import numpy as np, tensorflow as tf\n"
+        f"STORED = np.load({setting.data!r})\n"
+        "def load():\n"
+        "    train, test = (tf.data.Dataset.from_tensor_slices((STORED[f'x_{part}'], STORED[f'y_{part}'])) for part in ('train', 'test'))\n"
+        "    return train.shuffle(30).batch(7), test.batch(5)\n"
+    )
+    one, two = train_twice(Setting(setting.model, "run_data:load", tmp_path), tmp_path, 8)
+    sys.modules.pop("run_data")
+    assert one.steps == EPOCHS * 5
+    assert_same_bits(one.model, two.model)
+
+
+def test_the_saved_configs_do_not_show_how_random_numbers_were_drawn(setting, whole):
+    config = load_model(whole.model).get_config()
+    assert config == load_model(setting.model).get_config()
+    assert "rng_type" not in json.dumps(config, default=str)
+    newest = max((setting.folder / "whole" / "checkpoints").iterdir())
+    assert load_model(newest / "model.keras").get_config() == config
+
+
+def test_a_run_leaves_its_files(setting, whole):
+    names = {path.relative_to(setting.folder / "whole").as_posix() for path in (setting.folder / "whole").rglob("*") if path.is_file()}
+    kept = {f"checkpoints/step-{step:08d}/{name}" for step in (6, 9, 12) for name in ("model.keras", "state.json", "state.npz")}
+    assert names == {"run.json", "original.graph.json", "metrics.jsonl", "model.keras", "result.json"} | kept
+
+
+def test_metrics_have_one_line_an_epoch(setting, whole):
+    lines = [json.loads(line) for line in (setting.folder / "whole" / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["epoch"], line["step"]) for line in lines] == [(1, 4), (2, 8), (3, 12)]
+    assert list(lines[0]) == ["epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy", "target_sparsity", "sparsity"]
+    assert lines[-1]["sparsity"] == (18 + 768) / (36 + 1024)
+    assert whole.metrics == lines[-1]
+
+
+def test_lines_after_the_checkpoint_are_not_doubled(run):
+    steps = lambda: [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]  # noqa: E731
+    assert steps() == [4]
+    shutil.rmtree(run / "checkpoints" / "step-00000006")
+    assert resume(run, stop_after_step=8).resumed_from.name == "step-00000003"
+    assert steps() == [4]
+    with (run / "metrics.jsonl").open("a") as stream:
+        stream.write('{"epoch": 2, "st')
+    resume(run)
+    assert steps() == [4, 8, 12]
+
+
+def test_progress_is_told_after_each_step_and_each_epoch(setting, tmp_path):
+    told = []
+    train(setting.model, None, setting.data, tmp_path / "run", on_progress=told.append, **setting.options)
+    assert [progress.step for progress in told if not progress.epoch_ended] == list(range(1, TOTAL + 1))
+    assert [(progress.epoch, progress.step) for progress in told if progress.epoch_ended] == [(1, 4), (2, 8), (3, 12)]
+    assert list(told[0].metrics) == ["loss", "accuracy"]
+    assert list(told[4].metrics) == ["loss", "accuracy", "val_loss", "val_accuracy"]
+    last = told[-1]
+    assert (last.epochs, last.steps) == (EPOCHS, TOTAL)
+    assert last.sparsity == pytest.approx(last.target_sparsity) == pytest.approx((18 + 768) / 1060)
+
+
+def test_a_finished_run_is_left_alone(setting, whole):
+    before = whole.model.stat().st_mtime_ns
+    result = resume(setting.folder / "whole")
+    assert result.status == "already-finished"
+    assert (result.model, result.metrics, result.tensors) == (whole.model, whole.metrics, whole.tensors)
+    assert whole.model.stat().st_mtime_ns == before
+
+
+def test_a_run_that_stopped_before_its_model_was_saved_is_finished_by_resume(setting, whole, tmp_path):
+    run = shutil.copytree(setting.folder / "whole", tmp_path / "run")
+    (run / "result.json").unlink()
+    (run / "model.keras").unlink()
+    result = resume(run)
+    assert (result.status, result.step, result.resumed_from.name) == ("finished", TOTAL, "step-00000012")
+    assert result.tensors == whole.tensors
+    assert_same_bits(whole.model, result.model)
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over_and_replaced(whole, run):
+    folder = run / "checkpoints" / "step-00000006"
+    content = bytearray((folder / "model.keras").read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "model.keras").write_bytes(content)
+    result = resume(run)
+    assert result.warnings == (f"{folder}: damaged, model.keras is not what was written; going on from the one before it",)
+    assert result.resumed_from.name == "step-00000003"
+    assert_same_bits(whole.model, result.model)
+    assert read_checkpoint(folder).state.step == 6
+
+
+def test_a_run_with_no_whole_checkpoint_cannot_be_resumed(run):
+    shutil.rmtree(run / "checkpoints" / "step-00000003")
+    shutil.rmtree(run / "checkpoints" / "step-00000006")
+    (run / "checkpoints" / "step-00000000" / "state.npz").unlink()
+    with pytest.raises(CheckpointError) as caught:
+        resume(run)
+    assert str(caught.value) == (
+        f"{run}/checkpoints/step-00000000: damaged, state.npz is missing\n{run}: no checkpoint is whole; start again with graphprune train --force"
+    )
+
+
+def test_a_folder_that_is_no_run_cannot_be_resumed(tmp_path):
+    for folder, message in [
+        (tmp_path, "no run.json; this is not a training run, start one with graphprune train"),
+        (tmp_path / "nowhere", f"no such folder; start a run with graphprune train --run {tmp_path}/nowhere"),
+    ]:
+        with pytest.raises(CheckpointError) as caught:
+            resume(folder)
+        assert str(caught.value) == f"{folder}: {message}"
+
+
+def test_a_folder_with_a_run_or_other_files_is_not_trained_into(setting, whole, tmp_path):
+    taken = setting.folder / "whole"
+    with pytest.raises(OutputError) as caught:
+        train(setting.model, None, setting.data, taken, **setting.options)
+    assert str(caught.value) == f"{taken}: holds a run already; go on with it by graphprune resume {taken}, or pass --force to start over"
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError) as caught:
+        train(setting.model, None, setting.data, tmp_path, force=True, **setting.options)
+    assert str(caught.value) == f"{tmp_path}: holds other files; give the run a folder of its own"
+
+
+def test_force_replaces_an_earlier_run(setting, run):
+    start(setting, run, 2, force=True)
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["step-00000000"]
+    assert (run / "metrics.jsonl").read_text() == ""
+
+
+def test_data_that_changed_since_is_refused(run, tmp_path):
+    data = write_data(tmp_path / "data.npz", classes=2)
+    config = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**config, "data": data}))
+    with pytest.raises(DataError) as caught:
+        resume(run)
+    assert str(caught.value) == f"{data}: has changed since the run in {run} began; put the old file back, or start a new run"
+
+
+def test_a_run_json_that_says_something_else_is_refused(run):
+    config = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**config, "batch_size": 16}))
+    with pytest.raises(CheckpointError) as caught:
+        resume(run)
+    assert str(caught.value) == f"{run}/checkpoints/step-00000006: made with batch_size 8, run.json says 16; put the old run.json back, or start a new run"
+    (run / "run.json").write_text("{")
+    with pytest.raises(CheckpointError) as caught:
+        resume(run)
+    assert str(caught.value) == f"{run}/run.json: damaged; start again with graphprune train --force"
+
+
+def test_a_run_too_short_for_its_schedule_says_what_it_missed(setting, tmp_path):
+    with pytest.warns(UserWarning, match="schedule/never-reached"):
+        result = train(setting.model, None, setting.data, tmp_path / "run", epochs=1, batch_size=BATCH)
+    assert [(tensor.address, tensor.name, tensor.target_zeros) for tensor in result.missed] == [("conv", "kernel", 18), ("fc", "kernel", 768)]
+    assert [tensor.address for tensor in resume(tmp_path / "run").missed] == ["conv", "fc"]
+
+
+def expect_refusal(kind, message, setting, folder, **options):
+    """Fail unless `train` raises `message` and writes nothing."""
+    with pytest.raises(kind) as caught:
+        train(setting.model, None, setting.data, folder / "run", **{**setting.options, **options})
+    assert str(caught.value) == message
+    assert not (folder / "run").exists()
+
+
+def test_a_model_without_compile_settings_asks_for_them(setting, tmp_path):
+    model = wrap(build_model())
+    bare = tf_keras.models.clone_model(model)
+    save_model(bare, tmp_path / "bare.keras")
+    made = Setting(str(tmp_path / "bare.keras"), setting.data, tmp_path)
+    expect_refusal(TrainingError, f"{made.model}: saved without compile settings; say how to train it with --loss and --optimizer", made, tmp_path)
+    expect_refusal(TrainingError, f"{made.model}: saved without an optimizer; name one with --optimizer", made, tmp_path, loss="mse")
+    result = train(
+        made.model, None, made.data, tmp_path / "run", optimizer="sgd", loss="sparse_categorical_crossentropy", metrics=("accuracy",), **setting.options
+    )
+    assert result.metrics["val_accuracy"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"optimizer": "adm"}, "no optimizer is called 'adm'; closest: 'adam', 'adamw', 'adamax'"),
+        ({"loss": "mean_square_error"}, "no loss is called 'mean_square_error'; closest: 'mean_squared_error', 'mean_absolute_error'"),
+        ({"metrics": ("acuracy",)}, "no metric is called 'acuracy'; closest: 'binary_accuracy', 'Accuracy', 'top_k_categorical_accuracy'"),
+        ({"checkpoint_every": "50"}, "checkpoint every: a position needs a unit: '4 epochs', '2000 steps' or '60%' of the run; got '50'"),
+        ({"checkpoint_every": "0 steps"}, "checkpoint every: must be at least 1 step, got 0 steps"),
+    ],
+)
+def test_settings_that_do_not_exist_are_refused(setting, tmp_path, options, message):
+    expect_refusal(TrainingError, message, setting, tmp_path, **options)
+
+
+def test_a_learning_rate_must_be_above_zero(setting, tmp_path):
+    expect_refusal(TrainingError, f"{setting.model}: the learning rate must be above 0, got -1", setting, tmp_path, learning_rate=-1.0)
+
+
+def test_a_model_without_pruned_layers_is_refused(setting, tmp_path):
+    save_model(build_model(), tmp_path / "plain.keras")
+    made = Setting(str(tmp_path / "plain.keras"), setting.data, tmp_path)
+    message = f"{made.model}: no layer is pruned; give rules with -r RULES, or wrap the model first with graphprune apply"
+    expect_refusal(TrainingError, message, made, tmp_path)
+
+
+def test_data_of_another_shape_is_refused(setting, tmp_path):
+    made = Setting(setting.model, write_data(tmp_path / "data.npz", (5, 5)), tmp_path)
+    expect_refusal(DataError, f"{made.data}: x has shape (5, 5), the model's input image takes (4, 4, 1); reshape the data to fit", made, tmp_path)
+
+
+def test_labels_that_the_loss_cannot_take_are_refused(setting, tmp_path):
+    message = f"{setting.data}: y has shape (), the model's output is (3,), and its loss fails on them: ValueError: Shapes (None, 1) and (None, 3) are incompatible"
+    expect_refusal(DataError, message, setting, tmp_path, loss="categorical_crossentropy")
+
+
+def test_an_image_without_its_channel_axis_fits(setting, tmp_path):
+    made = Setting(setting.model, write_data(tmp_path / "data.npz", (4, 4)), tmp_path)
+    start(made, tmp_path / "run", 1)
+
+
+def test_the_learning_rate_changes_and_slots_stay(tmp_path):
+    model = wrap(build_model())
+    with np.load(write_data(tmp_path / "data.npz")) as stored:
+        from graphprune.tf.callbacks import UpdatePruningStep
+
+        model.fit(stored["x_train"], stored["y_train"], epochs=2, batch_size=8, verbose=0, callbacks=[UpdatePruningStep()])
+    setting = build_setting(tmp_path, model=model)
+    for folder, options, iterations in (("kept", {"learning_rate": 0.5}, 8), ("new", {"reset_optimizer": True}, 0), ("other", {"optimizer": "rmsprop"}, 0)):
+        start(setting, tmp_path / folder, 1, **options)
+        optimizer = load_model(tmp_path / folder / "checkpoints" / "step-00000000" / "model.keras").optimizer
+        assert int(optimizer.iterations) == iterations
+        assert bool(optimizer.variables[1].numpy().any()) == (folder == "kept")
+        assert float(optimizer.learning_rate) == pytest.approx({"kept": 0.5, "new": 0.01, "other": 0.001}[folder])
