@@ -104,5 +104,3 @@ def assert_same_bits(first: Path, second: Path) -> None:
     assert list(a) == list(b)
     different = [name for name in a if a[name].tobytes() != b[name].tobytes()]
     assert not different
-
-

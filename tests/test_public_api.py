@@ -1,7 +1,8 @@
 """The public names: a table in graphprune/__init__.py, resolved on first use."""
 
-import graphprune
 import pytest
+
+import graphprune
 
 
 def test_the_table_of_homes_and_the_list_of_names_agree():
@@ -20,5 +21,5 @@ def test_a_name_that_needs_tensorflow_resolves(name):
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="^module 'graphprune' has no attribute 'prune_all'$"):
+    with pytest.raises(AttributeError, match=r"^module 'graphprune' has no attribute 'prune_all'$"):
         graphprune.prune_all  # noqa: B018

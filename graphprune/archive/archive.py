@@ -9,7 +9,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
 
-import h5py  # type: ignore[import-untyped]
+import h5py
 from numpy.typing import NDArray
 
 from graphprune.archive.entries import holds_lambda_bytecode

@@ -8,7 +8,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
-import h5py  # type: ignore[import-untyped]
+import h5py
 
 from graphprune.archive.archive import Archive
 from graphprune.archive.entries import is_model, type_of

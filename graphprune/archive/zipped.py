@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import h5py  # type: ignore[import-untyped]
+import h5py
 
 from graphprune.archive.hdf5 import open_hdf5
 from graphprune.errors import ArchiveError

@@ -43,7 +43,22 @@ def command(folder: str, force: bool) -> None:
     call("apply", original, "--plan", str(home / "plan.json"), "-o", wrapped)
     call("plan", wrapped, "-r", RULES)
     tell(f"   Training is cut off after step {STOP_AFTER}, as if the power had failed.")
-    call("train", wrapped, "--data", digits, "--epochs", EPOCHS, "--batch-size", "32", "--checkpoint-every", "50 steps", "--run", run_folder, "--stop-after", STOP_AFTER)
+    call(
+        "train",
+        wrapped,
+        "--data",
+        digits,
+        "--epochs",
+        EPOCHS,
+        "--batch-size",
+        "32",
+        "--checkpoint-every",
+        "50 steps",
+        "--run",
+        run_folder,
+        "--stop-after",
+        STOP_AFTER,
+    )
     tell("4. Resume in a new process: weights, masks, optimizer state and the order of the data go on exactly where they were.")
     call_in_new_process("resume", run_folder)
     tell("5. Strip: the original architecture, sparse, ready to serve.")

@@ -23,9 +23,7 @@ from graphprune.report import render_diff_text
 @brief_option
 @exitcode_option
 @force_option
-def command(
-    left: str, right: str, format_: str | None, output: str | None, show_all: bool, brief: bool, detailed_exitcode: bool, force: bool
-) -> None:
+def command(left: str, right: str, format_: str | None, output: str | None, show_all: bool, brief: bool, detailed_exitcode: bool, force: bool) -> None:
     """Show what changed from model A to model B: layers, connections, wrappers, sparsity and weights."""
     difference = diff_archives(read_archive(find_model_file(left)), read_archive(find_model_file(right)))
     if choose_format(format_, output) == "json":

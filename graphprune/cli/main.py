@@ -6,11 +6,13 @@ import importlib
 import os
 import signal
 import sys
-from typing import NoReturn
+import warnings
+from pathlib import Path
+from typing import NoReturn, TextIO
 
 import click
 
-from graphprune import __version__
+import graphprune
 from graphprune.errors import EXIT_ERROR, EXIT_OK, EXIT_USAGE, GraphpruneError
 
 # Command name -> one line of help. The module graphprune.cli.NAME holds it as `command`, imported only when it is called: `--help` stays fast.
@@ -50,7 +52,7 @@ class LazyGroup(click.Group):
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-@click.version_option(__version__)
+@click.version_option(graphprune.__version__)
 def cli() -> None:
     """Prune saved Keras models by rules: plan, wrap, train, resume, strip, and see every change.
 
@@ -61,13 +63,21 @@ def cli() -> None:
         graphprune plan   model.keras -r builtin:dense-90
         graphprune train  model.keras -r builtin:dense-90 --data digits.npz --epochs 10 --run runs/a
         graphprune strip  runs/a -o sparse.keras
-    """
+    """  # noqa: D301 - click wants the real character
 
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; faults are raised. With `standalone_mode=False`, click returns the code of an `Exit`."""
     code = cli.main(args=arguments, prog_name="graphprune", standalone_mode=False)
     return code if isinstance(code, int) else EXIT_OK
+
+
+def show_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None) -> None:
+    """Show a warning of graphprune as one line on stderr, and any other as Python does."""
+    if Path(filename).is_relative_to(Path(graphprune.__file__).parent):
+        click.echo(f"graphprune: warning: {message}", err=True)
+    else:
+        click.echo(warnings.formatwarning(message, category, filename, lineno, line), err=True, nl=False)
 
 
 def main() -> NoReturn:
@@ -77,7 +87,9 @@ def main() -> NoReturn:
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
-        sys.exit(run(sys.argv[1:]))
+        with warnings.catch_warnings():
+            warnings.showwarning = show_warning
+            sys.exit(run(sys.argv[1:]))
     except click.ClickException as mistake:
         mistake.show()
         sys.exit(mistake.exit_code)

@@ -22,16 +22,24 @@ def parse_variables(_ctx: click.Context, _param: click.Parameter, values: tuple[
 
 
 rules_option = click.option("-r", "--rules", "rules", multiple=True, metavar="RULES", help="A rule file, or builtin:NAME for one that ships. May be repeated.")
-variables_option = click.option("--var", "variables", multiple=True, callback=parse_variables, metavar="NAME=VALUE", help="Override a variable of the rule files.")
+variables_option = click.option(
+    "--var", "variables", multiple=True, callback=parse_variables, metavar="NAME=VALUE", help="Override a variable of the rule files."
+)
 force_option = click.option("--force", is_flag=True, help="Overwrite what is there.")
 format_option = click.option("--format", "format_", type=click.Choice(["text", "json"]), default=None, help="How to print the report [default: text].")
 report_option = click.option("-o", "--output", metavar="FILE", help="Write the report to FILE; a name that ends in .json means JSON.")
 exitcode_option = click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there is something to report, 0 when there is nothing.")
 all_option = click.option("--all", "show_all", is_flag=True, help="Show every layer.")
 brief_option = click.option("--brief", is_flag=True, help="Show only the summary.")
-unsafe_option = click.option("--unsafe-lambda", is_flag=True, help="Load Lambda layers that carry Python bytecode. It can do anything: only for files that you trust.")
+unsafe_option = click.option(
+    "--unsafe-lambda", is_flag=True, help="Load Lambda layers that carry Python bytecode. It can do anything: only for files that you trust."
+)
 custom_option = click.option(
-    "--custom-objects", "custom_objects", multiple=True, metavar="MODULE[:NAME]", help="Import MODULE (and take NAME from it), for custom layers, losses and metrics."
+    "--custom-objects",
+    "custom_objects",
+    multiple=True,
+    metavar="MODULE[:NAME]",
+    help="Import MODULE (and take NAME from it), for custom layers, losses and metrics.",
 )
 
 

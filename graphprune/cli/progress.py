@@ -18,7 +18,7 @@ OnProgress = Callable[["Position"], None]
 
 @contextmanager
 def shown_progress() -> Iterator[OnProgress]:
-    """Yield a function that draws a training run's progress: each finished epoch as a line on stdout, the current one as a bar on stderr when that is a terminal."""
+    """Yield a function that draws progress: each finished epoch as a line on stdout, and a bar on stderr when that is a terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:

@@ -16,7 +16,13 @@ from graphprune.report import SizeColumn, SizeTable, render_sizes_text
 @click.command("strip")
 @click.argument("model")
 @click.option(
-    "-o", "--output", "outputs", multiple=True, required=True, metavar="OUT", help="A .keras, .h5 or .tflite file, or a folder for a SavedModel. May be repeated."
+    "-o",
+    "--output",
+    "outputs",
+    multiple=True,
+    required=True,
+    metavar="OUT",
+    help="A .keras, .h5 or .tflite file, or a folder for a SavedModel. May be repeated.",
 )
 @click.option("--data", metavar="DATA", help="Measure before and after on the test part of this data (.npz, or MODULE:FUNCTION).")
 @click.option("--original", metavar="MODEL", help="The model to compare with [default: what the training run began with, else MODEL].")

@@ -14,7 +14,12 @@ from graphprune.report import render_plan_text
 
 @click.command("train")
 @click.argument("model")
-@click.option("--data", required=True, metavar="DATA", help="An .npz with x_train, y_train [x_test, y_test], or MODULE:FUNCTION that returns (train, validation) datasets.")
+@click.option(
+    "--data",
+    required=True,
+    metavar="DATA",
+    help="An .npz with x_train, y_train [x_test, y_test], or MODULE:FUNCTION that returns (train, validation) datasets.",
+)
 @click.option("--run", "run_folder", required=True, metavar="DIR", help="A new folder for checkpoints, metrics, the plan and the trained model.")
 @model_and_rules
 @click.option("--epochs", type=click.IntRange(min=1), required=True, help="Passes over the data.")
@@ -25,7 +30,9 @@ from graphprune.report import render_plan_text
 @click.option("--loss", help="Instead of the loss that the model was saved with.")
 @click.option("--metrics", multiple=True, help="Instead of the saved metrics. May be repeated.")
 @click.option("--reset-optimizer", is_flag=True, help="Start the saved optimizer anew.")
-@click.option("--checkpoint-every", default="1 epoch", show_default=True, metavar="POSITION", help="Distance between checkpoints: '1 epoch', '500 steps', '10%'.")
+@click.option(
+    "--checkpoint-every", default="1 epoch", show_default=True, metavar="POSITION", help="Distance between checkpoints: '1 epoch', '500 steps', '10%'."
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the order of the samples and of dropout.")
 @click.option("--stop-after", type=click.IntRange(min=1), metavar="STEP", help="Stop right after this step, as if the process had been killed; resume goes on.")
 @loading_options
@@ -54,8 +61,8 @@ def command(
 ) -> None:
     """Train MODEL to its planned sparsity: wrap it by rules or by a plan, or take it as it is when it is wrapped already.
 
-    Everything goes into the run's folder: checkpoints, metrics.jsonl, the plan, and at the end model.keras (or .h5). If it is interrupted, `graphprune resume DIR` goes on
-    exactly where the last checkpoint stands. Exit code 1 when a target was missed.
+    Everything goes into the run's folder: checkpoints, metrics.jsonl, the plan, and at the end model.keras (or .h5). If it is interrupted,
+    `graphprune resume DIR` goes on exactly where the last checkpoint stands. Exit code 1 when a target was missed.
     """
     plan = None
     saved = open_model(model)

@@ -19,7 +19,7 @@ from graphprune.graph.entries import Entry, type_of
 from graphprune.graph.frames import Frame
 from graphprune.graph.from_config import is_wrapper_state
 from graphprune.graph.layer_graph import LayerGraph
-from graphprune.graph.layers import Layer
+from graphprune.graph.layers import SEPARATOR, Layer
 
 Named = Mapping[str, StoredTensor]
 
@@ -251,5 +251,5 @@ def _candidates(parts: Sequence[str], leaves: Mapping[str, list[str]]) -> list[s
             found = leaves.get("/".join(parts[start:end]))
             if found:
                 scopes = set(parts[:start])
-                return sorted(found, key=lambda address: -len(scopes & set(address.split("::")[:-1])))
+                return sorted(found, key=lambda address: -len(scopes & set(address.split(SEPARATOR)[:-1])))
     return []

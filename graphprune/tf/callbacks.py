@@ -61,8 +61,9 @@ class UpdatePruningStep(tf_keras.callbacks.Callback):
         self._pruner().on_step()
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Do what is still due and let go of the model."""
+        """Do what is still due, make sure that masked weights are zero, and let go of the model."""
         self._pruner().on_step()
+        self._pruner().project()
         self._pruner().stop()
         function = getattr(self.model, "train_function", None)
         if function is not None and not isinstance(function, _WithPruner):

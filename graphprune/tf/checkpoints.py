@@ -2,7 +2,7 @@
 
     DIR/checkpoints/step-00000400/
         model.keras or model.h5     the wrapped model with its optimizer
-        state.npz                   what model files do not hold: random generators, sums of metrics, states of stateful recurrent layers
+        state.npz                   what model files do not hold: random generators, sums of metrics, states of stateful layers
         state.json                  where the run stands, and the sha256 of both files and of itself
 
 A checkpoint whose hashes do not fit is passed over, and the one before it is taken.

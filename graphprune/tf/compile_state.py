@@ -14,7 +14,9 @@ from graphprune.errors import TrainingError
 
 
 def copy_compile_state(source: tf_keras.Model, target: tf_keras.Model, variables: Mapping[int, tf.Variable]) -> None:
-    """Compile `target` like `source`, with a copy of its optimizer: same class, settings, iterations and slots. Nothing happens to a model that is not compiled.
+    """Compile `target` like `source`, with a copy of its optimizer: same class, settings, iterations and slots.
+
+    A model that is not compiled leaves its copy so.
 
     Args:
         source: The model that was copied.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import tf_keras
+from tf_keras.src.optimizers.legacy.optimizer_v2 import OptimizerV2
 
 from graphprune.errors import TrainingError
 
@@ -62,8 +63,8 @@ def compile_model(model: tf_keras.Model, asked: Compiling, place: str) -> None:
         _set_learning_rate(model, asked.learning_rate, place)
     model.autotune_steps_per_execution = False
     model.steps_per_execution = 1  # masks, checkpoints and progress are looked after at every step
-    if isinstance(model.optimizer, tf_keras.optimizers.Optimizer):
-        model.optimizer.build(model.trainable_variables)
+    inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    (inner._create_all_weights if isinstance(inner, OptimizerV2) else inner.build)(model.trainable_variables)
 
 
 def _saved_settings(model: tf_keras.Model) -> dict[str, Any]:

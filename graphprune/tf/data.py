@@ -100,7 +100,8 @@ class StreamData:
     def batches(self, step: int = 0) -> tf.data.Dataset:
         """Return the batches from `step` (counted from the start of the run) on, without end.
 
-        A finite dataset is repeated as a whole and then skipped into, so that one that shuffles anew in each pass comes in the same orders again.
+        A finite dataset is repeated as a whole and then skipped into, so that one that shuffles anew in each pass comes in the same orders again. That fails
+        where the validation set is cut from the same shuffled dataset, because each look at it changes the next order.
         """
         return self.train.repeat().skip(step)
 

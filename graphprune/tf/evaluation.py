@@ -30,7 +30,8 @@ def evaluate(
         model: A compiled model, or the path of a saved one.
         data: What `read_data` returned.
         compiling: Loss and metrics, for a model that was saved without.
-        custom_objects, unsafe_lambda: How to load a saved model.
+        custom_objects: Classes and functions by name, to load a saved model with.
+        unsafe_lambda: Load Lambda layers that carry Python bytecode.
 
     Raises:
         TrainingError: the model was saved without compile settings and none are given.

@@ -1,4 +1,8 @@
-"""What a model carries from batch to batch that model files do not hold: sums of metrics, and states of stateful recurrent layers."""
+"""What a model carries from batch to batch that model files do not hold.
+
+These are sums of metrics, states of stateful recurrent layers, and optimizers that Keras does not restore from every format: legacy ones, whose slots
+`.keras` leaves out, and those that scale the loss for mixed precision, which `.h5` starts anew.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from tf_keras.src.optimizers.legacy.optimizer_v2 import OptimizerV2
 
 from graphprune.errors import CheckpointError
 
@@ -37,6 +42,29 @@ def restore_recurrent_states(model: tf_keras.Model, arrays: Mapping[str, np.ndar
         CheckpointError: the model has other stateful layers.
     """
     _assign(_recurrent_variables(model), arrays, "stateful layers")
+
+
+def read_optimizer_rest(model: tf_keras.Model) -> dict[str, np.ndarray]:
+    """Return the variables of the optimizer that model files do not hold, by their number."""
+    return {str(index): variable.numpy() for index, variable in enumerate(_optimizer_variables(model))}
+
+
+def restore_optimizer_rest(model: tf_keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
+    """Put back what `read_optimizer_rest` returned, into an optimizer that was built.
+
+    Raises:
+        CheckpointError: the model has another optimizer.
+    """
+    _assign(_optimizer_variables(model), arrays, "optimizer variables")
+
+
+def _optimizer_variables(model: tf_keras.Model) -> list[tf.Variable]:
+    inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if inner is model.optimizer and not isinstance(inner, OptimizerV2):
+        return []
+    scale = getattr(model.optimizer, "_loss_scale", None)
+    own = inner.variables() if callable(inner.variables) else inner.variables
+    return [*own, *([scale.current_loss_scale, scale.counter] if hasattr(scale, "current_loss_scale") else [])]
 
 
 def _metric_variables(model: tf_keras.Model) -> list[tf.Variable]:

@@ -31,7 +31,9 @@ def clone_layer(layer: Layer, address: str) -> Layer:
         with tf_keras.utils.custom_object_scope(_live_objects(layer)):
             return type(layer).from_config(_config_with_functions(layer))
     except NotImplementedError as err:
-        raise GraphError(f"{address}: layer class {type(layer).__name__} has no get_config, so it cannot be copied; give it one that returns its arguments") from err
+        raise GraphError(
+            f"{address}: layer class {type(layer).__name__} has no get_config, so it cannot be copied; give it one that returns its arguments"
+        ) from err
     except (TypeError, ValueError) as err:
         raise GraphError(f"{address}: layer class {type(layer).__name__} cannot be rebuilt from its get_config ({err}); make it return every argument") from err
 

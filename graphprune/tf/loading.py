@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from os import PathLike, fspath
 from typing import Any
 
@@ -43,11 +44,11 @@ def load_model(path: str | PathLike[str], custom_objects: Mapping[str, Any] | No
     objects = tf_keras.utils.custom_object_scope(dict(custom_objects or {}))
     with prune_scope(), objects, SafeModeScope(not unsafe_lambda):
         if holds_lambda_bytecode(settings) and not unsafe_lambda:
-            return _load_uncompiled(name, "a lambda function in them holds Python bytecode")
+            return _load_uncompiled(name, "a lambda function in them holds Python bytecode", archive.config)
         try:
             return _load(name, compiled=True)
         except Exception as err:  # Keras raises whatever the classes in the file raise
-            return _load_uncompiled(name, _explain(err))
+            return _load_uncompiled(name, _explain(err, settings), archive.config)
 
 
 def _load(name: str, *, compiled: bool) -> tf_keras.Model:
@@ -56,24 +57,41 @@ def _load(name: str, *, compiled: bool) -> tf_keras.Model:
         return tf_keras.models.load_model(name, compile=compiled)
 
 
-def _load_uncompiled(name: str, reason: str) -> tf_keras.Model:
+def _load_uncompiled(name: str, reason: str, config: Mapping[str, Any]) -> tf_keras.Model:
     """Return the model without compile settings, which could not be restored for `reason`."""
     try:
         model = _load(name, compiled=False)
     except Exception as err:
-        raise ArchiveError(f"{name}: {_explain(err)}") from err
+        raise ArchiveError(f"{name}: {_explain(err, config)}") from err
     warnings.warn(
-        f"{name}: its compile settings could not be restored, so the model is not compiled ({reason}); compile it again, or say how to train it with --loss and --optimizer",
+        f"{name}: its compile settings could not be restored, so the model is not compiled ({reason}); "
+        "compile it again, or say how to train it with --loss and --optimizer",
         stacklevel=3,
     )
     return model
 
 
-def _explain(err: Exception) -> str:
+def _explain(err: Exception, config: Any) -> str:
     """Return what went wrong in one line, with a way out."""
     missing = _MISSING.search(str(err))
-    if missing is not None:
-        name = missing["name"].rsplit(">", 1)[-1]
+    name = missing["name"].rsplit(">", 1)[-1] if missing is not None else next(_homeless(config), None)
+    if name is not None:
         return f"the class or function {name!r} is not part of Keras; give it with --custom-objects (custom_objects={{{name!r}: ...}} in Python)"
     lines = str(err).strip().splitlines()
     return f"Keras cannot load it ({type(err).__name__}: {lines[0][:200] if lines else 'no message'}); load it with the version of tf_keras that saved it"
+
+
+def _homeless(config: Any) -> Iterator[str]:
+    """Yield the names of classes and functions that a config takes from modules which are not here; Keras fails on them with all kinds of errors."""
+    if isinstance(config, Mapping):
+        module, registered = config.get("module"), config.get("registered_name")
+        if isinstance(module, str) and isinstance(registered, str) and tf_keras.utils.get_registered_object(registered) is None and not _is_here(module):
+            yield str(config["config"] if config.get("class_name") == "function" else config.get("class_name"))
+    if isinstance(config, Mapping | list | tuple):
+        for value in config.values() if isinstance(config, Mapping) else config:
+            yield from _homeless(value)
+
+
+def _is_here(module: str) -> bool:
+    package = module.partition(".")[0]
+    return package in ("keras", "builtins") or importlib.util.find_spec(package) is not None

@@ -97,6 +97,12 @@ class Pruner:
         for wrapper in self.attached.values():
             wrapper.has_pruner = False
 
+    def project(self) -> None:
+        """Zero what the masks mask, where something other than an optimizer update has written the weights: weight averaging (`use_ema`) when it ends."""
+        for wrapper in self.wrappers.values():
+            for weight, mask, _ in wrapper.pruning_vars:
+                weight.assign(apply_mask(weight.numpy(), mask.numpy()))
+
     def on_step(self) -> None:
         """Update the masks that are due since the last update; nothing happens when none is."""
         for address, wrapper in self.wrappers.items():
@@ -114,9 +120,7 @@ class Pruner:
     @property
     def is_finished(self) -> bool:
         """Whether every layer has had the update that reaches its target."""
-        return all(
-            wrapper.last_update.numpy() >= _target_step(self._started(address)) for address, wrapper in self.wrappers.items()
-        )
+        return all(wrapper.last_update.numpy() >= _target_step(self._started(address)) for address, wrapper in self.wrappers.items())
 
     def tensors(self) -> tuple[TensorProgress, ...]:
         """Return where each pruned tensor stands, in the model's order."""
@@ -174,7 +178,8 @@ def _timetable(address: str, wrapper: PruneLowMagnitude, run: Run) -> Timetable:
         return wrapper.pruning.schedule.to_timetable(run)
     except ValueError as err:
         raise TrainingError(
-            f"{address}: {err}; give the run's length: UpdatePruningStep(run=Run(steps_per_epoch=..., epochs=...)) in fit, or pruner.start(Run(...)) in a custom loop"
+            f"{address}: {err}; give the run's length: UpdatePruningStep(run=Run(steps_per_epoch=..., epochs=...)) in fit, "
+            "or pruner.start(Run(...)) in a custom loop"
         ) from err
 
 

@@ -10,5 +10,5 @@ from graphprune.tf.wrapper import PACKAGE, PruneLowMagnitude
 
 
 def prune_scope() -> Any:
-    """Return a scope in which Keras loads pruned models: `with prune_scope(): model = tf_keras.models.load_model(path)`."""
+    """Return a scope, for `with`, in which `tf_keras.models.load_model` knows graphprune's classes."""
     return tf_keras.utils.custom_object_scope({f"{PACKAGE}>{PruneLowMagnitude.__name__}": PruneLowMagnitude, PruneLowMagnitude.__name__: PruneLowMagnitude})

@@ -17,7 +17,7 @@ from graphprune.sparsity.positions import Run
 from graphprune.tf.callbacks import UpdatePruningStep
 from graphprune.tf.checkpoints import Checkpoint, RunState
 from graphprune.tf.data import Data
-from graphprune.tf.hidden_state import restore_recurrent_states
+from graphprune.tf.hidden_state import restore_optimizer_rest, restore_recurrent_states
 from graphprune.tf.progress import OnProgress
 from graphprune.tf.pruner import TensorProgress
 from graphprune.tf.randomness import saved_randomness
@@ -91,6 +91,7 @@ def run_to_end(
         if checkpoint is not None:
             randomness.restore(_part(checkpoint, "random"))
             restore_recurrent_states(model, _part(checkpoint, "recurrent"))
+            restore_optimizer_rest(model, _part(checkpoint, "optimizer"))
         pruning = UpdatePruningStep(Run(options.steps_per_epoch, options.epochs))
         sums = {} if checkpoint is None else _part(checkpoint, "metrics")
         recorder = Recorder(folder, options, start, pruning, randomness, metric_sums=sums, stop_after_step=stop_after_step, on_progress=on_progress)

@@ -30,6 +30,7 @@ class Projection:
         self.counter = counter
 
     def __call__(self, weight: tf.Variable) -> tf.Tensor:
+        """Return the value that the optimizer assigns to `weight`."""
         if self.counter is not None:
             self.counter.assign_add(1)
         value = tf.convert_to_tensor(weight if self.own is None else self.own(weight))

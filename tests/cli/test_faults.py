@@ -32,7 +32,9 @@ def bad(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("command", [("layers",), ("plan", "-r", RULES), ("apply", "-r", RULES, "-o", "out.keras"), ("strip", "-o", "out.keras"), ("diff", MODEL)])
+@pytest.mark.parametrize(
+    "command", [("layers",), ("plan", "-r", RULES), ("apply", "-r", RULES, "-o", "out.keras"), ("strip", "-o", "out.keras"), ("diff", MODEL)]
+)
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -78,7 +80,9 @@ def test_an_output_below_a_file_is_refused(tmp_path):
 
 def test_a_rule_that_matches_nothing_stops_the_plan(tmp_path):
     rules = tmp_path / "prune.yaml"
-    rules.write_text("version: 1\nrules:\n  - id: wide\n    match: {name: {glob: 'wide_*'}}\n    prune: {sparsity: 0.9, schedule: {curve: step, begin: 0 steps}}\n")
+    rules.write_text(
+        "version: 1\nrules:\n  - id: wide\n    match: {name: {glob: 'wide_*'}}\n    prune: {sparsity: 0.9, schedule: {curve: step, begin: 0 steps}}\n"
+    )
     done = run_command("plan", MODEL, "-r", rules)
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith("error[rule/no-match]: rule 'wide'")

@@ -131,7 +131,8 @@ def test_config_to_graph_to_config_is_the_identity(text: str) -> None:
     graph = graph_from_config(config)
     given = graph.to_config()
     assert given == before
-    given["config"]["layers"].clear()
+    given["config"]["layers"][1]["config"].clear()
+    given["config"]["layers"][2]["inbound_nodes"].clear()
     assert graph.to_config() == before
     assert graph_from_config(config["config"]).to_config() == before["config"]
 

@@ -110,6 +110,22 @@ def test_weights_that_do_not_fit_the_config_are_named(tmp_path: Path) -> None:
         assert str(caught.value) == f"{path}: layer 'fc' (Dense) should hold kernel, bias, the file holds 1 tensors there; save the model again"
 
 
+def test_layers_of_one_class_are_numbered_in_the_order_of_the_model(tmp_path: Path) -> None:
+    config = build_config("in > fc1 > inner > fc2", models={"inner": "in > fc1 > fc2"})
+    groups = ["layers/dense", "layers/functional/layers/dense", "layers/functional/layers/dense_1", "layers/dense_1"]
+    path = write_keras(tmp_path / "a.keras", config, {group: [KERNEL + number, np.zeros(4)] for number, group in enumerate(groups)})
+    weights = locate_weights(read_archive(path), read_graph(path))
+    assert [weights.read(address, "kernel")[0, 0] for address in ("fc1", "inner::fc1", "inner::fc2", "fc2")] == [1, 2, 3, 4]
+
+
+def test_a_layer_that_stands_in_two_models_is_stored_once(tmp_path: Path) -> None:
+    config = build_config("in > inner > both:Dense > last:Dense", models={"inner": "in > both:Dense"})
+    config["config"]["layers"][2]["shared_object_id"] = 140505385248208
+    path = write_keras(tmp_path / "a.keras", config, {"layers/functional/layers/dense": [KERNEL, np.zeros(4)], "layers/dense": [KERNEL + 1, np.zeros(4)]})
+    weights = locate_weights(read_archive(path), read_graph(path))
+    assert [weights.read(address, "kernel")[0, 0] for address in ("inner::both", "both", "last")] == [1, 1, 2]
+
+
 def test_a_layer_that_was_never_built_has_no_tensors(tmp_path: Path) -> None:
     config = build_config("in > fc")
     assert read_graph(write_keras(tmp_path / "a.keras", config, {"layers/other": [KERNEL]})).layer("fc").tensors == ()

@@ -29,7 +29,8 @@ def test_half_way_only_half_of_the_ramp_is_asked_for():
 def test_before_the_first_step_nothing_can_have_moved():
     text = RULES.replace("from: 0,", "from: 50%,")
     wrapped = wrap_graph(lenet(), make_plan(lenet(), rules(text)))
-    found = [make_plan(wrapped, rules(text), zeros=lenet_zeros(), steps={"fc1": step}, steps_per_epoch=RUN.steps_per_epoch, epochs=RUN.epochs).drift for step in (0, 1)]
+    length = {"steps_per_epoch": RUN.steps_per_epoch, "epochs": RUN.epochs}
+    found = [make_plan(wrapped, rules(text), zeros=lenet_zeros(), steps={"fc1": step}, **length).drift for step in (0, 1)]
     assert found == [(), (Drift("fc1", "kernel", "dense-90", 1, target=0.5, measured=0.0),)]
 
 

@@ -5,7 +5,6 @@ from lenet import RULES, lenet, lenet_zeros, rules
 from graphprune.errors import RuleError
 from graphprune.plan import make_plan, strip_graph, wrap_graph
 from graphprune.plan.summary import kind_of
-from graphprune.sparsity.positions import Run
 
 ONCE = "schedule: {curve: step, begin: 0 steps}"
 

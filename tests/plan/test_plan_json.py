@@ -4,7 +4,6 @@ from lenet import RULES, lenet, lenet_zeros, rules
 
 import graphprune
 from graphprune.plan import make_plan, plan_from_config, plan_sha256, plan_to_config
-from graphprune.sparsity.positions import Run
 
 
 def plan(text=RULES, **options):
@@ -91,7 +90,7 @@ def test_two_runs_give_the_same_bytes():
 
 
 def test_known_steps_stand_beside_their_epochs():
-    schedule = plan_to_config(plan(run=Run(steps_per_epoch=50)))["layer_changes"][0]["after"]["schedule"]
+    schedule = plan_to_config(plan(steps_per_epoch=50))["layer_changes"][0]["after"]["schedule"]
     assert (schedule["begin"], schedule["end"], schedule["every"]) == ({"epoch": 0, "step": 0}, {"epoch": 4, "step": 200}, {"step": 100})
 
 
@@ -113,7 +112,7 @@ def test_settings_are_not_rounded_so_that_the_file_asks_for_the_same_zeros():
 
 def test_the_hash_is_of_what_is_done():
     same = plan_sha256(plan())
-    assert same == plan_sha256(plan(path="copy.keras", zeros=None, run=Run(50, 3)))
+    assert same == plan_sha256(plan(path="copy.keras", zeros=None, steps_per_epoch=50, epochs=3))
     assert same == plan_sha256(plan_from_config(plan_to_config(plan())))
     assert same != plan_sha256(plan(RULES.replace("0.9}", "0.8}")))
     assert same != plan_sha256(plan(RULES.replace("every: 100", "every: 99")))

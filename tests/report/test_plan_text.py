@@ -8,7 +8,6 @@ from graphprune.errors import Where
 from graphprune.plan import make_plan, plan_from_config, plan_to_config, wrap_graph
 from graphprune.plan.changes import Drift, HiddenLayer, LayerChange, ModelFacts, Plan, RuleRef, TensorChange
 from graphprune.report import render_plan_text
-from graphprune.sparsity.positions import Run
 
 EXAMPLE = """\
 model  lenet.keras   5 layers, 3 prunable tensors, 266,200 prunable of 266,610 parameters
@@ -126,7 +125,7 @@ def test_a_rewrap_says_that_the_mask_is_rebuilt():
 
 
 def test_known_steps_are_shown():
-    assert "ramp 0 epochs..4 epochs (steps 0..200)   dense-90" in render_plan_text(lenet_plan(run=Run(steps_per_epoch=50)))
+    assert "ramp 0 epochs..4 epochs (steps 0..200)   dense-90" in render_plan_text(lenet_plan(steps_per_epoch=50))
 
 
 def test_drift_comes_first():

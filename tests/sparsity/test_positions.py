@@ -34,5 +34,5 @@ def test_units_become_steps_when_the_run_is_known():
 
 @pytest.mark.parametrize("config", [{}, {"epoch": 1, "step": 2}, {"week": 1}])
 def test_a_damaged_config_is_refused(config):
-    with pytest.raises(ValueError, match="^a position is "):
+    with pytest.raises(ValueError, match=r"^a position is "):
         Position.from_config(config)

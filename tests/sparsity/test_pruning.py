@@ -18,7 +18,10 @@ def test_provenance_round_trips():
     assert Provenance.from_config({}) == Provenance()
 
 
-@pytest.mark.parametrize(("field", "text"), [({"sparsity": 1.0}, "sparsity must be at least 0 and below 1, got 1"), ({"pattern": "2:4"}, "pattern must be one of unstructured, got '2:4'")])
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [({"sparsity": 1.0}, "sparsity must be at least 0 and below 1, got 1"), ({"pattern": "2:4"}, "pattern must be one of unstructured, got '2:4'")],
+)
 def test_impossible_values_are_refused(field, text):
     with pytest.raises(ValueError, match=f"^{text}$"):
         Pruning(**({"sparsity": 0.5, "schedule": RAMP, "weights": ("kernel",)} | field))

@@ -92,7 +92,10 @@ def test_epochs_become_steps_with_the_run():
         (lambda: Schedule("linear", steps(0), steps(3), steps(0)), "every must be above 0, got 0 steps"),
         (lambda: Schedule("polynomial", steps(0), steps(3), power=0), "power must be above 0, got 0"),
         (lambda: Schedule("linear", end=Position(3, "epoch")).to_timetable(Run()), "end is 3 epochs, and the number of steps in an epoch is not known"),
-        (lambda: Schedule("linear", steps(99), Position(1, "epoch")).to_timetable(Run(10)), r"end \(1 epoch, step 10\) comes before begin \(99 steps, step 99\)"),
+        (
+            lambda: Schedule("linear", steps(99), Position(1, "epoch")).to_timetable(Run(10)),
+            r"end \(1 epoch, step 10\) comes before begin \(99 steps, step 99\)",
+        ),
     ],
 )
 def test_impossible_schedules_are_refused(build, text):
@@ -101,5 +104,5 @@ def test_impossible_schedules_are_refused(build, text):
 
 
 def test_a_negative_step_is_refused():
-    with pytest.raises(ValueError, match="^step must be at least 0, got -1$"):
+    with pytest.raises(ValueError, match=r"^step must be at least 0, got -1$"):
         Schedule("constant").to_timetable(Run()).sparsity_at(-1, 0.5)

@@ -92,7 +92,9 @@ def test_a_failed_save_leaves_the_old_file(tmp_path):
     path = tmp_path / "new" / "m.h5"
     save_model(build("sequential"), path)
     before = path.read_bytes()
-    with pytest.raises(OutputError, match=r"^m\.h5: Keras cannot save outer \(Unable to synchronously create dataset \(name already exists\)\); save it as \.keras$"):
+    with pytest.raises(
+        OutputError, match=r"^m\.h5: Keras cannot save outer \(Unable to synchronously create dataset \(name already exists\)\); save it as \.keras$"
+    ):
         save_model(build("deep"), path)
     assert path.read_bytes() == before
     assert [entry.name for entry in path.parent.iterdir()] == ["m.h5"]

@@ -123,6 +123,13 @@ def test_mixed_precision_prunes_the_float32_weights_and_counts_only_applied_step
     assert not kernel.numpy()[~mask.numpy()].any()
 
 
+def test_averaged_weights_are_pruned_when_training_ends():
+    model = small()
+    model.compile(tf_keras.optimizers.SGD(0.05, use_ema=True), "mse")
+    model.fit(X, Y, batch_size=4, verbose=0, callbacks=[UpdatePruningStep()])
+    assert np.count_nonzero(model.get_layer("a").layer.kernel.numpy()) == kept_count(30, 0.75)
+
+
 def test_shared_layers_and_nested_models_count_a_step_once():
     model = wrap_all(build("siamese"))
     model.compile("adam", "mse", run_eagerly=True)
@@ -204,7 +211,10 @@ def test_an_embedding_needs_a_new_optimizer():
     words = layers.Input((3,), dtype="int32")
     model = wrap_all(tf_keras.Model(words, layers.Embedding(8, 4, name="e")(words)))
     model.compile(tf_keras.optimizers.legacy.Adam(), "mse")
-    text = "e: a legacy optimizer (Adam) cannot prune an Embedding, whose gradients are sparse; compile with the optimizer of the same name from tf_keras.optimizers"
+    text = (
+        "e: a legacy optimizer (Adam) cannot prune an Embedding, whose gradients are sparse; "
+        "compile with the optimizer of the same name from tf_keras.optimizers"
+    )
     with pytest.raises(TrainingError, match="^" + re.escape(text) + "$"):
         model.fit(np.ones((2, 3)), np.ones((2, 3, 4)), verbose=0, callbacks=[UpdatePruningStep()])
     model.compile("adam", "mse", run_eagerly=True)

@@ -231,7 +231,7 @@ def test_wrapped_layers_are_read_with_their_state(tmp_path: Path, format: str) -
         for variable in layer.weights:
             np.testing.assert_array_equal(weights.read(layer.name, variable.name.split("/")[-1].removesuffix(":0")), variable.numpy())
     assert set(weights.tensors["fc"]) == {"kernel", "bias", "mask_kernel", "threshold_kernel", "pruning_step", "last_update"}
-    assert read_steps(archive, graph) == {"fc": 0}
+    assert read_steps(archive, graph) == {"sep": 0, "lstm": 0, "fc": 0}
 
 
 def test_a_model_saved_as_h5_before_is_read_from_keras_too(tmp_path: Path) -> None:

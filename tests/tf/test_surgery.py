@@ -217,7 +217,11 @@ def test_a_layer_without_get_config_is_named():
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: Subclassed(name="s"), "s: {module}.Subclassed is a subclassed model, whose layers and connections cannot be read; rebuild it with the Functional API: tf_keras.Model(inputs, outputs)"),
+        (
+            lambda: Subclassed(name="s"),
+            "s: {module}.Subclassed is a subclassed model, whose layers and connections cannot be read; "
+            "rebuild it with the Functional API: tf_keras.Model(inputs, outputs)",
+        ),
         (lambda: tf_keras.Sequential([layers.Dense(2)], name="q"), "q: the model is not built, so it has no weights yet; call model.build(input_shape) first"),
         (lambda: 3, "builtins.int is not a tf_keras model; give a Sequential or Functional model"),
     ],

