@@ -8,6 +8,7 @@ from graphprune.cli.inputs import import_custom_objects, open_model, plan_for
 from graphprune.cli.options import force_option, loading_options, model_and_rules
 from graphprune.cli.outputs import check_output_free, print_warnings
 from graphprune.report import render_plan_text
+from graphprune.tf.quiet import import_tensorflow
 
 
 @click.command("apply")
@@ -32,6 +33,7 @@ def command(
     plan = plan_for(saved, rules, plan_file, variables)
     print_warnings(plan.diagnostics)
 
+    import_tensorflow()
     from graphprune.tf.loading import load_model
     from graphprune.tf.saving import check_model_suffix, save_model
     from graphprune.tf.surgery import apply_plan

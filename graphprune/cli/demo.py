@@ -18,7 +18,7 @@ from graphprune.shipped import shipped_file
 
 RULES = "builtin:conv-80-dense-90"
 EPOCHS = "10"
-STOP_AFTER = "200"
+STOP_AFTER = "220"
 
 
 @click.command("demo")
@@ -62,7 +62,7 @@ def command(folder: str, force: bool) -> None:
     tell("4. Resume in a new process: weights, masks, optimizer state and the order of the data go on exactly where they were.")
     call_in_new_process("resume", run_folder)
     tell("5. Strip: the original architecture, sparse, ready to serve.")
-    call("strip", run_folder, "-o", sparse, "-o", tflite, "--data", digits)
+    call("strip", run_folder, "--original", original, "-o", sparse, "-o", tflite, "--data", digits)
     tell("6. What changed, from the original to the result.")
     call("diff", original, sparse)
     tell(closing_words(home, time.monotonic() - started))

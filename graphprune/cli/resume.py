@@ -8,6 +8,7 @@ from graphprune.cli.finish import report_run
 from graphprune.cli.inputs import import_custom_objects
 from graphprune.cli.options import loading_options
 from graphprune.cli.progress import shown_progress
+from graphprune.tf.quiet import import_tensorflow
 
 
 @click.command("resume")
@@ -16,6 +17,7 @@ from graphprune.cli.progress import shown_progress
 @loading_options
 def command(run_folder: str, stop_after: int | None, custom_objects: tuple[str, ...], unsafe_lambda: bool) -> None:
     """Go on with the training run in DIR from its newest whole checkpoint, to the same end as if it had never stopped."""
+    import_tensorflow()
     from graphprune.tf.training import resume
 
     with shown_progress() as show:

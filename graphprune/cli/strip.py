@@ -11,6 +11,7 @@ from graphprune.cli.options import force_option, loading_options
 from graphprune.cli.outputs import check_output_free
 from graphprune.diff.sizes import measure_sizes
 from graphprune.report import SizeColumn, SizeTable, render_sizes_text
+from graphprune.tf.quiet import import_tensorflow
 
 
 @click.command("strip")
@@ -44,8 +45,8 @@ def command(
         check_output_free(output, force=force)
     wrapped = open_model(model)
     before = open_model(original or find_training_origin(model))
-    objects = import_custom_objects(custom_objects)
 
+    import_tensorflow()
     from graphprune.tf.compiling import Compiling, compile_model
     from graphprune.tf.data import read_data
     from graphprune.tf.evaluation import measure_accuracy
@@ -53,6 +54,7 @@ def command(
     from graphprune.tf.loading import load_model
     from graphprune.tf.surgery import strip_model
 
+    objects = import_custom_objects(custom_objects)
     stripped = strip_model(load_model(wrapped.archive.path, objects, unsafe_lambda=unsafe_lambda))
     if reset_optimizer:
         compile_model(stripped, Compiling(reset_optimizer=True), model)

@@ -10,6 +10,7 @@ from graphprune.cli.options import force_option, loading_options, model_and_rule
 from graphprune.cli.outputs import print_warnings
 from graphprune.cli.progress import shown_progress
 from graphprune.report import render_plan_text
+from graphprune.tf.quiet import import_tensorflow
 
 
 @click.command("train")
@@ -71,6 +72,7 @@ def command(
         print_warnings(plan.diagnostics)
         click.echo(render_plan_text(plan, brief=True), nl=False)
 
+    import_tensorflow()
     from graphprune.tf.training import train
 
     with shown_progress() as show:

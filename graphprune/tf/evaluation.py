@@ -47,13 +47,14 @@ def evaluate(
 
 
 def measure_accuracy(model: tf_keras.Model, data: Data) -> float | None:
-    """Return the share of right answers of a compiled model, 0 to 1; None where it has no accuracy among its metrics.
+    """Return the share of right answers, 0 to 1; None for a model that is not compiled, or has no accuracy among its metrics.
 
     Raises:
         DataError: the data does not fit the model.
     """
-    found = evaluate(model, data)
-    return next((value for name, value in found.items() if "acc" in name), None)
+    if not model._is_compiled:
+        return None
+    return next((value for name, value in evaluate(model, data).items() if "acc" in name), None)
 
 
 def check_data_fits(model: tf_keras.Model, data: Data) -> None:
@@ -67,7 +68,7 @@ def check_data_fits(model: tf_keras.Model, data: Data) -> None:
     try:
         found = model.evaluate(data.sample(), verbose=0, return_dict=True)
     except (ValueError, TypeError, KeyError, tf.errors.OpError) as fault:
-        raise DataError(_misfit(model, data, _last_line(fault))) from fault
+        raise DataError(_misfit(model, data, explain_fault(fault))) from fault
     finally:
         model.reset_metrics()
         restore_recurrent_states(model, states)
@@ -113,6 +114,9 @@ def _text(shape: tf.TensorShape) -> str:
     return str(tuple(shape.as_list()[1:])) if shape.rank is not None else "(unknown)"
 
 
-def _last_line(fault: Exception) -> str:
-    lines = [line.strip() for line in str(getattr(fault, "message", fault)).splitlines() if line.strip()]
-    return lines[-1] if lines else type(fault).__name__
+def explain_fault(fault: Exception) -> str:
+    """Return the line of a Keras or TensorFlow error that says what is wrong: the last one, without the names of graph nodes."""
+    lines = [line.strip() for line in str(getattr(fault, "message", fault)).splitlines()]
+    said = [line for line in lines if line and not line.startswith("[[")]
+    text = said[-1] if said else type(fault).__name__
+    return text if len(text) <= 160 else f"{text[:160]}..."

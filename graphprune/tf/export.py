@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import shutil
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import tensorflow as tf
 import tf_keras
-from absl import logging as absl_logging
 
 from graphprune.errors import OutputError
 from graphprune.tf.files import write_whole
+from graphprune.tf.quiet import quiet_output
 from graphprune.tf.saving import SUFFIXES, save_model
 
 
@@ -29,7 +24,7 @@ def to_tflite(model: tf_keras.Model) -> bytes:
         OutputError: TensorFlow Lite has no operation for a layer.
     """
     try:
-        with _quiet():
+        with quiet_output():
             content = _converter(model).convert()
     except Exception as fault:  # the converter raises its own, MLIR's and TensorFlow's errors
         raise OutputError(f"{model.name}: cannot be written for TensorFlow Lite: {_first_line(fault)}; save it as .keras or as a SavedModel folder") from fault
@@ -80,7 +75,7 @@ def write_saved_model(model: tf_keras.Model, path: str | Path) -> None:
     except OSError as fault:
         raise OutputError(f"{target}: cannot be written, {fault.strerror or fault}; give another path") from fault
     try:
-        with _quiet():
+        with quiet_output():
             model.save(temporary / "new", save_format="tf")
         if target.exists():
             target.rename(temporary / "old")
@@ -98,32 +93,6 @@ def _converter(model: tf_keras.Model) -> tf.lite.TFLiteConverter:
     specs = [tf.TensorSpec([tensor.shape[0] or 1, *tensor.shape[1:]], tensor.dtype, name=name) for name, tensor in named]
     call = tf.function(lambda *inputs: model(inputs[0] if len(inputs) == 1 else list(inputs), training=False))
     return tf.lite.TFLiteConverter.from_concrete_functions([call.get_concrete_function(*specs)], model)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what TensorFlow's Python and C++ parts write during an export off the terminal; errors are raised all the same."""
-    loggers = [logging.getLogger("tensorflow"), absl_logging.get_absl_logger()]
-    levels = [logger.level for logger in loggers]
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = [os.dup(1), os.dup(2)]
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for number, descriptor in enumerate(kept, start=1):
-            os.dup2(descriptor, number)
-            os.close(descriptor)
-        os.close(nowhere)
 
 
 def _first_line(fault: Exception) -> str:

@@ -89,11 +89,6 @@ class RunFolder:
         """The file with one line an epoch."""
         return self.path / "metrics.jsonl"
 
-    @property
-    def is_run(self) -> bool:
-        """Whether a training run was begun here."""
-        return (self.path / "run.json").is_file()
-
     def check_free(self, *, force: bool) -> None:
         """Refuse a folder that holds something already; with `force` an earlier run there may be replaced.
 

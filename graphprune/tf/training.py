@@ -1,7 +1,7 @@
 """Training runs: a wrapped model is trained along its schedules, with checkpoints from which `resume` goes on exactly.
 
-A resumed run equals one that was never interrupted, bit for bit: weights, masks, optimizer, metrics. That holds on the same machine with the same versions, and for
-data that comes in the same order again (an `.npz` always does).
+A resumed run equals one that was never interrupted, bit for bit: weights, masks, optimizer, metrics. That holds on the same machine with the same versions,
+and for data that comes in the same order again (an `.npz` always does).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from graphprune.graph import read_graph
 from graphprune.plan import Plan, plan_sha256, plan_to_config
 from graphprune.rules.shipped import find_rule_file
 from graphprune.sparsity.positions import Position, Run, parse_position
+from graphprune.tf.addresses import find_wrappers
 from graphprune.tf.checkpoints import Checkpoint, RunState, find_checkpoint
 from graphprune.tf.compiling import Compiling, compile_model
 from graphprune.tf.data import ArrayData, Data, read_data
@@ -26,7 +27,6 @@ from graphprune.tf.evaluation import check_data_fits
 from graphprune.tf.files import file_sha256
 from graphprune.tf.loading import load_model
 from graphprune.tf.progress import OnProgress
-from graphprune.tf.addresses import find_wrappers
 from graphprune.tf.run_folder import RunFolder, RunOptions
 from graphprune.tf.surgery import apply_plan
 from graphprune.tf.training_loop import TrainingResult, run_to_end

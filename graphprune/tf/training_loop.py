@@ -17,6 +17,7 @@ from graphprune.sparsity.positions import Run
 from graphprune.tf.callbacks import UpdatePruningStep
 from graphprune.tf.checkpoints import Checkpoint, RunState
 from graphprune.tf.data import Data
+from graphprune.tf.evaluation import explain_fault
 from graphprune.tf.hidden_state import restore_optimizer_rest, restore_recurrent_states
 from graphprune.tf.progress import OnProgress
 from graphprune.tf.pruner import TensorProgress
@@ -100,7 +101,7 @@ def run_to_end(
         except Interrupted:
             return TrainingResult(folder.path, "interrupted", recorder.step, options.steps, None, folder.last_metrics(), (), resumed_from, warnings)
         except tf.errors.OpError as fault:
-            raise DataError(f"{data.spec}: failed after step {recorder.step}: {str(fault.message).splitlines()[0]}") from fault
+            raise DataError(f"{data.spec}: failed after step {recorder.step}: {explain_fault(fault)}") from fault
         path = folder.path / options.model_name
         recorder.save_model(path)
         tensors = pruning.pruner.tensors()

@@ -1,4 +1,4 @@
-"""The TensorFlow toolkit as an oracle: same weights and sparsity, same mask, where magnitudes do not tie. It has its own process, for it wants its own tf.keras."""
+"""The TensorFlow toolkit as an oracle: same weights and sparsity, same mask, where magnitudes do not tie. It runs in its own process, with its own tf.keras."""
 
 from __future__ import annotations
 

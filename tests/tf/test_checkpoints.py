@@ -85,13 +85,17 @@ def test_old_checkpoints_go_only_when_the_new_one_is_in_place(tmp_path, monkeypa
     assert seen == [["step-00000001", "step-00000002", "step-00000003", "step-00000004"]]
 
 
+def change_text(path, old, new):
+    path.write_text(path.read_text().replace(old, new))
+
+
 DAMAGE = {
     "model.keras is not what was written": lambda folder: (folder / "model.keras").write_bytes(b"weightz"),
     "model.keras is missing": lambda folder: (folder / "model.keras").unlink(),
     "state.npz is not what was written": lambda folder: (folder / "state.npz").write_bytes(b""),
     "state.json is missing": lambda folder: (folder / "state.json").unlink(),
     "state.json cannot be read": lambda folder: (folder / "state.json").write_text('{"step":'),
-    "state.json is not what was written": lambda folder: (folder / "state.json").write_text((folder / "state.json").read_text().replace('"step": 3', '"step": 2')),
+    "state.json is not what was written": lambda folder: change_text(folder / "state.json", '"step": 3', '"step": 2'),
 }
 
 

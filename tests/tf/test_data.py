@@ -52,7 +52,7 @@ def test_arrays_come_in_batches_with_the_rest_of_an_epoch_last(digits):
 
 def test_each_epoch_has_all_samples_in_an_order_of_its_own(digits):
     batches = labels(read_data(digits, batch_size=4))
-    epochs = [sum(batches[start : start + 3], []) for start in (0, 3, 6)]
+    epochs = [[label for batch in batches[start : start + 3] for label in batch] for start in (0, 3, 6)]
     assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 3
 

@@ -123,6 +123,15 @@ def test_mixed_precision_prunes_the_float32_weights_and_counts_only_applied_step
     assert not kernel.numpy()[~mask.numpy()].any()
 
 
+def test_a_layer_with_two_pruned_weights_counts_a_step_once():
+    x = layers.Input((6, 2))
+    model = wrap_all(tf_keras.Model(x, layers.SeparableConv1D(2, 3, name="s")(x)))
+    model.compile("adam", "mse", run_eagerly=True)
+    model.fit(np.ones((8, 6, 2)), np.ones((8, 4, 2)), batch_size=1, verbose=0, callbacks=[UpdatePruningStep()])
+    assert int(model.get_layer("s").pruning_step.numpy()) == 8
+    assert [int(mask.numpy().sum()) for _, mask, _ in model.get_layer("s").pruning_vars] == [2, 1]
+
+
 def test_averaged_weights_are_pruned_when_training_ends():
     model = small()
     model.compile(tf_keras.optimizers.SGD(0.05, use_ema=True), "mse")

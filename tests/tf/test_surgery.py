@@ -12,10 +12,12 @@ from tf_zoo import ZOO, build, pruning, sample, wrap_all
 
 from graphprune.errors import GraphError, PlanError, Where
 from graphprune.plan.changes import LayerChange, ModelFacts, Plan, RuleRef
+from graphprune.plan.make import make_plan
+from graphprune.rules.read import parse_rules
 from graphprune.sparsity.pruning import Pruning
 from graphprune.tf.addresses import addressed_layers, find_wrappers
 from graphprune.tf.callbacks import UpdatePruningStep
-from graphprune.tf.surgery import check_model, graph_of_model, strip_model, wrap_layers, wrap_model
+from graphprune.tf.surgery import apply_rules, check_model, graph_of_model, strip_model, wrap_layers, wrap_model
 
 pytestmark = pytest.mark.tf
 
@@ -154,6 +156,25 @@ def test_wrap_model_carries_out_each_action_of_a_plan():
     assert state[0].numpy().all()
     assert [int(variable.numpy()) for variable in state[-2:]] == [0, -1]
     np.testing.assert_array_equal(unwrapped.get_layer("d1").kernel.numpy(), model.get_layer("d1").layer.kernel.numpy())
+
+
+RULES = """
+version: 1
+rules:
+  - id: dense
+    match: {type: Dense}
+    prune: {sparsity: 0.5, schedule: {curve: polynomial, end: 1 epochs}}
+  - {id: last, match: {name: h2}, keep: true}
+"""
+
+
+def test_rules_are_applied_to_a_live_model_and_a_second_plan_is_empty():
+    rules = parse_rules(RULES, "p.yaml")
+    model = build("siamese")
+    wrapped = apply_rules(model, rules, steps_per_epoch=10, epochs=2)
+    found = find_wrappers(wrapped)
+    assert {address: wrapper.provenance.rule for address, wrapper in found.items()} == dict.fromkeys(["tower::shared", "head::h1", "aux"], "dense")
+    assert not any(change.is_change for change in make_plan(graph_of_model(wrapped), rules, steps_per_epoch=10, epochs=2).changes)
 
 
 def test_a_plan_for_another_model_is_refused():

@@ -23,6 +23,9 @@ from run_builders import (
 from tf_keras import layers
 
 from graphprune.errors import CheckpointError, DataError, OutputError, TrainingError
+from graphprune.graph import graph_from_config, read_graph
+from graphprune.plan import make_plan, plan_sha256, read_plan
+from graphprune.rules import read_rules
 from graphprune.tf.checkpoints import read_checkpoint
 from graphprune.tf.loading import load_model
 from graphprune.tf.saving import save_model
@@ -380,3 +383,34 @@ def test_the_learning_rate_changes_and_slots_stay(tmp_path):
         assert int(optimizer.iterations) == iterations
         assert bool(optimizer.variables[1].numpy().any()) == (folder == "kept")
         assert float(optimizer.learning_rate) == pytest.approx({"kept": 0.5, "new": 0.01, "other": 0.001}[folder])
+
+
+RULES = """
+version: 1
+rules:
+  - {id: dense, match: {name: fc}, prune: {sparsity: SPARSITY, schedule: {curve: linear, begin: 0 steps, end: 2 epochs, every: 1 step}}}
+"""
+
+
+def plan_for(model, folder, sparsity):
+    (folder / "prune.yaml").write_text(RULES.replace("SPARSITY", sparsity))
+    return make_plan(read_graph(model), read_rules(folder / "prune.yaml"), path=model)
+
+
+def test_a_run_keeps_its_plan_and_refuses_another(tmp_path):
+    save_model(build_dense_model("adam"), tmp_path / "net.keras")
+    setting = Setting(str(tmp_path / "net.keras"), write_data(tmp_path / "data.npz"), tmp_path)
+    other, plan = plan_for(setting.model, tmp_path, "50%"), plan_for(setting.model, tmp_path, "75%")
+    run = tmp_path / "run"
+    train(setting.model, plan, setting.data, run, stop_after_step=7, **setting.options)
+    assert plan_sha256(read_plan(run / "plan.json")) == plan_sha256(plan)
+    assert (run / "rules" / "prune.yaml").read_text() == RULES.replace("SPARSITY", "75%")
+    assert graph_from_config(json.loads((run / "original.graph.json").read_text())).sha256 == read_graph(setting.model).sha256
+    with pytest.raises(CheckpointError) as caught:
+        resume(run, plan=other)
+    assert str(caught.value) == (
+        f"{run}/checkpoints/step-00000006: made from plan {plan_sha256(plan)[:4]}, this plan is {plan_sha256(other)[:4]}; "
+        "resume without rules, or apply the new rules to a copy first"
+    )
+    result = resume(run, plan=plan)
+    assert (result.status, result.missed, [tensor.sparsity for tensor in result.tensors]) == ("finished", (), [0.75])

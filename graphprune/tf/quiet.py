@@ -1,0 +1,45 @@
+"""Keeps what TensorFlow writes about itself off the terminal: start-up notes, converter logs. Imports no TensorFlow itself."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_LOGGERS = ("tensorflow", "absl")
+
+
+@contextmanager
+def quiet_output() -> Iterator[None]:
+    """Send the process's stdout and stderr, C++ parts included, nowhere for a while; errors are raised all the same."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(1), os.dup(2)]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, descriptor in enumerate(kept, start=1):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        os.close(nowhere)
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow without its start-up notes about processors and graphics cards; for command lines, before they use the rest of this package."""
+    if "tensorflow" not in sys.modules:
+        with quiet_output():
+            importlib.import_module("tensorflow")
