@@ -26,11 +26,11 @@ def wrap_graph(graph: LayerGraph, plan: Plan) -> LayerGraph:
         PlanError: the plan was made for another model.
     """
     check_plan_fits(graph, plan)
-    rules_sha256, own_sha256 = _rules_sha256(plan), plan_sha256(plan)
+    of_rules, of_plan = rules_sha256(plan), plan_sha256(plan)
     changed = {}
     for change in plan.changes:
         if change.is_change:
-            provenance = Provenance("" if change.rule is None else change.rule.id, rules_sha256, own_sha256)
+            provenance = Provenance("" if change.rule is None else change.rule.id, of_rules, of_plan)
             changed[change.address] = _rewrap(graph.layers[change.address], change.after, provenance)
     return _replace_checked(graph, changed)
 
@@ -101,7 +101,7 @@ def _rewrap(layer: Layer, pruning: Pruning | None, provenance: Provenance) -> La
     return replace(layer, wrap=Wrap(type=WRAPPER, entry=wrap_entry(layer, pruning, provenance), pruning=pruning, provenance=provenance))
 
 
-def _rules_sha256(plan: Plan) -> str:
+def rules_sha256(plan: Plan) -> str:
     """Return the hash of the rule file, or of all files' hashes in order."""
     hashes = [sha256 for _, sha256 in plan.rules]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else ""

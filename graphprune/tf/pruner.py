@@ -152,15 +152,17 @@ class Pruner:
     def _warn_never_reached(self, run: Run) -> None:
         if run.steps is None:
             return
+        late: dict[tuple[float, int, int], list[str]] = {}
         for address, wrapper in self.wrappers.items():
             step, end = int(wrapper.pruning_step.numpy()), _target_step(self._timetables[address])
-            last = step + run.steps
-            if end > last:
-                warnings.warn(
-                    f"schedule/never-reached: {address}: the schedule reaches {wrapper.pruning.sparsity:.1%} at step {end} and the run ends at step {last}; "
-                    "train for longer, or end the schedule earlier",
-                    stacklevel=2,
-                )
+            if end > step + run.steps:
+                late.setdefault((wrapper.pruning.sparsity, end, step + run.steps), []).append(address)
+        for (sparsity, end, last), addresses in late.items():
+            warnings.warn(
+                f"schedule/never-reached: {', '.join(addresses)}: the schedule reaches {sparsity:.1%} at step {end} and the run ends at step {last}; "
+                "train for longer, or end the schedule earlier",
+                stacklevel=2,
+            )
 
 
 def update_masks(wrapper: PruneLowMagnitude, sparsity: float) -> None:

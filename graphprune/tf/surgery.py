@@ -17,7 +17,7 @@ from graphprune.graph.read import read_graph
 from graphprune.plan.changes import LayerChange, Plan
 from graphprune.plan.make import make_plan
 from graphprune.plan.plan_json import plan_sha256
-from graphprune.plan.rewrite import _rules_sha256
+from graphprune.plan.rewrite import rules_sha256
 from graphprune.rules.rule_set import RuleSet
 from graphprune.sparsity.pruning import Provenance, Pruning
 from graphprune.tf.addresses import addressed_layers, inner_layer, is_layered_model
@@ -41,7 +41,7 @@ def wrap_model(model: tf_keras.Model, plan: Plan) -> tf_keras.Model:
         PlanError: the plan was made for another model.
     """
     changes = {change.address: change for change in plan.changes if change.is_change}
-    rules_sha256, own_sha256 = _rules_sha256(plan), plan_sha256(plan)
+    of_rules, of_plan = rules_sha256(plan), plan_sha256(plan)
 
     def make(address: str, layer: Layer) -> Layer:
         change = changes.get(address)
@@ -49,7 +49,7 @@ def wrap_model(model: tf_keras.Model, plan: Plan) -> tf_keras.Model:
             return _clone_wrapped(layer, address)
         if change.after is None:
             return clone_layer(inner_layer(layer), address)
-        provenance = Provenance("" if change.rule is None else change.rule.id, rules_sha256, own_sha256)
+        provenance = Provenance("" if change.rule is None else change.rule.id, of_rules, of_plan)
         return PruneLowMagnitude(clone_layer(inner_layer(layer), address), change.after, provenance)
 
     _check_addresses(model, changes)

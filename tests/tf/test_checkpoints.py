@@ -143,7 +143,5 @@ def test_a_full_disk_is_one_clear_line(tmp_path):
     write(tmp_path, 1)
     with pytest.raises(OutputError) as caught:
         write(tmp_path, 2, full)
-    assert str(caught.value) == (
-        f"{tmp_path}/step-00000002: cannot be written, No space left on device; earlier checkpoints are whole, make room and resume"
-    )
+    assert str(caught.value) == (f"{tmp_path}/step-00000002: cannot be written, No space left on device; earlier checkpoints are whole, make room and resume")
     assert names(tmp_path) == ["step-00000001"]

@@ -97,7 +97,6 @@ def test_an_endless_dataset_needs_the_length_of_an_epoch(module):
     assert read_data("my_data:load", steps_per_epoch=7).steps_per_epoch == 7
 
 
-
 X, Y = np.zeros((4, 2)), np.zeros(4)
 WRONG_ARRAYS = {
     "has no x_train, it holds images, labels; x_train and y_train are needed, x_test and y_test may be given": {"images": X, "labels": Y},
@@ -163,7 +162,10 @@ def test_a_zip_with_something_else_inside_is_refused(tmp_path):
 WRONG_FUNCTIONS = {
     "no module 'my_dat'; closest: 'my_data'; run from the folder that holds it": ("my_dat:load", ""),
     "module my_data has no function 'lode'; closest: 'load'": ("my_data:lode", "def load(): ...\n"),
-    "load is not a function, got int; it must return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None": ("my_data:load", "load = 3\n"),
+    "load is not a function, got int; it must return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None": (
+        "my_data:load",
+        "load = 3\n",
+    ),
     "failed with ZeroDivisionError: division by zero": ("my_data:load", "def load():\n    return 1 / 0\n"),
     "importing my_data failed with ModuleNotFoundError: No module named 'not_installed'": ("my_data:load", "import not_installed\n"),
     "returned NoneType; it must return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None": ("my_data:load", "def load(): ...\n"),

@@ -50,6 +50,15 @@ def test_measuring_leaves_metrics_and_weights_as_they_were(data):
     assert all(not variable.numpy().any() for metric in model.metrics for variable in metric.variables)
 
 
+def test_checking_the_data_leaves_carried_states_as_they_were(tmp_path):
+    model = tf_keras.Sequential([layers.SimpleRNN(2, stateful=True, batch_input_shape=(4, 3, 1), name="rnn")], name="net")
+    model.compile("sgd", "mse")
+    np.savez(tmp_path / "data.npz", x_train=np.ones((4, 3, 1)), y_train=np.ones((4, 2)))
+    model.layers[0].reset_states(np.full((4, 2), 0.25))
+    check_data_fits(model, read_data(str(tmp_path / "data.npz"), batch_size=4))
+    assert (model.layers[0].states[0].numpy() == 0.25).all()
+
+
 def test_inputs_are_counted_and_named(data):
     a, b = layers.Input((4, 4, 1), name="a"), layers.Input((2,), name="b")
     model = tf_keras.Model([a, b], layers.Dense(3)(layers.Concatenate()([layers.Flatten()(a), b])))

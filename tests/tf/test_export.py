@@ -96,6 +96,4 @@ def test_the_end_of_the_name_says_the_format(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net", "net.h5", "net.keras", "net.tflite"]
     with pytest.raises(OutputError) as caught:
         write_model(model, tmp_path / "net.onnx")
-    assert str(caught.value) == (
-        f"{tmp_path}/net.onnx: no model format has the suffix .onnx; use .keras, .h5, .tflite, or no suffix for a SavedModel folder"
-    )
+    assert str(caught.value) == (f"{tmp_path}/net.onnx: no model format has the suffix .onnx; use .keras, .h5, .tflite, or no suffix for a SavedModel folder")

@@ -164,7 +164,7 @@ rules:
   - id: dense
     match: {type: Dense}
     prune: {sparsity: 0.5, schedule: {curve: polynomial, end: 1 epochs}}
-  - {id: last, match: {name: h2}, keep: true}
+  - {id: last, match: {name: "head::h2"}, keep: true}
 """
 
 
