@@ -33,7 +33,7 @@ class Compiling:
 
     def to_config(self) -> dict[str, Any]:
         """Return the JSON form, without what was not asked for."""
-        named = {"optimizer": self.optimizer, "loss": self.loss, "learning_rate": self.learning_rate}
+        named: dict[str, Any] = {"optimizer": self.optimizer, "loss": self.loss, "learning_rate": self.learning_rate}
         named["metrics"] = None if self.metrics is None else list(self.metrics)
         named["reset_optimizer"] = self.reset_optimizer or None
         return {name: value for name, value in named.items() if value is not None}
