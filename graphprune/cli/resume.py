@@ -22,8 +22,11 @@ def command(run_folder: str, stop_after: int | None, custom_objects: tuple[str, 
 
     with shown_progress() as show:
         result = resume(
-            run_folder, custom_objects=import_custom_objects(custom_objects), unsafe_lambda=unsafe_lambda, stop_after_step=stop_after, on_progress=show
+            run_folder,
+            custom_objects=import_custom_objects(custom_objects),
+            unsafe_lambda=unsafe_lambda,
+            stop_after_step=stop_after,
+            on_checkpoint=lambda checkpoint: click.echo(f"going on from {checkpoint}"),
+            on_progress=show,
         )
-    if result.resumed_from is not None:
-        click.echo(f"resumed from {result.resumed_from}")
     report_run(result)

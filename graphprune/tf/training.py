@@ -6,7 +6,7 @@ and for data that comes in the same order again (an `.npz` always does).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,7 @@ def resume(
     custom_objects: Mapping[str, Any] | None = None,
     unsafe_lambda: bool = False,
     stop_after_step: int | None = None,
+    on_checkpoint: Callable[[Path], None] | None = None,
     on_progress: OnProgress | None = None,
 ) -> TrainingResult:
     """Go on with the run in `run_dir` from its newest whole checkpoint, to the same end as if it had never stopped.
@@ -114,6 +115,7 @@ def resume(
         run_dir: What `train` made.
         plan: Refused unless it is the plan that the run was made from; None trusts the run.
         custom_objects, unsafe_lambda, stop_after_step, on_progress: As for `train`.
+        on_checkpoint: Called with the checkpoint's folder before training goes on.
 
     Raises:
         CheckpointError: the folder is no run, no checkpoint is whole, or another plan was given.
@@ -132,6 +134,8 @@ def resume(
     model = load_model(checkpoint.model, custom_objects, unsafe_lambda=unsafe_lambda)
     compile_model(model, Compiling(), str(checkpoint.model))
     check_data_fits(model, data)
+    if on_checkpoint is not None:
+        on_checkpoint(checkpoint.folder)
     folder.cut_metrics(checkpoint.state.step)
     messages = (*messages, *_other_versions(checkpoint))
     state = checkpoint.state
