@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from graphprune.errors import CheckpointError, OutputError
-from graphprune.tf.files import file_sha256, sync, write_whole
+from graphprune.files import file_sha256, sync, write_whole
 
 KEPT = 3
 _FORMAT = 1

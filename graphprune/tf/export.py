@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from graphprune.errors import OutputError
-from graphprune.tf.files import write_whole
+from graphprune.files import write_whole
 from graphprune.tf.quiet import quiet_output
 from graphprune.tf.saving import SUFFIXES, save_model
 

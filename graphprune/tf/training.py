@@ -15,6 +15,7 @@ import tf_keras
 
 import graphprune
 from graphprune.errors import CheckpointError, DataError, TrainingError
+from graphprune.files import file_sha256
 from graphprune.graph import read_graph
 from graphprune.plan import Plan, plan_sha256, plan_to_config
 from graphprune.rules.shipped import find_rule_file
@@ -24,7 +25,6 @@ from graphprune.tf.checkpoints import Checkpoint, RunState, find_checkpoint
 from graphprune.tf.compiling import Compiling, compile_model
 from graphprune.tf.data import ArrayData, Data, read_data
 from graphprune.tf.evaluation import check_data_fits
-from graphprune.tf.files import file_sha256
 from graphprune.tf.loading import load_model
 from graphprune.tf.progress import OnProgress
 from graphprune.tf.run_folder import RunFolder, RunOptions
