@@ -44,16 +44,20 @@ def command(
     for output in outputs:
         check_output_free(output, force=force)
     wrapped = open_model(model)
+    if all(layer.wrap is None for layer in wrapped.graph.layers.values()):
+        click.echo(f"graphprune: warning: {model}: no layer is wrapped; it is written as it is", err=True)
     before = open_model(original or find_training_origin(model))
 
     import_tensorflow()
     from graphprune.tf.compiling import Compiling, compile_model
     from graphprune.tf.data import read_data
     from graphprune.tf.evaluation import measure_accuracy
-    from graphprune.tf.export import write_model
+    from graphprune.tf.export import check_export_suffix, write_model
     from graphprune.tf.loading import load_model
     from graphprune.tf.surgery import strip_model
 
+    for output in outputs:
+        check_export_suffix(output)
     objects = import_custom_objects(custom_objects)
     stripped = strip_model(load_model(wrapped.archive.path, objects, unsafe_lambda=unsafe_lambda))
     if reset_optimizer:
