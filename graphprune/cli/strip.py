@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from graphprune.cli.inputs import SavedModel, find_training_origin, import_custom_objects, open_model
+from graphprune.cli.inputs import find_training_origin, import_custom_objects, open_model
 from graphprune.cli.options import force_option, loading_options
 from graphprune.cli.outputs import check_output_free
-from graphprune.diff.sizes import measure_sizes
-from graphprune.report import SizeColumn, SizeTable, render_sizes_text
+from graphprune.cli.sizes import size_column
+from graphprune.report import SizeTable, render_sizes_text
 from graphprune.tf.quiet import import_tensorflow
 
 
@@ -74,9 +74,3 @@ def command(
     click.echo(render_sizes_text(SizeTable(tuple(columns))), nl=False)
     for output in outputs:
         click.echo(f"wrote {output}")
-
-
-def size_column(title: str, path: str, weights: SavedModel, accuracy: float | None) -> SizeColumn:
-    """Return what the final table says of the file or folder at `path`, whose weights are those of `weights`."""
-    sizes = measure_sizes(path)
-    return SizeColumn(title, sizes.raw, sizes.gzip, sum(weights.zeros.values()), weights.graph.parameters, accuracy)
