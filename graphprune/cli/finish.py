@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from graphprune.cli.inputs import find_training_origin, open_model
 from graphprune.cli.sizes import size_column
-from graphprune.errors import EXIT_ERROR
+from graphprune.errors import EXIT_ERROR, EXIT_STOPPED
 from graphprune.report import SizeTable, render_sizes_text
 from graphprune.report.numbers import format_count, format_share
 from graphprune.report.tables import align_rows
+from graphprune.tf.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from graphprune.tf.training_loop import TrainingResult
+
+
+@contextmanager
+def resumable(run_folder: str) -> Iterator[None]:
+    """Say how to go on when the user stops a training run (Ctrl-C), and exit 130 as shells do."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        way_on = f"; go on with: graphprune resume {run_folder}" if RunFolder(Path(run_folder)).is_run else ""
+        click.echo(f"\ngraphprune: stopped{way_on}", err=True)
+        raise click.exceptions.Exit(EXIT_STOPPED) from None
 
 
 def report_run(result: TrainingResult) -> None:
