@@ -69,7 +69,7 @@ PRUNABLE: Mapping[str, Sample] = {
     "einsum": Sample(lambda: layers.EinsumDense("ab,bc->ac", 7, bias_axes="c"), lengths=DENSE),
     "einsum_split": Sample(lambda: layers.EinsumDense("...x,xhy->...hy", (2, 7)), lengths=_kernels(kernel={"in": 5, "out_1": 2, "out_2": 7})),
     "einsum_each": Sample(lambda: layers.EinsumDense("abc,bcd->abd", (4, 7)), ((4, 5),), _kernels(kernel={"each": 4, "in": 5, "out": 7})),
-    "embedding": Sample(lambda: layers.Embedding(9, 7), lengths=_kernels(embeddings={"in": 9, "out": 7})),
+    "embedding": Sample(lambda: layers.Embedding(9, 7), lengths=_kernels(embeddings={"in": 9, "out": 7}), dtype="int32"),
     "conv1": Sample(lambda: layers.Conv1D(7, 2), (SIGNAL,), _kernels(kernel={"w": 2, "in": 5, "out": 7})),
     "conv2": Sample(lambda: layers.Conv2D(7, (2, 3)), (IMAGE,), CONV2),
     "conv2_no_bias": Sample(lambda: layers.Conv2D(7, (2, 3), use_bias=False), (IMAGE,), CONV2),

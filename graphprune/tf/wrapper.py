@@ -11,6 +11,7 @@ import tf_keras
 from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.engine.base_layer_utils import call_context
 from tf_keras.src.saving.legacy.saved_model.utils import in_tf_saved_model_scope
+from tf_keras.src.utils.tf_utils import maybe_init_scope
 
 from graphprune.errors import PlanError, TrainingError
 from graphprune.graph.config_weights import ATTENTION_LAYERS
@@ -104,10 +105,12 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         self.layer.reset_states(*args, **kwargs)
 
     def build(self, input_shape: Any = None) -> None:
-        """Build the inner layer, then masks and counters, and put the projection on each pruned weight."""
+        """Build the inner layer, then masks and counters, and put the projection on each pruned weight; attention waits for its first call."""
         super().build(input_shape)
-        if hasattr(self, "pruning_step"):
-            return
+        if not hasattr(self, "pruning_step") and not _builds_when_called(self.layer):
+            self._add_pruning_state()
+
+    def _add_pruning_state(self) -> None:
         weights = [find_weight(self.layer, name) for name in self.pruning.weights]
         for name, weight in zip(self.pruning.weights, weights, strict=True):
             self._add_state(f"mask_{name}", weight.shape, tf.bool, True)
@@ -148,7 +151,11 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
 
     def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Return what the inner layer returns."""
-        return self.layer(inputs, *args, **kwargs)
+        outputs = self.layer(inputs, *args, **kwargs)
+        if not hasattr(self, "pruning_step"):
+            with maybe_init_scope(self):
+                self._add_pruning_state()
+        return outputs
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """Return the inner layer's output mask."""
@@ -191,6 +198,11 @@ def find_weight(layer: Layer, name: str) -> tf.Variable:
         return found
     known = ", ".join(weight.name.rsplit("/", 1)[-1].split(":")[0] for weight in layer.weights) or "none"
     raise _unburied(PlanError(f"{layer.name}: {type(layer).__name__} has no weight named {name!r}; it has {known}"))
+
+
+def _builds_when_called(layer: Layer) -> bool:
+    """Return whether the layer has yet to be called to have weights: MultiHeadAttention, whose shapes are those of query, value and key."""
+    return isinstance(layer, tf_keras.layers.MultiHeadAttention) and not layer.weights
 
 
 def _find_part(owner: Any, part: str) -> Any:

@@ -13,6 +13,7 @@ from tf_zoo import sample, wrap_all
 from graphprune.archive import read_archive
 from graphprune.errors import PlanError, TrainingError
 from graphprune.graph import measure_mask_faults, read_graph
+from graphprune.graph.entries import canonical
 from graphprune.sparsity.counts import zero_count
 from graphprune.sparsity.positions import Run
 from graphprune.tf.callbacks import UpdatePruningStep
@@ -42,9 +43,7 @@ def trained(model: tf_keras.Model) -> tf_keras.Model:
     """Return the model with its layers wrapped and trained past the end of their schedule."""
     wrapped = wrap_all(model)
     wrapped.compile(tf_keras.optimizers.Adam(0.01), "mse")
-    inputs = tf.data.Dataset.from_tensor_slices(sample(model, 16))
-    outputs = tf.data.Dataset.from_tensors(tf.ones(model.output_shape[1:])).repeat(16)
-    wrapped.fit(tf.data.Dataset.zip((inputs, outputs)).batch(2), epochs=1, verbose=0, callbacks=[UpdatePruningStep()])
+    wrapped.fit(sample(model, 16, words=9), np.ones((16, *model.output_shape[1:])), batch_size=2, epochs=1, verbose=0, callbacks=[UpdatePruningStep()])
     return wrapped
 
 
@@ -65,7 +64,7 @@ def test_a_prunable_layer_goes_the_whole_way(name: str, tmp_path) -> None:
     assert set(names) == set(SAMPLES[name].lengths)
     assert_exact_zeros(wrapper.layer, names)
     assert wrapper.pruning_step.numpy() == 8
-    inputs = sample(model)
+    inputs = sample(model, words=9)
     for suffix in (".keras", ".h5"):
         path = tmp_path / f"wrapped{suffix}"
         save_model(wrapped, path)
@@ -76,7 +75,7 @@ def test_a_prunable_layer_goes_the_whole_way(name: str, tmp_path) -> None:
         for old, new in zip(wrapped.weights, loaded.weights, strict=True):
             np.testing.assert_array_equal(old.numpy(), new.numpy())
         stripped = strip_model(loaded)
-        assert stripped.get_config() == model.get_config()
+        assert canonical(stripped.get_config()) == canonical(model.get_config())
         assert_exact_zeros(stripped.layers[-1], names)
         np.testing.assert_array_equal(stripped(inputs).numpy(), wrapped(inputs).numpy())
 
@@ -96,5 +95,5 @@ def test_a_legacy_optimizer_is_refused_for_an_embedding_inside_another_layer() -
     model = tf_keras.Model(x, layers.TimeDistributed(layers.Embedding(9, 2), name="words")(x))
     wrapped = wrap_all(model)
     wrapped.compile(tf_keras.optimizers.legacy.SGD(), "mse")
-    with pytest.raises(TrainingError, match="^words: a legacy optimizer"):
+    with pytest.raises(TrainingError, match="words: a legacy optimizer"):
         Pruner(wrapped).start(Run(steps_per_epoch=4, epochs=1))
