@@ -123,15 +123,15 @@ def build(name: str, seed: int = 1) -> tf_keras.Model:
     return ZOO[name]()
 
 
-def sample(model: tf_keras.Model, count: int = 4, seed: int = 0) -> object:
-    """Return random inputs for a model."""
+def sample(model: tf_keras.Model, count: int = 4, seed: int = 0, words: int = 11) -> object:
+    """Return random inputs for a model; integers stay below `words`."""
     rng = np.random.default_rng(seed)
 
     def one(spec: tf.TensorSpec) -> np.ndarray:
         shape = (count, *spec.shape[1:])
         if spec.dtype == tf.string:
             return rng.choice(["ham", "eggs", "spam", "other"], shape).astype(object)
-        return rng.integers(0, 11, shape) if spec.dtype.is_integer else rng.normal(size=shape).astype("float32")
+        return rng.integers(0, words, shape) if spec.dtype.is_integer else rng.normal(size=shape).astype("float32")
 
     inputs = model.input if hasattr(model, "input") else tf.TensorSpec(model._build_input_shape)
     return tf.nest.map_structure(lambda tensor: tf.constant(one(tensor)), inputs)

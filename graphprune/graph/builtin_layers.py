@@ -5,57 +5,33 @@ The order of weights is that of `add_weight` calls in `build` (tf_keras/src/laye
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from graphprune.graph.entries import Entry, is_builtin, is_wrapper, type_of
+from graphprune.graph import config_weights
+from graphprune.graph.config_weights import SPATIAL
+from graphprune.graph.entries import Entry, is_builtin, to_snake_case, type_of
+from graphprune.graph.layer_class import Axes, LayerClass, Weight
 
-Axes = tuple[str, ...]
+Part = tuple[str, str, Any]
+"""Of a layer inside another: the prefix of its weights' names, its path in `.keras` files, its entry."""
 
-
-@dataclass(frozen=True, slots=True)
-class Weight:
-    """One weight that a layer class makes.
-
-    Attributes:
-        name: Its bare name; prefixed by the path of a layer inside a wrapper (`forward_layer.kernel`).
-        axes: One name an axis; empty where they have no settled meaning.
-        prunable: Whether rules may claim it.
-        needs: The config key that must be true for the weight to exist.
-        trainable: Whether optimizers update it while its layer is not frozen.
-        path: Where a `.keras` file holds it, below the layer's own path.
-    """
-
-    name: str
-    axes: Axes = ()
-    prunable: bool = False
-    needs: str = ""
-    trainable: bool = True
-    path: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class LayerClass:
-    """What is known of one class: its bases, nearest first, and its weights."""
-
-    bases: tuple[str, ...] = ()
-    weights: tuple[Weight, ...] = ()
-
-
-SPATIAL: dict[int, Axes] = {1: ("w",), 2: ("h", "w"), 3: ("d", "h", "w")}
-BIAS = Weight("bias", ("out",), needs="use_bias")
-DENSE = (Weight("kernel", ("in", "out"), prunable=True), BIAS)
+OUT_BIAS = Weight("bias", ("out",), needs="use_bias")
+BIAS = Weight("bias", needs="use_bias")
 SCALE_AND_CENTER = (Weight("gamma", needs="scale"), Weight("beta", needs="center"))
-MOVING = (Weight("moving_mean", trainable=False), Weight("moving_variance", trainable=False))
+TABLE = tuple(Weight(name, trainable=False) for name in ("vocabulary_table_keys", "vocabulary_table_values", "vocabulary"))
+FOURIER = (Weight("kernel_scale"), Weight("unscaled_kernel", ("in", "out"), trainable=False), Weight("bias", ("out",), trainable=False))
 
 
 def _conv(rank: int) -> tuple[Weight, ...]:
-    return Weight("kernel", (*SPATIAL[rank], "in", "out"), prunable=True), BIAS
+    return Weight("kernel", (*SPATIAL[rank], "in", "out"), prunable=True), OUT_BIAS
 
 
 def _conv_transpose(rank: int) -> tuple[Weight, ...]:
-    return Weight("kernel", (*SPATIAL[rank], "out", "in"), prunable=True), BIAS
+    return Weight("kernel", (*SPATIAL[rank], "out", "in"), prunable=True), OUT_BIAS
 
 
 def _depthwise(rank: int) -> Weight:
@@ -63,29 +39,87 @@ def _depthwise(rank: int) -> Weight:
 
 
 def _separable(rank: int) -> tuple[Weight, ...]:
-    return _depthwise(rank), Weight("pointwise_kernel", (*SPATIAL[rank], "in", "out"), prunable=True), BIAS
+    return _depthwise(rank), Weight("pointwise_kernel", (*SPATIAL[rank], "in", "out"), prunable=True), OUT_BIAS
 
 
-def _recurrent(axes: Axes = ("in", "out"), *, prunable: bool = True) -> tuple[Weight, ...]:
-    return (
-        Weight("kernel", axes, prunable, path="cell"),
-        Weight("recurrent_kernel", axes, prunable, path="cell"),
-        Weight("bias", needs="use_bias", path="cell"),
-    )
+def _recurrent(axes: Axes = ("in", "out"), path: str = "cell") -> tuple[Weight, ...]:
+    return Weight("kernel", axes, prunable=True, path=path), Weight("recurrent_kernel", axes, prunable=True, path=path), replace(BIAS, path=path)
 
 
 def _conv_lstm(rank: int) -> LayerClass:
-    return LayerClass(("ConvLSTM", "ConvRNN", "RNN"), _recurrent((*SPATIAL[rank], "in", "out"), prunable=False))
+    return LayerClass(("ConvLSTM", "ConvRNN", "RNN"), _recurrent((*SPATIAL[rank], "in", "out")))
 
 
-def _attention() -> tuple[Weight, ...]:
-    layers = {"query": "_query_dense", "key": "_key_dense", "value": "_value_dense", "attention_output": "_output_dense"}
-    return tuple(Weight(f"{layer}.{name}", needs=needs, path=path) for layer, path in layers.items() for name, needs in (("kernel", ""), ("bias", "use_bias")))
+def _dynamic_embedding() -> tuple[Weight, ...]:
+    table = (replace(weight, name=f"dynamic_lookup_layer.{weight.name}", path="dynamic_lookup_layer") for weight in TABLE)
+    return Weight("embedding_layer.embeddings", ("in", "out"), path="embedding_layer"), *table
 
 
-BUILTIN_LAYERS: Mapping[str, LayerClass] = {
-    "Dense": LayerClass((), DENSE),
-    "EinsumDense": LayerClass((), (Weight("kernel"), Weight("bias", needs="bias_axes"))),
+def _inside(parts: Iterable[Part]) -> tuple[Weight, ...] | None:
+    """Return the weights of layers inside another; None where one of them is unknown."""
+    weights: list[Weight] = []
+    for name, path, entry in parts:
+        readable = isinstance(entry, Mapping) and "class_name" in entry and isinstance(entry.get("config"), Mapping)
+        found = weights_of(entry) if readable else None
+        if found is None:
+            return None
+        weights += [replace(weight, name=f"{name}{weight.name}", path=f"{path}/{weight.path}".rstrip("/")) for weight in found]
+    return tuple(weights)
+
+
+def _wrapper(config: Mapping[str, Any]) -> tuple[Weight, ...] | None:
+    return _inside([("layer.", "layer", config.get("layer"))])
+
+
+def _bidirectional(config: Mapping[str, Any]) -> tuple[Weight, ...] | None:
+    forward = config.get("layer")
+    return _inside([("forward_layer.", "forward_layer", forward), ("backward_layer.", "backward_layer", config.get("backward_layer") or forward)])
+
+
+def _rnn(config: Mapping[str, Any]) -> tuple[Weight, ...] | None:
+    return _inside([("", "cell", config.get("cell"))])
+
+
+def _stacked_cells(config: Mapping[str, Any]) -> tuple[Weight, ...] | None:
+    cells = config.get("cells")
+    if not isinstance(cells, list | tuple) or not all(isinstance(cell, Mapping) and "class_name" in cell for cell in cells):
+        return None
+    seen: Counter[str] = Counter()
+    parts: list[Part] = []
+    for index, cell in enumerate(cells):
+        kind = to_snake_case(str(cell["class_name"]).rsplit(">", 1)[-1])
+        parts.append((f"cells.{index}.", f"cells/{kind}_{seen[kind]}" if seen[kind] else f"cells/{kind}", cell))
+        seen[kind] += 1
+    return _inside(parts)
+
+
+def _spectral(config: Mapping[str, Any]) -> tuple[Weight, ...] | None:
+    """Return the weights of a SpectralNormalization, which tracks its layer's kernel as its own as well."""
+    inner = _wrapper(config)
+    return None if inner is None else (replace(inner[0], path="", is_copy=True), *inner, Weight("vector_u", trainable=False)) if inner else ()
+
+
+def _unknown(config: Mapping[str, Any]) -> None:
+    """Return that nothing is known: the weights of a DenseFeatures are those of its feature columns."""
+
+
+def _plain(bases: Axes, *names: str) -> dict[str, LayerClass]:
+    return dict.fromkeys(names, LayerClass(bases))
+
+
+def _ranked(base: str, *names: str) -> dict[str, LayerClass]:
+    return {f"{name}{rank}D": LayerClass((f"{base}{rank}D",)) for name in names for rank in SPATIAL}
+
+
+RANDOM = ("BaseRandomLayer",)
+RECURRENT = ("RNN", *RANDOM)
+DENSE_ATTENTION = ("BaseDenseAttention", *RANDOM)
+PREPROCESSING = ("PreprocessingLayer",)
+BATCH = ("BatchNormalizationBase",)
+
+WEIGHTY: Mapping[str, LayerClass] = {
+    "Dense": LayerClass((), (Weight("kernel", ("in", "out"), prunable=True), OUT_BIAS)),
+    "EinsumDense": LayerClass((), config_weights.einsum_dense),
     "Embedding": LayerClass((), (Weight("embeddings", ("in", "out"), prunable=True),)),
     "Conv1D": LayerClass(("Conv",), _conv(1)),
     "Conv2D": LayerClass(("Conv",), _conv(2)),
@@ -93,25 +127,61 @@ BUILTIN_LAYERS: Mapping[str, LayerClass] = {
     "Conv1DTranspose": LayerClass(("Conv1D", "Conv"), _conv_transpose(1)),
     "Conv2DTranspose": LayerClass(("Conv2D", "Conv"), _conv_transpose(2)),
     "Conv3DTranspose": LayerClass(("Conv3D", "Conv"), _conv_transpose(3)),
-    "DepthwiseConv1D": LayerClass(("DepthwiseConv", "Conv"), (_depthwise(1), Weight("bias", needs="use_bias"))),
-    "DepthwiseConv2D": LayerClass(("DepthwiseConv", "Conv"), (_depthwise(2), Weight("bias", needs="use_bias"))),
+    "DepthwiseConv1D": LayerClass(("DepthwiseConv", "Conv"), (_depthwise(1), BIAS)),
+    "DepthwiseConv2D": LayerClass(("DepthwiseConv", "Conv"), (_depthwise(2), BIAS)),
     "SeparableConv1D": LayerClass(("SeparableConv", "Conv"), _separable(1)),
     "SeparableConv2D": LayerClass(("SeparableConv", "Conv"), _separable(2)),
-    "LocallyConnected1D": LayerClass((), (Weight("kernel"), Weight("bias", needs="use_bias"))),
-    "LocallyConnected2D": LayerClass((), (Weight("kernel"), Weight("bias", needs="use_bias"))),
+    "LocallyConnected1D": LayerClass((), partial(config_weights.locally_connected, 1)),
+    "LocallyConnected2D": LayerClass((), partial(config_weights.locally_connected, 2)),
     "SimpleRNN": LayerClass(("RNN",), _recurrent()),
-    "LSTM": LayerClass(("RNN", "BaseRandomLayer"), _recurrent()),
-    "GRU": LayerClass(("RNN", "BaseRandomLayer"), _recurrent()),
+    "LSTM": LayerClass(RECURRENT, _recurrent()),
+    "GRU": LayerClass(RECURRENT, _recurrent()),
+    "SimpleRNNCell": LayerClass(RANDOM, _recurrent(path="")),
+    "LSTMCell": LayerClass(RANDOM, _recurrent(path="")),
+    "GRUCell": LayerClass(RANDOM, _recurrent(path="")),
     "ConvLSTM1D": _conv_lstm(1),
     "ConvLSTM2D": _conv_lstm(2),
     "ConvLSTM3D": _conv_lstm(3),
-    "BatchNormalization": LayerClass(("BatchNormalizationBase",), SCALE_AND_CENTER + MOVING),
-    "SyncBatchNormalization": LayerClass(("BatchNormalizationBase",), SCALE_AND_CENTER + MOVING),
+    "RNN": LayerClass((), _rnn),
+    "StackedRNNCells": LayerClass((), _stacked_cells),
+    "Wrapper": LayerClass((), _wrapper),
+    "TimeDistributed": LayerClass(("Wrapper",), _wrapper),
+    "Bidirectional": LayerClass(("Wrapper",), _bidirectional),
+    "SpectralNormalization": LayerClass(("Wrapper",), _spectral),
+    "MultiHeadAttention": LayerClass((), config_weights.multi_head_attention),
+    "Attention": LayerClass(DENSE_ATTENTION, config_weights.attention),
+    "AdditiveAttention": LayerClass(DENSE_ATTENTION, (Weight("scale", needs="use_scale"),)),
+    "BatchNormalization": LayerClass(BATCH, config_weights.batch_normalization),
+    "SyncBatchNormalization": LayerClass(BATCH, config_weights.batch_normalization),
     "LayerNormalization": LayerClass((), SCALE_AND_CENTER),
     "GroupNormalization": LayerClass((), SCALE_AND_CENTER),
     "PReLU": LayerClass((), (Weight("alpha"),)),
-    "MultiHeadAttention": LayerClass((), _attention()),
+    "RandomFourierFeatures": LayerClass((), FOURIER),
+    "DynamicLookup": LayerClass((), TABLE),
+    "DynamicEmbedding": LayerClass((), _dynamic_embedding()),
+    "Normalization": LayerClass(PREPROCESSING, config_weights.normalization),
+    "Discretization": LayerClass(PREPROCESSING, config_weights.discretization),
+    "IntegerLookup": LayerClass(("IndexLookup", *PREPROCESSING), config_weights.lookup),
+    "StringLookup": LayerClass(("IndexLookup", *PREPROCESSING), config_weights.lookup),
+    "TextVectorization": LayerClass(PREPROCESSING, config_weights.text_vectorization),
+    "DenseFeatures": LayerClass(("DenseFeatures", "_BaseFeaturesLayer"), _unknown),
 }
+"""Classes with weights."""
+
+BUILTIN_LAYERS: Mapping[str, LayerClass] = {
+    **WEIGHTY,
+    **_plain((), "Layer", "AbstractRNNCell", "PreprocessingLayer", "InputLayer", "Activation", "ActivityRegularization", "Flatten", "Identity", "Lambda"),
+    **_plain((), "Masking", "Permute", "RepeatVector", "Reshape", "UnitNormalization", "ELU", "LeakyReLU", "ReLU", "Softmax", "ThresholdedReLU"),
+    **_plain((), "CategoryEncoding", "CenterCrop", "HashedCrossing", "Hashing", "Rescaling", "Resizing"),
+    **_plain((), *(f"{name}{rank}D" for name in ("Cropping", "UpSampling", "ZeroPadding") for rank in SPATIAL)),
+    **_plain(("_Merge",), "Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract"),
+    **_plain(RANDOM, "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "RandomBrightness", "RandomContrast", "RandomCrop", "RandomFlip"),
+    **_plain(RANDOM, "RandomHeight", "RandomRotation", "RandomTranslation", "RandomWidth", "RandomZoom"),
+    **_plain(("Dropout", *RANDOM), *(f"SpatialDropout{rank}D" for rank in SPATIAL)),
+    **_ranked("Pooling", "AveragePooling", "MaxPooling"),
+    **_ranked("GlobalPooling", "GlobalAveragePooling", "GlobalMaxPooling"),
+}
+"""Every class that `tf_keras.layers` exports, experimental and preprocessing ones included."""
 
 
 def known_class(entry: Entry) -> LayerClass | None:
@@ -120,35 +190,14 @@ def known_class(entry: Entry) -> LayerClass | None:
 
 
 def weights_of(entry: Entry) -> tuple[Weight, ...] | None:
-    """Return the weights that a layer with this entry makes, in storage order; None where the table does not know.
-
-    Layers inside TimeDistributed and Bidirectional come with the path of the inner layer before their name, and are not prunable.
+    """Return the weights that a layer with this entry makes, in storage order, copies included; None where the table does not know.
 
     Example:
         >>> [weight.name for weight in weights_of({"class_name": "Dense", "config": {"use_bias": False}})]
         ['kernel']
+        >>> lstm = {"class_name": "LSTM", "config": {"use_bias": False}}
+        >>> [weight.name for weight in weights_of({"class_name": "Bidirectional", "config": {"layer": lstm}}) if weight.prunable]
+        ['forward_layer.kernel', 'forward_layer.recurrent_kernel', 'backward_layer.kernel', 'backward_layer.recurrent_kernel']
     """
     found = known_class(entry)
-    config = entry["config"]
-    if found is not None:
-        return tuple(weight for weight in found.weights if not weight.needs or config.get(weight.needs, True))
-    if not is_builtin(entry) or is_wrapper(entry):
-        return None
-    return _inner_weights(type_of(entry), config)
-
-
-def _inner_weights(layer_type: str, config: Mapping[str, Any]) -> tuple[Weight, ...] | None:
-    layer = config.get("layer")
-    if layer_type == "TimeDistributed":
-        inner = {"layer": layer}
-    elif layer_type == "Bidirectional":
-        inner = {"forward_layer": layer, "backward_layer": config.get("backward_layer") or layer}
-    else:
-        return None
-    weights: list[Weight] = []
-    for path, entry in inner.items():
-        found = weights_of(entry) if isinstance(entry, Mapping) and isinstance(entry.get("config"), Mapping) else None
-        if found is None:
-            return None
-        weights += [replace(weight, name=f"{path}.{weight.name}", path=f"{path}/{weight.path}".rstrip("/"), axes=(), prunable=False) for weight in found]
-    return tuple(weights)
+    return None if found is None else found.weights_in(entry["config"])

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from graphprune.archive.entries import Entry, is_builtin, is_model, type_of
 
-__all__ = ["PLACEMENT", "WRAPPER", "Entry", "canonical", "copy_config", "is_builtin", "is_input", "is_model", "is_wrapper", "name_of", "type_of"]
+__all__ = [
+    "PLACEMENT",
+    "WRAPPER",
+    "Entry",
+    "canonical",
+    "copy_config",
+    "is_builtin",
+    "is_input",
+    "is_model",
+    "is_wrapper",
+    "name_of",
+    "to_snake_case",
+    "type_of",
+]
 
 WRAPPER = "graphprune>PruneLowMagnitude"
 PLACEMENT = ("name", "inbound_nodes")
@@ -31,6 +45,17 @@ def name_of(entry: Entry) -> str:
         KeyError: neither the entry nor its config names it.
     """
     return str(entry["name"] if "name" in entry else entry["config"]["name"])
+
+
+def to_snake_case(name: str) -> str:
+    """Return a class name as `.keras` files spell it (tf_keras/src/utils/generic_utils.py).
+
+    Example:
+        >>> to_snake_case("PReLU"), to_snake_case("Conv2DTranspose"), to_snake_case("TFOpLambda"), to_snake_case("_Low")
+        ('p_re_lu', 'conv2d_transpose', 'tf_op_lambda', 'private__low')
+    """
+    snake = re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
+    return f"private{snake}" if snake.startswith("_") else snake
 
 
 def copy_config(value: Any) -> Any:

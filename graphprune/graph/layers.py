@@ -41,9 +41,11 @@ class Tensor:
         Example:
             >>> Tensor("kernel", (3, 3, 3, 32), axes=("h", "w", "in", "out")).label()
             'kernel [3, 3, in 3, out 32]'
+            >>> Tensor("kernel", (8, 2, 4), axes=("in", "out_1", "out_2")).label()
+            'kernel [in 8, out_1 2, out_2 4]'
         """
         named = self.axes or ("",) * len(self.shape)
-        axes = (f"{axis} {length}" if axis in ("in", "out", "heads") else str(length) for axis, length in zip(named, self.shape, strict=True))
+        axes = (f"{axis} {length}" if axis.split("_")[0] in ("in", "out", "heads") else str(length) for axis, length in zip(named, self.shape, strict=True))
         return f"{self.name} [{', '.join(axes)}]"
 
 

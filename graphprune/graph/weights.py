@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from graphprune.archive import Archive, StoredTensor
 from graphprune.errors import ArchiveError, GraphError
 from graphprune.graph.builtin_layers import weights_of
-from graphprune.graph.entries import Entry, type_of
+from graphprune.graph.entries import Entry, to_snake_case, type_of
 from graphprune.graph.frames import Frame
 from graphprune.graph.from_config import is_wrapper_state
+from graphprune.graph.layer_class import Weight, names_in_order
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import SEPARATOR, Layer
 
@@ -122,16 +123,16 @@ class _KerasWalk:
         weights = weights_of(layer.entry)
         if weights is None or not below:
             return {f"{group[len(path) + 1 :]}/{tensor.name}".lstrip("/").replace("/", "."): tensor for group, tensor in below}
-        by_group: dict[str, list[str]] = {}
+        by_group: dict[str, list[Weight]] = {}
         for weight in weights:
-            by_group.setdefault(f"{path}/{weight.path}" if weight.path else path, []).append(weight.name)
-        named: dict[str, StoredTensor] = {}
-        for group, names in by_group.items():
+            by_group.setdefault(f"{path}/{weight.path}" if weight.path else path, []).append(weight)
+        found: dict[str, StoredTensor] = {}
+        for group, members in by_group.items():
             stored = self._archive.stored.get(group, ())
-            if len(stored) != len(names):
-                raise _misfit(self._archive, layer, names, len(stored))
-            named.update(zip(names, stored, strict=True))
-        return named
+            if len(stored) != len(members):
+                raise _misfit(self._archive, layer, (weight.name for weight in members), len(stored))
+            found.update((weight.name, tensor) for weight, tensor in zip(members, stored, strict=True) if not weight.is_copy)
+        return {weight.name: found[weight.name] for weight in weights if not weight.is_copy}
 
     def _below(self, path: str) -> list[tuple[str, StoredTensor]]:
         """Return the tensors in the group `path` and in those inside it."""
@@ -152,17 +153,6 @@ def _shared_id(layer: Layer) -> int | None:
     entry = _outer_entry(layer)
     shared = entry.get("shared_object_id") if "module" in entry else None
     return shared if isinstance(shared, int) else None
-
-
-def to_snake_case(name: str) -> str:
-    """Return a class name as `.keras` files spell it (tf_keras/src/utils/generic_utils.py).
-
-    Example:
-        >>> to_snake_case("PReLU"), to_snake_case("Conv2DTranspose"), to_snake_case("TFOpLambda"), to_snake_case("_Low")
-        ('p_re_lu', 'conv2d_transpose', 'tf_op_lambda', 'private__low')
-    """
-    snake = re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
-    return f"private{snake}" if snake.startswith("_") else snake
 
 
 def _misfit(archive: Archive, layer: Layer, names: Iterable[str], count: int) -> ArchiveError:
@@ -192,12 +182,14 @@ def _name_legacy(archive: Archive, layer: Layer, stored: Sequence[StoredTensor])
     if weights is None:
         named = {_after(tensor, layer.name): tensor for tensor in own}
         own_named = named if len(named) == len(own) else {_bare(tensor): tensor for tensor in own}
-    elif own and len(own) != len(weights):
-        raise _misfit(archive, layer, (weight.name for weight in weights), len(own))
+    elif own:
+        names = names_in_order(weights, [_last(tensor) for tensor in own])
+        if names is None:
+            raise _misfit(archive, layer, (weight.name for weight in weights if not weight.is_copy), len(own))
+        by_name = dict(zip(names, own, strict=True))
+        own_named = {weight.name: by_name[weight.name] for weight in weights if not weight.is_copy}
     else:
-        order = [weight.name for weight in sorted(weights, key=lambda weight: not weight.trainable)][: len(own)]
-        by_name = {_last(tensor): tensor for tensor in own}
-        own_named = {name: by_name[name] for name in order} if set(by_name) == set(order) else dict(zip(order, own, strict=True))
+        own_named = {}
     return {**own_named, **{_last(tensor): tensor for tensor in state}}
 
 

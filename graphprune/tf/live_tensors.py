@@ -6,22 +6,28 @@ import tensorflow as tf
 from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.saving.serialization_lib import serialize_keras_object
 
-from graphprune.graph.builtin_layers import Weight, weights_of
+from graphprune.graph.builtin_layers import weights_of
 from graphprune.graph.entries import is_builtin
 from graphprune.graph.from_config import TensorFacts
+from graphprune.graph.layer_class import Weight, names_in_order
 
 
 def prunable_names(layer: Layer) -> tuple[str, ...]:
     """Return the names of the weights that may be pruned, built or not, in storage order; none for classes that the table does not hold."""
-    return tuple(weight.name for weight in _known_weights(layer) if weight.prunable)
+    return tuple(weight.name for weight in _known_weights(layer) if weight.prunable and not weight.is_copy)
 
 
 def tensor_facts(layer: Layer) -> tuple[TensorFacts, ...]:
     """Return name, shape and dtype of a built layer's weights; names are numbers for classes that the table does not hold."""
     weights = [weight for weight in layer.weights if isinstance(weight, tf.Variable)]  # lookup layers list a handle on their table as well
-    known = [weight.name for weight in _known_weights(layer)]
-    names = known if len(known) == len(weights) else [str(index) for index in range(len(weights))]
-    return tuple((name, tuple(weight.shape), weight.dtype.name) for name, weight in zip(names, weights, strict=True))
+    names = names_in_order(_known_weights(layer), [weight.name.rsplit("/", 1)[-1].split(":")[0] for weight in weights])
+    names = tuple(str(index) for index in range(len(weights))) if names is None else names
+    return tuple((name, _shape(weight), weight.dtype.name) for name, weight in zip(names, weights, strict=True))
+
+
+def _shape(weight: tf.Variable) -> tuple[int, ...]:
+    """Return the shape of a variable's value; what a layer collects from data has none before it has a value."""
+    return tuple(weight.shape if weight.shape.is_fully_defined() else weight.numpy().shape)
 
 
 def is_builtin_layer(layer: Layer) -> bool:

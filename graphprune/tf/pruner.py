@@ -81,7 +81,7 @@ class Pruner:
         for address, wrapper in self.wrappers.items():
             if not wrapper.pruning_vars:
                 raise TrainingError(f"{address}: the pruned layer is not built; call model.build(input_shape) first")
-            if isinstance(self._optimizer, OptimizerV2) and isinstance(wrapper.layer, tf_keras.layers.Embedding):
+            if isinstance(self._optimizer, OptimizerV2) and _has_embedding(wrapper):
                 raise TrainingError(
                     f"{address}: a legacy optimizer ({type(self._optimizer).__name__}) cannot prune an Embedding, whose gradients are sparse; "
                     "compile with the optimizer of the same name from tf_keras.optimizers"
@@ -173,6 +173,10 @@ def update_masks(wrapper: PruneLowMagnitude, sparsity: float) -> None:
         mask.assign(chosen)
         threshold.assign(smallest)
         weight.assign(apply_mask(values, chosen))
+
+
+def _has_embedding(wrapper: PruneLowMagnitude) -> bool:
+    return any(isinstance(layer, tf_keras.layers.Embedding) for layer in wrapper.layer._flatten_layers())
 
 
 def _timetable(address: str, wrapper: PruneLowMagnitude, run: Run) -> Timetable:

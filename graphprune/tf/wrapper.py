@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -11,8 +11,10 @@ import tf_keras
 from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.engine.base_layer_utils import call_context
 from tf_keras.src.saving.legacy.saved_model.utils import in_tf_saved_model_scope
+from tf_keras.src.utils.tf_utils import maybe_init_scope
 
 from graphprune.errors import PlanError, TrainingError
+from graphprune.graph.config_weights import ATTENTION_LAYERS
 from graphprune.sparsity.pruning import Provenance, Pruning
 
 PACKAGE = "graphprune"
@@ -103,10 +105,12 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         self.layer.reset_states(*args, **kwargs)
 
     def build(self, input_shape: Any = None) -> None:
-        """Build the inner layer, then masks and counters, and put the projection on each pruned weight."""
+        """Build the inner layer, then masks and counters, and put the projection on each pruned weight; attention waits for its first call."""
         super().build(input_shape)
-        if hasattr(self, "pruning_step"):
-            return
+        if not hasattr(self, "pruning_step") and not _builds_when_called(self.layer):
+            self._add_pruning_state()
+
+    def _add_pruning_state(self) -> None:
         weights = [find_weight(self.layer, name) for name in self.pruning.weights]
         for name, weight in zip(self.pruning.weights, weights, strict=True):
             self._add_state(f"mask_{name}", weight.shape, tf.bool, True)
@@ -147,7 +151,11 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
 
     def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Return what the inner layer returns."""
-        return self.layer(inputs, *args, **kwargs)
+        outputs = self.layer(inputs, *args, **kwargs)
+        if not hasattr(self, "pruning_step"):
+            with maybe_init_scope(self):
+                self._add_pruning_state()
+        return outputs
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """Return the inner layer's output mask."""
@@ -178,18 +186,32 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
 
 
 def find_weight(layer: Layer, name: str) -> tf.Variable:
-    """Return the variable `name` of a built layer, or of an RNN layer's cell.
+    """Return the variable that the table of layers calls `name` in a built layer: `kernel`, `forward_layer.kernel`, `query.kernel`, `cells.0.kernel`.
 
     Raises:
         PlanError: the layer has no such variable.
     """
-    owners = [layer, *([layer.cell] if hasattr(layer, "cell") else [])]
-    for owner in owners:
-        variable = getattr(owner, name, None)
-        if isinstance(variable, tf.Variable):
-            return variable
+    found: Any = layer
+    for part in name.split("."):
+        found = _find_part(found, part)
+    if isinstance(found, tf.Variable):
+        return found
     known = ", ".join(weight.name.rsplit("/", 1)[-1].split(":")[0] for weight in layer.weights) or "none"
     raise _unburied(PlanError(f"{layer.name}: {type(layer).__name__} has no weight named {name!r}; it has {known}"))
+
+
+def _builds_when_called(layer: Layer) -> bool:
+    """Return whether the layer has yet to be called to have weights: MultiHeadAttention, whose shapes are those of query, value and key."""
+    return isinstance(layer, tf_keras.layers.MultiHeadAttention) and not layer.weights
+
+
+def _find_part(owner: Any, part: str) -> Any:
+    """Return what `part` of a weight's name stands for: an item of a list, or an attribute of a layer or of its cell; None if there is none."""
+    if part.isdecimal():
+        return owner[int(part)] if isinstance(owner, Sequence) and int(part) < len(owner) else None
+    attribute = ATTENTION_LAYERS.get(part, part) if isinstance(owner, tf_keras.layers.MultiHeadAttention) else part
+    found = getattr(owner, attribute, None)
+    return getattr(getattr(owner, "cell", None), part, None) if found is None else found
 
 
 def no_pruner(name: str) -> TrainingError:

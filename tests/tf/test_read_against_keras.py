@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from live_models import all_weights, edges, walk
 from tf_keras import layers
 
 from graphprune.archive import read_archive
@@ -119,20 +119,6 @@ def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return model, {"keras": folder / "model.keras", "h5": folder / "model.h5"}
 
 
-def walk(model: tf_keras.Model, prefix: str = "") -> Iterator[tuple[str, tf_keras.layers.Layer]]:
-    """Yield all layers with their address, the input layers of Sequential models included."""
-    for layer in model._self_tracked_trackables:
-        if isinstance(layer, tf_keras.layers.Layer):
-            yield prefix + layer.name, layer
-            if isinstance(layer, tf_keras.Model):
-                yield from walk(layer, f"{prefix}{layer.name}::")
-
-
-def all_weights(layer: tf_keras.layers.Layer) -> list[tf.Variable]:
-    """Return what h5 files hold, in their order."""
-    return layer.trainable_weights + layer.non_trainable_weights
-
-
 @pytest.mark.parametrize("format", ["keras", "h5"])
 def test_layers_and_weights_equal_the_live_model(saved: tuple[tf_keras.Model, dict[str, Path]], format: str) -> None:
     model, paths = saved
@@ -158,16 +144,7 @@ def test_layers_and_weights_equal_the_live_model(saved: tuple[tf_keras.Model, di
 def test_edges_equal_the_live_model(saved: tuple[tf_keras.Model, dict[str, Path]], format: str) -> None:
     model, paths = saved
     graph = read_graph(paths[format])
-    models = {"": model} | {f"{address}::": layer for address, layer in walk(model) if isinstance(layer, tf_keras.Model)}
-    live = Counter(
-        (prefix + tensor._keras_history.layer.name, tensor._keras_history.tensor_index, prefix + node.layer.name)
-        for prefix, inner in models.items()
-        for nodes in inner._nodes_by_depth.values()
-        for node in nodes
-        if not node.is_input
-        for tensor in node.keras_inputs
-    )
-    assert Counter((source, facts["source_tensor"], target) for source, target, facts in graph.network.edges(data=True)) == live
+    assert Counter((source, facts["source_tensor"], target) for source, target, facts in graph.network.edges(data=True)) == edges(model)
     flat = [layer.name for layer in tf.nest.flatten(model._output_layers)]
     assert list(graph.outputs) == flat
     assert list(graph.inputs) == [layer.name for layer in model._input_layers]
