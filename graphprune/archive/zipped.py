@@ -14,11 +14,11 @@ from typing import BinaryIO, cast
 import h5py
 
 from graphprune.archive.hdf5 import open_hdf5
+from graphprune.archive.json_text import MAX_JSON
 from graphprune.errors import ArchiveError
 
 SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 WEIGHTS = "model.weights.h5"
-MAX_JSON = 64 * 2**20
 MAX_UNPACKED = 4 * 2**30
 """Weights that somebody compressed afterwards are unpacked in memory; Keras itself stores them uncompressed."""
 
