@@ -12,10 +12,10 @@ from typing import Any, Literal, Protocol
 import h5py
 from numpy.typing import NDArray
 
-from graphprune.archive.entries import holds_lambda_bytecode
 from graphprune.archive.checkpoint import Checkpoint
+from graphprune.archive.entries import holds_lambda_bytecode
 from graphprune.archive.hdf5 import StoredTensor, index_keras_groups, index_legacy_groups, open_hdf5, read_dataset
-from graphprune.archive.saved_model import find_tables, index_checkpoint, open_checkpoint
+from graphprune.archive.saved_model import index_checkpoint, open_checkpoint
 from graphprune.archive.zipped import open_weights
 
 
@@ -86,10 +86,6 @@ class Archive:
         """
         with self.opened() as reader:
             return reader.read(tensor)
-
-    def find_tables(self) -> Mapping[str, int]:
-        """Return the lookup tables with entries (vocabularies) that a SavedModel holds and graphprune does not read, by key, with their size."""
-        return find_tables(open_checkpoint(self.path)) if self.format == "savedmodel" else {}
 
     @contextmanager
     def _open(self) -> Iterator[h5py.File]:

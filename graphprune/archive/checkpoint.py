@@ -50,7 +50,6 @@ class TrackedObject:
 
     children: Mapping[str, int]
     variable: str | None
-    tables: tuple[str, ...]
 
 
 @contextmanager
@@ -120,7 +119,7 @@ class Checkpoint:
 
 def _object(node: memoryview) -> TrackedObject:
     children: dict[str, int] = {}
-    variable, tables = None, []
+    variable = None
     for number, value in read_fields(node):
         if not isinstance(value, memoryview):
             continue
@@ -128,9 +127,7 @@ def _object(node: memoryview) -> TrackedObject:
             children[_text(value, 2)] = numbers_of(value).get(1, 0)
         elif number == 2 and _text(value, 1) == VARIABLE:
             variable = _text(value, 3)
-        elif number == 2:
-            tables.append(_text(value, 3))
-    return TrackedObject(children, variable, tuple(tables))
+    return TrackedObject(children, variable)
 
 
 def _text(message: memoryview, number: int) -> str:

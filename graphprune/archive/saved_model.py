@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -159,9 +159,3 @@ def _stored(checkpoint: Checkpoint, group: str, path: str, key: str, place: str)
     if dtype is None:
         raise ArchiveError(f"{place}: {key!r} has the type {entry.dtype}, which holds no numbers; save the model again")
     return StoredTensor(group, path, key, entry.shape, "float32" if dtype == "bfloat16" else dtype)
-
-
-def find_tables(checkpoint: Checkpoint) -> Mapping[str, int]:
-    """Return the lookup tables that hold entries (a vocabulary), by key, with their number; graphprune does not read them."""
-    sizes = {key: entry.shape[0] for key, entry in checkpoint.entries.items() if key.endswith("/.ATTRIBUTES/table-keys") and entry.shape}
-    return {key: size for key, size in sizes.items() if size}

@@ -9,9 +9,13 @@ from typing import Any
 
 import h5py
 import numpy as np
+import tensorflow as tf
 import tf_keras
 from tf_keras.src.engine.base_layer import Layer
-from tf_keras.src.saving.legacy import hdf5_format, model_config, saving_utils
+from tf_keras.src.layers.preprocessing.index_lookup import IndexLookup
+from tf_keras.src.saving.legacy import model_config, saving_utils
+from tf_keras.src.saving.legacy.saved_model.utils import keras_option_scope
+from tf_keras.src.saving.legacy.serialization import SharedObjectLoadingScope
 
 from graphprune.archive import Archive
 from graphprune.errors import ArchiveError
@@ -25,12 +29,12 @@ def load_hdf5(archive: Archive, *, compiled: bool) -> tf_keras.Model:
     """Return the model of an `.h5` file, built from the config as graphprune reads it; the file's own is used where the two are the same."""
     with h5py.File(archive.path, "r") as file:
         if json.loads(file.attrs["model_config"]) == archive.config:
-            return hdf5_format.load_model_from_hdf5(file, compile=compiled)
+            return tf_keras.models.load_model(file, compile=compiled)
     with h5py.File(archive.path, "r+", driver="core", backing_store=False) as file:  # a copy in memory: the file on disk stays as it is
         del file.attrs["model_config"]
         text = json.dumps(archive.config).encode()
         file.attrs["model_config"] = np.void(text) if len(text) > 60_000 else text
-        return hdf5_format.load_model_from_hdf5(file, compile=compiled)
+        return tf_keras.models.load_model(file, compile=compiled)
 
 
 def build_saved_model(archive: Archive, *, compiled: bool) -> tf_keras.Model:
@@ -39,18 +43,24 @@ def build_saved_model(archive: Archive, *, compiled: bool) -> tf_keras.Model:
     Raises:
         ArchiveError: weights are missing, do not fit, or are in a form that is not read.
     """
-    tables = archive.find_tables()
-    if tables:
-        table = next(iter(tables)).partition("/.ATTRIBUTES")[0]
-        raise ArchiveError(
-            f"{archive.path}: {table} holds a vocabulary, which graphprune does not read from a SavedModel; load it with tf_keras and save it as .keras"
-        )
-    model = model_config.model_from_config(dict(archive.config))
+    with SharedObjectLoadingScope(), keras_option_scope(save_traces=False, in_tf_saved_model_scope=True):
+        model = model_config.model_from_config(dict(archive.config))
+    _check_vocabularies(model, archive)
     _assign_weights(model, archive)
     if compiled and archive.training_config:
         model.compile(**saving_utils.compile_args_from_training_config(dict(archive.training_config)), from_serialized=True)
         warnings.warn(f"{archive.path}: a SavedModel's optimizer state is not read, so the optimizer starts anew; save as .keras to keep it", stacklevel=6)
     return model
+
+
+def _check_vocabularies(model: tf_keras.Model, archive: Archive) -> None:
+    """Raise where a lookup layer had learned its vocabulary, which a SavedModel keeps in its graph; of the config alone the layer would be empty."""
+    learned = [address for address, layer in addressed_layers(model) if isinstance(layer, IndexLookup) and layer.get_config().get("vocabulary") is None]
+    if learned:
+        raise ArchiveError(
+            f"{archive.path}: the vocabulary of layer {learned[0]!r} is in the SavedModel's graph, which graphprune does not run; "
+            "load it with tf_keras and save it as .keras"
+        )
 
 
 def _assign_weights(model: tf_keras.Model, archive: Archive) -> None:
@@ -76,7 +86,7 @@ def _assign_layer(layer: Layer, weights: ModelWeights, address: str) -> None:
     """Set the weights of a layer; they are found by name, or by order and shape where a layer has several of one name (Bidirectional)."""
     located = weights.tensors.get(address, {})
     names = [name for name in located if not name.startswith(("mask_", "threshold_")) and name not in ("pruning_step", "last_update")]
-    variables = list(layer.weights)
+    variables = [variable for variable in layer.weights if isinstance(variable, tf.Variable)]
     if len(names) != len(variables):
         raise ArchiveError(f"{weights.archive.path}: layer {address!r} has {len(variables)} weights, the checkpoint {len(names)}; save the model as .keras")
     by_name = {name.rsplit(".", 1)[-1]: name for name in names}

@@ -25,8 +25,8 @@ _MISSING = re.compile(r"(?:Cannot deserialize object of type|Unknown [\w ]+:|Cou
 def load_model(path: str | PathLike[str], custom_objects: Mapping[str, Any] | None = None, *, unsafe_lambda: bool = False) -> tf_keras.Model:
     """Return the model in a `.keras` or `.h5` file or in a SavedModel folder.
 
-    Where compile settings cannot be restored (a loss of another program), the model still comes, uncompiled, with a warning. A SavedModel is built anew from its
-    config and weights, nothing of its graph is run; its compile settings come with it, the optimizer's state does not.
+    Where compile settings cannot be restored (a loss of another program), the model still comes, uncompiled, with a warning. A SavedModel is built anew from
+    its config and weights, nothing of its graph is run; its compile settings come with it, the optimizer's state does not.
 
     Args:
         path: The file or folder.
@@ -57,6 +57,8 @@ def load_model(path: str | PathLike[str], custom_objects: Mapping[str, Any] | No
             return _load_uncompiled(archive, _unknown(foreign))
         try:
             return _load(archive, compiled=True)
+        except GraphpruneError:
+            raise
         except Exception as err:  # Keras raises whatever the classes in the file raise
             return _load_uncompiled(archive, _explain(err, settings))
 
@@ -69,8 +71,8 @@ def check_buildable(archive: Archive) -> None:
     """
     if archive.dialect == "keras3":
         raise ArchiveError(
-            f"{archive.path}: written by Keras {archive.keras_version or '3'}; graphprune reads, plans and compares such models, but needs tf_keras to build one: "
-            "rebuild it with tf_keras (TF_USE_LEGACY_KERAS=1), copy the weights with set_weights(model.get_weights()), and save that"
+            f"{archive.path}: written by Keras {archive.keras_version or '3'}; graphprune reads, plans and compares such models, but needs tf_keras to build "
+            "one: rebuild it with tf_keras (TF_USE_LEGACY_KERAS=1), copy the weights with set_weights(model.get_weights()), and save that"
         )
 
 
