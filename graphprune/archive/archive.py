@@ -57,8 +57,9 @@ class Archive:
 
     @cached_property
     def stored(self) -> Mapping[str, tuple[StoredTensor, ...]]:
-        """The tensors of the model in storage order, by group: `layers/dense/cell` in a `.keras` file, the layer's name in an `.h5` file,
-        the layer's position (`layer-1/layer-0`) in a SavedModel.
+        """The tensors of the model in storage order, by group.
+
+        A group is `layers/dense/cell` in a `.keras` file, the layer's name in an `.h5` file, the layer's position (`layer-1/layer-0`) in a SavedModel.
 
         Raises:
             ArchiveError: the weights are missing or damaged.

@@ -1,7 +1,7 @@
 """TensorFlow's checkpoint files: which tensors they hold, whose they are, and their values.
 
-The index is a table from keys to `BundleEntryProto` (tensorflow/core/protobuf/tensor_bundle.proto), the values stand in shards as plain little-endian bytes, and
-one text tensor holds the objects that own them (tensorflow/core/protobuf/trackable_object_graph.proto).
+The index is a table from keys to `BundleEntryProto` (tensorflow/core/protobuf/tensor_bundle.proto), the values stand in shards as plain little-endian
+bytes, and one text tensor holds the objects that own them (tensorflow/core/protobuf/trackable_object_graph.proto).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ VARIABLE = "VARIABLE_VALUE"
 MAX_INDEX = 64 * 2**20
 MAX_OBJECTS = 64 * 2**20
 STRING = 7
+INCOMPLETE = "the SavedModel is not complete, save or copy it again"
 DTYPES: Mapping[int, str] = {
     1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 8: "complex64", 9: "int64", 10: "bool",
     14: "bfloat16", 17: "uint16", 18: "complex128", 19: "float16", 22: "uint32", 23: "uint64",
@@ -91,7 +92,7 @@ class Checkpoint:
 
     def _read_bytes(self, entry: BundleEntry) -> bytes:
         path = f"{self.prefix}.data-{entry.shard:05d}-of-{self.shards:05d}"
-        with open_file(path) as file:
+        with open_file(path, INCOMPLETE) as file:
             file.seek(0, 2)
             there = file.tell()
             if entry.offset + entry.size > there:
@@ -143,7 +144,7 @@ def read_checkpoint(prefix: str) -> Checkpoint:
     place = f"{prefix}.index"
     shards, entries = 0, {}
     with message_damage_named(place):
-        for key, value in read_table(memoryview(read_whole(place, MAX_INDEX))):
+        for key, value in read_table(memoryview(read_whole(place, MAX_INDEX, INCOMPLETE))):
             if not key:
                 header = numbers_of(value)
                 shards = header.get(1, 0)

@@ -46,9 +46,8 @@ def graph_from_json_config(document: Mapping[str, Any], place: str = "graph JSON
     if unknown:
         raise GraphError(f"{place}: tensors of {unknown[0]!r}, which is no layer of the model; export the graph again")
     if document["graph_sha256"] != known.sha256:
-        raise GraphError(
-            f"{place}: its config was changed after it was exported (graph_sha256 {str(document['graph_sha256'])[:12]!r}, got {known.sha256[:12]!r}); export it again"
-        )
+        hashes = f"graph_sha256 says {str(document['graph_sha256'])[:12]!r}, got {known.sha256[:12]!r}"
+        raise GraphError(f"{place}: its config was changed after it was exported ({hashes}); export it again")
     return graph_from_config(document["config"], tensors=tensors, place=place)
 
 
