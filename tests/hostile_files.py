@@ -152,7 +152,7 @@ def folder_with_pipe(path: Path) -> Path:
 REFUSED: Mapping[str, tuple[str, Make]] = {
     "zip-bomb-config": ("config.json has 209,715,200 bytes", lambda path: bomb(path, "config.json")),
     "zip-bomb-metadata": ("metadata.json has 209,715,200 bytes", lambda path: bomb(path, "metadata.json")),
-    "zip-bomb-weights": ("damaged HDF5 data", lambda path: bomb(path, "model.weights.h5")),
+    "zip-bomb-weights": ("claims 209,715,200 bytes and holds", lambda path: bomb(path, "model.weights.h5")),
     "lying-zip": ("claims 3,221,225,472 bytes", lying_zip),
     "path-traversal": ("no config.json", lambda path: _only(path, {"../config.json": b"{}", "/etc/config.json": b"{}"})),
     "external-link": ("is a link, which Keras never writes", external_link),

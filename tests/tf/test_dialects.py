@@ -73,7 +73,7 @@ def test_a_keras_3_model_reads_into_the_same_graph(keras_3, name):
     assert sorted(value.tobytes() for value in found.values()) == sorted(value.tobytes() for value in live.values())
     for path, value in {
         "mh.query.kernel": "mh/query/kernel",
-        "tail.s1": "s1/kernel",
+        "tail.s1": "tail/s1/kernel",
         "gru.kernel": "gru/gru_cell/kernel",
         "bn.moving_mean": "bn/moving_mean",
     }.items():
