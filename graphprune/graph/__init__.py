@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from graphprune.graph.from_config import graph_from_config
+from graphprune.graph.graph_json import graph_from_json_config, graph_to_config
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import SEPARATOR, Layer, Tensor, Wrap
 from graphprune.graph.measure import measure_mask_faults, measure_zeros, read_steps
@@ -17,6 +18,8 @@ __all__ = [
     "Tensor",
     "Wrap",
     "graph_from_config",
+    "graph_from_json_config",
+    "graph_to_config",
     "locate_weights",
     "measure_mask_faults",
     "measure_zeros",

@@ -24,11 +24,6 @@ def bad(tmp_path):
     with h5py.File(tmp_path / "weights.h5", "w") as file:
         file.attrs["layer_names"] = ["fc1"]
         file.create_group("fc1")
-    config = {"module": "keras.src.models.functional", "class_name": "Functional", "config": {"name": "m", "layers": []}, "registered_name": "Functional"}
-    with zipfile.ZipFile(tmp_path / "keras3.keras", "w") as archive:
-        archive.writestr("metadata.json", json.dumps({"keras_version": "3.15.1"}))
-        archive.writestr("config.json", json.dumps(config))
-        archive.writestr("model.weights.h5", b"")
     return tmp_path
 
 
@@ -40,10 +35,9 @@ def bad(tmp_path):
     [
         ("gone.keras", "no such file; name a model saved as .keras or .h5"),
         ("notes.keras", "neither a zip nor an HDF5 file; graphprune reads models saved as .keras or .h5"),
-        ("folder.keras", "is a directory; graphprune reads .keras and .h5 files"),
+        ("folder.keras", "is a directory and no SavedModel; graphprune reads .keras and .h5 files and SavedModel folders of Keras"),
         ("photos.keras", "no config.json"),
         ("weights.h5", "no model_config attribute; this file holds weights only, save the whole model instead"),
-        ("keras3.keras", "written by Keras 3.15.1"),
     ],
 )
 def test_a_file_that_is_no_saved_model_is_one_line_and_exit_1(bad, monkeypatch, command, name, message):
