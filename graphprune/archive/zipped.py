@@ -18,13 +18,13 @@ from graphprune.errors import ArchiveError
 
 SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 WEIGHTS = "model.weights.h5"
-MAX_JSON = 64 * 2**20
+MAX_JSON = 128 * 2**20
 MAX_UNPACKED = 4 * 2**30
 """Weights that somebody compressed afterwards are unpacked in memory; Keras itself stores them uncompressed."""
 
 
 def read_member(path: str, name: str) -> bytes | None:
-    """Return a small member of the zip (at most 64 MB), or None if there is none of this name.
+    """Return a small member of the zip (at most 128 MB), or None if there is none of this name.
 
     Raises:
         ArchiveError: the zip is damaged, or the member is too big.
