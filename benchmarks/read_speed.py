@@ -9,6 +9,7 @@ looks at a rule: config, index of all tensors, layer graph.
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import sys
 import tempfile
@@ -91,7 +92,7 @@ def chain(size: int) -> dict[str, Any]:
     """Return the config of a model of `size` Dense layers in a row."""
     names = ["in", *(f"dense_{index}" for index in range(size))]
     layers = [_entry("InputLayer", "in", {"batch_input_shape": [None, UNITS], "dtype": "float32", "sparse": False, "ragged": False}, [])]
-    layers += [_entry("Dense", name, _dense(), [[[before, 0, 0, {}]]]) for before, name in zip(names[:-1], names[1:], strict=True)]
+    layers += [_entry("Dense", name, _dense(), [[[before, 0, 0, {}]]]) for before, name in itertools.pairwise(names)]
     config = {"name": "chain", "trainable": True, "layers": layers, "input_layers": [["in", 0, 0]], "output_layers": [[names[-1], 0, 0]]}
     return {"module": "keras", "class_name": "Functional", "config": config, "registered_name": None}
 
