@@ -6,6 +6,7 @@ Layout of `.h5` (tf_keras/src/saving/legacy/hdf5_format.py): `model_weights/<lay
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ from graphprune.errors import ArchiveError
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_DEFLATE = 1100
 """Deflate shrinks at most about 1032 times; a data set that claims more than this times its bytes on disk is refused."""
+
+METADATA_CACHE = 128 * 2**20
+"""Bytes; HDF5's own 32 MB thrash where a file holds 100,000 layers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,9 @@ def open_hdf5(source: str | BinaryIO, place: str) -> Iterator[h5py.File]:
     """
     with damage_named(place):
         file = h5py.File(source, "r")
+        cache = file.id.get_mdc_config()
+        cache.max_size = METADATA_CACHE
+        file.id.set_mdc_config(cache)
     try:
         yield file
     finally:
@@ -155,7 +162,12 @@ def _text(value: Any) -> str:
 
 def _stored(file: h5py.File, group: str, name: str, path: str, place: str) -> StoredTensor:
     dataset = _open_dataset(file, path, place)
-    return StoredTensor(group, name, path, tuple(dataset.shape), str(dataset.dtype))
+    return StoredTensor(group, name, path, tuple(dataset.shape), _dtype_name(dataset.dtype))
+
+
+@functools.cache
+def _dtype_name(dtype: np.dtype[Any]) -> str:
+    return str(dtype)
 
 
 def _open_dataset(file: h5py.File, path: str, place: str) -> h5py.h5d.DatasetID:

@@ -7,7 +7,7 @@ from typing import Any
 
 from graphprune.errors import ArchiveError
 
-MAX_JSON = 64 * 2**20
+MAX_JSON = 128 * 2**20
 """Bytes of one JSON text."""
 MAX_DEPTH = 200
 """Levels of JSON; a nested model takes four of them."""

@@ -27,7 +27,7 @@ MAX_RATIO = 300
 
 
 def read_member(path: str, name: str) -> bytes | None:
-    """Return a small member of the zip (at most 64 MB), or None if there is none of this name.
+    """Return a small member of the zip (at most 128 MB), or None if there is none of this name.
 
     Raises:
         ArchiveError: the zip is damaged, or the member is too big.
