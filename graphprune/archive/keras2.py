@@ -87,7 +87,7 @@ def _name_models(model: dict[str, Any], layer_names: Sequence[str]) -> None:
         for entry, name in zip(layers, layer_names, strict=True):
             if _is_nameless(entry):
                 entry["config"] = {"name": name, **entry["config"]}
-    taken = {entry["config"].get("name") for entry in _entries(model) if isinstance(entry.get("config"), dict)}
+    taken = {str(entry["config"].get("name")) for entry in _entries(model) if isinstance(entry.get("config"), dict)}
     number = 0
     for entry in _entries(model):
         if _is_nameless(entry):
