@@ -50,7 +50,7 @@ def damage_named(place: str) -> Iterator[None]:
     """Turn what h5py raises on damaged data into an ArchiveError that begins with `place`."""
     try:
         yield
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as err:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, SystemError, MemoryError) as err:
         raise ArchiveError(f"{place}: damaged HDF5 data ({_one_line(err)}); save or copy the model again") from err
 
 

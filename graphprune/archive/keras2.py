@@ -4,8 +4,7 @@
   (keras/models.py and keras/engine/sequential.py, `get_config`).
 - Until TensorFlow 2.2, a Functional model was of class `Model` (tensorflow/python/keras/engine/training.py).
 - GRU and CuDNN-compatible GRU got `reset_after` in Keras 2.1.3, with the default False; today's default is True (tf_keras/src/layers/rnn/gru.py).
-- A Sequential model that knew its input shape had no InputLayer in its config and yet a first call of its own, so its calls in another model counted from 1
-  (keras/engine/topology.py, `kept_nodes`).
+- Until TensorFlow 2.1, a Sequential model had no InputLayer in its config: its first layer had `batch_input_shape` (keras/engine/sequential.py, `layers`).
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ def upgrade_config(config: Mapping[str, Any], place: str, version: str = "", lay
         raise ArchiveError(f"{place}: written by Keras{written}, whose layers differ; load it in Keras 2.0 to 2.2 and save it there once more")
     _name_models(upgraded, layer_names)
     for entry in _entries(upgraded):
-        _shift_calls(entry)
+        _add_input(entry)
     return upgraded
 
 
@@ -56,7 +55,7 @@ def _upgrade(value: Any) -> Any:
         copy["config"] = {"layers": config} | ({"name": copy["name"]} if "name" in copy else {})
     elif kind == "Model" and isinstance(config, dict) and "input_layers" in config:
         copy["class_name"] = "Functional"
-    elif kind in RECURRENT_WITH_RESET and isinstance(config, dict) and "module" not in copy:
+    elif kind in RECURRENT_WITH_RESET and isinstance(config, dict):
         config.setdefault("reset_after", False)
     return copy
 
@@ -88,7 +87,7 @@ def _name_models(model: dict[str, Any], layer_names: Sequence[str]) -> None:
         for entry, name in zip(layers, layer_names, strict=True):
             if _is_nameless(entry):
                 entry["config"] = {"name": name, **entry["config"]}
-    taken = {entry["config"].get("name") for entry in _entries(model) if isinstance(entry.get("config"), dict)}
+    taken = {str(entry["config"].get("name")) for entry in _entries(model) if isinstance(entry.get("config"), dict)}
     number = 0
     for entry in _entries(model):
         if _is_nameless(entry):
@@ -102,37 +101,15 @@ def _is_nameless(entry: Any) -> bool:
     return isinstance(entry, dict) and entry.get("class_name") == "Sequential" and isinstance(entry.get("config"), dict) and "name" not in entry["config"]
 
 
-def _shift_calls(model: dict[str, Any]) -> None:
-    """Count the calls of nested Sequential models without an InputLayer from 0, where they were counted from 1."""
+def _add_input(model: dict[str, Any]) -> None:
+    """Give a Sequential model whose first layer knows the input's shape the InputLayer that it has once it is built."""
     config = model.get("config")
-    layers = config.get("layers") if isinstance(config, dict) and "input_layers" in config else None
-    if not isinstance(config, dict) or not isinstance(layers, list):
+    layers = config.get("layers") if isinstance(config, dict) and model.get("class_name") == "Sequential" else None
+    first = layers[0] if isinstance(layers, list) and layers else None
+    if not isinstance(config, dict) or not isinstance(first, dict) or first.get("class_name") == "InputLayer" or not isinstance(first.get("config"), dict):
         return
-    places = [entry.get("inbound_nodes") for entry in layers if isinstance(entry, dict)] + [config.get("output_layers")]
-    references = list(_references(places))
-    for entry in layers:
-        if _starts_without_input(entry):
-            name, nodes = entry.get("name"), entry.get("inbound_nodes")
-            own = [reference for reference in references if reference[0] == name]
-            if isinstance(nodes, list) and own and max(reference[1] for reference in own) == len(nodes) and min(reference[1] for reference in own) > 0:
-                for reference in own:
-                    reference[1] -= 1
-
-
-def _starts_without_input(entry: Any) -> bool:
-    if not isinstance(entry, dict) or entry.get("class_name") != "Sequential" or not isinstance(entry.get("config"), dict):
-        return False
-    layers = entry["config"].get("layers")
-    return isinstance(layers, list) and bool(layers) and isinstance(layers[0], dict) and layers[0].get("class_name") != "InputLayer"
-
-
-def _references(value: Any) -> Iterator[list[Any]]:
-    """Yield the lists that say `layer, call, tensor`."""
-    waiting = [value]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, list) and len(item) in (3, 4) and isinstance(item[0], str) and type(item[1]) is int:
-            yield item
-            waiting += item[3:]
-        elif isinstance(item, list | dict):
-            waiting += item.values() if isinstance(item, dict) else item
+    own = first["config"]
+    if "batch_input_shape" in own and isinstance(own.get("name"), str):
+        dtype = own.get("dtype") if isinstance(own.get("dtype"), str) else "float32"
+        made = {"batch_input_shape": own["batch_input_shape"], "dtype": dtype, "sparse": False, "ragged": False, "name": f"{own['name']}_input"}
+        config["layers"] = [{"class_name": "InputLayer", "config": made}, *config["layers"]]

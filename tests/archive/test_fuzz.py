@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 import tempfile
 from pathlib import Path
@@ -20,7 +21,8 @@ from graphprune.graph import measure_zeros, read_graph
 CONFIG = model(IN, FC)
 TREE = {"layer-0": {}, "layer-1": {"kernel": np.ones((4, 4), "float32"), "bias": np.zeros(4, "float32")}}
 EXAMPLES = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-EDITS = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.sampled_from(["flip", "set", "cut", "drop", "copy"]), st.integers(0, 255)), min_size=1, max_size=4)
+KINDS = st.sampled_from(["flip", "set", "cut", "drop", "copy"])
+EDITS = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), KINDS, st.integers(0, 255)), min_size=1, max_size=4)
 
 
 def mutate(data: bytes, edits: list[tuple[float, str, int]]) -> bytes:
@@ -94,13 +96,14 @@ def test_a_saved_model_with_changed_bytes(valid: Path, part: str) -> None:
     check()
 
 
-JSON = st.recursive(st.none() | st.booleans() | st.integers(-2, 9) | st.sampled_from(["in", "fc", "Dense", "", "\x1b"]), lambda inner: st.lists(inner, max_size=3), max_leaves=4)
+PLAIN = st.none() | st.booleans() | st.integers(-2, 9) | st.sampled_from(["in", "fc", "Dense", "", "\x1b"])
+JSON = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=3), max_leaves=4)
 
 
 @EXAMPLES
 @given(st.data())
 def test_a_config_with_a_changed_value(data: st.DataObject) -> None:
-    config = model(IN, FC)
+    config = copy.deepcopy(model(IN, FC))
     place: object = config
     while True:
         keys = sorted(place) if isinstance(place, dict) else list(range(len(place)))  # type: ignore[arg-type]

@@ -41,7 +41,12 @@ def test_a_sequential_config_that_is_a_bare_list(tmp_path: Path) -> None:
     gru = {"gru_1/kernel:0": (4, 9), "gru_1/recurrent_kernel:0": (3, 9), "gru_1/bias:0": (9,)}
     archive = read_archive(write_old(tmp_path / "a.h5", config, {"embedding_1": {"embedding_1/embeddings:0": (9, 4)}, "gru_1": gru}))
     graph = read_graph(archive)
-    assert (archive.keras_version, graph.name, graph.type, list(graph.layers)) == ("2.0.8", "sequential_1", "Sequential", ["embedding_1", "gru_1"])
+    assert (archive.keras_version, graph.name, graph.type, list(graph.layers)) == (
+        "2.0.8",
+        "sequential_1",
+        "Sequential",
+        ["embedding_1_input", "embedding_1", "gru_1"],
+    )
     assert [tensor.shape for tensor in graph.layer("gru_1").tensors] == [(4, 9), (3, 9), (9,)]
     assert graph.layer("gru_1").config["reset_after"] is False
     assert graph.to_config() == archive.config
@@ -61,8 +66,8 @@ def test_the_class_model_is_functional() -> None:
 
 
 def test_todays_config_stays_as_it_is() -> None:
-    config = build_config("in > inner > gru > fc", models={"inner": "in > fc"})
-    assert upgrade_config(config, "a.h5", "2.15.0", ["in", "inner", "gru", "fc"]) == config
+    config = build_config("in > inner > lstm > fc", models={"inner": "in > fc"})
+    assert upgrade_config(config, "a.h5", "2.15.0", ["in", "inner", "lstm", "fc"]) == config
 
 
 def old_siamese() -> dict[str, Any]:
@@ -87,7 +92,7 @@ def test_nested_models_without_a_name_take_that_of_their_weights(tmp_path: Path)
     dense = plain("Dense", name="dense_1", units=4, use_bias=True, batch_input_shape=[None, 4])
     config = {"class_name": "Sequential", "config": [{"class_name": "Sequential", "config": [dense]}]}
     graph = read_graph(write_old(tmp_path / "a.h5", config, {"sequential_7": {"dense_1/kernel:0": (4, 4), "dense_1/bias:0": (4,)}}))
-    assert list(graph.layers) == ["sequential_7", "sequential_7::dense_1"]
+    assert list(graph.layers) == ["sequential_7", "sequential_7::dense_1_input", "sequential_7::dense_1"]
     assert graph.parameters == 20
 
 
