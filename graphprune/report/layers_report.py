@@ -113,7 +113,7 @@ def _rows(layer: Layer, zeros: _Zeros | None, name: str) -> Iterator[tuple[str, 
         format_count(size) if size else "",
         format_count(prunable) if prunable else "",
         _sparsity_cell(layer, zeros),
-        _wrap_cell(layer),
+        wrap_text(layer),
     )
     indent = " " * (len(name) - len(name.lstrip())) + "  "
     for path, tensors in inner.items():
@@ -155,18 +155,18 @@ def _indented_name(layer: Layer) -> str:
 
 def _sparsity_cell(layer: Layer, zeros: _Zeros | None) -> str:
     """Return the share of zeros in the prunable tensors."""
-    size, measured = _prunable_zeros(layer, zeros)
+    size, measured = prunable_zeros(layer, zeros)
     return "" if measured is None else format_share(measured / max(size, 1))
 
 
-def _prunable_zeros(layer: Layer, zeros: _Zeros | None) -> tuple[int, int | None]:
+def prunable_zeros(layer: Layer, zeros: _Zeros | None) -> tuple[int, int | None]:
     """Return the prunable weights and how many are zero; None where they were not measured."""
     found = [None if zeros is None else zeros.get((layer.address, tensor.name)) for tensor in layer.prunable]
     known = [count for count in found if count is not None]
     return sum(tensor.size for tensor in layer.prunable), sum(known) if found and len(known) == len(found) else None
 
 
-def _wrap_cell(layer: Layer) -> str:
+def wrap_text(layer: Layer) -> str:
     """Return the rule that had the layer wrapped, and its target."""
     if layer.wrap is None:
         return ""
