@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,10 +16,9 @@ TensorUse = tuple[str, int, int]
 """Address of the layer that makes the tensor, its call, and the tensor's index."""
 
 _MAX_RANK = 16
-_KEEP_SHAPE = frozenset(
-    "Activation ReLU LeakyReLU PReLU ELU ThresholdedReLU Softmax BatchNormalization SyncBatchNormalization LayerNormalization GroupNormalization "
-    "UnitNormalization Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D GaussianDropout GaussianNoise AlphaDropout ActivityRegularization "
-    "Masking Rescaling Add Subtract Multiply Average Maximum Minimum".split()
+_KEEP_SHAPE = re.compile(
+    "Activation|.*ReLU|ELU|Softmax|Masking|Rescaling|ActivityRegularization|.*Normalization|Gaussian(Noise|Dropout)|(Alpha|Spatial)?Dropout([123]D)?"
+    "|Add|Subtract|Multiply|Average|Maximum|Minimum"
 )
 
 
@@ -41,12 +41,11 @@ def find_tensor_shapes(graph: LayerGraph) -> Mapping[TensorUse, Shape]:
             made = _made_shape(layer, [shapes.get(_key(frame, use)) for use in uses])
             if made is not None:
                 shapes.setdefault((address, call, 0), made)
-    for address, frame in reversed(graph.frames.items()):
+    for address, frame in reversed(tuple(graph.frames.items())):  # a nested model comes after the one around it
         for index, use in enumerate(frame.outputs if address else ()):
-            shape = shapes.get(_key(frame, use))
-            if shape is not None:
-                calls = len(members[address][1].calls)
-                shapes.update({(address, call, index): shape for call in range(calls)})
+            known = shapes.get(_key(frame, use))
+            if known is not None:
+                shapes.update({(address, call, index): known for call in range(len(members[address][1].calls))})
     return shapes
 
 
@@ -96,4 +95,4 @@ def _made_shape(layer: Layer, taken: list[Shape | None]) -> Shape | None:
     if layer.type == "Dense" and first and type(units) is int:
         return (*first[:-1], units)
     same = all(shape == first for shape in taken)
-    return first if layer.type in _KEEP_SHAPE and same else None
+    return first if same and _KEEP_SHAPE.fullmatch(layer.type) else None

@@ -59,11 +59,11 @@ def graph_to_page(graph: LayerGraph, metrics: _Metrics | None = None) -> dict[st
 
 
 def to_script_json(value: Any) -> str:
-    """Return `value` as JSON that may stand in a script tag: no text in it can end the tag or begin a comment.
+    r"""Return `value` as JSON that may stand in a script tag: no text in it can end the tag or begin a comment.
 
     Example:
         >>> to_script_json({"name": "</script><!--"})
-        '{"name":"\\\\u003c/script\\\\u003e\\\\u003c!--"}'
+        '{"name":"\\u003c/script\\u003e\\u003c!--"}'
     """
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import networkx as nx
 
@@ -58,7 +59,7 @@ def _add_bends(edges: Sequence[Edge], row_of: dict[int, int], rows: list[list[in
     for index in sorted(range(len(edges)), key=lambda index: row_of[edges[index][1]] - row_of[edges[index][0]]):
         source, target = edges[index]
         between = range(row_of[source] + 1, row_of[target])
-        if not between or len(between) > left:
+        if source > target or not between or len(between) > left:
             continue
         left -= len(between)
         bends = tuple(range(made, made + len(between)))
@@ -71,15 +72,20 @@ def _add_bends(edges: Sequence[Edge], row_of: dict[int, int], rows: list[list[in
 
 def _order(rows: list[list[int]], paths: Sequence[tuple[int, ...]]) -> None:
     """Order each row by the mean place of what feeds its nodes, measured from the middle of their rows."""
-    fed_by: dict[int, list[int]] = {}
-    for path in paths:
-        for source, target in zip(path, path[1:], strict=False):
-            fed_by.setdefault(target, []).append(source)
+    fed_by = _producers(paths)
     place: dict[int, float] = {}
     for row in rows:
         means = {node: _mean([place[source] for source in fed_by.get(node, ()) if source in place]) for node in row}
         row.sort(key=lambda node: means[node])
         place.update({node: index - (len(row) - 1) / 2 for index, node in enumerate(row)})
+
+
+def _producers(paths: Sequence[tuple[int, ...]]) -> dict[int, list[int]]:
+    fed_by: dict[int, list[int]] = {}
+    for path in paths:
+        for source, target in pairwise(path):
+            fed_by.setdefault(target, []).append(source)
+    return fed_by
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -96,10 +102,7 @@ def place_rows(rows: Rows, widths: Sequence[float], gap: float, bend_width: floa
     count = len(widths)
     total = max((node for row in rows.rows for node in row), default=-1) + 1
     width_of = [*widths, *(bend_width for _ in range(total - count))]
-    fed_by: dict[int, list[int]] = {}
-    for path in rows.paths:
-        for source, target in zip(path, path[1:], strict=False):
-            fed_by.setdefault(target, []).append(source)
+    fed_by = _producers(rows.paths)
     x = [0.0] * total
     done: set[int] = set()
     for row in rows.rows:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from xml.sax.saxutils import escape
 
 from graphprune.graph import LayerGraph
@@ -52,18 +53,24 @@ class _Picture:
 
 
 def render_graph_svg(graph: LayerGraph, zeros: Mapping[tuple[str, str], int] | None = None) -> str:
-    """Return the drawing: boxes titled by class and coloured by category, tensor shapes below the layers that give them, bars of sparsity where `zeros` tells it."""
+    """Return the drawing: boxes titled by class and coloured by category, tensor shapes below the layers that give them, bars of sparsity.
+
+    Args:
+        graph: The model.
+        zeros: Measured zeros by (address, tensor name); without them there are no bars.
+    """
     views = view_graph(graph, zeros)
     picture = _draw_frame(views, "")
     heading = views[""].title
     width, height = max(picture.width, text_width(heading) * 9.5) + 2 * _MARGIN, picture.height + 2 * _MARGIN + 30
+    size = f'width="{_number(width)}" height="{_number(height)}"'
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_number(width)}" height="{_number(height)}" viewBox="0 0 {_number(width)} {_number(height)}" role="img">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {_number(width)} {_number(height)}" role="img">',
         f"<title>{_text(heading)}: layer graph</title>",
         f"<style>{_STYLE}</style>",
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         '<path d="M0 0.5 8 4 0 7.5Z" fill="#8792a2"/></marker></defs>',
-        f'<rect width="{_number(width)}" height="{_number(height)}" fill="#ffffff"/>',
+        f'<rect {size} fill="#ffffff"/>',
         f'<text x="{_MARGIN}" y="{_MARGIN + 4}" style="font-size:16px;font-weight:600">{_text(heading)}</text>',
         f'<g transform="translate({_number((width - picture.width) / 2)} {_MARGIN + 30})">',
         *picture.lines,
@@ -126,7 +133,7 @@ def _wire(view: FrameView, wire: Wire, points: Sequence[tuple[float, float]]) ->
         curve = f"C{_number(side)} {_number(start[1] + bulge)} {_number(side)} {_number(end[1] - bulge)} {_number(end[0])} {_number(end[1])}"
         steps.append(curve)
     else:
-        for (left, top), (right, bottom) in zip(points, points[1:], strict=False):
+        for (left, top), (right, bottom) in pairwise(points):
             half = (top + bottom) / 2
             straight = f"L{_number(right)} {_number(bottom)}"
             steps.append(straight if left == right else f"C{_number(left)} {_number(half)} {_number(right)} {_number(half)} {_number(right)} {_number(bottom)}")

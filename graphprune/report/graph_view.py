@@ -16,9 +16,9 @@ from graphprune.report.tables import escape_controls
 
 _SHOWN_WEIGHTS = 2
 _SHOWN_ATTRIBUTES = 3
-_SIZES = "units filters kernel_size input_dim output_dim".split()
+_SIZES = ("units", "filters", "kernel_size", "input_dim", "output_dim")
 """Settings that the shapes of weights tell too."""
-_ATTRIBUTES = "strides padding pool_size rate activation num_heads key_dim target_shape function".split()
+_ATTRIBUTES = ("strides", "padding", "pool_size", "rate", "activation", "num_heads", "key_dim", "target_shape", "function")
 _DULL = {"strides": ([1], [1, 1], [1, 1, 1], 1), "padding": ("valid",), "activation": ("linear", None)}
 
 
@@ -160,7 +160,7 @@ def _note(arguments: list[str]) -> str:
 
 
 def _attributes(layer: Layer) -> tuple[str, ...]:
-    names = _ATTRIBUTES if layer.tensors else [*_SIZES, *_ATTRIBUTES]
+    names = _ATTRIBUTES if layer.tensors else (*_SIZES, *_ATTRIBUTES)
     shown = [name for name in names if name in layer.config and layer.kind == "layer" and layer.config[name] not in _DULL.get(name, ())]
     return tuple(escape_controls(f"{name} {_value(layer.config[name])}") for name in shown[:_SHOWN_ATTRIBUTES])
 
