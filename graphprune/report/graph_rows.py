@@ -28,7 +28,7 @@ class Rows:
 
 
 def arrange_rows(count: int, edges: Sequence[Edge]) -> Rows:
-    """Return the rows of `count` nodes, numbered in topological order; an edge that goes back (a shared layer takes what it fed) does not count for rows.
+    """Return the rows of `count` nodes; of edges in a circle (a shared layer takes what it fed) those to a lower number go up and do not count for rows.
 
     Rows are topological generations, sources just above their first consumer; one barycentre pass from the top orders each row.
 
@@ -36,9 +36,7 @@ def arrange_rows(count: int, edges: Sequence[Edge]) -> Rows:
         >>> arrange_rows(3, [(0, 1), (1, 2), (0, 2)])
         Rows(rows=((0,), (1, 3), (2,)), paths=((0, 1), (1, 2), (0, 3, 2)))
     """
-    forward: nx.DiGraph[int] = nx.DiGraph()
-    forward.add_nodes_from(range(count))
-    forward.add_edges_from(edge for edge in edges if edge[0] < edge[1])
+    forward = _without_circles(count, edges)
     row_of = {node: row for row, nodes in enumerate(nx.topological_generations(forward)) for node in nodes}
     for node in range(count):
         if not forward.in_degree(node) and forward.out_degree(node):
@@ -51,6 +49,15 @@ def arrange_rows(count: int, edges: Sequence[Edge]) -> Rows:
     return Rows(tuple(tuple(row) for row in rows), tuple(paths))
 
 
+def _without_circles(count: int, edges: Sequence[Edge]) -> nx.DiGraph[int]:
+    network: nx.DiGraph[int] = nx.DiGraph()
+    network.add_nodes_from(range(count))
+    network.add_edges_from(edges)
+    circle_of = {node: index for index, nodes in enumerate(nx.strongly_connected_components(network)) for node in nodes}
+    network.remove_edges_from([(source, target) for source, target in edges if source >= target and circle_of[source] == circle_of[target]])
+    return network
+
+
 def _add_bends(edges: Sequence[Edge], row_of: dict[int, int], rows: list[list[int]], count: int) -> list[tuple[int, ...]]:
     """Return the path of each edge, shortest edges first while there are bends left, and put the bends into the rows."""
     left = BENDS_PER_NODE * count
@@ -59,7 +66,7 @@ def _add_bends(edges: Sequence[Edge], row_of: dict[int, int], rows: list[list[in
     for index in sorted(range(len(edges)), key=lambda index: row_of[edges[index][1]] - row_of[edges[index][0]]):
         source, target = edges[index]
         between = range(row_of[source] + 1, row_of[target])
-        if source > target or not between or len(between) > left:
+        if not between or len(between) > left:
             continue
         left -= len(between)
         bends = tuple(range(made, made + len(between)))

@@ -126,7 +126,7 @@ def _points(
 def _wire(view: FrameView, wire: Wire, points: Sequence[tuple[float, float]]) -> str:
     start = points[0]
     steps = [f"M{_number(start[0])} {_number(start[1])}"]
-    back = wire.source >= wire.target
+    back = points[-1][1] <= start[1]
     if back:
         end, bulge = points[-1], 60
         side = max(start[0], end[0]) + 120

@@ -13,8 +13,18 @@ def graphs(draw):
     return count, edges
 
 
+def reaches(edges, start, end):
+    seen, waiting = {start}, [start]
+    while waiting:
+        node = waiting.pop()
+        found = {target for source, target in edges if source == node} - seen
+        seen |= found
+        waiting += found
+    return end in seen
+
+
 @given(graphs())
-def test_each_node_stands_once_and_forward_edges_go_down_one_row_at_a_time(graph):
+def test_each_node_stands_once_and_only_edges_that_close_a_circle_go_up(graph):
     count, edges = graph
     rows = arrange_rows(count, edges)
     row_of = {node: index for index, row in enumerate(rows.rows) for node in row}
@@ -22,10 +32,12 @@ def test_each_node_stands_once_and_forward_edges_go_down_one_row_at_a_time(graph
     assert len(row_of) == sum(map(len, rows.rows))
     for (source, target), path in zip(edges, rows.paths, strict=True):
         assert (path[0], path[-1]) == (source, target)
-        if source < target:
+        if row_of[source] < row_of[target]:
             assert [row_of[node] for node in path] == list(range(row_of[source], row_of[target] + 1))
         else:
             assert path == (source, target)
+            assert source >= target
+            assert reaches(edges, target, source)
 
 
 @given(graphs(), st.data())

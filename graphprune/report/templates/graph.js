@@ -168,7 +168,7 @@
   function drawWires(frame, view, x, tops, deep, height) {
     const parts = [];
     view.wires = frame.wires.map((wire) => {
-      const [source, target] = [wire.source, wire.target], back = source >= target;
+      const { source, target } = wire, back = tops.get(target) <= tops.get(source);
       const points = [[x.get(source), tops.get(source) + height[source]]];
       for (const bend of wire.path.slice(1, -1)) points.push([x.get(bend), tops.get(bend)], [x.get(bend), tops.get(bend) + deep.get(bend)]);
       points.push([x.get(target), tops.get(target) - 1]);
