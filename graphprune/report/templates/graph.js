@@ -3,7 +3,7 @@
   const page = JSON.parse(document.getElementById("data").textContent);
   const byId = (id) => document.getElementById(id);
   const stage = byId("stage"), sizer = byId("sizer"), canvas = byId("canvas"), panel = byId("panel"), find = byId("find"), list = byId("list");
-  const GAP = 28, BEND = 6, ROW_GAP = 46, LISTED = 1000, SVG = "http://www.w3.org/2000/svg";
+  const GAP = 28, BEND = 6, ROW_GAP = 46, LISTED = 2000, SVG = "http://www.w3.org/2000/svg";
   const shown = new Map(); // frame number -> {element, boxes, wires}
   const parents = new Map(); // frame number -> {frame, box} of the model that holds it
   let zoom = 1, selected = null;
@@ -317,7 +317,7 @@
   function search() {
     const wanted = find.value.trim().toLowerCase().split(/\s+/).filter(Boolean);
     const hits = entries.filter((entry) => wanted.every((word) => entry.text.includes(word)));
-    byId("found").textContent = `${hits.length.toLocaleString("en")} of ${entries.length.toLocaleString("en")} layers${hits.length > LISTED ? `, the first ${LISTED} listed` : ""}`;
+    byId("found").textContent = `${hits.length.toLocaleString("en")} of ${entries.length.toLocaleString("en")} layers${hits.length > LISTED ? `, the first ${LISTED.toLocaleString("en")} listed` : ""}`;
     list.replaceChildren(...hits.slice(0, LISTED).map((entry) => {
       const item = make("li"), button = make("button");
       button.type = "button";
