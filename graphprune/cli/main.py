@@ -13,7 +13,7 @@ from typing import NoReturn, TextIO
 import click
 
 import graphprune
-from graphprune.errors import EXIT_ERROR, EXIT_OK, EXIT_USAGE, GraphpruneError
+from graphprune.errors import EXIT_ERROR, EXIT_OK, EXIT_STOPPED, EXIT_USAGE, GraphpruneError
 
 # Command name -> one line of help. The module graphprune.cli.NAME holds it as `command`, imported only when it is called: `--help` stays fast.
 COMMANDS: dict[str, str] = {
@@ -96,7 +96,7 @@ def main() -> NoReturn:
         sys.exit(mistake.exit_code)
     except click.Abort:
         click.echo("graphprune: stopped", err=True)
-        sys.exit(130)
+        sys.exit(EXIT_STOPPED)
     except GraphpruneError as fault:
         click.echo(str(fault) if str(fault).startswith(("error[", "warning[")) else f"graphprune: {fault}", err=True)
         sys.exit(fault.exit_code)
