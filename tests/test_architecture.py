@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("rules", frozenset({"pydantic", "ruamel", "networkx"})),
     ("plan", frozenset()),
     ("diff", frozenset({"networkx", "numpy"})),
-    ("report", frozenset({"rich", "jinja2"})),
+    ("report", frozenset({"rich", "jinja2", "networkx"})),
     ("tf", frozenset({"tensorflow", "tf_keras", "absl", "numpy"})),
     ("cli", frozenset({"click", "rich"})),
 )

@@ -18,6 +18,7 @@ from graphprune.errors import EXIT_ERROR, EXIT_OK, EXIT_STOPPED, EXIT_USAGE, Gra
 # Command name -> one line of help. The module graphprune.cli.NAME holds it as `command`, imported only when it is called: `--help` stays fast.
 COMMANDS: dict[str, str] = {
     "layers": "Show the layers of a saved model as a table.",
+    "graph": "Draw a saved model: HTML, SVG, DOT or JSON.",
     "lint": "Check rule files, alone or against a model.",
     "plan": "Show what rules would change in a model.",
     "apply": "Wrap the layers that the rules select, and save the wrapped model.",
