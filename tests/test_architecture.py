@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("plan", frozenset()),
     ("diff", frozenset({"networkx", "numpy"})),
     ("report", frozenset({"rich", "jinja2", "networkx"})),
-    ("tf", frozenset({"tensorflow", "tf_keras", "absl", "numpy"})),
+    ("tf", frozenset({"tensorflow", "tf_keras", "absl", "h5py", "numpy"})),
     ("cli", frozenset({"click", "rich"})),
 )
 ORDER = [part for part, _ in LAYERS]
