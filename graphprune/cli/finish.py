@@ -43,7 +43,8 @@ def report_run(result: TrainingResult) -> None:
         click.echo(f"{result.run_dir}: finished already, at step {result.step}; nothing to do")
     click.echo("\n".join(tensor_rows(result)) + "\n")
     click.echo(render_sizes_text(size_table(result)))
-    click.echo(f"wrote {result.model}\nnext: graphprune strip {result.run_dir} -o sparse.keras")
+    did = "wrote" if result.status == "finished" else "the trained model is"
+    click.echo(f"{did} {result.model}\nnext: graphprune strip {result.run_dir} -o sparse.keras")
     if result.missed:
         names = ", ".join(f"{tensor.address} {tensor.name}" for tensor in result.missed)
         click.echo(f"graphprune: {result.run_dir}: target missed by {names}; train for more epochs, or let the schedule end earlier", err=True)

@@ -8,7 +8,7 @@ import click
 
 from graphprune.cli.inputs import SavedModel, open_model
 from graphprune.cli.options import force_option
-from graphprune.cli.outputs import check_output_free, print_report, to_json
+from graphprune.cli.outputs import check_report_free, print_report, to_json
 from graphprune.graph import graph_to_config, measure_tensors
 from graphprune.report import render_graph_dot, render_graph_html, render_graph_svg
 
@@ -30,9 +30,8 @@ def command(model: str, output: str | None, format_: str | None, force: bool) ->
     .json  the layer graph as data
     """  # noqa: D301 - click wants the real character
     kind = choose_graph_format(format_, output)
-    if output is not None:
-        check_output_free(output, force=force)
-    print_report(_render(open_model(model), kind), output, force=force)
+    check_report_free(output, force=force, inputs=[model])
+    print_report(_render(open_model(model), kind), output)
 
 
 def choose_graph_format(format_: str | None, output: str | None) -> str:
