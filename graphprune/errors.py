@@ -22,6 +22,7 @@ EXIT_OK = 0
 EXIT_ERROR = 1
 EXIT_DIFFERENT = 2
 EXIT_USAGE = 64
+EXIT_STOPPED = 130
 
 
 def escape_controls(text: str) -> str:

@@ -10,6 +10,7 @@ SOURCE = Path(__file__).parents[1] / "graphprune"
 # One row a part, lowest first: a part imports only parts above it in this list, and only these third-party packages.
 LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("errors", frozenset()),
+    ("files", frozenset()),
     ("shipped", frozenset()),
     ("sparsity", frozenset({"numpy"})),
     ("archive", frozenset({"h5py", "numpy"})),

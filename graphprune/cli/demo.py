@@ -117,7 +117,7 @@ def closing_words(home: Path, seconds: float) -> str:
   original.keras            the model as it was
   plan.json                 the plan, also the input of apply and train
   wrapped.keras             the wrapped clone, before training
-  run/                      the training run: checkpoints/, metrics.jsonl, plan.json, model.keras
+  run/                      the training run: checkpoints/, metrics.jsonl, model.keras
   sparse.keras              the result, for Keras
   sparse.tflite             the result, for TensorFlow Lite
   digits.npz                1,797 handwritten digits

@@ -13,7 +13,7 @@ from typing import NoReturn, TextIO
 import click
 
 import graphprune
-from graphprune.errors import EXIT_ERROR, EXIT_OK, EXIT_USAGE, GraphpruneError, escape_controls
+from graphprune.errors import EXIT_ERROR, EXIT_OK, EXIT_STOPPED, EXIT_USAGE, GraphpruneError, escape_controls
 
 # Command name -> one line of help. The module graphprune.cli.NAME holds it as `command`, imported only when it is called: `--help` stays fast.
 COMMANDS: dict[str, str] = {
@@ -95,7 +95,7 @@ def main() -> NoReturn:
         sys.exit(mistake.exit_code)
     except click.Abort:
         click.echo("graphprune: stopped", err=True)
-        sys.exit(130)
+        sys.exit(EXIT_STOPPED)
     except GraphpruneError as fault:
         text = "\n".join(escape_controls(line) for line in str(fault).split("\n"))
         click.echo(text if text.startswith(("error[", "warning[")) else f"graphprune: {text}", err=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import click
 
 from graphprune.errors import Diagnostic, OutputError
+from graphprune.files import write_whole
 from graphprune.report import render_diagnostics
 
 
@@ -28,23 +28,6 @@ def check_output_free(path: str | Path, *, force: bool) -> None:
     for parent in target.parents:
         if os.path.lexists(parent) and not parent.is_dir():
             raise OutputError(f"{target}: {parent} is a file, not a folder; give another name")
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write `text` to `path` whole or not at all: under a temporary name in the same folder, then renamed."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def choose_format(format_: str | None, output: str | None) -> str:
@@ -63,7 +46,9 @@ def print_report(text: str, output: str | None, *, force: bool) -> None:
         click.echo(text, nl=not text.endswith("\n"))
         return
     check_output_free(output, force=force)
-    write_text(output, text if text.endswith("\n") else text + "\n")
+    target = Path(output)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(target, (text if text.endswith("\n") else text + "\n").encode())
     click.echo(f"wrote {output}", err=True)
 
 

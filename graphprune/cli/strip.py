@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from graphprune.cli.inputs import SavedModel, find_training_origin, import_custom_objects, open_model
+from graphprune.cli.inputs import find_training_origin, import_custom_objects, open_model
 from graphprune.cli.options import force_option, loading_options
 from graphprune.cli.outputs import check_output_free
-from graphprune.diff.sizes import measure_sizes
-from graphprune.report import SizeColumn, SizeTable, render_sizes_text
+from graphprune.cli.sizes import size_column
+from graphprune.report import SizeTable, render_sizes_text
 from graphprune.tf.quiet import import_tensorflow
 
 
@@ -44,16 +44,20 @@ def command(
     for output in outputs:
         check_output_free(output, force=force)
     wrapped = open_model(model)
+    if all(layer.wrap is None for layer in wrapped.graph.layers.values()):
+        click.echo(f"graphprune: warning: {model}: no layer is wrapped; it is written as it is", err=True)
     before = open_model(original or find_training_origin(model))
 
     import_tensorflow()
     from graphprune.tf.compiling import Compiling, compile_model
     from graphprune.tf.data import read_data
     from graphprune.tf.evaluation import measure_accuracy
-    from graphprune.tf.export import write_model
+    from graphprune.tf.export import check_export_suffix, write_model
     from graphprune.tf.loading import load_model
     from graphprune.tf.surgery import strip_model
 
+    for output in outputs:
+        check_export_suffix(output)
     objects = import_custom_objects(custom_objects)
     stripped = strip_model(load_model(wrapped.archive.path, objects, unsafe_lambda=unsafe_lambda))
     if reset_optimizer:
@@ -70,9 +74,3 @@ def command(
     click.echo(render_sizes_text(SizeTable(tuple(columns))), nl=False)
     for output in outputs:
         click.echo(f"wrote {output}")
-
-
-def size_column(title: str, path: str, weights: SavedModel, accuracy: float | None) -> SizeColumn:
-    """Return what the final table says of the file or folder at `path`, whose weights are those of `weights`."""
-    sizes = measure_sizes(path)
-    return SizeColumn(title, sizes.raw, sizes.gzip, sum(weights.zeros.values()), weights.graph.parameters, accuracy)

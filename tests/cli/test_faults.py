@@ -126,7 +126,9 @@ def test_data_without_x_train_is_one_line(tmp_path):
     np.savez(tmp_path / "data.npz", images=np.zeros(3))
     done = run_command("train", MODEL, "-r", RULES, "--data", tmp_path / "data.npz", "--epochs", "8", "--run", tmp_path / "run")
     assert done.code == 1
-    assert done.err.startswith(f"graphprune: {tmp_path}/data.npz: no x_train")
+    assert done.err.startswith(
+        f"graphprune: {tmp_path}/data.npz: has no x_train, it holds images; x_train and y_train are needed, x_test and y_test may be given\n"
+    )
     assert done.err.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
@@ -135,3 +137,14 @@ def test_data_without_x_train_is_one_line(tmp_path):
 def test_a_folder_that_is_no_run_cannot_be_resumed(tmp_path):
     done = run_command("resume", tmp_path)
     assert (done.code, done.err) == (1, f"graphprune: {tmp_path}: no run.json; this is not a training run, start one with graphprune train\n")
+
+
+@pytest.mark.tf
+def test_an_output_of_no_known_format_stops_strip_before_anything_is_written(tmp_path):
+    done = run_command("strip", MODEL, "-o", tmp_path / "a.keras", "-o", tmp_path / "b.onnx")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.splitlines() == [
+        f"graphprune: warning: {MODEL}: no layer is wrapped; it is written as it is",
+        f"graphprune: {tmp_path}/b.onnx: no model format has the suffix .onnx; use .keras, .h5, .tflite, or no suffix for a SavedModel folder",
+    ]
+    assert list(tmp_path.iterdir()) == []
