@@ -7,8 +7,9 @@ Layout of `.h5` (tf_keras/src/saving/legacy/hdf5_format.py): `model_weights/<lay
 from __future__ import annotations
 
 import functools
+import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -66,6 +67,28 @@ def open_hdf5(source: str | BinaryIO, place: str) -> Iterator[h5py.File]:
         cache = file.id.get_mdc_config()
         cache.max_size = METADATA_CACHE
         file.id.set_mdc_config(cache)
+    try:
+        yield file
+    finally:
+        file.close()
+
+
+@contextmanager
+def open_with_config(path: str, config: Mapping[str, Any]) -> Iterator[h5py.File]:
+    """Open an `.h5` model for reading with `config` as its model config; where the file holds another, it is a copy in memory: the file stays as it is.
+
+    Raises:
+        ArchiveError: the file is damaged.
+    """
+    with damage_named(path), h5py.File(path, "r") as file:
+        is_same = json.loads(file.attrs["model_config"]) == config
+    if is_same:
+        with open_hdf5(path, path) as file:
+            yield file
+        return
+    with damage_named(path):
+        file = h5py.File(path, "r+", driver="core", backing_store=False)
+        file.attrs["model_config"] = json.dumps(config)
     try:
         yield file
     finally:

@@ -19,7 +19,7 @@ MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".tflite")
 
 
 def check_output_free(path: str | Path, *, force: bool, inputs: Iterable[str | Path] = ()) -> None:
-    """Refuse a path that exists, unless `force`; with it, all but files and folders, and the command's own `inputs`. Called before any work is done.
+    """Refuse a path that exists, unless `force`; even then, devices, pipes and what the command itself reads. Called before any work is done.
 
     Raises:
         OutputError: something stands at `path` that may not be overwritten, or a file stands where one of its folders should be.

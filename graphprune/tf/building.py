@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import h5py
-import numpy as np
 import tensorflow as tf
 import tf_keras
 from tf_keras.src.engine.base_layer import Layer
@@ -18,6 +15,7 @@ from tf_keras.src.saving.legacy.saved_model.utils import keras_option_scope
 from tf_keras.src.saving.legacy.serialization import SharedObjectLoadingScope
 
 from graphprune.archive import Archive
+from graphprune.archive.hdf5 import open_with_config
 from graphprune.errors import ArchiveError
 from graphprune.graph.from_config import graph_from_config
 from graphprune.graph.weights import ModelWeights, locate_weights
@@ -27,13 +25,7 @@ from graphprune.tf.wrapper import PruneLowMagnitude
 
 def load_hdf5(archive: Archive, *, compiled: bool) -> tf_keras.Model:
     """Return the model of an `.h5` file, built from the config as graphprune reads it; the file's own is used where the two are the same."""
-    with h5py.File(archive.path, "r") as file:
-        if json.loads(file.attrs["model_config"]) == archive.config:
-            return tf_keras.models.load_model(file, compile=compiled)
-    with h5py.File(archive.path, "r+", driver="core", backing_store=False) as file:  # a copy in memory: the file on disk stays as it is
-        del file.attrs["model_config"]
-        text = json.dumps(archive.config).encode()
-        file.attrs["model_config"] = np.void(text) if len(text) > 60_000 else text
+    with open_with_config(archive.path, archive.config) as file:
         return tf_keras.models.load_model(file, compile=compiled)
 
 
