@@ -18,6 +18,7 @@ from graphprune.errors import ArchiveError, GraphpruneError
 from graphprune.tf.building import build_saved_model, load_hdf5
 from graphprune.tf.foreign import find_foreign
 from graphprune.tf.scope import prune_scope
+from graphprune.tf.unsafe_ops import find_unsafe_op
 
 _MISSING = re.compile(r"(?:Cannot deserialize object of type|Unknown [\w ]+:|Could not (?:locate|deserialize) (?:class|function)) [`'](?P<name>[^`']+)[`']")
 
@@ -42,6 +43,12 @@ def load_model(path: str | PathLike[str], custom_objects: Mapping[str, Any] | No
     if holds_lambda_bytecode(archive.config["config"]) and not unsafe_lambda:
         raise ArchiveError(
             f"{name}: a Lambda layer holds Python bytecode, which loading would run; "
+            "if you trust where the file comes from, pass --unsafe-lambda (unsafe_lambda=True in Python)"
+        )
+    operation = None if unsafe_lambda else find_unsafe_op(archive.config["config"])
+    if operation is not None:
+        raise ArchiveError(
+            f"{name}: a layer runs TensorFlow's {operation}, which does more than compute on tensors; "
             "if you trust where the file comes from, pass --unsafe-lambda (unsafe_lambda=True in Python)"
         )
     given = dict(custom_objects or {})
