@@ -7,6 +7,7 @@ import warnings
 from os import PathLike, fspath
 from pathlib import Path
 
+import h5py
 import tf_keras
 
 from graphprune.errors import OutputError
@@ -50,8 +51,20 @@ def _write(model: tf_keras.Model, path: Path) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="You are saving your model as an HDF5 file")
         try:
-            model.save(path)
+            if path.suffix == ".h5":
+                path.write_bytes(_to_hdf5(model))
+            else:
+                model.save(path)
         except (NotImplementedError, TypeError, ValueError, RuntimeError) as err:
             lines = str(err).strip().splitlines()
             way_out = "save it as .keras" if path.suffix == ".h5" else "every layer needs a get_config that returns plain values"
             raise OutputError(f"{path.name}: Keras cannot save {model.name} ({lines[0] if lines else type(err).__name__}); {way_out}") from err
+
+
+def _to_hdf5(model: tf_keras.Model) -> bytes:
+    """Return the bytes of an `.h5` file, made in memory: where a disk is full, HDF5 would end the process instead of raising an error."""
+    with h5py.File(f"{model.name}.h5", "w", driver="core", backing_store=False) as file:
+        model.save(file, save_format="h5")
+        file.flush()
+        image: bytes = file.id.get_file_image()
+    return image
