@@ -23,7 +23,7 @@ from graphprune.tf.quiet import import_tensorflow
 )
 @click.option("--run", "run_folder", required=True, metavar="DIR", help="A new folder for checkpoints, metrics, the plan and the trained model.")
 @model_and_rules
-@click.option("--epochs", type=click.IntRange(min=1), required=True, help="Passes over the data.")
+@click.option("--epochs", type=click.IntRange(1, 1_000_000), required=True, help="Passes over the data.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Samples in a batch of an .npz [default: 32].")
 @click.option("--steps-per-epoch", type=click.IntRange(min=1), help="The length of an epoch, for datasets that never end.")
 @click.option("--optimizer", help="Instead of the optimizer that the model was saved with: adam, sgd, ...")

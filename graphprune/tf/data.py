@@ -146,6 +146,7 @@ def _read_arrays(spec: str, batch_size: int, seed: int, steps_per_epoch: int | N
         raise DataError(f"{spec}: has {here} but no {missing}; give both or neither")
     for part in ("train", "test") if "x_test" in arrays else ("train",):
         _check_pair(spec, part, arrays[f"x_{part}"], arrays[f"y_{part}"])
+    batch_size = min(batch_size, len(arrays["x_train"]))
     steps = math.ceil(len(arrays["x_train"]) / batch_size)
     if steps_per_epoch not in (None, steps):
         raise DataError(f"{spec}: an epoch of this file has {steps} steps of {batch_size} samples, got {steps_per_epoch} steps; change the batch size instead")

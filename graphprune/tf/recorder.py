@@ -13,6 +13,7 @@ import tf_keras
 
 from graphprune.tf.callbacks import UpdatePruningStep
 from graphprune.tf.checkpoints import RunState, write_checkpoint
+from graphprune.tf.finite import check_finite
 from graphprune.tf.hidden_state import read_metric_sums, read_optimizer_rest, read_recurrent_states, restore_metric_sums
 from graphprune.tf.progress import OnProgress, Progress
 from graphprune.tf.randomness import Randomness
@@ -100,7 +101,13 @@ class Recorder(tf_keras.callbacks.Callback):
             self.save(epoch + 1, 0)
 
     def save(self, epoch: int, batch: int) -> None:
-        """Write a checkpoint that goes on at `batch` of `epoch`."""
+        """Write a checkpoint that goes on at `batch` of `epoch`.
+
+        Raises:
+            TrainingError: a weight is not finite; the checkpoints before stay.
+        """
+        place = f"{self._folder.path}: training broke down by step {self.step}"
+        check_finite(self.model, place, "lower the learning rate or look for such values in the data; the checkpoints before are whole")
         arrays = {
             "random": self._randomness.to_arrays(),
             "recurrent": read_recurrent_states(self.model),

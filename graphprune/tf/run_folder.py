@@ -14,9 +14,11 @@ Files are written whole or not at all.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -89,6 +91,20 @@ class RunFolder:
         """The file with one line an epoch."""
         return self.path / "metrics.jsonl"
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training in this run's folder meanwhile; the operating system lets go when the process ends, however it ends.
+
+        Raises:
+            CheckpointError: another process is training here.
+        """
+        with (self.path / "run.json").open("rb") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise CheckpointError(f"{self.path}: another process is training in this folder; wait for it, or stop it") from None
+            yield
+
     def check_free(self, *, force: bool) -> None:
         """Refuse a folder that holds something already; with `force` an earlier run there may be replaced.
 
@@ -123,6 +139,8 @@ class RunFolder:
         Raises:
             CheckpointError: the folder is no training run, or `run.json` is damaged.
         """
+        if self.path.is_file():
+            raise CheckpointError(f"{self.path}: is a file; name the folder that graphprune train --run made")
         if not self.path.is_dir():
             raise CheckpointError(f"{self.path}: no such folder; start a run with graphprune train --run {self.path}")
         try:

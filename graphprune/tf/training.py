@@ -25,6 +25,7 @@ from graphprune.tf.checkpoints import Checkpoint, RunState, find_checkpoint
 from graphprune.tf.compiling import Compiling, compile_model
 from graphprune.tf.data import ArrayData, Data, read_data
 from graphprune.tf.evaluation import check_data_fits
+from graphprune.tf.finite import check_finite
 from graphprune.tf.loading import load_model
 from graphprune.tf.progress import OnProgress
 from graphprune.tf.run_folder import RunFolder, RunOptions
@@ -91,12 +92,17 @@ def train(
         model = apply_plan(model, plan)
     if not find_wrappers(model):
         raise TrainingError(f"{model_path}: no layer is pruned; give rules with -r RULES, or wrap the model first with graphprune apply")
+    check_finite(model, str(model_path), "such a model cannot be pruned by magnitude; train it anew")
     compile_model(model, asked, str(model_path))
     check_data_fits(model, data)
     every = _checkpoint_steps(checkpoint_every, Run(data.steps_per_epoch, epochs))
     options = _options(model_path, model, plan, data, data_spec, epochs, steps_per_epoch is not None, seed, every, asked)
+    if folder.is_run:
+        with folder.locked():
+            pass  # nobody else trains in the run that is about to be replaced
     folder.create(options, plan=None if plan is None else plan_to_config(plan), graph=graph, rule_files=_rule_files(options.rules))
-    return run_to_end(model, data, options, folder, _first_state(options), None, stop_after_step=stop_after_step, on_progress=on_progress)
+    with folder.locked():
+        return run_to_end(model, data, options, folder, _first_state(options), None, stop_after_step=stop_after_step, on_progress=on_progress)
 
 
 def resume(
@@ -123,23 +129,24 @@ def resume(
     """
     folder = RunFolder(Path(run_dir))
     options = folder.read_options()
-    result = folder.read_result()
-    if result is not None and plan is None:
-        return TrainingResult.from_config(folder.path, result)
-    checkpoint, messages = find_checkpoint(folder.checkpoints, folder.path)
-    _check_same_run(checkpoint, options, options.plan_sha256 if plan is None else plan_sha256(plan))
-    if result is not None:
-        return TrainingResult.from_config(folder.path, result)
-    data = _read_same_data(folder, options)
-    model = load_model(checkpoint.model, custom_objects, unsafe_lambda=unsafe_lambda)
-    compile_model(model, Compiling(), str(checkpoint.model))
-    check_data_fits(model, data)
-    if on_checkpoint is not None:
-        on_checkpoint(checkpoint.folder)
-    folder.cut_metrics(checkpoint.state.step)
-    messages = (*messages, *_other_versions(checkpoint))
-    state = checkpoint.state
-    return run_to_end(model, data, options, folder, state, checkpoint, stop_after_step=stop_after_step, on_progress=on_progress, warnings=messages)
+    with folder.locked():
+        result = folder.read_result()
+        if result is not None and plan is None:
+            return TrainingResult.from_config(folder.path, result)
+        checkpoint, messages = find_checkpoint(folder.checkpoints, folder.path)
+        _check_same_run(checkpoint, options, options.plan_sha256 if plan is None else plan_sha256(plan))
+        if result is not None:
+            return TrainingResult.from_config(folder.path, result)
+        data = _read_same_data(folder, options)
+        model = load_model(checkpoint.model, custom_objects, unsafe_lambda=unsafe_lambda)
+        compile_model(model, Compiling(), str(checkpoint.model))
+        check_data_fits(model, data)
+        if on_checkpoint is not None:
+            on_checkpoint(checkpoint.folder)
+        folder.cut_metrics(checkpoint.state.step)
+        messages = (*messages, *_other_versions(checkpoint))
+        state = checkpoint.state
+        return run_to_end(model, data, options, folder, state, checkpoint, stop_after_step=stop_after_step, on_progress=on_progress, warnings=messages)
 
 
 def _options(

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import tf_keras
+
 from graphprune.archive import read_archive
 from graphprune.tf.saving import save_model
 

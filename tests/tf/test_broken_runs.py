@@ -1,0 +1,61 @@
+"""Runs that must not count as a success, and runs that two processes want at once."""
+
+import fcntl
+
+import numpy as np
+import pytest
+from run_builders import build_setting
+
+from graphprune.errors import CheckpointError, TrainingError
+from graphprune.tf.loading import load_model
+from graphprune.tf.saving import save_model
+from graphprune.tf.training import resume, train
+
+pytestmark = pytest.mark.tf
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory):
+    return build_setting(tmp_path_factory.mktemp("broken"))
+
+
+def test_a_model_with_weights_that_are_no_numbers_is_not_trained(setting, tmp_path):
+    model = load_model(setting.model)
+    kernel = model.get_layer("fc").layer.kernel
+    kernel.assign(np.where(np.arange(kernel.shape[1]) == 2, np.nan, kernel.numpy()))
+    save_model(model, tmp_path / "nan.keras")
+    with pytest.raises(TrainingError) as caught:
+        train(tmp_path / "nan.keras", None, setting.data, tmp_path / "run", **setting.options)
+    assert str(caught.value) == f"{tmp_path}/nan.keras: NaN or infinity in fc/kernel; such a model cannot be pruned by magnitude; train it anew"
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_that_breaks_down_is_an_error_and_keeps_the_checkpoints_before(setting, tmp_path):
+    with pytest.raises(TrainingError) as caught:
+        train(setting.model, None, setting.data, tmp_path / "run", **{**setting.options, "learning_rate": 1e30})
+    assert str(caught.value).startswith(f"{tmp_path}/run: training broke down by step 3: NaN or infinity in ")
+    assert str(caught.value).endswith("lower the learning rate or look for such values in the data; the checkpoints before are whole")
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000000"]
+    assert not (tmp_path / "run" / "model.keras").exists()
+
+
+def test_two_processes_do_not_train_in_one_folder(setting, tmp_path):
+    train(setting.model, None, setting.data, tmp_path / "run", stop_after_step=4, **setting.options)
+    with (tmp_path / "run" / "run.json").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        for call in (lambda: resume(tmp_path / "run"), lambda: train(setting.model, None, setting.data, tmp_path / "run", force=True, **setting.options)):
+            with pytest.raises(CheckpointError) as caught:
+                call()
+            assert str(caught.value) == f"{tmp_path}/run: another process is training in this folder; wait for it, or stop it"
+    assert resume(tmp_path / "run").status == "finished"
+
+
+def test_a_batch_larger_than_the_data_is_all_of_it(setting, tmp_path):
+    done = train(setting.model, None, setting.data, tmp_path / "run", **{**setting.options, "batch_size": 10**21, "checkpoint_every": "1 epoch"})
+    assert (done.status, done.steps) == ("finished", setting.options["epochs"])
+
+
+def test_a_file_is_not_the_folder_of_a_run(setting):
+    with pytest.raises(CheckpointError) as caught:
+        resume(setting.model)
+    assert str(caught.value) == f"{setting.model}: is a file; name the folder that graphprune train --run made"
