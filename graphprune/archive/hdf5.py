@@ -165,7 +165,7 @@ def _dtype_name(dtype: np.dtype[Any]) -> str:
 
 
 def _open_dataset(file: h5py.File, path: str, place: str) -> tuple[h5py.h5d.DatasetID, tuple[int, ...], np.dtype[Any]]:
-    """Return the open data set (h5py's low level: ten times faster), its shape and type; refuse what reads other files or more memory than the file can hold."""
+    """Return the open data set (h5py's low level: ten times faster), its shape and type; refuse what reads other files or claims more than the file holds."""
     try:
         dataset = h5py.h5d.open(file.id, path.encode())
     except (KeyError, ValueError) as err:

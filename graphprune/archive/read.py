@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 
 from graphprune.archive.archive import Archive
+from graphprune.archive.collector import collector_paused
 from graphprune.archive.entries import is_model, type_of
 from graphprune.archive.hdf5 import SIGNATURE, damage_named, open_hdf5
 from graphprune.archive.zipped import MAX_JSON, SIGNATURES, read_member
@@ -24,6 +25,7 @@ MAX_DEPTH = 200
 """Levels of JSON; a nested model takes four of them."""
 
 
+@collector_paused()
 def read_archive(path: str | PathLike[str]) -> Archive:
     """Return the saved model at `path`, a `.keras` or `.h5` file of tf_keras; the format is told by content, not by name.
 

@@ -7,11 +7,13 @@ from os import PathLike
 from typing import Any
 
 from graphprune.archive import Archive, read_archive
+from graphprune.archive.collector import collector_paused
 from graphprune.graph.from_config import TensorFacts, graph_from_config, graph_with_tensors
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.weights import locate_weights
 
 
+@collector_paused()
 def read_graph(source: str | PathLike[str] | Mapping[str, Any] | Archive, *, tensors: Mapping[str, Iterable[TensorFacts]] | None = None) -> LayerGraph:
     """Return the layer graph of a saved model (`.keras` or `.h5`), of an archive, or of a config.
 
