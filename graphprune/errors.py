@@ -22,6 +22,19 @@ EXIT_OK = 0
 EXIT_ERROR = 1
 EXIT_DIFFERENT = 2
 EXIT_USAGE = 64
+EXIT_STOPPED = 130
+
+
+def escape_controls(text: str) -> str:
+    r"""Return `text` with everything that a terminal would act on, or hide, written as an escape.
+
+    Names come from files that nobody has checked; a name must not move the cursor or fake a line of the report.
+
+    Example:
+        >>> print(escape_controls("fc1\x1b[2J\n"))
+        fc1\x1b[2J\n
+    """
+    return text if text.isprintable() else "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -62,12 +75,12 @@ class Diagnostic:
     related: tuple[tuple[Where, str], ...] = ()
 
     def __str__(self) -> str:
-        lines = [f"{self.severity}[{self.slug}]: {self.message}"]
+        lines = [f"{self.severity}[{self.slug}]: {escape_controls(self.message)}"]
         if self.where is not None and not self.related:
             lines.append(f"  --> {self.where}")
-        lines += [f"  --> {where}   {label}" for where, label in self.related]
+        lines += [f"  --> {where}   {escape_controls(label)}" for where, label in self.related]
         if self.help:
-            lines.append(f"  help: {self.help}")
+            lines.append(f"  help: {escape_controls(self.help)}")
         return "\n".join(lines)
 
 

@@ -1,13 +1,31 @@
-"""Leaves out what a run did not ask for: TensorFlow under `-m "not tf"` (the folder tests/tf imports it at the top), slow tests without `--slow`."""
+"""Leaves out what a run did not ask for: TensorFlow under `-m "not tf"`, slow tests without `--slow`. Holds output against golden files."""
 
 from pathlib import Path
 
+import pytest
+
 TF_TESTS = Path(__file__).parent / "tf"
+GOLDEN = Path(__file__).parent / "golden"
 
 
 def pytest_addoption(parser):
-    """Add the option that runs slow tests as well."""
+    """Add the options that rewrite golden files and run slow tests."""
+    parser.addoption("--rewrite-golden", action="store_true", help="write what comes out now to tests/golden, to be reviewed as a diff")
     parser.addoption("--slow", action="store_true", help="run the tests marked slow as well: all models of tf_keras.applications, an hour")
+
+
+@pytest.fixture
+def check_golden(request):
+    """Holds a text against the file of that name in tests/golden."""
+
+    def check(text, name):
+        path = GOLDEN / name
+        if request.config.getoption("--rewrite-golden"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        assert text == path.read_text(encoding="utf-8")
+
+    return check
 
 
 def pytest_collection_modifyitems(config, items):

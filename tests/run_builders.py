@@ -103,4 +103,4 @@ def assert_same_bits(first: Path, second: Path) -> None:
     a, b = everything(first), everything(second)
     assert list(a) == list(b)
     different = [name for name in a if a[name].tobytes() != b[name].tobytes()]
-    assert not different
+    assert not different, different

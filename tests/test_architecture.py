@@ -10,6 +10,7 @@ SOURCE = Path(__file__).parents[1] / "graphprune"
 # One row a part, lowest first: a part imports only parts above it in this list, and only these third-party packages.
 LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("errors", frozenset()),
+    ("files", frozenset()),
     ("shipped", frozenset()),
     ("sparsity", frozenset({"numpy"})),
     ("archive", frozenset({"h5py", "numpy"})),
@@ -17,8 +18,8 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("rules", frozenset({"pydantic", "ruamel", "networkx"})),
     ("plan", frozenset()),
     ("diff", frozenset({"networkx", "numpy"})),
-    ("report", frozenset({"rich", "jinja2"})),
-    ("tf", frozenset({"tensorflow", "tf_keras", "absl", "numpy"})),
+    ("report", frozenset({"rich", "jinja2", "networkx"})),
+    ("tf", frozenset({"tensorflow", "tf_keras", "absl", "h5py", "numpy"})),
     ("cli", frozenset({"click", "rich"})),
 )
 ORDER = [part for part, _ in LAYERS]

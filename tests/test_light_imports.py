@@ -17,7 +17,7 @@ sys.argv = ["graphprune", *sys.argv[1:]]
 from graphprune.cli.main import main
 main()
 """
-COMMANDS = ["layers", "lint", "plan", "apply", "train", "resume", "strip", "diff", "rules", "demo"]
+COMMANDS = ["layers", "graph", "lint", "plan", "apply", "train", "resume", "strip", "diff", "rules", "demo"]
 
 
 def run_without_tensorflow(*arguments):
@@ -30,6 +30,7 @@ def run_without_tensorflow(*arguments):
         ("--help",),
         ("--version",),
         ("layers", MODEL),
+        *(("graph", MODEL, "--format", kind) for kind in ("json", "dot", "svg", "html")),
         ("lint", RULES),
         ("lint", RULES, "--model", MODEL),
         ("plan", MODEL, "-r", RULES),

@@ -7,14 +7,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import h5py
 from numpy.typing import NDArray
 
+from graphprune.archive.checkpoint import Checkpoint
 from graphprune.archive.entries import holds_lambda_bytecode
 from graphprune.archive.hdf5 import StoredTensor, index_keras_groups, index_legacy_groups, open_hdf5, read_dataset
+from graphprune.archive.saved_model import index_checkpoint, open_checkpoint
 from graphprune.archive.zipped import open_weights
+
+
+class TensorReader(Protocol):
+    """Reads tensors while their file is open."""
+
+    def read(self, tensor: StoredTensor, /) -> NDArray[Any]:
+        """Return the values of one tensor.
+
+        Raises:
+            ArchiveError: the file is damaged.
+        """
 
 
 @dataclass(frozen=True)
@@ -22,18 +35,20 @@ class Archive:
     """One saved model; nothing of it is kept open, tensors are read when they are asked for.
 
     Attributes:
-        path: The file.
-        format: `keras` for the zip, `h5` for HDF5.
+        path: The file or folder.
+        format: `keras` for the zip, `h5` for HDF5, `savedmodel` for a folder of TensorFlow's.
         keras_version: The version of Keras that wrote it; empty if the file does not say.
         config: The model's serialized entry (`class_name`, `config`, in `.keras` files `module`, `build_config`, `compile_config`); do not change it.
-        training_config: The compile settings of an `.h5` file.
+        training_config: The compile settings of an `.h5` file or a SavedModel.
+        dialect: `keras3` where Keras 3 wrote the file; its config has been brought into the form of tf_keras, which cannot build it.
     """
 
     path: str
-    format: Literal["keras", "h5"]
+    format: Literal["keras", "h5", "savedmodel"]
     keras_version: str
     config: Mapping[str, Any]
     training_config: Mapping[str, Any] | None = None
+    dialect: Literal["tf_keras", "keras3"] = "tf_keras"
 
     @cached_property
     def has_lambda_bytecode(self) -> bool:
@@ -42,11 +57,15 @@ class Archive:
 
     @cached_property
     def stored(self) -> Mapping[str, tuple[StoredTensor, ...]]:
-        """The tensors of the model in storage order, by group: `layers/dense/cell` in a `.keras` file, the layer's name in an `.h5` file.
+        """The tensors of the model in storage order, by group.
+
+        A group is `layers/dense/cell` in a `.keras` file, the layer's name in an `.h5` file, the layer's position (`layer-1/layer-0`) in a SavedModel.
 
         Raises:
             ArchiveError: the weights are missing or damaged.
         """
+        if self.format == "savedmodel":
+            return MappingProxyType(index_checkpoint(open_checkpoint(self.path)))
         with self._open() as file:
             index = index_keras_groups(file, self.path) if self.format == "keras" else index_legacy_groups(file, self.path)
         return MappingProxyType(index)
@@ -54,8 +73,11 @@ class Archive:
     @contextmanager
     def opened(self) -> Iterator[TensorReader]:
         """Open the weights for many reads."""
+        if self.format == "savedmodel":
+            yield _CheckpointReader(open_checkpoint(self.path))
+            return
         with self._open() as file:
-            yield TensorReader(file, self.path)
+            yield _Hdf5Reader(file, self.path)
 
     def read(self, tensor: StoredTensor) -> NDArray[Any]:
         """Return the values of one tensor.
@@ -73,16 +95,17 @@ class Archive:
 
 
 @dataclass(frozen=True, slots=True)
-class TensorReader:
-    """Reads tensors while their file is open."""
-
+class _Hdf5Reader:
     file: h5py.File
     place: str
 
-    def read(self, tensor: StoredTensor) -> NDArray[Any]:
-        """Return the values of one tensor.
-
-        Raises:
-            ArchiveError: the file is damaged.
-        """
+    def read(self, tensor: StoredTensor, /) -> NDArray[Any]:
         return read_dataset(self.file, tensor.path, self.place)
+
+
+@dataclass(frozen=True, slots=True)
+class _CheckpointReader:
+    checkpoint: Checkpoint
+
+    def read(self, tensor: StoredTensor, /) -> NDArray[Any]:
+        return self.checkpoint.read(tensor.path)

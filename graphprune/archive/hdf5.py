@@ -7,8 +7,9 @@ Layout of `.h5` (tf_keras/src/saving/legacy/hdf5_format.py): `model_weights/<lay
 from __future__ import annotations
 
 import functools
+import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -47,7 +48,7 @@ def damage_named(place: str) -> Iterator[None]:
     """Turn what h5py raises on damaged data into an ArchiveError that begins with `place`."""
     try:
         yield
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as err:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, SystemError, MemoryError) as err:
         raise ArchiveError(f"{place}: damaged HDF5 data ({_one_line(err)}); save or copy the model again") from err
 
 
@@ -60,6 +61,28 @@ def open_hdf5(source: str | BinaryIO, place: str) -> Iterator[h5py.File]:
     """
     with damage_named(place):
         file = h5py.File(source, "r")
+    try:
+        yield file
+    finally:
+        file.close()
+
+
+@contextmanager
+def open_with_config(path: str, config: Mapping[str, Any]) -> Iterator[h5py.File]:
+    """Open an `.h5` model for reading with `config` as its model config; where the file holds another, it is a copy in memory: the file stays as it is.
+
+    Raises:
+        ArchiveError: the file is damaged.
+    """
+    with damage_named(path), h5py.File(path, "r") as file:
+        is_same = json.loads(file.attrs["model_config"]) == config
+    if is_same:
+        with open_hdf5(path, path) as file:
+            yield file
+        return
+    with damage_named(path):
+        file = h5py.File(path, "r+", driver="core", backing_store=False)
+        file.attrs["model_config"] = json.dumps(config)
     try:
         yield file
     finally:

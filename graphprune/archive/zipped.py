@@ -14,13 +14,16 @@ from typing import BinaryIO, cast
 import h5py
 
 from graphprune.archive.hdf5 import open_hdf5
+from graphprune.archive.json_text import MAX_JSON
 from graphprune.errors import ArchiveError
 
 SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 WEIGHTS = "model.weights.h5"
-MAX_JSON = 128 * 2**20
 MAX_UNPACKED = 4 * 2**30
 """Weights that somebody compressed afterwards are unpacked in memory; Keras itself stores them uncompressed."""
+MAX_UNCHECKED = 64 * 2**20
+MAX_RATIO = 300
+"""Weights of which 99 of 100 are zero shrink some 50 times."""
 
 
 def read_member(path: str, name: str) -> bytes | None:
@@ -67,6 +70,9 @@ def _damage_named(path: str) -> Iterator[None]:
 
 
 def _unpack(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:
+    if info.file_size > MAX_UNCHECKED and info.file_size > MAX_RATIO * info.compress_size:
+        sizes = f"claims {info.file_size:,} bytes and holds {info.compress_size:,} of compressed data"
+        raise ArchiveError(f"{path}: {WEIGHTS} {sizes}; the file is not safe to read, save the model again")
     if info.file_size > MAX_UNPACKED:
         raise ArchiveError(f"{path}: {WEIGHTS} is compressed and would take {info.file_size:,} bytes of memory; store it uncompressed, as Keras does")
     return io.BytesIO(archive.read(info))

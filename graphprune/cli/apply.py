@@ -28,7 +28,7 @@ def command(
     force: bool,
 ) -> None:
     """Wrap the layers of MODEL that the rules (or a plan) select. The file MODEL is not touched; the optimizer's state is kept."""
-    check_output_free(output, force=force)
+    check_output_free(output, force=force, inputs=[model, *rules, *([plan_file] if plan_file else [])])
     saved = open_model(model)
     plan = plan_for(saved, rules, plan_file, variables)
     print_warnings(plan.diagnostics)

@@ -19,6 +19,8 @@ from graphprune.shipped import shipped_file
 RULES = "builtin:conv-80-dense-90"
 EPOCHS = "10"
 STOP_AFTER = "220"
+RUN_FOLDER = "run"
+OWN_FILES = frozenset({"original.keras", "digits.npz", "plan.json", "wrapped.keras", "sparse.keras", "sparse.tflite", RUN_FOLDER})
 
 
 @click.command("demo")
@@ -28,7 +30,7 @@ def command(folder: str, force: bool) -> None:
     """Prune a digit classifier that ships with graphprune, in DIR: read, plan, wrap, train, interrupt, resume, strip, compare."""
     started = time.monotonic()
     home = prepare_folder(Path(folder), force=force)
-    original, wrapped, run_folder = str(home / "original.keras"), str(home / "wrapped.keras"), str(home / "run")
+    original, wrapped, run_folder = str(home / "original.keras"), str(home / "wrapped.keras"), str(home / RUN_FOLDER)
     sparse, tflite, digits = str(home / "sparse.keras"), str(home / "sparse.tflite"), str(home / "digits.npz")
 
     tell("1. The model: a digit classifier, read from the file alone. TensorFlow is not loaded, nothing in the file is run.")
@@ -58,6 +60,7 @@ def command(folder: str, force: bool) -> None:
         run_folder,
         "--stop-after",
         STOP_AFTER,
+        *(["--force"] if Path(run_folder).exists() else []),
     )
     tell("4. Resume in a new process: weights, masks, optimizer state and the order of the data go on exactly where they were.")
     call_in_new_process("resume", run_folder)
@@ -69,18 +72,22 @@ def command(folder: str, force: bool) -> None:
 
 
 def prepare_folder(home: Path, *, force: bool) -> Path:
-    """Return the folder with the shipped model and digits in it.
+    """Return the folder with the shipped model and digits in it; of an earlier demo there, `force` removes just what that demo wrote.
 
     Raises:
-        OutputError: something is there already, and `force` was not given; or what is there is not a demo's folder.
+        OutputError: something is there already, and `force` was not given; or there is more than a demo's files.
     """
     if home.exists():
         if not force:
             raise OutputError(f"{home}: exists already; give another folder, or --force to run the demo there again")
-        if not home.is_dir() or (any(home.iterdir()) and not (home / "original.keras").is_file()):
-            raise OutputError(f"{home}: is not the folder of an earlier demo, so --force does not overwrite it; give another folder")
-        shutil.rmtree(home)
-    home.mkdir(parents=True)
+        others = [] if not home.is_dir() else sorted(path.name for path in home.iterdir() if path.name not in OWN_FILES)
+        if others or not home.is_dir():
+            raise OutputError(
+                f"{home}: holds more than an earlier demo ({', '.join(others) or 'it is a file'}), so --force does not touch it; give another folder"
+            )
+        for name in OWN_FILES - {RUN_FOLDER}:
+            (home / name).unlink(missing_ok=True)
+    home.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(shipped_file("fixtures/digits-cnn.keras"), home / "original.keras")
     shutil.copyfile(shipped_file("fixtures/digits.npz"), home / "digits.npz")
     return home
@@ -117,7 +124,7 @@ def closing_words(home: Path, seconds: float) -> str:
   original.keras            the model as it was
   plan.json                 the plan, also the input of apply and train
   wrapped.keras             the wrapped clone, before training
-  run/                      the training run: checkpoints/, metrics.jsonl, plan.json, model.keras
+  run/                      the training run: checkpoints/, metrics.jsonl, model.keras
   sparse.keras              the result, for Keras
   sparse.tflite             the result, for TensorFlow Lite
   digits.npz                1,797 handwritten digits

@@ -7,7 +7,7 @@ import click
 from graphprune.archive import read_archive
 from graphprune.cli.inputs import find_model_file
 from graphprune.cli.options import all_option, brief_option, exitcode_option, force_option, format_option, report_option
-from graphprune.cli.outputs import choose_format, print_report, to_json
+from graphprune.cli.outputs import check_report_free, choose_format, print_report, to_json
 from graphprune.diff import graph_diff_to_config
 from graphprune.diff.archive_weights import diff_archives
 from graphprune.errors import EXIT_DIFFERENT
@@ -25,10 +25,11 @@ from graphprune.report import render_diff_text
 @force_option
 def command(left: str, right: str, format_: str | None, output: str | None, show_all: bool, brief: bool, detailed_exitcode: bool, force: bool) -> None:
     """Show what changed from model A to model B: layers, connections, wrappers, sparsity and weights."""
+    check_report_free(output, force=force, inputs=[left, right])
     difference = diff_archives(read_archive(find_model_file(left)), read_archive(find_model_file(right)))
     if choose_format(format_, output) == "json":
-        print_report(to_json(graph_diff_to_config(difference)), output, force=force)
+        print_report(to_json(graph_diff_to_config(difference)), output)
     else:
-        print_report(render_diff_text(difference, show_all=show_all, brief=brief), output, force=force)
+        print_report(render_diff_text(difference, show_all=show_all, brief=brief), output)
     if detailed_exitcode and not difference.is_empty:
         raise click.exceptions.Exit(EXIT_DIFFERENT)

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphprune.errors import EXIT_ERROR
+from graphprune.cli.inputs import find_training_origin, open_model
+from graphprune.cli.sizes import size_column
+from graphprune.errors import EXIT_ERROR, EXIT_STOPPED
+from graphprune.report import SizeTable, render_sizes_text
 from graphprune.report.numbers import format_count, format_share
 from graphprune.report.tables import align_rows
+from graphprune.tf.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from graphprune.tf.training_loop import TrainingResult
+
+
+@contextmanager
+def resumable(run_folder: str) -> Iterator[None]:
+    """Say how to go on when the user stops a training run (Ctrl-C), and exit 130 as shells do."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        way_on = f"; go on with: graphprune resume {run_folder}" if RunFolder(Path(run_folder)).is_run else ""
+        click.echo(f"\ngraphprune: stopped{way_on}", err=True)
+        raise click.exceptions.Exit(EXIT_STOPPED) from None
 
 
 def report_run(result: TrainingResult) -> None:
@@ -23,12 +41,31 @@ def report_run(result: TrainingResult) -> None:
         return
     if result.status == "already-finished":
         click.echo(f"{result.run_dir}: finished already, at step {result.step}; nothing to do")
-    click.echo("\n".join(tensor_rows(result)))
-    click.echo(f"wrote {result.model}\nnext: graphprune strip {result.run_dir} -o sparse.keras")
+    click.echo("\n".join(tensor_rows(result)) + "\n")
+    click.echo(render_sizes_text(size_table(result)))
+    did = "wrote" if result.status == "finished" else "the trained model is"
+    click.echo(f"{did} {result.model}\nnext: graphprune strip {result.run_dir} -o sparse.keras")
     if result.missed:
         names = ", ".join(f"{tensor.address} {tensor.name}" for tensor in result.missed)
         click.echo(f"graphprune: {result.run_dir}: target missed by {names}; train for more epochs, or let the schedule end earlier", err=True)
         raise click.exceptions.Exit(EXIT_ERROR)
+
+
+def size_table(result: TrainingResult) -> SizeTable:
+    """Return sizes and zeros of the model that the run began with and of the one it made, and how accurate that is on the test data."""
+    columns = [("before", find_training_origin(str(result.run_dir)), None), ("after", str(result.run_dir), find_accuracy(result.metrics))]
+    models = [(title, open_model(path), accuracy) for title, path, accuracy in columns]
+    return SizeTable(tuple(size_column(title, model.archive.path, model, accuracy) for title, model, accuracy in models))
+
+
+def find_accuracy(metrics: Mapping[str, Any]) -> float | None:
+    """Return the accuracy on the test data among the metrics of an epoch; None where it was not measured.
+
+    Example:
+        >>> find_accuracy({"loss": 0.1, "accuracy": 1.0, "val_loss": 0.2, "val_accuracy": 0.98}), find_accuracy({"accuracy": 1.0})
+        (0.98, None)
+    """
+    return next((float(value) for name, value in metrics.items() if name.startswith("val_") and "acc" in name), None)
 
 
 def tensor_rows(result: TrainingResult) -> list[str]:

@@ -43,6 +43,8 @@ def open_model(path: str) -> SavedModel:
     Raises:
         ArchiveError: there is no readable saved model.
     """
+    if not path:
+        raise click.UsageError("the name of the model is empty")
     archive = read_archive(find_model_file(path))
     return SavedModel(path, archive, read_graph(archive))
 

@@ -6,19 +6,35 @@ import click
 
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import force_option, format_option, report_option
-from graphprune.cli.outputs import choose_format, print_report, terminal_width, to_json
+from graphprune.cli.outputs import check_report_free, choose_format, print_report, terminal_width, to_json
 from graphprune.report import layers_to_config, render_layers_text
+from graphprune.rules import Matches, parse_matcher
+
+MATCH = "--match"
 
 
 @click.command("layers")
 @click.argument("model")
+@click.option(
+    MATCH, metavar="MATCHER", help="Show only the layers that MATCHER holds for, as a rule writes it: 'type: Dense', '{isa: Conv2D, params: {gte: 10k}}'."
+)
 @format_option
 @report_option
 @force_option
-def command(model: str, format_: str | None, output: str | None, force: bool) -> None:
-    """Show the layers of MODEL (.keras or .h5): type, weights, what can be pruned, sparsity, and which rule wrapped it."""
+def command(model: str, match: str | None, format_: str | None, output: str | None, force: bool) -> None:
+    """Show the layers of MODEL (.keras or .h5): type, weights, what can be pruned, sparsity, and which rule wrapped it.
+
+    \b
+    --match takes one matcher of the rule language. Rules claim only layers with
+    prunable weights; here every layer can be found ('type: ReLU', 'trainable: false'),
+    except that "*" means, as in rules, every layer with prunable weights.
+    The totals are those of the layers shown.
+    """  # noqa: D301 - click wants the real character
+    check_report_free(output, force=force, inputs=[model])
+    matcher = None if match is None else parse_matcher(match, MATCH)
     saved = open_model(model)
+    matched = None if matcher is None else Matches(saved.graph).of(matcher)
     if choose_format(format_, output) == "json":
-        print_report(to_json(layers_to_config(saved.graph, saved.zeros, path=model)), output, force=force)
+        print_report(to_json(layers_to_config(saved.graph, saved.zeros, path=model, matched=matched)), output)
     else:
-        print_report(render_layers_text(saved.graph, saved.zeros, width=terminal_width()), output, force=force)
+        print_report(render_layers_text(saved.graph, saved.zeros, width=terminal_width(), matched=matched), output)

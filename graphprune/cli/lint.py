@@ -8,6 +8,7 @@ from graphprune.cli.inputs import open_model
 from graphprune.cli.options import variables_option
 from graphprune.cli.outputs import print_warnings
 from graphprune.errors import RuleError
+from graphprune.report.numbers import count_of
 from graphprune.rules import read_rules, resolve_rules
 
 
@@ -26,4 +27,4 @@ def command(rules: tuple[str, ...], model: str | None, variables: dict[str, str]
     if errors:
         raise RuleError(errors)
     against = "" if model is None else f" against {model}"
-    click.echo(f"{', '.join(rules)}: {len(rule_set.rules)} rules, no faults{against}")
+    click.echo(f"{', '.join(rules)}: {count_of(len(rule_set.rules), 'rule')}, no faults{against}")

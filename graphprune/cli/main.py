@@ -13,11 +13,12 @@ from typing import NoReturn, TextIO
 import click
 
 import graphprune
-from graphprune.errors import EXIT_ERROR, EXIT_OK, EXIT_USAGE, GraphpruneError
+from graphprune.errors import EXIT_ERROR, EXIT_OK, EXIT_STOPPED, EXIT_USAGE, GraphpruneError, escape_controls
 
 # Command name -> one line of help. The module graphprune.cli.NAME holds it as `command`, imported only when it is called: `--help` stays fast.
 COMMANDS: dict[str, str] = {
     "layers": "Show the layers of a saved model as a table.",
+    "graph": "Draw a saved model: HTML, SVG, DOT or JSON.",
     "lint": "Check rule files, alone or against a model.",
     "plan": "Show what rules would change in a model.",
     "apply": "Wrap the layers that the rules select, and save the wrapped model.",
@@ -95,9 +96,10 @@ def main() -> NoReturn:
         sys.exit(mistake.exit_code)
     except click.Abort:
         click.echo("graphprune: stopped", err=True)
-        sys.exit(130)
+        sys.exit(EXIT_STOPPED)
     except GraphpruneError as fault:
-        click.echo(str(fault) if str(fault).startswith(("error[", "warning[")) else f"graphprune: {fault}", err=True)
+        text = "\n".join(escape_controls(line) for line in str(fault).split("\n"))
+        click.echo(text if text.startswith(("error[", "warning[")) else f"graphprune: {text}", err=True)
         sys.exit(fault.exit_code)
     except OSError as fault:
         click.echo(f"graphprune: {fault.filename or 'operating system'}: {fault.strerror or fault}", err=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,38 +12,50 @@ from typing import Any
 import click
 
 from graphprune.errors import Diagnostic, OutputError
+from graphprune.files import write_whole
 from graphprune.report import render_diagnostics
 
+MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".tflite")
 
-def check_output_free(path: str | Path, *, force: bool) -> None:
-    """Refuse a path that exists, unless `force`; called before any work is done.
+
+def check_output_free(path: str | Path, *, force: bool, inputs: Iterable[str | Path] = ()) -> None:
+    """Refuse a path that exists, unless `force`; even then, devices, pipes and what the command itself reads. Called before any work is done.
 
     Raises:
-        OutputError: something stands at `path`, or a file stands where one of its folders should be.
+        OutputError: something stands at `path` that may not be overwritten, or a file stands where one of its folders should be.
     """
     target = Path(path)
+    if not str(path):
+        raise OutputError("the name of the output is empty; give one")
     if os.path.lexists(target) and not force:
         raise OutputError(f"{target}: exists already; give another name, or --force to overwrite it")
+    if os.path.lexists(target) and not (target.is_file() or target.is_dir()):
+        raise OutputError(f"{target}: is neither a file nor a folder, so it is not overwritten; give another name")
+    if any(is_same_file(target, Path(source)) for source in inputs):
+        raise OutputError(f"{target}: is what this command reads, so it is not overwritten; give another name")
     for parent in target.parents:
         if os.path.lexists(parent) and not parent.is_dir():
             raise OutputError(f"{target}: {parent} is a file, not a folder; give another name")
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Write `text` to `path` whole or not at all: under a temporary name in the same folder, then renamed."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+def is_same_file(one: Path, other: Path) -> bool:
+    """Return whether two paths lead to one file or folder that exists."""
+    return one.exists() and other.exists() and one.samefile(other)
+
+
+def check_report_free(path: str | None, *, force: bool, inputs: Iterable[str | Path] = ()) -> None:
+    """Refuse a place for a report as `check_output_free` does, and the name of a model or a folder besides; None is the terminal.
+
+    Raises:
+        OutputError: the report may not be written there.
+    """
+    if path is None:
+        return
+    check_output_free(path, force=force, inputs=inputs)
+    if Path(path).is_dir():
+        raise OutputError(f"{path}: is a folder; name a file in it")
+    if Path(path).suffix in MODEL_SUFFIXES:
+        raise OutputError(f"{path}: is the name of a model, and this writes a report; give a name such as {Path(path).stem}.txt or {Path(path).stem}.json")
 
 
 def choose_format(format_: str | None, output: str | None) -> str:
@@ -57,13 +68,21 @@ def to_json(config: Any) -> str:
     return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
 
 
-def print_report(text: str, output: str | None, *, force: bool) -> None:
-    """Print a report, or write it to `output`."""
+def print_report(text: str, output: str | None) -> None:
+    """Print a report, or write it whole to `output`, which `check_report_free` has found free.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
     if output is None:
         click.echo(text, nl=not text.endswith("\n"))
         return
-    check_output_free(output, force=force)
-    write_text(output, text if text.endswith("\n") else text + "\n")
+    target = Path(output)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(target, (text if text.endswith("\n") else text + "\n").encode())
+    except OSError as fault:
+        raise OutputError(f"{output}: cannot be written ({fault.strerror or fault}); choose another place") from fault
     click.echo(f"wrote {output}", err=True)
 
 

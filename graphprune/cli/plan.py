@@ -6,7 +6,7 @@ import click
 
 from graphprune.cli.inputs import open_model, plan_for
 from graphprune.cli.options import all_option, brief_option, exitcode_option, force_option, format_option, report_option, rules_option, variables_option
-from graphprune.cli.outputs import choose_format, print_report, print_warnings, to_json
+from graphprune.cli.outputs import check_report_free, choose_format, print_report, print_warnings, to_json
 from graphprune.errors import EXIT_DIFFERENT
 from graphprune.plan import plan_to_config
 from graphprune.report import render_plan_text
@@ -39,11 +39,12 @@ def command(
     force: bool,
 ) -> None:
     """Show what RULES would change in MODEL. Nothing is written but the report; `apply --plan` carries out the JSON form."""
+    check_report_free(output, force=force, inputs=[model, *rules])
     plan = plan_for(open_model(model), rules, None, variables, Run(steps_per_epoch, epochs))
     print_warnings(plan.diagnostics)
     if choose_format(format_, output) == "json":
-        print_report(to_json(plan_to_config(plan)), output, force=force)
+        print_report(to_json(plan_to_config(plan)), output)
     else:
-        print_report(render_plan_text(plan, show_all=show_all, brief=brief), output, force=force)
+        print_report(render_plan_text(plan, show_all=show_all, brief=brief), output)
     if detailed_exitcode and any(change.is_change for change in plan.changes):
         raise click.exceptions.Exit(EXIT_DIFFERENT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from graphprune.cli.finish import report_run
+from graphprune.cli.finish import report_run, resumable
 from graphprune.cli.inputs import import_custom_objects
 from graphprune.cli.options import loading_options
 from graphprune.cli.progress import shown_progress
@@ -20,10 +20,13 @@ def command(run_folder: str, stop_after: int | None, custom_objects: tuple[str, 
     import_tensorflow()
     from graphprune.tf.training import resume
 
-    with shown_progress() as show:
+    with resumable(run_folder), shown_progress() as show:
         result = resume(
-            run_folder, custom_objects=import_custom_objects(custom_objects), unsafe_lambda=unsafe_lambda, stop_after_step=stop_after, on_progress=show
+            run_folder,
+            custom_objects=import_custom_objects(custom_objects),
+            unsafe_lambda=unsafe_lambda,
+            stop_after_step=stop_after,
+            on_checkpoint=lambda checkpoint: click.echo(f"going on from {checkpoint}"),
+            on_progress=show,
         )
-    if result.resumed_from is not None:
-        click.echo(f"resumed from {result.resumed_from}")
     report_run(result)

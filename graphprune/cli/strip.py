@@ -6,11 +6,13 @@ from pathlib import Path
 
 import click
 
-from graphprune.cli.inputs import SavedModel, find_training_origin, import_custom_objects, open_model
+from graphprune.cli.inputs import SavedModel, find_model_file, find_training_origin, import_custom_objects, open_model
 from graphprune.cli.options import force_option, loading_options
 from graphprune.cli.outputs import check_output_free
-from graphprune.diff.sizes import measure_sizes
-from graphprune.report import SizeColumn, SizeTable, render_sizes_text
+from graphprune.cli.sizes import size_column
+from graphprune.errors import GraphError
+from graphprune.plan import strip_graph
+from graphprune.report import SizeTable, render_sizes_text
 from graphprune.tf.quiet import import_tensorflow
 
 
@@ -41,19 +43,26 @@ def command(
     force: bool,
 ) -> None:
     """Take the wrappers off MODEL (a wrapped model, or the folder of a finished training run): the original architecture, sparse."""
+    if len({str(Path(output).absolute()) for output in outputs}) < len(outputs):
+        raise click.UsageError("two outputs have the same name")
     for output in outputs:
-        check_output_free(output, force=force)
+        check_output_free(output, force=force, inputs=[model, find_model_file(model), original or find_training_origin(model)])
     wrapped = open_model(model)
+    if all(layer.wrap is None for layer in wrapped.graph.layers.values()):
+        click.echo(f"graphprune: warning: {model}: no layer is wrapped; it is written as it is", err=True)
     before = open_model(original or find_training_origin(model))
+    check_same_architecture(before, wrapped)
 
     import_tensorflow()
     from graphprune.tf.compiling import Compiling, compile_model
     from graphprune.tf.data import read_data
     from graphprune.tf.evaluation import measure_accuracy
-    from graphprune.tf.export import write_model
+    from graphprune.tf.export import check_export_suffix, write_model
     from graphprune.tf.loading import load_model
     from graphprune.tf.surgery import strip_model
 
+    for output in outputs:
+        check_export_suffix(output)
     objects = import_custom_objects(custom_objects)
     stripped = strip_model(load_model(wrapped.archive.path, objects, unsafe_lambda=unsafe_lambda))
     if reset_optimizer:
@@ -63,6 +72,8 @@ def command(
         samples = read_data(data)
         accuracy_before = measure_accuracy(load_model(before.archive.path, objects, unsafe_lambda=unsafe_lambda), samples)
         accuracy_after = measure_accuracy(stripped, samples)
+        if accuracy_after is None:
+            click.echo(f"graphprune: warning: {model}: was compiled without a metric of accuracy, so none is shown", err=True)
     for output in outputs:
         write_model(stripped, output)
     columns = [size_column("before", before.archive.path, before, accuracy_before)]
@@ -72,7 +83,11 @@ def command(
         click.echo(f"wrote {output}")
 
 
-def size_column(title: str, path: str, weights: SavedModel, accuracy: float | None) -> SizeColumn:
-    """Return what the final table says of the file or folder at `path`, whose weights are those of `weights`."""
-    sizes = measure_sizes(path)
-    return SizeColumn(title, sizes.raw, sizes.gzip, sum(weights.zeros.values()), weights.graph.parameters, accuracy)
+def check_same_architecture(before: SavedModel, wrapped: SavedModel) -> None:
+    """Refuse to compare with a model of another architecture.
+
+    Raises:
+        GraphError: the two differ in more than wrappers and weights.
+    """
+    if strip_graph(before.graph) != strip_graph(wrapped.graph):
+        raise GraphError(f"{before.path}: is not the model that {wrapped.path} was pruned from; graphprune diff shows what differs, --original names another")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from graphprune.cli.finish import report_run
+from graphprune.cli.finish import report_run, resumable
 from graphprune.cli.inputs import import_custom_objects, open_model, plan_for
 from graphprune.cli.options import force_option, loading_options, model_and_rules
 from graphprune.cli.outputs import print_warnings
@@ -75,7 +75,7 @@ def command(
     import_tensorflow()
     from graphprune.tf.training import train
 
-    with shown_progress() as show:
+    with resumable(run_folder), shown_progress() as show:
         result = train(
             saved.archive.path,
             plan,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from graphprune.graph.from_config import graph_from_config
+from graphprune.graph.graph_json import graph_from_json_config, graph_to_config
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import SEPARATOR, Layer, Tensor, Wrap
-from graphprune.graph.measure import measure_mask_faults, measure_zeros, read_steps
+from graphprune.graph.measure import TensorMetrics, measure_mask_faults, measure_tensors, measure_zeros, read_steps
 from graphprune.graph.read import read_graph
+from graphprune.graph.tensor_shapes import find_tensor_shapes
 from graphprune.graph.weights import ModelWeights, locate_weights
 
 __all__ = [
@@ -15,10 +17,15 @@ __all__ = [
     "LayerGraph",
     "ModelWeights",
     "Tensor",
+    "TensorMetrics",
     "Wrap",
+    "find_tensor_shapes",
     "graph_from_config",
+    "graph_from_json_config",
+    "graph_to_config",
     "locate_weights",
     "measure_mask_faults",
+    "measure_tensors",
     "measure_zeros",
     "read_graph",
     "read_steps",

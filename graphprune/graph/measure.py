@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphprune.archive import Archive
 from graphprune.errors import ArchiveError
@@ -13,6 +16,70 @@ from graphprune.graph.weights import locate_weights
 
 TensorKey = tuple[str, str]
 """Layer address and tensor name."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorMetrics:
+    """What the values of one tensor say.
+
+    Attributes:
+        zeros: How many are exactly zero.
+        non_finite: How many are NaN or infinite; the other figures leave these out.
+        min, max, mean, std: Of the finite values, in float64; None where there are none, or the values are no numbers.
+    """
+
+    zeros: int
+    non_finite: int = 0
+    min: float | None = None
+    max: float | None = None
+    mean: float | None = None
+    std: float | None = None
+
+
+_BLOCK = 1 << 18
+"""Values that are widened to float64 at once."""
+
+
+def measure_tensors(archive: Archive, graph: LayerGraph) -> Mapping[TensorKey, TensorMetrics]:
+    """Return the metrics of each tensor of each layer, without the state of wrappers.
+
+    Raises:
+        ArchiveError: the weights are damaged.
+    """
+    weights = locate_weights(archive, graph)
+    with archive.opened() as reader:
+        keys = ((address, tensor.name) for address, layer in graph.layers.items() for tensor in layer.tensors)
+        return {key: measure_values(reader.read(weights.find(*key))) for key in keys}
+
+
+def measure_values(values: NDArray[Any]) -> TensorMetrics:
+    """Return the metrics of one array, whose size may be zero; a second walk over the values keeps the deviation exact for values far from zero.
+
+    Example:
+        >>> measure_values(np.array([0.0, 1.0, 3.0, np.nan, 0.0]))
+        TensorMetrics(zeros=2, non_finite=1, min=0.0, max=3.0, mean=1.0, std=1.224744871391589)
+    """
+    zeros = int(values.size - np.count_nonzero(values))
+    if values.dtype.kind not in "biuf":
+        return TensorMetrics(zeros)
+    count, total, low, high = 0, 0.0, np.inf, -np.inf
+    for block in _finite_blocks(values):
+        count, total = count + block.size, total + float(block.sum())
+        low, high = min(low, float(block.min())), max(high, float(block.max()))
+    if not count:
+        return TensorMetrics(zeros, values.size)
+    mean = total / count
+    squares = sum(float(np.square(block - mean).sum()) for block in _finite_blocks(values))
+    return TensorMetrics(zeros, values.size - count, low, high, mean, float(np.sqrt(squares / count)))
+
+
+def _finite_blocks(values: NDArray[Any]) -> Iterator[NDArray[np.float64]]:
+    flat = values.reshape(-1)
+    for start in range(0, flat.size, _BLOCK):
+        block = flat[start : start + _BLOCK].astype(np.float64)
+        finite = block[np.isfinite(block)]
+        if finite.size:
+            yield finite
 
 
 def measure_zeros(archive: Archive, graph: LayerGraph) -> Mapping[TensorKey, int]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from graphprune.archive import Archive, StoredTensor
 from graphprune.errors import ArchiveError, GraphError
 from graphprune.graph.builtin_layers import weights_of
+from graphprune.graph.checkpoint_weights import locate_checkpoint
 from graphprune.graph.entries import Entry, to_snake_case, type_of
 from graphprune.graph.frames import Frame
 from graphprune.graph.from_config import is_wrapper_state
@@ -59,7 +60,11 @@ def locate_weights(archive: Archive, graph: LayerGraph) -> ModelWeights:
     Raises:
         ArchiveError: the weights are damaged or do not fit the config.
     """
-    located = _KerasWalk(archive, graph).located if archive.format == "keras" else _locate_legacy(archive, graph)
+    located: Mapping[str, Named]
+    if archive.format == "savedmodel":
+        located = locate_checkpoint(archive, graph)
+    else:
+        located = _KerasWalk(archive, graph).located if archive.format == "keras" else _locate_legacy(archive, graph)
     return ModelWeights(archive, MappingProxyType(located))
 
 
@@ -121,11 +126,14 @@ class _KerasWalk:
     def _own(self, layer: Layer, path: str) -> Named:
         below = self._below(path)
         weights = weights_of(layer.entry)
+        if self._archive.dialect == "keras3":
+            below = [(group, tensor) for group, tensor in below if not group.endswith("seed_generator")]
         if weights is None or not below:
             return {f"{group[len(path) + 1 :]}/{tensor.name}".lstrip("/").replace("/", "."): tensor for group, tensor in below}
         by_group: dict[str, list[Weight]] = {}
         for weight in weights:
-            by_group.setdefault(f"{path}/{weight.path}" if weight.path else path, []).append(weight)
+            inside = _public_path(weight.path) if self._archive.dialect == "keras3" else weight.path
+            by_group.setdefault(f"{path}/{inside}" if inside else path, []).append(weight)
         found: dict[str, StoredTensor] = {}
         for group, members in by_group.items():
             stored = self._archive.stored.get(group, ())
@@ -144,6 +152,11 @@ class _KerasWalk:
                 break
             found += [(group, tensor) for tensor in self._archive.stored[group]]
         return found
+
+
+def _public_path(path: str) -> str:
+    """Return where Keras 3 holds a weight: it names the parts of a layer by their public properties, `query_dense` for `_query_dense`."""
+    return "/".join(part.removeprefix("_") for part in path.split("/"))
 
 
 def _outer_entry(layer: Layer) -> Entry:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from graphprune.report.diagnostics_report import diagnostics_to_config, render_diagnostics
 from graphprune.report.diff_text import render_diff_text
+from graphprune.report.graph_dot import render_graph_dot
+from graphprune.report.graph_html import render_graph_html
+from graphprune.report.graph_svg import render_graph_svg
 from graphprune.report.layers_report import layers_to_config, render_layers_text
 from graphprune.report.plan_text import render_plan_text
 from graphprune.report.sizes import SizeColumn, SizeTable, render_sizes_text
@@ -15,6 +18,9 @@ __all__ = [
     "layers_to_config",
     "render_diagnostics",
     "render_diff_text",
+    "render_graph_dot",
+    "render_graph_html",
+    "render_graph_svg",
     "render_layers_text",
     "render_plan_text",
     "render_sizes_text",

@@ -5,17 +5,9 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 
+from graphprune.errors import escape_controls
 
-def escape_controls(text: str) -> str:
-    r"""Return `text` with everything that a terminal would act on, or hide, written as an escape.
-
-    Names come from files that nobody has checked; a name must not move the cursor or fake a line of the report.
-
-    Example:
-        >>> print(escape_controls("fc1\x1b[2J\n"))
-        fc1\x1b[2J\n
-    """
-    return text if text.isprintable() else "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+__all__ = ["align_rows", "escape_controls", "shorten", "text_width"]
 
 
 def text_width(text: str) -> int:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from graphprune.rules.evaluate import Matches
+from graphprune.rules.match_text import parse_matcher
+from graphprune.rules.matchers import Matcher
 from graphprune.rules.read import parse_rules, read_rules
 from graphprune.rules.resolve import resolve_rules
 from graphprune.rules.rule_set import Claim, Keep, Prune, Resolution, Rule, RuleSet
 
-__all__ = ["Claim", "Keep", "Prune", "Resolution", "Rule", "RuleSet", "parse_rules", "read_rules", "resolve_rules"]
+__all__ = ["Claim", "Keep", "Matcher", "Matches", "Prune", "Resolution", "Rule", "RuleSet", "parse_matcher", "parse_rules", "read_rules", "resolve_rules"]

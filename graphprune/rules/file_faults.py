@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from graphprune.errors import Diagnostic
 from graphprune.rules.config_test import freeze, thaw
-from graphprune.rules.file_shape import ONE_ACTION, FileShape, Shape, keys_of
+from graphprune.rules.file_shape import ONE_ACTION, FileShape, MatchShape, Shape, keys_of
 from graphprune.rules.scalars import Fault
 from graphprune.rules.suggestions import closest
 from graphprune.rules.yaml_text import Document, Path
+
+AnyShape = TypeVar("AnyShape", bound=Shape)
 
 _EXPECTED = {
     "model_type": "must be a mapping",
@@ -42,9 +44,21 @@ def check_shape(document: Document, data: Any, schedules: frozenset[str]) -> tup
         data: The document's values with variables filled in and `x-` keys left out.
         schedules: The names that any of the files defines.
     """
+    return _validate(FileShape, document, data, schedules)
+
+
+def check_match_shape(document: Document) -> tuple[MatchShape | None, tuple[Diagnostic, ...]]:
+    """Return the shape of a document with one matcher under `match` (None with faults), and the faults."""
+    shape, faults, _ = _validate(MatchShape, document, document.data, frozenset())
+    return shape, faults
+
+
+def _validate(
+    kind: type[AnyShape], document: Document, data: Any, schedules: frozenset[str]
+) -> tuple[AnyShape | None, tuple[Diagnostic, ...], tuple[Path, ...]]:
     context: dict[str, Any] = {"schedules": schedules, "shapes": {}}
     try:
-        return FileShape.model_validate(data, context=context), (), ()
+        return kind.model_validate(data, context=context), (), ()
     except ValidationError as err:
         found = [(_path(detail), detail) for detail in err.errors()]
         return None, tuple(_diagnostic(document, data, path, detail, context["shapes"]) for path, detail in found), tuple(path for path, _ in found)
@@ -129,5 +143,6 @@ def field_name(path: Path) -> str:
     """Return the field that a fault at `path` is about, followed by a blank; "" where the subject says it all."""
     if not path:
         return "a rule file "
-    names = [step for step in path[2:] if isinstance(step, str)] if path[0] in _PARTS and len(path) > 1 else [str(path[0])]
+    skipped = 0 if path[0] == "match" else 2 if path[0] in _PARTS else None
+    names = [str(path[0])] if skipped is None or len(path) == 1 else [step for step in path[skipped:] if isinstance(step, str)]
     return f"{names[-1]} " if names else ""

@@ -183,6 +183,12 @@ MatcherValue = Annotated[
 ]
 
 
+class MatchShape(Shape):
+    """One matcher alone, as `graphprune layers --match` takes it."""
+
+    match: MatcherValue
+
+
 def _curve(value: Any) -> Curve:
     if not isinstance(value, str):
         raise Fault("value/type", f"must be one of {', '.join(CURVES)}")

@@ -152,7 +152,8 @@ class Timetable:
     def sparsity_at(self, step: int, target: float) -> float:
         """Return the share of weights that must be zero at `step`, on the way to `target`.
 
-        The polynomial ramp is equation 1 of Zhu and Gupta, 2017 (arXiv:1710.01878): target + (initial - target) * (1 - progress) ** power. It stays at `target` after `end`.
+        The polynomial ramp is equation 1 of Zhu and Gupta, 2017 (arXiv:1710.01878): target + (initial - target) * (1 - progress) ** power. It stays at
+        `target` after `end`.
 
         Raises:
             ValueError: `step` is negative.

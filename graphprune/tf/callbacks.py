@@ -22,20 +22,29 @@ class UpdatePruningStep(tf_keras.callbacks.Callback):
     Args:
         run: The length of the run, where `fit` cannot know it: an input of unknown size with a schedule in epochs or percent.
 
-    Attributes:
-        pruner: The pruner, once the callback has a model.
     """
 
     def __init__(self, run: Run | None = None) -> None:
         super().__init__()
         self.run = run
-        self.pruner: Pruner | None = None
+        self._pruner: Pruner | None = None
+
+    @property
+    def pruner(self) -> Pruner:
+        """The pruner of the callback's model.
+
+        Raises:
+            TrainingError: the callback has no model yet.
+        """
+        if self._pruner is None:
+            raise TrainingError("UpdatePruningStep has no model; call set_model(model) first, as fit does")
+        return self._pruner
 
     def set_model(self, model: tf_keras.Model) -> None:
         """Find the model's pruned layers."""
         super().set_model(model)
-        self.pruner = Pruner(model)
-        for wrapper in self.pruner.attached.values():
+        self._pruner = Pruner(model)
+        for wrapper in self._pruner.attached.values():
             if wrapper.missed_pruner:  # TensorFlow cannot go on with a trace that an error broke off
                 model.train_function, wrapper.missed_pruner = None, False
 
@@ -46,33 +55,28 @@ class UpdatePruningStep(tf_keras.callbacks.Callback):
             TrainingError: a schedule needs a length that `fit` does not know.
         """
         params = self.params or {}
-        self._pruner().start(self.run or Run(params.get("steps"), params.get("epochs")))
+        self.pruner.start(self.run or Run(params.get("steps"), params.get("epochs")))
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Catch up, for loops that call nothing else."""
-        self._pruner().on_step()
+        self.pruner.on_step()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Update the masks that the last optimizer updates made due."""
-        self._pruner().on_step()
+        self.pruner.on_step()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Catch up, for loops that call nothing at the end of a batch."""
-        self._pruner().on_step()
+        self.pruner.on_step()
 
     def on_train_end(self, logs: Any = None) -> None:
         """Do what is still due, make sure that masked weights are zero, and let go of the model."""
-        self._pruner().on_step()
-        self._pruner().project()
-        self._pruner().stop()
+        self.pruner.on_step()
+        self.pruner.project()
+        self.pruner.stop()
         function = getattr(self.model, "train_function", None)
         if function is not None and not isinstance(function, _WithPruner):
-            self.model.train_function = _WithPruner(function, list(self._pruner().attached.values()))
-
-    def _pruner(self) -> Pruner:
-        if self.pruner is None:
-            raise TrainingError("UpdatePruningStep has no model; call set_model(model) first, as fit does")
-        return self.pruner
+            self.model.train_function = _WithPruner(function, list(self.pruner.attached.values()))
 
 
 class _WithPruner:

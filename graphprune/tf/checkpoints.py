@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from graphprune.errors import CheckpointError, OutputError
-from graphprune.tf.files import file_sha256, sync, write_whole
+from graphprune.files import file_sha256, sync, write_whole
 
 KEPT = 3
 _FORMAT = 1
@@ -101,7 +101,7 @@ def write_checkpoint(root: Path, state: RunState, arrays: Mapping[str, np.ndarra
         temporary.mkdir()
         save_model(temporary / model_name)
         packed = io.BytesIO()
-        np.savez(packed, **arrays)
+        np.savez(packed, **dict(arrays))  # type: ignore[arg-type]  # its other parameter is a flag
         write_whole(temporary / "state.npz", packed.getvalue())
         files = {path.name: file_sha256(path) for path in sorted(temporary.iterdir())}
         config = {"format_version": _FORMAT, **asdict(state), "files": files}

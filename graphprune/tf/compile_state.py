@@ -56,7 +56,8 @@ def copy_optimizer(optimizer: Any, source: tf_keras.Model, target: tf_keras.Mode
         raise TrainingError(f"{source.name}: optimizer {type(inner).__name__} cannot be rebuilt from its get_config ({err})") from err
     read = _read_legacy if isinstance(inner, OptimizerV2) else _read_slots
     read(inner, getattr(copied, "inner_optimizer", copied), source, variables)
-    scale, copied_scale = getattr(optimizer, "_loss_scale", None), getattr(copied, "_loss_scale", None)
+    scale: Any = getattr(optimizer, "_loss_scale", None)
+    copied_scale: Any = getattr(copied, "_loss_scale", None)
     if hasattr(scale, "current_loss_scale"):
         copied_scale.current_loss_scale.assign(scale.current_loss_scale)
         copied_scale.counter.assign(scale.counter)

@@ -33,7 +33,7 @@ class Compiling:
 
     def to_config(self) -> dict[str, Any]:
         """Return the JSON form, without what was not asked for."""
-        named = {"optimizer": self.optimizer, "loss": self.loss, "learning_rate": self.learning_rate}
+        named: dict[str, Any] = {"optimizer": self.optimizer, "loss": self.loss, "learning_rate": self.learning_rate}
         named["metrics"] = None if self.metrics is None else list(self.metrics)
         named["reset_optimizer"] = self.reset_optimizer or None
         return {name: value for name, value in named.items() if value is not None}
@@ -63,8 +63,7 @@ def compile_model(model: tf_keras.Model, asked: Compiling, place: str) -> None:
         _set_learning_rate(model, asked.learning_rate, place)
     model.autotune_steps_per_execution = False
     model.steps_per_execution = 1  # masks, checkpoints and progress are looked after at every step
-    inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    (inner._create_all_weights if isinstance(inner, OptimizerV2) else inner.build)(model.trainable_variables)
+    _build_optimizer(model)
 
 
 def _saved_settings(model: tf_keras.Model) -> dict[str, Any]:
@@ -80,6 +79,18 @@ def _choose_optimizer(model: tf_keras.Model, asked: Compiling, place: str) -> An
     if current is None:
         raise TrainingError(f"{place}: saved without an optimizer; name one with --optimizer")
     return type(current).from_config(current.get_config()) if asked.reset_optimizer else current
+
+
+def _build_optimizer(model: tf_keras.Model) -> None:
+    """Make the optimizer's slots now, so that a run has the same variables from its first step on."""
+    inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if isinstance(inner, OptimizerV2):
+        inner._create_all_weights(model.trainable_variables)
+        return
+    inner.build(model.trainable_variables)
+    if inner.use_ema and int(inner.iterations) == 0:  # Keras loads weights after it built the optimizer, so averages began at weights that are gone
+        for average, weight in zip(inner._model_variables_moving_average, model.trainable_variables, strict=True):
+            average.assign(weight)
 
 
 def _set_learning_rate(model: tf_keras.Model, rate: float, place: str) -> None:

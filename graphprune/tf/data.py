@@ -19,8 +19,8 @@ import numpy as np
 import tensorflow as tf
 
 from graphprune.errors import DataError
+from graphprune.files import file_sha256
 from graphprune.tf.data_function import call_data_function
-from graphprune.tf.files import file_sha256
 
 DEFAULT_BATCH_SIZE = 32
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")

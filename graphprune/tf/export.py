@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from graphprune.errors import OutputError
-from graphprune.tf.files import write_whole
+from graphprune.files import write_whole
 from graphprune.tf.quiet import quiet_output
 from graphprune.tf.saving import SUFFIXES, save_model
 
@@ -37,12 +37,22 @@ def write_model(model: tf_keras.Model, path: str | Path) -> None:
     Raises:
         OutputError: the suffix names no format, or the model cannot be written.
     """
+    check_export_suffix(path)
     suffix = Path(path).suffix
     if suffix == ".tflite":
         save_tflite(model, path)
-    elif suffix in ("", *SUFFIXES):
-        (save_model if suffix else write_saved_model)(model, path)
     else:
+        (save_model if suffix else write_saved_model)(model, path)
+
+
+def check_export_suffix(path: str | Path) -> None:
+    """Raise unless the end of the name says in which format to write a model.
+
+    Raises:
+        OutputError: the suffix names no format.
+    """
+    suffix = Path(path).suffix
+    if suffix not in ("", ".tflite", *SUFFIXES):
         raise OutputError(f"{path}: no model format has the suffix {suffix}; use .keras, .h5, .tflite, or no suffix for a SavedModel folder")
 
 

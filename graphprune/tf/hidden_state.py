@@ -7,6 +7,7 @@ These are sums of metrics, states of stateful recurrent layers, and optimizers t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -62,7 +63,7 @@ def _optimizer_variables(model: tf_keras.Model) -> list[tf.Variable]:
     inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     if inner is model.optimizer and not isinstance(inner, OptimizerV2):
         return []
-    scale = getattr(model.optimizer, "_loss_scale", None)
+    scale: Any = getattr(model.optimizer, "_loss_scale", None)
     own = inner.variables() if callable(inner.variables) else inner.variables
     return [*own, *([scale.current_loss_scale, scale.counter] if hasattr(scale, "current_loss_scale") else [])]
 

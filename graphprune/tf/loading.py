@@ -12,21 +12,25 @@ from typing import Any
 import tf_keras
 from tf_keras.src.saving.serialization_lib import SafeModeScope
 
-from graphprune.archive import read_archive
+from graphprune.archive import Archive, read_archive
 from graphprune.archive.entries import holds_lambda_bytecode
-from graphprune.errors import ArchiveError
+from graphprune.errors import ArchiveError, GraphpruneError
+from graphprune.tf.building import build_saved_model, load_hdf5
+from graphprune.tf.foreign import find_foreign
 from graphprune.tf.scope import prune_scope
+from graphprune.tf.unsafe_ops import find_unsafe_op
 
 _MISSING = re.compile(r"(?:Cannot deserialize object of type|Unknown [\w ]+:|Could not (?:locate|deserialize) (?:class|function)) [`'](?P<name>[^`']+)[`']")
 
 
 def load_model(path: str | PathLike[str], custom_objects: Mapping[str, Any] | None = None, *, unsafe_lambda: bool = False) -> tf_keras.Model:
-    """Return the model in a `.keras` or `.h5` file.
+    """Return the model in a `.keras` or `.h5` file or in a SavedModel folder.
 
-    Where compile settings cannot be restored (a loss of another program), the model still comes, uncompiled, with a warning.
+    Where compile settings cannot be restored (a loss of another program), the model still comes, uncompiled, with a warning. A SavedModel is built anew from
+    its config and weights, nothing of its graph is run; its compile settings come with it, the optimizer's state does not.
 
     Args:
-        path: The file.
+        path: The file or folder.
         custom_objects: The user's own classes and functions by name.
         unsafe_lambda: Run the Python bytecode of Lambda layers in the file; only for files whose origin you trust.
 
@@ -35,36 +39,70 @@ def load_model(path: str | PathLike[str], custom_objects: Mapping[str, Any] | No
     """
     name = fspath(path)
     archive = read_archive(path)
-    settings = (archive.training_config, archive.config.get("compile_config"))
+    check_buildable(archive)
     if holds_lambda_bytecode(archive.config["config"]) and not unsafe_lambda:
         raise ArchiveError(
             f"{name}: a Lambda layer holds Python bytecode, which loading would run; "
             "if you trust where the file comes from, pass --unsafe-lambda (unsafe_lambda=True in Python)"
         )
-    objects = tf_keras.utils.custom_object_scope(dict(custom_objects or {}))
-    with prune_scope(), objects, SafeModeScope(not unsafe_lambda):
+    operation = None if unsafe_lambda else find_unsafe_op(archive.config["config"])
+    if operation is not None:
+        raise ArchiveError(
+            f"{name}: a layer runs TensorFlow's {operation}, which does more than compute on tensors; "
+            "if you trust where the file comes from, pass --unsafe-lambda (unsafe_lambda=True in Python)"
+        )
+    given = dict(custom_objects or {})
+    foreign = find_foreign(archive.config["config"], given)
+    if foreign is not None:
+        raise ArchiveError(f"{name}: {_unknown(foreign)}")
+    settings = (archive.training_config, archive.config.get("compile_config"))
+    with prune_scope(), tf_keras.utils.custom_object_scope(given), SafeModeScope(not unsafe_lambda):
         if holds_lambda_bytecode(settings) and not unsafe_lambda:
-            return _load_uncompiled(name, "a lambda function in them holds Python bytecode", archive.config)
+            return _load_uncompiled(archive, "a lambda function in them holds Python bytecode")
+        foreign = find_foreign(settings, given)
+        if foreign is not None:
+            return _load_uncompiled(archive, _unknown(foreign))
         try:
-            return _load(name, compiled=True)
+            return _load(archive, compiled=True)
+        except GraphpruneError:
+            raise
         except Exception as err:  # Keras raises whatever the classes in the file raise
-            return _load_uncompiled(name, _explain(err, settings), archive.config)
+            return _load_uncompiled(archive, _explain(err, settings))
 
 
-def _load(name: str, *, compiled: bool) -> tf_keras.Model:
+def check_buildable(archive: Archive) -> None:
+    """Raise unless tf_keras can build the model.
+
+    Raises:
+        ArchiveError: Keras 3 wrote it, whose classes tf_keras does not have.
+    """
+    if archive.dialect == "keras3":
+        raise ArchiveError(
+            f"{archive.path}: written by Keras {archive.keras_version or '3'}; graphprune reads, plans and compares such models, but needs tf_keras to build "
+            "one: rebuild it with tf_keras (TF_USE_LEGACY_KERAS=1), copy the weights with set_weights(model.get_weights()), and save that"
+        )
+
+
+def _load(archive: Archive, *, compiled: bool) -> tf_keras.Model:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*compiled metrics have yet to be built.*")
-        return tf_keras.models.load_model(name, compile=compiled)
+        if archive.format == "savedmodel":
+            return build_saved_model(archive, compiled=compiled)
+        if archive.format == "h5":
+            return load_hdf5(archive, compiled=compiled)
+        return tf_keras.models.load_model(archive.path, compile=compiled)
 
 
-def _load_uncompiled(name: str, reason: str, config: Mapping[str, Any]) -> tf_keras.Model:
+def _load_uncompiled(archive: Archive, reason: str) -> tf_keras.Model:
     """Return the model without compile settings, which could not be restored for `reason`."""
     try:
-        model = _load(name, compiled=False)
+        model = _load(archive, compiled=False)
+    except GraphpruneError:
+        raise
     except Exception as err:
-        raise ArchiveError(f"{name}: {_explain(err, config)}") from err
+        raise ArchiveError(f"{archive.path}: {_explain(err, archive.config)}") from err
     warnings.warn(
-        f"{name}: its compile settings could not be restored, so the model is not compiled ({reason}); "
+        f"{archive.path}: its compile settings could not be restored, so the model is not compiled ({reason}); "
         "compile it again, or say how to train it with --loss and --optimizer",
         stacklevel=3,
     )
@@ -76,9 +114,13 @@ def _explain(err: Exception, config: Any) -> str:
     missing = _MISSING.search(str(err))
     name = missing["name"].rsplit(">", 1)[-1] if missing is not None else next(_homeless(config), None)
     if name is not None:
-        return f"the class or function {name!r} is not part of Keras; give it with --custom-objects (custom_objects={{{name!r}: ...}} in Python)"
+        return _unknown(name)
     lines = str(err).strip().splitlines()
     return f"Keras cannot load it ({type(err).__name__}: {lines[0][:200] if lines else 'no message'}); load it with the version of tf_keras that saved it"
+
+
+def _unknown(name: str) -> str:
+    return f"the class or function {name!r} is not part of Keras; give it with --custom-objects (custom_objects={{{name!r}: ...}} in Python)"
 
 
 def _homeless(config: Any) -> Iterator[str]:

@@ -43,3 +43,5 @@ def import_tensorflow() -> None:
     if "tensorflow" not in sys.modules:
         with quiet_output():
             importlib.import_module("tensorflow")
+        for name in _LOGGERS:  # the command line says itself what its users need to know
+            logging.getLogger(name).setLevel(logging.ERROR)

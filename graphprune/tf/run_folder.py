@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from graphprune.errors import CheckpointError, OutputError
-from graphprune.tf.files import write_whole
+from graphprune.files import write_whole
 
 _OURS = ("run.json", "plan.json", "rules", "original.graph.json", "checkpoints", "metrics.jsonl", "model.keras", "model.h5", "result.json")
 _FORMAT = 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import tf_keras
 
 from graphprune.errors import OutputError
-from graphprune.tf.files import sync
+from graphprune.files import sync
 
 SUFFIXES = (".keras", ".h5")
 

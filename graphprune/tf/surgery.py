@@ -31,7 +31,7 @@ MakeLayer = Callable[[str, Layer], Layer]
 """From the address of a layer and the layer to its place-taker in the clone: a new layer, unbuilt."""
 
 
-def wrap_model(model: tf_keras.Model, plan: Plan) -> tf_keras.Model:
+def apply_plan(model: tf_keras.Model, plan: Plan) -> tf_keras.Model:
     """Return a clone of `model` with `plan` carried out: same names, weights, outputs and optimizer state; the layers that the plan claims are wrapped.
 
     Layers that are wrapped already keep masks and step, unless the plan wraps them anew; layers that the plan does not change are as they were.
@@ -57,9 +57,6 @@ def wrap_model(model: tf_keras.Model, plan: Plan) -> tf_keras.Model:
     return _clone_with_state(model, make, rebuilt)
 
 
-apply_plan = wrap_model
-
-
 def apply_rules(model: tf_keras.Model, rules: RuleSet, *, steps_per_epoch: int | None = None, epochs: int | None = None) -> tf_keras.Model:
     """Return a clone of `model` wrapped as `rules` say.
 
@@ -67,7 +64,7 @@ def apply_rules(model: tf_keras.Model, rules: RuleSet, *, steps_per_epoch: int |
         GraphError: the model, or a layer in it, cannot be copied.
         RuleError: the rules do not fit the model.
     """
-    return wrap_model(model, make_plan(graph_of_model(model), rules, steps_per_epoch=steps_per_epoch, epochs=epochs))
+    return apply_plan(model, make_plan(graph_of_model(model), rules, steps_per_epoch=steps_per_epoch, epochs=epochs))
 
 
 def wrap_layers(model: tf_keras.Model, prunings: dict[str, Pruning]) -> tf_keras.Model:

@@ -6,7 +6,7 @@ and for data that comes in the same order again (an `.npz` always does).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import tf_keras
 
 import graphprune
 from graphprune.errors import CheckpointError, DataError, TrainingError
+from graphprune.files import file_sha256
 from graphprune.graph import read_graph
 from graphprune.plan import Plan, plan_sha256, plan_to_config
 from graphprune.rules.shipped import find_rule_file
@@ -24,7 +25,6 @@ from graphprune.tf.checkpoints import Checkpoint, RunState, find_checkpoint
 from graphprune.tf.compiling import Compiling, compile_model
 from graphprune.tf.data import ArrayData, Data, read_data
 from graphprune.tf.evaluation import check_data_fits
-from graphprune.tf.files import file_sha256
 from graphprune.tf.loading import load_model
 from graphprune.tf.progress import OnProgress
 from graphprune.tf.run_folder import RunFolder, RunOptions
@@ -106,6 +106,7 @@ def resume(
     custom_objects: Mapping[str, Any] | None = None,
     unsafe_lambda: bool = False,
     stop_after_step: int | None = None,
+    on_checkpoint: Callable[[Path], None] | None = None,
     on_progress: OnProgress | None = None,
 ) -> TrainingResult:
     """Go on with the run in `run_dir` from its newest whole checkpoint, to the same end as if it had never stopped.
@@ -114,6 +115,7 @@ def resume(
         run_dir: What `train` made.
         plan: Refused unless it is the plan that the run was made from; None trusts the run.
         custom_objects, unsafe_lambda, stop_after_step, on_progress: As for `train`.
+        on_checkpoint: Called with the checkpoint's folder before training goes on.
 
     Raises:
         CheckpointError: the folder is no run, no checkpoint is whole, or another plan was given.
@@ -132,6 +134,8 @@ def resume(
     model = load_model(checkpoint.model, custom_objects, unsafe_lambda=unsafe_lambda)
     compile_model(model, Compiling(), str(checkpoint.model))
     check_data_fits(model, data)
+    if on_checkpoint is not None:
+        on_checkpoint(checkpoint.folder)
     folder.cut_metrics(checkpoint.state.step)
     messages = (*messages, *_other_versions(checkpoint))
     state = checkpoint.state

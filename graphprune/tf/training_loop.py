@@ -19,7 +19,6 @@ from graphprune.tf.checkpoints import Checkpoint, RunState
 from graphprune.tf.data import Data
 from graphprune.tf.evaluation import explain_fault
 from graphprune.tf.hidden_state import restore_optimizer_rest, restore_recurrent_states
-from graphprune.tf.mask_update import apply_mask
 from graphprune.tf.progress import OnProgress
 from graphprune.tf.pruner import TensorProgress
 from graphprune.tf.randomness import saved_randomness
@@ -103,7 +102,6 @@ def run_to_end(
             return TrainingResult(folder.path, "interrupted", recorder.step, options.steps, None, folder.last_metrics(), (), resumed_from, warnings)
         except tf.errors.OpError as fault:
             raise DataError(f"{data.spec}: failed after step {recorder.step}: {explain_fault(fault)}") from fault
-        _apply_masks(pruning)
         path = folder.path / options.model_name
         recorder.save_model(path)
         tensors = pruning.pruner.tensors()
@@ -125,13 +123,6 @@ def _fit(model: tf_keras.Model, data: Data, options: RunOptions, start: RunState
         verbose=0,
         callbacks=hooks,
     )
-
-
-def _apply_masks(pruning: UpdatePruningStep) -> None:
-    """Zero what the masks say once more: an optimizer that averages weights puts the averages in their place when `fit` ends."""
-    for wrapper in pruning.pruner.wrappers.values():
-        for weight, mask, _ in wrapper.pruning_vars:
-            weight.assign(apply_mask(weight.numpy(), mask.numpy()))
 
 
 def _part(checkpoint: Checkpoint, kind: str) -> dict[str, np.ndarray]:

@@ -174,9 +174,9 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         return
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> PruneLowMagnitude:
+    def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> PruneLowMagnitude:
         """Return the wrapper that `get_config` described, around a new inner layer; both of Keras's dialects are read."""
-        config = copy.deepcopy(dict(config))
+        config = copy.deepcopy(config)
         # Without `build_config`: the inner layer is built by `build`, under the wrapper's name, or weight names of nested models would clash in an .h5 file.
         entry = {key: value for key, value in config.pop("layer").items() if key != "build_config"}
         if in_tf_saved_model_scope():  # An .h5 file is loading: Keras reads its dialect, in which a custom class goes by its registered name.

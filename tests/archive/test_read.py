@@ -12,7 +12,7 @@ import pytest
 from builders import build_config
 
 from graphprune.archive import read_archive
-from graphprune.archive.zipped import MAX_JSON
+from graphprune.archive.json_text import MAX_JSON
 from graphprune.errors import ArchiveError
 
 
@@ -106,7 +106,7 @@ def test_missing_file(tmp_path: Path) -> None:
 
 
 def test_directory(tmp_path: Path) -> None:
-    assert refusal(tmp_path) == "is a directory; graphprune reads .keras and .h5 files, load it with tf_keras and save it as .keras"
+    assert refusal(tmp_path) == "is a directory and no SavedModel; graphprune reads .keras and .h5 files and SavedModel folders of Keras"
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\x80\x04pickle", b"version: 1\n"])
@@ -177,12 +177,6 @@ def test_subclassed_model(tmp_path: Path) -> None:
     config = {"module": None, "class_name": "Sub", "config": {"name": "sub"}, "registered_name": "My>Sub"}
     expected = "the model's class is 'My>Sub', whose layers are not in the file; rebuild it as a Functional or Sequential model and save it again"
     assert refusal(write_keras(tmp_path / "a.keras", config)) == expected
-
-
-@pytest.mark.parametrize("write", [write_keras, write_h5])
-def test_keras_3(tmp_path: Path, write: Any) -> None:
-    expected = "written by Keras 3.4.1; graphprune reads tf_keras models for now: load it in Keras 3 and rebuild it with tf_keras, or save it with tf_keras"
-    assert refusal(write(tmp_path / "a", build_config("in > fc"), version="3.4.1")) == expected
 
 
 @pytest.mark.parametrize("marks", [("layers", "vars"), ("top_level_model_weights",)])

@@ -24,11 +24,6 @@ def bad(tmp_path):
     with h5py.File(tmp_path / "weights.h5", "w") as file:
         file.attrs["layer_names"] = ["fc1"]
         file.create_group("fc1")
-    config = {"module": "keras.src.models.functional", "class_name": "Functional", "config": {"name": "m", "layers": []}, "registered_name": "Functional"}
-    with zipfile.ZipFile(tmp_path / "keras3.keras", "w") as archive:
-        archive.writestr("metadata.json", json.dumps({"keras_version": "3.15.1"}))
-        archive.writestr("config.json", json.dumps(config))
-        archive.writestr("model.weights.h5", b"")
     return tmp_path
 
 
@@ -40,10 +35,9 @@ def bad(tmp_path):
     [
         ("gone.keras", "no such file; name a model saved as .keras or .h5"),
         ("notes.keras", "neither a zip nor an HDF5 file; graphprune reads models saved as .keras or .h5"),
-        ("folder.keras", "is a directory; graphprune reads .keras and .h5 files"),
+        ("folder.keras", "is a directory and no SavedModel; graphprune reads .keras and .h5 files and SavedModel folders of Keras"),
         ("photos.keras", "no config.json"),
         ("weights.h5", "no model_config attribute; this file holds weights only, save the whole model instead"),
-        ("keras3.keras", "written by Keras 3.15.1"),
     ],
 )
 def test_a_file_that_is_no_saved_model_is_one_line_and_exit_1(bad, monkeypatch, command, name, message):
@@ -132,7 +126,9 @@ def test_data_without_x_train_is_one_line(tmp_path):
     np.savez(tmp_path / "data.npz", images=np.zeros(3))
     done = run_command("train", MODEL, "-r", RULES, "--data", tmp_path / "data.npz", "--epochs", "8", "--run", tmp_path / "run")
     assert done.code == 1
-    assert done.err.startswith(f"graphprune: {tmp_path}/data.npz: no x_train")
+    assert done.err.startswith(
+        f"graphprune: {tmp_path}/data.npz: has no x_train, it holds images; x_train and y_train are needed, x_test and y_test may be given\n"
+    )
     assert done.err.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
@@ -141,3 +137,14 @@ def test_data_without_x_train_is_one_line(tmp_path):
 def test_a_folder_that_is_no_run_cannot_be_resumed(tmp_path):
     done = run_command("resume", tmp_path)
     assert (done.code, done.err) == (1, f"graphprune: {tmp_path}: no run.json; this is not a training run, start one with graphprune train\n")
+
+
+@pytest.mark.tf
+def test_an_output_of_no_known_format_stops_strip_before_anything_is_written(tmp_path):
+    done = run_command("strip", MODEL, "-o", tmp_path / "a.keras", "-o", tmp_path / "b.onnx")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.splitlines() == [
+        f"graphprune: warning: {MODEL}: no layer is wrapped; it is written as it is",
+        f"graphprune: {tmp_path}/b.onnx: no model format has the suffix .onnx; use .keras, .h5, .tflite, or no suffix for a SavedModel folder",
+    ]
+    assert list(tmp_path.iterdir()) == []

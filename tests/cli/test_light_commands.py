@@ -24,6 +24,19 @@ def test_layers_as_json_holds_the_same():
     assert (report["model"]["path"], len(report["layers"]), report["summary"]["parameters"]) == (str(MODEL), 12, 52394)
 
 
+def test_layers_shows_only_what_a_matcher_finds_of_every_kind_of_layer():
+    relu = run_command("layers", MODEL, "--match", "type: ReLU").out
+    assert [line.split()[0] for line in relu.splitlines()[3:4]] == ["relu"]
+    report = json.loads(run_command("layers", MODEL, "--match", "{type: Conv2D, not: {first: {type: Conv2D}}}", "--format", "json").out)
+    assert ([layer["address"] for layer in report["layers"]], report["summary"]["prunable_weights"]) == (["conv_2", "conv_3"], 18432)
+
+
+def test_a_matcher_with_a_fault_is_told_with_its_place_before_the_model_is_read():
+    done = run_command("layers", "no-such.keras", "--match", "typ: Dense")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("error[key/unknown]: unknown key 'typ'\n  --> --match:1:1\n")
+
+
 def test_plan_shows_what_two_rules_take_and_what_a_keep_rule_leaves():
     done = run_command("plan", MODEL, "-r", RULES)
     assert (done.code, done.err) == (0, "")

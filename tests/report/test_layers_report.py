@@ -3,6 +3,7 @@ from dataclasses import replace
 from builders import build_graph
 from lenet import lenet, lenet_zeros, rules
 
+from graphprune.graph import Tensor
 from graphprune.plan import make_plan, wrap_graph
 from graphprune.report import layers_to_config, render_layers_text
 
@@ -87,3 +88,38 @@ def test_the_table_as_json():
         "wrapped_by": {"rule": "dense-90", "pruning": wrap.pruning.to_config()},
     }
     assert config["summary"] == {"layers": 5, "parameters": 266610, "prunable_weights": 266200, "zeros": 211680, "sparsity": 0.793969, "bytes": 1066440}
+
+
+def test_a_filtered_table_has_whole_addresses_and_its_own_totals():
+    graph = build_graph("in > inner > fc", models={"inner": "in > fc_a"})
+    assert render_layers_text(graph, matched={"inner::fc_a", "fc"}) == (
+        "model  net   Functional\n"
+        "\n"
+        "layer        type   weights                             params  prunable\n"
+        "inner::fc_a  Dense  kernel [in 4, out 4], bias [out 4]      20        16\n"
+        "fc           Dense  kernel [in 4, out 4], bias [out 4]      20        16\n"
+        "\n"
+        "2 of 5 layers, 40 parameters, 32 prunable, 160 B of weights.\n"
+    )
+    config = layers_to_config(graph, matched={"fc"})
+    assert ([layer["address"] for layer in config["layers"]], config["summary"]["parameters"], config["model"]["layers"]) == (["fc"], 20, 5)
+
+
+def test_a_filter_that_nothing_passes_says_so():
+    assert render_layers_text(lenet(), matched=set()) == (
+        "model  lenet   Functional\n\nno layer matches\n\n0 of 5 layers, 0 parameters, 0 prunable, 0 B of weights.\n"
+    )
+
+
+def test_the_layers_inside_a_wrapper_layer_have_lines_of_their_own():
+    lstm = {"class_name": "LSTM", "module": "keras.layers", "registered_name": None, "config": {"units": 3, "use_bias": False}}
+    graph = build_graph("in > both:Bidirectional(merge_mode='concat')")
+    layer = graph.layers["both"]
+    tensors = tuple(Tensor(f"{side}_layer.{name}", (3, 12)) for side in ("forward", "backward") for name in ("kernel", "recurrent_kernel"))
+    both = replace(layer, entry={**layer.entry, "config": {**layer.config, "layer": lstm}}, tensors=tensors)
+    assert render_layers_text(graph.replace({"both": both})).splitlines()[3:7] == [
+        "in                 InputLayer",
+        "both               Bidirectional                                               144",
+        "  .forward_layer   LSTM           kernel [3, 12], recurrent_kernel [3, 12]",
+        "  .backward_layer  LSTM           kernel [3, 12], recurrent_kernel [3, 12]",
+    ]

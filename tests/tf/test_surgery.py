@@ -17,7 +17,7 @@ from graphprune.rules.read import parse_rules
 from graphprune.sparsity.pruning import Pruning
 from graphprune.tf.addresses import addressed_layers, find_wrappers
 from graphprune.tf.callbacks import UpdatePruningStep
-from graphprune.tf.surgery import apply_rules, check_model, graph_of_model, strip_model, wrap_layers, wrap_model
+from graphprune.tf.surgery import apply_plan, apply_rules, check_model, graph_of_model, strip_model, wrap_layers
 
 pytestmark = pytest.mark.tf
 
@@ -143,14 +143,14 @@ def test_wrap_model_carries_out_each_action_of_a_plan():
     model = trained_and_wrapped()
     old = pruning("kernel")
     new = pruning("kernel", sparsity=0.9)
-    retargeted = wrap_model(model, plan_of(change("d1", ("retarget",), new, old), change("d2", ("noop",), old, old)))
+    retargeted = apply_plan(model, plan_of(change("d1", ("retarget",), new, old), change("d2", ("noop",), old, old)))
     d1, d2 = (retargeted.get_layer(name) for name in ("d1", "d2"))
     assert (d1.pruning, d1.provenance.rule, d1.provenance.rules_sha256, d2.pruning) == (new, "r", "ab12", old)
     assert_same_values(model.get_layer("d1").pruning_state, d1.pruning_state)
     assert_same_values(model.get_layer("d2").pruning_state, d2.pruning_state)
     assert_same_values(model.optimizer.variables, retargeted.optimizer.variables)
 
-    unwrapped = wrap_model(model, plan_of(change("d1", ("unwrap",), None, old), change("d2", ("unwrap", "wrap"), new, old)))
+    unwrapped = apply_plan(model, plan_of(change("d1", ("unwrap",), None, old), change("d2", ("unwrap", "wrap"), new, old)))
     assert list(find_wrappers(unwrapped)) == ["d2"]
     state = unwrapped.get_layer("d2").pruning_state
     assert state[0].numpy().all()
@@ -179,7 +179,7 @@ def test_rules_are_applied_to_a_live_model_and_a_second_plan_is_empty():
 
 def test_a_plan_for_another_model_is_refused():
     with pytest.raises(PlanError, match=r"^plan/stale: the plan was made for another model: 'fc9' is missing in seq\. Make the plan again for this model$"):
-        wrap_model(build("sequential"), plan_of(change("fc9", ("wrap",), pruning("kernel"))))
+        apply_plan(build("sequential"), plan_of(change("fc9", ("wrap",), pruning("kernel"))))
 
 
 def test_a_weight_that_does_not_exist_is_refused_by_name():

@@ -1,0 +1,43 @@
+"""JSON out of files that nobody has checked."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from graphprune.errors import ArchiveError
+
+MAX_JSON = 128 * 2**20
+"""Bytes of one JSON text."""
+MAX_DEPTH = 200
+"""Levels of JSON; a nested model takes four of them."""
+MAX_VALUES = 8_000_000
+"""Values of one JSON text; Python takes some 60 bytes for the smallest object."""
+
+
+def parse_object(text: bytes, place: str, part: str) -> dict[str, Any]:
+    """Return the JSON object in `text`, which is the `part` of the file `place`.
+
+    Raises:
+        ArchiveError: this is no JSON object, or it would take too much memory.
+    """
+    values = text.count(b",") + text.count(b"{") + text.count(b"[")
+    if values > MAX_VALUES:
+        raise ArchiveError(f"{place}: {part} holds {values:,} values, more than the {MAX_VALUES:,} that a model's config may have; save the model again")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as err:
+        raise ArchiveError(f"{place}: {part} is not JSON ({err}); the file is damaged, save the model again") from err
+    if not isinstance(value, dict):
+        raise ArchiveError(f"{place}: {part} is not a JSON object, got {type(value).__name__}; the file is damaged, save the model again")
+    if _is_deeper(value, MAX_DEPTH):
+        raise ArchiveError(f"{place}: its config is nested more than {MAX_DEPTH} deep; the file is damaged, save the model again")
+    return value
+
+
+def _is_deeper(value: Any, limit: int) -> bool:
+    level = [value]
+    while level and limit >= 0:
+        limit -= 1
+        level = [inner for item in level if isinstance(item, dict | list) for inner in (item.values() if isinstance(item, dict) else item)]
+    return bool(level)

@@ -1,0 +1,161 @@
+"""SavedModel folders of tf_keras and tf.keras, read without TensorFlow: the config, and which tensor belongs to which layer.
+
+Since TensorFlow 2.5 the config stands in `keras_metadata.pb` (tf_keras/protobuf/saved_metadata.proto), before that in the objects of `saved_model.pb`
+(tensorflow/core/protobuf/saved_object_graph.proto). Layers are the attributes `layer-0`, `layer-1`, ... of their model (tf_keras/src/engine/functional.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from graphprune.archive.checkpoint import DTYPES, Checkpoint, TrackedObject, message_damage_named, read_checkpoint
+from graphprune.archive.files import read_whole
+from graphprune.archive.hdf5 import StoredTensor
+from graphprune.archive.json_text import parse_object
+from graphprune.archive.wire import messages_in, texts_of
+from graphprune.errors import ArchiveError
+
+METADATA = "keras_metadata.pb"
+GRAPH = "saved_model.pb"
+MAX_METADATA = 256 * 2**20
+MAX_GRAPH = 2**30
+MAX_GROUPS = 500_000
+MAX_LEVELS = 50
+ROOT_KINDS = ("_tf_keras_network", "_tf_keras_sequential", "_tf_keras_model")
+_LAYER = re.compile(r"layer-(0|[1-9][0-9]{0,6})")
+_NOT_OWN = re.compile(
+    "keras_api|signatures|optimizer|loss|losses|metrics|layers|layer_metrics|layer_with_weights-.*|(layer_)?regularization_losses|(non_)?(trainable_)?variables|"
+    "inbound_nodes|outbound_nodes"
+)
+"""Attributes of a layer that repeat its weights or hold what is not its own."""
+
+
+def is_saved_model(folder: str) -> bool:
+    """Return whether `folder` looks like a SavedModel."""
+    return (Path(folder) / GRAPH).exists() or (Path(folder) / METADATA).exists()
+
+
+def read_metadata(folder: str) -> dict[str, Any]:
+    """Return what Keras wrote of the model: `class_name`, `config`, perhaps `training_config` and `keras_version`; tuples and shapes as lists.
+
+    Raises:
+        ArchiveError: Keras wrote nothing, or it is damaged.
+    """
+    if (Path(folder) / METADATA).exists():
+        place = f"{folder}/{METADATA}"
+        text = _root_of_metadata(place)
+    else:
+        place = f"{folder}/{GRAPH}"
+        text = _root_of_graph(place)
+    if not text:
+        raise ArchiveError(f"{folder}: a SavedModel without Keras metadata, so its layers are not known; save the Keras model itself with model.save()")
+    value: dict[str, Any] = _plain(parse_object(text.encode(), place, "its Keras metadata"))
+    return value
+
+
+def _root_of_metadata(place: str) -> str:
+    """Return the JSON of the root object: field 1 holds the objects, of which 2 is the number, 4 the kind and 5 the JSON."""
+    with message_damage_named(place):
+        for node in messages_in(memoryview(read_whole(place, MAX_METADATA)), 1):
+            texts = texts_of(node)
+            if texts.get(3) == "root" and texts.get(4) in ROOT_KINDS:
+                return texts.get(5, "")
+    return ""
+
+
+def _root_of_graph(place: str) -> str:
+    """Return the JSON of object 0: field 2 holds the graphs, 7 in it the objects, 1 in it each of them, 4 in it what Keras wrote (1 the kind, 3 the JSON)."""
+    with message_damage_named(place):
+        for graph in messages_in(memoryview(read_whole(place, MAX_GRAPH)), 2):
+            for objects in messages_in(graph, 7):
+                root = next(messages_in(objects, 1), None)
+                for user in messages_in(root, 4) if root is not None else ():
+                    texts = texts_of(user)
+                    if texts.get(1) in ROOT_KINDS:
+                        return texts.get(3, "")
+    return ""
+
+
+def _plain(value: Any) -> Any:
+    """Return JSON of a SavedModel as that of an `.h5` file (tf_keras/src/saving/legacy/saved_model/json_utils.py)."""
+    if isinstance(value, dict):
+        if value.get("class_name") in ("__tuple__", "TensorShape") and "items" in value:
+            return _plain(value["items"])
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def open_checkpoint(folder: str) -> Checkpoint:
+    """Return the checkpoint with the folder's weights.
+
+    Raises:
+        ArchiveError: it is missing or damaged.
+    """
+    return read_checkpoint(f"{folder}/variables/variables")
+
+
+def index_checkpoint(checkpoint: Checkpoint) -> dict[str, tuple[StoredTensor, ...]]:
+    """Return the tensors of each layer; the group is its place (`layer-1/layer-0`), the name the path of attributes (`cell/kernel`).
+
+    Raises:
+        ArchiveError: the objects are damaged.
+    """
+    place = f"{checkpoint.prefix}.index"
+    objects = checkpoint.read_objects()
+    if not objects:
+        raise ArchiveError(f"{place}: holds no objects; save the model again")
+    index: dict[str, tuple[StoredTensor, ...]] = {}
+    for group, number in _layers(objects, place):
+        index[group] = tuple(_stored(checkpoint, group, path, key, place) for path, key in _variables(objects, number, place))
+    return index
+
+
+def _layers(objects: Sequence[TrackedObject], place: str) -> Iterator[tuple[str, int]]:
+    """Yield the place and the object of each layer that is no model."""
+    waiting: list[tuple[str, int, int]] = [("", 0, 0)]
+    made = 0
+    while waiting:
+        path, number, level = waiting.pop()
+        children = [(name, child) for name, child in _children(objects, number, place) if _LAYER.fullmatch(name)]
+        if path and not children:
+            yield path, number
+        made += len(children)
+        if level > MAX_LEVELS or made > MAX_GROUPS:
+            raise ArchiveError(f"{place}: layers are nested without end; the file is damaged, save the model again")
+        waiting += [(f"{path}/{name}".lstrip("/"), child, level + 1) for name, child in children]
+
+
+def _variables(objects: Sequence[TrackedObject], layer: int, place: str) -> Iterator[tuple[str, str]]:
+    """Yield path and key of each variable of a layer, the nearest first."""
+    waiting = deque([("", layer)])
+    seen = {layer}
+    while waiting:
+        path, number = waiting.popleft()
+        key = objects[number].variable
+        if key is not None:
+            yield path, key
+        for name, child in _children(objects, number, place):
+            if child not in seen and not _NOT_OWN.fullmatch(name):
+                seen.add(child)
+                waiting.append((f"{path}/{name}".lstrip("/"), child))
+
+
+def _children(objects: Sequence[TrackedObject], number: int, place: str) -> Iterator[tuple[str, int]]:
+    for name, child in objects[number].children.items():
+        if not 0 <= child < len(objects):
+            raise ArchiveError(f"{place}: names object {child}, but has only {len(objects)}; the file is damaged, save the model again")
+        yield name, child
+
+
+def _stored(checkpoint: Checkpoint, group: str, path: str, key: str, place: str) -> StoredTensor:
+    entry = checkpoint.entries.get(key)
+    if entry is None:
+        raise ArchiveError(f"{place}: no tensor {key!r}, which the model should have; the file is damaged, save the model again")
+    dtype = DTYPES.get(entry.dtype)
+    if dtype is None:
+        raise ArchiveError(f"{place}: {key!r} has the type {entry.dtype}, which holds no numbers; save the model again")
+    return StoredTensor(group, path, key, entry.shape, "float32" if dtype == "bfloat16" else dtype)

@@ -1,0 +1,53 @@
+"""`graphprune graph`: a saved model as a drawing, or as data."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+import click
+
+from graphprune.cli.inputs import SavedModel, open_model
+from graphprune.cli.options import force_option
+from graphprune.cli.outputs import check_report_free, print_report, to_json
+from graphprune.graph import graph_to_config, measure_tensors
+from graphprune.report import render_graph_dot, render_graph_html, render_graph_svg
+
+FORMATS = ("json", "dot", "svg", "html")
+
+
+@click.command("graph")
+@click.argument("model")
+@click.option("-o", "--output", metavar="FILE", help="Write to FILE; its name ends in .json, .dot, .svg or .html.")
+@click.option("--format", "format_", type=click.Choice(FORMATS), help="What to write, whatever the name of FILE says.")
+@force_option
+def command(model: str, output: str | None, format_: str | None, force: bool) -> None:
+    """Draw MODEL (.keras or .h5), nested models included.
+
+    \b
+    .html  one page that needs no network: search, a panel for each layer, its weights' figures
+    .svg   a drawing
+    .dot   for Graphviz
+    .json  the layer graph as data
+    """  # noqa: D301 - click wants the real character
+    kind = choose_graph_format(format_, output)
+    check_report_free(output, force=force, inputs=[model])
+    print_report(_render(open_model(model), kind), output)
+
+
+def choose_graph_format(format_: str | None, output: str | None) -> str:
+    """Return the format that was asked for, else what the name of the output file says; anything else is a usage error."""
+    suffix = "" if output is None else PurePath(output).suffix.lower().removeprefix(".")
+    if format_ is None and suffix not in FORMATS:
+        got = "nothing" if output is None else repr(output)
+        raise click.UsageError(f"no format: name the file with -o g.json, g.dot, g.svg or g.html, or give --format; got {got}")
+    return format_ or suffix
+
+
+def _render(model: SavedModel, kind: str) -> str:
+    if kind == "json":
+        return to_json(graph_to_config(model.graph))
+    if kind == "dot":
+        return render_graph_dot(model.graph)
+    if kind == "svg":
+        return render_graph_svg(model.graph, model.zeros)
+    return render_graph_html(model.graph, measure_tensors(model.archive, model.graph))

@@ -1,0 +1,53 @@
+"""Which tensor of a SavedModel's checkpoint is which weight: layers by position, weights by attribute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from graphprune.archive import Archive, StoredTensor
+from graphprune.errors import ArchiveError
+from graphprune.graph.builtin_layers import weights_of
+from graphprune.graph.entries import is_input
+from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.layers import Layer
+
+_INSIDE_WRAPPER = "layer/"
+
+
+def locate_checkpoint(archive: Archive, graph: LayerGraph) -> dict[str, dict[str, StoredTensor]]:
+    """Return the tensors of each layer by bare name, the state of pruning wrappers included.
+
+    Raises:
+        ArchiveError: the weights are damaged or do not fit the config.
+    """
+    return {address: named for address, group in _places(graph, "", "") if (named := _name(archive, graph.layers[address], archive.stored.get(group, ())))}
+
+
+def _places(graph: LayerGraph, model: str, path: str) -> Iterator[tuple[str, str]]:
+    """Yield address and group of each layer; `model.layers` of a Sequential model leaves out its InputLayer (tf_keras/src/engine/sequential.py)."""
+    frame = graph.frames[model]
+    addresses = [frame.address_of(member.name) for member in frame.members]
+    if "input_layers" not in frame.entry["config"] and addresses and is_input(graph.layers[addresses[0]].entry):
+        addresses = addresses[1:]
+    for position, address in enumerate(addresses):
+        group = f"{path}/layer-{position}".lstrip("/")
+        if address in graph.frames:
+            yield from _places(graph, address, group)
+        else:
+            yield address, group
+
+
+def _name(archive: Archive, layer: Layer, stored: tuple[StoredTensor, ...]) -> dict[str, StoredTensor]:
+    by_path = {tensor.name: tensor for tensor in stored}
+    state: dict[str, StoredTensor] = {}
+    if layer.wrap is not None:
+        state = {path: tensor for path, tensor in by_path.items() if "/" not in path}
+        by_path = {path.removeprefix(_INSIDE_WRAPPER): tensor for path, tensor in by_path.items() if path.startswith(_INSIDE_WRAPPER)}
+    weights = weights_of(layer.entry)
+    if weights is None or not by_path:
+        return {path.replace("/", "."): tensor for path, tensor in by_path.items()} | state
+    wanted = {weight.name: f"{weight.path}/{weight.name.rsplit('.', 1)[-1]}".lstrip("/") for weight in weights}
+    missing = [name for name, path in wanted.items() if path not in by_path]
+    if missing:
+        raise ArchiveError(f"{archive.path}: layer {layer.address!r} ({layer.type}) has no tensor {missing[0]!r} in the checkpoint; save the model again")
+    return {name: by_path[path] for name, path in wanted.items()} | state

@@ -1,0 +1,96 @@
+"""A layer graph as one JSON document: everything that rules and plans need of a model, without the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from graphprune.errors import GraphError
+from graphprune.graph.from_config import TensorFacts, graph_from_config
+from graphprune.graph.layer_graph import LayerGraph
+
+FORMAT_VERSION = "1.0"
+KIND = "graphprune.graph"
+_KEYS = frozenset({"format_version", "kind", "graph_sha256", "is_bare", "config", "tensors"})
+
+
+def graph_to_config(graph: LayerGraph) -> dict[str, Any]:
+    """Return the graph as JSON data: the model's config as it is, and each layer's tensors by address; the inverse of `graph_from_json_config`.
+
+    Raises:
+        GraphError: the config holds objects that JSON cannot express, as that of a live model may.
+    """
+    config = graph.to_config()
+    _check_plain(config, graph.name)
+    tensors = {
+        address: [{"name": tensor.name, "shape": list(tensor.shape), "dtype": tensor.dtype} for tensor in layer.tensors]
+        for address, layer in graph.layers.items()
+        if layer.tensors
+    }
+    return {"format_version": FORMAT_VERSION, "kind": KIND, "graph_sha256": graph.sha256, "is_bare": graph.is_bare, "config": config, "tensors": tensors}
+
+
+def graph_from_json_config(document: Mapping[str, Any], place: str = "graph JSON") -> LayerGraph:
+    """Return the graph of a document that `graph_to_config` made; `place` begins error texts.
+
+    Raises:
+        GraphError: the document is damaged, or of another kind or version.
+    """
+    _check_document(document, place)
+    known = graph_from_config(document["config"], place=place)
+    tensors = {
+        str(address): [_facts(address, raw, place) for raw in _list(raws, f"the tensors of {address!r}", place)]
+        for address, raws in document["tensors"].items()
+    }
+    unknown = [address for address in tensors if address not in known.layers]
+    if unknown:
+        raise GraphError(f"{place}: tensors of {unknown[0]!r}, which is no layer of the model; export the graph again")
+    if document["graph_sha256"] != known.sha256:
+        hashes = f"graph_sha256 says {str(document['graph_sha256'])[:12]!r}, got {known.sha256[:12]!r}"
+        raise GraphError(f"{place}: its config was changed after it was exported ({hashes}); export it again")
+    return graph_from_config(document["config"], tensors=tensors, place=place)
+
+
+def is_graph_document(value: object) -> bool:
+    """Return whether this is meant to be a layer graph as JSON data."""
+    return isinstance(value, Mapping) and value.get("kind") == KIND
+
+
+def _check_document(document: Mapping[str, Any], place: str) -> None:
+    if not is_graph_document(document):
+        raise GraphError(f"{place}: no layer graph, kind must be {KIND!r}, got {document.get('kind')!r}; export one with graphprune graph MODEL -o FILE.json")
+    version = document.get("format_version")
+    if not isinstance(version, str) or version.partition(".")[0] != FORMAT_VERSION.partition(".")[0]:
+        raise GraphError(f"{place}: format_version must be {FORMAT_VERSION!r}, got {version!r}; export the graph again with this version of graphprune")
+    missing, unknown = sorted(_KEYS - set(document)), sorted(set(document) - _KEYS)
+    if missing or unknown:
+        fault = f"{missing[0]!r} is missing" if missing else f"{unknown[0]!r} is not known"
+        raise GraphError(f"{place}: {fault}; export the graph again")
+    if not isinstance(document["config"], Mapping) or not isinstance(document["tensors"], Mapping):
+        raise GraphError(f"{place}: config and tensors must be objects; export the graph again")
+
+
+def _facts(address: str, raw: Any, place: str) -> TensorFacts:
+    if isinstance(raw, Mapping) and set(raw) == {"name", "shape", "dtype"} and isinstance(raw["name"], str) and isinstance(raw["dtype"], str):
+        shape = _list(raw["shape"], f"the shape of {raw['name']!r}", place)
+        if all(type(length) is int and length >= 0 for length in shape):
+            return raw["name"], shape, raw["dtype"]
+    raise GraphError(f"{place}: a tensor of {address!r} must have name, shape and dtype, got {str(raw)[:60]!r}; export the graph again")
+
+
+def _list(value: Any, what: str, place: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise GraphError(f"{place}: {what} must be a list, got {type(value).__name__}; export the graph again")
+    return value
+
+
+def _check_plain(config: Any, name: str) -> None:
+    waiting = [config]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            waiting.extend(item.values())
+        elif isinstance(item, list | tuple):
+            waiting.extend(item)
+        elif item is not None and not isinstance(item, str | bool | int | float):
+            raise GraphError(f"{name}: its config holds a {type(item).__name__} object, which JSON cannot express; save the model and export the file's graph")

@@ -1,0 +1,171 @@
+"""A layer graph as a drawing's contents: boxes, the wires between them, and the rows they stand in, one view for each model and nested model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from graphprune.graph import SEPARATOR, Layer, LayerGraph, find_tensor_shapes
+from graphprune.graph.frames import Frame, Use
+from graphprune.graph.tensor_shapes import Shape, TensorUse, format_shape
+from graphprune.report.graph_rows import Rows, arrange_rows
+from graphprune.report.layer_categories import category_of
+from graphprune.report.layers_report import prunable_zeros
+from graphprune.report.numbers import format_share
+from graphprune.report.tables import escape_controls
+
+_SHOWN_WEIGHTS = 2
+_SHOWN_ATTRIBUTES = 3
+_SIZES = ("units", "filters", "kernel_size", "input_dim", "output_dim")
+"""Settings that the shapes of weights tell too."""
+_ATTRIBUTES = ("strides", "padding", "pool_size", "rate", "activation", "num_heads", "key_dim", "target_shape", "function")
+_DULL = {"strides": ([1], [1, 1], [1, 1, 1], 1), "padding": ("valid",), "activation": ("linear", None)}
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One layer, nested model, input or output in a drawing; all texts are safe to print and none is cut.
+
+    Attributes:
+        kind: `input`, `output`, `layer` or `model`.
+        title: The layer's class.
+        name: Its own name.
+        address: Its address in the graph; empty for an output.
+        category: Gives the colour.
+        weights: Its kernels (tensors with two axes or more) with their shapes.
+        attributes: The settings that tell layers of this class apart.
+        shape: The tensors that it gives, as far as they are known.
+        sparsity: The measured share of zeros in its prunable tensors.
+        mark: What is said of its pruning wrapper, empty without one.
+    """
+
+    kind: str
+    title: str
+    name: str
+    address: str
+    category: str
+    weights: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    shape: str = ""
+    sparsity: float | None = None
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """All tensors from one box to another, by their numbers; `note` names them where they are more than one plain tensor."""
+
+    source: int
+    target: int
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameView:
+    """One model: its boxes in topological order (outputs last), its wires, and the rows."""
+
+    address: str
+    title: str
+    boxes: tuple[Box, ...]
+    wires: tuple[Wire, ...]
+    rows: Rows
+
+
+def view_graph(graph: LayerGraph, zeros: Mapping[tuple[str, str], int] | None = None) -> Mapping[str, FrameView]:
+    """Return the view of the model (key: empty text) and of each nested model (key: its address)."""
+    shapes = find_tensor_shapes(graph)
+    members: dict[str, list[Layer]] = {address: [] for address in graph.frames}
+    for layer in graph.layers.values():
+        members[layer.container or ""].append(layer)
+    return {address: _FrameWalk(graph, frame, members[address], shapes, zeros).view() for address, frame in graph.frames.items()}
+
+
+def mark_of(layer: Layer) -> str:
+    """Return what a box says of the layer's wrapper: the rule and its target."""
+    if layer.wrap is None:
+        return ""
+    rule = layer.wrap.provenance.rule or layer.wrap.type.rpartition(">")[2]
+    target = "" if layer.wrap.pruning is None else f", target {format_share(layer.wrap.pruning.sparsity)}"
+    return escape_controls(f"wrapped by {rule}{target}")
+
+
+@dataclass(slots=True)
+class _FrameWalk:
+    graph: LayerGraph
+    frame: Frame
+    layers: list[Layer]
+    shapes: Mapping[TensorUse, Shape]
+    zeros: Mapping[tuple[str, str], int] | None
+    tensors: dict[int, set[TensorUse]] = field(default_factory=dict)
+    notes: dict[tuple[int, int], list[str]] = field(default_factory=dict)
+
+    def view(self) -> FrameView:
+        number = {layer.address: index for index, layer in enumerate(self.layers)}
+        calls = {self.frame.address_of(member.name): member.calls for member in self.frame.members}
+        for layer in self.layers:
+            for call, uses in enumerate(calls[layer.address]):
+                for use in uses:
+                    self._connect(use, number, number[layer.address], _argument(use, call if len(calls[layer.address]) > 1 else None))
+        outputs = [self._output(index, use, number) for index, use in enumerate(self.frame.outputs)]
+        boxes = (*(self._box(index, layer) for index, layer in enumerate(self.layers)), *outputs)
+        wires = tuple(Wire(source, target, _note(notes)) for (source, target), notes in self.notes.items())
+        rows = arrange_rows(len(boxes), [(wire.source, wire.target) for wire in wires])
+        title = self.graph.name if not self.frame.address else self.frame.address.rsplit(SEPARATOR, 1)[-1]
+        return FrameView(self.frame.address, escape_controls(title), boxes, wires, rows)
+
+    def _connect(self, use: Use, number: Mapping[str, int], target: int, argument: str) -> None:
+        address = self.frame.address_of(use.source)
+        source = number[address]
+        self.tensors.setdefault(source, set()).add((address, use.source_call, use.source_tensor))
+        self.notes.setdefault((source, target), []).append(escape_controls(argument))
+
+    def _output(self, index: int, use: Use, number: Mapping[str, int]) -> Box:
+        self._connect(use, number, len(self.layers) + index, "")
+        several = len(self.frame.outputs) > 1
+        return Box("output", "Output", escape_controls(use.source) if not several else f"{index}: {escape_controls(use.source)}", "", "output")
+
+    def _box(self, index: int, layer: Layer) -> Box:
+        size, measured = prunable_zeros(layer, self.zeros)
+        kernels = [escape_controls(tensor.label()) for tensor in layer.tensors if len(tensor.shape) > 1]
+        more = len(kernels) - _SHOWN_WEIGHTS
+        shapes = [self.shapes.get(tensor) for tensor in sorted(self.tensors.get(index, ()))]
+        if not shapes and layer.kind == "input":
+            shapes = [self.shapes.get((layer.address, 0, 0))]
+        return Box(
+            kind=layer.kind,
+            title="Input" if layer.kind == "input" else escape_controls(layer.type),
+            name=escape_controls(layer.name),
+            address=layer.address,
+            category=category_of(layer),
+            weights=tuple(kernels if more <= 1 else [*kernels[:_SHOWN_WEIGHTS], f"and {more} more"]),
+            attributes=_attributes(layer),
+            shape=", ".join(dict.fromkeys(format_shape(shape) for shape in shapes if shape is not None)),
+            sparsity=None if measured is None else measured / max(size, 1),
+            mark=mark_of(layer),
+        )
+
+
+def _argument(use: Use, call: int | None) -> str:
+    """Return what one tensor is taken as: empty for the first positional argument of the only call."""
+    named = f"input {use.argument}" if use.argument.isdecimal() else use.argument
+    return "" if call is None and named == "input 0" else named if call is None else f"call {call + 1}" if named == "input 0" else f"call {call + 1}: {named}"
+
+
+def _note(arguments: list[str]) -> str:
+    """Return what the wire's tensors are taken as; empty for one positional tensor."""
+    if len(arguments) == 1:
+        return "" if arguments[0].startswith("input ") else arguments[0]
+    named = [argument or "input 0" for argument in arguments[:8]]
+    return ", ".join(named) + (", …" if len(arguments) > 8 else "")
+
+
+def _attributes(layer: Layer) -> tuple[str, ...]:
+    names = _ATTRIBUTES if layer.tensors else (*_SIZES, *_ATTRIBUTES)
+    shown = [name for name in names if name in layer.config and layer.kind == "layer" and layer.config[name] not in _DULL.get(name, ())]
+    return tuple(escape_controls(f"{name} {_value(layer.config[name])}") for name in shown[:_SHOWN_ATTRIBUTES])
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return "×".join("?" if item is None else _value(item) for item in value[:8])  # noqa: RUF001 - the sign of multiplication is meant
+    return str(value.get("class_name", "…")) if isinstance(value, dict) else str(value)[:40]

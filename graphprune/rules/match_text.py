@@ -1,0 +1,44 @@
+"""One matcher from a line of text, as the command line takes it: the value of `match` in a rule file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from graphprune.errors import Diagnostic, RuleError
+from graphprune.rules.build import Builder
+from graphprune.rules.contradictions import find_contradiction
+from graphprune.rules.file_faults import check_match_shape
+from graphprune.rules.matchers import Everything, Matcher
+from graphprune.rules.yaml_text import Document, parse_document
+
+MATCH = "match"
+
+
+def parse_matcher(text: str, place: str) -> Matcher:
+    r"""Return the matcher that `text` writes, in YAML or JSON; `place` is what faults print before line and column.
+
+    Raises:
+        RuleError: with every fault.
+
+    Example:
+        >>> parse_matcher("type: Dense", "--match").types
+        ('Dense',)
+    """
+    document = _below_match(parse_document("'*'" if text.strip() == "*" else text, place))  # YAML reads a bare star as the beginning of an alias
+    shape, faults = check_match_shape(document) if document.is_readable else (None, ())
+    builder = Builder(document, {})
+    matcher = Everything() if shape is None else builder.matcher(shape.match, (MATCH,), "")
+    faults = (*document.faults, *faults, *builder.faults)
+    reason = find_contradiction(matcher)
+    if reason is not None:
+        faults = (*faults, Diagnostic("match/contradiction", f"match can hold for no layer: {reason}", document.value((MATCH,)), None))
+    if faults:
+        raise RuleError(faults)
+    return matcher
+
+
+def _below_match(document: Document) -> Document:
+    """Return the document as if its value stood under the key `match`; the places stay those of the text."""
+    keys = {(MATCH, *path): where for path, where in document.keys.items()}
+    values = {(MATCH, *path): where for path, where in document.values.items()}
+    return replace(document, data={MATCH: document.data}, keys=keys, values=values)

@@ -1,0 +1,64 @@
+"""Files that mean harm: one line each, at once, in bounded memory, and nothing in them is run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import unicodedata
+from pathlib import Path
+
+import pytest
+from commands import run_command
+from hostile_files import REFUSED, controls, lambda_models, write_h5, write_keras
+
+from graphprune.archive import read_archive
+from graphprune.shipped import shipped_file
+
+MODEL = shipped_file("fixtures/digits-cnn.keras")
+MEASURED = """
+import resource, sys, time
+from graphprune.cli.inputs import open_model
+from graphprune.errors import GraphpruneError
+before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
+try:
+    open_model(sys.argv[1]).zeros
+except GraphpruneError as fault:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, round(time.process_time() - start, 3))
+    print(fault)
+"""
+MAX_KILOBYTES = 400_000
+MAX_SECONDS = 1.0
+"""Of processor time, so that other work on the machine does not count."""
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_hostile_file_is_refused_in_one_line_at_once_in_little_memory(tmp_path: Path, name: str) -> None:
+    said, make = REFUSED[name]
+    path = make(tmp_path / name)
+    done = subprocess.run([sys.executable, "-c", MEASURED, str(path)], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    figures, *lines = done.stdout.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith(str(path))
+    assert said in lines[0]
+    kilobytes, seconds = (float(figure) for figure in figures.split())
+    assert kilobytes < MAX_KILOBYTES
+    assert seconds < MAX_SECONDS
+
+
+@pytest.mark.parametrize("command", [("layers",), ("plan", "-r", "builtin:dense-90"), ("diff", MODEL), ("lint", "builtin:dense-90", "--model")])
+def test_names_with_controls_are_shown_escaped(tmp_path: Path, command: tuple[str, ...]) -> None:
+    path = controls(tmp_path / "m.keras")
+    done = run_command(*command, path) if command[-1] == "--model" else run_command(command[0], path, *command[1:])
+    shown = done.out + done.err
+    assert [char for char in shown if unicodedata.category(char)[0] == "C" and char != "\n"] == []
+    assert not any(line.startswith("layers: 0") for line in shown.splitlines())
+
+
+@pytest.mark.parametrize("write", [write_keras, write_h5])
+@pytest.mark.parametrize("place", lambda_models())
+def test_bytecode_is_seen_wherever_it_hides_and_never_run(tmp_path: Path, write: object, place: str) -> None:
+    path = write(tmp_path / "m", lambda_models()[place])  # type: ignore[operator]
+    archive = read_archive(path)
+    assert archive.has_lambda_bytecode

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from builders import build_config
+from saved_model_files import entry, field, write_saved_model
+
+from graphprune.archive import read_archive
+from graphprune.errors import ArchiveError
+from graphprune.graph import locate_weights, measure_zeros, read_graph
+
+KERNEL, BIAS = np.arange(16, dtype="float32").reshape(4, 4), np.zeros(4, "float32")
+TREE = {"layer-0": {}, "layer-1": {"kernel": KERNEL, "bias": BIAS, "variables": {"0": KERNEL}, "keras_api": {"x": BIAS}}}
+
+
+def refusal(path: Path) -> str:
+    """Return what is said of a folder that is refused, without its path."""
+    with pytest.raises(ArchiveError) as caught:
+        locate_weights(archive := read_archive(path), read_graph(archive))
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith(f"{path}")
+    return text.removeprefix(f"{path}")
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_saved_model_gives_config_and_tensors(tmp_path: Path, old: bool) -> None:
+    config = build_config("in > fc")
+    archive = read_archive(write_saved_model(tmp_path / "m", config, TREE, old=old))
+    graph = read_graph(archive)
+    assert (archive.format, archive.keras_version, archive.config["config"]) == ("savedmodel", "2.11.0", config["config"])
+    weights = locate_weights(archive, graph)
+    assert [tensor.label() for tensor in graph.layer("fc").tensors] == ["kernel [in 4, out 4]", "bias [out 4]"]
+    np.testing.assert_array_equal(weights.read("fc", "kernel"), KERNEL)
+    assert measure_zeros(archive, graph) == {("fc", "kernel"): 1, ("fc", "bias"): 4}
+
+
+def test_tuples_and_shapes_in_the_metadata_are_lists(tmp_path: Path) -> None:
+    config = build_config("in > fc")
+    config["config"]["layers"][0]["config"]["batch_input_shape"] = {"class_name": "__tuple__", "items": [None, {"class_name": "TensorShape", "items": [4]}]}
+    archive = read_archive(write_saved_model(tmp_path / "m", config, TREE))
+    assert archive.config["config"]["layers"][0]["config"]["batch_input_shape"] == [None, [4]]
+
+
+def test_nested_and_shared_layers_are_found_by_position(tmp_path: Path) -> None:
+    config = build_config("in > inner > fc2", models={"inner": "in > fc1"})
+    fc1, fc2 = {"kernel": KERNEL, "bias": BIAS}, {"kernel": KERNEL + 1, "bias": BIAS}
+    archive = read_archive(write_saved_model(tmp_path / "m", config, {"layer-0": {}, "layer-1": {"layer-0": {}, "layer-1": fc1}, "layer-2": fc2}))
+    weights = locate_weights(archive, read_graph(archive))
+    assert [weights.read(address, "kernel")[0, 0] for address in ("inner::fc1", "fc2")] == [0, 1]
+
+
+def test_weights_inside_a_layer_are_found_by_attribute(tmp_path: Path) -> None:
+    config = build_config("in > lstm > low:My>Low")
+    cell = {"kernel": np.ones((4, 16), "float32"), "recurrent_kernel": np.ones((4, 16), "float32"), "bias": np.ones(16, "float32")}
+    tree = {"layer-0": {}, "layer-1": {"cell": cell}, "layer-2": {"u": BIAS, "inner": {"v": BIAS}}}
+    graph = read_graph(write_saved_model(tmp_path / "m", config, tree))
+    assert [tensor.name for tensor in graph.layer("lstm").tensors] == ["kernel", "recurrent_kernel", "bias"]
+    assert [tensor.name for tensor in graph.layer("low").tensors] == ["u", "inner.v"]
+
+
+def test_a_saved_model_without_keras(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(field(1, 1) + field(2, field(7, field(1, b""))))
+    expected = ": a SavedModel without Keras metadata, so its layers are not known; save the Keras model itself with model.save()"
+    assert refusal(tmp_path) == expected
+
+
+def test_a_subclassed_model(tmp_path: Path) -> None:
+    config = {"class_name": "Sub", "config": {}}
+    expected = ": the model's class is 'Sub', whose layers are not in the file; rebuild it as a Functional or Sequential model and save it again"
+    assert refusal(write_saved_model(tmp_path / "m", config, TREE, kind="_tf_keras_model")) == expected
+
+
+def test_a_missing_weight(tmp_path: Path) -> None:
+    tree = {"layer-0": {}, "layer-1": {"kernel": KERNEL}}
+    expected = ": layer 'fc' (Dense) has no tensor 'bias' in the checkpoint; save the model again"
+    assert refusal(write_saved_model(tmp_path / "m", build_config("in > fc"), tree)) == expected
+
+
+KEY = "layer-1/kernel/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "expected"),
+    [
+        ({"extra": {KEY: entry(1, (10**6, 10**6), 0, 64)}}, f"{KEY!r} claims 4,000,000,000,000 bytes and holds 64; the file is damaged, save the model again"),
+        ({"extra": {KEY: entry(99, (4, 4), 0, 64)}}, f"{KEY!r} has the type 99, which holds no numbers; save the model again"),
+        ({"extra": {KEY: b"\xff"}}, "damaged (a number is cut off); save or copy the model again"),
+        ({"objects": field(1, field(1, field(1, 7) + field(2, "layer-0")))}, "names object 7, but has only 1; the file is damaged, save the model again"),
+        ({"objects": field(1, field(1, field(1, 0) + field(2, "layer-0")))}, "layers are nested without end; the file is damaged, save the model again"),
+        ({"objects": b""}, "holds no objects; save the model again"),
+    ],
+)
+def test_an_index_that_lies(tmp_path: Path, checkpoint: dict[str, Any], expected: str) -> None:
+    assert refusal(write_saved_model(tmp_path / "m", build_config("in > fc"), TREE, **checkpoint)) == f"/variables/variables.index: {expected}"
+
+
+def test_values_beyond_the_end_of_the_shard(tmp_path: Path) -> None:
+    folder = write_saved_model(tmp_path / "m", build_config("in > fc"), TREE, extra={KEY: entry(1, (4, 4), 10**9, 64)})
+    archive = read_archive(folder)
+    with pytest.raises(ArchiveError) as caught:
+        measure_zeros(archive, read_graph(archive))
+    assert "a tensor should end at byte 1,000,000,064, the file has" in str(caught.value)
+
+
+def test_a_flipped_bit_in_the_index_is_seen(tmp_path: Path) -> None:
+    index = write_saved_model(tmp_path / "m", build_config("in > fc"), TREE) / "variables" / "variables.index"
+    data = bytearray(index.read_bytes())
+    data[30] ^= 1
+    index.write_bytes(data)
+    assert refusal(tmp_path / "m") == "/variables/variables.index: damaged (the checksum of a block is wrong); save or copy the model again"
+
+
+@pytest.mark.parametrize("name", ["variables/variables.index", "variables/variables.data-00000-of-00001", "keras_metadata.pb"])
+def test_a_cut_file_is_one_clear_line(tmp_path: Path, name: str) -> None:
+    path = write_saved_model(tmp_path / "m", build_config("in > fc"), TREE) / name
+    path.write_bytes(path.read_bytes()[:-20])
+    assert refusal(tmp_path / "m").startswith(f"/{name}: ")
+
+
+def test_a_missing_checkpoint(tmp_path: Path) -> None:
+    folder = write_saved_model(tmp_path / "m", build_config("in > fc"), TREE)
+    (folder / "variables" / "variables.index").unlink()
+    assert refusal(folder) == "/variables/variables.index: no such file; the SavedModel is not complete, save or copy it again"

@@ -1,0 +1,224 @@
+"""The HTML page in a real headless browser; skipped where none is installed."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from builders import build_graph
+
+from graphprune.graph import TensorMetrics, graph_from_config
+from graphprune.graph.measure import measure_values
+from graphprune.plan import make_plan, wrap_graph
+from graphprune.report import render_graph_html
+from graphprune.rules import parse_rules
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+ARGUMENTS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--disable-dev-shm-usage", "--window-size=1300,900",
+)  # fmt: skip
+RULES = "version: 1\nrules: [{id: stem-75, match: {name: fc_1}, prune: {sparsity: 75%, schedule: {curve: constant, begin: 0 steps}}}]"
+HOSTILE = "</script><img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    if CHROMIUM is None or DRIVER is None:
+        pytest.skip("no browser: chromium and chromedriver are not installed (Debian: apt-get install chromium chromium-driver)")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (pip install '.[test]')")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in (*ARGUMENTS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """Opens pages, and at the end holds that none of them had a console error or asked for anything but itself."""
+    asked = []
+
+    def open_page(graph, metrics=None):
+        path = tmp_path / f"page{len(asked)}.html"
+        path.write_text(render_graph_html(graph, metrics), encoding="utf-8")
+        asked.append(path.as_uri())
+        browser.get(path.as_uri())
+        assert browser.execute_script("return document.documentElement.dataset.ready") == "true"
+        return Page(browser)
+
+    browser.get("about:blank")
+    browser.get_log("browser"), browser.get_log("performance")  # what came before this test
+    yield open_page
+    assert [entry["message"] for entry in browser.get_log("browser")] == []
+    sent = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = {message["params"]["request"]["url"] for message in sent if message["method"] == "Network.requestWillBeSent"}
+    assert urls <= set(asked)
+
+
+class Page:
+    def __init__(self, browser):
+        self.browser = browser
+
+    def all(self, selector):
+        return self.browser.find_elements("css selector", selector)
+
+    def one(self, selector):
+        return self.browser.find_element("css selector", selector)
+
+    def box(self, name):
+        return next(box for box in self.all("#stage .box") if box.find_elements("css selector", ".name, .row-name")[0].text == name)
+
+    def click(self, element):
+        self.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+        element.click()
+
+    def panel(self):
+        return self.one("#panel").text
+
+    def type(self, *keys):
+        from selenium.webdriver import ActionChains
+
+        ActionChains(self.browser).send_keys(*keys).perform()
+
+
+def siamese():
+    """A wrapped, shared layer and a nested model that is called twice."""
+    graph = build_graph(
+        "in_a > tower; in_b > tower; tower@0 + tower@1 > add_1 > fc_1[4,3] > fc_2[3,2]", name="siamese", models={"tower": "in > fc_in[4,4] > relu_in"}
+    )
+    wrapped = wrap_graph(graph, make_plan(graph, parse_rules(RULES, "stem.yaml")))
+    values = {"fc_1": np.array([[0, 0, 0], [0, 0, 0], [0, 0, 0], [1, -2, 4]], np.float32)}
+    metrics = {
+        (layer.address, tensor.name): measure_values(values.get(layer.address, np.ones(tensor.shape, np.float32))) if tensor.prunable else TensorMetrics(0)
+        for layer in wrapped.layers.values()
+        for tensor in layer.tensors
+    }
+    return wrapped, metrics
+
+
+def test_the_page_draws_each_layer_of_the_model_and_no_box_covers_another(opened):
+    page = opened(*siamese())
+    assert page.one("h1").text == "siamese"
+    names = [box.find_elements("css selector", ".name, .row-name")[0].text for box in page.all("#stage .box")]
+    assert sorted(names) == ["add_1", "fc_1", "fc_2", "fc_2", "in_a", "in_b", "tower"]
+    assert len(page.all("#stage svg .wire")) == 6
+    places = [box.rect for box in page.all("#stage .box")]
+    for index, a in enumerate(places):
+        for b in places[:index]:
+            assert a["x"] + a["width"] <= b["x"] or b["x"] + b["width"] <= a["x"] or a["y"] + a["height"] <= b["y"] or b["y"] + b["height"] <= a["y"]
+
+
+def test_a_wrapped_layer_is_marked_by_its_border_and_by_words_and_has_a_bar_of_its_sparsity(opened):
+    page = opened(*siamese())
+    box = page.box("fc_1")
+    assert "● wrapped by stem-75, target 75.0%" in box.text
+    assert box.value_of_css_property("border-top-width") == "2.5px" or "marked" in box.get_attribute("class")
+    rail, fill = box.find_element("css selector", ".bar i"), box.find_element("css selector", ".bar i b")
+    assert fill.size["width"] / rail.size["width"] == pytest.approx(0.75, abs=0.02)
+    assert "75.0% zeros" in box.text
+
+
+def test_a_click_shows_the_panel_of_the_layer_with_its_figures(opened):
+    page = opened(*siamese())
+    assert not page.one("#panel").is_displayed()
+    page.click(page.box("fc_1"))
+    lines = page.panel().splitlines()
+    assert lines[1:3] == ["fc_1", "Dense"]
+    assert "Wrapped by stem-75: 75.0%, constant 0 steps" in lines
+    assert "add_1 (Add)" in page.panel()
+    assert "fc_2 (Dense)" in page.panel()
+    start = lines.index("kernel [in 4, out 3]")
+    assert lines[start + 1 : start + 7] == ["Values 12 float32, prunable", "zeros 9 (75.0%)", "min -2", "max 4", "mean 0.25", "std 1.29904"]
+    assert "units 3" in lines
+    page.one("#panel .close").click()
+    assert not page.one("#panel").is_displayed()
+
+
+def test_find_lists_layers_and_a_hit_inside_a_closed_model_opens_it(opened):
+    page = opened(*siamese())
+    page.type("/")
+    page.type("fc_in")
+    assert [item.text.splitlines()[0] for item in page.all("#list button")] == ["tower::fc_in"]
+    assert page.one("#found").text == "1 of 9 layers"
+    page.one("#list button").click()
+    assert page.box("fc_in").is_displayed()
+    assert page.panel().splitlines()[1] == "fc_in"
+    page.one("#find").clear()
+    page.one("#find").send_keys("nothing like it")
+    assert (page.one("#found").text, page.all("#list button")) == ("0 of 9 layers", [])
+
+
+def test_a_nested_model_opens_and_closes_in_its_place(opened):
+    page = opened(*siamese())
+    before = page.box("tower").size["height"]
+    toggle = page.box("tower").find_element("css selector", "button")
+    toggle.click()
+    assert toggle.get_attribute("aria-expanded") == "true"
+    inner = page.all(".box.model .frame .box")
+    assert [box.text.split()[0] for box in inner] == ["Input", "Dense", "ReLU", "Output"]
+    outer = page.one(".box.model").rect
+    assert all(box.rect["x"] >= outer["x"] and box.rect["x"] + box.rect["width"] <= outer["x"] + outer["width"] for box in inner)
+    assert all(box.rect["y"] >= outer["y"] and box.rect["y"] + box.rect["height"] <= outer["y"] + outer["height"] for box in inner)
+    toggle.click()
+    assert (page.all(".box.model .frame"), page.box("tower").size["height"]) == ([], before)
+
+
+def test_the_keyboard_alone_walks_selects_and_closes(opened):
+    from selenium.webdriver import Keys
+
+    page = opened(*siamese())
+    page.browser.execute_script("document.querySelector('#stage .box').focus()")
+    page.type(Keys.ARROW_RIGHT)
+    page.type(Keys.ARROW_DOWN)
+    page.type(Keys.ARROW_DOWN)
+    page.type(Keys.ARROW_DOWN)
+    page.type(Keys.ENTER)
+    assert page.panel().splitlines()[1] == "fc_1"
+    page.type(Keys.ESCAPE)
+    assert not page.one("#panel").is_displayed()
+    assert "fc_1" in page.browser.switch_to.active_element.text
+
+
+def test_the_switches_show_and_hide_names_attributes_and_weights(opened):
+    page = opened(*siamese())
+    text = page.box("fc_2").text
+    assert ("kernel [in 3, out 2]" in text, "fc_2" in text) == (True, True)
+    for switch in page.all("[data-show=weights], [data-show=names]"):
+        switch.click()
+    boxes = "\n".join(box.text for box in page.all("#stage .box:not(.terminal)"))
+    assert ("kernel" in boxes, "fc_2" in boxes) == (False, False)
+
+
+def test_dark_and_light_have_other_colours(opened):
+    page = opened(*siamese())
+    colours = [page.one("body").value_of_css_property("background-color")]
+    page.one("#theme").click()
+    colours.append(page.one("body").value_of_css_property("background-color"))
+    assert len(set(colours)) == 2
+
+
+def test_hostile_names_are_shown_and_do_nothing(opened):
+    graph = build_graph("in > fc_1[4,2]")
+    config = json.loads(json.dumps(graph.to_config()).replace("fc_1", HOSTILE))
+    page = opened(replace(graph_from_config(config), name=f"{HOSTILE}\x1b"))
+    assert page.one("h1").text == f"{HOSTILE}\\x1b"
+    assert page.box(HOSTILE).is_displayed()
+    page.click(page.box(HOSTILE))
+    assert page.panel().splitlines()[1] == HOSTILE
+    assert page.all("img") == []
+
+
+def test_a_model_of_a_thousand_layers_is_drawn_and_searched(opened):
+    page = opened(build_graph("in > " + " > ".join(f"{kind}_{index}" for index in range(350) for kind in ("conv", "bn", "relu"))))
+    assert len(page.all("#stage .box")) == 1052
+    page.one("#find").send_keys("conv_349")
+    page.one("#list button").click()
+    assert page.panel().splitlines()[1] == "conv_349"

@@ -1,0 +1,81 @@
+"""What may be overwritten, and what never is."""
+
+import os
+
+import pytest
+from commands import run_command
+
+from graphprune.cli.demo import prepare_folder
+from graphprune.errors import OutputError
+from graphprune.shipped import shipped_file
+
+MODEL = shipped_file("fixtures/digits-cnn.keras")
+RULES = shipped_file("rules/conv-80-dense-90.yaml")
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A model and a rule file of the user's own."""
+    (tmp_path / "net.keras").write_bytes(MODEL.read_bytes())
+    (tmp_path / "prune.yaml").write_bytes(RULES.read_bytes())
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("command", "output"),
+    [
+        (("layers", "net.keras"), "net.keras"),
+        (("plan", "net.keras", "-r", "prune.yaml"), "prune.yaml"),
+        (("diff", "net.keras", "net.keras"), "./net.keras"),
+        (("graph", "net.keras", "--format", "json"), "net.keras"),
+        (("apply", "net.keras", "-r", "prune.yaml"), "net.keras"),
+        (("strip", "net.keras"), "net.keras"),
+    ],
+)
+def test_force_never_overwrites_what_the_command_reads(own, monkeypatch, command, output):
+    monkeypatch.chdir(own)
+    before = {path.name: path.read_bytes() for path in own.iterdir()}
+    done = run_command(*command, "-o", output, "--force")
+    name = output.removeprefix("./")
+    assert (done.code, done.out, done.err) == (1, "", f"graphprune: {name}: is what this command reads, so it is not overwritten; give another name\n")
+    assert before == {path.name: path.read_bytes() for path in own.iterdir()}
+
+
+def test_force_overwrites_no_pipe_and_no_device(own):
+    os.mkfifo(own / "pipe")
+    done = run_command("layers", own / "net.keras", "-o", own / "pipe", "--force")
+    assert (done.code, done.err) == (1, f"graphprune: {own}/pipe: is neither a file nor a folder, so it is not overwritten; give another name\n")
+
+
+def test_a_report_is_not_given_the_name_of_a_model(own):
+    done = run_command("layers", own / "net.keras", "-o", own / "other.keras")
+    text = f"graphprune: {own}/other.keras: is the name of a model, and this writes a report; give a name such as other.txt or other.json\n"
+    assert (done.code, done.err) == (1, text)
+
+
+def test_a_report_does_not_replace_a_folder(own):
+    (own / "folder").mkdir()
+    done = run_command("layers", own / "net.keras", "-o", own / "folder", "--force")
+    assert (done.code, done.err) == (1, f"graphprune: {own}/folder: is a folder; name a file in it\n")
+
+
+def test_a_place_that_cannot_be_written_is_named_as_the_user_wrote_it(own):
+    done = run_command("layers", own / "net.keras", "-o", "/proc/layers.txt")
+    assert done.code == 1
+    assert done.err.startswith("graphprune: /proc/layers.txt: cannot be written (")
+
+
+def test_an_empty_name_is_wrong_usage():
+    assert run_command("layers", "").code == 64
+
+
+def test_the_demo_removes_only_its_own_files(tmp_path):
+    home = prepare_folder(tmp_path / "demo", force=False)
+    (home / "sparse.keras").write_text("old")
+    prepare_folder(home, force=True)
+    assert sorted(path.name for path in home.iterdir()) == ["digits.npz", "original.keras"]
+    (home / "mine.txt").write_text("keep")
+    with pytest.raises(OutputError) as caught:
+        prepare_folder(home, force=True)
+    assert str(caught.value) == f"{home}: holds more than an earlier demo (mine.txt), so --force does not touch it; give another folder"
+    assert (home / "mine.txt").read_text() == "keep"

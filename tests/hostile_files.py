@@ -1,0 +1,207 @@
+"""Makes files that mean harm, each in a moment; `python tests/hostile_files.py FOLDER` leaves all of them in FOLDER."""
+
+from __future__ import annotations
+
+import io
+import json
+import marshal
+import os
+import sys
+import zipfile
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+Make = Callable[[Path], Path]
+KERNEL, BIAS = np.ones((4, 4), "float32"), np.zeros(4, "float32")
+CODE = b64encode(marshal.dumps(compile("raise SystemExit('ran')", "<lambda>", "exec"))).decode()
+LAMBDA = {"module": "builtins", "class_name": "__lambda__", "config": {"value": [CODE, None, None]}}
+OLD_LAMBDA = {"function": [CODE, None, None], "function_type": "lambda"}
+SCREEN = "\x1b[2J\x1b]0;owned\x07\r\nlayers: 0\u202e"
+
+
+def layer(kind: str, name: str, sources: tuple[str, ...] = (), **config: Any) -> dict[str, Any]:
+    entry: dict[str, Any] = {"module": "keras.layers", "class_name": kind, "config": {"name": name, **config}, "registered_name": None}
+    return entry | {"name": name, "inbound_nodes": [[[source, 0, 0, {}] for source in sources]] if sources else []}
+
+
+def model(*layers: dict[str, Any], outputs: str = "fc") -> dict[str, Any]:
+    config = {"name": "net", "trainable": True, "layers": list(layers), "input_layers": [["in", 0, 0]], "output_layers": [[outputs, 0, 0]]}
+    return {"module": "keras", "class_name": "Functional", "config": config, "registered_name": "Functional"}
+
+
+IN, FC = layer("InputLayer", "in", batch_input_shape=[None, 4]), layer("Dense", "fc", ("in",), units=4, use_bias=True)
+
+
+def weights() -> bytes:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file["layers/dense/vars/0"], file["layers/dense/vars/1"] = KERNEL, BIAS
+    return buffer.getvalue()
+
+
+def write_keras(path: Path, config: Any, *, members: Mapping[str, bytes] | None = None) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": "2.15.0"}))
+        archive.writestr("config.json", config if isinstance(config, str) else json.dumps(config))
+        archive.writestr("model.weights.h5", weights())
+        for name, data in (members or {}).items():
+            archive.writestr(name, data)
+    return path
+
+
+def write_h5(path: Path, config: Any) -> Path:
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = json.dumps(config)
+        file.attrs["keras_version"] = "2.15.0"
+        root = file.create_group("model_weights")
+        root.attrs["layer_names"] = np.array(["in", "fc"], "S")
+        root.create_group("in").attrs["weight_names"] = np.array([], "S")
+        group = root.create_group("fc")
+        group.attrs["weight_names"] = np.array(["fc/kernel:0", "fc/bias:0"], "S")
+        group["fc/kernel:0"], group["fc/bias:0"] = KERNEL, BIAS
+    return path
+
+
+def lambda_models() -> dict[str, dict[str, Any]]:
+    """Return models with bytecode by the place where it hides."""
+    inner = {"module": "keras.layers", "class_name": "Lambda", "config": {"name": "l", "function": LAMBDA}, "registered_name": None}
+    old = {"class_name": "Lambda", "config": {"name": "l", **OLD_LAMBDA}}
+    return {
+        "plain": model(IN, layer("Lambda", "fc", ("in",), function=LAMBDA)),
+        "old": model(IN, layer("Lambda", "fc", ("in",), **OLD_LAMBDA)),
+        "time-distributed": model(IN, layer("TimeDistributed", "fc", ("in",), layer=inner)),
+        "bidirectional": model(IN, layer("Bidirectional", "fc", ("in",), layer=old, backward_layer=inner)),
+        "activation": model(IN, layer("Dense", "fc", ("in",), units=4, activation=LAMBDA)),
+        "wrapped": model(IN, layer("Wrapper", "fc", ("in",), layer={"class_name": "Dense", "config": {"name": "d", "kernel_regularizer": LAMBDA}})),
+        "nested": model(IN, model(IN, layer("Lambda", "fc", ("in",), function=LAMBDA)) | {"name": "fc", "inbound_nodes": [[["in", 0, 0, {}]]]}),
+    }
+
+
+def bomb(path: Path, name: str) -> Path:
+    """Write a zip with a member of 200 MB of blanks in 200 kB."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open(name, "w", force_zip64=True) as member:
+            for _ in range(200):
+                member.write(b" " * 2**20)
+        if name != "config.json":
+            archive.writestr("config.json", json.dumps(model(IN, FC)))
+    return path
+
+
+def lying_zip(path: Path) -> Path:
+    """Write a zip whose compressed weights claim 3 GB."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", json.dumps(model(IN, FC)))
+        archive.writestr("model.weights.h5", weights())
+    data = bytearray(path.read_bytes())
+    at = data.rindex(b"PK\x01\x02")
+    data[at + 24 : at + 28] = (3 * 2**30).to_bytes(4, "little")
+    path.write_bytes(data)
+    return path
+
+
+def external_link(path: Path) -> Path:
+    write_h5(path, model(IN, FC))
+    with h5py.File(path, "a") as file:
+        del file["model_weights/fc/fc/bias:0"]
+        file["model_weights/fc/fc/bias:0"] = h5py.ExternalLink("/etc/passwd", "x")
+    return path
+
+
+def external_storage(path: Path) -> Path:
+    write_h5(path, model(IN, FC))
+    with h5py.File(path, "a") as file:
+        del file["model_weights/fc/fc/bias:0"]
+        file["model_weights/fc"].create_dataset("fc/bias:0", (4,), "float32", external=[("/etc/passwd", 0, 16)])
+    return path
+
+
+def lying_shape(path: Path) -> Path:
+    write_h5(path, model(IN, FC))
+    with h5py.File(path, "a") as file:
+        del file["model_weights/fc/fc/bias:0"]
+        file["model_weights/fc"].create_dataset("fc/bias:0", (10**13,), "float32", chunks=(1000,))
+    return path
+
+
+def deep_nesting(levels: int) -> str:
+    return '{"class_name": "Functional", "config": {"layers": ' + "[" * levels + "]" * levels + ', "input_layers": []}}'
+
+
+def pipe(path: Path) -> Path:
+    os.mkfifo(path)
+    return path
+
+
+def symlink_loop(path: Path) -> Path:
+    path.symlink_to(path)
+    return path
+
+
+def folder_with_pipe(path: Path) -> Path:
+    path.mkdir()
+    os.mkfifo(path / "keras_metadata.pb")
+    return path
+
+
+REFUSED: Mapping[str, tuple[str, Make]] = {
+    "zip-bomb-config": ("config.json has 209,715,200 bytes", lambda path: bomb(path, "config.json")),
+    "zip-bomb-metadata": ("metadata.json has 209,715,200 bytes", lambda path: bomb(path, "metadata.json")),
+    "zip-bomb-weights": ("claims 209,715,200 bytes and holds", lambda path: bomb(path, "model.weights.h5")),
+    "lying-zip": ("claims 3,221,225,472 bytes", lying_zip),
+    "path-traversal": ("no config.json", lambda path: _only(path, {"../config.json": b"{}", "/etc/config.json": b"{}"})),
+    "external-link": ("is a link, which Keras never writes", external_link),
+    "external-storage": ("keeps its values in another file", external_storage),
+    "lying-shape": ("claims 40,000,000,000,000 bytes and holds 0", lying_shape),
+    "many-values": ("values, more than", lambda path: write_keras(path, "[" + "{}," * 9_000_000 + "1]")),
+    "deep-nesting": ("config.json is not JSON (", lambda path: write_keras(path, deep_nesting(10_000))),
+    "less-deep-nesting": ("nested more than 200 deep", lambda path: write_keras(path, deep_nesting(300))),
+    "cycle": (
+        "waits for its own output",
+        lambda path: write_keras(path, model(IN, layer("Dense", "fc", ("d",)), layer("Dense", "d", ("fc",)))),
+    ),
+    "self-cycle": ("waits for its own output", lambda path: write_keras(path, model(IN, layer("Dense", "fc", ("fc",))))),
+    "dangling": ("which is no layer of the model", lambda path: write_keras(path, model(IN, layer("Dense", "fc", ("gone",))))),
+    "dangling-output": ("which is no layer of the model", lambda path: write_keras(path, model(IN, FC, outputs="gone"))),
+    "pipe": ("is a named pipe, not a file", pipe),
+    "folder": ("is a directory and no SavedModel", lambda path: path.mkdir() or path),
+    "symlink-loop": ("Too many levels of symbolic links", symlink_loop),
+    "folder-with-pipe": ("is a named pipe, not a file", folder_with_pipe),
+    "device": ("is a device, not a file", lambda path: path.symlink_to("/dev/zero") or path),
+}
+"""What a light command refuses: a part of the message, and what makes the file."""
+
+
+def _only(path: Path, members: Mapping[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def controls(path: Path) -> Path:
+    """Write a model whose names would clear the screen and fake a line."""
+    entry = layer("Dense", f"fc{SCREEN}", ("in",), units=4, use_bias=True)
+    config = model(IN, entry, outputs=f"fc{SCREEN}")
+    config["config"]["name"] = f"net{SCREEN}"
+    return write_keras(path, config)
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, (_, make) in REFUSED.items():
+        make(folder / name)
+    controls(folder / "controls.keras")
+    for name, config in lambda_models().items():
+        write_keras(folder / f"lambda-{name}.keras", config)
+        write_h5(folder / f"lambda-{name}.h5", config)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+import pytest
+
+from graphprune.errors import RuleError
+from graphprune.rules import parse_matcher
+from graphprune.rules.matchers import AllOf, Everything, NameGlob, Params, TypeIs
+from graphprune.rules.number_test import NumberTest
+
+
+@pytest.mark.parametrize(
+    ("text", "matcher"),
+    [
+        ("type: Dense", TypeIs(("Dense",))),
+        ("{type: Dense, params: {gte: 10k}}", AllOf((TypeIs(("Dense",)), Params(NumberTest(gte=10_000))))),
+        ('{"name": {"glob": "block_*"}}', NameGlob("block_*")),
+        ("*", Everything()),
+        ('"*"', Everything()),
+    ],
+)
+def test_text_becomes_the_matcher_that_a_rule_would_hold(text, matcher):
+    assert parse_matcher(text, "--match") == matcher
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("type: 3", "error[value/type]: type must be a name or a list of names, got 3\n  --> --match:1:7"),
+        (
+            "",
+            'error[value/type]: match must be a mapping of conditions, such as {name: conv_1}, or "*", got nothing\n  --> --match:1:1',
+        ),
+        ("config: {units: {gte: x}}", "error[value/type]: gte must be a number, got 'x'\n  --> --match:1:23"),
+        ("params: {gt: 5, lt: 2}", "error[match/contradiction]: params can hold for no number: above 5 and below 2\n  --> --match:1:9"),
+        ("{type: A, not: {type: A}}", "error[match/contradiction]: match can hold for no layer: 'A' and 'not A' exclude each other\n  --> --match:1:1"),
+        ("[1", "error[yaml/syntax]: not readable as YAML: expected ',' or ']', but got '<stream end>'\n  --> --match:1:3"),
+    ],
+)
+def test_a_fault_says_where_in_the_text_it_is(text, message):
+    with pytest.raises(RuleError) as caught:
+        parse_matcher(text, "--match")
+    assert str(caught.value) == message
+
+
+def test_an_unknown_key_has_its_place_and_the_closest_key():
+    with pytest.raises(RuleError) as caught:
+        parse_matcher("last: {typ: Dense}", "--match")
+    assert str(caught.value).startswith("error[key/unknown]: unknown key 'typ'\n  --> --match:1:8\n  help: closest: 'type'; known here: name, type,")
