@@ -24,9 +24,6 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_DEFLATE = 1100
 """Deflate shrinks at most about 1032 times; a data set that claims more than this times its bytes on disk is refused."""
 
-METADATA_CACHE = 128 * 2**20
-"""Bytes; HDF5's own 32 MB thrash where a file holds 100,000 layers."""
-
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
@@ -64,9 +61,6 @@ def open_hdf5(source: str | BinaryIO, place: str) -> Iterator[h5py.File]:
     """
     with damage_named(place):
         file = h5py.File(source, "r")
-        cache = file.id.get_mdc_config()
-        cache.max_size = METADATA_CACHE
-        file.id.set_mdc_config(cache)
     try:
         yield file
     finally:
@@ -106,8 +100,8 @@ def read_dataset(file: h5py.File, path: str, place: str) -> NDArray[Any]:
         ArchiveError: it is missing or damaged.
     """
     with damage_named(place):
-        dataset = _open_dataset(file, path, place)
-        values = np.empty(dataset.shape, dataset.dtype)
+        dataset, shape, dtype = _open_dataset(file, path, place)
+        values = np.empty(shape, dtype)
         if values.size:
             dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
         return values
@@ -121,7 +115,7 @@ def index_keras_groups(file: h5py.File, place: str) -> dict[str, tuple[StoredTen
     """
     with damage_named(place):
         groups: dict[str, list[str]] = {}
-        for path in _all_paths(file, place):
+        for path in map(_text, _all_paths(file, place)):
             group, _, name = path.rpartition("/vars/")
             if path.startswith("layers/") and group and "/" not in name:
                 groups.setdefault(group, []).append(name)
@@ -130,12 +124,12 @@ def index_keras_groups(file: h5py.File, place: str) -> dict[str, tuple[StoredTen
         }
 
 
-def _all_paths(file: h5py.File, place: str) -> list[str]:
+def _all_paths(file: h5py.File, place: str) -> list[bytes]:
     """Return the paths of all groups and data sets in the file, which hold no link that leads elsewhere."""
-    paths: list[str] = []
+    paths: list[bytes] = []
 
     def visit(name: bytes, info: Any) -> bytes | None:
-        paths.append(_text(name))
+        paths.append(name)
         return None if info.type == h5py.h5l.TYPE_HARD else name
 
     link = file.id.links.visit(visit, info=True)
@@ -155,12 +149,12 @@ def index_legacy_groups(file: h5py.File, place: str) -> dict[str, tuple[StoredTe
         ArchiveError: the file is damaged or not safe to read.
     """
     with damage_named(place):
-        if "model_weights" not in _all_paths(file, place):
+        if b"model_weights" not in _all_paths(file, place):
             raise ArchiveError(f"{place}: no model_weights group; the weights are missing, save the model again")
         root = file["model_weights"]
         index = {}
         for layer in read_names(root, "layer_names"):
-            names = read_names(root[layer], "weight_names")
+            names = read_names(h5py.Group(h5py.h5g.open(root.id, layer.encode())), "weight_names")  # twice as fast as root[layer]
             if names:
                 index[layer] = tuple(_stored(file, layer, name, f"model_weights/{layer}/{name}", place) for name in names)
         return index
@@ -184,8 +178,8 @@ def _text(value: Any) -> str:
 
 
 def _stored(file: h5py.File, group: str, name: str, path: str, place: str) -> StoredTensor:
-    dataset = _open_dataset(file, path, place)
-    return StoredTensor(group, name, path, tuple(dataset.shape), _dtype_name(dataset.dtype))
+    _, shape, dtype = _open_dataset(file, path, place)
+    return StoredTensor(group, name, path, shape, _dtype_name(dtype))
 
 
 @functools.cache
@@ -193,8 +187,8 @@ def _dtype_name(dtype: np.dtype[Any]) -> str:
     return str(dtype)
 
 
-def _open_dataset(file: h5py.File, path: str, place: str) -> h5py.h5d.DatasetID:
-    """Return the open data set (h5py's low level: ten times faster), refusing what reads other files or takes more memory than the file can hold."""
+def _open_dataset(file: h5py.File, path: str, place: str) -> tuple[h5py.h5d.DatasetID, tuple[int, ...], np.dtype[Any]]:
+    """Return the open data set (h5py's low level: ten times faster), its shape and type; refuse what reads other files or claims more than the file holds."""
     try:
         dataset = h5py.h5d.open(file.id, path.encode())
     except (KeyError, ValueError) as err:
@@ -202,11 +196,11 @@ def _open_dataset(file: h5py.File, path: str, place: str) -> h5py.h5d.DatasetID:
     settings = dataset.get_create_plist()
     if settings.get_layout() == h5py.h5d.VIRTUAL or settings.get_external_count():
         raise ArchiveError(f"{place}: {path} keeps its values in another file, which Keras never does; the file is not safe to read, save the model again")
-    dtype = dataset.dtype
+    shape, dtype = tuple(dataset.shape), dataset.dtype
     if dtype.hasobject:
         raise ArchiveError(f"{place}: {path} holds {dtype} values and no numbers; save the model again")
     stored = dataset.get_storage_size()
-    claimed = math.prod(dataset.shape) * dtype.itemsize
+    claimed = math.prod(shape) * dtype.itemsize
     if claimed > stored * (MAX_DEFLATE if settings.get_layout() == h5py.h5d.CHUNKED else 1):
         raise ArchiveError(f"{place}: {path} claims {claimed:,} bytes and holds {stored:,}; the file is damaged, save the model again")
-    return dataset
+    return dataset, shape, dtype

@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 
 from graphprune.archive.archive import Archive
+from graphprune.archive.collector import collector_paused
 from graphprune.archive.entries import is_model, type_of
 from graphprune.archive.files import open_file
 from graphprune.archive.hdf5 import SIGNATURE, damage_named, open_hdf5, read_names
@@ -24,6 +25,7 @@ WEIGHT_MARKS = ("layer_names", "layer_names0", "model_weights", "top_level_model
 """Attributes and groups at the root of HDF5 files that hold a model's weights without its config."""
 
 
+@collector_paused()
 def read_archive(path: str | PathLike[str]) -> Archive:
     """Return the saved model at `path`: a `.keras` or `.h5` file, or a SavedModel folder with Keras metadata; the format is told by content, not by name.
 

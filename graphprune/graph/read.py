@@ -7,6 +7,7 @@ from os import PathLike, fspath
 from typing import Any
 
 from graphprune.archive import Archive, read_archive
+from graphprune.archive.collector import collector_paused
 from graphprune.archive.files import read_whole
 from graphprune.archive.json_text import MAX_JSON, parse_object
 from graphprune.graph.from_config import TensorFacts, graph_from_config, graph_with_tensors
@@ -15,6 +16,7 @@ from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.weights import locate_weights
 
 
+@collector_paused()
 def read_graph(source: str | PathLike[str] | Mapping[str, Any] | Archive, *, tensors: Mapping[str, Iterable[TensorFacts]] | None = None) -> LayerGraph:
     """Return the layer graph of a saved model (`.keras`, `.h5`, SavedModel folder), of a graph JSON file, of an archive, or of a config.
 

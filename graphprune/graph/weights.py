@@ -146,7 +146,8 @@ class _KerasWalk:
         """Return the tensors in the group `path` and in those inside it."""
         found = [(path, tensor) for tensor in self._archive.stored.get(path, ())]
         first = bisect.bisect_left(self._groups, f"{path}/")
-        for group in self._groups[first:]:
+        for index in range(first, len(self._groups)):
+            group = self._groups[index]
             if not group.startswith(f"{path}/"):
                 break
             found += [(group, tensor) for tensor in self._archive.stored[group]]
