@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from graphprune.errors import Diagnostic
 from graphprune.rules.config_test import freeze, thaw
-from graphprune.rules.file_shape import ONE_ACTION, FileShape, MatcherShape, MatchShape, PruneShape, RuleShape, ScheduleShape, Shape, keys_of
+from graphprune.rules.file_shape import ACTION_HELP, ONE_ACTION, FileShape, MatcherShape, MatchShape, PruneShape, RuleShape, ScheduleShape, Shape, keys_of
 from graphprune.rules.scalars import Fault
 from graphprune.rules.suggestions import closest
 from graphprune.rules.yaml_text import Document, Path
@@ -70,7 +70,19 @@ def _validate(
         return kind.model_validate(data, context=context), (), ()
     except ValidationError as err:
         found = [(_path(detail), detail) for detail in err.errors()]
-        return None, tuple(_diagnostic(document, data, path, detail, context["shapes"]) for path, detail in found), tuple(path for path, _ in found)
+        faults = [_diagnostic(document, data, path, detail, context["shapes"]) for path, detail in found]
+        judged = {path for path, _ in found}
+        faults += [fault for path, fault in _two_actions(document, data) if path not in judged]
+        return None, tuple(faults), tuple(path for path, _ in found)
+
+
+def _two_actions(document: Document, data: Any) -> Iterator[tuple[Path, Diagnostic]]:
+    """Yield a fault for each rule with both actions: pydantic does not look at the whole of a rule whose parts have faults."""
+    rules = data.get("rules") if isinstance(data, Mapping) else None
+    for index, rule in enumerate(rules if isinstance(rules, list) else []):
+        if isinstance(rule, Mapping) and {"prune", "keep"} <= rule.keys():
+            path: Path = ("rules", index)
+            yield path, Diagnostic("value/range", f"{subject_of(data, path)}{ONE_ACTION}", document.value(path), ACTION_HELP)
 
 
 def subject_of(data: Any, path: Path) -> str:

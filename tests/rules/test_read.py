@@ -304,6 +304,18 @@ def test_keys_of_a_later_version_are_named_so(rules, key, place, known):
     )
 
 
+def test_two_actions_are_told_together_with_the_faults_in_them():
+    assert rule_faults("{id: a, match: '*', keep: true, prune: {sparsity: 50%}}").split("\n") == [
+        "error[value/range]: rule 'a': must have exactly one of 'prune' and 'keep'",
+        "  --> p.yaml:3:9",
+        "  help: write 'prune: {sparsity: 90%, schedule: ...}' or 'keep: true'",
+        "",
+        "error[key/missing]: rule 'a': the key 'schedule' is missing in prune",
+        "  --> p.yaml:3:48",
+        "  help: name one of 'schedules', or write it inline: {curve: polynomial, from: 0, begin: 0 epochs, end: 4 epochs, every: 100 steps}",
+    ]
+
+
 def test_sections_of_a_later_version_are_named_so():
     assert faults("version: 1\nlayers: {}\nrules: [{id: a, match: '*', keep: true}]") == (
         "error[key/unknown]: unknown key 'layers'\n  --> p.yaml:2:1\n  help: not in this version yet; known here: version, vars, schedules, rules"
