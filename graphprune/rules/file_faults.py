@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from graphprune.errors import Diagnostic
 from graphprune.rules.config_test import freeze, thaw
-from graphprune.rules.file_shape import ONE_ACTION, FileShape, MatchShape, Shape, keys_of
+from graphprune.rules.file_shape import ACTION_HELP, ONE_ACTION, FileShape, MatcherShape, MatchShape, PruneShape, RuleShape, ScheduleShape, Shape, keys_of
 from graphprune.rules.scalars import Fault
 from graphprune.rules.suggestions import closest
 from graphprune.rules.yaml_text import Document, Path
@@ -32,6 +32,15 @@ _MISSING_HELP = {
     "sparsity": "add the share of zeros, such as 'sparsity: 90%'",
     "schedule": "name one of 'schedules', or write it inline: {curve: polynomial, from: 0, begin: 0 epochs, end: 4 epochs, every: 100 steps}",
     "curve": "add one of constant, linear, polynomial, step",
+}
+_EMPTY_FILE_HELP = "begin with 'version: 1' and a list 'rules'; graphprune rules lists the files that ship, as examples"
+# Keys of the rule language (RULES.md) that a later version takes.
+_LATER: Mapping[type[Shape], frozenset[str]] = {
+    FileShape: frozenset({"selectors", "budgets", "defaults", "require", "layers"}),
+    RuleShape: frozenset({"overrides"}),
+    MatcherShape: frozenset({"use", "fed_by", "feeds", "after", "before", "between", "weight"}),
+    PruneShape: frozenset({"budget", "misfit", "like"}),
+    ScheduleShape: frozenset({"points"}),
 }
 _PARTS = {"rules": "rule", "schedules": "schedule", "vars": "variable"}
 
@@ -61,7 +70,19 @@ def _validate(
         return kind.model_validate(data, context=context), (), ()
     except ValidationError as err:
         found = [(_path(detail), detail) for detail in err.errors()]
-        return None, tuple(_diagnostic(document, data, path, detail, context["shapes"]) for path, detail in found), tuple(path for path, _ in found)
+        faults = [_diagnostic(document, data, path, detail, context["shapes"]) for path, detail in found]
+        judged = {path for path, _ in found}
+        faults += [fault for path, fault in _two_actions(document, data) if path not in judged]
+        return None, tuple(faults), tuple(path for path, _ in found)
+
+
+def _two_actions(document: Document, data: Any) -> Iterator[tuple[Path, Diagnostic]]:
+    """Yield a fault for each rule with both actions: pydantic does not look at the whole of a rule whose parts have faults."""
+    rules = data.get("rules") if isinstance(data, Mapping) else None
+    for index, rule in enumerate(rules if isinstance(rules, list) else []):
+        if isinstance(rule, Mapping) and {"prune", "keep"} <= rule.keys():
+            path: Path = ("rules", index)
+            yield path, Diagnostic("value/range", f"{subject_of(data, path)}{ONE_ACTION}", document.value(path), ACTION_HELP)
 
 
 def subject_of(data: Any, path: Path) -> str:
@@ -111,14 +132,18 @@ def _path(detail: Mapping[str, Any]) -> Path:
 def _diagnostic(document: Document, data: Any, path: Path, detail: Mapping[str, Any], shapes: Mapping[int, type[Shape]]) -> Diagnostic:
     subject, kind = subject_of(data, path), detail["type"]
     if kind == "extra_forbidden":
-        keys = keys_of(shapes[id(find_at(data, path[:-1]))])
-        known = "; ".join(filter(None, (closest(str(path[-1]), keys), f"known here: {', '.join(keys)}")))
+        shape = shapes[id(find_at(data, path[:-1]))]
+        keys = keys_of(shape)
+        hint = "not in this version yet" if path[-1] in _LATER.get(shape, ()) else closest(str(path[-1]), keys)
+        known = "; ".join(filter(None, (hint, f"known here: {', '.join(keys)}")))
         return Diagnostic("key/unknown", f"{subject}unknown key {path[-1]!r}{_within(path)}", document.key(path), known)
     if kind == "missing":
         return Diagnostic(
             "key/missing", f"{subject}the key {path[-1]!r} is missing{_within(path)}", document.value(path[:-1]), _MISSING_HELP.get(str(path[-1]))
         )
     slug, expectation, help = _fault(detail)
+    if not path and data is None:
+        help = _EMPTY_FILE_HELP
     if expectation == ONE_ACTION:
         return Diagnostic(slug, f"{subject}{expectation}", document.value(path), help)
     return Diagnostic(slug, f"{subject}{field_name(path)}{expectation}, got {show(find_at(data, path))}", document.value(path), help)

@@ -32,6 +32,7 @@ from graphprune.rules.suggestions import closest
 from graphprune.sparsity.schedules import CURVES, Curve
 
 ONE_ACTION = "must have exactly one of 'prune' and 'keep'"
+ACTION_HELP = "write 'prune: {sparsity: 90%, schedule: ...}' or 'keep: true'"
 
 # A field with this default may be left out, but not be empty: an empty `name:` is a fault, not a condition that is always true.
 OPTIONAL: Any = Field(default=None)
@@ -267,7 +268,7 @@ class RuleShape(Shape):
     def check_action(self) -> RuleShape:
         """Refuse a rule without an action, and one with two."""
         if ("prune" in self.model_fields_set) == ("keep" in self.model_fields_set):
-            raise Fault("value/range", ONE_ACTION, "write 'prune: {sparsity: 90%, schedule: ...}' or 'keep: true'")
+            raise Fault("value/range", ONE_ACTION, ACTION_HELP)
         return self
 
 

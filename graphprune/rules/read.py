@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path as FilePath
@@ -32,8 +33,14 @@ def read_rules(*paths: str | FilePath, variables: Mapping[str, str] | None = Non
     Raises:
         RuleError: with every fault of every file.
     """
-    texts = [_read_text(str(path)) for path in paths]
+    names = [str(path) if isinstance(path, FilePath) else path for path in paths]
+    texts = [_read_text(name) for name in dict.fromkeys(names)]
     faults = [text for text in texts if isinstance(text, Diagnostic)]
+    faults += [
+        Diagnostic("id/duplicate", f"the rule file is given {count} times", Where(name), "give it once")
+        for name, count in Counter(names).items()
+        if name and count > 1
+    ]
     return _parse_all([text for text in texts if not isinstance(text, Diagnostic)], variables or {}, faults)
 
 
@@ -52,7 +59,9 @@ def parse_rules(text: str, file: str, variables: Mapping[str, str] | None = None
 
 
 def _read_text(path: str) -> tuple[str, str] | Diagnostic:
-    where = Where(path)
+    where = Where(path or "''")
+    if not path:
+        return Diagnostic("file/unreadable", "the name of the rule file is empty", where, "give the path of a file; is a shell variable unset?")
     try:
         with find_rule_file(path).open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 import warnings
 from decimal import Decimal, InvalidOperation
+from re import _parser  # type: ignore[attr-defined]
 from typing import Annotated, Any
 
 from pydantic import PlainValidator, WithJsonSchema
 
+from graphprune.rules.regex_cost import find_excess
 from graphprune.sparsity.positions import Position, parse_position
 
 MAX_POSITION = 1e15
 _UNITS = {"k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 _COUNT = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([kMG])")
+_SIMPLER = "repeat each part once: '[a-z_0-9]+' instead of '([a-z_0-9]+)+', '.*' instead of '.*.*'; or split it into several patterns under 'all' or 'any'"
 _PERCENT = re.compile(r"([-+]?\d{1,18}(?:\.\d{1,18})?)\s*%")
 
 
@@ -108,9 +111,12 @@ def parse_regex(value: Any) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            re.compile(value)
+            flags = re.compile(value).flags
+            excess = find_excess(_parser.parse(value), ignores_case=bool(flags & re.IGNORECASE))
     except (re.error, OverflowError, RecursionError) as err:
         raise Fault("regex/invalid", f"is not a regular expression: {err}") from None
+    if excess is not None:
+        raise Fault("regex/invalid", f"could take for ever to match: {excess}", _SIMPLER)
     return value
 
 

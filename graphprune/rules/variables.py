@@ -13,6 +13,7 @@ from graphprune.rules.yaml_text import Document, Path
 Variable = str | int | float | bool
 
 _WHOLE = re.compile(r"\$\{([^{}]*)\}")
+_PERCENT = re.compile(r"[-+]?\d+(\.\d+)?\s*%")
 _PART = re.compile(r"\$\{\s*[A-Za-z_][\w-]*\s*\}")
 
 
@@ -51,13 +52,23 @@ def _typed_like(default: Variable, text: str) -> Variable | None:
     if isinstance(default, bool):
         return {"true": True, "false": False}.get(text.strip().lower())
     if isinstance(default, str):
-        return text
+        return _number(text, text) if _is_percent(default) else text
+    if _is_percent(text) and 0 <= default <= 1:
+        return text.strip()
+    return _number(text, None)
+
+
+def _is_percent(text: str) -> bool:
+    return _PERCENT.fullmatch(text.strip()) is not None
+
+
+def _number(text: str, otherwise: str | None) -> Variable | None:
     for convert in (int, float):
         try:
             return convert(text)
         except ValueError:
             continue
-    return None
+    return otherwise
 
 
 def fill_in(document: Document, variables: Mapping[str, Variable]) -> tuple[Any, list[Diagnostic]]:

@@ -123,7 +123,12 @@ MATCHERS = "name, type, isa, config, params, trainable, wrapped, produces_output
             "error[value/range]: version must be 1, got 2\n  --> p.yaml:1:10\n  help: this graphprune reads version 1 of the rule language",
             id="other-version",
         ),
-        pytest.param("", "error[value/type]: a rule file must be a mapping, got nothing\n  --> p.yaml:1:1", id="empty-file"),
+        pytest.param(
+            "",
+            "error[value/type]: a rule file must be a mapping, got nothing\n  --> p.yaml:1:1\n"
+            "  help: begin with 'version: 1' and a list 'rules'; graphprune rules lists the files that ship, as examples",
+            id="empty-file",
+        ),
         pytest.param(
             "version: 1\n",
             "error[key/missing]: there are no rules\n  --> p.yaml\n"
@@ -265,6 +270,68 @@ def test_an_override_of_an_unknown_variable_names_the_closest():
     text = "version: 1\nvars: {final: 0.9}\nrules: [{id: a, match: '*', keep: true}]"
     assert faults(text, finl="1") == "error[var/unknown]: no variable is named 'finl'\n  --> --var finl=1\n  help: closest: 'final'"
     assert faults(text, final="x") == "error[value/type]: variable 'final' must be a number like its default 0.9, got 'x'\n  --> --var final=x"
+
+
+SHARE = "version: 1\nvars: {f: DEFAULT}\nrules: [{id: a, match: '*', prune: {sparsity: '${f}', schedule: {curve: step, begin: 0 steps}}}]"
+
+
+@pytest.mark.parametrize(("default", "override", "sparsity"), [("0.5", "90%", 0.9), ("0", "90 %", 0.9), ("90%", "0.8", 0.8), ("90%", "80%", 0.8)])
+def test_an_override_of_a_share_may_be_written_either_way(default, override, sparsity):
+    assert good(SHARE.replace("DEFAULT", default), f=override).rules[0].action.sparsity == sparsity
+
+
+def test_a_percentage_is_no_override_of_a_number_that_is_no_share():
+    text = "version: 1\nvars: {f: 3}\nrules: [{id: a, match: '*', keep: true}]"
+    assert faults(text, f="90%") == "error[value/type]: variable 'f' must be a number like its default 3, got '90%'\n  --> --var f=90%"
+
+
+@pytest.mark.parametrize(
+    ("rules", "key", "place", "known"),
+    [
+        ("match: {fed_by: {type: Dense}}, keep: true", "fed_by' in match", "3:25", MATCHERS),
+        ("match: '*', overrides: [b], keep: true", "overrides'", "3:29", "id, note, match, prune, keep, expect"),
+        (
+            "match: '*', prune: {sparsity: 50%, schedule: once, misfit: skip}",
+            "misfit' in prune",
+            "3:68",
+            "sparsity, schedule, pattern, weights",
+        ),
+    ],
+)
+def test_keys_of_a_later_version_are_named_so(rules, key, place, known):
+    assert rule_faults(f"{{id: a, {rules}}}") == (
+        f"error[key/unknown]: rule 'a': unknown key '{key}\n  --> p.yaml:{place}\n  help: not in this version yet; known here: {known}"
+    )
+
+
+def test_two_actions_are_told_together_with_the_faults_in_them():
+    assert rule_faults("{id: a, match: '*', keep: true, prune: {sparsity: 50%}}").split("\n") == [
+        "error[value/range]: rule 'a': must have exactly one of 'prune' and 'keep'",
+        "  --> p.yaml:3:9",
+        "  help: write 'prune: {sparsity: 90%, schedule: ...}' or 'keep: true'",
+        "",
+        "error[key/missing]: rule 'a': the key 'schedule' is missing in prune",
+        "  --> p.yaml:3:48",
+        "  help: name one of 'schedules', or write it inline: {curve: polynomial, from: 0, begin: 0 epochs, end: 4 epochs, every: 100 steps}",
+    ]
+
+
+def test_sections_of_a_later_version_are_named_so():
+    assert faults("version: 1\nlayers: {}\nrules: [{id: a, match: '*', keep: true}]") == (
+        "error[key/unknown]: unknown key 'layers'\n  --> p.yaml:2:1\n  help: not in this version yet; known here: version, vars, schedules, rules"
+    )
+
+
+def test_a_file_given_twice_and_an_empty_name_are_said_so(tmp_path):
+    (tmp_path / "a.yaml").write_text("version: 1\nrules: [{id: a, match: '*', keep: true}]")
+    with pytest.raises(RuleError) as caught:
+        read_rules(str(tmp_path / "a.yaml"), tmp_path / "a.yaml")
+    assert str(caught.value) == f"error[id/duplicate]: the rule file is given 2 times\n  --> {tmp_path}/a.yaml\n  help: give it once"
+    with pytest.raises(RuleError) as caught:
+        read_rules("")
+    assert str(caught.value) == (
+        "error[file/unreadable]: the name of the rule file is empty\n  --> ''\n  help: give the path of a file; is a shell variable unset?"
+    )
 
 
 def test_all_faults_come_in_one_run_sorted_by_place():
