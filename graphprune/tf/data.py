@@ -146,6 +146,8 @@ def _read_arrays(spec: str, batch_size: int, seed: int, steps_per_epoch: int | N
         raise DataError(f"{spec}: has {here} but no {missing}; give both or neither")
     for part in ("train", "test") if "x_test" in arrays else ("train",):
         _check_pair(spec, part, arrays[f"x_{part}"], arrays[f"y_{part}"])
+    for side in "xy" if "x_test" in arrays else "":
+        _check_same_samples(spec, side, arrays[f"{side}_train"], arrays[f"{side}_test"])
     batch_size = min(batch_size, len(arrays["x_train"]))
     steps = math.ceil(len(arrays["x_train"]) / batch_size)
     if steps_per_epoch not in (None, steps):
@@ -183,6 +185,12 @@ def _check_pair(spec: str, part: str, x: np.ndarray, y: np.ndarray) -> None:
         raise DataError(f"{spec}: x_{part} has {len(x)} samples and y_{part} has {len(y)}; each sample needs one label")
     if len(x) == 0:
         raise DataError(f"{spec}: x_{part} has no samples; training needs at least one")
+
+
+def _check_same_samples(spec: str, side: str, train: np.ndarray, test: np.ndarray) -> None:
+    """Refuse a test set whose samples have another shape than those of the training set, before hours of training end in an error."""
+    if train.shape[1:] != test.shape[1:]:
+        raise DataError(f"{spec}: samples of {side}_test have shape {test.shape[1:]}, those of {side}_train {train.shape[1:]}; give both the same")
 
 
 def _read_function(spec: str, seed: int, steps_per_epoch: int | None) -> StreamData:

@@ -90,6 +90,8 @@ def train(
     graph = read_graph(model_path).to_config()
     if plan is not None:
         model = apply_plan(model, plan)
+    if not find_wrappers(model) and plan is not None:
+        raise TrainingError(f"{model_path}: the plan wraps no layer, so there is nothing to train for; graphprune plan shows why")
     if not find_wrappers(model):
         raise TrainingError(f"{model_path}: no layer is pruned; give rules with -r RULES, or wrap the model first with graphprune apply")
     check_finite(model, str(model_path), "such a model cannot be pruned by magnitude; train it anew")

@@ -4,9 +4,12 @@ import fcntl
 
 import numpy as np
 import pytest
-from run_builders import build_setting
+from run_builders import build_model, build_setting
 
-from graphprune.errors import CheckpointError, TrainingError
+from graphprune.errors import CheckpointError, DataError, TrainingError
+from graphprune.graph import read_graph
+from graphprune.plan import make_plan
+from graphprune.rules import parse_rules
 from graphprune.tf.loading import load_model
 from graphprune.tf.saving import save_model
 from graphprune.tf.training import resume, train
@@ -59,3 +62,29 @@ def test_a_file_is_not_the_folder_of_a_run(setting):
     with pytest.raises(CheckpointError) as caught:
         resume(setting.model)
     assert str(caught.value) == f"{setting.model}: is a file; name the folder that graphprune train --run made"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("x_test", np.zeros((5, 4, 3, 1), "float32"), "samples of x_test have shape (4, 3, 1), those of x_train (4, 4, 1); give both the same"),
+        ("y_test", np.zeros((5, 2), "int64"), "samples of y_test have shape (2,), those of y_train (); give both the same"),
+    ],
+)
+def test_a_test_set_of_other_samples_is_refused_before_training(setting, tmp_path, name, value, message):
+    with np.load(setting.data) as stored:
+        arrays = {**stored, "x_test": stored["x_test"][:5], "y_test": stored["y_test"][:5], name: value}
+    np.savez(tmp_path / "other.npz", **arrays)
+    with pytest.raises(DataError) as caught:
+        train(setting.model, None, str(tmp_path / "other.npz"), tmp_path / "run", **setting.options)
+    assert str(caught.value) == f"{tmp_path}/other.npz: {message}"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_plan_that_wraps_nothing_is_not_trained(setting, tmp_path):
+    save_model(build_model(), tmp_path / "plain.keras")
+    keep = "version: 1\nrules:\n  - {id: all, match: '*', keep: true}"
+    plan = make_plan(read_graph(tmp_path / "plain.keras"), parse_rules(keep, "keep.yaml"))
+    with pytest.raises(TrainingError) as caught:
+        train(tmp_path / "plain.keras", plan, setting.data, tmp_path / "run", **setting.options)
+    assert str(caught.value) == f"{tmp_path}/plain.keras: the plan wraps no layer, so there is nothing to train for; graphprune plan shows why"
