@@ -3,9 +3,19 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 TF_TESTS = Path(__file__).parent / "tf"
 GOLDEN = Path(__file__).parent / "golden"
+
+
+settings.register_profile("same-every-time", derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+settings.register_profile("explore", max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def pytest_configure(config):
+    """Let hypothesis try the same examples in every run, and many others under `--slow`."""
+    settings.load_profile("explore" if config.getoption("--slow") else "same-every-time")
 
 
 def pytest_addoption(parser):

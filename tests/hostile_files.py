@@ -113,6 +113,24 @@ def external_link(path: Path) -> Path:
     return path
 
 
+def change_text(path: Path, offset: int, value: bytes) -> Path:
+    """Change the heap in which HDF5 keeps the texts of an `.h5` model, `offset` from where the model's config begins."""
+    write_h5(path, model(IN, FC))
+    data = path.read_bytes()
+    at = data.index(b'{"module"') + offset
+    path.write_bytes(data[:at] + value + data[at + len(value) :])
+    return path
+
+
+def long_reference(path: Path) -> Path:
+    """Let the reference to the model's config ask for 4 GB of it."""
+    write_h5(path, model(IN, FC))
+    data = path.read_bytes()
+    at = data.index(b"model_config\0") + 48
+    path.write_bytes(data[:at] + b"\xff\xff\xff\xff" + data[at + 4 :])
+    return path
+
+
 def external_storage(path: Path) -> Path:
     write_h5(path, model(IN, FC))
     with h5py.File(path, "a") as file:
@@ -157,6 +175,10 @@ REFUSED: Mapping[str, tuple[str, Make]] = {
     "path-traversal": ("no config.json", lambda path: _only(path, {"../config.json": b"{}", "/etc/config.json": b"{}"})),
     "external-link": ("is a link, which Keras never writes", external_link),
     "external-storage": ("keeps its values in another file", external_storage),
+    "text-without-end": ("a text that its heap does not hold", lambda path: change_text(path, -16, bytes(16))),
+    "text-beyond-heap": ("a text that its heap does not hold", lambda path: change_text(path, -16, b"\2\0\0\0\0\0\0\0\xf0" + b"\xff" * 7)),
+    "text-without-heap": ("a text without a heap", lambda path: change_text(path, -32, b"XCOL")),
+    "long-reference": ("model_config has 4,294,967,295 bytes", long_reference),
     "lying-shape": ("claims 40,000,000,000,000 bytes and holds 0", lying_shape),
     "many-values": ("values, more than", lambda path: write_keras(path, "[" + "{}," * 9_000_000 + "1]")),
     "deep-nesting": ("config.json is not JSON (", lambda path: write_keras(path, deep_nesting(10_000))),

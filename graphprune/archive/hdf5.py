@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from graphprune.archive.hdf5_texts import read_texts
+from graphprune.archive.json_text import MAX_JSON
 from graphprune.errors import ArchiveError
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -48,7 +51,7 @@ def damage_named(place: str) -> Iterator[None]:
     """Turn what h5py raises on damaged data into an ArchiveError that begins with `place`."""
     try:
         yield
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, SystemError, MemoryError) as err:
+    except (OSError, RuntimeError, LookupError, ValueError, struct.error, TypeError, OverflowError, SystemError, MemoryError) as err:
         raise ArchiveError(f"{place}: damaged HDF5 data ({_one_line(err)}); save or copy the model again") from err
 
 
@@ -74,8 +77,8 @@ def open_with_config(path: str, config: Mapping[str, Any]) -> Iterator[h5py.File
     Raises:
         ArchiveError: the file is damaged.
     """
-    with damage_named(path), h5py.File(path, "r") as file:
-        is_same = json.loads(file.attrs["model_config"]) == config
+    with open_hdf5(path, path) as file, damage_named(path):
+        is_same = json.loads((read_texts(file, "model_config", MAX_JSON) or [b""])[0]) == config
     if is_same:
         with open_hdf5(path, path) as file:
             yield file
@@ -162,13 +165,13 @@ def index_legacy_groups(file: h5py.File, place: str) -> dict[str, tuple[StoredTe
 
 def read_names(group: h5py.Group, attribute: str) -> list[str]:
     """Return a list of names from an attribute that may be cut in parts, because HDF5 limits an object header to 64 kB."""
-    attributes = group.attrs
-    if attribute in attributes:
-        return [_text(name) for name in attributes[attribute]]
+    texts = read_texts(group, attribute, MAX_JSON)
+    if texts is not None:
+        return list(map(_text, texts))
     names: list[str] = []
     part = 0
-    while f"{attribute}{part}" in attributes:
-        names += [_text(name) for name in attributes[f"{attribute}{part}"]]
+    while (texts := read_texts(group, f"{attribute}{part}", MAX_JSON)) is not None:
+        names += map(_text, texts)
         part += 1
     return names
 

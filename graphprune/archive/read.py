@@ -14,6 +14,7 @@ from graphprune.archive.collector import collector_paused
 from graphprune.archive.entries import is_model, type_of
 from graphprune.archive.files import open_file
 from graphprune.archive.hdf5 import SIGNATURE, damage_named, open_hdf5, read_names
+from graphprune.archive.hdf5_texts import read_texts
 from graphprune.archive.json_text import MAX_JSON, parse_object
 from graphprune.archive.keras2 import upgrade_config
 from graphprune.archive.keras3 import config_from_keras_3, is_keras_3
@@ -87,17 +88,10 @@ def _read_hdf5(place: str) -> Archive:
 
 
 def _attribute(file: h5py.File, name: str, place: str) -> bytes | None:
-    if name not in file.attrs:
-        return None
-    size = file.attrs.get_id(name).get_storage_size()
-    value = file.attrs[name] if size <= MAX_JSON else b""
-    if not isinstance(value, str | bytes):
-        raise ArchiveError(f"{place}: {name} is not a text, got {type(value).__name__}; the file is damaged, save the model again")
-    if size > MAX_JSON or len(value) > MAX_JSON:
-        raise ArchiveError(
-            f"{place}: {name} has {max(size, len(value)):,} bytes, more than the {MAX_JSON:,} that a model's config may have; save the model again"
-        )
-    return value.encode("utf-8", "replace") if isinstance(value, str) else bytes(value)
+    texts = read_texts(file, name, MAX_JSON)
+    if texts is not None and len(texts) != 1:
+        raise ArchiveError(f"{place}: {name} is not a text; the file is damaged, save the model again")
+    return None if texts is None else texts[0]
 
 
 def _checked(archive: Archive) -> Archive:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hostile_files import FC, IN, model, write_h5, write_keras
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from saved_model_files import write_saved_model
 
@@ -20,7 +20,6 @@ from graphprune.graph import measure_zeros, read_graph
 
 CONFIG = model(IN, FC)
 TREE = {"layer-0": {}, "layer-1": {"kernel": np.ones((4, 4), "float32"), "bias": np.zeros(4, "float32")}}
-EXAMPLES = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 KINDS = st.sampled_from(["flip", "set", "cut", "drop", "copy"])
 EDITS = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), KINDS, st.integers(0, 255)), min_size=1, max_size=4)
 
@@ -66,7 +65,6 @@ def valid(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_file_with_changed_bytes(valid: Path, name: str) -> None:
     data = (valid / name).read_bytes()
 
-    @EXAMPLES
     @given(EDITS)
     def check(edits: list[tuple[float, str, int]]) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -84,7 +82,6 @@ PARTS = ["keras_metadata.pb", "variables/variables.index", "variables/variables.
 def test_a_saved_model_with_changed_bytes(valid: Path, part: str) -> None:
     data = (valid / "m" / part).read_bytes()
 
-    @EXAMPLES
     @given(EDITS)
     def check(edits: list[tuple[float, str, int]]) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -100,7 +97,6 @@ PLAIN = st.none() | st.booleans() | st.integers(-2, 9) | st.sampled_from(["in", 
 JSON = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=3), max_leaves=4)
 
 
-@EXAMPLES
 @given(st.data())
 def test_a_config_with_a_changed_value(data: st.DataObject) -> None:
     config = copy.deepcopy(model(IN, FC))

@@ -16,35 +16,31 @@ from graphprune.shipped import shipped_file
 
 MODEL = shipped_file("fixtures/digits-cnn.keras")
 MEASURED = """
-import resource, sys, time
+import resource, sys
 from graphprune.cli.inputs import open_model
 from graphprune.errors import GraphpruneError
-before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
 try:
     open_model(sys.argv[1]).zeros
 except GraphpruneError as fault:
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, round(time.process_time() - start, 3))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     print(fault)
 """
 MAX_KILOBYTES = 400_000
-MAX_SECONDS = 1.0
-"""Of processor time, so that other work on the machine does not count."""
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_hostile_file_is_refused_in_one_line_at_once_in_little_memory(tmp_path: Path, name: str) -> None:
+def test_a_hostile_file_is_refused_in_one_line_in_little_memory(tmp_path: Path, name: str) -> None:
     said, make = REFUSED[name]
     path = make(tmp_path / name)
     done = subprocess.run([sys.executable, "-c", MEASURED, str(path)], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    figures, *lines = done.stdout.splitlines()
+    kilobytes, *lines = done.stdout.splitlines()
     assert len(lines) == 1
     assert lines[0].startswith(str(path))
     assert said in lines[0]
-    kilobytes, seconds = (float(figure) for figure in figures.split())
-    assert kilobytes < MAX_KILOBYTES
-    assert seconds < MAX_SECONDS
+    assert int(kilobytes) < MAX_KILOBYTES
 
 
 @pytest.mark.parametrize("command", [("layers",), ("plan", "-r", "builtin:dense-90"), ("diff", MODEL), ("lint", "builtin:dense-90", "--model")])

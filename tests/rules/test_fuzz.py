@@ -3,7 +3,7 @@
 import contextlib
 
 from builders import build_graph
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from graphprune.errors import RuleError
@@ -102,7 +102,6 @@ def read_and_resolve(text):
 
 
 @given(st.lists(st.tuples(st.integers(0, len(TEXT)), st.integers(0, 6), st.sampled_from(WORDS)), min_size=1, max_size=4))
-@settings(max_examples=150, deadline=None)
 def test_damaged_text(edits):
     text = TEXT
     for place, cut, word in edits:
@@ -111,7 +110,6 @@ def test_damaged_text(edits):
 
 
 @given(st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from(VALUES)), min_size=1, max_size=3))
-@settings(max_examples=150, deadline=None)
 def test_other_values(edits):
     text = TEXT
     for piece, value in edits:
@@ -120,7 +118,6 @@ def test_other_values(edits):
 
 
 @given(st.text(max_size=80))
-@settings(max_examples=100, deadline=None)
 def test_any_text(text):
     read_and_resolve(text)
     read_and_resolve(f"version: 1\nrules:\n- id: {text}\n  match: {text}\n  keep: {text}\n")
