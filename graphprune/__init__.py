@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from graphprune.plan import Plan, make_plan, read_plan
     from graphprune.rules import RuleSet, read_rules
     from graphprune.tf.callbacks import UpdatePruningStep
-    from graphprune.tf.keras_api import ConstantSparsity, PolynomialDecay, collect_prunable_layers, prune_low_magnitude, strip_pruning
+    from graphprune.tf.keras_api import ConstantSparsity, PolynomialDecay, PruningSchedule, collect_prunable_layers, prune_low_magnitude, strip_pruning
     from graphprune.tf.loading import load_model
+    from graphprune.tf.prunable_layer import PrunableLayer
     from graphprune.tf.pruner import Pruner
     from graphprune.tf.saving import save_model
     from graphprune.tf.scope import prune_scope
+    from graphprune.tf.summaries import PruningSummaries
     from graphprune.tf.surgery import apply_plan, apply_rules
     from graphprune.tf.training import resume, train
     from graphprune.tf.wrapper import PruneLowMagnitude
@@ -57,11 +59,13 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "plan": ("Plan", "make_plan", "read_plan"),
     "diff": ("diff_graphs",),
     "tf.callbacks": ("UpdatePruningStep",),
-    "tf.keras_api": ("ConstantSparsity", "PolynomialDecay", "collect_prunable_layers", "prune_low_magnitude", "strip_pruning"),
+    "tf.keras_api": ("ConstantSparsity", "PolynomialDecay", "PruningSchedule", "collect_prunable_layers", "prune_low_magnitude", "strip_pruning"),
     "tf.loading": ("load_model",),
+    "tf.prunable_layer": ("PrunableLayer",),
     "tf.pruner": ("Pruner",),
     "tf.saving": ("save_model",),
     "tf.scope": ("prune_scope",),
+    "tf.summaries": ("PruningSummaries",),
     "tf.surgery": ("apply_plan", "apply_rules"),
     "tf.training": ("resume", "train"),
     "tf.wrapper": ("PruneLowMagnitude",),
@@ -81,8 +85,11 @@ __all__ = [
     "Plan",
     "PlanError",
     "PolynomialDecay",
+    "PrunableLayer",
     "PruneLowMagnitude",
     "Pruner",
+    "PruningSchedule",
+    "PruningSummaries",
     "RuleError",
     "RuleSet",
     "TrainingError",

@@ -18,6 +18,7 @@ from graphprune.graph import LayerGraph, measure_mask_faults, measure_zeros, rea
 from graphprune.plan import Plan, check_plan_fits, make_plan, read_plan
 from graphprune.rules import RuleSet, read_rules
 from graphprune.sparsity.positions import Run
+from graphprune.tf.quiet import import_tensorflow
 from graphprune.tf.run_folder import RunFolder
 
 UNKNOWN_RUN = Run()
@@ -78,8 +79,19 @@ def open_rules(paths: tuple[str, ...], variables: Mapping[str, str]) -> RuleSet:
     return read_rules(*paths, variables=variables)
 
 
-def plan_for(model: SavedModel, rules: tuple[str, ...], plan_file: str | None, variables: Mapping[str, str], run: Run = UNKNOWN_RUN) -> Plan:
+def plan_for(
+    model: SavedModel,
+    rules: tuple[str, ...],
+    plan_file: str | None,
+    variables: Mapping[str, str],
+    run: Run = UNKNOWN_RUN,
+    graph: LayerGraph | None = None,
+) -> Plan:
     """Return the plan from `--plan FILE`, checked against the model, or made from the rules.
+
+    Args:
+        model, rules, plan_file, variables, run: What the command was given.
+        graph: The model's graph, where more is known of it than its file says: what to prune in custom layers.
 
     Raises:
         PlanError: the plan file is damaged or was made for another model.
@@ -89,10 +101,10 @@ def plan_for(model: SavedModel, rules: tuple[str, ...], plan_file: str | None, v
         if rules:
             raise click.UsageError("give rules (-r) or a plan (--plan), not both")
         plan = read_plan(plan_file)
-        check_plan_fits(model.graph, plan)
+        check_plan_fits(graph or model.graph, plan)
         return plan
     return make_plan(
-        model.graph,
+        graph or model.graph,
         open_rules(rules, variables),
         steps_per_epoch=run.steps_per_epoch,
         epochs=run.epochs,
@@ -101,6 +113,22 @@ def plan_for(model: SavedModel, rules: tuple[str, ...], plan_file: str | None, v
         steps=read_steps(model.archive, model.graph),
         mask_faults=measure_mask_faults(model.archive, model.graph),
     )
+
+
+def graph_with_custom_layers(model: SavedModel, custom_objects: tuple[str, ...], *, unsafe_lambda: bool) -> LayerGraph | None:
+    """Return the graph of the loaded model, in which custom layers say what to prune; None without custom objects, where the file says it all.
+
+    Raises:
+        ArchiveError: the model cannot be loaded.
+        TrainingError: a custom object cannot be imported.
+    """
+    if not custom_objects:
+        return None
+    import_tensorflow()
+    from graphprune.tf.loading import load_model
+    from graphprune.tf.surgery import graph_of_model
+
+    return graph_of_model(load_model(model.archive.path, import_custom_objects(custom_objects), unsafe_lambda=unsafe_lambda))
 
 
 def import_custom_objects(specs: tuple[str, ...]) -> dict[str, Any]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from graphprune.cli.finish import report_run, resumable
-from graphprune.cli.inputs import import_custom_objects, open_model, plan_for
+from graphprune.cli.inputs import graph_with_custom_layers, import_custom_objects, open_model, plan_for
 from graphprune.cli.options import force_option, loading_options, model_and_rules
 from graphprune.cli.outputs import print_warnings
 from graphprune.cli.progress import shown_progress
 from graphprune.report import render_plan_text
 from graphprune.tf.quiet import import_tensorflow
+
+TENSORBOARD = "tensorboard"
+"""Where events go unless the user says where: in the run's folder."""
 
 
 @click.command("train")
@@ -35,6 +40,13 @@ from graphprune.tf.quiet import import_tensorflow
     "--checkpoint-every", default="1 epoch", show_default=True, metavar="POSITION", help="Distance between checkpoints: '1 epoch', '500 steps', '10%'."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the order of the samples and of dropout.")
+@click.option(
+    "--tensorboard",
+    is_flag=False,
+    flag_value=TENSORBOARD,
+    metavar="[DIR]",
+    help="Write TensorBoard events of loss, metrics and each tensor's sparsity into DIR [default: the folder tensorboard in the run's].",
+)
 @click.option("--stop-after", type=click.IntRange(min=1), metavar="STEP", help="Stop right after this step, as if the process had been killed; resume goes on.")
 @loading_options
 @force_option
@@ -55,6 +67,7 @@ def command(
     reset_optimizer: bool,
     checkpoint_every: str,
     seed: int,
+    tensorboard: str | None,
     stop_after: int | None,
     custom_objects: tuple[str, ...],
     unsafe_lambda: bool,
@@ -68,7 +81,8 @@ def command(
     plan = None
     saved = open_model(model)
     if rules or plan_file is not None:
-        plan = plan_for(saved, rules, plan_file, variables)
+        graph = graph_with_custom_layers(saved, custom_objects, unsafe_lambda=unsafe_lambda)
+        plan = plan_for(saved, rules, plan_file, variables, graph=graph)
         print_warnings(plan.diagnostics)
         click.echo(render_plan_text(plan, brief=True), nl=False)
 
@@ -91,6 +105,7 @@ def command(
             reset_optimizer=reset_optimizer,
             checkpoint_every=checkpoint_every,
             seed=seed,
+            tensorboard=None if tensorboard is None else tensorboard if tensorboard == TENSORBOARD else Path(tensorboard).absolute(),
             stop_after_step=stop_after,
             custom_objects=import_custom_objects(custom_objects),
             unsafe_lambda=unsafe_lambda,

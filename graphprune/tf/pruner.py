@@ -86,11 +86,19 @@ class Pruner:
                     f"{address}: a legacy optimizer ({type(self._optimizer).__name__}) cannot prune an Embedding, whose gradients are sparse; "
                     "compile with the optimizer of the same name from tf_keras.optimizers"
                 )
-        self._timetables = {address: _timetable(address, wrapper, run) for address, wrapper in self.wrappers.items()}
+        self.follow(run)
         self._warn_never_reached(run)
         for wrapper in self.attached.values():
             wrapper.has_pruner = True
         self.on_step()
+
+    def follow(self, run: Run) -> None:
+        """Turn every schedule into optimizer steps, so that `tensors` can say what they ask for; nothing is pruned.
+
+        Raises:
+            TrainingError: a schedule needs the length of an epoch or of the run, and `run` does not say.
+        """
+        self._timetables = {address: _timetable(address, wrapper, run) for address, wrapper in self.wrappers.items()}
 
     def stop(self) -> None:
         """Detach from the pruned layers; training them again needs a pruner again."""

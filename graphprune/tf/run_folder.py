@@ -6,6 +6,7 @@
     DIR/original.graph.json     the layer graph of the model that the run began with
     DIR/checkpoints/            see `graphprune.tf.checkpoints`
     DIR/metrics.jsonl           one line an epoch
+    DIR/tensorboard/            events, where they were asked for
     DIR/model.keras or .h5      the trained, wrapped model
     DIR/result.json             how the run ended; a run without it is not finished
 
@@ -26,7 +27,7 @@ from typing import Any
 from graphprune.errors import CheckpointError, OutputError
 from graphprune.files import write_whole
 
-_OURS = ("run.json", "plan.json", "rules", "original.graph.json", "checkpoints", "metrics.jsonl", "model.keras", "model.h5", "result.json")
+_OURS = ("run.json", "plan.json", "rules", "original.graph.json", "checkpoints", "metrics.jsonl", "tensorboard", "model.keras", "model.h5", "result.json")
 _FORMAT = 1
 
 
@@ -45,6 +46,7 @@ class RunOptions:
         compiling: Optimizer, loss, metrics and learning rate, as far as they were given.
         plan_sha256, rules, schedule_units: As in `RunState`.
         version: Of graphprune.
+        tensorboard: The folder of TensorBoard's events, a relative one in the run's folder; None for none.
     """
 
     model: str
@@ -63,6 +65,7 @@ class RunOptions:
     rules: tuple[tuple[str, str], ...]
     schedule_units: tuple[str, ...]
     version: str
+    tensorboard: str | None = None
 
     @property
     def steps(self) -> int:

@@ -29,6 +29,7 @@ from graphprune.tf.finite import check_finite
 from graphprune.tf.loading import load_model
 from graphprune.tf.progress import OnProgress
 from graphprune.tf.run_folder import RunFolder, RunOptions
+from graphprune.tf.summaries import check_tensorboard
 from graphprune.tf.surgery import apply_plan
 from graphprune.tf.training_loop import TrainingResult, run_to_end
 
@@ -54,6 +55,7 @@ def train(
     custom_objects: Mapping[str, Any] | None = None,
     unsafe_lambda: bool = False,
     force: bool = False,
+    tensorboard: str | Path | None = None,
     stop_after_step: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> TrainingResult:
@@ -76,6 +78,7 @@ def train(
         custom_objects: Classes and functions by name, to load the model with.
         unsafe_lambda: Load Lambda layers that carry Python bytecode.
         force: Replace an earlier run in `run_dir`.
+        tensorboard: Write TensorBoard events into this folder, here and when the run is resumed; a relative one is in `run_dir`.
         stop_after_step: Stop right after this step, as if the process had been killed.
         on_progress: Called after each step and each epoch.
 
@@ -86,6 +89,8 @@ def train(
     folder.check_free(force=force)
     if not 1 <= epochs <= MAX_EPOCHS:
         raise TrainingError(f"{run_dir}: the number of epochs must be from 1 to {MAX_EPOCHS:,}, got {epochs}")
+    if tensorboard is not None:
+        check_tensorboard()
     asked = Compiling(optimizer, loss, None if metrics is None else tuple(metrics), learning_rate, reset_optimizer)
     model = load_model(model_path, custom_objects, unsafe_lambda=unsafe_lambda)
     data = read_data(data_spec, batch_size=batch_size, seed=seed, steps_per_epoch=steps_per_epoch)
@@ -100,7 +105,7 @@ def train(
     compile_model(model, asked, str(model_path))
     check_data_fits(model, data)
     every = _checkpoint_steps(checkpoint_every, Run(data.steps_per_epoch, epochs))
-    options = _options(model_path, model, plan, data, data_spec, epochs, steps_per_epoch is not None, seed, every, asked)
+    options = _options(model_path, model, plan, data, data_spec, epochs, steps_per_epoch is not None, seed, every, asked, tensorboard)
     if folder.is_run:
         with folder.locked():
             pass  # nobody else trains in the run that is about to be replaced
@@ -164,6 +169,7 @@ def _options(
     seed: int,
     checkpoint_every: int,
     asked: Compiling,
+    tensorboard: str | Path | None,
 ) -> RunOptions:
     return RunOptions(
         model=str(Path(model_path).absolute()),
@@ -182,6 +188,7 @@ def _options(
         rules=() if plan is None else plan.rules,
         schedule_units=_schedule_units(model),
         version=graphprune.__version__,
+        tensorboard=None if tensorboard is None else str(tensorboard),
     )
 
 

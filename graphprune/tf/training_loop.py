@@ -24,6 +24,7 @@ from graphprune.tf.pruner import TensorProgress
 from graphprune.tf.randomness import saved_randomness
 from graphprune.tf.recorder import BeginAt, Interrupted, Recorder
 from graphprune.tf.run_folder import RunFolder, RunOptions
+from graphprune.tf.summaries import PruningSummaries
 
 Status = Literal["finished", "interrupted", "already-finished"]
 
@@ -96,12 +97,16 @@ def run_to_end(
         pruning = UpdatePruningStep(Run(options.steps_per_epoch, options.epochs))
         sums = {} if checkpoint is None else _part(checkpoint, "metrics")
         recorder = Recorder(folder, options, start, pruning, randomness, metric_sums=sums, stop_after_step=stop_after_step, on_progress=on_progress)
+        summaries = [] if options.tensorboard is None else [PruningSummaries(folder.path / options.tensorboard, run=pruning.run, write_graph=False)]
         try:
-            _fit(model, data, options, start, [BeginAt(start.epoch, start.batch), pruning, recorder])
+            _fit(model, data, options, start, [BeginAt(start.epoch, start.batch), pruning, *summaries, recorder])
         except Interrupted:
             return TrainingResult(folder.path, "interrupted", recorder.step, options.steps, None, folder.last_metrics(), (), resumed_from, warnings)
         except tf.errors.OpError as fault:
             raise DataError(f"{data.spec}: failed after step {recorder.step}: {explain_fault(fault)}") from fault
+        finally:
+            for summary in summaries:
+                summary.close()
         path = folder.path / options.model_name
         recorder.save_model(path)
         tensors = pruning.pruner.tensors()
