@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from graphprune.cli.inputs import import_custom_objects, open_model, plan_for
+from graphprune.cli.inputs import graph_with_custom_layers, import_custom_objects, open_model, plan_for
 from graphprune.cli.options import force_option, loading_options, model_and_rules
 from graphprune.cli.outputs import check_output_free, print_warnings
 from graphprune.report import render_plan_text
@@ -30,7 +30,8 @@ def command(
     """Wrap the layers of MODEL that the rules (or a plan) select. The file MODEL is not touched; the optimizer's state is kept."""
     check_output_free(output, force=force, inputs=[model, *rules, *([plan_file] if plan_file else [])])
     saved = open_model(model)
-    plan = plan_for(saved, rules, plan_file, variables)
+    graph = graph_with_custom_layers(saved, custom_objects, unsafe_lambda=unsafe_lambda)
+    plan = plan_for(saved, rules, plan_file, variables, graph=graph)
     print_warnings(plan.diagnostics)
 
     import_tensorflow()

@@ -11,6 +11,9 @@ from graphprune.cli.options import force_option, loading_options
 from graphprune.cli.outputs import check_output_free
 from graphprune.cli.sizes import size_column
 from graphprune.errors import GraphError
+from graphprune.graph import LayerGraph
+from graphprune.graph.builtin_layers import weights_of
+from graphprune.graph.from_config import graph_with_tensors
 from graphprune.plan import strip_graph
 from graphprune.report import SizeTable, render_sizes_text
 from graphprune.tf.quiet import import_tensorflow
@@ -89,5 +92,13 @@ def check_same_architecture(before: SavedModel, wrapped: SavedModel) -> None:
     Raises:
         GraphError: the two differ in more than wrappers and weights.
     """
-    if strip_graph(before.graph) != strip_graph(wrapped.graph):
+    if _comparable(before.graph) != _comparable(wrapped.graph):
         raise GraphError(f"{before.path}: is not the model that {wrapped.path} was pruned from; graphprune diff shows what differs, --original names another")
+
+
+def _comparable(graph: LayerGraph) -> LayerGraph:
+    """Return the graph without wrappers, and the weights of custom layers by number: only a wrapper says how they are called."""
+    custom = {address: layer for address, layer in graph.layers.items() if weights_of(layer.entry) is None}
+    numbered = {address: [(str(index), tensor.shape, tensor.dtype) for index, tensor in enumerate(layer.tensors)] for address, layer in custom.items()}
+    known = {address: [(tensor.name, tensor.shape, tensor.dtype) for tensor in layer.tensors] for address, layer in graph.layers.items()}
+    return strip_graph(graph_with_tensors(graph, known | numbered))

@@ -24,12 +24,19 @@ WRAPPER_STATE = ("mask_", "threshold_")
 WRAPPER_COUNTERS = ("pruning_step", "last_update")
 
 
-def graph_from_config(config: Mapping[str, Any], *, tensors: Mapping[str, Iterable[TensorFacts]] | None = None, place: str = "") -> LayerGraph:
+def graph_from_config(
+    config: Mapping[str, Any],
+    *,
+    tensors: Mapping[str, Iterable[TensorFacts]] | None = None,
+    prunable: Mapping[str, Iterable[str]] = MappingProxyType({}),
+    place: str = "",
+) -> LayerGraph:
     """Return the layer graph of a serialized model (`class_name` and `config`) or of what its `get_config()` returns.
 
     Args:
         config: Either dialect; kept, not copied: do not change it afterwards.
         tensors: Name, shape and dtype of each layer's weights by address, in storage order. Layers that are left out have none.
+        prunable: The names of the weights that may be pruned, by address, for custom layers that say so themselves; other layers go by the table.
         place: Begins error texts; the model's name unless given.
 
     Raises:
@@ -62,12 +69,14 @@ def graph_from_config(config: Mapping[str, Any], *, tensors: Mapping[str, Iterab
         outputs=tuple(use.source for use in frames[""].outputs),
         is_bare=is_bare,
     )
-    return graph if tensors is None else graph_with_tensors(graph, tensors)
+    return graph if tensors is None else graph_with_tensors(graph, tensors, prunable)
 
 
-def graph_with_tensors(graph: LayerGraph, tensors: Mapping[str, Iterable[TensorFacts]]) -> LayerGraph:
+def graph_with_tensors(
+    graph: LayerGraph, tensors: Mapping[str, Iterable[TensorFacts]], prunable: Mapping[str, Iterable[str]] = MappingProxyType({})
+) -> LayerGraph:
     """Return the graph whose layers have these weights, by address; a wrapper's own state may be among them and is left out."""
-    layers = {address: replace(layer, tensors=_tensors(layer, tensors.get(address, ()))) for address, layer in graph.layers.items()}
+    layers = {address: replace(layer, tensors=_tensors(layer, tensors.get(address, ()), prunable.get(address))) for address, layer in graph.layers.items()}
     return replace(graph, layers=MappingProxyType(layers))
 
 
@@ -142,13 +151,15 @@ def _wrap(entry: Entry, address: str, place: str) -> Wrap:
         raise GraphError(f"{place}: the pruning wrapper of layer {address!r} is damaged ({type(err).__name__}: {err}); save the model again") from err
 
 
-def _tensors(layer: Layer, facts: Iterable[TensorFacts]) -> tuple[Tensor, ...]:
+def _tensors(layer: Layer, facts: Iterable[TensorFacts], prunable: Iterable[str] | None) -> tuple[Tensor, ...]:
     known = {weight.name: weight for weight in weights_of(layer.entry) or ()} if layer.kind == "layer" else {}
+    own = None if prunable is None else frozenset(prunable)
     tensors = []
     for name, shape, dtype in facts:
         if layer.wrap is not None and is_wrapper_state(name):
             continue
         weight = known.get(name)
         fits = weight is not None and len(weight.axes) == len(shape)
-        tensors.append(Tensor(name, tuple(shape), dtype, weight.axes if weight and fits else (), weight is not None and weight.prunable and fits))
+        may = weight is not None and weight.prunable and fits if own is None else name in own
+        tensors.append(Tensor(name, tuple(shape), dtype, weight.axes if weight and fits else (), may))
     return tuple(tensors)

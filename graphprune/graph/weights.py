@@ -121,7 +121,10 @@ class _KerasWalk:
         names = [f"{kind}_{weight}" for weight in pruned for kind in ("mask", "threshold")] + ["pruning_step", "last_update"]
         if len(names) != len(state):
             raise _misfit(self._archive, layer, names, len(state))
-        return {**self._own(layer, f"{path}/layer"), **dict(zip(names, state, strict=True))}
+        own = self._own(layer, f"{path}/layer")
+        if len({name.rpartition(".")[0] for name in own}) == 1:  # in one group, the order is that of `layer.weights`
+            own = _by_position(layer, own)
+        return {**own, **dict(zip(names, state, strict=True))}
 
     def _own(self, layer: Layer, path: str) -> Named:
         below = self._below(path)
@@ -195,7 +198,7 @@ def _name_legacy(archive: Archive, layer: Layer, stored: Sequence[StoredTensor])
     weights = weights_of(layer.entry)
     if weights is None:
         named = {_after(tensor, layer.name): tensor for tensor in own}
-        own_named = named if len(named) == len(own) else {_bare(tensor): tensor for tensor in own}
+        own_named = dict(_by_position(layer, named if len(named) == len(own) else {_bare(tensor): tensor for tensor in own}))
     elif own:
         names = names_in_order(weights, [_last(tensor) for tensor in own])
         if names is None:
@@ -205,6 +208,13 @@ def _name_legacy(archive: Archive, layer: Layer, stored: Sequence[StoredTensor])
     else:
         own_named = {}
     return {**own_named, **{_last(tensor): tensor for tensor in state}}
+
+
+def _by_position(layer: Layer, own: Named) -> Named:
+    """Return the weights of a custom layer, in its order, under the names by which its wrapper says that they are pruned."""
+    positions = {} if layer.wrap is None else layer.wrap.entry["config"].get("positions") or {}
+    names = {position: name for name, position in positions.items()} if isinstance(positions, Mapping) else {}
+    return {names.get(index, name): tensor for index, (name, tensor) in enumerate(own.items())}
 
 
 def _bare(tensor: StoredTensor) -> str:

@@ -15,7 +15,7 @@ from graphprune.sparsity.positions import Position
 from graphprune.sparsity.pruning import Pruning
 from graphprune.sparsity.schedules import Schedule
 from graphprune.tf.addresses import addressed_layers, find_wrappers, is_layered_model
-from graphprune.tf.live_tensors import is_builtin_layer, prunable_names
+from graphprune.tf.live_tensors import holds_prunable_layer, is_builtin_layer, prunable_names
 from graphprune.tf.surgery import check_model, strip_model, wrap_layers
 from graphprune.tf.wrapper import PruneLowMagnitude
 
@@ -145,22 +145,26 @@ def prune_low_magnitude(
         pruning_schedule: When and how much; half of the weights from step 0 on unless given.
         block_size: Only (1, 1) for now: single weights.
         block_pooling_type: Not used with (1, 1).
-        pruning_policy: Only None for now.
+        pruning_policy: Only with a model. Any object with `allow_pruning(layer)`, which says of each layer that can be pruned whether it should be, and
+            `ensure_model_supports_pruning(model)`, which is called first, with the model, and raises where the whole does not suit it.
         sparsity_m_by_n: Only None for now.
         **kwargs: Further arguments of a wrapper around a layer alone, such as `input_shape`.
 
     Raises:
         GraphError: a model that cannot be copied, or neither a layer nor a model.
         TrainingError: a kind of pruning that does not exist yet.
-        ValueError: a custom layer alone, of whose weights nothing is known.
+        ValueError: a custom layer alone, of whose weights nothing is known; a policy without a model, or an object that is none.
     """
-    _check_supported(block_size, pruning_policy, sparsity_m_by_n)
+    _check_supported(block_size, sparsity_m_by_n)
+    is_model = isinstance(to_prune, tf_keras.Model) or not isinstance(to_prune, Sequence | Layer)
+    if pruning_policy is not None:
+        _check_policy(pruning_policy, is_model=is_model)
     schedule = ConstantSparsity(0.5, 0) if pruning_schedule is None else pruning_schedule
     if isinstance(to_prune, Sequence):
         return [_prune_layer(layer, schedule, kwargs) for layer in to_prune]
     if isinstance(to_prune, Layer) and not isinstance(to_prune, tf_keras.Model):
         return _prune_layer(to_prune, schedule, kwargs)
-    return _prune_model(to_prune, schedule)
+    return _prune_model(to_prune, schedule, pruning_policy)
 
 
 def strip_pruning(model: tf_keras.Model) -> tf_keras.Model:
@@ -177,11 +181,14 @@ def collect_prunable_layers(model: tf_keras.Model) -> list[PruneLowMagnitude]:
     return list(find_wrappers(model).values())
 
 
-def _prune_model(model: Any, schedule: PruningSchedule) -> tf_keras.Model:
+def _prune_model(model: Any, schedule: PruningSchedule, policy: Any) -> tf_keras.Model:
     check_model(model)
+    if policy is not None:
+        policy.ensure_model_supports_pruning(model)
     prunings = {}
     for address, layer in addressed_layers(model):
-        if not is_layered_model(layer) and (names := prunable_names(layer)):
+        names = () if is_layered_model(layer) else prunable_names(layer)
+        if names and (policy is None or policy.allow_pruning(layer)):
             prunings[address] = Pruning(schedule.target, schedule.to_schedule(), names)
     return wrap_layers(model, prunings)
 
@@ -192,13 +199,24 @@ def _prune_layer(layer: Any, schedule: PruningSchedule, kwargs: Mapping[str, Any
     if not isinstance(layer, Layer):
         raise GraphError(f"{type(layer).__module__}.{type(layer).__qualname__} is not a tf_keras layer; give a layer, a list of layers or a model")
     names = prunable_names(layer)
-    if not names and not is_builtin_layer(layer):
-        raise ValueError(f"{layer.name}: graphprune does not know the weights of custom layer class {type(layer).__name__}; leave it out")
+    if not names and not is_builtin_layer(layer) and not holds_prunable_layer(layer):
+        raise ValueError(
+            f"{layer.name}: graphprune does not know the weights of custom layer class {type(layer).__name__}; "
+            "leave it out, or let the class inherit graphprune.PrunableLayer and name its weights in get_prunable_weights"
+        )
     return PruneLowMagnitude(layer, Pruning(schedule.target, schedule.to_schedule(), names), **kwargs)
 
 
-def _check_supported(block_size: tuple[int, int], pruning_policy: Any, sparsity_m_by_n: tuple[int, int] | None) -> None:
-    given = {"block_size": None if tuple(block_size) == (1, 1) else tuple(block_size), "pruning_policy": pruning_policy, "sparsity_m_by_n": sparsity_m_by_n}
+def _check_policy(policy: Any, *, is_model: bool) -> None:
+    if not is_model:
+        raise ValueError("pruning_policy chooses among the layers of a model; leave it out for a layer or a list of layers, which say themselves what to prune")
+    missing = [name for name in ("allow_pruning", "ensure_model_supports_pruning") if not callable(getattr(policy, name, None))]
+    if missing:
+        raise ValueError(f"pruning_policy must have methods allow_pruning(layer) and ensure_model_supports_pruning(model), got {policy!r} without {missing[0]}")
+
+
+def _check_supported(block_size: tuple[int, int], sparsity_m_by_n: tuple[int, int] | None) -> None:
+    given = {"block_size": None if tuple(block_size) == (1, 1) else tuple(block_size), "sparsity_m_by_n": sparsity_m_by_n}
     for name, value in given.items():
         if value is not None:
             raise TrainingError(f"prune_low_magnitude: {name}={value!r} is not supported yet; leave it out to prune single weights")

@@ -1,28 +1,68 @@
-"""What the table of built-in layers says of the weights of a live layer."""
+"""What is known of the weights of a live layer: from the table of built-in layers, and from custom layers that say themselves what to prune."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
+import tf_keras
 from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.saving.serialization_lib import serialize_keras_object
 
+from graphprune.errors import PlanError
 from graphprune.graph.builtin_layers import weights_of
+from graphprune.graph.config_weights import ATTENTION_LAYERS
 from graphprune.graph.entries import is_builtin
 from graphprune.graph.from_config import TensorFacts
 from graphprune.graph.layer_class import Weight, names_in_order
+from graphprune.tf.prunable_layer import PrunableLayer, find_path, parts_of_builtin
 
 
 def prunable_names(layer: Layer) -> tuple[str, ...]:
-    """Return the names of the weights that may be pruned, built or not, in storage order; none for classes that the table does not hold."""
-    return tuple(weight.name for weight in _known_weights(layer) if weight.prunable and not weight.is_copy)
+    """Return the names of the weights that may be pruned, in storage order; none for layers of which nothing is known.
+
+    Layers of the table need not be built; a `PrunableLayer` must be, and until then has no names.
+
+    Raises:
+        PlanError: `get_prunable_weights` of a custom layer fails, or returns what is no weight of it.
+    """
+    if isinstance(layer, PrunableLayer):
+        return _own_names(layer)
+    known = _known_weights(layer)
+    if known is not None:
+        return tuple(weight.name for weight in known if weight.prunable and not weight.is_copy)
+    parts = parts_of_builtin(layer) if is_builtin_layer(layer) else ()
+    return tuple(f"{path}.{name}" for path, part in parts for name in prunable_names(part))
+
+
+def holds_prunable_layer(layer: Layer) -> bool:
+    """Return whether this is a `PrunableLayer`, or a layer of Keras around one (RNN around a cell): what to prune in it is known once it was called."""
+    if isinstance(layer, PrunableLayer):
+        return True
+    return is_builtin_layer(layer) and any(holds_prunable_layer(part) for _, part in parts_of_builtin(layer))
 
 
 def tensor_facts(layer: Layer) -> tuple[TensorFacts, ...]:
-    """Return name, shape and dtype of a built layer's weights; names are numbers for classes that the table does not hold."""
+    """Return name, shape and dtype of a built layer's weights.
+
+    For classes that the table does not hold, weights to prune have the names of their attributes, others are numbered.
+    """
     weights = [weight for weight in layer.weights if isinstance(weight, tf.Variable)]  # lookup layers list a handle on their table as well
-    names = names_in_order(_known_weights(layer), [weight.name.rsplit("/", 1)[-1].split(":")[0] for weight in weights])
-    names = tuple(str(index) for index in range(len(weights))) if names is None else names
+    known = None if isinstance(layer, PrunableLayer) else _known_weights(layer)
+    names = names_in_order(known or (), [weight.name.rsplit("/", 1)[-1].split(":")[0] for weight in weights])
+    if names is None:
+        named = {position: name for name, position in weight_positions(layer, prunable_names(layer)).items()}
+        names = tuple(named.get(index, str(index)) for index in range(len(weights)))
     return tuple((name, _shape(weight), weight.dtype.name) for name, weight in zip(names, weights, strict=True))
+
+
+def weight_positions(layer: Layer, names: Sequence[str]) -> dict[str, int]:
+    """Return the positions of named weights in `layer.weights`, for layers whose names no table holds; nothing for other layers."""
+    if not holds_prunable_layer(layer):
+        return {}
+    positions = {id(weight): index for index, weight in enumerate(layer.weights)}
+    return {name: positions[id(find_weight(layer, name))] for name in names}
 
 
 def _shape(weight: tf.Variable) -> tuple[int, ...]:
@@ -35,5 +75,52 @@ def is_builtin_layer(layer: Layer) -> bool:
     return is_builtin({"class_name": type(layer).__name__, "module": type(layer).__module__})
 
 
-def _known_weights(layer: Layer) -> tuple[Weight, ...]:
-    return (weights_of(serialize_keras_object(layer)) or ()) if is_builtin_layer(layer) else ()
+def _known_weights(layer: Layer) -> tuple[Weight, ...] | None:
+    return weights_of(serialize_keras_object(layer)) if is_builtin_layer(layer) else None
+
+
+def _own_names(layer: Any) -> tuple[str, ...]:
+    if not layer.built:
+        return ()
+    try:
+        weights = list(layer.get_prunable_weights())
+    except AttributeError as err:
+        raise unburied(
+            PlanError(f"{layer.name}: get_prunable_weights of {type(layer).__name__} fails: {err}; make it return weights that the layer has")
+        ) from err
+    names = [find_path(layer, weight) for weight in weights]
+    if None in names:
+        place = f"item {names.index(None)} of what get_prunable_weights of {type(layer).__name__} returns"
+        raise unburied(PlanError(f"{layer.name}: {place} is no weight of the layer; return variables that its attributes hold"))
+    return tuple(name for name in names if name is not None)
+
+
+def find_weight(layer: Layer, name: str) -> tf.Variable:
+    """Return the variable that the table of layers calls `name` in a built layer: `kernel`, `forward_layer.kernel`, `query.kernel`, `cells.0.kernel`.
+
+    Raises:
+        PlanError: the layer has no such variable.
+    """
+    found: Any = layer
+    for part in name.split("."):
+        found = _find_part(found, part)
+    if isinstance(found, tf.Variable):
+        return found
+    known = ", ".join(weight.name.rsplit("/", 1)[-1].split(":")[0] for weight in layer.weights) or "none"
+    raise unburied(PlanError(f"{layer.name}: {type(layer).__name__} has no weight named {name!r}; it has {known}"))
+
+
+def _find_part(owner: Any, part: str) -> Any:
+    """Return what `part` of a weight's name stands for: an item of a list, or an attribute of a layer or of its cell; None if there is none."""
+    if part.isdecimal():
+        return owner[int(part)] if isinstance(owner, Sequence) and int(part) < len(owner) else None
+    attribute = ATTENTION_LAYERS.get(part, part) if isinstance(owner, tf_keras.layers.MultiHeadAttention) else part
+    found = getattr(owner, attribute, None)
+    return getattr(getattr(owner, "cell", None), part, None) if found is None else found
+
+
+def unburied(error: Exception) -> Exception:
+    """Return the error marked in the ways of Keras and autograph to leave its text as it is, where they would bury it in their own."""
+    error._keras_call_info_injected = True  # type: ignore[attr-defined]
+    error.ag_pass_through = True  # type: ignore[attr-defined]
+    return error

@@ -11,9 +11,9 @@ from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.engine.functional import has_functional_like_constructor
 
 from graphprune.errors import GraphError, PlanError
+from graphprune.graph.from_config import graph_from_config
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import SEPARATOR
-from graphprune.graph.read import read_graph
 from graphprune.plan.changes import LayerChange, Plan
 from graphprune.plan.make import make_plan
 from graphprune.plan.plan_json import plan_sha256
@@ -23,9 +23,9 @@ from graphprune.sparsity.pruning import Provenance, Pruning
 from graphprune.tf.addresses import addressed_layers, inner_layer, is_layered_model
 from graphprune.tf.compile_state import copy_compile_state
 from graphprune.tf.layer_clone import clone_layer, copy_state
-from graphprune.tf.live_tensors import tensor_facts
+from graphprune.tf.live_tensors import find_weight, holds_prunable_layer, prunable_names, tensor_facts
 from graphprune.tf.mask_update import apply_mask
-from graphprune.tf.wrapper import PruneLowMagnitude, find_weight
+from graphprune.tf.wrapper import PruneLowMagnitude
 
 MakeLayer = Callable[[str, Layer], Layer]
 """From the address of a layer and the layer to its place-taker in the clone: a new layer, unbuilt."""
@@ -99,9 +99,11 @@ def graph_of_model(model: tf_keras.Model) -> LayerGraph:
         GraphError: the model is not a built Sequential or Functional model of tf_keras.
     """
     check_model(model)
-    tensors = {address: tensor_facts(inner_layer(layer)) for address, layer in addressed_layers(model) if not is_layered_model(layer)}
+    inner = {address: inner_layer(layer) for address, layer in addressed_layers(model) if not is_layered_model(layer)}
+    tensors = {address: tensor_facts(layer) for address, layer in inner.items()}
+    prunable = {address: prunable_names(layer) for address, layer in inner.items() if holds_prunable_layer(layer)}
     try:
-        return read_graph(model.get_config(), tensors=tensors)
+        return graph_from_config(model.get_config(), tensors=tensors, prunable=prunable)
     except NotImplementedError as err:
         raise GraphError(f"{model.name}: a layer has no get_config, so the model cannot be described ({str(err).strip().splitlines()[0]})") from err
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import tensorflow as tf
@@ -13,9 +14,9 @@ from tf_keras.src.engine.base_layer_utils import call_context
 from tf_keras.src.saving.legacy.saved_model.utils import in_tf_saved_model_scope
 from tf_keras.src.utils.tf_utils import maybe_init_scope
 
-from graphprune.errors import PlanError, TrainingError
-from graphprune.graph.config_weights import ATTENTION_LAYERS
+from graphprune.errors import TrainingError
 from graphprune.sparsity.pruning import Provenance, Pruning
+from graphprune.tf.live_tensors import find_weight, holds_prunable_layer, prunable_names, unburied, weight_positions
 
 PACKAGE = "graphprune"
 
@@ -58,10 +59,12 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
     """
 
     def __init__(self, layer: Layer, pruning: Pruning | Mapping[str, Any], provenance: Provenance | Mapping[str, str] | None = None, **kwargs: Any) -> None:
+        positions = dict(kwargs.pop("positions", {}))
         own = {"name": layer.name, "trainable": layer.trainable, "dtype": layer._dtype_policy}
         super().__init__(layer, **{**own, **kwargs, "autocast": False})
         self.pruning = pruning if isinstance(pruning, Pruning) else Pruning.from_config(pruning)
         self.provenance = provenance if isinstance(provenance, Provenance) else Provenance.from_config(provenance or {})
+        self._positions = positions
         self.has_pruner = False
         self.missed_pruner = False
         # Keras passes in what the inner layer expects (training, mask, its own context arguments) and writes nodes with its argument names.
@@ -111,6 +114,9 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
             self._add_pruning_state()
 
     def _add_pruning_state(self) -> None:
+        if not self.pruning.weights and holds_prunable_layer(self.layer):
+            self.pruning = replace(self.pruning, weights=prunable_names(self.layer))
+        self._positions = weight_positions(self.layer, self.pruning.weights)
         weights = [find_weight(self.layer, name) for name in self.pruning.weights]
         for name, weight in zip(self.pruning.weights, weights, strict=True):
             self._add_state(f"mask_{name}", weight.shape, tf.bool, True)
@@ -146,7 +152,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         training = context.training if context.in_call else kwargs.get("training")
         if training is True and not self.has_pruner and not context.saving and not _is_symbolic((args, kwargs)):
             self.missed_pruner = True
-            raise _unburied(no_pruner(self.name))
+            raise unburied(no_pruner(self.name))
         return super().__call__(*args, **kwargs)
 
     def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -167,7 +173,9 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
 
     def get_config(self) -> dict[str, Any]:
         """Return everything that `from_config` needs; the inner layer's own config is as unwrapped."""
-        return {**super().get_config(), "pruning": self.pruning.to_config(), "provenance": self.provenance.to_config()}
+        own = {"pruning": self.pruning.to_config(), "provenance": self.provenance.to_config()}
+        # Where the weights of a custom layer stand among its weights: their names are in no file.
+        return {**super().get_config(), **own, **({"positions": dict(self._positions)} if self._positions else {})}
 
     def get_build_config(self) -> None:
         """Return nothing: like a built-in layer, the wrapper is built when its model calls it."""
@@ -185,33 +193,9 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         return cls(layer, **config)
 
 
-def find_weight(layer: Layer, name: str) -> tf.Variable:
-    """Return the variable that the table of layers calls `name` in a built layer: `kernel`, `forward_layer.kernel`, `query.kernel`, `cells.0.kernel`.
-
-    Raises:
-        PlanError: the layer has no such variable.
-    """
-    found: Any = layer
-    for part in name.split("."):
-        found = _find_part(found, part)
-    if isinstance(found, tf.Variable):
-        return found
-    known = ", ".join(weight.name.rsplit("/", 1)[-1].split(":")[0] for weight in layer.weights) or "none"
-    raise _unburied(PlanError(f"{layer.name}: {type(layer).__name__} has no weight named {name!r}; it has {known}"))
-
-
 def _builds_when_called(layer: Layer) -> bool:
-    """Return whether the layer has yet to be called to have weights: MultiHeadAttention, whose shapes are those of query, value and key."""
-    return isinstance(layer, tf_keras.layers.MultiHeadAttention) and not layer.weights
-
-
-def _find_part(owner: Any, part: str) -> Any:
-    """Return what `part` of a weight's name stands for: an item of a list, or an attribute of a layer or of its cell; None if there is none."""
-    if part.isdecimal():
-        return owner[int(part)] if isinstance(owner, Sequence) and int(part) < len(owner) else None
-    attribute = ATTENTION_LAYERS.get(part, part) if isinstance(owner, tf_keras.layers.MultiHeadAttention) else part
-    found = getattr(owner, attribute, None)
-    return getattr(getattr(owner, "cell", None), part, None) if found is None else found
+    """Return whether the layer may have yet to be called to have weights: custom layers, and MultiHeadAttention with the shapes of query, value and key."""
+    return holds_prunable_layer(layer) or (isinstance(layer, tf_keras.layers.MultiHeadAttention) and not layer.weights)
 
 
 def no_pruner(name: str) -> TrainingError:
@@ -220,13 +204,6 @@ def no_pruner(name: str) -> TrainingError:
         f"{name}: a pruned layer is being trained and no pruner is attached, so it would stay dense; "
         "add graphprune.UpdatePruningStep() to the callbacks of fit, or start a graphprune Pruner and call its on_step() in a custom loop"
     )
-
-
-def _unburied(error: Exception) -> Exception:
-    """Return the error marked in the ways of Keras and autograph to leave its text as it is, where they would bury it in their own."""
-    error._keras_call_info_injected = True  # type: ignore[attr-defined]
-    error.ag_pass_through = True  # type: ignore[attr-defined]
-    return error
 
 
 def _is_symbolic(arguments: Any) -> bool:

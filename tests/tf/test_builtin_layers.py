@@ -17,8 +17,7 @@ from graphprune.graph import locate_weights, read_graph
 from graphprune.graph.builtin_layers import BUILTIN_LAYERS, weights_of
 from graphprune.graph.entries import to_snake_case
 from graphprune.graph.layer_class import Weight
-from graphprune.tf.live_tensors import tensor_facts
-from graphprune.tf.wrapper import find_weight
+from graphprune.tf.live_tensors import find_weight, tensor_facts
 
 pytestmark = pytest.mark.tf
 

@@ -83,7 +83,12 @@ class Own(layers.Layer):
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [
-        ((Own(name="o"),), ValueError, "o: graphprune does not know the weights of custom layer class Own; leave it out"),
+        (
+            (Own(name="o"),),
+            ValueError,
+            "o: graphprune does not know the weights of custom layer class Own; "
+            "leave it out, or let the class inherit graphprune.PrunableLayer and name its weights in get_prunable_weights",
+        ),
         ((3,), GraphError, "builtins.int is not a tf_keras model; give a Sequential or Functional model"),
         (([3],), GraphError, "builtins.int is not a tf_keras layer; give a layer, a list of layers or a model"),
         ((layers.Dense(2), None, (4, 1)), TrainingError, "prune_low_magnitude: block_size=(4, 1) is not supported yet; leave it out to prune single weights"),

@@ -17,11 +17,12 @@ from graphprune.graph.entries import canonical
 from graphprune.sparsity.counts import zero_count
 from graphprune.sparsity.positions import Run
 from graphprune.tf.callbacks import UpdatePruningStep
+from graphprune.tf.live_tensors import find_weight
 from graphprune.tf.loading import load_model
 from graphprune.tf.pruner import Pruner
 from graphprune.tf.saving import save_model
 from graphprune.tf.surgery import strip_model
-from graphprune.tf.wrapper import PruneLowMagnitude, find_weight
+from graphprune.tf.wrapper import PruneLowMagnitude
 
 pytestmark = pytest.mark.tf
 

@@ -1,0 +1,44 @@
+"""Custom layers, as users write them: a module for `--custom-objects own_layers`."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+import tf_keras
+
+from graphprune.tf.prunable_layer import PrunableLayer
+
+
+class Gated(tf_keras.layers.Layer, PrunableLayer):
+    """Two kernels of its own and a layer inside that has its weights from the first call on; the gate stays dense."""
+
+    def __init__(self, units=6, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.blocks = [tf_keras.layers.Dense(units)]
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(name="w", shape=(input_shape[-1], self.units))
+        self.gate = self.add_weight(name="g", shape=(input_shape[-1], self.units))
+
+    def call(self, inputs):
+        return self.blocks[0](tf.matmul(inputs, self.kernel) * tf.sigmoid(tf.matmul(inputs, self.gate)))
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+    def get_prunable_weights(self):
+        return [self.kernel, self.blocks[0].kernel]
+
+
+class BiasedDense(tf_keras.layers.Dense, PrunableLayer):
+    """A built-in layer that prunes its bias and not its kernel."""
+
+    def get_prunable_weights(self):
+        return [self.bias]
+
+
+class Cell(tf_keras.layers.SimpleRNNCell):
+    """The cell of a recurrent layer, with the method alone: classes written for another library have another base."""
+
+    def get_prunable_weights(self):
+        return [self.recurrent_kernel]
