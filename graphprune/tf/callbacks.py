@@ -16,8 +16,9 @@ from graphprune.tf.wrapper import PruneLowMagnitude, no_pruner
 class UpdatePruningStep(tf_keras.callbacks.Callback):
     """Updates masks while `fit` trains a pruned model: `model.fit(x, y, callbacks=[UpdatePruningStep()])`.
 
-    Put it before callbacks that save or measure the model, so that they see the masks of the step they run at. A custom loop may call its methods as Keras
-    does; a missed call is made up for by the next one.
+    Put it before callbacks that save or measure the model, so that they see the masks of the step they run at, and behind
+    `EarlyStopping(restore_best_weights=True)`, so that it can warn when the best weights are of a step before the target. A custom loop may call its
+    methods as Keras does; a missed call is made up for by the next one.
 
     Args:
         run: The length of the run, where `fit` cannot know it: an input of unknown size with a schedule in epochs or percent.
@@ -26,6 +27,7 @@ class UpdatePruningStep(tf_keras.callbacks.Callback):
 
     def __init__(self, run: Run | None = None) -> None:
         super().__init__()
+        self.params: dict[str, Any] | None = None  # a loop that is no `fit` never calls `set_params`
         self.run = run
         self._pruner: Pruner | None = None
 
@@ -65,14 +67,17 @@ class UpdatePruningStep(tf_keras.callbacks.Callback):
         """Update the masks that the last optimizer updates made due."""
         self.pruner.on_step()
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Catch up, for loops that call nothing at the end of a batch."""
+    def on_epoch_end(self, epoch: int | None = None, logs: Any = None, *, batch: int | None = None) -> None:
+        """Catch up, for loops that call nothing at the end of a batch; those written for another library may name the argument `batch`."""
         self.pruner.on_step()
 
     def on_train_end(self, logs: Any = None) -> None:
         """Do what is still due, make sure that masked weights are zero, and let go of the model."""
         self.pruner.on_step()
         self.pruner.project()
+        was_stopped = bool(getattr(self.model, "stop_training", False))
+        if was_stopped or self.run is None:
+            self.pruner.warn_missed(was_stopped=was_stopped)
         self.pruner.stop()
         function = getattr(self.model, "train_function", None)
         if function is not None and not isinstance(function, _WithPruner):

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tf_keras
@@ -59,15 +60,22 @@ class Pruner:
             train_step(x, y)
             pruner.on_step()
 
+    A step is what the optimizer counts as one: an update, or one that loss scaling skipped (`mixed_float16`), so that a schedule that ends with the run reaches
+    its target. A custom loop whose model is not compiled gives a loss scaling optimizer as `optimizer`.
+
     Attributes:
+        model: The model.
         wrappers: The pruned layers by address.
         attached: Those, and wrapped layers without anything to prune.
     """
 
-    def __init__(self, model: tf_keras.Model) -> None:
+    def __init__(self, model: tf_keras.Model, optimizer: Any = None) -> None:
+        self.model = model
         self.attached = find_wrappers(model)
         self.wrappers = {address: wrapper for address, wrapper in self.attached.items() if wrapper.pruning.weights}
-        self._optimizer = getattr(model, "optimizer", None)
+        self._optimizer = getattr(model, "optimizer", None) if optimizer is None else optimizer
+        self._planned: int | None = None
+        self._seen: tuple[int, dict[str, int]] = (0, {})
         self._timetables: dict[str, Timetable] = {}
 
     def start(self, run: Run) -> None:
@@ -89,7 +97,11 @@ class Pruner:
         self.follow(run)
         self._warn_never_reached(run)
         for wrapper in self.attached.values():
-            wrapper.has_pruner = True
+            for other in [pruner for pruner in wrapper.pruners if pruner.model is self.model]:
+                wrapper.pruners.discard(other)
+            wrapper.pruners.add(self)
+        self._seen = self._count()
+        self._planned = None if run.steps is None else self.step + run.steps
         self.on_step()
 
     def follow(self, run: Run) -> None:
@@ -103,7 +115,7 @@ class Pruner:
     def stop(self) -> None:
         """Detach from the pruned layers; training them again needs a pruner again."""
         for wrapper in self.attached.values():
-            wrapper.has_pruner = False
+            wrapper.pruners.discard(self)
 
     def project(self) -> None:
         """Zero what the masks mask, where something other than an optimizer update has written the weights: weight averaging (`use_ema`) when it ends."""
@@ -113,6 +125,7 @@ class Pruner:
 
     def on_step(self) -> None:
         """Update the masks that are due since the last update; nothing happens when none is."""
+        self._count_skipped_steps()
         for address, wrapper in self.wrappers.items():
             step, last = self._step_of(wrapper), int(wrapper.last_update.numpy())
             timetable = self._started(address)
@@ -146,9 +159,24 @@ class Pruner:
             zeros = size - int(np.count_nonzero(weight.numpy()))
             yield TensorProgress(address, name, size, zeros, zero_count(size, wrapper.pruning.sparsity), target, float(threshold.numpy()))
 
+    def _count(self) -> tuple[int, dict[str, int]]:
+        """Return the steps that a loss scaling optimizer has counted (0 of others), and those of each layer."""
+        optimizer: Any = self._optimizer
+        counted = int(optimizer.iterations) if isinstance(optimizer, tf_keras.mixed_precision.LossScaleOptimizer) else 0
+        return counted, {address: int(wrapper.pruning_step) for address, wrapper in self.wrappers.items()}
+
+    def _count_skipped_steps(self) -> None:
+        """Give layers the steps since the last look that loss scaling skipped; what sets steps back (weights restored from earlier) is left as it is."""
+        before, steps = self._seen
+        passed = self._count()[0] - before
+        for address, wrapper in self.wrappers.items():
+            if passed and wrapper.trainable and 0 <= int(wrapper.pruning_step) - steps[address] < passed:
+                wrapper.pruning_step.assign(steps[address] + passed)
+        self._seen = self._count()
+
     def _step_of(self, wrapper: PruneLowMagnitude) -> int:
-        """Return the layer's step; a frozen layer has no updates of its own and follows the model."""
-        if not wrapper.trainable and wrapper.pruning_step.numpy() < self.step:
+        """Return the layer's step; a frozen layer has no updates of its own and follows the model, unless another model trains it in turn."""
+        if not wrapper.trainable and set(wrapper.pruners) <= {self} and wrapper.pruning_step.numpy() < self.step:
             wrapper.pruning_step.assign(self.step)
         return int(wrapper.pruning_step.numpy())
 
@@ -156,6 +184,24 @@ class Pruner:
         if address not in self._timetables:
             raise TrainingError("the pruner has not started; call start(Run(steps_per_epoch=..., epochs=...)) before training")
         return self._timetables[address]
+
+    def warn_missed(self, *, was_stopped: bool) -> None:
+        """Warn of layers that the planned run would have brought to their target and that are not there, where training ends.
+
+        That is so when training was stopped (`was_stopped`), or when weights of an earlier step were restored: both are what EarlyStopping does.
+        """
+        missed: dict[tuple[float, int, int], list[str]] = {}
+        for address, wrapper in self.wrappers.items():
+            end = _target_step(self._started(address))
+            is_planned = was_stopped if self._planned is None else end <= self._planned
+            if is_planned and int(wrapper.last_update) < end:
+                missed.setdefault((wrapper.pruning.sparsity, end, int(wrapper.pruning_step)), []).append(address)
+        for (sparsity, end, step), addresses in missed.items():
+            warnings.warn(
+                f"schedule/never-reached: {', '.join(addresses)}: training ends with the weights of step {step}, and the schedule reaches {sparsity:.1%} "
+                f"at step {end}; let EarlyStopping begin later (start_from_epoch), or end the schedule earlier",
+                stacklevel=2,
+            )
 
     def _warn_never_reached(self, run: Run) -> None:
         if run.steps is None:

@@ -38,6 +38,7 @@ class PruningSummaries(tf_keras.callbacks.TensorBoard):
         if update_freq not in ("epoch", "batch") and not is_steps:
             raise ValueError(f"update_freq must be 'epoch', 'batch' or a number of steps, got {update_freq!r}")
         super().__init__(log_dir=log_dir, update_freq=update_freq, **kwargs)
+        self.params: dict[str, Any] | None = None  # a loop that is no `fit` never calls `set_params`
         self.run = run
         self._pruner: Pruner | None = None
         self._written: tuple[int, tuple[TensorProgress, ...]] = (0, ())

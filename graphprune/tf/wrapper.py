@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -54,7 +55,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         provenance: Which rule asked for it.
         pruning_step: Optimizer updates since the wrap (int64), once built.
         last_update: The step of the last mask update (int64), -1 before the first; once built.
-        has_pruner: Whether a started pruner follows this layer.
+        pruners: The started pruners that follow this layer; several where several models share it and train in turn.
         missed_pruner: Whether training has been refused for want of one; the trace that was broken off must not be used again.
     """
 
@@ -65,12 +66,17 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         self.pruning = pruning if isinstance(pruning, Pruning) else Pruning.from_config(pruning)
         self.provenance = provenance if isinstance(provenance, Provenance) else Provenance.from_config(provenance or {})
         self._positions = positions
-        self.has_pruner = False
+        self.pruners: weakref.WeakSet[Any] = weakref.WeakSet()
         self.missed_pruner = False
         # Keras passes in what the inner layer expects (training, mask, its own context arguments) and writes nodes with its argument names.
         self._call_spec = layer._call_spec
         self._call_context_args = layer._call_context_args
         self._supports_masking = layer.supports_masking
+
+    @property
+    def has_pruner(self) -> bool:
+        """Whether a started pruner follows this layer."""
+        return len(self.pruners) > 0
 
     @property
     def pruning_vars(self) -> list[tuple[tf.Variable, tf.Variable, tf.Variable]]:

@@ -147,6 +147,6 @@ def test_a_prunable_layer_must_say_what_to_prune():
     class Forgetful(PrunableLayer):
         pass
 
-    with pytest.raises(TypeError, match="^Can't instantiate abstract class Forgetful with abstract method get_prunable_weights$"):
+    with pytest.raises(TypeError, match=r"^Can't instantiate abstract class Forgetful with abstract method get_prunable_weights$"):
         Forgetful()
     assert not issubclass(layers.Dense, PrunableLayer)
