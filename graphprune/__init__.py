@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from graphprune.plan import Plan, make_plan, read_plan
     from graphprune.rules import RuleSet, read_rules
     from graphprune.tf.callbacks import UpdatePruningStep
-    from graphprune.tf.keras_api import ConstantSparsity, PolynomialDecay, PruningSchedule, collect_prunable_layers, prune_low_magnitude, strip_pruning
+    from graphprune.tf.keras_api import collect_prunable_layers, prune_low_magnitude, strip_pruning
+    from graphprune.tf.keras_schedules import ConstantSparsity, PolynomialDecay, PruningSchedule
     from graphprune.tf.loading import load_model
     from graphprune.tf.prunable_layer import PrunableLayer
     from graphprune.tf.pruner import Pruner
@@ -59,7 +60,8 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "plan": ("Plan", "make_plan", "read_plan"),
     "diff": ("diff_graphs",),
     "tf.callbacks": ("UpdatePruningStep",),
-    "tf.keras_api": ("ConstantSparsity", "PolynomialDecay", "PruningSchedule", "collect_prunable_layers", "prune_low_magnitude", "strip_pruning"),
+    "tf.keras_api": ("collect_prunable_layers", "prune_low_magnitude", "strip_pruning"),
+    "tf.keras_schedules": ("ConstantSparsity", "PolynomialDecay", "PruningSchedule"),
     "tf.loading": ("load_model",),
     "tf.prunable_layer": ("PrunableLayer",),
     "tf.pruner": ("Pruner",),

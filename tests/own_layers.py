@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 import tf_keras
 
+from graphprune.tf.keras_schedules import PruningSchedule
 from graphprune.tf.prunable_layer import PrunableLayer
 
 
@@ -42,3 +43,18 @@ class Cell(tf_keras.layers.SimpleRNNCell):
 
     def get_prunable_weights(self):
         return [self.recurrent_kernel]
+
+
+class Stairs(PruningSchedule):
+    """A schedule with a curve of its own, in the form that users of Keras pruning write."""
+
+    def __init__(self, height, begin_step=1, end_step=9, frequency=4):
+        self.height, self.begin_step, self.end_step, self.frequency = height, begin_step, end_step, frequency
+
+    def __call__(self, step):
+        due = self._should_prune_in_step(step, self.begin_step, self.end_step, self.frequency)
+        return due, tf.cast((step - self.begin_step) // self.frequency + 1, tf.float32) * self.height
+
+    def get_config(self):
+        arguments = {"height": self.height, "begin_step": self.begin_step, "end_step": self.end_step, "frequency": self.frequency}
+        return {"class_name": "Stairs", "config": arguments}

@@ -17,6 +17,7 @@ from graphprune.sparsity.counts import kept_count, zero_count
 from graphprune.sparsity.positions import Run
 from graphprune.sparsity.schedules import Timetable
 from graphprune.tf.addresses import find_wrappers
+from graphprune.tf.keras_schedules import OwnTimetable
 from graphprune.tf.mask_update import apply_mask, select_mask
 from graphprune.tf.wrapper import PruneLowMagnitude
 
@@ -76,7 +77,7 @@ class Pruner:
         self._optimizer = getattr(model, "optimizer", None) if optimizer is None else optimizer
         self._planned: int | None = None
         self._seen: tuple[int, dict[str, int]] = (0, {})
-        self._timetables: dict[str, Timetable] = {}
+        self._timetables: dict[str, Timetable | OwnTimetable] = {}
 
     def start(self, run: Run) -> None:
         """Turn every schedule into optimizer steps, attach to the pruned layers and do the update that is due at step 0.
@@ -180,7 +181,7 @@ class Pruner:
             wrapper.pruning_step.assign(self.step)
         return int(wrapper.pruning_step.numpy())
 
-    def _started(self, address: str) -> Timetable:
+    def _started(self, address: str) -> Timetable | OwnTimetable:
         if address not in self._timetables:
             raise TrainingError("the pruner has not started; call start(Run(steps_per_epoch=..., epochs=...)) before training")
         return self._timetables[address]
@@ -233,7 +234,9 @@ def _has_embedding(wrapper: PruneLowMagnitude) -> bool:
     return any(isinstance(layer, tf_keras.layers.Embedding) for layer in wrapper.layer._flatten_layers())
 
 
-def _timetable(address: str, wrapper: PruneLowMagnitude, run: Run) -> Timetable:
+def _timetable(address: str, wrapper: PruneLowMagnitude, run: Run) -> Timetable | OwnTimetable:
+    if wrapper.own_schedule is not None:
+        return OwnTimetable(wrapper.own_schedule)
     try:
         return wrapper.pruning.schedule.to_timetable(run)
     except ValueError as err:
@@ -243,6 +246,8 @@ def _timetable(address: str, wrapper: PruneLowMagnitude, run: Run) -> Timetable:
         ) from err
 
 
-def _target_step(timetable: Timetable) -> int:
+def _target_step(timetable: Timetable | OwnTimetable) -> int:
     """Return the step at which the target is reached: the end of a ramp, the beginning of anything else."""
+    if isinstance(timetable, OwnTimetable):
+        return timetable.target_step
     return timetable.end if timetable.schedule.is_ramp and timetable.end is not None else timetable.begin

@@ -22,6 +22,7 @@ from graphprune.rules.rule_set import RuleSet
 from graphprune.sparsity.pruning import Provenance, Pruning
 from graphprune.tf.addresses import addressed_layers, inner_layer, is_layered_model
 from graphprune.tf.compile_state import copy_compile_state
+from graphprune.tf.keras_schedules import PruningSchedule
 from graphprune.tf.layer_clone import clone_layer, copy_state
 from graphprune.tf.live_tensors import find_weight, holds_prunable_layer, prunable_names, tensor_facts
 from graphprune.tf.mask_update import apply_mask
@@ -67,8 +68,13 @@ def apply_rules(model: tf_keras.Model, rules: RuleSet, *, steps_per_epoch: int |
     return apply_plan(model, make_plan(graph_of_model(model), rules, steps_per_epoch=steps_per_epoch, epochs=epochs))
 
 
-def wrap_layers(model: tf_keras.Model, prunings: dict[str, Pruning]) -> tf_keras.Model:
+def wrap_layers(model: tf_keras.Model, prunings: dict[str, Pruning], schedule: PruningSchedule | None = None) -> tf_keras.Model:
     """Return a clone of `model` with the layers at these addresses wrapped; layers that are wrapped already stay as they are.
+
+    Args:
+        model: The model.
+        prunings: What to prune, by address.
+        schedule: When and how much, where that is a schedule of the user's own.
 
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
@@ -78,7 +84,7 @@ def wrap_layers(model: tf_keras.Model, prunings: dict[str, Pruning]) -> tf_keras
     def make(address: str, layer: Layer) -> Layer:
         if isinstance(layer, PruneLowMagnitude) or address not in prunings:
             return _clone_wrapped(layer, address)
-        return PruneLowMagnitude(clone_layer(layer, address), prunings[address])
+        return PruneLowMagnitude(clone_layer(layer, address), prunings[address], own_schedule=schedule)
 
     return _clone_with_state(model, make, set())
 
@@ -192,7 +198,7 @@ def _copy_layer(old: Layer, new: Layer, *, keep_masks: bool) -> None:
 def _clone_wrapped(layer: Layer, address: str) -> Layer:
     """Return a clone of a layer, in a wrapper like the one it has."""
     inner = clone_layer(inner_layer(layer), address)
-    return PruneLowMagnitude(inner, layer.pruning, layer.provenance) if isinstance(layer, PruneLowMagnitude) else inner
+    return PruneLowMagnitude(inner, layer.pruning, layer.provenance, own_schedule=layer.own_schedule) if isinstance(layer, PruneLowMagnitude) else inner
 
 
 def _check_addresses(model: tf_keras.Model, changes: dict[str, LayerChange]) -> None:

@@ -17,6 +17,7 @@ from tf_keras.src.utils.tf_utils import maybe_init_scope
 
 from graphprune.errors import TrainingError
 from graphprune.sparsity.pruning import Provenance, Pruning
+from graphprune.tf.keras_schedules import read_own_schedule, write_own_schedule
 from graphprune.tf.live_tensors import find_weight, holds_prunable_layer, prunable_names, unburied, weight_positions
 
 PACKAGE = "graphprune"
@@ -55,17 +56,20 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         provenance: Which rule asked for it.
         pruning_step: Optimizer updates since the wrap (int64), once built.
         last_update: The step of the last mask update (int64), -1 before the first; once built.
+        own_schedule: The schedule, where it is of a user's own class; None where `pruning` says it all.
         pruners: The started pruners that follow this layer; several where several models share it and train in turn.
         missed_pruner: Whether training has been refused for want of one; the trace that was broken off must not be used again.
     """
 
     def __init__(self, layer: Layer, pruning: Pruning | Mapping[str, Any], provenance: Provenance | Mapping[str, str] | None = None, **kwargs: Any) -> None:
         positions = dict(kwargs.pop("positions", {}))
+        schedule = read_own_schedule(kwargs.pop("own_schedule", None))
         own = {"name": layer.name, "trainable": layer.trainable, "dtype": layer._dtype_policy}
         super().__init__(layer, **{**own, **kwargs, "autocast": False})
         self.pruning = pruning if isinstance(pruning, Pruning) else Pruning.from_config(pruning)
         self.provenance = provenance if isinstance(provenance, Provenance) else Provenance.from_config(provenance or {})
         self._positions = positions
+        self.own_schedule = schedule
         self.pruners: weakref.WeakSet[Any] = weakref.WeakSet()
         self.missed_pruner = False
         # Keras passes in what the inner layer expects (training, mask, its own context arguments) and writes nodes with its argument names.
@@ -181,7 +185,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         """Return everything that `from_config` needs; the inner layer's own config is as unwrapped."""
         own = {"pruning": self.pruning.to_config(), "provenance": self.provenance.to_config()}
         # Where the weights of a custom layer stand among its weights: their names are in no file.
-        return {**super().get_config(), **own, **({"positions": dict(self._positions)} if self._positions else {})}
+        return {**super().get_config(), **own, **write_own_schedule(self.own_schedule), **({"positions": dict(self._positions)} if self._positions else {})}
 
     def get_build_config(self) -> None:
         """Return nothing: like a built-in layer, the wrapper is built when its model calls it."""
@@ -196,6 +200,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         if in_tf_saved_model_scope():  # An .h5 file is loading: Keras reads its dialect, in which a custom class goes by its registered name.
             entry = {"class_name": entry.get("registered_name") or entry["class_name"], "config": entry["config"]}
         layer = tf_keras.layers.deserialize(entry, custom_objects, use_legacy_format="module" not in entry)
+        config["own_schedule"] = read_own_schedule(config.get("own_schedule"), custom_objects)
         return cls(layer, **config)
 
 

@@ -12,7 +12,8 @@ from tf_zoo import build
 from graphprune.errors import GraphError, TrainingError
 from graphprune.sparsity.positions import Run
 from graphprune.tf.callbacks import UpdatePruningStep
-from graphprune.tf.keras_api import ConstantSparsity, PolynomialDecay, collect_prunable_layers, prune_low_magnitude, strip_pruning
+from graphprune.tf.keras_api import collect_prunable_layers, prune_low_magnitude, strip_pruning
+from graphprune.tf.keras_schedules import ConstantSparsity, PolynomialDecay
 from graphprune.tf.wrapper import PruneLowMagnitude
 
 pytestmark = pytest.mark.tf

@@ -15,7 +15,8 @@ from graphprune.graph import measure_mask_faults, read_graph
 from graphprune.rules import read_rules
 from graphprune.tf.addresses import find_wrappers
 from graphprune.tf.callbacks import UpdatePruningStep
-from graphprune.tf.keras_api import ConstantSparsity, prune_low_magnitude, strip_pruning
+from graphprune.tf.keras_api import prune_low_magnitude, strip_pruning
+from graphprune.tf.keras_schedules import ConstantSparsity
 from graphprune.tf.live_tensors import find_weight
 from graphprune.tf.loading import load_model
 from graphprune.tf.prunable_layer import PrunableLayer

@@ -14,7 +14,8 @@ from tf_keras import layers
 import graphprune.tf.summaries
 from graphprune.errors import TrainingError
 from graphprune.tf.callbacks import UpdatePruningStep
-from graphprune.tf.keras_api import PolynomialDecay, prune_low_magnitude
+from graphprune.tf.keras_api import prune_low_magnitude
+from graphprune.tf.keras_schedules import PolynomialDecay
 from graphprune.tf.summaries import PruningSummaries
 
 pytestmark = pytest.mark.tf
