@@ -95,6 +95,8 @@ class Pruner:
                     f"{address}: a legacy optimizer ({type(self._optimizer).__name__}) cannot prune an Embedding, whose gradients are sparse; "
                     "compile with the optimizer of the same name from tf_keras.optimizers"
                 )
+            if int(wrapper.pruning_step) < 0:  # the TensorFlow toolkit's way to say that training has not begun
+                wrapper.pruning_step.assign(0)
         self.follow(run)
         self._warn_never_reached(run)
         for wrapper in self.attached.values():

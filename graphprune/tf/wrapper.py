@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 from tf_keras.src.engine.base_layer import Layer
@@ -19,6 +20,7 @@ from graphprune.errors import TrainingError
 from graphprune.sparsity.pruning import Provenance, Pruning
 from graphprune.tf.keras_schedules import read_own_schedule, write_own_schedule
 from graphprune.tf.live_tensors import find_weight, holds_prunable_layer, prunable_names, unburied, weight_positions
+from graphprune.tf.tfmot_config import convert_tfmot_config, is_tfmot_config
 
 PACKAGE = "graphprune"
 
@@ -62,13 +64,14 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
     """
 
     def __init__(self, layer: Layer, pruning: Pruning | Mapping[str, Any], provenance: Provenance | Mapping[str, str] | None = None, **kwargs: Any) -> None:
-        positions = dict(kwargs.pop("positions", {}))
+        positions, is_tfmot = dict(kwargs.pop("positions", {})), bool(kwargs.pop("is_tfmot", False))
         schedule = read_own_schedule(kwargs.pop("own_schedule", None))
         own = {"name": layer.name, "trainable": layer.trainable, "dtype": layer._dtype_policy}
         super().__init__(layer, **{**own, **kwargs, "autocast": False})
         self.pruning = pruning if isinstance(pruning, Pruning) else Pruning.from_config(pruning)
         self.provenance = provenance if isinstance(provenance, Provenance) else Provenance.from_config(provenance or {})
         self._positions = positions
+        self._is_tfmot = is_tfmot
         self.own_schedule = schedule
         self.pruners: weakref.WeakSet[Any] = weakref.WeakSet()
         self.missed_pruner = False
@@ -133,6 +136,8 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
             self._add_state(f"threshold_{name}", (), tf.float32, 0)
         self._add_state("pruning_step", (), tf.int64, 0)
         self._add_state("last_update", (), tf.int64, -1)
+        if self._is_tfmot:  # the toolkit's files hold no such variable, so it is no weight until the model is saved
+            self._non_trainable_weights.pop()
         counter = self.pruning_step
         for weight, mask, _ in self.pruning_vars:
             variable = getattr(weight, "_variable", weight)  # under mixed precision, an AutoCastVariable around it
@@ -183,9 +188,20 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
 
     def get_config(self) -> dict[str, Any]:
         """Return everything that `from_config` needs; the inner layer's own config is as unwrapped."""
+        if self._is_tfmot and hasattr(self, "pruning_step"):
+            self._is_tfmot = False
+            self._non_trainable_weights.append(self.last_update)
         own = {"pruning": self.pruning.to_config(), "provenance": self.provenance.to_config()}
         # Where the weights of a custom layer stand among its weights: their names are in no file.
         return {**super().get_config(), **own, **write_own_schedule(self.own_schedule), **({"positions": dict(self._positions)} if self._positions else {})}
+
+    def load_own_variables(self, store: Mapping[str, Any]) -> None:
+        """Read the state from a `.keras` file; in those of the TensorFlow toolkit the pruned weights come first, once more, and masks are numbers."""
+        if self._is_tfmot:
+            own, again = [*self._trainable_weights, *self._non_trainable_weights], len(self.pruning.weights)
+            values = [np.asarray(store[str(index)]) for index in range(again, len(store))]
+            store = {str(index): value.astype(variable.dtype.as_numpy_dtype) for index, (value, variable) in enumerate(zip(values, own, strict=True))}
+        super().load_own_variables(store)
 
     def get_build_config(self) -> None:
         """Return nothing: like a built-in layer, the wrapper is built when its model calls it."""
@@ -200,6 +216,8 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         if in_tf_saved_model_scope():  # An .h5 file is loading: Keras reads its dialect, in which a custom class goes by its registered name.
             entry = {"class_name": entry.get("registered_name") or entry["class_name"], "config": entry["config"]}
         layer = tf_keras.layers.deserialize(entry, custom_objects, use_legacy_format="module" not in entry)
+        if is_tfmot_config(config):
+            return cls(layer, **convert_tfmot_config(config, layer))
         config["own_schedule"] = read_own_schedule(config.get("own_schedule"), custom_objects)
         return cls(layer, **config)
 
