@@ -10,12 +10,14 @@ from reference_training import BATCH, BATCHES, RATE, STEPS, Reference, X, Y, sma
 from tf_keras import layers
 from tf_zoo import pruning, wrap_all
 
+from graphprune.errors import TrainingError
 from graphprune.sparsity.counts import kept_count
 from graphprune.sparsity.masks import magnitude_mask
 from graphprune.sparsity.positions import Run
 from graphprune.tf.addresses import find_wrappers
 from graphprune.tf.callbacks import UpdatePruningStep
 from graphprune.tf.pruner import Pruner
+from graphprune.tf.wrapper import no_pruner
 
 pytestmark = pytest.mark.tf
 
@@ -314,3 +316,20 @@ def test_training_that_is_stopped_before_the_target_says_so():
         UserWarning, match=r"^schedule/never-reached: a, b: training ends with the weights of step 8, and the schedule reaches 75\.0% at step 11; "
     ):
         model.fit(X[:16], Y[:16], batch_size=BATCH, epochs=20, shuffle=False, verbose=0, callbacks=[UpdatePruningStep(), stop])
+
+
+@pytest.mark.parametrize("way", ["train_on_batch", "eager loop", "compiled loop"])
+def test_the_first_step_without_a_pruner_says_what_to_add(way):
+    model, _ = wrapped()
+    model.compile("sgd", "mse")
+    steps = {
+        "train_on_batch": lambda: model.train_on_batch(X, Y),
+        "eager loop": lambda: model(tf.constant(X, tf.float32), training=True),
+        "compiled loop": tf.function(lambda: model(tf.constant(X, tf.float32), training=True)),
+    }
+    before = model.get_weights()
+    with pytest.raises(TrainingError) as caught:
+        steps[way]()
+    assert str(caught.value) == str(no_pruner("a"))
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
