@@ -5,16 +5,14 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from graphprune.archive import Archive, read_archive
 from graphprune.errors import CheckpointError, TrainingError
-from graphprune.graph import LayerGraph, measure_mask_faults, measure_zeros, read_graph, read_steps
+from graphprune.graph import ModelFile, measure_mask_faults, open_model_file, read_steps
 from graphprune.plan import Plan, check_plan_fits, make_plan, read_plan
 from graphprune.rules import RuleSet, read_rules
 from graphprune.sparsity.positions import Run
@@ -23,30 +21,15 @@ from graphprune.tf.run_folder import RunFolder
 UNKNOWN_RUN = Run()
 
 
-@dataclass(frozen=True)
-class SavedModel:
-    """A saved model, opened without TensorFlow; weights are read when they are asked for."""
-
-    path: str
-    archive: Archive
-    graph: LayerGraph
-
-    @cached_property
-    def zeros(self) -> Mapping[tuple[str, str], int]:
-        """The measured zeros of each weight tensor."""
-        return measure_zeros(self.archive, self.graph)
-
-
-def open_model(path: str) -> SavedModel:
-    """Return the saved model at `path`; of a training run's folder, its finished model.
+def open_model(path: str) -> ModelFile:
+    """Return the model at `path`: a saved model, a layer graph as JSON, or the finished model of a training run's folder.
 
     Raises:
-        ArchiveError: there is no readable saved model.
+        ArchiveError: there is no readable model.
     """
     if not path:
         raise click.UsageError("the name of the model is empty")
-    archive = read_archive(find_model_file(path))
-    return SavedModel(path, archive, read_graph(archive))
+    return replace(open_model_file(find_model_file(path)), path=path)
 
 
 def find_model_file(path: str) -> str:
@@ -78,7 +61,7 @@ def open_rules(paths: tuple[str, ...], variables: Mapping[str, str]) -> RuleSet:
     return read_rules(*paths, variables=variables)
 
 
-def plan_for(model: SavedModel, rules: tuple[str, ...], plan_file: str | None, variables: Mapping[str, str], run: Run = UNKNOWN_RUN) -> Plan:
+def plan_for(model: ModelFile, rules: tuple[str, ...], plan_file: str | None, variables: Mapping[str, str], run: Run = UNKNOWN_RUN) -> Plan:
     """Return the plan from `--plan FILE`, checked against the model, or made from the rules.
 
     Raises:
@@ -98,8 +81,8 @@ def plan_for(model: SavedModel, rules: tuple[str, ...], plan_file: str | None, v
         epochs=run.epochs,
         zeros=model.zeros,
         path=model.path,
-        steps=read_steps(model.archive, model.graph),
-        mask_faults=measure_mask_faults(model.archive, model.graph),
+        steps=None if model.archive is None else read_steps(model.archive, model.graph),
+        mask_faults=None if model.archive is None else measure_mask_faults(model.archive, model.graph),
     )
 
 

@@ -67,6 +67,7 @@ def command(
     """
     plan = None
     saved = open_model(model)
+    archive = saved.need_archive()
     if rules or plan_file is not None:
         plan = plan_for(saved, rules, plan_file, variables)
         print_warnings(plan.diagnostics)
@@ -77,7 +78,7 @@ def command(
 
     with resumable(run_folder), shown_progress() as show:
         result = train(
-            saved.archive.path,
+            archive.path,
             plan,
             data,
             run_folder,
