@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from graphprune.cli.inputs import import_custom_objects, open_model, plan_for
+from graphprune.cli.inputs import import_custom_objects, open_model
 from graphprune.cli.options import force_option, loading_options, model_and_rules
 from graphprune.cli.outputs import check_output_free, print_warnings
+from graphprune.cli.planning import plan_for
 from graphprune.report import render_plan_text
 from graphprune.tf.quiet import import_tensorflow
 

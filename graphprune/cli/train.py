@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from graphprune.cli.finish import report_run, resumable
-from graphprune.cli.inputs import import_custom_objects, open_model, plan_for
+from graphprune.cli.inputs import import_custom_objects, open_model
 from graphprune.cli.options import force_option, loading_options, model_and_rules
 from graphprune.cli.outputs import print_warnings
+from graphprune.cli.planning import plan_for
 from graphprune.cli.progress import shown_progress
 from graphprune.report import render_plan_text
 from graphprune.tf.quiet import import_tensorflow
