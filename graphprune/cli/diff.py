@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import click
 
-from graphprune.archive import read_archive
-from graphprune.cli.inputs import find_model_file
+from graphprune.cli.inputs import open_model
 from graphprune.cli.options import all_option, brief_option, exitcode_option, force_option, format_option, report_option
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, to_json
 from graphprune.diff import graph_diff_to_config
-from graphprune.diff.archive_weights import diff_archives
+from graphprune.diff.archive_weights import diff_models
 from graphprune.errors import EXIT_DIFFERENT
 from graphprune.report import render_diff_text
 
@@ -26,7 +25,7 @@ from graphprune.report import render_diff_text
 def command(left: str, right: str, format_: str | None, output: str | None, show_all: bool, brief: bool, detailed_exitcode: bool, force: bool) -> None:
     """Show what changed from model A to model B: layers, connections, wrappers, sparsity and weights."""
     check_report_free(output, force=force, inputs=[left, right])
-    difference = diff_archives(read_archive(find_model_file(left)), read_archive(find_model_file(right)))
+    difference = diff_models(open_model(left), open_model(right))
     if choose_format(format_, output) == "json":
         print_report(to_json(graph_diff_to_config(difference)), output)
     else:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from graphprune.cli.inputs import open_model, plan_for
+from graphprune.cli.inputs import open_model
 from graphprune.cli.options import all_option, brief_option, exitcode_option, force_option, format_option, report_option, rules_option, variables_option
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, print_warnings, to_json
+from graphprune.cli.planning import plan_for
 from graphprune.errors import EXIT_DIFFERENT
 from graphprune.plan import plan_to_config
 from graphprune.report import render_plan_text
