@@ -46,7 +46,7 @@ SETTINGS = {
     "both apart": (lambda: layers.Bidirectional(layers.GRU(7, return_sequences=True), merge_mode=None), (6, 5)),
     "conv lstm": (lambda: layers.ConvLSTM2D(7, 3, strides=2, padding="same", return_sequences=True), (3, 9, 11, 2)),
     "distributed": (lambda: layers.TimeDistributed(layers.Conv2D(4, 3)), (3, 9, 11, 2)),
-    "spectral": (lambda: layers.SpectralNormalization(layers.Dense(3)), (9,)),
+    "spectral": (lambda: layers.SpectralNormalization(layers.Conv1D(3, 2)), (9, 2)),
 }
 
 
@@ -98,7 +98,7 @@ def test_each_layer_class(samples: dict[str, object]) -> None:
 
 def test_each_class_without_weights() -> None:
     tf_keras.backend.clear_session()
-    for name in ARGUMENTS:
+    for name in sorted(set(ARGUMENTS) - {"Lambda"}):  # what is inside one is not told, and TensorFlow's own functions do not serialize
         for model in with_arguments(name):
             assert_shapes_are_live(model)
 
