@@ -11,7 +11,7 @@ from graphprune.errors import Diagnostic
 from graphprune.rules.action_shape import PruneShape, ScheduleShape
 from graphprune.rules.config_test import freeze, thaw
 from graphprune.rules.file_shape import ACTION_HELP, ONE_ACTION, FileShape, RuleShape
-from graphprune.rules.matcher_shape import MatcherShape, MatchShape
+from graphprune.rules.matcher_shape import MatchShape
 from graphprune.rules.scalars import Fault
 from graphprune.rules.shape import Shape, keys_of
 from graphprune.rules.suggestions import closest
@@ -39,13 +39,12 @@ _MISSING_HELP = {
 _EMPTY_FILE_HELP = "begin with 'version: 1' and a list 'rules'; graphprune rules lists the files that ship, as examples"
 # Keys of the rule language (RULES.md) that a later version takes.
 _LATER: Mapping[type[Shape], frozenset[str]] = {
-    FileShape: frozenset({"selectors", "budgets", "defaults", "require", "layers"}),
+    FileShape: frozenset({"budgets", "defaults"}),
     RuleShape: frozenset({"overrides"}),
-    MatcherShape: frozenset({"use", "fed_by", "feeds", "after", "before", "between", "weight"}),
     PruneShape: frozenset({"budget", "misfit", "like"}),
     ScheduleShape: frozenset({"points"}),
 }
-_PARTS = {"rules": "rule", "schedules": "schedule", "vars": "variable"}
+_PARTS = {"rules": "rule", "schedules": "schedule", "vars": "variable", "selectors": "selector", "require": "check", "layers": "layer type"}
 
 
 def check_shape(document: Document, data: Any, schedules: frozenset[str]) -> tuple[FileShape | None, tuple[Diagnostic, ...], tuple[Path, ...]]:
@@ -98,11 +97,11 @@ def subject_of(data: Any, path: Path) -> str:
     if len(path) < 2 or path[0] not in _PARTS:
         return ""
     kind = _PARTS[str(path[0])]
-    if kind != "rule":
+    if kind not in ("rule", "check"):
         return f"{kind} {path[1]!r}: "
     part = find_at(data, path[:2])
     name = part.get("id") if isinstance(part, Mapping) else None
-    return f"rule {name!r}: " if isinstance(name, str) else f"rule {int(path[1]) + 1}: "
+    return f"{kind} {name!r}: " if isinstance(name, str) else f"{kind} {int(path[1]) + 1}: "
 
 
 def find_at(data: Any, path: Path) -> Any:
