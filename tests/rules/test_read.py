@@ -112,7 +112,8 @@ MATCHERS = (
         ),
         pytest.param(
             f"{HEAD}rule: []\n",
-            "error[key/unknown]: unknown key 'rule'\n  --> p.yaml:3:1\n  help: closest: 'rules'; known here: version, vars, layers, schedules, selectors, require, rules",
+            "error[key/unknown]: unknown key 'rule'\n  --> p.yaml:3:1\n  help: closest: 'rules'; "
+            "known here: version, vars, layers, schedules, selectors, require, rules",
             id="unknown-key",
         ),
         pytest.param(

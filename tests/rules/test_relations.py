@@ -1,12 +1,36 @@
 """What matchers on neighbours and weights select, and that their sets obey the algebra on random graphs."""
 
+from dataclasses import replace
+
 import networkx as nx
 import pytest
 from builders import build_graph
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphprune.rules import Matches, parse_matcher, parse_rules, resolve_rules
+from graphprune.errors import Where
+from graphprune.rules import Keep, Matches, Prune, Rule, RuleSet, parse_matcher, parse_rules, resolve_rules
+from graphprune.rules.matchers import (
+    After,
+    AllOf,
+    AnyOf,
+    Before,
+    Between,
+    Calls,
+    Everything,
+    FedBy,
+    Feeds,
+    First,
+    Flag,
+    Last,
+    NameIs,
+    Not,
+    TypeIs,
+    Use,
+)
+from graphprune.rules.number_test import NumberTest
+from graphprune.sparsity.positions import Position
+from graphprune.sparsity.schedules import Schedule
 
 BRANCHES = build_graph("in > pad > conv_1[3,3,3,8] > relu_1 > conv_2[3,3,8,8] > relu_2 ; relu_2 + conv_1 > add_1 > gap > fc_1[8,16] > fc_2[16,4]")
 
@@ -81,7 +105,8 @@ def test_nested_models_are_flattened_and_hops_count_the_calls_inside():
 
 def test_axes_go_by_meaning_whatever_the_storage_order():
     graph = build_graph(
-        "in > conv_up:Conv2DTranspose[2,2,16,8] > conv_groups(groups=4)[3,3,4,12] > depthwise[5,5,12,2] > separable[3,3,24,6] > lstm[6,16] > embed:Embedding[50,3]"
+        "in > conv_up:Conv2DTranspose[2,2,16,8] > conv_groups(groups=4)[3,3,4,12] > depthwise[5,5,12,2] > separable[3,3,24,6] > lstm[6,16]"
+        " > embed:Embedding[50,3]"
     )
     assert select(graph, "{weight: {in: 8}}") == ["conv_up"]
     assert select(graph, "{weight: {out: 16}}") == ["conv_up", "lstm"]
@@ -143,41 +168,32 @@ def naive(flow, holds):
     return {call[0] for call in flow if holds(call)}
 
 
+LEAVES = [TypeIs(("Dense",)), TypeIs(("Conv2D",)), TypeIs(("ReLU", "InputLayer")), NameIs(("l0", "l3")), Calls(NumberTest(eq=2)), Everything()]
 MATCHERS = st.recursive(
-    st.sampled_from(["{type: Dense}", "{type: Conv2D}", "{type: [ReLU, InputLayer]}", "{name: [l0, l3]}", "{calls: 2}", "'*'", "{produces_output: true}"]),
+    st.sampled_from([*LEAVES, Flag("produces_output", True)]),
     lambda inner: st.one_of(
-        inner.map("{{not: {}}}".format),
-        st.tuples(inner, inner).map("{{all: [{0[0]}, {0[1]}]}}".format),
-        st.tuples(inner, inner).map("{{any: [{0[0]}, {0[1]}]}}".format),
-        inner.map("{{first: {}}}".format),
-        inner.map("{{after: {{all: [{}]}}}}".format),
-        inner.map("{{feeds: {{all: [{}], every: true}}}}".format),
-        st.tuples(inner, inner).map("{{between: {{after: {0[0]}, before: {0[1]}}}}}".format),
+        inner.map(Not),
+        st.tuples(inner, inner).map(AllOf),
+        st.tuples(inner, inner).map(AnyOf),
+        inner.map(First),
+        inner.map(Last),
+        inner.map(After),
+        inner.map(lambda of: Feeds(of, every=True)),
+        st.builds(Between, inner, inner),
     ),
     max_leaves=4,
 )
 
 
-def sets(graph, *matches):
-    found = Matches(graph)
-    return [found.of(parse_matcher(match, "match")) for match in matches]
-
-
 @given(edges_and_calls(), MATCHERS, MATCHERS)
 def test_de_morgan_and_regions(example, one, other):
     graph, _ = drawn(example)
-    neither, both_not = sets(graph, f"{{not: {{any: [{one}, {other}]}}}}", f"{{all: [{{not: {one}}}, {{not: {other}}}]}}")
-    assert neither == both_not
-    not_both, either_not = sets(graph, f"{{not: {{all: [{one}, {other}]}}}}", f"{{any: [{{not: {one}}}, {{not: {other}}}]}}")
-    assert not_both == either_not
-    between, after, before, ends = sets(
-        graph,
-        f"{{between: {{after: {one}, before: {other}}}}}",
-        f"{{after: {{all: [{one}]}}}}",
-        f"{{before: {{all: [{other}]}}}}",
-        f"{{any: [{one}, {other}]}}",
-    )
-    assert between <= (after & before) - ends
+    found = Matches(graph)
+    assert found.of(Not(AnyOf((one, other)))) == found.of(AllOf((Not(one), Not(other))))
+    assert found.of(Not(AllOf((one, other)))) == found.of(AnyOf((Not(one), Not(other))))
+    assert found.of(Between(one, other)) <= (found.of(After(one)) & found.of(Before(other))) - found.of(AnyOf((one, other)))
+    assert found.of(First(one)) | found.of(Last(one)) <= found.of(one)
+    assert found.of(Use("selector", one)) == found.of(one)
 
 
 @given(edges_and_calls(), st.sampled_from(KINDS), st.sampled_from(KINDS), st.integers(1, 3))
@@ -212,46 +228,47 @@ def test_relations_equal_what_networkx_finds(example, kind, other, hops):
     def feeds(call):
         return [address for address, _ in flow.successors(call)]
 
+    wanted, stop = TypeIs((kind,)), TypeIs((other,))
     expected = {
-        f"{{after: {{type: {kind}}}}}": lambda call: up(call) & is_kind,
-        f"{{before: {{type: {kind}}}}}": lambda call: down(call) & is_kind,
-        f"{{after: {{type: {kind}, hops: {hops}}}}}": lambda call: near(call, flow.reverse()) & is_kind,
-        f"{{before: {{type: {kind}, hops: {hops}}}}}": lambda call: near(call, flow) & is_kind,
-        f"{{after: {{type: {kind}, until: {{type: {other}}}}}}}": lambda call: walked(call) & is_kind,
-        f"{{first: {{type: {kind}}}}}": lambda call: call[0] in is_kind and not up(call) & is_kind,
-        f"{{last: {{type: {kind}}}}}": lambda call: call[0] in is_kind and not down(call) & is_kind,
-        f"{{between: {{after: {{type: {kind}}}, before: {{type: {other}}}}}}}": lambda call: (
-            up(call) & is_kind and down(call) & is_other and call[0] not in is_kind | is_other
-        ),
-        f"{{fed_by: {{type: {kind}}}}}": lambda call: set(fed_by(call)) & is_kind,
-        f"{{fed_by: {{type: {kind}, every: true}}}}": lambda call: fed_by(call) and set(fed_by(call)) <= is_kind,
-        f"{{feeds: {{type: {kind}, only: true}}}}": lambda call: len(feeds(call)) == 1 and set(feeds(call)) <= is_kind,
+        After(wanted): lambda call: up(call) & is_kind,
+        Before(wanted): lambda call: down(call) & is_kind,
+        After(wanted, hops=hops): lambda call: near(call, flow.reverse()) & is_kind,
+        Before(wanted, hops=hops): lambda call: near(call, flow) & is_kind,
+        After(wanted, until=stop): lambda call: walked(call) & is_kind,
+        First(wanted): lambda call: call[0] in is_kind and not up(call) & is_kind,
+        Last(wanted): lambda call: call[0] in is_kind and not down(call) & is_kind,
+        Between(wanted, stop): lambda call: up(call) & is_kind and down(call) & is_other and call[0] not in is_kind | is_other,
+        FedBy(wanted): lambda call: set(fed_by(call)) & is_kind,
+        FedBy(wanted, every=True): lambda call: fed_by(call) and set(fed_by(call)) <= is_kind,
+        Feeds(wanted, only=True): lambda call: len(feeds(call)) == 1 and set(feeds(call)) <= is_kind,
     }
     found = Matches(graph)
-    for match, holds in expected.items():
-        assert found.of(parse_matcher(match, "match")) == naive(flow, holds), match
+    for matcher, holds in expected.items():
+        assert found.of(matcher) == naive(flow, holds), matcher
 
 
 @given(edges_and_calls(), MATCHERS)
-def test_first_and_last_swap_when_all_edges_turn(example, match):
+def test_what_looks_forward_and_what_looks_back_swap_when_all_edges_turn(example, matcher):
     graph, _ = drawn(example)
-    chosen = parse_matcher(match, "match")
-    names = sorted(Matches(graph).of(chosen)) or ["nobody"]
-    turned = type(graph)(**{field: getattr(graph, field) for field in graph.__dataclass_fields__} | {"flow": graph.flow.reverse()})
-    for one, other in (("first", "last"), ("after", "before"), ("fed_by", "feeds")):
-        forward, backward = (parse_matcher(f"{{{key}: {{name: {names}}}}}", "match") for key in (one, other))
-        assert Matches(graph).of(forward) == Matches(turned).of(backward)
+    chosen = NameIs(tuple(sorted(Matches(graph).of(matcher))))
+    turned = Matches(replace(graph, flow=graph.flow.reverse()))
+    for one, other in ((First, Last), (After, Before), (FedBy, Feeds)):
+        assert Matches(graph).of(one(chosen)) == turned.of(other(chosen))
+        assert Matches(graph).of(other(chosen)) == turned.of(one(chosen))
 
 
-RULE = "{{id: {}, match: {}, prune: {{sparsity: {}, schedule: {{curve: step, begin: 0 steps}}}}, expect: {{gte: 0}}}}"
+ONCE = Schedule("step", Position(0, "step"))
+ACTIONS = [Keep(), Prune(0.5, ONCE), Prune(0.9, ONCE)]
 
 
-@given(edges_and_calls(), st.lists(st.tuples(MATCHERS, st.sampled_from(["50%", "90%"])), min_size=2, max_size=4), st.randoms())
-def test_the_order_of_rules_and_files_never_changes_what_is_claimed(example, rules, random):
+@given(edges_and_calls(), st.lists(st.tuples(MATCHERS, st.sampled_from(ACTIONS)), min_size=2, max_size=4), st.randoms())
+def test_the_order_of_rules_and_files_never_changes_what_is_claimed(example, parts, random):
     graph, _ = drawn(example)
-    listed = [RULE.format(f"r{index}", match, sparsity) for index, (match, sparsity) in enumerate(rules)]
-    shuffled = random.sample(listed, len(listed))
-    results = [resolve_rules(graph, parse_rules(f"version: 1\nrules: [{', '.join(order)}]", "p.yaml")) for order in (listed, shuffled)]
-    claims = [[(claim.address, claim.rule and claim.rule.id, claim.lost) for claim in result.claims] for result in results]
-    assert claims[0] == claims[1]
-    assert sorted(found.slug for found in results[0].diagnostics) == sorted(found.slug for found in results[1].diagnostics)
+    files = [f"{index % 2}.yaml" for index in range(len(parts))]
+    rules = [Rule(f"r{index}", Where(file, index + 1, 1), *part, NumberTest(gte=0)) for index, (file, part) in enumerate(zip(files, parts, strict=True))]
+    results = []
+    for order in (rules, random.sample(rules, len(rules))):
+        seen = dict.fromkeys(rule.where.file for rule in order)
+        results.append(resolve_rules(graph, RuleSet(tuple((file, "") for file in seen), tuple(order), {})))
+    assert results[0].claims == results[1].claims
+    assert sorted(map(str, results[0].diagnostics)) == sorted(map(str, results[1].diagnostics))
