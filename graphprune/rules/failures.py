@@ -23,11 +23,12 @@ class Failures:
     def nearest(self, matcher: Matcher, addresses: Iterable[str]) -> str:
         """Return, of the layers outside the set, the one that meets the largest share of its conditions, and which it fails; "" where none meets any.
 
-        Among equals the first in the graph's order is named.
+        Among equals one with prunable weights is named, and the first in the graph's order.
         """
         wanted = frozenset(addresses) - self.matches.of(matcher)
-        ranked = [(share, address) for address in self.matches.graph.layers if address in wanted and (share := self.share(matcher, address))]
-        return f"nearest: {self.explain(matcher, max(ranked, key=lambda entry: entry[0])[1])}" if ranked else ""
+        ranked = [address for address in self.matches.graph.layers if address in wanted and self.share(matcher, address)]
+        best = max(ranked, key=lambda address: (self.share(matcher, address), address in self.matches.candidates), default=None)
+        return "" if best is None else f"nearest: {self.explain(matcher, best)}"
 
     def explain(self, matcher: Matcher, address: str) -> str:
         """Return how many conditions a layer outside the set holds, and what it is where it fails: `Conv1 (Conv2D) holds 4 of 6 conditions; fails ...`."""
@@ -66,7 +67,7 @@ class Failures:
             case Params():
                 found = f"{prunable_weights(layer):,}"
             case HasWeight():
-                found = self._tensors(layer)
+                return f"{describe(condition)} ({self._tensors(layer)})"
             case Calls():
                 found = str(layer.calls)
             case Flag(_, wanted):
@@ -82,7 +83,7 @@ class Failures:
             tensor.label() + (f" {tensor.dtype}" if tensor.dtype != "float32" else "") + (f" with {count:,} zeros" if count is not None else "")
             for tensor, count in zip(layer.prunable, counts, strict=True)
         ]
-        return ", ".join(labels) or "without prunable weights"
+        return f"is {', '.join(labels)}" if labels else "has no prunable weights"
 
     def _neighbour(self, condition: FedBy | Feeds, address: str) -> str:
         """Return which condition the nearest producer (or consumer) fails; where all is well with it, that there are too many or others."""

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from graphprune.errors import Diagnostic
 from graphprune.rules.action_shape import PruneShape, ScheduleShape
+from graphprune.rules.check_shape import ONE_FORM
 from graphprune.rules.config_test import freeze, thaw
 from graphprune.rules.file_shape import ACTION_HELP, ONE_ACTION, FileShape, RuleShape
 from graphprune.rules.matcher_shape import MatchShape
@@ -146,7 +147,7 @@ def _diagnostic(document: Document, data: Any, path: Path, detail: Mapping[str, 
     slug, expectation, help = _fault(detail)
     if not path and data is None:
         help = _EMPTY_FILE_HELP
-    if expectation == ONE_ACTION:
+    if expectation in (ONE_ACTION, ONE_FORM):
         return Diagnostic(slug, f"{subject}{expectation}", document.value(path), help)
     return Diagnostic(slug, f"{subject}{field_name(path)}{expectation}, got {show(find_at(data, path))}", document.value(path), help)
 

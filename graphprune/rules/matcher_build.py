@@ -70,6 +70,8 @@ class MatcherBuilder:
             yield ConfigIs(key, to_config_test(test), (self.notes.document.key((*path, "config", key)),))
         if shape.given("params") is not None:
             yield Params(self.number_test(shape.params, (*path, "params"), subject))
+        if shape.given("weight") is not None:
+            yield self._weight(shape.weight, (*path, "weight"), subject)
         if shape.given("calls") is not None:
             yield Calls(self.number_test(shape.calls, (*path, "calls"), subject))
         for flag in ("trainable", "wrapped", "produces_output"):
@@ -78,16 +80,14 @@ class MatcherBuilder:
         for key, kind in (("inside", Inside), ("first", First), ("last", Last)):
             if shape.given(key) is not None:
                 yield kind(self.matcher(shape.given(key), (*path, key), subject))
+        yield from self._relations(shape, path, subject)
         for attribute, key, joined in (("all_of", "all", AllOf), ("any_of", "any", AnyOf)):
             if shape.given(attribute) is not None:
                 yield joined(tuple(self.matcher(part, (*path, key, index), subject) for index, part in enumerate(shape.given(attribute))))
         if shape.given("negation") is not None:
             yield Not(self.matcher(shape.negation, (*path, "not"), subject))
-        if shape.given("weight") is not None:
-            yield self._weight(shape.weight, (*path, "weight"), subject)
         if shape.given("use") is not None:
             yield self._use(shape.use, (*path, "use"), subject)
-        yield from self._relations(shape, path, subject)
 
     def _relations(self, shape: MatcherShape, path: Path, subject: str) -> Iterator[Matcher]:
         for key, near in (("fed_by", FedBy), ("feeds", Feeds)):

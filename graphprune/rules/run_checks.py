@@ -83,7 +83,7 @@ def _covers_fault(matches: Matches, condition: Covers) -> Fault | None:
     if open_end is None:
         return None
     path = _path(walked, open_end)
-    text = f"a path from the {condition.start} {'forward' if forward else 'backward'} meets no {describe(condition.by)}: "
+    text = f"a path from the {condition.start} {'forward' if forward else 'backward'} meets no layer that matches {describe(condition.by)}: "
     names = [matches.calls.address[call] for call in path]
     if len(names) > 2 * SHOWN:
         names[SHOWN:-SHOWN] = ["..."]

@@ -25,7 +25,7 @@ def build_selectors(defined: Defined, faults: list[Diagnostic]) -> dict[str, Use
     order, cycles = _order({name: tuple(uses_in(shape)) for name, (_, shape) in defined.items()})
     faults += [_cycle(cycle, defined) for cycle in cycles]
     broken = {name for cycle in cycles for name in cycle}
-    # Selectors whose matcher cannot be built stand for something, so that those who use them are not blamed.
+    # Selectors with faults stand for every layer, so that those who use them are not blamed.
     selectors = {name: Use(name, Everything()) for name, (_, shape) in defined.items() if shape is None or name in broken}
     for name in order:
         document, shape = defined[name]
@@ -35,7 +35,7 @@ def build_selectors(defined: Defined, faults: list[Diagnostic]) -> dict[str, Use
             reason = find_contradiction(matcher)
             if reason is not None:
                 notes.fault("match/contradiction", f"selector {name!r}: it can hold for no layer: {reason}", (SECTION, name), None)
-            selectors[name] = Use(name, matcher)
+            selectors[name] = Use(name, Everything() if notes.faults else matcher)
             faults += notes.faults
     return {name: selectors[name] for name in order}
 
