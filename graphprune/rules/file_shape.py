@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import model_validator
 
-from graphprune.rules.action_shape import PruneShape, ScheduleShape
-from graphprune.rules.matcher_shape import MatcherValue, NumberTestValue
+from graphprune.rules.action_shape import BudgetShape, DefaultsShape, PruneShape, ScheduleShape
+from graphprune.rules.matcher_shape import MatcherValue, NumberTestValue, TextOrList
 from graphprune.rules.scalars import Fault, Identifier, OnlyTrue, Variable, Version
 from graphprune.rules.shape import OPTIONAL, Shape
 
@@ -21,6 +21,7 @@ class RuleShape(Shape):
     match: MatcherValue
     prune: PruneShape = OPTIONAL
     keep: OnlyTrue = OPTIONAL
+    overrides: TextOrList = OPTIONAL
     expect: NumberTestValue = OPTIONAL
 
     @model_validator(mode="after")
@@ -37,6 +38,8 @@ class FileShape(Shape):
     version: Version
     vars: dict[str, Variable] = OPTIONAL
     schedules: dict[str, ScheduleShape] = OPTIONAL
+    budgets: dict[str, BudgetShape] = OPTIONAL
+    defaults: DefaultsShape = OPTIONAL
     rules: list[RuleShape] = OPTIONAL
 
 

@@ -5,32 +5,42 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path as FilePath
 from typing import Any
 
 from graphprune.errors import Diagnostic, RuleError, Where
-from graphprune.rules.action_build import ActionBuilder
 from graphprune.rules.build import build_rule
 from graphprune.rules.config_test import freeze
 from graphprune.rules.file_faults import check_shape, show
 from graphprune.rules.file_shape import FileShape
+from graphprune.rules.gather import FileParts, find_unused_budgets, gather_actions, gather_overrides, rule_ids
 from graphprune.rules.notes import Notes
-from graphprune.rules.rule_set import Rule, RuleSet
+from graphprune.rules.rule_set import Rule, RuleSet, Switches
 from graphprune.rules.shipped import find_rule_file
+from graphprune.rules.switches import change_settings, select_rules
 from graphprune.rules.variables import Variable, collect_variables, fill_in
 from graphprune.rules.yaml_text import MAX_BYTES, Document, Path, parse_document
-from graphprune.sparsity.schedules import Schedule
 
 
-def read_rules(*paths: str | FilePath, variables: Mapping[str, str] | None = None) -> RuleSet:
+def read_rules(
+    *paths: str | FilePath,
+    variables: Mapping[str, str] | None = None,
+    only: Sequence[str] = (),
+    off: Sequence[str] = (),
+    settings: Mapping[str, str] | None = None,
+) -> RuleSet:
     """Return the rules of all files together; their order never changes meaning.
 
-    Schedules and variables of one file are known in all; a name may be defined twice only with the same value.
+    Schedules, budgets, defaults and variables of one file are known in all; a name may be defined twice only with the same value.
 
     Args:
         *paths: Rule files (YAML or JSON), or `builtin:NAME` for one that ships.
         variables: Values for variables of the files, as text: `{"final": "0.8"}`.
+        only: Ids of the rules that alone are used; none means all.
+        off: Ids of rules that are not used.
+        settings: Values for fields of actions and budgets, as YAML text: `{"dense-90.prune.sparsity": "0.5", "budgets.net.sparsity": "90%"}`.
 
     Raises:
         RuleError: with every fault of every file.
@@ -43,11 +53,12 @@ def read_rules(*paths: str | FilePath, variables: Mapping[str, str] | None = Non
         for name, count in Counter(names).items()
         if name and count > 1
     ]
-    return _parse_all([text for text in texts if not isinstance(text, Diagnostic)], variables or {}, faults)
+    switches = Switches(tuple(only), tuple(off), tuple((variables or {}).items()), tuple((settings or {}).items()))
+    return _parse_all([text for text in texts if not isinstance(text, Diagnostic)], switches, faults)
 
 
-def parse_rules(text: str, file: str, variables: Mapping[str, str] | None = None) -> RuleSet:
-    r"""Return the rules in `text`; `file` is the name that faults print.
+def parse_rules(text: str, file: str, variables: Mapping[str, str] | None = None, *, switches: Switches | None = None) -> RuleSet:
+    r"""Return the rules in `text`; `file` is the name that faults print. `variables` are part of `switches` where those are given.
 
     Raises:
         RuleError: with every fault.
@@ -57,7 +68,7 @@ def parse_rules(text: str, file: str, variables: Mapping[str, str] | None = None
         >>> [(rule.id, str(rule.where)) for rule in rules.rules]
         [('stem', 'stem.yaml:3:3')]
     """
-    return _parse_all([(file, text)], variables or {}, [])
+    return _parse_all([(file, text)], switches or Switches(variables=tuple((variables or {}).items())), [])
 
 
 def _read_text(path: str) -> tuple[str, str] | Diagnostic:
@@ -89,15 +100,19 @@ def _read_text(path: str) -> tuple[str, str] | Diagnostic:
         return Diagnostic("file/unreadable", "not text in UTF-8", Where(path, line), "save it as UTF-8; is this a model?")
 
 
-def _parse_all(texts: Sequence[tuple[str, str]], overrides: Mapping[str, str], faults: list[Diagnostic]) -> RuleSet:
+def _parse_all(texts: Sequence[tuple[str, str]], switches: Switches, faults: list[Diagnostic]) -> RuleSet:
     documents = [parse_document(text, file) for file, text in texts]
     unread = bool(faults)
     faults += chain.from_iterable(document.faults for document in documents)
     unread = unread or not all(document.is_readable for document in documents)
     documents = [document for document in documents if document.is_readable]
-    variables, more = collect_variables(documents, overrides)
-    faults += [] if unread else more  # a variable may stand in a file that could not be read
-    rules = _build(documents, variables, faults)
+    documents, more = change_settings(documents, switches.settings)
+    faults += [] if unread else more  # what is set may stand in a file that could not be read
+    variables, more = collect_variables(documents, dict(switches.variables))
+    faults += [] if unread else more
+    all_rules, warnings = _build(documents, variables, faults)
+    rules, more = select_rules(all_rules, switches, frozenset(id for document in documents for id in rule_ids(document.data)))
+    faults += [] if unread else more
     if not faults and not rules:
         where = Where(texts[-1][0] if texts else "rules")
         help = "add a list 'rules' with entries such as {id: dense-90, match: {type: Dense}, prune: ...}"
@@ -106,7 +121,7 @@ def _parse_all(texts: Sequence[tuple[str, str]], overrides: Mapping[str, str], f
         order = {file: index for index, (file, _) in enumerate(texts)}
         raise RuleError(tuple(sorted(dict.fromkeys(faults), key=lambda fault: _sort_key(fault, order))))
     files = tuple((file, hashlib.sha256(text.encode()).hexdigest()) for file, text in texts)
-    return RuleSet(files=files, rules=tuple(rules), variables=variables)
+    return RuleSet(files=files, rules=tuple(rules), variables=variables, warnings=tuple(warnings), switches=switches)
 
 
 def _sort_key(fault: Diagnostic, order: Mapping[str, int]) -> tuple[int, str, int, int, str, str]:
@@ -114,7 +129,7 @@ def _sort_key(fault: Diagnostic, order: Mapping[str, int]) -> tuple[int, str, in
     return order.get(where.file, -1), where.file, where.line or 0, where.column or 0, fault.slug, fault.message
 
 
-def _build(documents: Sequence[Document], variables: Mapping[str, Variable], faults: list[Diagnostic]) -> list[Rule]:
+def _build(documents: Sequence[Document], variables: Mapping[str, Variable], faults: list[Diagnostic]) -> tuple[list[Rule], list[Diagnostic]]:
     filled: list[Any] = []
     for document in documents:
         data, more = fill_in(document, variables)
@@ -124,14 +139,12 @@ def _build(documents: Sequence[Document], variables: Mapping[str, Variable], fau
     shapes = [_checked(document, data, names, faults) for document, data in zip(documents, filled, strict=True)]
     _forget_consequences(faults)
     faults += _clashes(documents, filled)
-    schedules = _build_schedules(documents, shapes, faults)
-    rules = []
-    for document, (shape, indexes) in zip(documents, shapes, strict=True):
-        notes = Notes(document)
-        parts = [] if shape is None else shape.given("rules") or []
-        rules += [rule for part, index in zip(parts, indexes, strict=True) if (rule := build_rule(part, ("rules", index), notes, schedules)) is not None]
-        faults += notes.faults
-    return rules
+    files = [FileParts(Notes(document), data, *found) for document, data, found in zip(documents, filled, shapes, strict=True)]
+    actions = gather_actions(files)
+    rules = [rule for file in files for part, path in file.rules() if (rule := build_rule(part, path, file.notes, actions)) is not None]
+    beaten = gather_overrides(files)
+    faults += chain.from_iterable(file.notes.faults for file in files)
+    return [replace(rule, overrides=beaten.get(rule.id, frozenset())) for rule in rules], find_unused_budgets(files, actions)
 
 
 def _forget_consequences(faults: list[Diagnostic]) -> None:
@@ -168,27 +181,15 @@ def _without(data: dict[str, Any], paths: tuple[Path, ...], indexes: list[int]) 
     rest: dict[str, Any] = {"version": 1} | {key: value for key, value in data.items() if key not in whole}
     if isinstance(rest.get("rules"), list):
         rest["rules"] = [rest["rules"][index] for index in indexes]
-    for section in ("schedules", "vars"):
+    for section in ("schedules", "budgets", "defaults", "vars"):
         bad = {path[1] for path in paths if path[0] == section and len(path) > 1}
         if isinstance(rest.get(section), dict):
             rest[section] = {key: value for key, value in rest[section].items() if key not in bad}
     return rest
 
 
-def _build_schedules(documents: Sequence[Document], shapes: Sequence[tuple[FileShape | None, list[int]]], faults: list[Diagnostic]) -> dict[str, Schedule]:
-    schedules: dict[str, Schedule] = {}
-    for document, (shape, _) in zip(documents, shapes, strict=True):
-        builder = ActionBuilder(Notes(document), {})
-        for name, part in ({} if shape is None else shape.given("schedules") or {}).items():
-            schedule = builder.schedule(part, ("schedules", name), name, f"schedule {name!r}: ")
-            if schedule is not None:
-                schedules.setdefault(name, schedule)
-        faults += builder.notes.faults
-    return schedules
-
-
 def _clashes(documents: Sequence[Document], filled: Sequence[Any]) -> list[Diagnostic]:
-    """Return a fault for each rule id that is not unique, and for each schedule or variable that two files define differently."""
+    """Return a fault for each rule id that is not unique, and for each name, or the defaults, that two files define differently."""
     faults: list[Diagnostic] = []
     seen: dict[tuple[str, str], tuple[Where, Any]] = {}
 
@@ -202,7 +203,10 @@ def _clashes(documents: Sequence[Document], filled: Sequence[Any]) -> list[Diagn
         for index, rule in enumerate(rules if isinstance(rules, list) else []):
             if isinstance(rule, dict) and isinstance(rule.get("id"), str):
                 meet("rule", rule["id"], document.value(("rules", index, "id")), None, "ids are unique over all files: rename one")
-        for kind, section in (("schedule", "schedules"), ("variable", "vars")):
+        for kind, section in (("schedule", "schedules"), ("budget", "budgets"), ("variable", "vars")):
             for name, value in _section(data, section).items():
                 meet(kind, name, document.key((section, name)), freeze(value), "the files give it different values: rename one")
+        if _section(data, "defaults"):
+            help = "the files give different defaults: move them into the rules"
+            meet("section", "defaults", document.key(("defaults",)), freeze(data["defaults"]), help)
     return faults
