@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from graphprune.archive import Archive, read_archive
+from graphprune.cli.options import RuleOptions
 from graphprune.errors import CheckpointError, TrainingError
 from graphprune.graph import LayerGraph, measure_mask_faults, measure_zeros, read_graph, read_steps
 from graphprune.plan import Plan, check_plan_fits, make_plan, read_plan
@@ -71,14 +72,14 @@ def find_training_origin(path: str) -> str:
     return origin if Path(origin).exists() else path
 
 
-def open_rules(paths: tuple[str, ...], variables: Mapping[str, str]) -> RuleSet:
+def open_rules(options: RuleOptions) -> RuleSet:
     """Return the rules of all files, which the command needs at least one of."""
-    if not paths:
+    if not options.files:
         raise click.UsageError("no rules: give a rule file with -r RULES (graphprune rules lists those that ship)")
-    return read_rules(*paths, variables=variables)
+    return read_rules(*options.files, variables=options.variables, only=options.only, off=options.off, settings=options.settings)
 
 
-def plan_for(model: SavedModel, rules: tuple[str, ...], plan_file: str | None, variables: Mapping[str, str], run: Run = UNKNOWN_RUN) -> Plan:
+def plan_for(model: SavedModel, rules: RuleOptions, plan_file: str | None, run: Run = UNKNOWN_RUN) -> Plan:
     """Return the plan from `--plan FILE`, checked against the model, or made from the rules.
 
     Raises:
@@ -86,14 +87,16 @@ def plan_for(model: SavedModel, rules: tuple[str, ...], plan_file: str | None, v
         RuleError: the rules have faults, alone or with this model.
     """
     if plan_file is not None:
-        if rules:
+        if rules.files:
             raise click.UsageError("give rules (-r) or a plan (--plan), not both")
+        if rules.has_switches:
+            raise click.UsageError("--var, --only, --off and --set change rules; with --plan, give them to `graphprune plan` instead")
         plan = read_plan(plan_file)
         check_plan_fits(model.graph, plan)
         return plan
     return make_plan(
         model.graph,
-        open_rules(rules, variables),
+        open_rules(rules),
         steps_per_epoch=run.steps_per_epoch,
         epochs=run.epochs,
         zeros=model.zeros,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from graphprune.cli.inputs import open_model, plan_for
-from graphprune.cli.options import all_option, brief_option, exitcode_option, force_option, format_option, report_option, rules_option, variables_option
+from graphprune.cli.options import RuleOptions, all_option, brief_option, exitcode_option, force_option, format_option, report_option, rule_options
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, print_warnings, to_json
 from graphprune.errors import EXIT_DIFFERENT
 from graphprune.plan import plan_to_config
@@ -15,8 +15,7 @@ from graphprune.sparsity.positions import Run
 
 @click.command("plan")
 @click.argument("model")
-@rules_option
-@variables_option
+@rule_options
 @click.option("--steps-per-epoch", type=click.IntRange(min=1), help="Optimizer steps in an epoch, to show schedules in steps.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs of the run, to check that schedules end within it.")
 @format_option
@@ -27,8 +26,7 @@ from graphprune.sparsity.positions import Run
 @force_option
 def command(
     model: str,
-    rules: tuple[str, ...],
-    variables: dict[str, str],
+    rules: RuleOptions,
     steps_per_epoch: int | None,
     epochs: int | None,
     format_: str | None,
@@ -39,8 +37,8 @@ def command(
     force: bool,
 ) -> None:
     """Show what RULES would change in MODEL. Nothing is written but the report; `apply --plan` carries out the JSON form."""
-    check_report_free(output, force=force, inputs=[model, *rules])
-    plan = plan_for(open_model(model), rules, None, variables, Run(steps_per_epoch, epochs))
+    check_report_free(output, force=force, inputs=[model, *rules.files])
+    plan = plan_for(open_model(model), rules, None, Run(steps_per_epoch, epochs))
     print_warnings(plan.diagnostics)
     if choose_format(format_, output) == "json":
         print_report(to_json(plan_to_config(plan)), output)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from graphprune.errors import Diagnostic, Where
+from graphprune.rules.rule_set import NO_SWITCHES, Switches
 from graphprune.sparsity.pruning import Pruning
 
 Action = Literal["wrap", "unwrap", "retarget", "keep", "unclaimed", "noop"]
@@ -132,6 +133,7 @@ class Plan:
         diagnostics: Warnings and notes.
         drift: Where a wrapped model is not what an earlier plan made of it.
         hidden: The layers without prunable weights, in the graph's order; empty in a plan read from JSON.
+        switches: What the command line changed in the rule files.
     """
 
     model: ModelFacts
@@ -142,6 +144,7 @@ class Plan:
     diagnostics: tuple[Diagnostic, ...] = ()
     drift: tuple[Drift, ...] = ()
     hidden: tuple[HiddenLayer, ...] = ()
+    switches: Switches = NO_SWITCHES
 
     @property
     def is_empty(self) -> bool:

@@ -107,6 +107,11 @@ class Fields:
         """Return an object as a plain dict."""
         return dict(self.mapping(name)._config)
 
+    def text_pairs(self, name: str) -> tuple[tuple[str, str], ...]:
+        """Return an object of strings as pairs, in its order."""
+        entries = self.mapping(name)
+        return tuple((key, entries.text(key)) for key in entries._config)
+
     def fault(self, name: str, expected: str, got: object) -> PlanError:
         """Return the error that says what was expected of a field."""
         return PlanError(f"{self._place}: {self._path_of(name)}: expected {expected}, got {reprlib.repr(got)}; make the plan again")

@@ -63,6 +63,7 @@ def make_plan(
         diagnostics=_sorted_by_place(diagnostics),
         drift=find_drift(graph, measured, steps or {}, mask_faults or {}, run),
         hidden=tuple(HiddenLayer(layer.address, layer.type, position) for position, layer in enumerate(graph.layers.values()) if not layer.is_candidate),
+        switches=rules.switches,
     )
 
 

@@ -14,6 +14,7 @@ import graphprune
 from graphprune.plan.changes import Drift, LayerChange, Plan, TensorChange
 from graphprune.plan.diagnostic_json import diagnostic_to_config
 from graphprune.plan.summary import summarize
+from graphprune.rules.rule_set import Switches
 from graphprune.sparsity.pruning import Pruning
 
 FORMAT_VERSION = "1.0"
@@ -36,6 +37,7 @@ def plan_to_config(plan: Plan) -> dict[str, Any]:
         },
         "rules": [{"path": path, "sha256": sha256} for path, sha256 in plan.rules],
         "vars": dict(plan.variables),
+        "switches": _switches_to_config(plan.switches),
         "applyable": True,
         "complete": True,
         "errored": False,
@@ -119,6 +121,10 @@ def _drift_to_config(drift: Drift) -> dict[str, Any]:
         "measured": None if drift.measured is None else round(drift.measured, 6),
         "under_mask": drift.under_mask,
     }
+
+
+def _switches_to_config(switches: Switches) -> dict[str, Any]:
+    return {"only": list(switches.only), "off": list(switches.off), "var": dict(switches.variables), "set": dict(switches.settings)}
 
 
 def _share(zeros: int | None, size: int) -> float | None:

@@ -13,6 +13,7 @@ from graphprune.plan.changes import Action, Drift, LayerChange, ModelFacts, Plan
 from graphprune.plan.diagnostic_json import diagnostic_from_fields
 from graphprune.plan.fields import Fields
 from graphprune.plan.plan_json import FORMAT_VERSION, KIND
+from graphprune.rules.rule_set import NO_SWITCHES, Switches
 from graphprune.sparsity.pruning import Pruning
 
 MAX_BYTES = 512 * 1024 * 1024
@@ -73,6 +74,7 @@ def plan_from_config(config: Mapping[str, Any], *, place: str = "plan") -> Plan:
         rules=tuple((rule.text("path"), rule.text("sha256")) for rule in fields.entries("rules")),
         rule_count=None,
         variables=fields.raw("vars"),
+        switches=_switches_from_fields(fields.mapping_or_none("switches")),
         changes=changes,
         diagnostics=tuple(diagnostic_from_fields(entry) for entry in fields.entries("diagnostics")),
         drift=tuple(_drift_from_fields(entry) for entry in fields.entries("drift")),
@@ -163,6 +165,13 @@ def _tensor_from_fields(fields: Fields) -> TensorChange:
         if zeros is not None and zeros > tensor.size:
             raise fields.fault(name, f"at most the size {tensor.size}", zeros)
     return tensor
+
+
+def _switches_from_fields(fields: Fields | None) -> Switches:
+    """Return what the command line changed; plans of earlier versions do not say."""
+    if fields is None:
+        return NO_SWITCHES
+    return Switches(fields.texts("only"), fields.texts("off"), fields.text_pairs("var"), fields.text_pairs("set"))
 
 
 def _drift_from_fields(fields: Fields) -> Drift:

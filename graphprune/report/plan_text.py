@@ -11,9 +11,11 @@ from graphprune.plan.decision import changed_fields
 from graphprune.plan.summary import kind_of, summarize
 from graphprune.report.numbers import count_of, format_count, format_share
 from graphprune.report.tables import align_rows, escape_controls
+from graphprune.rules.rule_set import NO_SWITCHES
 
 _SYMBOLS = {"wrap": "+", "unwrap": "-", "retarget": "~", "rewrap": "-/+", "keep": "=", "unclaimed": "?", "noop": "."}
 _LEGEND = {"keep": "keep dense", "noop": "as planned"}
+_VERBS = {"keep": "beats", "override": "overrides"}
 _REBUILT = "  # mask is rebuilt"
 _SYMBOL, _ADDRESS, _TYPE, _LABEL, _SIZE, _SPARSITY, _PATTERN, _SCHEDULE, _RULE = range(9)
 
@@ -47,7 +49,8 @@ def _header(plan: Plan) -> str:
         facts.append(count_of(model.prunable_tensors, "prunable tensor"))
     facts.append(f"{format_count(model.prunable_weights)} prunable of {count_of(model.parameters, 'parameter')}")
     rules = "" if plan.rule_count is None else count_of(plan.rule_count, "rule")
-    return "\n".join(align_rows([("model", model.path, ", ".join(facts)), ("rules", ", ".join(path for path, _ in plan.rules), rules)], gaps={2: 3}))
+    lines = align_rows([("model", model.path, ", ".join(facts)), ("rules", ", ".join(path for path, _ in plan.rules), rules)], gaps={2: 3})
+    return "\n".join([*lines, *([f"with   {escape_controls(str(plan.switches))}"] if plan.switches != NO_SWITCHES else [])])
 
 
 def _legend(changes: list[LayerChange]) -> str:
@@ -174,8 +177,8 @@ def _rule_cell(change: LayerChange) -> str:
         return "no rule"
     groups: dict[str, list[str]] = {}
     for rule_id, why in change.also_matched:
-        groups.setdefault("beats" if why == "keep" else why, []).append(rule_id)
-    notes = [f"{why} {', '.join(ids)}" if why == "beats" else f"{why}: {', '.join(ids)}" for why, ids in groups.items()]
+        groups.setdefault(_VERBS.get(why, why), []).append(rule_id)
+    notes = [f"{why} {', '.join(ids)}" if why in _VERBS.values() else f"{why}: {', '.join(ids)}" for why, ids in groups.items()]
     return change.rule.id + (f" ({'; '.join(notes)})" if notes else "")
 
 

@@ -110,6 +110,9 @@ class Switches:
         return " ".join(parts)
 
 
+NO_SWITCHES = Switches()
+
+
 @dataclass(frozen=True, slots=True)
 class RuleSet:
     """The rules of one or more files, in file order; the order never changes meaning.
@@ -125,7 +128,7 @@ class RuleSet:
     rules: tuple[Rule, ...]
     variables: Mapping[str, Any]
     warnings: tuple[Diagnostic, ...] = ()
-    switches: Switches = Switches()
+    switches: Switches = NO_SWITCHES
 
 
 @dataclass(frozen=True, slots=True)
