@@ -14,9 +14,10 @@ import click
 
 from graphprune.archive import Archive, read_archive
 from graphprune.cli.options import RuleOptions
+from graphprune.diff.archive_weights import open_archive_weights
 from graphprune.errors import CheckpointError, TrainingError
 from graphprune.graph import LayerGraph, measure_mask_faults, measure_zeros, read_graph, read_steps
-from graphprune.plan import Plan, check_plan_fits, make_plan, read_plan
+from graphprune.plan import Plan, check_plan_fits, check_weights_fit, make_plan, read_plan
 from graphprune.rules import RuleSet, read_rules
 from graphprune.sparsity.positions import Run
 from graphprune.tf.run_folder import RunFolder
@@ -93,17 +94,23 @@ def plan_for(model: SavedModel, rules: RuleOptions, plan_file: str | None, run: 
             raise click.UsageError("--var, --only, --off and --set change rules; with --plan, give them to `graphprune plan` instead")
         plan = read_plan(plan_file)
         check_plan_fits(model.graph, plan)
+        if plan.depends_on_weights:
+            with open_archive_weights(model.archive, model.graph) as weights:
+                check_weights_fit(model.graph, plan, weights.read)
         return plan
-    return make_plan(
-        model.graph,
-        open_rules(rules),
-        steps_per_epoch=run.steps_per_epoch,
-        epochs=run.epochs,
-        zeros=model.zeros,
-        path=model.path,
-        steps=read_steps(model.archive, model.graph),
-        mask_faults=measure_mask_faults(model.archive, model.graph),
-    )
+    rule_set = open_rules(rules)
+    with open_archive_weights(model.archive, model.graph) as weights:
+        return make_plan(
+            model.graph,
+            rule_set,
+            steps_per_epoch=run.steps_per_epoch,
+            epochs=run.epochs,
+            zeros=model.zeros,
+            path=model.path,
+            steps=read_steps(model.archive, model.graph),
+            mask_faults=measure_mask_faults(model.archive, model.graph),
+            read_weight=weights.read,
+        )
 
 
 def import_custom_objects(specs: tuple[str, ...]) -> dict[str, Any]:

@@ -6,12 +6,13 @@ from graphprune.plan.changes import LayerChange, Plan
 from graphprune.plan.make import make_plan
 from graphprune.plan.plan_json import plan_sha256, plan_to_config
 from graphprune.plan.read import plan_from_config, read_plan
-from graphprune.plan.rewrite import check_plan_fits, strip_graph, wrap_entry, wrap_graph
+from graphprune.plan.rewrite import check_plan_fits, check_weights_fit, strip_graph, wrap_entry, wrap_graph
 
 __all__ = [
     "LayerChange",
     "Plan",
     "check_plan_fits",
+    "check_weights_fit",
     "make_plan",
     "plan_from_config",
     "plan_sha256",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import graphprune
-from graphprune.plan.changes import Drift, LayerChange, Plan, TensorChange
+from graphprune.plan.changes import BudgetChange, Drift, LayerChange, Plan, TensorChange
 from graphprune.plan.diagnostic_json import diagnostic_to_config
 from graphprune.plan.summary import summarize
 from graphprune.rules.rule_set import Switches
@@ -41,13 +41,14 @@ def plan_to_config(plan: Plan) -> dict[str, Any]:
         "applyable": True,
         "complete": True,
         "errored": False,
-        "depends_on_weights": False,
+        "depends_on_weights": plan.depends_on_weights,
         "drift": [_drift_to_config(drift) for drift in plan.drift],
         "layer_changes": [_change_to_config(change) for change in plan.changes],
-        "budgets": [],
+        "budgets": [_budget_to_config(budget) for budget in plan.budgets],
         "checks": [],
         "diagnostics": [diagnostic_to_config(diagnostic) for diagnostic in plan.diagnostics],
         "summary": summarize(plan).to_config(),
+        **({"layer_weights": [{"address": address, "sha256": sha256} for address, sha256 in plan.weight_hashes]} if plan.depends_on_weights else {}),
     }
 
 
@@ -84,6 +85,8 @@ def _change_to_config(change: LayerChange) -> dict[str, Any]:
         "after": None if change.after is None else _pruning_to_config(change.after, dict(change.known_steps)),
         "after_unknown": list(change.after_unknown),
         "tensors": [] if change.after is None else [_tensor_to_config(tensor) for tensor in change.tensors],
+        **({"skipped": [{"tensor": name, "reason": reason} for name, reason in change.skipped]} if change.skipped else {}),
+        **({"budget": change.budget} if change.budget else {}),
     }
 
 
@@ -96,6 +99,25 @@ def _pruning_to_config(pruning: Pruning, known_steps: Mapping[str, int] | None =
     for name, step in (known_steps or {}).items():
         schedule[name] = {**schedule[name], "step": step}
     return config
+
+
+def _budget_to_config(budget: BudgetChange) -> dict[str, Any]:
+    return {
+        "name": budget.name,
+        "sparsity": budget.sparsity,
+        "allocate": budget.allocate,
+        "over": budget.over,
+        "min": budget.minimum,
+        "max": budget.maximum,
+        "weights": budget.weights,
+        "zeros_after": budget.zeros,
+        "sparsity_after": _share(budget.zeros, budget.weights),
+        "scale": None if budget.scale is None else round(budget.scale, 6),
+        "dense": [
+            {"address": tensor.address, "tensor": tensor.tensor, "wanted": None if tensor.wanted is None else round(tensor.wanted, 6)}
+            for tensor in budget.dense
+        ],
+    }
 
 
 def _tensor_to_config(tensor: TensorChange) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn, cast, get_args
 
 from graphprune.errors import PlanError, Where
-from graphprune.plan.changes import Action, Drift, LayerChange, ModelFacts, Plan, RuleRef, TensorChange
+from graphprune.plan.changes import Action, BudgetChange, DenseTensor, Drift, LayerChange, ModelFacts, Plan, RuleRef, TensorChange
 from graphprune.plan.diagnostic_json import diagnostic_from_fields
 from graphprune.plan.fields import Fields
 from graphprune.plan.plan_json import FORMAT_VERSION, KIND
@@ -78,6 +78,8 @@ def plan_from_config(config: Mapping[str, Any], *, place: str = "plan") -> Plan:
         changes=changes,
         diagnostics=tuple(diagnostic_from_fields(entry) for entry in fields.entries("diagnostics")),
         drift=tuple(_drift_from_fields(entry) for entry in fields.entries("drift")),
+        budgets=tuple(_budget_from_fields(entry) for entry in fields.entries("budgets")),
+        weight_hashes=tuple((entry.text("address"), entry.text("sha256")) for entry in fields.entries_or_none("layer_weights")),
     )
 
 
@@ -124,6 +126,8 @@ def _change_from_fields(fields: Fields) -> LayerChange:
         after_unknown=fields.texts("after_unknown"),
         tensors=tuple(_tensor_from_fields(entry) for entry in fields.entries("tensors")),
         known_steps=known_steps,
+        skipped=tuple((entry.text("tensor"), entry.text("reason")) for entry in fields.entries_or_none("skipped")),
+        budget=fields.text_or_none("budget") or "",
     )
 
 
@@ -165,6 +169,23 @@ def _tensor_from_fields(fields: Fields) -> TensorChange:
         if zeros is not None and zeros > tensor.size:
             raise fields.fault(name, f"at most the size {tensor.size}", zeros)
     return tensor
+
+
+def _budget_from_fields(fields: Fields) -> BudgetChange:
+    return BudgetChange(
+        name=fields.text("name"),
+        allocate=fields.text("allocate"),
+        over=fields.text("over"),
+        sparsity=fields.share("sparsity"),
+        minimum=fields.share_or_none("min"),
+        maximum=fields.share_or_none("max"),
+        weights=fields.count("weights"),
+        zeros=fields.count("zeros_after"),
+        scale=fields.number_or_none("scale"),
+        dense=tuple(
+            DenseTensor(entry.text("address"), entry.text("tensor"), entry.count("size"), entry.number_or_none("wanted")) for entry in fields.entries("dense")
+        ),
+    )
 
 
 def _switches_from_fields(fields: Fields | None) -> Switches:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from graphprune.graph.layers import Tensor
-from graphprune.plan.changes import Drift, HiddenLayer, LayerChange, Plan, TensorChange
+from graphprune.plan.changes import BudgetChange, Drift, HiddenLayer, LayerChange, Plan, TensorChange
 from graphprune.plan.decision import changed_fields
 from graphprune.plan.summary import kind_of, summarize
 from graphprune.report.numbers import count_of, format_count, format_share
@@ -15,8 +15,11 @@ from graphprune.rules.rule_set import NO_SWITCHES
 
 _SYMBOLS = {"wrap": "+", "unwrap": "-", "retarget": "~", "rewrap": "-/+", "keep": "=", "unclaimed": "?", "noop": "."}
 _LEGEND = {"keep": "keep dense", "noop": "as planned"}
+_ALLOCATIONS = {"erk": "ERK"}
 _VERBS = {"keep": "beats", "override": "overrides"}
 _REBUILT = "  # mask is rebuilt"
+Wishes = Mapping[tuple[str, str], str]
+"""Why tensors stay dense that a rule claims, by (address, tensor name)."""
 _SYMBOL, _ADDRESS, _TYPE, _LABEL, _SIZE, _SPARSITY, _PATTERN, _SCHEDULE, _RULE = range(9)
 
 
@@ -34,7 +37,7 @@ def render_plan_text(plan: Plan, *, show_all: bool = False, brief: bool = False)
         return "\n\n".join([*drift, end]) + "\n"
     shown = [change for change in plan.changes if show_all or kind_of(change) != "noop"]
     hidden = "" if show_all else _hidden_line(plan)
-    blocks = [*drift, _header(plan), _legend(shown), _table(plan, shown, plan.hidden if show_all else ()), hidden, end]
+    blocks = [*drift, _header(plan), _legend(shown), _table(plan, shown, plan.hidden if show_all else ()), _budget_lines(plan), hidden, end]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
@@ -102,7 +105,8 @@ class _Cells:
 
 def _table(plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...]) -> str:
     """Return one line a tensor, in the order of the graph."""
-    cells = [row for change in _in_graph_order(plan, changes, hidden) for row in _rows(change)]
+    wishes = _wishes(plan)
+    cells = [row for change in _in_graph_order(plan, changes, hidden) for row in _rows(change, wishes)]
     before_width = max((len(row.before) for row in cells if row.before is not None), default=0)
     rows = [row.to_row(before_width) for row in cells]
     return "\n".join(align_rows(rows, right={_SIZE}, gaps={_ADDRESS: 1, _SPARSITY: 3, _RULE: 3}, indent="  "))
@@ -121,13 +125,13 @@ def _in_graph_order(plan: Plan, changes: list[LayerChange], hidden: tuple[Hidden
             yield entry
 
 
-def _rows(change: LayerChange | HiddenLayer) -> Iterator[_Cells]:
+def _rows(change: LayerChange | HiddenLayer, wishes: Wishes) -> Iterator[_Cells]:
     if isinstance(change, HiddenLayer):
         yield _Cells(" ", change.address, change.type)
         return
     kind = kind_of(change)
     pattern, schedule = _pattern_cell(change), _schedule_cell(change)
-    first = _Cells(_SYMBOLS[kind], change.address, change.type, pattern=pattern, schedule=schedule, rule=_rule_cell(change))
+    first = _Cells(_SYMBOLS[kind], change.address, change.type, pattern=pattern, schedule=schedule, rule=_rule_cell(change, wishes))
     if not change.tensors:
         yield _with_tensor(first, None, change)
     for index, tensor in enumerate(change.tensors):
@@ -172,14 +176,53 @@ def _schedule_cell(change: LayerChange) -> str:
     return str(change.after.schedule) + (f" (step{'s' if len(ends) > 1 else ''} {'..'.join(ends)})" if ends else "")
 
 
-def _rule_cell(change: LayerChange) -> str:
+def _rule_cell(change: LayerChange, wishes: Wishes) -> str:
     if change.rule is None:
         return "no rule"
     groups: dict[str, list[str]] = {}
     for rule_id, why in change.also_matched:
         groups.setdefault(_VERBS.get(why, why), []).append(rule_id)
     notes = [f"{why} {', '.join(ids)}" if why in _VERBS.values() else f"{why}: {', '.join(ids)}" for why, ids in groups.items()]
+    notes += _dense_notes(change, wishes)
     return change.rule.id + (f" ({'; '.join(notes)})" if notes else "")
+
+
+def _dense_notes(change: LayerChange, wishes: Wishes) -> list[str]:
+    """Return why tensors that the rule claims stay dense; with a name where the layer has others."""
+    reasons = {name: reason for name, reason in change.skipped}
+    for tensor in change.tensors:
+        if (change.address, tensor.name) in wishes:
+            reasons[tensor.name] = wishes[change.address, tensor.name]
+    return [f"{name}: {reason}" if len(change.tensors) > 1 else reason for name, reason in reasons.items()]
+
+
+def _wishes(plan: Plan) -> Wishes:
+    """Return why budgets leave tensors dense, by (address, tensor name)."""
+    return {
+        (dense.address, dense.tensor): f"{budget.name} keeps all of its weights"
+        if dense.wanted is None
+        else f"{_ALLOCATIONS.get(budget.allocate, budget.allocate)} would keep {dense.wanted:.0%} of its weights"
+        for budget in plan.budgets
+        for dense in budget.dense
+    }
+
+
+def _budget_lines(plan: Plan) -> str:
+    """Return one line a budget: how it shares out what, and what it comes to."""
+    return "\n".join(
+        f"  budget {escape_controls(budget.name)}   {budget.allocate}, {_percent(budget.sparsity)} over {budget.over}: {format_count(budget.zeros)} zeros of "
+        f"{format_count(budget.weights)}{_scale(budget)}; {budget.zeros / max(1, plan.model.prunable_weights):.2%} of prunable"
+        for budget in plan.budgets
+    )
+
+
+def _scale(budget: BudgetChange) -> str:
+    name = {"erk": "eps", "magnitude": "threshold"}.get(budget.allocate)
+    return "" if name is None or budget.scale is None else f" ({name} {round(budget.scale, 4):g})"
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.10g}%"
 
 
 def _drift_blocks(plan: Plan) -> Iterator[str]:

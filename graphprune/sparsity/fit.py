@@ -26,15 +26,16 @@ def find_misfit(pattern: Pattern, shape: Sequence[int], axes: Sequence[str], *, 
         >>> find_misfit(KeepOf(2, 4, "in"), (1023, 1200), ("in", "out"))
         Misfit(slug='pattern/misfit', reason='1023 is not a multiple of 4')
         >>> find_misfit(Channel("out"), (3, 3, 8), ("h", "w", "in"))
-        Misfit(slug='pattern/rank', reason="it has no axis 'out', only h, w, in")
+        Misfit(slug='pattern/rank', reason="no axis 'out'; its axes are h, w, in")
     """
     lengths = dict(zip(axes, shape, strict=False))
-    periods = _periods(pattern)
+    periods = group_lengths(pattern)
     lost = [axis for axis in periods if axis not in lengths]
     if lost:
-        return Misfit("pattern/rank", f"it has no axis {lost[0]!r}, only {', '.join(axes)}" if axes else f"it has no axis {lost[0]!r}: its axes have no names")
-    short = [(lengths[axis], period) for axis, period in periods.items() if lengths[axis] % period]
-    return Misfit("pattern/misfit", f"{short[0][0]} is not a multiple of {short[0][1]}") if short and not pads else None
+        there = f"no axis {lost[0]!r}; its axes are {', '.join(axes)}" if axes else f"no axis {lost[0]!r}; its axes have no names"
+        return Misfit("pattern/rank", there)
+    short = [] if pads else [axis for axis, period in periods.items() if lengths[axis] % period]
+    return Misfit("pattern/misfit", f"{lengths[short[0]]} is not a multiple of {periods[short[0]]}") if short else None
 
 
 def target_zeros(pattern: Pattern, shape: Sequence[int], axes: Sequence[str], sparsity: float, *, pads: bool = False) -> int:
@@ -67,7 +68,7 @@ def _outside(lengths: Mapping[str, int], sizes: Sequence[tuple[str, int]]) -> in
     return math.prod(length for axis, length in lengths.items() if axis not in named)
 
 
-def _periods(pattern: Pattern) -> dict[str, int]:
+def group_lengths(pattern: Pattern) -> dict[str, int]:
     """Return the axes that a pattern needs, with the length of a group or block along each."""
     match pattern:
         case KeepOf(_, of, along):
