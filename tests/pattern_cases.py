@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from graphprune.sparsity.fit import find_unfit
+from graphprune.sparsity.fit import find_misfit
 from graphprune.sparsity.patterns import UNSTRUCTURED, Block, Channel, KeepOf
 
 AXES = {1: ("in",), 2: ("in", "out"), 3: ("w", "out", "in"), 4: ("h", "w", "in", "out")}
@@ -33,4 +33,4 @@ def cases(draw, elements=None, dtypes=(np.float16, np.float32, np.float64)):
     weights = draw(hnp.arrays(st.sampled_from(dtypes), hnp.array_shapes(max_dims=4, max_side=7), elements=values))
     axes = AXES[weights.ndim]
     pattern = draw(patterns(axes))
-    return weights, axes, pattern, find_unfit(pattern, axes, weights.shape) is not None
+    return weights, axes, pattern, find_misfit(pattern, weights.shape, axes) is not None

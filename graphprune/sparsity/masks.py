@@ -31,7 +31,7 @@ def magnitude_mask(weights: Weights, sparsity: float) -> Mask:
     return _largest(score.ravel(), kept_count(score.size, sparsity)).reshape(score.shape)
 
 
-def pattern_mask(weights: Weights, pattern: Pattern, share: float, axes: Sequence[str] = (), pads: bool = False) -> Mask:
+def pattern_mask(weights: Weights, pattern: Pattern, share: float, axes: Sequence[str] = (), *, pads: bool = False) -> Mask:
     """Return the mask (same shape, True keeps) that zeroes the share `share` as `pattern` says.
 
     Blocks and channels are scored by the mean |w| (in float64) or the largest of the weights that they have; where scores tie, the lower index in storage
@@ -45,7 +45,7 @@ def pattern_mask(weights: Weights, pattern: Pattern, share: float, axes: Sequenc
         array([[ True, False],
                [ True, False]])
     """
-    check_fit(pattern, axes, weights.shape, pads=pads)
+    check_fit(pattern, weights.shape, axes, pads=pads)
     match pattern:
         case KeepOf():
             return _keep_of_mask(weights, pattern, share, axes)

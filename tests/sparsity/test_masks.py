@@ -60,5 +60,5 @@ def test_groups_on_a_convolution_lie_at_one_spatial_position():
 @given(cases(), SHARES, SHARES)
 def test_a_mask_never_lets_go_of_a_zero_as_the_share_grows(case, one, other):
     weights, axes, pattern, pads = case
-    early, late = (pattern_mask(weights, pattern, share, axes, pads) for share in sorted((one, other)))
+    early, late = (pattern_mask(weights, pattern, share, axes, pads=pads) for share in sorted((one, other)))
     assert not (late & ~early).any()

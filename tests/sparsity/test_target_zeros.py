@@ -5,8 +5,8 @@ from hypothesis import given
 from pattern_cases import SHARES, cases
 
 from graphprune.sparsity.counts import kept_in_group, zero_count
+from graphprune.sparsity.fit import is_exact, target_zeros
 from graphprune.sparsity.masks import pattern_mask
-from graphprune.sparsity.pattern_counts import is_exact, target_zeros
 from graphprune.sparsity.patterns import UNSTRUCTURED, Block, Channel, KeepOf
 
 DENSE = ("in", "out")
@@ -32,28 +32,28 @@ CONV = ("h", "w", "in", "out")
     ids=str,
 )
 def test_zeros_are_counted_exactly(pattern, share, axes, shape, zeros):
-    assert target_zeros(pattern, share, shape, axes, pads=True) == zeros
+    assert target_zeros(pattern, shape, axes, share, pads=True) == zeros
     assert is_exact(pattern, shape, axes)
 
 
 def test_short_blocks_leave_the_number_open():
     block = Block((("in", 4),))
-    assert target_zeros(block, 0.5, (6, 2), DENSE, pads=True) == 2 + 2
+    assert target_zeros(block, (6, 2), DENSE, 0.5, pads=True) == 2 + 2
     assert not is_exact(block, (6, 2), DENSE)
 
 
 @given(cases(), SHARES)
 def test_the_reference_mask_has_as_many_zeros(case, share):
     weights, axes, pattern, pads = case
-    zeros = int((~pattern_mask(weights, pattern, share, axes, pads)).sum())
-    expected = target_zeros(pattern, share, weights.shape, axes, pads)
+    zeros = int((~pattern_mask(weights, pattern, share, axes, pads=pads)).sum())
+    expected = target_zeros(pattern, weights.shape, axes, share, pads=pads)
     assert zeros == expected if is_exact(pattern, weights.shape, axes) else zeros >= expected
 
 
 @given(cases(), SHARES, SHARES)
 def test_zeros_never_fall_as_the_share_grows(case, one, other):
     weights, axes, pattern, pads = case
-    few, many = (target_zeros(pattern, share, weights.shape, axes, pads) for share in sorted((one, other)))
+    few, many = (target_zeros(pattern, weights.shape, axes, share, pads=pads) for share in sorted((one, other)))
     assert few <= many
 
 
@@ -66,8 +66,8 @@ def test_a_group_ends_at_the_pattern_and_never_passes_it(keep, of):
 def test_a_pattern_that_does_not_fit_is_refused():
     text = "'keep 2 of 4 along in (2 zeros in each 4)' does not fit [6, 2] (6 is not a multiple of 4)"
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
-        target_zeros(KeepOf(2, 4, "in"), 0.5, (6, 2), DENSE)
+        target_zeros(KeepOf(2, 4, "in"), (6, 2), DENSE, 0.5)
 
 
 def test_unstructured_zeros_are_those_of_counts():
-    assert target_zeros(UNSTRUCTURED, 0.9, (1000,)) == zero_count(1000, 0.9)
+    assert target_zeros(UNSTRUCTURED, (1000,), (), 0.9) == zero_count(1000, 0.9)
