@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,6 +102,17 @@ def hash_weights(layer: Layer, read_weight: ReadWeight) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class _Weights:
+    """The tensors of a budget, read anew on each walk, so that one is in memory at a time."""
+
+    keys: tuple[TensorKey, ...]
+    read_weight: ReadWeight
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self.read_weight(*key) for key in self.keys)
+
+
+@dataclass(frozen=True, slots=True)
 class _Solved:
     shares: Mapping[TensorKey, float]
     allocation: Allocation | None
@@ -130,7 +141,7 @@ def _solve(graph: LayerGraph, budget: Budget, parts: Sequence[_Part], elsewhere:
                 budget.where,
                 "plan from the saved model, or give make_plan 'read_weight'",
             )
-        allocation = allocate_by_magnitude(members, [read_weight(*part.key) for part in parts], kept)
+        allocation = allocate_by_magnitude(members, _Weights(tuple(part.key for part in parts), read_weight), kept)
     except InfeasibleBudgetError as err:
         return _infeasible(budget, whole, size + elsewhere - err.most, size + elsewhere - err.least)
     hashes = {part.layer.address: hash_weights(part.layer, read_weight) for part in parts}

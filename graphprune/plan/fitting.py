@@ -9,7 +9,7 @@ from graphprune.errors import Diagnostic
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
 from graphprune.rules.rule_set import Claim, Prune, Rule
-from graphprune.sparsity.fit import Misfit, find_misfit, group_lengths, target_zeros
+from graphprune.sparsity.fit import Misfit, find_misfit, group_lengths, is_exact, target_zeros
 from graphprune.sparsity.patterns import Pattern
 from graphprune.sparsity.pruning import Pruning
 
@@ -48,6 +48,12 @@ def fit_claims(graph: LayerGraph, claims: Iterable[Claim]) -> tuple[dict[str, Fi
 def zeros_of(pruning: Pruning, tensor: Tensor) -> int:
     """Return how many zeros the tensor has when its target is reached."""
     return target_zeros(pruning.pattern, tensor.shape, tensor.axes, pruning.share_of(tensor.name), pads=pruning.pads)
+
+
+def unknown_zeros(layer: Layer, pruning: Pruning) -> tuple[str, ...]:
+    """Return the dotted fields of a plan whose zeros are only the fewest: of blocks that are short at an edge, the weights decide which are zeroed."""
+    pruned = [tensor for tensor in layer.prunable if tensor.name in pruning.weights]
+    return tuple(f"tensors.{tensor.name}.zeros_after" for tensor in pruned if not is_exact(pruning.pattern, tensor.shape, tensor.axes))
 
 
 def _fit(layer: Layer, action: Prune) -> Fitted:

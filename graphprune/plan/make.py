@@ -12,7 +12,7 @@ from graphprune.plan.budgets import Allocated, ReadWeight, allocate_budgets
 from graphprune.plan.changes import HiddenLayer, LayerChange, ModelFacts, Plan, RuleRef, TensorChange
 from graphprune.plan.decision import decide, pruning_for
 from graphprune.plan.drift import find_drift
-from graphprune.plan.fitting import Fitted, fit_claims, zeros_of
+from graphprune.plan.fitting import Fitted, fit_claims, unknown_zeros, zeros_of
 from graphprune.plan.timing import find_timing_fault, known_steps, unknown_steps
 from graphprune.rules.resolve import resolve_rules
 from graphprune.rules.rule_set import Claim, RuleSet
@@ -108,7 +108,7 @@ def _layer_change(
     actions, reason = decide(layer, claim.rule, fitted, after)
     unknown: tuple[str, ...] = ()
     if after is not None and actions != ("noop",):
-        unknown = (("mask",) if "wrap" in actions else ()) + unknown_steps(after.schedule, run)
+        unknown = (("mask",) if "wrap" in actions else ()) + unknown_steps(after.schedule, run) + unknown_zeros(layer, after)
     return LayerChange(
         address=layer.address,
         type=layer.type,

@@ -114,8 +114,8 @@ def _budget_to_config(budget: BudgetChange) -> dict[str, Any]:
         "sparsity_after": _share(budget.zeros, budget.weights),
         "scale": None if budget.scale is None else round(budget.scale, 6),
         "dense": [
-            {"address": tensor.address, "tensor": tensor.tensor, "wanted": None if tensor.wanted is None else round(tensor.wanted, 6)}
-            for tensor in budget.dense
+            {"address": dense.address, "tensor": dense.tensor, "size": dense.size, "wanted": None if dense.wanted is None else round(dense.wanted, 6)}
+            for dense in budget.dense
         ],
     }
 

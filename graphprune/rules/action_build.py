@@ -23,7 +23,7 @@ from graphprune.sparsity.schedules import Schedule
 _CURVES_WITH = {"from": ("linear", "polynomial", "exponential"), "power": ("polynomial",), "points": ("points",)}
 _CURVES_WITHOUT = {"begin": ("points",), "end": ("points",)}
 _NO_MEANING_HELP = {
-    "from": "only linear and polynomial and exponential schedules rise gradually; delete it",
+    "from": "only linear, polynomial and exponential schedules rise gradually; delete it",
     "power": "only polynomial schedules have one; delete it",
     "points": "write 'curve: points', or delete them",
     "begin": "its points say when it begins; delete it",
@@ -65,7 +65,7 @@ class ActionBuilder:
                 notes.faults.append(Diagnostic("key/missing", message, notes.document.value(path), _MISSING_HELP[name]))
         if pattern is None or target is None or schedule is None:
             return None
-        _check_start(schedule, target, fields)
+        _check_way(schedule, target, fields)
         return Prune(
             sparsity=target.sparsity if isinstance(target, Budget) else target,
             schedule=schedule,
@@ -172,12 +172,15 @@ def _fixed_target(pattern: KeepOf, sparsity: Given | None, budget: Given | None)
     return fixed
 
 
-def _check_start(schedule: Schedule, target: float | Budget, fields: Fields) -> None:
+def _check_way(schedule: Schedule, target: float | Budget, fields: Fields) -> None:
     share = target.sparsity if isinstance(target, Budget) else target
     if schedule.is_ramp and schedule.initial > share:
         given = fields.get("sparsity") or fields.get("budget") or fields["pattern"]
         text = f"sparsity {share:.10g} is below the {schedule.initial:.10g} that its schedule begins from"
         given.fault("value/range", text, "sparsity never falls; lower 'from' of the schedule, or raise the sparsity")
+    if schedule.points and not isinstance(target, Budget) and schedule.points[-1][1] != share:
+        given = fields.get("sparsity") or fields["pattern"]
+        given.fault("value/range", f"sparsity must be {schedule.points[-1][1]:.10g}, which the last point of its schedule reaches, got {share:.10g}", None)
 
 
 def _names_help(name: str, known: frozenset[str]) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
+
+from graphprune.sparsity.magnitudes import BITS, DIGIT, count_digits, digit_shifts, magnitude_bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +23,11 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """How many weights of each member stay.
+    """How many weights of each member stay. The share `(size - kept) / size` gives the count back: `kept_count(size, share) == kept`.
 
     Attributes:
         kept: One count a member.
-        scale: What the shares were multiplied by (`eps` of ERK), or the threshold that magnitudes reach; None where all was fixed by bounds.
+        scale: What the shares were multiplied by (`eps` of ERK), or the magnitude below which only bounds keep weights; None where all was fixed by bounds.
         wanted: For each member that stays whole, the share of its weights that the rule would keep if it could; None for the others.
     """
 
@@ -64,37 +66,67 @@ def allocate_erk(members: Sequence[Member], shapes: Sequence[Sequence[int]], kep
     return _allocate(members, [sum(shape) for shape in shapes], kept)
 
 
-def allocate_by_magnitude(members: Sequence[Member], weights: Sequence[NDArray[np.floating]], kept: int) -> Allocation:
+def allocate_by_magnitude(members: Sequence[Member], weights: Iterable[NDArray[np.floating]], kept: int) -> Allocation:
     """Return how many weights of each tensor are among the `kept` largest magnitudes of all; a NaN counts as larger than every number.
 
-    Of equal magnitudes at the threshold, those of the first members stay.
+    A member keeps `least` of its weights and at most `most`, wherever the threshold lies. Of equal magnitudes at the threshold, those of the first members
+    stay. `weights` is gone through three times (five where one is float64): given an iterable that reads on the way, one tensor is in memory at a time.
 
     Example:
         >>> allocate_by_magnitude([Member(3, 1, 3), Member(3, 1, 3)], [np.array([5.0, 4.0, 1.0]), np.array([3.0, 2.0, 0.5])], 3).kept
         (2, 1)
     """
     _check(members, kept)
-    counts = [member.least for member in members]
-    free = kept - sum(counts)
-    if not free:
-        return Allocation(tuple(counts), None, (None,) * len(members))
-    open_scores = [_between(member, values) for member, values in zip(members, weights, strict=True)]
-    pool = np.concatenate(open_scores)
-    threshold = np.partition(pool, pool.size - free)[pool.size - free]
-    ties = free - int(np.count_nonzero(pool > threshold))
-    for index, scores in enumerate(open_scores):
-        equal = min(ties, int(np.count_nonzero(scores == threshold)))
-        counts[index] += int(np.count_nonzero(scores > threshold)) + equal
-        ties -= equal
-    return Allocation(tuple(counts), float(threshold), (None,) * len(members))
+    width = np.float64 if any(values.dtype.itemsize == 8 for values in weights) else np.float32
+    bits = np.dtype(BITS[np.dtype(width).itemsize])
+    least, most = (np.array([getattr(member, name) for member in members], dtype=np.int64) for name in ("least", "most"))
+    above, prefix = np.zeros(len(members), dtype=np.int64), 0
+    tied = above
+    for shift in digit_shifts(bits):
+        levels = _Levels.count((values.astype(width) for values in weights), prefix, shift)
+        digit = levels.highest_reaching(kept, above, least, most)
+        above, tied = above + levels.beyond(digit), levels.at(digit)
+        prefix = prefix << DIGIT | digit
+    counts = np.clip(above, least, most)
+    room = np.clip(above + tied, least, most) - counts
+    counts += np.clip(kept - int(counts.sum()) - (np.cumsum(room) - room), 0, room)
+    threshold = float(np.array([prefix], dtype=bits).view(width)[0])
+    return Allocation(tuple(map(int, counts)), threshold, (None,) * len(members))
 
 
-def _between(member: Member, values: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Return the magnitudes that compete: all but the `least` largest, which stay, and those beyond `most`, which do not."""
-    scores = np.abs(np.asarray(values, dtype=np.float64 if values.dtype == np.float64 else np.float32)).ravel()
-    scores[np.isnan(scores)] = np.inf
-    ordered = np.sort(scores)[::-1]
-    return ordered[member.least : member.most]
+@dataclass(frozen=True, slots=True)
+class _Levels:
+    """Of each member, how many of its scores that begin with one prefix have each digit next; only digits that occur are held."""
+
+    counts: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]
+
+    @classmethod
+    def count(cls, weights: Iterable[NDArray[np.floating]], prefix: int, shift: int) -> _Levels:
+        found = []
+        for values in weights:
+            scores = magnitude_bits(values)
+            top = shift + DIGIT
+            if top < 8 * scores.itemsize:
+                scores = scores[(scores >> scores.dtype.type(top)) == prefix]
+            counts = count_digits(scores, shift)
+            held = np.flatnonzero(counts)
+            found.append((held, counts[held]))
+        return cls(tuple(found))
+
+    def highest_reaching(self, kept: int, above: NDArray[np.int64], least: NDArray[np.int64], most: NDArray[np.int64]) -> int:
+        """Return the highest digit for which the members keep `kept` weights or more, when each keeps its scores from that digit on, within its bounds."""
+        total = np.zeros(1 << DIGIT, dtype=np.int64)
+        for (held, counts), over, low, high in zip(self.counts, above, least, most, strict=True):
+            line = np.zeros(1 << DIGIT, dtype=np.int64)
+            line[held] = counts
+            total += np.clip(over + line[::-1].cumsum()[::-1], low, high)
+        return int(np.flatnonzero(total >= kept)[-1])
+
+    def beyond(self, digit: int) -> NDArray[np.int64]:
+        return np.array([counts[held > digit].sum() for held, counts in self.counts], dtype=np.int64)
+
+    def at(self, digit: int) -> NDArray[np.int64]:
+        return np.array([counts[held == digit].sum() for held, counts in self.counts], dtype=np.int64)
 
 
 def _allocate(members: Sequence[Member], shares: Sequence[int], kept: int) -> Allocation:

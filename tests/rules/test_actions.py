@@ -277,10 +277,44 @@ def test_a_fault_of_a_budget_is_told_once(budget, message):
             "{curve: linear, end: 4 epochs, points: {4 epochs: 50%}}",
             "value/range]: rule 'a': points has no meaning for the curve linear\n  --> p.yaml:8:95\n  help: write 'curve: points', or delete them",
         ),
+        (
+            "{curve: points, points: {4: 50%}}",
+            "schedule/unit]: rule 'a': a point needs one of the units epochs, steps or %, got '4'\n  --> p.yaml:8:81\n"
+            "  help: write '4 epochs', '2000 steps' or '60%' (of the run)",
+        ),
+        (
+            "{curve: points, points: {4 epochs: 2}}",
+            "value/range]: rule 'a': 4 epochs must be at least 0 and below 1, got 2\n  --> p.yaml:8:91\n  help: did you mean 2%?",
+        ),
+        (
+            "{curve: points, begin: 1 epoch, points: {4 epochs: 50%}}",
+            "value/range]: rule 'a': begin has no meaning for the curve points\n  --> p.yaml:8:79\n  help: its points say when it begins; delete it",
+        ),
+        (
+            "{curve: points, points: {4 epochs: 30%, 8 epochs: 60%}}",
+            "value/range]: rule 'a': sparsity must be 0.6, which the last point of its schedule reaches, got 0.5\n  --> p.yaml:8:41",
+        ),
+        (
+            "{curve: points, points: {4 epochs: 60%, 8 epochs: 50%}}",
+            "value/range]: rule 'a': sparsity must not fall from point to point, got 0.5 at 8 epochs after 0.6 at 4 epochs\n  --> p.yaml:8:56",
+        ),
+        ("{curve: points}", "value/range]: rule 'a': a points schedule needs points\n  --> p.yaml:8:56"),
     ],
 )
 def test_a_fault_of_a_schedule(schedule, message):
     assert fault(f"sparsity: 50%, schedule: {schedule}") == f"error[{message}"
+
+
+def test_every_curve_is_read():
+    curves = {
+        "{curve: constant, begin: 10%}": "constant 10%",
+        "{curve: linear, end: 4 epochs}": "linear 0 steps..4 epochs",
+        "{curve: polynomial, end: 1 epoch, power: 2}": "polynomial 0 steps..1 epoch",
+        "{curve: exponential, from: 10%, begin: 5 steps, end: 60%}": "exponential 5 steps..60%",
+        "{curve: step}": "step 0 steps",
+        "{curve: points, points: {1 epoch: 20%, 500 steps: 30%, 90%: 0.5}, every: 10 steps}": "points 1 epoch..90%",
+    }
+    assert [str(action(f"sparsity: 50%, schedule: {written}").schedule) for written in curves] == list(curves.values())
 
 
 def test_overrides_are_followed_to_their_end():

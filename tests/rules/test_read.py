@@ -340,7 +340,7 @@ def test_all_faults_come_in_one_run_sorted_by_place():
         """
     found = [line for line in faults(text).splitlines() if line.startswith(("error", "  -->"))]
     assert found == [
-        "error[value/range]: schedule 'ramp': curve must be one of constant, linear, polynomial, step, got 'cubic'",
+        "error[value/range]: schedule 'ramp': curve must be one of constant, linear, polynomial, exponential, step, points, got 'cubic'",
         "  --> p.yaml:3:17",
         "error[key/unknown]: rule 'a': unknown key 'tpye' in match",
         "  --> p.yaml:5:21",
