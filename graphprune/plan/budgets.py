@@ -93,6 +93,11 @@ def allocate_budgets(graph: LayerGraph, fitted: Mapping[str, Fitted], read_weigh
     return Allocated(shares, tuple(sorted(changes, key=lambda change: change.name)), listed, tuple(faults))
 
 
+def hash_layers(graph: LayerGraph, read_weight: ReadWeight) -> tuple[tuple[str, str], ...]:
+    """Return (address, hash) of every layer with prunable weights, in graph order."""
+    return tuple((layer.address, hash_weights(layer, read_weight)) for layer in graph.candidates())
+
+
 def hash_weights(layer: Layer, read_weight: ReadWeight) -> str:
     """Return the hash (hex) of the layer's prunable weights."""
     digest = hashlib.sha256()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from graphprune.errors import Diagnostic, Where
+from graphprune.rules.checks import CheckStatus
 from graphprune.rules.rule_set import NO_SWITCHES, Switches
 from graphprune.sparsity.pruning import Pruning
 
@@ -175,6 +176,8 @@ class Plan:
         switches: What the command line changed in the rule files.
         budgets: What each budget comes to, by name.
         weight_hashes: (address, sha256) of the layers whose weights the plan depends on, in graph order.
+        checks: (id, `pass` or `warn`) of each check in `require`; a check that fails stops the plan.
+        depends_on_weights: Whether the values of the weights decided which layers the rules match, or how a budget is shared out.
     """
 
     model: ModelFacts
@@ -188,11 +191,8 @@ class Plan:
     switches: Switches = NO_SWITCHES
     budgets: tuple[BudgetChange, ...] = ()
     weight_hashes: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def depends_on_weights(self) -> bool:
-        """Whether other weights in the same graph may lead to another plan."""
-        return bool(self.weight_hashes)
+    checks: tuple[tuple[str, CheckStatus], ...] = ()
+    depends_on_weights: bool = False
 
     @property
     def is_empty(self) -> bool:

@@ -45,10 +45,10 @@ def plan_to_config(plan: Plan) -> dict[str, Any]:
         "drift": [_drift_to_config(drift) for drift in plan.drift],
         "layer_changes": [_change_to_config(change) for change in plan.changes],
         "budgets": [_budget_to_config(budget) for budget in plan.budgets],
-        "checks": [],
+        "checks": [{"id": check, "status": status} for check, status in plan.checks],
         "diagnostics": [diagnostic_to_config(diagnostic) for diagnostic in plan.diagnostics],
         "summary": summarize(plan).to_config(),
-        **({"layer_weights": [{"address": address, "sha256": sha256} for address, sha256 in plan.weight_hashes]} if plan.depends_on_weights else {}),
+        **({"layer_weights": [{"address": address, "sha256": sha256} for address, sha256 in plan.weight_hashes]} if plan.weight_hashes else {}),
     }
 
 

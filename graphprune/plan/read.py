@@ -13,6 +13,7 @@ from graphprune.plan.changes import Action, BudgetChange, DenseTensor, Drift, La
 from graphprune.plan.diagnostic_json import diagnostic_from_fields
 from graphprune.plan.fields import Fields
 from graphprune.plan.plan_json import FORMAT_VERSION, KIND
+from graphprune.rules.checks import CheckStatus
 from graphprune.rules.rule_set import NO_SWITCHES, Switches
 from graphprune.sparsity.pruning import Pruning
 
@@ -80,6 +81,8 @@ def plan_from_config(config: Mapping[str, Any], *, place: str = "plan") -> Plan:
         drift=tuple(_drift_from_fields(entry) for entry in fields.entries("drift")),
         budgets=tuple(_budget_from_fields(entry) for entry in fields.entries("budgets")),
         weight_hashes=tuple((entry.text("address"), entry.text("sha256")) for entry in fields.entries_or_none("layer_weights")),
+        checks=tuple((check.text("id"), cast(CheckStatus, check.choice("status", get_args(CheckStatus)))) for check in fields.entries("checks")),
+        depends_on_weights=fields.flag("depends_on_weights"),
     )
 
 

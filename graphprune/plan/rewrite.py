@@ -90,7 +90,7 @@ def check_weights_fit(graph: LayerGraph, plan: Plan, read_weight: ReadWeight) ->
     if differing:
         more = f", and {len(differing) - _LISTED} more" if len(differing) > _LISTED else ""
         listed = ", ".join(map(repr, differing[:_LISTED]))
-        text = f"the plan was made from other weights of {listed}{more}, and its budgets go by magnitude"
+        text = f"the plan was made from other weights of {listed}{more}, and it depends on them"
         raise PlanError(f"plan/stale: {text}. Make the plan again for this model")
 
 
@@ -101,7 +101,7 @@ def _difference(graph: LayerGraph, change: LayerChange) -> str | None:
         return f"'{change.address}' is missing"
     if layer.type != change.type:
         return f"'{change.address}' is {layer.type}, planned as {change.type}"
-    shapes = {tensor.name: tensor.shape for tensor in layer.prunable}
+    shapes = {tensor.name: tensor.shape for tensor in layer.tensors}
     for tensor in change.tensors:
         if shapes.get(tensor.name) != tensor.shape:
             found = "missing" if tensor.name not in shapes else str(list(shapes[tensor.name]))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from graphprune.rules.action_build import ActionBuilder
 from graphprune.rules.contradictions import find_contradiction
 from graphprune.rules.file_shape import RuleShape
 from graphprune.rules.matcher_build import MatcherBuilder
+from graphprune.rules.matchers import Use
 from graphprune.rules.notes import Notes
 from graphprune.rules.number_test import NumberTest
 from graphprune.rules.rule_set import Keep, Rule
@@ -14,10 +17,10 @@ from graphprune.rules.yaml_text import Path
 AT_LEAST_ONE = NumberTest(gte=1)
 
 
-def build_rule(shape: RuleShape, path: Path, notes: Notes, actions: ActionBuilder) -> Rule | None:
+def build_rule(shape: RuleShape, path: Path, notes: Notes, actions: ActionBuilder, selectors: Mapping[str, Use]) -> Rule | None:
     """Return the rule at `path`, or None where its action could not be built."""
     subject = f"rule {shape.id!r}: "
-    matchers = MatcherBuilder(notes)
+    matchers = MatcherBuilder(notes, selectors)
     matcher = matchers.matcher(shape.match, (*path, "match"), subject)
     reason = find_contradiction(matcher)
     if reason is not None:

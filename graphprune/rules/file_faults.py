@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from graphprune.errors import Diagnostic
+from graphprune.rules.check_shape import ONE_FORM
 from graphprune.rules.config_test import freeze, thaw
 from graphprune.rules.file_shape import ACTION_HELP, ONE_ACTION, FileShape
-from graphprune.rules.matcher_shape import MatcherShape, MatchShape
+from graphprune.rules.matcher_shape import MatchShape
 from graphprune.rules.scalars import Fault
 from graphprune.rules.shape import Shape, keys_of
 from graphprune.rules.suggestions import closest
@@ -40,12 +41,15 @@ _MISSING_HELP = {
     "block": "write its length along each axis: {block: {in: 4, out: 1}}",
 }
 _EMPTY_FILE_HELP = "begin with 'version: 1' and a list 'rules'; graphprune rules lists the files that ship, as examples"
-# Keys of the rule language (RULES.md) that a later version takes.
-_LATER: Mapping[type[Shape], frozenset[str]] = {
-    FileShape: frozenset({"selectors", "require", "layers"}),
-    MatcherShape: frozenset({"use", "fed_by", "feeds", "after", "before", "between", "weight"}),
+_PARTS = {
+    "rules": "rule",
+    "schedules": "schedule",
+    "budgets": "budget",
+    "vars": "variable",
+    "selectors": "selector",
+    "require": "check",
+    "layers": "layer type",
 }
-_PARTS = {"rules": "rule", "schedules": "schedule", "budgets": "budget", "vars": "variable"}
 _PLAIN = {"defaults": "defaults: "}
 
 
@@ -99,11 +103,11 @@ def subject_of(data: Any, path: Path) -> str:
     if len(path) < 2 or path[0] not in _PARTS:
         return _PLAIN.get(str(path[0]), "") if len(path) > 1 else ""
     kind = _PARTS[str(path[0])]
-    if kind != "rule":
+    if kind not in ("rule", "check"):
         return f"{kind} {path[1]!r}: "
     part = find_at(data, path[:2])
     name = part.get("id") if isinstance(part, Mapping) else None
-    return f"rule {name!r}: " if isinstance(name, str) else f"rule {int(path[1]) + 1}: "
+    return f"{kind} {name!r}: " if isinstance(name, str) else f"{kind} {int(path[1]) + 1}: "
 
 
 def find_at(data: Any, path: Path) -> Any:
@@ -138,8 +142,7 @@ def _diagnostic(document: Document, data: Any, path: Path, detail: Mapping[str, 
     if kind == "extra_forbidden":
         shape = shapes[id(find_at(data, path[:-1]))]
         keys = keys_of(shape)
-        hint = "not in this version yet" if path[-1] in _LATER.get(shape, ()) else closest(str(path[-1]), keys)
-        known = "; ".join(filter(None, (hint, f"known here: {', '.join(keys)}")))
+        known = "; ".join(filter(None, (closest(str(path[-1]), keys), f"known here: {', '.join(keys)}")))
         return Diagnostic("key/unknown", f"{subject}unknown key {path[-1]!r}{_within(path)}", document.key(path), known)
     if kind == "missing":
         return Diagnostic(
@@ -148,7 +151,7 @@ def _diagnostic(document: Document, data: Any, path: Path, detail: Mapping[str, 
     slug, expectation, help = _fault(detail)
     if not path and data is None:
         help = _EMPTY_FILE_HELP
-    if expectation == ONE_ACTION:
+    if expectation in (ONE_ACTION, ONE_FORM):
         return Diagnostic(slug, f"{subject}{expectation}", document.value(path), help)
     return Diagnostic(slug, f"{subject}{field_name(path)}{expectation}, got {show(find_at(data, path))}", document.value(path), help)
 

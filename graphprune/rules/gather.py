@@ -9,7 +9,7 @@ from typing import Any
 from graphprune.errors import Diagnostic
 from graphprune.rules.action_build import ActionBuilder, build_budget, build_schedule
 from graphprune.rules.action_shape import BudgetShape, DefaultsShape, ScheduleShape
-from graphprune.rules.file_shape import FileShape, RuleShape
+from graphprune.rules.file_shape import FileShape
 from graphprune.rules.inherit import Fields, Inheritance, fields_of
 from graphprune.rules.notes import Notes
 from graphprune.rules.overrides import Overrides, follow_overrides
@@ -22,19 +22,17 @@ from graphprune.sparsity.schedules import Schedule
 class FileParts:
     """One file: what is wrong in it, its plain values, and the shape of the parts that hold together.
 
-    `indexes` are the places of the shape's rules in the file's own list.
+    `indexes` are the places, by section that is a list, of the shape's entries in the file's own list.
     """
 
     notes: Notes
     data: Any
     shape: FileShape | None
-    indexes: Sequence[int]
+    indexes: Mapping[str, list[int]]
 
-    def rules(self) -> Iterator[tuple[RuleShape, Path]]:
-        """Yield each rule that holds together, with its place."""
-        parts = [] if self.shape is None else self.shape.given("rules") or []
-        for part, index in zip(parts, self.indexes, strict=True):
-            yield part, ("rules", index)
+    def listed(self, section: str) -> list[tuple[Any, Path]]:
+        """Return the entries that hold together of a section that is a list, each with its place."""
+        return [(part, (section, index)) for part, index in zip(self.section(section) or [], self.indexes[section], strict=True)]
 
     def section(self, name: str) -> Any:
         """Return the checked section of this name, or nothing."""
@@ -67,7 +65,7 @@ def gather_overrides(files: Sequence[FileParts]) -> Mapping[str, frozenset[str]]
     """Return the ids of the rules that each rule beats; faults go to the notes of each file."""
     direct: dict[str, Overrides] = {}
     for file in files:
-        for part, path in file.rules():
+        for part, path in file.listed("rules"):
             if part.given("overrides") is not None:
                 direct.setdefault(part.id, Overrides(part.overrides, file.notes, (*path, "overrides")))
     return follow_overrides(direct, frozenset(id for file in files for id in rule_ids(file.data)))
@@ -110,7 +108,7 @@ def _inheritance(files: Sequence[FileParts]) -> Inheritance:
     defaults: Fields = {}
     lost = False
     for file in files:
-        for part, path in file.rules():
+        for part, path in file.listed("rules"):
             prune = part.given("prune")
             actions.setdefault(part.id, None if prune is None else fields_of(prune, file.notes, (*path, "prune"), f"rule {part.id!r}: "))
         section: DefaultsShape | None = file.section("defaults")

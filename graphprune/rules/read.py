@@ -5,23 +5,46 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path as FilePath
 from typing import Any
 
 from graphprune.errors import Diagnostic, RuleError, Where
 from graphprune.rules.build import build_rule
+from graphprune.rules.check_build import build_check
+from graphprune.rules.checks import Check
 from graphprune.rules.config_test import freeze
+from graphprune.rules.custom_layers import CustomLayer, build_custom_layer
 from graphprune.rules.file_faults import check_shape, show
 from graphprune.rules.file_shape import FileShape
 from graphprune.rules.gather import FileParts, find_unused_budgets, gather_actions, gather_overrides, rule_ids
+from graphprune.rules.matchers import Use
 from graphprune.rules.notes import Notes
 from graphprune.rules.rule_set import Rule, RuleSet, Switches
+from graphprune.rules.selectors import Defined, build_selectors, find_unused
 from graphprune.rules.shipped import find_rule_file
 from graphprune.rules.switches import change_settings, select_rules
 from graphprune.rules.variables import Variable, collect_variables, fill_in
 from graphprune.rules.yaml_text import MAX_BYTES, Document, Path, parse_document
+
+Indexes = Mapping[str, list[int]]
+"""By section that is a list, which of its entries hold together."""
+
+_LISTS = ("rules", "require")
+_MAPPINGS = ("schedules", "budgets", "defaults", "vars", "selectors", "layers")
+_NAMED = (("schedule", "schedules"), ("budget", "budgets"), ("variable", "vars"), ("selector", "selectors"), ("layer type", "layers"))
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What the files hold, as it is built."""
+
+    rules: list[Rule] = field(default_factory=list)
+    selectors: tuple[Use, ...] = ()
+    checks: list[Check] = field(default_factory=list)
+    custom_layers: list[CustomLayer] = field(default_factory=list)
+    warnings: list[Diagnostic] = field(default_factory=list)
 
 
 def read_rules(
@@ -110,8 +133,8 @@ def _parse_all(texts: Sequence[tuple[str, str]], switches: Switches, faults: lis
     faults += [] if unread else more  # what is set may stand in a file that could not be read
     variables, more = collect_variables(documents, dict(switches.variables))
     faults += [] if unread else more
-    all_rules, warnings = _build(documents, variables, faults)
-    rules, more = select_rules(all_rules, switches, frozenset(id for document in documents for id in rule_ids(document.data)))
+    parts = _build(documents, variables, faults)
+    rules, more = select_rules(parts.rules, switches, frozenset(id for document in documents for id in rule_ids(document.data)))
     faults += [] if unread else more
     if not faults and not rules:
         where = Where(texts[-1][0] if texts else "rules")
@@ -121,7 +144,16 @@ def _parse_all(texts: Sequence[tuple[str, str]], switches: Switches, faults: lis
         order = {file: index for index, (file, _) in enumerate(texts)}
         raise RuleError(tuple(sorted(dict.fromkeys(faults), key=lambda fault: _sort_key(fault, order))))
     files = tuple((file, hashlib.sha256(text.encode()).hexdigest()) for file, text in texts)
-    return RuleSet(files=files, rules=tuple(rules), variables=variables, warnings=tuple(warnings), switches=switches)
+    return RuleSet(
+        files=files,
+        rules=tuple(rules),
+        variables=variables,
+        warnings=tuple(parts.warnings),
+        switches=switches,
+        selectors=parts.selectors,
+        checks=tuple(parts.checks),
+        custom_layers=tuple(parts.custom_layers),
+    )
 
 
 def _sort_key(fault: Diagnostic, order: Mapping[str, int]) -> tuple[int, str, int, int, str, str]:
@@ -129,7 +161,7 @@ def _sort_key(fault: Diagnostic, order: Mapping[str, int]) -> tuple[int, str, in
     return order.get(where.file, -1), where.file, where.line or 0, where.column or 0, fault.slug, fault.message
 
 
-def _build(documents: Sequence[Document], variables: Mapping[str, Variable], faults: list[Diagnostic]) -> tuple[list[Rule], list[Diagnostic]]:
+def _build(documents: Sequence[Document], variables: Mapping[str, Variable], faults: list[Diagnostic]) -> _Parts:
     filled: list[Any] = []
     for document in documents:
         data, more = fill_in(document, variables)
@@ -140,11 +172,30 @@ def _build(documents: Sequence[Document], variables: Mapping[str, Variable], fau
     _forget_consequences(faults)
     faults += _clashes(documents, filled)
     files = [FileParts(Notes(document), data, *found) for document, data, found in zip(documents, filled, shapes, strict=True)]
-    actions = gather_actions(files)
-    rules = [rule for file in files for part, path in file.rules() if (rule := build_rule(part, path, file.notes, actions)) is not None]
-    beaten = gather_overrides(files)
+    actions, beaten = gather_actions(files), gather_overrides(files)
+    defined = _defined_selectors(files)
+    selectors = build_selectors(defined, faults)
+    parts = _Parts(selectors=tuple(selectors.values()))
+    for file in files:
+        rules = (build_rule(part, path, file.notes, actions, selectors) for part, path in file.listed("rules"))
+        parts.rules += [replace(rule, overrides=beaten.get(rule.id, frozenset())) for rule in rules if rule is not None]
+        parts.checks += [build_check(part, path, file.notes, selectors) for part, path in file.listed("require")]
+        parts.custom_layers += [build_custom_layer(name, part, file.notes) for name, part in (file.section("layers") or {}).items()]
     faults += chain.from_iterable(file.notes.faults for file in files)
-    return [replace(rule, overrides=beaten.get(rule.id, frozenset())) for rule in rules], find_unused_budgets(files, actions)
+    parts.warnings += find_unused(defined, [part for file in files for section in ("rules", "require") for part in file.section(section) or []])
+    parts.warnings += find_unused_budgets(files, actions)
+    return parts
+
+
+def _defined_selectors(files: Sequence[FileParts]) -> Defined:
+    """Return the selectors of all files by name, those with faults of their own too."""
+    defined: dict[str, tuple[Document, Any]] = {}
+    for file in files:
+        sound = file.section("selectors") or {}
+        for name in _section(file.data, "selectors"):
+            if isinstance(name, str):
+                defined.setdefault(name, (file.notes.document, sound.get(name)))
+    return defined
 
 
 def _forget_consequences(faults: list[Diagnostic]) -> None:
@@ -158,30 +209,33 @@ def _section(data: Any, name: str) -> dict[str, Any]:
     return section if isinstance(section, dict) else {}
 
 
-def _checked(document: Document, data: Any, names: frozenset[str], faults: list[Diagnostic]) -> tuple[FileShape | None, list[int]]:
-    """Return the shape of the parts of a file that hold together, and the places of its rules in the file's own list."""
+def _checked(document: Document, data: Any, names: frozenset[str], faults: list[Diagnostic]) -> tuple[FileShape | None, Indexes]:
+    """Return the shape of the parts of a file that hold together, and the places of its rules and checks in the file's own lists."""
+    nothing: Indexes = {section: [] for section in _LISTS}
     shape, found, paths = check_shape(document, data, names)
     if any(path == ("version",) for path in paths) and isinstance(data, dict) and "version" in data:
         faults += [fault for fault, path in zip(found, paths, strict=True) if path == ("version",)]  # the rest may be right in its own version
-        return None, []
+        return None, nothing
     faults += found
-    rules = data.get("rules") if isinstance(data, dict) else None
-    indexes = list(range(len(rules))) if isinstance(rules, list) else []
-    if shape is not None or not isinstance(data, dict):
+    if not isinstance(data, dict):
+        return shape, nothing
+    listed = {section: data[section] if isinstance(data.get(section), list) else [] for section in _LISTS}
+    bad = {path[:2] for path in paths if len(path) > 1}
+    indexes = {section: [index for index in range(len(parts)) if (section, index) not in bad] for section, parts in listed.items()}
+    if shape is not None:
         return shape, indexes
-    bad = {path[1] for path in paths if path[:1] == ("rules",) and len(path) > 1}
-    indexes = [index for index in indexes if index not in bad]
     shape = check_shape(document, _without(data, paths, indexes), names)[0]
-    return shape, indexes if shape is not None and shape.given("rules") is not None else []
+    return shape, {section: sound if shape is not None and shape.given(section) is not None else [] for section, sound in indexes.items()}
 
 
-def _without(data: dict[str, Any], paths: tuple[Path, ...], indexes: list[int]) -> dict[str, Any]:
+def _without(data: dict[str, Any], paths: tuple[Path, ...], indexes: Indexes) -> dict[str, Any]:
     """Return `data` without the parts that hold a fault."""
     whole = {path[0] for path in paths if len(path) == 1}
     rest: dict[str, Any] = {"version": 1} | {key: value for key, value in data.items() if key not in whole}
-    if isinstance(rest.get("rules"), list):
-        rest["rules"] = [rest["rules"][index] for index in indexes]
-    for section in ("schedules", "budgets", "defaults", "vars"):
+    for section, sound in indexes.items():
+        if isinstance(rest.get(section), list):
+            rest[section] = [rest[section][index] for index in sound]
+    for section in _MAPPINGS:
         bad = {path[1] for path in paths if path[0] == section and len(path) > 1}
         if isinstance(rest.get(section), dict):
             rest[section] = {key: value for key, value in rest[section].items() if key not in bad}
@@ -189,21 +243,22 @@ def _without(data: dict[str, Any], paths: tuple[Path, ...], indexes: list[int]) 
 
 
 def _clashes(documents: Sequence[Document], filled: Sequence[Any]) -> list[Diagnostic]:
-    """Return a fault for each rule id that is not unique, and for each name, or the defaults, that two files define differently."""
+    """Return a fault for each id of a rule or check that is not unique, and for each name, or the defaults, that two files define differently."""
     faults: list[Diagnostic] = []
     seen: dict[tuple[str, str], tuple[Where, Any]] = {}
 
     def meet(kind: str, name: str, where: Where, value: Any, help: str) -> None:
         first = seen.setdefault((kind, name), (where, value))
-        if first[0] != where and (kind == "rule" or first[1] != value):
+        if first[0] != where and (kind in ("rule", "check") or first[1] != value):
             faults.append(Diagnostic("id/duplicate", f"the {kind} {show(name)} is defined twice", where, f"first at {first[0]}; {help}"))
 
     for document, data in zip(documents, filled, strict=True):
-        rules = data.get("rules") if isinstance(data, dict) else None
-        for index, rule in enumerate(rules if isinstance(rules, list) else []):
-            if isinstance(rule, dict) and isinstance(rule.get("id"), str):
-                meet("rule", rule["id"], document.value(("rules", index, "id")), None, "ids are unique over all files: rename one")
-        for kind, section in (("schedule", "schedules"), ("budget", "budgets"), ("variable", "vars")):
+        for kind, section in (("rule", "rules"), ("check", "require")):
+            listed = data.get(section) if isinstance(data, dict) else None
+            for index, part in enumerate(listed if isinstance(listed, list) else []):
+                if isinstance(part, dict) and isinstance(part.get("id"), str):
+                    meet(kind, part["id"], document.value((section, index, "id")), None, "ids are unique over all files: rename one")
+        for kind, section in _NAMED:
             for name, value in _section(data, section).items():
                 meet(kind, name, document.key((section, name)), freeze(value), "the files give it different values: rename one")
         if _section(data, "defaults"):

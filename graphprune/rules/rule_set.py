@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from graphprune.errors import Diagnostic, Where
-from graphprune.rules.matchers import Matcher
+from graphprune.rules.checks import Check, CheckOutcome, matchers_of
+from graphprune.rules.custom_layers import CustomLayer
+from graphprune.rules.matchers import Matcher, Use, reads_weights
 from graphprune.rules.number_test import NumberTest
 from graphprune.sparsity.patterns import UNSTRUCTURED, Pattern
 from graphprune.sparsity.schedules import Schedule
@@ -122,6 +124,9 @@ class RuleSet:
         variables: Values of the files' variables after overrides.
         warnings: What lint found that does not stop a plan.
         switches: What was changed from outside.
+        selectors: The named matchers, those that others use first.
+        checks: What `require` asks, in file order.
+        custom_layers: What the section `layers` teaches.
     """
 
     files: tuple[tuple[str, str], ...]
@@ -129,6 +134,15 @@ class RuleSet:
     variables: Mapping[str, Any]
     warnings: tuple[Diagnostic, ...] = ()
     switches: Switches = NO_SWITCHES
+    selectors: tuple[Use, ...] = ()
+    checks: tuple[Check, ...] = ()
+    custom_layers: tuple[CustomLayer, ...] = ()
+
+    @property
+    def reads_weights(self) -> bool:
+        """Whether a matcher looks at measured zeros, so that the plan depends on the values in the file."""
+        written = [rule.matcher for rule in self.rules] + [selector.of for selector in self.selectors]
+        return any(map(reads_weights, [*written, *(matcher for check in self.checks for matcher in matchers_of(check))]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +163,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """The rules applied to a graph: one claim a candidate, in graph order, and everything found wrong or noteworthy."""
+    """The rules applied to a graph: one claim a candidate, in graph order, everything found wrong or noteworthy, and what came of the checks on the model."""
 
     claims: tuple[Claim, ...]
     diagnostics: tuple[Diagnostic, ...] = ()
+    checks: tuple[CheckOutcome, ...] = ()
 
 
 def _percent(share: float) -> str:

@@ -8,7 +8,7 @@ from graphprune.rules.number_test import NumberTest
 from graphprune.sparsity.positions import Position
 from graphprune.sparsity.schedules import Schedule
 
-SECTIONS = "version, vars, schedules, budgets, defaults, rules"
+SECTIONS = "version, vars, layers, schedules, selectors, require, budgets, defaults, rules"
 HEAD = "version: 1\nschedules: {once: {curve: step, begin: 0 steps}}\n"
 
 
@@ -87,7 +87,10 @@ def test_sparsity_is_a_share_or_a_percentage(written, sparsity):
 
 
 PRUNE = "prune: {sparsity: 0.5, schedule: once}"
-MATCHERS = "name, type, isa, config, params, trainable, wrapped, produces_output, calls, inside, first, last, all, any, not"
+MATCHERS = (
+    "name, type, isa, config, params, weight, trainable, wrapped, produces_output, calls, inside, first, last, "
+    "fed_by, feeds, after, before, between, all, any, not, use"
+)
 
 
 @pytest.mark.parametrize(
@@ -286,18 +289,6 @@ def test_a_percentage_is_no_override_of_a_number_that_is_no_share():
     assert faults(text, f="90%") == "error[value/type]: variable 'f' must be a number like its default 3, got '90%'\n  --> --var f=90%"
 
 
-@pytest.mark.parametrize(
-    ("rules", "key", "place", "known"),
-    [
-        ("match: {fed_by: {type: Dense}}, keep: true", "fed_by' in match", "3:25", MATCHERS),
-    ],
-)
-def test_keys_of_a_later_version_are_named_so(rules, key, place, known):
-    assert rule_faults(f"{{id: a, {rules}}}") == (
-        f"error[key/unknown]: rule 'a': unknown key '{key}\n  --> p.yaml:{place}\n  help: not in this version yet; known here: {known}"
-    )
-
-
 def test_two_actions_are_told_together_with_the_faults_in_them():
     assert rule_faults("{id: a, match: '*', keep: true, prune: {sparsity: 2}}").split("\n") == [
         "error[value/range]: rule 'a': must have exactly one of 'prune' and 'keep'",
@@ -308,12 +299,6 @@ def test_two_actions_are_told_together_with_the_faults_in_them():
         "  --> p.yaml:3:59",
         "  help: did you mean 2%?",
     ]
-
-
-def test_sections_of_a_later_version_are_named_so():
-    assert faults("version: 1\nlayers: {}\nrules: [{id: a, match: '*', keep: true}]") == (
-        f"error[key/unknown]: unknown key 'layers'\n  --> p.yaml:2:1\n  help: not in this version yet; known here: {SECTIONS}"
-    )
 
 
 def test_a_file_given_twice_and_an_empty_name_are_said_so(tmp_path):
