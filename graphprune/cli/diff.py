@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import click
 
-from graphprune.archive import Archive, read_archive
-from graphprune.cli.inputs import find_model_file
+from graphprune import report
+from graphprune.cli.inputs import open_model
 from graphprune.cli.options import all_option, brief_option, drawing_format_option, drawing_report_option, exitcode_option, force_option
 from graphprune.cli.outputs import check_report_free, choose_drawing_format, print_report, to_json
 from graphprune.diff import GraphDiff, graph_diff_to_config
-from graphprune.diff.archive_weights import diff_archives
+from graphprune.diff.archive_weights import diff_models
 from graphprune.errors import EXIT_DIFFERENT
-from graphprune.graph import measure_tensors, read_graph
-from graphprune.report import render_diff_github, render_diff_html, render_diff_svg, render_diff_text
+from graphprune.graph import ModelFile
 
 
 @click.command("diff")
@@ -27,8 +26,8 @@ from graphprune.report import render_diff_github, render_diff_html, render_diff_
 def command(left: str, right: str, format_: str | None, output: str | None, show_all: bool, brief: bool, detailed_exitcode: bool, force: bool) -> None:
     """Show what changed from model A to model B: layers, connections, wrappers, sparsity and weights."""
     check_report_free(output, force=force, inputs=[left, right])
-    before, after = read_archive(find_model_file(left)), read_archive(find_model_file(right))
-    difference = diff_archives(before, after)
+    before, after = open_model(left), open_model(right)
+    difference = diff_models(before, after)
     kind = choose_drawing_format(format_, output)
     if kind in ("html", "svg"):
         print_report(_draw(before, after, difference, kind), output)
@@ -42,12 +41,11 @@ def _render(difference: GraphDiff, kind: str, *, show_all: bool, brief: bool) ->
     if kind == "json":
         return to_json(graph_diff_to_config(difference))
     if kind == "github":
-        return render_diff_github(difference, show_all=show_all, brief=brief)
-    return render_diff_text(difference, show_all=show_all, brief=brief)
+        return report.render_diff_github(difference, show_all=show_all, brief=brief)
+    return report.render_diff_text(difference, show_all=show_all, brief=brief)
 
 
-def _draw(before: Archive, after: Archive, difference: GraphDiff, kind: str) -> str:
-    left, right = read_graph(before), read_graph(after)
+def _draw(before: ModelFile, after: ModelFile, difference: GraphDiff, kind: str) -> str:
     if kind == "svg":
-        return render_diff_svg(left, right, difference)
-    return render_diff_html(left, right, difference, measure_tensors(after, right))
+        return report.render_diff_svg(before.graph, after.graph, difference)
+    return report.render_diff_html(before.graph, after.graph, difference, after.metrics)

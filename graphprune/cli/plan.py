@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from graphprune.cli.inputs import SavedModel, open_model, plan_for
+from graphprune import report
+from graphprune.cli.inputs import open_model
 from graphprune.cli.options import (
     all_option,
     brief_option,
@@ -16,10 +17,10 @@ from graphprune.cli.options import (
     variables_option,
 )
 from graphprune.cli.outputs import check_report_free, choose_drawing_format, print_report, print_warnings, to_json
+from graphprune.cli.planning import plan_for
 from graphprune.errors import EXIT_DIFFERENT
-from graphprune.graph import measure_tensors
+from graphprune.graph import ModelFile
 from graphprune.plan import Plan, plan_to_config
-from graphprune.report import render_plan_github, render_plan_html, render_plan_svg, render_plan_text
 from graphprune.sparsity.positions import Run
 
 
@@ -58,13 +59,13 @@ def command(
         raise click.exceptions.Exit(EXIT_DIFFERENT)
 
 
-def _render(saved: SavedModel, plan: Plan, kind: str, *, show_all: bool, brief: bool) -> str:
+def _render(saved: ModelFile, plan: Plan, kind: str, *, show_all: bool, brief: bool) -> str:
     if kind == "json":
         return to_json(plan_to_config(plan))
     if kind == "github":
-        return render_plan_github(plan, show_all=show_all, brief=brief)
+        return report.render_plan_github(plan, show_all=show_all, brief=brief)
     if kind == "svg":
-        return render_plan_svg(saved.graph, plan)
+        return report.render_plan_svg(saved.graph, plan)
     if kind == "html":
-        return render_plan_html(saved.graph, plan, measure_tensors(saved.archive, saved.graph))
-    return render_plan_text(plan, show_all=show_all, brief=brief)
+        return report.render_plan_html(saved.graph, plan, saved.metrics)
+    return report.render_plan_text(plan, show_all=show_all, brief=brief)

@@ -7,8 +7,8 @@ from graphprune.plan.changes import Action
 from graphprune.rules.rule_set import Prune, Rule
 from graphprune.sparsity.pruning import Pruning
 
-_FIELDS = ("pattern", "weights", "sparsity", "schedule")
-_MASK_FIELDS = frozenset({"pattern", "weights"})
+_FIELDS = ("pattern", "pads", "weights", "sparsity", "shares", "schedule")
+_MASK_FIELDS = frozenset({"pattern", "pads", "weights"})
 
 
 def pruning_for(layer: Layer, rule: Rule | None) -> Pruning | None:

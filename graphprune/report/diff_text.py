@@ -211,7 +211,7 @@ def _progress_text(before: PruningState, after: PruningState) -> str:
     rules = f" by {_arrow(before.rule or 'no rule', after.rule or 'no rule')}" if before.rule or after.rule else ""
     if before.pruning is None or after.pruning is None:
         return f"wrapped{rules}"
-    return f"wrapped{rules}: {_arrow(before.pruning.pattern, after.pruning.pattern)}, {_arrow(_schedule_text(before), _schedule_text(after))}"
+    return f"wrapped{rules}: {_arrow(str(before.pruning.pattern), str(after.pruning.pattern))}, {_arrow(_schedule_text(before), _schedule_text(after))}"
 
 
 def _shown_tensors(layer: LayerDiff, *, show_all: bool) -> tuple[TensorDiff, ...]:

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from graphprune.diff.changes import GraphDiff
 from graphprune.graph import LayerGraph
-from graphprune.plan.changes import Plan
-from graphprune.report.diff_marks import mark_diff
-from graphprune.report.diff_view import view_diff
 from graphprune.report.graph_rows import place_rows
 from graphprune.report.graph_view import Box, FrameView, Wire, view_graph
 from graphprune.report.layer_marks import STATUSES, Marking
-from graphprune.report.plan_marks import mark_plan
 from graphprune.report.svg_boxes import HEADER, LETTERS, Picture, draw_head, draw_layer, draw_terminal, number, to_xml, tooltip, width_of
 from graphprune.report.tables import shorten, text_width
 
@@ -55,22 +50,12 @@ def render_graph_svg(graph: LayerGraph, zeros: Mapping[tuple[str, str], int] | N
         graph: The model.
         zeros: Measured zeros by (address, tensor name); without them there are no bars.
     """
-    return _render(view_graph(graph, zeros), "layer graph")
+    return render_views(view_graph(graph, zeros))
 
 
-def render_plan_svg(graph: LayerGraph, plan: Plan) -> str:
-    """Return the drawing of the model that `plan` was made for, each layer marked with what will happen to it."""
-    marking = mark_plan(plan)
-    return _render(view_graph(graph, marks=marking.marks), marking.title, marking)
-
-
-def render_diff_svg(left: LayerGraph, right: LayerGraph, diff: GraphDiff) -> str:
-    """Return the drawing of the right model, each layer marked with what has changed, and with what only the left model has."""
-    marking = mark_diff(diff)
-    return _render(view_diff(left, right, diff, marking), marking.title, marking)
-
-
-def _render(views: Mapping[str, FrameView], kind: str, marking: Marking | None = None) -> str:
+def render_views(views: Mapping[str, FrameView], marking: Marking | None = None) -> str:
+    """Return the drawing of a model's views, with what a plan or a diff says of it at its head."""
+    kind = marking.title if marking else "layer graph"
     picture = _draw_frame(views, "")
     heading = views[""].title
     heads = list(_heads(heading, marking))

@@ -8,9 +8,12 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from graphprune.errors import Diagnostic
+from graphprune.rules.action_shape import PruneShape, ScheduleShape
 from graphprune.rules.config_test import freeze, thaw
-from graphprune.rules.file_shape import ACTION_HELP, ONE_ACTION, FileShape, MatcherShape, MatchShape, PruneShape, RuleShape, ScheduleShape, Shape, keys_of
+from graphprune.rules.file_shape import ACTION_HELP, ONE_ACTION, FileShape, RuleShape
+from graphprune.rules.matcher_shape import MatcherShape, MatchShape
 from graphprune.rules.scalars import Fault
+from graphprune.rules.shape import Shape, keys_of
 from graphprune.rules.suggestions import closest
 from graphprune.rules.yaml_text import Document, Path
 

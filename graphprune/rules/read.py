@@ -10,10 +10,12 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from graphprune.errors import Diagnostic, RuleError, Where
-from graphprune.rules.build import Builder, file_schedules
+from graphprune.rules.action_build import ActionBuilder
+from graphprune.rules.build import build_rule
 from graphprune.rules.config_test import freeze
 from graphprune.rules.file_faults import check_shape, show
 from graphprune.rules.file_shape import FileShape
+from graphprune.rules.notes import Notes
 from graphprune.rules.rule_set import Rule, RuleSet
 from graphprune.rules.shipped import find_rule_file
 from graphprune.rules.variables import Variable, collect_variables, fill_in
@@ -125,10 +127,10 @@ def _build(documents: Sequence[Document], variables: Mapping[str, Variable], fau
     schedules = _build_schedules(documents, shapes, faults)
     rules = []
     for document, (shape, indexes) in zip(documents, shapes, strict=True):
-        builder = Builder(document, schedules)
+        notes = Notes(document)
         parts = [] if shape is None else shape.given("rules") or []
-        rules += [rule for part, index in zip(parts, indexes, strict=True) if (rule := builder.rule(part, ("rules", index))) is not None]
-        faults += builder.faults
+        rules += [rule for part, index in zip(parts, indexes, strict=True) if (rule := build_rule(part, ("rules", index), notes, schedules)) is not None]
+        faults += notes.faults
     return rules
 
 
@@ -176,12 +178,12 @@ def _without(data: dict[str, Any], paths: tuple[Path, ...], indexes: list[int]) 
 def _build_schedules(documents: Sequence[Document], shapes: Sequence[tuple[FileShape | None, list[int]]], faults: list[Diagnostic]) -> dict[str, Schedule]:
     schedules: dict[str, Schedule] = {}
     for document, (shape, _) in zip(documents, shapes, strict=True):
-        builder = Builder(document, {})
-        for name, part in ({} if shape is None else file_schedules(shape)).items():
+        builder = ActionBuilder(Notes(document), {})
+        for name, part in ({} if shape is None else shape.given("schedules") or {}).items():
             schedule = builder.schedule(part, ("schedules", name), name, f"schedule {name!r}: ")
             if schedule is not None:
                 schedules.setdefault(name, schedule)
-        faults += builder.faults
+        faults += builder.notes.faults
     return schedules
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from graphprune.errors import Diagnostic, Where
 from graphprune.rules.matchers import Matcher
 from graphprune.rules.number_test import NumberTest
-from graphprune.sparsity.pruning import Pattern
+from graphprune.sparsity.patterns import UNSTRUCTURED, Pattern
 from graphprune.sparsity.schedules import Schedule
 
 
@@ -24,7 +24,7 @@ class Prune:
 
     sparsity: float
     schedule: Schedule
-    pattern: Pattern = "unstructured"
+    pattern: Pattern = UNSTRUCTURED
     weights: tuple[str, ...] | None = None
 
 

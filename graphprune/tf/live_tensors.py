@@ -20,7 +20,7 @@ def prunable_names(layer: Layer) -> tuple[str, ...]:
 def tensor_facts(layer: Layer) -> tuple[TensorFacts, ...]:
     """Return name, shape and dtype of a built layer's weights; names are numbers for classes that the table does not hold."""
     weights = [weight for weight in layer.weights if isinstance(weight, tf.Variable)]  # lookup layers list a handle on their table as well
-    names = names_in_order(_known_weights(layer), [weight.name.rsplit("/", 1)[-1].split(":")[0] for weight in weights])
+    names = names_in_order(_known_weights(layer), [weight.name.split(":")[0] for weight in weights])
     names = tuple(str(index) for index in range(len(weights))) if names is None else names
     return tuple((name, _shape(weight), weight.dtype.name) for name, weight in zip(names, weights, strict=True))
 

@@ -110,7 +110,7 @@ def test_the_table_lists_every_layer_and_its_rows_show_the_panel(opened):
     page.click(page.one("[data-view=table]"))
     assert not page.one("#canvas").is_displayed()
     names = [row.text.split()[0] for row in page.all("#table tbody tr")]
-    assert names == ["in_a", "tower", "tower::in", "tower::fc_in", "tower::relu_in", "in_b", "add_1", "fc_1", "fc_2"]
+    assert names == ["in_a", "in_b", "tower", "tower::in", "tower::fc_in", "tower::relu_in", "add_1", "fc_1", "fc_2"]
     page.one("#find").send_keys("fc_1")
     shown = [row for row in page.all("#table tbody tr") if row.is_displayed()]
     assert [row.text for row in shown] == ["fc_1 Dense kernel [in 4, out 3], bias [out 3] 15 75.0% wrapped by stem-75, target 75.0%"]

@@ -43,7 +43,7 @@ def test_a_rule_file_becomes_typed_rules_with_places():
         """)
     dense, rest = rules.rules
     ramp = Schedule("polynomial", Position(0, "epoch"), Position(4, "epoch"), Position(100, "step"), 0.1, 2.0, "ramp")
-    assert dense.action == Prune(0.9, ramp, "unstructured", ("kernel",))
+    assert dense.action == Prune(0.9, ramp, weights=("kernel",))
     assert (dense.id, dense.note, dense.where, dense.expect) == ("dense-90", "hidden", Where("p.yaml", 5, 5), NumberTest(gte=2, lt=1000))
     assert (rest.action, rest.expect) == (Keep(), NumberTest(gte=1))
 
