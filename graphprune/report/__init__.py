@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from graphprune.report.graph_dot import render_graph_dot
     from graphprune.report.graph_html import render_graph_html
     from graphprune.report.graph_svg import render_graph_svg
-    from graphprune.report.layers_report import layers_to_config, render_layers_text
+    from graphprune.report.layers_json import layers_to_config
+    from graphprune.report.layers_report import render_layers_text
     from graphprune.report.plan_drawing import render_plan_html, render_plan_svg
     from graphprune.report.plan_text import render_plan_text
     from graphprune.report.sizes import SizeColumn, SizeTable, render_sizes_text
@@ -50,7 +51,8 @@ __getattr__ = lazy_names(
         "graph_dot": ["render_graph_dot"],
         "graph_html": ["render_graph_html"],
         "graph_svg": ["render_graph_svg"],
-        "layers_report": ["layers_to_config", "render_layers_text"],
+        "layers_json": ["layers_to_config"],
+        "layers_report": ["render_layers_text"],
         "plan_drawing": ["render_plan_html", "render_plan_svg"],
         "plan_text": ["render_plan_text"],
         "sizes": ["SizeColumn", "SizeTable", "render_sizes_text"],

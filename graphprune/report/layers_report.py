@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import SEPARATOR, Layer, Tensor
 from graphprune.graph.shapes import Shape, format_shape
 from graphprune.graph.tensor_shapes import TensorUse, find_tensor_shapes
+from graphprune.report.layer_figures import Totals, Zeros, prunable_zeros, shown_layers, totals_of, wrap_text
 from graphprune.report.numbers import count_of, format_bytes, format_count, format_share
 from graphprune.report.tables import align_rows, escape_controls, shorten, shorten_middle, text_width
 
-_Zeros = Mapping[tuple[str, str], int]
 _HEADINGS = ("layer", "type", "output", "weights", "params", "prunable", "sparsity", "wrapped by", "notes")
 _LAYER, _TYPE, _OUTPUT, _WEIGHTS, _PARAMS, _PRUNABLE, _SPARSITY, _WRAPPED, _NOTES = range(len(_HEADINGS))
 _FIGURES = {_PARAMS, _PRUNABLE, _SPARSITY}
 _SHORTENED = ((_WEIGHTS, 24), (_WRAPPED, 16), (_WEIGHTS, 0), (_LAYER, 28), (_OUTPUT, 0), (_LAYER, 16), (_TYPE, 12))
 """What gives way on a narrow terminal, in turn: (column, how narrow it may become); 0 leaves it out."""
-_BITS = {"bool": 8, "int4": 4, "uint4": 4, "string": 0}
 
 
-def render_layers_text(graph: LayerGraph, zeros: _Zeros | None = None, *, width: int | None = None, matched: Collection[str] | None = None) -> str:
+def render_layers_text(graph: LayerGraph, zeros: Zeros | None = None, *, width: int | None = None, matched: Collection[str] | None = None) -> str:
     """Return one line a layer and one of totals; the layers of nested models are indented below their model.
 
     A layer that holds others (Bidirectional, TimeDistributed, MultiHeadAttention) has an indented line for each of them, with its weights.
@@ -33,7 +31,7 @@ def render_layers_text(graph: LayerGraph, zeros: _Zeros | None = None, *, width:
         width: Columns of the terminal; lists of weights are cut to fit, and long names in their middle. Nothing is shortened without it.
         matched: The addresses of the layers to show, with whole addresses as their models may be hidden; all layers unless given. Totals are of those shown.
     """
-    layers = _shown(graph, matched)
+    layers = shown_layers(graph, matched)
     table = _Table(zeros, find_tensor_shapes(graph), _contents(graph), is_whole=matched is None)
     rows = [row for layer in layers for row in table.rows(layer)]
     rows.insert(0, tuple(heading if any(row[column] for row in rows) else "" for column, heading in enumerate(_HEADINGS)))
@@ -41,65 +39,11 @@ def render_layers_text(graph: LayerGraph, zeros: _Zeros | None = None, *, width:
     title = f"model  {escape_controls(graph.name)}   {escape_controls(graph.type)}"
     of = None if matched is None else len(graph.layers)
     lines = align_rows(fitted, right=_FIGURES) if layers else ["no layer matches"]
-    ends = [line for line in (_left_out(rows, fitted), _totals_line(_totals(layers, zeros), of)) if line]
+    ends = [line for line in (_left_out(rows, fitted), _totals_line(totals_of(layers, zeros), of)) if line]
     return "\n".join([title, "", *lines, "", *ends, ""])
 
 
-def layers_to_config(graph: LayerGraph, zeros: _Zeros | None = None, *, path: str = "", matched: Collection[str] | None = None) -> dict[str, Any]:
-    """Return the table as JSON data, layers in the graph's order and shares rounded to 6 places; `matched` as for the text."""
-    layers = _shown(graph, matched)
-    totals, shapes = _totals(layers, zeros), find_tensor_shapes(graph)
-    return {
-        "format_version": "1.0",
-        "kind": "graphprune.layers",
-        "model": {
-            "path": path,
-            "name": graph.name,
-            "type": graph.type,
-            "graph_sha256": graph.sha256,
-            "inputs": list(graph.inputs),
-            "outputs": list(graph.outputs),
-            "layers": len(graph.layers),
-        },
-        "layers": [_layer_to_config(layer, zeros, shapes.get((layer.address, 0, 0))) for layer in layers],
-        "summary": {
-            "layers": totals.layers,
-            "parameters": totals.parameters,
-            "prunable_weights": totals.prunable,
-            "zeros": totals.zeros,
-            "sparsity": _share(totals.zeros, totals.parameters),
-            "bytes": totals.bytes,
-        },
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class _Totals:
-    """The last line's figures; `zeros` is None where nothing was measured."""
-
-    layers: int
-    parameters: int
-    prunable: int
-    zeros: int | None
-    bytes: int
-
-
-def _shown(graph: LayerGraph, matched: Collection[str] | None) -> tuple[Layer, ...]:
-    return tuple(layer for address, layer in graph.layers.items() if matched is None or address in matched)
-
-
-def _totals(layers: Sequence[Layer], zeros: _Zeros | None) -> _Totals:
-    tensors = [(layer.address, tensor) for layer in layers for tensor in layer.tensors]
-    return _Totals(
-        layers=len(layers),
-        parameters=sum(tensor.size for _, tensor in tensors),
-        prunable=sum(tensor.size for _, tensor in tensors if tensor.prunable),
-        zeros=None if zeros is None else sum(zeros.get((address, tensor.name), 0) for address, tensor in tensors),
-        bytes=sum(_bytes(tensor) for _, tensor in tensors),
-    )
-
-
-def _totals_line(totals: _Totals, of: int | None) -> str:
+def _totals_line(totals: Totals, of: int | None) -> str:
     layers = count_of(totals.layers, "layer") if of is None else f"{format_count(totals.layers)} of {count_of(of, 'layer')}"
     parts = [layers, count_of(totals.parameters, "parameter"), f"{format_count(totals.prunable)} prunable"]
     if totals.zeros is None:
@@ -113,7 +57,7 @@ def _totals_line(totals: _Totals, of: int | None) -> str:
 class _Table:
     """Makes the rows; `is_whole` where no layer is left out, so that names can be indented below their models."""
 
-    zeros: _Zeros | None
+    zeros: Zeros | None
     shapes: Mapping[TensorUse, Shape]
     contents: Mapping[str, tuple[int, int]]
     is_whole: bool
@@ -199,25 +143,10 @@ def _indented_name(layer: Layer) -> str:
     return "  " * depth + layer.name
 
 
-def _sparsity_cell(layer: Layer, zeros: _Zeros | None) -> str:
+def _sparsity_cell(layer: Layer, zeros: Zeros | None) -> str:
     """Return the share of zeros in the prunable tensors."""
     size, measured = prunable_zeros(layer, zeros)
     return "" if measured is None else format_share(measured / max(size, 1))
-
-
-def prunable_zeros(layer: Layer, zeros: _Zeros | None) -> tuple[int, int | None]:
-    """Return the prunable weights and how many are zero; None where they were not measured."""
-    found = [None if zeros is None else zeros.get((layer.address, tensor.name)) for tensor in layer.prunable]
-    known = [count for count in found if count is not None]
-    return sum(tensor.size for tensor in layer.prunable), sum(known) if found and len(known) == len(found) else None
-
-
-def wrap_text(layer: Layer) -> str:
-    """Return the rule that had the layer wrapped, and its target."""
-    if layer.wrap is None:
-        return ""
-    rule = layer.wrap.provenance.rule or layer.wrap.type.rpartition(">")[2]
-    return rule if layer.wrap.pruning is None else f"{rule}: {format_share(layer.wrap.pruning.sparsity)}, {layer.wrap.pruning.schedule}"
 
 
 def _fit(rows: list[tuple[str, ...]], width: int) -> list[tuple[str, ...]]:
@@ -241,44 +170,3 @@ def _left_out(rows: Sequence[tuple[str, ...]], fitted: Sequence[tuple[str, ...]]
     """Return the line that names the columns for which the terminal is too narrow, or nothing."""
     names = [heading for column, heading in enumerate(_HEADINGS) if any(row[column] for row in rows) and not any(row[column] for row in fitted)]
     return f"The terminal is too narrow for: {', '.join(names)}." if names else ""
-
-
-def _layer_to_config(layer: Layer, zeros: _Zeros | None, shape: Shape | None) -> dict[str, Any]:
-    wrap = layer.wrap
-    wrapped = None if wrap is None else {"rule": wrap.provenance.rule, "pruning": None if wrap.pruning is None else wrap.pruning.to_config()}
-    return {
-        "address": layer.address,
-        "type": layer.type,
-        "kind": layer.kind,
-        "calls": layer.calls,
-        "trainable": layer.trainable,
-        "produces_output": layer.produces_output,
-        "output_shape": None if shape is None else list(shape),
-        "tensors": [_tensor_to_config(layer, tensor, zeros) for tensor in layer.tensors],
-        "wrapped_by": wrapped,
-    }
-
-
-def _tensor_to_config(layer: Layer, tensor: Tensor, zeros: _Zeros | None) -> dict[str, Any]:
-    measured = None if zeros is None else zeros.get((layer.address, tensor.name))
-    return {
-        "name": tensor.name,
-        "axes": dict(zip(tensor.axes, tensor.shape, strict=False)),
-        "shape": list(tensor.shape),
-        "dtype": tensor.dtype,
-        "size": tensor.size,
-        "prunable": tensor.prunable,
-        "zeros": measured,
-        "sparsity": _share(measured, tensor.size),
-    }
-
-
-def _share(zeros: int | None, size: int) -> float | None:
-    return None if zeros is None else round(zeros / max(size, 1), 6)
-
-
-def _bytes(tensor: Tensor) -> int:
-    """Return what the tensor takes uncompressed; a NumPy name ends in its width in bits."""
-    digits = tensor.dtype[len(tensor.dtype.rstrip("0123456789")) :]
-    bits = _BITS.get(tensor.dtype, int(digits) if digits else 32)
-    return tensor.size * bits // 8
