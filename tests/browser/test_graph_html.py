@@ -161,6 +161,18 @@ def test_the_switches_show_and_hide_names_attributes_and_weights(opened):
     assert ("kernel" in boxes, "fc_2" in boxes) == (False, False)
 
 
+def test_a_wide_model_begins_with_its_input_and_fits_when_asked(opened):
+    branches = "; in > ".join(f"conv_branch_number_{index}_with_a_long_name > relu_{index}" for index in range(12))
+    page = opened(build_graph(f"in > {branches}; {' + '.join(f'relu_{index}' for index in range(12))} > cat_1"))
+    canvas, first = page.one("#canvas").rect, page.box("in").rect
+    assert canvas["x"] < first["x"] < first["x"] + first["width"] < canvas["x"] + canvas["width"]
+    assert page.box("conv_branch_number_11_with_a_long_name").is_displayed()  # names are never cut
+    page.click(page.one("#zoom-fit"))
+    places = [page.browser.execute_script("return arguments[0].getBoundingClientRect()", box) for box in page.all("#stage .box")]  # `rect` does not know zoom
+    assert min(box["left"] for box in places) >= canvas["x"]
+    assert max(box["right"] for box in places) <= canvas["x"] + canvas["width"]
+
+
 def test_dark_and_light_have_other_colours(opened):
     page = opened(*siamese())
     colours = [page.one("body").value_of_css_property("background-color")]

@@ -34,16 +34,10 @@ function listItem(entry) {
   button.title = `${box.address} (${box.title})`;
   button.dataset.key = `${entry.number}:${entry.index}`;
   if (box.status) button.className = `s-${box.status}`;
-  button.append(...makeSign(box), breakable("a", box.address), make("span", "t", box.share && !box.sign ? `${box.title} ${box.share}` : box.title));
+  button.append(...makeSign(box), breakable("span", "a", box.address), make("span", "t", box.share && !box.sign ? `${box.title} ${box.share}` : box.title));
   button.addEventListener("click", () => show(entry.number, entry.index, false));
   item.append(button);
   return item;
-}
-
-function breakable(className, text) {
-  const element = make("span", className);
-  for (const part of text.split(/(?<=[_/:.-])/)) element.append(part, make("wbr")); // long names break where a reader would
-  return element;
 }
 
 function goToHit(step) {

@@ -15,6 +15,12 @@ function make(tag, className, text) {
   return element;
 }
 
+function breakable(tag, className, text) {
+  const element = make(tag, className);
+  for (const part of text.split(/(?<=[_/:.-])/)) element.append(part, make("wbr")); // long names break where a reader would
+  return element;
+}
+
 function draw(tag, attributes) {
   const element = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
