@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from graphprune.errors import Diagnostic, Where
+from graphprune.rules.checks import CheckStatus
 from graphprune.sparsity.pruning import Pruning
 
 Action = Literal["wrap", "unwrap", "retarget", "keep", "unclaimed", "noop"]
@@ -132,6 +133,8 @@ class Plan:
         diagnostics: Warnings and notes.
         drift: Where a wrapped model is not what an earlier plan made of it.
         hidden: The layers without prunable weights, in the graph's order; empty in a plan read from JSON.
+        checks: (id, `pass` or `warn`) of each check in `require`; a check that fails stops the plan.
+        depends_on_weights: Whether the values of the weights decided which layers the rules match.
     """
 
     model: ModelFacts
@@ -142,6 +145,8 @@ class Plan:
     diagnostics: tuple[Diagnostic, ...] = ()
     drift: tuple[Drift, ...] = ()
     hidden: tuple[HiddenLayer, ...] = ()
+    checks: tuple[tuple[str, CheckStatus], ...] = ()
+    depends_on_weights: bool = False
 
     @property
     def is_empty(self) -> bool:

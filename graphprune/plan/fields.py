@@ -48,6 +48,13 @@ class Fields:
             raise self.fault(name, f"one of {', '.join(choices)}", value)
         return value
 
+    def flag(self, name: str) -> bool:
+        """Return true or false."""
+        value = self._get(name)
+        if not isinstance(value, bool):
+            raise self.fault(name, "true or false", value)
+        return value
+
     def count(self, name: str) -> int:
         """Return a whole number from 0."""
         value = self._get(name)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from graphprune.errors import Diagnostic, RuleError, Where
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
 from graphprune.plan.changes import HiddenLayer, LayerChange, ModelFacts, Plan, RuleRef, TensorChange
+from graphprune.plan.checks import check_finished
 from graphprune.plan.decision import decide, pruning_for
 from graphprune.plan.drift import find_drift
 from graphprune.plan.timing import find_timing_fault, known_steps, unknown_steps
+from graphprune.rules.checks import Check, CheckOutcome, CheckStatus
+from graphprune.rules.custom_layers import taught_zeros, teach_layers
 from graphprune.rules.resolve import resolve_rules
 from graphprune.rules.rule_set import Claim, RuleSet
 from graphprune.sparsity.counts import zero_count
@@ -47,23 +50,37 @@ def make_plan(
         RuleError: the rules do not fit the model; it holds every fault.
     """
     run = Run(steps_per_epoch, epochs)
-    resolution = resolve_rules(graph, rules)
+    taught = teach_layers(graph, rules.custom_layers)
+    measured = taught_zeros(graph, taught, zeros or {})
+    graph = taught
+    resolution = resolve_rules(graph, rules, None if zeros is None else measured)
     diagnostics = [*rules.warnings, *resolution.diagnostics]
     diagnostics += [fault for rule in rules.rules if (fault := find_timing_fault(rule, run)) is not None]
     errors = [diagnostic for diagnostic in diagnostics if diagnostic.severity == "error"]
     if errors:
         raise RuleError(_sorted_by_place(errors))
-    measured = zeros or {}
+    changes = tuple(_layer_change(graph.layers[claim.address], claim, measured, run) for claim in resolution.claims)
+    outcomes = (*resolution.checks, *check_finished(graph, rules.checks, changes, None if zeros is None else measured))
+    diagnostics += [outcome.diagnostic for outcome in outcomes if outcome.diagnostic is not None]
+    if any(outcome.status == "fail" for outcome in outcomes):
+        raise RuleError(_sorted_by_place(diagnostic for diagnostic in diagnostics if diagnostic.severity == "error"))
     return Plan(
         model=_model_facts(graph, path, weights_sha256),
         rules=rules.files,
         rule_count=len(rules.rules),
         variables=rules.variables,
-        changes=tuple(_layer_change(graph.layers[claim.address], claim, measured, run) for claim in resolution.claims),
+        changes=changes,
         diagnostics=_sorted_by_place(diagnostics),
         drift=find_drift(graph, measured, steps or {}, mask_faults or {}, run),
+        checks=_in_file_order(rules.checks, outcomes),
+        depends_on_weights=rules.reads_weights,
         hidden=tuple(HiddenLayer(layer.address, layer.type, position) for position, layer in enumerate(graph.layers.values()) if not layer.is_candidate),
     )
+
+
+def _in_file_order(checks: Sequence[Check], outcomes: Iterable[CheckOutcome]) -> tuple[tuple[str, CheckStatus], ...]:
+    status = {outcome.id: outcome.status for outcome in outcomes}
+    return tuple((check.id, status[check.id]) for check in checks)
 
 
 def _model_facts(graph: LayerGraph, path: str, weights_sha256: str | None) -> ModelFacts:

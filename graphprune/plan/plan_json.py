@@ -39,11 +39,11 @@ def plan_to_config(plan: Plan) -> dict[str, Any]:
         "applyable": True,
         "complete": True,
         "errored": False,
-        "depends_on_weights": False,
+        "depends_on_weights": plan.depends_on_weights,
         "drift": [_drift_to_config(drift) for drift in plan.drift],
         "layer_changes": [_change_to_config(change) for change in plan.changes],
         "budgets": [],
-        "checks": [],
+        "checks": [{"id": check, "status": status} for check, status in plan.checks],
         "diagnostics": [diagnostic_to_config(diagnostic) for diagnostic in plan.diagnostics],
         "summary": summarize(plan).to_config(),
     }

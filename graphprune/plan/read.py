@@ -13,6 +13,7 @@ from graphprune.plan.changes import Action, Drift, LayerChange, ModelFacts, Plan
 from graphprune.plan.diagnostic_json import diagnostic_from_fields
 from graphprune.plan.fields import Fields
 from graphprune.plan.plan_json import FORMAT_VERSION, KIND
+from graphprune.rules.checks import CheckStatus
 from graphprune.sparsity.pruning import Pruning
 
 MAX_BYTES = 512 * 1024 * 1024
@@ -76,6 +77,8 @@ def plan_from_config(config: Mapping[str, Any], *, place: str = "plan") -> Plan:
         changes=changes,
         diagnostics=tuple(diagnostic_from_fields(entry) for entry in fields.entries("diagnostics")),
         drift=tuple(_drift_from_fields(entry) for entry in fields.entries("drift")),
+        checks=tuple((check.text("id"), cast(CheckStatus, check.choice("status", get_args(CheckStatus)))) for check in fields.entries("checks")),
+        depends_on_weights=fields.flag("depends_on_weights"),
     )
 
 

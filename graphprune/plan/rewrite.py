@@ -82,7 +82,7 @@ def _difference(graph: LayerGraph, change: LayerChange) -> str | None:
         return f"'{change.address}' is missing"
     if layer.type != change.type:
         return f"'{change.address}' is {layer.type}, planned as {change.type}"
-    shapes = {tensor.name: tensor.shape for tensor in layer.prunable}
+    shapes = {tensor.name: tensor.shape for tensor in layer.tensors}
     for tensor in change.tensors:
         if shapes.get(tensor.name) != tensor.shape:
             found = "missing" if tensor.name not in shapes else str(list(shapes[tensor.name]))

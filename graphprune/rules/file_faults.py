@@ -9,9 +9,10 @@ from pydantic import ValidationError
 
 from graphprune.errors import Diagnostic
 from graphprune.rules.action_shape import PruneShape, ScheduleShape
+from graphprune.rules.check_shape import ONE_FORM
 from graphprune.rules.config_test import freeze, thaw
 from graphprune.rules.file_shape import ACTION_HELP, ONE_ACTION, FileShape, RuleShape
-from graphprune.rules.matcher_shape import MatcherShape, MatchShape
+from graphprune.rules.matcher_shape import MatchShape
 from graphprune.rules.scalars import Fault
 from graphprune.rules.shape import Shape, keys_of
 from graphprune.rules.suggestions import closest
@@ -39,13 +40,12 @@ _MISSING_HELP = {
 _EMPTY_FILE_HELP = "begin with 'version: 1' and a list 'rules'; graphprune rules lists the files that ship, as examples"
 # Keys of the rule language (RULES.md) that a later version takes.
 _LATER: Mapping[type[Shape], frozenset[str]] = {
-    FileShape: frozenset({"selectors", "budgets", "defaults", "require", "layers"}),
+    FileShape: frozenset({"budgets", "defaults"}),
     RuleShape: frozenset({"overrides"}),
-    MatcherShape: frozenset({"use", "fed_by", "feeds", "after", "before", "between", "weight"}),
     PruneShape: frozenset({"budget", "misfit", "like"}),
     ScheduleShape: frozenset({"points"}),
 }
-_PARTS = {"rules": "rule", "schedules": "schedule", "vars": "variable"}
+_PARTS = {"rules": "rule", "schedules": "schedule", "vars": "variable", "selectors": "selector", "require": "check", "layers": "layer type"}
 
 
 def check_shape(document: Document, data: Any, schedules: frozenset[str]) -> tuple[FileShape | None, tuple[Diagnostic, ...], tuple[Path, ...]]:
@@ -98,11 +98,11 @@ def subject_of(data: Any, path: Path) -> str:
     if len(path) < 2 or path[0] not in _PARTS:
         return ""
     kind = _PARTS[str(path[0])]
-    if kind != "rule":
+    if kind not in ("rule", "check"):
         return f"{kind} {path[1]!r}: "
     part = find_at(data, path[:2])
     name = part.get("id") if isinstance(part, Mapping) else None
-    return f"rule {name!r}: " if isinstance(name, str) else f"rule {int(path[1]) + 1}: "
+    return f"{kind} {name!r}: " if isinstance(name, str) else f"{kind} {int(path[1]) + 1}: "
 
 
 def find_at(data: Any, path: Path) -> Any:
@@ -147,7 +147,7 @@ def _diagnostic(document: Document, data: Any, path: Path, detail: Mapping[str, 
     slug, expectation, help = _fault(detail)
     if not path and data is None:
         help = _EMPTY_FILE_HELP
-    if expectation == ONE_ACTION:
+    if expectation in (ONE_ACTION, ONE_FORM):
         return Diagnostic(slug, f"{subject}{expectation}", document.value(path), help)
     return Diagnostic(slug, f"{subject}{field_name(path)}{expectation}, got {show(find_at(data, path))}", document.value(path), help)
 

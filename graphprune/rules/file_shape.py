@@ -5,6 +5,8 @@ from __future__ import annotations
 from pydantic import model_validator
 
 from graphprune.rules.action_shape import PruneShape, ScheduleShape
+from graphprune.rules.check_shape import CheckShape
+from graphprune.rules.layers_shape import CustomLayerShape
 from graphprune.rules.matcher_shape import MatcherValue, NumberTestValue
 from graphprune.rules.scalars import Fault, Identifier, OnlyTrue, Variable, Version
 from graphprune.rules.shape import OPTIONAL, Shape
@@ -36,7 +38,10 @@ class FileShape(Shape):
 
     version: Version
     vars: dict[str, Variable] = OPTIONAL
+    layers: dict[str, CustomLayerShape] = OPTIONAL
     schedules: dict[str, ScheduleShape] = OPTIONAL
+    selectors: dict[str, MatcherValue] = OPTIONAL
+    require: list[CheckShape] = OPTIONAL
     rules: list[RuleShape] = OPTIONAL
 
 

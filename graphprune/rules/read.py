@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path as FilePath
 from typing import Any
@@ -12,15 +13,37 @@ from typing import Any
 from graphprune.errors import Diagnostic, RuleError, Where
 from graphprune.rules.action_build import ActionBuilder
 from graphprune.rules.build import build_rule
+from graphprune.rules.check_build import build_check
+from graphprune.rules.checks import Check
 from graphprune.rules.config_test import freeze
+from graphprune.rules.custom_layers import CustomLayer, build_custom_layer
 from graphprune.rules.file_faults import check_shape, show
 from graphprune.rules.file_shape import FileShape
+from graphprune.rules.matchers import Use
 from graphprune.rules.notes import Notes
 from graphprune.rules.rule_set import Rule, RuleSet
+from graphprune.rules.selectors import Defined, build_selectors, find_unused
 from graphprune.rules.shipped import find_rule_file
 from graphprune.rules.variables import Variable, collect_variables, fill_in
 from graphprune.rules.yaml_text import MAX_BYTES, Document, Path, parse_document
 from graphprune.sparsity.schedules import Schedule
+
+Indexes = Mapping[str, list[int]]
+"""By section that is a list, which of its entries hold together."""
+
+_LISTS = ("rules", "require")
+_MAPPINGS = ("schedules", "vars", "selectors", "layers")
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What the files hold, as it is built."""
+
+    rules: list[Rule] = field(default_factory=list)
+    selectors: tuple[Use, ...] = ()
+    checks: list[Check] = field(default_factory=list)
+    custom_layers: list[CustomLayer] = field(default_factory=list)
+    warnings: list[Diagnostic] = field(default_factory=list)
 
 
 def read_rules(*paths: str | FilePath, variables: Mapping[str, str] | None = None) -> RuleSet:
@@ -97,8 +120,8 @@ def _parse_all(texts: Sequence[tuple[str, str]], overrides: Mapping[str, str], f
     documents = [document for document in documents if document.is_readable]
     variables, more = collect_variables(documents, overrides)
     faults += [] if unread else more  # a variable may stand in a file that could not be read
-    rules = _build(documents, variables, faults)
-    if not faults and not rules:
+    parts = _build(documents, variables, faults)
+    if not faults and not parts.rules:
         where = Where(texts[-1][0] if texts else "rules")
         help = "add a list 'rules' with entries such as {id: dense-90, match: {type: Dense}, prune: ...}"
         faults.append(Diagnostic("key/missing", "there are no rules", where, help))
@@ -106,7 +129,15 @@ def _parse_all(texts: Sequence[tuple[str, str]], overrides: Mapping[str, str], f
         order = {file: index for index, (file, _) in enumerate(texts)}
         raise RuleError(tuple(sorted(dict.fromkeys(faults), key=lambda fault: _sort_key(fault, order))))
     files = tuple((file, hashlib.sha256(text.encode()).hexdigest()) for file, text in texts)
-    return RuleSet(files=files, rules=tuple(rules), variables=variables)
+    return RuleSet(
+        files=files,
+        rules=tuple(parts.rules),
+        variables=variables,
+        warnings=tuple(parts.warnings),
+        selectors=parts.selectors,
+        checks=tuple(parts.checks),
+        custom_layers=tuple(parts.custom_layers),
+    )
 
 
 def _sort_key(fault: Diagnostic, order: Mapping[str, int]) -> tuple[int, str, int, int, str, str]:
@@ -114,7 +145,7 @@ def _sort_key(fault: Diagnostic, order: Mapping[str, int]) -> tuple[int, str, in
     return order.get(where.file, -1), where.file, where.line or 0, where.column or 0, fault.slug, fault.message
 
 
-def _build(documents: Sequence[Document], variables: Mapping[str, Variable], faults: list[Diagnostic]) -> list[Rule]:
+def _build(documents: Sequence[Document], variables: Mapping[str, Variable], faults: list[Diagnostic]) -> _Parts:
     filled: list[Any] = []
     for document in documents:
         data, more = fill_in(document, variables)
@@ -125,13 +156,38 @@ def _build(documents: Sequence[Document], variables: Mapping[str, Variable], fau
     _forget_consequences(faults)
     faults += _clashes(documents, filled)
     schedules = _build_schedules(documents, shapes, faults)
-    rules = []
+    defined = _defined_selectors(documents, filled, shapes)
+    selectors = build_selectors(defined, faults)
+    parts = _Parts(selectors=tuple(selectors.values()))
     for document, (shape, indexes) in zip(documents, shapes, strict=True):
         notes = Notes(document)
-        parts = [] if shape is None else shape.given("rules") or []
-        rules += [rule for part, index in zip(parts, indexes, strict=True) if (rule := build_rule(part, ("rules", index), notes, schedules)) is not None]
+        rules = (build_rule(part, path, notes, schedules, selectors) for part, path in _listed(shape, "rules", indexes))
+        parts.rules += [rule for rule in rules if rule is not None]
+        parts.checks += [build_check(part, path, notes, selectors) for part, path in _listed(shape, "require", indexes)]
+        parts.custom_layers += [build_custom_layer(name, part, notes) for name, part in (_given(shape, "layers") or {}).items()]
         faults += notes.faults
-    return rules
+    parts.warnings += find_unused(defined, [part for shape, _ in shapes for section in ("rules", "require") for part in _given(shape, section) or []])
+    return parts
+
+
+def _listed(shape: FileShape | None, section: str, indexes: Mapping[str, list[int]]) -> list[tuple[Any, Path]]:
+    """Return the parts of a section that is a list, each with its place in the file."""
+    return [(part, (section, index)) for part, index in zip(_given(shape, section) or [], indexes[section], strict=True)]
+
+
+def _given(shape: FileShape | None, section: str) -> Any:
+    return None if shape is None else shape.given(section)
+
+
+def _defined_selectors(documents: Sequence[Document], filled: Sequence[Any], shapes: Sequence[tuple[FileShape | None, Indexes]]) -> Defined:
+    """Return the selectors of all files by name, those with faults of their own too."""
+    defined: dict[str, tuple[Document, Any]] = {}
+    for document, data, (shape, _) in zip(documents, filled, shapes, strict=True):
+        sound = _given(shape, "selectors") or {}
+        for name in _section(data, "selectors"):
+            if isinstance(name, str):
+                defined.setdefault(name, (document, sound.get(name)))
+    return defined
 
 
 def _forget_consequences(faults: list[Diagnostic]) -> None:
@@ -145,37 +201,40 @@ def _section(data: Any, name: str) -> dict[str, Any]:
     return section if isinstance(section, dict) else {}
 
 
-def _checked(document: Document, data: Any, names: frozenset[str], faults: list[Diagnostic]) -> tuple[FileShape | None, list[int]]:
-    """Return the shape of the parts of a file that hold together, and the places of its rules in the file's own list."""
+def _checked(document: Document, data: Any, names: frozenset[str], faults: list[Diagnostic]) -> tuple[FileShape | None, Indexes]:
+    """Return the shape of the parts of a file that hold together, and the places of its rules and checks in the file's own lists."""
+    nothing: Indexes = {section: [] for section in _LISTS}
     shape, found, paths = check_shape(document, data, names)
     if any(path == ("version",) for path in paths) and isinstance(data, dict) and "version" in data:
         faults += [fault for fault, path in zip(found, paths, strict=True) if path == ("version",)]  # the rest may be right in its own version
-        return None, []
+        return None, nothing
     faults += found
-    rules = data.get("rules") if isinstance(data, dict) else None
-    indexes = list(range(len(rules))) if isinstance(rules, list) else []
-    if shape is not None or not isinstance(data, dict):
+    if not isinstance(data, dict):
+        return shape, nothing
+    listed = {section: data[section] if isinstance(data.get(section), list) else [] for section in _LISTS}
+    bad = {path[:2] for path in paths if len(path) > 1}
+    indexes = {section: [index for index in range(len(parts)) if (section, index) not in bad] for section, parts in listed.items()}
+    if shape is not None:
         return shape, indexes
-    bad = {path[1] for path in paths if path[:1] == ("rules",) and len(path) > 1}
-    indexes = [index for index in indexes if index not in bad]
     shape = check_shape(document, _without(data, paths, indexes), names)[0]
-    return shape, indexes if shape is not None and shape.given("rules") is not None else []
+    return shape, {section: sound if _given(shape, section) is not None else [] for section, sound in indexes.items()}
 
 
-def _without(data: dict[str, Any], paths: tuple[Path, ...], indexes: list[int]) -> dict[str, Any]:
+def _without(data: dict[str, Any], paths: tuple[Path, ...], indexes: Indexes) -> dict[str, Any]:
     """Return `data` without the parts that hold a fault."""
     whole = {path[0] for path in paths if len(path) == 1}
     rest: dict[str, Any] = {"version": 1} | {key: value for key, value in data.items() if key not in whole}
-    if isinstance(rest.get("rules"), list):
-        rest["rules"] = [rest["rules"][index] for index in indexes]
-    for section in ("schedules", "vars"):
+    for section, sound in indexes.items():
+        if isinstance(rest.get(section), list):
+            rest[section] = [rest[section][index] for index in sound]
+    for section in _MAPPINGS:
         bad = {path[1] for path in paths if path[0] == section and len(path) > 1}
         if isinstance(rest.get(section), dict):
             rest[section] = {key: value for key, value in rest[section].items() if key not in bad}
     return rest
 
 
-def _build_schedules(documents: Sequence[Document], shapes: Sequence[tuple[FileShape | None, list[int]]], faults: list[Diagnostic]) -> dict[str, Schedule]:
+def _build_schedules(documents: Sequence[Document], shapes: Sequence[tuple[FileShape | None, Indexes]], faults: list[Diagnostic]) -> dict[str, Schedule]:
     schedules: dict[str, Schedule] = {}
     for document, (shape, _) in zip(documents, shapes, strict=True):
         builder = ActionBuilder(Notes(document), {})
@@ -188,21 +247,22 @@ def _build_schedules(documents: Sequence[Document], shapes: Sequence[tuple[FileS
 
 
 def _clashes(documents: Sequence[Document], filled: Sequence[Any]) -> list[Diagnostic]:
-    """Return a fault for each rule id that is not unique, and for each schedule or variable that two files define differently."""
+    """Return a fault for each id of a rule or check that is not unique, and for each name that two files define differently."""
     faults: list[Diagnostic] = []
     seen: dict[tuple[str, str], tuple[Where, Any]] = {}
 
     def meet(kind: str, name: str, where: Where, value: Any, help: str) -> None:
         first = seen.setdefault((kind, name), (where, value))
-        if first[0] != where and (kind == "rule" or first[1] != value):
+        if first[0] != where and (kind in ("rule", "check") or first[1] != value):
             faults.append(Diagnostic("id/duplicate", f"the {kind} {show(name)} is defined twice", where, f"first at {first[0]}; {help}"))
 
     for document, data in zip(documents, filled, strict=True):
-        rules = data.get("rules") if isinstance(data, dict) else None
-        for index, rule in enumerate(rules if isinstance(rules, list) else []):
-            if isinstance(rule, dict) and isinstance(rule.get("id"), str):
-                meet("rule", rule["id"], document.value(("rules", index, "id")), None, "ids are unique over all files: rename one")
-        for kind, section in (("schedule", "schedules"), ("variable", "vars")):
+        for kind, section in (("rule", "rules"), ("check", "require")):
+            listed = data.get(section) if isinstance(data, dict) else None
+            for index, part in enumerate(listed if isinstance(listed, list) else []):
+                if isinstance(part, dict) and isinstance(part.get("id"), str):
+                    meet(kind, part["id"], document.value((section, index, "id")), None, "ids are unique over all files: rename one")
+        for kind, section in (("schedule", "schedules"), ("variable", "vars"), ("selector", "selectors"), ("layer type", "layers")):
             for name, value in _section(data, section).items():
                 meet(kind, name, document.key((section, name)), freeze(value), "the files give it different values: rename one")
     return faults

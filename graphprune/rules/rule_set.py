@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphprune.errors import Diagnostic, Where
-from graphprune.rules.matchers import Matcher
+from graphprune.rules.checks import Check, CheckOutcome, matchers_of
+from graphprune.rules.custom_layers import CustomLayer
+from graphprune.rules.matchers import Matcher, Use, reads_weights
 from graphprune.rules.number_test import NumberTest
 from graphprune.sparsity.patterns import UNSTRUCTURED, Pattern
 from graphprune.sparsity.schedules import Schedule
@@ -48,12 +50,24 @@ class RuleSet:
         files: (path, sha256 of the text) of each file.
         variables: Values of the files' variables after overrides.
         warnings: What lint found that does not stop a plan.
+        selectors: The named matchers, those that others use first.
+        checks: What `require` asks, in file order.
+        custom_layers: What the section `layers` teaches.
     """
 
     files: tuple[tuple[str, str], ...]
     rules: tuple[Rule, ...]
     variables: Mapping[str, Any]
     warnings: tuple[Diagnostic, ...] = ()
+    selectors: tuple[Use, ...] = ()
+    checks: tuple[Check, ...] = ()
+    custom_layers: tuple[CustomLayer, ...] = ()
+
+    @property
+    def reads_weights(self) -> bool:
+        """Whether a matcher looks at measured zeros, so that the plan depends on the values in the file."""
+        written = [rule.matcher for rule in self.rules] + [selector.of for selector in self.selectors]
+        return any(map(reads_weights, [*written, *(matcher for check in self.checks for matcher in matchers_of(check))]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +87,8 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """The rules applied to a graph: one claim a candidate, in graph order, and everything found wrong or noteworthy."""
+    """The rules applied to a graph: one claim a candidate, in graph order, everything found wrong or noteworthy, and what came of the checks on the model."""
 
     claims: tuple[Claim, ...]
     diagnostics: tuple[Diagnostic, ...] = ()
+    checks: tuple[CheckOutcome, ...] = ()

@@ -86,7 +86,10 @@ def test_sparsity_is_a_share_or_a_percentage(written, sparsity):
 
 
 PRUNE = "prune: {sparsity: 0.5, schedule: once}"
-MATCHERS = "name, type, isa, config, params, trainable, wrapped, produces_output, calls, inside, first, last, all, any, not"
+MATCHERS = (
+    "name, type, isa, config, params, weight, trainable, wrapped, produces_output, calls, inside, first, last, "
+    "fed_by, feeds, after, before, between, all, any, not, use"
+)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +112,8 @@ MATCHERS = "name, type, isa, config, params, trainable, wrapped, produces_output
         ),
         pytest.param(
             f"{HEAD}rule: []\n",
-            "error[key/unknown]: unknown key 'rule'\n  --> p.yaml:3:1\n  help: closest: 'rules'; known here: version, vars, schedules, rules",
+            "error[key/unknown]: unknown key 'rule'\n  --> p.yaml:3:1\n  help: closest: 'rules'; "
+            "known here: version, vars, layers, schedules, selectors, require, rules",
             id="unknown-key",
         ),
         pytest.param(
@@ -288,7 +292,6 @@ def test_a_percentage_is_no_override_of_a_number_that_is_no_share():
 @pytest.mark.parametrize(
     ("rules", "key", "place", "known"),
     [
-        ("match: {fed_by: {type: Dense}}, keep: true", "fed_by' in match", "3:25", MATCHERS),
         ("match: '*', overrides: [b], keep: true", "overrides'", "3:29", "id, note, match, prune, keep, expect"),
         (
             "match: '*', prune: {sparsity: 50%, schedule: once, misfit: skip}",
@@ -317,8 +320,9 @@ def test_two_actions_are_told_together_with_the_faults_in_them():
 
 
 def test_sections_of_a_later_version_are_named_so():
-    assert faults("version: 1\nlayers: {}\nrules: [{id: a, match: '*', keep: true}]") == (
-        "error[key/unknown]: unknown key 'layers'\n  --> p.yaml:2:1\n  help: not in this version yet; known here: version, vars, schedules, rules"
+    assert faults("version: 1\nbudgets: {}\nrules: [{id: a, match: '*', keep: true}]") == (
+        "error[key/unknown]: unknown key 'budgets'\n  --> p.yaml:2:1\n"
+        "  help: not in this version yet; known here: version, vars, layers, schedules, selectors, require, rules"
     )
 
 
