@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from graphprune.report.diagnostics_report import diagnostics_to_config, render_diagnostics
     from graphprune.report.diff_drawing import render_diff_html, render_diff_svg
     from graphprune.report.diff_text import render_diff_text
+    from graphprune.report.explain_text import render_explanation
     from graphprune.report.github import render_diff_github, render_plan_github
     from graphprune.report.graph_dot import render_graph_dot
     from graphprune.report.graph_html import render_graph_html
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from graphprune.report.plan_drawing import render_plan_html, render_plan_svg
     from graphprune.report.plan_text import render_plan_text
     from graphprune.report.sizes import SizeColumn, SizeTable, render_sizes_text
+    from graphprune.report.verify_text import render_verification
 
 __all__ = [
     "SizeColumn",
@@ -30,6 +32,7 @@ __all__ = [
     "render_diff_html",
     "render_diff_svg",
     "render_diff_text",
+    "render_explanation",
     "render_graph_dot",
     "render_graph_html",
     "render_graph_svg",
@@ -39,6 +42,7 @@ __all__ = [
     "render_plan_svg",
     "render_plan_text",
     "render_sizes_text",
+    "render_verification",
 ]
 
 __getattr__ = lazy_names(
@@ -47,6 +51,7 @@ __getattr__ = lazy_names(
         "diagnostics_report": ["diagnostics_to_config", "render_diagnostics"],
         "diff_drawing": ["render_diff_html", "render_diff_svg"],
         "diff_text": ["render_diff_text"],
+        "explain_text": ["render_explanation"],
         "github": ["render_diff_github", "render_plan_github"],
         "graph_dot": ["render_graph_dot"],
         "graph_html": ["render_graph_html"],
@@ -56,5 +61,6 @@ __getattr__ = lazy_names(
         "plan_drawing": ["render_plan_html", "render_plan_svg"],
         "plan_text": ["render_plan_text"],
         "sizes": ["SizeColumn", "SizeTable", "render_sizes_text"],
+        "verify_text": ["render_verification"],
     },
 )
