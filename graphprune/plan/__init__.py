@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from graphprune.plan.plan_json import plan_sha256, plan_to_config
     from graphprune.plan.read import plan_from_config, read_plan
     from graphprune.plan.rewrite import check_plan_fits, strip_graph, wrap_entry, wrap_graph
+    from graphprune.plan.verify import Verification, verification_to_config, verify_plan
 
 __all__ = [
     "LayerChange",
     "Plan",
+    "Verification",
     "check_plan_fits",
     "make_plan",
     "plan_from_config",
@@ -23,6 +25,8 @@ __all__ = [
     "plan_to_config",
     "read_plan",
     "strip_graph",
+    "verification_to_config",
+    "verify_plan",
     "wrap_entry",
     "wrap_graph",
 ]
@@ -35,5 +39,6 @@ __getattr__ = lazy_names(
         "plan_json": ["plan_sha256", "plan_to_config"],
         "read": ["plan_from_config", "read_plan"],
         "rewrite": ["check_plan_fits", "strip_graph", "wrap_entry", "wrap_graph"],
+        "verify": ["Verification", "verification_to_config", "verify_plan"],
     },
 )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from graphprune.report.layers_report import layers_to_config, render_layers_text
     from graphprune.report.plan_text import render_plan_text
     from graphprune.report.sizes import SizeColumn, SizeTable, render_sizes_text
+    from graphprune.report.verify_text import render_verification
 
 __all__ = [
     "SizeColumn",
@@ -36,6 +37,7 @@ __all__ = [
     "render_plan_svg",
     "render_plan_text",
     "render_sizes_text",
+    "render_verification",
 ]
 
 __getattr__ = lazy_names(
@@ -50,5 +52,6 @@ __getattr__ = lazy_names(
         "layers_report": ["layers_to_config", "render_layers_text"],
         "plan_text": ["render_plan_text"],
         "sizes": ["SizeColumn", "SizeTable", "render_sizes_text"],
+        "verify_text": ["render_verification"],
     },
 )
