@@ -17,7 +17,7 @@ sys.argv = ["graphprune", *sys.argv[1:]]
 from graphprune.cli.main import main
 main()
 """
-COMMANDS = ["layers", "graph", "lint", "plan", "apply", "train", "resume", "strip", "diff", "verify", "rules", "demo"]
+COMMANDS = ["layers", "graph", "lint", "test", "plan", "apply", "train", "resume", "strip", "diff", "verify", "rules", "demo"]
 
 
 def run_without_tensorflow(*arguments):

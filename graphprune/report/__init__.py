@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from graphprune.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from graphprune.report.cases_text import cases_to_config, render_cases
     from graphprune.report.diagnostics_report import diagnostics_to_config, render_diagnostics
     from graphprune.report.diff_text import render_diff_text
     from graphprune.report.github import render_diff_github, render_plan_github
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 __all__ = [
     "SizeColumn",
     "SizeTable",
+    "cases_to_config",
     "diagnostics_to_config",
     "layers_to_config",
+    "render_cases",
     "render_diagnostics",
     "render_diff_github",
     "render_diff_html",
@@ -43,6 +46,7 @@ __all__ = [
 __getattr__ = lazy_names(
     __name__,
     {
+        "cases_text": ["cases_to_config", "render_cases"],
         "diagnostics_report": ["diagnostics_to_config", "render_diagnostics"],
         "diff_text": ["render_diff_text"],
         "github": ["render_diff_github", "render_plan_github"],

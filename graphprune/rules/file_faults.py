@@ -45,7 +45,15 @@ _LATER: Mapping[type[Shape], frozenset[str]] = {
     PruneShape: frozenset({"budget", "misfit", "like"}),
     ScheduleShape: frozenset({"points"}),
 }
-_PARTS = {"rules": "rule", "schedules": "schedule", "vars": "variable", "selectors": "selector", "require": "check", "layers": "layer type"}
+_PARTS = {
+    "rules": "rule",
+    "schedules": "schedule",
+    "vars": "variable",
+    "selectors": "selector",
+    "require": "check",
+    "layers": "layer type",
+    "cases": "case",
+}
 
 
 def check_shape(document: Document, data: Any, schedules: frozenset[str]) -> tuple[FileShape | None, tuple[Diagnostic, ...], tuple[Path, ...]]:
@@ -62,6 +70,12 @@ def check_shape(document: Document, data: Any, schedules: frozenset[str]) -> tup
 def check_match_shape(document: Document) -> tuple[MatchShape | None, tuple[Diagnostic, ...]]:
     """Return the shape of a document with one matcher under `match` (None with faults), and the faults."""
     shape, faults, _ = _validate(MatchShape, document, document.data, frozenset())
+    return shape, faults
+
+
+def check_document(kind: type[AnyShape], document: Document) -> tuple[AnyShape | None, tuple[Diagnostic, ...]]:
+    """Return the shape of a document of another kind than a rule file (None with faults), and the faults."""
+    shape, faults, _ = _validate(kind, document, document.data, frozenset())
     return shape, faults
 
 
@@ -98,7 +112,7 @@ def subject_of(data: Any, path: Path) -> str:
     if len(path) < 2 or path[0] not in _PARTS:
         return ""
     kind = _PARTS[str(path[0])]
-    if kind not in ("rule", "check"):
+    if kind not in ("rule", "check", "case"):
         return f"{kind} {path[1]!r}: "
     part = find_at(data, path[:2])
     name = part.get("id") if isinstance(part, Mapping) else None
