@@ -17,7 +17,7 @@ sys.argv = ["graphprune", *sys.argv[1:]]
 from graphprune.cli.main import main
 main()
 """
-COMMANDS = ["layers", "graph", "lint", "test", "plan", "apply", "train", "resume", "strip", "diff", "verify", "rules", "demo"]
+COMMANDS = ["layers", "graph", "lint", "test", "plan", "apply", "train", "resume", "strip", "diff", "verify", "schema", "rules", "demo"]
 
 
 def run_without_tensorflow(*arguments):
@@ -35,6 +35,8 @@ def run_without_tensorflow(*arguments):
         ("lint", RULES, "--model", MODEL),
         ("plan", MODEL, "-r", RULES),
         ("diff", MODEL, MODEL),
+        ("schema",),
+        ("schema", "--kind", "test"),
         ("rules",),
         ("rules", "dense-90"),
         *((command, "--help") for command in COMMANDS),
