@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "layers": "Show the layers of a saved model as a table.",
     "graph": "Draw a saved model: HTML, SVG, DOT or JSON.",
     "lint": "Check rule files, alone or against a model.",
+    "explain": "Say why rules claim a layer, or leave it.",
     "test": "Run rule tests: do the rules still select what they should?",
     "plan": "Show what rules would change in a model.",
     "apply": "Wrap the layers that the rules select, and save the wrapped model.",

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from graphprune.report.cases_text import cases_to_config, render_cases
     from graphprune.report.diagnostics_report import diagnostics_to_config, render_diagnostics
     from graphprune.report.diff_text import render_diff_text
+    from graphprune.report.explain_text import render_explanation
     from graphprune.report.github import render_diff_github, render_plan_github
     from graphprune.report.graph_dot import render_graph_dot
     from graphprune.report.graph_html import render_diff_html, render_graph_html, render_plan_html
@@ -31,6 +32,7 @@ __all__ = [
     "render_diff_html",
     "render_diff_svg",
     "render_diff_text",
+    "render_explanation",
     "render_graph_dot",
     "render_graph_html",
     "render_graph_svg",
@@ -49,6 +51,7 @@ __getattr__ = lazy_names(
         "cases_text": ["cases_to_config", "render_cases"],
         "diagnostics_report": ["diagnostics_to_config", "render_diagnostics"],
         "diff_text": ["render_diff_text"],
+        "explain_text": ["render_explanation"],
         "github": ["render_diff_github", "render_plan_github"],
         "graph_dot": ["render_graph_dot"],
         "graph_html": ["render_diff_html", "render_graph_html", "render_plan_html"],
