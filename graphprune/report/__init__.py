@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from graphprune.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from graphprune.report.diagnostics_report import diagnostics_to_config, render_diagnostics
+    from graphprune.report.diagnostics_report import diagnostics_to_config, render_annotations, render_diagnostics
     from graphprune.report.diff_text import render_diff_text
     from graphprune.report.github import render_diff_github, render_plan_github
     from graphprune.report.graph_dot import render_graph_dot
@@ -22,6 +22,7 @@ __all__ = [
     "SizeTable",
     "diagnostics_to_config",
     "layers_to_config",
+    "render_annotations",
     "render_diagnostics",
     "render_diff_github",
     "render_diff_html",
@@ -41,7 +42,7 @@ __all__ = [
 __getattr__ = lazy_names(
     __name__,
     {
-        "diagnostics_report": ["diagnostics_to_config", "render_diagnostics"],
+        "diagnostics_report": ["diagnostics_to_config", "render_annotations", "render_diagnostics"],
         "diff_text": ["render_diff_text"],
         "github": ["render_diff_github", "render_plan_github"],
         "graph_dot": ["render_graph_dot"],
