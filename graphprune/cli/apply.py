@@ -33,7 +33,7 @@ def command(
     saved = open_model(model)
     archive = saved.need_archive()
     plan = plan_for(saved, rules, plan_file, variables)
-    print_warnings(plan.diagnostics)
+    print_warnings(plan.diagnostics, rules)
 
     import_tensorflow()
     from graphprune.tf.loading import load_model

@@ -71,7 +71,7 @@ def command(
     archive = saved.need_archive()
     if rules or plan_file is not None:
         plan = plan_for(saved, rules, plan_file, variables)
-        print_warnings(plan.diagnostics)
+        print_warnings(plan.diagnostics, rules)
         click.echo(render_plan_text(plan, brief=True), nl=False)
 
     import_tensorflow()

@@ -8,7 +8,7 @@ from graphprune.lazy import lazy_names
 
 if TYPE_CHECKING:
     from graphprune.report.cases_text import cases_to_config, render_cases
-    from graphprune.report.diagnostics_report import diagnostics_to_config, render_diagnostics
+    from graphprune.report.diagnostics_report import diagnostics_to_config, render_annotations, render_diagnostics
     from graphprune.report.diff_text import render_diff_text
     from graphprune.report.explain_text import render_explanation
     from graphprune.report.github import render_diff_github, render_plan_github
@@ -26,6 +26,7 @@ __all__ = [
     "cases_to_config",
     "diagnostics_to_config",
     "layers_to_config",
+    "render_annotations",
     "render_cases",
     "render_diagnostics",
     "render_diff_github",
@@ -49,7 +50,7 @@ __getattr__ = lazy_names(
     __name__,
     {
         "cases_text": ["cases_to_config", "render_cases"],
-        "diagnostics_report": ["diagnostics_to_config", "render_diagnostics"],
+        "diagnostics_report": ["diagnostics_to_config", "render_annotations", "render_diagnostics"],
         "diff_text": ["render_diff_text"],
         "explain_text": ["render_explanation"],
         "github": ["render_diff_github", "render_plan_github"],
