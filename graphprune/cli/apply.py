@@ -32,7 +32,7 @@ def command(
     saved = open_model(model)
     archive = saved.need_archive()
     plan = plan_for(saved, rules, plan_file)
-    print_warnings(plan.diagnostics)
+    print_warnings(plan.diagnostics, rules.files)
 
     import_tensorflow()
     from graphprune.tf.loading import load_model

@@ -51,7 +51,7 @@ def command(
     check_report_free(output, force=force, inputs=[model, *rules.files])
     saved = open_model(model)
     plan = plan_for(saved, rules, None, Run(steps_per_epoch, epochs))
-    print_warnings(plan.diagnostics)
+    print_warnings(plan.diagnostics, rules.files)
     print_report(_render(saved, plan, choose_drawing_format(format_, output), show_all=show_all, brief=brief), output)
     if detailed_exitcode and any(change.is_change for change in plan.changes):
         raise click.exceptions.Exit(EXIT_DIFFERENT)
