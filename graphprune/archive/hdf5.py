@@ -71,21 +71,28 @@ def open_hdf5(source: str | BinaryIO, place: str) -> Iterator[h5py.File]:
 
 
 @contextmanager
-def open_with_config(path: str, config: Mapping[str, Any]) -> Iterator[h5py.File]:
+def open_with_config(path: str, config: Mapping[str, Any], orders: Mapping[str, list[str]] | None = None) -> Iterator[h5py.File]:
     """Open an `.h5` model for reading with `config` as its model config; where the file holds another, it is a copy in memory: the file stays as it is.
+
+    Args:
+        path: The file.
+        config: What to put in place of its own config.
+        orders: What to put in place of the lists of weights of some layers.
 
     Raises:
         ArchiveError: the file is damaged.
     """
     with open_hdf5(path, path) as file, damage_named(path):
         is_same = json.loads((read_texts(file, "model_config", MAX_JSON) or [b""])[0]) == config
-    if is_same:
+    if is_same and not orders:
         with open_hdf5(path, path) as file:
             yield file
         return
     with damage_named(path):
         file = h5py.File(path, "r+", driver="core", backing_store=False)
         file.attrs["model_config"] = json.dumps(config)
+        for layer, names in (orders or {}).items():
+            file["model_weights"][layer].attrs["weight_names"] = [name.encode() for name in names]
     try:
         yield file
     finally:
@@ -201,7 +208,7 @@ def _open_dataset(file: h5py.File, path: str, place: str) -> tuple[h5py.h5d.Data
         raise ArchiveError(f"{place}: {path} keeps its values in another file, which Keras never does; the file is not safe to read, save the model again")
     shape, dtype = tuple(dataset.shape), dataset.dtype
     if dtype.hasobject:
-        raise ArchiveError(f"{place}: {path} holds {dtype} values and no numbers; save the model again")
+        raise ArchiveError(f"{place}: {path} holds texts or references, and graphprune reads numbers; keep such a table outside the model")
     stored = dataset.get_storage_size()
     claimed = math.prod(shape) * dtype.itemsize
     if claimed > stored * (MAX_DEFLATE if settings.get_layout() == h5py.h5d.CHUNKED else 1):

@@ -41,6 +41,17 @@ def read_member(path: str, name: str) -> bytes | None:
         return archive.read(info)
 
 
+def check_members(path: str) -> None:
+    """Check that no member unpacks to far more than it holds: Keras unpacks all of them to disk where there are vocabularies among them.
+
+    Raises:
+        ArchiveError: one does, or the zip is damaged.
+    """
+    with _damage_named(path), zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            _check_ratio(path, info)
+
+
 @contextmanager
 def open_weights(path: str) -> Iterator[h5py.File]:
     """Open the weights inside the zip.
@@ -69,10 +80,14 @@ def _damage_named(path: str) -> Iterator[None]:
         raise ArchiveError(f"{path}: damaged zip ({str(err) or type(err).__name__}); save or copy the model again") from err
 
 
-def _unpack(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:
+def _check_ratio(path: str, info: zipfile.ZipInfo) -> None:
     if info.file_size > MAX_UNCHECKED and info.file_size > MAX_RATIO * info.compress_size:
         sizes = f"claims {info.file_size:,} bytes and holds {info.compress_size:,} of compressed data"
-        raise ArchiveError(f"{path}: {WEIGHTS} {sizes}; the file is not safe to read, save the model again")
+        raise ArchiveError(f"{path}: {info.filename} {sizes}; the file is not safe to read, save the model again")
+
+
+def _unpack(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:
+    _check_ratio(path, info)
     if info.file_size > MAX_UNPACKED:
         raise ArchiveError(f"{path}: {WEIGHTS} is compressed and would take {info.file_size:,} bytes of memory; store it uncompressed, as Keras does")
     return io.BytesIO(archive.read(info))
