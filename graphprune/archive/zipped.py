@@ -11,9 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import h5py
-
-from graphprune.archive.hdf5 import open_hdf5
+from graphprune.archive.hdf5 import OpenedFile, open_hdf5
 from graphprune.archive.json_text import MAX_JSON
 from graphprune.errors import ArchiveError
 
@@ -53,7 +51,7 @@ def check_members(path: str) -> None:
 
 
 @contextmanager
-def open_weights(path: str) -> Iterator[h5py.File]:
+def open_weights(path: str) -> Iterator[OpenedFile]:
     """Open the weights inside the zip.
 
     Raises:
