@@ -36,7 +36,8 @@ def render_layers_text(graph: LayerGraph, zeros: _Zeros | None = None, *, width:
         rows = _fit(rows, width)
     title = f"model  {escape_controls(graph.name)}   {escape_controls(graph.type)}"
     of = None if matched is None else len(graph.layers)
-    return "\n".join([title, "", *(align_rows(rows, right={3, 4, 5}) if layers else ["no layer matches"]), "", _totals_line(_totals(layers, zeros), of), ""])
+    table = align_rows(rows, right={3, 4, 5}) if layers else ["no layer matches"]
+    return "\n".join([title, "", *table, "", *([] if matched is not None else _address_note(layers)), _totals_line(_totals(layers, zeros), of), ""])
 
 
 def layers_to_config(graph: LayerGraph, zeros: _Zeros | None = None, *, path: str = "", matched: Collection[str] | None = None) -> dict[str, Any]:
@@ -147,6 +148,15 @@ def inner_type(layer: Layer, path: str) -> str:
     entry = layer.config.get("backward_layer" if path == "backward_layer" else "layer") or layer.config.get("layer")
     is_wrapped = path in ("layer", "forward_layer", "backward_layer") and isinstance(entry, Mapping)
     return str(entry.get("class_name", "")) if is_wrapped and isinstance(entry, Mapping) else ""
+
+
+def _address_note(layers: Sequence[Layer]) -> list[str]:
+    """Return what rules call the layers that the table shows indented, with one of them as example."""
+    nested = [layer for layer in layers if layer.container is not None]
+    if not nested:
+        return []
+    shown = next((layer for layer in nested if layer.is_candidate), nested[0])
+    return [f"Rules name a layer inside a model by its address: {escape_controls(shown.address)}. --match and --format json show addresses.", ""]
 
 
 def _indented_name(layer: Layer) -> str:

@@ -123,3 +123,11 @@ def test_the_layers_inside_a_wrapper_layer_have_lines_of_their_own():
         "  .forward_layer   LSTM           kernel [3, 12], recurrent_kernel [3, 12]",
         "  .backward_layer  LSTM           kernel [3, 12], recurrent_kernel [3, 12]",
     ]
+
+
+def test_a_table_with_nested_models_says_what_rules_call_the_layers_in_them():
+    graph = build_graph("in > inner > fc", models={"inner": "in > fc_a"})
+    note = "Rules name a layer inside a model by its address: inner::fc_a. --match and --format json show addresses."
+    assert note in render_layers_text(graph).splitlines()
+    assert note not in render_layers_text(graph, matched={"inner::fc_a"})
+    assert "address" not in render_layers_text(lenet())
