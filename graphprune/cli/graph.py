@@ -10,7 +10,7 @@ from graphprune import report
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import force_option
 from graphprune.cli.outputs import check_report_free, print_report, to_json
-from graphprune.graph import ModelFile, graph_to_config, measure_tensors
+from graphprune.graph import ModelFile, graph_to_config
 
 FORMATS = ("json", "dot", "svg", "html")
 
@@ -50,4 +50,4 @@ def _render(model: ModelFile, kind: str) -> str:
         return report.render_graph_dot(model.graph)
     if kind == "svg":
         return report.render_graph_svg(model.graph, model.zeros)
-    return report.render_graph_html(model.graph, None if model.archive is None else measure_tensors(model.archive, model.graph))
+    return report.render_graph_html(model.graph, model.metrics)

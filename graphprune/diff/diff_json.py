@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from graphprune.diff.changes import Connection, GraphDiff, LayerDiff, PruningState, Side, TensorDiff
+from graphprune.sparsity.patterns import pattern_to_config
 
 FORMAT_VERSION = "1.0"
 
@@ -51,7 +52,7 @@ def _layer_to_config(layer: LayerDiff, *, show_all: bool) -> dict[str, Any]:
 def _state_to_config(state: PruningState | None) -> dict[str, Any] | None:
     if state is None:
         return None
-    pattern = None if state.pruning is None else {"kind": state.pruning.pattern}
+    pattern = None if state.pruning is None else pattern_to_config(state.pruning.pattern)
     return {"rule": state.rule, "pattern": pattern, "step": state.step, "finished": state.finished}
 
 

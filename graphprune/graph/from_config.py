@@ -61,6 +61,7 @@ def graph_from_config(config: Mapping[str, Any], *, tensors: Mapping[str, Iterab
         inputs=tuple(use.source for use in frames[""].inputs),
         outputs=tuple(use.source for use in frames[""].outputs),
         is_bare=is_bare,
+        output_calls=tuple(dict.fromkeys(flow.outputs)),
     )
     return graph if tensors is None else graph_with_tensors(graph, tensors)
 

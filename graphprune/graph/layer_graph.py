@@ -34,6 +34,7 @@ class LayerGraph:
         frames: The skeleton of the model (key: empty text) and of each nested model (key: its address).
         flow: The call graph: nodes (address, call index) of the layers that compute, nested models flattened and their inputs passed through; acyclic.
         inputs, outputs: Addresses of the layers whose tensors enter and leave the model.
+        output_calls: The nodes of `flow` whose tensors leave the model.
         is_bare: Whether the config was what `get_config()` returns, without class name.
     """
 
@@ -45,6 +46,7 @@ class LayerGraph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     is_bare: bool = False
+    output_calls: tuple[tuple[str, int], ...] = ()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, LayerGraph):

@@ -13,7 +13,7 @@ from graphprune.archive.collector import collector_paused
 from graphprune.graph.from_config import TensorFacts, graph_from_config, graph_with_tensors
 from graphprune.graph.graph_json import graph_from_json_config, is_graph_document
 from graphprune.graph.layer_graph import LayerGraph
-from graphprune.graph.measure import TensorKey, measure_zeros
+from graphprune.graph.measure import TensorKey, TensorMetrics, measure_tensors, measure_zeros
 from graphprune.graph.weights import locate_weights
 
 
@@ -35,6 +35,11 @@ class ModelFile:
     def zeros(self) -> Mapping[TensorKey, int] | None:
         """The measured zeros of each weight tensor; None where there are no weights."""
         return None if self.archive is None else measure_zeros(self.archive, self.graph)
+
+    @cached_property
+    def metrics(self) -> Mapping[TensorKey, TensorMetrics] | None:
+        """What the values of each weight tensor say; None where there are no weights."""
+        return None if self.archive is None else measure_tensors(self.archive, self.graph)
 
     def need_archive(self) -> Archive:
         """Return the saved model.

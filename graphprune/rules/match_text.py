@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from graphprune.errors import Diagnostic, RuleError
-from graphprune.rules.build import Builder
 from graphprune.rules.contradictions import find_contradiction
 from graphprune.rules.file_faults import check_match_shape
+from graphprune.rules.matcher_build import MatcherBuilder
 from graphprune.rules.matchers import Everything, Matcher
+from graphprune.rules.notes import Notes
 from graphprune.rules.yaml_text import Document, parse_document
 
 MATCH = "match"
@@ -26,9 +27,9 @@ def parse_matcher(text: str, place: str) -> Matcher:
     """
     document = _below_match(parse_document("'*'" if text.strip() == "*" else text, place))  # YAML reads a bare star as the beginning of an alias
     shape, faults = check_match_shape(document) if document.is_readable else (None, ())
-    builder = Builder(document, {})
-    matcher = Everything() if shape is None else builder.matcher(shape.match, (MATCH,), "")
-    faults = (*document.faults, *faults, *builder.faults)
+    notes = Notes(document)
+    matcher = Everything() if shape is None else MatcherBuilder(notes).matcher(shape.match, (MATCH,), "")
+    faults = (*document.faults, *faults, *notes.faults)
     reason = find_contradiction(matcher)
     if reason is not None:
         faults = (*faults, Diagnostic("match/contradiction", f"match can hold for no layer: {reason}", document.value((MATCH,)), None))

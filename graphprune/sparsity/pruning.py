@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from graphprune.sparsity.patterns import UNSTRUCTURED, Pattern, pattern_from_config, pattern_to_config
 from graphprune.sparsity.schedules import Schedule
-
-Pattern = Literal["unstructured"]
-PATTERNS: tuple[Pattern, ...] = ("unstructured",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,31 +15,45 @@ class Pruning:
     """How one layer is pruned.
 
     Attributes:
-        sparsity: The target share of zeros in each tensor, 0 to below 1.
+        sparsity: The target share of zeros in each tensor, 0 to below 1; of a budget, the share over all its tensors.
         schedule: When masks change.
         weights: Names of the tensors to prune, in the layer's order.
         pattern: Which weights are zeroed together.
+        pads: Whether a last group or block that is short is pruned like a whole one; without it the pattern must fit.
+        shares: The target of each of `weights` where a budget gave them their own; None where all have `sparsity`.
     """
 
     sparsity: float
     schedule: Schedule
     weights: tuple[str, ...]
-    pattern: Pattern = "unstructured"
+    pattern: Pattern = UNSTRUCTURED
+    pads: bool = False
+    shares: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.sparsity < 1:
-            raise ValueError(f"sparsity must be at least 0 and below 1, got {self.sparsity:g}")
-        if self.pattern not in PATTERNS:
-            raise ValueError(f"pattern must be one of {', '.join(PATTERNS)}, got {self.pattern!r}")
+        for share in (self.sparsity, *(self.shares or ())):
+            if not 0 <= share < 1:
+                raise ValueError(f"sparsity must be at least 0 and below 1, got {share:g}")
+        if self.shares is not None and len(self.shares) != len(self.weights):
+            raise ValueError(f"shares must have one entry for each of {len(self.weights)} weights, got {len(self.shares)}")
+
+    def share_of(self, weight: str) -> float:
+        """Return the target share of zeros of the tensor named `weight`."""
+        return self.sparsity if self.shares is None else self.shares[self.weights.index(weight)]
 
     def to_config(self) -> dict[str, Any]:
         """Return the JSON form, as plans and wrappers store it."""
-        return {
-            "pattern": {"kind": self.pattern},
+        config: dict[str, Any] = {
+            "pattern": pattern_to_config(self.pattern),
             "sparsity": self.sparsity,
             "schedule": self.schedule.to_config(),
             "weights": list(self.weights),
         }
+        if self.pads:
+            config["pads"] = True
+        if self.shares is not None:
+            config["shares"] = list(self.shares)
+        return config
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Pruning:
@@ -55,23 +67,33 @@ class Pruning:
             sparsity=float(config["sparsity"]),
             schedule=Schedule.from_config(config["schedule"]),
             weights=tuple(config["weights"]),
-            pattern=config["pattern"]["kind"],
+            pattern=pattern_from_config(config["pattern"]),
+            pads=bool(config.get("pads", False)),
+            shares=tuple(map(float, config["shares"])) if config.get("shares") is not None else None,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Which rule asked for a wrap: rule id, and the sha256 of the rule files and of the plan (hex, may be empty for Python calls)."""
+    """Which rule asked for a wrap.
+
+    Attributes:
+        rule: Rule id; may be empty for Python calls.
+        rules_sha256, plan_sha256: Of the rule files and of the plan (hex); may be empty for Python calls.
+        budget: What the budget asked for that gave the tensors their shares, in words; empty where none did.
+    """
 
     rule: str = ""
     rules_sha256: str = ""
     plan_sha256: str = ""
+    budget: str = ""
 
     def to_config(self) -> dict[str, str]:
         """Return the JSON form."""
-        return {"rule": self.rule, "rules_sha256": self.rules_sha256, "plan_sha256": self.plan_sha256}
+        config = {"rule": self.rule, "rules_sha256": self.rules_sha256, "plan_sha256": self.plan_sha256}
+        return config | ({"budget": self.budget} if self.budget else {})
 
     @classmethod
     def from_config(cls, config: Mapping[str, str]) -> Provenance:
         """Return the value that `to_config` wrote."""
-        return cls(config.get("rule", ""), config.get("rules_sha256", ""), config.get("plan_sha256", ""))
+        return cls(config.get("rule", ""), config.get("rules_sha256", ""), config.get("plan_sha256", ""), config.get("budget", ""))

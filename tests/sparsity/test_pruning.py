@@ -20,7 +20,11 @@ def test_provenance_round_trips():
 
 @pytest.mark.parametrize(
     ("field", "text"),
-    [({"sparsity": 1.0}, "sparsity must be at least 0 and below 1, got 1"), ({"pattern": "2:4"}, "pattern must be one of unstructured, got '2:4'")],
+    [
+        ({"sparsity": 1.0}, "sparsity must be at least 0 and below 1, got 1"),
+        ({"shares": (0.5, 1.0)}, "sparsity must be at least 0 and below 1, got 1"),
+        ({"shares": (0.5, 0.5)}, "shares must have one entry for each of 1 weights, got 2"),
+    ],
 )
 def test_impossible_values_are_refused(field, text):
     with pytest.raises(ValueError, match=f"^{text}$"):
