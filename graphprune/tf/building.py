@@ -51,6 +51,7 @@ def load_hdf5(archive: Archive, *, compiled: bool) -> tf_keras.Model:
     Keras gives weights to layers by order, and writes what is frozen last. But no config says that one direction of a Bidirectional, or a part of a
     MultiHeadAttention, was frozen: built anew it is not, and its weights would go to the others. So where names say so, the model is loaded in their order.
     """
+    _ = archive.stored  # read, and kept, before a copy of the file holds its lock
     with open_with_config(archive.path, archive.config) as file:
         try:
             model = tf_keras.models.load_model(file, compile=compiled)
