@@ -5,6 +5,7 @@ from __future__ import annotations
 from graphprune.graph.layers import Layer
 from graphprune.plan.changes import Action
 from graphprune.rules.rule_set import Prune, Rule
+from graphprune.sparsity.patterns import UNSTRUCTURED
 from graphprune.sparsity.pruning import Pruning
 
 _FIELDS = ("pattern", "pads", "weights", "sparsity", "shares", "schedule")
@@ -16,9 +17,10 @@ def pruning_for(layer: Layer, rule: Rule | None) -> Pruning | None:
     if rule is None or not isinstance(rule.action, Prune):
         return None
     action = rule.action
-    names = [tensor.name for tensor in layer.prunable]
-    weights = tuple(name for name in names if action.weights is None or name in action.weights)
-    return Pruning(sparsity=action.sparsity, schedule=action.schedule, weights=weights, pattern=action.pattern)
+    tensors = [tensor for tensor in layer.prunable if action.weights is None or tensor.name in action.weights]
+    axes = None if action.pattern == UNSTRUCTURED else tuple(tensor.axes for tensor in tensors)
+    weights = tuple(tensor.name for tensor in tensors)
+    return Pruning(sparsity=action.sparsity, schedule=action.schedule, weights=weights, pattern=action.pattern, axes=axes)
 
 
 def changed_fields(before: Pruning, after: Pruning) -> tuple[str, ...]:

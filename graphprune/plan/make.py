@@ -13,7 +13,6 @@ from graphprune.plan.drift import find_drift
 from graphprune.plan.timing import find_timing_fault, known_steps, unknown_steps
 from graphprune.rules.resolve import resolve_rules
 from graphprune.rules.rule_set import Claim, RuleSet
-from graphprune.sparsity.counts import zero_count
 from graphprune.sparsity.positions import Run
 from graphprune.sparsity.pruning import Pruning
 
@@ -111,7 +110,7 @@ def _tensor_change(tensor: Tensor, after: Pruning | None, zeros_before: int | No
         shape=tensor.shape,
         size=tensor.size,
         zeros_before=zeros_before,
-        zeros_after=zero_count(tensor.size, after.sparsity) if pruned and after is not None else None,
+        zeros_after=after.target_zeros(tensor.name, tensor.shape) if pruned and after is not None else None,
     )
 
 
