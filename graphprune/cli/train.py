@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from graphprune.cli.finish import report_run, resumable
-from graphprune.cli.inputs import import_custom_objects, open_model, plan_for
-from graphprune.cli.options import force_option, loading_options, model_and_rules
+from graphprune.cli.inputs import import_custom_objects, open_model
+from graphprune.cli.options import RuleOptions, force_option, loading_options, model_and_rules
 from graphprune.cli.outputs import print_warnings
+from graphprune.cli.planning import plan_for
 from graphprune.cli.progress import shown_progress
 from graphprune.report import render_plan_text
 from graphprune.tf.quiet import import_tensorflow
@@ -42,9 +43,8 @@ def command(
     model: str,
     data: str,
     run_folder: str,
-    rules: tuple[str, ...],
+    rules: RuleOptions,
     plan_file: str | None,
-    variables: dict[str, str],
     epochs: int,
     batch_size: int | None,
     steps_per_epoch: int | None,
@@ -67,8 +67,9 @@ def command(
     """
     plan = None
     saved = open_model(model)
-    if rules or plan_file is not None:
-        plan = plan_for(saved, rules, plan_file, variables)
+    archive = saved.need_archive()
+    if rules.files or rules.has_switches or plan_file is not None:
+        plan = plan_for(saved, rules, plan_file)
         print_warnings(plan.diagnostics)
         click.echo(render_plan_text(plan, brief=True), nl=False)
 
@@ -77,7 +78,7 @@ def command(
 
     with resumable(run_folder), shown_progress() as show:
         result = train(
-            saved.archive.path,
+            archive.path,
             plan,
             data,
             run_folder,

@@ -144,6 +144,13 @@ def parse_bool(value: Any) -> bool:
     return value
 
 
+def parse_choice(value: Any, choices: tuple[str, ...]) -> Any:
+    """Return one of these words."""
+    if not isinstance(value, str) or value not in choices:
+        raise Fault("value/range", f"must be one of {', '.join(choices)}")
+    return value
+
+
 def parse_true(value: Any) -> bool:
     """Return true: the only thing `keep` can say."""
     if value is not True:

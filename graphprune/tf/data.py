@@ -115,7 +115,7 @@ def read_data(spec: str, *, batch_size: int | None = None, seed: int = 0, steps_
     Args:
         spec: An `.npz` file with x_train and y_train (x_test and y_test too, if there is a test set), or a function that takes nothing and returns
             `(train, validation)` as batched `tf.data.Dataset`; validation may be None. Modules are looked for in the working directory too.
-        batch_size: Samples in a batch of an `.npz`, 32 when None; datasets of a function have their own.
+        batch_size: Samples in a batch of an `.npz`, 32 when None; datasets of a function have their own, and it must be None.
         seed: Decides the order of the samples of an `.npz`, and the seeds that a function's datasets did not set themselves.
         steps_per_epoch: The length of an epoch, for datasets of a function that have none or should be cut into other epochs.
 
@@ -127,6 +127,8 @@ def read_data(spec: str, *, batch_size: int | None = None, seed: int = 0, steps_
     if steps_per_epoch is not None and steps_per_epoch < 1:
         raise DataError(f"{spec}: the number of steps in an epoch must be at least 1, got {steps_per_epoch}")
     if not spec.endswith(".npz") and _FUNCTION.fullmatch(spec):
+        if batch_size is not None:
+            raise DataError(f"{spec}: the datasets of a function have batches of their own; leave the batch size out, or set it in the function")
         return _read_function(spec, seed, steps_per_epoch)
     return _read_arrays(spec, batch_size or DEFAULT_BATCH_SIZE, seed, steps_per_epoch)
 
@@ -174,6 +176,9 @@ def _load_array(spec: str, stored: Any, name: str) -> np.ndarray:
         raise DataError(f"{spec}: {name} {kind}; store it as an array of numbers") from fault
     if not isinstance(array, np.ndarray):
         raise DataError(f"{spec}: {name} is not an array; write the file with numpy.savez")
+    if np.issubdtype(array.dtype, np.inexact) and not np.isfinite(array).all():
+        first = tuple(int(place) for place in np.argwhere(~np.isfinite(array))[0])
+        raise DataError(f"{spec}: {name} holds {array[first]} at {first}; training needs numbers, clean the data first")
     return array
 
 

@@ -84,6 +84,8 @@ def _check_inputs(model: tf_keras.Model, data: Data) -> None:
     if isinstance(data.element_spec[0], Mapping):
         return  # matched by name, by Keras
     for name, x, tensor in zip(model.input_names, given, wanted, strict=True):
+        if x.shape.rank is not None and not _shapes_fit(x.shape, tensor.shape) and tensor.shape[1:].is_compatible_with(x.shape):
+            raise DataError(f"{data.spec}: its elements are single samples of shape {tuple(x.shape.as_list())}; call .batch(n) on the dataset")
         if not _shapes_fit(x.shape, tensor.shape):
             raise DataError(f"{data.spec}: x has shape {_text(x.shape)}, the model's input {name} takes {_text(tensor.shape)}; reshape the data to fit")
 

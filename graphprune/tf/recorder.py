@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tf_keras
 
+from graphprune.errors import TrainingError
 from graphprune.tf.callbacks import UpdatePruningStep
 from graphprune.tf.checkpoints import RunState, write_checkpoint
 from graphprune.tf.finite import check_finite
@@ -92,6 +93,7 @@ class Recorder(tf_keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Write the epoch's line, then the checkpoint that is due."""
+        self._check_loss(logs or {})
         target, measured = self._measure(anew=True)
         values = {name: _plain(value) for name, value in (logs or {}).items()}
         self._folder.append_metrics({"epoch": epoch + 1, "step": self.step, **values, "target_sparsity": target, "sparsity": measured})
@@ -122,6 +124,20 @@ class Recorder(tf_keras.callbacks.Callback):
         """Save the model at `path`, its layers as they were before training."""
         with self._randomness.hidden():
             save_model(self.model, path)
+
+    def _check_loss(self, logs: Mapping[str, Any]) -> None:
+        """Refuse to go on where the epoch's loss is no number, though the weights still are: the next checkpoints would be of no use.
+
+        Raises:
+            TrainingError: the training loss is NaN or infinite; under loss scaling, whose skipped steps may have such losses, NaN only.
+        """
+        loss = float(np.asarray(logs.get("loss", 0.0)))
+        scales = isinstance(self.model.optimizer, tf_keras.mixed_precision.LossScaleOptimizer)
+        if math.isnan(loss) or (math.isinf(loss) and not scales):
+            raise TrainingError(
+                f"{self._folder.path}: the loss became {loss:g} by step {self.step}; "
+                "lower the learning rate or look at the loss and the data; the checkpoints before are whole"
+            )
 
     def _is_due(self) -> bool:
         return self.step % self._options.checkpoint_every == 0

@@ -32,6 +32,8 @@ from graphprune.tf.run_folder import RunFolder, RunOptions
 from graphprune.tf.surgery import apply_plan
 from graphprune.tf.training_loop import TrainingResult, run_to_end
 
+MAX_EPOCHS = 1_000_000
+
 
 def train(
     model_path: str | Path,
@@ -82,8 +84,8 @@ def train(
     """
     folder = RunFolder(Path(run_dir))
     folder.check_free(force=force)
-    if epochs < 1:
-        raise TrainingError(f"{run_dir}: the number of epochs must be at least 1, got {epochs}")
+    if not 1 <= epochs <= MAX_EPOCHS:
+        raise TrainingError(f"{run_dir}: the number of epochs must be from 1 to {MAX_EPOCHS:,}, got {epochs}")
     asked = Compiling(optimizer, loss, None if metrics is None else tuple(metrics), learning_rate, reset_optimizer)
     model = load_model(model_path, custom_objects, unsafe_lambda=unsafe_lambda)
     data = read_data(data_spec, batch_size=batch_size, seed=seed, steps_per_epoch=steps_per_epoch)

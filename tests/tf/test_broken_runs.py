@@ -4,6 +4,7 @@ import fcntl
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from run_builders import build_model, build_setting
 
 from graphprune.errors import CheckpointError, DataError, TrainingError
@@ -39,6 +40,22 @@ def test_training_that_breaks_down_is_an_error_and_keeps_the_checkpoints_before(
     assert str(caught.value).startswith(f"{tmp_path}/run: training broke down by step 3: NaN or infinity in ")
     assert str(caught.value).endswith("lower the learning rate or look for such values in the data; the checkpoints before are whole")
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000000"]
+    assert not (tmp_path / "run" / "model.keras").exists()
+
+
+def no_number(truth, guess):
+    """Return a loss that becomes NaN and leaves no gradient, so that the weights stay numbers."""
+    return tf.stop_gradient(tf.reduce_mean(guess) * np.nan) + 0 * tf.reduce_mean(guess)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_though_the_weights_are(setting, tmp_path):
+    model = load_model(setting.model)
+    model.compile("sgd", no_number)
+    save_model(model, tmp_path / "model.keras")
+    with pytest.raises(TrainingError) as caught:
+        train(tmp_path / "model.keras", None, setting.data, tmp_path / "run", custom_objects={"no_number": no_number}, **setting.options)
+    way_out = "lower the learning rate or look at the loss and the data; the checkpoints before are whole"
+    assert str(caught.value) == f"{tmp_path}/run: the loss became nan by step 4; {way_out}"
     assert not (tmp_path / "run" / "model.keras").exists()
 
 

@@ -77,6 +77,13 @@ def test_a_function_gives_its_batches_as_they_come(module):
     assert labels(data, 2, 2) == [[4], [0, 1]]
 
 
+def test_a_batch_size_for_a_function_is_refused(module):
+    module("def load():\n    return tf.data.Dataset.range(4).map(lambda n: (n, n)).batch(2), None")
+    with pytest.raises(DataError) as caught:
+        read_data("my_data:load", batch_size=4)
+    assert str(caught.value) == "my_data:load: the datasets of a function have batches of their own; leave the batch size out, or set it in the function"
+
+
 def test_a_dataset_that_shuffles_anew_in_each_pass_is_replayed(module):
     module("def load():\n    return D.range(20).map(lambda n: (n, n)).shuffle(20).batch(5), None\n")
     whole = labels(read_data("my_data:load", seed=3), 0, 12)
@@ -106,6 +113,16 @@ WRONG_ARRAYS = {
     "has x_test but no y_test; give both or neither": {"x_train": X, "y_train": Y, "x_test": X},
     "x_train has no samples; training needs at least one": {"x_train": X[:0], "y_train": Y[:0]},
     "y_train is a single value; it needs one row a sample": {"x_train": X, "y_train": np.float32(3)},
+    "x_train holds nan at (1, 0); training needs numbers, clean the data first": {
+        "x_train": np.where(np.arange(8).reshape(4, 2) == 2, np.nan, X),
+        "y_train": Y,
+    },
+    "y_test holds -inf at (3,); training needs numbers, clean the data first": {
+        "x_train": X,
+        "y_train": Y,
+        "x_test": X,
+        "y_test": np.array([1, 2, 3, -np.inf], "float32"),
+    },
     "x_train holds Python objects, which are never unpickled; store it as an array of numbers": {"x_train": np.array([{}, {}]), "y_train": Y[:2]},
 }
 

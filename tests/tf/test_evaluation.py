@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 from run_builders import build_model, write_data
 from tf_keras import layers
 
 from graphprune.errors import DataError, TrainingError
 from graphprune.tf.compiling import Compiling
-from graphprune.tf.data import read_data
+from graphprune.tf.data import StreamData, read_data
 from graphprune.tf.evaluation import check_data_fits, evaluate, measure_accuracy
 from graphprune.tf.saving import save_model
 
@@ -66,6 +67,13 @@ def test_inputs_are_counted_and_named(data):
     with pytest.raises(DataError) as caught:
         check_data_fits(model, data)
     assert str(caught.value) == f"{data.spec}: x has one tensor, the model takes 2 tensors (a, b); give one for each"
+
+
+def test_a_dataset_without_batches_is_one_clear_line(data):
+    samples = tf.data.Dataset.from_tensor_slices((data.x_train, data.y_train))
+    with pytest.raises(DataError) as caught:
+        check_data_fits(build_model(), StreamData("my_data:load", samples, None, 3))
+    assert str(caught.value) == "my_data:load: its elements are single samples of shape (4, 4, 1); call .batch(n) on the dataset"
 
 
 def test_a_label_that_the_model_has_no_class_for_is_one_clear_line(tmp_path):

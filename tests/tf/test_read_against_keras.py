@@ -101,7 +101,57 @@ def mobilenet() -> tf_keras.Model:
     return tf_keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3), alpha=0.35, classes=3)
 
 
-BUILDERS = [residual, recurrent, convolutions, two_by_two, keywords, shared, siamese, nested_twice, transfer, shared_across, mobilenet]
+def masked() -> tf_keras.Model:
+    query, value = tf_keras.Input((5, 4), name="query"), tf_keras.Input((6, 4), name="value")
+    pairs, steps = tf_keras.Input((5, 6), name="pairs", dtype="bool"), tf_keras.Input((5,), name="steps", dtype="bool")
+    attended = layers.MultiHeadAttention(2, 3, name="mh")(query, value, attention_mask=pairs)
+    outputs = [layers.LSTM(3, name="l")(attended, mask=steps), {"each": layers.Dense(2, name="d")(attended)}]
+    return tf_keras.Model({"query": query, "others": [value, (pairs, steps)]}, outputs, name="masked")
+
+
+def constants() -> tf_keras.Model:
+    x = tf_keras.Input((4, 4), name="x")
+    y = tf.stack([1 - x * 2.0 + tf.constant(np.ones((4, 4), "float32")), x], axis=-1)[:, :, :, 0]
+    y = tf.matmul(y, np.eye(4, dtype="float32"))
+    y = tf.math.add(tf.transpose(tf.where(y > 0, y, tf.zeros_like(y)), perm=[0, 2, 1]), x, name="named")
+    return tf_keras.Model(x, layers.Dense(2)(layers.Flatten()(tf.nn.relu(y))), name="constants")
+
+
+def wrapped_in_keras() -> tf_keras.Model:
+    inner = tf_keras.Sequential([tf_keras.Input((4,)), layers.Dense(3, name="in_each")], name="each")
+    image = tf_keras.Input((8, 8, 3))
+    steps = layers.TimeDistributed(inner, name="td")(layers.Reshape((36, 4))(layers.Conv2D(4, 3, name="c")(image)))
+    return tf_keras.Model(image, layers.Bidirectional(layers.GRU(2), merge_mode=None, name="both_ways")(steps), name="wrapped_in_keras")
+
+
+def four_deep() -> tf_keras.Model:
+    model = None
+    for depth in range(4):
+        x = tf_keras.Input((4,))
+        y = layers.Dense(4, name=f"d{depth}")(x)
+        model = tf_keras.Model(x, y if model is None else model(y) + model(x), name=f"level{depth}")
+    return model
+
+
+def structured() -> tf_keras.Model:
+    def inputs(prefix: str) -> dict[str, object]:
+        return {"a": tf_keras.Input((3,), name=f"{prefix}a"), "b": [tf_keras.Input((3,), name=f"{prefix}b{place}") for place in range(2)]}
+
+    inside, outside = inputs("i"), inputs("o")
+    total = layers.Add(name="add")([inside["a"], *inside["b"]])
+    outputs = tf_keras.Model(inside, {"sum": total, "list": [layers.Dense(2, name="t")(total)]}, name="inner")(outside)
+    return tf_keras.Model(outside, {"out": layers.Dense(1, name="o")(outputs["sum"]), "list": outputs["list"][0]}, name="structured")
+
+
+def states() -> tf_keras.Model:
+    x = tf_keras.Input((4, 3), name="x")
+    every, hidden, cell = layers.LSTM(3, return_sequences=True, return_state=True, name="encoder")(x)
+    decoded = layers.LSTM(3, return_sequences=True, name="decoder")(x, initial_state=[hidden, cell])
+    return tf_keras.Model(x, [layers.Dot(axes=(2, 2), name="dot")([layers.Attention(name="att")([decoded, every]), every]), hidden], name="states")
+
+
+NESTED = [four_deep, structured, siamese, nested_twice, transfer, shared_across]
+BUILDERS = [residual, recurrent, convolutions, two_by_two, keywords, masked, constants, wrapped_in_keras, states, shared, *NESTED, mobilenet]
 
 
 @pytest.fixture(scope="module", params=BUILDERS, ids=lambda build: build.__name__)
@@ -135,7 +185,8 @@ def test_layers_and_weights_equal_the_live_model(saved: tuple[tf_keras.Model, di
         variables = all_weights(live[address])
         assert [tensor.shape for tensor in layer.tensors] == [tuple(variable.shape) for variable in variables]
         last = [variable.name.split("/")[-1].removesuffix(":0") for variable in variables]
-        assert [tensor.name.rsplit(".", 1)[-1] for tensor in layer.tensors] == last
+        if (address, format) != ("td", "keras"):  # a model inside a wrapper: the file has numbers and no names
+            assert [tensor.name.rsplit(".", 1)[-1] for tensor in layer.tensors] == last
         for tensor, variable in zip(layer.tensors, variables, strict=True):
             np.testing.assert_array_equal(weights.read(address, tensor.name), variable.numpy())
 
