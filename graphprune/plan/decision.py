@@ -8,6 +8,7 @@ from graphprune.graph.layers import Layer
 from graphprune.plan.changes import Action
 from graphprune.plan.fitting import Fitted
 from graphprune.rules.rule_set import Rule
+from graphprune.sparsity.patterns import UNSTRUCTURED
 from graphprune.sparsity.pruning import Pruning
 
 _FIELDS = ("pattern", "pads", "weights", "sparsity", "shares", "schedule")
@@ -29,7 +30,8 @@ def pruning_for(fitted: Fitted | None, shares: Mapping[tuple[str, str], float]) 
     if not weights:
         return None
     given = None if action.budget is None else tuple(share_of[name] for name in weights)
-    return Pruning(action.sparsity, action.schedule, weights, action.pattern, fitted.pads, given)
+    axes = None if action.pattern == UNSTRUCTURED else tuple(tensor.axes for tensor in fitted.tensors if tensor.name in weights)
+    return Pruning(action.sparsity, action.schedule, weights, action.pattern, fitted.pads, given, axes)
 
 
 def changed_fields(before: Pruning, after: Pruning) -> tuple[str, ...]:
