@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,12 @@ def choose_format(format_: str | None, output: str | None) -> str:
     return format_ or ("json" if output and output.endswith(".json") else "text")
 
 
+def choose_drawing_format(format_: str | None, output: str | None) -> str:
+    """Return `text`, `json`, `github`, `html` or `svg`: what was asked for, else what the name of the output file says."""
+    named = {".json": "json", ".html": "html", ".svg": "svg", ".md": "github"}
+    return format_ or named.get(Path(output or "").suffix.lower(), "text")
+
+
 def to_json(config: Any) -> str:
     """Return `config` as indented JSON with a newline at the end; the same value gives the same bytes."""
     return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
@@ -93,6 +100,6 @@ def print_warnings(diagnostics: Iterable[Diagnostic]) -> None:
         click.echo(render_diagnostics(found), err=True)
 
 
-def terminal_width() -> int:
-    """Return the width to lay tables out for: the terminal's, or 120 columns in a pipe."""
-    return shutil.get_terminal_size((120, 40)).columns
+def terminal_width(output: str | None = None) -> int | None:
+    """Return the width to lay tables out for: the terminal's; None, for all that a table needs, in a pipe and for a report that goes to the file `output`."""
+    return shutil.get_terminal_size().columns if output is None and sys.stdout.isatty() else None

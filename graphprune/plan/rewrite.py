@@ -74,10 +74,25 @@ def check_plan_fits(graph: LayerGraph, plan: Plan) -> None:
     differences += [f"'{layer.address}' is not in the plan" for layer in graph.candidates() if layer.address not in known]
     if not differences and graph.sha256 == plan.model.graph_sha256:
         return
-    listed = differences[:_LISTED] or ["layers without prunable weights, or connections, differ"]
+    raise _stale(differences or ["layers without prunable weights, or connections, differ"])
+
+
+def check_layers_fit(graph: LayerGraph, plan: Plan) -> None:
+    """Raise unless the layers that `plan` prunes are in `graph`, wrapped or not, with the tensors that it was made for.
+
+    Raises:
+        PlanError: it was made for another model; the text names the layers that differ.
+    """
+    differences = [text for change in plan.changes if (text := _layer_difference(graph, change)) is not None]
+    if differences:
+        raise _stale(differences)
+
+
+def _stale(differences: list[str]) -> PlanError:
+    listed = differences[:_LISTED]
     more = len(differences) - len(listed)
     text = "; ".join(listed) + (f"; and {more} more" if more > 0 else "")
-    raise PlanError(f"plan/stale: the plan was made for another model: {text}. Make the plan again for this model")
+    return PlanError(f"plan/stale: the plan was made for another model: {text}. Make the plan again for this model")
 
 
 def check_weights_fit(graph: LayerGraph, plan: Plan, read_weight: ReadWeight) -> None:
@@ -95,7 +110,18 @@ def check_weights_fit(graph: LayerGraph, plan: Plan, read_weight: ReadWeight) ->
 
 
 def _difference(graph: LayerGraph, change: LayerChange) -> str | None:
-    """Return in what the layer of the graph is not the one that `change` was planned for."""
+    """Return in what the layer of the graph is not the one that `change` was planned for, its wrapper included."""
+    difference = _layer_difference(graph, change)
+    if difference is not None:
+        return difference
+    layer = graph.layers[change.address]
+    if (None if layer.wrap is None else layer.wrap.pruning) != change.before:
+        return f"'{change.address}' is not wrapped" if layer.wrap is None else f"'{change.address}' is wrapped, but not as planned for"
+    return None
+
+
+def _layer_difference(graph: LayerGraph, change: LayerChange) -> str | None:
+    """Return in what the layer of the graph, its wrapper looked through, is not the one that `change` was planned for."""
     layer = graph.layers.get(change.address)
     if layer is None:
         return f"'{change.address}' is missing"
@@ -108,8 +134,6 @@ def _difference(graph: LayerGraph, change: LayerChange) -> str | None:
             return f"'{change.address}' {tensor.name} is {found}, planned as {list(tensor.shape)}"
     if change.after is not None and not set(change.after.weights) <= set(shapes):
         return f"'{change.address}' has no prunable weight {sorted(set(change.after.weights) - set(shapes))[0]!r}"
-    if (None if layer.wrap is None else layer.wrap.pruning) != change.before:
-        return f"'{change.address}' is not wrapped" if layer.wrap is None else f"'{change.address}' is wrapped, but not as planned for"
     return None
 
 

@@ -22,9 +22,9 @@ def settings_on(layer: Layer, action: Prune) -> tuple[Any, ...]:
 def conflict(first: Rule, second: Rule, addresses: Sequence[str]) -> Diagnostic:
     """Return the error for two rules that claim the same layers with different settings."""
     first, second = sorted((first, second), key=lambda rule: (rule.where.file, rule.where.line or 0, rule.where.column or 0, rule.id))
-    labels = _settings(first), _settings(second)
+    labels = describe_settings(first), describe_settings(second)
     if labels[0] == labels[1]:
-        labels = _settings(first, long=True), _settings(second, long=True)
+        labels = describe_settings(first, long=True), describe_settings(second, long=True)
     width = max(len(rule.id) for rule in (first, second))
     edge = max(len(str(rule.where)) for rule in (first, second))
     related = tuple(
@@ -56,7 +56,8 @@ def list_layers(addresses: Sequence[str], shown: int = 3) -> str:
     return f"layers {', '.join(names[:-1])} and {names[-1]}"
 
 
-def _settings(rule: Rule, *, long: bool = False) -> str:
+def describe_settings(rule: Rule, *, long: bool = False) -> str:
+    """Return what a rule does in a few words; `long` spells its schedule out."""
     action = rule.action
     if not isinstance(action, Prune):
         return "keep"
