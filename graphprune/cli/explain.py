@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from graphprune.cli.inputs import open_model
-from graphprune.cli.options import all_option, force_option, format_option, report_option, rules_option, variables_option
+from graphprune.cli.options import RuleOptions, all_option, force_option, format_option, report_option, rule_options
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, to_json
 from graphprune.cli.planning import open_rules
 from graphprune.report import render_explanation
@@ -14,8 +14,7 @@ from graphprune.rules.explain import explain_layer, explain_rule, explanation_to
 
 @click.command("explain")
 @click.argument("model")
-@rules_option
-@variables_option
+@rule_options
 @click.option("--layer", metavar="ADDRESS", help="Say what every rule makes of this layer.")
 @click.option("--rule", metavar="ID", help="Say what this rule selects, and which layers it nearly selects.")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
@@ -25,8 +24,7 @@ from graphprune.rules.explain import explain_layer, explain_rule, explanation_to
 @force_option
 def command(
     model: str,
-    rules: tuple[str, ...],
-    variables: dict[str, str],
+    rules: RuleOptions,
     layer: str | None,
     rule: str | None,
     as_json: bool,
@@ -45,8 +43,8 @@ def command(
     """  # noqa: D301 - click wants the real character
     if (layer is None) == (rule is None):
         raise click.UsageError("give one of --layer ADDRESS and --rule ID")
-    check_report_free(output, force=force, inputs=[model, *rules])
-    saved, rule_set = open_model(model), open_rules(rules, variables)
+    check_report_free(output, force=force, inputs=[model, *rules.files])
+    saved, rule_set = open_model(model), open_rules(rules)
     zeros = saved.zeros if rule_set.reads_weights else None
     found = explain_layer(saved.graph, rule_set, layer, zeros) if layer is not None else explain_rule(saved.graph, rule_set, rule or "", zeros)
     if as_json or choose_format(format_, output) == "json":

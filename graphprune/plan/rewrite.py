@@ -11,6 +11,7 @@ from graphprune.errors import PlanError
 from graphprune.graph.entries import WRAPPER
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Wrap
+from graphprune.plan.budgets import ReadWeight, hash_weights
 from graphprune.plan.changes import LayerChange, Plan
 from graphprune.plan.plan_json import plan_sha256
 from graphprune.sparsity.pruning import Provenance, Pruning
@@ -30,9 +31,13 @@ def wrap_graph(graph: LayerGraph, plan: Plan) -> LayerGraph:
     changed = {}
     for change in plan.changes:
         if change.is_change:
-            provenance = Provenance("" if change.rule is None else change.rule.id, of_rules, of_plan)
-            changed[change.address] = _rewrap(graph.layers[change.address], change.after, provenance)
+            changed[change.address] = _rewrap(graph.layers[change.address], change.after, provenance_of(change, of_rules, of_plan))
     return _replace_checked(graph, changed)
+
+
+def provenance_of(change: LayerChange, rules_sha256: str, plan_sha256: str) -> Provenance:
+    """Return what the wrapper of a changed layer remembers of the plan."""
+    return Provenance("" if change.rule is None else change.rule.id, rules_sha256, plan_sha256, change.budget)
 
 
 def strip_graph(graph: LayerGraph) -> LayerGraph:
@@ -88,6 +93,20 @@ def _stale(differences: list[str]) -> PlanError:
     more = len(differences) - len(listed)
     text = "; ".join(listed) + (f"; and {more} more" if more > 0 else "")
     return PlanError(f"plan/stale: the plan was made for another model: {text}. Make the plan again for this model")
+
+
+def check_weights_fit(graph: LayerGraph, plan: Plan, read_weight: ReadWeight) -> None:
+    """Raise where the plan depends on weights, and those of the model of `graph` are others.
+
+    Raises:
+        PlanError: the text names the layers whose weights differ.
+    """
+    differing = [address for address, sha256 in plan.weight_hashes if hash_weights(graph.layers[address], read_weight) != sha256]
+    if differing:
+        more = f", and {len(differing) - _LISTED} more" if len(differing) > _LISTED else ""
+        listed = ", ".join(map(repr, differing[:_LISTED]))
+        text = f"the plan was made from other weights of {listed}{more}, and it depends on them"
+        raise PlanError(f"plan/stale: {text}. Make the plan again for this model")
 
 
 def _difference(graph: LayerGraph, change: LayerChange) -> str | None:

@@ -9,13 +9,14 @@ from typing import Any
 from graphprune.errors import Diagnostic
 from graphprune.graph import Layer
 from graphprune.rules.rule_set import Prune, Rule
+from graphprune.sparsity.patterns import KeepOf
 from graphprune.sparsity.schedules import Schedule
 
 
 def settings_on(layer: Layer, action: Prune) -> tuple[Any, ...]:
     """Return what `action` does to `layer`; equal for two rules that ask for the same, whatever they call their schedules."""
     weights = tuple(tensor.name for tensor in layer.prunable if action.weights is None or tensor.name in action.weights)
-    return action.sparsity, replace(action.schedule, name=None), action.pattern, weights
+    return action.sparsity, action.budget, replace(action.schedule, name=None), action.pattern, weights, action.misfit
 
 
 def conflict(first: Rule, second: Rule, addresses: Sequence[str]) -> Diagnostic:
@@ -30,7 +31,7 @@ def conflict(first: Rule, second: Rule, addresses: Sequence[str]) -> Diagnostic:
         (rule.where, f"{' ' * (edge - len(str(rule.where)))}{rule.id:<{width}}   {label}") for rule, label in zip((first, second), labels, strict=True)
     )
     claimed = "is claimed twice" if len(addresses) == 1 else "are claimed twice"
-    help = f"narrow one match so that one rule claims each layer, for example with 'not: {{name: {addresses[0]}}}' in {second.id}"
+    help = f"add 'overrides: [{second.id}]' to {first.id}, or narrow one match"
     return Diagnostic("rule/conflict", f"{list_layers(addresses)} {claimed} with different settings", second.where, help, related=related)
 
 
@@ -62,7 +63,17 @@ def describe_settings(rule: Rule, *, long: bool = False) -> str:
         return "keep"
     schedule = _long_schedule(action.schedule) if long else action.schedule.name or action.schedule.curve
     weights = "" if action.weights is None else f", weights {', '.join(action.weights)}"
-    return f"{_percent(action.sparsity)} {action.pattern}, {schedule}{weights}"
+    misfit = f", misfit {action.misfit}" if long and action.misfit != "error" else ""
+    return f"{_target(action, long=long)}, {schedule}{weights}{misfit}"
+
+
+def _target(action: Prune, *, long: bool) -> str:
+    """Return how sparse in which pattern; `keep n of m` says both."""
+    if isinstance(action.pattern, KeepOf):
+        return f"keep {action.pattern.keep} of {action.pattern.of} along {action.pattern.along}"
+    if action.budget is not None:
+        return f"budget {action.budget.name}{f' ({action.budget})' if long else ''} {action.pattern}"
+    return f"{_percent(action.sparsity)} {action.pattern}"
 
 
 def _long_schedule(schedule: Schedule) -> str:
