@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from graphprune.report.layers_report import layers_to_config, render_layers_text
     from graphprune.report.plan_text import render_plan_text
     from graphprune.report.sizes import SizeColumn, SizeTable, render_sizes_text
+    from graphprune.report.slug_report import render_slug, render_slug_list
 
 __all__ = [
     "SizeColumn",
@@ -37,6 +38,8 @@ __all__ = [
     "render_plan_svg",
     "render_plan_text",
     "render_sizes_text",
+    "render_slug",
+    "render_slug_list",
 ]
 
 __getattr__ = lazy_names(
@@ -50,6 +53,7 @@ __getattr__ = lazy_names(
         "graph_svg": ["render_diff_svg", "render_graph_svg", "render_plan_svg"],
         "layers_report": ["layers_to_config", "render_layers_text"],
         "plan_text": ["render_plan_text"],
+        "slug_report": ["render_slug", "render_slug_list"],
         "sizes": ["SizeColumn", "SizeTable", "render_sizes_text"],
     },
 )
