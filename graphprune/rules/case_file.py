@@ -33,9 +33,9 @@ def _snapshot(value: Any) -> Literal["snapshot"]:
 
 def _slug(value: Any) -> str:
     if not isinstance(value, str) or not _SLUG.fullmatch(value):
-        raise Fault("value/range", "must be the slug of a diagnostic, such as rule/no-match", "graphprune lint --explain lists them")
+        raise Fault("value/range", "must be the slug of a diagnostic, such as rule/no-match", "graphprune lint --explain list names them")
     if value not in read_slugs():
-        raise Fault("value/range", "must be the slug of a diagnostic", closest(value, read_slugs()) or "graphprune lint --explain lists them")
+        raise Fault("value/range", "must be the slug of a diagnostic", closest(value, read_slugs()) or "graphprune lint --explain list names them")
     return value
 
 
