@@ -10,11 +10,13 @@ from graphprune import report
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import force_option, variables_option
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, render_with_lines, to_json
-from graphprune.errors import EXIT_ERROR, Diagnostic, RuleError
+from graphprune.errors import EXIT_ERROR, Diagnostic, RuleError, escape_controls
 from graphprune.graph import ModelFile
 from graphprune.plan import make_plan
 from graphprune.report.numbers import count_of
 from graphprune.rules import RuleSet, read_rules, resolve_rules
+from graphprune.rules.slugs import read_slugs
+from graphprune.rules.suggestions import closest
 
 
 @click.command("lint")
@@ -29,23 +31,43 @@ from graphprune.rules import RuleSet, read_rules, resolve_rules
 )
 @click.option("-o", "--output", metavar="FILE", help="Write the report to FILE; a name that ends in .json means JSON.")
 @force_option
-def command(rules: tuple[str, ...], model: str | None, variables: dict[str, str], format_: str | None, output: str | None, force: bool) -> None:
+@click.option("--explain", metavar="SLUG", help="Say what a slug such as rule/conflict means, with an example; 'list' names them all.")
+def command(
+    rules: tuple[str, ...], model: str | None, variables: dict[str, str], format_: str | None, output: str | None, force: bool, explain: str | None
+) -> None:
     """Check rule files: all faults at once, each with its line and a way out. Exits 1 when there are errors.
 
     \b
         graphprune lint prune.yaml
         graphprune lint prune.yaml more.yaml --model model.keras
         graphprune lint prune.yaml --format github
+        graphprune lint --explain rule/conflict
     """  # noqa: D301 - click wants the real character
+    check_report_free(output, force=force, inputs=[*rules, *([model] if model else [])])
+    if explain is not None:
+        print_report(_explain(explain, rules), output)
+        return
     if not rules:
         raise click.UsageError("no rules: name a rule file, as in graphprune lint prune.yaml")
-    check_report_free(output, force=force, inputs=[*rules, *([model] if model else [])])
     count, found = _check(rules, variables, model)
     text = _render(rules, count, model, found, choose_format(format_, output))
     if text or output:
         print_report(text, output)
     if any(diagnostic.severity == "error" for diagnostic in found):
         raise click.exceptions.Exit(EXIT_ERROR)
+
+
+def _explain(slug: str, rules: Sequence[str]) -> str:
+    """Return what a slug means, or the list of all."""
+    if rules:
+        raise click.UsageError("give --explain SLUG or rule files, not both")
+    table = read_slugs()
+    if slug == "list":
+        return report.render_slug_list(table.values())
+    if slug not in table:
+        help = closest(slug, table) or "graphprune lint --explain list names them all"
+        raise click.UsageError(f"--explain: no diagnostic has the slug {escape_controls(repr(slug))}; {help}")
+    return report.render_slug(table[slug])
 
 
 def _check(files: Sequence[str], variables: dict[str, str], model: str | None) -> tuple[int | None, tuple[Diagnostic, ...]]:

@@ -13,6 +13,7 @@ from graphprune.files import write_whole
 from graphprune.plan.run_cases import CaseResult, read_snapshots, run_cases, updated_snapshots
 from graphprune.report import cases_to_config, render_cases
 from graphprune.rules.case_file import Case, CaseFile, find_case_files, read_cases
+from graphprune.rules.source_lines import SourceLines
 
 
 @click.command("test")
@@ -42,6 +43,7 @@ def command(place: str, pattern: str, update: bool, format_: str | None, output:
     """  # noqa: D301 - click wants the real character
     check_report_free(output, force=force, inputs=[place])
     files = [read_cases(path) for path in find_case_files(place)]
+    lines = SourceLines({path for file in files for path in (file.path, *file.rules)})
     results = [(file.path, _run(file, pattern, update=update)) for file in files]
     results = [(path, found) for path, found in results if found]
     if not results:
@@ -49,7 +51,7 @@ def command(place: str, pattern: str, update: bool, format_: str | None, output:
     if choose_format(format_, output) == "json":
         print_report(to_json(cases_to_config(results)), output)
     else:
-        print_report(render_cases(results, updated=update), output)
+        print_report(render_cases(results, lines.find, updated=update), output)
     if not all(result.holds if update else result.is_passed for _, found in results for result in found):
         raise click.exceptions.Exit(EXIT_ERROR)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from graphprune.report.plan_drawing import render_plan_html, render_plan_svg
     from graphprune.report.plan_text import render_plan_text
     from graphprune.report.sizes import SizeColumn, SizeTable, render_sizes_text
+    from graphprune.report.slug_report import render_slug, render_slug_list
     from graphprune.report.verify_text import render_verification
 
 __all__ = [
@@ -46,6 +47,8 @@ __all__ = [
     "render_plan_svg",
     "render_plan_text",
     "render_sizes_text",
+    "render_slug",
+    "render_slug_list",
     "render_verification",
 ]
 
@@ -65,6 +68,7 @@ __getattr__ = lazy_names(
         "layers_report": ["render_layers_text"],
         "plan_drawing": ["render_plan_html", "render_plan_svg"],
         "plan_text": ["render_plan_text"],
+        "slug_report": ["render_slug", "render_slug_list"],
         "sizes": ["SizeColumn", "SizeTable", "render_sizes_text"],
         "verify_text": ["render_verification"],
     },

@@ -8,7 +8,7 @@ from typing import Any
 
 from graphprune.plan.diagnostic_json import diagnostic_to_config
 from graphprune.plan.run_cases import CaseResult
-from graphprune.report.diagnostics_report import render_diagnostics
+from graphprune.report.diagnostics_report import FindLine, no_line, render_diagnostics
 from graphprune.report.numbers import count_of
 from graphprune.report.tables import align_rows, escape_controls
 
@@ -18,20 +18,28 @@ FileResults = tuple[str, tuple[CaseResult, ...]]
 _SNAPSHOT = {"same": "plan as kept", "new": "plan not kept yet", "different": "plan differs from the one kept"}
 
 
-def render_cases(files: Sequence[FileResults], *, updated: bool = False) -> str:
-    """Return one line a case below its file, what is wrong with it, and a summary line; with `updated` the snapshots have just been written."""
-    blocks = ["\n".join([escape_controls(path), *(line for result in results for line in _case(result, updated=updated))]) for path, results in files]
+def render_cases(files: Sequence[FileResults], find_line: FindLine = no_line, *, updated: bool = False) -> str:
+    """Return one line a case below its file, what is wrong with it, and a summary line.
+
+    Args:
+        files: The results of each file.
+        find_line: Returns the source line at a place, to be shown with a caret.
+        updated: Whether the snapshots have just been written.
+    """
+    blocks = [
+        "\n".join([escape_controls(path), *(line for result in results for line in _case(result, find_line, updated=updated))]) for path, results in files
+    ]
     return "\n\n".join([*blocks, _summary(files, updated=updated)]) + "\n"
 
 
-def _case(result: CaseResult, *, updated: bool) -> Iterator[str]:
+def _case(result: CaseResult, find_line: FindLine, *, updated: bool) -> Iterator[str]:
     passed = result.holds if updated else result.is_passed
     yield f"  {'ok  ' if passed else 'FAIL'}  {escape_controls(result.case.name)}   {_counts(result, updated=updated)}".rstrip()
     wrong = [(layer.outcome, layer.address, layer.reason) for layer in result.layers if not layer.is_wanted]
     yield from align_rows(wrong, indent="        ")
     for slug in result.missing:
         yield f"        {slug} was expected and did not come"
-    for line in render_diagnostics(result.faults).split("\n") if result.faults else ():
+    for line in render_diagnostics(result.faults, find_line).split("\n") if result.faults else ():
         yield f"        {line}".rstrip()
     if result.snapshot_status == "new" and not updated:
         yield "        keep the plan with graphprune test --update, after a look at it"

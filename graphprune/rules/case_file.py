@@ -16,6 +16,8 @@ from graphprune.rules.matcher_shape import TextOrList
 from graphprune.rules.scalars import Fault, Text, Version
 from graphprune.rules.shape import OPTIONAL, Shape
 from graphprune.rules.shipped import PREFIX
+from graphprune.rules.slugs import read_slugs
+from graphprune.rules.suggestions import closest
 from graphprune.rules.yaml_text import MAX_BYTES, Document, Path, parse_document
 
 SUFFIXES = ("_test.yaml", "_test.yml", "_test.json")
@@ -31,7 +33,9 @@ def _snapshot(value: Any) -> Literal["snapshot"]:
 
 def _slug(value: Any) -> str:
     if not isinstance(value, str) or not _SLUG.fullmatch(value):
-        raise Fault("value/range", "must be the slug of a diagnostic, such as rule/no-match", "it stands in brackets at the beginning of each fault")
+        raise Fault("value/range", "must be the slug of a diagnostic, such as rule/no-match", "graphprune lint --explain list names them")
+    if value not in read_slugs():
+        raise Fault("value/range", "must be the slug of a diagnostic", closest(value, read_slugs()) or "graphprune lint --explain list names them")
     return value
 
 

@@ -162,3 +162,37 @@ def test_a_plan_cannot_make_a_command_print_lines_of_files_that_were_not_named(f
     (folder / "plan.json").write_text(json.dumps(plan))
     done = run_command("train", MODEL, "--plan", "plan.json", "--data", "none.npz", "--run", "run", "--epochs", 1)
     assert "password" not in done.err
+
+
+def test_a_slug_is_explained_with_an_example_and_its_mending():
+    done = run_command("lint", "--explain", "rule/count")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == (
+        "rule/count\n\n"
+        "A rule matches another number of layers than its 'expect' says.\n"
+        "Why it hurts: The model has changed since the number was written, and the rule now reaches too few\nlayers or too many.\n\n"
+        "A rule file that gives it:\n\n"
+        "    version: 1\n    rules: [{id: a, match: {type: Dense}, keep: true, expect: 3}]\n\n"
+        "Mended:\n\n"
+        "    version: 1\n    rules: [{id: a, match: {type: Dense}, keep: true, expect: 2}]\n"
+    )
+    assert "in a run of 3 epochs:" in run_command("lint", "--explain", "schedule/never-reached").out
+    assert "A command that gives it:\n\n    graphprune lint dense-90\n" in run_command("lint", "--explain", "file/unreadable").out
+
+
+def test_all_slugs_are_listed_with_one_line_each():
+    lines = run_command("lint", "--explain", "list").out.splitlines()
+    assert lines[0] == "file/unreadable         The rule file cannot be read"
+    assert "rule/conflict           Two rules claim one layer with different settings" in lines
+
+
+def test_an_unknown_slug_brings_close_ones():
+    done = run_command("lint", "--explain", "rule/conflct")
+    assert (done.code, done.err.splitlines()[-1]) == (64, "Error: --explain: no diagnostic has the slug 'rule/conflct'; closest: 'rule/conflict', 'rule/count'")
+    done = run_command("lint", "--explain", "\x1b[2J")
+    assert done.err.splitlines()[-1] == "Error: --explain: no diagnostic has the slug '\\x1b[2J'; graphprune lint --explain list names them all"
+
+
+def test_an_explanation_overwrites_no_file(folder):
+    assert run_command("lint", "--explain", "list", "-o", "p.yaml").code == 1
+    assert (folder / "p.yaml").read_text() == FAULTY

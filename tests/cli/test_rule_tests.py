@@ -121,6 +121,14 @@ def test_update_drops_what_no_case_asks_for_and_keeps_the_rest_under_k(folder):
     assert sorted(json.loads(kept.read_text())) == ["lenet.json"]
 
 
+def test_update_keeps_the_plan_of_a_graph_that_cannot_be_read(folder):
+    write_cases(folder, "{graph: lenet.json, plan: snapshot}")
+    run("--update")
+    (folder / "tests" / "lenet.json").write_text("{")
+    assert run("--update").code == 1
+    assert list(json.loads((folder / "tests" / "__snapshots__" / "prune_test.json").read_text())) == ["lenet.json"]
+
+
 def test_k_chooses_cases_and_nothing_chosen_is_wrong_usage(folder):
     write_cases(folder, "{graph: lenet.json, spares: [fc1]}", "{graph: conv.json, fails: [rule/no-match]}")
     assert run("-k", "conv").out.endswith("1 case: 1 passed, 0 failed.\n")
@@ -130,13 +138,19 @@ def test_k_chooses_cases_and_nothing_chosen_is_wrong_usage(folder):
 def test_names_that_do_not_exist_are_faults_with_their_place(folder):
     write_cases(folder, "{graph: lenet.json, rule: dense-9, selects: [fc11]}", "{graph: none.json}")
     lines = [line.strip() for line in run().out.splitlines()]
-    assert lines[2:5] == ["error[rule/unknown]: no rule is named 'dense-9'", "--> tests/prune_test.yaml:4:31", "help: closest: 'dense-90'"]
+    assert lines[2:6] == [
+        "error[rule/unknown]: no rule is named 'dense-9'",
+        "--> tests/prune_test.yaml:4:31",
+        "4 |   - {graph: lenet.json, rule: dense-9, selects: [fc11]}",
+        "|" + " " * 31 + "^",
+    ]
+    assert lines[6] == "help: closest: 'dense-90'"
     assert "error[layer/unknown]: no layer of lenet.json has the address 'fc11'" in lines
     assert "--> tests/prune_test.yaml:5:5" in lines
 
 
 def test_a_damaged_test_file_tells_all_its_faults(folder):
-    write_cases(folder, "{grahp: lenet.json, plan: kept, fails: [nothing]}")
+    write_cases(folder, "{grahp: lenet.json, plan: kept, fails: [nothing, rule/nomatch]}")
     done = run()
     assert (done.code, done.out) == (1, "")
     assert [line for line in done.err.splitlines() if line.startswith("error[")] == [
@@ -144,7 +158,9 @@ def test_a_damaged_test_file_tells_all_its_faults(folder):
         "error[key/unknown]: case 1: unknown key 'grahp'",
         "error[value/range]: case 1: plan must be snapshot, got 'kept'",
         "error[value/range]: case 1: fails must be the slug of a diagnostic, such as rule/no-match, got 'nothing'",
+        "error[value/range]: case 1: fails must be the slug of a diagnostic, got 'rule/nomatch'",
     ]
+    assert "closest: 'rule/no-match'" in done.err
     assert "  --> tests/prune_test.yaml:4:6\n" in done.err
 
 
