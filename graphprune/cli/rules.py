@@ -23,4 +23,4 @@ def command(name: str | None) -> None:
         rows = [(f"builtin:{shipped.name}", shipped.summary) for shipped in list_shipped_rules()]
         click.echo("\n".join([*align_rows(rows), "", "Use one with -r builtin:NAME; graphprune rules NAME prints it, with when to use it."]))
     else:
-        click.echo(find_rule_file(f"builtin:{name.removeprefix('builtin:')}").read_text(encoding="utf-8"), nl=False)
+        click.echo(find_rule_file(f"builtin:{name.removeprefix('builtin:').removesuffix('.yaml')}").read_text(encoding="utf-8"), nl=False)

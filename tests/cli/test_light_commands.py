@@ -127,7 +127,8 @@ def test_rules_lists_and_prints_what_ships():
     listed = run_command("rules").out.splitlines()
     assert "builtin:dense-90          All Dense layers at 90%, except the last of each branch" in listed
     assert listed[-2:] == ["", "Use one with -r builtin:NAME; graphprune rules NAME prints it, with when to use it."]
-    assert run_command("rules", "dense-90").out == shipped_file("rules/dense-90.yaml").read_text()
+    for name in ("dense-90", "builtin:dense-90", "dense-90.yaml"):
+        assert run_command("rules", name).out == shipped_file("rules/dense-90.yaml").read_text()
     assert run_command("rules", "dens-90").code == 1
 
 
