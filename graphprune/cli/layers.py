@@ -33,7 +33,7 @@ def command(model: str, match: str | None, format_: str | None, output: str | No
     check_report_free(output, force=force, inputs=[model])
     matcher = None if match is None else parse_matcher(match, MATCH)
     saved = open_model(model)
-    matched = None if matcher is None else Matches(saved.graph).of(matcher)
+    matched = None if matcher is None else Matches(saved.graph, saved.zeros).of(matcher)
     if choose_format(format_, output) == "json":
         print_report(to_json(layers_to_config(saved.graph, saved.zeros, path=model, matched=matched)), output)
     else:

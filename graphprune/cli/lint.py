@@ -21,7 +21,8 @@ def command(rules: tuple[str, ...], model: str | None, variables: dict[str, str]
     rule_set = read_rules(*rules, variables=variables)
     found = rule_set.warnings
     if model is not None:
-        found += resolve_rules(open_model(model).graph, rule_set).diagnostics
+        saved = open_model(model)
+        found += resolve_rules(saved.graph, rule_set, saved.zeros if rule_set.reads_weights else None).diagnostics
     errors = tuple(diagnostic for diagnostic in found if diagnostic.severity == "error")
     print_warnings(diagnostic for diagnostic in found if diagnostic.severity != "error")
     if errors:
