@@ -47,5 +47,33 @@ def test_a_light_command_runs_where_tensorflow_cannot_be_imported(arguments):
     assert done.stdout
 
 
+HEAVY = ("h5py", "jinja2", "networkx", "numpy", "pydantic", "rich", "ruamel")
+IMPORTED = f"""
+import sys
+sys.argv = ["graphprune", *sys.argv[1:]]
+from graphprune.cli.main import run
+run(sys.argv[1:])
+print(*(name for name in {HEAVY} if name in sys.modules), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "allowed"),
+    [
+        (("--help",), set()),
+        (("rules",), set()),
+        (("rules", "dense-90"), set()),
+        (("layers", MODEL), {"h5py", "networkx", "numpy"}),
+        (("diff", MODEL, MODEL), {"h5py", "networkx", "numpy"}),
+        (("graph", MODEL, "--format", "dot"), {"h5py", "networkx", "numpy"}),
+        (("plan", MODEL, "-r", RULES), {"h5py", "networkx", "numpy", "pydantic", "ruamel"}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_command_imports_only_what_it_needs(arguments, allowed):
+    done = subprocess.run([sys.executable, "-c", IMPORTED, *arguments], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert set(done.stderr.split()) <= allowed
+
+
 def test_the_proof_can_fail():
     assert "ModuleNotFoundError" in run_without_tensorflow("strip", MODEL, "-o", "/nowhere/out.keras").stderr

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from graphprune.cli.inputs import import_custom_objects, open_model, plan_for
+from graphprune.cli.inputs import import_custom_objects, open_model
 from graphprune.cli.options import force_option, loading_options, model_and_rules
 from graphprune.cli.outputs import check_output_free, print_warnings
+from graphprune.cli.planning import plan_for
 from graphprune.report import render_plan_text
 from graphprune.tf.quiet import import_tensorflow
 
@@ -30,6 +31,7 @@ def command(
     """Wrap the layers of MODEL that the rules (or a plan) select. The file MODEL is not touched; the optimizer's state is kept."""
     check_output_free(output, force=force, inputs=[model, *rules, *([plan_file] if plan_file else [])])
     saved = open_model(model)
+    archive = saved.need_archive()
     plan = plan_for(saved, rules, plan_file, variables)
     print_warnings(plan.diagnostics)
 
@@ -39,7 +41,7 @@ def command(
     from graphprune.tf.surgery import apply_plan
 
     check_model_suffix(output)
-    original = load_model(saved.archive.path, import_custom_objects(custom_objects), unsafe_lambda=unsafe_lambda)
+    original = load_model(archive.path, import_custom_objects(custom_objects), unsafe_lambda=unsafe_lambda)
     save_model(apply_plan(original, plan), output)
     click.echo(render_plan_text(plan, brief=True), nl=False)
     click.echo(f"wrote {output}")

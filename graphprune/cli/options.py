@@ -27,6 +27,14 @@ variables_option = click.option(
 )
 force_option = click.option("--force", is_flag=True, help="Overwrite what is there.")
 format_option = click.option("--format", "format_", type=click.Choice(["text", "json"]), default=None, help="How to print the report [default: text].")
+drawing_format_option = click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json", "github", "html", "svg"]),
+    default=None,
+    help="How to print the report: text, JSON, Markdown for a comment on GitHub, a page, a drawing [default: text, or what FILE's name says].",
+)
+drawing_report_option = click.option("-o", "--output", metavar="FILE", help="Write the report to FILE; a name in .json, .html, .svg or .md says its format.")
 report_option = click.option("-o", "--output", metavar="FILE", help="Write the report to FILE; a name that ends in .json means JSON.")
 exitcode_option = click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there is something to report, 0 when there is nothing.")
 all_option = click.option("--all", "show_all", is_flag=True, help="Show every layer.")

@@ -63,6 +63,12 @@ def choose_format(format_: str | None, output: str | None) -> str:
     return format_ or ("json" if output and output.endswith(".json") else "text")
 
 
+def choose_drawing_format(format_: str | None, output: str | None) -> str:
+    """Return `text`, `json`, `github`, `html` or `svg`: what was asked for, else what the name of the output file says."""
+    named = {".json": "json", ".html": "html", ".svg": "svg", ".md": "github"}
+    return format_ or named.get(Path(output or "").suffix.lower(), "text")
+
+
 def to_json(config: Any) -> str:
     """Return `config` as indented JSON with a newline at the end; the same value gives the same bytes."""
     return json.dumps(config, indent=2, ensure_ascii=False) + "\n"

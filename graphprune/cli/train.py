@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from graphprune.cli.finish import report_run, resumable
-from graphprune.cli.inputs import import_custom_objects, open_model, plan_for
+from graphprune.cli.inputs import import_custom_objects, open_model
 from graphprune.cli.options import force_option, loading_options, model_and_rules
 from graphprune.cli.outputs import print_warnings
+from graphprune.cli.planning import plan_for
 from graphprune.cli.progress import shown_progress
 from graphprune.report import render_plan_text
 from graphprune.tf.quiet import import_tensorflow
@@ -67,6 +68,7 @@ def command(
     """
     plan = None
     saved = open_model(model)
+    archive = saved.need_archive()
     if rules or plan_file is not None:
         plan = plan_for(saved, rules, plan_file, variables)
         print_warnings(plan.diagnostics)
@@ -77,7 +79,7 @@ def command(
 
     with resumable(run_folder), shown_progress() as show:
         result = train(
-            saved.archive.path,
+            archive.path,
             plan,
             data,
             run_folder,

@@ -7,7 +7,7 @@ from graphprune.graph.graph_json import graph_from_json_config, graph_to_config
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import SEPARATOR, Layer, Tensor, Wrap
 from graphprune.graph.measure import TensorMetrics, measure_mask_faults, measure_tensors, measure_zeros, read_steps
-from graphprune.graph.read import read_graph
+from graphprune.graph.read import ModelFile, open_model_file, read_graph
 from graphprune.graph.tensor_shapes import find_tensor_shapes
 from graphprune.graph.weights import ModelWeights, locate_weights
 
@@ -15,6 +15,7 @@ __all__ = [
     "SEPARATOR",
     "Layer",
     "LayerGraph",
+    "ModelFile",
     "ModelWeights",
     "Tensor",
     "TensorMetrics",
@@ -27,6 +28,7 @@ __all__ = [
     "measure_mask_faults",
     "measure_tensors",
     "measure_zeros",
+    "open_model_file",
     "read_graph",
     "read_steps",
 ]

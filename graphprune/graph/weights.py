@@ -206,7 +206,7 @@ def _name_legacy(archive: Archive, layer: Layer, stored: Sequence[StoredTensor])
         named = {_after(tensor, layer.name): tensor for tensor in own}
         own_named = named if len(named) == len(own) else {_bare(tensor): tensor for tensor in own}
     elif own:
-        names = names_in_order(weights, [_last(tensor) for tensor in own])
+        names = names_in_order(weights, [_bare(tensor) for tensor in own])
         if names is None:
             raise _misfit(archive, layer, (weight.name for weight in weights if not weight.is_copy), len(own))
         by_name = dict(zip(names, own, strict=True))

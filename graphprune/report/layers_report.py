@@ -96,7 +96,9 @@ def _totals(layers: Sequence[Layer], zeros: _Zeros | None) -> _Totals:
 def _totals_line(totals: _Totals, of: int | None) -> str:
     layers = count_of(totals.layers, "layer") if of is None else f"{format_count(totals.layers)} of {count_of(of, 'layer')}"
     parts = [layers, count_of(totals.parameters, "parameter"), f"{format_count(totals.prunable)} prunable"]
-    if totals.zeros is not None:
+    if totals.zeros is None:
+        parts.append("zeros unknown")
+    else:
         parts.append(f"{count_of(totals.zeros, 'zero')} ({format_share(totals.zeros / max(totals.parameters, 1))})")
     return ", ".join([*parts, f"{format_bytes(totals.bytes)} of weights"]) + "."
 

@@ -12,8 +12,8 @@ from graphprune.plan.summary import kind_of, summarize
 from graphprune.report.numbers import count_of, format_count, format_share
 from graphprune.report.tables import align_rows, escape_controls
 
-_SYMBOLS = {"wrap": "+", "unwrap": "-", "retarget": "~", "rewrap": "-/+", "keep": "=", "unclaimed": "?", "noop": "."}
-_LEGEND = {"keep": "keep dense", "noop": "as planned"}
+SYMBOLS = {"wrap": "+", "unwrap": "-", "retarget": "~", "rewrap": "-/+", "keep": "=", "unclaimed": "?", "noop": "."}
+LEGEND = {"keep": "keep dense", "noop": "as planned"}
 _REBUILT = "  # mask is rebuilt"
 _SYMBOL, _ADDRESS, _TYPE, _LABEL, _SIZE, _SPARSITY, _PATTERN, _SCHEDULE, _RULE = range(9)
 
@@ -26,7 +26,7 @@ def render_plan_text(plan: Plan, *, show_all: bool = False, brief: bool = False)
         show_all: Also show layers without prunable weights, and those that are already as planned.
         brief: Only the two summary lines.
     """
-    end = f"No changes. The model already follows {_rule_files(plan)}." if plan.is_empty else _summary_lines(plan)
+    end = _end(plan)
     drift = [] if brief else list(_drift_blocks(plan))
     if brief or (plan.is_empty and not show_all):
         return "\n\n".join([*drift, end]) + "\n"
@@ -34,6 +34,16 @@ def render_plan_text(plan: Plan, *, show_all: bool = False, brief: bool = False)
     hidden = "" if show_all else _hidden_line(plan)
     blocks = [*drift, _header(plan), _legend(shown), _table(plan, shown, plan.hidden if show_all else ()), hidden, end]
     return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def plan_heads(plan: Plan) -> tuple[str, ...]:
+    """Return what stands above and below the table, one text a line, drift first."""
+    drift = [line for block in _drift_blocks(plan) for line in block.splitlines()]
+    return (*drift, *_header(plan).splitlines(), *_end(plan).splitlines())
+
+
+def _end(plan: Plan) -> str:
+    return f"No changes. The model already follows {_rule_files(plan)}." if plan.is_empty else _summary_lines(plan)
 
 
 def _rule_files(plan: Plan) -> str:
@@ -52,7 +62,7 @@ def _header(plan: Plan) -> str:
 
 def _legend(changes: list[LayerChange]) -> str:
     kinds = {kind_of(change) for change in changes}
-    return "  " + "   ".join(f"{symbol} {_LEGEND.get(kind, kind)}" for kind, symbol in _SYMBOLS.items() if kind in kinds) if kinds else ""
+    return "  " + "   ".join(f"{symbol} {LEGEND.get(kind, kind)}" for kind, symbol in SYMBOLS.items() if kind in kinds) if kinds else ""
 
 
 def _hidden_line(plan: Plan) -> str:
@@ -98,11 +108,16 @@ class _Cells:
 
 
 def _table(plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...]) -> str:
-    """Return one line a tensor, in the order of the graph."""
+    return "\n".join(line for _, line in table_lines(plan, changes, hidden))
+
+
+def table_lines(plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...] = ()) -> list[tuple[str, str]]:
+    """Return the symbol and the line of each tensor, in the order of the graph; only a layer's first line has a symbol."""
     cells = [row for change in _in_graph_order(plan, changes, hidden) for row in _rows(change)]
     before_width = max((len(row.before) for row in cells if row.before is not None), default=0)
     rows = [row.to_row(before_width) for row in cells]
-    return "\n".join(align_rows(rows, right={_SIZE}, gaps={_ADDRESS: 1, _SPARSITY: 3, _RULE: 3}, indent="  "))
+    lines = align_rows(rows, right={_SIZE}, gaps={_ADDRESS: 1, _SPARSITY: 3, _RULE: 3}, indent="  ")
+    return [(row.symbol, line) for row, line in zip(cells, lines, strict=True)]
 
 
 def _in_graph_order(plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...]) -> Iterator[LayerChange | HiddenLayer]:
@@ -123,8 +138,8 @@ def _rows(change: LayerChange | HiddenLayer) -> Iterator[_Cells]:
         yield _Cells(" ", change.address, change.type)
         return
     kind = kind_of(change)
-    pattern, schedule = _pattern_cell(change), _schedule_cell(change)
-    first = _Cells(_SYMBOLS[kind], change.address, change.type, pattern=pattern, schedule=schedule, rule=_rule_cell(change))
+    pattern, schedule = pattern_text(change), schedule_text(change)
+    first = _Cells(SYMBOLS[kind], change.address, change.type, pattern=pattern, schedule=schedule, rule=rule_text(change))
     if not change.tensors:
         yield _with_tensor(first, None, change)
     for index, tensor in enumerate(change.tensors):
@@ -151,7 +166,8 @@ def _sparsity_cells(tensor: TensorChange | None, change: LayerChange) -> tuple[s
     return before, format_share(tensor.zeros_after / max(tensor.size, 1))
 
 
-def _pattern_cell(change: LayerChange) -> str:
+def pattern_text(change: LayerChange) -> str:
+    """Return how zeros will be laid out, and what of it makes a new mask; empty where the layer will not be pruned."""
     if change.after is None:
         return ""
     fields = () if change.before is None else changed_fields(change.before, change.after)
@@ -161,7 +177,8 @@ def _pattern_cell(change: LayerChange) -> str:
     return text + (_REBUILT if kind_of(change) == "rewrap" else "")
 
 
-def _schedule_cell(change: LayerChange) -> str:
+def schedule_text(change: LayerChange) -> str:
+    """Return the schedule to come, in steps too where they are known."""
     if change.after is None:
         return ""
     steps = dict(change.known_steps)
@@ -169,7 +186,8 @@ def _schedule_cell(change: LayerChange) -> str:
     return str(change.after.schedule) + (f" (step{'s' if len(ends) > 1 else ''} {'..'.join(ends)})" if ends else "")
 
 
-def _rule_cell(change: LayerChange) -> str:
+def rule_text(change: LayerChange) -> str:
+    """Return the rule that decides, and those that lost to it."""
     if change.rule is None:
         return "no rule"
     groups: dict[str, list[str]] = {}

@@ -31,7 +31,7 @@ def tensor_zeros(layer: Layer) -> dict[str, int]:
 
 def _named(layer: Layer) -> list[tuple[str, tf.Variable]]:
     weights = [weight for weight in layer.weights if isinstance(weight, tf.Variable)]  # lookup layers list a handle on their table as well
-    names = names_in_order(_known_weights(layer), list(map(_bare_name, weights)))
+    names = names_in_order(_known_weights(layer), [weight.name.split(":")[0] for weight in weights])
     if names is None:
         names = _told_apart(map(_bare_name, weights)) or tuple(str(index) for index in range(len(weights)))
     return list(zip(names, weights, strict=True))

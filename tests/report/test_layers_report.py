@@ -30,7 +30,7 @@ def test_the_table_of_a_wrapped_model():
 
 def test_columns_without_content_are_left_out():
     assert render_layers_text(build_graph("in > relu", name="m")) == (
-        "model  m   Functional\n\nlayer  type\nin     InputLayer\nrelu   ReLU\n\n2 layers, 0 parameters, 0 prunable, 0 B of weights.\n"
+        "model  m   Functional\n\nlayer  type\nin     InputLayer\nrelu   ReLU\n\n2 layers, 0 parameters, 0 prunable, zeros unknown, 0 B of weights.\n"
     )
 
 
@@ -99,7 +99,7 @@ def test_a_filtered_table_has_whole_addresses_and_its_own_totals():
         "inner::fc_a  Dense  kernel [in 4, out 4], bias [out 4]      20        16\n"
         "fc           Dense  kernel [in 4, out 4], bias [out 4]      20        16\n"
         "\n"
-        "2 of 5 layers, 40 parameters, 32 prunable, 160 B of weights.\n"
+        "2 of 5 layers, 40 parameters, 32 prunable, zeros unknown, 160 B of weights.\n"
     )
     config = layers_to_config(graph, matched={"fc"})
     assert ([layer["address"] for layer in config["layers"]], config["summary"]["parameters"], config["model"]["layers"]) == (["fc"], 20, 5)
@@ -107,7 +107,7 @@ def test_a_filtered_table_has_whole_addresses_and_its_own_totals():
 
 def test_a_filter_that_nothing_passes_says_so():
     assert render_layers_text(lenet(), matched=set()) == (
-        "model  lenet   Functional\n\nno layer matches\n\n0 of 5 layers, 0 parameters, 0 prunable, 0 B of weights.\n"
+        "model  lenet   Functional\n\nno layer matches\n\n0 of 5 layers, 0 parameters, 0 prunable, zeros unknown, 0 B of weights.\n"
     )
 
 
