@@ -9,10 +9,10 @@ import click
 from graphprune import report
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import force_option, variables_option
+from graphprune.cli.planning import plan_from_rules
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, render_with_lines, to_json
 from graphprune.errors import EXIT_ERROR, Diagnostic, RuleError, escape_controls
 from graphprune.graph import ModelFile
-from graphprune.plan import make_plan
 from graphprune.report.numbers import count_of
 from graphprune.rules import RuleSet, read_rules, resolve_rules
 from graphprune.rules.slugs import read_slugs
@@ -81,11 +81,10 @@ def _check(files: Sequence[str], variables: dict[str, str], model: str | None) -
 
 
 def _check_against(model: ModelFile, rules: RuleSet) -> tuple[Diagnostic, ...]:
-    zeros = model.zeros
     try:
-        return make_plan(model.graph, rules, zeros=zeros).diagnostics
+        return plan_from_rules(model, rules).diagnostics
     except RuleError as fault:  # it holds errors only
-        return rules.warnings + resolve_rules(model.graph, rules, zeros).diagnostics + fault.diagnostics
+        return rules.warnings + resolve_rules(model.graph, rules, model.zeros).diagnostics + fault.diagnostics
 
 
 def _place(diagnostic: Diagnostic, files: Sequence[str]) -> tuple[int, int, int, str, str]:
