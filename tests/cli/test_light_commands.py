@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from commands import run_command
 
 from graphprune.shipped import shipped_file
@@ -92,27 +93,42 @@ def test_detailed_exitcode_is_2_only_when_something_would_change():
     assert run_command("diff", MODEL, MODEL, "--detailed-exitcode").code == 0
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("lint",),
+        ("lint", "a.yaml", "--format", "html"),
+        ("lint", "--explain", "rule/conflit"),
+        ("explain", MODEL, "-r", RULES),
+        ("explain", MODEL, "--layer", "digits"),
+        ("test", "--nope"),
+        ("test", ".", "."),
+        ("plan", MODEL),
+        ("verify", MODEL),
+        ("diff", MODEL),
+        ("schema", "--kind", "model"),
+        ("rules", "dense-90", "dense-90"),
+    ],
+    ids=lambda arguments: " ".join(map(str, arguments)).replace(str(MODEL), "MODEL"),
+)
+def test_wrong_usage_is_never_taken_for_a_difference(arguments):
+    done = run_command(*arguments)
+    assert (done.code, done.out) == (64, "")
+    assert done.err.startswith("Usage: graphprune ")
+
+
 def test_diff_of_a_model_with_itself_is_empty():
     done = run_command("diff", MODEL, MODEL)
     assert (done.code, done.err) == (0, "")
     assert "No differences." in done.out
 
 
-def test_lint_counts_rules_and_lists_faults(tmp_path):
-    assert run_command("lint", shipped_file("rules/dense-90.yaml"), "--model", MODEL).code == 0
-    rules = tmp_path / "prune.yaml"
-    rules.write_text("version: 1\nrules:\n  - id: a\n    macth: '*'\n    prune: {sparsity: 1.2, schedule: ramp}\n")
-    done = run_command("lint", rules)
-    assert done.code == 1
-    assert [line for line in done.err.splitlines() if line.startswith("error[")] != []
-    assert "error[key/unknown]" in done.err
-    assert "error[value/range]" in done.err
-    assert "error[schedule/unknown]" in done.err
-
-
 def test_rules_lists_and_prints_what_ships():
-    assert "builtin:conv-80-dense-90" in run_command("rules").out
-    assert run_command("rules", "dense-90").out == shipped_file("rules/dense-90.yaml").read_text()
+    listed = run_command("rules").out.splitlines()
+    assert "builtin:dense-90          All Dense layers at 90%, except the last of each branch" in listed
+    assert listed[-2:] == ["", "Use one with -r builtin:NAME; graphprune rules NAME prints it, with when to use it."]
+    for name in ("dense-90", "builtin:dense-90", "dense-90.yaml"):
+        assert run_command("rules", name).out == shipped_file("rules/dense-90.yaml").read_text()
     assert run_command("rules", "dens-90").code == 1
 
 

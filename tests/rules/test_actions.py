@@ -311,6 +311,15 @@ def test_a_fault_of_a_schedule(schedule, message):
     assert fault(f"sparsity: 50%, schedule: {schedule}") == f"error[{message}"
 
 
+def test_the_last_point_is_the_target_of_budgets_and_patterns_too():
+    points = "schedule: {curve: points, points: {4 epochs: 30%, 8 epochs: SHARE}}"
+    assert action(f"budget: net, {points.replace('SHARE', '95%')}").budget.name == "net"
+    assert action(f"pattern: {{keep: 1, of: 3, along: in}}, {points.replace('SHARE', '66.7%')}").sparsity == 2 / 3
+    assert fault(f"budget: net, {points.replace('SHARE', '90%')}") == (
+        "error[value/range]: rule 'a': sparsity must be 0.9, which the last point of its schedule reaches, got 0.95\n  --> p.yaml:8:39"
+    )
+
+
 def test_every_curve_is_read():
     curves = {
         "{curve: constant, begin: 10%}": "constant 10%",
