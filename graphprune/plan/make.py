@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from graphprune.archive.collector import collector_paused
 from graphprune.errors import Diagnostic, RuleError, Where
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
@@ -21,6 +22,7 @@ from graphprune.sparsity.positions import Run
 from graphprune.sparsity.pruning import Pruning
 
 
+@collector_paused()
 def make_plan(
     graph: LayerGraph,
     rules: RuleSet,
