@@ -6,7 +6,12 @@ The models are convolutions in blocks with a shortcut around each; the rules use
 with `hops` and `until`, regions, and selectors that use one another. `read` is what `graphprune lint` does without a model; `resolve` evaluates all matchers
 and finds what every layer is claimed by; `plan` is the whole of `make_plan`, from a graph in memory.
 
-FIGURES
+On two busy cores of a shared machine, with the collector of garbage running:
+
+       layers    read  resolve    plan
+        1,001    0.26     0.10    0.19
+       10,001    0.36     1.75    1.96
+      100,001    1.30    25.58   33.36
 """
 
 from __future__ import annotations
