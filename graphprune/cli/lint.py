@@ -9,8 +9,8 @@ import click
 from graphprune import report
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import force_option, variables_option
-from graphprune.cli.planning import plan_from_rules
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, render_with_lines, to_json
+from graphprune.cli.planning import plan_from_rules
 from graphprune.errors import EXIT_ERROR, Diagnostic, RuleError, escape_controls
 from graphprune.graph import ModelFile
 from graphprune.report.numbers import count_of
