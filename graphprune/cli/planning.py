@@ -35,7 +35,7 @@ def plan_for(model: ModelFile, rules: RuleOptions, plan_file: str | None, run: R
     if plan_file is not None:
         return _read_fitting_plan(model, rules, plan_file)
     rule_set = open_rules(rules)
-    with _weights_of(model) as read_weight:
+    with weights_of(model) as read_weight:
         return make_plan(
             model.graph,
             rule_set,
@@ -63,7 +63,8 @@ def _read_fitting_plan(model: ModelFile, rules: RuleOptions, plan_file: str) -> 
 
 
 @contextmanager
-def _weights_of(model: ModelFile) -> Iterator[ReadWeight | None]:
+def weights_of(model: ModelFile) -> Iterator[ReadWeight | None]:
+    """Open the weights of a model for budgets by magnitude; None for a layer graph as JSON."""
     if model.archive is None:
         yield None
         return

@@ -110,6 +110,20 @@ def test_lint_counts_rules_and_lists_faults(tmp_path):
     assert "error[schedule/unknown]" in done.err
 
 
+def test_lint_against_a_model_checks_patterns_and_budgets_too(tmp_path):
+    rules = tmp_path / "p.yaml"
+    once = "schedule: {curve: step, begin: 0 steps}"
+    rules.write_text(f"version: 1\nrules:\n- {{id: a, match: {{name: digits}}, prune: {{pattern: {{keep: 1, of: 3, along: in}}, {once}}}}}\n")
+    done = run_command("lint", rules, "--model", MODEL)
+    assert (done.code, done.err.splitlines()[0]) == (
+        1,
+        "error[pattern/misfit]: 'keep 1 of 3 along in' does not fit kernel [in 64, out 10] of 'digits' (64 is not a multiple of 3)",
+    )
+    rules.write_text(f"version: 1\nbudgets: {{b: {{sparsity: 99.99%, max: 90%}}}}\nrules:\n- {{id: a, match: '*', prune: {{budget: b, {once}}}}}\n")
+    done = run_command("lint", rules, "--model", MODEL)
+    assert (done.code, "error[budget/infeasible]" in done.err) == (1, True)
+
+
 def test_rules_lists_and_prints_what_ships():
     assert "builtin:conv-80-dense-90" in run_command("rules").out
     assert run_command("rules", "dense-90").out == shipped_file("rules/dense-90.yaml").read_text()
