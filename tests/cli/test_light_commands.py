@@ -124,6 +124,20 @@ def test_diff_of_a_model_with_itself_is_empty():
     assert "No differences." in done.out
 
 
+def test_lint_against_a_model_checks_patterns_and_budgets_too(tmp_path):
+    rules = tmp_path / "p.yaml"
+    once = "schedule: {curve: step, begin: 0 steps}"
+    rules.write_text(f"version: 1\nrules:\n- {{id: a, match: {{name: digits}}, prune: {{pattern: {{keep: 1, of: 3, along: in}}, {once}}}}}\n")
+    done = run_command("lint", rules, "--model", MODEL)
+    assert (done.code, done.out.splitlines()[0]) == (
+        1,
+        "error[pattern/misfit]: 'keep 1 of 3 along in' does not fit kernel [in 64, out 10] of 'digits' (64 is not a multiple of 3)",
+    )
+    rules.write_text(f"version: 1\nbudgets: {{b: {{sparsity: 99.99%, max: 90%}}}}\nrules:\n- {{id: a, match: '*', prune: {{budget: b, {once}}}}}\n")
+    done = run_command("lint", rules, "--model", MODEL)
+    assert (done.code, "error[budget/infeasible]" in done.out) == (1, True)
+
+
 def test_rules_lists_and_prints_what_ships():
     listed = run_command("rules").out.splitlines()
     assert re.sub(" +", " ", listed[0]) == "builtin:block-4x1 Dense layers at 80% in blocks of four inputs by one output"

@@ -203,6 +203,16 @@ def test_the_order_of_rules_never_changes_the_result():
     assert results[0] == [("fc1", "b", (("c", "same settings"),)), ("fc2", None, ()), ("predictions", "a", (("b", "keep"),))]
 
 
+def test_a_conflict_of_a_pattern_and_a_sparsity_names_both():
+    big = "{id: big-dense, match: {type: Dense}, prune: {pattern: {keep: 2, of: 4, along: in}, schedule: {curve: step, begin: 0 steps}}}"
+    assert messages(build_graph(LENET), big, prune("dense-90", "{name: fc1}")).startswith(
+        "error[rule/conflict]: layer 'fc1' is claimed twice with different settings\n"
+        "  --> p.yaml:5:3   big-dense   keep 2 of 4 along in, step\n"
+        "  --> p.yaml:6:3   dense-90    90% unstructured, ramp\n"
+        "  help: add 'overrides: [dense-90]' to big-dense, or narrow one match"
+    )
+
+
 def test_different_settings_on_one_layer_are_a_conflict_with_both_places():
     assert messages(build_graph(LENET), prune("dense-90", "{type: Dense}"), prune("half", "{name: fc1}", "50%")) == (
         "error[rule/conflict]: layer 'fc1' is claimed twice with different settings\n"

@@ -67,6 +67,6 @@ def test_patterns_and_budgets_reach_the_zeros_that_the_plan_says(tmp_path):
     layers = json.loads(run_command("layers", tmp_path / "run", "--format", "json").out)["layers"]
     measured = {(layer["address"], tensor["name"]): tensor["zeros"] for layer in layers for tensor in layer["tensors"]}
     wanted = {(change["address"], tensor["name"]): tensor["zeros_after"] for change in plan["layer_changes"] for tensor in change["tensors"]}
-    assert len(wanted) == 5
+    assert len(wanted) == 4  # ERK leaves conv_1 dense
     assert {key: measured[key] for key in wanted} == wanted
     assert run_command("plan", tmp_path / "run", "-r", tmp_path / "p.yaml").out == FOLLOWED.format(tmp_path / "p.yaml")
