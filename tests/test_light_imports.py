@@ -17,7 +17,7 @@ sys.argv = ["graphprune", *sys.argv[1:]]
 from graphprune.cli.main import main
 main()
 """
-COMMANDS = ["layers", "graph", "lint", "plan", "apply", "train", "resume", "strip", "diff", "rules", "demo"]
+COMMANDS = ["layers", "graph", "lint", "schema", "plan", "apply", "train", "resume", "strip", "diff", "rules", "demo"]
 
 
 def run_without_tensorflow(*arguments):
@@ -35,6 +35,9 @@ def run_without_tensorflow(*arguments):
         ("lint", RULES, "--model", MODEL),
         ("plan", MODEL, "-r", RULES),
         ("diff", MODEL, MODEL),
+        ("schema",),
+        ("lint", "--explain", "list"),
+        ("lint", "--explain", "rule/conflict"),
         ("rules",),
         ("rules", "dense-90"),
         *((command, "--help") for command in COMMANDS),
@@ -66,6 +69,8 @@ print(*(name for name in {HEAVY} if name in sys.modules), file=sys.stderr)
         (("layers", MODEL), {"h5py", "networkx", "numpy"}),
         (("diff", MODEL, MODEL), {"h5py", "networkx", "numpy"}),
         (("graph", MODEL, "--format", "dot"), {"h5py", "networkx", "numpy"}),
+        (("schema",), {"networkx", "numpy", "pydantic", "ruamel"}),
+        (("lint", "--explain", "list"), {"h5py", "networkx", "numpy", "pydantic", "ruamel"}),
         (("plan", MODEL, "-r", RULES), {"h5py", "networkx", "numpy", "pydantic", "ruamel"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

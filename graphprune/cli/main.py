@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "resume": "Go on with an interrupted training run, exactly.",
     "strip": "Take the wrappers off: the original architecture, sparse.",
     "diff": "Show what changed between two models.",
+    "schema": "Write the JSON Schema of rule files, for editors.",
     "rules": "List the rule files that ship, or print one.",
     "demo": "Run the whole story on a real model and real digits.",
 }
