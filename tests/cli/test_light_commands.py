@@ -4,6 +4,7 @@ import json
 
 from commands import run_command
 
+from graphprune.rules.shipped import list_shipped_rules
 from graphprune.shipped import shipped_file
 
 MODEL = shipped_file("fixtures/digits-cnn.keras")
@@ -65,9 +66,27 @@ def test_diff_of_a_model_with_itself_is_empty():
 
 
 def test_rules_lists_and_prints_what_ships():
-    assert "builtin:conv-80-dense-90" in run_command("rules").out
-    assert run_command("rules", "dense-90").out == shipped_file("rules/dense-90.yaml").read_text()
-    assert run_command("rules", "dens-90").code == 1
+    done = run_command("rules")
+    assert (done.code, done.err) == (0, "")
+    assert [line.split()[0] for line in done.out.splitlines()] == [f"builtin:{shipped.name}" for shipped in list_shipped_rules()]
+    assert all(line.split(maxsplit=1)[1] for line in done.out.splitlines())
+    for name in ("dense-90", "builtin:dense-90", "dense-90.yaml"):
+        assert run_command("rules", name).out == shipped_file("rules/dense-90.yaml").read_text()
+
+
+def test_rules_names_the_closest_for_an_unknown_name():
+    done = run_command("rules", "dens-90")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("error[file/unreadable]: no rule file that ships is named 'dens-90'\n  --> builtin:dens-90\n  help: closest: 'dense-90'")
+
+
+def test_schema_writes_a_json_schema(tmp_path):
+    done = run_command("schema", "-o", tmp_path / "rules.schema.json")
+    assert (done.code, done.out, done.err) == (0, "", f"wrote {tmp_path}/rules.schema.json\n")
+    schema = json.loads((tmp_path / "rules.schema.json").read_text())
+    assert (schema["title"], schema["$schema"]) == ("graphprune rule file", "http://json-schema.org/draft-07/schema#")
+    assert run_command("schema").out == (tmp_path / "rules.schema.json").read_text()
+    assert run_command("schema", "-o", tmp_path / "rules.schema.json").code == 1
 
 
 def test_a_report_goes_to_a_file(tmp_path):
