@@ -17,7 +17,7 @@ sys.argv = ["graphprune", *sys.argv[1:]]
 from graphprune.cli.main import main
 main()
 """
-COMMANDS = ["layers", "graph", "lint", "schema", "plan", "apply", "train", "resume", "strip", "diff", "rules", "demo"]
+COMMANDS = ["layers", "graph", "lint", "explain", "plan", "apply", "train", "resume", "strip", "diff", "verify", "schema", "rules", "demo"]
 
 
 def run_without_tensorflow(*arguments):
@@ -34,6 +34,7 @@ def run_without_tensorflow(*arguments):
         ("lint", RULES),
         ("lint", RULES, "--model", MODEL),
         ("plan", MODEL, "-r", RULES),
+        ("explain", MODEL, "-r", RULES, "--rule", "dense-90"),
         ("diff", MODEL, MODEL),
         ("schema",),
         ("lint", "--explain", "list"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from graphprune.cli.inputs import import_custom_objects, open_model
-from graphprune.cli.options import force_option, loading_options, model_and_rules
+from graphprune.cli.options import RuleOptions, force_option, loading_options, model_and_rules
 from graphprune.cli.outputs import check_output_free, print_warnings
 from graphprune.cli.planning import plan_for
 from graphprune.report import render_plan_text
@@ -20,20 +20,19 @@ from graphprune.tf.quiet import import_tensorflow
 @force_option
 def command(
     model: str,
-    rules: tuple[str, ...],
+    rules: RuleOptions,
     plan_file: str | None,
-    variables: dict[str, str],
     output: str,
     custom_objects: tuple[str, ...],
     unsafe_lambda: bool,
     force: bool,
 ) -> None:
     """Wrap the layers of MODEL that the rules (or a plan) select. The file MODEL is not touched; the optimizer's state is kept."""
-    check_output_free(output, force=force, inputs=[model, *rules, *([plan_file] if plan_file else [])])
+    check_output_free(output, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])])
     saved = open_model(model)
     archive = saved.need_archive()
-    plan = plan_for(saved, rules, plan_file, variables)
-    print_warnings(plan.diagnostics, rules)
+    plan = plan_for(saved, rules, plan_file)
+    print_warnings(plan.diagnostics, rules.files)
 
     import_tensorflow()
     from graphprune.tf.loading import load_model

@@ -39,7 +39,7 @@ def command(model: str, match: str | None, format_: str | None, output: str | No
     if choose_format(format_, output) == "json":
         print_report(to_json(layers_to_config(saved.graph, saved.zeros, path=model, matched=matched)), output)
     else:
-        print_report(render_layers_text(saved.graph, saved.zeros, width=terminal_width(), matched=matched), output)
+        print_report(render_layers_text(saved.graph, saved.zeros, width=terminal_width(output), matched=matched), output)
 
 
 def _finder(match: str) -> Callable[[LayerGraph], Collection[str]]:

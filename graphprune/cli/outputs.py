@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,6 @@ def render_with_lines(diagnostics: Iterable[Diagnostic], rules: Collection[str] 
     return report.render_diagnostics(diagnostics, SourceLines(rules).find)
 
 
-def terminal_width() -> int:
-    """Return the width to lay tables out for: the terminal's, or 120 columns in a pipe."""
-    return shutil.get_terminal_size((120, 40)).columns
+def terminal_width(output: str | None = None) -> int | None:
+    """Return the width to lay tables out for: the terminal's; None, for all that a table needs, in a pipe and for a report that goes to the file `output`."""
+    return shutil.get_terminal_size().columns if output is None and sys.stdout.isatty() else None

@@ -7,14 +7,14 @@ import click
 from graphprune import report
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import (
+    RuleOptions,
     all_option,
     brief_option,
     drawing_format_option,
     drawing_report_option,
     exitcode_option,
     force_option,
-    rules_option,
-    variables_option,
+    rule_options,
 )
 from graphprune.cli.outputs import check_report_free, choose_drawing_format, print_report, print_warnings, to_json
 from graphprune.cli.planning import plan_for
@@ -26,8 +26,7 @@ from graphprune.sparsity.positions import Run
 
 @click.command("plan")
 @click.argument("model")
-@rules_option
-@variables_option
+@rule_options
 @click.option("--steps-per-epoch", type=click.IntRange(min=1), help="Optimizer steps in an epoch, to show schedules in steps.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs of the run, to check that schedules end within it.")
 @drawing_format_option
@@ -38,8 +37,7 @@ from graphprune.sparsity.positions import Run
 @force_option
 def command(
     model: str,
-    rules: tuple[str, ...],
-    variables: dict[str, str],
+    rules: RuleOptions,
     steps_per_epoch: int | None,
     epochs: int | None,
     format_: str | None,
@@ -50,10 +48,10 @@ def command(
     force: bool,
 ) -> None:
     """Show what RULES would change in MODEL. Nothing is written but the report; `apply --plan` carries out the JSON form."""
-    check_report_free(output, force=force, inputs=[model, *rules])
+    check_report_free(output, force=force, inputs=[model, *rules.files])
     saved = open_model(model)
-    plan = plan_for(saved, rules, None, variables, Run(steps_per_epoch, epochs))
-    print_warnings(plan.diagnostics, rules)
+    plan = plan_for(saved, rules, None, Run(steps_per_epoch, epochs))
+    print_warnings(plan.diagnostics, rules.files)
     print_report(_render(saved, plan, choose_drawing_format(format_, output), show_all=show_all, brief=brief), output)
     if detailed_exitcode and any(change.is_change for change in plan.changes):
         raise click.exceptions.Exit(EXIT_DIFFERENT)

@@ -6,7 +6,7 @@ import click
 
 from graphprune.cli.finish import report_run, resumable
 from graphprune.cli.inputs import import_custom_objects, open_model
-from graphprune.cli.options import force_option, loading_options, model_and_rules
+from graphprune.cli.options import RuleOptions, force_option, loading_options, model_and_rules
 from graphprune.cli.outputs import print_warnings
 from graphprune.cli.planning import plan_for
 from graphprune.cli.progress import shown_progress
@@ -43,9 +43,8 @@ def command(
     model: str,
     data: str,
     run_folder: str,
-    rules: tuple[str, ...],
+    rules: RuleOptions,
     plan_file: str | None,
-    variables: dict[str, str],
     epochs: int,
     batch_size: int | None,
     steps_per_epoch: int | None,
@@ -69,9 +68,9 @@ def command(
     plan = None
     saved = open_model(model)
     archive = saved.need_archive()
-    if rules or plan_file is not None:
-        plan = plan_for(saved, rules, plan_file, variables)
-        print_warnings(plan.diagnostics, rules)
+    if rules.files or rules.has_switches or plan_file is not None:
+        plan = plan_for(saved, rules, plan_file)
+        print_warnings(plan.diagnostics, rules.files)
         click.echo(render_plan_text(plan, brief=True), nl=False)
 
     import_tensorflow()

@@ -38,7 +38,7 @@ class ModelFile:
 
     @cached_property
     def metrics(self) -> Mapping[TensorKey, TensorMetrics] | None:
-        """The figures of each weight tensor, which were read one at a time; None where there are no weights."""
+        """What the values of each weight tensor say; None where there are no weights."""
         return None if self.archive is None else measure_tensors(self.archive, self.graph)
 
     def need_archive(self) -> Archive:

@@ -128,6 +128,9 @@ class _KerasWalk:
         weights = weights_of(layer.entry)
         if self._archive.dialect == "keras3":
             below = [(group, tensor) for group, tensor in below if not group.endswith("seed_generator")]
+        names = _names_in_wrapper(layer)
+        if weights is None and len(names) == len(below) and all(group == path for group, _ in below):
+            return {name: tensor for name, (_, tensor) in zip(names, below, strict=True)}
         if weights is None or not below:
             return {f"{group[len(path) + 1 :]}/{tensor.name}".lstrip("/").replace("/", "."): tensor for group, tensor in below}
         by_group: dict[str, list[Weight]] = {}
@@ -152,6 +155,12 @@ class _KerasWalk:
                 break
             found += [(group, tensor) for tensor in self._archive.stored[group]]
         return found
+
+
+def _names_in_wrapper(layer: Layer) -> list[str]:
+    """Return the names of a custom layer's weights where its wrapper tells them; `.keras` files number them."""
+    names = layer.wrap.entry["config"].get("weight_names") if layer.wrap is not None else None
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) and len(set(names)) == len(names) else []
 
 
 def _public_path(path: str) -> str:

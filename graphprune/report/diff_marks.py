@@ -19,6 +19,8 @@ def mark_diff(diff: GraphDiff) -> Marking:
     legend: list[tuple[str, str, str]] = [(sign, status, status) for status, sign in MARKS.items() if status in used]
     if any(mark.status == "changed" for _, mark in marks):
         legend.append((_CHANGED, "changed", "sparsity, mask or step changed"))
+    lines = (("━", "added", "new connection", diff.added), ("┅", "removed", "removed connection", diff.removed))
+    legend += [(sign, status, words) for sign, status, words, connections in lines if connections]
     return Marking(
         title="diff",
         lines=diff_heads(diff),

@@ -34,7 +34,7 @@ def render_diff_text(diff: GraphDiff, *, show_all: bool = False, brief: bool = F
         _header(diff),
         _facts(diff),
         "\n".join(line for _, line in layer_lines(layers, show_all=show_all)),
-        "\n".join(_graph_lines(diff)),
+        "\n".join(line for _, line in graph_lines(diff)),
         _hidden_line(diff, len(layers)),
     ]
     return "\n\n".join(block for block in [*blocks, _summary_lines(diff)] if block) + "\n"
@@ -42,7 +42,7 @@ def render_diff_text(diff: GraphDiff, *, show_all: bool = False, brief: bool = F
 
 def diff_heads(diff: GraphDiff) -> tuple[str, ...]:
     """Return what stands above and below the layers, one text a line."""
-    return (_header(diff), *_facts(diff).splitlines(), *(line.strip() for line in _graph_lines(diff)), *_summary_lines(diff).splitlines())
+    return (_header(diff), *_facts(diff).splitlines(), *_summary_lines(diff).splitlines())
 
 
 def _header(diff: GraphDiff) -> str:
@@ -269,13 +269,13 @@ def _mask_text(tensor: TensorDiff) -> str:
     return f"mask: {format_share(mask.shared)} of kept weights shared, {format_count(mask.dropped)} dropped, {format_count(mask.regrown)} regrown"
 
 
-def _graph_lines(diff: GraphDiff) -> Iterator[str]:
-    """Yield what changed in the model itself and in its connections."""
+def graph_lines(diff: GraphDiff) -> Iterator[tuple[str, str]]:
+    """Yield the mark and the text of each line about the model itself and its connections."""
     for change in diff.model:
-        yield f"  ~ model  {change_text(change)}"
+        yield "~", f"  ~ model  {change_text(change)}"
     for mark, connections in (("+", diff.added), ("-", diff.removed)):
         for connection in connections:
-            yield f"  {mark} {escape_controls(_connection_text(connection))}"
+            yield mark, f"  {mark} {escape_controls(_connection_text(connection))}"
 
 
 def _connection_text(connection: Connection) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from graphprune.diff.changes import GraphDiff
 from graphprune.plan.changes import Plan
-from graphprune.report.diff_text import diff_heads, layer_lines
+from graphprune.report.diff_text import diff_heads, graph_lines, layer_lines
 from graphprune.report.plan_text import plan_heads, table_lines
 
 _ENDS = 2
@@ -28,8 +28,8 @@ def render_diff_github(diff: GraphDiff, *, show_all: bool = False, brief: bool =
     """Return the diff as Markdown: `+` was added, `-` was removed, `!` was changed, and a space belongs to the line above; options as for text."""
     heads = diff_heads(diff)
     lines = [_marked(mark, line) for mark, line in layer_lines(diff.layers if show_all else diff.notable_layers, show_all=show_all)]
-    about = [_marked(line[:1] if line[1:2] == " " else " ", f"  {line}") for line in heads[:-_ENDS]]
-    return _document("Model diff", about, lines, heads[-_ENDS:], brief=brief)
+    connections = [_marked(mark, line) for mark, line in graph_lines(diff)]
+    return _document("Model diff", heads[:-_ENDS], [*lines, *([""] if lines and connections else []), *connections], heads[-_ENDS:], brief=brief)
 
 
 def _marked(mark: str, line: str) -> str:

@@ -11,19 +11,12 @@ from typing import Any
 
 import jinja2
 
-from graphprune.diff.changes import GraphDiff
-from graphprune.diff.diff_json import graph_diff_to_config
 from graphprune.graph import LayerGraph
-from graphprune.plan.changes import Plan
-from graphprune.plan.plan_json import plan_to_config
-from graphprune.report.diff_marks import mark_diff
-from graphprune.report.diff_view import view_diff
 from graphprune.report.graph_view import Box, view_graph
 from graphprune.report.layer_categories import COLOURS
 from graphprune.report.layer_marks import STATUSES
 from graphprune.report.numbers import count_of, format_count, format_share
 from graphprune.report.page_data import Drawing, Metrics, page_to_config
-from graphprune.report.plan_marks import mark_plan
 from graphprune.report.tables import escape_controls
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -32,36 +25,21 @@ _SCRIPTS = ("start.js", "boxes.js", "layout.js", "panel.js", "find.js", "tools.j
 
 
 def render_graph_html(graph: LayerGraph, metrics: Metrics | None = None) -> str:
-    """Return the page of a model. No page asks for anything over the network: its content security policy allows only its own style and script, by hash.
+    """Return the page of a model.
 
     Args:
         graph: The model.
         metrics: What the values of each tensor say, by (address, tensor name); without them panels show shapes alone.
     """
     zeros = None if metrics is None else {key: found.zeros for key, found in metrics.items()}
-    return _render(Drawing(graph, view_graph(graph, zeros), metrics))
+    return render_page(Drawing(graph, view_graph(graph, zeros), metrics))
 
 
-def render_plan_html(graph: LayerGraph, plan: Plan, metrics: Metrics | None = None) -> str:
-    """Return the page of the model that `plan` was made for: each layer marked with what will happen to it, and the plan's JSON in the script tag `report`."""
-    marking = mark_plan(plan)
-    return _render(Drawing(graph, view_graph(graph, marks=marking.marks), metrics, marking), plan_to_config(plan))
+def render_page(drawing: Drawing, report: dict[str, Any] | None = None) -> str:
+    """Return the page of a drawing, with `report` as JSON in the script tag of that name.
 
-
-def render_diff_html(left: LayerGraph, right: LayerGraph, diff: GraphDiff, metrics: Metrics | None = None) -> str:
-    """Return the page of the right model with what only the left one has: each layer marked with what has changed, the diff's JSON in the script tag `report`.
-
-    Args:
-        left: The model before.
-        right: The model after.
-        diff: What differs.
-        metrics: What the values of the right model's tensors say.
+    It asks for nothing over the network: its content security policy allows only its own style and script, by their hashes.
     """
-    marking = mark_diff(diff)
-    return _render(Drawing(right, view_diff(left, right, diff, marking), metrics, marking, left), graph_diff_to_config(diff))
-
-
-def _render(drawing: Drawing, report: dict[str, Any] | None = None) -> str:
     style = (_TEMPLATES / "graph.css").read_text(encoding="utf-8") + _colours_to_css()
     parts = "\n".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in _SCRIPTS)
     script = f'"use strict";\n(() => {{\n{parts}}})();\n'

@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from graphprune.diff.changes import GraphDiff
 from graphprune.graph import LayerGraph
-from graphprune.plan.changes import Plan
-from graphprune.report.diff_marks import mark_diff
-from graphprune.report.diff_view import view_diff
 from graphprune.report.graph_rows import place_rows
 from graphprune.report.graph_view import Box, FrameView, Wire, view_graph
 from graphprune.report.layer_marks import STATUSES, Marking
-from graphprune.report.plan_marks import mark_plan
 from graphprune.report.svg_boxes import HEADER, LETTERS, Picture, draw_head, draw_layer, draw_terminal, number, to_xml, tooltip, width_of
 from graphprune.report.tables import shorten, text_width
 
 _FONT = "ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 _GAP, _BEND, _ROW_GAP, _MARGIN = 28, 6, 46, 28
-_HEAD_LINE, _HEAD_COLUMN = 18, 7.3
+_HEAD_LINE, _HEAD_COLUMN, _BACK = 18, 7.3, 20
 
 _STYLE = f"""
 text {{ font-family: {_FONT}; font-size: 12px; fill: #1f2733 }}
@@ -41,8 +36,8 @@ text {{ font-family: {_FONT}; font-size: 12px; fill: #1f2733 }}
 .line {{ font: 12px ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace; fill: #4b5563 }}
 .box[class*="s-"], .frame[class*="s-"], .end[class*="s-"] {{ stroke-width: 3 }}
 .gone {{ stroke-dasharray: 6 4 }}
-path.head.gone, .mark.gone, .sign.gone {{ stroke-dasharray: none }}
-path.head.gone, .end.gone {{ opacity: .75 }}
+path.head.gone {{ stroke-dasharray: none }}
+.frame[class*="s-"]:not(.gone) {{ stroke-dasharray: none }}
 .wire.added {{ stroke: #1a7f37; stroke-width: 2.6 }}
 .wire.removed {{ stroke: #c62430; stroke-width: 2; stroke-dasharray: 2 4 }}
 """
@@ -55,22 +50,12 @@ def render_graph_svg(graph: LayerGraph, zeros: Mapping[tuple[str, str], int] | N
         graph: The model.
         zeros: Measured zeros by (address, tensor name); without them there are no bars.
     """
-    return _render(view_graph(graph, zeros), "layer graph")
+    return render_views(view_graph(graph, zeros))
 
 
-def render_plan_svg(graph: LayerGraph, plan: Plan) -> str:
-    """Return the drawing of the model that `plan` was made for, each layer marked with what will happen to it."""
-    marking = mark_plan(plan)
-    return _render(view_graph(graph, marks=marking.marks), marking.title, marking)
-
-
-def render_diff_svg(left: LayerGraph, right: LayerGraph, diff: GraphDiff) -> str:
-    """Return the drawing of the right model, each layer marked with what has changed, and with what only the left model has."""
-    marking = mark_diff(diff)
-    return _render(view_diff(left, right, diff, marking), marking.title, marking)
-
-
-def _render(views: Mapping[str, FrameView], kind: str, marking: Marking | None = None) -> str:
+def render_views(views: Mapping[str, FrameView], marking: Marking | None = None) -> str:
+    """Return the drawing of a model's views, with what a plan or a diff says of it at its head."""
+    kind = marking.title if marking else "layer graph"
     picture = _draw_frame(views, "")
     heading = views[""].title
     heads = list(_heads(heading, marking))
@@ -82,7 +67,7 @@ def _render(views: Mapping[str, FrameView], kind: str, marking: Marking | None =
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {number(width)} {number(height)}" role="img">',
         f"<title>{to_xml(heading)}: {kind}</title>",
         f"<style>{_STYLE}{_status_style() if marking else ''}</style>",
-        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="9" markerHeight="9" markerUnits="userSpaceOnUse" orient="auto">'
         '<path d="M0 0.5 8 4 0 7.5Z" fill="#8792a2"/></marker></defs>',
         f'<rect {size} fill="#ffffff"/>',
         *(line for head in heads for line in head.lines),
@@ -113,7 +98,7 @@ def _legend(marking: Marking, y: float) -> Picture:
     for sign, status, words in marking.legend:
         told = f"{sign} {words}"
         lines.append(f'<text class="sign s-{status}" x="{number(_MARGIN + left)}" y="{number(y)}">{to_xml(told)}</text>')
-        left += text_width(told) * 9 + 22
+        left += text_width(told) * 8 + 16
     return Picture(left, 0, tuple(lines))
 
 
@@ -132,8 +117,11 @@ def _draw_frame(views: Mapping[str, FrameView], address: str) -> Picture:
     row_of = {node: row for row, nodes in enumerate(view.rows.rows) for node in nodes}
     middle = [(x[index], tops[row_of[index]]) for index in range(len(pictures))]
     lines: list[str] = []
+    backs: list[float] = []
     for wire, path in zip(view.wires, view.rows.paths, strict=True):
-        lines.append(_wire(view, wire, _points(path, x, tops, heights, row_of, pictures)))
+        edge = max(x[end] + pictures[end].width / 2 for end in (wire.source, wire.target))
+        lines.append(_wire(view, wire, _points(path, x, tops, heights, row_of, pictures), edge))
+        backs += [edge + _BACK] if row_of[wire.target] <= row_of[wire.source] else []
     for (left, top), picture, box in zip(middle, pictures, view.boxes, strict=True):
         lines.append(f'<g transform="translate({number(left - picture.width / 2)} {number(top)})">')
         lines += [*picture.lines, "</g>"]
@@ -142,7 +130,7 @@ def _draw_frame(views: Mapping[str, FrameView], address: str) -> Picture:
     right = [left + picture.width / 2 for (left, _), picture in zip(middle, pictures, strict=True)]
     right += [left + 6 + text_width(shorten(box.shape, LETTERS)) * 6 for (left, _), box in zip(middle, view.boxes, strict=True) if box.shape]
     bottom = tops[-1] + heights[-1] if tops else 0.0
-    return Picture(max([*right, *(value + _BEND for value in x)], default=0.0), bottom, tuple(lines))
+    return Picture(max([*right, *backs, *(value + _BEND for value in x)], default=0.0), bottom, tuple(lines))
 
 
 def _row_places(view: FrameView, pictures: Sequence[Picture]) -> tuple[list[float], list[float]]:
@@ -167,15 +155,15 @@ def _points(
     return [*points, (x[target], tops[row_of[target]])]
 
 
-def _wire(view: FrameView, wire: Wire, points: Sequence[tuple[float, float]]) -> str:
+def _wire(view: FrameView, wire: Wire, points: Sequence[tuple[float, float]], edge: float) -> str:
+    """Return a wire through `points`; one that goes up passes right of `edge`, where its boxes end."""
     start = points[0]
     steps = [f"M{number(start[0])} {number(start[1])}"]
     back = points[-1][1] <= start[1]
     if back:
         end, bulge = points[-1], 60
-        side = max(start[0], end[0]) + 120
-        curve = f"C{number(side)} {number(start[1] + bulge)} {number(side)} {number(end[1] - bulge)} {number(end[0])} {number(end[1])}"
-        steps.append(curve)
+        side = (edge + _BACK - (start[0] + end[0]) / 8) / 0.75  # control points of a curve whose middle is _BACK beyond the boxes
+        steps.append(f"C{number(side)} {number(start[1] + bulge)} {number(side)} {number(end[1] - bulge)} {number(end[0])} {number(end[1])}")
     else:
         for (left, top), (right, bottom) in pairwise(points):
             half = (top + bottom) / 2

@@ -10,8 +10,8 @@ from graphprune.graph.frames import Frame, Use
 from graphprune.graph.tensor_shapes import Shape, TensorUse, format_shape
 from graphprune.report.graph_rows import Rows, arrange_rows
 from graphprune.report.layer_categories import category_of
+from graphprune.report.layer_figures import prunable_zeros
 from graphprune.report.layer_marks import LayerMark
-from graphprune.report.layers_report import prunable_zeros
 from graphprune.report.numbers import format_share
 from graphprune.report.tables import escape_controls
 

@@ -10,8 +10,8 @@ from typing import Any
 from graphprune.graph import Layer, LayerGraph, Tensor, TensorMetrics
 from graphprune.graph.entries import canonical
 from graphprune.report.graph_view import Box, FrameView, Wire
+from graphprune.report.layer_figures import wrap_text
 from graphprune.report.layer_marks import Facts, LayerMark, Marking, share_text
-from graphprune.report.layers_report import wrap_text
 from graphprune.report.numbers import format_count, format_share
 from graphprune.report.tables import escape_controls
 

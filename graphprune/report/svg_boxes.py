@@ -10,10 +10,10 @@ from xml.sax.saxutils import escape
 from graphprune.report.graph_view import Box
 from graphprune.report.layer_categories import COLOURS
 from graphprune.report.layer_marks import share_text
-from graphprune.report.tables import shorten, text_width
+from graphprune.report.tables import shorten, shorten_middle, text_width
 
 LETTERS = 38
-"""Columns of text in a box; a longer text ends in an ellipsis and is whole in the tooltip."""
+"""Columns of text in a box; a longer text has an ellipsis, names in their middle, and is whole in the tooltip."""
 HEADER = 24
 _COLUMN, _BOLD_COLUMN, _SMALL_COLUMN = 6.6, 8.3, 6.3
 """Widths of a column of text in the widest of the fonts."""
@@ -54,7 +54,7 @@ def draw_layer(box: Box) -> Picture:
     """Return a layer: its class on its colour, its name, weights, settings, mark and bar below."""
     mark = [("mark", box.mark if box.sign else f"● {box.mark}")] if box.mark else []
     rows = [("name", box.name), *(("small", text) for text in (*box.weights, *box.attributes)), *mark]
-    rows = [(kind, shorten(text, LETTERS)) for kind, text in rows]
+    rows = [(kind, (shorten_middle if kind == "name" else shorten)(text, LETTERS)) for kind, text in rows]
     share = share_text(box.before, box.sparsity)
     width = width_of([_titled(box), *(text for kind, text in rows if kind != "small")], [text for kind, text in rows if kind == "small"])
     width = max(width, text_width(share) * _SMALL_COLUMN + _SHORTEST_RAIL + 2 * _PAD) if share else width

@@ -13,12 +13,11 @@ from graphprune.rules.notes import Notes
 from graphprune.rules.number_test import NumberTest
 from graphprune.rules.rule_set import Keep, Rule
 from graphprune.rules.yaml_text import Path
-from graphprune.sparsity.schedules import Schedule
 
 AT_LEAST_ONE = NumberTest(gte=1)
 
 
-def build_rule(shape: RuleShape, path: Path, notes: Notes, schedules: Mapping[str, Schedule], selectors: Mapping[str, Use]) -> Rule | None:
+def build_rule(shape: RuleShape, path: Path, notes: Notes, actions: ActionBuilder, selectors: Mapping[str, Use]) -> Rule | None:
     """Return the rule at `path`, or None where its action could not be built."""
     subject = f"rule {shape.id!r}: "
     matchers = MatcherBuilder(notes, selectors)
@@ -26,8 +25,7 @@ def build_rule(shape: RuleShape, path: Path, notes: Notes, schedules: Mapping[st
     reason = find_contradiction(matcher)
     if reason is not None:
         notes.fault("match/contradiction", f"{subject}match can hold for no layer: {reason}", (*path, "match"), None)
-    prune = shape.given("prune")
-    action = Keep() if prune is None else ActionBuilder(notes, schedules).prune(prune, (*path, "prune"), subject)
+    action = Keep() if shape.given("prune") is None else actions.prune(shape.id, notes, (*path, "prune"))
     if action is None:
         return None
     expect = shape.given("expect")

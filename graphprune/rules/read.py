@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path as FilePath
 from typing import Any
 
 from graphprune.errors import Diagnostic, RuleError, Where
-from graphprune.rules.action_build import ActionBuilder
 from graphprune.rules.build import build_rule
 from graphprune.rules.check_build import build_check
 from graphprune.rules.checks import Check
@@ -19,20 +18,22 @@ from graphprune.rules.config_test import freeze
 from graphprune.rules.custom_layers import CustomLayer, build_custom_layer
 from graphprune.rules.file_faults import check_shape, show
 from graphprune.rules.file_shape import FileShape
+from graphprune.rules.gather import FileParts, find_unused_budgets, gather_actions, gather_overrides, rule_ids
 from graphprune.rules.matchers import Use
 from graphprune.rules.notes import Notes
-from graphprune.rules.rule_set import Rule, RuleSet
+from graphprune.rules.rule_set import Rule, RuleSet, Switches
 from graphprune.rules.selectors import Defined, build_selectors, find_unused
 from graphprune.rules.shipped import find_rule_file
+from graphprune.rules.switches import change_settings, select_rules
 from graphprune.rules.variables import Variable, collect_variables, fill_in
 from graphprune.rules.yaml_text import MAX_BYTES, Document, Path, parse_document
-from graphprune.sparsity.schedules import Schedule
 
 Indexes = Mapping[str, list[int]]
 """By section that is a list, which of its entries hold together."""
 
 _LISTS = ("rules", "require")
-_MAPPINGS = ("schedules", "vars", "selectors", "layers")
+_MAPPINGS = ("schedules", "budgets", "defaults", "vars", "selectors", "layers")
+_NAMED = (("schedule", "schedules"), ("budget", "budgets"), ("variable", "vars"), ("selector", "selectors"), ("layer type", "layers"))
 
 
 @dataclass(slots=True)
@@ -46,14 +47,23 @@ class _Parts:
     warnings: list[Diagnostic] = field(default_factory=list)
 
 
-def read_rules(*paths: str | FilePath, variables: Mapping[str, str] | None = None) -> RuleSet:
+def read_rules(
+    *paths: str | FilePath,
+    variables: Mapping[str, str] | None = None,
+    only: Sequence[str] = (),
+    off: Sequence[str] = (),
+    settings: Mapping[str, str] | None = None,
+) -> RuleSet:
     """Return the rules of all files together; their order never changes meaning.
 
-    Schedules and variables of one file are known in all; a name may be defined twice only with the same value.
+    Schedules, budgets, defaults and variables of one file are known in all; a name may be defined twice only with the same value.
 
     Args:
         *paths: Rule files (YAML or JSON), or `builtin:NAME` for one that ships.
         variables: Values for variables of the files, as text: `{"final": "0.8"}`.
+        only: Ids of the rules that alone are used; none means all.
+        off: Ids of rules that are not used.
+        settings: Values for fields of actions and budgets, as YAML text: `{"dense-90.prune.sparsity": "0.5", "budgets.net.sparsity": "90%"}`.
 
     Raises:
         RuleError: with every fault of every file.
@@ -66,11 +76,12 @@ def read_rules(*paths: str | FilePath, variables: Mapping[str, str] | None = Non
         for name, count in Counter(names).items()
         if name and count > 1
     ]
-    return _parse_all([text for text in texts if not isinstance(text, Diagnostic)], variables or {}, faults)
+    switches = Switches(tuple(only), tuple(off), tuple((variables or {}).items()), tuple((settings or {}).items()))
+    return _parse_all([text for text in texts if not isinstance(text, Diagnostic)], switches, faults)
 
 
-def parse_rules(text: str, file: str, variables: Mapping[str, str] | None = None) -> RuleSet:
-    r"""Return the rules in `text`; `file` is the name that faults print.
+def parse_rules(text: str, file: str, variables: Mapping[str, str] | None = None, *, switches: Switches | None = None) -> RuleSet:
+    r"""Return the rules in `text`; `file` is the name that faults print. `variables` are part of `switches` where those are given.
 
     Raises:
         RuleError: with every fault.
@@ -80,7 +91,7 @@ def parse_rules(text: str, file: str, variables: Mapping[str, str] | None = None
         >>> [(rule.id, str(rule.where)) for rule in rules.rules]
         [('stem', 'stem.yaml:3:3')]
     """
-    return _parse_all([(file, text)], variables or {}, [])
+    return _parse_all([(file, text)], switches or Switches(variables=tuple((variables or {}).items())), [])
 
 
 def _read_text(path: str) -> tuple[str, str] | Diagnostic:
@@ -112,16 +123,20 @@ def _read_text(path: str) -> tuple[str, str] | Diagnostic:
         return Diagnostic("file/unreadable", "not text in UTF-8", Where(path, line), "save it as UTF-8; is this a model?")
 
 
-def _parse_all(texts: Sequence[tuple[str, str]], overrides: Mapping[str, str], faults: list[Diagnostic]) -> RuleSet:
+def _parse_all(texts: Sequence[tuple[str, str]], switches: Switches, faults: list[Diagnostic]) -> RuleSet:
     documents = [parse_document(text, file) for file, text in texts]
     unread = bool(faults)
     faults += chain.from_iterable(document.faults for document in documents)
     unread = unread or not all(document.is_readable for document in documents)
     documents = [document for document in documents if document.is_readable]
-    variables, more = collect_variables(documents, overrides)
-    faults += [] if unread else more  # a variable may stand in a file that could not be read
+    documents, more = change_settings(documents, switches.settings)
+    faults += [] if unread else more  # what is set may stand in a file that could not be read
+    variables, more = collect_variables(documents, dict(switches.variables))
+    faults += [] if unread else more
     parts = _build(documents, variables, faults)
-    if not faults and not parts.rules:
+    rules, more = select_rules(parts.rules, switches, frozenset(id for document in documents for id in rule_ids(document.data)))
+    faults += [] if unread else more
+    if not faults and not rules:
         where = Where(texts[-1][0] if texts else "rules")
         help = "add a list 'rules' with entries such as {id: dense-90, match: {type: Dense}, prune: ...}"
         faults.append(Diagnostic("key/missing", "there are no rules", where, help))
@@ -131,9 +146,10 @@ def _parse_all(texts: Sequence[tuple[str, str]], overrides: Mapping[str, str], f
     files = tuple((file, hashlib.sha256(text.encode()).hexdigest()) for file, text in texts)
     return RuleSet(
         files=files,
-        rules=tuple(parts.rules),
+        rules=tuple(rules),
         variables=variables,
         warnings=tuple(parts.warnings),
+        switches=switches,
         selectors=parts.selectors,
         checks=tuple(parts.checks),
         custom_layers=tuple(parts.custom_layers),
@@ -155,38 +171,30 @@ def _build(documents: Sequence[Document], variables: Mapping[str, Variable], fau
     shapes = [_checked(document, data, names, faults) for document, data in zip(documents, filled, strict=True)]
     _forget_consequences(faults)
     faults += _clashes(documents, filled)
-    schedules = _build_schedules(documents, shapes, faults)
-    defined = _defined_selectors(documents, filled, shapes)
+    files = [FileParts(Notes(document), data, *found) for document, data, found in zip(documents, filled, shapes, strict=True)]
+    actions, beaten = gather_actions(files), gather_overrides(files)
+    defined = _defined_selectors(files)
     selectors = build_selectors(defined, faults)
     parts = _Parts(selectors=tuple(selectors.values()))
-    for document, (shape, indexes) in zip(documents, shapes, strict=True):
-        notes = Notes(document)
-        rules = (build_rule(part, path, notes, schedules, selectors) for part, path in _listed(shape, "rules", indexes))
-        parts.rules += [rule for rule in rules if rule is not None]
-        parts.checks += [build_check(part, path, notes, selectors) for part, path in _listed(shape, "require", indexes)]
-        parts.custom_layers += [build_custom_layer(name, part, notes) for name, part in (_given(shape, "layers") or {}).items()]
-        faults += notes.faults
-    parts.warnings += find_unused(defined, [part for shape, _ in shapes for section in ("rules", "require") for part in _given(shape, section) or []])
+    for file in files:
+        rules = (build_rule(part, path, file.notes, actions, selectors) for part, path in file.listed("rules"))
+        parts.rules += [replace(rule, overrides=beaten.get(rule.id, frozenset())) for rule in rules if rule is not None]
+        parts.checks += [build_check(part, path, file.notes, selectors) for part, path in file.listed("require")]
+        parts.custom_layers += [build_custom_layer(name, part, file.notes) for name, part in (file.section("layers") or {}).items()]
+    faults += chain.from_iterable(file.notes.faults for file in files)
+    parts.warnings += find_unused(defined, [part for file in files for section in ("rules", "require") for part in file.section(section) or []])
+    parts.warnings += find_unused_budgets(files, actions)
     return parts
 
 
-def _listed(shape: FileShape | None, section: str, indexes: Mapping[str, list[int]]) -> list[tuple[Any, Path]]:
-    """Return the parts of a section that is a list, each with its place in the file."""
-    return [(part, (section, index)) for part, index in zip(_given(shape, section) or [], indexes[section], strict=True)]
-
-
-def _given(shape: FileShape | None, section: str) -> Any:
-    return None if shape is None else shape.given(section)
-
-
-def _defined_selectors(documents: Sequence[Document], filled: Sequence[Any], shapes: Sequence[tuple[FileShape | None, Indexes]]) -> Defined:
+def _defined_selectors(files: Sequence[FileParts]) -> Defined:
     """Return the selectors of all files by name, those with faults of their own too."""
     defined: dict[str, tuple[Document, Any]] = {}
-    for document, data, (shape, _) in zip(documents, filled, shapes, strict=True):
-        sound = _given(shape, "selectors") or {}
-        for name in _section(data, "selectors"):
+    for file in files:
+        sound = file.section("selectors") or {}
+        for name in _section(file.data, "selectors"):
             if isinstance(name, str):
-                defined.setdefault(name, (document, sound.get(name)))
+                defined.setdefault(name, (file.notes.document, sound.get(name)))
     return defined
 
 
@@ -217,7 +225,7 @@ def _checked(document: Document, data: Any, names: frozenset[str], faults: list[
     if shape is not None:
         return shape, indexes
     shape = check_shape(document, _without(data, paths, indexes), names)[0]
-    return shape, {section: sound if _given(shape, section) is not None else [] for section, sound in indexes.items()}
+    return shape, {section: sound if shape is not None and shape.given(section) is not None else [] for section, sound in indexes.items()}
 
 
 def _without(data: dict[str, Any], paths: tuple[Path, ...], indexes: Indexes) -> dict[str, Any]:
@@ -234,20 +242,8 @@ def _without(data: dict[str, Any], paths: tuple[Path, ...], indexes: Indexes) ->
     return rest
 
 
-def _build_schedules(documents: Sequence[Document], shapes: Sequence[tuple[FileShape | None, Indexes]], faults: list[Diagnostic]) -> dict[str, Schedule]:
-    schedules: dict[str, Schedule] = {}
-    for document, (shape, _) in zip(documents, shapes, strict=True):
-        builder = ActionBuilder(Notes(document), {})
-        for name, part in ({} if shape is None else shape.given("schedules") or {}).items():
-            schedule = builder.schedule(part, ("schedules", name), name, f"schedule {name!r}: ")
-            if schedule is not None:
-                schedules.setdefault(name, schedule)
-        faults += builder.notes.faults
-    return schedules
-
-
 def _clashes(documents: Sequence[Document], filled: Sequence[Any]) -> list[Diagnostic]:
-    """Return a fault for each id of a rule or check that is not unique, and for each name that two files define differently."""
+    """Return a fault for each id of a rule or check that is not unique, and for each name, or the defaults, that two files define differently."""
     faults: list[Diagnostic] = []
     seen: dict[tuple[str, str], tuple[Where, Any]] = {}
 
@@ -262,7 +258,10 @@ def _clashes(documents: Sequence[Document], filled: Sequence[Any]) -> list[Diagn
             for index, part in enumerate(listed if isinstance(listed, list) else []):
                 if isinstance(part, dict) and isinstance(part.get("id"), str):
                     meet(kind, part["id"], document.value((section, index, "id")), None, "ids are unique over all files: rename one")
-        for kind, section in (("schedule", "schedules"), ("variable", "vars"), ("selector", "selectors"), ("layer type", "layers")):
+        for kind, section in _NAMED:
             for name, value in _section(data, section).items():
                 meet(kind, name, document.key((section, name)), freeze(value), "the files give it different values: rename one")
+        if _section(data, "defaults"):
+            help = "the files give different defaults: move them into the rules"
+            meet("section", "defaults", document.key(("defaults",)), freeze(data["defaults"]), help)
     return faults

@@ -26,8 +26,8 @@ def resolve_rules(graph: LayerGraph, rules: RuleSet, zeros: Zeros | None = None)
     `zeros` are the measured zeros by layer address and tensor name; matchers of a tensor's sparsity need them. The custom layers that the rules teach are
     candidates too.
 
-    `keep` beats `prune`. Of rules with the same settings the alphabetically first is recorded; different settings are the error `rule/conflict`,
-    and no rule decides.
+    A rule beats those that it overrides; of what is left, `keep` beats `prune`. Of rules with the same settings the alphabetically first is recorded;
+    different settings are the error `rule/conflict`, and no rule decides.
     """
     graph = teach_layers(graph, rules.custom_layers)
     matches = Matches(graph, zeros)
@@ -59,12 +59,13 @@ def resolve_rules(graph: LayerGraph, rules: RuleSet, zeros: Zeros | None = None)
 
 def _claim(layer: Layer, rules: Sequence[Rule], conflicts: Pairs, doubles: Pairs) -> Claim:
     """Return the claim on one layer; `rules` are all that match it, by id."""
-    keeping = [rule for rule in rules if isinstance(rule.action, Keep)]
-    standing = keeping or list(rules)
+    unbeaten = [rule for rule in rules if not any(rule.id in other.overrides for other in rules)]
+    keeping = [rule for rule in unbeaten if isinstance(rule.action, Keep)]
+    standing = keeping or unbeaten
     if not standing:
         return Claim(layer.address, None)
     winner, *others = standing
-    lost = [(rule.id, "keep") for rule in rules if rule not in standing]
+    lost = [(rule.id, "keep" if rule in unbeaten else "override") for rule in rules if rule not in standing]
     differing = [rule for rule in others if not _agree(layer, winner, rule)]
     for rule in others:
         (conflicts if rule in differing else doubles).setdefault((winner.id, rule.id), []).append(layer.address)

@@ -75,17 +75,25 @@ class Pruning:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Which rule asked for a wrap: rule id, and the sha256 of the rule files and of the plan (hex, may be empty for Python calls)."""
+    """Which rule asked for a wrap.
+
+    Attributes:
+        rule: Rule id; may be empty for Python calls.
+        rules_sha256, plan_sha256: Of the rule files and of the plan (hex); may be empty for Python calls.
+        budget: What the budget asked for that gave the tensors their shares, in words; empty where none did.
+    """
 
     rule: str = ""
     rules_sha256: str = ""
     plan_sha256: str = ""
+    budget: str = ""
 
     def to_config(self) -> dict[str, str]:
         """Return the JSON form."""
-        return {"rule": self.rule, "rules_sha256": self.rules_sha256, "plan_sha256": self.plan_sha256}
+        config = {"rule": self.rule, "rules_sha256": self.rules_sha256, "plan_sha256": self.plan_sha256}
+        return config | ({"budget": self.budget} if self.budget else {})
 
     @classmethod
     def from_config(cls, config: Mapping[str, str]) -> Provenance:
         """Return the value that `to_config` wrote."""
-        return cls(config.get("rule", ""), config.get("rules_sha256", ""), config.get("plan_sha256", ""))
+        return cls(config.get("rule", ""), config.get("rules_sha256", ""), config.get("plan_sha256", ""), config.get("budget", ""))

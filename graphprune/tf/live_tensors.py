@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import tensorflow as tf
 from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.saving.serialization_lib import serialize_keras_object
@@ -18,11 +20,29 @@ def prunable_names(layer: Layer) -> tuple[str, ...]:
 
 
 def tensor_facts(layer: Layer) -> tuple[TensorFacts, ...]:
-    """Return name, shape and dtype of a built layer's weights; names are numbers for classes that the table does not hold."""
+    """Return name, shape and dtype of a built layer's weights; names are numbers where neither the table nor the variables tell them apart."""
     weights = [weight for weight in layer.weights if isinstance(weight, tf.Variable)]  # lookup layers list a handle on their table as well
-    names = names_in_order(_known_weights(layer), [weight.name.split(":")[0] for weight in weights])
-    names = tuple(str(index) for index in range(len(weights))) if names is None else names
+    names = names_in_order(_known_weights(layer), list(map(_bare_name, weights)))
+    if names is None:
+        names = _told_apart(map(_bare_name, weights)) or tuple(str(index) for index in range(len(weights)))
     return tuple((name, _shape(weight), weight.dtype.name) for name, weight in zip(names, weights, strict=True))
+
+
+def own_names(layer: Layer) -> tuple[str, ...]:
+    """Return the names of the weights that a built custom layer itself makes, in the order in which `.keras` files number them.
+
+    None for built-in layers, whose order is known, and where two weights have one name.
+    """
+    return () if is_builtin_layer(layer) else _told_apart(map(_bare_name, layer._trainable_weights + layer._non_trainable_weights))
+
+
+def _bare_name(weight: tf.Variable) -> str:
+    return weight.name.rsplit("/", 1)[-1].split(":")[0]
+
+
+def _told_apart(names: Iterable[str]) -> tuple[str, ...]:
+    found = tuple(names)
+    return found if len(set(found)) == len(found) else ()
 
 
 def _shape(weight: tf.Variable) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -17,9 +18,9 @@ from graphprune.graph.read import read_graph
 from graphprune.plan.changes import LayerChange, Plan
 from graphprune.plan.make import make_plan
 from graphprune.plan.plan_json import plan_sha256
-from graphprune.plan.rewrite import rules_sha256
+from graphprune.plan.rewrite import provenance_of, rules_sha256
 from graphprune.rules.rule_set import RuleSet
-from graphprune.sparsity.pruning import Provenance, Pruning
+from graphprune.sparsity.pruning import Pruning
 from graphprune.tf.addresses import addressed_layers, inner_layer, is_layered_model
 from graphprune.tf.compile_state import copy_compile_state
 from graphprune.tf.layer_clone import clone_layer, copy_state
@@ -49,8 +50,7 @@ def apply_plan(model: tf_keras.Model, plan: Plan) -> tf_keras.Model:
             return _clone_wrapped(layer, address)
         if change.after is None:
             return clone_layer(inner_layer(layer), address)
-        provenance = Provenance("" if change.rule is None else change.rule.id, of_rules, of_plan)
-        return PruneLowMagnitude(clone_layer(inner_layer(layer), address), change.after, provenance)
+        return PruneLowMagnitude(clone_layer(inner_layer(layer), address), change.after, provenance_of(change, of_rules, of_plan))
 
     _check_addresses(model, changes)
     rebuilt = {address for address, change in changes.items() if "wrap" in change.actions}
@@ -64,7 +64,13 @@ def apply_rules(model: tf_keras.Model, rules: RuleSet, *, steps_per_epoch: int |
         GraphError: the model, or a layer in it, cannot be copied.
         RuleError: the rules do not fit the model.
     """
-    return apply_plan(model, make_plan(graph_of_model(model), rules, steps_per_epoch=steps_per_epoch, epochs=epochs))
+    graph = graph_of_model(model)
+    layers = dict(addressed_layers(model))
+
+    def read_weight(address: str, name: str) -> Any:
+        return find_weight(inner_layer(layers[address]), name).numpy()
+
+    return apply_plan(model, make_plan(graph, rules, steps_per_epoch=steps_per_epoch, epochs=epochs, read_weight=read_weight))
 
 
 def wrap_layers(model: tf_keras.Model, prunings: dict[str, Pruning]) -> tf_keras.Model:

@@ -16,6 +16,7 @@ from tf_keras.src.utils.tf_utils import maybe_init_scope
 from graphprune.errors import PlanError, TrainingError
 from graphprune.graph.config_weights import ATTENTION_LAYERS
 from graphprune.sparsity.pruning import Provenance, Pruning
+from graphprune.tf.live_tensors import own_names
 
 PACKAGE = "graphprune"
 
@@ -57,11 +58,19 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         missed_pruner: Whether training has been refused for want of one; the trace that was broken off must not be used again.
     """
 
-    def __init__(self, layer: Layer, pruning: Pruning | Mapping[str, Any], provenance: Provenance | Mapping[str, str] | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        layer: Layer,
+        pruning: Pruning | Mapping[str, Any],
+        provenance: Provenance | Mapping[str, str] | None = None,
+        weight_names: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> None:
         own = {"name": layer.name, "trainable": layer.trainable, "dtype": layer._dtype_policy}
         super().__init__(layer, **{**own, **kwargs, "autocast": False})
         self.pruning = pruning if isinstance(pruning, Pruning) else Pruning.from_config(pruning)
         self.provenance = provenance if isinstance(provenance, Provenance) else Provenance.from_config(provenance or {})
+        self._weight_names = tuple(weight_names)
         self.has_pruner = False
         self.missed_pruner = False
         # Keras passes in what the inner layer expects (training, mask, its own context arguments) and writes nodes with its argument names.
@@ -166,8 +175,13 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         return self.layer.compute_output_shape(input_shape)
 
     def get_config(self) -> dict[str, Any]:
-        """Return everything that `from_config` needs; the inner layer's own config is as unwrapped."""
-        return {**super().get_config(), "pruning": self.pruning.to_config(), "provenance": self.provenance.to_config()}
+        """Return everything that `from_config` needs; the inner layer's own config is as unwrapped.
+
+        Of a custom layer, it also names the weights, which `.keras` files only number, so that the file can be measured without the layer's class.
+        """
+        names = (own_names(self.layer) if self.layer.built else ()) or self._weight_names
+        own = {"pruning": self.pruning.to_config(), "provenance": self.provenance.to_config()}
+        return {**super().get_config(), **own, **({"weight_names": list(names)} if names else {})}
 
     def get_build_config(self) -> None:
         """Return nothing: like a built-in layer, the wrapper is built when its model calls it."""

@@ -54,6 +54,40 @@ def test_plan_has_the_same_bytes_each_time_and_follows_variables(tmp_path):
     assert other["summary"]["zeros_after"] == 44467 - 29491 + 16384
 
 
+def test_switches_change_the_rules_and_the_plan_says_so():
+    switches = ["--only", "dense-90", "--only", "classifier", "--off", "classifier", "--var", "dense=0.5", "--set", "dense-90.prune.sparsity=75%"]
+    text = run_command("plan", MODEL, "-r", RULES, *switches).out
+    assert text.splitlines()[1:3] == [
+        f"rules  {RULES}{' ' * (len(str(MODEL)) - len(RULES))}   1 rule",
+        "with   --only dense-90 --only classifier --off classifier --var dense=0.5 --set dense-90.prune.sparsity=75%",
+    ]
+    plan = json.loads(run_command("plan", MODEL, "-r", RULES, *switches, "--format", "json").out)
+    assert plan["switches"] == {
+        "only": ["dense-90", "classifier"], "off": ["classifier"], "var": {"dense": "0.5"}, "set": {"dense-90.prune.sparsity": "75%"}
+    }  # fmt: skip
+    assert (plan["summary"]["wrap"], plan["summary"]["unclaimed"]) == (2, 3)
+
+
+def test_switches_that_lead_nowhere_are_told_and_need_rules(tmp_path):
+    done = run_command("plan", MODEL, "-r", RULES, "--off", "dens-90")
+    assert (done.code, done.err) == (1, "error[rule/unknown]: no rule has the id 'dens-90'\n  --> --off dens-90\n  help: closest: 'dense-90'\n")
+    done = run_command("plan", MODEL, "-r", RULES, "--set", "dense-90")
+    assert (done.code, done.err.splitlines()[-1]) == (
+        64,
+        "Error: Invalid value for '--set': write PATH=VALUE, as in --set dense-90.prune.sparsity=0.5; got 'dense-90'",
+    )
+    done = run_command("apply", MODEL, "--plan", "p.json", "--off", "dense-90", "-o", tmp_path / "w.keras")
+    assert (done.code, done.err.splitlines()[-1]) == (
+        64,
+        "Error: --var, --only, --off and --set change rules; with --plan, give them to `graphprune plan` instead",
+    )
+    done = run_command("train", MODEL, "--data", "d.npz", "--run", tmp_path / "run", "--epochs", "1", "--off", "dense-90")
+    assert (done.code, done.err.splitlines()[-1]) == (
+        64,
+        "Error: no rules: give a rule file with -r RULES (graphprune rules lists those that ship)",
+    )
+
+
 def test_detailed_exitcode_is_2_only_when_something_would_change():
     assert run_command("plan", MODEL, "-r", RULES, "--detailed-exitcode").code == 2
     assert run_command("diff", MODEL, MODEL, "--detailed-exitcode").code == 0

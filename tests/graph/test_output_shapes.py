@@ -66,3 +66,9 @@ def test_a_layer_with_states_gives_several_tensors():
     settings = {"units": 5, "return_state": True, "return_sequences": True}
     assert made("LSTM", (None, 8, 3), **settings) == ((None, 8, 5), (None, 5), (None, 5))
     assert made("Bidirectional", (None, 8, 3), layer={"class_name": "GRU", "config": settings}, merge_mode="concat") == ((None, 8, 10), (None, 5), (None, 5))
+
+
+def test_wrappers_go_by_the_layer_inside():
+    dense = {"class_name": "Dense", "config": {"units": 5}}
+    assert made("SpectralNormalization", (None, 8, 3), layer=dense) == ((None, 8, 5),)
+    assert made("TimeDistributed", (None, 8, 3), layer=dense) == ((None, 8, 5),)

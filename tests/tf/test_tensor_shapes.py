@@ -46,7 +46,6 @@ SETTINGS = {
     "both apart": (lambda: layers.Bidirectional(layers.GRU(7, return_sequences=True), merge_mode=None), (6, 5)),
     "conv lstm": (lambda: layers.ConvLSTM2D(7, 3, strides=2, padding="same", return_sequences=True), (3, 9, 11, 2)),
     "distributed": (lambda: layers.TimeDistributed(layers.Conv2D(4, 3)), (3, 9, 11, 2)),
-    "spectral": (lambda: layers.SpectralNormalization(layers.Conv1D(3, 2)), (9, 2)),
 }
 
 

@@ -16,7 +16,7 @@ function makeBox(number, index) {
   }
   const head = make("div", "head"), body = make("div", "body");
   head.append(...makeSign(box), make("span", "class", box.title));
-  body.append(make("div", "row name", box.name));
+  body.append(breakable("div", "row name", box.name));
   for (const text of box.weights) body.append(make("div", "row weight", text));
   for (const text of box.settings) body.append(make("div", "row setting", text));
   if (box.mark) {

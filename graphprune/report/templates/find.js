@@ -1,9 +1,13 @@
 // Find: a list of hits beside the graph, their rows alone in the table; Enter goes from hit to hit
 
 const entries = [];
-page.frames.forEach((frame, number) => frame.boxes.forEach((box, index) => {
-  if (box.kind !== "output") entries.push({ number, index, box, text: `${box.address} ${box.title} ${box.sign} ${box.mark}`.toLowerCase() });
-}));
+function collect(number) {
+  page.frames[number].boxes.forEach((box, index) => {
+    if (box.kind !== "output") entries.push({ number, index, box, text: `${box.address} ${box.title} ${box.sign} ${box.mark}`.toLowerCase() });
+    if (box.frame !== undefined) collect(box.frame);
+  });
+}
+collect(0);
 let hits = entries, current = -1;
 
 function search() {
@@ -30,7 +34,7 @@ function listItem(entry) {
   button.title = `${box.address} (${box.title})`;
   button.dataset.key = `${entry.number}:${entry.index}`;
   if (box.status) button.className = `s-${box.status}`;
-  button.append(...makeSign(box), make("span", "a", box.address), make("span", "t", box.share && !box.sign ? `${box.title} ${box.share}` : box.title));
+  button.append(...makeSign(box), breakable("span", "a", box.address), make("span", "t", box.share && !box.sign ? `${box.title} ${box.share}` : box.title));
   button.addEventListener("click", () => show(entry.number, entry.index, false));
   item.append(button);
   return item;

@@ -32,12 +32,14 @@ function place(number) {
     const labelled = node < count && frame.boxes[node].shape ? 12 + 6.4 * frame.boxes[node].shape.length : 0;
     right = Math.max(right, middle - left + Math.max((node < count ? width[node] : BEND) / 2, labelled));
   }
+  const sideOf = (wire) => BACK + Math.max(...[wire.source, wire.target].map((node) => x.get(node) + width[node] / 2));
+  for (const wire of frame.wires) if (tops.get(wire.target) <= tops.get(wire.source)) right = Math.max(right, sideOf(wire));
   view.width = right;
   view.height = Math.max(0, y - ROW_GAP);
   view.element.style.width = `${view.width}px`;
   view.element.style.height = `${view.height}px`;
   view.boxes.forEach((box, index) => { box.style.left = `${x.get(index) - width[index] / 2}px`; box.style.top = `${tops.get(index)}px`; });
-  drawWires(frame, view, x, tops, deep, height);
+  drawWires(frame, view, x, tops, deep, height, sideOf);
 }
 
 function placeRow(row, feeds, x, widthOf, count) {
@@ -57,7 +59,7 @@ function placeRow(row, feeds, x, widthOf, count) {
   for (const node of row) x.set(node, x.get(node) + shift);
 }
 
-function drawWires(frame, view, x, tops, deep, height) {
+function drawWires(frame, view, x, tops, deep, height, sideOf) {
   const parts = [];
   view.wires = frame.wires.map((wire) => {
     const { source, target } = wire, back = tops.get(target) <= tops.get(source);
@@ -66,7 +68,7 @@ function drawWires(frame, view, x, tops, deep, height) {
     points.push([x.get(target), tops.get(target) - 1]);
     let path = `M${points[0]}`;
     if (back) {
-      const [[sx, sy], [tx, ty]] = points, side = Math.max(sx, tx) + 140;
+      const [[sx, sy], [tx, ty]] = points, side = (sideOf(wire) - (sx + tx) / 8) / 0.75; // control points of a curve whose middle is beside the boxes
       path += `C${side} ${sy + 60} ${side} ${ty - 60} ${tx} ${ty}`;
     } else {
       for (let i = 1; i < points.length; i += 1) {

@@ -51,6 +51,7 @@ for (const input of document.querySelectorAll("[data-show]")) {
 }
 byId("zoom-in").addEventListener("click", () => setZoom(zoom * 1.25));
 byId("zoom-out").addEventListener("click", () => setZoom(zoom / 1.25));
+byId("zoom-fit").addEventListener("click", () => setZoom(Math.min(1, (canvas.clientWidth - 16) / shown.get(0).width)));
 byId("zoom-reset").addEventListener("click", () => setZoom(1));
 byId("theme").addEventListener("click", () => {
   const set = document.documentElement.dataset.theme, dark = set ? set === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
@@ -86,4 +87,6 @@ stage.append(makeFrame(0));
 layout();
 if (shown.get(0).boxes.length) shown.get(0).boxes[0].tabIndex = 0;
 search();
+canvas.scrollLeft = (canvas.scrollWidth - canvas.clientWidth) / 2; // a wide graph begins with the middle of its first row
+if (shown.get(0).boxes.length) shown.get(0).boxes[0].scrollIntoView({ block: "nearest", inline: "center" });
 document.documentElement.dataset.ready = "true";
