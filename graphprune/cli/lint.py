@@ -10,9 +10,9 @@ from graphprune import report
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import force_option, variables_option
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, render_with_lines, to_json
+from graphprune.cli.planning import plan_by
 from graphprune.errors import EXIT_ERROR, Diagnostic, RuleError, escape_controls
 from graphprune.graph import ModelFile
-from graphprune.plan import make_plan
 from graphprune.report.numbers import count_of
 from graphprune.rules import RuleSet, read_rules, resolve_rules
 from graphprune.rules.slugs import read_slugs
@@ -81,10 +81,10 @@ def _check(files: Sequence[str], variables: dict[str, str], model: str | None) -
 
 
 def _check_against(model: ModelFile, rules: RuleSet) -> tuple[Diagnostic, ...]:
-    zeros = model.zeros
     try:
-        return make_plan(model.graph, rules, zeros=zeros).diagnostics
+        return plan_by(model, rules).diagnostics
     except RuleError as fault:  # it holds errors only
+        zeros = model.zeros if rules.reads_weights else None
         return rules.warnings + resolve_rules(model.graph, rules, zeros).diagnostics + fault.diagnostics
 
 

@@ -34,11 +34,19 @@ def plan_for(model: ModelFile, rules: RuleOptions, plan_file: str | None, run: R
     """
     if plan_file is not None:
         return _read_fitting_plan(model, rules, plan_file)
-    rule_set = open_rules(rules)
+    return plan_by(model, open_rules(rules), run)
+
+
+def plan_by(model: ModelFile, rules: RuleSet, run: Run = UNKNOWN_RUN) -> Plan:
+    """Return the plan that the rules make of the model, with all that its file tells.
+
+    Raises:
+        RuleError: the rules do not fit the model.
+    """
     with _weights_of(model) as read_weight:
         return make_plan(
             model.graph,
-            rule_set,
+            rules,
             steps_per_epoch=run.steps_per_epoch,
             epochs=run.epochs,
             zeros=model.zeros,

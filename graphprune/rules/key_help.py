@@ -42,13 +42,7 @@ KEY_HELP: Mapping[str, Mapping[str, str]] = {
         "weights": "Names of the tensors to prune inside the layer; all prunable ones where it is left out.",
         "misfit": "What to do where the pattern does not fit a weight: error, skip (the layer stays dense) or pad (a short last group).",
     },
-    "PruneShape": {
-        "sparsity": "Share of weights that become zero: 0.9 or 90%.",
-        "schedule": "Name of a schedule, or one written inline.",
-        "pattern": "Which weights become zero together; unstructured where it is left out.",
-        "weights": "Names of the tensors to prune inside the layer; all prunable ones where it is left out.",
-        "like": "Id of a rule whose other fields are copied.",
-    },
+    "PruneShape": {"like": "Id of a rule whose other fields are copied."},
     "DefaultsShape": {"prune": "Fields for every prune action that does not say them itself."},
     "BudgetShape": {
         "sparsity": "Share of zeros over all layers of the budget: 0.9 or 90%.",

@@ -82,7 +82,7 @@ def test_errors_and_warnings_against_a_model_come_together_by_place(folder):
         "  --> twice.yaml:6:5   b   60% unstructured, step\n"
         "    6 |   - {id: b, match: {type: Dense}, prune: {sparsity: 60%, schedule: {curve: step, begin: 0 steps}}}\n"
         "      |     ^\n"
-        "  help: narrow one match so that one rule claims each layer, for example with 'not: {name: hidden}' in b\n"
+        "  help: add 'overrides: [b]' to a, or narrow one match\n"
         "\n"
         f"twice.yaml: 1 error, 1 warning against {MODEL}\n",
     )
