@@ -17,7 +17,7 @@ sys.argv = ["graphprune", *sys.argv[1:]]
 from graphprune.cli.main import main
 main()
 """
-COMMANDS = ["layers", "graph", "lint", "explain", "plan", "apply", "train", "resume", "strip", "diff", "verify", "schema", "rules", "demo"]
+COMMANDS = ["layers", "graph", "lint", "explain", "test", "plan", "apply", "train", "resume", "strip", "diff", "verify", "schema", "rules", "demo"]
 
 
 def run_without_tensorflow(*arguments):
@@ -39,6 +39,7 @@ def run_without_tensorflow(*arguments):
         ("schema",),
         ("lint", "--explain", "list"),
         ("lint", "--explain", "rule/conflict"),
+        ("schema", "--kind", "test"),
         ("rules",),
         ("rules", "dense-90"),
         *((command, "--help") for command in COMMANDS),

@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "graph": "Draw a saved model: HTML, SVG, DOT or JSON.",
     "lint": "Check rule files, alone or against a model.",
     "explain": "Say why rules claim a layer, or leave it.",
+    "test": "Run rule tests: do the rules still select what they should?",
     "plan": "Show what rules would change in a model.",
     "apply": "Wrap the layers that the rules select, and save the wrapped model.",
     "train": "Train a model to its planned sparsity, with checkpoints.",

@@ -47,7 +47,14 @@ def command(
     detailed_exitcode: bool,
     force: bool,
 ) -> None:
-    """Show what RULES would change in MODEL. Nothing is written but the report; `apply --plan` carries out the JSON form."""
+    """Show what RULES would change in MODEL. Nothing is written but the report; `apply --plan` carries out the JSON form.
+
+    \b
+        graphprune plan model.keras -r builtin:dense-90
+        graphprune plan model.keras -r prune.yaml -o plan.json
+
+    With --detailed-exitcode the exit code is 2 where the model would be changed.
+    """  # noqa: D301 - click wants the real character
     check_report_free(output, force=force, inputs=[model, *rules.files])
     saved = open_model(model)
     plan = plan_for(saved, rules, None, Run(steps_per_epoch, epochs))

@@ -8,6 +8,7 @@ from graphprune.graph.layers import Layer
 from graphprune.plan.changes import Action
 from graphprune.plan.fitting import Fitted
 from graphprune.rules.rule_set import Rule
+from graphprune.sparsity.patterns import UNSTRUCTURED
 from graphprune.sparsity.pruning import Pruning
 
 _FIELDS = ("pattern", "pads", "weights", "sparsity", "shares", "schedule")
@@ -25,11 +26,18 @@ def pruning_for(fitted: Fitted | None, shares: Mapping[tuple[str, str], float]) 
         return None
     action = fitted.action
     share_of = {tensor.name: shares.get((fitted.layer.address, tensor.name), action.sparsity) for tensor in fitted.tensors}
-    weights = tuple(name for name, share in share_of.items() if share > 0 or action.budget is None)
-    if not weights:
+    tensors = [tensor for tensor in fitted.tensors if share_of[tensor.name] > 0 or action.budget is None]
+    if not tensors:
         return None
-    given = None if action.budget is None else tuple(share_of[name] for name in weights)
-    return Pruning(action.sparsity, action.schedule, weights, action.pattern, fitted.pads, given)
+    return Pruning(
+        sparsity=action.sparsity,
+        schedule=action.schedule,
+        weights=tuple(tensor.name for tensor in tensors),
+        pattern=action.pattern,
+        pads=fitted.pads,
+        shares=None if action.budget is None else tuple(share_of[tensor.name] for tensor in tensors),
+        axes=None if action.pattern == UNSTRUCTURED else tuple(tensor.axes for tensor in tensors),
+    )
 
 
 def changed_fields(before: Pruning, after: Pruning) -> tuple[str, ...]:

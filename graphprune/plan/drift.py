@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
 from graphprune.plan.changes import Drift
-from graphprune.sparsity.fit import target_zeros
-from graphprune.sparsity.patterns import KeepOf
 from graphprune.sparsity.positions import Run
 from graphprune.sparsity.pruning import Pruning
 
@@ -39,25 +37,18 @@ def _layer_drift(layer: Layer, zeros: Mapping[_TensorKey, int], step: int, mask_
         key = (layer.address, tensor.name)
         if tensor.name not in pruning.weights:
             continue
-        target = _target_at(pruning, tensor.name, step, run)
-        if target is not None and key in zeros and zeros[key] < _zeros_at(pruning, tensor, target):
+        target = _target_at(pruning, tensor, step, run)
+        if target is not None and key in zeros and zeros[key] < pruning.zeros_at(tensor.name, tensor.shape, target):
             yield Drift(layer.address, tensor.name, rule, step, target=target, measured=zeros[key] / tensor.size)
         if mask_faults.get(key, 0) > 0:
             yield Drift(layer.address, tensor.name, rule, step, under_mask=mask_faults[key])
 
 
-def _zeros_at(pruning: Pruning, tensor: Tensor, target: float) -> int:
-    """Return how many zeros the share `target` comes to at least; on the way to `keep n of m` the groups leave that open."""
-    if isinstance(pruning.pattern, KeepOf) and target < pruning.share_of(tensor.name):
-        return 0
-    return target_zeros(pruning.pattern, tensor.shape, tensor.axes, target, pads=pruning.pads)
-
-
-def _target_at(pruning: Pruning, weight: str, step: int, run: Run) -> float | None:
-    """Return the sparsity of a weight at the last mask update up to `step`; None before the first, or while the run's length is needed and unknown."""
+def _target_at(pruning: Pruning, tensor: Tensor, step: int, run: Run) -> float | None:
+    """Return the sparsity that the last mask update up to `step` gave a tensor; None before the first, or while the run's length is needed and unknown."""
     try:
         timetable = pruning.schedule.to_timetable(run)
     except ValueError:
         return None
     due = timetable.last_due(step)
-    return None if due is None else timetable.sparsity_at(due, pruning.share_of(weight))
+    return None if due is None else timetable.sparsity_at(due, pruning.share_of(tensor.name))

@@ -9,7 +9,7 @@ from graphprune.errors import Diagnostic
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
 from graphprune.rules.rule_set import Claim, Prune, Rule
-from graphprune.sparsity.fit import Misfit, find_misfit, group_lengths, is_exact, target_zeros
+from graphprune.sparsity.fit import Misfit, find_misfit, group_lengths, is_exact
 from graphprune.sparsity.patterns import Pattern
 from graphprune.sparsity.pruning import Pruning
 
@@ -43,11 +43,6 @@ def fit_claims(graph: LayerGraph, claims: Iterable[Claim]) -> tuple[dict[str, Fi
             fitted[claim.address] = _fit(layer, claim.rule.action)
             faults += _faults(layer, claim.rule, claim.rule.action)
     return fitted, faults
-
-
-def zeros_of(pruning: Pruning, tensor: Tensor) -> int:
-    """Return how many zeros the tensor has when its target is reached."""
-    return target_zeros(pruning.pattern, tensor.shape, tensor.axes, pruning.share_of(tensor.name), pads=pruning.pads)
 
 
 def unknown_zeros(layer: Layer, pruning: Pruning) -> tuple[str, ...]:

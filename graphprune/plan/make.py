@@ -13,7 +13,7 @@ from graphprune.plan.changes import HiddenLayer, LayerChange, ModelFacts, Plan, 
 from graphprune.plan.checks import check_finished
 from graphprune.plan.decision import decide, pruning_for
 from graphprune.plan.drift import find_drift
-from graphprune.plan.fitting import Fitted, fit_claims, unknown_zeros, zeros_of
+from graphprune.plan.fitting import Fitted, fit_claims, unknown_zeros
 from graphprune.plan.timing import find_timing_fault, known_steps, unknown_steps
 from graphprune.rules.checks import Check, CheckOutcome, CheckStatus
 from graphprune.rules.custom_layers import taught_zeros, teach_layers
@@ -154,7 +154,7 @@ def _tensor_change(tensor: Tensor, after: Pruning | None, zeros_before: int | No
         shape=tensor.shape,
         size=tensor.size,
         zeros_before=zeros_before,
-        zeros_after=zeros_of(after, tensor) if pruned and after is not None else None,
+        zeros_after=after.target_zeros(tensor.name, tensor.shape) if pruned and after is not None else None,
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from graphprune.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from graphprune.report.cases_text import cases_to_config, render_cases
     from graphprune.report.diagnostics_report import diagnostics_to_config, render_annotations, render_diagnostics
     from graphprune.report.diff_drawing import render_diff_html, render_diff_svg
     from graphprune.report.diff_text import render_diff_text
@@ -26,9 +27,11 @@ if TYPE_CHECKING:
 __all__ = [
     "SizeColumn",
     "SizeTable",
+    "cases_to_config",
     "diagnostics_to_config",
     "layers_to_config",
     "render_annotations",
+    "render_cases",
     "render_diagnostics",
     "render_diff_github",
     "render_diff_html",
@@ -52,6 +55,7 @@ __all__ = [
 __getattr__ = lazy_names(
     __name__,
     {
+        "cases_text": ["cases_to_config", "render_cases"],
         "diagnostics_report": ["diagnostics_to_config", "render_annotations", "render_diagnostics"],
         "diff_drawing": ["render_diff_html", "render_diff_svg"],
         "diff_text": ["render_diff_text"],

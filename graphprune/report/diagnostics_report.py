@@ -18,11 +18,12 @@ FindLine = Callable[[Where], str | None]
 """Returns the source line at a place, or None."""
 
 
-def _no_line(_where: Where) -> None:
-    return None
+def no_line(_where: Where) -> None:
+    """Return None: show no source lines."""
+    return
 
 
-def render_diagnostics(diagnostics: Iterable[Diagnostic], find_line: FindLine = _no_line) -> str:
+def render_diagnostics(diagnostics: Iterable[Diagnostic], find_line: FindLine = no_line) -> str:
     """Return every diagnostic with its slug, cause, places and help, with an empty line between two; control characters are escaped.
 
     Under each place stands its line, as far as `find_line` returns it, with a caret.

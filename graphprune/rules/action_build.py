@@ -178,8 +178,8 @@ def _check_way(schedule: Schedule, target: float | Budget, fields: Fields) -> No
         given = fields.get("sparsity") or fields.get("budget") or fields["pattern"]
         text = f"sparsity {share:.10g} is below the {schedule.initial:.10g} that its schedule begins from"
         given.fault("value/range", text, "sparsity never falls; lower 'from' of the schedule, or raise the sparsity")
-    if schedule.points and not isinstance(target, Budget) and schedule.points[-1][1] != share:
-        given = fields.get("sparsity") or fields["pattern"]
+    if schedule.points and not math.isclose(schedule.points[-1][1], share, rel_tol=0, abs_tol=1e-9 if "sparsity" in fields or "budget" in fields else 1e-3):
+        given = fields.get("sparsity") or fields.get("budget") or fields["pattern"]
         given.fault("value/range", f"sparsity must be {schedule.points[-1][1]:.10g}, which the last point of its schedule reaches, got {share:.10g}", None)
 
 

@@ -32,6 +32,8 @@ def find_misfit(pattern: Pattern, shape: Sequence[int], axes: Sequence[str], *, 
         "no axis 'out'; its axes are h, w, in, multiplier"
     """
     lengths = group_lengths(pattern)
+    if lengths and axes and len(axes) != len(shape):
+        return Misfit("pattern/rank", f"its {len(shape)} axes have {len(axes)} names")
     for axis in lengths:
         if list(axes).count(axis) != 1:
             return Misfit("pattern/rank", _axis_fault(axis, axes))

@@ -12,10 +12,10 @@ from tf_keras.src.engine.base_layer import Layer
 
 from graphprune.errors import GraphError, TrainingError
 from graphprune.sparsity.positions import Position
-from graphprune.sparsity.pruning import Pruning
 from graphprune.sparsity.schedules import Schedule
 from graphprune.tf.addresses import addressed_layers, find_wrappers, is_layered_model
 from graphprune.tf.live_tensors import is_builtin_layer, prunable_names
+from graphprune.tf.python_patterns import PatternArguments
 from graphprune.tf.surgery import check_model, strip_model, wrap_layers
 from graphprune.tf.wrapper import PruneLowMagnitude
 
@@ -143,24 +143,27 @@ def prune_low_magnitude(
     Args:
         to_prune: A layer, a list of layers, or a built Sequential or Functional model.
         pruning_schedule: When and how much; half of the weights from step 0 on unless given.
-        block_size: Only (1, 1) for now: single weights.
-        block_pooling_type: Not used with (1, 1).
+        block_size: (rows, columns) of blocks that are zeroed whole, on kernels of rank 2 and on those of 1x1 convolutions. Other convolutions are pruned by
+            single weights.
+        block_pooling_type: Whether a block is scored by the mean (`AVG`) or the largest (`MAX`) of its magnitudes.
         pruning_policy: Only None for now.
-        sparsity_m_by_n: Only None for now.
+        sparsity_m_by_n: (m, n) to zero m of each n weights along the input axis; how many is fixed by it, when is said by the schedule.
         **kwargs: Further arguments of a wrapper around a layer alone, such as `input_shape`.
 
     Raises:
         GraphError: a model that cannot be copied, or neither a layer nor a model.
         TrainingError: a kind of pruning that does not exist yet.
-        ValueError: a custom layer alone, of whose weights nothing is known.
+        ValueError: a custom layer alone, of whose weights nothing is known; an argument out of range; a kernel that does not take the blocks or groups.
     """
-    _check_supported(block_size, pruning_policy, sparsity_m_by_n)
+    if pruning_policy is not None:
+        raise TrainingError(f"prune_low_magnitude: pruning_policy={pruning_policy!r} is not supported yet; leave it out to prune all layers")
+    patterns = PatternArguments(block_size, block_pooling_type, sparsity_m_by_n)
     schedule = ConstantSparsity(0.5, 0) if pruning_schedule is None else pruning_schedule
     if isinstance(to_prune, Sequence):
-        return [_prune_layer(layer, schedule, kwargs) for layer in to_prune]
+        return [_prune_layer(layer, schedule, patterns, kwargs) for layer in to_prune]
     if isinstance(to_prune, Layer) and not isinstance(to_prune, tf_keras.Model):
-        return _prune_layer(to_prune, schedule, kwargs)
-    return _prune_model(to_prune, schedule)
+        return _prune_layer(to_prune, schedule, patterns, kwargs)
+    return _prune_model(to_prune, schedule, patterns)
 
 
 def strip_pruning(model: tf_keras.Model) -> tf_keras.Model:
@@ -177,16 +180,16 @@ def collect_prunable_layers(model: tf_keras.Model) -> list[PruneLowMagnitude]:
     return list(find_wrappers(model).values())
 
 
-def _prune_model(model: Any, schedule: PruningSchedule) -> tf_keras.Model:
+def _prune_model(model: Any, schedule: PruningSchedule, patterns: PatternArguments) -> tf_keras.Model:
     check_model(model)
     prunings = {}
     for address, layer in addressed_layers(model):
         if not is_layered_model(layer) and (names := prunable_names(layer)):
-            prunings[address] = Pruning(schedule.target, schedule.to_schedule(), names)
+            prunings[address] = patterns.pruning_for(layer, names, schedule.target, schedule.to_schedule())
     return wrap_layers(model, prunings)
 
 
-def _prune_layer(layer: Any, schedule: PruningSchedule, kwargs: Mapping[str, Any]) -> PruneLowMagnitude:
+def _prune_layer(layer: Any, schedule: PruningSchedule, patterns: PatternArguments, kwargs: Mapping[str, Any]) -> PruneLowMagnitude:
     if isinstance(layer, PruneLowMagnitude):
         return layer
     if not isinstance(layer, Layer):
@@ -194,14 +197,7 @@ def _prune_layer(layer: Any, schedule: PruningSchedule, kwargs: Mapping[str, Any
     names = prunable_names(layer)
     if not names and not is_builtin_layer(layer):
         raise ValueError(f"{layer.name}: graphprune does not know the weights of custom layer class {type(layer).__name__}; leave it out")
-    return PruneLowMagnitude(layer, Pruning(schedule.target, schedule.to_schedule(), names), **kwargs)
-
-
-def _check_supported(block_size: tuple[int, int], pruning_policy: Any, sparsity_m_by_n: tuple[int, int] | None) -> None:
-    given = {"block_size": None if tuple(block_size) == (1, 1) else tuple(block_size), "pruning_policy": pruning_policy, "sparsity_m_by_n": sparsity_m_by_n}
-    for name, value in given.items():
-        if value is not None:
-            raise TrainingError(f"prune_low_magnitude: {name}={value!r} is not supported yet; leave it out to prune single weights")
+    return PruneLowMagnitude(layer, patterns.pruning_for(layer, names, schedule.target, schedule.to_schedule()), **kwargs)
 
 
 def _check_share(name: str, value: float) -> None:

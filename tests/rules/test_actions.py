@@ -238,6 +238,12 @@ def test_faults_of_defaults_are_told_once_and_nothing_of_what_they_would_have_fi
     )
 
 
+def test_the_last_point_of_a_schedule_reaches_the_sparsity_of_the_budget():
+    assert fault("budget: net, schedule: {curve: points, points: {4 epochs: 60%}}").startswith(
+        "error[value/range]: rule 'a': sparsity must be 0.6, which the last point of its schedule reaches, got 0.95\n  --> p.yaml:8:39"
+    )
+
+
 def test_a_budget_that_no_rule_names_is_a_warning():
     assert [str(warning) for warning in read(prune("sparsity: 50%, schedule: once")).warnings] == [
         "warning[budget/unused]: no rule names the budget 'net'\n  --> p.yaml:6:3\n  help: write 'budget: net', or delete it"
@@ -303,6 +309,15 @@ def test_a_fault_of_a_budget_is_told_once(budget, message):
 )
 def test_a_fault_of_a_schedule(schedule, message):
     assert fault(f"sparsity: 50%, schedule: {schedule}") == f"error[{message}"
+
+
+def test_the_last_point_is_the_target_of_budgets_and_patterns_too():
+    points = "schedule: {curve: points, points: {4 epochs: 30%, 8 epochs: SHARE}}"
+    assert action(f"budget: net, {points.replace('SHARE', '95%')}").budget.name == "net"
+    assert action(f"pattern: {{keep: 1, of: 3, along: in}}, {points.replace('SHARE', '66.7%')}").sparsity == 2 / 3
+    assert fault(f"budget: net, {points.replace('SHARE', '90%')}") == (
+        "error[value/range]: rule 'a': sparsity must be 0.9, which the last point of its schedule reaches, got 0.95\n  --> p.yaml:8:39"
+    )
 
 
 def test_every_curve_is_read():

@@ -20,6 +20,7 @@ FOUR_BY_TWO = Block((("in", 4), ("out", 2)))
         (KeepOf(1, 2, "rows"), DENSE, (8, 8), Misfit("pattern/rank", "no axis 'rows'; its axes are in, out")),
         (KeepOf(1, 2, "in"), (), (8, 8), Misfit("pattern/rank", "no axis 'in'; its axes have no names")),
         (KeepOf(1, 2, "in"), ("in", "in"), (8, 8), Misfit("pattern/rank", "several axes 'in'; its axes are in, in")),
+        (KeepOf(1, 2, "in"), CONV, (8, 8), Misfit("pattern/rank", "its 2 axes have 4 names")),
         (FOUR_BY_TWO, CONV, (1, 1, 8, 6), None),
         (FOUR_BY_TWO, CONV, (3, 3, 8, 6), None),
         (FOUR_BY_TWO, DENSE, (6, 7), Misfit("pattern/misfit", "6 is not a multiple of 4, 7 is not a multiple of 2")),
