@@ -84,7 +84,8 @@ def _check_against(model: ModelFile, rules: RuleSet) -> tuple[Diagnostic, ...]:
     try:
         return plan_from_rules(model, rules).diagnostics
     except RuleError as fault:  # it holds errors only
-        return rules.warnings + resolve_rules(model.graph, rules, model.zeros).diagnostics + fault.diagnostics
+        zeros = model.zeros if rules.reads_weights else None
+        return rules.warnings + resolve_rules(model.graph, rules, zeros).diagnostics + fault.diagnostics
 
 
 def _place(diagnostic: Diagnostic, files: Sequence[str]) -> tuple[int, int, int, str, str]:

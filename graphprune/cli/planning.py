@@ -43,7 +43,7 @@ def plan_from_rules(model: ModelFile, rules: RuleSet, run: Run = UNKNOWN_RUN) ->
     Raises:
         RuleError: the rules do not fit the model.
     """
-    with weights_of(model) as read_weight:
+    with _weights_of(model) as read_weight:
         return make_plan(
             model.graph,
             rules,
@@ -71,7 +71,7 @@ def _read_fitting_plan(model: ModelFile, rules: RuleOptions, plan_file: str) -> 
 
 
 @contextmanager
-def weights_of(model: ModelFile) -> Iterator[ReadWeight | None]:
+def _weights_of(model: ModelFile) -> Iterator[ReadWeight | None]:
     """Open the weights of a model for budgets by magnitude; None for a layer graph as JSON."""
     if model.archive is None:
         yield None

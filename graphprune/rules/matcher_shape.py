@@ -77,9 +77,8 @@ def _text_or_list(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-TextOrList = Annotated[
-    tuple[str, ...], PlainValidator(_text_or_list), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
-]
+_NAME = {"type": "string", "pattern": r"\S"}
+TextOrList = Annotated[tuple[str, ...], PlainValidator(_text_or_list), WithJsonSchema({"anyOf": [_NAME, {"type": "array", "items": _NAME, "minItems": 1}]})]
 
 
 class ConfigTestShape(Conditions):

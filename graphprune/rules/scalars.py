@@ -172,20 +172,27 @@ def parse_variable(value: Any) -> str | int | float | bool:
     return value
 
 
-# JSON Schema patterns: what an editor may accept. They are as wide as the functions above, or wider.
-_SHARE_TEXT = {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*%\s*$"}
-_COUNT_TEXT = {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*[kMG]\s*$"}
-_PLACE_TEXT = {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(epochs?|steps?|%)\s*$"}
+_ID = r"^[^\s,\u0000-\u001f]+$"
+_NOT_BLANK = r"\S"
 
-Share = Annotated[float, PlainValidator(parse_share), WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "exclusiveMaximum": 1}, _SHARE_TEXT]})]
-Count = Annotated[int, PlainValidator(parse_count), WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, _COUNT_TEXT]})]
-PositiveCount = Annotated[int, PlainValidator(parse_positive_count), WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, _COUNT_TEXT]})]
+
+def _number_or_text(kind: dict[str, Any], pattern: str) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [kind, {"type": "string", "pattern": pattern}]})
+
+
+_COUNT_TEXT = r"^\s*\d{1,18}(\.\d{1,18})?\s*[kMG]\s*$"
+_SHARE_TEXT = r"^\s*(\+?0*\d{1,2}(\.\d{1,18})?|-0+(\.0{1,18})?)\s*%\s*$"
+_PLACE_TEXT = r"^\s*\d+(\.\d+)?\s*(epochs?|steps?|%)\s*$"
+
+Share = Annotated[float, PlainValidator(parse_share), _number_or_text({"type": "number", "minimum": 0, "exclusiveMaximum": 1}, _SHARE_TEXT)]
+Count = Annotated[int, PlainValidator(parse_count), _number_or_text({"type": "integer", "minimum": 0}, _COUNT_TEXT)]
+PositiveCount = Annotated[int, PlainValidator(parse_positive_count), _number_or_text({"type": "integer", "minimum": 1}, _COUNT_TEXT)]
 NumberValue = Annotated[float, PlainValidator(parse_number), WithJsonSchema({"type": "number"})]
-Power = Annotated[float, PlainValidator(parse_power), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})]
-Place = Annotated[Position, PlainValidator(parse_place), WithJsonSchema(_PLACE_TEXT)]
-RegexText = Annotated[str, PlainValidator(parse_regex), WithJsonSchema({"type": "string", "format": "regex"})]
-Text = Annotated[str, PlainValidator(parse_text), WithJsonSchema({"type": "string", "minLength": 1})]
-Identifier = Annotated[str, PlainValidator(parse_id), WithJsonSchema({"type": "string", "pattern": r"^[^\s,]+$"})]
+Power = Annotated[float, PlainValidator(parse_power), WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1_000_000})]
+Place = Annotated[Position, PlainValidator(parse_place), WithJsonSchema({"type": "string", "pattern": _PLACE_TEXT})]
+RegexText = Annotated[str, PlainValidator(parse_regex), WithJsonSchema({"type": "string"})]  # Python's dialect, which "format: regex" is not
+Text = Annotated[str, PlainValidator(parse_text), WithJsonSchema({"type": "string", "pattern": _NOT_BLANK})]
+Identifier = Annotated[str, PlainValidator(parse_id), WithJsonSchema({"type": "string", "pattern": _ID})]
 Truth = Annotated[bool, PlainValidator(parse_bool), WithJsonSchema({"type": "boolean"})]
 OnlyTrue = Annotated[bool, PlainValidator(parse_true), WithJsonSchema({"const": True})]
 Version = Annotated[int, PlainValidator(parse_version), WithJsonSchema({"const": 1})]

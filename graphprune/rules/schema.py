@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from graphprune.rules.case_file import CaseFileShape
+from graphprune.rules.check_shape import FORMS, CheckShape
 from graphprune.rules.file_shape import FileShape, RuleShape
 from graphprune.rules.key_help import KEY_HELP
 from graphprune.rules.matcher_shape import NamePatternShape
@@ -17,6 +18,8 @@ DIALECT = "http://json-schema.org/draft-07/schema#"  # the one that YAML languag
 _VARIABLE = {"$ref": "#/definitions/variable"}
 _VARIABLE_TEXT = {"description": "A variable of the section vars, as the whole value.", "type": "string", "pattern": r"^\s*\$\{[^{}]*\}\s*$"}
 _ONE_ACTION = [{"required": ["prune"]}, {"required": ["keep"]}]
+_ONE_FORM = [{"required": [form]} for form in FORMS]
+_BOTH_HALVES = {"every": ["satisfies"], "satisfies": ["every"]}
 Node = dict[str, Any]
 
 
@@ -56,6 +59,8 @@ def _mapping(shape: type[Shape], node: Node) -> Node:
         result["minProperties"] = 1
     elif issubclass(shape, RuleShape):
         result["oneOf"] = _ONE_ACTION
+    elif issubclass(shape, CheckShape):
+        result |= {"oneOf": _ONE_FORM, "dependencies": _BOTH_HALVES}
     return result
 
 

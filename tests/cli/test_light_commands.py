@@ -147,6 +147,12 @@ def test_rules_lists_and_prints_what_ships():
     assert run_command("rules", "dens-90").code == 1
 
 
+def test_rules_names_the_closest_for_an_unknown_name():
+    done = run_command("rules", "dens-90")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("error[file/unreadable]: no rule file that ships is named 'dens-90'\n  --> builtin:dens-90\n  help: closest: 'dense-90'")
+
+
 def test_a_report_goes_to_a_file(tmp_path):
     done = run_command("plan", MODEL, "-r", RULES, "-o", tmp_path / "sub" / "plan.txt")
     assert (done.code, done.out, done.err) == (0, "", f"wrote {tmp_path}/sub/plan.txt\n")
