@@ -17,7 +17,7 @@ sys.argv = ["graphprune", *sys.argv[1:]]
 from graphprune.cli.main import main
 main()
 """
-COMMANDS = ["layers", "graph", "lint", "explain", "plan", "apply", "train", "resume", "strip", "diff", "verify", "rules", "demo"]
+COMMANDS = ["layers", "graph", "lint", "explain", "test", "plan", "apply", "train", "resume", "strip", "diff", "verify", "schema", "rules", "demo"]
 
 
 def run_without_tensorflow(*arguments):
@@ -36,6 +36,8 @@ def run_without_tensorflow(*arguments):
         ("plan", MODEL, "-r", RULES),
         ("explain", MODEL, "-r", RULES, "--rule", "dense-90"),
         ("diff", MODEL, MODEL),
+        ("schema",),
+        ("schema", "--kind", "test"),
         ("rules",),
         ("rules", "dense-90"),
         *((command, "--help") for command in COMMANDS),

@@ -27,12 +27,17 @@ def command(
     unsafe_lambda: bool,
     force: bool,
 ) -> None:
-    """Wrap the layers of MODEL that the rules (or a plan) select. The file MODEL is not touched; the optimizer's state is kept."""
+    """Wrap the layers of MODEL that the rules (or a plan) select. The file MODEL is not touched; the optimizer's state is kept.
+
+    \b
+        graphprune apply model.keras -r builtin:dense-90 -o wrapped.keras
+        graphprune apply model.keras --plan plan.json -o wrapped.keras
+    """  # noqa: D301 - click wants the real character
     check_output_free(output, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])])
     saved = open_model(model)
     archive = saved.need_archive()
     plan = plan_for(saved, rules, plan_file)
-    print_warnings(plan.diagnostics)
+    print_warnings(plan.diagnostics, rules.files)
 
     import_tensorflow()
     from graphprune.tf.loading import load_model

@@ -24,7 +24,14 @@ from graphprune.graph import ModelFile
 @exitcode_option
 @force_option
 def command(left: str, right: str, format_: str | None, output: str | None, show_all: bool, brief: bool, detailed_exitcode: bool, force: bool) -> None:
-    """Show what changed from model A to model B: layers, connections, wrappers, sparsity and weights."""
+    """Show what changed from model A to model B: layers, connections, wrappers, sparsity and weights.
+
+    \b
+        graphprune diff model.keras sparse.keras
+        graphprune diff model.keras sparse.keras -o diff.html
+
+    With --detailed-exitcode the exit code is 2 where the models differ.
+    """  # noqa: D301 - click wants the real character
     check_report_free(output, force=force, inputs=[left, right])
     before, after = open_model(left), open_model(right)
     difference = diff_models(before, after)

@@ -6,15 +6,16 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from graphprune import report
 from graphprune.errors import Diagnostic, OutputError
 from graphprune.files import write_whole
-from graphprune.report import render_diagnostics
+from graphprune.rules.source_lines import SourceLines
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".tflite")
 
@@ -93,11 +94,19 @@ def print_report(text: str, output: str | None) -> None:
     click.echo(f"wrote {output}", err=True)
 
 
-def print_warnings(diagnostics: Iterable[Diagnostic]) -> None:
-    """Print warnings and notes to stderr, where they do not mix with the report."""
+def print_warnings(diagnostics: Iterable[Diagnostic], rules: Collection[str] = ()) -> None:
+    """Print warnings and notes to stderr, where they do not mix with the report; of the files in `rules`, with the line that each is about."""
     found = tuple(diagnostics)
     if found:
-        click.echo(render_diagnostics(found), err=True)
+        click.echo(render_with_lines(found, rules), err=True)
+
+
+def render_with_lines(diagnostics: Iterable[Diagnostic], rules: Collection[str] | None = None) -> str:
+    """Return diagnostics as text with the lines that they are about: of the files in `rules`, or of any.
+
+    A plan from somewhere else may name any file as the place of a warning; what the user did not name is not read.
+    """
+    return report.render_diagnostics(diagnostics, SourceLines(rules).find)
 
 
 def terminal_width(output: str | None = None) -> int | None:

@@ -47,11 +47,18 @@ def command(
     detailed_exitcode: bool,
     force: bool,
 ) -> None:
-    """Show what RULES would change in MODEL. Nothing is written but the report; `apply --plan` carries out the JSON form."""
+    """Show what RULES would change in MODEL. Nothing is written but the report; `apply --plan` carries out the JSON form.
+
+    \b
+        graphprune plan model.keras -r builtin:dense-90
+        graphprune plan model.keras -r prune.yaml -o plan.json
+
+    With --detailed-exitcode the exit code is 2 where the model would be changed.
+    """  # noqa: D301 - click wants the real character
     check_report_free(output, force=force, inputs=[model, *rules.files])
     saved = open_model(model)
     plan = plan_for(saved, rules, None, Run(steps_per_epoch, epochs))
-    print_warnings(plan.diagnostics)
+    print_warnings(plan.diagnostics, rules.files)
     print_report(_render(saved, plan, choose_drawing_format(format_, output), show_all=show_all, brief=brief), output)
     if detailed_exitcode and any(change.is_change for change in plan.changes):
         raise click.exceptions.Exit(EXIT_DIFFERENT)

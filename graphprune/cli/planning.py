@@ -34,11 +34,19 @@ def plan_for(model: ModelFile, rules: RuleOptions, plan_file: str | None, run: R
     """
     if plan_file is not None:
         return _read_fitting_plan(model, rules, plan_file)
-    rule_set = open_rules(rules)
-    with weights_of(model) as read_weight:
+    return plan_from_rules(model, open_rules(rules), run)
+
+
+def plan_from_rules(model: ModelFile, rules: RuleSet, run: Run = UNKNOWN_RUN) -> Plan:
+    """Return the plan that the rules make for the model, with everything that its file can tell.
+
+    Raises:
+        RuleError: the rules do not fit the model.
+    """
+    with _weights_of(model) as read_weight:
         return make_plan(
             model.graph,
-            rule_set,
+            rules,
             steps_per_epoch=run.steps_per_epoch,
             epochs=run.epochs,
             zeros=model.zeros,
@@ -63,8 +71,7 @@ def _read_fitting_plan(model: ModelFile, rules: RuleOptions, plan_file: str) -> 
 
 
 @contextmanager
-def weights_of(model: ModelFile) -> Iterator[ReadWeight | None]:
-    """Open the weights of a model for budgets by magnitude; None for a layer graph as JSON."""
+def _weights_of(model: ModelFile) -> Iterator[ReadWeight | None]:
     if model.archive is None:
         yield None
         return

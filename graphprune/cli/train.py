@@ -70,7 +70,7 @@ def command(
     archive = saved.need_archive()
     if rules.files or rules.has_switches or plan_file is not None:
         plan = plan_for(saved, rules, plan_file)
-        print_warnings(plan.diagnostics)
+        print_warnings(plan.diagnostics, rules.files)
         click.echo(render_plan_text(plan, brief=True), nl=False)
 
     import_tensorflow()

@@ -39,7 +39,8 @@ def render_layers_text(graph: LayerGraph, zeros: Zeros | None = None, *, width: 
     title = f"model  {escape_controls(graph.name)}   {escape_controls(graph.type)}"
     of = None if matched is None else len(graph.layers)
     lines = align_rows(fitted, right=_FIGURES) if layers else ["no layer matches"]
-    ends = [line for line in (_left_out(rows, fitted), _totals_line(totals_of(layers, zeros), of)) if line]
+    note = _address_note(layers) if matched is None else ""
+    ends = [line for line in (_left_out(rows, fitted), note, _totals_line(totals_of(layers, zeros), of)) if line]
     return "\n".join([title, "", *lines, "", *ends, ""])
 
 
@@ -135,6 +136,15 @@ def inner_type(layer: Layer, path: str) -> str:
     entry = layer.config.get("backward_layer" if path == "backward_layer" else "layer") or layer.config.get("layer")
     is_wrapped = path in ("layer", "forward_layer", "backward_layer") and isinstance(entry, Mapping)
     return str(entry.get("class_name", "")) if is_wrapped and isinstance(entry, Mapping) else ""
+
+
+def _address_note(layers: Sequence[Layer]) -> str:
+    """Return what rules call the layers that the table shows indented, with one of them as example."""
+    nested = [layer for layer in layers if layer.container is not None]
+    if not nested:
+        return ""
+    shown = next((layer for layer in nested if layer.is_candidate), nested[0])
+    return f"Rules name a layer inside a model by its address: {escape_controls(shown.address)}. --match and --format json show addresses."
 
 
 def _indented_name(layer: Layer) -> str:

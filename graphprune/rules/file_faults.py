@@ -49,6 +49,7 @@ _PARTS = {
     "selectors": "selector",
     "require": "check",
     "layers": "layer type",
+    "cases": "case",
 }
 _PLAIN = {"defaults": "defaults: "}
 
@@ -67,6 +68,12 @@ def check_shape(document: Document, data: Any, schedules: frozenset[str]) -> tup
 def check_match_shape(document: Document) -> tuple[MatchShape | None, tuple[Diagnostic, ...]]:
     """Return the shape of a document with one matcher under `match` (None with faults), and the faults."""
     shape, faults, _ = _validate(MatchShape, document, document.data, frozenset())
+    return shape, faults
+
+
+def check_document(kind: type[AnyShape], document: Document) -> tuple[AnyShape | None, tuple[Diagnostic, ...]]:
+    """Return the shape of a document of another kind than a rule file (None with faults), and the faults."""
+    shape, faults, _ = _validate(kind, document, document.data, frozenset())
     return shape, faults
 
 
@@ -103,7 +110,7 @@ def subject_of(data: Any, path: Path) -> str:
     if len(path) < 2 or path[0] not in _PARTS:
         return _PLAIN.get(str(path[0]), "") if len(path) > 1 else ""
     kind = _PARTS[str(path[0])]
-    if kind not in ("rule", "check"):
+    if kind not in ("rule", "check", "case"):
         return f"{kind} {path[1]!r}: "
     part = find_at(data, path[:2])
     name = part.get("id") if isinstance(part, Mapping) else None

@@ -172,15 +172,20 @@ def parse_variable(value: Any) -> str | int | float | bool:
     return value
 
 
-Share = Annotated[float, PlainValidator(parse_share), WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "exclusiveMaximum": 1}, {"type": "string"}]})]
-Count = Annotated[int, PlainValidator(parse_count), WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}]})]
-PositiveCount = Annotated[int, PlainValidator(parse_positive_count), WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]})]
+# JSON Schema patterns: what an editor may accept. They are as wide as the functions above, or wider.
+_SHARE_TEXT = {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*%\s*$"}
+_COUNT_TEXT = {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*[kMG]\s*$"}
+_PLACE_TEXT = {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(epochs?|steps?|%)\s*$"}
+
+Share = Annotated[float, PlainValidator(parse_share), WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "exclusiveMaximum": 1}, _SHARE_TEXT]})]
+Count = Annotated[int, PlainValidator(parse_count), WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, _COUNT_TEXT]})]
+PositiveCount = Annotated[int, PlainValidator(parse_positive_count), WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, _COUNT_TEXT]})]
 NumberValue = Annotated[float, PlainValidator(parse_number), WithJsonSchema({"type": "number"})]
 Power = Annotated[float, PlainValidator(parse_power), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})]
-Place = Annotated[Position, PlainValidator(parse_place), WithJsonSchema({"type": "string"})]
+Place = Annotated[Position, PlainValidator(parse_place), WithJsonSchema(_PLACE_TEXT)]
 RegexText = Annotated[str, PlainValidator(parse_regex), WithJsonSchema({"type": "string", "format": "regex"})]
 Text = Annotated[str, PlainValidator(parse_text), WithJsonSchema({"type": "string", "minLength": 1})]
-Identifier = Annotated[str, PlainValidator(parse_id), WithJsonSchema({"type": "string", "minLength": 1})]
+Identifier = Annotated[str, PlainValidator(parse_id), WithJsonSchema({"type": "string", "pattern": r"^[^\s,]+$"})]
 Truth = Annotated[bool, PlainValidator(parse_bool), WithJsonSchema({"type": "boolean"})]
 OnlyTrue = Annotated[bool, PlainValidator(parse_true), WithJsonSchema({"const": True})]
 Version = Annotated[int, PlainValidator(parse_version), WithJsonSchema({"const": 1})]

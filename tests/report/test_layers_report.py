@@ -77,7 +77,7 @@ def test_nothing_is_shortened_without_a_width():
 
 def test_shared_and_frozen_layers_have_notes():
     graph = build_graph("in > fc_1(trainable=False)[4,4] > fc_1; in > inner; fc_1 > inner", models={"inner": "in > fc_2[4,4]"})
-    notes = {line.split()[0]: line.rpartition("  ")[2] for line in render_layers_text(graph).splitlines()[3:-2]}
+    notes = {line.split()[0]: line.rpartition("  ")[2] for line in render_layers_text(graph).splitlines()[3:-3]}
     assert {name: note for name, note in notes.items() if "call" in note or note == "frozen"} == {
         "fc_1": "2 calls, frozen",
         "inner": "2 calls",
@@ -159,3 +159,11 @@ def test_the_layers_inside_a_wrapper_layer_have_lines_of_their_own():
         "  .forward_layer   LSTM                   kernel [3, 12], recurrent_kernel [3, 12]",
         "  .backward_layer  LSTM                   kernel [3, 12], recurrent_kernel [3, 12]",
     ]
+
+
+def test_a_table_with_nested_models_says_what_rules_call_the_layers_in_them():
+    graph = build_graph("in > inner > fc", models={"inner": "in > fc_a"})
+    note = "Rules name a layer inside a model by its address: inner::fc_a. --match and --format json show addresses."
+    assert note in render_layers_text(graph).splitlines()
+    assert note not in render_layers_text(graph, matched={"inner::fc_a"})
+    assert "address" not in render_layers_text(lenet())

@@ -238,6 +238,12 @@ def test_faults_of_defaults_are_told_once_and_nothing_of_what_they_would_have_fi
     )
 
 
+def test_the_last_point_of_a_schedule_reaches_the_sparsity_of_the_budget():
+    assert fault("budget: net, schedule: {curve: points, points: {4 epochs: 60%}}").startswith(
+        "error[value/range]: rule 'a': sparsity must be 0.6, which the last point of its schedule reaches, got 0.95\n  --> p.yaml:8:39"
+    )
+
+
 def test_a_budget_that_no_rule_names_is_a_warning():
     assert [str(warning) for warning in read(prune("sparsity: 50%, schedule: once")).warnings] == [
         "warning[budget/unused]: no rule names the budget 'net'\n  --> p.yaml:6:3\n  help: write 'budget: net', or delete it"
