@@ -100,7 +100,7 @@ def test_each_shipped_file_matches_what_it_says_and_its_own_result(shipped):
 
 
 def test_shipped_files_are_listed_with_one_line_each():
-    listed = run_command("rules").out.splitlines()
+    listed = [line for line in run_command("rules").out.splitlines() if line.startswith("builtin:")]
     assert {line.split()[0] for line in listed} == {f"builtin:{name}" for name in SHIPPED}
     assert all(len(line.split(None, 1)[1]) > 20 for line in listed)
 
