@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-_NUMBER_TESTS = {
+_COMPARISONS = {
     "eq": "Equal to this.",
     "ne": "Not equal to this.",
     "gt": "Greater than this.",
     "gte": "This or more.",
     "lt": "Less than this.",
     "lte": "This or less.",
-    "in": "One of these.",
-    "multiple_of": "Divisible by this.",
 }
+_NUMBER_TESTS = _COMPARISONS | {"in": "One of these.", "multiple_of": "Divisible by this."}
 
 KEY_HELP: Mapping[str, Mapping[str, str]] = {
     "FileShape": {
@@ -107,7 +106,7 @@ KEY_HELP: Mapping[str, Mapping[str, str]] = {
         "regex": "A regular expression that matches the whole address.",
     },
     "NumberTestShape": _NUMBER_TESTS,
-    "ShareTestShape": _NUMBER_TESTS,
+    "ShareTestShape": _COMPARISONS,
     "ConfigTestShape": _NUMBER_TESTS
     | {"not": "The value does not pass this.", "regex": "The value is text that this matches whole.", "exists": "Whether the config has the key at all."},
     "WeightShape": {

@@ -29,6 +29,8 @@ ONLY_THE_CHECKER = (
     "has no meaning for the curve",
     "that its schedule begins from",
     "every, only, hops and until",
+    "is a layer of Keras",
+    "must name each prunable weight once",
 )
 HEAD = "version: 1\nschedules: {once: {curve: step, begin: 0 steps}}\n"
 SECTIONS = ("rules: ", "selectors:", "schedules:", "vars:", "layers:", "require:", "budgets:", "defaults:")
