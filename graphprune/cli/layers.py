@@ -9,7 +9,7 @@ import click
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import force_option, format_option, report_option
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, terminal_width, to_json
-from graphprune.graph import LayerGraph
+from graphprune.graph import ModelFile
 from graphprune.report import layers_to_config, render_layers_text
 
 MATCH = "--match"
@@ -35,16 +35,22 @@ def command(model: str, match: str | None, format_: str | None, output: str | No
     check_report_free(output, force=force, inputs=[model])
     find = None if match is None else _finder(match)
     saved = open_model(model)
-    matched = None if find is None else find(saved.graph)
+    matched = None if find is None else find(saved)
     if choose_format(format_, output) == "json":
         print_report(to_json(layers_to_config(saved.graph, saved.zeros, path=model, matched=matched)), output)
     else:
         print_report(render_layers_text(saved.graph, saved.zeros, width=terminal_width(output), matched=matched), output)
 
 
-def _finder(match: str) -> Callable[[LayerGraph], Collection[str]]:
+def _finder(match: str) -> Callable[[ModelFile], Collection[str]]:
     """Return what finds the layers that a matcher holds for; the rule language is imported only where it is asked for, as it takes a quarter of a second."""
-    from graphprune.rules import Matches, parse_matcher
+    from graphprune.rules import Matches, parse_matcher, reads_weights
 
     matcher = parse_matcher(match, MATCH)
-    return lambda graph: Matches(graph).of(matcher)
+
+    def find(saved: ModelFile) -> Collection[str]:
+        if reads_weights(matcher):
+            saved.need_archive()
+        return Matches(saved.graph, saved.zeros).of(matcher)
+
+    return find

@@ -10,7 +10,7 @@ from graphprune import report
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import force_option, variables_option
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, render_with_lines, to_json
-from graphprune.cli.planning import plan_by
+from graphprune.cli.planning import plan_from_rules
 from graphprune.errors import EXIT_ERROR, Diagnostic, RuleError, escape_controls
 from graphprune.graph import ModelFile
 from graphprune.report.numbers import count_of
@@ -82,7 +82,7 @@ def _check(files: Sequence[str], variables: dict[str, str], model: str | None) -
 
 def _check_against(model: ModelFile, rules: RuleSet) -> tuple[Diagnostic, ...]:
     try:
-        return plan_by(model, rules).diagnostics
+        return plan_from_rules(model, rules).diagnostics
     except RuleError as fault:  # it holds errors only
         zeros = model.zeros if rules.reads_weights else None
         return rules.warnings + resolve_rules(model.graph, rules, zeros).diagnostics + fault.diagnostics

@@ -34,11 +34,11 @@ def plan_for(model: ModelFile, rules: RuleOptions, plan_file: str | None, run: R
     """
     if plan_file is not None:
         return _read_fitting_plan(model, rules, plan_file)
-    return plan_by(model, open_rules(rules), run)
+    return plan_from_rules(model, open_rules(rules), run)
 
 
-def plan_by(model: ModelFile, rules: RuleSet, run: Run = UNKNOWN_RUN) -> Plan:
-    """Return the plan that the rules make of the model, with all that its file tells.
+def plan_from_rules(model: ModelFile, rules: RuleSet, run: Run = UNKNOWN_RUN) -> Plan:
+    """Return the plan that the rules make for the model, with everything that its file can tell.
 
     Raises:
         RuleError: the rules do not fit the model.

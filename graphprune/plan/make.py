@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
+from graphprune.archive.collector import collector_paused
 from graphprune.errors import Diagnostic, RuleError, Where
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
@@ -23,6 +24,7 @@ from graphprune.sparsity.positions import Run
 from graphprune.sparsity.pruning import Pruning
 
 
+@collector_paused()
 def make_plan(
     graph: LayerGraph,
     rules: RuleSet,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from functools import reduce
+from functools import cached_property, reduce
 
 from graphprune.graph import Layer, LayerGraph
 from graphprune.rules.call_graph import Addresses, CallGraph, Links, reach
-from graphprune.rules.config_test import accepts_config, find_config_value
+from graphprune.rules.config_test import Frozen, accepts_config, find_config_value
 from graphprune.rules.globs import glob_to_regex
 from graphprune.rules.matchers import (
     After,
@@ -70,6 +70,7 @@ class Matches:
         self.types: Addresses = frozenset(name for layer in graph.layers.values() for name in (layer.type, *layer.bases))
         self.calls = CallGraph(graph.flow)
         self._known: dict[Matcher, Addresses] = {}
+        self._values: dict[str, dict[str, Frozen]] = {}
 
     def of(self, matcher: Matcher) -> Addresses:
         """Return the layers, of all kinds, that `matcher` holds for."""
@@ -112,11 +113,27 @@ class Matches:
                 return reduce(frozenset.union, map(self.of, parts))
             case Not(inner):
                 return self.universe - self.of(inner)
+            case Params(test):
+                return frozenset(address for address, weights in self._weights.items() if test.accepts(weights))
+            case ConfigIs(key, check):
+                values = self._config_values(key)
+                return frozenset(address for address in self.graph.layers if accepts_config(check, values.get(address)))
             case HasWeight():
                 return frozenset(address for address, layer in self.graph.layers.items() if self._has_weight(matcher, layer))
             case _:
                 holds = _predicate(matcher)
                 return frozenset(address for address, layer in self.graph.layers.items() if holds(layer))
+
+    @cached_property
+    def _weights(self) -> dict[str, int]:
+        return {address: prunable_weights(layer) for address, layer in self.graph.layers.items()}
+
+    def _config_values(self, key: str) -> dict[str, Frozen]:
+        """Return the values under a dotted key, by address, of the layers that have it."""
+        if key not in self._values:
+            found = ((address, find_config_value(layer.config, key)) for address, layer in self.graph.layers.items())
+            self._values[key] = {address: value for address, value in found if value is not None}
+        return self._values[key]
 
     def _has_weight(self, matcher: HasWeight, layer: Layer) -> bool:
         zeros = self.zeros or {}
@@ -173,10 +190,6 @@ def _predicate(matcher: Matcher) -> Callable[[Layer], bool]:
             return lambda layer: layer.type in types
         case IsA(types):
             return lambda layer: layer.type in types or any(base in types for base in layer.bases)
-        case ConfigIs(key, check):
-            return lambda layer: accepts_config(check, find_config_value(layer.config, key))
-        case Params(test):
-            return lambda layer: test.accepts(prunable_weights(layer))
         case Calls(test):
             return lambda layer: test.accepts(layer.calls)
         case Flag(name, wanted):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from graphprune.archive.collector import collector_paused
 from graphprune.errors import Diagnostic
 from graphprune.graph import Layer, LayerGraph
 from graphprune.rules.checks import Check, matchers_of
@@ -20,6 +21,7 @@ from graphprune.rules.run_checks import check_model
 Pairs = dict[tuple[str, str], list[str]]
 
 
+@collector_paused()
 def resolve_rules(graph: LayerGraph, rules: RuleSet, zeros: Zeros | None = None) -> Resolution:
     """Return one claim a candidate, in graph order, and all faults, warnings and notes, sorted by place.
 

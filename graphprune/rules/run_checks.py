@@ -54,7 +54,8 @@ def _model_fault(matches: Matches, check: Check) -> Fault | None:
 
 
 def _count_fault(matches: Matches, condition: CountIs) -> Fault | None:
-    found = [address for address in matches.graph.layers if address in matches.of(condition.of)]
+    members = matches.of(condition.of)
+    found = [address for address in matches.graph.layers if address in members]
     if condition.test.accepts(len(found)):
         return None
     which = f" ({list_layers(found)})" if found else ""
@@ -63,7 +64,8 @@ def _count_fault(matches: Matches, condition: CountIs) -> Fault | None:
 
 def _each_fault(matches: Matches, condition: EachSatisfies) -> Fault | None:
     judged = matches.of(condition.of)
-    offenders = [address for address in matches.graph.layers if address in judged - matches.of(condition.satisfies)]
+    outside = judged - matches.of(condition.satisfies)
+    offenders = [address for address in matches.graph.layers if address in outside]
     if not offenders:
         return None
     whole = f"{len(offenders)} of {len(judged)} in {describe(condition.of)}"
@@ -123,7 +125,8 @@ def _path(came: Mapping[int, int | None], end: int) -> list[int]:
 
 
 def _result_fault(matches: Matches, condition: ResultIs, sizes: Sizes) -> Fault | None:
-    members = [address for address in sizes if address in matches.of(condition.of)]
+    matched = matches.of(condition.of)
+    members = [address for address in sizes if address in matched]
     zeros, size = (sum(sizes[address][part] for address in members) for part in (0, 1))
     if not size:
         return f"no layer with prunable weights is {describe(condition.of)}", Failures(matches).nearest(condition.of, matches.candidates)

@@ -21,11 +21,20 @@ def prunable_names(layer: Layer) -> tuple[str, ...]:
 
 def tensor_facts(layer: Layer) -> tuple[TensorFacts, ...]:
     """Return name, shape and dtype of a built layer's weights; names are numbers where neither the table nor the variables tell them apart."""
+    return tuple((name, _shape(weight), weight.dtype.name) for name, weight in _named(layer))
+
+
+def tensor_zeros(layer: Layer) -> dict[str, int]:
+    """Return how many values are zero in each of a built layer's weights, by the names of `tensor_facts`."""
+    return {name: int(tf.size(weight) - tf.math.count_nonzero(weight, dtype=tf.int32)) for name, weight in _named(layer) if weight.dtype.is_floating}
+
+
+def _named(layer: Layer) -> list[tuple[str, tf.Variable]]:
     weights = [weight for weight in layer.weights if isinstance(weight, tf.Variable)]  # lookup layers list a handle on their table as well
     names = names_in_order(_known_weights(layer), list(map(_bare_name, weights)))
     if names is None:
         names = _told_apart(map(_bare_name, weights)) or tuple(str(index) for index in range(len(weights)))
-    return tuple((name, _shape(weight), weight.dtype.name) for name, weight in zip(names, weights, strict=True))
+    return list(zip(names, weights, strict=True))
 
 
 def own_names(layer: Layer) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from graphprune.sparsity.pruning import Pruning
 from graphprune.tf.addresses import addressed_layers, inner_layer, is_layered_model
 from graphprune.tf.compile_state import copy_compile_state
 from graphprune.tf.layer_clone import clone_layer, copy_state
-from graphprune.tf.live_tensors import tensor_facts
+from graphprune.tf.live_tensors import tensor_facts, tensor_zeros
 from graphprune.tf.mask_update import apply_mask
 from graphprune.tf.wrapper import PruneLowMagnitude, find_weight
 
@@ -70,7 +70,18 @@ def apply_rules(model: tf_keras.Model, rules: RuleSet, *, steps_per_epoch: int |
     def read_weight(address: str, name: str) -> Any:
         return find_weight(inner_layer(layers[address]), name).numpy()
 
-    return apply_plan(model, make_plan(graph, rules, steps_per_epoch=steps_per_epoch, epochs=epochs, read_weight=read_weight))
+    zeros = count_zeros(model) if rules.reads_weights else None
+    return apply_plan(model, make_plan(graph, rules, steps_per_epoch=steps_per_epoch, epochs=epochs, zeros=zeros, read_weight=read_weight))
+
+
+def count_zeros(model: tf_keras.Model) -> dict[tuple[str, str], int]:
+    """Return the zeros in each weight of each layer, by address and name, as `measure_zeros` does for a file."""
+    return {
+        (address, name): count
+        for address, layer in addressed_layers(model)
+        if not is_layered_model(layer)
+        for name, count in tensor_zeros(inner_layer(layer)).items()
+    }
 
 
 def wrap_layers(model: tf_keras.Model, prunings: dict[str, Pruning]) -> tf_keras.Model:

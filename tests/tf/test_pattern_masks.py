@@ -81,3 +81,11 @@ def test_a_tensor_that_is_not_contiguous_is_read_in_its_own_order():
     weights = np.arange(24.0, dtype=np.float32).reshape(4, 6).T
     for pattern in (KeepOf(1, 2, "in"), Block((("in", 2), ("out", 2))), Channel("out")):
         np.testing.assert_array_equal(select_pattern_mask(weights, pattern, 0.5, DENSE)[0], pattern_mask(weights, pattern, 0.5, DENSE))
+
+
+@pytest.mark.parametrize("pattern", [pattern for pattern in PATTERNS if not isinstance(pattern, Channel)], ids=str)
+def test_short_groups_and_blocks_are_scored_by_the_weights_that_they_have(pattern):
+    weights = np.random.default_rng(4).normal(size=(61, 37)).astype("float32")
+    for share in (0.25, 0.5, 0.75):
+        mask, _ = select_pattern_mask(weights, pattern, share, DENSE, pads=True)
+        np.testing.assert_array_equal(mask, pattern_mask(weights, pattern, share, DENSE, pads=True))
