@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import run_command
 
 ROOT = Path(__file__).parents[1]
 MODEL = "fixtures/digits-cnn.keras"
@@ -52,6 +53,11 @@ def test_a_light_command_runs_where_tensorflow_cannot_be_imported(arguments):
     assert done.stdout
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_every_command_has_an_example(command):
+    assert f"\n      graphprune {command}" in run_command(command, "--help").out
+
+
 HEAVY = ("h5py", "jinja2", "networkx", "numpy", "pydantic", "rich", "ruamel")
 IMPORTED = f"""
 import sys
@@ -71,7 +77,7 @@ print(*(name for name in {HEAVY} if name in sys.modules), file=sys.stderr)
         (("layers", MODEL), {"h5py", "networkx", "numpy"}),
         (("diff", MODEL, MODEL), {"h5py", "networkx", "numpy"}),
         (("graph", MODEL, "--format", "dot"), {"h5py", "networkx", "numpy"}),
-        (("schema",), {"networkx", "numpy", "pydantic", "ruamel"}),
+        (("schema",), {"h5py", "networkx", "numpy", "pydantic", "ruamel"}),
         (("lint", "--explain", "list"), {"h5py", "networkx", "numpy", "pydantic", "ruamel"}),
         (("plan", MODEL, "-r", RULES), {"h5py", "networkx", "numpy", "pydantic", "ruamel"}),
     ],

@@ -28,6 +28,9 @@ def command(model: str, output: str | None, format_: str | None, force: bool) ->
     .svg   a drawing
     .dot   for Graphviz
     .json  the layer graph as data
+
+    \b
+        graphprune graph model.keras -o model.html
     """  # noqa: D301 - click wants the real character
     kind = choose_graph_format(format_, output)
     check_report_free(output, force=force, inputs=[model])

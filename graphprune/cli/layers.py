@@ -31,6 +31,10 @@ def command(model: str, match: str | None, format_: str | None, output: str | No
     prunable weights; here every layer can be found ('type: ReLU', 'trainable: false'),
     except that "*" means, as in rules, every layer with prunable weights.
     The totals are those of the layers shown.
+
+    \b
+        graphprune layers model.keras
+        graphprune layers model.keras --match '{type: Dense, params: {gte: 1M}}'
     """  # noqa: D301 - click wants the real character
     check_report_free(output, force=force, inputs=[model])
     find = None if match is None else _finder(match)

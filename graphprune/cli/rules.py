@@ -16,11 +16,12 @@ def command(name: str | None) -> None:
     Use one as it is, or as the beginning of your own:
 
     \b
+        graphprune rules dense-90
         graphprune plan model.keras -r builtin:dense-90
         graphprune rules dense-90 > prune.yaml
     """  # noqa: D301 - click wants the real character
     if name is None:
         rows = [(f"builtin:{shipped.name}", shipped.summary) for shipped in list_shipped_rules()]
-        click.echo("\n".join([*align_rows(rows), "", "Use one with -r builtin:NAME; graphprune rules NAME prints it, with when to use it."]))
+        click.echo("\n".join(align_rows(rows)))
     else:
         click.echo(find_rule_file(f"builtin:{name.removeprefix('builtin:').removesuffix('.yaml')}").read_text(encoding="utf-8"), nl=False)

@@ -43,7 +43,12 @@ def command(
     unsafe_lambda: bool,
     force: bool,
 ) -> None:
-    """Take the wrappers off MODEL (a wrapped model, or the folder of a finished training run): the original architecture, sparse."""
+    """Take the wrappers off MODEL (a wrapped model, or the folder of a finished training run): the original architecture, sparse.
+
+    \b
+        graphprune strip runs/a -o sparse.keras
+        graphprune strip wrapped.keras -o sparse.keras -o sparse.tflite
+    """  # noqa: D301 - click wants the real character
     if len({str(Path(output).absolute()) for output in outputs}) < len(outputs):
         raise click.UsageError("two outputs have the same name")
     for output in outputs:

@@ -27,6 +27,10 @@ def command(place: str, pattern: str, update: bool, format_: str | None, output:
     """Run the rule tests in DIR: files named *_test.yaml (.yml, .json) that say which layers rules select in which graphs.
 
     \b
+        graphprune test tests
+        graphprune test tests --update
+
+    \b
     # prune_test.yaml, beside prune.yaml
     version: 1
     rules: prune.yaml

@@ -64,7 +64,10 @@ def command(
 
     Everything goes into the run's folder: checkpoints, metrics.jsonl, the plan, and at the end model.keras (or .h5). If it is interrupted,
     `graphprune resume DIR` goes on exactly where the last checkpoint stands. Exit code 1 when a target was missed.
-    """
+
+    \b
+        graphprune train model.keras -r builtin:dense-90 --data digits.npz --epochs 10 --run runs/a
+    """  # noqa: D301 - click wants the real character
     plan = None
     saved = open_model(model)
     archive = saved.need_archive()

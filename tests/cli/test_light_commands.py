@@ -141,7 +141,7 @@ def test_lint_against_a_model_checks_patterns_and_budgets_too(tmp_path):
 def test_rules_lists_and_prints_what_ships():
     listed = run_command("rules").out.splitlines()
     assert re.sub(" +", " ", listed[0]) == "builtin:block-4x1 Dense layers at 80% in blocks of four inputs by one output"
-    assert listed[-2:] == ["", "Use one with -r builtin:NAME; graphprune rules NAME prints it, with when to use it."]
+    assert all(line.startswith("builtin:") for line in listed)
     for name in ("dense-90", "builtin:dense-90", "dense-90.yaml"):
         assert run_command("rules", name).out == shipped_file("rules/dense-90.yaml").read_text()
     assert run_command("rules", "dens-90").code == 1
