@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-_COMPARISONS = {
-    "eq": "Equal to this.",
-    "ne": "Not equal to this.",
+_BOUNDS = {
     "gt": "Greater than this.",
     "gte": "This or more.",
     "lt": "Less than this.",
     "lte": "This or less.",
 }
-_NUMBER_TESTS = _COMPARISONS | {"in": "One of these.", "multiple_of": "Divisible by this."}
+_COMPARISONS = {"eq": "Equal to this.", "ne": "Not equal to this.", **_BOUNDS}
+_NUMBER_TESTS = {**_COMPARISONS, "in": "One of these.", "multiple_of": "Divisible by this."}
 
 KEY_HELP: Mapping[str, Mapping[str, str]] = {
     "FileShape": {
@@ -107,8 +106,13 @@ KEY_HELP: Mapping[str, Mapping[str, str]] = {
     },
     "NumberTestShape": _NUMBER_TESTS,
     "ShareTestShape": _COMPARISONS,
-    "ConfigTestShape": _NUMBER_TESTS
-    | {"not": "The value does not pass this.", "regex": "The value is text that this matches whole.", "exists": "Whether the config has the key at all."},
+    "ConfigTestShape": {
+        **_BOUNDS,
+        "in": "One of these.",
+        "not": "The value does not pass this.",
+        "regex": "The value is text that this matches whole.",
+        "exists": "Whether the config has the key at all.",
+    },
     "WeightShape": {
         "name": "The tensor's name: kernel, recurrent_kernel, ...",
         "rank": "How many axes it has.",
