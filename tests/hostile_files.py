@@ -30,8 +30,9 @@ def layer(kind: str, name: str, sources: tuple[str, ...] = (), **config: Any) ->
     return entry | {"name": name, "inbound_nodes": [[[source, 0, 0, {}] for source in sources]] if sources else []}
 
 
-def model(*layers: dict[str, Any], outputs: str = "fc") -> dict[str, Any]:
-    config = {"name": "net", "trainable": True, "layers": list(layers), "input_layers": [["in", 0, 0]], "output_layers": [[outputs, 0, 0]]}
+def model(*layers: dict[str, Any], outputs: str = "fc", call: int = 0) -> dict[str, Any]:
+    """Return a model that gives what the `call`th node of the layer `outputs` gives."""
+    config = {"name": "net", "trainable": True, "layers": list(layers), "input_layers": [["in", 0, 0]], "output_layers": [[outputs, call, 0]]}
     return {"module": "keras", "class_name": "Functional", "config": config, "registered_name": "Functional"}
 
 
@@ -79,7 +80,7 @@ def lambda_models() -> dict[str, dict[str, Any]]:
         "bidirectional": model(IN, layer("Bidirectional", "fc", ("in",), layer=old, backward_layer=inner)),
         "activation": model(IN, layer("Dense", "fc", ("in",), units=4, activation=LAMBDA)),
         "wrapped": model(IN, layer("Wrapper", "fc", ("in",), layer={"class_name": "Dense", "config": {"name": "d", "kernel_regularizer": LAMBDA}})),
-        "nested": model(IN, model(IN, layer("Lambda", "fc", ("in",), function=LAMBDA)) | {"name": "fc", "inbound_nodes": [[["in", 0, 0, {}]]]}),
+        "nested": model(IN, model(IN, layer("Lambda", "fc", ("in",), function=LAMBDA)) | {"name": "fc", "inbound_nodes": [[["in", 0, 0, {}]]]}, call=1),
     }
 
 

@@ -43,7 +43,6 @@ def load_model(path: str | PathLike[str], custom_objects: Mapping[str, Any] | No
     name = fspath(path)
     archive = read_archive(path)
     check_buildable(archive)
-    check_models(archive.config, name)
     if holds_lambda_bytecode(archive.config["config"]) and not unsafe_lambda:
         raise ArchiveError(
             f"{name}: a Lambda layer holds Python bytecode, which loading would run; "
@@ -59,6 +58,7 @@ def load_model(path: str | PathLike[str], custom_objects: Mapping[str, Any] | No
     foreign = find_foreign(archive.config["config"], given)
     if foreign is not None:
         raise ArchiveError(f"{name}: {_unknown(foreign)}")
+    check_models(archive.config, name)
     settings = (archive.training_config, archive.config.get("compile_config"))
     with prune_scope(), stuck_calls_refused(name), tf_keras.utils.custom_object_scope(given), SafeModeScope(not unsafe_lambda):
         if holds_lambda_bytecode(settings) and not unsafe_lambda:
