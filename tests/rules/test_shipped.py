@@ -2,6 +2,7 @@ import pytest
 from builders import build_graph
 from commands import run_command
 from memory_weights import make_weights
+from shipped_graphs import CNN, ENCODER, FOLDER, GRAPHS, SEQUENCE, graph_text
 
 from graphprune.errors import RuleError
 from graphprune.plan import make_plan, plan_to_config, wrap_graph
@@ -49,19 +50,6 @@ def test_what_does_not_ship_is_not_found():
         shipped_file("rules/none.yaml")
 
 
-STRIDES = "strides=[2,2],padding='valid'"
-POINTWISE = "kernel_size=[1,1],strides=[1,1],padding='same',dilation_rate=[1,1],groups=1"
-DEPTHWISE = "kernel_size=[3,3],strides=[1,1],padding='same',dilation_rate=[1,1],depth_multiplier=1"
-BODY = (
-    f"depthwise_1({DEPTHWISE})[3,3,8,1] > conv_a({POINTWISE})[1,1,8,8] > conv_b({POINTWISE})[1,1,8,16] > relu_2 "
-    f"> depthwise_2({DEPTHWISE})[3,3,16,1] > conv_c({POINTWISE})[1,1,16,8] ; conv_a + conv_c > add > gap(keepdims=True) > flatten > fc[8,4]"
-)
-CNN = "in > conv_1[3,3,3,16] > depthwise[3,3,16,1] > conv_2[1,1,16,32] > conv_3[3,3,32,30] > gap > fc_1[30,64] > fc_2[64,48] > fc_3[48,10]"
-ENCODER = (
-    "in > embed[1000,16] > attention:MultiHeadAttention(num_heads=2,key_dim=8)[16,2,8] ; "
-    "attention + embed > add > ln[16] > fc_up[16,64] > fc_down[64,16] > gap > pred[16,2]"
-)
-SEQUENCE = "in > embed[1000,16] > lstm[16,64] > gru[16,48] > fc[16,8] > pred[8,2]"
 SHIPPED = {
     "dense-90": (CNN, {"fc_1": "dense-90", "fc_2": "dense-90"}),
     "conv-80-dense-90": (CNN, {"conv_1": "convs-80", "conv_2": "convs-80", "conv_3": "convs-80", "fc_1": "dense-90", "fc_2": "dense-90"}),
@@ -74,11 +62,11 @@ SHIPPED = {
     "transformer-90": (ENCODER, {"attention": "attention", "fc_up": "feed-forward", "fc_down": "feed-forward"}),
     "recurrent-80": (SEQUENCE, {"lstm": "recurrent", "gru": "recurrent"}),
     "xnnpack-latency": (
-        f"in > pad(padding=[[1,1],[1,1]]) > conv_stem(kernel_size=[3,3],{STRIDES})[3,3,3,8] > {BODY}",
+        GRAPHS["padded-mobile"],
         dict.fromkeys(["conv_a", "conv_b", "conv_c"], "pointwise-in-body"),
     ),
     "xnnpack-latency-mobilenet": (
-        f"in > conv_stem(kernel_size=[3,3],strides=[2,2],padding='same')[3,3,3,8] > {BODY}",
+        GRAPHS["mobile"],
         dict.fromkeys(["conv_a", "conv_b", "conv_c"], "pointwise-in-body"),
     ),
 }
@@ -115,3 +103,14 @@ def test_what_a_network_must_be_for_xnnpack_is_checked():
     with pytest.raises(RuleError) as caught:
         make_plan(build_graph(drawn), read_rules(find_rule_file("builtin:xnnpack-latency")))
     assert "check 'stem-on-every-input'" in str(caught.value)
+
+
+def test_the_rule_tests_of_the_shipped_files_pass_and_each_file_has_some():
+    done = run_command("test", FOLDER.parent)
+    assert (done.code, done.err) == (0, "")
+    assert {path.name.removesuffix("_test.yaml") for path in FOLDER.parent.glob("*.yaml")} == set(SHIPPED)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_the_graphs_of_the_rule_tests_are_those_that_are_drawn_here(name):
+    assert (FOLDER / f"{name}.json").read_text(encoding="utf-8") == graph_text(name)
