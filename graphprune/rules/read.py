@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -23,7 +23,7 @@ from graphprune.rules.matchers import Use
 from graphprune.rules.notes import Notes
 from graphprune.rules.rule_set import Rule, RuleSet, Switches
 from graphprune.rules.selectors import Defined, build_selectors, find_unused
-from graphprune.rules.shipped import find_rule_file
+from graphprune.rules.shipped import PREFIX, find_rule_file
 from graphprune.rules.switches import change_settings, select_rules
 from graphprune.rules.variables import Variable, collect_variables, fill_in
 from graphprune.rules.yaml_text import MAX_BYTES, Document, Path, parse_document
@@ -69,15 +69,20 @@ def read_rules(
         RuleError: with every fault of every file.
     """
     names = [str(path) if isinstance(path, FilePath) else path for path in paths]
-    texts = [_read_text(name) for name in dict.fromkeys(names)]
+    spellings: dict[str, list[str]] = {}
+    for name in names:
+        spellings.setdefault(os.path.realpath(name) if name and not name.startswith(PREFIX) else name, []).append(name)
+    texts = [_read_text(same[0]) for same in spellings.values()]
     faults = [text for text in texts if isinstance(text, Diagnostic)]
-    faults += [
-        Diagnostic("id/duplicate", f"the rule file is given {count} times", Where(name), "give it once")
-        for name, count in Counter(names).items()
-        if name and count > 1
-    ]
+    faults += [_given_again(same) for file, same in spellings.items() if file and len(same) > 1]
     switches = Switches(tuple(only), tuple(off), tuple((variables or {}).items()), tuple((settings or {}).items()))
     return _parse_all([text for text in texts if not isinstance(text, Diagnostic)], switches, faults)
+
+
+def _given_again(names: Sequence[str]) -> Diagnostic:
+    others = [repr(name) for name in dict.fromkeys(names) if name != names[0]]
+    also = f", also as {' and '.join(others)}" if others else ""
+    return Diagnostic("id/duplicate", f"the rule file is given {len(names)} times{also}", Where(names[0]), "give it once")
 
 
 def parse_rules(text: str, file: str, variables: Mapping[str, str] | None = None, *, switches: Switches | None = None) -> RuleSet:

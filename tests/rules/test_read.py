@@ -306,6 +306,10 @@ def test_a_file_given_twice_and_an_empty_name_are_said_so(tmp_path):
     with pytest.raises(RuleError) as caught:
         read_rules(str(tmp_path / "a.yaml"), tmp_path / "a.yaml")
     assert str(caught.value) == f"error[id/duplicate]: the rule file is given 2 times\n  --> {tmp_path}/a.yaml\n  help: give it once"
+    again = f"{tmp_path}/../{tmp_path.name}/a.yaml"
+    with pytest.raises(RuleError) as caught:
+        read_rules(str(tmp_path / "a.yaml"), again)
+    assert str(caught.value) == f"error[id/duplicate]: the rule file is given 2 times, also as {again!r}\n  --> {tmp_path}/a.yaml\n  help: give it once"
     with pytest.raises(RuleError) as caught:
         read_rules("")
     assert str(caught.value) == (
