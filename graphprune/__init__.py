@@ -5,8 +5,9 @@ Every name resolves on first use, so that importing this package costs nothing a
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from graphprune.lazy import lazy_names
 
 if TYPE_CHECKING:
     from graphprune.diff import diff_graphs
@@ -72,7 +73,6 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "tf.training": ("resume", "train"),
     "tf.wrapper": ("PruneLowMagnitude",),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "ArchiveError",
@@ -115,13 +115,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Return a public name, importing its module on first use."""
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'graphprune' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"graphprune.{_HOME_OF[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

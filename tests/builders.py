@@ -178,6 +178,9 @@ def _weights(entry: Mapping[str, Any], shape: tuple[int, ...]) -> Facts:
         made["bias"] = shape[-2:-1]
     elif kind == "Embedding":
         made = {"embeddings": shape}
+    elif kind == "MultiHeadAttention":
+        made = {f"{part}.{name}": size for part in ("query", "key", "value") for name, size in (("kernel", shape), ("bias", shape[1:]))}
+        made |= {"attention_output.kernel": (*shape[1:], shape[0]), "attention_output.bias": shape[:1]}
     elif kind == "BatchNormalization":
         made = dict.fromkeys(("gamma", "beta", "moving_mean", "moving_variance"), shape)
     elif kind == "LayerNormalization":

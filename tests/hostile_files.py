@@ -6,6 +6,7 @@ import io
 import json
 import marshal
 import os
+import struct
 import sys
 import zipfile
 from base64 import b64encode
@@ -29,8 +30,9 @@ def layer(kind: str, name: str, sources: tuple[str, ...] = (), **config: Any) ->
     return entry | {"name": name, "inbound_nodes": [[[source, 0, 0, {}] for source in sources]] if sources else []}
 
 
-def model(*layers: dict[str, Any], outputs: str = "fc") -> dict[str, Any]:
-    config = {"name": "net", "trainable": True, "layers": list(layers), "input_layers": [["in", 0, 0]], "output_layers": [[outputs, 0, 0]]}
+def model(*layers: dict[str, Any], outputs: str = "fc", call: int = 0) -> dict[str, Any]:
+    """Return a model that gives what the `call`th node of the layer `outputs` gives."""
+    config = {"name": "net", "trainable": True, "layers": list(layers), "input_layers": [["in", 0, 0]], "output_layers": [[outputs, call, 0]]}
     return {"module": "keras", "class_name": "Functional", "config": config, "registered_name": "Functional"}
 
 
@@ -78,7 +80,7 @@ def lambda_models() -> dict[str, dict[str, Any]]:
         "bidirectional": model(IN, layer("Bidirectional", "fc", ("in",), layer=old, backward_layer=inner)),
         "activation": model(IN, layer("Dense", "fc", ("in",), units=4, activation=LAMBDA)),
         "wrapped": model(IN, layer("Wrapper", "fc", ("in",), layer={"class_name": "Dense", "config": {"name": "d", "kernel_regularizer": LAMBDA}})),
-        "nested": model(IN, model(IN, layer("Lambda", "fc", ("in",), function=LAMBDA)) | {"name": "fc", "inbound_nodes": [[["in", 0, 0, {}]]]}),
+        "nested": model(IN, model(IN, layer("Lambda", "fc", ("in",), function=LAMBDA)) | {"name": "fc", "inbound_nodes": [[["in", 0, 0, {}]]]}, call=1),
     }
 
 
@@ -131,6 +133,25 @@ def long_reference(path: Path) -> Path:
     return path
 
 
+def group_in_itself(path: Path) -> Path:
+    """Let a group hold itself."""
+    write_h5(path, model(IN, FC))
+    with h5py.File(path, "a") as file:
+        file["model_weights/fc/again"] = file["model_weights/fc"]
+    return path
+
+
+def endless_free_room(path: Path) -> Path:
+    """Let the list of free room among a group's names lead back to itself; the HDF5 library follows it until memory is full."""
+    write_h5(path, model(IN, FC))
+    data = bytearray(path.read_bytes())
+    heap = data.rindex(b"HEAP")
+    free, values = struct.unpack_from("<QQ", data, heap + 16)
+    data[values + free : values + free + 8] = struct.pack("<Q", free)
+    path.write_bytes(data)
+    return path
+
+
 def external_storage(path: Path) -> Path:
     write_h5(path, model(IN, FC))
     with h5py.File(path, "a") as file:
@@ -174,6 +195,8 @@ REFUSED: Mapping[str, tuple[str, Make]] = {
     "lying-zip": ("claims 3,221,225,472 bytes", lying_zip),
     "path-traversal": ("no config.json", lambda path: _only(path, {"../config.json": b"{}", "/etc/config.json": b"{}"})),
     "external-link": ("is a link, which Keras never writes", external_link),
+    "group-in-itself": ("a group stands in two places", group_in_itself),
+    "endless-free-room": ("a list of free room without end", endless_free_room),
     "external-storage": ("keeps its values in another file", external_storage),
     "text-without-end": ("a text that its heap does not hold", lambda path: change_text(path, -16, bytes(16))),
     "text-beyond-heap": ("a text that its heap does not hold", lambda path: change_text(path, -16, b"\2\0\0\0\0\0\0\0\xf0" + b"\xff" * 7)),

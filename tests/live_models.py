@@ -37,3 +37,17 @@ def edges(model: tf_keras.Model) -> Counter[Edge]:
         if not node.is_input
         for tensor in node.keras_inputs
     )
+
+
+def output_shapes(model: tf_keras.Model) -> dict[tuple[str, int, int], tuple[int | None, ...]]:
+    """Return the static shape of each tensor by address, call and index."""
+    models = {"": model} | {f"{address}::": layer for address, layer in walk(model) if isinstance(layer, tf_keras.Model)}
+    shapes = {}
+    for prefix, inner in models.items():
+        own = {id(node) for nodes in inner._nodes_by_depth.values() for node in nodes}
+        for layer in inner._self_tracked_trackables:
+            nodes = [node for node in getattr(layer, "_inbound_nodes", ()) if id(node) in own]
+            for call, node in enumerate(nodes):
+                tensors = enumerate(tf.nest.flatten(node.outputs))
+                shapes.update({(prefix + layer.name, call, index): tuple(tensor.shape) for index, tensor in tensors})
+    return shapes

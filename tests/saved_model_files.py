@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from graphprune.archive.sstable import MAGIC, crc32c
+from graphprune.archive.crc import crc32c, mask_crc
+from graphprune.archive.sstable import MAGIC
 
 DTYPES = {"float32": 1, "int64": 9, "bool": 10}
 Tree = Mapping[str, Any]
@@ -33,8 +34,7 @@ def field(number: int, value: int | bytes | str) -> bytes:
 
 
 def masked_crc(data: bytes) -> bytes:
-    crc = crc32c(data)
-    return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
+    return struct.pack("<I", mask_crc(crc32c(data)))
 
 
 def block(entries: Mapping[bytes, bytes]) -> bytes:
@@ -47,13 +47,13 @@ def block(entries: Mapping[bytes, bytes]) -> bytes:
     return out + struct.pack("<II", 0, 1)
 
 
-def table(entries: Mapping[bytes, bytes]) -> bytes:
+def table(entries: Mapping[bytes, bytes], compression: bytes = b"\0") -> bytes:
     out = b""
 
     def add(content: bytes) -> bytes:
         nonlocal out
         handle = varint(len(out)) + varint(len(content))
-        out += content + b"\0" + masked_crc(content + b"\0")
+        out += content + compression + masked_crc(content + compression)
         return handle
 
     data = add(block(entries))
@@ -61,9 +61,10 @@ def table(entries: Mapping[bytes, bytes]) -> bytes:
     return out + footer.ljust(40, b"\0") + struct.pack("<Q", MAGIC)
 
 
-def entry(dtype: int, shape: tuple[int, ...], offset: int, size: int) -> bytes:
+def entry(dtype: int, shape: tuple[int, ...], offset: int, size: int, checked: bytes = b"") -> bytes:
+    """Return a `BundleEntryProto`; `checked` is what its checksum is taken over."""
     dims = b"".join(field(2, field(1, length)) for length in shape)
-    return field(1, dtype) + field(2, dims) + field(4, offset) + field(5, size)
+    return field(1, dtype) + field(2, dims) + field(4, offset) + field(5, size) + varint(6 << 3 | 5) + masked_crc(checked)
 
 
 def write_checkpoint(folder: Path, tree: Tree, *, extra: Mapping[str, bytes] | None = None, objects: bytes | None = None) -> None:
@@ -79,15 +80,16 @@ def write_checkpoint(folder: Path, tree: Tree, *, extra: Mapping[str, bytes] | N
             nodes[number] = b"".join(field(1, field(1, add(item, f"{path}/{name}".lstrip("/"))) + field(2, name)) for name, item in value.items())
             return number
         key, array = f"{path}/.ATTRIBUTES/VARIABLE_VALUE", np.asarray(value)
-        index[key.encode()] = entry(DTYPES[array.dtype.name], array.shape, len(data), array.nbytes)
+        index[key.encode()] = entry(DTYPES[array.dtype.name], array.shape, len(data), array.nbytes, array.tobytes())
         data += array.tobytes()
         nodes[number] = field(2, field(1, "VARIABLE_VALUE") + field(3, key))
         return number
 
     add(tree, "")
     graph = b"".join(field(1, node) for node in nodes) if objects is None else objects
-    text = varint(len(graph)) + bytes(4) + graph
-    index[b"_CHECKPOINTABLE_OBJECT_GRAPH"] = entry(7, (), len(data), len(text))
+    length = struct.pack("<I", len(graph))
+    text = varint(len(graph)) + masked_crc(length) + graph
+    index[b"_CHECKPOINTABLE_OBJECT_GRAPH"] = entry(7, (), len(data), len(text), length + masked_crc(length) + graph)
     index |= {key.encode(): value for key, value in (extra or {}).items()}
     (folder / "variables").mkdir(parents=True, exist_ok=True)
     (folder / "variables" / "variables.index").write_bytes(table(index))

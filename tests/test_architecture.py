@@ -9,6 +9,7 @@ SOURCE = Path(__file__).parents[1] / "graphprune"
 
 # One row a part, lowest first: a part imports only parts above it in this list, and only these third-party packages.
 LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
+    ("lazy", frozenset()),
     ("errors", frozenset()),
     ("files", frozenset()),
     ("shipped", frozenset()),

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import run_command
 
 ROOT = Path(__file__).parents[1]
 MODEL = "fixtures/digits-cnn.keras"
@@ -17,7 +18,7 @@ sys.argv = ["graphprune", *sys.argv[1:]]
 from graphprune.cli.main import main
 main()
 """
-COMMANDS = ["layers", "graph", "lint", "plan", "apply", "train", "resume", "strip", "diff", "rules", "demo"]
+COMMANDS = ["layers", "graph", "lint", "explain", "test", "plan", "apply", "train", "resume", "strip", "diff", "verify", "schema", "rules", "demo"]
 
 
 def run_without_tensorflow(*arguments):
@@ -34,7 +35,12 @@ def run_without_tensorflow(*arguments):
         ("lint", RULES),
         ("lint", RULES, "--model", MODEL),
         ("plan", MODEL, "-r", RULES),
+        ("explain", MODEL, "-r", RULES, "--rule", "dense-90"),
         ("diff", MODEL, MODEL),
+        ("schema",),
+        ("lint", "--explain", "list"),
+        ("lint", "--explain", "rule/conflict"),
+        ("schema", "--kind", "test"),
         ("rules",),
         ("rules", "dense-90"),
         *((command, "--help") for command in COMMANDS),
@@ -45,6 +51,41 @@ def test_a_light_command_runs_where_tensorflow_cannot_be_imported(arguments):
     done = run_without_tensorflow(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_every_command_has_an_example(command):
+    assert f"\n      graphprune {command}" in run_command(command, "--help").out
+
+
+HEAVY = ("h5py", "jinja2", "networkx", "numpy", "pydantic", "rich", "ruamel")
+IMPORTED = f"""
+import sys
+sys.argv = ["graphprune", *sys.argv[1:]]
+from graphprune.cli.main import run
+run(sys.argv[1:])
+print(*(name for name in {HEAVY} if name in sys.modules), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "allowed"),
+    [
+        (("--help",), set()),
+        (("rules",), set()),
+        (("rules", "dense-90"), set()),
+        (("layers", MODEL), {"h5py", "networkx", "numpy"}),
+        (("diff", MODEL, MODEL), {"h5py", "networkx", "numpy"}),
+        (("graph", MODEL, "--format", "dot"), {"h5py", "networkx", "numpy"}),
+        (("schema",), {"h5py", "networkx", "numpy", "pydantic", "ruamel"}),
+        (("lint", "--explain", "list"), {"h5py", "networkx", "numpy", "pydantic", "ruamel"}),
+        (("plan", MODEL, "-r", RULES), {"h5py", "networkx", "numpy", "pydantic", "ruamel"}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_command_imports_only_what_it_needs(arguments, allowed):
+    done = subprocess.run([sys.executable, "-c", IMPORTED, *arguments], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert set(done.stderr.split()) <= allowed
 
 
 def test_the_proof_can_fail():

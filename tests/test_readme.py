@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from commands import run_command
 
+from graphprune.cli.main import COMMANDS
 from graphprune.rules import parse_rules
+from graphprune.rules.matcher_shape import MatcherShape
+from graphprune.rules.shape import keys_of
 from graphprune.shipped import shipped_file
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -66,9 +69,15 @@ def test_the_python_lines_run(demo_folder):
     assert "zeros 0 -> 29,491" in done.out
 
 
-def test_the_rule_file_has_no_faults():
-    (text,) = blocks("yaml")
-    assert [rule.id for rule in parse_rules(text, "README.md").rules] == ["dense", "blocks", "classifier"]
+def test_the_rule_files_have_no_faults():
+    rules = [[rule.id for rule in parse_rules(text, "README.md").rules] for text in blocks("yaml")]
+    assert rules == [["dense", "blocks", "classifier"], ["pointwise", "the-rest"]]
+
+
+def test_every_matcher_and_verb_of_the_tables_exists():
+    table = "".join(line for line in README.splitlines() if line.startswith("| of "))
+    assert set(re.findall(r"`(\w+)`", table)) == {"selectors", *keys_of(MatcherShape)}
+    assert set(re.findall(r"`graphprune (\w+)", README)) <= set(COMMANDS)
 
 
 def test_the_two_commands_are_named():

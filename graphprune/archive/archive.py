@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from graphprune.archive.checkpoint import Checkpoint
 from graphprune.archive.entries import holds_lambda_bytecode
-from graphprune.archive.hdf5 import StoredTensor, index_keras_groups, index_legacy_groups, open_hdf5, read_dataset
+from graphprune.archive.hdf5 import OpenedFile, StoredTensor, index_keras_groups, index_legacy_groups, open_hdf5, read_dataset
 from graphprune.archive.saved_model import index_checkpoint, open_checkpoint
 from graphprune.archive.zipped import open_weights
 
@@ -89,7 +89,7 @@ class Archive:
             return reader.read(tensor)
 
     @contextmanager
-    def _open(self) -> Iterator[h5py.File]:
+    def _open(self) -> Iterator[OpenedFile]:
         with open_weights(self.path) if self.format == "keras" else open_hdf5(self.path, self.path) as file:
             yield file
 

@@ -1,7 +1,9 @@
 """TensorFlow's checkpoint files: which tensors they hold, whose they are, and their values.
 
 The index is a table from keys to `BundleEntryProto` (tensorflow/core/protobuf/tensor_bundle.proto), the values stand in shards as plain little-endian
-bytes, and one text tensor holds the objects that own them (tensorflow/core/protobuf/trackable_object_graph.proto).
+bytes, and one text tensor holds the objects that own them (tensorflow/core/protobuf/trackable_object_graph.proto). Each tensor has a checksum of its bytes;
+that of a text is taken over its length as a 32-bit number, the stored checksum of that, and its bytes (`WriteStringTensor`,
+tensorflow/core/util/tensor_bundle/tensor_bundle.cc).
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphprune.archive.crc import crc32c, mask_crc
 from graphprune.archive.files import open_file, read_whole
 from graphprune.archive.sstable import read_table
 from graphprune.archive.wire import WireError, messages_in, numbers_of, read_fields, read_varint, take_bytes
@@ -43,6 +46,8 @@ class BundleEntry:
     shard: int
     offset: int
     size: int
+    crc: int
+    """Masked, as it is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +85,20 @@ class Checkpoint:
         """Return the values of one tensor.
 
         Raises:
-            ArchiveError: the shard is missing or damaged.
+            ArchiveError: the shard is missing or damaged, as its checksum tells.
         """
         entry = self.entries[key]
         name = DTYPES.get(entry.dtype, "")
         stored = np.dtype("uint16" if name == "bfloat16" else name).newbyteorder("<")
-        values = np.frombuffer(self._read_bytes(entry), stored).reshape(entry.shape)
+        data = self._read_bytes(entry)
+        self._check(key, entry, crc32c(data))
+        values = np.frombuffer(data, stored).reshape(entry.shape)
         if name == "bfloat16":
             return (values.astype("uint32") << 16).view("float32")
         return values.astype(values.dtype.newbyteorder("="))
 
     def _read_bytes(self, entry: BundleEntry) -> bytes:
-        path = f"{self.prefix}.data-{entry.shard:05d}-of-{self.shards:05d}"
+        path = self._shard(entry)
         with open_file(path, INCOMPLETE) as file:
             file.seek(0, 2)
             there = file.tell()
@@ -99,6 +106,13 @@ class Checkpoint:
                 raise ArchiveError(f"{path}: a tensor should end at byte {entry.offset + entry.size:,}, the file has {there:,}; save or copy the model again")
             file.seek(entry.offset)
             return file.read(entry.size)
+
+    def _check(self, key: str, entry: BundleEntry, crc: int) -> None:
+        if mask_crc(crc) != entry.crc:
+            raise ArchiveError(f"{self._shard(entry)}: the checksum of {key!r} is wrong; the file is damaged, save or copy the model again")
+
+    def _shard(self, entry: BundleEntry) -> str:
+        return f"{self.prefix}.data-{entry.shard:05d}-of-{self.shards:05d}"
 
     def read_objects(self) -> tuple[TrackedObject, ...]:
         """Return the objects that own the tensors; the first is the model.
@@ -115,7 +129,9 @@ class Checkpoint:
         with message_damage_named(place):
             data = memoryview(self._read_bytes(entry))
             size, at = read_varint(data, 0)
-            return tuple(_object(node) for node in messages_in(take_bytes(data, at + 4, size), 1))
+            text = take_bytes(data, at + 4, size)
+            self._check(OBJECT_GRAPH, entry, crc32c(size.to_bytes(4 if size < 2**32 else 8, "little") + data[at : at + 4] + text))
+            return tuple(_object(node) for node in messages_in(text, 1))
 
 
 def _object(node: memoryview) -> TrackedObject:
@@ -159,7 +175,7 @@ def read_checkpoint(prefix: str) -> Checkpoint:
 def _entry(value: memoryview) -> BundleEntry:
     numbers = numbers_of(value)
     sizes = [numbers_of(dim).get(1, 0) for shape in messages_in(value, 2) for dim in messages_in(shape, 2)]
-    return BundleEntry(numbers.get(1, 0), tuple(sizes), numbers.get(3, 0), numbers.get(4, 0), numbers.get(5, 0))
+    return BundleEntry(numbers.get(1, 0), tuple(sizes), numbers.get(3, 0), numbers.get(4, 0), numbers.get(5, 0), numbers.get(6, 0))
 
 
 def _checked(name: str, entry: BundleEntry, place: str) -> BundleEntry:

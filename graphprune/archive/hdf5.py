@@ -19,6 +19,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from graphprune.archive.files import open_file
+from graphprune.archive.hdf5_headers import check_root, is_group
 from graphprune.archive.hdf5_texts import read_texts
 from graphprune.archive.json_text import MAX_JSON
 from graphprune.errors import ArchiveError
@@ -26,6 +28,25 @@ from graphprune.errors import ArchiveError
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_DEFLATE = 1100
 """Deflate shrinks at most about 1032 times; a data set that claims more than this times its bytes on disk is refused."""
+
+
+class OpenedFile(h5py.File):  # type: ignore[misc] # h5py ships no types
+    """An HDF5 file that is open for reading, and what it was opened from."""
+
+    def __init__(self, source: str | BinaryIO) -> None:
+        self._source = source
+        with self.raw() as raw:
+            check_root(raw)
+        super().__init__(source, "r")
+
+    @contextmanager
+    def raw(self) -> Iterator[BinaryIO]:
+        """Open the bytes of the file."""
+        if isinstance(self._source, str):
+            with open_file(self._source) as file:
+                yield file
+        else:
+            yield self._source
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +77,14 @@ def damage_named(place: str) -> Iterator[None]:
 
 
 @contextmanager
-def open_hdf5(source: str | BinaryIO, place: str) -> Iterator[h5py.File]:
+def open_hdf5(source: str | BinaryIO, place: str) -> Iterator[OpenedFile]:
     """Open an HDF5 file for reading; `place` begins error texts.
 
     Raises:
         ArchiveError: the file is damaged.
     """
     with damage_named(place):
-        file = h5py.File(source, "r")
+        file = OpenedFile(source)
     try:
         yield file
     finally:
@@ -71,21 +92,28 @@ def open_hdf5(source: str | BinaryIO, place: str) -> Iterator[h5py.File]:
 
 
 @contextmanager
-def open_with_config(path: str, config: Mapping[str, Any]) -> Iterator[h5py.File]:
+def open_with_config(path: str, config: Mapping[str, Any], orders: Mapping[str, list[str]] | None = None) -> Iterator[h5py.File]:
     """Open an `.h5` model for reading with `config` as its model config; where the file holds another, it is a copy in memory: the file stays as it is.
+
+    Args:
+        path: The file.
+        config: What to put in place of its own config.
+        orders: What to put in place of the lists of weights of some layers.
 
     Raises:
         ArchiveError: the file is damaged.
     """
     with open_hdf5(path, path) as file, damage_named(path):
         is_same = json.loads((read_texts(file, "model_config", MAX_JSON) or [b""])[0]) == config
-    if is_same:
+    if is_same and not orders:
         with open_hdf5(path, path) as file:
             yield file
         return
     with damage_named(path):
         file = h5py.File(path, "r+", driver="core", backing_store=False)
         file.attrs["model_config"] = json.dumps(config)
+        for layer, names in (orders or {}).items():
+            file["model_weights"][layer].attrs["weight_names"] = [name.encode() for name in names]
     try:
         yield file
     finally:
@@ -110,7 +138,7 @@ def read_dataset(file: h5py.File, path: str, place: str) -> NDArray[Any]:
         return values
 
 
-def index_keras_groups(file: h5py.File, place: str) -> dict[str, tuple[StoredTensor, ...]]:
+def index_keras_groups(file: OpenedFile, place: str) -> dict[str, tuple[StoredTensor, ...]]:
     """Return the tensors below `layers` of a `.keras` file's weights, by group.
 
     Raises:
@@ -127,15 +155,32 @@ def index_keras_groups(file: h5py.File, place: str) -> dict[str, tuple[StoredTen
         }
 
 
-def _all_paths(file: h5py.File, place: str) -> list[bytes]:
-    """Return the paths of all groups and data sets in the file, which hold no link that leads elsewhere."""
+def _all_paths(file: OpenedFile, place: str) -> list[bytes]:
+    """Return the paths of all groups and data sets in the file, which hold no link that leads elsewhere, and no group twice.
+
+    Each object's header is read before the library opens it.
+    """
     paths: list[bytes] = []
+    seen: set[int] = set()
+    faults: list[Exception] = []
+    with file.raw() as raw:
 
-    def visit(name: bytes, info: Any) -> bytes | None:
-        paths.append(name)
-        return None if info.type == h5py.h5l.TYPE_HARD else name
+        def visit(name: bytes, info: Any) -> bytes | None:
+            paths.append(name)
+            if info.type != h5py.h5l.TYPE_HARD:
+                return name
+            try:
+                if is_group(raw, info.u):
+                    if info.u in seen:
+                        raise ValueError("a group stands in two places")
+                    seen.add(info.u)
+            except (ValueError, struct.error, OverflowError) as err:  # h5py lets no exception pass
+                faults.append(err)
+            return name if faults else None
 
-    link = file.id.links.visit(visit, info=True)
+        link = file.id.links.visit(visit, info=True)
+    if faults:
+        raise faults[0]
     if link is not None:
         raise ArchiveError(f"{place}: {_text(link)} is a link, which Keras never writes; the file is not safe to read, save the model again")
     return paths
@@ -145,7 +190,7 @@ def _number(name: str) -> tuple[int, str]:
     return (int(name), "") if name.isdecimal() else (1 << 30, name)
 
 
-def index_legacy_groups(file: h5py.File, place: str) -> dict[str, tuple[StoredTensor, ...]]:
+def index_legacy_groups(file: OpenedFile, place: str) -> dict[str, tuple[StoredTensor, ...]]:
     """Return the tensors of an `.h5` file by the name of the model's layer that they are in.
 
     Raises:
@@ -201,7 +246,7 @@ def _open_dataset(file: h5py.File, path: str, place: str) -> tuple[h5py.h5d.Data
         raise ArchiveError(f"{place}: {path} keeps its values in another file, which Keras never does; the file is not safe to read, save the model again")
     shape, dtype = tuple(dataset.shape), dataset.dtype
     if dtype.hasobject:
-        raise ArchiveError(f"{place}: {path} holds {dtype} values and no numbers; save the model again")
+        raise ArchiveError(f"{place}: {path} holds texts or references, and graphprune reads numbers; keep such a table outside the model")
     stored = dataset.get_storage_size()
     claimed = math.prod(shape) * dtype.itemsize
     if claimed > stored * (MAX_DEFLATE if settings.get_layout() == h5py.h5d.CHUNKED else 1):

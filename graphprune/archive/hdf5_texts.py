@@ -3,8 +3,7 @@
 HDF5 keeps a text of any length apart from its attribute, in a global heap. Where the reference or the heap is damaged, the library (seen in 1.14.6)
 reads for ever, fills gigabytes or ends the process, in a call that nothing interrupts; so such texts are read here, with every length checked first.
 
-Layouts: HDF5 File Format Specification 3.0, III.E (global heap), IV.A.1 (object headers), IV.A.2.m (attribute message), IV.A.2.q (continuation),
-VIII.A (references into a heap).
+Layouts: HDF5 File Format Specification 3.0, III.E (global heap), IV.A.2.m (attribute message), VIII.A (references into a heap).
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import BinaryIO
 
 import h5py
@@ -20,11 +19,8 @@ import numpy as np
 from h5py import h5a, h5o, h5t
 
 from graphprune.archive.files import open_file
+from graphprune.archive.hdf5_headers import ATTRIBUTE, read_bytes, read_messages
 from graphprune.errors import ArchiveError
-
-ATTRIBUTE, CONTINUATION = 0x0C, 0x10
-MAX_HEADER = 1 << 24
-"""Bytes of one object header; HDF5 limits each message to 64 kB, and Keras writes a handful of them."""
 
 
 def read_texts(group: h5py.Group, name: str, limit: int) -> list[bytes] | None:
@@ -56,13 +52,15 @@ def read_texts(group: h5py.Group, name: str, limit: int) -> list[bytes] | None:
             size = sum(length for length, _, _ in references)
             if size <= limit:
                 heaps = _index_heaps(file, {address for length, address, _ in references if length})
-                return [_read(file, *_place_in_heap(heaps, *reference)) for reference in references]
+                return [read_bytes(file, *_place_in_heap(heaps, *reference)) for reference in references]
     raise ArchiveError(f"{place}: {name} has {size:,} bytes, more than the {limit:,} that a model's config may have; save the model again")
 
 
 def _find_references(file: BinaryIO, address: int, name: bytes, count: int) -> list[tuple[int, int, int]]:
     """Return length, heap address and index of each text of an attribute."""
-    for message in _messages(file, address):
+    for kind, message in read_messages(file, address):
+        if kind != ATTRIBUTE:
+            continue
         version, flags, name_size, type_size, space_size = struct.unpack_from("<BBHHH", message)
         padded = 8 if version == 1 else 1
         at = 8 if version < 3 else 9
@@ -76,48 +74,16 @@ def _find_references(file: BinaryIO, address: int, name: bytes, count: int) -> l
     raise ValueError(f"no place of {name.decode()}")
 
 
-def _messages(file: BinaryIO, address: int) -> Iterator[bytes]:
-    """Yield the attribute messages of the object header at `address`."""
-    head = _read(file, address, 16)
-    if head.startswith(b"OHDR"):
-        flags = head[5]
-        width = 1 << (flags & 3)
-        start = address + 6 + (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
-        chunks = [(start + width, int.from_bytes(_read(file, start, width), "little"))]
-        message_head, is_new = 6 if flags & 4 else 4, True
-    elif head[0] == 1:
-        chunks = [(address + 16, struct.unpack_from("<I", head, 8)[0])]
-        message_head, is_new = 8, False
-    else:
-        raise ValueError("an object header of an unknown version")
-    total = 0
-    for start, length in chunks:  # grows in the loop
-        total += length
-        if total > MAX_HEADER or len(chunks) > MAX_HEADER // 64:
-            raise ValueError("an object header without end")
-        chunk = _read(file, start, length)
-        at = 0
-        while at + message_head <= len(chunk):
-            kind, size = struct.unpack_from("<BH" if is_new else "<HH", chunk, at)
-            message = chunk[at + message_head : at + message_head + size]
-            at += message_head + size
-            if kind == CONTINUATION:
-                where, length = struct.unpack_from("<QQ", message)
-                chunks.append((where + 4, length - 8) if is_new else (where, length))
-            elif kind == ATTRIBUTE:
-                yield message
-
-
 def _index_heaps(file: BinaryIO, addresses: set[int]) -> dict[int, dict[int, tuple[int, int]]]:
     """Return, for each global heap, where its objects begin and their lengths, by index; the object with index 0 is free room and the last."""
     room = os.fstat(file.fileno()).st_size
     heaps: dict[int, dict[int, tuple[int, int]]] = {}
     for address in sorted(addresses):
-        signature, size = struct.unpack("<4s4xQ", _read(file, address, 16))
+        signature, size = struct.unpack("<4s4xQ", read_bytes(file, address, 16))
         room -= size
         if signature != b"GCOL" or room < 0:
             raise ValueError("a text without a heap")
-        heap = _read(file, address, size)
+        heap = read_bytes(file, address, size)
         places = heaps[address] = {}
         at = 16
         while at + 16 <= size:
@@ -137,11 +103,3 @@ def _place_in_heap(heaps: Mapping[int, Mapping[int, tuple[int, int]]], length: i
     if length > held:
         raise ValueError("a text that its heap does not hold")
     return start, length
-
-
-def _read(file: BinaryIO, start: int, length: int) -> bytes:
-    """Return `length` bytes, which must be in the file."""
-    if length < 0 or start + length > os.fstat(file.fileno()).st_size:
-        raise ValueError("a place beyond the end of the file")
-    file.seek(start)
-    return file.read(length)

@@ -12,7 +12,7 @@ import h5py
 from graphprune.archive.archive import Archive
 from graphprune.archive.collector import collector_paused
 from graphprune.archive.entries import is_model, type_of
-from graphprune.archive.files import open_file
+from graphprune.archive.files import open_file, read_whole
 from graphprune.archive.hdf5 import SIGNATURE, damage_named, open_hdf5, read_names
 from graphprune.archive.hdf5_texts import read_texts
 from graphprune.archive.json_text import MAX_JSON, parse_object
@@ -43,7 +43,31 @@ def read_archive(path: str | PathLike[str]) -> Archive:
         return _checked(_read_zip(place))
     if signature == SIGNATURE:
         return _checked(_read_hdf5(place))
+    if is_json_beginning(signature):
+        raise no_weights(place)
     raise ArchiveError(f"{place}: neither a zip nor an HDF5 file; graphprune reads models saved as .keras or .h5")
+
+
+def read_document(path: str | PathLike[str]) -> dict[str, Any] | None:
+    """Return the JSON object in the file at `path`, whatever its name; None where the file begins as no JSON object does, or is a folder.
+
+    Raises:
+        ArchiveError: there is no such file, or its JSON is damaged or too large.
+    """
+    place = fspath(path)
+    if Path(place).is_dir() or not is_json_beginning(_signature(place)):
+        return None
+    return parse_object(read_whole(place, MAX_JSON), place, "its text")
+
+
+def no_weights(place: str) -> ArchiveError:
+    """Return the error for a layer graph as JSON where weights are needed."""
+    return ArchiveError(f"{place}: is JSON, which holds no weights; give the saved model that it was exported from")
+
+
+def is_json_beginning(data: bytes) -> bool:
+    """Return whether a file that begins with `data` is meant to be a JSON object."""
+    return data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
 
 
 def _signature(place: str) -> bytes:

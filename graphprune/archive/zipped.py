@@ -11,9 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import h5py
-
-from graphprune.archive.hdf5 import open_hdf5
+from graphprune.archive.hdf5 import OpenedFile, open_hdf5
 from graphprune.archive.json_text import MAX_JSON
 from graphprune.errors import ArchiveError
 
@@ -41,8 +39,19 @@ def read_member(path: str, name: str) -> bytes | None:
         return archive.read(info)
 
 
+def check_members(path: str) -> None:
+    """Check that no member unpacks to far more than it holds: Keras unpacks all of them to disk where there are vocabularies among them.
+
+    Raises:
+        ArchiveError: one does, or the zip is damaged.
+    """
+    with _damage_named(path), zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            _check_ratio(path, info)
+
+
 @contextmanager
-def open_weights(path: str) -> Iterator[h5py.File]:
+def open_weights(path: str) -> Iterator[OpenedFile]:
     """Open the weights inside the zip.
 
     Raises:
@@ -69,10 +78,14 @@ def _damage_named(path: str) -> Iterator[None]:
         raise ArchiveError(f"{path}: damaged zip ({str(err) or type(err).__name__}); save or copy the model again") from err
 
 
-def _unpack(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:
+def _check_ratio(path: str, info: zipfile.ZipInfo) -> None:
     if info.file_size > MAX_UNCHECKED and info.file_size > MAX_RATIO * info.compress_size:
         sizes = f"claims {info.file_size:,} bytes and holds {info.compress_size:,} of compressed data"
-        raise ArchiveError(f"{path}: {WEIGHTS} {sizes}; the file is not safe to read, save the model again")
+        raise ArchiveError(f"{path}: {info.filename} {sizes}; the file is not safe to read, save the model again")
+
+
+def _unpack(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:
+    _check_ratio(path, info)
     if info.file_size > MAX_UNPACKED:
         raise ArchiveError(f"{path}: {WEIGHTS} is compressed and would take {info.file_size:,} bytes of memory; store it uncompressed, as Keras does")
     return io.BytesIO(archive.read(info))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from graphprune.cli.inputs import graph_with_custom_layers, import_custom_objects, open_model, plan_for
-from graphprune.cli.options import force_option, loading_options, model_and_rules
+from graphprune.cli.inputs import import_custom_objects, open_model
+from graphprune.cli.options import RuleOptions, force_option, loading_options, model_and_rules
 from graphprune.cli.outputs import check_output_free, print_warnings
+from graphprune.cli.planning import load_with_classes, plan_for
 from graphprune.report import render_plan_text
 from graphprune.tf.quiet import import_tensorflow
 
@@ -19,20 +20,25 @@ from graphprune.tf.quiet import import_tensorflow
 @force_option
 def command(
     model: str,
-    rules: tuple[str, ...],
+    rules: RuleOptions,
     plan_file: str | None,
-    variables: dict[str, str],
     output: str,
     custom_objects: tuple[str, ...],
     unsafe_lambda: bool,
     force: bool,
 ) -> None:
-    """Wrap the layers of MODEL that the rules (or a plan) select. The file MODEL is not touched; the optimizer's state is kept."""
-    check_output_free(output, force=force, inputs=[model, *rules, *([plan_file] if plan_file else [])])
+    """Wrap the layers of MODEL that the rules (or a plan) select. The file MODEL is not touched; the optimizer's state is kept.
+
+    \b
+        graphprune apply model.keras -r builtin:dense-90 -o wrapped.keras
+        graphprune apply model.keras --plan plan.json -o wrapped.keras
+    """  # noqa: D301 - click wants the real character
+    check_output_free(output, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])])
     saved = open_model(model)
-    graph = graph_with_custom_layers(saved, custom_objects, unsafe_lambda=unsafe_lambda)
-    plan = plan_for(saved, rules, plan_file, variables, graph=graph)
-    print_warnings(plan.diagnostics)
+    archive = saved.need_archive()
+    loaded = load_with_classes(saved, custom_objects, unsafe_lambda=unsafe_lambda)
+    plan = plan_for(saved, rules, plan_file, loaded=loaded)
+    print_warnings(plan.diagnostics, rules.files)
 
     import_tensorflow()
     from graphprune.tf.loading import load_model
@@ -40,7 +46,7 @@ def command(
     from graphprune.tf.surgery import apply_plan
 
     check_model_suffix(output)
-    original = load_model(saved.archive.path, import_custom_objects(custom_objects), unsafe_lambda=unsafe_lambda)
+    original = load_model(archive.path, import_custom_objects(custom_objects), unsafe_lambda=unsafe_lambda)
     save_model(apply_plan(original, plan), output)
     click.echo(render_plan_text(plan, brief=True), nl=False)
     click.echo(f"wrote {output}")

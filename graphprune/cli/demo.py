@@ -27,7 +27,12 @@ OWN_FILES = frozenset({"original.keras", "digits.npz", "plan.json", "wrapped.ker
 @click.argument("folder", metavar="[DIR]", default="graphprune-demo")
 @force_option
 def command(folder: str, force: bool) -> None:
-    """Prune a digit classifier that ships with graphprune, in DIR: read, plan, wrap, train, interrupt, resume, strip, compare."""
+    """Prune a digit classifier that ships with graphprune, in DIR: read, plan, wrap, train, interrupt, resume, strip, compare.
+
+    \b
+        graphprune demo
+        graphprune demo my-demo
+    """  # noqa: D301 - click wants the real character
     started = time.monotonic()
     home = prepare_folder(Path(folder), force=force)
     original, wrapped, run_folder = str(home / "original.keras"), str(home / "wrapped.keras"), str(home / RUN_FOLDER)

@@ -6,11 +6,11 @@ from pathlib import PurePath
 
 import click
 
-from graphprune.cli.inputs import SavedModel, open_model
+from graphprune import report
+from graphprune.cli.inputs import open_model
 from graphprune.cli.options import force_option
 from graphprune.cli.outputs import check_report_free, print_report, to_json
-from graphprune.graph import graph_to_config, measure_tensors
-from graphprune.report import render_graph_dot, render_graph_html, render_graph_svg
+from graphprune.graph import ModelFile, graph_to_config
 
 FORMATS = ("json", "dot", "svg", "html")
 
@@ -28,6 +28,9 @@ def command(model: str, output: str | None, format_: str | None, force: bool) ->
     .svg   a drawing
     .dot   for Graphviz
     .json  the layer graph as data
+
+    \b
+        graphprune graph model.keras -o model.html
     """  # noqa: D301 - click wants the real character
     kind = choose_graph_format(format_, output)
     check_report_free(output, force=force, inputs=[model])
@@ -43,11 +46,11 @@ def choose_graph_format(format_: str | None, output: str | None) -> str:
     return format_ or suffix
 
 
-def _render(model: SavedModel, kind: str) -> str:
+def _render(model: ModelFile, kind: str) -> str:
     if kind == "json":
         return to_json(graph_to_config(model.graph))
     if kind == "dot":
-        return render_graph_dot(model.graph)
+        return report.render_graph_dot(model.graph)
     if kind == "svg":
-        return render_graph_svg(model.graph, model.zeros)
-    return render_graph_html(model.graph, measure_tensors(model.archive, model.graph))
+        return report.render_graph_svg(model.graph, model.zeros)
+    return report.render_graph_html(model.graph, model.metrics)

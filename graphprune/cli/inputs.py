@@ -1,53 +1,29 @@
-"""What commands read: saved models, rules and plans, opened once and in one way."""
+"""What commands read: models and the user's own objects, opened once and in one way."""
 
 from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from graphprune.archive import Archive, read_archive
 from graphprune.errors import CheckpointError, TrainingError
-from graphprune.graph import LayerGraph, measure_mask_faults, measure_zeros, read_graph, read_steps
-from graphprune.plan import Plan, check_plan_fits, make_plan, read_plan
-from graphprune.rules import RuleSet, read_rules
-from graphprune.sparsity.positions import Run
-from graphprune.tf.quiet import import_tensorflow
+from graphprune.graph import ModelFile, open_model_file
 from graphprune.tf.run_folder import RunFolder
 
-UNKNOWN_RUN = Run()
 
-
-@dataclass(frozen=True)
-class SavedModel:
-    """A saved model, opened without TensorFlow; weights are read when they are asked for."""
-
-    path: str
-    archive: Archive
-    graph: LayerGraph
-
-    @cached_property
-    def zeros(self) -> Mapping[tuple[str, str], int]:
-        """The measured zeros of each weight tensor."""
-        return measure_zeros(self.archive, self.graph)
-
-
-def open_model(path: str) -> SavedModel:
-    """Return the saved model at `path`; of a training run's folder, its finished model.
+def open_model(path: str) -> ModelFile:
+    """Return the model at `path`: a saved model, a layer graph as JSON, or the finished model of a training run's folder.
 
     Raises:
-        ArchiveError: there is no readable saved model.
+        ArchiveError: there is no readable model.
     """
     if not path:
         raise click.UsageError("the name of the model is empty")
-    archive = read_archive(find_model_file(path))
-    return SavedModel(path, archive, read_graph(archive))
+    return replace(open_model_file(find_model_file(path)), path=path)
 
 
 def find_model_file(path: str) -> str:
@@ -70,65 +46,6 @@ def find_training_origin(path: str) -> str:
     run = RunFolder(Path(path))
     origin = run.read_options().model if run.is_run else path
     return origin if Path(origin).exists() else path
-
-
-def open_rules(paths: tuple[str, ...], variables: Mapping[str, str]) -> RuleSet:
-    """Return the rules of all files, which the command needs at least one of."""
-    if not paths:
-        raise click.UsageError("no rules: give a rule file with -r RULES (graphprune rules lists those that ship)")
-    return read_rules(*paths, variables=variables)
-
-
-def plan_for(
-    model: SavedModel,
-    rules: tuple[str, ...],
-    plan_file: str | None,
-    variables: Mapping[str, str],
-    run: Run = UNKNOWN_RUN,
-    graph: LayerGraph | None = None,
-) -> Plan:
-    """Return the plan from `--plan FILE`, checked against the model, or made from the rules.
-
-    Args:
-        model, rules, plan_file, variables, run: What the command was given.
-        graph: The model's graph, where more is known of it than its file says: what to prune in custom layers.
-
-    Raises:
-        PlanError: the plan file is damaged or was made for another model.
-        RuleError: the rules have faults, alone or with this model.
-    """
-    if plan_file is not None:
-        if rules:
-            raise click.UsageError("give rules (-r) or a plan (--plan), not both")
-        plan = read_plan(plan_file)
-        check_plan_fits(graph or model.graph, plan)
-        return plan
-    return make_plan(
-        graph or model.graph,
-        open_rules(rules, variables),
-        steps_per_epoch=run.steps_per_epoch,
-        epochs=run.epochs,
-        zeros=model.zeros,
-        path=model.path,
-        steps=read_steps(model.archive, model.graph),
-        mask_faults=measure_mask_faults(model.archive, model.graph),
-    )
-
-
-def graph_with_custom_layers(model: SavedModel, custom_objects: tuple[str, ...], *, unsafe_lambda: bool) -> LayerGraph | None:
-    """Return the graph of the loaded model, in which custom layers say what to prune; None without custom objects, where the file says it all.
-
-    Raises:
-        ArchiveError: the model cannot be loaded.
-        TrainingError: a custom object cannot be imported.
-    """
-    if not custom_objects:
-        return None
-    import_tensorflow()
-    from graphprune.tf.loading import load_model
-    from graphprune.tf.surgery import graph_of_model
-
-    return graph_of_model(load_model(model.archive.path, import_custom_objects(custom_objects), unsafe_lambda=unsafe_lambda))
 
 
 def import_custom_objects(specs: tuple[str, ...]) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+
 import click
 
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import force_option, format_option, report_option
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, terminal_width, to_json
+from graphprune.graph import ModelFile
 from graphprune.report import layers_to_config, render_layers_text
-from graphprune.rules import Matches, parse_matcher
 
 MATCH = "--match"
 
@@ -29,12 +31,30 @@ def command(model: str, match: str | None, format_: str | None, output: str | No
     prunable weights; here every layer can be found ('type: ReLU', 'trainable: false'),
     except that "*" means, as in rules, every layer with prunable weights.
     The totals are those of the layers shown.
+
+    \b
+        graphprune layers model.keras
+        graphprune layers model.keras --match '{type: Dense, params: {gte: 1M}}'
     """  # noqa: D301 - click wants the real character
     check_report_free(output, force=force, inputs=[model])
-    matcher = None if match is None else parse_matcher(match, MATCH)
+    find = None if match is None else _finder(match)
     saved = open_model(model)
-    matched = None if matcher is None else Matches(saved.graph).of(matcher)
+    matched = None if find is None else find(saved)
     if choose_format(format_, output) == "json":
         print_report(to_json(layers_to_config(saved.graph, saved.zeros, path=model, matched=matched)), output)
     else:
-        print_report(render_layers_text(saved.graph, saved.zeros, width=terminal_width(), matched=matched), output)
+        print_report(render_layers_text(saved.graph, saved.zeros, width=terminal_width(output), matched=matched), output)
+
+
+def _finder(match: str) -> Callable[[ModelFile], Collection[str]]:
+    """Return what finds the layers that a matcher holds for; the rule language is imported only where it is asked for, as it takes a quarter of a second."""
+    from graphprune.rules import Matches, parse_matcher, reads_weights
+
+    matcher = parse_matcher(match, MATCH)
+
+    def find(saved: ModelFile) -> Collection[str]:
+        if reads_weights(matcher):
+            saved.need_archive()
+        return Matches(saved.graph, saved.zeros).of(matcher)
+
+    return find

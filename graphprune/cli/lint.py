@@ -2,29 +2,106 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
+from graphprune import report
 from graphprune.cli.inputs import open_model
-from graphprune.cli.options import variables_option
-from graphprune.cli.outputs import print_warnings
-from graphprune.errors import RuleError
+from graphprune.cli.options import force_option, variables_option
+from graphprune.cli.outputs import check_report_free, choose_format, print_report, render_with_lines, to_json
+from graphprune.cli.planning import plan_from_rules
+from graphprune.errors import EXIT_ERROR, Diagnostic, RuleError, escape_controls
+from graphprune.graph import ModelFile
 from graphprune.report.numbers import count_of
-from graphprune.rules import read_rules, resolve_rules
+from graphprune.rules import RuleSet, read_rules, resolve_rules
+from graphprune.rules.slugs import read_slugs
+from graphprune.rules.suggestions import closest
 
 
 @click.command("lint")
-@click.argument("rules", nargs=-1, required=True)
+@click.argument("rules", nargs=-1)
 @click.option("--model", metavar="MODEL", help="Check the rules against this saved model too.")
 @variables_option
-def command(rules: tuple[str, ...], model: str | None, variables: dict[str, str]) -> None:
-    """Check rule files: all faults at once, each with its place and a way out."""
-    rule_set = read_rules(*rules, variables=variables)
-    found = rule_set.warnings
-    if model is not None:
-        found += resolve_rules(open_model(model).graph, rule_set).diagnostics
-    errors = tuple(diagnostic for diagnostic in found if diagnostic.severity == "error")
-    print_warnings(diagnostic for diagnostic in found if diagnostic.severity != "error")
-    if errors:
-        raise RuleError(errors)
-    against = "" if model is None else f" against {model}"
-    click.echo(f"{', '.join(rules)}: {count_of(len(rule_set.rules), 'rule')}, no faults{against}")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json", "github"]),
+    help="How to print what is found: text, JSON, or workflow commands that GitHub Actions shows beside the lines [default: text].",
+)
+@click.option("-o", "--output", metavar="FILE", help="Write the report to FILE; a name that ends in .json means JSON.")
+@force_option
+@click.option("--explain", metavar="SLUG", help="Say what a slug such as rule/conflict means, with an example; 'list' names them all.")
+def command(
+    rules: tuple[str, ...], model: str | None, variables: dict[str, str], format_: str | None, output: str | None, force: bool, explain: str | None
+) -> None:
+    """Check rule files: all faults at once, each with its line and a way out. Exits 1 when there are errors.
+
+    \b
+        graphprune lint prune.yaml
+        graphprune lint prune.yaml more.yaml --model model.keras
+        graphprune lint prune.yaml --format github
+        graphprune lint --explain rule/conflict
+    """  # noqa: D301 - click wants the real character
+    check_report_free(output, force=force, inputs=[*rules, *([model] if model else [])])
+    if explain is not None:
+        print_report(_explain(explain, rules), output)
+        return
+    if not rules:
+        raise click.UsageError("no rules: name a rule file, as in graphprune lint prune.yaml")
+    count, found = _check(rules, variables, model)
+    text = _render(rules, count, model, found, choose_format(format_, output))
+    if text or output:
+        print_report(text, output)
+    if any(diagnostic.severity == "error" for diagnostic in found):
+        raise click.exceptions.Exit(EXIT_ERROR)
+
+
+def _explain(slug: str, rules: Sequence[str]) -> str:
+    """Return what a slug means, or the list of all."""
+    if rules:
+        raise click.UsageError("give --explain SLUG or rule files, not both")
+    table = read_slugs()
+    if slug == "list":
+        return report.render_slug_list(table.values())
+    if slug not in table:
+        help = closest(slug, table) or "graphprune lint --explain list names them all"
+        raise click.UsageError(f"--explain: no diagnostic has the slug {escape_controls(repr(slug))}; {help}")
+    return report.render_slug(table[slug])
+
+
+def _check(files: Sequence[str], variables: dict[str, str], model: str | None) -> tuple[int | None, tuple[Diagnostic, ...]]:
+    """Return how many rules there are (None where the files have faults: they are not held against the model), and all that is found."""
+    try:
+        rules = read_rules(*files, variables=variables)
+    except RuleError as fault:
+        return None, fault.diagnostics
+    found = rules.warnings if model is None else _check_against(open_model(model), rules)
+    return len(rules.rules), tuple(sorted(dict.fromkeys(found), key=lambda diagnostic: _place(diagnostic, files)))
+
+
+def _check_against(model: ModelFile, rules: RuleSet) -> tuple[Diagnostic, ...]:
+    try:
+        return plan_from_rules(model, rules).diagnostics
+    except RuleError as fault:  # it holds errors only
+        zeros = model.zeros if rules.reads_weights else None
+        return rules.warnings + resolve_rules(model.graph, rules, zeros).diagnostics + fault.diagnostics
+
+
+def _place(diagnostic: Diagnostic, files: Sequence[str]) -> tuple[int, int, int, str, str]:
+    where = diagnostic.where
+    if where is None:
+        return len(files), 0, 0, diagnostic.slug, diagnostic.message
+    order = files.index(where.file) if where.file in files else -1
+    return order, where.line or 0, where.column or 0, diagnostic.slug, diagnostic.message
+
+
+def _render(files: Sequence[str], count: int | None, model: str | None, found: Sequence[Diagnostic], kind: str) -> str:
+    if kind == "json":
+        return to_json(report.diagnostics_to_config(found))
+    if kind == "github":
+        return report.render_annotations(found)
+    against = "" if model is None else f"; not held against {model} yet" if count is None else f" against {model}"
+    numbers = [count_of(sum(diagnostic.severity == severity for diagnostic in found), severity) for severity in ("error", "warning", "note")]
+    summary = ", ".join(number for number in numbers if not number.startswith("0 ")) or f"{count_of(count or 0, 'rule')}, no faults"
+    return "\n\n".join([*([render_with_lines(found)] if found else []), f"{', '.join(files)}: {summary}{against}"])

@@ -13,19 +13,23 @@ from typing import NoReturn, TextIO
 import click
 
 import graphprune
-from graphprune.errors import EXIT_ERROR, EXIT_OK, EXIT_STOPPED, EXIT_USAGE, GraphpruneError, escape_controls
+from graphprune.errors import EXIT_ERROR, EXIT_OK, EXIT_STOPPED, EXIT_USAGE, GraphpruneError, RuleError, escape_controls
 
 # Command name -> one line of help. The module graphprune.cli.NAME holds it as `command`, imported only when it is called: `--help` stays fast.
 COMMANDS: dict[str, str] = {
     "layers": "Show the layers of a saved model as a table.",
     "graph": "Draw a saved model: HTML, SVG, DOT or JSON.",
     "lint": "Check rule files, alone or against a model.",
+    "explain": "Say why rules claim a layer, or leave it.",
+    "test": "Run rule tests: do the rules still select what they should?",
     "plan": "Show what rules would change in a model.",
     "apply": "Wrap the layers that the rules select, and save the wrapped model.",
     "train": "Train a model to its planned sparsity, with checkpoints.",
     "resume": "Go on with an interrupted training run, exactly.",
     "strip": "Take the wrappers off: the original architecture, sparse.",
     "diff": "Show what changed between two models.",
+    "verify": "Measure a model against a plan.",
+    "schema": "Write the JSON Schema of rule files, for editors.",
     "rules": "List the rule files that ship, or print one.",
     "demo": "Run the whole story on a real model and real digits.",
 }
@@ -81,6 +85,15 @@ def show_warning(message: Warning | str, category: type[Warning], filename: str,
         click.echo(warnings.formatwarning(message, category, filename, lineno, line), err=True, nl=False)
 
 
+def render_fault(fault: GraphpruneError) -> str:
+    """Return what a user's mistake looks like on the terminal: faults of rule files with the lines that they are about."""
+    if isinstance(fault, RuleError):
+        outputs = importlib.import_module("graphprune.cli.outputs")  # only now: `--help` stays fast
+        text: str = outputs.render_with_lines(fault.diagnostics)
+        return text
+    return "graphprune: " + "\n".join(escape_controls(line) for line in str(fault).split("\n"))
+
+
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 1 wrong input, 2 different (only with --detailed-exitcode), 64 wrong usage."""
     click.UsageError.exit_code = EXIT_USAGE
@@ -98,8 +111,7 @@ def main() -> NoReturn:
         click.echo("graphprune: stopped", err=True)
         sys.exit(EXIT_STOPPED)
     except GraphpruneError as fault:
-        text = "\n".join(escape_controls(line) for line in str(fault).split("\n"))
-        click.echo(text if text.startswith(("error[", "warning[")) else f"graphprune: {text}", err=True)
+        click.echo(render_fault(fault), err=True)
         sys.exit(fault.exit_code)
     except OSError as fault:
         click.echo(f"graphprune: {fault.filename or 'operating system'}: {fault.strerror or fault}", err=True)

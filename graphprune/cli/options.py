@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
@@ -10,23 +12,50 @@ import click
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+def parse_settings(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Return `path=value` options as a mapping; anything else is a usage error."""
+    return _parse_pairs(values, "write PATH=VALUE, as in --set dense-90.prune.sparsity=0.5")
+
+
 def parse_variables(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
     """Return `name=value` options as a mapping; anything else is a usage error."""
-    variables = {}
+    return _parse_pairs(values, "write NAME=VALUE, as in --var final=0.8")
+
+
+def _parse_pairs(values: tuple[str, ...], help: str) -> dict[str, str]:
+    pairs = {}
     for value in values:
         name, equals, text = value.partition("=")
         if not equals or not name:
-            raise click.BadParameter(f"write NAME=VALUE, as in --var final=0.8; got {value!r}")
-        variables[name] = text
-    return variables
+            raise click.BadParameter(f"{help}; got {value!r}")
+        pairs[name] = text
+    return pairs
 
 
 rules_option = click.option("-r", "--rules", "rules", multiple=True, metavar="RULES", help="A rule file, or builtin:NAME for one that ships. May be repeated.")
 variables_option = click.option(
     "--var", "variables", multiple=True, callback=parse_variables, metavar="NAME=VALUE", help="Override a variable of the rule files."
 )
+only_option = click.option("--only", "only", multiple=True, metavar="RULE", help="Use only this rule of the files. May be repeated.")
+off_option = click.option("--off", "off", multiple=True, metavar="RULE", help="Leave this rule out. May be repeated.")
+set_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    callback=parse_settings,
+    metavar="PATH=VALUE",
+    help="Set a field of a rule's action, or of a budget: dense-90.prune.sparsity=0.5, budgets.net.sparsity=90%.",
+)
 force_option = click.option("--force", is_flag=True, help="Overwrite what is there.")
 format_option = click.option("--format", "format_", type=click.Choice(["text", "json"]), default=None, help="How to print the report [default: text].")
+drawing_format_option = click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json", "github", "html", "svg"]),
+    default=None,
+    help="How to print the report: text, JSON, Markdown for a comment on GitHub, a page, a drawing [default: text, or what FILE's name says].",
+)
+drawing_report_option = click.option("-o", "--output", metavar="FILE", help="Write the report to FILE; a name in .json, .html, .svg or .md says its format.")
 report_option = click.option("-o", "--output", metavar="FILE", help="Write the report to FILE; a name that ends in .json means JSON.")
 exitcode_option = click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there is something to report, 0 when there is nothing.")
 all_option = click.option("--all", "show_all", is_flag=True, help="Show every layer.")
@@ -43,10 +72,44 @@ custom_option = click.option(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class RuleOptions:
+    """The rule files of a command, and what the command line changes in them."""
+
+    files: tuple[str, ...]
+    variables: Mapping[str, str]
+    only: tuple[str, ...]
+    off: tuple[str, ...]
+    settings: Mapping[str, str]
+
+    @property
+    def has_switches(self) -> bool:
+        """Whether something is changed that only rule files have."""
+        return bool(self.variables or self.only or self.off or self.settings)
+
+
+def rule_options(command: Command) -> Command:
+    """Add `-r RULES` and what changes rule files: `--var`, `--only`, `--off`, `--set`. The command gets one `rules: RuleOptions`."""
+
+    @functools.wraps(command)
+    def run(
+        *args: Any,
+        rules: tuple[str, ...],
+        variables: Mapping[str, str],
+        only: tuple[str, ...],
+        off: tuple[str, ...],
+        settings: Mapping[str, str],
+        **others: Any,
+    ) -> Any:
+        return command(*args, rules=RuleOptions(rules, variables, only, off, settings), **others)
+
+    return rules_option(variables_option(only_option(off_option(set_option(run)))))  # type: ignore[return-value]
+
+
 def model_and_rules(command: Command) -> Command:
-    """Add the options that make a plan: `-r RULES`, `--plan FILE`, `--var NAME=VALUE`."""
+    """Add the options that make a plan: those of `rule_options`, and `--plan FILE`."""
     plan = click.option("--plan", "plan_file", metavar="FILE", help="A plan that `graphprune plan -o FILE.json` wrote, instead of rules.")
-    return rules_option(plan(variables_option(command)))
+    return rule_options(plan(command))
 
 
 def loading_options(command: Command) -> Command:

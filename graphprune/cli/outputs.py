@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable
+import sys
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from graphprune import report
 from graphprune.errors import Diagnostic, OutputError
 from graphprune.files import write_whole
-from graphprune.report import render_diagnostics
+from graphprune.rules.source_lines import SourceLines
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".tflite")
 
@@ -63,6 +65,12 @@ def choose_format(format_: str | None, output: str | None) -> str:
     return format_ or ("json" if output and output.endswith(".json") else "text")
 
 
+def choose_drawing_format(format_: str | None, output: str | None) -> str:
+    """Return `text`, `json`, `github`, `html` or `svg`: what was asked for, else what the name of the output file says."""
+    named = {".json": "json", ".html": "html", ".svg": "svg", ".md": "github"}
+    return format_ or named.get(Path(output or "").suffix.lower(), "text")
+
+
 def to_json(config: Any) -> str:
     """Return `config` as indented JSON with a newline at the end; the same value gives the same bytes."""
     return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
@@ -86,13 +94,21 @@ def print_report(text: str, output: str | None) -> None:
     click.echo(f"wrote {output}", err=True)
 
 
-def print_warnings(diagnostics: Iterable[Diagnostic]) -> None:
-    """Print warnings and notes to stderr, where they do not mix with the report."""
+def print_warnings(diagnostics: Iterable[Diagnostic], rules: Collection[str] = ()) -> None:
+    """Print warnings and notes to stderr, where they do not mix with the report; of the files in `rules`, with the line that each is about."""
     found = tuple(diagnostics)
     if found:
-        click.echo(render_diagnostics(found), err=True)
+        click.echo(render_with_lines(found, rules), err=True)
 
 
-def terminal_width() -> int:
-    """Return the width to lay tables out for: the terminal's, or 120 columns in a pipe."""
-    return shutil.get_terminal_size((120, 40)).columns
+def render_with_lines(diagnostics: Iterable[Diagnostic], rules: Collection[str] | None = None) -> str:
+    """Return diagnostics as text with the lines that they are about: of the files in `rules`, or of any.
+
+    A plan from somewhere else may name any file as the place of a warning; what the user did not name is not read.
+    """
+    return report.render_diagnostics(diagnostics, SourceLines(rules).find)
+
+
+def terminal_width(output: str | None = None) -> int | None:
+    """Return the width to lay tables out for: the terminal's; None, for all that a table needs, in a pipe and for a report that goes to the file `output`."""
+    return shutil.get_terminal_size().columns if output is None and sys.stdout.isatty() else None

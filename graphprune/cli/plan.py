@@ -4,31 +4,40 @@ from __future__ import annotations
 
 import click
 
-from graphprune.cli.inputs import open_model, plan_for
-from graphprune.cli.options import all_option, brief_option, exitcode_option, force_option, format_option, report_option, rules_option, variables_option
-from graphprune.cli.outputs import check_report_free, choose_format, print_report, print_warnings, to_json
+from graphprune import report
+from graphprune.cli.inputs import open_model
+from graphprune.cli.options import (
+    RuleOptions,
+    all_option,
+    brief_option,
+    drawing_format_option,
+    drawing_report_option,
+    exitcode_option,
+    force_option,
+    rule_options,
+)
+from graphprune.cli.outputs import check_report_free, choose_drawing_format, print_report, print_warnings, to_json
+from graphprune.cli.planning import plan_for
 from graphprune.errors import EXIT_DIFFERENT
-from graphprune.plan import plan_to_config
-from graphprune.report import render_plan_text
+from graphprune.graph import ModelFile
+from graphprune.plan import Plan, plan_to_config
 from graphprune.sparsity.positions import Run
 
 
 @click.command("plan")
 @click.argument("model")
-@rules_option
-@variables_option
+@rule_options
 @click.option("--steps-per-epoch", type=click.IntRange(min=1), help="Optimizer steps in an epoch, to show schedules in steps.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs of the run, to check that schedules end within it.")
-@format_option
-@report_option
+@drawing_format_option
+@drawing_report_option
 @all_option
 @brief_option
 @exitcode_option
 @force_option
 def command(
     model: str,
-    rules: tuple[str, ...],
-    variables: dict[str, str],
+    rules: RuleOptions,
     steps_per_epoch: int | None,
     epochs: int | None,
     format_: str | None,
@@ -38,13 +47,30 @@ def command(
     detailed_exitcode: bool,
     force: bool,
 ) -> None:
-    """Show what RULES would change in MODEL. Nothing is written but the report; `apply --plan` carries out the JSON form."""
-    check_report_free(output, force=force, inputs=[model, *rules])
-    plan = plan_for(open_model(model), rules, None, variables, Run(steps_per_epoch, epochs))
-    print_warnings(plan.diagnostics)
-    if choose_format(format_, output) == "json":
-        print_report(to_json(plan_to_config(plan)), output)
-    else:
-        print_report(render_plan_text(plan, show_all=show_all, brief=brief), output)
+    """Show what RULES would change in MODEL. Nothing is written but the report; `apply --plan` carries out the JSON form.
+
+    \b
+        graphprune plan model.keras -r builtin:dense-90
+        graphprune plan model.keras -r prune.yaml -o plan.json
+
+    With --detailed-exitcode the exit code is 2 where the model would be changed.
+    """  # noqa: D301 - click wants the real character
+    check_report_free(output, force=force, inputs=[model, *rules.files])
+    saved = open_model(model)
+    plan = plan_for(saved, rules, None, Run(steps_per_epoch, epochs))
+    print_warnings(plan.diagnostics, rules.files)
+    print_report(_render(saved, plan, choose_drawing_format(format_, output), show_all=show_all, brief=brief), output)
     if detailed_exitcode and any(change.is_change for change in plan.changes):
         raise click.exceptions.Exit(EXIT_DIFFERENT)
+
+
+def _render(saved: ModelFile, plan: Plan, kind: str, *, show_all: bool, brief: bool) -> str:
+    if kind == "json":
+        return to_json(plan_to_config(plan))
+    if kind == "github":
+        return report.render_plan_github(plan, show_all=show_all, brief=brief)
+    if kind == "svg":
+        return report.render_plan_svg(saved.graph, plan)
+    if kind == "html":
+        return report.render_plan_html(saved.graph, plan, saved.metrics)
+    return report.render_plan_text(plan, show_all=show_all, brief=brief)

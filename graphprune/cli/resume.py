@@ -16,7 +16,11 @@ from graphprune.tf.quiet import import_tensorflow
 @click.option("--stop-after", type=click.IntRange(min=1), metavar="STEP", help="Stop again right after this step, as if the process had been killed.")
 @loading_options
 def command(run_folder: str, stop_after: int | None, custom_objects: tuple[str, ...], unsafe_lambda: bool) -> None:
-    """Go on with the training run in DIR from its newest whole checkpoint, to the same end as if it had never stopped."""
+    """Go on with the training run in DIR from its newest whole checkpoint, to the same end as if it had never stopped.
+
+    \b
+        graphprune resume runs/a
+    """  # noqa: D301 - click wants the real character
     import_tensorflow()
     from graphprune.tf.training import resume
 

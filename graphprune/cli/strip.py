@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from graphprune.cli.inputs import SavedModel, find_model_file, find_training_origin, import_custom_objects, open_model
+from graphprune.cli.inputs import find_model_file, find_training_origin, import_custom_objects, open_model
 from graphprune.cli.options import force_option, loading_options
 from graphprune.cli.outputs import check_output_free
 from graphprune.cli.sizes import size_column
 from graphprune.errors import GraphError
-from graphprune.graph import LayerGraph
+from graphprune.graph import LayerGraph, ModelFile
 from graphprune.graph.builtin_layers import weights_of
 from graphprune.graph.from_config import graph_with_tensors
 from graphprune.plan import strip_graph
@@ -45,15 +45,22 @@ def command(
     unsafe_lambda: bool,
     force: bool,
 ) -> None:
-    """Take the wrappers off MODEL (a wrapped model, or the folder of a finished training run): the original architecture, sparse."""
+    """Take the wrappers off MODEL (a wrapped model, or the folder of a finished training run): the original architecture, sparse.
+
+    \b
+        graphprune strip runs/a -o sparse.keras
+        graphprune strip wrapped.keras -o sparse.keras -o sparse.tflite
+    """  # noqa: D301 - click wants the real character
     if len({str(Path(output).absolute()) for output in outputs}) < len(outputs):
         raise click.UsageError("two outputs have the same name")
     for output in outputs:
         check_output_free(output, force=force, inputs=[model, find_model_file(model), original or find_training_origin(model)])
     wrapped = open_model(model)
+    archive = wrapped.need_archive()
     if all(layer.wrap is None for layer in wrapped.graph.layers.values()):
         click.echo(f"graphprune: warning: {model}: no layer is wrapped; it is written as it is", err=True)
     before = open_model(original or find_training_origin(model))
+    archive_before = before.need_archive()
     check_same_architecture(before, wrapped)
 
     import_tensorflow()
@@ -67,26 +74,26 @@ def command(
     for output in outputs:
         check_export_suffix(output)
     objects = import_custom_objects(custom_objects)
-    stripped = strip_model(load_model(wrapped.archive.path, objects, unsafe_lambda=unsafe_lambda))
+    stripped = strip_model(load_model(archive.path, objects, unsafe_lambda=unsafe_lambda))
     if reset_optimizer:
         compile_model(stripped, Compiling(reset_optimizer=True), model)
     accuracy_before = accuracy_after = None
     if data is not None:
         samples = read_data(data)
-        accuracy_before = measure_accuracy(load_model(before.archive.path, objects, unsafe_lambda=unsafe_lambda), samples)
+        accuracy_before = measure_accuracy(load_model(archive_before.path, objects, unsafe_lambda=unsafe_lambda), samples)
         accuracy_after = measure_accuracy(stripped, samples)
         if accuracy_after is None:
             click.echo(f"graphprune: warning: {model}: was compiled without a metric of accuracy, so none is shown", err=True)
     for output in outputs:
         write_model(stripped, output)
-    columns = [size_column("before", before.archive.path, before, accuracy_before)]
+    columns = [size_column("before", archive_before.path, before, accuracy_before)]
     columns += [size_column(Path(output).name, output, wrapped, accuracy_after) for output in outputs]
     click.echo(render_sizes_text(SizeTable(tuple(columns))), nl=False)
     for output in outputs:
         click.echo(f"wrote {output}")
 
 
-def check_same_architecture(before: SavedModel, wrapped: SavedModel) -> None:
+def check_same_architecture(before: ModelFile, wrapped: ModelFile) -> None:
     """Refuse to compare with a model of another architecture.
 
     Raises:

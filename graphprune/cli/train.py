@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from graphprune.cli.finish import report_run, resumable
-from graphprune.cli.inputs import graph_with_custom_layers, import_custom_objects, open_model, plan_for
-from graphprune.cli.options import force_option, loading_options, model_and_rules
+from graphprune.cli.inputs import import_custom_objects, open_model
+from graphprune.cli.options import RuleOptions, force_option, loading_options, model_and_rules
 from graphprune.cli.outputs import print_warnings
+from graphprune.cli.planning import load_with_classes, plan_for
 from graphprune.cli.progress import shown_progress
 from graphprune.report import render_plan_text
 from graphprune.tf.quiet import import_tensorflow
@@ -54,9 +55,8 @@ def command(
     model: str,
     data: str,
     run_folder: str,
-    rules: tuple[str, ...],
+    rules: RuleOptions,
     plan_file: str | None,
-    variables: dict[str, str],
     epochs: int,
     batch_size: int | None,
     steps_per_epoch: int | None,
@@ -77,13 +77,17 @@ def command(
 
     Everything goes into the run's folder: checkpoints, metrics.jsonl, the plan, and at the end model.keras (or .h5). If it is interrupted,
     `graphprune resume DIR` goes on exactly where the last checkpoint stands. Exit code 1 when a target was missed.
-    """
+
+    \b
+        graphprune train model.keras -r builtin:dense-90 --data digits.npz --epochs 10 --run runs/a
+    """  # noqa: D301 - click wants the real character
     plan = None
     saved = open_model(model)
-    if rules or plan_file is not None:
-        graph = graph_with_custom_layers(saved, custom_objects, unsafe_lambda=unsafe_lambda)
-        plan = plan_for(saved, rules, plan_file, variables, graph=graph)
-        print_warnings(plan.diagnostics)
+    archive = saved.need_archive()
+    if rules.files or rules.has_switches or plan_file is not None:
+        loaded = load_with_classes(saved, custom_objects, unsafe_lambda=unsafe_lambda)
+        plan = plan_for(saved, rules, plan_file, loaded=loaded)
+        print_warnings(plan.diagnostics, rules.files)
         click.echo(render_plan_text(plan, brief=True), nl=False)
 
     import_tensorflow()
@@ -91,7 +95,7 @@ def command(
 
     with resumable(run_folder), shown_progress() as show:
         result = train(
-            saved.archive.path,
+            archive.path,
             plan,
             data,
             run_folder,

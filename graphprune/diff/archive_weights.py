@@ -1,4 +1,4 @@
-"""Two saved models compared: the weights of a diff come out of their files."""
+"""Two model files compared: the weights of a diff come out of the files, where they hold any."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graphprune.diff.changes import GraphDiff
 from graphprune.diff.graph_diff import diff_graphs
 from graphprune.diff.sizes import measure_weights_gzip
 from graphprune.graph.layer_graph import LayerGraph
-from graphprune.graph.read import read_graph
+from graphprune.graph.read import ModelFile
 from graphprune.graph.weights import ModelWeights, locate_weights
 from graphprune.sparsity.positions import Run
 
@@ -53,8 +53,8 @@ def open_archive_weights(archive: Archive, graph: LayerGraph) -> Iterator[Archiv
         yield ArchiveWeights(located, reader)
 
 
-def diff_archives(left: Archive, right: Archive, *, run: Run | None = None, measure_gzip: bool = True) -> GraphDiff:
-    """Return everything that differs between two saved models, weights included.
+def diff_models(left: ModelFile, right: ModelFile, *, run: Run | None = None, measure_gzip: bool = True) -> GraphDiff:
+    """Return everything that differs between two models, weights included where they are there.
 
     Args:
         left: The model before.
@@ -64,14 +64,14 @@ def diff_archives(left: Archive, right: Archive, *, run: Run | None = None, meas
 
     Raises:
         ArchiveError: the weights of one side are damaged.
-        GraphError: the config of one side does not hold together.
     """
-    left_graph, right_graph = read_graph(left), read_graph(right)
-    with open_archive_weights(left, left_graph) as left_weights, open_archive_weights(right, right_graph) as right_weights:
-        sizes = (measure_weights_gzip(left_graph, left_weights), measure_weights_gzip(right_graph, right_weights)) if measure_gzip else None
+    with _open_weights(left) as left_weights, _open_weights(right) as right_weights:
+        sizes = None
+        if measure_gzip and left_weights is not None and right_weights is not None:
+            sizes = measure_weights_gzip(left.graph, left_weights), measure_weights_gzip(right.graph, right_weights)
         return diff_graphs(
-            left_graph,
-            right_graph,
+            left.graph,
+            right.graph,
             left_weights=left_weights,
             right_weights=right_weights,
             left_path=left.path,
@@ -79,3 +79,12 @@ def diff_archives(left: Archive, right: Archive, *, run: Run | None = None, meas
             run=run,
             weights_gzip=sizes,
         )
+
+
+@contextmanager
+def _open_weights(model: ModelFile) -> Iterator[ArchiveWeights | None]:
+    if model.archive is None:
+        yield None
+        return
+    with open_archive_weights(model.archive, model.graph) as weights:
+        yield weights

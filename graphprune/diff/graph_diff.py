@@ -12,7 +12,6 @@ from graphprune.diff.tensors import compare_tensors
 from graphprune.diff.weights import Weights
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
-from graphprune.sparsity.counts import zero_count
 from graphprune.sparsity.positions import Run
 
 
@@ -109,11 +108,10 @@ def _is_finished(layer: Layer, step: int | None, zeros: Mapping[str, int | None]
     end = None if pruning.schedule.end is None else pruning.schedule.end.to_step(run)
     if end is not None:
         return step >= end
-    sizes = {tensor.name: tensor.size for tensor in layer.tensors}
-    found = [(sizes[name], zeros.get(name)) for name in pruning.weights if name in sizes]
+    found = [(tensor, zeros.get(tensor.name)) for tensor in layer.tensors if tensor.name in pruning.weights]
     if any(count is None for _, count in found):
         return None
-    return step > 0 and all(count is not None and count >= zero_count(size, pruning.sparsity) for size, count in found)
+    return step > 0 and all(count is not None and count >= pruning.target_zeros(tensor.name, tensor.shape) for tensor, count in found)
 
 
 def _compare_layers(left: LayerGraph, right: LayerGraph, pairs: tuple[Pair, ...], comparison: _Comparison) -> Iterator[LayerDiff]:

@@ -10,7 +10,7 @@ import numpy as np
 from graphprune.diff.changes import MaskOverlap, TensorDiff
 from graphprune.diff.weights import Weights, count_zeros, has_same_bits
 from graphprune.graph.layers import Layer, Tensor
-from graphprune.sparsity.counts import zero_count
+from graphprune.sparsity.pruning import Pruning
 
 
 def compare_tensors(left: Layer | None, right: Layer | None, left_weights: Weights | None, right_weights: Weights | None) -> Iterator[TensorDiff]:
@@ -20,7 +20,7 @@ def compare_tensors(left: Layer | None, right: Layer | None, left_weights: Weigh
     for name in [*right_tensors, *(name for name in left_tensors if name not in right_tensors)]:
         before, after = left_tensors.get(name), right_tensors.get(name)
         zeros_before, zeros_after, values = _measure(_place(left, before), _place(right, after), left_weights, right_weights)
-        target = _target(right, name) if _target(right, name) is not None else _target(left, name)
+        pruning = _pruning(right, name) or _pruning(left, name)
         yield TensorDiff(
             name=name,
             shape_before=None if before is None else before.shape,
@@ -29,8 +29,8 @@ def compare_tensors(left: Layer | None, right: Layer | None, left_weights: Weigh
             size_after=0 if after is None else after.size,
             zeros_before=zeros_before,
             zeros_after=zeros_after,
-            target=target,
-            target_met=None if target is None or after is None or zeros_after is None else zeros_after >= zero_count(after.size, target),
+            target=None if pruning is None else pruning.share_of(name),
+            target_met=None if pruning is None or after is None or zeros_after is None else zeros_after >= pruning.target_zeros(name, after.shape),
             values=values,
             mask=_compare_masks(left, right, name, left_weights, right_weights) if before is not None and after is not None else None,
         )
@@ -61,11 +61,11 @@ def _compare_masks(left: Layer | None, right: Layer | None, name: str, left_weig
     return MaskOverlap(shared=shared / max(kept, 1), dropped=kept - shared, regrown=int(np.count_nonzero(kept_after)) - shared)
 
 
-def _target(layer: Layer | None, name: str) -> float | None:
-    """Return the sparsity that the wrapper around `layer` aims at in the tensor `name`."""
+def _pruning(layer: Layer | None, name: str) -> Pruning | None:
+    """Return how the wrapper around `layer` prunes the tensor `name`."""
     if layer is None or layer.wrap is None or layer.wrap.pruning is None or name not in layer.wrap.pruning.weights:
         return None
-    return layer.wrap.pruning.sparsity
+    return layer.wrap.pruning
 
 
 def _place(layer: Layer | None, tensor: Tensor | None) -> tuple[str, str] | None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from graphprune.graph.from_config import graph_from_config
-from graphprune.graph.graph_json import graph_from_json_config, graph_to_config
-from graphprune.graph.layer_graph import LayerGraph
-from graphprune.graph.layers import SEPARATOR, Layer, Tensor, Wrap
-from graphprune.graph.measure import TensorMetrics, measure_mask_faults, measure_tensors, measure_zeros, read_steps
-from graphprune.graph.read import read_graph
-from graphprune.graph.tensor_shapes import find_tensor_shapes
-from graphprune.graph.weights import ModelWeights, locate_weights
+from typing import TYPE_CHECKING
+
+from graphprune.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from graphprune.graph.from_config import graph_from_config
+    from graphprune.graph.graph_json import graph_from_json_config, graph_to_config
+    from graphprune.graph.layer_graph import LayerGraph
+    from graphprune.graph.layers import SEPARATOR, Layer, Tensor, Wrap
+    from graphprune.graph.measure import TensorMetrics, measure_mask_faults, measure_tensors, measure_zeros, read_steps
+    from graphprune.graph.read import ModelFile, open_model_file, read_graph
+    from graphprune.graph.tensor_shapes import find_tensor_shapes
+    from graphprune.graph.weights import ModelWeights, locate_weights
 
 __all__ = [
     "SEPARATOR",
     "Layer",
     "LayerGraph",
+    "ModelFile",
     "ModelWeights",
     "Tensor",
     "TensorMetrics",
@@ -27,6 +33,21 @@ __all__ = [
     "measure_mask_faults",
     "measure_tensors",
     "measure_zeros",
+    "open_model_file",
     "read_graph",
     "read_steps",
 ]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "from_config": ["graph_from_config"],
+        "graph_json": ["graph_from_json_config", "graph_to_config"],
+        "layer_graph": ["LayerGraph"],
+        "layers": ["SEPARATOR", "Layer", "Tensor", "Wrap"],
+        "measure": ["TensorMetrics", "measure_mask_faults", "measure_tensors", "measure_zeros", "read_steps"],
+        "read": ["ModelFile", "open_model_file", "read_graph"],
+        "tensor_shapes": ["find_tensor_shapes"],
+        "weights": ["ModelWeights", "locate_weights"],
+    },
+)

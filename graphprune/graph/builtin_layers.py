@@ -16,8 +16,10 @@ from graphprune.graph.config_weights import SPATIAL
 from graphprune.graph.entries import Entry, is_builtin, to_snake_case, type_of
 from graphprune.graph.layer_class import Axes, LayerClass, Weight
 
-Part = tuple[str, str, Any]
-"""Of a layer inside another: the prefix of its weights' names, its path in `.keras` files, its entry."""
+Part = tuple[str, str, Any, str]
+"""Of a layer inside another: the prefix of its weights' names, its path in `.keras` files, its entry, and what stands before its name in paths of variables."""
+ANY_NAME = "*"
+"""For a layer whose name tells nothing apart."""
 
 OUT_BIAS = Weight("bias", ("out",), needs="use_bias")
 BIAS = Weight("bias", needs="use_bias")
@@ -58,26 +60,28 @@ def _dynamic_embedding() -> tuple[Weight, ...]:
 def _inside(parts: Iterable[Part]) -> tuple[Weight, ...] | None:
     """Return the weights of layers inside another; None where one of them is unknown."""
     weights: list[Weight] = []
-    for name, path, entry in parts:
+    for name, path, entry, before in parts:
         readable = isinstance(entry, Mapping) and "class_name" in entry and isinstance(entry.get("config"), Mapping)
         found = weights_of(entry) if readable else None
         if found is None:
             return None
-        weights += [replace(weight, name=f"{name}{weight.name}", path=f"{path}/{weight.path}".rstrip("/")) for weight in found]
+        scope = () if before == ANY_NAME else (f"{before}{entry['config'].get('name', '')}",)
+        weights += [replace(weight, name=f"{name}{weight.name}", path=f"{path}/{weight.path}".rstrip("/"), scopes=scope + weight.scopes) for weight in found]
     return tuple(weights)
 
 
 def _wrapper(config: Mapping[str, Any]) -> tuple[Weight, ...] | None:
-    return _inside([("layer.", "layer", config.get("layer"))])
+    return _inside([("layer.", "layer", config.get("layer"), ANY_NAME)])
 
 
 def _bidirectional(config: Mapping[str, Any]) -> tuple[Weight, ...] | None:
     forward = config.get("layer")
-    return _inside([("forward_layer.", "forward_layer", forward), ("backward_layer.", "backward_layer", config.get("backward_layer") or forward)])
+    backward = config.get("backward_layer") or forward
+    return _inside([("forward_layer.", "forward_layer", forward, "forward_"), ("backward_layer.", "backward_layer", backward, "backward_")])
 
 
 def _rnn(config: Mapping[str, Any]) -> tuple[Weight, ...] | None:
-    return _inside([("", "cell", config.get("cell"))])
+    return _inside([("", "cell", config.get("cell"), ANY_NAME)])
 
 
 def _stacked_cells(config: Mapping[str, Any]) -> tuple[Weight, ...] | None:
@@ -88,7 +92,7 @@ def _stacked_cells(config: Mapping[str, Any]) -> tuple[Weight, ...] | None:
     parts: list[Part] = []
     for index, cell in enumerate(cells):
         kind = to_snake_case(str(cell["class_name"]).rsplit(">", 1)[-1])
-        parts.append((f"cells.{index}.", f"cells/{kind}_{seen[kind]}" if seen[kind] else f"cells/{kind}", cell))
+        parts.append((f"cells.{index}.", f"cells/{kind}_{seen[kind]}" if seen[kind] else f"cells/{kind}", cell, ""))
         seen[kind] += 1
     return _inside(parts)
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from graphprune.archive import Archive, StoredTensor
 from graphprune.errors import ArchiveError
 from graphprune.graph.builtin_layers import weights_of
 from graphprune.graph.entries import is_input
+from graphprune.graph.layer_class import Weight
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 
 _INSIDE_WRAPPER = "layer/"
+_CELL = re.compile(r"(?:^|\.)cells\.(\d+)\.")
 
 
 def locate_checkpoint(archive: Archive, graph: LayerGraph) -> dict[str, dict[str, StoredTensor]]:
@@ -46,8 +49,15 @@ def _name(archive: Archive, layer: Layer, stored: tuple[StoredTensor, ...]) -> d
     weights = weights_of(layer.entry)
     if weights is None or not by_path:
         return {path.replace("/", "."): tensor for path, tensor in by_path.items()} | state
-    wanted = {weight.name: f"{weight.path}/{weight.name.rsplit('.', 1)[-1]}".lstrip("/") for weight in weights}
+    wanted = {weight.name: _path(weight) for weight in weights}
     missing = [name for name, path in wanted.items() if path not in by_path]
     if missing:
         raise ArchiveError(f"{archive.path}: layer {layer.address!r} ({layer.type}) has no tensor {missing[0]!r} in the checkpoint; save the model again")
     return {name: by_path[path] for name, path in wanted.items()} | state
+
+
+def _path(weight: Weight) -> str:
+    """Return the path of attributes; stacked cells stand in a list there (`cell/cells/0`), in `.keras` files they go by class (`cell/cells/lstm_cell`)."""
+    cell = _CELL.search(weight.name)
+    path = weight.path if cell is None else re.sub(r"(^|/)cells/[^/]+", rf"\g<1>cells/{cell[1]}", weight.path)
+    return f"{path}/{weight.name.rsplit('.', 1)[-1]}".lstrip("/")

@@ -47,7 +47,8 @@ def multi_head_attention(config: Mapping[str, Any]) -> tuple[Weight, ...]:
     weights: list[Weight] = []
     for layer, path in ATTENTION_LAYERS.items():
         bias = tuple(axis for axis in axes[layer] if axis != "in") if layer != "attention_output" else axes[layer][2:]
-        weights += [Weight(f"{layer}.kernel", axes[layer], prunable=True, path=path), Weight(f"{layer}.bias", bias, needs="use_bias", path=path)]
+        kernel = Weight(f"{layer}.kernel", axes[layer], prunable=True, path=path, scopes=(layer,))
+        weights += [kernel, Weight(f"{layer}.bias", bias, needs="use_bias", path=path, scopes=(layer,))]
     return tuple(weights)
 
 

@@ -47,6 +47,31 @@ def call_order(frame: Frame, place: str) -> tuple[tuple[int, int], ...]:
     return tuple(order)
 
 
+def layer_order(frame: Frame, calls: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
+    """Return the positions of all members in topological order, ties by position; `calls` is what `call_order` returned.
+
+    Shared layers may feed each other, `b(a(b(x)))`: where every layer left waits for another, the one that is called first comes next.
+    """
+    position = {member.name: index for index, member in enumerate(frame.members)}
+    sources = {index: {position[use.source] for uses in member.calls for use in uses} - {index} for index, member in enumerate(frame.members)}
+    consumers: dict[int, list[int]] = {}
+    for index, feeding in sources.items():
+        for source in feeding:
+            consumers.setdefault(source, []).append(index)
+    by_first_call = iter(dict.fromkeys(index for index, _ in calls))
+    ready = [index for index, feeding in sources.items() if not feeding]
+    heapq.heapify(ready)
+    order: dict[int, None] = {}
+    while len(order) < len(sources):
+        index = heapq.heappop(ready) if ready else next(index for index in by_first_call if index not in order)
+        order[index] = None
+        for consumer in consumers.get(index, ()):
+            sources[consumer].discard(index)
+            if not sources[consumer] and consumer not in order:
+                heapq.heappush(ready, consumer)
+    return tuple(order)
+
+
 class FlowBuilder:
     """Walks a model's calls once, descending into nested models, and collects the call graph.
 

@@ -132,16 +132,14 @@ def _uses(node: Any, known: Mapping[str, Entry], place: str, taker: str, argumen
     """
     keywords: Mapping[str, Any] = {}
     for path, reference in _references(node, ""):
-        source, index, tensor = reference[:3]
         if len(reference) == 4 and not keywords and isinstance(reference[3], Mapping):
             keywords = reference[3]
-        if source != CONSTANT:
-            yield _use(source, index, tensor, path or argument, known, place, taker)
+        if reference[0] != CONSTANT:
+            yield _use(reference, path or argument, known, place, taker)
     for keyword, value in keywords.items():
         for path, reference in _references(value, ""):
             if reference[0] in known:
-                source, index, tensor = reference[:3]
-                yield _use(source, index, tensor, f"{keyword}.{path}" if path else keyword, known, place, taker)
+                yield _use(reference, f"{keyword}.{path}" if path else keyword, known, place, taker)
 
 
 def _references(node: Any, path: str) -> Iterator[tuple[str, list[Any]]]:
@@ -157,18 +155,16 @@ def _references(node: Any, path: str) -> Iterator[tuple[str, list[Any]]]:
 
 
 def _is_reference(node: Any) -> bool:
-    return (
-        isinstance(node, list | tuple)
-        and len(node) in (3, 4)
-        and isinstance(node[0], str)
-        and type(node[1]) is int
-        and (type(node[2]) is int or node[0] == CONSTANT)
-    )
+    """Return whether Keras takes this for a reference to a tensor (`convert_inner_node_data`, tf_keras/src/utils/tf_utils.py)."""
+    return isinstance(node, list | tuple) and len(node) in (3, 4) and isinstance(node[0], str)
 
 
-def _use(source: str, index: int, tensor: int, argument: str, known: Mapping[str, Entry], place: str, taker: str) -> Use:
+def _use(reference: list[Any], argument: str, known: Mapping[str, Entry], place: str, taker: str) -> Use:
+    source, index, tensor = reference[:3]
     if source not in known:
         raise GraphError(f"{place}: {taker} takes a tensor of {source!r}, which is no layer of the model; save the model again")
+    if type(index) is not int or type(tensor) is not int:
+        raise GraphError(f"{place}: {taker} takes a tensor of {source!r} by numbers that are none, got {str(reference[1:3])[:60]}; save the model again")
     return Use(source, index - _first_node(known[source]), tensor, argument)
 
 

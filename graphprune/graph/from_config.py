@@ -10,7 +10,7 @@ from typing import Any, Literal
 from graphprune.errors import GraphError
 from graphprune.graph.builtin_layers import known_class, weights_of
 from graphprune.graph.entries import PLACEMENT, Entry, is_input, is_model, is_wrapper, name_of, type_of
-from graphprune.graph.flow import FlowBuilder, call_order
+from graphprune.graph.flow import FlowBuilder, call_order, layer_order
 from graphprune.graph.frames import Frame, frame_from_entry
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor, Wrap
@@ -68,8 +68,26 @@ def graph_from_config(
         inputs=tuple(use.source for use in frames[""].inputs),
         outputs=tuple(use.source for use in frames[""].outputs),
         is_bare=is_bare,
+        output_calls=tuple(dict.fromkeys(flow.outputs)),
     )
     return graph if tensors is None else graph_with_tensors(graph, tensors, prunable)
+
+
+def check_models(config: Any, place: str) -> None:
+    """Check the calls in every model that `config` holds, at any depth: in wrappers and custom layers as well, whose insides are no part of a graph.
+
+    Raises:
+        GraphError: a model takes tensors that nobody makes, or its calls form a cycle.
+    """
+    waiting = [config]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, Mapping):
+            if isinstance(item.get("class_name"), str) and is_model(item):
+                call_order(frame_from_entry("", item, place), place)
+            waiting.extend(item.values())
+        elif isinstance(item, list | tuple):
+            waiting.extend(item)
 
 
 def graph_with_tensors(
@@ -106,9 +124,9 @@ def _collect(address: str, entry: Entry, place: str, frames: dict[str, Frame], e
 
 
 def _in_order(address: str, frames: Mapping[str, Frame], orders: Mapping[str, tuple[tuple[int, int], ...]]) -> Iterable[tuple[str, str]]:
-    """Yield (address, address of the container), by the first call."""
+    """Yield (address, address of the container) in the order of `LayerGraph.layers`."""
     frame = frames[address]
-    for position in dict.fromkeys(position for position, _ in orders[address]):
+    for position in layer_order(frame, orders[address]):
         inner = frame.address_of(frame.members[position].name)
         yield inner, address
         if inner in frames:

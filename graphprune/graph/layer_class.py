@@ -20,6 +20,7 @@ class Weight:
         needs: The config key that must be true for the weight to exist.
         trainable: Whether optimizers update it while its layer is not frozen.
         path: Where a `.keras` file holds it, below the layer's own path.
+        scopes: The names, in the paths of variables, of the layers around it inside its own layer.
         is_copy: Whether it stands for a weight that a `.keras` file holds at a second place; it takes a number there and is no weight of its own.
     """
 
@@ -29,6 +30,7 @@ class Weight:
     needs: str = ""
     trainable: bool = True
     path: str = ""
+    scopes: tuple[str, ...] = ()
     is_copy: bool = False
 
 
@@ -55,19 +57,33 @@ class LayerClass:
 
 
 def names_in_order(weights: Sequence[Weight], stored: Sequence[str]) -> tuple[str, ...] | None:
-    """Return the names of `weights`, without copies, in the order in which Keras lists the variables with the bare names `stored`.
+    """Return the names of `weights`, without copies, in the order in which Keras lists the variables `stored` (paths without `:0`).
 
-    Keras lists trainable variables first; variables whose names tell them apart go by name, as a frozen layer lists them in another order. None where their
-    numbers differ.
+    Keras lists trainable variables first, so what is frozen inside a layer comes last, and configs do not always say what is. Variables whose names tell them
+    apart go by name. None where their numbers differ.
 
     Example:
-        >>> names_in_order([Weight("layer.kernel"), Weight("u", trainable=False)], ["u", "kernel"])
+        >>> names_in_order([Weight("layer.kernel"), Weight("u", trainable=False)], ["spectral/u", "spectral/kernel"])
         ('u', 'layer.kernel')
+        >>> both = [Weight("forward_layer.kernel", scopes=("forward_a",)), Weight("backward_layer.kernel", scopes=("backward_a",))]
+        >>> names_in_order(both, ["b/backward_a/kernel", "b/forward_a/kernel"])
+        ('backward_layer.kernel', 'forward_layer.kernel')
     """
     own = sorted((weight for weight in weights if not weight.is_copy), key=lambda weight: not weight.trainable)
     if len(own) != len(stored):
         return None
     by_last = {weight.name.rsplit(".", 1)[-1]: weight.name for weight in own}
-    if len(by_last) == len(own) and by_last.keys() == set(stored):
-        return tuple(by_last[name] for name in stored)
-    return tuple(weight.name for weight in own)
+    lasts = [path.rsplit("/", 1)[-1] for path in stored]
+    if len(by_last) == len(own) and by_last.keys() == set(lasts):
+        return tuple(by_last[name] for name in lasts)
+    return _names_by_scopes(own, stored) or tuple(weight.name for weight in own)
+
+
+def _names_by_scopes(weights: Sequence[Weight], stored: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the variables by the layers that stand in their paths; nothing where these do not tell them apart."""
+    found: list[str] = []
+    for path in stored:
+        *scopes, last = path.split("/")
+        fits = [weight.name for weight in weights if weight.scopes and weight.name.endswith(f".{last}") and set(weight.scopes) <= set(scopes)]
+        found += fits if len(fits) == 1 else ()
+    return tuple(found) if len(set(found)) == len(stored) else ()

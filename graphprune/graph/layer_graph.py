@@ -29,10 +29,12 @@ class LayerGraph:
     Attributes:
         name: The model's name.
         type: Its class name (`Functional`, `Sequential`, ...).
-        layers: By address, in topological order, ties by position in `model.layers`; nested models come before the layers in them; read-only.
+        layers: By address, in topological order, ties by position in `model.layers`, and where shared layers feed each other, by their first calls; nested
+            models come before the layers in them; read-only.
         frames: The skeleton of the model (key: empty text) and of each nested model (key: its address).
         flow: The call graph: nodes (address, call index) of the layers that compute, nested models flattened and their inputs passed through; acyclic.
         inputs, outputs: Addresses of the layers whose tensors enter and leave the model.
+        output_calls: The nodes of `flow` whose tensors leave the model.
         is_bare: Whether the config was what `get_config()` returns, without class name.
     """
 
@@ -44,6 +46,7 @@ class LayerGraph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     is_bare: bool = False
+    output_calls: tuple[tuple[str, int], ...] = ()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, LayerGraph):

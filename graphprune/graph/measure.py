@@ -36,7 +36,7 @@ class TensorMetrics:
     std: float | None = None
 
 
-_BLOCK = 1 << 18
+_BLOCK = 1 << 16
 """Values that are widened to float64 at once."""
 
 

@@ -1,19 +1,70 @@
-"""Reading a layer graph: from a saved model, an opened archive, or a config."""
+"""Reading a layer graph: from a saved model, a graph JSON file, an opened archive, or a config."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from os import PathLike, fspath
 from typing import Any
 
-from graphprune.archive import Archive, read_archive
+from graphprune.archive import Archive, no_weights, read_archive, read_document
 from graphprune.archive.collector import collector_paused
-from graphprune.archive.files import read_whole
-from graphprune.archive.json_text import MAX_JSON, parse_object
 from graphprune.graph.from_config import TensorFacts, graph_from_config, graph_with_tensors
 from graphprune.graph.graph_json import graph_from_json_config, is_graph_document
 from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.measure import TensorKey, TensorMetrics, measure_tensors, measure_zeros
 from graphprune.graph.weights import locate_weights
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model as a file or folder holds it; weights are read when they are asked for.
+
+    Attributes:
+        path: What to call it in reports.
+        graph: Its layers.
+        archive: The saved model; None for a layer graph as JSON, which has no weights.
+    """
+
+    path: str
+    graph: LayerGraph
+    archive: Archive | None
+
+    @cached_property
+    def zeros(self) -> Mapping[TensorKey, int] | None:
+        """The measured zeros of each weight tensor; None where there are no weights."""
+        return None if self.archive is None else measure_zeros(self.archive, self.graph)
+
+    @cached_property
+    def metrics(self) -> Mapping[TensorKey, TensorMetrics] | None:
+        """What the values of each weight tensor say; None where there are no weights."""
+        return None if self.archive is None else measure_tensors(self.archive, self.graph)
+
+    def need_archive(self) -> Archive:
+        """Return the saved model.
+
+        Raises:
+            ArchiveError: the file is a layer graph as JSON.
+        """
+        if self.archive is None:
+            raise no_weights(self.path)
+        return self.archive
+
+
+def open_model_file(path: str | PathLike[str]) -> ModelFile:
+    """Return the model at `path`: a `.keras` or `.h5` file, a SavedModel folder, or a graph JSON file; told by content, not by name.
+
+    Raises:
+        ArchiveError: the file cannot be read or is not a whole model.
+        GraphError: the config or the graph JSON does not hold together.
+    """
+    place = fspath(path)
+    document = read_document(place)
+    if document is not None:
+        return ModelFile(place, graph_from_json_config(document, place), None)
+    archive = read_archive(place)
+    return ModelFile(place, read_graph(archive), archive)
 
 
 @collector_paused()
@@ -34,10 +85,8 @@ def read_graph(source: str | PathLike[str] | Mapping[str, Any] | Archive, *, ten
         return graph_from_config(source, tensors=tensors)
     if tensors is not None:
         raise TypeError("tensors come from the file; give them only with a config")
-    if not isinstance(source, Archive) and fspath(source).endswith(".json"):
-        place = fspath(source)
-        return graph_from_json_config(parse_object(read_whole(place, MAX_JSON), place, "it"), place)
-    archive = source if isinstance(source, Archive) else read_archive(source)
-    graph = graph_from_config(archive.config, place=archive.path)
-    located = locate_weights(archive, graph).tensors
+    if not isinstance(source, Archive):
+        return open_model_file(source).graph
+    graph = graph_from_config(source.config, place=source.path)
+    located = locate_weights(source, graph).tensors
     return graph_with_tensors(graph, {address: [(name, stored.shape, stored.dtype) for name, stored in named.items()] for address, named in located.items()})

@@ -50,7 +50,9 @@ class ModelWeights:
         """
         named = self.tensors.get(address, {})
         if name not in named:
-            raise GraphError(f"{self.archive.path}: layer {address!r} has no tensor {name!r}; it has {', '.join(named) or 'none'}")
+            is_pruned = self.archive.format == "keras" and f"mask_{name}" in named
+            way_out = "; save the model as .h5, which names the weights that a custom layer has in layers inside it" if is_pruned else ""
+            raise GraphError(f"{self.archive.path}: layer {address!r} has no tensor {name!r}; it has {', '.join(named) or 'none'}{way_out}")
         return named[name]
 
 
@@ -121,16 +123,16 @@ class _KerasWalk:
         names = [f"{kind}_{weight}" for weight in pruned for kind in ("mask", "threshold")] + ["pruning_step", "last_update"]
         if len(names) != len(state):
             raise _misfit(self._archive, layer, names, len(state))
-        own = self._own(layer, f"{path}/layer")
-        if len({name.rpartition(".")[0] for name in own}) == 1:  # in one group, the order is that of `layer.weights`
-            own = _by_position(layer, own)
-        return {**own, **dict(zip(names, state, strict=True))}
+        return {**self._own(layer, f"{path}/layer"), **dict(zip(names, state, strict=True))}
 
     def _own(self, layer: Layer, path: str) -> Named:
         below = self._below(path)
         weights = weights_of(layer.entry)
         if self._archive.dialect == "keras3":
             below = [(group, tensor) for group, tensor in below if not group.endswith("seed_generator")]
+        names = _names_in_wrapper(layer)
+        if weights is None and len(names) == len(below) and len({group for group, _ in below}) == 1:  # in one group, the order is that of `layer.weights`
+            return {name: tensor for name, (_, tensor) in zip(names, below, strict=True)}
         if weights is None or not below:
             return {f"{group[len(path) + 1 :]}/{tensor.name}".lstrip("/").replace("/", "."): tensor for group, tensor in below}
         by_group: dict[str, list[Weight]] = {}
@@ -155,6 +157,12 @@ class _KerasWalk:
                 break
             found += [(group, tensor) for tensor in self._archive.stored[group]]
         return found
+
+
+def _names_in_wrapper(layer: Layer) -> list[str]:
+    """Return the names of a custom layer's weights where its wrapper tells them, in the order of the layer; `.keras` files number them."""
+    names = layer.wrap.entry["config"].get("weight_names") if layer.wrap is not None else None
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) and len(set(names)) == len(names) else []
 
 
 def _public_path(path: str) -> str:
@@ -198,9 +206,12 @@ def _name_legacy(archive: Archive, layer: Layer, stored: Sequence[StoredTensor])
     weights = weights_of(layer.entry)
     if weights is None:
         named = {_after(tensor, layer.name): tensor for tensor in own}
-        own_named = dict(_by_position(layer, named if len(named) == len(own) else {_bare(tensor): tensor for tensor in own}))
+        own_named = named if len(named) == len(own) else {_bare(tensor): tensor for tensor in own}
+        names_told = _names_in_wrapper(layer)
+        if len(names_told) == len(own):
+            own_named = dict(zip(names_told, own, strict=True))
     elif own:
-        names = names_in_order(weights, [_last(tensor) for tensor in own])
+        names = names_in_order(weights, [_bare(tensor) for tensor in own])
         if names is None:
             raise _misfit(archive, layer, (weight.name for weight in weights if not weight.is_copy), len(own))
         by_name = dict(zip(names, own, strict=True))
@@ -208,13 +219,6 @@ def _name_legacy(archive: Archive, layer: Layer, stored: Sequence[StoredTensor])
     else:
         own_named = {}
     return {**own_named, **{_last(tensor): tensor for tensor in state}}
-
-
-def _by_position(layer: Layer, own: Named) -> Named:
-    """Return the weights of a custom layer, in its order, under the names by which its wrapper says that they are pruned."""
-    positions = {} if layer.wrap is None else layer.wrap.entry["config"].get("positions") or {}
-    names = {position: name for name, position in positions.items()} if isinstance(positions, Mapping) else {}
-    return {names.get(index, name): tensor for index, (name, tensor) in enumerate(own.items())}
 
 
 def _bare(tensor: StoredTensor) -> str:

@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
-from graphprune.plan.changes import LayerChange, Plan
-from graphprune.plan.make import make_plan
-from graphprune.plan.plan_json import plan_sha256, plan_to_config
-from graphprune.plan.read import plan_from_config, read_plan
-from graphprune.plan.rewrite import check_plan_fits, strip_graph, wrap_entry, wrap_graph
+from typing import TYPE_CHECKING
+
+from graphprune.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from graphprune.plan.changes import LayerChange, Plan
+    from graphprune.plan.make import make_plan
+    from graphprune.plan.plan_json import plan_sha256, plan_to_config
+    from graphprune.plan.read import plan_from_config, read_plan
+    from graphprune.plan.rewrite import check_plan_fits, check_weights_fit, strip_graph, wrap_entry, wrap_graph
+    from graphprune.plan.verify import Verification, verification_to_config, verify_plan
 
 __all__ = [
     "LayerChange",
     "Plan",
+    "Verification",
     "check_plan_fits",
+    "check_weights_fit",
     "make_plan",
     "plan_from_config",
     "plan_sha256",
     "plan_to_config",
     "read_plan",
     "strip_graph",
+    "verification_to_config",
+    "verify_plan",
     "wrap_entry",
     "wrap_graph",
 ]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "changes": ["LayerChange", "Plan"],
+        "make": ["make_plan"],
+        "plan_json": ["plan_sha256", "plan_to_config"],
+        "read": ["plan_from_config", "read_plan"],
+        "rewrite": ["check_plan_fits", "check_weights_fit", "strip_graph", "wrap_entry", "wrap_graph"],
+        "verify": ["Verification", "verification_to_config", "verify_plan"],
+    },
+)

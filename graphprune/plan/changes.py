@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from graphprune.errors import Diagnostic, Where
+from graphprune.rules.checks import CheckStatus
+from graphprune.rules.rule_set import NO_SWITCHES, Switches
 from graphprune.sparsity.pruning import Pruning
 
 Action = Literal["wrap", "unwrap", "retarget", "keep", "unclaimed", "noop"]
@@ -46,14 +48,16 @@ class LayerChange:
     Attributes:
         address, type, calls: As in the layer graph.
         actions: What is done, in this order; one of them except for a rewrap.
-        action_reason: Why, as a word for scripts: `claimed_by_rule`, `keep_rule`, `no_rule`, `already_as_planned`, `foreign_wrapper`, or what changed
-            (`sparsity_changed`).
+        action_reason: Why, as a word for scripts: `claimed_by_rule`, `keep_rule`, `no_rule`, `already_as_planned`, `foreign_wrapper`, `dense_by_budget`,
+            `misfit_skipped`, or what changed (`sparsity_changed`).
         rule: The rule that decides; None where no rule matches.
         also_matched: (rule id, what it lost to) of the other rules that match.
         before, after: How the layer is pruned in the model, and when the plan is carried out; None where it is not.
         after_unknown: Dotted fields of the result that only training, or the length of the run, will tell.
         tensors: The prunable tensors. A plan read from JSON has them only where `after` is set.
         known_steps: (field of `after`'s schedule, optimizer step) of places that are not given in steps, where the length of the run is known.
+        skipped: (tensor name, reason) of the tensors that stay dense because the pattern does not fit them.
+        budget: The budget that the rule names, in words (`erk, 95% over claimed`); empty where it names none.
     """
 
     address: str
@@ -68,6 +72,8 @@ class LayerChange:
     after_unknown: tuple[str, ...]
     tensors: tuple[TensorChange, ...]
     known_steps: tuple[tuple[str, int], ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
+    budget: str = ""
 
     @property
     def is_change(self) -> bool:
@@ -120,6 +126,41 @@ class Drift:
 
 
 @dataclass(frozen=True, slots=True)
+class DenseTensor:
+    """A tensor of `size` weights that a budget leaves whole; `wanted` is the share of its weights that ERK would keep if it could, above 1."""
+
+    address: str
+    tensor: str
+    size: int
+    wanted: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetChange:
+    """What a budget comes to.
+
+    Attributes:
+        name: What the rule file calls it.
+        allocate, over, sparsity, minimum, maximum: As the rule file defines it.
+        weights: How many weights the share is taken of.
+        zeros: How many of them are zero when the plan is finished.
+        scale: `eps` of ERK, the share that stays of `uniform`, the threshold of `magnitude`; None where bounds, or the wrapped model, fix all shares.
+        dense: The tensors that stay whole, in graph order.
+    """
+
+    name: str
+    allocate: str
+    over: str
+    sparsity: float
+    minimum: float | None
+    maximum: float | None
+    weights: int
+    zeros: int
+    scale: float | None
+    dense: tuple[DenseTensor, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What the rules would change in a model; made by `make_plan`, carried out by `graphprune.tf.surgery`.
 
@@ -132,6 +173,11 @@ class Plan:
         diagnostics: Warnings and notes.
         drift: Where a wrapped model is not what an earlier plan made of it.
         hidden: The layers without prunable weights, in the graph's order; empty in a plan read from JSON.
+        switches: What the command line changed in the rule files.
+        budgets: What each budget comes to, by name.
+        weight_hashes: (address, sha256) of the layers whose weights the plan depends on, in graph order.
+        checks: (id, `pass` or `warn`) of each check in `require`; a check that fails stops the plan.
+        depends_on_weights: Whether the values of the weights decided which layers the rules match, or how a budget is shared out.
     """
 
     model: ModelFacts
@@ -142,6 +188,11 @@ class Plan:
     diagnostics: tuple[Diagnostic, ...] = ()
     drift: tuple[Drift, ...] = ()
     hidden: tuple[HiddenLayer, ...] = ()
+    switches: Switches = NO_SWITCHES
+    budgets: tuple[BudgetChange, ...] = ()
+    weight_hashes: tuple[tuple[str, str], ...] = ()
+    checks: tuple[tuple[str, CheckStatus], ...] = ()
+    depends_on_weights: bool = False
 
     @property
     def is_empty(self) -> bool:

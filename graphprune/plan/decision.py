@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from graphprune.graph.layers import Layer
 from graphprune.plan.changes import Action
-from graphprune.rules.rule_set import Prune, Rule
+from graphprune.plan.fitting import Fitted
+from graphprune.rules.rule_set import Rule
+from graphprune.sparsity.patterns import UNSTRUCTURED
 from graphprune.sparsity.pruning import Pruning
 
 _FIELDS = ("pattern", "pads", "weights", "sparsity", "shares", "schedule")
 _MASK_FIELDS = frozenset({"pattern", "pads", "weights"})
 
 
-def pruning_for(layer: Layer, rule: Rule | None) -> Pruning | None:
-    """Return how `rule` wants `layer` pruned, with its weights in the layer's order; None where it wants it dense."""
-    if rule is None or not isinstance(rule.action, Prune):
+def pruning_for(fitted: Fitted | None, shares: Mapping[tuple[str, str], float]) -> Pruning | None:
+    """Return how a claimed layer is pruned, with its weights in the layer's order; None where it stays dense.
+
+    Args:
+        fitted: The tensors that the rule prunes; None where no rule prunes the layer.
+        shares: The share of zeros of each tensor of a budget, by (address, tensor name); 0 leaves it dense.
+    """
+    if fitted is None:
         return None
-    action = rule.action
-    names = [tensor.name for tensor in layer.prunable]
-    weights = tuple(name for name in names if action.weights is None or name in action.weights)
-    return Pruning(sparsity=action.sparsity, schedule=action.schedule, weights=weights, pattern=action.pattern)
+    action = fitted.action
+    share_of = {tensor.name: shares.get((fitted.layer.address, tensor.name), action.sparsity) for tensor in fitted.tensors}
+    tensors = [tensor for tensor in fitted.tensors if share_of[tensor.name] > 0 or action.budget is None]
+    if not tensors:
+        return None
+    return Pruning(
+        sparsity=action.sparsity,
+        schedule=action.schedule,
+        weights=tuple(tensor.name for tensor in tensors),
+        pattern=action.pattern,
+        pads=fitted.pads,
+        shares=None if action.budget is None else tuple(share_of[tensor.name] for tensor in tensors),
+        axes=None if action.pattern == UNSTRUCTURED else tuple(tensor.axes for tensor in tensors),
+    )
 
 
 def changed_fields(before: Pruning, after: Pruning) -> tuple[str, ...]:
@@ -31,10 +50,10 @@ def rebuilds_mask(fields: tuple[str, ...]) -> bool:
     return bool(_MASK_FIELDS & set(fields))
 
 
-def decide(layer: Layer, rule: Rule | None, after: Pruning | None) -> tuple[tuple[Action, ...], str]:
+def decide(layer: Layer, rule: Rule | None, fitted: Fitted | None, after: Pruning | None) -> tuple[tuple[Action, ...], str]:
     """Return the actions that make `layer` pruned as `after` says, and the reason as a word."""
     if after is None:
-        reason = "no_rule" if rule is None else "keep_rule"
+        reason = _reason_for_dense(rule, fitted)
         if layer.wrap is not None:
             return ("unwrap",), reason
         return ("unclaimed" if rule is None else "keep",), reason
@@ -47,3 +66,9 @@ def decide(layer: Layer, rule: Rule | None, after: Pruning | None) -> tuple[tupl
         return ("noop",), "already_as_planned"
     reason = "_and_".join(fields) + "_changed"
     return (("unwrap", "wrap") if rebuilds_mask(fields) else ("retarget",)), reason
+
+
+def _reason_for_dense(rule: Rule | None, fitted: Fitted | None) -> str:
+    if fitted is not None:
+        return "dense_by_budget" if fitted.tensors else "misfit_skipped"
+    return "no_rule" if rule is None else "keep_rule"

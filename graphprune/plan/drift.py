@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from graphprune.graph.layer_graph import LayerGraph
-from graphprune.graph.layers import Layer
+from graphprune.graph.layers import Layer, Tensor
 from graphprune.plan.changes import Drift
-from graphprune.sparsity.counts import zero_count
 from graphprune.sparsity.positions import Run
 from graphprune.sparsity.pruning import Pruning
 
@@ -34,22 +33,22 @@ def _layer_drift(layer: Layer, zeros: Mapping[_TensorKey, int], step: int, mask_
     if layer.wrap is None or layer.wrap.pruning is None:
         return
     pruning, rule = layer.wrap.pruning, layer.wrap.provenance.rule
-    target = _target_at(pruning, step, run)
     for tensor in layer.tensors:
         key = (layer.address, tensor.name)
         if tensor.name not in pruning.weights:
             continue
-        if target is not None and key in zeros and zeros[key] < zero_count(tensor.size, target):
+        target = _target_at(pruning, tensor, step, run)
+        if target is not None and key in zeros and zeros[key] < pruning.zeros_at(tensor.name, tensor.shape, target):
             yield Drift(layer.address, tensor.name, rule, step, target=target, measured=zeros[key] / tensor.size)
         if mask_faults.get(key, 0) > 0:
             yield Drift(layer.address, tensor.name, rule, step, under_mask=mask_faults[key])
 
 
-def _target_at(pruning: Pruning, step: int, run: Run) -> float | None:
-    """Return the sparsity of the last mask update up to `step`; None before the first, or while the run's length is needed and unknown."""
+def _target_at(pruning: Pruning, tensor: Tensor, step: int, run: Run) -> float | None:
+    """Return the sparsity that the last mask update up to `step` gave a tensor; None before the first, or while the run's length is needed and unknown."""
     try:
         timetable = pruning.schedule.to_timetable(run)
     except ValueError:
         return None
     due = timetable.last_due(step)
-    return None if due is None else timetable.sparsity_at(due, pruning.sparsity)
+    return None if due is None else timetable.sparsity_at(due, pruning.share_of(tensor.name))

@@ -48,6 +48,13 @@ class Fields:
             raise self.fault(name, f"one of {', '.join(choices)}", value)
         return value
 
+    def flag(self, name: str) -> bool:
+        """Return true or false."""
+        value = self._get(name)
+        if not isinstance(value, bool):
+            raise self.fault(name, "true or false", value)
+        return value
+
     def count(self, name: str) -> int:
         """Return a whole number from 0."""
         value = self._get(name)
@@ -95,6 +102,17 @@ class Fields:
         """Return a list of objects."""
         return [Fields(value, self._place, f"{self._path_of(name)}[{index}]") for index, value in enumerate(self.items(name))]
 
+    def entries_or_none(self, name: str) -> list[Fields]:
+        """Return a list of objects, empty where it is null or missing."""
+        return [] if self._config.get(name) is None else self.entries(name)
+
+    def number_or_none(self, name: str) -> float | None:
+        """Return a number from 0, or None where it is null or missing."""
+        value = self._config.get(name)
+        if value is not None and (not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _LARGEST):
+            raise self.fault(name, "a number from 0", value)
+        return None if value is None else float(value)
+
     def mapping(self, name: str) -> Fields:
         """Return an object."""
         return Fields(self._get(name), self._place, self._path_of(name))
@@ -106,6 +124,11 @@ class Fields:
     def raw(self, name: str) -> dict[str, Any]:
         """Return an object as a plain dict."""
         return dict(self.mapping(name)._config)
+
+    def text_pairs(self, name: str) -> tuple[tuple[str, str], ...]:
+        """Return an object of strings as pairs, in its order."""
+        entries = self.mapping(name)
+        return tuple((key, entries.text(key)) for key in entries._config)
 
     def fault(self, name: str, expected: str, got: object) -> PlanError:
         """Return the error that says what was expected of a field."""

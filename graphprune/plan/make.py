@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 
+from graphprune.archive.collector import collector_paused
 from graphprune.errors import Diagnostic, RuleError, Where
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
+from graphprune.plan.budgets import Allocated, ReadWeight, allocate_budgets, hash_layers
 from graphprune.plan.changes import HiddenLayer, LayerChange, ModelFacts, Plan, RuleRef, TensorChange
+from graphprune.plan.checks import check_finished
 from graphprune.plan.decision import decide, pruning_for
 from graphprune.plan.drift import find_drift
+from graphprune.plan.fitting import Fitted, fit_claims, unknown_zeros
 from graphprune.plan.timing import find_timing_fault, known_steps, unknown_steps
+from graphprune.rules.checks import Check, CheckOutcome, CheckStatus
+from graphprune.rules.custom_layers import taught_zeros, teach_layers
 from graphprune.rules.resolve import resolve_rules
 from graphprune.rules.rule_set import Claim, RuleSet
-from graphprune.sparsity.counts import zero_count
 from graphprune.sparsity.positions import Run
 from graphprune.sparsity.pruning import Pruning
 
 
+@collector_paused()
 def make_plan(
     graph: LayerGraph,
     rules: RuleSet,
@@ -29,6 +36,7 @@ def make_plan(
     weights_sha256: str | None = None,
     steps: Mapping[str, int] | None = None,
     mask_faults: Mapping[tuple[str, str], int] | None = None,
+    read_weight: ReadWeight | None = None,
 ) -> Plan:
     """Return what `rules` would change in the model of `graph`.
 
@@ -42,28 +50,61 @@ def make_plan(
         weights_sha256: Hash of the model's weights where it was measured.
         steps: The step of each wrapper by address, to find drift of a wrapped model.
         mask_faults: Non-zero weights under the mask by (address, tensor name), to find drift of a wrapped model.
+        read_weight: Returns a tensor by address and name; budgets that are shared out by magnitude need it.
 
     Raises:
         RuleError: the rules do not fit the model; it holds every fault.
     """
     run = Run(steps_per_epoch, epochs)
-    resolution = resolve_rules(graph, rules)
+    taught = teach_layers(graph, rules.custom_layers)
+    measured = taught_zeros(graph, taught, zeros or {})
+    graph = taught
+    resolution = resolve_rules(graph, rules, None if zeros is None else measured)
     diagnostics = [*rules.warnings, *resolution.diagnostics]
     diagnostics += [fault for rule in rules.rules if (fault := find_timing_fault(rule, run)) is not None]
-    errors = [diagnostic for diagnostic in diagnostics if diagnostic.severity == "error"]
-    if errors:
-        raise RuleError(_sorted_by_place(errors))
-    measured = zeros or {}
+    fitted, misfits = fit_claims(graph, resolution.claims)
+    diagnostics += misfits
+    allocated = Allocated() if _errors(diagnostics) else allocate_budgets(graph, fitted, read_weight)
+    diagnostics += allocated.faults
+    if _errors(diagnostics):
+        raise RuleError(_sorted_by_place(_errors(diagnostics)))
+    changes = tuple(
+        _layer_change(graph.layers[claim.address], claim, fitted.get(claim.address), allocated.shares, measured, run) for claim in resolution.claims
+    )
+    outcomes = (*resolution.checks, *check_finished(graph, rules.checks, changes, None if zeros is None else measured))
+    diagnostics += [outcome.diagnostic for outcome in outcomes if outcome.diagnostic is not None]
+    if any(outcome.status == "fail" for outcome in outcomes):
+        raise RuleError(_sorted_by_place(_errors(diagnostics)))
+    hashes = hash_layers(graph, read_weight) if rules.reads_weights and read_weight is not None else allocated.weight_hashes
     return Plan(
-        model=_model_facts(graph, path, weights_sha256),
+        model=_model_facts(graph, path, weights_sha256 or _combined(hashes)),
         rules=rules.files,
         rule_count=len(rules.rules),
         variables=rules.variables,
-        changes=tuple(_layer_change(graph.layers[claim.address], claim, measured, run) for claim in resolution.claims),
+        changes=changes,
         diagnostics=_sorted_by_place(diagnostics),
         drift=find_drift(graph, measured, steps or {}, mask_faults or {}, run),
+        checks=_in_file_order(rules.checks, outcomes),
+        depends_on_weights=rules.reads_weights or bool(hashes),
         hidden=tuple(HiddenLayer(layer.address, layer.type, position) for position, layer in enumerate(graph.layers.values()) if not layer.is_candidate),
+        switches=rules.switches,
+        budgets=allocated.budgets,
+        weight_hashes=hashes,
     )
+
+
+def _errors(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    return [diagnostic for diagnostic in diagnostics if diagnostic.severity == "error"]
+
+
+def _combined(hashes: tuple[tuple[str, str], ...]) -> str | None:
+    """Return one hash of the weights that the plan depends on, or None where it depends on none."""
+    return hashlib.sha256("".join(sha256 for _, sha256 in hashes).encode()).hexdigest() if hashes else None
+
+
+def _in_file_order(checks: Sequence[Check], outcomes: Iterable[CheckOutcome]) -> tuple[tuple[str, CheckStatus], ...]:
+    status = {outcome.id: outcome.status for outcome in outcomes}
+    return tuple((check.id, status[check.id]) for check in checks)
 
 
 def _model_facts(graph: LayerGraph, path: str, weights_sha256: str | None) -> ModelFacts:
@@ -80,13 +121,15 @@ def _model_facts(graph: LayerGraph, path: str, weights_sha256: str | None) -> Mo
     )
 
 
-def _layer_change(layer: Layer, claim: Claim, zeros: Mapping[tuple[str, str], int], run: Run) -> LayerChange:
+def _layer_change(
+    layer: Layer, claim: Claim, fitted: Fitted | None, shares: Mapping[tuple[str, str], float], zeros: Mapping[tuple[str, str], int], run: Run
+) -> LayerChange:
     """Return what happens to one candidate layer, and why."""
-    after = pruning_for(layer, claim.rule)
-    actions, reason = decide(layer, claim.rule, after)
+    after = pruning_for(fitted, shares)
+    actions, reason = decide(layer, claim.rule, fitted, after)
     unknown: tuple[str, ...] = ()
     if after is not None and actions != ("noop",):
-        unknown = (("mask",) if "wrap" in actions else ()) + unknown_steps(after.schedule, run)
+        unknown = (("mask",) if "wrap" in actions else ()) + unknown_steps(after.schedule, run) + unknown_zeros(layer, after)
     return LayerChange(
         address=layer.address,
         type=layer.type,
@@ -100,6 +143,8 @@ def _layer_change(layer: Layer, claim: Claim, zeros: Mapping[tuple[str, str], in
         after_unknown=unknown,
         tensors=tuple(_tensor_change(tensor, after, zeros.get((layer.address, tensor.name))) for tensor in layer.prunable),
         known_steps=() if after is None else known_steps(after.schedule, run),
+        skipped=() if fitted is None else fitted.skipped,
+        budget="" if fitted is None or fitted.action.budget is None else str(fitted.action.budget),
     )
 
 
@@ -111,7 +156,7 @@ def _tensor_change(tensor: Tensor, after: Pruning | None, zeros_before: int | No
         shape=tensor.shape,
         size=tensor.size,
         zeros_before=zeros_before,
-        zeros_after=zero_count(tensor.size, after.sparsity) if pruned and after is not None else None,
+        zeros_after=after.target_zeros(tensor.name, tensor.shape) if pruned and after is not None else None,
     )
 
 

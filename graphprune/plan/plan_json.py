@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import graphprune
-from graphprune.plan.changes import Drift, LayerChange, Plan, TensorChange
+from graphprune.plan.changes import BudgetChange, Drift, LayerChange, Plan, TensorChange
 from graphprune.plan.diagnostic_json import diagnostic_to_config
 from graphprune.plan.summary import summarize
+from graphprune.rules.rule_set import Switches
 from graphprune.sparsity.pruning import Pruning
 
 FORMAT_VERSION = "1.0"
@@ -36,16 +37,18 @@ def plan_to_config(plan: Plan) -> dict[str, Any]:
         },
         "rules": [{"path": path, "sha256": sha256} for path, sha256 in plan.rules],
         "vars": dict(plan.variables),
+        "switches": _switches_to_config(plan.switches),
         "applyable": True,
         "complete": True,
         "errored": False,
-        "depends_on_weights": False,
+        "depends_on_weights": plan.depends_on_weights,
         "drift": [_drift_to_config(drift) for drift in plan.drift],
         "layer_changes": [_change_to_config(change) for change in plan.changes],
-        "budgets": [],
-        "checks": [],
+        "budgets": [_budget_to_config(budget) for budget in plan.budgets],
+        "checks": [{"id": check, "status": status} for check, status in plan.checks],
         "diagnostics": [diagnostic_to_config(diagnostic) for diagnostic in plan.diagnostics],
         "summary": summarize(plan).to_config(),
+        **({"layer_weights": [{"address": address, "sha256": sha256} for address, sha256 in plan.weight_hashes]} if plan.weight_hashes else {}),
     }
 
 
@@ -82,6 +85,8 @@ def _change_to_config(change: LayerChange) -> dict[str, Any]:
         "after": None if change.after is None else _pruning_to_config(change.after, dict(change.known_steps)),
         "after_unknown": list(change.after_unknown),
         "tensors": [] if change.after is None else [_tensor_to_config(tensor) for tensor in change.tensors],
+        **({"skipped": [{"tensor": name, "reason": reason} for name, reason in change.skipped]} if change.skipped else {}),
+        **({"budget": change.budget} if change.budget else {}),
     }
 
 
@@ -94,6 +99,25 @@ def _pruning_to_config(pruning: Pruning, known_steps: Mapping[str, int] | None =
     for name, step in (known_steps or {}).items():
         schedule[name] = {**schedule[name], "step": step}
     return config
+
+
+def _budget_to_config(budget: BudgetChange) -> dict[str, Any]:
+    return {
+        "name": budget.name,
+        "sparsity": budget.sparsity,
+        "allocate": budget.allocate,
+        "over": budget.over,
+        "min": budget.minimum,
+        "max": budget.maximum,
+        "weights": budget.weights,
+        "zeros_after": budget.zeros,
+        "sparsity_after": _share(budget.zeros, budget.weights),
+        "scale": None if budget.scale is None else round(budget.scale, 6),
+        "dense": [
+            {"address": dense.address, "tensor": dense.tensor, "size": dense.size, "wanted": None if dense.wanted is None else round(dense.wanted, 6)}
+            for dense in budget.dense
+        ],
+    }
 
 
 def _tensor_to_config(tensor: TensorChange) -> dict[str, Any]:
@@ -119,6 +143,10 @@ def _drift_to_config(drift: Drift) -> dict[str, Any]:
         "measured": None if drift.measured is None else round(drift.measured, 6),
         "under_mask": drift.under_mask,
     }
+
+
+def _switches_to_config(switches: Switches) -> dict[str, Any]:
+    return {"only": list(switches.only), "off": list(switches.off), "var": dict(switches.variables), "set": dict(switches.settings)}
 
 
 def _share(zeros: int | None, size: int) -> float | None:

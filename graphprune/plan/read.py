@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, NoReturn, cast, get_args
 
 from graphprune.errors import PlanError, Where
-from graphprune.plan.changes import Action, Drift, LayerChange, ModelFacts, Plan, RuleRef, TensorChange
+from graphprune.plan.changes import Action, BudgetChange, DenseTensor, Drift, LayerChange, ModelFacts, Plan, RuleRef, TensorChange
 from graphprune.plan.diagnostic_json import diagnostic_from_fields
 from graphprune.plan.fields import Fields
 from graphprune.plan.plan_json import FORMAT_VERSION, KIND
+from graphprune.rules.checks import CheckStatus
+from graphprune.rules.rule_set import NO_SWITCHES, Switches
 from graphprune.sparsity.pruning import Pruning
 
 MAX_BYTES = 512 * 1024 * 1024
@@ -73,9 +75,14 @@ def plan_from_config(config: Mapping[str, Any], *, place: str = "plan") -> Plan:
         rules=tuple((rule.text("path"), rule.text("sha256")) for rule in fields.entries("rules")),
         rule_count=None,
         variables=fields.raw("vars"),
+        switches=_switches_from_fields(fields.mapping_or_none("switches")),
         changes=changes,
         diagnostics=tuple(diagnostic_from_fields(entry) for entry in fields.entries("diagnostics")),
         drift=tuple(_drift_from_fields(entry) for entry in fields.entries("drift")),
+        budgets=tuple(_budget_from_fields(entry) for entry in fields.entries("budgets")),
+        weight_hashes=tuple((entry.text("address"), entry.text("sha256")) for entry in fields.entries_or_none("layer_weights")),
+        checks=tuple((check.text("id"), cast(CheckStatus, check.choice("status", get_args(CheckStatus)))) for check in fields.entries("checks")),
+        depends_on_weights=fields.flag("depends_on_weights"),
     )
 
 
@@ -122,6 +129,8 @@ def _change_from_fields(fields: Fields) -> LayerChange:
         after_unknown=fields.texts("after_unknown"),
         tensors=tuple(_tensor_from_fields(entry) for entry in fields.entries("tensors")),
         known_steps=known_steps,
+        skipped=tuple((entry.text("tensor"), entry.text("reason")) for entry in fields.entries_or_none("skipped")),
+        budget=fields.text_or_none("budget") or "",
     )
 
 
@@ -163,6 +172,30 @@ def _tensor_from_fields(fields: Fields) -> TensorChange:
         if zeros is not None and zeros > tensor.size:
             raise fields.fault(name, f"at most the size {tensor.size}", zeros)
     return tensor
+
+
+def _budget_from_fields(fields: Fields) -> BudgetChange:
+    return BudgetChange(
+        name=fields.text("name"),
+        allocate=fields.text("allocate"),
+        over=fields.text("over"),
+        sparsity=fields.share("sparsity"),
+        minimum=fields.share_or_none("min"),
+        maximum=fields.share_or_none("max"),
+        weights=fields.count("weights"),
+        zeros=fields.count("zeros_after"),
+        scale=fields.number_or_none("scale"),
+        dense=tuple(
+            DenseTensor(entry.text("address"), entry.text("tensor"), entry.count("size"), entry.number_or_none("wanted")) for entry in fields.entries("dense")
+        ),
+    )
+
+
+def _switches_from_fields(fields: Fields | None) -> Switches:
+    """Return what the command line changed; plans of earlier versions do not say."""
+    if fields is None:
+        return NO_SWITCHES
+    return Switches(fields.texts("only"), fields.texts("off"), fields.text_pairs("var"), fields.text_pairs("set"))
 
 
 def _drift_from_fields(fields: Fields) -> Drift:

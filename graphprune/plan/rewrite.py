@@ -11,6 +11,7 @@ from graphprune.errors import PlanError
 from graphprune.graph.entries import WRAPPER
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Wrap
+from graphprune.plan.budgets import ReadWeight, hash_weights
 from graphprune.plan.changes import LayerChange, Plan
 from graphprune.plan.plan_json import plan_sha256
 from graphprune.sparsity.pruning import Provenance, Pruning
@@ -30,9 +31,13 @@ def wrap_graph(graph: LayerGraph, plan: Plan) -> LayerGraph:
     changed = {}
     for change in plan.changes:
         if change.is_change:
-            provenance = Provenance("" if change.rule is None else change.rule.id, of_rules, of_plan)
-            changed[change.address] = _rewrap(graph.layers[change.address], change.after, provenance)
+            changed[change.address] = _rewrap(graph.layers[change.address], change.after, provenance_of(change, of_rules, of_plan))
     return _replace_checked(graph, changed)
+
+
+def provenance_of(change: LayerChange, rules_sha256: str, plan_sha256: str) -> Provenance:
+    """Return what the wrapper of a changed layer remembers of the plan."""
+    return Provenance("" if change.rule is None else change.rule.id, rules_sha256, plan_sha256, change.budget)
 
 
 def strip_graph(graph: LayerGraph) -> LayerGraph:
@@ -69,28 +74,66 @@ def check_plan_fits(graph: LayerGraph, plan: Plan) -> None:
     differences += [f"'{layer.address}' is not in the plan" for layer in graph.candidates() if layer.address not in known]
     if not differences and graph.sha256 == plan.model.graph_sha256:
         return
-    listed = differences[:_LISTED] or ["layers without prunable weights, or connections, differ"]
+    raise _stale(differences or ["layers without prunable weights, or connections, differ"])
+
+
+def check_layers_fit(graph: LayerGraph, plan: Plan) -> None:
+    """Raise unless the layers that `plan` prunes are in `graph`, wrapped or not, with the tensors that it was made for.
+
+    Raises:
+        PlanError: it was made for another model; the text names the layers that differ.
+    """
+    differences = [text for change in plan.changes if (text := _layer_difference(graph, change)) is not None]
+    if differences:
+        raise _stale(differences)
+
+
+def _stale(differences: list[str]) -> PlanError:
+    listed = differences[:_LISTED]
     more = len(differences) - len(listed)
     text = "; ".join(listed) + (f"; and {more} more" if more > 0 else "")
-    raise PlanError(f"plan/stale: the plan was made for another model: {text}. Make the plan again for this model")
+    return PlanError(f"plan/stale: the plan was made for another model: {text}. Make the plan again for this model")
+
+
+def check_weights_fit(graph: LayerGraph, plan: Plan, read_weight: ReadWeight) -> None:
+    """Raise where the plan depends on weights, and those of the model of `graph` are others.
+
+    Raises:
+        PlanError: the text names the layers whose weights differ.
+    """
+    differing = [address for address, sha256 in plan.weight_hashes if hash_weights(graph.layers[address], read_weight) != sha256]
+    if differing:
+        more = f", and {len(differing) - _LISTED} more" if len(differing) > _LISTED else ""
+        listed = ", ".join(map(repr, differing[:_LISTED]))
+        text = f"the plan was made from other weights of {listed}{more}, and it depends on them"
+        raise PlanError(f"plan/stale: {text}. Make the plan again for this model")
 
 
 def _difference(graph: LayerGraph, change: LayerChange) -> str | None:
-    """Return in what the layer of the graph is not the one that `change` was planned for."""
+    """Return in what the layer of the graph is not the one that `change` was planned for, its wrapper included."""
+    difference = _layer_difference(graph, change)
+    if difference is not None:
+        return difference
+    layer = graph.layers[change.address]
+    if (None if layer.wrap is None else layer.wrap.pruning) != change.before:
+        return f"'{change.address}' is not wrapped" if layer.wrap is None else f"'{change.address}' is wrapped, but not as planned for"
+    return None
+
+
+def _layer_difference(graph: LayerGraph, change: LayerChange) -> str | None:
+    """Return in what the layer of the graph, its wrapper looked through, is not the one that `change` was planned for."""
     layer = graph.layers.get(change.address)
     if layer is None:
         return f"'{change.address}' is missing"
     if layer.type != change.type:
         return f"'{change.address}' is {layer.type}, planned as {change.type}"
-    shapes = {tensor.name: tensor.shape for tensor in layer.prunable}
+    shapes = {tensor.name: tensor.shape for tensor in layer.tensors}
     for tensor in change.tensors:
         if shapes.get(tensor.name) != tensor.shape:
             found = "missing" if tensor.name not in shapes else str(list(shapes[tensor.name]))
             return f"'{change.address}' {tensor.name} is {found}, planned as {list(tensor.shape)}"
     if change.after is not None and not set(change.after.weights) <= set(shapes):
         return f"'{change.address}' has no prunable weight {sorted(set(change.after.weights) - set(shapes))[0]!r}"
-    if (None if layer.wrap is None else layer.wrap.pruning) != change.before:
-        return f"'{change.address}' is not wrapped" if layer.wrap is None else f"'{change.address}' is wrapped, but not as planned for"
     return None
 
 

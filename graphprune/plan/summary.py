@@ -22,7 +22,8 @@ class PlanSummary:
     Attributes:
         counts: (kind, layers), one pair for each of `COUNTED`.
         zeros_after: Zeros in the claimed tensors when the plan is finished.
-        claimed: Weights in tensors that the plan prunes; with `prunable` and `parameters` what the shares are taken of.
+        claimed: Weights in tensors that the plan prunes, and in those that a budget counts but leaves dense.
+        prunable, parameters: With `claimed`, what the shares are taken of.
     """
 
     counts: tuple[tuple[str, int], ...]
@@ -49,7 +50,7 @@ def summarize(plan: Plan) -> PlanSummary:
     return PlanSummary(
         counts=tuple((kind, kinds.count(kind)) for kind in COUNTED),
         zeros_after=sum(zeros for _, zeros in pruned),
-        claimed=sum(size for size, _ in pruned),
+        claimed=sum(size for size, _ in pruned) + sum(dense.size for budget in plan.budgets for dense in budget.dense),
         prunable=plan.model.prunable_weights,
         parameters=plan.model.parameters,
     )

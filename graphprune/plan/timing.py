@@ -27,7 +27,9 @@ def unknown_steps(schedule: Schedule, run: Run) -> tuple[str, ...]:
         >>> unknown_steps(Schedule(begin=Position(0, "epoch"), end=Position(4, "epoch")), Run())
         ('schedule.end.step',)
     """
-    return tuple(f"schedule.{name}.step" for name, place in _relative_places(schedule) if place.value != 0 and place.to_step(run) is None)
+    inner = [(f"points[{index}]", place) for index, (place, _) in enumerate(schedule.points)][1:-1]
+    places = [*_relative_places(schedule), *((name, place) for name, place in inner if place.unit != "step")]
+    return tuple(f"schedule.{name}.step" for name, place in places if place.value != 0 and place.to_step(run) is None)
 
 
 def _relative_places(schedule: Schedule) -> list[tuple[str, Position]]:
@@ -45,11 +47,11 @@ def find_timing_fault(rule: Rule, run: Run) -> Diagnostic | None:
             schedule.to_timetable(run)
         except ValueError as err:
             return Diagnostic("value/range", f"rule '{rule.id}': {err}", rule.where, "let the schedule end after it begins")
-    last = schedule.begin if schedule.end is None else schedule.end
+    last = schedule.end if schedule.is_ramp and schedule.end is not None else schedule.begin
     if not lies_beyond(last, run):
         return None
     length = f"{run.epochs} epoch{'' if run.epochs == 1 else 's'}" + ("" if run.steps is None else f" ({run.steps} steps)")
-    verb = "begins" if schedule.end is None else "ends"
+    verb = "ends" if schedule.is_ramp else "begins"
     return Diagnostic(
         "schedule/never-reached",
         f"rule '{rule.id}': the schedule {verb} at {last}, the run is {length}; its target of {round(100 * rule.action.sparsity, 4):g}% is never reached",

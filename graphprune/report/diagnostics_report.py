@@ -1,25 +1,55 @@
-"""Faults and warnings as text and as JSON."""
+"""Faults and warnings as text, as JSON and as annotations on GitHub."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from graphprune.errors import Diagnostic
+from graphprune.errors import Diagnostic, Where
 from graphprune.plan.diagnostic_json import diagnostic_to_config
+from graphprune.report.source_excerpt import render_excerpt
 from graphprune.report.tables import escape_controls
 
 _SEVERITIES = ("error", "warning", "note")
+_LEVELS = {"error": "error", "warning": "warning", "note": "notice"}
+"""What GitHub calls each severity."""
+
+FindLine = Callable[[Where], str | None]
+"""Returns the source line at a place, or None."""
 
 
-def render_diagnostics(diagnostics: Iterable[Diagnostic]) -> str:
-    """Return every diagnostic as its slug, cause, places and help, with an empty line between two; control characters are escaped.
+def no_line(_where: Where) -> None:
+    """Return None: show no source lines."""
+    return
+
+
+def render_diagnostics(diagnostics: Iterable[Diagnostic], find_line: FindLine = no_line) -> str:
+    """Return every diagnostic with its slug, cause, places and help, with an empty line between two; control characters are escaped.
+
+    Under each place stands its line, as far as `find_line` returns it, with a caret.
 
     Example:
-        >>> print(render_diagnostics([Diagnostic("rule/no-match", "rule 'a' matches no layer", severity="warning")]))
-        warning[rule/no-match]: rule 'a' matches no layer
+        >>> print(render_diagnostics([Diagnostic("key/unknown", "unknown key 'typ'", Where("a.yaml", 4, 3), "closest: 'type'")], lambda where: "  typ: Dense"))
+        error[key/unknown]: unknown key 'typ'
+          --> a.yaml:4:3
+            4 |   typ: Dense
+              |   ^
+          help: closest: 'type'
     """
-    return "\n\n".join("\n".join(escape_controls(line) for line in str(diagnostic).split("\n")) for diagnostic in diagnostics)
+    return "\n\n".join("\n".join(_diagnostic_lines(diagnostic, find_line)) for diagnostic in diagnostics)
+
+
+def _diagnostic_lines(diagnostic: Diagnostic, find_line: FindLine) -> list[str]:
+    lines = [f"{diagnostic.severity}[{diagnostic.slug}]: {escape_controls(diagnostic.message)}"]
+    places = diagnostic.related or (((diagnostic.where, ""),) if diagnostic.where is not None else ())
+    for where, label in places:
+        lines.append(escape_controls(f"  --> {where}" + (f"   {label}" if label else "")))
+        text = find_line(where)
+        if text is not None and where.line is not None:
+            lines += render_excerpt(text, where.line, where.column)
+    if diagnostic.help:
+        lines.append(f"  help: {escape_controls(diagnostic.help)}")
+    return lines
 
 
 def diagnostics_to_config(diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
@@ -30,3 +60,32 @@ def diagnostics_to_config(diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
         "diagnostics": [diagnostic_to_config(diagnostic) for diagnostic in diagnostics],
         "summary": {severity: sum(diagnostic.severity == severity for diagnostic in diagnostics) for severity in _SEVERITIES},
     }
+
+
+def render_annotations(diagnostics: Iterable[Diagnostic]) -> str:
+    """Return one workflow command a diagnostic, which GitHub Actions shows beside the line of the file.
+
+    Escaped as GitHub's runner reads it (actions/toolkit, packages/core/src/command.ts): `%` and line ends everywhere, `:` and `,` in properties too.
+
+    Example:
+        >>> print(render_annotations([Diagnostic("rule/count", "wanted 3, got 2", Where("a.yaml", 4, 3), "nearest: 'fc1'")]))
+        ::error file=a.yaml,line=4,col=3,title=rule/count::wanted 3, got 2%0Ahelp: nearest: 'fc1'
+    """
+    return "\n".join(_annotation(diagnostic) for diagnostic in diagnostics)
+
+
+def _annotation(diagnostic: Diagnostic) -> str:
+    where = diagnostic.where or (diagnostic.related[0][0] if diagnostic.related else Where(""))
+    properties = {"file": where.file or None, "line": where.line, "col": where.column, "title": diagnostic.slug}
+    texts = [diagnostic.message, *(f"{place}   {label}" for place, label in diagnostic.related), *([f"help: {diagnostic.help}"] if diagnostic.help else [])]
+    body = "\n".join(escape_controls(text) for text in texts)
+    named = ",".join(f"{name}={_escape_property(str(value))}" for name, value in properties.items() if value is not None)
+    return f"::{_LEVELS[diagnostic.severity]} {named}::{_escape_data(body)}"
+
+
+def _escape_data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _escape_property(text: str) -> str:
+    return _escape_data(escape_controls(text)).replace(":", "%3A").replace(",", "%2C")

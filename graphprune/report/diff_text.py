@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from graphprune.diff.changes import ConfigChange, Connection, GraphDiff, LayerDiff, PruningState, Side, TensorDiff
+from graphprune.diff.changes import ConfigChange, Connection, GraphDiff, LayerDiff, PruningState, Side, Status, TensorDiff
 from graphprune.report.numbers import count_of, format_bytes, format_count, format_share
 from graphprune.report.tables import align_rows, escape_controls, shorten, text_width
 
-_EVIDENCE = {"weights": "equal weights", "structure": "equal structure", "address": "same address"}
+EVIDENCE = {"weights": "equal weights", "structure": "equal structure", "address": "same address"}
+MARKS: Mapping[Status, str] = {"added": "+", "removed": "-", "reconfigured": "~", "renamed": ">", "wrapped": "w", "unwrapped": "u"}
 _VALUE_WIDTH = 60
 _SHARE_WIDTH = 5
 
@@ -29,9 +30,23 @@ def render_diff_text(diff: GraphDiff, *, show_all: bool = False, brief: bool = F
     if brief:
         return _summary_lines(diff) + "\n"
     layers = diff.layers if show_all else diff.notable_layers
-    header = f"diff  {escape_controls(diff.left.path)}  ->  {escape_controls(diff.right.path)}"
-    blocks = [header, _facts(diff), "\n".join(_layer_lines(layers, show_all=show_all)), "\n".join(_graph_lines(diff)), _hidden_line(diff, len(layers))]
+    blocks = [
+        _header(diff),
+        _facts(diff),
+        "\n".join(line for _, line in layer_lines(layers, show_all=show_all)),
+        "\n".join(line for _, line in graph_lines(diff)),
+        _hidden_line(diff, len(layers)),
+    ]
     return "\n\n".join(block for block in [*blocks, _summary_lines(diff)] if block) + "\n"
+
+
+def diff_heads(diff: GraphDiff) -> tuple[str, ...]:
+    """Return what stands above and below the layers, one text a line."""
+    return (_header(diff), *_facts(diff).splitlines(), *_summary_lines(diff).splitlines())
+
+
+def _header(diff: GraphDiff) -> str:
+    return f"diff  {escape_controls(diff.left.path)}  ->  {escape_controls(diff.right.path)}"
 
 
 def _facts(diff: GraphDiff) -> str:
@@ -126,8 +141,8 @@ class _Head:
     change: ConfigChange | None = None
 
 
-def _layer_lines(layers: Sequence[LayerDiff], *, show_all: bool) -> Iterator[str]:
-    """Yield the lines of all layers; heads are aligned with heads, tensors with tensors."""
+def layer_lines(layers: Sequence[LayerDiff], *, show_all: bool) -> Iterator[tuple[str, str]]:
+    """Yield the mark (a space for none) and the text of each line about the layers; heads are aligned with heads, tensors with tensors."""
     heads = [list(_heads(layer)) for layer in layers]
     tensors = [_shown_tensors(layer, show_all=show_all) for layer in layers]
     rows = [(head.mark, head.address, head.type, head.text) for group in heads for head in group if head.change is None]
@@ -136,9 +151,10 @@ def _layer_lines(layers: Sequence[LayerDiff], *, show_all: bool) -> Iterator[str
     tensor_lines = iter(_tensor_lines([(tensor, layer) for layer, group in zip(layers, tensors, strict=True) for tensor in group]))
     for group, shown in zip(heads, tensors, strict=True):
         for head in group:
-            yield next(table) if head.change is None else f"  {head.mark} {_pad(escape_controls(head.address), width)}  {_change_text(head.change)}"
+            line = next(table) if head.change is None else f"  {head.mark} {_pad(escape_controls(head.address), width)}  {change_text(head.change)}"
+            yield head.mark, line
         for _ in shown:
-            yield next(tensor_lines)
+            yield " ", next(tensor_lines)
 
 
 def _heads(layer: LayerDiff) -> Iterator[_Head]:
@@ -146,13 +162,13 @@ def _heads(layer: LayerDiff) -> Iterator[_Head]:
         yield _Head("+" if "added" in layer.status else "-", layer.address, layer.type, _lone_text(layer))
         return
     if "renamed" in layer.status:
-        yield _Head(">", layer.address, layer.type, f"renamed from {layer.previous_address} ({_EVIDENCE[layer.paired_by]})")
+        yield _Head(">", layer.address, layer.type, f"renamed from {layer.previous_address} ({EVIDENCE[layer.paired_by]})")
     for change in layer.config:
         yield _Head("~", layer.address, "", "", change)
     if layer.before is None and layer.after is not None:
-        yield _Head("w", layer.address, layer.type, f"wrapped{_state_text(layer.after)}")
+        yield _Head("w", layer.address, layer.type, f"wrapped{state_text(layer.after)}")
     elif layer.before is not None and layer.after is None:
-        yield _Head("u", layer.address, layer.type, f"unwrapped; was wrapped{_state_text(layer.before)}")
+        yield _Head("u", layer.address, layer.type, f"unwrapped; was wrapped{state_text(layer.before)}")
     elif layer.before != layer.after and layer.before is not None and layer.after is not None:
         yield _Head(" ", layer.address, layer.type, _progress_text(layer.before, layer.after))
     elif not layer.status:
@@ -164,7 +180,7 @@ def _lone_text(layer: LayerDiff) -> str:
     what = "added" if "added" in layer.status else "removed"
     listed = ", ".join(f"{tensor.name} {_shape(tensor.shape_after or tensor.shape_before or ())}" for tensor in layer.tensors)
     state = layer.after or layer.before
-    return what + (f": {listed}" if listed else "") + ("" if state is None else f"; wrapped{_state_text(state)}")
+    return what + (f": {listed}" if listed else "") + ("" if state is None else f"; wrapped{state_text(state)}")
 
 
 def _quiet_text(layer: LayerDiff) -> str:
@@ -176,7 +192,8 @@ def _quiet_text(layer: LayerDiff) -> str:
     return "new values" if any(tensor.values == "changed" for tensor in layer.tensors) else "same"
 
 
-def _state_text(state: PruningState) -> str:
+def state_text(state: PruningState) -> str:
+    """Return by which rule a layer is wrapped, and how; it follows the word `wrapped`."""
     by = f" by {state.rule}" if state.rule else ""
     return by if state.pruning is None else f"{by}: {state.pruning.pattern}, {_schedule_text(state)}"
 
@@ -252,13 +269,13 @@ def _mask_text(tensor: TensorDiff) -> str:
     return f"mask: {format_share(mask.shared)} of kept weights shared, {format_count(mask.dropped)} dropped, {format_count(mask.regrown)} regrown"
 
 
-def _graph_lines(diff: GraphDiff) -> Iterator[str]:
-    """Yield what changed in the model itself and in its connections."""
+def graph_lines(diff: GraphDiff) -> Iterator[tuple[str, str]]:
+    """Yield the mark and the text of each line about the model itself and its connections."""
     for change in diff.model:
-        yield f"  ~ model  {_change_text(change)}"
+        yield "~", f"  ~ model  {change_text(change)}"
     for mark, connections in (("+", diff.added), ("-", diff.removed)):
         for connection in connections:
-            yield f"  {mark} {escape_controls(_connection_text(connection))}"
+            yield mark, f"  {mark} {escape_controls(_connection_text(connection))}"
 
 
 def _connection_text(connection: Connection) -> str:
@@ -276,7 +293,8 @@ def _connection_text(connection: Connection) -> str:
     return f"{made} -> {target}" + (f" ({', '.join(places)})" if places else "")
 
 
-def _change_text(change: ConfigChange) -> str:
+def change_text(change: ConfigChange) -> str:
+    """Return a changed setting with both values, long ones cut."""
     return f"{escape_controls(change.path)}  {_value_text(change.before)} -> {_value_text(change.after)}"
 
 

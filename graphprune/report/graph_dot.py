@@ -66,12 +66,12 @@ class _Ids:
 
     def is_cluster(self, box: Box) -> bool:
         """Return whether the box is a nested model with anything in it."""
-        return box.kind == "model" and bool(self._views[box.address].boxes)
+        return box.frame is not None and bool(self._views[box.frame].boxes)
 
     def node(self, frame: str, index: int, side: str) -> str:
         """Return the node of a box; for a nested model, the node inside that edges on its `side` (`head` or `tail`) meet."""
         while self.is_cluster(box := self._views[frame].boxes[index]):
-            frame, boxes = box.address, self._views[box.address].boxes
+            frame, boxes = str(box.frame), self._views[str(box.frame)].boxes
             index = 0 if side == "head" else len(boxes) - 1
         return f"n{self._number[frame, index]}"
 
@@ -81,17 +81,17 @@ def _frame_lines(views: Mapping[str, FrameView], address: str, ids: _Ids, indent
     for index, box in enumerate(view.boxes):
         if ids.is_cluster(box):
             label = quote(f"{box.title} {box.name}")
-            yield f"{indent}subgraph {ids.cluster[box.address]} {{"
+            yield f"{indent}subgraph {ids.cluster[str(box.frame)]} {{"
             yield f'{indent}  label={label}; style="rounded"; color="{COLOURS["model"]}";'
-            yield from _frame_lines(views, box.address, ids, indent + "  ")
+            yield from _frame_lines(views, str(box.frame), ids, indent + "  ")
             yield f"{indent}}}"
         else:
             yield f"{indent}{ids.node(address, index, 'head')} [{_node_attributes(box)}];"
     for wire in view.wires:
         source, target = view.boxes[wire.source], view.boxes[wire.target]
         attributes = [f"label={quote(text)}" for text in [" ".join(filter(None, (source.shape, f"({wire.note})" if wire.note else "")))] if text]
-        attributes += [f"ltail={ids.cluster[source.address]}"] if ids.is_cluster(source) else []
-        attributes += [f"lhead={ids.cluster[target.address]}"] if ids.is_cluster(target) else []
+        attributes += [f"ltail={ids.cluster[str(source.frame)]}"] if ids.is_cluster(source) else []
+        attributes += [f"lhead={ids.cluster[str(target.frame)]}"] if ids.is_cluster(target) else []
         end = f" [{', '.join(attributes)}]" if attributes else ""
         yield f"{indent}{ids.node(address, wire.source, 'tail')} -> {ids.node(address, wire.target, 'head')}{end};"
 

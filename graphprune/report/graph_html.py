@@ -1,60 +1,93 @@
-"""A layer graph as one self-contained HTML page: boxes to open and to search, a panel for each layer, and the data in a script tag."""
+"""A model, a plan or a diff as one self-contained HTML page: a graph to open and to search, a table, a panel for each layer, and the data in script tags."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from graphprune.graph import Layer, LayerGraph, Tensor, TensorMetrics
-from graphprune.graph.entries import canonical
-from graphprune.report.graph_view import Box, FrameView, Wire, view_graph
+from graphprune.graph import LayerGraph
+from graphprune.report.graph_view import Box, view_graph
 from graphprune.report.layer_categories import COLOURS
-from graphprune.report.layers_report import wrap_text
+from graphprune.report.layer_marks import STATUSES
 from graphprune.report.numbers import count_of, format_count, format_share
+from graphprune.report.page_data import Drawing, Metrics, page_to_config
 from graphprune.report.tables import escape_controls
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_LONGEST_VALUE = 400
-_Metrics = Mapping[tuple[str, str], TensorMetrics]
+_SCRIPTS = ("start.js", "boxes.js", "layout.js", "panel.js", "find.js", "tools.js")
+"""Parts of one script, in order; they share their names and nothing else does."""
 
 
-def render_graph_html(graph: LayerGraph, metrics: _Metrics | None = None) -> str:
-    """Return the page. It asks for nothing over the network: its content security policy allows only its own style and script, by their hashes.
+def render_graph_html(graph: LayerGraph, metrics: Metrics | None = None) -> str:
+    """Return the page of a model.
 
     Args:
         graph: The model.
         metrics: What the values of each tensor say, by (address, tensor name); without them panels show shapes alone.
     """
+    zeros = None if metrics is None else {key: found.zeros for key, found in metrics.items()}
+    return render_page(Drawing(graph, view_graph(graph, zeros), metrics))
+
+
+def render_page(drawing: Drawing, report: dict[str, Any] | None = None) -> str:
+    """Return the page of a drawing, with `report` as JSON in the script tag of that name.
+
+    It asks for nothing over the network: its content security policy allows only its own style and script, by their hashes.
+    """
     style = (_TEMPLATES / "graph.css").read_text(encoding="utf-8") + _colours_to_css()
-    script = (_TEMPLATES / "graph.js").read_text(encoding="utf-8")
+    parts = "\n".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    script = f'"use strict";\n(() => {{\n{parts}}})();\n'
+    marking = drawing.marking
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.get_template("graph.html").render(
-        title=escape_controls(graph.name),
-        summary=_summary(graph, metrics),
+        title=escape_controls(drawing.graph.name),
+        kind="layer graph" if marking is None else marking.title,
+        summary=_summary(drawing),
+        lines=() if marking is None else [escape_controls(line) for line in marking.lines],
+        legend=() if marking is None else marking.legend,
+        headings=[*(["Mark"] if marking and marking.legend else []), "Layer", "Type", "Weights", "Parameters", "Zeros", "Note"],
+        rows=list(_rows(drawing)),
         style=style,
         script=script,
-        data=to_script_json(graph_to_page(graph, metrics)),
+        data=to_script_json(page_to_config(drawing)),
+        report="" if report is None else to_script_json(report),
         style_hash=_hash(style),
         script_hash=_hash(script),
     )
 
 
-def graph_to_page(graph: LayerGraph, metrics: _Metrics | None = None) -> dict[str, Any]:
-    """Return what the page shows as JSON data: its frames, boxes by number, and the facts of each layer by address; all texts safe to print."""
-    zeros = None if metrics is None else {key: found.zeros for key, found in metrics.items()}
-    views = view_graph(graph, zeros)
-    number = {address: index for index, address in enumerate(views)}
+def _rows(drawing: Drawing) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the table, in the order of the drawing, layers inside a model after it."""
+    number = {key: index for index, key in enumerate(drawing.views)}
+
+    def frame(key: str) -> Iterator[dict[str, Any]]:
+        for index, box in enumerate(drawing.views[key].boxes):
+            if box.address:
+                yield _row(drawing, box, f"{number[key]}:{index}")
+            if box.frame is not None:
+                yield from frame(box.frame)
+
+    yield from frame("")
+
+
+def _row(drawing: Drawing, box: Box, key: str) -> dict[str, Any]:
+    layer = drawing.layer_of(box)
+    tensors = () if layer is None else layer.tensors
+    size = sum(tensor.size for tensor in tensors)
+    share = "" if box.sparsity is None else " → ".join(dict.fromkeys(format_share(share) for share in (box.before, box.sparsity) if share is not None))
+    weights = ", ".join(escape_controls(tensor.label()) for tensor in tensors)
     return {
-        "kind": "graphprune.graph-page",
-        "format_version": "1.0",
-        "model": {"name": escape_controls(graph.name), "type": escape_controls(graph.type), "graph_sha256": graph.sha256},
-        "frames": [_frame_to_config(graph, view, number, metrics) for view in views.values()],
+        "key": key,
+        "status": box.status,
+        "sign": box.sign,
+        "address": escape_controls(box.address),
+        "cells": [box.title, weights, format_count(size) if size else "", share, box.mark],
     }
 
 
@@ -65,11 +98,12 @@ def to_script_json(value: Any) -> str:
         >>> to_script_json({"name": "</script><!--"})
         '{"name":"\\u003c/script\\u003e\\u003c!--"}'
     """
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=True)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _summary(graph: LayerGraph, metrics: _Metrics | None) -> str:
+def _summary(drawing: Drawing) -> str:
+    graph, metrics = drawing.graph, drawing.metrics
     parts = [count_of(len(graph.layers), "layer"), count_of(graph.parameters, "parameter"), f"{format_count(graph.prunable_weights)} prunable"]
     if metrics is not None:
         zeros = sum(found.zeros for found in metrics.values())
@@ -77,80 +111,14 @@ def _summary(graph: LayerGraph, metrics: _Metrics | None) -> str:
     return ", ".join(parts)
 
 
-def _frame_to_config(graph: LayerGraph, view: FrameView, number: Mapping[str, int], metrics: _Metrics | None) -> dict[str, Any]:
-    inputs: dict[int, list[Wire]] = {}
-    outputs: dict[int, list[Wire]] = {}
-    for wire in view.wires:
-        inputs.setdefault(wire.target, []).append(wire)
-        outputs.setdefault(wire.source, []).append(wire)
-    boxes = []
-    for index, box in enumerate(view.boxes):
-        entry = _box_to_config(box)
-        entry["inputs"] = [{"box": wire.source, "note": wire.note} for wire in inputs.get(index, ())]
-        entry["outputs"] = [{"box": wire.target, "note": wire.note} for wire in outputs.get(index, ())]
-        if box.kind == "model":
-            entry["frame"] = number[box.address]
-        if box.address:
-            entry |= _facts(graph.layers[box.address], metrics)
-        boxes.append(entry)
-    return {
-        "title": view.title,
-        "boxes": boxes,
-        "wires": [{"source": wire.source, "target": wire.target, "path": path} for wire, path in zip(view.wires, view.rows.paths, strict=True)],
-        "rows": view.rows.rows,
-    }
-
-
-def _box_to_config(box: Box) -> dict[str, Any]:
-    return {
-        "kind": box.kind,
-        "title": box.title,
-        "name": box.name,
-        "address": escape_controls(box.address),
-        "category": box.category,
-        "weights": box.weights,
-        "settings": box.attributes,
-        "shape": box.shape,
-        "sparsity": box.sparsity,
-        "share": None if box.sparsity is None else format_share(box.sparsity),
-        "mark": box.mark,
-    }
-
-
-def _facts(layer: Layer, metrics: _Metrics | None) -> dict[str, Any]:
-    """Return what the panel says of a layer beyond its box."""
-    return {
-        "trainable": layer.trainable,
-        "calls": layer.calls,
-        "bases": [escape_controls(base) for base in layer.bases],
-        "rule": escape_controls(wrap_text(layer)),
-        "attributes": {escape_controls(str(key)): _value_text(value) for key, value in layer.config.items() if layer.kind != "model"},
-        "tensors": [_tensor_to_config(layer, tensor, metrics) for tensor in layer.tensors],
-    }
-
-
-def _tensor_to_config(layer: Layer, tensor: Tensor, metrics: _Metrics | None) -> dict[str, Any]:
-    found = None if metrics is None else metrics.get((layer.address, tensor.name))
-    config: dict[str, Any] = {"name": escape_controls(tensor.label()), "dtype": tensor.dtype, "size": format_count(tensor.size), "prunable": tensor.prunable}
-    if found is not None:
-        config["zeros"] = f"{format_count(found.zeros)} ({format_share(found.zeros / max(tensor.size, 1))})"
-        config |= {name: f"{getattr(found, name):.6g}" for name in ("min", "max", "mean", "std") if getattr(found, name) is not None}
-        config |= {"not finite": format_count(found.non_finite)} if found.non_finite else {}
-    return config
-
-
-def _value_text(value: Any) -> str:
-    """Return one setting as text, cut where it is long (a Lambda's bytecode)."""
-    plain = canonical(value)
-    if isinstance(plain, dict) and isinstance(plain.get("class_name"), str):
-        inner = plain.get("config")
-        plain = {plain["class_name"]: inner} if inner else plain["class_name"]
-    text = escape_controls(plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False))
-    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}… ({len(text):,} characters)"
-
-
 def _colours_to_css() -> str:
-    return "".join(f".c-{category}{{--c:{colour}}}" for category, colour in COLOURS.items())
+    """Return the colours of categories and statuses, those of statuses for light and dark paper."""
+    light = "".join(f".s-{status}{{--s:{colour.light}}}" for status, colour in STATUSES.items())
+    dark = {status: f".s-{status}{{--s:{colour.dark}}}" for status, colour in STATUSES.items()}
+    by_system = "".join(f':root:not([data-theme="light"]) {rule}' for rule in dark.values())
+    by_choice = "".join(f':root[data-theme="dark"] {rule}' for rule in dark.values())
+    categories = "".join(f".c-{category}{{--c:{colour}}}" for category, colour in COLOURS.items())
+    return f"{categories}{light}@media (prefers-color-scheme: dark){{{by_system}}}{by_choice}"
 
 
 def _hash(text: str) -> str:

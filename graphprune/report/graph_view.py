@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from graphprune.graph import SEPARATOR, Layer, LayerGraph, find_tensor_shapes
 from graphprune.graph.frames import Frame, Use
 from graphprune.graph.tensor_shapes import Shape, TensorUse, format_shape
 from graphprune.report.graph_rows import Rows, arrange_rows
 from graphprune.report.layer_categories import category_of
-from graphprune.report.layers_report import prunable_zeros
+from graphprune.report.layer_figures import prunable_zeros
+from graphprune.report.layer_marks import LayerMark
 from graphprune.report.numbers import format_share
 from graphprune.report.tables import escape_controls
 
@@ -36,7 +37,11 @@ class Box:
         attributes: The settings that tell layers of this class apart.
         shape: The tensors that it gives, as far as they are known.
         sparsity: The measured share of zeros in its prunable tensors.
-        mark: What is said of its pruning wrapper, empty without one.
+        mark: What is said of its pruning wrapper, empty without one; in a plan or a diff, what happens to the layer.
+        frame: Of a nested model, the key of its view; None for everything else.
+        before: The share of zeros before, where a plan or a diff tells it.
+        sign, status: The text mark and the status of a plan or a diff; empty without one.
+        is_gone: Whether only the left side of a diff has it.
     """
 
     kind: str
@@ -49,15 +54,24 @@ class Box:
     shape: str = ""
     sparsity: float | None = None
     mark: str = ""
+    frame: str | None = None
+    before: float | None = None
+    sign: str = ""
+    status: str = ""
+    is_gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """All tensors from one box to another, by their numbers; `note` names them where they are more than one plain tensor."""
+    """All tensors from one box to another, by their numbers; `note` names them where they are more than one plain tensor.
+
+    `change` is `added` or `removed` where only one side of a diff has it.
+    """
 
     source: int
     target: int
     note: str = ""
+    change: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +85,19 @@ class FrameView:
     rows: Rows
 
 
-def view_graph(graph: LayerGraph, zeros: Mapping[tuple[str, str], int] | None = None) -> Mapping[str, FrameView]:
-    """Return the view of the model (key: empty text) and of each nested model (key: its address)."""
+def view_graph(graph: LayerGraph, zeros: Mapping[tuple[str, str], int] | None = None, marks: Mapping[str, LayerMark] | None = None) -> Mapping[str, FrameView]:
+    """Return the view of the model (key: empty text) and of each nested model (key: its address).
+
+    Args:
+        graph: The model.
+        zeros: Measured zeros by (address, tensor name), for the bars.
+        marks: What a plan or a diff says of its layers, by address.
+    """
     shapes = find_tensor_shapes(graph)
     members: dict[str, list[Layer]] = {address: [] for address in graph.frames}
     for layer in graph.layers.values():
         members[layer.container or ""].append(layer)
-    return {address: _FrameWalk(graph, frame, members[address], shapes, zeros).view() for address, frame in graph.frames.items()}
+    return {address: _FrameWalk(graph, frame, members[address], shapes, zeros, marks or {}).view() for address, frame in graph.frames.items()}
 
 
 def mark_of(layer: Layer) -> str:
@@ -96,6 +116,7 @@ class _FrameWalk:
     layers: list[Layer]
     shapes: Mapping[TensorUse, Shape]
     zeros: Mapping[tuple[str, str], int] | None
+    marks: Mapping[str, LayerMark]
     tensors: dict[int, set[TensorUse]] = field(default_factory=dict)
     notes: dict[tuple[int, int], list[str]] = field(default_factory=dict)
 
@@ -131,7 +152,7 @@ class _FrameWalk:
         shapes = [self.shapes.get(tensor) for tensor in sorted(self.tensors.get(index, ()))]
         if not shapes and layer.kind == "input":
             shapes = [self.shapes.get((layer.address, 0, 0))]
-        return Box(
+        box = Box(
             kind=layer.kind,
             title="Input" if layer.kind == "input" else escape_controls(layer.type),
             name=escape_controls(layer.name),
@@ -142,7 +163,17 @@ class _FrameWalk:
             shape=", ".join(dict.fromkeys(format_shape(shape) for shape in shapes if shape is not None)),
             sparsity=None if measured is None else measured / max(size, 1),
             mark=mark_of(layer),
+            frame=layer.address if layer.kind == "model" else None,
         )
+        return mark_box(box, self.marks.get(layer.address))
+
+
+def mark_box(box: Box, mark: LayerMark | None) -> Box:
+    """Return the box with what a plan or a diff says of it; its bar is that of the mark where the mark has one."""
+    if mark is None:
+        return box
+    marked = replace(box, sign=mark.sign, status=mark.status, mark=escape_controls(mark.text), before=mark.before)
+    return marked if mark.after is None and mark.before is None else replace(marked, sparsity=mark.before if mark.after is None else mark.after)
 
 
 def _argument(use: Use, call: int | None) -> str:

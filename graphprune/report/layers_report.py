@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import SEPARATOR, Layer, Tensor
+from graphprune.graph.shapes import Shape, format_shape
+from graphprune.graph.tensor_shapes import TensorUse, find_tensor_shapes
+from graphprune.report.layer_figures import Totals, Zeros, prunable_zeros, shown_layers, totals_of, wrap_text
 from graphprune.report.numbers import count_of, format_bytes, format_count, format_share
-from graphprune.report.tables import align_rows, escape_controls, shorten, text_width
+from graphprune.report.tables import align_rows, escape_controls, shorten, shorten_middle, text_width
 
-_Zeros = Mapping[tuple[str, str], int]
-_HEADINGS = ("layer", "type", "weights", "params", "prunable", "sparsity", "wrapped by")
-_WEIGHTS = 2
-_NARROWEST = 12
-_BITS = {"bool": 8, "int4": 4, "uint4": 4, "string": 0}
+_HEADINGS = ("layer", "type", "output", "weights", "params", "prunable", "sparsity", "wrapped by", "notes")
+_LAYER, _TYPE, _OUTPUT, _WEIGHTS, _PARAMS, _PRUNABLE, _SPARSITY, _WRAPPED, _NOTES = range(len(_HEADINGS))
+_FIGURES = {_PARAMS, _PRUNABLE, _SPARSITY}
+_SHORTENED = ((_WEIGHTS, 24), (_WRAPPED, 16), (_WEIGHTS, 0), (_LAYER, 28), (_OUTPUT, 0), (_LAYER, 16), (_TYPE, 12))
+"""What gives way on a narrow terminal, in turn: (column, how narrow it may become); 0 leaves it out."""
 
 
-def render_layers_text(graph: LayerGraph, zeros: _Zeros | None = None, *, width: int | None = None, matched: Collection[str] | None = None) -> str:
+def render_layers_text(graph: LayerGraph, zeros: Zeros | None = None, *, width: int | None = None, matched: Collection[str] | None = None) -> str:
     """Return one line a layer and one of totals; the layers of nested models are indented below their model.
 
     A layer that holds others (Bidirectional, TimeDistributed, MultiHeadAttention) has an indented line for each of them, with its weights.
@@ -26,98 +28,87 @@ def render_layers_text(graph: LayerGraph, zeros: _Zeros | None = None, *, width:
     Args:
         graph: The model.
         zeros: Measured zeros by (address, tensor name); without them no sparsity is shown.
-        width: Columns of the terminal; the list of weights is shortened to fit where it can be.
+        width: Columns of the terminal; lists of weights are cut to fit, and long names in their middle. Nothing is shortened without it.
         matched: The addresses of the layers to show, with whole addresses as their models may be hidden; all layers unless given. Totals are of those shown.
     """
-    layers = _shown(graph, matched)
-    rows = [row for layer in layers for row in _rows(layer, zeros, layer.address if matched is not None else _indented_name(layer))]
+    layers = shown_layers(graph, matched)
+    table = _Table(zeros, find_tensor_shapes(graph), _contents(graph), is_whole=matched is None)
+    rows = [row for layer in layers for row in table.rows(layer)]
     rows.insert(0, tuple(heading if any(row[column] for row in rows) else "" for column, heading in enumerate(_HEADINGS)))
-    if width is not None:
-        rows = _fit(rows, width)
+    fitted = rows if width is None else _fit(rows, width)
     title = f"model  {escape_controls(graph.name)}   {escape_controls(graph.type)}"
     of = None if matched is None else len(graph.layers)
-    return "\n".join([title, "", *(align_rows(rows, right={3, 4, 5}) if layers else ["no layer matches"]), "", _totals_line(_totals(layers, zeros), of), ""])
+    lines = align_rows(fitted, right=_FIGURES) if layers else ["no layer matches"]
+    note = _address_note(layers) if matched is None else ""
+    ends = [line for line in (_left_out(rows, fitted), note, _totals_line(totals_of(layers, zeros), of)) if line]
+    return "\n".join([title, "", *lines, "", *ends, ""])
 
 
-def layers_to_config(graph: LayerGraph, zeros: _Zeros | None = None, *, path: str = "", matched: Collection[str] | None = None) -> dict[str, Any]:
-    """Return the table as JSON data, layers in the graph's order and shares rounded to 6 places; `matched` as for the text."""
-    layers = _shown(graph, matched)
-    totals = _totals(layers, zeros)
-    return {
-        "format_version": "1.0",
-        "kind": "graphprune.layers",
-        "model": {
-            "path": path,
-            "name": graph.name,
-            "type": graph.type,
-            "graph_sha256": graph.sha256,
-            "inputs": list(graph.inputs),
-            "outputs": list(graph.outputs),
-            "layers": len(graph.layers),
-        },
-        "layers": [_layer_to_config(layer, zeros) for layer in layers],
-        "summary": {
-            "layers": totals.layers,
-            "parameters": totals.parameters,
-            "prunable_weights": totals.prunable,
-            "zeros": totals.zeros,
-            "sparsity": _share(totals.zeros, totals.parameters),
-            "bytes": totals.bytes,
-        },
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class _Totals:
-    """The last line's figures; `zeros` is None where nothing was measured."""
-
-    layers: int
-    parameters: int
-    prunable: int
-    zeros: int | None
-    bytes: int
-
-
-def _shown(graph: LayerGraph, matched: Collection[str] | None) -> tuple[Layer, ...]:
-    return tuple(layer for address, layer in graph.layers.items() if matched is None or address in matched)
-
-
-def _totals(layers: Sequence[Layer], zeros: _Zeros | None) -> _Totals:
-    tensors = [(layer.address, tensor) for layer in layers for tensor in layer.tensors]
-    return _Totals(
-        layers=len(layers),
-        parameters=sum(tensor.size for _, tensor in tensors),
-        prunable=sum(tensor.size for _, tensor in tensors if tensor.prunable),
-        zeros=None if zeros is None else sum(zeros.get((address, tensor.name), 0) for address, tensor in tensors),
-        bytes=sum(_bytes(tensor) for _, tensor in tensors),
-    )
-
-
-def _totals_line(totals: _Totals, of: int | None) -> str:
+def _totals_line(totals: Totals, of: int | None) -> str:
     layers = count_of(totals.layers, "layer") if of is None else f"{format_count(totals.layers)} of {count_of(of, 'layer')}"
     parts = [layers, count_of(totals.parameters, "parameter"), f"{format_count(totals.prunable)} prunable"]
-    if totals.zeros is not None:
+    if totals.zeros is None:
+        parts.append("zeros unknown")
+    else:
         parts.append(f"{count_of(totals.zeros, 'zero')} ({format_share(totals.zeros / max(totals.parameters, 1))})")
     return ", ".join([*parts, f"{format_bytes(totals.bytes)} of weights"]) + "."
 
 
-def _rows(layer: Layer, zeros: _Zeros | None, name: str) -> Iterator[tuple[str, ...]]:
-    """Yield the layer's line, and one for each layer inside it that has weights."""
-    size = sum(tensor.size for tensor in layer.tensors)
-    prunable = sum(tensor.size for tensor in layer.prunable)
-    inner = _inner_tensors(layer)
-    yield (
-        name,
-        layer.type,
-        ", ".join(tensor.label() for tensor in layer.tensors if inner_path(tensor) == ""),
-        format_count(size) if size else "",
-        format_count(prunable) if prunable else "",
-        _sparsity_cell(layer, zeros),
-        wrap_text(layer),
-    )
-    indent = " " * (len(name) - len(name.lstrip())) + "  "
-    for path, tensors in inner.items():
-        yield f"{indent}.{path}", inner_type(layer, path), ", ".join(tensor.label() for tensor in tensors), "", "", "", ""
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Makes the rows; `is_whole` where no layer is left out, so that names can be indented below their models."""
+
+    zeros: Zeros | None
+    shapes: Mapping[TensorUse, Shape]
+    contents: Mapping[str, tuple[int, int]]
+    is_whole: bool
+
+    def rows(self, layer: Layer) -> Iterator[tuple[str, ...]]:
+        """Yield the layer's line, and one for each layer inside it that has weights."""
+        name = _indented_name(layer) if self.is_whole else layer.address
+        size = sum(tensor.size for tensor in layer.tensors)
+        prunable = sum(tensor.size for tensor in layer.prunable)
+        inner = _inner_tensors(layer)
+        shape = self.shapes.get((layer.address, 0, 0))
+        yield (
+            name,
+            layer.type,
+            "" if shape is None else format_shape(shape),
+            self._content(layer) if layer.kind == "model" else ", ".join(tensor.label() for tensor in layer.tensors if inner_path(tensor) == ""),
+            format_count(size) if size else "",
+            format_count(prunable) if prunable else "",
+            _sparsity_cell(layer, self.zeros),
+            wrap_text(layer),
+            ", ".join(_notes(layer)),
+        )
+        indent = " " * (len(name) - len(name.lstrip())) + "  "
+        for path, tensors in inner.items():
+            yield f"{indent}.{path}", inner_type(layer, path), "", ", ".join(tensor.label() for tensor in tensors), "", "", "", "", ""
+
+    def _content(self, model: Layer) -> str:
+        """Return what is in a nested model, whose layers have their figures on their own lines."""
+        layers, parameters = self.contents.get(model.address, (0, 0))
+        return f"({count_of(layers, 'layer')}, {count_of(parameters, 'parameter')})"
+
+
+def _contents(graph: LayerGraph) -> dict[str, tuple[int, int]]:
+    """Return the numbers of layers and of parameters inside each nested model, at any depth."""
+    contents: dict[str, tuple[int, int]] = {}
+    for layer in graph.layers.values():
+        size, around = sum(tensor.size for tensor in layer.tensors), layer.container
+        while around is not None:
+            layers, parameters = contents.get(around, (0, 0))
+            contents[around] = layers + 1, parameters + size
+            around = graph.layers[around].container
+    return contents
+
+
+def _notes(layer: Layer) -> Iterator[str]:
+    """Yield what is out of the ordinary: a layer that is called several times, or not trained."""
+    if layer.calls > 1 and layer.kind != "input":
+        yield f"{format_count(layer.calls)} calls"
+    if layer.tensors and not layer.trainable:
+        yield "frozen"
 
 
 def _inner_tensors(layer: Layer) -> dict[str, list[Tensor]]:
@@ -147,76 +138,45 @@ def inner_type(layer: Layer, path: str) -> str:
     return str(entry.get("class_name", "")) if is_wrapped and isinstance(entry, Mapping) else ""
 
 
+def _address_note(layers: Sequence[Layer]) -> str:
+    """Return what rules call the layers that the table shows indented, with one of them as example."""
+    nested = [layer for layer in layers if layer.container is not None]
+    if not nested:
+        return ""
+    shown = next((layer for layer in nested if layer.is_candidate), nested[0])
+    return f"Rules name a layer inside a model by its address: {escape_controls(shown.address)}. --match and --format json show addresses."
+
+
 def _indented_name(layer: Layer) -> str:
     """Return the layer's name, indented by the number of models around it."""
     depth = 0 if layer.container is None else 1 + layer.container.count(SEPARATOR)
     return "  " * depth + layer.name
 
 
-def _sparsity_cell(layer: Layer, zeros: _Zeros | None) -> str:
+def _sparsity_cell(layer: Layer, zeros: Zeros | None) -> str:
     """Return the share of zeros in the prunable tensors."""
     size, measured = prunable_zeros(layer, zeros)
     return "" if measured is None else format_share(measured / max(size, 1))
 
 
-def prunable_zeros(layer: Layer, zeros: _Zeros | None) -> tuple[int, int | None]:
-    """Return the prunable weights and how many are zero; None where they were not measured."""
-    found = [None if zeros is None else zeros.get((layer.address, tensor.name)) for tensor in layer.prunable]
-    known = [count for count in found if count is not None]
-    return sum(tensor.size for tensor in layer.prunable), sum(known) if found and len(known) == len(found) else None
-
-
-def wrap_text(layer: Layer) -> str:
-    """Return the rule that had the layer wrapped, and its target."""
-    if layer.wrap is None:
-        return ""
-    rule = layer.wrap.provenance.rule or layer.wrap.type.rpartition(">")[2]
-    return rule if layer.wrap.pruning is None else f"{rule}: {format_share(layer.wrap.pruning.sparsity)}, {layer.wrap.pruning.schedule}"
-
-
 def _fit(rows: list[tuple[str, ...]], width: int) -> list[tuple[str, ...]]:
-    """Return the rows with the list of weights cut so that lines fit into `width`, but never below a readable rest."""
-    line = max(text_width(text) for text in align_rows(rows, right={3, 4, 5}))
-    longest = max(text_width(row[_WEIGHTS]) for row in rows)
-    allowed = max(longest - max(line - width, 0), _NARROWEST)
-    return [(*row[:_WEIGHTS], shorten(row[_WEIGHTS], allowed), *row[_WEIGHTS + 1 :]) for row in rows]
+    """Return the rows with columns shortened in turn, or left out, until lines fit into `width`."""
+    for column, narrowest in _SHORTENED:
+        line = max(text_width(text) for text in align_rows(rows, right=_FIGURES))
+        if line <= width:
+            break
+        longest = max(text_width(escape_controls(row[column])) for row in rows)
+        allowed = max(longest - (line - width), min(narrowest, longest)) if narrowest else 0
+        rows = [(*row[:column], _cut(row[column], column, allowed), *row[column + 1 :]) for row in rows]
+    return rows
 
 
-def _layer_to_config(layer: Layer, zeros: _Zeros | None) -> dict[str, Any]:
-    wrap = layer.wrap
-    wrapped = None if wrap is None else {"rule": wrap.provenance.rule, "pruning": None if wrap.pruning is None else wrap.pruning.to_config()}
-    return {
-        "address": layer.address,
-        "type": layer.type,
-        "kind": layer.kind,
-        "calls": layer.calls,
-        "trainable": layer.trainable,
-        "produces_output": layer.produces_output,
-        "tensors": [_tensor_to_config(layer, tensor, zeros) for tensor in layer.tensors],
-        "wrapped_by": wrapped,
-    }
+def _cut(text: str, column: int, width: int) -> str:
+    cut = shorten_middle if column in (_LAYER, _TYPE) else shorten
+    return cut(escape_controls(text), width) if width else ""
 
 
-def _tensor_to_config(layer: Layer, tensor: Tensor, zeros: _Zeros | None) -> dict[str, Any]:
-    measured = None if zeros is None else zeros.get((layer.address, tensor.name))
-    return {
-        "name": tensor.name,
-        "axes": dict(zip(tensor.axes, tensor.shape, strict=False)),
-        "shape": list(tensor.shape),
-        "dtype": tensor.dtype,
-        "size": tensor.size,
-        "prunable": tensor.prunable,
-        "zeros": measured,
-        "sparsity": _share(measured, tensor.size),
-    }
-
-
-def _share(zeros: int | None, size: int) -> float | None:
-    return None if zeros is None else round(zeros / max(size, 1), 6)
-
-
-def _bytes(tensor: Tensor) -> int:
-    """Return what the tensor takes uncompressed; a NumPy name ends in its width in bits."""
-    digits = tensor.dtype[len(tensor.dtype.rstrip("0123456789")) :]
-    bits = _BITS.get(tensor.dtype, int(digits) if digits else 32)
-    return tensor.size * bits // 8
+def _left_out(rows: Sequence[tuple[str, ...]], fitted: Sequence[tuple[str, ...]]) -> str:
+    """Return the line that names the columns for which the terminal is too narrow, or nothing."""
+    names = [heading for column, heading in enumerate(_HEADINGS) if any(row[column] for row in rows) and not any(row[column] for row in fitted)]
+    return f"The terminal is too narrow for: {', '.join(names)}." if names else ""

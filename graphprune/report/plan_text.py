@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from graphprune.graph.layers import Tensor
-from graphprune.plan.changes import Drift, HiddenLayer, LayerChange, Plan, TensorChange
+from graphprune.plan.changes import BudgetChange, Drift, HiddenLayer, LayerChange, Plan, TensorChange
 from graphprune.plan.decision import changed_fields
 from graphprune.plan.summary import kind_of, summarize
 from graphprune.report.numbers import count_of, format_count, format_share
 from graphprune.report.tables import align_rows, escape_controls
+from graphprune.rules.rule_set import NO_SWITCHES
 
-_SYMBOLS = {"wrap": "+", "unwrap": "-", "retarget": "~", "rewrap": "-/+", "keep": "=", "unclaimed": "?", "noop": "."}
-_LEGEND = {"keep": "keep dense", "noop": "as planned"}
+SYMBOLS = {"wrap": "+", "unwrap": "-", "retarget": "~", "rewrap": "-/+", "keep": "=", "unclaimed": "?", "noop": "."}
+LEGEND = {"keep": "keep dense", "noop": "as planned"}
+_ALLOCATIONS = {"erk": "ERK"}
+_VERBS = {"keep": "beats", "override": "overrides"}
 _REBUILT = "  # mask is rebuilt"
+Wishes = Mapping[tuple[str, str], str]
+"""Why tensors stay dense that a rule claims, by (address, tensor name)."""
 _SYMBOL, _ADDRESS, _TYPE, _LABEL, _SIZE, _SPARSITY, _PATTERN, _SCHEDULE, _RULE = range(9)
 
 
@@ -26,14 +31,24 @@ def render_plan_text(plan: Plan, *, show_all: bool = False, brief: bool = False)
         show_all: Also show layers without prunable weights, and those that are already as planned.
         brief: Only the two summary lines.
     """
-    end = f"No changes. The model already follows {_rule_files(plan)}." if plan.is_empty else _summary_lines(plan)
+    end = _end(plan)
     drift = [] if brief else list(_drift_blocks(plan))
     if brief or (plan.is_empty and not show_all):
         return "\n\n".join([*drift, end]) + "\n"
     shown = [change for change in plan.changes if show_all or kind_of(change) != "noop"]
     hidden = "" if show_all else _hidden_line(plan)
-    blocks = [*drift, _header(plan), _legend(shown), _table(plan, shown, plan.hidden if show_all else ()), hidden, end]
+    blocks = [*drift, _header(plan), _legend(shown), _table(plan, shown, plan.hidden if show_all else ()), _budget_lines(plan), hidden, end]
     return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def plan_heads(plan: Plan) -> tuple[str, ...]:
+    """Return what stands above and below the table, one text a line, drift first."""
+    drift = [line for block in _drift_blocks(plan) for line in block.splitlines()]
+    return (*drift, *_header(plan).splitlines(), *_end(plan).splitlines())
+
+
+def _end(plan: Plan) -> str:
+    return f"No changes. The model already follows {_rule_files(plan)}." if plan.is_empty else _summary_lines(plan)
 
 
 def _rule_files(plan: Plan) -> str:
@@ -47,12 +62,13 @@ def _header(plan: Plan) -> str:
         facts.append(count_of(model.prunable_tensors, "prunable tensor"))
     facts.append(f"{format_count(model.prunable_weights)} prunable of {count_of(model.parameters, 'parameter')}")
     rules = "" if plan.rule_count is None else count_of(plan.rule_count, "rule")
-    return "\n".join(align_rows([("model", model.path, ", ".join(facts)), ("rules", ", ".join(path for path, _ in plan.rules), rules)], gaps={2: 3}))
+    lines = align_rows([("model", model.path, ", ".join(facts)), ("rules", ", ".join(path for path, _ in plan.rules), rules)], gaps={2: 3})
+    return "\n".join([*lines, *([f"with   {escape_controls(str(plan.switches))}"] if plan.switches != NO_SWITCHES else [])])
 
 
 def _legend(changes: list[LayerChange]) -> str:
     kinds = {kind_of(change) for change in changes}
-    return "  " + "   ".join(f"{symbol} {_LEGEND.get(kind, kind)}" for kind, symbol in _SYMBOLS.items() if kind in kinds) if kinds else ""
+    return "  " + "   ".join(f"{symbol} {LEGEND.get(kind, kind)}" for kind, symbol in SYMBOLS.items() if kind in kinds) if kinds else ""
 
 
 def _hidden_line(plan: Plan) -> str:
@@ -98,11 +114,17 @@ class _Cells:
 
 
 def _table(plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...]) -> str:
-    """Return one line a tensor, in the order of the graph."""
-    cells = [row for change in _in_graph_order(plan, changes, hidden) for row in _rows(change)]
+    return "\n".join(line for _, line in table_lines(plan, changes, hidden))
+
+
+def table_lines(plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...] = ()) -> list[tuple[str, str]]:
+    """Return the symbol and the line of each tensor, in the order of the graph; only a layer's first line has a symbol."""
+    wishes = budget_wishes(plan)
+    cells = [row for change in _in_graph_order(plan, changes, hidden) for row in _rows(change, wishes)]
     before_width = max((len(row.before) for row in cells if row.before is not None), default=0)
     rows = [row.to_row(before_width) for row in cells]
-    return "\n".join(align_rows(rows, right={_SIZE}, gaps={_ADDRESS: 1, _SPARSITY: 3, _RULE: 3}, indent="  "))
+    lines = align_rows(rows, right={_SIZE}, gaps={_ADDRESS: 1, _SPARSITY: 3, _RULE: 3}, indent="  ")
+    return [(row.symbol, line) for row, line in zip(cells, lines, strict=True)]
 
 
 def _in_graph_order(plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...]) -> Iterator[LayerChange | HiddenLayer]:
@@ -118,13 +140,13 @@ def _in_graph_order(plan: Plan, changes: list[LayerChange], hidden: tuple[Hidden
             yield entry
 
 
-def _rows(change: LayerChange | HiddenLayer) -> Iterator[_Cells]:
+def _rows(change: LayerChange | HiddenLayer, wishes: Wishes) -> Iterator[_Cells]:
     if isinstance(change, HiddenLayer):
         yield _Cells(" ", change.address, change.type)
         return
     kind = kind_of(change)
-    pattern, schedule = _pattern_cell(change), _schedule_cell(change)
-    first = _Cells(_SYMBOLS[kind], change.address, change.type, pattern=pattern, schedule=schedule, rule=_rule_cell(change))
+    pattern, schedule = pattern_text(change), schedule_text(change)
+    first = _Cells(SYMBOLS[kind], change.address, change.type, pattern=pattern, schedule=schedule, rule=rule_text(change, wishes))
     if not change.tensors:
         yield _with_tensor(first, None, change)
     for index, tensor in enumerate(change.tensors):
@@ -151,7 +173,8 @@ def _sparsity_cells(tensor: TensorChange | None, change: LayerChange) -> tuple[s
     return before, format_share(tensor.zeros_after / max(tensor.size, 1))
 
 
-def _pattern_cell(change: LayerChange) -> str:
+def pattern_text(change: LayerChange) -> str:
+    """Return how zeros will be laid out, and what of it makes a new mask; empty where the layer will not be pruned."""
     if change.after is None:
         return ""
     fields = () if change.before is None else changed_fields(change.before, change.after)
@@ -161,7 +184,8 @@ def _pattern_cell(change: LayerChange) -> str:
     return text + (_REBUILT if kind_of(change) == "rewrap" else "")
 
 
-def _schedule_cell(change: LayerChange) -> str:
+def schedule_text(change: LayerChange) -> str:
+    """Return the schedule to come, in steps too where they are known."""
     if change.after is None:
         return ""
     steps = dict(change.known_steps)
@@ -169,14 +193,54 @@ def _schedule_cell(change: LayerChange) -> str:
     return str(change.after.schedule) + (f" (step{'s' if len(ends) > 1 else ''} {'..'.join(ends)})" if ends else "")
 
 
-def _rule_cell(change: LayerChange) -> str:
+def rule_text(change: LayerChange, wishes: Wishes) -> str:
+    """Return the rule that decides, those that lost to it, and what a budget wished."""
     if change.rule is None:
         return "no rule"
     groups: dict[str, list[str]] = {}
     for rule_id, why in change.also_matched:
-        groups.setdefault("beats" if why == "keep" else why, []).append(rule_id)
-    notes = [f"{why} {', '.join(ids)}" if why == "beats" else f"{why}: {', '.join(ids)}" for why, ids in groups.items()]
+        groups.setdefault(_VERBS.get(why, why), []).append(rule_id)
+    notes = [f"{why} {', '.join(ids)}" if why in _VERBS.values() else f"{why}: {', '.join(ids)}" for why, ids in groups.items()]
+    notes += _dense_notes(change, wishes)
     return change.rule.id + (f" ({'; '.join(notes)})" if notes else "")
+
+
+def _dense_notes(change: LayerChange, wishes: Wishes) -> list[str]:
+    """Return why tensors that the rule claims stay dense; with a name where the layer has others."""
+    reasons = {name: reason for name, reason in change.skipped}
+    for tensor in change.tensors:
+        if (change.address, tensor.name) in wishes:
+            reasons[tensor.name] = wishes[change.address, tensor.name]
+    return [f"{name}: {reason}" if len(change.tensors) > 1 else reason for name, reason in reasons.items()]
+
+
+def budget_wishes(plan: Plan) -> Wishes:
+    """Return why budgets leave tensors dense, by (address, tensor name)."""
+    return {
+        (dense.address, dense.tensor): f"{budget.name} keeps all of its weights"
+        if dense.wanted is None
+        else f"{_ALLOCATIONS.get(budget.allocate, budget.allocate)} would keep {dense.wanted:.0%} of its weights"
+        for budget in plan.budgets
+        for dense in budget.dense
+    }
+
+
+def _budget_lines(plan: Plan) -> str:
+    """Return one line a budget: how it shares out what, and what it comes to."""
+    return "\n".join(
+        f"  budget {escape_controls(budget.name)}   {budget.allocate}, {_percent(budget.sparsity)} over {budget.over}: {format_count(budget.zeros)} zeros of "
+        f"{format_count(budget.weights)}{_scale(budget)}; {budget.zeros / max(1, plan.model.prunable_weights):.2%} of prunable"
+        for budget in plan.budgets
+    )
+
+
+def _scale(budget: BudgetChange) -> str:
+    name = {"erk": "eps", "magnitude": "threshold"}.get(budget.allocate)
+    return "" if name is None or budget.scale is None else f" ({name} {round(budget.scale, 4):g})"
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.10g}%"
 
 
 def _drift_blocks(plan: Plan) -> Iterator[str]:

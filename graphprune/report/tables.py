@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from graphprune.errors import escape_controls
 
-__all__ = ["align_rows", "escape_controls", "shorten", "text_width"]
+__all__ = ["align_rows", "escape_controls", "shorten", "shorten_middle", "text_width"]
 
 
 def text_width(text: str) -> int:
@@ -34,6 +34,22 @@ def shorten(text: str, width: int) -> str:
     while text and text_width(text) > max(width - 1, 0):
         text = text[:-1]
     return text + "…"
+
+
+def shorten_middle(text: str, width: int) -> str:
+    """Return `text`, with an ellipsis for its middle where it is longer than `width` columns; its beginning and end tell layers apart.
+
+    Example:
+        >>> shorten_middle("expanded_conv_depthwise_BN", 15), shorten_middle("fc1", 15)
+        ('expande…wise_BN', 'fc1')
+    """
+    if text_width(text) <= width:
+        return text
+    start = shorten(text, width - width // 2)
+    end = text[len(start) - 1 :]
+    while text_width(end) > width // 2:
+        end = end[1:]
+    return start + end
 
 
 def align_rows(rows: Sequence[Sequence[str]], right: Collection[int] = (), *, gaps: Mapping[int, int] | None = None, indent: str = "") -> list[str]:

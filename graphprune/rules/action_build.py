@@ -1,53 +1,191 @@
-"""Checked shapes to schedules and actions."""
+"""Checked shapes to schedules, budgets and actions."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from graphprune.rules.action_shape import PruneShape, ScheduleShape
+from graphprune.errors import Diagnostic
+from graphprune.rules.action_shape import BudgetShape, ScheduleShape
+from graphprune.rules.inherit import Fields, Given, Inheritance
 from graphprune.rules.notes import Notes
-from graphprune.rules.rule_set import Prune
+from graphprune.rules.pattern_shape import to_pattern
+from graphprune.rules.rule_set import Budget, Prune
+from graphprune.rules.scalars import Fault, parse_place
+from graphprune.rules.suggestions import closest
 from graphprune.rules.yaml_text import Path
+from graphprune.sparsity.patterns import UNSTRUCTURED, KeepOf, Pattern
+from graphprune.sparsity.positions import Position
 from graphprune.sparsity.schedules import Schedule
 
-_RAMP_FIELDS = {"from": ("linear", "polynomial"), "power": ("polynomial",)}
+_CURVES_WITH = {"from": ("linear", "polynomial", "exponential"), "power": ("polynomial",), "points": ("points",)}
+_CURVES_WITHOUT = {"begin": ("points",), "end": ("points",)}
+_NO_MEANING_HELP = {
+    "from": "only linear, polynomial and exponential schedules rise gradually; delete it",
+    "power": "only polynomial schedules have one; delete it",
+    "points": "write 'curve: points', or delete them",
+    "begin": "its points say when it begins; delete it",
+    "end": "its points say when it ends; delete it",
+}
+_MISSING_HELP = {
+    "sparsity": "add the share of zeros, such as 'sparsity: 90%', or a 'budget'",
+    "schedule": "name one of 'schedules', or write it inline: {curve: polynomial, from: 0, begin: 0 epochs, end: 4 epochs, every: 100 steps}",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class ActionBuilder:
-    """Builds the actions of one file; `schedules` are those of all files, by name."""
+    """Builds what rules do.
 
-    notes: Notes
+    Attributes:
+        schedules, budgets: Those of all files, by name.
+        budget_names: The names of all budgets, of those with faults too.
+        inheritance: What the actions of all files take over from one another.
+        used: Names of the budgets that the actions built so far name.
+    """
+
     schedules: Mapping[str, Schedule]
+    budgets: Mapping[str, Budget]
+    budget_names: frozenset[str]
+    inheritance: Inheritance
+    used: set[str] = field(default_factory=set)
 
-    def schedule(self, shape: ScheduleShape, path: Path, name: str | None, subject: str) -> Schedule | None:
-        """Return the schedule at `path`, or None with a fault."""
-        before = len(self.notes.faults)
-        for key, curves in _RAMP_FIELDS.items():
-            if {"from": "initial"}.get(key, key) in shape.model_fields_set and shape.curve not in curves:
-                help = f"only {' and '.join(curves)} schedules rise gradually; delete it" if key == "from" else "only polynomial schedules have one; delete it"
-                self.notes.fault("value/range", f"{subject}{key} has no meaning for the curve {shape.curve}", (*path, key), help)
-        if len(self.notes.faults) > before:
+    def prune(self, id: str, notes: Notes, path: Path) -> Prune | None:
+        """Return the action of rule `id`, which stands at `path`, or None with a fault."""
+        fields = self.inheritance.complete(id)
+        if fields is None:
             return None
-        given = {key: shape.given(key) for key in ("begin", "end", "every") if shape.given(key) is not None}
+        pattern, target, schedule = self._pattern(fields), self._target(fields), self._schedule(fields)
+        missing = [] if self.inheritance.lost_defaults else [name for name in ("sparsity", "schedule") if name not in fields]
+        for name in missing:
+            if name == "schedule" or (target is None and "budget" not in fields and not isinstance(pattern, KeepOf)):
+                message = f"rule {id!r}: the key {name!r} is missing in prune"
+                notes.faults.append(Diagnostic("key/missing", message, notes.document.value(path), _MISSING_HELP[name]))
+        if pattern is None or target is None or schedule is None:
+            return None
+        _check_way(schedule, target, fields)
+        return Prune(
+            sparsity=target.sparsity if isinstance(target, Budget) else target,
+            schedule=schedule,
+            pattern=pattern,
+            weights=_value(fields, "weights", None),
+            misfit=_value(fields, "misfit", "error"),
+            budget=target if isinstance(target, Budget) else None,
+            pattern_where=fields["pattern"].notes.document.key(fields["pattern"].path) if "pattern" in fields else None,
+        )
+
+    def _pattern(self, fields: Fields) -> Pattern | None:
+        given = fields.get("pattern")
+        if given is None:
+            return UNSTRUCTURED
         try:
-            return Schedule(curve=shape.curve, initial=shape.initial, power=shape.power, name=name, **given)
+            return to_pattern(given.value)
         except ValueError as err:
-            text = str(err)
-            self.notes.fault("value/range", f"{subject}{text}", (*path, text.split(" ", 1)[0]), None)
+            given.fault("value/range", str(err), None)
             return None
 
-    def prune(self, shape: PruneShape, path: Path, subject: str) -> Prune | None:
-        """Return the action at `path`, or None with a fault."""
-        if isinstance(shape.schedule, ScheduleShape):
-            schedule = self.schedule(shape.schedule, (*path, "schedule"), None, subject)
-        else:
-            schedule = self.schedules.get(shape.schedule)
-        if schedule is None:
+    def _schedule(self, fields: Fields) -> Schedule | None:
+        given = fields.get("schedule")
+        if given is None:
             return None
-        if schedule.is_ramp and schedule.initial > shape.sparsity:
-            text = f"{subject}sparsity {shape.sparsity:.10g} is below the {schedule.initial:.10g} that its schedule begins from"
-            self.notes.fault("value/range", text, (*path, "sparsity"), "sparsity never falls; lower 'from' of the schedule, or raise the sparsity")
-        weights = shape.given("weights")
-        return Prune(sparsity=shape.sparsity, schedule=schedule, pattern=shape.pattern, weights=weights)
+        if isinstance(given.value, ScheduleShape):
+            return build_schedule(given.value, given.notes, given.path, None, given.subject)
+        return self.schedules.get(given.value)
+
+    def _target(self, fields: Fields) -> float | Budget | None:
+        """Return what sets the share of zeros: a number, a budget, or a pattern that fixes it; None with a fault, or where nothing does."""
+        pattern = self._pattern(fields)
+        sparsity, budget = fields.get("sparsity"), fields.get("budget")
+        if isinstance(pattern, KeepOf):
+            return _fixed_target(pattern, sparsity, budget)
+        if sparsity is not None and budget is not None:
+            budget.fault("value/range", f"must have exactly one of 'sparsity' and 'budget', got {budget.value!r} beside a sparsity", "delete one of them")
+            return None
+        return self._budget(budget) if budget is not None else None if sparsity is None else float(sparsity.value)
+
+    def _budget(self, given: Given) -> Budget | None:
+        self.used.add(given.value)
+        if given.value not in self.budget_names:
+            help = _names_help(given.value, self.budget_names)
+            given.fault("budget/unknown", f"budget must name a budget that is defined, got {given.value!r}", help)
+        return self.budgets.get(given.value)
+
+
+def build_schedule(shape: ScheduleShape, notes: Notes, path: Path, name: str | None, subject: str) -> Schedule | None:
+    """Return the schedule at `path`, or None with a fault."""
+    before = len(notes.faults)
+    for key in _meaningless(shape):
+        notes.fault("value/range", f"{subject}{key} has no meaning for the curve {shape.curve}", (*path, key), _NO_MEANING_HELP[key])
+    points = _points(shape, notes, path, subject)
+    if len(notes.faults) > before:
+        return None
+    given: dict[str, Any] = {key: shape.given(key) for key in ("begin", "end", "every") if shape.given(key) is not None}
+    if points:
+        given |= {"points": points}
+    try:
+        return Schedule(curve=shape.curve, initial=shape.initial, power=shape.power, name=name, **given)
+    except ValueError as err:
+        text = str(err)
+        notes.fault("value/range", f"{subject}{text}", (*path, text.split(" ", 1)[0]), None)
+        return None
+
+
+def build_budget(shape: BudgetShape, notes: Notes, path: Path, name: str, subject: str) -> Budget | None:
+    """Return the budget at `path`, or None with a fault."""
+    minimum, maximum = shape.given("minimum"), shape.given("maximum")
+    if minimum is not None and maximum is not None and minimum > maximum:
+        notes.fault("value/range", f"{subject}min must be at most max, got {minimum:.10g} and {maximum:.10g}", (*path, "min"), None)
+        return None
+    return Budget(name, shape.sparsity, shape.allocate, shape.over, minimum, maximum, notes.document.key(path))
+
+
+def _meaningless(shape: ScheduleShape) -> list[str]:
+    """Return the keys that the schedule gives although its curve has no use for them."""
+    given = {"from" if name == "initial" else name for name in shape.model_fields_set}
+    without = [key for key, curves in _CURVES_WITH.items() if key in given and shape.curve not in curves]
+    return without + [key for key, curves in _CURVES_WITHOUT.items() if key in given and shape.curve in curves]
+
+
+def _points(shape: ScheduleShape, notes: Notes, path: Path, subject: str) -> tuple[tuple[Position, float], ...]:
+    points = []
+    for key, share in (shape.given("points") or {}).items():
+        try:
+            points.append((parse_place(int(key) if key.strip().isdigit() else key), share))
+        except Fault as fault:
+            message = f"{subject}a point {fault.expectation}, got {key!r}"
+            notes.faults.append(Diagnostic(fault.slug, message, notes.document.key((*path, "points", key)), fault.help))
+    return tuple(points)
+
+
+def _fixed_target(pattern: KeepOf, sparsity: Given | None, budget: Given | None) -> float | None:
+    """Return the share of zeros that the pattern fixes; None with a fault where something else asks for another."""
+    fixed = (pattern.of - pattern.keep) / pattern.of
+    form = f"keep {pattern.keep} of {pattern.of}"
+    if budget is not None:
+        budget.fault("value/range", f"budget cannot stand beside '{form}', which fixes the sparsity at {fixed:.6g}, got {budget.value!r}", "delete one of them")
+        return None
+    if sparsity is not None and not math.isclose(float(sparsity.value), fixed, rel_tol=0, abs_tol=1e-9):
+        sparsity.fault("value/range", f"sparsity must be {fixed:.6g}, which '{form}' fixes, got {sparsity.value:.10g}", "delete it")
+        return None
+    return fixed
+
+
+def _check_way(schedule: Schedule, target: float | Budget, fields: Fields) -> None:
+    share = target.sparsity if isinstance(target, Budget) else target
+    if schedule.is_ramp and schedule.initial > share:
+        given = fields.get("sparsity") or fields.get("budget") or fields["pattern"]
+        text = f"sparsity {share:.10g} is below the {schedule.initial:.10g} that its schedule begins from"
+        given.fault("value/range", text, "sparsity never falls; lower 'from' of the schedule, or raise the sparsity")
+    if schedule.points and not math.isclose(schedule.points[-1][1], share, rel_tol=0, abs_tol=1e-9 if "sparsity" in fields or "budget" in fields else 1e-3):
+        given = fields.get("sparsity") or fields.get("budget") or fields["pattern"]
+        given.fault("value/range", f"sparsity must be {schedule.points[-1][1]:.10g}, which the last point of its schedule reaches, got {share:.10g}", None)
+
+
+def _names_help(name: str, known: frozenset[str]) -> str:
+    return closest(name, known) or (f"defined: {', '.join(sorted(known))}" if known else "none is defined; add it under 'budgets'")
+
+
+def _value(fields: Fields, name: str, otherwise: Any) -> Any:
+    return fields[name].value if name in fields else otherwise

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, get_args
 
 from pydantic import Discriminator, Field, PlainValidator, Tag, ValidationInfo, WithJsonSchema
 
 from graphprune.rules.matcher_shape import TextOrList
-from graphprune.rules.scalars import Fault, Place, Power, Share, parse_text
+from graphprune.rules.pattern_shape import PatternValue
+from graphprune.rules.rule_set import Allocate, Misfit, Over
+from graphprune.rules.scalars import Fault, Place, Power, Share, Text, parse_text
 from graphprune.rules.shape import OPTIONAL, Shape
 from graphprune.rules.suggestions import closest
-from graphprune.sparsity.patterns import UNSTRUCTURED, Pattern
 from graphprune.sparsity.schedules import CURVES, Curve
 
 
@@ -31,6 +33,7 @@ class ScheduleShape(Shape):
     end: Place = OPTIONAL
     every: Place = OPTIONAL
     power: Power = Field(default=3.0)
+    points: Annotated[dict[str, Share], Field(min_length=1)] = OPTIONAL
 
 
 def _known_schedule(value: Any, info: ValidationInfo) -> str:
@@ -54,25 +57,56 @@ ScheduleValue = Annotated[
     Discriminator(_schedule_kind, custom_error_type="value/type", custom_error_message="must be the name of a schedule, or a schedule"),
 ]
 
-_RATIO_HELP = (
-    "half of the pruning tools read N as kept, the other half as pruned; for 1:4 that is 75% or 25%. "
-    "This version prunes 'unstructured' only, by its own 'sparsity'"
-)
-_BLOCK_HELP = "tools disagree on which axis of a block comes first; this version prunes 'unstructured' only"
+ALLOCATIONS: tuple[str, ...] = get_args(Allocate)
+EXTENTS: tuple[str, ...] = get_args(Over)
+MISFITS: tuple[str, ...] = get_args(Misfit)
 
 
-def _pattern(value: Any) -> Pattern:
-    if value != "unstructured":
-        digits = value.replace(" ", "") if isinstance(value, str) else ""
-        help = _RATIO_HELP if ":" in digits else _BLOCK_HELP if "x" in digits and digits[:1].isdigit() else ""
-        raise Fault("value/range", "must be unstructured", help or "leave 'pattern' out: unstructured is the default and the only pattern of this version")
-    return UNSTRUCTURED
+def _one_of(choices: tuple[str, ...]) -> Callable[[Any], str]:
+    """Return the check that a value is one of a few words."""
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str):
+            raise Fault("value/type", f"must be one of {', '.join(choices)}")
+        if value not in choices:
+            raise Fault("value/range", f"must be one of {', '.join(choices)}", closest(value, choices))
+        return value
+
+    return check
 
 
-class PruneShape(Shape):
-    """How a layer is pruned."""
+LEAST: Any = Field(default=None, alias="min")
+MOST: Any = Field(default=None, alias="max")
+
+
+class BudgetShape(Shape):
+    """A target that several layers share."""
 
     sparsity: Share
-    schedule: ScheduleValue
-    pattern: Annotated[Pattern, PlainValidator(_pattern), WithJsonSchema({"enum": ["unstructured"]})] = UNSTRUCTURED
+    allocate: Annotated[Allocate, PlainValidator(_one_of(ALLOCATIONS)), WithJsonSchema({"enum": list(ALLOCATIONS)})] = "uniform"
+    over: Annotated[Over, PlainValidator(_one_of(EXTENTS)), WithJsonSchema({"enum": list(EXTENTS)})] = "claimed"
+    minimum: Share = LEAST
+    maximum: Share = MOST
+
+
+class PruneFieldsShape(Shape):
+    """The settings of a prune action; which of them must be there shows when `like` and `defaults` have filled in theirs."""
+
+    sparsity: Share = OPTIONAL
+    budget: Text = OPTIONAL
+    schedule: ScheduleValue = OPTIONAL
+    pattern: PatternValue = OPTIONAL
     weights: TextOrList = OPTIONAL
+    misfit: Annotated[Misfit, PlainValidator(_one_of(MISFITS)), WithJsonSchema({"enum": list(MISFITS)})] = OPTIONAL
+
+
+class PruneShape(PruneFieldsShape):
+    """How a layer is pruned."""
+
+    like: Text = OPTIONAL
+
+
+class DefaultsShape(Shape):
+    """What fills the missing fields of every action."""
+
+    prune: PruneFieldsShape = OPTIONAL

@@ -8,25 +8,24 @@ from graphprune.rules.action_build import ActionBuilder
 from graphprune.rules.contradictions import find_contradiction
 from graphprune.rules.file_shape import RuleShape
 from graphprune.rules.matcher_build import MatcherBuilder
+from graphprune.rules.matchers import Use
 from graphprune.rules.notes import Notes
 from graphprune.rules.number_test import NumberTest
 from graphprune.rules.rule_set import Keep, Rule
 from graphprune.rules.yaml_text import Path
-from graphprune.sparsity.schedules import Schedule
 
 AT_LEAST_ONE = NumberTest(gte=1)
 
 
-def build_rule(shape: RuleShape, path: Path, notes: Notes, schedules: Mapping[str, Schedule]) -> Rule | None:
+def build_rule(shape: RuleShape, path: Path, notes: Notes, actions: ActionBuilder, selectors: Mapping[str, Use]) -> Rule | None:
     """Return the rule at `path`, or None where its action could not be built."""
     subject = f"rule {shape.id!r}: "
-    matchers = MatcherBuilder(notes)
+    matchers = MatcherBuilder(notes, selectors)
     matcher = matchers.matcher(shape.match, (*path, "match"), subject)
     reason = find_contradiction(matcher)
     if reason is not None:
         notes.fault("match/contradiction", f"{subject}match can hold for no layer: {reason}", (*path, "match"), None)
-    prune = shape.given("prune")
-    action = Keep() if prune is None else ActionBuilder(notes, schedules).prune(prune, (*path, "prune"), subject)
+    action = Keep() if shape.given("prune") is None else actions.prune(shape.id, notes, (*path, "prune"))
     if action is None:
         return None
     expect = shape.given("expect")

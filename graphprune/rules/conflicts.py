@@ -9,28 +9,29 @@ from typing import Any
 from graphprune.errors import Diagnostic
 from graphprune.graph import Layer
 from graphprune.rules.rule_set import Prune, Rule
+from graphprune.sparsity.patterns import KeepOf
 from graphprune.sparsity.schedules import Schedule
 
 
 def settings_on(layer: Layer, action: Prune) -> tuple[Any, ...]:
     """Return what `action` does to `layer`; equal for two rules that ask for the same, whatever they call their schedules."""
     weights = tuple(tensor.name for tensor in layer.prunable if action.weights is None or tensor.name in action.weights)
-    return action.sparsity, replace(action.schedule, name=None), action.pattern, weights
+    return action.sparsity, action.budget, replace(action.schedule, name=None), action.pattern, weights, action.misfit
 
 
 def conflict(first: Rule, second: Rule, addresses: Sequence[str]) -> Diagnostic:
     """Return the error for two rules that claim the same layers with different settings."""
     first, second = sorted((first, second), key=lambda rule: (rule.where.file, rule.where.line or 0, rule.where.column or 0, rule.id))
-    labels = _settings(first), _settings(second)
+    labels = describe_settings(first), describe_settings(second)
     if labels[0] == labels[1]:
-        labels = _settings(first, long=True), _settings(second, long=True)
+        labels = describe_settings(first, long=True), describe_settings(second, long=True)
     width = max(len(rule.id) for rule in (first, second))
     edge = max(len(str(rule.where)) for rule in (first, second))
     related = tuple(
         (rule.where, f"{' ' * (edge - len(str(rule.where)))}{rule.id:<{width}}   {label}") for rule, label in zip((first, second), labels, strict=True)
     )
     claimed = "is claimed twice" if len(addresses) == 1 else "are claimed twice"
-    help = f"narrow one match so that one rule claims each layer, for example with 'not: {{name: {addresses[0]}}}' in {second.id}"
+    help = f"add 'overrides: [{second.id}]' to {first.id}, or narrow one match"
     return Diagnostic("rule/conflict", f"{list_layers(addresses)} {claimed} with different settings", second.where, help, related=related)
 
 
@@ -55,13 +56,24 @@ def list_layers(addresses: Sequence[str], shown: int = 3) -> str:
     return f"layers {', '.join(names[:-1])} and {names[-1]}"
 
 
-def _settings(rule: Rule, *, long: bool = False) -> str:
+def describe_settings(rule: Rule, *, long: bool = False) -> str:
+    """Return what a rule does in a few words; `long` spells its schedule out."""
     action = rule.action
     if not isinstance(action, Prune):
         return "keep"
     schedule = _long_schedule(action.schedule) if long else action.schedule.name or action.schedule.curve
     weights = "" if action.weights is None else f", weights {', '.join(action.weights)}"
-    return f"{_percent(action.sparsity)} {action.pattern}, {schedule}{weights}"
+    misfit = f", misfit {action.misfit}" if long and action.misfit != "error" else ""
+    return f"{_target(action, long=long)}, {schedule}{weights}{misfit}"
+
+
+def _target(action: Prune, *, long: bool) -> str:
+    """Return how sparse in which pattern; `keep n of m` says both."""
+    if isinstance(action.pattern, KeepOf):
+        return f"keep {action.pattern.keep} of {action.pattern.of} along {action.pattern.along}"
+    if action.budget is not None:
+        return f"budget {action.budget.name}{f' ({action.budget})' if long else ''} {action.pattern}"
+    return f"{_percent(action.sparsity)} {action.pattern}"
 
 
 def _long_schedule(schedule: Schedule) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from graphprune.rules.describe import describe
-from graphprune.rules.matchers import AnyOf, Everything, First, Inside, Last, Matcher, NameIs, Not, TypeIs, conditions_of
+from graphprune.rules.matchers import After, AnyOf, Before, Everything, Flag, Matcher, NameIs, Not, TypeIs, conditions_of, parts_of
 
 
-def find_contradiction(matcher: Matcher) -> str | None:
+def find_contradiction(matcher: Matcher, *, through_selectors: bool = True) -> str | None:
     """Return why nothing can match, or None.
 
     Example:
@@ -15,37 +15,36 @@ def find_contradiction(matcher: Matcher) -> str | None:
         >>> find_contradiction(AllOf((dense, Not(dense))))
         "'Dense' and 'not Dense' exclude each other"
     """
-    conditions = conditions_of(matcher)
+    conditions = conditions_of(matcher, through_selectors=through_selectors)
     present = set(conditions)
     for condition in conditions:
         if isinstance(condition, Not) and isinstance(condition.of, Everything):
             return "'not *' leaves nothing"
         if isinstance(condition, Not) and condition.of in present:
             return f"'{describe(condition.of)}' and '{describe(condition)}' exclude each other"
-    return _disjoint(conditions) or _nested(conditions)
+    return _disjoint(conditions) or next(filter(None, map(_inside, conditions)), None)
 
 
 def _disjoint(conditions: tuple[Matcher, ...]) -> str | None:
     names = [condition for condition in conditions if isinstance(condition, NameIs)]
     types = [condition for condition in conditions if isinstance(condition, TypeIs)]
     if len(names) > 1 and not set.intersection(*(set(condition.addresses) for condition in names)):
-        return f"'{describe(names[0])}' and '{describe(names[1])}' exclude each other"
+        return _exclude(names[0], names[1])
     if len(types) > 1 and not set.intersection(*(set(condition.types) for condition in types)):
-        return f"'{describe(types[0])}' and '{describe(types[1])}' exclude each other"
-    return None
+        return _exclude(types[0], types[1])
+    flags = {condition: condition for condition in conditions if isinstance(condition, Flag)}
+    opposite = next((flag for flag in flags if flag.wanted and Flag(flag.name, False) in flags), None)
+    return None if opposite is None else _exclude(opposite, Flag(opposite.name, False))
 
 
-def _nested(conditions: tuple[Matcher, ...]) -> str | None:
-    for condition in conditions:
-        if isinstance(condition, First | Last):
-            reason = find_contradiction(condition.of)
-        elif isinstance(condition, Inside):
-            reason = find_contradiction(condition.container)
-        elif isinstance(condition, AnyOf):
-            reasons = [find_contradiction(part) for part in condition.parts]
-            reason = reasons[0] if all(reasons) else None
-        else:
-            reason = None
-        if reason is not None:
-            return reason
-    return None
+def _exclude(first: Matcher, second: Matcher) -> str:
+    return f"'{describe(first)}' and '{describe(second)}' exclude each other"
+
+
+def _inside(condition: Matcher) -> str | None:
+    """Return why a condition on other layers, or every one of its alternatives, can hold for none; selectors are judged where they stand."""
+    if isinstance(condition, Not):
+        return None
+    parts = parts_of(condition)[:1] if isinstance(condition, After | Before) else parts_of(condition)
+    reasons = [find_contradiction(part, through_selectors=False) for part in parts]
+    return next(filter(None, reasons), None) if not isinstance(condition, AnyOf) or all(reasons) else None

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from graphprune.rules.matchers import (
+    After,
     AllOf,
     AnyOf,
+    Before,
+    Between,
     Calls,
     ConfigIs,
     Everything,
+    FedBy,
+    Feeds,
     First,
     Flag,
+    HasWeight,
     Inside,
     IsA,
     Last,
@@ -20,6 +26,7 @@ from graphprune.rules.matchers import (
     Not,
     Params,
     TypeIs,
+    Use,
 )
 
 
@@ -31,6 +38,8 @@ def describe(matcher: Matcher) -> str:
         'not last Dense'
         >>> describe(AllOf((TypeIs(("Dense", "Conv2D")), NameGlob("block_*"))))
         "Dense or Conv2D, and name glob 'block_*'"
+        >>> describe(After(TypeIs(("Conv2D",)), hops=2, until=FedBy(TypeIs(("ReLU",)), only=True)))
+        'after Conv2D at most 2 calls away, not past fed_by only ReLU'
     """
     match matcher:
         case Everything():
@@ -61,6 +70,20 @@ def describe(matcher: Matcher) -> str:
             return f"last {_grouped(inner)}"
         case Not(inner):
             return f"not {_grouped(inner)}"
+        case HasWeight():
+            return f"weight {_weight_tests(matcher)}"
+        case FedBy(inner, every, only):
+            return f"fed_by {_how_many(every, only)}{_grouped(inner)}"
+        case Feeds(inner, every, only):
+            return f"feeds {_how_many(every, only)}{_grouped(inner)}"
+        case After(inner, hops, until):
+            return f"after {_grouped(inner)}{_bounds(hops, until)}"
+        case Before(inner, hops, until):
+            return f"before {_grouped(inner)}{_bounds(hops, until)}"
+        case Between(after, before):
+            return f"between {_grouped(after)} and {_grouped(before)}"
+        case Use(name):
+            return name
         case AllOf(parts):
             return ", and ".join(map(_grouped, parts))
         case AnyOf(parts):
@@ -70,3 +93,26 @@ def describe(matcher: Matcher) -> str:
 def _grouped(matcher: Matcher) -> str:
     text = describe(matcher)
     return f"({text})" if isinstance(matcher, AllOf | AnyOf) and len(matcher.parts) > 1 else text
+
+
+def _how_many(every: bool, only: bool) -> str:
+    return "only " if only else "nothing but " if every else ""
+
+
+def _bounds(hops: int | None, until: Matcher | None) -> str:
+    near = "" if hops is None else f" at most {hops} call{'' if hops == 1 else 's'} away"
+    return near if until is None else f"{near}{',' if near else ''} not past {_grouped(until)}"
+
+
+def _weight_tests(weight: HasWeight) -> str:
+    kernel = f"[{', '.join(map(str, weight.kernel))}]" if isinstance(weight.kernel, tuple) else weight.kernel
+    tests = {
+        "name": None if weight.names is None else " or ".join(weight.names),
+        "rank": weight.rank,
+        "in": weight.inputs,
+        "out": weight.outputs,
+        "kernel": kernel,
+        "dtype": None if weight.dtypes is None else " or ".join(weight.dtypes),
+        "sparsity": weight.sparsity,
+    }
+    return ", ".join(f"{name} {test}" for name, test in tests.items() if test is not None)

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from functools import reduce
+from collections.abc import Callable, Mapping
+from functools import cached_property, reduce
 
 from graphprune.graph import Layer, LayerGraph
-from graphprune.rules.config_test import accepts_config, find_config_value
+from graphprune.rules.call_graph import Addresses, CallGraph, Links, reach
+from graphprune.rules.config_test import Frozen, accepts_config, find_config_value
 from graphprune.rules.globs import glob_to_regex
 from graphprune.rules.matchers import (
+    After,
     AllOf,
     AnyOf,
+    Before,
+    Between,
     Calls,
     ConfigIs,
     Everything,
+    FedBy,
+    Feeds,
     First,
     Flag,
+    HasWeight,
     Inside,
     IsA,
     Last,
@@ -27,10 +34,12 @@ from graphprune.rules.matchers import (
     Not,
     Params,
     TypeIs,
+    Use,
 )
+from graphprune.rules.weight_test import accepts_tensor
 
-Call = tuple[str, int]
-Addresses = frozenset[str]
+Zeros = Mapping[tuple[str, str], int]
+"""Measured zeros by layer address and tensor name."""
 
 _FLAGS: Mapping[str, Callable[[Layer], bool]] = {
     "trainable": lambda layer: layer.trainable,
@@ -40,19 +49,28 @@ _FLAGS: Mapping[str, Callable[[Layer], bool]] = {
 
 
 class Matches:
-    """The sets that matchers denote in one graph."""
+    """The sets that matchers denote in one graph.
 
-    def __init__(self, graph: LayerGraph) -> None:
+    Relations run on calls, nested models flattened: a layer satisfies one when one of its calls does.
+
+    Attributes:
+        graph: The model.
+        zeros: Measured zeros of its tensors; None where nobody measured them, and no test of a tensor's sparsity holds.
+        universe: All addresses.
+        candidates: Those of layers with prunable tensors.
+        types: The names of all classes and base classes.
+        calls: The call graph.
+    """
+
+    def __init__(self, graph: LayerGraph, zeros: Zeros | None = None) -> None:
         self.graph = graph
+        self.zeros = zeros
         self.universe: Addresses = frozenset(graph.layers)
         self.candidates: Addresses = frozenset(layer.address for layer in graph.candidates())
-        self._known: dict[Matcher, Addresses] = {}
-        self._calls: dict[str, list[Call]] = {}
-        self._after = {call: tuple(graph.flow.successors(call)) for call in graph.flow}
-        self._before = {call: tuple(graph.flow.predecessors(call)) for call in graph.flow}
         self.types: Addresses = frozenset(name for layer in graph.layers.values() for name in (layer.type, *layer.bases))
-        for address, call in graph.flow.nodes:
-            self._calls.setdefault(address, []).append((address, call))
+        self.calls = CallGraph(graph.flow)
+        self._known: dict[Matcher, Addresses] = {}
+        self._values: dict[str, dict[str, Frozen]] = {}
 
     def of(self, matcher: Matcher) -> Addresses:
         """Return the layers, of all kinds, that `matcher` holds for."""
@@ -74,18 +92,52 @@ class Matches:
             case Inside(container):
                 return self._inside(self.of(container))
             case First(inner):
-                return self._ends(self.of(inner), self._after)
+                return self._ends(self.of(inner), downstream=True)
             case Last(inner):
-                return self._ends(self.of(inner), self._before)
+                return self._ends(self.of(inner), downstream=False)
+            case FedBy(inner, every, only):
+                return self._neighbours(self.of(inner), self.calls.before, every=every, only=only)
+            case Feeds(inner, every, only):
+                return self._neighbours(self.of(inner), self.calls.after, every=every, only=only)
+            case After():
+                return self._reached(matcher, downstream=True)
+            case Before():
+                return self._reached(matcher, downstream=False)
+            case Between(after, before):
+                return self._between(self.of(after), self.of(before))
+            case Use(_, inner):
+                return self.of(inner)
             case AllOf(parts):
                 return reduce(frozenset.intersection, map(self.of, parts))
             case AnyOf(parts):
                 return reduce(frozenset.union, map(self.of, parts))
             case Not(inner):
                 return self.universe - self.of(inner)
+            case Params(test):
+                return frozenset(address for address, weights in self._weights.items() if test.accepts(weights))
+            case ConfigIs(key, check):
+                values = self._config_values(key)
+                return frozenset(address for address in self.graph.layers if accepts_config(check, values.get(address)))
+            case HasWeight():
+                return frozenset(address for address, layer in self.graph.layers.items() if self._has_weight(matcher, layer))
             case _:
                 holds = _predicate(matcher)
                 return frozenset(address for address, layer in self.graph.layers.items() if holds(layer))
+
+    @cached_property
+    def _weights(self) -> dict[str, int]:
+        return {address: prunable_weights(layer) for address, layer in self.graph.layers.items()}
+
+    def _config_values(self, key: str) -> dict[str, Frozen]:
+        """Return the values under a dotted key, by address, of the layers that have it."""
+        if key not in self._values:
+            found = ((address, find_config_value(layer.config, key)) for address, layer in self.graph.layers.items())
+            self._values[key] = {address: value for address, value in found if value is not None}
+        return self._values[key]
+
+    def _has_weight(self, matcher: HasWeight, layer: Layer) -> bool:
+        zeros = self.zeros or {}
+        return any(accepts_tensor(matcher, tensor, zeros.get((layer.address, tensor.name))) for tensor in layer.prunable)
 
     def _inside(self, containers: Addresses) -> Addresses:
         found: set[str] = set()
@@ -94,26 +146,35 @@ class Matches:
                 found.add(address)
         return frozenset(found)
 
-    def _ends(self, addresses: Addresses, towards: Mapping[Call, Iterable[Call]]) -> Addresses:
-        """Return the layers with a call from which no other call of the set is met, walking against `towards`.
+    def stream(self, addresses: Addresses, *, downstream: bool) -> set[int]:
+        """Return the calls strictly after (downstream), or strictly before, some call of these layers."""
+        return reach(self.calls.calls_of(addresses), self._links(downstream))
 
-        Calls that one of the set reaches through `towards` are not ends; a shared layer is an end when one of its calls is.
-        """
-        calls = [call for address in addresses for call in self._calls.get(address, ())]
-        passed = _reached(calls, towards)
-        return frozenset(address for address, call in calls if (address, call) not in passed)
+    def _links(self, downstream: bool) -> Links:
+        return self.calls.after if downstream else self.calls.before
 
+    def _ends(self, addresses: Addresses, *, downstream: bool) -> Addresses:
+        """Return the layers with a call that no call of the set reaches, walking downstream (the first ones) or upstream (the last ones)."""
+        passed = self.stream(addresses, downstream=downstream)
+        return self.calls.layers_of(call for call in self.calls.calls_of(addresses) if call not in passed)
 
-def _reached(starts: Iterable[Call], towards: Mapping[Call, Iterable[Call]]) -> set[Call]:
-    """Return the calls that one step or more along `towards` leads to."""
-    seen: set[Call] = set()
-    waiting = list(starts)
-    while waiting:
-        for call in towards[waiting.pop()]:
-            if call not in seen:
-                seen.add(call)
-                waiting.append(call)
-    return seen
+    def _neighbours(self, addresses: Addresses, links: Links, *, every: bool, only: bool) -> Addresses:
+        inside = [address in addresses for address in self.calls.address]
+        quantifier = all if every else any
+        return self.calls.layers_of(
+            call for call, others in enumerate(links) if others and (not only or len(others) == 1) and quantifier(inside[other] for other in others)
+        )
+
+    def _reached(self, matcher: After | Before, *, downstream: bool) -> Addresses:
+        addresses = self.of(matcher.of)
+        if matcher.hops is None and matcher.until is None:
+            return self.calls.layers_of(self.stream(addresses, downstream=downstream))
+        stops = set(self.calls.calls_of(self.of(matcher.until))) if matcher.until is not None else set()
+        return self.calls.layers_of(reach(self.calls.calls_of(addresses), self._links(downstream), stops, matcher.hops))
+
+    def _between(self, after: Addresses, before: Addresses) -> Addresses:
+        region = self.stream(after, downstream=True) & self.stream(before, downstream=False)
+        return self.calls.layers_of(region) - after - before
 
 
 def _predicate(matcher: Matcher) -> Callable[[Layer], bool]:
@@ -129,10 +190,6 @@ def _predicate(matcher: Matcher) -> Callable[[Layer], bool]:
             return lambda layer: layer.type in types
         case IsA(types):
             return lambda layer: layer.type in types or any(base in types for base in layer.bases)
-        case ConfigIs(key, check):
-            return lambda layer: accepts_config(check, find_config_value(layer.config, key))
-        case Params(test):
-            return lambda layer: test.accepts(prunable_weights(layer))
         case Calls(test):
             return lambda layer: test.accepts(layer.calls)
         case Flag(name, wanted):

@@ -8,14 +8,15 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from graphprune.errors import Diagnostic
-from graphprune.rules.action_shape import PruneShape, ScheduleShape
+from graphprune.rules.check_shape import ONE_FORM
 from graphprune.rules.config_test import freeze, thaw
-from graphprune.rules.file_shape import ACTION_HELP, ONE_ACTION, FileShape, RuleShape
-from graphprune.rules.matcher_shape import MatcherShape, MatchShape
+from graphprune.rules.file_shape import ACTION_HELP, ONE_ACTION, FileShape
+from graphprune.rules.matcher_shape import MatchShape
 from graphprune.rules.scalars import Fault
 from graphprune.rules.shape import Shape, keys_of
 from graphprune.rules.suggestions import closest
 from graphprune.rules.yaml_text import Document, Path
+from graphprune.sparsity.schedules import CURVES
 
 AnyShape = TypeVar("AnyShape", bound=Shape)
 
@@ -33,19 +34,24 @@ _MISSING_HELP = {
     "id": "add one, such as 'id: dense-90'; wrapped layers remember it",
     "match": "add the conditions, such as 'match: {type: Dense}', or 'match: \"*\"' for every layer with prunable weights",
     "sparsity": "add the share of zeros, such as 'sparsity: 90%'",
-    "schedule": "name one of 'schedules', or write it inline: {curve: polynomial, from: 0, begin: 0 epochs, end: 4 epochs, every: 100 steps}",
-    "curve": "add one of constant, linear, polynomial, step",
+    "curve": f"add one of {', '.join(CURVES)}",
+    "keep": "write how many stay of each group: {keep: 2, of: 4, along: in}",
+    "of": "write how long a group is: {keep: 2, of: 4, along: in}",
+    "along": "name the axis that groups run along: {keep: 2, of: 4, along: in}",
+    "block": "write its length along each axis: {block: {in: 4, out: 1}}",
 }
 _EMPTY_FILE_HELP = "begin with 'version: 1' and a list 'rules'; graphprune rules lists the files that ship, as examples"
-# Keys of the rule language (RULES.md) that a later version takes.
-_LATER: Mapping[type[Shape], frozenset[str]] = {
-    FileShape: frozenset({"selectors", "budgets", "defaults", "require", "layers"}),
-    RuleShape: frozenset({"overrides"}),
-    MatcherShape: frozenset({"use", "fed_by", "feeds", "after", "before", "between", "weight"}),
-    PruneShape: frozenset({"budget", "misfit", "like"}),
-    ScheduleShape: frozenset({"points"}),
+_PARTS = {
+    "rules": "rule",
+    "schedules": "schedule",
+    "budgets": "budget",
+    "vars": "variable",
+    "selectors": "selector",
+    "require": "check",
+    "layers": "layer type",
+    "cases": "case",
 }
-_PARTS = {"rules": "rule", "schedules": "schedule", "vars": "variable"}
+_PLAIN = {"defaults": "defaults: "}
 
 
 def check_shape(document: Document, data: Any, schedules: frozenset[str]) -> tuple[FileShape | None, tuple[Diagnostic, ...], tuple[Path, ...]]:
@@ -62,6 +68,12 @@ def check_shape(document: Document, data: Any, schedules: frozenset[str]) -> tup
 def check_match_shape(document: Document) -> tuple[MatchShape | None, tuple[Diagnostic, ...]]:
     """Return the shape of a document with one matcher under `match` (None with faults), and the faults."""
     shape, faults, _ = _validate(MatchShape, document, document.data, frozenset())
+    return shape, faults
+
+
+def check_document(kind: type[AnyShape], document: Document) -> tuple[AnyShape | None, tuple[Diagnostic, ...]]:
+    """Return the shape of a document of another kind than a rule file (None with faults), and the faults."""
+    shape, faults, _ = _validate(kind, document, document.data, frozenset())
     return shape, faults
 
 
@@ -96,13 +108,13 @@ def subject_of(data: Any, path: Path) -> str:
         ("rule 'wide': ", "schedule 'ramp': ")
     """
     if len(path) < 2 or path[0] not in _PARTS:
-        return ""
+        return _PLAIN.get(str(path[0]), "") if len(path) > 1 else ""
     kind = _PARTS[str(path[0])]
-    if kind != "rule":
+    if kind not in ("rule", "check", "case"):
         return f"{kind} {path[1]!r}: "
     part = find_at(data, path[:2])
     name = part.get("id") if isinstance(part, Mapping) else None
-    return f"rule {name!r}: " if isinstance(name, str) else f"rule {int(path[1]) + 1}: "
+    return f"{kind} {name!r}: " if isinstance(name, str) else f"{kind} {int(path[1]) + 1}: "
 
 
 def find_at(data: Any, path: Path) -> Any:
@@ -137,8 +149,7 @@ def _diagnostic(document: Document, data: Any, path: Path, detail: Mapping[str, 
     if kind == "extra_forbidden":
         shape = shapes[id(find_at(data, path[:-1]))]
         keys = keys_of(shape)
-        hint = "not in this version yet" if path[-1] in _LATER.get(shape, ()) else closest(str(path[-1]), keys)
-        known = "; ".join(filter(None, (hint, f"known here: {', '.join(keys)}")))
+        known = "; ".join(filter(None, (closest(str(path[-1]), keys), f"known here: {', '.join(keys)}")))
         return Diagnostic("key/unknown", f"{subject}unknown key {path[-1]!r}{_within(path)}", document.key(path), known)
     if kind == "missing":
         return Diagnostic(
@@ -147,7 +158,7 @@ def _diagnostic(document: Document, data: Any, path: Path, detail: Mapping[str, 
     slug, expectation, help = _fault(detail)
     if not path and data is None:
         help = _EMPTY_FILE_HELP
-    if expectation == ONE_ACTION:
+    if expectation in (ONE_ACTION, ONE_FORM):
         return Diagnostic(slug, f"{subject}{expectation}", document.value(path), help)
     return Diagnostic(slug, f"{subject}{field_name(path)}{expectation}, got {show(find_at(data, path))}", document.value(path), help)
 
@@ -171,6 +182,6 @@ def field_name(path: Path) -> str:
     """Return the field that a fault at `path` is about, followed by a blank; "" where the subject says it all."""
     if not path:
         return "a rule file "
-    skipped = 0 if path[0] == "match" else 2 if path[0] in _PARTS else None
+    skipped = 0 if path[0] == "match" else 2 if path[0] in _PARTS else 1 if path[0] in _PLAIN else None
     names = [str(path[0])] if skipped is None or len(path) == 1 else [step for step in path[skipped:] if isinstance(step, str)]
     return f"{names[-1]} " if names else ""

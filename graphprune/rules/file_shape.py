@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pydantic import model_validator
 
-from graphprune.rules.action_shape import PruneShape, ScheduleShape
-from graphprune.rules.matcher_shape import MatcherValue, NumberTestValue
+from graphprune.rules.action_shape import BudgetShape, DefaultsShape, PruneShape, ScheduleShape
+from graphprune.rules.check_shape import CheckShape
+from graphprune.rules.layers_shape import CustomLayerShape
+from graphprune.rules.matcher_shape import MatcherValue, NumberTestValue, TextOrList
 from graphprune.rules.scalars import Fault, Identifier, OnlyTrue, Variable, Version
 from graphprune.rules.shape import OPTIONAL, Shape
 
@@ -21,6 +23,7 @@ class RuleShape(Shape):
     match: MatcherValue
     prune: PruneShape = OPTIONAL
     keep: OnlyTrue = OPTIONAL
+    overrides: TextOrList = OPTIONAL
     expect: NumberTestValue = OPTIONAL
 
     @model_validator(mode="after")
@@ -36,7 +39,12 @@ class FileShape(Shape):
 
     version: Version
     vars: dict[str, Variable] = OPTIONAL
+    layers: dict[str, CustomLayerShape] = OPTIONAL
     schedules: dict[str, ScheduleShape] = OPTIONAL
+    selectors: dict[str, MatcherValue] = OPTIONAL
+    require: list[CheckShape] = OPTIONAL
+    budgets: dict[str, BudgetShape] = OPTIONAL
+    defaults: DefaultsShape = OPTIONAL
     rules: list[RuleShape] = OPTIONAL
 
 

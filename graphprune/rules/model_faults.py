@@ -3,45 +3,92 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from graphprune.errors import Diagnostic, Where
 from graphprune.rules.class_names import KERAS_CLASSES
 from graphprune.rules.config_test import ConfigTest, Every, Exists, find_config_value
 from graphprune.rules.evaluate import Matches
-from graphprune.rules.matchers import AllOf, AnyOf, ConfigIs, First, Inside, IsA, Last, Matcher, NameIs, Not, TypeIs
+from graphprune.rules.matchers import AllOf, AnyOf, ConfigIs, HasWeight, IsA, Matcher, NameIs, Not, TypeIs, Use, conditions_of, parts_of
 from graphprune.rules.rule_set import Rule
 from graphprune.rules.suggestions import closest, find_close
 
 
 def find_model_faults(matches: Matches, rule: Rule) -> Iterator[Diagnostic]:
     """Yield each name in the rule's match that the model does not know."""
-    yield from _faults(matches, rule, rule.matcher, judges_candidates=True)
+    yield from find_matcher_faults(matches, rule.matcher, rule.where, judges_candidates=True)
 
 
-def _faults(matches: Matches, rule: Rule, matcher: Matcher, *, judges_candidates: bool, beside: tuple[Matcher, ...] = ()) -> Iterator[Diagnostic]:
-    match matcher:
+def find_matcher_faults(matches: Matches, matcher: Matcher, where: Where, *, judges_candidates: bool) -> Iterator[Diagnostic]:
+    """Yield each name in a matcher, and in the selectors that it uses, that the model does not know.
+
+    Args:
+        matches: The model.
+        matcher: What to look at.
+        where: The place of faults whose own is not known.
+        judges_candidates: Whether only layers with prunable weights can be meant, so that naming another is a fault.
+    """
+    waiting: list[_Part] = [_Part(matcher, judges_candidates)]
+    seen: set[tuple[str, bool]] = set()
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part.matcher, Use):
+            if (part.matcher.name, part.judges_candidates) not in seen:
+                seen.add((part.matcher.name, part.judges_candidates))
+                waiting.append(_Part(part.matcher.of, part.judges_candidates, part.beside))
+            continue
+        yield from _own_faults(matches, part, where)
+        waiting += reversed(_inner(part))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A matcher that stands in another; `beside` are the conditions that must hold together with it."""
+
+    matcher: Matcher
+    judges_candidates: bool
+    beside: tuple[Matcher, ...] = ()
+
+
+def _inner(part: _Part) -> list[_Part]:
+    match part.matcher:
+        case AllOf(parts):
+            beside = (*part.beside, *conditions_of(part.matcher))
+            return [_Part(inner, part.judges_candidates, beside) for inner in parts]
+        case AnyOf() | Not():
+            return [_Part(inner, part.judges_candidates, part.beside) for inner in parts_of(part.matcher)]
+        case _:
+            return [_Part(inner, False) for inner in parts_of(part.matcher)]
+
+
+def _own_faults(matches: Matches, part: _Part, where: Where) -> Iterator[Diagnostic]:
+    match part.matcher:
         case NameIs(addresses, places):
-            for address, place in zip(addresses, places or (rule.where,) * len(addresses), strict=True):
-                fault = _name_fault(matches, address, place, judges_candidates=judges_candidates)
+            for address, place in zip(addresses, places or (where,) * len(addresses), strict=True):
+                fault = _name_fault(matches, address, place, judges_candidates=part.judges_candidates)
                 if fault is not None:
                     yield fault
         case TypeIs(types, places) | IsA(types, places):
-            yield from _type_faults(matches, types, places or (rule.where,) * len(types))
+            yield from _type_faults(matches, types, places or (where,) * len(types))
         case ConfigIs():
-            fault = _config_fault(matches, matcher, beside, rule.where)
+            fault = _config_fault(matches, part.matcher, part.beside, where)
             if fault is not None:
                 yield fault
-        case AllOf(parts):
-            for part in parts:
-                yield from _faults(matches, rule, part, judges_candidates=judges_candidates, beside=(*beside, *parts))
-        case AnyOf(parts):
-            for part in parts:
-                yield from _faults(matches, rule, part, judges_candidates=judges_candidates, beside=beside)
-        case Not(inner):
-            yield from _faults(matches, rule, inner, judges_candidates=judges_candidates, beside=beside)
-        case First(inner) | Last(inner) | Inside(inner):
-            yield from _faults(matches, rule, inner, judges_candidates=False)
+        case HasWeight():
+            yield from _weight_faults(matches, part.matcher, part.matcher.places[0] if part.matcher.places else where)
+
+
+def _weight_faults(matches: Matches, matcher: HasWeight, where: Where) -> Iterator[Diagnostic]:
+    """Yield a fault for each tensor name that no layer has, and where zeros are asked for that nobody measured."""
+    known = {tensor.name for layer in matches.graph.candidates() for tensor in layer.prunable}
+    for name in matcher.names or ():
+        if known and name not in known:
+            message = f"no layer of the model has a prunable weight {name!r}"
+            yield Diagnostic("layer/not-prunable", message, where, closest(name, known) or f"there are {', '.join(map(repr, sorted(known)))}")
+    if matcher.sparsity is not None and matches.zeros is None:
+        message = "'weight: {sparsity: ...}' needs measured zeros, and here only the model's graph is known"
+        yield Diagnostic("weight/not-measured", message, where, "give the saved model itself (.keras, .h5, SavedModel)")
 
 
 def _name_fault(matches: Matches, address: str, place: Where, *, judges_candidates: bool) -> Diagnostic | None:

@@ -3,51 +3,90 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path as FilePath
 from typing import Any
 
 from graphprune.errors import Diagnostic, RuleError, Where
-from graphprune.rules.action_build import ActionBuilder
 from graphprune.rules.build import build_rule
+from graphprune.rules.check_build import build_check
+from graphprune.rules.checks import Check
 from graphprune.rules.config_test import freeze
+from graphprune.rules.custom_layers import CustomLayer, build_custom_layer
 from graphprune.rules.file_faults import check_shape, show
 from graphprune.rules.file_shape import FileShape
+from graphprune.rules.gather import FileParts, find_unused_budgets, gather_actions, gather_overrides, rule_ids
+from graphprune.rules.matchers import Use
 from graphprune.rules.notes import Notes
-from graphprune.rules.rule_set import Rule, RuleSet
-from graphprune.rules.shipped import find_rule_file
+from graphprune.rules.rule_set import Rule, RuleSet, Switches
+from graphprune.rules.selectors import Defined, build_selectors, find_unused
+from graphprune.rules.shipped import PREFIX, find_rule_file
+from graphprune.rules.switches import change_settings, select_rules
 from graphprune.rules.variables import Variable, collect_variables, fill_in
 from graphprune.rules.yaml_text import MAX_BYTES, Document, Path, parse_document
-from graphprune.sparsity.schedules import Schedule
+
+Indexes = Mapping[str, list[int]]
+"""By section that is a list, which of its entries hold together."""
+
+_LISTS = ("rules", "require")
+_MAPPINGS = ("schedules", "budgets", "defaults", "vars", "selectors", "layers")
+_NAMED = (("schedule", "schedules"), ("budget", "budgets"), ("variable", "vars"), ("selector", "selectors"), ("layer type", "layers"))
 
 
-def read_rules(*paths: str | FilePath, variables: Mapping[str, str] | None = None) -> RuleSet:
+@dataclass(slots=True)
+class _Parts:
+    """What the files hold, as it is built."""
+
+    rules: list[Rule] = field(default_factory=list)
+    selectors: tuple[Use, ...] = ()
+    checks: list[Check] = field(default_factory=list)
+    custom_layers: list[CustomLayer] = field(default_factory=list)
+    warnings: list[Diagnostic] = field(default_factory=list)
+
+
+def read_rules(
+    *paths: str | FilePath,
+    variables: Mapping[str, str] | None = None,
+    only: Sequence[str] = (),
+    off: Sequence[str] = (),
+    settings: Mapping[str, str] | None = None,
+) -> RuleSet:
     """Return the rules of all files together; their order never changes meaning.
 
-    Schedules and variables of one file are known in all; a name may be defined twice only with the same value.
+    Schedules, budgets, defaults and variables of one file are known in all; a name may be defined twice only with the same value.
 
     Args:
         *paths: Rule files (YAML or JSON), or `builtin:NAME` for one that ships.
         variables: Values for variables of the files, as text: `{"final": "0.8"}`.
+        only: Ids of the rules that alone are used; none means all.
+        off: Ids of rules that are not used.
+        settings: Values for fields of actions and budgets, as YAML text: `{"dense-90.prune.sparsity": "0.5", "budgets.net.sparsity": "90%"}`.
 
     Raises:
         RuleError: with every fault of every file.
     """
     names = [str(path) if isinstance(path, FilePath) else path for path in paths]
-    texts = [_read_text(name) for name in dict.fromkeys(names)]
+    spellings: dict[str, list[str]] = {}
+    for name in names:
+        spellings.setdefault(os.path.realpath(name) if name and not name.startswith(PREFIX) else name, []).append(name)
+    texts = [_read_text(same[0]) for same in spellings.values()]
     faults = [text for text in texts if isinstance(text, Diagnostic)]
-    faults += [
-        Diagnostic("id/duplicate", f"the rule file is given {count} times", Where(name), "give it once")
-        for name, count in Counter(names).items()
-        if name and count > 1
-    ]
-    return _parse_all([text for text in texts if not isinstance(text, Diagnostic)], variables or {}, faults)
+    faults += [_given_again(same) for file, same in spellings.items() if file and len(same) > 1]
+    switches = Switches(tuple(only), tuple(off), tuple((variables or {}).items()), tuple((settings or {}).items()))
+    return _parse_all([text for text in texts if not isinstance(text, Diagnostic)], switches, faults)
 
 
-def parse_rules(text: str, file: str, variables: Mapping[str, str] | None = None) -> RuleSet:
-    r"""Return the rules in `text`; `file` is the name that faults print.
+def _given_again(names: Sequence[str]) -> Diagnostic:
+    others = [repr(name) for name in dict.fromkeys(names) if name != names[0]]
+    also = f", also as {' and '.join(others)}" if others else ""
+    return Diagnostic("id/duplicate", f"the rule file is given {len(names)} times{also}", Where(names[0]), "give it once")
+
+
+def parse_rules(text: str, file: str, variables: Mapping[str, str] | None = None, *, switches: Switches | None = None) -> RuleSet:
+    r"""Return the rules in `text`; `file` is the name that faults print. `variables` are part of `switches` where those are given.
 
     Raises:
         RuleError: with every fault.
@@ -57,7 +96,7 @@ def parse_rules(text: str, file: str, variables: Mapping[str, str] | None = None
         >>> [(rule.id, str(rule.where)) for rule in rules.rules]
         [('stem', 'stem.yaml:3:3')]
     """
-    return _parse_all([(file, text)], variables or {}, [])
+    return _parse_all([(file, text)], switches or Switches(variables=tuple((variables or {}).items())), [])
 
 
 def _read_text(path: str) -> tuple[str, str] | Diagnostic:
@@ -89,15 +128,19 @@ def _read_text(path: str) -> tuple[str, str] | Diagnostic:
         return Diagnostic("file/unreadable", "not text in UTF-8", Where(path, line), "save it as UTF-8; is this a model?")
 
 
-def _parse_all(texts: Sequence[tuple[str, str]], overrides: Mapping[str, str], faults: list[Diagnostic]) -> RuleSet:
+def _parse_all(texts: Sequence[tuple[str, str]], switches: Switches, faults: list[Diagnostic]) -> RuleSet:
     documents = [parse_document(text, file) for file, text in texts]
     unread = bool(faults)
     faults += chain.from_iterable(document.faults for document in documents)
     unread = unread or not all(document.is_readable for document in documents)
     documents = [document for document in documents if document.is_readable]
-    variables, more = collect_variables(documents, overrides)
-    faults += [] if unread else more  # a variable may stand in a file that could not be read
-    rules = _build(documents, variables, faults)
+    documents, more = change_settings(documents, switches.settings)
+    faults += [] if unread else more  # what is set may stand in a file that could not be read
+    variables, more = collect_variables(documents, dict(switches.variables))
+    faults += [] if unread else more
+    parts = _build(documents, variables, faults)
+    rules, more = select_rules(parts.rules, switches, frozenset(id for document in documents for id in rule_ids(document.data)))
+    faults += [] if unread else more
     if not faults and not rules:
         where = Where(texts[-1][0] if texts else "rules")
         help = "add a list 'rules' with entries such as {id: dense-90, match: {type: Dense}, prune: ...}"
@@ -106,7 +149,16 @@ def _parse_all(texts: Sequence[tuple[str, str]], overrides: Mapping[str, str], f
         order = {file: index for index, (file, _) in enumerate(texts)}
         raise RuleError(tuple(sorted(dict.fromkeys(faults), key=lambda fault: _sort_key(fault, order))))
     files = tuple((file, hashlib.sha256(text.encode()).hexdigest()) for file, text in texts)
-    return RuleSet(files=files, rules=tuple(rules), variables=variables)
+    return RuleSet(
+        files=files,
+        rules=tuple(rules),
+        variables=variables,
+        warnings=tuple(parts.warnings),
+        switches=switches,
+        selectors=parts.selectors,
+        checks=tuple(parts.checks),
+        custom_layers=tuple(parts.custom_layers),
+    )
 
 
 def _sort_key(fault: Diagnostic, order: Mapping[str, int]) -> tuple[int, str, int, int, str, str]:
@@ -114,7 +166,7 @@ def _sort_key(fault: Diagnostic, order: Mapping[str, int]) -> tuple[int, str, in
     return order.get(where.file, -1), where.file, where.line or 0, where.column or 0, fault.slug, fault.message
 
 
-def _build(documents: Sequence[Document], variables: Mapping[str, Variable], faults: list[Diagnostic]) -> list[Rule]:
+def _build(documents: Sequence[Document], variables: Mapping[str, Variable], faults: list[Diagnostic]) -> _Parts:
     filled: list[Any] = []
     for document in documents:
         data, more = fill_in(document, variables)
@@ -124,14 +176,31 @@ def _build(documents: Sequence[Document], variables: Mapping[str, Variable], fau
     shapes = [_checked(document, data, names, faults) for document, data in zip(documents, filled, strict=True)]
     _forget_consequences(faults)
     faults += _clashes(documents, filled)
-    schedules = _build_schedules(documents, shapes, faults)
-    rules = []
-    for document, (shape, indexes) in zip(documents, shapes, strict=True):
-        notes = Notes(document)
-        parts = [] if shape is None else shape.given("rules") or []
-        rules += [rule for part, index in zip(parts, indexes, strict=True) if (rule := build_rule(part, ("rules", index), notes, schedules)) is not None]
-        faults += notes.faults
-    return rules
+    files = [FileParts(Notes(document), data, *found) for document, data, found in zip(documents, filled, shapes, strict=True)]
+    actions, beaten = gather_actions(files), gather_overrides(files)
+    defined = _defined_selectors(files)
+    selectors = build_selectors(defined, faults)
+    parts = _Parts(selectors=tuple(selectors.values()))
+    for file in files:
+        rules = (build_rule(part, path, file.notes, actions, selectors) for part, path in file.listed("rules"))
+        parts.rules += [replace(rule, overrides=beaten.get(rule.id, frozenset())) for rule in rules if rule is not None]
+        parts.checks += [build_check(part, path, file.notes, selectors) for part, path in file.listed("require")]
+        parts.custom_layers += [build_custom_layer(name, part, file.notes) for name, part in (file.section("layers") or {}).items()]
+    faults += chain.from_iterable(file.notes.faults for file in files)
+    parts.warnings += find_unused(defined, [part for file in files for section in ("rules", "require") for part in file.section(section) or []])
+    parts.warnings += find_unused_budgets(files, actions)
+    return parts
+
+
+def _defined_selectors(files: Sequence[FileParts]) -> Defined:
+    """Return the selectors of all files by name, those with faults of their own too."""
+    defined: dict[str, tuple[Document, Any]] = {}
+    for file in files:
+        sound = file.section("selectors") or {}
+        for name in _section(file.data, "selectors"):
+            if isinstance(name, str):
+                defined.setdefault(name, (file.notes.document, sound.get(name)))
+    return defined
 
 
 def _forget_consequences(faults: list[Diagnostic]) -> None:
@@ -145,64 +214,59 @@ def _section(data: Any, name: str) -> dict[str, Any]:
     return section if isinstance(section, dict) else {}
 
 
-def _checked(document: Document, data: Any, names: frozenset[str], faults: list[Diagnostic]) -> tuple[FileShape | None, list[int]]:
-    """Return the shape of the parts of a file that hold together, and the places of its rules in the file's own list."""
+def _checked(document: Document, data: Any, names: frozenset[str], faults: list[Diagnostic]) -> tuple[FileShape | None, Indexes]:
+    """Return the shape of the parts of a file that hold together, and the places of its rules and checks in the file's own lists."""
+    nothing: Indexes = {section: [] for section in _LISTS}
     shape, found, paths = check_shape(document, data, names)
     if any(path == ("version",) for path in paths) and isinstance(data, dict) and "version" in data:
         faults += [fault for fault, path in zip(found, paths, strict=True) if path == ("version",)]  # the rest may be right in its own version
-        return None, []
+        return None, nothing
     faults += found
-    rules = data.get("rules") if isinstance(data, dict) else None
-    indexes = list(range(len(rules))) if isinstance(rules, list) else []
-    if shape is not None or not isinstance(data, dict):
+    if not isinstance(data, dict):
+        return shape, nothing
+    listed = {section: data[section] if isinstance(data.get(section), list) else [] for section in _LISTS}
+    bad = {path[:2] for path in paths if len(path) > 1}
+    indexes = {section: [index for index in range(len(parts)) if (section, index) not in bad] for section, parts in listed.items()}
+    if shape is not None:
         return shape, indexes
-    bad = {path[1] for path in paths if path[:1] == ("rules",) and len(path) > 1}
-    indexes = [index for index in indexes if index not in bad]
     shape = check_shape(document, _without(data, paths, indexes), names)[0]
-    return shape, indexes if shape is not None and shape.given("rules") is not None else []
+    return shape, {section: sound if shape is not None and shape.given(section) is not None else [] for section, sound in indexes.items()}
 
 
-def _without(data: dict[str, Any], paths: tuple[Path, ...], indexes: list[int]) -> dict[str, Any]:
+def _without(data: dict[str, Any], paths: tuple[Path, ...], indexes: Indexes) -> dict[str, Any]:
     """Return `data` without the parts that hold a fault."""
     whole = {path[0] for path in paths if len(path) == 1}
     rest: dict[str, Any] = {"version": 1} | {key: value for key, value in data.items() if key not in whole}
-    if isinstance(rest.get("rules"), list):
-        rest["rules"] = [rest["rules"][index] for index in indexes]
-    for section in ("schedules", "vars"):
+    for section, sound in indexes.items():
+        if isinstance(rest.get(section), list):
+            rest[section] = [rest[section][index] for index in sound]
+    for section in _MAPPINGS:
         bad = {path[1] for path in paths if path[0] == section and len(path) > 1}
         if isinstance(rest.get(section), dict):
             rest[section] = {key: value for key, value in rest[section].items() if key not in bad}
     return rest
 
 
-def _build_schedules(documents: Sequence[Document], shapes: Sequence[tuple[FileShape | None, list[int]]], faults: list[Diagnostic]) -> dict[str, Schedule]:
-    schedules: dict[str, Schedule] = {}
-    for document, (shape, _) in zip(documents, shapes, strict=True):
-        builder = ActionBuilder(Notes(document), {})
-        for name, part in ({} if shape is None else shape.given("schedules") or {}).items():
-            schedule = builder.schedule(part, ("schedules", name), name, f"schedule {name!r}: ")
-            if schedule is not None:
-                schedules.setdefault(name, schedule)
-        faults += builder.notes.faults
-    return schedules
-
-
 def _clashes(documents: Sequence[Document], filled: Sequence[Any]) -> list[Diagnostic]:
-    """Return a fault for each rule id that is not unique, and for each schedule or variable that two files define differently."""
+    """Return a fault for each id of a rule or check that is not unique, and for each name, or the defaults, that two files define differently."""
     faults: list[Diagnostic] = []
     seen: dict[tuple[str, str], tuple[Where, Any]] = {}
 
     def meet(kind: str, name: str, where: Where, value: Any, help: str) -> None:
         first = seen.setdefault((kind, name), (where, value))
-        if first[0] != where and (kind == "rule" or first[1] != value):
+        if first[0] != where and (kind in ("rule", "check") or first[1] != value):
             faults.append(Diagnostic("id/duplicate", f"the {kind} {show(name)} is defined twice", where, f"first at {first[0]}; {help}"))
 
     for document, data in zip(documents, filled, strict=True):
-        rules = data.get("rules") if isinstance(data, dict) else None
-        for index, rule in enumerate(rules if isinstance(rules, list) else []):
-            if isinstance(rule, dict) and isinstance(rule.get("id"), str):
-                meet("rule", rule["id"], document.value(("rules", index, "id")), None, "ids are unique over all files: rename one")
-        for kind, section in (("schedule", "schedules"), ("variable", "vars")):
+        for kind, section in (("rule", "rules"), ("check", "require")):
+            listed = data.get(section) if isinstance(data, dict) else None
+            for index, part in enumerate(listed if isinstance(listed, list) else []):
+                if isinstance(part, dict) and isinstance(part.get("id"), str):
+                    meet(kind, part["id"], document.value((section, index, "id")), None, "ids are unique over all files: rename one")
+        for kind, section in _NAMED:
             for name, value in _section(data, section).items():
                 meet(kind, name, document.key((section, name)), freeze(value), "the files give it different values: rename one")
+        if _section(data, "defaults"):
+            help = "the files give different defaults: move them into the rules"
+            meet("section", "defaults", document.key(("defaults",)), freeze(data["defaults"]), help)
     return faults

@@ -4,26 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from graphprune.archive.collector import collector_paused
 from graphprune.errors import Diagnostic
 from graphprune.graph import Layer, LayerGraph
+from graphprune.rules.checks import Check, matchers_of
 from graphprune.rules.conflicts import conflict, list_layers, same_settings, settings_on
-from graphprune.rules.evaluate import Matches
+from graphprune.rules.custom_layers import find_layer_faults, teach_layers
+from graphprune.rules.evaluate import Matches, Zeros
 from graphprune.rules.matchers import AnyOf, Flag, Matcher, conditions_of
-from graphprune.rules.model_faults import find_model_faults
+from graphprune.rules.model_faults import find_matcher_faults, find_model_faults
 from graphprune.rules.near_misses import explain_misses
 from graphprune.rules.rule_set import Claim, Keep, Prune, Resolution, Rule, RuleSet
+from graphprune.rules.run_checks import check_model
 
 # By pair of rule ids, the layers that both claim.
 Pairs = dict[tuple[str, str], list[str]]
 
 
-def resolve_rules(graph: LayerGraph, rules: RuleSet) -> Resolution:
+@collector_paused()
+def resolve_rules(graph: LayerGraph, rules: RuleSet, zeros: Zeros | None = None) -> Resolution:
     """Return one claim a candidate, in graph order, and all faults, warnings and notes, sorted by place.
 
-    `keep` beats `prune`. Of rules with the same settings the alphabetically first is recorded; different settings are the error `rule/conflict`,
-    and no rule decides.
+    `zeros` are the measured zeros by layer address and tensor name; matchers of a tensor's sparsity need them. The custom layers that the rules teach are
+    candidates too.
+
+    A rule beats those that it overrides; of what is left, `keep` beats `prune`. Of rules with the same settings the alphabetically first is recorded;
+    different settings are the error `rule/conflict`, and no rule decides.
     """
-    matches = Matches(graph)
+    graph = teach_layers(graph, rules.custom_layers)
+    matches = Matches(graph, zeros)
+    for selector in rules.selectors:  # those that others use come first, so that chains of any length are evaluated one by one
+        matches.of(selector)
     candidates = graph.candidates()
     claimers: dict[str, list[Rule]] = {layer.address: [] for layer in candidates}
     claimed: dict[str, list[Layer]] = {}
@@ -40,18 +51,23 @@ def resolve_rules(graph: LayerGraph, rules: RuleSet) -> Resolution:
     diagnostics = [fault for rule in rules.rules for fault in _rule_faults(matches, rule, claimed[rule.id], decided)]
     diagnostics += [conflict(by_id[first], by_id[second], addresses) for (first, second), addresses in conflicts.items()]
     diagnostics += [same_settings(by_id[first], by_id[second], addresses) for (first, second), addresses in doubles.items()]
+    checks = check_model(matches, rules.checks)
+    diagnostics += [outcome.diagnostic for outcome in checks if outcome.diagnostic is not None]
+    diagnostics += [fault for check in rules.checks for fault in _check_faults(matches, check)]
+    diagnostics += find_layer_faults(graph, rules.custom_layers)
     files = {file: index for index, (file, _) in enumerate(rules.files)}
-    return Resolution(claims, tuple(sorted(dict.fromkeys(diagnostics), key=lambda found: _place(found, files))))
+    return Resolution(claims, tuple(sorted(dict.fromkeys(diagnostics), key=lambda found: _place(found, files))), checks)
 
 
 def _claim(layer: Layer, rules: Sequence[Rule], conflicts: Pairs, doubles: Pairs) -> Claim:
     """Return the claim on one layer; `rules` are all that match it, by id."""
-    keeping = [rule for rule in rules if isinstance(rule.action, Keep)]
-    standing = keeping or list(rules)
+    unbeaten = [rule for rule in rules if not any(rule.id in other.overrides for other in rules)]
+    keeping = [rule for rule in unbeaten if isinstance(rule.action, Keep)]
+    standing = keeping or unbeaten
     if not standing:
         return Claim(layer.address, None)
     winner, *others = standing
-    lost = [(rule.id, "keep") for rule in rules if rule not in standing]
+    lost = [(rule.id, "keep" if rule in unbeaten else "override") for rule in rules if rule not in standing]
     differing = [rule for rule in others if not _agree(layer, winner, rule)]
     for rule in others:
         (conflicts if rule in differing else doubles).setdefault((winner.id, rule.id), []).append(layer.address)
@@ -63,6 +79,11 @@ def _agree(layer: Layer, first: Rule, second: Rule) -> bool:
     if isinstance(first.action, Keep) or isinstance(second.action, Keep):
         return first.action == second.action
     return settings_on(layer, first.action) == settings_on(layer, second.action)
+
+
+def _check_faults(matches: Matches, check: Check) -> Iterator[Diagnostic]:
+    for matcher in matchers_of(check):
+        yield from find_matcher_faults(matches, matcher, check.where, judges_candidates=False)
 
 
 def _rule_faults(matches: Matches, rule: Rule, layers: Sequence[Layer], decided: Mapping[str, Rule | None]) -> Iterator[Diagnostic]:
@@ -116,10 +137,15 @@ def _weight_faults(rule: Rule, weights: tuple[str, ...], layers: Sequence[Layer]
 
 
 def _wants_frozen(matcher: Matcher) -> bool:
-    return any(
-        condition == Flag("trainable", False) or (isinstance(condition, AnyOf) and any(map(_wants_frozen, condition.parts)))
-        for condition in conditions_of(matcher)
-    )
+    waiting = [matcher]
+    seen: set[Matcher] = set()
+    while waiting:
+        conditions = set(conditions_of(waiting.pop())) - seen
+        if Flag("trainable", False) in conditions:
+            return True
+        seen |= conditions
+        waiting += [part for condition in conditions if isinstance(condition, AnyOf) for part in condition.parts]
+    return False
 
 
 def _place(found: Diagnostic, files: Mapping[str, int]) -> tuple[int, str, int, int, str, str]:

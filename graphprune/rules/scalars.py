@@ -144,6 +144,13 @@ def parse_bool(value: Any) -> bool:
     return value
 
 
+def parse_choice(value: Any, choices: tuple[str, ...]) -> Any:
+    """Return one of these words."""
+    if not isinstance(value, str) or value not in choices:
+        raise Fault("value/range", f"must be one of {', '.join(choices)}")
+    return value
+
+
 def parse_true(value: Any) -> bool:
     """Return true: the only thing `keep` can say."""
     if value is not True:
@@ -165,15 +172,27 @@ def parse_variable(value: Any) -> str | int | float | bool:
     return value
 
 
-Share = Annotated[float, PlainValidator(parse_share), WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "exclusiveMaximum": 1}, {"type": "string"}]})]
-Count = Annotated[int, PlainValidator(parse_count), WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}]})]
-PositiveCount = Annotated[int, PlainValidator(parse_positive_count), WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]})]
+_ID = r"^[^\s,\u0000-\u001f]+$"
+_NOT_BLANK = r"\S"
+
+
+def _number_or_text(kind: dict[str, Any], pattern: str) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [kind, {"type": "string", "pattern": pattern}]})
+
+
+_COUNT_TEXT = r"^\s*\d{1,18}(\.\d{1,18})?\s*[kMG]\s*$"
+_SHARE_TEXT = r"^\s*(\+?0*\d{1,2}(\.\d{1,18})?|-0+(\.0{1,18})?)\s*%\s*$"
+_PLACE_TEXT = r"^\s*\d+(\.\d+)?\s*(epochs?|steps?|%)\s*$"
+
+Share = Annotated[float, PlainValidator(parse_share), _number_or_text({"type": "number", "minimum": 0, "exclusiveMaximum": 1}, _SHARE_TEXT)]
+Count = Annotated[int, PlainValidator(parse_count), _number_or_text({"type": "integer", "minimum": 0}, _COUNT_TEXT)]
+PositiveCount = Annotated[int, PlainValidator(parse_positive_count), _number_or_text({"type": "integer", "minimum": 1}, _COUNT_TEXT)]
 NumberValue = Annotated[float, PlainValidator(parse_number), WithJsonSchema({"type": "number"})]
-Power = Annotated[float, PlainValidator(parse_power), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})]
-Place = Annotated[Position, PlainValidator(parse_place), WithJsonSchema({"type": "string"})]
-RegexText = Annotated[str, PlainValidator(parse_regex), WithJsonSchema({"type": "string", "format": "regex"})]
-Text = Annotated[str, PlainValidator(parse_text), WithJsonSchema({"type": "string", "minLength": 1})]
-Identifier = Annotated[str, PlainValidator(parse_id), WithJsonSchema({"type": "string", "minLength": 1})]
+Power = Annotated[float, PlainValidator(parse_power), WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1_000_000})]
+Place = Annotated[Position, PlainValidator(parse_place), WithJsonSchema({"type": "string", "pattern": _PLACE_TEXT})]
+RegexText = Annotated[str, PlainValidator(parse_regex), WithJsonSchema({"type": "string"})]  # Python's dialect, which "format: regex" is not
+Text = Annotated[str, PlainValidator(parse_text), WithJsonSchema({"type": "string", "pattern": _NOT_BLANK})]
+Identifier = Annotated[str, PlainValidator(parse_id), WithJsonSchema({"type": "string", "pattern": _ID})]
 Truth = Annotated[bool, PlainValidator(parse_bool), WithJsonSchema({"type": "boolean"})]
 OnlyTrue = Annotated[bool, PlainValidator(parse_true), WithJsonSchema({"const": True})]
 Version = Annotated[int, PlainValidator(parse_version), WithJsonSchema({"const": 1})]

@@ -32,3 +32,18 @@ def zero_count(size: int, sparsity: float) -> int:
         211680
     """
     return size - kept_count(size, sparsity)
+
+
+def kept_in_group(keep: int, of: int, share: float) -> int:
+    """Return how many weights of a group of `of` stay at `share`, on the way to `keep`: round_half_even(of * (1 - share)), but never below `keep`.
+
+    So the pattern is reached step by step along a schedule, and never passed.
+
+    Raises:
+        ValueError: `share` is outside [0, 1).
+
+    Example:
+        >>> [kept_in_group(2, 4, share) for share in (0.0, 0.1, 0.3, 0.5)]
+        [4, 4, 3, 2]
+    """
+    return max(keep, kept_count(of, share))

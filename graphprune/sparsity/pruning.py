@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graphprune.sparsity.patterns import UNSTRUCTURED, Pattern, pattern_from_config, pattern_to_config
+from graphprune.sparsity.fit import target_zeros
+from graphprune.sparsity.patterns import UNSTRUCTURED, KeepOf, Pattern, pattern_from_config, pattern_to_config
 from graphprune.sparsity.schedules import Schedule
 
 
@@ -21,6 +23,7 @@ class Pruning:
         pattern: Which weights are zeroed together.
         pads: Whether a last group or block that is short is pruned like a whole one; without it the pattern must fit.
         shares: The target of each of `weights` where a budget gave them their own; None where all have `sparsity`.
+        axes: The names of the axes of each of `weights`, which patterns other than unstructured need; None where nobody gave them.
     """
 
     sparsity: float
@@ -29,6 +32,7 @@ class Pruning:
     pattern: Pattern = UNSTRUCTURED
     pads: bool = False
     shares: tuple[float, ...] | None = None
+    axes: tuple[tuple[str, ...], ...] | None = None
 
     def __post_init__(self) -> None:
         for share in (self.sparsity, *(self.shares or ())):
@@ -36,10 +40,43 @@ class Pruning:
                 raise ValueError(f"sparsity must be at least 0 and below 1, got {share:g}")
         if self.shares is not None and len(self.shares) != len(self.weights):
             raise ValueError(f"shares must have one entry for each of {len(self.weights)} weights, got {len(self.shares)}")
+        if self.axes is not None and len(self.axes) != len(self.weights):
+            raise ValueError(f"axes must have one entry for each of {len(self.weights)} weights, got {len(self.axes)}")
+        if self.axes is None and self.pattern != UNSTRUCTURED:
+            raise ValueError(f"the pattern '{self.pattern}' needs the names of the axes of its weights, got none")
+        self._check_last_point()
+
+    def _check_last_point(self) -> None:
+        """Raise unless a points schedule ends at the target; to three places for a pattern that fixes a share such as 2/3, which no file can write."""
+        if not self.schedule.points:
+            return
+        (place, last), near = self.schedule.points[-1], 1e-3 if isinstance(self.pattern, KeepOf) else 1e-9
+        if not math.isclose(last, self.sparsity, rel_tol=0, abs_tol=near):
+            raise ValueError(f"the last point of a schedule must be the target of {self.sparsity:g}, got {last:g} at {place}")
 
     def share_of(self, weight: str) -> float:
         """Return the target share of zeros of the tensor named `weight`."""
         return self.sparsity if self.shares is None else self.shares[self.weights.index(weight)]
+
+    def axes_of(self, weight: str) -> tuple[str, ...]:
+        """Return the names of the axes of the tensor named `weight`; none where nobody gave them."""
+        return () if self.axes is None else self.axes[self.weights.index(weight)]
+
+    def target_zeros(self, weight: str, shape: Sequence[int]) -> int:
+        """Return how many weights of the tensor named `weight` are zero when its schedule is finished; the fewest, where short blocks leave it open.
+
+        Raises:
+            ValueError: the pattern does not fit the tensor.
+        """
+        return self.zeros_at(weight, shape, self.share_of(weight))
+
+    def zeros_at(self, weight: str, shape: Sequence[int], share: float) -> int:
+        """Return the same for `share`, a share of zeros on the way to the target.
+
+        Raises:
+            ValueError: the pattern does not fit the tensor.
+        """
+        return target_zeros(self.pattern, shape, self.axes_of(weight), share, pads=self.pads)
 
     def to_config(self) -> dict[str, Any]:
         """Return the JSON form, as plans and wrappers store it."""
@@ -53,6 +90,8 @@ class Pruning:
             config["pads"] = True
         if self.shares is not None:
             config["shares"] = list(self.shares)
+        if self.axes is not None:
+            config["axes"] = [list(names) for names in self.axes]
         return config
 
     @classmethod
@@ -70,22 +109,31 @@ class Pruning:
             pattern=pattern_from_config(config["pattern"]),
             pads=bool(config.get("pads", False)),
             shares=tuple(map(float, config["shares"])) if config.get("shares") is not None else None,
+            axes=tuple(tuple(map(str, names)) for names in config["axes"]) if config.get("axes") is not None else None,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Which rule asked for a wrap: rule id, and the sha256 of the rule files and of the plan (hex, may be empty for Python calls)."""
+    """Which rule asked for a wrap.
+
+    Attributes:
+        rule: Rule id; may be empty for Python calls.
+        rules_sha256, plan_sha256: Of the rule files and of the plan (hex); may be empty for Python calls.
+        budget: What the budget asked for that gave the tensors their shares, in words; empty where none did.
+    """
 
     rule: str = ""
     rules_sha256: str = ""
     plan_sha256: str = ""
+    budget: str = ""
 
     def to_config(self) -> dict[str, str]:
         """Return the JSON form."""
-        return {"rule": self.rule, "rules_sha256": self.rules_sha256, "plan_sha256": self.plan_sha256}
+        config = {"rule": self.rule, "rules_sha256": self.rules_sha256, "plan_sha256": self.plan_sha256}
+        return config | ({"budget": self.budget} if self.budget else {})
 
     @classmethod
     def from_config(cls, config: Mapping[str, str]) -> Provenance:
         """Return the value that `to_config` wrote."""
-        return cls(config.get("rule", ""), config.get("rules_sha256", ""), config.get("plan_sha256", ""))
+        return cls(config.get("rule", ""), config.get("rules_sha256", ""), config.get("plan_sha256", ""), config.get("budget", ""))

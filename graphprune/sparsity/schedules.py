@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from graphprune.sparsity.positions import Position, Run
 
-Curve = Literal["constant", "linear", "polynomial", "step"]
+Curve = Literal["constant", "linear", "polynomial", "exponential", "step", "points"]
 CURVES: tuple[str, ...] = get_args(Curve)
 
 
@@ -17,16 +18,19 @@ class Schedule:
     """How sparsity rises: the curve, where it begins and ends in the run, and how often masks are updated.
 
     `constant` and `step` ask for the full sparsity from `begin` on. `constant` goes on choosing the mask anew every `every` until `end` (for ever without one);
-    `step` chooses it once at `begin`, unless `every` and `end` are given. `linear` and `polynomial` rise from `initial` at `begin` to the target at `end`.
+    `step` chooses it once at `begin`, unless `every` and `end` are given. `linear`, `polynomial` and `exponential` rise from `initial` at `begin` to the target
+    at `end`. `points` jumps to each point's sparsity and stays there until the next, as in iterative pruning (Han et al., 2015, arXiv:1506.02626); masks change
+    at every point, and every `every` in between where it is given.
 
     Attributes:
         curve: The shape of the ramp.
-        begin: The first update.
-        end: The last update, where the target is reached exactly. None only for `constant` and `step`.
+        begin: The first update; the first point of `points`.
+        end: The last update, where the target is reached exactly. None only for `constant` and `step`; the last point of `points`.
         every: The distance between updates, in steps or epochs. Updates happen at `begin` and `end` besides.
         initial: The share of zeros at `begin`, for ramps.
         power: The exponent of `polynomial`; 3 is the cubic ramp of Zhu and Gupta, 2017 (arXiv:1710.01878), equation 1.
         name: What the rule file calls it.
+        points: (place, share of zeros) of each jump of `points`; the last one is the target.
     """
 
     curve: Curve = "polynomial"
@@ -36,6 +40,7 @@ class Schedule:
     initial: float = 0.0
     power: float = 3.0
     name: str | None = None
+    points: tuple[tuple[Position, float], ...] = ()
 
     def __post_init__(self) -> None:
         if self.curve not in CURVES:
@@ -44,6 +49,10 @@ class Schedule:
             raise ValueError(f"from must be at least 0 and below 1, got {self.initial}")
         if self.power <= 0:
             raise ValueError(f"power must be above 0, got {self.power:g}")
+        self._check_points()
+        if self.points:
+            object.__setattr__(self, "begin", self.points[0][0])
+            object.__setattr__(self, "end", self.points[-1][0])
         if self.is_ramp and self.end is None:
             raise ValueError(f"a {self.curve} schedule needs an end")
         if self.end is not None and self.end.unit == self.begin.unit and self.end.value < self.begin.value:
@@ -51,10 +60,22 @@ class Schedule:
         if self.every is not None and self.every.value <= 0:
             raise ValueError(f"every must be above 0, got {self.every}")
 
+    def _check_points(self) -> None:
+        if (self.curve == "points") != bool(self.points):
+            raise ValueError("a points schedule needs points" if self.curve == "points" else f"a {self.curve} schedule has no points, got {len(self.points)}")
+        for _, share in self.points:
+            if not 0 <= share < 1:
+                raise ValueError(f"the sparsity of a point must be at least 0 and below 1, got {share:g}")
+        for (place, share), (later, more) in itertools.pairwise(self.points):
+            if later.unit == place.unit and later.value <= place.value:
+                raise ValueError(f"points must come one after the other, got {later} after {place}")
+            if more < share:
+                raise ValueError(f"sparsity must not fall from point to point, got {more:g} at {later} after {share:g} at {place}")
+
     @property
     def is_ramp(self) -> bool:
-        """Whether sparsity rises gradually."""
-        return self.curve in ("linear", "polynomial")
+        """Whether sparsity rises bit by bit, so that the target is reached at `end` and not at `begin`."""
+        return self.curve in ("linear", "polynomial", "exponential", "points")
 
     def __str__(self) -> str:
         name = self.name or self.curve
@@ -63,7 +84,9 @@ class Schedule:
     def to_config(self) -> dict[str, Any]:
         """Return the JSON form, as plans and wrappers store it."""
         config: dict[str, Any] = {"name": self.name, "curve": self.curve}
-        if self.is_ramp:
+        if self.points:
+            config["points"] = [{"at": place.to_config(), "sparsity": share} for place, share in self.points]
+        elif self.is_ramp:
             config |= {"power": self.power, "from": self.initial}
         config["begin"] = self.begin.to_config()
         config["end"] = None if self.end is None else self.end.to_config()
@@ -82,6 +105,7 @@ class Schedule:
             initial=float(config.get("from", 0.0)),
             power=float(config.get("power", 3.0)),
             name=config.get("name"),
+            points=tuple((Position.from_config(point["at"]), float(point["sparsity"])) for point in config.get("points", ())),
         )
 
     def missing_facts(self) -> tuple[str, ...]:
@@ -91,8 +115,12 @@ class Schedule:
             >>> Schedule(begin=Position(0, "epoch"), end=Position(4, "epoch")).missing_facts()
             ('end',)
         """
-        fields = {"begin": self.begin, "end": self.end, "every": self.every}
+        fields = {"begin": self.begin, "end": self.end, "every": self.every} | {f"points[{index}]": place for index, place in self._inner_points()}
         return tuple(name for name, place in fields.items() if place is not None and place.unit != "step" and place.value != 0)
+
+    def _inner_points(self) -> list[tuple[int, Position]]:
+        """Return the points between `begin` and `end`, with their numbers."""
+        return [(index, place) for index, (place, _) in enumerate(self.points)][1:-1]
 
     def to_timetable(self, run: Run) -> Timetable:
         """Return this schedule in optimizer steps.
@@ -109,7 +137,14 @@ class Schedule:
             every = 100
         if self.curve == "step" and every is None and end is None:
             end = begin
-        return Timetable(self, begin, end, every)
+        return Timetable(self, begin, end, every, self._points_in_steps(run))
+
+    def _points_in_steps(self, run: Run) -> tuple[tuple[int, float], ...]:
+        steps = [0 if place.value == 0 else self._step(f"points[{index}]", place, run) for index, (place, _) in enumerate(self.points)]
+        for (place, _), step, (later, _), later_step in zip(self.points, steps, self.points[1:], steps[1:], strict=False):
+            if later_step < step:
+                raise ValueError(f"points must come one after the other, got {later} (step {later_step}) after {place} (step {step})")
+        return tuple((step, share) for step, (_, share) in zip(steps, self.points, strict=True))
 
     @staticmethod
     def _step(name: str, place: Position, run: Run) -> int:
@@ -129,12 +164,16 @@ class Timetable:
         [0, 300, 600, 900, 1000]
         >>> [round(ramp.sparsity_at(s, 0.9), 4) for s in (0, 500, 900, 1000, 5000)]
         [0.0, 0.7875, 0.8991, 0.9, 0.9]
+        >>> jumps = Schedule("points", points=((Position(10, "step"), 0.5), (Position(30, "step"), 0.8))).to_timetable(Run())
+        >>> [jumps.sparsity_at(s, 0.8) for s in (0, 10, 29, 30, 99)]
+        [0.0, 0.5, 0.5, 0.8, 0.8]
     """
 
     schedule: Schedule
     begin: int
     end: int | None
     every: int | None
+    points: tuple[tuple[int, float], ...] = ()
 
     def last_due(self, step: int) -> int | None:
         """Return the latest step, `step` included, at which masks are updated; None before `begin`."""
@@ -142,7 +181,8 @@ class Timetable:
             return None
         if self.end is not None and step >= self.end:
             return self.end
-        return self.begin if self.every is None else step - (step - self.begin) % self.every
+        regular = self.begin if self.every is None else step - (step - self.begin) % self.every
+        return max([regular, *(place for place, _ in self.points if place <= step)])
 
     def is_due(self, *, after: int, step: int) -> bool:
         """Return whether an update falls in (`after`, `step`]; `after` is -1 when masks were never updated."""
@@ -152,8 +192,9 @@ class Timetable:
     def sparsity_at(self, step: int, target: float) -> float:
         """Return the share of weights that must be zero at `step`, on the way to `target`.
 
-        The polynomial ramp is equation 1 of Zhu and Gupta, 2017 (arXiv:1710.01878): target + (initial - target) * (1 - progress) ** power. It stays at
-        `target` after `end`.
+        The polynomial ramp is equation 1 of Zhu and Gupta, 2017 (arXiv:1710.01878): target + (initial - target) * (1 - progress) ** power. The exponential one
+        keeps (1 - initial) * ((1 - target) / (1 - initial)) ** progress, so that each stretch of steps takes the same share of what is left. It stays at
+        `target` after `end`. Before its last point a `points` schedule asks a tensor with a target of its own (from a budget) for its part of each point.
 
         Raises:
             ValueError: `step` is negative.
@@ -164,6 +205,12 @@ class Timetable:
             return 0.0
         if not self.schedule.is_ramp or self.end is None or step >= self.end:
             return target
+        if self.points:
+            share, last = max(point for point in self.points if point[0] <= step)[1], self.points[-1][1]
+            return share if target == last else min(target, target * share / last) if last else 0.0
         left = 1 - (step - self.begin) / (self.end - self.begin)
+        if self.schedule.curve == "exponential":
+            kept = 1 - self.schedule.initial
+            return sorted((self.schedule.initial, 1 - kept * float(((1 - target) / kept) ** (1 - left)), target))[1]
         power: float = self.schedule.power if self.schedule.curve == "polynomial" else 1.0
         return target + (self.schedule.initial - target) * float(left**power)

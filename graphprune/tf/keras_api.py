@@ -8,11 +8,11 @@ from typing import Any
 import tf_keras
 from tf_keras.src.engine.base_layer import Layer
 
-from graphprune.errors import GraphError, TrainingError
-from graphprune.sparsity.pruning import Pruning
+from graphprune.errors import GraphError
 from graphprune.tf.addresses import addressed_layers, find_wrappers, is_layered_model
 from graphprune.tf.keras_schedules import ConstantSparsity, PruningSchedule, own_schedule
 from graphprune.tf.live_tensors import holds_prunable_layer, is_builtin_layer, prunable_names
+from graphprune.tf.python_patterns import PatternArguments
 from graphprune.tf.surgery import check_model, strip_model, wrap_layers
 from graphprune.tf.wrapper import PruneLowMagnitude
 
@@ -34,28 +34,29 @@ def prune_low_magnitude(
     Args:
         to_prune: A layer, a list of layers, or a built Sequential or Functional model.
         pruning_schedule: When and how much; half of the weights from step 0 on unless given.
-        block_size: Only (1, 1) for now: single weights.
-        block_pooling_type: Not used with (1, 1).
+        block_size: (rows, columns) of blocks that are zeroed whole, on kernels of rank 2 and on those of 1x1 convolutions. Other convolutions are pruned by
+            single weights.
+        block_pooling_type: Whether a block is scored by the mean (`AVG`) or the largest (`MAX`) of its magnitudes.
         pruning_policy: Only with a model. Any object with `allow_pruning(layer)`, which says of each layer that can be pruned whether it should be, and
             `ensure_model_supports_pruning(model)`, which is called first, with the model, and raises where the whole does not suit it.
-        sparsity_m_by_n: Only None for now.
+        sparsity_m_by_n: (m, n) to zero m of each n weights along the input axis; how many is fixed by it, when is said by the schedule.
         **kwargs: Further arguments of a wrapper around a layer alone, such as `input_shape`.
 
     Raises:
         GraphError: a model that cannot be copied, or neither a layer nor a model.
-        TrainingError: a kind of pruning that does not exist yet.
-        ValueError: a custom layer alone, of whose weights nothing is known; a policy without a model, or an object that is none.
+        ValueError: a custom layer alone, of whose weights nothing is known; an argument out of range; a kernel that does not take the blocks or groups;
+            a policy without a model, or an object that is none.
     """
-    _check_supported(block_size, sparsity_m_by_n)
+    patterns = PatternArguments(block_size, block_pooling_type, sparsity_m_by_n)
     is_model = isinstance(to_prune, tf_keras.Model) or not isinstance(to_prune, Sequence | Layer)
     if pruning_policy is not None:
         _check_policy(pruning_policy, is_model=is_model)
     schedule = ConstantSparsity(0.5, 0) if pruning_schedule is None else pruning_schedule
     if isinstance(to_prune, Sequence):
-        return [_prune_layer(layer, schedule, kwargs) for layer in to_prune]
+        return [_prune_layer(layer, schedule, patterns, kwargs) for layer in to_prune]
     if isinstance(to_prune, Layer) and not isinstance(to_prune, tf_keras.Model):
-        return _prune_layer(to_prune, schedule, kwargs)
-    return _prune_model(to_prune, schedule, pruning_policy)
+        return _prune_layer(to_prune, schedule, patterns, kwargs)
+    return _prune_model(to_prune, schedule, patterns, pruning_policy)
 
 
 def strip_pruning(model: tf_keras.Model) -> tf_keras.Model:
@@ -72,7 +73,7 @@ def collect_prunable_layers(model: tf_keras.Model) -> list[PruneLowMagnitude]:
     return list(find_wrappers(model).values())
 
 
-def _prune_model(model: Any, schedule: PruningSchedule, policy: Any) -> tf_keras.Model:
+def _prune_model(model: Any, schedule: PruningSchedule, patterns: PatternArguments, policy: Any) -> tf_keras.Model:
     check_model(model)
     if policy is not None:
         policy.ensure_model_supports_pruning(model)
@@ -80,11 +81,11 @@ def _prune_model(model: Any, schedule: PruningSchedule, policy: Any) -> tf_keras
     for address, layer in addressed_layers(model):
         names = () if is_layered_model(layer) else prunable_names(layer)
         if names and (policy is None or policy.allow_pruning(layer)):
-            prunings[address] = Pruning(schedule.target, schedule.to_schedule(), names)
+            prunings[address] = patterns.pruning_for(layer, names, schedule.target, schedule.to_schedule())
     return wrap_layers(model, prunings, own_schedule(schedule))
 
 
-def _prune_layer(layer: Any, schedule: PruningSchedule, kwargs: Mapping[str, Any]) -> PruneLowMagnitude:
+def _prune_layer(layer: Any, schedule: PruningSchedule, patterns: PatternArguments, kwargs: Mapping[str, Any]) -> PruneLowMagnitude:
     if isinstance(layer, PruneLowMagnitude):
         return layer
     if not isinstance(layer, Layer):
@@ -95,7 +96,8 @@ def _prune_layer(layer: Any, schedule: PruningSchedule, kwargs: Mapping[str, Any
             f"{layer.name}: graphprune does not know the weights of custom layer class {type(layer).__name__}; "
             "leave it out, or let the class inherit graphprune.PrunableLayer and name its weights in get_prunable_weights"
         )
-    return PruneLowMagnitude(layer, Pruning(schedule.target, schedule.to_schedule(), names), own_schedule=own_schedule(schedule), **kwargs)
+    pruning = patterns.pruning_for(layer, names, schedule.target, schedule.to_schedule())
+    return PruneLowMagnitude(layer, pruning, own_schedule=own_schedule(schedule), **kwargs)
 
 
 def _check_policy(policy: Any, *, is_model: bool) -> None:
@@ -104,10 +106,3 @@ def _check_policy(policy: Any, *, is_model: bool) -> None:
     missing = [name for name in ("allow_pruning", "ensure_model_supports_pruning") if not callable(getattr(policy, name, None))]
     if missing:
         raise ValueError(f"pruning_policy must have methods allow_pruning(layer) and ensure_model_supports_pruning(model), got {policy!r} without {missing[0]}")
-
-
-def _check_supported(block_size: tuple[int, int], sparsity_m_by_n: tuple[int, int] | None) -> None:
-    given = {"block_size": None if tuple(block_size) == (1, 1) else tuple(block_size), "sparsity_m_by_n": sparsity_m_by_n}
-    for name, value in given.items():
-        if value is not None:
-            raise TrainingError(f"prune_low_magnitude: {name}={value!r} is not supported yet; leave it out to prune single weights")

@@ -161,8 +161,9 @@ class OwnTimetable:
         return False
 
     def sparsity_at(self, step: int, target: float) -> float:
-        """Return the share of weights that the schedule wants to be zero at `step`; `target` is its own."""
-        return float(self.schedule(step)[1])
+        """Return the share of weights that must be zero at `step`: the schedule's, in proportion to `target` where a pattern fixes another than its own."""
+        share, own = float(self.schedule(step)[1]), self.schedule.target
+        return share if target == own or own == 0 else share * target / own
 
 
 def own_schedule(schedule: PruningSchedule) -> PruningSchedule | None:

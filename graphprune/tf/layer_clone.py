@@ -52,6 +52,13 @@ def copy_state(source: Layer, target: Layer) -> None:
             with tempfile.TemporaryDirectory() as folder:
                 old_layer.save_assets(folder)
                 new_layer.load_assets(folder)
+    finalize(target)
+
+
+def finalize(layer: Layer) -> None:
+    """Let every layer in `layer` work out what it derives from its weights: the bins of a Discretization, the constants of a Normalization."""
+    for part in layer._flatten_layers():
+        part.finalize_state()
 
 
 def _clone_lambda(layer: Layer) -> Layer:

@@ -44,25 +44,41 @@ def holds_prunable_layer(layer: Layer) -> bool:
 
 
 def tensor_facts(layer: Layer) -> tuple[TensorFacts, ...]:
-    """Return name, shape and dtype of a built layer's weights.
+    """Return name, shape and dtype of a built layer's weights; names are numbers where nothing tells them apart."""
+    return tuple((name, _shape(weight), weight.dtype.name) for name, weight in _named(layer))
 
-    For classes that the table does not hold, weights to prune have the names of their attributes, others are numbered.
-    """
+
+def tensor_zeros(layer: Layer) -> dict[str, int]:
+    """Return how many values are zero in each of a built layer's weights, by the names of `tensor_facts`."""
+    return {name: int(tf.size(weight) - tf.math.count_nonzero(weight, dtype=tf.int32)) for name, weight in _named(layer) if weight.dtype.is_floating}
+
+
+def weight_names(layer: Layer) -> tuple[str, ...]:
+    """Return the names of all weights of a built custom layer, in the order of `layer.weights`; none for layers of the table."""
+    is_known = not isinstance(layer, PrunableLayer) and _known_weights(layer) is not None
+    return () if is_known else tuple(name for name, _ in _named(layer))
+
+
+def _named(layer: Layer) -> list[tuple[str, tf.Variable]]:
+    """Return the weights with their names: of the table, else those of the attributes for what a layer says is to be pruned, else those of the variables."""
     weights = [weight for weight in layer.weights if isinstance(weight, tf.Variable)]  # lookup layers list a handle on their table as well
+    bare = [_bare_name(weight) for weight in weights]
     known = None if isinstance(layer, PrunableLayer) else _known_weights(layer)
-    names = names_in_order(known or (), [weight.name.rsplit("/", 1)[-1].split(":")[0] for weight in weights])
+    names = names_in_order(known or (), bare)
     if names is None:
-        named = {position: name for name, position in weight_positions(layer, prunable_names(layer)).items()}
-        names = tuple(named.get(index, str(index)) for index in range(len(weights)))
-    return tuple((name, _shape(weight), weight.dtype.name) for name, weight in zip(names, weights, strict=True))
+        own = {id(find_weight(layer, name)): name for name in prunable_names(layer)} if holds_prunable_layer(layer) else {}
+        names = _own_then_bare([own.get(id(weight)) for weight in weights], bare)
+    return list(zip(names, weights, strict=True))
 
 
-def weight_positions(layer: Layer, names: Sequence[str]) -> dict[str, int]:
-    """Return the positions of named weights in `layer.weights`, for layers whose names no table holds; nothing for other layers."""
-    if not holds_prunable_layer(layer):
-        return {}
-    positions = {id(weight): index for index, weight in enumerate(layer.weights)}
-    return {name: positions[id(find_weight(layer, name))] for name in names}
+def _own_then_bare(own: Sequence[str | None], bare: Sequence[str]) -> tuple[str, ...]:
+    """Return `own` names, and where there are none the bare names of variables; numbers where those do not tell the weights apart."""
+    names = [name or other for name, other in zip(own, bare, strict=True)]
+    return tuple(names) if len(set(names)) == len(names) else tuple(name or str(index) for index, name in enumerate(own))
+
+
+def _bare_name(weight: tf.Variable) -> str:
+    return weight.name.rsplit("/", 1)[-1].split(":")[0]
 
 
 def _shape(weight: tf.Variable) -> tuple[int, ...]:
@@ -98,16 +114,31 @@ def _own_names(layer: Any) -> tuple[str, ...]:
 def find_weight(layer: Layer, name: str) -> tf.Variable:
     """Return the variable that the table of layers calls `name` in a built layer: `kernel`, `forward_layer.kernel`, `query.kernel`, `cells.0.kernel`.
 
+    In a custom layer that is the name of an attribute, or the variable's own, whichever `tensor_facts` gives it.
+
     Raises:
         PlanError: the layer has no such variable.
     """
+    ways = (_find_by_path, _find_by_variable) if isinstance(layer, PrunableLayer) else (_find_by_variable, _find_by_path)
+    for find in ways:
+        found = find(layer, name)
+        if found is not None:
+            return found
+    known = ", ".join(map(_bare_name, layer.weights)) or "none"
+    raise unburied(PlanError(f"{layer.name}: {type(layer).__name__} has no weight named {name!r}; it has {known}"))
+
+
+def _find_by_path(layer: Layer, name: str) -> tf.Variable | None:
     found: Any = layer
     for part in name.split("."):
         found = _find_part(found, part)
-    if isinstance(found, tf.Variable):
-        return found
-    known = ", ".join(weight.name.rsplit("/", 1)[-1].split(":")[0] for weight in layer.weights) or "none"
-    raise unburied(PlanError(f"{layer.name}: {type(layer).__name__} has no weight named {name!r}; it has {known}"))
+    return found if isinstance(found, tf.Variable) else None
+
+
+def _find_by_variable(layer: Layer, name: str) -> tf.Variable | None:
+    """Return the only weight of a custom layer whose variable has this name."""
+    found = [] if is_builtin_layer(layer) else [weight for weight in layer.weights if isinstance(weight, tf.Variable) and _bare_name(weight) == name]
+    return found[0] if len(found) == 1 else None
 
 
 def _find_part(owner: Any, part: str) -> Any:

@@ -15,9 +15,11 @@ from tf_keras.src.saving.serialization_lib import SafeModeScope
 from graphprune.archive import Archive, read_archive
 from graphprune.archive.entries import holds_lambda_bytecode
 from graphprune.errors import ArchiveError, GraphpruneError
-from graphprune.tf.building import build_saved_model, load_hdf5
+from graphprune.graph.from_config import check_models
+from graphprune.tf.building import build_saved_model, load_hdf5, load_zip
 from graphprune.tf.foreign import find_foreign
 from graphprune.tf.scope import prune_scope
+from graphprune.tf.stuck_calls import stuck_calls_refused
 from graphprune.tf.unsafe_ops import find_unsafe_op
 
 _MISSING = re.compile(r"(?:Cannot deserialize object of type|Unknown [\w ]+:|Could not (?:locate|deserialize) (?:class|function)) [`'](?P<name>[^`']+)[`']")
@@ -36,6 +38,7 @@ def load_model(path: str | PathLike[str], custom_objects: Mapping[str, Any] | No
 
     Raises:
         ArchiveError: the file is not a model that can be loaded; the text says what to do.
+        GraphError: the calls of its layers do not fit together.
     """
     name = fspath(path)
     archive = read_archive(path)
@@ -55,8 +58,9 @@ def load_model(path: str | PathLike[str], custom_objects: Mapping[str, Any] | No
     foreign = find_foreign(archive.config["config"], given)
     if foreign is not None:
         raise ArchiveError(f"{name}: {_unknown(foreign)}")
+    check_models(archive.config, name)
     settings = (archive.training_config, archive.config.get("compile_config"))
-    with prune_scope(), tf_keras.utils.custom_object_scope(given), SafeModeScope(not unsafe_lambda):
+    with prune_scope(), stuck_calls_refused(name), tf_keras.utils.custom_object_scope(given), SafeModeScope(not unsafe_lambda):
         if holds_lambda_bytecode(settings) and not unsafe_lambda:
             return _load_uncompiled(archive, "a lambda function in them holds Python bytecode")
         foreign = find_foreign(settings, given)
@@ -90,7 +94,7 @@ def _load(archive: Archive, *, compiled: bool) -> tf_keras.Model:
             return build_saved_model(archive, compiled=compiled)
         if archive.format == "h5":
             return load_hdf5(archive, compiled=compiled)
-        return tf_keras.models.load_model(archive.path, compile=compiled)
+        return load_zip(archive, compiled=compiled)
 
 
 def _load_uncompiled(archive: Archive, reason: str) -> tf_keras.Model:

@@ -13,12 +13,12 @@ import tf_keras
 from tf_keras.src.optimizers.legacy.optimizer_v2 import OptimizerV2
 
 from graphprune.errors import TrainingError
-from graphprune.sparsity.counts import kept_count, zero_count
 from graphprune.sparsity.positions import Run
 from graphprune.sparsity.schedules import Timetable
 from graphprune.tf.addresses import find_wrappers
 from graphprune.tf.keras_schedules import OwnTimetable
-from graphprune.tf.mask_update import apply_mask, select_mask
+from graphprune.tf.mask_update import apply_mask
+from graphprune.tf.pattern_masks import select_pattern_mask
 from graphprune.tf.wrapper import PruneLowMagnitude
 
 
@@ -31,9 +31,9 @@ class TensorProgress:
         name: The tensor's name in the layer.
         size: The number of weights.
         zeros: Weights that are zero now.
-        target_zeros: Exact zeros when the schedule is finished.
+        target_zeros: Exact zeros when the schedule is finished; the fewest, where short blocks leave it open.
         target: The share of zeros that the schedule asks for at this step.
-        threshold: The smallest magnitude that the last mask update kept.
+        threshold: The smallest score that the last mask update kept: a magnitude, or that of a block or channel.
     """
 
     address: str
@@ -133,7 +133,7 @@ class Pruner:
             step, last = self._step_of(wrapper), int(wrapper.last_update.numpy())
             timetable = self._started(address)
             if timetable.is_due(after=last, step=step):
-                update_masks(wrapper, timetable.sparsity_at(step, wrapper.pruning.sparsity))
+                update_masks(wrapper, timetable, step)
                 wrapper.last_update.assign(step)
 
     @property
@@ -156,11 +156,12 @@ class Pruner:
         return sum(tensor.zeros for tensor in tensors) / max(1, sum(tensor.size for tensor in tensors))
 
     def _progress(self, address: str, wrapper: PruneLowMagnitude) -> Iterator[TensorProgress]:
-        target = self._started(address).sparsity_at(self._step_of(wrapper), wrapper.pruning.sparsity)
-        for name, (weight, _, threshold) in zip(wrapper.pruning.weights, wrapper.pruning_vars, strict=True):
+        timetable, step, pruning = self._started(address), self._step_of(wrapper), wrapper.pruning
+        for name, (weight, _, threshold) in zip(pruning.weights, wrapper.pruning_vars, strict=True):
             size = math.prod(weight.shape)
             zeros = size - int(np.count_nonzero(weight.numpy()))
-            yield TensorProgress(address, name, size, zeros, zero_count(size, wrapper.pruning.sparsity), target, float(threshold.numpy()))
+            target = timetable.sparsity_at(step, pruning.share_of(name))
+            yield TensorProgress(address, name, size, zeros, pruning.target_zeros(name, weight.shape), target, float(threshold.numpy()))
 
     def _count(self) -> tuple[int, dict[str, int]]:
         """Return the steps that a loss scaling optimizer has counted (0 of others), and those of each layer."""
@@ -222,11 +223,12 @@ class Pruner:
             )
 
 
-def update_masks(wrapper: PruneLowMagnitude, sparsity: float) -> None:
-    """Choose the masks of a layer anew from the magnitudes of its weights, and zero what they mask."""
-    for weight, mask, threshold in wrapper.pruning_vars:
-        values = weight.numpy()
-        chosen, smallest = select_mask(values, kept_count(values.size, sparsity))
+def update_masks(wrapper: PruneLowMagnitude, timetable: Timetable | OwnTimetable, step: int) -> None:
+    """Choose the masks of a layer anew from the weights that it has at `step`, and zero what they mask."""
+    pruning = wrapper.pruning
+    for name, (weight, mask, threshold) in zip(pruning.weights, wrapper.pruning_vars, strict=True):
+        values, share = weight.numpy(), timetable.sparsity_at(step, pruning.share_of(name))
+        chosen, smallest = select_pattern_mask(values, pruning.pattern, share, pruning.axes_of(name), pads=pruning.pads)
         mask.assign(chosen)
         threshold.assign(smallest)
         weight.assign(apply_mask(values, chosen))

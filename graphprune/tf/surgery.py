@@ -14,17 +14,18 @@ from graphprune.errors import GraphError, PlanError
 from graphprune.graph.from_config import graph_from_config
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import SEPARATOR
+from graphprune.plan.budgets import ReadWeight
 from graphprune.plan.changes import LayerChange, Plan
 from graphprune.plan.make import make_plan
 from graphprune.plan.plan_json import plan_sha256
-from graphprune.plan.rewrite import rules_sha256
+from graphprune.plan.rewrite import provenance_of, rules_sha256
 from graphprune.rules.rule_set import RuleSet
-from graphprune.sparsity.pruning import Provenance, Pruning
+from graphprune.sparsity.pruning import Pruning
 from graphprune.tf.addresses import addressed_layers, inner_layer, is_layered_model
 from graphprune.tf.compile_state import copy_compile_state
 from graphprune.tf.keras_schedules import PruningSchedule
 from graphprune.tf.layer_clone import clone_layer, copy_state
-from graphprune.tf.live_tensors import find_weight, holds_prunable_layer, prunable_names, tensor_facts
+from graphprune.tf.live_tensors import find_weight, holds_prunable_layer, prunable_names, tensor_facts, tensor_zeros
 from graphprune.tf.mask_update import apply_mask
 from graphprune.tf.wrapper import PruneLowMagnitude
 
@@ -50,8 +51,7 @@ def apply_plan(model: tf_keras.Model, plan: Plan) -> tf_keras.Model:
             return _clone_wrapped(layer, address)
         if change.after is None:
             return clone_layer(inner_layer(layer), address)
-        provenance = Provenance("" if change.rule is None else change.rule.id, of_rules, of_plan)
-        return PruneLowMagnitude(clone_layer(inner_layer(layer), address), change.after, provenance)
+        return PruneLowMagnitude(clone_layer(inner_layer(layer), address), change.after, provenance_of(change, of_rules, of_plan))
 
     _check_addresses(model, changes)
     rebuilt = {address for address, change in changes.items() if "wrap" in change.actions}
@@ -65,7 +65,25 @@ def apply_rules(model: tf_keras.Model, rules: RuleSet, *, steps_per_epoch: int |
         GraphError: the model, or a layer in it, cannot be copied.
         RuleError: the rules do not fit the model.
     """
-    return apply_plan(model, make_plan(graph_of_model(model), rules, steps_per_epoch=steps_per_epoch, epochs=epochs))
+    graph, read_weight = graph_of_model(model), weight_reader(model)
+    zeros = count_zeros(model) if rules.reads_weights else None
+    return apply_plan(model, make_plan(graph, rules, steps_per_epoch=steps_per_epoch, epochs=epochs, zeros=zeros, read_weight=read_weight))
+
+
+def weight_reader(model: tf_keras.Model) -> ReadWeight:
+    """Return the function that returns a weight of the model by address and name, as `graph_of_model` names them."""
+    layers = dict(addressed_layers(model))
+    return lambda address, name: find_weight(inner_layer(layers[address]), name).numpy()
+
+
+def count_zeros(model: tf_keras.Model) -> dict[tuple[str, str], int]:
+    """Return the zeros in each weight of each layer, by address and name, as `measure_zeros` does for a file."""
+    return {
+        (address, name): count
+        for address, layer in addressed_layers(model)
+        if not is_layered_model(layer)
+        for name, count in tensor_zeros(inner_layer(layer)).items()
+    }
 
 
 def wrap_layers(model: tf_keras.Model, prunings: dict[str, Pruning], schedule: PruningSchedule | None = None) -> tf_keras.Model:

@@ -14,6 +14,7 @@ import tensorflow as tf
 import tf_keras
 
 import graphprune
+from graphprune.archive import read_archive
 from graphprune.errors import CheckpointError, DataError, TrainingError
 from graphprune.files import file_sha256
 from graphprune.graph import read_graph
@@ -174,7 +175,7 @@ def _options(
     return RunOptions(
         model=str(Path(model_path).absolute()),
         model_sha256=file_sha256(Path(model_path)),
-        model_name="model.keras" if str(model_path).endswith(".keras") else "model.h5",
+        model_name="model.h5" if read_archive(model_path).format == "h5" else "model.keras",
         data=str(Path(data_spec).absolute()) if isinstance(data, ArrayData) else data_spec,
         data_sha256=data.sha256,
         batch_size=data.batch_size if isinstance(data, ArrayData) else None,

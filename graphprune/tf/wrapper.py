@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from tf_keras.src.utils.tf_utils import maybe_init_scope
 from graphprune.errors import TrainingError
 from graphprune.sparsity.pruning import Provenance, Pruning
 from graphprune.tf.keras_schedules import read_own_schedule, write_own_schedule
-from graphprune.tf.live_tensors import find_weight, holds_prunable_layer, prunable_names, unburied, weight_positions
+from graphprune.tf.live_tensors import find_weight, holds_prunable_layer, prunable_names, unburied, weight_names
 from graphprune.tf.tfmot_config import convert_tfmot_config, is_tfmot_config
 
 PACKAGE = "graphprune"
@@ -63,14 +63,21 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         missed_pruner: Whether training has been refused for want of one; the trace that was broken off must not be used again.
     """
 
-    def __init__(self, layer: Layer, pruning: Pruning | Mapping[str, Any], provenance: Provenance | Mapping[str, str] | None = None, **kwargs: Any) -> None:
-        positions, is_tfmot = dict(kwargs.pop("positions", {})), bool(kwargs.pop("is_tfmot", False))
+    def __init__(
+        self,
+        layer: Layer,
+        pruning: Pruning | Mapping[str, Any],
+        provenance: Provenance | Mapping[str, str] | None = None,
+        weight_names: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> None:
+        is_tfmot = bool(kwargs.pop("is_tfmot", False))
         schedule = read_own_schedule(kwargs.pop("own_schedule", None))
         own = {"name": layer.name, "trainable": layer.trainable, "dtype": layer._dtype_policy}
         super().__init__(layer, **{**own, **kwargs, "autocast": False})
         self.pruning = pruning if isinstance(pruning, Pruning) else Pruning.from_config(pruning)
         self.provenance = provenance if isinstance(provenance, Provenance) else Provenance.from_config(provenance or {})
-        self._positions = positions
+        self._weight_names = tuple(weight_names)
         self._is_tfmot = is_tfmot
         self.own_schedule = schedule
         self.pruners: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -129,7 +136,6 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
     def _add_pruning_state(self) -> None:
         if not self.pruning.weights and holds_prunable_layer(self.layer):
             self.pruning = replace(self.pruning, weights=prunable_names(self.layer))
-        self._positions = weight_positions(self.layer, self.pruning.weights)
         weights = [find_weight(self.layer, name) for name in self.pruning.weights]
         for name, weight in zip(self.pruning.weights, weights, strict=True):
             self._add_state(f"mask_{name}", weight.shape, tf.bool, True)
@@ -187,13 +193,16 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         return self.layer.compute_output_shape(input_shape)
 
     def get_config(self) -> dict[str, Any]:
-        """Return everything that `from_config` needs; the inner layer's own config is as unwrapped."""
+        """Return everything that `from_config` needs; the inner layer's own config is as unwrapped.
+
+        Of a custom layer, it also names the weights, which `.keras` files only number, so that the file can be measured without the layer's class.
+        """
         if self._is_tfmot and hasattr(self, "pruning_step"):
             self._is_tfmot = False
             self._non_trainable_weights.append(self.last_update)
+        names = (weight_names(self.layer) if self.layer.built else ()) or self._weight_names
         own = {"pruning": self.pruning.to_config(), "provenance": self.provenance.to_config()}
-        # Where the weights of a custom layer stand among its weights: their names are in no file.
-        return {**super().get_config(), **own, **write_own_schedule(self.own_schedule), **({"positions": dict(self._positions)} if self._positions else {})}
+        return {**super().get_config(), **own, **write_own_schedule(self.own_schedule), **({"weight_names": list(names)} if names else {})}
 
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
         """Read the state from a `.keras` file; in those of the TensorFlow toolkit the pruned weights come first, once more, and masks are numbers."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from builders import build_config
-from saved_model_files import entry, field, write_saved_model
+from saved_model_files import entry, field, table, write_saved_model
 
 from graphprune.archive import read_archive
 from graphprune.errors import ArchiveError
@@ -112,6 +112,36 @@ def test_a_flipped_bit_in_the_index_is_seen(tmp_path: Path) -> None:
     data[30] ^= 1
     index.write_bytes(data)
     assert refusal(tmp_path / "m") == "/variables/variables.index: damaged (the checksum of a block is wrong); save or copy the model again"
+
+
+def test_a_flipped_bit_in_a_tensor_is_seen_when_it_is_read(tmp_path: Path) -> None:
+    shard = write_saved_model(tmp_path / "m", build_config("in > fc"), TREE) / "variables" / "variables.data-00000-of-00001"
+    data = bytearray(shard.read_bytes())
+    data[70] ^= 1
+    shard.write_bytes(data)
+    archive = read_archive(tmp_path / "m")
+    graph = read_graph(archive)
+    with pytest.raises(ArchiveError) as caught:
+        measure_zeros(archive, graph)
+    key = "layer-1/bias/.ATTRIBUTES/VARIABLE_VALUE"
+    assert str(caught.value) == f"{shard}: the checksum of {key!r} is wrong; the file is damaged, save or copy the model again"
+
+
+def test_a_flipped_bit_in_the_objects_is_seen(tmp_path: Path) -> None:
+    shard = write_saved_model(tmp_path / "m", build_config("in > fc"), TREE) / "variables" / "variables.data-00000-of-00001"
+    data = bytearray(shard.read_bytes())
+    data[-1] ^= 1
+    shard.write_bytes(data)
+    fault = "the checksum of '_CHECKPOINTABLE_OBJECT_GRAPH' is wrong; the file is damaged, save or copy the model again"
+    assert refusal(tmp_path / "m") == f"/variables/variables.data-00000-of-00001: {fault}"
+
+
+@pytest.mark.parametrize(("compression", "kind"), [(1, "with snappy"), (9, "in the unknown way 9")])
+def test_a_compressed_index_is_refused(tmp_path: Path, compression: int, kind: str) -> None:
+    index = write_saved_model(tmp_path / "m", build_config("in > fc"), TREE) / "variables" / "variables.index"
+    index.write_bytes(table({b"": b""}, bytes([compression])))
+    fault = f"a block is compressed {kind}, which TensorFlow never does"
+    assert refusal(tmp_path / "m") == f"/variables/variables.index: damaged ({fault}); save or copy the model again"
 
 
 @pytest.mark.parametrize("name", ["variables/variables.index", "variables/variables.data-00000-of-00001", "keras_metadata.pb"])

@@ -1,7 +1,6 @@
 """The HTML page in a real headless browser; skipped where none is installed."""
 
 import json
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -16,77 +15,13 @@ from graphprune.rules import parse_rules
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-ARGUMENTS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--disable-dev-shm-usage", "--window-size=1300,900",
-)  # fmt: skip
 RULES = "version: 1\nrules: [{id: stem-75, match: {name: fc_1}, prune: {sparsity: 75%, schedule: {curve: constant, begin: 0 steps}}}]"
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    if CHROMIUM is None or DRIVER is None:
-        pytest.skip("no browser: chromium and chromedriver are not installed (Debian: apt-get install chromium chromium-driver)")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (pip install '.[test]')")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in (*ARGUMENTS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
-    yield driver
-    driver.quit()
-
-
 @pytest.fixture
-def opened(browser, tmp_path):
-    """Opens pages, and at the end holds that none of them had a console error or asked for anything but itself."""
-    asked = []
-
-    def open_page(graph, metrics=None):
-        path = tmp_path / f"page{len(asked)}.html"
-        path.write_text(render_graph_html(graph, metrics), encoding="utf-8")
-        asked.append(path.as_uri())
-        browser.get(path.as_uri())
-        assert browser.execute_script("return document.documentElement.dataset.ready") == "true"
-        return Page(browser)
-
-    browser.get("about:blank")
-    browser.get_log("browser"), browser.get_log("performance")  # what came before this test
-    yield open_page
-    assert [entry["message"] for entry in browser.get_log("browser")] == []
-    sent = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    urls = {message["params"]["request"]["url"] for message in sent if message["method"] == "Network.requestWillBeSent"}
-    assert urls <= set(asked)
-
-
-class Page:
-    def __init__(self, browser):
-        self.browser = browser
-
-    def all(self, selector):
-        return self.browser.find_elements("css selector", selector)
-
-    def one(self, selector):
-        return self.browser.find_element("css selector", selector)
-
-    def box(self, name):
-        return next(box for box in self.all("#stage .box") if box.find_elements("css selector", ".name, .row-name")[0].text == name)
-
-    def click(self, element):
-        self.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
-        element.click()
-
-    def panel(self):
-        return self.one("#panel").text
-
-    def type(self, *keys):
-        from selenium.webdriver import ActionChains
-
-        ActionChains(self.browser).send_keys(*keys).perform()
+def opened(open_html):
+    return lambda graph, metrics=None: open_html(render_graph_html(graph, metrics))
 
 
 def siamese():
@@ -107,8 +42,7 @@ def siamese():
 def test_the_page_draws_each_layer_of_the_model_and_no_box_covers_another(opened):
     page = opened(*siamese())
     assert page.one("h1").text == "siamese"
-    names = [box.find_elements("css selector", ".name, .row-name")[0].text for box in page.all("#stage .box")]
-    assert sorted(names) == ["add_1", "fc_1", "fc_2", "fc_2", "in_a", "in_b", "tower"]
+    assert sorted(page.names()) == ["add_1", "fc_1", "fc_2", "fc_2", "in_a", "in_b", "tower"]
     assert len(page.all("#stage svg .wire")) == 6
     places = [box.rect for box in page.all("#stage .box")]
     for index, a in enumerate(places):
@@ -156,6 +90,36 @@ def test_find_lists_layers_and_a_hit_inside_a_closed_model_opens_it(opened):
     assert (page.one("#found").text, page.all("#list button")) == ("0 of 9 layers", [])
 
 
+def test_enter_goes_from_hit_to_hit_and_shift_enter_back(opened):
+    from selenium.webdriver import Keys
+
+    page = opened(*siamese())
+    page.type("/")
+    page.type("fc_")
+    told = []
+    for keys in (Keys.ENTER, Keys.ENTER, Keys.ENTER, Keys.ENTER, Keys.SHIFT + Keys.ENTER + Keys.NULL):
+        page.one("#find").send_keys(keys)
+        told.append((page.panel().splitlines()[1], page.one("#found").text))
+    assert told == [(name, f"{place} of 3 found") for name, place in (("fc_in", 1), ("fc_1", 2), ("fc_2", 3), ("fc_in", 1), ("fc_2", 3))]
+    page.one("#find").send_keys(Keys.ESCAPE)
+    assert (page.one("#panel").is_displayed(), page.one("#found").text) == (False, "9 of 9 layers")
+
+
+def test_the_table_lists_every_layer_and_its_rows_show_the_panel(opened):
+    page = opened(*siamese())
+    page.click(page.one("[data-view=table]"))
+    assert not page.one("#canvas").is_displayed()
+    names = [row.text.split()[0] for row in page.all("#table tbody tr")]
+    assert names == ["in_a", "in_b", "tower", "tower::in", "tower::fc_in", "tower::relu_in", "add_1", "fc_1", "fc_2"]
+    page.one("#find").send_keys("fc_1")
+    shown = [row for row in page.all("#table tbody tr") if row.is_displayed()]
+    assert [row.text for row in shown] == ["fc_1 Dense kernel [in 4, out 3], bias [out 3] 15 75.0% wrapped by stem-75, target 75.0%"]
+    page.click(shown[0])
+    assert page.panel().splitlines()[1] == "fc_1"
+    page.click(page.one("[data-view=graph]"))
+    assert "selected" in page.box("fc_1").get_attribute("class")
+
+
 def test_a_nested_model_opens_and_closes_in_its_place(opened):
     page = opened(*siamese())
     before = page.box("tower").size["height"]
@@ -195,6 +159,18 @@ def test_the_switches_show_and_hide_names_attributes_and_weights(opened):
         switch.click()
     boxes = "\n".join(box.text for box in page.all("#stage .box:not(.terminal)"))
     assert ("kernel" in boxes, "fc_2" in boxes) == (False, False)
+
+
+def test_a_wide_model_begins_with_its_input_and_fits_when_asked(opened):
+    branches = "; in > ".join(f"conv_branch_number_{index}_with_a_long_name > relu_{index}" for index in range(12))
+    page = opened(build_graph(f"in > {branches}; {' + '.join(f'relu_{index}' for index in range(12))} > cat_1"))
+    canvas, first = page.one("#canvas").rect, page.box("in").rect
+    assert canvas["x"] < first["x"] < first["x"] + first["width"] < canvas["x"] + canvas["width"]
+    assert page.box("conv_branch_number_11_with_a_long_name").is_displayed()  # names are never cut
+    page.click(page.one("#zoom-fit"))
+    places = [page.browser.execute_script("return arguments[0].getBoundingClientRect()", box) for box in page.all("#stage .box")]  # `rect` does not know zoom
+    assert min(box["left"] for box in places) >= canvas["x"]
+    assert max(box["right"] for box in places) <= canvas["x"] + canvas["width"]
 
 
 def test_dark_and_light_have_other_colours(opened):

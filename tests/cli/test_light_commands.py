@@ -1,7 +1,9 @@
 """The commands that need no TensorFlow, on the shipped model."""
 
 import json
+import re
 
+import pytest
 from commands import run_command
 
 from graphprune.shipped import shipped_file
@@ -53,9 +55,67 @@ def test_plan_has_the_same_bytes_each_time_and_follows_variables(tmp_path):
     assert other["summary"]["zeros_after"] == 44467 - 29491 + 16384
 
 
+def test_switches_change_the_rules_and_the_plan_says_so():
+    switches = ["--only", "dense-90", "--only", "classifier", "--off", "classifier", "--var", "dense=0.5", "--set", "dense-90.prune.sparsity=75%"]
+    text = run_command("plan", MODEL, "-r", RULES, *switches).out
+    assert text.splitlines()[1:3] == [
+        f"rules  {RULES}{' ' * (len(str(MODEL)) - len(RULES))}   1 rule",
+        "with   --only dense-90 --only classifier --off classifier --var dense=0.5 --set dense-90.prune.sparsity=75%",
+    ]
+    plan = json.loads(run_command("plan", MODEL, "-r", RULES, *switches, "--format", "json").out)
+    assert plan["switches"] == {
+        "only": ["dense-90", "classifier"], "off": ["classifier"], "var": {"dense": "0.5"}, "set": {"dense-90.prune.sparsity": "75%"}
+    }  # fmt: skip
+    assert (plan["summary"]["wrap"], plan["summary"]["unclaimed"]) == (2, 3)
+
+
+def test_switches_that_lead_nowhere_are_told_and_need_rules(tmp_path):
+    done = run_command("plan", MODEL, "-r", RULES, "--off", "dens-90")
+    assert (done.code, done.err) == (1, "error[rule/unknown]: no rule has the id 'dens-90'\n  --> --off dens-90\n  help: closest: 'dense-90'\n")
+    done = run_command("plan", MODEL, "-r", RULES, "--set", "dense-90")
+    assert (done.code, done.err.splitlines()[-1]) == (
+        64,
+        "Error: Invalid value for '--set': write PATH=VALUE, as in --set dense-90.prune.sparsity=0.5; got 'dense-90'",
+    )
+    done = run_command("apply", MODEL, "--plan", "p.json", "--off", "dense-90", "-o", tmp_path / "w.keras")
+    assert (done.code, done.err.splitlines()[-1]) == (
+        64,
+        "Error: --var, --only, --off and --set change rules; with --plan, give them to `graphprune plan` instead",
+    )
+    done = run_command("train", MODEL, "--data", "d.npz", "--run", tmp_path / "run", "--epochs", "1", "--off", "dense-90")
+    assert (done.code, done.err.splitlines()[-1]) == (
+        64,
+        "Error: no rules: give a rule file with -r RULES (graphprune rules lists those that ship)",
+    )
+
+
 def test_detailed_exitcode_is_2_only_when_something_would_change():
     assert run_command("plan", MODEL, "-r", RULES, "--detailed-exitcode").code == 2
     assert run_command("diff", MODEL, MODEL, "--detailed-exitcode").code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("lint",),
+        ("lint", "a.yaml", "--format", "html"),
+        ("lint", "--explain", "rule/conflit"),
+        ("explain", MODEL, "-r", RULES),
+        ("explain", MODEL, "--layer", "digits"),
+        ("test", "--nope"),
+        ("test", ".", "."),
+        ("plan", MODEL),
+        ("verify", MODEL),
+        ("diff", MODEL),
+        ("schema", "--kind", "model"),
+        ("rules", "dense-90", "dense-90"),
+    ],
+    ids=lambda arguments: " ".join(map(str, arguments)).replace(str(MODEL), "MODEL"),
+)
+def test_wrong_usage_is_never_taken_for_a_difference(arguments):
+    done = run_command(*arguments)
+    assert (done.code, done.out) == (64, "")
+    assert done.err.startswith("Usage: graphprune ")
 
 
 def test_diff_of_a_model_with_itself_is_empty():
@@ -64,22 +124,33 @@ def test_diff_of_a_model_with_itself_is_empty():
     assert "No differences." in done.out
 
 
-def test_lint_counts_rules_and_lists_faults(tmp_path):
-    assert run_command("lint", shipped_file("rules/dense-90.yaml"), "--model", MODEL).code == 0
-    rules = tmp_path / "prune.yaml"
-    rules.write_text("version: 1\nrules:\n  - id: a\n    macth: '*'\n    prune: {sparsity: 1.2, schedule: ramp}\n")
-    done = run_command("lint", rules)
-    assert done.code == 1
-    assert [line for line in done.err.splitlines() if line.startswith("error[")] != []
-    assert "error[key/unknown]" in done.err
-    assert "error[value/range]" in done.err
-    assert "error[schedule/unknown]" in done.err
+def test_lint_against_a_model_checks_patterns_and_budgets_too(tmp_path):
+    rules = tmp_path / "p.yaml"
+    once = "schedule: {curve: step, begin: 0 steps}"
+    rules.write_text(f"version: 1\nrules:\n- {{id: a, match: {{name: digits}}, prune: {{pattern: {{keep: 1, of: 3, along: in}}, {once}}}}}\n")
+    done = run_command("lint", rules, "--model", MODEL)
+    assert (done.code, done.out.splitlines()[0]) == (
+        1,
+        "error[pattern/misfit]: 'keep 1 of 3 along in' does not fit kernel [in 64, out 10] of 'digits' (64 is not a multiple of 3)",
+    )
+    rules.write_text(f"version: 1\nbudgets: {{b: {{sparsity: 99.99%, max: 90%}}}}\nrules:\n- {{id: a, match: '*', prune: {{budget: b, {once}}}}}\n")
+    done = run_command("lint", rules, "--model", MODEL)
+    assert (done.code, "error[budget/infeasible]" in done.out) == (1, True)
 
 
 def test_rules_lists_and_prints_what_ships():
-    assert "builtin:conv-80-dense-90" in run_command("rules").out
-    assert run_command("rules", "dense-90").out == shipped_file("rules/dense-90.yaml").read_text()
+    listed = run_command("rules").out.splitlines()
+    assert re.sub(" +", " ", listed[0]) == "builtin:block-4x1 Dense layers at 80% in blocks of four inputs by one output"
+    assert all(line.startswith("builtin:") for line in listed)
+    for name in ("dense-90", "builtin:dense-90", "dense-90.yaml"):
+        assert run_command("rules", name).out == shipped_file("rules/dense-90.yaml").read_text()
     assert run_command("rules", "dens-90").code == 1
+
+
+def test_rules_names_the_closest_for_an_unknown_name():
+    done = run_command("rules", "dens-90")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("error[file/unreadable]: no rule file that ships is named 'dens-90'\n  --> builtin:dens-90\n  help: closest: 'dense-90'")
 
 
 def test_a_report_goes_to_a_file(tmp_path):

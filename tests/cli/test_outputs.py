@@ -79,3 +79,12 @@ def test_the_demo_removes_only_its_own_files(tmp_path):
         prepare_folder(home, force=True)
     assert str(caught.value) == f"{home}: holds more than an earlier demo (mine.txt), so --force does not touch it; give another folder"
     assert (home / "mine.txt").read_text() == "keep"
+
+
+def test_a_table_fits_the_terminal_and_is_whole_in_a_pipe_and_in_a_file(own, monkeypatch):
+    from graphprune.cli.outputs import terminal_width
+
+    assert terminal_width() is None
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "77")
+    assert (terminal_width(), terminal_width("layers.txt")) == (77, None)

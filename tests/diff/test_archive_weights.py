@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from graphprune.archive import read_archive
-from graphprune.diff.archive_weights import diff_archives, open_archive_weights
-from graphprune.graph.read import read_graph
+from graphprune.diff.archive_weights import diff_models, open_archive_weights
+from graphprune.graph.read import open_model_file, read_graph
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "digits-cnn.keras"
 
@@ -42,7 +42,7 @@ def sparser(tmp_path, first_dense):
 
 def test_a_file_does_not_differ_from_its_copy(tmp_path):
     copy = shutil.copy(FIXTURE, tmp_path / "copy.keras")
-    diff = diff_archives(read_archive(FIXTURE), read_archive(copy))
+    diff = diff_models(open_model_file(FIXTURE), open_model_file(copy))
     assert diff.is_empty
     assert diff.is_weights_equal is True
     assert diff.weights_gzip is not None
@@ -50,7 +50,7 @@ def test_a_file_does_not_differ_from_its_copy(tmp_path):
 
 
 def test_zeros_in_a_file_are_found(sparser, first_dense):
-    diff = diff_archives(read_archive(FIXTURE), read_archive(sparser))
+    diff = diff_models(open_model_file(FIXTURE), open_model_file(sparser))
     assert [layer.address for layer in diff.notable_layers] == [first_dense]
     (kernel,) = diff.notable_layers[0].notable_tensors
     assert (kernel.name, kernel.zeros_before, kernel.zeros_after, kernel.values) == ("kernel", 0, 100, "changed")

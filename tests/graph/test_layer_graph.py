@@ -85,6 +85,16 @@ def test_a_shared_layer_may_feed_itself() -> None:
     ]
 
 
+def test_a_shared_layer_comes_after_all_layers_that_feed_it() -> None:
+    graph = build_graph("in > shared:Dense[4, 4] > add_1; in > fc > shared > add_1")
+    assert list(graph.layers) == ["in", "fc", "shared", "add_1"]
+
+
+def test_shared_layers_that_feed_each_other_come_by_their_first_calls() -> None:
+    graph = build_graph("in > b:Dense[4, 4] > a:Dense[4, 4] > b > a > out; in > z")
+    assert list(graph.layers) == ["in", "z", "b", "a", "out"]
+
+
 def test_calls_keep_their_index_whatever_their_order_in_the_flow() -> None:
     config = build_config("in > shared:Dense > relu; shared > out")
     shared = config["config"]["layers"][1]

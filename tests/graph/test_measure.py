@@ -28,3 +28,15 @@ def test_every_tensor_of_a_model_is_measured_with_the_zeros_that_layers_counts()
     metrics = measure_tensors(archive, graph)
     assert {key: found.zeros for key, found in metrics.items()} == measure_zeros(archive, graph)
     assert all(found.min <= found.mean <= found.max for found in metrics.values())
+
+
+def test_a_large_array_is_measured_in_blocks():
+    import tracemalloc
+
+    values = np.linspace(-1, 3, 4_000_000, dtype=np.float32)
+    tracemalloc.start()
+    found = measure_values(values)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (found.min, found.max, round(found.mean, 6), found.zeros) == (-1.0, 3.0, 1.0, 0)
+    assert peak < values.nbytes / 4

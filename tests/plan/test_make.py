@@ -144,6 +144,32 @@ def test_a_run_that_ends_too_early_is_a_warning():
     )
 
 
+@pytest.mark.parametrize(
+    ("schedule", "target", "text"),
+    [
+        ("curve: exponential, begin: 0 epochs, end: 4 epochs", "90%", "ends at 4 epochs"),
+        ("curve: points, points: {1 epoch: 50%, 200 steps: 90%}", "90%", "ends at 200 steps"),
+        ("curve: step, begin: 4 epochs, end: 5 epochs", "90%", "begins at 4 epochs"),
+        ("curve: step, begin: 1 epoch, end: 5 epochs", "90%", None),
+        ("curve: constant, begin: 0 steps, end: 5000 steps", "90%", None),
+    ],
+)
+def test_every_curve_warns_where_its_target_lies_beyond_the_run(schedule, target, text):
+    plan = make_plan(lenet(), rules(one_rule("{type: Dense}", f"prune: {{sparsity: {target}, schedule: {{{schedule}}}}}")), steps_per_epoch=50, epochs=3)
+    found = [str(warning).splitlines()[0] for warning in plan.diagnostics]
+    assert found == (
+        []
+        if text is None
+        else [f"warning[schedule/never-reached]: rule 'only': the schedule {text}, the run is 3 epochs (150 steps); its target of {target} is never reached"]
+    )
+
+
+def test_the_steps_of_points_are_unknown_until_an_epoch_has_a_length():
+    text = one_rule("{type: Dense}", "prune: {sparsity: 90%, schedule: {curve: points, points: {10 steps: 10%, 1 epoch: 50%, 200 steps: 70%, 9 epochs: 90%}}}")
+    assert make_plan(lenet(), rules(text)).changes[0].after_unknown == ("mask", "schedule.end.step", "schedule.points[1].step")
+    assert make_plan(lenet(), rules(text), steps_per_epoch=50).changes[0].after_unknown == ("mask",)
+
+
 def test_an_end_before_the_beginning_is_an_error_once_the_run_is_known():
     text = RULES.replace("begin: 0 epochs, end: 4 epochs", "begin: 3 epochs, end: 100 steps")
     with pytest.raises(RuleError) as fault:

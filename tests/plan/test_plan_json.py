@@ -59,6 +59,7 @@ def test_the_example_of_the_specification():
         "kind": "graphprune.plan",
         "tool": {"name": "graphprune", "version": graphprune.__version__},
         "vars": {"final": 0.9},
+        "switches": {"only": [], "off": [], "var": {}, "set": {}},
         "applyable": True,
         "complete": True,
         "errored": False,
@@ -80,7 +81,7 @@ def test_the_example_of_the_specification():
 
 def test_keys_stand_in_the_order_of_the_specification():
     assert list(plan_to_config(plan())) == [
-        "format_version", "kind", "tool", "model", "rules", "vars", "applyable", "complete", "errored", "depends_on_weights",
+        "format_version", "kind", "tool", "model", "rules", "vars", "switches", "applyable", "complete", "errored", "depends_on_weights",
         "drift", "layer_changes", "budgets", "checks", "diagnostics", "summary",
     ]  # fmt: skip
 

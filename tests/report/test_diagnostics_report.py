@@ -1,5 +1,5 @@
 from graphprune.errors import Diagnostic, Where
-from graphprune.report import diagnostics_to_config, render_diagnostics
+from graphprune.report import diagnostics_to_config, render_annotations, render_diagnostics
 
 NO_MATCH = Diagnostic("rule/no-match", "rule 'a' matches no layer", Where("p.yaml", 3, 9), "narrow it less", severity="warning")
 CONFLICT = Diagnostic("rule/conflict", "layer 'fc1' is claimed twice", None, None, related=((Where("p.yaml", 12, 5), "big"), (Where("p.yaml", 20, 5), "small")))
@@ -52,3 +52,25 @@ def test_diagnostics_as_json():
         ],
         "summary": {"error": 1, "warning": 1, "note": 0},
     }
+
+
+def test_the_line_stands_under_each_place():
+    text = {12: "  - id: big", 20: "  - id: small"}
+    assert render_diagnostics([CONFLICT], lambda where: text[where.line]) == (
+        "error[rule/conflict]: layer 'fc1' is claimed twice\n"
+        "  --> p.yaml:12:5   big\n"
+        "    12 |   - id: big\n"
+        "       |     ^\n"
+        "  --> p.yaml:20:5   small\n"
+        "    20 |   - id: small\n"
+        "       |     ^"
+    )
+
+
+def test_workflow_commands_escape_what_github_reads():
+    hostile = Diagnostic("rule/count", "50%\r\nof :: a,b", Where("a,b:c%\n.yaml", 3, 9), "x\x1b", severity="note")
+    assert render_annotations([hostile, CONFLICT]) == (
+        "::notice file=a%2Cb%3Ac%25\\n.yaml,line=3,col=9,title=rule/count::50%25\\r\\nof :: a,b%0Ahelp: x\\x1b\n"
+        "::error file=p.yaml,line=12,col=5,title=rule/conflict::layer 'fc1' is claimed twice%0Ap.yaml:12:5   big%0Ap.yaml:20:5   small"
+    )
+    assert render_annotations([Diagnostic("x/y", "m")]) == "::error title=x/y::m"

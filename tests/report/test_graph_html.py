@@ -7,7 +7,12 @@ from drawings import siamese
 
 from graphprune.graph import TensorMetrics
 from graphprune.report import render_graph_html
-from graphprune.report.graph_html import graph_to_page
+from graphprune.report.graph_view import view_graph
+from graphprune.report.page_data import Drawing, page_to_config
+
+
+def graph_to_page(graph, metrics=None):
+    return page_to_config(Drawing(graph, view_graph(graph, None if metrics is None else {key: found.zeros for key, found in metrics.items()}), metrics))
 
 
 def data_of(page):

@@ -150,6 +150,46 @@ def test_keep_beats_prune():
     assert resolution.diagnostics == ()
 
 
+def test_an_overriding_rule_beats_others_even_one_that_keeps():
+    rules = [
+        prune("dense-90", "{type: Dense}"),
+        keep("keep-last", "{last: {type: Dense}}"),
+        prune("half", "{name: [fc2, predictions]}", "50%")[:-1] + ", overrides: [keep-last, dense-90]}",
+    ]
+    resolution = resolve(build_graph(LENET), *rules)
+    assert claims(resolution) == [
+        ("fc1", "dense-90", ()),
+        ("fc2", "half", (("dense-90", "override"),)),
+        ("predictions", "half", (("dense-90", "override"), ("keep-last", "override"))),
+    ]
+    assert list(map(str, resolution.diagnostics)) == [
+        "warning[rule/shadowed]: rule 'keep-last' decides nothing: every layer that it matches is taken by 'half'\n  --> p.yaml:6:3\n"
+        "  help: narrow the other match, or delete the rule"
+    ]
+
+
+def test_overriding_is_transitive_also_where_the_rule_between_does_not_match():
+    rules = [
+        prune("a", "{name: fc1}", "10%")[:-1] + ", overrides: b}",
+        prune("b", "{name: fc2}", "20%")[:-1] + ", overrides: c}",
+        prune("c", "{type: Dense}", "30%"),
+    ]
+    assert claims(resolve(build_graph(LENET), *rules)) == [
+        ("fc1", "a", (("c", "override"),)),
+        ("fc2", "b", (("c", "override"),)),
+        ("predictions", "c", ()),
+    ]
+
+
+def test_rules_that_an_override_leaves_may_still_be_in_conflict():
+    rules = [
+        prune("a", "{name: fc1}", "10%")[:-1] + ", overrides: k}",
+        prune("b", "{name: fc1}", "20%"),
+        keep("k", "{name: fc1}"),
+    ]
+    assert "error[rule/conflict]: layer 'fc1' is claimed twice with different settings" in messages(build_graph(LENET), *rules)
+
+
 def test_the_same_settings_are_recorded_under_the_alphabetically_first_rule():
     resolution = resolve(build_graph(LENET), prune("b", "{type: Dense}"), prune("a", "{name: fc1}", "0.9"))
     assert claims(resolution)[0] == ("fc1", "a", (("b", "same settings"),))
@@ -163,12 +203,22 @@ def test_the_order_of_rules_never_changes_the_result():
     assert results[0] == [("fc1", "b", (("c", "same settings"),)), ("fc2", None, ()), ("predictions", "a", (("b", "keep"),))]
 
 
+def test_a_conflict_of_a_pattern_and_a_sparsity_names_both():
+    big = "{id: big-dense, match: {type: Dense}, prune: {pattern: {keep: 2, of: 4, along: in}, schedule: {curve: step, begin: 0 steps}}}"
+    assert messages(build_graph(LENET), big, prune("dense-90", "{name: fc1}")).startswith(
+        "error[rule/conflict]: layer 'fc1' is claimed twice with different settings\n"
+        "  --> p.yaml:5:3   big-dense   keep 2 of 4 along in, step\n"
+        "  --> p.yaml:6:3   dense-90    90% unstructured, ramp\n"
+        "  help: add 'overrides: [dense-90]' to big-dense, or narrow one match"
+    )
+
+
 def test_different_settings_on_one_layer_are_a_conflict_with_both_places():
     assert messages(build_graph(LENET), prune("dense-90", "{type: Dense}"), prune("half", "{name: fc1}", "50%")) == (
         "error[rule/conflict]: layer 'fc1' is claimed twice with different settings\n"
         "  --> p.yaml:5:3   dense-90   90% unstructured, ramp\n"
         "  --> p.yaml:6:3   half       50% unstructured, ramp\n"
-        "  help: narrow one match so that one rule claims each layer, for example with 'not: {name: fc1}' in half"
+        "  help: add 'overrides: [half]' to dense-90, or narrow one match"
     )
 
 

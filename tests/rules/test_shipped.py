@@ -1,7 +1,11 @@
 import pytest
 from builders import build_graph
+from commands import run_command
+from memory_weights import make_weights
+from shipped_graphs import CNN, ENCODER, FOLDER, GRAPHS, SEQUENCE, graph_text
 
 from graphprune.errors import RuleError
+from graphprune.plan import make_plan, plan_to_config, wrap_graph
 from graphprune.rules import Prune, read_rules, resolve_rules
 from graphprune.rules.shipped import find_rule_file, list_shipped_rules
 from graphprune.shipped import shipped_file
@@ -44,3 +48,69 @@ def test_a_path_stays_a_path_and_an_unknown_name_lists_the_closest(tmp_path):
 def test_what_does_not_ship_is_not_found():
     with pytest.raises(FileNotFoundError, match="not among the files that ship with graphprune"):
         shipped_file("rules/none.yaml")
+
+
+SHIPPED = {
+    "dense-90": (CNN, {"fc_1": "dense-90", "fc_2": "dense-90"}),
+    "conv-80-dense-90": (CNN, {"conv_1": "convs-80", "conv_2": "convs-80", "conv_3": "convs-80", "fc_1": "dense-90", "fc_2": "dense-90"}),
+    "keep-first-and-last": (CNN, dict.fromkeys(["depthwise", "conv_2", "conv_3", "fc_1", "fc_2"], "middle")),
+    "erk-95": (CNN, dict.fromkeys(["depthwise", "conv_2", "conv_3", "fc_1", "fc_2", "fc_3"], "the-rest")),
+    "global-magnitude-90": (CNN, dict.fromkeys(["conv_1", "depthwise", "conv_2", "conv_3", "fc_1", "fc_2"], "smallest-anywhere")),
+    "two-of-four": (CNN, {"conv_2": "two-of-four", "fc_2": "two-of-four"}),
+    "block-4x1": (CNN, {"fc_2": "block-4in-1out"}),
+    "channels-50": (CNN, {"conv_2": "half-of-the-filters", "conv_3": "half-of-the-filters"}),
+    "transformer-90": (ENCODER, {"attention": "attention", "fc_up": "feed-forward", "fc_down": "feed-forward"}),
+    "recurrent-80": (SEQUENCE, {"lstm": "recurrent", "gru": "recurrent"}),
+    "xnnpack-latency": (
+        GRAPHS["padded-mobile"],
+        dict.fromkeys(["conv_a", "conv_b", "conv_c"], "pointwise-in-body"),
+    ),
+    "xnnpack-latency-mobilenet": (
+        GRAPHS["mobile"],
+        dict.fromkeys(["conv_a", "conv_b", "conv_c"], "pointwise-in-body"),
+    ),
+}
+
+
+def plan_of(shipped, graph):
+    return make_plan(graph, read_rules(shipped.path), read_weight=make_weights(graph, seed=1).read)
+
+
+@pytest.mark.parametrize("shipped", list_shipped_rules(), ids=lambda shipped: shipped.name)
+def test_each_shipped_file_matches_what_it_says_and_its_own_result(shipped):
+    drawn, wanted = SHIPPED[shipped.name]
+    graph = build_graph(drawn)
+    plan = plan_of(shipped, graph)
+    assert {change.address: change.rule.id for change in plan.changes if change.actions == ("wrap",)} == wanted
+    assert [str(found) for found in plan.diagnostics] == []
+    assert plan_of(shipped, wrap_graph(graph, plan)).is_empty
+    assert plan_to_config(plan) == plan_to_config(plan_of(shipped, graph))
+
+
+def test_shipped_files_are_listed_with_one_line_each():
+    listed = [line for line in run_command("rules").out.splitlines() if line.startswith("builtin:")]
+    assert {line.split()[0] for line in listed} == {f"builtin:{name}" for name in SHIPPED}
+    assert all(len(line.split(None, 1)[1]) > 20 for line in listed)
+
+
+def test_two_of_four_and_blocks_and_channels_say_so():
+    patterns = {name: {str(rule.action.pattern) for rule in read_rules(find_rule_file(f"builtin:{name}")).rules} for name in ("two-of-four", "block-4x1")}
+    assert patterns == {"two-of-four": {"keep 2 of 4 along in (2 zeros in each 4)"}, "block-4x1": {"block in 4 x out 1, mean"}}
+
+
+def test_what_a_network_must_be_for_xnnpack_is_checked():
+    drawn, _ = SHIPPED["xnnpack-latency-mobilenet"]
+    with pytest.raises(RuleError) as caught:
+        make_plan(build_graph(drawn), read_rules(find_rule_file("builtin:xnnpack-latency")))
+    assert "check 'stem-on-every-input'" in str(caught.value)
+
+
+def test_the_rule_tests_of_the_shipped_files_pass_and_each_file_has_some():
+    done = run_command("test", FOLDER.parent)
+    assert (done.code, done.err) == (0, "")
+    assert {path.name.removesuffix("_test.yaml") for path in FOLDER.parent.glob("*.yaml")} == set(SHIPPED)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_the_graphs_of_the_rule_tests_are_those_that_are_drawn_here(name):
+    assert (FOLDER / f"{name}.json").read_text(encoding="utf-8") == graph_text(name)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import tf_keras
-from live_models import all_weights, edges, walk
+from live_models import all_weights, edges, output_shapes, walk
 
 from graphprune.archive import read_archive
-from graphprune.graph import LayerGraph, read_graph
+from graphprune.graph import LayerGraph, find_tensor_shapes, read_graph
 from graphprune.graph.entries import canonical
 
 pytestmark = pytest.mark.tf
@@ -54,6 +54,9 @@ def test_an_architecture_is_read_as_it_is(name: str, tmp_path: Path) -> None:
         path.unlink()
         assert graphs[format].to_config() == archive.config
         assert_graph_is_model(graphs[format], model)
+    shapes = find_tensor_shapes(graphs["h5"])
+    assert shapes.items() <= output_shapes(model).items()
+    assert len(shapes) == len(output_shapes(model)) or name not in QUICK
     model.use_legacy_config = False
     assert graphs["keras"].sha256 == graphs["h5"].sha256
     assert canonical(rebuild(graphs["keras"], model).get_config()) == canonical(model.get_config())

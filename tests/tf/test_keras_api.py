@@ -9,7 +9,7 @@ import tf_keras
 from tf_keras import layers
 from tf_zoo import build
 
-from graphprune.errors import GraphError, TrainingError
+from graphprune.errors import GraphError
 from graphprune.sparsity.positions import Run
 from graphprune.tf.callbacks import UpdatePruningStep
 from graphprune.tf.keras_api import collect_prunable_layers, prune_low_magnitude, strip_pruning
@@ -92,7 +92,6 @@ class Own(layers.Layer):
         ),
         ((3,), GraphError, "builtins.int is not a tf_keras model; give a Sequential or Functional model"),
         (([3],), GraphError, "builtins.int is not a tf_keras layer; give a layer, a list of layers or a model"),
-        ((layers.Dense(2), None, (4, 1)), TrainingError, "prune_low_magnitude: block_size=(4, 1) is not supported yet; leave it out to prune single weights"),
     ],
 )
 def test_what_cannot_be_pruned_is_refused(arguments, error, text):

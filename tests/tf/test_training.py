@@ -170,7 +170,7 @@ def test_resume_is_exact_for_datasets_of_a_function_that_shuffle_anew_in_each_pa
         "    train, test = (tf.data.Dataset.from_tensor_slices((STORED[f'x_{part}'], STORED[f'y_{part}'])) for part in ('train', 'test'))\n"
         "    return train.shuffle(30).batch(7), test.batch(5)\n"
     )
-    one, two = train_twice(Setting(setting.model, "run_data:load", tmp_path), tmp_path, 8)
+    one, two = train_twice(Setting(setting.model, "run_data:load", tmp_path), tmp_path, 8, batch_size=None)
     sys.modules.pop("run_data")
     assert one.steps == EPOCHS * 5
     assert_same_bits(one.model, two.model)

@@ -1,0 +1,53 @@
+"""`graphprune explain`: why rules claim a layer, or leave it."""
+
+from __future__ import annotations
+
+import click
+
+from graphprune.cli.inputs import open_model
+from graphprune.cli.options import RuleOptions, all_option, force_option, format_option, report_option, rule_options
+from graphprune.cli.outputs import check_report_free, choose_format, print_report, to_json
+from graphprune.cli.planning import open_rules
+from graphprune.report import render_explanation
+from graphprune.rules.explain import explain_layer, explain_rule, explanation_to_config
+
+
+@click.command("explain")
+@click.argument("model")
+@rule_options
+@click.option("--layer", metavar="ADDRESS", help="Say what every rule makes of this layer.")
+@click.option("--rule", metavar="ID", help="Say what this rule selects, and which layers it nearly selects.")
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@format_option
+@report_option
+@all_option
+@force_option
+def command(
+    model: str,
+    rules: RuleOptions,
+    layer: str | None,
+    rule: str | None,
+    as_json: bool,
+    format_: str | None,
+    output: str | None,
+    show_all: bool,
+    force: bool,
+) -> None:
+    """Say why RULES claim a layer of MODEL or leave it, condition by condition; or what one rule selects.
+
+    For example:
+
+    \b
+        graphprune explain model.keras -r prune.yaml --layer predictions
+        graphprune explain model.keras -r prune.yaml --rule dense-90
+    """  # noqa: D301 - click wants the real character
+    if (layer is None) == (rule is None):
+        raise click.UsageError("give one of --layer ADDRESS and --rule ID")
+    check_report_free(output, force=force, inputs=[model, *rules.files])
+    saved, rule_set = open_model(model), open_rules(rules)
+    zeros = saved.zeros if rule_set.reads_weights else None
+    found = explain_layer(saved.graph, rule_set, layer, zeros) if layer is not None else explain_rule(saved.graph, rule_set, rule or "", zeros)
+    if as_json or choose_format(format_, output) == "json":
+        print_report(to_json(explanation_to_config(found)), output)
+    else:
+        print_report(render_explanation(found, show_all=show_all), output)

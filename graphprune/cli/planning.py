@@ -1,0 +1,124 @@
+"""The plan that a command works by: from rules, or from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import click
+
+from graphprune.archive import no_weights
+from graphprune.cli.inputs import import_custom_objects
+from graphprune.cli.options import RuleOptions
+from graphprune.diff.archive_weights import open_archive_weights
+from graphprune.graph import LayerGraph, ModelFile, measure_mask_faults, read_steps
+from graphprune.plan import Plan, check_plan_fits, check_weights_fit, make_plan, read_plan
+from graphprune.plan.budgets import ReadWeight
+from graphprune.rules import RuleSet, read_rules
+from graphprune.sparsity.positions import Run
+from graphprune.tf.quiet import import_tensorflow
+
+UNKNOWN_RUN = Run()
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """What a model tells once it is loaded with the classes of its custom layers, which say themselves what to prune.
+
+    Attributes:
+        graph: Its layers.
+        zeros: The zeros in each weight, by address and name in `graph`.
+        read_weight: Returns a weight by address and name in `graph`.
+    """
+
+    graph: LayerGraph
+    zeros: Mapping[tuple[str, str], int]
+    read_weight: ReadWeight
+
+
+def load_with_classes(model: ModelFile, custom_objects: tuple[str, ...], *, unsafe_lambda: bool) -> LoadedModel | None:
+    """Return the model loaded with its custom objects; None without any, where the file says it all.
+
+    Raises:
+        ArchiveError: the model cannot be loaded.
+        TrainingError: a custom object cannot be imported.
+    """
+    if not custom_objects:
+        return None
+    import_tensorflow()
+    from graphprune.tf.loading import load_model
+    from graphprune.tf.surgery import count_zeros, graph_of_model, weight_reader
+
+    live = load_model(model.need_archive().path, import_custom_objects(custom_objects), unsafe_lambda=unsafe_lambda)
+    return LoadedModel(graph_of_model(live), count_zeros(live), weight_reader(live))
+
+
+def open_rules(options: RuleOptions) -> RuleSet:
+    """Return the rules of all files, which the command needs at least one of."""
+    if not options.files:
+        raise click.UsageError("no rules: give a rule file with -r RULES (graphprune rules lists those that ship)")
+    return read_rules(*options.files, variables=options.variables, only=options.only, off=options.off, settings=options.settings)
+
+
+def plan_for(model: ModelFile, rules: RuleOptions, plan_file: str | None, run: Run = UNKNOWN_RUN, *, loaded: LoadedModel | None = None) -> Plan:
+    """Return the plan from `--plan FILE`, checked against the model, or made from the rules; `loaded` tells more of custom layers than the file.
+
+    Raises:
+        PlanError: the plan file is damaged or was made for another model.
+        RuleError: the rules have faults, alone or with this model.
+    """
+    if plan_file is not None:
+        return _read_fitting_plan(model, rules, plan_file, loaded)
+    return plan_from_rules(model, open_rules(rules), run, loaded=loaded)
+
+
+def plan_from_rules(model: ModelFile, rules: RuleSet, run: Run = UNKNOWN_RUN, *, loaded: LoadedModel | None = None) -> Plan:
+    """Return the plan that the rules make for the model, with everything that its file can tell, and the loaded model.
+
+    Raises:
+        RuleError: the rules do not fit the model.
+    """
+    with _weights_of(model, loaded) as read_weight:
+        return make_plan(
+            model.graph if loaded is None else loaded.graph,
+            rules,
+            steps_per_epoch=run.steps_per_epoch,
+            epochs=run.epochs,
+            zeros=model.zeros if loaded is None else loaded.zeros,
+            path=model.path,
+            steps=None if model.archive is None else read_steps(model.archive, model.graph),
+            mask_faults=None if model.archive is None else measure_mask_faults(model.archive, model.graph),
+            read_weight=read_weight,
+        )
+
+
+def _read_fitting_plan(model: ModelFile, rules: RuleOptions, plan_file: str, loaded: LoadedModel | None) -> Plan:
+    if rules.files:
+        raise click.UsageError("give rules (-r) or a plan (--plan), not both")
+    if rules.has_switches:
+        raise click.UsageError("--var, --only, --off and --set change rules; with --plan, give them to `graphprune plan` instead")
+    plan = read_plan(plan_file)
+    if loaded is not None and not {layer.address for layer in loaded.graph.candidates()} <= {change.address for change in plan.changes}:
+        loaded = None  # the plan was made from the file alone
+    graph = model.graph if loaded is None else loaded.graph
+    check_plan_fits(graph, plan)
+    if plan.depends_on_weights:
+        with _weights_of(model, loaded) as read_weight:
+            if read_weight is None:
+                raise no_weights(model.path)
+            check_weights_fit(graph, plan, read_weight)
+    return plan
+
+
+@contextmanager
+def _weights_of(model: ModelFile, loaded: LoadedModel | None) -> Iterator[ReadWeight | None]:
+    """Open the weights of a model for budgets by magnitude; None for a layer graph as JSON."""
+    if loaded is not None:
+        yield loaded.read_weight
+        return
+    if model.archive is None:
+        yield None
+        return
+    with open_archive_weights(model.archive, model.graph) as weights:
+        yield weights.read

@@ -1,0 +1,83 @@
+"""`graphprune test`: do the rules still select what their tests say?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from graphprune.cli.options import force_option, format_option, report_option
+from graphprune.cli.outputs import check_report_free, choose_format, print_report, to_json
+from graphprune.errors import EXIT_ERROR, OutputError
+from graphprune.files import write_whole
+from graphprune.plan.run_cases import CaseResult, read_snapshots, run_cases, updated_snapshots
+from graphprune.report import cases_to_config, render_cases
+from graphprune.rules.case_file import Case, CaseFile, find_case_files, read_cases
+from graphprune.rules.source_lines import SourceLines
+
+
+@click.command("test")
+@click.argument("place", metavar="DIR", default=".")
+@click.option("-k", "pattern", metavar="PATTERN", default="", help="Run only the cases whose file, graph or rule contains this text.")
+@click.option("--update", is_flag=True, help="Keep the plans as they are now, as the snapshots to compare with.")
+@format_option
+@report_option
+@force_option
+def command(place: str, pattern: str, update: bool, format_: str | None, output: str | None, force: bool) -> None:
+    """Run the rule tests in DIR: files named *_test.yaml (.yml, .json) that say which layers rules select in which graphs.
+
+    \b
+        graphprune test tests
+        graphprune test tests --update
+
+    \b
+    # prune_test.yaml, beside prune.yaml
+    version: 1
+    rules: prune.yaml
+    cases:
+      - graph: lenet.json       # written by: graphprune graph lenet.keras -o lenet.json
+        rule: dense-90          # without it: all rules that prune
+        selects: [fc1, fc2]
+        spares: [predictions]
+        plan: snapshot          # the whole plan, kept in __snapshots__ by --update
+      - graph: no-dense.json
+        fails: [rule/no-match]  # the diagnostics that are expected
+
+    No model is needed, and no TensorFlow. The exit code is 1 when a case fails.
+    """  # noqa: D301 - click wants the real character
+    check_report_free(output, force=force, inputs=[place])
+    files = [read_cases(path) for path in find_case_files(place)]
+    lines = SourceLines({path for file in files for path in (file.path, *file.rules)})
+    results = [(file.path, _run(file, pattern, update=update)) for file in files]
+    results = [(path, found) for path, found in results if found]
+    if not results:
+        raise click.UsageError(f"no case contains {pattern!r}; run without -k to see their names")
+    if choose_format(format_, output) == "json":
+        print_report(to_json(cases_to_config(results)), output)
+    else:
+        print_report(render_cases(results, lines.find, updated=update), output)
+    if not all(result.holds if update else result.is_passed for _, found in results for result in found):
+        raise click.exceptions.Exit(EXIT_ERROR)
+
+
+def _run(file: CaseFile, pattern: str, *, update: bool) -> tuple[CaseResult, ...]:
+    """Return what came of the cases of one file that fit; with `update`, their plans are kept."""
+
+    def wanted(case: Case) -> bool:
+        return pattern in f"{file.path}  {case.name}"
+
+    kept = read_snapshots(file)
+    results = run_cases(file, kept, wanted)
+    if update:
+        snapshots = updated_snapshots(results, kept, is_whole=len(results) == len(file.cases))
+        if snapshots != kept:
+            _write(file.snapshot_path, to_json(snapshots))
+    return results
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(exist_ok=True)
+        write_whole(path, text.encode())
+    except OSError as fault:
+        raise OutputError(f"{path}: cannot be written ({fault.strerror or fault}); run --update where the tests may be written") from fault

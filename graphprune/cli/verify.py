@@ -1,0 +1,46 @@
+"""`graphprune verify`: a model against a plan."""
+
+from __future__ import annotations
+
+import click
+
+from graphprune.cli.inputs import open_model
+from graphprune.cli.options import brief_option, exitcode_option, force_option, format_option, report_option
+from graphprune.cli.outputs import check_report_free, choose_format, print_report, to_json
+from graphprune.errors import EXIT_DIFFERENT
+from graphprune.graph import measure_mask_faults, measure_zeros
+from graphprune.plan import read_plan, verification_to_config, verify_plan
+from graphprune.report import render_verification
+
+
+@click.command("verify")
+@click.argument("model")
+@click.option("--plan", "plan_file", required=True, metavar="FILE", help="The plan that `graphprune plan -o FILE.json` wrote.")
+@format_option
+@report_option
+@brief_option
+@exitcode_option
+@force_option
+def command(model: str, plan_file: str, format_: str | None, output: str | None, brief: bool, detailed_exitcode: bool, force: bool) -> None:
+    """Measure MODEL against a plan: are the zeros there that it promised?
+
+    MODEL is wrapped, trained or stripped: what counts are the zeros in its weights. For example, before a model is shipped:
+
+    \b
+        graphprune plan model.keras -r prune.yaml -o plan.json
+        ...
+        graphprune verify sparse.keras --plan plan.json --detailed-exitcode
+
+    With --detailed-exitcode the exit code is 2 where a tensor is not as planned.
+    """  # noqa: D301 - click wants the real character
+    check_report_free(output, force=force, inputs=[model, plan_file])
+    saved, plan = open_model(model), read_plan(plan_file)
+    archive = saved.need_archive()
+    zeros, faults = measure_zeros(archive, saved.graph), measure_mask_faults(archive, saved.graph)
+    found = verify_plan(plan, saved.graph, zeros, faults, model_path=model, plan_path=plan_file)
+    if choose_format(format_, output) == "json":
+        print_report(to_json(verification_to_config(found)), output)
+    else:
+        print_report(render_verification(found, brief=brief), output)
+    if detailed_exitcode and found.drift:
+        raise click.exceptions.Exit(EXIT_DIFFERENT)

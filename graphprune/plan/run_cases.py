@@ -1,0 +1,199 @@
+"""Rule tests, run: what the rules made of each graph, held against what the test file says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from graphprune.errors import Diagnostic, GraphpruneError, RuleError, Where
+from graphprune.graph import LayerGraph, read_graph
+from graphprune.plan.make import make_plan
+from graphprune.plan.snapshot import snapshot_of, snapshot_of_faults
+from graphprune.rules import Prune, Resolution, RuleSet, read_rules, resolve_rules
+from graphprune.rules.case_file import Case, CaseFile, Named
+from graphprune.rules.suggestions import closest
+
+SHOWN_LINES = 20
+Snapshots = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerOutcome:
+    """What came of one listed layer: as wanted (`selected`, `spared`) or not (`missed` was to be selected, `extra` was to be spared), and who decides."""
+
+    address: str
+    outcome: Literal["selected", "spared", "missed", "extra"]
+    reason: str
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the layer is as the test wants it."""
+        return self.outcome in ("selected", "spared")
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """What came of one case.
+
+    Attributes:
+        case: The case.
+        layers: One outcome a listed layer, in the file's order.
+        faults: What else is wrong: diagnostics that were not expected, and names in the test file that do not exist.
+        missing: Expected diagnostics that did not come.
+        snapshot: The plan as it is kept; None where the case asks for none.
+        snapshot_status: `same`, `new` (none is kept yet), `different`, or None.
+        difference: Each value in which this plan differs from the one kept, with its path.
+    """
+
+    case: Case
+    layers: tuple[LayerOutcome, ...] = ()
+    faults: tuple[Diagnostic, ...] = ()
+    missing: tuple[str, ...] = ()
+    snapshot: Mapping[str, Any] | None = None
+    snapshot_status: Literal["same", "new", "different"] | None = None
+    difference: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether everything but the snapshot is as the case wants it."""
+        return not self.faults and not self.missing and all(layer.is_wanted for layer in self.layers)
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether everything is as the case wants it."""
+        return self.holds and self.snapshot_status in (None, "same")
+
+
+def run_cases(file: CaseFile, kept: Snapshots, wanted: Callable[[Case], bool] = lambda case: True) -> tuple[CaseResult, ...]:
+    """Return what came of the cases of one file that are `wanted`; `kept` holds its snapshots by `Case.graph`."""
+    try:
+        rules: RuleSet | tuple[Diagnostic, ...] = read_rules(*file.rules)
+    except RuleError as err:
+        rules = err.diagnostics
+    return tuple(_run(case, rules, kept) for case in file.cases if wanted(case))
+
+
+def _run(case: Case, rules: RuleSet | tuple[Diagnostic, ...], kept: Snapshots) -> CaseResult:
+    try:
+        graph = read_graph(case.graph_path)
+    except GraphpruneError as err:
+        return CaseResult(case, faults=(Diagnostic("file/unreadable", str(err), case.where, "graphprune graph MODEL -o FILE.json writes one"),))
+    if not isinstance(rules, RuleSet):
+        return _judged(case, None, (), rules, snapshot_of_faults(rules), kept)
+    resolution = resolve_rules(graph, rules)
+    found, snapshot = _plan(graph, rules, resolution)
+    return _judged(case, resolution, tuple(_wrong_names(case, graph, rules)), found, snapshot, kept)
+
+
+def _plan(graph: LayerGraph, rules: RuleSet, resolution: Resolution) -> tuple[tuple[Diagnostic, ...], dict[str, Any]]:
+    """Return every diagnostic, and the plan or why there is none as it is kept."""
+    try:
+        plan = make_plan(graph, rules)
+    except RuleError as err:
+        gentle = [found for found in (*rules.warnings, *resolution.diagnostics) if found.severity != "error"]
+        return (*err.diagnostics, *gentle), snapshot_of_faults(err.diagnostics)
+    return plan.diagnostics, snapshot_of(plan)
+
+
+def _wrong_names(case: Case, graph: LayerGraph, rules: RuleSet) -> Iterator[Diagnostic]:
+    """Yield a fault for each rule or layer that the case names and nobody knows."""
+    ids = [rule.id for rule in rules.rules]
+    if case.rule is not None and case.rule.name not in ids:
+        help = closest(case.rule.name, ids) or f"there are {', '.join(ids)}"
+        yield Diagnostic("rule/unknown", f"no rule is named {case.rule.name!r}", case.rule.where, help)
+    for layer in (*case.selects, *case.spares):
+        if layer.name not in graph.layers:
+            help = closest(layer.name, graph.layers) or f"all addresses: graphprune layers {case.graph_path}"
+            yield Diagnostic("layer/unknown", f"no layer of {case.graph} has the address {layer.name!r}", layer.where, help)
+
+
+def _judged(
+    case: Case, resolution: Resolution | None, wrong: tuple[Diagnostic, ...], found: tuple[Diagnostic, ...], snapshot: dict[str, Any], kept: Snapshots
+) -> CaseResult:
+    expected = [slug.name for slug in case.fails]
+    slugs = {diagnostic.slug for diagnostic in found}
+    unexpected = tuple(diagnostic for diagnostic in found if diagnostic.severity == "error" and diagnostic.slug not in expected)
+    layers = () if resolution is None or wrong else tuple(_layers(case, resolution))
+    result = CaseResult(case, layers, (*wrong, *unexpected), tuple(slug for slug in expected if slug not in slugs))
+    return _with_snapshot(result, snapshot, kept) if case.has_snapshot else result
+
+
+def _layers(case: Case, resolution: Resolution) -> Iterator[LayerOutcome]:
+    """Yield what came of each listed layer. Without a rule, selected means pruned, by whichever rule."""
+    decides = {claim.address: claim.rule for claim in resolution.claims}
+
+    def is_selected(layer: Named) -> bool:
+        rule = decides.get(layer.name)
+        return rule is not None and (isinstance(rule.action, Prune) if case.rule is None else rule.id == case.rule.name)
+
+    def reason(layer: Named) -> str:
+        if layer.name not in decides:
+            return "it has no prunable weights"
+        rule = decides[layer.name]
+        return "no rule decides it" if rule is None else f"{rule.id} {'prunes' if isinstance(rule.action, Prune) else 'keeps'} it"
+
+    for layer in case.selects:
+        yield LayerOutcome(layer.name, "selected" if is_selected(layer) else "missed", reason(layer))
+    for layer in case.spares:
+        yield LayerOutcome(layer.name, "extra" if is_selected(layer) else "spared", reason(layer))
+
+
+def _with_snapshot(result: CaseResult, snapshot: dict[str, Any], kept: Snapshots) -> CaseResult:
+    before = kept.get(result.case.graph)
+    status: Literal["same", "new", "different"] = "new" if before is None else "same" if before == snapshot else "different"
+    difference = tuple(_difference(before, snapshot)) if status == "different" else ()
+    return CaseResult(result.case, result.layers, result.faults, result.missing, snapshot, status, difference)
+
+
+def _difference(before: Any, after: Any) -> Iterator[str]:
+    """Yield each value that differs, by its path: `layer_changes.fc1.after.sparsity: 0.9 -> 0.8`."""
+    old, new = dict(_leaves(before)), dict(_leaves(after))
+    paths = [path for path in dict.fromkeys([*old, *new]) if old.get(path) != new.get(path)]
+    yield from (f"{path}: {old.get(path, 'nothing')} -> {new.get(path, 'nothing')}" for path in paths[:SHOWN_LINES])
+    if len(paths) > SHOWN_LINES:
+        yield f"... and {len(paths) - SHOWN_LINES} more"
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each value inside nested JSON data with its path, list entries by the address or name that they have."""
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _leaves(item, f"{path}.{key}".lstrip("."))
+    elif isinstance(value, list) and value:
+        for index, item in enumerate(value):
+            named = item.get("address") or item.get("name") or item.get("id") if isinstance(item, Mapping) else None
+            yield from _leaves(item, f"{path}.{named or index}")
+    else:
+        yield path, json.dumps(value, ensure_ascii=False)
+
+
+def updated_snapshots(results: tuple[CaseResult, ...], kept: Snapshots, *, is_whole: bool) -> dict[str, Any]:
+    """Return the snapshots after an update; with all cases run (`is_whole`), those that no case asks for any more are dropped."""
+    fresh = {result.case.graph: result.snapshot for result in results if result.snapshot is not None}
+    asked = {result.case.graph for result in results if result.case.has_snapshot}
+    merged = {name: plan for name, plan in kept.items() if name in asked or not is_whole} | fresh
+    return {name: merged[name] for name in sorted(merged)}
+
+
+def read_snapshots(file: CaseFile) -> dict[str, Any]:
+    """Return the snapshots kept beside a test file; none where there is no file yet.
+
+    Raises:
+        RuleError: the file is damaged.
+    """
+    path = file.snapshot_path
+    try:
+        kept = json.loads(path.read_bytes().decode())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as err:
+        raise _damaged(str(path), str(err)) from err
+    if not isinstance(kept, dict):
+        raise _damaged(str(path), "not an object")
+    return kept
+
+
+def _damaged(path: str, reason: str) -> RuleError:
+    return RuleError((Diagnostic("file/unreadable", f"snapshots cannot be read: {reason}", Where(path), "delete the file, and run graphprune test --update"),))

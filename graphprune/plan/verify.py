@@ -1,0 +1,118 @@
+"""A model held against a plan: whether the zeros are there that the plan promised, in a wrapped model and in a stripped one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graphprune.graph.layer_graph import LayerGraph
+from graphprune.plan.changes import Plan
+from graphprune.plan.rewrite import check_layers_fit
+
+FORMAT_VERSION = "1.0"
+KIND = "graphprune.verification"
+
+
+@dataclass(frozen=True, slots=True)
+class TensorCheck:
+    """One tensor that the plan prunes.
+
+    Attributes:
+        address, tensor, size: Which tensor, and its number of weights.
+        rule: The id of the rule that the plan prunes it by.
+        planned: Zeros when the plan is finished.
+        measured: Zeros in the model.
+        under_mask: Non-zero weights where the wrapper's mask says zero; 0 in a model without wrappers.
+    """
+
+    address: str
+    tensor: str
+    size: int
+    rule: str
+    planned: int
+    measured: int
+    under_mask: int = 0
+
+    @property
+    def is_as_planned(self) -> bool:
+        """Whether at least the planned zeros are there, and none is missing under the mask."""
+        return self.measured >= self.planned and self.under_mask == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What was measured in the model at `model` against the plan in `plan`: one check a pruned tensor, in the plan's order."""
+
+    model: str
+    plan: str
+    checks: tuple[TensorCheck, ...]
+
+    @property
+    def drift(self) -> tuple[TensorCheck, ...]:
+        """The tensors that are not as planned."""
+        return tuple(check for check in self.checks if not check.is_as_planned)
+
+
+def verify_plan(
+    plan: Plan,
+    graph: LayerGraph,
+    zeros: Mapping[tuple[str, str], int],
+    mask_faults: Mapping[tuple[str, str], int] | None = None,
+    *,
+    model_path: str = "",
+    plan_path: str = "",
+) -> Verification:
+    """Return the measured zeros of every tensor that `plan` prunes.
+
+    Args:
+        plan: The plan, carried out or not.
+        graph: The model, wrapped or stripped.
+        zeros: Its measured zeros by (address, tensor name).
+        mask_faults: Non-zero weights under the masks of a wrapped model, by (address, tensor name).
+        model_path, plan_path: What reports call the two.
+
+    Raises:
+        PlanError: the plan was made for a model with other layers.
+    """
+    check_layers_fit(graph, plan)
+    return Verification(model_path, plan_path, tuple(_checks(plan, zeros, mask_faults or {})))
+
+
+def _checks(plan: Plan, zeros: Mapping[tuple[str, str], int], mask_faults: Mapping[tuple[str, str], int]) -> Iterator[TensorCheck]:
+    for change in plan.changes:
+        rule = "" if change.rule is None else change.rule.id
+        for tensor in change.tensors:
+            if change.after is not None and tensor.zeros_after is not None:
+                key = (change.address, tensor.name)
+                yield TensorCheck(change.address, tensor.name, tensor.size, rule, tensor.zeros_after, zeros[key], mask_faults.get(key, 0))
+
+
+def verification_to_config(found: Verification) -> dict[str, Any]:
+    """Return the verification as JSON data, keys and tensors in fixed order."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "kind": KIND,
+        "model": found.model,
+        "plan": found.plan,
+        "as_planned": not found.drift,
+        "tensors": [
+            {
+                "address": check.address,
+                "tensor": check.tensor,
+                "rule": check.rule,
+                "size": check.size,
+                "zeros_planned": check.planned,
+                "zeros_measured": check.measured,
+                "under_mask": check.under_mask,
+                "as_planned": check.is_as_planned,
+            }
+            for check in found.checks
+        ],
+        "summary": {
+            "tensors": len(found.checks),
+            "drift": len(found.drift),
+            "zeros_planned": sum(check.planned for check in found.checks),
+            "zeros_measured": sum(check.measured for check in found.checks),
+        },
+    }

@@ -1,0 +1,74 @@
+"""The layers of a model as JSON: what `graphprune layers --format json` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.layers import Layer, Tensor
+from graphprune.graph.shapes import Shape
+from graphprune.graph.tensor_shapes import find_tensor_shapes
+from graphprune.report.layer_figures import Zeros, shown_layers, totals_of
+
+
+def layers_to_config(graph: LayerGraph, zeros: Zeros | None = None, *, path: str = "", matched: Collection[str] | None = None) -> dict[str, Any]:
+    """Return the table as JSON data, layers in the graph's order and shares rounded to 6 places; `matched` as for the text."""
+    layers = shown_layers(graph, matched)
+    totals, shapes = totals_of(layers, zeros), find_tensor_shapes(graph)
+    return {
+        "format_version": "1.0",
+        "kind": "graphprune.layers",
+        "model": {
+            "path": path,
+            "name": graph.name,
+            "type": graph.type,
+            "graph_sha256": graph.sha256,
+            "inputs": list(graph.inputs),
+            "outputs": list(graph.outputs),
+            "layers": len(graph.layers),
+        },
+        "layers": [_layer_to_config(layer, zeros, shapes.get((layer.address, 0, 0))) for layer in layers],
+        "summary": {
+            "layers": totals.layers,
+            "parameters": totals.parameters,
+            "prunable_weights": totals.prunable,
+            "zeros": totals.zeros,
+            "sparsity": _share(totals.zeros, totals.parameters),
+            "bytes": totals.bytes,
+        },
+    }
+
+
+def _layer_to_config(layer: Layer, zeros: Zeros | None, shape: Shape | None) -> dict[str, Any]:
+    wrap = layer.wrap
+    wrapped = None if wrap is None else {"rule": wrap.provenance.rule, "pruning": None if wrap.pruning is None else wrap.pruning.to_config()}
+    return {
+        "address": layer.address,
+        "type": layer.type,
+        "kind": layer.kind,
+        "calls": layer.calls,
+        "trainable": layer.trainable,
+        "produces_output": layer.produces_output,
+        "output_shape": None if shape is None else list(shape),
+        "tensors": [_tensor_to_config(layer, tensor, zeros) for tensor in layer.tensors],
+        "wrapped_by": wrapped,
+    }
+
+
+def _tensor_to_config(layer: Layer, tensor: Tensor, zeros: Zeros | None) -> dict[str, Any]:
+    measured = None if zeros is None else zeros.get((layer.address, tensor.name))
+    return {
+        "name": tensor.name,
+        "axes": dict(zip(tensor.axes, tensor.shape, strict=False)),
+        "shape": list(tensor.shape),
+        "dtype": tensor.dtype,
+        "size": tensor.size,
+        "prunable": tensor.prunable,
+        "zeros": measured,
+        "sparsity": _share(measured, tensor.size),
+    }
+
+
+def _share(zeros: int | None, size: int) -> float | None:
+    return None if zeros is None else round(zeros / max(size, 1), 6)

@@ -1,0 +1,179 @@
+"""Rule tests as values: which rules, on which graphs, and what they should select there."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PlainValidator, WithJsonSchema
+
+from graphprune.errors import Diagnostic, RuleError, Where
+from graphprune.rules.file_faults import check_document
+from graphprune.rules.matcher_shape import TextOrList
+from graphprune.rules.scalars import Fault, Text, Version
+from graphprune.rules.shape import OPTIONAL, Shape
+from graphprune.rules.shipped import PREFIX
+from graphprune.rules.slugs import read_slugs
+from graphprune.rules.suggestions import closest
+from graphprune.rules.yaml_text import MAX_BYTES, Document, Path, parse_document
+
+SUFFIXES = ("_test.yaml", "_test.yml", "_test.json")
+SNAPSHOTS = "__snapshots__"
+_SLUG = re.compile(r"[a-z]+/[a-z-]+")
+
+
+def _snapshot(value: Any) -> Literal["snapshot"]:
+    if value != "snapshot":
+        raise Fault("value/range", "must be snapshot", f"write 'plan: snapshot'; graphprune test --update writes the plan into {SNAPSHOTS}")
+    return "snapshot"
+
+
+def _slug(value: Any) -> str:
+    if not isinstance(value, str) or not _SLUG.fullmatch(value):
+        raise Fault("value/range", "must be the slug of a diagnostic, such as rule/no-match", "graphprune lint --explain list names them")
+    if value not in read_slugs():
+        raise Fault("value/range", "must be the slug of a diagnostic", closest(value, read_slugs()) or "graphprune lint --explain list names them")
+    return value
+
+
+Slug = Annotated[str, PlainValidator(_slug), WithJsonSchema({"type": "string", "pattern": f"^{_SLUG.pattern}$"})]
+
+
+class CaseShape(Shape):
+    """One case: a graph, and what the rules should make of it."""
+
+    graph: Text
+    rule: Text = OPTIONAL
+    selects: list[Text] = OPTIONAL
+    spares: list[Text] = OPTIONAL
+    plan: Annotated[Literal["snapshot"], PlainValidator(_snapshot), WithJsonSchema({"const": "snapshot"})] = OPTIONAL
+    fails: Annotated[list[Slug], Field(min_length=1)] = OPTIONAL
+
+
+class CaseFileShape(Shape):
+    """A whole file of rule tests."""
+
+    version: Version
+    rules: TextOrList
+    cases: Annotated[list[CaseShape], Field(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A name that a test file writes, and where."""
+
+    name: str
+    where: Where
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case of a test file.
+
+    Attributes:
+        graph: The graph's path as the file writes it; `graph_path` is where it is.
+        rule: The rule that `selects` and `spares` are about; None means all rules that prune.
+        selects, spares: Layers that the rule must decide, and must not decide.
+        has_snapshot: Whether the plan is compared with the one kept beside the file.
+        fails: The slugs of the diagnostics that are expected.
+    """
+
+    where: Where
+    graph: str
+    graph_path: str
+    rule: Named | None
+    selects: tuple[Named, ...]
+    spares: tuple[Named, ...]
+    has_snapshot: bool
+    fails: tuple[Named, ...]
+
+    @property
+    def name(self) -> str:
+        """The case in one line: the graph, and the rule where there is one."""
+        return self.graph if self.rule is None else f"{self.graph}  {self.rule.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFile:
+    """A file of rule tests; the paths in it start from its folder."""
+
+    path: str
+    rules: tuple[str, ...]
+    cases: tuple[Case, ...]
+
+    @property
+    def snapshot_path(self) -> FilePath:
+        """Where the file's snapshots are kept."""
+        path = FilePath(self.path)
+        return path.parent / SNAPSHOTS / f"{path.stem}.json"
+
+
+def find_case_files(place: str) -> tuple[str, ...]:
+    """Return the files of rule tests in a folder and all below it, sorted; a file stands for itself.
+
+    Raises:
+        RuleError: there are none.
+    """
+    root = FilePath(place)
+    if root.is_file():
+        return (place,)
+    found = sorted(str(path) for path in root.rglob("*") if path.name.endswith(SUFFIXES) and not _is_aside(path.relative_to(root)))
+    if not found:
+        message = "no rule tests here" if root.is_dir() else "no such file or folder"
+        help = f"rule tests are files named *{SUFFIXES[0]}; graphprune test --help shows one"
+        raise RuleError((Diagnostic("file/unreadable", message, Where(place), help),))
+    return tuple(found)
+
+
+def _is_aside(path: FilePath) -> bool:
+    return any(part == SNAPSHOTS or part.startswith(".") for part in path.parts)
+
+
+def read_cases(path: str) -> CaseFile:
+    """Return the rule tests in the file at `path`.
+
+    Raises:
+        RuleError: with every fault of the file.
+    """
+    document = parse_document(_read_text(path), path)
+    if document.faults:
+        raise RuleError(document.faults)
+    shape, faults = check_document(CaseFileShape, document)
+    if shape is None:
+        raise RuleError(tuple(sorted(faults, key=lambda fault: fault.where or Where(path, 0, 0))))
+    folder = os.path.dirname(path)
+    rules = tuple(rule if rule.startswith(PREFIX) else os.path.normpath(os.path.join(folder, rule)) for rule in shape.rules)
+    return CaseFile(path, rules, tuple(_case(document, part, ("cases", index), folder) for index, part in enumerate(shape.cases)))
+
+
+def _read_text(path: str) -> str:
+    try:
+        content = FilePath(path).read_bytes()
+        if len(content) > MAX_BYTES:
+            raise ValueError(f"larger than {MAX_BYTES:,} bytes")
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as err:
+        raise RuleError((Diagnostic("file/unreadable", "not text in UTF-8", Where(path), "save it as UTF-8"),)) from err
+    except (OSError, ValueError) as err:
+        reason = getattr(err, "strerror", None) or err
+        raise RuleError((Diagnostic("file/unreadable", f"cannot be read: {reason}", Where(path), "name a file of rule tests, or its folder"),)) from err
+
+
+def _case(document: Document, shape: CaseShape, path: Path, folder: str) -> Case:
+    def named(key: str) -> tuple[Named, ...]:
+        return tuple(Named(name, document.value((*path, key, index))) for index, name in enumerate(shape.given(key) or ()))
+
+    rule = shape.given("rule")
+    return Case(
+        where=document.value(path),
+        graph=shape.graph,
+        graph_path=os.path.normpath(os.path.join(folder, shape.graph)),
+        rule=None if rule is None else Named(rule, document.value((*path, "rule"))),
+        selects=named("selects"),
+        spares=named("spares"),
+        has_snapshot=shape.given("plan") is not None,
+        fails=named("fails"),
+    )

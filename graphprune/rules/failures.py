@@ -1,0 +1,109 @@
+"""Why one layer is outside a set: the conditions that it fails, and what it is instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from graphprune.graph import Layer
+from graphprune.rules.config_test import find_config_value, thaw
+from graphprune.rules.describe import describe
+from graphprune.rules.evaluate import Matches, prunable_weights
+from graphprune.rules.matchers import AnyOf, Calls, ConfigIs, FedBy, Feeds, Flag, HasWeight, IsA, Matcher, Params, TypeIs, conditions_of
+
+SHOWN = 3
+
+
+class Failures:
+    """Explains why layers of one graph are outside sets; what it found of a layer and a matcher is kept."""
+
+    def __init__(self, matches: Matches) -> None:
+        self.matches = matches
+        self._shares: dict[tuple[Matcher, str], float] = {}
+
+    def nearest(self, matcher: Matcher, addresses: Iterable[str]) -> str:
+        """Return, of the layers outside the set, the one that meets the largest share of its conditions, and which it fails; "" where none meets any.
+
+        Among equals one with prunable weights is named, and the first in the graph's order.
+        """
+        wanted = frozenset(addresses) - self.matches.of(matcher)
+        ranked = [address for address in self.matches.graph.layers if address in wanted and self.share(matcher, address)]
+        best = max(ranked, key=lambda address: (self.share(matcher, address), address in self.matches.candidates), default=None)
+        return "" if best is None else f"nearest: {self.explain(matcher, best)}"
+
+    def explain(self, matcher: Matcher, address: str) -> str:
+        """Return how many conditions a layer outside the set holds, and what it is where it fails: `Conv1 (Conv2D) holds 4 of 6 conditions; fails ...`."""
+        conditions = self.nearest_conditions(matcher, address)
+        failing = [condition for condition in conditions if address not in self.matches.of(condition)]
+        texts = ", ".join(self.describe(condition, address) for condition in failing)
+        holds = f"holds {len(conditions) - len(failing)} of {len(conditions)} conditions; " if len(conditions) > 1 else ""
+        return f"{address} ({self.matches.graph.layers[address].type}) {holds}fails {texts}"
+
+    def share(self, matcher: Matcher, address: str) -> float:
+        """Return the share of the conditions that a layer meets; of alternatives, that of the nearest."""
+        key = matcher, address
+        if key not in self._shares:
+            conditions = self.nearest_conditions(matcher, address)
+            self._shares[key] = sum(address in self.matches.of(condition) for condition in conditions) / len(conditions)
+        return self._shares[key]
+
+    def nearest_conditions(self, matcher: Matcher, address: str) -> tuple[Matcher, ...]:
+        """Return the conditions that must all hold; of alternatives, those of the one that the layer is nearest to."""
+        conditions = conditions_of(matcher)
+        while len(conditions) == 1 and isinstance(conditions[0], AnyOf):
+            conditions = conditions_of(max(conditions[0].parts, key=lambda part: self.share(part, address)))
+        return conditions
+
+    def describe(self, condition: Matcher, address: str) -> str:
+        """Return a condition that a layer fails, and what the layer is: `padding: valid (is same)`."""
+        layer = self.matches.graph.layers[address]
+        match condition:
+            case FedBy() | Feeds():
+                return self._neighbour(condition, address)
+            case ConfigIs(key):
+                value = find_config_value(layer.config, key)
+                found = "not there" if value is None else thaw(value)
+            case TypeIs() | IsA():
+                found = layer.type
+            case Params():
+                found = f"{prunable_weights(layer):,}"
+            case HasWeight():
+                return f"{describe(condition)} ({self._tensors(layer)})"
+            case Calls():
+                found = str(layer.calls)
+            case Flag(_, wanted):
+                found = str(not wanted).lower()
+            case _:
+                return describe(condition)
+        return f"{describe(condition)} (is {found})"
+
+    def _tensors(self, layer: Layer) -> str:
+        zeros = self.matches.zeros or {}
+        counts = [zeros.get((layer.address, tensor.name)) for tensor in layer.prunable]
+        labels = [
+            tensor.label() + (f" {tensor.dtype}" if tensor.dtype != "float32" else "") + (f" with {count:,} zeros" if count is not None else "")
+            for tensor, count in zip(layer.prunable, counts, strict=True)
+        ]
+        return f"is {', '.join(labels)}" if labels else "has no prunable weights"
+
+    def _neighbour(self, condition: FedBy | Feeds, address: str) -> str:
+        """Return which condition the nearest producer (or consumer) fails; where all is well with it, that there are too many or others."""
+        key, links = ("fed_by", self.matches.calls.before) if isinstance(condition, FedBy) else ("feeds", self.matches.calls.after)
+        near = [[self.matches.calls.address[other] for other in links[call]] for call in self.matches.calls.calls_of((address,))]
+        names = list(dict.fromkeys(name for others in near for name in others))
+        if not names:
+            return f"{describe(condition)} (is {key} nothing)".replace("is feeds", "feeds").replace("is fed_by", "is fed by")
+        best = max(names, key=lambda name: self.share(condition.of, name))
+        conditions = self.nearest_conditions(condition.of, best)
+        failing = [part for part in conditions if best not in self.matches.of(part)]
+        head = next((describe(part) for part in conditions if isinstance(part, TypeIs | IsA)), describe(condition.of))
+        if not failing:
+            quantity = "only " if condition.only else "nothing but "
+            return f"{key} {quantity}{head} (there are {_listed(names)})"
+        if isinstance(failing[0], TypeIs | IsA) or len(conditions) == 1:
+            return f"{key} {self.describe(failing[0], best)}"
+        return f"{key} {head} with {self.describe(failing[0], best)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:SHOWN])
+    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"

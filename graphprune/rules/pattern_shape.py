@@ -1,0 +1,100 @@
+"""The shape of patterns: axes are named, never counted."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, PlainValidator, Tag, WithJsonSchema
+
+from graphprune.rules.scalars import Fault, PositiveCount, Text
+from graphprune.rules.shape import Shape
+from graphprune.rules.suggestions import closest
+from graphprune.sparsity.patterns import POOLS, UNSTRUCTURED, Block, Channel, KeepOf, Pattern, Pool
+
+_FORMS = "unstructured, {keep: 2, of: 4, along: in}, {block: {in: 4, out: 1}} or {channel: out}"
+_RATIO = re.compile(r"(\d{1,6})\s*:\s*(\d{1,6})")
+_SIZES = re.compile(r"(\d{1,6})\s*[xX]\s*(\d{1,6})")
+_KIND_OF_KEY = {"keep": "~keep", "of": "~keep", "along": "~keep", "block": "~block", "pool": "~block", "channel": "~channel"}
+
+
+class KeepOfShape(Shape):
+    """In each group of `of` neighbours along an axis, the `keep` largest stay."""
+
+    keep: PositiveCount
+    of: PositiveCount
+    along: Text
+
+
+def _pool(value: Any) -> Pool:
+    if value not in POOLS:
+        raise Fault("value/range", f"must be one of {', '.join(POOLS)}", closest(value, POOLS) if isinstance(value, str) else "")
+    return value  # type: ignore[no-any-return]
+
+
+class BlockShape(Shape):
+    """Blocks of weights that are zeroed whole: their length along each named axis, and how a block is scored."""
+
+    block: Annotated[dict[str, PositiveCount], Field(min_length=1)]
+    pool: Annotated[Pool, PlainValidator(_pool), WithJsonSchema({"enum": list(POOLS)})] = "mean"
+
+
+class ChannelShape(Shape):
+    """All weights at one place of an axis."""
+
+    channel: Text
+
+
+def _named_pattern(value: str) -> str:
+    if value == "unstructured":
+        return value
+    ratio, sizes = _RATIO.fullmatch(value.strip()), _SIZES.fullmatch(value.strip())
+    if ratio is not None:
+        raise Fault("value/range", "must say what is kept", _ratio_help(int(ratio[1]), int(ratio[2])))
+    if sizes is not None:
+        raise Fault("value/range", "must name its axes", _sizes_help(sizes[1], sizes[2]))
+    raise Fault("value/range", f"must be one of {_FORMS}", closest(value, ["unstructured"]))
+
+
+def _ratio_help(first: int, second: int) -> str:
+    text = "half of the pruning tools read N as kept, the other half as pruned; for 1:4 that is 75% or 25%"
+    kept = dict.fromkeys(count for count in (first, second - first) if 1 <= count < second)
+    forms = [f"{{keep: {count}, of: {second}, along: in}} ({second - count} {'zero' if second - count == 1 else 'zeros'} in each {second})" for count in kept]
+    return f"{text}.  Write {' or '.join(forms)}" if forms else text
+
+
+def _sizes_help(first: str, second: str) -> str:
+    forms = dict.fromkeys((f"{{block: {{in: {first}, out: {second}}}}}", f"{{block: {{in: {second}, out: {first}}}}}"))
+    return f"tools disagree on which axis comes first.  Write {' or '.join(forms)}"
+
+
+def _pattern_kind(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "~text"
+    return next((kind for key, kind in _KIND_OF_KEY.items() if key in value), None) if isinstance(value, dict) else None
+
+
+PatternValue = Annotated[
+    Annotated[str, PlainValidator(_named_pattern), WithJsonSchema({"const": "unstructured"}), Tag("~text")]
+    | Annotated[KeepOfShape, Tag("~keep")]
+    | Annotated[BlockShape, Tag("~block")]
+    | Annotated[ChannelShape, Tag("~channel")],
+    Discriminator(_pattern_kind, custom_error_type="value/type", custom_error_message=f"must be one of {_FORMS}"),
+]
+PatternShape = Literal["unstructured"] | KeepOfShape | BlockShape | ChannelShape
+
+
+def to_pattern(shape: PatternShape) -> Pattern:
+    """Return the pattern of a checked shape, the axes of a block in alphabetical order.
+
+    Raises:
+        ValueError: `keep` is not below `of`.
+    """
+    match shape:
+        case KeepOfShape():
+            return KeepOf(shape.keep, shape.of, shape.along)
+        case BlockShape():
+            return Block(tuple(sorted(shape.block.items())), shape.pool)
+        case ChannelShape():
+            return Channel(shape.channel)
+    return UNSTRUCTURED

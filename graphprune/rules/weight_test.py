@@ -1,0 +1,53 @@
+"""Whether one prunable tensor passes the tests of a `weight` matcher."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from graphprune.graph import Tensor
+from graphprune.rules.matchers import HasWeight
+from graphprune.rules.number_test import NumberTest
+
+SPATIAL_AXES = frozenset({"d", "h", "w"})
+
+
+def accepts_tensor(test: HasWeight, tensor: Tensor, zeros: int | None) -> bool:
+    """Return whether a tensor passes; one whose zeros were not measured (None) passes no test of its sparsity."""
+    return (
+        (test.names is None or tensor.name in test.names)
+        and (test.dtypes is None or tensor.dtype in test.dtypes)
+        and (test.rank is None or test.rank.accepts(len(tensor.shape)))
+        and (test.inputs is None or _accepts_length(test.inputs, axis_length(tensor, "in")))
+        and (test.outputs is None or _accepts_length(test.outputs, axis_length(tensor, "out")))
+        and (test.kernel is None or _accepts_kernel(test.kernel, spatial_lengths(tensor)))
+        and (test.sparsity is None or (zeros is not None and tensor.size > 0 and test.sparsity.accepts(zeros / tensor.size)))
+    )
+
+
+def axis_length(tensor: Tensor, meaning: str) -> int | None:
+    """Return the length along an axis by meaning: the product over numbered ones (`out_1`, `out_2`), None where the tensor has none.
+
+    Example:
+        >>> axis_length(Tensor("kernel", (8, 2, 4), axes=("in", "out_1", "out_2")), "out")
+        8
+        >>> axis_length(Tensor("kernel", (3, 3, 16, 4), axes=("h", "w", "out", "in")), "in")
+        4
+    """
+    lengths = [length for axis, length in zip(tensor.axes, tensor.shape, strict=False) if re.fullmatch(rf"{meaning}(_\d+)?", axis)]
+    return math.prod(lengths) if lengths else None
+
+
+def spatial_lengths(tensor: Tensor) -> tuple[int, ...]:
+    """Return the lengths of the spatial axes in order; empty for a tensor without such axes."""
+    return tuple(length for axis, length in zip(tensor.axes, tensor.shape, strict=False) if axis in SPATIAL_AXES)
+
+
+def _accepts_length(test: NumberTest, length: int | None) -> bool:
+    return length is not None and test.accepts(length)
+
+
+def _accepts_kernel(test: tuple[int, ...] | NumberTest, lengths: tuple[int, ...]) -> bool:
+    if isinstance(test, NumberTest):
+        return bool(lengths) and all(map(test.accepts, lengths))
+    return lengths == test

@@ -1,0 +1,74 @@
+import pytest
+
+from graphprune.graph.output_shapes import find_output_shapes
+
+
+def made(kind, *shapes, keywords=None, **config):
+    return find_output_shapes({"class_name": kind, "config": config}, shapes, keywords)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "config", "result"),
+    [
+        ("Conv2D", (None, 9, 9, 3), {"filters": 4, "kernel_size": [3, 3], "strides": [2, 2], "padding": "valid"}, (None, 4, 4, 4)),
+        ("Conv2D", (None, None, 9, 3), {"filters": 4, "kernel_size": 3, "strides": 2, "padding": "same"}, (None, None, 5, 4)),
+        ("Conv2D", (None, 3, 9, 9), {"filters": 4, "kernel_size": 3, "padding": "valid", "data_format": "channels_first"}, (None, 4, 7, 7)),
+        ("DepthwiseConv2D", (None, 9, 9, 3), {"kernel_size": 3, "padding": "same", "depth_multiplier": 2}, (None, 9, 9, 6)),
+        ("Conv1DTranspose", (None, 5, 3), {"filters": 4, "kernel_size": 4, "strides": 3, "padding": "valid"}, (None, 16, 4)),
+        ("MaxPooling2D", (None, 9, 9, 3), {"pool_size": [2, 2], "strides": None}, (None, 4, 4, 3)),
+        ("GlobalAveragePooling2D", (None, 9, 9, 3), {"keepdims": True}, (None, 1, 1, 3)),
+        ("Flatten", (None, None, 3), {}, (None, None)),
+        ("Reshape", (None, 6, 4), {"target_shape": [-1, 8]}, (None, 3, 8)),
+        ("EinsumDense", (None, 4, 5), {"equation": "...x,xy->...y", "output_shape": [7]}, (None, 4, 7)),
+    ],
+)
+def test_what_a_layer_makes_of_a_shape(kind, shape, config, result):
+    assert made(kind, shape, **config) == (result,)
+
+
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        ("Conv2D", {"filters": 4, "kernel_size": [3, 3], "strides": 0, "padding": "valid"}),
+        ("Conv2D", {"filters": "four", "kernel_size": [3, 3], "padding": "valid"}),
+        ("Conv2D", {"filters": 4, "kernel_size": [30, 30], "padding": "valid"}),
+        ("Conv2D", {"filters": True, "kernel_size": 3, "padding": "valid"}),
+        ("Conv2D", {}),
+        ("Conv3D", {"filters": 4, "kernel_size": 3, "padding": "valid"}),
+        ("Reshape", {"target_shape": [1] * 99}),
+        ("Reshape", {"target_shape": "ab"}),
+        ("Permute", {"dims": [1, 1, 2]}),
+        ("TimeDistributed", {"layer": "no layer"}),
+        ("Bidirectional", {"layer": {"class_name": "LSTM", "config": {}}, "merge_mode": "concat"}),
+        ("EinsumDense", {"equation": 7}),
+        ("Lambda", {}),
+    ],
+)
+def test_settings_that_make_no_sense_tell_nothing(kind, config):
+    assert [shape for shape in made(kind, (None, 9, 9, 3), **config) if shape is not None] == []
+
+
+def test_layers_of_others_tell_nothing():
+    assert find_output_shapes({"class_name": "Dense", "registered_name": "Mine>Dense", "module": "mine", "config": {"units": 3}}, [(None, 7)]) == ()
+
+
+def test_operations_go_by_their_tensors_and_constants():
+    add = {"function": "__operators__.add"}
+    assert made("TFOpLambda", (None, 8, 3), (3,), **add) == ((None, 8, 3),)
+    assert made("TFOpLambda", (None, 8, 3), keywords={"y": 1.5}, **add) == ((None, 8, 3),)
+    assert made("TFOpLambda", (None, 8, 3), keywords={"y": [[1.0], [2.0]]}, **add) == ()
+    assert made("TFOpLambda", (None, 8, 3), None, **add) == ()
+    assert made("TFOpLambda", (None, 8, 3), keywords={"axis": -1, "keepdims": True}, function="math.reduce_max") == ((None, 8, 1),)
+    assert made("TFOpLambda", (None, 8, 3), function="linalg.inv") == ()
+
+
+def test_a_layer_with_states_gives_several_tensors():
+    settings = {"units": 5, "return_state": True, "return_sequences": True}
+    assert made("LSTM", (None, 8, 3), **settings) == ((None, 8, 5), (None, 5), (None, 5))
+    assert made("Bidirectional", (None, 8, 3), layer={"class_name": "GRU", "config": settings}, merge_mode="concat") == ((None, 8, 10), (None, 5), (None, 5))
+
+
+def test_wrappers_go_by_the_layer_inside():
+    dense = {"class_name": "Dense", "config": {"units": 5}}
+    assert made("SpectralNormalization", (None, 8, 3), layer=dense) == ((None, 8, 5),)
+    assert made("TimeDistributed", (None, 8, 3), layer=dense) == ((None, 8, 5),)

@@ -1,0 +1,157 @@
+"""Explanations of layers and rules: the example of RULES.md section 9, and a witness for every relation."""
+
+import json
+
+import pytest
+from builders import build_graph
+from lenet import lenet
+
+from graphprune.errors import GraphError
+from graphprune.report import render_explanation
+from graphprune.rules import parse_rules
+from graphprune.rules.explain import explain_layer, explain_rule, explanation_to_config
+
+EXAMPLE = """\
+# the first example
+version: 1
+schedules:
+  ramp: {curve: polynomial, power: 3, from: 0, begin: 0 epochs, end: 4 epochs, every: 100 steps}
+rules:
+  - id: dense-90
+    match:
+      type: Dense
+      not: {last: {type: Dense}}
+    prune: {sparsity: 90%, schedule: ramp}
+"""
+RELATIONS = """\
+version: 1
+selectors:
+  stem: {first: {type: Conv2D}}
+rules:
+  - {id: a, match: {type: Conv2D, after: {use: stem}, before: {type: Dense}, not: {use: stem}}, keep: true}
+  - {id: b, match: {any: [{name: {glob: 'conv*'}}, {fed_by: {type: ReLU, only: true}}], weight: {in: {multiple_of: 64}}}, keep: true}
+  - {id: c, match: {between: {after: {use: stem}, before: {type: Dense}}}, keep: true}
+  - {id: d, match: {after: {type: Conv2D, hops: 1, until: {type: ReLU}}, inside: {name: net}, params: {gte: 1M}}, keep: true}
+"""
+
+
+def example():
+    return parse_rules(EXAMPLE, "prune.yaml")
+
+
+def relations():
+    return build_graph("in > conv_1 > bn > relu > conv_2 > relu_2 > conv_3 > flatten > fc"), parse_rules(RELATIONS, "r.yaml")
+
+
+def test_a_layer_that_no_rule_claims():
+    assert render_explanation(explain_layer(lenet(), example(), "predictions")) == (
+        "predictions   Dense   kernel [in 100, out 10]   1,000 weights   after fc2\n"
+        "\n"
+        "  rule dense-90   prune.yaml:6   does not match (1 of 2 conditions)\n"
+        "    yes  type: Dense\n"
+        "    no   not: last: type: Dense      no Dense follows predictions, so it is the last one\n"
+        "\n"
+        "  result: left dense, no rule claims it\n"
+    )
+
+
+def test_a_layer_that_is_pruned():
+    assert render_explanation(explain_layer(lenet(), example(), "fc1")) == (
+        "fc1   Dense   kernel [in 784, out 300]   235,200 weights   after flatten\n"
+        "\n"
+        "  rule dense-90   prune.yaml:6   matches\n"
+        "    yes  type: Dense\n"
+        "    yes  not: last: type: Dense      fc2 follows fc1\n"
+        "\n"
+        "  result: pruned by dense-90: 90% unstructured, ramp\n"
+    )
+
+
+def test_a_rule():
+    assert render_explanation(explain_rule(lenet(), example(), "dense-90")) == (
+        "  rule dense-90   matches 2 of 3 candidates: fc1, fc2\n  nearest misses: predictions (1 of 2; fails: not last Dense)\n"
+    )
+
+
+def test_a_layer_that_rules_cannot_claim():
+    assert (
+        render_explanation(explain_layer(lenet(), example(), "flatten"))
+        == "flatten   Flatten   after in\n\n  result: no prunable weights, so no rule can claim it\n"
+    )
+
+
+def test_every_relation_names_a_witness():
+    assert render_explanation(explain_layer(*relations(), "conv_2")) == (
+        "conv_2   Conv2D   kernel [3, 3, in 4, out 4]   144 weights   after relu\n"
+        "\n"
+        "  rule a   r.yaml:5   matches\n"
+        "    yes  type: Conv2D\n"
+        "    yes  after: use: stem           after conv_1: reached through conv_1 > bn > relu > conv_2\n"
+        "    yes  before: type: Dense        before fc: reached through conv_2 > relu_2 > conv_3 > flatten > fc\n"
+        "    yes  not: use: stem\n"
+        "    no     first: type: Conv2D      conv_1 comes before conv_2: reached through conv_1 > bn > relu > conv_2\n"
+        "\n"
+        "  rule b   r.yaml:6   does not match (1 of 2 conditions)\n"
+        "    no   weight: in a multiple of 64                                         is kernel [3, 3, in 4, out 4]\n"
+        "    yes  any: [name: {glob: 'conv*'}, fed_by: {type: ReLU, only: true}]\n"
+        "    yes    name: {glob: 'conv*'}\n"
+        "    yes    fed_by: {type: ReLU, only: true}                                  fed by relu\n"
+        "\n"
+        "  rule c   r.yaml:7   matches\n"
+        "    yes  between: {after: use: stem, before: type: Dense}      after conv_1: reached through conv_1 > bn > relu > conv_2; "
+        "before fc: reached through conv_2 > relu_2 > conv_3 > flatten > fc\n"
+        "\n"
+        "  rule d   r.yaml:8   does not match (0 of 3 conditions)\n"
+        "    no  params: at least 1,000,000                             is 144\n"
+        "    no  inside: name: net                                      is in no nested model\n"
+        "    no  after: {type: Conv2D, hops: 1, until: type: ReLU}      conv_1 is 3 calls away: reached through conv_1 > bn > relu > conv_2\n"
+        "\n"
+        "  result: kept dense by a (same settings: c)\n"
+    )
+
+
+def test_what_stands_in_the_way_is_said():
+    rules = {rule.id: [condition.why for condition in rule.conditions] for rule in explain_layer(*relations(), "conv_1").rules}
+    assert rules["a"][1] == "no layer of stem comes before conv_1"
+    assert rules["c"] == ["is itself layer of stem"]
+    fed_by = explain_layer(*relations(), "conv_1").rules[1].conditions[1].parts[1]
+    assert (fed_by.holds, fed_by.why) == (False, "fed_by ReLU (is InputLayer)")
+
+
+def test_layers_that_another_rule_decides_are_told():
+    rules = parse_rules(EXAMPLE + "  - {id: first, match: {first: {type: Dense}}, keep: true}\n", "prune.yaml")
+    found = render_explanation(explain_rule(lenet(), rules, "dense-90"))
+    assert found.splitlines()[1] == "  decided by others: fc1 (first)"
+    assert render_explanation(explain_layer(lenet(), rules, "fc1")).endswith("  result: kept dense by first (beats dense-90)\n")
+
+
+def test_rules_that_disagree_are_told():
+    rules = parse_rules(EXAMPLE + "  - {id: half, match: {name: fc1}, prune: {sparsity: 50%, schedule: ramp}}\n", "prune.yaml")
+    found = explain_layer(lenet(), rules, "fc1")
+    assert found.result == "no rule decides: dense-90 and half claim it with different settings"
+
+
+def test_the_documents():
+    config = explanation_to_config(explain_layer(lenet(), example(), "predictions"))
+    assert json.loads(json.dumps(config)) == config
+    assert config["rules"][0]["conditions"][1] == {
+        "condition": "not: last: type: Dense",
+        "holds": False,
+        "why": "no Dense follows predictions, so it is the last one",
+        "parts": [],
+    }
+    assert explanation_to_config(explain_rule(lenet(), example(), "dense-90"))["selected"] == ["fc1", "fc2"]
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda: explain_layer(lenet(), example(), "fc_1"), "lenet: no layer has the address 'fc_1'; closest: 'fc1'"),
+        (lambda: explain_rule(lenet(), example(), "dense"), "no rule has the id 'dense'; closest: 'dense-90'"),
+        (lambda: explain_rule(lenet(), example(), "x"), "no rule has the id 'x'; the rules are dense-90"),
+    ],
+)
+def test_unknown_names_get_close_ones(ask, message):
+    with pytest.raises(GraphError) as caught:
+        ask()
+    assert str(caught.value) == message

@@ -1,0 +1,74 @@
+"""The table of slugs against the source, and its examples against the engine."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from builders import build_graph
+from commands import run_command
+
+import graphprune
+from graphprune.errors import RuleError
+from graphprune.graph import graph_to_config
+from graphprune.plan import make_plan
+from graphprune.rules import parse_rules
+from graphprune.rules.slugs import read_slugs
+from graphprune.shipped import shipped_file
+
+GRAPH = "in > conv_1[3,3,3,8] > bn > conv_2[3,3,8,8] > flatten > fc_1[512,64] > fc_2[64,10]"
+NOT_SLUGS = {"spectral/kernel", "spectral/u", "application/json"}
+SOURCE = Path(graphprune.__file__).parent
+TOLD = sorted(read_slugs())
+
+
+def slugs_in_source():
+    text = "\n".join(path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py"))
+    return set(re.findall(r'"([a-z]+/[a-z]+(?:-[a-z]+)*)[":]', text)) - NOT_SLUGS
+
+
+def found_in(text, help):
+    """The slugs that a rule file gives with the model of its entry."""
+    try:
+        rules = parse_rules(text, "example.yaml")
+        plan = make_plan(build_graph(help.graph or GRAPH), rules, epochs=help.epochs)
+    except RuleError as fault:
+        return {diagnostic.slug for diagnostic in fault.diagnostics}
+    return {diagnostic.slug for diagnostic in plan.diagnostics}
+
+
+def prepare_models(folder):
+    """The files that the commands of the table name: a model, rules, and a plan that was made for another model."""
+    (folder / "newer.keras").write_bytes(shipped_file("fixtures/digits-cnn.keras").read_bytes())
+    (folder / "prune.yaml").write_text(read_slugs()["rule/no-match"].mended)
+    (folder / "older.json").write_text(json.dumps(graph_to_config(build_graph(GRAPH))))
+    assert run_command("plan", "older.json", "-r", "prune.yaml", "-o", "plan.json").code == 0
+
+
+def test_every_slug_in_the_source_is_in_the_table_and_the_other_way_round():
+    assert slugs_in_source() == set(read_slugs())
+
+
+@pytest.mark.parametrize("slug", [slug for slug in TOLD if not read_slugs()[slug].is_command])
+def test_an_example_gives_its_slug_alone_and_is_mended(slug):
+    help = read_slugs()[slug]
+    assert found_in(help.example, help) == {slug}
+    assert found_in(help.mended, help) == set()
+
+
+@pytest.mark.parametrize("slug", [slug for slug in TOLD if read_slugs()[slug].is_command])
+def test_a_command_gives_its_slug_and_is_mended(slug, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    help = read_slugs()[slug]
+    prepare_models(tmp_path)
+    failed, mended = (run_command(*shlex.split(text)[1:]) for text in (help.example, help.mended))
+    assert (failed.code, slug in failed.out + failed.err) == (1, True)
+    assert (mended.code, slug in mended.out + mended.err) == (0, False)
+
+
+@pytest.mark.parametrize("help", read_slugs().values(), ids=lambda help: help.slug)
+def test_an_entry_is_whole_sentences(help):
+    assert help.means.endswith(".")
+    assert help.hurts.endswith(".")
+    assert help.example != help.mended

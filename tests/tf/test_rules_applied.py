@@ -1,0 +1,72 @@
+"""Patterns and budgets on the way through real files: plan, apply, plan again, train to the target, verify the zeros."""
+
+import json
+
+import numpy as np
+import pytest
+from commands import run_command
+
+from graphprune import apply_rules, load_model, read_rules
+from graphprune.shipped import shipped_file
+
+pytestmark = pytest.mark.tf
+
+MODEL = shipped_file("fixtures/digits-cnn.keras")
+FOLLOWED = "No changes. The model already follows {}.\n"
+MIXED = """\
+version: 1
+budgets: {net: {sparsity: 80%, allocate: erk}}
+rules:
+  - {id: convs, match: {type: Conv2D}, prune: {budget: net, schedule: {curve: step, begin: 0 steps}}}
+  - id: hidden
+    match: {name: hidden}
+    prune: {pattern: {keep: 2, of: 4, along: in}, schedule: {curve: step, begin: 0 steps}}
+  - {id: digits, match: {name: digits}, prune: {like: hidden, pattern: {block: {in: 4, out: 1}}, sparsity: 50%}}
+"""
+
+
+@pytest.mark.parametrize("name", ["global-magnitude-90", "erk-95", "keep-first-and-last"])
+def test_a_shipped_file_applied_to_a_model_leaves_nothing_to_do(tmp_path, name):
+    rules = f"builtin:{name}"
+    assert run_command("plan", MODEL, "-r", rules, "-o", tmp_path / "plan.json").code == 0
+    done = run_command("apply", MODEL, "--plan", tmp_path / "plan.json", "-o", tmp_path / "wrapped.keras")
+    assert (done.code, done.err) == (0, "")
+    assert run_command("plan", tmp_path / "wrapped.keras", "-r", rules).out == FOLLOWED.format(rules)
+
+
+def test_a_plan_by_magnitude_is_stale_for_other_weights(tmp_path):
+    assert run_command("plan", MODEL, "-r", "builtin:global-magnitude-90", "-o", tmp_path / "plan.json").code == 0
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    assert plan["depends_on_weights"] is True
+    model = load_model(MODEL)
+    kernel = model.get_layer("conv_2").kernel
+    kernel.assign(kernel * 2)
+    model.save(tmp_path / "other.keras")
+    done = run_command("apply", tmp_path / "other.keras", "--plan", tmp_path / "plan.json", "-o", tmp_path / "wrapped.keras")
+    assert done.code == 1
+    assert "plan/stale: the plan was made from other weights of 'conv_2', and it depends on them. Make the plan again for this model" in done.err
+    assert not (tmp_path / "wrapped.keras").exists()
+
+
+def test_a_live_model_is_wrapped_by_magnitude():
+    wrapped = apply_rules(load_model(MODEL), read_rules("builtin:global-magnitude-90"))
+    shares = {layer.name: layer.pruning.shares for layer in wrapped.layers if hasattr(layer, "pruning")}
+    assert set(shares) == {"conv_1", "conv_2", "conv_3", "hidden"}
+    assert len({share for pair in shares.values() for share in pair}) == 4
+
+
+def test_patterns_and_budgets_reach_the_zeros_that_the_plan_says(tmp_path):
+    (tmp_path / "p.yaml").write_text(MIXED)
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "d.npz", x_train=rng.normal(size=(32, 8, 8, 1)).astype("float32"), y_train=rng.integers(0, 10, 32))
+    plan = json.loads(run_command("plan", MODEL, "-r", tmp_path / "p.yaml", "--format", "json").out)
+    done = run_command(
+        "train", MODEL, "-r", tmp_path / "p.yaml", "--data", tmp_path / "d.npz", "--run", tmp_path / "run", "--epochs", "1", "--batch-size", "16"
+    )
+    assert done.code == 0, done.err
+    layers = json.loads(run_command("layers", tmp_path / "run", "--format", "json").out)["layers"]
+    measured = {(layer["address"], tensor["name"]): tensor["zeros"] for layer in layers for tensor in layer["tensors"]}
+    wanted = {(change["address"], tensor["name"]): tensor["zeros_after"] for change in plan["layer_changes"] for tensor in change["tensors"]}
+    assert len(wanted) == 4  # ERK leaves conv_1 dense
+    assert {key: measured[key] for key in wanted} == wanted
+    assert run_command("plan", tmp_path / "run", "-r", tmp_path / "p.yaml").out == FOLLOWED.format(tmp_path / "p.yaml")
