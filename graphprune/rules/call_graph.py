@@ -34,22 +34,23 @@ class CallGraph:
 
     def layers_of(self, calls: Iterable[int]) -> Addresses:
         """Return the layers that these are calls of."""
-        return frozenset(self.address[call] for call in calls)
+        return frozenset(map(self.address.__getitem__, calls))
 
 
-def reach(starts: Iterable[int], links: Links, stops: Collection[int] = (), hops: int | None = None) -> set[int]:
+def reach(starts: Iterable[int], links: Links, stops: Collection[int] = (), hops: int | None = None) -> list[int]:
     """Return the calls that one step or more along `links` leads to, at most `hops`; a call in `stops` is reached but not passed, unless it is a start."""
-    found: set[int] = set()
+    found: list[int] = []
     edge = list(starts)
-    passed = set(edge)
+    is_found, is_closed = bytearray(len(links)), bytearray(len(links))
+    for call in (*stops, *edge):
+        is_closed[call] = True
     while edge and (hops is None or hops > 0):
-        further = []
+        first = len(found)
         for call in edge:
             for other in links[call]:
-                if other not in found:
-                    found.add(other)
-                    if other not in passed and other not in stops:
-                        further.append(other)
-        edge = further
+                if not is_found[other]:
+                    is_found[other] = True
+                    found.append(other)
+        edge = [call for call in found[first:] if not is_closed[call]]
         hops = None if hops is None else hops - 1
     return found

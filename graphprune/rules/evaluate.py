@@ -148,7 +148,7 @@ class Matches:
 
     def stream(self, addresses: Addresses, *, downstream: bool) -> set[int]:
         """Return the calls strictly after (downstream), or strictly before, some call of these layers."""
-        return reach(self.calls.calls_of(addresses), self._links(downstream))
+        return set(reach(self.calls.calls_of(addresses), self._links(downstream)))
 
     def _links(self, downstream: bool) -> Links:
         return self.calls.after if downstream else self.calls.before
@@ -168,7 +168,7 @@ class Matches:
     def _reached(self, matcher: After | Before, *, downstream: bool) -> Addresses:
         addresses = self.of(matcher.of)
         if matcher.hops is None and matcher.until is None:
-            return self.calls.layers_of(self.stream(addresses, downstream=downstream))
+            return self.calls.layers_of(reach(self.calls.calls_of(addresses), self._links(downstream)))
         stops = set(self.calls.calls_of(self.of(matcher.until))) if matcher.until is not None else set()
         return self.calls.layers_of(reach(self.calls.calls_of(addresses), self._links(downstream), stops, matcher.hops))
 
