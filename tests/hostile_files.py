@@ -9,6 +9,7 @@ import os
 import struct
 import sys
 import zipfile
+import zlib
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -160,6 +161,18 @@ def external_storage(path: Path) -> Path:
     return path
 
 
+def bomb_in_hdf5(path: Path) -> Path:
+    """Write weights of 400 MB that HDF5 keeps in less than one."""
+    write_h5(path, model(IN, FC))
+    with h5py.File(path, "a") as file:
+        del file["model_weights/fc/fc/kernel:0"]
+        kernel = file["model_weights/fc"].create_dataset("fc/kernel:0", (100, 1_000_000), "float32", compression="gzip", chunks=(1, 1_000_000))
+        zeros = zlib.compress(bytes(4_000_000), 9)
+        for row in range(100):
+            kernel.id.write_direct_chunk((row, 0), zeros)
+    return path
+
+
 def lying_shape(path: Path) -> Path:
     write_h5(path, model(IN, FC))
     with h5py.File(path, "a") as file:
@@ -206,6 +219,10 @@ REFUSED: Mapping[str, tuple[str, Make]] = {
     "many-values": ("values, more than", lambda path: write_keras(path, "[" + "{}," * 9_000_000 + "1]")),
     "deep-nesting": ("config.json is not JSON (", lambda path: write_keras(path, deep_nesting(10_000))),
     "less-deep-nesting": ("nested more than 200 deep", lambda path: write_keras(path, deep_nesting(300))),
+    "empty-name": ("is empty", lambda path: write_keras(path, model(IN, layer("Dense", "", ("in",), units=4), outputs=""))),
+    "half-character": ("is no text", lambda path: write_keras(path, model(IN, layer("Dense", "f\ud800c", ("in",), units=4), outputs="f\ud800c"))),
+    "long-name": ("has 5,000,000 characters", lambda path: write_keras(path, model(IN, layer("Dense", "x" * 5_000_000, ("in",)), outputs="x" * 5_000_000))),
+    "bomb-in-hdf5": ("claims 400,000,000 bytes and holds", bomb_in_hdf5),
     "cycle": (
         "waits for its own output",
         lambda path: write_keras(path, model(IN, layer("Dense", "fc", ("d",)), layer("Dense", "d", ("fc",)))),

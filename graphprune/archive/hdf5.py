@@ -26,6 +26,9 @@ from graphprune.archive.json_text import MAX_JSON
 from graphprune.errors import ArchiveError
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+MAX_UNCHECKED = 64 * 2**20
+MAX_RATIO = 300
+"""Keras itself stores weights uncompressed; those of which 99 of 100 are zero shrink some 50 times. Above 64 MB, what claims to shrink more is refused."""
 MAX_DEFLATE = 1100
 """Deflate shrinks at most about 1032 times; a data set that claims more than this times its bytes on disk is refused."""
 
@@ -249,6 +252,7 @@ def _open_dataset(file: h5py.File, path: str, place: str) -> tuple[h5py.h5d.Data
         raise ArchiveError(f"{place}: {path} holds texts or references, and graphprune reads numbers; keep such a table outside the model")
     stored = dataset.get_storage_size()
     claimed = math.prod(shape) * dtype.itemsize
-    if claimed > stored * (MAX_DEFLATE if settings.get_layout() == h5py.h5d.CHUNKED else 1):
+    is_chunked = settings.get_layout() == h5py.h5d.CHUNKED
+    if claimed > stored * (MAX_DEFLATE if is_chunked else 1) or claimed > max(MAX_UNCHECKED, stored * MAX_RATIO):
         raise ArchiveError(f"{place}: {path} claims {claimed:,} bytes and holds {stored:,}; the file is damaged, save the model again")
     return dataset, shape, dtype

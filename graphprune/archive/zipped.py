@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from graphprune.archive.hdf5 import OpenedFile, open_hdf5
+from graphprune.archive.hdf5 import MAX_RATIO, MAX_UNCHECKED, OpenedFile, open_hdf5
 from graphprune.archive.json_text import MAX_JSON
 from graphprune.errors import ArchiveError
 
@@ -19,9 +19,6 @@ SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 WEIGHTS = "model.weights.h5"
 MAX_UNPACKED = 4 * 2**30
 """Weights that somebody compressed afterwards are unpacked in memory; Keras itself stores them uncompressed."""
-MAX_UNCHECKED = 64 * 2**20
-MAX_RATIO = 300
-"""Weights of which 99 of 100 are zero shrink some 50 times."""
 
 
 def read_member(path: str, name: str) -> bytes | None:

@@ -60,7 +60,7 @@ def command(
     plan = plan_for(saved, rules, None, Run(steps_per_epoch, epochs))
     print_warnings(plan.diagnostics, rules.files)
     print_report(_render(saved, plan, choose_drawing_format(format_, output), show_all=show_all, brief=brief), output)
-    if detailed_exitcode and any(change.is_change for change in plan.changes):
+    if detailed_exitcode and (plan.drift or not plan.is_empty):
         raise click.exceptions.Exit(EXIT_DIFFERENT)
 
 

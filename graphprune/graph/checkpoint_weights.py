@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from graphprune.archive import Archive, StoredTensor
 from graphprune.errors import ArchiveError
@@ -49,11 +49,17 @@ def _name(archive: Archive, layer: Layer, stored: tuple[StoredTensor, ...]) -> d
     weights = weights_of(layer.entry)
     if weights is None or not by_path:
         return {path.replace("/", "."): tensor for path, tensor in by_path.items()} | state
-    wanted = {weight.name: _path(weight) for weight in weights}
+    wanted = {weight.name: _known_path(_path(weight), by_path) for weight in weights}
     missing = [name for name, path in wanted.items() if path not in by_path]
     if missing:
         raise ArchiveError(f"{archive.path}: layer {layer.address!r} ({layer.type}) has no tensor {missing[0]!r} in the checkpoint; save the model again")
     return {name: by_path[path] for name, path in wanted.items()} | state
+
+
+def _known_path(path: str, known: Collection[str]) -> str:
+    """Return `path`, or the attribute of the layer itself that holds the same variable, as SpectralNormalization has its layer's kernel."""
+    own = path.rsplit("/", 1)[-1]
+    return own if path not in known and own in known else path
 
 
 def _path(weight: Weight) -> str:

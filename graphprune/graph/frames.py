@@ -14,6 +14,8 @@ from graphprune.graph.layers import SEPARATOR
 CONSTANT = "_CONSTANT_VALUE"
 """Stands for the layer name where a layer is called on a constant (tf_keras/src/engine/node.py)."""
 
+MAX_NAME = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Use:
@@ -97,10 +99,22 @@ def _names(raw: list[Any], place: str) -> list[str]:
             raise GraphError(
                 f"{place}: entry {position} of the model's layers is not a layer (class_name, config and a name), got {str(entry)[:60]!r}; save the model again"
             )
+        fault = _name_fault(names[-1])
+        if fault is not None:
+            raise GraphError(f"{place}: the name of entry {position} of the model's layers {fault}, got {names[-1][:60]!r}; rename it and save the model again")
     if len(set(names)) < len(names):
         double = Counter(names).most_common(1)[0][0]
         raise GraphError(f"{place}: two layers have the name {double!r}; give each layer its own name and save the model again")
     return names
+
+
+def _name_fault(name: str) -> str | None:
+    """Return what is wrong with a layer's name: Keras gives none that is empty, and very long ones or half characters fit no file and no page."""
+    if not name:
+        return "is empty"
+    if len(name) > MAX_NAME:
+        return f"has {len(name):,} characters, more than {MAX_NAME:,}"
+    return "is no text" if any("\ud800" <= char <= "\udfff" for char in name) else None
 
 
 def _functional_member(name: str, known: Mapping[str, Entry], place: str) -> Member:

@@ -67,7 +67,7 @@ class Matches:
         self.zeros = zeros
         self.universe: Addresses = frozenset(graph.layers)
         self.candidates: Addresses = frozenset(layer.address for layer in graph.candidates())
-        self.types: Addresses = frozenset(name for layer in graph.layers.values() for name in (layer.type, *layer.bases))
+        self.types: Addresses = frozenset(name for layer in graph.layers.values() for name in class_names(layer))
         self.calls = CallGraph(graph.flow)
         self._known: dict[Matcher, Addresses] = {}
         self._values: dict[str, dict[str, Frozen]] = {}
@@ -189,12 +189,18 @@ def _predicate(matcher: Matcher) -> Callable[[Layer], bool]:
         case TypeIs(types):
             return lambda layer: layer.type in types
         case IsA(types):
-            return lambda layer: layer.type in types or any(base in types for base in layer.bases)
+            return lambda layer: any(name in types for name in class_names(layer))
         case Calls(test):
             return lambda layer: test.accepts(layer.calls)
         case Flag(name, wanted):
             return lambda layer: _FLAGS[name](layer) is wanted
     raise AssertionError(f"not a matcher of one layer: {matcher}")
+
+
+def class_names(layer: Layer) -> tuple[str, ...]:
+    """Return the names of the layer's class and of its bases: every layer is a Layer, and a Sequential model is a Functional one."""
+    models = () if layer.kind != "model" else ("Functional", "Model")
+    return (layer.type, *layer.bases, *models, "Layer")
 
 
 def prunable_weights(layer: Layer) -> int:

@@ -22,6 +22,8 @@ from graphprune.rules.matchers import (
     Feeds,
     First,
     Flag,
+    Inside,
+    IsA,
     Last,
     NameIs,
     Not,
@@ -272,3 +274,11 @@ def test_the_order_of_rules_and_files_never_changes_what_is_claimed(example, par
         results.append(resolve_rules(graph, RuleSet(tuple((file, "") for file in seen), tuple(order), {})))
     assert results[0].claims == results[1].claims
     assert sorted(map(str, results[0].diagnostics)) == sorted(map(str, results[1].diagnostics))
+
+
+def test_every_layer_is_a_layer_and_every_nested_model_a_model():
+    graph = build_graph("in > inner > fc", models={"inner": "in_2 > fc_1"})
+    matches = Matches(graph)
+    assert matches.of(IsA(("Layer",))) == frozenset(graph.layers)
+    assert matches.of(IsA(("Model",))) == matches.of(IsA(("Functional",))) == {"inner"}
+    assert matches.of(Inside(IsA(("Model",)))) == {"inner::in_2", "inner::fc_1"}

@@ -125,12 +125,15 @@ def test_gradient_accumulation_counts_updates_and_not_batches():
 
 
 def test_float64():
+    before = tf_keras.mixed_precision.global_policy()
     tf_keras.backend.set_floatx("float64")
+    tf_keras.mixed_precision.set_global_policy("float64")
     try:
         model, reference = wrapped()
         fit(model)
     finally:
         tf_keras.backend.set_floatx("float32")
+        tf_keras.mixed_precision.set_global_policy(before)
     reference.train(BATCHES)
     assert model.get_layer("a").layer.kernel.dtype == "float64"
     check_equal(model, reference)
