@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from graphprune.rules.call_graph import Links
+from graphprune.rules.call_graph import Links, reach
 from graphprune.rules.describe import describe
 from graphprune.rules.failures import Failures
 from graphprune.rules.matchers import (
@@ -83,7 +83,7 @@ class Witnesses:
         if far:
             return f"{far[-1]} is {len(far) - 1} calls away{_through(far[::-1] if backward else far)}"
         direction = "comes before" if backward else "follows"
-        near = self.failures.nearest(inner, self._stream(address, links))
+        near = self.failures.nearest(inner, self.calls.layers_of(reach(self.calls.calls_of((address,)), links)) - {address})
         return f"no {_noun(inner)} {direction} {address}{f'; {near}' if near else ''}"
 
     def _between(self, after: Matcher, before: Matcher, address: str, *, holds: bool) -> str:
@@ -116,16 +116,6 @@ class Witnesses:
         if holds:
             return f"inside {next(name for name in chain if name in self.matches.of(container))}"
         return f"is inside {_listed(chain)}" if chain else "is in no nested model"
-
-    def _stream(self, address: str, links: Links) -> frozenset[str]:
-        found: set[int] = set()
-        waiting = self.calls.calls_of((address,))
-        while waiting:
-            for other in links[waiting.pop()]:
-                if other not in found:
-                    found.add(other)
-                    waiting.append(other)
-        return self.calls.layers_of(found) - {address}
 
     def _way(self, address: str, wanted: Collection[str], links: Links, stops: Collection[str] = (), hops: int | None = None) -> list[str]:
         """Return the layers on a shortest way from the layer along `links` to one of `wanted`, both ends included; empty where there is none.

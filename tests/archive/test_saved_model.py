@@ -62,6 +62,16 @@ def test_weights_inside_a_layer_are_found_by_attribute(tmp_path: Path) -> None:
     assert [tensor.name for tensor in graph.layer("low").tensors] == ["u", "inner.v"]
 
 
+def test_a_weight_that_a_wrapper_holds_as_its_own_is_found_there(tmp_path: Path) -> None:
+    config = build_config("in > sn:Dense")
+    entry = config["config"]["layers"][1]
+    inner = {"module": "keras.layers", "class_name": "Dense", "config": {"name": "fc", "units": 4, "use_bias": True}, "registered_name": None}
+    entry |= {"class_name": "SpectralNormalization", "config": {"name": "sn", "power_iterations": 1, "layer": inner}}
+    tree = {"layer-0": {}, "layer-1": {"kernel": KERNEL, "vector_u": np.ones((1, 4), "float32"), "layer": {"bias": BIAS}}}
+    graph = read_graph(write_saved_model(tmp_path / "m", config, tree))
+    assert sorted(tensor.name for tensor in graph.layer("sn").tensors) == ["layer.bias", "layer.kernel", "vector_u"]
+
+
 def test_a_saved_model_without_keras(tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").write_bytes(field(1, 1) + field(2, field(7, field(1, b""))))
     expected = ": a SavedModel without Keras metadata, so its layers are not known; save the Keras model itself with model.save()"
