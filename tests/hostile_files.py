@@ -220,6 +220,8 @@ REFUSED: Mapping[str, tuple[str, Make]] = {
     "text-without-heap": ("a text without a heap", lambda path: change_text(path, -32, b"XCOL")),
     "long-reference": ("model_config has 4,294,967,295 bytes", long_reference),
     "lying-shape": ("claims 40,000,000,000,000 bytes and holds 0", lying_shape),
+    "tensor-index": ("takes tensor 1000000000 of 'in'", lambda path: write_keras(path, model(IN, FC | {"inbound_nodes": [[["in", 0, 10**9, {}]]]}))),
+    "call-index": ("takes a tensor of call 1000000000 of 'in'", lambda path: write_h5(path, model(IN, FC | {"inbound_nodes": [[["in", 10**9, 0, {}]]]}))),
     "lying-kernel": ("its config asks for a kernel of shape [in, 5], got [4, 4]", lambda path: write_keras(path, with_units(5))),
     "lying-kernel-in-hdf5": ("its config asks for a kernel of shape [in, 5], got [4, 4]", lambda path: write_h5(path, with_units(5))),
     "negative-units": ("units must be a whole number above 0, got -4", lambda path: write_keras(path, with_units(-4))),

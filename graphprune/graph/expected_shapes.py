@@ -41,6 +41,9 @@ Lengths = tuple[Length, ...]
 Expected = Mapping[str, Lengths]
 """By the weights' names; one that is left out may have any shape."""
 IN = Open("in")
+MAX_AXES = 254
+"""TensorFlow's limit (tensorflow/core/framework/tensor_shape.h), as is that of a length."""
+MAX_LENGTH = 2**63 - 1
 
 
 class SettingError(ValueError):
@@ -77,8 +80,7 @@ def _setting(config: Config, key: str, default: int | None = None) -> int:
 
 
 def _whole(value: Any, key: str) -> int:
-    is_whole = type(value) is int or (isinstance(value, float) and value.is_integer())
-    if not is_whole or value < 1:
+    if not _is_length(value) or value < 1:
         raise SettingError(f"{key} must be a whole number above 0, got {str(value)[:40] if isinstance(value, float) else repr(value)[:40]}")
     return int(value)
 
@@ -215,6 +217,19 @@ def _einsum_dense(config: Config) -> Expected:
     return known if not bias or ends_open else {**known, "bias": tuple(told.get(letter) if letter not in source else None for letter in str(bias))}
 
 
+def _input(config: Config) -> Expected:
+    """Check the shape of an input, which has no weights."""
+    shape = config.get("batch_input_shape", config.get("batch_shape"))
+    is_list = isinstance(shape, list | tuple) and len(shape) <= MAX_AXES
+    if shape is not None and not (is_list and all(length is None or _is_length(length) for length in shape)):
+        raise SettingError(f"its shape must be a list of at most {MAX_AXES} lengths, got {str(shape)[:40]}")
+    return {}
+
+
+def _is_length(value: Any) -> bool:
+    return (type(value) is int or (isinstance(value, float) and value.is_integer())) and 0 <= value <= MAX_LENGTH
+
+
 def _scalars(*names: str) -> Callable[[Config], Expected]:
     return lambda _config: dict.fromkeys(names, ())
 
@@ -273,6 +288,7 @@ def _stacked_cells(config: Config) -> Expected:
 
 
 _RULES: Mapping[str, Callable[[Config], Expected]] = {
+    "InputLayer": _input,
     "Dense": _dense,
     "EinsumDense": _einsum_dense,
     "Embedding": _embedding,

@@ -9,10 +9,12 @@ from graphprune.graph.expected_shapes import Expected, Length, Lengths, Open, Se
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 
+DAMAGED = "the file is damaged, save the model again"
+
 
 def find_shape_fault(graph: LayerGraph) -> str | None:
     """Return what is wrong with the first layer whose weights its config contradicts, or whose settings no layer can have; None where all fit."""
-    return next((fault for layer in graph.layers.values() if layer.kind == "layer" and (fault := _layer_fault(layer)) is not None), None)
+    return next((fault for layer in graph.layers.values() if layer.kind != "model" and (fault := _layer_fault(layer)) is not None), None)
 
 
 def find_mask_fault(graph: LayerGraph, located: Mapping[str, Mapping[str, StoredTensor]]) -> str | None:
@@ -32,10 +34,12 @@ def _layer_fault(layer: Layer) -> str | None:
     except SettingError as err:
         return f"layer {layer.address!r} ({layer.type}): {err}; no such layer can be built, save the model again"
     misfit = find_misfit(expected, {tensor.name: tensor.shape for tensor in layer.tensors})
-    if misfit is None:
-        return None
-    name, wanted, got = misfit
-    return f"layer {layer.address!r} ({layer.type}): its config asks for a {name} of shape {wanted}, got {got}; the file is damaged, save the model again"
+    if misfit is not None:
+        name, wanted, got = misfit
+        return f"layer {layer.address!r} ({layer.type}): its config asks for a {name} of shape {wanted}, got {got}; {DAMAGED}"
+    dtype = str(layer.config.get("dtype", "float32"))
+    odd = next((tensor for tensor in layer.tensors if tensor.dtype.startswith("complex") and tensor.name in expected and "complex" not in dtype), None)
+    return None if odd is None else f"layer {layer.address!r} ({layer.type}): its config asks for a {odd.name} of {dtype[:40]}, got {odd.dtype}; {DAMAGED}"
 
 
 def find_misfit(expected: Expected, shapes: Mapping[str, Sequence[int]]) -> tuple[str, str, str] | None:

@@ -94,11 +94,25 @@ def test_each_length_that_a_config_tells_is_checked(kind: str, config: dict[str,
         ("Conv2D", {"filters": 6, "kernel_size": [2, 0]}, "kernel_size must be a whole number above 0, got 0"),
         ("Conv2D", {**CONV, "groups": 4}, "filters must be a multiple of groups, got 6 and 4"),
         ("EinsumDense", {"equation": "ab,bc->ac", "output_shape": [2.5]}, "output_shape must be a whole number above 0, got 2.5"),
+        ("InputLayer", {"batch_input_shape": [None, float("nan")]}, "its shape must be a list of at most 254 lengths, got [None, nan]"),
+        ("InputLayer", {"batch_shape": [None] * 300}, f"its shape must be a list of at most 254 lengths, got {str([None] * 300)[:40]}"),
+        ("InputLayer", {"batch_input_shape": [None, 10**30]}, f"its shape must be a list of at most 254 lengths, got {[None, 10**30]}"),
         ("TimeDistributed", {"layer": {"class_name": "Dense", "config": {"units": []}}}, "units must be a whole number above 0, got []"),
     ],
 )
 def test_a_setting_that_no_layer_can_have_is_a_fault_with_or_without_weights(kind: str, config: dict[str, Any], said: str) -> None:
     assert find_shape_fault(build(kind, config, {})) == f"layer 'it' ({kind}): {said}; no such layer can be built, save the model again"
+
+
+def test_complex_weights_are_those_of_a_complex_layer_and_not_prunable() -> None:
+    tensors = [("kernel", (4, 3), "complex64")]
+    graphs = [
+        graph_from_config({"class_name": "Sequential", "config": {"name": "net", "layers": [plain]}}, tensors={"it": tensors})
+        for plain in ({"class_name": "Dense", "config": {"name": "it", "units": 3, **dtype}} for dtype in ({}, {"dtype": "complex64"}))
+    ]
+    said = "layer 'it' (Dense): its config asks for a kernel of float32, got complex64; the file is damaged, save the model again"
+    assert [find_shape_fault(graph) for graph in graphs] == [said, None]
+    assert not graphs[1].layer("it").is_candidate
 
 
 def test_a_class_of_the_user_with_a_name_of_keras_is_let_be() -> None:
