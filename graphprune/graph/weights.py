@@ -16,7 +16,7 @@ from graphprune.archive import Archive, StoredTensor
 from graphprune.errors import ArchiveError, GraphError
 from graphprune.graph.builtin_layers import weights_of
 from graphprune.graph.checkpoint_weights import locate_checkpoint
-from graphprune.graph.entries import Entry, to_snake_case, type_of
+from graphprune.graph.entries import Entry, canonical, to_snake_case, type_of
 from graphprune.graph.frames import Frame
 from graphprune.graph.from_config import is_wrapper_state
 from graphprune.graph.layer_class import Weight, names_in_order
@@ -251,7 +251,19 @@ def _split_nested(archive: Archive, graph: LayerGraph, model: str, stored: Seque
                 f"{archive.path}: cannot tell which layer of the nested model {model!r} holds the weight {tensor.name!r}; save the model as .keras instead"
             )
         split.setdefault(free[0], []).append(tensor)
-    return split
+    return _with_shared(graph, leaves, split)
+
+
+def _with_shared(graph: LayerGraph, leaves: Mapping[str, list[str]], split: dict[str, list[StoredTensor]]) -> dict[str, list[StoredTensor]]:
+    """Return the weights with those of layers that stand in several models inside the nested one: they are stored once, and not even the names are twice."""
+    found = dict(split)
+    for addresses in leaves.values():
+        holders = [address for address in addresses if address in split]
+        for address in addresses if holders else ():
+            same = [holder for holder in holders if canonical(graph.layers[holder].entry) == canonical(graph.layers[address].entry)]
+            if same:
+                found.setdefault(address, split[same[0]])
+    return found
 
 
 def _leaves(graph: LayerGraph, model: str) -> Iterable[str]:

@@ -157,6 +157,14 @@ def test_equal_names_in_two_nested_models_are_told_apart_by_scope(tmp_path: Path
     np.testing.assert_array_equal(weights.read("outer::right::fc", "kernel"), KERNEL + 1)
 
 
+def test_a_layer_that_two_models_inside_a_nested_one_share_is_stored_once(tmp_path: Path) -> None:
+    config = build_config("in > outer", models={"outer": "in > left > right > other:Dense", "left": "in > fc", "right": "in > fc"})
+    stored = {"fc/kernel:0": KERNEL, "fc/bias:0": np.zeros(4), "other/kernel:0": KERNEL + 1, "other/bias:0": np.zeros(4)}
+    path = write_h5(tmp_path / "a.h5", config, {"outer": stored})
+    weights = locate_weights(read_archive(path), read_graph(path))
+    assert [weights.read(address, "kernel")[0, 0] for address in ("outer::left::fc", "outer::right::fc", "outer::other")] == [1, 1, 2]
+
+
 def test_a_nested_weight_without_a_layer_name_is_named(tmp_path: Path) -> None:
     config = build_config("in > outer", models={"outer": "in > fc"})
     path = write_h5(tmp_path / "a.h5", config, {"outer": {"Variable:0": KERNEL}})
