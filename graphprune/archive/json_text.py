@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from graphprune.errors import ArchiveError
@@ -13,6 +14,8 @@ MAX_DEPTH = 200
 """Levels of JSON; a nested model takes four of them."""
 MAX_VALUES = 8_000_000
 """Values of one JSON text; Python takes some 60 bytes for the smallest object."""
+_LONG = re.compile(r"value has (\d+) digits")
+"""What Python says of whole numbers that would take it too long to read."""
 
 
 def parse_object(text: bytes, place: str, part: str) -> dict[str, Any]:
@@ -24,14 +27,22 @@ def parse_object(text: bytes, place: str, part: str) -> dict[str, Any]:
     values = text.count(b",") + text.count(b"{") + text.count(b"[")
     if values > MAX_VALUES:
         raise ArchiveError(f"{place}: {part} holds {values:,} values, more than the {MAX_VALUES:,} that a model's config may have; save the model again")
+    too_deep = f"{place}: {part} is nested more than {MAX_DEPTH} deep; the file is damaged, save the model again"
     try:
         value = json.loads(text)
-    except (ValueError, RecursionError) as err:
+    except RecursionError as err:
+        raise ArchiveError(too_deep) from err
+    except ValueError as err:
+        long = _LONG.search(str(err))
+        if long is not None:
+            raise ArchiveError(
+                f"{place}: {part} holds a number of {int(long[1]):,} digits, which no model needs; the file is damaged, save the model again"
+            ) from err
         raise ArchiveError(f"{place}: {part} is not JSON ({err}); the file is damaged, save the model again") from err
     if not isinstance(value, dict):
         raise ArchiveError(f"{place}: {part} is not a JSON object, got {type(value).__name__}; the file is damaged, save the model again")
     if _is_deeper(value, MAX_DEPTH):
-        raise ArchiveError(f"{place}: its config is nested more than {MAX_DEPTH} deep; the file is damaged, save the model again")
+        raise ArchiveError(too_deep)
     return value
 
 
