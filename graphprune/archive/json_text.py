@@ -18,8 +18,8 @@ _LONG = re.compile(r"value has (\d+) digits")
 """What Python says of whole numbers that would take it too long to read."""
 
 
-def parse_object(text: bytes, place: str, part: str) -> dict[str, Any]:
-    """Return the JSON object in `text`, which is the `part` of the file `place`.
+def parse_object(text: bytes, place: str, part: str, *, strict: bool = False) -> dict[str, Any]:
+    """Return the JSON object in `text`, which is the `part` of the file `place`; `strict` refuses the NaN and Infinity that Keras writes and JSON has not.
 
     Raises:
         ArchiveError: this is no JSON object, or it would take too much memory.
@@ -29,7 +29,7 @@ def parse_object(text: bytes, place: str, part: str) -> dict[str, Any]:
         raise ArchiveError(f"{place}: {part} holds {values:,} values, more than the {MAX_VALUES:,} that a model's config may have; save the model again")
     too_deep = f"{place}: {part} is nested more than {MAX_DEPTH} deep; the file is damaged, save the model again"
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_refuse if strict else None)
     except RecursionError as err:
         raise ArchiveError(too_deep) from err
     except ValueError as err:
@@ -44,6 +44,10 @@ def parse_object(text: bytes, place: str, part: str) -> dict[str, Any]:
     if _is_deeper(value, MAX_DEPTH):
         raise ArchiveError(too_deep)
     return value
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"it holds {constant}, which JSON does not have")
 
 
 def _is_deeper(value: Any, limit: int) -> bool:

@@ -59,7 +59,7 @@ def read_document(path: str | PathLike[str]) -> dict[str, Any] | None:
     place = fspath(path)
     if Path(place).is_dir() or not is_json_beginning(_signature(place)):
         return None
-    return parse_object(read_whole(place, MAX_JSON), place, "its text")
+    return parse_object(read_whole(place, MAX_JSON), place, "its text", strict=True)
 
 
 def no_weights(place: str) -> ArchiveError:
