@@ -236,7 +236,15 @@ REFUSED: Mapping[str, tuple[str, Make]] = {
     "deep-nesting": ("config.json is nested more than 200 deep", lambda path: write_keras(path, deep_nesting(10_000))),
     "less-deep-nesting": ("nested more than 200 deep", lambda path: write_keras(path, deep_nesting(300))),
     "empty-name": ("is empty", lambda path: write_keras(path, model(IN, layer("Dense", "", ("in",), units=4), outputs=""))),
-    "half-character": ("is no text", lambda path: write_keras(path, model(IN, layer("Dense", "f\ud800c", ("in",), units=4), outputs="f\ud800c"))),
+    "half-character": (
+        "holds half a character, which is no text",
+        lambda path: write_keras(path, model(IN, layer("Dense", "f\ud800c", ("in",), units=4), outputs="f\ud800c")),
+    ),
+    "half-character-in-a-setting": (
+        "config.json holds half a character",
+        lambda path: write_keras(path, model(IN, layer("Dense", "fc", ("in",), units=4, use_bias=True, note="\udc00"))),
+    ),
+    "class-that-is-no-name": ("is not a layer", lambda path: write_h5(path, model(IN, FC | {"class_name": {"Dense": []}}))),
     "long-name": ("has 5,000,000 characters", lambda path: write_keras(path, model(IN, layer("Dense", "x" * 5_000_000, ("in",)), outputs="x" * 5_000_000))),
     "bomb-in-hdf5": ("claims 400,000,000 bytes and holds", bomb_in_hdf5),
     "cycle": (

@@ -14,6 +14,8 @@ MAX_DEPTH = 200
 """Levels of JSON; a nested model takes four of them."""
 MAX_VALUES = 8_000_000
 """Values of one JSON text; Python takes some 60 bytes for the smallest object."""
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]|\xed")
+"""What every half of a surrogate pair begins with, escaped or in UTF-8; whole pairs and some letters begin so too."""
 _LONG = re.compile(r"value has (\d+) digits")
 """What Python says of whole numbers that would take it too long to read."""
 
@@ -43,11 +45,27 @@ def parse_object(text: bytes, place: str, part: str, *, strict: bool = False) ->
         raise ArchiveError(f"{place}: {part} is not a JSON object, got {type(value).__name__}; the file is damaged, save the model again")
     if _is_deeper(value, MAX_DEPTH):
         raise ArchiveError(too_deep)
+    if _HALF.search(text) and _has_half(value):
+        raise ArchiveError(f"{place}: {part} holds half a character, which is no text; the file is damaged, save the model again")
     return value
 
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"it holds {constant}, which JSON does not have")
+
+
+def _has_half(value: Any) -> bool:
+    """Return whether a text somewhere in `value` has half of a surrogate pair, with which no file can be written."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            waiting += [*item, *item.values()]
+        elif isinstance(item, list):
+            waiting += item
+        elif isinstance(item, str) and not item.isascii() and any("\ud800" <= char <= "\udfff" for char in item):
+            return True
+    return False
 
 
 def _is_deeper(value: Any, limit: int) -> bool:

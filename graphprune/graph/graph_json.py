@@ -77,10 +77,14 @@ def is_graph_document(value: object) -> bool:
 
 def _check_document(document: Mapping[str, Any], place: str) -> None:
     if not is_graph_document(document):
-        raise GraphError(f"{place}: no layer graph, kind must be {KIND!r}, got {document.get('kind')!r}; export one with graphprune graph MODEL -o FILE.json")
+        raise GraphError(
+            f"{place}: no layer graph, kind must be {KIND!r}, got {str(document.get('kind'))[:60]!r}; export one with graphprune graph MODEL -o FILE.json"
+        )
     version = document.get("format_version")
     if not isinstance(version, str) or version.partition(".")[0] != FORMAT_VERSION.partition(".")[0]:
-        raise GraphError(f"{place}: format_version must be {FORMAT_VERSION!r}, got {version!r}; export the graph again with this version of graphprune")
+        raise GraphError(
+            f"{place}: format_version must be {FORMAT_VERSION!r}, got {str(version)[:60]!r}; export the graph again with this version of graphprune"
+        )
     missing, unknown = sorted(_KEYS - set(document)), sorted(set(document) - _KEYS)
     if missing or unknown:
         fault = f"{missing[0]!r} is missing" if missing else f"{unknown[0]!r} is not known"
