@@ -24,7 +24,7 @@ MATCH = "--match"
 @report_option
 @force_option
 def command(model: str, match: str | None, format_: str | None, output: str | None, force: bool) -> None:
-    """Show the layers of MODEL (.keras or .h5): type, weights, what can be pruned, sparsity, and which rule wrapped it.
+    """Show the layers of MODEL (.keras, .h5, a SavedModel folder or graph JSON): type, weights, what can be pruned, sparsity, and which rule wrapped it.
 
     \b
     --match takes one matcher of the rule language. Rules claim only layers with
