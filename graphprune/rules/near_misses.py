@@ -27,9 +27,8 @@ def _nearest_misses(matches: Matches, matcher: Matcher, conditions: tuple[Matche
     """Return the candidates outside that meet the most conditions, at least one of them."""
     if len(conditions) < 2:
         return ""
-    inside = matches.claimed(matcher)
     sets = [(condition, matches.of(condition)) for condition in conditions]
-    outside = [layer.address for layer in matches.graph.candidates() if layer.address not in inside]
+    outside = list(matches.candidates - matches.of(matcher))
     met = {address: sum(address in found for _, found in sets) for address in outside}
     ranked = sorted((address for address in outside if met[address]), key=lambda address: -met[address])
     if not ranked:
@@ -44,16 +43,16 @@ def _nearest_misses(matches: Matches, matcher: Matcher, conditions: tuple[Matche
 def _wider(matches: Matches, condition: Matcher) -> str:
     addresses = [layer.address for layer in matches.graph.candidates()]
     match condition:
-        case NameRegex(regex) if matches.claimed(condition) == frozenset():
+        case NameRegex(regex) if not matches.claimed(condition):
             found = [address for address in addresses if re.search(regex, address)]
             return f"a regex must match the whole address; did you mean '.*{regex}.*'? It finds {_listed(found)}" if found else _close(regex, addresses)
-        case NameGlob(glob) if matches.claimed(condition) == frozenset():
+        case NameGlob(glob) if not matches.claimed(condition):
             wide = NameGlob(f"**{glob}")
             found = [address for address in addresses if address in matches.of(wide)]
             if found and not glob.startswith("**"):
                 return f"'*' stays inside one model; did you mean '**{glob}'? It finds {_listed(found)}"
             return _close(glob.replace("*", ""), addresses)
-        case TypeIs() if matches.claimed(condition) == frozenset():
+        case TypeIs() if not matches.claimed(condition):
             return _what_there_is(matches)
     return ""
 

@@ -83,7 +83,7 @@ class Witnesses:
         if far:
             return f"{far[-1]} is {len(far) - 1} calls away{_through(far[::-1] if backward else far)}"
         direction = "comes before" if backward else "follows"
-        near = self.failures.nearest(inner, self.calls.layers_of(reach(self.calls.calls_of((address,)), links)) - {address})
+        near = self.failures.nearest(inner, self.calls.layers_of(reach(self.calls.calls_of((address,)), links)) - self.matches.order.of((address,)))
         return f"no {_noun(inner)} {direction} {address}{f'; {near}' if near else ''}"
 
     def _between(self, after: Matcher, before: Matcher, address: str, *, holds: bool) -> str:
