@@ -19,6 +19,8 @@ from graphprune.rules.model_faults import find_matcher_faults, find_model_faults
 from graphprune.rules.near_misses import explain_misses
 from graphprune.rules.rule_set import Claim, Keep, Prune, Resolution, Rule, RuleSet
 from graphprune.rules.run_checks import check_model
+from graphprune.rules.suggestions import closest
+from graphprune.rules.weight_names import is_named, means_any
 
 # By pair of rule ids, the layers that both claim.
 Pairs = dict[tuple[str, str], list[str]]
@@ -162,11 +164,11 @@ def _weight_faults(rule: Rule, weights: tuple[str, ...], layers: Sequence[Layer]
     """Yield a fault for each name that no layer has, and for the layers that have none of the names."""
     names = {layer.address: [tensor.name for tensor in layer.prunable] for layer in layers}
     there = sorted({name for tensors in names.values() for name in tensors})
-    missing = [name for name in weights if layers and name not in there]
+    missing = [name for name in weights if layers and not means_any(name, there)]
     for name in missing:
         message = f"rule {rule.id!r}: none of its layers has a prunable tensor {name!r}"
-        yield Diagnostic("layer/not-prunable", message, rule.where, f"theirs are {', '.join(map(repr, there))}")
-    without = [address for address, tensors in names.items() if not set(tensors) & set(weights)]
+        yield Diagnostic("layer/not-prunable", message, rule.where, closest(name, there) or f"theirs are {', '.join(map(repr, there))}")
+    without = [address for address, tensors in names.items() if not any(is_named(tensor, weights) for tensor in tensors)]
     if without and len(missing) < len(weights):
         message = (
             f"rule {rule.id!r}: {list_layers(without)} {'has' if len(without) == 1 else 'have'} no prunable tensor named {' or '.join(map(repr, weights))}"

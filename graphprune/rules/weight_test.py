@@ -8,6 +8,7 @@ import re
 from graphprune.graph import Tensor
 from graphprune.rules.matchers import HasWeight
 from graphprune.rules.number_test import NumberTest
+from graphprune.rules.weight_names import is_named
 
 SPATIAL_AXES = frozenset({"d", "h", "w"})
 
@@ -15,7 +16,7 @@ SPATIAL_AXES = frozenset({"d", "h", "w"})
 def accepts_tensor(test: HasWeight, tensor: Tensor, zeros: int | None) -> bool:
     """Return whether a tensor passes; one whose zeros were not measured (None) passes no test of its sparsity."""
     return (
-        (test.names is None or tensor.name in test.names)
+        (test.names is None or is_named(tensor.name, test.names))
         and (test.dtypes is None or tensor.dtype in test.dtypes)
         and (test.rank is None or test.rank.accepts(len(tensor.shape)))
         and (test.inputs is None or _accepts_length(test.inputs, axis_length(tensor, "in")))
