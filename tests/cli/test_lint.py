@@ -97,6 +97,18 @@ def test_rules_without_faults_are_counted():
     assert (done.code, done.out, done.err) == (0, f"builtin:dense-90: 1 rule, no faults against {MODEL}\n", "")
 
 
+def test_rules_are_switched_as_in_every_other_command(folder):
+    done = run_command("lint", "twice.yaml", "--model", MODEL, "--off", "b")
+    assert (done.code, done.out.splitlines()[-1]) == (0, f"twice.yaml: 1 warning against {MODEL}")
+    assert run_command("lint", "-r", "twice.yaml", "--only", "a", "--model", MODEL).out == done.out
+    done = run_command("lint", "twice.yaml", "--set", "a.prune.sparsity=2")
+    assert (done.code, done.out) == (
+        1,
+        "error[value/range]: rule 'a': sparsity must be at least 0 and below 1, got 2\n  --> --set a.prune.sparsity=2\n  help: did you mean 2%?\n\n"
+        "twice.yaml: 1 error\n",
+    )
+
+
 def test_warnings_alone_are_no_failure(folder):
     done = run_command("lint", "twice.yaml")
     assert (done.code, done.out.splitlines()[-1]) == (0, "twice.yaml: 1 warning")
