@@ -70,9 +70,9 @@ def find_misfit(expected: Expected, shapes: Mapping[str, Sequence[int]]) -> tupl
         lengths = expected.get(name)
         if lengths is None:
             continue
-        wanted = _shown(lengths, bound)
+        before = dict(bound)
         if len(lengths) != len(shape) or not all(_fits(length, got, bound) for length, got in zip(lengths, shape, strict=True)):
-            return name, wanted, f"[{', '.join(map(str, shape))}]"
+            return name, _shown(lengths, before), f"[{', '.join(map(str, shape))}]"
     return None
 
 
