@@ -58,15 +58,19 @@ def write_keras(path: Path, config: Any, *, members: Mapping[str, bytes] | None 
 
 
 def write_h5(path: Path, config: Any) -> Path:
+    """Write a model whose layers are `in` and `fc`; `fc` has a kernel and a bias where there is a Dense in it."""
+    text = config if isinstance(config, str) else json.dumps(config)
+    names = ["fc/kernel:0", "fc/bias:0"] if '"Dense"' in text else []
     with h5py.File(path, "w") as file:
-        file.attrs["model_config"] = json.dumps(config)
+        file.attrs["model_config"] = text
         file.attrs["keras_version"] = "2.15.0"
         root = file.create_group("model_weights")
         root.attrs["layer_names"] = np.array(["in", "fc"], "S")
         root.create_group("in").attrs["weight_names"] = np.array([], "S")
         group = root.create_group("fc")
-        group.attrs["weight_names"] = np.array(["fc/kernel:0", "fc/bias:0"], "S")
-        group["fc/kernel:0"], group["fc/bias:0"] = KERNEL, BIAS
+        group.attrs["weight_names"] = np.array(names, "S")
+        for name, value in zip(names, (KERNEL, BIAS), strict=False):
+            group[name] = value
     return path
 
 
@@ -173,6 +177,10 @@ def bomb_in_hdf5(path: Path) -> Path:
     return path
 
 
+def with_units(units: Any) -> dict[str, Any]:
+    return model(IN, layer("Dense", "fc", ("in",), units=units, use_bias=True))
+
+
 def lying_shape(path: Path) -> Path:
     write_h5(path, model(IN, FC))
     with h5py.File(path, "a") as file:
@@ -216,6 +224,14 @@ REFUSED: Mapping[str, tuple[str, Make]] = {
     "text-without-heap": ("a text without a heap", lambda path: change_text(path, -32, b"XCOL")),
     "long-reference": ("model_config has 4,294,967,295 bytes", long_reference),
     "lying-shape": ("claims 40,000,000,000,000 bytes and holds 0", lying_shape),
+    "tensor-index": ("takes tensor 1000000000 of 'in'", lambda path: write_keras(path, model(IN, FC | {"inbound_nodes": [[["in", 0, 10**9, {}]]]}))),
+    "call-index": ("takes a tensor of call 1000000000 of 'in'", lambda path: write_h5(path, model(IN, FC | {"inbound_nodes": [[["in", 10**9, 0, {}]]]}))),
+    "lying-kernel": ("its config asks for a kernel of shape [in, 5], got [4, 4]", lambda path: write_keras(path, with_units(5))),
+    "lying-kernel-in-hdf5": ("its config asks for a kernel of shape [in, 5], got [4, 4]", lambda path: write_h5(path, with_units(5))),
+    "negative-units": ("units must be a whole number above 0, got -4", lambda path: write_keras(path, with_units(-4))),
+    "units-in-letters": ("units must be a whole number above 0, got 'four'", lambda path: write_keras(path, with_units("four"))),
+    "units-not-a-number": ("units must be a whole number above 0, got nan", lambda path: write_keras(path, with_units(float("nan")))),
+    "endless-units": ("units must be a whole number above 0, got inf", lambda path: write_h5(path, json.dumps(with_units("huge")).replace('"huge"', "1e999"))),
     "many-values": ("values, more than", lambda path: write_keras(path, "[" + "{}," * 9_000_000 + "1]")),
     "deep-nesting": ("config.json is not JSON (", lambda path: write_keras(path, deep_nesting(10_000))),
     "less-deep-nesting": ("nested more than 200 deep", lambda path: write_keras(path, deep_nesting(300))),

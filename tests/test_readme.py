@@ -83,5 +83,5 @@ def test_every_matcher_and_verb_of_the_tables_exists():
 def test_the_two_commands_are_named():
     assert [line.split("#")[0].strip() for line in blocks("sh")[0].splitlines()] == [
         "python -m pip install . && graphprune demo",
-        "python -m pip install '.[test]' && python -m pytest",
+        "python -m pip install '.[test]' && python -m pytest -n auto",
     ]

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphprune.archive.bfloat16 import widen_bfloat16
 from graphprune.archive.crc import crc32c, mask_crc
 from graphprune.archive.files import open_file, read_whole
 from graphprune.archive.sstable import read_table
@@ -94,7 +95,7 @@ class Checkpoint:
         self._check(key, entry, crc32c(data))
         values = np.frombuffer(data, stored).reshape(entry.shape)
         if name == "bfloat16":
-            return (values.astype("uint32") << 16).view("float32")
+            return widen_bfloat16(values)
         return values.astype(values.dtype.newbyteorder("="))
 
     def _read_bytes(self, entry: BundleEntry) -> bytes:

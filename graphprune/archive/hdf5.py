@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from graphprune.archive.bfloat16 import IN_HDF5, widen_bfloat16
 from graphprune.archive.files import open_file
 from graphprune.archive.hdf5_headers import check_root, is_group
 from graphprune.archive.hdf5_texts import read_texts
@@ -138,7 +139,7 @@ def read_dataset(file: h5py.File, path: str, place: str) -> NDArray[Any]:
         values = np.empty(shape, dtype)
         if values.size:
             dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
-        return values
+        return widen_bfloat16(values.view("<u2")) if dtype == IN_HDF5 else values
 
 
 def index_keras_groups(file: OpenedFile, place: str) -> dict[str, tuple[StoredTensor, ...]]:
@@ -235,7 +236,15 @@ def _stored(file: h5py.File, group: str, name: str, path: str, place: str) -> St
 
 @functools.cache
 def _dtype_name(dtype: np.dtype[Any]) -> str:
-    return str(dtype)
+    return "float32" if dtype == IN_HDF5 else dtype.name
+
+
+def _check_numbers(dtype: np.dtype[Any], path: str, place: str) -> None:
+    """Raise unless the values of a data set are numbers."""
+    if dtype.kind in "biufc" or dtype == IN_HDF5:
+        return
+    kind = "texts or references" if dtype.hasobject or dtype.kind in "SU" else "records" if dtype.names or dtype.subdtype else "bytes without a meaning"
+    raise ArchiveError(f"{place}: {path} holds {kind}, and graphprune reads numbers; keep such a table outside the model")
 
 
 def _open_dataset(file: h5py.File, path: str, place: str) -> tuple[h5py.h5d.DatasetID, tuple[int, ...], np.dtype[Any]]:
@@ -248,8 +257,7 @@ def _open_dataset(file: h5py.File, path: str, place: str) -> tuple[h5py.h5d.Data
     if settings.get_layout() == h5py.h5d.VIRTUAL or settings.get_external_count():
         raise ArchiveError(f"{place}: {path} keeps its values in another file, which Keras never does; the file is not safe to read, save the model again")
     shape, dtype = tuple(dataset.shape), dataset.dtype
-    if dtype.hasobject:
-        raise ArchiveError(f"{place}: {path} holds texts or references, and graphprune reads numbers; keep such a table outside the model")
+    _check_numbers(dtype, path, place)
     stored = dataset.get_storage_size()
     claimed = math.prod(shape) * dtype.itemsize
     is_chunked = settings.get_layout() == h5py.h5d.CHUNKED

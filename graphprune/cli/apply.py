@@ -5,11 +5,13 @@ from __future__ import annotations
 import click
 
 from graphprune.cli.inputs import import_custom_objects, open_model
-from graphprune.cli.options import RuleOptions, force_option, loading_options, model_and_rules
-from graphprune.cli.outputs import check_output_free, print_warnings
+from graphprune.cli.options import RuleOptions, force_option, format_option, loading_options, model_and_rules
+from graphprune.cli.outputs import check_output_free, print_warnings, to_json
 from graphprune.cli.planning import load_with_classes, plan_for
+from graphprune.plan import plan_to_config
 from graphprune.report import render_plan_text
 from graphprune.tf.quiet import import_tensorflow
+from graphprune.tf.refusals import check_loadable
 
 
 @click.command("apply")
@@ -17,6 +19,7 @@ from graphprune.tf.quiet import import_tensorflow
 @model_and_rules
 @click.option("-o", "--output", required=True, metavar="WRAPPED", help="Where to save the wrapped model (.keras or .h5).")
 @loading_options
+@format_option
 @force_option
 def command(
     model: str,
@@ -25,6 +28,7 @@ def command(
     output: str,
     custom_objects: tuple[str, ...],
     unsafe_lambda: bool,
+    format_: str | None,
     force: bool,
 ) -> None:
     """Wrap the layers of MODEL that the rules (or a plan) select. The file MODEL is not touched; the optimizer's state is kept.
@@ -32,10 +36,13 @@ def command(
     \b
         graphprune apply model.keras -r builtin:dense-90 -o wrapped.keras
         graphprune apply model.keras --plan plan.json -o wrapped.keras
+
+    With --format json the whole plan is printed, as `graphprune plan` prints it.
     """  # noqa: D301 - click wants the real character
     check_output_free(output, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])])
     saved = open_model(model)
     archive = saved.need_archive()
+    check_loadable(archive, unsafe_lambda=unsafe_lambda)
     loaded = load_with_classes(saved, custom_objects, unsafe_lambda=unsafe_lambda)
     plan = plan_for(saved, rules, plan_file, loaded=loaded)
     print_warnings(plan.diagnostics, rules.files)
@@ -48,5 +55,5 @@ def command(
     check_model_suffix(output)
     original = load_model(archive.path, import_custom_objects(custom_objects), unsafe_lambda=unsafe_lambda)
     save_model(apply_plan(original, plan), output)
-    click.echo(render_plan_text(plan, brief=True), nl=False)
-    click.echo(f"wrote {output}")
+    click.echo(to_json(plan_to_config(plan)) if format_ == "json" else render_plan_text(plan, brief=True), nl=False)
+    click.echo(f"wrote {output}", err=format_ == "json")

@@ -7,16 +7,17 @@ from pathlib import Path
 import click
 
 from graphprune.cli.inputs import find_model_file, find_training_origin, import_custom_objects, open_model
-from graphprune.cli.options import force_option, loading_options
-from graphprune.cli.outputs import check_output_free
+from graphprune.cli.options import force_option, format_option, loading_options
+from graphprune.cli.outputs import check_output_free, to_json
 from graphprune.cli.sizes import size_column
 from graphprune.errors import GraphError
 from graphprune.graph import LayerGraph, ModelFile
 from graphprune.graph.builtin_layers import weights_of
 from graphprune.graph.from_config import graph_with_tensors
 from graphprune.plan import strip_graph
-from graphprune.report import SizeTable, render_sizes_text
+from graphprune.report import SizeTable, render_sizes_text, sizes_to_config
 from graphprune.tf.quiet import import_tensorflow
+from graphprune.tf.refusals import check_loadable
 
 
 @click.command("strip")
@@ -34,6 +35,7 @@ from graphprune.tf.quiet import import_tensorflow
 @click.option("--original", metavar="MODEL", help="The model to compare with [default: what the training run began with, else MODEL].")
 @click.option("--reset-optimizer", is_flag=True, help="Leave the optimizer's state out: smaller files.")
 @loading_options
+@format_option
 @force_option
 def command(
     model: str,
@@ -43,6 +45,7 @@ def command(
     reset_optimizer: bool,
     custom_objects: tuple[str, ...],
     unsafe_lambda: bool,
+    format_: str | None,
     force: bool,
 ) -> None:
     """Take the wrappers off MODEL (a wrapped model, or the folder of a finished training run): the original architecture, sparse.
@@ -57,8 +60,7 @@ def command(
         check_output_free(output, force=force, inputs=[model, find_model_file(model), original or find_training_origin(model)])
     wrapped = open_model(model)
     archive = wrapped.need_archive()
-    if all(layer.wrap is None for layer in wrapped.graph.layers.values()):
-        click.echo(f"graphprune: warning: {model}: no layer is wrapped; it is written as it is", err=True)
+    check_loadable(archive, unsafe_lambda=unsafe_lambda)
     before = open_model(original or find_training_origin(model))
     archive_before = before.need_archive()
     check_same_architecture(before, wrapped)
@@ -75,6 +77,8 @@ def command(
         check_export_suffix(output)
     objects = import_custom_objects(custom_objects)
     stripped = strip_model(load_model(archive.path, objects, unsafe_lambda=unsafe_lambda))
+    if all(layer.wrap is None for layer in wrapped.graph.layers.values()):
+        click.echo(f"graphprune: warning: {model}: no layer is wrapped; it is written as it is", err=True)
     if reset_optimizer:
         compile_model(stripped, Compiling(reset_optimizer=True), model)
     accuracy_before = accuracy_after = None
@@ -88,9 +92,10 @@ def command(
         write_model(stripped, output)
     columns = [size_column("before", archive_before.path, before, accuracy_before)]
     columns += [size_column(Path(output).name, output, wrapped, accuracy_after) for output in outputs]
-    click.echo(render_sizes_text(SizeTable(tuple(columns))), nl=False)
+    sizes = SizeTable(tuple(columns))
+    click.echo(to_json(sizes_to_config(sizes)) if format_ == "json" else render_sizes_text(sizes), nl=False)
     for output in outputs:
-        click.echo(f"wrote {output}")
+        click.echo(f"wrote {output}", err=format_ == "json")
 
 
 def check_same_architecture(before: ModelFile, wrapped: ModelFile) -> None:

@@ -15,6 +15,8 @@ CONSTANT = "_CONSTANT_VALUE"
 """Stands for the layer name where a layer is called on a constant (tf_keras/src/engine/node.py)."""
 
 MAX_NAME = 1000
+MAX_TENSORS = 100_000
+"""That one call of a layer may give."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +78,14 @@ def frame_from_entry(address: str, entry: Entry, place: str) -> Frame:
     known = dict(zip(names, raw, strict=True))
     if "input_layers" in config:
         members = tuple(_functional_member(name, known, place) for name in names)
-        inputs = tuple(_uses(config["input_layers"], known, place, "the model's inputs"))
-        outputs = tuple(_uses(config.get("output_layers"), known, place, "the model's outputs"))
+        inputs = tuple(_uses(config["input_layers"], known, place, "the model's inputs take"))
+        outputs = tuple(_uses(config.get("output_layers"), known, place, "the model's outputs take"))
     else:
         members, inputs, outputs = _sequential_members(names, known)
     rest = {key: value for key, value in entry.items() if key not in PLACEMENT}
     rest["config"] = {key: value for key, value in config.items() if key != "layers"}
     frame = Frame(address, rest, members, inputs, outputs)
-    _check_calls(frame, place)
+    _check_calls(frame, known, place)
     return frame
 
 
@@ -123,7 +125,7 @@ def _functional_member(name: str, known: Mapping[str, Entry], place: str) -> Mem
     nodes = placement.get("inbound_nodes", [])
     if not isinstance(nodes, list):
         raise GraphError(f"{place}: the inbound nodes of layer {name!r} are not a list, got {str(nodes)[:60]!r}; save the model again")
-    calls = tuple(tuple(_uses(node, known, place, f"layer {name!r}")) for node in nodes)
+    calls = tuple(tuple(_uses(node, known, place, f"layer {name!r} takes")) for node in nodes)
     return Member(name, placement, calls or ((),))
 
 
@@ -176,9 +178,9 @@ def _is_reference(node: Any) -> bool:
 def _use(reference: list[Any], argument: str, known: Mapping[str, Entry], place: str, taker: str) -> Use:
     source, index, tensor = reference[:3]
     if source not in known:
-        raise GraphError(f"{place}: {taker} takes a tensor of {source!r}, which is no layer of the model; save the model again")
+        raise GraphError(f"{place}: {taker} a tensor of {source!r}, which is no layer of the model; save the model again")
     if type(index) is not int or type(tensor) is not int:
-        raise GraphError(f"{place}: {taker} takes a tensor of {source!r} by numbers that are none, got {str(reference[1:3])[:60]}; save the model again")
+        raise GraphError(f"{place}: {taker} a tensor of {source!r} by numbers that are none, got {str(reference[1:3])[:60]}; save the model again")
     return Use(source, index - _first_node(known[source]), tensor, argument)
 
 
@@ -188,13 +190,27 @@ def _first_node(entry: Entry) -> int:
     return 1 if layers and isinstance(layers[0], Mapping) and layers[0].get("class_name") == "InputLayer" else 0
 
 
-def _check_calls(frame: Frame, place: str) -> None:
-    counts = {member.name: len(member.calls) for member in frame.members}
-    takers = [(f"layer {member.name!r}", use) for member in frame.members for call in member.calls for use in call]
-    takers += [("the model's inputs", use) for use in frame.inputs] + [("the model's outputs", use) for use in frame.outputs]
+def _check_calls(frame: Frame, known: Mapping[str, Entry], place: str) -> None:
+    calls = {member.name: len(member.calls) for member in frame.members}
+    gives = {name: _most_tensors(entry) for name, entry in known.items()}
+    takers = [(f"layer {member.name!r} takes", use) for member in frame.members for call in member.calls for use in call]
+    takers += [("the model's inputs take", use) for use in frame.inputs] + [("the model's outputs take", use) for use in frame.outputs]
     for taker, use in takers:
-        if not 0 <= use.source_call < counts[use.source]:
-            raise GraphError(
-                f"{place}: {taker} takes a tensor of call {use.source_call} of {use.source!r}, which is called {counts[use.source]} times "
-                "(calls count from 0); save the model again"
-            )
+        if not 0 <= use.source_call < calls[use.source]:
+            has = f"which has {_count(calls[use.source], 'call')} (counted from 0)"
+            raise GraphError(f"{place}: {taker} a tensor of call {use.source_call} of {use.source!r}, {has}; save the model again")
+        if not 0 <= use.source_tensor < gives[use.source]:
+            has = f"which gives at most {_count(gives[use.source], 'tensor')} (counted from 0)"
+            raise GraphError(f"{place}: {taker} tensor {use.source_tensor} of {use.source!r}, {has}; save the model again")
+
+
+def _most_tensors(entry: Entry) -> int:
+    """Return how many tensors one call of a layer may give, as far as its entry tells."""
+    if is_input(entry):
+        return 1
+    config = entry["config"]
+    return sum(1 for _ in _references(config["output_layers"], "")) if is_model(entry) and "output_layers" in config else MAX_TENSORS
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

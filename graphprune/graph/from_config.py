@@ -178,6 +178,6 @@ def _tensors(layer: Layer, facts: Iterable[TensorFacts], prunable: Iterable[str]
             continue
         weight = known.get(name)
         fits = weight is not None and len(weight.axes) == len(shape)
-        may = weight is not None and weight.prunable and fits if own is None else name in own
+        may = weight is not None and weight.prunable and fits and not dtype.startswith("complex") if own is None else name in own
         tensors.append(Tensor(name, tuple(shape), dtype, weight.axes if weight and fits else (), may))
     return tuple(tensors)

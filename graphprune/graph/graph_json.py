@@ -8,6 +8,7 @@ from typing import Any
 from graphprune.errors import GraphError
 from graphprune.graph.from_config import TensorFacts, graph_from_config
 from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.shape_faults import find_shape_fault
 
 FORMAT_VERSION = "1.0"
 KIND = "graphprune.graph"
@@ -48,7 +49,11 @@ def graph_from_json_config(document: Mapping[str, Any], place: str = "graph JSON
     if document["graph_sha256"] != known.sha256:
         hashes = f"graph_sha256 says {str(document['graph_sha256'])[:12]!r}, got {known.sha256[:12]!r}"
         raise GraphError(f"{place}: its config was changed after it was exported ({hashes}); export it again")
-    return graph_from_config(document["config"], tensors=tensors, place=place)
+    graph = graph_from_config(document["config"], tensors=tensors, place=place)
+    fault = find_shape_fault(graph)
+    if fault is not None:
+        raise GraphError(f"{place}: {fault}")
+    return graph
 
 
 def is_graph_document(value: object) -> bool:

@@ -12,6 +12,7 @@ from graphprune.rules.conflicts import describe_settings
 from graphprune.rules.custom_layers import teach_layers
 from graphprune.rules.evaluate import Matches, Zeros
 from graphprune.rules.failures import Failures
+from graphprune.rules.losses import describe_losses
 from graphprune.rules.matchers import AllOf, AnyOf, Matcher, Not, Use, conditions_of
 from graphprune.rules.near_misses import explain_misses
 from graphprune.rules.resolve import resolve_rules
@@ -163,11 +164,7 @@ def _result(resolution: Resolution, rules: RuleSet, layer: Layer, verdicts: tupl
     if claim.rule is None:
         rivals = [verdict.id for verdict in verdicts if verdict.matches]
         return f"no rule decides: {' and '.join(rivals)} claim it with different settings" if rivals else "left dense, no rule claims it"
-    groups: dict[str, list[str]] = {}
-    for rule_id, why in claim.lost:
-        groups.setdefault("beats" if why in ("keep", "override") else why, []).append(rule_id)
-    notes = [f"{why}{'' if why == 'beats' else ':'} {', '.join(ids)}" for why, ids in groups.items()]
-    beaten = f" ({'; '.join(notes)})" if notes else ""
+    beaten = f" ({describe_losses(claim.rule.id, claim.lost)})" if claim.lost else ""
     if isinstance(claim.rule.action, Keep):
         return f"kept dense by {claim.rule.id}{beaten}"
     return f"pruned by {claim.rule.id}{beaten}: {describe_settings(claim.rule)}"

@@ -24,8 +24,9 @@ from graphprune.rules.matchers import Use
 from graphprune.rules.notes import Notes
 from graphprune.rules.rule_set import Rule, RuleSet, Switches
 from graphprune.rules.selectors import Defined, build_selectors, find_unused
+from graphprune.rules.settings import change_settings
 from graphprune.rules.shipped import PREFIX, find_rule_file
-from graphprune.rules.switches import change_settings, select_rules
+from graphprune.rules.switches import select_rules
 from graphprune.rules.variables import Variable, collect_variables, fill_in
 from graphprune.rules.yaml_text import MAX_BYTES, Document, Path, parse_document
 

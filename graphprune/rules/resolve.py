@@ -13,6 +13,7 @@ from graphprune.rules.checks import Check, matchers_of
 from graphprune.rules.conflicts import conflict, list_layers, same_settings, settings_on
 from graphprune.rules.custom_layers import find_layer_faults, teach_layers
 from graphprune.rules.evaluate import Matches, Zeros
+from graphprune.rules.losses import Loss
 from graphprune.rules.matchers import AnyOf, Flag, Matcher, conditions_of
 from graphprune.rules.model_faults import find_matcher_faults, find_model_faults
 from graphprune.rules.near_misses import explain_misses
@@ -92,12 +93,20 @@ def _claim(layer: Layer, rules: Sequence[Rule], conflicts: Pairs, doubles: Pairs
     if not standing:
         return Claim(layer.address, None)
     winner, *others = standing
-    lost = [(rule.id, "keep" if rule in unbeaten else "override") for rule in rules if rule not in standing]
+    lost = [_loss(rule, winner, unbeaten) for rule in rules if rule not in standing]
     differing = [rule for rule in others if not _agree(layer, winner, rule)]
     for rule in others:
         (conflicts if rule in differing else doubles).setdefault((winner.id, rule.id), []).append(layer.address)
-    lost += [(rule.id, "same settings") for rule in others if rule not in differing]
+    lost += [Loss(rule.id, "same settings", winner.id) for rule in others if rule not in differing]
     return Claim(layer.address, None if differing else winner, tuple(sorted(lost)))
+
+
+def _loss(rule: Rule, winner: Rule, unbeaten: Sequence[Rule]) -> Loss:
+    """Return what a rule lost to: of several rules that override it, the one that decides is named, or one that nothing overrides."""
+    if rule in unbeaten:
+        return Loss(rule.id, "keep", winner.id)
+    overriding = [other for other in unbeaten if rule.id in other.overrides]
+    return Loss(rule.id, "override", winner.id if winner in overriding else overriding[0].id)
 
 
 def _agree(layer: Layer, first: Rule, second: Rule) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from graphprune.errors import Diagnostic, Where
 from graphprune.rules.checks import Check, CheckOutcome, matchers_of
 from graphprune.rules.custom_layers import CustomLayer
+from graphprune.rules.losses import Loss
 from graphprune.rules.matchers import Matcher, Use, reads_weights
 from graphprune.rules.number_test import NumberTest
 from graphprune.sparsity.patterns import UNSTRUCTURED, Pattern
@@ -152,13 +153,12 @@ class Claim:
     Attributes:
         address: The layer.
         rule: The rule that decides, or None where no rule matches.
-        lost: (rule id, why) of each other rule that matches: `override` where a rule that overrides it matches, `keep` where a keep rule beat it,
-            `same settings` where both say the same.
+        lost: Each other rule that matches, and what it lost to, by rule id.
     """
 
     address: str
     rule: Rule | None
-    lost: tuple[tuple[str, str], ...] = ()
+    lost: tuple[Loss, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

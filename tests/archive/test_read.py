@@ -234,3 +234,19 @@ def test_a_tensor_that_is_named_and_missing_is_refused(tmp_path: Path) -> None:
     with h5py.File(path, "a") as file:
         del file["model_weights/fc/fc/bias:0"]
     assert refusal(path) == "no tensor model_weights/fc/fc/bias:0 in its HDF5 data; the file is damaged, save the model again"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kind"),
+    [(np.dtype([("a", "f4"), ("b", "i4")]), "records"), (np.dtype("V4"), "bytes without a meaning"), (np.dtype("S4"), "texts or references")],
+)
+def test_a_tensor_without_numbers_is_refused(tmp_path: Path, dtype: np.dtype[Any], kind: str) -> None:
+    path = write_keras(tmp_path / "m.keras", build_config("in > fc"), weights=weights_bytes(layers__dense__vars__0=np.zeros((4, 4), dtype)))
+    assert refusal(path) == f"layers/dense/vars/0 holds {kind}, and graphprune reads numbers; keep such a table outside the model"
+
+
+def test_values_that_keras_stored_as_bfloat16_are_numbers(tmp_path: Path) -> None:
+    values = np.array([[0, 0x3F80], [0xC020, 0]], "<u2")
+    archive = read_archive(write_keras(tmp_path / "m.keras", build_config("in > fc"), weights=weights_bytes(layers__dense__vars__0=values.view("V2"))))
+    (tensor,) = archive.stored["layers/dense"]
+    assert (tensor.dtype, archive.read(tensor).tolist()) == ("float32", [[0.0, 1.0], [-2.5, 0.0]])

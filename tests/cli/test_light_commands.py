@@ -147,6 +147,14 @@ def test_rules_lists_and_prints_what_ships():
     assert run_command("rules", "dens-90").code == 1
 
 
+def test_rules_as_json_say_how_to_use_each():
+    listed = json.loads(run_command("rules", "--format", "json").out)
+    assert [rules["name"] for rules in listed] == sorted(path.stem for path in shipped_file("rules").glob("*.yaml"))
+    (one,) = [rules for rules in listed if rules["name"] == "dense-90"]
+    assert json.loads(run_command("rules", "dense-90", "--format", "json").out) == one | {"text": run_command("rules", "dense-90").out}
+    assert run_command("plan", MODEL, "-r", one["use"]).code == 0
+
+
 def test_rules_names_the_closest_for_an_unknown_name():
     done = run_command("rules", "dens-90")
     assert (done.code, done.out) == (1, "")

@@ -217,6 +217,17 @@ def test_a_damaged_wrapper_is_named() -> None:
     assert failure(config) == "m.keras: the pruning wrapper of layer 'fc' is damaged (KeyError: 'sparsity'); save the model again"
 
 
+def test_outputs_that_nobody_gives_are_named() -> None:
+    config = build_config("in > inner > fc", models={"inner": "in > fc"})
+    outputs = config["config"]["output_layers"]
+    outputs[0][2] = -1
+    assert failure(config) == "m.keras: the model's outputs take tensor -1 of 'fc', which gives at most 100,000 tensors (counted from 0); save the model again"
+    outputs[0][:] = ["inner", 1, 1]
+    assert failure(config) == "m.keras: the model's outputs take tensor 1 of 'inner', which gives at most 1 tensor (counted from 0); save the model again"
+    outputs[0][:] = ["gone", 0, 0]
+    assert failure(config) == "m.keras: the model's outputs take a tensor of 'gone', which is no layer of the model; save the model again"
+
+
 def test_faults_of_a_config_are_named() -> None:
     config = build_config("in > a:Dense > b:Dense")
     layers = config["config"]["layers"]
@@ -225,7 +236,9 @@ def test_faults_of_a_config_are_named() -> None:
     layers[1]["inbound_nodes"] = [[["c", 0, 0, {}]]]
     assert failure(config) == "m.keras: layer 'a' takes a tensor of 'c', which is no layer of the model; save the model again"
     layers[1]["inbound_nodes"] = [[["in", 3, 0, {}]]]
-    assert failure(config) == "m.keras: layer 'a' takes a tensor of call 3 of 'in', which is called 1 times (calls count from 0); save the model again"
+    assert failure(config) == "m.keras: layer 'a' takes a tensor of call 3 of 'in', which has 1 call (counted from 0); save the model again"
+    layers[1]["inbound_nodes"] = [[["in", 0, 10**9, {}]]]
+    assert failure(config) == "m.keras: layer 'a' takes tensor 1000000000 of 'in', which gives at most 1 tensor (counted from 0); save the model again"
     layers[1]["inbound_nodes"] = 5
     assert failure(config) == "m.keras: the inbound nodes of layer 'a' are not a list, got '5'; save the model again"
     layers[1] = copy.deepcopy(layers[0])

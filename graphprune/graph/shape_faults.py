@@ -1,0 +1,78 @@
+"""Whether the weights that a file holds have the shapes that its layers were built with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from graphprune.archive import StoredTensor
+from graphprune.graph.expected_shapes import Expected, Length, Lengths, Open, SettingError, find_expected_shapes
+from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.layers import Layer
+
+DAMAGED = "the file is damaged, save the model again"
+
+
+def find_shape_fault(graph: LayerGraph) -> str | None:
+    """Return what is wrong with the first layer whose weights its config contradicts, or whose settings no layer can have; None where all fit."""
+    return next((fault for layer in graph.layers.values() if layer.kind != "model" and (fault := _layer_fault(layer)) is not None), None)
+
+
+def find_mask_fault(graph: LayerGraph, located: Mapping[str, Mapping[str, StoredTensor]]) -> str | None:
+    """Return what is wrong with the first mask that has another shape than its weight; None where all fit."""
+    for address, layer in graph.layers.items():
+        for tensor in layer.tensors if layer.wrap is not None else ():
+            mask = located[address].get(f"mask_{tensor.name}")
+            if mask is not None and mask.shape != tensor.shape:
+                shapes = f"shape {list(mask.shape)}, the weight {list(tensor.shape)}"
+                return f"the mask of {tensor.name!r} in layer {address!r} has {shapes}; save the model again"
+    return None
+
+
+def _layer_fault(layer: Layer) -> str | None:
+    try:
+        expected = find_expected_shapes(layer.entry)
+    except SettingError as err:
+        return f"layer {layer.address!r} ({layer.type}): {err}; no such layer can be built, save the model again"
+    misfit = find_misfit(expected, {tensor.name: tensor.shape for tensor in layer.tensors})
+    if misfit is not None:
+        name, wanted, got = misfit
+        return f"layer {layer.address!r} ({layer.type}): its config asks for a {name} of shape {wanted}, got {got}; {DAMAGED}"
+    dtype = str(layer.config.get("dtype", "float32"))
+    odd = next((tensor for tensor in layer.tensors if tensor.dtype.startswith("complex") and tensor.name in expected and "complex" not in dtype), None)
+    return None if odd is None else f"layer {layer.address!r} ({layer.type}): its config asks for a {odd.name} of {dtype[:40]}, got {odd.dtype}; {DAMAGED}"
+
+
+def find_misfit(expected: Expected, shapes: Mapping[str, Sequence[int]]) -> tuple[str, str, str] | None:
+    """Return name, expected and actual shape of the first weight that does not fit; None where all do.
+
+    Example:
+        >>> find_misfit({"gamma": (Open("axis"),), "beta": (Open("axis"),)}, {"gamma": (3,), "beta": (4,)})
+        ('beta', '[3]', '[4]')
+        >>> find_misfit({"kernel": (3, Open("in"), None)}, {"kernel": (3, 1, 1)})
+    """
+    bound: dict[str, int] = {}
+    for name, shape in shapes.items():
+        lengths = expected.get(name)
+        if lengths is None:
+            continue
+        wanted = _shown(lengths, bound)
+        if len(lengths) != len(shape) or not all(_fits(length, got, bound) for length, got in zip(lengths, shape, strict=True)):
+            return name, wanted, f"[{', '.join(map(str, shape))}]"
+    return None
+
+
+def _fits(length: Length, got: int, bound: dict[str, int]) -> bool:
+    """Return whether a length is what it should be; one that was open is bound by it."""
+    if isinstance(length, Open):
+        return got % length.times == 0 and bound.setdefault(length.name, got // length.times) * length.times == got
+    return length is None or length == got
+
+
+def _shown(lengths: Lengths, bound: Mapping[str, int]) -> str:
+    return f"[{', '.join(_shown_one(length, bound) for length in lengths)}]"
+
+
+def _shown_one(length: Length, bound: Mapping[str, int]) -> str:
+    if isinstance(length, Open) and length.name in bound:
+        return str(bound[length.name] * length.times)
+    return "?" if length is None else str(length)
