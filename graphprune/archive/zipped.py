@@ -11,12 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from graphprune.archive.files import open_file
 from graphprune.archive.hdf5 import MAX_RATIO, MAX_UNCHECKED, OpenedFile, open_hdf5
 from graphprune.archive.json_text import MAX_JSON
 from graphprune.errors import ArchiveError
 
 SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 WEIGHTS = "model.weights.h5"
+MAX_DIRECTORY = 4 * 2**20
+"""Bytes of a zip's list of members: some 40,000 files. A model has a few, and one for each vocabulary."""
 MAX_UNPACKED = 4 * 2**30
 """Weights that somebody compressed afterwards are unpacked in memory; Keras itself stores them uncompressed."""
 
@@ -30,7 +33,7 @@ def read_member(path: str, name: str) -> bytes | None:
     Raises:
         ArchiveError: the zip is damaged, or the member is too big.
     """
-    with _damage_named(path), zipfile.ZipFile(path) as archive:
+    with _open_zip(path) as archive:
         info = archive.NameToInfo.get(name)
         if info is None:
             return None
@@ -45,7 +48,7 @@ def check_members(path: str) -> None:
     Raises:
         ArchiveError: one does, or the zip is damaged.
     """
-    with _damage_named(path), zipfile.ZipFile(path) as archive:
+    with _open_zip(path) as archive:
         for info in archive.infolist():
             _check_ratio(path, info)
 
@@ -57,7 +60,7 @@ def open_weights(path: str) -> Iterator[OpenedFile]:
     Raises:
         ArchiveError: they are missing or damaged.
     """
-    with _damage_named(path), zipfile.ZipFile(path) as archive:
+    with _open_zip(path) as archive:
         info = archive.NameToInfo.get(WEIGHTS)
         if info is None:
             raise ArchiveError(f"{path}: no {WEIGHTS} in it; the weights are missing, save the model again")
@@ -68,6 +71,35 @@ def open_weights(path: str) -> Iterator[OpenedFile]:
     else:
         with Path(path).open("rb") as whole, open_hdf5(_window(path, whole, info), path) as file:
             yield file
+
+
+@contextmanager
+def _open_zip(path: str) -> Iterator[zipfile.ZipFile]:
+    """Open the zip, unless its directory lists more members than any model has: Python reads all of it first."""
+    with _damage_named(path):
+        with open_file(path) as file:
+            size = _directory_size(file)
+        if size > MAX_DIRECTORY:
+            raise ArchiveError(
+                f"{path}: the zip's list of members has {size:,} bytes, more than the {MAX_DIRECTORY:,} that a model's may have; save the model again"
+            )
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+
+
+def _directory_size(file: BinaryIO) -> int:
+    """Return the bytes of a zip's list of members by the record at its end (APPNOTE.TXT 4.3.14 to 4.3.16); 0 where there is no such record."""
+    start = max(0, file.seek(0, io.SEEK_END) - (1 << 16) - 42)
+    file.seek(start)
+    tail = file.read()
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or len(tail) < at + 22:
+        return 0
+    size = int.from_bytes(tail[at + 12 : at + 16], "little")
+    if size == 0xFFFFFFFF and tail[at - 20 : at].startswith(b"PK\x06\x07"):
+        file.seek(int.from_bytes(tail[at - 12 : at - 4], "little") % (1 << 62))
+        size = int.from_bytes(file.read(56)[40:48], "little")
+    return size
 
 
 @contextmanager

@@ -34,8 +34,8 @@ def command(left: str, right: str, format_: str | None, output: str | None, show
     """  # noqa: D301 - click wants the real character
     check_report_free(output, force=force, inputs=[left, right])
     before, after = open_model(left), open_model(right)
-    difference = diff_models(before, after)
     kind = choose_drawing_format(format_, output)
+    difference = diff_models(before, after, measure_gzip=kind == "text")
     if kind in ("html", "svg"):
         print_report(_draw(before, after, difference, kind), output)
     else:

@@ -9,7 +9,7 @@ import click
 from graphprune.cli.inputs import find_model_file, find_training_origin, import_custom_objects, open_model
 from graphprune.cli.options import force_option, format_option, loading_options
 from graphprune.cli.outputs import check_output_free, to_json
-from graphprune.cli.sizes import size_column
+from graphprune.cli.sizes import size_columns
 from graphprune.errors import GraphError
 from graphprune.graph import LayerGraph, ModelFile
 from graphprune.graph.builtin_layers import weights_of
@@ -90,9 +90,8 @@ def command(
             click.echo(f"graphprune: warning: {model}: was compiled without a metric of accuracy, so none is shown", err=True)
     for output in outputs:
         write_model(stripped, output)
-    columns = [size_column("before", archive_before.path, before, accuracy_before)]
-    columns += [size_column(Path(output).name, output, wrapped, accuracy_after) for output in outputs]
-    sizes = SizeTable(tuple(columns))
+    files = [("before", archive_before.path, before, accuracy_before), *((Path(output).name, output, wrapped, accuracy_after) for output in outputs)]
+    sizes = SizeTable(size_columns(files))
     click.echo(to_json(sizes_to_config(sizes)) if format_ == "json" else render_sizes_text(sizes), nl=False)
     for output in outputs:
         click.echo(f"wrote {output}", err=format_ == "json")

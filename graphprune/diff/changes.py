@@ -207,7 +207,7 @@ class GraphDiff:
         model: Changes of the model's own name and class.
         layers: Every layer: those of the right side in its order, then the removed ones in theirs.
         added, removed: Connections that only one side has, in the right side's names.
-        weights_gzip: Bytes of all weights, left and right, after gzip; None where nobody measured.
+        weights_gzip: Bytes of all weights, left and right, after gzip; None where they are the same, or nobody measured.
     """
 
     left: Side

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -209,6 +210,20 @@ def test_huge_config_is_refused_before_it_is_read(tmp_path: Path) -> None:
         archive.writestr("config.json", b" " * (MAX_JSON + 1))
     assert (
         refusal(tmp_path / "bomb.keras") == "config.json has 134,217,729 bytes, more than the 134,217,728 that a model's config may have; save the model again"
+    )
+
+
+@pytest.mark.parametrize("is_zip64", [False, True], ids=["zip", "zip64"])
+def test_a_zip_with_more_members_than_any_model_is_refused_before_they_are_listed(is_zip64: bool, tmp_path: Path) -> None:
+    data = write_keras(tmp_path / "a.keras", build_config("in > fc")).read_bytes()
+    members, end = data[:-22], bytearray(data[-22:])
+    assert end.startswith(b"PK\x05\x06")
+    if is_zip64:
+        members += struct.pack("<4sQ28xQ8x", b"PK\x06\x06", 44, 5_000_000) + struct.pack("<4sIQI", b"PK\x06\x07", 0, len(members), 1)
+    end[12:16] = struct.pack("<I", 0xFFFFFFFF if is_zip64 else 5_000_000)
+    (tmp_path / "many.keras").write_bytes(members + end)
+    assert refusal(tmp_path / "many.keras") == (
+        "the zip's list of members has 5,000,000 bytes, more than the 4,194,304 that a model's may have; save the model again"
     )
 
 
