@@ -8,7 +8,8 @@ from dataclasses import replace
 from graphprune.diff.changes import GraphDiff
 from graphprune.graph import LayerGraph
 from graphprune.report.graph_rows import arrange_rows
-from graphprune.report.graph_view import Box, FrameView, Wire, mark_box, view_graph
+from graphprune.report.graph_view import Box, FrameView, mark_box, view_graph
+from graphprune.report.graph_wires import Wire, mark_alone
 from graphprune.report.layer_marks import LayerMark, Marking
 
 Views = Mapping[str, FrameView]
@@ -52,11 +53,9 @@ class _Merge:
             return replace(right, wires=tuple(replace(wire, change="added") for wire in right.wires))
         boxes = list(right.boxes)
         place = self._places(left, right, boxes)
-        had = {(place[wire.source], place[wire.target]): wire for wire in left.wires if wire.source in place and wire.target in place}
-        now = {(wire.source, wire.target) for wire in right.wires}
-        wires = [wire if (wire.source, wire.target) in had else replace(wire, change="added") for wire in right.wires]
-        wires += [Wire(*ends, note=wire.note, change="removed") for ends, wire in had.items() if ends not in now]
-        return FrameView(right.address, right.title, tuple(boxes), tuple(wires), arrange_rows(len(boxes), [(wire.source, wire.target) for wire in wires]))
+        had = [replace(wire, source=place[wire.source], target=place[wire.target]) for wire in left.wires if wire.source in place and wire.target in place]
+        wires = mark_alone(_joined(had, right.wires))
+        return FrameView(right.address, right.title, tuple(boxes), wires, arrange_rows(len(boxes), [(wire.source, wire.target) for wire in wires]))
 
     def _places(self, left: FrameView, right: FrameView, boxes: list[Box]) -> dict[int, int]:
         """Return the number of each left box among `boxes`, to which the boxes that are gone are added; boxes that moved to another model have none."""
@@ -71,6 +70,25 @@ class _Merge:
                 place[index] = by_address[self._pair_of[box.address]]
         place.update(zip(_outputs(left.boxes), outputs, strict=False))
         return place
+
+
+def _joined(had: Sequence[Wire], has: Sequence[Wire]) -> list[Wire]:
+    """Return the wires of both sides: a wire is kept where the other side has one like it, or one more between the same boxes."""
+    left: dict[tuple[int, int], list[Wire]] = {}
+    for wire in had:
+        left.setdefault((wire.source, wire.target), []).append(wire)
+    alike = {(wire.source, wire.target, wire.use) for wire in had}
+    for wire in has:
+        if (wire.source, wire.target, wire.use) in alike:
+            left[wire.source, wire.target] = [other for other in left[wire.source, wire.target] if other.use != wire.use]
+    joined = []
+    for wire in has:
+        is_like = (wire.source, wire.target, wire.use) in alike
+        others = left.get((wire.source, wire.target))
+        joined.append(wire if is_like or others else replace(wire, change="added"))
+        if others and not is_like:
+            others.pop(0)
+    return [*joined, *(replace(wire, change="removed") for wires in left.values() for wire in wires)]
 
 
 def _outputs(boxes: Sequence[Box]) -> list[int]:

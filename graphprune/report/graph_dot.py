@@ -80,7 +80,7 @@ def _frame_lines(views: Mapping[str, FrameView], address: str, ids: _Ids, indent
     view = views[address]
     for index, box in enumerate(view.boxes):
         if ids.is_cluster(box):
-            label = quote(f"{box.title} {box.name}")
+            label = quote(f"{box.title} {box.name}" + (f", {box.calls_text}" if box.calls_text else ""))
             yield f"{indent}subgraph {ids.cluster[str(box.frame)]} {{"
             yield f'{indent}  label={label}; style="rounded"; color="{COLOURS["model"]}";'
             yield from _frame_lines(views, str(box.frame), ids, indent + "  ")
@@ -89,7 +89,7 @@ def _frame_lines(views: Mapping[str, FrameView], address: str, ids: _Ids, indent
             yield f"{indent}{ids.node(address, index, 'head')} [{_node_attributes(box)}];"
     for wire in view.wires:
         source, target = view.boxes[wire.source], view.boxes[wire.target]
-        attributes = [f"label={quote(text)}" for text in [" ".join(filter(None, (source.shape, f"({wire.note})" if wire.note else "")))] if text]
+        attributes = [f"label={quote(wire.label)}"] if wire.label else []
         attributes += [f"ltail={ids.cluster[str(source.frame)]}"] if ids.is_cluster(source) else []
         attributes += [f"lhead={ids.cluster[str(target.frame)]}"] if ids.is_cluster(target) else []
         end = f" [{', '.join(attributes)}]" if attributes else ""
@@ -97,6 +97,6 @@ def _frame_lines(views: Mapping[str, FrameView], address: str, ids: _Ids, indent
 
 
 def _node_attributes(box: Box) -> str:
-    label = "\n".join(filter(None, (box.title, box.name, *box.weights, box.mark)))
+    label = "\n".join(filter(None, (box.title, box.name, box.calls_text, *box.weights, box.mark)))
     marked = f', color="{_MARKED}", penwidth=3' if box.mark else ""
     return f'label={quote(label)}, fillcolor="{COLOURS[box.category]}"{marked}'

@@ -7,10 +7,12 @@ from itertools import pairwise
 
 from graphprune.graph import LayerGraph
 from graphprune.report.graph_rows import place_rows
-from graphprune.report.graph_view import Box, FrameView, Wire, view_graph
+from graphprune.report.graph_view import Box, FrameView, view_graph
+from graphprune.report.graph_wires import Wire
 from graphprune.report.layer_marks import STATUSES, Marking
 from graphprune.report.svg_boxes import HEADER, LETTERS, Picture, draw_head, draw_layer, draw_terminal, number, to_xml, tooltip, width_of
 from graphprune.report.tables import shorten, text_width
+from graphprune.report.wire_places import LEVEL_HEIGHT, WirePlace, label_lines, place_wires
 
 _FONT = "ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 _GAP, _BEND, _ROW_GAP, _MARGIN = 28, 6, 46, 28
@@ -44,7 +46,7 @@ path.head.gone {{ stroke-dasharray: none }}
 
 
 def render_graph_svg(graph: LayerGraph, zeros: Mapping[tuple[str, str], int] | None = None) -> str:
-    """Return the drawing: boxes titled by class and coloured by category, tensor shapes below the layers that give them, bars of sparsity.
+    """Return the drawing: boxes titled by class and coloured by category, the shape of its tensor beside each arrow, bars of sparsity.
 
     Args:
         graph: The model.
@@ -112,47 +114,62 @@ def _status_style() -> str:
 def _draw_frame(views: Mapping[str, FrameView], address: str) -> Picture:
     view = views[address]
     pictures = [_draw_box(views, box) for box in view.boxes]
-    x = place_rows(view.rows, [picture.width for picture in pictures], _GAP, _BEND)
+    widths = [picture.width for picture in pictures]
+    x = place_rows(view.rows, widths, _GAP, _BEND)
     tops, heights = _row_places(view, pictures)
     row_of = {node: row for row, nodes in enumerate(view.rows.rows) for node in nodes}
-    middle = [(x[index], tops[row_of[index]]) for index in range(len(pictures))]
     lines: list[str] = []
-    backs: list[float] = []
-    for wire, path in zip(view.wires, view.rows.paths, strict=True):
-        edge = max(x[end] + pictures[end].width / 2 for end in (wire.source, wire.target))
-        lines.append(_wire(view, wire, _points(path, x, tops, heights, row_of, pictures), edge))
-        backs += [edge + _BACK] if row_of[wire.target] <= row_of[wire.source] else []
-    for (left, top), picture, box in zip(middle, pictures, view.boxes, strict=True):
-        lines.append(f'<g transform="translate({number(left - picture.width / 2)} {number(top)})">')
+    labels: list[str] = []
+    right = [x[index] + width / 2 for index, width in enumerate(widths)] + [value + _BEND for value in x]
+    for wire, path, place in zip(view.wires, view.rows.paths, place_wires(view, x, widths), strict=True):
+        edge = max(right[wire.source], right[wire.target])
+        points = _points(path, place, x, tops, heights, row_of, pictures)
+        lines.append(_wire(view, wire, points, edge))
+        right += [edge + _BACK] if row_of[wire.target] <= row_of[wire.source] else []
+        if wire.label:
+            label = shorten(wire.label, LETTERS)
+            left, bottom = (place.start, points[0][1] + 15 + place.level * LEVEL_HEIGHT) if place.below_source else _above(place, points[-1][1])
+            labels.append(f'<text class="shape" x="{number(left + 6)}" y="{number(bottom)}">{to_xml(label)}</text>')
+            right.append(left + 6 + text_width(label) * 6)
+    for index, picture in enumerate(pictures):
+        lines.append(f'<g transform="translate({number(x[index] - picture.width / 2)} {number(tops[row_of[index]])})">')
         lines += [*picture.lines, "</g>"]
-        if box.shape:
-            lines.append(f'<text class="shape" x="{number(left + 6)}" y="{number(top + picture.height + 15)}">{to_xml(shorten(box.shape, LETTERS))}</text>')
-    right = [left + picture.width / 2 for (left, _), picture in zip(middle, pictures, strict=True)]
-    right += [left + 6 + text_width(shorten(box.shape, LETTERS)) * 6 for (left, _), box in zip(middle, view.boxes, strict=True) if box.shape]
     bottom = tops[-1] + heights[-1] if tops else 0.0
-    return Picture(max([*right, *backs, *(value + _BEND for value in x)], default=0.0), bottom, tuple(lines))
+    return Picture(max(right, default=0.0), bottom, (*lines, *labels))
+
+
+def _above(place: WirePlace, top: float) -> tuple[float, float]:
+    """Return where the label of a wire begins that stands above its target."""
+    return place.end, top - 10 - place.level * LEVEL_HEIGHT
 
 
 def _row_places(view: FrameView, pictures: Sequence[Picture]) -> tuple[list[float], list[float]]:
-    """Return the top and the height of each row."""
+    """Return the top and the height of each row; rows stand apart so far that the labels between have room."""
     heights = [max((pictures[node].height for node in row if node < len(pictures)), default=0.0) for row in view.rows.rows]
+    below, above = ([max((lines[node] for node in row if node < len(pictures)), default=0) for row in view.rows.rows] for lines in label_lines(view))
     tops, top = [], 0.0
-    for height in heights:
+    for height, under, over in zip(heights, below, [*above[1:], 0], strict=True):
         tops.append(top)
-        top += height + _ROW_GAP
+        top += height + _ROW_GAP + LEVEL_HEIGHT * (max(under - 1, 0) + max(over - 1, 0))
     return tops, heights
 
 
 def _points(
-    path: Sequence[int], x: Sequence[float], tops: Sequence[float], heights: Sequence[float], row_of: Mapping[int, int], pictures: Sequence[Picture]
+    path: Sequence[int],
+    place: WirePlace,
+    x: Sequence[float],
+    tops: Sequence[float],
+    heights: Sequence[float],
+    row_of: Mapping[int, int],
+    pictures: Sequence[Picture],
 ) -> list[tuple[float, float]]:
     """Return where a wire passes: the bottom of its source, top and bottom of each row between, the top of its target."""
     source, target = path[0], path[-1]
-    points = [(x[source], tops[row_of[source]] + pictures[source].height)]
+    points = [(place.start, tops[row_of[source]] + pictures[source].height)]
     for bend in path[1:-1]:
         row = row_of[bend]
         points += [(x[bend], tops[row]), (x[bend], tops[row] + heights[row])]
-    return [*points, (x[target], tops[row_of[target]])]
+    return [*points, (place.end, tops[row_of[target]])]
 
 
 def _wire(view: FrameView, wire: Wire, points: Sequence[tuple[float, float]], edge: float) -> str:
@@ -171,7 +188,7 @@ def _wire(view: FrameView, wire: Wire, points: Sequence[tuple[float, float]], ed
             steps.append(straight if left == right else f"C{number(left)} {number(half)} {number(right)} {number(half)} {number(right)} {number(bottom)}")
     source, target = view.boxes[wire.source], view.boxes[wire.target]
     change = f" {wire.change}" if wire.change else ""
-    told = f"{wire.change} {source.name} to {target.name}".strip() + (f" ({wire.note})" if wire.note else "") + (f": {source.shape}" if source.shape else "")
+    told = f"{wire.change} {source.name} to {target.name}".strip() + (f" ({wire.note})" if wire.note else "") + (f": {wire.shape}" if wire.shape else "")
     return f'<path class="wire{" back" if back else ""}{change}" d="{" ".join(steps)}" marker-end="url(#tip)"><title>{to_xml(told)}</title></path>'
 
 
@@ -183,7 +200,7 @@ def _draw_box(views: Mapping[str, FrameView], box: Box) -> Picture:
 
 def _draw_model(box: Box, inner: Picture) -> Picture:
     title = shorten(f"{box.title}  {box.name}", LETTERS)
-    width, height = max(inner.width + 2 * _MARGIN, width_of([f"{box.sign}  {title}"])), inner.height + HEADER + 2 * 18
+    width, height = max(inner.width + 2 * _MARGIN, width_of([f"{box.sign}  {title}  {box.calls_text}"])), inner.height + HEADER + 2 * 18
     status = (f" s-{box.status}" if box.status else "") + (" gone" if box.is_gone else "")
     return Picture(
         width,

@@ -9,6 +9,7 @@ from graphprune.graph import SEPARATOR, Layer, LayerGraph, find_tensor_shapes
 from graphprune.graph.frames import Frame, Use
 from graphprune.graph.tensor_shapes import Shape, TensorUse, format_shape
 from graphprune.report.graph_rows import Rows, arrange_rows
+from graphprune.report.graph_wires import Wire, WireList
 from graphprune.report.layer_categories import category_of
 from graphprune.report.layer_figures import prunable_zeros
 from graphprune.report.layer_marks import LayerMark
@@ -42,6 +43,7 @@ class Box:
         before: The share of zeros before, where a plan or a diff tells it.
         sign, status: The text mark and the status of a plan or a diff; empty without one.
         is_gone: Whether only the left side of a diff has it.
+        calls: How often its model calls it; each call takes and gives tensors of its own.
     """
 
     kind: str
@@ -59,19 +61,12 @@ class Box:
     sign: str = ""
     status: str = ""
     is_gone: bool = False
+    calls: int = 1
 
-
-@dataclass(frozen=True, slots=True)
-class Wire:
-    """All tensors from one box to another, by their numbers; `note` names them where they are more than one plain tensor.
-
-    `change` is `added` or `removed` where only one side of a diff has it.
-    """
-
-    source: int
-    target: int
-    note: str = ""
-    change: str = ""
+    @property
+    def calls_text(self) -> str:
+        """What the box says of its calls: nothing of one."""
+        return f"{self.calls} calls" if self.calls > 1 else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +112,7 @@ class _FrameWalk:
     shapes: Mapping[TensorUse, Shape]
     zeros: Mapping[tuple[str, str], int] | None
     marks: Mapping[str, LayerMark]
-    tensors: dict[int, set[TensorUse]] = field(default_factory=dict)
-    notes: dict[tuple[int, int], list[str]] = field(default_factory=dict)
+    wires: WireList = field(default_factory=WireList)
 
     def view(self) -> FrameView:
         number = {layer.address: index for index, layer in enumerate(self.layers)}
@@ -126,32 +120,29 @@ class _FrameWalk:
         for layer in self.layers:
             for call, uses in enumerate(calls[layer.address]):
                 for use in uses:
-                    self._connect(use, number, number[layer.address], _argument(use, call if len(calls[layer.address]) > 1 else None))
+                    self._connect(use, number, number[layer.address], call, layer.type)
         outputs = [self._output(index, use, number) for index, use in enumerate(self.frame.outputs)]
-        boxes = (*(self._box(index, layer) for index, layer in enumerate(self.layers)), *outputs)
-        wires = tuple(Wire(source, target, _note(notes)) for (source, target), notes in self.notes.items())
+        boxes = (*(self._box(index, layer, len(calls[layer.address])) for index, layer in enumerate(self.layers)), *outputs)
+        wires = self.wires.wires([box.calls for box in boxes])
         rows = arrange_rows(len(boxes), [(wire.source, wire.target) for wire in wires])
         title = self.graph.name if not self.frame.address else self.frame.address.rsplit(SEPARATOR, 1)[-1]
         return FrameView(self.frame.address, escape_controls(title), boxes, wires, rows)
 
-    def _connect(self, use: Use, number: Mapping[str, int], target: int, argument: str) -> None:
+    def _connect(self, use: Use, number: Mapping[str, int], target: int, call: int = 0, kind: str = "") -> None:
         address = self.frame.address_of(use.source)
-        source = number[address]
-        self.tensors.setdefault(source, set()).add((address, use.source_call, use.source_tensor))
-        self.notes.setdefault((source, target), []).append(escape_controls(argument))
+        shape = self.shapes.get((address, use.source_call, use.source_tensor))
+        self.wires.add(number[address], target, call, use, "" if shape is None else format_shape(shape), kind)
 
     def _output(self, index: int, use: Use, number: Mapping[str, int]) -> Box:
-        self._connect(use, number, len(self.layers) + index, "")
+        self._connect(use, number, len(self.layers) + index)
         several = len(self.frame.outputs) > 1
         return Box("output", "Output", escape_controls(use.source) if not several else f"{index}: {escape_controls(use.source)}", "", "output")
 
-    def _box(self, index: int, layer: Layer) -> Box:
+    def _box(self, index: int, layer: Layer, calls: int) -> Box:
         size, measured = prunable_zeros(layer, self.zeros)
         kernels = [escape_controls(tensor.label()) for tensor in layer.tensors if len(tensor.shape) > 1]
         more = len(kernels) - _SHOWN_WEIGHTS
-        shapes = [self.shapes.get(tensor) for tensor in sorted(self.tensors.get(index, ()))]
-        if not shapes and layer.kind == "input":
-            shapes = [self.shapes.get((layer.address, 0, 0))]
+        shapes = [self.shapes.get((layer.address, *made)) for made in self.wires.made_by(index) or [(0, 0)]]
         box = Box(
             kind=layer.kind,
             title="Input" if layer.kind == "input" else escape_controls(layer.type),
@@ -164,6 +155,7 @@ class _FrameWalk:
             sparsity=None if measured is None else measured / max(size, 1),
             mark=mark_of(layer),
             frame=layer.address if layer.kind == "model" else None,
+            calls=calls,
         )
         return mark_box(box, self.marks.get(layer.address))
 
@@ -174,20 +166,6 @@ def mark_box(box: Box, mark: LayerMark | None) -> Box:
         return box
     marked = replace(box, sign=mark.sign, status=mark.status, mark=escape_controls(mark.text), before=mark.before)
     return marked if mark.after is None and mark.before is None else replace(marked, sparsity=mark.before if mark.after is None else mark.after)
-
-
-def _argument(use: Use, call: int | None) -> str:
-    """Return what one tensor is taken as: empty for the first positional argument of the only call."""
-    named = f"input {use.argument}" if use.argument.isdecimal() else use.argument
-    return "" if call is None and named == "input 0" else named if call is None else f"call {call + 1}" if named == "input 0" else f"call {call + 1}: {named}"
-
-
-def _note(arguments: list[str]) -> str:
-    """Return what the wire's tensors are taken as; empty for one positional tensor."""
-    if len(arguments) == 1:
-        return "" if arguments[0].startswith("input ") else arguments[0]
-    named = [argument or "input 0" for argument in arguments[:8]]
-    return ", ".join(named) + (", …" if len(arguments) > 8 else "")
 
 
 def _attributes(layer: Layer) -> tuple[str, ...]:

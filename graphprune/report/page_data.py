@@ -9,7 +9,8 @@ from typing import Any
 
 from graphprune.graph import Layer, LayerGraph, Tensor, TensorMetrics
 from graphprune.graph.entries import canonical
-from graphprune.report.graph_view import Box, FrameView, Wire
+from graphprune.report.graph_view import Box, FrameView
+from graphprune.report.graph_wires import Wire
 from graphprune.report.layer_figures import wrap_text
 from graphprune.report.layer_marks import Facts, LayerMark, Marking, share_text
 from graphprune.report.numbers import format_count, format_share
@@ -75,8 +76,8 @@ def _frame_to_config(drawing: Drawing, view: FrameView, number: Mapping[str, int
     boxes = []
     for index, box in enumerate(view.boxes):
         entry = _box_to_config(box)
-        entry["inputs"] = [{"box": wire.source, "note": wire.note} for wire in inputs.get(index, ())]
-        entry["outputs"] = [{"box": wire.target, "note": wire.note} for wire in outputs.get(index, ())]
+        entry["inputs"] = [{"box": wire.source, "shape": wire.shape, "note": wire.note} for wire in inputs.get(index, ())]
+        entry["outputs"] = [{"box": wire.target, "shape": wire.shape, "note": wire.note} for wire in outputs.get(index, ())]
         if box.frame is not None:
             entry["frame"] = number[box.frame]
         layer, mark = drawing.layer_of(box), drawing.mark_of(box)
@@ -87,7 +88,8 @@ def _frame_to_config(drawing: Drawing, view: FrameView, number: Mapping[str, int
         "title": view.title,
         "boxes": boxes,
         "wires": [
-            {"source": wire.source, "target": wire.target, "path": path, "change": wire.change} for wire, path in zip(view.wires, view.rows.paths, strict=True)
+            {"source": wire.source, "target": wire.target, "path": path, "change": wire.change, "label": wire.label, "port": wire.port, "alone": wire.is_alone}
+            for wire, path in zip(view.wires, view.rows.paths, strict=True)
         ],
         "rows": view.rows.rows,
     }
@@ -103,6 +105,7 @@ def _box_to_config(box: Box) -> dict[str, Any]:
         "weights": box.weights,
         "settings": box.attributes,
         "shape": box.shape,
+        "called": box.calls_text,
         "sparsity": box.sparsity,
         "before": box.before,
         "share": share_text(box.before, box.sparsity),

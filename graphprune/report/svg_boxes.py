@@ -71,12 +71,14 @@ def draw_layer(box: Box) -> Picture:
 
 
 def draw_head(box: Box, title: str, width: float) -> Iterator[str]:
-    """Yield the coloured head of a box with its sign and `title`."""
+    """Yield the coloured head of a box with its sign and `title`, and how often it is called."""
     badge = _badge(box, 5, 4)
     path = f"M0.5 {HEADER}V6.5a6 6 0 0 1 6-6H{number(width - 6.5)}a6 6 0 0 1 6 6V{HEADER}Z"
     yield f'<path class="head{_status(box)}" d="{path}" fill="{COLOURS[box.category]}"/>'
     yield from badge.lines
     yield f'<text class="title" x="{number(_PAD + badge.width)}" y="16">{to_xml(title)}</text>'
+    if box.calls_text:
+        yield f'<text class="title calls" x="{number(width - _PAD)}" y="16" text-anchor="end">{to_xml(box.calls_text)}</text>'
 
 
 def _status(box: Box) -> str:
@@ -84,7 +86,7 @@ def _status(box: Box) -> str:
 
 
 def _titled(box: Box) -> str:
-    return f"{box.sign}  {shorten(box.title, LETTERS)}"
+    return "  ".join((box.sign, shorten(box.title, LETTERS), box.calls_text))
 
 
 def _badge(box: Box, left: float, top: float) -> Picture:
@@ -118,7 +120,7 @@ def width_of(bold: Sequence[str], plain: Sequence[str] = ()) -> float:
 def tooltip(box: Box) -> str:
     """Return everything that the box tells, uncut."""
     share = share_text(box.before, box.sparsity)
-    told = [f"{box.sign} {box.title} {box.name}".strip(), *box.weights, *box.attributes, box.mark, f"zeros {share}" if share else ""]
+    told = [f"{box.sign} {box.title} {box.name}".strip(), box.calls_text, *box.weights, *box.attributes, box.mark, f"zeros {share}" if share else ""]
     told.append(f"gives {box.shape}" if box.shape else "")
     return f"<title>{to_xml(chr(10).join(filter(None, told)))}</title>"
 

@@ -43,7 +43,7 @@ def test_the_page_draws_each_layer_of_the_model_and_no_box_covers_another(opened
     page = opened(*siamese())
     assert page.one("h1").text == "siamese"
     assert sorted(page.names()) == ["add_1", "fc_1", "fc_2", "fc_2", "in_a", "in_b", "tower"]
-    assert len(page.all("#stage svg .wire")) == 6
+    assert len(page.all("#stage svg .wire")) == 7  # one for each tensor: the sum takes those of both calls of the tower
     places = [box.rect for box in page.all("#stage .box")]
     for index, a in enumerate(places):
         for b in places[:index]:
@@ -198,3 +198,40 @@ def test_a_model_of_a_thousand_layers_is_drawn_and_searched(opened):
     page.one("#find").send_keys("conv_349")
     page.one("#list button").click()
     assert page.panel().splitlines()[1] == "conv_349"
+
+
+def test_a_page_opens_at_the_first_row_whatever_layer_the_file_names_first(opened):
+    chain = "in_a > " + " > ".join(f"conv_{index}" for index in range(30))
+    page = opened(build_graph(f"in_b > fc_late; {chain}; fc_late + conv_29 > add_1"))
+    canvas, first = page.one("#canvas").rect, page.box("in_a").rect
+    assert page.browser.execute_script("return [document.getElementById('canvas').scrollTop, document.scrollingElement.scrollTop]") == [0, 0]
+    assert canvas["x"] < first["x"] < first["x"] + first["width"] < canvas["x"] + canvas["width"]
+    assert canvas["y"] < first["y"] < canvas["y"] + 60
+
+
+def test_the_drawing_moves_with_the_mouse_and_zooms_with_keys_and_wheel(opened):
+    from selenium.webdriver import ActionChains, Keys
+
+    page = opened(build_graph("in > " + " > ".join(f"conv_{index}" for index in range(30))))
+    canvas = page.one("#canvas")
+    ActionChains(page.browser).move_to_element_with_offset(canvas, 300, 200).click_and_hold().move_by_offset(0, -150).release().perform()
+    assert page.browser.execute_script("return document.getElementById('canvas').scrollTop") == 150
+    page.type("+")
+    assert page.one("#zoom-reset").text == "125%"
+    page.type("-")
+    assert page.one("#zoom-reset").text == "100%"
+    wheel = "arguments[0].dispatchEvent(new WheelEvent('wheel', {deltaY: -60, ctrlKey: true, clientX: 700, clientY: 400, bubbles: true, cancelable: true}))"
+    page.browser.execute_script(wheel, canvas)
+    assert page.one("#zoom-reset").text == "122%"
+    page.type("/")
+    page.type("conv+-", Keys.ESCAPE)
+    assert page.one("#zoom-reset").text == "122%"  # signs that are typed into the find box zoom nothing
+
+
+def test_paper_shows_a_graph_that_fits_and_the_table_of_one_that_does_not(opened):
+    small = opened(build_graph("in > fc_1"))
+    before = "window.dispatchEvent(new Event('beforeprint')); return document.body.classList.contains('as-table')"
+    after = "dispatchEvent(new Event('afterprint')); return [document.body.classList.contains('as-table'), document.getElementById('zoom-reset').textContent]"
+    assert (small.browser.execute_script(before), small.browser.execute_script(after)) == (False, [False, "100%"])
+    wide = opened(build_graph("in > " + "; in > ".join(f"fc_{index}" for index in range(30))))
+    assert (wide.browser.execute_script(before), wide.browser.execute_script(after)) == (True, [False, "100%"])

@@ -7,7 +7,7 @@ function makeBox(number, index) {
   element.dataset.box = index;
   element.tabIndex = -1;
   element.setAttribute("role", "button");
-  element.setAttribute("aria-label", [box.title, box.name, box.mark, box.share ? `${box.share} zeros` : ""].filter(Boolean).join(", "));
+  element.setAttribute("aria-label", [box.title, box.name, box.called, box.mark, box.share ? `${box.share} zeros` : ""].filter(Boolean).join(", "));
   element.title = [box.kind === "output" ? `output of ${box.name}` : box.address, box.mark].filter(Boolean).join("\n");
   if (box.kind === "input" || box.kind === "output") {
     element.classList.add("terminal");
@@ -15,7 +15,7 @@ function makeBox(number, index) {
     return element;
   }
   const head = make("div", "head"), body = make("div", "body");
-  head.append(...makeSign(box), make("span", "class", box.title));
+  head.append(...makeSign(box), make("span", "class", box.title), ...(box.called ? [make("span", "calls", box.called)] : []));
   body.append(breakable("div", "row name", box.name));
   for (const text of box.weights) body.append(make("div", "row weight", text));
   for (const text of box.settings) body.append(make("div", "row setting", text));

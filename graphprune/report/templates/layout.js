@@ -18,28 +18,66 @@ function place(number) {
     feeds.get(wire.path[i]).push(wire.path[i - 1]);
   }
   const x = new Map(), tops = new Map(), deep = new Map();
+  const lines = labelLines(frame, count);
   let y = 0;
-  for (const row of frame.rows) {
+  for (const [index, row] of frame.rows.entries()) {
+    const most = (side, nodes) => Math.max(1, ...nodes.filter((node) => node < count).map((node) => side[node]));
     placeRow(row, feeds, x, (node) => (node < count ? width[node] : BEND), count);
     const tall = Math.max(0, ...row.filter((node) => node < count).map((node) => height[node]));
     for (const node of row) { tops.set(node, y); deep.set(node, tall); }
-    y += tall + ROW_GAP;
+    y += tall + ROW_GAP + LEVEL * (most(lines.below, row) + most(lines.above, frame.rows[index + 1] || []) - 2);
   }
   let left = Infinity, right = 0;
   for (const [node, middle] of x) left = Math.min(left, middle - (node < count ? width[node] : BEND) / 2);
   for (const [node, middle] of x) {
     x.set(node, middle - left);
-    const labelled = node < count && frame.boxes[node].shape ? 12 + 6.4 * frame.boxes[node].shape.length : 0;
-    right = Math.max(right, middle - left + Math.max((node < count ? width[node] : BEND) / 2, labelled));
+    right = Math.max(right, middle - left + (node < count ? width[node] : BEND) / 2);
   }
   const sideOf = (wire) => BACK + Math.max(...[wire.source, wire.target].map((node) => x.get(node) + width[node] / 2));
   for (const wire of frame.wires) if (tops.get(wire.target) <= tops.get(wire.source)) right = Math.max(right, sideOf(wire));
+  const places = placeWires(frame, x, width, count);
+  frame.wires.forEach((wire, index) => { right = Math.max(right, (wire.alone ? places[index].start : places[index].end) + 12 + 6.4 * wire.label.length); });
   view.width = right;
   view.height = Math.max(0, y - ROW_GAP);
   view.element.style.width = `${view.width}px`;
   view.element.style.height = `${view.height}px`;
   view.boxes.forEach((box, index) => { box.style.left = `${x.get(index) - width[index] / 2}px`; box.style.top = `${tops.get(index)}px`; });
-  drawWires(frame, view, x, tops, deep, height, sideOf);
+  drawWires(frame, view, x, tops, deep, height, sideOf, places);
+}
+
+function labelLines(frame, count) {
+  const lines = { below: Array(count).fill(0), above: Array(count).fill(0) };
+  for (const wire of frame.wires) {
+    const [side, box] = wire.alone ? [lines.below, wire.source] : [lines.above, wire.target];
+    if (wire.label) side[box] = Math.min(side[box] + 1, LEVELS);
+  }
+  return lines;
+}
+
+// Where wires leave and meet their boxes: each tensor from its own place, each use at its own, labels of one box on lines of their own
+function placeWires(frame, x, width, count) {
+  const offset = (place, total, wide) => (place - (total - 1) / 2) * Math.min(24, (0.7 * wide) / Math.max(total - 1, 1));
+  const ports = Array(count).fill(1), into = new Map(), order = [], places = [], below = Array(count).fill(0), above = Array(count).fill(0);
+  frame.wires.forEach((wire, index) => {
+    ports[wire.source] = Math.max(ports[wire.source], wire.port + 1);
+    if (!into.has(wire.target)) into.set(wire.target, []);
+    into.get(wire.target).push(index);
+  });
+  const from = (index) => x.get(frame.wires[index].path[frame.wires[index].path.length - 2]);
+  for (const [target, wires] of into) {
+    wires.sort((a, b) => from(a) - from(b) || frame.wires[a].port - frame.wires[b].port || a - b);
+    wires.forEach((index, place) => {
+      const wire = frame.wires[index];
+      places[index] = { start: x.get(wire.source) + offset(wire.port, ports[wire.source], width[wire.source]), end: x.get(target) + offset(place, wires.length, width[target]) };
+    });
+    order.push(...[...wires].reverse()); // the rightmost label stands nearest to the box, so that no wire crosses it
+  }
+  for (const index of order) {
+    const wire = frame.wires[index], [side, box] = wire.alone ? [below, wire.source] : [above, wire.target];
+    places[index].level = side[box] % LEVELS;
+    if (wire.label) side[box] += 1;
+  }
+  return places;
 }
 
 function placeRow(row, feeds, x, widthOf, count) {
@@ -59,13 +97,14 @@ function placeRow(row, feeds, x, widthOf, count) {
   for (const node of row) x.set(node, x.get(node) + shift);
 }
 
-function drawWires(frame, view, x, tops, deep, height, sideOf) {
-  const parts = [];
-  view.wires = frame.wires.map((wire) => {
+function drawWires(frame, view, x, tops, deep, height, sideOf, places) {
+  const parts = [], labels = [];
+  view.wires = frame.wires.map((wire, index) => {
+    const place = places[index];
     const { source, target } = wire, back = tops.get(target) <= tops.get(source);
-    const points = [[x.get(source), tops.get(source) + height[source]]];
+    const points = [[place.start, tops.get(source) + height[source]]];
     for (const bend of wire.path.slice(1, -1)) points.push([x.get(bend), tops.get(bend)], [x.get(bend), tops.get(bend) + deep.get(bend)]);
-    points.push([x.get(target), tops.get(target) - 1]);
+    points.push([place.end, tops.get(target) - 1]);
     let path = `M${points[0]}`;
     if (back) {
       const [[sx, sy], [tx, ty]] = points, side = (sideOf(wire) - (sx + tx) / 8) / 0.75; // control points of a curve whose middle is beside the boxes
@@ -79,14 +118,15 @@ function drawWires(frame, view, x, tops, deep, height, sideOf) {
     const [tx, ty] = points[points.length - 1];
     const line = draw("path", { class: `wire${back ? " back" : ""}${wire.change ? ` ${wire.change}` : ""}`, d: path });
     parts.push(line, draw("path", { class: "tip", d: `M${tx - 4} ${ty - 7}h8l-4 7z` }));
+    if (wire.label) {
+      const left = wire.alone ? place.start : place.end, bottom = wire.alone ? points[0][1] + 15 + LEVEL * place.level : ty - 9 - LEVEL * place.level;
+      const text = draw("text", { class: "shape", x: left + 6, y: bottom });
+      text.textContent = wire.label;
+      labels.push(text);
+    }
     return line;
   });
-  frame.boxes.forEach((box, index) => {
-    if (!box.shape) return;
-    const text = draw("text", { class: "shape", x: x.get(index) + 6, y: tops.get(index) + height[index] + 15 });
-    text.textContent = box.shape;
-    parts.push(text);
-  });
+  parts.push(...labels);
   view.svg.setAttribute("width", view.width);
   view.svg.setAttribute("height", view.height);
   view.svg.replaceChildren(...parts);

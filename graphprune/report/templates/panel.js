@@ -67,11 +67,11 @@ function table(rows) {
 function links(number, title, ends) {
   const frame = page.frames[number], items = make("ul");
   for (const end of ends) {
-    const other = frame.boxes[end.box], source = title === "Inputs" ? other : null;
+    const other = frame.boxes[end.box];
     const item = make("li"), button = make("button", "", `${other.name} (${other.title})`);
     button.type = "button";
     button.addEventListener("click", () => show(number, end.box, true));
-    item.append(button, [source && source.shape, end.note].filter(Boolean).map((text) => `  ${text}`).join(""));
+    item.append(button, [end.shape, end.note].filter(Boolean).map((text) => `  ${text}`).join(""));
     items.append(item);
   }
   return ends.length ? [make("h3", "", title), items] : [];

@@ -1,7 +1,7 @@
 const page = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 const stage = byId("stage"), sizer = byId("sizer"), canvas = byId("canvas"), panel = byId("panel"), find = byId("find"), list = byId("list");
-const GAP = 28, BEND = 6, ROW_GAP = 46, BACK = 20, LISTED = 2000, SVG = "http://www.w3.org/2000/svg";
+const GAP = 28, BEND = 6, ROW_GAP = 46, BACK = 20, LEVEL = 12, LEVELS = 8, LISTED = 2000, READABLE = 0.7, PAPER = 680, SVG = "http://www.w3.org/2000/svg";
 const shown = new Map(); // frame number -> {element, boxes, wires}
 const parents = new Map(); // frame number -> {frame, box} of the model that holds it
 const rows = new Map(); // "frame:box" -> the layer's row in the table

@@ -1,0 +1,122 @@
+"""The wires of a drawing: one for each tensor that one box takes of another, with its shape and what it is taken as."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from graphprune.graph.frames import Use
+from graphprune.report.tables import escape_controls
+
+_RECURRENT = frozenset({"LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"})
+"""Keras puts their `initial_state` behind the sequence, as further inputs (`_process_inputs`, tf_keras/src/layers/rnn/base_rnn.py)."""
+_POSITIONS = {"Attention": ("query", "value", "key"), "AdditiveAttention": ("query", "value", "key"), "MultiHeadAttention": ("query",)}
+MOST_ALIKE = 8
+"""More tensors than this from one box to another share the last wire."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """One tensor from a box to another, by their numbers.
+
+    Attributes:
+        source, target: The boxes.
+        shape: The tensor's shape, empty where it is not known.
+        note: Which call or output of the source it comes from, which call of the target takes it, and as what; empty where there is no choice.
+        change: `added` or `removed` where only one side of a diff has it.
+        port: The place of its tensor among those that the source gives, from 0.
+        is_alone: Whether no other wire carries this tensor, so that its label can stand below its source.
+        use: Source call, tensor index, target call and argument.
+    """
+
+    source: int
+    target: int
+    shape: str = ""
+    note: str = ""
+    change: str = ""
+    port: int = 0
+    is_alone: bool = True
+    use: tuple[int, int, int, str] = (0, 0, 0, "0")
+
+    @property
+    def label(self) -> str:
+        """What a drawing writes beside the wire."""
+        return " ".join(filter(None, (self.shape, f"({self.note})" if self.note else "")))
+
+
+@dataclass(slots=True)
+class WireList:
+    """Collects the tensor uses of one model, in the order of its drawing."""
+
+    _found: list[Wire] = field(default_factory=list)
+    _made: dict[int, set[tuple[int, int]]] = field(default_factory=dict)
+
+    def add(self, source: int, target: int, call: int, use: Use, shape: str, kind: str) -> None:
+        """Add the tensor that call `call` of the box `target`, a layer of the class `kind`, takes."""
+        self._made.setdefault(source, set()).add((use.source_call, use.source_tensor))
+        self._found.append(Wire(source, target, shape, use=(use.source_call, use.source_tensor, call, argument_of(kind, use.argument))))
+
+    def made_by(self, source: int) -> list[tuple[int, int]]:
+        """Return the tensors of a box that are taken: call and index, in order."""
+        return sorted(self._made.get(source, ()))
+
+    def wires(self, calls: Sequence[int]) -> tuple[Wire, ...]:
+        """Return the wires with their notes; `calls` tells how often each box is called."""
+        ports = {source: {made: port for port, made in enumerate(sorted(all_made))} for source, all_made in self._made.items()}
+        takes = Counter((wire.source, wire.target, wire.use[2]) for wire in self._found)
+        noted = [
+            replace(
+                wire,
+                port=ports[wire.source][wire.use[:2]],
+                note=_note(wire, calls, len({tensor for _, tensor in self._made[wire.source]}), takes[wire.source, wire.target, wire.use[2]]),
+            )
+            for wire in self._found
+        ]
+        return mark_alone(_bundled(noted))
+
+
+def argument_of(kind: str, argument: str) -> str:
+    """Return what a layer of the class `kind` calls an argument; positional ones keep their number where the class has no names for them.
+
+    Example:
+        >>> argument_of("LSTM", "1"), argument_of("Attention", "1"), argument_of("Add", "1"), argument_of("MyAttention", "mask")
+        ('initial_state.0', 'value', '1', 'mask')
+    """
+    if not argument.isdecimal():
+        return argument
+    if kind in _RECURRENT and argument != "0":
+        return f"initial_state.{int(argument) - 1}"
+    names = _POSITIONS.get(kind, ())
+    return names[int(argument)] if int(argument) < len(names) else argument
+
+
+def mark_alone(wires: Sequence[Wire]) -> tuple[Wire, ...]:
+    """Return the wires, each told whether it is the only one with its tensor."""
+    takers = Counter((wire.source, wire.port) for wire in wires)
+    return tuple(replace(wire, is_alone=takers[wire.source, wire.port] == 1) for wire in wires)
+
+
+def _note(wire: Wire, calls: Sequence[int], outputs: int, takes: int) -> str:
+    source_call, tensor, call, argument = wire.use
+    parts = [f"of call {source_call + 1}"] if calls[wire.source] > 1 else []
+    parts += [f"output {tensor}"] if outputs > 1 or tensor else []
+    role = argument if not argument.isdecimal() else f"input {argument}" if takes > 1 else ""
+    if calls[wire.target] > 1:
+        role = f"call {call + 1}: {role}" if role else f"call {call + 1}"
+    return escape_controls(", ".join([*parts, role] if role else parts))
+
+
+def _bundled(wires: Sequence[Wire]) -> list[Wire]:
+    """Return the wires, of those between the same two boxes only the first few; the last of these says how many more there are."""
+    total = Counter((wire.source, wire.target) for wire in wires)
+    seen: Counter[tuple[int, int]] = Counter()
+    kept = []
+    for wire in wires:
+        ends = wire.source, wire.target
+        seen[ends] += 1
+        if seen[ends] == MOST_ALIKE and total[ends] > MOST_ALIKE:
+            kept.append(replace(wire, shape="", note=f"{total[ends] - MOST_ALIKE + 1} more"))
+        elif seen[ends] <= MOST_ALIKE:
+            kept.append(wire)
+    return kept
