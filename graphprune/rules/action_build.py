@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphprune.errors import Diagnostic
-from graphprune.rules.action_shape import BudgetShape, ScheduleShape
-from graphprune.rules.inherit import Fields, Given, Inheritance
+from graphprune.rules.action_shape import BudgetShape, PruneShape, ScheduleShape
+from graphprune.rules.inherit import Fields, Given, Inheritance, fields_of
 from graphprune.rules.notes import Notes
 from graphprune.rules.pattern_shape import to_pattern
 from graphprune.rules.rule_set import Budget, Prune
@@ -18,7 +18,7 @@ from graphprune.rules.suggestions import closest
 from graphprune.rules.yaml_text import Path
 from graphprune.sparsity.patterns import UNSTRUCTURED, KeepOf, Pattern
 from graphprune.sparsity.positions import Position
-from graphprune.sparsity.schedules import Schedule
+from graphprune.sparsity.schedules import START, Schedule, find_schedule_faults
 
 _CURVES_WITH = {"from": ("linear", "polynomial", "exponential"), "power": ("polynomial",), "points": ("points",)}
 _CURVES_WITHOUT = {"begin": ("points",), "end": ("points",)}
@@ -52,17 +52,19 @@ class ActionBuilder:
     inheritance: Inheritance
     used: set[str] = field(default_factory=set)
 
-    def prune(self, id: str, notes: Notes, path: Path) -> Prune | None:
+    def prune(self, id: str, shape: PruneShape, notes: Notes, path: Path) -> Prune | None:
         """Return the action of rule `id`, which stands at `path`, or None with a fault."""
-        fields = self.inheritance.complete(id)
+        fields = self.inheritance.complete(id, fields_of(shape, notes, path, f"rule {id!r}: "))
         if fields is None:
             return None
         pattern, target, schedule = self._pattern(fields), self._target(fields), self._schedule(fields)
-        missing = [] if self.inheritance.lost_defaults else [name for name in ("sparsity", "schedule") if name not in fields]
+        is_known = not self.inheritance.lost_defaults and not notes.lacks(path, "like")
+        missing = [name for name in ("sparsity", "schedule") if name not in fields] if is_known else []
         for name in missing:
-            if name == "schedule" or (target is None and "budget" not in fields and not isinstance(pattern, KeepOf)):
-                message = f"rule {id!r}: the key {name!r} is missing in prune"
-                notes.faults.append(Diagnostic("key/missing", message, notes.document.value(path), _MISSING_HELP[name]))
+            if name == "schedule" or (
+                target is None and "budget" not in fields and not isinstance(pattern, KeepOf) and not notes.lacks(path, "budget", "pattern")
+            ):
+                notes.fault("key/missing", f"rule {id!r}: the key {name!r} is missing in prune", (*path, name), _MISSING_HELP[name])
         if pattern is None or target is None or schedule is None:
             return None
         _check_way(schedule, target, fields)
@@ -116,20 +118,18 @@ class ActionBuilder:
 def build_schedule(shape: ScheduleShape, notes: Notes, path: Path, name: str | None, subject: str) -> Schedule | None:
     """Return the schedule at `path`, or None with a fault."""
     before = len(notes.faults)
-    for key in _meaningless(shape):
-        notes.fault("value/range", f"{subject}{key} has no meaning for the curve {shape.curve}", (*path, key), _NO_MEANING_HELP[key])
     points = _points(shape, notes, path, subject)
-    if len(notes.faults) > before:
-        return None
-    given: dict[str, Any] = {key: shape.given(key) for key in ("begin", "end", "every") if shape.given(key) is not None}
-    if points:
-        given |= {"points": points}
-    try:
-        return Schedule(curve=shape.curve, initial=shape.initial, power=shape.power, name=name, **given)
-    except ValueError as err:
-        text = str(err)
-        notes.fault("value/range", f"{subject}{text}", (*path, text.split(" ", 1)[0]), None)
-        return None
+    places: dict[str, Any] = {key: shape.given(key) for key in ("begin", "end", "every") if shape.given(key) is not None}
+    given = {"begin": START, "end": None, "every": None, "initial": shape.initial, "power": shape.power, "points": points} | places
+    if notes.lacks(path, "curve"):
+        given["points"] = ()  # nobody knows whether it has points
+    untold = ["points"] if len(notes.faults) > before else []
+    meaningless = [] if notes.lacks(path, "curve") else _meaningless(shape)
+    faults: list[tuple[str, str, str | None]] = [(key, f"{key} has no meaning for the curve {shape.curve}", _NO_MEANING_HELP[key]) for key in meaningless]
+    faults += [(key, text, None) for key, text in find_schedule_faults(shape.curve, **given) if key not in (*meaningless, *untold)]
+    for key, text, help in faults:
+        notes.fault("value/range", f"{subject}{text}", (*path, key), help)
+    return None if faults or len(notes.faults) > before else Schedule(curve=shape.curve, name=name, **given)
 
 
 def build_budget(shape: BudgetShape, notes: Notes, path: Path, name: str, subject: str) -> Budget | None:

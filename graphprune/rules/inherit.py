@@ -54,9 +54,9 @@ class Inheritance:
     unread: frozenset[str] = frozenset()
     lost_defaults: bool = False
 
-    def complete(self, id: str) -> Fields | None:
-        """Return the fields of the prune action of rule `id` after `like` and `defaults`; None, with a fault, where `like` leads nowhere."""
-        chain = self._chain(id)
+    def complete(self, id: str, own: Fields) -> Fields | None:
+        """Return the fields of the prune action of rule `id` after `like` and `defaults`: `own`, filled up; None, with a fault, where `like` leads nowhere."""
+        chain = self._chain(id, own)
         if chain is None:
             return None
         merged = self.defaults
@@ -64,13 +64,13 @@ class Inheritance:
             merged = _merge(fields, merged)
         return merged
 
-    def _chain(self, id: str) -> list[Fields] | None:
+    def _chain(self, id: str, own: Fields) -> list[Fields] | None:
         """Return the fields of the rule, of the rule that it is like, and so on."""
-        seen, chain = [id], [self._fields(id)]
+        seen, chain = [id], [own]
         while "like" in chain[-1]:
             like = chain[-1]["like"]
             if like.value in seen:
-                self._tell_of_cycle(seen, like.value)
+                _tell_of_cycle(seen, like.value, own["like"])
                 return None
             if like.value in self.unread or not self._can_copy(like):
                 return None
@@ -92,10 +92,11 @@ class Inheritance:
             return False
         return True
 
-    def _tell_of_cycle(self, seen: list[str], back: str) -> None:
-        """Note a cycle once: at the first of its rules by name, when that rule is asked for."""
-        if back == seen[0] == min(seen):
-            self._fields(back)["like"].fault("like/cycle", f"like leads back to itself: {' > '.join((*seen, back))}", "write the fields out in one of them")
+
+def _tell_of_cycle(seen: list[str], back: str, like: Given) -> None:
+    """Note a cycle once: at `like` of the first of its rules by name, when that rule is asked for."""
+    if back == seen[0] == min(seen):
+        like.fault("like/cycle", f"like leads back to itself: {' > '.join((*seen, back))}", "write the fields out in one of them")
 
 
 def _merge(own: Fields, inherited: Fields) -> Fields:

@@ -193,7 +193,7 @@ def test_like_cannot_lead_back_or_to_a_rule_that_keeps():
 
 
 def test_a_rule_like_one_with_faults_is_not_blamed_for_them():
-    assert faults(prune("budget: net, schedule: once", "z"), prune("sparsity: 2", "a"), prune("like: a", "b")) == (
+    assert faults(prune("budget: net, schedule: once", "z"), prune("sparsity: 2, schedule: once", "a"), prune("like: a", "b")) == (
         "error[value/range]: rule 'a': sparsity must be at least 0 and below 1, got 2\n  --> p.yaml:9:41\n  help: did you mean 2%?"
     )
 
@@ -302,7 +302,7 @@ def test_a_fault_of_a_budget_is_told_once(budget, message):
         ),
         (
             "{curve: points, points: {4 epochs: 60%, 8 epochs: 50%}}",
-            "value/range]: rule 'a': sparsity must not fall from point to point, got 0.5 at 8 epochs after 0.6 at 4 epochs\n  --> p.yaml:8:56",
+            "value/range]: rule 'a': sparsity must not fall from point to point, got 0.5 at 8 epochs after 0.6 at 4 epochs\n  --> p.yaml:8:80",
         ),
         ("{curve: points}", "value/range]: rule 'a': a points schedule needs points\n  --> p.yaml:8:56"),
     ],
