@@ -58,15 +58,19 @@ def write_keras(path: Path, config: Any, *, members: Mapping[str, bytes] | None 
 
 
 def write_h5(path: Path, config: Any) -> Path:
+    """Write a model whose layers are `in` and `fc`; `fc` has a kernel and a bias where there is a Dense in it."""
+    text = config if isinstance(config, str) else json.dumps(config)
+    names = ["fc/kernel:0", "fc/bias:0"] if '"Dense"' in text else []
     with h5py.File(path, "w") as file:
-        file.attrs["model_config"] = config if isinstance(config, str) else json.dumps(config)
+        file.attrs["model_config"] = text
         file.attrs["keras_version"] = "2.15.0"
         root = file.create_group("model_weights")
         root.attrs["layer_names"] = np.array(["in", "fc"], "S")
         root.create_group("in").attrs["weight_names"] = np.array([], "S")
         group = root.create_group("fc")
-        group.attrs["weight_names"] = np.array(["fc/kernel:0", "fc/bias:0"], "S")
-        group["fc/kernel:0"], group["fc/bias:0"] = KERNEL, BIAS
+        group.attrs["weight_names"] = np.array(names, "S")
+        for name, value in zip(names, (KERNEL, BIAS), strict=False):
+            group[name] = value
     return path
 
 

@@ -12,6 +12,7 @@ from graphprune.cli.planning import load_with_classes, plan_for
 from graphprune.plan import plan_to_config
 from graphprune.report import render_plan_text
 from graphprune.tf.quiet import import_tensorflow
+from graphprune.tf.refusals import check_loadable
 
 
 @click.command("apply")
@@ -42,6 +43,7 @@ def command(
     check_output_free(output, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])])
     saved = open_model(model)
     archive = saved.need_archive()
+    check_loadable(archive, unsafe_lambda=unsafe_lambda)
     loaded = load_with_classes(saved, custom_objects, unsafe_lambda=unsafe_lambda)
     with faults_in_format(format_):
         plan = plan_for(saved, rules, plan_file, loaded=loaded)

@@ -11,9 +11,10 @@ from graphprune.errors import Diagnostic
 from graphprune.rules.action_shape import BudgetShape, PruneShape, ScheduleShape
 from graphprune.rules.inherit import Fields, Given, Inheritance, fields_of
 from graphprune.rules.notes import Notes
-from graphprune.rules.pattern_shape import to_pattern
+from graphprune.rules.pattern_shape import KeepOfShape, to_pattern
+from graphprune.rules.position_text import parse_place
 from graphprune.rules.rule_set import Budget, Prune
-from graphprune.rules.scalars import Fault, parse_place
+from graphprune.rules.scalars import Fault
 from graphprune.rules.suggestions import closest
 from graphprune.rules.yaml_text import Path
 from graphprune.sparsity.patterns import UNSTRUCTURED, KeepOf, Pattern
@@ -28,6 +29,15 @@ _NO_MEANING_HELP = {
     "points": "write 'curve: points', or delete them",
     "begin": "its points say when it begins; delete it",
     "end": "its points say when it ends; delete it",
+}
+# By a part of what is wrong with a schedule: the way out.
+_SCHEDULE_HELP = {
+    "needs an end": "add it, such as 'end: 4 epochs'",
+    "needs points": "add them, such as 'points: {4 epochs: 50%, 8 epochs: 80%}'",
+    "comes before begin": "let it end after it begins",
+    "every must be above 0": "write for example 'every: 100 steps'",
+    "one after the other": "list them in the order of the run",
+    "must not fall": "masks only grow; raise the later share, or lower the earlier one",
 }
 _MISSING_HELP = {
     "sparsity": "add the share of zeros, such as 'sparsity: 90%', or a 'budget'",
@@ -61,9 +71,7 @@ class ActionBuilder:
         is_known = not self.inheritance.lost_defaults and not notes.lacks(path, "like")
         missing = [name for name in ("sparsity", "schedule") if name not in fields] if is_known else []
         for name in missing:
-            if name == "schedule" or (
-                target is None and "budget" not in fields and not isinstance(pattern, KeepOf) and not notes.lacks(path, "budget", "pattern")
-            ):
+            if name == "schedule" or (target is None and "budget" not in fields and not _fixes_target(fields) and not notes.lacks(path, "budget", "pattern")):
                 notes.fault("key/missing", f"rule {id!r}: the key {name!r} is missing in prune", (*path, name), _MISSING_HELP[name])
         if pattern is None or target is None or schedule is None:
             return None
@@ -85,7 +93,7 @@ class ActionBuilder:
         try:
             return to_pattern(given.value)
         except ValueError as err:
-            given.fault("value/range", str(err), None)
+            given.fault("value/range", str(err), "a group keeps fewer weights than it has, such as {keep: 2, of: 4, along: in}")
             return None
 
     def _schedule(self, fields: Fields) -> Schedule | None:
@@ -126,17 +134,22 @@ def build_schedule(shape: ScheduleShape, notes: Notes, path: Path, name: str | N
     untold = ["points"] if len(notes.faults) > before else []
     meaningless = [] if notes.lacks(path, "curve") else _meaningless(shape)
     faults: list[tuple[str, str, str | None]] = [(key, f"{key} has no meaning for the curve {shape.curve}", _NO_MEANING_HELP[key]) for key in meaningless]
-    faults += [(key, text, None) for key, text in find_schedule_faults(shape.curve, **given) if key not in (*meaningless, *untold)]
+    faults += [(key, text, _schedule_help(text)) for key, text in find_schedule_faults(shape.curve, **given) if key not in (*meaningless, *untold)]
     for key, text, help in faults:
         notes.fault("value/range", f"{subject}{text}", (*path, key), help)
     return None if faults or len(notes.faults) > before else Schedule(curve=shape.curve, name=name, **given)
+
+
+def _schedule_help(fault: str) -> str | None:
+    return next((help for part, help in _SCHEDULE_HELP.items() if part in fault), None)
 
 
 def build_budget(shape: BudgetShape, notes: Notes, path: Path, name: str, subject: str) -> Budget | None:
     """Return the budget at `path`, or None with a fault."""
     minimum, maximum = shape.given("minimum"), shape.given("maximum")
     if minimum is not None and maximum is not None and minimum > maximum:
-        notes.fault("value/range", f"{subject}min must be at most max, got {minimum:.10g} and {maximum:.10g}", (*path, "min"), None)
+        message = f"{subject}min must be at most max, got {minimum:.10g} and {maximum:.10g}"
+        notes.fault("value/range", message, (*path, "min"), "lower 'min', or raise 'max'")
         return None
     return Budget(name, shape.sparsity, shape.allocate, shape.over, minimum, maximum, notes.document.key(path))
 
@@ -180,11 +193,16 @@ def _check_way(schedule: Schedule, target: float | Budget, fields: Fields) -> No
         given.fault("value/range", text, "sparsity never falls; lower 'from' of the schedule, or raise the sparsity")
     if schedule.points and not math.isclose(schedule.points[-1][1], share, rel_tol=0, abs_tol=1e-9 if "sparsity" in fields or "budget" in fields else 1e-3):
         given = fields.get("sparsity") or fields.get("budget") or fields["pattern"]
-        given.fault("value/range", f"sparsity must be {schedule.points[-1][1]:.10g}, which the last point of its schedule reaches, got {share:.10g}", None)
+        message = f"sparsity must be {schedule.points[-1][1]:.10g}, which the last point of its schedule reaches, got {share:.10g}"
+        given.fault("value/range", message, "change one of the two, so that the schedule ends at the target")
 
 
 def _names_help(name: str, known: frozenset[str]) -> str:
     return closest(name, known) or (f"defined: {', '.join(sorted(known))}" if known else "none is defined; add it under 'budgets'")
+
+
+def _fixes_target(fields: Fields) -> bool:
+    return "pattern" in fields and isinstance(fields["pattern"].value, KeepOfShape)
 
 
 def _value(fields: Fields, name: str, otherwise: Any) -> Any:

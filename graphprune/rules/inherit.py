@@ -72,7 +72,7 @@ class Inheritance:
             if like.value in seen:
                 _tell_of_cycle(seen, like.value, own["like"])
                 return None
-            if like.value in self.unread or not self._can_copy(like):
+            if like.value in self.unread or not self._can_copy(like, seen[-1]):
                 return None
             seen.append(like.value)
             chain.append(self._fields(like.value))
@@ -83,14 +83,18 @@ class Inheritance:
         assert fields is not None, f"{id} keeps"
         return fields
 
-    def _can_copy(self, like: Given) -> bool:
+    def _can_copy(self, like: Given, id: str) -> bool:
         if like.value not in self.actions:
-            like.fault("rule/unknown", f"like names no rule, got {like.value!r}", closest(like.value, self.actions) or None)
+            like.fault("rule/unknown", f"like names no rule, got {like.value!r}", closest(like.value, self.actions) or self._others(id))
             return False
         if self.actions[like.value] is None:
             like.fault("value/range", f"like must name a rule that prunes, and {like.value!r} keeps its layers", "name another rule, or write the fields out")
             return False
         return True
+
+    def _others(self, id: str) -> str:
+        pruning = [other for other, fields in self.actions.items() if fields is not None and other != id]
+        return f"there are {', '.join(sorted(pruning))}" if pruning else "no other rule prunes; write the fields out"
 
 
 def _tell_of_cycle(seen: list[str], back: str, like: Given) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from graphprune.errors import Diagnostic, RuleError
-from graphprune.rules.contradictions import find_contradiction
+from graphprune.rules.contradictions import contradiction_help, find_contradiction
 from graphprune.rules.file_faults import check_match_shape
 from graphprune.rules.matcher_build import MatcherBuilder
 from graphprune.rules.matchers import Everything, Matcher
@@ -32,7 +32,7 @@ def parse_matcher(text: str, place: str) -> Matcher:
     faults = (*document.faults, *faults, *notes.faults)
     reason = find_contradiction(matcher)
     if reason is not None:
-        faults = (*faults, Diagnostic("match/contradiction", f"match can hold for no layer: {reason}", document.value((MATCH,)), None))
+        faults = (*faults, Diagnostic("match/contradiction", f"match can hold for no layer: {reason}", document.value((MATCH,)), contradiction_help(reason)))
     if faults:
         raise RuleError(faults)
     return matcher

@@ -45,7 +45,8 @@ def tell_of_unknown(id: str, overrides: Overrides, known: frozenset[str]) -> Non
     """Note each id under `overrides` of rule `id` that is not among those of all rules of all files."""
     for index, other in enumerate(overrides.ids):
         if other not in known:
-            help = closest(other, known - {id}) or f"there are {', '.join(sorted(known))}"
+            others = known - {id}
+            help = closest(other, others) or (f"there are {', '.join(sorted(others))}" if others else "there is no other rule; delete it")
             overrides.notes.fault("override/unknown", f"rule {id!r}: overrides names no rule, got {other!r}", (*overrides.path, index), help)
 
 

@@ -27,7 +27,7 @@ def one_rule(rule, before=""):
     [
         (
             f"{{id: a, match: {{type: Dense}}, prune: {{sparsity: 150%, schedule: {LATE}}}}}",
-            ["rule 'a': sparsity must be at least 0 and below 1, got '150%'", "rule 'a': end (1 step) comes before begin (5 steps)"],
+            ["rule 'a': sparsity must be at least 0% and below 100%, got '150%'", "rule 'a': end (1 step) comes before begin (5 steps)"],
         ),
         (
             "{id: a, match: {type: Dense}, prune: {sparsity: 50%, schedule: {curve: linear, begin: 5 steps, end: 6 stps, power: 3, every: 0 steps}}}",

@@ -26,7 +26,7 @@ ONLY_THE_CHECKER = (
     "needs an end",
     "has no meaning for the curve",
     "that its schedule begins from",
-    "every, only, hops and until",
+    "must hold a condition beside",
     "is a layer of Keras",
     "must name each prunable weight once",
 )
