@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 EXIT_OK = 0
 EXIT_ERROR = 1
@@ -55,6 +55,10 @@ class Where:
     def __str__(self) -> str:
         return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
 
+    def to_config(self) -> dict[str, Any]:
+        """Return the JSON form, the same in every document."""
+        return {"file": self.file, "line": self.line, "column": self.column}
+
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
@@ -79,8 +83,8 @@ class Diagnostic:
     def __str__(self) -> str:
         lines = [f"{self.severity}[{self.slug}]: {escape_controls(self.message)}"]
         if self.where is not None and not self.related:
-            lines.append(f"  --> {self.where}")
-        lines += [f"  --> {where}   {escape_controls(label)}" for where, label in self.related]
+            lines.append(escape_controls(f"  --> {self.where}"))
+        lines += [escape_controls(f"  --> {where}   {label}") for where, label in self.related]
         if self.help:
             lines.append(f"  help: {escape_controls(self.help)}")
         return "\n".join(lines)

@@ -48,8 +48,8 @@ def command(
     saved = open_model(model)
     with faults_in_format("json" if as_json else format_):
         rule_set = open_rules(rules)
-    zeros = saved.zeros if rule_set.reads_weights else None
-    found = explain_layer(saved.graph, rule_set, layer, zeros) if layer is not None else explain_rule(saved.graph, rule_set, rule or "", zeros)
+        zeros = saved.zeros if rule_set.reads_weights else None
+        found = explain_layer(saved.graph, rule_set, layer, zeros) if layer is not None else explain_rule(saved.graph, rule_set, rule or "", zeros)
     if as_json or choose_format(format_, output) == "json":
         print_report(to_json(explanation_to_config(found)), output)
     else:

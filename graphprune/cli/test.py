@@ -55,7 +55,7 @@ def command(place: str, pattern: str, update: bool, format_: str | None, output:
     """  # noqa: D301 - click wants the real character
     check_report_free(output, force=force, inputs=[place])
     with faults_in_format(format_):
-        files = [read_cases(path) for path in find_case_files(place)]
+        files = read_cases(find_case_files(place))
     lines = SourceLines({path for file in files for path in (file.path, *file.rules)})
     results = [(file.path, _run(file, pattern, update=update)) for file in files]
     results = [(path, found) for path, found in results if found]

@@ -21,9 +21,9 @@ def diagnostic_to_config(diagnostic: Diagnostic) -> dict[str, Any]:
         "slug": diagnostic.slug,
         "severity": diagnostic.severity,
         "message": diagnostic.message,
-        "where": None if diagnostic.where is None else _where_to_config(diagnostic.where),
+        "where": None if diagnostic.where is None else diagnostic.where.to_config(),
         "help": diagnostic.help,
-        "related": [{"where": _where_to_config(where), "label": label} for where, label in diagnostic.related],
+        "related": [{"where": where.to_config(), "label": label} for where, label in diagnostic.related],
     }
 
 
@@ -39,10 +39,6 @@ def diagnostic_from_fields(fields: Fields) -> Diagnostic:
     return Diagnostic(
         fields.text("slug"), fields.text("message"), None if where is None else _where_from_config(where), fields.text_or_none("help"), severity, related
     )
-
-
-def _where_to_config(where: Where) -> dict[str, Any]:
-    return {"file": where.file, "line": where.line, "column": where.column}
 
 
 def _where_from_config(fields: Fields) -> Where:

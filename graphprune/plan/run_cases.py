@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -114,13 +114,15 @@ def _judged(
     expected = [slug.name for slug in case.fails]
     slugs = {diagnostic.slug for diagnostic in found}
     unexpected = tuple(diagnostic for diagnostic in found if diagnostic.severity == "error" and diagnostic.slug not in expected)
-    layers = () if resolution is None or wrong else tuple(_layers(case, resolution))
+    unknown = {fault.where for fault in wrong}
+    is_judged = resolution is not None and (case.rule is None or case.rule.where not in unknown)
+    layers = tuple(_layers(case, resolution, unknown)) if resolution is not None and is_judged else ()
     result = CaseResult(case, layers, (*wrong, *unexpected), tuple(slug for slug in expected if slug not in slugs))
     return _with_snapshot(result, snapshot, kept) if case.has_snapshot else result
 
 
-def _layers(case: Case, resolution: Resolution) -> Iterator[LayerOutcome]:
-    """Yield what came of each listed layer. Without a rule, selected means pruned, by whichever rule."""
+def _layers(case: Case, resolution: Resolution, unknown: Collection[Where | None]) -> Iterator[LayerOutcome]:
+    """Yield what came of each listed layer but the `unknown` ones. Without a rule, selected means pruned, by whichever rule."""
     decides = {claim.address: claim.rule for claim in resolution.claims}
 
     def is_selected(layer: Named) -> bool:
@@ -133,9 +135,9 @@ def _layers(case: Case, resolution: Resolution) -> Iterator[LayerOutcome]:
         rule = decides[layer.name]
         return "no rule decides it" if rule is None else f"{rule.id} {'prunes' if isinstance(rule.action, Prune) else 'keeps'} it"
 
-    for layer in case.selects:
+    for layer in (layer for layer in case.selects if layer.where not in unknown):
         yield LayerOutcome(layer.name, "selected" if is_selected(layer) else "missed", reason(layer))
-    for layer in case.spares:
+    for layer in (layer for layer in case.spares if layer.where not in unknown):
         yield LayerOutcome(layer.name, "extra" if is_selected(layer) else "spared", reason(layer))
 
 

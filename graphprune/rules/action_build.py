@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphprune.errors import Diagnostic
-from graphprune.rules.action_shape import BudgetShape, ScheduleShape
-from graphprune.rules.inherit import Fields, Given, Inheritance
+from graphprune.rules.action_shape import BudgetShape, PruneShape, ScheduleShape
+from graphprune.rules.inherit import Fields, Given, Inheritance, fields_of
 from graphprune.rules.notes import Notes
 from graphprune.rules.pattern_shape import KeepOfShape, to_pattern
 from graphprune.rules.position_text import parse_place
@@ -19,7 +19,7 @@ from graphprune.rules.suggestions import closest
 from graphprune.rules.yaml_text import Path
 from graphprune.sparsity.patterns import UNSTRUCTURED, KeepOf, Pattern
 from graphprune.sparsity.positions import Position
-from graphprune.sparsity.schedules import Schedule
+from graphprune.sparsity.schedules import START, Schedule, find_schedule_faults
 
 _CURVES_WITH = {"from": ("linear", "polynomial", "exponential"), "power": ("polynomial",), "points": ("points",)}
 _CURVES_WITHOUT = {"begin": ("points",), "end": ("points",)}
@@ -30,14 +30,14 @@ _NO_MEANING_HELP = {
     "begin": "its points say when it begins; delete it",
     "end": "its points say when it ends; delete it",
 }
-# By a part of what a schedule says of itself: the key that is wrong, and the way out.
+# By a part of what is wrong with a schedule: the way out.
 _SCHEDULE_HELP = {
-    "needs an end": ("end", "add it, such as 'end: 4 epochs'"),
-    "needs points": ("points", "add them, such as 'points: {4 epochs: 50%, 8 epochs: 80%}'"),
-    "comes before begin": ("end", "let it end after it begins"),
-    "every must be above 0": ("every", "write for example 'every: 100 steps'"),
-    "one after the other": ("points", "list them in the order of the run"),
-    "must not fall": ("points", "masks only grow; raise the later share, or lower the earlier one"),
+    "needs an end": "add it, such as 'end: 4 epochs'",
+    "needs points": "add them, such as 'points: {4 epochs: 50%, 8 epochs: 80%}'",
+    "comes before begin": "let it end after it begins",
+    "every must be above 0": "write for example 'every: 100 steps'",
+    "one after the other": "list them in the order of the run",
+    "must not fall": "masks only grow; raise the later share, or lower the earlier one",
 }
 _MISSING_HELP = {
     "sparsity": "add the share of zeros, such as 'sparsity: 90%', or a 'budget'",
@@ -62,17 +62,17 @@ class ActionBuilder:
     inheritance: Inheritance
     used: set[str] = field(default_factory=set)
 
-    def prune(self, id: str, notes: Notes, path: Path) -> Prune | None:
+    def prune(self, id: str, shape: PruneShape, notes: Notes, path: Path) -> Prune | None:
         """Return the action of rule `id`, which stands at `path`, or None with a fault."""
-        fields = self.inheritance.complete(id)
+        fields = self.inheritance.complete(id, fields_of(shape, notes, path, f"rule {id!r}: "))
         if fields is None:
             return None
         pattern, target, schedule = self._pattern(fields), self._target(fields), self._schedule(fields)
-        missing = [] if self.inheritance.lost_defaults else [name for name in ("sparsity", "schedule") if name not in fields]
+        is_known = not self.inheritance.lost_defaults and not notes.lacks(path, "like")
+        missing = [name for name in ("sparsity", "schedule") if name not in fields] if is_known else []
         for name in missing:
-            if name == "schedule" or (target is None and "budget" not in fields and not _fixes_target(fields)):
-                message = f"rule {id!r}: the key {name!r} is missing in prune"
-                notes.faults.append(Diagnostic("key/missing", message, notes.document.value(path), _MISSING_HELP[name]))
+            if name == "schedule" or (target is None and "budget" not in fields and not _fixes_target(fields) and not notes.lacks(path, "budget", "pattern")):
+                notes.fault("key/missing", f"rule {id!r}: the key {name!r} is missing in prune", (*path, name), _MISSING_HELP[name])
         if pattern is None or target is None or schedule is None:
             return None
         _check_way(schedule, target, fields)
@@ -126,20 +126,22 @@ class ActionBuilder:
 def build_schedule(shape: ScheduleShape, notes: Notes, path: Path, name: str | None, subject: str) -> Schedule | None:
     """Return the schedule at `path`, or None with a fault."""
     before = len(notes.faults)
-    for key in _meaningless(shape):
-        notes.fault("value/range", f"{subject}{key} has no meaning for the curve {shape.curve}", (*path, key), _NO_MEANING_HELP[key])
     points = _points(shape, notes, path, subject)
-    if len(notes.faults) > before:
-        return None
-    given: dict[str, Any] = {key: shape.given(key) for key in ("begin", "end", "every") if shape.given(key) is not None}
-    if points:
-        given |= {"points": points}
-    try:
-        return Schedule(curve=shape.curve, initial=shape.initial, power=shape.power, name=name, **given)
-    except ValueError as err:
-        key, help = next((key, help) for part, (key, help) in _SCHEDULE_HELP.items() if part in str(err))
-        notes.fault("value/range", f"{subject}{err}", (*path, key), help)
-        return None
+    places: dict[str, Any] = {key: shape.given(key) for key in ("begin", "end", "every") if shape.given(key) is not None}
+    given = {"begin": START, "end": None, "every": None, "initial": shape.initial, "power": shape.power, "points": points} | places
+    if notes.lacks(path, "curve"):
+        given["points"] = ()  # nobody knows whether it has points
+    untold = ["points"] if len(notes.faults) > before else []
+    meaningless = [] if notes.lacks(path, "curve") else _meaningless(shape)
+    faults: list[tuple[str, str, str | None]] = [(key, f"{key} has no meaning for the curve {shape.curve}", _NO_MEANING_HELP[key]) for key in meaningless]
+    faults += [(key, text, _schedule_help(text)) for key, text in find_schedule_faults(shape.curve, **given) if key not in (*meaningless, *untold)]
+    for key, text, help in faults:
+        notes.fault("value/range", f"{subject}{text}", (*path, key), help)
+    return None if faults or len(notes.faults) > before else Schedule(curve=shape.curve, name=name, **given)
+
+
+def _schedule_help(fault: str) -> str | None:
+    return next((help for part, help in _SCHEDULE_HELP.items() if part in fault), None)
 
 
 def build_budget(shape: BudgetShape, notes: Notes, path: Path, name: str, subject: str) -> Budget | None:

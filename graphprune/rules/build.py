@@ -25,7 +25,7 @@ def build_rule(shape: RuleShape, path: Path, notes: Notes, actions: ActionBuilde
     reason = find_contradiction(matcher)
     if reason is not None:
         notes.fault("match/contradiction", f"{subject}match can hold for no layer: {reason}", (*path, "match"), contradiction_help(reason))
-    action = Keep() if shape.given("prune") is None else actions.prune(shape.id, notes, (*path, "prune"))
+    action = Keep() if shape.given("prune") is None else actions.prune(shape.id, shape.prune, notes, (*path, "prune"))
     if action is None:
         return None
     expect = shape.given("expect")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, WithJsonSchema
 
-from graphprune.errors import Diagnostic, RuleError, Where
+from graphprune.errors import Diagnostic, RuleError, Where, sort_by_place
 from graphprune.rules.file_faults import check_document
 from graphprune.rules.matcher_shape import TextOrList
 from graphprune.rules.scalars import Fault, Text, Version
@@ -138,18 +139,28 @@ def _is_aside(path: FilePath) -> bool:
     return any(part == SNAPSHOTS or part.startswith(".") for part in path.parts)
 
 
-def read_cases(path: str) -> CaseFile:
-    """Return the rule tests in the file at `path`.
+def read_cases(paths: Iterable[str]) -> tuple[CaseFile, ...]:
+    """Return the rule tests in the files at `paths`.
 
     Raises:
-        RuleError: with every fault of the file.
+        RuleError: with every fault of every file.
     """
-    document = parse_document(_read_text(path), path)
-    if document.faults:
-        raise RuleError(document.faults)
-    shape, faults = check_document(CaseFileShape, document)
-    if shape is None:
-        raise RuleError(tuple(sorted(faults, key=lambda fault: fault.where or Where(path, 0, 0))))
+    read = [_read(path) for path in paths]
+    faults = [fault for found in read if not isinstance(found, CaseFile) for fault in found]
+    if faults:
+        raise RuleError(sort_by_place(faults))
+    return tuple(found for found in read if isinstance(found, CaseFile))
+
+
+def _read(path: str) -> CaseFile | tuple[Diagnostic, ...]:
+    """Return the rule tests in a file, or everything that is wrong with it."""
+    try:
+        document = parse_document(_read_text(path), path)
+    except RuleError as err:
+        return err.diagnostics
+    shape, faults = check_document(CaseFileShape, document) if document.is_readable else (None, ())
+    if shape is None or document.faults:
+        return (*document.faults, *faults)
     folder = os.path.dirname(path)
     rules = tuple(rule if rule.startswith(PREFIX) else os.path.normpath(os.path.join(folder, rule)) for rule in shape.rules)
     return CaseFile(path, rules, tuple(_case(document, part, ("cases", index), folder) for index, part in enumerate(shape.cases)))

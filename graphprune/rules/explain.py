@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from graphprune.errors import GraphError, Where
+from graphprune.errors import Diagnostic, RuleError, Where
 from graphprune.graph import Layer, LayerGraph
 from graphprune.rules.conflicts import describe_settings
 from graphprune.rules.custom_layers import teach_layers
@@ -14,6 +14,7 @@ from graphprune.rules.evaluate import Matches, Zeros
 from graphprune.rules.failures import Failures
 from graphprune.rules.losses import describe_losses
 from graphprune.rules.matchers import AllOf, AnyOf, Matcher, Not, Use, conditions_of
+from graphprune.rules.model_faults import address_help
 from graphprune.rules.near_misses import Miss, explain_misses, find_misses
 from graphprune.rules.resolve import resolve_rules
 from graphprune.rules.rule_set import Keep, Resolution, Rule, RuleSet
@@ -105,11 +106,13 @@ def explain_layer(graph: LayerGraph, rules: RuleSet, address: str, zeros: Zeros 
     """Return why each rule matches the layer at `address`, or does not, and what becomes of it.
 
     Raises:
-        GraphError: there is no such layer; the text names close matches.
+        RuleError: there is no such layer; the help names close matches.
     """
     graph = teach_layers(graph, rules.custom_layers)
-    layer = graph.layer(address)
     matches = Matches(graph, zeros)
+    if address not in graph.layers:
+        raise RuleError((Diagnostic("layer/unknown", f"no layer has the address {address!r}", Where(f"--layer {address}"), address_help(matches, address)),))
+    layer = graph.layers[address]
     witnesses = Witnesses(Failures(matches))
     verdicts = tuple(_rule_verdict(witnesses, rule, address) for rule in rules.rules) if layer.is_candidate else ()
     result = _result(resolve_rules(graph, rules, zeros), rules, layer, verdicts)
@@ -122,11 +125,12 @@ def explain_rule(graph: LayerGraph, rules: RuleSet, rule_id: str, zeros: Zeros |
     """Return which layers the rule selects, which it loses to others, and which it nearly selects.
 
     Raises:
-        GraphError: there is no such rule; the text names close matches.
+        RuleError: there is no such rule; the help names close matches.
     """
     by_id = {rule.id: rule for rule in rules.rules}
     if rule_id not in by_id:
-        raise GraphError(f"no rule has the id {rule_id!r}; {closest(rule_id, by_id) or 'the rules are ' + ', '.join(by_id)}")
+        help = closest(rule_id, by_id) or f"there are {', '.join(by_id)}"
+        raise RuleError((Diagnostic("rule/unknown", f"no rule has the id {rule_id!r}", Where(f"--rule {rule_id}"), help),))
     rule = by_id[rule_id]
     resolution = resolve_rules(graph, rules, zeros)
     graph = teach_layers(graph, rules.custom_layers)
@@ -178,13 +182,13 @@ def explanation_to_config(found: LayerExplanation | RuleExplanation) -> Mapping[
     head = {"format_version": FORMAT_VERSION, "kind": KIND}
     if isinstance(found, RuleExplanation):
         lost = [{"address": address, "rule": rule} for address, rule in found.lost]
-        facts = {"rule": found.id, "where": str(found.where), "selected": list(found.selected), "candidates": found.candidates, "lost": lost}
+        facts = {"rule": found.id, "where": found.where.to_config(), "selected": list(found.selected), "candidates": found.candidates, "lost": lost}
         nearest = [{"address": miss.address, "met": miss.met, "of": miss.total, "fails": list(miss.fails)} for miss in found.nearest]
         return {**head, **facts, "misses": found.misses, "nearest": nearest}
     rules = [
         {
             "id": rule.id,
-            "where": str(rule.where),
+            "where": rule.where.to_config(),
             "matches": rule.matches,
             "met": rule.met,
             "conditions": [_verdict_to_config(condition) for condition in rule.conditions],

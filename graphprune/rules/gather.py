@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from graphprune.rules.action_shape import BudgetShape, DefaultsShape, ScheduleSh
 from graphprune.rules.file_shape import FileShape
 from graphprune.rules.inherit import Fields, Inheritance, fields_of
 from graphprune.rules.notes import Notes
-from graphprune.rules.overrides import Overrides, follow_overrides
+from graphprune.rules.overrides import Overrides, follow_overrides, tell_of_unknown
 from graphprune.rules.rule_set import Budget
 from graphprune.rules.yaml_text import Path
 from graphprune.sparsity.schedules import Schedule
@@ -64,15 +64,23 @@ def gather_actions(files: Sequence[FileParts]) -> ActionBuilder:
 def gather_overrides(files: Sequence[FileParts]) -> Mapping[str, frozenset[str]]:
     """Return the ids of the rules that each rule beats; faults go to the notes of each file."""
     direct: dict[str, Overrides] = {}
+    known = known_ids(files)
     for file in files:
         for part, path in file.listed("rules"):
             if part.given("overrides") is not None:
-                direct.setdefault(part.id, Overrides(part.overrides, file.notes, (*path, "overrides")))
-    return follow_overrides(direct, frozenset(id for file in files for id in rule_ids(file.data)))
+                overrides = Overrides(part.overrides, file.notes, (*path, "overrides"))
+                tell_of_unknown(part.id, overrides, known)
+                direct.setdefault(part.id, overrides)
+    return follow_overrides(direct)
 
 
-def find_unused_budgets(files: Sequence[FileParts], actions: ActionBuilder) -> list[Diagnostic]:
-    """Return a warning for each budget that no rule names."""
+def known_ids(files: Sequence[FileParts]) -> frozenset[str]:
+    """Return the ids of all rules of all files, of those with faults too."""
+    return frozenset(id for file in files for id in rule_ids(file.data))
+
+
+def find_unused_budgets(files: Sequence[FileParts], used: Collection[str]) -> list[Diagnostic]:
+    """Return a warning for each budget whose name is not `used`."""
     return [
         Diagnostic(
             "budget/unused",
@@ -83,7 +91,7 @@ def find_unused_budgets(files: Sequence[FileParts], actions: ActionBuilder) -> l
         )
         for file in files
         for name in file.section("budgets") or {}
-        if name not in actions.used
+        if name not in used
     ]
 
 

@@ -54,9 +54,9 @@ class Inheritance:
     unread: frozenset[str] = frozenset()
     lost_defaults: bool = False
 
-    def complete(self, id: str) -> Fields | None:
-        """Return the fields of the prune action of rule `id` after `like` and `defaults`; None, with a fault, where `like` leads nowhere."""
-        chain = self._chain(id)
+    def complete(self, id: str, own: Fields) -> Fields | None:
+        """Return the fields of the prune action of rule `id` after `like` and `defaults`: `own`, filled up; None, with a fault, where `like` leads nowhere."""
+        chain = self._chain(id, own)
         if chain is None:
             return None
         merged = self.defaults
@@ -64,15 +64,15 @@ class Inheritance:
             merged = _merge(fields, merged)
         return merged
 
-    def _chain(self, id: str) -> list[Fields] | None:
+    def _chain(self, id: str, own: Fields) -> list[Fields] | None:
         """Return the fields of the rule, of the rule that it is like, and so on."""
-        seen, chain = [id], [self._fields(id)]
+        seen, chain = [id], [own]
         while "like" in chain[-1]:
             like = chain[-1]["like"]
             if like.value in seen:
-                self._tell_of_cycle(seen, like.value)
+                _tell_of_cycle(seen, like.value, own["like"])
                 return None
-            if like.value in self.unread or not self._can_copy(like):
+            if like.value in self.unread or not self._can_copy(like, seen[-1]):
                 return None
             seen.append(like.value)
             chain.append(self._fields(like.value))
@@ -83,23 +83,24 @@ class Inheritance:
         assert fields is not None, f"{id} keeps"
         return fields
 
-    def _can_copy(self, like: Given) -> bool:
+    def _can_copy(self, like: Given, id: str) -> bool:
         if like.value not in self.actions:
-            like.fault("rule/unknown", f"like names no rule, got {like.value!r}", closest(like.value, self.actions) or self._others(like))
+            like.fault("rule/unknown", f"like names no rule, got {like.value!r}", closest(like.value, self.actions) or self._others(id))
             return False
         if self.actions[like.value] is None:
             like.fault("value/range", f"like must name a rule that prunes, and {like.value!r} keeps its layers", "name another rule, or write the fields out")
             return False
         return True
 
-    def _others(self, like: Given) -> str:
-        pruning = [id for id, fields in self.actions.items() if fields is not None and fields.get("like") is not like]
+    def _others(self, id: str) -> str:
+        pruning = [other for other, fields in self.actions.items() if fields is not None and other != id]
         return f"there are {', '.join(sorted(pruning))}" if pruning else "no other rule prunes; write the fields out"
 
-    def _tell_of_cycle(self, seen: list[str], back: str) -> None:
-        """Note a cycle once: at the first of its rules by name, when that rule is asked for."""
-        if back == seen[0] == min(seen):
-            self._fields(back)["like"].fault("like/cycle", f"like leads back to itself: {' > '.join((*seen, back))}", "write the fields out in one of them")
+
+def _tell_of_cycle(seen: list[str], back: str, like: Given) -> None:
+    """Note a cycle once: at `like` of the first of its rules by name, when that rule is asked for."""
+    if back == seen[0] == min(seen):
+        like.fault("like/cycle", f"like leads back to itself: {' > '.join((*seen, back))}", "write the fields out in one of them")
 
 
 def _merge(own: Fields, inherited: Fields) -> Fields:

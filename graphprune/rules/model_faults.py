@@ -95,7 +95,7 @@ def _weight_faults(matches: Matches, matcher: HasWeight, where: Where) -> Iterat
 def _name_fault(matches: Matches, address: str, place: Where, *, judges_candidates: bool) -> Diagnostic | None:
     layer = matches.graph.layers.get(address)
     if layer is None:
-        return Diagnostic("layer/unknown", f"no layer has the address {address!r}", place, _address_help(matches, address))
+        return Diagnostic("layer/unknown", f"no layer has the address {address!r}", place, address_help(matches, address))
     if not judges_candidates or layer.is_candidate:
         return None
     if layer.kind == "model":
@@ -105,7 +105,8 @@ def _name_fault(matches: Matches, address: str, place: Where, *, judges_candidat
     return Diagnostic("layer/not-prunable", f"layer {address!r} ({layer.type}) has no prunable weights", place, help)
 
 
-def _address_help(matches: Matches, address: str) -> str:
+def address_help(matches: Matches, address: str) -> str:
+    """Return the help for an address that no layer has."""
     if any(sign in address for sign in "*?["):
         return f"a plain name is compared as it is; for a pattern write {{glob: {address!r}}}"
     nested = [known for known in matches.graph.layers if known.endswith(f"::{address}")]

@@ -10,11 +10,20 @@ from graphprune.rules.yaml_text import Document, Path
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """One file, and the faults that show only when its parts are built."""
+    """One file, and the faults that show only when its parts are built.
+
+    `lost` are the paths of values that have faults of their own and were taken out: what is said of them, or of what held them, would be a consequence.
+    """
 
     document: Document
     faults: list[Diagnostic] = field(default_factory=list)
+    lost: frozenset[Path] = frozenset()
 
     def fault(self, slug: str, message: str, path: Path, help: str | None) -> None:
-        """Note what is wrong with the value at `path`."""
-        self.faults.append(Diagnostic(slug, message, self.document.value(path), help))
+        """Note what is wrong with the value at `path`, unless that is a consequence."""
+        if not any(gone[: len(path)] == path or path[: len(gone)] == gone for gone in self.lost):
+            self.faults.append(Diagnostic(slug, message, self.document.value(path), help))
+
+    def lacks(self, path: Path, *keys: str) -> bool:
+        """Return whether one of these keys of the mapping at `path` was taken out."""
+        return any((*path, key) in self.lost for key in keys)

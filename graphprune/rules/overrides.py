@@ -19,15 +19,8 @@ class Overrides:
     path: Path
 
 
-def follow_overrides(direct: Mapping[str, Overrides], known: frozenset[str]) -> Mapping[str, frozenset[str]]:
-    """Return the ids of all rules that each rule beats: those it names, those that they name, and so on. Faults go to the notes.
-
-    Args:
-        direct: What each rule names, by rule id.
-        known: The ids of all rules of all files.
-    """
-    for id in sorted(direct):
-        _tell_of_unknown(id, direct[id], known)
+def follow_overrides(direct: Mapping[str, Overrides]) -> Mapping[str, frozenset[str]]:
+    """Return the ids of all rules that each rule beats: those it names, those that they name, and so on; `direct` is what each rule names. Cycles are noted."""
     found = {id: _reached(id, direct) for id in direct}
     told: set[str] = set()
     for id in sorted(direct):
@@ -48,7 +41,8 @@ def _reached(id: str, direct: Mapping[str, Overrides]) -> frozenset[str]:
     return frozenset(reached)
 
 
-def _tell_of_unknown(id: str, overrides: Overrides, known: frozenset[str]) -> None:
+def tell_of_unknown(id: str, overrides: Overrides, known: frozenset[str]) -> None:
+    """Note each id under `overrides` of rule `id` that is not among those of all rules of all files."""
     for index, other in enumerate(overrides.ids):
         if other not in known:
             others = known - {id}

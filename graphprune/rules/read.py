@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path as FilePath
 from typing import Any
 
 from graphprune.archive.collector import collector_paused
-from graphprune.errors import Diagnostic, RuleError, Where
+from graphprune.errors import Diagnostic, RuleError, Where, sort_by_place
+from graphprune.rules.action_build import ActionBuilder
 from graphprune.rules.build import build_rule
 from graphprune.rules.check_build import build_check
 from graphprune.rules.checks import Check
@@ -19,9 +20,11 @@ from graphprune.rules.config_test import freeze
 from graphprune.rules.custom_layers import CustomLayer, build_custom_layer
 from graphprune.rules.file_faults import check_shape, show
 from graphprune.rules.file_shape import FileShape
-from graphprune.rules.gather import FileParts, find_unused_budgets, gather_actions, gather_overrides, rule_ids
+from graphprune.rules.gather import FileParts, find_unused_budgets, gather_actions, gather_overrides, known_ids, rule_ids
+from graphprune.rules.hidden_faults import find_hidden_faults
 from graphprune.rules.matchers import Use
 from graphprune.rules.notes import Notes
+from graphprune.rules.remains import Remains, take_out
 from graphprune.rules.rule_set import Rule, RuleSet, Switches
 from graphprune.rules.selectors import Defined, build_selectors, find_unused
 from graphprune.rules.settings import change_settings
@@ -50,6 +53,15 @@ class _Parts:
     warnings: list[Diagnostic] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """The shape of a file's sound parts, where its sound rules and checks stand in the file's own lists, and what remains of the others."""
+
+    shape: FileShape | None
+    indexes: Indexes
+    remains: Remains = field(default_factory=Remains)
+
+
 def read_rules(
     *paths: str | FilePath,
     variables: Mapping[str, str] | None = None,
@@ -69,7 +81,7 @@ def read_rules(
         settings: Values for fields of actions and budgets, as YAML text: `{"dense-90.prune.sparsity": "0.5", "budgets.net.sparsity": "90%"}`.
 
     Raises:
-        RuleError: with every fault of every file.
+        RuleError: with every fault of every file, and the warnings beside them; those of files without faults are in the rule set.
     """
     names = [str(path) if isinstance(path, FilePath) else path for path in paths]
     spellings: dict[str, list[str]] = {}
@@ -147,24 +159,18 @@ def _parse_all(texts: Sequence[tuple[str, str]], switches: Switches, faults: lis
         help = "add a list 'rules' with entries such as {id: dense-90, match: {type: Dense}, prune: ...}"
         faults.append(Diagnostic("key/missing", "there are no rules", where, help))
     if faults:
-        order = {file: index for index, (file, _) in enumerate(texts)}
-        raise RuleError(tuple(sorted(dict.fromkeys(faults), key=lambda fault: _sort_key(fault, order))))
+        raise RuleError(sort_by_place([*faults, *([] if unread else parts.warnings)]))
     files = tuple((file, hashlib.sha256(text.encode()).hexdigest()) for file, text in texts)
     return RuleSet(
         files=files,
         rules=tuple(rules),
         variables=variables,
-        warnings=tuple(parts.warnings),
+        warnings=sort_by_place(parts.warnings),
         switches=switches,
         selectors=parts.selectors,
         checks=tuple(parts.checks),
         custom_layers=tuple(parts.custom_layers),
     )
-
-
-def _sort_key(fault: Diagnostic, order: Mapping[str, int]) -> tuple[int, str, int, int, str, str]:
-    where = fault.where or Where("")
-    return order.get(where.file, -1), where.file, where.line or 0, where.column or 0, fault.slug, fault.message
 
 
 def _build(documents: Sequence[Document], variables: Mapping[str, Variable], faults: list[Diagnostic]) -> _Parts:
@@ -174,10 +180,9 @@ def _build(documents: Sequence[Document], variables: Mapping[str, Variable], fau
         filled.append(data)
         faults += more
     names = frozenset(chain.from_iterable(_section(data, "schedules") for data in filled))
-    shapes = [_checked(document, data, names, faults) for document, data in zip(documents, filled, strict=True)]
-    _forget_consequences(faults)
+    checked = [_checked(document, data, names, faults) for document, data in zip(documents, filled, strict=True)]
     faults += _clashes(documents, filled)
-    files = [FileParts(Notes(document), data, *found) for document, data, found in zip(documents, filled, shapes, strict=True)]
+    files = [FileParts(Notes(document), data, one.shape, one.indexes) for document, data, one in zip(documents, filled, checked, strict=True)]
     actions, beaten = gather_actions(files), gather_overrides(files)
     defined = _defined_selectors(files)
     selectors = build_selectors(defined, faults)
@@ -188,9 +193,20 @@ def _build(documents: Sequence[Document], variables: Mapping[str, Variable], fau
         parts.checks += [build_check(part, path, file.notes, selectors) for part, path in file.listed("require")]
         parts.custom_layers += [build_custom_layer(name, part, file.notes) for name, part in (file.section("layers") or {}).items()]
     faults += chain.from_iterable(file.notes.faults for file in files)
-    parts.warnings += find_unused(defined, [part for file in files for section in ("rules", "require") for part in file.section(section) or []])
-    parts.warnings += find_unused_budgets(files, actions)
+    for document, one in zip(documents, checked, strict=True):
+        faults += find_hidden_faults(document, one.remains, actions, selectors, known_ids(files))
+    _forget_consequences(faults)
+    parts.warnings += _unused(files, defined, actions, frozenset(chain.from_iterable(one.remains.texts for one in checked)), faults)
     return parts
+
+
+def _unused(files: Sequence[FileParts], defined: Defined, actions: ActionBuilder, texts: frozenset[str], faults: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
+    """Yield a warning for each selector and budget that nobody names, not even `texts` in what has faults; with an unknown name, that may be the one meant."""
+    slugs = {fault.slug for fault in faults}
+    if "selector/unknown" not in slugs:
+        yield from find_unused(defined, [part for file in files for section in _LISTS for part in file.section(section) or []], texts)
+    if "budget/unknown" not in slugs:
+        yield from find_unused_budgets(files, actions.used | texts)
 
 
 def _defined_selectors(files: Sequence[FileParts]) -> Defined:
@@ -215,29 +231,27 @@ def _section(data: Any, name: str) -> dict[str, Any]:
     return section if isinstance(section, dict) else {}
 
 
-def _checked(document: Document, data: Any, names: frozenset[str], faults: list[Diagnostic]) -> tuple[FileShape | None, Indexes]:
-    """Return the shape of the parts of a file that hold together, and the places of its rules and checks in the file's own lists."""
+def _checked(document: Document, data: Any, names: frozenset[str], faults: list[Diagnostic]) -> _Checked:
+    """Return the parts of a file that hold together, and what is left of the others; adds to `faults` what is wrong with its shape."""
     nothing: Indexes = {section: [] for section in _LISTS}
     shape, found, paths = check_shape(document, data, names)
-    if any(path == ("version",) for path in paths) and isinstance(data, dict) and "version" in data:
-        faults += [fault for fault, path in zip(found, paths, strict=True) if path == ("version",)]  # the rest may be right in its own version
-        return None, nothing
     faults += found
     if not isinstance(data, dict):
-        return shape, nothing
+        return _Checked(shape, nothing)
     listed = {section: data[section] if isinstance(data.get(section), list) else [] for section in _LISTS}
     bad = {path[:2] for path in paths if len(path) > 1}
     indexes = {section: [index for index in range(len(parts)) if (section, index) not in bad] for section, parts in listed.items()}
     if shape is not None:
-        return shape, indexes
+        return _Checked(shape, indexes)
     shape = check_shape(document, _without(data, paths, indexes), names)[0]
-    return shape, {section: sound if shape is not None and shape.given(section) is not None else [] for section, sound in indexes.items()}
+    indexes = {section: sound if shape is not None and shape.given(section) is not None else [] for section, sound in indexes.items()}
+    return _Checked(shape, indexes, take_out(document, data, paths, names))
 
 
 def _without(data: dict[str, Any], paths: tuple[Path, ...], indexes: Indexes) -> dict[str, Any]:
     """Return `data` without the parts that hold a fault."""
     whole = {path[0] for path in paths if len(path) == 1}
-    rest: dict[str, Any] = {"version": 1} | {key: value for key, value in data.items() if key not in whole}
+    rest: dict[str, Any] = {key: value for key, value in data.items() if key not in whole} | {"version": 1}
     for section, sound in indexes.items():
         if isinstance(rest.get(section), list):
             rest[section] = [rest[section][index] for index in sound]

@@ -15,6 +15,7 @@ from graphprune.rules.custom_layers import find_layer_faults, teach_layers
 from graphprune.rules.evaluate import Matches, Zeros
 from graphprune.rules.losses import Loss
 from graphprune.rules.matchers import AnyOf, Flag, Matcher, conditions_of
+from graphprune.rules.miscounts import explain_miscount
 from graphprune.rules.model_faults import find_matcher_faults, find_model_faults
 from graphprune.rules.near_misses import explain_misses
 from graphprune.rules.rule_set import Claim, Keep, Prune, Resolution, Rule, RuleSet
@@ -135,7 +136,7 @@ def _rule_faults(matches: Matches, rule: Rule, takers: Sequence[str | None]) -> 
     yield from unknown
     if not rule.expect.accepts(len(claimed)):
         if not unknown:  # a name that does not exist already says why
-            yield _miscount(matches, rule, len(claimed))
+            yield _miscount(matches, rule, list(claimed))
         return
     deciding = set(compress(takers, claimed.marks))
     if deciding and not deciding & {rule.id, None}:
@@ -147,12 +148,12 @@ def _rule_faults(matches: Matches, rule: Rule, takers: Sequence[str | None]) -> 
         yield from _prune_faults(rule, rule.action, [matches.graph.layers[address] for address in own])
 
 
-def _miscount(matches: Matches, rule: Rule, count: int) -> Diagnostic:
-    help = explain_misses(matches, rule.matcher)
-    if count:
-        message = f"rule {rule.id!r} matches the wrong number of layers: wanted {rule.expect}, got {count}"
-        return Diagnostic("rule/count", message, rule.where, help if help.startswith("nearest") else "set 'expect' to the new count, if that is what you want")
-    return Diagnostic("rule/no-match", f"rule {rule.id!r} matches no layer", rule.where, help + "; write 'expect: {gte: 0}' if none is fine")
+def _miscount(matches: Matches, rule: Rule, addresses: Sequence[str]) -> Diagnostic:
+    if addresses:
+        message = f"rule {rule.id!r} matches the wrong number of layers: wanted {rule.expect}, got {len(addresses)}"
+        return Diagnostic("rule/count", message, rule.where, explain_miscount(matches, rule, addresses))
+    help = f"{explain_misses(matches, rule.matcher)}; write 'expect: {{gte: 0}}' if none is fine"
+    return Diagnostic("rule/no-match", f"rule {rule.id!r} matches no layer", rule.where, help)
 
 
 def _prune_faults(rule: Rule, action: Prune, layers: Sequence[Layer]) -> Iterator[Diagnostic]:

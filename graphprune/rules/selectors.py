@@ -40,9 +40,9 @@ def build_selectors(defined: Defined, faults: list[Diagnostic]) -> dict[str, Use
     return {name: selectors[name] for name in order}
 
 
-def find_unused(defined: Defined, users: Iterable[Any]) -> Iterator[Diagnostic]:
-    """Yield a warning for each selector that none of the shapes in `users` needs, directly or through other selectors."""
-    waiting = [name for shape in users for name in uses_in(shape)]
+def find_unused(defined: Defined, users: Iterable[Any], also: Iterable[str] = ()) -> Iterator[Diagnostic]:
+    """Yield a warning for each selector that none of the shapes in `users` needs, directly or through other selectors; the names in `also` count as used."""
+    waiting = [*also, *(name for shape in users for name in uses_in(shape))]
     used: set[str] = set()
     while waiting:
         name = waiting.pop()

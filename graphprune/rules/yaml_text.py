@@ -160,8 +160,9 @@ class _Conversion:
             self.open.discard(id(node))
 
     def entries(self, node: MappingNode, path: Path) -> Iterator[tuple[str, Node]]:
-        """Yield the entries with a usable key that stands once."""
+        """Yield the entries with a usable key that stands once; those of a merge key too, so that nothing else is said to be missing."""
         seen: set[Hashable] = set()
+        merged: list[tuple[Node, Node]] = []
         for key, value in node.value:
             if not isinstance(key, ScalarNode):
                 self.fault("value/type", "a key must be plain text, got a mapping or a list", key, "write one word before the colon")
@@ -172,10 +173,17 @@ class _Conversion:
                     key,
                     "name a shared schedule under 'schedules', or repeat a whole value with *alias",
                 )
+                parts = value.value if isinstance(value, SequenceNode) else [value]
+                merged += [entry for part in parts if isinstance(part, MappingNode) for entry in part.value]
             elif key.value in seen:
                 first = self.keys[(*path, key.value)]
                 self.fault("yaml/duplicate-key", f"the key {key.value!r} stands twice in one mapping", key, f"first at {first}; delete or rename one")
             else:
+                seen.add(key.value)
+                self.keys[(*path, key.value)] = self.where(key)
+                yield key.value, value
+        for key, value in merged:
+            if isinstance(key, ScalarNode) and key.tag != f"{_TAG}merge" and key.value not in seen:
                 seen.add(key.value)
                 self.keys[(*path, key.value)] = self.where(key)
                 yield key.value, value

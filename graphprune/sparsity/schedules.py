@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from graphprune.sparsity.positions import Position, Run
 
 Curve = Literal["constant", "linear", "polynomial", "exponential", "step", "points"]
 CURVES: tuple[str, ...] = get_args(Curve)
+START = Position(0, "step")
+_RAMPS = ("linear", "polynomial", "exponential", "points")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Schedule:
     """
 
     curve: Curve = "polynomial"
-    begin: Position = field(default_factory=lambda: Position(0, "step"))
+    begin: Position = START
     end: Position | None = None
     every: Position | None = None
     initial: float = 0.0
@@ -43,39 +45,16 @@ class Schedule:
     points: tuple[tuple[Position, float], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.curve not in CURVES:
-            raise ValueError(f"curve must be one of {', '.join(CURVES)}, got {self.curve!r}")
-        if not 0 <= self.initial < 1:
-            raise ValueError(f"from must be at least 0 and below 1, got {self.initial}")
-        if self.power <= 0:
-            raise ValueError(f"power must be above 0, got {self.power:g}")
-        self._check_points()
+        for _, fault in find_schedule_faults(self.curve, self.begin, self.end, self.every, self.initial, self.power, self.points):
+            raise ValueError(fault)
         if self.points:
             object.__setattr__(self, "begin", self.points[0][0])
             object.__setattr__(self, "end", self.points[-1][0])
-        if self.is_ramp and self.end is None:
-            raise ValueError(f"a {self.curve} schedule needs an end")
-        if self.end is not None and self.end.unit == self.begin.unit and self.end.value < self.begin.value:
-            raise ValueError(f"end ({self.end}) comes before begin ({self.begin})")
-        if self.every is not None and self.every.value <= 0:
-            raise ValueError(f"every must be above 0, got {self.every}")
-
-    def _check_points(self) -> None:
-        if (self.curve == "points") != bool(self.points):
-            raise ValueError("a points schedule needs points" if self.curve == "points" else f"a {self.curve} schedule has no points, got {len(self.points)}")
-        for _, share in self.points:
-            if not 0 <= share < 1:
-                raise ValueError(f"the sparsity of a point must be at least 0 and below 1, got {share:g}")
-        for (place, share), (later, more) in itertools.pairwise(self.points):
-            if later.unit == place.unit and later.value <= place.value:
-                raise ValueError(f"points must come one after the other, got {later} after {place}")
-            if more < share:
-                raise ValueError(f"sparsity must not fall from point to point, got {more:g} at {later} after {share:g} at {place}")
 
     @property
     def is_ramp(self) -> bool:
         """Whether sparsity rises bit by bit, so that the target is reached at `end` and not at `begin`."""
-        return self.curve in ("linear", "polynomial", "exponential", "points")
+        return self.curve in _RAMPS
 
     def __str__(self) -> str:
         name = self.name or self.curve
@@ -214,3 +193,35 @@ class Timetable:
             return sorted((self.schedule.initial, 1 - kept * float(((1 - target) / kept) ** (1 - left)), target))[1]
         power: float = self.schedule.power if self.schedule.curve == "polynomial" else 1.0
         return target + (self.schedule.initial - target) * float(left**power)
+
+
+def find_schedule_faults(
+    curve: str, begin: Position, end: Position | None, every: Position | None, initial: float, power: float, points: Sequence[tuple[Position, float]]
+) -> Iterator[tuple[str, str]]:
+    """Yield (field, what is wrong) of everything that keeps these values from being a `Schedule`."""
+    if curve not in CURVES:
+        yield "curve", f"curve must be one of {', '.join(CURVES)}, got {curve!r}"
+    if not 0 <= initial < 1:
+        yield "from", f"from must be at least 0 and below 1, got {initial}"
+    if power <= 0:
+        yield "power", f"power must be above 0, got {power:g}"
+    yield from (("points", fault) for fault in _point_faults(curve, points))
+    if curve in _RAMPS and end is None and curve != "points":
+        yield "end", f"a {curve} schedule needs an end"
+    if end is not None and not points and end.unit == begin.unit and end.value < begin.value:
+        yield "end", f"end ({end}) comes before begin ({begin})"
+    if every is not None and every.value <= 0:
+        yield "every", f"every must be above 0, got {every}"
+
+
+def _point_faults(curve: str, points: Sequence[tuple[Position, float]]) -> Iterator[str]:
+    if (curve == "points") != bool(points):
+        yield "a points schedule needs points" if curve == "points" else f"a {curve} schedule has no points, got {len(points)}"
+    for _, share in points:
+        if not 0 <= share < 1:
+            yield f"the sparsity of a point must be at least 0 and below 1, got {share:g}"
+    for (place, share), (later, more) in itertools.pairwise(points):
+        if later.unit == place.unit and later.value <= place.value:
+            yield f"points must come one after the other, got {later} after {place}"
+        if more < share:
+            yield f"sparsity must not fall from point to point, got {more:g} at {later} after {share:g} at {place}"

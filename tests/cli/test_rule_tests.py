@@ -172,6 +172,27 @@ def test_a_damaged_test_file_tells_all_its_faults(folder):
     assert "  --> tests/prune_test.yaml:4:6\n" in done.err
 
 
+def test_the_faults_of_all_test_files_come_together_those_of_the_text_beside_those_of_its_shape(folder):
+    write_cases(folder, "{graph: lenet.json, graph: lenet.json, plan: kept}")
+    (folder / "tests" / "other_test.yaml").write_text("version: 1\nrules: p.yaml\ncases: 3\n")
+    assert [line for line in run().err.splitlines() if line.startswith("error[")] == [
+        "error[value/type]: cases must be a list, got 3",
+        "error[yaml/duplicate-key]: the key 'graph' stands twice in one mapping",
+        "error[value/range]: case 1: plan must be snapshot, got 'kept'",
+    ]
+
+
+def test_an_unknown_layer_hides_nothing_of_the_others(folder):
+    write_cases(folder, "{graph: lenet.json, rule: dense-90, selects: [fc11, fc1, predictions], spares: [fc2]}")
+    lines = [line.strip() for line in run().out.splitlines()]
+    assert lines[1:4] == [
+        "FAIL  lenet.json  dense-90   1 selected, 1 missed, 1 extra",
+        "missed  predictions  no rule decides it",
+        "extra   fc2          dense-90 prunes it",
+    ]
+    assert "error[layer/unknown]: no layer of lenet.json has the address 'fc11'" in lines
+
+
 def test_a_folder_without_tests_is_an_error(folder):
     done = run()
     assert (done.code, done.out) == (1, "")

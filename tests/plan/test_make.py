@@ -5,6 +5,7 @@ from lenet import RULES, lenet, lenet_zeros, rules
 from graphprune.errors import RuleError
 from graphprune.plan import make_plan, strip_graph, wrap_graph
 from graphprune.plan.summary import kind_of
+from graphprune.rules import parse_rules
 from graphprune.rules.losses import Loss
 
 ONCE = "schedule: {curve: step, begin: 0 steps}"
@@ -191,3 +192,32 @@ def test_planning_is_pure():
     graph = lenet()
     assert make_plan(graph, rules()) == make_plan(lenet(), rules())
     assert graph == lenet() == strip_graph(graph)
+
+
+STEP = "{curve: step, begin: 0 steps}"
+SPARSE = "{id: sparse, result: {sparsity: {gte: 99%}, of: {type: Dense}}}"
+
+
+@pytest.mark.parametrize(
+    ("require", "rules", "slugs"),
+    [
+        ([SPARSE, "{id: three, count: {of: {type: Conv2D}, is: 3}}"], [], ["require/failed", "require/failed"]),
+        ([SPARSE], ["{id: b, match: {name: fc2, trainable: true}, prune: {sparsity: 50%, schedule: once}}"], ["rule/conflict"]),
+        ([SPARSE], ["{id: b, match: {name: fc9}, keep: true}"], ["layer/unknown"]),
+        ([SPARSE], ["{id: b, match: {type: Conv2D, params: {gte: 1G}}, keep: true}"], ["rule/no-match"]),
+        ([SPARSE], ["{id: b, match: {type: Conv2D}, prune: {pattern: {keep: 2, of: 7, along: in}, schedule: once}}"], ["pattern/misfit"]),
+        ([SPARSE], ["{id: b, match: {type: Conv2D}, prune: {budget: net, schedule: once}}"], ["budget/infeasible"]),
+        (["{id: three, count: {of: {type: Densee}, is: {gte: 1}}}", SPARSE], [], ["type/unknown", "require/failed"]),
+        (["{id: sparse, result: {sparsity: {gte: 99%}, of: {type: Densee}}}"], [], ["type/unknown"]),
+        ([], ["{id: b, match: {name: [conv_1, conv_9]}, expect: 2, keep: true}"], ["layer/unknown"]),
+    ],
+    ids=["checks", "conflict", "unknown layer", "no match", "misfit", "budget", "unknown type", "unknown type in a result", "count"],
+)
+def test_everything_is_judged_that_can_be_and_nothing_that_only_follows(require, rules, slugs):
+    checks = "".join(["require:\n", *(f"- {check}\n" for check in require)] if require else [])
+    lines = "".join(f"- {rule}\n" for rule in ["{id: a, match: {type: Dense}, prune: {sparsity: 90%, schedule: once}}", *rules])
+    budgets = "budgets: {net: {sparsity: 90%, max: 50%}}\n" if "net" in lines else ""
+    text = f"version: 1\nschedules: {{once: {STEP}}}\n{budgets}{checks}rules:\n{lines}"
+    with pytest.raises(RuleError) as caught:
+        make_plan(build_graph("in > conv_1[3,3,3,8] > flatten > fc1[8,600] > fc2[600,4]"), parse_rules(text, "p.yaml"))
+    assert [fault.slug for fault in caught.value.diagnostics] == slugs

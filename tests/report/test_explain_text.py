@@ -6,7 +6,7 @@ import pytest
 from builders import build_graph
 from lenet import lenet
 
-from graphprune.errors import GraphError
+from graphprune.errors import RuleError
 from graphprune.report import render_explanation
 from graphprune.rules import parse_rules
 from graphprune.rules.explain import explain_layer, explain_rule, explanation_to_config
@@ -248,18 +248,22 @@ def test_the_documents():
         "why": "no Dense follows predictions, so it is the last one",
         "parts": [],
     }
-    assert explanation_to_config(explain_rule(lenet(), example(), "dense-90"))["selected"] == ["fc1", "fc2"]
+    rule = explanation_to_config(explain_rule(lenet(), example(), "dense-90"))
+    assert (rule["selected"], rule["where"]) == (["fc1", "fc2"], {"file": "prune.yaml", "line": 6, "column": 5})
 
 
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda: explain_layer(lenet(), example(), "fc_1"), "lenet: no layer has the address 'fc_1'; closest: 'fc1'"),
-        (lambda: explain_rule(lenet(), example(), "dense"), "no rule has the id 'dense'; closest: 'dense-90'"),
-        (lambda: explain_rule(lenet(), example(), "x"), "no rule has the id 'x'; the rules are dense-90"),
+        (
+            lambda: explain_layer(lenet(), example(), "fc_1"),
+            "error[layer/unknown]: no layer has the address 'fc_1'\n  --> --layer fc_1\n  help: closest: 'fc1'.  All addresses: graphprune layers MODEL",
+        ),
+        (lambda: explain_rule(lenet(), example(), "dense"), "error[rule/unknown]: no rule has the id 'dense'\n  --> --rule dense\n  help: closest: 'dense-90'"),
+        (lambda: explain_rule(lenet(), example(), "x"), "error[rule/unknown]: no rule has the id 'x'\n  --> --rule x\n  help: there are dense-90"),
     ],
 )
 def test_unknown_names_get_close_ones(ask, message):
-    with pytest.raises(GraphError) as caught:
+    with pytest.raises(RuleError) as caught:
         ask()
     assert str(caught.value) == message

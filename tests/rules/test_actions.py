@@ -198,7 +198,7 @@ def test_like_cannot_lead_back_or_to_a_rule_that_keeps():
 
 
 def test_a_rule_like_one_with_faults_is_not_blamed_for_them():
-    assert faults(prune("budget: net, schedule: once", "z"), prune("sparsity: 2", "a"), prune("like: a", "b")) == (
+    assert faults(prune("budget: net, schedule: once", "z"), prune("sparsity: 2, schedule: once", "a"), prune("like: a", "b")) == (
         "error[value/range]: rule 'a': sparsity must be at least 0 and below 1, got 2\n  --> p.yaml:9:41\n  help: did you mean 2%?"
     )
 

@@ -124,7 +124,9 @@ MATCHERS = (
         ),
         pytest.param(
             "version: 2\nrulez: 3\n",
-            "error[value/range]: version must be 1, got 2\n  --> p.yaml:1:10\n  help: this graphprune reads version 1 of the rule language",
+            "error[value/range]: version must be 1, got 2\n  --> p.yaml:1:10\n  help: this graphprune reads version 1 of the rule language\n\n"
+            "error[key/unknown]: unknown key 'rulez'\n  --> p.yaml:2:1\n"
+            "  help: closest: 'rules'; known here: version, vars, layers, schedules, selectors, require, budgets, defaults, rules",
             id="other-version",
         ),
         pytest.param(
@@ -297,7 +299,7 @@ def test_a_percentage_is_no_override_of_a_number_that_is_no_share():
 
 
 def test_two_actions_are_told_together_with_the_faults_in_them():
-    assert rule_faults("{id: a, match: '*', keep: true, prune: {sparsity: 2}}").split("\n") == [
+    assert rule_faults("{id: a, match: '*', keep: true, prune: {sparsity: 2, schedule: once}}").split("\n") == [
         "error[value/range]: rule 'a': must have exactly one of 'prune' and 'keep', got both",
         "  --> p.yaml:3:9",
         "  help: delete one of them",
@@ -342,6 +344,8 @@ def test_all_faults_come_in_one_run_sorted_by_place():
         "  --> p.yaml:5:21",
         "error[id/duplicate]: the rule 'a' is defined twice",
         "  --> p.yaml:6:10",
+        "error[match/contradiction]: rule 'a': match can hold for no layer: 'Dense' and 'not Dense' exclude each other",
+        "  --> p.yaml:6:20",
         "error[value/range]: rule 'a': sparsity must be at least 0 and below 1, got 2",
         "  --> p.yaml:6:73",
         "error[schedule/unknown]: rule 'a': schedule must name a schedule that is defined, got 'rmp'",

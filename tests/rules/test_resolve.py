@@ -77,7 +77,19 @@ def test_example_2_a_regex_matches_whole_addresses_and_pins_the_count():
     assert claimed == [f"block_{i}_{part}" for i in range(2, 17) for part in ("expand", "project")]
     assert str(resolve(graph, rule[:-1] + ", expect: 28}").diagnostics[0]) == (
         "error[rule/count]: rule 'late-pointwise' matches the wrong number of layers: wanted 28, got 30\n  --> p.yaml:5:3\n"
-        "  help: set 'expect' to the new count, if that is what you want"
+        "  help: it matches 'block_2_expand', 'block_2_project', 'block_3_expand', 'block_3_project', 'block_4_expand' and 25 more; "
+        "narrow the match, or write 'expect: 30' if 30 is right"
+    )
+
+
+def test_example_2_a_renamed_block_is_a_near_miss():
+    blocks = [f"block_{i}_{part}:Conv2D" for i in range(1, 18) for part in ("expand", "depthwise", "project")]
+    drawn = "in > stem:Conv2D > " + " > ".join(blocks).replace("block_7_", "block_7_re").replace("block_9_project", "blok_9_project")
+    rule = prune("late-pointwise", "{name: {regex: 'block_([2-9]|1[0-6])_(expand|project)'}}", "75%")
+    assert str(resolve(build_graph(drawn), rule[:-1] + ", expect: 30}").diagnostics[0]) == (
+        "error[rule/count]: rule 'late-pointwise' matches the wrong number of layers: wanted 30, got 27\n  --> p.yaml:5:3\n"
+        "  help: nearest misses by name: 'blok_9_project', 'block_7_reproject', 'block_7_reexpand', 'block_1_expand', 'block_1_project' and 2 more; "
+        "mend the match, or write 'expect: 27' if 27 is right"
     )
 
 
@@ -278,8 +290,21 @@ def test_different_settings_on_one_layer_are_a_conflict_with_both_places():
         pytest.param(
             keep("a", "{type: Dense, not: {last: {type: Dense}}}")[:-1] + ", expect: 2}",
             "error[rule/count]: rule 'a' matches the wrong number of layers: wanted 2, got 1\n  --> p.yaml:5:3\n  help: nearest misses: "
-            "conv_1 (1 of 2; fails: Dense), conv_2 (1 of 2; fails: Dense), fc2 (1 of 2; fails: not last Dense)",
+            "conv_1 (1 of 2; fails: Dense), conv_2 (1 of 2; fails: Dense), fc2 (1 of 2; fails: not last Dense); "
+            "widen the match, or write 'expect: 1' if 1 is right",
             id="count",
+        ),
+        pytest.param(
+            keep("a", "{type: Dense}")[:-1] + ", expect: 3}",
+            "error[rule/count]: rule 'a' matches the wrong number of layers: wanted 3, got 2\n  --> p.yaml:5:3\n"
+            "  help: the model's prunable layers are 2 Conv2D, 2 Dense; widen the match, or write 'expect: 2' if 2 is right",
+            id="count-of-a-type",
+        ),
+        pytest.param(
+            keep("a", "{any: [{name: {glob: 'conv_*'}}, {name: fc1}]}")[:-1] + ", expect: {gt: 3}}",
+            "error[rule/count]: rule 'a' matches the wrong number of layers: wanted above 3, got 3\n  --> p.yaml:5:3\n"
+            "  help: nearest misses by name: 'fc2'; mend the match, or write 'expect: 3' if 3 is right",
+            id="count-of-names",
         ),
         pytest.param(
             prune("a", "{type: Dense}", more=", weights: [kernal]"),

@@ -1,0 +1,98 @@
+"""Faults of entries that have others besides: what shows when an entry is built from the values that are sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from graphprune.errors import Diagnostic
+from graphprune.rules.action_build import ActionBuilder, build_budget, build_schedule
+from graphprune.rules.action_shape import ScheduleShape
+from graphprune.rules.build import build_rule
+from graphprune.rules.check_build import build_check
+from graphprune.rules.custom_layers import build_custom_layer
+from graphprune.rules.matcher_build import MatcherBuilder
+from graphprune.rules.matchers import Use
+from graphprune.rules.notes import Notes
+from graphprune.rules.overrides import Overrides, tell_of_unknown
+from graphprune.rules.remains import NAMELESS, Remains
+from graphprune.rules.yaml_text import Document, Path
+
+
+def find_hidden_faults(
+    document: Document, remains: Remains, actions: ActionBuilder, selectors: Mapping[str, Use], known: frozenset[str]
+) -> Iterator[Diagnostic]:
+    """Yield what is wrong with the entries of a file from which values were taken out.
+
+    Args:
+        document: The file.
+        remains: What is left of it.
+        actions, selectors: Of all files.
+        known: The ids of the rules of all files.
+    """
+    hidden = _Hidden(document, remains, actions, selectors, known)
+    yield from hidden.in_list("rules", "rule")
+    yield from hidden.in_list("require", "check")
+    yield from hidden.in_mappings()
+
+
+class _Hidden:
+    def __init__(self, document: Document, remains: Remains, actions: ActionBuilder, selectors: Mapping[str, Use], known: frozenset[str]) -> None:
+        self._document = document
+        self._remains = remains
+        self._actions = actions
+        self._selectors = selectors
+        self._known = known
+
+    def in_list(self, section: str, kind: str) -> Iterator[Diagnostic]:
+        """Yield the faults of rules or checks; one without a usable id is called by its number."""
+        for index, part in enumerate(self._section(section) or []):
+            path: Path = (section, index)
+            if self._is_left(path):
+                notes = self._notes()
+                (self._judge_rule if section == "rules" else self._judge_check)(part, path, notes)
+                for fault in notes.faults:
+                    yield replace(fault, message=fault.message.replace(f"{kind} {NAMELESS!r}", f"{kind} {index + 1}", 1))
+
+    def in_mappings(self) -> Iterator[Diagnostic]:
+        """Yield the faults of selectors, schedules, budgets, custom layers and the defaults."""
+        notes = self._notes()
+        for name, part in self._left("selectors"):
+            MatcherBuilder(notes, self._selectors).matcher(part, ("selectors", name), f"selector {name!r}: ")
+        for name, part in self._left("schedules"):
+            build_schedule(part, notes, ("schedules", name), name, f"schedule {name!r}: ")
+        for name, part in self._left("budgets"):
+            build_budget(part, notes, ("budgets", name), name, f"budget {name!r}: ")
+        for name, part in self._left("layers"):
+            build_custom_layer(name, part, notes)
+        self._judge_defaults(notes)
+        yield from notes.faults
+
+    def _judge_rule(self, part: Any, path: Path, notes: Notes) -> None:
+        build_rule(part, path, notes, self._actions, self._selectors)
+        if part.given("overrides") is not None:
+            tell_of_unknown(part.id, Overrides(part.overrides, notes, (*path, "overrides")), self._known)
+
+    def _judge_check(self, part: Any, path: Path, notes: Notes) -> None:
+        build_check(part, path, notes, self._selectors)
+
+    def _judge_defaults(self, notes: Notes) -> None:
+        path: Path = ("defaults", "prune", "schedule")
+        defaults = self._section("defaults") if self._remains.is_hurt(("defaults",)) else None
+        prune = None if defaults is None else defaults.given("prune")
+        schedule = None if prune is None else prune.given("schedule")
+        if isinstance(schedule, ScheduleShape):
+            build_schedule(schedule, notes, path, None, "defaults: ")
+
+    def _left(self, section: str) -> list[tuple[str, Any]]:
+        return [(name, part) for name, part in (self._section(section) or {}).items() if self._is_left((section, name))]
+
+    def _is_left(self, path: Path) -> bool:
+        return self._remains.is_hurt(path) and path not in self._remains.lost
+
+    def _section(self, name: str) -> Any:
+        return None if self._remains.shape is None else self._remains.shape.given(name)
+
+    def _notes(self) -> Notes:
+        return Notes(self._document, lost=self._remains.lost)
