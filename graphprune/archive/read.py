@@ -19,6 +19,7 @@ from graphprune.archive.json_text import MAX_JSON, parse_object
 from graphprune.archive.keras2 import upgrade_config
 from graphprune.archive.keras3 import config_from_keras_3, is_keras_3
 from graphprune.archive.saved_model import is_saved_model, read_metadata
+from graphprune.archive.toolkit import rename_toolkit_wrappers
 from graphprune.archive.zipped import SIGNATURES, read_member
 from graphprune.errors import ArchiveError
 
@@ -132,4 +133,5 @@ def _checked(archive: Archive) -> Archive:
             f"{archive.path}: the model's class is {type_of(config)!r}, whose layers are not in the file; "
             "rebuild it as a Functional or Sequential model and save it again"
         )
-    return archive
+    config, names = rename_toolkit_wrappers(archive.config)
+    return archive if config is archive.config else replace(archive, config=config, renamed=names)

@@ -6,14 +6,17 @@ import re
 from collections.abc import Collection, Iterator
 
 from graphprune.archive import Archive, StoredTensor
+from graphprune.archive.toolkit import is_toolkit_config
 from graphprune.errors import ArchiveError
 from graphprune.graph.builtin_layers import weights_of
 from graphprune.graph.entries import is_input
 from graphprune.graph.layer_class import Weight
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
+from graphprune.graph.toolkit import TOOLKIT_STATE, toolkit_state_names
 
 _INSIDE_WRAPPER = "layer/"
+_TOOLKIT_LISTS = ("pruning_vars/", "prunable_weights/")
 _CELL = re.compile(r"(?:^|\.)cells\.(\d+)\.")
 
 
@@ -45,6 +48,8 @@ def _name(archive: Archive, layer: Layer, stored: tuple[StoredTensor, ...]) -> d
     state: dict[str, StoredTensor] = {}
     if layer.wrap is not None:
         state = {path: tensor for path, tensor in by_path.items() if "/" not in path}
+        if is_toolkit_config(layer.wrap.entry["config"]):
+            state = _toolkit_state(archive, layer, state, by_path)
         by_path = {path.removeprefix(_INSIDE_WRAPPER): tensor for path, tensor in by_path.items() if path.startswith(_INSIDE_WRAPPER)}
     weights = weights_of(layer.entry)
     if weights is None or not by_path:
@@ -54,6 +59,18 @@ def _name(archive: Archive, layer: Layer, stored: tuple[StoredTensor, ...]) -> d
     if missing:
         raise ArchiveError(f"{archive.path}: layer {layer.address!r} ({layer.type}) has no tensor {missing[0]!r} in the checkpoint; save the model again")
     return {name: by_path[path] for name, path in wanted.items()} | state
+
+
+def _toolkit_state(archive: Archive, layer: Layer, state: dict[str, StoredTensor], by_path: Collection[str]) -> dict[str, StoredTensor]:
+    """Return the state of a wrapper of the TensorFlow toolkit, which keeps the masks of several tensors in a list that is not all in the checkpoint."""
+    if any(path.startswith(_TOOLKIT_LISTS) for path in by_path):
+        raise ArchiveError(
+            f"{archive.path}: layer {layer.address!r} ({layer.type}) was pruned in several tensors by the TensorFlow toolkit, "
+            "whose SavedModels do not hold such a layer whole; load it there, and save it as .keras or strip it"
+        )
+    names = [name for name in TOOLKIT_STATE if name in state]
+    pruning = None if layer.wrap is None else layer.wrap.pruning
+    return dict(zip(toolkit_state_names(names, pruning), (state[name] for name in names), strict=True))
 
 
 def _known_path(path: str, known: Collection[str]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Literal
 
+from graphprune.archive.toolkit import is_toolkit_config
 from graphprune.errors import GraphError
 from graphprune.graph.builtin_layers import known_class, weights_of
 from graphprune.graph.entries import PLACEMENT, Entry, is_input, is_model, is_wrapper, name_of, type_of
@@ -14,6 +15,7 @@ from graphprune.graph.flow import FlowBuilder, call_order, layer_order
 from graphprune.graph.frames import Frame, frame_from_entry
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor, Wrap
+from graphprune.graph.toolkit import read_toolkit_pruning
 from graphprune.sparsity.pruning import Provenance, Pruning
 
 TensorFacts = tuple[str, Sequence[int], str]
@@ -164,7 +166,8 @@ def _wrap(entry: Entry, address: str, place: str) -> Wrap:
         inner = config["layer"]
         if not isinstance(inner["class_name"], str) or not isinstance(inner["config"], Mapping):
             raise TypeError("the layer inside is no layer")
-        return Wrap(type_of(entry), entry, Pruning.from_config(config["pruning"]), Provenance.from_config(config.get("provenance") or {}))
+        pruning = read_toolkit_pruning(config) if is_toolkit_config(config) else Pruning.from_config(config["pruning"])
+        return Wrap(type_of(entry), entry, pruning, Provenance.from_config(config.get("provenance") or {}))
     except (KeyError, TypeError, ValueError, AttributeError) as err:
         raise GraphError(f"{place}: the pruning wrapper of layer {address!r} is damaged ({type(err).__name__}: {err}); save the model again") from err
 

@@ -13,6 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from graphprune.archive import Archive, StoredTensor
+from graphprune.archive.toolkit import PREFIX, is_toolkit_config
 from graphprune.errors import ArchiveError, GraphError
 from graphprune.graph.builtin_layers import weights_of
 from graphprune.graph.checkpoint_weights import locate_checkpoint
@@ -22,6 +23,7 @@ from graphprune.graph.from_config import is_wrapper_state
 from graphprune.graph.layer_class import Weight, names_in_order
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import SEPARATOR, Layer
+from graphprune.graph.toolkit import TOOLKIT_STATE, toolkit_state_names
 
 Named = Mapping[str, StoredTensor]
 
@@ -119,11 +121,21 @@ class _KerasWalk:
         if layer.wrap is None:
             return self._own(layer, path)
         state = stored.get(path, ())
+        if is_toolkit_config(layer.wrap.entry["config"]):
+            return {**self._own(layer, f"{path}/layer"), **self._toolkit_state(layer, state)}
         pruned = layer.wrap.pruning.weights if layer.wrap.pruning else ()
         names = [f"{kind}_{weight}" for weight in pruned for kind in ("mask", "threshold")] + ["pruning_step", "last_update"]
         if len(names) != len(state):
             raise _misfit(self._archive, layer, names, len(state))
         return {**self._own(layer, f"{path}/layer"), **dict(zip(names, state, strict=True))}
+
+    def _toolkit_state(self, layer: Layer, state: Sequence[StoredTensor]) -> Named:
+        """Return the state of a wrapper of the TensorFlow toolkit; its pruned weights stand before it once more."""
+        count, rest = divmod(len(state), 3)
+        pruning = None if layer.wrap is None else layer.wrap.pruning
+        if rest != 1 or (pruning is not None and len(pruning.weights) != count):
+            raise _misfit(self._archive, layer, TOOLKIT_STATE, len(state))
+        return dict(zip(toolkit_state_names([*("mask", "threshold") * count, "pruning_step"], pruning), state[count:], strict=True))
 
     def _own(self, layer: Layer, path: str) -> Named:
         below = self._below(path)
@@ -213,7 +225,10 @@ def _locate_legacy(archive: Archive, graph: LayerGraph) -> dict[str, Named]:
 
 def _name_legacy(archive: Archive, layer: Layer, stored: Sequence[StoredTensor]) -> Named:
     """Return the tensors of one layer by bare name; those of a known class by variable name, or by order where the names say nothing."""
-    state = [tensor for tensor in stored if layer.wrap is not None and is_wrapper_state(_last(tensor))]
+    is_toolkit = layer.wrap is not None and is_toolkit_config(layer.wrap.entry["config"])
+    state = [tensor for tensor in stored if layer.wrap is not None and (_last(tensor) in TOOLKIT_STATE if is_toolkit else is_wrapper_state(_last(tensor)))]
+    lasts = [_last(tensor) for tensor in state]
+    state_names = toolkit_state_names(lasts, layer.wrap.pruning) if is_toolkit and layer.wrap is not None else lasts
     own = [tensor for tensor in stored if tensor not in state]
     weights = weights_of(layer.entry)
     if weights is None:
@@ -230,7 +245,7 @@ def _name_legacy(archive: Archive, layer: Layer, stored: Sequence[StoredTensor])
         own_named = {weight.name: by_name[weight.name] for weight in weights if not weight.is_copy}
     else:
         own_named = {}
-    return {**own_named, **{_last(tensor): tensor for tensor in state}}
+    return {**own_named, **dict(zip(state_names, state, strict=True))}
 
 
 def _bare(tensor: StoredTensor) -> str:
@@ -253,6 +268,8 @@ def _split_nested(archive: Archive, graph: LayerGraph, model: str, stored: Seque
     leaves: dict[str, list[str]] = {}
     for address in _leaves(graph, model):
         leaves.setdefault(graph.layers[address].name, []).append(address)
+        if graph.layers[address].wrap is not None:
+            leaves.setdefault(f"{PREFIX}{graph.layers[address].name}", []).append(address)
     split: dict[str, list[StoredTensor]] = {}
     for tensor in stored:
         candidates = _candidates(_bare(tensor).split("/"), leaves)

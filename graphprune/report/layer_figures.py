@@ -54,6 +54,8 @@ def wrap_text(layer: Layer) -> str:
     if layer.wrap is None:
         return ""
     rule = layer.wrap.provenance.rule or layer.wrap.type.rpartition(">")[2]
+    if layer.wrap.pruning is not None and not layer.prunable:
+        return f"{rule}: nothing to prune"
     return rule if layer.wrap.pruning is None else f"{rule}: {format_share(layer.wrap.pruning.sparsity)}, {layer.wrap.pruning.schedule}"
 
 

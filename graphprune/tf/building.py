@@ -108,7 +108,7 @@ def build_saved_model(archive: Archive, *, compiled: bool) -> tf_keras.Model:
     finalize(model)
     if compiled and archive.training_config:
         model.compile(**saving_utils.compile_args_from_training_config(dict(archive.training_config)), from_serialized=True)
-        warnings.warn(f"{archive.path}: a SavedModel's optimizer state is not read, so the optimizer starts anew; save as .keras to keep it", stacklevel=6)
+        warnings.warn(f"{archive.path}: a SavedModel's optimizer state is not read, so the optimizer starts anew; save as .keras to keep it", stacklevel=7)
     return model
 
 
@@ -164,4 +164,4 @@ def _assign(variable: Any, weights: ModelWeights, address: str, name: str) -> No
     if not variable.shape.is_compatible_with(values.shape):
         shapes = f"{list(values.shape)} in the checkpoint and {list(variable.shape)} in the model"
         raise ArchiveError(f"{weights.archive.path}: {name!r} of layer {address!r} is {shapes}; save the model as .keras")
-    variable.assign(values)
+    variable.assign(values.astype(variable.dtype.as_numpy_dtype) if variable.dtype == tf.bool else values)

@@ -7,12 +7,14 @@ from typing import Any
 
 import tf_keras
 from tf_keras.src.engine.base_layer import Layer
+from tf_keras.src.saving.serialization_lib import serialize_keras_object
 
 from graphprune.errors import GraphError
+from graphprune.graph.python_patterns import WAY_OUT, PatternArguments
+from graphprune.sparsity.pruning import Pruning
 from graphprune.tf.addresses import addressed_layers, find_wrappers, is_layered_model
 from graphprune.tf.keras_schedules import ConstantSparsity, PruningSchedule, own_schedule
 from graphprune.tf.live_tensors import holds_prunable_layer, is_builtin_layer, prunable_names
-from graphprune.tf.python_patterns import PatternArguments
 from graphprune.tf.surgery import check_model, strip_model, wrap_layers
 from graphprune.tf.wrapper import PruneLowMagnitude
 
@@ -81,7 +83,7 @@ def _prune_model(model: Any, schedule: PruningSchedule, patterns: PatternArgumen
     for address, layer in addressed_layers(model):
         names = () if is_layered_model(layer) else prunable_names(layer)
         if names and (policy is None or policy.allow_pruning(layer)):
-            prunings[address] = patterns.pruning_for(layer, names, schedule.target, schedule.to_schedule())
+            prunings[address] = _pruning_for(layer, names, patterns, schedule)
     return wrap_layers(model, prunings, own_schedule(schedule))
 
 
@@ -96,8 +98,19 @@ def _prune_layer(layer: Any, schedule: PruningSchedule, patterns: PatternArgumen
             f"{layer.name}: graphprune does not know the weights of custom layer class {type(layer).__name__}; "
             "leave it out, or let the class inherit graphprune.PrunableLayer and name its weights in get_prunable_weights"
         )
-    pruning = patterns.pruning_for(layer, names, schedule.target, schedule.to_schedule())
+    pruning = _pruning_for(layer, names, patterns, schedule)
     return PruneLowMagnitude(layer, pruning, own_schedule=own_schedule(schedule), **kwargs)
+
+
+def _pruning_for(layer: Layer, names: tuple[str, ...], patterns: PatternArguments, schedule: PruningSchedule) -> Pruning:
+    """Return how the weights `names` of a layer are pruned; custom layers take no patterns, as nothing is known of the axes of their kernels."""
+    kind = type(layer).__name__
+    whose = f"custom layer class {kind}" if not is_builtin_layer(layer) else f"the custom layer in {kind}" if holds_prunable_layer(layer) else None
+    if patterns.is_unstructured:
+        return Pruning(schedule.target, schedule.to_schedule(), names)
+    if whose is not None:
+        raise ValueError(f"{layer.name}: {patterns.text} needs the meaning of a kernel's axes, and nothing is known of those of {whose}; {WAY_OUT}")
+    return patterns.pruning_for(serialize_keras_object(layer), names, schedule.target, schedule.to_schedule())
 
 
 def _check_policy(policy: Any, *, is_model: bool) -> None:

@@ -21,6 +21,7 @@ from graphprune.tf.foreign import find_foreign
 from graphprune.tf.refusals import check_loadable
 from graphprune.tf.scope import prune_scope
 from graphprune.tf.stuck_calls import stuck_calls_refused
+from graphprune.tf.surgery import adopt_wrappers
 
 _MISSING = re.compile(r"(?:Cannot deserialize object of type|Unknown [\w ]+:|Could not (?:locate|deserialize) (?:class|function)) [`'](?P<name>[^`']+)[`']")
 
@@ -29,7 +30,8 @@ def load_model(path: str | PathLike[str], custom_objects: Mapping[str, Any] | No
     """Return the model in a `.keras` or `.h5` file or in a SavedModel folder.
 
     Where compile settings cannot be restored (a loss of another program), the model still comes, uncompiled, with a warning. A SavedModel is built anew from
-    its config and weights, nothing of its graph is run; its compile settings come with it, the optimizer's state does not.
+    its config and weights, nothing of its graph is run; its compile settings come with it, the optimizer's state does not. Layers that the TensorFlow toolkit
+    (tfmot) pruned come in graphprune's wrappers, with masks and step, under the names of the layers inside.
 
     Args:
         path: The file or folder.
@@ -48,7 +50,11 @@ def load_model(path: str | PathLike[str], custom_objects: Mapping[str, Any] | No
     if foreign is not None:
         raise ArchiveError(f"{name}: {_unknown(foreign)}")
     check_models(archive.config, name)
-    settings = (archive.training_config, archive.config.get("compile_config"))
+    return adopt_wrappers(_load_in_scope(archive, given, unsafe_lambda=unsafe_lambda))
+
+
+def _load_in_scope(archive: Archive, given: Mapping[str, Any], *, unsafe_lambda: bool) -> tf_keras.Model:
+    settings, name = (archive.training_config, archive.config.get("compile_config")), archive.path
     with prune_scope(), stuck_calls_refused(name), tf_keras.utils.custom_object_scope(given), SafeModeScope(not unsafe_lambda):
         if holds_lambda_bytecode(settings) and not unsafe_lambda:
             return _load_uncompiled(archive, "a lambda function in them holds Python bytecode")
@@ -84,7 +90,7 @@ def _load_uncompiled(archive: Archive, reason: str) -> tf_keras.Model:
     warnings.warn(
         f"{archive.path}: its compile settings could not be restored, so the model is not compiled ({reason}); "
         "compile it again, or say how to train it with --loss and --optimizer",
-        stacklevel=3,
+        stacklevel=4,
     )
     return model
 

@@ -10,6 +10,7 @@ import tf_keras
 from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.engine.functional import has_functional_like_constructor
 
+from graphprune.archive.toolkit import PREFIX
 from graphprune.errors import GraphError
 from graphprune.graph.from_config import graph_from_config
 from graphprune.graph.layer_graph import LayerGraph
@@ -22,7 +23,7 @@ from graphprune.plan.rewrite import provenance_of, rules_sha256
 from graphprune.plan.staleness import other_model
 from graphprune.rules.rule_set import RuleSet
 from graphprune.sparsity.pruning import Pruning
-from graphprune.tf.addresses import addressed_layers, inner_layer, is_layered_model
+from graphprune.tf.addresses import addressed_layers, find_wrappers, inner_layer, is_layered_model
 from graphprune.tf.compile_state import copy_compile_state
 from graphprune.tf.keras_schedules import PruningSchedule
 from graphprune.tf.layer_clone import clone_layer, copy_state
@@ -49,7 +50,7 @@ def apply_plan(model: tf_keras.Model, plan: Plan) -> tf_keras.Model:
     def make(address: str, layer: Layer) -> Layer:
         change = changes.get(address)
         if change is None:
-            return _clone_wrapped(layer, address)
+            return _clone_wrapped(address, layer)
         if change.after is None:
             return clone_layer(inner_layer(layer), address)
         return PruneLowMagnitude(clone_layer(inner_layer(layer), address), change.after, provenance_of(change, of_rules, of_plan))
@@ -102,7 +103,7 @@ def wrap_layers(model: tf_keras.Model, prunings: dict[str, Pruning], schedule: P
 
     def make(address: str, layer: Layer) -> Layer:
         if isinstance(layer, PruneLowMagnitude) or address not in prunings:
-            return _clone_wrapped(layer, address)
+            return _clone_wrapped(address, layer)
         return PruneLowMagnitude(clone_layer(layer, address), prunings[address], own_schedule=schedule)
 
     return _clone_with_state(model, make, set())
@@ -115,6 +116,12 @@ def strip_model(model: tf_keras.Model) -> tf_keras.Model:
         GraphError: the model, or a layer in it, cannot be copied.
     """
     return _clone_with_state(model, lambda address, layer: clone_layer(inner_layer(layer), address), set())
+
+
+def adopt_wrappers(model: tf_keras.Model) -> tf_keras.Model:
+    """Return `model`, or a clone in which the wrappers that the TensorFlow toolkit wrote have the names of their layers, as graphprune's own have."""
+    wrappers = find_wrappers(model).values()
+    return _clone_with_state(model, _clone_wrapped, set()) if any(wrapper.name == f"{PREFIX}{wrapper.layer.name}" for wrapper in wrappers) else model
 
 
 def graph_of_model(model: tf_keras.Model) -> LayerGraph:
@@ -214,7 +221,7 @@ def _copy_layer(old: Layer, new: Layer, *, keep_masks: bool) -> None:
         weight.assign(apply_mask(weight.numpy(), mask.numpy()))
 
 
-def _clone_wrapped(layer: Layer, address: str) -> Layer:
+def _clone_wrapped(address: str, layer: Layer) -> Layer:
     """Return a clone of a layer, in a wrapper like the one it has."""
     inner = clone_layer(inner_layer(layer), address)
     return PruneLowMagnitude(inner, layer.pruning, layer.provenance, own_schedule=layer.own_schedule) if isinstance(layer, PruneLowMagnitude) else inner

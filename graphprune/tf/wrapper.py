@@ -16,11 +16,12 @@ from tf_keras.src.engine.base_layer_utils import call_context
 from tf_keras.src.saving.legacy.saved_model.utils import in_tf_saved_model_scope
 from tf_keras.src.utils.tf_utils import maybe_init_scope
 
+from graphprune.archive.toolkit import is_toolkit_config
 from graphprune.errors import TrainingError
 from graphprune.sparsity.pruning import Provenance, Pruning
 from graphprune.tf.keras_schedules import read_own_schedule, write_own_schedule
 from graphprune.tf.live_tensors import find_weight, holds_prunable_layer, prunable_names, unburied, weight_names
-from graphprune.tf.tfmot_config import convert_tfmot_config, is_tfmot_config
+from graphprune.tf.tfmot_config import convert_tfmot_config
 
 PACKAGE = "graphprune"
 
@@ -225,8 +226,8 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         if in_tf_saved_model_scope():  # An .h5 file is loading: Keras reads its dialect, in which a custom class goes by its registered name.
             entry = {"class_name": entry.get("registered_name") or entry["class_name"], "config": entry["config"]}
         layer = tf_keras.layers.deserialize(entry, custom_objects, use_legacy_format="module" not in entry)
-        if is_tfmot_config(config):
-            return cls(layer, **convert_tfmot_config(config, layer))
+        if is_toolkit_config(config):
+            return cls(layer, **convert_tfmot_config(config | {"layer": entry}, layer))
         config["own_schedule"] = read_own_schedule(config.get("own_schedule"), custom_objects)
         return cls(layer, **config)
 

@@ -9,12 +9,15 @@ import sys
 import numpy as np
 import pytest
 import tf_keras
+from commands import run_command
 
-from graphprune.errors import GraphError
+from graphprune.errors import ArchiveError, GraphError
+from graphprune.graph.read import read_graph
 from graphprune.sparsity.counts import kept_count
 from graphprune.tf.addresses import find_wrappers
 from graphprune.tf.callbacks import UpdatePruningStep
 from graphprune.tf.keras_api import strip_pruning
+from graphprune.tf.loading import load_model
 from graphprune.tf.scope import prune_scope
 from graphprune.tf.tfmot_config import convert_tfmot_config
 
@@ -35,9 +38,22 @@ model = tfmot.sparsity.keras.prune_low_magnitude(model, schedule)
 model.compile("adam", "mse")
 x, y = np.load(sys.argv[1]), np.ones((40, 2), "float32")
 model.fit(x[:16], y[:16], batch_size=4, verbose=0, callbacks=[tfmot.sparsity.keras.UpdatePruningStep()])
-for path in sys.argv[2:]:
+for path in sys.argv[2:4]:
     model.save(path)
 np.save(sys.argv[1], model.predict(x, verbose=0))
+
+def several():
+    x = layers.Input((8, 6))
+    h = layers.BatchNormalization(name="bn")(layers.LSTM(8, name="lstm")(x))
+    return tf_keras.Model(x, tf_keras.Sequential([layers.Input((8,)), layers.Dense(4, name="in")], name="nested")(h))
+
+constant = tfmot.sparsity.keras.ConstantSparsity(0.5, 0, frequency=2)
+for name, arguments in [("block", {"block_size": (4, 1), "block_pooling_type": "MAX"}), ("mbyn", {"sparsity_m_by_n": (2, 4)})]:
+    model = tfmot.sparsity.keras.prune_low_magnitude(several(), constant, **arguments)
+    model.compile("adam", "mse")
+    model.fit(np.ones((8, 8, 6)), np.ones((8, 4)), batch_size=4, verbose=0, callbacks=[tfmot.sparsity.keras.UpdatePruningStep()])
+    model.save(f"{sys.argv[4]}/{name}.keras")
+    model.save(f"{sys.argv[4]}/{name}", save_format="tf")
 """
 
 
@@ -46,7 +62,7 @@ def files(tmp_path_factory):
     """A folder with one model as m.h5 and m.keras, four steps trained, and its outputs."""
     folder = tmp_path_factory.mktemp("tfmot")
     np.save(folder / "x.npy", X)
-    arguments = [folder / "x.npy", folder / "m.h5", folder / "m.keras"]
+    arguments = [folder / "x.npy", folder / "m.h5", folder / "m.keras", folder]
     subprocess.run([sys.executable, "-c", PROGRAM, *arguments], env=os.environ | {"TF_USE_LEGACY_KERAS": "1"}, check=True, capture_output=True)
     return folder
 
@@ -80,13 +96,61 @@ def test_the_toolkits_files_load_train_on_and_strip(files, suffix, tmp_path):
             {"pruning_schedule": {"class_name": "Own", "config": {}}},
             "p: schedule 'Own' of the TensorFlow toolkit is not known; known are ConstantSparsity, PolynomialDecay",
         ),
-        (
-            {"pruning_schedule": {"class_name": "ConstantSparsity"}, "block_size": [4, 1]},
-            "p: the TensorFlow toolkit pruned it in blocks or m by n, and only single weights are read; strip it there first",
-        ),
     ],
 )
 def test_what_cannot_be_read_is_refused(config, text):
     with pytest.raises(GraphError) as caught:
         convert_tfmot_config({"name": "p", **config}, tf_keras.layers.Dense(2))
     assert str(caught.value) == text
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_load_model_gives_layers_their_own_names_and_goes_on(files, suffix):
+    model = load_model(files / f"m{suffix}")
+    assert {address: int(wrapper.pruning_step) for address, wrapper in find_wrappers(model).items()} == {"a": 4, "b": 4}
+    assert (int(model.optimizer.iterations), read_graph(files / f"m{suffix}").layers.keys()) == (4, {"input_1", "a", "b"})
+    np.testing.assert_allclose(model.predict(X, verbose=0), np.load(files / "x.npy"), atol=1e-6)
+    model.fit(X[16:32], Y[16:32], batch_size=4, verbose=0, callbacks=[UpdatePruningStep()])
+    assert [np.count_nonzero(wrapper.layer.kernel.numpy()) for wrapper in find_wrappers(model).values()] == [kept_count(30, 0.8), kept_count(10, 0.8)]
+    assert [layer.name for layer in strip_pruning(model).layers] == ["input_1", "a", "b"]
+
+
+def test_the_command_line_takes_them(files, tmp_path):
+    model, data, rules = files / "m.keras", tmp_path / "d.npz", tmp_path / "r.yaml"
+    np.savez(data, x_train=X, y_train=Y)
+    rules.write_text("version: 1\nrules:\n- {id: a, match: {name: a}, prune: {sparsity: 50%, schedule: {curve: step, begin: 0 steps}}}\n")
+    assert "Dense" in run_command("layers", model).out
+    for arguments in (
+        ("plan", model, "-r", rules, "-o", tmp_path / "p.json"),
+        ("apply", model, "--plan", tmp_path / "p.json", "-o", tmp_path / "w.h5"),
+        ("train", model, "--data", data, "--run", tmp_path / "run", "--epochs", 1, "--batch-size", 8, "--loss", "mse"),
+        ("resume", tmp_path / "run"),
+        ("strip", tmp_path / "run", "-o", tmp_path / "s.keras"),
+    ):
+        assert run_command(*arguments).code == 0, arguments
+    assert "As planned" in run_command("verify", files / "m.h5", "--plan", tmp_path / "p.json").out
+    assert "2 unwrapped" in run_command("diff", model, tmp_path / "s.keras").out
+    assert "No differences." in run_command("diff", model, files / "m.h5").out
+
+
+@pytest.mark.parametrize(("name", "text"), [("block", "block in 4 x out 1, max"), ("mbyn", "unstructured")])
+def test_patterns_and_layers_of_several_kernels_are_read(files, name, text):
+    graph, model = read_graph(files / f"{name}.keras"), load_model(files / f"{name}.keras")
+    wraps = {address: layer.wrap.pruning for address, layer in graph.layers.items() if layer.wrap is not None}
+    assert wraps == {address: wrapper.pruning for address, wrapper in find_wrappers(model).items()}
+    assert {address: (str(pruning.pattern), pruning.weights) for address, pruning in wraps.items() if pruning.weights} == {
+        "lstm": (text, ("kernel", "recurrent_kernel")),
+        "nested::in": (text, ("kernel",)),
+    }
+    for wrapper in find_wrappers(model).values():
+        for weight, mask, _ in wrapper.pruning_vars:
+            np.testing.assert_array_equal(weight.numpy() != 0, mask.numpy())
+
+
+def test_a_saved_model_that_does_not_hold_all_masks_is_refused(files):
+    with pytest.raises(ArchiveError) as caught:
+        load_model(files / "block")
+    assert str(caught.value) == (
+        f"{files / 'block'}: layer 'lstm' (LSTM) was pruned in several tensors by the TensorFlow toolkit, whose SavedModels do not hold such a layer whole; "
+        "load it there, and save it as .keras or strip it"
+    )

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tf_keras.src.engine.base_layer import Layer
-from tf_keras.src.saving.serialization_lib import serialize_keras_object
-
 from graphprune.graph.builtin_layers import weights_of
 from graphprune.graph.config_weights import SPATIAL
+from graphprune.graph.entries import Entry, type_of
 from graphprune.sparsity.patterns import UNSTRUCTURED, Block, KeepOf, Pattern, Pool
 from graphprune.sparsity.pruning import Pruning
 from graphprune.sparsity.schedules import Schedule
-from graphprune.tf.live_tensors import holds_prunable_layer, is_builtin_layer
 
 _POOLS: dict[str, Pool] = {"AVG": "mean", "MAX": "max"}
 _SPATIAL = frozenset(axis for axes in SPATIAL.values() for axis in axes)
-_WAY_OUT = "leave it out for this layer, or name the axes in a rule file"
+WAY_OUT = "leave it out for this layer, or name the axes in a rule file"
 
 Axes = tuple[str, ...]
 
@@ -49,50 +46,46 @@ class PatternArguments:
         if tuple(self.block_size) != (1, 1):
             raise ValueError(f"give block_size or sparsity_m_by_n, not both, got {tuple(self.block_size)} and {tuple(self.sparsity_m_by_n)}")
 
-    def pruning_for(self, layer: Layer, names: tuple[str, ...], target: float, schedule: Schedule) -> Pruning:
-        """Return how the weights `names` of `layer` are pruned; blocks and groups that are short at an edge are pruned like whole ones.
+    @property
+    def is_unstructured(self) -> bool:
+        """Whether single weights are pruned, whatever the kernel."""
+        return self.sparsity_m_by_n is None and tuple(self.block_size) == (1, 1)
+
+    @property
+    def text(self) -> str:
+        """The argument that asks for groups or blocks, as it was written."""
+        return f"block_size={tuple(self.block_size)}" if self.sparsity_m_by_n is None else f"sparsity_m_by_n={tuple(self.sparsity_m_by_n)}"
+
+    def pruning_for(self, entry: Entry, names: tuple[str, ...], target: float, schedule: Schedule) -> Pruning:
+        """Return how the weights `names` of a serialized built-in layer are pruned; blocks and groups that are short at an edge are pruned like whole ones.
 
         Raises:
             ValueError: the layer has a kernel that does not take the pattern; the text names it.
         """
-        if self.sparsity_m_by_n is None and tuple(self.block_size) == (1, 1):
+        if self.is_unstructured:
             return Pruning(target, schedule, names)
-        axes = _axes_of(layer, names, self._text)
+        known = {weight.name: weight.axes for weight in weights_of(entry) or ()}
+        axes = tuple(known.get(name, ()) for name in names)
         if self.sparsity_m_by_n is not None:
             zeros, length = self.sparsity_m_by_n
-            _check_axes(layer, names, axes, ("in" in found for found in axes), f"{self._text} needs an axis 'in'")
+            _check_axes(entry, names, axes, ("in" in found for found in axes), f"{self.text} needs an axis 'in'")
             return Pruning(zeros / length, schedule, names, KeepOf(length - zeros, length, "in"), pads=True, axes=axes)
-        pattern = self._block(layer, names, axes)
+        pattern = self._block(entry, names, axes)
         return Pruning(target, schedule, names) if pattern == UNSTRUCTURED else Pruning(target, schedule, names, pattern, pads=True, axes=axes)
 
-    def _block(self, layer: Layer, names: Sequence[str], axes: Sequence[Axes]) -> Pattern:
-        if any(_SPATIAL & set(found) for found in axes) and set(getattr(layer, "kernel_size", ())) != {1}:
+    def _block(self, entry: Entry, names: Sequence[str], axes: Sequence[Axes]) -> Pattern:
+        if any(_SPATIAL & set(found) for found in axes) and set(entry["config"].get("kernel_size", ())) != {1}:
             return UNSTRUCTURED
         planes = [tuple(axis for axis in found if axis not in _SPATIAL) for found in axes]
-        _check_axes(layer, names, axes, (len(plane) == 2 and plane == planes[0] for plane in planes), f"{self._text} needs a kernel of rank 2")
+        _check_axes(entry, names, axes, (len(plane) == 2 and plane == planes[0] for plane in planes), f"{self.text} needs a kernel of rank 2")
         return Block(tuple(zip(planes[0], self.block_size, strict=True)), _POOLS[self.block_pooling_type]) if planes else UNSTRUCTURED
 
-    @property
-    def _text(self) -> str:
-        return f"block_size={tuple(self.block_size)}" if self.sparsity_m_by_n is None else f"sparsity_m_by_n={tuple(self.sparsity_m_by_n)}"
 
-
-def _axes_of(layer: Layer, names: Sequence[str], text: str) -> tuple[Axes, ...]:
-    """Return the axes of weights as the table of built-in layers has them."""
-    kind = type(layer).__name__
-    if not is_builtin_layer(layer):
-        raise ValueError(f"{layer.name}: {text} needs the meaning of a kernel's axes, and nothing is known of those of custom layer class {kind}; {_WAY_OUT}")
-    if holds_prunable_layer(layer):
-        raise ValueError(f"{layer.name}: {text} needs the meaning of a kernel's axes, and nothing is known of those of the custom layer in {kind}; {_WAY_OUT}")
-    known = {weight.name: weight.axes for weight in weights_of(serialize_keras_object(layer)) or ()}
-    return tuple(known.get(name, ()) for name in names)
-
-
-def _check_axes(layer: Layer, names: Sequence[str], axes: Sequence[Axes], fits: Iterable[bool], need: str) -> None:
+def _check_axes(entry: Entry, names: Sequence[str], axes: Sequence[Axes], fits: Iterable[bool], need: str) -> None:
     for name, found, fit in zip(names, axes, fits, strict=True):
         if not fit:
             kind = f"axes {', '.join(found)}" if found else "axes without names"
-            raise ValueError(f"{layer.name}: {need}, and {name} of {type(layer).__name__} has {kind}; {_WAY_OUT}")
+            raise ValueError(f"{entry['config']['name']}: {need}, and {name} of {type_of(entry)} has {kind}; {WAY_OUT}")
 
 
 def _check_pair(name: str, value: object) -> None:
