@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import click
 
+from graphprune.cli.faults import faults_in_format
 from graphprune.cli.inputs import import_custom_objects, open_model
-from graphprune.cli.options import RuleOptions, force_option, loading_options, model_and_rules
-from graphprune.cli.outputs import check_output_free, print_warnings
+from graphprune.cli.options import RuleOptions, force_option, format_option, loading_options, model_and_rules
+from graphprune.cli.outputs import check_output_free, print_warnings, to_json
 from graphprune.cli.planning import load_with_classes, plan_for
+from graphprune.plan import plan_to_config
 from graphprune.report import render_plan_text
 from graphprune.tf.quiet import import_tensorflow
 from graphprune.tf.refusals import check_loadable
@@ -18,6 +20,7 @@ from graphprune.tf.refusals import check_loadable
 @model_and_rules
 @click.option("-o", "--output", required=True, metavar="WRAPPED", help="Where to save the wrapped model (.keras or .h5).")
 @loading_options
+@format_option
 @force_option
 def command(
     model: str,
@@ -26,6 +29,7 @@ def command(
     output: str,
     custom_objects: tuple[str, ...],
     unsafe_lambda: bool,
+    format_: str | None,
     force: bool,
 ) -> None:
     """Wrap the layers of MODEL that the rules (or a plan) select. The file MODEL is not touched; the optimizer's state is kept.
@@ -33,13 +37,16 @@ def command(
     \b
         graphprune apply model.keras -r builtin:dense-90 -o wrapped.keras
         graphprune apply model.keras --plan plan.json -o wrapped.keras
+
+    With --format json the whole plan is printed, as `graphprune plan` prints it; or the faults, as `graphprune lint` does.
     """  # noqa: D301 - click wants the real character
     check_output_free(output, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])])
     saved = open_model(model)
     archive = saved.need_archive()
     check_loadable(archive, unsafe_lambda=unsafe_lambda)
     loaded = load_with_classes(saved, custom_objects, unsafe_lambda=unsafe_lambda)
-    plan = plan_for(saved, rules, plan_file, loaded=loaded)
+    with faults_in_format(format_):
+        plan = plan_for(saved, rules, plan_file, loaded=loaded)
     print_warnings(plan.diagnostics, rules.files)
 
     import_tensorflow()
@@ -50,5 +57,5 @@ def command(
     check_model_suffix(output)
     original = load_model(archive.path, import_custom_objects(custom_objects), unsafe_lambda=unsafe_lambda)
     save_model(apply_plan(original, plan), output)
-    click.echo(render_plan_text(plan, brief=True), nl=False)
-    click.echo(f"wrote {output}")
+    click.echo(to_json(plan_to_config(plan)) if format_ == "json" else render_plan_text(plan, brief=True), nl=False)
+    click.echo(f"wrote {output}", err=format_ == "json")

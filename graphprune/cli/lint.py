@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import click
 
 from graphprune import report
+from graphprune.cli.faults import render_document
 from graphprune.cli.inputs import open_model
-from graphprune.cli.options import force_option, variables_option
-from graphprune.cli.outputs import check_report_free, choose_format, print_report, render_with_lines, to_json
-from graphprune.cli.planning import plan_from_rules
+from graphprune.cli.options import RuleOptions, force_option, rule_options
+from graphprune.cli.outputs import check_report_free, choose_format, print_report, render_with_lines
+from graphprune.cli.planning import open_rules, plan_from_rules
 from graphprune.errors import EXIT_ERROR, Diagnostic, RuleError, escape_controls
 from graphprune.graph import ModelFile
 from graphprune.report.numbers import count_of
-from graphprune.rules import RuleSet, read_rules, resolve_rules
+from graphprune.rules import RuleSet
 from graphprune.rules.slugs import read_slugs
 from graphprune.rules.suggestions import closest
 
 
 @click.command("lint")
-@click.argument("rules", nargs=-1)
+@click.argument("files", nargs=-1, metavar="[RULES]...")
 @click.option("--model", metavar="MODEL", help="Check the rules against this saved model too.")
-@variables_option
+@rule_options
 @click.option(
     "--format",
     "format_",
@@ -32,25 +34,25 @@ from graphprune.rules.suggestions import closest
 @click.option("-o", "--output", metavar="FILE", help="Write the report to FILE; a name that ends in .json means JSON.")
 @force_option
 @click.option("--explain", metavar="SLUG", help="Say what a slug such as rule/conflict means, with an example; 'list' names them all.")
-def command(
-    rules: tuple[str, ...], model: str | None, variables: dict[str, str], format_: str | None, output: str | None, force: bool, explain: str | None
-) -> None:
+def command(files: tuple[str, ...], model: str | None, rules: RuleOptions, format_: str | None, output: str | None, force: bool, explain: str | None) -> None:
     """Check rule files: all faults at once, each with its line and a way out. Exits 1 when there are errors.
 
     \b
         graphprune lint prune.yaml
         graphprune lint prune.yaml more.yaml --model model.keras
+        graphprune lint prune.yaml --model model.keras --set dense-90.prune.sparsity=50%
         graphprune lint prune.yaml --format github
         graphprune lint --explain rule/conflict
     """  # noqa: D301 - click wants the real character
-    check_report_free(output, force=force, inputs=[*rules, *([model] if model else [])])
+    rules = replace(rules, files=(*files, *rules.files))
+    check_report_free(output, force=force, inputs=[*rules.files, *([model] if model else [])])
     if explain is not None:
-        print_report(_explain(explain, rules), output)
+        print_report(_explain(explain, rules.files), output)
         return
-    if not rules:
+    if not rules.files:
         raise click.UsageError("no rules: name a rule file, as in graphprune lint prune.yaml")
-    count, found = _check(rules, variables, model)
-    text = _render(rules, count, model, found, choose_format(format_, output))
+    count, found = _check(rules, model)
+    text = _render(rules.files, count, model, found, choose_format(format_, output))
     if text or output:
         print_report(text, output)
     if any(diagnostic.severity == "error" for diagnostic in found):
@@ -70,37 +72,26 @@ def _explain(slug: str, rules: Sequence[str]) -> str:
     return report.render_slug(table[slug])
 
 
-def _check(files: Sequence[str], variables: dict[str, str], model: str | None) -> tuple[int | None, tuple[Diagnostic, ...]]:
+def _check(options: RuleOptions, model: str | None) -> tuple[int | None, tuple[Diagnostic, ...]]:
     """Return how many rules there are (None where the files have faults: they are not held against the model), and all that is found."""
     try:
-        rules = read_rules(*files, variables=variables)
+        rules = open_rules(options)
     except RuleError as fault:
         return None, fault.diagnostics
     found = rules.warnings if model is None else _check_against(open_model(model), rules)
-    return len(rules.rules), tuple(sorted(dict.fromkeys(found), key=lambda diagnostic: _place(diagnostic, files)))
+    return len(rules.rules), found
 
 
 def _check_against(model: ModelFile, rules: RuleSet) -> tuple[Diagnostic, ...]:
     try:
         return plan_from_rules(model, rules).diagnostics
-    except RuleError as fault:  # it holds errors only
-        zeros = model.zeros if rules.reads_weights else None
-        return rules.warnings + resolve_rules(model.graph, rules, zeros).diagnostics + fault.diagnostics
-
-
-def _place(diagnostic: Diagnostic, files: Sequence[str]) -> tuple[int, int, int, str, str]:
-    where = diagnostic.where
-    if where is None:
-        return len(files), 0, 0, diagnostic.slug, diagnostic.message
-    order = files.index(where.file) if where.file in files else -1
-    return order, where.line or 0, where.column or 0, diagnostic.slug, diagnostic.message
+    except RuleError as fault:
+        return fault.diagnostics
 
 
 def _render(files: Sequence[str], count: int | None, model: str | None, found: Sequence[Diagnostic], kind: str) -> str:
-    if kind == "json":
-        return to_json(report.diagnostics_to_config(found))
-    if kind == "github":
-        return report.render_annotations(found)
+    if kind in ("json", "github"):
+        return render_document(found, kind)
     against = "" if model is None else f"; not held against {model} yet" if count is None else f" against {model}"
     numbers = [count_of(sum(diagnostic.severity == severity for diagnostic in found), severity) for severity in ("error", "warning", "note")]
     summary = ", ".join(number for number in numbers if not number.startswith("0 ")) or f"{count_of(count or 0, 'rule')}, no faults"

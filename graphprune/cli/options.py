@@ -34,7 +34,7 @@ def _parse_pairs(values: tuple[str, ...], help: str) -> dict[str, str]:
 
 rules_option = click.option("-r", "--rules", "rules", multiple=True, metavar="RULES", help="A rule file, or builtin:NAME for one that ships. May be repeated.")
 variables_option = click.option(
-    "--var", "variables", multiple=True, callback=parse_variables, metavar="NAME=VALUE", help="Override a variable of the rule files."
+    "--var", "variables", multiple=True, callback=parse_variables, metavar="NAME=VALUE", help="Override a variable of the rule files. May be repeated."
 )
 only_option = click.option("--only", "only", multiple=True, metavar="RULE", help="Use only this rule of the files. May be repeated.")
 off_option = click.option("--off", "off", multiple=True, metavar="RULE", help="Leave this rule out. May be repeated.")
@@ -44,7 +44,8 @@ set_option = click.option(
     multiple=True,
     callback=parse_settings,
     metavar="PATH=VALUE",
-    help="Set a field of a rule's action, or of a budget: dense-90.prune.sparsity=0.5, budgets.net.sparsity=90%.",
+    help="Set a field of a rule's action, of a budget, a schedule or the defaults: dense-90.prune.sparsity=0.5, dense-90.prune.schedule.end='2 epochs', "
+    "budgets.net.sparsity=90%, schedules.ramp.end='2 epochs'. May be repeated.",
 )
 force_option = click.option("--force", is_flag=True, help="Overwrite what is there.")
 format_option = click.option("--format", "format_", type=click.Choice(["text", "json"]), default=None, help="How to print the report [default: text].")

@@ -7,15 +7,15 @@ from pathlib import Path
 import click
 
 from graphprune.cli.inputs import find_model_file, find_training_origin, import_custom_objects, open_model
-from graphprune.cli.options import force_option, loading_options
-from graphprune.cli.outputs import check_output_free
+from graphprune.cli.options import force_option, format_option, loading_options
+from graphprune.cli.outputs import check_output_free, to_json
 from graphprune.cli.sizes import size_column
 from graphprune.errors import GraphError
 from graphprune.graph import LayerGraph, ModelFile
 from graphprune.graph.builtin_layers import weights_of
 from graphprune.graph.from_config import graph_with_tensors
 from graphprune.plan import strip_graph
-from graphprune.report import SizeTable, render_sizes_text
+from graphprune.report import SizeTable, render_sizes_text, sizes_to_config
 from graphprune.tf.quiet import import_tensorflow
 from graphprune.tf.refusals import check_loadable
 
@@ -35,6 +35,7 @@ from graphprune.tf.refusals import check_loadable
 @click.option("--original", metavar="MODEL", help="The model to compare with [default: what the training run began with, else MODEL].")
 @click.option("--reset-optimizer", is_flag=True, help="Leave the optimizer's state out: smaller files.")
 @loading_options
+@format_option
 @force_option
 def command(
     model: str,
@@ -44,6 +45,7 @@ def command(
     reset_optimizer: bool,
     custom_objects: tuple[str, ...],
     unsafe_lambda: bool,
+    format_: str | None,
     force: bool,
 ) -> None:
     """Take the wrappers off MODEL (a wrapped model, or the folder of a finished training run): the original architecture, sparse.
@@ -90,9 +92,10 @@ def command(
         write_model(stripped, output)
     columns = [size_column("before", archive_before.path, before, accuracy_before)]
     columns += [size_column(Path(output).name, output, wrapped, accuracy_after) for output in outputs]
-    click.echo(render_sizes_text(SizeTable(tuple(columns))), nl=False)
+    sizes = SizeTable(tuple(columns))
+    click.echo(to_json(sizes_to_config(sizes)) if format_ == "json" else render_sizes_text(sizes), nl=False)
     for output in outputs:
-        click.echo(f"wrote {output}")
+        click.echo(f"wrote {output}", err=format_ == "json")
 
 
 def check_same_architecture(before: ModelFile, wrapped: ModelFile) -> None:

@@ -78,7 +78,7 @@ def is_graph_document(value: object) -> bool:
 def _check_document(document: Mapping[str, Any], place: str) -> None:
     if not is_graph_document(document):
         raise GraphError(
-            f"{place}: no layer graph, kind must be {KIND!r}, got {str(document.get('kind'))[:60]!r}; export one with graphprune graph MODEL -o FILE.json"
+            f"{place}: no layer graph, kind must be {KIND!r}, got {repr(document.get('kind'))[:60]}; export one with graphprune graph MODEL -o FILE.json"
         )
     version = document.get("format_version")
     if not isinstance(version, str) or version.partition(".")[0] != FORMAT_VERSION.partition(".")[0]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from graphprune.errors import Diagnostic, Where
 from graphprune.rules.checks import CheckStatus
+from graphprune.rules.losses import Loss
 from graphprune.rules.rule_set import NO_SWITCHES, Switches
 from graphprune.sparsity.pruning import Pruning
 
@@ -51,7 +52,7 @@ class LayerChange:
         action_reason: Why, as a word for scripts: `claimed_by_rule`, `keep_rule`, `no_rule`, `already_as_planned`, `foreign_wrapper`, `dense_by_budget`,
             `misfit_skipped`, or what changed (`sparsity_changed`).
         rule: The rule that decides; None where no rule matches.
-        also_matched: (rule id, what it lost to) of the other rules that match.
+        also_matched: The other rules that match, and what each lost to.
         before, after: How the layer is pruned in the model, and when the plan is carried out; None where it is not.
         after_unknown: Dotted fields of the result that only training, or the length of the run, will tell.
         tensors: The prunable tensors. A plan read from JSON has them only where `after` is set.
@@ -66,7 +67,7 @@ class LayerChange:
     actions: tuple[Action, ...]
     action_reason: str
     rule: RuleRef | None
-    also_matched: tuple[tuple[str, str], ...]
+    also_matched: tuple[Loss, ...]
     before: Pruning | None
     after: Pruning | None
     after_unknown: tuple[str, ...]

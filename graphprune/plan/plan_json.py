@@ -14,6 +14,7 @@ import graphprune
 from graphprune.plan.changes import BudgetChange, Drift, LayerChange, Plan, TensorChange
 from graphprune.plan.diagnostic_json import diagnostic_to_config
 from graphprune.plan.summary import summarize
+from graphprune.rules.losses import Loss
 from graphprune.rules.rule_set import Switches
 from graphprune.sparsity.pruning import Pruning
 
@@ -80,7 +81,7 @@ def _change_to_config(change: LayerChange) -> dict[str, Any]:
         "actions": list(change.actions),
         "action_reason": change.action_reason,
         "rule": None if rule is None else {"id": rule.id, "file": rule.where.file, "line": rule.where.line},
-        "also_matched": [{"id": rule_id, "lost_to": why} for rule_id, why in change.also_matched],
+        "also_matched": [_loss_to_config(loss, change) for loss in change.also_matched],
         "before": None if change.before is None else _pruning_to_config(change.before),
         "after": None if change.after is None else _pruning_to_config(change.after, dict(change.known_steps)),
         "after_unknown": list(change.after_unknown),
@@ -88,6 +89,11 @@ def _change_to_config(change: LayerChange) -> dict[str, Any]:
         **({"skipped": [{"tensor": name, "reason": reason} for name, reason in change.skipped]} if change.skipped else {}),
         **({"budget": change.budget} if change.budget else {}),
     }
+
+
+def _loss_to_config(loss: Loss, change: LayerChange) -> dict[str, Any]:
+    decides = change.rule is not None and loss.by == change.rule.id
+    return {"id": loss.rule, "lost_to": loss.to, **({} if decides else {"by": loss.by})}
 
 
 def _pruning_to_config(pruning: Pruning, known_steps: Mapping[str, int] | None = None) -> dict[str, Any]:

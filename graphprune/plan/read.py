@@ -14,6 +14,7 @@ from graphprune.plan.diagnostic_json import diagnostic_from_fields
 from graphprune.plan.fields import Fields
 from graphprune.plan.plan_json import FORMAT_VERSION, KIND
 from graphprune.rules.checks import CheckStatus
+from graphprune.rules.losses import Loss
 from graphprune.rules.rule_set import NO_SWITCHES, Switches
 from graphprune.sparsity.pruning import Pruning
 
@@ -123,7 +124,7 @@ def _change_from_fields(fields: Fields) -> LayerChange:
         actions=cast(tuple[Action, ...], actions),
         action_reason=fields.text("action_reason"),
         rule=None if rule is None else RuleRef(rule.text("id"), Where(rule.text("file"), rule.count_or_none("line"))),
-        also_matched=tuple((entry.text("id"), entry.text("lost_to")) for entry in fields.entries("also_matched")),
+        also_matched=tuple(_loss_from_fields(entry, rule) for entry in fields.entries("also_matched")),
         before=_pruning_from_fields(fields, "before")[0],
         after=after,
         after_unknown=fields.texts("after_unknown"),
@@ -132,6 +133,10 @@ def _change_from_fields(fields: Fields) -> LayerChange:
         skipped=tuple((entry.text("tensor"), entry.text("reason")) for entry in fields.entries_or_none("skipped")),
         budget=fields.text_or_none("budget") or "",
     )
+
+
+def _loss_from_fields(fields: Fields, decides: Fields | None) -> Loss:
+    return Loss(fields.text("id"), fields.text("lost_to"), fields.text_or_none("by") or (decides.text("id") if decides is not None else ""))
 
 
 def _pruning_from_fields(fields: Fields, name: str) -> tuple[Pruning | None, tuple[tuple[str, int], ...]]:

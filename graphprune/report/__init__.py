@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from graphprune.report.layers_report import render_layers_text
     from graphprune.report.plan_drawing import render_plan_html, render_plan_svg
     from graphprune.report.plan_text import render_plan_text
-    from graphprune.report.sizes import SizeColumn, SizeTable, render_sizes_text
+    from graphprune.report.sizes import SizeColumn, SizeTable, render_sizes_text, sizes_to_config
     from graphprune.report.slug_report import render_slug, render_slug_list
     from graphprune.report.verify_text import render_verification
 
@@ -50,6 +50,7 @@ __all__ = [
     "render_slug",
     "render_slug_list",
     "render_verification",
+    "sizes_to_config",
 ]
 
 __getattr__ = lazy_names(
@@ -69,7 +70,7 @@ __getattr__ = lazy_names(
         "plan_drawing": ["render_plan_html", "render_plan_svg"],
         "plan_text": ["render_plan_text"],
         "slug_report": ["render_slug", "render_slug_list"],
-        "sizes": ["SizeColumn", "SizeTable", "render_sizes_text"],
+        "sizes": ["SizeColumn", "SizeTable", "render_sizes_text", "sizes_to_config"],
         "verify_text": ["render_verification"],
     },
 )

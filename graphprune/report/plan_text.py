@@ -11,12 +11,12 @@ from graphprune.plan.decision import changed_fields
 from graphprune.plan.summary import kind_of, summarize
 from graphprune.report.numbers import count_of, format_count, format_share
 from graphprune.report.tables import align_rows, escape_controls
+from graphprune.rules.losses import describe_losses
 from graphprune.rules.rule_set import NO_SWITCHES
 
 SYMBOLS = {"wrap": "+", "unwrap": "-", "retarget": "~", "rewrap": "-/+", "keep": "=", "unclaimed": "?", "noop": "."}
 LEGEND = {"keep": "keep dense", "noop": "as planned"}
 _ALLOCATIONS = {"erk": "ERK"}
-_VERBS = {"keep": "beats", "override": "overrides"}
 _REBUILT = "  # mask is rebuilt"
 Wishes = Mapping[tuple[str, str], str]
 """Why tensors stay dense that a rule claims, by (address, tensor name)."""
@@ -188,20 +188,20 @@ def schedule_text(change: LayerChange) -> str:
     """Return the schedule to come, in steps too where they are known."""
     if change.after is None:
         return ""
-    steps = dict(change.known_steps)
-    ends = [str(steps[name]) for name in ("begin", "end") if name in steps]
-    return str(change.after.schedule) + (f" (step{'s' if len(ends) > 1 else ''} {'..'.join(ends)})" if ends else "")
+    schedule, steps = change.after.schedule, dict(change.known_steps)
+    places = [(steps.get(name), place) for name, place in (("begin", schedule.begin), ("end", schedule.end)) if place is not None]
+    known = [step if step is not None else round(place.value) for step, place in places if step is not None or place.unit == "step"]
+    if not steps or len(known) < len(places):
+        return str(schedule)
+    return f"{schedule} (step{'s' if len(known) > 1 else ''} {'..'.join(map(str, known))})"
 
 
 def rule_text(change: LayerChange, wishes: Wishes) -> str:
     """Return the rule that decides, those that lost to it, and what a budget wished."""
     if change.rule is None:
         return "no rule"
-    groups: dict[str, list[str]] = {}
-    for rule_id, why in change.also_matched:
-        groups.setdefault(_VERBS.get(why, why), []).append(rule_id)
-    notes = [f"{why} {', '.join(ids)}" if why in _VERBS.values() else f"{why}: {', '.join(ids)}" for why, ids in groups.items()]
-    notes += _dense_notes(change, wishes)
+    losses = describe_losses(change.rule.id, change.also_matched)
+    notes = [*([losses] if losses else []), *_dense_notes(change, wishes)]
     return change.rule.id + (f" ({'; '.join(notes)})" if notes else "")
 
 

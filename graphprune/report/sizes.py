@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from graphprune.report.numbers import format_bytes, format_count, format_share
 from graphprune.report.tables import align_rows
@@ -35,6 +36,16 @@ class SizeTable:
     """The models to compare, left to right."""
 
     columns: tuple[SizeColumn, ...]
+
+
+def sizes_to_config(table: SizeTable) -> list[dict[str, Any]]:
+    """Return `table` as the value of its JSON: one object a column, what was not measured as null.
+
+    Example:
+        >>> sizes_to_config(SizeTable((SizeColumn("sparse.keras", 107_100, 25_100, zeros=21_000, parameters=25_000),)))
+        [{'title': 'sparse.keras', 'raw': 107100, 'gzip': 25100, 'zeros': 21000, 'parameters': 25000, 'accuracy': None}]
+    """
+    return [asdict(column) for column in table.columns]
 
 
 def render_sizes_text(table: SizeTable) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from graphprune.errors import Diagnostic, Where
 from graphprune.rules.checks import Check, CheckOutcome, matchers_of
 from graphprune.rules.custom_layers import CustomLayer
+from graphprune.rules.losses import Loss
 from graphprune.rules.matchers import Matcher, Use, reads_weights
 from graphprune.rules.number_test import NumberTest
 from graphprune.sparsity.patterns import UNSTRUCTURED, Pattern
@@ -58,7 +59,7 @@ class Prune:
         sparsity: The target share of zeros; of a budget, its share over all its tensors.
         schedule: When masks change.
         pattern: Which weights are zeroed together.
-        weights: Names of the tensors to prune; None means all prunable ones.
+        weights: Names of the tensors to prune, or the ends of their names (`kernel` of `forward_layer.kernel`); None means all prunable ones.
         misfit: What becomes of a tensor that the pattern does not fit.
         budget: What gives each tensor its own share; None where all have `sparsity`.
         pattern_where: The place of the pattern in the file.
@@ -152,22 +153,31 @@ class Claim:
     Attributes:
         address: The layer.
         rule: The rule that decides, or None where no rule matches.
-        lost: (rule id, why) of each other rule that matches: `override` where a rule that overrides it matches, `keep` where a keep rule beat it,
-            `same settings` where both say the same.
+        lost: Each other rule that matches, and what it lost to, by rule id.
     """
 
     address: str
     rule: Rule | None
-    lost: tuple[tuple[str, str], ...] = ()
+    lost: tuple[Loss, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """The rules applied to a graph: one claim a candidate, in graph order, everything found wrong or noteworthy, and what came of the checks on the model."""
+    """The rules applied to a graph.
+
+    Attributes:
+        claims: One a candidate, in graph order.
+        diagnostics: Everything found wrong or noteworthy, sorted by place.
+        checks: What came of the checks on the model.
+        sound_checks: The checks whose matchers name only what the model has; of the others nothing can be said.
+        is_decided: Whether no fault leaves open which rule decides for a layer, so that the finished plan can be judged.
+    """
 
     claims: tuple[Claim, ...]
     diagnostics: tuple[Diagnostic, ...] = ()
     checks: tuple[CheckOutcome, ...] = ()
+    sound_checks: tuple[Check, ...] = ()
+    is_decided: bool = True
 
 
 def _percent(share: float) -> str:

@@ -23,7 +23,7 @@ class ShippedRules:
 
 def list_shipped_rules() -> tuple[ShippedRules, ...]:
     """Return the shipped rule files, by name."""
-    paths = sorted(shipped_file("rules").glob("*.yaml"))
+    paths = sorted(shipped_file("rules").glob("*.yaml"), key=lambda path: path.stem)
     return tuple(ShippedRules(path.stem, _summary(path), path) for path in paths)
 
 
@@ -33,14 +33,20 @@ def find_rule_file(name: str) -> Path:
     Raises:
         RuleError: no shipped rule file has that name.
     """
-    if not name.startswith(PREFIX):
-        return Path(name)
-    wanted = name.removeprefix(PREFIX)
-    known = {shipped.name: shipped.path for shipped in list_shipped_rules()}
-    if wanted in known:
-        return known[wanted]
-    help = closest(wanted, known) or f"there are {', '.join(known)}"
-    raise RuleError((Diagnostic("file/unreadable", f"no rule file that ships is named {wanted!r}", Where(name), help),))
+    return find_shipped_rules(name.removeprefix(PREFIX)).path if name.startswith(PREFIX) else Path(name)
+
+
+def find_shipped_rules(name: str) -> ShippedRules:
+    """Return the shipped rule file of that name (without `builtin:`).
+
+    Raises:
+        RuleError: none has it.
+    """
+    known = {shipped.name: shipped for shipped in list_shipped_rules()}
+    if name in known:
+        return known[name]
+    help = closest(name, known) or f"there are {', '.join(known)}"
+    raise RuleError((Diagnostic("file/unreadable", f"no rule file that ships is named {name!r}", Where(f"{PREFIX}{name}"), help),))
 
 
 def _summary(path: Path) -> str:

@@ -91,6 +91,18 @@ def test_accuracy_comes_back(story):
     assert right >= 95
 
 
+def test_apply_and_strip_print_one_json_document(story, tmp_path):
+    home, _ = story
+    applied = run_command("apply", MODEL, "--plan", home / "plan.json", "-o", tmp_path / "w.h5", "--format", "json")
+    assert (applied.code, applied.out) == (0, (home / "plan.json").read_text())
+    assert applied.err.splitlines()[-1] == f"wrote {tmp_path}/w.h5"
+    stripped = run_command("strip", home / "run", "--original", MODEL, "-o", tmp_path / "s.h5", "--format", "json")
+    before, after = json.loads(stripped.out)
+    assert [before["title"], after["title"], after["zeros"], after["parameters"], after["accuracy"]] == ["before", "s.h5", 44468, 52394, None]
+    assert after["raw"] == (tmp_path / "s.h5").stat().st_size
+    assert stripped.err.splitlines()[-1] == f"wrote {tmp_path}/s.h5"
+
+
 def test_a_run_too_short_for_its_schedule_warns_and_exits_1(tmp_path):
     done = run_command("train", MODEL, "-r", RULES, "--data", DIGITS, "--epochs", "1", "--run", tmp_path / "run")
     assert done.code == 1

@@ -5,6 +5,7 @@ from lenet import RULES, lenet, lenet_zeros, rules
 from graphprune.errors import RuleError
 from graphprune.plan import make_plan, strip_graph, wrap_graph
 from graphprune.plan.summary import kind_of
+from graphprune.rules.losses import Loss
 
 ONCE = "schedule: {curve: step, begin: 0 steps}"
 
@@ -24,7 +25,7 @@ def test_claimed_layers_are_wrapped_and_kept_ones_stay_dense():
         "fc2": (("wrap",), "claimed_by_rule"),
         "predictions": (("keep",), "keep_rule"),
     }
-    assert plan.changes[2].also_matched == (("dense-90", "keep"),)
+    assert plan.changes[2].also_matched == (Loss("dense-90", "keep", "keep-classifier"),)
     assert not plan.is_empty
 
 

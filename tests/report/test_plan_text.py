@@ -8,6 +8,7 @@ from graphprune.errors import Where
 from graphprune.plan import make_plan, plan_from_config, plan_to_config, wrap_graph
 from graphprune.plan.changes import Drift, HiddenLayer, LayerChange, ModelFacts, Plan, RuleRef, TensorChange
 from graphprune.report import render_plan_text
+from graphprune.rules.losses import Loss
 
 EXAMPLE = """\
 model  lenet.keras   5 layers, 3 prunable tensors, 266,200 prunable of 266,610 parameters
@@ -128,6 +129,88 @@ def test_known_steps_are_shown():
     assert "ramp 0 epochs..4 epochs (steps 0..200)   dense-90" in render_plan_text(lenet_plan(steps_per_epoch=50))
 
 
+@pytest.mark.parametrize(
+    ("schedule", "text"),
+    [
+        ("{curve: linear, begin: 100 steps, end: 4 epochs}", "linear 100 steps..4 epochs (steps 100..200)"),
+        ("{curve: linear, begin: 1 epoch, end: 200 steps}", "linear 1 epoch..200 steps (steps 50..200)"),
+        ("{curve: linear, begin: 100 steps, end: 200 steps}", "linear 100 steps..200 steps"),
+        ("{curve: linear, begin: 1 epoch, end: 60%}", "linear 1 epoch..60%"),
+        ("{curve: step, begin: 1 epoch}", "step 1 epoch (step 50)"),
+    ],
+)
+def test_steps_beside_a_schedule_are_of_one_unit_and_whole(schedule, text):
+    text_of_plan = render_plan_text(lenet_plan(text=RULES.replace("schedule: ramp", f"schedule: {schedule}"), steps_per_epoch=50))
+    assert f"unstructured  {text}   dense-90" in text_of_plan
+
+
+# What the rules are, what the plan's text says of fc1, and what its JSON says.
+STORIES = [
+    pytest.param(
+        {"k": "keep", "a": "a", "a2": "a2 > a"},
+        "k (beats a2; a2 overrides a)",
+        [{"id": "a", "lost_to": "override", "by": "a2"}, {"id": "a2", "lost_to": "keep"}],
+        id="keep-beats-the-one-that-overrides",
+    ),
+    pytest.param(
+        {"k": "keep > a", "a": "a", "a2": "a2"},
+        "k (overrides a; beats a2)",
+        [{"id": "a", "lost_to": "override"}, {"id": "a2", "lost_to": "keep"}],
+        id="keep-overrides",
+    ),
+    pytest.param(
+        {"k": "keep > a", "a": "a", "a2": "a2 > a"},
+        "k (overrides a; beats a2)",
+        [{"id": "a", "lost_to": "override"}, {"id": "a2", "lost_to": "keep"}],
+        id="two-override-and-the-one-that-decides-is-named",
+    ),
+    pytest.param(
+        {"k": "keep", "a": "a > k"},
+        "a (overrides k)",
+        [{"id": "k", "lost_to": "override"}],
+        id="prune-overrides-keep",
+    ),
+    pytest.param(
+        {"k": "keep", "a": "a > b", "b": "b > c", "c": "c"},
+        "k (beats a; a overrides b, c)",
+        [{"id": "a", "lost_to": "keep"}, {"id": "b", "lost_to": "override", "by": "a"}, {"id": "c", "lost_to": "override", "by": "a"}],
+        id="transitive",
+    ),
+    pytest.param(
+        {"k": "keep", "m": "keep", "a": "a > k"},
+        "m (beats a; a overrides k)",
+        [{"id": "a", "lost_to": "keep"}, {"id": "k", "lost_to": "override", "by": "a"}],
+        id="one-keep-overridden-another-not",
+    ),
+    pytest.param(
+        {"a": "same", "b": "same > c", "c": "c"},
+        "a (same settings: b; b overrides c)",
+        [{"id": "b", "lost_to": "same settings"}, {"id": "c", "lost_to": "override", "by": "b"}],
+        id="same-settings-as-the-one-that-overrides",
+    ),
+]
+
+
+def story_rules(story):
+    """Rules on fc1 by id: `keep`, or a name that stands for settings of its own; after `>` the rule that it overrides."""
+    lines = ["version: 1", "rules:"]
+    for number, (id, what) in enumerate(story.items()):
+        kind, _, beaten = what.partition(" > ")
+        share = 50 if kind == "same" else 60 + number
+        action = "keep: true" if kind == "keep" else f"prune: {{sparsity: {share}%, schedule: {{curve: step, begin: 0 steps}}}}"
+        lines.append(f"- {{id: {id}, match: {{name: fc1}}, {action}{f', overrides: {beaten}' if beaten else ''}}}")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(("story", "text", "also_matched"), STORIES)
+def test_the_plan_says_who_beat_whom(story, text, also_matched):
+    made = lenet_plan(text=story_rules(story))
+    assert next(line for line in render_plan_text(made, show_all=True).splitlines() if " fc1 " in line).split("   ")[-1] == text
+    config = plan_to_config(made)
+    assert config["layer_changes"][0]["also_matched"] == also_matched
+    assert plan_from_config(config).changes[0].also_matched == made.changes[0].also_matched
+
+
 def test_drift_comes_first():
     drift = (
         Drift("fc1", "kernel", "dense-90", 2000, target=0.9, measured=0.874),
@@ -165,7 +248,7 @@ def test_names_cannot_move_the_cursor():
         ("keep",),
         "keep_rule",
         RuleRef(hostile, Where("a.yaml")),
-        ((hostile, "keep"),),
+        (Loss(hostile, "keep", "k"),),
         None,
         None,
         (),
