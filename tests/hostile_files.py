@@ -89,10 +89,10 @@ def lambda_models() -> dict[str, dict[str, Any]]:
     }
 
 
-def bomb(path: Path, name: str) -> Path:
+def bomb(path: Path, name: str, way: int = zipfile.ZIP_DEFLATED) -> Path:
     """Write a zip with a member of 200 MB of blanks in 200 kB."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        with archive.open(name, "w", force_zip64=True) as member:
+    with zipfile.ZipFile(path, "w", way) as archive:
+        with archive.open(name, "w") as member:
             for _ in range(200):
                 member.write(b" " * 2**20)
         if name != "config.json":
@@ -108,6 +108,15 @@ def lying_zip(path: Path) -> Path:
     data = bytearray(path.read_bytes())
     at = data.rindex(b"PK\x01\x02")
     data[at + 24 : at + 28] = (3 * 2**30).to_bytes(4, "little")
+    path.write_bytes(data)
+    return path
+
+
+def quiet_bomb(path: Path, name: str) -> Path:
+    """Let that member claim only 1,000 bytes."""
+    data = bytearray(bomb(path, name).read_bytes())
+    at = data.index(b"PK\x01\x02")
+    data[at + 24 : at + 28] = (1000).to_bytes(4, "little")
     path.write_bytes(data)
     return path
 
@@ -213,6 +222,9 @@ REFUSED: Mapping[str, tuple[str, Make]] = {
     "zip-bomb-config": ("config.json has 209,715,200 bytes", lambda path: bomb(path, "config.json")),
     "zip-bomb-metadata": ("metadata.json has 209,715,200 bytes", lambda path: bomb(path, "metadata.json")),
     "zip-bomb-weights": ("claims 209,715,200 bytes and holds", lambda path: bomb(path, "model.weights.h5")),
+    "quiet-bomb-config": ("config.json claims 1,000 bytes and holds 2", lambda path: quiet_bomb(path, "config.json")),
+    "quiet-bomb-weights": ("model.weights.h5 claims 1,000 bytes and holds 2", lambda path: quiet_bomb(path, "model.weights.h5")),
+    "bzip2": ("is compressed in a way that Keras does not use", lambda path: bomb(path, "model.weights.h5", zipfile.ZIP_BZIP2)),
     "lying-zip": ("claims 3,221,225,472 bytes", lying_zip),
     "path-traversal": ("no config.json", lambda path: _only(path, {"../config.json": b"{}", "/etc/config.json": b"{}"})),
     "external-link": ("is a link, which Keras never writes", external_link),

@@ -22,7 +22,8 @@ MAX_DIRECTORY = 4 * 2**20
 """Bytes of a zip's list of members: some 40,000 files. A model has a few, and one for each vocabulary."""
 MAX_UNPACKED = 4 * 2**30
 """Weights that somebody compressed afterwards are unpacked in memory; Keras itself stores them uncompressed."""
-
+MAX_OVERHEAD = 1000
+"""Bytes that deflate may add to what does not shrink; more would unpack to more than it claims."""
 _CUT = {"File is not a zip file": "its list of members is missing, the file was cut off"}
 """What zipfile says of a file that begins as a zip and does not end as one."""
 
@@ -39,7 +40,7 @@ def read_member(path: str, name: str) -> bytes | None:
             return None
         if info.file_size > MAX_JSON:
             raise ArchiveError(f"{path}: {name} has {info.file_size:,} bytes, more than the {MAX_JSON:,} that a model's config may have; save the model again")
-        return archive.read(info)
+        return _read(path, archive, info)
 
 
 def check_members(path: str) -> None:
@@ -110,17 +111,26 @@ def _damage_named(path: str) -> Iterator[None]:
         raise ArchiveError(f"{path}: damaged zip ({_CUT.get(str(err), str(err)) or type(err).__name__}); save or copy the model again") from err
 
 
+def _read(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """Return a member's bytes; `ZipFile.read` would unpack whatever is there, also beyond the size that the member claims."""
+    _check_ratio(path, info)
+    with archive.open(info) as member:
+        return member.read(info.file_size)
+
+
 def _check_ratio(path: str, info: zipfile.ZipInfo) -> None:
-    if info.file_size > MAX_UNCHECKED and info.file_size > MAX_RATIO * info.compress_size:
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ArchiveError(f"{path}: {info.filename} is compressed in a way that Keras does not use; the file is not safe to read, save the model again")
+    shrinks_too_much = info.file_size > MAX_UNCHECKED and info.file_size > MAX_RATIO * info.compress_size
+    if shrinks_too_much or info.compress_size > info.file_size + info.file_size // 100 + MAX_OVERHEAD:
         sizes = f"claims {info.file_size:,} bytes and holds {info.compress_size:,} of compressed data"
         raise ArchiveError(f"{path}: {info.filename} {sizes}; the file is not safe to read, save the model again")
 
 
 def _unpack(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:
-    _check_ratio(path, info)
     if info.file_size > MAX_UNPACKED:
         raise ArchiveError(f"{path}: {WEIGHTS} is compressed and would take {info.file_size:,} bytes of memory; store it uncompressed, as Keras does")
-    return io.BytesIO(archive.read(info))
+    return io.BytesIO(_read(path, archive, info))
 
 
 def _window(path: str, file: BinaryIO, info: zipfile.ZipInfo) -> BinaryIO:
