@@ -88,7 +88,7 @@ def _build_optimizer(model: tf_keras.Model) -> None:
         inner._create_all_weights(model.trainable_variables)
         return
     inner.build(model.trainable_variables)
-    if inner.use_ema and int(inner.iterations) == 0:  # Keras loads weights after it built the optimizer, so averages began at weights that are gone
+    if inner.use_ema and int(inner.iterations.numpy()) == 0:  # Keras loads weights after it built the optimizer, so averages began at weights that are gone
         for average, weight in zip(inner._model_variables_moving_average, model.trainable_variables, strict=True):
             average.assign(weight)
 

@@ -19,6 +19,7 @@ from graphprune.tf.addresses import find_wrappers
 from graphprune.tf.keras_schedules import OwnTimetable
 from graphprune.tf.mask_update import apply_mask
 from graphprune.tf.pattern_masks import select_pattern_mask
+from graphprune.tf.replicas import check_between_steps, check_strategy
 from graphprune.tf.wrapper import PruneLowMagnitude
 
 
@@ -85,8 +86,10 @@ class Pruner:
         Warns with `schedule/never-reached` for layers whose schedule ends after the run.
 
         Raises:
-            TrainingError: a schedule needs the length of an epoch or of the run, and `run` does not say; or the optimizer cannot prune a layer.
+            TrainingError: a schedule needs the length of an epoch or of the run, and `run` does not say; or the optimizer cannot prune a layer; or the
+                model is distributed by a strategy that is not supported.
         """
+        check_strategy(self.model)
         for address, wrapper in self.wrappers.items():
             if not wrapper.pruning_vars:
                 raise TrainingError(f"{address}: the pruned layer is not built; call model.build(input_shape) first")
@@ -95,7 +98,7 @@ class Pruner:
                     f"{address}: a legacy optimizer ({type(self._optimizer).__name__}) cannot prune an Embedding, whose gradients are sparse; "
                     "compile with the optimizer of the same name from tf_keras.optimizers"
                 )
-            if int(wrapper.pruning_step) < 0:  # the TensorFlow toolkit's way to say that training has not begun
+            if int(wrapper.pruning_step.numpy()) < 0:  # the TensorFlow toolkit's way to say that training has not begun
                 wrapper.pruning_step.assign(0)
         self.follow(run)
         self._warn_never_reached(run)
@@ -127,7 +130,12 @@ class Pruner:
                 weight.assign(apply_mask(weight.numpy(), mask.numpy()))
 
     def on_step(self) -> None:
-        """Update the masks that are due since the last update; nothing happens when none is."""
+        """Update the masks that are due since the last update, on all replicas; nothing happens when none is.
+
+        Raises:
+            TrainingError: it is called inside of a step, where weights are changing.
+        """
+        check_between_steps("on_step")
         self._count_skipped_steps()
         for address, wrapper in self.wrappers.items():
             step, last = self._step_of(wrapper), int(wrapper.last_update.numpy())
@@ -166,15 +174,15 @@ class Pruner:
     def _count(self) -> tuple[int, dict[str, int]]:
         """Return the steps that a loss scaling optimizer has counted (0 of others), and those of each layer."""
         optimizer: Any = self._optimizer
-        counted = int(optimizer.iterations) if isinstance(optimizer, tf_keras.mixed_precision.LossScaleOptimizer) else 0
-        return counted, {address: int(wrapper.pruning_step) for address, wrapper in self.wrappers.items()}
+        counted = int(optimizer.iterations.numpy()) if isinstance(optimizer, tf_keras.mixed_precision.LossScaleOptimizer) else 0
+        return counted, {address: int(wrapper.pruning_step.numpy()) for address, wrapper in self.wrappers.items()}
 
     def _count_skipped_steps(self) -> None:
         """Give layers the steps since the last look that loss scaling skipped; what sets steps back (weights restored from earlier) is left as it is."""
         before, steps = self._seen
         passed = self._count()[0] - before
         for address, wrapper in self.wrappers.items():
-            if passed and wrapper.trainable and 0 <= int(wrapper.pruning_step) - steps[address] < passed:
+            if passed and wrapper.trainable and 0 <= int(wrapper.pruning_step.numpy()) - steps[address] < passed:
                 wrapper.pruning_step.assign(steps[address] + passed)
         self._seen = self._count()
 
@@ -198,8 +206,8 @@ class Pruner:
         for address, wrapper in self.wrappers.items():
             end = _target_step(self._started(address))
             is_planned = was_stopped if self._planned is None else end <= self._planned
-            if is_planned and int(wrapper.last_update) < end:
-                missed.setdefault((wrapper.pruning.sparsity, end, int(wrapper.pruning_step)), []).append(address)
+            if is_planned and int(wrapper.last_update.numpy()) < end:
+                missed.setdefault((wrapper.pruning.sparsity, end, int(wrapper.pruning_step.numpy())), []).append(address)
         for (sparsity, end, step), addresses in missed.items():
             warnings.warn(
                 f"schedule/never-reached: {', '.join(addresses)}: training ends with the weights of step {step}, and the schedule reaches {sparsity:.1%} "

@@ -29,6 +29,7 @@ from graphprune.tf.keras_schedules import PruningSchedule
 from graphprune.tf.layer_clone import clone_layer, copy_state
 from graphprune.tf.live_tensors import find_weight, holds_prunable_layer, prunable_names, tensor_facts, tensor_zeros
 from graphprune.tf.mask_update import apply_mask
+from graphprune.tf.replicas import strategy_scope
 from graphprune.tf.wrapper import PruneLowMagnitude
 
 MakeLayer = Callable[[str, Layer], Layer]
@@ -197,6 +198,11 @@ class _Clone:
 def _clone_with_state(model: tf_keras.Model, make: MakeLayer, rebuilt: set[str]) -> tf_keras.Model:
     """Return the clone with weights, masks (but those of `rebuilt` addresses), compile settings and optimizer state."""
     check_model(model)
+    with strategy_scope(model):
+        return _clone_here(model, make, rebuilt)
+
+
+def _clone_here(model: tf_keras.Model, make: MakeLayer, rebuilt: set[str]) -> tf_keras.Model:
     cloning = _Clone(make)
     clone = cloning.of_model(model, "")
     if not clone.built:

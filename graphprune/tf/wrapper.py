@@ -21,6 +21,7 @@ from graphprune.errors import TrainingError
 from graphprune.sparsity.pruning import Provenance, Pruning
 from graphprune.tf.keras_schedules import read_own_schedule, write_own_schedule
 from graphprune.tf.live_tensors import find_weight, holds_prunable_layer, prunable_names, unburied, weight_names
+from graphprune.tf.replicas import copies
 from graphprune.tf.tfmot_config import convert_tfmot_config
 
 PACKAGE = "graphprune"
@@ -147,8 +148,8 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
             self._non_trainable_weights.pop()
         counter = self.pruning_step
         for weight, mask, _ in self.pruning_vars:
-            variable = getattr(weight, "_variable", weight)  # under mixed precision, an AutoCastVariable around it
-            variable._constraint = Projection(variable.constraint, mask, counter)
+            for variable in copies(weight):
+                variable._constraint = Projection(variable.constraint, mask, counter)
             counter = None
 
     def _add_state(self, name: str, shape: Any, dtype: tf.DType, value: float) -> None:
@@ -158,7 +159,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
             dtype=dtype,
             initializer=tf_keras.initializers.Constant(value),
             trainable=False,
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            aggregation=tf.VariableAggregation.NONE,  # each replica counts its own updates, which come on all of them at once
             experimental_autocast=False,
         )
         setattr(self, name, variable)
