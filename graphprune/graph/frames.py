@@ -77,9 +77,10 @@ def frame_from_entry(address: str, entry: Entry, place: str) -> Frame:
     names = _names(raw, place)
     known = dict(zip(names, raw, strict=True))
     if "input_layers" in config:
-        members = tuple(_functional_member(name, known, place) for name in names)
-        inputs = tuple(_uses(config["input_layers"], known, place, "the model's inputs take"))
-        outputs = tuple(_uses(config.get("output_layers"), known, place, "the model's outputs take"))
+        first = {name: _first_node(own) for name, own in known.items()}
+        members = tuple(_functional_member(name, known[name], first, place) for name in names)
+        inputs = tuple(_uses(config["input_layers"], first, place, "the model's inputs take"))
+        outputs = tuple(_uses(config.get("output_layers"), first, place, "the model's outputs take"))
     else:
         members, inputs, outputs = _sequential_members(names, known)
     rest = {key: value for key, value in entry.items() if key not in PLACEMENT}
@@ -119,13 +120,13 @@ def _name_fault(name: str) -> str | None:
     return "is no text" if any("\ud800" <= char <= "\udfff" for char in name) else None
 
 
-def _functional_member(name: str, known: Mapping[str, Entry], place: str) -> Member:
-    entry = known[name]
+def _functional_member(name: str, entry: Entry, first: Mapping[str, int], place: str) -> Member:
     placement = {key: entry[key] for key in PLACEMENT if key in entry}
     nodes = placement.get("inbound_nodes", [])
     if not isinstance(nodes, list):
         raise GraphError(f"{place}: the inbound nodes of layer {name!r} are not a list, got {str(nodes)[:60]!r}; save the model again")
-    calls = tuple(tuple(_uses(node, known, place, f"layer {name!r} takes")) for node in nodes)
+    taker = f"layer {name!r} takes"
+    calls = tuple(tuple(_uses(node, first, place, taker)) for node in nodes)
     return Member(name, placement, calls or ((),))
 
 
@@ -140,8 +141,8 @@ def _sequential_members(names: list[str], known: Mapping[str, Entry]) -> tuple[t
     return tuple(members), (Use(names[0], 0, 0),) if starts else (), before
 
 
-def _uses(node: Any, known: Mapping[str, Entry], place: str, taker: str, argument: str = "0") -> Iterator[Use]:
-    """Yield the tensors in one inbound node, in the order of `tf.nest.flatten`, keyword tensors after positional ones.
+def _uses(node: Any, first: Mapping[str, int], place: str, taker: str, argument: str = "0") -> Iterator[Use]:
+    """Yield the tensors in one inbound node, in the order of `tf.nest.flatten`, keyword tensors after positional ones; `first` is each layer's first node.
 
     A node is a tensor reference `[layer, node index, tensor index]`, perhaps with keywords as fourth item, or a list or dict of nodes.
     Keyword arguments are repeated on each reference of a call; they are yielded once.
@@ -151,23 +152,23 @@ def _uses(node: Any, known: Mapping[str, Entry], place: str, taker: str, argumen
         if len(reference) == 4 and not keywords and isinstance(reference[3], Mapping):
             keywords = reference[3]
         if reference[0] != CONSTANT:
-            yield _use(reference, path or argument, known, place, taker)
+            yield _use(reference, path or argument, first, place, taker)
     for keyword, value in keywords.items():
         for path, reference in _references(value, ""):
-            if reference[0] in known:
-                yield _use(reference, f"{keyword}.{path}" if path else keyword, known, place, taker)
+            if reference[0] in first:
+                yield _use(reference, f"{keyword}.{path}" if path else keyword, first, place, taker)
 
 
 def _references(node: Any, path: str) -> Iterator[tuple[str, list[Any]]]:
     """Yield each tensor reference in `node` with its place (`0`, `query`, `pair.1`); dicts by sorted key, as `tf.nest.flatten` walks them."""
     if _is_reference(node):
         yield path, node
-    elif isinstance(node, Mapping):
-        for key in sorted(node, key=str):
-            yield from _references(node[key], f"{path}.{key}" if path else str(key))
     elif isinstance(node, list | tuple):
         for index, item in enumerate(node):
             yield from _references(item, f"{path}.{index}" if path else str(index))
+    elif isinstance(node, Mapping):
+        for key in sorted(node, key=str):
+            yield from _references(node[key], f"{path}.{key}" if path else str(key))
 
 
 def _is_reference(node: Any) -> bool:
@@ -175,13 +176,13 @@ def _is_reference(node: Any) -> bool:
     return isinstance(node, list | tuple) and len(node) in (3, 4) and isinstance(node[0], str)
 
 
-def _use(reference: list[Any], argument: str, known: Mapping[str, Entry], place: str, taker: str) -> Use:
+def _use(reference: list[Any], argument: str, first: Mapping[str, int], place: str, taker: str) -> Use:
     source, index, tensor = reference[:3]
-    if source not in known:
+    if source not in first:
         raise GraphError(f"{place}: {taker} a tensor of {source[:60]!r}, which is no layer of the model; save the model again")
     if type(index) is not int or type(tensor) is not int:
         raise GraphError(f"{place}: {taker} a tensor of {source!r} by numbers that are none, got {str(reference[1:3])[:60]}; save the model again")
-    return Use(source, index - _first_node(known[source]), tensor, argument)
+    return Use(source, index - first[source], tensor, argument)
 
 
 def _first_node(entry: Entry) -> int:
