@@ -131,8 +131,7 @@ def explain_rule(graph: LayerGraph, rules: RuleSet, rule_id: str, zeros: Zeros |
     resolution = resolve_rules(graph, rules, zeros)
     graph = teach_layers(graph, rules.custom_layers)
     matches = Matches(graph, zeros)
-    claimed = matches.claimed(rule.matcher)
-    selected = tuple(layer.address for layer in graph.candidates() if layer.address in claimed)
+    selected = tuple(matches.claimed(rule.matcher))
     decided = {claim.address: claim.rule for claim in resolution.claims}
     lost = tuple((address, winner.id) for address in selected if (winner := decided[address]) is not None and winner.id != rule_id)
     nearest = find_misses(matches, rule.matcher)

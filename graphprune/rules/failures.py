@@ -26,8 +26,8 @@ class Failures:
 
         Among equals one with prunable weights is named, and the first in the graph's order.
         """
-        wanted = frozenset(addresses) - self.matches.of(matcher)
-        ranked = [address for address in self.matches.graph.layers if address in wanted and self.share(matcher, address)]
+        wanted = self.matches.order.of(addresses) - self.matches.of(matcher)
+        ranked = [address for address in wanted if self.share(matcher, address)]
         best = max(ranked, key=lambda address: (self.share(matcher, address), address in self.matches.candidates), default=None)
         return "" if best is None else f"nearest: {self.explain(matcher, best)}"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from graphprune.errors import Diagnostic, RuleError, Where
-from graphprune.rules.call_graph import Addresses
 from graphprune.rules.contradictions import contradiction_help, find_contradiction
 from graphprune.rules.evaluate import Matches
 from graphprune.rules.failures import Failures
 from graphprune.rules.file_faults import check_match_shape
+from graphprune.rules.layer_set import LayerSet
 from graphprune.rules.matcher_build import MatcherBuilder
 from graphprune.rules.matchers import Everything, Matcher
 from graphprune.rules.model_faults import find_matcher_faults
@@ -42,7 +42,7 @@ def parse_matcher(text: str, place: str) -> Matcher:
     return matcher
 
 
-def find_matched(matches: Matches, matcher: Matcher, place: str) -> tuple[Addresses, str]:
+def find_matched(matches: Matches, matcher: Matcher, place: str) -> tuple[LayerSet, str]:
     """Return the layers of all kinds that `matcher` holds for; where there are none, also which layer is nearest and what it fails ("" otherwise).
 
     Args:

@@ -81,24 +81,24 @@ def _ratio(share: tuple[int, int]) -> float:
 def _wider(matches: Matches, condition: Matcher) -> str:
     addresses = [layer.address for layer in matches.graph.candidates()]
     match condition:
-        case NameRegex(regex) if matches.claimed(condition) == frozenset():
+        case NameRegex(regex) if not matches.claimed(condition):
             found = [address for address in addresses if re.search(regex, address)]
             return f"a regex must match the whole address; did you mean '.*{regex}.*'? It finds {_listed(found)}" if found else _close(regex, addresses)
-        case NameGlob(glob) if matches.claimed(condition) == frozenset():
+        case NameGlob(glob) if not matches.claimed(condition):
             wide = NameGlob(f"**{glob}")
             found = [address for address in addresses if address in matches.of(wide)]
             if found and not glob.startswith("**"):
                 return f"'*' stays inside one model; did you mean '**{glob}'? It finds {_listed(found)}"
             return _close(glob.replace("*", ""), addresses)
-        case TypeIs(types) if matches.claimed(condition) == frozenset():
+        case TypeIs(types) if not matches.claimed(condition):
             bases = [name for name in types if matches.claimed(IsA((name,)))]
             return f"{bases[0]} is a base class here; did you mean 'isa: {bases[0]}'?" if bases else _what_there_is(matches)
-        case ConfigIs(key) if matches.claimed(condition) == frozenset():
+        case ConfigIs(key) if not matches.claimed(condition):
             return _values_of(matches, key)
-        case Params() if matches.claimed(condition) == frozenset():
+        case Params() if not matches.claimed(condition):
             sizes = sorted(prunable_weights(layer) for layer in matches.graph.candidates())
             return f"the layers have from {sizes[0]:,} to {sizes[-1]:,} prunable weights" if sizes else ""
-        case HasWeight() if matches.claimed(condition) == frozenset():
+        case HasWeight() if not matches.claimed(condition):
             return _nearest_weight(matches, condition)
     return ""
 

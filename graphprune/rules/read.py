@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path as FilePath
 from typing import Any
 
+from graphprune.archive.collector import collector_paused
 from graphprune.errors import Diagnostic, RuleError, Where
 from graphprune.rules.build import build_rule
 from graphprune.rules.check_build import build_check
@@ -127,6 +128,7 @@ def _read_text(path: str) -> tuple[str, str] | Diagnostic:
     return text if isinstance(text, Diagnostic) else (path, text)
 
 
+@collector_paused()
 def _parse_all(texts: Sequence[tuple[str, str]], switches: Switches, faults: list[Diagnostic]) -> RuleSet:
     documents = [parse_document(text, file) for file, text in texts]
     unread = bool(faults)

@@ -94,7 +94,7 @@ class Witnesses:
         if far:
             return self._too_far(far[::-1] if backward else far, stops, hops, backward=backward)
         direction = "comes before" if backward else "follows"
-        near = self.failures.nearest(inner, self.calls.layers_of(reach(self.calls.calls_of((address,)), links)) - {address})
+        near = self.failures.nearest(inner, self.calls.layers_of(reach(self.calls.calls_of((address,)), links)) - self.matches.order.of((address,)))
         return f"no {_noun(inner)} {direction} {address}{f'; {near}' if near else self._next(address, links)}"
 
     def _too_far(self, way: Sequence[str], stops: Collection[str], hops: int | None, *, backward: bool) -> str:
