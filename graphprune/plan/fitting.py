@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from graphprune.errors import Diagnostic
+from graphprune.errors import Diagnostic, Where
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
 from graphprune.rules.rule_set import Claim, Prune, Rule
+from graphprune.rules.suggestions import closest
 from graphprune.rules.weight_names import is_named
 from graphprune.sparsity.fit import Misfit, find_misfit, group_lengths, is_exact
 from graphprune.sparsity.patterns import Pattern
 from graphprune.sparsity.pruning import Pruning
+
+SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +38,32 @@ class Fitted:
 
 
 def fit_claims(graph: LayerGraph, claims: Iterable[Claim]) -> tuple[dict[str, Fitted], list[Diagnostic]]:
-    """Return what is pruned of each layer that a rule prunes, by address, and an error for each tensor that a pattern does not fit."""
+    """Return what is pruned of each layer that a rule prunes, by address, and the errors where a rule's pattern does not fit: one a tensor, or one for many."""
     fitted: dict[str, Fitted] = {}
-    faults: list[Diagnostic] = []
+    misfits: dict[tuple[str, str], list[_Misfitting]] = {}
     for claim in claims:
         if claim.rule is not None and isinstance(claim.rule.action, Prune):
             layer = graph.layers[claim.address]
             fitted[claim.address] = _fit(layer, claim.rule.action)
-            faults += _faults(layer, claim.rule, claim.rule.action)
-    return fitted, faults
+            for found in _misfits(layer, claim.rule, claim.rule.action):
+                misfits.setdefault((claim.rule.id, found.misfit.slug), []).append(found)
+    axes = frozenset(axis for layer in graph.candidates() for tensor in layer.prunable for axis in tensor.axes)
+    return fitted, [fault for found in misfits.values() for fault in _faults(found, axes)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Misfitting:
+    """A tensor that the pattern of its layer's rule does not fit."""
+
+    address: str
+    tensor: Tensor
+    misfit: Misfit
+    rule: Rule
+    pattern: Pattern
+    where: Where
+
+    def __str__(self) -> str:
+        return f"{self.tensor.label()} of {self.address!r} ({self.misfit.reason})"
 
 
 def unknown_zeros(layer: Layer, pruning: Pruning) -> tuple[str, ...]:
@@ -68,14 +88,23 @@ def _chosen(layer: Layer, action: Prune) -> list[Tensor]:
     return [tensor for tensor in layer.prunable if action.weights is None or is_named(tensor.name, action.weights)]
 
 
-def _faults(layer: Layer, rule: Rule, action: Prune) -> Iterator[Diagnostic]:
+def _misfits(layer: Layer, rule: Rule, action: Prune) -> Iterator[_Misfitting]:
     if action.misfit == "skip":
         return
     for tensor in _chosen(layer, action):
         misfit = find_misfit(action.pattern, tensor.shape, tensor.axes, pads=action.misfit == "pad")
         if misfit is not None:
-            message = f"{_short(action.pattern)!r} does not fit {tensor.label()} of {layer.address!r} ({misfit.reason})"
-            yield Diagnostic(misfit.slug, message, action.pattern_where or rule.where, _help(misfit, action.pattern, tensor))
+            yield _Misfitting(layer.address, tensor, misfit, rule, action.pattern, action.pattern_where or rule.where)
+
+
+def _faults(found: Sequence[_Misfitting], axes: frozenset[str]) -> Iterator[Diagnostic]:
+    """Yield the faults of one rule with one slug; `axes` are those of all prunable tensors of the model."""
+    groups = [found] if len(found) > SHOWN else [[one] for one in found]
+    for group in groups:
+        names = ", ".join(map(str, group[:SHOWN]))
+        which = f"{len(group)} tensors: {names} and {len(group) - SHOWN} more" if len(group) > SHOWN else names
+        first = group[0]
+        yield Diagnostic(first.misfit.slug, f"{_short(first.pattern)!r} does not fit {which}", first.where, _help(group, axes))
 
 
 def _short(pattern: Pattern) -> str:
@@ -83,11 +112,17 @@ def _short(pattern: Pattern) -> str:
     return str(pattern).partition(" (")[0]
 
 
-def _help(misfit: Misfit, pattern: Pattern, tensor: Tensor) -> str:
-    if misfit.slug == "pattern/rank":
-        return "narrow the match to layers that have the axis, or 'misfit: skip'"
-    lengths = dict(zip(tensor.axes, tensor.shape, strict=True))
-    uneven = {axis: length for axis, length in group_lengths(pattern).items() if lengths[axis] % length}
+def _help(group: Sequence[_Misfitting], axes: frozenset[str]) -> str:
+    lengths = group_lengths(group[0].pattern)
+    if group[0].misfit.slug == "pattern/rank":
+        unknown = next((axis for axis in lengths if axis not in axes), None)
+        near = "" if unknown is None else closest(unknown, axes)
+        return near or "narrow the match to layers that have the axis, or 'misfit: skip'"
+    uneven = {axis: length for axis, length in lengths.items() if any(_length(one.tensor, axis) % length for one in group)}
     tests = ", ".join(f"{axis}: {{multiple_of: {length}}}" for axis, length in uneven.items())
     narrower = f"add 'weight: {{{tests}}}' to the match" if uneven.keys() <= {"in", "out"} else "narrow the match"
     return f"{narrower}, or 'misfit: skip' / 'misfit: pad'"
+
+
+def _length(tensor: Tensor, axis: str) -> int:
+    return tensor.shape[tensor.axes.index(axis)]

@@ -86,18 +86,28 @@ class Failures:
                 return describe(condition)
         return f"{describe(condition)} (is {found})"
 
+    def nearest_weight(self, condition: HasWeight) -> str | None:
+        """Return the layer with the tensor that fails the fewest tests, and which; None where no tensor passes one."""
+        candidates = self.matches.graph.candidates()
+        if not candidates:
+            return None
+        layer = min(candidates, key=lambda layer: min(len(self._failing(condition, layer, tensor)) for tensor in layer.prunable))
+        text = self._tensors(condition, layer)
+        return None if text.startswith("is ") else f"{layer.address}, whose {text}"
+
+    def _failing(self, condition: HasWeight, layer: Layer, tensor: Tensor) -> tuple[str, ...]:
+        return failing_tests(condition, tensor, (self.matches.zeros or {}).get((layer.address, tensor.name)))
+
     def _tensors(self, condition: HasWeight, layer: Layer) -> str:
         """Return the prunable tensors; of several tests, also which the nearest tensor fails."""
-        zeros = self.matches.zeros or {}
-        counts = {tensor.name: zeros.get((layer.address, tensor.name)) for tensor in layer.prunable}
-        if not counts:
+        if not layer.prunable:
             return "has no prunable weights"
-        failing = {tensor.name: failing_tests(condition, tensor, counts[tensor.name]) for tensor in layer.prunable}
-        best = min(layer.prunable, key=lambda tensor: len(failing[tensor.name]))
-        is_part = len(failing[best.name]) < count_tests(condition)
-        shown = (best,) if is_part else layer.prunable
-        labels = ", ".join(_label(tensor, counts[tensor.name]) for tensor in shown)
-        return f"{labels} fails {', '.join(failing[best.name])}" if is_part else f"is {labels}"
+        best = min(layer.prunable, key=lambda tensor: len(self._failing(condition, layer, tensor)))
+        failing = self._failing(condition, layer, best)
+        is_part = len(failing) < count_tests(condition)
+        zeros = self.matches.zeros or {}
+        labels = ", ".join(_label(tensor, zeros.get((layer.address, tensor.name))) for tensor in ((best,) if is_part else layer.prunable))
+        return f"{labels} fails {', '.join(failing)}" if is_part else f"is {labels}"
 
     def _neighbour(self, condition: FedBy | Feeds, address: str) -> str:
         """Return which condition the nearest producer (or consumer) fails; where all is well with it, that there are too many or others."""

@@ -107,6 +107,8 @@ def _name_fault(matches: Matches, address: str, place: Where, *, judges_candidat
 
 def address_help(matches: Matches, address: str) -> str:
     """Return the help for an address that no layer has."""
+    if address.startswith(("re:", "^")) or address.endswith("$") or ".*" in address:
+        return f"a plain name is compared as it is; for a regular expression write {{regex: {address.removeprefix('re:').strip('^$')!r}}}"
     if any(sign in address for sign in "*?["):
         return f"a plain name is compared as it is; for a pattern write {{glob: {address!r}}}"
     nested = [known for known in matches.graph.layers if known.endswith(f"::{address}")]
@@ -121,7 +123,11 @@ def _type_faults(matches: Matches, types: tuple[str, ...], places: tuple[Where, 
         if name in present or name in KERAS_CLASSES:
             continue
         packaged = sorted(known for known in present if known.endswith(f">{name}"))
-        help = f"closest: {', '.join(map(repr, packaged))}" if packaged else closest(name, present) or closest(name, KERAS_CLASSES)
+        bare = name.rpartition(".")[2]
+        if bare != name and (bare in present or bare in KERAS_CLASSES):
+            help = f"write {bare!r}, without the module"
+        else:
+            help = f"closest: {', '.join(map(repr, packaged))}" if packaged else closest(name, present) or closest(name, KERAS_CLASSES)
         shown = ", ".join(sorted({layer.type for layer in matches.graph.candidates()}))
         yield Diagnostic("type/unknown", f"no layer of the model has the type {name!r}", place, help or f"types with prunable weights here: {shown}")
 

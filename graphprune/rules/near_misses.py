@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from graphprune.rules.config_test import find_config_value, thaw
 from graphprune.rules.describe import describe
-from graphprune.rules.evaluate import Matches
+from graphprune.rules.evaluate import Matches, prunable_weights
 from graphprune.rules.failures import Failures
-from graphprune.rules.matchers import AllOf, AnyOf, Matcher, NameGlob, NameRegex, TypeIs, conditions_of, push_not
+from graphprune.rules.matchers import AllOf, AnyOf, ConfigIs, HasWeight, IsA, Matcher, NameGlob, NameRegex, Params, TypeIs, conditions_of, push_not
 from graphprune.rules.suggestions import find_close
 
 SHOWN = 3
@@ -89,9 +90,32 @@ def _wider(matches: Matches, condition: Matcher) -> str:
             if found and not glob.startswith("**"):
                 return f"'*' stays inside one model; did you mean '**{glob}'? It finds {_listed(found)}"
             return _close(glob.replace("*", ""), addresses)
-        case TypeIs() if not matches.claimed(condition):
-            return _what_there_is(matches)
+        case TypeIs(types) if not matches.claimed(condition):
+            bases = [name for name in types if matches.claimed(IsA((name,)))]
+            return f"{bases[0]} is a base class here; did you mean 'isa: {bases[0]}'?" if bases else _what_there_is(matches)
+        case ConfigIs(key) if not matches.claimed(condition):
+            return _values_of(matches, key)
+        case Params() if not matches.claimed(condition):
+            sizes = sorted(prunable_weights(layer) for layer in matches.graph.candidates())
+            return f"the layers have from {sizes[0]:,} to {sizes[-1]:,} prunable weights" if sizes else ""
+        case HasWeight() if not matches.claimed(condition):
+            return _nearest_weight(matches, condition)
     return ""
+
+
+def _values_of(matches: Matches, key: str) -> str:
+    """Return the values that a config key has in the layers that rules can claim, the most frequent first."""
+    found = (find_config_value(layer.config, key) for layer in matches.graph.candidates())
+    values = Counter(thaw(value) for value in found if value is not None)
+    shown = ", ".join(f"{value} ({count})" for value, count in values.most_common(SHOWN))
+    more = f" and {len(values) - SHOWN} other values" if len(values) > SHOWN else ""
+    return f"{key!r} is {shown}{more}" if values else ""
+
+
+def _nearest_weight(matches: Matches, condition: HasWeight) -> str:
+    """Return the layer whose tensor fails the fewest tests, and which; "" where none passes one."""
+    near = Failures(matches).nearest_weight(condition)
+    return "" if near is None else f"nearest: {near}"
 
 
 def _close(text: str, addresses: list[str]) -> str:

@@ -110,6 +110,29 @@ def test_blocks_that_are_short_at_an_edge_leave_the_zeros_open():
     assert [change.after_unknown for change in found.changes if change.after] == [("mask", "tensors.kernel.zeros_after")]
 
 
+def many_faults(pattern):
+    with pytest.raises(RuleError) as caught:
+        plan(pattern, "    sparsity: 50%\n", graph=build_graph("in > fc_1[6,8] > fc_2[8,10] > fc_3[10,9] > fc_4[9,8] > fc_5[7,8]"))
+    return str(caught.value)
+
+
+def test_a_pattern_that_fits_many_tensors_badly_is_one_fault():
+    assert many_faults("{block: {in: 4, out: 4}}") == (
+        "error[pattern/misfit]: 'block in 4 x out 4, mean' does not fit 5 tensors: kernel [in 6, out 8] of 'fc_1' (6 is not a multiple of 4), "
+        "kernel [in 8, out 10] of 'fc_2' (10 is not a multiple of 4), kernel [in 10, out 9] of 'fc_3' (10 is not a multiple of 4, 9 is not a multiple of 4) "
+        "and 2 more\n  --> p.yaml:6:5\n"
+        "  help: add 'weight: {in: {multiple_of: 4}, out: {multiple_of: 4}}' to the match, or 'misfit: skip' / 'misfit: pad'"
+    )
+
+
+def test_an_axis_that_no_tensor_has_gets_the_closest():
+    assert many_faults("{block: {inn: 4}}") == (
+        "error[pattern/rank]: 'block inn 4, mean' does not fit 5 tensors: kernel [in 6, out 8] of 'fc_1' (no axis 'inn'; its axes are in, out), "
+        "kernel [in 8, out 10] of 'fc_2' (no axis 'inn'; its axes are in, out), kernel [in 10, out 9] of 'fc_3' (no axis 'inn'; its axes are in, out) "
+        "and 2 more\n  --> p.yaml:6:5\n  help: closest: 'in'"
+    )
+
+
 ATTENTION = build_graph("in > attention:MultiHeadAttention(num_heads=2,key_dim=8)[16,2,8] > lstm[16,64] > fc[16,4]")
 PARTS = ("query.kernel", "key.kernel", "value.kernel", "attention_output.kernel")
 

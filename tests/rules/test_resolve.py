@@ -254,6 +254,41 @@ def test_different_settings_on_one_layer_are_a_conflict_with_both_places():
             id="glob-as-name",
         ),
         pytest.param(
+            keep("a", "{name: '^conv_.*$'}"),
+            "error[layer/unknown]: no layer has the address '^conv_.*$'\n  --> p.yaml:5:25\n"
+            "  help: a plain name is compared as it is; for a regular expression write {regex: 'conv_.*'}",
+            id="regex-as-name",
+        ),
+        pytest.param(
+            keep("a", "{type: tf.keras.layers.Dense}"),
+            "error[type/unknown]: no layer of the model has the type 'tf.keras.layers.Dense'\n  --> p.yaml:5:25\n  help: write 'Dense', without the module",
+            id="type-with-module",
+        ),
+        pytest.param(
+            keep("a", "{type: Conv}"),
+            "error[rule/no-match]: rule 'a' matches no layer\n  --> p.yaml:5:3\n"
+            "  help: Conv is a base class here; did you mean 'isa: Conv'?; write 'expect: {gte: 0}' if none is fine",
+            id="base-as-type",
+        ),
+        pytest.param(
+            keep("a", "{config: {padding: Same}}"),
+            "error[rule/no-match]: rule 'a' matches no layer\n  --> p.yaml:5:3\n"
+            "  help: 'padding' is valid (1), same (1); write 'expect: {gte: 0}' if none is fine",
+            id="config-value",
+        ),
+        pytest.param(
+            keep("a", "{params: {gte: 1M}}"),
+            "error[rule/no-match]: rule 'a' matches no layer\n  --> p.yaml:5:3\n"
+            "  help: the layers have from 72 to 8,192 prunable weights; write 'expect: {gte: 0}' if none is fine",
+            id="params",
+        ),
+        pytest.param(
+            keep("a", "{weight: {name: kernel, in: 8, dtype: float16}}"),
+            "error[rule/no-match]: rule 'a' matches no layer\n  --> p.yaml:5:3\n"
+            "  help: nearest: conv_2, whose kernel [3, 3, in 8, out 8] fails dtype; write 'expect: {gte: 0}' if none is fine",
+            id="weight",
+        ),
+        pytest.param(
             keep("a", "{name: bn_1}"),
             "error[layer/not-prunable]: layer 'bn_1' (BatchNormalization) has no prunable weights\n  --> p.yaml:5:25\n"
             "  help: rules match only layers with prunable weights; delete the name",
