@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path as FilePath
 from typing import Any
 
+from graphprune.archive.collector import collector_paused
 from graphprune.errors import Diagnostic, RuleError, Where, sort_by_place
 from graphprune.rules.action_build import ActionBuilder
 from graphprune.rules.build import build_rule
@@ -29,6 +30,7 @@ from graphprune.rules.selectors import Defined, build_selectors, find_unused
 from graphprune.rules.settings import change_settings
 from graphprune.rules.shipped import PREFIX, find_rule_file
 from graphprune.rules.switches import select_rules
+from graphprune.rules.text_encoding import decode_text
 from graphprune.rules.variables import Variable, collect_variables, fill_in
 from graphprune.rules.yaml_text import MAX_BYTES, Document, Path, parse_document
 
@@ -134,13 +136,11 @@ def _read_text(path: str) -> tuple[str, str] | Diagnostic:
         return Diagnostic("file/unreadable", f"cannot be opened: {getattr(err, 'strerror', None) or err}", where)
     if len(content) > MAX_BYTES:
         return Diagnostic("file/unreadable", f"larger than {MAX_BYTES:,} bytes", where, "a rule file is a page or two of text; is this a model?")
-    try:
-        return path, content.decode("utf-8-sig")
-    except UnicodeDecodeError as err:
-        line = content[: err.start].count(b"\n") + 1
-        return Diagnostic("file/unreadable", "not text in UTF-8", Where(path, line), "save it as UTF-8; is this a model?")
+    text = decode_text(content, path)
+    return text if isinstance(text, Diagnostic) else (path, text)
 
 
+@collector_paused()
 def _parse_all(texts: Sequence[tuple[str, str]], switches: Switches, faults: list[Diagnostic]) -> RuleSet:
     documents = [parse_document(text, file) for file, text in texts]
     unread = bool(faults)
@@ -201,9 +201,12 @@ def _build(documents: Sequence[Document], variables: Mapping[str, Variable], fau
 
 
 def _unused(files: Sequence[FileParts], defined: Defined, actions: ActionBuilder, texts: frozenset[str], faults: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
-    """Yield a warning for each selector and budget that nobody names, not even `texts` in what has faults; with an unknown name, that may be the one meant."""
+    """Yield a warning for each selector and budget that nobody names, not even `texts` in what has faults.
+
+    Of those with faults of their own nothing is said, and nothing beside an unknown name, which may be the one meant.
+    """
     slugs = {fault.slug for fault in faults}
-    if "selector/unknown" not in slugs:
+    if not slugs & {"selector/unknown", "selector/cycle"}:
         yield from find_unused(defined, [part for file in files for section in _LISTS for part in file.section(section) or []], texts)
     if "budget/unknown" not in slugs:
         yield from find_unused_budgets(files, actions.used | texts)

@@ -59,7 +59,7 @@ class Prune:
         sparsity: The target share of zeros; of a budget, its share over all its tensors.
         schedule: When masks change.
         pattern: Which weights are zeroed together.
-        weights: Names of the tensors to prune; None means all prunable ones.
+        weights: Names of the tensors to prune, or the ends of their names (`kernel` of `forward_layer.kernel`); None means all prunable ones.
         misfit: What becomes of a tensor that the pattern does not fit.
         budget: What gives each tensor its own share; None where all have `sparsity`.
         pattern_where: The place of the pattern in the file.
