@@ -15,6 +15,7 @@ from graphprune.rules.pattern_shape import KeepOfShape, to_pattern
 from graphprune.rules.position_text import parse_place
 from graphprune.rules.rule_set import Budget, Prune
 from graphprune.rules.scalars import Fault
+from graphprune.rules.shape import keys_of
 from graphprune.rules.suggestions import closest
 from graphprune.rules.yaml_text import Path
 from graphprune.sparsity.patterns import UNSTRUCTURED, KeepOf, Pattern
@@ -68,7 +69,7 @@ class ActionBuilder:
         if fields is None:
             return None
         pattern, target, schedule = self._pattern(fields), self._target(fields), self._schedule(fields)
-        is_known = not self.inheritance.lost_defaults and not notes.lacks(path, "like")
+        is_known = not (self.inheritance.lost_defaults or notes.lacks(path, "like") or notes.has_unknown(path, keys_of(PruneShape)))
         missing = [name for name in ("sparsity", "schedule") if name not in fields] if is_known else []
         for name in missing:
             if name == "schedule" or (target is None and "budget" not in fields and not _fixes_target(fields) and not notes.lacks(path, "budget", "pattern")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from graphprune.errors import Diagnostic
@@ -27,3 +28,7 @@ class Notes:
     def lacks(self, path: Path, *keys: str) -> bool:
         """Return whether one of these keys of the mapping at `path` was taken out."""
         return any((*path, key) in self.lost for key in keys)
+
+    def has_unknown(self, path: Path, known: Collection[str]) -> bool:
+        """Return whether the mapping at `path` had a key that is none of the `known`: it may be any of them, misspelt."""
+        return any(gone[:-1] == path and gone[-1] not in known for gone in self.lost if gone)

@@ -201,9 +201,12 @@ def _build(documents: Sequence[Document], variables: Mapping[str, Variable], fau
 
 
 def _unused(files: Sequence[FileParts], defined: Defined, actions: ActionBuilder, texts: frozenset[str], faults: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
-    """Yield a warning for each selector and budget that nobody names, not even `texts` in what has faults; with an unknown name, that may be the one meant."""
+    """Yield a warning for each selector and budget that nobody names, not even `texts` in what has faults.
+
+    Of those with faults of their own nothing is said, and nothing beside an unknown name, which may be the one meant.
+    """
     slugs = {fault.slug for fault in faults}
-    if "selector/unknown" not in slugs:
+    if not slugs & {"selector/unknown", "selector/cycle"}:
         yield from find_unused(defined, [part for file in files for section in _LISTS for part in file.section(section) or []], texts)
     if "budget/unknown" not in slugs:
         yield from find_unused_budgets(files, actions.used | texts)

@@ -49,8 +49,8 @@ def find_unused(defined: Defined, users: Iterable[Any], also: Iterable[str] = ()
         if name in defined and name not in used:
             used.add(name)
             waiting += uses_in(defined[name][1])
-    for name, (document, _) in defined.items():
-        if name not in used:
+    for name, (document, shape) in defined.items():
+        if name not in used and shape is not None:
             yield Diagnostic(
                 "selector/unused",
                 f"selector {name!r} is used by no rule and no check",

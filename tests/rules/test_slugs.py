@@ -28,14 +28,17 @@ def slugs_in_source():
     return set(re.findall(r'"([a-z]+/[a-z]+(?:-[a-z]+)*)[":]', text)) - NOT_SLUGS
 
 
-def found_in(text, help):
-    """The slugs that a rule file gives with the model of its entry."""
+def told_by(text, help):
+    """The diagnostics that a rule file gives with the model of its entry."""
     try:
         rules = parse_rules(text, "example.yaml")
-        plan = make_plan(build_graph(help.graph or GRAPH), rules, epochs=help.epochs)
+        return make_plan(build_graph(help.graph or GRAPH), rules, epochs=help.epochs).diagnostics
     except RuleError as fault:
-        return {diagnostic.slug for diagnostic in fault.diagnostics}
-    return {diagnostic.slug for diagnostic in plan.diagnostics}
+        return fault.diagnostics
+
+
+def found_in(text, help):
+    return {diagnostic.slug for diagnostic in told_by(text, help)}
 
 
 def prepare_models(folder):
@@ -65,6 +68,43 @@ def test_a_command_gives_its_slug_and_is_mended(slug, tmp_path, monkeypatch):
     failed, mended = (run_command(*shlex.split(text)[1:]) for text in (help.example, help.mended))
     assert (failed.code, slug in failed.out + failed.err) == (1, True)
     assert (mended.code, slug in mended.out + mended.err) == (0, False)
+
+
+def test_the_whole_message_of_each_slug(check_golden):
+    blocks = [
+        f"{text}\n{chr(10).join(map(str, told_by(text, help)))}\n" for help in read_slugs().values() if not help.is_command for text in [help.example.rstrip()]
+    ]
+    check_golden("\n".join(blocks), "slug_messages.txt")
+
+
+def test_the_messages_of_commands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    prepare_models(tmp_path)
+    told = {slug: run_command(*shlex.split(help.example)[1:]) for slug, help in read_slugs().items() if help.is_command}
+    assert {slug: done.out + done.err for slug, done in told.items()} == {
+        "file/unreadable": (
+            "error[file/unreadable]: no such rule file\n  --> dense-90\n"
+            "  help: check the path; files that ship with graphprune are named builtin:NAME (graphprune rules lists them)\n\n"
+            "dense-90: 1 error\n"
+        ),
+        "plan/stale": (
+            "error[plan/stale]: the plan was made for another model: 'fc_1' is missing; 'fc_2' is missing; 'conv_3' is not in the plan; "
+            "'hidden' is not in the plan; 'digits' is not in the plan\n"
+            "  --> plan.json\n  help: make the plan again for this model: graphprune plan MODEL -r RULES -o PLAN.json\n"
+        ),
+    }
+
+
+SPECIFIED = (
+    "yaml/syntax yaml/duplicate-key key/unknown value/type value/range regex/invalid selector/unknown selector/cycle selector/unused schedule/unknown "
+    "schedule/unit override/unknown override/cycle match/contradiction id/duplicate rule/no-match layer/frozen rule/count rule/shadowed rule/conflict "
+    "layer/unknown layer/not-prunable type/unknown config/unknown-key pattern/misfit pattern/rank budget/infeasible schedule/never-reached require/failed "
+    "plan/stale"
+)
+
+
+def test_the_slugs_of_the_specification_are_there():
+    assert set(SPECIFIED.split()) <= set(read_slugs())
 
 
 @pytest.mark.parametrize("help", read_slugs().values(), ids=lambda help: help.slug)

@@ -1,13 +1,18 @@
 """Patterns and budgets on the way through real files: plan, apply, plan again, train to the target, verify the zeros."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
+import tf_keras
 from commands import run_command
+from tf_keras import layers
 
-from graphprune import apply_rules, load_model, read_rules
+from graphprune import PruneLowMagnitude, apply_rules, load_model, make_plan, read_rules
+from graphprune.rules.shipped import list_shipped_rules
 from graphprune.shipped import shipped_file
+from graphprune.tf.surgery import count_zeros, graph_of_model, weight_reader
 
 pytestmark = pytest.mark.tf
 
@@ -25,9 +30,54 @@ rules:
 """
 
 
-@pytest.mark.parametrize("name", ["global-magnitude-90", "erk-95", "keep-first-and-last"])
-def test_a_shipped_file_applied_to_a_model_leaves_nothing_to_do(tmp_path, name):
-    rules = f"builtin:{name}"
+def cnn(inputs):
+    x = layers.Conv2D(16, 3, padding="same", name="conv_1")(inputs)
+    x = layers.Conv2D(32, 1, name="conv_2")(layers.DepthwiseConv2D(3)(x))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(30, 3, padding="same", name="conv_3")(x))
+    return layers.Dense(10)(layers.Dense(48)(layers.Dense(64)(x)))
+
+
+def encoder(inputs):
+    x = layers.Embedding(50, 16)(inputs)
+    x = layers.LayerNormalization()(x + layers.MultiHeadAttention(2, 8)(x, x))
+    return layers.Dense(2)(layers.GlobalAveragePooling1D()(layers.Dense(16)(layers.Dense(64)(x))))
+
+
+def sequence(inputs):
+    x = layers.GRU(16)(layers.LSTM(16, return_sequences=True)(layers.Embedding(50, 16)(inputs)))
+    return layers.Dense(2)(layers.Dense(8)(x))
+
+
+def mobile(inputs, *, is_padded=False):
+    x = layers.ZeroPadding2D(1)(inputs) if is_padded else inputs
+    x = first = layers.Conv2D(8, 1)(layers.DepthwiseConv2D(3, padding="same")(layers.Conv2D(8, 3, strides=2, padding="valid" if is_padded else "same")(x)))
+    x = layers.ReLU()(layers.Conv2D(16, 1)(x))
+    x = layers.Conv2D(8, 1)(layers.DepthwiseConv2D(3, padding="same")(x))
+    return layers.Dense(4)(layers.Flatten()(layers.GlobalAveragePooling2D(keepdims=True)(layers.Add()([first, x]))))
+
+
+BUILDERS = {
+    "transformer-90": (encoder, (6,)),
+    "recurrent-80": (sequence, (6,)),
+    "xnnpack-latency": (partial(mobile, is_padded=True), (8, 8, 3)),
+    "xnnpack-latency-mobilenet": (mobile, (8, 8, 3)),
+}
+
+
+@pytest.mark.parametrize("shipped", list_shipped_rules(), ids=lambda shipped: shipped.name)
+def test_each_shipped_file_applied_to_a_live_model_that_it_matches_leaves_nothing_to_do(shipped):
+    build, shape = BUILDERS.get(shipped.name, (cnn, (8, 8, 3)))
+    inputs = tf_keras.Input(shape)
+    model, rules = tf_keras.Model(inputs, build(inputs)), read_rules(shipped.path)
+    wrapped = apply_rules(model, rules)
+    assert any(isinstance(layer, PruneLowMagnitude) for layer in wrapped.layers)
+    again = make_plan(graph_of_model(wrapped), rules, zeros=count_zeros(wrapped), read_weight=weight_reader(wrapped))
+    assert [change.address for change in again.changes if change.is_change] == []
+    assert again.is_empty
+
+
+def test_a_shipped_file_applied_to_a_model_leaves_nothing_to_do(tmp_path):
+    rules = "builtin:global-magnitude-90"
     assert run_command("plan", MODEL, "-r", rules, "-o", tmp_path / "plan.json").code == 0
     done = run_command("apply", MODEL, "--plan", tmp_path / "plan.json", "-o", tmp_path / "wrapped.keras")
     assert (done.code, done.err) == (0, "")
