@@ -190,6 +190,14 @@ def with_units(units: Any) -> dict[str, Any]:
     return model(IN, layer("Dense", "fc", ("in",), units=units, use_bias=True))
 
 
+def both_ways(levels: int) -> dict[str, Any]:
+    """Return a model with a layer that doubles with each level: both directions of a Bidirectional hold the layer in it."""
+    inside: dict[str, Any] = {"class_name": "LSTM", "config": {"name": "lstm", "units": 2}}
+    for _ in range(levels):
+        inside = {"class_name": "Bidirectional", "config": {"name": "both", "layer": inside}}
+    return model(IN, layer("Bidirectional", "fc", ("in",), layer=inside))
+
+
 def lying_shape(path: Path) -> Path:
     write_h5(path, model(IN, FC))
     with h5py.File(path, "a") as file:
@@ -238,6 +246,7 @@ REFUSED: Mapping[str, tuple[str, Make]] = {
     "lying-shape": ("claims 40,000,000,000,000 bytes and holds 0", lying_shape),
     "tensor-index": ("takes tensor 1000000000 of 'in'", lambda path: write_keras(path, model(IN, FC | {"inbound_nodes": [[["in", 0, 10**9, {}]]]}))),
     "call-index": ("takes a tensor of call 1000000000 of 'in'", lambda path: write_h5(path, model(IN, FC | {"inbound_nodes": [[["in", 10**9, 0, {}]]]}))),
+    "layers-that-double": ("has more than 1,000 layers inside it", lambda path: write_keras(path, both_ways(40))),
     "lying-kernel": ("its config asks for a kernel of shape [in, 5], got [4, 4]", lambda path: write_keras(path, with_units(5))),
     "lying-kernel-in-hdf5": ("its config asks for a kernel of shape [in, 5], got [4, 4]", lambda path: write_h5(path, with_units(5))),
     "negative-units": ("units must be a whole number above 0, got -4", lambda path: write_keras(path, with_units(-4))),

@@ -18,6 +18,8 @@ from graphprune.graph.layer_class import Axes, LayerClass, Weight
 
 Part = tuple[str, str, Any, str]
 """Of a layer inside another: the prefix of its weights' names, its path in `.keras` files, its entry, and what stands before its name in paths of variables."""
+MAX_INSIDE = 1000
+"""Layers in a layer."""
 ANY_NAME = "*"
 """For a layer whose name tells nothing apart."""
 
@@ -57,12 +59,35 @@ def _dynamic_embedding() -> tuple[Weight, ...]:
     return Weight("embedding_layer.embeddings", ("in", "out"), path="embedding_layer"), *table
 
 
+def has_too_many_inside(entry: Entry) -> bool:
+    """Return whether a built-in layer holds more than `MAX_INSIDE` layers, one in the other or side by side; a Bidirectional holds its layer twice.
+
+    Example:
+        >>> cell = {"class_name": "LSTMCell", "config": {}}
+        >>> [has_too_many_inside({"class_name": "StackedRNNCells", "config": {"cells": [cell] * count}}) for count in (2, 2000)]
+        [False, True]
+    """
+    waiting = [entry]
+    for count, inner in enumerate(waiting):  # grows while it is walked
+        if count > MAX_INSIDE:
+            return True
+        config = inner["config"]
+        cells = config.get("cells")
+        backward = config.get("backward_layer") or (config.get("layer") if type_of(inner) == "Bidirectional" else None)
+        parts = [config.get("layer"), backward, config.get("cell"), *(cells[: MAX_INSIDE + 1] if isinstance(cells, list | tuple) else ())]
+        waiting += [part for part in parts if _is_layer(part) and known_class(part) is not None]
+    return False
+
+
+def _is_layer(value: Any) -> bool:
+    return isinstance(value, Mapping) and isinstance(value.get("class_name"), str) and isinstance(value.get("config"), Mapping)
+
+
 def _inside(parts: Iterable[Part]) -> tuple[Weight, ...] | None:
     """Return the weights of layers inside another; None where one of them is unknown."""
     weights: list[Weight] = []
     for name, path, entry, before in parts:
-        readable = isinstance(entry, Mapping) and "class_name" in entry and isinstance(entry.get("config"), Mapping)
-        found = weights_of(entry) if readable else None
+        found = weights_of(entry) if _is_layer(entry) else None
         if found is None:
             return None
         scope = () if before == ANY_NAME else (f"{before}{entry['config'].get('name', '')}",)

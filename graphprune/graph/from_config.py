@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from graphprune.archive.toolkit import is_toolkit_config
 from graphprune.errors import GraphError
-from graphprune.graph.builtin_layers import known_class, weights_of
+from graphprune.graph.builtin_layers import MAX_INSIDE, has_too_many_inside, known_class, weights_of
 from graphprune.graph.entries import PLACEMENT, Entry, is_input, is_model, is_wrapper, name_of, type_of
 from graphprune.graph.flow import FlowBuilder, call_order, layer_order
 from graphprune.graph.frames import Frame, frame_from_entry
@@ -141,6 +141,10 @@ def _layer(address: str, container: str, kind: Kind, entry: Entry, trainable: bo
         entry = entry["config"]["layer"]
         trainable = trainable and bool(entry["config"].get("trainable", True))
     known = known_class(entry)
+    if known is not None and has_too_many_inside(entry):
+        raise GraphError(
+            f"{place}: layer {address!r} ({type_of(entry)}) has more than {MAX_INSIDE:,} layers inside it; no such layer can be built, save the model again"
+        )
     return Layer(
         address=address,
         type=type_of(entry),
