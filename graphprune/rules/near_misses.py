@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
+from operator import add
 
 from graphprune.rules.config_test import find_config_value, thaw
 from graphprune.rules.describe import describe
 from graphprune.rules.evaluate import Matches, prunable_weights
 from graphprune.rules.failures import Failures
+from graphprune.rules.layer_set import LayerSet
 from graphprune.rules.matchers import AllOf, AnyOf, ConfigIs, HasWeight, IsA, Matcher, NameGlob, NameRegex, Params, TypeIs, conditions_of, push_not
 from graphprune.rules.suggestions import find_close
 
@@ -46,11 +50,11 @@ class Miss:
 
 def find_misses(matches: Matches, matcher: Matcher, count: int = SHOWN) -> tuple[Miss, ...]:
     """Return the candidates outside that meet the largest share of the leaf conditions, at least one of them; equals in the graph's order."""
-    inside = matches.claimed(matcher)
-    outside = [layer.address for layer in matches.graph.candidates() if layer.address not in inside]
-    shares = _shares(matches, matcher, outside)
-    ranked = sorted((address for address in outside if shares[address][0]), key=lambda address: -shares[address][0] / shares[address][1])
-    return tuple(_miss(Failures(matches), matcher, address) for address in ranked[:count])
+    outside = matches.candidates - matches.claimed(matcher)
+    met, total = _shares(matches, matcher, outside)
+    best = heapq.nlargest(count, (place for place, number in enumerate(met) if number), key=lambda place: (met[place] / total[place], -place))
+    addresses = list(outside) if best else []
+    return tuple(_miss(Failures(matches), matcher, addresses[place]) for place in best)
 
 
 def _miss(failures: Failures, matcher: Matcher, address: str) -> Miss:
@@ -58,24 +62,28 @@ def _miss(failures: Failures, matcher: Matcher, address: str) -> Miss:
     return Miss(address, tuple(describe(condition) for condition in conditions if address not in failures.matches.of(condition)), len(conditions))
 
 
-def _shares(matches: Matches, matcher: Matcher, addresses: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Return for each layer how many leaf conditions it meets, and of how many; of alternatives, those of the nearest. One walk serves all layers."""
-    total = dict.fromkeys(addresses, (0, 0))
+Shares = tuple[Sequence[int], Sequence[int]]
+"""For each of some layers, in order: how many leaf conditions it meets, and of how many."""
+
+
+def _shares(matches: Matches, matcher: Matcher, among: LayerSet) -> Shares:
+    """Return the shares of the leaf conditions; of alternatives, those of the nearest. All layers at once: a rule may miss 100,000 of them."""
+    met: Sequence[int] = [0] * len(among)
+    total = met
     for condition in map(push_not, conditions_of(matcher)):
-        if isinstance(condition, AnyOf):
-            alternatives = [_shares(matches, part, addresses) for part in condition.parts]
-            part = {address: max((found[address] for found in alternatives), key=_ratio) for address in addresses}
-        elif isinstance(condition, AllOf):
-            part = _shares(matches, condition, addresses)
-        else:
-            members = matches.of(condition)
-            part = {address: (int(address in members), 1) for address in addresses}
-        total = {address: (total[address][0] + part[address][0], total[address][1] + part[address][1]) for address in addresses}
-    return total
+        more_met, more_total = _condition_shares(matches, condition, among)
+        met, total = list(map(add, met, more_met)), list(map(add, total, more_total))
+    return met, total
 
 
-def _ratio(share: tuple[int, int]) -> float:
-    return share[0] / share[1]
+def _condition_shares(matches: Matches, condition: Matcher, among: LayerSet) -> Shares:
+    if isinstance(condition, AllOf):
+        return _shares(matches, condition, among)
+    if isinstance(condition, AnyOf):
+        alternatives = [zip(*_shares(matches, part, among), strict=True) for part in condition.parts]
+        nearest = [max(shares, key=lambda share: share[0] / share[1]) for shares in zip(*alternatives, strict=True)]
+        return [met for met, _ in nearest], [total for _, total in nearest]
+    return list(compress(matches.of(condition).marks, among.marks)), [1] * len(among)
 
 
 def _wider(matches: Matches, condition: Matcher) -> str:
