@@ -5,17 +5,14 @@ from __future__ import annotations
 import heapq
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import compress
-from operator import add
 
 from graphprune.rules.config_test import find_config_value, thaw
 from graphprune.rules.describe import describe
 from graphprune.rules.evaluate import Matches, prunable_weights
 from graphprune.rules.failures import Failures
-from graphprune.rules.layer_set import LayerSet
-from graphprune.rules.matchers import AllOf, AnyOf, ConfigIs, HasWeight, IsA, Matcher, NameGlob, NameRegex, Params, TypeIs, conditions_of, push_not
+from graphprune.rules.matchers import ConfigIs, HasWeight, IsA, Matcher, NameGlob, NameRegex, Params, TypeIs, conditions_of
+from graphprune.rules.shares import count_shares
 from graphprune.rules.suggestions import find_close
 
 SHOWN = 3
@@ -51,7 +48,7 @@ class Miss:
 def find_misses(matches: Matches, matcher: Matcher, count: int = SHOWN) -> tuple[Miss, ...]:
     """Return the candidates outside that meet the largest share of the leaf conditions, at least one of them; equals in the graph's order."""
     outside = matches.candidates - matches.claimed(matcher)
-    met, total = _shares(matches, matcher, outside)
+    met, total = count_shares(matches, matcher, outside)
     best = heapq.nlargest(count, (place for place, number in enumerate(met) if number), key=lambda place: (met[place] / total[place], -place))
     addresses = list(outside) if best else []
     return tuple(_miss(Failures(matches), matcher, addresses[place]) for place in best)
@@ -60,30 +57,6 @@ def find_misses(matches: Matches, matcher: Matcher, count: int = SHOWN) -> tuple
 def _miss(failures: Failures, matcher: Matcher, address: str) -> Miss:
     conditions = failures.nearest_conditions(matcher, address)
     return Miss(address, tuple(describe(condition) for condition in conditions if address not in failures.matches.of(condition)), len(conditions))
-
-
-Shares = tuple[Sequence[int], Sequence[int]]
-"""For each of some layers, in order: how many leaf conditions it meets, and of how many."""
-
-
-def _shares(matches: Matches, matcher: Matcher, among: LayerSet) -> Shares:
-    """Return the shares of the leaf conditions; of alternatives, those of the nearest. All layers at once: a rule may miss 100,000 of them."""
-    met: Sequence[int] = [0] * len(among)
-    total = met
-    for condition in map(push_not, conditions_of(matcher)):
-        more_met, more_total = _condition_shares(matches, condition, among)
-        met, total = list(map(add, met, more_met)), list(map(add, total, more_total))
-    return met, total
-
-
-def _condition_shares(matches: Matches, condition: Matcher, among: LayerSet) -> Shares:
-    if isinstance(condition, AllOf):
-        return _shares(matches, condition, among)
-    if isinstance(condition, AnyOf):
-        alternatives = [zip(*_shares(matches, part, among), strict=True) for part in condition.parts]
-        nearest = [max(shares, key=lambda share: share[0] / share[1]) for shares in zip(*alternatives, strict=True)]
-        return [met for met, _ in nearest], [total for _, total in nearest]
-    return list(compress(matches.of(condition).marks, among.marks)), [1] * len(among)
 
 
 def _wider(matches: Matches, condition: Matcher) -> str:
