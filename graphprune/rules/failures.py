@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import compress
+from operator import itemgetter, truediv
 
 from graphprune.graph import Layer, Tensor
 from graphprune.rules.config_test import find_config_value, thaw
 from graphprune.rules.describe import describe
 from graphprune.rules.evaluate import Matches, prunable_weights
 from graphprune.rules.matchers import AllOf, AnyOf, Calls, ConfigIs, FedBy, Feeds, Flag, HasWeight, IsA, Matcher, Params, TypeIs, conditions_of, push_not
+from graphprune.rules.shares import count_shares
 from graphprune.rules.weight_test import count_tests, failing_tests
 
 SHOWN = 3
@@ -26,10 +29,11 @@ class Failures:
 
         Among equals one with prunable weights is named, and the first in the graph's order.
         """
-        wanted = self.matches.order.of(addresses) - self.matches.of(matcher)
-        ranked = [address for address in wanted if self.share(matcher, address)]
-        best = max(ranked, key=lambda address: (self.share(matcher, address), address in self.matches.candidates), default=None)
-        return "" if best is None else f"nearest: {self.explain(matcher, best)}"
+        outside = self.matches.order.of(addresses) - self.matches.of(matcher)
+        met, total = count_shares(self.matches, matcher, outside)
+        ranked = zip(map(truediv, met, total), compress(self.matches.candidates.marks, outside.marks), outside, strict=True)
+        share, _, best = max(ranked, key=itemgetter(0, 1), default=(0.0, 0, ""))
+        return f"nearest: {self.explain(matcher, best)}" if share else ""
 
     def explain(self, matcher: Matcher, address: str) -> str:
         """Return what a layer outside the set lacks: `Conv1 (Conv2D) holds 4 of 6 conditions; fails padding: valid (is same), ...`."""

@@ -107,14 +107,17 @@ def _name_fault(matches: Matches, address: str, place: Where, *, judges_candidat
 
 def address_help(matches: Matches, address: str) -> str:
     """Return the help for an address that no layer has."""
-    if address.startswith(("re:", "^")) or address.endswith("$") or ".*" in address:
-        return f"a plain name is compared as it is; for a regular expression write {{regex: {address.removeprefix('re:').strip('^$')!r}}}"
     if any(sign in address for sign in "*?["):
-        return f"a plain name is compared as it is; for a pattern write {{glob: {address!r}}}"
+        return f"a plain name is compared as it is; for a pattern write {_pattern(address)}"
     nested = [known for known in matches.graph.layers if known.endswith(f"::{address}")]
     close = nested[:2] or find_close(address, matches.graph.layers)
     hint = f"closest: {', '.join(map(repr, close))}.  " if close else ""
     return f"{hint}All addresses: graphprune layers MODEL"
+
+
+def _pattern(address: str) -> str:
+    is_regex = address.startswith(("re:", "^")) or address.endswith("$") or ".*" in address
+    return f"{{regex: {address.removeprefix('re:').strip('^$')!r}}}" if is_regex else f"{{glob: {address!r}}}"
 
 
 def _type_faults(matches: Matches, types: tuple[str, ...], places: tuple[Where, ...]) -> Iterator[Diagnostic]:

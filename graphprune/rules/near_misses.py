@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graphprune.rules.config_test import find_config_value, thaw
 from graphprune.rules.describe import describe
 from graphprune.rules.evaluate import Matches, prunable_weights
 from graphprune.rules.failures import Failures
-from graphprune.rules.matchers import AllOf, AnyOf, ConfigIs, HasWeight, IsA, Matcher, NameGlob, NameRegex, Params, TypeIs, conditions_of, push_not
+from graphprune.rules.matchers import ConfigIs, HasWeight, IsA, Matcher, NameGlob, NameRegex, Params, TypeIs, conditions_of
+from graphprune.rules.shares import count_shares
 from graphprune.rules.suggestions import find_close
 
 SHOWN = 3
@@ -46,36 +47,16 @@ class Miss:
 
 def find_misses(matches: Matches, matcher: Matcher, count: int = SHOWN) -> tuple[Miss, ...]:
     """Return the candidates outside that meet the largest share of the leaf conditions, at least one of them; equals in the graph's order."""
-    inside = matches.claimed(matcher)
-    outside = [layer.address for layer in matches.graph.candidates() if layer.address not in inside]
-    shares = _shares(matches, matcher, outside)
-    ranked = sorted((address for address in outside if shares[address][0]), key=lambda address: -shares[address][0] / shares[address][1])
-    return tuple(_miss(Failures(matches), matcher, address) for address in ranked[:count])
+    outside = matches.candidates - matches.claimed(matcher)
+    met, total = count_shares(matches, matcher, outside)
+    best = heapq.nlargest(count, (place for place, number in enumerate(met) if number), key=lambda place: (met[place] / total[place], -place))
+    addresses = list(outside) if best else []
+    return tuple(_miss(Failures(matches), matcher, addresses[place]) for place in best)
 
 
 def _miss(failures: Failures, matcher: Matcher, address: str) -> Miss:
     conditions = failures.nearest_conditions(matcher, address)
     return Miss(address, tuple(describe(condition) for condition in conditions if address not in failures.matches.of(condition)), len(conditions))
-
-
-def _shares(matches: Matches, matcher: Matcher, addresses: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Return for each layer how many leaf conditions it meets, and of how many; of alternatives, those of the nearest. One walk serves all layers."""
-    total = dict.fromkeys(addresses, (0, 0))
-    for condition in map(push_not, conditions_of(matcher)):
-        if isinstance(condition, AnyOf):
-            alternatives = [_shares(matches, part, addresses) for part in condition.parts]
-            part = {address: max((found[address] for found in alternatives), key=_ratio) for address in addresses}
-        elif isinstance(condition, AllOf):
-            part = _shares(matches, condition, addresses)
-        else:
-            members = matches.of(condition)
-            part = {address: (int(address in members), 1) for address in addresses}
-        total = {address: (total[address][0] + part[address][0], total[address][1] + part[address][1]) for address in addresses}
-    return total
-
-
-def _ratio(share: tuple[int, int]) -> float:
-    return share[0] / share[1]
 
 
 def _wider(matches: Matches, condition: Matcher) -> str:

@@ -192,10 +192,11 @@ def _with_copy(document: Document, path: Path, source: _Value) -> Document:
 
 
 def _with_value(document: Document, path: Path, value: Any, where: Where) -> Document:
-    """Return the document with `value` at `path`, whose place is then the option that set it."""
+    """Return the document with `value` at `path`, whose place is then the option that set it; so is that of mappings around it that were not there."""
     kept = {place: there for place, there in document.values.items() if place[: len(path)] != path}
     keys = {place: there for place, there in document.keys.items() if place[: len(path)] != path}
-    return replace(document, data=_set(document.data, path, value), values={**kept, path: where}, keys={**keys, path: where})
+    made = {path[:length]: where for length in range(1, len(path) + 1) if path[:length] not in kept}
+    return replace(document, data=_set(document.data, path, value), values={**kept, **made}, keys={**keys, **made})
 
 
 def _set(data: Any, path: Path, value: Any) -> Any:

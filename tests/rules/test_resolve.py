@@ -256,7 +256,7 @@ def test_different_settings_on_one_layer_are_a_conflict_with_both_places():
         pytest.param(
             keep("a", "{name: '^conv_.*$'}"),
             "error[layer/unknown]: no layer has the address '^conv_.*$'\n  --> p.yaml:5:25\n"
-            "  help: a plain name is compared as it is; for a regular expression write {regex: 'conv_.*'}",
+            "  help: a plain name is compared as it is; for a pattern write {regex: 'conv_.*'}",
             id="regex-as-name",
         ),
         pytest.param(

@@ -108,6 +108,11 @@ def test_what_was_switched_is_said_as_it_was_typed(tmp_path):
             "  help: closest: 'once'",
         ),
         (
+            {"settings": (("dense-90.prune.schedul.end", "1 epoch"),)},
+            "key/unknown]: rule 'dense-90': unknown key 'schedul' in prune\n  --> --set dense-90.prune.schedul.end=1 epoch\n"
+            "  help: closest: 'schedule'; known here: sparsity, budget, schedule, pattern, weights, misfit, like",
+        ),
+        (
             {"settings": (("dense-90.prune.schedule.ends", "1 epoch"),)},
             "key/unknown]: rule 'dense-90': unknown key 'ends' in schedule\n  --> --set dense-90.prune.schedule.ends=1 epoch\n"
             "  help: closest: 'end'; known here: curve, from, begin, end, every, power, points",
