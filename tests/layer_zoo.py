@@ -44,11 +44,11 @@ def exported_classes() -> dict[str, type[layers.Layer]]:
     return {**of(layers), **of(experimental), **of(experimental.preprocessing)}
 
 
-def _kernels(**lengths: Mapping[str, int]) -> Lengths:
+def kernels(**lengths: Mapping[str, int]) -> Lengths:
     return {name.replace("__", "."): axes for name, axes in lengths.items()}
 
 
-def _gates(count: int, inputs: int = 5, units: int = 7, prefix: str = "") -> Lengths:
+def gates(count: int, inputs: int = 5, units: int = 7, prefix: str = "") -> Lengths:
     return {f"{prefix}kernel": {"in": inputs, "out": count * units}, f"{prefix}recurrent_kernel": {"in": units, "out": count * units}}
 
 
@@ -59,74 +59,74 @@ def _adapted_normalization() -> layers.Layer:
 
 
 SIGNAL, IMAGE, VOLUME = (6, 5), (6, 8, 5), (4, 5, 6, 5)
-DENSE = _kernels(kernel={"in": 5, "out": 7})
-CONV2 = _kernels(kernel={"h": 2, "w": 3, "in": 5, "out": 7})
+DENSE = kernels(kernel={"in": 5, "out": 7})
+CONV2 = kernels(kernel={"h": 2, "w": 3, "in": 5, "out": 7})
 PAIR = ((4, 5), (4, 5))
 
 PRUNABLE: Mapping[str, Sample] = {
     "dense": Sample(lambda: layers.Dense(7), lengths=DENSE),
     "dense_no_bias": Sample(lambda: layers.Dense(7, use_bias=False), lengths=DENSE),
     "einsum": Sample(lambda: layers.EinsumDense("ab,bc->ac", 7, bias_axes="c"), lengths=DENSE),
-    "einsum_split": Sample(lambda: layers.EinsumDense("...x,xhy->...hy", (2, 7)), lengths=_kernels(kernel={"in": 5, "out_1": 2, "out_2": 7})),
-    "einsum_each": Sample(lambda: layers.EinsumDense("abc,bcd->abd", (4, 7)), ((4, 5),), _kernels(kernel={"each": 4, "in": 5, "out": 7})),
-    "embedding": Sample(lambda: layers.Embedding(9, 7), lengths=_kernels(embeddings={"in": 9, "out": 7}), dtype="int32"),
-    "conv1": Sample(lambda: layers.Conv1D(7, 2), (SIGNAL,), _kernels(kernel={"w": 2, "in": 5, "out": 7})),
+    "einsum_split": Sample(lambda: layers.EinsumDense("...x,xhy->...hy", (2, 7)), lengths=kernels(kernel={"in": 5, "out_1": 2, "out_2": 7})),
+    "einsum_each": Sample(lambda: layers.EinsumDense("abc,bcd->abd", (4, 7)), ((4, 5),), kernels(kernel={"each": 4, "in": 5, "out": 7})),
+    "embedding": Sample(lambda: layers.Embedding(9, 7), lengths=kernels(embeddings={"in": 9, "out": 7}), dtype="int32"),
+    "conv1": Sample(lambda: layers.Conv1D(7, 2), (SIGNAL,), kernels(kernel={"w": 2, "in": 5, "out": 7})),
     "conv2": Sample(lambda: layers.Conv2D(7, (2, 3)), (IMAGE,), CONV2),
     "conv2_no_bias": Sample(lambda: layers.Conv2D(7, (2, 3), use_bias=False), (IMAGE,), CONV2),
-    "conv2_groups": Sample(lambda: layers.Conv2D(6, (2, 3), groups=2), ((6, 8, 4),), _kernels(kernel={"h": 2, "w": 3, "in": 2, "out": 6})),
-    "conv3": Sample(lambda: layers.Conv3D(7, (1, 2, 3)), (VOLUME,), _kernels(kernel={"d": 1, "h": 2, "w": 3, "in": 5, "out": 7})),
-    "conv1_up": Sample(lambda: layers.Conv1DTranspose(7, 2), (SIGNAL,), _kernels(kernel={"w": 2, "out": 7, "in": 5})),
-    "conv2_up": Sample(lambda: layers.Conv2DTranspose(7, (2, 3)), (IMAGE,), _kernels(kernel={"h": 2, "w": 3, "out": 7, "in": 5})),
-    "conv3_up": Sample(lambda: layers.Conv3DTranspose(7, (1, 2, 3)), (VOLUME,), _kernels(kernel={"d": 1, "h": 2, "w": 3, "out": 7, "in": 5})),
-    "depthwise1": Sample(lambda: layers.DepthwiseConv1D(2, depth_multiplier=3), (SIGNAL,), _kernels(depthwise_kernel={"w": 2, "in": 5, "multiplier": 3})),
+    "conv2_groups": Sample(lambda: layers.Conv2D(6, (2, 3), groups=2), ((6, 8, 4),), kernels(kernel={"h": 2, "w": 3, "in": 2, "out": 6})),
+    "conv3": Sample(lambda: layers.Conv3D(7, (1, 2, 3)), (VOLUME,), kernels(kernel={"d": 1, "h": 2, "w": 3, "in": 5, "out": 7})),
+    "conv1_up": Sample(lambda: layers.Conv1DTranspose(7, 2), (SIGNAL,), kernels(kernel={"w": 2, "out": 7, "in": 5})),
+    "conv2_up": Sample(lambda: layers.Conv2DTranspose(7, (2, 3)), (IMAGE,), kernels(kernel={"h": 2, "w": 3, "out": 7, "in": 5})),
+    "conv3_up": Sample(lambda: layers.Conv3DTranspose(7, (1, 2, 3)), (VOLUME,), kernels(kernel={"d": 1, "h": 2, "w": 3, "out": 7, "in": 5})),
+    "depthwise1": Sample(lambda: layers.DepthwiseConv1D(2, depth_multiplier=3), (SIGNAL,), kernels(depthwise_kernel={"w": 2, "in": 5, "multiplier": 3})),
     "depthwise2": Sample(
         lambda: layers.DepthwiseConv2D((2, 3), depth_multiplier=3, use_bias=False),
         (IMAGE,),
-        _kernels(depthwise_kernel={"h": 2, "w": 3, "in": 5, "multiplier": 3}),
+        kernels(depthwise_kernel={"h": 2, "w": 3, "in": 5, "multiplier": 3}),
     ),
     "separable1": Sample(
         lambda: layers.SeparableConv1D(7, 2, depth_multiplier=3),
         (SIGNAL,),
-        _kernels(depthwise_kernel={"w": 2, "in": 5, "multiplier": 3}, pointwise_kernel={"w": 1, "in": 15, "out": 7}),
+        kernels(depthwise_kernel={"w": 2, "in": 5, "multiplier": 3}, pointwise_kernel={"w": 1, "in": 15, "out": 7}),
     ),
     "separable2": Sample(
         lambda: layers.SeparableConv2D(7, (2, 3), depth_multiplier=3, use_bias=False),
         (IMAGE,),
-        _kernels(depthwise_kernel={"h": 2, "w": 3, "in": 5, "multiplier": 3}, pointwise_kernel={"h": 1, "w": 1, "in": 15, "out": 7}),
+        kernels(depthwise_kernel={"h": 2, "w": 3, "in": 5, "multiplier": 3}, pointwise_kernel={"h": 1, "w": 1, "in": 15, "out": 7}),
     ),
-    "local1": Sample(lambda: layers.LocallyConnected1D(7, 2), (SIGNAL,), _kernels(kernel={"position": 5, "in": 10, "out": 7})),
-    "local1_sparse": Sample(lambda: layers.LocallyConnected1D(7, 2, implementation=3), (SIGNAL,), _kernels(kernel={"weight": 350})),
-    "local2": Sample(lambda: layers.LocallyConnected2D(7, (2, 3), use_bias=False), (IMAGE,), _kernels(kernel={"position": 30, "in": 30, "out": 7})),
-    "simple_rnn": Sample(lambda: layers.SimpleRNN(7), (SIGNAL,), _gates(1)),
-    "lstm": Sample(lambda: layers.LSTM(7), (SIGNAL,), _gates(4)),
-    "gru": Sample(lambda: layers.GRU(7), (SIGNAL,), _gates(3)),
-    "gru_before": Sample(lambda: layers.GRU(7, reset_after=False, use_bias=False), (SIGNAL,), _gates(3)),
-    "rnn_of_cell": Sample(lambda: layers.RNN(layers.LSTMCell(7)), (SIGNAL,), _gates(4)),
+    "local1": Sample(lambda: layers.LocallyConnected1D(7, 2), (SIGNAL,), kernels(kernel={"position": 5, "in": 10, "out": 7})),
+    "local1_sparse": Sample(lambda: layers.LocallyConnected1D(7, 2, implementation=3), (SIGNAL,), kernels(kernel={"weight": 350})),
+    "local2": Sample(lambda: layers.LocallyConnected2D(7, (2, 3), use_bias=False), (IMAGE,), kernels(kernel={"position": 30, "in": 30, "out": 7})),
+    "simple_rnn": Sample(lambda: layers.SimpleRNN(7), (SIGNAL,), gates(1)),
+    "lstm": Sample(lambda: layers.LSTM(7), (SIGNAL,), gates(4)),
+    "gru": Sample(lambda: layers.GRU(7), (SIGNAL,), gates(3)),
+    "gru_before": Sample(lambda: layers.GRU(7, reset_after=False, use_bias=False), (SIGNAL,), gates(3)),
+    "rnn_of_cell": Sample(lambda: layers.RNN(layers.LSTMCell(7)), (SIGNAL,), gates(4)),
     "rnn_of_cells": Sample(
         lambda: layers.RNN([layers.GRUCell(7), layers.SimpleRNNCell(3), layers.GRUCell(2, use_bias=False)]),
         (SIGNAL,),
-        _gates(3, prefix="cells.0.") | _gates(1, 7, 3, "cells.1.") | _gates(3, 3, 2, "cells.2."),
+        gates(3, prefix="cells.0.") | gates(1, 7, 3, "cells.1.") | gates(3, 3, 2, "cells.2."),
     ),
     "conv_lstm1": Sample(
         lambda: layers.ConvLSTM1D(7, 2),
         ((3, *SIGNAL),),
-        _kernels(kernel={"w": 2, "in": 5, "out": 28}, recurrent_kernel={"w": 2, "in": 7, "out": 28}),
+        kernels(kernel={"w": 2, "in": 5, "out": 28}, recurrent_kernel={"w": 2, "in": 7, "out": 28}),
     ),
     "conv_lstm2": Sample(
         lambda: layers.ConvLSTM2D(7, (2, 3), use_bias=False),
         ((3, *IMAGE),),
-        _kernels(kernel={"h": 2, "w": 3, "in": 5, "out": 28}, recurrent_kernel={"h": 2, "w": 3, "in": 7, "out": 28}),
+        kernels(kernel={"h": 2, "w": 3, "in": 5, "out": 28}, recurrent_kernel={"h": 2, "w": 3, "in": 7, "out": 28}),
     ),
     "conv_lstm3": Sample(
         lambda: layers.ConvLSTM3D(7, (1, 2, 3)),
         ((3, *VOLUME),),
-        _kernels(kernel={"d": 1, "h": 2, "w": 3, "in": 5, "out": 28}, recurrent_kernel={"d": 1, "h": 2, "w": 3, "in": 7, "out": 28}),
+        kernels(kernel={"d": 1, "h": 2, "w": 3, "in": 5, "out": 28}, recurrent_kernel={"d": 1, "h": 2, "w": 3, "in": 7, "out": 28}),
     ),
-    "bidirectional": Sample(lambda: layers.Bidirectional(layers.LSTM(7)), (SIGNAL,), _gates(4, prefix="forward_layer.") | _gates(4, prefix="backward_layer.")),
+    "bidirectional": Sample(lambda: layers.Bidirectional(layers.LSTM(7)), (SIGNAL,), gates(4, prefix="forward_layer.") | gates(4, prefix="backward_layer.")),
     "bidirectional_unlike": Sample(
         lambda: layers.Bidirectional(layers.GRU(7), backward_layer=layers.SimpleRNN(3, use_bias=False, go_backwards=True)),
         (SIGNAL,),
-        _gates(3, prefix="forward_layer.") | _gates(1, units=3, prefix="backward_layer."),
+        gates(3, prefix="forward_layer.") | gates(1, units=3, prefix="backward_layer."),
     ),
     "bidirectional_of_cells": Sample(
         lambda: layers.Bidirectional(layers.RNN([layers.GRUCell(7), layers.SimpleRNNCell(3)])),
@@ -134,19 +134,19 @@ PRUNABLE: Mapping[str, Sample] = {
         {
             f"{side}_layer.{name}": lengths
             for side in ("forward", "backward")
-            for name, lengths in (_gates(3, prefix="cells.0.") | _gates(1, 7, 3, "cells.1.")).items()
+            for name, lengths in (gates(3, prefix="cells.0.") | gates(1, 7, 3, "cells.1.")).items()
         },
     ),
-    "time_distributed": Sample(lambda: layers.TimeDistributed(layers.Dense(7)), (SIGNAL,), _kernels(layer__kernel={"in": 5, "out": 7})),
+    "time_distributed": Sample(lambda: layers.TimeDistributed(layers.Dense(7)), (SIGNAL,), kernels(layer__kernel={"in": 5, "out": 7})),
     "time_distributed_deep": Sample(
         lambda: layers.TimeDistributed(layers.Bidirectional(layers.GRU(7))),
         ((3, *SIGNAL),),
-        _gates(3, prefix="layer.forward_layer.") | _gates(3, prefix="layer.backward_layer."),
+        gates(3, prefix="layer.forward_layer.") | gates(3, prefix="layer.backward_layer."),
     ),
     "attention": Sample(
         lambda: layers.MultiHeadAttention(2, 3, value_dim=7),
         ((4, 5), (6, 8)),
-        _kernels(
+        kernels(
             query__kernel={"in": 5, "heads": 2, "out": 3},
             key__kernel={"in": 8, "heads": 2, "out": 3},
             value__kernel={"in": 8, "heads": 2, "out": 7},
@@ -156,7 +156,7 @@ PRUNABLE: Mapping[str, Sample] = {
     "attention_split": Sample(
         lambda: layers.MultiHeadAttention(2, 3, output_shape=(4, 7), use_bias=False),
         ((4, 5), (6, 5)),
-        _kernels(
+        kernels(
             query__kernel={"in": 5, "heads": 2, "out": 3},
             key__kernel={"in": 5, "heads": 2, "out": 3},
             value__kernel={"in": 5, "heads": 2, "out": 3},
@@ -203,11 +203,11 @@ STRINGS: Mapping[str, Sample] = {
 """Layers with variables of text, which `.h5` files cannot hold."""
 
 CELLS: Mapping[str, Sample] = {
-    "SimpleRNNCell": Sample(lambda: layers.SimpleRNNCell(7), lengths=_gates(1)),
-    "LSTMCell": Sample(lambda: layers.LSTMCell(7, use_bias=False), lengths=_gates(4)),
-    "GRUCell": Sample(lambda: layers.GRUCell(7), lengths=_gates(3)),
+    "SimpleRNNCell": Sample(lambda: layers.SimpleRNNCell(7), lengths=gates(1)),
+    "LSTMCell": Sample(lambda: layers.LSTMCell(7, use_bias=False), lengths=gates(4)),
+    "GRUCell": Sample(lambda: layers.GRUCell(7), lengths=gates(3)),
     "StackedRNNCells": Sample(
-        lambda: layers.StackedRNNCells([layers.LSTMCell(7), layers.GRUCell(3)]), lengths=_gates(4, prefix="cells.0.") | _gates(3, 7, 3, "cells.1.")
+        lambda: layers.StackedRNNCells([layers.LSTMCell(7), layers.GRUCell(3)]), lengths=gates(4, prefix="cells.0.") | gates(3, 7, 3, "cells.1.")
     ),
 }
 """Cells, which are built by an RNN layer around them."""

@@ -11,6 +11,7 @@ import tf_keras
 from tf_keras.src.engine.base_layer import Layer
 
 from graphprune.errors import GraphError
+from graphprune.tf.growing_vocabularies import GROWING, constructor_arguments
 
 _OWN_PACKAGES = ("tf_keras", "keras", "graphprune", "tensorflow", "builtins", "numpy")
 
@@ -48,7 +49,7 @@ def copy_state(source: Layer, target: Layer) -> None:
             state: dict[str, Any] = {}
             old_layer.save_own_variables(state)
             new_layer.load_own_variables(state)
-        if hasattr(old_layer, "save_assets"):
+        if hasattr(old_layer, "load_assets"):
             with tempfile.TemporaryDirectory() as folder:
                 old_layer.save_assets(folder)
                 new_layer.load_assets(folder)
@@ -67,8 +68,8 @@ def _clone_lambda(layer: Layer) -> Layer:
 
 
 def _config_with_functions(layer: Layer) -> dict[str, Any]:
-    """Return the layer's config with the user's own functions (an activation) as they are, not by name or bytecode."""
-    config = dict(layer.get_config())
+    """Return the layer's config with the user's own functions (an activation) as they are, not by name or bytecode, and as its constructor takes it."""
+    config = constructor_arguments(layer) if isinstance(layer, GROWING) else dict(layer.get_config())
     for key in config:
         live = getattr(layer, key, None)
         if inspect.isfunction(live) and not _is_known(live):

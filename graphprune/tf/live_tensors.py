@@ -11,9 +11,9 @@ from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.saving.serialization_lib import serialize_keras_object
 
 from graphprune.errors import PlanError
-from graphprune.graph.builtin_layers import weights_of
+from graphprune.graph.builtin_layers import known_class, weights_of
 from graphprune.graph.config_weights import ATTENTION_LAYERS
-from graphprune.graph.entries import is_builtin
+from graphprune.graph.entries import Entry, is_builtin
 from graphprune.graph.from_config import TensorFacts
 from graphprune.graph.layer_class import Weight, names_in_order
 from graphprune.tf.prunable_layer import PrunableLayer, find_path, parts_of_builtin
@@ -88,11 +88,19 @@ def _shape(weight: tf.Variable) -> tuple[int, ...]:
 
 def is_builtin_layer(layer: Layer) -> bool:
     """Return whether the layer's class comes with Keras."""
-    return is_builtin({"class_name": type(layer).__name__, "module": type(layer).__module__})
+    return is_builtin(_class_entry(layer))
+
+
+def _class_entry(layer: Layer) -> Entry:
+    return {"class_name": type(layer).__name__, "module": type(layer).__module__}
 
 
 def _known_weights(layer: Layer) -> tuple[Weight, ...] | None:
-    return weights_of(serialize_keras_object(layer)) if is_builtin_layer(layer) else None
+    """Return what the table says; the config is not asked for where the class says it all (of a Lambda, Keras cannot always describe the function)."""
+    known = known_class(_class_entry(layer))
+    if known is None or known.weights == ():
+        return None if known is None else ()
+    return weights_of(serialize_keras_object(layer))
 
 
 def _own_names(layer: Any) -> tuple[str, ...]:

@@ -18,8 +18,10 @@ from graphprune.errors import ArchiveError, GraphpruneError
 from graphprune.graph.from_config import check_models
 from graphprune.tf.building import build_saved_model, load_hdf5, load_zip
 from graphprune.tf.foreign import find_foreign
+from graphprune.tf.growing_vocabularies import check_config
 from graphprune.tf.refusals import check_loadable
 from graphprune.tf.scope import prune_scope
+from graphprune.tf.spectral_build import spectral_layers_buildable
 from graphprune.tf.stuck_calls import stuck_calls_refused
 from graphprune.tf.surgery import adopt_wrappers
 
@@ -50,12 +52,19 @@ def load_model(path: str | PathLike[str], custom_objects: Mapping[str, Any] | No
     if foreign is not None:
         raise ArchiveError(f"{name}: {_unknown(foreign)}")
     check_models(archive.config, name)
+    check_config(archive.config, name)
     return adopt_wrappers(_load_in_scope(archive, given, unsafe_lambda=unsafe_lambda))
 
 
 def _load_in_scope(archive: Archive, given: Mapping[str, Any], *, unsafe_lambda: bool) -> tf_keras.Model:
     settings, name = (archive.training_config, archive.config.get("compile_config")), archive.path
-    with prune_scope(), stuck_calls_refused(name), tf_keras.utils.custom_object_scope(given), SafeModeScope(not unsafe_lambda):
+    with (
+        prune_scope(),
+        spectral_layers_buildable(),
+        stuck_calls_refused(name),
+        tf_keras.utils.custom_object_scope(given),
+        SafeModeScope(not unsafe_lambda),
+    ):
         if holds_lambda_bytecode(settings) and not unsafe_lambda:
             return _load_uncompiled(archive, "a lambda function in them holds Python bytecode")
         foreign = find_foreign(settings, given)

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import h5py
 import tf_keras
+from tf_keras.src.layers.preprocessing.index_lookup import IndexLookup
 
 from graphprune.errors import OutputError
 from graphprune.files import sync
+from graphprune.tf.growing_vocabularies import check_savable
 
 SUFFIXES = (".keras", ".h5")
 
@@ -47,7 +49,15 @@ def check_model_suffix(path: str | PathLike[str]) -> None:
         raise OutputError(f"{fspath(path)}: a model is saved as {' or '.join(SUFFIXES)}, got {suffix or 'no suffix'}; change the end of the name")
 
 
+def _check_vocabularies(model: tf_keras.Model, path: Path) -> None:
+    check_savable(model, path.name)
+    learned = [layer.name for layer in model._flatten_layers() if isinstance(layer, IndexLookup) and not layer._has_input_vocabulary]
+    if learned and path.suffix == ".h5":
+        raise OutputError(f"{path.name}: the vocabulary of layer {learned[0]!r} was learned from data, which .h5 files do not hold; save the model as .keras")
+
+
 def _write(model: tf_keras.Model, path: Path) -> None:
+    _check_vocabularies(model, path)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="You are saving your model as an HDF5 file")
         try:

@@ -30,6 +30,7 @@ from graphprune.tf.layer_clone import clone_layer, copy_state
 from graphprune.tf.live_tensors import find_weight, holds_prunable_layer, prunable_names, tensor_facts, tensor_zeros
 from graphprune.tf.mask_update import apply_mask
 from graphprune.tf.replicas import strategy_scope
+from graphprune.tf.spectral_build import spectral_layers_buildable
 from graphprune.tf.wrapper import PruneLowMagnitude
 
 MakeLayer = Callable[[str, Layer], Layer]
@@ -204,9 +205,10 @@ def _clone_with_state(model: tf_keras.Model, make: MakeLayer, rebuilt: set[str])
 
 def _clone_here(model: tf_keras.Model, make: MakeLayer, rebuilt: set[str]) -> tf_keras.Model:
     cloning = _Clone(make)
-    clone = cloning.of_model(model, "")
-    if not clone.built:
-        clone.build(model._build_input_shape)
+    with spectral_layers_buildable():
+        clone = cloning.of_model(model, "")
+        if not clone.built:
+            clone.build(model._build_input_shape)
     variables: dict[int, tf.Variable] = {}
     for address, old, new in cloning.pairs:
         _copy_layer(old, new, keep_masks=address not in rebuilt)

@@ -110,11 +110,15 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
     @property
     def input_spec(self) -> Any:
         """The inner layer's input spec; None for a layer that takes its states as further inputs (RNN), and so checks inputs itself."""
-        return self.layer.input_spec if type(self.layer).__call__ is Layer.__call__ else None
+        return self.layer.input_spec if self._is_called_as_layer else None
 
     @input_spec.setter
     def input_spec(self, value: Any) -> None:
         self.layer.input_spec = value
+
+    @property
+    def _is_called_as_layer(self) -> bool:
+        return type(self.layer).__call__ is Layer.__call__
 
     @property
     def stateful(self) -> bool:
@@ -180,6 +184,10 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
 
     def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Return what the inner layer returns."""
+        if not self._is_called_as_layer:
+            # Keras calls by the order of `call`'s arguments when it saves; a recurrent layer's own `__call__` has another order.
+            kwargs |= zip(self.layer._call_spec.arg_names[1:], args, strict=False)
+            args = ()
         outputs = self.layer(inputs, *args, **kwargs)
         if not hasattr(self, "pruning_step"):
             with maybe_init_scope(self):

@@ -1,0 +1,60 @@
+"""Layers whose vocabulary grows while they run: Keras builds them from no file, and their `get_config` does not give what their constructor takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+from tf_keras.layers.experimental import DynamicEmbedding, DynamicLookup
+from tf_keras.src.engine.base_layer import Layer
+
+from graphprune.archive.entries import Entry, is_builtin
+from graphprune.errors import ArchiveError, OutputError
+
+GROWING = (DynamicEmbedding, DynamicLookup)
+
+
+def constructor_arguments(layer: Layer) -> dict[str, Any]:
+    """Return what builds a layer like this one: the vocabulary as a tensor, and without the unknown words that `get_config` counts as known."""
+    config = layer.get_config()
+    own = {"initial_vocabulary": tf.constant(config["initial_vocabulary"])}
+    return {**config, **own, **({"input_dim": config["input_dim"] - config["num_oov_indices"]} if "input_dim" in config else {})}
+
+
+def check_config(config: Any, place: str) -> None:
+    """Raise where the config of a model file holds such a layer, at any depth.
+
+    Raises:
+        ArchiveError: it does; the text names the layer.
+    """
+    waiting = [config]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, Mapping):
+            if _is_growing(item):
+                raise ArchiveError(f"{place}: layer {item['config'].get('name')!r} is a {item['class_name']}, {_WHY}; keep such a table outside the model")
+            waiting.extend(item.values())
+        elif isinstance(item, list | tuple):
+            waiting.extend(item)
+
+
+def check_savable(model: tf_keras.Model, place: str) -> None:
+    """Raise where a model to be saved as `.keras` or `.h5` holds such a layer.
+
+    Raises:
+        OutputError: it does; the text names the layer.
+    """
+    for layer in model._flatten_layers():
+        if isinstance(layer, GROWING):
+            way_out = "write a SavedModel folder, which TensorFlow runs, or keep such a table outside the model"
+            raise OutputError(f"{place}: layer {layer.name!r} is a {type(layer).__name__}, {_WHY}; {way_out}")
+
+
+_WHY = "which Keras rebuilds from no file"
+
+
+def _is_growing(item: Entry) -> bool:
+    names = [kind.__name__ for kind in GROWING]
+    return item.get("class_name") in names and isinstance(item.get("config"), Mapping) and is_builtin(item)
