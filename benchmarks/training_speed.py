@@ -2,13 +2,19 @@
 
     pip install '.[bench]' && python benchmarks/training_speed.py [--repeats 3] [--only MODEL ...]
 
-Each measurement is a process of its own. Columns: processor time of the first training step (tracing included), median time of the later steps, peak
-memory of the process; each as a ratio to the plain model's in the same round, medians over the rounds.
+Columns, medians over the rounds, each with its ratio to the plain model's in the same round:
+
+- first step: processor time of the first training step, tracing included, in a process of its own for each method.
+- later steps: processor time of a step. One process holds all methods, which take turns of 10 steps, so that a busy moment meets them all.
+- with updates: the same as a mean over a turn, in which masks change once in 10 steps; ten times as often as they do by default.
+- peak memory: of a process that trains 21 steps, and what it may be: the plain model's, the masks, and 10%; in parentheses, what it has without the model,
+  after a training of three weights: TensorFlow and all else that is imported.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import resource
@@ -20,25 +26,30 @@ from collections.abc import Callable
 from typing import Any
 
 METHODS = ("plain", "tfmot", "graphprune")
-STEPS, WARM = 30, 5
+TURN, TURNS = 10, 7
+"""Steps of a turn, and turns of each method; the first turn traces and does not count."""
+RAMP = TURN * TURNS
 
 
 def main() -> None:
     """Run every model with every method, and print ratios to plain."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", action="append", choices=MODELS)
-    parser.add_argument("--measure", nargs=2, metavar=("MODEL", "METHOD"), help=argparse.SUPPRESS)
+    parser.add_argument("--measure", nargs=3, metavar=("WHAT", "MODEL", "METHOD"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        print(json.dumps(measure(*options.measure)))
+        what, name, method = options.measure
+        print(json.dumps(MEASURES[what](name, method)))
         return
-    print(f"{'model':<12} {'method':<11} {'first step':>18} {'later steps':>18} {'peak memory':>18}")
+    print(f"{'model':<12} {'method':<11} {'first step':>18} {'later steps':>18} {'with updates':>18} {'peak memory':>18}")
     for model in options.only or MODELS:
-        rounds = [{method: run_process(model, method) for method in METHODS} for _ in range(options.repeats)]
+        memory = {method: run_process("memory", model, method) for method in METHODS}
+        rounds = [measure_round(model, number) for number in range(options.repeats)]
         for method in METHODS:
-            columns = "".join(column(rounds, method, name, unit) for name, unit in (("first", "s"), ("later", "s"), ("peak", "MB")))
-            print(f"{model:<12} {method:<11}{columns}", flush=True)
+            columns = "".join(column(rounds, method, *column_of) for column_of in (("first", "s"), ("later", "ms"), ("mean", "ms")))
+            print(f"{model:<12} {method:<11}{columns}  {memory[method]['peak']:6.0f} MB ({memory[method]['before']:.0f})", flush=True)
+        print(f"{model:<12} allowed {1.1 * memory['plain']['peak'] + memory['graphprune']['masks']:71.0f} MB", flush=True)
 
 
 def column(rounds: list[dict[str, dict[str, float]]], method: str, name: str, unit: str) -> str:
@@ -48,41 +59,102 @@ def column(rounds: list[dict[str, dict[str, float]]], method: str, name: str, un
     return f" {value:10.3f} {unit:<2} {ratio:4.2f}"
 
 
-def run_process(model: str, method: str) -> dict[str, float]:
+def measure_round(model: str, number: int) -> dict[str, dict[str, float]]:
+    """Return every figure of each method, measured once; in every second round the methods come in the opposite order."""
+    found = {method: run_process("first", model, method) for method in (METHODS if number % 2 == 0 else METHODS[::-1])}
+    turns = run_process("turns", model, "all")
+    return {method: found[method] | turns[method] for method in METHODS}
+
+
+def run_process(what: str, model: str, method: str) -> dict[str, Any]:
     """Measure in a fresh process."""
     environment = {**os.environ, "TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run([sys.executable, __file__, "--measure", model, method], capture_output=True, text=True, check=True, env=environment)
+    done = subprocess.run([sys.executable, __file__, "--measure", what, model, method], stdout=subprocess.PIPE, text=True, check=True, env=environment)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def measure(name: str, method: str) -> dict[str, float]:
-    """Return the seconds of processor time of the first step, the median seconds of later ones, and the peak memory in MB."""
-    import tensorflow as tf
-    import tf_keras
+class Contestant:
+    """One model that is trained with one method, turn by turn."""
 
-    tf_keras.utils.set_random_seed(1)
-    model, batch = MODELS[name]()
-    callbacks: list[Any] = []
-    if method == "tfmot":
-        from tensorflow_model_optimization.python.core.sparsity.keras import prune, pruning_callbacks, pruning_schedule
+    def __init__(self, name: str, method: str) -> None:
+        import tensorflow as tf
+        import tf_keras
 
-        ramp = pruning_schedule.PolynomialDecay(0.0, 0.9, 0, STEPS, frequency=10)
-        model = prune.prune_low_magnitude(model, pruning_schedule=ramp)
-        callbacks = [pruning_callbacks.UpdatePruningStep()]
-    elif method == "graphprune":
-        import graphprune
+        tf_keras.utils.set_random_seed(1)
+        self.wrap = WRAPS[method]()
+        model, batch = (tiny if name == "tiny" else MODELS[name])()
+        self.model, self.callbacks = self.wrap(model)
+        self.model.compile("adam", tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        self.data = iter(tf.data.Dataset.from_tensors(batch).repeat())
+        self.marks: list[float] = []
+        self.clock = tf_keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: self.marks.append(time.process_time()))
 
-        model = graphprune.prune_low_magnitude(model, graphprune.PolynomialDecay(0.0, 0.9, 0, STEPS, frequency=10))
-        callbacks = [graphprune.UpdatePruningStep()]
-    model.compile("adam", tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    marks: list[tuple[float, float]] = []
-    clock = tf_keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: marks.append((time.process_time(), time.perf_counter())))
-    data = tf.data.Dataset.from_tensors(batch).repeat()
-    begun = time.process_time()
-    model.fit(data, steps_per_epoch=STEPS, epochs=1, verbose=0, callbacks=[*callbacks, clock])
-    walls = [wall for _, wall in marks]
-    later = [end - start for start, end in zip(walls[WARM:-1], walls[WARM + 1 :], strict=True)]
-    return {"first": marks[0][0] - begun, "later": statistics.median(later), "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000}
+    def train(self, steps: int) -> list[float]:
+        """Return the processor time at the start, and after each of `steps` steps with all that callbacks do in them."""
+        self.marks = [time.process_time()]
+        self.model.fit(self.data, steps_per_epoch=steps, epochs=1, verbose=0, callbacks=[*self.callbacks, self.clock])
+        return self.marks
+
+
+def measure_first(name: str, method: str) -> dict[str, float]:
+    """Return the seconds of processor time of the first step."""
+    contestant = Contestant(name, method)
+    start, first = contestant.train(1)
+    return {"first": first - start}
+
+
+def measure_memory(name: str, method: str) -> dict[str, float]:
+    """Return the most memory of a process that trains, what it has without the model, and the masks, in MB."""
+    Contestant("tiny", method).train(1)
+    before = peak_memory()
+    contestant = Contestant(name, method)
+    contestant.train(2 * TURN + 1)
+    masks = [weight for weight in contestant.model.weights if "mask_" in weight.name and weight.dtype.name == "bool"]
+    return {"peak": peak_memory(), "before": before, "masks": sum(mask.shape.num_elements() for mask in masks) / 1e6}
+
+
+def peak_memory() -> float:
+    """Return the most memory that the process has had so far, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+
+
+def measure_turns(name: str) -> dict[str, dict[str, float]]:
+    """Return the median and the mean milliseconds of processor time of a step with each method."""
+    contestants = {method: Contestant(name, method) for method in METHODS}
+    turns: dict[str, list[list[float]]] = {method: [] for method in METHODS}
+    for number in range(TURNS):
+        for method, contestant in contestants.items():
+            marks = contestant.train(TURN)
+            if number:
+                turns[method].append([1000 * (end - start) for start, end in itertools.pairwise(marks[1:])])
+    medians = {method: statistics.median(step for turn in found for step in turn) for method, found in turns.items()}
+    return {method: {"later": medians[method], "mean": statistics.median(map(statistics.fmean, found))} for method, found in turns.items()}
+
+
+def plain() -> Callable[[Any], tuple[Any, list[Any]]]:
+    """Return the function that prepares nothing."""
+    return lambda model: (model, [])
+
+
+def tfmot() -> Callable[[Any], tuple[Any, list[Any]]]:
+    """Return the function that wraps a model with the TensorFlow toolkit."""
+    from tensorflow_model_optimization.python.core.sparsity.keras import prune, pruning_callbacks, pruning_schedule
+
+    ramp = pruning_schedule.PolynomialDecay(0.0, 0.9, 0, RAMP, frequency=TURN)
+    return lambda model: (prune.prune_low_magnitude(model, pruning_schedule=ramp), [pruning_callbacks.UpdatePruningStep()])
+
+
+def graphprune() -> Callable[[Any], tuple[Any, list[Any]]]:
+    """Return the function that wraps a model with graphprune."""
+    import graphprune
+    from graphprune.sparsity.positions import Run
+
+    ramp = graphprune.PolynomialDecay(0.0, 0.9, 0, RAMP, frequency=TURN)
+    callback = graphprune.UpdatePruningStep(run=Run(steps_per_epoch=RAMP, epochs=1))  # each turn is a part of the run
+    return lambda model: (graphprune.prune_low_magnitude(model, ramp), [callback])
+
+
+WRAPS: dict[str, Callable[[], Callable[[Any], tuple[Any, list[Any]]]]] = {"plain": plain, "tfmot": tfmot, "graphprune": graphprune}
 
 
 def mobilenet() -> tuple[Any, Any]:
@@ -114,7 +186,21 @@ def lstm() -> tuple[Any, Any]:
     return model, (tf.random.normal((128, 28, 28)), tf.zeros((128,), tf.int32))
 
 
+def tiny() -> tuple[Any, Any]:
+    """Return three weights, and a batch of 1."""
+    import tensorflow as tf
+    import tf_keras
+    from tf_keras import layers
+
+    return tf_keras.Sequential([layers.Input((3,)), layers.Dense(1, use_bias=False)]), (tf.zeros((1, 3)), tf.zeros((1,), tf.int32))
+
+
 MODELS: dict[str, Callable[[], tuple[Any, Any]]] = {"mobilenet": mobilenet, "mlp": mlp, "lstm": lstm}
+MEASURES: dict[str, Callable[[str, str], dict[str, Any]]] = {
+    "first": measure_first,
+    "memory": measure_memory,
+    "turns": lambda name, _: measure_turns(name),
+}
 
 
 if __name__ == "__main__":

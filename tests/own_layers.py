@@ -31,6 +31,20 @@ class Gated(tf_keras.layers.Layer, PrunableLayer):
         return [self.kernel, self.blocks[0].kernel]
 
 
+class Twofold(tf_keras.layers.Layer, PrunableLayer):
+    """Two layers inside, each with a kernel to prune."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.first, self.second = tf_keras.layers.Dense(6), tf_keras.layers.Dense(4)
+
+    def call(self, inputs):
+        return self.second(self.first(inputs))
+
+    def get_prunable_weights(self):
+        return [self.first.kernel, self.second.kernel]
+
+
 class BiasedDense(tf_keras.layers.Dense, PrunableLayer):
     """A built-in layer that prunes its bias and not its kernel."""
 

@@ -30,6 +30,7 @@ class UpdatePruningStep(tf_keras.callbacks.Callback):
         self.params: dict[str, Any] | None = None  # a loop that is no `fit` never calls `set_params`
         self.run = run
         self._pruner: Pruner | None = None
+        self._ends_batches = False
 
     @property
     def pruner(self) -> Pruner:
@@ -56,15 +57,17 @@ class UpdatePruningStep(tf_keras.callbacks.Callback):
         Raises:
             TrainingError: a schedule needs a length that `fit` does not know.
         """
-        params = self.params or {}
+        params, self._ends_batches = self.params or {}, False
         self.pruner.start(self.run or Run(params.get("steps"), params.get("epochs")))
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Catch up, for loops that call nothing else."""
-        self.pruner.on_step()
+        """Catch up, for loops that call nothing else; where batches end with a call there is nothing to catch up with."""
+        if not self._ends_batches:
+            self.pruner.on_step()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Update the masks that the last optimizer updates made due."""
+        self._ends_batches = True
         self.pruner.on_step()
 
     def on_epoch_end(self, epoch: int | None = None, logs: Any = None, *, batch: int | None = None) -> None:

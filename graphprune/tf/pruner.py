@@ -79,6 +79,7 @@ class Pruner:
         self._planned: int | None = None
         self._seen: tuple[int, dict[str, int]] = (0, {})
         self._timetables: dict[str, Timetable | OwnTimetable] = {}
+        self._looked: dict[str, int] = {}
 
     def start(self, run: Run) -> None:
         """Turn every schedule into optimizer steps, attach to the pruned layers and do the update that is due at step 0.
@@ -106,7 +107,7 @@ class Pruner:
             for other in [pruner for pruner in wrapper.pruners if pruner.model is self.model]:
                 wrapper.pruners.discard(other)
             wrapper.pruners.add(self)
-        self._seen = self._count()
+        self._seen, self._looked = self._count(), {}
         self._planned = None if run.steps is None else self.step + run.steps
         self.on_step()
 
@@ -136,13 +137,10 @@ class Pruner:
             TrainingError: it is called inside of a step, where weights are changing.
         """
         check_between_steps("on_step")
-        self._count_skipped_steps()
-        for address, wrapper in self.wrappers.items():
-            step, last = self._step_of(wrapper), int(wrapper.last_update.numpy())
-            timetable = self._started(address)
-            if timetable.is_due(after=last, step=step):
-                update_masks(wrapper, timetable, step)
-                wrapper.last_update.assign(step)
+        for address, step in self._read_steps().items():
+            if self._is_due(address, step):
+                update_masks(self.wrappers[address], self._started(address), step)
+                self.wrappers[address].last_update.assign(step)
 
     @property
     def step(self) -> int:
@@ -156,15 +154,16 @@ class Pruner:
 
     def tensors(self) -> tuple[TensorProgress, ...]:
         """Return where each pruned tensor stands, in the model's order."""
-        return tuple(progress for address, wrapper in self.wrappers.items() for progress in self._progress(address, wrapper))
+        steps = self._read_steps()
+        return tuple(progress for address, wrapper in self.wrappers.items() for progress in self._progress(address, wrapper, steps[address]))
 
     def total_sparsity(self) -> float:
         """Return the measured share of zeros over all pruned tensors; 0 when there are none."""
         tensors = self.tensors()
         return sum(tensor.zeros for tensor in tensors) / max(1, sum(tensor.size for tensor in tensors))
 
-    def _progress(self, address: str, wrapper: PruneLowMagnitude) -> Iterator[TensorProgress]:
-        timetable, step, pruning = self._started(address), self._step_of(wrapper), wrapper.pruning
+    def _progress(self, address: str, wrapper: PruneLowMagnitude, step: int) -> Iterator[TensorProgress]:
+        timetable, pruning = self._started(address), wrapper.pruning
         for name, (weight, _, threshold) in zip(pruning.weights, wrapper.pruning_vars, strict=True):
             size = math.prod(weight.shape)
             zeros = size - int(np.count_nonzero(weight.numpy()))
@@ -177,20 +176,35 @@ class Pruner:
         counted = int(optimizer.iterations.numpy()) if isinstance(optimizer, tf_keras.mixed_precision.LossScaleOptimizer) else 0
         return counted, {address: int(wrapper.pruning_step.numpy()) for address, wrapper in self.wrappers.items()}
 
-    def _count_skipped_steps(self) -> None:
-        """Give layers the steps since the last look that loss scaling skipped; what sets steps back (weights restored from earlier) is left as it is."""
-        before, steps = self._seen
-        passed = self._count()[0] - before
-        for address, wrapper in self.wrappers.items():
-            if passed and wrapper.trainable and 0 <= int(wrapper.pruning_step.numpy()) - steps[address] < passed:
-                wrapper.pruning_step.assign(steps[address] + passed)
-        self._seen = self._count()
+    def _read_steps(self) -> dict[str, int]:
+        """Return the step of each layer, each variable read once: it is what a batch costs on the host.
 
-    def _step_of(self, wrapper: PruneLowMagnitude) -> int:
-        """Return the layer's step; a frozen layer has no updates of its own and follows the model, unless another model trains it in turn."""
-        if not wrapper.trainable and set(wrapper.pruners) <= {self} and wrapper.pruning_step.numpy() < self.step:
-            wrapper.pruning_step.assign(self.step)
-        return int(wrapper.pruning_step.numpy())
+        Layers get the steps since the last look that loss scaling skipped; what sets steps back (weights restored from earlier) is left as it is. A frozen
+        layer has no updates of its own and follows the model, unless another model trains it in turn.
+        """
+        before, known = self._seen
+        counted, read = self._count()
+        passed, steps = counted - before, dict(read)
+        for address in read if passed else ():
+            if self.wrappers[address].trainable and 0 <= read[address] - known[address] < passed:
+                steps[address] = known[address] + passed
+        newest = max(steps.values(), default=0)
+        for address in [address for address, step in steps.items() if step < newest]:
+            wrapper = self.wrappers[address]
+            if not wrapper.trainable and set(wrapper.pruners) <= {self}:
+                steps[address] = newest
+        for address in [address for address, step in steps.items() if step != read[address]]:
+            self.wrappers[address].pruning_step.assign(steps[address])
+        self._seen = counted, steps
+        return steps
+
+    def _is_due(self, address: str, step: int) -> bool:
+        """Return whether masks change at `step`; the variable with the last update is read only where the schedule asks for one since the last look."""
+        looked, timetable = self._looked.get(address), self._started(address)
+        self._looked[address] = step
+        if looked is not None and (looked == step or (looked < step and not timetable.is_due(after=looked, step=step))):
+            return False
+        return timetable.is_due(after=int(self.wrappers[address].last_update.numpy()), step=step)
 
     def _started(self, address: str) -> Timetable | OwnTimetable:
         if address not in self._timetables:

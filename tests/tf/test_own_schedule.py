@@ -65,6 +65,17 @@ def test_a_schedule_of_ones_own_prunes_round_trips_and_resumes(suffix, tmp_path)
     assert str(caught.value) == TEXT.format(path)
 
 
+@pytest.mark.filterwarnings("ignore:schedule/never-reached")
+def test_a_schedule_of_ones_own_says_when_groups_change_and_the_groups_say_how_many():
+    model = prune_low_magnitude(small_model(), Stairs(0.25), sparsity_m_by_n=(2, 4))
+    model.compile(tf_keras.optimizers.SGD(RATE), "mse")
+    seen = fit(model, 0, 12)
+    wrapper = model.get_layer("a")
+    kept = {step: 30 - wrapper.pruning.zeros_at("kernel", (6, 5), 0.5 * share) for step, share in [(0, 0), (1, 1 / 3), (5, 2 / 3), (9, 1)]}
+    assert seen == [(step, kept[max(begin for begin in kept if begin <= step)]) for step in range(1, 13)]
+    assert (np.count_nonzero(wrapper.layer.kernel.numpy()[:4], axis=0) == 2).all()
+
+
 def test_a_registered_schedule_needs_no_scope(tmp_path):
     registered = tf_keras.utils.register_keras_serializable("own")(type("Registered", (Stairs,), {}))
     prune_low_magnitude(small_model(), registered(0.1)).save(tmp_path / "m.keras")

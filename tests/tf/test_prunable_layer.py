@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import tf_keras
 from commands import run_command
-from own_layers import BiasedDense, Cell, Gated
+from own_layers import BiasedDense, Cell, Gated, Twofold
 from tf_keras import layers
 
 from graphprune.archive import read_archive
-from graphprune.errors import PlanError
+from graphprune.errors import GraphError, PlanError
 from graphprune.graph import measure_mask_faults, read_graph
 from graphprune.rules import read_rules
+from graphprune.sparsity.positions import Run
 from graphprune.tf.addresses import find_wrappers
 from graphprune.tf.callbacks import UpdatePruningStep
 from graphprune.tf.keras_api import prune_low_magnitude, strip_pruning
@@ -20,6 +21,7 @@ from graphprune.tf.keras_schedules import ConstantSparsity
 from graphprune.tf.live_tensors import find_weight
 from graphprune.tf.loading import load_model
 from graphprune.tf.prunable_layer import PrunableLayer
+from graphprune.tf.pruner import Pruner
 from graphprune.tf.surgery import apply_rules, graph_of_model
 
 pytestmark = pytest.mark.tf
@@ -118,12 +120,35 @@ def test_rules_see_what_custom_layers_say_of_live_models_and_of_files(tmp_path, 
     for command in (
         ["apply", "m.keras", "-r", "own.yaml", "-o", "w.keras", "--custom-objects", "own_layers"],
         ["train", "m.keras", "-r", "own.yaml", "--data", "d.npz", "--run", "run", "--epochs", "1", "--custom-objects", "own_layers"],
+        ["apply", "m.keras", "--plan", "run/plan.json", "-o", "planned.keras", "--custom-objects", "own_layers"],
         ["strip", "run", "-o", "s.keras", "--custom-objects", "own_layers"],
     ):
         answer = run_command(*command)
         assert answer.code == 0, answer.err
-    assert find_wrappers(load_model("w.keras", OBJECTS)).keys() == {"rnn", "gated"}
+    assert [find_wrappers(load_model(path, OBJECTS)).keys() for path in ("w.keras", "planned.keras")] == [{"rnn", "gated"}] * 2
     assert zeros(load_model("s.keras", OBJECTS)) == {"gated": [18, 27], "biased": [0]}
+
+
+def test_a_custom_layer_with_layers_inside_goes_the_whole_way_and_is_measured_where_the_file_names_them(tmp_path):
+    model = tf_keras.Sequential([layers.Input((3,)), Twofold(name="two")])
+    wrapped = prune_low_magnitude(model, ConstantSparsity(0.5, 0))
+    Pruner(wrapped).start(Run())
+    for suffix in (".keras", ".h5"):
+        wrapped.save(tmp_path / f"w{suffix}")
+        again = load_model(tmp_path / f"w{suffix}", {"Twofold": Twofold})
+        for one, other in zip(wrapped.weights, again.weights, strict=True):
+            np.testing.assert_array_equal(one.numpy(), other.numpy())
+        assert [weight.shape for weight in strip_pruning(again).weights] == [(3, 6), (6,), (6, 4), (4,)]
+    named = read_archive(tmp_path / "w.h5")
+    assert set(measure_mask_faults(named, read_graph(named)).values()) == {0}
+    numbered = read_archive(tmp_path / "w.keras")
+    with pytest.raises(GraphError) as caught:
+        measure_mask_faults(numbered, read_graph(numbered))
+    assert str(caught.value) == (
+        f"{tmp_path / 'w.keras'}: layer 'two' has no tensor 'first.kernel'; it has first.0, first.1, second.0, second.1, mask_first.kernel, "
+        "threshold_first.kernel, mask_second.kernel, threshold_second.kernel, pruning_step, last_update; "
+        "save the model as .h5, which names the weights that a custom layer has in layers inside it"
+    )
 
 
 def test_what_is_no_weight_of_the_layer_is_refused():

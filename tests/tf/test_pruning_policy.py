@@ -39,6 +39,19 @@ def test_a_policy_is_asked_of_the_callers_model_and_of_each_layer_that_can_be_pr
     assert sorted(again.asked) == ["aux", "shared"]
 
 
+def test_a_policy_may_leave_out_the_layer_that_a_pattern_does_not_fit():
+    class NoAttention(OnlyHead):
+        def allow_pruning(self, layer):
+            return isinstance(layer, layers.Dense)
+
+    x = layers.Input((5, 8))
+    model = tf_keras.Model(x, layers.Dense(4, name="fc")(layers.MultiHeadAttention(2, 4, name="mha")(x, x)))
+    with pytest.raises(ValueError, match=r"^mha: block_size=\(4, 1\) needs a kernel of rank 2, "):
+        prune_low_magnitude(model, block_size=(4, 1))
+    pruned = find_wrappers(prune_low_magnitude(model, block_size=(4, 1), pruning_policy=NoAttention()))
+    assert {address: str(wrapper.pruning.pattern) for address, wrapper in pruned.items()} == {"fc": "block in 4 x out 1, mean"}
+
+
 def test_what_a_policy_raises_reaches_the_caller():
     model = tf_keras.Sequential([layers.Input((3,)), layers.Flatten()], name="flat")
     with pytest.raises(ValueError, match=r"^flat: no Dense layer at the top$"):

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import tf_keras
+from own_layers import BiasedDense, Cell
 from tf_keras import layers
 
 from graphprune.sparsity.masks import pattern_mask
@@ -63,6 +64,18 @@ def test_arguments_by_position_become_patterns_with_axes(layer, arguments, patte
             lambda units, name: layers.MultiHeadAttention(2, units, name=name),
             {"block_size": (4, 1)},
             "x: block_size=(4, 1) needs a kernel of rank 2, and query.kernel of MultiHeadAttention has axes in, heads, out; "
+            "leave it out for this layer, or name the axes in a rule file",
+        ),
+        (
+            lambda units, name: layers.RNN(Cell(units), name=name),
+            {"sparsity_m_by_n": (2, 4)},
+            "x: sparsity_m_by_n=(2, 4) needs the meaning of a kernel's axes, and nothing is known of those of the custom layer in RNN; "
+            "leave it out for this layer, or name the axes in a rule file",
+        ),
+        (
+            lambda units, name: BiasedDense(units, name=name),
+            {"block_size": (4, 1)},
+            "x: block_size=(4, 1) needs the meaning of a kernel's axes, and nothing is known of those of custom layer class BiasedDense; "
             "leave it out for this layer, or name the axes in a rule file",
         ),
         (

@@ -210,6 +210,15 @@ def test_every_optimizer(name):
     check_watched(model, getattr(owner, name.removeprefix("legacy."))(learning_rate=0.05), jit_compile=False)
 
 
+@pytest.mark.parametrize("every", [None, 3])
+def test_weight_averaging_leaves_masked_weights_at_zero(every):
+    model, _ = wrapped()
+    check_watched(model, tf_keras.optimizers.Adam(0.05, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=every))
+    for wrapper in find_wrappers(model).values():
+        weight, mask, _ = wrapper.pruning_vars[0]
+        np.testing.assert_array_equal(weight.numpy() != 0, mask.numpy())
+
+
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("legacy", [False, True])
 def test_mixed_precision_prunes_float32_weights_and_reaches_its_target_though_loss_scaling_skips_steps(policy, legacy):
