@@ -1,7 +1,6 @@
 """Print how long choosing the mask of 4,194,304 float32 weights takes, beside the TensorFlow toolkit's own functions (tfmot) and `np.partition`.
 
-    pip install tensorflow-model-optimization
-    TF_USE_LEGACY_KERAS=1 python benchmarks/mask_speed.py [ROUNDS]
+    pip install '.[bench]' && python benchmarks/mask_speed.py [ROUNDS]
 
 Milliseconds of wall time, the median of 5 rounds (or ROUNDS) that take turns, after one round to warm up. The toolkit's functions run compiled
 (`tf.function`), as they do in training. Run it on an idle machine.
@@ -9,11 +8,15 @@ Milliseconds of wall time, the median of 5 rounds (or ROUNDS) that take turns, a
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
+
+os.environ["TF_USE_LEGACY_KERAS"] = "1"  # tfmot asks for it
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Literal, Protocol
+from typing import Any, BinaryIO, Literal, Protocol
 
 import h5py
 from numpy.typing import NDArray
@@ -78,8 +78,8 @@ class Archive:
         if self.format == "savedmodel":
             yield _CheckpointReader(open_checkpoint(self.path))
             return
-        with self._open() as file:
-            yield _Hdf5Reader(file, self.path)
+        with self._open() as file, file.raw() as raw:
+            yield _Hdf5Reader(file, raw, self.path)
 
     def read(self, tensor: StoredTensor) -> NDArray[Any]:
         """Return the values of one tensor.
@@ -99,10 +99,11 @@ class Archive:
 @dataclass(frozen=True, slots=True)
 class _Hdf5Reader:
     file: h5py.File
+    raw: BinaryIO
     place: str
 
     def read(self, tensor: StoredTensor, /) -> NDArray[Any]:
-        return read_dataset(self.file, tensor.path, self.place)
+        return read_dataset(self.file, self.raw, tensor, self.place)
 
 
 @dataclass(frozen=True, slots=True)

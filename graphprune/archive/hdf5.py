@@ -9,11 +9,12 @@ from __future__ import annotations
 import functools
 import json
 import math
+import os
 import re
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import h5py
@@ -22,7 +23,8 @@ from numpy.typing import NDArray
 
 from graphprune.archive.bfloat16 import IN_HDF5, widen_bfloat16
 from graphprune.archive.files import open_file
-from graphprune.archive.hdf5_headers import check_root, is_group
+from graphprune.archive.hdf5_headers import check_root, is_group, read_messages
+from graphprune.archive.hdf5_plain import Stretch, find_stretch, read_stretch
 from graphprune.archive.hdf5_texts import read_texts
 from graphprune.archive.json_text import MAX_JSON
 from graphprune.errors import ArchiveError
@@ -64,6 +66,7 @@ class StoredTensor:
         name: Its name there: `0`, `1`, ... in a `.keras` file, `fc1/kernel:0` in an `.h5` file.
         path: Its path in the HDF5 file.
         shape, dtype: As NumPy names them.
+        stretch: Where its values lie in the HDF5 file; None where only the HDF5 library can tell.
     """
 
     group: str
@@ -71,6 +74,7 @@ class StoredTensor:
     path: str
     shape: tuple[int, ...]
     dtype: str
+    stretch: Stretch | None = field(default=None, compare=False, repr=False)
 
 
 @contextmanager
@@ -133,14 +137,16 @@ def _one_line(err: Exception) -> str:
     return " ".join(str(err.args[0] if err.args else type(err).__name__).split())[:120]
 
 
-def read_dataset(file: h5py.File, path: str, place: str) -> NDArray[Any]:
-    """Return the values of the data set at `path`, which an index of this file gave.
+def read_dataset(file: h5py.File, raw: BinaryIO, tensor: StoredTensor, place: str) -> NDArray[Any]:
+    """Return the values of a data set that an index of this file gave; `raw` are the bytes of the file.
 
     Raises:
         ArchiveError: it is missing or damaged.
     """
     with damage_named(place):
-        dataset, shape, dtype = _open_dataset(file, path, place)
+        if tensor.stretch is not None:
+            return read_stretch(raw, tensor.stretch)
+        dataset, shape, dtype = _open_dataset(file, tensor.path, place)
         values = np.empty(shape, dtype)
         if values.size:
             dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
@@ -155,33 +161,39 @@ def index_keras_groups(file: OpenedFile, place: str) -> dict[str, tuple[StoredTe
     """
     with damage_named(place):
         groups: dict[str, list[str]] = {}
-        for path in map(_text, _all_paths(file, place)):
+        objects = _all_objects(file, place)
+        for path in map(_text, objects):
             group, _, name = path.rpartition("/vars/")
             if path.startswith("layers/") and group and "/" not in name:
                 groups.setdefault(group, []).append(name)
         return {
-            group: tuple(_stored(file, group, name, f"{group}/vars/{name}", place) for name in sorted(names, key=_number)) for group, names in groups.items()
+            group: tuple(_stored(file, group, name, f"{group}/vars/{name}", objects, place) for name in sorted(names, key=_number))
+            for group, names in groups.items()
         }
 
 
-def _all_paths(file: OpenedFile, place: str) -> list[bytes]:
-    """Return the paths of all groups and data sets in the file, which hold no link that leads elsewhere, and no group twice.
+def _all_objects(file: OpenedFile, place: str) -> Mapping[bytes, Stretch | None]:
+    """Return where the values lie of all plain data sets in the file, by path, and None for groups and other data sets.
 
-    Each object's header is read before the library opens it.
+    Each object's header is read before the library opens it. The file holds no link that leads elsewhere, and no group twice.
     """
-    paths: list[bytes] = []
+    objects: dict[bytes, Stretch | None] = {}
     seen: set[int] = set()
     faults: list[Exception] = []
     with file.raw() as raw:
+        room = raw.seek(0, os.SEEK_END)
 
         def visit(name: bytes, info: Any) -> bytes | None:
-            paths.append(name)
+            objects[name] = None
             if info.type != h5py.h5l.TYPE_HARD:
                 return name
             try:
-                if is_group(raw, info.u):
-                    if info.u in seen:
-                        raise ValueError("a group stands in two places")
+                messages = dict(read_messages(raw, info.u))
+                if not is_group(raw, messages):
+                    objects[name] = find_stretch(messages, room)
+                elif info.u in seen:
+                    raise ValueError("a group stands in two places")
+                else:
                     seen.add(info.u)
             except (ValueError, struct.error, OverflowError) as err:  # h5py lets no exception pass
                 faults.append(err)
@@ -192,7 +204,7 @@ def _all_paths(file: OpenedFile, place: str) -> list[bytes]:
         raise faults[0]
     if link is not None:
         raise ArchiveError(f"{place}: {_text(link)} is a link, which Keras never writes; the file is not safe to read, save the model again")
-    return paths
+    return objects
 
 
 def _number(name: str) -> tuple[int, str]:
@@ -206,14 +218,15 @@ def index_legacy_groups(file: OpenedFile, place: str) -> dict[str, tuple[StoredT
         ArchiveError: the file is damaged or not safe to read.
     """
     with damage_named(place):
-        if b"model_weights" not in _all_paths(file, place):
+        objects = _all_objects(file, place)
+        if b"model_weights" not in objects:
             raise ArchiveError(f"{place}: no model_weights group; the weights are missing, save the model again")
         root = file["model_weights"]
         index = {}
         for layer in read_names(root, "layer_names"):
             names = read_names(h5py.Group(h5py.h5g.open(root.id, layer.encode())), "weight_names")  # twice as fast as root[layer]
             if names:
-                index[layer] = tuple(_stored(file, layer, name, f"model_weights/{layer}/{name}", place) for name in names)
+                index[layer] = tuple(_stored(file, layer, name, f"model_weights/{layer}/{name}", objects, place) for name in names)
         return index
 
 
@@ -234,7 +247,10 @@ def _text(value: Any) -> str:
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
 
-def _stored(file: h5py.File, group: str, name: str, path: str, place: str) -> StoredTensor:
+def _stored(file: h5py.File, group: str, name: str, path: str, objects: Mapping[bytes, Stretch | None], place: str) -> StoredTensor:
+    stretch = objects.get(path.encode())
+    if stretch is not None:
+        return StoredTensor(group, name, path, stretch.shape, _dtype_name(stretch.dtype), stretch)
     _, shape, dtype = _open_dataset(file, path, place)
     return StoredTensor(group, name, path, shape, _dtype_name(dtype))
 

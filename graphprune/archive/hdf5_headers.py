@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
 LINK_INFO, ATTRIBUTE, CONTINUATION, SYMBOL_TABLE = 0x02, 0x0C, 0x10, 0x11
@@ -33,16 +33,16 @@ def check_root(file: BinaryIO) -> None:
     width = start[13] if version < 2 else start[9]
     if version not in _ROOT_AT or width != 8:
         raise ValueError("a superblock of another kind than Keras writes")
-    is_group(file, struct.unpack("<Q", read_bytes(file, _ROOT_AT[version], 8))[0])
+    root = struct.unpack("<Q", read_bytes(file, _ROOT_AT[version], 8))[0]
+    is_group(file, dict(read_messages(file, root)))
 
 
-def is_group(file: BinaryIO, address: int) -> bool:
-    """Return whether the object with its header at `address` is a group, after reading the whole header.
+def is_group(file: BinaryIO, messages: Mapping[int, bytes]) -> bool:
+    """Return whether the object with these messages in its header is a group.
 
     Raises:
         ValueError: it is damaged.
     """
-    messages = dict(read_messages(file, address))
     if SYMBOL_TABLE in messages:
         _check_heap(file, struct.unpack_from("<8xQ", messages[SYMBOL_TABLE])[0])
     return SYMBOL_TABLE in messages or LINK_INFO in messages
