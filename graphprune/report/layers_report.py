@@ -113,7 +113,7 @@ def _notes(layer: Layer) -> Iterator[str]:
     if layer.tensors and not layer.trainable:
         yield "frozen"
     if find_held_model(layer) is not None:
-        yield "out of reach of rules"
+        yield "out of reach"
 
 
 def _address_note(layers: Sequence[Layer]) -> str:

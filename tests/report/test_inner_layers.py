@@ -57,7 +57,7 @@ def test_layers_say_that_rules_do_not_reach_a_model_inside_a_layer():
     lines = render_layers_text(held()).splitlines()
     assert lines[-2] == SAYS
     assert lines[2].split()[-1] == "notes"
-    assert lines[4].endswith("  out of reach of rules")
+    assert lines[4].endswith("  out of reach")
     told = [layer["out_of_reach"] for layer in layers_to_config(held())["layers"]]
     assert told == [None, {"model": "net", "weights": 752}, None]
     assert SAYS not in render_layers_text(held(), matched={"fc_1"})
