@@ -159,6 +159,11 @@ def _uses(node: Any, first: Mapping[str, int], place: str, taker: str, argument:
                 yield _use(reference, f"{keyword}.{path}" if path else keyword, first, place, taker)
 
 
+def constants_of(node: Any) -> Iterator[Any]:
+    """Yield the positional arguments in one inbound node that are no tensors, in order."""
+    return (reference[2] for _, reference in _references(node, "") if reference[0] == CONSTANT)
+
+
 def _references(node: Any, path: str) -> Iterator[tuple[str, list[Any]]]:
     """Yield each tensor reference in `node` with its place (`0`, `query`, `pair.1`); dicts by sorted key, as `tf.nest.flatten` walks them."""
     if _is_reference(node):

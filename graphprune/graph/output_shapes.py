@@ -8,7 +8,9 @@ from typing import Any
 
 from graphprune.graph import sequence_shapes, spatial_shapes
 from graphprune.graph.entries import Entry, is_builtin, is_model, type_of
-from graphprune.graph.operation_shapes import operation_shape
+from graphprune.graph.graph_operation_shapes import graph_operation_shapes
+from graphprune.graph.operation_calls import OperationCall
+from graphprune.graph.operation_shapes import operation_shapes
 from graphprune.graph.shapes import MAX_RANK, Shape, broadcast, concatenate, size_of
 
 Config = Mapping[str, Any]
@@ -17,22 +19,22 @@ _DAMAGED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What the rules raise for settings that Keras would not have written, and for what they do not know."""
 
 
-def find_output_shapes(entry: Entry, taken: Sequence[Shape | None], keywords: Config | None = None) -> tuple[Shape | None, ...]:
+def find_output_shapes(entry: Entry, taken: Sequence[Shape | None], call: OperationCall | None = None) -> tuple[Shape | None, ...]:
     """Return the shapes of the tensors that a layer gives, in order, as far as they are known.
 
     Args:
         entry: The layer.
         taken: The shapes of the tensors that it takes, positional ones first; None where they are not known.
-        keywords: What else the call takes, for operations.
+        call: The call with all its arguments, for operations; `taken` are all of them unless it is given.
 
     Example:
         >>> find_output_shapes({"class_name": "Dense", "config": {"units": 3}}, [(None, 7)]), find_output_shapes({"class_name": "X", "config": {}}, [(None, 7)])
         (((None, 3),), ())
     """
-    if not taken or taken[0] is None or not is_builtin(entry) or is_model(entry):
+    if not taken or not is_builtin(entry) or is_model(entry):
         return ()
     try:
-        found = _output_shapes(type_of(entry), entry["config"], taken, keywords or {})
+        found = _output_shapes(type_of(entry), entry["config"], taken, call)
     except _DAMAGED:
         return ()
     return tuple(shape if shape is not None and _is_shape(shape) else None for shape in found)
@@ -42,18 +44,23 @@ def _is_shape(shape: Sequence[Any]) -> bool:
     return len(shape) <= MAX_RANK and all(length is None or (type(length) is int and length >= 0) for length in shape)
 
 
-def _output_shapes(kind: str, config: Config, taken: Sequence[Shape | None], keywords: Config) -> Sequence[Shape | None]:
+def _output_shapes(kind: str, config: Config, taken: Sequence[Shape | None], call: OperationCall | None) -> Sequence[Shape | None]:
+    known = [shape for shape in taken if shape is not None]
+    if taken[0] is None and kind in _OF_KNOWN_RANK:
+        return _output_shapes(kind, config, [(None,) * _OF_KNOWN_RANK[kind], *taken[1:]], call)
+    if len(known) == len(taken) and kind in ("TFOpLambda", "SlicingOpLambda"):
+        return operation_shapes(config["function"], call or OperationCall(tuple(known)))
+    if len(known) == len(taken) and kind == "TensorFlowOpLayer":
+        return graph_operation_shapes(config, known)
+    if len(known) == len(taken) and kind in _MERGES:
+        return [_MERGES[kind](kind, config, known)]
     first = taken[0]
-    assert first is not None
+    if first is None or kind in _MERGES:
+        return ()
     if kind in _WRAPPERS:
         return _WRAPPERS[kind](config, first)
     if kind in _SEVERAL:
         return _SEVERAL[kind](kind, config, first)
-    if kind == "TFOpLambda" or kind in _MERGES:
-        known = [shape for shape in taken if shape is not None]
-        if len(known) < len(taken):
-            return ()
-        return [operation_shape(config["function"], known, keywords) if kind == "TFOpLambda" else _MERGES[kind](kind, config, known)]
     rule = next((rule for pattern, rule in _ONE if pattern.fullmatch(kind)), None)
     return () if rule is None else [rule(kind, config, first)]
 
@@ -66,6 +73,32 @@ def _looked_up(_kind: str, config: Config, shape: Shape) -> Shape:
     if config.get("output_mode", "int") != "int":
         raise ValueError("only numbers keep the shape of what was looked up")
     return shape
+
+
+def _encoded(_kind: str, config: Config, shape: Shape) -> Shape:
+    """Return what CategoryEncoding gives; one-hot codes get an axis of their own unless there is one of length 1."""
+    if len(shape) > 2:
+        raise ValueError("categories of more than two axes")
+    given = shape if config["output_mode"] == "one_hot" and shape[-1] != 1 else shape[:-1]
+    return (*given, config["num_tokens"])
+
+
+def _random_size(kind: str, _config: Config, shape: Shape) -> Shape:
+    axis = range(len(shape))[-3 if kind == "RandomHeight" else -2]
+    return (*shape[:axis], None, *shape[axis + 1 :])
+
+
+def _fourier(_kind: str, config: Config, shape: Shape) -> Shape:
+    return shape[0], config["output_dim"]
+
+
+def _dotted(_kind: str, config: Config, shapes: Sequence[Shape]) -> Shape:
+    """Return the batch-wise product of two tensors without the axes that are summed; two vectors give one number (`Dot.compute_output_shape`)."""
+    left, right = shapes
+    axes = config["axes"] if isinstance(config["axes"], list | tuple) else (config["axes"], config["axes"])
+    first, second = (range(len(shape))[axis] for axis, shape in zip(axes, shapes, strict=True))
+    made = (*left[:first], *left[first + 1 :], *right[1:second], *right[second + 1 :])
+    return made if len(made) > 1 else (*made, 1)
 
 
 def _dense(_kind: str, config: Config, shape: Shape) -> Shape:
@@ -138,6 +171,7 @@ _MERGES: Mapping[str, Callable[[str, Config, Sequence[Shape]], Shape]] = {
     **dict.fromkeys(("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"), _merged),
     **dict.fromkeys(("Attention", "AdditiveAttention"), sequence_shapes.attention_shape),
     "Concatenate": _concatenated,
+    "Dot": _dotted,
     "MultiHeadAttention": sequence_shapes.multi_head_shape,
 }
 """Layers that take several tensors, all of which must be known."""
@@ -160,7 +194,16 @@ _ONE: Sequence[tuple[re.Pattern[str], Callable[[str, Config, Shape], Shape]]] = 
         (r"RepeatVector", _repeated),
         (r"(Batch|SyncBatch|Layer|Group|Unit)?Normalization|Activation|(Leaky|P|Thresholded)?ReLU|ELU|Softmax|Masking|Rescaling|Identity", _same),
         (r"ActivityRegularization|Gaussian(Noise|Dropout)|(Alpha|Spatial)?Dropout([123]D)?|Random(Brightness|Contrast|Flip|Rotation|Translation|Zoom)", _same),
-        (r"StringLookup|IntegerLookup|Discretization", _looked_up),
+        (r"StringLookup|IntegerLookup|Discretization|Hashing", _looked_up),
+        (r"CategoryEncoding", _encoded),
+        (r"RandomHeight|RandomWidth", _random_size),
+        (r"RandomFourierFeatures", _fourier),
     )
 )
 """Layers that take one tensor and give one."""
+
+_OF_KNOWN_RANK: Mapping[str, int] = {
+    **dict.fromkeys(("LSTM", "GRU", "SimpleRNN", "Flatten"), 3),
+    **{f"Global{kind}Pooling{rank}D": rank + 2 for kind in ("Max", "Average") for rank in (1, 2, 3)},
+}
+"""Layers that give tensors of one rank whatever they take, with the rank that they take, or that stands for any (Flatten)."""

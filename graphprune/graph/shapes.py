@@ -46,7 +46,7 @@ def broadcast(shapes: Sequence[Shape]) -> Shape:
     """
     rank = max(map(len, shapes))
     padded = [(1,) * (rank - len(shape)) + shape for shape in shapes]
-    return tuple(_one_length([length for length in lengths if length != 1] or [1]) for lengths in zip(*padded, strict=True))
+    return tuple(one_length([length for length in lengths if length != 1] or [1]) for lengths in zip(*padded, strict=True))
 
 
 def concatenate(shapes: Sequence[Shape], axis: int) -> Shape:
@@ -62,12 +62,17 @@ def concatenate(shapes: Sequence[Shape], axis: int) -> Shape:
     """
     along = range(len(shapes[0]))[axis]
     columns = list(zip(*shapes, strict=True))
-    lengths: list[int | None] = [None if index == along else _one_length(column) for index, column in enumerate(columns)]
+    lengths: list[int | None] = [None if index == along else one_length(column) for index, column in enumerate(columns)]
     lengths[along] = sum(known) if len(known := [length for length in columns[along] if length is not None]) == len(shapes) else None
     return tuple(lengths)
 
 
-def _one_length(lengths: Sequence[int | None]) -> int | None:
+def one_length(lengths: Sequence[int | None]) -> int | None:
+    """Return the length on which all of these agree; None where all are open.
+
+    Raises:
+        ValueError: they do not.
+    """
     known = {length for length in lengths if length is not None}
     if len(known) > 1:
         raise ValueError(f"axis lengths {sorted(known)} do not go together")

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from graphprune.graph.frames import Frame, Member, Use
+from graphprune.errors import GraphError
+from graphprune.graph.entries import Entry, is_builtin, is_model, type_of
+from graphprune.graph.frames import Frame, Member, Use, constants_of
+from graphprune.graph.from_config import graph_from_config
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
+from graphprune.graph.operation_calls import OperationCall
 from graphprune.graph.output_shapes import find_output_shapes
 from graphprune.graph.shapes import MAX_RANK, Shape, format_shape
 
@@ -19,6 +23,8 @@ TensorUse = tuple[str, int, int]
 _Shapes = tuple[Shape | None, ...]
 _WALKS_PER_FRAME = 8
 """Nested models are walked again for calls with other shapes, but not more often than this for each model: towers in towers double with each level."""
+_HELD_IN_EACH_OTHER = 3
+"""Models that are held by layers of models that are held by layers: deeper ones are not walked."""
 
 
 def find_tensor_shapes(graph: LayerGraph) -> Mapping[TensorUse, Shape]:
@@ -34,7 +40,8 @@ def find_tensor_shapes(graph: LayerGraph) -> Mapping[TensorUse, Shape]:
 class _Walk:
     """Carries shapes through the model, then through the nested models that have inputs of their own."""
 
-    def __init__(self, graph: LayerGraph) -> None:
+    def __init__(self, graph: LayerGraph, depth: int = 0) -> None:
+        self._depth = depth
         self.shapes: dict[TensorUse, Shape] = {}
         self._graph = graph
         self._built = dict(_built_shapes(graph))
@@ -46,6 +53,13 @@ class _Walk:
         for address, frame in reversed(tuple(self._graph.frames.items())):
             if not address or frame.inputs:
                 self._made[address, self._own_inputs(frame)] = self._walk(frame, None)
+
+    def give(self, given: Shape) -> _Shapes:
+        """Return what the model gives for one tensor of the shape `given`."""
+        for address, frame in reversed(tuple(self._graph.frames.items())):
+            if address and frame.inputs:
+                self._made[address, self._own_inputs(frame)] = self._walk(frame, None)
+        return self._walk(self._graph.frames[""], (given,))
 
     def _own_inputs(self, frame: Frame) -> _Shapes:
         return tuple(next(iter(_input_shapes(self._graph.layers[frame.address_of(use.source)])), None) for use in frame.inputs)
@@ -71,8 +85,31 @@ class _Walk:
         taken: Sequence[Shape | None] = [found.get(_key(frame, use)) for use in uses]
         if not uses and not frame.inputs and frame.members[0] is member:
             taken = given or tuple(_first_shapes(frame, layer))
-        made = self._nested_shapes(address, tuple(taken)) if layer.kind == "model" else find_output_shapes(layer.entry, taken, _keywords(member, call))
-        return made if any(made) or given is not None else (self._built.get((address, call, 0)),)
+        made = (
+            self._nested_shapes(address, tuple(taken))
+            if layer.kind == "model"
+            else self._layer_shapes(layer.entry, tuple(taken), _operation_call(member, call, taken))
+        )
+        return made if any(shape is not None for shape in made) or given is not None else (self._built.get((address, call, 0)),)
+
+    def _layer_shapes(self, entry: Entry, taken: _Shapes, call: OperationCall | None) -> _Shapes:
+        """Return what a layer gives; of a model that is held by a TimeDistributed, for one step."""
+        inner = entry["config"].get("layer")
+        if type_of(entry) != "TimeDistributed" or not is_builtin(entry) or not _is_entry(inner) or not taken or taken[0] is None or len(taken[0]) < 2:
+            return find_output_shapes(entry, taken, call)
+        batch, steps, *rest = taken[0]
+        step = (batch, *rest)
+        found = self._held_shapes(inner, step) if is_model(inner) else self._layer_shapes(inner, (step,), None)
+        return tuple(None if made is None else (made[0], steps, *made[1:]) for made in found[:1])
+
+    def _held_shapes(self, entry: Entry, given: Shape) -> _Shapes:
+        """Return what a model that is no part of the graph gives for one tensor of the shape `given`."""
+        if self._depth >= _HELD_IN_EACH_OTHER:
+            return ()
+        try:
+            return _Walk(graph_from_config(entry), self._depth + 1).give(given)
+        except GraphError:
+            return ()
 
     def _nested_shapes(self, address: str, taken: _Shapes) -> _Shapes:
         """Return what a nested model makes of tensors of these shapes, found once for the same shapes."""
@@ -110,14 +147,34 @@ def _in_order(frame: Frame) -> Iterator[tuple[Member, int]]:
                 ready.append(taker)
 
 
-def _keywords(member: Member, call: int) -> Mapping[str, Any]:
-    """Return the constant arguments of a call, which stand as fourth item in the first reference of its inbound node."""
+def _is_entry(value: Any) -> bool:
+    return isinstance(value, Mapping) and isinstance(value.get("class_name"), str) and isinstance(value.get("config"), Mapping)
+
+
+def _operation_call(member: Member, call: int, taken: Sequence[Shape | None]) -> OperationCall | None:
+    """Return what an operation is called with; None where the shape of a tensor is not known.
+
+    The other arguments of a call stand as fourth item in the first reference of its inbound node, tensors among them as references.
+    """
+    known = {use.argument: shape for use, shape in zip(member.calls[call], taken, strict=False) if shape is not None}
+    if len(known) < len(taken):
+        return None
     nodes = member.placement.get("inbound_nodes", ())
-    node = nodes[call] if call < len(nodes) else ()
-    while isinstance(node, list | tuple) and node and isinstance(node[0], list | tuple):
-        node = node[0]
-    last = node[3] if isinstance(node, list | tuple) and len(node) == 4 else {}
-    return last if isinstance(last, Mapping) else {}
+    first = node = nodes[call] if call < len(nodes) else ()
+    while isinstance(first, list | tuple) and first and isinstance(first[0], list | tuple):
+        first = first[0]
+    last = first[3] if isinstance(first, list | tuple) and len(first) == 4 else {}
+    is_named = {argument: not argument.split(".")[0].isdecimal() for argument in known}
+    mixed = frozenset(argument.split(".")[0] for argument, named in is_named.items() if named and "." in argument)
+    named = {argument: shape for argument, shape in known.items() if is_named[argument] and "." not in argument}
+    keywords = last if isinstance(last, Mapping) else {}
+    return OperationCall(
+        taken=tuple(shape for argument, shape in known.items() if not is_named[argument]),
+        named=named,
+        settings={key: value for key, value in keywords.items() if key not in named and key not in mixed},
+        constants=tuple(constants_of(node)),
+        mixed=mixed,
+    )
 
 
 def _first_shapes(frame: Frame, layer: Layer) -> Iterator[Shape]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from graphprune.errors import Diagnostic, Where
+from graphprune.graph.held_models import HeldModel
 from graphprune.rules.checks import CheckStatus
 from graphprune.rules.losses import Loss
 from graphprune.rules.rule_set import NO_SWITCHES, Switches
@@ -98,11 +99,12 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True)
 class HiddenLayer:
-    """A layer without prunable weights; `position` counts all layers of the graph from 0."""
+    """A layer without prunable weights; `position` counts all layers of the graph from 0, and `held` is a model inside that rules cannot reach."""
 
     address: str
     type: str
     position: int
+    held: HeldModel | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from graphprune.archive.collector import collector_paused
 from graphprune.errors import RuleError, sort_by_place
+from graphprune.graph.held_models import find_held_model
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
 from graphprune.plan.budgets import Allocated, ReadWeight, allocate_budgets, hash_layers
@@ -86,7 +87,11 @@ def make_plan(
         drift=find_drift(graph, measured, steps or {}, mask_faults or {}, run),
         checks=_in_file_order(rules.checks, (*resolution.checks, *finished)),
         depends_on_weights=rules.reads_weights or bool(hashes),
-        hidden=tuple(HiddenLayer(layer.address, layer.type, position) for position, layer in enumerate(graph.layers.values()) if not layer.is_candidate),
+        hidden=tuple(
+            HiddenLayer(layer.address, layer.type, position, find_held_model(layer))
+            for position, layer in enumerate(graph.layers.values())
+            if not layer.is_candidate
+        ),
         switches=rules.switches,
         budgets=allocated.budgets,
         weight_hashes=hashes,

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from graphprune.graph import SEPARATOR, Layer, LayerGraph, find_tensor_shapes
 from graphprune.graph.frames import Frame, Use
-from graphprune.graph.tensor_shapes import Shape, TensorUse, format_shape
+from graphprune.graph.held_models import find_held_model
+from graphprune.graph.last_axis import format_output
+from graphprune.graph.tensor_shapes import Shape, TensorUse
 from graphprune.report.graph_rows import Rows, arrange_rows
 from graphprune.report.graph_wires import Wire, WireList
 from graphprune.report.layer_categories import category_of
@@ -130,8 +132,8 @@ class _FrameWalk:
 
     def _connect(self, use: Use, number: Mapping[str, int], target: int, call: int = 0, kind: str = "") -> None:
         address = self.frame.address_of(use.source)
-        shape = self.shapes.get((address, use.source_call, use.source_tensor))
-        self.wires.add(number[address], target, call, use, "" if shape is None else format_shape(shape), kind)
+        shape = format_output(self.layers[number[address]], self.shapes.get((address, use.source_call, use.source_tensor)))
+        self.wires.add(number[address], target, call, use, shape, kind)
 
     def _output(self, index: int, use: Use, number: Mapping[str, int]) -> Box:
         self._connect(use, number, len(self.layers) + index)
@@ -142,16 +144,16 @@ class _FrameWalk:
         size, measured = prunable_zeros(layer, self.zeros)
         kernels = [escape_controls(tensor.label()) for tensor in layer.tensors if len(tensor.shape) > 1]
         more = len(kernels) - _SHOWN_WEIGHTS
-        shapes = [self.shapes.get((layer.address, *made)) for made in self.wires.made_by(index) or [(0, 0)]]
+        shapes = [format_output(layer, self.shapes.get((layer.address, *made))) for made in self.wires.made_by(index) or [(0, 0)]]
         box = Box(
             kind=layer.kind,
             title="Input" if layer.kind == "input" else escape_controls(layer.type),
             name=escape_controls(layer.name),
             address=layer.address,
             category=category_of(layer),
-            weights=tuple(kernels if more <= 1 else [*kernels[:_SHOWN_WEIGHTS], f"and {more} more"]),
+            weights=(*(kernels if more <= 1 else [*kernels[:_SHOWN_WEIGHTS], f"and {more} more"]), *_reach(layer)),
             attributes=_attributes(layer),
-            shape=", ".join(dict.fromkeys(format_shape(shape) for shape in shapes if shape is not None)),
+            shape=", ".join(dict.fromkeys(filter(None, shapes))),
             sparsity=None if measured is None else measured / max(size, 1),
             mark=mark_of(layer),
             frame=layer.address if layer.kind == "model" else None,
@@ -166,6 +168,10 @@ def mark_box(box: Box, mark: LayerMark | None) -> Box:
         return box
     marked = replace(box, sign=mark.sign, status=mark.status, mark=escape_controls(mark.text), before=mark.before)
     return marked if mark.after is None and mark.before is None else replace(marked, sparsity=mark.before if mark.after is None else mark.after)
+
+
+def _reach(layer: Layer) -> tuple[str, ...]:
+    return () if find_held_model(layer) is None else ("out of reach of rules",)
 
 
 def _attributes(layer: Layer) -> tuple[str, ...]:

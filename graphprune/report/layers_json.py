@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from graphprune.graph.held_models import find_held_model
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
 from graphprune.graph.shapes import Shape
@@ -41,7 +42,7 @@ def layers_to_config(graph: LayerGraph, zeros: Zeros | None = None, *, path: str
 
 
 def _layer_to_config(layer: Layer, zeros: Zeros | None, shape: Shape | None) -> dict[str, Any]:
-    wrap = layer.wrap
+    wrap, held = layer.wrap, find_held_model(layer)
     wrapped = None if wrap is None else {"rule": wrap.provenance.rule, "pruning": None if wrap.pruning is None else wrap.pruning.to_config()}
     return {
         "address": layer.address,
@@ -53,6 +54,7 @@ def _layer_to_config(layer: Layer, zeros: Zeros | None, shape: Shape | None) -> 
         "output_shape": None if shape is None else list(shape),
         "tensors": [_tensor_to_config(layer, tensor, zeros) for tensor in layer.tensors],
         "wrapped_by": wrapped,
+        "out_of_reach": None if held is None else {"model": held.name, "weights": held.weights},
     }
 
 

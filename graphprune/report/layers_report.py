@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from graphprune.graph.held_models import find_held_model
+from graphprune.graph.last_axis import format_output
 from graphprune.graph.layer_graph import LayerGraph
-from graphprune.graph.layers import SEPARATOR, Layer, Tensor
-from graphprune.graph.shapes import Shape, format_shape
+from graphprune.graph.layers import SEPARATOR, Layer
+from graphprune.graph.shapes import Shape
 from graphprune.graph.tensor_shapes import TensorUse, find_tensor_shapes
-from graphprune.report.layer_figures import Totals, Zeros, prunable_zeros, shown_layers, totals_of, wrap_text
+from graphprune.report.inner_layers import inner_path, inner_tensors, inner_type
+from graphprune.report.layer_figures import Totals, Zeros, held_text, prunable_zeros, shown_layers, totals_of, wrap_text
 from graphprune.report.numbers import count_of, format_bytes, format_count, format_share
 from graphprune.report.tables import align_rows, escape_controls, shorten, shorten_middle, text_width
 
@@ -40,7 +43,8 @@ def render_layers_text(graph: LayerGraph, zeros: Zeros | None = None, *, width: 
     of = None if matched is None else len(graph.layers)
     lines = align_rows(fitted, right=_FIGURES) if layers else ["no layer matches"]
     note = _address_note(layers) if matched is None else ""
-    ends = [line for line in (_left_out(rows, fitted), note, _totals_line(totals_of(layers, zeros), of)) if line]
+    held = [text for layer in layers if (text := held_text(layer.address, layer.type, find_held_model(layer)))]
+    ends = [line for line in (_left_out(rows, fitted), note, *held, _totals_line(totals_of(layers, zeros), of)) if line]
     return "\n".join([title, "", *lines, "", *ends, ""])
 
 
@@ -68,12 +72,11 @@ class _Table:
         name = _indented_name(layer) if self.is_whole else layer.address
         size = sum(tensor.size for tensor in layer.tensors)
         prunable = sum(tensor.size for tensor in layer.prunable)
-        inner = _inner_tensors(layer)
-        shape = self.shapes.get((layer.address, 0, 0))
+        inner = inner_tensors(layer)
         yield (
             name,
             layer.type,
-            "" if shape is None else format_shape(shape),
+            format_output(layer, self.shapes.get((layer.address, 0, 0))),
             self._content(layer) if layer.kind == "model" else ", ".join(tensor.label() for tensor in layer.tensors if inner_path(tensor) == ""),
             format_count(size) if size else "",
             format_count(prunable) if prunable else "",
@@ -104,38 +107,13 @@ def _contents(graph: LayerGraph) -> dict[str, tuple[int, int]]:
 
 
 def _notes(layer: Layer) -> Iterator[str]:
-    """Yield what is out of the ordinary: a layer that is called several times, or not trained."""
+    """Yield what is out of the ordinary: a layer that is called several times, not trained, or not to be pruned."""
     if layer.calls > 1 and layer.kind != "input":
         yield f"{format_count(layer.calls)} calls"
     if layer.tensors and not layer.trainable:
         yield "frozen"
-
-
-def _inner_tensors(layer: Layer) -> dict[str, list[Tensor]]:
-    """Return the weights of the layers inside, by their path in the layer (`forward_layer`), named without it."""
-    inner: dict[str, list[Tensor]] = {}
-    for tensor in layer.tensors:
-        path = inner_path(tensor)
-        if path:
-            inner.setdefault(path, []).append(replace(tensor, name=tensor.name[len(path) + 1 :]))
-    return inner
-
-
-def inner_path(tensor: Tensor) -> str:
-    """Return where in its layer the tensor's own layer stands, empty for a tensor of the layer itself.
-
-    Example:
-        >>> inner_path(Tensor("forward_layer.kernel", (3, 4))), inner_path(Tensor("kernel", (3, 4)))
-        ('forward_layer', '')
-    """
-    return tensor.name.rpartition(".")[0]
-
-
-def inner_type(layer: Layer, path: str) -> str:
-    """Return the class of the layer inside at `path`, empty where the config does not say."""
-    entry = layer.config.get("backward_layer" if path == "backward_layer" else "layer") or layer.config.get("layer")
-    is_wrapped = path in ("layer", "forward_layer", "backward_layer") and isinstance(entry, Mapping)
-    return str(entry.get("class_name", "")) if is_wrapped and isinstance(entry, Mapping) else ""
+    if find_held_model(layer) is not None:
+        yield "out of reach"
 
 
 def _address_note(layers: Sequence[Layer]) -> str:

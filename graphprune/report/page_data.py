@@ -9,9 +9,10 @@ from typing import Any
 
 from graphprune.graph import Layer, LayerGraph, Tensor, TensorMetrics
 from graphprune.graph.entries import canonical
+from graphprune.graph.held_models import find_held_model
 from graphprune.report.graph_view import Box, FrameView
 from graphprune.report.graph_wires import Wire
-from graphprune.report.layer_figures import wrap_text
+from graphprune.report.layer_figures import held_text, wrap_text
 from graphprune.report.layer_marks import Facts, LayerMark, Marking, share_text
 from graphprune.report.numbers import format_count, format_share
 from graphprune.report.tables import escape_controls
@@ -123,6 +124,7 @@ def _facts(layer: Layer, metrics: Metrics | None, mark: LayerMark | None) -> dic
         "calls": layer.calls,
         "bases": [escape_controls(base) for base in layer.bases],
         "rule": escape_controls(wrap_text(layer)),
+        "held": held_text(layer.address, layer.type, find_held_model(layer)),
         "attributes": {escape_controls(str(key)): _value_text(value) for key, value in layer.config.items() if layer.kind != "model"},
         "tensors": [_tensor_to_config(layer, tensor, metrics, mark) for tensor in layer.tensors],
     }

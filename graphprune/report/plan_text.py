@@ -9,6 +9,7 @@ from graphprune.graph.layers import Tensor
 from graphprune.plan.changes import BudgetChange, Drift, HiddenLayer, LayerChange, Plan, TensorChange
 from graphprune.plan.decision import changed_fields
 from graphprune.plan.summary import kind_of, summarize
+from graphprune.report.layer_figures import held_text
 from graphprune.report.numbers import count_of, format_count, format_share
 from graphprune.report.tables import align_rows, escape_controls
 from graphprune.rules.losses import describe_losses
@@ -34,17 +35,18 @@ def render_plan_text(plan: Plan, *, show_all: bool = False, brief: bool = False)
     end = _end(plan)
     drift = [] if brief else list(_drift_blocks(plan))
     if brief or (plan.is_empty and not show_all):
-        return "\n\n".join([*drift, end]) + "\n"
+        return "\n\n".join([*drift, *([] if brief else held_lines(plan)), end]) + "\n"
     shown = [change for change in plan.changes if show_all or kind_of(change) != "noop"]
     hidden = "" if show_all else _hidden_line(plan)
-    blocks = [*drift, _header(plan), _legend(shown), _table(plan, shown, plan.hidden if show_all else ()), _budget_lines(plan), hidden, end]
+    blocks = [*drift, _header(plan), _legend(shown), _table(plan, shown, plan.hidden if show_all else ()), _budget_lines(plan), hidden, *held_lines(plan), end]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
 def plan_heads(plan: Plan) -> tuple[str, ...]:
     """Return what stands above and below the table, one text a line, drift first."""
     drift = [line for block in _drift_blocks(plan) for line in block.splitlines()]
-    return (*drift, *_header(plan).splitlines(), *_end(plan).splitlines())
+    held = [line for block in held_lines(plan) for line in block.splitlines()]
+    return (*drift, *_header(plan).splitlines(), *held, *_end(plan).splitlines())
 
 
 def _end(plan: Plan) -> str:
@@ -79,6 +81,12 @@ def _hidden_line(plan: Plan) -> str:
         parts.append(f"{format_count(followed) if parts else count_of(followed, 'layer')} already as planned")
     shows = "it" if plan.model.hidden_layers + followed == 1 else "them"
     return f"{' and '.join(parts)} hidden (--all shows {shows})." if parts else ""
+
+
+def held_lines(plan: Plan) -> list[str]:
+    """Return a paragraph that names the layers with models inside, whose weights no rule can reach; none where there are no such layers."""
+    lines = [text for layer in plan.hidden if (text := held_text(layer.address, layer.type, layer.held))]
+    return ["\n".join(lines)] if lines else []
 
 
 def _summary_lines(plan: Plan) -> str:

@@ -1,10 +1,12 @@
 import pytest
 
+from graphprune.graph.operation_calls import OperationCall
 from graphprune.graph.output_shapes import find_output_shapes
 
 
 def made(kind, *shapes, keywords=None, **config):
-    return find_output_shapes({"class_name": kind, "config": config}, shapes, keywords)
+    call = OperationCall(shapes, settings=keywords) if keywords else None
+    return find_output_shapes({"class_name": kind, "config": config}, shapes, call)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,9 @@ def test_operations_go_by_their_tensors_and_constants():
     add = {"function": "__operators__.add"}
     assert made("TFOpLambda", (None, 8, 3), (3,), **add) == ((None, 8, 3),)
     assert made("TFOpLambda", (None, 8, 3), keywords={"y": 1.5}, **add) == ((None, 8, 3),)
+    assert made("TFOpLambda", (None, 2, 3), keywords={"y": [[[1.0], [2.0]]] * 4}, **add) == ((4, 2, 3),)
     assert made("TFOpLambda", (None, 8, 3), keywords={"y": [[1.0], [2.0]]}, **add) == ()
+    assert made("TFOpLambda", (None, 8, 3), keywords={"y": {"class_name": "X"}}, **add) == ()
     assert made("TFOpLambda", (None, 8, 3), None, **add) == ()
     assert made("TFOpLambda", (None, 8, 3), keywords={"axis": -1, "keepdims": True}, function="math.reduce_max") == ((None, 8, 1),)
     assert made("TFOpLambda", (None, 8, 3), function="linalg.inv") == ()
@@ -72,3 +76,62 @@ def test_wrappers_go_by_the_layer_inside():
     dense = {"class_name": "Dense", "config": {"units": 5}}
     assert made("SpectralNormalization", (None, 8, 3), layer=dense) == ((None, 8, 5),)
     assert made("TimeDistributed", (None, 8, 3), layer=dense) == ((None, 8, 5),)
+
+
+@pytest.mark.parametrize(
+    ("function", "call"),
+    [
+        ("squeeze", OperationCall(((None, 1, 3),))),
+        ("squeeze", OperationCall(((None, 1, 3),), settings={"axis": 7})),
+        ("reshape", OperationCall(((None, 4),), named={"shape": (2,)})),
+        ("reshape", OperationCall(((None, 4),), settings={}, mixed=frozenset({"shape"}))),
+        ("reshape", OperationCall(((None, 4),), settings={"shape": ["a"]})),
+        ("where", OperationCall(((None, 4),))),
+        ("split", OperationCall(((None, 4),), settings={"num_or_size_splits": 10**9, "axis": 1})),
+        ("split", OperationCall(((None, 4),), settings={"num_or_size_splits": 0, "axis": 1})),
+        ("tile", OperationCall(((None, 4),), settings={"multiples": [1]})),
+        ("matmul", OperationCall(((None, 4, 5), (None, 4, 5)))),
+        ("matmul", OperationCall(((4, 5),), constants=([[1.0]],))),
+        ("strings.split", OperationCall(((None,),))),
+        ("sparse.add", OperationCall(((None, 4), (None, 4)))),
+        ("__operators__.getitem", OperationCall(((None, 4),), settings={"slice_spec": [0, 0, 0]})),
+        ("__operators__.getitem", OperationCall(((None, 4),), settings={"slice_spec": [{"start": "x"}]})),
+        ("__operators__.getitem", OperationCall(((None, 4),), settings={"slice_spec": [["x", 0, 0]]})),
+    ],
+)
+def test_operations_whose_result_depends_on_values_or_that_make_no_sense_tell_nothing(function, call):
+    entry = {"class_name": "TFOpLambda", "config": {"function": function}}
+    assert [shape for shape in find_output_shapes(entry, call.taken, call) if shape is not None] == []
+
+
+@pytest.mark.parametrize(
+    ("node", "constants", "taken", "result"),
+    [
+        ({"op": "AddV2"}, {"1": 2.0}, [(None, 4)], (None, 4)),
+        ({"op": "Mean", "attr": {"keep_dims": {"b": True}}}, {"1": [1, 2]}, [(None, 7, 7, 9)], (None, 1, 1, 9)),
+        ({"op": "Reshape"}, {"1": [-1, 8]}, [(None, 2, 4)], (None, 8)),
+        ({"op": "Transpose"}, {"1": [0, 2, 1]}, [(None, 2, 4)], (None, 4, 2)),
+        ({"op": "ConcatV2"}, {"2": -1}, [(None, 4), (None, 5)], (None, 9)),
+        ({"op": "Squeeze", "attr": {"squeeze_dims": {"list": {"i": ["1"]}}}}, {}, [(None, 1, 4)], (None, 4)),
+        ({"op": "Pack", "attr": {"axis": {"i": "1"}}}, {}, [(None, 4), (None, 4)], (None, 2, 4)),
+        ({"op": "BatchMatMulV2", "attr": {"adj_y": {"b": True}}}, {}, [(None, 3, 4), (None, 5, 4)], (None, 3, 5)),
+        ('{"op": "Relu"}', None, [(None, 4)], (None, 4)),
+        ("\n\u0003add\u0012", None, [(None, 4)], None),
+        ({"op": "Sub"}, {"0": 2.0}, [(None, 4)], None),
+        ({"op": "Unique"}, {}, [(None, 4)], None),
+    ],
+)
+def test_operations_of_graphs_go_by_their_node_and_constants(node, constants, taken, result):
+    assert made("TensorFlowOpLayer", *taken, node_def=node, constants=constants) == (() if result is None else (result,))
+
+
+def test_a_dot_sums_one_axis_of_each_side():
+    assert made("Dot", (None, 4, 5), (None, 7, 5), axes=-1) == ((None, 4, 7),)
+    assert made("Dot", (None, 4), (None, 4), axes=1, normalize=True) == ((None, 1),)
+
+
+def test_layers_of_known_rank_tell_what_they_can_of_a_tensor_of_unknown_shape():
+    assert made("Flatten", None) == ((None, None),)
+    assert made("LSTM", None, units=5, return_sequences=True) == ((None, None, 5),)
+    assert made("GlobalAveragePooling2D", None) == ((None, None),)
+    assert made("Dense", None, units=3) == ()

@@ -3,9 +3,11 @@ from builders import build_config, build_graph
 from graphprune.graph import find_tensor_shapes, graph_from_config
 
 
-def shapes_of(text, build=None, **kwargs):
+def shapes_of(text, build=None, layers=None, **kwargs):
     config = build_config(text, **kwargs)
     for entry in config["config"]["layers"]:
+        if entry["name"] in (layers or {}):
+            entry["config"]["layer"] = layers[entry["name"]]
         if entry["name"] in (build or {}):
             entry["build_config"] = {"input_shape": build[entry["name"]]}
     return find_tensor_shapes(graph_from_config(config))
@@ -63,3 +65,14 @@ def test_towers_in_towers_with_ever_other_shapes_end():
         models[f"t{level}"] = f"in(batch_input_shape=(None, 3, 4)) > t{level - 1}; in + t{level - 1}@0 > {joined} > t{level - 1}; t{level - 1}@1 > relu_1"
     shapes = find_tensor_shapes(build_graph("in(batch_input_shape=(None, 5, 4)) > t10", models=models))
     assert shapes["in", 0, 0] == (None, 5, 4)
+
+
+def test_a_model_that_a_layer_holds_is_walked_for_one_step_and_not_for_ever():
+    held = build_config("in(batch_input_shape=(None, 8, 3)) > flatten_1 > fc_1(units=5)[24,5]")
+    shapes = shapes_of("in(batch_input_shape=(None, 6, 8, 3)) > td:TimeDistributed", layers={"td": held})
+    assert shapes["td", 0, 0] == (None, 6, 5)
+    for _ in range(5):
+        outer = build_config("in(batch_input_shape=(None, 6, 8, 3)) > td:TimeDistributed")
+        outer["config"]["layers"][1]["config"]["layer"] = held
+        held = outer
+    assert shapes_of("in(batch_input_shape=(None, 2, 6, 8, 3)) > td:TimeDistributed", layers={"td": held}).keys() == {("in", 0, 0)}

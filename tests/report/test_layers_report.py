@@ -122,6 +122,7 @@ def test_the_table_as_json():
             {"name": "bias", "axes": {"out": 300}, "shape": [300], "dtype": "float32", "size": 300, "prunable": False, "zeros": None, "sparsity": None},
         ],
         "wrapped_by": {"rule": "dense-90", "pruning": wrap.pruning.to_config()},
+        "out_of_reach": None,
     }
     assert config["summary"] == {"layers": 5, "parameters": 266610, "prunable_weights": 266200, "zeros": 211680, "sparsity": 0.793969, "bytes": 1066440}
 

@@ -86,6 +86,7 @@ function fillPanel(number, index) {
   if (box.sign) parts[2].prepend(make("span", "sign", box.sign));
   if (box.facts) parts.push(make("h3", "", page.kind), table(box.facts));
   if (box.rule) parts.push(make("h3", "", "Rule"), table([["Wrapped by", box.rule]]));
+  if (box.held) parts.push(make("p", "", box.held));
   if (box.tensors) {
     const facts = [["Address", box.address], ["Trainable", box.trainable ? "yes" : "no"], ["Calls", String(box.calls)]];
     if (box.bases.length) facts.push(["Kind of", box.bases.join(", ")]);

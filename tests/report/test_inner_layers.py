@@ -1,0 +1,81 @@
+"""Layers inside layers: their classes, and models inside that rules cannot reach."""
+
+import pytest
+from builders import build_config, build_graph
+
+from graphprune.graph import Layer, LayerGraph, Tensor, graph_from_config
+from graphprune.plan import make_plan
+from graphprune.report import layers_to_config, render_graph_dot, render_layers_text, render_plan_github, render_plan_text
+from graphprune.report.graph_view import view_graph
+from graphprune.report.inner_layers import inner_type
+from graphprune.report.page_data import Drawing, page_to_config
+from graphprune.rules import parse_rules
+
+SAYS = "frames (TimeDistributed) holds 752 weights inside the model 'net' that rules cannot reach; apply the rules to that model by itself."
+RULES = "version: 1\nrules: [{id: all, match: '*', prune: {sparsity: 50%, schedule: {curve: constant, begin: 0 steps}}}]"
+
+
+def cell(kind: str) -> dict[str, object]:
+    return {"class_name": kind, "config": {"units": 3}}
+
+
+HELD = {
+    "class_name": "Sequential",
+    "config": {"name": "m", "layers": [{"class_name": kind, "config": {"name": name}} for kind, name in (("Conv2D", "a"), ("Dense", "b"), ("Dense", "c"))]},
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "path", "expected"),
+    [
+        ("RNN", {"cell": {"class_name": "StackedRNNCells", "config": {"cells": [cell("LSTMCell"), cell("GRUCell")]}}}, "cells.1", "GRUCell"),
+        ("StackedRNNCells", {"cells": [cell("LSTMCell")]}, "cells.0", "LSTMCell"),
+        ("MultiHeadAttention", {}, "attention_output", "EinsumDense"),
+        ("Bidirectional", {"layer": cell("LSTM"), "backward_layer": cell("GRU")}, "backward_layer", "GRU"),
+        ("TimeDistributed", {"layer": HELD}, "b", "Dense"),
+        ("TimeDistributed", {"layer": HELD}, "layer.layers.conv2d", "Conv2D"),
+        ("TimeDistributed", {"layer": HELD}, "layer.layers.dense_1", "Dense"),
+        ("TimeDistributed", {"layer": HELD}, "layer.layers.dense_2", ""),
+        ("RNN", {"cell": "damaged"}, "cells.0", ""),
+        ("RNN", {"cell": cell("LSTMCell")}, "cells.7", ""),
+        ("TimeDistributed", {"layer": {"class_name": "Sequential", "config": {"layers": [7]}}}, "b", ""),
+        ("Mine", {}, "part", ""),
+    ],
+)
+def test_the_class_of_a_layer_inside_is_that_of_the_config(kind, config, path, expected):
+    assert inner_type(Layer("x", kind, {"class_name": kind, "config": config}, tensors=(Tensor(f"{path}.kernel", (3, 4)),)), path) == expected
+
+
+def held() -> LayerGraph:
+    config = build_config("in > frames:TimeDistributed > fc_1[5,2]")
+    config["config"]["layers"][1]["config"]["layer"] = build_config("in(batch_input_shape=(None, 8, 3)) > flatten_1 > fc_2(units=5)[24,5]")
+    tensors = {"frames": [("fc_2.kernel", (149, 5), "float32"), ("fc_2.bias", (7,), "float32")], "fc_1": [("kernel", (5, 2), "float32")]}
+    return graph_from_config(config, tensors=tensors)
+
+
+def test_layers_say_that_rules_do_not_reach_a_model_inside_a_layer():
+    lines = render_layers_text(held()).splitlines()
+    assert lines[-2] == SAYS
+    assert lines[2].split()[-1] == "notes"
+    assert lines[4].endswith("  out of reach")
+    told = [layer["out_of_reach"] for layer in layers_to_config(held())["layers"]]
+    assert told == [None, {"model": "net", "weights": 752}, None]
+    assert SAYS not in render_layers_text(held(), matched={"fc_1"})
+
+
+@pytest.mark.parametrize("render", [render_plan_text, render_plan_github])
+def test_plans_say_it_also_where_nothing_changes(render):
+    kept = make_plan(held(), parse_rules("version: 1\nrules: [{id: none, match: '*', keep: true}]", "keep.yaml"))
+    for plan in (make_plan(held(), parse_rules(RULES, "all.yaml")), kept):
+        assert SAYS in render(plan).splitlines()
+
+
+def test_drawings_say_it_in_the_box_and_in_the_panel():
+    graph = held()
+    box = page_to_config(Drawing(graph, view_graph(graph)))["frames"][0]["boxes"][1]
+    assert (box["weights"][-1], box["held"]) == ("out of reach of rules", SAYS)
+    assert '\\nout of reach of rules"' in render_graph_dot(graph)
+
+
+def test_a_plain_layer_is_in_reach():
+    assert "reach" not in render_layers_text(build_graph("in > fc_1"))
