@@ -49,6 +49,13 @@ TENSORBOARD = "tensorboard"
     metavar="[DIR]",
     help="Write TensorBoard events of loss, metrics and each tensor's sparsity into DIR [default: the folder tensorboard in the run's].",
 )
+@click.option(
+    "--strategy",
+    default="none",
+    show_default=True,
+    metavar="NAME",
+    help="'mirrored' trains on all GPUs, 'mirrored:N' on N of them (without a GPU, on N devices made of the CPU); they share each batch.",
+)
 @click.option("--stop-after", type=click.IntRange(min=1), metavar="STEP", help="Stop right after this step, as if the process had been killed; resume goes on.")
 @loading_options
 @force_option
@@ -69,6 +76,7 @@ def command(
     checkpoint_every: str,
     seed: int,
     tensorboard: str | None,
+    strategy: str,
     stop_after: int | None,
     custom_objects: tuple[str, ...],
     unsafe_lambda: bool,
@@ -86,6 +94,8 @@ def command(
     saved = open_model(model)
     archive = saved.need_archive()
     check_loadable(archive, unsafe_lambda=unsafe_lambda)
+    if strategy != "none":
+        _open_devices(strategy)
     if rules.files or rules.has_switches or plan_file is not None:
         loaded = load_with_classes(saved, custom_objects, unsafe_lambda=unsafe_lambda)
         plan = plan_for(saved, rules, plan_file, loaded=loaded)
@@ -112,6 +122,7 @@ def command(
             checkpoint_every=checkpoint_every,
             seed=seed,
             tensorboard=None if tensorboard is None else tensorboard if tensorboard == TENSORBOARD else Path(tensorboard).absolute(),
+            strategy=strategy,
             stop_after_step=stop_after,
             custom_objects=import_custom_objects(custom_objects),
             unsafe_lambda=unsafe_lambda,
@@ -119,3 +130,11 @@ def command(
             on_progress=show,
         )
     report_run(result)
+
+
+def _open_devices(strategy: str) -> None:
+    """Make the strategy's devices while that is possible: before a model is loaded for its classes."""
+    import_tensorflow()
+    from graphprune.tf.strategies import open_spread
+
+    open_spread(strategy)

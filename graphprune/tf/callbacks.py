@@ -16,9 +16,9 @@ from graphprune.tf.wrapper import PruneLowMagnitude, no_pruner
 class UpdatePruningStep(tf_keras.callbacks.Callback):
     """Updates masks while `fit` trains a pruned model: `model.fit(x, y, callbacks=[UpdatePruningStep()])`.
 
-    Put it before callbacks that save or measure the model, so that they see the masks of the step they run at, and behind
-    `EarlyStopping(restore_best_weights=True)`, so that it can warn when the best weights are of a step before the target. A custom loop may call its
-    methods as Keras does; a missed call is made up for by the next one.
+    Put it before callbacks that save or measure the model, so that they see the masks of the step they run at. Where `EarlyStopping` stops training, or
+    restores weights of a step before the target, a warning says so when `fit` ends, whichever of the two comes first. A custom loop may call its methods
+    as Keras does; a missed call is made up for by the next one.
 
     Args:
         run: The length of the run, where `fit` cannot know it: an input of unknown size with a schedule in epochs or percent.
@@ -78,13 +78,31 @@ class UpdatePruningStep(tf_keras.callbacks.Callback):
         """Do what is still due, make sure that masked weights are zero, and let go of the model."""
         self.pruner.on_step()
         self.pruner.project()
-        was_stopped = bool(getattr(self.model, "stop_training", False))
-        if was_stopped or self.run is None:
-            self.pruner.warn_missed(was_stopped=was_stopped)
+        self._at_the_very_end(self._warn_missed)
         self.pruner.stop()
         function = getattr(self.model, "train_function", None)
         if function is not None and not isinstance(function, _WithPruner):
             self.model.train_function = _WithPruner(function, list(self.pruner.attached.values()))
+
+    def _warn_missed(self) -> None:
+        was_stopped = bool(getattr(self.model, "stop_training", False))
+        if was_stopped or self.run is None:
+            self.pruner.warn_missed(was_stopped=was_stopped)
+
+    def _at_the_very_end(self, finish: Callable[[], None]) -> None:
+        """Call `finish` once the callbacks behind this one have ended too, which may restore weights: in `fit`, Keras's History is the last of all."""
+        history: Any = getattr(self.model, "history", None)
+        is_fit = self.params is not None and getattr(history, "params", None) is self.params  # Keras gives all callbacks of one fit the same dict
+        self.params = None
+        if not is_fit:
+            finish()
+            return
+
+        def end(logs: Any = None) -> None:
+            del history.on_train_end
+            finish()
+
+        history.on_train_end = end
 
 
 class _WithPruner:

@@ -29,7 +29,10 @@ _NEEDED = "x_train and y_train are needed, x_test and y_test may be given"
 
 @dataclass(frozen=True, slots=True)
 class ArrayData:
-    """Arrays from an `.npz` file; each epoch takes them in its own random order."""
+    """Arrays from an `.npz` file; each epoch takes them in its own random order.
+
+    Several replicas share each batch equally, so `batch_size` is a multiple of `replicas`, and an epoch leaves out the last samples that cannot be shared.
+    """
 
     spec: str
     x_train: np.ndarray
@@ -40,6 +43,7 @@ class ArrayData:
     seed: int
     steps_per_epoch: int
     sha256: str
+    replicas: int = 1
 
     @property
     def element_spec(self) -> Any:
@@ -60,7 +64,7 @@ class ArrayData:
 
     def order(self, epoch: int) -> np.ndarray:
         """Return the order of the samples in `epoch`: a permutation that depends on the seed and the epoch alone."""
-        return np.random.default_rng([self.seed, epoch]).permutation(len(self.x_train))
+        return np.random.default_rng([self.seed, epoch]).permutation(len(self.x_train))[: _shared(len(self.x_train), self.replicas)]
 
     def batches(self, step: int = 0) -> tf.data.Dataset:
         """Return the batches from `step` (counted from the start of the run) on, without end."""
@@ -73,7 +77,7 @@ class ArrayData:
                 number += 1
 
         x, y = tf.constant(self.x_train), tf.constant(self.y_train)
-        epochs = tf.data.Dataset.from_generator(orders, output_signature=tf.TensorSpec([len(self.x_train)], tf.int64))
+        epochs = tf.data.Dataset.from_generator(orders, output_signature=tf.TensorSpec([_shared(len(self.x_train), self.replicas)], tf.int64))
         indices = epochs.flat_map(lambda order: tf.data.Dataset.from_tensor_slices(order).batch(self.batch_size)).skip(batch)
         return indices.map(lambda index: (tf.gather(x, index), tf.gather(y, index))).prefetch(1)
 
@@ -109,7 +113,7 @@ class StreamData:
 Data = ArrayData | StreamData
 
 
-def read_data(spec: str, *, batch_size: int | None = None, seed: int = 0, steps_per_epoch: int | None = None) -> Data:
+def read_data(spec: str, *, batch_size: int | None = None, seed: int = 0, steps_per_epoch: int | None = None, replicas: int = 1) -> Data:
     """Return the data that `spec` names: the path of an `.npz`, or `package.module:function`.
 
     Args:
@@ -118,6 +122,7 @@ def read_data(spec: str, *, batch_size: int | None = None, seed: int = 0, steps_
         batch_size: Samples in a batch of an `.npz`, 32 when None; datasets of a function have their own, and it must be None.
         seed: Decides the order of the samples of an `.npz`, and the seeds that a function's datasets did not set themselves.
         steps_per_epoch: The length of an epoch, for datasets of a function that have none or should be cut into other epochs.
+        replicas: How many replicas share a batch: `batch_size` is that of all of them together.
 
     Raises:
         DataError: the data is missing or damaged, or is not what its kind must be.
@@ -130,10 +135,18 @@ def read_data(spec: str, *, batch_size: int | None = None, seed: int = 0, steps_
         if batch_size is not None:
             raise DataError(f"{spec}: the datasets of a function have batches of their own; leave the batch size out, or set it in the function")
         return _read_function(spec, seed, steps_per_epoch)
-    return _read_arrays(spec, batch_size or DEFAULT_BATCH_SIZE, seed, steps_per_epoch)
+    if batch_size is not None and batch_size % replicas:
+        near = max(replicas, _shared(batch_size, replicas))
+        raise DataError(f"{spec}: {replicas} replicas share a batch equally, got a batch size of {batch_size}; take a multiple of {replicas}, such as {near}")
+    return _read_arrays(spec, batch_size or max(replicas, _shared(DEFAULT_BATCH_SIZE, replicas)), seed, steps_per_epoch, replicas)
 
 
-def _read_arrays(spec: str, batch_size: int, seed: int, steps_per_epoch: int | None) -> ArrayData:
+def _shared(samples: int, replicas: int) -> int:
+    """Return how many of the samples `replicas` replicas can share equally."""
+    return samples - samples % replicas
+
+
+def _read_arrays(spec: str, batch_size: int, seed: int, steps_per_epoch: int | None, replicas: int) -> ArrayData:
     path = Path(spec)
     if not path.exists():
         raise DataError(f"{spec}: no such file; data is an .npz file, or package.module:function")
@@ -150,12 +163,15 @@ def _read_arrays(spec: str, batch_size: int, seed: int, steps_per_epoch: int | N
         _check_pair(spec, part, arrays[f"x_{part}"], arrays[f"y_{part}"])
     for side in "xy" if "x_test" in arrays else "":
         _check_same_samples(spec, side, arrays[f"{side}_train"], arrays[f"{side}_test"])
-    batch_size = min(batch_size, len(arrays["x_train"]))
-    steps = math.ceil(len(arrays["x_train"]) / batch_size)
+    samples = _shared(len(arrays["x_train"]), replicas)
+    if samples == 0:
+        raise DataError(f"{spec}: x_train has {len(arrays['x_train'])} samples, too few for {replicas} replicas; take fewer")
+    batch_size = min(batch_size, samples)
+    steps = math.ceil(samples / batch_size)
     if steps_per_epoch not in (None, steps):
         raise DataError(f"{spec}: an epoch of this file has {steps} steps of {batch_size} samples, got {steps_per_epoch} steps; change the batch size instead")
     x_test, y_test = arrays.get("x_test"), arrays.get("y_test")
-    return ArrayData(spec, arrays["x_train"], arrays["y_train"], x_test, y_test, batch_size, seed, steps, file_sha256(path))
+    return ArrayData(spec, arrays["x_train"], arrays["y_train"], x_test, y_test, batch_size, seed, steps, file_sha256(path), replicas)
 
 
 def _load_arrays(spec: str) -> dict[str, np.ndarray]:

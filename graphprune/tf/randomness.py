@@ -17,6 +17,7 @@ import tf_keras
 from tf_keras.src.backend import RandomGenerator
 
 from graphprune.errors import CheckpointError
+from graphprune.tf.replicas import copies
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,8 @@ class Randomness:
     generators: tuple[tf.random.Generator, ...]
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return the state of every generator by its number."""
-        return {str(index): generator.state.numpy() for index, generator in enumerate(self.generators)}
+        """Return the state of every generator by its number; on several replicas each has its own."""
+        return {str(index): state.numpy() for index, state in enumerate(self._states())}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Put back what `to_arrays` returned.
@@ -41,11 +42,15 @@ class Randomness:
         Raises:
             CheckpointError: the model has other generators.
         """
-        wanted = {str(index): generator.state.shape.as_list() for index, generator in enumerate(self.generators)}
+        states = self._states()
+        wanted = {str(index): state.shape.as_list() for index, state in enumerate(states)}
         if wanted != {name: list(array.shape) for name, array in arrays.items()}:
             raise CheckpointError(f"the checkpoint holds the state of {len(arrays)} random generators, the model has {len(wanted)}; start a new run")
         for name, array in arrays.items():
-            self.generators[int(name)].state.assign(array)
+            states[int(name)].assign(array)
+
+    def _states(self) -> list[tf.Variable]:
+        return [state for generator in self.generators for state in copies(generator.state)]
 
     @contextmanager
     def hidden(self) -> Iterator[None]:

@@ -15,7 +15,7 @@ from graphprune.errors import TrainingError
 from graphprune.tf.callbacks import UpdatePruningStep
 from graphprune.tf.checkpoints import RunState, write_checkpoint
 from graphprune.tf.finite import check_finite
-from graphprune.tf.hidden_state import read_metric_sums, read_optimizer_rest, read_recurrent_states, restore_metric_sums
+from graphprune.tf.hidden_state import read_metric_sums, read_optimizer_rest, read_recurrent_states, read_replica_values, restore_metric_sums
 from graphprune.tf.progress import OnProgress, Progress
 from graphprune.tf.randomness import Randomness
 from graphprune.tf.run_folder import RunFolder, RunOptions
@@ -114,6 +114,7 @@ class Recorder(tf_keras.callbacks.Callback):
             "random": self._randomness.to_arrays(),
             "recurrent": read_recurrent_states(self.model),
             "optimizer": read_optimizer_rest(self.model),
+            "replicas": read_replica_values(self.model),
             "metrics": read_metric_sums(self.model) if batch else {},
         }
         flat = {f"{kind}/{name}": array for kind, found in arrays.items() for name, array in found.items()}

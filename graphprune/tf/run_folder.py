@@ -47,6 +47,7 @@ class RunOptions:
         plan_sha256, rules, schedule_units: As in `RunState`.
         version: Of graphprune.
         tensorboard: The folder of TensorBoard's events, a relative one in the run's folder; None for none.
+        strategy: `none`, or `mirrored:N` with the number of replicas that share each batch.
     """
 
     model: str
@@ -66,6 +67,7 @@ class RunOptions:
     schedule_units: tuple[str, ...]
     version: str
     tensorboard: str | None = None
+    strategy: str = "none"
 
     @property
     def steps(self) -> int:
@@ -83,6 +85,11 @@ class RunFolder:
     def is_run(self) -> bool:
         """Whether the folder holds a training run."""
         return (self.path / "run.json").is_file()
+
+    @property
+    def began(self) -> float:
+        """When the run was made, in seconds since 1970."""
+        return (self.path / "run.json").stat().st_mtime
 
     @property
     def checkpoints(self) -> Path:

@@ -30,6 +30,7 @@ from graphprune.tf.finite import check_finite
 from graphprune.tf.loading import load_model
 from graphprune.tf.progress import OnProgress
 from graphprune.tf.run_folder import RunFolder, RunOptions
+from graphprune.tf.strategies import NONE, open_spread
 from graphprune.tf.summaries import check_tensorboard
 from graphprune.tf.surgery import apply_plan
 from graphprune.tf.training_loop import TrainingResult, run_to_end
@@ -57,6 +58,7 @@ def train(
     unsafe_lambda: bool = False,
     force: bool = False,
     tensorboard: str | Path | None = None,
+    strategy: str = NONE,
     stop_after_step: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> TrainingResult:
@@ -80,6 +82,8 @@ def train(
         unsafe_lambda: Load Lambda layers that carry Python bytecode.
         force: Replace an earlier run in `run_dir`.
         tensorboard: Write TensorBoard events into this folder, here and when the run is resumed; a relative one is in `run_dir`.
+        strategy: `none`; `mirrored` for all GPUs, `mirrored:N` for N of them (without a GPU, N devices made of the CPU). They share each batch: `batch_size`
+            is that of all together.
         stop_after_step: Stop right after this step, as if the process had been killed.
         on_progress: Called after each step and each epoch.
 
@@ -93,26 +97,28 @@ def train(
     if tensorboard is not None:
         check_tensorboard()
     asked = Compiling(optimizer, loss, None if metrics is None else tuple(metrics), learning_rate, reset_optimizer)
-    model = load_model(model_path, custom_objects, unsafe_lambda=unsafe_lambda)
-    data = read_data(data_spec, batch_size=batch_size, seed=seed, steps_per_epoch=steps_per_epoch)
-    graph = read_graph(model_path).to_config()
-    if plan is not None:
-        model = apply_plan(model, plan)
-    if not find_wrappers(model) and plan is not None:
-        raise TrainingError(f"{model_path}: the plan wraps no layer, so there is nothing to train for; graphprune plan shows why")
-    if not find_wrappers(model):
-        raise TrainingError(f"{model_path}: no layer is pruned; give rules with -r RULES, or wrap the model first with graphprune apply")
-    check_finite(model, str(model_path), "such a model cannot be pruned by magnitude; train it anew")
-    compile_model(model, asked, str(model_path))
-    check_data_fits(model, data)
-    every = _checkpoint_steps(checkpoint_every, Run(data.steps_per_epoch, epochs))
-    options = _options(model_path, model, plan, data, data_spec, epochs, steps_per_epoch is not None, seed, every, asked, tensorboard)
-    if folder.is_run:
+    spread = open_spread(strategy)
+    with spread.scope():
+        model = load_model(model_path, custom_objects, unsafe_lambda=unsafe_lambda)
+        data = read_data(data_spec, batch_size=batch_size, seed=seed, steps_per_epoch=steps_per_epoch, replicas=spread.replicas)
+        graph = read_graph(model_path).to_config()
+        if plan is not None:
+            model = apply_plan(model, plan)
+        if not find_wrappers(model) and plan is not None:
+            raise TrainingError(f"{model_path}: the plan wraps no layer, so there is nothing to train for; graphprune plan shows why")
+        if not find_wrappers(model):
+            raise TrainingError(f"{model_path}: no layer is pruned; give rules with -r RULES, or wrap the model first with graphprune apply")
+        check_finite(model, str(model_path), "such a model cannot be pruned by magnitude; train it anew")
+        compile_model(model, asked, str(model_path))
+        check_data_fits(model, data)
+        every = _checkpoint_steps(checkpoint_every, Run(data.steps_per_epoch, epochs))
+        options = _options(model_path, model, plan, data, data_spec, epochs, steps_per_epoch is not None, seed, every, asked, tensorboard, spread.name)
+        if folder.is_run:
+            with folder.locked():
+                pass  # nobody else trains in the run that is about to be replaced
+        folder.create(options, plan=None if plan is None else plan_to_config(plan), graph=graph, rule_files=_rule_files(options.rules))
         with folder.locked():
-            pass  # nobody else trains in the run that is about to be replaced
-    folder.create(options, plan=None if plan is None else plan_to_config(plan), graph=graph, rule_files=_rule_files(options.rules))
-    with folder.locked():
-        return run_to_end(model, data, options, folder, _first_state(options), None, stop_after_step=stop_after_step, on_progress=on_progress)
+            return run_to_end(model, data, options, folder, _first_state(options), None, stop_after_step=stop_after_step, on_progress=on_progress)
 
 
 def resume(
@@ -147,16 +153,18 @@ def resume(
         _check_same_run(checkpoint, options, options.plan_sha256 if plan is None else plan_sha256(plan))
         if result is not None:
             return TrainingResult.from_config(folder.path, result)
-        data = _read_same_data(folder, options)
-        model = load_model(checkpoint.model, custom_objects, unsafe_lambda=unsafe_lambda)
-        compile_model(model, Compiling(), str(checkpoint.model))
-        check_data_fits(model, data)
-        if on_checkpoint is not None:
-            on_checkpoint(checkpoint.folder)
-        folder.cut_metrics(checkpoint.state.step)
-        messages = (*messages, *_other_versions(checkpoint))
-        state = checkpoint.state
-        return run_to_end(model, data, options, folder, state, checkpoint, stop_after_step=stop_after_step, on_progress=on_progress, warnings=messages)
+        spread = open_spread(options.strategy)
+        with spread.scope():
+            data = _read_same_data(folder, options, spread.replicas)
+            model = load_model(checkpoint.model, custom_objects, unsafe_lambda=unsafe_lambda)
+            compile_model(model, Compiling(), str(checkpoint.model))
+            check_data_fits(model, data)
+            if on_checkpoint is not None:
+                on_checkpoint(checkpoint.folder)
+            folder.cut_metrics(checkpoint.state.step)
+            messages = (*messages, *_other_versions(checkpoint))
+            state = checkpoint.state
+            return run_to_end(model, data, options, folder, state, checkpoint, stop_after_step=stop_after_step, on_progress=on_progress, warnings=messages)
 
 
 def _options(
@@ -171,6 +179,7 @@ def _options(
     checkpoint_every: int,
     asked: Compiling,
     tensorboard: str | Path | None,
+    strategy: str,
 ) -> RunOptions:
     return RunOptions(
         model=str(Path(model_path).absolute()),
@@ -190,6 +199,7 @@ def _options(
         schedule_units=_schedule_units(model),
         version=graphprune.__version__,
         tensorboard=None if tensorboard is None else str(tensorboard),
+        strategy=strategy,
     )
 
 
@@ -246,9 +256,9 @@ def _rule_files(rules: tuple[tuple[str, str], ...]) -> dict[str, bytes]:
     return found
 
 
-def _read_same_data(folder: RunFolder, options: RunOptions) -> Data:
+def _read_same_data(folder: RunFolder, options: RunOptions, replicas: int) -> Data:
     own_steps = options.steps_per_epoch if options.own_steps_per_epoch else None
-    data = read_data(options.data, batch_size=options.batch_size, seed=options.seed, steps_per_epoch=own_steps)
+    data = read_data(options.data, batch_size=options.batch_size, seed=options.seed, steps_per_epoch=own_steps, replicas=replicas)
     if data.sha256 != options.data_sha256:
         raise DataError(f"{options.data}: has changed since the run in {folder.path} began; put the old file back, or start a new run")
     if data.steps_per_epoch != options.steps_per_epoch:

@@ -18,9 +18,10 @@ from graphprune.tf.callbacks import UpdatePruningStep
 from graphprune.tf.checkpoints import Checkpoint, RunState
 from graphprune.tf.data import Data
 from graphprune.tf.evaluation import explain_fault
-from graphprune.tf.hidden_state import restore_optimizer_rest, restore_recurrent_states
+from graphprune.tf.event_files import Place, cut_events
+from graphprune.tf.hidden_state import restore_optimizer_rest, restore_recurrent_states, restore_replica_values
 from graphprune.tf.progress import OnProgress
-from graphprune.tf.pruner import TensorProgress
+from graphprune.tf.pruner import Pruner, TensorProgress
 from graphprune.tf.randomness import saved_randomness
 from graphprune.tf.recorder import BeginAt, Interrupted, Recorder
 from graphprune.tf.run_folder import RunFolder, RunOptions
@@ -94,6 +95,8 @@ def run_to_end(
             randomness.restore(_part(checkpoint, "random"))
             restore_recurrent_states(model, _part(checkpoint, "recurrent"))
             restore_optimizer_rest(model, _part(checkpoint, "optimizer"))
+            restore_replica_values(model, _part(checkpoint, "replicas"))
+            _cut_events(model, options, folder, start)
         pruning = UpdatePruningStep(Run(options.steps_per_epoch, options.epochs))
         sums = {} if checkpoint is None else _part(checkpoint, "metrics")
         recorder = Recorder(folder, options, start, pruning, randomness, metric_sums=sums, stop_after_step=stop_after_step, on_progress=on_progress)
@@ -128,6 +131,14 @@ def _fit(model: tf_keras.Model, data: Data, options: RunOptions, start: RunState
         verbose=0,
         callbacks=hooks,
     )
+
+
+def _cut_events(model: tf_keras.Model, options: RunOptions, folder: RunFolder, start: RunState) -> None:
+    """Take out of TensorBoard's files what the run will write again; in a folder that is not the run's, other runs may have theirs."""
+    if options.tensorboard is not None:
+        since = folder.began if Path(options.tensorboard).is_absolute() else 0.0
+        place = Place(start.epoch, int(model.optimizer.iterations.numpy()), Pruner(model).step)
+        cut_events(folder.path / options.tensorboard, place, since)
 
 
 def _part(checkpoint: Checkpoint, kind: str) -> dict[str, np.ndarray]:

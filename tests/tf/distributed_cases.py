@@ -7,23 +7,31 @@ prints one line of JSON: for each case the weights that training began with, and
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
+from commands import run_command
 from reference_training import BATCH, RATE, X, Y, small_model
+from run_builders import BATCH as RUN_BATCH
+from run_builders import EPOCHS, assert_same_bits, build_setting
 from tf_zoo import wrap_all
 
-from graphprune.errors import TrainingError
+from graphprune.errors import GraphpruneError
 from graphprune.sparsity.positions import Run
 from graphprune.tf.callbacks import UpdatePruningStep
+from graphprune.tf.data import read_data
 from graphprune.tf.loading import load_model
 from graphprune.tf.pruner import Pruner
 from graphprune.tf.replicas import copies
 from graphprune.tf.saving import save_model
+from graphprune.tf.strategies import open_spread
 from graphprune.tf.surgery import strip_model
+from graphprune.tf.training import train
 
 HALF = len(X) // 2
 
@@ -117,6 +125,44 @@ def mixed_precision(strategy: tf.distribute.Strategy) -> dict:
     return {"replicas": state(model), "scale": float(model.optimizer.loss_scale)}
 
 
+def run_folder(folder: Path) -> dict:
+    """A run that is interrupted in the middle of an epoch and resumed by its folder alone, beside one that is not; dropout, batch statistics and Adam in it."""
+    setting = build_setting(folder)
+    whole = train(setting.model, None, setting.data, folder / "whole", strategy="mirrored:2", **setting.options)
+    options = ["--epochs", EPOCHS, "--batch-size", RUN_BATCH, "--checkpoint-every", "3 steps", "--seed", 11, "--strategy", "mirrored:2", "--stop-after", 7]
+    commands = [run_command("train", setting.model, "--data", setting.data, "--run", folder / "cut", *options), run_command("resume", folder / "cut")]
+    assert_same_bits(whole.model, folder / "cut" / "model.keras")
+    return {
+        "codes": [command.code for command in commands],
+        "errors": [command.err for command in commands],
+        "going_on": "going on from" in commands[1].out,
+        "metrics": [(folder / name / "metrics.jsonl").read_text() for name in ("whole", "cut")],
+        "missed": len(whole.missed),
+        "steps": whole.step,
+    }
+
+
+def shared_batches(strategy: tf.distribute.Strategy, folder: Path) -> dict:
+    """What each replica is given of 31 samples in batches of 8, for two epochs."""
+    np.savez(folder / "counted.npz", x_train=np.arange(31), y_train=np.arange(31))
+    data = read_data(str(folder / "counted.npz"), batch_size=8, replicas=2)
+    batches = iter(strategy.experimental_distribute_dataset(data.batches()))
+    shares = [[share.numpy().tolist() for share in strategy.experimental_local_results(next(batches)[0])] for _ in range(2 * data.steps_per_epoch)]
+    return {"steps": data.steps_per_epoch, "shares": shares, "orders": [data.order(epoch).tolist() for epoch in (0, 1)]}
+
+
+def refusals(folder: Path) -> list[str]:
+    """What is refused: a strategy that there is not, more devices than were made, a batch that cannot be shared, a cluster."""
+    path = str(folder / "counted.npz")
+    found = [refusal(lambda name=name: open_spread(name)) for name in ("mirror", "mirrored:0", "mirrored:3")]
+    found += [refusal(lambda size=size: read_data(path, batch_size=size, replicas=2)).replace(path, "FILE") for size in (1, 7)]
+    found.append(refusal(lambda: read_data(path, replicas=40)).replace(path, "FILE"))
+    for cluster in ('{"cluster": {"chief": ["a:1"], "worker": ["b:2"]}}', "chief"):
+        os.environ["TF_CONFIG"] = cluster
+        found.append(refusal(lambda: open_spread("none")))
+    return found
+
+
 def other_strategy() -> str:
     with tf.distribute.experimental.CentralStorageStrategy().scope():
         model = wrapped()
@@ -127,15 +173,13 @@ def refusal(call: Callable[[], object]) -> str:
     """Return what the call is refused with."""
     try:
         call()
-    except TrainingError as fault:
+    except GraphpruneError as fault:
         return str(fault)
     return "not refused"
 
 
 def run_mirrored(folder: Path) -> dict:
-    devices = [tf.config.LogicalDeviceConfiguration()] * 2
-    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], devices)
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = open_spread("mirrored:2").strategy
     return {
         "fit": fit_in_scope(strategy),
         "steps_per_execution": fit_in_scope(strategy, steps_per_execution=8),
@@ -143,6 +187,9 @@ def run_mirrored(folder: Path) -> dict:
         "custom_loop": custom_loop(strategy),
         "mixed_precision": mixed_precision(strategy),
         "other_strategy": other_strategy(),
+        "run_folder": run_folder(folder),
+        "shared_batches": shared_batches(strategy, folder),
+        "refusals": refusals(folder),
     }
 
 

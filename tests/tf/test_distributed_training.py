@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from reference_training import BATCHES, Reference
+from run_builders import TOTAL
 from tf_zoo import pruning
 
 from graphprune.sparsity.counts import kept_count
@@ -19,7 +20,7 @@ from graphprune.sparsity.counts import kept_count
 pytestmark = pytest.mark.tf
 
 SCRIPT = Path(__file__).with_name("distributed_cases.py")
-LIMIT = 300  # seconds; a process that hangs is ended, and the test that asked for it fails by its name
+LIMIT = 500  # seconds; a process that hangs is ended, and the test that asked for it fails by its name
 
 
 def start(*arguments: str, **variables: str) -> subprocess.Popen:
@@ -93,6 +94,37 @@ def test_masks_are_not_chosen_inside_of_a_step_nor_under_other_strategies(mirror
         "small: made under CentralStorageStrategy, where pruning is not supported; "
         "train it under MirroredStrategy, MultiWorkerMirroredStrategy or OneDeviceStrategy"
     )
+
+
+def test_a_mirrored_run_that_was_interrupted_equals_one_that_was_not_bit_for_bit(mirrored):
+    case = mirrored["run_folder"]
+    assert case["codes"] == [0, 0], case["errors"]
+    assert case["going_on"]
+    assert case["metrics"][0] == case["metrics"][1]
+    assert (case["steps"], case["missed"]) == (TOTAL, 0)
+
+
+def test_replicas_share_every_batch_equally(mirrored):
+    case = mirrored["shared_batches"]
+    assert case["steps"] == 4
+    assert [[len(share) for share in shares] for shares in case["shares"]] == [[4, 4], [4, 4], [4, 4], [3, 3]] * 2
+    assert [sample for shares in case["shares"] for share in shares for sample in share] == [*case["orders"][0], *case["orders"][1]]
+    assert all(len(set(order)) == 30 for order in case["orders"])
+
+
+def test_what_a_run_cannot_be_spread_over_is_refused(mirrored):
+    known = "known are none, mirrored and mirrored:N, such as mirrored:2"
+    assert mirrored["refusals"] == [
+        f"strategy: got 'mirror'; {known}",
+        f"strategy: got 'mirrored:0'; {known}",
+        "strategy: mirrored:3 needs 3 devices, and TensorFlow is in use already, with 2; ask for it in a process that has not used TensorFlow",
+        "FILE: 2 replicas share a batch equally, got a batch size of 1; take a multiple of 2, such as 2",
+        "FILE: 2 replicas share a batch equally, got a batch size of 7; take a multiple of 2, such as 6",
+        "FILE: x_train has 31 samples, too few for 40 replicas; take fewer",
+        "TF_CONFIG: names a cluster of 2 tasks, and a run trains on one machine; "
+        "unset it, or train under MultiWorkerMirroredStrategy in Python, with graphprune.UpdatePruningStep in fit",
+        "TF_CONFIG: not what TensorFlow takes for a cluster, got 'chief'; unset it",
+    ]
 
 
 def test_two_workers_equal_the_reference():

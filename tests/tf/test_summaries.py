@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections import defaultdict
 
 import numpy as np
@@ -24,10 +25,10 @@ X, Y = np.random.default_rng(0).normal(size=(24, 3, 2)).astype("float32"), np.on
 RULES = 'version: 1\nrules: [{id: all, match: "*", prune: {sparsity: 50%, schedule: {curve: linear, end: 4 steps, every: 1 step}}}]'
 
 
-def read_events(folder) -> dict[str, list[tuple[int, float]]]:
+def read_events(folder, part="train") -> dict[str, list[tuple[int, float]]]:
     """Return (step, value) by tag, as TensorBoard's own reader finds them in all files of the folder."""
     found = defaultdict(list)
-    for path in sorted((folder / "train").glob("events.*")):
+    for path in sorted((folder / part).glob("events.*")):
         for event in EventFileLoader(str(path)).Load():
             for value in event.summary.value:
                 if value.metadata.plugin_data.plugin_name == "scalars" or value.HasField("tensor"):
@@ -88,12 +89,21 @@ def test_train_writes_events_and_goes_on_with_them_when_resumed(tmp_path, monkey
     model = tf_keras.Sequential([layers.Input((3, 2)), layers.Flatten(), layers.Dense(4, name="d")])
     model.compile("sgd", "mse")
     model.save("m.keras")
-    np.savez("d.npz", x_train=X, y_train=Y)
+    np.savez("d.npz", x_train=X, y_train=Y, x_test=X[:8], y_test=Y[:8])
     (tmp_path / "r.yaml").write_text(RULES)
-    options = ("--run", "run", "--epochs", "3", "--batch-size", "8", "--tensorboard", *([folder] if folder else []), "--stop-after", "4")
+    every = ("--checkpoint-every", "5 steps", "--stop-after", "8")
+    options = ("--run", "run", "--epochs", "3", "--batch-size", "8", "--tensorboard", *([folder] if folder else []), *every)
     answer = run_command("train", "m.keras", "-r", "r.yaml", "--data", "d.npz", *options)
     assert answer.code == 0, answer.err
     events = tmp_path / (folder or "run/tensorboard")
-    assert [step for step, _ in read_events(events)["sparsity/d/kernel"]] == [3]
+    assert [step for step, _ in read_events(events)["sparsity/d/kernel"]] == [3, 6]
+    file = next((events / "train").glob("events.*"))
+    older = file.with_name(".".join([*file.name.split(".")[:3], "5", "another-run"]))
+    shutil.copy(file, older)
     assert run_command("resume", "run").code == 0
+    assert (older.read_bytes() == file.read_bytes()) == (folder is None), "what another run wrote in a folder of the user's stays"
+    older.unlink()
     assert read_events(events)["sparsity/d/kernel"] == [(3, pytest.approx(9 / 24)), (6, 0.5), (9, 0.5)]
+    assert [step for step, _ in read_events(events)["epoch_loss"]] == [0, 1, 2]
+    assert [step for step, _ in read_events(events, "validation")["epoch_loss"]] == [0, 1, 2]
+    assert [step for step, _ in read_events(events, "validation")["evaluation_loss_vs_iterations"]] == [3, 6, 9]

@@ -312,12 +312,24 @@ def test_early_stopping_gives_back_a_whole_state_and_says_where_the_target_was_m
         "schedule/never-reached: a, b: training ends with the weights of step 4, and the schedule reaches 75.0% at step 11; "
         "let EarlyStopping begin later (start_from_epoch), or end the schedule earlier"
     )
-    assert [str(warning.message) for warning in recwarn] == ([text] if stop_first else [])
+    assert [str(warning.message) for warning in recwarn] == [text]
     for wrapper in find_wrappers(model).values():
         weight, mask, _ = wrapper.pruning_vars[0]
         assert (int(wrapper.pruning_step), int(wrapper.last_update)) == (4, 3)
         share = PRUNING.schedule.to_timetable(Run()).sparsity_at(3, 0.75)
         assert np.count_nonzero(weight.numpy()) == mask.numpy().sum() == kept_count(mask.shape.num_elements(), share)
+
+
+def test_best_weights_restored_behind_the_pruner_after_a_whole_run_are_told_of(recwarn):
+    model, _ = wrapped()
+    model.compile(tf_keras.optimizers.SGD(1e-6), "mse")
+    stop, pruner = tf_keras.callbacks.EarlyStopping("loss", min_delta=10.0, patience=9, restore_best_weights=True), UpdatePruningStep()
+    for _ in range(2):
+        history = model.fit(X[:16], Y[:16], batch_size=BATCH, epochs=3, shuffle=False, verbose=0, callbacks=[pruner, stop])
+    ends = "schedule/never-reached: a, b: training ends with the weights of step {}, and the schedule reaches 75.0% at step 11"
+    assert [str(warning.message).split(";")[0] for warning in recwarn] == [ends.format(4), ends.format(8)]
+    assert [int(wrapper.last_update) for wrapper in find_wrappers(model).values()] == [6, 6]
+    assert "on_train_end" not in vars(history), "the history is as Keras made it"
 
 
 def test_training_that_is_stopped_before_the_target_says_so():
