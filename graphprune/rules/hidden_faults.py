@@ -48,26 +48,37 @@ class _Hidden:
     def in_list(self, section: str, kind: str) -> Iterator[Diagnostic]:
         """Yield the faults of rules or checks; one without a usable id is called by its number."""
         for index, part in enumerate(self._section(section) or []):
-            path: Path = (section, index)
-            if self._is_left(path):
-                notes = self._notes()
-                (self._judge_rule if section == "rules" else self._judge_check)(part, path, notes)
+            notes = self._notes((section, index))
+            if notes is not None:
+                (self._judge_rule if section == "rules" else self._judge_check)(part, (section, index), notes)
                 for fault in notes.faults:
                     yield replace(fault, message=fault.message.replace(f"{kind} {NAMELESS!r}", f"{kind} {index + 1}", 1))
 
     def in_mappings(self) -> Iterator[Diagnostic]:
         """Yield the faults of selectors, schedules, budgets, custom layers and the defaults."""
-        notes = self._notes()
-        for name, part in self._left("selectors"):
-            MatcherBuilder(notes, self._selectors).matcher(part, ("selectors", name), f"selector {name!r}: ")
-        for name, part in self._left("schedules"):
-            build_schedule(part, notes, ("schedules", name), name, f"schedule {name!r}: ")
-        for name, part in self._left("budgets"):
-            build_budget(part, notes, ("budgets", name), name, f"budget {name!r}: ")
-        for name, part in self._left("layers"):
-            build_custom_layer(name, part, notes)
-        self._judge_defaults(notes)
-        yield from notes.faults
+        for section in ("selectors", "schedules", "budgets", "layers", "defaults"):
+            entries = self._section(section) or {}
+            for name, part in entries.items() if isinstance(entries, dict) else [("prune", entries.given("prune"))]:
+                notes = self._notes((section, name))
+                if notes is not None and part is not None:
+                    self._judge_part(section, name, part, notes)
+                    yield from notes.faults
+
+    def _judge_part(self, section: str, name: str, part: Any, notes: Notes) -> None:
+        path: Path = (section, name)
+        match section:
+            case "selectors":
+                MatcherBuilder(notes, self._selectors).matcher(part, path, f"selector {name!r}: ")
+            case "schedules":
+                build_schedule(part, notes, path, name, f"schedule {name!r}: ")
+            case "budgets":
+                build_budget(part, notes, path, name, f"budget {name!r}: ")
+            case "layers":
+                build_custom_layer(name, part, notes)
+            case "defaults":
+                schedule = part.given("schedule")
+                if isinstance(schedule, ScheduleShape):
+                    build_schedule(schedule, notes, (*path, "schedule"), None, "defaults: ")
 
     def _judge_rule(self, part: Any, path: Path, notes: Notes) -> None:
         build_rule(part, path, notes, self._actions, self._selectors)
@@ -77,22 +88,10 @@ class _Hidden:
     def _judge_check(self, part: Any, path: Path, notes: Notes) -> None:
         build_check(part, path, notes, self._selectors)
 
-    def _judge_defaults(self, notes: Notes) -> None:
-        path: Path = ("defaults", "prune", "schedule")
-        defaults = self._section("defaults") if self._remains.is_hurt(("defaults",)) else None
-        prune = None if defaults is None else defaults.given("prune")
-        schedule = None if prune is None else prune.given("schedule")
-        if isinstance(schedule, ScheduleShape):
-            build_schedule(schedule, notes, path, None, "defaults: ")
-
-    def _left(self, section: str) -> list[tuple[str, Any]]:
-        return [(name, part) for name, part in (self._section(section) or {}).items() if self._is_left((section, name))]
-
-    def _is_left(self, path: Path) -> bool:
-        return self._remains.is_hurt(path) and path not in self._remains.lost
-
     def _section(self, name: str) -> Any:
         return None if self._remains.shape is None else self._remains.shape.given(name)
 
-    def _notes(self) -> Notes:
-        return Notes(self._document, lost=self._remains.lost)
+    def _notes(self, path: Path) -> Notes | None:
+        """Return notes for an entry from which values were taken out; None for a sound one."""
+        lost = self._remains.lost_in(path)
+        return Notes(self._document, lost=lost) if lost else None

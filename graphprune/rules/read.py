@@ -155,7 +155,7 @@ def _parse_all(texts: Sequence[tuple[str, str]], switches: Switches, faults: lis
     rules, more = select_rules(parts.rules, switches, frozenset(id for document in documents for id in rule_ids(document.data)))
     faults += [] if unread else more
     if not faults and not rules:
-        where = Where(texts[-1][0] if texts else "rules")
+        where = documents[-1].value(("rules",)) if documents else Where("rules")
         help = "add a list 'rules' with entries such as {id: dense-90, match: {type: Dense}, prune: ...}"
         faults.append(Diagnostic("key/missing", "there are no rules", where, help))
     if faults:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from graphprune.rules.file_faults import check_shape, find_at
@@ -31,17 +31,18 @@ class Remains:
 
     Attributes:
         shape: Their shape; None where nothing sound is left.
-        lost: The paths of the values that were taken out.
+        lost: The paths of the values that were taken out, by the first two steps of them: one entry of a section.
         texts: Every text in the entries that held them: one of them may be what was meant to name a selector or a budget.
     """
 
     shape: FileShape | None = None
-    lost: frozenset[Path] = frozenset()
+    lost: Mapping[Path, frozenset[Path]] = field(default_factory=dict)
     texts: frozenset[str] = frozenset()
 
-    def is_hurt(self, path: Path) -> bool:
-        """Return whether something below `path` was taken out."""
-        return any(gone[: len(path)] == path for gone in self.lost)
+    def lost_in(self, path: Path) -> frozenset[Path]:
+        """Return what was taken out of the entry at `path`; nothing where it is sound, or gone as a whole."""
+        lost = self.lost.get(path, frozenset())
+        return frozenset() if path in lost else lost
 
 
 def take_out(document: Document, data: Any, paths: Iterable[Path], schedules: frozenset[str]) -> Remains:
@@ -52,8 +53,15 @@ def take_out(document: Document, data: Any, paths: Iterable[Path], schedules: fr
         lost |= {_take(rest, path) for path in sorted(set(paths), key=len, reverse=True)}
         shape, _, paths = check_shape(document, rest, schedules)
         if shape is not None:
-            return Remains(shape, frozenset(lost), texts)
-    return Remains(None, frozenset(lost), texts)
+            return Remains(shape, _by_entry(lost), texts)
+    return Remains(None, _by_entry(lost), texts)
+
+
+def _by_entry(lost: Iterable[Path]) -> dict[Path, frozenset[Path]]:
+    found: dict[Path, set[Path]] = {}
+    for path in lost:
+        found.setdefault(path[:2], set()).add(path)
+    return {entry: frozenset(paths) for entry, paths in found.items()}
 
 
 def _texts_in(data: Any) -> Iterator[str]:

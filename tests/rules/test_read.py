@@ -137,7 +137,7 @@ MATCHERS = (
         ),
         pytest.param(
             "version: 1\n",
-            "error[key/missing]: there are no rules\n  --> p.yaml\n"
+            "error[key/missing]: there are no rules\n  --> p.yaml:1:1\n"
             "  help: add a list 'rules' with entries such as {id: dense-90, match: {type: Dense}, prune: ...}",
             id="no-rules",
         ),
