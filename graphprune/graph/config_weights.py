@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +13,8 @@ from graphprune.graph.layer_class import Axes, Weight
 ATTENTION_LAYERS = {"query": "_query_dense", "key": "_key_dense", "value": "_value_dense", "attention_output": "_output_dense"}
 """The layers inside MultiHeadAttention: name and attribute (tf_keras/src/layers/attention/multi_head_attention.py)."""
 
+MAX_EQUATION = 1000
+"""Characters; three tensors with all axes that TensorFlow can count need fewer."""
 SPATIAL: Mapping[int, Axes] = {1: ("w",), 2: ("h", "w"), 3: ("d", "h", "w")}
 
 
@@ -28,6 +32,8 @@ def einsum_axes(equation: str) -> Axes:
         >>> einsum_axes("...x,xy->...y"), einsum_axes("abc,cde->abde"), einsum_axes("abc,bcd->abd")
         (('in', 'out'), ('in', 'out_1', 'out_2'), ('each', 'in', 'out'))
     """
+    if len(equation) > MAX_EQUATION:
+        return ()
     parts = re.fullmatch(r"([A-Za-z]+),([A-Za-z]+)->([A-Za-z]+)", equation.replace("...", "").replace(" ", ""))
     if parts is None:
         return ()
@@ -36,13 +42,14 @@ def einsum_axes(equation: str) -> Axes:
 
 
 def _numbered(kinds: Axes) -> Axes:
-    return tuple(kind if kinds.count(kind) == 1 else f"{kind}_{kinds[: index + 1].count(kind)}" for index, kind in enumerate(kinds))
+    totals, numbers = Counter(kinds), {kind: itertools.count(1) for kind in kinds}
+    return tuple(kind if totals[kind] == 1 else f"{kind}_{next(numbers[kind])}" for kind in kinds)
 
 
 def multi_head_attention(config: Mapping[str, Any]) -> tuple[Weight, ...]:
     """Return the weights of a MultiHeadAttention: kernel and bias of its four layers, `heads` an axis of each kernel."""
     shape = config.get("output_shape")
-    results = len(shape) if isinstance(shape, list | tuple) else 1
+    results = min(len(shape), MAX_EQUATION) if isinstance(shape, list | tuple) else 1
     axes = dict.fromkeys(ATTENTION_LAYERS, ("in", "heads", "out")) | {"attention_output": _numbered(("heads", "in", *("out",) * results))}
     weights: list[Weight] = []
     for layer, path in ATTENTION_LAYERS.items():

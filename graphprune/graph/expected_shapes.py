@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from graphprune.graph.config_weights import ATTENTION_LAYERS
+from graphprune.graph.config_weights import ATTENTION_LAYERS, MAX_EQUATION
 from graphprune.graph.entries import Entry, is_builtin, type_of
 
 Config = Mapping[str, Any]
@@ -197,6 +197,8 @@ def _multi_head_attention(config: Config) -> Expected:
 def _result(shape: Any) -> Lengths:
     """Return an `output_shape`, one number or several, in which None is open."""
     lengths = shape if isinstance(shape, list | tuple) else [shape]
+    if len(lengths) > MAX_AXES:
+        raise SettingError(f"output_shape must have at most {MAX_AXES} lengths, got {len(lengths):,}")
     return tuple(None if length is None else _whole(length, "output_shape") for length in lengths)
 
 
@@ -206,6 +208,8 @@ def _einsum_dense(config: Config) -> Expected:
     The batch axis, and axes that an ellipsis stands for, are no part of `output_shape` (tf_keras/src/layers/core/einsum_dense.py, `_analyze_split_string`).
     """
     shape = _result(config["output_shape"])
+    if len(str(config["equation"])) > MAX_EQUATION:
+        raise SettingError(f"equation must have at most {MAX_EQUATION:,} characters, got {len(str(config['equation'])):,}")
     parts = re.fullmatch(r"(\.\.\.)?([A-Za-z]+)(\.\.\.)?,([A-Za-z]+)->(\.\.\.)?([A-Za-z]+)(\.\.\.)?", str(config["equation"]).replace(" ", ""))
     if parts is None:
         return {}
