@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, PlainValidator, Tag, ValidationInfo, 
 from graphprune.rules.choices import AllocateName, CurveName, MisfitName, OverName
 from graphprune.rules.matcher_shape import TextOrList
 from graphprune.rules.pattern_shape import PatternValue
-from graphprune.rules.position_text import Place
+from graphprune.rules.position_text import PLACE_TEXT, Place
 from graphprune.rules.scalars import Fault, Power, Share, Text, parse_text
 from graphprune.rules.shape import OPTIONAL, Shape
 from graphprune.rules.suggestions import closest
@@ -25,7 +25,7 @@ class ScheduleShape(Shape):
     end: Place = OPTIONAL
     every: Place = OPTIONAL
     power: Power = Field(default=3.0)
-    points: Annotated[dict[str, Share], Field(min_length=1)] = OPTIONAL
+    points: Annotated[dict[str, Share], Field(min_length=1, json_schema_extra={"propertyNames": {"pattern": PLACE_TEXT}})] = OPTIONAL
 
 
 def _known_schedule(value: Any, info: ValidationInfo) -> str:
@@ -49,7 +49,8 @@ def _schedule_kind(value: Any) -> str | None:
 
 
 ScheduleValue = Annotated[
-    Annotated[str, PlainValidator(_known_schedule), WithJsonSchema({"type": "string"}), Tag("~text")] | Annotated[ScheduleShape, Tag("~mapping")],
+    Annotated[str, PlainValidator(_known_schedule), WithJsonSchema({"type": "string", "pattern": r"\S"}), Tag("~text")]
+    | Annotated[ScheduleShape, Tag("~mapping")],
     Discriminator(_schedule_kind, custom_error_type="value/type", custom_error_message="must be the name of a schedule, or a schedule"),
 ]
 

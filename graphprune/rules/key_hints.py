@@ -205,9 +205,9 @@ def missing_help(shape: type[Shape], key: str) -> str | None:
 
 
 def meant_key(shape: type[Shape], key: str) -> str | None:
-    """Return the known key that an unknown one most probably stands for."""
+    """Return the known key that an unknown one most probably stands for, or belongs into."""
     words = [word for base in shape.__mro__ if (word := _MEANT.get(base.__name__, {}).get(key.lower())) is not None]
-    return next(iter(words or find_close(key, keys_of(shape))), None)
+    return next(iter(words or find_close(key, keys_of(shape)) or _outer_keys(shape, key)), None)
 
 
 def unknown_help(shape: type[Shape], key: str, owner: str, value: Any) -> str:
@@ -275,11 +275,16 @@ def _config_help(shape: type[Shape], key: str, owner: str, value: Any) -> str:
     return closest(key, keys_of(shape)) or f"if {owner!r} is a mapping, write '{owner}.{key}: {inner}' for the value inside it"
 
 
+def _outer_keys(shape: type[Shape], key: str) -> dict[str, type[Shape]]:
+    """Return the keys of a mapping that another key belongs into, each with the mapping that stands under it."""
+    return {outer: inner for place, outer, inner in _INSIDE if issubclass(shape, place) and key in keys_of(inner)}
+
+
 def _inside(shape: type[Shape], key: str) -> str:
-    found = next(((outer, inner) for place, outer, inner in _INSIDE if issubclass(shape, place) and key in keys_of(inner)), None)
-    if found is None:
+    found = _outer_keys(shape, key)
+    if not found:
         return ""
-    outer, inner = found
+    (outer, inner), *_ = found.items()
     example = f"{{{key}: {_example(inner, key)}}}"
     return f"it stands inside {outer!r}, such as '{outer}: {f'[{example}]' if outer == 'rules' else example}'"
 

@@ -74,13 +74,14 @@ def _names(value: Any) -> tuple[Any, ...]:
         return (parse_text(value),)
     if not isinstance(value, list):
         raise Fault("value/type", "must be a name or a list of names")
+    if not value:
+        raise Fault("value/range", "must not be empty")
     return tuple(value)
 
 
 _NAME = {"type": "string", "pattern": r"\S"}
 TextOrList = Annotated[
     tuple[Text, ...],
-    Field(min_length=1),
     BeforeValidator(_names),
     WithJsonSchema({"anyOf": [_NAME, {"type": "array", "items": _NAME, "minItems": 1}]}),
 ]

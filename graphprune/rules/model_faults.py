@@ -13,6 +13,7 @@ from graphprune.rules.evaluate import Matches
 from graphprune.rules.matchers import AllOf, AnyOf, ConfigIs, HasWeight, IsA, Matcher, NameIs, Not, TypeIs, Use, conditions_of, parts_of
 from graphprune.rules.rule_set import Rule
 from graphprune.rules.suggestions import closest, find_close
+from graphprune.rules.weight_names import means_any
 
 
 def find_model_faults(matches: Matches, rule: Rule) -> Iterator[Diagnostic]:
@@ -83,7 +84,7 @@ def _weight_faults(matches: Matches, matcher: HasWeight, where: Where) -> Iterat
     """Yield a fault for each tensor name that no layer has, and where zeros are asked for that nobody measured."""
     known = {tensor.name for layer in matches.graph.candidates() for tensor in layer.prunable} if matcher.names else set()
     for name in matcher.names or ():
-        if known and name not in known:
+        if known and not means_any(name, known):
             message = f"no layer of the model has a prunable weight {name!r}"
             yield Diagnostic("layer/not-prunable", message, where, closest(name, known) or f"there are {', '.join(map(repr, sorted(known)))}")
     if matcher.sparsity is not None and matches.zeros is None:

@@ -64,4 +64,5 @@ def _written(number: str, thousands: str, unit: str) -> str:
     return f"write '{amount:.15g}{'' if unit == '%' else ' '}{unit}'" if 0 <= amount <= MAX_POSITION else FORMS
 
 
-Place = Annotated[Position, PlainValidator(parse_place), WithJsonSchema({"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(epochs?|steps?|%)\s*$"})]
+PLACE_TEXT = r"^\s*(\d+(\.\d+)?\s*(epochs?|steps?)|0*(100(\.0+)?|\d{1,2}(\.\d+)?)\s*%)\s*$"
+Place = Annotated[Position, PlainValidator(parse_place), WithJsonSchema({"type": "string", "pattern": PLACE_TEXT})]

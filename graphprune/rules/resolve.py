@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import compress, repeat
+from itertools import chain, compress, repeat
 
 from graphprune.archive.collector import collector_paused
-from graphprune.errors import Diagnostic
+from graphprune.errors import Diagnostic, sort_by_place
 from graphprune.graph import Layer, LayerGraph
 from graphprune.rules.checks import Check, matchers_of
 from graphprune.rules.conflicts import conflict, list_layers, same_settings, settings_on
@@ -19,6 +19,8 @@ from graphprune.rules.model_faults import find_matcher_faults, find_model_faults
 from graphprune.rules.near_misses import explain_misses
 from graphprune.rules.rule_set import Claim, Keep, Prune, Resolution, Rule, RuleSet
 from graphprune.rules.run_checks import check_model
+from graphprune.rules.suggestions import closest
+from graphprune.rules.weight_names import is_named, means_any
 
 # By pair of rule ids, the layers that both claim.
 Pairs = dict[tuple[str, str], list[str]]
@@ -46,15 +48,21 @@ def resolve_rules(graph: LayerGraph, rules: RuleSet, zeros: Zeros | None = None)
     decided = {claim.address: claim.rule.id for claim in claims if claim.rule is not None}
     takers = tuple(map(decided.get, matches.order.addresses))
     by_id = {rule.id: rule for rule in rules.rules}
-    diagnostics = [fault for rule in rules.rules for fault in _rule_faults(matches, rule, takers)]
-    diagnostics += [conflict(by_id[first], by_id[second], addresses) for (first, second), addresses in conflicts.items()]
-    diagnostics += [same_settings(by_id[first], by_id[second], addresses) for (first, second), addresses in doubles.items()]
-    checks = check_model(matches, rules.checks)
-    diagnostics += [outcome.diagnostic for outcome in checks if outcome.diagnostic is not None]
-    diagnostics += [fault for check in rules.checks for fault in _check_faults(matches, check)]
-    diagnostics += find_layer_faults(graph, rules.custom_layers)
-    files = {file: index for index, (file, _) in enumerate(rules.files)}
-    return Resolution(claims, tuple(sorted(dict.fromkeys(diagnostics), key=lambda found: _place(found, files))), checks)
+    faults = [fault for rule in rules.rules for fault in _rule_faults(matches, rule, takers)]
+    faults += [conflict(by_id[first], by_id[second], addresses) for (first, second), addresses in conflicts.items()]
+    faults += find_layer_faults(graph, rules.custom_layers)
+    notes = [same_settings(by_id[first], by_id[second], addresses) for (first, second), addresses in doubles.items()]
+    unknown = {check.id: list(_check_faults(matches, check)) for check in rules.checks}
+    sound = tuple(check for check in rules.checks if not unknown[check.id])
+    checks = check_model(matches, sound)
+    failed = [outcome.diagnostic for outcome in checks if outcome.diagnostic is not None]
+    return Resolution(
+        claims=claims,
+        diagnostics=sort_by_place([*faults, *notes, *chain.from_iterable(unknown.values()), *failed]),
+        checks=checks,
+        sound_checks=sound,
+        is_decided=all(fault.severity != "error" or fault.slug == "layer/frozen" for fault in faults),
+    )
 
 
 def _claims(matches: Matches, rules: Sequence[Rule], conflicts: Pairs, doubles: Pairs) -> tuple[Claim, ...]:
@@ -126,8 +134,7 @@ def _rule_faults(matches: Matches, rule: Rule, takers: Sequence[str | None]) -> 
     unknown = list(find_model_faults(matches, rule))
     yield from unknown
     if not rule.expect.accepts(len(claimed)):
-        # a name that does not exist already says why nothing matched
-        if claimed or not unknown:
+        if not unknown:  # a name that does not exist already says why
             yield _miscount(matches, rule, len(claimed))
         return
     deciding = set(compress(takers, claimed.marks))
@@ -162,11 +169,11 @@ def _weight_faults(rule: Rule, weights: tuple[str, ...], layers: Sequence[Layer]
     """Yield a fault for each name that no layer has, and for the layers that have none of the names."""
     names = {layer.address: [tensor.name for tensor in layer.prunable] for layer in layers}
     there = sorted({name for tensors in names.values() for name in tensors})
-    missing = [name for name in weights if layers and name not in there]
+    missing = [name for name in weights if layers and not means_any(name, there)]
     for name in missing:
         message = f"rule {rule.id!r}: none of its layers has a prunable tensor {name!r}"
-        yield Diagnostic("layer/not-prunable", message, rule.where, f"theirs are {', '.join(map(repr, there))}")
-    without = [address for address, tensors in names.items() if not set(tensors) & set(weights)]
+        yield Diagnostic("layer/not-prunable", message, rule.where, closest(name, there) or f"theirs are {', '.join(map(repr, there))}")
+    without = [address for address, tensors in names.items() if not any(is_named(tensor, weights) for tensor in tensors)]
     if without and len(missing) < len(weights):
         message = (
             f"rule {rule.id!r}: {list_layers(without)} {'has' if len(without) == 1 else 'have'} no prunable tensor named {' or '.join(map(repr, weights))}"
@@ -184,9 +191,3 @@ def _wants_frozen(matcher: Matcher) -> bool:
         seen |= conditions
         waiting += [part for condition in conditions if isinstance(condition, AnyOf) for part in condition.parts]
     return False
-
-
-def _place(found: Diagnostic, files: Mapping[str, int]) -> tuple[int, str, int, int, str, str]:
-    assert found.where is not None
-    where = found.where
-    return files.get(where.file, -1), where.file, where.line or 0, where.column or 0, found.slug, found.message

@@ -164,7 +164,7 @@ class _Conversion:
         seen: set[Hashable] = set()
         for key, value in node.value:
             if not isinstance(key, ScalarNode):
-                self.fault("value/type", "a key must be plain text, got a mapping or a list", key, None)
+                self.fault("value/type", "a key must be plain text, got a mapping or a list", key, "write one word before the colon")
             elif key.tag == f"{_TAG}merge":
                 self.fault(
                     "key/unknown",

@@ -33,9 +33,15 @@ def bad(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("gone.keras", "no such file; name a model saved as .keras or .h5"),
-        ("notes.keras", "neither a zip nor an HDF5 file; graphprune reads models saved as .keras or .h5"),
-        ("folder.keras", "is a directory and no SavedModel; graphprune reads .keras and .h5 files and SavedModel folders of Keras"),
+        ("gone.keras", "no such file; check the path (graphprune reads .keras, .h5, SavedModel folders and graph JSON)"),
+        (
+            "notes.keras",
+            "is no saved model, neither a zip nor an HDF5 file; graphprune reads .keras, .h5, SavedModel folders and graph JSON",
+        ),
+        (
+            "folder.keras",
+            "is a directory without saved_model.pb, so no SavedModel; graphprune reads .keras, .h5, SavedModel folders and graph JSON",
+        ),
         ("photos.keras", "no config.json"),
         ("weights.h5", "no model_config attribute; this file holds weights only, save the whole model instead"),
     ],

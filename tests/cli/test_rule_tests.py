@@ -132,7 +132,16 @@ def test_update_keeps_the_plan_of_a_graph_that_cannot_be_read(folder):
 def test_k_chooses_cases_and_nothing_chosen_is_wrong_usage(folder):
     write_cases(folder, "{graph: lenet.json, spares: [fc1]}", "{graph: conv.json, fails: [rule/no-match]}")
     assert run("-k", "conv").out.endswith("1 case: 1 passed, 0 failed.\n")
-    assert run("-k", "nothing").code == 64
+    assert run("-k", "rule/no-match").out == run("-k", "conv").out
+    done = run("-k", "lenett")
+    assert (done.code, done.err.splitlines()[-1]) == (64, "Error: no case contains 'lenett'; closest: 'lenet.json'")
+    assert run("-k", "xyz").err.splitlines()[-1] == "Error: no case contains 'xyz'; run without -k to see their names"
+
+
+def test_k_snapshot_chooses_the_cases_whose_plan_is_kept(folder):
+    write_cases(folder, "{graph: lenet.json, plan: snapshot}", "{graph: conv.json, fails: [rule/no-match]}")
+    assert run("--update", "-k", "snapshot").out.splitlines()[-1] == "1 case: 1 passed, 0 failed; 1 snapshot written."
+    assert run("-k", "snapshot").out.splitlines()[1:] == ["  ok    lenet.json   plan as kept", "", "1 case: 1 passed, 0 failed."]
 
 
 def test_names_that_do_not_exist_are_faults_with_their_place(folder):

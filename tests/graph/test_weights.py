@@ -102,6 +102,25 @@ def test_a_mask_of_another_shape_is_named(tmp_path: Path) -> None:
     assert str(caught.value) == f"{archive.path}: the mask of 'kernel' in layer 'fc' has shape [2, 4], the weight [4, 4]; save the model again"
 
 
+def test_counters_of_a_wrapper_are_one_number(tmp_path: Path) -> None:
+    for step, got in ((np.zeros(3, "int64"), "the shape [3] of int64"), (np.float32(np.nan), "the shape [] of float32")):
+        for path in wrapped_files(tmp_path, [*STATE[:2], step, STATE[3]]):
+            with pytest.raises(ArchiveError) as caught:
+                read_graph(path)
+            name = "2" if path.suffix == ".keras" else "fc/pruning_step:0"
+            assert str(caught.value) == f"{path}: the wrapper of layer 'fc' should hold one number as {name!r}, got {got}; save the model again"
+
+
+def test_names_of_pruned_weights_are_texts(tmp_path: Path) -> None:
+    config = wrapped_config()
+    config["config"]["layers"][1]["config"]["pruning"]["weights"] = [{"kernel": 1}]
+    path = write_keras(tmp_path / "a.keras", config, {})
+    with pytest.raises(GraphError) as caught:
+        read_graph(path)
+    fault = "ValueError: weights must be a list of names, got [{'kernel': 1}]"
+    assert str(caught.value) == f"{path}: the pruning wrapper of layer 'fc' is damaged ({fault}); save the model again"
+
+
 def test_weights_that_do_not_fit_the_config_are_named(tmp_path: Path) -> None:
     config = build_config("in > fc")
     for path in (write_keras(tmp_path / "a.keras", config, {"layers/dense": [KERNEL]}), write_h5(tmp_path / "a.h5", config, {"fc": {"fc/kernel:0": KERNEL}})):

@@ -157,7 +157,6 @@ def test_covers_looks_at_every_branch_and_at_outputs_in_the_middle():
         ),
         (
             "{id: r, count: {type: Dense, is: 1}}",
-            "error[key/missing]: check 'r': the key 'of' is missing in count\n  --> p.yaml:3:18\n  help: add it, such as 'of: {type: Dense}'\n\n"
             "error[key/unknown]: check 'r': unknown key 'type' in count\n  --> p.yaml:3:19\n"
             "  help: it stands inside 'of', such as 'of: {type: Dense}'; known here: of, is",
         ),

@@ -27,6 +27,7 @@ ONLY_THE_CHECKER = (
     "has no meaning for the curve",
     "that its schedule begins from",
     "must hold a condition beside",
+    "version must be 1, got 1.0",
     "is a layer of Keras",
     "must name each prunable weight once",
 )
