@@ -16,6 +16,7 @@ from tf_keras.layers import experimental
 from tf_zoo import sample
 
 from graphprune.graph.builtin_layers import BUILTIN_LAYERS
+from graphprune.tf.addresses import inner_layer
 from graphprune.tf.callbacks import UpdatePruningStep
 from graphprune.tf.export import write_saved_model
 from graphprune.tf.keras_api import prune_low_magnitude
@@ -30,7 +31,7 @@ BATCH, STEPS, SPARSITY = 2, 20, 0.75
 
 
 def _plainly(layer: layers.Layer, inputs: list[Any]) -> Any:
-    if isinstance(layer, layers.MultiHeadAttention):
+    if isinstance(inner_layer(layer), layers.MultiHeadAttention):
         return layer(*inputs)
     return layer(inputs[0] if len(inputs) == 1 else inputs)
 
@@ -196,7 +197,7 @@ def build_bench(names: Iterable[str], prepare: Callable[[layers.Layer], layers.L
 
 
 def _mean(tensor: Any) -> Any:
-    numbers = tensor if tensor.dtype == tf.float32 else tf.cast(tensor, tf.float32)
+    numbers = tensor if tensor.dtype == tf.float32 else tf.cast(tensor, "float32")
     return tf.reduce_mean(numbers, axis=list(range(1, len(tensor.shape))))
 
 

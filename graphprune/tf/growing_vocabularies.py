@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,9 +30,9 @@ def check_config(config: Any, place: str) -> None:
     Raises:
         ArchiveError: it does; the text names the layer.
     """
-    waiting = [config]
+    waiting = deque([config])
     while waiting:
-        item = waiting.pop()
+        item = waiting.popleft()
         if isinstance(item, Mapping):
             if _is_growing(item):
                 raise ArchiveError(f"{place}: layer {item['config'].get('name')!r} is a {item['class_name']}, {_WHY}; keep such a table outside the model")

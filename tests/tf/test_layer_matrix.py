@@ -91,8 +91,19 @@ def assert_whole(journey: Journey, name: str) -> None:
     for model in (*journey.loaded.values(), journey.stripped):
         assert_same_values(inner_layer(trained), inner_layer(model.get_layer(address)))
     for model in journey.loaded.values():
-        assert canonical(model.get_layer(address).get_config()) == canonical(trained.get_config())
-    assert canonical(journey.stripped.get_layer(address).get_config()) == canonical(bench.model.get_layer(address).get_config())
+        assert described(model.get_layer(address).get_config()) == described(trained.get_config())
+    assert described(journey.stripped.get_layer(address).get_config()) == described(bench.model.get_layer(address).get_config())
+
+
+def described(config: object) -> object:
+    """Return a config in its canonical form, without bytecode, which Python does not write twice alike."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: None if key == "function" and "function_type" in value else plain(item) for key, item in value.items()}
+        return [plain(item) for item in value] if isinstance(value, list) else value
+
+    return plain(canonical(config))
 
 
 def assert_same_values(one: tf_keras.layers.Layer, other: tf_keras.layers.Layer) -> None:
@@ -126,7 +137,7 @@ def test_a_model_of_many_classes_is_the_same_after_the_whole_way(place: str, tra
     assert all(math.isfinite(loss) for loss in journey.losses)
     for wrapper in collect_prunable_layers(journey.wrapped):
         assert_exact(wrapper, wrapper.layer)
-    assert canonical(journey.stripped.get_config()) == canonical(journey.bench.model.get_config())
+    assert described(journey.stripped.get_config()) == described(journey.bench.model.get_config())
     for suffix in FORMATS:
         archive = read_archive(folder / f"model{suffix}")
         graph = read_graph(archive)
@@ -177,7 +188,7 @@ def dynamic() -> Bench:
 
 
 def test_vocabularies_that_grow_are_pruned_around(dynamic: Bench, tmp_path: Path) -> None:
-    wrapped = prune_low_magnitude(dynamic.model)
+    wrapped, name = prune_low_magnitude(dynamic.model), dynamic.branches["dynamic_lookup"].layer
     stripped = strip_pruning(wrapped)
     for model in (wrapped, stripped):
         tf.nest.map_structure(np.testing.assert_array_equal, dynamic.outputs(dynamic.model), dynamic.outputs(model))
@@ -185,7 +196,7 @@ def test_vocabularies_that_grow_are_pruned_around(dynamic: Bench, tmp_path: Path
         with pytest.raises(OutputError) as refused:
             save_model(wrapped, tmp_path / f"m{suffix}")
         assert str(refused.value) == (
-            f"m{suffix}: layer 'dynamic_lookup' is a DynamicLookup, which Keras rebuilds from no file; "
+            f"m{suffix}: layer '{name}' is a DynamicLookup, which Keras rebuilds from no file; "
             "write a SavedModel folder, which TensorFlow runs, or keep such a table outside the model"
         )
     write_saved_model(stripped, tmp_path / "m")
@@ -193,9 +204,7 @@ def test_vocabularies_that_grow_are_pruned_around(dynamic: Bench, tmp_path: Path
     np.testing.assert_allclose(*served.values(), dynamic.model(dynamic.inputs()), rtol=1e-6)
     with pytest.raises(ArchiveError) as unread:
         load_model(tmp_path / "m")
-    assert str(unread.value) == (
-        f"{tmp_path}/m: layer 'dynamic_lookup' is a DynamicLookup, which Keras rebuilds from no file; keep such a table outside the model"
-    )
+    assert str(unread.value) == (f"{tmp_path}/m: layer '{name}' is a DynamicLookup, which Keras rebuilds from no file; keep such a table outside the model")
 
 
 def test_a_learned_vocabulary_is_refused_in_h5() -> None:
