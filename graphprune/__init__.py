@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         OutputError,
         PlanError,
         RuleError,
+        StalePlanError,
         TrainingError,
         Where,
     )
@@ -53,6 +54,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "OutputError",
         "PlanError",
         "RuleError",
+        "StalePlanError",
         "TrainingError",
         "Where",
     ),
@@ -94,6 +96,7 @@ __all__ = [
     "PruningSummaries",
     "RuleError",
     "RuleSet",
+    "StalePlanError",
     "TrainingError",
     "UpdatePruningStep",
     "Where",

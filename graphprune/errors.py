@@ -3,8 +3,9 @@
     GraphpruneError            exit code 1
     ├── ArchiveError           a saved model cannot be read
     ├── GraphError             a layer graph does not hold together, or cannot be built
-    ├── RuleError              a rule file has faults (all of them, with places)
-    ├── PlanError              a plan does not fit the model it is applied to
+    ├── RuleError              rules have faults, alone or with a model (all of them, with places)
+    ├── PlanError              a plan is damaged, or does not fit the model it is applied to
+    │   └── StalePlanError     it was made for another model
     ├── DataError              training data cannot be used
     ├── OutputError            a result cannot be written where it was asked for
     ├── TrainingError          a model cannot be compiled, pruned or trained as asked
@@ -15,6 +16,7 @@ A fault of graphprune itself is not in this tree: it stays an assertion or a pla
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -84,10 +86,30 @@ class Diagnostic:
         return "\n".join(lines)
 
 
+def sort_by_place(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Return the diagnostics once each, by file, line and column; those without a place come last. The order that they are given in does not matter.
+
+    Example:
+        >>> late, early = (Diagnostic("rule/count", "wanted 2, got 1", Where("p.yaml", line)) for line in (9, 4))
+        >>> [found.where.line for found in sort_by_place([late, early, late])]
+        [4, 9]
+    """
+    return tuple(sorted(dict.fromkeys(diagnostics), key=_place_key))
+
+
+def _place_key(diagnostic: Diagnostic) -> tuple[bool, str, int, int, str, str]:
+    where = diagnostic.where or (diagnostic.related[0][0] if diagnostic.related else Where(""))
+    return (where == Where(""), where.file, where.line or 0, where.column or 0, diagnostic.slug, diagnostic.message)
+
+
 class GraphpruneError(Exception):
-    """The user's input is wrong; the text says where, what, and one way out."""
+    """The user's input is wrong; the text says where, what, and one way out.
+
+    `diagnostics` says the same as data, where it has slugs; empty otherwise.
+    """
 
     exit_code = EXIT_ERROR
+    diagnostics: tuple[Diagnostic, ...] = ()
 
 
 class ArchiveError(GraphpruneError):
@@ -99,7 +121,7 @@ class GraphError(GraphpruneError):
 
 
 class RuleError(GraphpruneError):
-    """A rule file has faults; `diagnostics` holds all of them, sorted by place."""
+    """Rules have faults, alone or with a model; `diagnostics` holds all of them, and the warnings beside them, sorted by place."""
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
         super().__init__("\n\n".join(str(diagnostic) for diagnostic in diagnostics))
@@ -108,6 +130,14 @@ class RuleError(GraphpruneError):
 
 class PlanError(GraphpruneError):
     """A plan is damaged, or does not fit the model it is applied to."""
+
+
+class StalePlanError(PlanError):
+    """A plan was made for another model; its one diagnostic has the slug `plan/stale`."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        super().__init__(str(diagnostic))
+        self.diagnostics = (diagnostic,)
 
 
 class DataError(GraphpruneError):

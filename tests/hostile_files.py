@@ -58,15 +58,19 @@ def write_keras(path: Path, config: Any, *, members: Mapping[str, bytes] | None 
 
 
 def write_h5(path: Path, config: Any) -> Path:
+    """Write a model whose layers are `in` and `fc`; `fc` has a kernel and a bias where there is a Dense in it."""
+    text = config if isinstance(config, str) else json.dumps(config)
+    names = ["fc/kernel:0", "fc/bias:0"] if '"Dense"' in text else []
     with h5py.File(path, "w") as file:
-        file.attrs["model_config"] = config if isinstance(config, str) else json.dumps(config)
+        file.attrs["model_config"] = text
         file.attrs["keras_version"] = "2.15.0"
         root = file.create_group("model_weights")
         root.attrs["layer_names"] = np.array(["in", "fc"], "S")
         root.create_group("in").attrs["weight_names"] = np.array([], "S")
         group = root.create_group("fc")
-        group.attrs["weight_names"] = np.array(["fc/kernel:0", "fc/bias:0"], "S")
-        group["fc/kernel:0"], group["fc/bias:0"] = KERNEL, BIAS
+        group.attrs["weight_names"] = np.array(names, "S")
+        for name, value in zip(names, (KERNEL, BIAS), strict=False):
+            group[name] = value
     return path
 
 
@@ -229,10 +233,18 @@ REFUSED: Mapping[str, tuple[str, Make]] = {
     "units-not-a-number": ("units must be a whole number above 0, got nan", lambda path: write_keras(path, with_units(float("nan")))),
     "endless-units": ("units must be a whole number above 0, got inf", lambda path: write_h5(path, json.dumps(with_units("huge")).replace('"huge"', "1e999"))),
     "many-values": ("values, more than", lambda path: write_keras(path, "[" + "{}," * 9_000_000 + "1]")),
-    "deep-nesting": ("config.json is not JSON (", lambda path: write_keras(path, deep_nesting(10_000))),
+    "deep-nesting": ("config.json is nested more than 200 deep", lambda path: write_keras(path, deep_nesting(10_000))),
     "less-deep-nesting": ("nested more than 200 deep", lambda path: write_keras(path, deep_nesting(300))),
     "empty-name": ("is empty", lambda path: write_keras(path, model(IN, layer("Dense", "", ("in",), units=4), outputs=""))),
-    "half-character": ("is no text", lambda path: write_keras(path, model(IN, layer("Dense", "f\ud800c", ("in",), units=4), outputs="f\ud800c"))),
+    "half-character": (
+        "holds half a character, which is no text",
+        lambda path: write_keras(path, model(IN, layer("Dense", "f\ud800c", ("in",), units=4), outputs="f\ud800c")),
+    ),
+    "half-character-in-a-setting": (
+        "config.json holds half a character",
+        lambda path: write_keras(path, model(IN, layer("Dense", "fc", ("in",), units=4, use_bias=True, note="\udc00"))),
+    ),
+    "class-that-is-no-name": ("is not a layer", lambda path: write_h5(path, model(IN, FC | {"class_name": {"Dense": []}}))),
     "long-name": ("has 5,000,000 characters", lambda path: write_keras(path, model(IN, layer("Dense", "x" * 5_000_000, ("in",)), outputs="x" * 5_000_000))),
     "bomb-in-hdf5": ("claims 400,000,000 bytes and holds", bomb_in_hdf5),
     "cycle": (
@@ -243,7 +255,7 @@ REFUSED: Mapping[str, tuple[str, Make]] = {
     "dangling": ("which is no layer of the model", lambda path: write_keras(path, model(IN, layer("Dense", "fc", ("gone",))))),
     "dangling-output": ("which is no layer of the model", lambda path: write_keras(path, model(IN, FC, outputs="gone"))),
     "pipe": ("is a named pipe, not a file", pipe),
-    "folder": ("is a directory and no SavedModel", lambda path: path.mkdir() or path),
+    "folder": ("is a directory without saved_model.pb", lambda path: path.mkdir() or path),
     "symlink-loop": ("Too many levels of symbolic links", symlink_loop),
     "folder-with-pipe": ("is a named pipe, not a file", folder_with_pipe),
     "device": ("is a device, not a file", lambda path: path.symlink_to("/dev/zero") or path),

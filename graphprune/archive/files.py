@@ -10,11 +10,12 @@ from typing import BinaryIO
 
 from graphprune.errors import ArchiveError
 
+READABLE = ".keras, .h5, SavedModel folders and graph JSON"
 _KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFDIR: "a directory"}
 
 
 @contextmanager
-def open_file(path: str, missing: str = "name a model saved as .keras or .h5") -> Iterator[BinaryIO]:
+def open_file(path: str, missing: str = f"check the path (graphprune reads {READABLE})") -> Iterator[BinaryIO]:
     """Open a regular file for reading, without waiting where `path` is a named pipe; `missing` says what to do where there is none.
 
     Raises:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ MAX_RATIO = 300
 """Keras itself stores weights uncompressed; those of which 99 of 100 are zero shrink some 50 times. Above 64 MB, what claims to shrink more is refused."""
 MAX_DEFLATE = 1100
 """Deflate shrinks at most about 1032 times; a data set that claims more than this times its bytes on disk is refused."""
+_CUT = re.compile(r"truncated file: eof = (\d+), .*stored_eof = (\d+)")
 
 
 class OpenedFile(h5py.File):  # type: ignore[misc] # h5py ships no types
@@ -125,6 +127,9 @@ def open_with_config(path: str, config: Mapping[str, Any], orders: Mapping[str, 
 
 
 def _one_line(err: Exception) -> str:
+    cut = _CUT.search(str(err))
+    if cut is not None:
+        return f"the file was cut off, it has {int(cut[1]):,} bytes of {int(cut[2]):,}"
     return " ".join(str(err.args[0] if err.args else type(err).__name__).split())[:120]
 
 

@@ -77,7 +77,7 @@ def _is_keras_1(entry: Mapping[str, Any]) -> bool:
     if not isinstance(config, dict) or "module" in entry:
         return False
     is_old_dense = entry.get("class_name") == "Dense" and "output_dim" in config and "units" not in config
-    return is_old_dense or entry.get("class_name") in KERAS_1_CLASSES or not KERAS_1_KEYS.isdisjoint(config)
+    return is_old_dense or str(entry.get("class_name")) in KERAS_1_CLASSES or not KERAS_1_KEYS.isdisjoint(config)
 
 
 def _name_models(model: dict[str, Any], layer_names: Sequence[str]) -> None:

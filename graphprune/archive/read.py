@@ -12,7 +12,7 @@ import h5py
 from graphprune.archive.archive import Archive
 from graphprune.archive.collector import collector_paused
 from graphprune.archive.entries import is_model, type_of
-from graphprune.archive.files import open_file, read_whole
+from graphprune.archive.files import READABLE, open_file, read_whole
 from graphprune.archive.hdf5 import SIGNATURE, damage_named, open_hdf5, read_names
 from graphprune.archive.hdf5_texts import read_texts
 from graphprune.archive.json_text import MAX_JSON, parse_object
@@ -46,7 +46,9 @@ def read_archive(path: str | PathLike[str]) -> Archive:
         return _checked(_read_hdf5(place))
     if is_json_beginning(signature):
         raise no_weights(place)
-    raise ArchiveError(f"{place}: neither a zip nor an HDF5 file; graphprune reads models saved as .keras or .h5")
+    if not signature:
+        raise ArchiveError(f"{place}: is empty (0 bytes); save or copy the model again")
+    raise ArchiveError(f"{place}: is no saved model, neither a zip nor an HDF5 file; graphprune reads {READABLE}")
 
 
 def read_document(path: str | PathLike[str]) -> dict[str, Any] | None:
@@ -58,7 +60,7 @@ def read_document(path: str | PathLike[str]) -> dict[str, Any] | None:
     place = fspath(path)
     if Path(place).is_dir() or not is_json_beginning(_signature(place)):
         return None
-    return parse_object(read_whole(place, MAX_JSON), place, "its text")
+    return parse_object(read_whole(place, MAX_JSON), place, "its text", strict=True)
 
 
 def no_weights(place: str) -> ArchiveError:
@@ -78,7 +80,7 @@ def _signature(place: str) -> bytes:
 
 def _read_folder(place: str) -> Archive:
     if not is_saved_model(place):
-        raise ArchiveError(f"{place}: is a directory and no SavedModel; graphprune reads .keras and .h5 files and SavedModel folders of Keras")
+        raise ArchiveError(f"{place}: is a directory without saved_model.pb, so no SavedModel; graphprune reads {READABLE}")
     metadata = read_metadata(place)
     version = str(metadata.get("keras_version") or "")
     entry: dict[str, Any] = {key: metadata[key] for key in ("class_name", "config") if key in metadata}

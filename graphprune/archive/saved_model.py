@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from graphprune.archive.checkpoint import DTYPES, Checkpoint, TrackedObject, message_damage_named, read_checkpoint
+from graphprune.archive.checkpoint import DTYPES, INCOMPLETE, Checkpoint, TrackedObject, message_damage_named, read_checkpoint
 from graphprune.archive.files import read_whole
 from graphprune.archive.hdf5 import StoredTensor
 from graphprune.archive.json_text import parse_object
-from graphprune.archive.wire import messages_in, texts_of
+from graphprune.archive.wire import messages_in, read_fields, texts_of
 from graphprune.errors import ArchiveError
 
 METADATA = "keras_metadata.pb"
@@ -48,6 +48,7 @@ def read_metadata(folder: str) -> dict[str, Any]:
     if (Path(folder) / METADATA).exists():
         place = f"{folder}/{METADATA}"
         text = _root_of_metadata(place)
+        _check_graph(f"{folder}/{GRAPH}")
     else:
         place = f"{folder}/{GRAPH}"
         text = _root_of_graph(place)
@@ -65,6 +66,14 @@ def _root_of_metadata(place: str) -> str:
             if texts.get(3) == "root" and texts.get(4) in ROOT_KINDS:
                 return texts.get(5, "")
     return ""
+
+
+def _check_graph(place: str) -> None:
+    """Check that TensorFlow's half of the model is there and whole: nothing is read of it, but without it the folder is no model, whatever Keras wrote."""
+    with message_damage_named(place):
+        graphs = [number for graph in messages_in(memoryview(read_whole(place, MAX_GRAPH, INCOMPLETE)), 2) for number, _ in read_fields(graph)]
+    if not graphs:
+        raise ArchiveError(f"{place}: holds no graph; the SavedModel is damaged, save or copy the model again")
 
 
 def _root_of_graph(place: str) -> str:

@@ -20,6 +20,9 @@ WEIGHTS = "model.weights.h5"
 MAX_UNPACKED = 4 * 2**30
 """Weights that somebody compressed afterwards are unpacked in memory; Keras itself stores them uncompressed."""
 
+_CUT = {"File is not a zip file": "its list of members is missing, the file was cut off"}
+"""What zipfile says of a file that begins as a zip and does not end as one."""
+
 
 def read_member(path: str, name: str) -> bytes | None:
     """Return a small member of the zip (at most 128 MB), or None if there is none of this name.
@@ -72,7 +75,7 @@ def _damage_named(path: str) -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, struct.error, RuntimeError) as err:
-        raise ArchiveError(f"{path}: damaged zip ({str(err) or type(err).__name__}); save or copy the model again") from err
+        raise ArchiveError(f"{path}: damaged zip ({_CUT.get(str(err), str(err)) or type(err).__name__}); save or copy the model again") from err
 
 
 def _check_ratio(path: str, info: zipfile.ZipInfo) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from graphprune.cli.faults import faults_in_format
 from graphprune.cli.inputs import import_custom_objects, open_model
 from graphprune.cli.options import RuleOptions, force_option, format_option, loading_options, model_and_rules
 from graphprune.cli.outputs import check_output_free, print_warnings, to_json
@@ -11,6 +12,7 @@ from graphprune.cli.planning import load_with_classes, plan_for
 from graphprune.plan import plan_to_config
 from graphprune.report import render_plan_text
 from graphprune.tf.quiet import import_tensorflow
+from graphprune.tf.refusals import check_loadable
 
 
 @click.command("apply")
@@ -36,13 +38,15 @@ def command(
         graphprune apply model.keras -r builtin:dense-90 -o wrapped.keras
         graphprune apply model.keras --plan plan.json -o wrapped.keras
 
-    With --format json the whole plan is printed, as `graphprune plan` prints it.
+    With --format json the whole plan is printed, as `graphprune plan` prints it; or the faults, as `graphprune lint` does.
     """  # noqa: D301 - click wants the real character
     check_output_free(output, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])])
     saved = open_model(model)
     archive = saved.need_archive()
+    check_loadable(archive, unsafe_lambda=unsafe_lambda)
     loaded = load_with_classes(saved, custom_objects, unsafe_lambda=unsafe_lambda)
-    plan = plan_for(saved, rules, plan_file, loaded=loaded)
+    with faults_in_format(format_):
+        plan = plan_for(saved, rules, plan_file, loaded=loaded)
     print_warnings(plan.diagnostics, rules.files)
 
     import_tensorflow()

@@ -21,7 +21,7 @@ FORMATS = ("json", "dot", "svg", "html")
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="What to write, whatever the name of FILE says.")
 @force_option
 def command(model: str, output: str | None, format_: str | None, force: bool) -> None:
-    """Draw MODEL (.keras or .h5), nested models included.
+    """Draw MODEL (.keras, .h5, a SavedModel folder or graph JSON), nested models included.
 
     \b
     .html  one page that needs no network: search, a panel for each layer, its weights' figures

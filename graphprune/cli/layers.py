@@ -6,9 +6,11 @@ from collections.abc import Callable, Collection
 
 import click
 
+from graphprune.cli.faults import faults_in_format
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import force_option, format_option, report_option
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, terminal_width, to_json
+from graphprune.errors import escape_controls
 from graphprune.graph import ModelFile
 from graphprune.report import layers_to_config, render_layers_text
 
@@ -24,12 +26,13 @@ MATCH = "--match"
 @report_option
 @force_option
 def command(model: str, match: str | None, format_: str | None, output: str | None, force: bool) -> None:
-    """Show the layers of MODEL (.keras or .h5): type, weights, what can be pruned, sparsity, and which rule wrapped it.
+    """Show the layers of MODEL (.keras, .h5, a SavedModel folder or graph JSON): type, weights, what can be pruned, sparsity, and which rule wrapped it.
 
     \b
     --match takes one matcher of the rule language. Rules claim only layers with
     prunable weights; here every layer can be found ('type: ReLU', 'trainable: false'),
-    except that "*" means, as in rules, every layer with prunable weights.
+    except that "*" means, as in rules, every layer with prunable weights. Names
+    that the model does not know are errors, with the closest that it knows.
     The totals are those of the layers shown.
 
     \b
@@ -37,7 +40,8 @@ def command(model: str, match: str | None, format_: str | None, output: str | No
         graphprune layers model.keras --match '{type: Dense, params: {gte: 1M}}'
     """  # noqa: D301 - click wants the real character
     check_report_free(output, force=force, inputs=[model])
-    find = None if match is None else _finder(match)
+    with faults_in_format(format_):
+        find = None if match is None else _finder(match)
     saved = open_model(model)
     matched = None if find is None else find(saved)
     if choose_format(format_, output) == "json":
@@ -48,13 +52,16 @@ def command(model: str, match: str | None, format_: str | None, output: str | No
 
 def _finder(match: str) -> Callable[[ModelFile], Collection[str]]:
     """Return what finds the layers that a matcher holds for; the rule language is imported only where it is asked for, as it takes a quarter of a second."""
-    from graphprune.rules import Matches, parse_matcher, reads_weights
+    from graphprune.rules import Matches, find_matched, parse_matcher, reads_weights
 
     matcher = parse_matcher(match, MATCH)
 
     def find(saved: ModelFile) -> Collection[str]:
         if reads_weights(matcher):
             saved.need_archive()
-        return Matches(saved.graph, saved.zeros).of(matcher)
+        found, nearest = find_matched(Matches(saved.graph, saved.zeros), matcher, MATCH)
+        if nearest:
+            click.echo(escape_controls(f"{MATCH}: {nearest}"), err=True)
+        return found
 
     return find

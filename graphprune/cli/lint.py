@@ -8,14 +8,15 @@ from dataclasses import replace
 import click
 
 from graphprune import report
+from graphprune.cli.faults import render_document
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import RuleOptions, force_option, rule_options
-from graphprune.cli.outputs import check_report_free, choose_format, print_report, render_with_lines, to_json
+from graphprune.cli.outputs import check_report_free, choose_format, print_report, render_with_lines
 from graphprune.cli.planning import open_rules, plan_from_rules
 from graphprune.errors import EXIT_ERROR, Diagnostic, RuleError, escape_controls
 from graphprune.graph import ModelFile
 from graphprune.report.numbers import count_of
-from graphprune.rules import RuleSet, resolve_rules
+from graphprune.rules import RuleSet
 from graphprune.rules.slugs import read_slugs
 from graphprune.rules.suggestions import closest
 
@@ -78,30 +79,19 @@ def _check(options: RuleOptions, model: str | None) -> tuple[int | None, tuple[D
     except RuleError as fault:
         return None, fault.diagnostics
     found = rules.warnings if model is None else _check_against(open_model(model), rules)
-    return len(rules.rules), tuple(sorted(dict.fromkeys(found), key=lambda diagnostic: _place(diagnostic, options.files)))
+    return len(rules.rules), found
 
 
 def _check_against(model: ModelFile, rules: RuleSet) -> tuple[Diagnostic, ...]:
     try:
         return plan_from_rules(model, rules).diagnostics
-    except RuleError as fault:  # it holds errors only
-        zeros = model.zeros if rules.reads_weights else None
-        return rules.warnings + resolve_rules(model.graph, rules, zeros).diagnostics + fault.diagnostics
-
-
-def _place(diagnostic: Diagnostic, files: Sequence[str]) -> tuple[int, int, int, str, str]:
-    where = diagnostic.where
-    if where is None:
-        return len(files), 0, 0, diagnostic.slug, diagnostic.message
-    order = files.index(where.file) if where.file in files else -1
-    return order, where.line or 0, where.column or 0, diagnostic.slug, diagnostic.message
+    except RuleError as fault:
+        return fault.diagnostics
 
 
 def _render(files: Sequence[str], count: int | None, model: str | None, found: Sequence[Diagnostic], kind: str) -> str:
-    if kind == "json":
-        return to_json(report.diagnostics_to_config(found))
-    if kind == "github":
-        return report.render_annotations(found)
+    if kind in ("json", "github"):
+        return render_document(found, kind)
     against = "" if model is None else f"; not held against {model} yet" if count is None else f" against {model}"
     numbers = [count_of(sum(diagnostic.severity == severity for diagnostic in found), severity) for severity in ("error", "warning", "note")]
     summary = ", ".join(number for number in numbers if not number.startswith("0 ")) or f"{count_of(count or 0, 'rule')}, no faults"

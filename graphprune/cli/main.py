@@ -13,7 +13,7 @@ from typing import NoReturn, TextIO
 import click
 
 import graphprune
-from graphprune.errors import EXIT_ERROR, EXIT_OK, EXIT_STOPPED, EXIT_USAGE, GraphpruneError, RuleError, escape_controls
+from graphprune.errors import EXIT_ERROR, EXIT_OK, EXIT_STOPPED, EXIT_USAGE, GraphpruneError, escape_controls
 
 # Command name -> one line of help. The module graphprune.cli.NAME holds it as `command`, imported only when it is called: `--help` stays fast.
 COMMANDS: dict[str, str] = {
@@ -86,8 +86,8 @@ def show_warning(message: Warning | str, category: type[Warning], filename: str,
 
 
 def render_fault(fault: GraphpruneError) -> str:
-    """Return what a user's mistake looks like on the terminal: faults of rule files with the lines that they are about."""
-    if isinstance(fault, RuleError):
+    """Return what a user's mistake looks like on the terminal: faults that have places with the lines that they are about."""
+    if fault.diagnostics:
         outputs = importlib.import_module("graphprune.cli.outputs")  # only now: `--help` stays fast
         text: str = outputs.render_with_lines(fault.diagnostics)
         return text

@@ -72,8 +72,8 @@ def choose_drawing_format(format_: str | None, output: str | None) -> str:
 
 
 def to_json(config: Any) -> str:
-    """Return `config` as indented JSON with a newline at the end; the same value gives the same bytes."""
-    return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    """Return `config` as indented strict JSON with a newline at the end; the same value gives the same bytes."""
+    return json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def print_report(text: str, output: str | None) -> None:

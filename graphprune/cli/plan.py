@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from graphprune import report
+from graphprune.cli.faults import faults_in_format
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import (
     RuleOptions,
@@ -53,11 +54,13 @@ def command(
         graphprune plan model.keras -r builtin:dense-90
         graphprune plan model.keras -r prune.yaml -o plan.json
 
+    Where the rules have faults there is no plan and FILE is not written; with --format json or github the faults are printed in that form.
     With --detailed-exitcode the exit code is 2 where the model would be changed.
     """  # noqa: D301 - click wants the real character
     check_report_free(output, force=force, inputs=[model, *rules.files])
     saved = open_model(model)
-    plan = plan_for(saved, rules, None, Run(steps_per_epoch, epochs))
+    with faults_in_format(format_):
+        plan = plan_for(saved, rules, None, Run(steps_per_epoch, epochs))
     print_warnings(plan.diagnostics, rules.files)
     print_report(_render(saved, plan, choose_drawing_format(format_, output), show_all=show_all, brief=brief), output)
     if detailed_exitcode and (plan.drift or not plan.is_empty):

@@ -12,6 +12,7 @@ from graphprune.archive import no_weights
 from graphprune.cli.inputs import import_custom_objects
 from graphprune.cli.options import RuleOptions
 from graphprune.diff.archive_weights import open_archive_weights
+from graphprune.errors import Where
 from graphprune.graph import LayerGraph, ModelFile, measure_mask_faults, read_steps
 from graphprune.plan import Plan, check_plan_fits, check_weights_fit, make_plan, read_plan
 from graphprune.plan.budgets import ReadWeight
@@ -102,12 +103,13 @@ def _read_fitting_plan(model: ModelFile, rules: RuleOptions, plan_file: str, loa
     if loaded is not None and not {layer.address for layer in loaded.graph.candidates()} <= {change.address for change in plan.changes}:
         loaded = None  # the plan was made from the file alone
     graph = model.graph if loaded is None else loaded.graph
-    check_plan_fits(graph, plan)
+    where = Where(plan_file)
+    check_plan_fits(graph, plan, where)
     if plan.depends_on_weights:
         with _weights_of(model, loaded) as read_weight:
             if read_weight is None:
                 raise no_weights(model.path)
-            check_weights_fit(graph, plan, read_weight)
+            check_weights_fit(graph, plan, read_weight, where)
     return plan
 
 

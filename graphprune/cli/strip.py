@@ -17,6 +17,7 @@ from graphprune.graph.from_config import graph_with_tensors
 from graphprune.plan import strip_graph
 from graphprune.report import SizeTable, render_sizes_text, sizes_to_config
 from graphprune.tf.quiet import import_tensorflow
+from graphprune.tf.refusals import check_loadable
 
 
 @click.command("strip")
@@ -59,8 +60,7 @@ def command(
         check_output_free(output, force=force, inputs=[model, find_model_file(model), original or find_training_origin(model)])
     wrapped = open_model(model)
     archive = wrapped.need_archive()
-    if all(layer.wrap is None for layer in wrapped.graph.layers.values()):
-        click.echo(f"graphprune: warning: {model}: no layer is wrapped; it is written as it is", err=True)
+    check_loadable(archive, unsafe_lambda=unsafe_lambda)
     before = open_model(original or find_training_origin(model))
     archive_before = before.need_archive()
     check_same_architecture(before, wrapped)
@@ -77,6 +77,8 @@ def command(
         check_export_suffix(output)
     objects = import_custom_objects(custom_objects)
     stripped = strip_model(load_model(archive.path, objects, unsafe_lambda=unsafe_lambda))
+    if all(layer.wrap is None for layer in wrapped.graph.layers.values()):
+        click.echo(f"graphprune: warning: {model}: no layer is wrapped; it is written as it is", err=True)
     if reset_optimizer:
         compile_model(stripped, Compiling(reset_optimizer=True), model)
     accuracy_before = accuracy_after = None

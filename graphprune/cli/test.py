@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from graphprune.cli.faults import faults_in_format
 from graphprune.cli.options import force_option, format_option, report_option
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, to_json
 from graphprune.errors import EXIT_ERROR, OutputError
@@ -14,11 +15,18 @@ from graphprune.plan.run_cases import CaseResult, read_snapshots, run_cases, upd
 from graphprune.report import cases_to_config, render_cases
 from graphprune.rules.case_file import Case, CaseFile, find_case_files, read_cases
 from graphprune.rules.source_lines import SourceLines
+from graphprune.rules.suggestions import closest
 
 
 @click.command("test")
 @click.argument("place", metavar="DIR", default=".")
-@click.option("-k", "pattern", metavar="PATTERN", default="", help="Run only the cases whose file, graph or rule contains this text.")
+@click.option(
+    "-k",
+    "pattern",
+    metavar="PATTERN",
+    default="",
+    help="Run only the cases whose file, graph, rule or expected slug contains this text; snapshot: those with a kept plan.",
+)
 @click.option("--update", is_flag=True, help="Keep the plans as they are now, as the snapshots to compare with.")
 @format_option
 @report_option
@@ -46,12 +54,14 @@ def command(place: str, pattern: str, update: bool, format_: str | None, output:
     No model is needed, and no TensorFlow. The exit code is 1 when a case fails.
     """  # noqa: D301 - click wants the real character
     check_report_free(output, force=force, inputs=[place])
-    files = [read_cases(path) for path in find_case_files(place)]
+    with faults_in_format(format_):
+        files = [read_cases(path) for path in find_case_files(place)]
     lines = SourceLines({path for file in files for path in (file.path, *file.rules)})
     results = [(file.path, _run(file, pattern, update=update)) for file in files]
     results = [(path, found) for path, found in results if found]
     if not results:
-        raise click.UsageError(f"no case contains {pattern!r}; run without -k to see their names")
+        words = dict.fromkeys(word for file in files for case in file.cases for text in case.words for word in text.split())
+        raise click.UsageError(f"no case contains {pattern!r}; {closest(pattern, words) or 'run without -k to see their names'}")
     if choose_format(format_, output) == "json":
         print_report(to_json(cases_to_config(results)), output)
     else:
@@ -64,7 +74,7 @@ def _run(file: CaseFile, pattern: str, *, update: bool) -> tuple[CaseResult, ...
     """Return what came of the cases of one file that fit; with `update`, their plans are kept."""
 
     def wanted(case: Case) -> bool:
-        return pattern in f"{file.path}  {case.name}"
+        return any(pattern in text for text in (f"{file.path}  {case.name}", *case.words))
 
     kept = read_snapshots(file)
     results = run_cases(file, kept, wanted)

@@ -14,6 +14,7 @@ from graphprune.cli.planning import load_with_classes, plan_for
 from graphprune.cli.progress import shown_progress
 from graphprune.report import render_plan_text
 from graphprune.tf.quiet import import_tensorflow
+from graphprune.tf.refusals import check_loadable
 
 TENSORBOARD = "tensorboard"
 """Where events go unless the user says where: in the run's folder."""
@@ -84,6 +85,7 @@ def command(
     plan = None
     saved = open_model(model)
     archive = saved.need_archive()
+    check_loadable(archive, unsafe_lambda=unsafe_lambda)
     if rules.files or rules.has_switches or plan_file is not None:
         loaded = load_with_classes(saved, custom_objects, unsafe_lambda=unsafe_lambda)
         plan = plan_for(saved, rules, plan_file, loaded=loaded)

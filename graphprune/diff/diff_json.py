@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from graphprune.diff.changes import Connection, GraphDiff, LayerDiff, PruningState, Side, TensorDiff
+from graphprune.diff.changes import ConfigChange, Connection, GraphDiff, LayerDiff, PruningState, Side, TensorDiff
+from graphprune.graph.strict_json import to_strict
 from graphprune.sparsity.patterns import pattern_to_config
 
 FORMAT_VERSION = "1.0"
@@ -13,6 +14,7 @@ FORMAT_VERSION = "1.0"
 def graph_diff_to_config(diff: GraphDiff, *, show_all: bool = False) -> dict[str, Any]:
     """Return the JSON form: keys and layers in fixed order, floats rounded to 6 places, no time and no host, so that equal diffs give equal bytes.
 
+    It is strict JSON: NaN and the infinities in settings are objects, see `graph.strict_json`.
     Layers and tensors in which nothing but trained values differs are left out unless `show_all`. The key `model` stands before `layers` only where the
     model's own name, class or settings differ.
     """
@@ -24,7 +26,7 @@ def graph_diff_to_config(diff: GraphDiff, *, show_all: bool = False) -> dict[str
         "equal": {"graph": diff.is_graph_equal, "pruning": diff.is_pruning_equal, "weights": diff.is_weights_equal},
     }
     if diff.model:
-        config["model"] = [{"path": change.path, "before": change.before, "after": change.after} for change in diff.model]
+        config["model"] = [_change_to_config(change) for change in diff.model]
     config["layers"] = [_layer_to_config(layer, show_all=show_all) for layer in (diff.layers if show_all else diff.notable_layers)]
     config["edges"] = {"added": [_connection_to_config(edge) for edge in diff.added], "removed": [_connection_to_config(edge) for edge in diff.removed]}
     config["summary"] = {**diff.count_statuses(), "sparsity_changed": diff.sparsity_changed}
@@ -43,10 +45,14 @@ def _layer_to_config(layer: LayerDiff, *, show_all: bool) -> dict[str, Any]:
         "paired_by": layer.paired_by,
         "type": layer.type,
         "status": list(layer.status),
-        "config": [{"path": change.path, "before": change.before, "after": change.after} for change in layer.config],
+        "config": [_change_to_config(change) for change in layer.config],
         "pruning": {"before": _state_to_config(layer.before), "after": _state_to_config(layer.after)},
         "tensors": [_tensor_to_config(tensor) for tensor in tensors],
     }
+
+
+def _change_to_config(change: ConfigChange) -> dict[str, Any]:
+    return {"path": change.path, "before": to_strict(change.before), "after": to_strict(change.after)}
 
 
 def _state_to_config(state: PruningState | None) -> dict[str, Any] | None:

@@ -50,7 +50,7 @@ def _simplify(value: Any, *, names: bool) -> Any:
         return [_simplify(item, names=names) for item in value]
     if not isinstance(value, Mapping):
         return value
-    if value.get("class_name") in _STORED_SEQUENCES and "items" in value:
+    if str(value.get("class_name")) in _STORED_SEQUENCES and "items" in value:
         return _simplify(value["items"], names=names)
     kept = {key: _simplify(item, names=names) for key, item in value.items() if names or key not in _CONNECTIONS}
     if not names and "class_name" in kept and isinstance(kept.get("config"), dict):

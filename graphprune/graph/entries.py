@@ -69,6 +69,11 @@ def copy_config(value: Any) -> Any:
     return value
 
 
+_PLAIN = frozenset({str, bool, int, float, type(None)})
+_ADDRESS = frozenset({"shared_object_id"})
+_TRACES = _ADDRESS | {"module", "registered_name", "build_config", "compile_config"}
+
+
 def canonical(value: Any) -> Any:
     """Return `value` as plain JSON in which dialects, memory addresses and build or compile settings leave no trace.
 
@@ -76,14 +81,17 @@ def canonical(value: Any) -> Any:
         >>> canonical({"module": "keras.layers", "class_name": "A", "config": {"n": (1, 2)}, "registered_name": None, "shared_object_id": 7})
         {'class_name': 'A', 'config': {'n': [1, 2]}}
     """
-    if isinstance(value, Mapping):
-        if "class_name" in value and "config" in value:
-            rest = {key: item for key, item in value.items() if key not in ("module", "registered_name", "build_config", "compile_config")}
-            value = rest | {"class_name": type_of(value)}
-        return {str(key): canonical(item) for key, item in value.items() if key != "shared_object_id"}
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is dict or isinstance(value, Mapping):
+        is_object = "class_name" in value and "config" in value
+        left_out = _TRACES if is_object else _ADDRESS
+        found = {str(key): item if type(item) in _PLAIN else canonical(item) for key, item in value.items() if key not in left_out}
+        return found | {"class_name": type_of(value)} if is_object else found
     if isinstance(value, list | tuple):
-        return [canonical(item) for item in value]
-    if value is None or isinstance(value, str | bool | int | float):
+        return [item if type(item) in _PLAIN else canonical(item) for item in value]
+    if isinstance(value, str | int | float):
         return value
     return _canonical_object(value)
 

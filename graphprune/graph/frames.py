@@ -178,7 +178,7 @@ def _is_reference(node: Any) -> bool:
 def _use(reference: list[Any], argument: str, known: Mapping[str, Entry], place: str, taker: str) -> Use:
     source, index, tensor = reference[:3]
     if source not in known:
-        raise GraphError(f"{place}: {taker} a tensor of {source!r}, which is no layer of the model; save the model again")
+        raise GraphError(f"{place}: {taker} a tensor of {source[:60]!r}, which is no layer of the model; save the model again")
     if type(index) is not int or type(tensor) is not int:
         raise GraphError(f"{place}: {taker} a tensor of {source!r} by numbers that are none, got {str(reference[1:3])[:60]}; save the model again")
     return Use(source, index - _first_node(known[source]), tensor, argument)

@@ -1,4 +1,7 @@
-"""A layer graph as one JSON document: everything that rules and plans need of a model, without the model."""
+"""A layer graph as one JSON document: everything that rules and plans need of a model, without the model.
+
+It is strict JSON (RFC 8259): NaN and the infinities of a config are objects, see `strict_json`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from graphprune.errors import GraphError
 from graphprune.graph.from_config import TensorFacts, graph_from_config
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.shape_faults import find_shape_fault
+from graphprune.graph.strict_json import from_strict, to_strict
 
 FORMAT_VERSION = "1.0"
 KIND = "graphprune.graph"
@@ -16,7 +20,9 @@ _KEYS = frozenset({"format_version", "kind", "graph_sha256", "is_bare", "config"
 
 
 def graph_to_config(graph: LayerGraph) -> dict[str, Any]:
-    """Return the graph as JSON data: the model's config as it is, and each layer's tensors by address; the inverse of `graph_from_json_config`.
+    """Return the graph as strict JSON data: the model's config as `to_strict` writes it, and each layer's tensors by address.
+
+    It is the inverse of `graph_from_json_config`.
 
     Raises:
         GraphError: the config holds objects that JSON cannot express, as that of a live model may.
@@ -28,7 +34,14 @@ def graph_to_config(graph: LayerGraph) -> dict[str, Any]:
         for address, layer in graph.layers.items()
         if layer.tensors
     }
-    return {"format_version": FORMAT_VERSION, "kind": KIND, "graph_sha256": graph.sha256, "is_bare": graph.is_bare, "config": config, "tensors": tensors}
+    return {
+        "format_version": FORMAT_VERSION,
+        "kind": KIND,
+        "graph_sha256": graph.sha256,
+        "is_bare": graph.is_bare,
+        "config": to_strict(config),
+        "tensors": tensors,
+    }
 
 
 def graph_from_json_config(document: Mapping[str, Any], place: str = "graph JSON") -> LayerGraph:
@@ -38,7 +51,8 @@ def graph_from_json_config(document: Mapping[str, Any], place: str = "graph JSON
         GraphError: the document is damaged, or of another kind or version.
     """
     _check_document(document, place)
-    known = graph_from_config(document["config"], place=place)
+    config = from_strict(document["config"])
+    known = graph_from_config(config, place=place)
     tensors = {
         str(address): [_facts(address, raw, place) for raw in _list(raws, f"the tensors of {address!r}", place)]
         for address, raws in document["tensors"].items()
@@ -49,7 +63,7 @@ def graph_from_json_config(document: Mapping[str, Any], place: str = "graph JSON
     if document["graph_sha256"] != known.sha256:
         hashes = f"graph_sha256 says {str(document['graph_sha256'])[:12]!r}, got {known.sha256[:12]!r}"
         raise GraphError(f"{place}: its config was changed after it was exported ({hashes}); export it again")
-    graph = graph_from_config(document["config"], tensors=tensors, place=place)
+    graph = graph_from_config(config, tensors=tensors, place=place)
     fault = find_shape_fault(graph)
     if fault is not None:
         raise GraphError(f"{place}: {fault}")
@@ -63,10 +77,14 @@ def is_graph_document(value: object) -> bool:
 
 def _check_document(document: Mapping[str, Any], place: str) -> None:
     if not is_graph_document(document):
-        raise GraphError(f"{place}: no layer graph, kind must be {KIND!r}, got {document.get('kind')!r}; export one with graphprune graph MODEL -o FILE.json")
+        raise GraphError(
+            f"{place}: no layer graph, kind must be {KIND!r}, got {repr(document.get('kind'))[:60]}; export one with graphprune graph MODEL -o FILE.json"
+        )
     version = document.get("format_version")
     if not isinstance(version, str) or version.partition(".")[0] != FORMAT_VERSION.partition(".")[0]:
-        raise GraphError(f"{place}: format_version must be {FORMAT_VERSION!r}, got {version!r}; export the graph again with this version of graphprune")
+        raise GraphError(
+            f"{place}: format_version must be {FORMAT_VERSION!r}, got {str(version)[:60]!r}; export the graph again with this version of graphprune"
+        )
     missing, unknown = sorted(_KEYS - set(document)), sorted(set(document) - _KEYS)
     if missing or unknown:
         fault = f"{missing[0]!r} is missing" if missing else f"{unknown[0]!r} is not known"

@@ -91,6 +91,10 @@ class LayerGraph:
 
     def candidates(self) -> tuple[Layer, ...]:
         """Return the layers with prunable tensors, in order."""
+        return self._candidates
+
+    @cached_property
+    def _candidates(self) -> tuple[Layer, ...]:
         return tuple(layer for layer in self.layers.values() if layer.is_candidate)
 
     def layer(self, address: str) -> Layer:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from graphprune.archive import StoredTensor
 from graphprune.graph.expected_shapes import Expected, Length, Lengths, Open, SettingError, find_expected_shapes
+from graphprune.graph.from_config import WRAPPER_COUNTERS
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 
@@ -17,15 +18,29 @@ def find_shape_fault(graph: LayerGraph) -> str | None:
     return next((fault for layer in graph.layers.values() if layer.kind != "model" and (fault := _layer_fault(layer)) is not None), None)
 
 
-def find_mask_fault(graph: LayerGraph, located: Mapping[str, Mapping[str, StoredTensor]]) -> str | None:
-    """Return what is wrong with the first mask that has another shape than its weight; None where all fit."""
+def find_state_fault(graph: LayerGraph, located: Mapping[str, Mapping[str, StoredTensor]]) -> str | None:
+    """Return what is wrong with the first tensor of a pruning wrapper: None where all fit.
+
+    Masks are shaped like their weights, thresholds are one number, and counters one whole number.
+    """
     for address, layer in graph.layers.items():
-        for tensor in layer.tensors if layer.wrap is not None else ():
-            mask = located[address].get(f"mask_{tensor.name}")
-            if mask is not None and mask.shape != tensor.shape:
-                shapes = f"shape {list(mask.shape)}, the weight {list(tensor.shape)}"
-                return f"the mask of {tensor.name!r} in layer {address!r} has {shapes}; save the model again"
+        pruned = layer.wrap.pruning.weights if layer.wrap is not None and layer.wrap.pruning is not None else ()
+        stored = located.get(address, {})
+        for name in pruned:
+            mask, weight = stored.get(f"mask_{name}"), stored.get(name)
+            if mask is not None and weight is not None and mask.shape != weight.shape:
+                shapes = f"shape {list(mask.shape)}, the weight {list(weight.shape)}"
+                return f"the mask of {name!r} in layer {address!r} has {shapes}; save the model again"
+        numbers = (*(f"threshold_{name}" for name in pruned), *WRAPPER_COUNTERS) if pruned else ()
+        odd = next((stored[name] for name in numbers if name in stored and not _is_number(stored[name], whole=name in WRAPPER_COUNTERS)), None)
+        if odd is not None:
+            got = f"got the shape {list(odd.shape)} of {odd.dtype}"
+            return f"the wrapper of layer {address!r} should hold one number as {odd.name!r}, {got}; save the model again"
     return None
+
+
+def _is_number(tensor: StoredTensor, *, whole: bool) -> bool:
+    return not tensor.shape and (not whole or tensor.dtype.startswith(("int", "uint")))
 
 
 def _layer_fault(layer: Layer) -> str | None:
@@ -55,9 +70,9 @@ def find_misfit(expected: Expected, shapes: Mapping[str, Sequence[int]]) -> tupl
         lengths = expected.get(name)
         if lengths is None:
             continue
-        wanted = _shown(lengths, bound)
+        before = dict(bound)
         if len(lengths) != len(shape) or not all(_fits(length, got, bound) for length, got in zip(lengths, shape, strict=True)):
-            return name, wanted, f"[{', '.join(map(str, shape))}]"
+            return name, _shown(lengths, before), f"[{', '.join(map(str, shape))}]"
     return None
 
 

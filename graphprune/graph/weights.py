@@ -17,7 +17,7 @@ from graphprune.archive.toolkit import PREFIX, is_toolkit_config
 from graphprune.errors import ArchiveError, GraphError
 from graphprune.graph.builtin_layers import weights_of
 from graphprune.graph.checkpoint_weights import locate_checkpoint
-from graphprune.graph.entries import Entry, to_snake_case, type_of
+from graphprune.graph.entries import Entry, canonical, to_snake_case, type_of
 from graphprune.graph.frames import Frame
 from graphprune.graph.from_config import is_wrapper_state
 from graphprune.graph.layer_class import Weight, names_in_order
@@ -193,10 +193,22 @@ def _shared_id(layer: Layer) -> int | None:
 
 
 def _misfit(archive: Archive, layer: Layer, names: Iterable[str], count: int) -> ArchiveError:
-    return ArchiveError(
-        f"{archive.path}: layer {layer.address!r} ({layer.type}) should hold {', '.join(names) or 'no weights'}, "
-        f"the file holds {count} tensors there; save the model again"
-    )
+    holds = f"should hold {', '.join(names) or 'no weights'}, the file holds {count} tensor{'' if count == 1 else 's'} there"
+    return ArchiveError(f"{archive.path}: layer {layer.address!r} ({layer.type}) {_find_extra(layer) or f'{holds}; save the model again'}")
+
+
+def _find_extra(layer: Layer) -> str | None:
+    """Return what Keras 3 keeps beside or instead of a layer's own weights, with a way out; None for an ordinary layer.
+
+    A quantized layer names its mode in its dtype policy (keras/src/dtype_policies/dtype_policy.py of Keras 3), one with LoRA its rank (`enable_lora`).
+    """
+    policy = layer.config.get("dtype")
+    inside = policy.get("config") if isinstance(policy, Mapping) else None
+    mode = inside.get("mode") if isinstance(inside, Mapping) else None
+    if mode is not None:
+        return f"is quantized to {str(mode)[:40]}, with integers or scales for weights; prune a model before it is quantized, and give the one that was not"
+    rank = layer.config.get("lora_rank")
+    return rank and f"has LoRA weights of rank {str(rank)[:40]} beside its own; load and save the model with Keras 3.15, which merges them into the kernel"
 
 
 def _locate_legacy(archive: Archive, graph: LayerGraph) -> dict[str, Named]:
@@ -268,7 +280,19 @@ def _split_nested(archive: Archive, graph: LayerGraph, model: str, stored: Seque
                 f"{archive.path}: cannot tell which layer of the nested model {model!r} holds the weight {tensor.name!r}; save the model as .keras instead"
             )
         split.setdefault(free[0], []).append(tensor)
-    return split
+    return _with_shared(graph, leaves, split)
+
+
+def _with_shared(graph: LayerGraph, leaves: Mapping[str, list[str]], split: dict[str, list[StoredTensor]]) -> dict[str, list[StoredTensor]]:
+    """Return the weights with those of layers that stand in several models inside the nested one: they are stored once, and not even the names are twice."""
+    found = dict(split)
+    for addresses in leaves.values():
+        holders = [address for address in addresses if address in split]
+        for address in addresses if holders else ():
+            same = [holder for holder in holders if canonical(graph.layers[holder].entry) == canonical(graph.layers[address].entry)]
+            if same:
+                found.setdefault(address, split[same[0]])
+    return found
 
 
 def _leaves(graph: LayerGraph, model: str) -> Iterable[str]:

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from graphprune.plan.make import make_plan
     from graphprune.plan.plan_json import plan_sha256, plan_to_config
     from graphprune.plan.read import plan_from_config, read_plan
-    from graphprune.plan.rewrite import check_plan_fits, check_weights_fit, strip_graph, wrap_entry, wrap_graph
+    from graphprune.plan.rewrite import strip_graph, wrap_entry, wrap_graph
+    from graphprune.plan.staleness import check_plan_fits, check_weights_fit, other_model
     from graphprune.plan.verify import Verification, verification_to_config, verify_plan
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "check_plan_fits",
     "check_weights_fit",
     "make_plan",
+    "other_model",
     "plan_from_config",
     "plan_sha256",
     "plan_to_config",
@@ -39,7 +41,8 @@ __getattr__ = lazy_names(
         "make": ["make_plan"],
         "plan_json": ["plan_sha256", "plan_to_config"],
         "read": ["plan_from_config", "read_plan"],
-        "rewrite": ["check_plan_fits", "check_weights_fit", "strip_graph", "wrap_entry", "wrap_graph"],
+        "rewrite": ["strip_graph", "wrap_entry", "wrap_graph"],
+        "staleness": ["check_plan_fits", "check_weights_fit", "other_model"],
         "verify": ["Verification", "verification_to_config", "verify_plan"],
     },
 )

@@ -9,6 +9,7 @@ from graphprune.errors import Diagnostic
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
 from graphprune.rules.rule_set import Claim, Prune, Rule
+from graphprune.rules.weight_names import is_named
 from graphprune.sparsity.fit import Misfit, find_misfit, group_lengths, is_exact
 from graphprune.sparsity.patterns import Pattern
 from graphprune.sparsity.pruning import Pruning
@@ -64,7 +65,7 @@ def _fit(layer: Layer, action: Prune) -> Fitted:
 
 
 def _chosen(layer: Layer, action: Prune) -> list[Tensor]:
-    return [tensor for tensor in layer.prunable if action.weights is None or tensor.name in action.weights]
+    return [tensor for tensor in layer.prunable if action.weights is None or is_named(tensor.name, action.weights)]
 
 
 def _faults(layer: Layer, rule: Rule, action: Prune) -> Iterator[Diagnostic]:

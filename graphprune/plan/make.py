@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from graphprune.archive.collector import collector_paused
-from graphprune.errors import Diagnostic, RuleError, Where
+from graphprune.errors import RuleError, sort_by_place
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
 from graphprune.plan.budgets import Allocated, ReadWeight, allocate_budgets, hash_layers
@@ -53,28 +53,28 @@ def make_plan(
         read_weight: Returns a tensor by address and name; budgets that are shared out by magnitude need it.
 
     Raises:
-        RuleError: the rules do not fit the model; it holds every fault.
+        RuleError: the rules do not fit the model; it holds every fault, and the warnings beside them.
     """
     run = Run(steps_per_epoch, epochs)
     taught = teach_layers(graph, rules.custom_layers)
     measured = taught_zeros(graph, taught, zeros or {})
     graph = taught
     resolution = resolve_rules(graph, rules, None if zeros is None else measured)
-    diagnostics = [*rules.warnings, *resolution.diagnostics]
-    diagnostics += [fault for rule in rules.rules if (fault := find_timing_fault(rule, run)) is not None]
     fitted, misfits = fit_claims(graph, resolution.claims)
-    diagnostics += misfits
-    allocated = Allocated() if _errors(diagnostics) else allocate_budgets(graph, fitted, read_weight)
-    diagnostics += allocated.faults
-    if _errors(diagnostics):
-        raise RuleError(_sorted_by_place(_errors(diagnostics)))
-    changes = tuple(
-        _layer_change(graph.layers[claim.address], claim, fitted.get(claim.address), allocated.shares, measured, run) for claim in resolution.claims
-    )
-    outcomes = (*resolution.checks, *check_finished(graph, rules.checks, changes, None if zeros is None else measured))
-    diagnostics += [outcome.diagnostic for outcome in outcomes if outcome.diagnostic is not None]
-    if any(outcome.status == "fail" for outcome in outcomes):
-        raise RuleError(_sorted_by_place(_errors(diagnostics)))
+    is_decided = resolution.is_decided and not misfits
+    allocated = allocate_budgets(graph, fitted, read_weight) if is_decided else Allocated()
+    changes: tuple[LayerChange, ...] = ()
+    finished: tuple[CheckOutcome, ...] = ()
+    if is_decided and not allocated.faults:  # otherwise what would be said of the finished plan is only a consequence
+        changes = tuple(
+            _layer_change(graph.layers[claim.address], claim, fitted.get(claim.address), allocated.shares, measured, run) for claim in resolution.claims
+        )
+        finished = check_finished(graph, resolution.sound_checks, changes, None if zeros is None else measured)
+    timing = [fault for rule in rules.rules if (fault := find_timing_fault(rule, run)) is not None]
+    failed = [outcome.diagnostic for outcome in finished if outcome.diagnostic is not None]
+    diagnostics = sort_by_place([*rules.warnings, *resolution.diagnostics, *timing, *misfits, *allocated.faults, *failed])
+    if any(diagnostic.severity == "error" for diagnostic in diagnostics):
+        raise RuleError(diagnostics)
     hashes = hash_layers(graph, read_weight) if rules.reads_weights and read_weight is not None else allocated.weight_hashes
     return Plan(
         model=_model_facts(graph, path, weights_sha256 or _combined(hashes)),
@@ -82,19 +82,15 @@ def make_plan(
         rule_count=len(rules.rules),
         variables=rules.variables,
         changes=changes,
-        diagnostics=_sorted_by_place(diagnostics),
+        diagnostics=diagnostics,
         drift=find_drift(graph, measured, steps or {}, mask_faults or {}, run),
-        checks=_in_file_order(rules.checks, outcomes),
+        checks=_in_file_order(rules.checks, (*resolution.checks, *finished)),
         depends_on_weights=rules.reads_weights or bool(hashes),
         hidden=tuple(HiddenLayer(layer.address, layer.type, position) for position, layer in enumerate(graph.layers.values()) if not layer.is_candidate),
         switches=rules.switches,
         budgets=allocated.budgets,
         weight_hashes=hashes,
     )
-
-
-def _errors(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
-    return [diagnostic for diagnostic in diagnostics if diagnostic.severity == "error"]
 
 
 def _combined(hashes: tuple[tuple[str, str], ...]) -> str | None:
@@ -158,13 +154,3 @@ def _tensor_change(tensor: Tensor, after: Pruning | None, zeros_before: int | No
         zeros_before=zeros_before,
         zeros_after=after.target_zeros(tensor.name, tensor.shape) if pruned and after is not None else None,
     )
-
-
-def _sorted_by_place(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """Return the diagnostics once each, sorted by place; those without a place come last."""
-    return tuple(sorted(dict.fromkeys(diagnostics), key=_place_key))
-
-
-def _place_key(diagnostic: Diagnostic) -> tuple[bool, str, int, int]:
-    where = diagnostic.where or (diagnostic.related[0][0] if diagnostic.related else Where(""))
-    return (where == Where(""), where.file, where.line or 0, where.column or 0)

@@ -83,17 +83,16 @@ def _run(case: Case, rules: RuleSet | tuple[Diagnostic, ...], kept: Snapshots) -
     if not isinstance(rules, RuleSet):
         return _judged(case, None, (), rules, snapshot_of_faults(rules), kept)
     resolution = resolve_rules(graph, rules)
-    found, snapshot = _plan(graph, rules, resolution)
+    found, snapshot = _plan(graph, rules)
     return _judged(case, resolution, tuple(_wrong_names(case, graph, rules)), found, snapshot, kept)
 
 
-def _plan(graph: LayerGraph, rules: RuleSet, resolution: Resolution) -> tuple[tuple[Diagnostic, ...], dict[str, Any]]:
+def _plan(graph: LayerGraph, rules: RuleSet) -> tuple[tuple[Diagnostic, ...], dict[str, Any]]:
     """Return every diagnostic, and the plan or why there is none as it is kept."""
     try:
         plan = make_plan(graph, rules)
     except RuleError as err:
-        gentle = [found for found in (*rules.warnings, *resolution.diagnostics) if found.severity != "error"]
-        return (*err.diagnostics, *gentle), snapshot_of_faults(err.diagnostics)
+        return err.diagnostics, snapshot_of_faults(err.diagnostics)
     return plan.diagnostics, snapshot_of(plan)
 
 

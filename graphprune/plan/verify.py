@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from graphprune.errors import Where
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.plan.changes import Plan
-from graphprune.plan.rewrite import check_layers_fit
+from graphprune.plan.staleness import check_layers_fit
 
 FORMAT_VERSION = "1.0"
 KIND = "graphprune.verification"
@@ -73,9 +74,9 @@ def verify_plan(
         model_path, plan_path: What reports call the two.
 
     Raises:
-        PlanError: the plan was made for a model with other layers.
+        StalePlanError: the plan was made for a model with other layers.
     """
-    check_layers_fit(graph, plan)
+    check_layers_fit(graph, plan, Where(plan_path) if plan_path else None)
     return Verification(model_path, plan_path, tuple(_checks(plan, zeros, mask_faults or {})))
 
 

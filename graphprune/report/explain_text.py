@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from graphprune.errors import Where
 from graphprune.report.numbers import format_count
@@ -39,13 +39,17 @@ def _rows(verdict: Verdict, depth: int) -> Iterator[tuple[str, ...]]:
 
 
 def _render_rule(found: RuleExplanation, *, show_all: bool) -> str:
-    shown = found.selected if show_all else found.selected[:SHOWN]
-    more = len(found.selected) - len(shown)
-    names = ", ".join(shown) + (f" and {more} more (--all lists them)" if more else "")
+    names = _listed(found.selected, show_all=show_all)
     lines = [f"  rule {found.id}   matches {len(found.selected)} of {found.candidates} candidates{f': {names}' if names else ''}"]
-    lines += [f"  decided by others: {', '.join(f'{address} ({rule})' for address, rule in found.lost)}"] if found.lost else []
+    lines += [f"  decided by others: {_listed([f'{address} ({rule})' for address, rule in found.lost], show_all=show_all)}"] if found.lost else []
     lines += [f"  {found.misses}"] if found.misses else []
     return "\n".join(map(escape_controls, lines)) + "\n"
+
+
+def _listed(names: Sequence[str], *, show_all: bool) -> str:
+    shown = names if show_all else names[:SHOWN]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more (--all lists them)" if more else "")
 
 
 def _place(where: Where) -> str:

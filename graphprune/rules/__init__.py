@@ -8,7 +8,7 @@ from graphprune.lazy import lazy_names
 
 if TYPE_CHECKING:
     from graphprune.rules.evaluate import Matches
-    from graphprune.rules.match_text import parse_matcher
+    from graphprune.rules.match_text import find_matched, parse_matcher
     from graphprune.rules.matchers import Matcher, reads_weights
     from graphprune.rules.read import parse_rules, read_rules
     from graphprune.rules.resolve import resolve_rules
@@ -23,6 +23,7 @@ __all__ = [
     "Resolution",
     "Rule",
     "RuleSet",
+    "find_matched",
     "parse_matcher",
     "parse_rules",
     "read_rules",
@@ -34,7 +35,7 @@ __getattr__ = lazy_names(
     __name__,
     {
         "evaluate": ["Matches"],
-        "match_text": ["parse_matcher"],
+        "match_text": ["find_matched", "parse_matcher"],
         "matchers": ["Matcher", "reads_weights"],
         "read": ["parse_rules", "read_rules"],
         "resolve": ["resolve_rules"],

@@ -11,9 +11,10 @@ from graphprune.errors import Diagnostic
 from graphprune.rules.action_shape import BudgetShape, ScheduleShape
 from graphprune.rules.inherit import Fields, Given, Inheritance
 from graphprune.rules.notes import Notes
-from graphprune.rules.pattern_shape import to_pattern
+from graphprune.rules.pattern_shape import KeepOfShape, to_pattern
+from graphprune.rules.position_text import parse_place
 from graphprune.rules.rule_set import Budget, Prune
-from graphprune.rules.scalars import Fault, parse_place
+from graphprune.rules.scalars import Fault
 from graphprune.rules.suggestions import closest
 from graphprune.rules.yaml_text import Path
 from graphprune.sparsity.patterns import UNSTRUCTURED, KeepOf, Pattern
@@ -28,6 +29,15 @@ _NO_MEANING_HELP = {
     "points": "write 'curve: points', or delete them",
     "begin": "its points say when it begins; delete it",
     "end": "its points say when it ends; delete it",
+}
+# By a part of what a schedule says of itself: the key that is wrong, and the way out.
+_SCHEDULE_HELP = {
+    "needs an end": ("end", "add it, such as 'end: 4 epochs'"),
+    "needs points": ("points", "add them, such as 'points: {4 epochs: 50%, 8 epochs: 80%}'"),
+    "comes before begin": ("end", "let it end after it begins"),
+    "every must be above 0": ("every", "write for example 'every: 100 steps'"),
+    "one after the other": ("points", "list them in the order of the run"),
+    "must not fall": ("points", "masks only grow; raise the later share, or lower the earlier one"),
 }
 _MISSING_HELP = {
     "sparsity": "add the share of zeros, such as 'sparsity: 90%', or a 'budget'",
@@ -60,7 +70,7 @@ class ActionBuilder:
         pattern, target, schedule = self._pattern(fields), self._target(fields), self._schedule(fields)
         missing = [] if self.inheritance.lost_defaults else [name for name in ("sparsity", "schedule") if name not in fields]
         for name in missing:
-            if name == "schedule" or (target is None and "budget" not in fields and not isinstance(pattern, KeepOf)):
+            if name == "schedule" or (target is None and "budget" not in fields and not _fixes_target(fields)):
                 message = f"rule {id!r}: the key {name!r} is missing in prune"
                 notes.faults.append(Diagnostic("key/missing", message, notes.document.value(path), _MISSING_HELP[name]))
         if pattern is None or target is None or schedule is None:
@@ -83,7 +93,7 @@ class ActionBuilder:
         try:
             return to_pattern(given.value)
         except ValueError as err:
-            given.fault("value/range", str(err), None)
+            given.fault("value/range", str(err), "a group keeps fewer weights than it has, such as {keep: 2, of: 4, along: in}")
             return None
 
     def _schedule(self, fields: Fields) -> Schedule | None:
@@ -127,8 +137,8 @@ def build_schedule(shape: ScheduleShape, notes: Notes, path: Path, name: str | N
     try:
         return Schedule(curve=shape.curve, initial=shape.initial, power=shape.power, name=name, **given)
     except ValueError as err:
-        text = str(err)
-        notes.fault("value/range", f"{subject}{text}", (*path, text.split(" ", 1)[0]), None)
+        key, help = next((key, help) for part, (key, help) in _SCHEDULE_HELP.items() if part in str(err))
+        notes.fault("value/range", f"{subject}{err}", (*path, key), help)
         return None
 
 
@@ -136,7 +146,8 @@ def build_budget(shape: BudgetShape, notes: Notes, path: Path, name: str, subjec
     """Return the budget at `path`, or None with a fault."""
     minimum, maximum = shape.given("minimum"), shape.given("maximum")
     if minimum is not None and maximum is not None and minimum > maximum:
-        notes.fault("value/range", f"{subject}min must be at most max, got {minimum:.10g} and {maximum:.10g}", (*path, "min"), None)
+        message = f"{subject}min must be at most max, got {minimum:.10g} and {maximum:.10g}"
+        notes.fault("value/range", message, (*path, "min"), "lower 'min', or raise 'max'")
         return None
     return Budget(name, shape.sparsity, shape.allocate, shape.over, minimum, maximum, notes.document.key(path))
 
@@ -180,11 +191,16 @@ def _check_way(schedule: Schedule, target: float | Budget, fields: Fields) -> No
         given.fault("value/range", text, "sparsity never falls; lower 'from' of the schedule, or raise the sparsity")
     if schedule.points and not math.isclose(schedule.points[-1][1], share, rel_tol=0, abs_tol=1e-9 if "sparsity" in fields or "budget" in fields else 1e-3):
         given = fields.get("sparsity") or fields.get("budget") or fields["pattern"]
-        given.fault("value/range", f"sparsity must be {schedule.points[-1][1]:.10g}, which the last point of its schedule reaches, got {share:.10g}", None)
+        message = f"sparsity must be {schedule.points[-1][1]:.10g}, which the last point of its schedule reaches, got {share:.10g}"
+        given.fault("value/range", message, "change one of the two, so that the schedule ends at the target")
 
 
 def _names_help(name: str, known: frozenset[str]) -> str:
     return closest(name, known) or (f"defined: {', '.join(sorted(known))}" if known else "none is defined; add it under 'budgets'")
+
+
+def _fixes_target(fields: Fields) -> bool:
+    return "pattern" in fields and isinstance(fields["pattern"].value, KeepOfShape)
 
 
 def _value(fields: Fields, name: str, otherwise: Any) -> Any:

@@ -2,46 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, PlainValidator, Tag, ValidationInfo, WithJsonSchema
 
+from graphprune.rules.choices import AllocateName, CurveName, MisfitName, OverName
 from graphprune.rules.matcher_shape import TextOrList
 from graphprune.rules.pattern_shape import PatternValue
-from graphprune.rules.rule_set import Allocate, Misfit, Over
-from graphprune.rules.scalars import Fault, Place, Power, Share, Text, parse_text
+from graphprune.rules.position_text import PLACE_TEXT, Place
+from graphprune.rules.scalars import Fault, Power, Share, Text, parse_text
 from graphprune.rules.shape import OPTIONAL, Shape
 from graphprune.rules.suggestions import closest
-from graphprune.sparsity.schedules import CURVES, Curve
-
-
-def _curve(value: Any) -> Curve:
-    if not isinstance(value, str):
-        raise Fault("value/type", f"must be one of {', '.join(CURVES)}")
-    if value not in CURVES:
-        raise Fault("value/range", f"must be one of {', '.join(CURVES)}", closest(value, CURVES))
-    return value  # type: ignore[return-value]
+from graphprune.sparsity.schedules import CURVES
 
 
 class ScheduleShape(Shape):
     """When masks change, and the way to the target."""
 
-    curve: Annotated[Curve, PlainValidator(_curve), WithJsonSchema({"enum": list(CURVES)})]
+    curve: CurveName
     initial: Share = Field(default=0.0, alias="from")
     begin: Place = OPTIONAL
     end: Place = OPTIONAL
     every: Place = OPTIONAL
     power: Power = Field(default=3.0)
-    points: Annotated[dict[str, Share], Field(min_length=1)] = OPTIONAL
+    points: Annotated[dict[str, Share], Field(min_length=1, json_schema_extra={"propertyNames": {"pattern": PLACE_TEXT}})] = OPTIONAL
 
 
 def _known_schedule(value: Any, info: ValidationInfo) -> str:
     name = parse_text(value)
     names = sorted(info.context["schedules"]) if info.context is not None else [name]
     if name not in names:
-        raise Fault("schedule/unknown", "must name a schedule that is defined", closest(name, names) or _defined(names))
+        raise Fault("schedule/unknown", "must name a schedule that is defined", closest(name, names) or _curve_help(name) or _defined(names))
     return name
+
+
+def _curve_help(name: str) -> str:
+    return f"{name} is a curve; write it inline, such as {{curve: {name}, begin: 0 epochs, end: 4 epochs, every: 100 steps}}" if name in CURVES else ""
 
 
 def _defined(names: list[str]) -> str:
@@ -53,26 +49,10 @@ def _schedule_kind(value: Any) -> str | None:
 
 
 ScheduleValue = Annotated[
-    Annotated[str, PlainValidator(_known_schedule), WithJsonSchema({"type": "string"}), Tag("~text")] | Annotated[ScheduleShape, Tag("~mapping")],
+    Annotated[str, PlainValidator(_known_schedule), WithJsonSchema({"type": "string", "pattern": r"\S"}), Tag("~text")]
+    | Annotated[ScheduleShape, Tag("~mapping")],
     Discriminator(_schedule_kind, custom_error_type="value/type", custom_error_message="must be the name of a schedule, or a schedule"),
 ]
-
-ALLOCATIONS: tuple[str, ...] = get_args(Allocate)
-EXTENTS: tuple[str, ...] = get_args(Over)
-MISFITS: tuple[str, ...] = get_args(Misfit)
-
-
-def _one_of(choices: tuple[str, ...]) -> Callable[[Any], str]:
-    """Return the check that a value is one of a few words."""
-
-    def check(value: Any) -> str:
-        if not isinstance(value, str):
-            raise Fault("value/type", f"must be one of {', '.join(choices)}")
-        if value not in choices:
-            raise Fault("value/range", f"must be one of {', '.join(choices)}", closest(value, choices))
-        return value
-
-    return check
 
 
 LEAST: Any = Field(default=None, alias="min")
@@ -83,8 +63,8 @@ class BudgetShape(Shape):
     """A target that several layers share."""
 
     sparsity: Share
-    allocate: Annotated[Allocate, PlainValidator(_one_of(ALLOCATIONS)), WithJsonSchema({"enum": list(ALLOCATIONS)})] = "uniform"
-    over: Annotated[Over, PlainValidator(_one_of(EXTENTS)), WithJsonSchema({"enum": list(EXTENTS)})] = "claimed"
+    allocate: AllocateName = "uniform"
+    over: OverName = "claimed"
     minimum: Share = LEAST
     maximum: Share = MOST
 
@@ -97,7 +77,7 @@ class PruneFieldsShape(Shape):
     schedule: ScheduleValue = OPTIONAL
     pattern: PatternValue = OPTIONAL
     weights: TextOrList = OPTIONAL
-    misfit: Annotated[Misfit, PlainValidator(_one_of(MISFITS)), WithJsonSchema({"enum": list(MISFITS)})] = OPTIONAL
+    misfit: MisfitName = OPTIONAL
 
 
 class PruneShape(PruneFieldsShape):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from graphprune.rules.action_build import ActionBuilder
-from graphprune.rules.contradictions import find_contradiction
+from graphprune.rules.contradictions import contradiction_help, find_contradiction
 from graphprune.rules.file_shape import RuleShape
 from graphprune.rules.matcher_build import MatcherBuilder
 from graphprune.rules.matchers import Use
@@ -24,7 +24,7 @@ def build_rule(shape: RuleShape, path: Path, notes: Notes, actions: ActionBuilde
     matcher = matchers.matcher(shape.match, (*path, "match"), subject)
     reason = find_contradiction(matcher)
     if reason is not None:
-        notes.fault("match/contradiction", f"{subject}match can hold for no layer: {reason}", (*path, "match"), None)
+        notes.fault("match/contradiction", f"{subject}match can hold for no layer: {reason}", (*path, "match"), contradiction_help(reason))
     action = Keep() if shape.given("prune") is None else actions.prune(shape.id, notes, (*path, "prune"))
     if action is None:
         return None

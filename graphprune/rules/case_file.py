@@ -18,6 +18,7 @@ from graphprune.rules.shape import OPTIONAL, Shape
 from graphprune.rules.shipped import PREFIX
 from graphprune.rules.slugs import read_slugs
 from graphprune.rules.suggestions import closest
+from graphprune.rules.text_encoding import decode_text
 from graphprune.rules.yaml_text import MAX_BYTES, Document, Path, parse_document
 
 SUFFIXES = ("_test.yaml", "_test.yml", "_test.json")
@@ -95,6 +96,11 @@ class Case:
         """The case in one line: the graph, and the rule where there is one."""
         return self.graph if self.rule is None else f"{self.graph}  {self.rule.name}"
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What can be searched for: the name, `snapshot` where the plan is kept, and the slugs that are expected."""
+        return self.name, *(("snapshot",) if self.has_snapshot else ()), *(slug.name for slug in self.fails)
+
 
 @dataclass(frozen=True, slots=True)
 class CaseFile:
@@ -154,12 +160,13 @@ def _read_text(path: str) -> str:
         content = FilePath(path).read_bytes()
         if len(content) > MAX_BYTES:
             raise ValueError(f"larger than {MAX_BYTES:,} bytes")
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as err:
-        raise RuleError((Diagnostic("file/unreadable", "not text in UTF-8", Where(path), "save it as UTF-8"),)) from err
     except (OSError, ValueError) as err:
         reason = getattr(err, "strerror", None) or err
         raise RuleError((Diagnostic("file/unreadable", f"cannot be read: {reason}", Where(path), "name a file of rule tests, or its folder"),)) from err
+    text = decode_text(content, path)
+    if isinstance(text, Diagnostic):
+        raise RuleError((text,))
+    return text
 
 
 def _case(document: Document, shape: CaseShape, path: Path, folder: str) -> Case:

@@ -7,7 +7,7 @@ from typing import Any
 
 from graphprune.rules.check_shape import CheckShape
 from graphprune.rules.checks import Check, Condition, CountIs, Covers, EachSatisfies, ResultIs
-from graphprune.rules.contradictions import find_contradiction
+from graphprune.rules.contradictions import contradiction_help, find_contradiction
 from graphprune.rules.matcher_build import MatcherBuilder
 from graphprune.rules.matchers import Matcher, Use
 from graphprune.rules.notes import Notes
@@ -42,5 +42,5 @@ class _CheckBuilder:
         matcher = self._matchers.matcher(shape, path, self._subject)
         reason = find_contradiction(matcher)
         if reason is not None:
-            self._notes.fault("match/contradiction", f"{self._subject}{path[-1]} can hold for no layer: {reason}", path, None)
+            self._notes.fault("match/contradiction", f"{self._subject}{path[-1]} can hold for no layer: {reason}", path, contradiction_help(reason))
         return matcher

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pydantic import Field, model_validator
 
-from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
-
+from graphprune.rules.choices import Severity, Side
 from graphprune.rules.matcher_shape import MatcherValue, NumberTestValue, ShareTestValue
-from graphprune.rules.scalars import Fault, Identifier, Text, parse_choice
+from graphprune.rules.scalars import Fault, Identifier, Text
 from graphprune.rules.shape import OPTIONAL, Shape
 
 FORMS = ("count", "every", "covers", "result")
-ONE_FORM = "must have exactly one of count, every (with satisfies), covers and result"
+_FORM = "'count: {of: {type: Dense}, is: {gte: 1}}'"
 
 
 class CountShape(Shape):
@@ -19,16 +18,6 @@ class CountShape(Shape):
 
     of: MatcherValue
     test: NumberTestValue = Field(alias="is")
-
-
-Side = Annotated[
-    Literal["inputs", "outputs"],
-    PlainValidator(lambda value: parse_choice(value, ("inputs", "outputs"))),
-    WithJsonSchema({"enum": ["inputs", "outputs"]}),
-]
-Severity = Annotated[
-    Literal["error", "warn"], PlainValidator(lambda value: parse_choice(value, ("error", "warn"))), WithJsonSchema({"enum": ["error", "warn"]})
-]
 
 
 class CoversShape(Shape):
@@ -61,6 +50,24 @@ class CheckShape(Shape):
     def check_one_form(self) -> CheckShape:
         """Refuse none, two, and half of one."""
         given = [form for form in FORMS if form in self.model_fields_set]
-        if len(given) != 1 or ("satisfies" in self.model_fields_set) != (given == ["every"]):
-            raise Fault("value/range", ONE_FORM, "write 'every: M' and 'satisfies: N' side by side, or split the entry into two")
+        has_satisfies = "satisfies" in self.model_fields_set
+        if given == ["every"] and not has_satisfies:
+            raise Fault(
+                "key/missing",
+                "the key 'satisfies' is missing beside 'every'",
+                "add what each of those layers must match: 'satisfies: {type: Conv2D}'",
+                says_all=True,
+            )
+        if not given and has_satisfies:
+            raise Fault(
+                "key/missing",
+                "the key 'every' is missing beside 'satisfies'",
+                "add which layers must match it: 'every: {after: {type: Conv2D}}'",
+                says_all=True,
+            )
+        if len(given) != 1 or has_satisfies != (given == ["every"]):
+            found = [*given, *(["satisfies"] if has_satisfies and given != ["every"] and "every" not in given else [])]
+            got = " beside ".join(found) or "none of them"
+            help = "make an entry of each" if found else f"add one, such as {_FORM}"
+            raise Fault("value/range", f"must have exactly one of count, every (with satisfies), covers and result, got {got}", help, says_all=True)
         return self

@@ -9,13 +9,14 @@ from typing import Any
 from graphprune.errors import Diagnostic
 from graphprune.graph import Layer
 from graphprune.rules.rule_set import Prune, Rule
+from graphprune.rules.weight_names import is_named
 from graphprune.sparsity.patterns import KeepOf
 from graphprune.sparsity.schedules import Schedule
 
 
 def settings_on(layer: Layer, action: Prune) -> tuple[Any, ...]:
     """Return what `action` does to `layer`; equal for two rules that ask for the same, whatever they call their schedules."""
-    weights = tuple(tensor.name for tensor in layer.prunable if action.weights is None or tensor.name in action.weights)
+    weights = tuple(tensor.name for tensor in layer.prunable if action.weights is None or is_named(tensor.name, action.weights))
     return action.sparsity, action.budget, replace(action.schedule, name=None), action.pattern, weights, action.misfit
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from graphprune.rules.describe import describe
 from graphprune.rules.matchers import After, AnyOf, Before, Everything, Flag, Matcher, NameIs, Not, TypeIs, conditions_of, parts_of
 
+_NOTHING_LEFT = "'not *' leaves nothing"
+
 
 def find_contradiction(matcher: Matcher, *, through_selectors: bool = True) -> str | None:
     """Return why nothing can match, or None.
@@ -19,10 +21,19 @@ def find_contradiction(matcher: Matcher, *, through_selectors: bool = True) -> s
     present = set(conditions)
     for condition in conditions:
         if isinstance(condition, Not) and isinstance(condition.of, Everything):
-            return "'not *' leaves nothing"
+            return _NOTHING_LEFT
         if isinstance(condition, Not) and condition.of in present:
             return f"'{describe(condition.of)}' and '{describe(condition)}' exclude each other"
     return _disjoint(conditions) or next(filter(None, map(_inside, conditions)), None)
+
+
+def contradiction_help(reason: str) -> str:
+    """Return the way out of what `find_contradiction` found."""
+    return (
+        "write what to leave out, such as 'not: {type: Dense}'"
+        if reason == _NOTHING_LEFT
+        else "delete one of them, or put them under 'any' where one is enough"
+    )
 
 
 def _disjoint(conditions: tuple[Matcher, ...]) -> str | None:

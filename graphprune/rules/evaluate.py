@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from functools import cached_property, reduce
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import reduce
+from operator import and_, or_
+from typing import Any, TypeVar
 
-from graphprune.graph import Layer, LayerGraph
-from graphprune.rules.call_graph import Addresses, CallGraph, Links, reach
-from graphprune.rules.config_test import Frozen, accepts_config, find_config_value
+from graphprune.graph import Layer, LayerGraph, Tensor
+from graphprune.rules.call_graph import TOGETHER, CallGraph, Links, reach
+from graphprune.rules.config_test import accepts_config, find_config_value
 from graphprune.rules.globs import glob_to_regex
+from graphprune.rules.layer_set import LayerOrder, LayerSet, Marks, both, mark, without
 from graphprune.rules.matchers import (
     After,
     AllOf,
@@ -36,8 +39,10 @@ from graphprune.rules.matchers import (
     TypeIs,
     Use,
 )
+from graphprune.rules.searches import Search, find_searches
 from graphprune.rules.weight_test import accepts_tensor
 
+Fact = TypeVar("Fact", bound=Hashable)
 Zeros = Mapping[tuple[str, str], int]
 """Measured zeros by layer address and tensor name."""
 
@@ -51,13 +56,15 @@ _FLAGS: Mapping[str, Callable[[Layer], bool]] = {
 class Matches:
     """The sets that matchers denote in one graph.
 
-    Relations run on calls, nested models flattened: a layer satisfies one when one of its calls does.
+    Relations run on calls, nested models flattened: a layer satisfies one when one of its calls does. A test of one layer looks at one fact of it, and is
+    made once for all layers that agree in the fact.
 
     Attributes:
         graph: The model.
         zeros: Measured zeros of its tensors; None where nobody measured them, and no test of a tensor's sparsity holds.
-        universe: All addresses.
-        candidates: Those of layers with prunable tensors.
+        order: Its layers, numbered.
+        universe: All layers.
+        candidates: Those with prunable tensors.
         types: The names of all classes and base classes.
         calls: The call graph.
     """
@@ -65,136 +72,146 @@ class Matches:
     def __init__(self, graph: LayerGraph, zeros: Zeros | None = None) -> None:
         self.graph = graph
         self.zeros = zeros
-        self.universe: Addresses = frozenset(graph.layers)
-        self.candidates: Addresses = frozenset(layer.address for layer in graph.candidates())
-        self.types: Addresses = frozenset(name for layer in graph.layers.values() for name in class_names(layer))
-        self.calls = CallGraph(graph.flow)
-        self._known: dict[Matcher, Addresses] = {}
-        self._values: dict[str, dict[str, Frozen]] = {}
+        self.order = LayerOrder(graph.layers)
+        self.universe = self.order.everything()
+        self.candidates = self.order.of(layer.address for layer in graph.candidates())
+        self.types = frozenset(name for names in self._layers_by(class_names) for name in names)
+        self.calls = CallGraph(graph.flow, self.order)
+        self._known: dict[Matcher, LayerSet] = {}
+        self._found: dict[Search, Marks] = {}
+        self._announced: dict[Search, None] = {}
+        self._facts: dict[Hashable, Mapping[Any, Sequence[int]]] = {}
 
-    def of(self, matcher: Matcher) -> Addresses:
+    def announce(self, matchers: Iterable[Matcher]) -> None:
+        """Take note of matchers that will be asked for, so that their searches walk together."""
+        self._announced |= dict.fromkeys(find_searches(matchers))
+
+    def of(self, matcher: Matcher) -> LayerSet:
         """Return the layers, of all kinds, that `matcher` holds for."""
         found = self._known.get(matcher)
         if found is None:
             found = self._known[matcher] = self._evaluate(matcher)
         return found
 
-    def claimed(self, matcher: Matcher) -> Addresses:
+    def claimed(self, matcher: Matcher) -> LayerSet:
         """Return the candidates that `matcher` holds for."""
         return self.of(matcher) & self.candidates
 
-    def _evaluate(self, matcher: Matcher) -> Addresses:
+    def _evaluate(self, matcher: Matcher) -> LayerSet:
         match matcher:
             case Everything():
                 return self.candidates
             case NameIs(addresses):
-                return self.universe.intersection(addresses)
+                return self.order.of(addresses)
+            case NameGlob(glob):
+                return self._named(glob_to_regex(glob))
+            case NameRegex(regex):
+                return self._named(regex)
             case Inside(container):
                 return self._inside(self.of(container))
             case First(inner):
-                return self._ends(self.of(inner), downstream=True)
+                return self._ends(Search(inner, downstream=True))
             case Last(inner):
-                return self._ends(self.of(inner), downstream=False)
+                return self._ends(Search(inner, downstream=False))
             case FedBy(inner, every, only):
                 return self._neighbours(self.of(inner), self.calls.before, every=every, only=only)
             case Feeds(inner, every, only):
                 return self._neighbours(self.of(inner), self.calls.after, every=every, only=only)
-            case After():
-                return self._reached(matcher, downstream=True)
-            case Before():
-                return self._reached(matcher, downstream=False)
+            case After(inner, hops, until):
+                return self._reached(Search(inner, True, until), hops)
+            case Before(inner, hops, until):
+                return self._reached(Search(inner, False, until), hops)
             case Between(after, before):
-                return self._between(self.of(after), self.of(before))
+                region = both(self._search(Search(after, downstream=True)), self._search(Search(before, downstream=False)))
+                return self.calls.layers_of(region) - self.of(after) - self.of(before)
             case Use(_, inner):
                 return self.of(inner)
             case AllOf(parts):
-                return reduce(frozenset.intersection, map(self.of, parts))
+                return reduce(and_, map(self.of, parts))
             case AnyOf(parts):
-                return reduce(frozenset.union, map(self.of, parts))
+                return reduce(or_, map(self.of, parts))
             case Not(inner):
                 return self.universe - self.of(inner)
-            case Params(test):
-                return frozenset(address for address, weights in self._weights.items() if test.accepts(weights))
-            case ConfigIs(key, check):
-                values = self._config_values(key)
-                return frozenset(address for address in self.graph.layers if accepts_config(check, values.get(address)))
-            case HasWeight():
-                return frozenset(address for address, layer in self.graph.layers.items() if self._has_weight(matcher, layer))
             case _:
-                holds = _predicate(matcher)
-                return frozenset(address for address, layer in self.graph.layers.items() if holds(layer))
+                return self._agreeing(matcher)
 
-    @cached_property
-    def _weights(self) -> dict[str, int]:
-        return {address: prunable_weights(layer) for address, layer in self.graph.layers.items()}
+    def _agreeing(self, matcher: Matcher) -> LayerSet:
+        """Return the set of a matcher that looks at one fact of one layer."""
+        match matcher:
+            case TypeIs(types):
+                return self._where("type", lambda layer: layer.type, types.__contains__)
+            case IsA(types):
+                return self._where("bases", class_names, lambda names: any(name in types for name in names))
+            case Params(test):
+                return self._where("params", prunable_weights, test.accepts)
+            case Calls(test):
+                return self._where("calls", lambda layer: layer.calls, test.accepts)
+            case Flag(name, wanted):
+                return self._where(name, _FLAGS[name], lambda value: value is wanted)
+            case ConfigIs(key, check):
+                return self._where(("config", key), lambda layer: find_config_value(layer.config, key), lambda value: accepts_config(check, value))
+            case HasWeight():
+                return self._where("weights", self._measured, lambda tensors: any(accepts_tensor(matcher, *measured) for measured in tensors))
+        raise AssertionError(f"not a matcher of one layer: {matcher}")
 
-    def _config_values(self, key: str) -> dict[str, Frozen]:
-        """Return the values under a dotted key, by address, of the layers that have it."""
-        if key not in self._values:
-            found = ((address, find_config_value(layer.config, key)) for address, layer in self.graph.layers.items())
-            self._values[key] = {address: value for address, value in found if value is not None}
-        return self._values[key]
+    def _where(self, key: Hashable, fact: Callable[[Layer], Fact], accepts: Callable[[Fact], bool]) -> LayerSet:
+        """Return the layers whose fact passes a test; `key` names the fact."""
+        if key not in self._facts:
+            self._facts[key] = self._layers_by(fact)
+        return self.order.at(position for value, positions in self._facts[key].items() if accepts(value) for position in positions)
 
-    def _has_weight(self, matcher: HasWeight, layer: Layer) -> bool:
+    def _layers_by(self, fact: Callable[[Layer], Fact]) -> Mapping[Fact, Sequence[int]]:
+        """Return the positions of the layers, by a fact of each."""
+        found: dict[Fact, list[int]] = {}
+        for position, layer in enumerate(self.graph.layers.values()):
+            found.setdefault(fact(layer), []).append(position)
+        return found
+
+    def _measured(self, layer: Layer) -> tuple[tuple[Tensor, int | None], ...]:
         zeros = self.zeros or {}
-        return any(accepts_tensor(matcher, tensor, zeros.get((layer.address, tensor.name))) for tensor in layer.prunable)
+        return tuple((tensor, zeros.get((layer.address, tensor.name))) for tensor in layer.prunable)
 
-    def _inside(self, containers: Addresses) -> Addresses:
+    def _named(self, regex: str) -> LayerSet:
+        return LayerSet(self.order, bytes(map(bool, map(re.compile(regex).fullmatch, self.order.addresses))))
+
+    def _inside(self, containers: LayerSet) -> LayerSet:
         found: set[str] = set()
         for address, layer in self.graph.layers.items():  # models come before the layers in them
-            if layer.container is not None and (layer.container in containers or layer.container in found):
+            if layer.container is not None and (layer.container in found or layer.container in containers):
                 found.add(address)
-        return frozenset(found)
+        return self.order.of(found)
 
-    def stream(self, addresses: Addresses, *, downstream: bool) -> set[int]:
-        """Return the calls strictly after (downstream), or strictly before, some call of these layers."""
-        return set(reach(self.calls.calls_of(addresses), self._links(downstream)))
+    def _search(self, wanted: Search) -> Marks:
+        """Return the calls that a search finds; others that were announced go with it."""
+        if wanted not in self._found:
+            company = [search for search in self._announced if search.downstream is wanted.downstream and search != wanted]
+            searches = [wanted, *company[: TOGETHER - 1]]
+            walks = [(self._calls_of(search.of), self._calls_of(search.until)) for search in searches]
+            self._found |= zip(searches, self.calls.search(walks, downstream=wanted.downstream), strict=True)
+            for search in searches:
+                self._announced.pop(search, None)
+        return self._found[wanted]
 
-    def _links(self, downstream: bool) -> Links:
-        return self.calls.after if downstream else self.calls.before
+    def _calls_of(self, matcher: Matcher | None) -> Sequence[int]:
+        return () if matcher is None else self.calls.calls_of(self.of(matcher))
 
-    def _ends(self, addresses: Addresses, *, downstream: bool) -> Addresses:
+    def _ends(self, search: Search) -> LayerSet:
         """Return the layers with a call that no call of the set reaches, walking downstream (the first ones) or upstream (the last ones)."""
-        passed = self.stream(addresses, downstream=downstream)
-        return self.calls.layers_of(call for call in self.calls.calls_of(addresses) if call not in passed)
+        calls = mark(self._calls_of(search.of), len(self.calls.address))
+        return self.calls.layers_of(without(calls, self._search(search)))
 
-    def _neighbours(self, addresses: Addresses, links: Links, *, every: bool, only: bool) -> Addresses:
-        inside = [address in addresses for address in self.calls.address]
+    def _neighbours(self, layers: LayerSet, links: Links, *, every: bool, only: bool) -> LayerSet:
+        inside = mark(self.calls.calls_of(layers), len(links))
         quantifier = all if every else any
         return self.calls.layers_of(
-            call for call, others in enumerate(links) if others and (not only or len(others) == 1) and quantifier(inside[other] for other in others)
+            bytes(bool(others) and (not only or len(others) == 1) and quantifier(inside[other] for other in others) for others in links)
         )
 
-    def _reached(self, matcher: After | Before, *, downstream: bool) -> Addresses:
-        addresses = self.of(matcher.of)
-        if matcher.hops is None and matcher.until is None:
-            return self.calls.layers_of(reach(self.calls.calls_of(addresses), self._links(downstream)))
-        stops = set(self.calls.calls_of(self.of(matcher.until))) if matcher.until is not None else set()
-        return self.calls.layers_of(reach(self.calls.calls_of(addresses), self._links(downstream), stops, matcher.hops))
-
-    def _between(self, after: Addresses, before: Addresses) -> Addresses:
-        region = self.stream(after, downstream=True) & self.stream(before, downstream=False)
-        return self.calls.layers_of(region) - after - before
-
-
-def _predicate(matcher: Matcher) -> Callable[[Layer], bool]:
-    """Return the test of a matcher that looks at one layer only."""
-    match matcher:
-        case NameGlob(glob):
-            pattern = re.compile(glob_to_regex(glob))
-            return lambda layer: pattern.fullmatch(layer.address) is not None
-        case NameRegex(regex):
-            expression = re.compile(regex)
-            return lambda layer: expression.fullmatch(layer.address) is not None
-        case TypeIs(types):
-            return lambda layer: layer.type in types
-        case IsA(types):
-            return lambda layer: any(name in types for name in class_names(layer))
-        case Calls(test):
-            return lambda layer: test.accepts(layer.calls)
-        case Flag(name, wanted):
-            return lambda layer: _FLAGS[name](layer) is wanted
-    raise AssertionError(f"not a matcher of one layer: {matcher}")
+    def _reached(self, search: Search, hops: int | None) -> LayerSet:
+        if hops is None:
+            return self.calls.layers_of(self._search(search))
+        links = self.calls.after if search.downstream else self.calls.before
+        return self.calls.layers_of(reach(self._calls_of(search.of), links, self._calls_of(search.until), hops))
 
 
 def class_names(layer: Layer) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from graphprune.rules.evaluate import Matches, Zeros
 from graphprune.rules.failures import Failures
 from graphprune.rules.losses import describe_losses
 from graphprune.rules.matchers import AllOf, AnyOf, Matcher, Not, Use, conditions_of
-from graphprune.rules.near_misses import explain_misses
+from graphprune.rules.near_misses import Miss, explain_misses, find_misses
 from graphprune.rules.resolve import resolve_rules
 from graphprune.rules.rule_set import Keep, Resolution, Rule, RuleSet
 from graphprune.rules.spelling import spell
@@ -88,7 +88,8 @@ class RuleExplanation:
         selected: The candidates that it matches, in graph order.
         candidates: How many candidates the model has.
         lost: (address, rule id) of the selected layers for which another rule decides.
-        misses: The nearest misses, in one line; "" where there are none.
+        misses: The nearest misses in one line, or what else would help; "" where there is nothing to tell.
+        nearest: The nearest misses.
     """
 
     id: str
@@ -97,6 +98,7 @@ class RuleExplanation:
     candidates: int
     lost: tuple[tuple[str, str], ...]
     misses: str
+    nearest: tuple[Miss, ...] = ()
 
 
 def explain_layer(graph: LayerGraph, rules: RuleSet, address: str, zeros: Zeros | None = None) -> LayerExplanation:
@@ -129,12 +131,12 @@ def explain_rule(graph: LayerGraph, rules: RuleSet, rule_id: str, zeros: Zeros |
     resolution = resolve_rules(graph, rules, zeros)
     graph = teach_layers(graph, rules.custom_layers)
     matches = Matches(graph, zeros)
-    claimed = matches.claimed(rule.matcher)
-    selected = tuple(layer.address for layer in graph.candidates() if layer.address in claimed)
+    selected = tuple(matches.claimed(rule.matcher))
     decided = {claim.address: claim.rule for claim in resolution.claims}
     lost = tuple((address, winner.id) for address in selected if (winner := decided[address]) is not None and winner.id != rule_id)
-    misses = explain_misses(matches, rule.matcher)
-    return RuleExplanation(rule_id, rule.where, selected, len(matches.candidates), lost, misses if misses.startswith("nearest") or not selected else "")
+    nearest = find_misses(matches, rule.matcher)
+    misses = explain_misses(matches, rule.matcher) if nearest or not selected else ""
+    return RuleExplanation(rule_id, rule.where, selected, len(matches.candidates), lost, misses, nearest)
 
 
 def _producers(matches: Matches, address: str) -> tuple[str, ...]:
@@ -177,7 +179,8 @@ def explanation_to_config(found: LayerExplanation | RuleExplanation) -> Mapping[
     if isinstance(found, RuleExplanation):
         lost = [{"address": address, "rule": rule} for address, rule in found.lost]
         facts = {"rule": found.id, "where": str(found.where), "selected": list(found.selected), "candidates": found.candidates, "lost": lost}
-        return {**head, **facts, "misses": found.misses}
+        nearest = [{"address": miss.address, "met": miss.met, "of": miss.total, "fails": list(miss.fails)} for miss in found.nearest]
+        return {**head, **facts, "misses": found.misses, "nearest": nearest}
     rules = [
         {
             "id": rule.id,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from graphprune.graph import Layer
+from graphprune.graph import Layer, Tensor
 from graphprune.rules.config_test import find_config_value, thaw
 from graphprune.rules.describe import describe
 from graphprune.rules.evaluate import Matches, prunable_weights
-from graphprune.rules.matchers import AnyOf, Calls, ConfigIs, FedBy, Feeds, Flag, HasWeight, IsA, Matcher, Params, TypeIs, conditions_of
+from graphprune.rules.matchers import AllOf, AnyOf, Calls, ConfigIs, FedBy, Feeds, Flag, HasWeight, IsA, Matcher, Params, TypeIs, conditions_of, push_not
+from graphprune.rules.weight_test import count_tests, failing_tests
 
 SHOWN = 3
 
@@ -25,18 +26,22 @@ class Failures:
 
         Among equals one with prunable weights is named, and the first in the graph's order.
         """
-        wanted = frozenset(addresses) - self.matches.of(matcher)
-        ranked = [address for address in self.matches.graph.layers if address in wanted and self.share(matcher, address)]
+        wanted = self.matches.order.of(addresses) - self.matches.of(matcher)
+        ranked = [address for address in wanted if self.share(matcher, address)]
         best = max(ranked, key=lambda address: (self.share(matcher, address), address in self.matches.candidates), default=None)
         return "" if best is None else f"nearest: {self.explain(matcher, best)}"
 
     def explain(self, matcher: Matcher, address: str) -> str:
-        """Return how many conditions a layer outside the set holds, and what it is where it fails: `Conv1 (Conv2D) holds 4 of 6 conditions; fails ...`."""
+        """Return what a layer outside the set lacks: `Conv1 (Conv2D) holds 4 of 6 conditions; fails padding: valid (is same), ...`."""
+        return f"{address} ({self.matches.graph.layers[address].type}) {self.lacks(matcher, address)}"
+
+    def lacks(self, matcher: Matcher, address: str) -> str:
+        """Return how many conditions a layer outside the set holds, and what it is where it fails: `holds 4 of 6 conditions; fails ...`."""
         conditions = self.nearest_conditions(matcher, address)
         failing = [condition for condition in conditions if address not in self.matches.of(condition)]
         texts = ", ".join(self.describe(condition, address) for condition in failing)
         holds = f"holds {len(conditions) - len(failing)} of {len(conditions)} conditions; " if len(conditions) > 1 else ""
-        return f"{address} ({self.matches.graph.layers[address].type}) {holds}fails {texts}"
+        return f"{holds}fails {texts}"
 
     def share(self, matcher: Matcher, address: str) -> float:
         """Return the share of the conditions that a layer meets; of alternatives, that of the nearest."""
@@ -47,11 +52,16 @@ class Failures:
         return self._shares[key]
 
     def nearest_conditions(self, matcher: Matcher, address: str) -> tuple[Matcher, ...]:
-        """Return the conditions that must all hold; of alternatives, those of the one that the layer is nearest to."""
-        conditions = conditions_of(matcher)
-        while len(conditions) == 1 and isinstance(conditions[0], AnyOf):
-            conditions = conditions_of(max(conditions[0].parts, key=lambda part: self.share(part, address)))
-        return conditions
+        """Return the leaf conditions that must all hold; of alternatives, those of the one that the layer is nearest to."""
+        found: list[Matcher] = []
+        for condition in map(push_not, conditions_of(matcher)):
+            if isinstance(condition, AllOf):
+                found += self.nearest_conditions(condition, address)
+            elif isinstance(condition, AnyOf):
+                found += self.nearest_conditions(max(condition.parts, key=lambda part: self.share(part, address)), address)
+            else:
+                found.append(condition)
+        return tuple(dict.fromkeys(found))
 
     def describe(self, condition: Matcher, address: str) -> str:
         """Return a condition that a layer fails, and what the layer is: `padding: valid (is same)`."""
@@ -67,7 +77,7 @@ class Failures:
             case Params():
                 found = f"{prunable_weights(layer):,}"
             case HasWeight():
-                return f"{describe(condition)} ({self._tensors(layer)})"
+                return f"{describe(condition)} ({self._tensors(condition, layer)})"
             case Calls():
                 found = str(layer.calls)
             case Flag(_, wanted):
@@ -76,14 +86,18 @@ class Failures:
                 return describe(condition)
         return f"{describe(condition)} (is {found})"
 
-    def _tensors(self, layer: Layer) -> str:
+    def _tensors(self, condition: HasWeight, layer: Layer) -> str:
+        """Return the prunable tensors; of several tests, also which the nearest tensor fails."""
         zeros = self.matches.zeros or {}
-        counts = [zeros.get((layer.address, tensor.name)) for tensor in layer.prunable]
-        labels = [
-            tensor.label() + (f" {tensor.dtype}" if tensor.dtype != "float32" else "") + (f" with {count:,} zeros" if count is not None else "")
-            for tensor, count in zip(layer.prunable, counts, strict=True)
-        ]
-        return f"is {', '.join(labels)}" if labels else "has no prunable weights"
+        counts = {tensor.name: zeros.get((layer.address, tensor.name)) for tensor in layer.prunable}
+        if not counts:
+            return "has no prunable weights"
+        failing = {tensor.name: failing_tests(condition, tensor, counts[tensor.name]) for tensor in layer.prunable}
+        best = min(layer.prunable, key=lambda tensor: len(failing[tensor.name]))
+        is_part = len(failing[best.name]) < count_tests(condition)
+        shown = (best,) if is_part else layer.prunable
+        labels = ", ".join(_label(tensor, counts[tensor.name]) for tensor in shown)
+        return f"{labels} fails {', '.join(failing[best.name])}" if is_part else f"is {labels}"
 
     def _neighbour(self, condition: FedBy | Feeds, address: str) -> str:
         """Return which condition the nearest producer (or consumer) fails; where all is well with it, that there are too many or others."""
@@ -102,6 +116,10 @@ class Failures:
         if isinstance(failing[0], TypeIs | IsA) or len(conditions) == 1:
             return f"{key} {self.describe(failing[0], best)}"
         return f"{key} {head} with {self.describe(failing[0], best)}"
+
+
+def _label(tensor: Tensor, zeros: int | None) -> str:
+    return tensor.label() + (f" {tensor.dtype}" if tensor.dtype != "float32" else "") + (f" with {zeros:,} zeros" if zeros is not None else "")
 
 
 def _listed(names: Sequence[str]) -> str:

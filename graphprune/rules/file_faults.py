@@ -8,15 +8,13 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from graphprune.errors import Diagnostic
-from graphprune.rules.check_shape import ONE_FORM
 from graphprune.rules.config_test import freeze, thaw
-from graphprune.rules.file_shape import ACTION_HELP, ONE_ACTION, FileShape
+from graphprune.rules.file_shape import FileShape, two_actions
+from graphprune.rules.key_hints import meant_key, missing_help, unknown_help, value_help
 from graphprune.rules.matcher_shape import MatchShape
 from graphprune.rules.scalars import Fault
-from graphprune.rules.shape import Shape, keys_of
-from graphprune.rules.suggestions import closest
+from graphprune.rules.shape import Shape
 from graphprune.rules.yaml_text import Document, Path
-from graphprune.sparsity.schedules import CURVES
 
 AnyShape = TypeVar("AnyShape", bound=Shape)
 
@@ -28,17 +26,6 @@ _EXPECTED = {
     "too_short": "must not be empty",
     "invalid_key": "must have text as keys",
     "recursion_loop": "must not contain itself",
-}
-_MISSING_HELP = {
-    "version": "begin the file with 'version: 1'",
-    "id": "add one, such as 'id: dense-90'; wrapped layers remember it",
-    "match": "add the conditions, such as 'match: {type: Dense}', or 'match: \"*\"' for every layer with prunable weights",
-    "sparsity": "add the share of zeros, such as 'sparsity: 90%'",
-    "curve": f"add one of {', '.join(CURVES)}",
-    "keep": "write how many stay of each group: {keep: 2, of: 4, along: in}",
-    "of": "write how long a group is: {keep: 2, of: 4, along: in}",
-    "along": "name the axis that groups run along: {keep: 2, of: 4, along: in}",
-    "block": "write its length along each axis: {block: {in: 4, out: 1}}",
 }
 _EMPTY_FILE_HELP = "begin with 'version: 1' and a list 'rules'; graphprune rules lists the files that ship, as examples"
 _PARTS = {
@@ -85,10 +72,18 @@ def _validate(
         return kind.model_validate(data, context=context), (), ()
     except ValidationError as err:
         found = [(_path(detail), detail) for detail in err.errors()]
+        found = _without_misspelt(found, data, context["shapes"])
         faults = [_diagnostic(document, data, path, detail, context["shapes"]) for path, detail in found]
         judged = {path for path, _ in found}
         faults += [fault for path, fault in _two_actions(document, data) if path not in judged]
         return None, tuple(faults), tuple(path for path, _ in found)
+
+
+def _without_misspelt(found: list[tuple[Path, Any]], data: Any, shapes: Mapping[int, type[Shape]]) -> list[tuple[Path, Any]]:
+    """Return the faults without the missing keys that are there misspelt: one slip is one fault."""
+    unknown = [path for path, detail in found if detail["type"] == "extra_forbidden"]
+    meant = {(*path[:-1], meant_key(shapes[id(find_at(data, path[:-1]))], str(path[-1]))) for path in unknown}
+    return [(path, detail) for path, detail in found if detail["type"] != "missing" or path not in meant]
 
 
 def _two_actions(document: Document, data: Any) -> Iterator[tuple[Path, Diagnostic]]:
@@ -97,7 +92,8 @@ def _two_actions(document: Document, data: Any) -> Iterator[tuple[Path, Diagnost
     for index, rule in enumerate(rules if isinstance(rules, list) else []):
         if isinstance(rule, Mapping) and {"prune", "keep"} <= rule.keys():
             path: Path = ("rules", index)
-            yield path, Diagnostic("value/range", f"{subject_of(data, path)}{ONE_ACTION}", document.value(path), ACTION_HELP)
+            fault = two_actions()
+            yield path, Diagnostic(fault.slug, f"{subject_of(data, path)}{fault.expectation}", document.value(path), fault.help)
 
 
 def subject_of(data: Any, path: Path) -> str:
@@ -114,7 +110,7 @@ def subject_of(data: Any, path: Path) -> str:
         return f"{kind} {path[1]!r}: "
     part = find_at(data, path[:2])
     name = part.get("id") if isinstance(part, Mapping) else None
-    return f"{kind} {name!r}: " if isinstance(name, str) else f"{kind} {int(path[1]) + 1}: "
+    return f"{kind} {name!r}: " if isinstance(name, str) and name.strip() else f"{kind} {int(path[1]) + 1}: "
 
 
 def find_at(data: Any, path: Path) -> Any:
@@ -146,31 +142,43 @@ def _path(detail: Mapping[str, Any]) -> Path:
 
 def _diagnostic(document: Document, data: Any, path: Path, detail: Mapping[str, Any], shapes: Mapping[int, type[Shape]]) -> Diagnostic:
     subject, kind = subject_of(data, path), detail["type"]
+    help: str | None
     if kind == "extra_forbidden":
-        shape = shapes[id(find_at(data, path[:-1]))]
-        keys = keys_of(shape)
-        known = "; ".join(filter(None, (closest(str(path[-1]), keys), f"known here: {', '.join(keys)}")))
-        return Diagnostic("key/unknown", f"{subject}unknown key {path[-1]!r}{_within(path)}", document.key(path), known)
+        help = unknown_help(shapes[id(find_at(data, path[:-1]))], str(path[-1]), _last_key(path[:-1]), find_at(data, path))
+        return Diagnostic("key/unknown", f"{subject}unknown key {path[-1]!r}{_within(path)}", document.key(path), help)
     if kind == "missing":
-        return Diagnostic(
-            "key/missing", f"{subject}the key {path[-1]!r} is missing{_within(path)}", document.value(path[:-1]), _MISSING_HELP.get(str(path[-1]))
-        )
-    slug, expectation, help = _fault(detail)
-    if not path and data is None:
-        help = _EMPTY_FILE_HELP
-    if expectation in (ONE_ACTION, ONE_FORM):
-        return Diagnostic(slug, f"{subject}{expectation}", document.value(path), help)
-    return Diagnostic(slug, f"{subject}{field_name(path)}{expectation}, got {show(find_at(data, path))}", document.value(path), help)
+        help = missing_help(shapes[id(find_at(data, path[:-1]))], str(path[-1]))
+        return Diagnostic("key/missing", f"{subject}the key {path[-1]!r} is missing{_within(path)}", document.value(path[:-1]), help)
+    fault = _fault(detail)
+    if fault.says_all:
+        return Diagnostic(fault.slug, f"{subject}{fault.expectation}", document.value(path), fault.help)
+    help = fault.help or _value_help(data, path, fault.expectation, shapes)
+    return Diagnostic(fault.slug, f"{subject}{field_name(path)}{fault.expectation}, got {show(find_at(data, path))}", document.value(path), help)
 
 
-def _fault(detail: Mapping[str, Any]) -> tuple[str, str, str | None]:
-    """Return slug, expectation and help of an error about one value."""
+def _fault(detail: Mapping[str, Any]) -> Fault:
+    """Return an error about one value, in the words of the rule language."""
     error = detail.get("ctx", {}).get("error")
     if isinstance(error, Fault):
-        return error.slug, error.expectation, error.help or None
+        return error
     kind = detail["type"]
-    slug = "value/range" if kind == "too_short" else "value/type"
-    return slug, _EXPECTED.get(kind, detail["msg"]), None
+    return Fault("value/range" if kind == "too_short" else "value/type", _EXPECTED.get(kind, detail["msg"]))
+
+
+def _value_help(data: Any, path: Path, expectation: str, shapes: Mapping[int, type[Shape]]) -> str | None:
+    """Return how the value at `path` is written: that of the nearest key that the language knows."""
+    if not path:
+        return _EMPTY_FILE_HELP
+    label = f"{path[-1]}: " if isinstance(path[-1], str) else ""
+    for length in range(len(path), 0, -1):
+        shape = shapes.get(id(find_at(data, path[: length - 1])))
+        if shape is not None and isinstance(path[length - 1], str):
+            return value_help(shape, str(path[length - 1]), find_at(data, path), expectation, label)
+    return None
+
+
+def _last_key(path: Path) -> str:
+    return next((step for step in reversed(path) if isinstance(step, str)), "")
 
 
 def _within(path: Path) -> str:

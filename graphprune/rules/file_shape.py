@@ -11,8 +11,10 @@ from graphprune.rules.matcher_shape import MatcherValue, NumberTestValue, TextOr
 from graphprune.rules.scalars import Fault, Identifier, OnlyTrue, Variable, Version
 from graphprune.rules.shape import OPTIONAL, Shape
 
-ONE_ACTION = "must have exactly one of 'prune' and 'keep'"
-ACTION_HELP = "write 'prune: {sparsity: 90%, schedule: ...}' or 'keep: true'"
+
+def two_actions() -> Fault:
+    """Return what is wrong with a rule that prunes and keeps."""
+    return Fault("value/range", "must have exactly one of 'prune' and 'keep', got both", "delete one of them", says_all=True)
 
 
 class RuleShape(Shape):
@@ -29,8 +31,12 @@ class RuleShape(Shape):
     @model_validator(mode="after")
     def check_action(self) -> RuleShape:
         """Refuse a rule without an action, and one with two."""
-        if ("prune" in self.model_fields_set) == ("keep" in self.model_fields_set):
-            raise Fault("value/range", ONE_ACTION, ACTION_HELP)
+        actions = {"prune", "keep"} & self.model_fields_set
+        if not actions:
+            help = "write 'prune: {sparsity: 90%, schedule: ...}', or 'keep: true' to leave the layers dense"
+            raise Fault("key/missing", "the key 'prune', or 'keep', is missing", help, says_all=True)
+        if len(actions) > 1:
+            raise two_actions()
         return self
 
 

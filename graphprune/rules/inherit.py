@@ -85,12 +85,16 @@ class Inheritance:
 
     def _can_copy(self, like: Given) -> bool:
         if like.value not in self.actions:
-            like.fault("rule/unknown", f"like names no rule, got {like.value!r}", closest(like.value, self.actions) or None)
+            like.fault("rule/unknown", f"like names no rule, got {like.value!r}", closest(like.value, self.actions) or self._others(like))
             return False
         if self.actions[like.value] is None:
             like.fault("value/range", f"like must name a rule that prunes, and {like.value!r} keeps its layers", "name another rule, or write the fields out")
             return False
         return True
+
+    def _others(self, like: Given) -> str:
+        pruning = [id for id, fields in self.actions.items() if fields is not None and fields.get("like") is not like]
+        return f"there are {', '.join(sorted(pruning))}" if pruning else "no other rule prunes; write the fields out"
 
     def _tell_of_cycle(self, seen: list[str], back: str) -> None:
         """Note a cycle once: at the first of its rules by name, when that rule is asked for."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from graphprune.errors import Diagnostic, RuleError
-from graphprune.rules.contradictions import find_contradiction
+from graphprune.errors import Diagnostic, RuleError, Where
+from graphprune.rules.contradictions import contradiction_help, find_contradiction
+from graphprune.rules.evaluate import Matches
+from graphprune.rules.failures import Failures
 from graphprune.rules.file_faults import check_match_shape
+from graphprune.rules.layer_set import LayerSet
 from graphprune.rules.matcher_build import MatcherBuilder
 from graphprune.rules.matchers import Everything, Matcher
+from graphprune.rules.model_faults import find_matcher_faults
 from graphprune.rules.notes import Notes
 from graphprune.rules.yaml_text import Document, parse_document
 
@@ -32,10 +36,28 @@ def parse_matcher(text: str, place: str) -> Matcher:
     faults = (*document.faults, *faults, *notes.faults)
     reason = find_contradiction(matcher)
     if reason is not None:
-        faults = (*faults, Diagnostic("match/contradiction", f"match can hold for no layer: {reason}", document.value((MATCH,)), None))
+        faults = (*faults, Diagnostic("match/contradiction", f"match can hold for no layer: {reason}", document.value((MATCH,)), contradiction_help(reason)))
     if faults:
         raise RuleError(faults)
     return matcher
+
+
+def find_matched(matches: Matches, matcher: Matcher, place: str) -> tuple[LayerSet, str]:
+    """Return the layers of all kinds that `matcher` holds for; where there are none, also which layer is nearest and what it fails ("" otherwise).
+
+    Args:
+        matches: The model.
+        matcher: What to look for.
+        place: What faults print where they have no place of their own.
+
+    Raises:
+        RuleError: the matcher names a layer, class or config key that the model does not have; with close matches.
+    """
+    faults = tuple(dict.fromkeys(find_matcher_faults(matches, matcher, Where(place), judges_candidates=False)))
+    if faults:
+        raise RuleError(faults)
+    found = matches.of(matcher)
+    return found, "" if found else Failures(matches).nearest(matcher, matches.universe)
 
 
 def _below_match(document: Document) -> Document:

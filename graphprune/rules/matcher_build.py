@@ -107,8 +107,9 @@ class MatcherBuilder:
 
     def _use(self, name: str, path: Path, subject: str) -> Matcher:
         if name not in self.selectors:
-            hint = closest(name, self.selectors) or ("" if self.selectors else "there are none; add a section 'selectors'")
-            self.notes.fault("selector/unknown", f"{subject}use must name a selector that is defined, got {name!r}", path, hint or None)
+            there = ", ".join(sorted(self.selectors))
+            hint = closest(name, self.selectors) or (f"defined: {there}" if there else "there are none; add a section 'selectors'")
+            self.notes.fault("selector/unknown", f"{subject}use must name a selector that is defined, got {name!r}", path, hint)
             return Everything()
         return self.selectors[name]
 
@@ -136,7 +137,12 @@ class MatcherBuilder:
         try:
             re.compile(glob_to_regex(value.glob))
         except re.error as err:
-            self.notes.fault("regex/invalid", f"{subject}glob cannot be read: {err}, got {value.glob!r}", (*path, "glob"), None)
+            self.notes.fault(
+                "regex/invalid",
+                f"{subject}glob cannot be read: {err}, got {value.glob!r}",
+                (*path, "glob"),
+                "'[' and ']' enclose single characters, as in 'block_[0-9]'",
+            )
         return NameGlob(value.glob, (self.notes.document.value((*path, "glob")),))
 
     def number_test(self, value: Any, path: Path, subject: str) -> NumberTest:
@@ -149,7 +155,7 @@ class MatcherBuilder:
 
     def _possible(self, test: NumberTest, path: Path, subject: str) -> NumberTest:
         if test.is_empty():
-            self.notes.fault("match/contradiction", f"{subject}{path[-1]} can hold for no number: {test}", path, None)
+            self.notes.fault("match/contradiction", f"{subject}{path[-1]} can hold for no number: {test}", path, "change one of the bounds")
         return test
 
     def _places(self, path: Path, items: tuple[str, ...]) -> Places:

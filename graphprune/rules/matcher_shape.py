@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, PlainValidator, Tag, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
 from graphprune.rules.scalars import Count, Fault, NumberValue, PositiveCount, RegexText, Share, Text, Truth, parse_text
 from graphprune.rules.shape import NEGATION, OPTIONAL, Conditions, Shape, kind_of
@@ -69,16 +69,22 @@ NameValue = Annotated[
 ]
 
 
-def _text_or_list(value: Any) -> tuple[str, ...]:
+def _names(value: Any) -> tuple[Any, ...]:
     if isinstance(value, str):
         return (parse_text(value),)
-    if not isinstance(value, list) or not value or not all(isinstance(item, str) and item.strip() for item in value):
+    if not isinstance(value, list):
         raise Fault("value/type", "must be a name or a list of names")
+    if not value:
+        raise Fault("value/range", "must not be empty")
     return tuple(value)
 
 
 _NAME = {"type": "string", "pattern": r"\S"}
-TextOrList = Annotated[tuple[str, ...], PlainValidator(_text_or_list), WithJsonSchema({"anyOf": [_NAME, {"type": "array", "items": _NAME, "minItems": 1}]})]
+TextOrList = Annotated[
+    tuple[Text, ...],
+    BeforeValidator(_names),
+    WithJsonSchema({"anyOf": [_NAME, {"type": "array", "items": _NAME, "minItems": 1}]}),
+]
 
 
 class ConfigTestShape(Conditions):
@@ -139,7 +145,8 @@ class MatcherShape(Conditions):
     def check_has_condition(self) -> MatcherShape:
         """Refuse a mapping that says only how far to look, and not for what."""
         if self.model_fields_set and not self.model_fields_set & MatcherShape.model_fields.keys():
-            raise Fault("value/range", "must hold a condition beside every, only, hops and until", 'add one, such as {type: Conv2D}, or {all: ["*"]}')
+            beside = " and ".join(name for name in type(self).model_fields if name not in MatcherShape.model_fields)
+            raise Fault("value/range", f"must hold a condition beside {beside}", "add one, such as 'type: Conv2D', or 'all: [\"*\"]' for any layer")
         return self
 
 

@@ -260,6 +260,25 @@ def conditions_of(matcher: Matcher, *, through_selectors: bool = True) -> tuple[
     return tuple(found)
 
 
+def push_not(matcher: Matcher) -> Matcher:
+    """Return the matcher with a `not` on the outside of alternatives or of a conjunction moved inside.
+
+    Example:
+        >>> push_not(Not(AnyOf((Params(NumberTest(eq=1)), Not(Calls(NumberTest(eq=1))))))) == AllOf((Not(Params(NumberTest(eq=1))), Calls(NumberTest(eq=1))))
+        True
+    """
+    if not isinstance(matcher, Not):
+        return matcher
+    match matcher.of:
+        case Not(inner):
+            return push_not(inner)
+        case AnyOf(parts):
+            return AllOf(tuple(push_not(Not(part)) for part in parts))
+        case AllOf(parts):
+            return AnyOf(tuple(push_not(Not(part)) for part in parts))
+    return matcher
+
+
 def parts_of(matcher: Matcher) -> tuple[Matcher, ...]:
     """Return the matchers that stand directly inside another; a selector is named there, and does not stand there."""
     match matcher:

@@ -13,6 +13,7 @@ from graphprune.rules.evaluate import Matches
 from graphprune.rules.matchers import AllOf, AnyOf, ConfigIs, HasWeight, IsA, Matcher, NameIs, Not, TypeIs, Use, conditions_of, parts_of
 from graphprune.rules.rule_set import Rule
 from graphprune.rules.suggestions import closest, find_close
+from graphprune.rules.weight_names import means_any
 
 
 def find_model_faults(matches: Matches, rule: Rule) -> Iterator[Diagnostic]:
@@ -81,9 +82,9 @@ def _own_faults(matches: Matches, part: _Part, where: Where) -> Iterator[Diagnos
 
 def _weight_faults(matches: Matches, matcher: HasWeight, where: Where) -> Iterator[Diagnostic]:
     """Yield a fault for each tensor name that no layer has, and where zeros are asked for that nobody measured."""
-    known = {tensor.name for layer in matches.graph.candidates() for tensor in layer.prunable}
+    known = {tensor.name for layer in matches.graph.candidates() for tensor in layer.prunable} if matcher.names else set()
     for name in matcher.names or ():
-        if known and name not in known:
+        if known and not means_any(name, known):
             message = f"no layer of the model has a prunable weight {name!r}"
             yield Diagnostic("layer/not-prunable", message, where, closest(name, known) or f"there are {', '.join(map(repr, sorted(known)))}")
     if matcher.sparsity is not None and matches.zeros is None:
@@ -134,9 +135,9 @@ def _config_fault(matches: Matches, matcher: ConfigIs, beside: tuple[Matcher, ..
         if isinstance(other, TypeIs | IsA):
             types += [name for name in other.types if name not in types]
             addresses &= matches.of(other)
-    layers = [matches.graph.layers[address] for address in addresses]
-    if not layers or any(find_config_value(layer.config, matcher.key) is not None for layer in layers):
+    if not addresses or any(find_config_value(matches.graph.layers[address].config, matcher.key) is not None for address in addresses):
         return None
+    layers = [matches.graph.layers[address] for address in addresses]
     known = sorted({key for layer in layers for key in _dotted_keys(layer.config)})
     owner = f"{' or '.join(types)} layer" if types else "layer"
     help = closest(matcher.key, known) or f"known here: {', '.join(key for key in known if '.' not in key)}"

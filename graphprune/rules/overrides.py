@@ -51,7 +51,8 @@ def _reached(id: str, direct: Mapping[str, Overrides]) -> frozenset[str]:
 def _tell_of_unknown(id: str, overrides: Overrides, known: frozenset[str]) -> None:
     for index, other in enumerate(overrides.ids):
         if other not in known:
-            help = closest(other, known - {id}) or f"there are {', '.join(sorted(known))}"
+            others = known - {id}
+            help = closest(other, others) or (f"there are {', '.join(sorted(others))}" if others else "there is no other rule; delete it")
             overrides.notes.fault("override/unknown", f"rule {id!r}: overrides names no rule, got {other!r}", (*overrides.path, index), help)
 
 

@@ -5,15 +5,25 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, PlainValidator, Tag, WithJsonSchema
+from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag, WithJsonSchema
 
+from graphprune.rules.choices import PoolName
 from graphprune.rules.scalars import Fault, PositiveCount, Text
 from graphprune.rules.shape import Shape
-from graphprune.rules.suggestions import closest
-from graphprune.sparsity.patterns import POOLS, UNSTRUCTURED, Block, Channel, KeepOf, Pattern, Pool
+from graphprune.rules.suggestions import closest, find_close
+from graphprune.sparsity.patterns import UNSTRUCTURED, Block, Channel, KeepOf, Pattern
 
 _FORMS = "unstructured, {keep: 2, of: 4, along: in}, {block: {in: 4, out: 1}} or {channel: out}"
 _RATIO = re.compile(r"(\d{1,6})\s*:\s*(\d{1,6})")
+_OF = re.compile(r"(?:keep\s*)?(\d{1,6})\s*of\s*(\d{1,6})")
+_BY_NAME = {
+    "channel": "{channel: out}",
+    "channels": "{channel: out}",
+    "filter": "{channel: out}",
+    "filters": "{channel: out}",
+    "block": "{block: {in: 4, out: 1}}",
+}
+_BY_NAME |= {"blocks": "{block: {in: 4, out: 1}}", "n:m": "{keep: 2, of: 4, along: in}", "none": "unstructured", "dense": "unstructured"}
 _SIZES = re.compile(r"(\d{1,6})\s*[xX]\s*(\d{1,6})")
 _KIND_OF_KEY = {"keep": "~keep", "of": "~keep", "along": "~keep", "block": "~block", "pool": "~block", "channel": "~channel"}
 
@@ -26,17 +36,11 @@ class KeepOfShape(Shape):
     along: Text
 
 
-def _pool(value: Any) -> Pool:
-    if value not in POOLS:
-        raise Fault("value/range", f"must be one of {', '.join(POOLS)}", closest(value, POOLS) if isinstance(value, str) else "")
-    return value  # type: ignore[no-any-return]
-
-
 class BlockShape(Shape):
     """Blocks of weights that are zeroed whole: their length along each named axis, and how a block is scored."""
 
     block: Annotated[dict[str, PositiveCount], Field(min_length=1)]
-    pool: Annotated[Pool, PlainValidator(_pool), WithJsonSchema({"enum": list(POOLS)})] = "mean"
+    pool: PoolName = "mean"
 
 
 class ChannelShape(Shape):
@@ -53,7 +57,9 @@ def _named_pattern(value: str) -> str:
         raise Fault("value/range", "must say what is kept", _ratio_help(int(ratio[1]), int(ratio[2])))
     if sizes is not None:
         raise Fault("value/range", "must name its axes", _sizes_help(sizes[1], sizes[2]))
-    raise Fault("value/range", f"must be one of {_FORMS}", closest(value, ["unstructured"]))
+    kept = _OF.fullmatch(value.strip())
+    form = f"{{keep: {kept[1]}, of: {kept[2]}, along: in}}" if kept else _BY_NAME.get(value.strip().lower())
+    raise Fault("value/range", f"must be one of {_FORMS}", f"write 'pattern: {form}'" if form else closest(value, ["unstructured"]))
 
 
 def _ratio_help(first: int, second: int) -> str:
@@ -74,12 +80,21 @@ def _pattern_kind(value: Any) -> str | None:
     return next((kind for key, kind in _KIND_OF_KEY.items() if key in value), None) if isinstance(value, dict) else None
 
 
+def _check_keys(value: Any) -> Any:
+    """Refuse a mapping that has none of the keys which tell the patterns apart, with the nearest of them."""
+    if isinstance(value, dict) and value and _pattern_kind(value) is None:
+        near = next((word for key in value for word in find_close(str(key), _KIND_OF_KEY, count=1)), None)
+        raise Fault("value/type", f"must be one of {_FORMS}", f"did you mean {near!r}?" if near else "")
+    return value
+
+
 PatternValue = Annotated[
     Annotated[str, PlainValidator(_named_pattern), WithJsonSchema({"const": "unstructured"}), Tag("~text")]
     | Annotated[KeepOfShape, Tag("~keep")]
     | Annotated[BlockShape, Tag("~block")]
     | Annotated[ChannelShape, Tag("~channel")],
     Discriminator(_pattern_kind, custom_error_type="value/type", custom_error_message=f"must be one of {_FORMS}"),
+    BeforeValidator(_check_keys),
 ]
 PatternShape = Literal["unstructured"] | KeepOfShape | BlockShape | ChannelShape
 

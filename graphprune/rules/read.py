@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path as FilePath
 from typing import Any
 
+from graphprune.archive.collector import collector_paused
 from graphprune.errors import Diagnostic, RuleError, Where
 from graphprune.rules.build import build_rule
 from graphprune.rules.check_build import build_check
@@ -26,6 +27,7 @@ from graphprune.rules.selectors import Defined, build_selectors, find_unused
 from graphprune.rules.settings import change_settings
 from graphprune.rules.shipped import PREFIX, find_rule_file
 from graphprune.rules.switches import select_rules
+from graphprune.rules.text_encoding import decode_text
 from graphprune.rules.variables import Variable, collect_variables, fill_in
 from graphprune.rules.yaml_text import MAX_BYTES, Document, Path, parse_document
 
@@ -122,13 +124,11 @@ def _read_text(path: str) -> tuple[str, str] | Diagnostic:
         return Diagnostic("file/unreadable", f"cannot be opened: {getattr(err, 'strerror', None) or err}", where)
     if len(content) > MAX_BYTES:
         return Diagnostic("file/unreadable", f"larger than {MAX_BYTES:,} bytes", where, "a rule file is a page or two of text; is this a model?")
-    try:
-        return path, content.decode("utf-8-sig")
-    except UnicodeDecodeError as err:
-        line = content[: err.start].count(b"\n") + 1
-        return Diagnostic("file/unreadable", "not text in UTF-8", Where(path, line), "save it as UTF-8; is this a model?")
+    text = decode_text(content, path)
+    return text if isinstance(text, Diagnostic) else (path, text)
 
 
+@collector_paused()
 def _parse_all(texts: Sequence[tuple[str, str]], switches: Switches, faults: list[Diagnostic]) -> RuleSet:
     documents = [parse_document(text, file) for file, text in texts]
     unread = bool(faults)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, compress, repeat
 
 from graphprune.archive.collector import collector_paused
-from graphprune.errors import Diagnostic
+from graphprune.errors import Diagnostic, sort_by_place
 from graphprune.graph import Layer, LayerGraph
 from graphprune.rules.checks import Check, matchers_of
 from graphprune.rules.conflicts import conflict, list_layers, same_settings, settings_on
@@ -17,6 +19,8 @@ from graphprune.rules.model_faults import find_matcher_faults, find_model_faults
 from graphprune.rules.near_misses import explain_misses
 from graphprune.rules.rule_set import Claim, Keep, Prune, Resolution, Rule, RuleSet
 from graphprune.rules.run_checks import check_model
+from graphprune.rules.suggestions import closest
+from graphprune.rules.weight_names import is_named, means_any
 
 # By pair of rule ids, the layers that both claim.
 Pairs = dict[tuple[str, str], list[str]]
@@ -34,30 +38,59 @@ def resolve_rules(graph: LayerGraph, rules: RuleSet, zeros: Zeros | None = None)
     """
     graph = teach_layers(graph, rules.custom_layers)
     matches = Matches(graph, zeros)
+    written = [*(rule.matcher for rule in rules.rules), *(matcher for check in rules.checks for matcher in matchers_of(check))]
+    matches.announce([*(selector.of for selector in rules.selectors), *written])
     for selector in rules.selectors:  # those that others use come first, so that chains of any length are evaluated one by one
         matches.of(selector)
-    candidates = graph.candidates()
-    claimers: dict[str, list[Rule]] = {layer.address: [] for layer in candidates}
-    claimed: dict[str, list[Layer]] = {}
-    for rule in sorted(rules.rules, key=lambda rule: rule.id):
-        found = matches.claimed(rule.matcher)
-        claimed[rule.id] = [layer for layer in candidates if layer.address in found]
-        for layer in claimed[rule.id]:
-            claimers[layer.address].append(rule)
     conflicts: Pairs = {}
     doubles: Pairs = {}
-    claims = tuple(_claim(layer, claimers[layer.address], conflicts, doubles) for layer in candidates)
-    decided = {claim.address: claim.rule for claim in claims}
+    claims = _claims(matches, sorted(rules.rules, key=lambda rule: rule.id), conflicts, doubles)
+    decided = {claim.address: claim.rule.id for claim in claims if claim.rule is not None}
+    takers = tuple(map(decided.get, matches.order.addresses))
     by_id = {rule.id: rule for rule in rules.rules}
-    diagnostics = [fault for rule in rules.rules for fault in _rule_faults(matches, rule, claimed[rule.id], decided)]
-    diagnostics += [conflict(by_id[first], by_id[second], addresses) for (first, second), addresses in conflicts.items()]
-    diagnostics += [same_settings(by_id[first], by_id[second], addresses) for (first, second), addresses in doubles.items()]
-    checks = check_model(matches, rules.checks)
-    diagnostics += [outcome.diagnostic for outcome in checks if outcome.diagnostic is not None]
-    diagnostics += [fault for check in rules.checks for fault in _check_faults(matches, check)]
-    diagnostics += find_layer_faults(graph, rules.custom_layers)
-    files = {file: index for index, (file, _) in enumerate(rules.files)}
-    return Resolution(claims, tuple(sorted(dict.fromkeys(diagnostics), key=lambda found: _place(found, files))), checks)
+    faults = [fault for rule in rules.rules for fault in _rule_faults(matches, rule, takers)]
+    faults += [conflict(by_id[first], by_id[second], addresses) for (first, second), addresses in conflicts.items()]
+    faults += find_layer_faults(graph, rules.custom_layers)
+    notes = [same_settings(by_id[first], by_id[second], addresses) for (first, second), addresses in doubles.items()]
+    unknown = {check.id: list(_check_faults(matches, check)) for check in rules.checks}
+    sound = tuple(check for check in rules.checks if not unknown[check.id])
+    checks = check_model(matches, sound)
+    failed = [outcome.diagnostic for outcome in checks if outcome.diagnostic is not None]
+    return Resolution(
+        claims=claims,
+        diagnostics=sort_by_place([*faults, *notes, *chain.from_iterable(unknown.values()), *failed]),
+        checks=checks,
+        sound_checks=sound,
+        is_decided=all(fault.severity != "error" or fault.slug == "layer/frozen" for fault in faults),
+    )
+
+
+def _claims(matches: Matches, rules: Sequence[Rule], conflicts: Pairs, doubles: Pairs) -> tuple[Claim, ...]:
+    """Return one claim a candidate, in order; layers that the same rules match, and that have the same weights, are judged once."""
+    order = matches.order
+    alike: dict[tuple[tuple[int, ...], tuple[str, ...]], list[Layer]] = {}
+    for layer, row in zip(matches.graph.candidates(), _rows(matches, rules), strict=True):
+        alike.setdefault((row, tuple(tensor.name for tensor in layer.prunable)), []).append(layer)
+    claims: dict[str, Claim] = {}
+    for (row, _), layers in alike.items():
+        differing: Pairs = {}
+        agreeing: Pairs = {}
+        claim = _claim(layers[0], tuple(compress(rules, row)), differing, agreeing)
+        addresses = [layer.address for layer in layers]
+        claims |= {address: replace(claim, address=address) for address in addresses}
+        for found, pairs in ((conflicts, differing), (doubles, agreeing)):
+            for pair in pairs:
+                found.setdefault(pair, []).extend(addresses)
+    for addresses in (*conflicts.values(), *doubles.values()):
+        addresses.sort(key=order.position.__getitem__)
+    return tuple(claims[address] for address in matches.candidates)
+
+
+def _rows(matches: Matches, rules: Sequence[Rule]) -> Iterator[tuple[int, ...]]:
+    """Yield for each candidate which of the rules match it: 1 where one does, 0 where it does not."""
+    inside = matches.candidates.marks
+    marks = [compress(matches.of(rule.matcher).marks, inside) for rule in rules]
+    return zip(*marks, strict=True) if marks else repeat((), inside.count(1))
 
 
 def _claim(layer: Layer, rules: Sequence[Rule], conflicts: Pairs, doubles: Pairs) -> Claim:
@@ -95,20 +128,23 @@ def _check_faults(matches: Matches, check: Check) -> Iterator[Diagnostic]:
         yield from find_matcher_faults(matches, matcher, check.where, judges_candidates=False)
 
 
-def _rule_faults(matches: Matches, rule: Rule, layers: Sequence[Layer], decided: Mapping[str, Rule | None]) -> Iterator[Diagnostic]:
+def _rule_faults(matches: Matches, rule: Rule, takers: Sequence[str | None]) -> Iterator[Diagnostic]:
+    """Yield what is wrong with a rule; `takers` are the ids of the rules that decide, a layer each."""
+    claimed = matches.claimed(rule.matcher)
     unknown = list(find_model_faults(matches, rule))
     yield from unknown
-    if not rule.expect.accepts(len(layers)):
-        # a name that does not exist already says why nothing matched
-        if layers or not unknown:
-            yield _miscount(matches, rule, len(layers))
+    if not rule.expect.accepts(len(claimed)):
+        if not unknown:  # a name that does not exist already says why
+            yield _miscount(matches, rule, len(claimed))
         return
-    if layers and all(decided[layer.address] not in (rule, None) for layer in layers):
-        takers = sorted({taker.id for layer in layers if (taker := decided[layer.address]) is not None})
-        message = f"rule {rule.id!r} decides nothing: every layer that it matches is taken by {', '.join(map(repr, takers))}"
+    deciding = set(compress(takers, claimed.marks))
+    if deciding and not deciding & {rule.id, None}:
+        others = ", ".join(map(repr, sorted(filter(None, deciding))))
+        message = f"rule {rule.id!r} decides nothing: every layer that it matches is taken by {others}"
         yield Diagnostic("rule/shadowed", message, rule.where, "narrow the other match, or delete the rule", severity="warning")
     if isinstance(rule.action, Prune):
-        yield from _prune_faults(rule, rule.action, [layer for layer in layers if decided[layer.address] in (rule, None)])
+        own = (address for address, taker in zip(claimed, compress(takers, claimed.marks), strict=True) if taker in (rule.id, None))
+        yield from _prune_faults(rule, rule.action, [matches.graph.layers[address] for address in own])
 
 
 def _miscount(matches: Matches, rule: Rule, count: int) -> Diagnostic:
@@ -133,11 +169,11 @@ def _weight_faults(rule: Rule, weights: tuple[str, ...], layers: Sequence[Layer]
     """Yield a fault for each name that no layer has, and for the layers that have none of the names."""
     names = {layer.address: [tensor.name for tensor in layer.prunable] for layer in layers}
     there = sorted({name for tensors in names.values() for name in tensors})
-    missing = [name for name in weights if layers and name not in there]
+    missing = [name for name in weights if layers and not means_any(name, there)]
     for name in missing:
         message = f"rule {rule.id!r}: none of its layers has a prunable tensor {name!r}"
-        yield Diagnostic("layer/not-prunable", message, rule.where, f"theirs are {', '.join(map(repr, there))}")
-    without = [address for address, tensors in names.items() if not set(tensors) & set(weights)]
+        yield Diagnostic("layer/not-prunable", message, rule.where, closest(name, there) or f"theirs are {', '.join(map(repr, there))}")
+    without = [address for address, tensors in names.items() if not any(is_named(tensor, weights) for tensor in tensors)]
     if without and len(missing) < len(weights):
         message = (
             f"rule {rule.id!r}: {list_layers(without)} {'has' if len(without) == 1 else 'have'} no prunable tensor named {' or '.join(map(repr, weights))}"
@@ -155,9 +191,3 @@ def _wants_frozen(matcher: Matcher) -> bool:
         seen |= conditions
         waiting += [part for condition in conditions if isinstance(condition, AnyOf) for part in condition.parts]
     return False
-
-
-def _place(found: Diagnostic, files: Mapping[str, int]) -> tuple[int, str, int, int, str, str]:
-    assert found.where is not None
-    where = found.where
-    return files.get(where.file, -1), where.file, where.line or 0, where.column or 0, found.slug, found.message

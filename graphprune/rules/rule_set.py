@@ -59,7 +59,7 @@ class Prune:
         sparsity: The target share of zeros; of a budget, its share over all its tensors.
         schedule: When masks change.
         pattern: Which weights are zeroed together.
-        weights: Names of the tensors to prune; None means all prunable ones.
+        weights: Names of the tensors to prune, or the ends of their names (`kernel` of `forward_layer.kernel`); None means all prunable ones.
         misfit: What becomes of a tensor that the pattern does not fit.
         budget: What gives each tensor its own share; None where all have `sparsity`.
         pattern_where: The place of the pattern in the file.
@@ -163,11 +163,21 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """The rules applied to a graph: one claim a candidate, in graph order, everything found wrong or noteworthy, and what came of the checks on the model."""
+    """The rules applied to a graph.
+
+    Attributes:
+        claims: One a candidate, in graph order.
+        diagnostics: Everything found wrong or noteworthy, sorted by place.
+        checks: What came of the checks on the model.
+        sound_checks: The checks whose matchers name only what the model has; of the others nothing can be said.
+        is_decided: Whether no fault leaves open which rule decides for a layer, so that the finished plan can be judged.
+    """
 
     claims: tuple[Claim, ...]
     diagnostics: tuple[Diagnostic, ...] = ()
     checks: tuple[CheckOutcome, ...] = ()
+    sound_checks: tuple[Check, ...] = ()
+    is_decided: bool = True
 
 
 def _percent(share: float) -> str:

@@ -54,8 +54,7 @@ def _model_fault(matches: Matches, check: Check) -> Fault | None:
 
 
 def _count_fault(matches: Matches, condition: CountIs) -> Fault | None:
-    members = matches.of(condition.of)
-    found = [address for address in matches.graph.layers if address in members]
+    found = list(matches.of(condition.of))
     if condition.test.accepts(len(found)):
         return None
     which = f" ({list_layers(found)})" if found else ""
@@ -64,8 +63,7 @@ def _count_fault(matches: Matches, condition: CountIs) -> Fault | None:
 
 def _each_fault(matches: Matches, condition: EachSatisfies) -> Fault | None:
     judged = matches.of(condition.of)
-    outside = judged - matches.of(condition.satisfies)
-    offenders = [address for address in matches.graph.layers if address in outside]
+    offenders = list(judged - matches.of(condition.satisfies))
     if not offenders:
         return None
     whole = f"{len(offenders)} of {len(judged)} in {describe(condition.of)}"

@@ -11,23 +11,28 @@ from typing import Annotated, Any
 from pydantic import PlainValidator, WithJsonSchema
 
 from graphprune.rules.regex_cost import find_excess
-from graphprune.sparsity.positions import Position, parse_position
 
-MAX_POSITION = 1e15
 _UNITS = {"k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
+_OPERATORS = {">=": "gte", ">": "gt", "<=": "lte", "<": "lt", "=": "eq", "==": "eq", "!=": "ne"}
+_COMPARISON = re.compile(r"([<>]=?|[=!]=|=)\s*(\d{1,18}[kMG]?)")
+_SPELT = re.compile(r"(\d{1,3}(?:[,_ ]\d{3})+|\d{1,18}(?:\.\d{1,18})?)\s*([kKmMgG]?)")
+_NUMBER_IN_TEXT = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*(percent|pct|per cent|)")
 _COUNT = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([kMG])")
+_TRUTHS = {"true": "true", "yes": "true", "on": "true", "y": "true", "false": "false", "no": "false", "off": "false", "n": "false"}
+QUOTES = "put quotes around it"
 _SIMPLER = "repeat each part once: '[a-z_0-9]+' instead of '([a-z_0-9]+)+', '.*' instead of '.*.*'; or split it into several patterns under 'all' or 'any'"
 _PERCENT = re.compile(r"([-+]?\d{1,18}(?:\.\d{1,18})?)\s*%")
 
 
 class Fault(ValueError):
-    """One value is wrong; the message becomes `FIELD EXPECTATION, got VALUE`."""
+    """One value is wrong; the message becomes `FIELD EXPECTATION, got VALUE`, or the expectation alone where it says itself what it got (`says_all`)."""
 
-    def __init__(self, slug: str, expectation: str, help: str = "") -> None:
+    def __init__(self, slug: str, expectation: str, help: str = "", *, says_all: bool = False) -> None:
         super().__init__(expectation)
         self.slug = slug
         self.expectation = expectation
         self.help = help
+        self.says_all = says_all
 
 
 def parse_share(value: Any) -> float:
@@ -38,37 +43,72 @@ def parse_share(value: Any) -> float:
     elif isinstance(value, int | float) and not isinstance(value, bool):
         share = value
     else:
-        raise Fault("value/type", "must be a share such as 0.9 or 90%")
+        raise Fault("value/type", "must be a share such as 0.9 or 90%", _meant_share(value))
     if not 0 <= share < 1:
         hint = f"did you mean {value:g}%?" if percent is None and 2 <= share < 100 else "all weights zero is no pruning; 99% is a share" if share == 1 else ""
-        raise Fault("value/range", "must be at least 0 and below 1", hint)
+        bounds = "must be at least 0 and below 1" if percent is None else "must be at least 0% and below 100%"
+        raise Fault("value/range", bounds, hint or "it is the share of zeros: 0.9 or 90% leaves one weight in ten")
     return float(share)
+
+
+def _meant_share(value: Any) -> str:
+    """Return what a text that is no share probably means."""
+    number = _NUMBER_IN_TEXT.fullmatch(value.strip()) if isinstance(value, str) else None
+    if number is None:
+        return ""
+    share = float(number[1])
+    if share < 1 and not number[2]:
+        return f"delete the quotes: {number[1]}"
+    return f"did you mean {number[1]}%?" if 1 <= share < 100 else ""
 
 
 def parse_count(value: Any) -> int:
     """Return a whole number of 0 or more; text may end in k, M or G (decimal)."""
-    if isinstance(value, str):
-        match = _COUNT.fullmatch(value.strip())
-        if match is None:
-            raise Fault("value/type", "must be a whole number, such as 12, 10k, 1.5M or 2G")
-        value = Decimal(match[1]) * _UNITS[match[2]]
-    elif isinstance(value, bool) or not isinstance(value, int | float):
-        raise Fault("value/type", "must be a whole number, such as 12, 10k, 1.5M or 2G")
-    try:
-        whole = int(value)
-    except (OverflowError, ValueError, InvalidOperation):
-        whole = -1
-    if whole < 0 or whole != value:
+    whole = _whole(value)
+    if whole is None:
+        raise Fault("value/type", "must be a whole number, such as 12, 10k, 1.5M or 2G", _meant_count(value))
+    if whole < 0:
         raise Fault("value/range", "must be a whole number of 0 or more")
     return whole
 
 
 def parse_positive_count(value: Any) -> int:
     """Return a whole number of 1 or more."""
-    count = parse_count(value)
-    if count < 1:
-        raise Fault("value/range", "must be a whole number of 1 or more")
-    return count
+    whole = _whole(value)
+    if whole is None or whole < 1:
+        raise Fault("value/type" if whole is None else "value/range", "must be a whole number of 1 or more")
+    return whole
+
+
+def _whole(value: Any) -> int | None:
+    """Return a whole number; -1 for a number that is not whole, None for what is no number."""
+    if isinstance(value, str):
+        match = _COUNT.fullmatch(value.strip())
+        if match is None:
+            return None
+        value = Decimal(match[1]) * _UNITS[match[2]]
+    elif isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        whole = int(value)
+    except (OverflowError, ValueError, InvalidOperation):
+        return -1
+    return whole if whole == value else -1
+
+
+def _meant_count(value: Any) -> str:
+    """Return what a value that is no count probably means: a comparison, a list, a number spelt otherwise."""
+    if isinstance(value, list) and value:
+        return "write {in: [...]} for one of several"
+    text = value.strip() if isinstance(value, str) else ""
+    comparison = _COMPARISON.fullmatch(text)
+    if comparison is not None:
+        return f"write {{{_OPERATORS[comparison[1]]}: {comparison[2]}}}"
+    spelt = _SPELT.fullmatch(text)
+    if spelt is None:
+        return ""
+    unit = {"K": "k", "m": "M", "g": "G"}.get(spelt[2], spelt[2])
+    return f"write {re.sub('[,_ ]', '', spelt[1])}{unit}"
 
 
 def parse_number(value: Any) -> float:
@@ -86,22 +126,6 @@ def parse_power(value: Any) -> float:
     if not 0 < power < 1e6:
         raise Fault("value/range", "must be above 0 and finite")
     return float(power)
-
-
-def parse_place(value: Any) -> Position:
-    """Return a position of the run; it needs its unit."""
-    help = "write '4 epochs', '2000 steps' or '60%' (of the run)"
-    if isinstance(value, str):
-        try:
-            position = parse_position(value)
-        except ValueError:
-            raise Fault("schedule/unit", "needs one of the units epochs, steps or %", help) from None
-        if position.value > MAX_POSITION or (position.unit == "percent" and position.value > 100):
-            raise Fault("value/range", "must lie inside a run of at most 100% and 1e15 steps")
-        return position
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        raise Fault("schedule/unit", "needs one of the units epochs, steps or %", help)
-    raise Fault("value/type", "must be a position in the run", help)
 
 
 def parse_regex(value: Any) -> str:
@@ -123,7 +147,7 @@ def parse_regex(value: Any) -> str:
 def parse_text(value: Any) -> str:
     """Return text that is not empty."""
     if not isinstance(value, str):
-        raise Fault("value/type", "must be text", "put quotes around it" if isinstance(value, int | float) else "")
+        raise Fault("value/type", "must be text", QUOTES if isinstance(value, int | float) else "")
     if not value.strip():
         raise Fault("value/range", "must not be empty")
     return value
@@ -140,28 +164,25 @@ def parse_id(value: Any) -> str:
 def parse_bool(value: Any) -> bool:
     """Return true or false."""
     if not isinstance(value, bool):
-        raise Fault("value/type", "must be true or false")
-    return value
-
-
-def parse_choice(value: Any, choices: tuple[str, ...]) -> Any:
-    """Return one of these words."""
-    if not isinstance(value, str) or value not in choices:
-        raise Fault("value/range", f"must be one of {', '.join(choices)}")
+        word = _TRUTHS.get(value.strip().lower()) if isinstance(value, str) else None
+        raise Fault("value/type", "must be true or false", f"write {word}, without quotes; yes, no, on and off are texts in YAML 1.2" if word else "")
     return value
 
 
 def parse_true(value: Any) -> bool:
     """Return true: the only thing `keep` can say."""
     if value is not True:
-        raise Fault("value/type", "must be true", "delete the rule if its layers may be pruned")
+        is_yes = isinstance(value, str) and _TRUTHS.get(value.strip().lower()) == "true"
+        help = "write 'keep: true', without quotes; yes and on are texts in YAML 1.2" if is_yes else "delete the rule if its layers may be pruned"
+        raise Fault("value/type", "must be true", help)
     return True
 
 
 def parse_version(value: Any) -> int:
     """Return the version of the rule language."""
     if value != 1 or isinstance(value, bool | float):
-        raise Fault("value/range", "must be 1", "this graphprune reads version 1 of the rule language")
+        is_meant = isinstance(value, str | float) and str(value).strip() in ("1", "1.0", "v1")
+        raise Fault("value/range", "must be 1", "write 'version: 1', a plain number" if is_meant else "this graphprune reads version 1 of the rule language")
     return 1
 
 
@@ -182,14 +203,12 @@ def _number_or_text(kind: dict[str, Any], pattern: str) -> WithJsonSchema:
 
 _COUNT_TEXT = r"^\s*\d{1,18}(\.\d{1,18})?\s*[kMG]\s*$"
 _SHARE_TEXT = r"^\s*(\+?0*\d{1,2}(\.\d{1,18})?|-0+(\.0{1,18})?)\s*%\s*$"
-_PLACE_TEXT = r"^\s*\d+(\.\d+)?\s*(epochs?|steps?|%)\s*$"
 
 Share = Annotated[float, PlainValidator(parse_share), _number_or_text({"type": "number", "minimum": 0, "exclusiveMaximum": 1}, _SHARE_TEXT)]
 Count = Annotated[int, PlainValidator(parse_count), _number_or_text({"type": "integer", "minimum": 0}, _COUNT_TEXT)]
 PositiveCount = Annotated[int, PlainValidator(parse_positive_count), _number_or_text({"type": "integer", "minimum": 1}, _COUNT_TEXT)]
 NumberValue = Annotated[float, PlainValidator(parse_number), WithJsonSchema({"type": "number"})]
 Power = Annotated[float, PlainValidator(parse_power), WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1_000_000})]
-Place = Annotated[Position, PlainValidator(parse_place), WithJsonSchema({"type": "string", "pattern": _PLACE_TEXT})]
 RegexText = Annotated[str, PlainValidator(parse_regex), WithJsonSchema({"type": "string"})]  # Python's dialect, which "format: regex" is not
 Text = Annotated[str, PlainValidator(parse_text), WithJsonSchema({"type": "string", "pattern": _NOT_BLANK})]
 Identifier = Annotated[str, PlainValidator(parse_id), WithJsonSchema({"type": "string", "pattern": _ID})]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from graphprune.errors import Diagnostic
-from graphprune.rules.contradictions import find_contradiction
+from graphprune.rules.contradictions import contradiction_help, find_contradiction
 from graphprune.rules.matcher_build import MatcherBuilder
 from graphprune.rules.matcher_shape import MatcherShape
 from graphprune.rules.matchers import Everything, Use
@@ -34,7 +34,7 @@ def build_selectors(defined: Defined, faults: list[Diagnostic]) -> dict[str, Use
             matcher = MatcherBuilder(notes, selectors).matcher(shape, (SECTION, name), f"selector {name!r}: ")
             reason = find_contradiction(matcher)
             if reason is not None:
-                notes.fault("match/contradiction", f"selector {name!r}: it can hold for no layer: {reason}", (SECTION, name), None)
+                notes.fault("match/contradiction", f"selector {name!r}: it can hold for no layer: {reason}", (SECTION, name), contradiction_help(reason))
             selectors[name] = Use(name, Everything() if notes.faults else matcher)
             faults += notes.faults
     return {name: selectors[name] for name in order}

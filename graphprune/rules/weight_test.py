@@ -4,25 +4,47 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 
 from graphprune.graph import Tensor
 from graphprune.rules.matchers import HasWeight
 from graphprune.rules.number_test import NumberTest
+from graphprune.rules.weight_names import is_named
 
 SPATIAL_AXES = frozenset({"d", "h", "w"})
 
 
 def accepts_tensor(test: HasWeight, tensor: Tensor, zeros: int | None) -> bool:
     """Return whether a tensor passes; one whose zeros were not measured (None) passes no test of its sparsity."""
-    return (
-        (test.names is None or tensor.name in test.names)
-        and (test.dtypes is None or tensor.dtype in test.dtypes)
-        and (test.rank is None or test.rank.accepts(len(tensor.shape)))
-        and (test.inputs is None or _accepts_length(test.inputs, axis_length(tensor, "in")))
-        and (test.outputs is None or _accepts_length(test.outputs, axis_length(tensor, "out")))
-        and (test.kernel is None or _accepts_kernel(test.kernel, spatial_lengths(tensor)))
-        and (test.sparsity is None or (zeros is not None and tensor.size > 0 and test.sparsity.accepts(zeros / tensor.size)))
-    )
+    return all(passes for _, passes in _outcomes(test, tensor, zeros))
+
+
+def failing_tests(test: HasWeight, tensor: Tensor, zeros: int | None) -> tuple[str, ...]:
+    """Return the keys of the tests that a tensor fails."""
+    return tuple(key for key, passes in _outcomes(test, tensor, zeros) if not passes)
+
+
+def count_tests(test: HasWeight) -> int:
+    """Return how many tests there are."""
+    return sum(part is not None for part in (test.names, test.rank, test.inputs, test.outputs, test.kernel, test.dtypes, test.sparsity))
+
+
+def _outcomes(test: HasWeight, tensor: Tensor, zeros: int | None) -> Iterator[tuple[str, bool]]:
+    """Yield each test that is asked for, by its key in rule files, and whether the tensor passes."""
+    if test.names is not None:
+        yield "name", is_named(tensor.name, test.names)
+    if test.dtypes is not None:
+        yield "dtype", tensor.dtype in test.dtypes
+    if test.rank is not None:
+        yield "rank", test.rank.accepts(len(tensor.shape))
+    if test.inputs is not None:
+        yield "in", _accepts_length(test.inputs, axis_length(tensor, "in"))
+    if test.outputs is not None:
+        yield "out", _accepts_length(test.outputs, axis_length(tensor, "out"))
+    if test.kernel is not None:
+        yield "kernel", _accepts_kernel(test.kernel, spatial_lengths(tensor))
+    if test.sparsity is not None:
+        yield "sparsity", zeros is not None and tensor.size > 0 and test.sparsity.accepts(zeros / tensor.size)
 
 
 def axis_length(tensor: Tensor, meaning: str) -> int | None:

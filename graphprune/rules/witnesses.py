@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 
 from graphprune.rules.call_graph import Links, reach
@@ -18,10 +19,14 @@ from graphprune.rules.matchers import (
     Feeds,
     First,
     Inside,
+    IsA,
     Last,
     Matcher,
+    NameGlob,
+    NameRegex,
     Not,
     Use,
+    conditions_of,
 )
 
 SHOWN = 6
@@ -51,8 +56,14 @@ class Witnesses:
                 return self._reached(inner, address, self.calls.after, hops, until, holds=holds, backward=False)
             case Between(after, before):
                 return self._between(after, before, address, holds=holds)
-            case FedBy() | Feeds() if holds:
-                return self._neighbours(matcher, address)
+            case FedBy() | Feeds():
+                return self._neighbours(matcher, address) if holds else self._wrong_neighbour(matcher, address)
+            case NameRegex(regex) if not holds:
+                part = re.search(regex, address)
+                return f"finds only {part[0]!r}, and the whole address must match" if part is not None and part[0] else ""
+            case NameGlob(glob) if not holds:
+                wide = address in self.matches.of(NameGlob(f"**{glob}"))
+                return f"'*' stays inside one model; '**{glob}' would match" if wide else ""
             case Inside(container):
                 return self._inside(container, address, holds=holds)
             case AllOf() | AnyOf() | Use() | Everything():
@@ -70,7 +81,7 @@ class Witnesses:
         if holds:
             return f"no {name} {verb} {address}, so it is the {word} one"
         if address not in self.matches.of(inner):
-            return f"is no {name}"
+            return f"is no {name}" if len(conditions_of(inner)) == 1 else self.failures.lacks(inner, address)
         way = self._way(address, self.matches.of(inner), links)
         return f"{way[-1]} {verb} {address}{_through(way[::-1] if word == 'first' else way)}" if way else ""
 
@@ -81,15 +92,28 @@ class Witnesses:
             return f"{'after' if backward else 'before'} {way[-1]}{_through(way[::-1] if backward else way)}" if way else ""
         far = self._way(address, self.matches.of(inner), links)
         if far:
-            return f"{far[-1]} is {len(far) - 1} calls away{_through(far[::-1] if backward else far)}"
+            return self._too_far(far[::-1] if backward else far, stops, hops, backward=backward)
         direction = "comes before" if backward else "follows"
-        near = self.failures.nearest(inner, self.calls.layers_of(reach(self.calls.calls_of((address,)), links)) - {address})
-        return f"no {_noun(inner)} {direction} {address}{f'; {near}' if near else ''}"
+        near = self.failures.nearest(inner, self.calls.layers_of(reach(self.calls.calls_of((address,)), links)) - self.matches.order.of((address,)))
+        return f"no {_noun(inner)} {direction} {address}{f'; {near}' if near else self._next(address, links)}"
+
+    def _too_far(self, way: Sequence[str], stops: Collection[str], hops: int | None, *, backward: bool) -> str:
+        """Return why a layer that matches is not reached: it is too many calls away, or another stops the walk."""
+        found = way[0] if backward else way[-1]
+        stop = next((name for name in (way if backward else way[::-1])[1:-1] if name in stops), None)
+        if stop is not None and (hops is None or len(way) - 1 <= hops):
+            return f"{stop} stops the walk {'from' if backward else 'to'} {found}{_through(way)}"
+        return f"{found} is {len(way) - 1} calls away{_through(way)}"
+
+    def _next(self, address: str, links: Links) -> str:
+        """Return the nearest layer on the side where nothing matches."""
+        names = [self.calls.address[other] for call in self.calls.calls_of((address,)) for other in links[call]]
+        return f"; the nearest is {names[0]} ({self.matches.graph.layers[names[0]].type})" if names else ""
 
     def _between(self, after: Matcher, before: Matcher, address: str, *, holds: bool) -> str:
         ends = [end for end in (after, before) if address in self.matches.of(end)]
         if ends:
-            return f"is itself {_noun(ends[0])}"
+            return f"is itself {'a ' if isinstance(ends[0], Use) else ''}{_noun(ends[0])}"
         upstream = self._reached(
             after, address, self.calls.before, None, None, holds=holds or self._is_reached(after, address, self.calls.before), backward=True
         )
@@ -106,6 +130,25 @@ class Witnesses:
         inside = self.matches.of(matcher.of)
         names = [self.calls.address[other] for call in self.calls.calls_of((address,)) for other in links[call]]
         return f"{verb} {_listed([name for name in dict.fromkeys(names) if name in inside])}"
+
+    def _wrong_neighbour(self, matcher: FedBy | Feeds, address: str) -> str:
+        """Return which producer (or consumer) fails what; or that there are others beside those that match."""
+        links, verb = (self.calls.before, "fed by") if isinstance(matcher, FedBy) else (self.calls.after, "feeds")
+        inside = self.matches.of(matcher.of)
+        names = list(dict.fromkeys(self.calls.address[other] for call in self.calls.calls_of((address,)) for other in links[call]))
+        outside = [name for name in names if name not in inside]
+        if not names:
+            return "is fed by nothing" if isinstance(matcher, FedBy) else "feeds nothing"
+        if matcher.only and len(names) > 1:
+            return f"{verb} {_listed(names)}, not by one alone" if isinstance(matcher, FedBy) else f"feeds {_listed(names)}, not one alone"
+        if not outside:
+            return (
+                f"{verb} {_listed(names)}, but never by them alone in one call"
+                if isinstance(matcher, FedBy)
+                else f"feeds {_listed(names)} in more than one call"
+            )
+        nearest = max(outside, key=lambda name: self.failures.share(matcher.of, name))
+        return f"{verb} {nearest} ({self.matches.graph.layers[nearest].type}), which {self.failures.lacks(matcher.of, nearest)}"
 
     def _inside(self, container: Matcher, address: str, *, holds: bool) -> str:
         outer = self.matches.graph.layers[address].container
@@ -147,7 +190,7 @@ class Witnesses:
 
 
 def _noun(matcher: Matcher) -> str:
-    text = describe(matcher)
+    text = " or ".join(matcher.types) if isinstance(matcher, IsA) else describe(matcher)
     return f"layer ({text})" if isinstance(matcher, AllOf | AnyOf | Not) else f"layer of {text}" if isinstance(matcher, Use) else text
 
 

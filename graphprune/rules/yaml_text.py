@@ -89,12 +89,28 @@ def _syntax_error(err: MarkedYAMLError, text: str, file: str) -> Document:
         help = 'put quotes around a variable: "${name}"'
     elif "\t" in line:
         help = "indent with spaces, not tabs"
+    elif "alias" in f"{err.context} {err.problem}":
+        help = (
+            'put quotes around a star: "*"'
+            if "undefined" not in str(err.problem)
+            else "write '&name' before the value that '*name' repeats; put quotes around text"
+        )
+    elif "another document" in str(err.problem):
+        return _unreadable(where, "a second document begins here", "a rule file is one document; delete the line '---', or make two files")
     else:
         help = None
     if isinstance(err, MaxDepthExceededError):
         return _unreadable(where, f"nested deeper than {MAX_DEPTH} levels", None)
     problem = " ".join(str(err.problem or err.context or "damaged text").split())
     return _unreadable(where, problem, help)
+
+
+class _TooMuchError(Exception):
+    """A document whose aliases make it too large; `path` is where that shows."""
+
+    def __init__(self, reason: str, path: Path) -> None:
+        super().__init__(reason)
+        self.path = path
 
 
 class _Conversion:
@@ -113,8 +129,8 @@ class _Conversion:
             return Document(self.file, None)
         try:
             data = self.convert(node, ())
-        except OverflowError as err:
-            return _unreadable(self.where(node), str(err), "write the repeated part out, or use fewer aliases")
+        except _TooMuchError as err:
+            return _unreadable(self.written(err.path), str(err), "write the repeated part out, or use fewer aliases")
         return Document(self.file, data, self.keys, self.values, tuple(self.faults))
 
     def where(self, node: Node) -> Where:
@@ -123,14 +139,17 @@ class _Conversion:
     def convert(self, node: Node, path: Path) -> Any:
         self.count += 1
         if self.count > MAX_NODES:
-            raise OverflowError(f"its aliases expand to more than {MAX_NODES:,} values")
+            raise _TooMuchError(f"its aliases expand to more than {MAX_NODES:,} values", path)
         if id(node) in self.open:
-            raise OverflowError("an alias contains itself")
+            raise _TooMuchError("an alias contains itself", path)
         if len(path) > MAX_DEPTH:
-            raise OverflowError(f"its aliases nest deeper than {MAX_DEPTH} levels")
-        self.values[path] = self.where(node)
+            raise _TooMuchError(f"its aliases nest deeper than {MAX_DEPTH} levels", path)
+        is_nothing = isinstance(node, ScalarNode) and node.start_mark.index == node.end_mark.index
+        self.values[path] = self.keys.get(path, self.where(node)) if is_nothing else self.where(node)  # the parser puts nothing before what follows
         if isinstance(node, ScalarNode):
             return self.scalar(node)
+        if not str(node.tag).startswith((f"{_TAG}map", f"{_TAG}seq")):
+            self.tag_fault(node)
         self.open.add(id(node))
         try:
             if isinstance(node, SequenceNode):
@@ -145,7 +164,7 @@ class _Conversion:
         seen: set[Hashable] = set()
         for key, value in node.value:
             if not isinstance(key, ScalarNode):
-                self.fault("value/type", "a key must be plain text, got a mapping or a list", key, None)
+                self.fault("value/type", "a key must be plain text, got a mapping or a list", key, "write one word before the colon")
             elif key.tag == f"{_TAG}merge":
                 self.fault(
                     "key/unknown",
@@ -177,8 +196,21 @@ class _Conversion:
         if tag in ("bool", "null"):
             return text.lower() in ("true", "yes", "on", "y") if tag == "bool" else None
         if str(node.tag).startswith("!") or tag in ("binary", "set", "omap", "pairs") or "python" in tag:
-            self.fault("yaml/syntax", f"tags such as {node.tag} are not part of rule files", node, "write the plain value")
+            self.tag_fault(node)
         return text
+
+    def tag_fault(self, node: Node) -> None:
+        self.fault("yaml/syntax", f"tags such as {node.tag} are not part of rule files", node, "write the plain value")
+
+    def written(self, path: Path) -> Where:
+        """Return the place where the value at `path` is written: of what an alias repeats, that of the alias's key or list."""
+        found = Where(self.file, 1, 1)
+        for length in range(1, len(path) + 1):
+            where = self.keys.get(path[:length]) or self.values.get(path[:length])
+            if where is None or where < found:  # anchors stand before their aliases
+                break
+            found = where
+        return found
 
     def fault(self, slug: str, message: str, node: Node, help: str | None) -> None:
         self.faults.append(Diagnostic(slug, message, self.where(node), help))

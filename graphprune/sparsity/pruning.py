@@ -105,12 +105,18 @@ class Pruning:
         return cls(
             sparsity=float(config["sparsity"]),
             schedule=Schedule.from_config(config["schedule"]),
-            weights=tuple(config["weights"]),
+            weights=_names(config["weights"]),
             pattern=pattern_from_config(config["pattern"]),
             pads=bool(config.get("pads", False)),
             shares=tuple(map(float, config["shares"])) if config.get("shares") is not None else None,
             axes=tuple(tuple(map(str, names)) for names in config["axes"]) if config.get("axes") is not None else None,
         )
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        raise ValueError(f"weights must be a list of names, got {str(value)[:40]}")
+    return tuple(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,10 @@ from graphprune.errors import ArchiveError, GraphpruneError
 from graphprune.graph.from_config import check_models
 from graphprune.tf.building import build_saved_model, load_hdf5, load_zip
 from graphprune.tf.foreign import find_foreign
+from graphprune.tf.refusals import check_loadable
 from graphprune.tf.scope import prune_scope
 from graphprune.tf.stuck_calls import stuck_calls_refused
 from graphprune.tf.surgery import adopt_wrappers
-from graphprune.tf.unsafe_ops import find_unsafe_op
 
 _MISSING = re.compile(r"(?:Cannot deserialize object of type|Unknown [\w ]+:|Could not (?:locate|deserialize) (?:class|function)) [`'](?P<name>[^`']+)[`']")
 
@@ -44,18 +44,7 @@ def load_model(path: str | PathLike[str], custom_objects: Mapping[str, Any] | No
     """
     name = fspath(path)
     archive = read_archive(path)
-    check_buildable(archive)
-    if holds_lambda_bytecode(archive.config["config"]) and not unsafe_lambda:
-        raise ArchiveError(
-            f"{name}: a Lambda layer holds Python bytecode, which loading would run; "
-            "if you trust where the file comes from, pass --unsafe-lambda (unsafe_lambda=True in Python)"
-        )
-    operation = None if unsafe_lambda else find_unsafe_op(archive.config["config"])
-    if operation is not None:
-        raise ArchiveError(
-            f"{name}: a layer runs TensorFlow's {operation}, which does more than compute on tensors; "
-            "if you trust where the file comes from, pass --unsafe-lambda (unsafe_lambda=True in Python)"
-        )
+    check_loadable(archive, unsafe_lambda=unsafe_lambda)
     given = dict(custom_objects or {})
     foreign = find_foreign(archive.config["config"], given)
     if foreign is not None:
@@ -78,19 +67,6 @@ def _load_in_scope(archive: Archive, given: Mapping[str, Any], *, unsafe_lambda:
             raise
         except Exception as err:  # Keras raises whatever the classes in the file raise
             return _load_uncompiled(archive, _explain(err, settings))
-
-
-def check_buildable(archive: Archive) -> None:
-    """Raise unless tf_keras can build the model.
-
-    Raises:
-        ArchiveError: Keras 3 wrote it, whose classes tf_keras does not have.
-    """
-    if archive.dialect == "keras3":
-        raise ArchiveError(
-            f"{archive.path}: written by Keras {archive.keras_version or '3'}; graphprune reads, plans and compares such models, but needs tf_keras to build "
-            "one: rebuild it with tf_keras (TF_USE_LEGACY_KERAS=1), copy the weights with set_weights(model.get_weights()), and save that"
-        )
 
 
 def _load(archive: Archive, *, compiled: bool) -> tf_keras.Model:

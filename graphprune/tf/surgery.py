@@ -11,7 +11,7 @@ from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.engine.functional import has_functional_like_constructor
 
 from graphprune.archive.toolkit import PREFIX
-from graphprune.errors import GraphError, PlanError
+from graphprune.errors import GraphError
 from graphprune.graph.from_config import graph_from_config
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import SEPARATOR
@@ -20,6 +20,7 @@ from graphprune.plan.changes import LayerChange, Plan
 from graphprune.plan.make import make_plan
 from graphprune.plan.plan_json import plan_sha256
 from graphprune.plan.rewrite import provenance_of, rules_sha256
+from graphprune.plan.staleness import other_model
 from graphprune.rules.rule_set import RuleSet
 from graphprune.sparsity.pruning import Pruning
 from graphprune.tf.addresses import addressed_layers, find_wrappers, inner_layer, is_layered_model
@@ -41,7 +42,7 @@ def apply_plan(model: tf_keras.Model, plan: Plan) -> tf_keras.Model:
 
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
-        PlanError: the plan was made for another model.
+        StalePlanError: the plan was made for another model.
     """
     changes = {change.address: change for change in plan.changes if change.is_change}
     of_rules, of_plan = rules_sha256(plan), plan_sha256(plan)
@@ -231,4 +232,4 @@ def _check_addresses(model: tf_keras.Model, changes: dict[str, LayerChange]) -> 
     known = {address for address, layer in addressed_layers(model)}
     missing = [address for address in changes if address not in known]
     if missing:
-        raise PlanError(f"plan/stale: the plan was made for another model: {missing[0]!r} is missing in {model.name}. Make the plan again for this model")
+        raise other_model([f"{address!r} is missing in {model.name}" for address in missing])

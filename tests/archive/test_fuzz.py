@@ -75,7 +75,7 @@ def test_a_file_with_changed_bytes(valid: Path, name: str) -> None:
     check()
 
 
-PARTS = ["keras_metadata.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"]
+PARTS = ["keras_metadata.pb", "saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"]
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import run_command
 from hostile_files import REFUSED, controls, lambda_models, write_h5, write_keras
 
-from graphprune.archive import read_archive
+from graphprune.errors import ArchiveError
+from graphprune.graph import open_model_file
 from graphprune.shipped import shipped_file
+from graphprune.tf.refusals import check_loadable
 
 MODEL = shipped_file("fixtures/digits-cnn.keras")
 MEASURED = """
@@ -54,7 +58,24 @@ def test_names_with_controls_are_shown_escaped(tmp_path: Path, command: tuple[st
 
 @pytest.mark.parametrize("write", [write_keras, write_h5])
 @pytest.mark.parametrize("place", lambda_models())
-def test_bytecode_is_seen_wherever_it_hides_and_never_run(tmp_path: Path, write: object, place: str) -> None:
-    path = write(tmp_path / "m", lambda_models()[place])  # type: ignore[operator]
-    archive = read_archive(path)
+def test_bytecode_is_seen_wherever_it_hides_and_never_run(tmp_path: Path, write: Callable[[Path, Any], Path], place: str) -> None:
+    model = open_model_file(write(tmp_path / "m", lambda_models()[place]))
+    assert model.zeros is not None
+    archive = model.need_archive()
     assert archive.has_lambda_bytecode
+    with pytest.raises(ArchiveError) as caught:
+        check_loadable(archive, unsafe_lambda=False)
+    assert str(caught.value) == f"{tmp_path}/m: {BYTECODE}"
+
+
+BYTECODE = (
+    "a Lambda layer holds Python bytecode, which loading would run; if you trust where the file comes from, pass --unsafe-lambda (unsafe_lambda=True in Python)"
+)
+
+
+@pytest.mark.parametrize("arguments", [("strip", "-o", "out.keras"), ("apply", "-r", "builtin:dense-90", "-o", "out.keras")])
+def test_bytecode_is_refused_before_anything_else_is_said(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    path = write_h5(tmp_path / "m.h5", lambda_models()["plain"])
+    command, *options = arguments
+    done = run_command(command, path, *options[:-1], tmp_path / options[-1])
+    assert (done.code, done.out, done.err) == (1, "", f"graphprune: {path}: {BYTECODE}\n")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -102,17 +103,28 @@ def test_lambda_bytecode_is_seen_and_not_run(tmp_path: Path, part: dict[str, Any
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    assert refusal(tmp_path / "no.keras") == "no such file; name a model saved as .keras or .h5"
+    assert refusal(tmp_path / "no.keras") == "no such file; check the path (graphprune reads .keras, .h5, SavedModel folders and graph JSON)"
 
 
 def test_directory(tmp_path: Path) -> None:
-    assert refusal(tmp_path) == "is a directory and no SavedModel; graphprune reads .keras and .h5 files and SavedModel folders of Keras"
+    assert refusal(tmp_path) == "is a directory without saved_model.pb, so no SavedModel; graphprune reads .keras, .h5, SavedModel folders and graph JSON"
 
 
-@pytest.mark.parametrize("content", [b"", b"x", b"\x80\x04pickle", b"version: 1\n"])
+@pytest.mark.parametrize("content", [b"x", b"\x80\x04pickle", b"version: 1\n"])
 def test_neither_zip_nor_hdf5(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.keras").write_bytes(content)
-    assert refusal(tmp_path / "a.keras") == "neither a zip nor an HDF5 file; graphprune reads models saved as .keras or .h5"
+    assert refusal(tmp_path / "a.keras") == "is no saved model, neither a zip nor an HDF5 file; graphprune reads .keras, .h5, SavedModel folders and graph JSON"
+
+
+def test_an_empty_file(tmp_path: Path) -> None:
+    (tmp_path / "a.keras").touch()
+    assert refusal(tmp_path / "a.keras") == "is empty (0 bytes); save or copy the model again"
+
+
+def test_a_number_without_end(tmp_path: Path) -> None:
+    text = json.dumps(build_config("in > fc")).replace('"units": 4', f'"units": {"9" * 5000}')
+    fault = "config.json holds a number of 5,000 digits, which no model needs; the file is damaged, save the model again"
+    assert refusal(write_keras(tmp_path / "a.keras", text)) == fault
 
 
 def test_zip_that_is_no_model(tmp_path: Path) -> None:
@@ -124,14 +136,12 @@ def test_zip_that_is_no_model(tmp_path: Path) -> None:
 def test_truncated_zip(tmp_path: Path) -> None:
     path = write_keras(tmp_path / "a.keras", build_config("in > fc"), weights=weights_bytes(**DENSE))
     path.write_bytes(path.read_bytes()[:-100])
-    assert refusal(path) == "damaged zip (File is not a zip file); save or copy the model again"
+    assert refusal(path) == "damaged zip (its list of members is missing, the file was cut off); save or copy the model again"
 
 
 def test_damaged_weights_in_a_zip(tmp_path: Path) -> None:
     path = write_keras(tmp_path / "a.keras", build_config("in > fc"), weights=weights_bytes(**DENSE)[:900])
-    text = refusal(path)
-    assert text.startswith("damaged HDF5 data (Unable to synchronously open file (truncated file: eof = 900, ")
-    assert text.endswith("); save or copy the model again")
+    assert re.fullmatch(r"damaged HDF5 data \(the file was cut off, it has 900 bytes of [\d,]+\); save or copy the model again", refusal(path))
 
 
 def test_zip_without_weights(tmp_path: Path) -> None:
@@ -141,7 +151,7 @@ def test_zip_without_weights(tmp_path: Path) -> None:
 def test_truncated_hdf5(tmp_path: Path) -> None:
     path = write_h5(tmp_path / "a.h5", build_config("in > fc"))
     path.write_bytes(path.read_bytes()[:2000])
-    assert refusal(path).startswith("damaged HDF5 data (Unable to synchronously open file (truncated file: eof = 2000, ")
+    assert re.fullmatch(r"damaged HDF5 data \(the file was cut off, it has 2,000 bytes of [\d,]+\); save or copy the model again", refusal(path))
 
 
 @pytest.mark.parametrize("cut", [8, 60, 96, 300, 1000, 3000, 5000])
@@ -152,7 +162,7 @@ def test_any_truncated_file_is_one_clear_line(tmp_path: Path, cut: int) -> None:
         refusal(path)
 
 
-@pytest.mark.parametrize("text", ["{", "\udcff", "[" * 100_000])
+@pytest.mark.parametrize("text", ["{", "\udcff"])
 def test_config_that_is_not_json(tmp_path: Path, text: str) -> None:
     with zipfile.ZipFile(tmp_path / "a.keras", "w") as archive:
         archive.writestr("config.json", text.encode("utf-8", "surrogateescape"))
@@ -170,7 +180,8 @@ def test_config_that_describes_no_model(tmp_path: Path) -> None:
 def test_config_that_is_nested_too_deep(tmp_path: Path) -> None:
     config = build_config("in > fc")
     config["config"]["deep"] = json.loads("[" * 250 + "]" * 250)
-    assert refusal(write_keras(tmp_path / "a.keras", config)) == "its config is nested more than 200 deep; the file is damaged, save the model again"
+    assert refusal(write_keras(tmp_path / "a.keras", "[" * 100_000)) == "config.json is nested more than 200 deep; the file is damaged, save the model again"
+    assert refusal(write_keras(tmp_path / "a.keras", config)) == "config.json is nested more than 200 deep; the file is damaged, save the model again"
 
 
 def test_subclassed_model(tmp_path: Path) -> None:

@@ -154,11 +154,20 @@ def test_a_compressed_index_is_refused(tmp_path: Path, compression: int, kind: s
     assert refusal(tmp_path / "m") == f"/variables/variables.index: damaged ({fault}); save or copy the model again"
 
 
-@pytest.mark.parametrize("name", ["variables/variables.index", "variables/variables.data-00000-of-00001", "keras_metadata.pb"])
+@pytest.mark.parametrize("name", ["variables/variables.index", "variables/variables.data-00000-of-00001", "keras_metadata.pb", "saved_model.pb"])
 def test_a_cut_file_is_one_clear_line(tmp_path: Path, name: str) -> None:
     path = write_saved_model(tmp_path / "m", build_config("in > fc"), TREE) / name
     path.write_bytes(path.read_bytes()[:-20])
     assert refusal(tmp_path / "m").startswith(f"/{name}: ")
+
+
+def test_keras_metadata_without_the_model_beside_it(tmp_path: Path) -> None:
+    graph = write_saved_model(tmp_path / "m", build_config("in > fc"), TREE) / "saved_model.pb"
+    for data in (b"", field(1, 1), field(1, 1) + field(2, b"")):
+        graph.write_bytes(data)
+        assert refusal(tmp_path / "m") == "/saved_model.pb: holds no graph; the SavedModel is damaged, save or copy the model again"
+    graph.unlink()
+    assert refusal(tmp_path / "m") == "/saved_model.pb: no such file; the SavedModel is not complete, save or copy it again"
 
 
 def test_a_missing_checkpoint(tmp_path: Path) -> None:

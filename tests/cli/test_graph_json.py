@@ -96,7 +96,7 @@ def test_json_that_is_no_graph(tmp_path, graph):
     way_out = "export one with graphprune graph MODEL -o FILE.json"
     assert hostile(tmp_path, plan) == f"no layer graph, kind must be 'graphprune.graph', got 'graphprune.plan'; {way_out}"
     assert hostile(tmp_path, "{}") == f"no layer graph, kind must be 'graphprune.graph', got None; {way_out}"
-    assert hostile(tmp_path, "[]") == "neither a zip nor an HDF5 file; graphprune reads models saved as .keras or .h5"
+    assert hostile(tmp_path, "[]") == "is no saved model, neither a zip nor an HDF5 file; graphprune reads .keras, .h5, SavedModel folders and graph JSON"
 
 
 def test_a_graph_that_is_cut_off(tmp_path, graph):

@@ -33,6 +33,37 @@ def test_layers_shows_only_what_a_matcher_finds_of_every_kind_of_layer():
     assert ([layer["address"] for layer in report["layers"]], report["summary"]["prunable_weights"]) == (["conv_2", "conv_3"], 18432)
 
 
+@pytest.mark.parametrize(
+    ("matcher", "message"),
+    [
+        (
+            "{name: hiden}",
+            "error[layer/unknown]: no layer has the address 'hiden'\n  --> --match:1:8\n  help: closest: 'hidden'.  All addresses: graphprune layers MODEL\n",
+        ),
+        ("type: Dence", "error[type/unknown]: no layer of the model has the type 'Dence'\n  --> --match:1:7\n  help: closest: 'Dense'\n"),
+        (
+            "{type: Dense, config: {unit: 3}}",
+            "error[config/unknown-key]: no Dense layer of the model has the config key 'unit'\n  --> --match:1:24\n  help: closest: 'units'\n",
+        ),
+        (
+            "weight: {name: kernal}",
+            "error[layer/not-prunable]: no layer of the model has a prunable weight 'kernal'\n  --> --match:1:1\n  help: closest: 'kernel'\n",
+        ),
+    ],
+)
+def test_layers_names_the_closest_of_what_the_model_does_not_know(matcher, message):
+    done = run_command("layers", MODEL, "--match", matcher)
+    assert (done.code, done.out, done.err) == (1, "", message)
+
+
+def test_layers_names_the_nearest_layer_where_none_matches():
+    done = run_command("layers", MODEL, "--match", "{type: Dense, params: {gte: 1M}}")
+    assert done.code == 0
+    assert "\nno layer matches\n" in done.out
+    assert done.err == "--match: nearest: hidden (Dense) holds 1 of 2 conditions; fails params at least 1,000,000 (is 32,768)\n"
+    assert run_command("layers", MODEL, "--match", "type: Embedding").err == ""
+
+
 def test_a_matcher_with_a_fault_is_told_with_its_place_before_the_model_is_read():
     done = run_command("layers", "no-such.keras", "--match", "typ: Dense")
     assert (done.code, done.out) == (1, "")

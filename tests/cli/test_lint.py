@@ -21,7 +21,8 @@ KNOWN = (
     "name, type, isa, config, params, weight, trainable, wrapped, produces_output, calls, inside, first, last, fed_by, feeds, after, before, between, "
     "all, any, not, use"
 )
-FAULTS = f"""\
+FAULTS = (
+    f"""\
 error[key/unknown]: rule 'a': unknown key 'typ' in match
   --> p.yaml:4:13
     4 |     match: {{typ: Dense}}
@@ -33,6 +34,8 @@ error[value/range]: rule 'a': sparsity must be at least 0 and below 1, got 1.2
     5 |     prune: {{sparsity: 1.2, schedule: {{curve: step, begin: 0 steps}}}}
       |                       ^
 """
+    "  help: it is the share of zeros: 0.9 or 90% leaves one weight in ten\n"
+)
 TWICE = """\
 version: 1
 selectors:
@@ -124,7 +127,7 @@ def test_json_is_one_document(folder):
         "severity": "error",
         "message": "rule 'a': sparsity must be at least 0 and below 1, got 1.2",
         "where": {"file": "p.yaml", "line": 5, "column": 23},
-        "help": None,
+        "help": "it is the share of zeros: 0.9 or 90% leaves one weight in ten",
         "related": [],
     }
     assert json.loads(run_command("lint", "builtin:dense-90", "--format", "json").out)["diagnostics"] == []
@@ -136,7 +139,8 @@ def test_github_gets_one_command_a_fault(folder):
     assert done.out == (
         "::error file=p.yaml,line=4,col=13,title=key/unknown::rule 'a': unknown key 'typ' in match"
         f"%0Ahelp: closest: 'type'; known here: {KNOWN}\n"
-        "::error file=p.yaml,line=5,col=23,title=value/range::rule 'a': sparsity must be at least 0 and below 1, got 1.2\n"
+        "::error file=p.yaml,line=5,col=23,title=value/range::rule 'a': sparsity must be at least 0 and below 1, got 1.2"
+        "%0Ahelp: it is the share of zeros: 0.9 or 90%25 leaves one weight in ten\n"
     )
     assert run_command("lint", "builtin:dense-90", "--format", "github").out == ""
 
@@ -156,7 +160,7 @@ def test_a_pipe_is_read_once_and_shows_no_line(folder):
     writer.start()
     done = run_command("lint", "pipe", "--format", "text")
     writer.join()
-    assert "  --> pipe:5:23\n\npipe: 2 errors\n" in done.out
+    assert "  --> pipe:5:23\n  help: it is the share of zeros: 0.9 or 90% leaves one weight in ten\n\npipe: 2 errors\n" in done.out
 
 
 def test_without_rules_the_usage_is_wrong():

@@ -78,8 +78,8 @@ def test_expected_diagnostics_must_come_and_no_other_errors(folder):
 
 
 def test_faults_of_the_rule_file_itself_can_be_expected(folder):
-    (folder / "prune.yaml").write_text("version: 1\nrules:\n  - {id: a, macth: '*', keep: true}\n")
-    write_cases(folder, "{graph: conv.json, fails: [key/unknown, key/missing]}")
+    (folder / "prune.yaml").write_text("version: 1\nrules:\n  - {id: a, macth: '*', keep: maybe}\n")
+    write_cases(folder, "{graph: conv.json, fails: [key/unknown, value/type]}")
     assert run().code == 0
 
 
@@ -132,7 +132,16 @@ def test_update_keeps_the_plan_of_a_graph_that_cannot_be_read(folder):
 def test_k_chooses_cases_and_nothing_chosen_is_wrong_usage(folder):
     write_cases(folder, "{graph: lenet.json, spares: [fc1]}", "{graph: conv.json, fails: [rule/no-match]}")
     assert run("-k", "conv").out.endswith("1 case: 1 passed, 0 failed.\n")
-    assert run("-k", "nothing").code == 64
+    assert run("-k", "rule/no-match").out == run("-k", "conv").out
+    done = run("-k", "lenett")
+    assert (done.code, done.err.splitlines()[-1]) == (64, "Error: no case contains 'lenett'; closest: 'lenet.json'")
+    assert run("-k", "xyz").err.splitlines()[-1] == "Error: no case contains 'xyz'; run without -k to see their names"
+
+
+def test_k_snapshot_chooses_the_cases_whose_plan_is_kept(folder):
+    write_cases(folder, "{graph: lenet.json, plan: snapshot}", "{graph: conv.json, fails: [rule/no-match]}")
+    assert run("--update", "-k", "snapshot").out.splitlines()[-1] == "1 case: 1 passed, 0 failed; 1 snapshot written."
+    assert run("-k", "snapshot").out.splitlines()[1:] == ["  ok    lenet.json   plan as kept", "", "1 case: 1 passed, 0 failed."]
 
 
 def test_names_that_do_not_exist_are_faults_with_their_place(folder):
@@ -154,7 +163,6 @@ def test_a_damaged_test_file_tells_all_its_faults(folder):
     done = run()
     assert (done.code, done.out) == (1, "")
     assert [line for line in done.err.splitlines() if line.startswith("error[")] == [
-        "error[key/missing]: case 1: the key 'graph' is missing",
         "error[key/unknown]: case 1: unknown key 'grahp'",
         "error[value/range]: case 1: plan must be snapshot, got 'kept'",
         "error[value/range]: case 1: fails must be the slug of a diagnostic, such as rule/no-match, got 'nothing'",

@@ -90,3 +90,15 @@ def test_a_renamed_model_is_said():
     config = graph_diff_to_config(diff_graphs(build_graph("in > fc", name="a"), build_graph("in > fc", name="b")))
     assert config["model"] == [{"path": "name", "before": "a", "after": "b"}]
     assert config["equal"] == {"graph": False, "pruning": True, "weights": None}
+
+
+def test_settings_that_only_look_like_objects_are_compared() -> None:
+    left, right = (build_graph(f"in > mask:Masking(mask_value={{'class_name': {value}}})") for value in ("[1]", "[2]"))
+    (layer,) = graph_diff_to_config(diff_graphs(left, right))["layers"]
+    assert layer["config"] == [{"path": "config.mask_value.class_name", "before": [1], "after": [2]}]
+
+
+def test_settings_that_json_cannot_say_are_objects() -> None:
+    left, right = (build_graph(f"in > mask:Masking(mask_value={value})") for value in ("0.0", "1e999"))
+    (layer,) = graph_diff_to_config(diff_graphs(left, right))["layers"]
+    assert layer["config"] == [{"path": "config.mask_value", "before": 0.0, "after": {"$float": "Infinity"}}]

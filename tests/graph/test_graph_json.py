@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import build_graph
+from builders import build_config, build_graph
 
-from graphprune.errors import GraphError
-from graphprune.graph import graph_from_json_config, graph_to_config, read_graph
+from graphprune.errors import ArchiveError, GraphError
+from graphprune.graph import graph_from_config, graph_from_json_config, graph_to_config, read_graph
 from graphprune.shipped import shipped_file
 
 GRAPH = build_graph("in > inner > fc > add; in > add", models={"inner": "in > fc"})
@@ -23,6 +24,36 @@ def test_a_graph_comes_back_equal_from_a_json_file(tmp_path: Path) -> None:
         assert again.to_config() == graph.to_config()
         assert {address: layer.tensors for address, layer in again.layers.items()} == {address: layer.tensors for address, layer in graph.layers.items()}
         assert graph_to_config(again) == graph_to_config(graph)
+
+
+def test_numbers_that_json_does_not_have_are_objects(tmp_path: Path) -> None:
+    odd = {"mask_value": -math.inf, "rates": [math.inf, {"$float": "NaN"}, {"$float": [1]}, 1e308]}
+    config = build_config("in > fc")
+    config["config"]["layers"][1]["config"] |= odd
+    graph = graph_from_config(config, tensors={"fc": [("kernel", (4, 4), "float32")]})
+    document = graph_to_config(graph)
+    written = document["config"]["config"]["layers"][1]["config"]
+    assert written["mask_value"] == {"$float": "-Infinity"}
+    assert written["rates"] == [{"$float": "Infinity"}, {"$float": ["NaN"]}, {"$float": [[1]]}, 1e308]
+    path = tmp_path / "g.json"
+    path.write_text(json.dumps(document, allow_nan=False))
+    assert read_graph(path).to_config() == config
+    assert read_graph(path).sha256 == graph.sha256
+
+
+def test_nan_comes_back_as_nan() -> None:
+    config = build_config("in > fc")
+    config["config"]["layers"][1]["config"]["rate"] = math.nan
+    again = graph_from_json_config(json.loads(json.dumps(graph_to_config(graph_from_config(config)), allow_nan=False)))
+    assert math.isnan(again.layer("fc").config["rate"])
+
+
+def test_a_bare_nan_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "g.json"
+    path.write_text(json.dumps(graph_to_config(GRAPH) | {"more": math.nan}))
+    with pytest.raises(ArchiveError) as caught:
+        read_graph(path)
+    assert str(caught.value) == f"{path}: its text is not JSON (it holds NaN, which JSON does not have); the file is damaged, save the model again"
 
 
 def test_the_document_says_what_it_is() -> None:

@@ -102,12 +102,52 @@ def test_a_mask_of_another_shape_is_named(tmp_path: Path) -> None:
     assert str(caught.value) == f"{archive.path}: the mask of 'kernel' in layer 'fc' has shape [2, 4], the weight [4, 4]; save the model again"
 
 
+def test_counters_of_a_wrapper_are_one_number(tmp_path: Path) -> None:
+    for step, got in ((np.zeros(3, "int64"), "the shape [3] of int64"), (np.float32(np.nan), "the shape [] of float32")):
+        for path in wrapped_files(tmp_path, [*STATE[:2], step, STATE[3]]):
+            with pytest.raises(ArchiveError) as caught:
+                read_graph(path)
+            name = "2" if path.suffix == ".keras" else "fc/pruning_step:0"
+            assert str(caught.value) == f"{path}: the wrapper of layer 'fc' should hold one number as {name!r}, got {got}; save the model again"
+
+
+def test_names_of_pruned_weights_are_texts(tmp_path: Path) -> None:
+    config = wrapped_config()
+    config["config"]["layers"][1]["config"]["pruning"]["weights"] = [{"kernel": 1}]
+    path = write_keras(tmp_path / "a.keras", config, {})
+    with pytest.raises(GraphError) as caught:
+        read_graph(path)
+    fault = "ValueError: weights must be a list of names, got [{'kernel': 1}]"
+    assert str(caught.value) == f"{path}: the pruning wrapper of layer 'fc' is damaged ({fault}); save the model again"
+
+
 def test_weights_that_do_not_fit_the_config_are_named(tmp_path: Path) -> None:
     config = build_config("in > fc")
     for path in (write_keras(tmp_path / "a.keras", config, {"layers/dense": [KERNEL]}), write_h5(tmp_path / "a.h5", config, {"fc": {"fc/kernel:0": KERNEL}})):
         with pytest.raises(ArchiveError) as caught:
             read_graph(path)
-        assert str(caught.value) == f"{path}: layer 'fc' (Dense) should hold kernel, bias, the file holds 1 tensors there; save the model again"
+        assert str(caught.value) == f"{path}: layer 'fc' (Dense) should hold kernel, bias, the file holds 1 tensor there; save the model again"
+
+
+@pytest.mark.parametrize(
+    ("settings", "count", "said"),
+    [
+        (
+            {"dtype": {"module": "keras.dtype_policies", "class_name": "QuantizedDTypePolicy", "config": {"mode": "int8", "source_name": "float32"}}},
+            3,
+            "is quantized to int8, with integers or scales for weights; prune a model before it is quantized, and give the one that was not",
+        ),
+        ({"lora_rank": 2}, 4, "has LoRA weights of rank 2 beside its own; load and save the model with Keras 3.15, which merges them into the kernel"),
+        ({"lora_rank": None}, 3, "should hold kernel, bias, the file holds 3 tensors there; save the model again"),
+    ],
+)
+def test_what_keras_3_adds_to_a_layer_is_named(tmp_path: Path, settings: dict[str, Any], count: int, said: str) -> None:
+    config = build_config("in > fc")
+    config["config"]["layers"][1]["config"] |= settings
+    path = write_keras(tmp_path / "a.keras", config | {"module": "keras.src.models.functional"}, {"layers/dense": [KERNEL] * count})
+    with pytest.raises(ArchiveError) as caught:
+        read_graph(path)
+    assert str(caught.value) == f"{path}: layer 'fc' (Dense) {said}"
 
 
 def test_layers_of_one_class_are_numbered_in_the_order_of_the_model(tmp_path: Path) -> None:
@@ -155,6 +195,14 @@ def test_equal_names_in_two_nested_models_are_told_apart_by_scope(tmp_path: Path
     weights = locate_weights(archive, read_graph(archive))
     np.testing.assert_array_equal(weights.read("outer::left::fc", "kernel"), KERNEL)
     np.testing.assert_array_equal(weights.read("outer::right::fc", "kernel"), KERNEL + 1)
+
+
+def test_a_layer_that_two_models_inside_a_nested_one_share_is_stored_once(tmp_path: Path) -> None:
+    config = build_config("in > outer", models={"outer": "in > left > right > other:Dense", "left": "in > fc", "right": "in > fc"})
+    stored = {"fc/kernel:0": KERNEL, "fc/bias:0": np.zeros(4), "other/kernel:0": KERNEL + 1, "other/bias:0": np.zeros(4)}
+    path = write_h5(tmp_path / "a.h5", config, {"outer": stored})
+    weights = locate_weights(read_archive(path), read_graph(path))
+    assert [weights.read(address, "kernel")[0, 0] for address in ("outer::left::fc", "outer::right::fc", "outer::other")] == [1, 1, 2]
 
 
 def test_a_nested_weight_without_a_layer_name_is_named(tmp_path: Path) -> None:

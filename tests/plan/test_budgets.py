@@ -131,7 +131,10 @@ def test_a_plan_by_magnitude_depends_on_the_weights_that_it_was_made_from():
     check_weights_fit(graph, again, weights.read)
     with pytest.raises(PlanError) as caught:
         check_weights_fit(graph, again, weights_of(graph, fc2=2, fc3=2).read)
-    assert str(caught.value) == ("plan/stale: the plan was made from other weights of 'fc2', 'fc3', and it depends on them. Make the plan again for this model")
+    assert str(caught.value) == (
+        "error[plan/stale]: the plan was made from other weights of 'fc2', 'fc3', and it depends on them\n"
+        "  help: make the plan again for this model: graphprune plan MODEL -r RULES -o PLAN.json"
+    )
     assert plan("{sparsity: 90%, allocate: erk}", graph).depends_on_weights is False
 
 

@@ -108,3 +108,41 @@ def test_another_pattern_rebuilds_the_mask_and_another_sparsity_does_not():
 def test_blocks_that_are_short_at_an_edge_leave_the_zeros_open():
     found = plan("{block: {in: 4}}", "    sparsity: 50%\n    misfit: pad\n", "{name: fc}")
     assert [change.after_unknown for change in found.changes if change.after] == [("mask", "tensors.kernel.zeros_after")]
+
+
+ATTENTION = build_graph("in > attention:MultiHeadAttention(num_heads=2,key_dim=8)[16,2,8] > lstm[16,64] > fc[16,4]")
+PARTS = ("query.kernel", "key.kernel", "value.kernel", "attention_output.kernel")
+
+
+def pruned_weights(weights, match='"*"', graph=ATTENTION):
+    rule = f"{{id: a, match: {match}, prune: {{sparsity: 50%, weights: {weights}, schedule: {{curve: step, begin: 0 steps}}}}}}"
+    return make_plan(graph, parse_rules(f"version: 1\nrules: [{rule}]", "p.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("weights", "pruned"),
+    [
+        ("kernel", [PARTS, ("kernel",), ("kernel",)]),
+        ("[kernel, recurrent_kernel]", [PARTS, ("kernel", "recurrent_kernel"), ("kernel",)]),
+        ("[kernel, query.kernel]", [PARTS, ("kernel",), ("kernel",)]),
+    ],
+)
+def test_a_name_means_each_weight_whose_last_part_it_is(weights, pruned):
+    plan = pruned_weights(weights)
+    assert [change.after.weights for change in plan.changes] == pruned
+    assert pruned_weights(weights, graph=wrap_graph(ATTENTION, plan)).is_empty
+
+
+def test_a_whole_name_means_one_weight():
+    assert pruned_weights("query.kernel", "{type: MultiHeadAttention}").changes[0].after.weights == ("query.kernel",)
+    assert pruned_weights("kernel", "{weight: {name: kernel, in: 16}, type: [LSTM, Dense]}").changes[0].actions == ("unclaimed",)
+    assert pruned_weights("kernel", "{weight: {name: value.kernel}}").changes[0].after.weights == PARTS
+
+
+def test_a_name_that_no_weight_ends_in_is_a_fault_with_the_closest():
+    with pytest.raises(RuleError) as caught:
+        pruned_weights("qery.kernel", "{type: MultiHeadAttention}")
+    assert str(caught.value) == (
+        "error[layer/not-prunable]: rule 'a': none of its layers has a prunable tensor 'qery.kernel'\n  --> p.yaml:2:9\n"
+        "  help: closest: 'query.kernel', 'key.kernel'"
+    )

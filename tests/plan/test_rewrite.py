@@ -137,7 +137,8 @@ def test_a_second_plan_is_empty(graph):
 
 
 def stale(text: str) -> str:
-    return f"plan/stale: the plan was made for another model: {text}. Make the plan again for this model"
+    help = "make the plan again for this model: graphprune plan MODEL -r RULES -o PLAN.json"
+    return f"error[plan/stale]: the plan was made for another model: {text}\n  help: {help}"
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,11 @@ def test_another_model_is_refused():
     with pytest.raises(PlanError) as caught:
         verified(build_graph("in > flatten > fc1[784,300] > predictions[300,10]", name="lenet"))
     differences = "'fc2' is missing; 'predictions' kernel is [300, 10], planned as [100, 10]"
-    assert str(caught.value) == f"plan/stale: the plan was made for another model: {differences}. Make the plan again for this model"
+    assert str(caught.value) == (
+        f"error[plan/stale]: the plan was made for another model: {differences}\n"
+        "  --> plan.json\n"
+        "  help: make the plan again for this model: graphprune plan MODEL -r RULES -o PLAN.json"
+    )
 
 
 def test_a_plan_that_prunes_nothing():

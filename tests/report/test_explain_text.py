@@ -112,10 +112,118 @@ def test_every_relation_names_a_witness():
 
 def test_what_stands_in_the_way_is_said():
     rules = {rule.id: [condition.why for condition in rule.conditions] for rule in explain_layer(*relations(), "conv_1").rules}
-    assert rules["a"][1] == "no layer of stem comes before conv_1"
-    assert rules["c"] == ["is itself layer of stem"]
+    assert rules["a"][1] == "no layer of stem comes before conv_1; the nearest is in (InputLayer)"
+    assert rules["c"] == ["is itself a layer of stem"]
     fed_by = explain_layer(*relations(), "conv_1").rules[1].conditions[1].parts[1]
-    assert (fed_by.holds, fed_by.why) == (False, "fed_by ReLU (is InputLayer)")
+    assert (fed_by.holds, fed_by.why) == (False, "fed by in (InputLayer), which fails ReLU (is InputLayer)")
+
+
+NET = build_graph(
+    "in > conv_1(padding='same')[3,3,3,8] > bn_1 > relu_1 > conv_2[1,1,8,8] > relu_2 > conv_3[3,3,8,8] ; "
+    "conv_1 + conv_3 > add > flatten > fc[64,8] > inner > pred[8,2]",
+    models={"inner": "in_a > head_1[8,8] > head_2[8,8]"},
+)
+
+
+@pytest.mark.parametrize(
+    ("address", "match", "why"),
+    [
+        ("conv_1", "{type: Dense}", "is Conv2D"),
+        ("conv_1", "{isa: [Dense, Embedding]}", "is Conv2D"),
+        ("conv_1", "{config: {padding: valid}}", "is same"),
+        ("conv_1", "{config: {units: {gte: 3}}}", "is not there"),
+        ("conv_1", "{params: {gte: 1k}}", "is 216"),
+        ("conv_1", "{calls: {gte: 2}}", "is 1"),
+        ("conv_1", "{trainable: false}", "is true"),
+        ("conv_1", "{produces_output: true}", "is false"),
+        ("conv_1", "{name: {regex: 'conv'}}", "finds only 'conv', and the whole address must match"),
+        ("conv_1", "{name: {regex: 'fc.*'}}", ""),
+        ("inner::head_1", "{name: {glob: 'head_*'}}", "'*' stays inside one model; '**head_*' would match"),
+        ("conv_1", "{weight: {in: 8}}", "is kernel [3, 3, in 3, out 8]"),
+        ("conv_1", "{weight: {in: 8, out: 8, kernel: [3, 3], dtype: float16}}", "kernel [3, 3, in 3, out 8] fails dtype, in"),
+        ("inner::head_1", "{inside: {name: inner}}", "inside inner"),
+        ("inner::head_1", "{inside: {name: other}}", "is inside inner"),
+        ("fc", "{inside: {name: inner}}", "is in no nested model"),
+        ("conv_1", "{first: {isa: Conv2D}}", "no Conv2D comes before conv_1, so it is the first one"),
+        ("conv_3", "{first: {isa: Conv2D}}", "conv_2 comes before conv_3: reached through conv_2 > relu_2 > conv_3"),
+        ("fc", "{first: {isa: Conv2D}}", "is no Conv2D"),
+        ("conv_1", "{last: {type: Conv2D, config: {padding: valid}}}", "holds 1 of 2 conditions; fails padding: valid (is same)"),
+        ("conv_2", "{fed_by: {type: ReLU}}", "fed by relu_1"),
+        ("conv_2", "{fed_by: {type: Conv2D}}", "fed by relu_1 (ReLU), which fails Conv2D (is ReLU)"),
+        (
+            "conv_1",
+            "{feeds: {type: BatchNormalization, config: {axis: [1]}}}",
+            "feeds bn_1 (BatchNormalization), which holds 1 of 2 conditions; fails axis: [1] (is [-1])",
+        ),
+        ("conv_1", "{feeds: {type: Add, every: true}}", "feeds bn_1 (BatchNormalization), which fails Add (is BatchNormalization)"),
+        ("conv_1", "{feeds: {type: Add, only: true}}", "feeds bn_1, add, not one alone"),
+        ("pred", "{feeds: {type: Dense}}", "feeds nothing"),
+        ("conv_3", "{after: {type: Conv2D, hops: 2}}", "after conv_2: reached through conv_2 > relu_2 > conv_3"),
+        ("conv_3", "{after: {type: BatchNormalization, hops: 2}}", "bn_1 is 4 calls away: reached through bn_1 > relu_1 > conv_2 > relu_2 > conv_3"),
+        (
+            "conv_3",
+            "{after: {type: BatchNormalization, until: {type: ReLU}}}",
+            "relu_1 stops the walk from bn_1: reached through bn_1 > relu_1 > conv_2 > relu_2 > conv_3",
+        ),
+        (
+            "conv_2",
+            "{before: {type: Dense, until: {type: [Add, Flatten]}}}",
+            "flatten stops the walk to fc: reached through conv_2 > relu_2 > conv_3 > add > flatten > fc",
+        ),
+        ("conv_2", "{after: {type: Add}}", "no Add comes before conv_2; the nearest is relu_1 (ReLU)"),
+        (
+            "fc",
+            "{before: {type: Dense, config: {units: 99}}}",
+            "no layer (Dense, and units: 99) follows fc; nearest: inner::head_1 (Dense) holds 1 of 2 conditions; fails units: 99 (is 8)",
+        ),
+        ("pred", "{before: {type: Dense}}", "no Dense follows pred"),
+        (
+            "conv_2",
+            "{between: {after: {name: conv_1}, before: {name: fc}}}",
+            "after conv_1: reached through conv_1 > bn_1 > relu_1 > conv_2; before fc: reached through conv_2 > relu_2 > conv_3 > add > flatten > fc",
+        ),
+        (
+            "fc",
+            "{between: {after: {name: conv_1}, before: {type: Add}}}",
+            "after conv_1: reached through conv_1 > add > flatten > fc; no Add follows fc; the nearest is inner::head_1 (Dense)",
+        ),
+        ("fc", "{between: {after: {name: conv_1}, before: {name: fc}}}", "is itself name 'fc'"),
+    ],
+)
+def test_each_key_says_why(address, match, why):
+    rules = parse_rules(f"version: 1\nrules: [{{id: a, match: {match}, keep: true}}]", "r.yaml")
+    found = explain_layer(NET, rules, address)
+    assert [condition.why for condition in found.rules[0].conditions] == [why]
+    config = explanation_to_config(found)["rules"][0]["conditions"][0]
+    assert (config["why"], config["holds"]) == (why, found.rules[0].conditions[0].holds)
+
+
+@pytest.mark.parametrize(
+    ("match", "misses"),
+    [
+        # one of two leaves beats one of three; a leaf inside a selector, or under `not any`, counts as one that stands alone
+        (
+            "{any: [{type: Conv2D, params: {gte: 9k}, trainable: false}, {type: Dense, params: {gte: 9k}}]}",
+            "fc (1 of 2; fails: params at least 9,000), inner::head_1 (1 of 2; fails: params at least 9,000), "
+            "inner::head_2 (1 of 2; fails: params at least 9,000)",
+        ),
+        (
+            "{use: padded, params: {lt: 100}}",
+            "conv_1 (2 of 3; fails: params below 100), conv_2 (2 of 3; fails: padding: same), conv_3 (1 of 3; fails: params below 100, padding: same)",
+        ),
+        (
+            "{type: Conv2D, not: {any: [{name: conv_1}, {config: {padding: same}}, {params: {lt: 100}}, {params: {gte: 500}}]}}",
+            "conv_2 (4 of 5; fails: not params below 100), conv_3 (4 of 5; fails: not params at least 500), "
+            "conv_1 (3 of 5; fails: not name 'conv_1', not padding: same)",
+        ),
+    ],
+)
+def test_near_misses_rank_by_the_share_of_leaves(match, misses):
+    text = f"version: 1\nselectors: {{padded: {{isa: Conv2D, config: {{padding: same}}}}}}\nrules: [{{id: a, match: {match}, keep: true, expect: {{gte: 0}}}}]"
+    found = explain_rule(NET, parse_rules(text, "r.yaml"), "a")
+    assert found.misses == f"nearest misses: {misses}"
+    nearest = explanation_to_config(found)["nearest"]
+    assert ", ".join(f"{miss['address']} ({miss['met']} of {miss['of']}; fails: {', '.join(miss['fails'])})" for miss in nearest) == misses
 
 
 def test_layers_that_another_rule_decides_are_told():

@@ -82,12 +82,17 @@ RATIO = "half of the pruning tools read N as kept, the other half as pruned; for
         ),
         (
             "dense",
-            "pattern must be one of unstructured, {keep: 2, of: 4, along: in}, {block: {in: 4, out: 1}} or {channel: out}, got 'dense'\n  --> p.yaml:8:40",
+            "pattern must be one of unstructured, {keep: 2, of: 4, along: in}, {block: {in: 4, out: 1}} or {channel: out}, got 'dense'\n  --> p.yaml:8:40"
+            "\n  help: write 'pattern: unstructured'",
         ),
-        ("{keep: 4, of: 4, along: in}", "keep must be at least 1 and below of, got 4 of 4\n  --> p.yaml:8:40"),
+        (
+            "{keep: 4, of: 4, along: in}",
+            "keep must be at least 1 and below of, got 4 of 4\n  --> p.yaml:8:40"
+            "\n  help: a group keeps fewer weights than it has, such as {keep: 2, of: 4, along: in}",
+        ),
         ("{block: {in: 4}, pool: sum}", "pool must be one of mean, max, got 'sum'\n  --> p.yaml:8:63"),
-        ("{block: {}}", "block must not be empty, got {}\n  --> p.yaml:8:48"),
-        ("{block: {in: 0}}", "in must be a whole number of 1 or more, got 0\n  --> p.yaml:8:53"),
+        ("{block: {}}", "block must not be empty, got {}\n  --> p.yaml:8:48\n  help: write for example 'block: {in: 4, out: 1}'"),
+        ("{block: {in: 0}}", "in must be a whole number of 1 or more, got 0\n  --> p.yaml:8:53\n  help: write for example 'block: {in: 4, out: 1}'"),
     ],
 )
 def test_a_pattern_that_cannot_be_read(written, message):
@@ -149,7 +154,7 @@ def test_keep_of_fixes_the_sparsity():
         ),
         (
             "sparsity: 0.5, schedule: once, like: c",
-            "error[rule/unknown]: rule 'a': like names no rule, got 'c'\n  --> p.yaml:8:68",
+            "error[rule/unknown]: rule 'a': like names no rule, got 'c'\n  --> p.yaml:8:68\n  help: there are other",
         ),
         (
             "pattern: {keep: 1, of: 4, along: in}, schedule: {curve: linear, from: 80%, end: 4 epochs}",
@@ -258,11 +263,18 @@ def test_a_budget_that_no_rule_names_is_a_warning():
             "{sparsity: 95%, allocate: erg}",
             "value/range]: budget 'net': allocate must be one of uniform, erk, magnitude, got 'erg'\n  --> p.yaml:6:34\n  help: closest: 'erk'",
         ),
-        ("{sparsity: 95%, over: all}", "value/range]: budget 'net': over must be one of claimed, prunable, got 'all'\n  --> p.yaml:6:30"),
-        ("{sparsity: 95%, min: 90%, max: 50%}", "value/range]: budget 'net': min must be at most max, got 0.9 and 0.5\n  --> p.yaml:6:29"),
+        (
+            "{sparsity: 95%, over: all}",
+            "value/range]: budget 'net': over must be one of claimed, prunable, got 'all'\n  --> p.yaml:6:30\n  help: write 'over: prunable'",
+        ),
+        (
+            "{sparsity: 95%, min: 90%, max: 50%}",
+            "value/range]: budget 'net': min must be at most max, got 0.9 and 0.5\n  --> p.yaml:6:29\n  help: lower 'min', or raise 'max'",
+        ),
         (
             "{allocate: erk}",
-            "key/missing]: budget 'net': the key 'sparsity' is missing\n  --> p.yaml:6:8\n  help: add the share of zeros, such as 'sparsity: 90%'",
+            "key/missing]: budget 'net': the key 'sparsity' is missing\n  --> p.yaml:6:8\n"
+            "  help: add the share of zeros over all tensors, such as 'sparsity: 95%'",
         ),
     ],
 )
@@ -298,13 +310,18 @@ def test_a_fault_of_a_budget_is_told_once(budget, message):
         ),
         (
             "{curve: points, points: {4 epochs: 30%, 8 epochs: 60%}}",
-            "value/range]: rule 'a': sparsity must be 0.6, which the last point of its schedule reaches, got 0.5\n  --> p.yaml:8:41",
+            "value/range]: rule 'a': sparsity must be 0.6, which the last point of its schedule reaches, got 0.5\n  --> p.yaml:8:41"
+            "\n  help: change one of the two, so that the schedule ends at the target",
         ),
         (
             "{curve: points, points: {4 epochs: 60%, 8 epochs: 50%}}",
-            "value/range]: rule 'a': sparsity must not fall from point to point, got 0.5 at 8 epochs after 0.6 at 4 epochs\n  --> p.yaml:8:56",
+            "value/range]: rule 'a': sparsity must not fall from point to point, got 0.5 at 8 epochs after 0.6 at 4 epochs\n  --> p.yaml:8:80\n"
+            "  help: masks only grow; raise the later share, or lower the earlier one",
         ),
-        ("{curve: points}", "value/range]: rule 'a': a points schedule needs points\n  --> p.yaml:8:56"),
+        (
+            "{curve: points}",
+            "value/range]: rule 'a': a points schedule needs points\n  --> p.yaml:8:56\n  help: add them, such as 'points: {4 epochs: 50%, 8 epochs: 80%}'",
+        ),
     ],
 )
 def test_a_fault_of_a_schedule(schedule, message):
@@ -317,6 +334,7 @@ def test_the_last_point_is_the_target_of_budgets_and_patterns_too():
     assert action(f"pattern: {{keep: 1, of: 3, along: in}}, {points.replace('SHARE', '66.7%')}").sparsity == 2 / 3
     assert fault(f"budget: net, {points.replace('SHARE', '90%')}") == (
         "error[value/range]: rule 'a': sparsity must be 0.9, which the last point of its schedule reaches, got 0.95\n  --> p.yaml:8:39"
+        "\n  help: change one of the two, so that the schedule ends at the target"
     )
 
 

@@ -128,20 +128,50 @@ def test_covers_looks_at_every_branch_and_at_outputs_in_the_middle():
     [
         (
             "{count: {of: '*', is: 1}}",
-            "error[key/missing]: check 1: the key 'id' is missing\n  --> p.yaml:3:3\n  help: add one, such as 'id: dense-90'; wrapped layers remember it",
+            "error[key/missing]: check 1: the key 'id' is missing\n  --> p.yaml:3:3\n"
+            "  help: add one, such as 'id: has-dense'; plans tell by it which checks held",
         ),
         (
             "{id: r, every: '*'}",
-            "error[value/range]: check 'r': must have exactly one of count, every (with satisfies), covers and result\n  --> p.yaml:3:3\n"
-            "  help: write 'every: M' and 'satisfies: N' side by side, or split the entry into two",
+            "error[key/missing]: check 'r': the key 'satisfies' is missing beside 'every'\n  --> p.yaml:3:3\n"
+            "  help: add what each of those layers must match: 'satisfies: {type: Conv2D}'",
+        ),
+        (
+            "{id: r, satisfies: '*'}",
+            "error[key/missing]: check 'r': the key 'every' is missing beside 'satisfies'\n  --> p.yaml:3:3\n"
+            "  help: add which layers must match it: 'every: {after: {type: Conv2D}}'",
+        ),
+        (
+            "{id: r}",
+            "error[value/range]: check 'r': must have exactly one of count, every (with satisfies), covers and result, got none of them\n  --> p.yaml:3:3\n"
+            "  help: add one, such as 'count: {of: {type: Dense}, is: {gte: 1}}'",
+        ),
+        (
+            "{id: r, count: {of: '*', is: 1}, every: '*', satisfies: '*'}",
+            "error[value/range]: check 'r': must have exactly one of count, every (with satisfies), covers and result, got count beside every\n"
+            "  --> p.yaml:3:3\n  help: make an entry of each",
+        ),
+        (
+            "{id: r, count: {is: 1}}",
+            "error[key/missing]: check 'r': the key 'of' is missing in count\n  --> p.yaml:3:18\n  help: add it, such as 'of: {type: Dense}'",
+        ),
+        (
+            "{id: r, count: {type: Dense, is: 1}}",
+            "error[key/unknown]: check 'r': unknown key 'type' in count\n  --> p.yaml:3:19\n"
+            "  help: it stands inside 'of', such as 'of: {type: Dense}'; known here: of, is",
+        ),
+        (
+            "{id: r, count: {of: '*', is: 1}, severity: warning}",
+            "error[value/range]: check 'r': severity must be one of error, warn, got 'warning'\n  --> p.yaml:3:46\n  help: write 'severity: warn'",
         ),
         (
             "{id: r, covers: {from: input, by: '*'}}",
-            "error[value/range]: check 'r': from must be one of inputs, outputs, got 'input'\n  --> p.yaml:3:26",
+            "error[value/range]: check 'r': from must be one of inputs, outputs, got 'input'\n  --> p.yaml:3:26\n  help: closest: 'inputs'",
         ),
         (
             "{id: r, result: {of: '*', sparsity: 120%}}",
-            "error[value/range]: check 'r': sparsity must be at least 0 and below 1, got '120%'\n  --> p.yaml:3:39",
+            "error[value/range]: check 'r': sparsity must be at least 0% and below 100%, got '120%'\n  --> p.yaml:3:39\n"
+            "  help: it is the share of zeros: 0.9 or 90% leaves one weight in ten",
         ),
         (
             "{id: r, count: {of: {use: steem}, is: 1}}\nselectors: {stem: '*'}",

@@ -69,15 +69,18 @@ def test_a_plan_for_a_taught_layer_can_be_carried_out_and_is_empty_then():
         ),
         (
             "layers: {My: {}}",
-            "error[key/missing]: layer type 'My': the key 'prunable' is missing\n  --> p.yaml:2:14",
+            "error[key/missing]: layer type 'My': the key 'prunable' is missing\n  --> p.yaml:2:14"
+            "\n  help: add it, such as 'prunable: {u: [in, rank], v: [rank, out]}'",
         ),
         (
             "layers: {My: {prunable: {}}}",
-            "error[value/range]: layer type 'My': prunable must not be empty, got {}\n  --> p.yaml:2:25",
+            "error[value/range]: layer type 'My': prunable must not be empty, got {}\n  --> p.yaml:2:25"
+            "\n  help: write for example 'prunable: {u: [in, rank], v: [rank, out]}'",
         ),
         (
             "layers: {My: {prunable: {u: in}}}",
-            "error[value/type]: layer type 'My': u must be a list, got 'in'\n  --> p.yaml:2:29",
+            "error[value/type]: layer type 'My': u must be a list, got 'in'\n  --> p.yaml:2:29"
+            "\n  help: write for example 'prunable: {u: [in, rank], v: [rank, out]}'",
         ),
         (
             "layers: {My: {prunable: {u: [in, out]}, weights: [v]}}",

@@ -23,14 +23,21 @@ def test_text_becomes_the_matcher_that_a_rule_would_hold(text, matcher):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("type: 3", "error[value/type]: type must be a name or a list of names, got 3\n  --> --match:1:7"),
+        ("type: 3", "error[value/type]: type must be a name or a list of names, got 3\n  --> --match:1:7\n  help: write for example 'type: Dense'"),
         (
             "",
             'error[value/type]: match must be a mapping of conditions, such as {name: conv_1}, or "*", got nothing\n  --> --match:1:1',
         ),
-        ("config: {units: {gte: x}}", "error[value/type]: gte must be a number, got 'x'\n  --> --match:1:23"),
-        ("params: {gt: 5, lt: 2}", "error[match/contradiction]: params can hold for no number: above 5 and below 2\n  --> --match:1:9"),
-        ("{type: A, not: {type: A}}", "error[match/contradiction]: match can hold for no layer: 'A' and 'not A' exclude each other\n  --> --match:1:1"),
+        ("config: {units: {gte: x}}", "error[value/type]: gte must be a number, got 'x'\n  --> --match:1:23\n  help: write for example 'gte: 64'"),
+        (
+            "params: {gt: 5, lt: 2}",
+            "error[match/contradiction]: params can hold for no number: above 5 and below 2\n  --> --match:1:9\n  help: change one of the bounds",
+        ),
+        (
+            "{type: A, not: {type: A}}",
+            "error[match/contradiction]: match can hold for no layer: 'A' and 'not A' exclude each other\n  --> --match:1:1"
+            "\n  help: delete one of them, or put them under 'any' where one is enough",
+        ),
         ("[1", "error[yaml/syntax]: not readable as YAML: expected ',' or ']', but got '<stream end>'\n  --> --match:1:3"),
     ],
 )

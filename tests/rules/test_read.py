@@ -165,7 +165,8 @@ def test_a_fault_of_the_file(text, message):
         ),
         pytest.param(
             "{id: a, match: '*', prune: {sparsity: 1.2, schedule: once}}",
-            "error[value/range]: rule 'a': sparsity must be at least 0 and below 1, got 1.2\n  --> p.yaml:3:47",
+            "error[value/range]: rule 'a': sparsity must be at least 0 and below 1, got 1.2\n  --> p.yaml:3:47"
+            "\n  help: it is the share of zeros: 0.9 or 90% leaves one weight in ten",
             id="value-range",
         ),
         pytest.param(
@@ -175,7 +176,8 @@ def test_a_fault_of_the_file(text, message):
         ),
         pytest.param(
             "{id: a, match: {name: {regex: 'b['}}, keep: true}",
-            "error[regex/invalid]: rule 'a': regex is not a regular expression: unterminated character set at position 1, got 'b['\n  --> p.yaml:3:39",
+            "error[regex/invalid]: rule 'a': regex is not a regular expression: unterminated character set at position 1, got 'b['\n  --> p.yaml:3:39"
+            "\n  help: write for example 'regex: \"block_[0-9]+\"'",
             id="regex",
         ),
         pytest.param(
@@ -191,7 +193,7 @@ def test_a_fault_of_the_file(text, message):
         ),
         pytest.param(
             "{id: a, match: '*', prune: {sparsity: 0.5, schedule: {curve: linear, begin: 5 epochs}}}",
-            "error[value/range]: rule 'a': a linear schedule needs an end\n  --> p.yaml:3:62",
+            "error[value/range]: rule 'a': a linear schedule needs an end\n  --> p.yaml:3:62\n  help: add it, such as 'end: 4 epochs'",
             id="schedule-without-end",
         ),
         pytest.param(
@@ -207,12 +209,14 @@ def test_a_fault_of_the_file(text, message):
         ),
         pytest.param(
             f"{{id: a, match: {{type: Dense, not: {{type: Dense}}}}, {PRUNE}}}",
-            "error[match/contradiction]: rule 'a': match can hold for no layer: 'Dense' and 'not Dense' exclude each other\n  --> p.yaml:3:24",
+            "error[match/contradiction]: rule 'a': match can hold for no layer: 'Dense' and 'not Dense' exclude each other\n  --> p.yaml:3:24"
+            "\n  help: delete one of them, or put them under 'any' where one is enough",
             id="contradiction",
         ),
         pytest.param(
             "{id: a, match: {params: {gte: 2M, lt: 1k}}, keep: true}",
-            "error[match/contradiction]: rule 'a': params can hold for no number: at least 2,000,000 and below 1,000\n  --> p.yaml:3:33",
+            "error[match/contradiction]: rule 'a': params can hold for no number: at least 2,000,000 and below 1,000\n  --> p.yaml:3:33"
+            "\n  help: change one of the bounds",
             id="no-number",
         ),
         pytest.param(
@@ -222,18 +226,20 @@ def test_a_fault_of_the_file(text, message):
         ),
         pytest.param(
             "{id: a, match: '*'}",
-            "error[value/range]: rule 'a': must have exactly one of 'prune' and 'keep'\n  --> p.yaml:3:9\n"
-            "  help: write 'prune: {sparsity: 90%, schedule: ...}' or 'keep: true'",
+            "error[key/missing]: rule 'a': the key 'prune', or 'keep', is missing\n  --> p.yaml:3:9\n"
+            "  help: write 'prune: {sparsity: 90%, schedule: ...}', or 'keep: true' to leave the layers dense",
             id="no-action",
         ),
         pytest.param(
             "{id: a, match: Dense, keep: true}",
-            "error[value/type]: rule 'a': match must be a mapping of conditions, such as {name: conv_1}, or \"*\", got 'Dense'\n  --> p.yaml:3:24",
+            "error[value/type]: rule 'a': match must be a mapping of conditions, such as {name: conv_1}, or \"*\", got 'Dense'\n  --> p.yaml:3:24"
+            "\n  help: write 'match: {type: Dense}'",
             id="match-text",
         ),
         pytest.param(
             "{id: a, match: {name: }, keep: true}",
-            "error[value/type]: rule 'a': name must be an address, a list of addresses, {glob: ...} or {regex: ...}, got nothing\n  --> p.yaml:3:30",
+            "error[value/type]: rule 'a': name must be an address, a list of addresses, {glob: ...} or {regex: ...}, got nothing\n  --> p.yaml:3:25\n"
+            "  help: write for example 'name: {glob: \"block_*\"}'",
             id="empty-condition",
         ),
         pytest.param(
@@ -261,7 +267,8 @@ def test_a_fault_of_the_file(text, message):
         ),
         pytest.param(
             "{id: a, match: {config: {units: {above: 3}}}, keep: true}",
-            "error[key/unknown]: rule 'a': unknown key 'above' in units\n  --> p.yaml:3:42\n  help: known here: in, not, regex, gt, gte, lt, lte, exists",
+            "error[key/unknown]: rule 'a': unknown key 'above' in units\n  --> p.yaml:3:42\n"
+            "  help: did you mean 'gt'?; known here: in, not, regex, gt, gte, lt, lte, exists",
             id="config-test",
         ),
     ],
@@ -291,9 +298,9 @@ def test_a_percentage_is_no_override_of_a_number_that_is_no_share():
 
 def test_two_actions_are_told_together_with_the_faults_in_them():
     assert rule_faults("{id: a, match: '*', keep: true, prune: {sparsity: 2}}").split("\n") == [
-        "error[value/range]: rule 'a': must have exactly one of 'prune' and 'keep'",
+        "error[value/range]: rule 'a': must have exactly one of 'prune' and 'keep', got both",
         "  --> p.yaml:3:9",
-        "  help: write 'prune: {sparsity: 90%, schedule: ...}' or 'keep: true'",
+        "  help: delete one of them",
         "",
         "error[value/range]: rule 'a': sparsity must be at least 0 and below 1, got 2",
         "  --> p.yaml:3:59",
@@ -378,7 +385,7 @@ def test_files_that_are_no_rule_files(tmp_path):
 def test_texts_made_to_exhaust_the_reader_are_refused():
     bomb = "a: &b0 [x]\n" + "".join(f"c{i}: &b{i} [{', '.join([f'*b{i - 1}'] * 9)}]\n" for i in range(1, 9))
     assert faults(bomb) == (
-        "error[yaml/syntax]: not readable as YAML: its aliases expand to more than 200,000 values\n  --> p.yaml:1:1\n"
+        "error[yaml/syntax]: not readable as YAML: its aliases expand to more than 200,000 values\n  --> p.yaml:7:1\n"
         "  help: write the repeated part out, or use fewer aliases"
     )
     assert faults("a: &a [*a]") == (

@@ -283,7 +283,7 @@ def test_different_settings_on_one_layer_are_a_conflict_with_both_places():
         ),
         pytest.param(
             prune("a", "{type: Dense}", more=", weights: [kernal]"),
-            "error[layer/not-prunable]: rule 'a': none of its layers has a prunable tensor 'kernal'\n  --> p.yaml:5:3\n  help: theirs are 'kernel'",
+            "error[layer/not-prunable]: rule 'a': none of its layers has a prunable tensor 'kernal'\n  --> p.yaml:5:3\n  help: closest: 'kernel'",
             id="weights",
         ),
     ],

@@ -26,7 +26,8 @@ ONLY_THE_CHECKER = (
     "needs an end",
     "has no meaning for the curve",
     "that its schedule begins from",
-    "every, only, hops and until",
+    "must hold a condition beside",
+    "version must be 1, got 1.0",
     "is a layer of Keras",
     "must name each prunable weight once",
 )

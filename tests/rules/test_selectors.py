@@ -54,11 +54,13 @@ def test_a_selector_is_its_matcher_and_is_joined_with_the_keys_beside_it():
         ),
         (
             "selectors: {wide: {type: Dense, not: {type: Dense}}}\n" + RULES,
-            "error[match/contradiction]: selector 'wide': it can hold for no layer: 'Dense' and 'not Dense' exclude each other\n  --> p.yaml:2:19",
+            "error[match/contradiction]: selector 'wide': it can hold for no layer: 'Dense' and 'not Dense' exclude each other\n  --> p.yaml:2:19"
+            "\n  help: delete one of them, or put them under 'any' where one is enough",
         ),
         (
             "selectors: {wide: {type: Dense}}\nrules: [{id: a, match: {use: wide, not: {type: Dense}}, keep: true}]",
-            "error[match/contradiction]: rule 'a': match can hold for no layer: 'Dense' and 'not Dense' exclude each other\n  --> p.yaml:3:24",
+            "error[match/contradiction]: rule 'a': match can hold for no layer: 'Dense' and 'not Dense' exclude each other\n  --> p.yaml:3:24"
+            "\n  help: delete one of them, or put them under 'any' where one is enough",
         ),
         (
             "selectors: {wide: {tpye: Dense, params: many}}\n" + RULES,
@@ -68,22 +70,24 @@ def test_a_selector_is_its_matcher_and_is_joined_with_the_keys_beside_it():
         ),
         (
             "rules: [{id: a, match: {fed_by: {hops: 2, type: Dense}}, keep: true}]",
-            "error[key/unknown]: rule 'a': unknown key 'hops' in fed_by\n  --> p.yaml:2:34\n  help: known here: name, type, isa, config, "
+            "error[key/unknown]: rule 'a': unknown key 'hops' in fed_by\n  --> p.yaml:2:34\n"
+            "  help: it stands inside 'after' or 'before', such as 'after: {type: Add, hops: 3}'; known here: name, type, isa, config, "
             "params, weight, trainable, wrapped, produces_output, calls, inside, first, last, fed_by, feeds, after, before, between, all, any, not, use, "
             "every, only",
         ),
         (
             "rules: [{id: a, match: {after: {hops: 2}}, keep: true}]",
-            "error[value/range]: rule 'a': after must hold a condition beside every, only, hops and until, got {hops: 2}\n  --> p.yaml:2:32\n"
-            '  help: add one, such as {type: Conv2D}, or {all: ["*"]}',
+            "error[value/range]: rule 'a': after must hold a condition beside hops and until, got {hops: 2}\n  --> p.yaml:2:32\n"
+            "  help: add one, such as 'type: Conv2D', or 'all: [\"*\"]' for any layer",
         ),
         (
             "rules: [{id: a, match: {after: {type: ReLU, hops: 0}}, keep: true}]",
-            "error[value/range]: rule 'a': hops must be a whole number of 1 or more, got 0\n  --> p.yaml:2:51",
+            "error[value/range]: rule 'a': hops must be a whole number of 1 or more, got 0\n  --> p.yaml:2:51\n  help: write for example 'hops: 3'",
         ),
         (
             "rules: [{id: a, match: {between: {after: {type: ReLU}}}, keep: true}]",
-            "error[key/missing]: rule 'a': the key 'before' is missing in between\n  --> p.yaml:2:34",
+            "error[key/missing]: rule 'a': the key 'before' is missing in between\n  --> p.yaml:2:34"
+            "\n  help: add it, such as 'before: {type: GlobalAveragePooling2D}'",
         ),
         (
             "rules: [{id: a, match: {weight: {in: three}}, keep: true}]",
@@ -91,11 +95,13 @@ def test_a_selector_is_its_matcher_and_is_joined_with_the_keys_beside_it():
         ),
         (
             "rules: [{id: a, match: {weight: {sparsity: {gt: 50%, lt: 0.5}}}, keep: true}]",
-            "error[match/contradiction]: rule 'a': sparsity can hold for no number: above 50% and below 50%\n  --> p.yaml:2:44",
+            "error[match/contradiction]: rule 'a': sparsity can hold for no number: above 50% and below 50%\n  --> p.yaml:2:44"
+            "\n  help: change one of the bounds",
         ),
         (
             "rules: [{id: a, match: {between: {after: {type: ReLU}, before: {trainable: true, all: [{trainable: false}]}}}, keep: true}]",
-            "error[match/contradiction]: rule 'a': match can hold for no layer: 'trainable: true' and 'trainable: false' exclude each other\n  --> p.yaml:2:24",
+            "error[match/contradiction]: rule 'a': match can hold for no layer: 'trainable: true' and 'trainable: false' exclude each other\n  --> p.yaml:2:24"
+            "\n  help: delete one of them, or put them under 'any' where one is enough",
         ),
     ],
 )

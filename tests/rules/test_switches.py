@@ -119,7 +119,8 @@ def test_what_was_switched_is_said_as_it_was_typed(tmp_path):
         ),
         (
             {"settings": (("dense-90.prune.sparsity", "1.5"),)},
-            "value/range]: rule 'dense-90': sparsity must be at least 0 and below 1, got 1.5\n  --> --set dense-90.prune.sparsity=1.5",
+            "value/range]: rule 'dense-90': sparsity must be at least 0 and below 1, got 1.5\n  --> --set dense-90.prune.sparsity=1.5"
+            "\n  help: it is the share of zeros: 0.9 or 90% leaves one weight in ten",
         ),
         (
             {"settings": (("dense-90.prune.sparsety", "0.5"),)},
@@ -235,7 +236,7 @@ def test_a_fault_of_a_copied_schedule_is_told_where_it_stands():
         "  help: only polynomial schedules have one; delete it"
     )
     assert fault_of(("named.prune.schedule.begin", "9 epochs")) == (
-        "error[value/range]: rule 'named': end (4 epochs) comes before begin (9 epochs)\n  --> p.yaml:4:47"
+        "error[value/range]: rule 'named': end (4 epochs) comes before begin (9 epochs)\n  --> p.yaml:4:47\n  help: let it end after it begins"
     )
 
 

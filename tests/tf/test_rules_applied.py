@@ -44,7 +44,11 @@ def test_a_plan_by_magnitude_is_stale_for_other_weights(tmp_path):
     model.save(tmp_path / "other.keras")
     done = run_command("apply", tmp_path / "other.keras", "--plan", tmp_path / "plan.json", "-o", tmp_path / "wrapped.keras")
     assert done.code == 1
-    assert "plan/stale: the plan was made from other weights of 'conv_2', and it depends on them. Make the plan again for this model" in done.err
+    assert done.err == (
+        "error[plan/stale]: the plan was made from other weights of 'conv_2', and it depends on them\n"
+        f"  --> {tmp_path / 'plan.json'}\n"
+        "  help: make the plan again for this model: graphprune plan MODEL -r RULES -o PLAN.json\n"
+    )
     assert not (tmp_path / "wrapped.keras").exists()
 
 

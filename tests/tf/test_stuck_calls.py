@@ -46,9 +46,9 @@ def test_a_model_inside_a_wrapper(tmp_path):
 
 
 def test_a_tensor_of_a_keyword_that_its_layer_does_not_make(tmp_path):
-    dropout = layer("Dropout", "fc", ("in",), rate=0.5)
-    dropout["inbound_nodes"] = [[["in", 0, 0, {"training": ["in", 0, 3]}]]]
-    config = model(IN, dropout) | {"module": "tf_keras.src.engine.functional"}
+    dropout = layer("Dropout", "out", ("fc",), rate=0.5)
+    dropout["inbound_nodes"] = [[["fc", 0, 0, {"training": ["fc", 0, 3]}]]]
+    config = model(IN, FC, dropout, outputs="out") | {"module": "tf_keras.src.engine.functional"}
     assert refusal(write_keras(tmp_path / "m.keras", config)) == (
         "a layer takes a tensor that no other makes; a keyword argument names it, save the model again"
     )

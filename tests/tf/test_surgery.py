@@ -178,7 +178,7 @@ def test_rules_are_applied_to_a_live_model_and_a_second_plan_is_empty():
 
 
 def test_a_plan_for_another_model_is_refused():
-    with pytest.raises(PlanError, match=r"^plan/stale: the plan was made for another model: 'fc9' is missing in seq\. Make the plan again for this model$"):
+    with pytest.raises(PlanError, match=r"^error\[plan/stale\]: the plan was made for another model: 'fc9' is missing in seq\n  help: make the plan again"):
         apply_plan(build("sequential"), plan_of(change("fc9", ("wrap",), pruning("kernel"))))
 
 
