@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from graphprune.graph import LayerGraph, read_graph
     from graphprune.plan import Plan, make_plan, read_plan
     from graphprune.rules import RuleSet, read_rules
+    from graphprune.sparsity.positions import Run
     from graphprune.tf.callbacks import UpdatePruningStep
     from graphprune.tf.keras_api import collect_prunable_layers, prune_low_magnitude, strip_pruning
     from graphprune.tf.keras_schedules import ConstantSparsity, PolynomialDecay, PruningSchedule
@@ -60,6 +61,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     ),
     "graph": ("LayerGraph", "read_graph"),
     "rules": ("RuleSet", "read_rules"),
+    "sparsity.positions": ("Run",),
     "plan": ("Plan", "make_plan", "read_plan"),
     "diff": ("diff_graphs",),
     "tf.callbacks": ("UpdatePruningStep",),
@@ -96,6 +98,7 @@ __all__ = [
     "PruningSummaries",
     "RuleError",
     "RuleSet",
+    "Run",
     "StalePlanError",
     "TrainingError",
     "UpdatePruningStep",

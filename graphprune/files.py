@@ -14,6 +14,14 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def model_sha256(path: Path) -> str:
+    """Return the sha256 of a saved model: of a file its bytes, of a folder the names and bytes of all files in it."""
+    if not path.is_dir():
+        return file_sha256(path)
+    names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+    return hashlib.sha256("".join(f"{file_sha256(path / name)} {name}\n" for name in names).encode()).hexdigest()
+
+
 def sync(path: Path) -> None:
     """Flush a file, or the list of names in a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)

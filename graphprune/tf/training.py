@@ -16,7 +16,7 @@ import tf_keras
 import graphprune
 from graphprune.archive import read_archive
 from graphprune.errors import CheckpointError, DataError, TrainingError
-from graphprune.files import file_sha256
+from graphprune.files import file_sha256, model_sha256
 from graphprune.graph import read_graph
 from graphprune.plan import Plan, plan_sha256, plan_to_config
 from graphprune.rules.shipped import find_rule_file
@@ -67,7 +67,7 @@ def train(
     Nothing is written before model, data and settings were found to fit together.
 
     Args:
-        model_path: A saved model, `.keras` or `.h5`; checkpoints have the same format.
+        model_path: A saved model; checkpoints have the same format, those of a SavedModel are `.keras`.
         plan: What to wrap; None for a model that is wrapped already.
         data_spec: An `.npz` or `package.module:function`; see `read_data`.
         run_dir: A new folder, or one with an earlier run and `force`.
@@ -183,7 +183,7 @@ def _options(
 ) -> RunOptions:
     return RunOptions(
         model=str(Path(model_path).absolute()),
-        model_sha256=file_sha256(Path(model_path)),
+        model_sha256=model_sha256(Path(model_path)),
         model_name="model.h5" if read_archive(model_path).format == "h5" else "model.keras",
         data=str(Path(data_spec).absolute()) if isinstance(data, ArrayData) else data_spec,
         data_sha256=data.sha256,

@@ -103,6 +103,24 @@ def test_apply_and_strip_print_one_json_document(story, tmp_path):
     assert stripped.err.splitlines()[-1] == f"wrote {tmp_path}/s.h5"
 
 
+def test_a_saved_model_folder_goes_the_whole_way(tmp_path):
+    import tf_keras
+
+    tf_keras.models.load_model(MODEL).save(tmp_path / "model")
+    rules = tmp_path / "p.yaml"
+    rules.write_text("version: 1\nrules: [{id: a, match: {name: hidden}, prune: {sparsity: 90%, schedule: {curve: linear, end: 30 steps, every: 10 steps}}}]\n")
+    options = ("-r", rules, "--data", DIGITS, "--epochs", "1", "--run", tmp_path / "run")
+    stopped = run_command("train", tmp_path / "model", *options, "--stop-after", "20")
+    lost = "a SavedModel's optimizer state is not read, so the optimizer starts anew; save as .keras to keep it"
+    assert (stopped.code, stopped.err) == (0, f"graphprune: warning: {tmp_path}/model: {lost}\n")
+    assert run_command("resume", tmp_path / "run").code == 0
+    stripped = run_command("strip", tmp_path / "run", "-o", tmp_path / "sparse")
+    assert (stripped.code, stripped.err) == (0, "")
+    done = run_command("diff", tmp_path / "model", tmp_path / "sparse")
+    assert "zeros 0 -> 29,491" in done.out
+    assert "Diff: 0 added, 0 removed, 0 renamed, 0 reconfigured, 0 wrapped, 0 unwrapped" in done.out
+
+
 def test_a_run_too_short_for_its_schedule_warns_and_exits_1(tmp_path):
     done = run_command("train", MODEL, "-r", RULES, "--data", DIGITS, "--epochs", "1", "--run", tmp_path / "run")
     assert done.code == 1
