@@ -25,10 +25,16 @@ X, Y = np.random.default_rng(0).normal(size=(24, 3, 2)).astype("float32"), np.on
 RULES = 'version: 1\nrules: [{id: all, match: "*", prune: {sparsity: 50%, schedule: {curve: linear, end: 4 steps, every: 1 step}}}]'
 
 
+def opened(path) -> tuple[int, int]:
+    """Return when TensorFlow opened the file: the second, and and the number of the file in its process, which is not in order as text (10 before 9)."""
+    parts = path.name.split(".")
+    return int(parts[3]), int(parts[-2]) if parts[-2].isdigit() else 0
+
+
 def read_events(folder, part="train") -> dict[str, list[tuple[int, float]]]:
     """Return (step, value) by tag, as TensorBoard's own reader finds them in all files of the folder."""
     found = defaultdict(list)
-    for path in sorted((folder / part).glob("events.*")):
+    for path in sorted((folder / part).glob("events.*"), key=opened):
         for event in EventFileLoader(str(path)).Load():
             for value in event.summary.value:
                 if value.metadata.plugin_data.plugin_name == "scalars" or value.HasField("tensor"):
