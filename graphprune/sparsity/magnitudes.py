@@ -21,7 +21,8 @@ def magnitude_bits(weights: NDArray[np.floating]) -> Scores:
     bits = flat.view(BITS[flat.dtype.itemsize])
     infinity = np.asarray([np.inf], dtype=flat.dtype).view(bits.dtype)[0]
     sign = bits.dtype.type(1 << (8 * flat.dtype.itemsize - 1))
-    scores: Scores = np.minimum(bits & ~sign, infinity + bits.dtype.type(1))
+    scores: Scores = bits & ~sign
+    np.minimum(scores, infinity + bits.dtype.type(1), out=scores)
     return scores
 
 

@@ -49,6 +49,17 @@ def test_masks_equal_the_reference_on_large_tensors_that_were_pruned_before(dtyp
         check(weights, sparsity)
 
 
+@pytest.mark.parametrize("sparsity", [0.0, 0.001, 0.5, 0.9, 0.99999])
+def test_masks_equal_the_reference_where_a_sample_of_the_weights_tells_little(sparsity):
+    weights = np.random.default_rng(0).normal(size=300_000).astype("float32")
+    check(np.sort(weights), sparsity)
+    check(np.round(weights), sparsity)
+    for step in range(2, 8):  # the few that a regular sample looks at are the largest
+        misleading = weights.copy()
+        misleading[::step] *= 1000
+        check(misleading, sparsity)
+
+
 def test_a_tensor_that_is_not_contiguous_is_read_in_its_own_order():
     weights = np.arange(12.0, dtype=np.float32).reshape(3, 4).T
     check(weights, 0.5)
