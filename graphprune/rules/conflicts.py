@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,8 +20,11 @@ def settings_on(layer: Layer, action: Prune) -> tuple[Any, ...]:
     return action.sparsity, action.budget, replace(action.schedule, name=None), action.pattern, weights, action.misfit
 
 
-def conflict(first: Rule, second: Rule, addresses: Sequence[str]) -> Diagnostic:
-    """Return the error for two rules that claim the same layers with different settings."""
+def conflict(first: Rule, second: Rule, addresses: Sequence[str], sizes: Mapping[str, int]) -> Diagnostic:
+    """Return the error for two rules that claim the same layers with different settings.
+
+    `sizes` is how many layers each rule matches, by its id: a rule whose layers the other all matches too is the exception, so it should win.
+    """
     first, second = sorted((first, second), key=lambda rule: (rule.where.file, rule.where.line or 0, rule.where.column or 0, rule.id))
     labels = describe_settings(first), describe_settings(second)
     if labels[0] == labels[1]:
@@ -32,7 +35,8 @@ def conflict(first: Rule, second: Rule, addresses: Sequence[str]) -> Diagnostic:
         (rule.where, f"{' ' * (edge - len(str(rule.where)))}{rule.id:<{width}}   {label}") for rule, label in zip((first, second), labels, strict=True)
     )
     claimed = "is claimed twice" if len(addresses) == 1 else "are claimed twice"
-    help = f"add 'overrides: [{second.id}]' to {first.id}, or narrow one match"
+    winner, loser = (second, first) if sizes[second.id] == len(addresses) < sizes[first.id] else (first, second)
+    help = f"add 'overrides: [{loser.id}]' to {winner.id}, or narrow one match"
     return Diagnostic("rule/conflict", f"{list_layers(addresses)} {claimed} with different settings", second.where, help, related=related)
 
 

@@ -71,7 +71,8 @@ def _own_faults(matches: Matches, part: _Part, where: Where) -> Iterator[Diagnos
                 if fault is not None:
                     yield fault
         case TypeIs(types, places) | IsA(types, places):
-            yield from _type_faults(matches, types, places or (where,) * len(types))
+            named = "type" if isinstance(part.matcher, TypeIs) else "class or base class"
+            yield from _type_faults(matches, types, places or (where,) * len(types), named)
         case ConfigIs():
             fault = _config_fault(matches, part.matcher, part.beside, where)
             if fault is not None:
@@ -120,7 +121,7 @@ def _pattern(address: str) -> str:
     return f"{{regex: {address.removeprefix('re:').strip('^$')!r}}}" if is_regex else f"{{glob: {address!r}}}"
 
 
-def _type_faults(matches: Matches, types: tuple[str, ...], places: tuple[Where, ...]) -> Iterator[Diagnostic]:
+def _type_faults(matches: Matches, types: tuple[str, ...], places: tuple[Where, ...], named: str) -> Iterator[Diagnostic]:
     present = matches.types
     for name, place in zip(types, places, strict=True):
         if name in present or name in KERAS_CLASSES:
@@ -132,7 +133,7 @@ def _type_faults(matches: Matches, types: tuple[str, ...], places: tuple[Where, 
         else:
             help = f"closest: {', '.join(map(repr, packaged))}" if packaged else closest(name, present) or closest(name, KERAS_CLASSES)
         shown = ", ".join(sorted({layer.type for layer in matches.graph.candidates()}))
-        yield Diagnostic("type/unknown", f"no layer of the model has the type {name!r}", place, help or f"types with prunable weights here: {shown}")
+        yield Diagnostic("type/unknown", f"no layer of the model has the {named} {name!r}", place, help or f"types with prunable weights here: {shown}")
 
 
 def _config_fault(matches: Matches, matcher: ConfigIs, beside: tuple[Matcher, ...], where: Where) -> Diagnostic | None:

@@ -8,7 +8,6 @@ from collections import Counter
 from dataclasses import dataclass
 
 from graphprune.rules.config_test import find_config_value, thaw
-from graphprune.rules.describe import describe
 from graphprune.rules.evaluate import Matches, prunable_weights
 from graphprune.rules.failures import Failures
 from graphprune.rules.matchers import ConfigIs, HasWeight, IsA, Matcher, NameGlob, NameRegex, Params, TypeIs, conditions_of
@@ -56,7 +55,8 @@ def find_misses(matches: Matches, matcher: Matcher, count: int = SHOWN) -> tuple
 
 def _miss(failures: Failures, matcher: Matcher, address: str) -> Miss:
     conditions = failures.nearest_conditions(matcher, address)
-    return Miss(address, tuple(describe(condition) for condition in conditions if address not in failures.matches.of(condition)), len(conditions))
+    fails = tuple(failures.describe(condition, address) for condition in conditions if address not in failures.matches.of(condition))
+    return Miss(address, fails, len(conditions))
 
 
 def _wider(matches: Matches, condition: Matcher) -> str:

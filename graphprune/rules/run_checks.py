@@ -28,6 +28,7 @@ def check_result(matches: Matches, checks: Iterable[Check], sizes: Sizes) -> tup
     return tuple(_outcome(check, _result_fault(matches, check.condition, sizes)) for check in checks if isinstance(check.condition, ResultIs))
 
 
+_WAY_OUT = "change the model or the check; graphprune layers MODEL --match shows what a matcher finds"
 Fault = tuple[str, str]
 """What is not as the check wants it, and the help."""
 
@@ -38,7 +39,7 @@ def _outcome(check: Check, fault: Fault | None) -> CheckOutcome:
     text, help = fault
     is_error = check.severity == "error"
     message = f"check {check.id!r}: {text}{f'; {check.message}' if check.message else ''}"
-    diagnostic = Diagnostic("require/failed", message, check.where, help or None, severity="error" if is_error else "warning")
+    diagnostic = Diagnostic("require/failed", message, check.where, help or _WAY_OUT, severity="error" if is_error else "warning")
     return CheckOutcome(check.id, "fail" if is_error else "warn", diagnostic)
 
 

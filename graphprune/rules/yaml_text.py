@@ -171,7 +171,7 @@ class _Conversion:
                     "key/unknown",
                     "merge keys '<<' are not part of rule files",
                     key,
-                    "name a shared schedule under 'schedules', or repeat a whole value with *alias",
+                    "what rules share stands under 'defaults', a matcher that several use under 'selectors', to be named with 'use'",
                 )
                 parts = value.value if isinstance(value, SequenceNode) else [value]
                 merged += [entry for part in parts if isinstance(part, MappingNode) for entry in part.value]

@@ -1,7 +1,8 @@
 """Exact masks, fast: a radix select over the bits of |w|, on the host, of the few weights that a sample finds to be near the cut.
 
-Measured on 2 cores at 4,194,304 float32 weights: 13 ms, against 29 ms for `np.partition` and 781 ms for the full sort of the TensorFlow toolkit; once 80% of the
-weights are zero, as pruned weights are, 13 ms against 588 and 347 ms (benchmarks/mask_speed.py). Choosing masks on the host keeps the training graph free of it.
+Measured on 2 cores at 4,194,304 float32 weights: 13 ms, against 29 ms for `np.partition` and 781 ms for the full sort of the TensorFlow toolkit; once 80%
+of the weights are zero, as pruned weights are, 13 ms against 588 and 347 ms (benchmarks/mask_speed.py). Masks that are chosen on the host keep the training
+graph free of it.
 """
 
 from __future__ import annotations

@@ -204,12 +204,13 @@ def test_each_key_says_why(address, match, why):
         # one of two leaves beats one of three; a leaf inside a selector, or under `not any`, counts as one that stands alone
         (
             "{any: [{type: Conv2D, params: {gte: 9k}, trainable: false}, {type: Dense, params: {gte: 9k}}]}",
-            "fc (1 of 2; fails: params at least 9,000), inner::head_1 (1 of 2; fails: params at least 9,000), "
-            "inner::head_2 (1 of 2; fails: params at least 9,000)",
+            "fc (1 of 2; fails: params at least 9,000 (is 512)), inner::head_1 (1 of 2; fails: params at least 9,000 (is 64)), "
+            "inner::head_2 (1 of 2; fails: params at least 9,000 (is 64))",
         ),
         (
             "{use: padded, params: {lt: 100}}",
-            "conv_1 (2 of 3; fails: params below 100), conv_2 (2 of 3; fails: padding: same), conv_3 (1 of 3; fails: params below 100, padding: same)",
+            "conv_1 (2 of 3; fails: params below 100 (is 216)), conv_2 (2 of 3; fails: padding: same (is valid)), "
+            "conv_3 (1 of 3; fails: params below 100 (is 576), padding: same (is valid))",
         ),
         (
             "{type: Conv2D, not: {any: [{name: conv_1}, {config: {padding: same}}, {params: {lt: 100}}, {params: {gte: 500}}]}}",

@@ -87,7 +87,8 @@ def test_a_check_that_only_warns_lets_the_plan_be_made():
     made = plan("{id: r, severity: warn, count: {of: {type: Dense}, is: 1}}")
     assert made.checks == (("r", "warn"),)
     assert [str(found) for found in made.diagnostics] == [
-        "warning[require/failed]: check 'r': wanted 1 of Dense, got 2 (layers 'fc_1' and 'fc_2')\n  --> p.yaml:3:3"
+        "warning[require/failed]: check 'r': wanted 1 of Dense, got 2 (layers 'fc_1' and 'fc_2')\n  --> p.yaml:3:3\n"
+        "  help: change the model or the check; graphprune layers MODEL --match shows what a matcher finds"
     ]
     assert plan_from_config(plan_to_config(made)).checks == made.checks
 

@@ -119,7 +119,7 @@ MATCHERS = (
         pytest.param(
             f"{HEAD}rules: [{{id: a, <<: {{keep: true}}, match: '*', keep: true}}]\n",
             "error[key/unknown]: merge keys '<<' are not part of rule files\n  --> p.yaml:3:17\n"
-            "  help: name a shared schedule under 'schedules', or repeat a whole value with *alias",
+            "  help: what rules share stands under 'defaults', a matcher that several use under 'selectors', to be named with 'use'",
             id="merge-key",
         ),
         pytest.param(

@@ -221,8 +221,8 @@ def test_the_order_of_rules_never_changes_the_result():
 
 
 def test_a_conflict_of_a_pattern_and_a_sparsity_names_both():
-    big = "{id: big-dense, match: {type: Dense}, prune: {pattern: {keep: 2, of: 4, along: in}, schedule: {curve: step, begin: 0 steps}}}"
-    assert messages(build_graph(LENET), big, prune("dense-90", "{name: fc1}")).startswith(
+    big = "{id: big-dense, match: {type: Dense, params: {gte: 100k}}, prune: {pattern: {keep: 2, of: 4, along: in}, schedule: {curve: step, begin: 0 steps}}}"
+    assert messages(build_graph(LENET), big, prune("dense-90", "{type: Dense}")).startswith(
         "error[rule/conflict]: layer 'fc1' is claimed twice with different settings\n"
         "  --> p.yaml:5:3   big-dense   keep 2 of 4 along in, step\n"
         "  --> p.yaml:6:3   dense-90    90% unstructured, ramp\n"
@@ -235,7 +235,7 @@ def test_different_settings_on_one_layer_are_a_conflict_with_both_places():
         "error[rule/conflict]: layer 'fc1' is claimed twice with different settings\n"
         "  --> p.yaml:5:3   dense-90   90% unstructured, ramp\n"
         "  --> p.yaml:6:3   half       50% unstructured, ramp\n"
-        "  help: add 'overrides: [half]' to dense-90, or narrow one match"
+        "  help: add 'overrides: [dense-90]' to half, or narrow one match"
     )
 
 
@@ -318,14 +318,14 @@ def test_different_settings_on_one_layer_are_a_conflict_with_both_places():
         ),
         pytest.param(
             keep("a", "{type: Dense, params: {gt: 9k}}"),
-            "error[rule/no-match]: rule 'a' matches no layer\n  --> p.yaml:5:3\n  help: nearest misses: fc1 (1 of 2; fails: params above 9,000), "
-            "fc2 (1 of 2; fails: params above 9,000); write 'expect: {gte: 0}' if none is fine",
+            "error[rule/no-match]: rule 'a' matches no layer\n  --> p.yaml:5:3\n  help: nearest misses: fc1 (1 of 2; fails: params above 9,000 (is 8,192)), "
+            "fc2 (1 of 2; fails: params above 9,000 (is 640)); write 'expect: {gte: 0}' if none is fine",
             id="near-misses",
         ),
         pytest.param(
             keep("a", "{type: Dense, not: {last: {type: Dense}}}")[:-1] + ", expect: 2}",
             "error[rule/count]: rule 'a' matches the wrong number of layers: wanted 2, got 1\n  --> p.yaml:5:3\n  help: nearest misses: "
-            "conv_1 (1 of 2; fails: Dense), conv_2 (1 of 2; fails: Dense), fc2 (1 of 2; fails: not last Dense); "
+            "conv_1 (1 of 2; fails: Dense (is Conv2D)), conv_2 (1 of 2; fails: Dense (is Conv2D)), fc2 (1 of 2; fails: not last Dense); "
             "widen the match, or write 'expect: 1' if 1 is right",
             id="count",
         ),
