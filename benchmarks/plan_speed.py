@@ -5,12 +5,12 @@
 The model is ResNet152 of tf_keras.applications with random weights, a file of 230 MB, made here unless one is given. Each measurement is a process of its own,
 imports included: medians of seconds of processor time, seconds of wall time and peak memory, and each as a ratio to the toolkit's in the same round.
 
-On two cores that other work kept busy (one round; the aim is a tenth of the time):
+On two cores, one round (the aim is a tenth of the time):
 
                        processor time          wall time        peak memory
-    tfmot                  24.63 s  1.000    112.01 s  1.000   1346.34 MB 1.000
-    graphprune plan         1.63 s  0.066      6.73 s  0.060    102.66 MB 0.076
-    graphprune layers       1.26 s  0.051      5.12 s  0.046     87.01 MB 0.065
+    tfmot                  16.91 s  1.000     18.13 s  1.000   1339.09 MB 1.000
+    graphprune plan         1.28 s  0.076      1.31 s  0.072    100.22 MB 0.075
+    graphprune layers       0.76 s  0.045      0.77 s  0.042     84.42 MB 0.063
 """
 
 from __future__ import annotations

@@ -6,11 +6,12 @@ The models are convolutions in blocks with a shortcut around each; the rules use
 with `hops` and `until`, regions, and selectors that use one another. `read` is what `graphprune lint` does without a model; `resolve` evaluates all matchers
 and finds what every layer is claimed by; `plan` is the whole of `make_plan`, from a graph in memory.
 
-On two cores that other work kept busy (ten times the layers took 11.3 times as long; the aim is 12):
+On two cores that other work kept busy, the least of three runs. Ten times the layers take 10 times as long to lint and plan together (the aim is 12), the plan
+alone 13 times: building the call graph and hashing the graph grow faster than the graph, as it no longer fits the processor's caches.
 
        layers    read  resolve    plan
-       10,001    0.19     0.46    0.60
-      100,001    0.18     5.00    6.76
+       10,001    0.17     0.39    0.49
+      100,001    0.16     4.54    6.46
 """
 
 from __future__ import annotations
