@@ -46,8 +46,6 @@ def _is_shape(shape: Sequence[Any]) -> bool:
 
 def _output_shapes(kind: str, config: Config, taken: Sequence[Shape | None], call: OperationCall | None) -> Sequence[Shape | None]:
     known = [shape for shape in taken if shape is not None]
-    if taken[0] is None and kind in _OF_KNOWN_RANK:
-        return _output_shapes(kind, config, [(None,) * _OF_KNOWN_RANK[kind], *taken[1:]], call)
     if len(known) == len(taken) and kind in ("TFOpLambda", "SlicingOpLambda"):
         return operation_shapes(config["function"], call or OperationCall(tuple(known)))
     if len(known) == len(taken) and kind == "TensorFlowOpLayer":
@@ -201,9 +199,3 @@ _ONE: Sequence[tuple[re.Pattern[str], Callable[[str, Config, Shape], Shape]]] = 
     )
 )
 """Layers that take one tensor and give one."""
-
-_OF_KNOWN_RANK: Mapping[str, int] = {
-    **dict.fromkeys(("LSTM", "GRU", "SimpleRNN", "Flatten"), 3),
-    **{f"Global{kind}Pooling{rank}D": rank + 2 for kind in ("Max", "Average") for rank in (1, 2, 3)},
-}
-"""Layers that give tensors of one rank whatever they take, with the rank that they take, or that stands for any (Flatten)."""
