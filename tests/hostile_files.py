@@ -8,6 +8,7 @@ import marshal
 import os
 import struct
 import sys
+import warnings
 import zipfile
 import zlib
 from base64 import b64encode
@@ -190,6 +191,13 @@ def with_units(units: Any) -> dict[str, Any]:
     return model(IN, layer("Dense", "fc", ("in",), units=units, use_bias=True))
 
 
+def double_member(path: Path) -> Path:
+    """Write a model with two configs, of which readers of zips take different ones."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return write_keras(path, model(IN, FC), members={"config.json": json.dumps(with_units(5)).encode()})
+
+
 def both_ways(levels: int) -> dict[str, Any]:
     """Return a model with a layer that doubles with each level: both directions of a Bidirectional hold the layer in it."""
     inside: dict[str, Any] = {"class_name": "LSTM", "config": {"name": "lstm", "units": 2}}
@@ -234,7 +242,13 @@ REFUSED: Mapping[str, tuple[str, Make]] = {
     "quiet-bomb-weights": ("model.weights.h5 claims 1,000 bytes and holds 2", lambda path: quiet_bomb(path, "model.weights.h5")),
     "bzip2": ("is compressed in a way that Keras does not use", lambda path: bomb(path, "model.weights.h5", zipfile.ZIP_BZIP2)),
     "lying-zip": ("claims 3,221,225,472 bytes", lying_zip),
-    "path-traversal": ("no config.json", lambda path: _only(path, {"../config.json": b"{}", "/etc/config.json": b"{}"})),
+    "path-traversal": (
+        "the member 'a/../../evil' leads out of the zip",
+        lambda path: write_keras(path, model(IN, FC), members={"a/../../evil": b""}),
+    ),
+    "absolute-path": ("the member '/etc/evil' leads out of the zip", lambda path: write_keras(path, model(IN, FC), members={"/etc/evil": b""})),
+    "windows-path": ("leads out of the zip", lambda path: write_keras(path, model(IN, FC), members={"C:\\evil": b""})),
+    "double-member": ("two members are named 'config.json'", double_member),
     "external-link": ("is a link, which Keras never writes", external_link),
     "group-in-itself": ("a group stands in two places", group_in_itself),
     "endless-free-room": ("a list of free room without end", endless_free_room),
@@ -282,13 +296,6 @@ REFUSED: Mapping[str, tuple[str, Make]] = {
     "device": ("is a device, not a file", lambda path: path.symlink_to("/dev/zero") or path),
 }
 """What a light command refuses: a part of the message, and what makes the file."""
-
-
-def _only(path: Path, members: Mapping[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return path
 
 
 def controls(path: Path) -> Path:

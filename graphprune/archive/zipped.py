@@ -85,7 +85,18 @@ def _open_zip(path: str) -> Iterator[zipfile.ZipFile]:
                 f"{path}: the zip's list of members has {size:,} bytes, more than the {MAX_DIRECTORY:,} that a model's may have; save the model again"
             )
         with zipfile.ZipFile(path) as archive:
+            _check_names(path, archive)
             yield archive
+
+
+def _check_names(path: str, archive: zipfile.ZipFile) -> None:
+    """Refuse members that would be unpacked outside of the folder they are unpacked to, and two of one name, of which readers take different ones."""
+    for info in archive.infolist():
+        parts = info.filename.replace("\\", "/").split("/")
+        if ".." in parts or parts[0] == "" or ":" in parts[0]:
+            raise ArchiveError(f"{path}: the member {info.filename[:60]!r} leads out of the zip; the file is not safe to read, save the model again")
+        if archive.NameToInfo[info.filename] is not info:
+            raise ArchiveError(f"{path}: two members are named {info.filename[:60]!r}; the file is not safe to read, save the model again")
 
 
 def _directory_size(file: BinaryIO) -> int:
