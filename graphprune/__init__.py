@@ -29,18 +29,18 @@ if TYPE_CHECKING:
     from graphprune.plan import Plan, make_plan, read_plan
     from graphprune.rules import RuleSet, read_rules
     from graphprune.sparsity.positions import Run
-    from graphprune.tf.callbacks import UpdatePruningStep
-    from graphprune.tf.keras_api import collect_prunable_layers, prune_low_magnitude, strip_pruning
-    from graphprune.tf.keras_schedules import ConstantSparsity, PolynomialDecay, PruningSchedule
-    from graphprune.tf.loading import load_model
-    from graphprune.tf.prunable_layer import PrunableLayer
-    from graphprune.tf.pruner import Pruner
-    from graphprune.tf.saving import save_model
-    from graphprune.tf.scope import prune_scope
-    from graphprune.tf.summaries import PruningSummaries
-    from graphprune.tf.surgery import apply_plan, apply_rules
-    from graphprune.tf.training import resume, train
-    from graphprune.tf.wrapper import PruneLowMagnitude
+    from graphprune.tf.layers.prunable_layer import PrunableLayer
+    from graphprune.tf.models.loading import load_model
+    from graphprune.tf.models.saving import save_model
+    from graphprune.tf.pruning.callbacks import UpdatePruningStep
+    from graphprune.tf.pruning.keras_api import collect_prunable_layers, prune_low_magnitude, strip_pruning
+    from graphprune.tf.pruning.keras_schedules import ConstantSparsity, PolynomialDecay, PruningSchedule
+    from graphprune.tf.pruning.pruner import Pruner
+    from graphprune.tf.pruning.scope import prune_scope
+    from graphprune.tf.pruning.summaries import PruningSummaries
+    from graphprune.tf.pruning.surgery import apply_plan, apply_rules
+    from graphprune.tf.pruning.wrapper import PruneLowMagnitude
+    from graphprune.tf.training.run import resume, train
 
 __version__ = "0.1.0"
 
@@ -64,18 +64,18 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "sparsity.positions": ("Run",),
     "plan": ("Plan", "make_plan", "read_plan"),
     "diff": ("diff_graphs",),
-    "tf.callbacks": ("UpdatePruningStep",),
-    "tf.keras_api": ("collect_prunable_layers", "prune_low_magnitude", "strip_pruning"),
-    "tf.keras_schedules": ("ConstantSparsity", "PolynomialDecay", "PruningSchedule"),
-    "tf.loading": ("load_model",),
-    "tf.prunable_layer": ("PrunableLayer",),
-    "tf.pruner": ("Pruner",),
-    "tf.saving": ("save_model",),
-    "tf.scope": ("prune_scope",),
-    "tf.summaries": ("PruningSummaries",),
-    "tf.surgery": ("apply_plan", "apply_rules"),
-    "tf.training": ("resume", "train"),
-    "tf.wrapper": ("PruneLowMagnitude",),
+    "tf.pruning.callbacks": ("UpdatePruningStep",),
+    "tf.pruning.keras_api": ("collect_prunable_layers", "prune_low_magnitude", "strip_pruning"),
+    "tf.pruning.keras_schedules": ("ConstantSparsity", "PolynomialDecay", "PruningSchedule"),
+    "tf.models.loading": ("load_model",),
+    "tf.layers.prunable_layer": ("PrunableLayer",),
+    "tf.pruning.pruner": ("Pruner",),
+    "tf.models.saving": ("save_model",),
+    "tf.pruning.scope": ("prune_scope",),
+    "tf.pruning.summaries": ("PruningSummaries",),
+    "tf.pruning.surgery": ("apply_plan", "apply_rules"),
+    "tf.training.run": ("resume", "train"),
+    "tf.pruning.wrapper": ("PruneLowMagnitude",),
 }
 
 __all__ = [

@@ -15,15 +15,15 @@ from tf_keras import layers
 from tf_keras.layers import experimental
 from tf_zoo import sample
 
-from graphprune.graph.builtin_layers import BUILTIN_LAYERS
-from graphprune.tf.addresses import inner_layer
-from graphprune.tf.callbacks import UpdatePruningStep
-from graphprune.tf.export import write_saved_model
-from graphprune.tf.keras_api import prune_low_magnitude
-from graphprune.tf.keras_schedules import PolynomialDecay
-from graphprune.tf.loading import load_model
-from graphprune.tf.saving import save_model
-from graphprune.tf.surgery import strip_model
+from graphprune.graph.classes.builtin_layers import BUILTIN_LAYERS
+from graphprune.tf.models.export import write_saved_model
+from graphprune.tf.models.loading import load_model
+from graphprune.tf.models.saving import save_model
+from graphprune.tf.pruning.addresses import inner_layer
+from graphprune.tf.pruning.callbacks import UpdatePruningStep
+from graphprune.tf.pruning.keras_api import prune_low_magnitude
+from graphprune.tf.pruning.keras_schedules import PolynomialDecay
+from graphprune.tf.pruning.surgery import strip_model
 
 Connect = Callable[[layers.Layer, list[Any]], Any]
 """From a layer and its inputs to the tensor that it gives; what else the branch needs is made on the way."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tensorflow as tf
 import tf_keras
 
-from graphprune.tf.keras_schedules import PruningSchedule
-from graphprune.tf.prunable_layer import PrunableLayer
+from graphprune.tf.layers.prunable_layer import PrunableLayer
+from graphprune.tf.pruning.keras_schedules import PruningSchedule
 
 
 class Gated(tf_keras.layers.Layer, PrunableLayer):

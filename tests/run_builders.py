@@ -12,9 +12,9 @@ from tf_keras import layers
 from graphprune.sparsity.positions import Position
 from graphprune.sparsity.pruning import Pruning
 from graphprune.sparsity.schedules import Schedule
-from graphprune.tf.loading import load_model
-from graphprune.tf.saving import save_model
-from graphprune.tf.surgery import wrap_layers
+from graphprune.tf.models.loading import load_model
+from graphprune.tf.models.saving import save_model
+from graphprune.tf.pruning.surgery import wrap_layers
 
 EPOCHS, STEPS, BATCH = 3, 4, 8
 TOTAL = EPOCHS * STEPS

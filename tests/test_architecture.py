@@ -69,3 +69,30 @@ def test_a_module_has_at_most_400_lines(module):
 
 def test_every_part_of_the_table_exists():
     assert {part_of(module) for module in MODULES} == set(ORDER)
+
+
+# The folders of the larger packages, lowest first: a folder imports only those above it in its row.
+FOLDERS: dict[str, tuple[str, ...]] = {
+    "rules": ("text", "values", "shapes", "building", "selecting", "resolving"),
+    "tf": ("layers", "pruning", "models", "training"),
+    "graph": ("classes", "shapes"),
+    "report": ("drawing",),
+}
+
+
+def folder_of(module: str, part: str) -> str:
+    rest = module.removeprefix(f"graphprune.{part}.").split(".")
+    return rest[0] if module.startswith(f"graphprune.{part}.") and rest[0] in FOLDERS[part] else ""
+
+
+@pytest.mark.parametrize("module", [path for path in MODULES if len(path.parts) == 3], ids=str)
+def test_a_folder_imports_only_folders_that_stand_above_it(module):
+    part, folder = module.parts[0], module.parts[1]
+    order = FOLDERS[part]
+    for name in sorted(imported_modules(SOURCE / module)):
+        other = folder_of(name, part)
+        assert not other or order.index(other) <= order.index(folder), f"{module} imports {name}, which stands below {folder}"
+
+
+def test_every_folder_stands_in_its_row():
+    assert {(path.parts[0], path.parts[1]) for path in MODULES if len(path.parts) > 2} == {(part, name) for part, names in FOLDERS.items() for name in names}

@@ -10,8 +10,8 @@ from commands import run_command
 
 from graphprune.cli.main import COMMANDS
 from graphprune.rules import parse_rules
-from graphprune.rules.matcher_shape import MatcherShape
-from graphprune.rules.shape import keys_of
+from graphprune.rules.shapes.matcher_shape import MatcherShape
+from graphprune.rules.shapes.shape import keys_of
 from graphprune.shipped import shipped_file
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

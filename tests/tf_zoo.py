@@ -12,9 +12,9 @@ from tf_keras import layers
 from graphprune.sparsity.positions import Position
 from graphprune.sparsity.pruning import Pruning
 from graphprune.sparsity.schedules import Schedule
-from graphprune.tf.addresses import addressed_layers, inner_layer, is_layered_model
-from graphprune.tf.live_tensors import prunable_names
-from graphprune.tf.surgery import wrap_layers
+from graphprune.tf.layers.live_tensors import prunable_names
+from graphprune.tf.pruning.addresses import addressed_layers, inner_layer, is_layered_model
+from graphprune.tf.pruning.surgery import wrap_layers
 
 
 def _residual() -> tf_keras.Model:

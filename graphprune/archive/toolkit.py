@@ -14,7 +14,7 @@ from graphprune.archive.entries import Entry, is_model, type_of
 PREFIX = "prune_low_magnitude_"
 CLASS = "PruneLowMagnitude"
 WRAPPER = f"graphprune>{CLASS}"
-MODULE = "graphprune.tf.wrapper"
+MODULE = "graphprune.tf.pruning.wrapper"
 
 
 def is_toolkit_config(config: Mapping[str, Any]) -> bool:

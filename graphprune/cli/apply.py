@@ -11,8 +11,8 @@ from graphprune.cli.outputs import check_output_free, print_warnings, to_json
 from graphprune.cli.planning import load_with_classes, plan_for
 from graphprune.plan import plan_to_config
 from graphprune.report import render_plan_text
-from graphprune.tf.quiet import import_tensorflow
-from graphprune.tf.refusals import check_loadable
+from graphprune.tf.models.quiet import import_tensorflow
+from graphprune.tf.models.refusals import check_loadable
 
 
 @click.command("apply")
@@ -50,9 +50,9 @@ def command(
     print_warnings(plan.diagnostics, rules.files)
 
     import_tensorflow()
-    from graphprune.tf.loading import load_model
-    from graphprune.tf.saving import check_model_suffix, save_model
-    from graphprune.tf.surgery import apply_plan
+    from graphprune.tf.models.loading import load_model
+    from graphprune.tf.models.saving import check_model_suffix, save_model
+    from graphprune.tf.pruning.surgery import apply_plan
 
     check_model_suffix(output)
     original = load_model(archive.path, import_custom_objects(custom_objects), unsafe_lambda=unsafe_lambda)

@@ -10,7 +10,7 @@ from graphprune.cli.options import RuleOptions, all_option, force_option, format
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, to_json
 from graphprune.cli.planning import open_rules
 from graphprune.report import render_explanation
-from graphprune.rules.explain import explain_layer, explain_rule, explanation_to_config
+from graphprune.rules.resolving.explain import explain_layer, explain_rule, explanation_to_config
 
 
 @click.command("explain")

@@ -18,7 +18,7 @@ from graphprune.graph import ModelFile
 from graphprune.report.numbers import count_of
 from graphprune.rules import RuleSet
 from graphprune.rules.slugs import read_slugs
-from graphprune.rules.suggestions import closest
+from graphprune.rules.text.suggestions import closest
 
 
 @click.command("lint")

@@ -15,7 +15,7 @@ import click
 from graphprune import report
 from graphprune.errors import Diagnostic, OutputError
 from graphprune.files import write_whole
-from graphprune.rules.source_lines import SourceLines
+from graphprune.rules.text.source_lines import SourceLines
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".tflite")
 

@@ -18,7 +18,7 @@ from graphprune.plan import Plan, check_plan_fits, check_weights_fit, make_plan,
 from graphprune.plan.budgets import ReadWeight
 from graphprune.rules import RuleSet, read_rules
 from graphprune.sparsity.positions import Run
-from graphprune.tf.quiet import import_tensorflow
+from graphprune.tf.models.quiet import import_tensorflow
 
 UNKNOWN_RUN = Run()
 
@@ -48,8 +48,8 @@ def load_with_classes(model: ModelFile, custom_objects: tuple[str, ...], *, unsa
     if not custom_objects:
         return None
     import_tensorflow()
-    from graphprune.tf.loading import load_model
-    from graphprune.tf.surgery import count_zeros, graph_of_model, weight_reader
+    from graphprune.tf.models.loading import load_model
+    from graphprune.tf.pruning.surgery import count_zeros, graph_of_model, weight_reader
 
     live = load_model(model.need_archive().path, import_custom_objects(custom_objects), unsafe_lambda=unsafe_lambda)
     return LoadedModel(graph_of_model(live), count_zeros(live), weight_reader(live))

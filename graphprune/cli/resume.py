@@ -8,7 +8,7 @@ from graphprune.cli.finish import report_run, resumable
 from graphprune.cli.inputs import import_custom_objects
 from graphprune.cli.options import loading_options
 from graphprune.cli.progress import shown_progress
-from graphprune.tf.quiet import import_tensorflow
+from graphprune.tf.models.quiet import import_tensorflow
 
 
 @click.command("resume")
@@ -22,7 +22,7 @@ def command(run_folder: str, stop_after: int | None, custom_objects: tuple[str, 
         graphprune resume runs/a
     """  # noqa: D301 - click wants the real character
     import_tensorflow()
-    from graphprune.tf.training import resume
+    from graphprune.tf.training.run import resume
 
     with resumable(run_folder), shown_progress() as show:
         result = resume(

@@ -8,7 +8,7 @@ import click
 
 from graphprune.cli.options import force_option
 from graphprune.cli.outputs import check_report_free, print_report, to_json
-from graphprune.rules.schema import KINDS, Kind, build_schema
+from graphprune.rules.building.schema import KINDS, Kind, build_schema
 
 
 @click.command("schema")

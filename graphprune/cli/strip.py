@@ -12,12 +12,12 @@ from graphprune.cli.outputs import check_output_free, to_json
 from graphprune.cli.sizes import size_columns
 from graphprune.errors import GraphError
 from graphprune.graph import LayerGraph, ModelFile
-from graphprune.graph.builtin_layers import weights_of
+from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.from_config import graph_with_tensors
 from graphprune.plan import strip_graph
 from graphprune.report import SizeTable, render_sizes_text, sizes_to_config
-from graphprune.tf.quiet import import_tensorflow
-from graphprune.tf.refusals import check_loadable
+from graphprune.tf.models.quiet import import_tensorflow
+from graphprune.tf.models.refusals import check_loadable
 
 
 @click.command("strip")
@@ -66,12 +66,12 @@ def command(
     check_same_architecture(before, wrapped)
 
     import_tensorflow()
-    from graphprune.tf.compiling import Compiling, compile_model
-    from graphprune.tf.data import read_data
-    from graphprune.tf.evaluation import measure_accuracy
-    from graphprune.tf.export import check_export_suffix, write_model
-    from graphprune.tf.loading import load_model
-    from graphprune.tf.surgery import strip_model
+    from graphprune.tf.models.export import check_export_suffix, write_model
+    from graphprune.tf.models.loading import load_model
+    from graphprune.tf.pruning.surgery import strip_model
+    from graphprune.tf.training.compiling import Compiling, compile_model
+    from graphprune.tf.training.data import read_data
+    from graphprune.tf.training.evaluation import measure_accuracy
 
     for output in outputs:
         check_export_suffix(output)

@@ -13,9 +13,9 @@ from graphprune.errors import EXIT_ERROR, OutputError
 from graphprune.files import write_whole
 from graphprune.plan.run_cases import CaseResult, read_snapshots, run_cases, updated_snapshots
 from graphprune.report import cases_to_config, render_cases
-from graphprune.rules.case_file import Case, CaseFile, find_case_files, read_cases
-from graphprune.rules.source_lines import SourceLines
-from graphprune.rules.suggestions import closest
+from graphprune.rules.building.case_file import Case, CaseFile, find_case_files, read_cases
+from graphprune.rules.text.source_lines import SourceLines
+from graphprune.rules.text.suggestions import closest
 
 
 @click.command("test")

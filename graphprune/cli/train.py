@@ -13,8 +13,8 @@ from graphprune.cli.outputs import print_warnings
 from graphprune.cli.planning import load_with_classes, plan_for
 from graphprune.cli.progress import shown_progress
 from graphprune.report import render_plan_text
-from graphprune.tf.quiet import import_tensorflow
-from graphprune.tf.refusals import check_loadable
+from graphprune.tf.models.quiet import import_tensorflow
+from graphprune.tf.models.refusals import check_loadable
 
 TENSORBOARD = "tensorboard"
 """Where events go unless the user says where: in the run's folder."""
@@ -103,7 +103,7 @@ def command(
         click.echo(render_plan_text(plan, brief=True), nl=False)
 
     import_tensorflow()
-    from graphprune.tf.training import train
+    from graphprune.tf.training.run import train
 
     with resumable(run_folder), shown_progress() as show:
         result = train(
@@ -135,6 +135,6 @@ def command(
 def _open_devices(strategy: str) -> None:
     """Make the strategy's devices while that is possible: before a model is loaded for its classes."""
     import_tensorflow()
-    from graphprune.tf.strategies import open_spread
+    from graphprune.tf.training.strategies import open_spread
 
     open_spread(strategy)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from graphprune.graph.layers import SEPARATOR, Layer, Tensor, Wrap
     from graphprune.graph.measure import TensorMetrics, measure_mask_faults, measure_tensors, measure_zeros, read_steps
     from graphprune.graph.read import ModelFile, open_model_file, read_graph
-    from graphprune.graph.tensor_shapes import find_tensor_shapes
+    from graphprune.graph.shapes.tensor_shapes import find_tensor_shapes
     from graphprune.graph.weights import ModelWeights, locate_weights
 
 __all__ = [
@@ -47,7 +47,7 @@ __getattr__ = lazy_names(
         "layers": ["SEPARATOR", "Layer", "Tensor", "Wrap"],
         "measure": ["TensorMetrics", "measure_mask_faults", "measure_tensors", "measure_zeros", "read_steps"],
         "read": ["ModelFile", "open_model_file", "read_graph"],
-        "tensor_shapes": ["find_tensor_shapes"],
+        "shapes.tensor_shapes": ["find_tensor_shapes"],
         "weights": ["ModelWeights", "locate_weights"],
     },
 )

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterator
 from graphprune.archive import Archive, StoredTensor
 from graphprune.archive.toolkit import is_toolkit_config
 from graphprune.errors import ArchiveError
-from graphprune.graph.builtin_layers import weights_of
+from graphprune.graph.classes.builtin_layers import weights_of
+from graphprune.graph.classes.layer_class import Weight
 from graphprune.graph.entries import is_input
-from graphprune.graph.layer_class import Weight
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 from graphprune.graph.toolkit import TOOLKIT_STATE, toolkit_state_names

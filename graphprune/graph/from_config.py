@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from graphprune.archive.toolkit import is_toolkit_config
 from graphprune.errors import GraphError
-from graphprune.graph.builtin_layers import MAX_INSIDE, has_too_many_inside, known_class, weights_of
+from graphprune.graph.classes.builtin_layers import MAX_INSIDE, has_too_many_inside, known_class, weights_of
 from graphprune.graph.entries import PLACEMENT, Entry, is_input, is_model, is_wrapper, name_of, type_of
 from graphprune.graph.flow import FlowBuilder, call_order, layer_order
 from graphprune.graph.frames import Frame, frame_from_entry

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from graphprune.archive import StoredTensor
-from graphprune.graph.expected_shapes import Expected, Length, Lengths, Open, SettingError, find_expected_shapes
+from graphprune.graph.classes.expected_shapes import Expected, Length, Lengths, Open, SettingError, find_expected_shapes
 from graphprune.graph.from_config import WRAPPER_COUNTERS
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer

@@ -9,9 +9,9 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from graphprune.graph.builtin_layers import weights_of
+from graphprune.graph.classes.builtin_layers import weights_of
+from graphprune.graph.classes.python_patterns import PatternArguments
 from graphprune.graph.entries import Entry, type_of
-from graphprune.graph.python_patterns import PatternArguments
 from graphprune.sparsity.positions import Position
 from graphprune.sparsity.pruning import Pruning
 from graphprune.sparsity.schedules import Schedule

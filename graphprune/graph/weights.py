@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from graphprune.archive import Archive, StoredTensor
 from graphprune.archive.toolkit import PREFIX, is_toolkit_config
 from graphprune.errors import ArchiveError, GraphError
-from graphprune.graph.builtin_layers import weights_of
 from graphprune.graph.checkpoint_weights import locate_checkpoint
+from graphprune.graph.classes.builtin_layers import weights_of
+from graphprune.graph.classes.layer_class import Weight, names_in_order
 from graphprune.graph.entries import Entry, canonical, to_snake_case, type_of
 from graphprune.graph.frames import Frame
 from graphprune.graph.from_config import is_wrapper_state
-from graphprune.graph.layer_class import Weight, names_in_order
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import SEPARATOR, Layer
 from graphprune.graph.toolkit import TOOLKIT_STATE, toolkit_state_names

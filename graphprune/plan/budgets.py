@@ -13,7 +13,7 @@ from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
 from graphprune.plan.changes import BudgetChange, DenseTensor
 from graphprune.plan.fitting import Fitted
-from graphprune.rules.rule_set import Budget
+from graphprune.rules.values.rule_set import Budget
 from graphprune.sparsity.budgets import Allocation, InfeasibleBudgetError, Member, allocate_by_magnitude, allocate_by_size, allocate_erk
 from graphprune.sparsity.counts import kept_count, zero_count
 from graphprune.sparsity.fit import target_zeros

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from graphprune.errors import Diagnostic, Where
 from graphprune.graph.held_models import HeldModel
-from graphprune.rules.checks import CheckStatus
-from graphprune.rules.losses import Loss
-from graphprune.rules.rule_set import NO_SWITCHES, Switches
+from graphprune.rules.values.checks import CheckStatus
+from graphprune.rules.values.losses import Loss
+from graphprune.rules.values.rule_set import NO_SWITCHES, Switches
 from graphprune.sparsity.pruning import Pruning
 
 Action = Literal["wrap", "unwrap", "retarget", "keep", "unclaimed", "noop"]
@@ -165,7 +165,7 @@ class BudgetChange:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the rules would change in a model; made by `make_plan`, carried out by `graphprune.tf.surgery`.
+    """What the rules would change in a model; made by `make_plan`, carried out by `graphprune.tf.pruning.surgery`.
 
     Attributes:
         model: What it was made for.

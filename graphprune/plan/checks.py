@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from graphprune.graph import LayerGraph
 from graphprune.plan.changes import LayerChange, TensorChange
-from graphprune.rules.checks import Check, CheckOutcome, ResultIs
-from graphprune.rules.evaluate import Matches, Zeros
-from graphprune.rules.run_checks import check_result
+from graphprune.rules.resolving.run_checks import check_result
+from graphprune.rules.selecting.evaluate import Matches, Zeros
+from graphprune.rules.values.checks import Check, CheckOutcome, ResultIs
 
 
 def check_finished(graph: LayerGraph, checks: Sequence[Check], changes: Sequence[LayerChange], zeros: Zeros | None) -> tuple[CheckOutcome, ...]:

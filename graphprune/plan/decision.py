@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from graphprune.graph.layers import Layer
 from graphprune.plan.changes import Action
 from graphprune.plan.fitting import Fitted
-from graphprune.rules.rule_set import Rule
+from graphprune.rules.values.rule_set import Rule
 from graphprune.sparsity.patterns import UNSTRUCTURED
 from graphprune.sparsity.pruning import Pruning
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from graphprune.errors import Diagnostic, Where
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
-from graphprune.rules.rule_set import Claim, Prune, Rule
-from graphprune.rules.suggestions import closest
-from graphprune.rules.weight_names import is_named
+from graphprune.rules.text.suggestions import closest
+from graphprune.rules.values.rule_set import Claim, Prune, Rule
+from graphprune.rules.values.weight_names import is_named
 from graphprune.sparsity.fit import Misfit, find_misfit, group_lengths, is_exact
 from graphprune.sparsity.patterns import Pattern
 from graphprune.sparsity.pruning import Pruning

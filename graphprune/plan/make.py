@@ -17,10 +17,10 @@ from graphprune.plan.decision import decide, pruning_for
 from graphprune.plan.drift import find_drift
 from graphprune.plan.fitting import Fitted, fit_claims, unknown_zeros
 from graphprune.plan.timing import find_timing_fault, known_steps, unknown_steps
-from graphprune.rules.checks import Check, CheckOutcome, CheckStatus
-from graphprune.rules.custom_layers import taught_zeros, teach_layers
-from graphprune.rules.resolve import resolve_rules
-from graphprune.rules.rule_set import Claim, RuleSet
+from graphprune.rules.resolving.resolve import resolve_rules
+from graphprune.rules.values.checks import Check, CheckOutcome, CheckStatus
+from graphprune.rules.values.custom_layers import taught_zeros, teach_layers
+from graphprune.rules.values.rule_set import Claim, RuleSet
 from graphprune.sparsity.positions import Run
 from graphprune.sparsity.pruning import Pruning
 

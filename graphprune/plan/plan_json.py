@@ -14,8 +14,8 @@ import graphprune
 from graphprune.plan.changes import BudgetChange, Drift, LayerChange, Plan, TensorChange
 from graphprune.plan.diagnostic_json import diagnostic_to_config
 from graphprune.plan.summary import summarize
-from graphprune.rules.losses import Loss
-from graphprune.rules.rule_set import Switches
+from graphprune.rules.values.losses import Loss
+from graphprune.rules.values.rule_set import Switches
 from graphprune.sparsity.pruning import Pruning
 
 FORMAT_VERSION = "1.0"

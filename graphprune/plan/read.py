@@ -13,9 +13,9 @@ from graphprune.plan.changes import Action, BudgetChange, DenseTensor, Drift, La
 from graphprune.plan.diagnostic_json import diagnostic_from_fields
 from graphprune.plan.fields import Fields
 from graphprune.plan.plan_json import FORMAT_VERSION, KIND
-from graphprune.rules.checks import CheckStatus
-from graphprune.rules.losses import Loss
-from graphprune.rules.rule_set import NO_SWITCHES, Switches
+from graphprune.rules.values.checks import CheckStatus
+from graphprune.rules.values.losses import Loss
+from graphprune.rules.values.rule_set import NO_SWITCHES, Switches
 from graphprune.sparsity.pruning import Pruning
 
 MAX_BYTES = 512 * 1024 * 1024

@@ -15,7 +15,7 @@ from graphprune.plan.plan_json import plan_sha256
 from graphprune.plan.staleness import check_plan_fits
 from graphprune.sparsity.pruning import Provenance, Pruning
 
-_MODULE = "graphprune.tf.wrapper"
+_MODULE = "graphprune.tf.pruning.wrapper"
 
 
 def wrap_graph(graph: LayerGraph, plan: Plan) -> LayerGraph:

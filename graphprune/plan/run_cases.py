@@ -12,8 +12,8 @@ from graphprune.graph import LayerGraph, read_graph
 from graphprune.plan.make import make_plan
 from graphprune.plan.snapshot import snapshot_of, snapshot_of_faults
 from graphprune.rules import Prune, Resolution, RuleSet, read_rules, resolve_rules
-from graphprune.rules.case_file import Case, CaseFile, Named
-from graphprune.rules.suggestions import closest
+from graphprune.rules.building.case_file import Case, CaseFile, Named
+from graphprune.rules.text.suggestions import closest
 
 SHOWN_LINES = 20
 Snapshots = Mapping[str, Any]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphprune.errors import Diagnostic
-from graphprune.rules.rule_set import Prune, Rule
+from graphprune.rules.values.rule_set import Prune, Rule
 from graphprune.sparsity.positions import Position, Run
 from graphprune.sparsity.schedules import Schedule
 

@@ -9,16 +9,16 @@ from graphprune.lazy import lazy_names
 if TYPE_CHECKING:
     from graphprune.report.cases_text import cases_to_config, render_cases
     from graphprune.report.diagnostics_report import diagnostics_to_config, render_annotations, render_diagnostics
-    from graphprune.report.diff_drawing import render_diff_html, render_diff_svg
     from graphprune.report.diff_text import render_diff_text
+    from graphprune.report.drawing.diff_drawing import render_diff_html, render_diff_svg
+    from graphprune.report.drawing.graph_dot import render_graph_dot
+    from graphprune.report.drawing.graph_html import render_graph_html
+    from graphprune.report.drawing.graph_svg import render_graph_svg
+    from graphprune.report.drawing.plan_drawing import render_plan_html, render_plan_svg
     from graphprune.report.explain_text import render_explanation
     from graphprune.report.github import render_diff_github, render_plan_github
-    from graphprune.report.graph_dot import render_graph_dot
-    from graphprune.report.graph_html import render_graph_html
-    from graphprune.report.graph_svg import render_graph_svg
     from graphprune.report.layers_json import layers_to_config
     from graphprune.report.layers_report import render_layers_text
-    from graphprune.report.plan_drawing import render_plan_html, render_plan_svg
     from graphprune.report.plan_text import render_plan_text
     from graphprune.report.sizes import SizeColumn, SizeTable, render_sizes_text, sizes_to_config
     from graphprune.report.slug_report import render_slug, render_slug_list
@@ -58,16 +58,16 @@ __getattr__ = lazy_names(
     {
         "cases_text": ["cases_to_config", "render_cases"],
         "diagnostics_report": ["diagnostics_to_config", "render_annotations", "render_diagnostics"],
-        "diff_drawing": ["render_diff_html", "render_diff_svg"],
+        "drawing.diff_drawing": ["render_diff_html", "render_diff_svg"],
         "diff_text": ["render_diff_text"],
         "explain_text": ["render_explanation"],
         "github": ["render_diff_github", "render_plan_github"],
-        "graph_dot": ["render_graph_dot"],
-        "graph_html": ["render_graph_html"],
-        "graph_svg": ["render_graph_svg"],
+        "drawing.graph_dot": ["render_graph_dot"],
+        "drawing.graph_html": ["render_graph_html"],
+        "drawing.graph_svg": ["render_graph_svg"],
         "layers_json": ["layers_to_config"],
         "layers_report": ["render_layers_text"],
-        "plan_drawing": ["render_plan_html", "render_plan_svg"],
+        "drawing.plan_drawing": ["render_plan_html", "render_plan_svg"],
         "plan_text": ["render_plan_text"],
         "slug_report": ["render_slug", "render_slug_list"],
         "sizes": ["SizeColumn", "SizeTable", "render_sizes_text", "sizes_to_config"],

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from graphprune.errors import Where
 from graphprune.report.numbers import format_count
 from graphprune.report.tables import align_rows, escape_controls
-from graphprune.rules.explain import LayerExplanation, RuleExplanation, RuleVerdict, Verdict
+from graphprune.rules.resolving.explain import LayerExplanation, RuleExplanation, RuleVerdict, Verdict
 
 SHOWN = 12
 

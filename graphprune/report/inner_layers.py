@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from graphprune.graph.config_weights import ATTENTION_LAYERS
+from graphprune.graph.classes.config_weights import ATTENTION_LAYERS
 from graphprune.graph.entries import is_model, to_snake_case
 from graphprune.graph.layers import Layer, Tensor
 

@@ -8,8 +8,8 @@ from typing import Any
 from graphprune.graph.held_models import find_held_model
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
-from graphprune.graph.shapes import Shape
-from graphprune.graph.tensor_shapes import find_tensor_shapes
+from graphprune.graph.shapes.axis_lengths import Shape
+from graphprune.graph.shapes.tensor_shapes import find_tensor_shapes
 from graphprune.report.layer_figures import Zeros, shown_layers, totals_of
 
 

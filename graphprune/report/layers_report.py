@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphprune.graph.held_models import find_held_model
-from graphprune.graph.last_axis import format_output
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import SEPARATOR, Layer
-from graphprune.graph.shapes import Shape
-from graphprune.graph.tensor_shapes import TensorUse, find_tensor_shapes
+from graphprune.graph.shapes.axis_lengths import Shape
+from graphprune.graph.shapes.last_axis import format_output
+from graphprune.graph.shapes.tensor_shapes import TensorUse, find_tensor_shapes
 from graphprune.report.inner_layers import inner_path, inner_tensors, inner_type
 from graphprune.report.layer_figures import Totals, Zeros, held_text, prunable_zeros, shown_layers, totals_of, wrap_text
 from graphprune.report.numbers import count_of, format_bytes, format_count, format_share

@@ -12,8 +12,8 @@ from graphprune.plan.summary import kind_of, summarize
 from graphprune.report.layer_figures import held_text
 from graphprune.report.numbers import count_of, format_count, format_share
 from graphprune.report.tables import align_rows, escape_controls
-from graphprune.rules.losses import describe_losses
-from graphprune.rules.rule_set import NO_SWITCHES
+from graphprune.rules.values.losses import describe_losses
+from graphprune.rules.values.rule_set import NO_SWITCHES
 
 SYMBOLS = {"wrap": "+", "unwrap": "-", "retarget": "~", "rewrap": "-/+", "keep": "=", "unclaimed": "?", "noop": "."}
 LEGEND = {"keep": "keep dense", "noop": "as planned"}

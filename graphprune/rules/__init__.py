@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from graphprune.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from graphprune.rules.evaluate import Matches
+    from graphprune.rules.building.read import parse_rules, read_rules
     from graphprune.rules.match_text import find_matched, parse_matcher
-    from graphprune.rules.matchers import Matcher, reads_weights
-    from graphprune.rules.read import parse_rules, read_rules
-    from graphprune.rules.resolve import resolve_rules
-    from graphprune.rules.rule_set import Claim, Keep, Prune, Resolution, Rule, RuleSet
+    from graphprune.rules.resolving.resolve import resolve_rules
+    from graphprune.rules.selecting.evaluate import Matches
+    from graphprune.rules.values.matchers import Matcher, reads_weights
+    from graphprune.rules.values.rule_set import Claim, Keep, Prune, Resolution, Rule, RuleSet
 
 __all__ = [
     "Claim",
@@ -34,11 +34,11 @@ __all__ = [
 __getattr__ = lazy_names(
     __name__,
     {
-        "evaluate": ["Matches"],
+        "selecting.evaluate": ["Matches"],
         "match_text": ["find_matched", "parse_matcher"],
-        "matchers": ["Matcher", "reads_weights"],
-        "read": ["parse_rules", "read_rules"],
-        "resolve": ["resolve_rules"],
-        "rule_set": ["Claim", "Keep", "Prune", "Resolution", "Rule", "RuleSet"],
+        "values.matchers": ["Matcher", "reads_weights"],
+        "building.read": ["parse_rules", "read_rules"],
+        "resolving.resolve": ["resolve_rules"],
+        "values.rule_set": ["Claim", "Keep", "Prune", "Resolution", "Rule", "RuleSet"],
     },
 )

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from graphprune.errors import Diagnostic, RuleError, Where
-from graphprune.rules.contradictions import contradiction_help, find_contradiction
-from graphprune.rules.evaluate import Matches
-from graphprune.rules.failures import Failures
-from graphprune.rules.file_faults import check_match_shape
-from graphprune.rules.layer_set import LayerSet
-from graphprune.rules.matcher_build import MatcherBuilder
-from graphprune.rules.matchers import Everything, Matcher
-from graphprune.rules.model_faults import find_matcher_faults
-from graphprune.rules.notes import Notes
-from graphprune.rules.yaml_text import Document, parse_document
+from graphprune.rules.building.contradictions import contradiction_help, find_contradiction
+from graphprune.rules.building.matcher_build import MatcherBuilder
+from graphprune.rules.resolving.model_faults import find_matcher_faults
+from graphprune.rules.selecting.evaluate import Matches
+from graphprune.rules.selecting.failures import Failures
+from graphprune.rules.selecting.layer_set import LayerSet
+from graphprune.rules.shapes.file_faults import check_match_shape
+from graphprune.rules.text.notes import Notes
+from graphprune.rules.text.yaml_text import Document, parse_document
+from graphprune.rules.values.matchers import Everything, Matcher
 
 MATCH = "match"
 

@@ -17,7 +17,7 @@ from hostile_files import REFUSED, controls, lambda_models, write_h5, write_kera
 from graphprune.errors import ArchiveError
 from graphprune.graph import open_model_file
 from graphprune.shipped import shipped_file
-from graphprune.tf.refusals import check_loadable
+from graphprune.tf.models.refusals import check_loadable
 
 MODEL = shipped_file("fixtures/digits-cnn.keras")
 MEASURED = """

@@ -22,7 +22,11 @@ def test_wrappers_take_the_names_of_their_layers_wherever_these_stand():
     nested, other = renamed["config"]["layers"]
     inner = nested["config"]["layers"][0]
     assert (inner["name"], inner["config"]["name"], inner["class_name"]) == ("a", "a", "graphprune>PruneLowMagnitude")
-    assert (other["module"], other["class_name"], other["registered_name"]) == ("graphprune.tf.wrapper", "PruneLowMagnitude", "graphprune>PruneLowMagnitude")
+    assert (other["module"], other["class_name"], other["registered_name"]) == (
+        "graphprune.tf.pruning.wrapper",
+        "PruneLowMagnitude",
+        "graphprune>PruneLowMagnitude",
+    )
     assert (other["inbound_nodes"], renamed["config"]["output_layers"]) == ([[["a", 0, 0, {}]]], [["b", 0, 0]])
     assert config["config"]["layers"][1]["name"] == "prune_low_magnitude_b"
 

@@ -10,7 +10,7 @@ from graphprune.diff import diff_graphs
 from graphprune.graph.measure import measure_values
 from graphprune.plan import make_plan, plan_to_config
 from graphprune.report import render_diff_html, render_plan_html
-from graphprune.report.layer_marks import STATUSES
+from graphprune.report.drawing.layer_marks import STATUSES
 from graphprune.rules import parse_rules
 
 pytestmark = pytest.mark.browser

@@ -29,7 +29,7 @@ def wrapped_entry(entry: dict[str, Any]) -> dict[str, Any]:
     }
     placement = {key: entry[key] for key in ("name", "inbound_nodes") if key in entry}
     return {
-        "module": "graphprune.tf.wrapper",
+        "module": "graphprune.tf.pruning.wrapper",
         "class_name": "PruneLowMagnitude",
         "config": config,
         "registered_name": "graphprune>PruneLowMagnitude",

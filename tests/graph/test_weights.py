@@ -51,7 +51,7 @@ def wrapped_config() -> dict[str, Any]:
     config = build_config("in > fc > out")
     inner = {key: value for key, value in config["config"]["layers"][1].items() if key not in ("name", "inbound_nodes")}
     pruning = Pruning(0.5, Schedule(end=Position(4, "epoch")), ("kernel",)).to_config()
-    wrapper = {"module": "graphprune.tf.wrapper", "class_name": "PruneLowMagnitude", "registered_name": "graphprune>PruneLowMagnitude"}
+    wrapper = {"module": "graphprune.tf.pruning.wrapper", "class_name": "PruneLowMagnitude", "registered_name": "graphprune>PruneLowMagnitude"}
     config["config"]["layers"][1] |= {**wrapper, "config": {"name": "fc", "trainable": True, "layer": inner, "pruning": pruning, "provenance": {}}}
     return config
 

@@ -6,7 +6,7 @@ from graphprune.errors import RuleError
 from graphprune.plan import make_plan, strip_graph, wrap_graph
 from graphprune.plan.summary import kind_of
 from graphprune.rules import parse_rules
-from graphprune.rules.losses import Loss
+from graphprune.rules.values.losses import Loss
 
 ONCE = "schedule: {curve: step, begin: 0 steps}"
 

@@ -36,7 +36,7 @@ def test_the_wrapper_entry_names_its_module_in_keras_files():
     assert wrap is not None
     assert wrap.pruning is not None
     assert wrap.entry == {
-        "module": "graphprune.tf.wrapper",
+        "module": "graphprune.tf.pruning.wrapper",
         "class_name": "PruneLowMagnitude",
         "config": {
             "name": "fc1",

@@ -9,7 +9,7 @@ from lenet import lenet
 from graphprune.errors import RuleError
 from graphprune.report import render_explanation
 from graphprune.rules import parse_rules
-from graphprune.rules.explain import explain_layer, explain_rule, explanation_to_config
+from graphprune.rules.resolving.explain import explain_layer, explain_rule, explanation_to_config
 
 EXAMPLE = """\
 # the first example

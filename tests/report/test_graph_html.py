@@ -7,8 +7,8 @@ from drawings import siamese
 
 from graphprune.graph import TensorMetrics
 from graphprune.report import render_graph_html
-from graphprune.report.graph_view import view_graph
-from graphprune.report.page_data import Drawing, page_to_config
+from graphprune.report.drawing.graph_view import view_graph
+from graphprune.report.drawing.page_data import Drawing, page_to_config
 
 
 def graph_to_page(graph, metrics=None):

@@ -3,7 +3,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphprune.report.graph_rows import BENDS_PER_NODE, arrange_rows, place_rows
+from graphprune.report.drawing.graph_rows import BENDS_PER_NODE, arrange_rows, place_rows
 
 
 @st.composite

@@ -8,9 +8,9 @@ from builders import build_graph
 
 from graphprune.graph import LayerGraph, graph_from_config
 from graphprune.report import render_graph_dot, render_graph_svg
-from graphprune.report.graph_view import view_graph
-from graphprune.report.graph_wires import MOST_ALIKE
-from graphprune.report.page_data import Drawing, page_to_config
+from graphprune.report.drawing.graph_view import view_graph
+from graphprune.report.drawing.graph_wires import MOST_ALIKE
+from graphprune.report.drawing.page_data import Drawing, page_to_config
 
 
 def siamese() -> LayerGraph:

@@ -6,9 +6,9 @@ from builders import build_config, build_graph
 from graphprune.graph import Layer, LayerGraph, Tensor, graph_from_config
 from graphprune.plan import make_plan
 from graphprune.report import layers_to_config, render_graph_dot, render_layers_text, render_plan_github, render_plan_text
-from graphprune.report.graph_view import view_graph
+from graphprune.report.drawing.graph_view import view_graph
+from graphprune.report.drawing.page_data import Drawing, page_to_config
 from graphprune.report.inner_layers import inner_type
-from graphprune.report.page_data import Drawing, page_to_config
 from graphprune.rules import parse_rules
 
 SAYS = "frames (TimeDistributed) holds 752 weights inside the model 'net' that rules cannot reach; apply the rules to that model by itself."

@@ -8,7 +8,7 @@ from graphprune.errors import Where
 from graphprune.plan import make_plan, plan_from_config, plan_to_config, wrap_graph
 from graphprune.plan.changes import Drift, HiddenLayer, LayerChange, ModelFacts, Plan, RuleRef, TensorChange
 from graphprune.report import render_plan_text
-from graphprune.rules.losses import Loss
+from graphprune.rules.values.losses import Loss
 
 EXAMPLE = """\
 model  lenet.keras   5 layers, 3 prunable tensors, 266,200 prunable of 266,610 parameters

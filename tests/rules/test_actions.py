@@ -6,7 +6,7 @@ import pytest
 
 from graphprune.errors import RuleError, Where
 from graphprune.rules import parse_rules, read_rules
-from graphprune.rules.rule_set import Budget
+from graphprune.rules.values.rule_set import Budget
 from graphprune.sparsity.patterns import Block, Channel, KeepOf, Unstructured
 
 HEAD = """\

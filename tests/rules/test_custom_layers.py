@@ -7,7 +7,7 @@ from graphprune.errors import RuleError, Where
 from graphprune.graph import graph_from_config
 from graphprune.plan import make_plan, wrap_graph
 from graphprune.rules import parse_rules, resolve_rules
-from graphprune.rules.custom_layers import CustomLayer, teach_layers
+from graphprune.rules.values.custom_layers import CustomLayer, teach_layers
 
 RULES = "rules: [{id: a, match: {type: 'MyPkg>LowRankDense'}, prune: {sparsity: 50%, schedule: {curve: step, begin: 0 steps}}}]"
 SECTION = "layers: {'MyPkg>LowRankDense': {prunable: {u: [in, rank], v: [rank, out]}}}"

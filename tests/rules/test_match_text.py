@@ -2,8 +2,8 @@ import pytest
 
 from graphprune.errors import RuleError
 from graphprune.rules import parse_matcher
-from graphprune.rules.matchers import AllOf, Everything, NameGlob, Params, TypeIs
-from graphprune.rules.number_test import NumberTest
+from graphprune.rules.values.matchers import AllOf, Everything, NameGlob, Params, TypeIs
+from graphprune.rules.values.number_test import NumberTest
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from wrong_rules import empty_matchers, wrong_texts
 
 from graphprune.errors import RuleError
 from graphprune.rules import parse_rules
-from graphprune.rules.key_hints import EXAMPLES
-from graphprune.rules.schema import KINDS, build_schema
-from graphprune.rules.shape import Shape, keys_of
-from graphprune.rules.yaml_text import parse_document
+from graphprune.rules.building.schema import KINDS, build_schema
+from graphprune.rules.shapes.key_hints import EXAMPLES
+from graphprune.rules.shapes.shape import Shape, keys_of
+from graphprune.rules.text.yaml_text import parse_document
 
 WRONG = dict(wrong_texts())
 GENERATED = frozenset(f"match {matcher}" for matcher in empty_matchers())
@@ -143,4 +143,4 @@ def test_every_key_has_an_example():
         if shape.__name__ in ("MatchShape", "Conditions"):
             continue
         written = {key for base in shape.__mro__ for key in EXAMPLES.get(base.__name__, {})}
-        assert set(keys_of(shape)) <= written, f"{shape.__name__}: add to EXAMPLES in graphprune/rules/key_hints.py"
+        assert set(keys_of(shape)) <= written, f"{shape.__name__}: add to EXAMPLES in graphprune/rules/shapes/key_hints.py"

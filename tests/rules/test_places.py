@@ -8,7 +8,7 @@ from rule_mutations import DAMAGED, TEXT, WITH_OTHER_VALUES
 from graphprune.errors import RuleError
 from graphprune.plan import make_plan
 from graphprune.rules import read_rules
-from graphprune.rules.source_lines import SourceLines
+from graphprune.rules.text.source_lines import SourceLines
 
 GRAPH = build_graph("in > conv_1 > flatten > fc1 > fc2")
 OTHER = "version: 1\nselectors: {unused: {type: Dense}}\nrules:\n- {id: other, match: {name: fc1}, overrides: [shared], keep: true}\n"

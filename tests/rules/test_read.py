@@ -4,7 +4,7 @@ import pytest
 
 from graphprune.errors import RuleError, Where
 from graphprune.rules import Keep, Prune, parse_rules, read_rules
-from graphprune.rules.number_test import NumberTest
+from graphprune.rules.values.number_test import NumberTest
 from graphprune.sparsity.positions import Position
 from graphprune.sparsity.schedules import Schedule
 

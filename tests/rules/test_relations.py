@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from graphprune.errors import Where
 from graphprune.rules import Keep, Matches, Prune, Rule, RuleSet, parse_matcher, parse_rules, resolve_rules
-from graphprune.rules.matchers import (
+from graphprune.rules.values.matchers import (
     After,
     AllOf,
     AnyOf,
@@ -30,7 +30,7 @@ from graphprune.rules.matchers import (
     TypeIs,
     Use,
 )
-from graphprune.rules.number_test import NumberTest
+from graphprune.rules.values.number_test import NumberTest
 from graphprune.sparsity.positions import Position
 from graphprune.sparsity.schedules import Schedule
 

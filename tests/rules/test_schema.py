@@ -9,10 +9,10 @@ import pytest
 
 from graphprune.errors import RuleError
 from graphprune.rules import parse_rules
-from graphprune.rules.schema import KINDS, build_schema
-from graphprune.rules.shipped import list_shipped_rules
+from graphprune.rules.building.schema import KINDS, build_schema
 from graphprune.rules.slugs import read_slugs
-from graphprune.rules.yaml_text import parse_document
+from graphprune.rules.text.shipped import list_shipped_rules
+from graphprune.rules.text.yaml_text import parse_document
 
 TESTS = Path(__file__).parents[1]
 VALIDATORS = {kind: jsonschema.Draft7Validator(build_schema(kind)) for kind in KINDS}
@@ -158,7 +158,7 @@ def test_every_key_has_help():
         schema = build_schema(kind)
         for name, mapping in {"the file": schema, **schema["definitions"]}.items():
             bare = [key for key, value in mapping.get("properties", {}).items() if not value.get("description")]
-            assert bare == [], f"{name}: add a line to graphprune/rules/key_help.py for {bare}"
+            assert bare == [], f"{name}: add a line to graphprune/rules/shapes/key_help.py for {bare}"
 
 
 def test_the_schema_of_rule_tests():

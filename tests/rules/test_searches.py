@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphprune.rules import Matches
-from graphprune.rules.matchers import After, AllOf, Before, Between, First, Last, NameIs, Not, TypeIs, Use
-from graphprune.rules.searches import Search, find_searches
+from graphprune.rules.selecting.searches import Search, find_searches
+from graphprune.rules.values.matchers import After, AllOf, Before, Between, First, Last, NameIs, Not, TypeIs, Use
 from tests.builders import build_graph
 
 DENSE, RELU = TypeIs(("Dense",)), TypeIs(("ReLU",))

@@ -1,5 +1,5 @@
 from graphprune.errors import Where
-from graphprune.rules.source_lines import SourceLines
+from graphprune.rules.text.source_lines import SourceLines
 
 
 def test_lines_are_counted_as_the_yaml_reader_counts_them(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from graphprune.errors import RuleError
 from graphprune.rules import parse_rules, read_rules
-from graphprune.rules.rule_set import Switches
+from graphprune.rules.values.rule_set import Switches
 
 TEXT = """\
 version: 1

@@ -23,15 +23,15 @@ from tf_zoo import wrap_all
 
 from graphprune.errors import GraphpruneError
 from graphprune.sparsity.positions import Run
-from graphprune.tf.callbacks import UpdatePruningStep
-from graphprune.tf.data import read_data
-from graphprune.tf.loading import load_model
-from graphprune.tf.pruner import Pruner
-from graphprune.tf.replicas import copies
-from graphprune.tf.saving import save_model
-from graphprune.tf.strategies import open_spread
-from graphprune.tf.surgery import strip_model
-from graphprune.tf.training import train
+from graphprune.tf.layers.replicas import copies
+from graphprune.tf.models.loading import load_model
+from graphprune.tf.models.saving import save_model
+from graphprune.tf.pruning.callbacks import UpdatePruningStep
+from graphprune.tf.pruning.pruner import Pruner
+from graphprune.tf.pruning.surgery import strip_model
+from graphprune.tf.training.data import read_data
+from graphprune.tf.training.run import train
+from graphprune.tf.training.strategies import open_spread
 
 HALF = len(X) // 2
 

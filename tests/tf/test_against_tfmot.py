@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from graphprune.sparsity.patterns import UNSTRUCTURED, Block, KeepOf
-from graphprune.tf.pattern_masks import select_pattern_mask
+from graphprune.tf.pruning.pattern_masks import select_pattern_mask
 
 pytestmark = pytest.mark.tf
 

@@ -11,9 +11,9 @@ from graphprune.errors import CheckpointError, DataError, TrainingError
 from graphprune.graph import read_graph
 from graphprune.plan import make_plan
 from graphprune.rules import parse_rules
-from graphprune.tf.loading import load_model
-from graphprune.tf.saving import save_model
-from graphprune.tf.training import resume, train
+from graphprune.tf.models.loading import load_model
+from graphprune.tf.models.saving import save_model
+from graphprune.tf.training.run import resume, train
 
 pytestmark = pytest.mark.tf
 

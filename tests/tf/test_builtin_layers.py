@@ -14,10 +14,10 @@ from tf_keras.src.saving.serialization_lib import serialize_keras_object
 
 from graphprune.archive import read_archive
 from graphprune.graph import locate_weights, read_graph
-from graphprune.graph.builtin_layers import BUILTIN_LAYERS, weights_of
+from graphprune.graph.classes.builtin_layers import BUILTIN_LAYERS, weights_of
+from graphprune.graph.classes.layer_class import Weight
 from graphprune.graph.entries import to_snake_case
-from graphprune.graph.layer_class import Weight
-from graphprune.tf.live_tensors import find_weight, tensor_facts
+from graphprune.tf.layers.live_tensors import find_weight, tensor_facts
 
 pytestmark = pytest.mark.tf
 

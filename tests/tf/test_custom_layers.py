@@ -16,10 +16,10 @@ from graphprune.graph import graph_to_config, measure_mask_faults, measure_zeros
 from graphprune.plan import make_plan
 from graphprune.rules import parse_rules, resolve_rules
 from graphprune.sparsity.positions import Run
-from graphprune.tf.loading import load_model
-from graphprune.tf.pruner import Pruner
-from graphprune.tf.saving import save_model
-from graphprune.tf.surgery import apply_plan, apply_rules, graph_of_model, strip_model
+from graphprune.tf.models.loading import load_model
+from graphprune.tf.models.saving import save_model
+from graphprune.tf.pruning.pruner import Pruner
+from graphprune.tf.pruning.surgery import apply_plan, apply_rules, graph_of_model, strip_model
 
 pytestmark = pytest.mark.tf
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from graphprune.errors import DataError
-from graphprune.tf.data import read_data
+from graphprune.tf.training.data import read_data
 
 pytestmark = pytest.mark.tf
 

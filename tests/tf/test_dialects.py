@@ -22,8 +22,8 @@ from tf_zoo import build, sample, wrap_all
 from graphprune.archive import read_archive
 from graphprune.errors import ArchiveError
 from graphprune.graph import locate_weights, read_graph
-from graphprune.tf.loading import load_model
-from graphprune.tf.surgery import graph_of_model
+from graphprune.tf.models.loading import load_model
+from graphprune.tf.pruning.surgery import graph_of_model
 
 pytestmark = pytest.mark.tf
 KERAS_3 = """

@@ -6,10 +6,10 @@ from run_builders import build_model, write_data
 from tf_keras import layers
 
 from graphprune.errors import DataError, TrainingError
-from graphprune.tf.compiling import Compiling
-from graphprune.tf.data import StreamData, read_data
-from graphprune.tf.evaluation import check_data_fits, evaluate, measure_accuracy
-from graphprune.tf.saving import save_model
+from graphprune.tf.models.saving import save_model
+from graphprune.tf.training.compiling import Compiling
+from graphprune.tf.training.data import StreamData, read_data
+from graphprune.tf.training.evaluation import check_data_fits, evaluate, measure_accuracy
 
 pytestmark = pytest.mark.tf
 

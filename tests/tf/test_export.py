@@ -6,7 +6,7 @@ from run_builders import build_model
 from tf_keras import layers
 
 from graphprune.errors import OutputError
-from graphprune.tf.export import save_tflite, to_tflite, write_model, write_saved_model
+from graphprune.tf.models.export import save_tflite, to_tflite, write_model, write_saved_model
 
 pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")]
 

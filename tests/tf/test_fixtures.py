@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from graphprune.graph import read_graph
-from graphprune.tf.data import read_data
-from graphprune.tf.evaluation import measure_accuracy
-from graphprune.tf.loading import load_model
+from graphprune.tf.models.loading import load_model
+from graphprune.tf.training.data import read_data
+from graphprune.tf.training.evaluation import measure_accuracy
 
 pytestmark = pytest.mark.tf
 

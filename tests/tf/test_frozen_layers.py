@@ -12,8 +12,8 @@ from tf_keras import layers
 
 from graphprune.archive import read_archive
 from graphprune.graph import locate_weights, read_graph
-from graphprune.tf.addresses import addressed_layers, is_layered_model
-from graphprune.tf.loading import load_model
+from graphprune.tf.models.loading import load_model
+from graphprune.tf.pruning.addresses import addressed_layers, is_layered_model
 
 pytestmark = pytest.mark.tf
 Make = Callable[[], tf_keras.Model]

@@ -11,10 +11,10 @@ from tf_zoo import build
 
 from graphprune.errors import GraphError
 from graphprune.sparsity.positions import Run
-from graphprune.tf.callbacks import UpdatePruningStep
-from graphprune.tf.keras_api import collect_prunable_layers, prune_low_magnitude, strip_pruning
-from graphprune.tf.keras_schedules import ConstantSparsity, PolynomialDecay
-from graphprune.tf.wrapper import PruneLowMagnitude
+from graphprune.tf.pruning.callbacks import UpdatePruningStep
+from graphprune.tf.pruning.keras_api import collect_prunable_layers, prune_low_magnitude, strip_pruning
+from graphprune.tf.pruning.keras_schedules import ConstantSparsity, PolynomialDecay
+from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
 pytestmark = pytest.mark.tf
 

@@ -24,14 +24,14 @@ from graphprune.graph import measure_mask_faults, read_graph
 from graphprune.graph.entries import canonical
 from graphprune.sparsity.counts import zero_count
 from graphprune.sparsity.positions import Run
-from graphprune.tf.addresses import inner_layer
-from graphprune.tf.export import write_saved_model
-from graphprune.tf.keras_api import collect_prunable_layers, prune_low_magnitude, strip_pruning
-from graphprune.tf.live_tensors import find_weight
-from graphprune.tf.loading import load_model
-from graphprune.tf.pruner import Pruner
-from graphprune.tf.saving import save_model
-from graphprune.tf.wrapper import PruneLowMagnitude
+from graphprune.tf.layers.live_tensors import find_weight
+from graphprune.tf.models.export import write_saved_model
+from graphprune.tf.models.loading import load_model
+from graphprune.tf.models.saving import save_model
+from graphprune.tf.pruning.addresses import inner_layer
+from graphprune.tf.pruning.keras_api import collect_prunable_layers, prune_low_magnitude, strip_pruning
+from graphprune.tf.pruning.pruner import Pruner
+from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
 pytestmark = pytest.mark.tf
 

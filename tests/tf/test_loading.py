@@ -10,8 +10,8 @@ from tf_keras import layers
 from tf_zoo import build, wrap_all
 
 from graphprune.errors import ArchiveError, OutputError
-from graphprune.tf.loading import load_model
-from graphprune.tf.saving import save_model
+from graphprune.tf.models.loading import load_model
+from graphprune.tf.models.saving import save_model
 
 pytestmark = pytest.mark.tf
 

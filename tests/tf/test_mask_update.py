@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as npst
 
 from graphprune.sparsity.counts import kept_count
 from graphprune.sparsity.masks import magnitude_mask
-from graphprune.tf.mask_update import apply_mask, select_mask
+from graphprune.tf.pruning.mask_update import apply_mask, select_mask
 
 pytestmark = pytest.mark.tf
 

@@ -13,10 +13,10 @@ import tf_keras
 from tf_zoo import build, sample
 
 from graphprune.rules import read_rules
-from graphprune.tf.addresses import addressed_layers
-from graphprune.tf.callbacks import UpdatePruningStep
-from graphprune.tf.keras_api import prune_low_magnitude, strip_pruning
-from graphprune.tf.surgery import apply_rules
+from graphprune.tf.pruning.addresses import addressed_layers
+from graphprune.tf.pruning.callbacks import UpdatePruningStep
+from graphprune.tf.pruning.keras_api import prune_low_magnitude, strip_pruning
+from graphprune.tf.pruning.surgery import apply_rules
 
 pytestmark = pytest.mark.tf
 

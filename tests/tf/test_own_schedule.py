@@ -8,12 +8,12 @@ from reference_training import BATCH, RATE, X, Y, small_model
 
 from graphprune.errors import ArchiveError
 from graphprune.sparsity.counts import kept_count
-from graphprune.tf.addresses import find_wrappers
-from graphprune.tf.callbacks import UpdatePruningStep
-from graphprune.tf.keras_api import prune_low_magnitude, strip_pruning
-from graphprune.tf.keras_schedules import OwnTimetable
-from graphprune.tf.loading import load_model
-from graphprune.tf.scope import prune_scope
+from graphprune.tf.models.loading import load_model
+from graphprune.tf.pruning.addresses import find_wrappers
+from graphprune.tf.pruning.callbacks import UpdatePruningStep
+from graphprune.tf.pruning.keras_api import prune_low_magnitude, strip_pruning
+from graphprune.tf.pruning.keras_schedules import OwnTimetable
+from graphprune.tf.pruning.scope import prune_scope
 
 pytestmark = pytest.mark.tf
 

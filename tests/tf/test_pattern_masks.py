@@ -12,7 +12,7 @@ from pattern_cases import SHARES, cases
 from graphprune.sparsity.fit import target_zeros
 from graphprune.sparsity.masks import pattern_mask
 from graphprune.sparsity.patterns import UNSTRUCTURED, Block, Channel, KeepOf
-from graphprune.tf.pattern_masks import select_pattern_mask
+from graphprune.tf.pruning.pattern_masks import select_pattern_mask
 
 pytestmark = pytest.mark.tf
 

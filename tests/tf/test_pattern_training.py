@@ -12,11 +12,11 @@ from graphprune.sparsity.patterns import UNSTRUCTURED, Block, Channel, KeepOf
 from graphprune.sparsity.positions import Position, Run
 from graphprune.sparsity.pruning import Pruning
 from graphprune.sparsity.schedules import Schedule
-from graphprune.tf.callbacks import UpdatePruningStep
-from graphprune.tf.keras_api import strip_pruning
-from graphprune.tf.loading import load_model
-from graphprune.tf.saving import save_model
-from graphprune.tf.surgery import wrap_layers
+from graphprune.tf.models.loading import load_model
+from graphprune.tf.models.saving import save_model
+from graphprune.tf.pruning.callbacks import UpdatePruningStep
+from graphprune.tf.pruning.keras_api import strip_pruning
+from graphprune.tf.pruning.surgery import wrap_layers
 
 pytestmark = pytest.mark.tf
 

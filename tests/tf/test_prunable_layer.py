@@ -14,15 +14,15 @@ from graphprune.errors import GraphError, PlanError
 from graphprune.graph import measure_mask_faults, read_graph
 from graphprune.rules import read_rules
 from graphprune.sparsity.positions import Run
-from graphprune.tf.addresses import find_wrappers
-from graphprune.tf.callbacks import UpdatePruningStep
-from graphprune.tf.keras_api import prune_low_magnitude, strip_pruning
-from graphprune.tf.keras_schedules import ConstantSparsity
-from graphprune.tf.live_tensors import find_weight
-from graphprune.tf.loading import load_model
-from graphprune.tf.prunable_layer import PrunableLayer
-from graphprune.tf.pruner import Pruner
-from graphprune.tf.surgery import apply_rules, graph_of_model
+from graphprune.tf.layers.live_tensors import find_weight
+from graphprune.tf.layers.prunable_layer import PrunableLayer
+from graphprune.tf.models.loading import load_model
+from graphprune.tf.pruning.addresses import find_wrappers
+from graphprune.tf.pruning.callbacks import UpdatePruningStep
+from graphprune.tf.pruning.keras_api import prune_low_magnitude, strip_pruning
+from graphprune.tf.pruning.keras_schedules import ConstantSparsity
+from graphprune.tf.pruning.pruner import Pruner
+from graphprune.tf.pruning.surgery import apply_rules, graph_of_model
 
 pytestmark = pytest.mark.tf
 

@@ -9,8 +9,8 @@ from tf_zoo import wrap_all
 
 from graphprune.errors import PlanError, TrainingError
 from graphprune.sparsity.positions import Run
-from graphprune.tf.live_tensors import find_weight
-from graphprune.tf.pruner import Pruner
+from graphprune.tf.layers.live_tensors import find_weight
+from graphprune.tf.pruning.pruner import Pruner
 
 pytestmark = pytest.mark.tf
 

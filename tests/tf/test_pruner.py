@@ -16,12 +16,12 @@ from graphprune.sparsity.masks import magnitude_mask
 from graphprune.sparsity.positions import Position, Run
 from graphprune.sparsity.pruning import Pruning
 from graphprune.sparsity.schedules import Schedule
-from graphprune.tf.addresses import find_wrappers
-from graphprune.tf.callbacks import UpdatePruningStep
-from graphprune.tf.loading import load_model
-from graphprune.tf.pruner import Pruner, TensorProgress
-from graphprune.tf.saving import save_model
-from graphprune.tf.surgery import wrap_layers
+from graphprune.tf.models.loading import load_model
+from graphprune.tf.models.saving import save_model
+from graphprune.tf.pruning.addresses import find_wrappers
+from graphprune.tf.pruning.callbacks import UpdatePruningStep
+from graphprune.tf.pruning.pruner import Pruner, TensorProgress
+from graphprune.tf.pruning.surgery import wrap_layers
 
 pytestmark = pytest.mark.tf
 

@@ -7,8 +7,8 @@ import tf_keras
 from tf_keras import layers
 from tf_zoo import build
 
-from graphprune.tf.addresses import find_wrappers
-from graphprune.tf.keras_api import prune_low_magnitude
+from graphprune.tf.pruning.addresses import find_wrappers
+from graphprune.tf.pruning.keras_api import prune_low_magnitude
 
 pytestmark = pytest.mark.tf
 

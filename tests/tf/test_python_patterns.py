@@ -11,9 +11,9 @@ from tf_keras import layers
 from graphprune.sparsity.masks import pattern_mask
 from graphprune.sparsity.patterns import UNSTRUCTURED, Block, KeepOf
 from graphprune.sparsity.positions import Run
-from graphprune.tf.keras_api import collect_prunable_layers, prune_low_magnitude, strip_pruning
-from graphprune.tf.keras_schedules import ConstantSparsity, PolynomialDecay
-from graphprune.tf.pruner import Pruner
+from graphprune.tf.pruning.keras_api import collect_prunable_layers, prune_low_magnitude, strip_pruning
+from graphprune.tf.pruning.keras_schedules import ConstantSparsity, PolynomialDecay
+from graphprune.tf.pruning.pruner import Pruner
 
 pytestmark = pytest.mark.tf
 

@@ -4,7 +4,7 @@ import tf_keras
 from tf_keras import layers
 
 from graphprune.errors import CheckpointError
-from graphprune.tf.randomness import saved_randomness
+from graphprune.tf.training.randomness import saved_randomness
 
 pytestmark = pytest.mark.tf
 

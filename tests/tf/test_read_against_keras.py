@@ -18,7 +18,7 @@ from graphprune.graph import LayerGraph, locate_weights, measure_zeros, read_gra
 from graphprune.sparsity.positions import Position
 from graphprune.sparsity.pruning import Pruning
 from graphprune.sparsity.schedules import Schedule
-from graphprune.tf.wrapper import PruneLowMagnitude
+from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
 pytestmark = pytest.mark.tf
 

@@ -8,7 +8,7 @@ import pytest
 import tf_keras
 
 from graphprune.archive import read_archive
-from graphprune.tf.saving import save_model
+from graphprune.tf.models.saving import save_model
 
 pytestmark = pytest.mark.tf
 
@@ -16,7 +16,7 @@ PROGRAM = """
 import resource, sys
 import tf_keras
 from graphprune.errors import OutputError
-from graphprune.tf.saving import save_model
+from graphprune.tf.models.saving import save_model
 model = tf_keras.Sequential([tf_keras.layers.Dense(100, input_shape=(100,))], name="net")
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 try:

@@ -12,12 +12,12 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from tensorboard.util.tensor_util import make_ndarray
 from tf_keras import layers
 
-import graphprune.tf.summaries
+import graphprune.tf.pruning.summaries
 from graphprune.errors import TrainingError
-from graphprune.tf.callbacks import UpdatePruningStep
-from graphprune.tf.keras_api import prune_low_magnitude
-from graphprune.tf.keras_schedules import PolynomialDecay
-from graphprune.tf.summaries import PruningSummaries
+from graphprune.tf.pruning.callbacks import UpdatePruningStep
+from graphprune.tf.pruning.keras_api import prune_low_magnitude
+from graphprune.tf.pruning.keras_schedules import PolynomialDecay
+from graphprune.tf.pruning.summaries import PruningSummaries
 
 pytestmark = pytest.mark.tf
 
@@ -83,7 +83,7 @@ def test_wrong_frequencies_and_a_missing_package_are_refused(tmp_path, monkeypat
     for wrong in ("step", 0, -1, True, 1.5):
         with pytest.raises(ValueError, match="^" + re.escape(f"update_freq must be 'epoch', 'batch' or a number of steps, got {wrong!r}") + "$"):
             PruningSummaries(tmp_path, wrong)
-    monkeypatch.setattr(graphprune.tf.summaries.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(graphprune.tf.pruning.summaries.importlib.util, "find_spec", lambda name: None)
     text = "TensorBoard events need the package tensorboard, which is not installed; pip install 'graphprune[tensorboard]'"
     with pytest.raises(TrainingError, match="^" + re.escape(text) + "$"):
         PruningSummaries(tmp_path)

@@ -13,11 +13,11 @@ from tf_zoo import ZOO, build, pruning, sample, wrap_all
 from graphprune.errors import GraphError, PlanError, Where
 from graphprune.plan.changes import LayerChange, ModelFacts, Plan, RuleRef
 from graphprune.plan.make import make_plan
-from graphprune.rules.read import parse_rules
+from graphprune.rules.building.read import parse_rules
 from graphprune.sparsity.pruning import Pruning
-from graphprune.tf.addresses import addressed_layers, find_wrappers
-from graphprune.tf.callbacks import UpdatePruningStep
-from graphprune.tf.surgery import apply_plan, apply_rules, check_model, graph_of_model, strip_model, wrap_layers
+from graphprune.tf.pruning.addresses import addressed_layers, find_wrappers
+from graphprune.tf.pruning.callbacks import UpdatePruningStep
+from graphprune.tf.pruning.surgery import apply_plan, apply_rules, check_model, graph_of_model, strip_model, wrap_layers
 
 pytestmark = pytest.mark.tf
 

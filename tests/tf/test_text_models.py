@@ -14,9 +14,9 @@ from tf_zoo import wrap_all
 from graphprune.archive import read_archive
 from graphprune.errors import ArchiveError
 from graphprune.graph import measure_zeros, read_graph
-from graphprune.tf.loading import load_model
-from graphprune.tf.saving import save_model
-from graphprune.tf.surgery import strip_model
+from graphprune.tf.models.loading import load_model
+from graphprune.tf.models.saving import save_model
+from graphprune.tf.pruning.surgery import strip_model
 
 pytestmark = pytest.mark.tf
 TEXTS = tf.constant(["a b c d", "d e f", "a a b q", ""])

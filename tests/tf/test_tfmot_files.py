@@ -14,12 +14,12 @@ from commands import run_command
 from graphprune.errors import ArchiveError, GraphError
 from graphprune.graph.read import read_graph
 from graphprune.sparsity.counts import kept_count
-from graphprune.tf.addresses import find_wrappers
-from graphprune.tf.callbacks import UpdatePruningStep
-from graphprune.tf.keras_api import strip_pruning
-from graphprune.tf.loading import load_model
-from graphprune.tf.scope import prune_scope
-from graphprune.tf.tfmot_config import convert_tfmot_config
+from graphprune.tf.models.loading import load_model
+from graphprune.tf.pruning.addresses import find_wrappers
+from graphprune.tf.pruning.callbacks import UpdatePruningStep
+from graphprune.tf.pruning.keras_api import strip_pruning
+from graphprune.tf.pruning.scope import prune_scope
+from graphprune.tf.pruning.tfmot_config import convert_tfmot_config
 
 pytestmark = pytest.mark.tf
 

@@ -7,8 +7,8 @@ import tensorflow as tf
 import tf_keras
 
 from graphprune.errors import ArchiveError
-from graphprune.tf.loading import load_model
-from graphprune.tf.unsafe_ops import find_unsafe_op
+from graphprune.tf.models.loading import load_model
+from graphprune.tf.models.unsafe_ops import find_unsafe_op
 
 pytestmark = pytest.mark.tf
 

@@ -14,10 +14,10 @@ from graphprune.errors import TrainingError
 from graphprune.sparsity.counts import kept_count
 from graphprune.sparsity.masks import magnitude_mask
 from graphprune.sparsity.positions import Run
-from graphprune.tf.addresses import find_wrappers
-from graphprune.tf.callbacks import UpdatePruningStep
-from graphprune.tf.pruner import Pruner
-from graphprune.tf.wrapper import no_pruner
+from graphprune.tf.pruning.addresses import find_wrappers
+from graphprune.tf.pruning.callbacks import UpdatePruningStep
+from graphprune.tf.pruning.pruner import Pruner
+from graphprune.tf.pruning.wrapper import no_pruner
 
 pytestmark = pytest.mark.tf
 

@@ -13,10 +13,10 @@ from tf_zoo import IN_FILES, build, pruning, sample, wrap_all
 
 from graphprune.errors import TrainingError
 from graphprune.sparsity.pruning import Provenance
-from graphprune.tf.addresses import find_wrappers
-from graphprune.tf.callbacks import UpdatePruningStep
-from graphprune.tf.scope import prune_scope
-from graphprune.tf.wrapper import PruneLowMagnitude
+from graphprune.tf.pruning.addresses import find_wrappers
+from graphprune.tf.pruning.callbacks import UpdatePruningStep
+from graphprune.tf.pruning.scope import prune_scope
+from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
 pytestmark = pytest.mark.tf
 

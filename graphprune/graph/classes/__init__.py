@@ -1,0 +1,1 @@
+"""The layer classes of Keras as tables: weights, axes, base classes, shapes."""

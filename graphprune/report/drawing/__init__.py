@@ -1,0 +1,1 @@
+"""Models, plans and diffs as drawings: HTML pages, SVG, DOT."""

@@ -1,0 +1,63 @@
+"""A plan as the marks of a drawing."""
+
+from __future__ import annotations
+
+from graphprune.plan.changes import LayerChange, Plan, TensorChange
+from graphprune.plan.summary import kind_of
+from graphprune.report.drawing.layer_marks import Facts, LayerMark, Marking
+from graphprune.report.numbers import format_count, format_share
+from graphprune.report.plan_text import LEGEND, SYMBOLS, Wishes, budget_wishes, pattern_text, plan_heads, rule_text, schedule_text
+
+_WORDS = {"wrap": "wrap", "unwrap": "unwrap", "retarget": "retarget", "rewrap": "rewrap", "keep": "kept dense", "unclaimed": "no rule", "noop": "as planned"}
+
+
+def mark_plan(plan: Plan) -> Marking:
+    """Return the marks of all layers that the plan speaks of, those it leaves as they are included."""
+    kinds, wishes = {kind_of(change) for change in plan.changes}, budget_wishes(plan)
+    return Marking(
+        title="plan",
+        lines=plan_heads(plan),
+        marks={change.address: _mark(change, wishes) for change in plan.changes},
+        legend=tuple((symbol, kind, LEGEND.get(kind, kind)) for kind, symbol in SYMBOLS.items() if kind in kinds),
+    )
+
+
+def _mark(change: LayerChange, wishes: Wishes) -> LayerMark:
+    kind = kind_of(change)
+    size = sum(tensor.size for tensor in change.tensors)
+    rule = change.rule.id if change.rule is not None else ""
+    known = [tensor.zeros_before for tensor in change.tensors if tensor.zeros_before is not None]
+    before = sum(known) / size if size and len(known) == len(change.tensors) else None
+    return LayerMark(
+        sign=SYMBOLS[kind],
+        status=kind,
+        text=_WORDS[kind] + (f" by {rule}" if rule else ""),
+        before=before,
+        after=_after(change, size) if change.is_change or kind == "noop" else before,
+        facts=_facts(change, kind, wishes),
+        tensors={tensor.name: _tensor_facts(tensor) for tensor in change.tensors},
+    )
+
+
+def _after(change: LayerChange, size: int) -> float | None:
+    """Return the share of zeros in all prunable tensors when the plan is finished; those that it does not touch stay as they are."""
+    zeros = [tensor.zeros_before if tensor.zeros_after is None else tensor.zeros_after for tensor in change.tensors]
+    known = [count for count in zeros if count is not None]
+    return sum(known) / size if size and len(known) == len(zeros) else None
+
+
+def _facts(change: LayerChange, kind: str, wishes: Wishes) -> Facts:
+    action = " ".join(dict.fromkeys((kind, *change.actions)))
+    facts = [("Action", action), ("Reason", change.action_reason.replace("_", " ")), ("Rule", rule_text(change, wishes))]
+    if change.rule is not None and change.rule.where.file:
+        facts.append(("Place", f"{change.rule.where.file}:{change.rule.where.line}"))
+    if change.before is not None:
+        facts.append(("Before", f"{format_share(change.before.sparsity)} {change.before.pattern}, {change.before.schedule}"))
+    if change.after is not None:
+        facts.append(("After", f"{format_share(change.after.sparsity)} {pattern_text(change)}, {schedule_text(change)}"))
+    return tuple(facts)
+
+
+def _tensor_facts(tensor: TensorChange) -> Facts:
+    facts = [(name, count) for name, count in (("zeros before", tensor.zeros_before), ("zeros after", tensor.zeros_after)) if count is not None]
+    return tuple((name, f"{format_count(count)} ({format_share(count / max(tensor.size, 1))})") for name, count in facts)

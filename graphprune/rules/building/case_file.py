@@ -1,0 +1,197 @@
+"""Rule tests as values: which rules, on which graphs, and what they should select there."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PlainValidator, WithJsonSchema
+
+from graphprune.errors import Diagnostic, RuleError, Where, sort_by_place
+from graphprune.rules.shapes.file_faults import check_document
+from graphprune.rules.shapes.matcher_shape import TextOrList
+from graphprune.rules.shapes.scalars import Fault, Text, Version
+from graphprune.rules.shapes.shape import OPTIONAL, Shape
+from graphprune.rules.slugs import read_slugs
+from graphprune.rules.text.shipped import PREFIX
+from graphprune.rules.text.suggestions import closest
+from graphprune.rules.text.text_encoding import decode_text
+from graphprune.rules.text.yaml_text import MAX_BYTES, Document, Path, parse_document
+
+SUFFIXES = ("_test.yaml", "_test.yml", "_test.json")
+SNAPSHOTS = "__snapshots__"
+_SLUG = re.compile(r"[a-z]+/[a-z-]+")
+
+
+def _snapshot(value: Any) -> Literal["snapshot"]:
+    if value != "snapshot":
+        raise Fault("value/range", "must be snapshot", f"write 'plan: snapshot'; graphprune test --update writes the plan into {SNAPSHOTS}")
+    return "snapshot"
+
+
+def _slug(value: Any) -> str:
+    if not isinstance(value, str) or not _SLUG.fullmatch(value):
+        raise Fault("value/range", "must be the slug of a diagnostic, such as rule/no-match", "graphprune lint --explain list names them")
+    if value not in read_slugs():
+        raise Fault("value/range", "must be the slug of a diagnostic", closest(value, read_slugs()) or "graphprune lint --explain list names them")
+    return value
+
+
+Slug = Annotated[str, PlainValidator(_slug), WithJsonSchema({"type": "string", "pattern": f"^{_SLUG.pattern}$"})]
+
+
+class CaseShape(Shape):
+    """One case: a graph, and what the rules should make of it."""
+
+    graph: Text
+    rule: Text = OPTIONAL
+    selects: list[Text] = OPTIONAL
+    spares: list[Text] = OPTIONAL
+    plan: Annotated[Literal["snapshot"], PlainValidator(_snapshot), WithJsonSchema({"const": "snapshot"})] = OPTIONAL
+    fails: Annotated[list[Slug], Field(min_length=1)] = OPTIONAL
+
+
+class CaseFileShape(Shape):
+    """A whole file of rule tests."""
+
+    version: Version
+    rules: TextOrList
+    cases: Annotated[list[CaseShape], Field(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A name that a test file writes, and where."""
+
+    name: str
+    where: Where
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case of a test file.
+
+    Attributes:
+        graph: The graph's path as the file writes it; `graph_path` is where it is.
+        rule: The rule that `selects` and `spares` are about; None means all rules that prune.
+        selects, spares: Layers that the rule must decide, and must not decide.
+        has_snapshot: Whether the plan is compared with the one kept beside the file.
+        fails: The slugs of the diagnostics that are expected.
+    """
+
+    where: Where
+    graph: str
+    graph_path: str
+    rule: Named | None
+    selects: tuple[Named, ...]
+    spares: tuple[Named, ...]
+    has_snapshot: bool
+    fails: tuple[Named, ...]
+
+    @property
+    def name(self) -> str:
+        """The case in one line: the graph, and the rule where there is one."""
+        return self.graph if self.rule is None else f"{self.graph}  {self.rule.name}"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What can be searched for: the name, `snapshot` where the plan is kept, and the slugs that are expected."""
+        return self.name, *(("snapshot",) if self.has_snapshot else ()), *(slug.name for slug in self.fails)
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFile:
+    """A file of rule tests; the paths in it start from its folder."""
+
+    path: str
+    rules: tuple[str, ...]
+    cases: tuple[Case, ...]
+
+    @property
+    def snapshot_path(self) -> FilePath:
+        """Where the file's snapshots are kept."""
+        path = FilePath(self.path)
+        return path.parent / SNAPSHOTS / f"{path.stem}.json"
+
+
+def find_case_files(place: str) -> tuple[str, ...]:
+    """Return the files of rule tests in a folder and all below it, sorted; a file stands for itself.
+
+    Raises:
+        RuleError: there are none.
+    """
+    root = FilePath(place)
+    if root.is_file():
+        return (place,)
+    found = sorted(str(path) for path in root.rglob("*") if path.name.endswith(SUFFIXES) and not _is_aside(path.relative_to(root)))
+    if not found:
+        message = "no rule tests here" if root.is_dir() else "no such file or folder"
+        help = f"rule tests are files named *{SUFFIXES[0]}; graphprune test --help shows one"
+        raise RuleError((Diagnostic("file/unreadable", message, Where(place), help),))
+    return tuple(found)
+
+
+def _is_aside(path: FilePath) -> bool:
+    return any(part == SNAPSHOTS or part.startswith(".") for part in path.parts)
+
+
+def read_cases(paths: Iterable[str]) -> tuple[CaseFile, ...]:
+    """Return the rule tests in the files at `paths`.
+
+    Raises:
+        RuleError: with every fault of every file.
+    """
+    read = [_read(path) for path in paths]
+    faults = [fault for found in read if not isinstance(found, CaseFile) for fault in found]
+    if faults:
+        raise RuleError(sort_by_place(faults))
+    return tuple(found for found in read if isinstance(found, CaseFile))
+
+
+def _read(path: str) -> CaseFile | tuple[Diagnostic, ...]:
+    """Return the rule tests in a file, or everything that is wrong with it."""
+    try:
+        document = parse_document(_read_text(path), path)
+    except RuleError as err:
+        return err.diagnostics
+    shape, faults = check_document(CaseFileShape, document) if document.is_readable else (None, ())
+    if shape is None or document.faults:
+        return (*document.faults, *faults)
+    folder = os.path.dirname(path)
+    rules = tuple(rule if rule.startswith(PREFIX) else os.path.normpath(os.path.join(folder, rule)) for rule in shape.rules)
+    return CaseFile(path, rules, tuple(_case(document, part, ("cases", index), folder) for index, part in enumerate(shape.cases)))
+
+
+def _read_text(path: str) -> str:
+    try:
+        content = FilePath(path).read_bytes()
+        if len(content) > MAX_BYTES:
+            raise ValueError(f"larger than {MAX_BYTES:,} bytes")
+    except (OSError, ValueError) as err:
+        reason = getattr(err, "strerror", None) or err
+        raise RuleError((Diagnostic("file/unreadable", f"cannot be read: {reason}", Where(path), "name a file of rule tests, or its folder"),)) from err
+    text = decode_text(content, path)
+    if isinstance(text, Diagnostic):
+        raise RuleError((text,))
+    return text
+
+
+def _case(document: Document, shape: CaseShape, path: Path, folder: str) -> Case:
+    def named(key: str) -> tuple[Named, ...]:
+        return tuple(Named(name, document.value((*path, key, index))) for index, name in enumerate(shape.given(key) or ()))
+
+    rule = shape.given("rule")
+    return Case(
+        where=document.value(path),
+        graph=shape.graph,
+        graph_path=os.path.normpath(os.path.join(folder, shape.graph)),
+        rule=None if rule is None else Named(rule, document.value((*path, "rule"))),
+        selects=named("selects"),
+        spares=named("spares"),
+        has_snapshot=shape.given("plan") is not None,
+        fails=named("fails"),
+    )

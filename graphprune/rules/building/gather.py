@@ -1,0 +1,132 @@
+"""What the rules of all files lean on together: schedules, budgets, defaults, one another."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graphprune.errors import Diagnostic
+from graphprune.rules.building.action_build import ActionBuilder, build_budget, build_schedule
+from graphprune.rules.building.inherit import Fields, Inheritance, fields_of
+from graphprune.rules.building.overrides import Overrides, follow_overrides, tell_of_unknown
+from graphprune.rules.shapes.action_shape import BudgetShape, DefaultsShape, ScheduleShape
+from graphprune.rules.shapes.file_shape import FileShape
+from graphprune.rules.text.notes import Notes
+from graphprune.rules.text.yaml_text import Path
+from graphprune.rules.values.rule_set import Budget
+from graphprune.sparsity.schedules import Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class FileParts:
+    """One file: what is wrong in it, its plain values, and the shape of the parts that hold together.
+
+    `indexes` are the places, by section that is a list, of the shape's entries in the file's own list.
+    """
+
+    notes: Notes
+    data: Any
+    shape: FileShape | None
+    indexes: Mapping[str, list[int]]
+
+    def listed(self, section: str) -> list[tuple[Any, Path]]:
+        """Return the entries that hold together of a section that is a list, each with its place."""
+        return [(part, (section, index)) for part, index in zip(self.section(section) or [], self.indexes[section], strict=True)]
+
+    def section(self, name: str) -> Any:
+        """Return the checked section of this name, or nothing."""
+        return None if self.shape is None else self.shape.given(name)
+
+
+def rule_ids(data: Any) -> Iterator[str]:
+    """Yield the ids of all rules of a file, of those with faults too."""
+    rules = data.get("rules") if isinstance(data, Mapping) else None
+    for rule in rules if isinstance(rules, list) else []:
+        if isinstance(rule, Mapping) and isinstance(rule.get("id"), str):
+            yield rule["id"]
+
+
+def gather_actions(files: Sequence[FileParts]) -> ActionBuilder:
+    """Return the builder of the actions of all files; faults go to the notes of each file."""
+    schedules: dict[str, Schedule] = {}
+    budgets: dict[str, Budget] = {}
+    names: set[str] = set()
+    for file in files:
+        names |= _names_of(file.data, "budgets")
+        for name, schedule in _schedules(file):
+            schedules.setdefault(name, schedule)
+        for name, budget in _budgets(file):
+            budgets.setdefault(name, budget)
+    return ActionBuilder(schedules, budgets, frozenset(names), _inheritance(files))
+
+
+def gather_overrides(files: Sequence[FileParts]) -> Mapping[str, frozenset[str]]:
+    """Return the ids of the rules that each rule beats; faults go to the notes of each file."""
+    direct: dict[str, Overrides] = {}
+    known = known_ids(files)
+    for file in files:
+        for part, path in file.listed("rules"):
+            if part.given("overrides") is not None:
+                overrides = Overrides(part.overrides, file.notes, (*path, "overrides"))
+                tell_of_unknown(part.id, overrides, known)
+                direct.setdefault(part.id, overrides)
+    return follow_overrides(direct)
+
+
+def known_ids(files: Sequence[FileParts]) -> frozenset[str]:
+    """Return the ids of all rules of all files, of those with faults too."""
+    return frozenset(id for file in files for id in rule_ids(file.data))
+
+
+def find_unused_budgets(files: Sequence[FileParts], used: Collection[str]) -> list[Diagnostic]:
+    """Return a warning for each budget whose name is not `used`."""
+    return [
+        Diagnostic(
+            "budget/unused",
+            f"no rule names the budget {name!r}",
+            file.notes.document.key(("budgets", name)),
+            f"write 'budget: {name}', or delete it",
+            "warning",
+        )
+        for file in files
+        for name in file.section("budgets") or {}
+        if name not in used
+    ]
+
+
+def _schedules(file: FileParts) -> Iterator[tuple[str, Schedule]]:
+    shapes: Mapping[str, ScheduleShape] = file.section("schedules") or {}
+    for name, shape in shapes.items():
+        schedule = build_schedule(shape, file.notes, ("schedules", name), name, f"schedule {name!r}: ")
+        if schedule is not None:
+            yield name, schedule
+
+
+def _budgets(file: FileParts) -> Iterator[tuple[str, Budget]]:
+    shapes: Mapping[str, BudgetShape] = file.section("budgets") or {}
+    for name, shape in shapes.items():
+        budget = build_budget(shape, file.notes, ("budgets", name), name, f"budget {name!r}: ")
+        if budget is not None:
+            yield name, budget
+
+
+def _inheritance(files: Sequence[FileParts]) -> Inheritance:
+    actions: dict[str, Fields | None] = {}
+    defaults: Fields = {}
+    lost = False
+    for file in files:
+        for part, path in file.listed("rules"):
+            prune = part.given("prune")
+            actions.setdefault(part.id, None if prune is None else fields_of(prune, file.notes, (*path, "prune"), f"rule {part.id!r}: "))
+        section: DefaultsShape | None = file.section("defaults")
+        prune = None if section is None else section.given("prune")
+        defaults = defaults or fields_of(prune, file.notes, ("defaults", "prune"), "defaults: ")
+        lost = lost or ("prune" in _names_of(file.data, "defaults") and prune is None)
+    unread = frozenset(id for file in files for id in rule_ids(file.data)) - actions.keys()
+    return Inheritance(actions, defaults, unread, lost)
+
+
+def _names_of(data: Any, section: str) -> set[str]:
+    found = data.get(section) if isinstance(data, Mapping) else None
+    return set(found) if isinstance(found, Mapping) else set()

@@ -1,0 +1,97 @@
+"""Faults of entries that have others besides: what shows when an entry is built from the values that are sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from graphprune.errors import Diagnostic
+from graphprune.rules.building.action_build import ActionBuilder, build_budget, build_schedule
+from graphprune.rules.building.build import build_rule
+from graphprune.rules.building.check_build import build_check
+from graphprune.rules.building.layers_build import build_custom_layer
+from graphprune.rules.building.matcher_build import MatcherBuilder
+from graphprune.rules.building.overrides import Overrides, tell_of_unknown
+from graphprune.rules.building.remains import NAMELESS, Remains
+from graphprune.rules.shapes.action_shape import ScheduleShape
+from graphprune.rules.text.notes import Notes
+from graphprune.rules.text.yaml_text import Document, Path
+from graphprune.rules.values.matchers import Use
+
+
+def find_hidden_faults(
+    document: Document, remains: Remains, actions: ActionBuilder, selectors: Mapping[str, Use], known: frozenset[str]
+) -> Iterator[Diagnostic]:
+    """Yield what is wrong with the entries of a file from which values were taken out.
+
+    Args:
+        document: The file.
+        remains: What is left of it.
+        actions, selectors: Of all files.
+        known: The ids of the rules of all files.
+    """
+    hidden = _Hidden(document, remains, actions, selectors, known)
+    yield from hidden.in_list("rules", "rule")
+    yield from hidden.in_list("require", "check")
+    yield from hidden.in_mappings()
+
+
+class _Hidden:
+    def __init__(self, document: Document, remains: Remains, actions: ActionBuilder, selectors: Mapping[str, Use], known: frozenset[str]) -> None:
+        self._document = document
+        self._remains = remains
+        self._actions = actions
+        self._selectors = selectors
+        self._known = known
+
+    def in_list(self, section: str, kind: str) -> Iterator[Diagnostic]:
+        """Yield the faults of rules or checks; one without a usable id is called by its number."""
+        for index, part in enumerate(self._section(section) or []):
+            notes = self._notes((section, index))
+            if notes is not None:
+                (self._judge_rule if section == "rules" else self._judge_check)(part, (section, index), notes)
+                for fault in notes.faults:
+                    yield replace(fault, message=fault.message.replace(f"{kind} {NAMELESS!r}", f"{kind} {index + 1}", 1))
+
+    def in_mappings(self) -> Iterator[Diagnostic]:
+        """Yield the faults of selectors, schedules, budgets, custom layers and the defaults."""
+        for section in ("selectors", "schedules", "budgets", "layers", "defaults"):
+            entries = self._section(section) or {}
+            for name, part in entries.items() if isinstance(entries, dict) else [("prune", entries.given("prune"))]:
+                notes = self._notes((section, name))
+                if notes is not None and part is not None:
+                    self._judge_part(section, name, part, notes)
+                    yield from notes.faults
+
+    def _judge_part(self, section: str, name: str, part: Any, notes: Notes) -> None:
+        path: Path = (section, name)
+        match section:
+            case "selectors":
+                MatcherBuilder(notes, self._selectors).matcher(part, path, f"selector {name!r}: ")
+            case "schedules":
+                build_schedule(part, notes, path, name, f"schedule {name!r}: ")
+            case "budgets":
+                build_budget(part, notes, path, name, f"budget {name!r}: ")
+            case "layers":
+                build_custom_layer(name, part, notes)
+            case "defaults":
+                schedule = part.given("schedule")
+                if isinstance(schedule, ScheduleShape):
+                    build_schedule(schedule, notes, (*path, "schedule"), None, "defaults: ")
+
+    def _judge_rule(self, part: Any, path: Path, notes: Notes) -> None:
+        build_rule(part, path, notes, self._actions, self._selectors)
+        if part.given("overrides") is not None:
+            tell_of_unknown(part.id, Overrides(part.overrides, notes, (*path, "overrides")), self._known)
+
+    def _judge_check(self, part: Any, path: Path, notes: Notes) -> None:
+        build_check(part, path, notes, self._selectors)
+
+    def _section(self, name: str) -> Any:
+        return None if self._remains.shape is None else self._remains.shape.given(name)
+
+    def _notes(self, path: Path) -> Notes | None:
+        """Return notes for an entry from which values were taken out; None for a sound one."""
+        lost = self._remains.lost_in(path)
+        return Notes(self._document, lost=lost) if lost else None

@@ -1,0 +1,110 @@
+"""The fields of a prune action: what the rule gives, then what the rule that it is `like` gives, then the `defaults`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graphprune.rules.shapes.action_shape import PruneFieldsShape
+from graphprune.rules.shapes.pattern_shape import KeepOfShape
+from graphprune.rules.text.notes import Notes
+from graphprune.rules.text.suggestions import closest
+from graphprune.rules.text.yaml_text import Path
+
+_TARGETS = frozenset({"sparsity", "budget"})
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One field that a file gives: its checked value, and where it stands; `subject` begins what is said of it."""
+
+    value: Any
+    notes: Notes
+    path: Path
+    subject: str
+
+    def fault(self, slug: str, message: str, help: str | None) -> None:
+        """Note what is wrong with the value."""
+        self.notes.fault(slug, f"{self.subject}{message}", self.path, help)
+
+
+Fields = Mapping[str, Given]
+
+
+def fields_of(shape: PruneFieldsShape | None, notes: Notes, path: Path, subject: str) -> Fields:
+    """Return the fields that the mapping at `path` gives, by key."""
+    names = () if shape is None else [name for name in type(shape).model_fields if name in shape.model_fields_set]
+    return {name: Given(getattr(shape, name), notes, (*path, name), subject) for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class Inheritance:
+    """What actions of all files take over from one another.
+
+    Attributes:
+        actions: The fields that each rule gives itself, by rule id; None for a rule that keeps.
+        defaults: The fields under `defaults`.
+        unread: Ids of rules with faults, of which nothing more is said.
+        lost_defaults: Whether `defaults` have faults, so that nobody knows what they would fill in.
+    """
+
+    actions: Mapping[str, Fields | None]
+    defaults: Fields
+    unread: frozenset[str] = frozenset()
+    lost_defaults: bool = False
+
+    def complete(self, id: str, own: Fields) -> Fields | None:
+        """Return the fields of the prune action of rule `id` after `like` and `defaults`: `own`, filled up; None, with a fault, where `like` leads nowhere."""
+        chain = self._chain(id, own)
+        if chain is None:
+            return None
+        merged = self.defaults
+        for fields in reversed(chain):
+            merged = _merge(fields, merged)
+        return merged
+
+    def _chain(self, id: str, own: Fields) -> list[Fields] | None:
+        """Return the fields of the rule, of the rule that it is like, and so on."""
+        seen, chain = [id], [own]
+        while "like" in chain[-1]:
+            like = chain[-1]["like"]
+            if like.value in seen:
+                _tell_of_cycle(seen, like.value, own["like"])
+                return None
+            if like.value in self.unread or not self._can_copy(like, seen[-1]):
+                return None
+            seen.append(like.value)
+            chain.append(self._fields(like.value))
+        return chain
+
+    def _fields(self, id: str) -> Fields:
+        fields = self.actions[id]
+        assert fields is not None, f"{id} keeps"
+        return fields
+
+    def _can_copy(self, like: Given, id: str) -> bool:
+        if like.value not in self.actions:
+            like.fault("rule/unknown", f"like names no rule, got {like.value!r}", closest(like.value, self.actions) or self._others(id))
+            return False
+        if self.actions[like.value] is None:
+            like.fault("value/range", f"like must name a rule that prunes, and {like.value!r} keeps its layers", "name another rule, or write the fields out")
+            return False
+        return True
+
+    def _others(self, id: str) -> str:
+        pruning = [other for other, fields in self.actions.items() if fields is not None and other != id]
+        return f"there are {', '.join(sorted(pruning))}" if pruning else "no other rule prunes; write the fields out"
+
+
+def _tell_of_cycle(seen: list[str], back: str, like: Given) -> None:
+    """Note a cycle once: at `like` of the first of its rules by name, when that rule is asked for."""
+    if back == seen[0] == min(seen):
+        like.fault("like/cycle", f"like leads back to itself: {' > '.join((*seen, back))}", "write the fields out in one of them")
+
+
+def _merge(own: Fields, inherited: Fields) -> Fields:
+    """Return `own` filled up from `inherited`; a target or a pattern that fixes it replaces every inherited target."""
+    fixes_target = bool(_TARGETS & own.keys()) or ("pattern" in own and isinstance(own["pattern"].value, KeepOfShape))
+    dropped = _TARGETS if fixes_target else frozenset()
+    return {name: given for name, given in inherited.items() if name not in dropped and name != "like"} | dict(own)

@@ -1,0 +1,104 @@
+"""Selectors: matchers by name, known in all files, that may use one another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from graphprune.errors import Diagnostic
+from graphprune.rules.building.contradictions import contradiction_help, find_contradiction
+from graphprune.rules.building.matcher_build import MatcherBuilder
+from graphprune.rules.shapes.matcher_shape import MatcherShape
+from graphprune.rules.shapes.shape import Shape
+from graphprune.rules.text.notes import Notes
+from graphprune.rules.text.yaml_text import Document
+from graphprune.rules.values.matchers import Everything, Use
+
+SECTION = "selectors"
+
+Defined = Mapping[str, tuple[Document, Any]]
+"""By name, the file that defines a selector and the shape of its matcher; None as shape where that has a fault of its own."""
+
+
+def build_selectors(defined: Defined, faults: list[Diagnostic]) -> dict[str, Use]:
+    """Return the selectors, those that others use first; adds to `faults` what is wrong with them."""
+    order, cycles = _order({name: tuple(uses_in(shape)) for name, (_, shape) in defined.items()})
+    faults += [_cycle(cycle, defined) for cycle in cycles]
+    broken = {name for cycle in cycles for name in cycle}
+    # Selectors with faults stand for every layer, so that those who use them are not blamed.
+    selectors = {name: Use(name, Everything()) for name, (_, shape) in defined.items() if shape is None or name in broken}
+    for name in order:
+        document, shape = defined[name]
+        if name not in selectors:
+            notes = Notes(document)
+            matcher = MatcherBuilder(notes, selectors).matcher(shape, (SECTION, name), f"selector {name!r}: ")
+            reason = find_contradiction(matcher)
+            if reason is not None:
+                notes.fault("match/contradiction", f"selector {name!r}: it can hold for no layer: {reason}", (SECTION, name), contradiction_help(reason))
+            selectors[name] = Use(name, Everything() if notes.faults else matcher)
+            faults += notes.faults
+    return {name: selectors[name] for name in order}
+
+
+def find_unused(defined: Defined, users: Iterable[Any], also: Iterable[str] = ()) -> Iterator[Diagnostic]:
+    """Yield a warning for each selector that none of the shapes in `users` needs, directly or through other selectors; the names in `also` count as used."""
+    waiting = [*also, *(name for shape in users for name in uses_in(shape))]
+    used: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in defined and name not in used:
+            used.add(name)
+            waiting += uses_in(defined[name][1])
+    for name, (document, shape) in defined.items():
+        if name not in used and shape is not None:
+            yield Diagnostic(
+                "selector/unused",
+                f"selector {name!r} is used by no rule and no check",
+                document.key((SECTION, name)),
+                f"write '{{use: {name}}}' where it is meant, or delete it",
+                severity="warning",
+            )
+
+
+def uses_in(shape: Any) -> Iterator[str]:
+    """Yield the names of the selectors that a checked shape uses."""
+    waiting = [shape]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, MatcherShape) and part.given("use") is not None:
+            yield part.use
+        if isinstance(part, Shape):
+            waiting += [getattr(part, name) for name in type(part).model_fields if name in part.model_fields_set]
+        elif isinstance(part, list):
+            waiting += part
+
+
+def _order(uses: Mapping[str, Sequence[str]]) -> tuple[list[str], list[list[str]]]:
+    """Return the names, used ones before their users, and the cycles; by depth-first search, without recursion as chains may be long."""
+    order: list[str] = []
+    cycles: list[list[str]] = []
+    done: set[str] = set()
+    for root in uses:
+        path: dict[str, None] = {}
+        waiting = [(root, False)]
+        while waiting:
+            name, is_left = waiting.pop()
+            if is_left:
+                path.popitem()
+                done.add(name)
+                order.append(name)
+            elif name in path:
+                cycles.append(list(path)[list(path).index(name) :])
+            elif name not in done and name in uses:
+                path[name] = None
+                waiting.append((name, True))
+                waiting += [(other, False) for other in dict.fromkeys(uses[name])]
+    return order, cycles
+
+
+def _cycle(cycle: Sequence[str], defined: Defined) -> Diagnostic:
+    first = min(cycle)
+    at = cycle.index(first)
+    names = [*cycle[at:], *cycle[:at], first]
+    message = f"selector {first!r} uses itself" if len(cycle) == 1 else f"selectors use one another in a circle: {' > '.join(names)}"
+    return Diagnostic("selector/cycle", message, defined[first][0].key((SECTION, first)), "write out the conditions in one of them")

@@ -1,0 +1,209 @@
+"""Fields that the command line sets in rule files: `--set`.
+
+A field of a rule's action means what the rule does in the end, wherever it stands in the file: of a schedule that the rule only names, or takes from `like` or
+`defaults`, the rule gets a copy of its own with that field changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from graphprune.errors import Diagnostic, Where
+from graphprune.rules.shapes.action_shape import PruneShape
+from graphprune.rules.shapes.shape import keys_of
+from graphprune.rules.text.suggestions import closest
+from graphprune.rules.text.yaml_text import Document, Path, parse_document
+
+_SECTIONS = {"budgets": "budget", "schedules": "schedule"}
+_TARGETS = ("sparsity", "budget")
+_HELP = "write RULE.prune.FIELD=VALUE, budgets.NAME.FIELD=VALUE, schedules.NAME.FIELD=VALUE or defaults.prune.FIELD=VALUE, as in dense-90.prune.sparsity=0.5"
+
+
+class _Misdirected(Exception):
+    """A path leads nowhere; holds what is wrong, and what to write instead."""
+
+    def __init__(self, slug: str, message: str, help: str) -> None:
+        super().__init__(message)
+        self.diagnostic = Diagnostic(slug, message, help=help)
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """A value of the files: what it is, and where."""
+
+    document: Document
+    path: Path
+    data: Any
+
+
+def change_settings(documents: Sequence[Document], settings: Sequence[tuple[str, str]]) -> tuple[list[Document], list[Diagnostic]]:
+    """Return the documents with each field given its value, and what is wrong with the paths; a fault in a value is told at its `--set`."""
+    changed, faults = list(documents), []
+    for path, text in settings:
+        where = Where(f"--set {path}={text}")
+        value = parse_document(text, where.file)
+        if value.faults:
+            faults += [replace(fault, where=where) for fault in value.faults]
+            continue
+        try:
+            index, document = _change(changed, path, value.data, where)
+            changed[index] = document
+        except _Misdirected as err:
+            faults.append(replace(err.diagnostic, where=where))
+    return changed, faults
+
+
+def _change(documents: Sequence[Document], path: str, value: Any, where: Where) -> tuple[int, Document]:
+    """Return which document holds the field at `path`, and that document with the field's value."""
+    id, dot, field = path.rpartition(".prune.")
+    if dot and field and id == "defaults":
+        return _change_defaults(documents, tuple(field.split(".")), value, where)
+    if dot and field:
+        return _change_rule(documents, id, tuple(field.split(".")), value, where)
+    section, _, rest = path.partition(".")
+    if section in _SECTIONS and "." in rest:
+        index, target = _find_named(documents, section, rest)
+        return index, _with_value(documents[index], target, value, where)
+    raise _Misdirected("key/unknown", "no field of a rule's action, a budget or a schedule has this path", _meant(documents, path) or _HELP)
+
+
+def _meant(documents: Sequence[Document], path: str) -> str:
+    """Return the path with the part that `RULE.FIELD` forgets."""
+    id, _, field = path.partition(".")
+    is_action = field.partition(".")[0] in keys_of(PruneShape)
+    return f"write {id}.prune.{field}" if is_action and any(id == name for document in documents for _, name, _ in _rules(document)) else ""
+
+
+def _change_rule(documents: Sequence[Document], id: str, field: tuple[str, ...], value: Any, where: Where) -> tuple[int, Document]:
+    index, place, rule = _find_rule(documents, id)
+    if not isinstance(rule.get("prune"), dict):
+        raise _Misdirected("value/range", f"rule {id!r} has no prune action whose fields could be set", f"leave it out instead: --off {id}")
+    document, target = documents[index], ("rules", place, "prune")
+    if len(field) == 1:
+        return index, _with_value(_without_targets(document, target, field[0], value), (*target, field[0]), value, where)
+    found = _in_effect(documents, id, field[0], [])
+    if found is not None and field[0] == "budget":
+        rest = ".".join(field[1:])
+        raise _Misdirected("key/unknown", f"rule {id!r} names its budget, which is set by itself", f"write budgets.{found.data}.{rest}")
+    if found is not None and field[0] == "schedule" and isinstance(found.data, str):
+        found = _named_schedule(documents, id, found.data)
+    if found is not None and isinstance(found.data, dict):
+        document = _with_copy(document, (*target, field[0]), found)
+    return index, _with_value(document, (*target, *field), value, where)
+
+
+def _named_schedule(documents: Sequence[Document], id: str, name: str) -> _Value:
+    for document in documents:
+        found = _section(document, "schedules").get(name)
+        if isinstance(found, dict):
+            return _Value(document, ("schedules", name), found)
+    message = f"rule {id!r} takes its schedule from {name!r}, which is no schedule that is defined"
+    raise _Misdirected("schedule/unknown", message, f"set the whole schedule: {id}.prune.schedule={{curve: ..., begin: ..., end: ...}}")
+
+
+def _in_effect(documents: Sequence[Document], id: str, field: str, seen: list[str]) -> _Value | None:
+    """Return a field of a rule's action as it comes out: the rule's own, that of the rule it is like, that of the defaults; None where there is none."""
+    if id not in seen and any(id == name for document in documents for _, name, _ in _rules(document)):
+        index, place, rule = _find_rule(documents, id)
+        prune = rule.get("prune")
+        own = prune if isinstance(prune, dict) else {}
+        if field in own:
+            return _Value(documents[index], ("rules", place, "prune", field), own[field])
+        if isinstance(own.get("like"), str):
+            return _in_effect(documents, own["like"], field, [*seen, id])
+    for document in documents:
+        prune = _section(document, "defaults").get("prune")
+        if isinstance(prune, dict) and field in prune:
+            return _Value(document, ("defaults", "prune", field), prune[field])
+    return None
+
+
+def _change_defaults(documents: Sequence[Document], field: tuple[str, ...], value: Any, where: Where) -> tuple[int, Document]:
+    index = next((index for index, document in enumerate(documents) if _section(document, "defaults")), None)
+    if index is None:
+        raise _Misdirected("key/unknown", "the files have no defaults whose fields could be set", "set the field of a rule, as in dense-90.prune.sparsity=0.5")
+    document, target = documents[index], ("defaults", "prune", *field)
+    prune = _section(document, "defaults").get("prune")
+    named = prune.get("schedule") if isinstance(prune, dict) else None
+    if field[0] == "schedule" and len(field) > 1 and isinstance(named, str):
+        document = _with_copy(document, target[:3], _named_schedule(documents, "defaults", named))
+    return index, _with_value(document, target, value, where)
+
+
+def _find_rule(documents: Sequence[Document], id: str) -> tuple[int, int, Mapping[str, Any]]:
+    """Return the rule's document, its place in the list, and what it says."""
+    for index, document in enumerate(documents):
+        for place, name, rule in _rules(document):
+            if name == id:
+                return index, place, rule
+    known = [name for document in documents for _, name, _ in _rules(document)]
+    raise _Misdirected("rule/unknown", f"no rule has the id {id!r}", closest(id, known) or f"there are {', '.join(sorted(known))}")
+
+
+def _find_named(documents: Sequence[Document], section: str, rest: str) -> tuple[int, Path]:
+    """Return the document and the path of `NAME.FIELD` in a section of named mappings; names may hold dots."""
+    kind = _SECTIONS[section]
+    known: list[str] = []
+    for index, document in enumerate(documents):
+        names = [name for name, value in _section(document, section).items() if isinstance(value, dict)]
+        for name in names:
+            if rest.startswith(f"{name}."):
+                return index, (section, name, *rest.removeprefix(f"{name}.").split("."))
+        known += names
+    name = rest.rpartition(".")[0]
+    help = closest(name, known) or (f"there are {', '.join(sorted(known))}" if known else f"the files define no {section}")
+    raise _Misdirected(f"{kind}/unknown", f"no {kind} is named {name!r}", help)
+
+
+def _rules(document: Document) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
+    """Yield place, id and content of each rule that has an id."""
+    rules = document.data.get("rules") if isinstance(document.data, dict) else None
+    for place, rule in enumerate(rules if isinstance(rules, list) else []):
+        if isinstance(rule, dict) and isinstance(rule.get("id"), str):
+            yield place, rule["id"], rule
+
+
+def _section(document: Document, name: str) -> Mapping[str, Any]:
+    section = document.data.get(name) if isinstance(document.data, dict) else None
+    return section if isinstance(section, dict) else {}
+
+
+def _without_targets(document: Document, target: Path, field: str, value: Any) -> Document:
+    """Return the document without the sparsity or budget of the action at `target`, where the field that is set replaces it."""
+    fixes = field in _TARGETS or (field == "pattern" and isinstance(value, dict) and "keep" in value)
+    if not fixes:
+        return document
+    prune = document.data["rules"][target[1]]["prune"]
+    left = {name: item for name, item in prune.items() if name not in _TARGETS}
+    return replace(document, data=_set(document.data, target, left))
+
+
+def _with_copy(document: Document, path: Path, source: _Value) -> Document:
+    """Return the document with a copy of a value at `path`, whose parts keep their places."""
+
+    def moved(places: Mapping[Path, Where]) -> dict[Path, Where]:
+        length = len(source.path)
+        return {(*path, *place[length:]): where for place, where in places.items() if place[:length] == source.path}
+
+    data = _set(document.data, path, source.data)
+    return replace(document, data=data, values={**document.values, **moved(source.document.values)}, keys={**document.keys, **moved(source.document.keys)})
+
+
+def _with_value(document: Document, path: Path, value: Any, where: Where) -> Document:
+    """Return the document with `value` at `path`, whose place is then the option that set it; so is that of mappings around it that were not there."""
+    kept = {place: there for place, there in document.values.items() if place[: len(path)] != path}
+    keys = {place: there for place, there in document.keys.items() if place[: len(path)] != path}
+    made = {path[:length]: where for length in range(1, len(path) + 1) if path[:length] not in kept}
+    return replace(document, data=_set(document.data, path, value), values={**kept, **made}, keys={**keys, **made})
+
+
+def _set(data: Any, path: Path, value: Any) -> Any:
+    """Return a copy of `data` with `value` at `path`; mappings that are not there, or are no mappings, are made."""
+    if not path:
+        return value
+    if isinstance(data, list):
+        return [_set(item, path[1:], value) if index == path[0] else item for index, item in enumerate(data)]
+    known = data if isinstance(data, dict) else {}
+    return {**known, str(path[0]): _set(known.get(str(path[0])), path[1:], value)}

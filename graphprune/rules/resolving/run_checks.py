@@ -1,0 +1,140 @@
+"""Checks against a model, and against the finished plan: what came of each, and why it failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from graphprune.errors import Diagnostic
+from graphprune.rules.resolving.conflicts import list_layers
+from graphprune.rules.selecting.call_graph import Links
+from graphprune.rules.selecting.evaluate import Matches
+from graphprune.rules.selecting.failures import Failures
+from graphprune.rules.values.checks import Check, CheckOutcome, CountIs, Covers, EachSatisfies, ResultIs
+from graphprune.rules.values.describe import describe
+from graphprune.rules.values.number_test import format_share
+
+SHOWN = 3
+Sizes = Mapping[str, tuple[int, int]]
+"""By layer address, zeros and size of its prunable tensors when the plan is finished."""
+
+
+def check_model(matches: Matches, checks: Iterable[Check]) -> tuple[CheckOutcome, ...]:
+    """Return what comes of the checks that ask about the model; those about the finished plan are left out."""
+    return tuple(_outcome(check, _model_fault(matches, check)) for check in checks if not isinstance(check.condition, ResultIs))
+
+
+def check_result(matches: Matches, checks: Iterable[Check], sizes: Sizes) -> tuple[CheckOutcome, ...]:
+    """Return what comes of the checks that ask about the finished plan."""
+    return tuple(_outcome(check, _result_fault(matches, check.condition, sizes)) for check in checks if isinstance(check.condition, ResultIs))
+
+
+_WAY_OUT = "change the model or the check; graphprune layers MODEL --match shows what a matcher finds"
+Fault = tuple[str, str]
+"""What is not as the check wants it, and the help."""
+
+
+def _outcome(check: Check, fault: Fault | None) -> CheckOutcome:
+    if fault is None:
+        return CheckOutcome(check.id, "pass")
+    text, help = fault
+    is_error = check.severity == "error"
+    message = f"check {check.id!r}: {text}{f'; {check.message}' if check.message else ''}"
+    diagnostic = Diagnostic("require/failed", message, check.where, help or _WAY_OUT, severity="error" if is_error else "warning")
+    return CheckOutcome(check.id, "fail" if is_error else "warn", diagnostic)
+
+
+def _model_fault(matches: Matches, check: Check) -> Fault | None:
+    match check.condition:
+        case CountIs():
+            return _count_fault(matches, check.condition)
+        case EachSatisfies():
+            return _each_fault(matches, check.condition)
+        case Covers():
+            return _covers_fault(matches, check.condition)
+    raise AssertionError(f"not a check of the model: {check.condition}")
+
+
+def _count_fault(matches: Matches, condition: CountIs) -> Fault | None:
+    found = list(matches.of(condition.of))
+    if condition.test.accepts(len(found)):
+        return None
+    which = f" ({list_layers(found)})" if found else ""
+    return f"wanted {condition.test} of {describe(condition.of)}, got {len(found)}{which}", Failures(matches).nearest(condition.of, matches.universe)
+
+
+def _each_fault(matches: Matches, condition: EachSatisfies) -> Fault | None:
+    judged = matches.of(condition.of)
+    offenders = list(judged - matches.of(condition.satisfies))
+    if not offenders:
+        return None
+    whole = f"{len(offenders)} of {len(judged)} in {describe(condition.of)}"
+    failures = Failures(matches)
+    reasons = [failures.explain(condition.satisfies, address) for address in offenders[:SHOWN]]
+    return f"{list_layers(offenders)} ({whole}) should be {describe(condition.satisfies)}", "; ".join(reasons)
+
+
+def _covers_fault(matches: Matches, condition: Covers) -> Fault | None:
+    forward = condition.start == "inputs"
+    covered = set(matches.calls.calls_of(matches.of(condition.by)))
+    links = matches.calls.after if forward else matches.calls.before
+    ends = set(_output_calls(matches)) if forward else {call for call, producers in enumerate(matches.calls.before) if not producers}
+    starts = _input_calls(matches) if forward else _output_calls(matches)
+    walked = _walk([call for call in starts if call not in covered], links, covered)
+    open_end = next((call for call in walked if call in ends), None)
+    if open_end is None:
+        return None
+    path = _path(walked, open_end)
+    text = f"a path from the {condition.start} {'forward' if forward else 'backward'} meets no layer that matches {describe(condition.by)}: "
+    names = [matches.calls.address[call] for call in path]
+    if len(names) > 2 * SHOWN:
+        names[SHOWN:-SHOWN] = ["..."]
+    walked_layers = {matches.calls.address[call] for call in walked}
+    return text + (" > " if forward else " < ").join(names), Failures(matches).nearest(condition.by, walked_layers)
+
+
+def _input_calls(matches: Matches) -> list[int]:
+    """Return the calls at which data enters: those of the input layers; of a model without any, those that nothing feeds."""
+    heads = [call for call, producers in enumerate(matches.calls.before) if not producers]
+    inputs = [call for call in heads if matches.graph.layers[matches.calls.address[call]].kind == "input"]
+    return inputs or heads
+
+
+def _output_calls(matches: Matches) -> list[int]:
+    outputs = set(matches.graph.output_calls)
+    return [number for number, call in enumerate(matches.graph.flow) if call in outputs]
+
+
+def _walk(starts: Sequence[int], links: Links, covered: set[int]) -> dict[int, int | None]:
+    """Return the calls that a walk meets before the covered ones, nearest first, each with the call before it."""
+    came: dict[int, int | None] = dict.fromkeys(starts)
+    waiting = list(starts)
+    for call in waiting:
+        for other in links[call]:
+            if other not in came and other not in covered:
+                came[other] = call
+                waiting.append(other)
+    return came
+
+
+def _path(came: Mapping[int, int | None], end: int) -> list[int]:
+    path = [end]
+    while (before := came[path[-1]]) is not None:
+        path.append(before)
+    return path[::-1]
+
+
+def _result_fault(matches: Matches, condition: ResultIs, sizes: Sizes) -> Fault | None:
+    matched = matches.of(condition.of)
+    members = [address for address in sizes if address in matched]
+    zeros, size = (sum(sizes[address][part] for address in members) for part in (0, 1))
+    if not size:
+        return f"no layer with prunable weights is {describe(condition.of)}", Failures(matches).nearest(condition.of, matches.candidates)
+    share = zeros / size
+    if condition.sparsity.accepts(share):
+        return None
+    ranked = sorted(members, key=lambda address: sizes[address][0] - sizes[address][1])
+    dense = [f"{address} ({format_share(round(sizes[address][0] / sizes[address][1], 6))} of {sizes[address][1]:,})" for address in ranked[:SHOWN]]
+    return (
+        f"wanted a sparsity of {condition.sparsity} over {describe(condition.of)}, got {format_share(round(share, 6))}",
+        f"most weights left: {', '.join(dense)}",
+    )

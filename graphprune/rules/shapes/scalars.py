@@ -1,0 +1,218 @@
+"""The scalars of rule files: text and numbers to typed values, each with its own fault and its own line of JSON Schema."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from decimal import Decimal, InvalidOperation
+from re import _parser  # type: ignore[attr-defined]
+from typing import Annotated, Any
+
+from pydantic import PlainValidator, WithJsonSchema
+
+from graphprune.rules.text.regex_cost import find_excess
+
+_UNITS = {"k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
+_OPERATORS = {">=": "gte", ">": "gt", "<=": "lte", "<": "lt", "=": "eq", "==": "eq", "!=": "ne"}
+_COMPARISON = re.compile(r"([<>]=?|[=!]=|=)\s*(\d{1,18}[kMG]?)")
+_SPELT = re.compile(r"(\d{1,3}(?:[,_ ]\d{3})+|\d{1,18}(?:\.\d{1,18})?)\s*([kKmMgG]?)")
+_NUMBER_IN_TEXT = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*(percent|pct|per cent|)")
+_COUNT = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([kMG])")
+_TRUTHS = {"true": "true", "yes": "true", "on": "true", "y": "true", "false": "false", "no": "false", "off": "false", "n": "false"}
+QUOTES = "put quotes around it"
+_SIMPLER = "repeat each part once: '[a-z_0-9]+' instead of '([a-z_0-9]+)+', '.*' instead of '.*.*'; or split it into several patterns under 'all' or 'any'"
+_PERCENT = re.compile(r"([-+]?\d{1,18}(?:\.\d{1,18})?)\s*%")
+
+
+class Fault(ValueError):
+    """One value is wrong; the message becomes `FIELD EXPECTATION, got VALUE`, or the expectation alone where it says itself what it got (`says_all`)."""
+
+    def __init__(self, slug: str, expectation: str, help: str = "", *, says_all: bool = False) -> None:
+        super().__init__(expectation)
+        self.slug = slug
+        self.expectation = expectation
+        self.help = help
+        self.says_all = says_all
+
+
+def parse_share(value: Any) -> float:
+    """Return a share of zeros, 0 to below 1, from `0.9` or `90%`."""
+    percent = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
+    if percent is not None:
+        share = float(Decimal(percent[1]) / 100)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        share = value
+    else:
+        raise Fault("value/type", "must be a share such as 0.9 or 90%", _meant_share(value))
+    if not 0 <= share < 1:
+        hint = f"did you mean {value:g}%?" if percent is None and 2 <= share < 100 else "all weights zero is no pruning; 99% is a share" if share == 1 else ""
+        bounds = "must be at least 0 and below 1" if percent is None else "must be at least 0% and below 100%"
+        raise Fault("value/range", bounds, hint or "it is the share of zeros: 0.9 or 90% leaves one weight in ten")
+    return float(share)
+
+
+def _meant_share(value: Any) -> str:
+    """Return what a text that is no share probably means."""
+    number = _NUMBER_IN_TEXT.fullmatch(value.strip()) if isinstance(value, str) else None
+    if number is None:
+        return ""
+    share = float(number[1])
+    if share < 1 and not number[2]:
+        return f"delete the quotes: {number[1]}"
+    return f"did you mean {number[1]}%?" if 1 <= share < 100 else ""
+
+
+def parse_count(value: Any) -> int:
+    """Return a whole number of 0 or more; text may end in k, M or G (decimal)."""
+    whole = _whole(value)
+    if whole is None:
+        raise Fault("value/type", "must be a whole number, such as 12, 10k, 1.5M or 2G", _meant_count(value))
+    if whole < 0:
+        raise Fault("value/range", "must be a whole number of 0 or more")
+    return whole
+
+
+def parse_positive_count(value: Any) -> int:
+    """Return a whole number of 1 or more."""
+    whole = _whole(value)
+    if whole is None or whole < 1:
+        raise Fault("value/type" if whole is None else "value/range", "must be a whole number of 1 or more")
+    return whole
+
+
+def _whole(value: Any) -> int | None:
+    """Return a whole number; -1 for a number that is not whole, None for what is no number."""
+    if isinstance(value, str):
+        match = _COUNT.fullmatch(value.strip())
+        if match is None:
+            return None
+        value = Decimal(match[1]) * _UNITS[match[2]]
+    elif isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        whole = int(value)
+    except (OverflowError, ValueError, InvalidOperation):
+        return -1
+    return whole if whole == value else -1
+
+
+def _meant_count(value: Any) -> str:
+    """Return what a value that is no count probably means: a comparison, a list, a number spelt otherwise."""
+    if isinstance(value, list) and value:
+        return "write {in: [...]} for one of several"
+    text = value.strip() if isinstance(value, str) else ""
+    comparison = _COMPARISON.fullmatch(text)
+    if comparison is not None:
+        return f"write {{{_OPERATORS[comparison[1]]}: {comparison[2]}}}"
+    spelt = _SPELT.fullmatch(text)
+    if spelt is None:
+        return ""
+    unit = {"K": "k", "m": "M", "g": "G"}.get(spelt[2], spelt[2])
+    return f"write {re.sub('[,_ ]', '', spelt[1])}{unit}"
+
+
+def parse_number(value: Any) -> float:
+    """Return a number that is neither a bool nor NaN."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Fault("value/type", "must be a number")
+    if value != value:
+        raise Fault("value/range", "must be a number")
+    return value
+
+
+def parse_power(value: Any) -> float:
+    """Return a finite exponent above 0."""
+    power = parse_number(value)
+    if not 0 < power < 1e6:
+        raise Fault("value/range", "must be above 0 and finite")
+    return float(power)
+
+
+def parse_regex(value: Any) -> str:
+    """Return a regular expression that compiles."""
+    if not isinstance(value, str):
+        raise Fault("value/type", "must be a regular expression in quotes")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            flags = re.compile(value).flags
+            excess = find_excess(_parser.parse(value), ignores_case=bool(flags & re.IGNORECASE))
+    except (re.error, OverflowError, RecursionError) as err:
+        raise Fault("regex/invalid", f"is not a regular expression: {err}") from None
+    if excess is not None:
+        raise Fault("regex/invalid", f"could take for ever to match: {excess}", _SIMPLER)
+    return value
+
+
+def parse_text(value: Any) -> str:
+    """Return text that is not empty."""
+    if not isinstance(value, str):
+        raise Fault("value/type", "must be text", QUOTES if isinstance(value, int | float) else "")
+    if not value.strip():
+        raise Fault("value/range", "must not be empty")
+    return value
+
+
+def parse_id(value: Any) -> str:
+    """Return a rule id: text without blanks."""
+    text = parse_text(value)
+    if re.search(r"[\s\x00-\x1f,]", text):
+        raise Fault("value/range", "must be one word without blanks and commas", "join the words with '-'")
+    return text
+
+
+def parse_bool(value: Any) -> bool:
+    """Return true or false."""
+    if not isinstance(value, bool):
+        word = _TRUTHS.get(value.strip().lower()) if isinstance(value, str) else None
+        raise Fault("value/type", "must be true or false", f"write {word}, without quotes; yes, no, on and off are texts in YAML 1.2" if word else "")
+    return value
+
+
+def parse_true(value: Any) -> bool:
+    """Return true: the only thing `keep` can say."""
+    if value is not True:
+        is_yes = isinstance(value, str) and _TRUTHS.get(value.strip().lower()) == "true"
+        help = "write 'keep: true', without quotes; yes and on are texts in YAML 1.2" if is_yes else "delete the rule if its layers may be pruned"
+        raise Fault("value/type", "must be true", help)
+    return True
+
+
+def parse_version(value: Any) -> int:
+    """Return the version of the rule language."""
+    if value != 1 or isinstance(value, bool | float):
+        is_meant = isinstance(value, str | float) and str(value).strip() in ("1", "1.0", "v1")
+        raise Fault("value/range", "must be 1", "write 'version: 1', a plain number" if is_meant else "this graphprune reads version 1 of the rule language")
+    return 1
+
+
+def parse_variable(value: Any) -> str | int | float | bool:
+    """Return a variable's default: text, a number, or a bool."""
+    if not isinstance(value, str | int | float):
+        raise Fault("value/type", "must be text, a number, true or false")
+    return value
+
+
+_ID = r"^[^\s,\u0000-\u001f]+$"
+_NOT_BLANK = r"\S"
+
+
+def _number_or_text(kind: dict[str, Any], pattern: str) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [kind, {"type": "string", "pattern": pattern}]})
+
+
+_COUNT_TEXT = r"^\s*\d{1,18}(\.\d{1,18})?\s*[kMG]\s*$"
+_SHARE_TEXT = r"^\s*(\+?0*\d{1,2}(\.\d{1,18})?|-0+(\.0{1,18})?)\s*%\s*$"
+
+Share = Annotated[float, PlainValidator(parse_share), _number_or_text({"type": "number", "minimum": 0, "exclusiveMaximum": 1}, _SHARE_TEXT)]
+Count = Annotated[int, PlainValidator(parse_count), _number_or_text({"type": "integer", "minimum": 0}, _COUNT_TEXT)]
+PositiveCount = Annotated[int, PlainValidator(parse_positive_count), _number_or_text({"type": "integer", "minimum": 1}, _COUNT_TEXT)]
+NumberValue = Annotated[float, PlainValidator(parse_number), WithJsonSchema({"type": "number"})]
+Power = Annotated[float, PlainValidator(parse_power), WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1_000_000})]
+RegexText = Annotated[str, PlainValidator(parse_regex), WithJsonSchema({"type": "string"})]  # Python's dialect, which "format: regex" is not
+Text = Annotated[str, PlainValidator(parse_text), WithJsonSchema({"type": "string", "pattern": _NOT_BLANK})]
+Identifier = Annotated[str, PlainValidator(parse_id), WithJsonSchema({"type": "string", "pattern": _ID})]
+Truth = Annotated[bool, PlainValidator(parse_bool), WithJsonSchema({"type": "boolean"})]
+OnlyTrue = Annotated[bool, PlainValidator(parse_true), WithJsonSchema({"const": True})]
+Version = Annotated[int, PlainValidator(parse_version), WithJsonSchema({"const": 1})]
+Variable = Annotated[str | int | float | bool, PlainValidator(parse_variable), WithJsonSchema({"type": ["string", "number", "boolean"]})]

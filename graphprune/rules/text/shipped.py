@@ -1,0 +1,55 @@
+"""The rule files that ship with graphprune, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from graphprune.errors import Diagnostic, RuleError, Where
+from graphprune.rules.text.suggestions import closest
+from graphprune.shipped import shipped_file
+
+PREFIX = "builtin:"
+
+
+@dataclass(frozen=True, slots=True)
+class ShippedRules:
+    """A rule file that ships: its name, the first line of its header comment, and where it is."""
+
+    name: str
+    summary: str
+    path: Path
+
+
+def list_shipped_rules() -> tuple[ShippedRules, ...]:
+    """Return the shipped rule files, by name."""
+    paths = sorted(shipped_file("rules").glob("*.yaml"), key=lambda path: path.stem)
+    return tuple(ShippedRules(path.stem, _summary(path), path) for path in paths)
+
+
+def find_rule_file(name: str) -> Path:
+    """Return the path of a rule file: `builtin:NAME` is one that ships, all else is a path as it stands.
+
+    Raises:
+        RuleError: no shipped rule file has that name.
+    """
+    return find_shipped_rules(name.removeprefix(PREFIX)).path if name.startswith(PREFIX) else Path(name)
+
+
+def find_shipped_rules(name: str) -> ShippedRules:
+    """Return the shipped rule file of that name (without `builtin:`).
+
+    Raises:
+        RuleError: none has it.
+    """
+    known = {shipped.name: shipped for shipped in list_shipped_rules()}
+    if name in known:
+        return known[name]
+    help = closest(name, known) or f"there are {', '.join(known)}"
+    raise RuleError((Diagnostic("file/unreadable", f"no rule file that ships is named {name!r}", Where(f"{PREFIX}{name}"), help),))
+
+
+def _summary(path: Path) -> str:
+    with path.open(encoding="utf-8") as stream:
+        first = stream.readline()
+    return first.removeprefix("#").strip() if first.startswith("#") else ""

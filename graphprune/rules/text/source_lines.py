@@ -1,0 +1,44 @@
+"""Lines of rule files as text, to be shown under what is wrong with them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from functools import lru_cache
+
+from graphprune.errors import RuleError, Where
+from graphprune.rules.text.shipped import find_rule_file
+
+_MAX_BYTES = 1_000_000
+_LINE_END = re.compile(r"\r\n|\n|\r")  # as the YAML reader counts lines
+
+
+class SourceLines:
+    """Reads lines of rule files; each file once.
+
+    Only regular files are read: a pipe would be waited for, and what stood in it is gone.
+    """
+
+    def __init__(self, files: Collection[str] | None = None) -> None:
+        """Read any file that a place names, or only these."""
+        self.files = files
+        self._read = lru_cache(_read_lines)
+
+    def find(self, where: Where) -> str | None:
+        """Return the line at `where` without its end, or None where there is none: the place is no place in a file, or the file is gone."""
+        if where.line is None or (self.files is not None and where.file not in self.files):
+            return None
+        lines = self._read(where.file)
+        return lines[where.line - 1] if 0 < where.line <= len(lines) else None
+
+
+def _read_lines(file: str) -> tuple[str, ...]:
+    """Return the lines of a file; none where it is no readable file of a rule file's size."""
+    try:
+        path = find_rule_file(file)
+        if not path.is_file() or path.stat().st_size > _MAX_BYTES:
+            return ()
+        text = path.read_bytes().decode("utf-8-sig", errors="replace")
+    except (OSError, ValueError, RuleError):
+        return ()  # its own fault was told already
+    return tuple(line.replace("\ufeff", "") for line in _LINE_END.split(text))  # the YAML reader gives a byte order mark no column

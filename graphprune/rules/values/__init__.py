@@ -1,0 +1,1 @@
+"""What rules say, as values: matchers, checks, rules. Nothing here knows a file or a model."""

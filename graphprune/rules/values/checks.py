@@ -1,0 +1,83 @@
+"""Checks as values: what `require` asks of a model, and of the finished plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from graphprune.errors import Diagnostic, Where
+from graphprune.rules.values.matchers import Matcher
+from graphprune.rules.values.number_test import NumberTest
+
+
+@dataclass(frozen=True, slots=True)
+class CountIs:
+    """So many layers match, layers without prunable weights counted too."""
+
+    of: Matcher
+    test: NumberTest
+
+
+@dataclass(frozen=True, slots=True)
+class EachSatisfies:
+    """Each layer in one set is also in the other."""
+
+    of: Matcher
+    satisfies: Matcher
+
+
+@dataclass(frozen=True, slots=True)
+class Covers:
+    """Every path from the model's inputs forward, or from its outputs backward, meets a layer of the set."""
+
+    start: Literal["inputs", "outputs"]
+    by: Matcher
+
+
+@dataclass(frozen=True, slots=True)
+class ResultIs:
+    """The prunable tensors of the set, taken together, are so sparse when the plan is finished."""
+
+    of: Matcher
+    sparsity: NumberTest
+
+
+CheckStatus = Literal["pass", "fail", "warn"]
+Condition = CountIs | EachSatisfies | Covers | ResultIs
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check; with severity `warn` a failure does not stop a plan."""
+
+    id: str
+    where: Where
+    condition: Condition
+    message: str = ""
+    severity: Literal["error", "warn"] = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOutcome:
+    """What came of one check: `pass`, `warn` (it failed, and that is no error) or `fail`; the diagnostic says why."""
+
+    id: str
+    status: CheckStatus
+    diagnostic: Diagnostic | None = None
+
+
+def matchers_of(check: Check) -> tuple[Matcher, ...]:
+    """Return the matchers of a check.
+
+    Example:
+        >>> from graphprune.rules.values.matchers import Everything
+        >>> matchers_of(Check("all", Where("p.yaml"), Covers("inputs", Everything())))
+        (Everything(),)
+    """
+    match check.condition:
+        case EachSatisfies(of, satisfies):
+            return of, satisfies
+        case Covers(_, by):
+            return (by,)
+        case CountIs(of) | ResultIs(of):
+            return (of,)

@@ -1,0 +1,98 @@
+"""Custom layers that rule files teach: which of their weights may be pruned, and what the axes mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from graphprune.errors import Diagnostic, Where
+from graphprune.graph import Layer, LayerGraph, Tensor
+from graphprune.graph.entries import is_builtin
+from graphprune.rules.text.suggestions import closest, find_close
+
+
+@dataclass(frozen=True, slots=True)
+class CustomLayer:
+    """What a rule file says of one class.
+
+    Attributes:
+        type: Registered class name.
+        where: The place of the entry.
+        axes: Axis names of each prunable weight; by name, in the order of the file.
+        weights: The names of all weights in the order in which the layer makes them. `.keras` files number the weights of custom layers; without this list
+            the first of them are those of `axes`.
+        places: The place of each name in `axes`.
+    """
+
+    type: str
+    where: Where
+    axes: Mapping[str, tuple[str, ...]]
+    weights: tuple[str, ...] = ()
+    places: Mapping[str, Where] = field(default_factory=dict, compare=False)
+
+
+def teach_layers(graph: LayerGraph, table: Sequence[CustomLayer]) -> LayerGraph:
+    """Return the graph in which the custom layers of `table` have names, axes and prunable tensors; teaching twice changes nothing more.
+
+    Of a class that says itself what to prune (`PrunableLayer`), what the table says counts: its weights may be pruned and no others.
+    """
+    known = {custom.type: custom for custom in table}
+    taught = {
+        address: replace(layer, tensors=_taught(layer, known[layer.type]))
+        for address, layer in graph.layers.items()
+        if _is_custom(layer) and layer.type in known
+    }
+    return replace(graph, layers=MappingProxyType({**graph.layers, **taught})) if taught else graph
+
+
+def taught_zeros(before: LayerGraph, after: LayerGraph, zeros: Mapping[tuple[str, str], int]) -> Mapping[tuple[str, str], int]:
+    """Return measured zeros under the names that teaching gave the tensors."""
+    renamed = {
+        (address, old.name): new.name
+        for address, layer in after.layers.items()
+        for old, new in zip(before.layers[address].tensors, layer.tensors, strict=True)
+        if old.name != new.name
+    }
+    return {(address, renamed.get((address, name), name)): count for (address, name), count in zeros.items()} if renamed else zeros
+
+
+def find_layer_faults(graph: LayerGraph, table: Sequence[CustomLayer]) -> Iterator[Diagnostic]:
+    """Yield what `table` says of the layers of a taught graph that is not so, once a type; and a warning for a type that looks misspelt."""
+    types = {layer.type for layer in graph.layers.values() if _is_custom(layer)}
+    for custom in table:
+        layer = next((layer for layer in graph.layers.values() if layer.type == custom.type and _is_custom(layer) and layer.tensors), None)
+        if layer is not None:
+            yield from _tensor_faults(layer, custom)
+        elif custom.type not in types and find_close(custom.type, types - {other.type for other in table}):
+            message = f"layers: no layer of the model has the type {custom.type!r}"
+            yield Diagnostic("type/unknown", message, custom.where, closest(custom.type, types), severity="warning")
+
+
+def _is_custom(layer: Layer) -> bool:
+    return layer.kind == "layer" and not is_builtin(layer.entry)
+
+
+def _taught(layer: Layer, custom: CustomLayer) -> tuple[Tensor, ...]:
+    names = [tensor.name for tensor in layer.tensors]
+    if names == [str(index) for index in range(len(names))]:
+        listed = custom.weights or tuple(custom.axes)
+        names[: len(listed)] = listed[: len(names)]
+    return tuple(_taught_tensor(tensor, name, custom.axes.get(name)) for tensor, name in zip(layer.tensors, names, strict=True))
+
+
+def _taught_tensor(tensor: Tensor, name: str, axes: tuple[str, ...] | None) -> Tensor:
+    fits = axes is not None and len(axes) == len(tensor.shape)
+    return replace(tensor, name=name, axes=axes if axes is not None and fits else tensor.axes, prunable=fits)
+
+
+def _tensor_faults(layer: Layer, custom: CustomLayer) -> Iterator[Diagnostic]:
+    shapes = {tensor.name: tensor.shape for tensor in layer.tensors}
+    for name, axes in custom.axes.items():
+        place = custom.places.get(name, custom.where)
+        if name not in shapes:
+            message = f"layers: {custom.type} has no weight {name!r} (layer {layer.address!r})"
+            yield Diagnostic("layer/not-prunable", message, place, closest(name, shapes) or f"it has {', '.join(map(repr, shapes))}")
+        elif len(axes) != len(shapes[name]):
+            message = f"layers: the weight {name!r} of {custom.type} has shape {list(shapes[name])} (layer {layer.address!r}), got {len(axes)} axes"
+            yield Diagnostic("layer/not-prunable", message, place, "name each axis, such as [in, out]; where weights are numbered, list all under 'weights'")

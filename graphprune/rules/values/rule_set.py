@@ -1,0 +1,184 @@
+"""Rules as values: what a rule file says, parsed and checked, before any model is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from graphprune.errors import Diagnostic, Where
+from graphprune.rules.values.checks import Check, CheckOutcome, matchers_of
+from graphprune.rules.values.custom_layers import CustomLayer
+from graphprune.rules.values.losses import Loss
+from graphprune.rules.values.matchers import Matcher, Use, reads_weights
+from graphprune.rules.values.number_test import NumberTest
+from graphprune.sparsity.patterns import UNSTRUCTURED, Pattern
+from graphprune.sparsity.schedules import Schedule
+
+Allocate = Literal["uniform", "erk", "magnitude"]
+Over = Literal["claimed", "prunable"]
+Misfit = Literal["error", "skip", "pad"]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A target that several tensors share.
+
+    Attributes:
+        name: What the rule file calls it.
+        sparsity: The share of zeros over all tensors that count.
+        allocate: How the zeros are shared out.
+        over: Which tensors count: those of the rules that name the budget, or all prunable ones of the model.
+        minimum, maximum: Bounds of each tensor's own share; None where there is none.
+        where: The place of its definition.
+    """
+
+    name: str
+    sparsity: float
+    allocate: Allocate = "uniform"
+    over: Over = "claimed"
+    minimum: float | None = None
+    maximum: float | None = None
+    where: Where = field(default=Where(""), compare=False)
+
+    def __str__(self) -> str:
+        bounds = "".join(f", {name} {_percent(share)}" for name, share in (("min", self.minimum), ("max", self.maximum)) if share is not None)
+        return f"{self.allocate}, {_percent(self.sparsity)} over {self.over}{bounds}"
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Leave the layer dense."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prune:
+    """Prune the layer.
+
+    Attributes:
+        sparsity: The target share of zeros; of a budget, its share over all its tensors.
+        schedule: When masks change.
+        pattern: Which weights are zeroed together.
+        weights: Names of the tensors to prune, or the ends of their names (`kernel` of `forward_layer.kernel`); None means all prunable ones.
+        misfit: What becomes of a tensor that the pattern does not fit.
+        budget: What gives each tensor its own share; None where all have `sparsity`.
+        pattern_where: The place of the pattern in the file.
+    """
+
+    sparsity: float
+    schedule: Schedule
+    pattern: Pattern = UNSTRUCTURED
+    weights: tuple[str, ...] | None = None
+    misfit: Misfit = "error"
+    budget: Budget | None = None
+    pattern_where: Where | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: which layers (`matcher`), what to do (`action`), and how many layers must match (`expect`).
+
+    `overrides` are the ids of the rules that it beats, those that they beat in turn included.
+    """
+
+    id: str
+    where: Where
+    matcher: Matcher
+    action: Keep | Prune
+    expect: NumberTest
+    note: str = ""
+    overrides: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Switches:
+    """What the command line changes in rule files, as it was written.
+
+    Attributes:
+        only: Ids of the rules that alone are used; none means all.
+        off: Ids of the rules that are not used.
+        variables: (name, text) of each variable given another value.
+        settings: (path, text) of each field given another value, such as `dense-90.prune.sparsity`.
+    """
+
+    only: tuple[str, ...] = ()
+    off: tuple[str, ...] = ()
+    variables: tuple[tuple[str, str], ...] = ()
+    settings: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        """Return the options as one would type them."""
+        parts = [f"--only {rule}" for rule in self.only] + [f"--off {rule}" for rule in self.off]
+        parts += [f"--var {name}={text}" for name, text in self.variables] + [f"--set {path}={text}" for path, text in self.settings]
+        return " ".join(parts)
+
+
+NO_SWITCHES = Switches()
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """The rules of one or more files, in file order; the order never changes meaning.
+
+    Attributes:
+        files: (path, sha256 of the text) of each file.
+        variables: Values of the files' variables after overrides.
+        warnings: What lint found that does not stop a plan.
+        switches: What was changed from outside.
+        selectors: The named matchers, those that others use first.
+        checks: What `require` asks, in file order.
+        custom_layers: What the section `layers` teaches.
+    """
+
+    files: tuple[tuple[str, str], ...]
+    rules: tuple[Rule, ...]
+    variables: Mapping[str, Any]
+    warnings: tuple[Diagnostic, ...] = ()
+    switches: Switches = NO_SWITCHES
+    selectors: tuple[Use, ...] = ()
+    checks: tuple[Check, ...] = ()
+    custom_layers: tuple[CustomLayer, ...] = ()
+
+    @property
+    def reads_weights(self) -> bool:
+        """Whether a matcher looks at measured zeros, so that the plan depends on the values in the file."""
+        written = [rule.matcher for rule in self.rules] + [selector.of for selector in self.selectors]
+        return any(map(reads_weights, [*written, *(matcher for check in self.checks for matcher in matchers_of(check))]))
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the rules say of one candidate layer.
+
+    Attributes:
+        address: The layer.
+        rule: The rule that decides, or None where no rule matches.
+        lost: Each other rule that matches, and what it lost to, by rule id.
+    """
+
+    address: str
+    rule: Rule | None
+    lost: tuple[Loss, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """The rules applied to a graph.
+
+    Attributes:
+        claims: One a candidate, in graph order.
+        diagnostics: Everything found wrong or noteworthy, sorted by place.
+        checks: What came of the checks on the model.
+        sound_checks: The checks whose matchers name only what the model has; of the others nothing can be said.
+        is_decided: Whether no fault leaves open which rule decides for a layer, so that the finished plan can be judged.
+    """
+
+    claims: tuple[Claim, ...]
+    diagnostics: tuple[Diagnostic, ...] = ()
+    checks: tuple[CheckOutcome, ...] = ()
+    sound_checks: tuple[Check, ...] = ()
+    is_decided: bool = True
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.10g}%"

@@ -1,0 +1,92 @@
+"""Copies of single live layers: same class and config, new variables."""
+
+from __future__ import annotations
+
+import inspect
+import tempfile
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+from tf_keras.src.engine.base_layer import Layer
+
+from graphprune.errors import GraphError
+from graphprune.tf.layers.growing_vocabularies import GROWING, constructor_arguments
+
+_OWN_PACKAGES = ("tf_keras", "keras", "graphprune", "tensorflow", "builtins", "numpy")
+
+
+def clone_layer(layer: Layer, address: str) -> Layer:
+    """Return a new, unbuilt layer like `layer`; its classes and functions come from the live layer, so nothing needs registering.
+
+    A Lambda gets the same function object: its code is never written out and read back.
+
+    Raises:
+        GraphError: the layer cannot be described by its `get_config` or built from it.
+    """
+    if isinstance(layer, tf_keras.layers.Lambda):
+        return _clone_lambda(layer)
+    try:
+        if type(layer) is tf_keras.layers.TimeDistributed:
+            return tf_keras.layers.TimeDistributed(clone_layer(layer.layer, address), **Layer.get_config(layer))
+        with tf_keras.utils.custom_object_scope(_live_objects(layer)):
+            return type(layer).from_config(_config_with_functions(layer))
+    except NotImplementedError as err:
+        raise GraphError(
+            f"{address}: layer class {type(layer).__name__} has no get_config, so it cannot be copied; give it one that returns its arguments"
+        ) from err
+    except (TypeError, ValueError) as err:
+        raise GraphError(f"{address}: layer class {type(layer).__name__} cannot be rebuilt from its get_config ({err}); make it return every argument") from err
+
+
+def copy_state(source: Layer, target: Layer) -> None:
+    """Give `target` the weights of `source`, a layer of the same class and config, and its tables (vocabularies)."""
+    for old, new in zip(source.weights, target.weights, strict=True):
+        if isinstance(old, tf.Variable):  # or a handle on a table, which is copied below
+            new.assign(old)
+    for old_layer, new_layer in zip(source._flatten_layers(), target._flatten_layers(), strict=True):
+        if type(old_layer).load_own_variables is not Layer.load_own_variables:
+            state: dict[str, Any] = {}
+            old_layer.save_own_variables(state)
+            new_layer.load_own_variables(state)
+        if hasattr(old_layer, "load_assets"):
+            with tempfile.TemporaryDirectory() as folder:
+                old_layer.save_assets(folder)
+                new_layer.load_assets(folder)
+    finalize(target)
+
+
+def finalize(layer: Layer) -> None:
+    """Let every layer in `layer` work out what it derives from its weights: the bins of a Discretization, the constants of a Normalization."""
+    for part in layer._flatten_layers():
+        part.finalize_state()
+
+
+def _clone_lambda(layer: Layer) -> Layer:
+    settings = {"output_shape": layer._output_shape, "mask": layer.mask, "arguments": dict(layer.arguments)}
+    return type(layer)(layer.function, **settings, **Layer.get_config(layer))
+
+
+def _config_with_functions(layer: Layer) -> dict[str, Any]:
+    """Return the layer's config with the user's own functions (an activation) as they are, not by name or bytecode, and as its constructor takes it."""
+    config = constructor_arguments(layer) if isinstance(layer, GROWING) else dict(layer.get_config())
+    for key in config:
+        live = getattr(layer, key, None)
+        if inspect.isfunction(live) and not _is_known(live):
+            config[key] = live
+    return config
+
+
+def _live_objects(layer: Layer) -> dict[str, Any]:
+    """Return the user's own classes and functions in a layer and the layers in it, by the names that configs use."""
+    found: dict[str, Any] = {}
+    for part in layer._flatten_layers():
+        for value in (part, *vars(part).values()):
+            named = value if inspect.isfunction(value) or inspect.isclass(value) else type(value)
+            if not _is_known(named):
+                found[named.__name__] = found[tf_keras.utils.get_registered_name(named)] = named
+    return found
+
+
+def _is_known(named: Any) -> bool:
+    return (named.__module__ or "").split(".")[0] in _OWN_PACKAGES

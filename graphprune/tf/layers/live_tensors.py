@@ -1,0 +1,165 @@
+"""What is known of the weights of a live layer: from the table of built-in layers, and from custom layers that say themselves what to prune."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+from tf_keras.src.engine.base_layer import Layer
+from tf_keras.src.saving.serialization_lib import serialize_keras_object
+
+from graphprune.errors import PlanError
+from graphprune.graph.classes.builtin_layers import known_class, weights_of
+from graphprune.graph.classes.config_weights import ATTENTION_LAYERS
+from graphprune.graph.classes.layer_class import Weight, names_in_order
+from graphprune.graph.entries import Entry, is_builtin
+from graphprune.graph.from_config import TensorFacts
+from graphprune.tf.layers.prunable_layer import PrunableLayer, find_path, parts_of_builtin
+
+
+def prunable_names(layer: Layer) -> tuple[str, ...]:
+    """Return the names of the weights that may be pruned, in storage order; none for layers of which nothing is known.
+
+    Layers of the table need not be built; a `PrunableLayer` must be, and until then has no names.
+
+    Raises:
+        PlanError: `get_prunable_weights` of a custom layer fails, or returns what is no weight of it.
+    """
+    if isinstance(layer, PrunableLayer):
+        return _own_names(layer)
+    known = _known_weights(layer)
+    if known is not None:
+        return tuple(weight.name for weight in known if weight.prunable and not weight.is_copy)
+    parts = parts_of_builtin(layer) if is_builtin_layer(layer) else ()
+    return tuple(f"{path}.{name}" for path, part in parts for name in prunable_names(part))
+
+
+def holds_prunable_layer(layer: Layer) -> bool:
+    """Return whether this is a `PrunableLayer`, or a layer of Keras around one (RNN around a cell): what to prune in it is known once it was called."""
+    if isinstance(layer, PrunableLayer):
+        return True
+    return is_builtin_layer(layer) and any(holds_prunable_layer(part) for _, part in parts_of_builtin(layer))
+
+
+def tensor_facts(layer: Layer) -> tuple[TensorFacts, ...]:
+    """Return name, shape and dtype of a built layer's weights; names are numbers where nothing tells them apart."""
+    return tuple((name, _shape(weight), weight.dtype.name) for name, weight in _named(layer))
+
+
+def tensor_zeros(layer: Layer) -> dict[str, int]:
+    """Return how many values are zero in each of a built layer's weights, by the names of `tensor_facts`."""
+    return {name: int(tf.size(weight) - tf.math.count_nonzero(weight, dtype=tf.int32)) for name, weight in _named(layer) if weight.dtype.is_floating}
+
+
+def weight_names(layer: Layer) -> tuple[str, ...]:
+    """Return the names of all weights of a built custom layer, in the order of `layer.weights`; none for layers of the table."""
+    is_known = not isinstance(layer, PrunableLayer) and _known_weights(layer) is not None
+    return () if is_known else tuple(name for name, _ in _named(layer))
+
+
+def _named(layer: Layer) -> list[tuple[str, tf.Variable]]:
+    """Return the weights with their names: of the table, else those of the attributes for what a layer says is to be pruned, else those of the variables."""
+    weights = [weight for weight in layer.weights if isinstance(weight, tf.Variable)]  # lookup layers list a handle on their table as well
+    bare = [_bare_name(weight) for weight in weights]
+    known = None if isinstance(layer, PrunableLayer) else _known_weights(layer)
+    names = names_in_order(known or (), bare)
+    if names is None:
+        own = {id(find_weight(layer, name)): name for name in prunable_names(layer)} if holds_prunable_layer(layer) else {}
+        names = _own_then_bare([own.get(id(weight)) for weight in weights], bare)
+    return list(zip(names, weights, strict=True))
+
+
+def _own_then_bare(own: Sequence[str | None], bare: Sequence[str]) -> tuple[str, ...]:
+    """Return `own` names, and where there are none the bare names of variables; numbers where those do not tell the weights apart."""
+    names = [name or other for name, other in zip(own, bare, strict=True)]
+    return tuple(names) if len(set(names)) == len(names) else tuple(name or str(index) for index, name in enumerate(own))
+
+
+def _bare_name(weight: tf.Variable) -> str:
+    return weight.name.rsplit("/", 1)[-1].split(":")[0]
+
+
+def _shape(weight: tf.Variable) -> tuple[int, ...]:
+    """Return the shape of a variable's value; what a layer collects from data has none before it has a value."""
+    return tuple(weight.shape if weight.shape.is_fully_defined() else weight.numpy().shape)
+
+
+def is_builtin_layer(layer: Layer) -> bool:
+    """Return whether the layer's class comes with Keras."""
+    return is_builtin(_class_entry(layer))
+
+
+def _class_entry(layer: Layer) -> Entry:
+    return {"class_name": type(layer).__name__, "module": type(layer).__module__}
+
+
+def _known_weights(layer: Layer) -> tuple[Weight, ...] | None:
+    """Return what the table says; the config is not asked for where the class says it all (of a Lambda, Keras cannot always describe the function)."""
+    known = known_class(_class_entry(layer))
+    if known is None or known.weights == ():
+        return None if known is None else ()
+    return weights_of(serialize_keras_object(layer))
+
+
+def _own_names(layer: Any) -> tuple[str, ...]:
+    if not layer.built:
+        return ()
+    try:
+        weights = list(layer.get_prunable_weights())
+    except AttributeError as err:
+        raise unburied(
+            PlanError(f"{layer.name}: get_prunable_weights of {type(layer).__name__} fails: {err}; make it return weights that the layer has")
+        ) from err
+    names = [find_path(layer, weight) for weight in weights]
+    if None in names:
+        place = f"item {names.index(None)} of what get_prunable_weights of {type(layer).__name__} returns"
+        raise unburied(PlanError(f"{layer.name}: {place} is no weight of the layer; return variables that its attributes hold"))
+    return tuple(name for name in names if name is not None)
+
+
+def find_weight(layer: Layer, name: str) -> tf.Variable:
+    """Return the variable that the table of layers calls `name` in a built layer: `kernel`, `forward_layer.kernel`, `query.kernel`, `cells.0.kernel`.
+
+    In a custom layer that is the name of an attribute, or the variable's own, whichever `tensor_facts` gives it.
+
+    Raises:
+        PlanError: the layer has no such variable.
+    """
+    ways = (_find_by_path, _find_by_variable) if isinstance(layer, PrunableLayer) else (_find_by_variable, _find_by_path)
+    for find in ways:
+        found = find(layer, name)
+        if found is not None:
+            return found
+    known = ", ".join(map(_bare_name, layer.weights)) or "none"
+    raise unburied(PlanError(f"{layer.name}: {type(layer).__name__} has no weight named {name!r}; it has {known}"))
+
+
+def _find_by_path(layer: Layer, name: str) -> tf.Variable | None:
+    found: Any = layer
+    for part in name.split("."):
+        found = _find_part(found, part)
+    return found if isinstance(found, tf.Variable) else None
+
+
+def _find_by_variable(layer: Layer, name: str) -> tf.Variable | None:
+    """Return the only weight of a custom layer whose variable has this name."""
+    found = [] if is_builtin_layer(layer) else [weight for weight in layer.weights if isinstance(weight, tf.Variable) and _bare_name(weight) == name]
+    return found[0] if len(found) == 1 else None
+
+
+def _find_part(owner: Any, part: str) -> Any:
+    """Return what `part` of a weight's name stands for: an item of a list, or an attribute of a layer or of its cell; None if there is none."""
+    if part.isdecimal():
+        return owner[int(part)] if isinstance(owner, Sequence) and int(part) < len(owner) else None
+    attribute = ATTENTION_LAYERS.get(part, part) if isinstance(owner, tf_keras.layers.MultiHeadAttention) else part
+    found = getattr(owner, attribute, None)
+    return getattr(getattr(owner, "cell", None), part, None) if found is None else found
+
+
+def unburied(error: Exception) -> Exception:
+    """Return the error marked in the ways of Keras and autograph to leave its text as it is, where they would bury it in their own."""
+    error._keras_call_info_injected = True  # type: ignore[attr-defined]
+    error.ag_pass_through = True  # type: ignore[attr-defined]
+    return error

@@ -1,0 +1,55 @@
+"""Models on several replicas (`tf.distribute`): whose variables there is one copy of for each replica.
+
+Training works under `MirroredStrategy`, `MultiWorkerMirroredStrategy` and `OneDeviceStrategy`: gradients are summed over the replicas, so weights stay equal
+on all of them, and masks chosen from equal weights are equal. Masks are chosen on the host, between steps, once a process, and assigned on its replicas.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from graphprune.errors import TrainingError
+from graphprune.tf.layers.live_tensors import unburied
+
+_SUPPORTED = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy, tf.distribute.OneDeviceStrategy)
+
+
+def copies(variable: Any) -> tuple[tf.Variable, ...]:
+    """Return the variables that hold a variable's values, one for each replica of this process; the variable itself where it is not distributed."""
+    bare = getattr(variable, "_variable", variable)  # under mixed precision, an AutoCastVariable around it
+    return tuple(bare.values) if isinstance(bare, tf.distribute.DistributedValues) else (bare,)
+
+
+def strategy_scope(model: tf_keras.Model) -> AbstractContextManager[Any]:
+    """Return the scope that a copy of `model` is made in: the one that the caller is in, or that of the model's own strategy."""
+    strategy = getattr(model, "_distribution_strategy", None)
+    return nullcontext() if strategy is None or tf.distribute.has_strategy() else strategy.scope()
+
+
+def check_strategy(model: tf_keras.Model) -> None:
+    """Refuse a model whose weights are spread in a way that masks cannot follow.
+
+    Raises:
+        TrainingError: the model was made under another strategy than those that are supported.
+    """
+    strategy = getattr(model, "_distribution_strategy", None)
+    if strategy is not None and not isinstance(strategy, _SUPPORTED):
+        raise TrainingError(
+            f"{model.name}: made under {type(strategy).__name__}, where pruning is not supported; "
+            "train it under MirroredStrategy, MultiWorkerMirroredStrategy or OneDeviceStrategy"
+        )
+
+
+def check_between_steps(call: str) -> None:
+    """Refuse to choose masks in the middle of a step.
+
+    Raises:
+        TrainingError: this is inside of `strategy.run` or of a compiled function.
+    """
+    if not tf.executing_eagerly() or (tf.distribute.has_strategy() and not tf.distribute.in_cross_replica_context()):
+        fault = f"{call} was called inside of strategy.run or of a tf.function; call it after the step, in the Python loop around it"
+        raise unburied(TrainingError(fault))

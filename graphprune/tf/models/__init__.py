@@ -1,0 +1,1 @@
+"""Live models from files and back, and which files are refused."""

@@ -1,0 +1,167 @@
+"""Building of models, also those that `tf_keras.models.load_model` refuses, runs or reads wrongly: odd names, SavedModel folders, old dialects of `.h5`."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+from tf_keras.src.engine.base_layer import Layer
+from tf_keras.src.layers.preprocessing.index_lookup import IndexLookup
+from tf_keras.src.saving.legacy import model_config, saving_utils
+from tf_keras.src.saving.legacy.hdf5_format import _legacy_weights
+from tf_keras.src.saving.legacy.saved_model.utils import keras_option_scope
+from tf_keras.src.saving.legacy.serialization import SharedObjectLoadingScope
+
+from graphprune.archive import Archive
+from graphprune.archive.hdf5 import open_with_config
+from graphprune.archive.zipped import check_members
+from graphprune.errors import ArchiveError
+from graphprune.graph.entries import copy_config
+from graphprune.graph.from_config import graph_from_config
+from graphprune.graph.weights import ModelWeights, locate_weights
+from graphprune.tf.layers.layer_clone import finalize
+from graphprune.tf.pruning.addresses import addressed_layers, inner_layer, is_layered_model
+from graphprune.tf.pruning.wrapper import PruneLowMagnitude
+
+
+def load_zip(archive: Archive, *, compiled: bool) -> tf_keras.Model:
+    """Return the model of a `.keras` file, whatever the file's name; Keras asks for that suffix.
+
+    Raises:
+        ArchiveError: the zip holds more than it should.
+    """
+    check_members(archive.path)
+    with tempfile.TemporaryDirectory() as folder:
+        named = Path(folder, "model.keras")
+        named.symlink_to(Path(archive.path).absolute())
+        model = tf_keras.models.load_model(named, compile=compiled)
+    finalize(model)
+    return model
+
+
+def load_hdf5(archive: Archive, *, compiled: bool) -> tf_keras.Model:
+    """Return the model of an `.h5` file, built from the config as graphprune reads it; the file's own is used where the two are the same.
+
+    Keras gives weights to layers by order, and writes what is frozen last. But no config says that one direction of a Bidirectional, or a part of a
+    MultiHeadAttention, was frozen: built anew it is not, and its weights would go to the others. So where names say so, the model is loaded in their order.
+    """
+    _ = archive.stored  # read, and kept, before a copy of the file holds its lock
+    with open_with_config(archive.path, archive.config) as file:
+        try:
+            model = tf_keras.models.load_model(file, compile=compiled)
+            orders = _other_orders(archive, model)
+        except ValueError:  # weights in another order may have other shapes
+            orders = _other_orders_when_built(archive)
+            if not orders:
+                raise
+    if not orders:
+        return model
+    with open_with_config(archive.path, archive.config, orders) as file:
+        return tf_keras.models.load_model(file, compile=compiled)
+
+
+def _other_orders_when_built(archive: Archive) -> dict[str, list[str]]:
+    """Return what `_other_orders` says of the model without weights; nothing where it cannot be built, of which Keras's own error says more."""
+    try:
+        return _other_orders(archive, _build(archive))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return {}
+
+
+def _build(archive: Archive) -> tf_keras.Model:
+    """Return a new model from the config of an `.h5` file or a SavedModel."""
+    with SharedObjectLoadingScope(), keras_option_scope(save_traces=False, in_tf_saved_model_scope=True):
+        return model_config.model_from_config(copy_config(archive.config))
+
+
+def _other_orders(archive: Archive, model: tf_keras.Model) -> dict[str, list[str]]:
+    """Return, for each layer of the model that lists its variables in another order than the file, the file's names in the layer's order."""
+    orders = {}
+    for layer in model.layers:
+        stored = {_plain_name(tensor.name): tensor.name for tensor in archive.stored.get(layer.name, ())}
+        live = [_plain_name(variable.name) for variable in _legacy_weights(layer)]
+        if live != list(stored) and len(live) == len(stored) and set(live) == set(stored):
+            orders[layer.name] = [stored[name] for name in live]
+    return orders
+
+
+def _plain_name(name: str) -> str:
+    """Return a variable's name without the number that Keras gives to the cell inside a recurrent layer, another one in each process."""
+    return re.sub(r"_cell_\d+/", "_cell/", name)
+
+
+def build_saved_model(archive: Archive, *, compiled: bool) -> tf_keras.Model:
+    """Return the model of a SavedModel folder, built from its Keras config, with the weights of its checkpoint; nothing of its graph is run.
+
+    Raises:
+        ArchiveError: weights are missing, do not fit, or are in a form that is not read.
+    """
+    model = _build(archive)
+    _check_vocabularies(model, archive)
+    _assign_weights(model, archive)
+    finalize(model)
+    if compiled and archive.training_config:
+        model.compile(**saving_utils.compile_args_from_training_config(dict(archive.training_config)), from_serialized=True)
+        warnings.warn(f"{archive.path}: a SavedModel's optimizer state is not read, so the optimizer starts anew; save as .keras to keep it", stacklevel=7)
+    return model
+
+
+def _check_vocabularies(model: tf_keras.Model, archive: Archive) -> None:
+    """Raise where a lookup layer had learned its vocabulary, which a SavedModel keeps in its graph; of the config alone the layer would be empty."""
+    lookups = ((address, part) for address, layer in addressed_layers(model) for part in layer._flatten_layers() if isinstance(part, IndexLookup))
+    learned = [address for address, lookup in lookups if not lookup._has_input_vocabulary]
+    if learned:
+        raise ArchiveError(
+            f"{archive.path}: the vocabulary of layer {learned[0]!r} is in the SavedModel's graph, which graphprune does not run; "
+            "load it with tf_keras and save it as .keras"
+        )
+
+
+def _assign_weights(model: tf_keras.Model, archive: Archive) -> None:
+    weights = locate_weights(archive, graph_from_config(archive.config, place=archive.path))
+    done: set[int] = set()
+    for address, layer in addressed_layers(model):
+        if is_layered_model(layer) or id(layer) in done:
+            continue
+        done.add(id(layer))
+        if isinstance(layer, PruneLowMagnitude):
+            state = {name: tensor for name, tensor in _own_variables(layer).items() if name in weights.tensors.get(address, {})}
+            for name, variable in state.items():
+                _assign(variable, weights, address, name)
+        _assign_layer(inner_layer(layer), weights, address)
+
+
+def _own_variables(layer: PruneLowMagnitude) -> Mapping[str, Any]:
+    inside = {id(variable) for variable in layer.layer.weights}
+    return {_last(variable): variable for variable in layer.weights if id(variable) not in inside}
+
+
+def _assign_layer(layer: Layer, weights: ModelWeights, address: str) -> None:
+    """Set the weights of a layer; they are found by name, or by order and shape where a layer has several of one name (Bidirectional)."""
+    located = weights.tensors.get(address, {})
+    names = [name for name in located if not name.startswith(("mask_", "threshold_")) and name not in ("pruning_step", "last_update")]
+    variables = [variable for variable in layer.weights if isinstance(variable, tf.Variable)]
+    if len(names) != len(variables):
+        raise ArchiveError(f"{weights.archive.path}: layer {address!r} has {len(variables)} weights, the checkpoint {len(names)}; save the model as .keras")
+    by_name = {name.rsplit(".", 1)[-1]: name for name in names}
+    unique = len(by_name) == len(names) and {_last(variable) for variable in variables} == set(by_name)
+    for position, variable in enumerate(variables):
+        _assign(variable, weights, address, by_name[_last(variable)] if unique else names[position])
+
+
+def _last(variable: Any) -> str:
+    return variable.name.rsplit("/", 1)[-1].partition(":")[0]
+
+
+def _assign(variable: Any, weights: ModelWeights, address: str, name: str) -> None:
+    values = weights.read(address, name)
+    if not variable.shape.is_compatible_with(values.shape):
+        shapes = f"{list(values.shape)} in the checkpoint and {list(variable.shape)} in the model"
+        raise ArchiveError(f"{weights.archive.path}: {name!r} of layer {address!r} is {shapes}; save the model as .keras")
+    variable.assign(values.astype(variable.dtype.as_numpy_dtype) if variable.dtype == tf.bool else values)

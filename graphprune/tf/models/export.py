@@ -1,0 +1,110 @@
+"""Models for serving: TensorFlow Lite files and SavedModel folders."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import tensorflow as tf
+import tf_keras
+
+from graphprune.errors import OutputError
+from graphprune.files import write_whole
+from graphprune.tf.models.quiet import quiet_output
+from graphprune.tf.models.saving import SUFFIXES, save_model
+
+
+def to_tflite(model: tf_keras.Model) -> bytes:
+    """Return `model` as a TensorFlow Lite file's bytes, with float32 weights.
+
+    The batch size stays open, except for models with recurrent layers, which TensorFlow Lite takes with a fixed one: theirs is 1.
+
+    Raises:
+        OutputError: TensorFlow Lite has no operation for a layer.
+    """
+    try:
+        with quiet_output():
+            content = _converter(model).convert()
+    except Exception as fault:  # the converter raises its own, MLIR's and TensorFlow's errors
+        raise OutputError(f"{model.name}: cannot be written for TensorFlow Lite: {_first_line(fault)}; save it as .keras or as a SavedModel folder") from fault
+    return bytes(content)
+
+
+def write_model(model: tf_keras.Model, path: str | Path) -> None:
+    """Write `model` in the format that the end of the name says: `.keras`, `.h5`, `.tflite`, or a SavedModel folder where there is none.
+
+    Raises:
+        OutputError: the suffix names no format, or the model cannot be written.
+    """
+    check_export_suffix(path)
+    suffix = Path(path).suffix
+    if suffix == ".tflite":
+        save_tflite(model, path)
+    else:
+        (save_model if suffix else write_saved_model)(model, path)
+
+
+def check_export_suffix(path: str | Path) -> None:
+    """Raise unless the end of the name says in which format to write a model.
+
+    Raises:
+        OutputError: the suffix names no format.
+    """
+    suffix = Path(path).suffix
+    if suffix not in ("", ".tflite", *SUFFIXES):
+        raise OutputError(f"{path}: no model format has the suffix {suffix}; use .keras, .h5, .tflite, or no suffix for a SavedModel folder")
+
+
+def save_tflite(model: tf_keras.Model, path: str | Path) -> None:
+    """Write `model` as a TensorFlow Lite file, whole or not at all.
+
+    Raises:
+        OutputError: the model cannot be converted, or the file cannot be written.
+    """
+    content, target = to_tflite(model), Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(target, content)
+    except OSError as fault:
+        raise OutputError(f"{target}: cannot be written, {fault.strerror or fault}; give another path") from fault
+
+
+def write_saved_model(model: tf_keras.Model, path: str | Path) -> None:
+    """Write `model` as a SavedModel folder that Keras loads again, whole or not at all; a SavedModel at `path` is replaced.
+
+    Raises:
+        OutputError: something else stands at `path`, or the folder cannot be written.
+    """
+    target = Path(path)
+    if target.exists() and not (target / "saved_model.pb").is_file() and not (target.is_dir() and not any(target.iterdir())):
+        raise OutputError(f"{target}: exists and is not a SavedModel; give another path")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    except OSError as fault:
+        raise OutputError(f"{target}: cannot be written, {fault.strerror or fault}; give another path") from fault
+    try:
+        with quiet_output():
+            model.save(temporary / "new", save_format="tf")
+        if target.exists():
+            target.rename(temporary / "old")
+        (temporary / "new").rename(target)
+    except OSError as fault:
+        raise OutputError(f"{target}: cannot be written, {fault.strerror or fault}; give another path") from fault
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _converter(model: tf_keras.Model) -> tf.lite.TFLiteConverter:
+    if not any(isinstance(layer, tf_keras.layers.RNN) for layer in model._flatten_layers()):
+        return tf.lite.TFLiteConverter.from_keras_model(model)
+    named = zip(model.input_names, model.inputs, strict=True)
+    specs = [tf.TensorSpec([tensor.shape[0] or 1, *tensor.shape[1:]], tensor.dtype, name=name) for name, tensor in named]
+    call = tf.function(lambda *inputs: model(inputs[0] if len(inputs) == 1 else list(inputs), training=False))
+    return tf.lite.TFLiteConverter.from_concrete_functions([call.get_concrete_function(*specs)], model)
+
+
+def _first_line(fault: Exception) -> str:
+    lines = [line.strip() for line in str(fault).splitlines() if "error:" in line] or [line.strip() for line in str(fault).splitlines() if line.strip()]
+    return lines[0].partition("error: ")[2] or lines[0] if lines else type(fault).__name__

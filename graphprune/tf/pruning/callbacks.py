@@ -1,0 +1,119 @@
+"""The pruner as a Keras callback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tf_keras
+
+from graphprune.errors import TrainingError
+from graphprune.sparsity.positions import Run
+from graphprune.tf.pruning.pruner import Pruner
+from graphprune.tf.pruning.wrapper import PruneLowMagnitude, no_pruner
+
+
+class UpdatePruningStep(tf_keras.callbacks.Callback):
+    """Updates masks while `fit` trains a pruned model: `model.fit(x, y, callbacks=[UpdatePruningStep()])`.
+
+    Put it before callbacks that save or measure the model, so that they see the masks of the step they run at. Where `EarlyStopping` stops training, or
+    restores weights of a step before the target, a warning says so when `fit` ends, whichever of the two comes first. A custom loop may call its methods
+    as Keras does; a missed call is made up for by the next one.
+
+    Args:
+        run: The length of the run, where `fit` cannot know it: an input of unknown size with a schedule in epochs or percent.
+
+    """
+
+    def __init__(self, run: Run | None = None) -> None:
+        super().__init__()
+        self.params: dict[str, Any] | None = None  # a loop that is no `fit` never calls `set_params`
+        self.run = run
+        self._pruner: Pruner | None = None
+        self._ends_batches = False
+
+    @property
+    def pruner(self) -> Pruner:
+        """The pruner of the callback's model.
+
+        Raises:
+            TrainingError: the callback has no model yet.
+        """
+        if self._pruner is None:
+            raise TrainingError("UpdatePruningStep has no model; call set_model(model) first, as fit does")
+        return self._pruner
+
+    def set_model(self, model: tf_keras.Model) -> None:
+        """Find the model's pruned layers."""
+        super().set_model(model)
+        self._pruner = Pruner(model)
+        for wrapper in self._pruner.attached.values():
+            if wrapper.missed_pruner:  # TensorFlow cannot go on with a trace that an error broke off
+                model.train_function, wrapper.missed_pruner = None, False
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Resolve the schedules and do the update that is due at step 0.
+
+        Raises:
+            TrainingError: a schedule needs a length that `fit` does not know.
+        """
+        params, self._ends_batches = self.params or {}, False
+        self.pruner.start(self.run or Run(params.get("steps"), params.get("epochs")))
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Catch up, for loops that call nothing else; where batches end with a call there is nothing to catch up with."""
+        if not self._ends_batches:
+            self.pruner.on_step()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Update the masks that the last optimizer updates made due."""
+        self._ends_batches = True
+        self.pruner.on_step()
+
+    def on_epoch_end(self, epoch: int | None = None, logs: Any = None, *, batch: int | None = None) -> None:
+        """Catch up, for loops that call nothing at the end of a batch; those written for another library may name the argument `batch`."""
+        self.pruner.on_step()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Do what is still due, make sure that masked weights are zero, and let go of the model."""
+        self.pruner.on_step()
+        self.pruner.project()
+        self._at_the_very_end(self._warn_missed)
+        self.pruner.stop()
+        function = getattr(self.model, "train_function", None)
+        if function is not None and not isinstance(function, _WithPruner):
+            self.model.train_function = _WithPruner(function, list(self.pruner.attached.values()))
+
+    def _warn_missed(self) -> None:
+        was_stopped = bool(getattr(self.model, "stop_training", False))
+        if was_stopped or self.run is None:
+            self.pruner.warn_missed(was_stopped=was_stopped)
+
+    def _at_the_very_end(self, finish: Callable[[], None]) -> None:
+        """Call `finish` once the callbacks behind this one have ended too, which may restore weights: in `fit`, Keras's History is the last of all."""
+        history: Any = getattr(self.model, "history", None)
+        is_fit = self.params is not None and getattr(history, "params", None) is self.params  # Keras gives all callbacks of one fit the same dict
+        self.params = None
+        if not is_fit:
+            finish()
+            return
+
+        def end(logs: Any = None) -> None:
+            del history.on_train_end
+            finish()
+
+        history.on_train_end = end
+
+
+class _WithPruner:
+    """A model's train function that is kept from one `fit` to the next, where no trace would miss the pruner."""
+
+    def __init__(self, function: Callable[..., Any], wrappers: list[PruneLowMagnitude]) -> None:
+        self.function = function
+        self.wrappers = wrappers
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        for wrapper in self.wrappers:
+            if not wrapper.has_pruner:
+                raise no_pruner(wrapper.name)
+        return self.function(*args, **kwargs)

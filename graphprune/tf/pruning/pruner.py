@@ -1,0 +1,279 @@
+"""The pruner of a model: decides on the host when masks change, and changes them."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tf_keras
+from tf_keras.src.optimizers.legacy.optimizer_v2 import OptimizerV2
+
+from graphprune.errors import TrainingError
+from graphprune.sparsity.positions import Run
+from graphprune.sparsity.schedules import Timetable
+from graphprune.tf.layers.replicas import check_between_steps, check_strategy
+from graphprune.tf.pruning.addresses import find_wrappers
+from graphprune.tf.pruning.keras_schedules import OwnTimetable
+from graphprune.tf.pruning.mask_update import apply_mask
+from graphprune.tf.pruning.pattern_masks import select_pattern_mask
+from graphprune.tf.pruning.wrapper import PruneLowMagnitude
+
+
+@dataclass(frozen=True, slots=True)
+class TensorProgress:
+    """Where one pruned tensor stands.
+
+    Attributes:
+        address: The layer's address.
+        name: The tensor's name in the layer.
+        size: The number of weights.
+        zeros: Weights that are zero now.
+        target_zeros: Exact zeros when the schedule is finished; the fewest, where short blocks leave it open.
+        target: The share of zeros that the schedule asks for at this step.
+        threshold: The smallest score that the last mask update kept: a magnitude, or that of a block or channel.
+    """
+
+    address: str
+    name: str
+    size: int
+    zeros: int
+    target_zeros: int
+    target: float
+    threshold: float
+
+    @property
+    def sparsity(self) -> float:
+        """The measured share of zeros."""
+        return self.zeros / self.size
+
+
+class Pruner:
+    """Follows the schedules of all pruned layers of a model, nested models included.
+
+    `start` it once before training; then call `on_step` after every optimizer update (more often does no harm). `UpdatePruningStep` does both in `fit`:
+
+        pruner = Pruner(model)
+        pruner.start(Run(steps_per_epoch=100, epochs=10))
+        for x, y in batches:
+            train_step(x, y)
+            pruner.on_step()
+
+    A step is what the optimizer counts as one: an update, or one that loss scaling skipped (`mixed_float16`), so that a schedule that ends with the run reaches
+    its target. A custom loop whose model is not compiled gives a loss scaling optimizer as `optimizer`.
+
+    Attributes:
+        model: The model.
+        wrappers: The pruned layers by address.
+        attached: Those, and wrapped layers without anything to prune.
+    """
+
+    def __init__(self, model: tf_keras.Model, optimizer: Any = None) -> None:
+        self.model = model
+        self.attached = find_wrappers(model)
+        self.wrappers = {address: wrapper for address, wrapper in self.attached.items() if wrapper.pruning.weights}
+        self._optimizer = getattr(model, "optimizer", None) if optimizer is None else optimizer
+        self._planned: int | None = None
+        self._seen: tuple[int, dict[str, int]] = (0, {})
+        self._timetables: dict[str, Timetable | OwnTimetable] = {}
+        self._looked: dict[str, int] = {}
+
+    def start(self, run: Run) -> None:
+        """Turn every schedule into optimizer steps, attach to the pruned layers and do the update that is due at step 0.
+
+        Warns with `schedule/never-reached` for layers whose schedule ends after the run.
+
+        Raises:
+            TrainingError: a schedule needs the length of an epoch or of the run, and `run` does not say; or the optimizer cannot prune a layer; or the
+                model is distributed by a strategy that is not supported.
+        """
+        check_strategy(self.model)
+        for address, wrapper in self.wrappers.items():
+            if not wrapper.pruning_vars:
+                raise TrainingError(f"{address}: the pruned layer is not built; call model.build(input_shape) first")
+            if isinstance(self._optimizer, OptimizerV2) and _has_embedding(wrapper):
+                raise TrainingError(
+                    f"{address}: a legacy optimizer ({type(self._optimizer).__name__}) cannot prune an Embedding, whose gradients are sparse; "
+                    "compile with the optimizer of the same name from tf_keras.optimizers"
+                )
+            if int(wrapper.pruning_step.numpy()) < 0:  # the TensorFlow toolkit's way to say that training has not begun
+                wrapper.pruning_step.assign(0)
+        self.follow(run)
+        self._warn_never_reached(run)
+        for wrapper in self.attached.values():
+            for other in [pruner for pruner in wrapper.pruners if pruner.model is self.model]:
+                wrapper.pruners.discard(other)
+            wrapper.pruners.add(self)
+        self._seen, self._looked = self._count(), {}
+        self._planned = None if run.steps is None else self.step + run.steps
+        self.on_step()
+
+    def follow(self, run: Run) -> None:
+        """Turn every schedule into optimizer steps, so that `tensors` can say what they ask for; nothing is pruned.
+
+        Raises:
+            TrainingError: a schedule needs the length of an epoch or of the run, and `run` does not say.
+        """
+        self._timetables = {address: _timetable(address, wrapper, run) for address, wrapper in self.wrappers.items()}
+
+    def stop(self) -> None:
+        """Detach from the pruned layers; training them again needs a pruner again."""
+        for wrapper in self.attached.values():
+            wrapper.pruners.discard(self)
+
+    def project(self) -> None:
+        """Zero what the masks mask, where something other than an optimizer update has written the weights: weight averaging (`use_ema`) when it ends."""
+        for wrapper in self.wrappers.values():
+            for weight, mask, _ in wrapper.pruning_vars:
+                weight.assign(apply_mask(weight.numpy(), mask.numpy()))
+
+    def on_step(self) -> None:
+        """Update the masks that are due since the last update, on all replicas; nothing happens when none is.
+
+        Raises:
+            TrainingError: it is called inside of a step, where weights are changing.
+        """
+        check_between_steps("on_step")
+        for address, step in self._read_steps().items():
+            if self._is_due(address, step):
+                update_masks(self.wrappers[address], self._started(address), step)
+                self.wrappers[address].last_update.assign(step)
+
+    @property
+    def step(self) -> int:
+        """Optimizer updates since the wrap; the largest number where layers differ."""
+        return max((int(wrapper.pruning_step.numpy()) for wrapper in self.wrappers.values()), default=0)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every layer has had the update that reaches its target."""
+        return all(wrapper.last_update.numpy() >= _target_step(self._started(address)) for address, wrapper in self.wrappers.items())
+
+    def tensors(self) -> tuple[TensorProgress, ...]:
+        """Return where each pruned tensor stands, in the model's order."""
+        steps = self._read_steps()
+        return tuple(progress for address, wrapper in self.wrappers.items() for progress in self._progress(address, wrapper, steps[address]))
+
+    def total_sparsity(self) -> float:
+        """Return the measured share of zeros over all pruned tensors; 0 when there are none."""
+        tensors = self.tensors()
+        return sum(tensor.zeros for tensor in tensors) / max(1, sum(tensor.size for tensor in tensors))
+
+    def _progress(self, address: str, wrapper: PruneLowMagnitude, step: int) -> Iterator[TensorProgress]:
+        timetable, pruning = self._started(address), wrapper.pruning
+        for name, (weight, _, threshold) in zip(pruning.weights, wrapper.pruning_vars, strict=True):
+            size = math.prod(weight.shape)
+            zeros = size - int(np.count_nonzero(weight.numpy()))
+            target = timetable.sparsity_at(step, pruning.share_of(name))
+            yield TensorProgress(address, name, size, zeros, pruning.target_zeros(name, weight.shape), target, float(threshold.numpy()))
+
+    def _count(self) -> tuple[int, dict[str, int]]:
+        """Return the steps that a loss scaling optimizer has counted (0 of others), and those of each layer."""
+        optimizer: Any = self._optimizer
+        counted = int(optimizer.iterations.numpy()) if isinstance(optimizer, tf_keras.mixed_precision.LossScaleOptimizer) else 0
+        return counted, {address: int(wrapper.pruning_step.numpy()) for address, wrapper in self.wrappers.items()}
+
+    def _read_steps(self) -> dict[str, int]:
+        """Return the step of each layer, each variable read once: it is what a batch costs on the host.
+
+        Layers get the steps since the last look that loss scaling skipped; what sets steps back (weights restored from earlier) is left as it is. A frozen
+        layer has no updates of its own and follows the model, unless another model trains it in turn.
+        """
+        before, known = self._seen
+        counted, read = self._count()
+        passed, steps = counted - before, dict(read)
+        for address in read if passed else ():
+            if self.wrappers[address].trainable and 0 <= read[address] - known[address] < passed:
+                steps[address] = known[address] + passed
+        newest = max(steps.values(), default=0)
+        for address in [address for address, step in steps.items() if step < newest]:
+            wrapper = self.wrappers[address]
+            if not wrapper.trainable and set(wrapper.pruners) <= {self}:
+                steps[address] = newest
+        for address in [address for address, step in steps.items() if step != read[address]]:
+            self.wrappers[address].pruning_step.assign(steps[address])
+        self._seen = counted, steps
+        return steps
+
+    def _is_due(self, address: str, step: int) -> bool:
+        """Return whether masks change at `step`; the variable with the last update is read only where the schedule asks for one since the last look."""
+        looked, timetable = self._looked.get(address), self._started(address)
+        self._looked[address] = step
+        if looked is not None and (looked == step or (looked < step and not timetable.is_due(after=looked, step=step))):
+            return False
+        return timetable.is_due(after=int(self.wrappers[address].last_update.numpy()), step=step)
+
+    def _started(self, address: str) -> Timetable | OwnTimetable:
+        if address not in self._timetables:
+            raise TrainingError("the pruner has not started; call start(Run(steps_per_epoch=..., epochs=...)) before training")
+        return self._timetables[address]
+
+    def warn_missed(self, *, was_stopped: bool) -> None:
+        """Warn of layers that the planned run would have brought to their target and that are not there, where training ends.
+
+        That is so when training was stopped (`was_stopped`), or when weights of an earlier step were restored: both are what EarlyStopping does.
+        """
+        missed: dict[tuple[float, int, int], list[str]] = {}
+        for address, wrapper in self.wrappers.items():
+            end = _target_step(self._started(address))
+            is_planned = was_stopped if self._planned is None else end <= self._planned
+            if is_planned and int(wrapper.last_update.numpy()) < end:
+                missed.setdefault((wrapper.pruning.sparsity, end, int(wrapper.pruning_step.numpy())), []).append(address)
+        for (sparsity, end, step), addresses in missed.items():
+            warnings.warn(
+                f"schedule/never-reached: {', '.join(addresses)}: training ends with the weights of step {step}, and the schedule reaches {sparsity:.1%} "
+                f"at step {end}; let EarlyStopping begin later (start_from_epoch), or end the schedule earlier",
+                stacklevel=2,
+            )
+
+    def _warn_never_reached(self, run: Run) -> None:
+        if run.steps is None:
+            return
+        late: dict[tuple[float, int, int], list[str]] = {}
+        for address, wrapper in self.wrappers.items():
+            step, end = int(wrapper.pruning_step.numpy()), _target_step(self._timetables[address])
+            if end > step + run.steps:
+                late.setdefault((wrapper.pruning.sparsity, end, step + run.steps), []).append(address)
+        for (sparsity, end, last), addresses in late.items():
+            warnings.warn(
+                f"schedule/never-reached: {', '.join(addresses)}: the schedule reaches {sparsity:.1%} at step {end} and the run ends at step {last}; "
+                "train for longer, or end the schedule earlier",
+                stacklevel=2,
+            )
+
+
+def update_masks(wrapper: PruneLowMagnitude, timetable: Timetable | OwnTimetable, step: int) -> None:
+    """Choose the masks of a layer anew from the weights that it has at `step`, and zero what they mask."""
+    pruning = wrapper.pruning
+    for name, (weight, mask, threshold) in zip(pruning.weights, wrapper.pruning_vars, strict=True):
+        values, share = weight.numpy(), timetable.sparsity_at(step, pruning.share_of(name))
+        chosen, smallest = select_pattern_mask(values, pruning.pattern, share, pruning.axes_of(name), pads=pruning.pads)
+        mask.assign(chosen)
+        threshold.assign(smallest)
+        weight.assign(apply_mask(values, chosen))
+
+
+def _has_embedding(wrapper: PruneLowMagnitude) -> bool:
+    return any(isinstance(layer, tf_keras.layers.Embedding) for layer in wrapper.layer._flatten_layers())
+
+
+def _timetable(address: str, wrapper: PruneLowMagnitude, run: Run) -> Timetable | OwnTimetable:
+    if wrapper.own_schedule is not None:
+        return OwnTimetable(wrapper.own_schedule)
+    try:
+        return wrapper.pruning.schedule.to_timetable(run)
+    except ValueError as err:
+        raise TrainingError(
+            f"{address}: {err}; give the run's length: UpdatePruningStep(run=Run(steps_per_epoch=..., epochs=...)) in fit, "
+            "or pruner.start(Run(...)) in a custom loop"
+        ) from err
+
+
+def _target_step(timetable: Timetable | OwnTimetable) -> int:
+    """Return the step at which the target is reached: the end of a ramp, the beginning of anything else."""
+    if isinstance(timetable, OwnTimetable):
+        return timetable.target_step
+    return timetable.end if timetable.schedule.is_ramp and timetable.end is not None else timetable.begin

@@ -1,0 +1,18 @@
+"""The names under which classes are found while a saved model loads, where Keras does not know them: graphprune's own, and some of Keras's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tf_keras
+
+from graphprune.tf.pruning.wrapper import PACKAGE, PruneLowMagnitude
+
+UNLISTED = (tf_keras.layers.SpectralNormalization, tf_keras.layers.experimental.RandomFourierFeatures)
+"""Classes that Keras exports and does not find again by name in a file that it wrote."""
+
+
+def prune_scope() -> Any:
+    """Return a scope, for `with`, in which `tf_keras.models.load_model` knows graphprune's classes, and all of its own."""
+    own = {f"{PACKAGE}>{PruneLowMagnitude.__name__}": PruneLowMagnitude, PruneLowMagnitude.__name__: PruneLowMagnitude}
+    return tf_keras.utils.custom_object_scope({**{layer.__name__: layer for layer in UNLISTED}, **own})

@@ -1,0 +1,107 @@
+"""Sparsity in TensorBoard."""
+
+from __future__ import annotations
+
+import importlib.util
+from os import PathLike
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from graphprune.errors import TrainingError
+from graphprune.sparsity.positions import Run
+from graphprune.tf.pruning.pruner import Pruner, TensorProgress
+
+
+class PruningSummaries(tf_keras.callbacks.TensorBoard):
+    """Keras's TensorBoard callback, which writes for each pruned tensor its target sparsity, its measured sparsity and the threshold of its mask as well.
+
+    Put it behind `UpdatePruningStep`. The tags are `target_sparsity/LAYER/TENSOR`, `sparsity/LAYER/TENSOR` and `threshold/LAYER/TENSOR`, with the layer's
+    address and the tensor's name; the horizontal axis counts optimizer updates since the wrap, so a resumed training goes on in the same curve. The last
+    point is the state in which training ends.
+
+    Args:
+        log_dir: The folder that TensorBoard shows; events go into its folder `train`.
+        update_freq: `epoch`, `batch`, or a number of steps.
+        run: The length of the run, where `fit` cannot know it; as for `UpdatePruningStep`.
+        **kwargs: Further arguments of `tf_keras.callbacks.TensorBoard`.
+
+    Raises:
+        TrainingError: the tensorboard package is not installed.
+        ValueError: `update_freq` is none of these.
+    """
+
+    def __init__(self, log_dir: str | PathLike[str] = "logs", update_freq: str | int = "epoch", *, run: Run | None = None, **kwargs: Any) -> None:
+        check_tensorboard()
+        is_steps = isinstance(update_freq, int) and not isinstance(update_freq, bool) and update_freq >= 1
+        if update_freq not in ("epoch", "batch") and not is_steps:
+            raise ValueError(f"update_freq must be 'epoch', 'batch' or a number of steps, got {update_freq!r}")
+        super().__init__(log_dir=log_dir, update_freq=update_freq, **kwargs)
+        self.params: dict[str, Any] | None = None  # a loop that is no `fit` never calls `set_params`
+        self.run = run
+        self._pruner: Pruner | None = None
+        self._written: tuple[int, tuple[TensorProgress, ...]] = (0, ())
+
+    def set_model(self, model: tf_keras.Model) -> None:
+        """Find the model's pruned layers."""
+        super().set_model(model)
+        self._pruner = Pruner(model)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Learn from the length of the run what the targets are."""
+        super().on_train_begin(logs)
+        params = self.params or {}
+        if self._pruner is not None:
+            self._pruner.follow(self.run or Run(params.get("steps"), params.get("epochs")))
+            self._written = (self._pruner.step, ())
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Write what is due after these steps."""
+        super().on_train_batch_end(batch, logs)
+        step = 0 if self._pruner is None else self._pruner.step
+        if self.update_freq != "epoch" and step // self.update_freq > self._written[0] // self.update_freq:
+            self._write()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Write the metrics of the epoch, and where the pruned tensors stand."""
+        super().on_epoch_end(epoch, logs)
+        if self.update_freq == "epoch":
+            self._write()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Write the state in which training ends, and close the files."""
+        self._write()
+        super().on_train_end(logs)
+
+    def close(self) -> None:
+        """Write out what is waiting, where training was broken off and `on_train_end` never came."""
+        self._close_writers()
+
+    def _write(self) -> None:
+        """Write the state of each tensor, unless it was written already."""
+        if self._pruner is None or not self._pruner.wrappers:
+            return
+        state = (self._pruner.step, self._pruner.tensors())
+        if state == self._written:
+            return
+        self._written = state
+        with tf.summary.record_if(True), self._train_writer.as_default():
+            for tensor in state[1]:
+                place = f"{tensor.address}/{tensor.name}"
+                tf.summary.scalar(f"target_sparsity/{place}", tensor.target, step=state[0])
+                tf.summary.scalar(f"sparsity/{place}", tensor.sparsity, step=state[0])
+                tf.summary.scalar(f"threshold/{place}", tensor.threshold, step=state[0])
+
+    def _implements_train_batch_hooks(self) -> bool:
+        return super()._implements_train_batch_hooks() or self.update_freq != "epoch"
+
+
+def check_tensorboard() -> None:
+    """Raise unless the tensorboard package is there, which TensorFlow writes its summaries with.
+
+    Raises:
+        TrainingError: it is not installed.
+    """
+    if importlib.util.find_spec("tensorboard") is None:
+        raise TrainingError("TensorBoard events need the package tensorboard, which is not installed; pip install 'graphprune[tensorboard]'")

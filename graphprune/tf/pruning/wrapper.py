@@ -1,0 +1,267 @@
+"""The pruning wrapper: a layer of the same name that holds masks and keeps masked weights at zero."""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from tf_keras.src.engine.base_layer import Layer
+from tf_keras.src.engine.base_layer_utils import call_context
+from tf_keras.src.saving.legacy.saved_model.utils import in_tf_saved_model_scope
+from tf_keras.src.utils.tf_utils import maybe_init_scope
+
+from graphprune.archive.toolkit import is_toolkit_config
+from graphprune.errors import TrainingError
+from graphprune.sparsity.pruning import Provenance, Pruning
+from graphprune.tf.layers.live_tensors import find_weight, holds_prunable_layer, prunable_names, unburied, weight_names
+from graphprune.tf.layers.replicas import copies
+from graphprune.tf.pruning.keras_schedules import read_own_schedule, write_own_schedule
+from graphprune.tf.pruning.tfmot_config import convert_tfmot_config
+
+PACKAGE = "graphprune"
+
+
+class Projection:
+    """The constraint of a pruned weight: the layer's own constraint first, then zero wherever the mask says so.
+
+    Optimizers apply constraints once after each update, so the projection of a layer's first pruned weight also counts the layer's steps.
+    """
+
+    def __init__(self, own: Callable[[tf.Tensor], tf.Tensor] | None, mask: tf.Variable, counter: tf.Variable | None) -> None:
+        self.own = own
+        self.mask = mask
+        self.counter = counter
+
+    def __call__(self, weight: tf.Variable) -> tf.Tensor:
+        """Return the value that the optimizer assigns to `weight`."""
+        if self.counter is not None:
+            self.counter.assign_add(1)
+        value = tf.convert_to_tensor(weight if self.own is None else self.own(weight))
+        return tf.math.multiply_no_nan(value, tf.cast(self.mask, value.dtype))  # zero times infinity is zero; half the time of tf.where
+
+
+@tf_keras.utils.register_keras_serializable(package=PACKAGE)
+class PruneLowMagnitude(tf_keras.layers.Wrapper):
+    """A layer whose smallest weights are zero, as a pruner chooses them while the layer trains.
+
+    It has the name of the layer that it wraps and calls it, so outputs, losses, masks, states and keyword tensors are as unwrapped. Masks act after each
+    optimizer update, through the constraint of the pruned variables; nothing is assigned in the forward pass. Being called with `training=True` needs a
+    pruner: `UpdatePruningStep` in `fit`, a started `Pruner` elsewhere.
+
+    Attributes:
+        layer: The layer inside.
+        pruning: What to prune, how much, and when.
+        provenance: Which rule asked for it.
+        pruning_step: Optimizer updates since the wrap (int64), once built.
+        last_update: The step of the last mask update (int64), -1 before the first; once built.
+        own_schedule: The schedule, where it is of a user's own class; None where `pruning` says it all.
+        pruners: The started pruners that follow this layer; several where several models share it and train in turn.
+        missed_pruner: Whether training has been refused for want of one; the trace that was broken off must not be used again.
+    """
+
+    def __init__(
+        self,
+        layer: Layer,
+        pruning: Pruning | Mapping[str, Any],
+        provenance: Provenance | Mapping[str, str] | None = None,
+        weight_names: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> None:
+        is_tfmot = bool(kwargs.pop("is_tfmot", False))
+        schedule = read_own_schedule(kwargs.pop("own_schedule", None))
+        own = {"name": layer.name, "trainable": layer.trainable, "dtype": layer._dtype_policy}
+        super().__init__(layer, **{**own, **kwargs, "autocast": False})
+        self.pruning = pruning if isinstance(pruning, Pruning) else Pruning.from_config(pruning)
+        self.provenance = provenance if isinstance(provenance, Provenance) else Provenance.from_config(provenance or {})
+        self._weight_names = tuple(weight_names)
+        self._is_tfmot = is_tfmot
+        self.own_schedule = schedule
+        self.pruners: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.missed_pruner = False
+        # Keras passes in what the inner layer expects (training, mask, its own context arguments) and writes nodes with its argument names.
+        self._call_spec = layer._call_spec
+        self._call_context_args = layer._call_context_args
+        self._supports_masking = layer.supports_masking
+
+    @property
+    def has_pruner(self) -> bool:
+        """Whether a started pruner follows this layer."""
+        return len(self.pruners) > 0
+
+    @property
+    def pruning_vars(self) -> list[tuple[tf.Variable, tf.Variable, tf.Variable]]:
+        """(weight, mask, threshold) of each pruned tensor, in the order of `pruning.weights`; empty before the layer is built."""
+        if not hasattr(self, "pruning_step"):
+            return []
+        return [(find_weight(self.layer, name), getattr(self, f"mask_{name}"), getattr(self, f"threshold_{name}")) for name in self.pruning.weights]
+
+    @property
+    def pruning_state(self) -> list[tf.Variable]:
+        """Masks, thresholds, `pruning_step` and `last_update`, in storage order; empty before the layer is built."""
+        pairs = [variable for _, mask, threshold in self.pruning_vars for variable in (mask, threshold)]
+        return [*pairs, self.pruning_step, self.last_update] if hasattr(self, "pruning_step") else []
+
+    @property
+    def input_spec(self) -> Any:
+        """The inner layer's input spec; None for a layer that takes its states as further inputs (RNN), and so checks inputs itself."""
+        return self.layer.input_spec if self._is_called_as_layer else None
+
+    @input_spec.setter
+    def input_spec(self, value: Any) -> None:
+        self.layer.input_spec = value
+
+    @property
+    def _is_called_as_layer(self) -> bool:
+        return type(self.layer).__call__ is Layer.__call__
+
+    @property
+    def stateful(self) -> bool:
+        """Whether the inner layer carries state from batch to batch."""
+        return bool(self.layer.stateful)
+
+    @stateful.setter
+    def stateful(self, value: bool) -> None:
+        self.layer.stateful = value
+
+    def reset_states(self, *args: Any, **kwargs: Any) -> None:
+        """Reset the states of a stateful inner layer."""
+        self.layer.reset_states(*args, **kwargs)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Build the inner layer, then masks and counters, and put the projection on each pruned weight; attention waits for its first call."""
+        super().build(input_shape)
+        if not hasattr(self, "pruning_step") and not _builds_when_called(self.layer):
+            self._add_pruning_state()
+
+    def _add_pruning_state(self) -> None:
+        if not self.pruning.weights and holds_prunable_layer(self.layer):
+            self.pruning = replace(self.pruning, weights=prunable_names(self.layer))
+        weights = [find_weight(self.layer, name) for name in self.pruning.weights]
+        for name, weight in zip(self.pruning.weights, weights, strict=True):
+            self._add_state(f"mask_{name}", weight.shape, tf.bool, True)
+            self._add_state(f"threshold_{name}", (), tf.float32, 0)
+        self._add_state("pruning_step", (), tf.int64, 0)
+        self._add_state("last_update", (), tf.int64, -1)
+        if self._is_tfmot:  # the toolkit's files hold no such variable, so it is no weight until the model is saved
+            self._non_trainable_weights.pop()
+        counter = self.pruning_step
+        for weight, mask, _ in self.pruning_vars:
+            for variable in copies(weight):
+                variable._constraint = Projection(variable.constraint, mask, counter)
+            counter = None
+
+    def _add_state(self, name: str, shape: Any, dtype: tf.DType, value: float) -> None:
+        variable = self.add_weight(
+            name=name,
+            shape=shape,
+            dtype=dtype,
+            initializer=tf_keras.initializers.Constant(value),
+            trainable=False,
+            aggregation=tf.VariableAggregation.NONE,  # each replica counts its own updates, which come on all of them at once
+            experimental_autocast=False,
+        )
+        setattr(self, name, variable)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the inner layer, once it is sure that a pruner follows the training.
+
+        Raises:
+            TrainingError: the layer is called for training and no pruner is attached.
+        """
+        context = call_context()
+        # A layer called with a fixed `training=True` inside a model (Monte Carlo dropout) does not train when its model does not.
+        training = context.training if context.in_call else kwargs.get("training")
+        if training is True and not self.has_pruner and not context.saving and not _is_symbolic((args, kwargs)):
+            self.missed_pruner = True
+            raise unburied(no_pruner(self.name))
+        return super().__call__(*args, **kwargs)
+
+    def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return what the inner layer returns."""
+        if not self._is_called_as_layer:
+            # Keras calls by the order of `call`'s arguments when it saves; a recurrent layer's own `__call__` has another order.
+            kwargs |= zip(self.layer._call_spec.arg_names[1:], args, strict=False)
+            args = ()
+        outputs = self.layer(inputs, *args, **kwargs)
+        if not hasattr(self, "pruning_step"):
+            with maybe_init_scope(self):
+                self._add_pruning_state()
+        return outputs
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """Return the inner layer's output mask."""
+        return self.layer.compute_mask(inputs, mask)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the inner layer's output shape."""
+        return self.layer.compute_output_shape(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return everything that `from_config` needs; the inner layer's own config is as unwrapped.
+
+        Of a custom layer, it also names the weights, which `.keras` files only number, so that the file can be measured without the layer's class.
+        """
+        if self._is_tfmot and hasattr(self, "pruning_step"):
+            self._is_tfmot = False
+            self._non_trainable_weights.append(self.last_update)
+        names = (weight_names(self.layer) if self.layer.built else ()) or self._weight_names
+        own = {"pruning": self.pruning.to_config(), "provenance": self.provenance.to_config()}
+        return {**super().get_config(), **own, **write_own_schedule(self.own_schedule), **({"weight_names": list(names)} if names else {})}
+
+    def load_own_variables(self, store: Mapping[str, Any]) -> None:
+        """Read the state from a `.keras` file; in those of the TensorFlow toolkit the pruned weights come first, once more, and masks are numbers."""
+        if self._is_tfmot:
+            own, again = [*self._trainable_weights, *self._non_trainable_weights], len(self.pruning.weights)
+            values = [np.asarray(store[str(index)]) for index in range(again, len(store))]
+            store = {str(index): value.astype(variable.dtype.as_numpy_dtype) for index, (value, variable) in enumerate(zip(values, own, strict=True))}
+        super().load_own_variables(store)
+
+    def get_build_config(self) -> None:
+        """Return nothing: like a built-in layer, the wrapper is built when its model calls it."""
+        return
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> PruneLowMagnitude:
+        """Return the wrapper that `get_config` described, around a new inner layer; both of Keras's dialects are read."""
+        config = copy.deepcopy(config)
+        # Without `build_config`: the inner layer is built by `build`, under the wrapper's name, or weight names of nested models would clash in an .h5 file.
+        entry = {key: value for key, value in config.pop("layer").items() if key != "build_config"}
+        if in_tf_saved_model_scope():  # An .h5 file is loading: Keras reads its dialect, in which a custom class goes by its registered name.
+            entry = {"class_name": entry.get("registered_name") or entry["class_name"], "config": entry["config"]}
+        layer = tf_keras.layers.deserialize(entry, custom_objects, use_legacy_format="module" not in entry)
+        if is_toolkit_config(config):
+            return cls(layer, **convert_tfmot_config(config | {"layer": entry}, layer))
+        config["own_schedule"] = read_own_schedule(config.get("own_schedule"), custom_objects)
+        return cls(layer, **config)
+
+
+def _builds_when_called(layer: Layer) -> bool:
+    """Return whether the layer may have yet to be called to have weights: custom layers, and MultiHeadAttention with the shapes of query, value and key."""
+    return holds_prunable_layer(layer) or (isinstance(layer, tf_keras.layers.MultiHeadAttention) and not layer.weights)
+
+
+def no_pruner(name: str) -> TrainingError:
+    """Return the error for a wrapped model that trains without a pruner."""
+    return TrainingError(
+        f"{name}: a pruned layer is being trained and no pruner is attached, so it would stay dense; "
+        "add graphprune.UpdatePruningStep() to the callbacks of fit, or start a graphprune Pruner and call its on_step() in a custom loop"
+    )
+
+
+def _is_symbolic(arguments: Any) -> bool:
+    """Return whether a functional model is being built, in which case nothing trains."""
+    if any(isinstance(tensor, tf_keras.__internal__.KerasTensor) for tensor in tf.nest.flatten(arguments)):
+        return True
+    graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+    while graph is not None:
+        name = getattr(graph, "name", "")
+        if name.endswith("_scratch_graph") or name == "keras_graph":
+            return True
+        graph = getattr(graph, "outer_graph", None)
+    return False

@@ -1,0 +1,1 @@
+"""Training runs: data, the loop, checkpoints, and going on from one."""

@@ -1,0 +1,124 @@
+"""Whether data fits a model, and how well the model does on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from graphprune.errors import DataError, TrainingError
+from graphprune.tf.models.loading import load_model
+from graphprune.tf.training.compiling import Compiling, compile_model
+from graphprune.tf.training.data import Data
+from graphprune.tf.training.hidden_state import read_recurrent_states, restore_recurrent_states
+
+
+def evaluate(
+    model: tf_keras.Model | str | Path,
+    data: Data,
+    *,
+    compiling: Compiling | None = None,
+    custom_objects: Mapping[str, Any] | None = None,
+    unsafe_lambda: bool = False,
+) -> dict[str, float]:
+    """Return the loss and metrics of `model` by name, on the test set, or on the training set where there is no test set.
+
+    Args:
+        model: A compiled model, or the path of a saved one.
+        data: What `read_data` returned.
+        compiling: Loss and metrics, for a model that was saved without.
+        custom_objects: Classes and functions by name, to load a saved model with.
+        unsafe_lambda: Load Lambda layers that carry Python bytecode.
+
+    Raises:
+        TrainingError: the model was saved without compile settings and none are given.
+        DataError: the data does not fit the model.
+    """
+    loaded = load_model(model, custom_objects, unsafe_lambda=unsafe_lambda) if isinstance(model, str | Path) else model
+    place = str(model) if isinstance(model, str | Path) else loaded.name
+    if not loaded._is_compiled or compiling is not None:
+        compile_model(loaded, compiling or Compiling(), place)
+    check_data_fits(loaded, data)
+    samples, steps = (data.batches(), data.steps_per_epoch) if data.test is None else (data.test, None)
+    return {name: float(value) for name, value in loaded.evaluate(samples, steps=steps, verbose=0, return_dict=True).items()}
+
+
+def measure_accuracy(model: tf_keras.Model, data: Data) -> float | None:
+    """Return the share of right answers, 0 to 1; None for a model that is not compiled, or has no accuracy among its metrics.
+
+    Raises:
+        DataError: the data does not fit the model.
+    """
+    if not model._is_compiled:
+        return None
+    return next((value for name, value in evaluate(model, data).items() if "acc" in name), None)
+
+
+def check_data_fits(model: tf_keras.Model, data: Data) -> None:
+    """Refuse data that a compiled model cannot take; the model's loss is computed on one batch, which also builds its metrics.
+
+    Raises:
+        DataError: the shapes do not fit, or the model or its loss fails on the first batch.
+    """
+    _check_inputs(model, data)
+    states = read_recurrent_states(model)
+    try:
+        found = model.evaluate(data.sample(), verbose=0, return_dict=True)
+    except (ValueError, TypeError, KeyError, tf.errors.OpError) as fault:
+        raise DataError(_misfit(model, data, explain_fault(fault))) from fault
+    finally:
+        model.reset_metrics()
+        restore_recurrent_states(model, states)
+    if not found:
+        raise TrainingError(f"{model.name}: computes no loss; say how to train it with --loss")
+
+
+def _check_inputs(model: tf_keras.Model, data: Data) -> None:
+    given = tf.nest.flatten(data.element_spec[0])
+    wanted = tf.nest.flatten(model.inputs)
+    if len(given) != len(wanted):
+        raise DataError(f"{data.spec}: x has {_count(given)}, the model takes {_count(wanted)} ({', '.join(model.input_names)}); give one for each")
+    if isinstance(data.element_spec[0], Mapping):
+        return  # matched by name, by Keras
+    for name, x, tensor in zip(model.input_names, given, wanted, strict=True):
+        if x.shape.rank is not None and not _shapes_fit(x.shape, tensor.shape) and tensor.shape[1:].is_compatible_with(x.shape):
+            raise DataError(f"{data.spec}: its elements are single samples of shape {tuple(x.shape.as_list())}; call .batch(n) on the dataset")
+        if not _shapes_fit(x.shape, tensor.shape):
+            raise DataError(f"{data.spec}: x has shape {_text(x.shape)}, the model's input {name} takes {_text(tensor.shape)}; reshape the data to fit")
+
+
+def _shapes_fit(given: tf.TensorShape, wanted: tf.TensorShape) -> bool:
+    """Return whether Keras takes `given` for `wanted`: it adds or drops one last axis of length 1 itself."""
+    if given.rank is None or wanted.rank is None:
+        return True
+    candidates = [given]
+    if wanted.rank == given.rank + 1 and wanted[-1] == 1:
+        candidates.append(given.concatenate(1))
+    if wanted.rank == given.rank - 1 and given[-1] == 1:
+        candidates.append(given[:-1])
+    return any(shape[1:].is_compatible_with(wanted[1:]) for shape in candidates)
+
+
+def _misfit(model: tf_keras.Model, data: Data, why: str) -> str:
+    y = ", ".join(_text(spec.shape) for spec in tf.nest.flatten(data.element_spec[1]))
+    outputs = ", ".join(_text(tensor.shape) for tensor in tf.nest.flatten(model.outputs))
+    return f"{data.spec}: y has shape {y}, the model's output is {outputs}, and its loss fails on them: {why}"
+
+
+def _count(tensors: list[Any]) -> str:
+    return "one tensor" if len(tensors) == 1 else f"{len(tensors)} tensors"
+
+
+def _text(shape: tf.TensorShape) -> str:
+    return str(tuple(shape.as_list()[1:])) if shape.rank is not None else "(unknown)"
+
+
+def explain_fault(fault: Exception) -> str:
+    """Return the line of a Keras or TensorFlow error that says what is wrong: the last one, without the names of graph nodes."""
+    lines = [line.strip() for line in str(getattr(fault, "message", fault)).splitlines()]
+    said = [line for line in lines if line and not line.startswith("[[")]
+    text = said[-1] if said else type(fault).__name__
+    return text if len(text) <= 160 else f"{text[:160]}..."

@@ -1,0 +1,110 @@
+"""What a model carries from batch to batch that model files do not hold.
+
+These are sums of metrics, what differs between replicas, states of stateful recurrent layers, and optimizers that Keras does not restore from every
+format: legacy ones, whose slots `.keras` leaves out, and those that scale the loss for mixed precision, which `.h5` starts anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from tf_keras.src.optimizers.legacy.optimizer_v2 import OptimizerV2
+
+from graphprune.errors import CheckpointError
+from graphprune.tf.layers.replicas import copies
+
+
+def read_metric_sums(model: tf_keras.Model) -> dict[str, np.ndarray]:
+    """Return the variables of all metrics by their number: the means of an epoch are made of them."""
+    return _values(_metric_variables(model))
+
+
+def restore_metric_sums(model: tf_keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
+    """Put back what `read_metric_sums` returned, into metrics that were built.
+
+    Raises:
+        CheckpointError: the model has other metrics.
+    """
+    _assign(_metric_variables(model), arrays, "metrics")
+
+
+def read_recurrent_states(model: tf_keras.Model) -> dict[str, np.ndarray]:
+    """Return the states of stateful recurrent layers by their number."""
+    return _values(_recurrent_variables(model))
+
+
+def restore_recurrent_states(model: tf_keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
+    """Put back what `read_recurrent_states` returned.
+
+    Raises:
+        CheckpointError: the model has other stateful layers.
+    """
+    _assign(_recurrent_variables(model), arrays, "stateful layers")
+
+
+def read_replica_values(model: tf_keras.Model) -> dict[str, np.ndarray]:
+    """Return the weights that differ between replicas (batch statistics) by their number, for each replica; model files hold their mean."""
+    return _values(_replica_variables(model))
+
+
+def restore_replica_values(model: tf_keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
+    """Put back what `read_replica_values` returned.
+
+    Raises:
+        CheckpointError: the model has other replicas.
+    """
+    _assign(_replica_variables(model), arrays, "replicas")
+
+
+def read_optimizer_rest(model: tf_keras.Model) -> dict[str, np.ndarray]:
+    """Return the variables of the optimizer that model files do not hold, by their number."""
+    return _values(_optimizer_variables(model))
+
+
+def restore_optimizer_rest(model: tf_keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
+    """Put back what `read_optimizer_rest` returned, into an optimizer that was built.
+
+    Raises:
+        CheckpointError: the model has another optimizer.
+    """
+    _assign(_optimizer_variables(model), arrays, "optimizer variables")
+
+
+def _optimizer_variables(model: tf_keras.Model) -> list[tf.Variable]:
+    inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if inner is model.optimizer and not isinstance(inner, OptimizerV2):
+        return []
+    scale: Any = getattr(model.optimizer, "_loss_scale", None)
+    own = inner.variables() if callable(inner.variables) else inner.variables
+    return [*own, *([scale.current_loss_scale, scale.counter] if hasattr(scale, "current_loss_scale") else [])]
+
+
+def _metric_variables(model: tf_keras.Model) -> list[tf.Variable]:
+    return [variable for metric in model.metrics for variable in metric.variables]
+
+
+def _recurrent_variables(model: tf_keras.Model) -> list[tf.Variable]:
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, tf_keras.layers.RNN) and layer.stateful]
+    return [variable for layer in layers for variable in tf.nest.flatten(layer.states) if isinstance(variable, tf.Variable)]
+
+
+def _replica_variables(model: tf_keras.Model) -> list[tf.Variable]:
+    return [weight for weight in model.weights if len(copies(weight)) > 1 and weight.synchronization == tf.VariableSynchronization.ON_READ]
+
+
+def _values(variables: list[tf.Variable]) -> dict[str, np.ndarray]:
+    """Return the values by number; of a variable on several replicas, the values on each."""
+    return {str(index): variable.numpy() for index, variable in enumerate(copy for variable in variables for copy in copies(variable))}
+
+
+def _assign(distributed: list[tf.Variable], arrays: Mapping[str, np.ndarray], what: str) -> None:
+    variables = [copy for variable in distributed for copy in copies(variable)]
+    shapes = {str(index): variable.shape.as_list() for index, variable in enumerate(variables)}
+    if shapes != {name: list(array.shape) for name, array in arrays.items()}:
+        raise CheckpointError(f"the checkpoint was written with other {what}; start a new run")
+    for name, array in arrays.items():
+        variables[int(name)].assign(array)

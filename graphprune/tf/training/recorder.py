@@ -1,0 +1,169 @@
+"""What a training run writes while it goes: checkpoints, metrics, progress. Keras callbacks, to stand behind the pruner's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tf_keras
+
+from graphprune.errors import TrainingError
+from graphprune.tf.models.saving import save_model
+from graphprune.tf.pruning.callbacks import UpdatePruningStep
+from graphprune.tf.training.checkpoints import RunState, write_checkpoint
+from graphprune.tf.training.finite import check_finite
+from graphprune.tf.training.hidden_state import read_metric_sums, read_optimizer_rest, read_recurrent_states, read_replica_values, restore_metric_sums
+from graphprune.tf.training.progress import OnProgress, Progress
+from graphprune.tf.training.randomness import Randomness
+from graphprune.tf.training.run_folder import RunFolder, RunOptions
+
+
+class Interrupted(Exception):
+    """Training was asked to stop at once, as if the process had been killed."""
+
+
+class BeginAt(tf_keras.callbacks.Callback):
+    """Lets `fit` begin in the middle of an epoch, through the seam that Keras's own BackupAndRestore uses."""
+
+    def __init__(self, epoch: int, batch: int) -> None:
+        super().__init__()
+        self._place = (epoch, batch)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Offer the place to `fit`, which asks for it next."""
+        self.model._training_state = self
+
+    def maybe_load_initial_counters_from_ckpt(self, steps_per_epoch: int, initial_epoch: int, mode: Any = None) -> tuple[int, int]:
+        """Return (epoch, batch) to begin at."""
+        self.model._training_state = None
+        return self._place
+
+
+class Recorder(tf_keras.callbacks.Callback):
+    """Writes checkpoints and one line of metrics an epoch, and tells progress.
+
+    A checkpoint in the middle of an epoch holds the sums that the epoch's metrics are made of; one at its end is written after the epoch's line.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        options: RunOptions,
+        start: RunState,
+        pruning: UpdatePruningStep,
+        randomness: Randomness,
+        *,
+        metric_sums: Mapping[str, np.ndarray],
+        stop_after_step: int | None,
+        on_progress: OnProgress | None,
+    ) -> None:
+        super().__init__()
+        self._supports_tf_logs = True
+        self._folder, self._options, self._start, self._pruning, self._randomness = folder, options, start, pruning, randomness
+        self._metric_sums, self._stop_after_step, self._on_progress = metric_sums, stop_after_step, on_progress
+        self._epoch = start.epoch
+        self._sparsity = (0.0, 0.0)
+        self._last_updates: list[int] = []
+        self.step = start.step
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Write the checkpoint that a run interrupted at once goes on from."""
+        if self.step == 0:
+            self.save(0, 0)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Go on with the sums of an epoch that was interrupted."""
+        self._epoch = epoch
+        if epoch == self._start.epoch and self._start.batch:
+            restore_metric_sums(self.model, self._metric_sums)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Count the step, tell progress, write the checkpoint that is due."""
+        self.step = self._epoch * self._options.steps_per_epoch + batch + 1
+        if self._on_progress is not None:
+            self._tell(logs or {}, epoch_ended=False)
+        if self._is_due() and batch + 1 < self._options.steps_per_epoch:
+            self.save(self._epoch, batch + 1)
+        if self.step == self._stop_after_step:
+            raise Interrupted
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Write the epoch's line, then the checkpoint that is due."""
+        self._check_loss(logs or {})
+        target, measured = self._measure(anew=True)
+        values = {name: _plain(value) for name, value in (logs or {}).items()}
+        self._folder.append_metrics({"epoch": epoch + 1, "step": self.step, **values, "target_sparsity": target, "sparsity": measured})
+        if self._on_progress is not None:
+            self._tell(logs or {}, epoch_ended=True)
+        if self._is_due() or self.step == self._options.steps:
+            self.save(epoch + 1, 0)
+
+    def save(self, epoch: int, batch: int) -> None:
+        """Write a checkpoint that goes on at `batch` of `epoch`.
+
+        Raises:
+            TrainingError: a weight is not finite; the checkpoints before stay.
+        """
+        place = f"{self._folder.path}: training broke down by step {self.step}"
+        check_finite(self.model, place, "lower the learning rate or look for such values in the data; the checkpoints before are whole")
+        arrays = {
+            "random": self._randomness.to_arrays(),
+            "recurrent": read_recurrent_states(self.model),
+            "optimizer": read_optimizer_rest(self.model),
+            "replicas": read_replica_values(self.model),
+            "metrics": read_metric_sums(self.model) if batch else {},
+        }
+        flat = {f"{kind}/{name}": array for kind, found in arrays.items() for name, array in found.items()}
+        state = replace(self._start, step=self.step, epoch=epoch, batch=batch)
+        write_checkpoint(self._folder.checkpoints, state, flat, self._options.model_name, self.save_model)
+
+    def save_model(self, path: Path) -> None:
+        """Save the model at `path`, its layers as they were before training."""
+        with self._randomness.hidden():
+            save_model(self.model, path)
+
+    def _check_loss(self, logs: Mapping[str, Any]) -> None:
+        """Refuse to go on where the epoch's loss is no number, though the weights still are: the next checkpoints would be of no use.
+
+        Raises:
+            TrainingError: the training loss is NaN or infinite; under loss scaling, whose skipped steps may have such losses, NaN only.
+        """
+        loss = float(np.asarray(logs.get("loss", 0.0)))
+        scales = isinstance(self.model.optimizer, tf_keras.mixed_precision.LossScaleOptimizer)
+        if math.isnan(loss) or (math.isinf(loss) and not scales):
+            raise TrainingError(
+                f"{self._folder.path}: the loss became {loss:g} by step {self.step}; "
+                "lower the learning rate or look at the loss and the data; the checkpoints before are whole"
+            )
+
+    def _is_due(self) -> bool:
+        return self.step % self._options.checkpoint_every == 0
+
+    def _measure(self, *, anew: bool) -> tuple[float, float]:
+        """Return target and measured sparsity over all pruned weights; measured again where a mask was updated, or `anew`."""
+        updates = [int(wrapper.last_update.numpy()) for wrapper in self._pruning.pruner.wrappers.values()]
+        if anew or updates != self._last_updates:
+            tensors = self._pruning.pruner.tensors()
+            size = max(1, sum(tensor.size for tensor in tensors))
+            self._sparsity = (sum(tensor.target * tensor.size for tensor in tensors) / size, sum(tensor.zeros for tensor in tensors) / size)
+            self._last_updates = updates
+        return self._sparsity
+
+    def _tell(self, logs: Mapping[str, Any], *, epoch_ended: bool) -> None:
+        if self._on_progress is None:
+            return
+        target, measured = self._measure(anew=False)
+        values = {name: float(value) for name, value in logs.items() if np.ndim(value) == 0}
+        self._on_progress(Progress(self._epoch + 1, self._options.epochs, self.step, self._options.steps, values, target, measured, epoch_ended))
+
+
+def _plain(value: Any) -> Any:
+    """Return a number (or list) that JSON can hold; None for one that is not finite."""
+    array = np.asarray(value)
+    if array.ndim:
+        return [_plain(element) for element in array]
+    return float(array) if math.isfinite(array) else None
