@@ -160,7 +160,7 @@ def test_any_truncated_file_is_one_clear_line(tmp_path: Path, cut: int) -> None:
     for write in (write_h5, write_keras):
         path = write(tmp_path / f"a{cut}", build_config("in > fc"))
         path.write_bytes(path.read_bytes()[:cut])
-        refusal(path)
+        assert refusal(path)
 
 
 @pytest.mark.parametrize("text", ["{", "\udcff"])

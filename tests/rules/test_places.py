@@ -33,7 +33,7 @@ def assert_places_exist(diagnostics, files):
                 assert where.column is None or 1 <= where.column <= len(line or "") + 1, found
 
 
-def judge(folder, *texts):
+def check_places(folder, *texts):
     files = [str(folder / f"{index}.yaml") for index in range(len(texts))]
     for file, text in zip(files, texts, strict=True):
         with open(file, "w", encoding="utf-8", errors="surrogatepass", newline="") as stream:
@@ -45,14 +45,14 @@ def judge(folder, *texts):
 
 @given(st.one_of(DAMAGED, WITH_OTHER_VALUES), st.sampled_from([(), (OTHER,), (BROKEN,)]))
 def test_whatever_is_wrong_with_rules_or_between_them_and_a_model_its_place_exists(tmp_path, text, others):
-    judge(tmp_path, text, *others)
+    check_places(tmp_path, text, *others)
 
 
 @given(st.text(max_size=60))
 def test_whatever_the_text_its_faults_have_places(tmp_path, text):
-    judge(tmp_path, text)
-    judge(tmp_path, f"version: 1\nrules:\n- id: {text}\n  match: {text}\n  keep: {text}\n")
+    check_places(tmp_path, text)
+    check_places(tmp_path, f"version: 1\nrules:\n- id: {text}\n  match: {text}\n  keep: {text}\n")
 
 
 def test_the_text_that_is_damaged_was_whole(tmp_path):
-    assert [found.slug for found in judge(tmp_path, TEXT) if found.severity == "error"] == []
+    assert [found.slug for found in check_places(tmp_path, TEXT) if found.severity == "error"] == []

@@ -383,7 +383,7 @@ def test_labels_that_the_loss_cannot_take_are_refused(setting, tmp_path):
 
 def test_an_image_without_its_channel_axis_fits(setting, tmp_path):
     made = Setting(setting.model, write_data(tmp_path / "data.npz", (4, 4)), tmp_path)
-    start(made, tmp_path / "run", 1)
+    assert start(made, tmp_path / "run", 1).step == 1
 
 
 def test_the_learning_rate_changes_and_slots_stay(tmp_path):
