@@ -259,7 +259,7 @@ REFUSED: Mapping[str, tuple[str, Make]] = {
     "long-reference": ("model_config has 4,294,967,295 bytes", long_reference),
     "lying-shape": ("claims 40,000,000,000,000 bytes and holds 0", lying_shape),
     "tensor-index": ("takes tensor 1000000000 of 'in'", lambda path: write_keras(path, model(IN, FC | {"inbound_nodes": [[["in", 0, 10**9, {}]]]}))),
-    "call-index": ("takes a tensor of call 1000000000 of 'in'", lambda path: write_h5(path, model(IN, FC | {"inbound_nodes": [[["in", 10**9, 0, {}]]]}))),
+    "call-index": ("takes a tensor of call 1,000,000,001 of 'in'", lambda path: write_h5(path, model(IN, FC | {"inbound_nodes": [[["in", 10**9, 0, {}]]]}))),
     "layers-that-double": ("has more than 1,000 layers inside it", lambda path: write_keras(path, both_ways(40))),
     "lying-kernel": ("its config asks for a kernel of shape [in, 5], got [4, 4]", lambda path: write_keras(path, with_units(5))),
     "lying-kernel-in-hdf5": ("its config asks for a kernel of shape [in, 5], got [4, 4]", lambda path: write_h5(path, with_units(5))),

@@ -30,6 +30,7 @@ def command(left: str, right: str, format_: str | None, output: str | None, show
         graphprune diff model.keras sparse.keras
         graphprune diff model.keras sparse.keras -o diff.html
 
+    Calls of a shared layer count from 1; in JSON from 0, as Keras's node indices do.
     With --detailed-exitcode the exit code is 2 where the models differ.
     """  # noqa: D301 - click wants the real character
     check_report_free(output, force=force, inputs=[left, right])

@@ -14,6 +14,7 @@ FORMAT_VERSION = "1.0"
 def graph_diff_to_config(diff: GraphDiff, *, show_all: bool = False) -> dict[str, Any]:
     """Return the JSON form: keys and layers in fixed order, floats rounded to 6 places, no time and no host, so that equal diffs give equal bytes.
 
+    Calls (`source_call`, `target_call`, `calls.0` in paths of settings) count from 0, as Keras's node indices do; texts and drawings count from 1.
     It is strict JSON: NaN and the infinities in settings are objects, see `graph.strict_json`.
     Layers and tensors in which nothing but trained values differs are left out unless `show_all`. The key `model` stands before `layers` only where the
     model's own name, class or settings differ.

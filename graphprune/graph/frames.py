@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphprune.errors import GraphError
+from graphprune.graph.call_numbers import name_call
 from graphprune.graph.entries import PLACEMENT, Entry, is_input, is_model, name_of
 from graphprune.graph.layers import SEPARATOR
 
@@ -203,8 +204,8 @@ def _check_calls(frame: Frame, known: Mapping[str, Entry], place: str) -> None:
     takers += [("the model's inputs take", use) for use in frame.inputs] + [("the model's outputs take", use) for use in frame.outputs]
     for taker, use in takers:
         if not 0 <= use.source_call < calls[use.source]:
-            has = f"which has {_count(calls[use.source], 'call')} (counted from 0)"
-            raise GraphError(f"{place}: {taker} a tensor of call {use.source_call} of {use.source!r}, {has}; save the model again")
+            has = f"which has {_count(calls[use.source], 'call')}"
+            raise GraphError(f"{place}: {taker} a tensor of {name_call(use.source_call)} of {use.source!r}, {has}; save the model again")
         if not 0 <= use.source_tensor < gives[use.source]:
             has = f"which gives at most {_count(gives[use.source], 'tensor')} (counted from 0)"
             raise GraphError(f"{place}: {taker} tensor {use.source_tensor} of {use.source!r}, {has}; save the model again")

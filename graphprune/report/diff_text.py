@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphprune.diff.changes import ConfigChange, Connection, GraphDiff, LayerDiff, PruningState, Side, Status, TensorDiff
+from graphprune.graph.call_numbers import name_call
 from graphprune.report.numbers import count_of, format_bytes, format_count, format_share
 from graphprune.report.tables import align_rows, escape_controls, shorten, text_width
 
@@ -14,6 +16,8 @@ EVIDENCE = {"weights": "equal weights", "structure": "equal structure", "address
 MARKS: Mapping[Status, str] = {"added": "+", "removed": "-", "reconfigured": "~", "renamed": ">", "wrapped": "w", "unwrapped": "u"}
 _VALUE_WIDTH = 60
 _SHARE_WIDTH = 5
+_CALL = re.compile(r"^calls\.(\d+)\.?")
+"""What the path of a constant argument begins with: the index of its call."""
 
 
 def render_diff_text(diff: GraphDiff, *, show_all: bool = False, brief: bool = False) -> str:
@@ -273,29 +277,37 @@ def graph_lines(diff: GraphDiff) -> Iterator[tuple[str, str]]:
     """Yield the mark and the text of each line about the model itself and its connections."""
     for change in diff.model:
         yield "~", f"  ~ model  {change_text(change)}"
+    again = _called_again((*diff.added, *diff.removed))
     for mark, connections in (("+", diff.added), ("-", diff.removed)):
         for connection in connections:
-            yield mark, f"  {mark} {escape_controls(_connection_text(connection))}"
+            yield mark, f"  {mark} {escape_controls(_connection_text(connection, again))}"
 
 
-def _connection_text(connection: Connection) -> str:
+def _called_again(connections: Sequence[Connection]) -> Collection[str | None]:
+    """Return the layers that these connections show to be called several times, so that each call wants its number."""
+    sources = {connection.source for connection in connections if connection.source_call}
+    return sources | {connection.target for connection in connections if connection.target_call}
+
+
+def _connection_text(connection: Connection, again: Collection[str | None]) -> str:
     source, target = connection.source, connection.target
     if source is None:
         return f"input {connection.source_tensor} -> {target}"
-    call, tensor = connection.source_call, connection.source_tensor
-    made = source + (f" (call {call})" if call else "") + (f" (tensor {tensor})" if tensor else "")
+    tensor = connection.source_tensor
+    made = source + (f" ({name_call(connection.source_call)})" if source in again else "") + (f" (tensor {tensor})" if tensor else "")
     if target is None:
         return f"{made} -> {connection.argument}"
     argument = connection.argument
     places = [] if argument == "0" else [argument if argument.startswith(("input", "output")) else f"input {argument}"]
-    if connection.target_call:
-        places.append(f"call {connection.target_call}")
+    if target in again:
+        places.append(name_call(connection.target_call))
     return f"{made} -> {target}" + (f" ({', '.join(places)})" if places else "")
 
 
 def change_text(change: ConfigChange) -> str:
     """Return a changed setting with both values, long ones cut."""
-    return f"{escape_controls(change.path)}  {_value_text(change.before)} -> {_value_text(change.after)}"
+    path = _CALL.sub(lambda call: f"{name_call(int(call[1]))} ", change.path)
+    return f"{escape_controls(path)}  {_value_text(change.before)} -> {_value_text(change.after)}"
 
 
 def _value_text(value: object) -> str:

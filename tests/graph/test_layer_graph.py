@@ -236,7 +236,7 @@ def test_faults_of_a_config_are_named() -> None:
     layers[1]["inbound_nodes"] = [[["c", 0, 0, {}]]]
     assert failure(config) == "m.keras: layer 'a' takes a tensor of 'c', which is no layer of the model; save the model again"
     layers[1]["inbound_nodes"] = [[["in", 3, 0, {}]]]
-    assert failure(config) == "m.keras: layer 'a' takes a tensor of call 3 of 'in', which has 1 call (counted from 0); save the model again"
+    assert failure(config) == "m.keras: layer 'a' takes a tensor of call 4 of 'in', which has 1 call; save the model again"
     layers[1]["inbound_nodes"] = [[["in", 0, 10**9, {}]]]
     assert failure(config) == "m.keras: layer 'a' takes tensor 1000000000 of 'in', which gives at most 1 tensor (counted from 0); save the model again"
     layers[1]["inbound_nodes"] = 5

@@ -3,7 +3,9 @@ import pytest
 from builders import build_graph
 from memory_weights import MemoryWeights, make_weights, with_zeros, wrap_layers
 
+from graphprune.diff.diff_json import graph_diff_to_config
 from graphprune.diff.graph_diff import diff_graphs
+from graphprune.graph import graph_from_config
 from graphprune.report.diff_text import render_diff_text
 from graphprune.sparsity.positions import Position
 from graphprune.sparsity.pruning import Pruning
@@ -204,3 +206,30 @@ def test_control_characters_in_the_names_of_settings_are_escaped():
 def test_a_long_setting_is_cut():
     text = show(build_graph("in > fc(note='a')"), build_graph(f"in > fc(note='{'b' * 500}')"))
     assert f"  ~ fc  config.note  a -> {'b' * 59}…\n" in text
+
+
+def test_calls_count_from_one_in_text_and_from_zero_in_json():
+    left = build_graph("in > shared:Dense > relu > shared > out")
+    right = build_graph("in > shared:Dense > relu > shared > drop > out")
+    lines = show(left, right).splitlines()
+    assert [line for line in lines if "shared" in line] == ["  + shared (call 2) -> drop", "  - shared (call 2) -> out"]
+    assert [edge["source_call"] for edge in graph_diff_to_config(diff_graphs(left, right))["edges"]["added"]] == [1, 0]
+
+
+def test_every_call_of_a_shared_layer_has_its_number_once_one_has():
+    lines = show(build_graph("in > shared:Dense > relu > shared > out"), build_graph("in > shared:Dense > drop > shared > relu > out")).splitlines()
+    assert [line for line in lines if line.startswith("  + ") and "->" in line] == [
+        "  + drop -> shared (call 2)",
+        "  + shared (call 1) -> drop",
+        "  + shared (call 2) -> relu",
+        "  + relu -> out",
+    ]
+
+
+def test_a_constant_argument_has_the_number_of_its_call():
+    def build(factor):
+        config = build_graph("in > times:TFOpLambda").to_config()
+        config["config"]["layers"][1]["inbound_nodes"][0][0][3] = {"y": factor}
+        return graph_from_config(config)
+
+    assert "  ~ times  call 1 [0].y  2.0 -> 3.0\n" in show(build(2.0), build(3.0))

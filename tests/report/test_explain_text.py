@@ -110,6 +110,17 @@ def test_every_relation_names_a_witness():
     )
 
 
+def test_a_way_through_a_shared_layer_tells_its_calls_apart():
+    graph = build_graph("in > shared:Dense > relu > shared > drop > pool > out")
+    text = "version: 1\nrules: [{id: a, match: {after: {type: ReLU}}, keep: true}, {id: b, match: {before: {type: MaxPooling2D}}, keep: true}]"
+    rules = parse_rules(text, "r.yaml")
+    assert [rule.conditions[0].why for rule in explain_layer(graph, rules, "shared").rules] == [
+        "after relu",
+        "before pool: reached through shared (call 2) > drop > pool",
+    ]
+    assert explain_layer(graph, rules, "out").rules[0].conditions[0].why == "after relu: reached through relu > shared (call 2) > drop > pool > out"
+
+
 def test_what_stands_in_the_way_is_said():
     rules = {rule.id: [condition.why for condition in rule.conditions] for rule in explain_layer(*relations(), "conv_1").rules}
     assert rules["a"][1] == "no layer of stem comes before conv_1; the nearest is in (InputLayer)"

@@ -14,7 +14,7 @@ from graphprune.tf.models.loading import load_model
 from graphprune.tf.models.stuck_calls import stuck_calls_refused
 
 pytestmark = [pytest.mark.tf, pytest.mark.timeout(60)]
-GONE = "layer 'fc' takes a tensor of call 7 of 'in', which has 1 call (counted from 0); save the model again"
+GONE = "layer 'fc' takes a tensor of call 8 of 'in', which has 1 call; save the model again"
 
 
 def changed(reference):

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from graphprune.graph.call_numbers import name_call
 from graphprune.graph.frames import Use
 from graphprune.report.tables import escape_controls
 
@@ -99,11 +100,11 @@ def mark_alone(wires: Sequence[Wire]) -> tuple[Wire, ...]:
 
 def _note(wire: Wire, calls: Sequence[int], outputs: int, takes: int) -> str:
     source_call, tensor, call, argument = wire.use
-    parts = [f"of call {source_call + 1}"] if calls[wire.source] > 1 else []
+    parts = [f"of {name_call(source_call)}"] if calls[wire.source] > 1 else []
     parts += [f"output {tensor}"] if outputs > 1 or tensor else []
     role = argument if not argument.isdecimal() else f"input {argument}" if takes > 1 else ""
     if calls[wire.target] > 1:
-        role = f"call {call + 1}: {role}" if role else f"call {call + 1}"
+        role = f"{name_call(call)}: {role}" if role else name_call(call)
     return escape_controls(", ".join([*parts, role] if role else parts))
 
 

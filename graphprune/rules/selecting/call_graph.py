@@ -8,6 +8,7 @@ from typing import Any
 
 import networkx as nx
 
+from graphprune.graph.call_numbers import name_call
 from graphprune.rules.selecting.layer_set import LayerOrder, LayerSet, Marks
 
 Links = Sequence[Sequence[int]]
@@ -31,6 +32,7 @@ class CallGraph:
     def __init__(self, flow: nx.DiGraph[Any], order: LayerOrder) -> None:
         number = {call: index for index, call in enumerate(flow)}
         self.address = [address for address, _ in number]
+        self._index = [index for _, index in number]
         self.after: Links = [tuple(map(number.__getitem__, flow.successors(call))) for call in number]
         self.before: Links = [tuple(map(number.__getitem__, flow.predecessors(call))) for call in number]
         is_sorted = all(other < call for call, others in enumerate(self.before) for other in others)
@@ -46,6 +48,11 @@ class CallGraph:
         if isinstance(addresses, LayerSet):
             return list(chain.from_iterable(compress(self._calls, addresses.marks)))
         return [call for address in addresses for call in self._calls[self._order.position[address]]]
+
+    def name(self, call: int) -> str:
+        """Return the address of the layer that this is a call of, and where it has several calls, which of them."""
+        address = self.address[call]
+        return f"{address} ({name_call(self._index[call])})" if len(self._calls[self._layer[call]]) > 1 else address
 
     def layers_of(self, calls: Marks) -> LayerSet:
         """Return the layers that these are calls of."""

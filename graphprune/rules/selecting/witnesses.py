@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from graphprune.rules.selecting.call_graph import Links, reach
 from graphprune.rules.selecting.failures import Failures
@@ -83,13 +83,13 @@ class Witnesses:
         if address not in self.matches.of(inner):
             return f"is no {name}" if len(conditions_of(inner)) == 1 else self.failures.lacks(inner, address)
         way = self._way(address, self.matches.of(inner), links)
-        return f"{way[-1]} {verb} {address}{_through(way[::-1] if word == 'first' else way)}" if way else ""
+        return f"{self.calls.name(way[-1])} {verb} {self.calls.name(way[0])}{self._through(way[::-1] if word == 'first' else way)}" if way else ""
 
     def _reached(self, inner: Matcher, address: str, links: Links, hops: int | None, until: Matcher | None, *, holds: bool, backward: bool) -> str:
         stops = frozenset() if until is None else self.matches.of(until)
         if holds:
             way = self._way(address, self.matches.of(inner), links, stops, hops)
-            return f"{'after' if backward else 'before'} {way[-1]}{_through(way[::-1] if backward else way)}" if way else ""
+            return f"{'after' if backward else 'before'} {self.calls.name(way[-1])}{self._through(way[::-1] if backward else way)}" if way else ""
         far = self._way(address, self.matches.of(inner), links)
         if far:
             return self._too_far(far[::-1] if backward else far, stops, hops, backward=backward)
@@ -97,13 +97,13 @@ class Witnesses:
         near = self.failures.nearest(inner, self.calls.layers_of(reach(self.calls.calls_of((address,)), links)) - self.matches.order.of((address,)))
         return f"no {_noun(inner)} {direction} {address}{f'; {near}' if near else self._next(address, links)}"
 
-    def _too_far(self, way: Sequence[str], stops: Collection[str], hops: int | None, *, backward: bool) -> str:
+    def _too_far(self, way: Sequence[int], stops: Collection[str], hops: int | None, *, backward: bool) -> str:
         """Return why a layer that matches is not reached: it is too many calls away, or another stops the walk."""
-        found = way[0] if backward else way[-1]
-        stop = next((name for name in (way if backward else way[::-1])[1:-1] if name in stops), None)
+        found = self.calls.name(way[0] if backward else way[-1])
+        stop = next((call for call in (way if backward else way[::-1])[1:-1] if self.calls.address[call] in stops), None)
         if stop is not None and (hops is None or len(way) - 1 <= hops):
-            return f"{stop} stops the walk {'from' if backward else 'to'} {found}{_through(way)}"
-        return f"{found} is {len(way) - 1} calls away{_through(way)}"
+            return f"{self.calls.name(stop)} stops the walk {'from' if backward else 'to'} {found}{self._through(way)}"
+        return f"{found} is {len(way) - 1} calls away{self._through(way)}"
 
     def _next(self, address: str, links: Links) -> str:
         """Return the nearest layer on the side where nothing matches."""
@@ -160,8 +160,8 @@ class Witnesses:
             return f"inside {next(name for name in chain if name in self.matches.of(container))}"
         return f"is inside {_listed(chain)}" if chain else "is in no nested model"
 
-    def _way(self, address: str, wanted: Collection[str], links: Links, stops: Collection[str] = (), hops: int | None = None) -> list[str]:
-        """Return the layers on a shortest way from the layer along `links` to one of `wanted`, both ends included; empty where there is none.
+    def _way(self, address: str, wanted: Collection[str], links: Links, stops: Collection[str] = (), hops: int | None = None) -> list[int]:
+        """Return the calls on a shortest way from the layer along `links` to one of `wanted`, both ends included; empty where there is none.
 
         The way passes no layer of `stops`.
         """
@@ -175,18 +175,20 @@ class Witnesses:
                         continue
                     came[other] = call
                     if self.calls.address[other] in wanted:
-                        return self._trace(came, other)
+                        return _trace(came, other)
                     if self.calls.address[other] not in stops:
                         further.append(other)
             edge, hops = further, None if hops is None else hops - 1
         return []
 
-    def _trace(self, came: dict[int, int | None], call: int | None) -> list[str]:
-        way: list[str] = []
-        while call is not None:
-            way.append(self.calls.address[call])
-            call = came[call]
-        return way[::-1]
+    def _through(self, way: Sequence[int]) -> str:
+        """Return the way where it has layers between its ends, long ones cut in the middle."""
+        if len(way) <= 2:
+            return ""
+        cut = len(way) > SHOWN + 2
+        names = [self.calls.name(call) for call in (*way[: SHOWN // 2], *way[-(SHOWN // 2) :])] if cut else [self.calls.name(call) for call in way]
+        shown = [*names[: SHOWN // 2], f"{len(way) - SHOWN} more", *names[SHOWN // 2 :]] if cut else names
+        return f": reached through {' > '.join(shown)}"
 
 
 def _noun(matcher: Matcher) -> str:
@@ -194,12 +196,12 @@ def _noun(matcher: Matcher) -> str:
     return f"layer ({text})" if isinstance(matcher, AllOf | AnyOf | Not) else f"layer of {text}" if isinstance(matcher, Use) else text
 
 
-def _through(way: Sequence[str]) -> str:
-    """Return the way where it has layers between its ends, long ones cut in the middle."""
-    if len(way) <= 2:
-        return ""
-    shown = list(way) if len(way) <= SHOWN + 2 else [*way[: SHOWN // 2], f"{len(way) - SHOWN} more", *way[-(SHOWN // 2) :]]
-    return f": reached through {' > '.join(shown)}"
+def _trace(came: Mapping[int, int | None], call: int | None) -> list[int]:
+    way: list[int] = []
+    while call is not None:
+        way.append(call)
+        call = came[call]
+    return way[::-1]
 
 
 def _listed(names: Iterable[str]) -> str:
