@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from graphprune.errors import Diagnostic
@@ -61,7 +61,6 @@ class ActionBuilder:
     budgets: Mapping[str, Budget]
     budget_names: frozenset[str]
     inheritance: Inheritance
-    used: set[str] = field(default_factory=set)
 
     def prune(self, id: str, shape: PruneShape, notes: Notes, path: Path) -> Prune | None:
         """Return the action of rule `id`, which stands at `path`, or None with a fault."""
@@ -117,7 +116,6 @@ class ActionBuilder:
         return self._budget(budget) if budget is not None else None if sparsity is None else float(sparsity.value)
 
     def _budget(self, given: Given) -> Budget | None:
-        self.used.add(given.value)
         if given.value not in self.budget_names:
             help = _names_help(given.value, self.budget_names)
             given.fault("budget/unknown", f"budget must name a budget that is defined, got {given.value!r}", help)
@@ -152,6 +150,14 @@ def build_budget(shape: BudgetShape, notes: Notes, path: Path, name: str, subjec
         message = f"{subject}min must be at most max, got {minimum:.10g} and {maximum:.10g}"
         notes.fault("value/range", message, (*path, "min"), "lower 'min', or raise 'max'")
         return None
+    for key, bound, is_out in (
+        ("min", minimum, shape.over == "claimed" and (minimum or 0) > shape.sparsity),
+        ("max", maximum, maximum is not None and maximum < shape.sparsity),
+    ):
+        if is_out:
+            side, way = ("at most", "lower 'min', or raise 'sparsity'") if key == "min" else ("at least", "raise 'max', or lower 'sparsity'")
+            notes.fault("value/range", f"{subject}{key} must be {side} its sparsity {shape.sparsity:.10g}, got {bound:.10g}", (*path, key), way)
+            return None
     return Budget(name, shape.sparsity, shape.allocate, shape.over, minimum, maximum, notes.document.key(path))
 
 

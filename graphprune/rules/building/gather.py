@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graphprune.errors import Diagnostic
 from graphprune.rules.building.action_build import ActionBuilder, build_budget, build_schedule
 from graphprune.rules.building.inherit import Fields, Inheritance, fields_of
 from graphprune.rules.building.overrides import Overrides, follow_overrides, tell_of_unknown
@@ -77,22 +76,6 @@ def gather_overrides(files: Sequence[FileParts]) -> Mapping[str, frozenset[str]]
 def known_ids(files: Sequence[FileParts]) -> frozenset[str]:
     """Return the ids of all rules of all files, of those with faults too."""
     return frozenset(id for file in files for id in rule_ids(file.data))
-
-
-def find_unused_budgets(files: Sequence[FileParts], used: Collection[str]) -> list[Diagnostic]:
-    """Return a warning for each budget whose name is not `used`."""
-    return [
-        Diagnostic(
-            "budget/unused",
-            f"no rule names the budget {name!r}",
-            file.notes.document.key(("budgets", name)),
-            f"write 'budget: {name}', or delete it",
-            "warning",
-        )
-        for file in files
-        for name in file.section("budgets") or {}
-        if name not in used
-    ]
 
 
 def _schedules(file: FileParts) -> Iterator[tuple[str, Schedule]]:

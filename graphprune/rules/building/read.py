@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path as FilePath
@@ -12,16 +12,16 @@ from typing import Any
 
 from graphprune.archive.collector import collector_paused
 from graphprune.errors import Diagnostic, RuleError, Where, sort_by_place
-from graphprune.rules.building.action_build import ActionBuilder
 from graphprune.rules.building.build import build_rule
 from graphprune.rules.building.check_build import build_check
-from graphprune.rules.building.gather import FileParts, find_unused_budgets, gather_actions, gather_overrides, known_ids, rule_ids
+from graphprune.rules.building.gather import FileParts, gather_actions, gather_overrides, known_ids, rule_ids
 from graphprune.rules.building.hidden_faults import find_hidden_faults
 from graphprune.rules.building.layers_build import build_custom_layer
 from graphprune.rules.building.remains import Remains, take_out
-from graphprune.rules.building.selectors import Defined, build_selectors, find_unused
+from graphprune.rules.building.selectors import Defined, build_selectors
 from graphprune.rules.building.settings import change_settings
 from graphprune.rules.building.switches import select_rules
+from graphprune.rules.building.unused import find_unused_names
 from graphprune.rules.building.variables import Variable, collect_variables, fill_in
 from graphprune.rules.shapes.file_faults import check_shape, show
 from graphprune.rules.shapes.file_shape import FileShape
@@ -148,11 +148,12 @@ def _parse_all(texts: Sequence[tuple[str, str]], switches: Switches, faults: lis
     faults += chain.from_iterable(document.faults for document in documents)
     unread = unread or not all(document.is_readable for document in documents)
     documents = [document for document in documents if document.is_readable]
+    written = documents
     documents, more = change_settings(documents, switches.settings)
     faults += [] if unread else more  # what is set may stand in a file that could not be read
     variables, more = collect_variables(documents, dict(switches.variables))
     faults += [] if unread else more
-    parts = _build(documents, variables, faults)
+    parts = _build(documents, written, variables, faults)
     rules, more = select_rules(parts.rules, switches, frozenset(id for document in documents for id in rule_ids(document.data)))
     faults += [] if unread else more
     if not faults and not rules:
@@ -174,7 +175,7 @@ def _parse_all(texts: Sequence[tuple[str, str]], switches: Switches, faults: lis
     )
 
 
-def _build(documents: Sequence[Document], variables: Mapping[str, Variable], faults: list[Diagnostic]) -> _Parts:
+def _build(documents: Sequence[Document], written: Sequence[Document], variables: Mapping[str, Variable], faults: list[Diagnostic]) -> _Parts:
     filled: list[Any] = []
     for document in documents:
         data, more = fill_in(document, variables)
@@ -197,20 +198,9 @@ def _build(documents: Sequence[Document], variables: Mapping[str, Variable], fau
     for document, one in zip(documents, checked, strict=True):
         faults += find_hidden_faults(document, one.remains, actions, selectors, known_ids(files))
     _forget_consequences(faults)
-    parts.warnings += _unused(files, defined, actions, frozenset(chain.from_iterable(one.remains.texts for one in checked)), faults)
+    spare = frozenset(chain.from_iterable(one.remains.texts for one in checked))
+    parts.warnings += find_unused_names((*written, *documents), files, defined, spare, faults)
     return parts
-
-
-def _unused(files: Sequence[FileParts], defined: Defined, actions: ActionBuilder, texts: frozenset[str], faults: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
-    """Yield a warning for each selector and budget that nobody names, not even `texts` in what has faults.
-
-    Of those with faults of their own nothing is said, and nothing beside an unknown name, which may be the one meant.
-    """
-    slugs = {fault.slug for fault in faults}
-    if not slugs & {"selector/unknown", "selector/cycle"}:
-        yield from find_unused(defined, [part for file in files for section in _LISTS for part in file.section(section) or []], texts)
-    if "budget/unknown" not in slugs:
-        yield from find_unused_budgets(files, actions.used | texts)
 
 
 def _defined_selectors(files: Sequence[FileParts]) -> Defined:

@@ -15,6 +15,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from graphprune.errors import Diagnostic, Where
+from graphprune.rules.text.syntax_help import explain_syntax
 
 Path = tuple[str | int, ...]
 
@@ -81,28 +82,13 @@ def _unreadable(where: Where, reason: str, help: str | None) -> Document:
 
 
 def _syntax_error(err: MarkedYAMLError, text: str, file: str) -> Document:
-    mark = err.problem_mark or err.context_mark
-    where = Where(file) if mark is None else Where(file, mark.line + 1, mark.column + 1)
-    lines = text.splitlines()
-    line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
-    if "${" in line:
-        help = 'put quotes around a variable: "${name}"'
-    elif "\t" in line:
-        help = "indent with spaces, not tabs"
-    elif "alias" in f"{err.context} {err.problem}":
-        help = (
-            'put quotes around a star: "*"'
-            if "undefined" not in str(err.problem)
-            else "write '&name' before the value that '*name' repeats; put quotes around text"
-        )
-    elif "another document" in str(err.problem):
-        return _unreadable(where, "a second document begins here", "a rule file is one document; delete the line '---', or make two files")
-    else:
-        help = None
+    fault = explain_syntax(err, text.splitlines())
+    where = Where(file) if fault.mark is None else Where(file, fault.mark[0] + 1, fault.mark[1] + 1)
     if isinstance(err, MaxDepthExceededError):
-        return _unreadable(where, f"nested deeper than {MAX_DEPTH} levels", None)
-    problem = " ".join(str(err.problem or err.context or "damaged text").split())
-    return _unreadable(where, problem, help)
+        return _unreadable(where, f"nested deeper than {MAX_DEPTH} levels", "write it with fewer brackets inside one another")
+    if "another document" in str(err.problem):
+        return _unreadable(where, "a second document begins here", "a rule file is one document; delete the line '---', or make two files")
+    return _unreadable(where, fault.problem, fault.help)
 
 
 class _TooMuchError(Exception):
