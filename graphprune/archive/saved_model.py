@@ -124,7 +124,7 @@ def index_checkpoint(checkpoint: Checkpoint) -> dict[str, tuple[StoredTensor, ..
 
 
 def _layers(objects: Sequence[TrackedObject], place: str) -> Iterator[tuple[str, int]]:
-    """Yield the place and the object of each layer that is no model."""
+    """Yield the place and the object of each layer that is no model, those of models inside layers too."""
     waiting: list[tuple[str, int, int]] = [("", 0, 0)]
     made = 0
     while waiting:
@@ -132,10 +132,25 @@ def _layers(objects: Sequence[TrackedObject], place: str) -> Iterator[tuple[str,
         children = [(name, child) for name, child in _children(objects, number, place) if _LAYER.fullmatch(name)]
         if path and not children:
             yield path, number
+            children = _held_layers(objects, number, place)
         made += len(children)
         if level > MAX_LEVELS or made > MAX_GROUPS:
             raise ArchiveError(f"{place}: layers are nested without end; the file is damaged, save the model again")
         waiting += [(f"{path}/{name}".lstrip("/"), child, level + 1) for name, child in children]
+
+
+def _held_layers(objects: Sequence[TrackedObject], number: int, place: str) -> list[tuple[str, int]]:
+    """Return the layers of a model that a layer holds, through wrappers in wrappers (`layer/layer/layer-0`)."""
+    path = ""
+    for _ in range(MAX_LEVELS):
+        inner = dict(_children(objects, number, place)).get("layer")
+        if inner is None:
+            return []
+        path, number = f"{path}layer/", inner
+        children = [(f"{path}{name}", child) for name, child in _children(objects, number, place) if _LAYER.fullmatch(name)]
+        if children:
+            return children
+    return []
 
 
 def _variables(objects: Sequence[TrackedObject], layer: int, place: str) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from graphprune.errors import ArchiveError
 from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.classes.layer_class import Weight
 from graphprune.graph.entries import is_input
+from graphprune.graph.held_models import find_held_graph
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 from graphprune.graph.toolkit import TOOLKIT_STATE, toolkit_state_names
@@ -26,7 +27,12 @@ def locate_checkpoint(archive: Archive, graph: LayerGraph) -> dict[str, dict[str
     Raises:
         ArchiveError: the weights are damaged or do not fit the config.
     """
-    return {address: named for address, group in _places(graph, "", "") if (named := _name(archive, graph.layers[address], archive.stored.get(group, ())))}
+    return _locate(archive, graph, "")
+
+
+def _locate(archive: Archive, graph: LayerGraph, path: str) -> dict[str, dict[str, StoredTensor]]:
+    """Return the tensors of each layer of a model that stands at `path`."""
+    return {address: named for address, group in _places(graph, "", path) if (named := _name(archive, graph.layers[address], group))}
 
 
 def _places(graph: LayerGraph, model: str, path: str) -> Iterator[tuple[str, str]]:
@@ -43,8 +49,8 @@ def _places(graph: LayerGraph, model: str, path: str) -> Iterator[tuple[str, str
             yield address, group
 
 
-def _name(archive: Archive, layer: Layer, stored: tuple[StoredTensor, ...]) -> dict[str, StoredTensor]:
-    by_path = {tensor.name: tensor for tensor in stored}
+def _name(archive: Archive, layer: Layer, group: str) -> dict[str, StoredTensor]:
+    by_path = {tensor.name: tensor for tensor in archive.stored.get(group, ())}
     state: dict[str, StoredTensor] = {}
     if layer.wrap is not None:
         state = {path: tensor for path, tensor in by_path.items() if "/" not in path}
@@ -53,7 +59,10 @@ def _name(archive: Archive, layer: Layer, stored: tuple[StoredTensor, ...]) -> d
         by_path = {path.removeprefix(_INSIDE_WRAPPER): tensor for path, tensor in by_path.items() if path.startswith(_INSIDE_WRAPPER)}
     weights = weights_of(layer.entry)
     if weights is None or not by_path:
-        return {path.replace("/", "."): tensor for path, tensor in by_path.items()} | state
+        held = find_held_graph(layer) if by_path else None
+        inside = {} if held is None else held.join(_locate(archive, held.graph, "/".join((group, *held.path))))
+        taken = {tensor.path for tensor in inside.values()}
+        return inside | {path.replace("/", "."): tensor for path, tensor in by_path.items() if tensor.path not in taken} | state
     wanted = {weight.name: _known_path(_path(weight), by_path) for weight in weights}
     missing = [name for name, path in wanted.items() if path not in by_path]
     if missing:

@@ -8,12 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from graphprune.graph.classes.config_weights import ATTENTION_LAYERS
-from graphprune.graph.entries import is_model, to_snake_case
-from graphprune.graph.layers import Layer, Tensor
+from graphprune.graph.entries import is_model
+from graphprune.graph.layers import SEPARATOR, Layer, Tensor
 
 _CELL = re.compile(r"cells\.(\d+)")
-_HELD = "layer.layers."
-"""What the names of weights in `.keras` files begin with where a layer holds a model; then comes the class, numbered from the second one on."""
 
 
 def inner_tensors(layer: Layer) -> dict[str, list[Tensor]]:
@@ -38,16 +36,26 @@ def inner_path(tensor: Tensor) -> str:
 
 def inner_type(layer: Layer, path: str) -> str:
     """Return the class of the layer inside at `path`, empty where neither config nor class says."""
-    config = layer.config
-    if layer.type == "MultiHeadAttention" and path in ATTENTION_LAYERS:
+    return _class_inside(layer.type, layer.config, path)
+
+
+def _class_inside(kind: str, config: Mapping[str, Any], path: str) -> str:
+    if kind == "MultiHeadAttention" and path in ATTENTION_LAYERS:
         return "EinsumDense"
     if (cell := _CELL.fullmatch(path)) is not None:
         return _class_of(_item(_cells(config), int(cell[1])))
-    if path == "backward_layer":
-        return _class_of(config.get("backward_layer") or config.get("layer"))
-    if path in ("layer", "forward_layer"):
-        return _class_of(config.get("layer"))
-    return _class_in_model(config.get("layer"), path)
+    first, _, rest = path.partition(".")
+    inner = _inner_entry(config, first)
+    if not rest or not isinstance(inner, Mapping) or not isinstance(inner.get("config"), Mapping):
+        return _class_of(inner)
+    return _class_in_model(inner["config"], rest) if is_model(inner) else _class_inside(_class_of(inner), inner["config"], rest)
+
+
+def _inner_entry(config: Mapping[str, Any], attribute: str) -> Any:
+    """Return the entry of the layer that a wrapper has in an attribute."""
+    if attribute == "backward_layer":
+        return config.get("backward_layer") or config.get("layer")
+    return config.get("layer") if attribute in ("layer", "forward_layer") else None
 
 
 def _cells(config: Mapping[str, Any]) -> Any:
@@ -57,20 +65,19 @@ def _cells(config: Mapping[str, Any]) -> Any:
     return inner.get("cells") if isinstance(inner, Mapping) else None
 
 
-def _class_in_model(entry: Any, path: str) -> str:
-    """Return the class of a layer of a held model: by its name in HDF5 files, by its class's number in `.keras` files."""
-    if not isinstance(entry, Mapping) or not isinstance(entry.get("class_name"), str) or not is_model(entry):
-        return ""
-    seen: dict[str, int] = {}
-    for layer in entry["config"]["layers"]:
-        if not isinstance(layer, Mapping):
+def _class_in_model(config: Mapping[str, Any], path: str) -> str:
+    """Return the class of what stands at `path` in a held model: a layer by its address there, or one inside it after a dot."""
+    for layer in config["layers"]:
+        inner = layer.get("config") if isinstance(layer, Mapping) else None
+        if not isinstance(inner, Mapping):
             continue
-        kind = to_snake_case(_class_of(layer))
-        number = seen[kind] = seen.get(kind, -1) + 1
-        config = layer.get("config")
-        named = layer.get("name") or (config.get("name") if isinstance(config, Mapping) else None)
-        if path in (named, f"{_HELD}{kind}" + (f"_{number}" if number else "")):
+        name = str(layer.get("name") or inner.get("name"))
+        if path == name:
             return _class_of(layer)
+        if path.startswith(f"{name}{SEPARATOR}") and is_model(layer):
+            return _class_in_model(inner, path.removeprefix(f"{name}{SEPARATOR}"))
+        if path.startswith(f"{name}.") and (found := _class_inside(_class_of(layer), inner, path.removeprefix(f"{name}."))):
+            return found
     return ""
 
 

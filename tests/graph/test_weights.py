@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 from builders import build_config
+from weight_files import write_h5, write_keras
 
 from graphprune.archive import read_archive
 from graphprune.errors import ArchiveError, GraphError
@@ -21,30 +19,6 @@ KERNEL = np.array([[1, 0, 3, 4]] * 4, "float32")
 MASK = np.array([[1, 0, 0, 1]] * 4, "bool")
 STATE = [MASK, np.float32(1), np.int64(40), np.int64(30)]
 STATE_NAMES = ["mask_kernel", "threshold_kernel", "pruning_step", "last_update"]
-
-
-def write_keras(path: Path, config: dict[str, Any], groups: dict[str, list[Any]]) -> Path:
-    with h5py.File(path.with_suffix(".weights"), "w") as file:
-        for group, values in groups.items():
-            for number, value in enumerate(values):
-                file[f"{group}/vars/{number}"] = value
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("config.json", json.dumps(config))
-        archive.write(path.with_suffix(".weights"), "model.weights.h5")
-    return path
-
-
-def write_h5(path: Path, config: dict[str, Any], groups: dict[str, dict[str, Any]]) -> Path:
-    with h5py.File(path, "w") as file:
-        file.attrs["model_config"] = json.dumps(config)
-        root = file.create_group("model_weights")
-        root.attrs["layer_names"] = np.array(list(groups), "S")
-        for name, values in groups.items():
-            group = root.create_group(name)
-            group.attrs["weight_names"] = np.array(list(values), "S")
-            for weight, value in values.items():
-                group[weight] = value
-    return path
 
 
 def wrapped_config() -> dict[str, Any]:
@@ -126,7 +100,7 @@ def test_weights_that_do_not_fit_the_config_are_named(tmp_path: Path) -> None:
     for path in (write_keras(tmp_path / "a.keras", config, {"layers/dense": [KERNEL]}), write_h5(tmp_path / "a.h5", config, {"fc": {"fc/kernel:0": KERNEL}})):
         with pytest.raises(ArchiveError) as caught:
             read_graph(path)
-        assert str(caught.value) == f"{path}: layer 'fc' (Dense) should hold kernel, bias, the file holds 1 tensor there; save the model again"
+        assert str(caught.value) == f"{path}: layer 'fc' (Dense) should hold kernel, bias, the file holds 1 tensor there, bias is missing; save the model again"
 
 
 @pytest.mark.parametrize(

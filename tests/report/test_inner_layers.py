@@ -21,7 +21,14 @@ def cell(kind: str) -> dict[str, object]:
 
 HELD = {
     "class_name": "Sequential",
-    "config": {"name": "m", "layers": [{"class_name": kind, "config": {"name": name}} for kind, name in (("Conv2D", "a"), ("Dense", "b"), ("Dense", "c"))]},
+    "config": {
+        "name": "m",
+        "layers": [
+            *({"class_name": kind, "config": {"name": name}} for kind, name in (("Conv2D", "a"), ("Dense", "b"), ("Dense", "c"))),
+            {"class_name": "Sequential", "config": {"name": "inner", "layers": [{"class_name": "Conv2D", "config": {"name": "a"}}]}},
+            {"class_name": "Bidirectional", "config": {"name": "both", "layer": cell("LSTM")}},
+        ],
+    },
 }
 
 
@@ -32,13 +39,15 @@ HELD = {
         ("StackedRNNCells", {"cells": [cell("LSTMCell")]}, "cells.0", "LSTMCell"),
         ("MultiHeadAttention", {}, "attention_output", "EinsumDense"),
         ("Bidirectional", {"layer": cell("LSTM"), "backward_layer": cell("GRU")}, "backward_layer", "GRU"),
-        ("TimeDistributed", {"layer": HELD}, "b", "Dense"),
-        ("TimeDistributed", {"layer": HELD}, "layer.layers.conv2d", "Conv2D"),
-        ("TimeDistributed", {"layer": HELD}, "layer.layers.dense_1", "Dense"),
-        ("TimeDistributed", {"layer": HELD}, "layer.layers.dense_2", ""),
+        ("TimeDistributed", {"layer": HELD}, "layer.b", "Dense"),
+        ("TimeDistributed", {"layer": HELD}, "layer.inner::a", "Conv2D"),
+        ("TimeDistributed", {"layer": HELD}, "layer.both.forward_layer", "LSTM"),
+        ("TimeDistributed", {"layer": {"class_name": "TimeDistributed", "config": {"layer": HELD}}}, "layer.layer.c", "Dense"),
+        ("TimeDistributed", {"layer": HELD}, "layer.dense_2", ""),
+        ("TimeDistributed", {"layer": {"class_name": "Bidirectional", "config": {"layer": cell("GRU")}}}, "layer.backward_layer", "GRU"),
         ("RNN", {"cell": "damaged"}, "cells.0", ""),
         ("RNN", {"cell": cell("LSTMCell")}, "cells.7", ""),
-        ("TimeDistributed", {"layer": {"class_name": "Sequential", "config": {"layers": [7]}}}, "b", ""),
+        ("TimeDistributed", {"layer": {"class_name": "Sequential", "config": {"layers": [7]}}}, "layer.b", ""),
         ("Mine", {}, "part", ""),
     ],
 )
@@ -49,7 +58,7 @@ def test_the_class_of_a_layer_inside_is_that_of_the_config(kind, config, path, e
 def held() -> LayerGraph:
     config = build_config("in > frames:TimeDistributed > fc_1[5,2]")
     config["config"]["layers"][1]["config"]["layer"] = build_config("in(batch_input_shape=(None, 8, 3)) > flatten_1 > fc_2(units=5)[24,5]")
-    tensors = {"frames": [("fc_2.kernel", (149, 5), "float32"), ("fc_2.bias", (7,), "float32")], "fc_1": [("kernel", (5, 2), "float32")]}
+    tensors = {"frames": [("layer.fc_2.kernel", (149, 5), "float32"), ("layer.fc_2.bias", (7,), "float32")], "fc_1": [("kernel", (5, 2), "float32")]}
     return graph_from_config(config, tensors=tensors)
 
 

@@ -1,0 +1,176 @@
+"""Which tensor of a `.keras` file is which weight: layers by class and number, weights by number."""
+
+from __future__ import annotations
+
+import bisect
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from graphprune.archive import Archive, StoredTensor
+from graphprune.archive.toolkit import is_toolkit_config
+from graphprune.graph.classes.builtin_layers import weights_of
+from graphprune.graph.classes.layer_class import Weight
+from graphprune.graph.entries import Entry, is_builtin, to_snake_case, type_of
+from graphprune.graph.frames import Frame
+from graphprune.graph.held_models import HeldGraph, find_held_graph
+from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.layers import Layer
+from graphprune.graph.toolkit import TOOLKIT_STATE, toolkit_state_names
+from graphprune.graph.weight_misfits import Named, misfit, names_in_wrapper
+
+Below = list[tuple[str, StoredTensor]]
+"""Tensors with their groups."""
+
+
+def locate_keras(archive: Archive, graph: LayerGraph) -> dict[str, Named]:
+    """Return the tensors of each layer by bare name, the state of pruning wrappers included.
+
+    Raises:
+        ArchiveError: the weights are damaged or do not fit the config.
+    """
+    return _KerasWalk(archive).locate(graph, "layers")
+
+
+class _KerasWalk:
+    """Walks a model as `_save_container_state` of tf_keras/src/saving/saving_lib.py does.
+
+    A layer's group is its class in snake case with a counter, and each object is saved once: a layer that also stands in another model carries the same
+    `shared_object_id` there, or has lost it on its first place, because nested models copy their configs before the second place is met.
+    """
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._groups = sorted(archive.stored)
+        self._shared: dict[int, str] = {}
+        self._marks: Counter[int | None] = Counter()
+        self._by_name: dict[tuple[str, str], str] = {}
+
+    def locate(self, graph: LayerGraph, path: str) -> dict[str, Named]:
+        """Return the tensors of each layer of a model whose layers are stored below `path`."""
+        self._marks.update(_shared_id(graph.layers[frame.address_of(member.name)]) for frame in graph.frames.values() for member in frame.members)
+        return dict(self._walk(graph, graph.frames[""], path))
+
+    def _walk(self, graph: LayerGraph, frame: Frame, path: str) -> Iterator[tuple[str, Named]]:
+        counters: dict[str, int] = {}
+        for member in frame.members:
+            address = frame.address_of(member.name)
+            layer = graph.layers[address]
+            place = self._place(layer, path, counters)
+            if address in graph.frames:
+                yield from self._walk(graph, graph.frames[address], f"{place}/layers")
+            elif named := self._name(layer, place):
+                yield address, named
+
+    def _place(self, layer: Layer, path: str, counters: dict[str, int]) -> str:
+        entry, shared = _outer_entry(layer), _shared_id(layer)
+        known = (type_of(entry), layer.name)
+        if shared is not None and self._marks[shared] == 1 and known in self._by_name:
+            return self._by_name[known]
+        if shared in self._shared:
+            return self._shared[shared]
+        name = to_snake_case(entry["class_name"].rsplit(">", 1)[-1])
+        number = counters.get(name, -1) + 1
+        counters[name] = number
+        place = f"{path}/{name}_{number}" if number else f"{path}/{name}"
+        if shared is not None:
+            self._shared[shared] = place
+        self._by_name.setdefault(known, place)
+        return place
+
+    def _name(self, layer: Layer, path: str) -> Named:
+        stored = self._archive.stored
+        if layer.wrap is None:
+            return self._own(layer, path)
+        state = stored.get(path, ())
+        if is_toolkit_config(layer.wrap.entry["config"]):
+            return {**self._own(layer, f"{path}/layer"), **self._toolkit_state(layer, state)}
+        pruned = layer.wrap.pruning.weights if layer.wrap.pruning else ()
+        names = [f"{kind}_{weight}" for weight in pruned for kind in ("mask", "threshold")] + ["pruning_step", "last_update"]
+        if len(names) != len(state):
+            raise misfit(self._archive, layer, names, len(state))
+        return {**self._own(layer, f"{path}/layer"), **dict(zip(names, state, strict=True))}
+
+    def _toolkit_state(self, layer: Layer, state: Sequence[StoredTensor]) -> Named:
+        """Return the state of a wrapper of the TensorFlow toolkit; its pruned weights stand before it once more."""
+        count, rest = divmod(len(state), 3)
+        pruning = None if layer.wrap is None else layer.wrap.pruning
+        if rest != 1 or (pruning is not None and len(pruning.weights) != count):
+            raise misfit(self._archive, layer, TOOLKIT_STATE, len(state))
+        return dict(zip(toolkit_state_names([*("mask", "threshold") * count, "pruning_step"], pruning), state[count:], strict=True))
+
+    def _own(self, layer: Layer, path: str) -> Named:
+        weights = weights_of(layer.entry)
+        below = self._below(path)
+        if not below:
+            return {}
+        if weights is not None:
+            return self._known(layer, weights, path)
+        held = find_held_graph(layer)
+        if held is not None:
+            return self._held(held, path, below)
+        names = names_in_wrapper(layer)
+        if len(names) == len(below) and len({group for group, _ in below}) == 1:  # in one group, the order is that of `layer.weights`
+            return {name: tensor for name, (_, tensor) in zip(names, below, strict=True)}
+        is_twice = type_of(layer.entry) == "Bidirectional" and is_builtin(layer.entry)
+        return _named_by_place(path, [(group, tensor) for group, tensor in below if not (is_twice and _stands_in(group, f"{path}/layer"))])
+
+    def _known(self, layer: Layer, weights: Sequence[Weight], path: str) -> Named:
+        by_group: dict[str, list[Weight]] = {}
+        for weight in weights:
+            inside = _public_path(weight.path) if self._archive.dialect == "keras3" else weight.path
+            by_group.setdefault(f"{path}/{inside}" if inside else path, []).append(weight)
+        found: dict[str, StoredTensor] = {}
+        for group, members in by_group.items():
+            stored = self._archive.stored.get(group, ())
+            if len(stored) != len(members):
+                raise misfit(self._archive, layer, [weight.name for weight in members], len(stored), _missing(members, stored))
+            found.update((weight.name, tensor) for weight, tensor in zip(members, stored, strict=True) if not weight.is_copy)
+        return {weight.name: found[weight.name] for weight in weights if not weight.is_copy}
+
+    def _held(self, held: HeldGraph, path: str, below: Below) -> Named:
+        """Return the weights of a model inside a layer, and after them those that the layer has beside it."""
+        inside = held.join(self.locate(held.graph, "/".join((path, *held.path, "layers"))))
+        taken = {tensor.path for tensor in inside.values()}
+        return inside | _named_by_place(path, [(group, tensor) for group, tensor in below if tensor.path not in taken])
+
+    def _below(self, path: str) -> Below:
+        """Return the tensors in the group `path` and in those inside it, without the seeds that Keras 3 keeps."""
+        found = [(path, tensor) for tensor in self._archive.stored.get(path, ())]
+        first = bisect.bisect_left(self._groups, f"{path}/")
+        for index in range(first, len(self._groups)):
+            group = self._groups[index]
+            if not group.startswith(f"{path}/"):
+                break
+            found += [(group, tensor) for tensor in self._archive.stored[group]]
+        return [item for item in found if self._archive.dialect != "keras3" or not item[0].endswith("seed_generator")]
+
+
+def _named_by_place(path: str, below: Below) -> dict[str, StoredTensor]:
+    """Return tensors by where they stand below `path`: nothing else is known of them."""
+    return {f"{group[len(path) + 1 :]}/{tensor.name}".lstrip("/").replace("/", "."): tensor for group, tensor in below}
+
+
+def _stands_in(group: str, path: str) -> bool:
+    return group == path or group.startswith(f"{path}/")
+
+
+def _missing(weights: Sequence[Weight], stored: Sequence[StoredTensor]) -> list[str]:
+    """Return which of the weights of one group are not there, where their numbers tell."""
+    numbers = {tensor.name for tensor in stored}
+    wanted = {str(number): weight.name for number, weight in enumerate(weights)}
+    return [name for number, name in wanted.items() if number not in numbers] if numbers < wanted.keys() else []
+
+
+def _public_path(path: str) -> str:
+    """Return where Keras 3 holds a weight: it names the parts of a layer by their public properties, `query_dense` for `_query_dense`."""
+    return "/".join(part.removeprefix("_") for part in path.split("/"))
+
+
+def _outer_entry(layer: Layer) -> Entry:
+    return layer.entry if layer.wrap is None else layer.wrap.entry
+
+
+def _shared_id(layer: Layer) -> int | None:
+    entry = _outer_entry(layer)
+    shared = entry.get("shared_object_id") if "module" in entry else None
+    return shared if isinstance(shared, int) else None
