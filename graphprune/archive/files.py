@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -31,7 +32,12 @@ def open_file(path: str, missing: str = f"check the path (graphprune reads {READ
         kind = stat.S_IFMT(os.fstat(number).st_mode)
         if kind != stat.S_IFREG:
             raise ArchiveError(f"{path}: is {_KINDS.get(kind, 'no regular file')}, not a file; copy the model to a file first")
-        yield file
+        try:
+            yield file
+        except OSError as err:
+            if err.errno != errno.EIO:
+                raise
+            raise ArchiveError(f"{path}: cannot be read ({err.strerror}); copy the model to another place first") from err
 
 
 def read_whole(path: str, limit: int, missing: str = "check the path") -> bytes:

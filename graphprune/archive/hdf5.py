@@ -130,6 +130,9 @@ def open_with_config(path: str, config: Mapping[str, Any], orders: Mapping[str, 
         file.close()
 
 
+_DAMAGED = "the file is damaged, save the model again"
+
+
 def _one_line(err: Exception) -> str:
     cut = _CUT.search(str(err))
     if cut is not None:
@@ -222,16 +225,21 @@ def index_legacy_groups(file: OpenedFile, place: str) -> dict[str, tuple[StoredT
         if b"model_weights" not in objects:
             raise ArchiveError(f"{place}: no model_weights group; the weights are missing, save the model again")
         root = file["model_weights"]
-        index = {}
-        for layer in read_names(root, "layer_names"):
+        index: dict[str, tuple[StoredTensor, ...]] = {}
+        layers = read_names(root, "layer_names")
+        if layers is None or len(set(layers)) < len(layers):
+            raise ArchiveError(f"{place}: its list of layers (layer_names) {'is missing' if layers is None else 'names one twice'}; {_DAMAGED}")
+        for layer in layers:
             names = read_names(h5py.Group(h5py.h5g.open(root.id, layer.encode())), "weight_names")  # twice as fast as root[layer]
+            if names is None:
+                raise ArchiveError(f"{place}: layer {layer!r} has no list of its weights (weight_names); {_DAMAGED}")
             if names:
                 index[layer] = tuple(_stored(file, layer, name, f"model_weights/{layer}/{name}", objects, place) for name in names)
         return index
 
 
-def read_names(group: h5py.Group, attribute: str) -> list[str]:
-    """Return a list of names from an attribute that may be cut in parts, because HDF5 limits an object header to 64 kB."""
+def read_names(group: h5py.Group, attribute: str) -> list[str] | None:
+    """Return a list of names from an attribute that may be cut in parts, because HDF5 limits an object header to 64 kB; None where there is none."""
     texts = read_texts(group, attribute, MAX_JSON)
     if texts is not None:
         return list(map(_text, texts))
@@ -240,7 +248,7 @@ def read_names(group: h5py.Group, attribute: str) -> list[str]:
     while (texts := read_texts(group, f"{attribute}{part}", MAX_JSON)) is not None:
         names += map(_text, texts)
         part += 1
-    return names
+    return names if part else None
 
 
 def _text(value: Any) -> str:

@@ -22,6 +22,9 @@ from graphprune.archive.files import open_file
 from graphprune.archive.hdf5_headers import ATTRIBUTE, read_bytes, read_messages
 from graphprune.errors import ArchiveError
 
+MAX_TEXTS = 1_000_000
+"""Layers of a model, or weights of a layer: far more than Keras can build."""
+
 
 def read_texts(group: h5py.Group, name: str, limit: int) -> list[bytes] | None:
     """Return the texts in an attribute of `group`, one for each element, or None where it has no such attribute.
@@ -42,6 +45,8 @@ def read_texts(group: h5py.Group, name: str, limit: int) -> list[bytes] | None:
         return []  # Keras writes an empty list as numbers
     if kind.get_class() != h5t.STRING or len(attribute.shape) > 1:
         raise ArchiveError(f"{place}: {name} is not a text; the file is damaged, save the model again")
+    if count > MAX_TEXTS:
+        raise ArchiveError(f"{place}: {name} is a list of {count:,} texts, more than the {MAX_TEXTS:,} that a model's may have; save the model again")
     if size <= limit and not kind.is_variable_str():
         values = np.empty(attribute.shape, attribute.dtype)
         attribute.read(values)

@@ -104,7 +104,7 @@ def _read_hdf5(place: str) -> Archive:
         version = (_attribute(file, "keras_version", place) or b"").decode("utf-8", "replace")
         weights_only = any(mark in file.attrs or mark in file for mark in WEIGHT_MARKS)
         weights = file.get("model_weights") if "model_weights" in file and file.get("model_weights", getlink=True).__class__ is h5py.HardLink else None
-        names = read_names(weights, "layer_names") if isinstance(weights, h5py.Group) else []
+        names = (read_names(weights, "layer_names") or []) if isinstance(weights, h5py.Group) else []
     if text is None and weights_only:
         raise ArchiveError(f"{place}: no model_config attribute; this file holds weights only, save the whole model instead")
     if text is None:

@@ -1,4 +1,4 @@
-"""Models that a layer holds inside (TimeDistributed of a model): no part of the graph, so that rules reach none of their weights."""
+"""Models that a layer holds inside (TimeDistributed of a model): no part of the graph, but a graph of their own."""
 
 from __future__ import annotations
 
@@ -14,14 +14,6 @@ from graphprune.graph.layers import Layer
 
 INSIDE = "layer"
 """The attribute in which wrappers keep what they wrap."""
-
-
-@dataclass(frozen=True, slots=True)
-class HeldModel:
-    """A model inside a layer: its name, and the number of its weights."""
-
-    name: str
-    weights: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +37,9 @@ class HeldGraph:
         return dict(by_place.values())
 
 
-def find_held_model(layer: Layer) -> HeldModel | None:
-    """Return the model with weights that the layer wraps, if rules reach none of them.
-
-    Example:
-        >>> from graphprune.graph.layers import Tensor
-        >>> inner = {"class_name": "Sequential", "config": {"name": "frame_model", "layers": []}}
-        >>> entry = {"class_name": "TimeDistributed", "config": {"layer": inner}}
-        >>> find_held_model(Layer("frames", "TimeDistributed", entry, tensors=(Tensor("layer.fc.kernel", (144, 5)),)))
-        HeldModel(name='frame_model', weights=720)
-    """
-    if not layer.tensors or layer.is_candidate:
-        return None
-    _, inner = _find_held_entry(layer)
-    return None if inner is None else HeldModel(str(inner["config"].get("name", "")), sum(tensor.size for tensor in layer.tensors))
-
-
 def find_held_graph(layer: Layer) -> HeldGraph | None:
     """Return the graph of the model that the layer holds; None where it holds none, or one that does not hold together."""
-    path, inner = _find_held_entry(layer)
+    path, inner = find_held_entry(layer)
     if inner is None:
         return None
     try:
@@ -72,7 +48,7 @@ def find_held_graph(layer: Layer) -> HeldGraph | None:
         return None
 
 
-def _find_held_entry(layer: Layer) -> tuple[tuple[str, ...], Entry | None]:
+def find_held_entry(layer: Layer) -> tuple[tuple[str, ...], Entry | None]:
     """Return where the layer holds a model, through wrappers in wrappers, and its entry."""
     path: tuple[str, ...] = ()
     inner = layer.config.get(INSIDE) if layer.kind == "layer" else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from graphprune.errors import Diagnostic, Where
-from graphprune.graph.held_models import HeldModel
+from graphprune.graph.out_of_reach import OutOfReach
 from graphprune.rules.values.checks import CheckStatus
 from graphprune.rules.values.losses import Loss
 from graphprune.rules.values.rule_set import NO_SWITCHES, Switches
@@ -99,12 +99,12 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True)
 class HiddenLayer:
-    """A layer without prunable weights; `position` counts all layers of the graph from 0, and `held` is a model inside that rules cannot reach."""
+    """A layer without prunable weights; `position` counts all layers of the graph from 0, and `reason` says why rules cannot reach its weights."""
 
     address: str
     type: str
     position: int
-    held: HeldModel | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,3 +201,8 @@ class Plan:
     def is_empty(self) -> bool:
         """Whether carrying the plan out changes nothing."""
         return not any(change.is_change for change in self.changes)
+
+    @property
+    def out_of_reach(self) -> tuple[OutOfReach, ...]:
+        """The layers with weights that no rule can reach."""
+        return tuple(OutOfReach(layer.address, layer.type, layer.reason) for layer in self.hidden if layer.reason)

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from graphprune.archive.collector import collector_paused
 from graphprune.errors import RuleError, sort_by_place
-from graphprune.graph.held_models import find_held_model
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
+from graphprune.graph.out_of_reach import find_out_of_reach
 from graphprune.plan.budgets import Allocated, ReadWeight, allocate_budgets, hash_layers
 from graphprune.plan.changes import HiddenLayer, LayerChange, ModelFacts, Plan, RuleRef, TensorChange
 from graphprune.plan.checks import check_finished
@@ -77,6 +77,7 @@ def make_plan(
     if any(diagnostic.severity == "error" for diagnostic in diagnostics):
         raise RuleError(diagnostics)
     hashes = hash_layers(graph, read_weight) if rules.reads_weights and read_weight is not None else allocated.weight_hashes
+    reasons = {layer.address: layer.reason for layer in find_out_of_reach(graph)}
     return Plan(
         model=_model_facts(graph, path, weights_sha256 or _combined(hashes)),
         rules=rules.files,
@@ -88,7 +89,7 @@ def make_plan(
         checks=_in_file_order(rules.checks, (*resolution.checks, *finished)),
         depends_on_weights=rules.reads_weights or bool(hashes),
         hidden=tuple(
-            HiddenLayer(layer.address, layer.type, position, find_held_model(layer))
+            HiddenLayer(layer.address, layer.type, position, reasons.get(layer.address, ""))
             for position, layer in enumerate(graph.layers.values())
             if not layer.is_candidate
         ),

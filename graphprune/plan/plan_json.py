@@ -49,6 +49,7 @@ def plan_to_config(plan: Plan) -> dict[str, Any]:
         "checks": [{"id": check, "status": status} for check, status in plan.checks],
         "diagnostics": [diagnostic_to_config(diagnostic) for diagnostic in plan.diagnostics],
         "summary": summarize(plan).to_config(),
+        **({"out_of_reach": [{"address": layer.address, "reason": layer.reason} for layer in plan.out_of_reach]} if plan.out_of_reach else {}),
         **({"layer_weights": [{"address": address, "sha256": sha256} for address, sha256 in plan.weight_hashes]} if plan.weight_hashes else {}),
     }
 

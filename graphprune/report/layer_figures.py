@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from graphprune.graph.held_models import HeldModel
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
-from graphprune.report.numbers import count_of, format_share
-from graphprune.report.tables import escape_controls
+from graphprune.report.numbers import format_share
 
 Zeros = Mapping[tuple[str, str], int]
 """Measured zeros by (address, tensor name)."""
@@ -59,16 +57,6 @@ def wrap_text(layer: Layer) -> str:
     if layer.wrap.pruning is not None and not layer.prunable:
         return f"{rule}: nothing to prune"
     return rule if layer.wrap.pruning is None else f"{rule}: {format_share(layer.wrap.pruning.sparsity)}, {layer.wrap.pruning.schedule}"
-
-
-def held_text(address: str, kind: str, held: HeldModel | None) -> str:
-    """Return what to know of a layer that holds a model; nothing of others."""
-    if held is None:
-        return ""
-    weights = count_of(held.weights, "weight")
-    return escape_controls(
-        f"{address} ({kind}) holds {weights} inside the model {held.name!r} that rules cannot reach; apply the rules to that model by itself."
-    )
 
 
 def _bytes(tensor: Tensor) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from graphprune.graph.held_models import find_held_model
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
+from graphprune.graph.out_of_reach import find_held_model, is_never_built
 from graphprune.graph.shapes.axis_lengths import Shape
 from graphprune.graph.shapes.tensor_shapes import find_tensor_shapes
 from graphprune.report.layer_figures import Zeros, shown_layers, totals_of
@@ -17,6 +17,7 @@ def layers_to_config(graph: LayerGraph, zeros: Zeros | None = None, *, path: str
     """Return the table as JSON data, layers in the graph's order and shares rounded to 6 places; `matched` as for the text."""
     layers = shown_layers(graph, matched)
     totals, shapes = totals_of(layers, zeros), find_tensor_shapes(graph)
+    unbuilt = is_never_built(graph)
     return {
         "format_version": "1.0",
         "kind": "graphprune.layers",
@@ -28,15 +29,16 @@ def layers_to_config(graph: LayerGraph, zeros: Zeros | None = None, *, path: str
             "inputs": list(graph.inputs),
             "outputs": list(graph.outputs),
             "layers": len(graph.layers),
+            **({"never_built": True} if unbuilt else {}),
         },
         "layers": [_layer_to_config(layer, zeros, shapes.get((layer.address, 0, 0))) for layer in layers],
         "summary": {
             "layers": totals.layers,
-            "parameters": totals.parameters,
-            "prunable_weights": totals.prunable,
-            "zeros": totals.zeros,
-            "sparsity": _share(totals.zeros, totals.parameters),
-            "bytes": totals.bytes,
+            "parameters": None if unbuilt else totals.parameters,
+            "prunable_weights": None if unbuilt else totals.prunable,
+            "zeros": None if unbuilt else totals.zeros,
+            "sparsity": None if unbuilt else _share(totals.zeros, totals.parameters),
+            "bytes": None if unbuilt else totals.bytes,
         },
     }
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from graphprune.graph.held_models import find_held_model
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import SEPARATOR, Layer
+from graphprune.graph.out_of_reach import NEVER_BUILT, OutOfReach, describe_out_of_reach, find_out_of_reach
 from graphprune.graph.shapes.axis_lengths import Shape
 from graphprune.graph.shapes.last_axis import format_output
 from graphprune.graph.shapes.tensor_shapes import TensorUse, find_tensor_shapes
 from graphprune.report.inner_layers import inner_path, inner_tensors, inner_type
-from graphprune.report.layer_figures import Totals, Zeros, held_text, prunable_zeros, shown_layers, totals_of, wrap_text
+from graphprune.report.layer_figures import Totals, Zeros, prunable_zeros, shown_layers, totals_of, wrap_text
 from graphprune.report.numbers import count_of, format_bytes, format_count, format_share
 from graphprune.report.tables import align_rows, escape_controls, shorten, shorten_middle, text_width
 
@@ -35,7 +35,8 @@ def render_layers_text(graph: LayerGraph, zeros: Zeros | None = None, *, width: 
         matched: The addresses of the layers to show, with whole addresses as their models may be hidden; all layers unless given. Totals are of those shown.
     """
     layers = shown_layers(graph, matched)
-    table = _Table(zeros, find_tensor_shapes(graph), _contents(graph), is_whole=matched is None)
+    unreached = {layer.address: layer for layer in find_out_of_reach(graph)}
+    table = _Table(zeros, find_tensor_shapes(graph), _contents(graph), unreached, is_whole=matched is None)
     rows = [row for layer in layers for row in table.rows(layer)]
     rows.insert(0, tuple(heading if any(row[column] for row in rows) else "" for column, heading in enumerate(_HEADINGS)))
     fitted = rows if width is None else _fit(rows, width)
@@ -43,13 +44,15 @@ def render_layers_text(graph: LayerGraph, zeros: Zeros | None = None, *, width: 
     of = None if matched is None else len(graph.layers)
     lines = align_rows(fitted, right=_FIGURES) if layers else ["no layer matches"]
     note = _address_note(layers) if matched is None else ""
-    held = [text for layer in layers if (text := held_text(layer.address, layer.type, find_held_model(layer)))]
-    ends = [line for line in (_left_out(rows, fitted), note, *held, _totals_line(totals_of(layers, zeros), of)) if line]
+    held = [escape_controls(line) for line in describe_out_of_reach([table.unreached[layer.address] for layer in layers if layer.address in table.unreached])]
+    ends = [line for line in (_left_out(rows, fitted), note, *held, _totals_line(totals_of(layers, zeros), of, table.is_unbuilt)) if line]
     return "\n".join([title, "", *lines, "", *ends, ""])
 
 
-def _totals_line(totals: Totals, of: int | None) -> str:
+def _totals_line(totals: Totals, of: int | None, is_unbuilt: bool) -> str:
     layers = count_of(totals.layers, "layer") if of is None else f"{format_count(totals.layers)} of {count_of(of, 'layer')}"
+    if is_unbuilt:
+        return f"{layers}; parameters, prunable weights and zeros are unknown."
     parts = [layers, count_of(totals.parameters, "parameter"), f"{format_count(totals.prunable)} prunable"]
     if totals.zeros is None:
         parts.append("zeros unknown")
@@ -65,6 +68,7 @@ class _Table:
     zeros: Zeros | None
     shapes: Mapping[TensorUse, Shape]
     contents: Mapping[str, tuple[int, int]]
+    unreached: Mapping[str, OutOfReach]
     is_whole: bool
 
     def rows(self, layer: Layer) -> Iterator[tuple[str, ...]]:
@@ -78,20 +82,29 @@ class _Table:
             layer.type,
             format_output(layer, self.shapes.get((layer.address, 0, 0))),
             self._content(layer) if layer.kind == "model" else ", ".join(tensor.label() for tensor in layer.tensors if inner_path(tensor) == ""),
-            format_count(size) if size else "",
-            format_count(prunable) if prunable else "",
-            _sparsity_cell(layer, self.zeros),
+            "-" if self._is_unknown(layer) else format_count(size) if size else "",
+            "-" if self._is_unknown(layer) else format_count(prunable) if prunable else "",
+            "-" if self._is_unknown(layer) else _sparsity_cell(layer, self.zeros),
             wrap_text(layer),
-            ", ".join(_notes(layer)),
+            ", ".join(_notes(layer, self.unreached.get(layer.address))),
         )
         indent = " " * (len(name) - len(name.lstrip())) + "  "
         for path, tensors in inner.items():
             yield f"{indent}.{path}", inner_type(layer, path), "", ", ".join(tensor.label() for tensor in tensors), "", "", "", "", ""
 
+    @property
+    def is_unbuilt(self) -> bool:
+        """Whether the model was never built, so that figures are unknown."""
+        return any(layer.reason == NEVER_BUILT for layer in self.unreached.values())
+
+    def _is_unknown(self, layer: Layer) -> bool:
+        return layer.address in self.unreached and self.unreached[layer.address].reason == NEVER_BUILT
+
     def _content(self, model: Layer) -> str:
         """Return what is in a nested model, whose layers have their figures on their own lines."""
         layers, parameters = self.contents.get(model.address, (0, 0))
-        return f"({count_of(layers, 'layer')}, {count_of(parameters, 'parameter')})"
+        known = "never built" if self.is_unbuilt and not parameters else count_of(parameters, "parameter")
+        return f"({count_of(layers, 'layer')}, {known})"
 
 
 def _contents(graph: LayerGraph) -> dict[str, tuple[int, int]]:
@@ -106,14 +119,14 @@ def _contents(graph: LayerGraph) -> dict[str, tuple[int, int]]:
     return contents
 
 
-def _notes(layer: Layer) -> Iterator[str]:
+def _notes(layer: Layer, unreached: OutOfReach | None) -> Iterator[str]:
     """Yield what is out of the ordinary: a layer that is called several times, not trained, or not to be pruned."""
     if layer.calls > 1 and layer.kind != "input":
         yield f"{format_count(layer.calls)} calls"
     if layer.tensors and not layer.trainable:
         yield "frozen"
-    if find_held_model(layer) is not None:
-        yield "out of reach"
+    if unreached is not None:
+        yield "never built" if unreached.reason == NEVER_BUILT else "out of reach"
 
 
 def _address_note(layers: Sequence[Layer]) -> str:

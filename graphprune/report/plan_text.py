@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from graphprune.graph.layers import Tensor
+from graphprune.graph.out_of_reach import describe_out_of_reach
 from graphprune.plan.changes import BudgetChange, Drift, HiddenLayer, LayerChange, Plan, TensorChange
 from graphprune.plan.decision import changed_fields
 from graphprune.plan.summary import kind_of, summarize
-from graphprune.report.layer_figures import held_text
 from graphprune.report.numbers import count_of, format_count, format_share
 from graphprune.report.tables import align_rows, escape_controls
 from graphprune.rules.values.losses import describe_losses
@@ -84,8 +84,8 @@ def _hidden_line(plan: Plan) -> str:
 
 
 def held_lines(plan: Plan) -> list[str]:
-    """Return a paragraph that names the layers with models inside, whose weights no rule can reach; none where there are no such layers."""
-    lines = [text for layer in plan.hidden if (text := held_text(layer.address, layer.type, layer.held))]
+    """Return a paragraph on the layers whose weights no rule can reach, with the reasons; none where there are no such layers."""
+    lines = [escape_controls(line) for line in describe_out_of_reach(plan.out_of_reach)]
     return ["\n".join(lines)] if lines else []
 
 

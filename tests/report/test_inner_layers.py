@@ -3,14 +3,17 @@
 import pytest
 from builders import build_config, build_graph
 
+from graphprune.errors import RuleError
 from graphprune.graph import Layer, LayerGraph, Tensor, graph_from_config
-from graphprune.plan import make_plan
+from graphprune.plan import make_plan, plan_to_config
 from graphprune.report import layers_to_config, render_graph_dot, render_layers_text, render_plan_github, render_plan_text
 from graphprune.report.drawing.graph_view import view_graph
 from graphprune.report.drawing.page_data import Drawing, page_to_config
 from graphprune.report.inner_layers import inner_type
 from graphprune.rules import parse_rules
+from graphprune.rules.resolving.explain import explain_layer
 
+REASON = "holds 752 weights inside the model 'net' that rules cannot reach; apply the rules to that model by itself"
 SAYS = "frames (TimeDistributed) holds 752 weights inside the model 'net' that rules cannot reach; apply the rules to that model by itself."
 RULES = "version: 1\nrules: [{id: all, match: '*', prune: {sparsity: 50%, schedule: {curve: constant, begin: 0 steps}}}]"
 
@@ -88,3 +91,45 @@ def test_drawings_say_it_in_the_box_and_in_the_panel():
 
 def test_a_plain_layer_is_in_reach():
     assert "reach" not in render_layers_text(build_graph("in > fc_1"))
+
+
+def test_the_plan_as_json_and_explain_give_the_reason():
+    rules = parse_rules(RULES, "all.yaml")
+    assert plan_to_config(make_plan(held(), rules))["out_of_reach"] == [{"address": "frames", "reason": REASON}]
+    assert explain_layer(held(), rules, "frames").result == REASON
+
+
+def test_a_rule_that_matches_nothing_is_told_what_is_out_of_reach():
+    rules = parse_rules(RULES.replace("'*'", "{type: Conv2D}"), "all.yaml")
+    with pytest.raises(RuleError) as caught:
+        make_plan(held(), rules)
+    assert (
+        caught.value.diagnostics[0].help
+        == f"the model's prunable layers are 1 Dense; out of reach: frames (TimeDistributed) {REASON}; write 'expect: {{gte: 0}}' if none is fine"
+    )
+
+
+def unbuilt() -> LayerGraph:
+    layers = [{"class_name": kind, "config": {"name": name, "units": 4}} for kind, name in (("Dense", "fc1"), ("Flatten", "flat"), ("Dense", "fc2"))]
+    return graph_from_config({"class_name": "Sequential", "config": {"name": "net", "layers": layers}}, tensors={})
+
+
+def test_a_model_that_was_never_built_is_said_and_its_figures_are_unknown():
+    lines = render_layers_text(unbuilt(), {}).splitlines()
+    assert lines[3].split() == ["fc1", "Dense", "-", "-", "-", "never", "built"]
+    assert lines[-2:] == [
+        "The model was never built, so the weights and zeros of 2 layers are unknown; call it once on data or give it an Input, and save it again.",
+        "3 layers; parameters, prunable weights and zeros are unknown.",
+    ]
+    told = layers_to_config(unbuilt(), {})
+    assert (told["model"]["never_built"], told["summary"]["zeros"], told["summary"]["parameters"]) == (True, None, None)
+
+
+def test_rules_on_a_model_that_was_never_built_say_how_to_mend_it():
+    says = "the model was never built, so its weights are unknown; call it once on data or give it an Input, and save it again"
+    with pytest.raises(RuleError) as caught:
+        make_plan(unbuilt(), parse_rules(RULES, "all.yaml"))
+    assert caught.value.diagnostics[0].help == f"{says}; write 'expect: {{gte: 0}}' if none is fine"
+    rules = parse_rules(RULES.replace("'*',", "'*', expect: {gte: 0},"), "all.yaml")
+    assert explain_layer(unbuilt(), rules, "fc1").result == says
+    assert [layer["address"] for layer in plan_to_config(make_plan(unbuilt(), rules))["out_of_reach"]] == ["fc1", "fc2"]

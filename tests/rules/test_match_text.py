@@ -38,7 +38,7 @@ def test_text_becomes_the_matcher_that_a_rule_would_hold(text, matcher):
             "error[match/contradiction]: match can hold for no layer: 'A' and 'not A' exclude each other\n  --> --match:1:1"
             "\n  help: delete one of them, or put them under 'any' where one is enough",
         ),
-        ("[1", "error[yaml/syntax]: not readable as YAML: expected ',' or ']', but got '<stream end>'\n  --> --match:1:3"),
+        ("[1", "error[yaml/syntax]: not readable as YAML: the '[' that opens here is not closed\n  --> --match:1:1\n  help: write ']' where it ends"),
     ],
 )
 def test_a_fault_says_where_in_the_text_it_is(text, message):

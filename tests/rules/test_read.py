@@ -98,7 +98,8 @@ MATCHERS = (
     [
         pytest.param(
             "version: 1\nrules: [a: {\n",
-            "error[yaml/syntax]: not readable as YAML: expected the node content, but found '<stream end>'\n  --> p.yaml:3:1",
+            "error[yaml/syntax]: not readable as YAML: expected the node content, but found '<stream end>'\n  --> p.yaml:3:1"
+            "\n  help: the text ends too early; close every bracket, and write a value after every key",
             id="yaml-syntax",
         ),
         pytest.param(
@@ -396,4 +397,7 @@ def test_texts_made_to_exhaust_the_reader_are_refused():
         "error[yaml/syntax]: not readable as YAML: an alias contains itself\n  --> p.yaml:1:1\n  help: write the repeated part out, or use fewer aliases"
     )
     assert faults(r'a: "\Uffffffff"').startswith("error[yaml/syntax]: not readable as YAML: ")
-    assert faults("[" * 99) == "error[yaml/syntax]: not readable as YAML: nested deeper than 60 levels\n  --> p.yaml:1:61"
+    assert (
+        faults("[" * 99)
+        == "error[yaml/syntax]: not readable as YAML: nested deeper than 60 levels\n  --> p.yaml:1:61\n  help: write it with fewer brackets inside one another"
+    )

@@ -134,7 +134,8 @@ def test_what_was_switched_is_said_as_it_was_typed(tmp_path):
         ),
         (
             {"settings": (("dense-90.prune.pattern", "{block"),)},
-            "yaml/syntax]: not readable as YAML: expected ',' or '}', but got '<stream end>'\n  --> --set dense-90.prune.pattern={block",
+            "yaml/syntax]: not readable as YAML: the '{' that opens here is not closed\n  --> --set dense-90.prune.pattern={block"
+            "\n  help: write '}' where it ends",
         ),
     ],
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from graphprune.graph import SEPARATOR, Layer, LayerGraph, find_tensor_shapes
 from graphprune.graph.frames import Frame, Use
-from graphprune.graph.held_models import find_held_model
+from graphprune.graph.out_of_reach import NEVER_BUILT, find_out_of_reach
 from graphprune.graph.shapes.last_axis import format_output
 from graphprune.graph.shapes.tensor_shapes import Shape, TensorUse
 from graphprune.report.drawing.graph_rows import Rows, arrange_rows
@@ -91,10 +91,11 @@ def view_graph(graph: LayerGraph, zeros: Mapping[tuple[str, str], int] | None = 
         marks: What a plan or a diff says of its layers, by address.
     """
     shapes = find_tensor_shapes(graph)
+    reasons = {layer.address: layer.reason for layer in find_out_of_reach(graph)}
     members: dict[str, list[Layer]] = {address: [] for address in graph.frames}
     for layer in graph.layers.values():
         members[layer.container or ""].append(layer)
-    return {address: _FrameWalk(graph, frame, members[address], shapes, zeros, marks or {}).view() for address, frame in graph.frames.items()}
+    return {address: _FrameWalk(graph, frame, members[address], shapes, zeros, marks or {}, reasons).view() for address, frame in graph.frames.items()}
 
 
 def mark_of(layer: Layer) -> str:
@@ -114,6 +115,7 @@ class _FrameWalk:
     shapes: Mapping[TensorUse, Shape]
     zeros: Mapping[tuple[str, str], int] | None
     marks: Mapping[str, LayerMark]
+    reasons: Mapping[str, str]
     wires: WireList = field(default_factory=WireList)
 
     def view(self) -> FrameView:
@@ -151,7 +153,7 @@ class _FrameWalk:
             name=escape_controls(layer.name),
             address=layer.address,
             category=category_of(layer),
-            weights=(*(kernels if more <= 1 else [*kernels[:_SHOWN_WEIGHTS], f"and {more} more"]), *_reach(layer)),
+            weights=(*(kernels if more <= 1 else [*kernels[:_SHOWN_WEIGHTS], f"and {more} more"]), *self._reach(layer)),
             attributes=_attributes(layer),
             shape=", ".join(dict.fromkeys(filter(None, shapes))),
             sparsity=None if measured is None else measured / max(size, 1),
@@ -161,6 +163,10 @@ class _FrameWalk:
         )
         return mark_box(box, self.marks.get(layer.address))
 
+    def _reach(self, layer: Layer) -> tuple[str, ...]:
+        reason = self.reasons.get(layer.address)
+        return () if reason is None else ("never built, weights unknown",) if reason == NEVER_BUILT else ("out of reach of rules",)
+
 
 def mark_box(box: Box, mark: LayerMark | None) -> Box:
     """Return the box with what a plan or a diff says of it; its bar is that of the mark where the mark has one."""
@@ -168,10 +174,6 @@ def mark_box(box: Box, mark: LayerMark | None) -> Box:
         return box
     marked = replace(box, sign=mark.sign, status=mark.status, mark=escape_controls(mark.text), before=mark.before)
     return marked if mark.after is None and mark.before is None else replace(marked, sparsity=mark.before if mark.after is None else mark.after)
-
-
-def _reach(layer: Layer) -> tuple[str, ...]:
-    return () if find_held_model(layer) is None else ("out of reach of rules",)
 
 
 def _attributes(layer: Layer) -> tuple[str, ...]:

@@ -9,11 +9,11 @@ from typing import Any
 
 from graphprune.graph import Layer, LayerGraph, Tensor, TensorMetrics
 from graphprune.graph.entries import canonical
-from graphprune.graph.held_models import find_held_model
+from graphprune.graph.out_of_reach import describe_out_of_reach, find_out_of_reach
 from graphprune.report.drawing.graph_view import Box, FrameView
 from graphprune.report.drawing.graph_wires import Wire
 from graphprune.report.drawing.layer_marks import Facts, LayerMark, Marking, share_text
-from graphprune.report.layer_figures import held_text, wrap_text
+from graphprune.report.layer_figures import wrap_text
 from graphprune.report.numbers import format_count, format_share
 from graphprune.report.tables import escape_controls
 
@@ -60,15 +60,16 @@ def page_to_config(drawing: Drawing) -> dict[str, Any]:
     """Return the data of the page; all texts are safe to print."""
     graph = drawing.graph
     number = {key: index for index, key in enumerate(drawing.views)}
+    held = {layer.address: escape_controls(describe_out_of_reach((layer,))[0]) for layer in find_out_of_reach(graph)}
     return {
         "kind": drawing.marking.title if drawing.marking else "graph",
         "format_version": "1.0",
         "model": {"name": escape_controls(graph.name), "type": escape_controls(graph.type), "graph_sha256": graph.sha256},
-        "frames": [_frame_to_config(drawing, view, number) for view in drawing.views.values()],
+        "frames": [_frame_to_config(drawing, view, number, held) for view in drawing.views.values()],
     }
 
 
-def _frame_to_config(drawing: Drawing, view: FrameView, number: Mapping[str, int]) -> dict[str, Any]:
+def _frame_to_config(drawing: Drawing, view: FrameView, number: Mapping[str, int], held: Mapping[str, str]) -> dict[str, Any]:
     inputs: dict[int, list[Wire]] = {}
     outputs: dict[int, list[Wire]] = {}
     for wire in view.wires:
@@ -82,7 +83,7 @@ def _frame_to_config(drawing: Drawing, view: FrameView, number: Mapping[str, int
         if box.frame is not None:
             entry["frame"] = number[box.frame]
         layer, mark = drawing.layer_of(box), drawing.mark_of(box)
-        entry |= {} if layer is None else _facts(layer, drawing.metrics_of(box), mark)
+        entry |= {} if layer is None else _facts(layer, drawing.metrics_of(box), mark, held.get(layer.address, ""))
         entry |= {} if mark is None else {"facts": _safe(mark.facts)}
         boxes.append(entry)
     return {
@@ -117,14 +118,14 @@ def _box_to_config(box: Box) -> dict[str, Any]:
     }
 
 
-def _facts(layer: Layer, metrics: Metrics | None, mark: LayerMark | None) -> dict[str, Any]:
+def _facts(layer: Layer, metrics: Metrics | None, mark: LayerMark | None, held: str) -> dict[str, Any]:
     """Return what the panel says of a layer beyond its box."""
     return {
         "trainable": layer.trainable,
         "calls": layer.calls,
         "bases": [escape_controls(base) for base in layer.bases],
         "rule": escape_controls(wrap_text(layer)),
-        "held": held_text(layer.address, layer.type, find_held_model(layer)),
+        "held": held,
         "attributes": {escape_controls(str(key)): _value_text(value) for key, value in layer.config.items() if layer.kind != "model"},
         "tensors": [_tensor_to_config(layer, tensor, metrics, mark) for tensor in layer.tensors],
     }

@@ -150,14 +150,6 @@ def build_budget(shape: BudgetShape, notes: Notes, path: Path, name: str, subjec
         message = f"{subject}min must be at most max, got {minimum:.10g} and {maximum:.10g}"
         notes.fault("value/range", message, (*path, "min"), "lower 'min', or raise 'max'")
         return None
-    for key, bound, is_out in (
-        ("min", minimum, shape.over == "claimed" and (minimum or 0) > shape.sparsity),
-        ("max", maximum, maximum is not None and maximum < shape.sparsity),
-    ):
-        if is_out:
-            side, way = ("at most", "lower 'min', or raise 'sparsity'") if key == "min" else ("at least", "raise 'max', or lower 'sparsity'")
-            notes.fault("value/range", f"{subject}{key} must be {side} its sparsity {shape.sparsity:.10g}, got {bound:.10g}", (*path, key), way)
-            return None
     return Budget(name, shape.sparsity, shape.allocate, shape.over, minimum, maximum, notes.document.key(path))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from graphprune.errors import Diagnostic, RuleError, Where
 from graphprune.graph import Layer, LayerGraph
+from graphprune.graph.out_of_reach import find_out_of_reach
 from graphprune.rules.resolving.conflicts import describe_settings
 from graphprune.rules.resolving.model_faults import address_help
 from graphprune.rules.resolving.near_misses import Miss, explain_misses, find_misses
@@ -115,7 +116,8 @@ def explain_layer(graph: LayerGraph, rules: RuleSet, address: str, zeros: Zeros 
     layer = graph.layers[address]
     witnesses = Witnesses(Failures(matches))
     verdicts = tuple(_rule_verdict(witnesses, rule, address) for rule in rules.rules) if layer.is_candidate else ()
-    result = _result(resolve_rules(graph, rules, zeros), rules, layer, verdicts)
+    reason = next((other.reason for other in find_out_of_reach(graph) if other.address == address), "")
+    result = _result(resolve_rules(graph, rules, zeros), reason, layer, verdicts)
     labels = tuple(tensor.label() for tensor in layer.prunable)
     weights = sum(tensor.size for tensor in layer.prunable)
     return LayerExplanation(address, layer.type, labels, weights, _producers(matches, address), verdicts, result)
@@ -164,8 +166,10 @@ def _verdict(witnesses: Witnesses, matcher: Matcher, address: str) -> Verdict:
     return Verdict(spell(matcher), address in witnesses.matches.of(matcher), witnesses.reason(matcher, address), verdicts)
 
 
-def _result(resolution: Resolution, rules: RuleSet, layer: Layer, verdicts: tuple[RuleVerdict, ...]) -> str:
+def _result(resolution: Resolution, reason: str, layer: Layer, verdicts: tuple[RuleVerdict, ...]) -> str:
     if not layer.is_candidate:
+        if reason:
+            return reason
         return "no prunable weights, so no rule can claim it" if layer.kind != "model" else "a nested model: rules claim the layers in it"
     claim = next(claim for claim in resolution.claims if claim.address == layer.address)
     if claim.rule is None:

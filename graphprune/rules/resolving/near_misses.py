@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
+from graphprune.graph.out_of_reach import NEVER_BUILT, describe_out_of_reach, find_out_of_reach
 from graphprune.rules.selecting.evaluate import Matches, prunable_weights
 from graphprune.rules.selecting.failures import Failures
 from graphprune.rules.selecting.shares import count_shares
@@ -19,12 +20,17 @@ SHOWN = 3
 
 def explain_misses(matches: Matches, matcher: Matcher) -> str:
     """Return the help for a rule that matches too little: nearest misses, a regex that only had to be wider, or what there is."""
+    unreached = find_out_of_reach(matches.graph)
+    if unreached and not matches.candidates and unreached[0].reason == NEVER_BUILT:
+        return NEVER_BUILT
     misses = find_misses(matches, matcher)
+    told = f"; out of reach: {' '.join(describe_out_of_reach(unreached[:1])).rstrip('.')}" if unreached and not matches.claimed(matcher) else ""
+    told += f" ({len(unreached) - 1} more such layers)" if told and len(unreached) > 1 else ""
     return (
         (f"nearest misses: {', '.join(map(str, misses))}" if misses else "")
         or next((text for condition in conditions_of(matcher) if (text := _wider(matches, condition))), "")
         or _what_there_is(matches)
-    )
+    ) + told
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ _BY_PROBLEM = (
     ("could not find expected ':'", "write 'key: value', with a space after the colon; put quotes around text"),
     ("found unexpected ':'", "put quotes around text that holds a colon"),
     ("block end", "indent this line as much as those that it stands beside; keys of one mapping begin in one column"),
+    ("but found '<stream end>'", "the text ends too early; close every bracket, and write a value after every key"),
     ("expected the node content", "write a value here, or put quotes around text that begins with a sign"),
     ("document start", "only one value stands at the top: a mapping with 'version' and 'rules'"),
     ("block scalar", "after '|' or '>' the text begins on the next line, indented"),
@@ -48,9 +49,7 @@ def explain_syntax(err: MarkedYAMLError, lines: list[str]) -> SyntaxFault:
     if pair is not None and opened is not None and mark is not None:
         return _open_bracket(pair, opened, mark, problem)
     if "quoted scalar" in str(err.context) and "end of stream" in problem:
-        return SyntaxFault(
-            opened, "the quote that begins here never ends", "close it where the text ends; a quote inside text is written twice, or the other kind around it"
-        )
+        return SyntaxFault(opened, "the quote that begins here never ends", "close it where the text ends; a quote inside the text is written twice")
     if "alias" in str(err.context) and "undefined" not in problem:
         return SyntaxFault(mark, problem, 'put quotes around a star: "*"')
     if "found ','" in problem:

@@ -1,0 +1,96 @@
+"""Layers whose weights no rule can reach, and why: models that a layer holds inside (TimeDistributed of a model), and models that were never built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from graphprune.graph.classes.builtin_layers import weights_of
+from graphprune.graph.held_models import find_held_entry
+from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.layers import Layer
+
+_WAY_OUT = "call it once on data or give it an Input, and save it again"
+NEVER_BUILT = f"the model was never built, so its weights are unknown; {_WAY_OUT}"
+_SHAPES = ("batch_input_shape", "batch_shape", "input_shape", "input_dim", "build_config")
+"""What the first layer of a Sequential model tells of its input, in any dialect."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldModel:
+    """A model inside a layer: its name, the number of its weights, and the names of its layers."""
+
+    name: str
+    weights: int
+    layers: tuple[str, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """Why rules reach none of its weights, and what to do; it follows the name of the layer that holds it."""
+        weights = f"{self.weights:,} weight{'' if self.weights == 1 else 's'}"
+        return f"holds {weights} inside the model {self.name!r} that rules cannot reach; apply the rules to that model by itself"
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfReach:
+    """A layer with weights that rules cannot claim, and the reason with a way out."""
+
+    address: str
+    type: str
+    reason: str
+
+
+def find_held_model(layer: Layer) -> HeldModel | None:
+    """Return the model with weights that the layer wraps, if rules reach none of them.
+
+    Example:
+        >>> from graphprune.graph.layers import Tensor
+        >>> inner = {"class_name": "Sequential", "config": {"name": "frame_model", "layers": []}}
+        >>> entry = {"class_name": "TimeDistributed", "config": {"layer": inner}}
+        >>> find_held_model(Layer("frames", "TimeDistributed", entry, tensors=(Tensor("layer.fc.kernel", (144, 5)),)))
+        HeldModel(name='frame_model', weights=720, layers=())
+    """
+    _, inner = find_held_entry(layer)
+    if inner is None or not layer.tensors or layer.is_candidate:
+        return None
+    members = [entry.get("config") for entry in inner["config"]["layers"] if isinstance(entry, Mapping)]
+    names = [str(config["name"]) for config in members if isinstance(config, Mapping) and "name" in config]
+    return HeldModel(str(inner["config"].get("name", "")), sum(tensor.size for tensor in layer.tensors), tuple(names))
+
+
+def is_never_built(graph: LayerGraph) -> bool:
+    """Return whether this is a Sequential model that knows no input shape, so that its layers have made no weights."""
+    frame = graph.frames[""]
+    config = frame.entry["config"]
+    if "input_layers" in config or frame.inputs or config.get("build_input_shape") is not None:
+        return False
+    known = (graph.layers[frame.address_of(member.name)] for member in frame.members)
+    return not any(layer.tensors or any(layer.config.get(key, layer.entry.get(key)) is not None for key in _SHAPES) for layer in known)
+
+
+def find_out_of_reach(graph: LayerGraph) -> tuple[OutOfReach, ...]:
+    """Return the layers that rules cannot reach, in the graph's order; of a model that was never built, all that would have weights."""
+    unbuilt = is_never_built(graph)
+    found = []
+    for layer in graph.layers.values():
+        held = find_held_model(layer)
+        if held is not None:
+            found.append(OutOfReach(layer.address, layer.type, held.reason))
+        elif unbuilt and _awaits_weights(layer):
+            found.append(OutOfReach(layer.address, layer.type, NEVER_BUILT))
+    return tuple(found)
+
+
+def describe_out_of_reach(unreached: Sequence[OutOfReach]) -> tuple[str, ...]:
+    """Return one sentence a layer, in their order; one for all of a model that was never built."""
+    unbuilt = sum(layer.reason == NEVER_BUILT for layer in unreached)
+    weights = f"the weights and zeros of {unbuilt:,} layer{'' if unbuilt == 1 else 's'} are unknown"
+    first = [f"The model was never built, so {weights}; {_WAY_OUT}."] if unbuilt else []
+    return (*first, *(f"{layer.address} ({layer.type}) {layer.reason}." for layer in unreached if layer.reason != NEVER_BUILT))
+
+
+def _awaits_weights(layer: Layer) -> bool:
+    """Return whether the layer would have weights if it were built, as far as its class is known."""
+    if layer.kind != "layer" or layer.tensors:
+        return False
+    return find_held_entry(layer)[1] is not None or bool(weights_of(layer.entry))
