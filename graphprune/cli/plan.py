@@ -17,7 +17,7 @@ from graphprune.cli.options import (
     force_option,
     rule_options,
 )
-from graphprune.cli.outputs import check_report_free, choose_drawing_format, print_report, print_warnings, to_json
+from graphprune.cli.outputs import check_report_free, choose_drawing_format, print_report, print_warnings, terminal_width, to_json
 from graphprune.cli.planning import plan_for
 from graphprune.errors import EXIT_DIFFERENT
 from graphprune.graph import ModelFile
@@ -62,12 +62,12 @@ def command(
     with faults_in_format(format_):
         plan = plan_for(saved, rules, None, Run(steps_per_epoch, epochs))
     print_warnings(plan.diagnostics, rules.files)
-    print_report(_render(saved, plan, choose_drawing_format(format_, output), show_all=show_all, brief=brief), output)
+    print_report(_render(saved, plan, choose_drawing_format(format_, output), show_all=show_all, brief=brief, width=terminal_width(output)), output)
     if detailed_exitcode and (plan.drift or not plan.is_empty):
         raise click.exceptions.Exit(EXIT_DIFFERENT)
 
 
-def _render(saved: ModelFile, plan: Plan, kind: str, *, show_all: bool, brief: bool) -> str:
+def _render(saved: ModelFile, plan: Plan, kind: str, *, show_all: bool, brief: bool, width: int | None) -> str:
     if kind == "json":
         return to_json(plan_to_config(plan))
     if kind == "github":
@@ -76,4 +76,4 @@ def _render(saved: ModelFile, plan: Plan, kind: str, *, show_all: bool, brief: b
         return report.render_plan_svg(saved.graph, plan)
     if kind == "html":
         return report.render_plan_html(saved.graph, plan, saved.metrics)
-    return report.render_plan_text(plan, show_all=show_all, brief=brief)
+    return report.render_plan_text(plan, show_all=show_all, brief=brief, width=width)

@@ -15,7 +15,7 @@ from graphprune.graph.from_config import TensorFacts, graph_from_config, graph_w
 from graphprune.graph.graph_json import graph_from_json_config, is_graph_document
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.measure import TensorKey, TensorMetrics, measure_tensors, measure_zeros
-from graphprune.graph.shape_faults import find_shape_fault, find_state_fault
+from graphprune.graph.shape_faults import find_missing_fault, find_shape_fault, find_state_fault
 from graphprune.graph.weights import locate_weights
 
 
@@ -92,7 +92,7 @@ def read_graph(source: str | PathLike[str] | Mapping[str, Any] | Archive, *, ten
     graph = graph_from_config(source.config, place=source.path)
     located = locate_weights(source, graph).tensors
     read = graph_with_tensors(graph, {address: [(name, stored.shape, stored.dtype) for name, stored in named.items()] for address, named in located.items()})
-    fault = find_shape_fault(read) or find_state_fault(read, located)
+    fault = find_missing_fault(read) or find_shape_fault(read) or find_state_fault(read, located)
     if fault is not None:
         raise ArchiveError(f"{source.path}: {fault}")
     return read

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from graphprune.archive import StoredTensor
+from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.classes.expected_shapes import Expected, Length, Lengths, Open, SettingError, find_expected_shapes
 from graphprune.graph.from_config import WRAPPER_COUNTERS
 from graphprune.graph.layer_graph import LayerGraph
@@ -16,6 +17,23 @@ DAMAGED = "the file is damaged, save the model again"
 def find_shape_fault(graph: LayerGraph) -> str | None:
     """Return what is wrong with the first layer whose weights its config contradicts, or whose settings no layer can have; None where all fit."""
     return next((fault for layer in graph.layers.values() if layer.kind != "model" and (fault := _layer_fault(layer)) is not None), None)
+
+
+def find_missing_fault(graph: LayerGraph) -> str | None:
+    """Return which layer of a model that was built has none of the weights that its class makes; None where all have some.
+
+    A Functional model was built when it was made, a Sequential one if it knows its input. Judged are layers of the model itself, with weights of their own.
+    """
+    frame = graph.frames[""]
+    if "input_layers" not in frame.entry["config"] and not frame.inputs:
+        return None
+    for member in frame.members:
+        layer = graph.layers[frame.address_of(member.name)]
+        awaited = () if layer.tensors or layer.kind != "layer" else weights_of(layer.entry) or ()
+        if any(weight.prunable for weight in awaited) and not any("." in weight.name for weight in awaited):
+            names = ", ".join(weight.name for weight in awaited if not weight.is_copy)
+            return f"layer {layer.address!r} ({layer.type}) should hold {names}, the file holds none of them; {DAMAGED}"
+    return None
 
 
 def find_state_fault(graph: LayerGraph, located: Mapping[str, Mapping[str, StoredTensor]]) -> str | None:

@@ -14,7 +14,7 @@ from graphprune.graph.shapes.tensor_shapes import TensorUse, find_tensor_shapes
 from graphprune.report.inner_layers import inner_path, inner_tensors, inner_type
 from graphprune.report.layer_figures import Totals, Zeros, prunable_zeros, shown_layers, totals_of, wrap_text
 from graphprune.report.numbers import count_of, format_bytes, format_count, format_share
-from graphprune.report.tables import align_rows, escape_controls, shorten, shorten_middle, text_width
+from graphprune.report.tables import align_rows, escape_controls, fit_rows, name_left_out
 
 _HEADINGS = ("layer", "type", "output", "weights", "params", "prunable", "sparsity", "wrapped by", "notes")
 _LAYER, _TYPE, _OUTPUT, _WEIGHTS, _PARAMS, _PRUNABLE, _SPARSITY, _WRAPPED, _NOTES = range(len(_HEADINGS))
@@ -42,10 +42,11 @@ def render_layers_text(graph: LayerGraph, zeros: Zeros | None = None, *, width: 
     fitted = rows if width is None else _fit(rows, width)
     title = f"model  {escape_controls(graph.name)}   {escape_controls(graph.type)}"
     of = None if matched is None else len(graph.layers)
-    lines = align_rows(fitted, right=_FIGURES) if layers else ["no layer matches"]
+    lines = _align(fitted) if layers else ["no layer matches"]
     note = _address_note(layers) if matched is None else ""
     held = [escape_controls(line) for line in describe_out_of_reach([table.unreached[layer.address] for layer in layers if layer.address in table.unreached])]
-    ends = [line for line in (_left_out(rows, fitted), note, *held, _totals_line(totals_of(layers, zeros), of, table.is_unbuilt)) if line]
+    left_out = name_left_out(rows, fitted, dict(enumerate(_HEADINGS)))
+    ends = [line for line in (left_out, note, *held, _totals_line(totals_of(layers, zeros), of, table.is_unbuilt)) if line]
     return "\n".join([title, "", *lines, "", *ends, ""])
 
 
@@ -150,24 +151,11 @@ def _sparsity_cell(layer: Layer, zeros: Zeros | None) -> str:
     return "" if measured is None else format_share(measured / max(size, 1))
 
 
-def _fit(rows: list[tuple[str, ...]], width: int) -> list[tuple[str, ...]]:
-    """Return the rows with columns shortened in turn, or left out, until lines fit into `width`."""
-    for column, narrowest in _SHORTENED:
-        line = max(text_width(text) for text in align_rows(rows, right=_FIGURES))
-        if line <= width:
-            break
-        longest = max(text_width(escape_controls(row[column])) for row in rows)
-        allowed = max(longest - (line - width), min(narrowest, longest)) if narrowest else 0
-        rows = [(*row[:column], _cut(row[column], column, allowed), *row[column + 1 :]) for row in rows]
-    return rows
+def _align(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    return align_rows(rows, right=_FIGURES)
 
 
-def _cut(text: str, column: int, width: int) -> str:
-    cut = shorten_middle if column in (_LAYER, _TYPE) else shorten
-    return cut(escape_controls(text), width) if width else ""
-
-
-def _left_out(rows: Sequence[tuple[str, ...]], fitted: Sequence[tuple[str, ...]]) -> str:
-    """Return the line that names the columns for which the terminal is too narrow, or nothing."""
-    names = [heading for column, heading in enumerate(_HEADINGS) if any(row[column] for row in rows) and not any(row[column] for row in fitted)]
-    return f"The terminal is too narrow for: {', '.join(names)}." if names else ""
+def _fit(rows: Sequence[tuple[str, ...]], width: int) -> list[tuple[str, ...]]:
+    """Return the rows cut to the width; of layers inside a layer only those of which more is left than the name."""
+    fitted = fit_rows(rows, width, _SHORTENED, (_LAYER, _TYPE), _align)
+    return [row for row in fitted if any(row[1:]) or not row[_LAYER].lstrip().startswith(".")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphprune.graph.layers import Tensor
@@ -11,7 +11,7 @@ from graphprune.plan.changes import BudgetChange, Drift, HiddenLayer, LayerChang
 from graphprune.plan.decision import changed_fields
 from graphprune.plan.summary import kind_of, summarize
 from graphprune.report.numbers import count_of, format_count, format_share
-from graphprune.report.tables import align_rows, escape_controls
+from graphprune.report.tables import align_rows, escape_controls, fit_rows, name_left_out
 from graphprune.rules.values.losses import describe_losses
 from graphprune.rules.values.rule_set import NO_SWITCHES
 
@@ -22,15 +22,19 @@ _REBUILT = "  # mask is rebuilt"
 Wishes = Mapping[tuple[str, str], str]
 """Why tensors stay dense that a rule claims, by (address, tensor name)."""
 _SYMBOL, _ADDRESS, _TYPE, _LABEL, _SIZE, _SPARSITY, _PATTERN, _SCHEDULE, _RULE = range(9)
+_SHORTENED = ((_SCHEDULE, 12), (_LABEL, 14), (_RULE, 16), (_SCHEDULE, 0), (_LABEL, 0), (_PATTERN, 12), (_ADDRESS, 24), (_PATTERN, 0), (_ADDRESS, 12))
+"""What gives way on a narrow terminal, in turn: (column, how narrow it may become); 0 leaves it out."""
+_HEADINGS = {_LABEL: "weights", _PATTERN: "patterns", _SCHEDULE: "schedules"}
 
 
-def render_plan_text(plan: Plan, *, show_all: bool = False, brief: bool = False) -> str:
+def render_plan_text(plan: Plan, *, show_all: bool = False, brief: bool = False, width: int | None = None) -> str:
     """Return `plan` as aligned text; its last line ends with a line break.
 
     Args:
         plan: What to show.
         show_all: Also show layers without prunable weights, and those that are already as planned.
         brief: Only the two summary lines.
+        width: Columns of the terminal; the table is cut to fit. Nothing is shortened without it.
     """
     end = _end(plan)
     drift = [] if brief else list(_drift_blocks(plan))
@@ -38,7 +42,16 @@ def render_plan_text(plan: Plan, *, show_all: bool = False, brief: bool = False)
         return "\n\n".join([*drift, *([] if brief else held_lines(plan)), end]) + "\n"
     shown = [change for change in plan.changes if show_all or kind_of(change) != "noop"]
     hidden = "" if show_all else _hidden_line(plan)
-    blocks = [*drift, _header(plan), _legend(shown), _table(plan, shown, plan.hidden if show_all else ()), _budget_lines(plan), hidden, *held_lines(plan), end]
+    blocks = [
+        *drift,
+        _header(plan),
+        _legend(shown),
+        _table(plan, shown, plan.hidden if show_all else (), width),
+        _budget_lines(plan),
+        hidden,
+        *held_lines(plan),
+        end,
+    ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
@@ -115,24 +128,34 @@ class _Cells:
     schedule: str = ""
     rule: str = ""
 
-    def to_row(self, before_width: int) -> list[str]:
+    def to_row(self, before_width: int) -> tuple[str, ...]:
         """Return the cells in the table's order."""
         sparsity = self.after if self.before is None else f"{self.before:>{before_width}} -> {self.after}".removeprefix(" " * (not before_width))
-        return [self.symbol, self.address, self.type, self.label, self.size, sparsity, self.pattern, self.schedule, self.rule]
+        return (self.symbol, self.address, self.type, self.label, self.size, sparsity, self.pattern, self.schedule, self.rule)
 
 
-def _table(plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...]) -> str:
-    return "\n".join(line for _, line in table_lines(plan, changes, hidden))
+def _table(plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...], width: int | None) -> str:
+    rows = _table_rows(plan, changes, hidden)
+    fitted = rows if width is None else fit_rows(rows, width, _SHORTENED, (_ADDRESS, _TYPE), _align)
+    note = name_left_out(rows, fitted, _HEADINGS)
+    return "\n".join([*_align(fitted), *(["", note] if note else [])])
 
 
 def table_lines(plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...] = ()) -> list[tuple[str, str]]:
     """Return the symbol and the line of each tensor, in the order of the graph; only a layer's first line has a symbol."""
+    rows = _table_rows(plan, changes, hidden)
+    return [(row[_SYMBOL], line) for row, line in zip(rows, _align(rows), strict=True)]
+
+
+def _table_rows(plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...]) -> list[tuple[str, ...]]:
     wishes = budget_wishes(plan)
     cells = [row for change in _in_graph_order(plan, changes, hidden) for row in _rows(change, wishes)]
     before_width = max((len(row.before) for row in cells if row.before is not None), default=0)
-    rows = [row.to_row(before_width) for row in cells]
-    lines = align_rows(rows, right={_SIZE}, gaps={_ADDRESS: 1, _SPARSITY: 3, _RULE: 3}, indent="  ")
-    return [(row.symbol, line) for row, line in zip(cells, lines, strict=True)]
+    return [row.to_row(before_width) for row in cells]
+
+
+def _align(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    return align_rows(rows, right={_SIZE}, gaps={_ADDRESS: 1, _SPARSITY: 3, _RULE: 3}, indent="  ")
 
 
 def _in_graph_order(plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...]) -> Iterator[LayerChange | HiddenLayer]:

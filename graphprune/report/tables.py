@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from graphprune.errors import escape_controls
 
-__all__ = ["align_rows", "escape_controls", "shorten", "shorten_middle", "text_width"]
+__all__ = ["align_rows", "escape_controls", "fit_rows", "name_left_out", "shorten", "shorten_middle", "text_width"]
 
 
 def text_width(text: str) -> int:
@@ -71,6 +71,44 @@ def align_rows(rows: Sequence[Sequence[str]], right: Collection[int] = (), *, ga
     columns = max((len(row) for row in cells), default=0)
     widths = [max((text_width(row[column]) for row in cells if column < len(row)), default=0) for column in range(columns)]
     return [(indent + _join_cells(row, widths, right, gaps or {})).rstrip() for row in cells]
+
+
+def fit_rows(
+    rows: Sequence[tuple[str, ...]],
+    width: int,
+    shortened: Iterable[tuple[int, int]],
+    middles: Collection[int],
+    lay_out: Callable[[Sequence[tuple[str, ...]]], list[str]],
+) -> list[tuple[str, ...]]:
+    """Return the rows with columns shortened in turn, or left out, until all lines fit into `width`, or nothing is left to shorten.
+
+    Args:
+        rows: The cells.
+        width: Columns of the terminal.
+        shortened: What gives way, in turn: (column, how narrow it may become); 0 leaves it out.
+        middles: Columns whose texts keep beginning and end.
+        lay_out: From rows to lines.
+
+    Example:
+        >>> fit_rows([("fc1", "kernel, bias")], 12, [(1, 6), (1, 0)], (), align_rows)
+        [('fc1', 'kernel…')]
+    """
+    fitted = list(rows)
+    for column, narrowest in shortened:
+        line = max(map(text_width, lay_out(fitted)), default=0)
+        if line <= width:
+            break
+        longest = max(text_width(escape_controls(row[column])) for row in fitted)
+        allowed = max(longest - (line - width), min(narrowest, longest)) if narrowest else 0
+        cut = shorten_middle if column in middles else shorten
+        fitted = [(*row[:column], cut(escape_controls(row[column]), allowed) if allowed else "", *row[column + 1 :]) for row in fitted]
+    return fitted
+
+
+def name_left_out(rows: Sequence[tuple[str, ...]], fitted: Sequence[tuple[str, ...]], headings: Mapping[int, str]) -> str:
+    """Return the line that names the columns for which the terminal is too narrow, or nothing."""
+    names = [heading for column, heading in headings.items() if any(row[column] for row in rows) and not any(row[column] for row in fitted)]
+    return f"The terminal is too narrow for: {', '.join(names)}." if names else ""
 
 
 def _join_cells(row: Sequence[str], widths: Sequence[int], right: Collection[int], gaps: Mapping[int, int]) -> str:

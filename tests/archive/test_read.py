@@ -276,3 +276,24 @@ def test_values_that_keras_stored_as_bfloat16_are_numbers(tmp_path: Path) -> Non
     archive = read_archive(write_keras(tmp_path / "m.keras", build_config("in > fc"), weights=weights_bytes(layers__dense__vars__0=values.view("V2"))))
     (tensor,) = archive.stored["layers/dense"]
     assert (tensor.dtype, archive.read(tensor).tolist()) == ("float32", [[0.0, 1.0], [-2.5, 0.0]])
+
+
+def test_layers_that_stand_twice_or_have_no_list_of_weights(tmp_path: Path) -> None:
+    path = write_h5(tmp_path / "a.h5", build_config("in > fc"))
+    with h5py.File(path, "a") as file:
+        del file["model_weights/fc"].attrs["weight_names0"]
+    assert refusal(path) == "layer 'fc' has no list of its weights (weight_names); the file is damaged, save the model again"
+    with h5py.File(path, "a") as file:
+        file["model_weights"].attrs["layer_names"] = np.array(["fc", "fc"], "S")
+    assert refusal(path) == "its list of layers (layer_names) names one twice; the file is damaged, save the model again"
+    with h5py.File(path, "a") as file:
+        del file["model_weights"].attrs["layer_names"]
+    assert refusal(path) == "its list of layers (layer_names) is missing; the file is damaged, save the model again"
+
+
+def test_a_config_in_a_million_parts_is_not_put_together(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w", libver="latest") as file:
+        file.attrs.create("model_config", np.zeros(1_000_001, "S1"))
+        file.create_group("model_weights")
+    assert refusal(path) == "model_config is a list of 1,000,001 texts, more than the 1,000,000 that a model's may have; save the model again"

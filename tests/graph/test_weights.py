@@ -142,7 +142,18 @@ def test_a_layer_that_stands_in_two_models_is_stored_once(tmp_path: Path) -> Non
 
 def test_a_layer_that_was_never_built_has_no_tensors(tmp_path: Path) -> None:
     config = build_config("in > fc")
+    dense = {key: value for key, value in config["config"]["layers"][1].items() if key not in ("name", "inbound_nodes")}
+    config = {"module": "keras", "class_name": "Sequential", "config": {"name": "s", "layers": [dense]}, "registered_name": None}
     assert read_graph(write_keras(tmp_path / "a.keras", config, {"layers/other": [KERNEL]})).layer("fc").tensors == ()
+
+
+def test_a_layer_without_its_weights_in_a_model_that_was_built_is_refused(tmp_path: Path) -> None:
+    path = write_keras(tmp_path / "a.keras", build_config("in > fc > fc2"), {"layers/dense": [KERNEL, KERNEL[0]]})
+    with pytest.raises(ArchiveError) as caught:
+        read_graph(path)
+    assert str(caught.value) == (
+        f"{path}: layer 'fc2' (Dense) should hold kernel, bias, the file holds none of them; the file is damaged, save the model again"
+    )
 
 
 def test_layers_of_custom_classes_have_tensors_by_storage_name_and_none_prunable(tmp_path: Path) -> None:

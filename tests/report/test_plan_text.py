@@ -39,6 +39,21 @@ def test_the_example_of_the_specification():
     assert render_plan_text(lenet_plan()) == EXAMPLE
 
 
+def test_a_narrow_terminal_cuts_the_table_and_says_what_it_leaves_out():
+    lines = render_plan_text(lenet_plan(), width=84).splitlines()
+    assert lines[5:10] == [
+        "  + fc1          Dense  235,200   0.0% -> 90.0%  unstructured   dense-90",
+        "  + fc2          Dense   30,000   0.0% -> 90.0%  unstructured   dense-90",
+        "  = predictions  Dense    1,000   dense                         keep-classifier…",
+        "",
+        "The terminal is too narrow for: weights, schedules.",
+    ]
+
+
+def test_a_wide_terminal_cuts_nothing():
+    assert render_plan_text(lenet_plan(), width=150) == EXAMPLE
+
+
 def test_brief_is_the_last_two_lines():
     assert render_plan_text(lenet_plan(), brief=True).splitlines() == EXAMPLE.splitlines()[-2:]
 
