@@ -99,10 +99,12 @@ def _misfits(layer: Layer, rule: Rule, action: Prune) -> Iterator[_Misfitting]:
 
 def _faults(found: Sequence[_Misfitting], axes: frozenset[str]) -> Iterator[Diagnostic]:
     """Yield the faults of one rule with one slug; `axes` are those of all prunable tensors of the model."""
-    groups = [found] if len(found) > SHOWN else [[one] for one in found]
+    is_slip = any(axis not in axes for axis in group_lengths(found[0].pattern))
+    groups = [found] if is_slip or len(found) > SHOWN else [[one] for one in found]
     for group in groups:
         names = ", ".join(map(str, group[:SHOWN]))
-        which = f"{len(group)} tensors: {names} and {len(group) - SHOWN} more" if len(group) > SHOWN else names
+        more = f" and {len(group) - SHOWN} more" if len(group) > SHOWN else ""
+        which = f"{len(group)} tensors: {names}{more}" if len(group) > 1 else names
         first = group[0]
         yield Diagnostic(first.misfit.slug, f"{_short(first.pattern)!r} does not fit {which}", first.where, _help(group, axes))
 

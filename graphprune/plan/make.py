@@ -73,7 +73,9 @@ def make_plan(
         finished = check_finished(graph, resolution.sound_checks, changes, None if zeros is None else measured)
     timing = [fault for rule in rules.rules if (fault := find_timing_fault(rule, run)) is not None]
     failed = [outcome.diagnostic for outcome in finished if outcome.diagnostic is not None]
-    diagnostics = sort_by_place([*rules.warnings, *resolution.diagnostics, *timing, *misfits, *allocated.faults, *failed])
+    placed = {(misfit.slug, misfit.where) for misfit in misfits}
+    warnings = [warning for warning in rules.warnings if (warning.slug, warning.where) not in placed]
+    diagnostics = sort_by_place([*warnings, *resolution.diagnostics, *timing, *misfits, *allocated.faults, *failed])
     if any(diagnostic.severity == "error" for diagnostic in diagnostics):
         raise RuleError(diagnostics)
     hashes = hash_layers(graph, read_weight) if rules.reads_weights and read_weight is not None else allocated.weight_hashes

@@ -62,19 +62,3 @@ def test_a_fault_of_the_text_has_its_place_and_a_way_out(text, line, column, pro
     (found,) = caught.value.diagnostics
     assert (found.message, found.help) == (f"not readable as YAML: {problem}", help)
     assert (found.slug, found.where.line, found.where.column) == ("yaml/syntax", line, column)
-
-
-BUDGET = """\
-version: 1
-budgets: {net: {sparsity: 90%}}
-rules:
-- {id: a, match: {type: Dense}, prune: {budget: net, schedule: {curve: step, begin: 0 steps}}}
-"""
-
-
-def test_a_budget_that_the_command_line_replaces_is_used_all_the_same(tmp_path):
-    from graphprune.rules import read_rules
-
-    path = tmp_path / "p.yaml"
-    path.write_text(BUDGET)
-    assert read_rules(path, settings={"a.prune.sparsity": "50%"}).warnings == ()

@@ -16,6 +16,18 @@ ATTENTION_LAYERS = {"query": "_query_dense", "key": "_key_dense", "value": "_val
 MAX_EQUATION = 1000
 """Characters; three tensors with all axes that TensorFlow can count need fewer."""
 SPATIAL: Mapping[int, Axes] = {1: ("w",), 2: ("h", "w"), 3: ("d", "h", "w")}
+AXES: Axes = ("in", "out", "h", "w", "d", "multiplier", "heads", "each", "position", "weight")
+"""The names of all axes of weights that can be pruned; where a layer has several of a kind, they are numbered (`out_1`)."""
+
+
+def is_axis(name: str) -> bool:
+    """Return whether a weight of some layer of Keras that can be pruned has an axis of this name.
+
+    Example:
+        >>> is_axis("in"), is_axis("out_2"), is_axis("inn"), is_axis("out_0")
+        (True, True, False, False)
+    """
+    return re.sub(r"_[1-9]\d*$", "", name) in AXES
 
 
 def einsum_dense(config: Mapping[str, Any]) -> tuple[Weight, ...]:

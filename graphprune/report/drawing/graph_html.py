@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 
 from graphprune.graph import LayerGraph
+from graphprune.graph.out_of_reach import is_never_built
 from graphprune.report.drawing.graph_view import Box, view_graph
 from graphprune.report.drawing.layer_categories import COLOURS
 from graphprune.report.drawing.layer_marks import STATUSES
@@ -104,6 +105,8 @@ def to_script_json(value: Any) -> str:
 
 def _summary(drawing: Drawing) -> str:
     graph, metrics = drawing.graph, drawing.metrics
+    if is_never_built(graph):
+        return f"{count_of(len(graph.layers), 'layer')}; parameters, prunable weights and zeros are unknown"
     parts = [count_of(len(graph.layers), "layer"), count_of(graph.parameters, "parameter"), f"{format_count(graph.prunable_weights)} prunable"]
     if metrics is not None:
         zeros = sum(found.zeros for found in metrics.values())

@@ -13,6 +13,8 @@ from graphprune.report.tables import escape_controls
 _RECURRENT = frozenset({"LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"})
 """Keras puts their `initial_state` behind the sequence, as further inputs (`_process_inputs`, tf_keras/src/layers/rnn/base_rnn.py)."""
 _POSITIONS = {"Attention": ("query", "value", "key"), "AdditiveAttention": ("query", "value", "key"), "MultiHeadAttention": ("query",)}
+_ALIKE = frozenset({"Add", "Multiply", "Average", "Maximum", "Minimum"})
+"""Layers that give the same whatever the order of their inputs."""
 MOST_ALIKE = 8
 """More tensors than this from one box to another share the last wire."""
 
@@ -52,9 +54,11 @@ class WireList:
 
     _found: list[Wire] = field(default_factory=list)
     _made: dict[int, set[tuple[int, int]]] = field(default_factory=dict)
+    _kinds: dict[int, str] = field(default_factory=dict)
 
     def add(self, source: int, target: int, call: int, use: Use, shape: str, kind: str) -> None:
         """Add the tensor that call `call` of the box `target`, a layer of the class `kind`, takes."""
+        self._kinds[target] = kind
         self._made.setdefault(source, set()).add((use.source_call, use.source_tensor))
         self._found.append(Wire(source, target, shape, use=(use.source_call, use.source_tensor, call, argument_of(kind, use.argument))))
 
@@ -65,16 +69,21 @@ class WireList:
     def wires(self, calls: Sequence[int]) -> tuple[Wire, ...]:
         """Return the wires with their notes; `calls` tells how often each box is called."""
         ports = {source: {made: port for port, made in enumerate(sorted(all_made))} for source, all_made in self._made.items()}
-        takes = Counter((wire.source, wire.target, wire.use[2]) for wire in self._found)
+        takes = Counter(self._rivals(wire) for wire in self._found if wire.use[3].isdecimal())
         noted = [
             replace(
                 wire,
                 port=ports[wire.source][wire.use[:2]],
-                note=_note(wire, calls, len({tensor for _, tensor in self._made[wire.source]}), takes[wire.source, wire.target, wire.use[2]]),
+                note=_note(wire, calls, len({tensor for _, tensor in self._made[wire.source]}), takes[self._rivals(wire)]),
             )
             for wire in self._found
         ]
         return mark_alone(_bundled(noted))
+
+    def _rivals(self, wire: Wire) -> tuple[int, ...]:
+        """Return what wires have in common that must be told apart: the call that takes them, and their source where their order means nothing."""
+        target = wire.target, wire.use[2]
+        return (*target, wire.source) if self._kinds[wire.target] in _ALIKE else target
 
 
 def argument_of(kind: str, argument: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from graphprune.archive.collector import collector_paused
 from graphprune.errors import Diagnostic, RuleError, Where, sort_by_place
+from graphprune.rules.building.axes import find_unknown_axes
 from graphprune.rules.building.build import build_rule
 from graphprune.rules.building.check_build import build_check
 from graphprune.rules.building.gather import FileParts, gather_actions, gather_overrides, known_ids, rule_ids
@@ -199,6 +200,7 @@ def _build(documents: Sequence[Document], written: Sequence[Document], variables
         faults += find_hidden_faults(document, one.remains, actions, selectors, known_ids(files))
     _forget_consequences(faults)
     spare = frozenset(chain.from_iterable(one.remains.texts for one in checked))
+    parts.warnings += find_unknown_axes(parts.rules, parts.custom_layers)
     parts.warnings += find_unused_names((*written, *documents), files, defined, spare, faults)
     return parts
 
