@@ -380,3 +380,15 @@ def test_a_rule_whose_every_match_is_taken_is_shadowed():
         "warning[rule/shadowed]: rule 'a' decides nothing: every layer that it matches is taken by 'b'\n  --> p.yaml:5:3\n"
         "  help: narrow the other match, or delete the rule"
     )
+
+
+def test_a_rule_with_a_name_that_is_none_is_not_called_shadowed_too():
+    text = "version: 1\nrules:\n- {id: a, match: {name: [fc, flatten]}, keep: true}\n- {id: b, match: {name: fc}, keep: true, overrides: [a]}\n"
+    found = resolve_rules(build_graph("in > flatten > fc"), parse_rules(text, "p.yaml")).diagnostics
+    assert [fault.slug for fault in found] == ["layer/not-prunable"]
+
+
+def test_where_no_weight_passes_a_test_the_largest_are_named():
+    text = "version: 1\nrules:\n- {id: a, match: {weight: {in: {gte: 1M}}}, keep: true}\n"
+    (found,) = resolve_rules(build_graph("in > fc > fc2[4, 9]"), parse_rules(text, "p.yaml")).diagnostics
+    assert found.help == "the largest weights are kernel [in 4, out 9] of 'fc2', kernel [in 4, out 4] of 'fc'; write 'expect: {gte: 0}' if none is fine"

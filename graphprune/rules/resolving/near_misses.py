@@ -100,9 +100,13 @@ def _values_of(matches: Matches, key: str) -> str:
 
 
 def _nearest_weight(matches: Matches, condition: HasWeight) -> str:
-    """Return the layer whose tensor fails the fewest tests, and which; "" where none passes one."""
+    """Return the layer whose tensor fails the fewest tests, and which; where none passes one, the largest tensors that there are."""
     near = Failures(matches).nearest_weight(condition)
-    return "" if near is None else f"nearest: {near}"
+    if near is not None:
+        return f"nearest: {near}"
+    tensors = ((layer.address, tensor) for layer in matches.graph.candidates() for tensor in layer.prunable)
+    largest = heapq.nlargest(SHOWN, tensors, key=lambda found: found[1].size)
+    return f"the largest weights are {', '.join(f'{tensor.label()} of {address!r}' for address, tensor in largest)}" if largest else ""
 
 
 def _close(text: str, addresses: list[str]) -> str:

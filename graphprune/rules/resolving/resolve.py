@@ -140,7 +140,7 @@ def _rule_faults(matches: Matches, rule: Rule, takers: Sequence[str | None]) -> 
             yield _miscount(matches, rule, list(claimed))
         return
     deciding = set(compress(takers, claimed.marks))
-    if deciding and not deciding & {rule.id, None}:
+    if deciding and not unknown and not deciding & {rule.id, None}:
         others = ", ".join(map(repr, sorted(filter(None, deciding))))
         message = f"rule {rule.id!r} decides nothing: every layer that it matches is taken by {others}"
         yield Diagnostic("rule/shadowed", message, rule.where, "narrow the other match, or delete the rule", severity="warning")
