@@ -44,6 +44,8 @@ class _KerasWalk:
         self._shared: dict[int, str] = {}
         self._marks: Counter[int | None] = Counter()
         self._by_name: dict[tuple[str, str], str] = {}
+        self._inside: dict[str, list[str]] = {}
+        """By the place of a model's layers, the places of all of them: a model that stands in the file again has no others."""
 
     def locate(self, graph: LayerGraph, path: str) -> dict[str, Named]:
         """Return the tensors of each layer of a model whose layers are stored below `path`."""
@@ -52,14 +54,17 @@ class _KerasWalk:
 
     def _walk(self, graph: LayerGraph, frame: Frame, path: str) -> Iterator[tuple[str, Named]]:
         counters: dict[str, int] = {}
-        for member in frame.members:
+        known, places = self._inside.get(path, ()), list[str]()
+        for index, member in enumerate(frame.members):
             address = frame.address_of(member.name)
             layer = graph.layers[address]
-            place = self._place(layer, path, counters)
+            place = known[index] if index < len(known) else self._place(layer, path, counters)
+            places.append(place)
             if address in graph.frames:
                 yield from self._walk(graph, graph.frames[address], f"{place}/layers")
             elif named := self._name(layer, place):
                 yield address, named
+        self._inside.setdefault(path, places)
 
     def _place(self, layer: Layer, path: str, counters: dict[str, int]) -> str:
         entry, shared = _outer_entry(layer), _shared_id(layer)

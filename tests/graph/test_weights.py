@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,23 @@ def test_a_layer_that_stands_in_two_models_is_stored_once(tmp_path: Path) -> Non
     path = write_keras(tmp_path / "a.keras", config, {"layers/functional/layers/dense": [KERNEL, np.zeros(4)], "layers/dense": [KERNEL + 1, np.zeros(4)]})
     weights = locate_weights(read_archive(path), read_graph(path))
     assert [weights.read(address, "kernel")[0, 0] for address in ("inner::both", "both", "last")] == [1, 1, 2]
+
+
+def test_a_model_that_stands_in_another_again_has_the_tensors_of_its_first_place(tmp_path: Path) -> None:
+    """The layers of the second place are marked as shared, each once; two of them have one name."""
+    config = build_config("in > mid > again", models={"mid": "in > a:Dense > inner", "inner": "in > a:Dense", "again": "in > mid:Functional"})
+    mid, again = config["config"]["layers"][1:3]
+    second = copy.deepcopy(mid)
+    place = again["config"]["layers"][1]
+    again["config"]["layers"][1] = second | {key: place[key] for key in ("name", "inbound_nodes")}
+    mid["shared_object_id"] = again["config"]["layers"][1]["shared_object_id"] = 1
+    for number, layer in enumerate((*second["config"]["layers"], *second["config"]["layers"][2]["config"]["layers"])):
+        layer["shared_object_id"] = 2 + number
+    groups = {"layers/functional/layers/dense": [KERNEL, np.zeros(4)], "layers/functional/layers/functional/layers/dense": [KERNEL + 1, np.zeros(4)]}
+    path = write_keras(tmp_path / "a.keras", config, groups)
+    weights = locate_weights(read_archive(path), read_graph(path))
+    places = ("mid::a", "mid::inner::a", "again::mid::a", "again::mid::inner::a")
+    assert [weights.read(address, "kernel")[0, 0] for address in places] == [1, 2, 1, 2]
 
 
 def test_a_layer_that_was_never_built_has_no_tensors(tmp_path: Path) -> None:
