@@ -141,3 +141,26 @@ def test_very_many_tensors_between_two_layers_share_the_last_arrow():
     graph = build_graph("in > " + "; in > ".join(["fc_1"] * 20) + "; " + " + ".join(f"fc_1@{call}" for call in range(20)) + " > add_1")
     notes = [wire.note for wire in view_graph(graph)[""].wires if wire.target == 2]
     assert (len(notes), notes[0], notes[-1]) == (MOST_ALIKE, "of call 1, input 0", "13 more")
+
+
+def test_inputs_of_layers_whose_order_counts_are_numbered():
+    dot = render_graph_dot(build_graph("in > fc1; in > fc2; fc1 + fc2 > cat; fc1 + fc2 > add"))
+    labels = sorted(re.findall(r'label="([^"]*input[^"]*)"', dot))
+    assert [label.partition("(")[2] for label in labels] == ["input 0)", "input 1)"]
+
+
+def test_outputs_are_named_by_the_keys_of_the_model_s_dict():
+    config = {
+        "class_name": "Functional",
+        "config": {
+            "name": "m",
+            "layers": [
+                layer("InputLayer", "x", [], batch_input_shape=[None, 4]),
+                layer("Dense", "fc", [[["x", 0, 0, {}]]], units=2),
+            ],
+            "input_layers": [["x", 0, 0]],
+            "output_layers": {"digit": ["fc", 0, 0], "parts": [["x", 0, 0]]},
+        },
+    }
+    outputs = [box.name for box in view_graph(graph_from_config(config))[""].boxes if box.kind == "output"]
+    assert outputs == ["digit: fc", "parts.0: x"]

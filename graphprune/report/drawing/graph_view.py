@@ -138,9 +138,11 @@ class _FrameWalk:
         self.wires.add(number[address], target, call, use, shape, kind)
 
     def _output(self, index: int, use: Use, number: Mapping[str, int]) -> Box:
-        self._connect(use, number, len(self.layers) + index)
-        several = len(self.frame.outputs) > 1
-        return Box("output", "Output", escape_controls(use.source) if not several else f"{index}: {escape_controls(use.source)}", "", "output")
+        """Return the box of an output: named by its key where the model gives a dict, by its place where it gives several."""
+        is_keyed = not use.argument.replace(".", "").isdecimal()
+        self._connect(replace(use, argument="0"), number, len(self.layers) + index)
+        key = f"{use.argument}: " if is_keyed else f"{index}: " if len(self.frame.outputs) > 1 else ""
+        return Box("output", "Output", escape_controls(key + use.source), "", "output")
 
     def _box(self, index: int, layer: Layer, calls: int) -> Box:
         size, measured = prunable_zeros(layer, self.zeros)
