@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from graphprune.archive.collector import collector_paused
-from graphprune.errors import RuleError, sort_by_place
+from graphprune.errors import Diagnostic, RuleError, sort_by_place
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
 from graphprune.graph.out_of_reach import find_out_of_reach
@@ -60,7 +61,40 @@ def make_plan(
     taught = teach_layers(graph, rules.custom_layers)
     measured = taught_zeros(graph, taught, zeros or {})
     graph = taught
-    resolution = resolve_rules(graph, rules, None if zeros is None else measured)
+    judged = _judge(graph, rules, None if zeros is None else measured, read_weight, run)
+    if any(diagnostic.severity == "error" for diagnostic in judged.diagnostics):
+        raise RuleError(judged.diagnostics)
+    allocated = judged.allocated
+    hashes = hash_layers(graph, read_weight) if rules.reads_weights and read_weight is not None else allocated.weight_hashes
+    return Plan(
+        model=_model_facts(graph, path, weights_sha256 or _combined(hashes)),
+        rules=rules.files,
+        rule_count=len(rules.rules),
+        variables=rules.variables,
+        changes=judged.changes,
+        diagnostics=judged.diagnostics,
+        drift=find_drift(graph, measured, steps or {}, mask_faults or {}, run),
+        checks=_in_file_order(rules.checks, judged.checks),
+        depends_on_weights=rules.reads_weights or bool(hashes),
+        hidden=_hidden_layers(graph),
+        switches=rules.switches,
+        budgets=allocated.budgets,
+        weight_hashes=hashes,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What the rules come to in a model: what changes, where nothing is wrong, what came of all checks, and everything found wrong or noteworthy."""
+
+    changes: tuple[LayerChange, ...]
+    checks: tuple[CheckOutcome, ...]
+    allocated: Allocated
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def _judge(graph: LayerGraph, rules: RuleSet, zeros: Mapping[tuple[str, str], int] | None, read_weight: ReadWeight | None, run: Run) -> _Judged:
+    resolution = resolve_rules(graph, rules, zeros)
     fitted, misfits = fit_claims(graph, resolution.claims)
     is_decided = resolution.is_decided and not misfits
     allocated = allocate_budgets(graph, fitted, read_weight) if is_decided else Allocated()
@@ -68,37 +102,22 @@ def make_plan(
     finished: tuple[CheckOutcome, ...] = ()
     if is_decided and not allocated.faults:  # otherwise what would be said of the finished plan is only a consequence
         changes = tuple(
-            _layer_change(graph.layers[claim.address], claim, fitted.get(claim.address), allocated.shares, measured, run) for claim in resolution.claims
+            _layer_change(graph.layers[claim.address], claim, fitted.get(claim.address), allocated.shares, zeros or {}, run) for claim in resolution.claims
         )
-        finished = check_finished(graph, resolution.sound_checks, changes, None if zeros is None else measured)
+        finished = check_finished(graph, resolution.sound_checks, changes, zeros)
     timing = [fault for rule in rules.rules if (fault := find_timing_fault(rule, run)) is not None]
     failed = [outcome.diagnostic for outcome in finished if outcome.diagnostic is not None]
     placed = {(misfit.slug, misfit.where) for misfit in misfits}
-    warnings = [warning for warning in rules.warnings if (warning.slug, warning.where) not in placed]
+    warnings = [warning for warning in rules.warnings if (warning.slug, warning.where) not in placed]  # a misfit says the same of the model at hand
     diagnostics = sort_by_place([*warnings, *resolution.diagnostics, *timing, *misfits, *allocated.faults, *failed])
-    if any(diagnostic.severity == "error" for diagnostic in diagnostics):
-        raise RuleError(diagnostics)
-    hashes = hash_layers(graph, read_weight) if rules.reads_weights and read_weight is not None else allocated.weight_hashes
+    return _Judged(changes, (*resolution.checks, *finished), allocated, diagnostics)
+
+
+def _hidden_layers(graph: LayerGraph) -> tuple[HiddenLayer, ...]:
+    """Return the layers without prunable weights, those that rules cannot reach with the reason."""
     reasons = {layer.address: layer.reason for layer in find_out_of_reach(graph)}
-    return Plan(
-        model=_model_facts(graph, path, weights_sha256 or _combined(hashes)),
-        rules=rules.files,
-        rule_count=len(rules.rules),
-        variables=rules.variables,
-        changes=changes,
-        diagnostics=diagnostics,
-        drift=find_drift(graph, measured, steps or {}, mask_faults or {}, run),
-        checks=_in_file_order(rules.checks, (*resolution.checks, *finished)),
-        depends_on_weights=rules.reads_weights or bool(hashes),
-        hidden=tuple(
-            HiddenLayer(layer.address, layer.type, position, reasons.get(layer.address, ""))
-            for position, layer in enumerate(graph.layers.values())
-            if not layer.is_candidate
-        ),
-        switches=rules.switches,
-        budgets=allocated.budgets,
-        weight_hashes=hashes,
-    )
+    layers = enumerate(graph.layers.values())
+    return tuple(HiddenLayer(layer.address, layer.type, position, reasons.get(layer.address, "")) for position, layer in layers if not layer.is_candidate)
 
 
 def _combined(hashes: tuple[tuple[str, str], ...]) -> str | None:
