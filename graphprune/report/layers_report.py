@@ -156,6 +156,6 @@ def _align(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def _fit(rows: Sequence[tuple[str, ...]], width: int) -> list[tuple[str, ...]]:
-    """Return the rows cut to the width; of layers inside a layer only those of which more is left than the name."""
+    """Return the rows cut to the width; without the weights, lines for the layers inside a layer say nothing and go too."""
     fitted = fit_rows(rows, width, _SHORTENED, (_LAYER, _TYPE), _align)
-    return [row for row in fitted if any(row[1:]) or not row[_LAYER].lstrip().startswith(".")]
+    return fitted if any(row[_WEIGHTS] for row in fitted) else [row for row in fitted if any(row[_OUTPUT:]) or not row[_LAYER].lstrip().startswith(".")]

@@ -133,3 +133,18 @@ def test_rules_on_a_model_that_was_never_built_say_how_to_mend_it():
     rules = parse_rules(RULES.replace("'*',", "'*', expect: {gte: 0},"), "all.yaml")
     assert explain_layer(unbuilt(), rules, "fc1").result == says
     assert [layer["address"] for layer in plan_to_config(make_plan(unbuilt(), rules))["out_of_reach"]] == ["fc1", "fc2"]
+
+
+def test_rules_that_name_what_is_out_of_reach_are_told_why():
+    rules = parse_rules("version: 1\nrules: [{id: a, match: {name: [frames, 'frames::fc_2']}, keep: true}]", "p.yaml")
+    with pytest.raises(RuleError) as caught:
+        make_plan(held(), rules)
+    reason = "holds 752 weights inside the model 'net' that rules cannot reach; apply the rules to that model by itself"
+    assert [(fault.slug, fault.help) for fault in caught.value.diagnostics] == [("layer/not-prunable", f"it {reason}"), ("layer/unknown", f"'frames' {reason}")]
+
+
+def test_a_terminal_too_narrow_for_weights_has_no_lines_for_layers_inside():
+    wide, narrow = (render_layers_text(held(), width=width) for width in (200, 60))
+    assert "  .layer.fc_2" in wide
+    assert ".layer.fc_2" not in narrow
+    assert "frames" in narrow
