@@ -232,7 +232,9 @@ def index_legacy_groups(file: OpenedFile, place: str) -> dict[str, tuple[StoredT
         for layer in layers:
             names = read_names(h5py.Group(h5py.h5g.open(root.id, layer.encode())), "weight_names")  # twice as fast as root[layer]
             if names is None:
-                raise ArchiveError(f"{place}: layer {layer!r} has no list of its weights (weight_names); {_DAMAGED}")
+                raise ArchiveError(
+                    f"{place}: layer {layer!r} has no list of its weights (weight_names); the file was not written to its end, save the model again"
+                )
             if names:
                 index[layer] = tuple(_stored(file, layer, name, f"model_weights/{layer}/{name}", objects, place) for name in names)
         return index

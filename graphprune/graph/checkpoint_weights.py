@@ -16,6 +16,8 @@ from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 from graphprune.graph.toolkit import TOOLKIT_STATE, toolkit_state_names
 
+_DEEPEST = 30
+"""Models in models, first layer in first layer."""
 _INSIDE_WRAPPER = "layer/"
 _TOOLKIT_LISTS = ("pruning_vars/", "prunable_weights/")
 _CELL = re.compile(r"(?:^|\.)cells\.(\d+)\.")
@@ -32,21 +34,30 @@ def locate_checkpoint(archive: Archive, graph: LayerGraph) -> dict[str, dict[str
 
 def _locate(archive: Archive, graph: LayerGraph, path: str) -> dict[str, dict[str, StoredTensor]]:
     """Return the tensors of each layer of a model that stands at `path`."""
-    return {address: named for address, group in _places(graph, "", path) if (named := _name(archive, graph.layers[address], group))}
+    return {address: named for address, group in _places(archive, graph, "", path) if (named := _name(archive, graph.layers[address], group))}
 
 
-def _places(graph: LayerGraph, model: str, path: str) -> Iterator[tuple[str, str]]:
-    """Yield address and group of each layer; `model.layers` of a Sequential model leaves out its InputLayer (tf_keras/src/engine/sequential.py)."""
+def _places(archive: Archive, graph: LayerGraph, model: str, path: str) -> Iterator[tuple[str, str]]:
+    """Yield address and group of each layer.
+
+    `model.layers` of a Sequential model leaves out its InputLayer (tf_keras/src/engine/sequential.py); TensorFlow 2.1 and older numbered it too.
+    """
     frame = graph.frames[model]
     addresses = [frame.address_of(member.name) for member in frame.members]
-    if "input_layers" not in frame.entry["config"] and addresses and is_input(graph.layers[addresses[0]].entry):
+    is_sequential = "input_layers" not in frame.entry["config"]
+    if is_sequential and addresses and is_input(graph.layers[addresses[0]].entry) and not _holds(archive, f"{path}/layer-{len(addresses) - 1}".lstrip("/")):
         addresses = addresses[1:]
     for position, address in enumerate(addresses):
         group = f"{path}/layer-{position}".lstrip("/")
         if address in graph.frames:
-            yield from _places(graph, address, group)
+            yield from _places(archive, graph, address, group)
         else:
             yield address, group
+
+
+def _holds(archive: Archive, group: str) -> bool:
+    """Return whether the checkpoint has a layer at `group`, or a model there, whose first layer may be a model again."""
+    return any(group + "/layer-0" * depth in archive.stored for depth in range(_DEEPEST))
 
 
 def _name(archive: Archive, layer: Layer, group: str) -> dict[str, StoredTensor]:

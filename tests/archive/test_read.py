@@ -282,7 +282,7 @@ def test_layers_that_stand_twice_or_have_no_list_of_weights(tmp_path: Path) -> N
     path = write_h5(tmp_path / "a.h5", build_config("in > fc"))
     with h5py.File(path, "a") as file:
         del file["model_weights/fc"].attrs["weight_names0"]
-    assert refusal(path) == "layer 'fc' has no list of its weights (weight_names); the file is damaged, save the model again"
+    assert refusal(path) == "layer 'fc' has no list of its weights (weight_names); the file was not written to its end, save the model again"
     with h5py.File(path, "a") as file:
         file["model_weights"].attrs["layer_names"] = np.array(["fc", "fc"], "S")
     assert refusal(path) == "its list of layers (layer_names) names one twice; the file is damaged, save the model again"

@@ -174,3 +174,19 @@ def test_a_missing_checkpoint(tmp_path: Path) -> None:
     folder = write_saved_model(tmp_path / "m", build_config("in > fc"), TREE)
     (folder / "variables" / "variables.index").unlink()
     assert refusal(folder) == "/variables/variables.index: no such file; the SavedModel is not complete, save or copy it again"
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_tensorflow_2_1_numbers_the_input_of_a_sequential_model_too(tmp_path: Path, first: int) -> None:
+    """The objects of a checkpoint as TensorFlow 2.1 (from 1) and 2.4 (from 0) wrote them: the last layer tells which it is, also where it is a model."""
+    dense = [{"class_name": "Dense", "config": {"name": name, "units": 4}} for name in ("a", "b", "c")]
+    start = {"class_name": "InputLayer", "config": {"name": "in", "batch_input_shape": [None, 4]}}
+    inner = {"class_name": "Sequential", "config": {"name": "inner", "layers": [start, dense[1], dense[2]]}}
+    config = {"class_name": "Sequential", "config": {"name": "s", "layers": [start, dense[0], inner]}}
+    values = [{"kernel": np.full((4, 4), number, "float32"), "bias": np.zeros(4, "float32")} for number in range(3)]
+    head = {"layer-0": {}} if first else {}
+    nested = head | {f"layer-{first}": values[1], f"layer-{first + 1}": values[2]}
+    path = write_saved_model(tmp_path / "m", config, head | {f"layer-{first}": values[0], f"layer-{first + 1}": nested}, kind="_tf_keras_sequential")
+    archive = read_archive(path)
+    weights = locate_weights(archive, read_graph(archive))
+    assert [weights.read(address, "kernel")[0, 0] for address in ("a", "inner::b", "inner::c")] == [0, 1, 2]
