@@ -1,7 +1,9 @@
 """SavedModel folders of tf_keras and tf.keras, read without TensorFlow: the config, and which tensor belongs to which layer.
 
 Since TensorFlow 2.5 the config stands in `keras_metadata.pb` (tf_keras/protobuf/saved_metadata.proto), before that in the objects of `saved_model.pb`
-(tensorflow/core/protobuf/saved_object_graph.proto). Layers are the attributes `layer-0`, `layer-1`, ... of their model (tf_keras/src/engine/functional.py).
+(tensorflow/core/protobuf/saved_object_graph.proto); `export_saved_model` of TensorFlow 1.13 to 2.3 put it into `assets/saved_model.json`
+(tensorflow/python/keras/saving/saved_model_experimental.py). Layers are the attributes `layer-0`, `layer-1`, ... of their model
+(tf_keras/src/engine/functional.py).
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from graphprune.errors import ArchiveError
 
 METADATA = "keras_metadata.pb"
 GRAPH = "saved_model.pb"
+EXPORTED = "assets/saved_model.json"
 MAX_METADATA = 256 * 2**20
 MAX_GRAPH = 2**30
 MAX_GROUPS = 500_000
@@ -52,6 +55,9 @@ def read_metadata(folder: str) -> dict[str, Any]:
     else:
         place = f"{folder}/{GRAPH}"
         text = _root_of_graph(place)
+    if not text and (Path(folder) / EXPORTED).exists():
+        place = f"{folder}/{EXPORTED}"
+        return parse_object(read_whole(place, MAX_METADATA), place, "the model's config")
     if not text:
         raise ArchiveError(f"{folder}: a SavedModel without Keras metadata, so its layers are not known; save the Keras model itself with model.save()")
     value: dict[str, Any] = _plain(parse_object(text.encode(), place, "its Keras metadata"))

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from builders import build_config
-from saved_model_files import entry, field, table, write_saved_model
+from saved_model_files import entry, field, table, write_checkpoint, write_saved_model
 
 from graphprune.archive import read_archive
 from graphprune.errors import ArchiveError
@@ -51,6 +52,43 @@ def test_nested_and_shared_layers_are_found_by_position(tmp_path: Path) -> None:
     archive = read_archive(write_saved_model(tmp_path / "m", config, {"layer-0": {}, "layer-1": {"layer-0": {}, "layer-1": fc1}, "layer-2": fc2}))
     weights = locate_weights(archive, read_graph(archive))
     assert [weights.read(address, "kernel")[0, 0] for address in ("inner::fc1", "fc2")] == [0, 1]
+
+
+def sequential(name: str, *members: dict[str, Any]) -> dict[str, Any]:
+    return {"class_name": "Sequential", "config": {"name": name, "layers": list(members)}}
+
+
+def dense(name: str, **settings: Any) -> dict[str, Any]:
+    return {"class_name": "Dense", "config": {"name": name, "units": 4, "use_bias": True, **settings}}
+
+
+def test_the_input_layer_of_a_sequential_model_is_counted_where_tensorflow_2_1_counted_it(tmp_path: Path) -> None:
+    config = sequential("s", dense("fc1", batch_input_shape=[None, 4]), sequential("inner", dense("fc2", batch_input_shape=[None, 4])), dense("fc3"))
+    fc1, fc2, fc3 = ({"kernel": KERNEL + number, "bias": BIAS} for number in range(3))
+    newer = {"layer-0": fc1, "layer-1": {"layer-0": fc2}, "layer-2": fc3}
+    older = {"layer-0": {}, "layer-1": fc1, "layer-2": {"layer-0": {}, "layer-1": fc2}, "layer-3": fc3}
+    for name, tree in (("2.4", newer), ("2.1", older)):
+        archive = read_archive(write_saved_model(tmp_path / name, config, tree, kind="_tf_keras_sequential", old=True))
+        weights = locate_weights(archive, read_graph(archive))
+        assert [weights.read(address, "kernel")[0, 0] for address in ("fc1", "inner::fc2", "fc3")] == [0, 1, 2]
+
+
+def export(folder: Path, text: str) -> Path:
+    """Write what `export_saved_model` of TensorFlow 1.15 does: the config as a text beside a model without Keras metadata."""
+    write_checkpoint(folder, TREE)
+    (folder / "saved_model.pb").write_bytes(field(1, 1) + field(2, field(7, field(1, b""))))
+    (folder / "assets").mkdir()
+    (folder / "assets" / "saved_model.json").write_text(text)
+    return folder
+
+
+def test_what_export_saved_model_wrote_has_its_config_beside_it(tmp_path: Path) -> None:
+    config = build_config("in > fc")
+    archive = read_archive(export(tmp_path / "m", json.dumps(config | {"class_name": "Model", "keras_version": "2.2.4-tf", "backend": "tensorflow"})))
+    weights = locate_weights(archive, graph := read_graph(archive))
+    assert (archive.format, archive.keras_version, graph.type) == ("savedmodel", "2.2.4-tf", "Functional")
+    np.testing.assert_array_equal(weights.read("fc", "kernel"), KERNEL)
+    assert refusal(export(tmp_path / "cut", "{")).startswith("/assets/saved_model.json: the model's config is")
 
 
 def test_weights_inside_a_layer_are_found_by_attribute(tmp_path: Path) -> None:

@@ -104,6 +104,10 @@ def test_operations_whose_result_depends_on_values_or_that_make_no_sense_tell_no
     assert [shape for shape in find_output_shapes(entry, call.taken, call) if shape is not None] == []
 
 
+SLICE = {"ellipsis_mask": {"i": "0"}, "begin_mask": {"i": "1"}, "new_axis_mask": {"i": "0"}, "shrink_axis_mask": {"i": "0"}, "end_mask": {"i": "3"}}
+"""`x[:, 1:]`, as TensorFlow 1.15 and 2.1 write it."""
+
+
 @pytest.mark.parametrize(
     ("node", "constants", "taken", "result"),
     [
@@ -117,12 +121,42 @@ def test_operations_whose_result_depends_on_values_or_that_make_no_sense_tell_no
         ({"op": "BatchMatMulV2", "attr": {"adj_y": {"b": True}}}, {}, [(None, 3, 4), (None, 5, 4)], (None, 3, 5)),
         ('{"op": "Relu"}', None, [(None, 4)], (None, 4)),
         ("\n\u0003add\u0012", None, [(None, 4)], None),
-        ({"op": "Sub"}, {"0": 2.0}, [(None, 4)], None),
+        ({"op": "Sub"}, {"0": 2.0}, [(None, 4)], (None, 4)),
+        ({"op": "StridedSlice", "attr": SLICE}, {"1": [0, 1], "2": [0, 0], "3": [1, 1]}, [(None, 6, 4)], (None, 5, 4)),
+        ({"op": "StridedSlice", "attr": {"shrink_axis_mask": {"i": "2"}}}, {"1": [0, 1], "2": [9, 2], "3": [1, 1]}, [(9, 6, 4)], (9, 4)),
+        (
+            {"op": "StridedSlice", "attr": {"new_axis_mask": {"i": "2"}, "ellipsis_mask": {"i": "1"}}},
+            {"1": [0] * 2, "2": [0] * 2, "3": [1] * 2},
+            [(6,)],
+            (6, 1),
+        ),
+        ({"op": "StridedSlice", "attr": SLICE}, {"1": [0, 1], "2": [0, 0]}, [(None, 6, 4)], None),
+        ({"op": "Split", "attr": {"num_split": {"i": "1"}}}, {"0": -1}, [(None, 6, 4)], (None, 6, 4)),
         ({"op": "Unique"}, {}, [(None, 4)], None),
     ],
 )
 def test_operations_of_graphs_go_by_their_node_and_constants(node, constants, taken, result):
     assert made("TensorFlowOpLayer", *taken, node_def=node, constants=constants) == (() if result is None else (result,))
+
+
+def test_a_split_of_a_graph_gives_each_part():
+    node = {"op": "Split", "attr": {"num_split": {"i": "2"}, "T": {"type": "DT_FLOAT"}}}
+    assert made("TensorFlowOpLayer", (None, 6, 4), node_def=node, constants={"0": -1}) == ((None, 6, 2), (None, 6, 2))
+
+
+@pytest.mark.parametrize(
+    ("shape", "settings", "result"),
+    [
+        ((None, 1), {}, ((None, 4),)),
+        ((None,), {"output_sequence_length": None}, ((None, None),)),
+        ((None, 1), {"output_mode": "count"}, ()),
+        ((None, 1), {"split": None}, ()),
+        ((None, 1), {"ragged": True}, ()),
+        ((None, 3), {}, ()),
+    ],
+)
+def test_texts_become_as_many_words_as_the_config_tells(shape, settings, result):
+    assert made("TextVectorization", shape, **{"output_mode": "int", "split": "whitespace", "output_sequence_length": 4} | settings) == result
 
 
 def test_a_dot_sums_one_axis_of_each_side():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from graphprune.graph.shapes.axis_lengths import Shape
@@ -43,6 +43,7 @@ _FUNCTIONS: Mapping[str, tuple[str, str]] = {
     "Squeeze": ("squeeze", ""),
 }
 """By the graph's operation: the function, and what that calls the argument that a constant is given for."""
+_SLICE_MASKS = ("ellipsis", "new_axis", "shrink_axis", "begin", "end")
 _ATTRIBUTES = {"keep_dims": "keepdims", "axis": "axis", "squeeze_dims": "axis", "transpose_a": "transpose_a", "transpose_b": "transpose_b"} | {
     "adj_x": "adjoint_a",
     "adj_y": "adjoint_b",
@@ -61,15 +62,46 @@ def graph_operation_shapes(config: Mapping[str, Any], taken: Sequence[Shape]) ->
     """
     node = config["node_def"]
     node = json.loads(node) if isinstance(node, str) else node
-    function, argument = _FUNCTIONS[node["op"]]
     constants = {int(index): value for index, value in (config.get("constants") or {}).items()}
+    if node["op"] == "StridedSlice":
+        return operation_shapes("getitem", OperationCall(tuple(taken), settings={"slice_spec": _slice_items(node["attr"], constants)}))
+    if node["op"] == "Split":
+        return operation_shapes(
+            "split", OperationCall(tuple(taken), settings={"num_or_size_splits": _attribute(node["attr"]["num_split"]), "axis": constants[0]})
+        )
+    function, argument = _FUNCTIONS[node["op"]]
     settings = {name: _attribute(value) for key, value in node.get("attr", {}).items() if (name := _ATTRIBUTES.get(key))}
     if not constants:
         return operation_shapes(function, OperationCall(tuple(taken), settings=settings))
     (index, value), *others = constants.items()
+    if argument == "y" and index == 0 and not others:
+        return operation_shapes(function, OperationCall(tuple(taken), constants=(value,)))
     if others or index != (len(taken) if argument else -1):
         raise ValueError("constants in other places")
     return operation_shapes(function, OperationCall(tuple(taken), settings={**settings, argument: value}))
+
+
+def _slice_items(attributes: Mapping[str, Any], constants: Mapping[int, Any]) -> list[Any]:
+    """Return the items of `x[...]`: begin, end and stride an item, and for each kind of item a number whose bits say which items are of it.
+
+    See tensorflow/core/ops/array_ops.cc, `StridedSlice`.
+    """
+    masks = {name: _attribute(attributes[f"{name}_mask"]) if f"{name}_mask" in attributes else 0 for name in _SLICE_MASKS}
+    return [_slice_item({name for name, mask in masks.items() if mask >> place & 1}, *ends) for place, ends in enumerate(_slice_ends(constants))]
+
+
+def _slice_ends(constants: Mapping[int, Any]) -> list[tuple[int, int, int]]:
+    return list(zip(constants[1], constants[2], constants[3], strict=True))
+
+
+def _slice_item(kinds: Collection[str], begin: int, end: int, step: int) -> Any:
+    if "ellipsis" in kinds:
+        return "Ellipsis"
+    if "new_axis" in kinds:
+        return None
+    if "shrink_axis" in kinds:
+        return begin
+    return {"start": None if "begin" in kinds else begin, "stop": None if "end" in kinds else end, "step": step}
 
 
 def _attribute(value: Mapping[str, Any]) -> Any:

@@ -81,6 +81,13 @@ def _encoded(_kind: str, config: Config, shape: Shape) -> Shape:
     return (*given, config["num_tokens"])
 
 
+def _vectorized(_kind: str, config: Config, shape: Shape) -> Shape:
+    """Return what TextVectorization gives for one text an example: as many words as it was told, or as the longest text has."""
+    if config["output_mode"] != "int" or config["split"] is None or config.get("ragged") or shape[1:] not in ((), (1,)):
+        raise ValueError("only numbers of words have a length that the config tells")
+    return shape[0], config["output_sequence_length"]
+
+
 def _random_size(kind: str, _config: Config, shape: Shape) -> Shape:
     axis = range(len(shape))[-3 if kind == "RandomHeight" else -2]
     return (*shape[:axis], None, *shape[axis + 1 :])
@@ -194,6 +201,7 @@ _ONE: Sequence[tuple[re.Pattern[str], Callable[[str, Config, Shape], Shape]]] = 
         (r"ActivityRegularization|Gaussian(Noise|Dropout)|(Alpha|Spatial)?Dropout([123]D)?|Random(Brightness|Contrast|Flip|Rotation|Translation|Zoom)", _same),
         (r"StringLookup|IntegerLookup|Discretization|Hashing", _looked_up),
         (r"CategoryEncoding", _encoded),
+        (r"TextVectorization", _vectorized),
         (r"RandomHeight|RandomWidth", _random_size),
         (r"RandomFourierFeatures", _fourier),
     )
