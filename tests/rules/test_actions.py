@@ -90,7 +90,10 @@ RATIO = "half of the pruning tools read N as kept, the other half as pruned; for
             "keep must be at least 1 and below of, got 4 of 4\n  --> p.yaml:8:40"
             "\n  help: a group keeps fewer weights than it has, such as {keep: 2, of: 4, along: in}",
         ),
-        ("{block: {in: 4}, pool: sum}", "pool must be one of mean, max, got 'sum'\n  --> p.yaml:8:63\n  help: a block goes by the mean of its magnitudes, or by the largest"),
+        (
+            "{block: {in: 4}, pool: sum}",
+            "pool must be one of mean, max, got 'sum'\n  --> p.yaml:8:63\n  help: a block goes by the mean of its magnitudes, or by the largest",
+        ),
         ("{block: {}}", "block must not be empty, got {}\n  --> p.yaml:8:48\n  help: write for example 'block: {in: 4, out: 1}'"),
         ("{block: {in: 0}}", "in must be a whole number of 1 or more, got 0\n  --> p.yaml:8:53\n  help: write for example 'block: {in: 4, out: 1}'"),
     ],
