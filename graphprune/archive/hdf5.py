@@ -36,6 +36,9 @@ MAX_RATIO = 300
 MAX_DEFLATE = 1100
 """Deflate shrinks at most about 1032 times; a data set that claims more than this times its bytes on disk is refused."""
 _CUT = re.compile(r"truncated file: eof = (\d+), .*stored_eof = (\d+)")
+LAYERS = "layers"
+LAYERS_OF_2_12 = "_layer_checkpoint_dependencies"
+"""Where the weights in a `.keras` file of TensorFlow 2.12 have a model's layers (keras/saving/saving_lib.py of Keras 2.12); it is `layers` since 2.13."""
 
 
 class OpenedFile(h5py.File):  # type: ignore[misc] # h5py ships no types
@@ -157,7 +160,7 @@ def read_dataset(file: h5py.File, raw: BinaryIO, tensor: StoredTensor, place: st
 
 
 def index_keras_groups(file: OpenedFile, place: str) -> dict[str, tuple[StoredTensor, ...]]:
-    """Return the tensors below `layers` of a `.keras` file's weights, by group.
+    """Return the tensors of the layers in a `.keras` file's weights, by group.
 
     Raises:
         ArchiveError: the file is damaged or not safe to read.
@@ -167,7 +170,7 @@ def index_keras_groups(file: OpenedFile, place: str) -> dict[str, tuple[StoredTe
         objects = _all_objects(file, place)
         for path in map(_text, objects):
             group, _, name = path.rpartition("/vars/")
-            if path.startswith("layers/") and group and "/" not in name:
+            if path.startswith((f"{LAYERS}/", f"{LAYERS_OF_2_12}/")) and group and "/" not in name:
                 groups.setdefault(group, []).append(name)
         return {
             group: tuple(_stored(file, group, name, f"{group}/vars/{name}", objects, place) for name in sorted(names, key=_number))

@@ -1,9 +1,11 @@
-"""Configs of Keras 2.0 to 2.4 and of TensorFlow 1.x to 2.4, brought into the form that tf_keras writes today.
+"""Configs of Keras 2.0 to 2.4 and of TensorFlow 1.x to 2.12, brought into the form that tf_keras writes today.
 
 - Until Keras 2.2.3 and TensorFlow 1.12, a Sequential model's config was the bare list of its layers
   (keras/models.py and keras/engine/sequential.py, `get_config`).
 - Until TensorFlow 2.2, a Functional model was of class `Model` (tensorflow/python/keras/engine/training.py).
 - GRU and CuDNN-compatible GRU got `reset_after` in Keras 2.1.3, with the default False; today's default is True (tf_keras/src/layers/rnn/gru.py).
+- MultiHeadAttention of TensorFlow 2.4 did not write the shapes that it is built with; without these keys no later version can load it, with null it waits for
+  its first call (tf_keras/src/layers/attention/multi_head_attention.py, `from_config`).
 - Until TensorFlow 2.1, a Sequential model had no InputLayer in its config: its first layer had `batch_input_shape` (keras/engine/sequential.py, `layers`).
 """
 
@@ -14,6 +16,7 @@ from typing import Any
 
 from graphprune.errors import ArchiveError
 
+ATTENTION_SHAPES = ("query_shape", "key_shape", "value_shape")
 RECURRENT_WITH_RESET = ("GRU", "GRUCell")
 KERAS_1_KEYS = frozenset({"nb_filter", "nb_row", "border_mode", "subsample", "nb_epoch", "inner_init"})
 KERAS_1_CLASSES = frozenset(
@@ -57,7 +60,31 @@ def _upgrade(value: Any) -> Any:
         copy["class_name"] = "Functional"
     elif kind in RECURRENT_WITH_RESET and isinstance(config, dict):
         config.setdefault("reset_after", False)
+    elif kind == "MultiHeadAttention" and isinstance(config, dict):
+        copy["config"] = config | {key: config.get(key) for key in ATTENTION_SHAPES}
     return copy
+
+
+def upgrade_zip_config(config: dict[str, Any], version: str) -> dict[str, Any]:
+    """Return the config in a `.keras` file in today's form: TensorFlow 2.12 wrote numbers of NumPy as objects, in places where no layer reads them back.
+
+    Example:
+        >>> upgrade_zip_config({"class_name": "ReLU", "config": {"threshold": {"class_name": "__numpy__", "config": {"value": 0.0}}}}, "2.12.0")
+        {'class_name': 'ReLU', 'config': {'threshold': 0.0}}
+    """
+    upgraded: dict[str, Any] = _without_numpy(config) if version.startswith("2.12.") else config
+    return upgraded
+
+
+def _without_numpy(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_numpy(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    inside = value.get("config")
+    if value.get("class_name") == "__numpy__" and isinstance(inside, dict) and "value" in inside:
+        return inside["value"]
+    return {key: _without_numpy(item) for key, item in value.items()}
 
 
 def _entries(model: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

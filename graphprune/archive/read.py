@@ -16,7 +16,7 @@ from graphprune.archive.files import READABLE, open_file, read_whole
 from graphprune.archive.hdf5 import SIGNATURE, damage_named, open_hdf5, read_names
 from graphprune.archive.hdf5_texts import read_texts
 from graphprune.archive.json_text import MAX_JSON, parse_object
-from graphprune.archive.keras2 import upgrade_config
+from graphprune.archive.keras2 import upgrade_config, upgrade_zip_config
 from graphprune.archive.keras3 import config_from_keras_3, is_keras_3
 from graphprune.archive.saved_model import is_saved_model, read_metadata
 from graphprune.archive.toolkit import rename_toolkit_wrappers
@@ -94,7 +94,8 @@ def _read_zip(place: str) -> Archive:
         raise ArchiveError(f"{place}: no config.json in this zip, so it is not a Keras model; name a file that model.save() wrote")
     metadata_text = read_member(place, "metadata.json")
     metadata = {} if metadata_text is None else parse_object(metadata_text, place, "metadata.json")
-    return Archive(place, "keras", str(metadata.get("keras_version", "")), parse_object(text, place, "config.json"))
+    version = str(metadata.get("keras_version", ""))
+    return Archive(place, "keras", version, upgrade_zip_config(parse_object(text, place, "config.json"), version))
 
 
 def _read_hdf5(place: str) -> Archive:

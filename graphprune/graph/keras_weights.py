@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from graphprune.archive import Archive, StoredTensor
+from graphprune.archive.hdf5 import LAYERS, LAYERS_OF_2_12
 from graphprune.archive.toolkit import is_toolkit_config
 from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.classes.layer_class import Weight
@@ -28,7 +29,13 @@ def locate_keras(archive: Archive, graph: LayerGraph) -> dict[str, Named]:
     Raises:
         ArchiveError: the weights are damaged or do not fit the config.
     """
-    return _KerasWalk(archive).locate(graph, "layers")
+    walk = _KerasWalk(archive)
+    return walk.locate(graph, walk.layers)
+
+
+def layers_group(archive: Archive) -> str:
+    """Return the group in which the models of a `.keras` file have their layers: another one where TensorFlow 2.12 wrote it."""
+    return LAYERS_OF_2_12 if any(group.startswith(f"{LAYERS_OF_2_12}/") for group in archive.stored) else LAYERS
 
 
 class _KerasWalk:
@@ -36,11 +43,17 @@ class _KerasWalk:
 
     A layer's group is its class in snake case with a counter, and each object is saved once: a layer that also stands in another model carries the same
     `shared_object_id` there, or has lost it on its first place, because nested models copy their configs before the second place is met.
+
+    TensorFlow 2.12 counted each layer with weights twice, and wrote no `shared_object_id` (`_layer_checkpoint_dependencies` of keras/engine/functional.py).
+
+    Attributes:
+        layers: The group in which a model has its layers.
     """
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self._groups = sorted(archive.stored)
+        self.layers = layers_group(archive)
         self._shared: dict[int, str] = {}
         self._marks: Counter[int | None] = Counter()
         self._by_name: dict[tuple[str, str], str] = {}
@@ -61,7 +74,7 @@ class _KerasWalk:
             place = known[index] if index < len(known) else self._place(layer, path, counters)
             places.append(place)
             if address in graph.frames:
-                yield from self._walk(graph, graph.frames[address], f"{place}/layers")
+                yield from self._walk(graph, graph.frames[address], f"{place}/{self.layers}")
             elif named := self._name(layer, place):
                 yield address, named
         self._inside.setdefault(path, places)
@@ -77,6 +90,10 @@ class _KerasWalk:
         number = counters.get(name, -1) + 1
         counters[name] = number
         place = f"{path}/{name}_{number}" if number else f"{path}/{name}"
+        if self.layers == LAYERS_OF_2_12:
+            stored_at = place if self._below(place) else self._by_name.get(known, place)
+            counters[name] += bool(self._below(stored_at))
+            place = stored_at
         if shared is not None:
             self._shared[shared] = place
         self._by_name.setdefault(known, place)
@@ -134,7 +151,7 @@ class _KerasWalk:
 
     def _held(self, held: HeldGraph, path: str, below: Below) -> Named:
         """Return the weights of a model inside a layer, and after them those that the layer has beside it."""
-        inside = held.join(self.locate(held.graph, "/".join((path, *held.path, "layers"))))
+        inside = held.join(self.locate(held.graph, "/".join((path, *held.path, self.layers))))
         taken = {tensor.path for tensor in inside.values()}
         return inside | _named_by_place(path, [(group, tensor) for group, tensor in below if tensor.path not in taken])
 

@@ -60,6 +60,16 @@ def test_reset_after_is_added_inside_wrappers_and_kept_where_it_is(tmp_path: Pat
     assert upgraded["config"]["layers"][1] == kept
 
 
+def test_attention_of_tensorflow_2_4_is_built_by_its_first_call() -> None:
+    old = plain("MultiHeadAttention", name="mha", num_heads=2, key_dim=4, value_dim=4, use_bias=True, output_shape=None, attention_axes=[1])
+    new = plain("MultiHeadAttention", name="new", num_heads=2, key_dim=4, query_shape=[None, 5, 8], key_shape=[None, 7, 8], value_shape=[None, 7, 8])
+    upgraded = upgrade_config(plain("Functional", name="m", layers=[old, new]), "a.h5", "2.4.0")
+    assert upgraded["config"]["layers"] == [
+        plain("MultiHeadAttention", **old["config"], query_shape=None, key_shape=None, value_shape=None),
+        new,
+    ]
+
+
 def test_the_class_model_is_functional() -> None:
     entry = build_config("in > fc")
     assert upgrade_config(entry | {"class_name": "Model"}, "a.h5")["class_name"] == "Functional"

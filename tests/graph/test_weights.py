@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from builders import build_config
-from weight_files import write_h5, write_keras
+from weight_files import write_2_12, write_h5, write_keras
 
 from graphprune.archive import read_archive
 from graphprune.errors import ArchiveError, GraphError
@@ -214,3 +214,10 @@ def test_a_nested_weight_without_a_layer_name_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError) as caught:
         read_graph(path)
     assert str(caught.value) == f"{path}: cannot tell which layer of the nested model 'outer' holds the weight 'Variable:0'; save the model as .keras instead"
+
+
+def test_a_keras_file_of_tensorflow_2_12(tmp_path: Path) -> None:
+    archive = read_archive(write_2_12(tmp_path / "m.keras"))
+    weights = locate_weights(archive, read_graph(archive))
+    found = {address: float(weights.read(address, "kernel")[0, 0]) for address, named in weights.tensors.items() if named}
+    assert found == {"mid::fc0": 0, "mid::tower::fc1": 1, "mid::tower::fc2": 2, "tower::fc1": 1, "tower::fc2": 2, "tail::fc3": 3, "out": 4}

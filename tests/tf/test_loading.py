@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import marshal
 import re
 
 import numpy as np
@@ -8,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 from tf_zoo import build, wrap_all
+from weight_files import write_2_12, write_h5
 
 from graphprune.errors import ArchiveError, OutputError
 from graphprune.tf.models.loading import load_model
@@ -55,6 +58,35 @@ def test_lambda_bytecode_is_refused_unless_asked_for(path):
     with pytest.raises(ArchiveError, match="^" + re.escape(text) + "$"):
         load_model(path)
     np.testing.assert_array_equal(load_model(path, unsafe_lambda=True)(np.zeros((1, 4))), np.ones((1, 4)))
+
+
+@pytest.mark.parametrize("code", [b"\x00\x00\x00", marshal.dumps("text")[:-2]])
+def test_lambda_bytecode_of_another_python(tmp_path, code):
+    function = [base64.b64encode(code).decode(), None, None]
+    lam = {"class_name": "Lambda", "config": {"name": "lam", "function": function, "function_type": "lambda", "arguments": {}}}
+    config = {"class_name": "Sequential", "config": {"name": "s", "layers": [lam]}}
+    path = write_h5(tmp_path / "m.h5", config, {"lam": {}})
+    text = (
+        f"{path}: a Lambda layer holds bytecode that another version of Python wrote, which this one cannot read; "
+        "make it a layer class of your own in the program that built the model, and save it again"
+    )
+    with pytest.raises(ArchiveError, match="^" + re.escape(text) + "$"):
+        load_model(path, unsafe_lambda=True)
+
+
+def test_a_sequential_model_that_tensorflow_2_1_saved_without_the_shape_of_its_input(tmp_path):
+    config = {"class_name": "Sequential", "config": {"name": "s", "layers": [{"class_name": "Dense", "config": {"name": "fc", "units": 3}}]}}
+    path = write_h5(tmp_path / "m.h5", config, {"fc": {"fc/kernel:0": np.ones((4, 3), "float32"), "fc/bias:0": np.ones(3, "float32")}})
+    way_out = "give it an Input in the program that built it, and save it again"
+    text = f"{path}: the file holds the weights of a Sequential model but not the shape of its input; {way_out}"
+    with pytest.raises(ArchiveError, match="^" + re.escape(text) + "$"):
+        load_model(path)
+
+
+def test_a_keras_file_of_tensorflow_2_12_is_built(tmp_path):
+    model = load_model(write_2_12(tmp_path / "m.keras"))
+    assert [float(model.get_layer(name).get_weights()[0][0, 0]) for name in ("tail", "out")] == [3, 4]
+    assert [weight[0, 0] for weight in wrap_all(model).get_layer("mid").get_weights() if weight.dtype == "float32" and weight.shape == (4, 4)] == [0, 1, 2]
 
 
 def test_an_unknown_class_is_named(path):

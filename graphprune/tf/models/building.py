@@ -19,11 +19,12 @@ from tf_keras.src.saving.legacy.saved_model.utils import keras_option_scope
 from tf_keras.src.saving.legacy.serialization import SharedObjectLoadingScope
 
 from graphprune.archive import Archive
-from graphprune.archive.hdf5 import open_with_config
+from graphprune.archive.hdf5 import LAYERS_OF_2_12, open_with_config
 from graphprune.archive.zipped import check_members
 from graphprune.errors import ArchiveError
 from graphprune.graph.entries import copy_config
 from graphprune.graph.from_config import graph_from_config
+from graphprune.graph.keras_weights import layers_group
 from graphprune.graph.weights import ModelWeights, locate_weights
 from graphprune.tf.layers.layer_clone import finalize
 from graphprune.tf.pruning.addresses import addressed_layers, inner_layer, is_layered_model
@@ -37,11 +38,25 @@ def load_zip(archive: Archive, *, compiled: bool) -> tf_keras.Model:
         ArchiveError: the zip holds more than it should.
     """
     check_members(archive.path)
+    if layers_group(archive) == LAYERS_OF_2_12:
+        return _build_2_12(archive, compiled=compiled)
     with tempfile.TemporaryDirectory() as folder:
         named = Path(folder, "model.keras")
         named.symlink_to(Path(archive.path).absolute())
         model = tf_keras.models.load_model(named, compile=compiled)
     finalize(model)
+    return model
+
+
+def _build_2_12(archive: Archive, *, compiled: bool) -> tf_keras.Model:
+    """Return the model of a `.keras` file of TensorFlow 2.12, which names a module and groups of weights that no later Keras has."""
+    model = _build({key: archive.config[key] for key in ("class_name", "config")})
+    _check_vocabularies(model, archive, "where only TensorFlow 2.12 reads it; set it there by the layer's argument vocabulary, and save it again")
+    _assign_weights(model, archive)
+    finalize(model)
+    if compiled and archive.config.get("compile_config"):
+        model.compile_from_config(copy_config(archive.config["compile_config"]))
+        warnings.warn(f"{archive.path}: the optimizer's state in a .keras file of TensorFlow 2.12 is not read, so the optimizer starts anew", stacklevel=7)
     return model
 
 
@@ -69,15 +84,15 @@ def load_hdf5(archive: Archive, *, compiled: bool) -> tf_keras.Model:
 def _other_orders_when_built(archive: Archive) -> dict[str, list[str]]:
     """Return what `_other_orders` says of the model without weights; nothing where it cannot be built, of which Keras's own error says more."""
     try:
-        return _other_orders(archive, _build(archive))
+        return _other_orders(archive, _build(archive.config))
     except (AttributeError, KeyError, TypeError, ValueError):
         return {}
 
 
-def _build(archive: Archive) -> tf_keras.Model:
-    """Return a new model from the config of an `.h5` file or a SavedModel."""
+def _build(config: Mapping[str, Any]) -> tf_keras.Model:
+    """Return a new model from its class name and config."""
     with SharedObjectLoadingScope(), keras_option_scope(save_traces=False, in_tf_saved_model_scope=True):
-        return model_config.model_from_config(copy_config(archive.config))
+        return model_config.model_from_config(copy_config(config))
 
 
 def _other_orders(archive: Archive, model: tf_keras.Model) -> dict[str, list[str]]:
@@ -102,8 +117,8 @@ def build_saved_model(archive: Archive, *, compiled: bool) -> tf_keras.Model:
     Raises:
         ArchiveError: weights are missing, do not fit, or are in a form that is not read.
     """
-    model = _build(archive)
-    _check_vocabularies(model, archive)
+    model = _build(archive.config)
+    _check_vocabularies(model, archive, "in the SavedModel's graph, which graphprune does not run; load it with tf_keras and save it as .keras")
     _assign_weights(model, archive)
     finalize(model)
     if compiled and archive.training_config:
@@ -112,15 +127,12 @@ def build_saved_model(archive: Archive, *, compiled: bool) -> tf_keras.Model:
     return model
 
 
-def _check_vocabularies(model: tf_keras.Model, archive: Archive) -> None:
-    """Raise where a lookup layer had learned its vocabulary, which a SavedModel keeps in its graph; of the config alone the layer would be empty."""
+def _check_vocabularies(model: tf_keras.Model, archive: Archive, place: str) -> None:
+    """Raise where a lookup layer had learned its vocabulary, which the file keeps in a `place` that is not read; by its config alone it would be empty."""
     lookups = ((address, part) for address, layer in addressed_layers(model) for part in layer._flatten_layers() if isinstance(part, IndexLookup))
     learned = [address for address, lookup in lookups if not lookup._has_input_vocabulary]
     if learned:
-        raise ArchiveError(
-            f"{archive.path}: the vocabulary of layer {learned[0]!r} is in the SavedModel's graph, which graphprune does not run; "
-            "load it with tf_keras and save it as .keras"
-        )
+        raise ArchiveError(f"{archive.path}: the vocabulary of layer {learned[0]!r} is {place}")
 
 
 def _assign_weights(model: tf_keras.Model, archive: Archive) -> None:

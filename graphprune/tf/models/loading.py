@@ -27,6 +27,9 @@ from graphprune.tf.pruning.surgery import adopt_wrappers
 
 _MISSING = re.compile(r"(?:Cannot deserialize object of type|Unknown [\w ]+:|Could not (?:locate|deserialize) (?:class|function)) [`'](?P<name>[^`']+)[`']")
 
+_OTHER_PYTHON = re.compile(r"bad marshal data|EOF read where object expected|marshal data too short")
+_NO_INPUT_SHAPE = re.compile(r"Model expected 0 layers, found [1-9]")
+
 
 def load_model(path: str | PathLike[str], custom_objects: Mapping[str, Any] | None = None, *, unsafe_lambda: bool = False) -> tf_keras.Model:
     """Return the model in a `.keras` or `.h5` file or in a SavedModel folder.
@@ -110,6 +113,15 @@ def _explain(err: Exception, config: Any) -> str:
     name = missing["name"].rsplit(">", 1)[-1] if missing is not None else next(_homeless(config), None)
     if name is not None:
         return _unknown(name)
+    if _OTHER_PYTHON.search(str(err)):
+        return (
+            "a Lambda layer holds bytecode that another version of Python wrote, which this one cannot read; "
+            "make it a layer class of your own in the program that built the model, and save it again"
+        )
+    if _NO_INPUT_SHAPE.search(str(err)):
+        return (
+            "the file holds the weights of a Sequential model but not the shape of its input; give it an Input in the program that built it, and save it again"
+        )
     lines = str(err).strip().splitlines()
     return f"Keras cannot load it ({type(err).__name__}: {lines[0][:200] if lines else 'no message'}); load it with the version of tf_keras that saved it"
 
