@@ -11,13 +11,14 @@ import h5py
 import numpy as np
 
 
-def write_keras(path: Path, config: dict[str, Any], groups: dict[str, list[Any]]) -> Path:
+def write_keras(path: Path, config: dict[str, Any], groups: dict[str, list[Any]], version: str = "") -> Path:
     with h5py.File(path.with_suffix(".weights"), "w") as file:
         for group, values in groups.items():
             for number, value in enumerate(values):
                 file[f"{group}/vars/{number}"] = value
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("config.json", json.dumps(config))
+        archive.writestr("metadata.json", json.dumps({"keras_version": version}))
         archive.write(path.with_suffix(".weights"), "model.weights.h5")
     return path
 
@@ -38,7 +39,7 @@ def write_h5(path: Path, config: dict[str, Any], groups: dict[str, dict[str, Any
 def write_2_12(path: Path) -> Path:
     """Write a `.keras` file as TensorFlow 2.12 did: `mid` holds `fc0` and `tower`, which stands behind it again, and then come `tail` and `out`.
 
-    Each layer with weights takes two numbers of its class, a Dropout one; a shared layer is stored once, but takes its numbers.
+    Each layer with weights takes two numbers of its class, also where it stands again, but is stored once.
     """
 
     def dense(name: str) -> dict[str, Any]:
@@ -57,4 +58,4 @@ def write_2_12(path: Path) -> Path:
     config = {"module": "keras.engine.functional", "class_name": "Functional", "config": functional, "registered_name": "Functional"}
     places = ["sequential dense", "sequential sequential dense", "sequential sequential dense_2", "sequential_4 dense", "dense"]
     groups = {"/".join(f"_layer_checkpoint_dependencies/{part}" for part in place.split()): number for number, place in enumerate(places)}
-    return write_keras(path, config, {group: [np.full((4, 4), number, "float32")] for group, number in groups.items()})
+    return write_keras(path, config, {group: [np.full((4, 4), number, "float32")] for group, number in groups.items()}, "2.12.0")

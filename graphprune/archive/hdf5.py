@@ -37,8 +37,8 @@ MAX_DEFLATE = 1100
 """Deflate shrinks at most about 1032 times; a data set that claims more than this times its bytes on disk is refused."""
 _CUT = re.compile(r"truncated file: eof = (\d+), .*stored_eof = (\d+)")
 LAYERS = "layers"
-LAYERS_OF_2_12 = "_layer_checkpoint_dependencies"
-"""Where the weights in a `.keras` file of TensorFlow 2.12 have a model's layers (keras/saving/saving_lib.py of Keras 2.12); it is `layers` since 2.13."""
+LAYERS_UNTIL_2_14 = "_layer_checkpoint_dependencies"
+"""Where the weights in a `.keras` file of TensorFlow 2.12 to 2.14 have a model's layers (keras/saving/saving_lib.py there); it is `layers` since 2.15."""
 
 
 class OpenedFile(h5py.File):  # type: ignore[misc] # h5py ships no types
@@ -170,7 +170,7 @@ def index_keras_groups(file: OpenedFile, place: str) -> dict[str, tuple[StoredTe
         objects = _all_objects(file, place)
         for path in map(_text, objects):
             group, _, name = path.rpartition("/vars/")
-            if path.startswith((f"{LAYERS}/", f"{LAYERS_OF_2_12}/")) and group and "/" not in name:
+            if path.startswith((f"{LAYERS}/", f"{LAYERS_UNTIL_2_14}/")) and group and "/" not in name:
                 groups.setdefault(group, []).append(name)
         return {
             group: tuple(_stored(file, group, name, f"{group}/vars/{name}", objects, place) for name in sorted(names, key=_number))

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from graphprune.archive import Archive, StoredTensor
-from graphprune.archive.hdf5 import LAYERS, LAYERS_OF_2_12
+from graphprune.archive.hdf5 import LAYERS, LAYERS_UNTIL_2_14
 from graphprune.archive.toolkit import is_toolkit_config
 from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.classes.layer_class import Weight
@@ -34,8 +34,8 @@ def locate_keras(archive: Archive, graph: LayerGraph) -> dict[str, Named]:
 
 
 def layers_group(archive: Archive) -> str:
-    """Return the group in which the models of a `.keras` file have their layers: another one where TensorFlow 2.12 wrote it."""
-    return LAYERS_OF_2_12 if any(group.startswith(f"{LAYERS_OF_2_12}/") for group in archive.stored) else LAYERS
+    """Return the group in which the models of a `.keras` file have their layers: another one where TensorFlow 2.12 to 2.14 wrote it."""
+    return LAYERS_UNTIL_2_14 if any(group.startswith(f"{LAYERS_UNTIL_2_14}/") for group in archive.stored) else LAYERS
 
 
 class _KerasWalk:
@@ -44,7 +44,7 @@ class _KerasWalk:
     A layer's group is its class in snake case with a counter, and each object is saved once: a layer that also stands in another model carries the same
     `shared_object_id` there, or has lost it on its first place, because nested models copy their configs before the second place is met.
 
-    TensorFlow 2.12 counted each layer with weights twice, and wrote no `shared_object_id` (`_layer_checkpoint_dependencies` of keras/engine/functional.py).
+    TensorFlow 2.12 and 2.13 counted each layer with weights twice, also where it stood again (`_layer_checkpoint_dependencies` of keras/engine/functional.py).
 
     Attributes:
         layers: The group in which a model has its layers.
@@ -54,6 +54,7 @@ class _KerasWalk:
         self._archive = archive
         self._groups = sorted(archive.stored)
         self.layers = layers_group(archive)
+        self._counts_twice = self.layers == LAYERS_UNTIL_2_14 and not archive.keras_version.startswith("2.14.")
         self._shared: dict[int, str] = {}
         self._marks: Counter[int | None] = Counter()
         self._by_name: dict[tuple[str, str], str] = {}
@@ -82,20 +83,27 @@ class _KerasWalk:
     def _place(self, layer: Layer, path: str, counters: dict[str, int]) -> str:
         entry, shared = _outer_entry(layer), _shared_id(layer)
         known = (type_of(entry), layer.name)
+        name = to_snake_case(entry["class_name"].rsplit(">", 1)[-1])
+        if self._counts_twice:
+            return self._place_counted_twice(known, f"{path}/{name}", counters)
         if shared is not None and self._marks[shared] == 1 and known in self._by_name:
             return self._by_name[known]
         if shared in self._shared:
             return self._shared[shared]
-        name = to_snake_case(entry["class_name"].rsplit(">", 1)[-1])
         number = counters.get(name, -1) + 1
         counters[name] = number
         place = f"{path}/{name}_{number}" if number else f"{path}/{name}"
-        if self.layers == LAYERS_OF_2_12:
-            stored_at = place if self._below(place) else self._by_name.get(known, place)
-            counters[name] += bool(self._below(stored_at))
-            place = stored_at
         if shared is not None:
             self._shared[shared] = place
+        self._by_name.setdefault(known, place)
+        return place
+
+    def _place_counted_twice(self, known: tuple[str, str], group: str, counters: dict[str, int]) -> str:
+        """Return the place of a layer; one that stands again takes numbers at which nothing is stored."""
+        number = counters.get(group, -1) + 1
+        own = f"{group}_{number}" if number else group
+        place = own if self._below(own) else self._by_name.get(known, own)
+        counters[group] = number + bool(self._below(place))
         self._by_name.setdefault(known, place)
         return place
 

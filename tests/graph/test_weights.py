@@ -221,3 +221,11 @@ def test_a_keras_file_of_tensorflow_2_12(tmp_path: Path) -> None:
     weights = locate_weights(archive, read_graph(archive))
     found = {address: float(weights.read(address, "kernel")[0, 0]) for address, named in weights.tensors.items() if named}
     assert found == {"mid::fc0": 0, "mid::tower::fc1": 1, "mid::tower::fc2": 2, "tower::fc1": 1, "tower::fc2": 2, "tail::fc3": 3, "out": 4}
+
+
+@pytest.mark.parametrize(("version", "second"), [("2.13.1", "dense_2"), ("2.14.0", "dense_1")])
+def test_keras_files_of_tensorflow_2_13_and_2_14_count_layers_in_two_ways(tmp_path: Path, version: str, second: str) -> None:
+    groups = {f"_layer_checkpoint_dependencies/{group}": [KERNEL + number, KERNEL[0]] for number, group in enumerate(("dense", second))}
+    archive = read_archive(write_keras(tmp_path / "m.keras", build_config("in > fc > out"), groups, version))
+    weights = locate_weights(archive, read_graph(archive))
+    assert [weights.read(address, "kernel")[0, 0] for address in ("fc", "out")] == [1, 2]

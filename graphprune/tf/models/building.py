@@ -19,7 +19,7 @@ from tf_keras.src.saving.legacy.saved_model.utils import keras_option_scope
 from tf_keras.src.saving.legacy.serialization import SharedObjectLoadingScope
 
 from graphprune.archive import Archive
-from graphprune.archive.hdf5 import LAYERS_OF_2_12, open_with_config
+from graphprune.archive.hdf5 import LAYERS_UNTIL_2_14, open_with_config
 from graphprune.archive.zipped import check_members
 from graphprune.errors import ArchiveError
 from graphprune.graph.entries import copy_config
@@ -38,8 +38,8 @@ def load_zip(archive: Archive, *, compiled: bool) -> tf_keras.Model:
         ArchiveError: the zip holds more than it should.
     """
     check_members(archive.path)
-    if layers_group(archive) == LAYERS_OF_2_12:
-        return _build_2_12(archive, compiled=compiled)
+    if layers_group(archive) == LAYERS_UNTIL_2_14:
+        return _build_until_2_14(archive, compiled=compiled)
     with tempfile.TemporaryDirectory() as folder:
         named = Path(folder, "model.keras")
         named.symlink_to(Path(archive.path).absolute())
@@ -48,15 +48,17 @@ def load_zip(archive: Archive, *, compiled: bool) -> tf_keras.Model:
     return model
 
 
-def _build_2_12(archive: Archive, *, compiled: bool) -> tf_keras.Model:
-    """Return the model of a `.keras` file of TensorFlow 2.12, which names a module and groups of weights that no later Keras has."""
+def _build_until_2_14(archive: Archive, *, compiled: bool) -> tf_keras.Model:
+    """Return the model of a `.keras` file of TensorFlow 2.12 to 2.14, which names modules and groups of weights that no later Keras has."""
     model = _build({key: archive.config[key] for key in ("class_name", "config")})
-    _check_vocabularies(model, archive, "where only TensorFlow 2.12 reads it; set it there by the layer's argument vocabulary, and save it again")
+    _check_vocabularies(model, archive, "where only TensorFlow 2.12 to 2.14 read it; set it there by the layer's argument vocabulary, and save it again")
     _assign_weights(model, archive)
     finalize(model)
     if compiled and archive.config.get("compile_config"):
         model.compile_from_config(copy_config(archive.config["compile_config"]))
-        warnings.warn(f"{archive.path}: the optimizer's state in a .keras file of TensorFlow 2.12 is not read, so the optimizer starts anew", stacklevel=7)
+        warnings.warn(
+            f"{archive.path}: the optimizer's state in a .keras file of TensorFlow 2.12 to 2.14 is not read, so the optimizer starts anew", stacklevel=7
+        )
     return model
 
 
