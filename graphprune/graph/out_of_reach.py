@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.held_models import find_held_entry
 from graphprune.graph.layer_graph import LayerGraph
-from graphprune.graph.layers import Layer
+from graphprune.graph.layers import SEPARATOR, Layer
 
 _WAY_OUT = "call it once on data or give it an Input, and save it again"
 NEVER_BUILT = f"the model was never built, so its weights are unknown; {_WAY_OUT}"
@@ -71,14 +71,23 @@ def is_never_built(graph: LayerGraph) -> bool:
 def find_out_of_reach(graph: LayerGraph) -> tuple[OutOfReach, ...]:
     """Return the layers that rules cannot reach, in the graph's order; of a model that was never built, all that would have weights."""
     unbuilt = is_never_built(graph)
-    found = []
-    for layer in graph.layers.values():
-        held = find_held_model(layer)
-        if held is not None:
-            found.append(OutOfReach(layer.address, layer.type, held.reason))
-        elif unbuilt and _awaits_weights(layer):
-            found.append(OutOfReach(layer.address, layer.type, NEVER_BUILT))
-    return tuple(found)
+    return tuple(found for layer in graph.layers.values() if (found := _judge(layer, unbuilt=unbuilt)) is not None)
+
+
+def explain_out_of_reach(graph: LayerGraph, address: str) -> str:
+    """Return why rules cannot reach what stands at `address`, a layer or what would stand inside one; nothing where they can."""
+    parts = address.split(SEPARATOR)
+    around = (graph.layers.get(SEPARATOR.join(parts[:length])) for length in range(1, len(parts) + 1))
+    unbuilt = is_never_built(graph)
+    found = next((judged for layer in around if layer is not None and (judged := _judge(layer, unbuilt=unbuilt)) is not None), None)
+    return "" if found is None else describe_out_of_reach((found,))[0].removesuffix(".")
+
+
+def _judge(layer: Layer, *, unbuilt: bool) -> OutOfReach | None:
+    held = find_held_model(layer)
+    if held is not None:
+        return OutOfReach(layer.address, layer.type, held.reason)
+    return OutOfReach(layer.address, layer.type, NEVER_BUILT) if unbuilt and _awaits_weights(layer) else None
 
 
 def describe_out_of_reach(unreached: Sequence[OutOfReach]) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import json
 import re
@@ -14,6 +15,7 @@ import pytest
 from builders import build_config
 
 from graphprune.archive import read_archive
+from graphprune.archive.files import open_file
 from graphprune.archive.json_text import MAX_JSON
 from graphprune.errors import ArchiveError
 
@@ -297,3 +299,12 @@ def test_a_config_in_a_million_parts_is_not_put_together(tmp_path: Path) -> None
         file.attrs.create("model_config", np.zeros(1_000_001, "S1"))
         file.create_group("model_weights")
     assert refusal(path) == "model_config is a list of 1,000,001 texts, more than the 1,000,000 that a model's may have; save the model again"
+
+
+def test_a_file_that_the_system_fails_to_read_is_named(tmp_path: Path) -> None:
+    path = write_h5(tmp_path / "a.h5", build_config("in > fc"))
+    with pytest.raises(ArchiveError) as caught, open_file(str(path)):
+        raise OSError(errno.EIO, "Input/output error")
+    assert str(caught.value) == f"{path}: cannot be read (Input/output error); copy the model to another place first"
+    with pytest.raises(BrokenPipeError), open_file(str(path)):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")

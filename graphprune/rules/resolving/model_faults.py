@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphprune.errors import Diagnostic, Where
-from graphprune.graph import SEPARATOR
-from graphprune.graph.out_of_reach import find_out_of_reach
+from graphprune.graph.out_of_reach import explain_out_of_reach
 from graphprune.rules.resolving.class_names import KERAS_CLASSES
 from graphprune.rules.selecting.evaluate import Matches
 from graphprune.rules.text.suggestions import closest, find_close
@@ -101,13 +100,10 @@ def _name_fault(matches: Matches, address: str, place: Where, *, judges_candidat
         return Diagnostic("layer/unknown", f"no layer has the address {address!r}", place, address_help(matches, address))
     if not judges_candidates or layer.is_candidate:
         return None
-    unreached = {found.address: found.reason for found in find_out_of_reach(matches.graph)}
-    if address in unreached:
-        help = f"it {unreached[address]}" if not unreached[address].startswith("the ") else unreached[address]
-    elif layer.kind == "model":
+    help = explain_out_of_reach(matches.graph, address)
+    if not help and layer.kind == "model":
         help = f"it is a nested model; match the layers in it: {{glob: '{address}::**'}}"
-    else:
-        help = "rules match only layers with prunable weights; delete the name"
+    help = help or "rules match only layers with prunable weights; delete the name"
     return Diagnostic("layer/not-prunable", f"layer {address!r} ({layer.type}) has no prunable weights", place, help)
 
 
@@ -115,9 +111,9 @@ def address_help(matches: Matches, address: str) -> str:
     """Return the help for an address that no layer has."""
     if any(sign in address for sign in "*?["):
         return f"a plain name is compared as it is; for a pattern write {_pattern(address)}"
-    around = next((found for found in find_out_of_reach(matches.graph) if address.startswith(f"{found.address}{SEPARATOR}")), None)
-    if around is not None:
-        return f"{around.address!r} {around.reason}"
+    reason = explain_out_of_reach(matches.graph, address)
+    if reason:
+        return reason
     nested = [known for known in matches.graph.layers if known.endswith(f"::{address}")]
     close = nested[:2] or find_close(address, matches.graph.layers)
     hint = f"closest: {', '.join(map(repr, close))}.  " if close else ""
