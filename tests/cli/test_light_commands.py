@@ -21,6 +21,17 @@ def test_layers_lists_every_layer_and_the_totals():
     assert "12 layers, 52,394 parameters, 52,128 prunable" in done.out
 
 
+@pytest.mark.parametrize("command", [("layers",), ("plan", "-r", RULES)], ids=["layers", "plan"])
+def test_tables_fit_the_terminal_and_are_whole_in_a_pipe(command, monkeypatch):
+    whole = run_command(*command, MODEL).out
+    monkeypatch.setattr(f"graphprune.cli.{command[0]}.terminal_width", lambda output: 60)
+    narrow = run_command(*command, MODEL).out
+    assert "kernel [3, 3, in 1, out 32]" in whole
+    assert "kernel" not in narrow
+    assert max(len(line) for line in narrow.splitlines() if "conv_1" in line) <= 60
+    assert re.search(r"^The terminal is too narrow for: .*\bweights\b", narrow, re.M)
+
+
 def test_layers_as_json_holds_the_same():
     report = json.loads(run_command("layers", MODEL, "--format", "json").out)
     assert (report["model"]["path"], len(report["layers"]), report["summary"]["parameters"]) == (str(MODEL), 12, 52394)

@@ -6,7 +6,7 @@ from builders import build_config, build_graph
 from graphprune.errors import RuleError
 from graphprune.graph import Layer, LayerGraph, Tensor, graph_from_config
 from graphprune.plan import make_plan, plan_to_config
-from graphprune.report import layers_to_config, render_graph_dot, render_layers_text, render_plan_github, render_plan_text
+from graphprune.report import layers_to_config, render_graph_dot, render_graph_html, render_layers_text, render_plan_github, render_plan_text
 from graphprune.report.drawing.graph_view import view_graph
 from graphprune.report.drawing.page_data import Drawing, page_to_config
 from graphprune.report.inner_layers import inner_type
@@ -121,6 +121,7 @@ def test_a_model_that_was_never_built_is_said_and_its_figures_are_unknown():
         "The model was never built, so the weights and zeros of 2 layers are unknown; call it once on data or give it an Input, and save it again.",
         "3 layers; parameters, prunable weights and zeros are unknown.",
     ]
+    assert "3 layers; parameters, prunable weights and zeros are unknown" in render_graph_html(unbuilt(), {})
     told = layers_to_config(unbuilt(), {})
     assert (told["model"]["never_built"], told["summary"]["zeros"], told["summary"]["parameters"]) == (True, None, None)
 
