@@ -15,7 +15,7 @@ from graphprune.errors import EXIT_ERROR, EXIT_STOPPED
 from graphprune.report import SizeTable, render_sizes_text
 from graphprune.report.numbers import format_count, format_share
 from graphprune.report.tables import align_rows
-from graphprune.tf.training.run_folder import RunFolder
+from graphprune.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from graphprune.tf.training.training_loop import TrainingResult

@@ -12,7 +12,7 @@ import click
 
 from graphprune.errors import CheckpointError, TrainingError
 from graphprune.graph import ModelFile, open_model_file
-from graphprune.tf.training.run_folder import RunFolder
+from graphprune.runs.run_folder import RunFolder
 
 
 def open_model(path: str) -> ModelFile:

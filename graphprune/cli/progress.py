@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from graphprune.tf.training.progress import Progress as Position
+    from graphprune.runs.progress import Progress as Position
 
 OnProgress = Callable[["Position"], None]
 

@@ -29,7 +29,7 @@ from graphprune.rules import read_rules
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.models.saving import save_model
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
-from graphprune.tf.training.checkpoints import read_checkpoint
+from graphprune.runs.checkpoints import read_checkpoint
 from graphprune.tf.training.run import resume, train
 
 pytestmark = pytest.mark.tf

@@ -4,7 +4,7 @@
     DIR/plan.json               the plan, when the run began with one
     DIR/rules/                  copies of the rule files
     DIR/original.graph.json     the layer graph of the model that the run began with
-    DIR/checkpoints/            see `graphprune.tf.training.checkpoints`
+    DIR/checkpoints/            see `graphprune.runs.checkpoints`
     DIR/metrics.jsonl           one line an epoch
     DIR/tensorboard/            events, where they were asked for
     DIR/model.keras or .h5      the trained, wrapped model

@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from graphprune.errors import CheckpointError, OutputError
-from graphprune.tf.training import checkpoints
-from graphprune.tf.training.checkpoints import RunState, find_checkpoint, read_checkpoint, write_checkpoint
-
-pytestmark = pytest.mark.tf
+from graphprune.runs import checkpoints
+from graphprune.runs.checkpoints import RunState, find_checkpoint, read_checkpoint, write_checkpoint
 
 STATE = RunState(
     step=4,
