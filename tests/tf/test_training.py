@@ -26,10 +26,10 @@ from graphprune.errors import CheckpointError, DataError, OutputError, TrainingE
 from graphprune.graph import graph_from_config, read_graph
 from graphprune.plan import make_plan, plan_sha256, read_plan
 from graphprune.rules import read_rules
+from graphprune.runs.checkpoints import read_checkpoint
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.models.saving import save_model
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
-from graphprune.runs.checkpoints import read_checkpoint
 from graphprune.tf.training.run import resume, train
 
 pytestmark = pytest.mark.tf

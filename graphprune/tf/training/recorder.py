@@ -12,14 +12,14 @@ import numpy as np
 import tf_keras
 
 from graphprune.errors import TrainingError
+from graphprune.runs.checkpoints import RunState, write_checkpoint
+from graphprune.runs.progress import OnProgress, Progress
+from graphprune.runs.run_folder import RunFolder, RunOptions
 from graphprune.tf.models.saving import save_model
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
-from graphprune.runs.checkpoints import RunState, write_checkpoint
 from graphprune.tf.training.finite import check_finite
 from graphprune.tf.training.hidden_state import read_metric_sums, read_optimizer_rest, read_recurrent_states, read_replica_values, restore_metric_sums
-from graphprune.runs.progress import OnProgress, Progress
 from graphprune.tf.training.randomness import Randomness
-from graphprune.runs.run_folder import RunFolder, RunOptions
 
 
 class Interrupted(Exception):

@@ -20,18 +20,18 @@ from graphprune.files import file_sha256, model_sha256
 from graphprune.graph import read_graph
 from graphprune.plan import Plan, plan_sha256, plan_to_config
 from graphprune.rules.text.shipped import find_rule_file
+from graphprune.runs.checkpoints import Checkpoint, RunState, find_checkpoint
+from graphprune.runs.progress import OnProgress
+from graphprune.runs.run_folder import RunFolder, RunOptions
 from graphprune.sparsity.positions import Position, Run, parse_position
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.summaries import check_tensorboard
 from graphprune.tf.pruning.surgery import apply_plan
-from graphprune.runs.checkpoints import Checkpoint, RunState, find_checkpoint
 from graphprune.tf.training.compiling import Compiling, compile_model
 from graphprune.tf.training.data import ArrayData, Data, read_data
 from graphprune.tf.training.evaluation import check_data_fits
 from graphprune.tf.training.finite import check_finite
-from graphprune.runs.progress import OnProgress
-from graphprune.runs.run_folder import RunFolder, RunOptions
 from graphprune.tf.training.strategies import NONE, open_spread
 from graphprune.tf.training.training_loop import TrainingResult, run_to_end
 

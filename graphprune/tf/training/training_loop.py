@@ -13,19 +13,19 @@ import tf_keras
 from tf_keras.src.callbacks import CallbackList
 
 from graphprune.errors import DataError
+from graphprune.runs.checkpoints import Checkpoint, RunState
+from graphprune.runs.progress import OnProgress
+from graphprune.runs.run_folder import RunFolder, RunOptions
 from graphprune.sparsity.positions import Run
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
 from graphprune.tf.pruning.pruner import Pruner, TensorProgress
 from graphprune.tf.pruning.summaries import PruningSummaries
-from graphprune.runs.checkpoints import Checkpoint, RunState
 from graphprune.tf.training.data import Data
 from graphprune.tf.training.evaluation import explain_fault
 from graphprune.tf.training.event_files import Place, cut_events
 from graphprune.tf.training.hidden_state import restore_optimizer_rest, restore_recurrent_states, restore_replica_values
-from graphprune.runs.progress import OnProgress
 from graphprune.tf.training.randomness import saved_randomness
 from graphprune.tf.training.recorder import BeginAt, Interrupted, Recorder
-from graphprune.runs.run_folder import RunFolder, RunOptions
 
 Status = Literal["finished", "interrupted", "already-finished"]
 
