@@ -78,6 +78,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "tf": ("layers", "pruning", "models", "training"),
     "graph": ("classes", "shapes"),
     "report": ("drawing",),
+    "archive": ("allowed",),
 }
 
 

@@ -1,29 +1,76 @@
-"""What is not loaded whatever it is loaded for: models that tf_keras cannot build, and files that would run code of their own. Imports no TensorFlow itself."""
+"""Files that are refused before anything is built: models that tf_keras cannot build, and files that would run code of their own.
+
+Imports no TensorFlow itself.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 from graphprune.archive import Archive
+from graphprune.archive.allowed import Given, Refusal, find_refused
+from graphprune.archive.allowed.check import OPERATION, PATH
+from graphprune.archive.allowed.keras_names import LAYER
 from graphprune.archive.entries import holds_lambda_bytecode
 from graphprune.errors import ArchiveError
-from graphprune.tf.models.unsafe_ops import find_unsafe_op
 
-_TRUST = "if you trust where the file comes from, pass --unsafe-lambda (unsafe_lambda=True in Python)"
+_TRUST = "if you trust where the file comes from, pass --unsafe-{0} (unsafe_{0}=True in Python)"
+MAX_NAME = 80
+"""Characters of a name that a message shows."""
 
 
-def check_loadable(archive: Archive, *, unsafe_lambda: bool) -> None:
-    """Raise unless tf_keras can build the model, and building it runs nothing that the file brings, or `unsafe_lambda` allows it.
+def check_loadable(archive: Archive, *, unsafe_lambda: bool, unsafe_ops: bool = False, given: Given | None = None) -> None:
+    """Raise unless tf_keras can build the model, and building it runs nothing that the file brings.
+
+    Args:
+        archive: The saved model.
+        unsafe_lambda: Allow Python bytecode.
+        unsafe_ops: Allow layers that run any operation of TensorFlow.
+        given: The user's own classes and functions; None for a first look before they are imported, which leaves names alone.
 
     Raises:
-        ArchiveError: Keras 3 wrote it, or a layer holds Python bytecode or runs an operation that does more than compute.
+        ArchiveError: Keras 3 wrote it, or it holds bytecode, names a file, an operation that is not on the list, or a class
+            or function that is neither on the list nor given, or that does not fit its place.
     """
     _check_buildable(archive)
-    if unsafe_lambda:
-        return
-    if holds_lambda_bytecode(archive.config["config"]):
-        raise ArchiveError(f"{archive.path}: a Lambda layer holds Python bytecode, which loading would run; {_TRUST}")
-    operation = find_unsafe_op(archive.config["config"])
-    if operation is not None:
-        raise ArchiveError(f"{archive.path}: a layer runs TensorFlow's {operation}, which does more than compute on tensors; {_TRUST}")
+    model = {key: value for key, value in archive.config.items() if key != "compile_config"}
+    if not unsafe_lambda and holds_lambda_bytecode(model):
+        raise ArchiveError(f"{archive.path}: a Lambda layer holds Python bytecode, which loading would run; {_TRUST.format('lambda')}")
+    refusal = find_refused(model, given, unsafe_ops=unsafe_ops)
+    if refusal is not None:
+        raise ArchiveError(f"{archive.path}: {explain_refusal(refusal)}")
+
+
+def refuse_settings(archive: Archive, given: Given, *, unsafe_lambda: bool) -> str | None:
+    """Return why the compile settings must not be restored; None where nothing stands against it."""
+    settings: tuple[Any, ...] = (archive.training_config, archive.config.get("compile_config"))
+    if not unsafe_lambda and holds_lambda_bytecode(settings):
+        return "a lambda function in them holds Python bytecode"
+    refusal = find_refused(settings, given, kind=None)
+    return None if refusal is None else explain_refusal(refusal)
+
+
+def explain_refusal(refusal: Refusal) -> str:
+    """Return what a file names and must not, with what to do."""
+    name = _cut(refusal.name)
+    if refusal.kind == PATH:
+        return (
+            f"{refusal.where}its config names the file {name!r}, which loading would open; "
+            "give the layer its vocabulary as a list in the program that built the model, and save it again"
+        )
+    if refusal.kind == OPERATION:
+        return f"{refusal.where}it runs TensorFlow's {name}, which is not on the list of operations that only compute; {_TRUST.format('ops')}"
+    kind = "class" if refusal.kind == LAYER else refusal.kind
+    if refusal.is_given:
+        return f"{refusal.where}{name!r} stands where only a {refusal.kind} may stand, and is none; the file is not safe to load"
+    named = f"the {kind} {name!r} of {_cut(refusal.module)!r}" if refusal.module else f"the {kind} {name!r}"
+    if not name.rsplit(">", 1)[-1].isidentifier():
+        return f"{refusal.where}{named} is not one that a model file may name; the file is not safe to load"
+    return f"{refusal.where}{named} is not part of Keras; give it with --custom-objects (custom_objects={{{name!r}: ...}} in Python)"
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}..."
 
 
 def _check_buildable(archive: Archive) -> None:

@@ -1,0 +1,10 @@
+"""The allow-list: which classes, functions and operations a model file may name, and the check of a config against it.
+
+What belongs here: names as data, and the walk that compares a config with them. What does not: anything that imports
+or resolves a name.
+"""
+
+from graphprune.archive.allowed.check import Refusal, find_path, find_refused
+from graphprune.archive.allowed.entries import Given
+
+__all__ = ["Given", "Refusal", "find_path", "find_refused"]

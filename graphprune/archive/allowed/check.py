@@ -1,0 +1,197 @@
+"""The walk over a config: everything that it names must be on the list, or be the user's own and fit its place.
+
+Keras imports any module that a config names, and calls what it finds there while it builds the model
+(`deserialize_keras_object`, tf_keras/src/saving/serialization_lib.py). So nothing is built before this walk is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graphprune.archive.allowed.entries import OTHER, Given, foreign_module, given_kinds, keras_kinds, name_of, string_fits
+from graphprune.archive.allowed.keras_names import ACTIVATION, FUNCTION, LAYER, LOSS, METRIC, OPERATION_LAYERS, POLICY
+from graphprune.archive.allowed.operations import find_operation
+from graphprune.archive.allowed.places import PATHS, PRUNING_SCHEDULE, kind_at
+
+PATH = "path"
+OPERATION = "operation"
+WRAPPER = "PruneLowMagnitude"
+"""The class of graphprune's wrappers and of tfmot's, with the layer inside under the key `layer`."""
+_BY_STRING = frozenset({ACTIVATION, "initializer", "regularizer", "constraint", LOSS, METRIC, "optimizer"})
+"""Kinds that Keras also looks up by a text alone."""
+_INHERITED = frozenset({LOSS, METRIC})
+"""Kinds that a mapping passes on to all its values: losses by the name of the output."""
+_FUNCTIONS_OF_LAMBDA = {"function": "function_type", "output_shape": "output_shape_type", "mask": "mask_type"}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a config names and must not.
+
+    Attributes:
+        name: The class, function, operation or file, as the config has it.
+        kind: What stands in its place: `layer`, `activation`, ..., `operation` or `path`.
+        layer: The name of the layer whose config it is; empty for compile settings and for the model itself.
+        module: The module that the config takes it from, where that is none of Keras's.
+        is_given: Whether it is the user's own, and does not fit its place.
+    """
+
+    name: str
+    kind: str
+    layer: str = ""
+    module: str = ""
+    is_given: bool = False
+
+    @property
+    def where(self) -> str:
+        """The beginning of a message about it."""
+        return f"layer {self.layer!r}: " if self.layer else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A value of the config, and what is known of where it stands."""
+
+    value: Any
+    kind: str | None = None
+    layer: str = ""
+    key: str = ""
+
+
+def find_refused(config: Any, given: Given | None, *, unsafe_ops: bool = False, kind: str | None = LAYER) -> Refusal | None:
+    """Return the first thing that a config names and must not; None where all is on the list.
+
+    Args:
+        config: An entry (`class_name`, `config`), or compile settings.
+        given: The user's own classes and functions by name. None leaves classes and functions unchecked, for a first look
+            before the user's own are imported: operations and paths are refused all the same.
+        unsafe_ops: Let op layers run any operation.
+        kind: What the config must be: a layer, or None for compile settings.
+
+    Example:
+        >>> dense = {"class_name": "Dense", "config": {"name": "fc", "activation": "relu"}}
+        >>> find_refused(dense, {})
+        >>> find_refused({"class_name": "Dense", "config": {"name": "fc", "activation": "exec"}}, {})
+        Refusal(name='exec', kind='activation', layer='fc')
+    """
+    waiting = [_Place(config, kind)]
+    while waiting:
+        place = waiting.pop()
+        refusal = _judge(place, given, unsafe_ops=unsafe_ops)
+        if refusal is not None:
+            return refusal
+        waiting.extend(reversed(list(_inside(place, given))))
+    return None
+
+
+def find_path(config: Any) -> Refusal | None:
+    """Return the first file or URL that a layer of Keras would open when it is built; None if there is none."""
+    found = find_refused(config, None, unsafe_ops=True)
+    return found if found is not None and found.kind == PATH else None
+
+
+def _judge(place: _Place, given: Given | None, *, unsafe_ops: bool) -> Refusal | None:
+    """Return what is wrong with the value itself, without what is inside it."""
+    if _is_entry(place.value):
+        return _judge_entry(place, given, unsafe_ops=unsafe_ops)
+    if isinstance(place.value, str) and place.value and place.key in PATHS:
+        return Refusal(place.value, PATH, place.layer)
+    if isinstance(place.value, str) and place.kind is not None and given is not None:
+        return _judge_string(place, given)
+    return None
+
+
+def _judge_entry(place: _Place, given: Given | None, *, unsafe_ops: bool) -> Refusal | None:
+    entry = place.value
+    if not isinstance(entry["class_name"], str):
+        return Refusal(str(entry["class_name"]), place.kind or OTHER, place.layer)
+    owned = given_kinds(entry, given or {})
+    layer = _layer_name(place)
+    if owned is None and not unsafe_ops and entry["class_name"] in OPERATION_LAYERS:
+        operation = find_operation(entry["class_name"], entry.get("config"))
+        if operation is not None:
+            return Refusal(operation, OPERATION, layer)
+    if given is None:
+        return None
+    kinds = keras_kinds(entry) if owned is None else owned
+    if _fits(kinds, place.kind, is_given=owned is not None):
+        return None
+    return Refusal(name_of(entry), place.kind or _guess_kind(entry), layer, foreign_module(entry), is_given=owned is not None)
+
+
+def _judge_string(place: _Place, given: Given) -> Refusal | None:
+    name, kind = place.value, place.kind
+    if kind == FUNCTION:
+        is_known = name in given and _fits(given[name], FUNCTION, is_given=True)
+    elif kind in _BY_STRING:
+        is_known = string_fits(name, kind) or (name in given and _fits(given[name], kind, is_given=True))
+    else:
+        return None
+    return None if is_known else Refusal(name, kind, place.layer, is_given=name in given)
+
+
+def _fits(kinds: frozenset[str], place: str | None, *, is_given: bool) -> bool:
+    """Return whether an object of these kinds may stand in a place."""
+    if place is None:
+        return bool(kinds)
+    if place == LAYER:
+        return LAYER in kinds
+    if place == ACTIVATION and LAYER in kinds:
+        return True
+    if place in (LOSS, METRIC):
+        wanted = {LOSS, METRIC, FUNCTION}
+    elif place in (POLICY, PRUNING_SCHEDULE):
+        wanted = {place}
+    else:
+        wanted = {place, FUNCTION} if is_given else {place}
+    return bool(kinds & wanted) or OTHER in kinds
+
+
+def _inside(place: _Place, given: Given | None) -> Iterator[_Place]:
+    """Yield the values inside a value, each with what stands in its place."""
+    value = place.value
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield _Place(item, place.kind, place.layer)
+    elif _is_entry(value):
+        yield from _inside_entry(place, given)
+    elif isinstance(value, Mapping):
+        inherited = place.kind if place.kind in _INHERITED else None
+        for key, item in value.items():
+            yield _Place(item, kind_at(key) or inherited, place.layer, str(key))
+
+
+def _inside_entry(place: _Place, given: Given | None) -> Iterator[_Place]:
+    entry, layer = place.value, _layer_name(place)
+    for key, item in entry.items():
+        if key not in ("class_name", "config", "module", "registered_name", "name", "inbound_nodes"):
+            yield _Place(item, None, layer)
+    yield _Place(entry.get("inbound_nodes"), None, layer)
+    config = entry.get("config")
+    if not isinstance(config, Mapping):
+        yield _Place(config, LAYER if isinstance(config, list) else None, layer)
+        return
+    is_own = given_kinds(entry, given or {}) is not None and entry["class_name"].rsplit(">", 1)[-1] != WRAPPER
+    functions = _FUNCTIONS_OF_LAMBDA if entry["class_name"] == "Lambda" else {}
+    for key, item in config.items():
+        kind = None if is_own or key == "name" else kind_at(key)
+        if key in functions:
+            kind = FUNCTION if config.get(functions[key]) == "function" or _is_entry(item) else None
+        yield _Place(item, kind, layer, "" if is_own else str(key))
+
+
+def _is_entry(value: Any) -> bool:
+    return isinstance(value, Mapping) and "class_name" in value
+
+
+def _layer_name(place: _Place) -> str:
+    """Return the name of the layer that an entry is; that of the layer around it where the entry is none."""
+    config = place.value.get("config")
+    name = config.get("name") if place.kind == LAYER and isinstance(config, Mapping) else None
+    return name if isinstance(name, str) else place.layer
+
+
+def _guess_kind(entry: Mapping[str, Any]) -> str:
+    return FUNCTION if entry["class_name"] == "function" else "class"

@@ -1,0 +1,147 @@
+"""What one serialized object names, and of which kinds that is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from graphprune.archive.allowed.keras_names import (
+    ACTIVATION,
+    ACTIVATION_LAYERS,
+    COLUMN,
+    FEATURE_COLUMNS,
+    FUNCTION,
+    KERAS,
+    KERAS_3_OPERATIONS,
+    LAYER,
+    LOSS,
+    METRIC,
+    METRIC_FUNCTIONS,
+    MODEL_MODULES,
+    MODELS,
+    OPERATION_LAYERS,
+    OPERATION_MODULES,
+    OPTIMIZER,
+)
+from graphprune.archive.allowed.places import PRUNING_SCHEDULE
+from graphprune.archive.allowed.tensorflow_names import is_unary_function
+
+Given = Mapping[str, frozenset[str]]
+"""The user's own classes and functions: of which kinds each name is. A kind is one of `keras_names`, or `OTHER`."""
+
+OTHER = "other"
+"""A class of the user's that is none of Keras's kinds; it may stand anywhere but where a layer stands."""
+
+DATA = frozenset({
+    "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__", "__tuple__", "__keras_tensor__", "TensorShape",
+    "__lambda__",
+})  # fmt: skip
+"""Objects that are data. `__lambda__` is bytecode, which `holds_lambda_bytecode` finds and which has its own option."""
+
+TYPE_SPECS = frozenset({"TensorSpec", "RaggedTensorSpec", "SparseTensorSpec"})
+TYPE_SPEC_MODULES = frozenset({
+    "tensorflow.python.framework.tensor", "tensorflow.python.framework.tensor_spec", "tensorflow.python.framework.sparse_tensor",
+    "tensorflow.python.ops.ragged.ragged_tensor", "builtins",
+})  # fmt: skip
+NO_NAME = frozenset({None, "function"})
+"""What stands as the registered name of a function that was never registered."""
+
+
+def name_of(entry: Mapping[str, Any]) -> str:
+    """Return the name that an object is looked up by: of a function its own, of a class the class name."""
+    named = entry.get("config") if entry["class_name"] == "function" else entry["class_name"]
+    return str(named if isinstance(named, str) and named else entry["class_name"])
+
+
+def foreign_module(entry: Mapping[str, Any]) -> str:
+    """Return the module that an entry takes its class or function from; empty where it is Keras's, Python's own, or none."""
+    module = entry.get("module")
+    return module if isinstance(module, str) and module != "builtins" and _below_keras(module) is None else ""
+
+
+def given_kinds(entry: Mapping[str, Any], given: Given) -> frozenset[str] | None:
+    """Return the kinds of the user's object that an entry names; None where it names none of the user's."""
+    names = (name_of(entry),) if entry["class_name"] == "function" else (entry.get("registered_name"), entry["class_name"])
+    return next((given[name] for name in names if isinstance(name, str) and name in given), None)
+
+
+def keras_kinds(entry: Mapping[str, Any]) -> frozenset[str]:
+    """Return the kinds of the object of Keras that an entry names; empty where it names nothing on the list."""
+    kind = entry["class_name"]
+    if kind == "function":
+        return _function_kinds(entry.get("module"), name_of(entry), entry.get("registered_name"))
+    if kind in DATA:
+        return frozenset({OTHER})
+    if kind in ("__typespec__", "TypeSpec"):
+        return frozenset({OTHER}) if _is_type_spec(entry) else frozenset()
+    if entry.get("registered_name") not in (None, kind):
+        return frozenset()
+    return _class_kinds(kind, entry["module"]) if "module" in entry else _legacy_kinds(kind)
+
+
+def string_fits(name: str, kind: str) -> bool:
+    """Return whether a text that names an object by itself (`"activation": "relu"`) names one of Keras's of that kind."""
+    if kind == ACTIVATION:
+        return name in KERAS[kind].functions or name in ACTIVATION_LAYERS
+    if kind == OPTIMIZER:
+        return name.lower() in {known.lower() for known in KERAS[kind].classes}
+    if kind in (LOSS, METRIC):
+        return name in METRIC_FUNCTIONS or name in KERAS[LOSS].classes or name in KERAS[METRIC].classes
+    known = KERAS[kind]
+    return name in known.classes or name in known.functions
+
+
+def _class_kinds(name: str, module: object) -> frozenset[str]:
+    tail = _below_keras(module)
+    if tail is None:
+        return frozenset({PRUNING_SCHEDULE}) if _is_tfmot_schedule(name, module) else frozenset()
+    kinds = {kind for kind, names in KERAS.items() if name in names.classes and tail in names.modules}
+    is_layer = (
+        (name in MODELS and tail in MODEL_MODULES) or (name in OPERATION_LAYERS and tail in OPERATION_MODULES) or name in KERAS_3_OPERATIONS.get(tail, ())
+    )
+    return frozenset(kinds | ({LAYER} if is_layer else set()))
+
+
+def _legacy_kinds(name: str) -> frozenset[str]:
+    """Return the kinds of a class that is named without its module, as in `.h5` files."""
+    kinds = {kind for kind, names in KERAS.items() if name in names.classes}
+    if name in MODELS or name in OPERATION_LAYERS:
+        kinds.add(LAYER)
+    if name in FEATURE_COLUMNS:
+        kinds.add(COLUMN)
+    if name in ("ConstantSparsity", "PolynomialDecay"):
+        kinds.add(PRUNING_SCHEDULE)
+    return frozenset(kinds)
+
+
+def _function_kinds(module: object, name: str, registered: object) -> frozenset[str]:
+    if registered not in NO_NAME and registered != name:
+        return frozenset()
+    tail = "" if module in (None, "builtins") else _below_keras(module)
+    if tail is None:
+        return frozenset({ACTIVATION, FUNCTION}) if is_unary_function(module, name) else frozenset()
+    kinds = {kind for kind, names in KERAS.items() if name in names.functions and (not tail or tail in names.modules)}
+    return frozenset(kinds | {FUNCTION} if kinds else kinds)
+
+
+def _below_keras(module: object) -> str | None:
+    """Return the part of a module's name below `keras.` or `tf_keras.`, without `src`; None for a module of another package.
+
+    Example:
+        >>> [_below_keras(name) for name in ("keras.layers", "tf_keras.src.engine.functional", "keras", "os")]
+        ['layers', 'engine.functional', '', None]
+    """
+    if not isinstance(module, str):
+        return None
+    package, _, rest = module.partition(".")
+    return rest.removeprefix("src.") if package in ("keras", "tf_keras") else None
+
+
+def _is_type_spec(entry: Mapping[str, Any]) -> bool:
+    name = entry.get("spec_name", entry.get("type_spec"))
+    return name in TYPE_SPECS and entry.get("module", "builtins") in TYPE_SPEC_MODULES and entry.get("registered_name") is None
+
+
+def _is_tfmot_schedule(name: str, module: object) -> bool:
+    package = str(module).partition(".")[0]
+    return name in ("ConstantSparsity", "PolynomialDecay") and package in ("tensorflow_model_optimization", "graphprune")

@@ -1,0 +1,158 @@
+"""Files that would run code, read or write files, or import a module when they are loaded: nothing of it happens, in any format."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from commands import run_command
+from hostile_configs import CODE, activation, function, python
+from hostile_files import KERNEL, write_h5, write_keras
+from saved_model_files import write_saved_model
+from tf_keras import layers
+
+from graphprune.errors import ArchiveError
+from graphprune.tf.models import loading
+from graphprune.tf.models.loading import load_model
+
+pytestmark = pytest.mark.tf
+
+
+def write_folder(path, config):
+    return write_saved_model(path, config, {"layer_with_weights-0": {"kernel": KERNEL, "bias": np.zeros(4, "float32")}})
+
+
+WRITERS = {"m.keras": write_keras, "m.h5": write_h5, "m": write_folder}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("what", CODE)
+def test_nothing_in_a_file_runs(tmp_path, what, name):
+    marker = tmp_path / "marker"
+    path = WRITERS[name](tmp_path / name, CODE[what](marker))
+    with pytest.raises(ArchiveError) as caught:
+        load_model(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+    assert not marker.exists()
+    assert "this" not in sys.modules
+
+
+@pytest.mark.parametrize("command", ["apply", "train", "strip"])
+def test_no_command_loads_such_a_file(tmp_path, command):
+    marker = tmp_path / "marker"
+    path = write_keras(tmp_path / "m.keras", CODE["dotted-builtin"](marker))
+    np.savez(tmp_path / "d.npz", x_train=np.zeros((4, 4), "float32"), y_train=np.zeros((4, 4), "float32"))
+    rules = tmp_path / "all.yaml"
+    rules.write_text("version: 1\nrules:\n  - {id: all, match: '*', prune: {sparsity: 50%, schedule: {curve: step, begin: 0 steps}}}\n")
+    options = {
+        "apply": ("-r", rules, "-o", tmp_path / "out.keras"),
+        "train": ("-r", rules, "--data", tmp_path / "d.npz", "--epochs", "1", "--run", tmp_path / "run"),
+        "strip": ("-o", tmp_path / "out.keras"),
+    }
+    done = run_command(command, path, *options[command])
+    assert done.code == 1
+    assert "layer 'evil': the activation 'exec.__call__' is not one that a model file may name; the file is not safe to load" in done.err
+    assert not marker.exists()
+
+
+def test_such_a_file_would_run_without_the_list(tmp_path, monkeypatch):
+    """The file above is a real one: with list and guard taken away, its code runs."""
+    marker = tmp_path / "marker"
+    path = write_keras(tmp_path / "m.keras", CODE["dotted-builtin-in-lambda"](marker))
+    monkeypatch.setattr(loading, "check_loadable", lambda *_, **__: None)
+    monkeypatch.setattr(loading, "names_guarded", lambda *_: names_guarded_off())
+    with pytest.raises(ArchiveError):
+        load_model(path)
+    assert marker.exists()
+
+
+def names_guarded_off():
+    import contextlib
+
+    return contextlib.nullcontext()
+
+
+def test_the_guard_alone_refuses_it_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "check_loadable", lambda *_, **__: None)
+    marker = tmp_path / "marker"
+    for what in ("dotted-builtin-in-lambda", "registered-name-in-lambda", "module-of-the-model", "deserializer-as-activation"):
+        for name in ("m.keras",):
+            path = WRITERS[name](tmp_path / name, CODE[what](marker))
+            with pytest.raises(ArchiveError, match="may not be named by a model file"):
+                load_model(path)
+            path.unlink()
+    assert not marker.exists()
+
+
+class Odd(layers.Layer):
+    """A layer of the user's that hands a text of its config to Keras."""
+
+    def __init__(self, activation, **rest):
+        super().__init__(**rest)
+        self.activation = tf_keras.activations.get(activation)
+
+    def call(self, inputs):
+        return self.activation(inputs)
+
+
+def test_a_text_that_the_users_own_class_hands_to_keras_is_guarded(tmp_path):
+    for name in ("m.keras", "m.h5"):
+        config = activation("x", "deserialize", "Odd")
+        path = WRITERS[name](tmp_path / name, config)
+        with pytest.raises(ArchiveError, match=r"'deserialize'.* may not be named by a model file"):
+            load_model(path, {"Odd": Odd})
+
+
+def test_what_the_user_gave_must_fit_its_place(tmp_path):
+    path = write_keras(tmp_path / "m.keras", activation(python(tmp_path / "marker"), function("run")))
+    ran = []
+    objects = {"run": ran.append, "evil": Odd}
+    with pytest.raises(ArchiveError):  # it is a function, and may stand there; but what it returns is no tensor
+        load_model(path, objects)
+    layer_as_initializer = {"class_name": "Odd", "config": {"activation": "relu"}, "module": None, "registered_name": "Odd"}
+    config = activation("x", "relu", "Dense", "activation", units=4, kernel_initializer=layer_as_initializer)
+    with pytest.raises(ArchiveError, match="layer 'evil': 'Odd' stands where only a initializer may stand"):
+        load_model(write_keras(tmp_path / "n.keras", config), {"Odd": Odd})
+
+
+def test_the_settings_of_training_are_held_against_the_list_too(tmp_path):
+    model = tf_keras.Sequential([layers.Input((4,)), layers.Dense(2, name="fc")])
+    model.compile("sgd", "mse")
+    model.save(tmp_path / "m.h5")
+    import h5py
+
+    with h5py.File(tmp_path / "m.h5", "r+") as file:
+        settings = json.loads(file.attrs["training_config"])
+        file.attrs["training_config"] = json.dumps(settings | {"loss": "deserialize"})
+    with pytest.warns(UserWarning, match="the loss 'deserialize' is not part of Keras"):
+        assert not load_model(tmp_path / "m.h5")._is_compiled
+
+
+def test_operations_that_do_more_than_compute_have_an_option_of_their_own(tmp_path):
+    text = tf_keras.Input((), dtype="string", name="text")
+    model = tf_keras.Model(text, tf.strings.lower(text))
+    config = json.loads(model.to_json()) | {"module": "tf_keras.src.engine.functional", "registered_name": "Functional"}
+    entry = next(layer for layer in config["config"]["layers"] if layer["class_name"] == "TFOpLambda")
+    entry["config"]["function"] = "io.matching_files"
+    entry["inbound_nodes"] = [["text", 0, 0, {}]]
+    path = write_keras(tmp_path / "m.keras", config)
+    way_out = "if you trust where the file comes from, pass --unsafe-ops (unsafe_ops=True in Python)"
+    with pytest.raises(ArchiveError) as caught:
+        load_model(path, unsafe_lambda=True)
+    name = entry["config"]["name"]
+    assert (
+        str(caught.value)
+        == f"{path}: layer {name!r}: it runs TensorFlow's io.matching_files, which is not on the list of operations that only compute; {way_out}"
+    )
+    (tmp_path / "a.txt").write_text("inside")
+    assert load_model(path, unsafe_ops=True)(tf.constant([str(tmp_path / "a.*")])).numpy() == str(tmp_path / "a.txt").encode()
+
+
+def test_the_original_is_never_opened_for_a_vocabulary(tmp_path):
+    config = CODE["vocabulary-of-a-file"](Path())
+    with pytest.raises(ArchiveError, match="layer 'evil': its config names the file '/etc/passwd', which loading would open"):
+        load_model(write_keras(tmp_path / "m.keras", config))
