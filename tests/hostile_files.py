@@ -175,6 +175,19 @@ def external_storage(path: Path) -> Path:
     return path
 
 
+def optimizer_of_another_file(path: Path, *, virtual: bool) -> Path:
+    """Write an optimizer whose state lies in a file of the user's, which Keras would read and write out again."""
+    write_h5(path, model(IN, FC))
+    with h5py.File(path, "a") as file:
+        if virtual:
+            layout = h5py.VirtualLayout(shape=(4,), dtype="float32")
+            layout[...] = h5py.VirtualSource("/etc/passwd", "x", shape=(4,))
+            file.create_virtual_dataset("optimizer_weights/m", layout)
+        else:
+            file.create_dataset("optimizer_weights/m", (4,), "float32", external=[("/etc/passwd", 0, 16)])
+    return path
+
+
 def bomb_in_hdf5(path: Path) -> Path:
     """Write weights of 400 MB that HDF5 keeps in less than one."""
     write_h5(path, model(IN, FC))
@@ -253,6 +266,8 @@ REFUSED: Mapping[str, tuple[str, Make]] = {
     "group-in-itself": ("a group stands in two places", group_in_itself),
     "endless-free-room": ("a list of free room without end", endless_free_room),
     "external-storage": ("keeps its values in another file", external_storage),
+    "optimizer-in-another-file": ("keeps its values in another file", lambda path: optimizer_of_another_file(path, virtual=False)),
+    "virtual-optimizer": ("keeps its values in another file", lambda path: optimizer_of_another_file(path, virtual=True)),
     "text-without-end": ("a text that its heap does not hold", lambda path: change_text(path, -16, bytes(16))),
     "text-beyond-heap": ("a text that its heap does not hold", lambda path: change_text(path, -16, b"\2\0\0\0\0\0\0\0\xf0" + b"\xff" * 7)),
     "text-without-heap": ("a text without a heap", lambda path: change_text(path, -32, b"XCOL")),

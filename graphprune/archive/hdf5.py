@@ -181,9 +181,11 @@ def index_keras_groups(file: OpenedFile, place: str) -> dict[str, tuple[StoredTe
 def _all_objects(file: OpenedFile, place: str) -> Mapping[bytes, Stretch | None]:
     """Return where the values lie of all plain data sets in the file, by path, and None for groups and other data sets.
 
-    Each object's header is read before the library opens it. The file holds no link that leads elsewhere, and no group twice.
+    Each object's header is read before the library opens it. The file holds no link that leads elsewhere, and no group twice, and no data set that
+    keeps its values in another file: Keras reads those of the optimizer and of metrics as well.
     """
     objects: dict[bytes, Stretch | None] = {}
+    others: list[bytes] = []
     seen: set[int] = set()
     faults: list[Exception] = []
     with file.raw() as raw:
@@ -197,6 +199,8 @@ def _all_objects(file: OpenedFile, place: str) -> Mapping[bytes, Stretch | None]
                 messages = dict(read_messages(raw, info.u))
                 if not is_group(raw, messages):
                     objects[name] = find_stretch(messages, room)
+                    if objects[name] is None:
+                        others.append(name)
                 elif info.u in seen:
                     raise ValueError("a group stands in two places")
                 else:
@@ -210,6 +214,8 @@ def _all_objects(file: OpenedFile, place: str) -> Mapping[bytes, Stretch | None]
         raise faults[0]
     if link is not None:
         raise ArchiveError(f"{place}: {_text(link)} is a link, which Keras never writes; the file is not safe to read, save the model again")
+    for path in map(_text, others):
+        _check_storage(_open(file, path, place), path, place)
     return objects
 
 
@@ -281,20 +287,29 @@ def _check_numbers(dtype: np.dtype[Any], path: str, place: str) -> None:
     raise ArchiveError(f"{place}: {path} holds {kind}, and graphprune reads numbers; keep such a table outside the model")
 
 
-def _open_dataset(file: h5py.File, path: str, place: str) -> tuple[h5py.h5d.DatasetID, tuple[int, ...], np.dtype[Any]]:
-    """Return the open data set (h5py's low level: ten times faster), its shape and type; refuse what reads other files or claims more than the file holds."""
+def _open(file: h5py.File, path: str, place: str) -> h5py.h5d.DatasetID:
+    """Return the open data set (h5py's low level: ten times faster)."""
     try:
-        dataset = h5py.h5d.open(file.id, path.encode())
+        return h5py.h5d.open(file.id, path.encode())
     except (KeyError, ValueError) as err:
         raise ArchiveError(f"{place}: no tensor {path} in its HDF5 data; the file is damaged, save the model again") from err
+
+
+def _open_dataset(file: h5py.File, path: str, place: str) -> tuple[h5py.h5d.DatasetID, tuple[int, ...], np.dtype[Any]]:
+    """Return the open data set of a tensor, its shape and type."""
+    dataset = _open(file, path, place)
+    _check_storage(dataset, path, place)
+    _check_numbers(dataset.dtype, path, place)
+    return dataset, tuple(dataset.shape), dataset.dtype
+
+
+def _check_storage(dataset: h5py.h5d.DatasetID, path: str, place: str) -> None:
+    """Refuse a data set that reads other files, or claims more than the file holds."""
     settings = dataset.get_create_plist()
     if settings.get_layout() == h5py.h5d.VIRTUAL or settings.get_external_count():
         raise ArchiveError(f"{place}: {path} keeps its values in another file, which Keras never does; the file is not safe to read, save the model again")
-    shape, dtype = tuple(dataset.shape), dataset.dtype
-    _check_numbers(dtype, path, place)
     stored = dataset.get_storage_size()
-    claimed = math.prod(shape) * dtype.itemsize
+    claimed = math.prod(dataset.shape) * dataset.dtype.itemsize
     is_chunked = settings.get_layout() == h5py.h5d.CHUNKED
     if claimed > stored * (MAX_DEFLATE if is_chunked else 1) or claimed > max(MAX_UNCHECKED, stored * MAX_RATIO):
         raise ArchiveError(f"{place}: {path} claims {claimed:,} bytes and holds {stored:,}; the file is damaged, save the model again")
-    return dataset, shape, dtype

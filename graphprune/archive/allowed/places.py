@@ -6,6 +6,7 @@ from graphprune.archive.allowed.keras_names import (
     ACTIVATION,
     COLUMN,
     CONSTRAINT,
+    FUNCTION,
     INITIALIZER,
     LAYER,
     LEARNING_RATE,
@@ -27,6 +28,7 @@ _PLACES = {
     POLICY: "dtype dtype_policy default_policy",
     COLUMN: "feature_columns categorical_column categorical_columns source_column linear_feature_columns dnn_feature_columns",
     PRUNING_SCHEDULE: "pruning_schedule",
+    FUNCTION: "normalizer_fn",
 }
 _BY_KEY = {key: kind for kind, keys in _PLACES.items() for key in keys.split()}
 _BY_ENDING = {"activation": ACTIVATION, "initializer": INITIALIZER, "regularizer": REGULARIZER, "constraint": CONSTRAINT}

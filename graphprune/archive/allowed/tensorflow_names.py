@@ -266,7 +266,7 @@ OPERATIONS = _words("""
     ReciprocalGrad ReduceJoin RegexFullMatch RegexReplace Relu Relu6 Relu6Grad ReluGrad Reshape ResizeArea ResizeBicubic
     ResizeBicubicGrad ResizeBilinear ResizeBilinearGrad ResizeNearestNeighbor ResizeNearestNeighborGrad Reverse
     ReverseSequence ReverseV2 RightShift Rint Roll Round Rsqrt RsqrtGrad SampleDistortedBoundingBox
-    SampleDistortedBoundingBoxV2 ScaleAndTranslate ScatterNd SearchSorted SegmentMax SegmentMaxV2 SegmentMean SegmentMin
+    SampleDistortedBoundingBoxV2 ScaleAndTranslate ScatterNd SegmentMax SegmentMaxV2 SegmentMean SegmentMin
     SegmentMinV2 SegmentProd SegmentProdV2 SegmentSum SegmentSumV2 Select SelectV2 SelfAdjointEig SelfAdjointEigV2 Selu
     SeluGrad SetSize Shape ShapeN Sigmoid SigmoidGrad Sign Sin Sinh Size Slice Snapshot SobolSample Softmax
     SoftmaxCrossEntropyWithLogits Softplus SoftplusGrad Softsign SoftsignGrad SpaceToBatch SpaceToBatchND SpaceToDepth
@@ -300,7 +300,7 @@ FUNCTION_MODULES = frozenset(f"tensorflow.python.ops.{name}" for name in (
 UNARY_FUNCTIONS = _words("""
     abs acos acosh asin asinh atan atanh ceil cos cosh crelu digamma elu erf erfc exp expm1 floor gelu identity l2_normalize
     leaky_relu lgamma log log1p log_sigmoid log_softmax negative reciprocal relu relu6 rint round rsqrt selu sigmoid sign
-    silu sin sinh softmax softplus softsign sqrt square stop_gradient swish tan tanh
+    sin sinh softmax softplus softsign sqrt square stop_gradient swish tan tanh
 """)
 """Names of those functions: each takes one tensor and computes another."""
 

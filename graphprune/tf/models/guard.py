@@ -56,14 +56,16 @@ def _guard_modules(find: Callable[..., Any], given: Mapping[str, Any], refuse: C
 
 def _guard_texts(build: Callable[..., Any], given: Mapping[str, Any], refuse: Callable[[str], ArchiveError]) -> Callable[..., Any]:
     def guarded(identifier: Any, module_objects: Any = None, custom_objects: Any = None, printable_module_name: str = "object") -> Any:
-        if isinstance(identifier, str) and identifier not in given and not _is_known(identifier):
-            found = (module_objects or {}).get(identifier)
-            if found is not None:
-                raise refuse(repr(identifier))
+        name = identifier.get("class_name") if isinstance(identifier, Mapping) else identifier
+        if isinstance(name, str) and name in (module_objects or {}) and name not in given and not _is_known(name, identifier):
+            raise refuse(repr(name))
         return build(identifier, module_objects, custom_objects, printable_module_name)
 
     return guarded
 
 
-def _is_known(name: str) -> bool:
+def _is_known(name: str, identifier: Any) -> bool:
+    """Return whether a text, or an object without a module, names something on the list."""
+    if isinstance(identifier, Mapping):
+        return bool(keras_kinds({"class_name": name}))
     return any(string_fits(name, kind) for kind in KERAS)
