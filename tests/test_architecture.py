@@ -16,7 +16,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("sparsity", frozenset({"numpy"})),
     ("archive", frozenset({"h5py", "numpy"})),
     ("graph", frozenset({"networkx", "numpy"})),
-    ("rules", frozenset({"pydantic", "ruamel", "networkx"})),
+    ("rules", frozenset({"pydantic", "ruamel", "networkx", "re2"})),
     ("plan", frozenset()),
     ("diff", frozenset({"networkx", "numpy"})),
     ("runs", frozenset({"numpy"})),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import reduce
 from operator import and_, or_
@@ -13,7 +12,8 @@ from graphprune.rules.selecting.call_graph import TOGETHER, CallGraph, Links, re
 from graphprune.rules.selecting.layer_set import LayerOrder, LayerSet, Marks, both, mark, without
 from graphprune.rules.selecting.searches import Search, find_searches
 from graphprune.rules.selecting.weight_test import accepts_tensor
-from graphprune.rules.text.globs import glob_to_regex
+from graphprune.rules.text.globs import compile_glob
+from graphprune.rules.text.regexes import compile_regex
 from graphprune.rules.values.config_test import accepts_config, find_config_value
 from graphprune.rules.values.matchers import (
     After,
@@ -104,9 +104,9 @@ class Matches:
             case NameIs(addresses):
                 return self.order.of(addresses)
             case NameGlob(glob):
-                return self._named(glob_to_regex(glob))
+                return self._named(compile_glob(glob).matches)
             case NameRegex(regex):
-                return self._named(regex)
+                return self._named(compile_regex(regex).matches)
             case Inside(container):
                 return self._inside(self.of(container))
             case First(inner):
@@ -171,8 +171,8 @@ class Matches:
         zeros = self.zeros or {}
         return tuple((tensor, zeros.get((layer.address, tensor.name))) for tensor in layer.prunable)
 
-    def _named(self, regex: str) -> LayerSet:
-        return LayerSet(self.order, bytes(map(bool, map(re.compile(regex).fullmatch, self.order.addresses))))
+    def _named(self, accepts: Callable[[str], bool]) -> LayerSet:
+        return LayerSet(self.order, bytes(map(accepts, self.order.addresses)))
 
     def _inside(self, containers: LayerSet) -> LayerSet:
         found: set[str] = set()
