@@ -17,7 +17,7 @@ _LOOK_AROUND = ("(?=", "(?!", "(?<=", "(?<!")
 _NO_LOOK_AROUND = "say what must not match with 'not', as in 'all: [{name: {regex: \".*conv.*\"}}, {not: {name: {regex: \".*bn.*\"}}}]'"
 _NO_REFERENCES = "list the names, or write several expressions under 'any'"
 _SMALLER = "list the names, or split it into several expressions under 'any'"
-_FEWER = "an expression repeats a part at most 1,000 times; write '*' or '+'"
+_FEWER = "an expression repeats a part at most 1,000 times, nested repeats multiplied; write '*' or '+'"
 
 
 class RegexError(ValueError):
