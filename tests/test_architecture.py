@@ -12,6 +12,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("lazy", frozenset()),
     ("errors", frozenset()),
     ("files", frozenset()),
+    ("suggestions", frozenset()),
     ("shipped", frozenset()),
     ("sparsity", frozenset({"numpy"})),
     ("archive", frozenset({"h5py", "numpy"})),

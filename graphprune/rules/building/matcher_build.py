@@ -10,7 +10,6 @@ from graphprune.rules.shapes.matcher_shape import ConfigTestShape, MatcherShape,
 from graphprune.rules.text.globs import compile_glob
 from graphprune.rules.text.notes import Notes
 from graphprune.rules.text.regexes import RegexError
-from graphprune.rules.text.suggestions import closest
 from graphprune.rules.text.yaml_text import Path
 from graphprune.rules.values.config_test import Compares, ConfigTest, Equals, Every, Exists, Fits, Negation, OneOf, freeze
 from graphprune.rules.values.matchers import (
@@ -41,6 +40,7 @@ from graphprune.rules.values.matchers import (
     Use,
 )
 from graphprune.rules.values.number_test import NumberTest
+from graphprune.suggestions import closest
 
 _LENGTHS = {"rank": "rank", "inputs": "in", "outputs": "out"}
 

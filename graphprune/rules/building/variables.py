@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphprune.errors import Diagnostic, Where
-from graphprune.rules.text.suggestions import closest
 from graphprune.rules.text.yaml_text import Document, Path
+from graphprune.suggestions import closest
 
 Variable = str | int | float | bool
 

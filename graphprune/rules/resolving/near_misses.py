@@ -11,9 +11,9 @@ from graphprune.rules.selecting.evaluate import Matches, prunable_weights
 from graphprune.rules.selecting.failures import Failures
 from graphprune.rules.selecting.shares import count_shares
 from graphprune.rules.text.regexes import compile_regex
-from graphprune.rules.text.suggestions import find_close
 from graphprune.rules.values.config_test import find_config_value, thaw
 from graphprune.rules.values.matchers import ConfigIs, HasWeight, IsA, Matcher, NameGlob, NameRegex, Params, TypeIs, conditions_of
+from graphprune.suggestions import find_close
 
 SHOWN = 3
 

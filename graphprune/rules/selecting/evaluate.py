@@ -7,6 +7,7 @@ from functools import reduce
 from operator import and_, or_
 from typing import Any, TypeVar
 
+from graphprune.errors import MAX_OF_A_KIND
 from graphprune.graph import Layer, LayerGraph, Tensor
 from graphprune.rules.selecting.call_graph import TOGETHER, CallGraph, Links, reach
 from graphprune.rules.selecting.layer_set import LayerOrder, LayerSet, Marks, both, mark, without
@@ -46,6 +47,9 @@ Fact = TypeVar("Fact", bound=Hashable)
 Zeros = Mapping[tuple[str, str], int]
 """Measured zeros by layer address and tensor name."""
 
+MIN_SEARCHES = 3
+MAX_SEARCHED = 100_000
+"""Layers that the searches for the help of faults look at together."""
 _FLAGS: Mapping[str, Callable[[Layer], bool]] = {
     "trainable": lambda layer: layer.trainable,
     "wrapped": lambda layer: layer.wrap is not None,
@@ -81,10 +85,16 @@ class Matches:
         self._found: dict[Search, Marks] = {}
         self._announced: dict[Search, None] = {}
         self._facts: dict[Hashable, Mapping[Any, Sequence[int]]] = {}
+        self._searches_left = min(MAX_OF_A_KIND, max(MIN_SEARCHES, MAX_SEARCHED // max(1, len(graph.layers))))
 
     def announce(self, matchers: Iterable[Matcher]) -> None:
         """Take note of matchers that will be asked for, so that their searches walk together."""
         self._announced |= dict.fromkeys(find_searches(matchers))
+
+    def spend_search(self) -> bool:
+        """Return whether one more search of the whole model for the help of a fault is allowed: thousands of faults must not take hours."""
+        self._searches_left -= 1
+        return self._searches_left >= 0
 
     def of(self, matcher: Matcher) -> LayerSet:
         """Return the layers, of all kinds, that `matcher` holds for."""

@@ -10,8 +10,8 @@ from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag,
 from graphprune.rules.shapes.choices import PoolName
 from graphprune.rules.shapes.scalars import Fault, PositiveCount, Text
 from graphprune.rules.shapes.shape import Shape
-from graphprune.rules.text.suggestions import closest, find_close
 from graphprune.sparsity.patterns import UNSTRUCTURED, Block, Channel, KeepOf, Pattern
+from graphprune.suggestions import closest, find_close
 
 _FORMS = "unstructured, {keep: 2, of: 4, along: in}, {block: {in: 4, out: 1}} or {channel: out}"
 _RATIO = re.compile(r"(\d{1,6})\s*:\s*(\d{1,6})")
