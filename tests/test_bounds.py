@@ -16,9 +16,12 @@ MILLION = "a" * 400_000
 
 def faults_of(text, graph=None):
     with pytest.raises(RuleError) as caught:
-        rules = parse_rules(text, "p.yaml")
-        make_plan(graph, rules)
+        plan_of(text, graph)
     return caught.value
+
+
+def plan_of(text, graph):
+    return make_plan(graph, parse_rules(text, "p.yaml"))
 
 
 def test_thousands_of_unknown_names_are_told_by_a_hundred_and_a_count():
