@@ -164,7 +164,7 @@ def _points(shape: ScheduleShape, notes: Notes, path: Path, subject: str) -> tup
     points = []
     for key, share in (shape.given("points") or {}).items():
         try:
-            points.append((parse_place(int(key) if key.strip().isdigit() else key), share))
+            points.append((parse_place(key), share))
         except Fault as fault:
             message = f"{subject}a point {fault.expectation}, got {key!r}"
             notes.faults.append(Diagnostic(fault.slug, message, notes.document.key((*path, "points", key)), fault.help))

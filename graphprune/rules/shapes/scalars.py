@@ -12,13 +12,13 @@ from graphprune.rules.text.regexes import RegexError, compile_regex
 
 _UNITS = {"k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 _OPERATORS = {">=": "gte", ">": "gt", "<=": "lte", "<": "lt", "=": "eq", "==": "eq", "!=": "ne"}
-_COMPARISON = re.compile(r"([<>]=?|[=!]=|=)\s*(\d{1,18}[kMG]?)")
-_SPELT = re.compile(r"(\d{1,3}(?:[,_ ]\d{3})+|\d{1,18}(?:\.\d{1,18})?)\s*([kKmMgG]?)")
-_NUMBER_IN_TEXT = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*(percent|pct|per cent|)")
-_COUNT = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([kMG])")
+_COMPARISON = re.compile(r"([<>]=?|[=!]=|=)\s*([0-9]{1,18}[kMG]?)")
+_SPELT = re.compile(r"([0-9]{1,3}(?:[,_ ][0-9]{3})+|[0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([kKmMgG]?)")
+_NUMBER_IN_TEXT = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*(percent|pct|per cent|)")
+_COUNT = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([kMG])")
 _TRUTHS = {"true": "true", "yes": "true", "on": "true", "y": "true", "false": "false", "no": "false", "off": "false", "n": "false"}
 QUOTES = "put quotes around it"
-_PERCENT = re.compile(r"([-+]?\d{1,18}(?:\.\d{1,18})?)\s*%")
+_PERCENT = re.compile(r"([-+]?[0-9]{1,18}(?:\.[0-9]{1,18})?)\s*%")
 
 
 class Fault(ValueError):
@@ -193,8 +193,8 @@ def _number_or_text(kind: dict[str, Any], pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [kind, {"type": "string", "pattern": pattern}]})
 
 
-_COUNT_TEXT = r"^\s*\d{1,18}(\.\d{1,18})?\s*[kMG]\s*$"
-_SHARE_TEXT = r"^\s*(\+?0*\d{1,2}(\.\d{1,18})?|-0+(\.0{1,18})?)\s*%\s*$"
+_COUNT_TEXT = r"^\s*[0-9]{1,18}(\.[0-9]{1,18})?\s*[kMG]\s*$"
+_SHARE_TEXT = r"^\s*(\+?0*[0-9]{1,2}(\.[0-9]{1,18})?|-0+(\.0{1,18})?)\s*%\s*$"
 
 Share = Annotated[float, PlainValidator(parse_share), _number_or_text({"type": "number", "minimum": 0, "exclusiveMaximum": 1}, _SHARE_TEXT)]
 Count = Annotated[int, PlainValidator(parse_count), _number_or_text({"type": "integer", "minimum": 0}, _COUNT_TEXT)]
