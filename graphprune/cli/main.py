@@ -105,7 +105,7 @@ def main() -> NoReturn:
             warnings.showwarning = show_warning
             sys.exit(run(sys.argv[1:]))
     except click.ClickException as mistake:
-        mistake.message = shorten(mistake.message)
+        object.__setattr__(mistake, "message", shorten(mistake.message))  # click declares it final
         mistake.show()
         sys.exit(mistake.exit_code)
     except click.Abort:
