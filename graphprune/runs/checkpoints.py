@@ -163,6 +163,9 @@ def find_folders(root: Path) -> list[Path]:
     for path in root.iterdir():
         if step_of(path.name) is not None and not is_folder(path):
             raise CheckpointError(f"{path}: has the name of a checkpoint and is not a folder; move it away, then resume")
+    for path in (folder / name for folder in _folders(root) for name in STEP_FILES):
+        if is_folder(path):
+            raise CheckpointError(f"{path}: is a folder, and a checkpoint has a file there; move it away, then resume")
     return _folders(root)
 
 

@@ -142,10 +142,11 @@ def open_regular(path: Path) -> Iterator[BufferedReader]:
         if fault.errno == errno.ELOOP:
             raise Damage(f"{path.name} is a symbolic link") from fault
         raise Damage(f"{path.name} cannot be read ({fault.strerror})") from fault
+    kind = stat.S_IFMT(os.fstat(number).st_mode)
+    if kind != stat.S_IFREG:
+        os.close(number)
+        raise Damage(f"{path.name} is {_KINDS.get(kind, 'not a regular file')}")
     with os.fdopen(number, "rb") as stream:
-        kind = stat.S_IFMT(os.fstat(number).st_mode)
-        if kind != stat.S_IFREG:
-            raise Damage(f"{path.name} is {_KINDS.get(kind, 'not a regular file')}")
         try:
             yield stream
         except OSError as fault:

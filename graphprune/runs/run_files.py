@@ -87,7 +87,8 @@ def settle_aside(aside: Path) -> None:
 def remove_checkpoint(folder: Path) -> None:
     """Remove a checkpoint's files, `state.json` first, and the folder if nothing else is in it."""
     for name in ("state.json", "state.npz", *MODELS):
-        _remove_file(folder / name)
+        if not is_folder(folder / name):
+            (folder / name).unlink(missing_ok=True)
     for path in list(folder.iterdir()):
         if _TEMPORARY.fullmatch(path.name):
             _remove_tree(path)

@@ -29,7 +29,7 @@ from graphprune.errors import CheckpointError, OutputError
 from graphprune.files import write_whole
 from graphprune.runs import new_run
 from graphprune.runs.records import FORMAT, Damage, Record, hash_file, open_regular, read_record, write_record
-from graphprune.runs.run_files import CHECKPOINTS, GRAPH, METRICS, PLAN, RESULT, RULES, RUN, clear_leftovers, is_folder
+from graphprune.runs.run_files import CHECKPOINTS, GRAPH, METRICS, MODELS, PLAN, RESULT, RULES, RUN, clear_leftovers, is_folder
 from graphprune.runs.run_lock import run_locked
 from graphprune.runs.run_options import RunOptions, RunResult
 from graphprune.runs.user_mark import is_own, make_mark
@@ -103,7 +103,7 @@ class RunFolder:
         """
         with run_locked(self.path):
             new_run.finish_replacement(self.path)
-            self._check_no_links()
+            self._check_places()
             clear_leftovers(self.path)
             yield
 
@@ -146,7 +146,7 @@ class RunFolder:
             write_record(folder / RUN, config, mark=make_mark)
 
         with new_run.new_run(self.path, write, found=found, force=force):
-            self._check_no_links()
+            self._check_places()
             clear_leftovers(self.path)
             yield
 
@@ -255,12 +255,7 @@ class RunFolder:
 
         Returns:
             What is wrong, where the lines up to there are not those that the run wrote.
-
-        Raises:
-            CheckpointError: a folder stands where the file should be.
         """
-        if is_folder(self.metrics):
-            raise CheckpointError(f"{self.metrics}: is a folder, and the run has a file there; move it away")
         content = self._metrics_bytes()
         if mark is not None and sha256(content[: mark.size]).hexdigest() == mark.sha256:
             kept, fault = content[: mark.size], None
@@ -291,10 +286,14 @@ class RunFolder:
     def _write_again(self, options: RunOptions) -> str:
         return f"move it away, then graphprune resume {self.path} writes {options.model_name} again from the last checkpoint"
 
-    def _check_no_links(self) -> None:
+    def _check_places(self) -> None:
+        """Refuse links and folders in the way before hours of training end in an error."""
         for name in (CHECKPOINTS, RULES):
             if (self.path / name).is_symlink():
-                raise CheckpointError(f"{self.path / name}: is a symbolic link, and a run's files are in its folder; move the folder here instead")
+                raise CheckpointError(f"{self.path / name}: is a symbolic link, and a run's files are in its folder; put the folder itself here")
+        for name in (METRICS, RESULT, *MODELS):
+            if is_folder(self.path / name):
+                raise CheckpointError(f"{self.path / name}: is a folder, and the run has a file there; move it away")
 
 
 def _ends_by(line: bytes, step: int) -> bool:

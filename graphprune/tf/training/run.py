@@ -17,15 +17,15 @@ import tf_keras
 
 import graphprune
 from graphprune.archive import read_archive
-from graphprune.errors import CheckpointError, TrainingError
+from graphprune.errors import TrainingError
 from graphprune.files import file_sha256, model_sha256
 from graphprune.graph import read_graph
 from graphprune.plan import Plan, plan_sha256, plan_to_config
 from graphprune.rules.text.shipped import find_rule_file
-from graphprune.runs.checkpoints import Checkpoint, RunState, find_checkpoint
+from graphprune.runs.checkpoints import Checkpoint, RunState
 from graphprune.runs.progress import OnProgress
-from graphprune.runs.records import Damage
-from graphprune.runs.run_folder import MetricsMark, RunFolder
+from graphprune.runs.resume_point import Tell, cut_metrics, find_finished, find_start
+from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import MAX_EPOCHS, Compiling, RunOptions
 from graphprune.sparsity.positions import Position, Run, Unit, parse_position
 from graphprune.tf.models.loading import load_model
@@ -38,10 +38,8 @@ from graphprune.tf.training.evaluation import check_data_fits
 from graphprune.tf.training.event_files import Place, cut_events
 from graphprune.tf.training.finite import check_finite
 from graphprune.tf.training.same_run import (
-    Tell,
     check_original,
     check_plan,
-    check_same_run,
     check_trusted,
     first_batch_sha256,
     read_first_plan,
@@ -157,9 +155,9 @@ def resume(
     folder = RunFolder(Path(run_dir))
     options = folder.read_options() if not folder.is_replaced else None
     if options is not None and plan is None:
-        finished = _find_finished(folder, options, lambda message: None)  # a folder that cannot be locked may be read
+        finished = find_finished(folder, options, lambda message: None)  # also in a folder that cannot be written
         if finished is not None:
-            return finished
+            return TrainingResult.from_config(folder.path, asdict(finished))
     told: list[str] = []
 
     def tell(message: str) -> None:
@@ -170,10 +168,10 @@ def resume(
     with folder.locked():
         options, is_own = folder.read_run()
         check_plan(folder, options, plan)
-        finished = _find_finished(folder, options, tell)
+        finished = find_finished(folder, options, tell)
         if finished is not None:
-            return finished
-        checkpoint = _find_checkpoint(folder, options, tell)
+            return TrainingResult.from_config(folder.path, asdict(finished))
+        checkpoint = find_start(folder, options, tell)
         if not is_own:
             check_trusted(folder, options, trust_run=trust_run, tell=tell)
         spread = open_spread(options.strategy)
@@ -187,55 +185,12 @@ def resume(
                 compile_model(model, Compiling(), str(checkpoint.model))
                 check_data_fits(model, data)
                 state = replace(checkpoint.state, versions=_versions(), model_sha256=options.model_sha256, data_sha256=options.data_sha256)
-            _cut_metrics(folder, state, tell)
+                for message in _other_versions(checkpoint):
+                    tell(message)
+            cut_metrics(folder, state, tell)
             if on_checkpoint is not None:
                 on_checkpoint(None if checkpoint is None else checkpoint.folder)
             return run_to_end(model, data, options, folder, state, checkpoint, stop_after_step=stop_after_step, on_progress=on_progress, warnings=tuple(told))
-
-
-def _find_finished(folder: RunFolder, options: RunOptions, tell: Tell) -> TrainingResult | None:
-    """Return the result of a finished run; None while it is not finished, or where a file of its result must be written again.
-
-    Raises:
-        CheckpointError: the trained model is not what the run wrote.
-    """
-    again = "going on from the last checkpoint, which writes it again"
-    try:
-        result = folder.read_result(options)
-    except Damage as fault:
-        tell(f"{folder.path}: damaged, {fault}; {again}")
-        return None
-    if result is None:
-        return None
-    if folder.find_model(options, result) is None:
-        tell(f"{folder.path}: damaged, {result.model} is missing; {again}")
-        return None
-    return TrainingResult.from_config(folder.path, asdict(result))
-
-
-def _find_checkpoint(folder: RunFolder, options: RunOptions, tell: Tell) -> Checkpoint | None:
-    """Return the checkpoint to go on from; None for a start from the beginning."""
-    checkpoint, faults = find_checkpoint(folder.checkpoints, options.run_id)
-    for message in (*faults, *folder.find_changed_files(options)):
-        tell(message)
-    model = folder.path / options.model_name
-    if checkpoint is None and model.exists():
-        raise CheckpointError(
-            f"{folder.path}: {model.name} is there, but neither a whole result.json nor a checkpoint; put one back from a copy, "
-            f"or move {model.name} away: then graphprune resume {folder.path} starts from the beginning"
-        )
-    if checkpoint is not None:
-        check_same_run(checkpoint, options)
-        for message in _other_versions(checkpoint):
-            tell(message)
-    return checkpoint
-
-
-def _cut_metrics(folder: RunFolder, state: RunState, tell: Tell) -> None:
-    mark = None if state.metrics_size is None else MetricsMark(state.metrics_size, state.metrics_sha256)
-    fault = folder.cut_metrics(state.step, mark)
-    if fault is not None:
-        tell(fault)
 
 
 def _load_first(folder: RunFolder, options: RunOptions, data: Data, custom_objects: Mapping[str, Any] | None, *, unsafe_lambda: bool) -> tf_keras.Model:

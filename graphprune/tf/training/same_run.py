@@ -1,8 +1,7 @@
-"""What a run that goes on must find as it was: checkpoint, data, plan and original model; and whose run it is."""
+"""What a run that goes on must find as it was: data, plan and original model; and whose run it is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from hashlib import sha256
 
 import numpy as np
@@ -10,16 +9,12 @@ import tensorflow as tf
 
 from graphprune.errors import CheckpointError, DataError
 from graphprune.plan import Plan, plan_sha256, read_plan
-from graphprune.runs.checkpoints import Checkpoint
 from graphprune.runs.original import find_original_fault
 from graphprune.runs.records import Damage, hash_file
+from graphprune.runs.resume_point import Tell
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import RunOptions
 from graphprune.tf.training.data import ArrayData, Data, read_data
-
-Tell = Callable[[str], None]
-_SAME = ("epochs", "steps_per_epoch", "batch_size", "seed", "plan_sha256", "rules")
-_SINCE_FORMAT_2 = ("model_sha256", "data_sha256")
 
 
 def check_trusted(folder: RunFolder, options: RunOptions, *, trust_run: bool, tell: Tell) -> None:
@@ -52,21 +47,6 @@ def check_plan(folder: RunFolder, options: RunOptions, plan: Plan | None) -> Non
     if given != options.plan_sha256:
         made = options.plan_sha256[:4] or "no plan"
         raise CheckpointError(f"{folder.path}: made from plan {made}, this plan is {given[:4]}; resume without rules, or apply the new rules to a copy first")
-
-
-def check_same_run(checkpoint: Checkpoint, options: RunOptions) -> None:
-    """Refuse a checkpoint that was not written by the run that `options` describe.
-
-    Raises:
-        CheckpointError: something differs; the text says what.
-    """
-    state, folder = checkpoint.state, checkpoint.folder
-    known = [name for name in _SINCE_FORMAT_2 if getattr(state, name)]
-    found = {name: (getattr(state, name), getattr(options, name)) for name in (*_SAME, *known)}
-    found["model"] = (checkpoint.model.name, options.model_name)
-    for name, (got, wanted) in found.items():
-        if got != wanted:
-            raise CheckpointError(f"{folder}: made with {name} {got}, run.json says {wanted}; a checkpoint of another run: move it away, then resume")
 
 
 def read_same_data(folder: RunFolder, options: RunOptions, replicas: int, tell: Tell) -> Data:
