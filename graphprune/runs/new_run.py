@@ -13,14 +13,14 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from graphprune.errors import CheckpointError, OutputError
 from graphprune.files import sync
 from graphprune.runs.records import Damage, read_record
-from graphprune.runs.run_files import RUN, STAGED, has_only_leftovers, is_folder, move_in, remove_run
+from graphprune.runs.run_files import FIXED, RUN, STAGED, find_first_files, has_only_leftovers, is_folder, move_in, remove_run
 from graphprune.runs.run_lock import LOCK, is_locked, run_locked
 from graphprune.runs.run_options import RunOptions
 
@@ -63,12 +63,13 @@ def has_run(folder: Path) -> bool:
 
 
 @contextmanager
-def new_run(folder: Path, write: Write, *, found: str, force: bool) -> Iterator[None]:
+def new_run(folder: Path, write: Write, names: Collection[str], *, found: str, force: bool) -> Iterator[None]:
     """Make a run in `folder` and hold its lock.
 
     Args:
         folder: Its place.
         write: Writes the run's first files into the folder that it is given, `run.json` last.
+        names: The files that it writes, now or when it ends.
         found: What `check_free` found there when the command began.
         force: Replace an earlier run.
 
@@ -86,6 +87,7 @@ def new_run(folder: Path, write: Write, *, found: str, force: bool) -> Iterator[
     with run_locked(folder):
         finish_replacement(folder)
         _check_found(folder, found, force=force)
+        _check_names(folder, names)
         staged = folder / STAGED
         staged.mkdir()
         try:
@@ -178,6 +180,19 @@ def _check_found(folder: Path, found: str, *, force: bool) -> None:
         raise _taken(folder) from fault
     if now != found:
         raise _taken(folder)
+
+
+def _check_names(folder: Path, names: Collection[str]) -> None:
+    """Refuse to replace a file that the earlier run in `folder` did not write.
+
+    Raises:
+        OutputError: there is one.
+    """
+    options = _read_options(folder)
+    known = set(FIXED) if options is None else {*FIXED, options.model_name, *find_first_files(folder, options)}
+    for name in names:
+        if name not in known and os.path.lexists(folder / name):
+            raise OutputError(f"{folder / name}: was not written by the run there, and this run needs the name; move it away")
 
 
 def _taken(folder: Path) -> CheckpointError:

@@ -13,17 +13,19 @@ import stat
 from pathlib import Path
 
 from graphprune.errors import OutputError
+from graphprune.runs.records import Damage, hash_file
 from graphprune.runs.run_lock import LOCK
 from graphprune.runs.run_options import RunOptions
 
 RUN, RESULT, PLAN, GRAPH, METRICS = "run.json", "result.json", "plan.json", "original.graph.json", "metrics.jsonl"
+FIXED = (RUN, RESULT, PLAN, GRAPH, METRICS)
 RULES, CHECKPOINTS, STAGED = "rules", "checkpoints", ".new-run"
 MODELS = ("model.keras", "model.h5")
 STEP_FILES = (*MODELS, "state.npz", "state.json")
 _STEP = re.compile(r"step-(0[0-9]{7}|[1-9][0-9]{7,})")
 _UNFINISHED = re.compile(r"\.step-[0-9]{8,}\.(tmp|old)")
-_FIXED = "|".join(re.escape(name) for name in (RUN, RESULT, PLAN, GRAPH, METRICS, *MODELS, *STEP_FILES))
-_TEMPORARY = re.compile(rf"\.({_FIXED})\.[a-z0-9_]{{8}}")
+_NAMES = "|".join(re.escape(name) for name in (*FIXED, *STEP_FILES))
+_TEMPORARY = re.compile(rf"\.({_NAMES})\.[a-z0-9_]{{8}}")
 _EVENTS = re.compile(r"events\.out\.tfevents\.[0-9]+\..+")
 
 
@@ -95,6 +97,21 @@ def remove_checkpoint(folder: Path) -> None:
     _remove_if_empty(folder)
 
 
+def find_first_files(folder: Path, options: RunOptions) -> set[str]:
+    """Return the names of the files that the run began with; format 1 does not list its copies of rules, which their hashes tell."""
+    if options.files or not is_folder(folder / RULES):
+        return set(options.files)
+    known = {made for _, made in options.rules}
+    return {f"{RULES}/{path.name}" for path in (folder / RULES).iterdir() if _has_hash(path, known)}
+
+
+def _has_hash(path: Path, known: set[str]) -> bool:
+    try:
+        return hash_file(path) in known
+    except Damage:
+        return False
+
+
 def remove_run(folder: Path, options: RunOptions | None) -> None:
     """Remove what the run in `folder` wrote, except `run.json`; everything else stays.
 
@@ -108,7 +125,7 @@ def remove_run(folder: Path, options: RunOptions | None) -> None:
     _remove_file(folder / RESULT)
     if options is not None:
         _remove_file(folder / options.model_name)
-        for name in options.files:
+        for name in find_first_files(folder, options):
             _remove_file(folder / name)
         if not options.events_outside and options.tensorboard is not None:
             _remove_events(folder / options.tensorboard)

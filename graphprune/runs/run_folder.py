@@ -145,7 +145,7 @@ class RunFolder:
             write_whole(folder / METRICS, b"")
             write_record(folder / RUN, config, mark=make_mark)
 
-        with new_run.new_run(self.path, write, found=found, force=force):
+        with new_run.new_run(self.path, write, (options.model_name, *files), found=found, force=force):
             self._check_places()
             clear_leftovers(self.path)
             yield
