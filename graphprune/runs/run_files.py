@@ -1,7 +1,7 @@
 """Which files in a run's folder are the run's own: exact names, so that a user's files there are never touched.
 
-Temporary files of a process that was killed have exact names too: `.run.json.abcd1234` (a file), `.model.keras.abcd1234` (a folder) in the run's folder,
-`.step-00000400.tmp` and `.old` among its checkpoints.
+Temporary files of a process that was killed have exact names too: `.run.json.abcd1234` or `.model.keras.0123456789abcdef.graphprune-part` in the run's
+folder, `.step-00000400.tmp` and `.old` among its checkpoints.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STEP_FILES = (*MODELS, "state.npz", "state.json")
 _STEP = re.compile(r"step-(0[0-9]{7}|[1-9][0-9]{7,})")
 _UNFINISHED = re.compile(r"\.step-[0-9]{8,}\.(tmp|old)")
 _NAMES = "|".join(re.escape(name) for name in (*FIXED, *STEP_FILES))
-_TEMPORARY = re.compile(rf"\.({_NAMES})\.[a-z0-9_]{{8}}")
+_TEMPORARY = re.compile(rf"\.({_NAMES})\.([a-z0-9_]{{8}}|[0-9a-f]{{16}}\.graphprune-part)")
 _EVENTS = re.compile(r"events\.out\.tfevents\.[0-9]+\..+")
 
 

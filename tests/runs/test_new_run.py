@@ -261,6 +261,7 @@ def test_left_overs_in_the_run_are_removed_and_names_like_them_stay(tmp_path):
         ".model.keras.ab_1cd2x",
         ".run.json.abcdefgh",
         ".metrics.jsonl.abcdefgh",
+        ".result.json.0123456789abcdef.graphprune-part",
         "checkpoints/.step-00000012.tmp",
         "checkpoints/step-00000009/.model.keras.abcdefgh",
     ]
