@@ -101,6 +101,7 @@ class RunFolder:
         Raises:
             CheckpointError: another process is training here, or the run's folders are links.
         """
+        new_run.clear_siblings(self.path)
         with run_locked(self.path):
             new_run.finish_replacement(self.path)
             self._check_places()
@@ -171,9 +172,8 @@ class RunFolder:
         except Damage as fault:
             raise CheckpointError(f"{self.path}: damaged, {fault}; {_FROM_A_COPY}") from fault
 
-    def write_result(self, result: Mapping[str, Any]) -> None:
+    def write_result(self, result: Mapping[str, Any], run_id: str) -> None:
         """Say that the run is finished, and how it ended."""
-        run_id = self.read_options().run_id
         write_record(self.path / RESULT, {**result, "model_sha256": hash_file(self.path / result["model"]), "run_id": run_id})
 
     def read_result(self, options: RunOptions) -> RunResult | None:

@@ -73,7 +73,8 @@ def go_on(run: RunFolder, options: RunOptions, first: int, last: int) -> None:
             write_checkpoint(run.checkpoints, state, {"random/0": np.arange(step)}, options.model_name, lambda path: path.write_bytes(b"weights"))
     if last == options.steps:
         write_whole(run.path / options.model_name, b"trained weights")
-        run.write_result({"step": last, "steps": last, "model": options.model_name, "metrics": run.last_metrics(), "tensors": [TENSOR]})
+        result = {"step": last, "steps": last, "model": options.model_name, "metrics": run.last_metrics(), "tensors": [TENSOR]}
+        run.write_result(result, options.run_id)
 
 
 def make_run(folder: Path, options: RunOptions = OPTIONS, *, stop: int = 10) -> RunFolder:

@@ -226,7 +226,8 @@ def test_the_lock_of_a_killed_process_is_free_and_a_living_one_keeps_its_folder_
     with living.locked():
         make_new(run, force=True)
         assert beside.exists()
-    make_new(run, force=True)
+    with RunFolder(run).locked():
+        pass
     assert sorted(path.name for path in tmp_path.iterdir()) == [".a.new-run-mine", "a"]
 
 

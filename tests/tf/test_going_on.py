@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 
@@ -218,9 +219,13 @@ def test_a_function_that_gives_other_batches_is_told(with_function):
 
 def test_events_elsewhere_need_trust(begun, tmp_path):
     run = copy(begun, "stopped", tmp_path)
-    rewrite(run / "run.json", tensorboard="../outside")
-    with pytest.raises(CheckpointError, match=r"writes TensorBoard events to \.\./outside; if you trust it"):
-        resume(run)
+    (run / "linked").mkdir()
+    (run / "linked" / "train").symlink_to(tmp_path)
+    for events in ("../outside", str(tmp_path / "outside"), "linked"):
+        rewrite(run / "run.json", tensorboard=events)
+        with pytest.raises(CheckpointError, match=f"writes TensorBoard events to {re.escape(events)}; if you trust it"):
+            resume(run)
+    assert {path.name for path in tmp_path.iterdir()} == {"run"}
 
 
 def test_what_cannot_be_recorded_is_refused_before_anything_is_written(tmp_path):

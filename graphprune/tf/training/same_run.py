@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -26,7 +28,7 @@ def check_trusted(folder: RunFolder, options: RunOptions, *, trust_run: bool, te
     asks = []
     if options.calls_function:
         asks.append(f"calls the function {options.data} for its data")
-    if options.events_outside:
+    if _has_events_elsewhere(folder, options):
         asks.append(f"writes TensorBoard events to {options.tensorboard}")
     if asks and not trust_run:
         raise CheckpointError(
@@ -35,6 +37,15 @@ def check_trusted(folder: RunFolder, options: RunOptions, *, trust_run: bool, te
         )
     if not asks:
         tell(f"{folder.path}: was made on another machine, by another user or by an earlier graphprune; its training data is read from {options.data}")
+
+
+def _has_events_elsewhere(folder: RunFolder, options: RunOptions) -> bool:
+    """Return whether TensorBoard's events go out of the run's folder, by their path or through a link."""
+    if options.tensorboard is None:
+        return False
+    home, events = os.path.realpath(folder.path), folder.path / options.tensorboard
+    places = [os.path.realpath(place) for place in (events, events / "train", events / "validation")]
+    return any(not Path(place).is_relative_to(home) for place in places)
 
 
 def check_plan(folder: RunFolder, options: RunOptions, plan: Plan | None) -> None:

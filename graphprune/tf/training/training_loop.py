@@ -115,7 +115,7 @@ def run_to_end(
         recorder.save_model(path)
         tensors = pruning.pruner.tensors()
     result = TrainingResult(folder.path, "finished", recorder.step, options.steps, path, folder.last_metrics(), tensors, resumed_from, warnings)
-    folder.write_result(result.to_config())
+    folder.write_result(result.to_config(), options.run_id)
     return result
 
 
