@@ -146,7 +146,9 @@ def test_files_of_the_user_among_checkpoints_are_neither_taken_nor_removed(tmp_p
     for name in ("step-backup", "step-00000020.bak", "step-000000021", "step-٠٠٠٠٠٠٢٢", "step-00000030"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "notes.txt").write_text("mine")
-    shutil.copytree(write(tmp_path, 20), tmp_path / "step-00000020.bak", dirs_exist_ok=True)
+    copies = ["step-backup", "step-00000020.bak", "step-000000021", "step-٠٠٠٠٠٠٢٢"]
+    for name in copies:
+        shutil.copytree(write(tmp_path, 20), tmp_path / name, dirs_exist_ok=True)
     for step in (8, 9, 10, 11, 12):
         write(tmp_path, step)
     (tmp_path / "step-00000011" / "notes.txt").write_text("mine")
@@ -158,7 +160,7 @@ def test_files_of_the_user_among_checkpoints_are_neither_taken_nor_removed(tmp_p
     assert sorted(path.parent.name for path in tmp_path.rglob("notes.txt")) == sorted(
         ["step-backup", "step-00000020.bak", "step-000000021", "step-٠٠٠٠٠٠٢٢", "step-00000030", "step-00000011"]
     )
-    assert (tmp_path / "step-00000020.bak" / "state.json").exists()
+    assert all((tmp_path / name / "state.json").exists() for name in copies)
     assert (tmp_path / "step-notes.txt").read_text() == "mine"
 
 

@@ -73,3 +73,9 @@ def test_a_relative_state_folder_is_ignored(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert user_mark.make_mark("0" * 64)
     assert (tmp_path / "home/.local/state/graphprune/run-key").exists()
+
+
+def test_a_key_of_another_user_is_not_taken(tmp_path, monkeypatch):
+    run = make_run(tmp_path / "run")
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert not is_own(run)
