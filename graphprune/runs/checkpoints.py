@@ -2,11 +2,14 @@
 
     DIR/checkpoints/step-00000400/
         model.keras or model.h5     the wrapped model with its optimizer
-        state.npz                   what model files do not hold: random generators, sums of metrics, states of stateful layers
-        state.json                  where the run stands, whose checkpoint this is, and the sha256 of both files and of itself
+        state.npz                   what model files do not hold: random generators, sums of
+                                    metrics, states of stateful layers
+        state.json                  where the run stands, whose checkpoint this is, and the sha256
+                                    of both files and of itself
 
-A checkpoint whose hashes do not fit is passed over, and the one before it is taken. Only folders with exactly such a name and such files are checkpoints;
-whatever else stands there stays, and is not looked at.
+A checkpoint whose hashes do not fit is passed over, and the one before it is taken. Only folders
+with exactly such a name and such files are checkpoints; everything else in `checkpoints` is
+ignored and kept.
 """
 
 from __future__ import annotations
@@ -41,13 +44,16 @@ class RunState:
         step: Optimizer updates since the run began.
         epoch: The epoch of the next batch, from 0.
         batch: The place of the next batch in its epoch, from 0.
-        epochs, steps_per_epoch, batch_size, seed: The run's length and order. `batch_size` is None where datasets of a function bring their own.
+        epochs, steps_per_epoch, batch_size, seed: The run's length and order. `batch_size` is None
+            where datasets of a function bring their own.
         schedule_units: The units in which schedules are written (`epoch`, `step`, `percent`).
-        plan_sha256: Of the plan that the model was wrapped by; empty where it was wrapped before the run.
+        plan_sha256: Of the plan that the model was wrapped by; empty where it was wrapped before
+            the run.
         rules: (path, sha256) of each rule file.
         versions: Versions of graphprune, tensorflow and tf_keras.
         run_id: Of the run that the checkpoint belongs to; empty in format 1.
-        model_sha256, data_sha256: Of the model and the data that the run began with; empty in format 1, the data's also where it comes from a function.
+        model_sha256, data_sha256: Of the model and the data that the run began with; empty in
+            format 1, the data's also where it comes from a function.
         metrics_size, metrics_sha256: See `MetricsMark`; None and empty in format 1.
     """
 
@@ -89,7 +95,8 @@ class Checkpoint:
 def write_checkpoint(root: Path, state: RunState, arrays: Mapping[str, np.ndarray], model_name: str, save_model: Callable[[Path], None]) -> Path:
     """Write a checkpoint under `root` and return its folder; the newest three stay.
 
-    It is written under a temporary name, flushed to disk and renamed, so that no crash leaves half of one. Older ones go only when it is in place.
+    It is written under a temporary name, flushed to disk and renamed, so that no crash leaves half
+    of one. Older ones go only when it is in place.
 
     Args:
         root: The run's folder of checkpoints.
@@ -132,7 +139,8 @@ def find_checkpoint(root: Path, run_id: str = "") -> tuple[Checkpoint | None, tu
         run_id: Of the run; a checkpoint of another run is an error, whichever is the newest.
 
     Raises:
-        CheckpointError: a checkpoint belongs to another run, a newer graphprune wrote it, or there are checkpoints and none verifies.
+        CheckpointError: a checkpoint belongs to another run, a newer graphprune wrote it, or there
+            are checkpoints and none verifies.
     """
     folders = find_folders(root)
     _check_owner(folders, run_id)

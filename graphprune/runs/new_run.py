@@ -1,8 +1,9 @@
 """How a run's folder comes into being: whole or not at all, and for one process only.
 
-A folder that does not exist yet is built under a temporary name beside its place and renamed; the rename fails where another process was faster. In a folder
-that exists, an empty one or one with a run that is replaced, the new run's files are first written whole into `.new-run`; from the moment when its `run.json`
-is there the new run counts, and whoever holds the lock next moves it into place.
+A folder that does not exist yet is built under a temporary name beside its place and renamed; the
+rename fails where another process was faster. In a folder that exists, an empty one or one with a
+run that is replaced, the new run's files are first written to `.new-run`. Its `run.json` comes
+last: once it is there, the new run is complete, and the next holder of the lock moves it into place.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def check_free(folder: Path, *, force: bool) -> str:
     """Refuse a folder that holds something already; with `force` an earlier run there may be replaced.
 
     Returns:
-        What stands there: the hash of the run, or nothing where there is none. `new_run` refuses to replace anything else.
+        What stands there: the hash of the run, or nothing where there is none. `new_run` refuses to
+        replace anything else.
 
     Raises:
         OutputError: the folder is taken.

@@ -13,7 +13,8 @@ from graphprune.runs.run_options import RunOptions
 def find_original_fault(options: RunOptions) -> str | None:
     """Return why the model at `options.model` is not the one that the run began with; None where it is.
 
-    It is read as a saved model first: what the path leads to now may be a device, or a folder of a million files.
+    It is read as a saved model first: what the path leads to now may be a device, or a folder of a
+    million files.
     """
     path = Path(options.model)
     if not path.exists():

@@ -2,7 +2,8 @@
 
     {"format_version": 2, ..., "sha256": "..."}
 
-Format 1 is what graphprune wrote until 0.1.0: the same keys without those that have a default, and without a hash in `run.json` and `result.json`.
+Format 1 is what graphprune wrote until 0.1.0: the same keys without those that have a default, and
+without a hash in `run.json` and `result.json`.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ class Record:
         """Return the keys as the dataclass `kind`; keys that it does not have are ignored, missing ones take their defaults.
 
         Raises:
-            Damage: a key has another type or a value out of range, or one without a default is missing.
+            Damage: a key has another type or a value out of range, or one without a default is
+                missing.
         """
         try:
             value: _T = _adapter(kind).validate_json(json.dumps(self.config), strict=True)

@@ -37,7 +37,8 @@ def find_start(folder: RunFolder, options: RunOptions, tell: Tell) -> Checkpoint
     """Return the checkpoint to go on from; None for a start from the beginning.
 
     Raises:
-        CheckpointError: no checkpoint is whole, one is of another run, or a start from the beginning would replace a trained model.
+        CheckpointError: no checkpoint is whole, one is of another run, or a start from the
+            beginning would replace a trained model.
     """
     checkpoint, faults = find_checkpoint(folder.checkpoints, options.run_id)
     for message in (*faults, *folder.find_changed_files(options)):

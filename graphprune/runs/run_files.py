@@ -1,7 +1,8 @@
 """Which files in a run's folder are the run's own: exact names, so that a user's files there are never touched.
 
-Temporary files of a process that was killed have exact names too: `.run.json.abcd1234` or `.model.keras.0123456789abcdef.graphprune-part` in the run's
-folder, `.step-00000400.tmp` and `.old` among its checkpoints.
+Temporary files of a process that was killed have exact names too: `.run.json.abcd1234` or
+`.model.keras.0123456789abcdef.graphprune-part` in the run's folder, `.step-00000400.tmp` and `.old`
+among its checkpoints.
 """
 
 from __future__ import annotations
@@ -117,7 +118,8 @@ def remove_run(folder: Path, options: RunOptions | None) -> None:
 
     Args:
         folder: The run's folder.
-        options: Its options; None where `run.json` is damaged, so that the model and the copies of rules, whose names it holds, stay too.
+        options: Its options; None where `run.json` is damaged, so that the model and the copies of
+            rules, whose names it holds, stay too.
 
     Raises:
         OutputError: a folder stands where the run has a file.

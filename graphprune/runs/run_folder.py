@@ -11,8 +11,8 @@
     DIR/result.json             how the run ended; a run without it is not finished
     DIR/.lock                   held by the process that trains
 
-Files are written whole or not at all, and the folder appears with all that a start needs. What it holds is untrusted input: each file has its hash, and no
-link is followed out of the folder.
+Files are written whole or not at all, and the folder appears with all that a start needs. What it
+holds is untrusted input: each file has its hash, and no link is followed out of the folder.
 """
 
 from __future__ import annotations

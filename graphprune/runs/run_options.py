@@ -32,7 +32,8 @@ class Compiling:
     """How to compile a model for training; None keeps what the model was saved with.
 
     Attributes:
-        optimizer, loss: Names that Keras knows, such as `adam` and `sparse_categorical_crossentropy`.
+        optimizer, loss: Names that Keras knows, such as `adam` and
+            `sparse_categorical_crossentropy`.
         metrics: Names that Keras knows, such as `accuracy`.
         learning_rate: A constant rate.
         reset_optimizer: Start the optimizer anew: no moments, no iterations.
@@ -52,7 +53,8 @@ class RunOptions:
     Attributes:
         model, model_sha256: The saved model that it began with.
         model_name: The name of its model files, `model.keras` or `model.h5`.
-        data, data_sha256: What `read_data` was given, an absolute path or a function; the hash is empty where data comes from a function.
+        data, data_sha256: What `read_data` was given, an absolute path or a function; the hash is
+            empty where data comes from a function.
         batch_size: None where datasets of a function bring their own.
         epochs, steps_per_epoch, seed: Its length and order.
         own_steps_per_epoch: Whether the length of an epoch was given by the user.
@@ -60,7 +62,8 @@ class RunOptions:
         compiling: Optimizer, loss, metrics and learning rate, as far as they were given.
         plan_sha256, rules, schedule_units: As in `RunState`.
         version: Of graphprune.
-        tensorboard: The folder of TensorBoard's events, a relative one in the run's folder; None for none.
+        tensorboard: The folder of TensorBoard's events, a relative one in the run's folder; None
+            for none.
         strategy: `none`, or `mirrored:N` with the number of replicas that share each batch.
         run_id: Drawn at random when the run was made; empty in format 1.
         first_batch_sha256: Of the first training batch of a function; empty for an `.npz`.

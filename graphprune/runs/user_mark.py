@@ -1,7 +1,9 @@
 """The mark in `run.json` that says: this user made the run on this machine.
 
-It is an HMAC of the file's content under a secret key of the user's (`$XDG_STATE_HOME/graphprune/run-key`, or `~/.local/state/graphprune/run-key`), which
-nobody else can read. A run that was unpacked or copied from somewhere else has no valid mark, whoever owns its files.
+It is an HMAC of the file's content under a secret key of the user's
+(`$XDG_STATE_HOME/graphprune/run-key`, or `~/.local/state/graphprune/run-key`), which nobody
+else can read. A run that was unpacked or copied from another machine or user has no valid mark,
+whoever owns its files.
 """
 
 from __future__ import annotations

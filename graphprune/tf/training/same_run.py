@@ -91,7 +91,8 @@ def read_same_data(folder: RunFolder, options: RunOptions, replicas: int, tell: 
 def first_batch_sha256(data: Data) -> str:
     """Return the hash of the first training batch of a function's data; empty for an `.npz`, whose file is hashed.
 
-    It looks at the dataset once more, which changes the order of one that shuffles anew each time: `train` and `resume` look equally often.
+    It looks at the dataset once more, which changes the order of one that shuffles anew each time:
+    `train` and `resume` look equally often.
     """
     if isinstance(data, ArrayData):
         return ""
