@@ -43,7 +43,7 @@ class RunState:
     Attributes:
         step: Optimizer updates since the run began.
         epoch: The epoch of the next batch, from 0.
-        batch: The place of the next batch in its epoch, from 0.
+        batch: The place of the next batch in its epoch, from 0; at its end before validation.
         epochs, steps_per_epoch, batch_size, seed: The run's length and order. `batch_size` is None
             where datasets of a function bring their own.
         schedule_units: The units in which schedules are written (`epoch`, `step`, `percent`).
@@ -212,7 +212,7 @@ def _check_place(folder: Path, state: RunState) -> None:
     if state.step != step_of(folder.name):
         raise Damage(f"{STATE} is that of step {state.step}")
     place = state.epoch * state.steps_per_epoch + state.batch
-    if state.step != place or state.batch >= state.steps_per_epoch or state.epoch > state.epochs:
+    if state.step != place or state.batch > state.steps_per_epoch or place > state.epochs * state.steps_per_epoch:
         raise Damage(f"{STATE} says batch {state.batch} of epoch {state.epoch}, which is not step {state.step}")
 
 

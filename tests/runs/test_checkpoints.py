@@ -271,6 +271,15 @@ def test_a_state_with_a_fitting_hash_and_wrong_values_is_damage(tmp_path, why):
     assert str(caught.value) == f"{tmp_path}/step-00000001: damaged, state.json {why}"
 
 
+def test_the_end_of_an_epoch_before_its_validation_is_a_place_and_what_lies_behind_the_run_is_none(tmp_path):
+    end = write(tmp_path, 4, epoch=0, batch=4, epochs=1)
+    assert read_checkpoint(end).state.batch == 4
+    for place in ({"batch": 5, "epoch": 0}, {"batch": 1, "epoch": 1}):
+        behind = write(tmp_path, 5, epochs=1, **place)
+        with pytest.raises(CheckpointError, match="which is not step 5"):
+            read_checkpoint(behind)
+
+
 def test_a_checkpoint_of_format_1_is_read(tmp_path):
     folder = write(tmp_path, 5, run_id="")
     since = ("run_id", "model_sha256", "data_sha256", "metrics_size", "metrics_sha256")
