@@ -213,7 +213,10 @@ def _check_place(folder: Path, state: RunState) -> None:
         raise Damage(f"{STATE} is that of step {state.step}")
     place = state.epoch * state.steps_per_epoch + state.batch
     if state.step != place or state.batch > state.steps_per_epoch or place > state.epochs * state.steps_per_epoch:
-        raise Damage(f"{STATE} says batch {state.batch} of epoch {state.epoch}, which is not step {state.step}")
+        raise Damage(
+            f"{STATE} says step {state.step} is batch {state.batch} of epoch {state.epoch}, "
+            f"which does not fit {state.epochs} epochs of {state.steps_per_epoch} steps"
+        )
 
 
 def _read_arrays(stream: BinaryIO) -> dict[str, np.ndarray]:

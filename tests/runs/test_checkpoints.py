@@ -254,7 +254,7 @@ WRONG_STATES = {
     "has a wrong seed: input should be a valid integer, got True": {"seed": True},
     "has a wrong steps_per_epoch: input should be greater than or equal to 1, got 0": {"steps_per_epoch": 0},
     "is that of step 2": {"step": 2},
-    "says batch 2 of epoch 0, which is not step 1": {"batch": 2},
+    "says step 1 is batch 2 of epoch 0, which does not fit 300 epochs of 4 steps": {"batch": 2},
     "has the format_version 'x', which is not a whole number from 1": {"format_version": "x"},
     "has the format_version 0, which is not a whole number from 1": {"format_version": 0},
     "lists the files ../../x.keras, state.npz; they must be state.npz and one model": {"files": {"../../x.keras": "0" * 64, "state.npz": "0" * 64}},
@@ -276,7 +276,7 @@ def test_the_end_of_an_epoch_before_its_validation_is_a_place_and_what_lies_behi
     assert read_checkpoint(end).state.batch == 4
     for place in ({"batch": 5, "epoch": 0}, {"batch": 1, "epoch": 1}):
         behind = write(tmp_path, 5, epochs=1, **place)
-        with pytest.raises(CheckpointError, match="which is not step 5"):
+        with pytest.raises(CheckpointError, match="says step 5 is batch . of epoch ., which does not fit 1 epochs of 4 steps"):
             read_checkpoint(behind)
 
 
