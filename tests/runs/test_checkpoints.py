@@ -276,7 +276,7 @@ def test_the_end_of_an_epoch_before_its_validation_is_a_place_and_what_lies_behi
     assert read_checkpoint(end).state.batch == 4
     for place in ({"batch": 5, "epoch": 0}, {"batch": 1, "epoch": 1}):
         behind = write(tmp_path, 5, epochs=1, **place)
-        with pytest.raises(CheckpointError, match="says step 5 is batch . of epoch ., which does not fit 1 epochs of 4 steps"):
+        with pytest.raises(CheckpointError, match=r"says step 5 is batch . of epoch ., which does not fit 1 epochs of 4 steps"):
             read_checkpoint(behind)
 
 
