@@ -32,6 +32,7 @@ MAX_OF_A_KIND = 100
 """Diagnostics of one slug and severity that are told one by one; the rest is counted."""
 MAX_WORD = 300
 MAX_TEXT = 4_000
+MAX_HELP = 1_000
 _LONG_WORD = re.compile(rf"\S{{{MAX_WORD + 1},}}")
 _HEAD, _TAIL = 100, 40
 
@@ -48,10 +49,10 @@ def escape_controls(text: str) -> str:
     return text if text.isprintable() else "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
-def shorten(text: str) -> str:
+def shorten(text: str, limit: int = MAX_TEXT) -> str:
     """Return a message of readable length: names come from files, and may have a million letters.
 
-    Words of more than 300 characters lose their middle, texts of more than 4,000 their end; how much is said.
+    Words of more than 300 characters lose their middle, texts of more than `limit` their end; how much is said.
 
     Example:
         >>> shorten(f"no layer is named '{'a' * 1_000_000}'") == f"no layer is named '{'a' * 99}...(999,862 characters)...{'a' * 39}'"
@@ -60,7 +61,7 @@ def shorten(text: str) -> str:
     if len(text) <= MAX_WORD:
         return text
     text = _LONG_WORD.sub(lambda word: f"{word[0][:_HEAD]}...({len(word[0]) - _HEAD - _TAIL:,} characters)...{word[0][-_TAIL:]}", text)
-    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}... ({len(text) - MAX_TEXT:,} more characters)"
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text) - limit:,} more characters)"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -108,7 +109,7 @@ class Diagnostic:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", shorten(self.message))
-        object.__setattr__(self, "help", shorten(self.help) if self.help else self.help)
+        object.__setattr__(self, "help", shorten(self.help, MAX_HELP) if self.help else self.help)
         object.__setattr__(self, "related", tuple((where, shorten(label)) for where, label in self.related))
 
     def __str__(self) -> str:

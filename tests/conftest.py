@@ -26,6 +26,14 @@ def pytest_addoption(parser):
     parser.addoption("--fuzz-case", type=int, help="fuzz only the case of this number, to replay a failure")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_state_folder(tmp_path_factory):
+    """Keep the key that marks runs out of the user's home."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture
 def check_golden(request):
     """Holds a text against the file of that name in tests/golden."""

@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("rules", frozenset({"pydantic", "ruamel", "networkx", "re2"})),
     ("plan", frozenset()),
     ("diff", frozenset({"networkx", "numpy"})),
-    ("runs", frozenset({"numpy"})),
+    ("runs", frozenset({"numpy", "pydantic"})),
     ("report", frozenset({"rich", "jinja2", "networkx"})),
     ("tf", frozenset({"tensorflow", "tf_keras", "absl", "h5py", "numpy"})),
     ("cli", frozenset({"click", "rich"})),

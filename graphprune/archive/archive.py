@@ -16,7 +16,7 @@ from graphprune.archive.checkpoint import Checkpoint
 from graphprune.archive.entries import holds_lambda_bytecode
 from graphprune.archive.hdf5 import OpenedFile, StoredTensor, index_keras_groups, index_legacy_groups, open_hdf5, read_dataset
 from graphprune.archive.saved_model import index_checkpoint, open_checkpoint
-from graphprune.archive.zipped import open_weights
+from graphprune.archive.zipped import check_crcs, open_weights
 
 
 class TensorReader(Protocol):
@@ -80,6 +80,15 @@ class Archive:
             return
         with self._open() as file, file.raw() as raw:
             yield _Hdf5Reader(file, raw, self.path)
+
+    def check_checksums(self) -> None:
+        """Check what a `.keras` file says of its members' bytes; HDF5 and TensorFlow's checkpoints check theirs, where they have some, as tensors are read.
+
+        Raises:
+            ArchiveError: a member is damaged.
+        """
+        if self.format == "keras":
+            check_crcs(self.path)
 
     def read(self, tensor: StoredTensor) -> NDArray[Any]:
         """Return the values of one tensor.

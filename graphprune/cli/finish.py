@@ -34,8 +34,6 @@ def resumable(run_folder: str) -> Iterator[None]:
 
 def report_run(result: TrainingResult) -> None:
     """Print how the run ended and what to do next; exit 1 when a tensor missed its target."""
-    for warning in result.warnings:
-        click.echo(f"graphprune: warning: {warning}", err=True)
     if result.status == "interrupted":
         click.echo(f"stopped after step {result.step} of {result.steps}; go on with: graphprune resume {result.run_dir}")
         return
@@ -65,7 +63,7 @@ def find_accuracy(metrics: Mapping[str, Any]) -> float | None:
         >>> find_accuracy({"loss": 0.1, "accuracy": 1.0, "val_loss": 0.2, "val_accuracy": 0.98}), find_accuracy({"accuracy": 1.0})
         (0.98, None)
     """
-    return next((float(value) for name, value in metrics.items() if name.startswith("val_") and "acc" in name), None)
+    return next((float(value) for name, value in metrics.items() if name.startswith("val_") and "acc" in name and isinstance(value, int | float)), None)
 
 
 def tensor_rows(result: TrainingResult) -> list[str]:

@@ -10,9 +10,8 @@ from typing import Any
 
 import click
 
-from graphprune.errors import CheckpointError, TrainingError
+from graphprune.errors import TrainingError, escape_controls
 from graphprune.graph import ModelFile, open_model_file
-from graphprune.runs.run_folder import RunFolder
 
 
 def open_model(path: str) -> ModelFile:
@@ -30,22 +29,35 @@ def find_model_file(path: str) -> str:
     """Return `path`, or the trained model inside it when it is the folder of a training run.
 
     Raises:
-        CheckpointError: the run is damaged, or not finished.
+        CheckpointError: the run is damaged or not finished, or its model is not the one that it wrote.
     """
-    run = RunFolder(Path(path))
-    if not run.is_run:
+    if not Path(path).is_dir():
         return path
-    model = run.path / run.read_options().model_name
-    if not model.is_file():
-        raise CheckpointError(f"{path}: this training run is not finished; go on with graphprune resume {path}")
-    return str(model)
+    from graphprune.runs.run_folder import RunFolder  # only now: it imports pydantic, which a model's file does not need
+
+    run = RunFolder(Path(path))
+    return str(run.need_model()) if run.is_run else path
 
 
 def find_training_origin(path: str) -> str:
-    """Return the model that the training run in `path` began with; `path` itself when it is no run, or that model is gone."""
+    """Return the model that the training run in `path` began with; `path` itself when it is no run.
+
+    Where that model is gone or has changed, a warning says so, and `path` itself is what to compare with.
+    """
+    if not Path(path).is_dir():
+        return path
+    from graphprune.runs.original import find_original_fault
+    from graphprune.runs.run_folder import RunFolder
+
     run = RunFolder(Path(path))
-    origin = run.read_options().model if run.is_run else path
-    return origin if Path(origin).exists() else path
+    if not run.is_run:
+        return path
+    options = run.read_options()
+    fault = find_original_fault(options)
+    if fault is None:
+        return options.model
+    click.echo(escape_controls(f"graphprune: warning: {fault}; compared with the trained model of {path} itself instead"), err=True)
+    return path
 
 
 def import_custom_objects(specs: tuple[str, ...]) -> dict[str, Any]:

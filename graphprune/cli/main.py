@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import signal
 import sys
@@ -105,8 +106,9 @@ def main() -> NoReturn:
             warnings.showwarning = show_warning
             sys.exit(run(sys.argv[1:]))
     except click.ClickException as mistake:
-        mistake.message = shorten(mistake.message)
-        mistake.show()
+        told = io.StringIO()
+        mistake.show(file=told)
+        click.echo(shorten(told.getvalue()), err=True, nl=False)
         sys.exit(mistake.exit_code)
     except click.Abort:
         click.echo("graphprune: stopped", err=True)

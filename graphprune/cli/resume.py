@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from graphprune.cli.finish import report_run, resumable
 from graphprune.cli.inputs import import_custom_objects
 from graphprune.cli.options import WholeNumber, loading_options
 from graphprune.cli.progress import shown_progress
+from graphprune.errors import escape_controls
 from graphprune.tf.models.quiet import import_tensorflow
 
 
 @click.command("resume")
 @click.argument("run_folder", metavar="DIR")
 @click.option("--stop-after", type=WholeNumber(min=1), metavar="STEP", help="Stop again right after this step, as if the process had been killed.")
+@click.option(
+    "--trust-run",
+    is_flag=True,
+    help="Call the data function that DIR names, though you did not make the run on this machine. It can do anything.",
+)
 @loading_options
-def command(run_folder: str, stop_after: int | None, custom_objects: tuple[str, ...], unsafe_lambda: bool) -> None:
+def command(
+    run_folder: str,
+    stop_after: int | None,
+    trust_run: bool,
+    custom_objects: tuple[str, ...],
+    unsafe_lambda: bool,
+) -> None:
     """Go on with the training run in DIR from its newest whole checkpoint, to the same end as if it had never stopped.
+
+    Without any checkpoint it starts from the beginning. What was deleted of a finished run's result is written again.
 
     \b
         graphprune resume runs/a
@@ -30,7 +46,15 @@ def command(run_folder: str, stop_after: int | None, custom_objects: tuple[str, 
             custom_objects=import_custom_objects(custom_objects),
             unsafe_lambda=unsafe_lambda,
             stop_after_step=stop_after,
-            on_checkpoint=lambda checkpoint: click.echo(f"going on from {checkpoint}"),
+            trust_run=trust_run,
+            on_checkpoint=lambda checkpoint: click.echo(_say_start(run_folder, checkpoint)),
             on_progress=show,
+            on_warning=lambda message: click.echo(escape_controls(f"graphprune: warning: {message}"), err=True),
         )
     report_run(result)
+
+
+def _say_start(run_folder: str, checkpoint: Path | None) -> str:
+    if checkpoint is None:
+        return f"{run_folder}: has no checkpoint, starting from the beginning"
+    return f"going on from {checkpoint}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -16,6 +17,7 @@ from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.from_config import graph_with_tensors
 from graphprune.plan import strip_graph
 from graphprune.report import SizeTable, render_sizes_text, sizes_to_config
+from graphprune.runs.run_options import Compiling
 from graphprune.tf.models.quiet import import_tensorflow
 from graphprune.tf.models.refusals import check_loadable
 
@@ -56,12 +58,14 @@ def command(
     """  # noqa: D301 - click wants the real character
     if len({str(Path(output).absolute()) for output in outputs}) < len(outputs):
         raise click.UsageError("two outputs have the same name")
+    model_file, origin = find_model_file(model), original or find_training_origin(model)
     for output in outputs:
-        check_output_free(output, force=force, inputs=[model, find_model_file(model), original or find_training_origin(model)])
-    wrapped = open_model(model)
+        check_output_free(output, force=force, inputs=[model, model_file, origin])
+    wrapped = replace(open_model(model_file), path=model)
     archive = wrapped.need_archive()
+    archive.check_checksums()
     check_loadable(archive, unsafe_lambda=unsafe_lambda)
-    before = open_model(original or find_training_origin(model))
+    before = open_model(origin)
     archive_before = before.need_archive()
     check_same_architecture(before, wrapped)
 
@@ -69,7 +73,7 @@ def command(
     from graphprune.tf.models.export import check_export_suffix, write_model
     from graphprune.tf.models.loading import load_model
     from graphprune.tf.pruning.surgery import strip_model
-    from graphprune.tf.training.compiling import Compiling, compile_model
+    from graphprune.tf.training.compiling import compile_model
     from graphprune.tf.training.data import read_data
     from graphprune.tf.training.evaluation import measure_accuracy
 

@@ -32,11 +32,13 @@ def command(model: str, plan_file: str, format_: str | None, output: str | None,
         ...
         graphprune verify sparse.keras --plan plan.json --detailed-exitcode
 
+    A file whose own checksums do not fit is refused, and the folder of a training run whose model is not the one that the run wrote.
     With --detailed-exitcode the exit code is 2 where a tensor is not as planned.
     """  # noqa: D301 - click wants the real character
     check_report_free(output, force=force, inputs=[model, plan_file])
     saved, plan = open_model(model), read_plan(plan_file)
     archive = saved.need_archive()
+    archive.check_checksums()
     zeros, faults = measure_zeros(archive, saved.graph), measure_mask_faults(archive, saved.graph)
     with faults_in_format(format_):
         found = verify_plan(plan, saved.graph, zeros, faults, model_path=model, plan_path=plan_file)

@@ -2,31 +2,38 @@
 
     DIR/checkpoints/step-00000400/
         model.keras or model.h5     the wrapped model with its optimizer
-        state.npz                   what model files do not hold: random generators, sums of metrics, states of stateful layers
-        state.json                  where the run stands, and the sha256 of both files and of itself
+        state.npz                   what model files do not hold: random generators, sums of
+                                    metrics, states of stateful layers
+        state.json                  where the run stands, whose checkpoint this is, and the sha256
+                                    of both files and of itself
 
-A checkpoint whose hashes do not fit is passed over, and the one before it is taken.
+A checkpoint whose hashes do not fit is passed over, and the one before it is taken. Only folders
+with exactly such a name and such files are checkpoints; everything else in `checkpoints` is
+ignored and kept.
 """
 
 from __future__ import annotations
 
 import io
-import json
+import math
 import os
 import shutil
+import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
-from hashlib import sha256
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
 
 from graphprune.errors import CheckpointError, OutputError
-from graphprune.files import file_sha256, sync, write_whole
+from graphprune.files import file_sha256, sync
+from graphprune.runs.records import Count, Damage, Hash, Length, NoHash, RunId, hash_file, open_regular, read_record, write_record
+from graphprune.runs.run_files import MODELS, STEP_FILES, clear_unfinished, is_folder, remove_checkpoint, settle_aside, step_of
+from graphprune.sparsity.positions import Unit
 
 KEPT = 3
-_FORMAT = 1
+STATE, ARRAYS = "state.json", "state.npz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,36 +43,43 @@ class RunState:
     Attributes:
         step: Optimizer updates since the run began.
         epoch: The epoch of the next batch, from 0.
-        batch: The place of the next batch in its epoch, from 0.
-        epochs, steps_per_epoch, batch_size, seed: The run's length and order. `batch_size` is None where datasets of a function bring their own.
+        batch: The place of the next batch in its epoch, from 0; at its end before validation.
+        epochs, steps_per_epoch, batch_size, seed: The run's length and order. `batch_size` is None
+            where datasets of a function bring their own.
         schedule_units: The units in which schedules are written (`epoch`, `step`, `percent`).
-        plan_sha256: Of the plan that the model was wrapped by; empty where it was wrapped before the run.
+        plan_sha256: Of the plan that the model was wrapped by; empty where it was wrapped before
+            the run.
         rules: (path, sha256) of each rule file.
         versions: Versions of graphprune, tensorflow and tf_keras.
+        run_id: Of the run that the checkpoint belongs to; empty in format 1.
+        model_sha256, data_sha256: Of the model and the data that the run began with; empty in
+            format 1, the data's also where it comes from a function.
+        metrics_size, metrics_sha256: See `MetricsMark`; None and empty in format 1.
     """
 
-    step: int
-    epoch: int
-    batch: int
-    epochs: int
-    steps_per_epoch: int
-    batch_size: int | None
-    seed: int
-    schedule_units: tuple[str, ...]
-    plan_sha256: str
+    step: Count
+    epoch: Count
+    batch: Count
+    epochs: Length
+    steps_per_epoch: Length
+    batch_size: Length | None
+    seed: Count
+    schedule_units: tuple[Unit, ...]
+    plan_sha256: Hash | NoHash
     rules: tuple[tuple[str, str], ...]
     versions: Mapping[str, str]
+    run_id: RunId = ""
+    model_sha256: Hash | NoHash = ""
+    data_sha256: Hash | NoHash = ""
+    metrics_size: Count | None = None
+    metrics_sha256: Hash | NoHash = ""
 
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> RunState:
-        """Return the state that `state.json` holds; unknown keys are ignored.
 
-        Raises:
-            KeyError: a field is missing.
-        """
-        values = {field.name: config[field.name] for field in fields(cls)}
-        rules = tuple((path, digest) for path, digest in values["rules"])
-        return cls(**{**values, "schedule_units": tuple(values["schedule_units"]), "rules": rules})
+@dataclass(frozen=True, slots=True)
+class _Manifest:
+    """The hash of each file of a checkpoint, by name."""
+
+    files: Mapping[str, Hash] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +95,8 @@ class Checkpoint:
 def write_checkpoint(root: Path, state: RunState, arrays: Mapping[str, np.ndarray], model_name: str, save_model: Callable[[Path], None]) -> Path:
     """Write a checkpoint under `root` and return its folder; the newest three stay.
 
-    It is written under a temporary name, flushed to disk and renamed, so that no crash leaves half of one. Older ones go only when it is in place.
+    It is written under a temporary name, flushed to disk and renamed, so that no crash leaves half
+    of one. Older ones go only when it is in place.
 
     Args:
         root: The run's folder of checkpoints.
@@ -97,20 +112,18 @@ def write_checkpoint(root: Path, state: RunState, arrays: Mapping[str, np.ndarra
     temporary = root / f".{folder.name}.tmp"
     try:
         root.mkdir(parents=True, exist_ok=True)
-        clear_leftovers(root)
+        clear_unfinished(root)
         temporary.mkdir()
         save_model(temporary / model_name)
-        packed = io.BytesIO()
-        np.savez(packed, **dict(arrays))  # type: ignore[arg-type]  # its other parameter is a flag
-        write_whole(temporary / "state.npz", packed.getvalue())
+        with (temporary / ARRAYS).open("xb") as stream:
+            np.savez(stream, **dict(arrays))  # type: ignore[arg-type]  # its other parameter is a flag
         files = {path.name: file_sha256(path) for path in sorted(temporary.iterdir())}
-        config = {"format_version": _FORMAT, **asdict(state), "files": files}
-        write_whole(temporary / "state.json", _to_json({**config, "sha256": _digest(config)}))
+        write_record(temporary / STATE, {**asdict(state), "files": files})
         for path in temporary.iterdir():
             sync(path)
         sync(temporary)
         _put_in_place(temporary, folder)
-        _remove_others(root, state.step)
+        _remove_others(root, state)
     except OSError as fault:
         raise OutputError(f"{folder}: cannot be written, {fault.strerror or fault}; earlier checkpoints are whole, make room and resume") from fault
     finally:
@@ -118,21 +131,55 @@ def write_checkpoint(root: Path, state: RunState, arrays: Mapping[str, np.ndarra
     return folder
 
 
-def find_checkpoint(root: Path, run: Path) -> tuple[Checkpoint, tuple[str, ...]]:
-    """Return the newest checkpoint that verifies, with one message for each newer one that does not.
+def find_checkpoint(root: Path, run_id: str = "") -> tuple[Checkpoint | None, tuple[str, ...]]:
+    """Return the newest checkpoint that verifies, with one message for each newer one that does not; None where none was written.
+
+    Args:
+        root: The run's folder of checkpoints.
+        run_id: Of the run; a checkpoint of another run is an error, whichever is the newest.
 
     Raises:
-        CheckpointError: no checkpoint verifies, or there is none.
+        CheckpointError: a checkpoint belongs to another run, a newer graphprune wrote it, or there
+            are checkpoints and none verifies.
     """
+    folders = find_folders(root)
+    _check_owner(folders, run_id)
     damaged: list[str] = []
-    for folder in sorted(root.glob("step-*"), reverse=True):
+    for folder in folders:
         try:
-            return read_checkpoint(folder), tuple(f"{fault}; going on from the one before it" for fault in damaged)
-        except CheckpointError as fault:
-            damaged.append(str(fault))
+            found = _read(folder)
+        except Damage as fault:
+            damaged.append(f"{folder}: damaged, {fault}")
+            continue
+        return found, tuple(f"{fault}; going on from step {found.state.step}" for fault in damaged)
     if damaged:
-        raise CheckpointError("\n".join([*damaged, f"{run}: no checkpoint is whole; start again with graphprune train --force"]))
-    raise CheckpointError(f"{run}: no checkpoint was written before the run stopped; start again with graphprune train --force")
+        way_on = f"put one back from a copy, or move {root} away: then graphprune resume {root.parent} starts from the beginning"
+        raise CheckpointError("\n".join([*damaged, f"{root.parent}: no checkpoint is whole; {way_on}"]))
+    return None, ()
+
+
+def find_folders(root: Path) -> list[Path]:
+    """Return the folders of checkpoints under `root`, the newest first.
+
+    Raises:
+        CheckpointError: something else has the name of a checkpoint, or `root` is no folder.
+    """
+    if not os.path.lexists(root):
+        return []
+    if not is_folder(root):
+        raise CheckpointError(f"{root}: is not a folder; move it away, then resume")
+    for path in root.iterdir():
+        if step_of(path.name) is not None and not is_folder(path):
+            raise CheckpointError(f"{path}: has the name of a checkpoint and is not a folder; move it away, then resume")
+    for path in (folder / name for folder in _folders(root) for name in STEP_FILES):
+        if is_folder(path):
+            raise CheckpointError(f"{path}: is a folder, and a checkpoint has a file there; move it away, then resume")
+    return _folders(root)
+
+
+def _folders(root: Path) -> list[Path]:
+    steps = [(step, path) for path in root.iterdir() if (step := step_of(path.name)) is not None and is_folder(path)]
+    return [path for _, path in sorted(steps, reverse=True) if any(os.path.lexists(path / name) for name in STEP_FILES)]
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
@@ -141,59 +188,108 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     Raises:
         CheckpointError: a file is missing or differs, or the checkpoint is of a newer graphprune.
     """
-    config = _read_state(folder)
-    for name, digest in config["files"].items():
-        path = folder / name
-        if path.name != name or not path.is_file():
-            raise CheckpointError(f"{folder}: damaged, {name} is missing")
-        if file_sha256(path) != digest:
-            raise CheckpointError(f"{folder}: damaged, {name} is not what was written")
-    state = RunState.from_config(config)
-    models = [folder / name for name in config["files"] if name.startswith("model.")]
-    with np.load(folder / "state.npz", allow_pickle=False) as stored:
-        return Checkpoint(folder, state, models[0], dict(stored))
-
-
-def _read_state(folder: Path) -> dict[str, Any]:
     try:
-        config = json.loads((folder / "state.json").read_bytes())
-        digest = config.pop("sha256")
-    except FileNotFoundError:
-        raise CheckpointError(f"{folder}: damaged, state.json is missing") from None
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as fault:
-        raise CheckpointError(f"{folder}: damaged, state.json cannot be read") from fault
-    if digest != _digest(config):
-        raise CheckpointError(f"{folder}: damaged, state.json is not what was written")
-    if config["format_version"] > _FORMAT:
-        raise CheckpointError(f"{folder}: written by a newer graphprune ({config['versions']['graphprune']}); resume with that one")
-    return dict(config)
+        return _read(folder)
+    except Damage as fault:
+        raise CheckpointError(f"{folder}: damaged, {fault}") from fault
 
 
-def clear_leftovers(root: Path) -> None:
-    """Remove what a write that was cut off has left: temporary folders, and checkpoints that were moved aside."""
-    for path in root.glob(".step-*"):
-        shutil.rmtree(path)
+def _read(folder: Path) -> Checkpoint:
+    record = read_record(folder / STATE)
+    state, files = record.parse(RunState), record.parse(_Manifest).files
+    models = [name for name in MODELS if name in files]
+    if set(files) != {ARRAYS, *models} or len(models) != 1:
+        raise Damage(f"{STATE} lists the files {', '.join(sorted(files)) or 'none'}; they must be {ARRAYS} and one model")
+    _check_place(folder, state)
+    for name, made in files.items():
+        if hash_file(folder / name) != made:
+            raise Damage(f"{name} is not what was written")
+    with open_regular(folder / ARRAYS) as stream:
+        return Checkpoint(folder, state, folder / models[0], _read_arrays(stream))
+
+
+def _check_place(folder: Path, state: RunState) -> None:
+    if state.step != step_of(folder.name):
+        raise Damage(f"{STATE} is that of step {state.step}")
+    place = state.epoch * state.steps_per_epoch + state.batch
+    if state.step != place or state.batch > state.steps_per_epoch or place > state.epochs * state.steps_per_epoch:
+        raise Damage(
+            f"{STATE} says step {state.step} is batch {state.batch} of epoch {state.epoch}, "
+            f"which does not fit {state.epochs} epochs of {state.steps_per_epoch} steps"
+        )
+
+
+def _read_arrays(stream: BinaryIO) -> dict[str, np.ndarray]:
+    """Return the arrays of an `.npz` as NumPy writes it: nothing is unpickled, and no array is larger than the file.
+
+    Raises:
+        Damage: it is not such a file.
+    """
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            members = archive.infolist()
+            if any(member.compress_type != zipfile.ZIP_STORED for member in members) or sum(member.file_size for member in members) > _size(stream):
+                raise ValueError("its arrays are larger than the file")
+            return {member.filename.removesuffix(".npy"): _read_array(archive.read(member)) for member in members}
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError, RuntimeError, SyntaxError, TypeError, OverflowError) as fault:
+        raise Damage(f"{ARRAYS} cannot be read ({fault})") from fault
+
+
+def _read_array(content: bytes) -> np.ndarray:
+    stream = io.BytesIO(content)
+    version = np.lib.format.read_magic(stream)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read_header(stream)
+    claimed = math.prod(shape) * dtype.itemsize
+    if dtype.hasobject or claimed != len(content) - stream.tell():
+        raise ValueError(f"an array claims {claimed:,} bytes of {dtype}")
+    stream.seek(0)
+    array: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
+    return array
+
+
+def _size(stream: BinaryIO) -> int:
+    return os.fstat(stream.fileno()).st_size
+
+
+def _check_owner(folders: list[Path], run_id: str) -> None:
+    """Refuse checkpoints of another run, which may have other data and weights, and which this run must not remove."""
+    for folder in folders:
+        owner = _owner(folder)
+        if owner is not None and owner != run_id:
+            raise CheckpointError(
+                f"{folder}: is a checkpoint of another run (run_id {owner or 'none'}, this run has {run_id or 'none'}); move it away, then resume"
+            )
+
+
+def _owner(folder: Path) -> str | None:
+    """Return the run that a checkpoint belongs to; None where `state.json` is damaged."""
+    try:
+        return read_record(folder / STATE).parse(RunState).run_id
+    except Damage:
+        return None
 
 
 def _put_in_place(temporary: Path, folder: Path) -> None:
     aside = folder.with_name(f".{folder.name}.old")
-    if folder.exists():  # damaged: a resume had to go back behind it
+    if folder.exists():  # damaged: a resume had to go back behind it; or a user's files are in it
         os.rename(folder, aside)
     os.rename(temporary, folder)
     sync(folder.parent)
-    shutil.rmtree(aside, ignore_errors=True)
+    if aside.exists():
+        settle_aside(aside)
 
 
-def _remove_others(root: Path, step: int) -> None:
-    known = sorted(root.glob("step-*"), reverse=True)
-    ahead = [folder for folder in known if folder.name > f"step-{step:08d}"]  # damaged: the run comes from before them
-    for folder in ahead + [folder for folder in known if folder not in ahead][KEPT:]:
-        shutil.rmtree(folder)
+def _remove_others(root: Path, state: RunState) -> None:
+    """Remove this run's damaged checkpoints ahead of `state`, which it will write again, and the older ones but the newest three."""
+    folders = [folder for folder in _folders(root) if _may_remove(folder, state.run_id)]
+    ahead = [folder for folder in folders if (step_of(folder.name) or 0) > state.step]
+    for folder in ahead + [folder for folder in folders if folder not in ahead][KEPT:]:
+        remove_checkpoint(folder)
 
 
-def _to_json(config: Mapping[str, Any]) -> bytes:
-    return (json.dumps(config, indent=2) + "\n").encode()
-
-
-def _digest(config: Mapping[str, Any]) -> str:
-    return sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+def _may_remove(folder: Path, run_id: str) -> bool:
+    try:
+        return _owner(folder) in (run_id, None)
+    except CheckpointError:  # a newer graphprune's, or not readable
+        return False

@@ -9,70 +9,40 @@
     DIR/tensorboard/            events, where they were asked for
     DIR/model.keras or .h5      the trained, wrapped model
     DIR/result.json             how the run ended; a run without it is not finished
+    DIR/.lock                   held by the process that trains
 
-Files are written whole or not at all.
+Files are written whole or not at all, and the folder appears with all that a start needs. What it
+holds is untrusted input: each file has its hash, and no link is followed out of the folder.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from graphprune.errors import CheckpointError, OutputError
 from graphprune.files import write_whole
+from graphprune.runs import new_run
+from graphprune.runs.records import FORMAT, Damage, Record, hash_file, open_regular, read_record, write_record
+from graphprune.runs.run_files import CHECKPOINTS, GRAPH, METRICS, MODELS, PLAN, RESULT, RULES, RUN, clear_leftovers, is_folder
+from graphprune.runs.run_lock import run_locked
+from graphprune.runs.run_options import RunOptions, RunResult
+from graphprune.runs.user_mark import is_own, make_mark
 
-_OURS = ("run.json", "plan.json", "rules", "original.graph.json", "checkpoints", "metrics.jsonl", "tensorboard", "model.keras", "model.h5", "result.json")
-_FORMAT = 1
+_FROM_A_COPY = "put the file back from a copy, or start a new run in another folder"
 
 
 @dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What a run was asked to do.
+class MetricsMark:
+    """How much of `metrics.jsonl` a checkpoint has seen: its first `size` bytes, and their sha256."""
 
-    Attributes:
-        model, model_sha256: The saved model that it began with.
-        model_name: The name of its model files, `model.keras` or `model.h5`.
-        data, data_sha256: What `read_data` was given; the hash is empty where data comes from a function.
-        batch_size: None where datasets of a function bring their own.
-        epochs, steps_per_epoch, seed: Its length and order.
-        own_steps_per_epoch: Whether the length of an epoch was given by the user.
-        checkpoint_every: Optimizer steps between checkpoints.
-        compiling: Optimizer, loss, metrics and learning rate, as far as they were given.
-        plan_sha256, rules, schedule_units: As in `RunState`.
-        version: Of graphprune.
-        tensorboard: The folder of TensorBoard's events, a relative one in the run's folder; None for none.
-        strategy: `none`, or `mirrored:N` with the number of replicas that share each batch.
-    """
-
-    model: str
-    model_sha256: str
-    model_name: str
-    data: str
-    data_sha256: str
-    batch_size: int | None
-    epochs: int
-    steps_per_epoch: int
-    own_steps_per_epoch: bool
-    seed: int
-    checkpoint_every: int
-    compiling: Mapping[str, Any]
-    plan_sha256: str
-    rules: tuple[tuple[str, str], ...]
-    schedule_units: tuple[str, ...]
-    version: str
-    tensorboard: str | None = None
-    strategy: str = "none"
-
-    @property
-    def steps(self) -> int:
-        """Optimizer steps of the whole run."""
-        return self.epochs * self.steps_per_epoch
+    size: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,64 +54,102 @@ class RunFolder:
     @property
     def is_run(self) -> bool:
         """Whether the folder holds a training run."""
-        return (self.path / "run.json").is_file()
+        return new_run.has_run(self.path)
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether another run takes the place of this one as soon as somebody holds the lock."""
+        return new_run.is_replaced(self.path)
 
     @property
     def began(self) -> float:
         """When the run was made, in seconds since 1970."""
-        return (self.path / "run.json").stat().st_mtime
+        return (self.path / RUN).stat().st_mtime
 
     @property
     def checkpoints(self) -> Path:
         """The folder of checkpoints."""
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
 
     @property
     def metrics(self) -> Path:
         """The file with one line an epoch."""
-        return self.path / "metrics.jsonl"
+        return self.path / METRICS
+
+    @property
+    def plan(self) -> Path:
+        """The file with the plan; there is none where the model was wrapped before."""
+        return self.path / PLAN
+
+    def check_is_run(self) -> None:
+        """Refuse what is no training run.
+
+        Raises:
+            CheckpointError: there is no such folder, or it holds no run.
+        """
+        if self.path.is_file():
+            raise CheckpointError(f"{self.path}: is a file; name the folder that graphprune train --run made")
+        if not self.path.is_dir():
+            raise CheckpointError(f"{self.path}: no such folder; start a run with graphprune train --run {self.path}")
+        if not self.is_run:
+            raise CheckpointError(f"{self.path}: no run.json; this is not a training run, start one with graphprune train")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from training in this run's folder meanwhile; the operating system lets go when the process ends, however it ends.
+        """Keep other processes out of this run meanwhile, and remove what a killed process left.
 
         Raises:
-            CheckpointError: another process is training here.
+            CheckpointError: another process is training here, or the run's folders are links.
         """
-        with (self.path / "run.json").open("rb") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise CheckpointError(f"{self.path}: another process is training in this folder; wait for it, or stop it") from None
+        new_run.clear_siblings(self.path)
+        with run_locked(self.path):
+            new_run.finish_replacement(self.path)
+            self._check_places()
+            clear_leftovers(self.path)
             yield
 
-    def check_free(self, *, force: bool) -> None:
-        """Refuse a folder that holds something already; with `force` an earlier run there may be replaced.
+    def check_free(self, *, force: bool) -> str:
+        """Refuse a folder that holds something already; see `graphprune.runs.new_run.check_free`."""
+        return new_run.check_free(self.path, force=force)
+
+    @contextmanager
+    def created(
+        self,
+        options: RunOptions,
+        *,
+        plan: Mapping[str, Any] | None,
+        graph: Mapping[str, Any],
+        rule_files: Mapping[str, bytes],
+        found: str,
+        force: bool,
+    ) -> Iterator[None]:
+        """Make the run, in place of the earlier one that `check_free` found, and hold its lock; the folder appears whole.
 
         Raises:
-            OutputError: the folder is taken.
+            OutputError: the folder is taken, or cannot be written.
+            CheckpointError: another process made a run there meanwhile, or is training there.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise OutputError(f"{self.path}: is a file; give the run a folder of its own")
-        if self.is_run:
-            if not force:
-                raise OutputError(f"{self.path}: holds a run already; go on with it by graphprune resume {self.path}, or pass --force to start over")
-        elif self.path.is_dir() and any(self.path.iterdir()):
-            raise OutputError(f"{self.path}: holds other files; give the run a folder of its own")
-
-    def create(self, options: RunOptions, *, plan: Mapping[str, Any] | None, graph: Mapping[str, Any], rule_files: Mapping[str, bytes]) -> None:
-        """Make the folder, in place of an earlier run there; `run.json` comes last, so that a folder with it is complete."""
-        for name in _OURS:
-            _remove(self.path / name)
-        self.path.mkdir(parents=True, exist_ok=True)
+        first = {GRAPH: _to_json(graph)} | {f"{RULES}/{name}": content for name, content in rule_files.items()}
         if plan is not None:
-            _write_json(self.path / "plan.json", plan)
-        _write_json(self.path / "original.graph.json", graph)
-        for name, content in rule_files.items():
-            (self.path / "rules").mkdir(exist_ok=True)
-            write_whole(self.path / "rules" / name, content)
-        write_whole(self.metrics, b"")
-        _write_json(self.path / "run.json", {"format_version": _FORMAT, **asdict(options)})
+            first[PLAN] = _to_json(plan)
+        files = {name: sha256(content).hexdigest() for name, content in first.items()}
+        config = {**asdict(options), "files": files}
+        try:
+            Record(RUN, FORMAT, config, "", "").parse(RunOptions)
+        except Damage as fault:
+            raise OutputError(f"{self.path}: this run cannot be recorded, {fault}; change that setting") from fault
+
+        def write(folder: Path) -> None:
+            for name, content in first.items():
+                (folder / name).parent.mkdir(exist_ok=True)
+                write_whole(folder / name, content)
+            write_whole(folder / METRICS, b"")
+            write_record(folder / RUN, config, mark=make_mark)
+
+        with new_run.new_run(self.path, write, (options.model_name, *files), found=found, force=force):
+            self._check_places()
+            clear_leftovers(self.path)
+            yield
 
     def read_options(self) -> RunOptions:
         """Return what the run was asked to do.
@@ -149,37 +157,114 @@ class RunFolder:
         Raises:
             CheckpointError: the folder is no training run, or `run.json` is damaged.
         """
-        if self.path.is_file():
-            raise CheckpointError(f"{self.path}: is a file; name the folder that graphprune train --run made")
-        if not self.path.is_dir():
-            raise CheckpointError(f"{self.path}: no such folder; start a run with graphprune train --run {self.path}")
+        return self.read_run()[0]
+
+    def read_run(self) -> tuple[RunOptions, bool]:
+        """Return what the run was asked to do, and whether this user made the run on this machine.
+
+        Raises:
+            CheckpointError: the folder is no training run, or `run.json` is damaged.
+        """
+        self.check_is_run()
         try:
-            config = json.loads((self.path / "run.json").read_bytes())
-            values = {field.name: config[field.name] for field in fields(RunOptions)}
-            rules = tuple((path, digest) for path, digest in values["rules"])
-            return RunOptions(**{**values, "rules": rules, "schedule_units": tuple(values["schedule_units"])})
-        except FileNotFoundError:
-            raise CheckpointError(f"{self.path}: no run.json; this is not a training run, start one with graphprune train") from None
-        except (OSError, ValueError, KeyError, TypeError) as fault:
-            raise CheckpointError(f"{self.path}/run.json: damaged; start again with graphprune train --force") from fault
+            record = read_record(self.path / RUN, sealed_since=2)
+            return record.parse(RunOptions), is_own(record)
+        except Damage as fault:
+            raise CheckpointError(f"{self.path}: damaged, {fault}; {_FROM_A_COPY}") from fault
 
-    def write_result(self, result: Mapping[str, Any]) -> None:
+    def write_result(self, result: Mapping[str, Any], run_id: str) -> None:
         """Say that the run is finished, and how it ended."""
-        _write_json(self.path / "result.json", result)
+        write_record(self.path / RESULT, {**result, "model_sha256": hash_file(self.path / result["model"]), "run_id": run_id})
 
-    def read_result(self) -> dict[str, Any] | None:
-        """Return how the run ended, or None while it has not."""
-        path = self.path / "result.json"
-        return dict(json.loads(path.read_bytes())) if path.is_file() else None
+    def read_result(self, options: RunOptions) -> RunResult | None:
+        """Return how the run ended, or None while it has not.
+
+        Raises:
+            Damage: `result.json` is damaged, or of another run.
+            CheckpointError: a newer graphprune wrote it.
+        """
+        record = self._find_result()
+        if record is None:
+            return None
+        result = record.parse(RunResult)
+        if (result.run_id, result.model, result.steps) != (options.run_id, options.model_name, options.steps):
+            raise Damage(f"{RESULT} is of another run")
+        return result
+
+    def find_model(self, options: RunOptions, result: RunResult) -> Path | None:
+        """Return the trained model of a finished run, or None where it was deleted.
+
+        Raises:
+            CheckpointError: the file is not what the run wrote.
+        """
+        path = self.path / result.model
+        try:
+            found = hash_file(path)
+        except Damage as fault:
+            if not path.is_symlink() and not path.exists():
+                return None
+            raise CheckpointError(f"{self.path}: damaged, {fault}; {self._write_again(options)}") from fault
+        if result.model_sha256 and found != result.model_sha256:
+            raise CheckpointError(f"{self.path}: damaged, {path.name} is not what the run wrote; {self._write_again(options)}")
+        return path
+
+    def need_model(self) -> Path:
+        """Return the trained model of the run, once it is what the run wrote.
+
+        Raises:
+            CheckpointError: the run is damaged, or not finished.
+        """
+        options = self.read_options()
+        try:
+            result = self.read_result(options)
+        except Damage as fault:
+            raise CheckpointError(f"{self.path}: damaged, {fault}; graphprune resume {self.path} writes it again") from fault
+        if result is None:
+            raise CheckpointError(f"{self.path}: this training run is not finished; go on with graphprune resume {self.path}")
+        model = self.find_model(options, result)
+        if model is None:
+            raise CheckpointError(f"{self.path}: damaged, {result.model} is missing; graphprune resume {self.path} writes it again")
+        return model
+
+    def find_changed_files(self, options: RunOptions) -> tuple[str, ...]:
+        """Return what is wrong with the files that the run began with; a resume from a checkpoint does not need them."""
+        faults = []
+        for name, made in options.files.items():
+            try:
+                if hash_file(self.path / name) != made:
+                    raise Damage(f"{name} is not what was written")
+            except Damage as fault:
+                faults.append(f"{self.path}: damaged, {fault}; the run does not need it to go on")
+        return tuple(faults)
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Add one epoch's line to `metrics.jsonl`."""
         write_whole(self.metrics, self._metrics_bytes() + json.dumps(line).encode() + b"\n")
 
-    def cut_metrics(self, step: int) -> None:
-        """Remove the lines of epochs that ended after `step`, and a line that was cut off, so that going on from there doubles nothing."""
-        kept = [line for line in self._metrics_bytes().splitlines() if _ends_by(line, step)]
-        write_whole(self.metrics, b"".join(line + b"\n" for line in kept))
+    def mark_metrics(self) -> MetricsMark:
+        """Return what a checkpoint records of `metrics.jsonl`."""
+        content = self._metrics_bytes()
+        return MetricsMark(len(content), sha256(content).hexdigest())
+
+    def cut_metrics(self, step: int, mark: MetricsMark | None) -> str | None:
+        """Remove the lines of epochs that ended after `step`, so that going on from there doubles nothing.
+
+        Args:
+            step: Where the run goes on.
+            mark: What the checkpoint there recorded; None in format 1.
+
+        Returns:
+            What is wrong, where the lines up to there are not those that the run wrote.
+        """
+        content = self._metrics_bytes()
+        if mark is not None and sha256(content[: mark.size]).hexdigest() == mark.sha256:
+            kept, fault = content[: mark.size], None
+        else:
+            kept = b"".join(line + b"\n" for line in content.splitlines() if _ends_by(line, step))
+            told = f"{self.metrics}: cut or edited, its lines up to step {step} are not those that the run wrote; training goes on and adds to what is there"
+            fault = None if mark is None else told
+        write_whole(self.metrics, kept)
+        return fault
 
     def last_metrics(self) -> dict[str, Any]:
         """Return the last epoch's line; empty before the first."""
@@ -187,22 +272,36 @@ class RunFolder:
         return dict(json.loads(lines[-1])) if lines else {}
 
     def _metrics_bytes(self) -> bytes:
-        return self.metrics.read_bytes() if self.metrics.is_file() else b""
+        try:
+            with open_regular(self.metrics) as stream:
+                return stream.read()
+        except Damage:
+            return b""
+
+    def _find_result(self) -> Record | None:
+        if not (self.path / RESULT).is_symlink() and not (self.path / RESULT).exists():
+            return None
+        return read_record(self.path / RESULT, sealed_since=2)
+
+    def _write_again(self, options: RunOptions) -> str:
+        return f"move it away, then graphprune resume {self.path} writes {options.model_name} again from the last checkpoint"
+
+    def _check_places(self) -> None:
+        """Refuse links and folders in the way before hours of training end in an error."""
+        for name in (CHECKPOINTS, RULES):
+            if (self.path / name).is_symlink():
+                raise CheckpointError(f"{self.path / name}: is a symbolic link, and a run's files are in its folder; put the folder itself here")
+        for name in (METRICS, RESULT, *MODELS):
+            if is_folder(self.path / name):
+                raise CheckpointError(f"{self.path / name}: is a folder, and the run has a file there; move it away")
 
 
 def _ends_by(line: bytes, step: int) -> bool:
     try:
         return int(json.loads(line)["step"]) <= step
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return False
 
 
-def _write_json(path: Path, config: Mapping[str, Any]) -> None:
-    write_whole(path, (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode())
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _to_json(config: Mapping[str, Any]) -> bytes:
+    return (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()

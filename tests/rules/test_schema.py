@@ -30,6 +30,7 @@ ONLY_THE_CHECKER = (
     "version must be 1, got 1.0",
     "is a layer of Keras",
     "must name each prunable weight once",
+    "half of a surrogate pair",
 )
 HEAD = "version: 1\nschedules: {once: {curve: step, begin: 0 steps}}\n"
 SECTIONS = ("rules: ", "selectors:", "schedules:", "vars:", "layers:", "require:", "budgets:", "defaults:")

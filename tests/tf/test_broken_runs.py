@@ -61,7 +61,7 @@ def test_a_loss_that_is_no_number_ends_the_run_though_the_weights_are(setting, t
 
 def test_two_processes_do_not_train_in_one_folder(setting, tmp_path):
     train(setting.model, None, setting.data, tmp_path / "run", stop_after_step=4, **setting.options)
-    with (tmp_path / "run" / "run.json").open() as held:
+    with (tmp_path / "run" / ".lock").open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         for call in (lambda: resume(tmp_path / "run"), lambda: train(setting.model, None, setting.data, tmp_path / "run", force=True, **setting.options)):
             with pytest.raises(CheckpointError) as caught:

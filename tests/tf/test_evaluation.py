@@ -6,8 +6,8 @@ from run_builders import build_model, write_data
 from tf_keras import layers
 
 from graphprune.errors import DataError, TrainingError
+from graphprune.runs.run_options import Compiling
 from graphprune.tf.models.saving import save_model
-from graphprune.tf.training.compiling import Compiling
 from graphprune.tf.training.data import StreamData, read_data
 from graphprune.tf.training.evaluation import check_data_fits, evaluate, measure_accuracy
 

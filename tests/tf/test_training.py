@@ -20,6 +20,7 @@ from run_builders import (
     wrap,
     write_data,
 )
+from runs.damage import rewrite
 from tf_keras import layers
 
 from graphprune.errors import CheckpointError, DataError, OutputError, TrainingError
@@ -187,7 +188,7 @@ def test_the_saved_configs_do_not_show_how_random_numbers_were_drawn(setting, wh
 def test_a_run_leaves_its_files(setting, whole):
     names = {path.relative_to(setting.folder / "whole").as_posix() for path in (setting.folder / "whole").rglob("*") if path.is_file()}
     kept = {f"checkpoints/step-{step:08d}/{name}" for step in (6, 9, 12) for name in ("model.keras", "state.json", "state.npz")}
-    assert names == {"run.json", "original.graph.json", "metrics.jsonl", "model.keras", "result.json"} | kept
+    assert names == {".lock", "run.json", "original.graph.json", "metrics.jsonl", "model.keras", "result.json"} | kept
 
 
 def test_metrics_have_one_line_an_epoch(setting, whole):
@@ -244,8 +245,10 @@ def test_a_damaged_newest_checkpoint_is_passed_over_and_replaced(whole, run):
     content = bytearray((folder / "model.keras").read_bytes())
     content[len(content) // 2] ^= 1
     (folder / "model.keras").write_bytes(content)
-    result = resume(run)
-    assert result.warnings == (f"{folder}: damaged, model.keras is not what was written; going on from the one before it",)
+    told = []
+    result = resume(run, on_warning=told.append, on_checkpoint=told.append)
+    warning = f"{folder}: damaged, model.keras is not what was written; going on from step 3"
+    assert (result.warnings, told) == ((warning,), [warning, run / "checkpoints" / "step-00000003"])
     assert result.resumed_from.name == "step-00000003"
     assert_same_bits(whole.model, result.model)
     assert read_checkpoint(folder).state.step == 6
@@ -258,7 +261,8 @@ def test_a_run_with_no_whole_checkpoint_cannot_be_resumed(run):
     with pytest.raises(CheckpointError) as caught:
         resume(run)
     assert str(caught.value) == (
-        f"{run}/checkpoints/step-00000000: damaged, state.npz is missing\n{run}: no checkpoint is whole; start again with graphprune train --force"
+        f"{run}/checkpoints/step-00000000: damaged, state.npz is missing\n{run}: no checkpoint is whole; put one back from a copy, "
+        f"or move {run}/checkpoints away: then graphprune resume {run} starts from the beginning"
     )
 
 
@@ -291,23 +295,23 @@ def test_force_replaces_an_earlier_run(setting, run):
 
 def test_data_that_changed_since_is_refused(run, tmp_path):
     data = write_data(tmp_path / "data.npz", classes=2)
-    config = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps({**config, "data": data}))
+    rewrite(run / "run.json", data=data)
     with pytest.raises(DataError) as caught:
         resume(run)
     assert str(caught.value) == f"{data}: has changed since the run in {run} began; put the old file back, or start a new run"
 
 
 def test_a_run_json_that_says_something_else_is_refused(run):
-    config = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps({**config, "batch_size": 16}))
+    rewrite(run / "run.json", batch_size=16)
     with pytest.raises(CheckpointError) as caught:
         resume(run)
-    assert str(caught.value) == f"{run}/checkpoints/step-00000006: made with batch_size 8, run.json says 16; put the old run.json back, or start a new run"
+    assert str(caught.value) == (
+        f"{run}/checkpoints/step-00000006: is a checkpoint of another run, with batch_size 8, and run.json says 16; move it away, then resume"
+    )
     (run / "run.json").write_text("{")
     with pytest.raises(CheckpointError) as caught:
         resume(run)
-    assert str(caught.value) == f"{run}/run.json: damaged; start again with graphprune train --force"
+    assert str(caught.value) == f"{run}: damaged, run.json is not JSON; put the file back from a copy, or start a new run in another folder"
 
 
 def test_a_run_too_short_for_its_schedule_says_what_it_missed(setting, tmp_path):
@@ -423,8 +427,7 @@ def test_a_run_keeps_its_plan_and_refuses_another(tmp_path):
     with pytest.raises(CheckpointError) as caught:
         resume(run, plan=other)
     assert str(caught.value) == (
-        f"{run}/checkpoints/step-00000006: made from plan {plan_sha256(plan)[:4]}, this plan is {plan_sha256(other)[:4]}; "
-        "resume without rules, or apply the new rules to a copy first"
+        f"{run}: made from plan {plan_sha256(plan)[:4]}, this plan is {plan_sha256(other)[:4]}; resume without rules, or apply the new rules to a copy first"
     )
     result = resume(run, plan=plan)
     assert (result.status, result.missed, [tensor.sparsity for tensor in result.tensors]) == ("finished", (), [0.75])

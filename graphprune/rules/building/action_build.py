@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from graphprune.errors import Diagnostic
@@ -117,7 +118,7 @@ class ActionBuilder:
 
     def _budget(self, given: Given) -> Budget | None:
         if given.value not in self.budget_names:
-            help = _names_help(given.value, self.budget_names)
+            help = partial(_names_help, given.value, self.budget_names)
             given.fault("budget/unknown", f"budget must name a budget that is defined, got {given.value!r}", help)
         return self.budgets.get(given.value)
 

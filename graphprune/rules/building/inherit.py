@@ -8,7 +8,7 @@ from typing import Any
 
 from graphprune.rules.shapes.action_shape import PruneFieldsShape
 from graphprune.rules.shapes.pattern_shape import KeepOfShape
-from graphprune.rules.text.notes import Notes
+from graphprune.rules.text.notes import Help, Notes
 from graphprune.rules.text.yaml_text import Path
 from graphprune.suggestions import closest
 
@@ -24,7 +24,7 @@ class Given:
     path: Path
     subject: str
 
-    def fault(self, slug: str, message: str, help: str | None) -> None:
+    def fault(self, slug: str, message: str, help: Help) -> None:
         """Note what is wrong with the value."""
         self.notes.fault(slug, f"{self.subject}{message}", self.path, help)
 
@@ -85,7 +85,7 @@ class Inheritance:
 
     def _can_copy(self, like: Given, id: str) -> bool:
         if like.value not in self.actions:
-            like.fault("rule/unknown", f"like names no rule, got {like.value!r}", closest(like.value, self.actions) or self._others(id))
+            like.fault("rule/unknown", f"like names no rule, got {like.value!r}", lambda: closest(like.value, self.actions) or self._others(id))
             return False
         if self.actions[like.value] is None:
             like.fault("value/range", f"like must name a rule that prunes, and {like.value!r} keeps its layers", "name another rule, or write the fields out")

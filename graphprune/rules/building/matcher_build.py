@@ -107,11 +107,13 @@ class MatcherBuilder:
 
     def _use(self, name: str, path: Path, subject: str) -> Matcher:
         if name not in self.selectors:
-            there = ", ".join(sorted(self.selectors))
-            hint = closest(name, self.selectors) or (f"defined: {there}" if there else "there are none; add a section 'selectors'")
-            self.notes.fault("selector/unknown", f"{subject}use must name a selector that is defined, got {name!r}", path, hint)
+            self.notes.fault("selector/unknown", f"{subject}use must name a selector that is defined, got {name!r}", path, lambda: self._known(name))
             return Everything()
         return self.selectors[name]
+
+    def _known(self, name: str) -> str:
+        there = ", ".join(sorted(self.selectors))
+        return closest(name, self.selectors) or (f"defined: {there}" if there else "there are none; add a section 'selectors'")
 
     def _weight(self, shape: WeightShape, path: Path, subject: str) -> HasWeight:
         numbers = {key: self.number_test(shape.given(name), (*path, key), subject) for name, key in _LENGTHS.items() if shape.given(name) is not None}

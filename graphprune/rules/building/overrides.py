@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from graphprune.rules.text.notes import Notes
 from graphprune.rules.text.yaml_text import Path
@@ -45,9 +46,13 @@ def tell_of_unknown(id: str, overrides: Overrides, known: frozenset[str]) -> Non
     """Note each id under `overrides` of rule `id` that is not among those of all rules of all files."""
     for index, other in enumerate(overrides.ids):
         if other not in known:
-            others = known - {id}
-            help = closest(other, others) or (f"there are {', '.join(sorted(others))}" if others else "there is no other rule; delete it")
+            help = partial(_known_help, other, id, known)
             overrides.notes.fault("override/unknown", f"rule {id!r}: overrides names no rule, got {other!r}", (*overrides.path, index), help)
+
+
+def _known_help(name: str, id: str, known: frozenset[str]) -> str:
+    others = known - {id}
+    return closest(name, others) or (f"there are {', '.join(sorted(others))}" if others else "there is no other rule; delete it")
 
 
 def _tell_of_cycle(id: str, direct: Mapping[str, Overrides]) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from graphprune.errors import Diagnostic, Where
+from graphprune.errors import MAX_OF_A_KIND, Diagnostic, Where
 from graphprune.rules.text.yaml_text import HALVES, MAX_DIGITS, Document, Path
 from graphprune.suggestions import closest
 
@@ -78,6 +78,10 @@ def _number(text: str, otherwise: str | None) -> Variable | None:
     return otherwise
 
 
+def _known_help(name: str, variables: Mapping[str, Variable]) -> str:
+    return closest(name, variables) or (f"defined: {', '.join(sorted(variables))}" if variables else "define it under 'vars'")
+
+
 def fill_in(document: Document, variables: Mapping[str, Variable]) -> tuple[Any, list[Diagnostic]]:
     """Return the document's values without `x-` keys and with each `${name}` replaced, and the references that lead nowhere."""
     faults: list[Diagnostic] = []
@@ -97,7 +101,7 @@ def fill_in(document: Document, variables: Mapping[str, Variable]) -> tuple[Any,
         if whole and name in variables:
             return variables[name]
         if whole:
-            help = closest(name, variables) or (f"defined: {', '.join(sorted(variables))}" if variables else "define it under 'vars'")
+            help = _known_help(name, variables) if len(faults) < MAX_OF_A_KIND else None
             faults.append(Diagnostic("var/unknown", f"no variable is named {name!r}", document.value(path), help))
         elif _PART.search(text):
             help = "make the whole text one variable; nothing is put together inside a text"

@@ -30,9 +30,9 @@ class ScheduleShape(Shape):
 
 def _known_schedule(value: Any, info: ValidationInfo) -> str:
     name = parse_text(value)
-    names = sorted(info.context["schedules"]) if info.context is not None else [name]
-    if name not in names:
-        raise Fault("schedule/unknown", "must name a schedule that is defined", closest(name, names) or _curve_help(name) or _defined(names))
+    known = info.context["schedules"] if info.context is not None else (name,)
+    if name not in known:
+        raise Fault("schedule/unknown", "must name a schedule that is defined", lambda: closest(name, known) or _curve_help(name) or _defined(sorted(known)))
     return name
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
@@ -24,12 +25,17 @@ _PERCENT = re.compile(r"([-+]?[0-9]{1,18}(?:\.[0-9]{1,18})?)\s*%")
 class Fault(ValueError):
     """One value is wrong; the message becomes `FIELD EXPECTATION, got VALUE`, or the expectation alone where it says itself what it got (`says_all`)."""
 
-    def __init__(self, slug: str, expectation: str, help: str = "", *, says_all: bool = False) -> None:
+    def __init__(self, slug: str, expectation: str, help: str | Callable[[], str] = "", *, says_all: bool = False) -> None:
         super().__init__(expectation)
         self.slug = slug
         self.expectation = expectation
-        self.help = help
+        self._help = help
         self.says_all = says_all
+
+    @property
+    def help(self) -> str:
+        """What to write instead; a search for it is made only when it is asked for."""
+        return self._help if isinstance(self._help, str) else self._help()
 
 
 def parse_share(value: Any) -> float:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from graphprune.errors import Diagnostic
+from graphprune.errors import MAX_OF_A_KIND, Diagnostic
 from graphprune.rules.text.yaml_text import Document, Path
+
+Help = str | Callable[[], str] | None
+"""What to write instead, or how to find it: a search among thousands of names is made only for faults that are listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +23,16 @@ class Notes:
     document: Document
     faults: list[Diagnostic] = field(default_factory=list)
     lost: frozenset[Path] = frozenset()
+    counts: Counter[str] = field(default_factory=Counter)
 
-    def fault(self, slug: str, message: str, path: Path, help: str | None) -> None:
+    def fault(self, slug: str, message: str, path: Path, help: Help) -> None:
         """Note what is wrong with the value at `path`, unless that is a consequence."""
-        if not any(gone[: len(path)] == path or path[: len(gone)] == gone for gone in self.lost):
-            self.faults.append(Diagnostic(slug, message, self.document.value(path), help))
+        if any(gone[: len(path)] == path or path[: len(gone)] == gone for gone in self.lost):
+            return
+        self.counts[slug] += 1
+        if callable(help):
+            help = help() if self.counts[slug] <= MAX_OF_A_KIND else None
+        self.faults.append(Diagnostic(slug, message, self.document.value(path), help))
 
     def lacks(self, path: Path, *keys: str) -> bool:
         """Return whether one of these keys of the mapping at `path` was taken out."""

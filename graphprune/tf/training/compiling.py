@@ -5,38 +5,13 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import tf_keras
 from tf_keras.src.optimizers.legacy.optimizer_v2 import OptimizerV2
 
 from graphprune.errors import TrainingError
-
-
-@dataclass(frozen=True, slots=True)
-class Compiling:
-    """What the user asks for; None keeps what the model was saved with.
-
-    Attributes:
-        optimizer, loss: Names that Keras knows, such as `adam` and `sparse_categorical_crossentropy`.
-        metrics: Names that Keras knows, such as `accuracy`.
-        learning_rate: A constant rate.
-        reset_optimizer: Start the optimizer anew: no moments, no iterations.
-    """
-
-    optimizer: str | None = None
-    loss: str | None = None
-    metrics: tuple[str, ...] | None = None
-    learning_rate: float | None = None
-    reset_optimizer: bool = False
-
-    def to_config(self) -> dict[str, Any]:
-        """Return the JSON form, without what was not asked for."""
-        named: dict[str, Any] = {"optimizer": self.optimizer, "loss": self.loss, "learning_rate": self.learning_rate}
-        named["metrics"] = None if self.metrics is None else list(self.metrics)
-        named["reset_optimizer"] = self.reset_optimizer or None
-        return {name: value for name, value in named.items() if value is not None}
+from graphprune.runs.run_options import Compiling
 
 
 def compile_model(model: tf_keras.Model, asked: Compiling, place: str) -> None:

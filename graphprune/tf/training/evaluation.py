@@ -10,8 +10,9 @@ import tensorflow as tf
 import tf_keras
 
 from graphprune.errors import DataError, TrainingError
+from graphprune.runs.run_options import Compiling
 from graphprune.tf.models.loading import load_model
-from graphprune.tf.training.compiling import Compiling, compile_model
+from graphprune.tf.training.compiling import compile_model
 from graphprune.tf.training.data import Data
 from graphprune.tf.training.hidden_state import read_recurrent_states, restore_recurrent_states
 

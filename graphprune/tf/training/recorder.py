@@ -14,7 +14,8 @@ import tf_keras
 from graphprune.errors import TrainingError
 from graphprune.runs.checkpoints import RunState, write_checkpoint
 from graphprune.runs.progress import OnProgress, Progress
-from graphprune.runs.run_folder import RunFolder, RunOptions
+from graphprune.runs.run_folder import RunFolder
+from graphprune.runs.run_options import RunOptions
 from graphprune.tf.models.saving import save_model
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
 from graphprune.tf.training.finite import check_finite
@@ -118,7 +119,8 @@ class Recorder(tf_keras.callbacks.Callback):
             "metrics": read_metric_sums(self.model) if batch else {},
         }
         flat = {f"{kind}/{name}": array for kind, found in arrays.items() for name, array in found.items()}
-        state = replace(self._start, step=self.step, epoch=epoch, batch=batch)
+        mark = self._folder.mark_metrics()
+        state = replace(self._start, step=self.step, epoch=epoch, batch=batch, metrics_size=mark.size, metrics_sha256=mark.sha256)
         write_checkpoint(self._folder.checkpoints, state, flat, self._options.model_name, self.save_model)
 
     def save_model(self, path: Path) -> None:

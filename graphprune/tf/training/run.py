@@ -6,7 +6,9 @@ and for data that comes in the same order again (an `.npz` always does).
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +17,36 @@ import tf_keras
 
 import graphprune
 from graphprune.archive import read_archive
-from graphprune.errors import CheckpointError, DataError, TrainingError
+from graphprune.errors import TrainingError
 from graphprune.files import file_sha256, model_sha256
 from graphprune.graph import read_graph
 from graphprune.plan import Plan, plan_sha256, plan_to_config
 from graphprune.rules.text.shipped import find_rule_file
-from graphprune.runs.checkpoints import Checkpoint, RunState, find_checkpoint
+from graphprune.runs.checkpoints import Checkpoint, RunState
 from graphprune.runs.progress import OnProgress
-from graphprune.runs.run_folder import RunFolder, RunOptions
-from graphprune.sparsity.positions import Position, Run, parse_position
+from graphprune.runs.resume_point import Tell, cut_metrics, find_finished, find_start
+from graphprune.runs.run_folder import RunFolder
+from graphprune.runs.run_options import MAX_EPOCHS, Compiling, RunOptions
+from graphprune.sparsity.positions import Position, Run, Unit, parse_position
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.summaries import check_tensorboard
 from graphprune.tf.pruning.surgery import apply_plan
-from graphprune.tf.training.compiling import Compiling, compile_model
+from graphprune.tf.training.compiling import compile_model
 from graphprune.tf.training.data import ArrayData, Data, read_data
 from graphprune.tf.training.evaluation import check_data_fits
+from graphprune.tf.training.event_files import Place, cut_events
 from graphprune.tf.training.finite import check_finite
+from graphprune.tf.training.same_run import (
+    check_original,
+    check_plan,
+    check_trusted,
+    first_batch_sha256,
+    read_first_plan,
+    read_same_data,
+)
 from graphprune.tf.training.strategies import NONE, open_spread
 from graphprune.tf.training.training_loop import TrainingResult, run_to_end
-
-MAX_EPOCHS = 1_000_000
 
 
 def train(
@@ -91,7 +102,7 @@ def train(
         GraphpruneError: a file, a setting or the data is not usable; the text says which and what to do.
     """
     folder = RunFolder(Path(run_dir))
-    folder.check_free(force=force)
+    found = folder.check_free(force=force)
     if not 1 <= epochs <= MAX_EPOCHS:
         raise TrainingError(f"{run_dir}: the number of epochs must be from 1 to {MAX_EPOCHS:,}, got {epochs}")
     if tensorboard is not None:
@@ -102,22 +113,14 @@ def train(
         model = load_model(model_path, custom_objects, unsafe_lambda=unsafe_lambda)
         data = read_data(data_spec, batch_size=batch_size, seed=seed, steps_per_epoch=steps_per_epoch, replicas=spread.replicas)
         graph = read_graph(model_path).to_config()
-        if plan is not None:
-            model = apply_plan(model, plan)
-        if not find_wrappers(model) and plan is not None:
-            raise TrainingError(f"{model_path}: the plan wraps no layer, so there is nothing to train for; graphprune plan shows why")
-        if not find_wrappers(model):
-            raise TrainingError(f"{model_path}: no layer is pruned; give rules with -r RULES, or wrap the model first with graphprune apply")
-        check_finite(model, str(model_path), "such a model cannot be pruned by magnitude; train it anew")
-        compile_model(model, asked, str(model_path))
-        check_data_fits(model, data)
+        first_batch = first_batch_sha256(data)
+        model = _make_ready(model, plan, asked, data, str(model_path))
         every = _checkpoint_steps(checkpoint_every, Run(data.steps_per_epoch, epochs))
-        options = _options(model_path, model, plan, data, data_spec, epochs, steps_per_epoch is not None, seed, every, asked, tensorboard, spread.name)
-        if folder.is_run:
-            with folder.locked():
-                pass  # nobody else trains in the run that is about to be replaced
-        folder.create(options, plan=None if plan is None else plan_to_config(plan), graph=graph, rule_files=_rule_files(options.rules))
-        with folder.locked():
+        options = _options(
+            model_path, model, plan, data, data_spec, epochs, steps_per_epoch is not None, seed, every, asked, tensorboard, spread.name, first_batch
+        )
+        plan_config = None if plan is None else plan_to_config(plan)
+        with folder.created(options, plan=plan_config, graph=graph, rule_files=_rule_files(options.rules), found=found, force=force):
             return run_to_end(model, data, options, folder, _first_state(options), None, stop_after_step=stop_after_step, on_progress=on_progress)
 
 
@@ -127,44 +130,101 @@ def resume(
     plan: Plan | None = None,
     custom_objects: Mapping[str, Any] | None = None,
     unsafe_lambda: bool = False,
+    trust_run: bool = False,
     stop_after_step: int | None = None,
-    on_checkpoint: Callable[[Path], None] | None = None,
+    on_checkpoint: Callable[[Path | None], None] | None = None,
     on_progress: OnProgress | None = None,
+    on_warning: Tell | None = None,
 ) -> TrainingResult:
     """Go on with the run in `run_dir` from its newest whole checkpoint, to the same end as if it had never stopped.
+
+    Without any checkpoint it starts from the beginning. A finished run is left as it is; what was deleted of it is written again.
 
     Args:
         run_dir: What `train` made.
         plan: Refused unless it is the plan that the run was made from; None trusts the run.
         custom_objects, unsafe_lambda, stop_after_step, on_progress: As for `train`.
-        on_checkpoint: Called with the checkpoint's folder before training goes on.
+        trust_run: Call the data function that a run names, and write events where it says, though this user did not make the run on this machine.
+        on_checkpoint: Called before training goes on, with the checkpoint's folder, or with None for a start from the beginning.
+        on_warning: Called at once with each of the result's warnings.
 
     Raises:
-        CheckpointError: the folder is no run, no checkpoint is whole, or another plan was given.
+        CheckpointError: the folder is no run, no checkpoint is whole, another plan was given, or the run is not trusted.
         DataError: the data is gone, or is not what the run began with.
     """
     folder = RunFolder(Path(run_dir))
-    options = folder.read_options()
+    options = folder.read_options() if not folder.is_replaced else None
+    if options is not None and plan is None:
+        finished = find_finished(folder, options, lambda message: None)  # also in a folder that cannot be written
+        if finished is not None:
+            return TrainingResult.from_config(folder.path, asdict(finished))
+    told: list[str] = []
+
+    def tell(message: str) -> None:
+        told.append(message)
+        if on_warning is not None:
+            on_warning(message)
+
     with folder.locked():
-        result = folder.read_result()
-        if result is not None and plan is None:
-            return TrainingResult.from_config(folder.path, result)
-        checkpoint, messages = find_checkpoint(folder.checkpoints, folder.path)
-        _check_same_run(checkpoint, options, options.plan_sha256 if plan is None else plan_sha256(plan))
-        if result is not None:
-            return TrainingResult.from_config(folder.path, result)
+        options, is_own = folder.read_run()
+        check_plan(folder, options, plan)
+        finished = find_finished(folder, options, tell)
+        if finished is not None:
+            return TrainingResult.from_config(folder.path, asdict(finished))
+        checkpoint = find_start(folder, options, tell)
+        if not is_own:
+            check_trusted(folder, options, trust_run=trust_run, tell=tell)
         spread = open_spread(options.strategy)
         with spread.scope():
-            data = _read_same_data(folder, options, spread.replicas)
-            model = load_model(checkpoint.model, custom_objects, unsafe_lambda=unsafe_lambda)
-            compile_model(model, Compiling(), str(checkpoint.model))
-            check_data_fits(model, data)
+            data = read_same_data(folder, options, spread.replicas, tell)
+            if checkpoint is None:
+                model = _load_first(folder, options, data, custom_objects, unsafe_lambda=unsafe_lambda)
+                state = _first_state(options)
+            else:
+                model = load_model(checkpoint.model, custom_objects, unsafe_lambda=unsafe_lambda)
+                compile_model(model, Compiling(), str(checkpoint.model))
+                check_data_fits(model, data)
+                state = replace(checkpoint.state, versions=_versions(), model_sha256=options.model_sha256, data_sha256=options.data_sha256)
+                for message in _other_versions(checkpoint):
+                    tell(message)
+            cut_metrics(folder, state, tell)
             if on_checkpoint is not None:
-                on_checkpoint(checkpoint.folder)
-            folder.cut_metrics(checkpoint.state.step)
-            messages = (*messages, *_other_versions(checkpoint))
-            state = checkpoint.state
-            return run_to_end(model, data, options, folder, state, checkpoint, stop_after_step=stop_after_step, on_progress=on_progress, warnings=messages)
+                on_checkpoint(None if checkpoint is None else checkpoint.folder)
+            return run_to_end(model, data, options, folder, state, checkpoint, stop_after_step=stop_after_step, on_progress=on_progress, warnings=tuple(told))
+
+
+def _load_first(folder: RunFolder, options: RunOptions, data: Data, custom_objects: Mapping[str, Any] | None, *, unsafe_lambda: bool) -> tf_keras.Model:
+    """Return the model that the run began with, ready for its first step.
+
+    Raises:
+        CheckpointError: the model or the plan is not the one that the run began with.
+    """
+    plan = read_first_plan(folder, options)
+    check_original(folder, options)
+    model = _make_ready(load_model(options.model, custom_objects, unsafe_lambda=unsafe_lambda), plan, options.compiling, data, options.model)
+    if options.tensorboard is not None:
+        since = folder.began if Path(options.tensorboard).is_absolute() else 0.0
+        cut_events(folder.path / options.tensorboard, Place(0, int(model.optimizer.iterations.numpy()), 0), since)
+    return model
+
+
+def _make_ready(model: tf_keras.Model, plan: Plan | None, asked: Compiling, data: Data, place: str) -> tf_keras.Model:
+    """Return the model wrapped by `plan` and compiled as asked, once it was found to fit the data.
+
+    Raises:
+        TrainingError: no layer is pruned, a weight is not finite, or a setting does not exist.
+        DataError: the data does not fit.
+    """
+    if plan is not None:
+        model = apply_plan(model, plan)
+    if not find_wrappers(model) and plan is not None:
+        raise TrainingError(f"{place}: the plan wraps no layer, so there is nothing to train for; graphprune plan shows why")
+    if not find_wrappers(model):
+        raise TrainingError(f"{place}: no layer is pruned; give rules with -r RULES, or wrap the model first with graphprune apply")
+    check_finite(model, place, "such a model cannot be pruned by magnitude; train it anew")
+    compile_model(model, asked, place)
+    check_data_fits(model, data)
+    return model
 
 
 def _options(
@@ -180,6 +240,7 @@ def _options(
     asked: Compiling,
     tensorboard: str | Path | None,
     strategy: str,
+    first_batch: str,
 ) -> RunOptions:
     return RunOptions(
         model=str(Path(model_path).absolute()),
@@ -193,13 +254,15 @@ def _options(
         own_steps_per_epoch=own_steps_per_epoch,
         seed=seed,
         checkpoint_every=checkpoint_every,
-        compiling=asked.to_config(),
+        compiling=asked,
         plan_sha256=_wrapped_by(model) if plan is None else plan_sha256(plan),
         rules=() if plan is None else plan.rules,
         schedule_units=_schedule_units(model),
         version=graphprune.__version__,
         tensorboard=None if tensorboard is None else str(tensorboard),
         strategy=strategy,
+        run_id=secrets.token_hex(16),
+        first_batch_sha256=first_batch,
     )
 
 
@@ -216,6 +279,9 @@ def _first_state(options: RunOptions) -> RunState:
         plan_sha256=options.plan_sha256,
         rules=options.rules,
         versions=_versions(),
+        run_id=options.run_id,
+        model_sha256=options.model_sha256,
+        data_sha256=options.data_sha256,
     )
 
 
@@ -240,7 +306,7 @@ def _wrapped_by(model: tf_keras.Model) -> str:
     return plans.pop() if len(plans) == 1 else ""
 
 
-def _schedule_units(model: tf_keras.Model) -> tuple[str, ...]:
+def _schedule_units(model: tf_keras.Model) -> tuple[Unit, ...]:
     schedules = [wrapper.pruning.schedule for wrapper in find_wrappers(model).values()]
     places = [place for schedule in schedules for place in (schedule.begin, schedule.end, schedule.every) if place is not None]
     return tuple(sorted({place.unit for place in places}))
@@ -254,29 +320,6 @@ def _rule_files(rules: tuple[tuple[str, str], ...]) -> dict[str, bytes]:
         if file.is_file() and file_sha256(file) == digest:
             found[file.name if file.name not in found else f"{len(found)}-{file.name}"] = file.read_bytes()
     return found
-
-
-def _read_same_data(folder: RunFolder, options: RunOptions, replicas: int) -> Data:
-    own_steps = options.steps_per_epoch if options.own_steps_per_epoch else None
-    data = read_data(options.data, batch_size=options.batch_size, seed=options.seed, steps_per_epoch=own_steps, replicas=replicas)
-    if data.sha256 != options.data_sha256:
-        raise DataError(f"{options.data}: has changed since the run in {folder.path} began; put the old file back, or start a new run")
-    if data.steps_per_epoch != options.steps_per_epoch:
-        raise DataError(
-            f"{options.data}: has {data.steps_per_epoch} steps in an epoch, the run in {folder.path} began with {options.steps_per_epoch}; start a new run"
-        )
-    return data
-
-
-def _check_same_run(checkpoint: Checkpoint, options: RunOptions, plan: str) -> None:
-    state, folder = checkpoint.state, checkpoint.folder
-    if state.plan_sha256 != plan:
-        made, this = state.plan_sha256[:4] or "no plan", plan[:4] or "none"
-        raise CheckpointError(f"{folder}: made from plan {made}, this plan is {this}; resume without rules, or apply the new rules to a copy first")
-    for name in ("epochs", "steps_per_epoch", "batch_size", "seed"):
-        if getattr(state, name) != getattr(options, name):
-            got, wanted = getattr(state, name), getattr(options, name)
-            raise CheckpointError(f"{folder}: made with {name} {got}, run.json says {wanted}; put the old run.json back, or start a new run")
 
 
 def _versions() -> dict[str, str]:

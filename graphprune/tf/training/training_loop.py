@@ -15,7 +15,8 @@ from tf_keras.src.callbacks import CallbackList
 from graphprune.errors import DataError
 from graphprune.runs.checkpoints import Checkpoint, RunState
 from graphprune.runs.progress import OnProgress
-from graphprune.runs.run_folder import RunFolder, RunOptions
+from graphprune.runs.run_folder import RunFolder
+from graphprune.runs.run_options import RunOptions
 from graphprune.sparsity.positions import Run
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
 from graphprune.tf.pruning.pruner import Pruner, TensorProgress
@@ -114,7 +115,7 @@ def run_to_end(
         recorder.save_model(path)
         tensors = pruning.pruner.tensors()
     result = TrainingResult(folder.path, "finished", recorder.step, options.steps, path, folder.last_metrics(), tensors, resumed_from, warnings)
-    folder.write_result(result.to_config())
+    folder.write_result(result.to_config(), options.run_id)
     return result
 
 

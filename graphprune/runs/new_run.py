@@ -1,0 +1,213 @@
+"""How a run's folder comes into being: whole or not at all, and for one process only.
+
+A folder that does not exist yet is built under a temporary name beside its place and renamed; the
+rename fails where another process was faster. In a folder that exists, an empty one or one with a
+run that is replaced, the new run's files are first written to `.new-run`. Its `run.json` comes
+last: once it is there, the new run is complete, and the next holder of the lock moves it into place.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from graphprune.errors import CheckpointError, OutputError
+from graphprune.files import sync
+from graphprune.runs.records import Damage, read_record
+from graphprune.runs.run_files import FIXED, RUN, STAGED, find_first_files, has_only_leftovers, is_folder, move_in, remove_run
+from graphprune.runs.run_lock import LOCK, is_locked, run_locked
+from graphprune.runs.run_options import RunOptions
+
+Write = Callable[[Path], None]
+_UNLOCKED = 60
+"""Seconds after which an empty folder without a lock is a left-over: its process locks it at once."""
+
+
+def check_free(folder: Path, *, force: bool) -> str:
+    """Refuse a folder that holds something already; with `force` an earlier run there may be replaced.
+
+    Returns:
+        What stands there: the hash of the run, or nothing where there is none. `new_run` refuses to
+        replace anything else.
+
+    Raises:
+        OutputError: the folder is taken.
+        CheckpointError: a newer graphprune made the run that is there.
+    """
+    if not os.path.lexists(folder):
+        return ""
+    if not folder.is_dir():
+        raise OutputError(f"{folder}: is a file; give the run a folder of its own")
+    if not has_run(folder):
+        if not has_only_leftovers(folder):
+            raise OutputError(f"{folder}: holds other files; give the run a folder of its own")
+        return ""
+    if not force:
+        raise OutputError(f"{folder}: holds a run already; go on with it by graphprune resume {folder}, or pass --force to start over")
+    if (folder / RUN).is_dir() or (folder / RUN).is_symlink():
+        raise OutputError(f"{folder}/{RUN}: is not a file, so the run there cannot be replaced; give the run a folder of its own")
+    try:
+        return read_record(folder / RUN, sealed_since=2).sha256
+    except Damage:
+        return "damaged"
+
+
+def has_run(folder: Path) -> bool:
+    """Return whether `folder` holds a training run, one that is being moved into place included."""
+    return os.path.lexists(folder / RUN) or is_replaced(folder)
+
+
+@contextmanager
+def new_run(folder: Path, write: Write, names: Collection[str], *, found: str, force: bool) -> Iterator[None]:
+    """Make a run in `folder` and hold its lock.
+
+    Args:
+        folder: Its place.
+        write: Writes the run's first files into the folder that it is given, `run.json` last.
+        names: The files that it writes, now or when it ends.
+        found: What `check_free` found there when the command began.
+        force: Replace an earlier run.
+
+    Raises:
+        OutputError: the folder is taken, or cannot be written.
+        CheckpointError: another process is training there.
+    """
+    clear_siblings(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if not os.path.lexists(folder):
+        with _fresh(folder, write):
+            yield
+        return
+    _check_found(folder, found, force=force)
+    with run_locked(folder):
+        finish_replacement(folder)
+        _check_found(folder, found, force=force)
+        _check_names(folder, names)
+        staged = folder / STAGED
+        staged.mkdir()
+        try:
+            write(staged)
+            sync(staged)
+        except BaseException:
+            if not is_replaced(folder):
+                shutil.rmtree(staged, ignore_errors=True)
+            raise
+        finish_replacement(folder)
+        yield
+
+
+def finish_replacement(folder: Path) -> None:
+    """Move a run that replaces another into place, if it was written whole, and remove it otherwise; the caller holds the lock."""
+    staged = folder / STAGED
+    if not is_folder(staged):
+        return
+    if is_replaced(folder):
+        if os.path.lexists(folder / RUN):  # until it is gone, nothing of the new run was moved
+            remove_run(folder, _read_options(folder))
+            (folder / RUN).unlink()
+            sync(folder)
+        move_in(staged, folder)
+        sync(folder)
+    else:
+        shutil.rmtree(staged)
+
+
+def clear_siblings(folder: Path) -> None:
+    """Remove folders beside `folder` in which a process that was killed began this run."""
+    if not folder.parent.is_dir():
+        return
+    for path in list(folder.parent.iterdir()):
+        if _sibling(folder.name).fullmatch(path.name) and is_folder(path):
+            _remove_sibling(path)
+
+
+def _sibling(name: str) -> re.Pattern[str]:
+    return re.compile(rf"\.{re.escape(name)}\.new-run-[0-9a-f]{{16}}")
+
+
+def _remove_sibling(path: Path) -> None:
+    with suppress(OSError, OutputError):  # another process may remove it too; where it may not be removed, it does no harm
+        if not (path / LOCK).is_file():
+            if time.time() - path.stat().st_mtime > _UNLOCKED:
+                path.rmdir()
+        elif not is_locked(path):
+            for entry in path.iterdir():
+                if entry.name != LOCK:
+                    shutil.rmtree(entry) if is_folder(entry) else entry.unlink()
+            (path / LOCK).unlink()
+            path.rmdir()
+
+
+@contextmanager
+def _fresh(folder: Path, write: Write) -> Iterator[None]:
+    temporary = _make_sibling(folder)
+    with run_locked(temporary):
+        try:
+            write(temporary)
+            sync(temporary)
+            _rename(temporary, folder)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        sync(folder.parent)
+        yield
+
+
+def _make_sibling(folder: Path) -> Path:
+    path = folder.with_name(f".{folder.name}.new-run-{secrets.token_hex(8)}")
+    path.mkdir()
+    return path
+
+
+def _rename(temporary: Path, folder: Path) -> None:
+    try:
+        os.rename(temporary, folder)
+    except OSError as fault:
+        if fault.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        raise _taken(folder) from fault
+
+
+def _check_found(folder: Path, found: str, *, force: bool) -> None:
+    try:
+        now = check_free(folder, force=force)
+    except OutputError as fault:
+        raise _taken(folder) from fault
+    if now != found:
+        raise _taken(folder)
+
+
+def _check_names(folder: Path, names: Collection[str]) -> None:
+    """Refuse to replace a file that the earlier run in `folder` did not write.
+
+    Raises:
+        OutputError: there is one.
+    """
+    options = _read_options(folder)
+    known = set(FIXED) if options is None else {*FIXED, options.model_name, *find_first_files(folder, options)}
+    for name in names:
+        if name not in known and os.path.lexists(folder / name):
+            raise OutputError(f"{folder / name}: was not written by the run there, and this run needs the name; move it away")
+
+
+def _taken(folder: Path) -> CheckpointError:
+    return CheckpointError(f"{folder}: another process made a run there meanwhile; give this run another folder")
+
+
+def is_replaced(folder: Path) -> bool:
+    """Return whether a new run was written whole into `folder`, and waits to be moved into place."""
+    return is_folder(folder / STAGED) and (folder / STAGED / RUN).is_file()
+
+
+def _read_options(folder: Path) -> RunOptions | None:
+    try:
+        return read_record(folder / RUN, sealed_since=2).parse(RunOptions)
+    except Damage:
+        return None

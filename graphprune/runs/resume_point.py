@@ -1,0 +1,81 @@
+"""Where a run goes on: whether it is finished, else from which checkpoint, else from the beginning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from graphprune.errors import CheckpointError
+from graphprune.runs.checkpoints import Checkpoint, RunState, find_checkpoint
+from graphprune.runs.records import Damage
+from graphprune.runs.run_folder import MetricsMark, RunFolder
+from graphprune.runs.run_options import RunOptions, RunResult
+
+Tell = Callable[[str], None]
+_SAME = ("epochs", "steps_per_epoch", "batch_size", "seed", "plan_sha256", "rules")
+_SINCE_FORMAT_2 = ("model_sha256", "data_sha256")
+
+
+def find_finished(folder: RunFolder, options: RunOptions, tell: Tell) -> RunResult | None:
+    """Return how a finished run ended; None while it is not finished, or where its result must be written again.
+
+    Raises:
+        CheckpointError: the trained model is not what the run wrote.
+    """
+    again = "going on from the last checkpoint, which writes it again"
+    try:
+        result = folder.read_result(options)
+    except Damage as fault:
+        tell(f"{folder.path}: damaged, {fault}; {again}")
+        return None
+    if result is not None and folder.find_model(options, result) is None:
+        tell(f"{folder.path}: damaged, {result.model} is missing; {again}")
+        return None
+    return result
+
+
+def find_start(folder: RunFolder, options: RunOptions, tell: Tell) -> Checkpoint | None:
+    """Return the checkpoint to go on from; None for a start from the beginning.
+
+    Raises:
+        CheckpointError: no checkpoint is whole, one is of another run, or a start from the
+            beginning would replace a trained model.
+    """
+    checkpoint, faults = find_checkpoint(folder.checkpoints, options.run_id)
+    for message in (*faults, *folder.find_changed_files(options)):
+        tell(message)
+    if checkpoint is not None:
+        check_same_run(checkpoint, options)
+    elif (folder.path / options.model_name).exists():
+        raise CheckpointError(
+            f"{folder.path}: {options.model_name} is there, but neither a whole result.json nor a checkpoint; "
+            f"put one back from a copy, or move {options.model_name} away: "
+            f"then graphprune resume {folder.path} starts from the beginning"
+        )
+    return checkpoint
+
+
+def check_same_run(checkpoint: Checkpoint, options: RunOptions) -> None:
+    """Refuse a checkpoint that was not written by the run that `options` describe.
+
+    Raises:
+        CheckpointError: something differs; the text says what.
+    """
+    state, folder = checkpoint.state, checkpoint.folder
+    known = [name for name in _SINCE_FORMAT_2 if getattr(state, name)]
+    found = {name: (getattr(state, name), getattr(options, name)) for name in (*_SAME, *known)}
+    found["model"] = (checkpoint.model.name, options.model_name)
+    for name, (got, wanted) in found.items():
+        if got != wanted:
+            raise CheckpointError(
+                f"{folder}: is a checkpoint of another run, with {name} {got or 'none'}, and run.json says {wanted or 'none'}; move it away, then resume"
+            )
+
+
+def cut_metrics(folder: RunFolder, state: RunState, tell: Tell) -> None:
+    """Cut `metrics.jsonl` to what the run had written at `state`."""
+    mark = None
+    if state.metrics_size is not None:
+        mark = MetricsMark(state.metrics_size, state.metrics_sha256)
+    fault = folder.cut_metrics(state.step, mark)
+    if fault is not None:
+        tell(fault)

@@ -1,0 +1,144 @@
+"""What a run was asked to do, and how it ended: the content of `run.json` and `result.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from graphprune.runs.records import Count, Hash, Length, ModelName, NoHash, PathText, RunId
+from graphprune.sparsity.positions import Unit
+
+MAX_EPOCHS = 1_000_000
+
+
+def _check_name(name: str) -> str:
+    """Refuse a name that is not that of a file which a run writes at its beginning."""
+    folder, slash, file = name.rpartition("/")
+    is_rule_file = slash and folder == "rules" and file not in ("", ".", "..") and "\0" not in file
+    if name not in ("plan.json", "original.graph.json") and not is_rule_file:
+        raise ValueError("must be plan.json, original.graph.json or a file in rules")
+    return name
+
+
+FileName = Annotated[str, AfterValidator(_check_name)]
+
+
+@dataclass(frozen=True, slots=True)
+class Compiling:
+    """How to compile a model for training; None keeps what the model was saved with.
+
+    Attributes:
+        optimizer, loss: Names that Keras knows, such as `adam` and
+            `sparse_categorical_crossentropy`.
+        metrics: Names that Keras knows, such as `accuracy`.
+        learning_rate: A constant rate.
+        reset_optimizer: Start the optimizer anew: no moments, no iterations.
+    """
+
+    optimizer: str | None = None
+    loss: str | None = None
+    metrics: tuple[str, ...] | None = None
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    reset_optimizer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What a run was asked to do; all that a start from the beginning needs, but the user's own objects.
+
+    Attributes:
+        model, model_sha256: The saved model that it began with.
+        model_name: The name of its model files, `model.keras` or `model.h5`.
+        data, data_sha256: What `read_data` was given, an absolute path or a function; the hash is
+            empty where data comes from a function.
+        batch_size: None where datasets of a function bring their own.
+        epochs, steps_per_epoch, seed: Its length and order.
+        own_steps_per_epoch: Whether the length of an epoch was given by the user.
+        checkpoint_every: Optimizer steps between checkpoints.
+        compiling: Optimizer, loss, metrics and learning rate, as far as they were given.
+        plan_sha256, rules, schedule_units: As in `RunState`.
+        version: Of graphprune.
+        tensorboard: The folder of TensorBoard's events, a relative one in the run's folder; None
+            for none.
+        strategy: `none`, or `mirrored:N` with the number of replicas that share each batch.
+        run_id: Drawn at random when the run was made; empty in format 1.
+        first_batch_sha256: Of the first training batch of a function; empty for an `.npz`.
+        files: The hash of each file that the run began with, by name.
+    """
+
+    model: PathText
+    model_sha256: Hash
+    model_name: ModelName
+    data: PathText
+    data_sha256: Hash | NoHash
+    batch_size: Length | None
+    epochs: Annotated[int, Field(ge=1, le=MAX_EPOCHS)]
+    steps_per_epoch: Length
+    own_steps_per_epoch: bool
+    seed: Count
+    checkpoint_every: Length
+    compiling: Compiling
+    plan_sha256: Hash | NoHash
+    rules: tuple[tuple[str, str], ...]
+    schedule_units: tuple[Unit, ...]
+    version: str
+    tensorboard: PathText | None = None
+    strategy: Annotated[str, Field(pattern=r"^(none|mirrored:[1-9][0-9]{0,2})$")] = "none"
+    run_id: RunId = ""
+    first_batch_sha256: Hash | NoHash = ""
+    files: Mapping[FileName, Hash] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return self.epochs * self.steps_per_epoch
+
+    @property
+    def calls_function(self) -> bool:
+        """Whether the data comes from a function, which runs when the data is read; the path of a file is always absolute."""
+        return not Path(self.data).is_absolute()
+
+    @property
+    def events_outside(self) -> bool:
+        """Whether TensorBoard's events go into a folder that is not inside the run's."""
+        folder = Path(self.tensorboard or "tensorboard")
+        return folder.is_absolute() or ".." in folder.parts
+
+
+@dataclass(frozen=True, slots=True)
+class TensorResult:
+    """One pruned tensor of a finished run, as in `TensorProgress`."""
+
+    address: str
+    name: str
+    size: Length
+    zeros: Count
+    target_zeros: Count
+    target: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended.
+
+    Attributes:
+        step, steps: Optimizer updates done, and of the whole run.
+        model: The name of the trained model's file.
+        metrics: The last line of `metrics.jsonl`.
+        tensors: Every pruned tensor.
+        model_sha256: Of the trained model's file; empty in format 1.
+        run_id: Of the run; empty in format 1.
+    """
+
+    step: Count
+    steps: Count
+    model: ModelName
+    metrics: Mapping[str, Any]
+    tensors: tuple[TensorResult, ...]
+    model_sha256: Hash | NoHash = ""
+    run_id: RunId = ""
