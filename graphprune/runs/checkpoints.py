@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -22,8 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from graphprune.errors import CheckpointError, OutputError
+from graphprune.errors import CheckpointError, WriteError
 from graphprune.files import file_sha256, sync, write_whole
+from graphprune.write_faults import cannot_write
 
 KEPT = 3
 _FORMAT = 1
@@ -91,7 +93,7 @@ def write_checkpoint(root: Path, state: RunState, arrays: Mapping[str, np.ndarra
         save_model: Saves the model at a path.
 
     Raises:
-        OutputError: the disk is full, or the folder cannot be written.
+        WriteError: the disk is full, or the folder cannot be written.
     """
     folder = root / f"step-{state.step:08d}"
     temporary = root / f".{folder.name}.tmp"
@@ -111,8 +113,11 @@ def write_checkpoint(root: Path, state: RunState, arrays: Mapping[str, np.ndarra
         sync(temporary)
         _put_in_place(temporary, folder)
         _remove_others(root, state.step)
-    except OSError as fault:
-        raise OutputError(f"{folder}: cannot be written, {fault.strerror or fault}; earlier checkpoints are whole, make room and resume") from fault
+    except (OSError, WriteError) as fault:
+        refused = fault.fault if isinstance(fault, WriteError) else fault
+        kept = "the checkpoints before are whole" if any(root.glob("step-*")) else ""
+        needed = fault.needed if isinstance(fault, WriteError) else None
+        raise cannot_write(folder, refused, needed=needed, kept=kept, then=f"graphprune resume {shlex.quote(str(root.parent))}") from fault
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder

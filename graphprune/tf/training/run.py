@@ -23,6 +23,7 @@ from graphprune.rules.text.shipped import find_rule_file
 from graphprune.runs.checkpoints import Checkpoint, RunState, find_checkpoint
 from graphprune.runs.progress import OnProgress
 from graphprune.runs.run_folder import RunFolder, RunOptions
+from graphprune.runs.stopping import StopRequest
 from graphprune.sparsity.positions import Position, Run, parse_position
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.pruning.addresses import find_wrappers
@@ -61,6 +62,7 @@ def train(
     strategy: str = NONE,
     stop_after_step: int | None = None,
     on_progress: OnProgress | None = None,
+    stop: StopRequest | None = None,
 ) -> TrainingResult:
     """Wrap the saved model by `plan`, train it on the data, and leave everything in `run_dir`; the file at `model_path` is not touched.
 
@@ -86,6 +88,7 @@ def train(
             is that of all together.
         stop_after_step: Stop right after this step, as if the process had been killed.
         on_progress: Called after each step and each epoch.
+        stop: Stops the run at its next step, with a checkpoint there, when another thread asks for it.
 
     Raises:
         GraphpruneError: a file, a setting or the data is not usable; the text says which and what to do.
@@ -118,7 +121,7 @@ def train(
                 pass  # nobody else trains in the run that is about to be replaced
         folder.create(options, plan=None if plan is None else plan_to_config(plan), graph=graph, rule_files=_rule_files(options.rules))
         with folder.locked():
-            return run_to_end(model, data, options, folder, _first_state(options), None, stop_after_step=stop_after_step, on_progress=on_progress)
+            return run_to_end(model, data, options, folder, _first_state(options), None, stop_after_step=stop_after_step, on_progress=on_progress, stop=stop)
 
 
 def resume(
@@ -130,13 +133,14 @@ def resume(
     stop_after_step: int | None = None,
     on_checkpoint: Callable[[Path], None] | None = None,
     on_progress: OnProgress | None = None,
+    stop: StopRequest | None = None,
 ) -> TrainingResult:
     """Go on with the run in `run_dir` from its newest whole checkpoint, to the same end as if it had never stopped.
 
     Args:
         run_dir: What `train` made.
         plan: Refused unless it is the plan that the run was made from; None trusts the run.
-        custom_objects, unsafe_lambda, stop_after_step, on_progress: As for `train`.
+        custom_objects, unsafe_lambda, stop_after_step, on_progress, stop: As for `train`.
         on_checkpoint: Called with the checkpoint's folder before training goes on.
 
     Raises:
@@ -164,7 +168,9 @@ def resume(
             folder.cut_metrics(checkpoint.state.step)
             messages = (*messages, *_other_versions(checkpoint))
             state = checkpoint.state
-            return run_to_end(model, data, options, folder, state, checkpoint, stop_after_step=stop_after_step, on_progress=on_progress, warnings=messages)
+            return run_to_end(
+                model, data, options, folder, state, checkpoint, stop_after_step=stop_after_step, on_progress=on_progress, warnings=messages, stop=stop
+            )
 
 
 def _options(
