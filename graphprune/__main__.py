@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 from graphprune import signals
+
+TYPE_CHECKING = False  # see graphprune/__init__.py
+
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
 def main() -> NoReturn:

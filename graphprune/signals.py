@@ -16,9 +16,15 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+
+TYPE_CHECKING = False  # see graphprune/__init__.py
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import NoReturn
+
+    StopWork = Callable[[], bool]
 
 EXIT_SIGNAL = 128
 """Added to the number of a signal, the exit code of a process that it stopped; 130 for Ctrl-C."""
@@ -29,8 +35,6 @@ SAME_REQUEST = 0.3
 
 PATIENCE = 0.5
 """Seconds after which the user is told that the process is about to stop."""
-
-StopWork = Callable[[], bool]
 
 
 class SignalWatch:
