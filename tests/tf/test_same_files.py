@@ -1,5 +1,6 @@
 """The same input and the same command write the same bytes: in another process, at another time, with other memory addresses."""
 
+import json
 import subprocess
 import sys
 import time
@@ -66,18 +67,47 @@ def test_plain_keras_loads_what_was_written(folders):
         assert archive.testzip() is None
 
 
-def test_an_object_in_two_places_is_one_again_and_different_ones_stay_apart(tmp_path):
-    shared = tf_keras.layers.Dense(3, name="shared")
-    inputs = tf_keras.Input((2, 3))
-    one = tf_keras.layers.TimeDistributed(shared, name="one")(inputs)
-    two = tf_keras.layers.TimeDistributed(shared, name="two")(one)
-    three = tf_keras.layers.TimeDistributed(tf_keras.layers.Dense(3, name="other"), name="three")(two)
-    model = tf_keras.Model(inputs, three)
-    save_model(model, tmp_path / "o.keras")
-    again = load_model(tmp_path / "o.keras")
-    layers = [again.get_layer(name).layer for name in ("one", "two", "three")]
-    assert layers[0] is layers[1]
-    assert layers[1] is not layers[2]
+class Scaled(tf_keras.layers.Layer):
+    """A layer whose config is made of an object that lives only while it is written, as those of many layers are."""
+
+    def __init__(self, scale, **options):
+        super().__init__(**options)
+        self.scale = scale
+
+    def call(self, inputs):
+        return inputs * self.scale
+
+    def get_config(self):
+        return super().get_config() | {"scale": tf_keras.saving.serialize_keras_object(tf_keras.initializers.Constant(self.scale))}
+
+    @classmethod
+    def from_config(cls, config):
+        scale = tf_keras.saving.deserialize_keras_object(config["scale"])
+        return cls(**config | {"scale": scale.value})
+
+
+def test_objects_that_live_one_after_the_other_are_not_taken_for_one(tmp_path):
+    x = inputs = tf_keras.Input((2,))
+    for number in range(20):
+        x = Scaled(float(number), name=f"scaled_{number}")(x)
+    save_model(tf_keras.Model(inputs, x), tmp_path / "o.keras")
+    with zipfile.ZipFile(tmp_path / "o.keras") as archive:
+        assert b"shared_object_id" not in archive.read("config.json")
+    again = load_model(tmp_path / "o.keras", {"Scaled": Scaled})
+    assert [again.get_layer(f"scaled_{number}").scale for number in range(20)] == list(range(20))
+
+
+def test_objects_that_are_used_twice_are_numbered_in_order(tmp_path):
+    x = inputs = tf_keras.Input((2,))
+    one, two = tf_keras.initializers.Constant(1), tf_keras.initializers.Constant(2)
+    for number, initializer in enumerate([two, one, two, one]):
+        x = tf_keras.layers.Dense(2, kernel_initializer=initializer, name=f"fc_{number}")(x)
+    save_model(tf_keras.Model(inputs, x), tmp_path / "o.keras")
+    with zipfile.ZipFile(tmp_path / "o.keras") as archive:
+        entries = json.loads(archive.read("config.json"))["config"]["layers"]
+    numbers = [entry["config"]["kernel_initializer"].get("shared_object_id") for entry in entries[1:]]
+    assert numbers[3] == numbers[2] + 1 < 10  # the initializer of all biases is one object as well
+    assert load_model(tmp_path / "o.keras").get_layer("fc_2").kernel_initializer.value == 2
 
 
 def test_vocabularies_come_in_the_order_of_their_names(tmp_path):

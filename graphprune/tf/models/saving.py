@@ -10,6 +10,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
 import tf_keras
 from tf_keras.src.layers.preprocessing.index_lookup import IndexLookup
 
@@ -45,7 +46,7 @@ def estimate_bytes(model: tf_keras.Model) -> int:
     optimizer: Any = getattr(model, "optimizer", None)
     slots = getattr(optimizer, "variables", [])
     variables = [*model.weights, *(slots() if callable(slots) else slots)]
-    return sum(math.prod(variable.shape) * variable.dtype.size for variable in variables)
+    return sum(math.prod(variable.shape) * variable.dtype.size for variable in variables if isinstance(variable, tf.Variable))
 
 
 def check_model_suffix(path: str | PathLike[str]) -> None:
