@@ -108,7 +108,7 @@ def build_soak(server: ForkServer, home: Path, suffix: str, optimizer: str, rng:
 
     home.mkdir()
     setting = build_setting(home, suffix, wrap(build_dense_model(build_optimizer(optimizer)), fc=ramp()))
-    soak = Soak(server, home, rng, ("train", setting.model, "--data", setting.data, "--epochs", "3", "--batch-size", "4", "--checkpoint-every", "3 steps"))
+    soak = Soak(server, home, rng, ("train", setting.model, "--data", setting.data, "--epochs", "3", "--batch-size", "8", "--checkpoint-every", "3 steps"))
     soak.train_whole()
     return soak
 

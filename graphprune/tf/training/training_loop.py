@@ -118,6 +118,7 @@ def run_to_end(
             for summary in summaries:
                 summary.close()
         path = folder.path / options.model_name
+        model.reset_metrics()  # a run that was resumed behind its last step has seen no batch, and its model is the same
         recorder.save_model(path)
         tensors = pruning.pruner.tensors()
         result = TrainingResult(folder.path, "finished", recorder.step, options.steps, path, folder.last_metrics(), tensors, resumed_from, warnings)
