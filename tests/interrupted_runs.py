@@ -73,13 +73,17 @@ class Soak:
         return ("resume", str(self.run)) if (self.run / "run.json").exists() else (*self.train, "--run", str(self.run))
 
     def interrupt(self, moments, break_off) -> None:
-        """Interrupt one run at each of `moments`, or until it ends by itself; then let it end, and compare."""
+        """Interrupt one run at each of `moments`, then let it end, and compare; one that ends before is compared as well, and another is begun.
+
+        Args:
+            moments: When to interrupt.
+            break_off: Interrupts a run at such a moment; returns whether it came in time.
+        """
         shutil.rmtree(self.run, ignore_errors=True)
         for moment in moments:
-            if (self.run / "result.json").exists():
+            while not break_off(self, moment):
                 self.check_same()
                 shutil.rmtree(self.run)
-            break_off(self, moment)
         if not (self.run / "result.json").exists():
             done = self.server.run(*self.way_on())
             assert done.code == 0, (done.err, sorted(self.run.rglob("*")))
@@ -113,7 +117,7 @@ def build_soak(server: ForkServer, home: Path, suffix: str, optimizer: str, rng:
     return soak
 
 
-def kill(soak: Soak, moment: str) -> None:
+def kill(soak: Soak, moment: str) -> bool:
     """Kill a command at a moment: `random`, within the write of a `checkpoint`, or within the `final` save."""
     child = soak.server.start(*soak.way_on())
     _wait_for(soak, child, moment)
@@ -122,12 +126,13 @@ def kill(soak: Soak, moment: str) -> None:
     if done.code != -signal.SIGKILL:
         assert done.code == 0, done.err
         soak.seen["ended before the kill"] += 1
-        return
+        return False
     soak.seen["kills"] += 1
     if any(path.name.startswith(".") for path in (soak.run / "checkpoints").glob("*")):
         soak.seen["kills within the write of a checkpoint"] += 1
     if any(soak.run.glob(".model.*")):
         soak.seen["kills within the final save"] += 1
+    return True
 
 
 def _wait_for(soak: Soak, child: Child, moment: str) -> None:
@@ -143,7 +148,7 @@ def _wait_for(soak: Soak, child: Child, moment: str) -> None:
             time.sleep(soak.random.uniform(0, 0.02))
 
 
-def send_signal(soak: Soak, moment: str) -> None:
+def send_signal(soak: Soak, moment: str) -> bool:
     """Send a signal to a command at a random moment: of a fork's whole time, or, `anew`, of the first seconds of a process."""
     number = soak.random.choice(list(CODES))
     child = (soak.server.start_anew if moment == "anew" else soak.server.start)(*soak.way_on())
@@ -153,20 +158,20 @@ def send_signal(soak: Soak, moment: str) -> None:
     done = child.wait()
     if done.code == 0:
         soak.seen["ended before the signal"] += 1
-        return
+        return False
     soak.seen["signals"] += 1
     soak.seen["signals in the first seconds of a process"] += moment == "anew"
     if not listens and done.code != CODES[number]:
         soak.seen["signals before Python had begun graphprune"] += 1
-        return
+        return True
     assert done.code == CODES[number], (number, done)
     assert "Traceback" not in done.err + done.out, done
     lines = [line for line in done.err.splitlines() if not line.startswith("graphprune: stopping after this step")]
     assert [line.startswith("graphprune: stopped") for line in lines] == [True], done
     if "stopped after step" in done.err:
         soak.seen["signals that saved a checkpoint"] += 1
-    if (soak.run / "run.json").exists() and lines != ["graphprune: stopped by " + name for name in ("Ctrl-C", "SIGTERM", "SIGHUP")]:
-        soak.seen["lines that say how to go on"] += f"graphprune resume {soak.run}" in done.err
+    soak.seen["lines that say how to go on"] += f"graphprune resume {soak.run}" in done.err
+    return True
 
 
 def spread(kinds: dict[str, int], rng: random.Random) -> list[list[str]]:

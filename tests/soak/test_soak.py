@@ -43,6 +43,7 @@ def test_killed_runs_end_as_if_nothing_had_happened(server, tmp_path, request):
     count = request.config.getoption("--soak-kills")
     inside, final = math.ceil(count * 0.3), math.ceil(count * 0.15)
     seen = interrupt_all(server, tmp_path, request, {"random": count - inside - final, "checkpoint": inside, "final": final}, kill)
+    assert seen["kills"] == count
     assert seen["kills within the write of a checkpoint"] >= count * 0.2
     assert seen["kills within the final save"] >= count * 0.1
 
@@ -53,5 +54,5 @@ def test_signals_end_a_run_with_one_line_and_it_goes_on(server, tmp_path, reques
     count = request.config.getoption("--soak-signals")
     anew = math.ceil(count * 0.2)
     seen = interrupt_all(server, tmp_path, request, {"forked": count - anew, "anew": anew}, send_signal)
-    assert seen["signals"] >= count * 0.8
+    assert seen["signals"] == count
     assert seen["signals that saved a checkpoint"] >= count * 0.1
