@@ -5,9 +5,9 @@ Every name resolves on first use, so that importing this package costs nothing a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from graphprune.lazy import lazy_names
+
+TYPE_CHECKING = False  # not from typing, whose import takes as long as all else before the command line listens to signals
 
 if TYPE_CHECKING:
     from graphprune.diff import diff_graphs

@@ -8,6 +8,7 @@
     │   └── StalePlanError     it was made for another model
     ├── DataError              training data cannot be used
     ├── OutputError            a result cannot be written where it was asked for
+    │   └── WriteError         the operating system refuses: disk full, read-only, no permission
     ├── TrainingError          a model cannot be compiled, pruned or trained as asked
     └── CheckpointError        a training run cannot be resumed
 
@@ -218,6 +219,20 @@ class DataError(GraphpruneError):
 
 class OutputError(GraphpruneError):
     """A result cannot be written where it was asked for."""
+
+
+class WriteError(OutputError):
+    """The operating system refuses to write a file or folder.
+
+    Attributes:
+        path: What could not be written.
+        fault: What the operating system said.
+        needed: The bytes that were to be written, where that is known.
+    """
+
+    def __init__(self, text: str, path: str, fault: OSError, needed: int | None) -> None:
+        super().__init__(text)
+        self.path, self.fault, self.needed = path, fault, needed
 
 
 class TrainingError(GraphpruneError):

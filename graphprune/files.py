@@ -1,11 +1,34 @@
-"""Files that are whole or not there at all: written under a temporary name in the same folder, flushed to disk, then renamed."""
+"""Files and folders that are whole or not there at all: written under a temporary name beside their place, flushed to disk, then renamed.
+
+A temporary name ends in `.graphprune-part` and is locked for as long as its writer lives, so that the next write to the same place can remove what a
+killed process left, and nothing else.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
-import tempfile
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
+from typing import BinaryIO
+
+from graphprune.write_faults import writing
+
+PART = ".graphprune-part"
+_TOKEN = re.compile(r"[0-9a-f]{16}")
+_LONGEST_NAME = 255
+_EXCHANGE = 2
+"""RENAME_EXCHANGE of renameat2(2)."""
+
+_unfinished: set[Path] = set()
+_changing = Lock()
 
 
 def file_sha256(path: Path) -> str:
@@ -32,17 +55,157 @@ def sync(path: Path) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, replacing what is there, so that a crash leaves the old file or the new one."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
+    """Write `content` to `path`, replacing what is there, so that a crash leaves the old file or the new one.
+
+    Raises:
+        WriteError: the operating system refuses.
+    """
+    with whole_file(path, needed=len(content)) as stream:
+        stream.write(content)
+
+
+@contextmanager
+def whole_file(path: Path, *, needed: int | None = None) -> Iterator[BinaryIO]:
+    """Yield a file to write into, which takes the place of `path` when the block ends well; folders on the way are made.
+
+    Raises:
+        WriteError: the operating system refuses.
+    """
+    with writing(path, needed=needed), _part_beside(path, is_folder=False) as (part, descriptor):
+        with os.fdopen(descriptor, "w+b", closefd=False) as stream:
+            yield stream
+        os.fsync(descriptor)
+        with _changing:
+            part.replace(path)
+            _unfinished.discard(part)
+        sync(path.parent)
+
+
+@contextmanager
+def whole_folder(path: Path, *, needed: int | None = None) -> Iterator[Path]:
+    """Yield a folder to write into, which takes the place of the folder `path` when the block ends well; folders on the way are made.
+
+    Raises:
+        WriteError: the operating system refuses.
+    """
+    place = Path(os.path.realpath(path)) if path.is_symlink() else path
+    with writing(path, needed=needed), _part_beside(place, is_folder=True) as (part, _):
+        yield part
+        _obey_umask(part)
+        for found in [*part.rglob("*"), part]:
+            sync(found)
+        with _changing:
+            _take_place(part, place)
+            _unfinished.discard(part)
+        sync(place.parent)
+        _remove(part)  # the folder that was there before
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed processes left while they wrote `path`; what a living one writes stays."""
+    prefix = _part_prefix(path)
+    with suppress(OSError):  # the write that follows says what is wrong with the folder
+        for found in list(path.parent.iterdir()):
+            token = found.name.removeprefix(prefix).removesuffix(PART)
+            if found.name == f"{prefix}{token}{PART}" and _TOKEN.fullmatch(token):
+                _remove_if_abandoned(found)
+
+
+def remove_unfinished() -> None:
+    """Remove the temporary files of this process, which ends right after: no write begins or ends any more."""
+    _changing.acquire()
+    for part in _unfinished:
+        _remove(part)
+
+
+@contextmanager
+def _part_beside(path: Path, *, is_folder: bool) -> Iterator[tuple[Path, int]]:
+    with suppress(FileNotFoundError):
+        path.lstat()  # a name that is too long, or a file among the folders, is an error before anything is written
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path)
+    part, descriptor = _make_part(path, is_folder=is_folder)
     try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync(path.parent)
+        yield part, descriptor
+    finally:
+        os.close(descriptor)
+        with _changing:
+            if part in _unfinished:
+                _remove(part)
+                _unfinished.discard(part)
+
+
+def _make_part(path: Path, *, is_folder: bool) -> tuple[Path, int]:
+    """Return a new temporary file or folder with its open descriptor, locked: whoever can lock it knows that its writer is gone."""
+    while True:
+        part = path.with_name(f"{_part_prefix(path)}{secrets.token_hex(8)}{PART}")
+        with _changing:
+            if is_folder:
+                part.mkdir()
+            flags = os.O_RDONLY | os.O_DIRECTORY if is_folder else os.O_RDWR | os.O_CREAT | os.O_EXCL
+            descriptor = os.open(part, flags | os.O_NOFOLLOW, 0o666)
+            _unfinished.add(part)
+        with suppress(OSError):  # some network file systems have no locks; there, leftovers stay
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if part.exists():
+            return part, descriptor
+        os.close(descriptor)  # removed as a leftover in the moment before it was locked
+        with _changing:
+            _unfinished.discard(part)
+
+
+def _part_prefix(path: Path) -> str:
+    """Return what the temporary names of `path` begin with: its name, cut to what a file system takes.
+
+    Example:
+        >>> _part_prefix(Path("out/net.keras")), len(_part_prefix(Path("n" * 255)))
+        ('.net.keras.', 223)
+    """
+    name, room = path.name, _LONGEST_NAME - len(PART) - 16 - 2
+    while len(os.fsencode(name)) > room:
+        name = name[:-1]
+    return f".{name}."
+
+
+def _remove_if_abandoned(part: Path) -> None:
+    with suppress(OSError):  # it is locked, or gone, or not ours to remove
+        descriptor = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(part)
+        finally:
+            os.close(descriptor)
+
+
+def _obey_umask(folder: Path) -> None:
+    """Give what other libraries wrote into `folder` the permissions that the umask says, as `folder` itself has them."""
+    mode = stat.S_IMODE(folder.stat().st_mode) & 0o777
+    for found in folder.rglob("*"):
+        found.chmod(mode if found.is_dir() else mode & 0o666)
+
+
+def _take_place(part: Path, path: Path) -> None:
+    """Rename `part` to `path`; a folder that is there goes to `part`, in one step where the file system can do that."""
+    if not path.is_dir():
+        os.rename(part, path)
+    elif not _exchange(part, path):
+        aside = part.with_name(f"{part.name}.old")
+        os.rename(path, aside)
+        os.rename(part, path)
+        os.rename(aside, part)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    import ctypes  # only here: light commands start without it
+
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)  # glibc 2.28, musl 1.2.4
+    here = -100  # AT_FDCWD: relative paths are those of the working directory
+    return renameat2 is not None and renameat2(here, os.fsencode(one), here, os.fsencode(other), _EXCHANGE) == 0
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()

@@ -19,8 +19,11 @@ def pytest_configure(config):
 
 
 def pytest_addoption(parser):
-    """Add the options that rewrite golden files and run slow tests."""
+    """Add the options that rewrite golden files, run slow tests, and say how long tests/soak takes."""
     parser.addoption("--rewrite-golden", action="store_true", help="write what comes out now to tests/golden, to be reviewed as a diff")
+    parser.addoption("--soak-kills", type=int, default=100, help="how many processes tests/soak kills")
+    parser.addoption("--soak-signals", type=int, default=300, help="how many processes tests/soak sends a signal to")
+    parser.addoption("--soak-seed", type=int, default=0, help="which moments tests/soak chooses")
     parser.addoption("--slow", action="store_true", help="run the tests marked slow as well: all models of tf_keras.applications, an hour")
     parser.addoption("--fuzz-seconds", type=float, help="fuzz each target of tests/fuzz for this long, with new inputs")
     parser.addoption("--fuzz-case", type=int, help="fuzz only the case of this number, to replay a failure")

@@ -10,7 +10,9 @@ SOURCE = Path(__file__).parents[1] / "graphprune"
 # One row a part, lowest first: a part imports only parts above it in this list, and only these third-party packages.
 LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("lazy", frozenset()),
+    ("signals", frozenset()),
     ("errors", frozenset()),
+    ("write_faults", frozenset()),
     ("files", frozenset()),
     ("suggestions", frozenset()),
     ("shipped", frozenset()),

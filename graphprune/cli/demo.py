@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import click
 
+from graphprune import signals
 from graphprune.cli.main import run
 from graphprune.cli.options import force_option
 from graphprune.errors import GraphpruneError, OutputError
+from graphprune.files import write_whole
 from graphprune.shipped import shipped_file
 
 RULES = "builtin:conv-80-dense-90"
@@ -92,9 +94,8 @@ def prepare_folder(home: Path, *, force: bool) -> Path:
             )
         for name in OWN_FILES - {RUN_FOLDER}:
             (home / name).unlink(missing_ok=True)
-    home.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(shipped_file("fixtures/digits-cnn.keras"), home / "original.keras")
-    shutil.copyfile(shipped_file("fixtures/digits.npz"), home / "digits.npz")
+    write_whole(home / "original.keras", shipped_file("fixtures/digits-cnn.keras").read_bytes())
+    write_whole(home / "digits.npz", shipped_file("fixtures/digits.npz").read_bytes())
     return home
 
 
@@ -114,11 +115,23 @@ def call_in_new_process(*arguments: str) -> None:
     """Run a command of graphprune in a new Python process, shown as a user would type it."""
     click.echo(click.style(f"\n$ graphprune {shlex.join(arguments)}", fg="cyan"))
     sys.stdout.flush()
-    check_code(subprocess.run([sys.executable, "-m", "graphprune", *arguments], check=False).returncode, arguments)
+    with subprocess.Popen([sys.executable, "-m", "graphprune", *arguments]) as process, signals.stopping(partial(hand_on_signal, process), str):
+        code = process.wait()
+    check_code(code, arguments)
+
+
+def hand_on_signal(process: subprocess.Popen[bytes]) -> bool:
+    """Send the signal that came to a command in another process, which ends as it does for its own; return whether it runs."""
+    if process.poll() is not None:
+        return False
+    process.send_signal(signals.first_signal())
+    return True
 
 
 def check_code(code: int, arguments: tuple[str, ...]) -> None:
-    """Refuse to go on after a command that failed."""
+    """Refuse to go on after a command that failed; one that a signal stopped has said all, and its code is this command's."""
+    if signals.first_signal():
+        raise click.exceptions.Exit(signals.EXIT_SIGNAL + signals.first_signal())
     if code:
         raise GraphpruneError(f"graphprune {shlex.join(arguments)} ended with exit code {code}; see above")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,33 +10,78 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from graphprune import signals
 from graphprune.cli.inputs import find_training_origin, open_model
 from graphprune.cli.sizes import size_columns
-from graphprune.errors import EXIT_ERROR, EXIT_STOPPED
+from graphprune.errors import EXIT_ERROR
 from graphprune.report import SizeTable, render_sizes_text
 from graphprune.report.numbers import format_count, format_share
 from graphprune.report.tables import align_rows
-from graphprune.runs.run_folder import RunFolder
+from graphprune.runs.stopping import StopRequest
 
 if TYPE_CHECKING:
     from graphprune.tf.training.training_loop import TrainingResult
 
 
 @contextmanager
-def resumable(run_folder: str) -> Iterator[None]:
-    """Say how to go on when the user stops a training run (Ctrl-C), and exit 130 as shells do."""
+def stoppable(run_folder: str, *, is_new: bool) -> Iterator[StopRequest]:
+    """Yield what a run is stopped by when the first signal comes; a second signal, or one while the run does not train, ends the process at once.
+
+    Args:
+        run_folder: Where the run is, or will be.
+        is_new: Whether the run begins: an earlier one in the folder is another.
+    """
+    stop = StopRequest()
+    before = _identity(run_folder) if is_new else None
+    with signals.stopping(stop.ask, lambda: f"; {say_how_to_go_on(run_folder, before)}"):
+        yield stop
+
+
+def say_how_to_go_on(run_folder: str, before: tuple[int, int] | None) -> str:
+    """Return what to do after training in `run_folder` was stopped; `before` is the identity of an earlier run that was there."""
+    now = _identity(run_folder)
+    if now is None:
+        return "no run was begun"
+    if now == before:
+        return f"no run was begun, the earlier one in {run_folder} is unchanged"
+    return f"go on with: {resume_command(run_folder)}"
+
+
+def _identity(run_folder: str) -> tuple[int, int] | None:
+    """Return what tells one run in a folder from the next; None where there is none."""
     try:
-        yield
-    except KeyboardInterrupt:
-        way_on = f"; go on with: graphprune resume {run_folder}" if RunFolder(Path(run_folder)).is_run else ""
-        click.echo(f"\ngraphprune: stopped{way_on}", err=True)
-        raise click.exceptions.Exit(EXIT_STOPPED) from None
+        found = (Path(run_folder) / "run.json").stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def resume_command(run_folder: str | Path) -> str:
+    """Return the command that goes on with a run, as it is typed.
+
+    Example:
+        >>> resume_command("my runs/a")
+        "graphprune resume 'my runs/a'"
+    """
+    return f"graphprune resume {shlex.quote(str(run_folder))}"
+
+
+def check_stop(result: TrainingResult, stop: StopRequest) -> None:
+    """Say where a run stands that a signal stopped, and exit with the signal's code; do nothing where none came."""
+    if not stop.asked:
+        return
+    if result.status == "interrupted":
+        text = f"stopped after step {result.step} of {result.steps}; go on with: {resume_command(result.run_dir)}"
+    else:
+        text = f"stopped when the run was finished; see it with: {resume_command(result.run_dir)}"
+    signals.say(f"graphprune: {text}")
+    raise click.exceptions.Exit(signals.EXIT_SIGNAL + signals.first_signal())
 
 
 def report_run(result: TrainingResult) -> None:
     """Print how the run ended and what to do next; exit 1 when a tensor missed its target."""
     if result.status == "interrupted":
-        click.echo(f"stopped after step {result.step} of {result.steps}; go on with: graphprune resume {result.run_dir}")
+        click.echo(f"stopped after step {result.step} of {result.steps}; go on with: {resume_command(result.run_dir)}")
         return
     if result.status == "already-finished":
         click.echo(f"{result.run_dir}: finished already, at step {result.step}; nothing to do")

@@ -90,18 +90,13 @@ def print_report(text: str, output: str | None) -> None:
     """Print a report, or write it whole to `output`, which `check_report_free` has found free.
 
     Raises:
-        OutputError: the file cannot be written.
+        WriteError: the file cannot be written.
     """
     text = encodable(text)
     if output is None:
         click.echo(text, nl=not text.endswith("\n"))
         return
-    target = Path(output)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(target, (text if text.endswith("\n") else text + "\n").encode())
-    except OSError as fault:
-        raise OutputError(f"{output}: cannot be written ({fault.strerror or fault}); choose another place") from fault
+    write_whole(Path(output), (text if text.endswith("\n") else text + "\n").encode())
     click.echo(f"wrote {output}", err=True)
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from graphprune.cli.finish import report_run, resumable
+from graphprune.cli.finish import check_stop, report_run, stoppable
 from graphprune.cli.inputs import import_custom_objects
+from graphprune.cli.lasting_output import lasting_output
 from graphprune.cli.options import WholeNumber, loading_options
 from graphprune.cli.progress import shown_progress
 from graphprune.errors import escape_controls
@@ -37,21 +38,24 @@ def command(
     \b
         graphprune resume runs/a
     """  # noqa: D301 - click wants the real character
-    import_tensorflow()
-    from graphprune.tf.training.run import resume
+    with lasting_output(), stoppable(run_folder, is_new=False) as stop:
+        import_tensorflow()
+        from graphprune.tf.training.run import resume
 
-    with resumable(run_folder), shown_progress() as show:
-        result = resume(
-            run_folder,
-            custom_objects=import_custom_objects(custom_objects),
-            unsafe_lambda=unsafe_lambda,
-            stop_after_step=stop_after,
-            trust_run=trust_run,
-            on_checkpoint=lambda checkpoint: click.echo(_say_start(run_folder, checkpoint)),
-            on_progress=show,
-            on_warning=lambda message: click.echo(escape_controls(f"graphprune: warning: {message}"), err=True),
-        )
-    report_run(result)
+        with shown_progress() as show:
+            result = resume(
+                run_folder,
+                custom_objects=import_custom_objects(custom_objects),
+                unsafe_lambda=unsafe_lambda,
+                stop_after_step=stop_after,
+                trust_run=trust_run,
+                on_checkpoint=lambda checkpoint: click.echo(_say_start(run_folder, checkpoint)),
+                on_progress=show,
+                on_warning=lambda message: click.echo(escape_controls(f"graphprune: warning: {message}"), err=True),
+                stop=stop,
+            )
+        check_stop(result, stop)
+        report_run(result)
 
 
 def _say_start(run_folder: str, checkpoint: Path | None) -> str:

@@ -9,7 +9,7 @@ import click
 from graphprune.cli.faults import faults_in_format
 from graphprune.cli.options import force_option, format_option, report_option
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, to_json
-from graphprune.errors import EXIT_ERROR, OutputError
+from graphprune.errors import EXIT_ERROR
 from graphprune.files import write_whole
 from graphprune.plan.run_cases import CaseResult, read_snapshots, run_cases, updated_snapshots
 from graphprune.report import cases_to_config, render_cases
@@ -86,8 +86,4 @@ def _run(file: CaseFile, pattern: str, *, update: bool) -> tuple[CaseResult, ...
 
 
 def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(exist_ok=True)
-        write_whole(path, text.encode())
-    except OSError as fault:
-        raise OutputError(f"{path}: cannot be written ({fault.strerror or fault}); run --update where the tests may be written") from fault
+    write_whole(path, text.encode())

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from graphprune.cli.finish import report_run, resumable
+from graphprune.cli.finish import check_stop, report_run, stoppable
 from graphprune.cli.inputs import import_custom_objects, open_model
+from graphprune.cli.lasting_output import lasting_output
 from graphprune.cli.options import RealNumber, RuleOptions, WholeNumber, force_option, loading_options, model_and_rules
 from graphprune.cli.outputs import print_warnings
 from graphprune.cli.planning import load_with_classes, plan_for
@@ -90,46 +91,49 @@ def command(
     \b
         graphprune train model.keras -r builtin:dense-90 --data digits.npz --epochs 10 --run runs/a
     """  # noqa: D301 - click wants the real character
-    plan = None
-    saved = open_model(model)
-    archive = saved.need_archive()
-    check_loadable(archive, unsafe_lambda=unsafe_lambda)
-    if strategy != "none":
-        _open_devices(strategy)
-    if rules.files or rules.has_switches or plan_file is not None:
-        loaded = load_with_classes(saved, custom_objects, unsafe_lambda=unsafe_lambda)
-        plan = plan_for(saved, rules, plan_file, loaded=loaded)
-        print_warnings(plan.diagnostics, rules.files)
-        click.echo(render_plan_text(plan, brief=True), nl=False)
+    with lasting_output(), stoppable(run_folder, is_new=True) as stop:
+        plan = None
+        saved = open_model(model)
+        archive = saved.need_archive()
+        check_loadable(archive, unsafe_lambda=unsafe_lambda)
+        if strategy != "none":
+            _open_devices(strategy)
+        if rules.files or rules.has_switches or plan_file is not None:
+            loaded = load_with_classes(saved, custom_objects, unsafe_lambda=unsafe_lambda)
+            plan = plan_for(saved, rules, plan_file, loaded=loaded)
+            print_warnings(plan.diagnostics, rules.files)
+            click.echo(render_plan_text(plan, brief=True), nl=False)
 
-    import_tensorflow()
-    from graphprune.tf.training.run import train
+        import_tensorflow()
+        from graphprune.tf.training.run import train
 
-    with resumable(run_folder), shown_progress() as show:
-        result = train(
-            archive.path,
-            plan,
-            data,
-            run_folder,
-            epochs=epochs,
-            batch_size=batch_size,
-            steps_per_epoch=steps_per_epoch,
-            optimizer=optimizer,
-            learning_rate=learning_rate,
-            loss=loss,
-            metrics=metrics or None,
-            reset_optimizer=reset_optimizer,
-            checkpoint_every=checkpoint_every,
-            seed=seed,
-            tensorboard=None if tensorboard is None else tensorboard if tensorboard == TENSORBOARD else Path(tensorboard).absolute(),
-            strategy=strategy,
-            stop_after_step=stop_after,
-            custom_objects=import_custom_objects(custom_objects),
-            unsafe_lambda=unsafe_lambda,
-            force=force,
-            on_progress=show,
-        )
-    report_run(result)
+        with shown_progress() as show:
+            result = train(
+                archive.path,
+                plan,
+                data,
+                run_folder,
+                epochs=epochs,
+                batch_size=batch_size,
+                steps_per_epoch=steps_per_epoch,
+                optimizer=optimizer,
+                learning_rate=learning_rate,
+                loss=loss,
+                metrics=metrics or None,
+                reset_optimizer=reset_optimizer,
+                checkpoint_every=checkpoint_every,
+                seed=seed,
+                tensorboard=None if tensorboard is None else tensorboard if tensorboard == TENSORBOARD else Path(tensorboard).absolute(),
+                strategy=strategy,
+                stop_after_step=stop_after,
+                custom_objects=import_custom_objects(custom_objects),
+                unsafe_lambda=unsafe_lambda,
+                force=force,
+                on_progress=show,
+                stop=stop,
+            )
+        check_stop(result, stop)
+        report_run(result)
 
 
 def _open_devices(strategy: str) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import shlex
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping
@@ -26,11 +27,12 @@ from typing import BinaryIO
 
 import numpy as np
 
-from graphprune.errors import CheckpointError, OutputError
+from graphprune.errors import CheckpointError, WriteError
 from graphprune.files import file_sha256, sync
 from graphprune.runs.records import Count, Damage, Hash, Length, NoHash, RunId, hash_file, open_regular, read_record, write_record
 from graphprune.runs.run_files import MODELS, STEP_FILES, clear_unfinished, is_folder, remove_checkpoint, settle_aside, step_of
 from graphprune.sparsity.positions import Unit
+from graphprune.write_faults import cannot_write
 
 KEPT = 3
 STATE, ARRAYS = "state.json", "state.npz"
@@ -106,7 +108,7 @@ def write_checkpoint(root: Path, state: RunState, arrays: Mapping[str, np.ndarra
         save_model: Saves the model at a path.
 
     Raises:
-        OutputError: the disk is full, or the folder cannot be written.
+        WriteError: the disk is full, or the folder cannot be written.
     """
     folder = root / f"step-{state.step:08d}"
     temporary = root / f".{folder.name}.tmp"
@@ -124,8 +126,11 @@ def write_checkpoint(root: Path, state: RunState, arrays: Mapping[str, np.ndarra
         sync(temporary)
         _put_in_place(temporary, folder)
         _remove_others(root, state)
-    except OSError as fault:
-        raise OutputError(f"{folder}: cannot be written, {fault.strerror or fault}; earlier checkpoints are whole, make room and resume") from fault
+    except (OSError, WriteError) as fault:
+        refused = fault.fault if isinstance(fault, WriteError) else fault
+        kept = "the checkpoints before are whole" if any(root.glob("step-*")) else ""
+        needed = fault.needed if isinstance(fault, WriteError) else None
+        raise cannot_write(folder, refused, needed=needed, kept=kept, then=f"graphprune resume {shlex.quote(str(root.parent))}") from fault
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder

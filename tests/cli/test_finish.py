@@ -1,18 +1,57 @@
+"""What a training command says when a signal stops it."""
+
+from pathlib import Path
+
 import click
 import pytest
 
-from graphprune.cli.finish import resumable
+from graphprune import signals
+from graphprune.cli.finish import check_stop, say_how_to_go_on, stoppable
+from graphprune.runs.stopping import StopRequest
+from graphprune.tf.training.training_loop import TrainingResult
+
+pytestmark = pytest.mark.tf
 
 
-def test_ctrl_c_says_how_to_go_on_and_exits_130(tmp_path, capsys):
-    (tmp_path / "run.json").write_text("{}")
-    with pytest.raises(click.exceptions.Exit) as stop, resumable(str(tmp_path)):
-        raise KeyboardInterrupt
-    assert stop.value.exit_code == 130
-    assert capsys.readouterr().err == f"\ngraphprune: stopped; go on with: graphprune resume {tmp_path}\n"
+def stopped_request():
+    stop = StopRequest()
+    with stop.listening():
+        stop.ask()
+    return stop
 
 
-def test_ctrl_c_before_the_run_began_promises_nothing(tmp_path, capsys):
-    with pytest.raises(click.exceptions.Exit), resumable(str(tmp_path / "none")):
-        raise KeyboardInterrupt
-    assert capsys.readouterr().err == "\ngraphprune: stopped\n"
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        ("interrupted", "stopped after step 7 of 12; go on with: graphprune resume 'my runs/a'"),
+        ("finished", "stopped when the run was finished; see it with: graphprune resume 'my runs/a'"),
+    ],
+)
+def test_a_run_that_a_signal_stopped_says_where_it_stands_and_exits_with_the_code_of_the_signal(capsys, monkeypatch, status, text):
+    monkeypatch.setattr(signals, "first_signal", lambda: 15)
+    with pytest.raises(click.exceptions.Exit) as caught:
+        check_stop(TrainingResult(Path("my runs/a"), status, 7, 12, None, {}), stopped_request())
+    assert (caught.value.exit_code, capsys.readouterr().err) == (143, f"graphprune: {text}\n")
+
+
+def test_a_run_that_was_not_stopped_goes_on_to_its_report(capsys):
+    check_stop(TrainingResult(Path("runs/a"), "finished", 12, 12, None, {}), StopRequest())
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_signal_before_the_run_began_promises_nothing(tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    assert say_how_to_go_on(str(run), None) == "no run was begun"
+    run.mkdir()
+    (run / "run.json").write_text("{}")
+    assert say_how_to_go_on(str(run), None) == f"go on with: graphprune resume {run}"
+    said = []
+    monkeypatch.setattr(signals, "stopping", lambda ask, describe: said.append(describe) or StopRequest().listening())
+    with stoppable(str(run), is_new=True):
+        assert said[0]() == f"; no run was begun, the earlier one in {run} is unchanged"
+        (run / "run.json").unlink()
+        (run / "another").write_text("{}")
+        (run / "run.json").write_text("{}")
+        assert said[0]() == f"; go on with: graphprune resume {run}"
+    with stoppable(str(run), is_new=False):
+        assert said[1]() == f"; go on with: graphprune resume {run}"

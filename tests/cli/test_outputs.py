@@ -62,7 +62,7 @@ def test_a_report_does_not_replace_a_folder(own):
 def test_a_place_that_cannot_be_written_is_named_as_the_user_wrote_it(own):
     done = run_command("layers", own / "net.keras", "-o", "/proc/layers.txt")
     assert done.code == 1
-    assert done.err.startswith("graphprune: /proc/layers.txt: cannot be written (")
+    assert done.err.startswith("graphprune: /proc/layers.txt: cannot be written: ")
 
 
 def test_an_empty_name_is_wrong_usage():

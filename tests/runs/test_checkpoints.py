@@ -315,5 +315,8 @@ def test_a_full_disk_is_one_clear_line(tmp_path):
     write(tmp_path, 1)
     with pytest.raises(OutputError) as caught:
         write(tmp_path, 2, full)
-    assert str(caught.value) == (f"{tmp_path}/step-00000002: cannot be written, No space left on device; earlier checkpoints are whole, make room and resume")
+    text = str(caught.value)
+    assert text.startswith(f"{tmp_path}/step-00000002: cannot be written: No space left on device (")
+    way_on = f"make room on the disk, then go on with: graphprune resume {tmp_path.parent}"
+    assert text.endswith(f" bytes are free); the checkpoints before are whole; {way_on}")
     assert names(tmp_path) == ["step-00000001"]

@@ -86,7 +86,7 @@ def test_a_tflite_file_is_written_whole(tmp_path):
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["net.tflite"]
     with pytest.raises(OutputError) as caught:
         save_tflite(model, tmp_path / "deep")
-    assert str(caught.value) == f"{tmp_path}/deep: cannot be written, Is a directory; give another path"
+    assert str(caught.value) == f"{tmp_path}/deep: cannot be written: Is a directory; give another name"
 
 
 def test_the_end_of_the_name_says_the_format(tmp_path):

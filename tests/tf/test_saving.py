@@ -29,7 +29,10 @@ except OutputError as fault:
 @pytest.mark.parametrize("name", ["model.h5", "model.keras"])
 def test_a_file_that_cannot_grow_is_one_line_and_nothing_is_left(tmp_path, name):
     done = subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path / name)], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, f"{tmp_path}/{name}: cannot be written (File too large); choose another place\n")
+    assert (done.returncode, done.stdout) == (
+        0,
+        f"{tmp_path}/{name}: cannot be written: File too large; raise the limit on the size of files (ulimit -f), or give another place\n",
+    )
     assert list(tmp_path.iterdir()) == []
 
 

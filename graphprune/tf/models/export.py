@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 
 import tensorflow as tf
 import tf_keras
 
 from graphprune.errors import OutputError
-from graphprune.files import write_whole
+from graphprune.files import whole_folder, write_whole
 from graphprune.tf.models.quiet import quiet_output
-from graphprune.tf.models.saving import SUFFIXES, save_model
+from graphprune.tf.models.saving import SUFFIXES, estimate_bytes, save_model
+from graphprune.write_faults import find_reason
 
 
 def to_tflite(model: tf_keras.Model) -> bytes:
@@ -62,12 +61,7 @@ def save_tflite(model: tf_keras.Model, path: str | Path) -> None:
     Raises:
         OutputError: the model cannot be converted, or the file cannot be written.
     """
-    content, target = to_tflite(model), Path(path)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(target, content)
-    except OSError as fault:
-        raise OutputError(f"{target}: cannot be written, {fault.strerror or fault}; give another path") from fault
+    write_whole(Path(path), to_tflite(model))
 
 
 def write_saved_model(model: tf_keras.Model, path: str | Path) -> None:
@@ -79,21 +73,13 @@ def write_saved_model(model: tf_keras.Model, path: str | Path) -> None:
     target = Path(path)
     if target.exists() and not (target / "saved_model.pb").is_file() and not (target.is_dir() and not any(target.iterdir())):
         raise OutputError(f"{target}: exists and is not a SavedModel; give another path")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    except OSError as fault:
-        raise OutputError(f"{target}: cannot be written, {fault.strerror or fault}; give another path") from fault
-    try:
-        with quiet_output():
-            model.save(temporary / "new", save_format="tf")
-        if target.exists():
-            target.rename(temporary / "old")
-        (temporary / "new").rename(target)
-    except OSError as fault:
-        raise OutputError(f"{target}: cannot be written, {fault.strerror or fault}; give another path") from fault
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with whole_folder(target, needed=estimate_bytes(model)) as folder:
+        try:
+            with quiet_output():
+                model.save(folder, save_format="tf")
+        except tf.errors.OpError as fault:
+            reason = find_reason(fault)
+            raise reason or OutputError(f"{target}: cannot be written: {_first_line(fault)}; save it as .keras") from fault
 
 
 def _converter(model: tf_keras.Model) -> tf.lite.TFLiteConverter:

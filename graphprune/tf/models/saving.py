@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import tempfile
+import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike, fspath
 from pathlib import Path
+from typing import Any
 
-import h5py
+import tensorflow as tf
 import tf_keras
 from tf_keras.src.layers.preprocessing.index_lookup import IndexLookup
 
 from graphprune.errors import OutputError
-from graphprune.files import sync
+from graphprune.files import whole_file, write_whole
 from graphprune.tf.layers.growing_vocabularies import check_savable
+from graphprune.tf.models.keras_file import to_hdf5, write_keras
 
 SUFFIXES = (".keras", ".h5")
 
@@ -26,16 +30,23 @@ def save_model(model: tf_keras.Model, path: str | PathLike[str]) -> None:
     """
     check_model_suffix(path)
     target = Path(path)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
-            temporary = Path(folder, target.name)
-            _write(model, temporary)
-            sync(temporary)
-            temporary.replace(target)
-        sync(target.parent)
-    except OSError as err:
-        raise OutputError(f"{target}: cannot be written ({err.strerror or err}); choose another place") from err
+    _check_vocabularies(model, target)
+    needed = estimate_bytes(model)
+    if target.suffix == ".h5":
+        with _keras_faults(model, target):
+            content = to_hdf5(model)
+        write_whole(target, content)
+        return
+    with whole_file(target, needed=needed) as stream, _keras_faults(model, target):
+        write_keras(model, stream)
+
+
+def estimate_bytes(model: tf_keras.Model) -> int:
+    """Return how many bytes the numbers of a model and of its optimizer take; a file of it is a little larger."""
+    optimizer: Any = getattr(model, "optimizer", None)
+    slots = getattr(optimizer, "variables", [])
+    variables = [*model.weights, *(slots() if callable(slots) else slots)]
+    return sum(math.prod(variable.shape) * variable.dtype.size for variable in variables if isinstance(variable, tf.Variable))
 
 
 def check_model_suffix(path: str | PathLike[str]) -> None:
@@ -56,25 +67,14 @@ def _check_vocabularies(model: tf_keras.Model, path: Path) -> None:
         raise OutputError(f"{path.name}: the vocabulary of layer {learned[0]!r} was learned from data, which .h5 files do not hold; save the model as .keras")
 
 
-def _write(model: tf_keras.Model, path: Path) -> None:
-    _check_vocabularies(model, path)
+@contextmanager
+def _keras_faults(model: tf_keras.Model, path: Path) -> Iterator[None]:
+    """Say in one line what Keras cannot save, and how else to save it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="You are saving your model as an HDF5 file")
         try:
-            if path.suffix == ".h5":
-                path.write_bytes(_to_hdf5(model))
-            else:
-                model.save(path)
+            yield
         except (NotImplementedError, TypeError, ValueError, RuntimeError) as err:
             lines = str(err).strip().splitlines()
             way_out = "save it as .keras" if path.suffix == ".h5" else "every layer needs a get_config that returns plain values"
             raise OutputError(f"{path.name}: Keras cannot save {model.name} ({lines[0] if lines else type(err).__name__}); {way_out}") from err
-
-
-def _to_hdf5(model: tf_keras.Model) -> bytes:
-    """Return the bytes of an `.h5` file, made in memory: where a disk is full, HDF5 would end the process instead of raising an error."""
-    with h5py.File(f"{model.name}.h5", "w", driver="core", backing_store=False) as file:
-        model.save(file, save_format="h5")
-        file.flush()
-        image: bytes = file.id.get_file_image()
-    return image

@@ -16,6 +16,7 @@ from graphprune.runs.checkpoints import RunState, write_checkpoint
 from graphprune.runs.progress import OnProgress, Progress
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import RunOptions
+from graphprune.runs.stopping import StopRequest
 from graphprune.tf.models.saving import save_model
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
 from graphprune.tf.training.finite import check_finite
@@ -24,30 +25,15 @@ from graphprune.tf.training.randomness import Randomness
 
 
 class Interrupted(Exception):
-    """Training was asked to stop at once, as if the process had been killed."""
-
-
-class BeginAt(tf_keras.callbacks.Callback):
-    """Lets `fit` begin in the middle of an epoch, through the seam that Keras's own BackupAndRestore uses."""
-
-    def __init__(self, epoch: int, batch: int) -> None:
-        super().__init__()
-        self._place = (epoch, batch)
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Offer the place to `fit`, which asks for it next."""
-        self.model._training_state = self
-
-    def maybe_load_initial_counters_from_ckpt(self, steps_per_epoch: int, initial_epoch: int, mode: Any = None) -> tuple[int, int]:
-        """Return (epoch, batch) to begin at."""
-        self.model._training_state = None
-        return self._place
+    """Training was asked to stop: by `stop_after_step` as if the process had been killed, by a `StopRequest` once a checkpoint is written."""
 
 
 class Recorder(tf_keras.callbacks.Callback):
     """Writes checkpoints and one line of metrics an epoch, and tells progress.
 
-    A checkpoint in the middle of an epoch holds the sums that the epoch's metrics are made of; one at its end is written after the epoch's line.
+    A checkpoint in the middle of an epoch holds the sums that the epoch's metrics are made of; one at its end is written after the epoch's line. Where
+    training is asked to stop behind the last batch of an epoch, or while the model is validated, the checkpoint is one in the middle of the epoch with no
+    batch left: the run goes on with the validation. It holds what validation changes as it was before: the sums, random states and recurrent states.
     """
 
     def __init__(
@@ -61,9 +47,12 @@ class Recorder(tf_keras.callbacks.Callback):
         metric_sums: Mapping[str, np.ndarray],
         stop_after_step: int | None,
         on_progress: OnProgress | None,
+        stop: StopRequest,
     ) -> None:
         super().__init__()
         self._supports_tf_logs = True
+        self._stop, self._saved_at = stop, (start.epoch, start.batch)
+        self._before_validation: dict[str, Mapping[str, np.ndarray]] = {}
         self._folder, self._options, self._start, self._pruning, self._randomness = folder, options, start, pruning, randomness
         self._metric_sums, self._stop_after_step, self._on_progress = metric_sums, stop_after_step, on_progress
         self._epoch = start.epoch
@@ -75,22 +64,34 @@ class Recorder(tf_keras.callbacks.Callback):
         """Write the checkpoint that a run interrupted at once goes on from."""
         if self.step == 0:
             self.save(0, 0)
+        self._stop_if_asked(*self._saved_at)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Go on with the sums of an epoch that was interrupted."""
         self._epoch = epoch
+        self._before_validation = {}
         if epoch == self._start.epoch and self._start.batch:
             restore_metric_sums(self.model, self._metric_sums)
+        if (epoch, self._options.steps_per_epoch) == (self._start.epoch, self._start.batch):
+            self._before_validation = self._read_passing()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Count the step, tell progress, write the checkpoint that is due."""
+        """Count the step, tell progress, write the checkpoint that is due or asked for."""
         self.step = self._epoch * self._options.steps_per_epoch + batch + 1
+        is_last = batch + 1 >= self._options.steps_per_epoch
+        if is_last:
+            self._before_validation = self._read_passing()
+        if self._is_due() and not is_last:
+            self.save(self._epoch, batch + 1)
+        self._stop_if_asked(self._epoch, batch + 1)
         if self._on_progress is not None:
             self._tell(logs or {}, epoch_ended=False)
-        if self._is_due() and batch + 1 < self._options.steps_per_epoch:
-            self.save(self._epoch, batch + 1)
         if self.step == self._stop_after_step:
             raise Interrupted
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Stop in the middle of validation where that was asked for."""
+        self._stop_if_asked(self._epoch, self._options.steps_per_epoch)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Write the epoch's line, then the checkpoint that is due."""
@@ -102,6 +103,19 @@ class Recorder(tf_keras.callbacks.Callback):
             self._tell(logs or {}, epoch_ended=True)
         if self._is_due() or self.step == self._options.steps:
             self.save(epoch + 1, 0)
+        self._stop_if_asked(epoch + 1, 0)
+
+    def _stop_if_asked(self, epoch: int, batch: int) -> None:
+        """Write a checkpoint that goes on at `batch` of `epoch`, unless there is one, and stop, where that was asked for.
+
+        Raises:
+            Interrupted: training was asked to stop.
+        """
+        if not self._stop.asked:
+            return
+        if self._saved_at != (epoch, batch):
+            self.save(epoch, batch)
+        raise Interrupted
 
     def save(self, epoch: int, batch: int) -> None:
         """Write a checkpoint that goes on at `batch` of `epoch`.
@@ -111,17 +125,26 @@ class Recorder(tf_keras.callbacks.Callback):
         """
         place = f"{self._folder.path}: training broke down by step {self.step}"
         check_finite(self.model, place, "lower the learning rate or look for such values in the data; the checkpoints before are whole")
-        arrays = {
-            "random": self._randomness.to_arrays(),
-            "recurrent": read_recurrent_states(self.model),
+        arrays: dict[str, Mapping[str, np.ndarray]] = {
             "optimizer": read_optimizer_rest(self.model),
             "replicas": read_replica_values(self.model),
-            "metrics": read_metric_sums(self.model) if batch else {},
+            **(self._before_validation if batch == self._options.steps_per_epoch else self._read_passing()),
         }
+        if not batch:
+            arrays["metrics"] = {}
         flat = {f"{kind}/{name}": array for kind, found in arrays.items() for name, array in found.items()}
         mark = self._folder.mark_metrics()
         state = replace(self._start, step=self.step, epoch=epoch, batch=batch, metrics_size=mark.size, metrics_sha256=mark.sha256)
         write_checkpoint(self._folder.checkpoints, state, flat, self._options.model_name, self.save_model)
+        self._saved_at = epoch, batch
+
+    def _read_passing(self) -> dict[str, Mapping[str, np.ndarray]]:
+        """Return what validation changes as well, or sets back."""
+        return {
+            "random": self._randomness.to_arrays(),
+            "recurrent": read_recurrent_states(self.model),
+            "metrics": read_metric_sums(self.model),
+        }
 
     def save_model(self, path: Path) -> None:
         """Save the model at `path`, its layers as they were before training."""

@@ -27,6 +27,7 @@ from graphprune.runs.progress import OnProgress
 from graphprune.runs.resume_point import Tell, cut_metrics, find_finished, find_start
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import MAX_EPOCHS, Compiling, RunOptions
+from graphprune.runs.stopping import StopRequest
 from graphprune.sparsity.positions import Position, Run, Unit, parse_position
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.pruning.addresses import find_wrappers
@@ -72,6 +73,7 @@ def train(
     strategy: str = NONE,
     stop_after_step: int | None = None,
     on_progress: OnProgress | None = None,
+    stop: StopRequest | None = None,
 ) -> TrainingResult:
     """Wrap the saved model by `plan`, train it on the data, and leave everything in `run_dir`; the file at `model_path` is not touched.
 
@@ -97,6 +99,7 @@ def train(
             is that of all together.
         stop_after_step: Stop right after this step, as if the process had been killed.
         on_progress: Called after each step and each epoch.
+        stop: Stops the run at its next step, with a checkpoint there, when another thread asks for it.
 
     Raises:
         GraphpruneError: a file, a setting or the data is not usable; the text says which and what to do.
@@ -121,7 +124,7 @@ def train(
         )
         plan_config = None if plan is None else plan_to_config(plan)
         with folder.created(options, plan=plan_config, graph=graph, rule_files=_rule_files(options.rules), found=found, force=force):
-            return run_to_end(model, data, options, folder, _first_state(options), None, stop_after_step=stop_after_step, on_progress=on_progress)
+            return run_to_end(model, data, options, folder, _first_state(options), None, stop_after_step=stop_after_step, on_progress=on_progress, stop=stop)
 
 
 def resume(
@@ -135,6 +138,7 @@ def resume(
     on_checkpoint: Callable[[Path | None], None] | None = None,
     on_progress: OnProgress | None = None,
     on_warning: Tell | None = None,
+    stop: StopRequest | None = None,
 ) -> TrainingResult:
     """Go on with the run in `run_dir` from its newest whole checkpoint, to the same end as if it had never stopped.
 
@@ -143,7 +147,7 @@ def resume(
     Args:
         run_dir: What `train` made.
         plan: Refused unless it is the plan that the run was made from; None trusts the run.
-        custom_objects, unsafe_lambda, stop_after_step, on_progress: As for `train`.
+        custom_objects, unsafe_lambda, stop_after_step, on_progress, stop: As for `train`.
         trust_run: Call the data function that a run names, and write events where it says, though this user did not make the run on this machine.
         on_checkpoint: Called before training goes on, with the checkpoint's folder, or with None for a start from the beginning.
         on_warning: Called at once with each of the result's warnings.
@@ -190,7 +194,9 @@ def resume(
             cut_metrics(folder, state, tell)
             if on_checkpoint is not None:
                 on_checkpoint(None if checkpoint is None else checkpoint.folder)
-            return run_to_end(model, data, options, folder, state, checkpoint, stop_after_step=stop_after_step, on_progress=on_progress, warnings=tuple(told))
+            return run_to_end(
+                model, data, options, folder, state, checkpoint, stop_after_step=stop_after_step, on_progress=on_progress, warnings=tuple(told), stop=stop
+            )
 
 
 def _load_first(folder: RunFolder, options: RunOptions, data: Data, custom_objects: Mapping[str, Any] | None, *, unsafe_lambda: bool) -> tf_keras.Model:

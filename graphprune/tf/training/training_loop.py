@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,21 +14,24 @@ import tensorflow as tf
 import tf_keras
 from tf_keras.src.callbacks import CallbackList
 
-from graphprune.errors import DataError
+from graphprune.errors import DataError, WriteError
 from graphprune.runs.checkpoints import Checkpoint, RunState
 from graphprune.runs.progress import OnProgress
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import RunOptions
+from graphprune.runs.stopping import StopRequest
 from graphprune.sparsity.positions import Run
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
 from graphprune.tf.pruning.pruner import Pruner, TensorProgress
 from graphprune.tf.pruning.summaries import PruningSummaries
+from graphprune.tf.training.begin_at import BeginAt
 from graphprune.tf.training.data import Data
 from graphprune.tf.training.evaluation import explain_fault
 from graphprune.tf.training.event_files import Place, cut_events
 from graphprune.tf.training.hidden_state import restore_optimizer_rest, restore_recurrent_states, restore_replica_values
 from graphprune.tf.training.randomness import saved_randomness
-from graphprune.tf.training.recorder import BeginAt, Interrupted, Recorder
+from graphprune.tf.training.recorder import Interrupted, Recorder
+from graphprune.write_faults import cannot_write
 
 Status = Literal["finished", "interrupted", "already-finished"]
 
@@ -84,6 +89,7 @@ def run_to_end(
     stop_after_step: int | None = None,
     on_progress: OnProgress | None = None,
     warnings: tuple[str, ...] = (),
+    stop: StopRequest | None = None,
 ) -> TrainingResult:
     """Train the compiled, wrapped `model` from `start` on, and save it when the run is at its end.
 
@@ -91,7 +97,8 @@ def run_to_end(
         DataError: the data fails on the way; the checkpoints stay.
     """
     resumed_from = None if checkpoint is None else checkpoint.folder
-    with saved_randomness(model, options.seed) as randomness:
+    stop = stop or StopRequest()
+    with stop.listening(), run_faults(folder), saved_randomness(model, options.seed) as randomness:
         if checkpoint is not None:
             randomness.restore(_part(checkpoint, "random"))
             restore_recurrent_states(model, _part(checkpoint, "recurrent"))
@@ -100,10 +107,10 @@ def run_to_end(
             _cut_events(model, options, folder, start)
         pruning = UpdatePruningStep(Run(options.steps_per_epoch, options.epochs))
         sums = {} if checkpoint is None else _part(checkpoint, "metrics")
-        recorder = Recorder(folder, options, start, pruning, randomness, metric_sums=sums, stop_after_step=stop_after_step, on_progress=on_progress)
+        recorder = Recorder(folder, options, start, pruning, randomness, metric_sums=sums, stop_after_step=stop_after_step, on_progress=on_progress, stop=stop)
         summaries = [] if options.tensorboard is None else [PruningSummaries(folder.path / options.tensorboard, run=pruning.run, write_graph=False)]
         try:
-            _fit(model, data, options, start, [BeginAt(start.epoch, start.batch), pruning, *summaries, recorder])
+            _fit(model, data, options, start, [pruning, *summaries, recorder])
         except Interrupted:
             return TrainingResult(folder.path, "interrupted", recorder.step, options.steps, None, folder.last_metrics(), (), resumed_from, warnings)
         except tf.errors.OpError as fault:
@@ -112,16 +119,33 @@ def run_to_end(
             for summary in summaries:
                 summary.close()
         path = folder.path / options.model_name
+        model.reset_metrics()  # a run that was resumed behind its last step has seen no batch, and its model is the same
         recorder.save_model(path)
         tensors = pruning.pruner.tensors()
-    result = TrainingResult(folder.path, "finished", recorder.step, options.steps, path, folder.last_metrics(), tensors, resumed_from, warnings)
-    folder.write_result(result.to_config(), options.run_id)
+        result = TrainingResult(folder.path, "finished", recorder.step, options.steps, path, folder.last_metrics(), tensors, resumed_from, warnings)
+        folder.write_result(result.to_config(), options.run_id)
     return result
+
+
+@contextmanager
+def run_faults(folder: RunFolder) -> Iterator[None]:
+    """Let a file of a run that cannot be written be reported with what is whole, and how to go on.
+
+    Raises:
+        WriteError: the operating system refuses.
+    """
+    try:
+        yield
+    except WriteError as fault:
+        kept = "the checkpoints before are whole" if any(folder.checkpoints.glob("step-*")) else ""
+        raise cannot_write(fault.path, fault.fault, needed=fault.needed, kept=kept, then=f"graphprune resume {shlex.quote(str(folder.path))}") from fault
 
 
 def _fit(model: tf_keras.Model, data: Data, options: RunOptions, start: RunState, callbacks: list[tf_keras.callbacks.Callback]) -> None:
     """Train in one call of `fit`, so that whatever happens once a training (the pruner's start, averages of weights at the end) happens once."""
-    hooks = CallbackList(callbacks, add_history=True, model=model, verbose=0, epochs=options.epochs, steps=options.steps_per_epoch)
+    begin = BeginAt(start.epoch, start.batch, options.steps_per_epoch, data.test)
+    hooks = CallbackList([begin, *callbacks], add_history=True, model=model, verbose=0, epochs=options.epochs, steps=options.steps_per_epoch)
+    begin.hooks = hooks
     hooks._check_timing = False  # writing a checkpoint may well take longer than a step
     model.fit(
         data.batches(start.step),

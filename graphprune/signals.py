@@ -1,0 +1,210 @@
+"""Ctrl-C, SIGTERM and SIGHUP on the command line: one line, the exit code of the signal, nothing half-written.
+
+Python runs a signal handler only between two of its own instructions, and an exception raised there is lost in an import, a callback or a destructor.
+So a thread reads the signals from a pipe and ends the process itself, also while TensorFlow is imported or computes, unless the work in progress has
+said that it stops at the next step.
+
+This module is in place before anything heavy is imported, and imports nothing heavy itself. A program that imports graphprune keeps its own handlers:
+only the command line calls `install`.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import select
+import signal
+import sys
+import time
+from contextlib import contextmanager
+
+TYPE_CHECKING = False  # see graphprune/__init__.py
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import NoReturn
+
+    StopWork = Callable[[], bool]
+
+EXIT_SIGNAL = 128
+"""Added to the number of a signal, the exit code of a process that it stopped; 130 for Ctrl-C."""
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SAME_REQUEST = 0.3
+"""Seconds in which several signals are one request: `timeout`, systemd and terminals send two."""
+
+PATIENCE = 0.5
+"""Seconds after which the user is told that the process is about to stop."""
+
+
+class SignalWatch:
+    """The thread that acts on signals, and what it needs to know of the work in progress.
+
+    Attributes:
+        first: The first signal that came, 0 before.
+        is_ending: Whether the process ends at once; nobody else may set the exit code then.
+        stop_work: Asks the work in progress to stop by itself; returns whether it will.
+        describe: Returns what is said after "stopped by ...".
+    """
+
+    def __init__(self) -> None:
+        self.first = 0
+        self.is_ending = False
+        self.stop_work: StopWork = lambda: False
+        self.describe: Callable[[], str] = lambda: ""
+        self._at = 0.0
+        self._tell_at: float | None = None
+        self._terminal = _copy_of_stderr()  # what is written to TensorFlow's own stderr goes nowhere at times
+        self._requests, written = os.pipe()
+        os.set_blocking(written, False)
+        for number in STOPPING:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, and jobs in the background of a script
+                signal.signal(number, _leave_to_the_thread)
+        signal.set_wakeup_fd(written, warn_on_full_buffer=False)
+        os.register_at_fork(after_in_child=_forget)
+        _thread.start_new_thread(self._run, ())
+
+    def _run(self) -> None:
+        while True:
+            wait = None if self._tell_at is None else max(0.0, self._tell_at - time.monotonic())
+            if select.select([self._requests], [], [], wait)[0]:
+                for number in os.read(self._requests, 64):
+                    if number in STOPPING:
+                        self._receive(number)
+            else:
+                self._tell_at = None
+                self._tell_patience()
+
+    def _receive(self, number: int) -> None:
+        now = time.monotonic()
+        if self.first and now - self._at < SAME_REQUEST:
+            return
+        is_first, self._at = not self.first, now
+        self.first = self.first or number
+        if is_first and self.stop_work():
+            self._tell_at = now + PATIENCE
+        else:
+            self._end(number)
+
+    def _tell_patience(self) -> None:
+        again = "press Ctrl-C again" if self.first == signal.SIGINT else "send the signal again"
+        self.write(f"graphprune: stopping after this step; {again} to stop at once, without the steps since the last checkpoint")
+
+    def _end(self, number: int) -> None:
+        try:
+            self.is_ending = True
+            self.write(f"graphprune: stopped by {name_of(number)}{self.describe()}")
+            _silence()
+            files = sys.modules.get("graphprune.files")
+            getattr(files, "remove_unfinished", lambda: None)()
+        finally:
+            os._exit(EXIT_SIGNAL + number)
+
+    def calm(self) -> None:
+        """Say nothing more about patience: the work has stopped."""
+        self._tell_at = None
+
+    def write(self, line: str) -> None:
+        """Write a line to the stderr that the process began with, over a progress bar if there is one; a closed terminal is no fault."""
+        try:
+            bar = "\r\x1b[2K\x1b[?25h" if os.isatty(self._terminal) else ""
+            os.write(self._terminal, f"{bar}{line}\n".encode(errors="backslashreplace"))
+        except OSError:
+            return
+
+
+_watch: SignalWatch | None = None
+
+
+def install() -> None:
+    """Let signals end this process as a command line should; called once, by the command line, first of all."""
+    global _watch
+    if _watch is None:
+        _watch = SignalWatch()
+
+
+def first_signal() -> int:
+    """Return the number of the first signal that came; 0 before, and where `install` was not called."""
+    return 0 if _watch is None else _watch.first
+
+
+def say(line: str) -> None:
+    """Write a line to the stderr that the process began with; a closed terminal is no fault."""
+    if _watch is not None:
+        _watch.write(line)
+    else:
+        print(line, file=sys.stderr)
+
+
+def name_of(number: int) -> str:
+    """Return the words for a signal.
+
+    Example:
+        >>> name_of(signal.SIGINT), name_of(signal.SIGTERM)
+        ('Ctrl-C', 'SIGTERM')
+    """
+    return "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+
+
+@contextmanager
+def stopping(stop_work: StopWork, describe: Callable[[], str]) -> Iterator[None]:
+    """Ask `stop_work` meanwhile, when the first signal comes, whether the work stops by itself; if not, end and add `describe()` to the line.
+
+    Both are called in another thread.
+    """
+    watch = _watch
+    if watch is None:
+        yield
+        return
+    before = watch.stop_work, watch.describe
+    watch.stop_work, watch.describe = stop_work, describe
+    try:
+        yield
+    finally:
+        watch.stop_work, watch.describe = before
+        watch.calm()
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with `code`, unless a signal ends it right now; after a signal without Python's and TensorFlow's own endings, which may abort."""
+    watch = _watch
+    while watch is not None and watch.is_ending:
+        time.sleep(1)
+    if watch is None or code <= EXIT_SIGNAL:
+        sys.exit(code)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            continue  # closed, as is usual after SIGHUP
+    os._exit(code)
+
+
+def _leave_to_the_thread(number: int, frame: object) -> None:
+    """Do nothing: the pipe has told the thread already."""
+
+
+def _copy_of_stderr() -> int:
+    try:
+        return os.dup(2)
+    except OSError:  # the process was started without one
+        return os.open(os.devnull, os.O_WRONLY)
+
+
+def _silence() -> None:
+    """Let nothing that the main thread says in its last moment reach the terminal."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+
+
+def _forget() -> None:
+    """Let a forked child (a data loader's worker) have the usual handlers: the pipe is the parent's."""
+    global _watch
+    if _watch is None:
+        return
+    _watch = None
+    signal.set_wakeup_fd(-1)
+    for number in STOPPING:
+        if signal.getsignal(number) is _leave_to_the_thread:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)

@@ -1,0 +1,97 @@
+"""Writing of `.keras` and `.h5` files with the same bytes for the same model, in every process and at every time.
+
+Keras itself puts the time into the zip and its metadata, and memory addresses into the config: where one object is used in several places, both configs
+get its `id()` as `shared_object_id`. An address may even belong to two objects that live one after the other, which then load as one.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import h5py
+import tf_keras
+from tf_keras.src.saving import saving_lib, serialization_lib
+
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+_DATE_SAVED = "1980-01-01@00:00:00"
+
+
+def write_keras(model: tf_keras.Model, stream: BinaryIO) -> None:
+    """Write `model`, with its optimizer, as a `.keras` file, as `model.save` does."""
+    with _config_saving(), _numbered_objects(), serialization_lib.ObjectSharingScope():
+        config = serialization_lib.serialize_keras_object(model)
+        with zipfile.ZipFile(stream, "w") as archive:
+            archive.writestr(_timeless(saving_lib._METADATA_FILENAME), json.dumps({"keras_version": tf_keras.__version__, "date_saved": _DATE_SAVED}))
+            archive.writestr(_timeless(saving_lib._CONFIG_FILENAME), json.dumps(config))
+            name = f"{saving_lib._VARS_FNAME}.h5"
+            weights = saving_lib.H5IOStore(name, archive=archive, mode="w")
+            assets = saving_lib.DiskIOStore(saving_lib._ASSETS_DIRNAME, archive=archive, mode="w")
+            saving_lib._save_state(model, weights_store=weights, assets_store=assets, inner_path="", visited_trackables=set())
+            weights.h5_file.close()
+            archive.writestr(_timeless(name), weights.io_file.getbuffer())
+            _add_assets(archive, assets)
+
+
+def to_hdf5(model: tf_keras.Model) -> bytes:
+    """Return the bytes of an `.h5` file, made in memory: where a disk is full, HDF5 would end the process instead of raising an error."""
+    with _numbered_objects(), h5py.File(f"{model.name}.h5", "w", driver="core", backing_store=False) as file:
+        model.save(file, save_format="h5")
+        file.flush()
+        return bytes(file.id.get_file_image())
+
+
+def _add_assets(archive: zipfile.ZipFile, assets: Any) -> None:
+    """Add the files of layers, such as vocabularies, in the order of their names."""
+    root = Path(assets.tmp_dir)
+    for path in sorted(root.rglob("*")):
+        if path.is_file():
+            archive.writestr(_timeless(path.relative_to(root).as_posix()), path.read_bytes())
+    shutil.rmtree(root)
+
+
+def _timeless(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, _ZIP_TIME)
+    info.external_attr = 0o600 << 16  # what zipfile itself gives
+    return info
+
+
+@contextmanager
+def _config_saving() -> Iterator[None]:
+    """Tell Keras's layers that a `.keras` file is written, as its own `save_model` does."""
+    before = getattr(saving_lib._SAVING_V3_ENABLED, "value", False)
+    saving_lib._SAVING_V3_ENABLED.value = True
+    try:
+        yield
+    finally:
+        saving_lib._SAVING_V3_ENABLED.value = before
+
+
+@contextmanager
+def _numbered_objects() -> Iterator[None]:
+    """Let Keras number the objects that several configs share in the order in which they are met again, and keep them alive meanwhile."""
+    seen: dict[int, tuple[Any, dict[str, Any]]] = {}
+    numbers: dict[int, int] = {}
+    theirs = serialization_lib.record_object_after_serialization
+
+    def record(found: Any, config: dict[str, Any]) -> None:
+        if config["module"] == "__main__":
+            config["module"] = None
+        if not getattr(serialization_lib.SHARED_OBJECTS, "enabled", False):
+            return
+        if id(found) in seen:
+            number = numbers.setdefault(id(found), len(numbers) + 1)
+            config["shared_object_id"] = seen[id(found)][1]["shared_object_id"] = number
+        else:
+            seen[id(found)] = found, config
+
+    serialization_lib.record_object_after_serialization = record
+    try:
+        yield
+    finally:
+        serialization_lib.record_object_after_serialization = theirs

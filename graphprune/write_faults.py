@@ -1,0 +1,98 @@
+"""The one message for everything that cannot be written: the file, the reason, the room, what is whole, what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from graphprune.errors import WriteError
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_REMEDIES = {
+    errno.ENOSPC: "make room on the disk",
+    errno.EDQUOT: "remove files, or have the disk quota raised",
+    errno.EROFS: "mount the file system for writing",
+    errno.EACCES: "change the permissions of the folder",
+    errno.EPERM: "change the permissions of the folder",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EIO: "check the disk",
+}
+_RENAMES = {
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.ENOTDIR: "a part of the path is a file, not a folder; give another name",
+    errno.EISDIR: "give another name",
+    errno.ENOTEMPTY: "give another name",
+    errno.EEXIST: "give another name",
+}
+
+
+@contextmanager
+def writing(path: str | Path, *, needed: int | None = None, kept: str = "", then: str = "") -> Iterator[None]:
+    """Turn whatever goes wrong while `path` is written into the one message, also where a part of it was reported already.
+
+    Args:
+        path: The file or folder as the user knows it.
+        needed: Its size in bytes, where that is known.
+        kept: What is whole all the same.
+        then: What to do once the cause is removed, such as `graphprune resume runs/a`; empty where another place does as well.
+
+    Raises:
+        WriteError: the operating system refuses.
+    """
+    try:
+        yield
+    except WriteError as fault:
+        raise cannot_write(path, fault.fault, needed=needed or fault.needed, kept=kept, then=then) from fault
+    except OSError as fault:
+        raise cannot_write(path, find_reason(fault) or fault, needed=needed, kept=kept, then=then) from fault
+
+
+def cannot_write(path: str | Path, fault: OSError, *, needed: int | None = None, kept: str = "", then: str = "") -> WriteError:
+    """Return the error that says why `path` cannot be written; the arguments are those of `writing`.
+
+    Example:
+        >>> print(cannot_write("o.keras", OSError(errno.ENOSPC, "No space left on device"), needed=2048))  # doctest: +ELLIPSIS
+        o.keras: cannot be written: No space left on device (needs 2,048 bytes, ... are free); make room on the disk, or give another place
+        >>> print(cannot_write("runs/a", OSError(errno.EROFS, "Read-only file system"), kept="checkpoints are whole", then="graphprune resume runs/a"))
+        runs/a: cannot be written: Read-only file system; checkpoints are whole; mount the file system for writing, then go on with: graphprune resume runs/a
+    """
+    room = _describe_room(Path(path), needed) if fault.errno in _NO_ROOM else ""
+    parts = [f"cannot be written: {fault.strerror or fault}{room}", kept, _advise(fault.errno, then)]
+    return WriteError(f"{path}: {'; '.join(part for part in parts if part)}", str(path), fault, needed)
+
+
+def find_reason(fault: BaseException) -> OSError | None:
+    """Return what the operating system said, read out of an error of TensorFlow or HDF5; None for an error of another kind.
+
+    Example:
+        >>> find_reason(RuntimeError("/data/o/variables: No space left on device [Op:SaveV2]")).errno == errno.ENOSPC
+        True
+        >>> find_reason(ValueError("layer fc has no weights")) is None
+        True
+    """
+    if isinstance(fault, OSError) and fault.errno:
+        return fault
+    text = str(fault)
+    numbered = re.search(r"errno = (\d+)", text)  # as HDF5 writes it
+    number = int(numbered[1]) if numbered else next((code for code in (*_REMEDIES, *_RENAMES) if os.strerror(code) in text), None)
+    return None if number is None else OSError(number, os.strerror(number))
+
+
+def _advise(number: int | None, then: str) -> str:
+    if number in _RENAMES:
+        return _RENAMES[number]
+    remedy = _REMEDIES.get(number or 0, "")
+    if then:
+        return f"{remedy or 'remove the cause'}, then go on with: {then}"
+    return f"{remedy}, or give another place" if remedy else "give another place"
+
+
+def _describe_room(path: Path, needed: int | None) -> str:
+    parts = [] if needed is None else [f"needs {needed:,} bytes"]
+    disk = os.statvfs(next(parent for parent in path.absolute().parents if parent.is_dir()))
+    free = f"{disk.f_bavail * disk.f_frsize:,}"
+    return f" ({', '.join([*parts, f'{free} are free' if parts else f'{free} bytes are free'])})"

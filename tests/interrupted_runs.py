@@ -1,0 +1,181 @@
+"""Training runs that are killed or stopped again and again, and must end as if nothing had happened."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from fork_server import Child, ForkServer, wait_until
+
+OPTIMIZERS = ("adam", "sgd-momentum", "rmsprop", "adamw", "legacy-adagrad")
+SUFFIXES = (".keras", ".h5")
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+CHAIN = 5
+"""So many times at most is one run interrupted before it may end."""
+
+
+def build_optimizer(name: str):
+    """Return one of the optimizers, each with other state."""
+    import tf_keras
+    from tf_keras import optimizers
+
+    return {
+        "adam": lambda: optimizers.Adam(0.01),
+        "sgd-momentum": lambda: optimizers.SGD(0.05, momentum=0.9),
+        "rmsprop": lambda: optimizers.RMSprop(0.01),
+        "adamw": lambda: optimizers.AdamW(0.01),
+        "legacy-adagrad": lambda: tf_keras.optimizers.legacy.Adagrad(0.05),
+    }[name]()
+
+
+@dataclass
+class Soak:
+    """One kind of run, trained once without interruption, and what was seen of those that were interrupted.
+
+    Attributes:
+        home: A folder for the runs.
+        train: The command line that begins a run, without the run's folder.
+        seconds: How long the whole run takes.
+        seen: How often what happened.
+    """
+
+    server: ForkServer
+    home: Path
+    random: random.Random
+    train: tuple[str, ...]
+    seconds: float = 0.0
+    seen: Counter = field(default_factory=Counter)
+
+    @property
+    def whole(self) -> Path:
+        return self.home / "whole"
+
+    @property
+    def run(self) -> Path:
+        return self.home / "run"
+
+    def train_whole(self) -> None:
+        """Train without interruption; what the others are compared with."""
+        self.server.run("--version")  # the server is there now
+        begun = time.monotonic()
+        done = self.server.run(*self.train, "--run", self.whole)
+        assert done.code == 0, done.err
+        self.seconds = time.monotonic() - begun
+
+    def way_on(self) -> tuple[str, ...]:
+        """Return the command line that goes on with the run, or begins it."""
+        return ("resume", str(self.run)) if (self.run / "run.json").exists() else (*self.train, "--run", str(self.run))
+
+    def interrupt(self, moments, break_off) -> None:
+        """Interrupt one run at each of `moments`, then let it end, and compare; one that ends before is compared as well, and another is begun.
+
+        Args:
+            moments: When to interrupt.
+            break_off: Interrupts a run at such a moment; returns whether it came in time.
+        """
+        shutil.rmtree(self.run, ignore_errors=True)
+        for moment in moments:
+            while not break_off(self, moment):
+                self.check_same()
+                shutil.rmtree(self.run)
+        if not (self.run / "result.json").exists():
+            done = self.server.run(*self.way_on())
+            assert done.code == 0, (done.err, sorted(self.run.rglob("*")))
+        self.check_same()
+
+    def check_same(self) -> None:
+        """Fail unless the run ended as the whole one: weights, masks, slots of the optimizer, metrics; and left nothing half-written."""
+        model = next(self.whole.glob("model.*")).name
+        last = sorted((self.whole / "checkpoints").iterdir())[-1].relative_to(self.whole)
+        for name in (model, "metrics.jsonl", "result.json", last / model):
+            assert (self.run / name).read_bytes() == (self.whole / name).read_bytes(), name
+        with np.load(self.run / last / "state.npz") as one, np.load(self.whole / last / "state.npz") as other:
+            assert {name: array.tobytes() for name, array in one.items()} == {name: array.tobytes() for name, array in other.items()}
+        assert half_written(self.run) == []
+        self.seen["runs compared"] += 1
+
+
+def half_written(run: Path) -> list[Path]:
+    """Return what has a temporary name in a run's folder, or beside it."""
+    return [path for path in [*run.parent.glob(".*"), *run.rglob(".*")] if path.exists()]
+
+
+def build_soak(server: ForkServer, home: Path, suffix: str, optimizer: str, rng: random.Random) -> Soak:
+    """Save a wrapped model that is compiled with the optimizer, train it once, and return what interrupts such runs."""
+    from run_builders import build_dense_model, build_setting, ramp, wrap
+
+    home.mkdir()
+    setting = build_setting(home, suffix, wrap(build_dense_model(build_optimizer(optimizer)), fc=ramp()))
+    soak = Soak(server, home, rng, ("train", setting.model, "--data", setting.data, "--epochs", "3", "--batch-size", "8", "--checkpoint-every", "3 steps"))
+    soak.train_whole()
+    return soak
+
+
+def kill(soak: Soak, moment: str) -> bool:
+    """Kill a command at a moment: `random`, within the write of a `checkpoint`, or within the `final` save."""
+    child = soak.server.start(*soak.way_on())
+    _wait_for(soak, child, moment)
+    child.send(signal.SIGKILL)
+    done = child.wait()
+    if done.code != -signal.SIGKILL:
+        assert done.code == 0, done.err
+        soak.seen["ended before the kill"] += 1
+        return False
+    soak.seen["kills"] += 1
+    if any(path.name.startswith(".") for path in (soak.run / "checkpoints").glob("*")):
+        soak.seen["kills within the write of a checkpoint"] += 1
+    if any(soak.run.glob(".model.*")):
+        soak.seen["kills within the final save"] += 1
+    return True
+
+
+def _wait_for(soak: Soak, child: Child, moment: str) -> None:
+    if moment == "random":
+        time.sleep(soak.random.uniform(0, soak.seconds))
+        return
+    folder, pattern = (soak.run / "checkpoints", ".*") if moment == "checkpoint" else (soak.run, ".model.*")
+    old = set(folder.glob(pattern))
+    for _ in range(soak.random.randint(1, 3) if moment == "checkpoint" else 1):
+        if not wait_until(lambda: set(folder.glob(pattern)) - old, child):
+            return
+        if moment == "checkpoint":
+            time.sleep(soak.random.uniform(0, 0.02))
+
+
+def send_signal(soak: Soak, moment: str) -> bool:
+    """Send a signal to a command at a random moment: of a fork's whole time, or, `anew`, of the first seconds of a process."""
+    number = soak.random.choice(list(CODES))
+    child = (soak.server.start_anew if moment == "anew" else soak.server.start)(*soak.way_on())
+    time.sleep(soak.random.choice([1, 1, 12]) * soak.random.random() if moment == "anew" else soak.random.uniform(0, soak.seconds))
+    listens = child.runs and child.listens
+    child.send(number)
+    done = child.wait()
+    if done.code == 0:
+        soak.seen["ended before the signal"] += 1
+        return False
+    soak.seen["signals"] += 1
+    soak.seen["signals in the first seconds of a process"] += moment == "anew"
+    if not listens and done.code != CODES[number]:
+        soak.seen["signals before Python had begun graphprune"] += 1
+        return True
+    assert done.code == CODES[number], (number, done)
+    assert "Traceback" not in done.err + done.out, done
+    lines = [line for line in done.err.splitlines() if not line.startswith("graphprune: stopping after this step")]
+    assert [line.startswith("graphprune: stopped") for line in lines] == [True], done
+    if "stopped after step" in done.err:
+        soak.seen["signals that saved a checkpoint"] += 1
+    soak.seen["lines that say how to go on"] += f"graphprune resume {soak.run}" in done.err
+    return True
+
+
+def spread(kinds: dict[str, int], rng: random.Random) -> list[list[str]]:
+    """Return so many moments of each kind, mixed, in chains of at most CHAIN."""
+    moments = [kind for kind, count in kinds.items() for _ in range(count)]
+    rng.shuffle(moments)
+    return [moments[start : start + CHAIN] for start in range(0, len(moments), CHAIN)]

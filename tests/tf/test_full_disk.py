@@ -1,0 +1,97 @@
+"""A full disk: every writer says the same in one message, leaves nothing half-written, and the run goes on once there is room."""
+
+import errno
+import os
+import re
+
+import pytest
+import tensorflow as tf
+import tf_keras
+from commands import run_command
+from full_disk import fill, small_disk
+from run_builders import assert_same_bits, build_setting
+
+from graphprune.errors import WriteError
+from graphprune.tf.models.export import write_model
+from graphprune.tf.training.run import resume, train
+
+pytestmark = pytest.mark.tf
+ROOM = r"\(needs [\d,]+ bytes, [\d,]+ are free\)"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tf_keras.Sequential([tf_keras.layers.Dense(100, input_shape=(100,))], name="net")
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir() if path.name != "filler")
+
+
+@pytest.mark.parametrize("name", ["o.keras", "o.h5", "o.tflite", "o"])
+def test_every_format_of_a_model_is_refused_in_the_same_words(model, tmp_path, name):
+    with small_disk(tmp_path / "disk", "64k") as disk:
+        fill(disk, 16_000)
+        with pytest.raises(WriteError) as caught:
+            write_model(model, disk / name)
+        way_on = "make room on the disk, or give another place"
+        assert re.fullmatch(rf"{disk}/{name}: cannot be written: No space left on device {ROOM}; {way_on}", str(caught.value))
+        assert names(disk) == []
+        (disk / "filler").unlink()
+        (disk / "old").write_text("mine")
+
+
+def test_a_model_that_is_there_already_stays(model, tmp_path):
+    with small_disk(tmp_path / "disk", "200k") as disk:
+        for name in ("o.keras", "o"):
+            write_model(model, disk / name)
+        old = {path: path.read_bytes() for path in disk.rglob("*") if path.is_file()}
+        fill(disk, 8_000)
+        for name in ("o.keras", "o"):
+            with pytest.raises(WriteError):
+                write_model(model, disk / name)
+        assert {path: path.read_bytes() for path in disk.rglob("*") if path.is_file() and path.name != "filler"} == old
+
+
+def test_a_report_and_the_demo_are_refused_in_the_same_words(tmp_path):
+    with small_disk(tmp_path / "disk", "16k") as disk:
+        for arguments, name in [(("graph", "fixtures/digits-cnn.keras", "-o", disk / "g.html"), "g.html"), (("demo", disk / "demo"), "demo/original.keras")]:
+            done = run_command(*arguments)
+            text = rf"graphprune: {disk}/{name}: cannot be written: No space left on device {ROOM}; make room on the disk, or give another place\n"
+            assert done.code == 1
+            assert re.fullmatch(text, done.err)
+        assert [path for path in disk.rglob("*") if path.is_file()] == []
+
+
+def test_a_run_that_finds_the_disk_full_goes_on_once_there_is_room(tmp_path):
+    setting = build_setting(tmp_path)
+    whole = train(setting.model, None, setting.data, tmp_path / "whole", **setting.options)
+    with small_disk(tmp_path / "disk", "1m") as disk:
+
+        def fill_up(now):
+            if now.step == 5 and not now.epoch_ended:
+                fill(disk, 8_000)
+
+        with pytest.raises(WriteError) as caught:
+            train(setting.model, None, setting.data, disk / "run", on_progress=fill_up, **setting.options)
+        way_on = f"the checkpoints before are whole; make room on the disk, then go on with: graphprune resume {disk}/run"
+        assert re.fullmatch(rf"{disk}/run/checkpoints/step-00000006: cannot be written: No space left on device {ROOM}; {way_on}", str(caught.value))
+        assert names(disk / "run/checkpoints") == ["step-00000000", "step-00000003"]
+        (disk / "filler").unlink()
+        assert_same_bits(whole.model, resume(disk / "run").model)
+
+
+FAULTS = [tf.errors.ResourceExhaustedError, tf.errors.FailedPreconditionError, tf.errors.UnknownError]
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
+def test_tensorflows_own_errors_say_the_same(model, tmp_path, monkeypatch, kind, number):
+    def refuse(*args, **options):
+        raise kind(None, None, f"{args[0]}/variables/variables.data-00000-of-00001; {os.strerror(number)}")
+
+    monkeypatch.setattr(tf_keras.Sequential, "save", refuse)
+    with pytest.raises(WriteError) as caught:
+        write_model(model, tmp_path / "o")
+    assert str(caught.value).startswith(f"{tmp_path}/o: cannot be written: {os.strerror(number)}")
+    assert names(tmp_path) == []

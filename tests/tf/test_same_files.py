@@ -1,0 +1,124 @@
+"""The same input and the same command write the same bytes: in another process, at another time, with other memory addresses."""
+
+import json
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+import tf_keras
+
+from graphprune.files import file_sha256
+from graphprune.tf.models.loading import load_model
+from graphprune.tf.models.saving import save_model
+
+pytestmark = pytest.mark.tf
+ROOT = Path(__file__).parents[2]
+
+PROGRAM = """
+import os, sys
+sys.path.insert(0, "tests")
+folder, padding = sys.argv[1], [object() for _ in range(int(sys.argv[2]))]
+from commands import run_command
+def run(*arguments):
+    done = run_command(*arguments)
+    assert done.code == 0, done.err
+rules, model = "builtin:conv-80-dense-90", "fixtures/digits-cnn.keras"
+run("apply", model, "-r", rules, "-o", folder + "/wrapped.keras")
+run("apply", model, "-r", rules, "-o", folder + "/wrapped.h5")
+for suffix in ("keras", "h5"):
+    run_folder = folder + "/run-" + suffix
+    run("train", folder + "/wrapped." + suffix, "--data", "fixtures/digits.npz", "--epochs", "2", "--batch-size", "500", "--run", run_folder)
+    for output in ("keras", "h5"):
+        run("strip", run_folder, "-o", folder + "/stripped-" + suffix + "." + output)
+"""
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    made = []
+    for number in (1, 2):
+        folder = tmp_path_factory.mktemp("same") / "out"
+        folder.mkdir()
+        program = PROGRAM.replace("assert done.code == 0", "assert done.code in (0, 1)")  # so short a run misses its target
+        subprocess.run([sys.executable, "-c", program, str(folder), str(number * 12_345)], cwd=ROOT, check=True)
+        made.append(folder)
+        time.sleep(2.1)  # a zip counts in steps of two seconds
+    return made
+
+
+def hashes(folder):
+    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in folder.rglob("*") if path.suffix in (".keras", ".h5", ".npz", ".jsonl")}
+
+
+def test_every_model_has_the_same_bytes(folders):
+    first, second = map(hashes, folders)
+    assert {"wrapped.keras", "wrapped.h5", "run-keras/model.keras", "run-h5/model.h5", "stripped-keras.keras", "stripped-h5.h5"} <= set(first)
+    assert first == second
+
+
+def test_plain_keras_loads_what_was_written(folders):
+    for name in ("stripped-keras.keras", "stripped-keras.h5"):
+        assert tf_keras.models.load_model(folders[0] / name).count_params() > 0
+    with zipfile.ZipFile(folders[0] / "wrapped.keras") as archive:
+        assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        assert archive.testzip() is None
+
+
+class Scaled(tf_keras.layers.Layer):
+    """A layer whose config is made of an object that lives only while it is written, as those of many layers are."""
+
+    def __init__(self, scale, **options):
+        super().__init__(**options)
+        self.scale = scale
+
+    def call(self, inputs):
+        return inputs * self.scale
+
+    def get_config(self):
+        return super().get_config() | {"scale": tf_keras.saving.serialize_keras_object(tf_keras.initializers.Constant(self.scale))}
+
+    @classmethod
+    def from_config(cls, config):
+        scale = tf_keras.saving.deserialize_keras_object(config["scale"])
+        return cls(**config | {"scale": scale.value})
+
+
+def test_objects_that_live_one_after_the_other_are_not_taken_for_one(tmp_path):
+    x = inputs = tf_keras.Input((2,))
+    for number in range(20):
+        x = Scaled(float(number), name=f"scaled_{number}")(x)
+    save_model(tf_keras.Model(inputs, x), tmp_path / "o.keras")
+    with zipfile.ZipFile(tmp_path / "o.keras") as archive:
+        assert b"shared_object_id" not in archive.read("config.json")
+    again = load_model(tmp_path / "o.keras", {"Scaled": Scaled})
+    assert [again.get_layer(f"scaled_{number}").scale for number in range(20)] == list(range(20))
+
+
+def test_objects_that_are_used_twice_are_numbered_in_order(tmp_path):
+    x = inputs = tf_keras.Input((2,))
+    one, two = tf_keras.initializers.Constant(1), tf_keras.initializers.Constant(2)
+    for number, initializer in enumerate([two, one, two, one]):
+        x = tf_keras.layers.Dense(2, kernel_initializer=initializer, name=f"fc_{number}")(x)
+    save_model(tf_keras.Model(inputs, x), tmp_path / "o.keras")
+    with zipfile.ZipFile(tmp_path / "o.keras") as archive:
+        entries = json.loads(archive.read("config.json"))["config"]["layers"]
+    numbers = [entry["config"]["kernel_initializer"].get("shared_object_id") for entry in entries[1:]]
+    assert numbers[3] == numbers[2] + 1 < 10  # the initializer of all biases is one object as well
+    assert load_model(tmp_path / "o.keras").get_layer("fc_2").kernel_initializer.value == 2
+
+
+def test_vocabularies_come_in_the_order_of_their_names(tmp_path):
+    inputs = tf_keras.Input((1,), dtype="string")
+    words = [tf_keras.layers.StringLookup(name=name) for name in "zyxabc"]
+    for layer in words:
+        layer.adapt(["cat", "dog"])
+    model = tf_keras.Model(inputs, [layer(inputs) for layer in words])
+    save_model(model, tmp_path / "o.keras")
+    with zipfile.ZipFile(tmp_path / "o.keras") as archive:
+        assets = [name for name in archive.namelist() if name.startswith("assets")]
+    assert len(assets) == 6
+    assert assets == sorted(assets)
+    assert load_model(tmp_path / "o.keras").get_layer("z").get_vocabulary() == ["[UNK]", "dog", "cat"]
