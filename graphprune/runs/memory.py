@@ -53,7 +53,7 @@ def _group(group: Path, limit: str, used: str) -> Iterator[int]:
     """Yield what one group leaves; pages of files that it could drop count as free."""
     most, now = _lines(group / limit), _lines(group / used)
     if most and now and most[0].isdecimal():
-        statistics = dict(line.split(" ", 1) for line in _lines(group / "memory.stat"))
+        statistics = dict(line.split(" ", 1) for line in _lines(group / "memory.stat") if " " in line)
         droppable = int(statistics.get("total_inactive_file", statistics.get("inactive_file", 0)))
         yield max(0, int(most[0]) - int(now[0]) + droppable)
 

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
+from tokenize import TokenError  # of NumPy's reader of headers that Python 2 wrote
 from typing import IO, Any, Literal, NoReturn
 
 import numpy as np
@@ -167,7 +168,7 @@ def _damage_named(path: str) -> Iterator[None]:
     try:
         yield
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, UnicodeError) as fault:
-        raise DataError(f"{path}: damaged, {fault or type(fault).__name__}; write the file again") from fault
+        raise DataError(f"{path}: damaged, {_short(str(fault)) or type(fault).__name__}; write the file again") from fault
 
 
 def _members(path: str, file: BufferedReader) -> dict[str, zipfile.ZipInfo]:
@@ -212,7 +213,7 @@ def _parse_header(path: str, name: str, member: IO[bytes]) -> Header:
         raise DataError(f"{path}: {name} is written in version {version[0]}.{version[1]} of the .npy format; store it as a plain array of numbers")
     try:
         shape, is_fortran, dtype = readers[version](member, max_header_size=MAX_HEADER)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, OverflowError) as fault:
+    except (ValueError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError, OverflowError) as fault:
         raise DataError(f"{path}: damaged, {name} has a header that cannot be read ({_short(str(fault))}); write the file again") from fault
     if len(shape) > MAX_DIMENSIONS:
         raise DataError(f"{path}: {name} has {len(shape)} dimensions, more than the {MAX_DIMENSIONS} that are read; reshape it")
@@ -238,7 +239,7 @@ def _advice(dtype: np.dtype[Any]) -> str:
             return ", for example seconds as float64"
         case "c":
             return ", for example with real and imaginary part on an axis of length 2"
-        case "U" | "S":
+        case "U" | "S" if dtype.itemsize:
             return ", with a number for each label"
     return ""
 
@@ -314,4 +315,4 @@ def _map(file: BufferedReader, member: _Member) -> np.ndarray[Any, Any]:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:60]}..."
+    return text if len(text) <= 80 else f"{text[:80]}..."

@@ -8,6 +8,8 @@ import pytest
 import tensorflow as tf
 
 from graphprune.errors import DataError
+from graphprune.runs import npz
+from graphprune.tf.training import data as data_module
 from graphprune.tf.training.data import read_data
 
 pytestmark = pytest.mark.tf
@@ -67,6 +69,53 @@ def test_the_order_depends_on_the_seed_alone(digits):
 def test_batches_from_a_step_on_are_those_of_a_run_that_came_there(digits, step):
     data = read_data(digits, batch_size=4)
     assert labels(data, step, 3) == labels(data, 0, step + 3)[step:]
+
+
+@pytest.fixture
+def unheld(monkeypatch):
+    """Let arrays of any size be mapped, as large ones are."""
+    monkeypatch.setattr(npz, "MAPPED_FROM", 0)
+    monkeypatch.setattr(data_module, "HELD_BELOW", 0)
+
+
+KINDS = {
+    "floats": np.arange(20, dtype="float32").reshape(10, 2),
+    "bytes": np.arange(10, dtype="uint8"),
+    "other-order-of-bytes": np.arange(20).reshape(10, 2).astype(">f4"),
+    "fortran": np.asfortranarray(np.arange(20.0).reshape(10, 2)),
+    "truth": np.arange(10) > 4,
+    "text": np.array([f"ä{number}" for number in range(10)]),
+    "bytes-text": np.array([f"{number}".encode() for number in range(10)]),
+}
+
+
+def elements(dataset, count=99):
+    return [tuple((tensor.dtype, tensor.numpy().tolist()) for tensor in pair) for pair in islice(dataset, count)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_large_arrays_give_the_same_batches_without_a_copy_in_tensorflow(tmp_path, request, kind, save):
+    save(tmp_path / "a.npz", x_train=KINDS[kind], y_train=np.arange(10), x_test=KINDS[kind], y_test=np.arange(10))
+    held = read_data(str(tmp_path / "a.npz"), batch_size=4, seed=3)
+    wanted = (elements(held.batches(1), 7), elements(held.test))
+    request.getfixturevalue("unheld")
+    data = read_data(str(tmp_path / "a.npz"), batch_size=4, seed=3)
+    assert isinstance(data.x_train.base, np.memmap) == (save is np.savez)
+    assert (elements(data.batches(1), 7), elements(data.test)) == wanted
+    assert [spec.shape for spec in data.batches().element_spec] == [spec.shape for spec in held.batches().element_spec]
+    assert data.batches().element_spec == data.element_spec
+    assert data.test.cardinality() == held.test.cardinality() == 3
+
+
+def test_a_file_that_is_written_to_while_it_is_used_ends_training(digits, unheld):
+    data = read_data(digits, batch_size=4)
+    batches = iter(data.batches())
+    next(batches)
+    with open(digits, "ab") as file:
+        file.write(b"more")
+    with pytest.raises(tf.errors.OpError, match="was written to while it was in use"):
+        [next(batches) for _ in range(3)]
 
 
 def test_a_function_gives_its_batches_as_they_come(module):
