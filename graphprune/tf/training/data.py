@@ -109,7 +109,9 @@ def _slices(x: np.ndarray, y: np.ndarray) -> tf.data.Dataset:
 
 
 def _native(array: np.ndarray) -> np.ndarray:
-    """Return the values in this machine's order of bytes, which TensorFlow needs, and each row in one piece."""
+    """Return the values as TensorFlow takes them: in this machine's order of bytes, text as UTF-8, each row in one piece."""
+    if array.dtype.kind == "U":
+        return np.char.encode(array, "utf-8")
     return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
 
 
