@@ -19,6 +19,7 @@ from graphprune.errors import DataError
 from graphprune.runs.npz import FileState
 from graphprune.runs.samples import read_samples
 from graphprune.tf.training.data_function import call_data_function
+from graphprune.tf.training.faults import explain_fault
 
 DEFAULT_BATCH_SIZE = 32
 HELD_BELOW = 256 * 2**20
@@ -205,7 +206,10 @@ def _count_steps(spec: str, train: tf.data.Dataset) -> int:
     if steps == tf.data.INFINITE_CARDINALITY:
         raise DataError(f"{spec}: the training dataset never ends; say how long an epoch is with --steps-per-epoch")
     if steps == tf.data.UNKNOWN_CARDINALITY:
-        steps = int(train.reduce(np.int64(0), lambda count, *_: count + 1))
+        try:
+            steps = int(train.reduce(np.int64(0), lambda count, *_: count + 1))
+        except tf.errors.OpError as fault:
+            raise DataError(f"{spec}: the training dataset failed while its batches were counted: {explain_fault(fault)}") from fault
     if steps == 0:
         raise DataError(f"{spec}: the training dataset has no batches; training needs at least one")
     return steps

@@ -13,6 +13,7 @@ from graphprune.errors import DataError, TrainingError
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.training.compiling import Compiling, compile_model
 from graphprune.tf.training.data import ArrayData, Data
+from graphprune.tf.training.faults import explain_fault
 from graphprune.tf.training.hidden_state import read_recurrent_states, restore_recurrent_states
 from graphprune.tf.training.label_rules import check_array_labels, check_batch_labels
 
@@ -144,11 +145,3 @@ def _count(tensors: list[Any]) -> str:
 
 def _text(shape: tf.TensorShape) -> str:
     return str(tuple(shape.as_list()[1:])) if shape.rank is not None else "(unknown)"
-
-
-def explain_fault(fault: Exception) -> str:
-    """Return the line of a Keras or TensorFlow error that says what is wrong: the last one, without the names of graph nodes."""
-    lines = [line.strip() for line in str(getattr(fault, "message", fault)).splitlines()]
-    said = [line for line in lines if line and not line.startswith("[[")]
-    text = said[-1] if said else type(fault).__name__
-    return text if len(text) <= 160 else f"{text[:160]}..."

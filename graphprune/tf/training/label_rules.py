@@ -13,6 +13,8 @@ from graphprune.runs.labels import LabelRule, check_labels
 from graphprune.tf.training.data import ArrayData, Data
 
 _CLASSES = (tf_keras.losses.sparse_categorical_crossentropy,)
+_DIGITS = {tf.float16: 11, tf.bfloat16: 8}
+"""Binary digits that a type holds of a number; Keras turns labels that are floats into the output's type."""
 _SHARES = (tf_keras.losses.binary_crossentropy, tf_keras.losses.binary_focal_crossentropy)
 
 
@@ -84,6 +86,6 @@ def _rule(loss: Any, output: str, tensor: Any) -> LabelRule | None:
         return LabelRule("share", name, output)
     if function in _CLASSES:
         classes = tensor.shape[-1] if tensor.shape.rank else None
-        exact = 2 ** (tf.experimental.numpy.finfo(tensor.dtype.as_numpy_dtype).nmant + 1)
-        return LabelRule("class", name, output, classes, settings.get("ignore_class"), exact)
+        digits = _DIGITS.get(tensor.dtype, 24)
+        return LabelRule("class", name, output, classes, settings.get("ignore_class"), 2**digits)
     return None

@@ -21,8 +21,8 @@ from graphprune.tf.pruning.callbacks import UpdatePruningStep
 from graphprune.tf.pruning.pruner import Pruner, TensorProgress
 from graphprune.tf.pruning.summaries import PruningSummaries
 from graphprune.tf.training.data import Data
-from graphprune.tf.training.evaluation import explain_fault
 from graphprune.tf.training.event_files import Place, cut_events
+from graphprune.tf.training.faults import explain_fault
 from graphprune.tf.training.hidden_state import restore_optimizer_rest, restore_recurrent_states, restore_replica_values
 from graphprune.tf.training.randomness import saved_randomness
 from graphprune.tf.training.recorder import BeginAt, Interrupted, Recorder
