@@ -32,6 +32,7 @@ from graphprune.tf.training.compiling import Compiling, compile_model
 from graphprune.tf.training.data import ArrayData, Data, read_data
 from graphprune.tf.training.evaluation import check_data_fits
 from graphprune.tf.training.finite import check_finite
+from graphprune.tf.training.gradients import check_gradients
 from graphprune.tf.training.strategies import NONE, open_spread
 from graphprune.tf.training.training_loop import TrainingResult, run_to_end
 
@@ -111,6 +112,7 @@ def train(
         check_finite(model, str(model_path), "such a model cannot be pruned by magnitude; train it anew")
         compile_model(model, asked, str(model_path))
         check_data_fits(model, data)
+        check_gradients(model, data, str(model_path))
         every = _checkpoint_steps(checkpoint_every, Run(data.steps_per_epoch, epochs))
         options = _options(model_path, model, plan, data, data_spec, epochs, steps_per_epoch is not None, seed, every, asked, tensorboard, spread.name)
         if folder.is_run:
