@@ -80,6 +80,7 @@ class Pruner:
         self._seen: tuple[int, dict[str, int]] = (0, {})
         self._timetables: dict[str, Timetable | OwnTimetable] = {}
         self._looked: dict[str, int] = {}
+        self._began: tuple[int, dict[str, int]] = (0, {})
 
     def start(self, run: Run) -> None:
         """Turn every schedule into optimizer steps, attach to the pruned layers and do the update that is due at step 0.
@@ -108,6 +109,7 @@ class Pruner:
                 wrapper.pruners.discard(other)
             wrapper.pruners.add(self)
         self._seen, self._looked = self._count(), {}
+        self._began = self._updates(), self._seen[1]
         self._planned = None if run.steps is None else self.step + run.steps
         self.on_step()
 
@@ -151,6 +153,25 @@ class Pruner:
     def is_finished(self) -> bool:
         """Whether every layer has had the update that reaches its target."""
         return all(wrapper.last_update.numpy() >= _target_step(self._started(address)) for address, wrapper in self.wrappers.items())
+
+    @property
+    def has_advanced(self) -> bool:
+        """Whether the optimizer has counted an update since `start`."""
+        return self._updates() > self._began[0]
+
+    def standing_still(self) -> tuple[str, ...]:
+        """Return the addresses of layers that no update has reached since `start`, although the optimizer has counted some: they get no gradient.
+
+        Frozen layers follow the model, and those that several models share may be trained by another one.
+        """
+        if not self.has_advanced:
+            return ()
+        still = [address for address, step in self._began[1].items() if int(self.wrappers[address].pruning_step.numpy()) == step]
+        return tuple(address for address in still if self.wrappers[address].trainable and set(self.wrappers[address].pruners) <= {self})
+
+    def _updates(self) -> int:
+        iterations = getattr(self._optimizer, "iterations", None)
+        return 0 if iterations is None else int(iterations.numpy())
 
     def tensors(self) -> tuple[TensorProgress, ...]:
         """Return where each pruned tensor stands, in the model's order."""
@@ -217,7 +238,10 @@ class Pruner:
         That is so when training was stopped (`was_stopped`), or when weights of an earlier step were restored: both are what EarlyStopping does.
         """
         missed: dict[tuple[float, int, int], list[str]] = {}
+        still = self.standing_still()
         for address, wrapper in self.wrappers.items():
+            if address in still:
+                continue  # told at the first step, and not a matter of when training stops
             end = _target_step(self._started(address))
             is_planned = was_stopped if self._planned is None else end <= self._planned
             if is_planned and int(wrapper.last_update.numpy()) < end:
@@ -226,6 +250,16 @@ class Pruner:
             warnings.warn(
                 f"schedule/never-reached: {', '.join(addresses)}: training ends with the weights of step {step}, and the schedule reaches {sparsity:.1%} "
                 f"at step {end}; let EarlyStopping begin later (start_from_epoch), or end the schedule earlier",
+                stacklevel=2,
+            )
+
+    def warn_standing_still(self) -> None:
+        """Warn of layers that get no gradient, once the optimizer has made an update."""
+        still = self.standing_still()
+        if still:
+            warnings.warn(
+                f"{', '.join(still)}: the loss gives these layers no gradient, so no optimizer update reaches them and their schedules "
+                "stand still; leave them out of the rules, or freeze them (trainable = False) to prune them as they are",
                 stacklevel=2,
             )
 

@@ -43,6 +43,7 @@ class TrainingResult:
         tensors: Every pruned tensor with its zeros and its target; empty while the run is not finished.
         resumed_from: The checkpoint that the run went on from, if any.
         warnings: What the user should know: a damaged checkpoint that was passed over, other versions of TensorFlow.
+        standing_still: Addresses of pruned layers that no update reached, because they get no gradient.
     """
 
     run_dir: Path
@@ -54,6 +55,7 @@ class TrainingResult:
     tensors: tuple[TensorProgress, ...] = ()
     resumed_from: Path | None = None
     warnings: tuple[str, ...] = ()
+    standing_still: tuple[str, ...] = ()
 
     @property
     def missed(self) -> tuple[TensorProgress, ...]:
@@ -112,8 +114,8 @@ def run_to_end(
                 summary.close()
         path = folder.path / options.model_name
         recorder.save_model(path)
-        tensors = pruning.pruner.tensors()
-    result = TrainingResult(folder.path, "finished", recorder.step, options.steps, path, folder.last_metrics(), tensors, resumed_from, warnings)
+        tensors, still = pruning.pruner.tensors(), pruning.pruner.standing_still()
+    result = TrainingResult(folder.path, "finished", recorder.step, options.steps, path, folder.last_metrics(), tensors, resumed_from, warnings, still)
     folder.write_result(result.to_config())
     return result
 
