@@ -2,6 +2,7 @@ import io
 import sys
 import zipfile
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -232,8 +233,32 @@ WRONG_FUNCTIONS = {
         "my_data:load",
         "load = 3\n",
     ),
-    "failed with ZeroDivisionError: division by zero": ("my_data:load", "def load():\n    return 1 / 0\n"),
-    "importing my_data failed with ModuleNotFoundError: No module named 'not_installed'": ("my_data:load", "import not_installed\n"),
+    "failed at my_data.py:4 with ZeroDivisionError: division by zero": ("my_data:load", "def load():\n    return 1 / 0\n"),
+    "failed at my_data.py:5 with ValueError: cannot reshape array of size 6 into shape (4,)": (
+        "my_data:load",
+        "import numpy\ndef load():\n    return numpy.zeros((2, 3)).reshape(4)\n",
+    ),
+    "failed at my_data.py:4 with SystemExit: 3": ("my_data:load", "def load():\n    raise SystemExit(3)\n"),
+    "failed at my_data.py:5 with GeneratorExit": ("my_data:load", "def load():\n    if True:\n        raise GeneratorExit\n"),
+    "failed at my_data.py:4 with StopIteration": ("my_data:load", "def load():\n    return next(iter([]))\n"),
+    "failed with TypeError: load() missing 1 required positional argument: 'folder'": ("my_data:load", "def load(folder):\n    ...\n"),
+    "returned generator; it must return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None": (
+        "my_data:load",
+        "def load():\n    yield 1\n",
+    ),
+    "importing my_data failed at my_data.py:3 with ModuleNotFoundError: No module named 'not_installed'": ("my_data:load", "import not_installed\n"),
+    "importing my_data failed at my_data.py:3 with SystemExit: 1": ("my_data:load", "raise SystemExit(1)\n"),
+    "importing my_data failed at my_data.py:4 with SyntaxError: '(' was never closed (my_data.py, line 4)": ("my_data:load", "\nload = (\n"),
+    "the training dataset failed while its batches were counted: ZeroDivisionError: division by zero (my_data.py:5)": (
+        "my_data:load",
+        "def numbers():\n    yield 1, 1\n    1 / 0\nS = tf.TensorSpec((), tf.int32)\n"
+        "def load():\n    return D.from_generator(numbers, output_signature=(S, S)).batch(1), None\n",
+    ),
+    "the training dataset failed while its batches were counted: SystemExit: 4 (my_data.py:5)": (
+        "my_data:load",
+        "def numbers():\n    yield 1, 1\n    raise SystemExit(4)\nS = tf.TensorSpec((), tf.int32)\n"
+        "def load():\n    return D.from_generator(numbers, output_signature=(S, S)).batch(1), None\n",
+    ),
     "returned NoneType; it must return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None": ("my_data:load", "def load(): ...\n"),
     "train is list; the function must return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None": (
         "my_data:load",
@@ -258,6 +283,18 @@ def test_functions_that_give_no_data_are_refused(module, message):
     with pytest.raises(DataError) as caught:
         read_data(spec)
     assert str(caught.value) == f"{spec}: {message}"
+
+
+def test_ctrl_c_in_a_function_stops_the_run(module):
+    module("def load():\n    raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        read_data("my_data:load")
+
+
+def test_a_function_may_print_and_change_the_working_directory(module, tmp_path, capsys):
+    module("import os\nos.chdir('/')\ndef load():\n    os.chdir('/')\n    print('read')\n    return D.range(3).map(lambda n: (n, n)), None\n")
+    assert read_data("my_data:load").steps_per_epoch == 3
+    assert (Path.cwd(), capsys.readouterr().out) == (tmp_path, "read\n")
 
 
 def test_the_search_path_is_left_as_it_was(module):

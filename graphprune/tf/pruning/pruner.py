@@ -77,7 +77,7 @@ class Pruner:
         self.wrappers = {address: wrapper for address, wrapper in self.attached.items() if wrapper.pruning.weights}
         self._optimizer = getattr(model, "optimizer", None) if optimizer is None else optimizer
         self._planned: int | None = None
-        self._seen: tuple[int, dict[str, int]] = (0, {})
+        self._seen: tuple[int | None, dict[str, int]] = (None, {})
         self._timetables: dict[str, Timetable | OwnTimetable] = {}
         self._looked: dict[str, int] = {}
         self._began: tuple[int, dict[str, int]] = (0, {})
@@ -191,23 +191,33 @@ class Pruner:
             target = timetable.sparsity_at(step, pruning.share_of(name))
             yield TensorProgress(address, name, size, zeros, pruning.target_zeros(name, weight.shape), target, float(threshold.numpy()))
 
-    def _count(self) -> tuple[int, dict[str, int]]:
-        """Return the steps that a loss scaling optimizer has counted (0 of others), and those of each layer."""
-        optimizer: Any = self._optimizer
-        counted = int(optimizer.iterations.numpy()) if isinstance(optimizer, tf_keras.mixed_precision.LossScaleOptimizer) else 0
+    def _count(self) -> tuple[int | None, dict[str, int]]:
+        """Return the optimizer's updates, where the layers cannot count them all, and the steps of each layer.
+
+        Loss scaling counts updates that it skips, and layers that are all frozen see none.
+        """
+        is_scaled = isinstance(self._optimizer, tf_keras.mixed_precision.LossScaleOptimizer)
+        counted = self._updates() if is_scaled or self._all_frozen else None
         return counted, {address: int(wrapper.pruning_step.numpy()) for address, wrapper in self.wrappers.items()}
+
+    @property
+    def _all_frozen(self) -> bool:
+        return not any(wrapper.trainable for wrapper in self.wrappers.values())
 
     def _read_steps(self) -> dict[str, int]:
         """Return the step of each layer, each variable read once: it is what a batch costs on the host.
 
         Layers get the steps since the last look that loss scaling skipped; what sets steps back (weights restored from earlier) is left as it is. A frozen
-        layer has no updates of its own and follows the model, unless another model trains it in turn.
+        layer has no updates of its own and follows the other pruned layers, or the optimizer where all are frozen, unless another model trains it in turn.
         """
         before, known = self._seen
         counted, read = self._count()
-        passed, steps = counted - before, dict(read)
+        passed, steps = (0 if counted is None or before is None else counted - before), dict(read)
+        follows = self._all_frozen
         for address in read if passed else ():
-            if self.wrappers[address].trainable and 0 <= read[address] - known[address] < passed:
+            wrapper = self.wrappers[address]
+            is_counted = wrapper.trainable or (follows and set(wrapper.pruners) <= {self})
+            if is_counted and 0 <= read[address] - known[address] < passed:
                 steps[address] = known[address] + passed
         newest = max(steps.values(), default=0)
         for address in [address for address, step in steps.items() if step < newest]:

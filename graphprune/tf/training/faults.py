@@ -14,6 +14,8 @@ _INSTALLED = {"site-packages", "dist-packages"}
 _LIBRARY = Path(sysconfig.get_path("stdlib"))
 _OURS = Path(graphprune.__file__).parent
 _LONGEST = 160
+_ARGUMENTS = re.compile(r"\n\s*\n\s*Call arguments received by")
+"""How Keras's list of a layer's arguments begins, behind what the layer raised."""
 
 
 def explain_fault(fault: Exception) -> str:
@@ -22,7 +24,7 @@ def explain_fault(fault: Exception) -> str:
     Where a Python function of a dataset failed, the place in it is added, by the traceback that TensorFlow puts into the message.
     """
     message = str(getattr(fault, "message", fault))
-    lines = [line.strip() for line in message.splitlines()]
+    lines = [line.strip() for line in _ARGUMENTS.split(message)[0].splitlines()]
     said = [line for line in lines if line and not line.startswith("[[")]
     text = said[-1] if said else type(fault).__name__
     place = _render_place([(file, int(line)) for file, line in _FRAME.findall(message)])

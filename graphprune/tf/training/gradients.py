@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 import tf_keras
+from tf_keras.src.engine.training_utils import RespectCompiledTrainableState
 
 from graphprune.errors import GraphpruneError, TrainingError
 from graphprune.tf.pruning.pruner import Pruner
@@ -35,7 +36,7 @@ class _Blocked:
 
 
 def check_gradients(model: tf_keras.Model, data: Data, place: str) -> None:
-    """Refuse a compiled model of which no weight, or not every pruned layer, gets a gradient from the loss.
+    """Refuse a compiled model, whose losses and metrics are built, of which no weight, or not every pruned layer, gets a gradient from the loss.
 
     A training step is traced and not run, so weights, statistics, states and random numbers stay as they are. A model with a training step of its own
     class is not checked: what it does with gradients is not known.
@@ -45,11 +46,17 @@ def check_gradients(model: tf_keras.Model, data: Data, place: str) -> None:
     """
     if type(model).train_step is not tf_keras.Model.train_step or model.run_eagerly:
         return
+    with RespectCompiledTrainableState(model):  # as `fit` does: what was frozen after `compile` still trains
+        _check_gradients(model, data, place)
+
+
+def _check_gradients(model: tf_keras.Model, data: Data, place: str) -> None:
     if not model.trainable_variables:
         raise TrainingError(f"{place}: no weight is trainable, so nothing can be trained; set trainable = True on layers and save the model again")
     watched = _watched(model)
-    wanted = [*model.trainable_variables, *(weight for _, weight in watched)]
-    blocked = {id(found.variable): found.reason for found in _trace(model, data, wanted, place)}
+    trained = {id(variable) for variable in model.trainable_variables}
+    blocked = {id(found.variable): found.reason for found in _trace(model, data, model.trainable_variables, place)}
+    blocked |= {id(weight): "a layer inside it is frozen" for _, weight in watched if id(weight) not in trained}
     if all(id(variable) in blocked for variable in model.trainable_variables):
         reasons = dict.fromkeys(blocked[id(variable)] for variable in model.trainable_variables)
         raise TrainingError(f"{place}: no weight gets a gradient from the loss, so nothing can be trained ({'; '.join(reasons)}); change the model or the loss")
@@ -125,8 +132,6 @@ def _pruned(model: tf_keras.Model) -> Iterator[None]:
 
 def _explain(model: tf_keras.Model, variable: Any, loss: tf.Tensor) -> str:
     """Return why the loss gives `variable` no gradient: follow its value forward to the first operation that has one behind it and passes none on."""
-    if not variable.trainable or not any(variable is other for other in model.trainable_variables):
-        return "a layer inside it is frozen"
     tensors = _reached_from(variable, loss.graph)
     differentiable = [tensor for tensor in tensors if _is_differentiable(tensor)]
     gradients = tf.gradients(loss, differentiable) if differentiable else []
