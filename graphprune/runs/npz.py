@@ -13,7 +13,7 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
@@ -123,6 +123,19 @@ class _Member:
         return is_stored and self.header.size >= MAPPED_FROM
 
 
+def read_shapes(path: str, wanted: Sequence[str]) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...]]:
+    """Return the shapes of the arrays named in `wanted` that the file holds, by its headers alone, and the names of all members.
+
+    Raises:
+        DataError: as `read_npz`, as far as headers show it.
+    """
+    with _open(path) as file, _damage_named(path):
+        infos = _members(path, file)
+        with zipfile.ZipFile(file) as archive:
+            members = _read_headers(path, archive, infos, wanted)
+    return {member.name: member.header.shape for member in members}, tuple(infos)
+
+
 def read_npz(path: str, wanted: Sequence[str]) -> NpzFile:
     """Return the arrays named in `wanted` that the file holds; others are not read.
 
@@ -134,14 +147,19 @@ def read_npz(path: str, wanted: Sequence[str]) -> NpzFile:
         state = FileState.of(path, file.fileno())
         infos = _members(path, file)
         with zipfile.ZipFile(file) as archive:
-            headers = {name: _read_header(path, archive, name, info) for name, info in infos.items() if name in wanted}
-            members = [_Member(name, infos[name], header) for name, header in headers.items()]
-            _check_memory(path, members)
+            members = _read_headers(path, archive, infos, wanted)
             arrays = {member.name: _load(path, file, archive, member) for member in members}
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     is_mapped = any(member.is_mapped for member in members)
     return NpzFile(arrays, tuple(infos), digest, state if is_mapped else None)
+
+
+def _read_headers(path: str, archive: zipfile.ZipFile, infos: Mapping[str, zipfile.ZipInfo], wanted: Sequence[str]) -> list[_Member]:
+    """Return the wanted members, which fit into memory."""
+    members = [_Member(name, info, _read_header(path, archive, name, info)) for name, info in infos.items() if name in wanted]
+    _check_memory(path, members)
+    return members
 
 
 @contextmanager

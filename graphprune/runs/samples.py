@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import re
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from graphprune.errors import DataError
-from graphprune.runs.npz import FileState, read_npz
+from graphprune.runs.npz import FileState, read_npz, read_shapes
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
+_FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _NEEDED = "x_train and y_train are needed, x_test and y_test may be given"
 _VALIDATION = ("val", "valid", "validation", "dev")
 _BLOCK = 2**20
@@ -40,30 +41,49 @@ class Samples:
     unused: tuple[str, ...] = ()
 
 
+def is_data_function(spec: str) -> bool:
+    """Return whether `spec` names a function rather than a file.
+
+    Example:
+        >>> is_data_function("my_package.data:load"), is_data_function("digits.npz")
+        (True, False)
+    """
+    return not spec.endswith(".npz") and _FUNCTION.fullmatch(spec) is not None
+
+
+def check_samples(spec: str) -> None:
+    """Check an `.npz` by the headers of its arrays alone, which takes no time.
+
+    Raises:
+        DataError: arrays are missing, are of a kind that no model is trained on, do not belong together, or do not fit into memory.
+    """
+    shapes, names = read_shapes(spec, NAMES)
+    _check_names(spec, names)
+    for part in ("train", "test") if "x_test" in shapes else ("train",):
+        _check_pair(spec, part, shapes[f"x_{part}"], shapes[f"y_{part}"])
+    for side in "xy" if "x_test" in shapes else "":
+        _check_same_samples(spec, side, shapes[f"{side}_train"], shapes[f"{side}_test"])
+
+
 def read_samples(spec: str) -> Samples:
     """Return the samples that the `.npz` at `spec` holds.
 
     Warns of arrays that training does not use.
 
     Raises:
-        DataError: the file is damaged or does not fit into memory, arrays are missing, are of
-            a kind that no model is trained on, do not belong together, or hold NaN or infinity.
+        DataError: what `check_samples` refuses, a damaged file, or values that are NaN or infinite.
     """
+    check_samples(spec)
     file = read_npz(spec, NAMES)
-    _check_names(spec, file.arrays, file.names)
-    arrays = {name: file.arrays[name] for name in NAMES if name in file.arrays}
-    parts = ("train", "test") if "x_test" in arrays else ("train",)
-    for part in parts:
-        _check_pair(spec, part, arrays[f"x_{part}"], arrays[f"y_{part}"])
-    for side in "xy" if "x_test" in arrays else "":
-        _check_same_samples(spec, side, arrays[f"{side}_train"], arrays[f"{side}_test"])
-    for name, array in arrays.items():
+    for name, array in file.arrays.items():
         _check_finite(spec, name, array)
     unused = tuple(f"{spec}: {_explain_unused(name)}" for name in file.names if name not in NAMES)
     for line in unused[:_SHOWN]:
         warnings.warn(line, stacklevel=2)
-    x_test, y_test = arrays.get("x_test"), arrays.get("y_test")
-    return Samples(arrays["x_train"], arrays["y_train"], x_test, y_test, file.sha256, file.mapped, unused)
+    x_train, y_train, x_test, y_test = (file.arrays.get(name) for name in NAMES)
+    if x_train is None or y_train is None:  # between the two looks, another file took its place
+        raise DataError(f"{spec}: has changed while it was read; start again")
+    return Samples(x_train, y_train, x_test, y_test, file.sha256, file.mapped, unused)
 
 
 def find_first(array: np.ndarray[Any, Any], is_wrong: Any) -> tuple[int, ...] | None:
@@ -85,12 +105,12 @@ def find_first(array: np.ndarray[Any, Any], is_wrong: Any) -> tuple[int, ...] | 
     return None
 
 
-def _check_names(spec: str, arrays: Mapping[str, np.ndarray[Any, Any]], names: tuple[str, ...]) -> None:
+def _check_names(spec: str, names: tuple[str, ...]) -> None:
     for name in ("x_train", "y_train"):
-        if name not in arrays:
+        if name not in names:
             raise DataError(f"{spec}: has no {name}, it holds {_list(names)}; {_NEEDED}")
-    if ("x_test" in arrays) != ("y_test" in arrays):
-        here, missing = ("x_test", "y_test") if "x_test" in arrays else ("y_test", "x_test")
+    if ("x_test" in names) != ("y_test" in names):
+        here, missing = ("x_test", "y_test") if "x_test" in names else ("y_test", "x_test")
         raise DataError(f"{spec}: has {here} but no {missing}; give both or neither")
 
 
@@ -118,20 +138,20 @@ def _explain_unused(name: str) -> str:
     return f"{name[:40]} is not used{f'; did you mean {close[0]}?' if close else ''}"
 
 
-def _check_pair(spec: str, part: str, x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> None:
-    for name, array in ((f"x_{part}", x), (f"y_{part}", y)):
-        if array.ndim == 0:
+def _check_pair(spec: str, part: str, x: tuple[int, ...], y: tuple[int, ...]) -> None:
+    for name, shape in ((f"x_{part}", x), (f"y_{part}", y)):
+        if not shape:
             raise DataError(f"{spec}: {name} is a single value; it needs one row a sample")
-    if len(x) != len(y):
-        raise DataError(f"{spec}: x_{part} has {len(x)} samples and y_{part} has {len(y)}; each sample needs one label")
-    if len(x) == 0:
+    if x[0] != y[0]:
+        raise DataError(f"{spec}: x_{part} has {x[0]} samples and y_{part} has {y[0]}; each sample needs one label")
+    if x[0] == 0:
         raise DataError(f"{spec}: x_{part} has no samples; training needs at least one")
 
 
-def _check_same_samples(spec: str, side: str, train: np.ndarray[Any, Any], test: np.ndarray[Any, Any]) -> None:
+def _check_same_samples(spec: str, side: str, train: tuple[int, ...], test: tuple[int, ...]) -> None:
     """Refuse a test set whose samples have another shape than those of the training set, before hours of training end in an error."""
-    if train.shape[1:] != test.shape[1:]:
-        raise DataError(f"{spec}: samples of {side}_test have shape {test.shape[1:]}, those of {side}_train {train.shape[1:]}; give both the same")
+    if train[1:] != test[1:]:
+        raise DataError(f"{spec}: samples of {side}_test have shape {test[1:]}, those of {side}_train {train[1:]}; give both the same")
 
 
 def _check_finite(spec: str, name: str, array: np.ndarray[Any, Any]) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from graphprune.errors import DataError
-from graphprune.runs.samples import find_first, read_samples
+from graphprune.runs.samples import check_samples, find_first, read_samples
 
 X, Y = np.arange(12, dtype="float32").reshape(4, 3), np.arange(4)
 
@@ -17,6 +17,20 @@ def test_samples_are_read_with_and_without_a_test_set(tmp_path):
     assert (read.x_train.tolist(), read.y_train.tolist(), read.x_test, read.y_test, read.unused) == (X.tolist(), Y.tolist(), None, None, ())
     read = read_samples(write(tmp_path / "b.npz", x_train=X, y_train=Y, x_test=X[:2], y_test=Y[:2]))
     assert (read.x_test.tolist(), read.y_test.tolist()) == (X[:2].tolist(), [0, 1])
+
+
+def test_headers_alone_show_most_faults(tmp_path, monkeypatch):
+    monkeypatch.setattr("graphprune.runs.npz._load", lambda *_: pytest.fail("was read"))
+    check_samples(write(tmp_path / "a.npz", x_train=X, y_train=Y))
+    for arrays, message in [
+        ({"x_train": X}, "has no y_train"),
+        ({"x_train": X, "y_train": Y[:2]}, "x_train has 4 samples and y_train has 2"),
+        ({"x_train": X, "y_train": Y + 1j}, "y_train has dtype complex128"),
+        ({"x_train": X, "y_train": Y, "x_test": X[:, :2], "y_test": Y}, "samples of x_test have shape (2,)"),
+    ]:
+        with pytest.raises(DataError) as caught:
+            read_samples(write(tmp_path / "b.npz", **arrays))
+        assert message in str(caught.value)
 
 
 UNUSED = {

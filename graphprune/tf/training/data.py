@@ -7,7 +7,6 @@ to one that was never interrupted.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,14 +16,13 @@ import tensorflow as tf
 
 from graphprune.errors import DataError
 from graphprune.runs.npz import FileState
-from graphprune.runs.samples import read_samples
+from graphprune.runs.samples import is_data_function, read_samples
 from graphprune.tf.training.data_function import call_data_function
 from graphprune.tf.training.faults import explain_fault
 
 DEFAULT_BATCH_SIZE = 32
 HELD_BELOW = 256 * 2**20
 """Bytes of an array below which TensorFlow holds a copy; tiny models take steps a third faster from one than from NumPy's arrays."""
-_FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +163,7 @@ def read_data(spec: str, *, batch_size: int | None = None, seed: int = 0, steps_
         raise DataError(f"{spec}: the batch size must be at least 1, got {batch_size}")
     if steps_per_epoch is not None and steps_per_epoch < 1:
         raise DataError(f"{spec}: the number of steps in an epoch must be at least 1, got {steps_per_epoch}")
-    if not spec.endswith(".npz") and _FUNCTION.fullmatch(spec):
+    if is_data_function(spec):
         if batch_size is not None:
             raise DataError(f"{spec}: the datasets of a function have batches of their own; leave the batch size out, or set it in the function")
         return _read_function(spec, seed, steps_per_epoch)

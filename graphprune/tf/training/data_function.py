@@ -19,6 +19,7 @@ import tensorflow as tf
 from graphprune.errors import DataError
 from graphprune.tf.training.faults import find_place
 
+_LONGEST = 300
 _WANTED = "return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None"
 
 
@@ -43,7 +44,7 @@ def _failure_named(spec: str, what: str) -> Iterator[None]:
     except BaseException as fault:
         if isinstance(fault, KeyboardInterrupt) or type(fault).__module__.partition(".")[0] == "graphprune":
             raise  # the user stops the run
-        said = f"{type(fault).__name__}: {fault}" if str(fault) else type(fault).__name__
+        said = f"{type(fault).__name__}: {str(fault)[:_LONGEST]}" if str(fault) else type(fault).__name__
         place = find_place(fault)
         raise DataError(f"{spec}: {what}{f' at {place}' if place else ''} with {said}") from fault
 
