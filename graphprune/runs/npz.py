@@ -290,13 +290,11 @@ def _check_memory(path: str, members: Sequence[_Member]) -> None:
 
 
 def _load(path: str, file: BufferedReader, archive: zipfile.ZipFile, member: _Member) -> np.ndarray[Any, Any]:
-    """Return the array, its checksum checked either way."""
+    """Return the array, its checksum checked either way: zipfile compares it when the last byte is read."""
     with archive.open(member.info) as stream:
         stream.read(member.header.length)
         if not member.is_mapped:
-            array = member.header.shaped(_read_bytes(path, member, stream))
-            _check_end(stream)
-            return array
+            return member.header.shaped(_read_bytes(path, member, stream))
         while stream.read(_BLOCK):
             pass
     return member.header.shaped(_map(file, member))
@@ -315,11 +313,6 @@ def _read_bytes(path: str, member: _Member, stream: IO[bytes]) -> np.ndarray[Any
         values[at : at + len(block)] = np.frombuffer(block, np.uint8)
         at += len(block)
     return values
-
-
-def _check_end(stream: IO[bytes]) -> None:
-    """Read on to the end of the member, where zipfile compares the checksum."""
-    stream.read(1)
 
 
 def _map(file: BufferedReader, member: _Member) -> np.ndarray[Any, Any]:
