@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from commands import run_command
 
@@ -51,6 +52,13 @@ def test_a_light_command_runs_where_tensorflow_cannot_be_imported(arguments):
     done = run_without_tensorflow(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout
+
+
+def test_wrong_data_is_refused_before_tensorflow_is_imported(tmp_path):
+    np.savez(tmp_path / "d.npz", x_train=np.zeros((4, 8)), y_train=np.zeros(3))
+    done = run_without_tensorflow("train", MODEL, "-r", RULES, "--data", str(tmp_path / "d.npz"), "--epochs", "1", "--run", str(tmp_path / "run"))
+    message = f"graphprune: {tmp_path}/d.npz: x_train has 4 samples and y_train has 3; each sample needs one label\n"
+    assert (done.returncode, done.stderr) == (1, message)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

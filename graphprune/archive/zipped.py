@@ -96,7 +96,7 @@ def _open_zip(path: str) -> Iterator[zipfile.ZipFile]:
     """Open the zip, unless its directory lists more members than any model has: Python reads all of it first."""
     with _damage_named(path):
         with open_file(path) as file:
-            size = _directory_size(file)
+            size = directory_size(file)
         if size > MAX_DIRECTORY:
             raise ArchiveError(
                 f"{path}: the zip's list of members has {size:,} bytes, more than the {MAX_DIRECTORY:,} that a model's may have; save the model again"
@@ -120,7 +120,7 @@ def _check_names(path: str, archive: zipfile.ZipFile) -> None:
             raise ArchiveError(f"{path}: two members are named {info.filename[:60]!r}; the file is not safe to read, save the model again")
 
 
-def _directory_size(file: BinaryIO) -> int:
+def directory_size(file: BinaryIO) -> int:
     """Return the bytes of a zip's list of members by the record at its end (APPNOTE.TXT 4.3.14 to 4.3.16); 0 where there is no such record."""
     start = max(0, file.seek(0, io.SEEK_END) - (1 << 16) - 42)
     file.seek(start)

@@ -91,8 +91,18 @@ def report_run(result: TrainingResult) -> None:
     click.echo(f"{did} {result.model}\nnext: graphprune strip {result.run_dir} -o sparse.keras")
     if result.missed:
         names = ", ".join(f"{tensor.address} {tensor.name}" for tensor in result.missed)
-        click.echo(f"graphprune: {result.run_dir}: target missed by {names}; train for more epochs, or let the schedule end earlier", err=True)
+        click.echo(f"graphprune: {result.run_dir}: target missed by {names}; {_advise(result)}", err=True)
         raise click.exceptions.Exit(EXIT_ERROR)
+
+
+def _advise(result: TrainingResult) -> str:
+    """Return what helps against missed targets: layers without a gradient stand still however long training is."""
+    still = [address for address in result.standing_still if any(tensor.address == address for tensor in result.missed)]
+    longer = "train for more epochs, or let the schedule end earlier"
+    if not still:
+        return longer
+    why = f"no update reached {', '.join(still)}, since the loss gives no gradient there; leave out of the rules, or freeze, what gets none"
+    return why if {tensor.address for tensor in result.missed} <= set(still) else f"{why}; for the others, {longer}"
 
 
 def size_table(result: TrainingResult) -> SizeTable:

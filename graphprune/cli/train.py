@@ -14,6 +14,7 @@ from graphprune.cli.outputs import print_warnings
 from graphprune.cli.planning import load_with_classes, plan_for
 from graphprune.cli.progress import shown_progress
 from graphprune.report import render_plan_text
+from graphprune.runs.samples import check_samples, is_data_function
 from graphprune.tf.models.quiet import import_tensorflow
 from graphprune.tf.models.refusals import check_loadable
 
@@ -96,6 +97,8 @@ def command(
         saved = open_model(model)
         archive = saved.need_archive()
         check_loadable(archive, unsafe_lambda=unsafe_lambda)
+        if not is_data_function(data):
+            check_samples(data)  # before TensorFlow is imported
         if strategy != "none":
             _open_devices(strategy)
         if rules.files or rules.has_switches or plan_file is not None:

@@ -1,12 +1,14 @@
 """What a training command says when a signal stops it."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
 
 from graphprune import signals
-from graphprune.cli.finish import check_stop, say_how_to_go_on, stoppable
+from graphprune.cli import finish
+from graphprune.cli.finish import check_stop, report_run, say_how_to_go_on, stoppable
 from graphprune.runs.stopping import StopRequest
 from graphprune.tf.training.training_loop import TrainingResult
 
@@ -55,3 +57,28 @@ def test_a_signal_before_the_run_began_promises_nothing(tmp_path, monkeypatch):
         assert said[0]() == f"; go on with: graphprune resume {run}"
     with stoppable(str(run), is_new=False):
         assert said[1]() == f"; go on with: graphprune resume {run}"
+
+
+LONGER = "train for more epochs, or let the schedule end earlier"
+WHY = "since the loss gives no gradient there; leave out of the rules, or freeze, what gets none"
+
+
+@pytest.mark.parametrize(
+    ("still", "advice"),
+    [
+        ((), LONGER),
+        (("other",), LONGER),
+        (("fc", "out", "other"), f"no update reached fc, out, {WHY}"),
+        (("fc",), f"no update reached fc, {WHY}; for the others, {LONGER}"),
+    ],
+)
+def test_more_epochs_are_not_the_advice_for_layers_without_a_gradient(capsys, monkeypatch, still, advice):
+    monkeypatch.setattr(finish, "tensor_rows", lambda _: [])
+    monkeypatch.setattr(finish, "size_table", lambda _: None)
+    monkeypatch.setattr(finish, "render_sizes_text", lambda _: "")
+    missed = tuple(SimpleNamespace(address=address, name="kernel") for address in ("fc", "out"))
+    result = SimpleNamespace(warnings=(), status="finished", run_dir="runs/a", model="m", missed=missed, standing_still=still)
+    with pytest.raises(click.exceptions.Exit) as stop:
+        report_run(result)
+    assert stop.value.exit_code == 1
+    assert capsys.readouterr().err == f"graphprune: runs/a: target missed by fc kernel, out kernel; {advice}\n"

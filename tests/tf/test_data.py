@@ -2,12 +2,15 @@ import io
 import sys
 import zipfile
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from graphprune.errors import DataError
+from graphprune.runs import npz
+from graphprune.tf.training import data as data_module
 from graphprune.tf.training.data import read_data
 
 pytestmark = pytest.mark.tf
@@ -67,6 +70,56 @@ def test_the_order_depends_on_the_seed_alone(digits):
 def test_batches_from_a_step_on_are_those_of_a_run_that_came_there(digits, step):
     data = read_data(digits, batch_size=4)
     assert labels(data, step, 3) == labels(data, 0, step + 3)[step:]
+
+
+@pytest.fixture
+def unheld(monkeypatch):
+    """Let arrays of any size be mapped, as large ones are."""
+    monkeypatch.setattr(npz, "MAPPED_FROM", 0)
+    monkeypatch.setattr(data_module, "HELD_BELOW", 0)
+
+
+KINDS = {
+    "floats": np.arange(20, dtype="float32").reshape(10, 2),
+    "bytes": np.arange(10, dtype="uint8"),
+    "other-order-of-bytes": np.arange(20).reshape(10, 2).astype(">f4"),
+    "fortran": np.asfortranarray(np.arange(20.0).reshape(10, 2)),
+    "truth": np.arange(10) > 4,
+    "text": np.array([f"ä{number}" for number in range(10)]),
+    "bytes-text": np.array([f"{number}".encode() for number in range(10)]),
+}
+
+
+def elements(dataset, count=99):
+    return [tuple((tensor.dtype, tensor.numpy().tolist()) for tensor in pair) for pair in islice(dataset, count)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_large_arrays_give_the_same_batches_without_a_copy_in_tensorflow(tmp_path, request, monkeypatch, kind, save):
+    save(tmp_path / "a.npz", x_train=KINDS[kind], y_train=np.arange(10), x_test=KINDS[kind], y_test=np.arange(10))
+    held = read_data(str(tmp_path / "a.npz"), batch_size=4, seed=3)
+    wanted = (elements(held.batches(1), 7), elements(held.test))
+    monkeypatch.setattr(npz, "MAPPED_FROM", 0)
+    between = read_data(str(tmp_path / "a.npz"), batch_size=4, seed=3)  # mapped, and held by TensorFlow while it is used
+    assert (elements(between.batches(1), 7), elements(between.test)) == wanted
+    request.getfixturevalue("unheld")
+    data = read_data(str(tmp_path / "a.npz"), batch_size=4, seed=3)
+    assert isinstance(data.x_train.base, np.memmap) == (save is np.savez)
+    assert (elements(data.batches(1), 7), elements(data.test)) == wanted
+    assert [spec.shape for spec in data.batches().element_spec] == [spec.shape for spec in held.batches().element_spec]
+    assert data.batches().element_spec == data.element_spec
+    assert data.test.cardinality() == held.test.cardinality() == 3
+
+
+def test_a_file_that_is_written_to_while_it_is_used_ends_training(digits, unheld):
+    data = read_data(digits, batch_size=4)
+    batches = iter(data.batches())
+    next(batches)
+    with open(digits, "ab") as file:
+        file.write(b"more")
+    with pytest.raises(tf.errors.OpError, match="was written to while it was in use"):
+        [next(batches) for _ in range(3)]
 
 
 def test_a_function_gives_its_batches_as_they_come(module):
@@ -183,8 +236,32 @@ WRONG_FUNCTIONS = {
         "my_data:load",
         "load = 3\n",
     ),
-    "failed with ZeroDivisionError: division by zero": ("my_data:load", "def load():\n    return 1 / 0\n"),
-    "importing my_data failed with ModuleNotFoundError: No module named 'not_installed'": ("my_data:load", "import not_installed\n"),
+    "failed at my_data.py:4 with ZeroDivisionError: division by zero": ("my_data:load", "def load():\n    return 1 / 0\n"),
+    "failed at my_data.py:5 with ValueError: cannot reshape array of size 6 into shape (4,)": (
+        "my_data:load",
+        "import numpy\ndef load():\n    return numpy.zeros((2, 3)).reshape(4)\n",
+    ),
+    "failed at my_data.py:4 with SystemExit: 3": ("my_data:load", "def load():\n    raise SystemExit(3)\n"),
+    "failed at my_data.py:5 with GeneratorExit": ("my_data:load", "def load():\n    if True:\n        raise GeneratorExit\n"),
+    "failed at my_data.py:4 with StopIteration": ("my_data:load", "def load():\n    return next(iter([]))\n"),
+    "failed with TypeError: load() missing 1 required positional argument: 'folder'": ("my_data:load", "def load(folder):\n    ...\n"),
+    "returned generator; it must return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None": (
+        "my_data:load",
+        "def load():\n    yield 1\n",
+    ),
+    "importing my_data failed at my_data.py:3 with ModuleNotFoundError: No module named 'not_installed'": ("my_data:load", "import not_installed\n"),
+    "importing my_data failed at my_data.py:3 with SystemExit: 1": ("my_data:load", "raise SystemExit(1)\n"),
+    "importing my_data failed at my_data.py:4 with SyntaxError: '(' was never closed (my_data.py, line 4)": ("my_data:load", "\nload = (\n"),
+    "the training dataset failed while its batches were counted: ZeroDivisionError: division by zero (my_data.py:5)": (
+        "my_data:load",
+        "def numbers():\n    yield 1, 1\n    1 / 0\nS = tf.TensorSpec((), tf.int32)\n"
+        "def load():\n    return D.from_generator(numbers, output_signature=(S, S)).batch(1), None\n",
+    ),
+    "the training dataset failed while its batches were counted: SystemExit: 4 (my_data.py:5)": (
+        "my_data:load",
+        "def numbers():\n    yield 1, 1\n    raise SystemExit(4)\nS = tf.TensorSpec((), tf.int32)\n"
+        "def load():\n    return D.from_generator(numbers, output_signature=(S, S)).batch(1), None\n",
+    ),
     "returned NoneType; it must return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None": ("my_data:load", "def load(): ...\n"),
     "train is list; the function must return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None": (
         "my_data:load",
@@ -209,6 +286,18 @@ def test_functions_that_give_no_data_are_refused(module, message):
     with pytest.raises(DataError) as caught:
         read_data(spec)
     assert str(caught.value) == f"{spec}: {message}"
+
+
+def test_ctrl_c_in_a_function_stops_the_run(module):
+    module("def load():\n    raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        read_data("my_data:load")
+
+
+def test_a_function_may_print_and_change_the_working_directory(module, tmp_path, capsys):
+    module("import os\nos.chdir('/')\ndef load():\n    os.chdir('/')\n    print('read')\n    return D.range(3).map(lambda n: (n, n)), None\n")
+    assert read_data("my_data:load").steps_per_epoch == 3
+    assert (Path.cwd(), capsys.readouterr().out) == (tmp_path, "read\n")
 
 
 def test_the_search_path_is_left_as_it_was(module):

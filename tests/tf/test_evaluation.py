@@ -80,7 +80,15 @@ def test_a_label_that_the_model_has_no_class_for_is_one_clear_line(tmp_path):
     model, data = build_model(), read_data(write_data(tmp_path / "data.npz", classes=9))
     with pytest.raises(DataError) as caught:
         check_data_fits(model, data)
+    first = int(np.flatnonzero(data.y_train > 2)[0])
     assert str(caught.value) == (
-        f"{data.spec}: y has shape (), the model's output is (3,), and its loss fails on them: "
-        "Received a label value of 8 which is outside the valid range of [0, 3).  Label values: 6 7 0 7 4 4 5 2 8 0 2 3 5 3 1 0 0 0 1 8 1 5 6 2 2 3 2 8 1 8"
+        f"{data.spec}: y_train holds {data.y_train[first]} at ({first},), and output 'predictions' has 3 classes; "
+        "labels for sparse_categorical_crossentropy are integers from 0 to 2"
     )
+
+
+def test_a_loss_that_fails_on_the_labels_is_one_clear_line(tmp_path):
+    np.savez(tmp_path / "data.npz", x_train=np.ones((4, 4, 4, 1)), y_train=np.ones((4, 2, 5), "int64"))
+    with pytest.raises(DataError) as caught:
+        check_data_fits(build_model(), read_data(str(tmp_path / "data.npz"), batch_size=4))
+    assert str(caught.value).startswith(f"{tmp_path}/data.npz: y has shape (2, 5), the model's output is (3,), and its loss fails on them: ")

@@ -18,7 +18,7 @@ class UpdatePruningStep(tf_keras.callbacks.Callback):
 
     Put it before callbacks that save or measure the model, so that they see the masks of the step they run at. Where `EarlyStopping` stops training, or
     restores weights of a step before the target, a warning says so when `fit` ends, whichever of the two comes first. A custom loop may call its methods
-    as Keras does; a missed call is made up for by the next one.
+    as Keras does; a missed call is made up for by the next one. After the first update, a warning names the pruned layers that get no gradient.
 
     Args:
         run: The length of the run, where `fit` cannot know it: an input of unknown size with a schedule in epochs or percent.
@@ -31,6 +31,7 @@ class UpdatePruningStep(tf_keras.callbacks.Callback):
         self.run = run
         self._pruner: Pruner | None = None
         self._ends_batches = False
+        self._has_advanced = False
 
     @property
     def pruner(self) -> Pruner:
@@ -57,7 +58,7 @@ class UpdatePruningStep(tf_keras.callbacks.Callback):
         Raises:
             TrainingError: a schedule needs a length that `fit` does not know.
         """
-        params, self._ends_batches = self.params or {}, False
+        params, self._ends_batches, self._has_advanced = self.params or {}, False, False
         self.pruner.start(self.run or Run(params.get("steps"), params.get("epochs")))
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
@@ -69,6 +70,9 @@ class UpdatePruningStep(tf_keras.callbacks.Callback):
         """Update the masks that the last optimizer updates made due."""
         self._ends_batches = True
         self.pruner.on_step()
+        if not self._has_advanced and self.pruner.has_advanced:
+            self._has_advanced = True
+            self.pruner.warn_standing_still()
 
     def on_epoch_end(self, epoch: int | None = None, logs: Any = None, *, batch: int | None = None) -> None:
         """Catch up, for loops that call nothing at the end of a batch; those written for another library may name the argument `batch`."""

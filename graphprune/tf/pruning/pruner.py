@@ -77,9 +77,10 @@ class Pruner:
         self.wrappers = {address: wrapper for address, wrapper in self.attached.items() if wrapper.pruning.weights}
         self._optimizer = getattr(model, "optimizer", None) if optimizer is None else optimizer
         self._planned: int | None = None
-        self._seen: tuple[int, dict[str, int]] = (0, {})
+        self._seen: tuple[int | None, dict[str, int]] = (None, {})
         self._timetables: dict[str, Timetable | OwnTimetable] = {}
         self._looked: dict[str, int] = {}
+        self._began: tuple[int, dict[str, int]] = (0, {})
 
     def start(self, run: Run) -> None:
         """Turn every schedule into optimizer steps, attach to the pruned layers and do the update that is due at step 0.
@@ -108,6 +109,7 @@ class Pruner:
                 wrapper.pruners.discard(other)
             wrapper.pruners.add(self)
         self._seen, self._looked = self._count(), {}
+        self._began = self._updates(), self._seen[1]
         self._planned = None if run.steps is None else self.step + run.steps
         self.on_step()
 
@@ -152,6 +154,25 @@ class Pruner:
         """Whether every layer has had the update that reaches its target."""
         return all(wrapper.last_update.numpy() >= _target_step(self._started(address)) for address, wrapper in self.wrappers.items())
 
+    @property
+    def has_advanced(self) -> bool:
+        """Whether the optimizer has counted an update since `start`."""
+        return self._updates() > self._began[0]
+
+    def standing_still(self) -> tuple[str, ...]:
+        """Return the addresses of layers that no update has reached since `start`, although the optimizer has counted some: they get no gradient.
+
+        Frozen layers follow the model, and those that several models share may be trained by another one.
+        """
+        if not self.has_advanced:
+            return ()
+        still = [address for address, step in self._began[1].items() if int(self.wrappers[address].pruning_step.numpy()) == step]
+        return tuple(address for address in still if self.wrappers[address].trainable and set(self.wrappers[address].pruners) <= {self})
+
+    def _updates(self) -> int:
+        iterations = getattr(self._optimizer, "iterations", None)
+        return 0 if iterations is None else int(iterations.numpy())
+
     def tensors(self) -> tuple[TensorProgress, ...]:
         """Return where each pruned tensor stands, in the model's order."""
         steps = self._read_steps()
@@ -170,23 +191,33 @@ class Pruner:
             target = timetable.sparsity_at(step, pruning.share_of(name))
             yield TensorProgress(address, name, size, zeros, pruning.target_zeros(name, weight.shape), target, float(threshold.numpy()))
 
-    def _count(self) -> tuple[int, dict[str, int]]:
-        """Return the steps that a loss scaling optimizer has counted (0 of others), and those of each layer."""
-        optimizer: Any = self._optimizer
-        counted = int(optimizer.iterations.numpy()) if isinstance(optimizer, tf_keras.mixed_precision.LossScaleOptimizer) else 0
+    def _count(self) -> tuple[int | None, dict[str, int]]:
+        """Return the optimizer's updates, where the layers cannot count them all, and the steps of each layer.
+
+        Loss scaling counts updates that it skips, and layers that are all frozen see none.
+        """
+        is_scaled = isinstance(self._optimizer, tf_keras.mixed_precision.LossScaleOptimizer)
+        counted = self._updates() if is_scaled or self._all_frozen else None
         return counted, {address: int(wrapper.pruning_step.numpy()) for address, wrapper in self.wrappers.items()}
+
+    @property
+    def _all_frozen(self) -> bool:
+        return not any(wrapper.trainable for wrapper in self.wrappers.values())
 
     def _read_steps(self) -> dict[str, int]:
         """Return the step of each layer, each variable read once: it is what a batch costs on the host.
 
         Layers get the steps since the last look that loss scaling skipped; what sets steps back (weights restored from earlier) is left as it is. A frozen
-        layer has no updates of its own and follows the model, unless another model trains it in turn.
+        layer has no updates of its own and follows the other pruned layers, or the optimizer where all are frozen, unless another model trains it in turn.
         """
         before, known = self._seen
         counted, read = self._count()
-        passed, steps = counted - before, dict(read)
+        passed, steps = (0 if counted is None or before is None else counted - before), dict(read)
+        follows = self._all_frozen
         for address in read if passed else ():
-            if self.wrappers[address].trainable and 0 <= read[address] - known[address] < passed:
+            wrapper = self.wrappers[address]
+            is_counted = wrapper.trainable or (follows and set(wrapper.pruners) <= {self})
+            if is_counted and 0 <= read[address] - known[address] < passed:
                 steps[address] = known[address] + passed
         newest = max(steps.values(), default=0)
         for address in [address for address, step in steps.items() if step < newest]:
@@ -217,7 +248,10 @@ class Pruner:
         That is so when training was stopped (`was_stopped`), or when weights of an earlier step were restored: both are what EarlyStopping does.
         """
         missed: dict[tuple[float, int, int], list[str]] = {}
+        still = self.standing_still()
         for address, wrapper in self.wrappers.items():
+            if address in still:
+                continue  # told at the first step, and not a matter of when training stops
             end = _target_step(self._started(address))
             is_planned = was_stopped if self._planned is None else end <= self._planned
             if is_planned and int(wrapper.last_update.numpy()) < end:
@@ -226,6 +260,16 @@ class Pruner:
             warnings.warn(
                 f"schedule/never-reached: {', '.join(addresses)}: training ends with the weights of step {step}, and the schedule reaches {sparsity:.1%} "
                 f"at step {end}; let EarlyStopping begin later (start_from_epoch), or end the schedule earlier",
+                stacklevel=2,
+            )
+
+    def warn_standing_still(self) -> None:
+        """Warn of layers that get no gradient, once the optimizer has made an update."""
+        still = self.standing_still()
+        if still:
+            warnings.warn(
+                f"{', '.join(still)}: the loss gives these layers no gradient, so no optimizer update reaches them and their schedules "
+                "stand still; leave them out of the rules, or freeze them (trainable = False) to prune them as they are",
                 stacklevel=2,
             )
 

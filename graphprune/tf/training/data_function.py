@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import os
 import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +17,9 @@ from typing import Any
 import tensorflow as tf
 
 from graphprune.errors import DataError
+from graphprune.tf.training.faults import find_place
 
+_LONGEST = 300
 _WANTED = "return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None"
 
 
@@ -26,13 +29,34 @@ def call_data_function(spec: str) -> tuple[tf.data.Dataset, tf.data.Dataset | No
     Raises:
         DataError: the module or function does not exist, fails, or returns something else.
     """
-    with _working_directory_first():
+    with _working_directory_kept(), _working_directory_first():
         function = _find_function(spec)
-        try:
+        with _failure_named(spec, "failed"):
             result = function()
-        except Exception as fault:
-            raise DataError(f"{spec}: failed with {type(fault).__name__}: {fault}") from fault
     return _check_result(spec, result)
+
+
+@contextmanager
+def _failure_named(spec: str, what: str) -> Iterator[None]:
+    """Say where the user's code failed, whatever it raised: `sys.exit()` there must not look like the end of a run."""
+    try:
+        yield
+    except BaseException as fault:
+        if isinstance(fault, KeyboardInterrupt) or type(fault).__module__.partition(".")[0] == "graphprune":
+            raise  # the user stops the run
+        said = f"{type(fault).__name__}: {str(fault)[:_LONGEST]}" if str(fault) else type(fault).__name__
+        place = find_place(fault)
+        raise DataError(f"{spec}: {what}{f' at {place}' if place else ''} with {said}") from fault
+
+
+@contextmanager
+def _working_directory_kept() -> Iterator[None]:
+    """Undo a change of the working directory: the run's folder may be given by a relative path."""
+    here = Path.cwd()
+    try:
+        yield
+    finally:
+        os.chdir(here)
 
 
 @contextmanager
@@ -62,15 +86,14 @@ def _find_function(spec: str) -> Callable[[], Any]:
 
 def _import(spec: str, module_name: str) -> ModuleType:
     importlib.invalidate_caches()
-    try:
-        return importlib.import_module(module_name)
-    except ModuleNotFoundError as fault:
-        if fault.name is not None and (module_name == fault.name or module_name.startswith(f"{fault.name}.")):
+    with _failure_named(spec, f"importing {module_name} failed"):
+        try:
+            return importlib.import_module(module_name)
+        except ModuleNotFoundError as fault:
+            if fault.name is None or not (module_name == fault.name or module_name.startswith(f"{fault.name}.")):
+                raise
             close = _closest(fault.name, _modules_beside(fault.name))
             raise DataError(f"{spec}: no module {fault.name!r}{close}; run from the folder that holds it") from fault
-        raise DataError(f"{spec}: importing {module_name} failed with {type(fault).__name__}: {fault}") from fault
-    except Exception as fault:
-        raise DataError(f"{spec}: importing {module_name} failed with {type(fault).__name__}: {fault}") from fault
 
 
 def _modules_beside(name: str) -> list[str]:

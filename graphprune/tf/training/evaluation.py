@@ -13,8 +13,12 @@ from graphprune.errors import DataError, TrainingError
 from graphprune.runs.run_options import Compiling
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.training.compiling import compile_model
-from graphprune.tf.training.data import Data
+from graphprune.tf.training.data import ArrayData, Data
+from graphprune.tf.training.faults import explain_fault
 from graphprune.tf.training.hidden_state import read_recurrent_states, restore_recurrent_states
+from graphprune.tf.training.label_rules import check_array_labels, check_batch_labels
+
+_EMPTY = {"training": "training needs at least one", "validation": "return None where there is none"}
 
 
 def evaluate(
@@ -64,10 +68,12 @@ def check_data_fits(model: tf_keras.Model, data: Data) -> None:
     Raises:
         DataError: the shapes do not fit, or the model or its loss fails on the first batch.
     """
-    _check_inputs(model, data)
+    _check_inputs(model, data.spec, data.element_spec)
+    check_array_labels(model, data)
+    samples = _first_batch(model, data)
     states = read_recurrent_states(model)
     try:
-        found = model.evaluate(data.sample(), verbose=0, return_dict=True)
+        found = model.evaluate(samples, verbose=0, return_dict=True)
     except (ValueError, TypeError, KeyError, tf.errors.OpError) as fault:
         raise DataError(_misfit(model, data, explain_fault(fault))) from fault
     finally:
@@ -77,18 +83,43 @@ def check_data_fits(model: tf_keras.Model, data: Data) -> None:
         raise TrainingError(f"{model.name}: computes no loss; say how to train it with --loss")
 
 
-def _check_inputs(model: tf_keras.Model, data: Data) -> None:
-    given = tf.nest.flatten(data.element_spec[0])
+def _first_batch(model: tf_keras.Model, data: Data) -> tf.data.Dataset:
+    """Return the first batch as a dataset; of a function's datasets, it is taken once and looked at, and so is that of the validation set."""
+    if isinstance(data, ArrayData):
+        return data.sample()
+    first = _take_first(data.spec, "training", data.sample())
+    check_batch_labels(model, f"{data.spec}: the first training batch", first)
+    if data.test is not None:
+        _check_inputs(model, f"{data.spec}: validation", data.test.element_spec)
+        check_batch_labels(model, f"{data.spec}: the first validation batch", _take_first(data.spec, "validation", data.test))
+    return tf.data.Dataset.from_generator(lambda: [first], output_signature=data.element_spec)  # the specification of `train`, so that Keras traces once
+
+
+def _take_first(spec: str, part: str, dataset: tf.data.Dataset) -> Any:
+    try:
+        first = next(iter(dataset.take(1)), None)
+    except tf.errors.OpError as fault:
+        raise DataError(f"{spec}: the first {part} batch failed: {explain_fault(fault)}") from fault
+    if first is None:
+        raise DataError(f"{spec}: the {part} dataset has no batches; {_EMPTY[part]}")
+    return first
+
+
+def _check_inputs(model: tf_keras.Model, place: str, element_spec: Any) -> None:
+    given = tf.nest.flatten(element_spec[0])
     wanted = tf.nest.flatten(model.inputs)
     if len(given) != len(wanted):
-        raise DataError(f"{data.spec}: x has {_count(given)}, the model takes {_count(wanted)} ({', '.join(model.input_names)}); give one for each")
-    if isinstance(data.element_spec[0], Mapping):
+        raise DataError(f"{place}: x has {_count(given)}, the model takes {_count(wanted)} ({', '.join(model.input_names)}); give one for each")
+    if isinstance(element_spec[0], Mapping):
         return  # matched by name, by Keras
     for name, x, tensor in zip(model.input_names, given, wanted, strict=True):
+        if (x.dtype == tf.string) != (tensor.dtype == tf.string):
+            got, takes = ("text", tensor.dtype.name) if x.dtype == tf.string else (x.dtype.name, "text")
+            raise DataError(f"{place}: x is {got}, the model's input {name} takes {takes}; convert the data to fit")
         if x.shape.rank is not None and not _shapes_fit(x.shape, tensor.shape) and tensor.shape[1:].is_compatible_with(x.shape):
-            raise DataError(f"{data.spec}: its elements are single samples of shape {tuple(x.shape.as_list())}; call .batch(n) on the dataset")
+            raise DataError(f"{place}: its elements are single samples of shape {tuple(x.shape.as_list())}; call .batch(n) on the dataset")
         if not _shapes_fit(x.shape, tensor.shape):
-            raise DataError(f"{data.spec}: x has shape {_text(x.shape)}, the model's input {name} takes {_text(tensor.shape)}; reshape the data to fit")
+            raise DataError(f"{place}: x has shape {_text(x.shape)}, the model's input {name} takes {_text(tensor.shape)}; reshape the data to fit")
 
 
 def _shapes_fit(given: tf.TensorShape, wanted: tf.TensorShape) -> bool:
@@ -115,11 +146,3 @@ def _count(tensors: list[Any]) -> str:
 
 def _text(shape: tf.TensorShape) -> str:
     return str(tuple(shape.as_list()[1:])) if shape.rank is not None else "(unknown)"
-
-
-def explain_fault(fault: Exception) -> str:
-    """Return the line of a Keras or TensorFlow error that says what is wrong: the last one, without the names of graph nodes."""
-    lines = [line.strip() for line in str(getattr(fault, "message", fault)).splitlines()]
-    said = [line for line in lines if line and not line.startswith("[[")]
-    text = said[-1] if said else type(fault).__name__
-    return text if len(text) <= 160 else f"{text[:160]}..."

@@ -38,6 +38,7 @@ from graphprune.tf.training.data import ArrayData, Data, read_data
 from graphprune.tf.training.evaluation import check_data_fits
 from graphprune.tf.training.event_files import Place, cut_events
 from graphprune.tf.training.finite import check_finite
+from graphprune.tf.training.gradients import check_gradients
 from graphprune.tf.training.same_run import (
     check_original,
     check_plan,
@@ -230,6 +231,7 @@ def _make_ready(model: tf_keras.Model, plan: Plan | None, asked: Compiling, data
     check_finite(model, place, "such a model cannot be pruned by magnitude; train it anew")
     compile_model(model, asked, place)
     check_data_fits(model, data)
+    check_gradients(model, data, place)
     return model
 
 

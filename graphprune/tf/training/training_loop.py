@@ -26,8 +26,8 @@ from graphprune.tf.pruning.pruner import Pruner, TensorProgress
 from graphprune.tf.pruning.summaries import PruningSummaries
 from graphprune.tf.training.begin_at import BeginAt
 from graphprune.tf.training.data import Data
-from graphprune.tf.training.evaluation import explain_fault
 from graphprune.tf.training.event_files import Place, cut_events
+from graphprune.tf.training.faults import explain_fault
 from graphprune.tf.training.hidden_state import restore_optimizer_rest, restore_recurrent_states, restore_replica_values
 from graphprune.tf.training.randomness import saved_randomness
 from graphprune.tf.training.recorder import Interrupted, Recorder
@@ -49,6 +49,7 @@ class TrainingResult:
         tensors: Every pruned tensor with its zeros and its target; empty while the run is not finished.
         resumed_from: The checkpoint that the run went on from, if any.
         warnings: What the user should know: a damaged checkpoint that was passed over, other versions of TensorFlow.
+        standing_still: Addresses of pruned layers that no update reached, because they get no gradient.
     """
 
     run_dir: Path
@@ -60,6 +61,7 @@ class TrainingResult:
     tensors: tuple[TensorProgress, ...] = ()
     resumed_from: Path | None = None
     warnings: tuple[str, ...] = ()
+    standing_still: tuple[str, ...] = ()
 
     @property
     def missed(self) -> tuple[TensorProgress, ...]:
@@ -121,8 +123,8 @@ def run_to_end(
         path = folder.path / options.model_name
         model.reset_metrics()  # a run that was resumed behind its last step has seen no batch, and its model is the same
         recorder.save_model(path)
-        tensors = pruning.pruner.tensors()
-        result = TrainingResult(folder.path, "finished", recorder.step, options.steps, path, folder.last_metrics(), tensors, resumed_from, warnings)
+        tensors, still = pruning.pruner.tensors(), pruning.pruner.standing_still()
+        result = TrainingResult(folder.path, "finished", recorder.step, options.steps, path, folder.last_metrics(), tensors, resumed_from, warnings, still)
         folder.write_result(result.to_config(), options.run_id)
     return result
 

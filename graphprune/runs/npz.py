@@ -1,0 +1,329 @@
+"""Arrays of an `.npz` file, read within the memory that there is and without running anything.
+
+An `.npz` is a zip whose members are `.npy` files (numpy.lib.format). Sizes are checked by the
+headers before anything is allocated: what a header declares is what the member holds, and what is
+read into memory fits there. Large uncompressed members are mapped, not read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from tokenize import TokenError  # of NumPy's reader of headers that Python 2 wrote
+from typing import IO, Any, Literal, NoReturn
+
+import numpy as np
+from numpy.lib import format as npy
+
+from graphprune.archive.hdf5 import MAX_DEFLATE, MAX_RATIO, MAX_UNCHECKED
+from graphprune.archive.zipped import MAX_DIRECTORY, directory_size
+from graphprune.errors import DataError
+from graphprune.runs.memory import available_memory
+
+MAPPED_FROM = 64 * 2**20
+"""Bytes from which on an uncompressed member is mapped; smaller ones are read."""
+MAX_DIMENSIONS = 32
+MAX_HEADER = 10_000
+_BLOCK = 2**20
+_USABLE = 0.8
+"""The share of the available memory that arrays may fill; training needs some as well."""
+_ENCRYPTED = 0x1
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """A file as it was when it was mapped: a write to it would change the samples, and a cut would end the process."""
+
+    path: str
+    inode: int
+    size: int
+    modified: int
+
+    @classmethod
+    def of(cls, path: str, file: int | str) -> FileState:
+        """Return the state that the file of this descriptor or path has now."""
+        now = os.stat(file)
+        return cls(path, now.st_ino, now.st_size, now.st_mtime_ns)
+
+    def check(self) -> None:
+        """Refuse a file that was written to since. One that was moved away or replaced is still what is mapped.
+
+        Raises:
+            DataError: the file has changed.
+        """
+        try:
+            now = FileState.of(self.path, self.path)
+        except OSError:
+            return
+        if now.inode == self.inode and now != self:
+            raise DataError(f"{self.path}: was written to while it was in use; put the old file back and go on with resume, or start a new run")
+
+
+@dataclass(frozen=True, slots=True)
+class NpzFile:
+    """What was read of an `.npz`.
+
+    Attributes:
+        arrays: The arrays that were asked for and are there, by name.
+        names: The names of all members.
+        sha256: The hash of the file's bytes.
+        mapped: The file as it is now, where arrays are maps of it.
+    """
+
+    arrays: dict[str, np.ndarray[Any, Any]]
+    names: tuple[str, ...]
+    sha256: str
+    mapped: FileState | None
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a member's header declares.
+
+    Attributes:
+        dtype, shape: Of the array.
+        is_fortran: Whether the first axis varies fastest.
+        length: Bytes of the header itself.
+    """
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    is_fortran: bool
+    length: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the array."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def shaped(self, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return the bytes as the array that the header declares."""
+        order: Literal["C", "F"] = "F" if self.is_fortran else "C"
+        return values.view(self.dtype).reshape(self.shape, order=order)
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    name: str
+    info: zipfile.ZipInfo
+    header: Header
+
+    @property
+    def is_mapped(self) -> bool:
+        is_stored = self.info.compress_type == zipfile.ZIP_STORED
+        return is_stored and self.header.size >= MAPPED_FROM
+
+
+def read_shapes(path: str, wanted: Sequence[str]) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...]]:
+    """Return the shapes of the arrays named in `wanted` that the file holds, by its headers alone, and the names of all members.
+
+    Raises:
+        DataError: as `read_npz`, as far as headers show it.
+    """
+    with _open(path) as file, _damage_named(path):
+        infos = _members(path, file)
+        with zipfile.ZipFile(file) as archive:
+            members = _read_headers(path, archive, infos, wanted)
+    return {member.name: member.header.shape for member in members}, tuple(infos)
+
+
+def read_npz(path: str, wanted: Sequence[str]) -> NpzFile:
+    """Return the arrays named in `wanted` that the file holds; others are not read.
+
+    Raises:
+        DataError: the file cannot be read or is damaged, an array is of a kind that no model is
+            trained on, or the arrays do not fit into memory.
+    """
+    with _open(path) as file, _damage_named(path):
+        state = FileState.of(path, file.fileno())
+        infos = _members(path, file)
+        with zipfile.ZipFile(file) as archive:
+            members = _read_headers(path, archive, infos, wanted)
+            arrays = {member.name: _load(path, file, archive, member) for member in members}
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    is_mapped = any(member.is_mapped for member in members)
+    return NpzFile(arrays, tuple(infos), digest, state if is_mapped else None)
+
+
+def _read_headers(path: str, archive: zipfile.ZipFile, infos: Mapping[str, zipfile.ZipInfo], wanted: Sequence[str]) -> list[_Member]:
+    """Return the wanted members, which fit into memory."""
+    members = [_Member(name, info, _read_header(path, archive, name, info)) for name, info in infos.items() if name in wanted]
+    _check_memory(path, members)
+    return members
+
+
+@contextmanager
+def _open(path: str) -> Iterator[BufferedReader]:
+    place = Path(path)
+    if not place.exists():
+        raise DataError(f"{path}: no such file; data is an .npz file, or package.module:function")
+    if not place.is_file():
+        _refuse_format(path)
+    try:
+        file = place.open("rb")
+    except OSError as fault:
+        raise DataError(f"{path}: cannot be read ({fault.strerror}); check its permissions") from fault
+    with file:
+        yield file
+
+
+def _refuse_format(path: str) -> NoReturn:
+    raise DataError(f"{path}: not an .npz file; write one with numpy.savez(path, x_train=..., y_train=...)")
+
+
+@contextmanager
+def _damage_named(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, UnicodeError) as fault:
+        raise DataError(f"{path}: damaged, {_short(str(fault)) or type(fault).__name__}; write the file again") from fault
+
+
+def _members(path: str, file: BufferedReader) -> dict[str, zipfile.ZipInfo]:
+    """Return the members by name, without the ending `.npy`; two of one name are refused, since readers differ in which one they take."""
+    if not zipfile.is_zipfile(file):
+        _refuse_format(path)
+    size = directory_size(file)
+    if size > MAX_DIRECTORY:
+        raise DataError(f"{path}: its list of members has {size:,} bytes, more than the {MAX_DIRECTORY:,} that are read; write a file with fewer arrays")
+    found: dict[str, zipfile.ZipInfo] = {}
+    with zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            name = info.filename.removesuffix(".npy")
+            if name in found:
+                raise DataError(f"{path}: two arrays are named {name[:60]!r}; write the file again, with one of each name")
+            found[name] = info
+    return found
+
+
+def _read_header(path: str, archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> Header:
+    _check_member(path, archive, name, info)
+    with archive.open(info) as member:
+        header = _parse_header(path, name, member)
+    _check_kind(path, name, header.dtype)
+    holds = info.file_size - header.length
+    if header.size != holds:
+        size, shape = _short(f"{header.size:,}"), _short(str(header.shape))
+        raise DataError(f"{path}: damaged, {name} declares {size} bytes (shape {shape}, {header.dtype}) and holds {holds:,}; write the file again")
+    if 0 in header.shape[1:]:
+        raise DataError(f"{path}: {name} has shape {_short(str(header.shape))}, so its samples hold no values; write it again with data")
+    return header
+
+
+def _parse_header(path: str, name: str, member: IO[bytes]) -> Header:
+    """Return what the header says; NumPy reads it as a Python literal and runs nothing."""
+    try:
+        version = npy.read_magic(member)
+    except ValueError as fault:
+        raise DataError(f"{path}: {name} is not an array; write the file with numpy.savez") from fault
+    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    if version not in readers:  # version 3 is for names of fields that are not Latin-1
+        raise DataError(f"{path}: {name} is written in version {version[0]}.{version[1]} of the .npy format; store it as a plain array of numbers")
+    try:
+        shape, is_fortran, dtype = readers[version](member, max_header_size=MAX_HEADER)
+    except (ValueError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError, OverflowError) as fault:
+        raise DataError(f"{path}: damaged, {name} has a header that cannot be read ({_short(str(fault))}); write the file again") from fault
+    if len(shape) > MAX_DIMENSIONS:
+        raise DataError(f"{path}: {name} has {len(shape)} dimensions, more than the {MAX_DIMENSIONS} that are read; reshape it")
+    if any(isinstance(length, bool) or not 0 <= length < 2**63 for length in shape):
+        raise DataError(f"{path}: damaged, {name} declares the shape {_short(str(shape))}; write the file again")
+    return Header(dtype, shape, is_fortran, member.tell())
+
+
+def _check_kind(path: str, name: str, dtype: np.dtype[Any]) -> None:
+    """Refuse arrays that TensorFlow has no type for, and text where labels stand: no loss takes it."""
+    if dtype.hasobject:
+        raise DataError(f"{path}: {name} holds Python objects, which are never unpickled; store it as an array of numbers")
+    is_number = dtype.kind == "b" or (dtype.kind in "iuf" and dtype.itemsize <= 8)
+    is_text = dtype.kind in "US" and dtype.itemsize > 0 and name.startswith("x_")
+    if not is_number and not is_text:
+        kind = "a structured array" if dtype.names else _short(str(dtype))
+        raise DataError(f"{path}: {name} has dtype {kind}; store it as integers, floats of at most 64 bits or bool" + _advice(dtype))
+
+
+def _advice(dtype: np.dtype[Any]) -> str:
+    match dtype.kind:
+        case "M" | "m":
+            return ", for example seconds as float64"
+        case "c":
+            return ", for example with real and imaginary part on an axis of length 2"
+        case "U" | "S" if dtype.itemsize:
+            return ", with a number for each label"
+    return ""
+
+
+def _check_member(path: str, archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> None:
+    if info.flag_bits & _ENCRYPTED:
+        raise DataError(f"{path}: {name} is encrypted; write the file with numpy.savez")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise DataError(f"{path}: {name} is compressed in a way that NumPy does not use; write the file with numpy.savez")
+    claimed, held = info.file_size, info.compress_size
+    is_stored = info.compress_type == zipfile.ZIP_STORED
+    if (is_stored and claimed != held) or claimed > held * MAX_DEFLATE or info.header_offset + held > archive.start_dir:
+        raise DataError(f"{path}: damaged, {name} claims {claimed:,} bytes and holds {held:,}; write the file again")
+    if claimed > MAX_UNCHECKED and claimed > held * MAX_RATIO:
+        raise DataError(
+            f"{path}: {name} would unpack from {held:,} to {claimed:,} bytes, more than {MAX_RATIO} times as many; write it uncompressed, with numpy.savez"
+        )
+
+
+def _check_memory(path: str, members: Sequence[_Member]) -> None:
+    """Refuse what does not fit: arrays that are read, and twice the order of the samples in an epoch (8 bytes each)."""
+    read = sum(member.header.size for member in members if not member.is_mapped)
+    orders = 16 * max((member.header.shape[0] for member in members if member.header.shape), default=0)
+    free = available_memory()
+    if free is None or read + orders <= _USABLE * free:
+        return
+    packed = any(member.info.compress_type != zipfile.ZIP_STORED for member in members)
+    way_out = "write it uncompressed, with numpy.savez, so that it need not be read whole" if packed else "take fewer samples, or a data function"
+    raise DataError(f"{path}: needs {read + orders:,} bytes of memory, of which {int(_USABLE * free):,} can be used; {way_out}")
+
+
+def _load(path: str, file: BufferedReader, archive: zipfile.ZipFile, member: _Member) -> np.ndarray[Any, Any]:
+    """Return the array, its checksum checked either way: zipfile compares it when the last byte is read."""
+    with archive.open(member.info) as stream:
+        stream.read(member.header.length)
+        if not member.is_mapped:
+            return member.header.shaped(_read_bytes(path, member, stream))
+        while stream.read(_BLOCK):
+            pass
+    return member.header.shaped(_map(file, member))
+
+
+def _read_bytes(path: str, member: _Member, stream: IO[bytes]) -> np.ndarray[Any, Any]:
+    try:
+        values = np.empty(member.header.size, np.uint8)
+    except MemoryError as fault:
+        raise DataError(f"{path}: {member.name} needs {member.header.size:,} bytes of memory, more than there are; take fewer samples") from fault
+    at = 0
+    while at < len(values):
+        block = stream.read(min(_BLOCK, len(values) - at))
+        if not block:
+            raise EOFError(f"{member.name} ends after {at:,} of {len(values):,} bytes")
+        values[at : at + len(block)] = np.frombuffer(block, np.uint8)
+        at += len(block)
+    return values
+
+
+def _map(file: BufferedReader, member: _Member) -> np.ndarray[Any, Any]:
+    """Return the member's bytes as a map of the file; they begin after the local header of 30 bytes, name and extra field (APPNOTE.TXT 4.3.7)."""
+    file.seek(member.info.header_offset)
+    name, extra = struct.unpack("<26xHH", file.read(30))
+    start = member.info.header_offset + 30 + name + extra + member.header.length
+    if start + member.header.size > os.fstat(file.fileno()).st_size:
+        raise EOFError(f"{member.name} goes on behind the end of the file")
+    return np.memmap(file, np.uint8, "r", start, (member.header.size,))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:80]}..."

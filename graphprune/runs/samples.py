@@ -1,0 +1,162 @@
+"""Training and test samples of an `.npz`, checked before TensorFlow is imported."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import warnings
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from graphprune.errors import DataError
+from graphprune.runs.npz import FileState, read_npz, read_shapes
+
+NAMES = ("x_train", "y_train", "x_test", "y_test")
+_FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_NEEDED = "x_train and y_train are needed, x_test and y_test may be given"
+_VALIDATION = ("val", "valid", "validation", "dev")
+_BLOCK = 2**20
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """The arrays of an `.npz`; large ones are maps of the file.
+
+    Attributes:
+        x_train, y_train, x_test, y_test: Arrays with one row a sample; None where there is no test set.
+        sha256: The hash of the file's bytes.
+        mapped: The file as it is now, where arrays are maps of it.
+        unused: One line for each array of the file that training does not use.
+    """
+
+    x_train: np.ndarray[Any, Any]
+    y_train: np.ndarray[Any, Any]
+    x_test: np.ndarray[Any, Any] | None
+    y_test: np.ndarray[Any, Any] | None
+    sha256: str
+    mapped: FileState | None = None
+    unused: tuple[str, ...] = ()
+
+
+def is_data_function(spec: str) -> bool:
+    """Return whether `spec` names a function rather than a file.
+
+    Example:
+        >>> is_data_function("my_package.data:load"), is_data_function("digits.npz")
+        (True, False)
+    """
+    return not spec.endswith(".npz") and _FUNCTION.fullmatch(spec) is not None
+
+
+def check_samples(spec: str) -> None:
+    """Check an `.npz` by the headers of its arrays alone, which takes no time.
+
+    Raises:
+        DataError: arrays are missing, are of a kind that no model is trained on, do not belong together, or do not fit into memory.
+    """
+    shapes, names = read_shapes(spec, NAMES)
+    _check_names(spec, names)
+    for part in ("train", "test") if "x_test" in shapes else ("train",):
+        _check_pair(spec, part, shapes[f"x_{part}"], shapes[f"y_{part}"])
+    for side in "xy" if "x_test" in shapes else "":
+        _check_same_samples(spec, side, shapes[f"{side}_train"], shapes[f"{side}_test"])
+
+
+def read_samples(spec: str) -> Samples:
+    """Return the samples that the `.npz` at `spec` holds.
+
+    Warns of arrays that training does not use.
+
+    Raises:
+        DataError: what `check_samples` refuses, a damaged file, or values that are NaN or infinite.
+    """
+    check_samples(spec)
+    file = read_npz(spec, NAMES)
+    for name, array in file.arrays.items():
+        _check_finite(spec, name, array)
+    unused = tuple(f"{spec}: {_explain_unused(name)}" for name in file.names if name not in NAMES)
+    for line in unused[:_SHOWN]:
+        warnings.warn(line, stacklevel=2)
+    x_train, y_train, x_test, y_test = (file.arrays.get(name) for name in NAMES)
+    if x_train is None or y_train is None:  # between the two looks, another file took its place
+        raise DataError(f"{spec}: has changed while it was read; start again")
+    return Samples(x_train, y_train, x_test, y_test, file.sha256, file.mapped, unused)
+
+
+def find_first(array: np.ndarray[Any, Any], is_wrong: Any) -> tuple[int, ...] | None:
+    """Return the place of the first value, in the order of the file, for which `is_wrong` is true; None where there is none.
+
+    A block at a time is looked at, so that an array that is a map of a file is never in memory as a whole.
+
+    Example:
+        >>> find_first(np.array([[1.0, 2.0], [np.nan, 4.0]]), np.isnan)
+        (1, 0)
+    """
+    order: Literal["C", "F"] = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+    flat = array.reshape(-1, order=order)
+    for start in range(0, flat.size, _BLOCK):
+        found = np.flatnonzero(is_wrong(flat[start : start + _BLOCK]))
+        if found.size:
+            place = np.unravel_index(start + int(found[0]), array.shape, order=order)
+            return tuple(int(index) for index in place)
+    return None
+
+
+def _check_names(spec: str, names: tuple[str, ...]) -> None:
+    for name in ("x_train", "y_train"):
+        if name not in names:
+            raise DataError(f"{spec}: has no {name}, it holds {_list(names)}; {_NEEDED}")
+    if ("x_test" in names) != ("y_test" in names):
+        here, missing = ("x_test", "y_test") if "x_test" in names else ("y_test", "x_test")
+        raise DataError(f"{spec}: has {here} but no {missing}; give both or neither")
+
+
+def _list(names: tuple[str, ...]) -> str:
+    shown = [name[:40] for name in sorted(names)[:_SHOWN]]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(shown) or 'nothing'}{more}"
+
+
+def _explain_unused(name: str) -> str:
+    """Return why an array is not used, and what to do if it should be.
+
+    Example:
+        >>> _explain_unused("x_val")
+        'x_val is not used; the test set is measured after each epoch, name it x_test'
+        >>> _explain_unused("sample_weight")
+        'sample_weight is not used; for weights, give a data function that returns (x, y, weight)'
+    """
+    side, _, part = name.lower().partition("_")
+    if side in ("x", "y") and part in _VALIDATION:
+        return f"{name[:40]} is not used; the test set is measured after each epoch, name it {side}_test"
+    if "weight" in name.lower():
+        return f"{name[:40]} is not used; for weights, give a data function that returns (x, y, weight)"
+    close = difflib.get_close_matches(name.lower(), NAMES, n=1)
+    return f"{name[:40]} is not used{f'; did you mean {close[0]}?' if close else ''}"
+
+
+def _check_pair(spec: str, part: str, x: tuple[int, ...], y: tuple[int, ...]) -> None:
+    for name, shape in ((f"x_{part}", x), (f"y_{part}", y)):
+        if not shape:
+            raise DataError(f"{spec}: {name} is a single value; it needs one row a sample")
+    if x[0] != y[0]:
+        raise DataError(f"{spec}: x_{part} has {x[0]} samples and y_{part} has {y[0]}; each sample needs one label")
+    if x[0] == 0:
+        raise DataError(f"{spec}: x_{part} has no samples; training needs at least one")
+
+
+def _check_same_samples(spec: str, side: str, train: tuple[int, ...], test: tuple[int, ...]) -> None:
+    """Refuse a test set whose samples have another shape than those of the training set, before hours of training end in an error."""
+    if train[1:] != test[1:]:
+        raise DataError(f"{spec}: samples of {side}_test have shape {test[1:]}, those of {side}_train {train[1:]}; give both the same")
+
+
+def _check_finite(spec: str, name: str, array: np.ndarray[Any, Any]) -> None:
+    if array.dtype.kind != "f":
+        return
+    place = find_first(array, lambda block: ~np.isfinite(block))
+    if place is not None:
+        raise DataError(f"{spec}: {name} holds {array[place]} at {place}; training needs numbers, clean the data first")
