@@ -57,8 +57,8 @@ def cannot_write(path: str | Path, fault: OSError, *, needed: int | None = None,
     Example:
         >>> print(cannot_write("o.keras", OSError(errno.ENOSPC, "No space left on device"), needed=2048))  # doctest: +ELLIPSIS
         o.keras: cannot be written: No space left on device (needs 2,048 bytes, ... are free); make room on the disk, or give another place
-        >>> print(cannot_write("runs/a", OSError(errno.EROFS, "Read-only file system"), kept="checkpoints are whole", then="graphprune resume runs/a"))
-        runs/a: cannot be written: Read-only file system; checkpoints are whole; mount the file system for writing, then go on with: graphprune resume runs/a
+        >>> print(cannot_write("run", OSError(errno.EROFS, "Read-only file system"), kept="checkpoints are whole", then="graphprune resume run"))
+        run: cannot be written: Read-only file system; checkpoints are whole; mount the file system for writing, then go on with: graphprune resume run
     """
     room = _describe_room(Path(path), needed) if fault.errno in _NO_ROOM else ""
     parts = [f"cannot be written: {fault.strerror or fault}{room}", kept, _advise(fault.errno, then)]
