@@ -11,6 +11,7 @@ only the command line calls `install`.
 from __future__ import annotations
 
 import _thread
+import atexit
 import os
 import select
 import signal
@@ -166,12 +167,18 @@ def stopping(stop_work: StopWork, describe: Callable[[], str]) -> Iterator[None]
 
 
 def leave(code: int) -> NoReturn:
-    """End the process with `code`, unless a signal ends it right now; after a signal without Python's and TensorFlow's own endings, which may abort."""
+    """End the process with `code`, unless a signal ends it right now.
+
+    What was registered to be done at exit is done, but Python is not taken down: it would first give signals their old meaning, so that one kills the
+    process without a word in the second that TensorFlow takes to go, and TensorFlow may abort on the way.
+    """
     watch = _watch
-    while watch is not None and watch.is_ending:
-        time.sleep(1)
-    if watch is None or code <= EXIT_SIGNAL:
+    if watch is None:
         sys.exit(code)
+    if not watch.first:
+        atexit._run_exitfuncs()
+    while watch.is_ending:
+        time.sleep(1)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

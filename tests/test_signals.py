@@ -147,6 +147,23 @@ with whole_file(Path(sys.argv[1], "o.keras")) as file, whole_folder(Path(sys.arg
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("o.keras", b"old")]
 
 
+def test_the_process_ends_without_the_time_in_which_signals_kill_without_a_word():
+    """Python gives signals their old meaning before it takes itself down, which takes TensorFlow a second."""
+    program = """
+import atexit
+atexit.register(lambda: os.write(2, b"at exit\\n"))
+class Slow:
+    def __del__(self):
+        os.write(2, b"taken down\\n")
+slow = Slow()
+slow.self = slow
+ready()
+signals.leave(int(sys.argv[1]))
+"""
+    for code in (0, 1):
+        assert finish(start_program(program, code)) == (code, "", "at exit\n")
+
+
 def test_a_forked_child_has_the_usual_handlers_and_leaves_the_parent_alone():
     program = """
 child = os.fork()
