@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from graphprune.cli.faults import faults_in_format
-from graphprune.cli.inputs import import_custom_objects, open_model
-from graphprune.cli.options import RuleOptions, force_option, format_option, loading_options, model_and_rules
+from graphprune.cli.inputs import loading_arguments, open_model
+from graphprune.cli.options import LoadingOptions, RuleOptions, force_option, format_option, loading_options, model_and_rules
 from graphprune.cli.outputs import check_output_free, print_warnings, to_json
 from graphprune.cli.planning import load_with_classes, plan_for
 from graphprune.plan import plan_to_config
@@ -27,8 +27,7 @@ def command(
     rules: RuleOptions,
     plan_file: str | None,
     output: str,
-    custom_objects: tuple[str, ...],
-    unsafe_lambda: bool,
+    loading: LoadingOptions,
     format_: str | None,
     force: bool,
 ) -> None:
@@ -43,8 +42,8 @@ def command(
     check_output_free(output, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])])
     saved = open_model(model)
     archive = saved.need_archive()
-    check_loadable(archive, unsafe_lambda=unsafe_lambda)
-    loaded = load_with_classes(saved, custom_objects, unsafe_lambda=unsafe_lambda)
+    check_loadable(archive, unsafe_lambda=loading.unsafe_lambda, unsafe_ops=loading.unsafe_ops)
+    loaded = load_with_classes(saved, loading)
     with faults_in_format(format_):
         plan = plan_for(saved, rules, plan_file, loaded=loaded)
     print_warnings(plan.diagnostics, rules.files)
@@ -55,7 +54,7 @@ def command(
     from graphprune.tf.pruning.surgery import apply_plan
 
     check_model_suffix(output)
-    original = load_model(archive.path, import_custom_objects(custom_objects), unsafe_lambda=unsafe_lambda)
+    original = load_model(archive.path, **loading_arguments(loading))
     save_model(apply_plan(original, plan), output)
     click.echo(to_json(plan_to_config(plan)) if format_ == "json" else render_plan_text(plan, brief=True), nl=False)
     click.echo(f"wrote {output}", err=format_ == "json")

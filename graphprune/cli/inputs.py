@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from graphprune.cli.options import LoadingOptions
 from graphprune.errors import TrainingError, escape_controls
 from graphprune.graph import ModelFile, open_model_file
 
@@ -60,8 +61,26 @@ def find_training_origin(path: str) -> str:
     return path
 
 
+def loading_arguments(loading: LoadingOptions) -> dict[str, Any]:
+    """Return the arguments of `graphprune.load_model`, `train` and `resume` that these options stand for.
+
+    Raises:
+        TrainingError: a custom object cannot be imported.
+    """
+    objects = import_custom_objects(loading.custom_objects)
+    return {"custom_objects": objects, "unsafe_lambda": loading.unsafe_lambda, "unsafe_ops": loading.unsafe_ops}
+
+
+def _is_own(value: Any, module_name: str) -> bool:
+    """Return whether a class or function comes from the package of a module."""
+    home = getattr(value, "__module__", None)
+    return callable(value) and isinstance(home, str) and home.partition(".")[0] == module_name.partition(".")[0]
+
+
 def import_custom_objects(specs: tuple[str, ...]) -> dict[str, Any]:
-    """Return custom objects by name: of `MODULE:NAME` that one, of `MODULE` every public class and function.
+    """Return custom objects by name: of `MODULE:NAME` that one, of `MODULE` every public class and function of its package.
+
+    What a module only imports from elsewhere (`from subprocess import run`) is left out: a model file could name it.
 
     Raises:
         TrainingError: a module cannot be imported, or has no such name.
@@ -77,6 +96,6 @@ def import_custom_objects(specs: tuple[str, ...]) -> dict[str, Any]:
             raise TrainingError(f"--custom-objects {spec}: cannot import {module_name}: {fault}; run from the folder that holds it, or install it") from fault
         if name and not hasattr(module, name):
             raise TrainingError(f"--custom-objects {spec}: {module_name} has no {name}; it has {', '.join(n for n in vars(module) if not n.startswith('_'))}")
-        names = [name] if name else [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
+        names = [name] if name else [n for n, value in vars(module).items() if not n.startswith("_") and _is_own(value, module_name)]
         found |= {n: getattr(module, n) for n in names}
     return found

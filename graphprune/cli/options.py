@@ -86,8 +86,13 @@ report_option = click.option("-o", "--output", metavar="FILE", help="Write the r
 exitcode_option = click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there is something to report, 0 when there is nothing.")
 all_option = click.option("--all", "show_all", is_flag=True, help="Show every layer.")
 brief_option = click.option("--brief", is_flag=True, help="Show only the summary.")
-unsafe_option = click.option(
+unsafe_lambda_option = click.option(
     "--unsafe-lambda", is_flag=True, help="Load Lambda layers that carry Python bytecode. It can do anything: only for files that you trust."
+)
+unsafe_ops_option = click.option(
+    "--unsafe-ops",
+    is_flag=True,
+    help="Load layers that run any operation of TensorFlow, such as writing files: only for files that you trust.",
 )
 custom_option = click.option(
     "--custom-objects",
@@ -138,6 +143,32 @@ def model_and_rules(command: Command) -> Command:
     return rule_options(plan(command))
 
 
+@dataclass(frozen=True, slots=True)
+class LoadingOptions:
+    """What a model file may bring into the process: see `graphprune.load_model`.
+
+    Attributes:
+        custom_objects: The user's own classes and functions, as `MODULE[:NAME]`.
+        unsafe_lambda: Run Python bytecode of Lambda layers.
+        unsafe_ops: Run operations that are not on the list of those that only compute.
+    """
+
+    custom_objects: tuple[str, ...]
+    unsafe_lambda: bool
+    unsafe_ops: bool
+
+
 def loading_options(command: Command) -> Command:
-    """Add the options that say how a model is loaded: `--custom-objects`, `--unsafe-lambda`."""
-    return custom_option(unsafe_option(command))
+    """Add the options that say how a model is loaded. The command gets one `loading: LoadingOptions`."""
+
+    @functools.wraps(command)
+    def run(
+        *args: Any,
+        custom_objects: tuple[str, ...],
+        unsafe_lambda: bool,
+        unsafe_ops: bool,
+        **others: Any,
+    ) -> Any:
+        return command(*args, loading=LoadingOptions(custom_objects, unsafe_lambda, unsafe_ops), **others)
+
+    return custom_option(unsafe_lambda_option(unsafe_ops_option(run)))  # type: ignore[return-value]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import click
 
 from graphprune.archive import no_weights
-from graphprune.cli.inputs import import_custom_objects
-from graphprune.cli.options import RuleOptions
+from graphprune.cli.inputs import loading_arguments
+from graphprune.cli.options import LoadingOptions, RuleOptions
 from graphprune.diff.archive_weights import open_archive_weights
 from graphprune.errors import Where
 from graphprune.graph import LayerGraph, ModelFile, measure_mask_faults, read_steps
@@ -38,20 +38,20 @@ class LoadedModel:
     read_weight: ReadWeight
 
 
-def load_with_classes(model: ModelFile, custom_objects: tuple[str, ...], *, unsafe_lambda: bool) -> LoadedModel | None:
+def load_with_classes(model: ModelFile, loading: LoadingOptions) -> LoadedModel | None:
     """Return the model loaded with its custom objects; None without any, where the file says it all.
 
     Raises:
         ArchiveError: the model cannot be loaded.
         TrainingError: a custom object cannot be imported.
     """
-    if not custom_objects:
+    if not loading.custom_objects:
         return None
     import_tensorflow()
     from graphprune.tf.models.loading import load_model
     from graphprune.tf.pruning.surgery import count_zeros, graph_of_model, weight_reader
 
-    live = load_model(model.need_archive().path, import_custom_objects(custom_objects), unsafe_lambda=unsafe_lambda)
+    live = load_model(model.need_archive().path, **loading_arguments(loading))
     return LoadedModel(graph_of_model(live), count_zeros(live), weight_reader(live))
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from graphprune.cli.finish import check_stop, report_run, stoppable
-from graphprune.cli.inputs import import_custom_objects
+from graphprune.cli.inputs import loading_arguments
 from graphprune.cli.lasting_output import lasting_output
-from graphprune.cli.options import WholeNumber, loading_options
+from graphprune.cli.options import LoadingOptions, WholeNumber, loading_options
 from graphprune.cli.progress import shown_progress
 from graphprune.errors import escape_controls
 from graphprune.tf.models.quiet import import_tensorflow
@@ -28,8 +28,7 @@ def command(
     run_folder: str,
     stop_after: int | None,
     trust_run: bool,
-    custom_objects: tuple[str, ...],
-    unsafe_lambda: bool,
+    loading: LoadingOptions,
 ) -> None:
     """Go on with the training run in DIR from its newest whole checkpoint, to the same end as if it had never stopped.
 
@@ -45,14 +44,13 @@ def command(
         with shown_progress() as show:
             result = resume(
                 run_folder,
-                custom_objects=import_custom_objects(custom_objects),
-                unsafe_lambda=unsafe_lambda,
                 stop_after_step=stop_after,
                 trust_run=trust_run,
                 on_checkpoint=lambda checkpoint: click.echo(_say_start(run_folder, checkpoint)),
                 on_progress=show,
                 on_warning=lambda message: click.echo(escape_controls(f"graphprune: warning: {message}"), err=True),
                 stop=stop,
+                **loading_arguments(loading),
             )
         check_stop(result, stop)
         report_run(result)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from graphprune.cli.inputs import find_model_file, find_training_origin, import_custom_objects, open_model
-from graphprune.cli.options import force_option, format_option, loading_options
+from graphprune.cli.inputs import find_model_file, find_training_origin, loading_arguments, open_model
+from graphprune.cli.options import LoadingOptions, force_option, format_option, loading_options
 from graphprune.cli.outputs import check_output_free, to_json
 from graphprune.cli.sizes import size_columns
 from graphprune.errors import GraphError
@@ -45,8 +45,7 @@ def command(
     data: str | None,
     original: str | None,
     reset_optimizer: bool,
-    custom_objects: tuple[str, ...],
-    unsafe_lambda: bool,
+    loading: LoadingOptions,
     format_: str | None,
     force: bool,
 ) -> None:
@@ -64,7 +63,7 @@ def command(
     wrapped = replace(open_model(model_file), path=model)
     archive = wrapped.need_archive()
     archive.check_checksums()
-    check_loadable(archive, unsafe_lambda=unsafe_lambda)
+    check_loadable(archive, unsafe_lambda=loading.unsafe_lambda, unsafe_ops=loading.unsafe_ops)
     before = open_model(origin)
     archive_before = before.need_archive()
     check_same_architecture(before, wrapped)
@@ -79,8 +78,8 @@ def command(
 
     for output in outputs:
         check_export_suffix(output)
-    objects = import_custom_objects(custom_objects)
-    stripped = strip_model(load_model(archive.path, objects, unsafe_lambda=unsafe_lambda))
+    arguments = loading_arguments(loading)
+    stripped = strip_model(load_model(archive.path, **arguments))
     if all(layer.wrap is None for layer in wrapped.graph.layers.values()):
         click.echo(f"graphprune: warning: {model}: no layer is wrapped; it is written as it is", err=True)
     if reset_optimizer:
@@ -88,7 +87,7 @@ def command(
     accuracy_before = accuracy_after = None
     if data is not None:
         samples = read_data(data)
-        accuracy_before = measure_accuracy(load_model(archive_before.path, objects, unsafe_lambda=unsafe_lambda), samples)
+        accuracy_before = measure_accuracy(load_model(archive_before.path, **arguments), samples)
         accuracy_after = measure_accuracy(stripped, samples)
         if accuracy_after is None:
             click.echo(f"graphprune: warning: {model}: was compiled without a metric of accuracy, so none is shown", err=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from graphprune.cli.finish import check_stop, report_run, stoppable
-from graphprune.cli.inputs import import_custom_objects, open_model
+from graphprune.cli.inputs import loading_arguments, open_model
 from graphprune.cli.lasting_output import lasting_output
-from graphprune.cli.options import RealNumber, RuleOptions, WholeNumber, force_option, loading_options, model_and_rules
+from graphprune.cli.options import LoadingOptions, RealNumber, RuleOptions, WholeNumber, force_option, loading_options, model_and_rules
 from graphprune.cli.outputs import print_warnings
 from graphprune.cli.planning import load_with_classes, plan_for
 from graphprune.cli.progress import shown_progress
@@ -80,8 +80,7 @@ def command(
     tensorboard: str | None,
     strategy: str,
     stop_after: int | None,
-    custom_objects: tuple[str, ...],
-    unsafe_lambda: bool,
+    loading: LoadingOptions,
     force: bool,
 ) -> None:
     """Train MODEL to its planned sparsity: wrap it by rules or by a plan, or take it as it is when it is wrapped already.
@@ -96,13 +95,13 @@ def command(
         plan = None
         saved = open_model(model)
         archive = saved.need_archive()
-        check_loadable(archive, unsafe_lambda=unsafe_lambda)
+        check_loadable(archive, unsafe_lambda=loading.unsafe_lambda, unsafe_ops=loading.unsafe_ops)
         if not is_data_function(data):
             check_samples(data)  # before TensorFlow is imported
         if strategy != "none":
             _open_devices(strategy)
         if rules.files or rules.has_switches or plan_file is not None:
-            loaded = load_with_classes(saved, custom_objects, unsafe_lambda=unsafe_lambda)
+            loaded = load_with_classes(saved, loading)
             plan = plan_for(saved, rules, plan_file, loaded=loaded)
             print_warnings(plan.diagnostics, rules.files)
             click.echo(render_plan_text(plan, brief=True), nl=False)
@@ -129,11 +128,10 @@ def command(
                 tensorboard=None if tensorboard is None else tensorboard if tensorboard == TENSORBOARD else Path(tensorboard).absolute(),
                 strategy=strategy,
                 stop_after_step=stop_after,
-                custom_objects=import_custom_objects(custom_objects),
-                unsafe_lambda=unsafe_lambda,
                 force=force,
                 on_progress=show,
                 stop=stop,
+                **loading_arguments(loading),
             )
         check_stop(result, stop)
         report_run(result)

@@ -116,7 +116,7 @@ def test_what_the_user_gave_must_fit_its_place(tmp_path):
         load_model(path, objects)
     layer_as_initializer = {"class_name": "Odd", "config": {"activation": "relu"}, "module": None, "registered_name": "Odd"}
     config = activation("x", "relu", "Dense", "activation", units=4, kernel_initializer=layer_as_initializer)
-    with pytest.raises(ArchiveError, match="layer 'evil': 'Odd' stands where only a initializer may stand"):
+    with pytest.raises(ArchiveError, match="layer 'evil': 'Odd' is named as initializer and is not one"):
         load_model(write_keras(tmp_path / "n.keras", config), {"Odd": Odd})
 
 

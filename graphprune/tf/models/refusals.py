@@ -62,7 +62,7 @@ def explain_refusal(refusal: Refusal) -> str:
         return f"{refusal.where}it runs TensorFlow's {name}, which is not on the list of operations that only compute; {_TRUST.format('ops')}"
     kind = "class" if refusal.kind == LAYER else refusal.kind
     if refusal.is_given:
-        return f"{refusal.where}{name!r} stands where only a {refusal.kind} may stand, and is none; the file is not safe to load"
+        return f"{refusal.where}{name!r} is named as {refusal.kind} and is not one; the file is not safe to load"
     named = f"the {kind} {name!r} of {_cut(refusal.module)!r}" if refusal.module else f"the {kind} {name!r}"
     if not name.rsplit(">", 1)[-1].isidentifier():
         return f"{refusal.where}{named} is not one that a model file may name; the file is not safe to load"

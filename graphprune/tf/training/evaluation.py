@@ -28,6 +28,7 @@ def evaluate(
     compiling: Compiling | None = None,
     custom_objects: Mapping[str, Any] | None = None,
     unsafe_lambda: bool = False,
+    unsafe_ops: bool = False,
 ) -> dict[str, float]:
     """Return the loss and metrics of `model` by name, on the test set, or on the training set where there is no test set.
 
@@ -36,13 +37,13 @@ def evaluate(
         data: What `read_data` returned.
         compiling: Loss and metrics, for a model that was saved without.
         custom_objects: Classes and functions by name, to load a saved model with.
-        unsafe_lambda: Load Lambda layers that carry Python bytecode.
+        unsafe_lambda, unsafe_ops: As for `load_model`.
 
     Raises:
         TrainingError: the model was saved without compile settings and none are given.
         DataError: the data does not fit the model.
     """
-    loaded = load_model(model, custom_objects, unsafe_lambda=unsafe_lambda) if isinstance(model, str | Path) else model
+    loaded = load_model(model, custom_objects, unsafe_lambda=unsafe_lambda, unsafe_ops=unsafe_ops) if isinstance(model, str | Path) else model
     place = str(model) if isinstance(model, str | Path) else loaded.name
     if not loaded._is_compiled or compiling is not None:
         compile_model(loaded, compiling or Compiling(), place)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,9 @@ from graphprune.tf.training.same_run import (
 from graphprune.tf.training.strategies import NONE, open_spread
 from graphprune.tf.training.training_loop import TrainingResult, run_to_end
 
+Load = Callable[[str | Path], tf_keras.Model]
+"""Loads a saved model with the user's own classes."""
+
 
 def train(
     model_path: str | Path,
@@ -69,6 +73,7 @@ def train(
     seed: int = 0,
     custom_objects: Mapping[str, Any] | None = None,
     unsafe_lambda: bool = False,
+    unsafe_ops: bool = False,
     force: bool = False,
     tensorboard: str | Path | None = None,
     strategy: str = NONE,
@@ -93,7 +98,7 @@ def train(
         steps_per_epoch: The length of an epoch, for datasets that never end.
         seed: Of the order of the samples and of dropout.
         custom_objects: Classes and functions by name, to load the model with.
-        unsafe_lambda: Load Lambda layers that carry Python bytecode.
+        unsafe_lambda, unsafe_ops: As for `load_model`.
         force: Replace an earlier run in `run_dir`.
         tensorboard: Write TensorBoard events into this folder, here and when the run is resumed; a relative one is in `run_dir`.
         strategy: `none`; `mirrored` for all GPUs, `mirrored:N` for N of them (without a GPU, N devices made of the CPU). They share each batch: `batch_size`
@@ -114,7 +119,7 @@ def train(
     asked = Compiling(optimizer, loss, None if metrics is None else tuple(metrics), learning_rate, reset_optimizer)
     spread = open_spread(strategy)
     with spread.scope():
-        model = load_model(model_path, custom_objects, unsafe_lambda=unsafe_lambda)
+        model = load_model(model_path, custom_objects, unsafe_lambda=unsafe_lambda, unsafe_ops=unsafe_ops)
         data = read_data(data_spec, batch_size=batch_size, seed=seed, steps_per_epoch=steps_per_epoch, replicas=spread.replicas)
         graph = read_graph(model_path).to_config()
         first_batch = first_batch_sha256(data)
@@ -134,6 +139,7 @@ def resume(
     plan: Plan | None = None,
     custom_objects: Mapping[str, Any] | None = None,
     unsafe_lambda: bool = False,
+    unsafe_ops: bool = False,
     trust_run: bool = False,
     stop_after_step: int | None = None,
     on_checkpoint: Callable[[Path | None], None] | None = None,
@@ -148,7 +154,7 @@ def resume(
     Args:
         run_dir: What `train` made.
         plan: Refused unless it is the plan that the run was made from; None trusts the run.
-        custom_objects, unsafe_lambda, stop_after_step, on_progress, stop: As for `train`.
+        custom_objects, unsafe_lambda, unsafe_ops, stop_after_step, on_progress, stop: As for `train`.
         trust_run: Call the data function that a run names, and write events where it says, though this user did not make the run on this machine.
         on_checkpoint: Called before training goes on, with the checkpoint's folder, or with None for a start from the beginning.
         on_warning: Called at once with each of the result's warnings.
@@ -179,14 +185,15 @@ def resume(
         checkpoint = find_start(folder, options, tell)
         if not is_own:
             check_trusted(folder, options, trust_run=trust_run, tell=tell)
+        load = partial(load_model, custom_objects=custom_objects, unsafe_lambda=unsafe_lambda, unsafe_ops=unsafe_ops)
         spread = open_spread(options.strategy)
         with spread.scope():
             data = read_same_data(folder, options, spread.replicas, tell)
             if checkpoint is None:
-                model = _load_first(folder, options, data, custom_objects, unsafe_lambda=unsafe_lambda)
+                model = _load_first(folder, options, data, load)
                 state = _first_state(options)
             else:
-                model = load_model(checkpoint.model, custom_objects, unsafe_lambda=unsafe_lambda)
+                model = load(checkpoint.model)
                 compile_model(model, Compiling(), str(checkpoint.model))
                 check_data_fits(model, data)
                 state = replace(checkpoint.state, versions=_versions(), model_sha256=options.model_sha256, data_sha256=options.data_sha256)
@@ -200,7 +207,7 @@ def resume(
             )
 
 
-def _load_first(folder: RunFolder, options: RunOptions, data: Data, custom_objects: Mapping[str, Any] | None, *, unsafe_lambda: bool) -> tf_keras.Model:
+def _load_first(folder: RunFolder, options: RunOptions, data: Data, load: Load) -> tf_keras.Model:
     """Return the model that the run began with, ready for its first step.
 
     Raises:
@@ -208,7 +215,7 @@ def _load_first(folder: RunFolder, options: RunOptions, data: Data, custom_objec
     """
     plan = read_first_plan(folder, options)
     check_original(folder, options)
-    model = _make_ready(load_model(options.model, custom_objects, unsafe_lambda=unsafe_lambda), plan, options.compiling, data, options.model)
+    model = _make_ready(load(options.model), plan, options.compiling, data, options.model)
     if options.tensorboard is not None:
         since = folder.began if Path(options.tensorboard).is_absolute() else 0.0
         cut_events(folder.path / options.tensorboard, Place(0, int(model.optimizer.iterations.numpy()), 0), since)

@@ -1,0 +1,41 @@
+"""What `--custom-objects` takes from a module."""
+
+import sys
+
+import pytest
+
+from graphprune.cli.inputs import import_custom_objects
+from graphprune.errors import TrainingError
+
+SOURCE = """
+from subprocess import run
+import os
+
+class Layer: ...
+def loss(wanted, got): ...
+def _hidden(): ...
+number = 3
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    package = tmp_path / "own_parts"
+    package.mkdir()
+    (package / "__init__.py").write_text("from own_parts.layers import Layer, run\n")
+    (package / "layers.py").write_text(SOURCE)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "own_parts"
+    for name in ("own_parts", "own_parts.layers"):
+        sys.modules.pop(name, None)
+
+
+def test_a_module_gives_its_own_classes_and_functions_and_none_that_it_imports(own):
+    assert sorted(import_custom_objects((f"{own}.layers",))) == ["Layer", "loss"]
+    assert sorted(import_custom_objects((own,))) == ["Layer"]
+
+
+def test_a_name_gives_what_the_user_asked_for(own):
+    assert [value.__name__ for value in import_custom_objects((f"{own}.layers:run",)).values()] == ["run"]
+    with pytest.raises(TrainingError, match="own_parts has no gone"):
+        import_custom_objects((f"{own}:gone",))
