@@ -128,6 +128,7 @@ def test_everything_else_is_refused_by_name(what):
         ({"loss": "mse", "metrics": ["acc", ["mae"]], "optimizer_config": {"class_name": "Adam", "config": {"learning_rate": 0.1}}}, None),
         ({"loss": {"a": "mse", "b": {"class_name": "MeanSquaredError", "config": {"fn": "mean_squared_error"}}}}, None),
         ({"optimizer": {"class_name": "LossScaleOptimizer", "config": {"inner_optimizer": {"class_name": "SGD", "config": {}}}}}, None),
+        ({"optimizer_config": {"class_name": "adam", "config": {}}}, None),
         ({"loss": {"a": "mse", "b": "os.system"}}, ("os.system", "loss")),
         ({"metrics": [["acc", "exec"]]}, ("exec", "metric")),
         ({"loss": {"class_name": "LossFunctionWrapper", "config": {"fn": "eval"}}}, ("eval", "loss")),

@@ -95,16 +95,21 @@ def _class_kinds(name: str, module: object) -> frozenset[str]:
     tail = _below_keras(module)
     if tail is None:
         return frozenset({PRUNING_SCHEDULE}) if _is_tfmot_schedule(name, module) else frozenset()
-    kinds = {kind for kind, names in KERAS.items() if name in names.classes and tail in names.modules}
+    kinds = {kind for kind, names in KERAS.items() if _has_class(kind, name) and tail in names.modules}
     is_layer = (
         (name in MODELS and tail in MODEL_MODULES) or (name in OPERATION_LAYERS and tail in OPERATION_MODULES) or name in KERAS_3_OPERATIONS.get(tail, ())
     )
     return frozenset(kinds | ({LAYER} if is_layer else set()))
 
 
+def _has_class(kind: str, name: str) -> bool:
+    """Return whether a class is on the list; Keras finds optimizers in lower case too (`optimizers.deserialize`)."""
+    return name in KERAS[kind].classes or (kind == OPTIMIZER and string_fits(name, kind))
+
+
 def _legacy_kinds(name: str) -> frozenset[str]:
     """Return the kinds of a class that is named without its module, as in `.h5` files."""
-    kinds = {kind for kind, names in KERAS.items() if name in names.classes}
+    kinds = {kind for kind in KERAS if _has_class(kind, name)}
     if name in MODELS or name in OPERATION_LAYERS:
         kinds.add(LAYER)
     if name in FEATURE_COLUMNS:
