@@ -24,6 +24,7 @@ from graphprune.runs.records import Damage, read_record
 from graphprune.runs.run_files import FIXED, RUN, STAGED, find_first_files, has_only_leftovers, is_folder, move_in, remove_run
 from graphprune.runs.run_lock import LOCK, is_locked, run_locked
 from graphprune.runs.run_options import RunOptions
+from graphprune.write_faults import writing
 
 Write = Callable[[Path], None]
 _UNLOCKED = 60
@@ -79,28 +80,33 @@ def new_run(folder: Path, write: Write, names: Collection[str], *, found: str, f
         OutputError: the folder is taken, or cannot be written.
         CheckpointError: another process is training there.
     """
-    clear_siblings(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        clear_siblings(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
     if not os.path.lexists(folder):
         with _fresh(folder, write):
             yield
         return
     _check_found(folder, found, force=force)
     with run_locked(folder):
-        finish_replacement(folder)
-        _check_found(folder, found, force=force)
-        _check_names(folder, names)
-        staged = folder / STAGED
-        staged.mkdir()
-        try:
-            write(staged)
-            sync(staged)
-        except BaseException:
-            if not is_replaced(folder):
-                shutil.rmtree(staged, ignore_errors=True)
-            raise
-        finish_replacement(folder)
+        with writing(folder):
+            finish_replacement(folder)
+            _check_found(folder, found, force=force)
+            _check_names(folder, names)
+            _write_staged(folder / STAGED, write)
+            finish_replacement(folder)
         yield
+
+
+def _write_staged(staged: Path, write: Write) -> None:
+    staged.mkdir()
+    try:
+        write(staged)
+        sync(staged)
+    except BaseException:
+        if not is_replaced(staged.parent):
+            shutil.rmtree(staged, ignore_errors=True)
+        raise
 
 
 def finish_replacement(folder: Path) -> None:
@@ -147,12 +153,14 @@ def _remove_sibling(path: Path) -> None:
 
 @contextmanager
 def _fresh(folder: Path, write: Write) -> Iterator[None]:
-    temporary = _make_sibling(folder)
+    with writing(folder):
+        temporary = _make_sibling(folder)
     with run_locked(temporary):
         try:
-            write(temporary)
-            sync(temporary)
-            _rename(temporary, folder)
+            with writing(folder):
+                write(temporary)
+                sync(temporary)
+                _rename(temporary, folder)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
