@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from graphprune.graph import LayerGraph, read_graph
     from graphprune.plan import Plan, make_plan, read_plan
     from graphprune.rules import RuleSet, read_rules
+    from graphprune.runs.stopping import StopRequest
     from graphprune.sparsity.positions import Run
     from graphprune.tf.layers.prunable_layer import PrunableLayer
     from graphprune.tf.models.loading import load_model
@@ -61,6 +62,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     ),
     "graph": ("LayerGraph", "read_graph"),
     "rules": ("RuleSet", "read_rules"),
+    "runs.stopping": ("StopRequest",),
     "sparsity.positions": ("Run",),
     "plan": ("Plan", "make_plan", "read_plan"),
     "diff": ("diff_graphs",),
@@ -100,6 +102,7 @@ __all__ = [
     "RuleSet",
     "Run",
     "StalePlanError",
+    "StopRequest",
     "TrainingError",
     "UpdatePruningStep",
     "Where",
