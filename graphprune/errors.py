@@ -16,6 +16,8 @@ A fault of graphprune itself is not in this tree: it stays an assertion or a pla
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -25,6 +27,13 @@ EXIT_ERROR = 1
 EXIT_DIFFERENT = 2
 EXIT_USAGE = 64
 EXIT_STOPPED = 130
+
+MAX_OF_A_KIND = 100
+"""Diagnostics of one slug and severity that are told one by one; the rest is counted."""
+MAX_WORD = 300
+MAX_TEXT = 4_000
+_LONG_WORD = re.compile(rf"\S{{{MAX_WORD + 1},}}")
+_HEAD, _TAIL = 100, 40
 
 
 def escape_controls(text: str) -> str:
@@ -37,6 +46,21 @@ def escape_controls(text: str) -> str:
         fc1\x1b[2J\n
     """
     return text if text.isprintable() else "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def shorten(text: str) -> str:
+    """Return a message of readable length: names come from files, and may have a million letters.
+
+    Words of more than 300 characters lose their middle, texts of more than 4,000 their end; how much is said.
+
+    Example:
+        >>> shorten(f"no layer is named '{'a' * 1_000_000}'") == f"no layer is named '{'a' * 99}...(999,862 characters)...{'a' * 39}'"
+        True
+    """
+    if len(text) <= MAX_WORD:
+        return text
+    text = _LONG_WORD.sub(lambda word: f"{word[0][:_HEAD]}...({len(word[0]) - _HEAD - _TAIL:,} characters)...{word[0][-_TAIL:]}", text)
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}... ({len(text) - MAX_TEXT:,} more characters)"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -62,9 +86,10 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One fault or warning, with a stable slug for scripts and a way out for people.
+    """One fault or warning, with a stable slug for scripts and a way out for people. Its texts are shortened to a readable length.
 
-    `related` holds further places with a label each (the two sides of a conflict).
+    `related` holds further places with a label each (the two sides of a conflict). `count` is how many it stands for: more than one where the rest of a kind
+    is only counted.
 
     Example:
         >>> print(Diagnostic("layer/unknown", "no layer has the address 'fc9'", Where("p.yaml", 3, 9), "closest: 'fc1'"))
@@ -79,6 +104,12 @@ class Diagnostic:
     help: str | None = None
     severity: Literal["error", "warning", "note"] = "error"
     related: tuple[tuple[Where, str], ...] = ()
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", shorten(self.message))
+        object.__setattr__(self, "help", shorten(self.help) if self.help else self.help)
+        object.__setattr__(self, "related", tuple((where, shorten(label)) for where, label in self.related))
 
     def __str__(self) -> str:
         lines = [f"{self.severity}[{self.slug}]: {escape_controls(self.message)}"]
@@ -93,12 +124,45 @@ class Diagnostic:
 def sort_by_place(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     """Return the diagnostics once each, by file, line and column; those without a place come last. The order that they are given in does not matter.
 
+    Of each kind (slug and severity) the first 100 are kept; one more says how many there are besides.
+
     Example:
         >>> late, early = (Diagnostic("rule/count", "wanted 2, got 1", Where("p.yaml", line)) for line in (9, 4))
         >>> [found.where.line for found in sort_by_place([late, early, late])]
         [4, 9]
     """
-    return tuple(sorted(dict.fromkeys(diagnostics), key=_place_key))
+    return bound_diagnostics(sorted(dict.fromkeys(diagnostics), key=_place_key))
+
+
+def bound_diagnostics(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Return the first 100 diagnostics of each slug and severity, in their order, and behind them one a kind that counts the rest.
+
+    Example:
+        >>> bound_diagnostics(Diagnostic("rule/count", f"wanted 2, got {count}") for count in range(9_000))[-1].message
+        '8,900 more errors of this kind are not listed'
+    """
+    listed: list[Diagnostic] = []
+    seen: Counter[tuple[str, str]] = Counter()
+    left: Counter[tuple[str, Literal["error", "warning", "note"]]] = Counter()
+    for diagnostic in diagnostics:
+        kind = (diagnostic.slug, diagnostic.severity)
+        if diagnostic.count > 1 or seen[kind] >= MAX_OF_A_KIND:
+            left[kind] += diagnostic.count
+        else:
+            seen[kind] += 1
+            listed.append(diagnostic)
+    return (*listed, *(count_rest(slug, severity, count) for (slug, severity), count in left.items()))
+
+
+def count_severity(diagnostics: Iterable[Diagnostic], severity: str) -> int:
+    """Return how many diagnostics of one severity there are, those too that are only counted."""
+    return sum(diagnostic.count for diagnostic in diagnostics if diagnostic.severity == severity)
+
+
+def count_rest(slug: str, severity: Literal["error", "warning", "note"], count: int) -> Diagnostic:
+    """Return the diagnostic that stands for `count` others of its kind."""
+    text = f"{count:,} more {severity}s of this kind are not listed" if count > 1 else f"1 more {severity} of this kind is not listed"
+    return Diagnostic(slug, text, severity=severity, count=count)
 
 
 def _place_key(diagnostic: Diagnostic) -> tuple[bool, str, int, int, str, str]:
@@ -115,6 +179,9 @@ class GraphpruneError(Exception):
     exit_code = EXIT_ERROR
     diagnostics: tuple[Diagnostic, ...] = ()
 
+    def __init__(self, text: str) -> None:
+        super().__init__(shorten(text))
+
 
 class ArchiveError(GraphpruneError):
     """A saved model cannot be read: missing, damaged, or not a whole model."""
@@ -128,8 +195,8 @@ class RuleError(GraphpruneError):
     """Rules have faults, alone or with a model; `diagnostics` holds all of them, and the warnings beside them, sorted by place."""
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
-        super().__init__("\n\n".join(str(diagnostic) for diagnostic in diagnostics))
-        self.diagnostics = diagnostics
+        self.diagnostics = bound_diagnostics(diagnostics)
+        Exception.__init__(self, "\n\n".join(map(str, self.diagnostics)))
 
 
 class PlanError(GraphpruneError):

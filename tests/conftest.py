@@ -22,6 +22,8 @@ def pytest_addoption(parser):
     """Add the options that rewrite golden files and run slow tests."""
     parser.addoption("--rewrite-golden", action="store_true", help="write what comes out now to tests/golden, to be reviewed as a diff")
     parser.addoption("--slow", action="store_true", help="run the tests marked slow as well: all models of tf_keras.applications, an hour")
+    parser.addoption("--fuzz-seconds", type=float, help="fuzz each target of tests/fuzz for this long, with new inputs")
+    parser.addoption("--fuzz-case", type=int, help="fuzz only the case of this number, to replay a failure")
 
 
 @pytest.fixture

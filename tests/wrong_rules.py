@@ -77,7 +77,7 @@ WRONG = {
         "{name: {glob: a, regex: b}}",
         "{name: {globb: a}}",
         "{name: {regex: '['}}",
-        "{name: {regex: '(a+)+'}}",
+        "{name: {regex: '(?!a)b'}}",
         "{name: [a, '']}",
         "{tpye: Dense}",
         "{Type: Dense}",

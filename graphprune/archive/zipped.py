@@ -19,7 +19,9 @@ from graphprune.errors import ArchiveError
 SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 WEIGHTS = "model.weights.h5"
 MAX_DIRECTORY = 4 * 2**20
-"""Bytes of a zip's list of members: some 40,000 files. A model has a few, and one for each vocabulary."""
+"""Bytes of a zip's list of members, which Python reads before it can be counted."""
+MAX_MEMBERS = 2_000
+"""A model has three, and one for each vocabulary. Keras unpacks all of them to disk where there are vocabularies: 60,000 empty ones take it half a minute."""
 MAX_UNPACKED = 4 * 2**30
 """Weights that somebody compressed afterwards are unpacked in memory; Keras itself stores them uncompressed."""
 MAX_OVERHEAD = 1000
@@ -85,6 +87,10 @@ def _open_zip(path: str) -> Iterator[zipfile.ZipFile]:
                 f"{path}: the zip's list of members has {size:,} bytes, more than the {MAX_DIRECTORY:,} that a model's may have; save the model again"
             )
         with zipfile.ZipFile(path) as archive:
+            if len(archive.infolist()) > MAX_MEMBERS:
+                raise ArchiveError(
+                    f"{path}: the zip has {len(archive.infolist()):,} members, more than the {MAX_MEMBERS:,} that a model's may have; save the model again"
+                )
             _check_names(path, archive)
             yield archive
 

@@ -13,12 +13,12 @@ from graphprune.cli.inputs import open_model
 from graphprune.cli.options import RuleOptions, force_option, rule_options
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, render_with_lines
 from graphprune.cli.planning import open_rules, plan_from_rules
-from graphprune.errors import EXIT_ERROR, Diagnostic, RuleError, escape_controls
+from graphprune.errors import EXIT_ERROR, Diagnostic, RuleError, count_severity, escape_controls
 from graphprune.graph import ModelFile
 from graphprune.report.numbers import count_of
 from graphprune.rules import RuleSet
 from graphprune.rules.slugs import read_slugs
-from graphprune.rules.text.suggestions import closest
+from graphprune.suggestions import closest
 
 
 @click.command("lint")
@@ -93,6 +93,6 @@ def _render(files: Sequence[str], count: int | None, model: str | None, found: S
     if kind in ("json", "github"):
         return render_document(found, kind)
     against = "" if model is None else f"; not held against {model} yet" if count is None else f" against {model}"
-    numbers = [count_of(sum(diagnostic.severity == severity for diagnostic in found), severity) for severity in ("error", "warning", "note")]
+    numbers = [count_of(count_severity(found, severity), severity) for severity in ("error", "warning", "note")]
     summary = ", ".join(number for number in numbers if not number.startswith("0 ")) or f"{count_of(count or 0, 'rule')}, no faults"
     return "\n\n".join([*([render_with_lines(found)] if found else []), f"{', '.join(files)}: {summary}{against}"])

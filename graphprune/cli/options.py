@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -10,6 +11,30 @@ from typing import Any, TypeVar
 import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+_WHOLE = re.compile(r"[-+]?[0-9]{1,18}")
+_REAL = re.compile(r"[-+]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][-+]?[0-9]{1,3})?")
+
+
+class WholeNumber(click.IntRange):
+    """A whole number in ASCII digits; Python's `int` takes digits of other scripts and underscores too."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        if isinstance(value, str) and not _WHOLE.fullmatch(value):
+            self.fail(f"{value!r} is not a whole number; write it in digits, such as 100", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class RealNumber(click.types.FloatParamType):
+    """A finite number in ASCII digits; Python's `float` takes `inf`, `nan`, underscores and digits of other scripts too."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        if isinstance(value, str) and not _REAL.fullmatch(value):
+            self.fail(f"{value!r} is not a number; write it in digits, such as 0.001", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def parse_settings(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:

@@ -73,7 +73,17 @@ def choose_drawing_format(format_: str | None, output: str | None) -> str:
 
 def to_json(config: Any) -> str:
     """Return `config` as indented strict JSON with a newline at the end; the same value gives the same bytes."""
-    return json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return encodable(json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
+
+
+def encodable(text: str) -> str:
+    r"""Return `text` with halves of surrogate pairs as escapes: paths and configs may hold them, and no file and no terminal takes them.
+
+    Example:
+        >>> encodable('{"path": "\udcff.keras"}')
+        '{"path": "\\udcff.keras"}'
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def print_report(text: str, output: str | None) -> None:
@@ -82,6 +92,7 @@ def print_report(text: str, output: str | None) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
+    text = encodable(text)
     if output is None:
         click.echo(text, nl=not text.endswith("\n"))
         return

@@ -9,6 +9,7 @@ from graphprune.cli.faults import faults_in_format
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import (
     RuleOptions,
+    WholeNumber,
     all_option,
     brief_option,
     drawing_format_option,
@@ -28,8 +29,8 @@ from graphprune.sparsity.positions import Run
 @click.command("plan")
 @click.argument("model")
 @rule_options
-@click.option("--steps-per-epoch", type=click.IntRange(min=1), help="Optimizer steps in an epoch, to show schedules in steps.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Epochs of the run, to check that schedules end within it.")
+@click.option("--steps-per-epoch", type=WholeNumber(min=1), help="Optimizer steps in an epoch, to show schedules in steps.")
+@click.option("--epochs", type=WholeNumber(min=1), help="Epochs of the run, to check that schedules end within it.")
 @drawing_format_option
 @drawing_report_option
 @all_option

@@ -6,14 +6,14 @@ import click
 
 from graphprune.cli.finish import report_run, resumable
 from graphprune.cli.inputs import import_custom_objects
-from graphprune.cli.options import loading_options
+from graphprune.cli.options import WholeNumber, loading_options
 from graphprune.cli.progress import shown_progress
 from graphprune.tf.models.quiet import import_tensorflow
 
 
 @click.command("resume")
 @click.argument("run_folder", metavar="DIR")
-@click.option("--stop-after", type=click.IntRange(min=1), metavar="STEP", help="Stop again right after this step, as if the process had been killed.")
+@click.option("--stop-after", type=WholeNumber(min=1), metavar="STEP", help="Stop again right after this step, as if the process had been killed.")
 @loading_options
 def command(run_folder: str, stop_after: int | None, custom_objects: tuple[str, ...], unsafe_lambda: bool) -> None:
     """Go on with the training run in DIR from its newest whole checkpoint, to the same end as if it had never stopped.

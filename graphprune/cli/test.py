@@ -15,7 +15,7 @@ from graphprune.plan.run_cases import CaseResult, read_snapshots, run_cases, upd
 from graphprune.report import cases_to_config, render_cases
 from graphprune.rules.building.case_file import Case, CaseFile, find_case_files, read_cases
 from graphprune.rules.text.source_lines import SourceLines
-from graphprune.rules.text.suggestions import closest
+from graphprune.suggestions import closest
 
 
 @click.command("test")

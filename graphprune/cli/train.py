@@ -8,7 +8,7 @@ import click
 
 from graphprune.cli.finish import report_run, resumable
 from graphprune.cli.inputs import import_custom_objects, open_model
-from graphprune.cli.options import RuleOptions, force_option, loading_options, model_and_rules
+from graphprune.cli.options import RealNumber, RuleOptions, WholeNumber, force_option, loading_options, model_and_rules
 from graphprune.cli.outputs import print_warnings
 from graphprune.cli.planning import load_with_classes, plan_for
 from graphprune.cli.progress import shown_progress
@@ -30,18 +30,18 @@ TENSORBOARD = "tensorboard"
 )
 @click.option("--run", "run_folder", required=True, metavar="DIR", help="A new folder for checkpoints, metrics, the plan and the trained model.")
 @model_and_rules
-@click.option("--epochs", type=click.IntRange(1, 1_000_000), required=True, help="Passes over the data.")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Samples in a batch of an .npz [default: 32].")
-@click.option("--steps-per-epoch", type=click.IntRange(min=1), help="The length of an epoch, for datasets that never end.")
+@click.option("--epochs", type=WholeNumber(1, 1_000_000), required=True, help="Passes over the data.")
+@click.option("--batch-size", type=WholeNumber(min=1), help="Samples in a batch of an .npz [default: 32].")
+@click.option("--steps-per-epoch", type=WholeNumber(min=1), help="The length of an epoch, for datasets that never end.")
 @click.option("--optimizer", help="Instead of the optimizer that the model was saved with: adam, sgd, ...")
-@click.option("--learning-rate", type=float, help="Instead of the saved one.")
+@click.option("--learning-rate", type=RealNumber(), help="Instead of the saved one.")
 @click.option("--loss", help="Instead of the loss that the model was saved with.")
 @click.option("--metrics", multiple=True, help="Instead of the saved metrics. May be repeated.")
 @click.option("--reset-optimizer", is_flag=True, help="Start the saved optimizer anew.")
 @click.option(
     "--checkpoint-every", default="1 epoch", show_default=True, metavar="POSITION", help="Distance between checkpoints: '1 epoch', '500 steps', '10%'."
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the order of the samples and of dropout.")
+@click.option("--seed", type=WholeNumber(min=0), default=0, show_default=True, help="Of the order of the samples and of dropout.")
 @click.option(
     "--tensorboard",
     is_flag=False,
@@ -56,7 +56,7 @@ TENSORBOARD = "tensorboard"
     metavar="NAME",
     help="'mirrored' trains on all GPUs, 'mirrored:N' on N of them (without a GPU, on N devices made of the CPU); they share each batch.",
 )
-@click.option("--stop-after", type=click.IntRange(min=1), metavar="STEP", help="Stop right after this step, as if the process had been killed; resume goes on.")
+@click.option("--stop-after", type=WholeNumber(min=1), metavar="STEP", help="Stop right after this step, as if the process had been killed; resume goes on.")
 @loading_options
 @force_option
 def command(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from graphprune.errors import GraphError
 from graphprune.graph.entries import canonical, copy_config
 from graphprune.graph.frames import Frame, Member
 from graphprune.graph.layers import Layer
+from graphprune.suggestions import find_close
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +105,7 @@ class LayerGraph:
         """
         if address in self.layers:
             return self.layers[address]
-        close = difflib.get_close_matches(address, self.layers, n=3)
+        close = find_close(address, self.layers, count=3)
         way_out = f"closest: {', '.join(map(repr, close))}" if close else "'graphprune layers MODEL' lists all addresses"
         raise GraphError(f"{self.name}: no layer has the address {address!r}; {way_out}")
 

@@ -11,7 +11,7 @@ _SEVERITIES = ("error", "warning", "note")
 
 
 def diagnostic_to_config(diagnostic: Diagnostic) -> dict[str, Any]:
-    """Return the JSON form of one diagnostic.
+    """Return the JSON form of one diagnostic; `count` is there where it stands for more than one.
 
     Example:
         >>> diagnostic_to_config(Diagnostic("rule/no-match", "nothing matches", Where("p.yaml", 3, 9)))["where"]
@@ -24,6 +24,7 @@ def diagnostic_to_config(diagnostic: Diagnostic) -> dict[str, Any]:
         "where": None if diagnostic.where is None else diagnostic.where.to_config(),
         "help": diagnostic.help,
         "related": [{"where": where.to_config(), "label": label} for where, label in diagnostic.related],
+        **({} if diagnostic.count == 1 else {"count": diagnostic.count}),
     }
 
 
@@ -36,9 +37,9 @@ def diagnostic_from_fields(fields: Fields) -> Diagnostic:
     where = fields.mapping_or_none("where")
     related = tuple((_where_from_config(entry.mapping("where")), entry.text("label")) for entry in fields.entries("related"))
     severity = cast(Literal["error", "warning", "note"], fields.choice("severity", _SEVERITIES))
-    return Diagnostic(
-        fields.text("slug"), fields.text("message"), None if where is None else _where_from_config(where), fields.text_or_none("help"), severity, related
-    )
+    place = None if where is None else _where_from_config(where)
+    count = fields.count_or_none("count")
+    return Diagnostic(fields.text("slug"), fields.text("message"), place, fields.text_or_none("help"), severity, related, 1 if count is None else count)
 
 
 def _where_from_config(fields: Fields) -> Where:

@@ -13,7 +13,7 @@ from graphprune.plan.make import make_plan
 from graphprune.plan.snapshot import snapshot_of, snapshot_of_faults
 from graphprune.rules import Prune, Resolution, RuleSet, read_rules, resolve_rules
 from graphprune.rules.building.case_file import Case, CaseFile, Named
-from graphprune.rules.text.suggestions import closest
+from graphprune.suggestions import closest
 
 SHOWN_LINES = 20
 Snapshots = Mapping[str, Any]

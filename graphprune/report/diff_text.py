@@ -16,7 +16,7 @@ EVIDENCE = {"weights": "equal weights", "structure": "equal structure", "address
 MARKS: Mapping[Status, str] = {"added": "+", "removed": "-", "reconfigured": "~", "renamed": ">", "wrapped": "w", "unwrapped": "u"}
 _VALUE_WIDTH = 60
 _SHARE_WIDTH = 5
-_CALL = re.compile(r"^calls\.(\d+)\.?")
+_CALL = re.compile(r"^calls\.([0-9]{1,9})\.?")
 """What the path of a constant argument begins with: the index of its call."""
 
 

@@ -11,7 +11,7 @@ from graphprune.graph.classes.config_weights import ATTENTION_LAYERS
 from graphprune.graph.entries import is_model
 from graphprune.graph.layers import SEPARATOR, Layer, Tensor
 
-_CELL = re.compile(r"cells\.(\d+)")
+_CELL = re.compile(r"cells\.([0-9]{1,9})")
 
 
 def inner_tensors(layer: Layer) -> dict[str, list[Tensor]]:

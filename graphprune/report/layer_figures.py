@@ -62,5 +62,5 @@ def wrap_text(layer: Layer) -> str:
 def _bytes(tensor: Tensor) -> int:
     """Return what the tensor takes uncompressed; a NumPy name ends in its width in bits."""
     digits = tensor.dtype[len(tensor.dtype.rstrip("0123456789")) :]
-    bits = _BITS.get(tensor.dtype, int(digits) if digits else 32)
+    bits = _BITS.get(tensor.dtype, int(digits) if 0 < len(digits) < 5 else 32)
     return tensor.size * bits // 8

@@ -9,7 +9,7 @@ from typing import Literal
 
 Unit = Literal["epoch", "step", "percent"]
 
-_TEXT = re.compile(r"(?P<value>\d+(?:\.\d+)?)\s*(?P<unit>epochs?|steps?|%)")
+_TEXT = re.compile(r"(?P<value>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>epochs?|steps?|%)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,6 +215,13 @@ def test_huge_config_is_refused_before_it_is_read(tmp_path: Path) -> None:
     )
 
 
+def test_a_zip_of_many_small_members_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "many.keras", "w") as archive:
+        for index in range(2_001):
+            archive.writestr(f"assets/{index}", "")
+    assert refusal(tmp_path / "many.keras") == "the zip has 2,001 members, more than the 2,000 that a model's may have; save the model again"
+
+
 @pytest.mark.parametrize("is_zip64", [False, True], ids=["zip", "zip64"])
 def test_a_zip_with_more_members_than_any_model_is_refused_before_they_are_listed(is_zip64: bool, tmp_path: Path) -> None:
     data = write_keras(tmp_path / "a.keras", build_config("in > fc")).read_bytes()

@@ -148,7 +148,7 @@ def _row_places(view: FrameView, pictures: Sequence[Picture]) -> tuple[list[floa
     heights = [max((pictures[node].height for node in row if node < len(pictures)), default=0.0) for row in view.rows.rows]
     below, above = ([max((lines[node] for node in row if node < len(pictures)), default=0) for row in view.rows.rows] for lines in label_lines(view))
     tops, top = [], 0.0
-    for height, under, over in zip(heights, below, [*above[1:], 0], strict=True):
+    for height, under, over in zip(heights, below, [*above[1:], *([0] if above else [])], strict=True):
         tops.append(top)
         top += height + _ROW_GAP + LEVEL_HEIGHT * (max(under - 1, 0) + max(over - 1, 0))
     return tops, heights

@@ -15,12 +15,12 @@ from graphprune.rules.shapes.position_text import parse_place
 from graphprune.rules.shapes.scalars import Fault
 from graphprune.rules.shapes.shape import keys_of
 from graphprune.rules.text.notes import Notes
-from graphprune.rules.text.suggestions import closest
 from graphprune.rules.text.yaml_text import Path
 from graphprune.rules.values.rule_set import Budget, Prune
 from graphprune.sparsity.patterns import UNSTRUCTURED, KeepOf, Pattern
 from graphprune.sparsity.positions import Position
 from graphprune.sparsity.schedules import START, Schedule, find_schedule_faults
+from graphprune.suggestions import closest
 
 _CURVES_WITH = {"from": ("linear", "polynomial", "exponential"), "power": ("polynomial",), "points": ("points",)}
 _CURVES_WITHOUT = {"begin": ("points",), "end": ("points",)}
@@ -164,7 +164,7 @@ def _points(shape: ScheduleShape, notes: Notes, path: Path, subject: str) -> tup
     points = []
     for key, share in (shape.given("points") or {}).items():
         try:
-            points.append((parse_place(int(key) if key.strip().isdigit() else key), share))
+            points.append((parse_place(key), share))
         except Fault as fault:
             message = f"{subject}a point {fault.expectation}, got {key!r}"
             notes.faults.append(Diagnostic(fault.slug, message, notes.document.key((*path, "points", key)), fault.help))

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from graphprune.errors import Diagnostic
 from graphprune.graph.classes.config_weights import AXES, is_axis
-from graphprune.rules.text.suggestions import closest
 from graphprune.rules.values.custom_layers import CustomLayer
 from graphprune.rules.values.rule_set import Prune, Rule
 from graphprune.sparsity.fit import group_lengths
+from graphprune.suggestions import closest
 
 
 def find_unknown_axes(rules: Sequence[Rule], custom_layers: Sequence[CustomLayer]) -> Iterator[Diagnostic]:

@@ -18,9 +18,9 @@ from graphprune.rules.shapes.scalars import Fault, Text, Version
 from graphprune.rules.shapes.shape import OPTIONAL, Shape
 from graphprune.rules.slugs import read_slugs
 from graphprune.rules.text.shipped import PREFIX
-from graphprune.rules.text.suggestions import closest
 from graphprune.rules.text.text_encoding import decode_text
 from graphprune.rules.text.yaml_text import MAX_BYTES, Document, Path, parse_document
+from graphprune.suggestions import closest
 
 SUFFIXES = ("_test.yaml", "_test.yml", "_test.json")
 SNAPSHOTS = "__snapshots__"

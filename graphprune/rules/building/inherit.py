@@ -9,8 +9,8 @@ from typing import Any
 from graphprune.rules.shapes.action_shape import PruneFieldsShape
 from graphprune.rules.shapes.pattern_shape import KeepOfShape
 from graphprune.rules.text.notes import Notes
-from graphprune.rules.text.suggestions import closest
 from graphprune.rules.text.yaml_text import Path
+from graphprune.suggestions import closest
 
 _TARGETS = frozenset({"sparsity", "budget"})
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from graphprune.rules.shapes.matcher_shape import ConfigTestShape, MatcherShape, NamePatternShape, NumberTestShape, ShareTestShape, WeightShape
-from graphprune.rules.text.globs import glob_to_regex
+from graphprune.rules.text.globs import compile_glob
 from graphprune.rules.text.notes import Notes
-from graphprune.rules.text.suggestions import closest
+from graphprune.rules.text.regexes import RegexError
 from graphprune.rules.text.yaml_text import Path
 from graphprune.rules.values.config_test import Compares, ConfigTest, Equals, Every, Exists, Fits, Negation, OneOf, freeze
 from graphprune.rules.values.matchers import (
@@ -41,6 +40,7 @@ from graphprune.rules.values.matchers import (
     Use,
 )
 from graphprune.rules.values.number_test import NumberTest
+from graphprune.suggestions import closest
 
 _LENGTHS = {"rank": "rank", "inputs": "in", "outputs": "out"}
 
@@ -135,11 +135,11 @@ class MatcherBuilder:
         if value.given("regex") is not None:
             return NameRegex(value.regex, (self.notes.document.value((*path, "regex")),))
         try:
-            re.compile(glob_to_regex(value.glob))
-        except re.error as err:
+            compile_glob(value.glob)
+        except RegexError as err:
             self.notes.fault(
                 "regex/invalid",
-                f"{subject}glob cannot be read: {err}, got {value.glob!r}",
+                f"{subject}glob {err.reason.replace('a regular expression', 'a glob')}, got {value.glob!r}",
                 (*path, "glob"),
                 "'[' and ']' enclose single characters, as in 'block_[0-9]'",
             )

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from graphprune.rules.text.notes import Notes
-from graphprune.rules.text.suggestions import closest
 from graphprune.rules.text.yaml_text import Path
+from graphprune.suggestions import closest
 
 
 @dataclass(frozen=True, slots=True)

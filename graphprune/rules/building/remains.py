@@ -48,7 +48,7 @@ class Remains:
 def take_out(document: Document, data: Any, paths: Iterable[Path], schedules: frozenset[str]) -> Remains:
     """Return what remains of `data` without the values at the faulty `paths`, and without those whose fault shows only then."""
     rest, lost, paths = copy.deepcopy(data), set[Path](), tuple(paths)
-    texts = frozenset(text for path in paths for text in _texts_in(find_at(data, path[:2])))
+    texts = frozenset(text for entry in {path[:2] for path in paths} for text in _texts_in(find_at(data, entry)))
     for _ in range(_ROUNDS if isinstance(data, dict) else 0):
         lost |= {_take(rest, path) for path in sorted(set(paths), key=len, reverse=True)}
         shape, _, paths = check_shape(document, rest, schedules)

@@ -13,8 +13,8 @@ from typing import Any
 from graphprune.errors import Diagnostic, Where
 from graphprune.rules.shapes.action_shape import PruneShape
 from graphprune.rules.shapes.shape import keys_of
-from graphprune.rules.text.suggestions import closest
 from graphprune.rules.text.yaml_text import Document, Path, parse_document
+from graphprune.suggestions import closest
 
 _SECTIONS = {"budgets": "budget", "schedules": "schedule"}
 _TARGETS = ("sparsity", "budget")

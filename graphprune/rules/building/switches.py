@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphprune.errors import Diagnostic, Where
-from graphprune.rules.text.suggestions import closest
 from graphprune.rules.values.rule_set import Rule, Switches
+from graphprune.suggestions import closest
 
 
 def select_rules(rules: Sequence[Rule], switches: Switches, known: frozenset[str]) -> tuple[list[Rule], list[Diagnostic]]:

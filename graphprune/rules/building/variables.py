@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphprune.errors import Diagnostic, Where
-from graphprune.rules.text.suggestions import closest
-from graphprune.rules.text.yaml_text import Document, Path
+from graphprune.rules.text.yaml_text import HALVES, MAX_DIGITS, Document, Path
+from graphprune.suggestions import closest
 
 Variable = str | int | float | bool
 
 _WHOLE = re.compile(r"\$\{([^{}]*)\}")
-_PERCENT = re.compile(r"[-+]?\d+(\.\d+)?\s*%")
+_PERCENT = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?\s*%")
+_WHOLE_NUMBER = re.compile(r"[-+]?[0-9]+")
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _PART = re.compile(r"\$\{\s*[A-Za-z_][\w-]*\s*\}")
 
 
@@ -32,6 +35,10 @@ def collect_variables(documents: Sequence[Document], overrides: Mapping[str, str
         if name not in defaults:
             help = closest(name, defaults) or (f"defined: {', '.join(sorted(defaults))}" if defaults else "the rule files define no variables")
             faults.append(Diagnostic("var/unknown", f"no variable is named {name!r}", where, help))
+            continue
+        if HALVES.search(text):
+            message = f"variable {name!r} must be text in UTF-8, got {text!r}"
+            faults.append(Diagnostic("value/type", message, where, "is the terminal set to another encoding?"))
             continue
         value = _typed_like(defaults[name], text)
         if value is None:
@@ -63,11 +70,11 @@ def _is_percent(text: str) -> bool:
 
 
 def _number(text: str, otherwise: str | None) -> Variable | None:
-    for convert in (int, float):
-        try:
-            return convert(text)
-        except ValueError:
-            continue
+    plain = text.strip()
+    if len(plain) <= MAX_DIGITS and _WHOLE_NUMBER.fullmatch(plain):
+        return int(plain)
+    if len(plain) <= MAX_DIGITS and _NUMBER.fullmatch(plain) and math.isfinite(float(plain)):
+        return float(plain)
     return otherwise
 
 

@@ -16,12 +16,12 @@ from graphprune.rules.resolving.resolve import resolve_rules
 from graphprune.rules.selecting.evaluate import Matches, Zeros
 from graphprune.rules.selecting.failures import Failures
 from graphprune.rules.selecting.witnesses import Witnesses
-from graphprune.rules.text.suggestions import closest
 from graphprune.rules.values.custom_layers import teach_layers
 from graphprune.rules.values.losses import describe_losses
 from graphprune.rules.values.matchers import AllOf, AnyOf, Matcher, Not, Use, conditions_of
 from graphprune.rules.values.rule_set import Keep, Resolution, Rule, RuleSet
 from graphprune.rules.values.spelling import spell
+from graphprune.suggestions import closest
 
 FORMAT_VERSION = "1.0"
 KIND = "graphprune.explanation"

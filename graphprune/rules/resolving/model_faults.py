@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,11 @@ from graphprune.errors import Diagnostic, Where
 from graphprune.graph.out_of_reach import explain_out_of_reach
 from graphprune.rules.resolving.class_names import KERAS_CLASSES
 from graphprune.rules.selecting.evaluate import Matches
-from graphprune.rules.text.suggestions import closest, find_close
 from graphprune.rules.values.config_test import ConfigTest, Every, Exists, find_config_value
 from graphprune.rules.values.matchers import AllOf, AnyOf, ConfigIs, HasWeight, IsA, Matcher, NameIs, Not, TypeIs, Use, conditions_of, parts_of
 from graphprune.rules.values.rule_set import Rule
 from graphprune.rules.values.weight_names import means_any
+from graphprune.suggestions import closest, find_close
 
 
 def find_model_faults(matches: Matches, rule: Rule) -> Iterator[Diagnostic]:
@@ -88,7 +88,8 @@ def _weight_faults(matches: Matches, matcher: HasWeight, where: Where) -> Iterat
     for name in matcher.names or ():
         if known and not means_any(name, known):
             message = f"no layer of the model has a prunable weight {name!r}"
-            yield Diagnostic("layer/not-prunable", message, where, closest(name, known) or f"there are {', '.join(map(repr, sorted(known)))}")
+            help = closest(name, known) or f"there are {', '.join(map(repr, sorted(known)))}" if matches.spend_search() else None
+            yield Diagnostic("layer/not-prunable", message, where, help)
     if matcher.sparsity is not None and matches.zeros is None:
         message = "'weight: {sparsity: ...}' needs measured zeros, and here only the model's graph is known"
         yield Diagnostic("weight/not-measured", message, where, "give the saved model itself (.keras, .h5, SavedModel)")
@@ -97,10 +98,10 @@ def _weight_faults(matches: Matches, matcher: HasWeight, where: Where) -> Iterat
 def _name_fault(matches: Matches, address: str, place: Where, *, judges_candidates: bool) -> Diagnostic | None:
     layer = matches.graph.layers.get(address)
     if layer is None:
-        return Diagnostic("layer/unknown", f"no layer has the address {address!r}", place, address_help(matches, address))
+        return Diagnostic("layer/unknown", f"no layer has the address {address!r}", place, address_help(matches, address) if matches.spend_search() else None)
     if not judges_candidates or layer.is_candidate:
         return None
-    help = explain_out_of_reach(matches.graph, address)
+    help = explain_out_of_reach(matches.graph, address) if matches.spend_search() else ""
     if not help and layer.kind == "model":
         help = f"it is a nested model; match the layers in it: {{glob: '{address}::**'}}"
     help = help or "rules match only layers with prunable weights; delete the name"
@@ -130,6 +131,9 @@ def _type_faults(matches: Matches, types: tuple[str, ...], places: tuple[Where, 
     for name, place in zip(types, places, strict=True):
         if name in present or name in KERAS_CLASSES:
             continue
+        if not matches.spend_search():
+            yield Diagnostic("type/unknown", f"no layer of the model has the {named} {name!r}", place)
+            continue
         packaged = sorted(known for known in present if known.endswith(f">{name}"))
         bare = name.rpartition(".")[2]
         if bare != name and (bare in present or bare in KERAS_CLASSES):
@@ -152,11 +156,14 @@ def _config_fault(matches: Matches, matcher: ConfigIs, beside: tuple[Matcher, ..
             addresses &= matches.of(other)
     if not addresses or any(find_config_value(matches.graph.layers[address].config, matcher.key) is not None for address in addresses):
         return None
-    layers = [matches.graph.layers[address] for address in addresses]
-    known = sorted({key for layer in layers for key in _dotted_keys(layer.config)})
     owner = f"{' or '.join(types)} layer" if types else "layer"
-    help = closest(matcher.key, known) or f"known here: {', '.join(key for key in known if '.' not in key)}"
-    return Diagnostic("config/unknown-key", f"no {owner} of the model has the config key {matcher.key!r}", matcher.places[0] if matcher.places else where, help)
+    message, place = f"no {owner} of the model has the config key {matcher.key!r}", matcher.places[0] if matcher.places else where
+    return Diagnostic("config/unknown-key", message, place, _key_help(matches, addresses, matcher.key) if matches.spend_search() else None)
+
+
+def _key_help(matches: Matches, addresses: Iterable[str], key: str) -> str:
+    known = sorted({key for address in addresses for key in _dotted_keys(matches.graph.layers[address].config)})
+    return closest(key, known) or f"known here: {', '.join(key for key in known if '.' not in key)}"
 
 
 def _asks_existence(test: ConfigTest) -> bool:

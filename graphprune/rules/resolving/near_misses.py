@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -11,9 +10,10 @@ from graphprune.graph.out_of_reach import NEVER_BUILT, describe_out_of_reach, fi
 from graphprune.rules.selecting.evaluate import Matches, prunable_weights
 from graphprune.rules.selecting.failures import Failures
 from graphprune.rules.selecting.shares import count_shares
-from graphprune.rules.text.suggestions import find_close
+from graphprune.rules.text.regexes import compile_regex
 from graphprune.rules.values.config_test import find_config_value, thaw
 from graphprune.rules.values.matchers import ConfigIs, HasWeight, IsA, Matcher, NameGlob, NameRegex, Params, TypeIs, conditions_of
+from graphprune.suggestions import find_close
 
 SHOWN = 3
 
@@ -69,7 +69,7 @@ def _wider(matches: Matches, condition: Matcher) -> str:
     addresses = [layer.address for layer in matches.graph.candidates()]
     match condition:
         case NameRegex(regex) if not matches.claimed(condition):
-            found = [address for address in addresses if re.search(regex, address)]
+            found = [address for address in addresses if compile_regex(regex).find(address) is not None]
             return f"a regex must match the whole address; did you mean '.*{regex}.*'? It finds {_listed(found)}" if found else _close(regex, addresses)
         case NameGlob(glob) if not matches.claimed(condition):
             wide = NameGlob(f"**{glob}")

@@ -15,13 +15,13 @@ from graphprune.rules.resolving.model_faults import find_matcher_faults, find_mo
 from graphprune.rules.resolving.near_misses import explain_misses
 from graphprune.rules.resolving.run_checks import check_model
 from graphprune.rules.selecting.evaluate import Matches, Zeros
-from graphprune.rules.text.suggestions import closest
 from graphprune.rules.values.checks import Check, matchers_of
 from graphprune.rules.values.custom_layers import find_layer_faults, teach_layers
 from graphprune.rules.values.losses import Loss
 from graphprune.rules.values.matchers import AnyOf, Flag, Matcher, conditions_of
 from graphprune.rules.values.rule_set import Claim, Keep, Prune, Resolution, Rule, RuleSet
 from graphprune.rules.values.weight_names import is_named, means_any
+from graphprune.suggestions import closest
 
 # By pair of rule ids, the layers that both claim.
 Pairs = dict[tuple[str, str], list[str]]
@@ -150,10 +150,11 @@ def _rule_faults(matches: Matches, rule: Rule, takers: Sequence[str | None]) -> 
 
 
 def _miscount(matches: Matches, rule: Rule, addresses: Sequence[str]) -> Diagnostic:
+    is_explained = matches.spend_search()
     if addresses:
         message = f"rule {rule.id!r} matches the wrong number of layers: wanted {rule.expect}, got {len(addresses)}"
-        return Diagnostic("rule/count", message, rule.where, explain_miscount(matches, rule, addresses))
-    help = f"{explain_misses(matches, rule.matcher)}; write 'expect: {{gte: 0}}' if none is fine"
+        return Diagnostic("rule/count", message, rule.where, explain_miscount(matches, rule, addresses) if is_explained else None)
+    help = f"{explain_misses(matches, rule.matcher)}; write 'expect: {{gte: 0}}' if none is fine" if is_explained else None
     return Diagnostic("rule/no-match", f"rule {rule.id!r} matches no layer", rule.where, help)
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import reduce
 from operator import and_, or_
 from typing import Any, TypeVar
 
+from graphprune.errors import MAX_OF_A_KIND
 from graphprune.graph import Layer, LayerGraph, Tensor
 from graphprune.rules.selecting.call_graph import TOGETHER, CallGraph, Links, reach
 from graphprune.rules.selecting.layer_set import LayerOrder, LayerSet, Marks, both, mark, without
 from graphprune.rules.selecting.searches import Search, find_searches
 from graphprune.rules.selecting.weight_test import accepts_tensor
-from graphprune.rules.text.globs import glob_to_regex
+from graphprune.rules.text.globs import compile_glob
+from graphprune.rules.text.regexes import compile_regex
 from graphprune.rules.values.config_test import accepts_config, find_config_value
 from graphprune.rules.values.matchers import (
     After,
@@ -46,6 +47,9 @@ Fact = TypeVar("Fact", bound=Hashable)
 Zeros = Mapping[tuple[str, str], int]
 """Measured zeros by layer address and tensor name."""
 
+MIN_SEARCHES = 3
+MAX_SEARCHED = 100_000
+"""Layers that the searches for the help of faults look at together."""
 _FLAGS: Mapping[str, Callable[[Layer], bool]] = {
     "trainable": lambda layer: layer.trainable,
     "wrapped": lambda layer: layer.wrap is not None,
@@ -81,10 +85,16 @@ class Matches:
         self._found: dict[Search, Marks] = {}
         self._announced: dict[Search, None] = {}
         self._facts: dict[Hashable, Mapping[Any, Sequence[int]]] = {}
+        self._searches_left = min(MAX_OF_A_KIND, max(MIN_SEARCHES, MAX_SEARCHED // max(1, len(graph.layers))))
 
     def announce(self, matchers: Iterable[Matcher]) -> None:
         """Take note of matchers that will be asked for, so that their searches walk together."""
         self._announced |= dict.fromkeys(find_searches(matchers))
+
+    def spend_search(self) -> bool:
+        """Return whether one more search of the whole model for the help of a fault is allowed: thousands of faults must not take hours."""
+        self._searches_left -= 1
+        return self._searches_left >= 0
 
     def of(self, matcher: Matcher) -> LayerSet:
         """Return the layers, of all kinds, that `matcher` holds for."""
@@ -104,9 +114,9 @@ class Matches:
             case NameIs(addresses):
                 return self.order.of(addresses)
             case NameGlob(glob):
-                return self._named(glob_to_regex(glob))
+                return self._named(compile_glob(glob).matches)
             case NameRegex(regex):
-                return self._named(regex)
+                return self._named(compile_regex(regex).matches)
             case Inside(container):
                 return self._inside(self.of(container))
             case First(inner):
@@ -171,8 +181,8 @@ class Matches:
         zeros = self.zeros or {}
         return tuple((tensor, zeros.get((layer.address, tensor.name))) for tensor in layer.prunable)
 
-    def _named(self, regex: str) -> LayerSet:
-        return LayerSet(self.order, bytes(map(bool, map(re.compile(regex).fullmatch, self.order.addresses))))
+    def _named(self, accepts: Callable[[str], bool]) -> LayerSet:
+        return LayerSet(self.order, bytes(map(accepts, self.order.addresses)))
 
     def _inside(self, containers: LayerSet) -> LayerSet:
         found: set[str] = set()

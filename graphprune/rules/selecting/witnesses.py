@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from graphprune.rules.selecting.call_graph import Links, reach
 from graphprune.rules.selecting.failures import Failures
+from graphprune.rules.text.regexes import compile_regex
 from graphprune.rules.values.describe import describe
 from graphprune.rules.values.matchers import (
     After,
@@ -59,8 +59,8 @@ class Witnesses:
             case FedBy() | Feeds():
                 return self._neighbours(matcher, address) if holds else self._wrong_neighbour(matcher, address)
             case NameRegex(regex) if not holds:
-                part = re.search(regex, address)
-                return f"finds only {part[0]!r}, and the whole address must match" if part is not None and part[0] else ""
+                part = compile_regex(regex).find(address)
+                return f"finds only {part!r}, and the whole address must match" if part else ""
             case NameGlob(glob) if not holds:
                 wide = address in self.matches.of(NameGlob(f"**{glob}"))
                 return f"'*' stays inside one model; '**{glob}' would match" if wide else ""

@@ -12,8 +12,8 @@ from graphprune.rules.shapes.pattern_shape import PatternValue
 from graphprune.rules.shapes.position_text import PLACE_TEXT, Place
 from graphprune.rules.shapes.scalars import Fault, Power, Share, Text, parse_text
 from graphprune.rules.shapes.shape import OPTIONAL, Shape
-from graphprune.rules.text.suggestions import closest
 from graphprune.sparsity.schedules import CURVES
+from graphprune.suggestions import closest
 
 
 class ScheduleShape(Shape):

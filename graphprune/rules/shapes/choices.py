@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import PlainValidator, WithJsonSchema
 
 from graphprune.rules.shapes.scalars import Fault
-from graphprune.rules.text.suggestions import closest
 from graphprune.rules.values.rule_set import Allocate, Misfit, Over
 from graphprune.sparsity.patterns import POOLS, Pool
 from graphprune.sparsity.schedules import CURVES, Curve
+from graphprune.suggestions import closest
 
 # What people write for want of the right word, and what they should write.
 _CURVES = {

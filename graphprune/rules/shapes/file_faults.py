@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from graphprune.errors import Diagnostic
+from graphprune.errors import MAX_OF_A_KIND, Diagnostic, count_rest
 from graphprune.rules.shapes.file_shape import FileShape, two_actions
 from graphprune.rules.shapes.key_hints import meant_key, missing_help, unknown_help, value_help
 from graphprune.rules.shapes.matcher_shape import MatchShape
@@ -73,15 +74,31 @@ def _validate(
     except ValidationError as err:
         found = [(_path(detail), detail) for detail in err.errors()]
         found = _without_misspelt(found, data, context["shapes"])
-        faults = [_diagnostic(document, data, path, detail, context["shapes"]) for path, detail in found]
+        faults = _diagnostics(document, data, found, context["shapes"])
         judged = {path for path, _ in found}
         faults += [fault for path, fault in _two_actions(document, data) if path not in judged]
         return None, tuple(faults), tuple(path for path, _ in found)
 
 
+def _diagnostics(document: Document, data: Any, found: list[tuple[Path, Any]], shapes: Mapping[int, type[Shape]]) -> list[Diagnostic]:
+    """Return the faults as diagnostics; of each kind as many as are listed, as the help for each takes a search, and the rest as a count."""
+    seen: Counter[str] = Counter()
+    listed: list[Diagnostic] = []
+    for path, detail in found:
+        slug = _slug(detail)
+        seen[slug] += 1
+        if seen[slug] <= MAX_OF_A_KIND:
+            listed.append(_diagnostic(document, data, path, detail, shapes))
+    return listed + [count_rest(slug, "error", count - MAX_OF_A_KIND) for slug, count in seen.items() if count > MAX_OF_A_KIND]
+
+
+def _slug(detail: Mapping[str, Any]) -> str:
+    return {"extra_forbidden": "key/unknown", "missing": "key/missing"}.get(detail["type"]) or _fault(detail).slug
+
+
 def _without_misspelt(found: list[tuple[Path, Any]], data: Any, shapes: Mapping[int, type[Shape]]) -> list[tuple[Path, Any]]:
     """Return the faults without the missing keys that are there misspelt: one slip is one fault."""
-    unknown = [path for path, detail in found if detail["type"] == "extra_forbidden"]
+    unknown = [path for path, detail in found if detail["type"] == "extra_forbidden"][:MAX_OF_A_KIND]
     meant = {(*path[:-1], meant_key(shapes[id(find_at(data, path[:-1]))], str(path[-1]))) for path in unknown}
     return [(path, detail) for path, detail in found if detail["type"] != "missing" or path not in meant]
 
@@ -145,10 +162,10 @@ def _diagnostic(document: Document, data: Any, path: Path, detail: Mapping[str, 
     help: str | None
     if kind == "extra_forbidden":
         help = unknown_help(shapes[id(find_at(data, path[:-1]))], str(path[-1]), _last_key(path[:-1]), find_at(data, path))
-        return Diagnostic("key/unknown", f"{subject}unknown key {path[-1]!r}{_within(path)}", document.key(path), help)
+        return Diagnostic(_slug(detail), f"{subject}unknown key {path[-1]!r}{_within(path)}", document.key(path), help)
     if kind == "missing":
         help = missing_help(shapes[id(find_at(data, path[:-1]))], str(path[-1]))
-        return Diagnostic("key/missing", f"{subject}the key {path[-1]!r} is missing{_within(path)}", document.value(path[:-1]), help)
+        return Diagnostic(_slug(detail), f"{subject}the key {path[-1]!r} is missing{_within(path)}", document.value(path[:-1]), help)
     fault = _fault(detail)
     if fault.says_all:
         return Diagnostic(fault.slug, f"{subject}{fault.expectation}", document.value(path), fault.help)

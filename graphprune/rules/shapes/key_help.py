@@ -102,7 +102,7 @@ KEY_HELP: Mapping[str, Mapping[str, str]] = {
     "BetweenShape": {"after": "Where the region begins; the layer itself is outside.", "before": "Where the region ends; the layer itself is outside."},
     "NamePatternShape": {
         "glob": "* stands for anything inside one model, ** for anything at all, ? for one character.",
-        "regex": "A regular expression that matches the whole address.",
+        "regex": "A regular expression (RE2) that matches the whole address.",
     },
     "NumberTestShape": _NUMBER_TESTS,
     "ShareTestShape": _COMPARISONS,
@@ -110,7 +110,7 @@ KEY_HELP: Mapping[str, Mapping[str, str]] = {
         **_BOUNDS,
         "in": "One of these.",
         "not": "The value does not pass this.",
-        "regex": "The value is text that this matches whole.",
+        "regex": "The value is text that this regular expression (RE2) matches whole.",
         "exists": "Whether the config has the key at all.",
     },
     "WeightShape": {

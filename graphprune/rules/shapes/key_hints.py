@@ -11,7 +11,7 @@ from graphprune.rules.shapes.file_shape import FileShape, RuleShape
 from graphprune.rules.shapes.matcher_shape import ConfigTestShape, MatcherShape, WeightShape
 from graphprune.rules.shapes.scalars import QUOTES
 from graphprune.rules.shapes.shape import Shape, keys_of
-from graphprune.rules.text.suggestions import closest, find_close
+from graphprune.suggestions import closest, find_close
 
 _RAMP = "{curve: polynomial, begin: 0 epochs, end: 4 epochs, every: 100 steps}"
 _DENSE = "{type: Dense}"

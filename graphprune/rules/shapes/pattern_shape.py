@@ -10,12 +10,12 @@ from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag,
 from graphprune.rules.shapes.choices import PoolName
 from graphprune.rules.shapes.scalars import Fault, PositiveCount, Text
 from graphprune.rules.shapes.shape import Shape
-from graphprune.rules.text.suggestions import closest, find_close
 from graphprune.sparsity.patterns import UNSTRUCTURED, Block, Channel, KeepOf, Pattern
+from graphprune.suggestions import closest, find_close
 
 _FORMS = "unstructured, {keep: 2, of: 4, along: in}, {block: {in: 4, out: 1}} or {channel: out}"
-_RATIO = re.compile(r"(\d{1,6})\s*:\s*(\d{1,6})")
-_OF = re.compile(r"(?:keep\s*)?(\d{1,6})\s*of\s*(\d{1,6})")
+_RATIO = re.compile(r"([0-9]{1,6})\s*:\s*([0-9]{1,6})")
+_OF = re.compile(r"(?:keep\s*)?([0-9]{1,6})\s*of\s*([0-9]{1,6})")
 _BY_NAME = {
     "channel": "{channel: out}",
     "channels": "{channel: out}",
@@ -24,7 +24,7 @@ _BY_NAME = {
     "block": "{block: {in: 4, out: 1}}",
 }
 _BY_NAME |= {"blocks": "{block: {in: 4, out: 1}}", "n:m": "{keep: 2, of: 4, along: in}", "none": "unstructured", "dense": "unstructured"}
-_SIZES = re.compile(r"(\d{1,6})\s*[xX]\s*(\d{1,6})")
+_SIZES = re.compile(r"([0-9]{1,6})\s*[xX]\s*([0-9]{1,6})")
 _KIND_OF_KEY = {"keep": "~keep", "of": "~keep", "along": "~keep", "block": "~block", "pool": "~block", "channel": "~channel"}
 
 

@@ -13,7 +13,7 @@ from graphprune.sparsity.positions import Position, parse_position
 MAX_POSITION = 1e15
 FORMS = "write '4 epochs', '2000 steps' or '60%' (of the run)"
 _UNIT = "needs one of the units epochs, steps or %"
-_PARTS = re.compile(r"([-+]?[\d.,_]*\d[\d.,_]*(?:[eE][-+]?\d{1,3})?)\s*([kMG]?)\s*([a-zA-Z%]*)")
+_PARTS = re.compile(r"([-+]?[0-9.,_]*[0-9][0-9.,_]*(?:[eE][-+]?[0-9]{1,3})?)\s*([kMG]?)\s*([a-zA-Z%]*)")
 _WORDS = {"percent": "%", "batch": "steps", "batches": "steps", "iterations": "steps", "iters": "steps", "updates": "steps", "epoche": "epochs"}
 _UNITS = {"epoch": "epochs", "epochs": "epochs", "step": "steps", "steps": "steps", "%": "%", **_WORDS}
 _THOUSANDS = {"": 1, "k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
@@ -64,5 +64,5 @@ def _written(number: str, thousands: str, unit: str) -> str:
     return f"write '{amount:.15g}{'' if unit == '%' else ' '}{unit}'" if 0 <= amount <= MAX_POSITION else FORMS
 
 
-PLACE_TEXT = r"^\s*(\d+(\.\d+)?\s*(epochs?|steps?)|0*(100(\.0+)?|\d{1,2}(\.\d+)?)\s*%)\s*$"
+PLACE_TEXT = r"^\s*([0-9]+(\.[0-9]+)?\s*(epochs?|steps?)|0*(100(\.0+)?|[0-9]{1,2}(\.[0-9]+)?)\s*%)\s*$"
 Place = Annotated[Position, PlainValidator(parse_place), WithJsonSchema({"type": "string", "pattern": PLACE_TEXT})]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graphprune.errors import Diagnostic, RuleError, Where
-from graphprune.rules.text.suggestions import closest
 from graphprune.shipped import shipped_file
+from graphprune.suggestions import closest
 
 PREFIX = "builtin:"
 

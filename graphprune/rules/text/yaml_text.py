@@ -24,7 +24,10 @@ MAX_DEPTH = 60
 MAX_NODES = 200_000
 MAX_DIGITS = 40
 _TAG = "tag:yaml.org,2002:"
-_NUMBER = re.compile(r"[-+]?(0x[0-9a-fA-F_]+|0o[0-7_]+|[0-9_]+)")
+_NUMBER = re.compile(r"[-+]?(0x[0-9a-fA-F]+|0o[0-7]+|[0-9]+)")
+HALVES = re.compile("[\ud800-\udfff]")
+_PAIRS = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+"""JSON writes characters above U+FFFF as two halves, which the YAML reader leaves apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,28 +164,37 @@ class _Conversion:
                 )
                 parts = value.value if isinstance(value, SequenceNode) else [value]
                 merged += [entry for part in parts if isinstance(part, MappingNode) for entry in part.value]
-            elif key.value in seen:
-                first = self.keys[(*path, key.value)]
-                self.fault("yaml/duplicate-key", f"the key {key.value!r} stands twice in one mapping", key, f"first at {first}; delete or rename one")
+            elif (name := self.text_of(key)) in seen:
+                first = self.keys[(*path, name)]
+                self.fault("yaml/duplicate-key", f"the key {name!r} stands twice in one mapping", key, f"first at {first}; delete or rename one")
             else:
-                seen.add(key.value)
-                self.keys[(*path, key.value)] = self.where(key)
-                yield key.value, value
+                seen.add(name)
+                self.keys[(*path, name)] = self.where(key)
+                yield name, value
         for key, value in merged:
             if isinstance(key, ScalarNode) and key.tag != f"{_TAG}merge" and key.value not in seen:
                 seen.add(key.value)
                 self.keys[(*path, key.value)] = self.where(key)
                 yield key.value, value
 
+    def text_of(self, node: ScalarNode) -> str:
+        """Return the text of a scalar; a half of a surrogate pair that stands alone is a fault, as no file and no page can hold it."""
+        whole = _PAIRS.sub(lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), node.value)
+        half = HALVES.search(whole)
+        if half is None:
+            return whole
+        message = f"the text contains {ascii(half[0])[1:-1]}, half of a surrogate pair, which is not a character"
+        self.fault("value/type", message, node, "write the character itself, or both halves")
+        return HALVES.sub("\ufffd", whole)
+
     def scalar(self, node: ScalarNode) -> Any:
-        tag, text = str(node.tag).removeprefix(_TAG), node.value
+        tag, text = str(node.tag).removeprefix(_TAG), self.text_of(node)
         try:
             if tag == "int" and _NUMBER.fullmatch(text):
                 if len(text) > MAX_DIGITS:
                     raise ValueError("too long")
-                digits = text.replace("_", "")
-                return int(digits, 0 if "0x" in digits or "0o" in digits else 10)
-            if tag == "float":
+                return int(text, 0 if "0x" in text or "0o" in text else 10)
+            if tag == "float" and "_" not in text:  # YAML 1.2 knows no underscores in numbers
                 return _parse_float(text)
         except ValueError:
             self.fault("value/type", f"not a number that can be read: {text[:40]!r}", node, None)
@@ -211,7 +223,7 @@ class _Conversion:
 
 
 def _parse_float(text: str) -> float:
-    plain = text.replace("_", "").lower()
+    plain = text.lower()
     special = plain.lstrip("+-")
     if special in (".inf", ".nan"):
         return math.nan if special == ".nan" else math.copysign(math.inf, -1 if plain.startswith("-") else 1)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from graphprune.rules.text.regexes import compile_regex
 
 # A value in a form that compares by meaning: (kind, value), where lists equal tuples, 1 equals 1.0, and True is not 1.
 Frozen = tuple[Any, ...]
@@ -91,7 +92,7 @@ class Fits:
 
     def accepts(self, value: Frozen) -> bool:
         """Return whether a config value passes."""
-        return value[0] == "text" and re.fullmatch(self.regex, value[1]) is not None
+        return value[0] == "text" and compile_regex(self.regex).matches(value[1])
 
     def __str__(self) -> str:
         return f"regex {self.regex!r}"

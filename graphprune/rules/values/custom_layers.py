@@ -9,7 +9,7 @@ from types import MappingProxyType
 from graphprune.errors import Diagnostic, Where
 from graphprune.graph import Layer, LayerGraph, Tensor
 from graphprune.graph.entries import is_builtin
-from graphprune.rules.text.suggestions import closest, find_close
+from graphprune.suggestions import closest, find_close
 
 
 @dataclass(frozen=True, slots=True)

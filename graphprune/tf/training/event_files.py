@@ -53,7 +53,7 @@ def cut_events(folder: Path, place: Place, since: float) -> None:
 def _began(path: Path) -> int:
     """Return the second in which TensorFlow opened the file; it is part of the name."""
     second = path.name.split(".")[3]
-    return int(second) if second.isdigit() else 0
+    return int(second) if second.isascii() and second.isdigit() else 0
 
 
 def _records(path: Path) -> Iterator[bytes]:

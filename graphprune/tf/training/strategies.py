@@ -15,7 +15,7 @@ import tensorflow as tf
 from graphprune.errors import TrainingError
 
 NONE = "none"
-_MIRRORED = re.compile(r"mirrored(?::(?P<count>[1-9]\d{0,2}))?")
+_MIRRORED = re.compile(r"mirrored(?::(?P<count>[1-9][0-9]{0,2}))?")
 
 
 @dataclass(frozen=True, slots=True)

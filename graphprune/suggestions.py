@@ -6,7 +6,9 @@ import difflib
 import heapq
 from collections.abc import Iterable
 
-SHORTLIST = 200
+SHORTLIST = 100
+MAX_NAME = 100
+"""Letters of a name that are compared: names are shorter, and the time grows with their square."""
 
 
 def closest(name: str, known: Iterable[str], *, count: int = 2) -> str:
@@ -22,10 +24,10 @@ def closest(name: str, known: Iterable[str], *, count: int = 2) -> str:
 
 def find_close(name: str, known: Iterable[str], *, count: int = 2) -> list[str]:
     """Return the known names nearest to `name`, best first; upper and lower case count as near."""
-    candidates = _shortlist(name[:200], sorted(set(known)))
+    candidates = _shortlist(name[:MAX_NAME], sorted(set(known)))
     by_folded = {text.casefold(): text for text in reversed(candidates)}
-    found = difflib.get_close_matches(name[:200], candidates, n=count)
-    return found or [by_folded[text] for text in difflib.get_close_matches(name[:200].casefold(), by_folded, n=count)]
+    found = difflib.get_close_matches(name[:MAX_NAME], candidates, n=count)
+    return found or [by_folded[text] for text in difflib.get_close_matches(name[:MAX_NAME].casefold(), by_folded, n=count)]
 
 
 def _shortlist(name: str, candidates: list[str]) -> list[str]:

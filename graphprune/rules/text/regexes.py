@@ -1,0 +1,101 @@
+"""Regular expressions of rule files and options, matched by RE2: the time grows with the length of the text, whatever the expression."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import re2
+
+MAX_MEMORY = 1 << 20
+"""Bytes that one expression may take, compiled and while it matches."""
+MAX_PROGRAM = 5_000
+"""Instructions of a compiled expression: each may look at each byte of the text."""
+
+_LOOK_AROUND = ("(?=", "(?!", "(?<=", "(?<!")
+_NO_LOOK_AROUND = "say what must not match with 'not', as in 'all: [{name: {regex: \".*conv.*\"}}, {not: {name: {regex: \".*bn.*\"}}}]'"
+_NO_REFERENCES = "list the names, or write several expressions under 'any'"
+_SMALLER = "list the names, or split it into several expressions under 'any'"
+_FEWER = "an expression repeats a part at most 1,000 times, nested repeats multiplied; write '*' or '+'"
+
+
+class RegexError(ValueError):
+    """An expression that RE2 does not take.
+
+    Attributes:
+        reason: What is wrong, to follow "regex" in a sentence.
+        help: What to write instead, or "".
+    """
+
+    def __init__(self, reason: str, help: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.help = help
+
+
+@dataclass(frozen=True, slots=True)
+class Regex:
+    """A compiled expression."""
+
+    program: Any
+
+    def matches(self, text: str) -> bool:
+        """Return whether the expression matches the whole of `text`."""
+        return self.program.fullmatch(_encoded(text)) is not None
+
+    def find(self, text: str) -> str | None:
+        """Return the first part of `text` that the expression matches, or None."""
+        found = self.program.search(_encoded(text))
+        return None if found is None else found.group().decode("utf-8", "replace")
+
+
+@lru_cache(maxsize=128)
+def compile_regex(pattern: str) -> Regex:
+    r"""Return the expression, ready to match.
+
+    Syntax: https://github.com/google/re2/wiki/Syntax. `\d`, `\w`, `\s` and `\b` mean ASCII; look-around and backreferences do not exist.
+
+    Raises:
+        RegexError: RE2 does not take `pattern`.
+
+    Example:
+        >>> compile_regex("block_[0-9]+").matches("block_12"), compile_regex("[0-9]+").find("block_12")
+        (True, '12')
+        >>> compile_regex("a(?!b)")
+        Traceback (most recent call last):
+        graphprune.rules.text.regexes.RegexError: must not use look-around: RE2 does not support '(?!'
+    """
+    options = re2.Options()
+    options.log_errors = False
+    options.never_capture = True  # parts are never asked for, and finding them takes longer than the match
+    options.max_mem = MAX_MEMORY
+    try:
+        program = re2.compile(_encoded(pattern), options)
+    except re2.error as err:
+        raise _fault(_text_of(err)) from None
+    if program.programsize > MAX_PROGRAM:
+        raise _fault("pattern too large")
+    return Regex(program)
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")  # names in a model file may hold half a pair
+
+
+def _text_of(err: Exception) -> str:
+    reason = err.args[0] if err.args else ""
+    return reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+
+
+def _fault(reason: str) -> RegexError:
+    """Return the fault for RE2's own words."""
+    what, _, operator = reason.partition(": ")
+    told = f"is not a regular expression: {what} at {operator!r}" if operator else f"is not a regular expression: {what}"
+    if operator in _LOOK_AROUND:
+        return RegexError(f"must not use look-around: RE2 does not support {operator!r}", _NO_LOOK_AROUND)
+    if operator == "(?P" or (len(operator) == 2 and operator[0] == "\\" and operator[1] in "123456789"):
+        return RegexError(f"must not use backreferences: RE2 does not support {operator!r}", _NO_REFERENCES)
+    if what.startswith("pattern too large"):
+        return RegexError("is too large", _SMALLER)
+    return RegexError(told, _FEWER if what == "invalid repetition size" else "")
