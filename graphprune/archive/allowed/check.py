@@ -23,6 +23,8 @@ _BY_STRING = frozenset({ACTIVATION, "initializer", "regularizer", "constraint", 
 """Kinds that Keras also looks up by a text alone."""
 _INHERITED = frozenset({LOSS, METRIC})
 """Kinds that a mapping passes on to all its values: losses by the name of the output."""
+CALLED = frozenset({FUNCTION})
+"""The kinds of a function of the user's."""
 _FUNCTIONS_OF_LAMBDA = {"function": "function_type", "output_shape": "output_shape_type", "mask": "mask_type"}
 
 
@@ -115,6 +117,8 @@ def _judge_entry(place: _Place, given: Given | None, *, unsafe_ops: bool) -> Ref
             return Refusal(operation, OPERATION, layer)
     if given is None:
         return None
+    if owned == CALLED and entry["class_name"] != "function":  # Keras would call it with what the file says
+        return Refusal(name_of(entry), place.kind or "class", layer, foreign_module(entry), is_given=True)
     kinds = keras_kinds(entry) if owned is None else owned
     if _fits(kinds, place.kind, is_given=owned is not None):
         return None
