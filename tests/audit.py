@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -31,6 +32,9 @@ EVENTS = (
 """Events, or how their names begin, that are looked at."""
 PACKAGES = ("tensorflow", "tf_keras", "numpy", "h5py", "graphprune", "google", "networkx", "encodings", "absl", "ml_dtypes")
 """What may be imported while a model loads: the libraries' own parts, on first use."""
+MARK = "loaded: "
+CPU_SECONDS = 40
+"""For one file; then the process ends, and the file is named."""
 IN_OPEN, IN_CREATE, IN_DELETE = 0x20, 0x100, 0x200
 
 
@@ -72,7 +76,7 @@ def load_audited(paths: Iterable[Path], *, watched: Path | None = None, objects:
     with tempfile.TemporaryDirectory() as scratch:
         environment = os.environ | {"TMPDIR": scratch, "PYTHONDONTWRITEBYTECODE": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
         done = subprocess.run([sys.executable, __file__], input=json.dumps(order), capture_output=True, text=True, env=environment, cwd=scratch, check=False)
-    lines = [json.loads(line[1:]) for line in done.stdout.splitlines() if line.startswith("\x1e")]
+    lines = [json.loads(line.removeprefix(MARK)) for line in done.stdout.split("\n") if line.startswith(MARK)]
     found = {line.pop("path"): Loaded(**{key: tuple(value) if isinstance(value, list) else value for key, value in line.items()}) for line in lines}
     missing = [path for path in order["paths"] if path not in found]
     assert not missing, f"the process ended with {done.returncode} at {missing[0]}: {done.stderr[-3000:]}"
@@ -87,11 +91,13 @@ def main() -> None:
     auditor = Auditor(log)
     load, objects = _prepared(order["objects"])
     _limit_memory(order["memory"])
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     sys.addaudithook(auditor)
     with _watching(order["watched"], log) as look:
         for path in order["paths"]:
+            signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
             report = _load_one(load, path, objects, auditor, look)
-            sys.__stdout__.write(f"\x1e{json.dumps({'path': path, **report})}\n")
+            sys.__stdout__.write(f"{MARK}{json.dumps({'path': path, **report})}\n")
             sys.__stdout__.flush()
 
 
@@ -136,9 +142,9 @@ def _runs_library_code(libraries: tuple[str, ...]) -> bool:
 
 def _prepared(objects: str) -> tuple[Any, Any]:
     """Return `load_model` after TensorFlow has done what it does once, and the custom objects."""
-    from graphprune.tf.models.loading import load_model
-
     import warm_models
+
+    from graphprune.tf.models.loading import load_model
 
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -16,6 +16,7 @@ import tensorflow as tf
 from tf_keras.layers import LocallyConnected1D, LocallyConnected2D, Normalization
 from tf_keras.src import backend
 from tf_keras.src.engine import base_layer_utils
+from tf_keras.src.layers.rnn import rnn_utils
 from tf_keras.src.utils.conv_utils import conv_output_length
 
 from graphprune.archive import Archive
@@ -35,7 +36,7 @@ def growth_bounded(archive: Archive) -> Iterator[None]:
     budget = _Budget(archive)
     patched: list[tuple[Any, str, Callable[..., Any]]] = [
         (base_layer_utils, "make_variable", _bounded_variable(budget)),
-        (backend, "zeros", _bounded_zeros(budget)),
+        (rnn_utils, "generate_zero_filled_state", _bounded_state(budget)),
         (backend, "rnn", _bounded_steps(archive.path)),
         (Normalization, "build", _bounded_build(budget, Normalization.build, _cells_of_normalization)),
         (LocallyConnected1D, "build", _bounded_build(budget, LocallyConnected1D.build, _cells_of_local)),
@@ -64,12 +65,12 @@ class _Budget:
         """Take a tensor's bytes off; a shape that is not known takes none."""
         known = [int(length) for length in shape if length is not None] if shape is not None else []
         wanted = math.prod(known) * size
-        self._left -= wanted
-        if self._left < 0:
+        if wanted > self._left:
             raise ArchiveError(
                 f"{self._place}: its config asks for a tensor of {wanted:,} bytes (shape {known}), and the file holds weights of at most {self._held:,}; "
                 "the file is damaged, save the model again"
             )
+        self._left -= wanted
 
 
 def _bounded_variable(budget: _Budget) -> Callable[..., Any]:
@@ -82,13 +83,14 @@ def _bounded_variable(budget: _Budget) -> Callable[..., Any]:
     return bounded
 
 
-def _bounded_zeros(budget: _Budget) -> Callable[..., Any]:
-    zeros = backend.zeros
+def _bounded_state(budget: _Budget) -> Callable[..., Any]:
+    make = rnn_utils.generate_zero_filled_state
 
-    def bounded(shape: Any, dtype: Any = None, name: str | None = None) -> Any:
-        if not tf.is_tensor(shape):
-            budget.spend(_lengths(shape), 4)
-        return zeros(shape, dtype, name)
+    def bounded(batch_size_tensor: Any, state_size: Any, dtype: Any) -> Any:
+        if isinstance(batch_size_tensor, int):  # a tensor where the batch is not known yet
+            for size in tf.nest.flatten(state_size):
+                budget.spend([batch_size_tensor, *_lengths(size if isinstance(size, tf.TensorShape) else [size])], 8)
+        return make(batch_size_tensor, state_size, dtype)
 
     return bounded
 
