@@ -79,6 +79,13 @@ def test_a_text_of_many_words_loses_its_end():
     assert shorten("two words " * 400) == "two words " * 400
 
 
+def test_so_is_one_from_the_command_line():
+    result = run_command("test", "rules/tests", "-k", "x" * 100_000)
+    assert result.code == 64
+    assert "characters)..." in result.err
+    assert len(result.err) < 1000
+
+
 def test_help_and_labels_are_cut_too():
     fault = Diagnostic("rule/conflict", "twice", Where("p.yaml", 1), MILLION, related=((Where("p.yaml", 1), MILLION),))
     assert len(str(fault)) < 1000

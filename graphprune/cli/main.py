@@ -13,7 +13,7 @@ from typing import NoReturn, TextIO
 import click
 
 import graphprune
-from graphprune.errors import EXIT_ERROR, EXIT_OK, EXIT_STOPPED, EXIT_USAGE, GraphpruneError, escape_controls
+from graphprune.errors import EXIT_ERROR, EXIT_OK, EXIT_STOPPED, EXIT_USAGE, GraphpruneError, escape_controls, shorten
 
 # Command name -> one line of help. The module graphprune.cli.NAME holds it as `command`, imported only when it is called: `--help` stays fast.
 COMMANDS: dict[str, str] = {
@@ -80,7 +80,7 @@ def run(arguments: list[str]) -> int:
 def show_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None) -> None:
     """Show a warning of graphprune as one line on stderr, and any other as Python does."""
     if Path(filename).is_relative_to(Path(graphprune.__file__).parent):
-        click.echo(f"graphprune: warning: {message}", err=True)
+        click.echo(f"graphprune: warning: {shorten(str(message))}", err=True)
     else:
         click.echo(warnings.formatwarning(message, category, filename, lineno, line), err=True, nl=False)
 
@@ -105,6 +105,7 @@ def main() -> NoReturn:
             warnings.showwarning = show_warning
             sys.exit(run(sys.argv[1:]))
     except click.ClickException as mistake:
+        mistake.message = shorten(mistake.message)
         mistake.show()
         sys.exit(mistake.exit_code)
     except click.Abort:

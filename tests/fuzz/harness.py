@@ -7,6 +7,7 @@ the same in every run, so a failure is replayed with `--fuzz-case N`. The child 
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import random
 import resource
@@ -21,6 +22,8 @@ from typing import Any
 
 CPU_SECONDS = 30
 """For one input. Whole runs are seconds; a machine under load takes more time, but not more CPU time."""
+WAITING_SECONDS = 300
+"""For one input, on the clock: opening a pipe that nobody writes to takes no CPU time."""
 MEMORY = 3 * 2**30
 """Bytes of address space, with what the test process itself has mapped."""
 MAX_FAILURES = 3
@@ -102,29 +105,38 @@ def _run_in_child(target: Target, cases: Iterator[int], folder: Path) -> tuple[i
     _, status = os.waitpid(child, 0)
     if failure is not None and os.WIFSIGNALED(status):
         name = signal.Signals(os.WTERMSIG(status)).name
-        hang = f" after {CPU_SECONDS} s of CPU time" if name == "SIGPROF" else ""
-        failure = Failure(failure.case, f"ended by {name}{hang}; {failure.reason}")
+        hang = {"SIGPROF": f" after {CPU_SECONDS} s of CPU time", "SIGALRM": f" after {WAITING_SECONDS} s"}.get(name, "")
+        failure = Failure(failure.case, f"ended by {name}{hang}")
+    elif failure is not None and not failure.reason:
+        failure = Failure(failure.case, "ended without an answer")
     return count, failure
 
 
 def _child(target: Target, asked: Iterator[str], answer: int, folder: Path) -> None:
     """Check cases until there are no more, then end without the cleaning up of the test process."""
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends the process wherever it is, in C too
+    faulthandler.disable()
+    for limit in (signal.SIGPROF, signal.SIGALRM):
+        signal.signal(limit, signal.SIG_DFL)  # ends the process wherever it is, in C too
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY + _mapped(), resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - the process ends with it
     for line in asked:
         try:
-            signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
+            _limit(CPU_SECONDS, WAITING_SECONDS)
             target.check(make_input(target, int(line), folder))
-            signal.setitimer(signal.ITIMER_PROF, 0)
             said = "ok"
         except BaseException:
             said = traceback.format_exc().encode("unicode_escape").decode("ascii") or "no traceback"
+        _limit(0, 0)
         os.write(answer, f"{said}\n".encode())
         if said != "ok":
             break
     os._exit(0)
+
+
+def _limit(cpu: float, waiting: float) -> None:
+    signal.setitimer(signal.ITIMER_PROF, cpu)
+    signal.setitimer(signal.ITIMER_REAL, waiting)
 
 
 def _mapped() -> int:
