@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import tf_keras
 from tf_keras import layers
+
+
+class Spy(layers.Layer):
+    """A layer of the user's that opens a file and starts a program while it is built."""
+
+    def build(self, input_shape):
+        with open("/etc/hostname", encoding="utf-8") as file:
+            file.read()
+        os.system("true")
+        super().build(input_shape)
+
+
+SPY = {"Spy": Spy}
 
 
 def write_all(folder: Path) -> Iterator[Path]:
