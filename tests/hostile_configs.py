@@ -93,7 +93,7 @@ CODE: Mapping[str, Callable[[Path], Config]] = {
         IN, layer("StringLookup", "evil", ("in",), vocabulary=f"{marker}.py") | {"registered_name": "graphprune>PruneLowMagnitude"}, FC
     ),
     "path-behind-a-renamed-key": renamed_key,
-    "call-of-a-constant": lambda marker: activation("x", "relu", name="evil"),
+    "call-of-a-constant": lambda marker: activation(python(marker), "relu"),
 }
 """By what they would do; all act while Keras builds the model, before a weight is read."""
 
@@ -129,7 +129,10 @@ BOMBS: Mapping[str, tuple[str, Config]] = {
         "asks for a tensor of",
         steps(layer("LocallyConnected1D", "fc", ("in",), filters=1, kernel_size=[2], implementation=3), shape=(None, 9_000_000, 1)),
     ),
-    "constant": ("'evil' is called on no tensor of the model", called([40_000, 60_000], layer("TFOpLambda", "evil", function="zeros"))),
+    "constant": (
+        "'evil' is called on no tensor of the model",
+        called([40_000, 60_000], layer("TFOpLambda", "evil", function="zeros") | {"module": "tf_keras.src.layers.core.tf_op_layer"}),
+    ),
     "array": (
         "the class '__numpy__'",
         model(IN, layer("Dense", "fc", ("in",), units=4, kernel_initializer=in_keras("Constant", "keras.initializers", value=TEXTS))),
