@@ -14,7 +14,8 @@ from config_words import WORDS, entries
 from fuzz.harness import cases_of
 from fuzz.mutations import mutate_value
 from fuzz.test_model_files import TREE, put_somewhere
-from hostile_files import IN, layer, model, write_h5, write_keras
+from hostile_configs import model
+from hostile_files import IN, layer, write_h5, write_keras
 from saved_model_files import write_saved_model
 
 pytestmark = pytest.mark.tf

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tf_zoo
 from audit import faults, load_audited
-from hostile_configs import BOMBS, CODE
-from hostile_files import IN, KERNEL, REFUSED, controls, lambda_models, layer, model, write_h5, write_keras
+from hostile_configs import BOMBS, CODE, model
+from hostile_files import IN, KERNEL, REFUSED, controls, lambda_models, layer, write_h5, write_keras
 from saved_model_files import write_saved_model
 from warm_models import write_all
 
@@ -59,9 +59,11 @@ def test_sound_models_load_and_reach_nothing(tmp_path):
     paths = list(write_all(tmp_path))
     for name in tf_zoo.IN_FILES:
         built = tf_zoo.build(name)
-        paths += [tmp_path / f"{name}.h5", tmp_path / f"{name}.keras"]
-        save_model(built, paths[-2])
+        if name != "deep":  # Keras itself cannot save it as .h5
+            save_model(built, tmp_path / f"{name}.h5")
+            paths.append(tmp_path / f"{name}.h5")
         built.compile("adam", "mse", ["mae"])
+        paths.append(tmp_path / f"{name}.keras")
         save_model(built, paths[-1])
     found = load_audited(paths)
     assert {path: loaded.message for path, loaded in found.items() if loaded.error} == {}
