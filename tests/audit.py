@@ -30,6 +30,8 @@ EVENTS = (
     "sqlite3.", "ftplib.", "smtplib.", "http.", "tempfile.", "exec", "compile",
 )  # fmt: skip
 """Events, or how their names begin, that are looked at."""
+RUNNING = ("os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "os.kill", "subprocess.", "pty.", "socket.", "urllib.", "webbrowser.")
+"""Events that no model file may cause, whatever they are about."""
 PACKAGES = ("tensorflow", "tf_keras", "numpy", "h5py", "graphprune", "google", "networkx", "encodings", "absl", "ml_dtypes")
 """What may be imported while a model loads: the libraries' own parts, on first use."""
 MARK = "loaded: "
@@ -122,6 +124,8 @@ class Auditor:
             return str(first).split(".")[0] in PACKAGES
         if event in ("exec", "compile", "marshal.loads", "code.__new__"):
             return _runs_library_code(self._libraries)
+        if event.startswith(RUNNING):
+            return False
         if event.startswith(("open", "os.", "shutil.", "tempfile.")) and isinstance(first, str | bytes):
             place = os.path.abspath(os.fsdecode(first))
             is_read = event != "open" or not arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)

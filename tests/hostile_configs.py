@@ -12,9 +12,9 @@ from hostile_files import model as _model
 Config = dict[str, Any]
 
 
-def model(*layers: Config) -> Config:
+def model(*layers: Config, call: int = 0) -> Config:
     """Return a model that tf_keras builds, were it not refused."""
-    return _model(*layers) | {"module": "tf_keras.src.engine.functional"}
+    return _model(*layers, call=call) | {"module": "tf_keras.src.engine.functional"}
 
 
 def function(name: str, module: str = "builtins", registered: str = "function") -> Config:

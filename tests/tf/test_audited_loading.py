@@ -59,7 +59,7 @@ def test_sound_models_load_and_reach_nothing(tmp_path):
     paths = list(write_all(tmp_path))
     for name in tf_zoo.IN_FILES:
         built = tf_zoo.build(name)
-        if name != "deep":  # Keras itself cannot save it as .h5
+        if name not in ("deep", "text"):  # which no .h5 file holds
             save_model(built, tmp_path / f"{name}.h5")
             paths.append(tmp_path / f"{name}.h5")
         built.compile("adam", "mse", ["mae"])
