@@ -85,14 +85,15 @@ def unpacked_assets(path: str) -> Iterator[Path | None]:
     Raises:
         ArchiveError: the zip is damaged, or holds more than it should.
     """
-    with _open_zip(path) as archive, tempfile.TemporaryDirectory() as folder:
-        members = [info for info in archive.infolist() if info.filename.startswith(f"{ASSETS}/") and not info.is_dir()]
-        if sum(info.file_size for info in members) > MAX_UNPACKED:
-            raise ArchiveError(f"{path}: the files of its layers would take more than {MAX_UNPACKED:,} bytes; keep such tables outside the model")
-        for info in members:
-            target = Path(folder, info.filename)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(_read(path, archive, info))
+    with tempfile.TemporaryDirectory() as folder:
+        with _open_zip(path) as archive:
+            members = [info for info in archive.infolist() if info.filename.startswith(f"{ASSETS}/") and not info.is_dir()]
+            if sum(info.file_size for info in members) > MAX_UNPACKED:
+                raise ArchiveError(f"{path}: the files of its layers would take more than {MAX_UNPACKED:,} bytes; keep such tables outside the model")
+            for info in members:
+                target = Path(folder, info.filename)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(_read(path, archive, info))
         yield Path(folder, ASSETS) if members else None
 
 
