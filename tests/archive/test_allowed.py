@@ -36,6 +36,9 @@ PASSES = {
     "a function by object": layer(activation=function("gelu")),
     "a function of TensorFlow": layer(activation=function("sin", "tensorflow.python.ops.gen_math_ops", "sin")),
     "a layer in a layer": layer("Bidirectional", layer=layer("LSTM"), backward_layer=layer("GRU")),
+    "an initializer of TensorFlow": layer(
+        kernel_initializer={"class_name": "Constant", "config": {"value": 0}, "module": "tensorflow.python.ops.init_ops_v2", "registered_name": "Constant"}
+    ),
     "cells": layer("StackedRNNCells", cells=[layer("LSTMCell"), layer("GRUCell")]),
     "a model": {"class_name": "Functional", "module": "tf_keras.src.engine.functional", "registered_name": "Functional", "config": {"layers": [layer()]}},
     "a model of Keras 3": {"class_name": "Functional", "module": "keras.src.models.functional", "registered_name": "Functional", "config": {}},

@@ -11,6 +11,7 @@ from graphprune.archive.allowed.keras_names import (
     COLUMN,
     FEATURE_COLUMNS,
     FUNCTION,
+    INITIALIZER,
     KERAS,
     KERAS_3_OPERATIONS,
     LAYER,
@@ -48,6 +49,12 @@ TYPE_SPEC_MODULES = frozenset({
     "tensorflow.python.framework.tensor", "tensorflow.python.framework.tensor_spec", "tensorflow.python.framework.sparse_tensor",
     "tensorflow.python.ops.ragged.ragged_tensor", "builtins",
 })  # fmt: skip
+TENSORFLOW_INITIALIZERS = (
+    "tensorflow.python.ops.init_ops_v2",
+    frozenset({"Constant", "GlorotNormal", "GlorotUniform", "Identity", "Ones", "Orthogonal", "RandomNormal", "RandomUniform", "TruncatedNormal",
+               "VarianceScaling", "Zeros"}),
+)  # fmt: skip
+"""Module and classes of TensorFlow's own initializers, which EfficientNetV2 and other models of `tf_keras.applications` use (`tf.constant_initializer`)."""
 NO_NAME = frozenset({None, "function"})
 """What stands as the registered name of a function that was never registered."""
 
@@ -99,6 +106,8 @@ def string_fits(name: str, kind: str) -> bool:
 
 
 def _class_kinds(name: str, module: object) -> frozenset[str]:
+    if module == TENSORFLOW_INITIALIZERS[0]:
+        return frozenset({INITIALIZER}) if name in TENSORFLOW_INITIALIZERS[1] else frozenset()
     tail = _below_keras(module)
     if tail is None:
         return frozenset({PRUNING_SCHEDULE}) if _is_tfmot_schedule(name, module) else frozenset()
