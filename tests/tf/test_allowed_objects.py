@@ -45,12 +45,8 @@ def functions(module):
     return [name for name, value in vars(module).items() if inspect.isfunction(value) and name not in ("get", "serialize", "deserialize")]
 
 
-def is_found_by_keras(metric):
-    """Return whether Keras itself finds a metric function by its name in an `.h5` file; some that it exports it does not."""
-    try:
-        return callable(tf_keras.metrics.deserialize(metric, use_legacy_format=True))
-    except ValueError:
-        return False
+NOT_IN_H5 = frozenset({"binary_focal_crossentropy", "categorical_focal_crossentropy", "kl_divergence", "kld", "kullback_leibler_divergence"})
+"""Metric functions that Keras itself does not find again in an `.h5` file (tf_keras 2.21)."""
 
 
 def reload(model, folder, formats=FORMATS):
@@ -84,7 +80,7 @@ def test_objects_in_layers(tmp_path):
 def test_losses_and_metrics(tmp_path):
     losses, metrics = made(tf_keras.losses), made(tf_keras.metrics)
     wanted = [*functions(tf_keras.losses), *losses.values()]
-    names = [name for name in functions(tf_keras.metrics) if is_found_by_keras(name)]
+    names = [name for name in functions(tf_keras.metrics) if name not in NOT_IN_H5]
     model = tf_keras.Model(inputs := tf_keras.Input((2,)), [layers.Dense(2, name=f"o{number}")(inputs) for number in range(len(wanted))])
     assert len(names) > 10
     model.compile("adam", wanted, metrics={"o0": [*names, "acc", "accuracy", *metrics.values()]})
