@@ -45,7 +45,7 @@ def functions(module):
     return [name for name, value in vars(module).items() if inspect.isfunction(value) and name not in ("get", "serialize", "deserialize")]
 
 
-NOT_IN_H5 = frozenset({"binary_focal_crossentropy", "categorical_focal_crossentropy", "kl_divergence", "kld", "kullback_leibler_divergence"})
+NOT_IN_H5 = frozenset({"KLD", "binary_focal_crossentropy", "categorical_focal_crossentropy", "kl_divergence", "kld", "kullback_leibler_divergence"})
 """Metric functions that Keras itself does not find again in an `.h5` file (tf_keras 2.21)."""
 
 
