@@ -58,12 +58,14 @@ def write_keras(path: Path, config: Any, *, members: Mapping[str, bytes] | None 
     return path
 
 
-def write_h5(path: Path, config: Any) -> Path:
+def write_h5(path: Path, config: Any, *, settings: Any = None) -> Path:
     """Write a model whose layers are `in` and `fc`; `fc` has a kernel and a bias where there is a Dense in it."""
     text = config if isinstance(config, str) else json.dumps(config)
     names = ["fc/kernel:0", "fc/bias:0"] if '"Dense"' in text else []
     with h5py.File(path, "w") as file:
         file.attrs["model_config"] = text
+        if settings is not None:
+            file.attrs["training_config"] = json.dumps(settings)
         file.attrs["keras_version"] = "2.15.0"
         root = file.create_group("model_weights")
         root.attrs["layer_names"] = np.array(["in", "fc"], "S")

@@ -7,7 +7,6 @@ Layout of `.h5` (tf_keras/src/saving/legacy/hdf5_format.py): `model_weights/<lay
 from __future__ import annotations
 
 import functools
-import json
 import math
 import os
 import re
@@ -105,32 +104,45 @@ def open_hdf5(source: str | BinaryIO, place: str) -> Iterator[OpenedFile]:
 
 
 @contextmanager
-def open_with_config(path: str, config: Mapping[str, Any], orders: Mapping[str, list[str]] | None = None) -> Iterator[h5py.File]:
-    """Open an `.h5` model for reading with `config` as its model config; where the file holds another, it is a copy in memory: the file stays as it is.
+def open_with_texts(path: str, texts: Mapping[str, str], orders: Mapping[str, list[str]] | None = None) -> Iterator[h5py.File]:
+    """Open an `.h5` model for reading with `texts` as its attributes, whatever its own are; the file stays as it is.
+
+    So a reader takes the configs that were checked, and none from the file once more.
 
     Args:
         path: The file.
-        config: What to put in place of its own config.
-        orders: What to put in place of the lists of weights of some layers.
+        texts: Its attributes (`model_config`, `training_config`).
+        orders: What to put in place of the lists of weights of some layers, in a copy in memory.
 
     Raises:
         ArchiveError: the file is damaged.
     """
-    with open_hdf5(path, path) as file, damage_named(path):
-        is_same = json.loads((read_texts(file, "model_config", MAX_JSON) or [b""])[0]) == config
-    if is_same and not orders:
-        with open_hdf5(path, path) as file:
-            yield file
-        return
     with damage_named(path):
-        file = h5py.File(path, "r+", driver="core", backing_store=False)
-        file.attrs["model_config"] = json.dumps(config)
-        for layer, names in (orders or {}).items():
-            file["model_weights"][layer].attrs["weight_names"] = [name.encode() for name in names]
+        file = _CopyWithTexts(path, "r+", driver="core", backing_store=False) if orders else _FileWithTexts(path)
+    file.texts = texts
     try:
+        with damage_named(path):
+            for layer, names in (orders or {}).items():
+                file["model_weights"][layer].attrs["weight_names"] = [name.encode() for name in names]
         yield file
     finally:
         file.close()
+
+
+class _FileWithTexts(OpenedFile):
+    texts: Mapping[str, str]
+
+    @property
+    def attrs(self) -> Mapping[str, str]:
+        return self.texts
+
+
+class _CopyWithTexts(h5py.File):  # type: ignore[misc] # h5py ships no types
+    texts: Mapping[str, str]
+
+    @property
+    def attrs(self) -> Mapping[str, str]:
+        return self.texts
 
 
 _DAMAGED = "the file is damaged, save the model again"

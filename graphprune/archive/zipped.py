@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from graphprune.errors import ArchiveError
 
 SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 WEIGHTS = "model.weights.h5"
+ASSETS = "assets"
 MAX_DIRECTORY = 4 * 2**20
 """Bytes of a zip's list of members, which Python reads before it can be counted."""
 MAX_MEMBERS = 2_000
@@ -89,6 +91,25 @@ def open_weights(path: str) -> Iterator[OpenedFile]:
     else:
         with Path(path).open("rb") as whole, open_hdf5(_window(path, whole, info), path) as file:
             yield file
+
+
+@contextmanager
+def unpacked_assets(path: str) -> Iterator[Path | None]:
+    """Unpack what layers keep beside their weights (vocabularies) for a while; gives the folder, or None where there is nothing of it.
+
+    Raises:
+        ArchiveError: the zip is damaged, or holds more than it should.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        with _open_zip(path) as archive:
+            members = [info for info in archive.infolist() if info.filename.startswith(f"{ASSETS}/") and not info.is_dir()]
+            if sum(info.file_size for info in members) > MAX_UNPACKED:
+                raise ArchiveError(f"{path}: the files of its layers would take more than {MAX_UNPACKED:,} bytes; keep such tables outside the model")
+            for info in members:
+                target = Path(folder, info.filename)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(_read(path, archive, info))
+        yield Path(folder, ASSETS) if members else None
 
 
 @contextmanager

@@ -79,17 +79,26 @@ def check_models(config: Any, place: str) -> None:
     """Check the calls in every model that `config` holds, at any depth: in wrappers and custom layers as well, whose insides are no part of a graph.
 
     Raises:
-        GraphError: a model takes tensors that nobody makes, or its calls form a cycle.
+        GraphError: a model takes tensors that nobody makes, its calls form a cycle, or a layer is called on constants alone: Keras writes no such call, and
+            would run it, at any size, while it builds the model.
     """
     waiting = [config]
     while waiting:
         item = waiting.pop()
         if isinstance(item, Mapping):
             if isinstance(item.get("class_name"), str) and is_model(item):
-                call_order(frame_from_entry("", item, place), place)
+                frame = frame_from_entry("", item, place)
+                call_order(frame, place)
+                _check_tensors_taken(frame, place)
             waiting.extend(item.values())
         elif isinstance(item, list | tuple):
             waiting.extend(item)
+
+
+def _check_tensors_taken(frame: Frame, place: str) -> None:
+    for member in frame.members:
+        if member.placement.get("inbound_nodes") and not all(member.calls):
+            raise GraphError(f"{place}: layer {member.name!r} is called on no tensor of the model, only on constants; save the model again")
 
 
 def graph_with_tensors(

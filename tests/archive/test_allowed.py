@@ -36,6 +36,9 @@ PASSES = {
     "a function by object": layer(activation=function("gelu")),
     "a function of TensorFlow": layer(activation=function("sin", "tensorflow.python.ops.gen_math_ops", "sin")),
     "a layer in a layer": layer("Bidirectional", layer=layer("LSTM"), backward_layer=layer("GRU")),
+    "an initializer of TensorFlow": layer(
+        kernel_initializer={"class_name": "Constant", "config": {"value": 0}, "module": "tensorflow.python.ops.init_ops_v2", "registered_name": "Constant"}
+    ),
     "cells": layer("StackedRNNCells", cells=[layer("LSTMCell"), layer("GRUCell")]),
     "a model": {"class_name": "Functional", "module": "tf_keras.src.engine.functional", "registered_name": "Functional", "config": {"layers": [layer()]}},
     "a model of Keras 3": {"class_name": "Functional", "module": "keras.src.models.functional", "registered_name": "Functional", "config": {}},
@@ -195,3 +198,34 @@ def test_the_fixtures_pass(path):
     text = json.dumps(config)
     own = {name: frozenset({LAYER}) for name in ("MyPkg>LowRankDense", "graphprune>PruneLowMagnitude", "PruneLowMagnitude") if name in text}
     assert find_refused(config, own) is None
+
+
+def data(kind="__numpy__", **changed):
+    return {"class_name": kind, "config": {"value": ["a"], "dtype": "float32"}, "module": "builtins", "registered_name": None} | changed
+
+
+DATA_THAT_IS_NONE = {
+    "a class that tf_keras looks up in the module": data("__slice__", module="runpy", registered_name="run_path"),
+    "a shape that is looked up as well": data("TensorShape", module="this"),
+    "another registered name": data("__tuple__", registered_name="run_path"),
+    "texts of 300 MB": data(config={"value": ["a"], "dtype": "U300000000"}),
+    "records": data(config={"value": [1], "dtype": {"names": ["a"], "formats": ["i1"], "itemsize": 10**9}}),
+    "Python objects": data(config={"value": [1], "dtype": "object"}),
+    "a type that is no text": data("__typespec__", spec_name=[]),
+    "a module that is no text": function("relu", module=["keras"]),
+    "a registered name that is no text": function("relu", registered=["relu"]),
+    "an attribute that is no text": {"class_name": "InstanceProperty", "config": {"attr_name": []}, "module": "keras.layers"},
+    "a function of the user's, called with what the file says": {"class_name": "my_function", "config": {"x": 1}},
+}
+
+
+@pytest.mark.parametrize("what", DATA_THAT_IS_NONE)
+def test_objects_that_only_look_like_data_are_refused(what):
+    assert refused(layer(activation=DATA_THAT_IS_NONE[what])) is not None
+    assert refused(layer(anything=DATA_THAT_IS_NONE[what])) is not None
+
+
+def test_lists_that_keras_would_make_at_once_have_a_limit():
+    assert refused(layer("IntegerLookup", num_oov_indices=10**7)) is None
+    assert refused(layer("IntegerLookup", num_oov_indices=10**7 + 1)) == ("10000001", "size", "fc")
+    assert refused(layer("TextVectorization", ngrams=float("inf"))) == ("inf", "size", "fc")

@@ -10,7 +10,7 @@ import pytest
 from builders import build_config
 
 from graphprune.archive import read_archive
-from graphprune.archive.hdf5 import open_with_config
+from graphprune.archive.hdf5 import open_with_texts
 from graphprune.archive.keras2 import upgrade_config
 from graphprune.errors import ArchiveError
 from graphprune.graph import read_graph
@@ -126,7 +126,7 @@ def test_a_file_is_opened_with_another_config_and_stays_as_it_is(tmp_path: Path)
     layers = [plain("Dense", name=f"dense_{number}", units=4, comment="x" * 200) for number in range(500)]
     path = write_old(tmp_path / "a.h5", {"class_name": "Sequential", "config": [plain("Dense", name="d", units=4)]}, {"d": {"d/kernel:0": (4, 4)}})
     before, config = path.read_bytes(), plain("Sequential", name="s", layers=layers)
-    with open_with_config(str(path), config) as file:
+    with open_with_texts(str(path), {"model_config": json.dumps(config)}) as file:
         assert json.loads(file.attrs["model_config"]) == config
         assert file["model_weights/d/d/kernel:0"].shape == (4, 4)
     assert path.read_bytes() == before

@@ -10,12 +10,12 @@ import pytest
 import tensorflow as tf
 import tf_keras
 from commands import run_command
-from hostile_configs import CODE, activation, function, python
-from hostile_files import KERNEL, write_h5, write_keras
+from hostile_configs import CODE, activation, function, model, python
+from hostile_files import FC, IN, KERNEL, layer, write_h5, write_keras
 from saved_model_files import write_saved_model
 from tf_keras import layers
 
-from graphprune.errors import ArchiveError
+from graphprune.errors import ArchiveError, GraphError, GraphpruneError
 from graphprune.tf.models import loading
 from graphprune.tf.models.loading import load_model
 
@@ -34,7 +34,7 @@ WRITERS = {"m.keras": write_keras, "m.h5": write_h5, "m": write_folder}
 def test_nothing_in_a_file_runs(tmp_path, what, name):
     marker = tmp_path / "marker"
     path = WRITERS[name](tmp_path / name, CODE[what](marker))
-    with pytest.raises(ArchiveError) as caught:
+    with pytest.raises(GraphpruneError) as caught:
         load_model(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
@@ -64,7 +64,8 @@ def test_such_a_file_would_run_without_the_list(tmp_path, monkeypatch):
     """The file above is a real one: with list and guard taken away, its code runs."""
     marker = tmp_path / "marker"
     path = write_keras(tmp_path / "m.keras", CODE["dotted-builtin-in-lambda"](marker))
-    monkeypatch.setattr(loading, "check_loadable", lambda *_, **__: None)
+    for check in ("check_loadable", "check_models"):
+        monkeypatch.setattr(loading, check, lambda *_, **__: None)
     monkeypatch.setattr(loading, "names_guarded", lambda *_: names_guarded_off())
     with pytest.raises(ArchiveError):
         load_model(path)
@@ -78,7 +79,8 @@ def names_guarded_off():
 
 
 def test_the_guard_alone_refuses_it_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(loading, "check_loadable", lambda *_, **__: None)
+    for check in ("check_loadable", "check_models"):
+        monkeypatch.setattr(loading, check, lambda *_, **__: None)
     marker = tmp_path / "marker"
     for what in ("dotted-builtin-in-lambda", "registered-name-in-lambda", "module-of-the-model", "deserializer-as-activation"):
         for name in ("m.keras",):
@@ -102,7 +104,7 @@ class Odd(layers.Layer):
 
 def test_a_text_that_the_users_own_class_hands_to_keras_is_guarded(tmp_path):
     for name in ("m.keras", "m.h5"):
-        config = activation("x", "deserialize", "Odd")
+        config = model(IN, layer("Odd", "evil", ("in",), activation="deserialize"), FC)
         path = WRITERS[name](tmp_path / name, config)
         with pytest.raises(ArchiveError, match=r"'deserialize'.* may not be named by a model file"):
             load_model(path, {"Odd": Odd})
@@ -112,8 +114,9 @@ def test_what_the_user_gave_must_fit_its_place(tmp_path):
     path = write_keras(tmp_path / "m.keras", activation(python(tmp_path / "marker"), function("run")))
     ran = []
     objects = {"run": ran.append, "evil": Odd}
-    with pytest.raises(ArchiveError):  # it is a function, and may stand there; but what it returns is no tensor
+    with pytest.raises(GraphError, match="layer 'evil' is called on no tensor of the model"):  # the user's function never runs on what the file says
         load_model(path, objects)
+    assert ran == []
     layer_as_initializer = {"class_name": "Odd", "config": {"activation": "relu"}, "module": None, "registered_name": "Odd"}
     config = activation("x", "relu", "Dense", "activation", units=4, kernel_initializer=layer_as_initializer)
     with pytest.raises(ArchiveError, match="layer 'evil': 'Odd' is named as initializer and is not one"):
@@ -154,3 +157,21 @@ def test_the_original_is_never_opened_for_a_vocabulary(tmp_path):
     config = CODE["vocabulary-of-a-file"](Path())
     with pytest.raises(ArchiveError, match="layer 'evil': its config names the file '/etc/passwd', which loading would open"):
         load_model(write_keras(tmp_path / "m.keras", config))
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_what_is_built_is_the_config_that_was_checked(tmp_path, monkeypatch, name):
+    """The file is not parsed twice: one that changes after the check, or that two parsers read in two ways, changes nothing."""
+    config = model(IN, layer("Dense", "fc", ("in",), units=4, use_bias=True, activation="relu"))
+    values = {"kernel": KERNEL, "bias": np.zeros(4, "float32")}
+    write = WRITERS[name] if name != "m" else lambda path, config: write_saved_model(path, config, {"layer-0": {}, "layer-1": values})
+    checked = loading.read_archive(write(tmp_path / name, config))
+    monkeypatch.setattr(loading, "read_archive", lambda _: checked)
+    _ = checked.stored
+    if name == "m":
+        metadata = tmp_path / "m" / "keras_metadata.pb"
+        metadata.write_bytes(metadata.read_bytes().replace(b'"relu"', b'"tanh"'))
+    else:
+        (tmp_path / name).unlink()
+        WRITERS[name](tmp_path / name, model(IN, layer("Dense", "fc", ("in",), units=4, use_bias=True, activation="tanh")))
+    assert load_model(tmp_path / name).get_layer("fc").get_config()["activation"] == "relu"

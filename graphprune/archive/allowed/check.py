@@ -6,6 +6,7 @@ Keras imports any module that a config names, and calls what it finds there whil
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,16 +14,19 @@ from typing import Any
 from graphprune.archive.allowed.entries import OTHER, Given, foreign_module, given_kinds, keras_kinds, name_of, string_fits
 from graphprune.archive.allowed.keras_names import ACTIVATION, FUNCTION, LAYER, LOSS, METRIC, OPERATION_LAYERS, POLICY
 from graphprune.archive.allowed.operations import find_operation
-from graphprune.archive.allowed.places import PATHS, PRUNING_SCHEDULE, kind_at
+from graphprune.archive.allowed.places import LIMITS, PATHS, PRUNING_SCHEDULE, kind_at
 
 PATH = "path"
 OPERATION = "operation"
+SIZE = "size"
 WRAPPER = "PruneLowMagnitude"
 """The class of graphprune's wrappers and of tfmot's, with the layer inside under the key `layer`."""
 _BY_STRING = frozenset({ACTIVATION, "initializer", "regularizer", "constraint", LOSS, METRIC, "optimizer"})
 """Kinds that Keras also looks up by a text alone."""
 _INHERITED = frozenset({LOSS, METRIC})
 """Kinds that a mapping passes on to all its values: losses by the name of the output."""
+CALLED = frozenset({FUNCTION})
+"""The kinds of a function of the user's."""
 _FUNCTIONS_OF_LAMBDA = {"function": "function_type", "output_shape": "output_shape_type", "mask": "mask_type"}
 
 
@@ -32,9 +36,9 @@ class Refusal:
 
     Attributes:
         name: The class, function, operation or file, as the config has it.
-        kind: What stands in its place: `layer`, `activation`, ..., `operation` or `path`.
+        kind: What stands in its place: `layer`, `activation`, ..., `operation`, `path` or `size`.
         layer: The name of the layer whose config it is; empty for compile settings and for the model itself.
-        module: The module that the config takes it from, where that is none of Keras's.
+        module: The module that the config takes it from, where that is none of Keras's; the key of a size.
         is_given: Whether it is the user's own, and does not fit its place.
     """
 
@@ -98,6 +102,8 @@ def _judge(place: _Place, given: Given | None, *, unsafe_ops: bool) -> Refusal |
         return _judge_entry(place, given, unsafe_ops=unsafe_ops)
     if isinstance(place.value, str) and place.value and place.key in PATHS:
         return Refusal(place.value, PATH, place.layer)
+    if isinstance(place.value, int | float) and place.value > LIMITS.get(place.key, math.inf):
+        return Refusal(f"{place.value:.0f}", SIZE, place.layer, place.key)
     if isinstance(place.value, str) and place.kind is not None and given is not None:
         return _judge_string(place, given)
     return None
@@ -115,6 +121,8 @@ def _judge_entry(place: _Place, given: Given | None, *, unsafe_ops: bool) -> Ref
             return Refusal(operation, OPERATION, layer)
     if given is None:
         return None
+    if owned == CALLED and entry["class_name"] != "function":  # Keras would call it with what the file says
+        return Refusal(name_of(entry), place.kind or "class", layer, foreign_module(entry), is_given=True)
     kinds = keras_kinds(entry) if owned is None else owned
     if _fits(kinds, place.kind, is_given=owned is not None):
         return None

@@ -11,6 +11,7 @@ from graphprune.archive.allowed.keras_names import (
     COLUMN,
     FEATURE_COLUMNS,
     FUNCTION,
+    INITIALIZER,
     KERAS,
     KERAS_3_OPERATIONS,
     LAYER,
@@ -38,11 +39,22 @@ DATA = frozenset({
 })  # fmt: skip
 """Objects that are data. `__lambda__` is bytecode, which `holds_lambda_bytecode` finds and which has its own option."""
 
+NUMBERS = frozenset({
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64", "complex64", "complex128",
+})  # fmt: skip
+"""Types of the arrays that a config may hold; other descriptions of types (`U300000000`, records) let a few bytes become gigabytes."""
+
 TYPE_SPECS = frozenset({"TensorSpec", "RaggedTensorSpec", "SparseTensorSpec"})
 TYPE_SPEC_MODULES = frozenset({
     "tensorflow.python.framework.tensor", "tensorflow.python.framework.tensor_spec", "tensorflow.python.framework.sparse_tensor",
     "tensorflow.python.ops.ragged.ragged_tensor", "builtins",
 })  # fmt: skip
+TENSORFLOW_INITIALIZERS = (
+    "tensorflow.python.ops.init_ops_v2",
+    frozenset({"Constant", "GlorotNormal", "GlorotUniform", "Identity", "Ones", "Orthogonal", "RandomNormal", "RandomUniform", "TruncatedNormal",
+               "VarianceScaling", "Zeros"}),
+)  # fmt: skip
+"""Module and classes of TensorFlow's own initializers, which EfficientNetV2 and other models of `tf_keras.applications` use (`tf.constant_initializer`)."""
 NO_NAME = frozenset({None, "function"})
 """What stands as the registered name of a function that was never registered."""
 
@@ -68,10 +80,12 @@ def given_kinds(entry: Mapping[str, Any], given: Given) -> frozenset[str] | None
 def keras_kinds(entry: Mapping[str, Any]) -> frozenset[str]:
     """Return the kinds of the object of Keras that an entry names; empty where it names nothing on the list."""
     kind = entry["class_name"]
+    if not _has_text_names(entry):
+        return frozenset()
     if kind == "function":
         return _function_kinds(entry.get("module"), name_of(entry), entry.get("registered_name"))
     if kind in DATA:
-        return frozenset({OTHER})
+        return frozenset({OTHER}) if _is_data(entry) else frozenset()
     if kind in ("__typespec__", "TypeSpec"):
         return frozenset({OTHER}) if _is_type_spec(entry) else frozenset()
     if entry.get("registered_name") not in (None, kind):
@@ -92,6 +106,8 @@ def string_fits(name: str, kind: str) -> bool:
 
 
 def _class_kinds(name: str, module: object) -> frozenset[str]:
+    if module == TENSORFLOW_INITIALIZERS[0]:
+        return frozenset({INITIALIZER}) if name in TENSORFLOW_INITIALIZERS[1] else frozenset()
     tail = _below_keras(module)
     if tail is None:
         return frozenset({PRUNING_SCHEDULE}) if _is_tfmot_schedule(name, module) else frozenset()
@@ -140,6 +156,21 @@ def _below_keras(module: object) -> str | None:
         return None
     package, _, rest = module.partition(".")
     return rest.removeprefix("src.") if package in ("keras", "tf_keras") else None
+
+
+def _has_text_names(entry: Mapping[str, Any]) -> bool:
+    """Return whether all names of an entry are texts, as Keras writes them."""
+    return isinstance(entry["class_name"], str) and all(
+        isinstance(entry.get(key), str | None) for key in ("module", "registered_name", "spec_name", "type_spec")
+    )
+
+
+def _is_data(entry: Mapping[str, Any]) -> bool:
+    """Return whether an entry is data and names no module; tf_keras knows not all these classes, and would import the module of those that it does not know."""
+    if entry.get("module") not in (None, "builtins") or entry.get("registered_name") not in (None, entry["class_name"]):
+        return False
+    config = entry.get("config")
+    return entry["class_name"] != "__numpy__" or (isinstance(config, Mapping) and isinstance(config.get("dtype"), str) and config["dtype"] in NUMBERS)
 
 
 def _is_type_spec(entry: Mapping[str, Any]) -> bool:

@@ -138,7 +138,7 @@ KERAS: Mapping[str, Names] = {
         """),
     ),
     METRIC: Names(
-        ("metrics", "losses"),
+        ("metrics", "metrics.base_metric", "losses"),
         _words("""
             AUC Accuracy BinaryAccuracy BinaryCrossentropy BinaryIoU CategoricalAccuracy CategoricalCrossentropy
             CategoricalHinge ConcordanceCorrelation CosineSimilarity F1Score FBetaScore FalseNegatives FalsePositives
@@ -155,7 +155,14 @@ KERAS: Mapping[str, Names] = {
         """),
     ),
     OPTIMIZER: Names(
-        ("optimizers", "optimizers.legacy", "optimizers.experimental", "mixed_precision", "dtensor.experimental.optimizers"),
+        (
+            "optimizers",
+            "optimizers.legacy",
+            "optimizers.experimental",
+            "mixed_precision",
+            "mixed_precision.loss_scale_optimizer",
+            "dtensor.experimental.optimizers",
+        ),
         _words("""
             Adadelta Adafactor Adagrad Adam AdamW Adamax Ftrl Lamb Lion LossScaleOptimizer LossScaleOptimizerV3
             MultiOptimizer Muon Nadam Optimizer RMSprop SGD ScheduleFreeAdamW

@@ -28,7 +28,7 @@ def find_operation(kind: str, config: Any) -> str | None:
     if kind == "TensorFlowOpLayer":
         return _find_node_operation(config.get("node_def"))
     attribute = config.get("attr_name")
-    return None if attribute in ATTRIBUTES else str(attribute)
+    return None if isinstance(attribute, str) and attribute in ATTRIBUTES else str(attribute)
 
 
 def _find_node_operation(node: Any) -> str | None:

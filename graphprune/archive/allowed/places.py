@@ -36,6 +36,9 @@ _BY_ENDING = {"activation": ACTIVATION, "initializer": INITIALIZER, "regularizer
 PATHS = frozenset({"vocabulary", "vocabulary_file", "vocab_file", "ckpt_to_load_from", "filepath", "file_path", "filename"})
 """Keys of Keras's layers whose text is the name of a file that the layer would open."""
 
+LIMITS = {"num_thresholds": 1_000_000, "num_oov_indices": 10_000_000, "ngrams": 1_000}
+"""Most that a config may ask for under keys by which Keras makes a list of that length, before any weight could tell that it is too much."""
+
 
 def kind_at(key: object) -> str | None:
     """Return what stands behind a key of the config of a class of Keras; None where it is plain data or may be anything.

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import re
-import tempfile
 import warnings
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+import h5py
 import tensorflow as tf
 import tf_keras
 from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.layers.preprocessing.index_lookup import IndexLookup
+from tf_keras.src.saving import saving_lib
 from tf_keras.src.saving.legacy import model_config, saving_utils
 from tf_keras.src.saving.legacy.hdf5_format import _legacy_weights
 from tf_keras.src.saving.legacy.saved_model.utils import keras_option_scope
 from tf_keras.src.saving.legacy.serialization import SharedObjectLoadingScope
+from tf_keras.src.saving.saving_lib import DiskIOStore
+from tf_keras.src.saving.serialization_lib import ObjectSharingScope, deserialize_keras_object
 
 from graphprune.archive import Archive
-from graphprune.archive.hdf5 import LAYERS_UNTIL_2_14, open_with_config
-from graphprune.archive.zipped import check_members
+from graphprune.archive.hdf5 import LAYERS_UNTIL_2_14, open_with_texts
+from graphprune.archive.zipped import check_members, open_weights, unpacked_assets
 from graphprune.errors import ArchiveError
 from graphprune.graph.entries import copy_config
 from graphprune.graph.from_config import graph_from_config
@@ -32,7 +36,7 @@ from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
 
 def load_zip(archive: Archive, *, compiled: bool) -> tf_keras.Model:
-    """Return the model of a `.keras` file, whatever the file's name; Keras asks for that suffix.
+    """Return the model of a `.keras` file, built from the config that was checked; Keras itself would read the file's once more.
 
     Raises:
         ArchiveError: the zip holds more than it should.
@@ -40,12 +44,38 @@ def load_zip(archive: Archive, *, compiled: bool) -> tf_keras.Model:
     check_members(archive.path)
     if layers_group(archive) == LAYERS_UNTIL_2_14:
         return _build_until_2_14(archive, compiled=compiled)
-    with tempfile.TemporaryDirectory() as folder:
-        named = Path(folder, "model.keras")
-        named.symlink_to(Path(archive.path).absolute())
-        model = tf_keras.models.load_model(named, compile=compiled)
+    config = copy_config(archive.config)
+    if not compiled:
+        config["compile_config"] = None
+    with saving_v3(), ObjectSharingScope():
+        model = deserialize_keras_object(config)
+        with open_weights(archive.path) as weights, unpacked_assets(archive.path) as assets:
+            assets_store = None if assets is None else DiskIOStore(str(assets), mode="r")
+            saving_lib._load_state(model, _Weights(weights), assets_store, inner_path="", visited_trackables=set())
     finalize(model)
     return model
+
+
+@contextmanager
+def saving_v3() -> Iterator[None]:
+    """Let Keras read objects as `.keras` files have them, as its `load_model` does (tf_keras/src/saving/saving_lib.py)."""
+    before = getattr(saving_lib._SAVING_V3_ENABLED, "value", False)
+    saving_lib._SAVING_V3_ENABLED.value = True
+    try:
+        yield
+    finally:
+        saving_lib._SAVING_V3_ENABLED.value = before
+
+
+class _Weights:
+    """The open weights as Keras asks for them: by the place of an object in the model (`H5IOStore`, tf_keras/src/saving/saving_lib.py)."""
+
+    def __init__(self, file: h5py.File) -> None:
+        self._file = file
+
+    def get(self, path: str) -> Any:
+        group = self._file.get(path) if path else self._file
+        return group["vars"] if group is not None and "vars" in group else {}
 
 
 def _build_until_2_14(archive: Archive, *, compiled: bool) -> tf_keras.Model:
@@ -63,13 +93,15 @@ def _build_until_2_14(archive: Archive, *, compiled: bool) -> tf_keras.Model:
 
 
 def load_hdf5(archive: Archive, *, compiled: bool) -> tf_keras.Model:
-    """Return the model of an `.h5` file, built from the config as graphprune reads it; the file's own is used where the two are the same.
+    """Return the model of an `.h5` file, built from the config as graphprune reads it.
 
     Keras gives weights to layers by order, and writes what is frozen last. But no config says that one direction of a Bidirectional, or a part of a
     MultiHeadAttention, was frozen: built anew it is not, and its weights would go to the others. So where names say so, the model is loaded in their order.
     """
     _ = archive.stored  # read, and kept, before a copy of the file holds its lock
-    with open_with_config(archive.path, archive.config) as file:
+    configs = {"model_config": archive.config, "training_config": archive.training_config}
+    texts = {name: json.dumps(config) for name, config in configs.items() if config is not None}
+    with open_with_texts(archive.path, texts) as file:
         try:
             model = tf_keras.models.load_model(file, compile=compiled)
             orders = _other_orders(archive, model)
@@ -79,7 +111,7 @@ def load_hdf5(archive: Archive, *, compiled: bool) -> tf_keras.Model:
                 raise
     if not orders:
         return model
-    with open_with_config(archive.path, archive.config, orders) as file:
+    with open_with_texts(archive.path, texts, orders) as file:
         return tf_keras.models.load_model(file, compile=compiled)
 
 

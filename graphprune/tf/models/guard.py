@@ -15,7 +15,7 @@ from tf_keras.src.saving import serialization_lib
 from tf_keras.src.saving.legacy import serialization as legacy
 
 from graphprune.archive.allowed.entries import keras_kinds, string_fits
-from graphprune.archive.allowed.keras_names import KERAS
+from graphprune.archive.allowed.keras_names import KERAS, OPTIMIZER
 from graphprune.errors import ArchiveError
 
 
@@ -56,6 +56,8 @@ def _guard_modules(find: Callable[..., Any], given: Mapping[str, Any], refuse: C
 
 def _guard_texts(build: Callable[..., Any], given: Mapping[str, Any], refuse: Callable[[str], ArchiveError]) -> Callable[..., Any]:
     def guarded(identifier: Any, module_objects: Any = None, custom_objects: Any = None, printable_module_name: str = "object") -> Any:
+        if isinstance(identifier, Mapping) and _registered(identifier, given):  # what was judged is what is built
+            identifier = {**identifier, "class_name": identifier["registered_name"]}
         name = identifier.get("class_name") if isinstance(identifier, Mapping) else identifier
         if isinstance(name, str) and name in (module_objects or {}) and name not in given and not _is_known(name, identifier):
             raise refuse(repr(name))
@@ -64,8 +66,14 @@ def _guard_texts(build: Callable[..., Any], given: Mapping[str, Any], refuse: Ca
     return guarded
 
 
+def _registered(identifier: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    """Return whether an object is the user's by its registered name; the older lookup knows the class name alone."""
+    registered = identifier.get("registered_name")
+    return isinstance(registered, str) and registered in given and identifier.get("class_name") != "function"
+
+
 def _is_known(name: str, identifier: Any) -> bool:
     """Return whether a text, or an object without a module, names something on the list."""
-    if isinstance(identifier, Mapping):
-        return bool(keras_kinds({"class_name": name}))
+    if isinstance(identifier, Mapping):  # Keras makes an object of the name of an optimizer
+        return bool(keras_kinds({"class_name": name})) or string_fits(name, OPTIMIZER)
     return any(string_fits(name, kind) for kind in KERAS)

@@ -17,6 +17,7 @@ from graphprune.errors import ArchiveError, GraphpruneError
 from graphprune.graph.from_config import check_models
 from graphprune.tf.layers.growing_vocabularies import check_config
 from graphprune.tf.layers.spectral_build import spectral_layers_buildable
+from graphprune.tf.models.bounds import growth_bounded
 from graphprune.tf.models.building import build_saved_model, load_hdf5, load_zip
 from graphprune.tf.models.given import given_objects, kinds_of
 from graphprune.tf.models.guard import names_guarded
@@ -62,7 +63,7 @@ def load_model(
         check_loadable(archive, unsafe_lambda=unsafe_lambda, unsafe_ops=unsafe_ops, given=given)
         check_models(archive.config, name)
         check_config(archive.config, name)
-        with names_guarded(name, objects):
+        with names_guarded(name, objects), growth_bounded(archive):
             return adopt_wrappers(_load_guarded(archive, given, unsafe_lambda=unsafe_lambda))
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from graphprune.archive import Archive
 from graphprune.archive.allowed import Given, Refusal, find_refused
-from graphprune.archive.allowed.check import OPERATION, PATH
+from graphprune.archive.allowed.check import OPERATION, PATH, SIZE
 from graphprune.archive.allowed.keras_names import LAYER
+from graphprune.archive.allowed.places import LIMITS
 from graphprune.archive.entries import holds_lambda_bytecode
 from graphprune.errors import ArchiveError
 
@@ -60,6 +61,9 @@ def explain_refusal(refusal: Refusal) -> str:
         )
     if refusal.kind == OPERATION:
         return f"{refusal.where}it runs TensorFlow's {name}, which is not on the list of operations that only compute; {_TRUST.format('ops')}"
+    if refusal.kind == SIZE:
+        most = f"{LIMITS[refusal.module]:,}"
+        return f"{refusal.where}{refusal.module} must be at most {most}, got {name}; the file is damaged, save the model again"
     kind = "class" if refusal.kind == LAYER else refusal.kind
     if refusal.is_given:
         return f"{refusal.where}{name!r} is named as {refusal.kind} and is not one; the file is not safe to load"

@@ -1,0 +1,137 @@
+"""Bounds on what a config lets Keras allocate while it builds a model: no more than the file's own weights explain.
+
+A config of a few bytes may ask for a Dense of 10 ** 9 units, an LSTM unrolled over 10 ** 6 steps, or a state for a batch of 10 ** 9. A real file holds the
+weights that its config asks for, so the variables that are made may take some times their bytes, and a fixed amount for those that no file holds (metrics,
+states of recurrent layers).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import tensorflow as tf
+from tf_keras.layers import LocallyConnected1D, LocallyConnected2D, Normalization
+from tf_keras.src import backend
+from tf_keras.src.engine import base_layer_utils
+from tf_keras.src.layers.rnn import rnn_utils
+from tf_keras.src.utils.conv_utils import conv_output_length
+
+from graphprune.archive import Archive
+from graphprune.errors import ArchiveError
+
+FREE = 512 * 2**20
+"""Bytes of variables that any model may have, whatever its file holds."""
+TIMES = 8
+"""How many times the bytes of the weights in the file: optimizers that keep three values for each weight, types that were widened."""
+MAX_STEPS = 10_000
+"""Steps of a recurrent layer that is unrolled, each of which becomes operations of its own."""
+
+
+@contextmanager
+def growth_bounded(archive: Archive) -> Iterator[None]:
+    """Raise an ArchiveError where building the model would allocate far more than its file explains."""
+    budget = _Budget(archive)
+    patched: list[tuple[Any, str, Callable[..., Any]]] = [
+        (base_layer_utils, "make_variable", _bounded_variable(budget)),
+        (rnn_utils, "generate_zero_filled_state", _bounded_state(budget)),
+        (backend, "rnn", _bounded_steps(archive.path)),
+        (Normalization, "build", _bounded_build(budget, Normalization.build, _cells_of_normalization)),
+        (LocallyConnected1D, "build", _bounded_build(budget, LocallyConnected1D.build, _cells_of_local)),
+        (LocallyConnected2D, "build", _bounded_build(budget, LocallyConnected2D.build, _cells_of_local)),
+    ]
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in patched]
+    for owner, name, value in patched:
+        setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        for owner, name, value in before:
+            setattr(owner, name, value)
+
+
+class _Budget:
+    """The bytes that may still be allocated."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._place = archive.path
+        stored = sum(math.prod(tensor.shape) * 8 for tensors in archive.stored.values() for tensor in tensors)
+        self._held = stored
+        self._left = FREE + TIMES * stored
+
+    def spend(self, shape: Any, size: int) -> None:
+        """Take a tensor's bytes off; a shape that is not known takes none."""
+        known = [int(length) for length in shape if length is not None] if shape is not None else []
+        wanted = math.prod(known) * size
+        if wanted > self._left:
+            raise ArchiveError(
+                f"{self._place}: its config asks for a tensor of {wanted:,} bytes (shape {known}), and the file holds weights of at most {self._held:,}; "
+                "the file is damaged, save the model again"
+            )
+        self._left -= wanted
+
+
+def _bounded_variable(budget: _Budget) -> Callable[..., Any]:
+    make = base_layer_utils.make_variable
+
+    def bounded(name: str, shape: Any = None, dtype: Any = tf.float32, **rest: Any) -> Any:
+        budget.spend(_lengths(shape), tf.as_dtype(dtype or tf.float32).size or 4)
+        return make(name, shape=shape, dtype=dtype, **rest)
+
+    return bounded
+
+
+def _bounded_state(budget: _Budget) -> Callable[..., Any]:
+    make = rnn_utils.generate_zero_filled_state
+
+    def bounded(batch_size_tensor: Any, state_size: Any, dtype: Any) -> Any:
+        if isinstance(batch_size_tensor, int):  # a tensor where the batch is not known yet
+            for size in tf.nest.flatten(state_size):
+                budget.spend([batch_size_tensor, *_lengths(size if isinstance(size, tf.TensorShape) else [size])], 8)
+        return make(batch_size_tensor, state_size, dtype)
+
+    return bounded
+
+
+def _lengths(shape: Any) -> list[int | None]:
+    known = tf.TensorShape(shape)
+    return [] if known.rank is None else known.as_list()
+
+
+def _bounded_steps(place: str) -> Callable[..., Any]:
+    run = backend.rnn
+
+    def bounded(step_function: Any, inputs: Any, *rest: Any, **options: Any) -> Any:
+        unrolled = options.get("unroll", rest[4] if len(rest) > 4 else False)
+        first = tf.nest.flatten(inputs)[0]
+        steps = max((length or 0 for length in first.shape[:2]), default=0) if unrolled and first.shape.rank else 0
+        if steps > MAX_STEPS:
+            raise ArchiveError(f"{place}: a layer is unrolled over {steps:,} steps, more than {MAX_STEPS:,}; build it with unroll=False and save it again")
+        return run(step_function, inputs, *rest, **options)
+
+    return bounded
+
+
+def _bounded_build(budget: _Budget, build: Callable[..., Any], cells: Callable[[Any, list[int | None]], int]) -> Callable[..., Any]:
+    def bounded(layer: Any, input_shape: Any) -> Any:
+        budget.spend([cells(layer, _lengths(input_shape))], 4)
+        return build(layer, input_shape)
+
+    return bounded
+
+
+def _cells_of_normalization(layer: Any, shape: list[int | None]) -> int:
+    """Return how many values NumPy makes for a mean and a variance that the config gives."""
+    axes = layer.axis if layer.input_mean is not None else ()
+    return 4 * math.prod(shape[axis] or 1 for axis in axes if -len(shape) <= axis < len(shape))
+
+
+def _cells_of_local(layer: Any, shape: list[int | None]) -> int:
+    """Return how many values the kernel has, for which Python walks over all of them."""
+    inner = shape[2:] if layer.data_format == "channels_first" else shape[1:-1]
+    outer = [conv_output_length(*each) for each in zip(inner, layer.kernel_size, [layer.padding] * len(inner), layer.strides, strict=False)]
+    if layer.implementation == 2:
+        return math.prod(length or 1 for length in [*inner, *outer])
+    return 16 * math.prod(length or 1 for length in [*outer, *layer.kernel_size])
