@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,11 +41,11 @@ def save_model(model: tf_keras.Model, path: str | PathLike[str]) -> None:
 
 
 def estimate_bytes(model: tf_keras.Model) -> int:
-    """Return how many bytes the numbers of a model and of its optimizer take; a file of it is a little larger."""
+    """Return how many bytes the numbers of a model and of its optimizer take, those of variables that grow left out; a file of it is a little larger."""
     optimizer: Any = getattr(model, "optimizer", None)
     slots = getattr(optimizer, "variables", [])
     variables = [*model.weights, *(slots() if callable(slots) else slots)]
-    return sum(math.prod(variable.shape) * variable.dtype.size for variable in variables if isinstance(variable, tf.Variable))
+    return sum((variable.shape.num_elements() or 0) * variable.dtype.size for variable in variables if isinstance(variable, tf.Variable))
 
 
 def check_model_suffix(path: str | PathLike[str]) -> None:
