@@ -96,8 +96,6 @@ def command(
         saved = open_model(model)
         archive = saved.need_archive()
         check_loadable(archive, unsafe_lambda=loading.unsafe_lambda, unsafe_ops=loading.unsafe_ops)
-        if not is_data_function(data):
-            check_samples(data)  # before TensorFlow is imported
         if strategy != "none":
             _open_devices(strategy)
         if rules.files or rules.has_switches or plan_file is not None:
@@ -105,6 +103,9 @@ def command(
             plan = plan_for(saved, rules, plan_file, loaded=loaded)
             print_warnings(plan.diagnostics, rules.files)
             click.echo(render_plan_text(plan, brief=True), nl=False)
+
+        if not is_data_function(data):
+            check_samples(data)  # before TensorFlow is imported
 
         import_tensorflow()
         from graphprune.tf.training.run import train
