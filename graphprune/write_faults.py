@@ -56,7 +56,7 @@ def cannot_write(path: str | Path, fault: OSError, *, needed: int | None = None,
 
     Example:
         >>> print(cannot_write("o.keras", OSError(errno.ENOSPC, "No space left on device"), needed=2048))  # doctest: +ELLIPSIS
-        o.keras: cannot be written: No space left on device (needs 2,048 bytes, ... are free); make room on the disk, or give another place
+        o.keras: cannot be written: No space left on device (... bytes are free); make room on the disk, or give another place
         >>> print(cannot_write("run", OSError(errno.EROFS, "Read-only file system"), kept="checkpoints are whole", then="graphprune resume run"))
         run: cannot be written: Read-only file system; checkpoints are whole; mount the file system for writing, then go on with: graphprune resume run
     """
@@ -92,7 +92,8 @@ def _advise(number: int | None, then: str) -> str:
 
 
 def _describe_room(path: Path, needed: int | None) -> str:
-    parts = [] if needed is None else [f"needs {needed:,} bytes"]
     disk = os.statvfs(next(parent for parent in path.absolute().parents if parent.is_dir()))
-    free = f"{disk.f_bavail * disk.f_frsize:,}"
+    room = disk.f_bavail * disk.f_frsize
+    parts = [] if needed is None or needed <= room else [f"needs more than {needed:,} bytes"]
+    free = f"{room:,}"
     return f" ({', '.join([*parts, f'{free} are free' if parts else f'{free} bytes are free'])})"

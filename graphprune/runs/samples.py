@@ -138,6 +138,9 @@ def _explain_unused(name: str) -> str:
     return f"{name[:40]} is not used{f'; did you mean {close[0]}?' if close else ''}"
 
 
+_NONE = {"train": "training needs at least one", "test": "leave out x_test and y_test where there are none"}
+
+
 def _check_pair(spec: str, part: str, x: tuple[int, ...], y: tuple[int, ...]) -> None:
     for name, shape in ((f"x_{part}", x), (f"y_{part}", y)):
         if not shape:
@@ -145,7 +148,7 @@ def _check_pair(spec: str, part: str, x: tuple[int, ...], y: tuple[int, ...]) ->
     if x[0] != y[0]:
         raise DataError(f"{spec}: x_{part} has {x[0]} samples and y_{part} has {y[0]}; each sample needs one label")
     if x[0] == 0:
-        raise DataError(f"{spec}: x_{part} has no samples; training needs at least one")
+        raise DataError(f"{spec}: x_{part} has no samples; {_NONE[part]}")
 
 
 def _check_same_samples(spec: str, side: str, train: tuple[int, ...], test: tuple[int, ...]) -> None:

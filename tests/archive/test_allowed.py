@@ -161,7 +161,7 @@ def test_compile_settings_are_walked_as_well(settings, expected):
         ("TensorFlowOpLayer", {"node_def": {"op": "LoadAndRemapMatrix"}}, "LoadAndRemapMatrix"),
         ("TensorFlowOpLayer", {"node_def": {"op": "DecodeProtoV2"}}, "DecodeProtoV2"),
         ("TensorFlowOpLayer", {"node_def": {"op": "ImmutableConst"}}, "ImmutableConst"),
-        ("TensorFlowOpLayer", {"node_def": "\n\x01x\x12\tWriteFile"}, "\n\x01x\x12\tWriteFile"),
+        ("TensorFlowOpLayer", {"node_def": "\n\x01x\x12\tWriteFile"}, "operation in a node_def that is not JSON"),
         ("TensorFlowOpLayer", {"node_def": {"op": "AddV2"}}, None),
         ("ClassMethod", {"cls_symbol": "RaggedTensor", "method_name": "from_row_splits"}, None),
         ("ClassMethod", {"cls_symbol": "io.TFRecordWriter", "method_name": "__init__"}, "io.TFRecordWriter.__init__"),

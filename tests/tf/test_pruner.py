@@ -203,6 +203,14 @@ def test_a_run_that_is_too_short_warns_before_it_starts():
         Pruner(model_with(epochs(2))).start(Run(10, 2))
 
 
+def test_a_run_that_is_resumed_ends_at_the_same_step():
+    model = model_with(epochs(3))
+    for wrapper in find_wrappers(model).values():
+        wrapper.pruning_step.assign(5)
+    with pytest.warns(UserWarning, match=r"at step 30 and the run ends at step 20; "):
+        Pruner(model).start(Run(10, 2), done=5)
+
+
 def test_the_update_at_step_0_happens_before_training():
     model = wrap_layers(build("sequential"), {"d1": Pruning(0.5, Schedule(curve="constant"), ("kernel",))})
     Pruner(model).start(Run())

@@ -8,6 +8,7 @@ from run_builders import STEPS, TOTAL, assert_same_bits, build_setting
 from tf_keras import layers
 
 from graphprune.runs.checkpoints import find_checkpoint
+from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.stopping import StopRequest
 from graphprune.tf.training.recorder import Recorder
 from graphprune.tf.training.run import resume, train
@@ -31,7 +32,7 @@ def ask_at_step(stop, step):
 
 
 def newest(run_dir):
-    state = find_checkpoint(run_dir / "checkpoints", run_dir)[0].state
+    state = find_checkpoint(run_dir / "checkpoints", RunFolder(run_dir).read_options().run_id)[0].state
     return state.step, state.epoch, state.batch
 
 

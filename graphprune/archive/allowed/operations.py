@@ -34,4 +34,4 @@ def find_operation(kind: str, config: Any) -> str | None:
 def _find_node_operation(node: Any) -> str | None:
     """Return the operation of a `NodeDef` if it is not on the list; a text, in whatever form, is none that Keras wrote and runs."""
     operation = node.get("op") if isinstance(node, Mapping) else None
-    return None if isinstance(operation, str) and operation in OPERATIONS else str(operation or node)[:80]
+    return None if isinstance(operation, str) and operation in OPERATIONS else str(operation or "operation in a node_def that is not JSON")

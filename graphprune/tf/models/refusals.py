@@ -5,6 +5,8 @@ Imports no TensorFlow itself.
 
 from __future__ import annotations
 
+import builtins
+import sys
 from typing import Any
 
 from graphprune.archive import Archive
@@ -68,9 +70,14 @@ def explain_refusal(refusal: Refusal) -> str:
     if refusal.is_given:
         return f"{refusal.where}{name!r} is named as {refusal.kind} and is not one; the file is not safe to load"
     named = f"the {kind} {name!r} of {_cut(refusal.module)!r}" if refusal.module else f"the {kind} {name!r}"
-    if not name.rsplit(">", 1)[-1].isidentifier():
+    if not name.rsplit(">", 1)[-1].isidentifier() or _is_pythons(refusal):
         return f"{refusal.where}{named} is not one that a model file may name; the file is not safe to load"
     return f"{refusal.where}{named} is not part of Keras; give it with --custom-objects (custom_objects={{{name!r}: ...}} in Python)"
+
+
+def _is_pythons(refusal: Refusal) -> bool:
+    """Return whether a file names something of Python itself, which nobody should hand over because a file asks for it."""
+    return refusal.name in vars(builtins) or refusal.module.partition(".")[0] in sys.stdlib_module_names
 
 
 def _cut(name: str) -> str:

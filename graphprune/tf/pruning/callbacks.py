@@ -22,13 +22,14 @@ class UpdatePruningStep(tf_keras.callbacks.Callback):
 
     Args:
         run: The length of the run, where `fit` cannot know it: an input of unknown size with a schedule in epochs or percent.
+        done: Steps of that run that were done before, where it is resumed.
 
     """
 
-    def __init__(self, run: Run | None = None) -> None:
+    def __init__(self, run: Run | None = None, *, done: int = 0) -> None:
         super().__init__()
         self.params: dict[str, Any] | None = None  # a loop that is no `fit` never calls `set_params`
-        self.run = run
+        self.run, self._done = run, done
         self._pruner: Pruner | None = None
         self._ends_batches = False
         self._has_advanced = False
@@ -59,7 +60,7 @@ class UpdatePruningStep(tf_keras.callbacks.Callback):
             TrainingError: a schedule needs a length that `fit` does not know.
         """
         params, self._ends_batches, self._has_advanced = self.params or {}, False, False
-        self.pruner.start(self.run or Run(params.get("steps"), params.get("epochs")))
+        self.pruner.start(self.run or Run(params.get("steps"), params.get("epochs")), done=self._done)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Catch up, for loops that call nothing else; where batches end with a call there is nothing to catch up with."""

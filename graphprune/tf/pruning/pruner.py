@@ -82,8 +82,12 @@ class Pruner:
         self._looked: dict[str, int] = {}
         self._began: tuple[int, dict[str, int]] = (0, {})
 
-    def start(self, run: Run) -> None:
+    def start(self, run: Run, *, done: int = 0) -> None:
         """Turn every schedule into optimizer steps, attach to the pruned layers and do the update that is due at step 0.
+
+        Args:
+            run: The length of the run.
+            done: Steps of the run that were done before, where a run is resumed.
 
         Warns with `schedule/never-reached` for layers whose schedule ends after the run.
 
@@ -103,14 +107,14 @@ class Pruner:
             if int(wrapper.pruning_step.numpy()) < 0:  # the TensorFlow toolkit's way to say that training has not begun
                 wrapper.pruning_step.assign(0)
         self.follow(run)
-        self._warn_never_reached(run)
+        self._warn_never_reached(run, done)
         for wrapper in self.attached.values():
             for other in [pruner for pruner in wrapper.pruners if pruner.model is self.model]:
                 wrapper.pruners.discard(other)
             wrapper.pruners.add(self)
         self._seen, self._looked = self._count(), {}
         self._began = self._updates(), self._seen[1]
-        self._planned = None if run.steps is None else self.step + run.steps
+        self._planned = None if run.steps is None else self.step + run.steps - done
         self.on_step()
 
     def follow(self, run: Run) -> None:
@@ -273,14 +277,15 @@ class Pruner:
                 stacklevel=2,
             )
 
-    def _warn_never_reached(self, run: Run) -> None:
+    def _warn_never_reached(self, run: Run, done: int) -> None:
         if run.steps is None:
             return
         late: dict[tuple[float, int, int], list[str]] = {}
         for address, wrapper in self.wrappers.items():
             step, end = int(wrapper.pruning_step.numpy()), _target_step(self._timetables[address])
-            if end > step + run.steps:
-                late.setdefault((wrapper.pruning.sparsity, end, step + run.steps), []).append(address)
+            last = step + run.steps - done
+            if end > last:
+                late.setdefault((wrapper.pruning.sparsity, end, last), []).append(address)
         for (sparsity, end, last), addresses in late.items():
             warnings.warn(
                 f"schedule/never-reached: {', '.join(addresses)}: the schedule reaches {sparsity:.1%} at step {end} and the run ends at step {last}; "

@@ -107,7 +107,7 @@ def run_to_end(
             restore_optimizer_rest(model, _part(checkpoint, "optimizer"))
             restore_replica_values(model, _part(checkpoint, "replicas"))
             _cut_events(model, options, folder, start)
-        pruning = UpdatePruningStep(Run(options.steps_per_epoch, options.epochs))
+        pruning = UpdatePruningStep(Run(options.steps_per_epoch, options.epochs), done=start.step)
         sums = {} if checkpoint is None else _part(checkpoint, "metrics")
         recorder = Recorder(folder, options, start, pruning, randomness, metric_sums=sums, stop_after_step=stop_after_step, on_progress=on_progress, stop=stop)
         summaries = [] if options.tensorboard is None else [PruningSummaries(folder.path / options.tensorboard, run=pruning.run, write_graph=False)]
