@@ -17,7 +17,7 @@ from graphprune.tf.pruning.scope import prune_scope
 
 pytestmark = pytest.mark.tf
 
-TEXT = "{}: layer 'a': the class 'Stairs' is not part of Keras; give it with --custom-objects (custom_objects={{'Stairs': ...}} in Python)"
+TEXT = "{}: layer 'a': the class 'Stairs' of 'own_layers' is not part of Keras; give it with --custom-objects (custom_objects={{'Stairs': ...}} in Python)"
 
 
 class Counts(tf_keras.callbacks.Callback):
