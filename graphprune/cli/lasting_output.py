@@ -47,7 +47,7 @@ class LastingStream:
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
         if self._name is not None:
-            signals.say(f"graphprune: warning: {self._name} cannot be written any more ({fault.strerror}); training goes on without it")
+            signals.say(f"graphprune: warning: {self._name} cannot be written any more ({fault.strerror}); going on without it")
 
 
 @contextmanager

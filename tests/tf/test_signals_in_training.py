@@ -80,7 +80,7 @@ def test_training_goes_on_where_nobody_reads_its_output(soak, tmp_path):
     err = process.stderr.read()
     assert process.wait() == 0, err
     process.stderr.close()
-    assert err == "graphprune: warning: stdout cannot be written any more (Broken pipe); training goes on without it\n"
+    assert err == "graphprune: warning: stdout cannot be written any more (Broken pipe); going on without it\n"
     assert (tmp_path / "run" / "model.keras").read_bytes() == (soak.whole / "model.keras").read_bytes()
 
 
