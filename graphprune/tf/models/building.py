@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import h5py
@@ -31,6 +30,7 @@ from graphprune.graph.from_config import graph_from_config
 from graphprune.graph.keras_weights import layers_group
 from graphprune.graph.weights import ModelWeights, locate_weights
 from graphprune.tf.layers.layer_clone import finalize
+from graphprune.tf.models.keras_file import keras_format
 from graphprune.tf.pruning.addresses import addressed_layers, inner_layer, is_layered_model
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
@@ -47,24 +47,13 @@ def load_zip(archive: Archive, *, compiled: bool) -> tf_keras.Model:
     config = copy_config(archive.config)
     if not compiled:
         config["compile_config"] = None
-    with saving_v3(), ObjectSharingScope():
+    with keras_format(), ObjectSharingScope():
         model = deserialize_keras_object(config)
         with open_weights(archive.path) as weights, unpacked_assets(archive.path) as assets:
             assets_store = None if assets is None else DiskIOStore(str(assets), mode="r")
             saving_lib._load_state(model, _Weights(weights), assets_store, inner_path="", visited_trackables=set())
     finalize(model)
     return model
-
-
-@contextmanager
-def saving_v3() -> Iterator[None]:
-    """Let Keras read objects as `.keras` files have them, as its `load_model` does (tf_keras/src/saving/saving_lib.py)."""
-    before = getattr(saving_lib._SAVING_V3_ENABLED, "value", False)
-    saving_lib._SAVING_V3_ENABLED.value = True
-    try:
-        yield
-    finally:
-        saving_lib._SAVING_V3_ENABLED.value = before
 
 
 class _Weights:

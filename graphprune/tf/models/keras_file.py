@@ -24,7 +24,7 @@ _DATE_SAVED = "1980-01-01@00:00:00"
 
 def write_keras(model: tf_keras.Model, stream: BinaryIO) -> None:
     """Write `model`, with its optimizer, as a `.keras` file, as `model.save` does."""
-    with _config_saving(), _numbered_objects(), serialization_lib.ObjectSharingScope():
+    with keras_format(), _numbered_objects(), serialization_lib.ObjectSharingScope():
         config = serialization_lib.serialize_keras_object(model)
         with zipfile.ZipFile(stream, "w") as archive:
             archive.writestr(_timeless(saving_lib._METADATA_FILENAME), json.dumps({"keras_version": tf_keras.__version__, "date_saved": _DATE_SAVED}))
@@ -62,8 +62,8 @@ def _timeless(name: str) -> zipfile.ZipInfo:
 
 
 @contextmanager
-def _config_saving() -> Iterator[None]:
-    """Tell Keras's layers that a `.keras` file is written, as its own `save_model` does."""
+def keras_format() -> Iterator[None]:
+    """Let Keras write and read objects as `.keras` files have them (tf_keras/src/saving/saving_lib.py)."""
     before = getattr(saving_lib._SAVING_V3_ENABLED, "value", False)
     saving_lib._SAVING_V3_ENABLED.value = True
     try:
