@@ -62,7 +62,7 @@ class SignalWatch:
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, and jobs in the background of a script
                 signal.signal(number, _leave_to_the_thread)
         signal.set_wakeup_fd(written, warn_on_full_buffer=False)
-        os.register_at_fork(after_in_child=_forget)
+        os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_forget)
         _thread.start_new_thread(self._run, ())
 
     def _run(self) -> None:
@@ -205,8 +205,28 @@ def _silence() -> None:
         os.dup2(nowhere, stream)
 
 
+_held: dict[int, set[signal.Signals]] = {}
+"""The signals that a thread held back before, while it forks."""
+
+
+def _hold() -> None:
+    """Hold signals back while a process forks: one to the child must not go to the parent's pipe, which the child has too."""
+    _held[_thread.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # type: ignore[assignment]
+
+
+def _let_go() -> None:
+    before = _held.pop(_thread.get_ident(), None)
+    if before is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _forget() -> None:
     """Let a forked child (a data loader's worker) have the usual handlers: the pipe is the parent's."""
+    _restore_handlers()
+    _let_go()
+
+
+def _restore_handlers() -> None:
     global _watch
     if _watch is None:
         return

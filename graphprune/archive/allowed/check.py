@@ -77,8 +77,9 @@ def find_refused(config: Any, given: Given | None, *, unsafe_ops: bool = False, 
     Example:
         >>> dense = {"class_name": "Dense", "config": {"name": "fc", "activation": "relu"}}
         >>> find_refused(dense, {})
-        >>> find_refused({"class_name": "Dense", "config": {"name": "fc", "activation": "exec"}}, {})
-        Refusal(name='exec', kind='activation', layer='fc')
+        >>> refusal = find_refused({"class_name": "Dense", "config": {"name": "fc", "activation": "exec"}}, {})
+        >>> refusal.name, refusal.kind, refusal.layer
+        ('exec', 'activation', 'fc')
     """
     waiting = [_Place(config, kind)]
     while waiting:
