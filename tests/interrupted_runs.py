@@ -187,3 +187,53 @@ def spread(kinds: dict[str, int], rng: random.Random) -> list[list[str]]:
     moments = [kind for kind, count in kinds.items() for _ in range(count)]
     rng.shuffle(moments)
     return [moments[start : start + CHAIN] for start in range(0, len(moments), CHAIN)]
+
+
+RULES = """
+version: 1
+rules:
+  - id: dense
+    match: {name: fc}
+    prune: {sparsity: 75%, schedule: {curve: linear, begin: 0 steps, end: 10 steps, every: 2 steps}}
+"""
+
+
+@dataclass
+class Damaged:
+    """A run that was never interrupted, and copies of it and of a stopped one, to be damaged.
+
+    Attributes:
+        home: Its folders: `whole`, and `stopped` after step 10 of 12.
+    """
+
+    server: ForkServer
+    home: Path
+
+    def check(self, damage) -> str:
+        """Damage a copy, resume it, and fail unless that has its right outcome; return which that is."""
+        whole, run = self.home / "whole", self.home / "run"
+        shutil.rmtree(run, ignore_errors=True)
+        shutil.copytree(whole if damage.finished else self.home / "stopped", run)
+        damage.do(run)
+        done = self.server.run("resume", run)
+        assert "Traceback" not in done.err, (damage.name, done)
+        assert damage.says is None or damage.says in done.err, (damage.name, done)
+        assert done.code == (1 if damage.outcome == "error" else 0), (damage.name, done)
+        if damage.outcome == "error":
+            return "refused with a message"
+        for name in ("model.keras", "metrics.jsonl"):
+            assert (run / name).read_bytes() == (whole / name).read_bytes(), (damage.name, name)
+        return "ended with the same bits"
+
+
+def build_damaged(server: ForkServer, home: Path) -> Damaged:
+    """Train a run to its end, and the same one to step 10."""
+    from run_builders import build_dense_model, build_setting
+
+    setting = build_setting(home, ".keras", build_dense_model(build_optimizer("adam")))
+    (home / "prune.yaml").write_text(RULES)
+    options = ("--data", setting.data, "--epochs", "3", "--batch-size", "8", "--checkpoint-every", "3 steps", "-r", home / "prune.yaml")
+    for name, more in (("whole", ()), ("stopped", ("--stop-after", "10"))):
+        done = server.run("train", setting.model, *options, "--run", home / name, *more)
+        assert done.code == 0, done.err
+    return Damaged(server, home)

@@ -247,8 +247,8 @@ def _check_kind(path: str, name: str, dtype: np.dtype[Any]) -> None:
     is_number = dtype.kind == "b" or (dtype.kind in "iuf" and dtype.itemsize <= 8)
     is_text = dtype.kind in "US" and dtype.itemsize > 0 and name.startswith("x_")
     if not is_number and not is_text:
-        kind = "a structured array" if dtype.names else _short(str(dtype))
-        raise DataError(f"{path}: {name} has dtype {kind}; store it as integers, floats of at most 64 bits or bool" + _advice(dtype))
+        is_kind = "is a structured array" if dtype.names else f"has dtype {_short(str(dtype))}"
+        raise DataError(f"{path}: {name} {is_kind}; store it as integers, floats of at most 64 bits or bool" + _advice(dtype))
 
 
 def _advice(dtype: np.dtype[Any]) -> str:

@@ -183,7 +183,8 @@ def _adapter(kind: type) -> TypeAdapter[Any]:
 
 def _explain(fault: ValidationError) -> str:
     first = fault.errors(include_url=False)[0]
-    where = ".".join(map(str, first["loc"]))
+    where = ".".join(str(part) for part in first["loc"] if part != "[key]")
     if first["type"] == "missing":
         return f"has no {where}"
-    return f"has a wrong {where}: {first['msg'][:1].lower()}{first['msg'][1:]}, got {reprlib.repr(first['input'])}"
+    said = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"has a wrong {where}: {said[:1].lower()}{said[1:]}, got {reprlib.repr(first['input'])}"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from graphprune.archive import read_archive
-from graphprune.archive.allowed import Refusal, find_path, find_refused
+from graphprune.archive.allowed import Refusal, find_refused
 from graphprune.archive.allowed.entries import OTHER
 from graphprune.archive.allowed.keras_names import FUNCTION, KERAS, LAYER, LAYERS
 from graphprune.graph.classes.builtin_layers import BUILTIN_LAYERS
@@ -85,6 +85,22 @@ REFUSED = {
     "TensorFlow's writer of files": (
         layer(activation=function("write_file", "tensorflow.python.ops.io_ops", "write_file")),
         ("write_file", "activation", "fc"),
+    ),
+    "another registered name of a function": (
+        layer(activation=function("relu", "keras.activations", "deserialize")),
+        ("relu", "activation", "fc"),
+    ),
+    "a model of a module of Keras that does not have it": (
+        {"class_name": "Functional", "module": "keras.utils", "config": {"layers": []}},
+        ("Functional", "layer", ""),
+    ),
+    "a column with its vocabulary in a file": (
+        layer("DenseFeatures", feature_columns=[{"class_name": "VocabularyListCategoricalColumn", "config": {"vocabulary_file": "/tmp/x"}}]),
+        ("/tmp/x", "path", "fc"),
+    ),
+    "a function that normalizes a column": (
+        layer("DenseFeatures", feature_columns=[{"class_name": "NumericColumn", "config": {"normalizer_fn": "exec"}}]),
+        ("exec", "function", "fc"),
     ),
     "the model's own module": ({"class_name": "Functional", "module": "this", "config": {"layers": []}}, ("Functional", "layer", "")),
     "a class of a module that is not Keras's": (layer("Dense", "evil"), ("Dense", "layer", "fc")),
@@ -175,10 +191,25 @@ def test_an_op_layer_only_computes(kind, config, operation):
     assert find_refused(entry, {}, unsafe_ops=True) is None
 
 
+@pytest.mark.parametrize(
+    ("key", "most", "place"),
+    [("num_oov_indices", 10_000_000, "layer"), ("ngrams", 1_000, "layer"), ("num_thresholds", 1_000_000, "settings")],
+)
+def test_a_length_that_keras_would_fill_a_list_with_is_bounded(key, most, place):
+    def entry(value):
+        made = {"class_name": "StringLookup" if place == "layer" else "AUC", "config": {"name": "x", key: value}}
+        return made if place == "layer" else {"metrics": [made]}
+
+    kind = LAYER if place == "layer" else None
+    assert find_refused(entry(most), {}, kind=kind) is None
+    for value, told in ((most + 1, str(most + 1)), (float("inf"), "inf")):
+        found = find_refused(entry(value), {}, kind=kind)
+        assert (found.name, found.kind, found.layer, found.value) == (key, "size", "x" if place == "layer" else "", told)
+
+
 def test_a_first_look_leaves_names_for_later_but_no_paths_and_operations():
     assert find_refused(layer("MyLayer", "my_program"), None) is None
-    assert find_path(layer("StringLookup", vocabulary="/etc/passwd")) == Refusal("/etc/passwd", "path", "fc")
-    assert find_path(layer("TFOpLambda", function="io.write_file")) is None
+    assert find_refused(layer("StringLookup", vocabulary="/etc/passwd"), None) == Refusal("/etc/passwd", "path", "fc")
     assert find_refused(layer("TFOpLambda", function="io.write_file"), None) == Refusal("io.write_file", "operation", "fc")
 
 
@@ -223,9 +254,3 @@ DATA_THAT_IS_NONE = {
 def test_objects_that_only_look_like_data_are_refused(what):
     assert refused(layer(activation=DATA_THAT_IS_NONE[what])) is not None
     assert refused(layer(anything=DATA_THAT_IS_NONE[what])) is not None
-
-
-def test_lists_that_keras_would_make_at_once_have_a_limit():
-    assert refused(layer("IntegerLookup", num_oov_indices=10**7)) is None
-    assert refused(layer("IntegerLookup", num_oov_indices=10**7 + 1)) == ("10000001", "size", "fc")
-    assert refused(layer("TextVectorization", ngrams=float("inf"))) == ("inf", "size", "fc")

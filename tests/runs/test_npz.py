@@ -146,7 +146,7 @@ KINDS = {
     f"x_train has dtype timedelta64[s]; {PLAIN}, for example seconds as float64": np.array([1], "m8[s]"),
     f"x_train has dtype complex128; {PLAIN}, for example with real and imaginary part on an axis of length 2": np.array([1j]),
     f"x_train has dtype float128; {PLAIN}": np.array([1], np.longdouble),
-    f"x_train has dtype a structured array; {PLAIN}": np.array([(1, 2)], "i4,f4"),
+    f"x_train is a structured array; {PLAIN}": np.array([(1, 2)], "i4,f4"),
     f"x_train has dtype |V2; {PLAIN}": np.array([b"ab"], "V2"),
     "x_train holds Python objects, which are never unpickled; store it as an array of numbers": np.array([{}]),
 }

@@ -1,6 +1,6 @@
 """Runs that are killed and stopped at hundreds of moments end as if nothing had happened, bit for bit.
 
-pytest tests/soak --slow -s                                     100 kills and 300 signals, about half an hour on two cores
+pytest tests/soak --slow -s                                     100 kills, 300 signals and all kinds of damage, about half an hour on two cores
 pytest tests/soak --slow -s --soak-kills 10 --soak-signals 20   a short one
 """
 
@@ -56,3 +56,13 @@ def test_signals_end_a_run_with_one_line_and_it_goes_on(server, tmp_path, reques
     seen = interrupt_all(server, tmp_path, request, {"forked": count - anew, "anew": anew}, send_signal)
     assert seen["signals"] == count
     assert seen["signals that saved a checkpoint"] >= count * 0.1
+
+
+def test_damaged_runs_go_on_to_the_same_bits_or_say_why(server, tmp_path):
+    from interrupted_runs import build_damaged
+    from runs.damage import TABLE
+
+    made = build_damaged(server, tmp_path)
+    seen = Counter(made.check(damage) for damage in TABLE)
+    print("", *(f"{count:>5} {what}" for what, count in seen.items()), sep="\n")
+    assert sum(seen.values()) == len(TABLE) >= 40

@@ -233,7 +233,7 @@ def test_what_cannot_be_recorded_is_refused_before_anything_is_written(tmp_path)
     with pytest.raises(OutputError) as caught:
         train(setting.model, None, setting.data, tmp_path / "run", **{**setting.options, "seed": -1})
     assert str(caught.value) == (
-        f"{tmp_path}/run: this run cannot be recorded, run.json has a wrong seed: input should be greater than or equal to 0, got -1; change that setting"
+        f"{tmp_path}/run: this run cannot be recorded, run.json has a wrong seed: should be greater than or equal to 0, got -1; change that setting"
     )
     assert not (tmp_path / "run").exists()
 

@@ -4,7 +4,7 @@ What belongs here: names as data, and the walk that compares a config with them.
 or resolves a name.
 """
 
-from graphprune.archive.allowed.check import Refusal, find_path, find_refused
+from graphprune.archive.allowed.check import Refusal, find_refused
 from graphprune.archive.allowed.entries import Given
 
-__all__ = ["Given", "Refusal", "find_path", "find_refused"]
+__all__ = ["Given", "Refusal", "find_refused"]

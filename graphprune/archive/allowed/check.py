@@ -35,11 +35,12 @@ class Refusal:
     """What a config names and must not.
 
     Attributes:
-        name: The class, function, operation or file, as the config has it.
+        name: The class, function, operation or file, as the config has it; of a size its key.
         kind: What stands in its place: `layer`, `activation`, ..., `operation`, `path` or `size`.
         layer: The name of the layer whose config it is; empty for compile settings and for the model itself.
-        module: The module that the config takes it from, where that is none of Keras's; the key of a size.
+        module: The module that the config takes it from, where that is none of Keras's.
         is_given: Whether it is the user's own, and does not fit its place.
+        value: Of a size, what the config asks for.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Refusal:
     layer: str = ""
     module: str = ""
     is_given: bool = False
+    value: str = ""
 
     @property
     def where(self) -> str:
@@ -91,12 +93,6 @@ def find_refused(config: Any, given: Given | None, *, unsafe_ops: bool = False, 
     return None
 
 
-def find_path(config: Any) -> Refusal | None:
-    """Return the first file or URL that a layer of Keras would open when it is built; None if there is none."""
-    found = find_refused(config, None, unsafe_ops=True)
-    return found if found is not None and found.kind == PATH else None
-
-
 def _judge(place: _Place, given: Given | None, *, unsafe_ops: bool) -> Refusal | None:
     """Return what is wrong with the value itself, without what is inside it."""
     if _is_entry(place.value):
@@ -104,7 +100,7 @@ def _judge(place: _Place, given: Given | None, *, unsafe_ops: bool) -> Refusal |
     if isinstance(place.value, str) and place.value and place.key in PATHS:
         return Refusal(place.value, PATH, place.layer)
     if isinstance(place.value, int | float) and place.value > LIMITS.get(place.key, math.inf):
-        return Refusal(f"{place.value:.0f}", SIZE, place.layer, place.key)
+        return Refusal(place.key, SIZE, place.layer, value=f"{place.value:.0f}")
     if isinstance(place.value, str) and place.kind is not None and given is not None:
         return _judge_string(place, given)
     return None

@@ -42,6 +42,7 @@ def load_zip(archive: Archive, *, compiled: bool) -> tf_keras.Model:
         ArchiveError: the zip holds more than it should.
     """
     check_members(archive.path)
+    archive.check_checksums()
     if layers_group(archive) == LAYERS_UNTIL_2_14:
         return _build_until_2_14(archive, compiled=compiled)
     config = copy_config(archive.config)

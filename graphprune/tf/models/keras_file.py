@@ -32,10 +32,13 @@ def write_keras(model: tf_keras.Model, stream: BinaryIO) -> None:
             name = f"{saving_lib._VARS_FNAME}.h5"
             weights = saving_lib.H5IOStore(name, archive=archive, mode="w")
             assets = saving_lib.DiskIOStore(saving_lib._ASSETS_DIRNAME, archive=archive, mode="w")
-            saving_lib._save_state(model, weights_store=weights, assets_store=assets, inner_path="", visited_trackables=set())
-            weights.h5_file.close()
-            archive.writestr(_timeless(name), weights.io_file.getbuffer())
-            _add_assets(archive, assets)
+            try:
+                saving_lib._save_state(model, weights_store=weights, assets_store=assets, inner_path="", visited_trackables=set())
+                weights.h5_file.close()
+                archive.writestr(_timeless(name), weights.io_file.getbuffer())
+                _add_assets(archive, Path(assets.tmp_dir))
+            finally:
+                shutil.rmtree(assets.tmp_dir, ignore_errors=True)
 
 
 def to_hdf5(model: tf_keras.Model) -> bytes:
@@ -46,13 +49,11 @@ def to_hdf5(model: tf_keras.Model) -> bytes:
         return bytes(file.id.get_file_image())
 
 
-def _add_assets(archive: zipfile.ZipFile, assets: Any) -> None:
-    """Add the files of layers, such as vocabularies, in the order of their names."""
-    root = Path(assets.tmp_dir)
+def _add_assets(archive: zipfile.ZipFile, root: Path) -> None:
+    """Add the files of layers in `root`, such as vocabularies, in the order of their names."""
     for path in sorted(root.rglob("*")):
         if path.is_file():
             archive.writestr(_timeless(path.relative_to(root).as_posix()), path.read_bytes())
-    shutil.rmtree(root)
 
 
 def _timeless(name: str) -> zipfile.ZipInfo:

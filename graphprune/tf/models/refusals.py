@@ -64,8 +64,7 @@ def explain_refusal(refusal: Refusal) -> str:
     if refusal.kind == OPERATION:
         return f"{refusal.where}it runs TensorFlow's {name}, which is not on the list of operations that only compute; {_TRUST.format('ops')}"
     if refusal.kind == SIZE:
-        most = f"{LIMITS[refusal.module]:,}"
-        return f"{refusal.where}{refusal.module} must be at most {most}, got {name}; the file is damaged, save the model again"
+        return f"{refusal.where}{name} must be at most {LIMITS[refusal.name]:,}, got {refusal.value}; the file is damaged, save the model again"
     kind = "class" if refusal.kind == LAYER else refusal.kind
     if refusal.is_given:
         return f"{refusal.where}{name!r} is named as {refusal.kind} and is not one; the file is not safe to load"
