@@ -14,7 +14,7 @@ from graphprune.graph.layers import Layer, Tensor
 from graphprune.plan.changes import BudgetChange, DenseTensor
 from graphprune.plan.fitting import Fitted
 from graphprune.rules.values.rule_set import Budget
-from graphprune.sparsity.budgets import Allocation, InfeasibleBudgetError, Member, allocate_by_magnitude, allocate_by_size, allocate_erk
+from graphprune.sparsity.budgets import Allocation, InfeasibleBudgetError, Member, allocate_by_magnitude, allocate_by_size, allocate_by_threshold, allocate_erk
 from graphprune.sparsity.counts import kept_count, zero_count
 from graphprune.sparsity.fit import target_zeros
 
@@ -132,7 +132,7 @@ def _solve(graph: LayerGraph, budget: Budget, parts: Sequence[_Part], elsewhere:
     kept = size - (zero_count(whole, budget.sparsity) - elsewhere) if whole else 0
     members = [_member(part.tensor.size, budget) for part in parts]
     try:
-        if budget.allocate != "magnitude":
+        if budget.allocate in ("uniform", "erk"):
             shapes = [part.tensor.shape for part in parts]
             allocation = allocate_erk(members, shapes, kept) if budget.allocate == "erk" else allocate_by_size(members, kept)
             return _Solved(_shares(parts, allocation), allocation)
@@ -140,17 +140,19 @@ def _solve(graph: LayerGraph, budget: Budget, parts: Sequence[_Part], elsewhere:
         if stored is not None:
             return _Solved(stored, None)
         if read_weight is None:
-            return Diagnostic(
-                "budget/no-weights",
-                f"budget {budget.name!r} is shared out by magnitude, and the weights of the model are not at hand",
-                budget.where,
-                "plan from the saved model, or give make_plan 'read_weight'",
-            )
-        allocation = allocate_by_magnitude(members, _Weights(tuple(part.key for part in parts), read_weight), kept)
+            return _no_weights(budget)
+        weights = _Weights(tuple(part.key for part in parts), read_weight)
+        allocation = allocate_by_magnitude(members, weights, kept) if budget.threshold is None else allocate_by_threshold(weights, budget.threshold)
     except InfeasibleBudgetError as err:
         return _infeasible(budget, whole, size + elsewhere - err.most, size + elsewhere - err.least)
     hashes = {part.layer.address: hash_weights(part.layer, read_weight) for part in parts}
     return _Solved(_shares(parts, allocation), allocation, hashes)
+
+
+def _no_weights(budget: Budget) -> Diagnostic:
+    needs = f"budget {budget.name!r} is shared out by magnitude" if budget.threshold is None else "a threshold looks at magnitudes"
+    message = f"{needs}, and the weights of the model are not at hand"
+    return Diagnostic("budget/no-weights", message, budget.where, "plan from the saved model, or give make_plan 'read_weight'")
 
 
 def _member(size: int, budget: Budget) -> Member:
@@ -177,7 +179,7 @@ def _stored_shares(budget: Budget, parts: Sequence[_Part], zeros: int) -> dict[T
             return None
         shares[part.key] = pruning.share_of(part.tensor.name) if pruning is not None and part.tensor.name in pruning.weights else 0.0
     asked = sum(zero_count(part.tensor.size, shares[part.key]) for part in parts)
-    return shares if asked == zeros and any(shares.values()) else None
+    return shares if (asked == zeros or budget.threshold is not None) and any(shares.values()) else None
 
 
 def _fixed_zeros(fitted: Fitted) -> list[tuple[TensorKey, int]]:
@@ -189,15 +191,17 @@ def _change(graph: LayerGraph, budget: Budget, parts: Sequence[_Part], solved: _
     wanted = solved.allocation.wanted if solved.allocation is not None else ()
     wishes = dict(zip((part.key for part in parts), wanted or (None,) * len(parts), strict=True))
     over_all = budget.over == "prunable"
+    weights = graph.prunable_weights if over_all else sum(part.tensor.size for part in parts)
+    reached = sum(zeros.values()) if over_all else sum(zeros.get(part.key, 0) for part in parts)
     return BudgetChange(
         name=budget.name,
         allocate=budget.allocate,
         over=budget.over,
-        sparsity=budget.sparsity,
+        sparsity=budget.sparsity if budget.threshold is None else round(reached / max(1, weights), 6),
         minimum=budget.minimum,
         maximum=budget.maximum,
-        weights=graph.prunable_weights if over_all else sum(part.tensor.size for part in parts),
-        zeros=sum(zeros.values()) if over_all else sum(zeros.get(part.key, 0) for part in parts),
+        weights=weights,
+        zeros=reached,
         scale=None if solved.allocation is None else solved.allocation.scale,
         dense=tuple(DenseTensor(*part.key, part.tensor.size, wishes[part.key]) for part in parts if not solved.shares[part.key]),
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from graphprune.graph.layers import Layer
+from graphprune.graph.layers import Layer, Tensor
 from graphprune.plan.changes import Action
 from graphprune.plan.fitting import Fitted
 from graphprune.rules.values.rule_set import Rule
+from graphprune.sparsity.counts import zero_count
 from graphprune.sparsity.patterns import UNSTRUCTURED
 from graphprune.sparsity.pruning import Pruning
 
@@ -30,7 +31,7 @@ def pruning_for(fitted: Fitted | None, shares: Mapping[tuple[str, str], float]) 
     if not tensors:
         return None
     return Pruning(
-        sparsity=action.sparsity,
+        sparsity=action.sparsity if action.budget is None or action.budget.threshold is None else _share_of_all(tensors, share_of),
         schedule=action.schedule,
         weights=tuple(tensor.name for tensor in tensors),
         pattern=action.pattern,
@@ -38,6 +39,11 @@ def pruning_for(fitted: Fitted | None, shares: Mapping[tuple[str, str], float]) 
         shares=None if action.budget is None else tuple(share_of[tensor.name] for tensor in tensors),
         axes=None if action.pattern == UNSTRUCTURED else tuple(tensor.axes for tensor in tensors),
     )
+
+
+def _share_of_all(tensors: Sequence[Tensor], share_of: Mapping[str, float]) -> float:
+    """Return the share of zeros over all `tensors` of a layer, from that of each."""
+    return sum(zero_count(tensor.size, share_of[tensor.name]) for tensor in tensors) / sum(tensor.size for tensor in tensors)
 
 
 def changed_fields(before: Pruning, after: Pruning) -> tuple[str, ...]:

@@ -247,22 +247,30 @@ def _dense_notes(change: LayerChange, wishes: Wishes) -> list[str]:
 
 def budget_wishes(plan: Plan) -> Wishes:
     """Return why budgets leave tensors dense, by (address, tensor name)."""
-    return {
-        (dense.address, dense.tensor): f"{budget.name} keeps all of its weights"
-        if dense.wanted is None
-        else f"{_ALLOCATIONS.get(budget.allocate, budget.allocate)} would keep {dense.wanted:.0%} of its weights"
-        for budget in plan.budgets
-        for dense in budget.dense
-    }
+    return {(dense.address, dense.tensor): _dense_reason(budget, dense.wanted) for budget in plan.budgets for dense in budget.dense}
+
+
+def _dense_reason(budget: BudgetChange, wanted: float | None) -> str:
+    if budget.allocate == "threshold":
+        return f"no weight has {budget.name}"
+    if wanted is None:
+        return f"{budget.name} keeps all of its weights"
+    return f"{_ALLOCATIONS.get(budget.allocate, budget.allocate)} would keep {wanted:.0%} of its weights"
 
 
 def _budget_lines(plan: Plan) -> str:
     """Return one line a budget: how it shares out what, and what it comes to."""
     return "\n".join(
-        f"  budget {escape_controls(budget.name)}   {budget.allocate}, {_percent(budget.sparsity)} over {budget.over}: {format_count(budget.zeros)} zeros of "
-        f"{format_count(budget.weights)}{_scale(budget)}; {budget.zeros / max(1, plan.model.prunable_weights):.2%} of prunable"
+        f"  {_budget_head(budget)}: {format_count(budget.zeros)} zeros of {format_count(budget.weights)}{_scale(budget)}; "
+        f"{budget.zeros / max(1, plan.model.prunable_weights):.2%} of prunable"
         for budget in plan.budgets
     )
+
+
+def _budget_head(budget: BudgetChange) -> str:
+    if budget.allocate == "threshold":
+        return f"threshold {escape_controls(budget.name)}"
+    return f"budget {escape_controls(budget.name)}   {budget.allocate}, {_percent(budget.sparsity)} over {budget.over}"
 
 
 def _scale(budget: BudgetChange) -> str:

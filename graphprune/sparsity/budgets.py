@@ -94,6 +94,17 @@ def allocate_by_magnitude(members: Sequence[Member], weights: Iterable[NDArray[n
     return Allocation(tuple(map(int, counts)), threshold, (None,) * len(members))
 
 
+def allocate_by_threshold(weights: Iterable[NDArray[np.floating]], threshold: float) -> Allocation:
+    """Return how many weights of each tensor have a magnitude of `threshold` or more; at least one. A NaN counts as larger than every number.
+
+    Example:
+        >>> allocate_by_threshold([np.array([0.5, -0.04, 0.05, 0.0]), np.array([0.01])], 0.05).kept
+        (2, 1)
+    """
+    kept = tuple(max(1, values.size - int(np.count_nonzero(np.abs(values) < threshold))) for values in weights)
+    return Allocation(kept, threshold, (None,) * len(kept))
+
+
 @dataclass(frozen=True, slots=True)
 class _Levels:
     """Of each member, how many of its scores that begin with one prefix have each digit next; only digits that occur are held."""

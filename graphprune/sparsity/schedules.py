@@ -188,11 +188,12 @@ class Timetable:
             share, last = max(point for point in self.points if point[0] <= step)[1], self.points[-1][1]
             return share if target == last else min(target, target * share / last) if last else 0.0
         left = 1 - (step - self.begin) / (self.end - self.begin)
+        initial = min(self.schedule.initial, target)  # of a budget, a tensor's own target may be below the share that all begin from
         if self.schedule.curve == "exponential":
-            kept = 1 - self.schedule.initial
-            return sorted((self.schedule.initial, 1 - kept * float(((1 - target) / kept) ** (1 - left)), target))[1]
+            kept = 1 - initial
+            return sorted((initial, 1 - kept * float(((1 - target) / kept) ** (1 - left)), target))[1]
         power: float = self.schedule.power if self.schedule.curve == "polynomial" else 1.0
-        return target + (self.schedule.initial - target) * float(left**power)
+        return target + (initial - target) * float(left**power)
 
 
 def find_schedule_faults(

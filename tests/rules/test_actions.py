@@ -140,7 +140,7 @@ def test_keep_of_fixes_the_sparsity():
         (
             "schedule: once",
             "error[key/missing]: rule 'a': the key 'sparsity' is missing in prune\n  --> p.yaml:8:30\n"
-            "  help: add the share of zeros, such as 'sparsity: 90%', or a 'budget'",
+            "  help: add the share of zeros, such as 'sparsity: 90%', a 'budget' or a 'threshold'",
         ),
         (
             "sparsity: 0.5",

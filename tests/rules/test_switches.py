@@ -110,7 +110,7 @@ def test_what_was_switched_is_said_as_it_was_typed(tmp_path):
         (
             {"settings": (("dense-90.prune.schedul.end", "1 epoch"),)},
             "key/unknown]: rule 'dense-90': unknown key 'schedul' in prune\n  --> --set dense-90.prune.schedul.end=1 epoch\n"
-            "  help: closest: 'schedule'; known here: sparsity, budget, schedule, pattern, weights, misfit, like",
+            "  help: closest: 'schedule'; known here: sparsity, budget, threshold, schedule, pattern, weights, misfit, like",
         ),
         (
             {"settings": (("dense-90.prune.schedule.ends", "1 epoch"),)},
@@ -130,7 +130,7 @@ def test_what_was_switched_is_said_as_it_was_typed(tmp_path):
         (
             {"settings": (("dense-90.prune.sparsety", "0.5"),)},
             "key/unknown]: rule 'dense-90': unknown key 'sparsety' in prune\n  --> --set dense-90.prune.sparsety=0.5\n"
-            "  help: closest: 'sparsity'; known here: sparsity, budget, schedule, pattern, weights, misfit, like",
+            "  help: closest: 'sparsity'; known here: sparsity, budget, threshold, schedule, pattern, weights, misfit, like",
         ),
         (
             {"settings": (("dense-90.prune.pattern", "{block"),)},

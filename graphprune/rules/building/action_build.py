@@ -10,7 +10,7 @@ from typing import Any
 
 from graphprune.errors import Diagnostic
 from graphprune.rules.building.inherit import Fields, Given, Inheritance, fields_of
-from graphprune.rules.shapes.action_shape import BudgetShape, PruneShape, ScheduleShape
+from graphprune.rules.shapes.action_shape import TARGETS, BudgetShape, PruneShape, ScheduleShape
 from graphprune.rules.shapes.pattern_shape import KeepOfShape, to_pattern
 from graphprune.rules.shapes.position_text import parse_place
 from graphprune.rules.shapes.scalars import Fault
@@ -42,7 +42,7 @@ _SCHEDULE_HELP = {
     "must not fall": "masks only grow; raise the later share, or lower the earlier one",
 }
 _MISSING_HELP = {
-    "sparsity": "add the share of zeros, such as 'sparsity: 90%', or a 'budget'",
+    "sparsity": "add the share of zeros, such as 'sparsity: 90%', a 'budget' or a 'threshold'",
     "schedule": "name one of 'schedules', or write it inline: {curve: polynomial, from: 0, begin: 0 epochs, end: 4 epochs, every: 100 steps}",
 }
 
@@ -72,7 +72,7 @@ class ActionBuilder:
         is_known = not (self.inheritance.lost_defaults or notes.lacks(path, "like") or notes.has_unknown(path, keys_of(PruneShape)))
         missing = [name for name in ("sparsity", "schedule") if name not in fields] if is_known else []
         for name in missing:
-            if name == "schedule" or (target is None and "budget" not in fields and not _fixes_target(fields) and not notes.lacks(path, "budget", "pattern")):
+            if name == "schedule" or (target is None and not _is_targeted(fields) and not notes.lacks(path, "budget", "threshold", "pattern")):
                 notes.fault("key/missing", f"rule {id!r}: the key {name!r} is missing in prune", (*path, name), _MISSING_HELP[name])
         if pattern is None or target is None or schedule is None:
             return None
@@ -108,12 +108,16 @@ class ActionBuilder:
     def _target(self, fields: Fields) -> float | Budget | None:
         """Return what sets the share of zeros: a number, a budget, or a pattern that fixes it; None with a fault, or where nothing does."""
         pattern = self._pattern(fields)
-        sparsity, budget = fields.get("sparsity"), fields.get("budget")
+        sparsity, budget, threshold = (fields.get(name) for name in TARGETS)
         if isinstance(pattern, KeepOf):
-            return _fixed_target(pattern, sparsity, budget)
-        if sparsity is not None and budget is not None:
-            budget.fault("value/range", f"must have exactly one of 'sparsity' and 'budget', got {budget.value!r} beside a sparsity", "delete one of them")
+            return _fixed_target(pattern, sparsity, budget or threshold)
+        given = [name for name in TARGETS if name in fields]
+        if len(given) > 1:
+            second, known = fields[given[-1]], "'sparsity', 'budget' and 'threshold'" if threshold is not None else "'sparsity' and 'budget'"
+            second.fault("value/range", f"must have exactly one of {known}, got {second.value!r} beside a {given[0]}", "delete one of them")
             return None
+        if threshold is not None:
+            return _threshold_target(threshold, pattern)
         return self._budget(budget) if budget is not None else None if sparsity is None else float(sparsity.value)
 
     def _budget(self, given: Given) -> Budget | None:
@@ -172,12 +176,22 @@ def _points(shape: ScheduleShape, notes: Notes, path: Path, subject: str) -> tup
     return tuple(points)
 
 
+def _threshold_target(threshold: Given, pattern: Pattern | None) -> Budget | None:
+    """Return what a threshold stands for; None with a fault where the pattern has no use for it."""
+    if pattern is not None and pattern != UNSTRUCTURED:
+        message = f"threshold looks at single weights, so it takes only the pattern 'unstructured', got '{pattern}'"
+        threshold.fault("value/range", message, "delete the pattern, or give a 'sparsity' in place of the threshold")
+        return None
+    return Budget.of_threshold(threshold.value, threshold.notes.document.key(threshold.path))
+
+
 def _fixed_target(pattern: KeepOf, sparsity: Given | None, budget: Given | None) -> float | None:
     """Return the share of zeros that the pattern fixes; None with a fault where something else asks for another."""
     fixed = (pattern.of - pattern.keep) / pattern.of
     form = f"keep {pattern.keep} of {pattern.of}"
     if budget is not None:
-        budget.fault("value/range", f"budget cannot stand beside '{form}', which fixes the sparsity at {fixed:.6g}, got {budget.value!r}", "delete one of them")
+        key = budget.path[-1]
+        budget.fault("value/range", f"{key} cannot stand beside '{form}', which fixes the sparsity at {fixed:.6g}, got {budget.value!r}", "delete one of them")
         return None
     if sparsity is not None and not math.isclose(float(sparsity.value), fixed, rel_tol=0, abs_tol=1e-9):
         sparsity.fault("value/range", f"sparsity must be {fixed:.6g}, which '{form}' fixes, got {sparsity.value:.10g}", "delete it")
@@ -186,6 +200,12 @@ def _fixed_target(pattern: KeepOf, sparsity: Given | None, budget: Given | None)
 
 
 def _check_way(schedule: Schedule, target: float | Budget, fields: Fields) -> None:
+    if isinstance(target, Budget) and target.threshold is not None:
+        if schedule.points:
+            given, beside = fields["threshold"], "a schedule of points, whose last point is a share of zeros"
+            message = f"threshold cannot stand beside {beside}, got {given.value:g}"
+            given.fault("value/range", message, "give a 'sparsity' in place of the threshold, or another curve")
+        return  # only a model's weights turn it into a share
     share = target.sparsity if isinstance(target, Budget) else target
     if schedule.is_ramp and schedule.initial > share:
         given = fields.get("sparsity") or fields.get("budget") or fields["pattern"]
@@ -201,8 +221,10 @@ def _names_help(name: str, known: frozenset[str]) -> str:
     return closest(name, known) or (f"defined: {', '.join(sorted(known))}" if known else "none is defined; add it under 'budgets'")
 
 
-def _fixes_target(fields: Fields) -> bool:
-    return "pattern" in fields and isinstance(fields["pattern"].value, KeepOfShape)
+def _is_targeted(fields: Fields) -> bool:
+    """Return whether something other than a sparsity says how many weights become zero."""
+    is_fixed = "pattern" in fields and isinstance(fields["pattern"].value, KeepOfShape)
+    return is_fixed or "budget" in fields or "threshold" in fields
 
 
 def _value(fields: Fields, name: str, otherwise: Any) -> Any:

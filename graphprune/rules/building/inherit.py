@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from graphprune.rules.shapes.action_shape import PruneFieldsShape
+from graphprune.rules.shapes.action_shape import TARGETS, PruneFieldsShape
 from graphprune.rules.shapes.pattern_shape import KeepOfShape
 from graphprune.rules.text.notes import Help, Notes
 from graphprune.rules.text.yaml_text import Path
 from graphprune.suggestions import closest
-
-_TARGETS = frozenset({"sparsity", "budget"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +103,6 @@ def _tell_of_cycle(seen: list[str], back: str, like: Given) -> None:
 
 def _merge(own: Fields, inherited: Fields) -> Fields:
     """Return `own` filled up from `inherited`; a target or a pattern that fixes it replaces every inherited target."""
-    fixes_target = bool(_TARGETS & own.keys()) or ("pattern" in own and isinstance(own["pattern"].value, KeepOfShape))
-    dropped = _TARGETS if fixes_target else frozenset()
+    fixes_target = bool(own.keys() & set(TARGETS)) or ("pattern" in own and isinstance(own["pattern"].value, KeepOfShape))
+    dropped = TARGETS if fixes_target else ()
     return {name: given for name, given in inherited.items() if name not in dropped and name != "like"} | dict(own)

@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from graphprune.errors import Diagnostic, Where
-from graphprune.rules.shapes.action_shape import PruneShape
+from graphprune.rules.shapes.action_shape import TARGETS, PruneShape
 from graphprune.rules.shapes.shape import keys_of
 from graphprune.rules.text.yaml_text import Document, Path, parse_document
 from graphprune.suggestions import closest
 
 _SECTIONS = {"budgets": "budget", "schedules": "schedule"}
-_TARGETS = ("sparsity", "budget")
 _HELP = "write RULE.prune.FIELD=VALUE, budgets.NAME.FIELD=VALUE, schedules.NAME.FIELD=VALUE or defaults.prune.FIELD=VALUE, as in dense-90.prune.sparsity=0.5"
 
 
@@ -171,12 +170,12 @@ def _section(document: Document, name: str) -> Mapping[str, Any]:
 
 
 def _without_targets(document: Document, target: Path, field: str, value: Any) -> Document:
-    """Return the document without the sparsity or budget of the action at `target`, where the field that is set replaces it."""
-    fixes = field in _TARGETS or (field == "pattern" and isinstance(value, dict) and "keep" in value)
+    """Return the document without what sets the share of zeros in the action at `target`, where the field that is set replaces it."""
+    fixes = field in TARGETS or (field == "pattern" and isinstance(value, dict) and "keep" in value)
     if not fixes:
         return document
     prune = document.data["rules"][target[1]]["prune"]
-    left = {name: item for name, item in prune.items() if name not in _TARGETS}
+    left = {name: item for name, item in prune.items() if name not in TARGETS}
     return replace(document, data=_set(document.data, target, left))
 
 

@@ -76,6 +76,8 @@ def _target(action: Prune, *, long: bool) -> str:
     """Return how sparse in which pattern; `keep n of m` says both."""
     if isinstance(action.pattern, KeepOf):
         return f"keep {action.pattern.keep} of {action.pattern.of} along {action.pattern.along}"
+    if action.budget is not None and action.budget.threshold is not None:
+        return f"{action.budget.name} {action.pattern}"
     if action.budget is not None:
         return f"budget {action.budget.name}{f' ({action.budget})' if long else ''} {action.pattern}"
     return f"{_percent(action.sparsity)} {action.pattern}"

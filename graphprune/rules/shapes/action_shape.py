@@ -10,7 +10,7 @@ from graphprune.rules.shapes.choices import AllocateName, CurveName, MisfitName,
 from graphprune.rules.shapes.matcher_shape import TextOrList
 from graphprune.rules.shapes.pattern_shape import PatternValue
 from graphprune.rules.shapes.position_text import PLACE_TEXT, Place
-from graphprune.rules.shapes.scalars import Fault, Power, Share, Text, parse_text
+from graphprune.rules.shapes.scalars import Fault, Magnitude, Power, Share, Text, parse_text
 from graphprune.rules.shapes.shape import OPTIONAL, Shape
 from graphprune.sparsity.schedules import CURVES
 from graphprune.suggestions import closest
@@ -69,11 +69,16 @@ class BudgetShape(Shape):
     maximum: Share = MOST
 
 
+TARGETS = ("sparsity", "budget", "threshold")
+"""The fields of a prune action that say how many weights become zero: a rule has exactly one of them, or a pattern that fixes the share."""
+
+
 class PruneFieldsShape(Shape):
     """The settings of a prune action; which of them must be there shows when `like` and `defaults` have filled in theirs."""
 
     sparsity: Share = OPTIONAL
     budget: Text = OPTIONAL
+    threshold: Magnitude = OPTIONAL
     schedule: ScheduleValue = OPTIONAL
     pattern: PatternValue = OPTIONAL
     weights: TextOrList = OPTIONAL

@@ -37,6 +37,7 @@ KEY_HELP: Mapping[str, Mapping[str, str]] = {
     "PruneFieldsShape": {
         "sparsity": "The share of weights that become zero: 0.9 or 90%.",
         "budget": "The name of a budget that gives each tensor its share, instead of sparsity.",
+        "threshold": "Instead of sparsity: weights whose magnitude is below this become zero, as the model's weights are when the plan is made.",
         "schedule": "When masks change: the name of a schedule, or one written here.",
         "pattern": "Which weights are zeroed together; 'unstructured' takes each by itself.",
         "weights": "Names of the tensors to prune inside the layer: kernel, or forward_layer.kernel for one of several. Without it all that can be pruned.",

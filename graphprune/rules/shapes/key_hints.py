@@ -41,6 +41,7 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
     "PruneFieldsShape": {
         "sparsity": "90%",
         "budget": "net",
+        "threshold": "0.05",
         "schedule": _RAMP,
         "pattern": "{block: {in: 4, out: 1}}",
         "weights": "[kernel]",
@@ -169,7 +170,14 @@ _BOUNDS = {"min": "gte", "max": "lte", "ge": "gte", "le": "lte", "above": "gt", 
 _MEANT: Mapping[str, Mapping[str, str]] = {
     "MatcherShape": {"class": "type", "kind": "type", "class_name": "type", "and": "all", "or": "any", "layer": "name", "address": "name", "shared": "calls"},
     "RuleShape": {"name": "id", "where": "match", "select": "match", "layers": "match", "comment": "note", "description": "note"},
-    "PruneFieldsShape": {"target": "sparsity", "final_sparsity": "sparsity", "amount": "sparsity", "block_size": "pattern", "on_misfit": "misfit"},
+    "PruneFieldsShape": {
+        "target": "sparsity",
+        "final_sparsity": "sparsity",
+        "amount": "sparsity",
+        "cutoff": "threshold",
+        "block_size": "pattern",
+        "on_misfit": "misfit",
+    },
     "ScheduleShape": {
         "initial": "from",
         "initial_sparsity": "from",

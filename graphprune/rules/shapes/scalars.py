@@ -19,6 +19,7 @@ _NUMBER_IN_TEXT = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*(percent|pct|pe
 _COUNT = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([kMG])")
 _TRUTHS = {"true": "true", "yes": "true", "on": "true", "y": "true", "false": "false", "no": "false", "off": "false", "n": "false"}
 QUOTES = "put quotes around it"
+_LARGEST = 3.4028234663852886e38  # of float32
 _PERCENT = re.compile(r"([-+]?[0-9]{1,18}(?:\.[0-9]{1,18})?)\s*%")
 
 
@@ -123,6 +124,16 @@ def parse_number(value: Any) -> float:
     return value
 
 
+def parse_magnitude(value: Any) -> float:
+    """Return a magnitude: a finite number above 0."""
+    if isinstance(value, str) and _PERCENT.fullmatch(value.strip()):
+        raise Fault("value/type", "must be a number such as 0.05", "a threshold is a magnitude of single weights; for a share of zeros write 'sparsity'")
+    magnitude = parse_number(value)
+    if not 0 < magnitude <= _LARGEST:
+        raise Fault("value/range", "must be above 0 and finite", "weights whose magnitude is below it become zero, such as 0.05")
+    return float(magnitude)
+
+
 def parse_power(value: Any) -> float:
     """Return a finite exponent above 0."""
     power = parse_number(value)
@@ -207,6 +218,7 @@ Count = Annotated[int, PlainValidator(parse_count), _number_or_text({"type": "in
 PositiveCount = Annotated[int, PlainValidator(parse_positive_count), _number_or_text({"type": "integer", "minimum": 1}, _COUNT_TEXT)]
 NumberValue = Annotated[float, PlainValidator(parse_number), WithJsonSchema({"type": "number"})]
 Power = Annotated[float, PlainValidator(parse_power), WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1_000_000})]
+Magnitude = Annotated[float, PlainValidator(parse_magnitude), WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": _LARGEST})]
 RegexText = Annotated[str, PlainValidator(parse_regex), WithJsonSchema({"type": "string"})]  # RE2's dialect, which "format: regex" is not
 Text = Annotated[str, PlainValidator(parse_text), WithJsonSchema({"type": "string", "pattern": _NOT_BLANK})]
 Identifier = Annotated[str, PlainValidator(parse_id), WithJsonSchema({"type": "string", "pattern": _ID})]

@@ -15,7 +15,7 @@ from graphprune.rules.values.number_test import NumberTest
 from graphprune.sparsity.patterns import UNSTRUCTURED, Pattern
 from graphprune.sparsity.schedules import Schedule
 
-Allocate = Literal["uniform", "erk", "magnitude"]
+Allocate = Literal["uniform", "erk", "magnitude", "threshold"]
 Over = Literal["claimed", "prunable"]
 Misfit = Literal["error", "skip", "pad"]
 
@@ -27,9 +27,10 @@ class Budget:
     Attributes:
         name: What the rule file calls it.
         sparsity: The share of zeros over all tensors that count.
-        allocate: How the zeros are shared out.
+        allocate: How the zeros are shared out. `threshold` is not shared out: it stands for a rule's own `threshold`.
         over: Which tensors count: those of the rules that name the budget, or all prunable ones of the model.
         minimum, maximum: Bounds of each tensor's own share; None where there is none.
+        threshold: The magnitude below which weights become zero, where a rule gives one; `sparsity` is then 0 and says nothing.
         where: The place of its definition.
     """
 
@@ -40,8 +41,16 @@ class Budget:
     minimum: float | None = None
     maximum: float | None = None
     where: Where = field(default=Where(""), compare=False)
+    threshold: float | None = None
+
+    @classmethod
+    def of_threshold(cls, threshold: float, where: Where) -> Budget:
+        """Return the budget that a rule with a `threshold` of its own stands for: every tensor loses the weights below it."""
+        return cls(f"|w| < {threshold:g}", 0.0, "threshold", where=where, threshold=threshold)
 
     def __str__(self) -> str:
+        if self.threshold is not None:
+            return f"threshold {self.threshold:g}"
         bounds = "".join(f", {name} {_percent(share)}" for name, share in (("min", self.minimum), ("max", self.maximum)) if share is not None)
         return f"{self.allocate}, {_percent(self.sparsity)} over {self.over}{bounds}"
 
@@ -56,7 +65,7 @@ class Prune:
     """Prune the layer.
 
     Attributes:
-        sparsity: The target share of zeros; of a budget, its share over all its tensors.
+        sparsity: The target share of zeros; of a budget, its share over all its tensors; 0 with a threshold, which only a model's weights turn into a share.
         schedule: When masks change.
         pattern: Which weights are zeroed together.
         weights: Names of the tensors to prune, or the ends of their names (`kernel` of `forward_layer.kernel`); None means all prunable ones.
