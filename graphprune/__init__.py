@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from graphprune.tf.pruning.callbacks import UpdatePruningStep
     from graphprune.tf.pruning.keras_api import collect_prunable_layers, prune_low_magnitude, strip_pruning
     from graphprune.tf.pruning.keras_schedules import ConstantSparsity, PolynomialDecay, PruningSchedule
+    from graphprune.tf.pruning.one_shot import prune_one_shot
     from graphprune.tf.pruning.pruner import Pruner
     from graphprune.tf.pruning.scope import prune_scope
     from graphprune.tf.pruning.summaries import PruningSummaries
@@ -71,6 +72,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "tf.pruning.keras_schedules": ("ConstantSparsity", "PolynomialDecay", "PruningSchedule"),
     "tf.models.loading": ("load_model",),
     "tf.layers.prunable_layer": ("PrunableLayer",),
+    "tf.pruning.one_shot": ("prune_one_shot",),
     "tf.pruning.pruner": ("Pruner",),
     "tf.models.saving": ("save_model",),
     "tf.pruning.scope": ("prune_scope",),
@@ -113,6 +115,7 @@ __all__ = [
     "load_model",
     "make_plan",
     "prune_low_magnitude",
+    "prune_one_shot",
     "prune_scope",
     "read_graph",
     "read_plan",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -296,9 +296,14 @@ class Pruner:
 
 def update_masks(wrapper: PruneLowMagnitude, timetable: Timetable | OwnTimetable, step: int) -> None:
     """Choose the masks of a layer anew from the weights that it has at `step`, and zero what they mask."""
+    choose_masks(wrapper, lambda name: timetable.sparsity_at(step, wrapper.pruning.share_of(name)))
+
+
+def choose_masks(wrapper: PruneLowMagnitude, share_of: Callable[[str], float]) -> None:
+    """Choose the masks of a layer anew, with the share of zeros that `share_of` tells for the name of each weight, and zero what they mask."""
     pruning = wrapper.pruning
     for name, (weight, mask, threshold) in zip(pruning.weights, wrapper.pruning_vars, strict=True):
-        values, share = weight.numpy(), timetable.sparsity_at(step, pruning.share_of(name))
+        values, share = weight.numpy(), share_of(name)
         chosen, smallest = select_pattern_mask(values, pruning.pattern, share, pruning.axes_of(name), pads=pruning.pads)
         mask.assign(chosen)
         threshold.assign(smallest)

@@ -17,9 +17,9 @@ from graphprune.runs.progress import OnProgress, Progress
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import RunOptions
 from graphprune.runs.stopping import StopRequest
+from graphprune.tf.layers.finite import check_finite
 from graphprune.tf.models.saving import save_model
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
-from graphprune.tf.training.finite import check_finite
 from graphprune.tf.training.hidden_state import read_metric_sums, read_optimizer_rest, read_recurrent_states, read_replica_values, restore_metric_sums
 from graphprune.tf.training.randomness import Randomness
 

@@ -30,6 +30,7 @@ from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import MAX_EPOCHS, Compiling, RunOptions
 from graphprune.runs.stopping import StopRequest
 from graphprune.sparsity.positions import Position, Run, Unit, parse_position
+from graphprune.tf.layers.finite import check_finite
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.summaries import check_tensorboard
@@ -38,7 +39,6 @@ from graphprune.tf.training.compiling import compile_model
 from graphprune.tf.training.data import ArrayData, Data, read_data
 from graphprune.tf.training.evaluation import check_data_fits
 from graphprune.tf.training.event_files import Place, cut_events
-from graphprune.tf.training.finite import check_finite
 from graphprune.tf.training.gradients import check_gradients
 from graphprune.tf.training.same_run import (
     check_original,
