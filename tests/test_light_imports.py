@@ -19,7 +19,7 @@ sys.argv = ["graphprune", *sys.argv[1:]]
 from graphprune.cli.main import main
 main()
 """
-COMMANDS = ["layers", "graph", "lint", "explain", "test", "plan", "apply", "train", "resume", "strip", "diff", "verify", "schema", "rules", "demo"]
+COMMANDS = ["layers", "graph", "lint", "explain", "test", "plan", "apply", "prune", "train", "resume", "strip", "diff", "verify", "schema", "rules", "demo"]
 
 
 def run_without_tensorflow(*arguments):

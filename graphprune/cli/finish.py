@@ -12,7 +12,7 @@ import click
 
 from graphprune import signals
 from graphprune.cli.inputs import find_training_origin, open_model
-from graphprune.cli.sizes import size_columns
+from graphprune.cli.sizes import Measured, size_columns
 from graphprune.errors import EXIT_ERROR
 from graphprune.report import SizeTable, render_sizes_text
 from graphprune.report.numbers import format_count, format_share
@@ -109,7 +109,7 @@ def size_table(result: TrainingResult) -> SizeTable:
     """Return sizes and zeros of the model that the run began with and of the one it made, and how accurate that is on the test data."""
     columns = [("before", find_training_origin(str(result.run_dir)), None), ("after", str(result.run_dir), find_accuracy(result.metrics))]
     models = [(title, open_model(path), accuracy) for title, path, accuracy in columns]
-    return SizeTable(size_columns([(title, model.need_archive().path, model, accuracy) for title, model, accuracy in models]))
+    return SizeTable(size_columns([Measured.of_file(title, model.need_archive().path, model, accuracy) for title, model, accuracy in models]))
 
 
 def find_accuracy(metrics: Mapping[str, Any]) -> float | None:

@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "test": "Run rule tests: do the rules still select what they should?",
     "plan": "Show what rules would change in a model.",
     "apply": "Wrap the layers that the rules select, and save the wrapped model.",
+    "prune": "Zero the smallest weights at once, without training.",
     "train": "Train a model to its planned sparsity, with checkpoints.",
     "resume": "Go on with an interrupted training run, exactly.",
     "strip": "Take the wrappers off: the original architecture, sparse.",

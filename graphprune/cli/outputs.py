@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,19 @@ def check_output_free(path: str | Path, *, force: bool, inputs: Iterable[str | P
     for parent in target.parents:
         if os.path.lexists(parent) and not parent.is_dir():
             raise OutputError(f"{target}: {parent} is a file, not a folder; give another name")
+
+
+def check_outputs_free(paths: Sequence[str], *, force: bool, inputs: Iterable[str | Path] = ()) -> None:
+    """Refuse outputs as `check_output_free` does, and two of one name.
+
+    Raises:
+        OutputError: something stands where an output goes that may not be overwritten.
+    """
+    if len({str(Path(path).absolute()) for path in paths}) < len(paths):
+        raise click.UsageError("two outputs have the same name")
+    known = list(inputs)
+    for path in paths:
+        check_output_free(path, force=force, inputs=known)
 
 
 def is_same_file(one: Path, other: Path) -> bool:

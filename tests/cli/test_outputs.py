@@ -29,6 +29,8 @@ def own(tmp_path):
         (("diff", "net.keras", "net.keras"), "./net.keras"),
         (("graph", "net.keras", "--format", "json"), "net.keras"),
         (("apply", "net.keras", "-r", "prune.yaml"), "net.keras"),
+        (("prune", "net.keras", "-r", "prune.yaml"), "net.keras"),
+        (("prune", "net.keras", "-r", "prune.yaml"), "prune.yaml"),
         (("strip", "net.keras"), "net.keras"),
     ],
 )

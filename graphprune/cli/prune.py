@@ -1,0 +1,70 @@
+"""`graphprune prune`: zero the smallest weights at once, without data and without training."""
+
+from __future__ import annotations
+
+import click
+
+from graphprune.cli.faults import faults_in_format
+from graphprune.cli.inputs import loading_arguments, open_model
+from graphprune.cli.options import LoadingOptions, RuleOptions, force_option, format_option, loading_options, model_and_rules
+from graphprune.cli.outputs import check_outputs_free, print_warnings
+from graphprune.cli.planning import load_with_classes, plan_for
+from graphprune.tf.models.quiet import import_tensorflow
+from graphprune.tf.models.refusals import check_loadable
+
+
+@click.command("prune")
+@click.argument("model")
+@model_and_rules
+@click.option(
+    "-o",
+    "--output",
+    "outputs",
+    multiple=True,
+    required=True,
+    metavar="OUT",
+    help="A .keras, .h5 or .tflite file, or a folder for a SavedModel. May be repeated.",
+)
+@click.option("--data", metavar="DATA", help="Measure accuracy before and after on the test part of this data (.npz, or MODULE:FUNCTION).")
+@loading_options
+@format_option
+@force_option
+def command(
+    model: str,
+    rules: RuleOptions,
+    plan_file: str | None,
+    outputs: tuple[str, ...],
+    data: str | None,
+    loading: LoadingOptions,
+    format_: str | None,
+    force: bool,
+) -> None:
+    """Zero the smallest weights of MODEL that the rules (or a plan) select, at once: one-shot pruning, without training.
+
+    The rules say which layers, how sparse and in which pattern; their schedules play no part. Every other weight stays as it is, and nothing is wrapped.
+    Accuracy falls more than with `graphprune train`; --data shows how far.
+
+    \b
+        graphprune prune model.keras -r builtin:all-90 -o sparse.keras
+        graphprune prune model.keras -r small-weights.yaml -o sparse.keras --data digits.npz
+    """  # noqa: D301 - click wants the real character
+    check_outputs_free(outputs, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])])
+    saved = open_model(model)
+    archive = saved.need_archive()
+    archive.check_checksums()
+    check_loadable(archive, unsafe_lambda=loading.unsafe_lambda, unsafe_ops=loading.unsafe_ops)
+    loaded = load_with_classes(saved, loading)
+    with faults_in_format(format_):
+        plan = plan_for(saved, rules, plan_file, loaded=loaded)
+    print_warnings(plan.diagnostics, rules.files)
+
+    import_tensorflow()
+    from graphprune.cli.stripped_files import write_stripped
+    from graphprune.tf.models.export import check_export_suffix
+    from graphprune.tf.models.loading import load_model
+    from graphprune.tf.pruning.one_shot import prune_one_shot
+
+    for output in outputs:
+        check_export_suffix(output)
+    pruned = prune_one_shot(load_model(archive.path, **loading_arguments(loading)), plan)
+    write_stripped(pruned, outputs, archive.path, data, loading, format_)

@@ -1,0 +1,59 @@
+"""The end of the commands that write a model for serving: the files, and one table of what they are beside the original."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from graphprune.cli.inputs import loading_arguments, open_model
+from graphprune.cli.options import LoadingOptions
+from graphprune.cli.outputs import to_json
+from graphprune.cli.sizes import Measured, size_columns
+from graphprune.report import SizeTable, render_sizes_text, sizes_to_config
+from graphprune.tf.models.export import write_model
+from graphprune.tf.models.loading import load_model
+from graphprune.tf.pruning.surgery import count_zeros
+from graphprune.tf.training.data import read_data
+from graphprune.tf.training.evaluation import measure_accuracy
+
+
+def write_stripped(
+    stripped: Any,
+    outputs: tuple[str, ...],
+    origin: str,
+    data: str | None,
+    loading: LoadingOptions,
+    format_: str | None,
+) -> None:
+    """Write `stripped`, which has no wrappers, to each of `outputs`, and print how large, sparse and accurate it is beside the model at `origin`.
+
+    Args:
+        stripped: The live model to write.
+        outputs: Files and folders, each in the format that its name says.
+        origin: The saved model to compare with.
+        data: What to measure accuracy on; None measures none.
+        loading: How `origin` is loaded where its accuracy is measured.
+        format_: `json` prints the table as JSON on stdout, and the rest on stderr.
+
+    Raises:
+        GraphpruneError: the data does not fit, or an output cannot be written.
+    """
+    before = open_model(origin)
+    archive = before.need_archive()
+    accuracies: tuple[float | None, float | None] = (None, None)
+    if data is not None:
+        samples = read_data(data)
+        original = load_model(archive.path, **loading_arguments(loading))
+        accuracies = measure_accuracy(original, samples), measure_accuracy(stripped, samples)
+        if accuracies[1] is None:
+            click.echo(f"graphprune: warning: {origin}: was compiled without a metric of accuracy, so none is shown", err=True)
+    for output in outputs:
+        write_model(stripped, output)
+    after = sum(count_zeros(stripped).values()), stripped.count_params(), accuracies[1]
+    files = [Measured.of_file("before", archive.path, before, accuracies[0]), *(Measured(Path(output).name, output, *after) for output in outputs)]
+    table = SizeTable(size_columns(files))
+    click.echo(to_json(sizes_to_config(table)) if format_ == "json" else render_sizes_text(table), nl=False)
+    for output in outputs:
+        click.echo(f"wrote {output}", err=format_ == "json")
