@@ -54,7 +54,7 @@ def test_the_tour_prints_what_it_shows(demo_folder):
         if command[0] == "plan":
             assert done.out.strip("\n") == output
         verbs.append(command[0])
-    assert verbs == ["plan", "train", "resume", "strip", "diff"]
+    assert verbs == ["plan", "train", "resume", "strip", "diff", "prune"]
 
 
 @pytest.mark.tf
