@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from graphprune.arguments import check_whole
+
 Unit = Literal["epoch", "step", "percent"]
 
 _TEXT = re.compile(r"(?P<value>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>epochs?|steps?|%)")
@@ -18,6 +20,11 @@ class Run:
 
     steps_per_epoch: int | None = None
     epochs: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("steps_per_epoch", self.steps_per_epoch), ("epochs", self.epochs)):
+            if value is not None:
+                check_whole(name, value, least=0)
 
     @property
     def steps(self) -> int | None:

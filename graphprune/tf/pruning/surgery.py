@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -11,16 +13,18 @@ from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.engine.functional import has_functional_like_constructor
 
 from graphprune.archive.toolkit import PREFIX
-from graphprune.errors import GraphError
+from graphprune.errors import GraphError, PlanError
+from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.from_config import graph_from_config
 from graphprune.graph.layer_graph import LayerGraph
-from graphprune.graph.layers import SEPARATOR
+from graphprune.graph.layers import SEPARATOR, Tensor
 from graphprune.plan.budgets import ReadWeight
-from graphprune.plan.changes import LayerChange, Plan
+from graphprune.plan.changes import Plan
 from graphprune.plan.make import make_plan
-from graphprune.plan.plan_json import plan_sha256
-from graphprune.plan.rewrite import provenance_of, rules_sha256
-from graphprune.plan.staleness import other_model
+from graphprune.plan.read import plan_of
+from graphprune.plan.rewrite import wrap_graph
+from graphprune.plan.staleness import check_weights_fit, other_model
+from graphprune.rules.building.read import rule_set_of
 from graphprune.rules.values.rule_set import RuleSet
 from graphprune.sparsity.pruning import Pruning
 from graphprune.tf.layers.layer_clone import clone_layer, copy_state
@@ -37,41 +41,82 @@ MakeLayer = Callable[[str, Layer], Layer]
 """From the address of a layer and the layer to its place-taker in the clone: a new layer, unbuilt."""
 
 
-def apply_plan(model: tf_keras.Model, plan: Plan) -> tf_keras.Model:
+def apply_plan(model: tf_keras.Model, plan: Plan | str | PathLike[str]) -> tf_keras.Model:
     """Return a clone of `model` with `plan` carried out: same names, weights, outputs and optimizer state; the layers that the plan claims are wrapped.
 
     Layers that are wrapped already keep masks and step, unless the plan wraps them anew; layers that the plan does not change are as they were.
 
+    Args:
+        model: The model that the plan was made for, or the live model that was loaded from its file.
+        plan: The plan, or the path of its JSON file.
+
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
-        StalePlanError: the plan was made for another model.
+        PlanError: the plan's file cannot be read.
+        StalePlanError: the plan was made for another model: its layers, their types, shapes or wrappers, or weights that the plan depends on, are others.
+        TypeError: `plan` is not a plan.
     """
-    changes = {change.address: change for change in plan.changes if change.is_change}
-    of_rules, of_plan = rules_sha256(plan), plan_sha256(plan)
+    plan = plan_of(plan)
+    graph = graph_of_model(model)
+    _check_addresses(model.name, graph, plan)
+    graph = _with_planned_names(model, graph, plan)
+    target = wrap_graph(graph, plan, is_live=True)
+    if plan.depends_on_weights:
+        check_weights_fit(graph, plan, weight_reader(model))
+    return _carry_out(model, plan, graph, target)
+
+
+def apply_rules(
+    model: tf_keras.Model, rules: RuleSet | str | PathLike[str] | Mapping[str, Any], *, steps_per_epoch: int | None = None, epochs: int | None = None
+) -> tf_keras.Model:
+    """Return a clone of `model` wrapped as `rules` say: a rule set, a rule file, `builtin:NAME`, or what a rule file holds, as a dict.
+
+    Raises:
+        GraphError: the model, or a layer in it, cannot be copied.
+        RuleError: the rules have faults, or do not fit the model.
+        TypeError: `rules` is something else.
+    """
+    graph, read_weight, rules = graph_of_model(model), weight_reader(model), rule_set_of(rules)
+    zeros = count_zeros(model) if rules.reads_weights else None
+    plan = make_plan(graph, rules, steps_per_epoch=steps_per_epoch, epochs=epochs, zeros=zeros, read_weight=read_weight)
+    graph = _with_planned_names(model, graph, plan)
+    return _carry_out(model, plan, graph, wrap_graph(graph, plan, is_live=True))
+
+
+def _carry_out(model: tf_keras.Model, plan: Plan, before: LayerGraph, after: LayerGraph) -> tf_keras.Model:
+    """Return a clone of `model`, whose graph is `before`, with the wrappers that its layers have in `after`."""
 
     def make(address: str, layer: Layer) -> Layer:
-        change = changes.get(address)
-        if change is None:
+        wrap = after.layers[address].wrap
+        if wrap is before.layers[address].wrap:
             return _clone_wrapped(address, layer)
-        if change.after is None:
+        if wrap is None or wrap.pruning is None:
             return clone_layer(inner_layer(layer), address)
-        return PruneLowMagnitude(clone_layer(inner_layer(layer), address), change.after, provenance_of(change, of_rules, of_plan))
+        return PruneLowMagnitude(clone_layer(inner_layer(layer), address), wrap.pruning, wrap.provenance)
 
-    _check_addresses(model, changes)
-    rebuilt = {address for address, change in changes.items() if "wrap" in change.actions}
-    return _clone_with_state(model, make, rebuilt)
+    return _clone_with_state(model, make, {change.address for change in plan.changes if "wrap" in change.actions})
 
 
-def apply_rules(model: tf_keras.Model, rules: RuleSet, *, steps_per_epoch: int | None = None, epochs: int | None = None) -> tf_keras.Model:
-    """Return a clone of `model` wrapped as `rules` say.
+def _with_planned_names(model: tf_keras.Model, graph: LayerGraph, plan: Plan) -> LayerGraph:
+    """Return the graph in which custom layers also have their weights by the names that the plan uses: those of a file, or of a rule file's `layers`."""
+    layers, renamed = dict(addressed_layers(model)), {}
+    for change in plan.changes:
+        layer = graph.layers.get(change.address)
+        if layer is None or layer.type != change.type or weights_of(layer.entry) is not None:
+            continue
+        wanted = {*(tensor.name for tensor in change.tensors), *(change.after.weights if change.after is not None else ())}
+        unknown = sorted(wanted - {tensor.name for tensor in layer.tensors})
+        found = [(name, _find(inner_layer(layers[change.address]), name)) for name in unknown]
+        more = [Tensor(name, tuple(weight.shape), weight.dtype.name, (), False) for name, weight in found if weight is not None]
+        renamed[change.address] = replace(layer, tensors=(*layer.tensors, *more))
+    return graph.replace(renamed)
 
-    Raises:
-        GraphError: the model, or a layer in it, cannot be copied.
-        RuleError: the rules do not fit the model.
-    """
-    graph, read_weight = graph_of_model(model), weight_reader(model)
-    zeros = count_zeros(model) if rules.reads_weights else None
-    return apply_plan(model, make_plan(graph, rules, steps_per_epoch=steps_per_epoch, epochs=epochs, zeros=zeros, read_weight=read_weight))
+
+def _find(layer: Layer, name: str) -> tf.Variable | None:
+    try:
+        return find_weight(layer, name)
+    except PlanError:  # told as a difference between the plan and the model
+        return None
 
 
 def weight_reader(model: tf_keras.Model) -> ReadWeight:
@@ -235,9 +280,7 @@ def _clone_wrapped(address: str, layer: Layer) -> Layer:
     return PruneLowMagnitude(inner, layer.pruning, layer.provenance, own_schedule=layer.own_schedule) if isinstance(layer, PruneLowMagnitude) else inner
 
 
-def _check_addresses(model: tf_keras.Model, changes: dict[str, LayerChange]) -> None:
-    check_model(model)
-    known = {address for address, layer in addressed_layers(model)}
-    missing = [address for address in changes if address not in known]
+def _check_addresses(name: str, graph: LayerGraph, plan: Plan) -> None:
+    missing = [change.address for change in plan.changes if change.address not in graph.layers]
     if missing:
-        raise other_model([f"{address!r} is missing in {model.name}" for address in missing])
+        raise other_model([f"{address!r} is missing in {name}" for address in missing])
