@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from graphprune.arguments import check_whole
+from graphprune.arguments import check_whole, wrong_type
 
 Unit = Literal["epoch", "step", "percent"]
 
@@ -30,6 +30,16 @@ class Run:
     def steps(self) -> int | None:
         """The optimizer steps of the whole run."""
         return None if self.steps_per_epoch is None or self.epochs is None else self.steps_per_epoch * self.epochs
+
+
+def check_run(run: object) -> None:
+    """Raise unless `run` is a `Run`, or None for a run of unknown length.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if run is not None and not isinstance(run, Run):
+        raise wrong_type("run", "a graphprune.Run", run, "such as Run(steps_per_epoch=100, epochs=10)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -31,7 +32,7 @@ from graphprune.tf.layers.layer_clone import clone_layer, copy_state
 from graphprune.tf.layers.live_tensors import find_weight, holds_prunable_layer, prunable_names, tensor_facts, tensor_zeros
 from graphprune.tf.layers.replicas import strategy_scope
 from graphprune.tf.layers.spectral_build import spectral_layers_buildable
-from graphprune.tf.pruning.addresses import addressed_layers, find_wrappers, inner_layer, is_layered_model
+from graphprune.tf.pruning.addresses import addressed_layers, find_wrappers, inner_layer, is_layered_model, is_unbuilt, refuse_other_kind
 from graphprune.tf.pruning.compile_state import copy_compile_state
 from graphprune.tf.pruning.keras_schedules import PruningSchedule
 from graphprune.tf.pruning.mask_update import apply_mask
@@ -153,7 +154,22 @@ def wrap_layers(model: tf_keras.Model, prunings: dict[str, Pruning], schedule: P
             return _clone_wrapped(address, layer)
         return PruneLowMagnitude(clone_layer(layer, address), prunings[address], own_schedule=schedule)
 
-    return _clone_with_state(model, make, set())
+    return _clone_unbuilt(model, make) if is_unbuilt(model) else _clone_with_state(model, make, set())
+
+
+def _clone_unbuilt(model: tf_keras.Sequential, make: MakeLayer) -> tf_keras.Sequential:
+    """Return the clone of a Sequential model that is not built, with compile settings; models inside it may be built, and keep their weights."""
+    cloning = _Clone(make)
+    with spectral_layers_buildable():
+        clone = cloning.of_model(model, "")
+    variables: dict[int, tf.Variable] = {}
+    for address, old, new in cloning.pairs:
+        if len(old.weights) and not len(new.weights):
+            raise ValueError(f"{model.name}: the model is not built, and its layer {address!r} has weights; call model.build(input_shape) first")
+        _copy_layer(old, new, keep_masks=True)
+        variables |= {id(a): b for a, b in zip(inner_layer(old).weights, inner_layer(new).weights, strict=True)}
+    copy_compile_state(model, clone, variables)
+    return clone
 
 
 def strip_model(model: tf_keras.Model) -> tf_keras.Model:
@@ -182,7 +198,9 @@ def graph_of_model(model: tf_keras.Model) -> LayerGraph:
     tensors = {address: tensor_facts(layer) for address, layer in inner.items()}
     prunable = {address: prunable_names(layer) for address, layer in inner.items() if holds_prunable_layer(layer)}
     try:
-        return graph_from_config(model.get_config(), tensors=tensors, prunable=prunable)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The object being serialized includes a `lambda`")
+            return graph_from_config(model.get_config(), tensors=tensors, prunable=prunable)
     except NotImplementedError as err:
         raise GraphError(f"{model.name}: a layer has no get_config, so the model cannot be described ({str(err).strip().splitlines()[0]})") from err
 
@@ -193,15 +211,9 @@ def check_model(model: object) -> None:
     Raises:
         GraphError: it is something else; the text names its class.
     """
-    kind = f"{type(model).__module__}.{type(model).__qualname__}"
-    modules = {base.__module__.split(".")[0] for base in type(model).__mro__}
-    if "keras" in modules:
-        raise GraphError(
-            f"{getattr(model, 'name', 'model')}: {kind} is of Keras 3 (module keras), graphprune prunes models of tf_keras (module tf_keras); "
-            "build it with tf_keras, which is tf.keras where TF_USE_LEGACY_KERAS=1 is set"
-        )
     if not isinstance(model, tf_keras.Model):
-        raise GraphError(f"{kind} is not a tf_keras model; give a Sequential or Functional model")
+        refuse_other_kind(model, "model", "a Sequential or Functional model")
+    kind = f"{type(model).__module__}.{type(model).__qualname__}"
     if not is_layered_model(model):
         raise GraphError(
             f"{model.name}: {kind} is a subclassed model, whose layers and connections cannot be read; "
