@@ -61,10 +61,10 @@ def describe_skipped(skipped: Sequence[Skipped]) -> str:
 
 
 def find_quantized(model: tf_keras.Model) -> list[str]:
-    """Return the layers that the TensorFlow toolkit prepared for quantization-aware training, as `name (class)`."""
-    return [f"{address}: {type(layer).__name__}" for address, layer in addressed_layers(model) if _is_quantized(layer)]
+    """Return the layers that the TensorFlow toolkit prepared for quantization-aware training, as `name is a class`."""
+    return [f"{address} is a {type(layer).__name__}" for address, layer in addressed_layers(model) if _is_quantized(layer)]
 
 
 def _is_quantized(layer: Layer) -> bool:
     kind = type(layer)
-    return kind.__module__.partition(".")[0] == _TOOLKIT and kind.__name__.startswith("Quantize")
+    return kind.__module__.partition(".")[0] == _TOOLKIT and kind.__name__.startswith(("QuantizeWrapper", "QuantizeAnnotate"))

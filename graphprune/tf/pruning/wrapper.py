@@ -202,6 +202,8 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
             experimental_autocast=False,
         )
         setattr(self, state_attribute(name), variable)
+        if state_attribute(name) != name:
+            self._delete_tracking(name)  # `add_weight` tracks a variable by its name, which Keras's loader of SavedModels reads as a path
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the inner layer, once it is sure that a pruner follows the training.
