@@ -12,6 +12,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("lazy", frozenset()),
     ("signals", frozenset()),
     ("errors", frozenset()),
+    ("arguments", frozenset()),
     ("write_faults", frozenset()),
     ("files", frozenset()),
     ("suggestions", frozenset()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from graphprune.arguments import wrong_type
 from graphprune.diff.changes import ConfigChange, GraphDiff, LayerDiff, PruningState, Side, Status, TensorDiff
 from graphprune.diff.connections import collect_call_constants, compare_connections
 from graphprune.diff.pairing import Pair, pair_layers
@@ -38,6 +39,9 @@ def diff_graphs(
         run: The length of the training run, to tell whether a schedule in epochs is at its end; without it, it is where its layer holds its target.
         weights_gzip: Bytes of all weights after gzip, left and right (see `graphprune.diff.sizes`).
 
+    Raises:
+        TypeError: one side is not a layer graph.
+
     Example:
         >>> from graphprune.graph.read import read_graph
         >>> dense = {"class_name": "Dense", "config": {"name": "fc", "units": 3}}
@@ -45,6 +49,9 @@ def diff_graphs(
         >>> diff_graphs(graph, graph).is_empty
         True
     """
+    for side, graph in (("left", left), ("right", right)):
+        if not isinstance(graph, LayerGraph):
+            raise wrong_type(side, "a LayerGraph", graph, "read_graph(path) reads one from a saved model")
     pairs = pair_layers(left, right, left_weights=left_weights, right_weights=right_weights)
     comparison = _Comparison(left, right, left_weights, right_weights, run or Run())
     layers = tuple(_compare_layers(left, right, pairs, comparison))

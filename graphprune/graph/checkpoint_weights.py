@@ -23,6 +23,16 @@ _TOOLKIT_LISTS = ("pruning_vars/", "prunable_weights/")
 _CELL = re.compile(r"(?:^|\.)cells\.(\d+)\.")
 
 
+def state_attribute(name: str) -> str:
+    """Return the attribute of the pruning wrapper that holds the variable `name`: without dots, in which Keras's loader of SavedModels sees a path.
+
+    Example:
+        >>> state_attribute("mask_kernel"), state_attribute("mask_forward_layer.kernel")
+        ('mask_kernel', 'mask_forward_layer__kernel')
+    """
+    return name.replace(".", "__")
+
+
 def locate_checkpoint(archive: Archive, graph: LayerGraph) -> dict[str, dict[str, StoredTensor]]:
     """Return the tensors of each layer by bare name, the state of pruning wrappers included.
 
@@ -65,6 +75,9 @@ def _name(archive: Archive, layer: Layer, group: str) -> dict[str, StoredTensor]
     state: dict[str, StoredTensor] = {}
     if layer.wrap is not None:
         state = {path: tensor for path, tensor in by_path.items() if "/" not in path}
+        names = () if layer.wrap.pruning is None else [f"{kind}_{name}" for name in layer.wrap.pruning.weights for kind in ("mask", "threshold")]
+        by_attribute = {state_attribute(name): name for name in names}
+        state = {by_attribute.get(path, path): tensor for path, tensor in state.items()}
         if is_toolkit_config(layer.wrap.entry["config"]):
             state = _toolkit_state(archive, layer, state, by_path)
         by_path = {path.removeprefix(_INSIDE_WRAPPER): tensor for path, tensor in by_path.items() if path.startswith(_INSIDE_WRAPPER)}

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from os import PathLike, fspath
+from os import PathLike
 from typing import Any
 
 from graphprune.archive import Archive, no_weights, read_archive, read_document
 from graphprune.archive.collector import collector_paused
+from graphprune.arguments import check_path, wrong_type
 from graphprune.errors import ArchiveError
 from graphprune.graph.from_config import TensorFacts, graph_from_config, graph_with_tensors
 from graphprune.graph.graph_json import graph_from_json_config, is_graph_document
@@ -17,6 +18,8 @@ from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.measure import TensorKey, TensorMetrics, measure_tensors, measure_zeros
 from graphprune.graph.shape_faults import find_missing_fault, find_shape_fault, find_state_fault
 from graphprune.graph.weights import locate_weights
+
+_LIVE = "a live model is written to a file first: graphprune.save_model(model, 'model.keras')"
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def open_model_file(path: str | PathLike[str]) -> ModelFile:
         ArchiveError: the file cannot be read or is not a whole model.
         GraphError: the config or the graph JSON does not hold together.
     """
-    place = fspath(path)
+    place = check_path("path", path, "the path of a saved model", _LIVE)
     document = read_document(place)
     if document is not None:
         return ModelFile(place, graph_from_json_config(document, place), None)
@@ -70,21 +73,29 @@ def open_model_file(path: str | PathLike[str]) -> ModelFile:
 
 
 @collector_paused()
-def read_graph(source: str | PathLike[str] | Mapping[str, Any] | Archive, *, tensors: Mapping[str, Iterable[TensorFacts]] | None = None) -> LayerGraph:
+def read_graph(
+    source: str | PathLike[str] | Mapping[str, Any] | Archive | LayerGraph, *, tensors: Mapping[str, Iterable[TensorFacts]] | None = None
+) -> LayerGraph:
     """Return the layer graph of a saved model (`.keras`, `.h5`, SavedModel folder), of a graph JSON file, of an archive, or of a config.
 
     Args:
-        source: A path, an `Archive`, a serialized model, what a model's `get_config()` returns, or a layer graph as JSON data.
+        source: A path, an `Archive`, a serialized model, what a model's `get_config()` returns, or a layer graph as JSON data. A layer graph is returned as it
+            is.
         tensors: Only with a config: name, shape and dtype of each layer's weights by address; without them no layer has weights, and none can be pruned.
 
     Raises:
         ArchiveError: the file cannot be read or is not a whole model.
         GraphError: the config or the graph JSON does not hold together.
+        TypeError: `source` is something else, such as a live model.
     """
+    if isinstance(source, LayerGraph):
+        return source
     if isinstance(source, Mapping) and is_graph_document(source) and tensors is None:
         return graph_from_json_config(source)
     if isinstance(source, Mapping):
         return graph_from_config(source, tensors=tensors)
+    if not isinstance(source, str | PathLike | Archive):
+        raise wrong_type("source", "the path of a saved model, or a model's config", source, _LIVE)
     if tensors is not None:
         raise TypeError("tensors come from the file; give them only with a config")
     if not isinstance(source, Archive):

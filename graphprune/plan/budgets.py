@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,14 +95,19 @@ def allocate_budgets(graph: LayerGraph, fitted: Mapping[str, Fitted], read_weigh
 
 def hash_layers(graph: LayerGraph, read_weight: ReadWeight) -> tuple[tuple[str, str], ...]:
     """Return (address, hash) of every layer with prunable weights, in graph order."""
-    return tuple((layer.address, hash_weights(layer, read_weight)) for layer in graph.candidates())
+    return tuple((layer.address, hash_weights(layer.address, prunable_names(layer), read_weight)) for layer in graph.candidates())
 
 
-def hash_weights(layer: Layer, read_weight: ReadWeight) -> str:
-    """Return the hash (hex) of the layer's prunable weights."""
+def prunable_names(layer: Layer) -> tuple[str, ...]:
+    """Return the names of the layer's prunable weights, in its order."""
+    return tuple(tensor.name for tensor in layer.prunable)
+
+
+def hash_weights(address: str, names: Iterable[str], read_weight: ReadWeight) -> str:
+    """Return the hash (hex) of these weights of the layer at `address`."""
     digest = hashlib.sha256()
-    for tensor in layer.prunable:
-        digest.update(read_weight(layer.address, tensor.name).tobytes())
+    for name in names:
+        digest.update(read_weight(address, name).tobytes())
     return digest.hexdigest()
 
 
@@ -145,7 +150,7 @@ def _solve(graph: LayerGraph, budget: Budget, parts: Sequence[_Part], elsewhere:
         allocation = allocate_by_magnitude(members, weights, kept) if budget.threshold is None else allocate_by_threshold(weights, budget.threshold)
     except InfeasibleBudgetError as err:
         return _infeasible(budget, whole, size + elsewhere - err.most, size + elsewhere - err.least)
-    hashes = {part.layer.address: hash_weights(part.layer, read_weight) for part in parts}
+    hashes = {part.layer.address: hash_weights(part.layer.address, prunable_names(part.layer), read_weight) for part in parts}
     return _Solved(_shares(parts, allocation), allocation, hashes)
 
 

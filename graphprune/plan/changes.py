@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from graphprune.errors import Diagnostic, Where
+from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.out_of_reach import OutOfReach
 from graphprune.rules.values.checks import CheckStatus
 from graphprune.rules.values.losses import Loss
@@ -181,6 +182,7 @@ class Plan:
         weight_hashes: (address, sha256) of the layers whose weights the plan depends on, in graph order.
         checks: (id, `pass` or `warn`) of each check in `require`; a check that fails stops the plan.
         depends_on_weights: Whether the values of the weights decided which layers the rules match, or how a budget is shared out.
+        graph: The model that it was made for; None in a plan read from JSON, which knows only its hash.
     """
 
     model: ModelFacts
@@ -196,6 +198,7 @@ class Plan:
     weight_hashes: tuple[tuple[str, str], ...] = ()
     checks: tuple[tuple[str, CheckStatus], ...] = ()
     depends_on_weights: bool = False
+    graph: LayerGraph | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_empty(self) -> bool:

@@ -5,12 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
+from typing import Any
 
 from graphprune.archive.collector import collector_paused
+from graphprune.arguments import wrong_type
 from graphprune.errors import Diagnostic, RuleError, sort_by_place
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
+from graphprune.graph.measure import measure_mask_faults, read_steps
 from graphprune.graph.out_of_reach import find_out_of_reach
+from graphprune.graph.read import ModelFile, open_model_file
+from graphprune.graph.weights import locate_weights
 from graphprune.plan.budgets import Allocated, ReadWeight, allocate_budgets, hash_layers
 from graphprune.plan.changes import HiddenLayer, LayerChange, ModelFacts, Plan, RuleRef, TensorChange
 from graphprune.plan.checks import check_finished
@@ -18,6 +24,7 @@ from graphprune.plan.decision import decide, pruning_for
 from graphprune.plan.drift import find_drift
 from graphprune.plan.fitting import Fitted, fit_claims, unknown_zeros
 from graphprune.plan.timing import find_timing_fault, known_steps, unknown_steps
+from graphprune.rules.building.read import rule_set_of
 from graphprune.rules.resolving.resolve import resolve_rules
 from graphprune.rules.values.checks import Check, CheckOutcome, CheckStatus
 from graphprune.rules.values.custom_layers import taught_zeros, teach_layers
@@ -25,11 +32,13 @@ from graphprune.rules.values.rule_set import Claim, RuleSet
 from graphprune.sparsity.positions import Run
 from graphprune.sparsity.pruning import Pruning
 
+_LIVE = "apply_rules(model, rules) plans for a live model and wraps it"
+
 
 @collector_paused()
 def make_plan(
-    graph: LayerGraph,
-    rules: RuleSet,
+    graph: LayerGraph | str | PathLike[str],
+    rules: RuleSet | str | PathLike[str] | Mapping[str, Any] | Sequence[str | PathLike[str] | Mapping[str, Any]],
     *,
     steps_per_epoch: int | None = None,
     epochs: int | None = None,
@@ -43,8 +52,8 @@ def make_plan(
     """Return what `rules` would change in the model of `graph`.
 
     Args:
-        graph: The model.
-        rules: What to do with it.
+        graph: The model; or the path of a saved model, of which everything that it tells is read, so that the arguments from `zeros` on are not needed.
+        rules: What to do with it: a rule set, a rule file, `builtin:NAME`, what a rule file holds as a dict, or a list of these.
         steps_per_epoch: Optimizer steps in an epoch of the training run, where it is known.
         epochs: Epochs of the training run, where they are known.
         zeros: Measured zeros by (address, tensor name); without them the plan does not say how sparse tensors are now.
@@ -56,9 +65,16 @@ def make_plan(
 
     Raises:
         RuleError: the rules do not fit the model; it holds every fault, and the warnings beside them.
+        TypeError: the model, or the rules, are something else, such as a live model.
     """
-    run = Run(steps_per_epoch, epochs)
-    taught = teach_layers(graph, rules.custom_layers)
+    rules, run = rule_set_of(rules), Run(steps_per_epoch, epochs)
+    if isinstance(graph, str | PathLike):
+        if (zeros, weights_sha256, steps, mask_faults, read_weight) != (None,) * 5 or path:
+            raise TypeError("make_plan reads zeros, steps and weights from the saved model; give them, and path, only with a LayerGraph")
+        return _plan_file(open_model_file(graph), rules, run)
+    if not isinstance(graph, LayerGraph):
+        raise wrong_type("graph", "a LayerGraph, or the path of a saved model", graph, _LIVE)
+    original, taught = graph, teach_layers(graph, rules.custom_layers)
     measured = taught_zeros(graph, taught, zeros or {})
     graph = taught
     judged = _judge(graph, rules, None if zeros is None else measured, read_weight, run)
@@ -80,7 +96,28 @@ def make_plan(
         switches=rules.switches,
         budgets=allocated.budgets,
         weight_hashes=hashes,
+        graph=original,
     )
+
+
+def _plan_file(model: ModelFile, rules: RuleSet, run: Run) -> Plan:
+    """Return the plan for a saved model, with everything that its file tells."""
+    archive = model.archive
+    if archive is None:
+        return make_plan(model.graph, rules, steps_per_epoch=run.steps_per_epoch, epochs=run.epochs, path=model.path)
+    located = locate_weights(archive, model.graph)
+    with archive.opened() as reader:
+        return make_plan(
+            model.graph,
+            rules,
+            steps_per_epoch=run.steps_per_epoch,
+            epochs=run.epochs,
+            zeros=model.zeros,
+            path=model.path,
+            steps=read_steps(archive, model.graph),
+            mask_faults=measure_mask_faults(archive, model.graph),
+            read_weight=lambda address, name: reader.read(located.find(address, name)),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any, NoReturn, cast, get_args
 
+from graphprune.arguments import check_path, wrong_type
 from graphprune.errors import PlanError, Where
 from graphprune.plan.changes import Action, BudgetChange, DenseTensor, Drift, LayerChange, ModelFacts, Plan, RuleRef, TensorChange
 from graphprune.plan.diagnostic_json import diagnostic_from_fields
@@ -22,17 +24,20 @@ MAX_BYTES = 512 * 1024 * 1024
 _PLACES = ("begin", "end", "every")
 
 
-def read_plan(path: str | Path) -> Plan:
-    """Return the plan in the JSON file at `path`.
+def read_plan(path: str | PathLike[str] | Mapping[str, Any]) -> Plan:
+    """Return the plan in the JSON file at `path`, or in JSON data.
 
     Raises:
         PlanError: the file cannot be read, is damaged, is not a plan, or was written by a later major version; one line that names the file.
+        TypeError: `path` is neither a path nor JSON data.
     """
-    place = str(path)
+    if isinstance(path, Mapping):
+        return plan_from_config(path)
+    place = check_path("path", path, "the path of a plan's JSON file, or JSON data")
     try:
-        if Path(path).stat().st_size > MAX_BYTES:
+        if Path(place).stat().st_size > MAX_BYTES:
             raise PlanError(f"{place}: larger than {MAX_BYTES // 1024**2} MiB, which no plan is; give the JSON file that graphprune plan -o wrote")
-        text = Path(path).read_bytes().decode()
+        text = Path(place).read_bytes().decode()
     except (OSError, ValueError) as err:
         reason = (err.strerror or str(err)) if isinstance(err, OSError) else "it is not UTF-8 text" if isinstance(err, UnicodeDecodeError) else str(err)
         raise PlanError(f"{place}: cannot read a plan: {reason}; give the JSON file that graphprune plan -o wrote") from err
@@ -42,6 +47,20 @@ def read_plan(path: str | Path) -> Plan:
         reason = str(err) if isinstance(err, ValueError) else "it is nested too deeply"
         raise PlanError(f"{place}: not a plan, or a damaged one: {reason}; give the JSON file that graphprune plan -o wrote") from err
     return plan_from_config(config, place=place)
+
+
+def plan_of(plan: Any) -> Plan:
+    """Return `plan`, or the plan in the file or JSON data that it names.
+
+    Raises:
+        PlanError: the file cannot be read, or does not hold a plan.
+        TypeError: `plan` is something else, such as rules.
+    """
+    if isinstance(plan, Plan):
+        return plan
+    if not isinstance(plan, str | PathLike | Mapping):
+        raise wrong_type("plan", "a Plan, or the path of its JSON file", plan, "make_plan(model_path, rules) makes a plan from rules")
+    return read_plan(plan)
 
 
 def plan_from_config(config: Mapping[str, Any], *, place: str = "plan") -> Plan:

@@ -18,13 +18,15 @@ from graphprune.sparsity.pruning import Provenance, Pruning
 _MODULE = "graphprune.tf.pruning.wrapper"
 
 
-def wrap_graph(graph: LayerGraph, plan: Plan) -> LayerGraph:
+def wrap_graph(graph: LayerGraph, plan: Plan, *, is_live: bool = False) -> LayerGraph:
     """Return `graph` with `plan` carried out: wrapped, rewrapped and retargeted layers carry the wrapper asked for, unwrapped ones none.
+
+    `is_live` says that the graph is that of a live model, while the plan may have been made for the file that it was loaded from (see `check_plan_fits`).
 
     Raises:
         StalePlanError: the plan was made for another model.
     """
-    check_plan_fits(graph, plan)
+    check_plan_fits(graph, plan, is_live=is_live)
     of_rules, of_plan = rules_sha256(plan), plan_sha256(plan)
     changed = {}
     for change in plan.changes:

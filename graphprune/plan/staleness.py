@@ -2,29 +2,52 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from graphprune.errors import Diagnostic, StalePlanError, Where
+from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.layer_graph import LayerGraph
-from graphprune.plan.budgets import ReadWeight, hash_weights
+from graphprune.graph.layers import Layer
+from graphprune.plan.budgets import ReadWeight, hash_weights, prunable_names
 from graphprune.plan.changes import LayerChange, Plan
 
 LISTED = 5
 _HELP = "make the plan again for this model: graphprune plan MODEL -r RULES -o PLAN.json"
 
 
-def check_plan_fits(graph: LayerGraph, plan: Plan, where: Where | None = None) -> None:
+def check_plan_fits(graph: LayerGraph, plan: Plan, where: Where | None = None, *, is_live: bool = False) -> None:
     """Raise unless `plan` was made for the model of `graph`; `where` is the plan's file.
+
+    A live model (`is_live`) may have been loaded from the file that the plan was made for. Keras then wrote its config anew, with settings that an older
+    Keras left out, so another hash alone is no difference: connections, number of calls, and every layer that the plan names are compared instead. Custom
+    layers need not be in the plan, as it may have been made without their classes.
 
     Raises:
         StalePlanError: it was made for another model; the message names the layers that differ.
     """
     differences = [text for change in plan.changes if (text := _difference(graph, change)) is not None]
     known = {change.address for change in plan.changes}
-    differences += [f"'{layer.address}' is not in the plan" for layer in graph.candidates() if layer.address not in known]
-    if not differences and graph.sha256 == plan.model.graph_sha256:
-        return
-    raise other_model(differences or ["layers without prunable weights, or connections, differ"], where)
+    missing = [layer for layer in graph.candidates() if layer.address not in known]
+    differences += [f"'{layer.address}' is not in the plan" for layer in missing if not is_live or weights_of(layer.entry) is not None]
+    if differences or not (graph.sha256 == plan.model.graph_sha256 or (is_live and _is_like(graph, plan))):
+        raise other_model(differences or ["layers without prunable weights, or connections, differ"], where)
+
+
+def _is_like(graph: LayerGraph, plan: Plan) -> bool:
+    """Return whether all that the plan knows of its model, other than the hash and its layers' weights, is so of a live model."""
+    if any(graph.layers[change.address].calls != change.calls for change in plan.changes):
+        return False
+    if plan.graph is None:
+        return True
+    return not plan.graph.is_bare and _skeleton(graph) == _skeleton(plan.graph)  # a bare config comes from a live model: its hash is that of all like it
+
+
+def _skeleton(graph: LayerGraph) -> tuple[dict[str, str], Counter[tuple[str, str]]]:
+    """Return the types of all layers but inputs, and how often each feeds each; old Sequential models have no input layer in their config."""
+    types = {address: layer.type for address, layer in graph.layers.items() if layer.kind == "layer"}
+    uses = (tuple(edge[:2]) for edge in graph.network.edges)
+    return types, Counter((source, target) for source, target in uses if source in graph.layers and graph.layers[source].kind != "input")
 
 
 def check_layers_fit(graph: LayerGraph, plan: Plan, where: Where | None = None) -> None:
@@ -44,10 +67,17 @@ def check_weights_fit(graph: LayerGraph, plan: Plan, read_weight: ReadWeight, wh
     Raises:
         StalePlanError: the message names the layers whose weights differ.
     """
-    differing = [repr(address) for address, sha256 in plan.weight_hashes if hash_weights(graph.layers[address], read_weight) != sha256]
+    planned = {change.address: tuple(tensor.name for tensor in change.tensors) for change in plan.changes}
+    hashed = [(address, _hashed_names(graph.layers[address], planned.get(address, ())), sha256) for address, sha256 in plan.weight_hashes]
+    differing = [repr(address) for address, names, sha256 in hashed if names and hash_weights(address, names, read_weight) != sha256]
     if differing:
         message = f"the plan was made from other weights of {_listed(differing, ', ')}, and it depends on them"
         raise StalePlanError(Diagnostic("plan/stale", message, where, _HELP))
+
+
+def _hashed_names(layer: Layer, planned: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the weights that the plan has the hash of: those that it names, where a rule file taught what may be pruned of a custom layer."""
+    return planned if planned and set(planned) <= {tensor.name for tensor in layer.tensors} else prunable_names(layer)
 
 
 def other_model(differences: Sequence[str], where: Where | None = None) -> StalePlanError:

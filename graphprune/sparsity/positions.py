@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from graphprune.arguments import check_whole, wrong_type
+
 Unit = Literal["epoch", "step", "percent"]
 
 _TEXT = re.compile(r"(?P<value>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>epochs?|steps?|%)")
@@ -19,10 +21,25 @@ class Run:
     steps_per_epoch: int | None = None
     epochs: int | None = None
 
+    def __post_init__(self) -> None:
+        for name, value in (("steps_per_epoch", self.steps_per_epoch), ("epochs", self.epochs)):
+            if value is not None:
+                check_whole(name, value, least=0)
+
     @property
     def steps(self) -> int | None:
         """The optimizer steps of the whole run."""
         return None if self.steps_per_epoch is None or self.epochs is None else self.steps_per_epoch * self.epochs
+
+
+def check_run(run: object) -> None:
+    """Raise unless `run` is a `Run`, or None for a run of unknown length.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if run is not None and not isinstance(run, Run):
+        raise wrong_type("run", "a graphprune.Run", run, "such as Run(steps_per_epoch=100, epochs=10)")
 
 
 @dataclass(frozen=True, slots=True)

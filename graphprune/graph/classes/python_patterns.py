@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from graphprune.arguments import describe
 from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.classes.config_weights import SPATIAL
 from graphprune.graph.entries import Entry, type_of
@@ -35,8 +36,8 @@ class PatternArguments:
 
     def __post_init__(self) -> None:
         _check_pair("block_size", self.block_size)
-        if self.block_pooling_type not in _POOLS:
-            raise ValueError(f"block_pooling_type must be 'AVG' or 'MAX', got {self.block_pooling_type!r}")
+        if not isinstance(self.block_pooling_type, str) or self.block_pooling_type not in _POOLS:
+            raise ValueError(f"block_pooling_type must be 'AVG' or 'MAX', got {describe(self.block_pooling_type)}")
         if self.sparsity_m_by_n is None:
             return
         _check_pair("sparsity_m_by_n", self.sparsity_m_by_n)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
-from pathlib import Path as FilePath
 from typing import Any
 
 from graphprune.archive.collector import collector_paused
+from graphprune.arguments import check_path, describe, wrong_type
 from graphprune.errors import Diagnostic, RuleError, Where, sort_by_place
 from graphprune.rules.building.axes import find_unknown_axes
 from graphprune.rules.building.build import build_rule
@@ -39,6 +40,8 @@ from graphprune.rules.values.rule_set import Rule, RuleSet, Switches
 Indexes = Mapping[str, list[int]]
 """By section that is a list, which of its entries hold together."""
 
+_TAKEN = "the path of a rule file, 'builtin:NAME', or a dict"
+_NOT_TAKEN = "rules that were read already are used as they are, as in make_plan(graph, rules)"
 _LISTS = ("rules", "require")
 _MAPPINGS = ("schedules", "budgets", "defaults", "vars", "selectors", "layers")
 _NAMED = (("schedule", "schedules"), ("budget", "budgets"), ("variable", "vars"), ("selector", "selectors"), ("layer type", "layers"))
@@ -65,7 +68,7 @@ class _Checked:
 
 
 def read_rules(
-    *paths: str | FilePath,
+    *paths: str | os.PathLike[str] | Mapping[str, Any],
     variables: Mapping[str, str] | None = None,
     only: Sequence[str] = (),
     off: Sequence[str] = (),
@@ -76,7 +79,7 @@ def read_rules(
     Schedules, budgets, defaults and variables of one file are known in all; a name may be defined twice only with the same value.
 
     Args:
-        *paths: Rule files (YAML or JSON), or `builtin:NAME` for one that ships.
+        *paths: Rule files (YAML or JSON), or `builtin:NAME` for one that ships; or what such a file holds, as a dict.
         variables: Values for variables of the files, as text: `{"final": "0.8"}`.
         only: Ids of the rules that alone are used; none means all.
         off: Ids of rules that are not used.
@@ -84,16 +87,47 @@ def read_rules(
 
     Raises:
         RuleError: with every fault of every file, and the warnings beside them; those of files without faults are in the rule set.
+        TypeError: a rule file is neither a path nor a dict.
     """
-    names = [str(path) if isinstance(path, FilePath) else path for path in paths]
+    data = [path for path in paths if isinstance(path, Mapping)]
+    names = [check_path("rules", path, _TAKEN, _NOT_TAKEN) for path in paths if not isinstance(path, Mapping)]
     spellings: dict[str, list[str]] = {}
     for name in names:
         spellings.setdefault(os.path.realpath(name) if name and not name.startswith(PREFIX) else name, []).append(name)
-    texts = [_read_text(same[0]) for same in spellings.values()]
+    texts = [*map(_read_text, (same[0] for same in spellings.values())), *itertools.starmap(_write_text, enumerate(data, start=1))]
     faults = [text for text in texts if isinstance(text, Diagnostic)]
     faults += [_given_again(same) for file, same in spellings.items() if file and len(same) > 1]
     switches = Switches(tuple(only), tuple(off), tuple((variables or {}).items()), tuple((settings or {}).items()))
     return _parse_all([text for text in texts if not isinstance(text, Diagnostic)], switches, faults)
+
+
+def rule_set_of(rules: Any) -> RuleSet:
+    """Return `rules`, or the rules that it names: a rule file, `builtin:NAME`, a dict, or a list of these.
+
+    Raises:
+        RuleError: the rules have faults.
+        TypeError: `rules` is something else.
+    """
+    if isinstance(rules, RuleSet):
+        return rules
+    if isinstance(rules, list | tuple) and rules:
+        return read_rules(*rules)
+    if not isinstance(rules, str | os.PathLike | Mapping):
+        raise wrong_type("rules", f"a RuleSet, {_TAKEN}", rules)
+    return read_rules(rules)
+
+
+def _write_text(number: int, data: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the name and the text of rules that were given as a dict; faults name the line of this text."""
+    name = "<dict>" if number == 1 else f"<dict {number}>"
+    try:
+        return name, json.dumps(data, indent=2, ensure_ascii=False, default=_refuse_value)
+    except ValueError as err:
+        raise ValueError(f"rules: {name} cannot be written as JSON ({err}); give text, numbers, lists and dicts") from err
+
+
+def _refuse_value(value: Any) -> None:
+    raise wrong_type("rules", "a dict of text, numbers, lists and dicts", value, "write it as a number or as text")
 
 
 def _given_again(names: Sequence[str]) -> Diagnostic:
@@ -118,6 +152,9 @@ def parse_rules(text: str, file: str, variables: Mapping[str, str] | None = None
 
 def _read_text(path: str) -> tuple[str, str] | Diagnostic:
     where = Where(path or "''")
+    if "\n" in path:
+        help = "parse text with graphprune.rules.parse_rules(text, name), or write it to a file"
+        return Diagnostic("file/unreadable", "the rules themselves, where the path of a rule file is wanted", Where(describe(path)), help)
     if not path:
         return Diagnostic("file/unreadable", "the name of the rule file is empty", where, "give the path of a file; is a shell variable unset?")
     try:
@@ -146,7 +183,7 @@ def _read_text(path: str) -> tuple[str, str] | Diagnostic:
 def _parse_all(texts: Sequence[tuple[str, str]], switches: Switches, faults: list[Diagnostic]) -> RuleSet:
     documents = [parse_document(text, file) for file, text in texts]
     unread = bool(faults)
-    faults += chain.from_iterable(document.faults for document in documents)
+    faults += itertools.chain.from_iterable(document.faults for document in documents)
     unread = unread or not all(document.is_readable for document in documents)
     documents = [document for document in documents if document.is_readable]
     written = documents
@@ -182,7 +219,7 @@ def _build(documents: Sequence[Document], written: Sequence[Document], variables
         data, more = fill_in(document, variables)
         filled.append(data)
         faults += more
-    names = frozenset(chain.from_iterable(_section(data, "schedules") for data in filled))
+    names = frozenset(itertools.chain.from_iterable(_section(data, "schedules") for data in filled))
     checked = [_checked(document, data, names, faults) for document, data in zip(documents, filled, strict=True)]
     faults += _clashes(documents, filled)
     files = [FileParts(Notes(document), data, one.shape, one.indexes) for document, data, one in zip(documents, filled, checked, strict=True)]
@@ -195,11 +232,11 @@ def _build(documents: Sequence[Document], written: Sequence[Document], variables
         parts.rules += [replace(rule, overrides=beaten.get(rule.id, frozenset())) for rule in rules if rule is not None]
         parts.checks += [build_check(part, path, file.notes, selectors) for part, path in file.listed("require")]
         parts.custom_layers += [build_custom_layer(name, part, file.notes) for name, part in (file.section("layers") or {}).items()]
-    faults += chain.from_iterable(file.notes.faults for file in files)
+    faults += itertools.chain.from_iterable(file.notes.faults for file in files)
     for document, one in zip(documents, checked, strict=True):
         faults += find_hidden_faults(document, one.remains, actions, selectors, known_ids(files))
     _forget_consequences(faults)
-    spare = frozenset(chain.from_iterable(one.remains.texts for one in checked))
+    spare = frozenset(itertools.chain.from_iterable(one.remains.texts for one in checked))
     parts.warnings += find_unknown_axes(parts.rules, parts.custom_layers)
     parts.warnings += find_unused_names((*written, *documents), files, defined, spare, faults)
     return parts

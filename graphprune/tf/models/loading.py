@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
-from os import PathLike, fspath
+from os import PathLike
 from typing import Any
 
 import tf_keras
@@ -13,6 +13,7 @@ from tf_keras.src.saving.serialization_lib import SafeModeScope
 
 from graphprune.archive import Archive, read_archive
 from graphprune.archive.allowed import Given, Refusal
+from graphprune.arguments import check_mapping, check_path
 from graphprune.errors import ArchiveError, GraphpruneError
 from graphprune.graph.from_config import check_models
 from graphprune.tf.layers.growing_vocabularies import check_config
@@ -55,7 +56,9 @@ def load_model(
         ArchiveError: the file is not a model that can be loaded; the text says what to do.
         GraphError: the calls of its layers do not fit together.
     """
-    name = fspath(path)
+    name = check_path("path", path, "the path of a saved model")
+    if custom_objects is not None:
+        check_mapping("custom_objects", custom_objects, "a dict of classes and functions by name")
     archive = read_archive(path)
     with prune_scope(), tf_keras.utils.custom_object_scope(dict(custom_objects or {})):
         objects = given_objects(custom_objects or {})

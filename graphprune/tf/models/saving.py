@@ -13,10 +13,12 @@ import tensorflow as tf
 import tf_keras
 from tf_keras.src.layers.preprocessing.index_lookup import IndexLookup
 
+from graphprune.arguments import check_path
 from graphprune.errors import OutputError
 from graphprune.files import whole_file, write_whole
 from graphprune.tf.layers.growing_vocabularies import check_savable
 from graphprune.tf.models.keras_file import to_hdf5, write_keras
+from graphprune.tf.pruning.addresses import refuse_other_kind
 
 SUFFIXES = (".keras", ".h5")
 
@@ -25,9 +27,13 @@ def save_model(model: tf_keras.Model, path: str | PathLike[str]) -> None:
     """Write `model`, with its optimizer, to a `.keras` or `.h5` file, replacing what is there; folders on the way are made.
 
     Raises:
+        GraphError: `model` is not a model of tf_keras.
         OutputError: the suffix names no format, or the file cannot be written.
+        TypeError: `path` is not a path.
     """
-    check_model_suffix(path)
+    if not isinstance(model, tf_keras.Model):
+        refuse_other_kind(model, "model", "a model and the path to save it at: save_model(model, path)")
+    check_model_suffix(check_path("path", path, "the path of a .keras or .h5 file"))
     target = Path(path)
     _check_vocabularies(model, target)
     needed = estimate_bytes(model)

@@ -8,7 +8,7 @@ from typing import Any
 import tf_keras
 
 from graphprune.errors import TrainingError
-from graphprune.sparsity.positions import Run
+from graphprune.sparsity.positions import Run, check_run
 from graphprune.tf.pruning.pruner import Pruner
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude, no_pruner
 
@@ -28,6 +28,7 @@ class UpdatePruningStep(tf_keras.callbacks.Callback):
 
     def __init__(self, run: Run | None = None, *, done: int = 0) -> None:
         super().__init__()
+        check_run(run)
         self.params: dict[str, Any] | None = None  # a loop that is no `fit` never calls `set_params`
         self.run, self._done = run, done
         self._pruner: Pruner | None = None

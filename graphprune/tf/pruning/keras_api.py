@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import tf_keras
 from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.saving.serialization_lib import serialize_keras_object
 
-from graphprune.errors import GraphError
+from graphprune.arguments import describe
+from graphprune.errors import TrainingError
 from graphprune.graph.classes.python_patterns import WAY_OUT, PatternArguments
 from graphprune.sparsity.pruning import Pruning
+from graphprune.suggestions import find_close
 from graphprune.tf.layers.live_tensors import holds_prunable_layer, is_builtin_layer, prunable_names
-from graphprune.tf.pruning.addresses import addressed_layers, find_wrappers, is_layered_model
-from graphprune.tf.pruning.keras_schedules import ConstantSparsity, PruningSchedule, own_schedule
+from graphprune.tf.pruning.addresses import addressed_layers, find_wrappers, is_layered_model, is_unbuilt, refuse_other_kind
+from graphprune.tf.pruning.keras_schedules import ConstantSparsity, PruningSchedule, check_schedule, own_schedule
+from graphprune.tf.pruning.skipped_layers import Skipped, describe_skipped, find_quantized, find_skipped
 from graphprune.tf.pruning.surgery import check_model, strip_model, wrap_layers
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
+
+_OWN_KEYWORDS = ("to_prune", "pruning_schedule", "block_size", "block_pooling_type", "pruning_policy", "sparsity_m_by_n")
+_LAYER_KEYWORDS = (
+    *("name", "trainable", "dtype", "dynamic", "autocast", "activity_regularizer", "weights", "implementation"),
+    *("input_shape", "input_dim", "batch_input_shape", "batch_size"),
+)
+"""What the constructor of every Keras layer takes (tf_keras/src/engine/base_layer.py)."""
 
 
 def prune_low_magnitude(
@@ -31,10 +42,10 @@ def prune_low_magnitude(
     """Return a layer, a list of layers or a model whose prunable layers are wrapped for pruning.
 
     A layer alone is wrapped itself; a model is cloned, with its weights, compile settings and optimizer state, and is not touched. Layers that cannot be
-    pruned are carried over unchanged.
+    pruned are carried over unchanged; a warning names those of them that hold weights graphprune cannot reach.
 
     Args:
-        to_prune: A layer, a list of layers, or a built Sequential or Functional model.
+        to_prune: A layer, a list of layers, or a Sequential or Functional model. A Sequential model that is not built yet has its masks once it is built.
         pruning_schedule: When and how much; half of the weights from step 0 on unless given.
         block_size: (rows, columns) of blocks that are zeroed whole, on kernels of rank 2 and on those of 1x1 convolutions. Other convolutions are pruned by
             single weights.
@@ -46,19 +57,26 @@ def prune_low_magnitude(
 
     Raises:
         GraphError: a model that cannot be copied, or neither a layer nor a model.
+        TrainingError: a model of which nothing can be pruned.
+        TypeError: an unknown keyword, or a schedule that is not a `PruningSchedule`.
         ValueError: a custom layer alone, of whose weights nothing is known; an argument out of range; a kernel that does not take the blocks or groups;
             a policy without a model, or an object that is none.
     """
+    is_model = isinstance(to_prune, tf_keras.Model) or not isinstance(to_prune, list | tuple | Layer)
+    _check_keywords(kwargs, is_layer=isinstance(to_prune, Layer) and not is_model)
     patterns = PatternArguments(block_size, block_pooling_type, sparsity_m_by_n)
-    is_model = isinstance(to_prune, tf_keras.Model) or not isinstance(to_prune, Sequence | Layer)
     if pruning_policy is not None:
         _check_policy(pruning_policy, is_model=is_model)
     schedule = ConstantSparsity(0.5, 0) if pruning_schedule is None else pruning_schedule
-    if isinstance(to_prune, Sequence):
-        return [_prune_layer(layer, schedule, patterns, kwargs) for layer in to_prune]
-    if isinstance(to_prune, Layer) and not isinstance(to_prune, tf_keras.Model):
+    check_schedule(schedule)
+    if isinstance(to_prune, list | tuple):
+        return [_prune_listed(layer, schedule, patterns) for layer in to_prune]
+    if not is_model:
         return _prune_layer(to_prune, schedule, patterns, kwargs)
-    return _prune_model(to_prune, schedule, patterns, pruning_policy)
+    pruned, skipped = _prune_model(to_prune, schedule, patterns, pruning_policy)
+    if skipped:
+        warnings.warn(f"{to_prune.name}: {describe_skipped(skipped)}", stacklevel=2)
+    return pruned
 
 
 def strip_pruning(model: tf_keras.Model) -> tf_keras.Model:
@@ -71,27 +89,72 @@ def strip_pruning(model: tf_keras.Model) -> tf_keras.Model:
 
 
 def collect_prunable_layers(model: tf_keras.Model) -> list[PruneLowMagnitude]:
-    """Return the wrapped layers of a model, nested models included, in its order."""
+    """Return the wrapped layers of a model, nested models included, in its order.
+
+    Raises:
+        GraphError: `model` is not a model of tf_keras.
+    """
     return list(find_wrappers(model).values())
 
 
-def _prune_model(model: Any, schedule: PruningSchedule, patterns: PatternArguments, policy: Any) -> tf_keras.Model:
-    check_model(model)
+def _check_keywords(keywords: Mapping[str, Any], *, is_layer: bool) -> None:
+    for name in keywords:
+        if name in _LAYER_KEYWORDS and not is_layer:
+            raise TypeError(f"prune_low_magnitude takes the keyword {name!r} only with a single layer, whose wrapper gets it; leave it out")
+        if name not in _LAYER_KEYWORDS:
+            close = find_close(name, (*_OWN_KEYWORDS, *_LAYER_KEYWORDS), count=1)
+            help = f"closest: {close[0]!r}" if close else f"it takes {', '.join(_OWN_KEYWORDS)}"
+            raise TypeError(f"prune_low_magnitude has no keyword {name!r}; {help}")
+
+
+def _prune_model(model: Any, schedule: PruningSchedule, patterns: PatternArguments, policy: Any) -> tuple[tf_keras.Model, list[Skipped]]:
+    """Return the pruned clone of a model, and the layers that are not pruned though they hold weights to prune."""
+    if not is_unbuilt(model):
+        check_model(model)
     if policy is not None:
         policy.ensure_model_supports_pruning(model)
-    prunings = {}
+    prunings, forbidden = {}, 0
     for address, layer in addressed_layers(model):
         names = () if is_layered_model(layer) else prunable_names(layer)
-        if names and (policy is None or policy.allow_pruning(layer)):
+        if not names and (layer.built or not holds_prunable_layer(layer)):
+            continue
+        if policy is None or policy.allow_pruning(layer):
             prunings[address] = _pruning_for(layer, names, patterns, schedule)
-    return wrap_layers(model, prunings, own_schedule(schedule))
+        else:
+            forbidden += 1
+    skipped = find_skipped(model)
+    if not prunings and not find_wrappers(model):
+        raise TrainingError(f"{model.name}: nothing of the model is pruned: {_why_nothing(model, skipped, forbidden)}")
+    return wrap_layers(model, prunings, own_schedule(schedule)), skipped
+
+
+def _why_nothing(model: tf_keras.Model, skipped: list[Skipped], forbidden: int) -> str:
+    """Return why no layer is pruned, with what to do."""
+    quantized = find_quantized(model)
+    if quantized:
+        return f"it was prepared for quantization ({quantized[0]}); prune the model before, and quantize what strip_pruning returns"
+    if forbidden:
+        return f"pruning_policy allows none of the {forbidden} layers that can be pruned; change its allow_pruning"
+    return describe_skipped(skipped) if skipped else "no layer has weights that can be pruned, such as the kernels of Dense and Conv2D; there is nothing to do"
+
+
+def _prune_listed(layer: Any, schedule: PruningSchedule, patterns: PatternArguments) -> Any:
+    """Return one item of a list, pruned; an input layer as it is, as it computes nothing."""
+    if isinstance(layer, tf_keras.layers.InputLayer):
+        return layer
+    if not isinstance(layer, tf_keras.Model):
+        return _prune_layer(layer, schedule, patterns, {})
+    pruned, skipped = _prune_model(layer, schedule, patterns, None)
+    if skipped:
+        warnings.warn(f"{layer.name}: {describe_skipped(skipped)}", stacklevel=4)
+    return pruned
 
 
 def _prune_layer(layer: Any, schedule: PruningSchedule, patterns: PatternArguments, kwargs: Mapping[str, Any]) -> PruneLowMagnitude:
     if isinstance(layer, PruneLowMagnitude):
         return layer
     if not isinstance(layer, Layer):
-        raise GraphError(f"{type(layer).__module__}.{type(layer).__qualname__} is not a tf_keras layer; give a layer, a list of layers or a model")
+        refuse_other_kind(layer, "layer", "a layer, a list of layers or a model")
     names = prunable_names(layer)
     if not names and not is_builtin_layer(layer) and not holds_prunable_layer(layer):
         raise ValueError(
@@ -118,4 +181,6 @@ def _check_policy(policy: Any, *, is_model: bool) -> None:
         raise ValueError("pruning_policy chooses among the layers of a model; leave it out for a layer or a list of layers, which say themselves what to prune")
     missing = [name for name in ("allow_pruning", "ensure_model_supports_pruning") if not callable(getattr(policy, name, None))]
     if missing:
-        raise ValueError(f"pruning_policy must have methods allow_pruning(layer) and ensure_model_supports_pruning(model), got {policy!r} without {missing[0]}")
+        raise ValueError(
+            f"pruning_policy must have methods allow_pruning(layer) and ensure_model_supports_pruning(model), got {describe(policy)} without {missing[0]}"
+        )

@@ -9,7 +9,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from graphprune.sparsity.positions import Position
+from graphprune.arguments import check_number, check_whole, wrong_type
+from graphprune.sparsity.positions import Position, Run
 from graphprune.sparsity.schedules import Schedule
 
 
@@ -87,9 +88,8 @@ class ConstantSparsity(_Known):
 
     def __init__(self, target_sparsity: float, begin_step: int, end_step: int = -1, frequency: int = 100) -> None:
         _check_share("target_sparsity", target_sparsity)
-        _check_steps(begin_step, end_step, frequency, endless=True)
+        self.begin_step, self.end_step, self.frequency = _check_steps(begin_step, end_step, frequency, endless=True)
         self.target_sparsity = target_sparsity
-        self.begin_step, self.end_step, self.frequency = begin_step, end_step, frequency
 
     @property
     def target(self) -> float:
@@ -114,11 +114,10 @@ class PolynomialDecay(_Known):
     def __init__(self, initial_sparsity: float, final_sparsity: float, begin_step: int, end_step: int, power: float = 3, frequency: int = 100) -> None:
         _check_share("initial_sparsity", initial_sparsity)
         _check_share("final_sparsity", final_sparsity)
-        _check_steps(begin_step, end_step, frequency, endless=False)
-        if power <= 0:
+        self.begin_step, self.end_step, self.frequency = _check_steps(begin_step, end_step, frequency, endless=False)
+        if check_number("power", power) <= 0:
             raise ValueError(f"power must be above 0, got {power}")
         self.initial_sparsity, self.final_sparsity, self.power = initial_sparsity, final_sparsity, power
-        self.begin_step, self.end_step, self.frequency = begin_step, end_step, frequency
 
     @property
     def target(self) -> float:
@@ -181,15 +180,104 @@ def read_own_schedule(value: Any, custom_objects: Mapping[str, Any] | None = Non
     return tf_keras.utils.deserialize_keras_object(value, custom_objects) if isinstance(value, Mapping) else value
 
 
+def check_schedule(schedule: Any) -> None:
+    """Raise unless `schedule` is a pruning schedule of graphprune, or a user's own that inherits from it.
+
+    Raises:
+        TypeError: it is something else; the text says what to write instead.
+    """
+    if not isinstance(schedule, PruningSchedule):
+        raise wrong_type("pruning_schedule", "a graphprune.PruningSchedule", schedule, _other_schedule(schedule))
+    if not isinstance(getattr(schedule, "begin_step", None), int):
+        raise TypeError(f"pruning_schedule: {type(schedule).__name__} has no whole number begin_step; set it in its __init__, and end_step (-1: never ends)")
+
+
+def _other_schedule(value: Any) -> str:
+    """Return what to write instead of a value that is no pruning schedule."""
+    if isinstance(value, Mapping) and "pruning_schedule" in value:
+        return "give the dict as keywords: prune_low_magnitude(model, **pruning_params)"
+    if isinstance(value, Mapping):
+        return "make one from a config by ConstantSparsity.from_config or PolynomialDecay.from_config"
+    own = _OWN.get((value if isinstance(value, type) else type(value)).__name__)
+    if own is None or isinstance(value, type):
+        return "such as graphprune.ConstantSparsity(0.5, begin_step=0)"
+    try:
+        arguments = ", ".join(f"{name}={argument!r}" for name, argument in own(**value.get_config()["config"])._arguments().items())
+    except (AttributeError, KeyError, TypeError, ValueError):
+        arguments = "..."
+    return f"graphprune's own has the same arguments: graphprune.{own.__name__}({arguments})"
+
+
+_OWN: Mapping[str, type[_Known]] = {kind.__name__: kind for kind in (ConstantSparsity, PolynomialDecay)}
+
+
+class PlannedSchedule(PruningSchedule):
+    """A schedule of a rule file that `ConstantSparsity` and `PolynomialDecay` cannot say: another curve, or places in epochs or percent of the run.
+
+    Attributes:
+        schedule: The schedule, as plans hold it.
+        sparsity: Its target.
+    """
+
+    def __init__(self, schedule: Schedule | Mapping[str, Any], sparsity: float) -> None:
+        self.schedule = schedule if isinstance(schedule, Schedule) else Schedule.from_config(schedule)
+        self.sparsity = sparsity
+
+    @property
+    def target(self) -> float:
+        """The share of zeros in the end."""
+        return self.sparsity
+
+    def to_schedule(self) -> Schedule:
+        """Return the schedule as plans hold it."""
+        return self.schedule
+
+    def __call__(self, step: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return (bool, float32) scalars: whether masks change at `step` (a number), and the share of weights that must be zero.
+
+        Raises:
+            ValueError: the schedule is in epochs or percent, whose steps only a run knows.
+        """
+        timetable, at = self.schedule.to_timetable(Run()), int(step)
+        return tf.constant(timetable.is_due(after=at - 1, step=at)), tf.constant(timetable.sparsity_at(at, self.sparsity), tf.float32)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {"class_name": type(self).__name__, "config": {"schedule": self.schedule.to_config(), "sparsity": self.sparsity}}
+
+
+def keras_schedule(schedule: Schedule, sparsity: float) -> PruningSchedule:
+    """Return the schedule of a plan as users of Keras pruning know it."""
+    places = [place for place in (schedule.begin, schedule.end, schedule.every) if place is not None]
+    if schedule.curve not in ("constant", "step", "linear", "polynomial") or any(place.unit != "step" and place.value for place in places):
+        return PlannedSchedule(schedule, sparsity)
+    begin, end = round(schedule.begin.value), -1 if schedule.end is None else round(schedule.end.value)
+    every = None if schedule.every is None else round(schedule.every.value)
+    if schedule.curve == "constant":
+        return ConstantSparsity(sparsity, begin, end, every or 100)
+    if schedule.curve == "step":
+        return ConstantSparsity(sparsity, begin, begin if end == -1 and every is None else end, every or max(1, end - begin))
+    power = schedule.power if schedule.curve == "polynomial" else 1.0
+    return PolynomialDecay(schedule.initial, sparsity, begin, end, power, every or max(1, end - begin))
+
+
 def _check_share(name: str, value: float) -> None:
+    check_number(name, value)
     if not 0 <= value < 1:
         raise ValueError(f"{name} must be at least 0 and below 1, got {value}")
 
 
-def _check_steps(begin_step: int, end_step: int, frequency: int, *, endless: bool) -> None:
+def _check_steps(begin_step: int, end_step: int, frequency: int, *, endless: bool) -> tuple[int, int, int]:
+    """Return the three as whole numbers of Python; floats may stand for them, as in `end_step=steps_per_epoch * 4.0`."""
+    begin_step, end_step, frequency = _whole("begin_step", begin_step), _whole("end_step", end_step), _whole("frequency", frequency)
     if begin_step < 0:
         raise ValueError(f"begin_step must be at least 0, got {begin_step}")
     if end_step < begin_step and not (endless and end_step == -1):
         raise ValueError(f"end_step must be at least begin_step ({begin_step}){' or -1' if endless else ''}, got {end_step}")
     if frequency < 1:
         raise ValueError(f"frequency must be at least 1, got {frequency}")
+    return begin_step, end_step, frequency
+
+
+def _whole(name: str, value: float) -> int:
+    return int(check_whole(name, int(value) if isinstance(value, float) and value.is_integer() else value))

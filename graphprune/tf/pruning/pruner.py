@@ -12,6 +12,7 @@ import numpy as np
 import tf_keras
 from tf_keras.src.optimizers.legacy.optimizer_v2 import OptimizerV2
 
+from graphprune.arguments import wrong_type
 from graphprune.errors import TrainingError
 from graphprune.sparsity.positions import Run
 from graphprune.sparsity.schedules import Timetable
@@ -95,6 +96,8 @@ class Pruner:
             TrainingError: a schedule needs the length of an epoch or of the run, and `run` does not say; or the optimizer cannot prune a layer; or the
                 model is distributed by a strategy that is not supported.
         """
+        if not isinstance(run, Run):
+            raise wrong_type("run", "a graphprune.Run", run, "such as Run(steps_per_epoch=100, epochs=10), or Run() where the length is not known")
         check_strategy(self.model)
         for address, wrapper in self.wrappers.items():
             if not wrapper.pruning_vars:

@@ -9,8 +9,9 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from graphprune.arguments import check_path
 from graphprune.errors import TrainingError
-from graphprune.sparsity.positions import Run
+from graphprune.sparsity.positions import Run, check_run
 from graphprune.tf.pruning.pruner import Pruner, TensorProgress
 
 
@@ -29,11 +30,15 @@ class PruningSummaries(tf_keras.callbacks.TensorBoard):
 
     Raises:
         TrainingError: the tensorboard package is not installed.
-        ValueError: `update_freq` is none of these.
+        TypeError: `log_dir` is not a path, or `run` is not a `Run`.
+        ValueError: `update_freq` is none of these, or `log_dir` is empty.
     """
 
     def __init__(self, log_dir: str | PathLike[str] = "logs", update_freq: str | int = "epoch", *, run: Run | None = None, **kwargs: Any) -> None:
         check_tensorboard()
+        if not check_path("log_dir", log_dir, "the path of a folder"):
+            raise ValueError("log_dir must name a folder, got ''; give the folder that TensorBoard shows, such as 'logs'")
+        check_run(run)
         is_steps = isinstance(update_freq, int) and not isinstance(update_freq, bool) and update_freq >= 1
         if update_freq not in ("epoch", "batch") and not is_steps:
             raise ValueError(f"update_freq must be 'epoch', 'batch' or a number of steps, got {update_freq!r}")
@@ -45,8 +50,8 @@ class PruningSummaries(tf_keras.callbacks.TensorBoard):
 
     def set_model(self, model: tf_keras.Model) -> None:
         """Find the model's pruned layers."""
-        super().set_model(model)
         self._pruner = Pruner(model)
+        super().set_model(model)
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Learn from the length of the run what the targets are."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -11,23 +14,25 @@ from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.engine.functional import has_functional_like_constructor
 
 from graphprune.archive.toolkit import PREFIX
-from graphprune.errors import GraphError
+from graphprune.errors import GraphError, PlanError
+from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.from_config import graph_from_config
 from graphprune.graph.layer_graph import LayerGraph
-from graphprune.graph.layers import SEPARATOR
+from graphprune.graph.layers import SEPARATOR, Tensor
 from graphprune.plan.budgets import ReadWeight
-from graphprune.plan.changes import LayerChange, Plan
+from graphprune.plan.changes import Plan
 from graphprune.plan.make import make_plan
-from graphprune.plan.plan_json import plan_sha256
-from graphprune.plan.rewrite import provenance_of, rules_sha256
-from graphprune.plan.staleness import other_model
+from graphprune.plan.read import plan_of
+from graphprune.plan.rewrite import wrap_graph
+from graphprune.plan.staleness import check_weights_fit, other_model
+from graphprune.rules.building.read import rule_set_of
 from graphprune.rules.values.rule_set import RuleSet
 from graphprune.sparsity.pruning import Pruning
 from graphprune.tf.layers.layer_clone import clone_layer, copy_state
 from graphprune.tf.layers.live_tensors import find_weight, holds_prunable_layer, prunable_names, tensor_facts, tensor_zeros
 from graphprune.tf.layers.replicas import strategy_scope
 from graphprune.tf.layers.spectral_build import spectral_layers_buildable
-from graphprune.tf.pruning.addresses import addressed_layers, find_wrappers, inner_layer, is_layered_model
+from graphprune.tf.pruning.addresses import addressed_layers, find_wrappers, inner_layer, is_layered_model, is_unbuilt, refuse_other_kind
 from graphprune.tf.pruning.compile_state import copy_compile_state
 from graphprune.tf.pruning.keras_schedules import PruningSchedule
 from graphprune.tf.pruning.mask_update import apply_mask
@@ -37,41 +42,82 @@ MakeLayer = Callable[[str, Layer], Layer]
 """From the address of a layer and the layer to its place-taker in the clone: a new layer, unbuilt."""
 
 
-def apply_plan(model: tf_keras.Model, plan: Plan) -> tf_keras.Model:
+def apply_plan(model: tf_keras.Model, plan: Plan | str | PathLike[str]) -> tf_keras.Model:
     """Return a clone of `model` with `plan` carried out: same names, weights, outputs and optimizer state; the layers that the plan claims are wrapped.
 
     Layers that are wrapped already keep masks and step, unless the plan wraps them anew; layers that the plan does not change are as they were.
 
+    Args:
+        model: The model that the plan was made for, or the live model that was loaded from its file.
+        plan: The plan, or the path of its JSON file.
+
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
-        StalePlanError: the plan was made for another model.
+        PlanError: the plan's file cannot be read.
+        StalePlanError: the plan was made for another model: its layers, their types, shapes or wrappers, or weights that the plan depends on, are others.
+        TypeError: `plan` is not a plan.
     """
-    changes = {change.address: change for change in plan.changes if change.is_change}
-    of_rules, of_plan = rules_sha256(plan), plan_sha256(plan)
+    plan = plan_of(plan)
+    graph = graph_of_model(model)
+    _check_addresses(model.name, graph, plan)
+    graph = _with_planned_names(model, graph, plan)
+    target = wrap_graph(graph, plan, is_live=True)
+    if plan.depends_on_weights:
+        check_weights_fit(graph, plan, weight_reader(model))
+    return _carry_out(model, plan, graph, target)
+
+
+def apply_rules(
+    model: tf_keras.Model, rules: RuleSet | str | PathLike[str] | Mapping[str, Any], *, steps_per_epoch: int | None = None, epochs: int | None = None
+) -> tf_keras.Model:
+    """Return a clone of `model` wrapped as `rules` say: a rule set, a rule file, `builtin:NAME`, or what a rule file holds, as a dict.
+
+    Raises:
+        GraphError: the model, or a layer in it, cannot be copied.
+        RuleError: the rules have faults, or do not fit the model.
+        TypeError: `rules` is something else.
+    """
+    graph, read_weight, rules = graph_of_model(model), weight_reader(model), rule_set_of(rules)
+    zeros = count_zeros(model) if rules.reads_weights else None
+    plan = make_plan(graph, rules, steps_per_epoch=steps_per_epoch, epochs=epochs, zeros=zeros, read_weight=read_weight)
+    graph = _with_planned_names(model, graph, plan)
+    return _carry_out(model, plan, graph, wrap_graph(graph, plan, is_live=True))
+
+
+def _carry_out(model: tf_keras.Model, plan: Plan, before: LayerGraph, after: LayerGraph) -> tf_keras.Model:
+    """Return a clone of `model`, whose graph is `before`, with the wrappers that its layers have in `after`."""
 
     def make(address: str, layer: Layer) -> Layer:
-        change = changes.get(address)
-        if change is None:
+        wrap = after.layers[address].wrap
+        if wrap is before.layers[address].wrap:
             return _clone_wrapped(address, layer)
-        if change.after is None:
+        if wrap is None or wrap.pruning is None:
             return clone_layer(inner_layer(layer), address)
-        return PruneLowMagnitude(clone_layer(inner_layer(layer), address), change.after, provenance_of(change, of_rules, of_plan))
+        return PruneLowMagnitude(clone_layer(inner_layer(layer), address), wrap.pruning, wrap.provenance)
 
-    _check_addresses(model, changes)
-    rebuilt = {address for address, change in changes.items() if "wrap" in change.actions}
-    return _clone_with_state(model, make, rebuilt)
+    return _clone_with_state(model, make, {change.address for change in plan.changes if "wrap" in change.actions})
 
 
-def apply_rules(model: tf_keras.Model, rules: RuleSet, *, steps_per_epoch: int | None = None, epochs: int | None = None) -> tf_keras.Model:
-    """Return a clone of `model` wrapped as `rules` say.
+def _with_planned_names(model: tf_keras.Model, graph: LayerGraph, plan: Plan) -> LayerGraph:
+    """Return the graph in which custom layers also have their weights by the names that the plan uses: those of a file, or of a rule file's `layers`."""
+    layers, renamed = dict(addressed_layers(model)), {}
+    for change in plan.changes:
+        layer = graph.layers.get(change.address)
+        if layer is None or layer.type != change.type or weights_of(layer.entry) is not None:
+            continue
+        wanted = {*(tensor.name for tensor in change.tensors), *(change.after.weights if change.after is not None else ())}
+        unknown = sorted(wanted - {tensor.name for tensor in layer.tensors})
+        found = [(name, _find(inner_layer(layers[change.address]), name)) for name in unknown]
+        more = [Tensor(name, tuple(weight.shape), weight.dtype.name, (), False) for name, weight in found if weight is not None]
+        renamed[change.address] = replace(layer, tensors=(*layer.tensors, *more))
+    return graph.replace(renamed)
 
-    Raises:
-        GraphError: the model, or a layer in it, cannot be copied.
-        RuleError: the rules do not fit the model.
-    """
-    graph, read_weight = graph_of_model(model), weight_reader(model)
-    zeros = count_zeros(model) if rules.reads_weights else None
-    return apply_plan(model, make_plan(graph, rules, steps_per_epoch=steps_per_epoch, epochs=epochs, zeros=zeros, read_weight=read_weight))
+
+def _find(layer: Layer, name: str) -> tf.Variable | None:
+    try:
+        return find_weight(layer, name)
+    except PlanError:  # told as a difference between the plan and the model
+        return None
 
 
 def weight_reader(model: tf_keras.Model) -> ReadWeight:
@@ -108,7 +154,22 @@ def wrap_layers(model: tf_keras.Model, prunings: dict[str, Pruning], schedule: P
             return _clone_wrapped(address, layer)
         return PruneLowMagnitude(clone_layer(layer, address), prunings[address], own_schedule=schedule)
 
-    return _clone_with_state(model, make, set())
+    return _clone_unbuilt(model, make) if is_unbuilt(model) else _clone_with_state(model, make, set())
+
+
+def _clone_unbuilt(model: tf_keras.Sequential, make: MakeLayer) -> tf_keras.Sequential:
+    """Return the clone of a Sequential model that is not built, with compile settings; models inside it may be built, and keep their weights."""
+    cloning = _Clone(make)
+    with spectral_layers_buildable():
+        clone = cloning.of_model(model, "")
+    variables: dict[int, tf.Variable] = {}
+    for address, old, new in cloning.pairs:
+        if len(old.weights) and not len(new.weights):
+            raise ValueError(f"{model.name}: the model is not built, and its layer {address!r} has weights; call model.build(input_shape) first")
+        _copy_layer(old, new, keep_masks=True)
+        variables |= {id(a): b for a, b in zip(inner_layer(old).weights, inner_layer(new).weights, strict=True)}
+    copy_compile_state(model, clone, variables)
+    return clone
 
 
 def strip_model(model: tf_keras.Model) -> tf_keras.Model:
@@ -137,7 +198,9 @@ def graph_of_model(model: tf_keras.Model) -> LayerGraph:
     tensors = {address: tensor_facts(layer) for address, layer in inner.items()}
     prunable = {address: prunable_names(layer) for address, layer in inner.items() if holds_prunable_layer(layer)}
     try:
-        return graph_from_config(model.get_config(), tensors=tensors, prunable=prunable)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The object being serialized includes a `lambda`")
+            return graph_from_config(model.get_config(), tensors=tensors, prunable=prunable)
     except NotImplementedError as err:
         raise GraphError(f"{model.name}: a layer has no get_config, so the model cannot be described ({str(err).strip().splitlines()[0]})") from err
 
@@ -148,15 +211,9 @@ def check_model(model: object) -> None:
     Raises:
         GraphError: it is something else; the text names its class.
     """
-    kind = f"{type(model).__module__}.{type(model).__qualname__}"
-    modules = {base.__module__.split(".")[0] for base in type(model).__mro__}
-    if "keras" in modules:
-        raise GraphError(
-            f"{getattr(model, 'name', 'model')}: {kind} is of Keras 3 (module keras), graphprune prunes models of tf_keras (module tf_keras); "
-            "build it with tf_keras, which is tf.keras where TF_USE_LEGACY_KERAS=1 is set"
-        )
     if not isinstance(model, tf_keras.Model):
-        raise GraphError(f"{kind} is not a tf_keras model; give a Sequential or Functional model")
+        refuse_other_kind(model, "model", "a Sequential or Functional model")
+    kind = f"{type(model).__module__}.{type(model).__qualname__}"
     if not is_layered_model(model):
         raise GraphError(
             f"{model.name}: {kind} is a subclassed model, whose layers and connections cannot be read; "
@@ -235,9 +292,7 @@ def _clone_wrapped(address: str, layer: Layer) -> Layer:
     return PruneLowMagnitude(inner, layer.pruning, layer.provenance, own_schedule=layer.own_schedule) if isinstance(layer, PruneLowMagnitude) else inner
 
 
-def _check_addresses(model: tf_keras.Model, changes: dict[str, LayerChange]) -> None:
-    check_model(model)
-    known = {address for address, layer in addressed_layers(model)}
-    missing = [address for address in changes if address not in known]
+def _check_addresses(name: str, graph: LayerGraph, plan: Plan) -> None:
+    missing = [change.address for change in plan.changes if change.address not in graph.layers]
     if missing:
-        raise other_model([f"{address!r} is missing in {model.name}" for address in missing])
+        raise other_model([f"{address!r} is missing in {name}" for address in missing])

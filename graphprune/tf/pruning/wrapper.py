@@ -17,11 +17,14 @@ from tf_keras.src.saving.legacy.saved_model.utils import in_tf_saved_model_scope
 from tf_keras.src.utils.tf_utils import maybe_init_scope
 
 from graphprune.archive.toolkit import is_toolkit_config
+from graphprune.arguments import wrong_type
 from graphprune.errors import TrainingError
+from graphprune.graph.checkpoint_weights import state_attribute
+from graphprune.sparsity.patterns import Block, KeepOf
 from graphprune.sparsity.pruning import Provenance, Pruning
 from graphprune.tf.layers.live_tensors import find_weight, holds_prunable_layer, prunable_names, unburied, weight_names
 from graphprune.tf.layers.replicas import copies
-from graphprune.tf.pruning.keras_schedules import read_own_schedule, write_own_schedule
+from graphprune.tf.pruning.keras_schedules import PruningSchedule, keras_schedule, read_own_schedule, write_own_schedule
 from graphprune.tf.pruning.tfmot_config import convert_tfmot_config
 
 PACKAGE = "graphprune"
@@ -56,7 +59,8 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
 
     Attributes:
         layer: The layer inside.
-        pruning: What to prune, how much, and when.
+        pruning: What to prune, how much, and when; `pruning_schedule`, `block_size`, `block_pooling_type` and `sparsity_m_by_n` say it as
+            `prune_low_magnitude` takes it.
         provenance: Which rule asked for it.
         pruning_step: Optimizer updates since the wrap (int64), once built.
         last_update: The step of the last mask update (int64), -1 before the first; once built.
@@ -73,11 +77,14 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         weight_names: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
+        _check_arguments(layer, pruning)
         is_tfmot = bool(kwargs.pop("is_tfmot", False))
         schedule = read_own_schedule(kwargs.pop("own_schedule", None))
         own = {"name": layer.name, "trainable": layer.trainable, "dtype": layer._dtype_policy}
         super().__init__(layer, **{**own, **kwargs, "autocast": False})
-        self.pruning = pruning if isinstance(pruning, Pruning) else Pruning.from_config(pruning)
+        if hasattr(layer, "_batch_input_shape") and not hasattr(self, "_batch_input_shape"):
+            self._batch_input_shape = layer._batch_input_shape  # by it a Sequential model is built when its first layer is added
+        self.pruning = pruning if isinstance(pruning, Pruning) else _read_pruning(layer.name, pruning)
         self.provenance = provenance if isinstance(provenance, Provenance) else Provenance.from_config(provenance or {})
         self._weight_names = tuple(weight_names)
         self._is_tfmot = is_tfmot
@@ -99,7 +106,35 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         """(weight, mask, threshold) of each pruned tensor, in the order of `pruning.weights`; empty before the layer is built."""
         if not hasattr(self, "pruning_step"):
             return []
-        return [(find_weight(self.layer, name), getattr(self, f"mask_{name}"), getattr(self, f"threshold_{name}")) for name in self.pruning.weights]
+        state = {name: [getattr(self, state_attribute(f"{kind}_{name}")) for kind in ("mask", "threshold")] for name in self.pruning.weights}
+        return [(find_weight(self.layer, name), mask, threshold) for name, (mask, threshold) in state.items()]
+
+    @property
+    def pruning_schedule(self) -> PruningSchedule:
+        """When masks change, and to which share of zeros."""
+        return self.own_schedule or keras_schedule(self.pruning.schedule, self.pruning.sparsity)
+
+    @property
+    def block_size(self) -> tuple[int, int]:
+        """(rows, columns) of the blocks that are zeroed whole; (1, 1) where single weights are."""
+        pattern = self.pruning.pattern
+        if not isinstance(pattern, Block):
+            return (1, 1)
+        sizes = dict(pattern.sizes)
+        plane = [axis for axis in (self.pruning.axes or (tuple(sizes),))[0] if axis in sizes or axis in ("in", "out")]
+        rows, columns = [*(sizes.get(axis, 1) for axis in plane), 1, 1][:2]
+        return (rows, columns)
+
+    @property
+    def block_pooling_type(self) -> str:
+        """`MAX` where a block is scored by its largest magnitude, else `AVG`."""
+        return "MAX" if isinstance(self.pruning.pattern, Block) and self.pruning.pattern.pool == "max" else "AVG"
+
+    @property
+    def sparsity_m_by_n(self) -> tuple[int, int] | None:
+        """(m, n) where m of each n weights along the input axis are zeroed."""
+        pattern = self.pruning.pattern
+        return (pattern.of - pattern.keep, pattern.of) if isinstance(pattern, KeepOf) and pattern.along == "in" else None
 
     @property
     def pruning_state(self) -> list[tf.Variable]:
@@ -166,7 +201,9 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
             aggregation=tf.VariableAggregation.NONE,  # each replica counts its own updates, which come on all of them at once
             experimental_autocast=False,
         )
-        setattr(self, name, variable)
+        setattr(self, state_attribute(name), variable)
+        if state_attribute(name) != name:
+            self._delete_tracking(name)  # `add_weight` tracks a variable by its name, which Keras's loader of SavedModels reads as a path
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the inner layer, once it is sure that a pruner follows the training.
@@ -212,7 +249,10 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
             self._non_trainable_weights.append(self.last_update)
         names = (weight_names(self.layer) if self.layer.built else ()) or self._weight_names
         own = {"pruning": self.pruning.to_config(), "provenance": self.provenance.to_config()}
-        return {**super().get_config(), **own, **write_own_schedule(self.own_schedule), **({"weight_names": list(names)} if names else {})}
+        base = super().get_config()
+        if getattr(self.layer, "_batch_input_shape", None) == base.get("batch_input_shape"):
+            base.pop("batch_input_shape", None)  # the inner layer's config says it
+        return {**base, **own, **write_own_schedule(self.own_schedule), **({"weight_names": list(names)} if names else {})}
 
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
         """Read the state from a `.keras` file; in those of the TensorFlow toolkit the pruned weights come first, once more, and masks are numbers."""
@@ -239,6 +279,22 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
             return cls(layer, **convert_tfmot_config(config | {"layer": entry}, layer))
         config["own_schedule"] = read_own_schedule(config.get("own_schedule"), custom_objects)
         return cls(layer, **config)
+
+
+def _check_arguments(layer: Any, pruning: Any) -> None:
+    if not isinstance(layer, Layer):
+        raise wrong_type("layer", "a layer of tf_keras", layer, "give a layer that is not called yet, such as tf_keras.layers.Dense(10)")
+    if not isinstance(pruning, Pruning | Mapping):
+        raise wrong_type("pruning", "a Pruning", pruning, "prune_low_magnitude(layer, pruning_schedule) makes a wrapper from a schedule")
+
+
+def _read_pruning(name: str, config: Mapping[str, Any]) -> Pruning:
+    try:
+        return Pruning.from_config(config)
+    except (KeyError, TypeError, AttributeError) as err:
+        raise ValueError(
+            f"{name}: 'pruning' is not what Pruning.to_config returns ({type(err).__name__}: {err}); make wrappers by prune_low_magnitude"
+        ) from err
 
 
 def _builds_when_called(layer: Layer) -> bool:

@@ -7,7 +7,7 @@ and for data that comes in the same order again (an `.npz` always does).
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -18,10 +18,12 @@ import tf_keras
 
 import graphprune
 from graphprune.archive import read_archive
+from graphprune.arguments import check_whole
 from graphprune.errors import TrainingError
 from graphprune.files import file_sha256, model_sha256
 from graphprune.graph import read_graph
 from graphprune.plan import Plan, plan_sha256, plan_to_config
+from graphprune.plan.read import plan_of
 from graphprune.rules.text.shipped import find_rule_file
 from graphprune.runs.checkpoints import Checkpoint, RunState
 from graphprune.runs.progress import OnProgress
@@ -35,6 +37,7 @@ from graphprune.tf.models.loading import load_model
 from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.summaries import check_tensorboard
 from graphprune.tf.pruning.surgery import apply_plan
+from graphprune.tf.training.arguments import check_places, check_run_dir, check_settings
 from graphprune.tf.training.compiling import compile_model
 from graphprune.tf.training.data import ArrayData, Data, read_data
 from graphprune.tf.training.evaluation import check_data_fits
@@ -57,15 +60,15 @@ Load = Callable[[str | Path], tf_keras.Model]
 
 def train(
     model_path: str | Path,
-    plan: Plan | None,
-    data_spec: str,
+    plan: Plan | str | Path | None,
+    data_spec: str | Path,
     run_dir: str | Path,
     *,
     epochs: int,
     batch_size: int | None = None,
     optimizer: str | None = None,
     loss: str | None = None,
-    metrics: tuple[str, ...] | None = None,
+    metrics: Sequence[str] | None = None,
     learning_rate: float | None = None,
     reset_optimizer: bool = False,
     checkpoint_every: Position | str = "1 epoch",
@@ -87,7 +90,7 @@ def train(
 
     Args:
         model_path: A saved model; checkpoints have the same format, those of a SavedModel are `.keras`.
-        plan: What to wrap; None for a model that is wrapped already.
+        plan: What to wrap, or the path of its JSON file; None for a model that is wrapped already.
         data_spec: An `.npz` or `package.module:function`; see `read_data`.
         run_dir: A new folder, or one with an earlier run and `force`.
         epochs: Passes over the data.
@@ -109,21 +112,36 @@ def train(
 
     Raises:
         GraphpruneError: a file, a setting or the data is not usable; the text says which and what to do.
+        TypeError: an argument has another type, such as a live model for `model_path`.
     """
+    place, data_spec, run_dir = check_places(model_path, data_spec, run_dir)
+    plan = None if plan is None else plan_of(plan)
+    check_whole("epochs", epochs)
+    counts = {"batch_size": batch_size, "steps_per_epoch": steps_per_epoch, "seed": seed, "stop_after_step": stop_after_step}
+    metrics = check_settings(
+        counts=counts,
+        names={"optimizer": optimizer, "loss": loss},
+        metrics=metrics,
+        learning_rate=learning_rate,
+        checkpoint_every=checkpoint_every,
+        custom_objects=custom_objects,
+        strategy=strategy,
+        stop=stop,
+    )
     folder = RunFolder(Path(run_dir))
     found = folder.check_free(force=force)
     if not 1 <= epochs <= MAX_EPOCHS:
         raise TrainingError(f"{run_dir}: the number of epochs must be from 1 to {MAX_EPOCHS:,}, got {epochs}")
     if tensorboard is not None:
         check_tensorboard()
-    asked = Compiling(optimizer, loss, None if metrics is None else tuple(metrics), learning_rate, reset_optimizer)
+    asked = Compiling(optimizer, loss, metrics, learning_rate, reset_optimizer)
     spread = open_spread(strategy)
     with spread.scope():
         model = load_model(model_path, custom_objects, unsafe_lambda=unsafe_lambda, unsafe_ops=unsafe_ops)
         data = read_data(data_spec, batch_size=batch_size, seed=seed, steps_per_epoch=steps_per_epoch, replicas=spread.replicas)
         graph = read_graph(model_path).to_config()
         first_batch = first_batch_sha256(data)
-        model = _make_ready(model, plan, asked, data, str(model_path))
+        model = _make_ready(model, plan, asked, data, place)
         every = _checkpoint_steps(checkpoint_every, Run(data.steps_per_epoch, epochs))
         options = _options(
             model_path, model, plan, data, data_spec, epochs, steps_per_epoch is not None, seed, every, asked, tensorboard, spread.name, first_batch
@@ -136,7 +154,7 @@ def train(
 def resume(
     run_dir: str | Path,
     *,
-    plan: Plan | None = None,
+    plan: Plan | str | Path | None = None,
     custom_objects: Mapping[str, Any] | None = None,
     unsafe_lambda: bool = False,
     unsafe_ops: bool = False,
@@ -162,8 +180,10 @@ def resume(
     Raises:
         CheckpointError: the folder is no run, no checkpoint is whole, another plan was given, or the run is not trusted.
         DataError: the data is gone, or is not what the run began with.
+        TypeError: `run_dir` is not a path, or `plan` not a plan.
     """
-    folder = RunFolder(Path(run_dir))
+    folder = RunFolder(Path(check_run_dir(run_dir)))
+    plan = None if plan is None else plan_of(plan)
     options = folder.read_options() if not folder.is_replaced else None
     if options is not None and plan is None:
         finished = find_finished(folder, options, lambda message: None)  # also in a folder that cannot be written
