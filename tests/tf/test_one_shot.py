@@ -92,3 +92,8 @@ def test_weights_that_are_not_finite_are_refused():
     model.layers[0].kernel.assign(np.full((8, 4), np.nan))
     with pytest.raises(TrainingError, match="NaN or infinity in hidden/kernel"):
         prune_one_shot(model, rules("sparsity: 75%"))
+
+
+def test_rules_may_be_given_as_a_dict(model):
+    rule = {"id": "all", "match": "*", "prune": {"sparsity": 0.5, "schedule": {"curve": "step", "begin": "0 steps"}}}
+    assert share_of_zeros(prune_one_shot(model, {"version": 1, "rules": [rule]}), "hidden") == 0.5
