@@ -14,7 +14,7 @@ import click
 from graphprune import signals
 from graphprune.cli.main import run
 from graphprune.cli.options import force_option
-from graphprune.errors import GraphpruneError, OutputError
+from graphprune.errors import EXIT_ERROR, OUTPUT_EXISTS, OutputError
 from graphprune.files import write_whole
 from graphprune.shipped import shipped_file
 
@@ -86,7 +86,7 @@ def prepare_folder(home: Path, *, force: bool) -> Path:
     """
     if home.exists():
         if not force:
-            raise OutputError(f"{home}: exists already; give another folder, or --force to run the demo there again")
+            raise OutputError(f"{home}: exists already; give another folder, or --force to run the demo there again", OUTPUT_EXISTS)
         others = [] if not home.is_dir() else sorted(path.name for path in home.iterdir() if path.name not in OWN_FILES)
         if others or not home.is_dir():
             raise OutputError(
@@ -133,7 +133,8 @@ def check_code(code: int, arguments: tuple[str, ...]) -> None:
     if signals.first_signal():
         raise click.exceptions.Exit(signals.EXIT_SIGNAL + signals.first_signal())
     if code:
-        raise GraphpruneError(f"graphprune {shlex.join(arguments)} ended with exit code {code}; see above")
+        click.echo(f"graphprune: graphprune {shlex.join(arguments)} ended with exit code {code}; see above", err=True)
+        raise click.exceptions.Exit(EXIT_ERROR)
 
 
 def closing_words(home: Path, seconds: float) -> str:

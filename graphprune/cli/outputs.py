@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from graphprune import report
-from graphprune.errors import Diagnostic, OutputError
+from graphprune.errors import OUTPUT_EXISTS, Diagnostic, OutputError
 from graphprune.files import write_whole
 from graphprune.rules.text.source_lines import SourceLines
 
@@ -30,7 +30,7 @@ def check_output_free(path: str | Path, *, force: bool, inputs: Iterable[str | P
     if not str(path):
         raise OutputError("the name of the output is empty; give one")
     if os.path.lexists(target) and not force:
-        raise OutputError(f"{target}: exists already; give another name, or --force to overwrite it")
+        raise OutputError(f"{target}: exists already; give another name, or --force to overwrite it", OUTPUT_EXISTS)
     if os.path.lexists(target) and not (target.is_file() or target.is_dir()):
         raise OutputError(f"{target}: is neither a file nor a folder, so it is not overwritten; give another name")
     if any(is_same_file(target, Path(source)) for source in inputs):
