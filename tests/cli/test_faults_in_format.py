@@ -168,7 +168,7 @@ def test_a_model_that_cannot_be_read_has_a_slug_and_its_file(folder, command):
         assert (asked.code, asked.out, asked.err) == (1, f"::error file=none.keras,title=model/unreadable::{found['message']}\n", "")
     else:
         assert (asked.code, asked.err) == (64, "")
-        assert asked.out.startswith("::error title=usage/invalid::Invalid value for '--format': 'github' is not one of 'text', 'json'")
+        assert asked.out.startswith("::error title=usage/invalid::Invalid value for '--format': 'github' is not one of ")
 
 
 @pytest.mark.parametrize("command", WRITE.values(), ids=WRITE)
