@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from graphprune import signals
+from graphprune.cli.colour import echo
 from graphprune.cli.main import run
 from graphprune.cli.options import force_option
 from graphprune.errors import EXIT_ERROR, OUTPUT_EXISTS, OutputError
@@ -101,19 +102,22 @@ def prepare_folder(home: Path, *, force: bool) -> Path:
 
 def tell(text: str) -> None:
     """Print one step's heading."""
-    click.echo("\n" + click.style(text, bold=True))
+    click.echo()
+    echo(text, partial(click.style, bold=True))
 
 
 def call(*arguments: str) -> None:
     """Run a command of graphprune in this process, shown as a user would type it."""
-    click.echo(click.style(f"\n$ graphprune {shlex.join(arguments)}", fg="cyan"))
+    click.echo()
+    echo(f"$ graphprune {shlex.join(arguments)}", partial(click.style, fg="cyan"))
     sys.stdout.flush()
     check_code(run(list(arguments)), arguments)
 
 
 def call_in_new_process(*arguments: str) -> None:
     """Run a command of graphprune in a new Python process, shown as a user would type it."""
-    click.echo(click.style(f"\n$ graphprune {shlex.join(arguments)}", fg="cyan"))
+    click.echo()
+    echo(f"$ graphprune {shlex.join(arguments)}", partial(click.style, fg="cyan"))
     sys.stdout.flush()
     with subprocess.Popen([sys.executable, "-m", "graphprune", *arguments]) as process, signals.stopping(partial(hand_on_signal, process), str):
         code = process.wait()

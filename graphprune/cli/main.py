@@ -111,21 +111,22 @@ def tell_fault(fault: Fault, words: Sequence[str]) -> None:
         with suppress(OSError):  # stdout itself may be what cannot be written
             click.echo(faults.render_document(faults.diagnose(fault, words), format_), nl=False)
             return
-    click.echo(render_fault(fault), err=True)
+    diagnostics = getattr(fault, "diagnostics", ())
+    if diagnostics:
+        outputs = importlib.import_module("graphprune.cli.outputs")  # only now: `--help` stays fast
+        outputs.print_faults(diagnostics)
+    else:
+        click.echo(render_fault(fault), err=True)
 
 
 def render_fault(fault: Fault) -> str:
-    """Return what a user's mistake looks like on the terminal: faults that have places with the lines that they are about."""
+    """Return what a user's mistake looks like on the terminal."""
     if isinstance(fault, click.ClickException):
         told = io.StringIO()
         fault.show(file=told)
         return shorten(told.getvalue()).removesuffix("\n")
     if isinstance(fault, OSError):
         return f"graphprune: {escape_controls(shorten(f'{fault.filename or SYSTEM}: {fault.strerror or fault}'))}"
-    if fault.diagnostics:
-        outputs = importlib.import_module("graphprune.cli.outputs")  # only now: `--help` stays fast
-        text: str = outputs.render_with_lines(fault.diagnostics)
-        return text
     return "graphprune: " + "\n".join(escape_controls(line) for line in str(fault).split("\n"))
 
 

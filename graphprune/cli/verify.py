@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from graphprune.cli.colour import paint_marks
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import brief_option, exitcode_option, force_option, format_option, report_option
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, to_json
@@ -43,6 +44,6 @@ def command(model: str, plan_file: str, format_: str | None, output: str | None,
     if choose_format(format_, output) == "json":
         print_report(to_json(verification_to_config(found)), output)
     else:
-        print_report(render_verification(found, brief=brief), output)
+        print_report(render_verification(found, brief=brief), output, paint_marks)
     if detailed_exitcode and found.drift:
         raise click.exceptions.Exit(EXIT_DIFFERENT)

@@ -13,7 +13,7 @@ from graphprune.shipped import shipped_file
 pytestmark = pytest.mark.tf
 
 MODEL, DATA = shipped_file("fixtures/digits-cnn.keras"), shipped_file("fixtures/digits.npz")
-RULES = "version: 1\nrules: [{id: dense, match: {type: Dense, not: last}, prune: {sparsity: 80%, schedule: {curve: step, begin: 0 steps}}}]\n"
+RULES = "version: 1\nrules: [{id: dense, match: {name: hidden}, prune: {sparsity: 80%, schedule: {curve: step, begin: 0 steps}}}]\n"
 TRAIN = ("train", MODEL, "-r", "p.yaml", "--data", DATA, "--epochs", 2, "--batch-size", 64, "--run", "run")
 LIVE = ("eta", "loading", "tracing", "reading", "checking", "━", "^C")
 
