@@ -15,7 +15,7 @@ pytestmark = pytest.mark.tf
 MODEL, DATA = shipped_file("fixtures/digits-cnn.keras"), shipped_file("fixtures/digits.npz")
 RULES = "version: 1\nrules: [{id: dense, match: {name: hidden}, prune: {sparsity: 80%, schedule: {curve: step, begin: 0 steps}}}]\n"
 TRAIN = ("train", MODEL, "-r", "p.yaml", "--data", DATA, "--epochs", 2, "--batch-size", 64, "--run", "run")
-LIVE = ("eta", "loading", "tracing", "reading", "checking", "━", "^C")
+LIVE = ("eta ", "loading", "tracing", "reading", "checking", "━", "^C")
 
 
 @pytest.fixture(scope="module")
