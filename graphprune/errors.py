@@ -29,6 +29,9 @@ EXIT_DIFFERENT = 2
 EXIT_USAGE = 64
 EXIT_STOPPED = 130
 
+OUTPUT_EXISTS = "output/exists"
+"""The slug of an `OutputError` where `--force` would help."""
+
 MAX_OF_A_KIND = 100
 """Diagnostics of one slug and severity that are told one by one; the rest is counted."""
 MAX_WORD = 300
@@ -173,28 +176,37 @@ def _place_key(diagnostic: Diagnostic) -> tuple[bool, str, int, int, str, str]:
 
 
 class GraphpruneError(Exception):
-    """The user's input is wrong; the text says where, what, and one way out.
+    """The user's input is wrong; the text says where, what, and one way out. Only its subclasses are raised.
 
-    `diagnostics` says the same as data, where it has slugs; empty otherwise.
+    Attributes:
+        exit_code: That of the command line.
+        slug: The stable name of the fault for scripts; each is explained in `rules/slugs.yaml`.
+        diagnostics: The same as data where the fault has a place of its own, or there are several; empty otherwise.
     """
 
     exit_code = EXIT_ERROR
+    slug: str
     diagnostics: tuple[Diagnostic, ...] = ()
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, slug: str | None = None) -> None:
         super().__init__(shorten(text))
+        self.slug = slug or type(self).slug
 
 
 class ArchiveError(GraphpruneError):
     """A saved model cannot be read: missing, damaged, or not a whole model."""
 
+    slug = "model/unreadable"
+
 
 class GraphError(GraphpruneError):
     """A layer graph does not hold together, or cannot be built."""
 
+    slug = "model/invalid"
+
 
 class RuleError(GraphpruneError):
-    """Rules have faults, alone or with a model; `diagnostics` holds all of them, and the warnings beside them, sorted by place."""
+    """Rules have faults, alone or with a model; `diagnostics` holds all of them, each with its slug, and the warnings beside them, sorted by place."""
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
         self.diagnostics = bound_diagnostics(diagnostics)
@@ -204,9 +216,13 @@ class RuleError(GraphpruneError):
 class PlanError(GraphpruneError):
     """A plan is damaged, or does not fit the model it is applied to."""
 
+    slug = "plan/invalid"
+
 
 class StalePlanError(PlanError):
-    """A plan was made for another model; its one diagnostic has the slug `plan/stale`."""
+    """A plan was made for another model; its one diagnostic says which layers differ."""
+
+    slug = "plan/stale"
 
     def __init__(self, diagnostic: Diagnostic) -> None:
         super().__init__(str(diagnostic))
@@ -216,9 +232,13 @@ class StalePlanError(PlanError):
 class DataError(GraphpruneError):
     """Training data is missing, damaged, or does not fit the model."""
 
+    slug = "data/invalid"
+
 
 class OutputError(GraphpruneError):
     """A result cannot be written where it was asked for."""
+
+    slug = "output/refused"
 
 
 class WriteError(OutputError):
@@ -230,6 +250,8 @@ class WriteError(OutputError):
         needed: The bytes that were to be written, where that is known.
     """
 
+    slug = "output/unwritable"
+
     def __init__(self, text: str, path: str, fault: OSError, needed: int | None) -> None:
         super().__init__(text)
         self.path, self.fault, self.needed = path, fault, needed
@@ -238,6 +260,10 @@ class WriteError(OutputError):
 class TrainingError(GraphpruneError):
     """A model cannot be compiled, pruned or trained as asked."""
 
+    slug = "training/refused"
+
 
 class CheckpointError(GraphpruneError):
     """A training run cannot be resumed from what is on disk."""
+
+    slug = "run/unusable"

@@ -94,8 +94,8 @@ class SignalWatch:
     def _end(self, number: int) -> None:
         try:
             self.is_ending = True
+            _silence()  # first, so that no live line is drawn behind what is said here
             self.write(f"graphprune: stopped by {name_of(number)}{self.describe()}")
-            _silence()
             files = sys.modules.get("graphprune.files")
             getattr(files, "remove_unfinished", lambda: None)()
         finally:
@@ -198,10 +198,24 @@ def _copy_of_stderr() -> int:
         return os.open(os.devnull, os.O_WRONLY)
 
 
+_drawn_on: set[int] = set()
+"""Descriptors besides stdout and stderr that lead to the terminal."""
+
+
+@contextmanager
+def drawing_on(descriptor: int) -> Iterator[None]:
+    """Let a signal that ends the process silence this descriptor too, which a live line is drawn on."""
+    _drawn_on.add(descriptor)
+    try:
+        yield
+    finally:
+        _drawn_on.discard(descriptor)
+
+
 def _silence() -> None:
     """Let nothing that the main thread says in its last moment reach the terminal."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):
+    for stream in (1, 2, *_drawn_on):
         os.dup2(nowhere, stream)
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import click
 
 from graphprune import signals
+from graphprune.cli.colour import echo
 from graphprune.cli.main import run
 from graphprune.cli.options import force_option
-from graphprune.errors import GraphpruneError, OutputError
+from graphprune.errors import EXIT_ERROR, OUTPUT_EXISTS, OutputError
 from graphprune.files import write_whole
 from graphprune.shipped import shipped_file
 
@@ -86,7 +87,7 @@ def prepare_folder(home: Path, *, force: bool) -> Path:
     """
     if home.exists():
         if not force:
-            raise OutputError(f"{home}: exists already; give another folder, or --force to run the demo there again")
+            raise OutputError(f"{home}: exists already; give another folder, or --force to run the demo there again", OUTPUT_EXISTS)
         others = [] if not home.is_dir() else sorted(path.name for path in home.iterdir() if path.name not in OWN_FILES)
         if others or not home.is_dir():
             raise OutputError(
@@ -101,19 +102,22 @@ def prepare_folder(home: Path, *, force: bool) -> Path:
 
 def tell(text: str) -> None:
     """Print one step's heading."""
-    click.echo("\n" + click.style(text, bold=True))
+    click.echo()
+    echo(text, partial(click.style, bold=True))
 
 
 def call(*arguments: str) -> None:
     """Run a command of graphprune in this process, shown as a user would type it."""
-    click.echo(click.style(f"\n$ graphprune {shlex.join(arguments)}", fg="cyan"))
+    click.echo()
+    echo(f"$ graphprune {shlex.join(arguments)}", partial(click.style, fg="cyan"))
     sys.stdout.flush()
     check_code(run(list(arguments)), arguments)
 
 
 def call_in_new_process(*arguments: str) -> None:
     """Run a command of graphprune in a new Python process, shown as a user would type it."""
-    click.echo(click.style(f"\n$ graphprune {shlex.join(arguments)}", fg="cyan"))
+    click.echo()
+    echo(f"$ graphprune {shlex.join(arguments)}", partial(click.style, fg="cyan"))
     sys.stdout.flush()
     with subprocess.Popen([sys.executable, "-m", "graphprune", *arguments]) as process, signals.stopping(partial(hand_on_signal, process), str):
         code = process.wait()
@@ -133,7 +137,8 @@ def check_code(code: int, arguments: tuple[str, ...]) -> None:
     if signals.first_signal():
         raise click.exceptions.Exit(signals.EXIT_SIGNAL + signals.first_signal())
     if code:
-        raise GraphpruneError(f"graphprune {shlex.join(arguments)} ended with exit code {code}; see above")
+        click.echo(f"graphprune: graphprune {shlex.join(arguments)} ended with exit code {code}; see above", err=True)
+        raise click.exceptions.Exit(EXIT_ERROR)
 
 
 def closing_words(home: Path, seconds: float) -> str:

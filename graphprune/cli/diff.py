@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from graphprune import report
+from graphprune.cli.colour import paint_marks
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import all_option, brief_option, drawing_format_option, drawing_report_option, exitcode_option, force_option
 from graphprune.cli.outputs import check_report_free, choose_drawing_format, print_report, to_json
@@ -40,7 +41,7 @@ def command(left: str, right: str, format_: str | None, output: str | None, show
     if kind in ("html", "svg"):
         print_report(_draw(before, after, difference, kind), output)
     else:
-        print_report(_render(difference, kind, show_all=show_all, brief=brief), output)
+        print_report(_render(difference, kind, show_all=show_all, brief=brief), output, paint_marks if kind == "text" else str)
     if detailed_exitcode and not difference.is_empty:
         raise click.exceptions.Exit(EXIT_DIFFERENT)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from graphprune.cli.faults import faults_in_format
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import RuleOptions, all_option, force_option, format_option, report_option, rule_options
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, to_json
@@ -46,10 +45,9 @@ def command(
         raise click.UsageError("give one of --layer ADDRESS and --rule ID")
     check_report_free(output, force=force, inputs=[model, *rules.files])
     saved = open_model(model)
-    with faults_in_format("json" if as_json else format_):
-        rule_set = open_rules(rules)
-        zeros = saved.zeros if rule_set.reads_weights else None
-        found = explain_layer(saved.graph, rule_set, layer, zeros) if layer is not None else explain_rule(saved.graph, rule_set, rule or "", zeros)
+    rule_set = open_rules(rules)
+    zeros = saved.zeros if rule_set.reads_weights else None
+    found = explain_layer(saved.graph, rule_set, layer, zeros) if layer is not None else explain_rule(saved.graph, rule_set, rule or "", zeros)
     if as_json or choose_format(format_, output) == "json":
         print_report(to_json(explanation_to_config(found)), output)
     else:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection
 
 import click
 
-from graphprune.cli.faults import faults_in_format
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import force_option, format_option, report_option
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, terminal_width, to_json
@@ -40,8 +39,7 @@ def command(model: str, match: str | None, format_: str | None, output: str | No
         graphprune layers model.keras --match '{type: Dense, params: {gte: 1M}}'
     """  # noqa: D301 - click wants the real character
     check_report_free(output, force=force, inputs=[model])
-    with faults_in_format(format_):
-        find = None if match is None else _finder(match)
+    find = None if match is None else _finder(match)
     saved = open_model(model)
     matched = None if find is None else find(saved)
     if choose_format(format_, output) == "json":

@@ -8,6 +8,7 @@ from dataclasses import replace
 import click
 
 from graphprune import report
+from graphprune.cli.colour import paint_diagnostics
 from graphprune.cli.faults import render_document
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import RuleOptions, force_option, rule_options
@@ -52,9 +53,10 @@ def command(files: tuple[str, ...], model: str | None, rules: RuleOptions, forma
     if not rules.files:
         raise click.UsageError("no rules: name a rule file, as in graphprune lint prune.yaml")
     count, found = _check(rules, model)
-    text = _render(rules.files, count, model, found, choose_format(format_, output))
+    kind = choose_format(format_, output)
+    text = _render(rules.files, count, model, found, kind)
     if text or output:
-        print_report(text, output)
+        print_report(text, output, paint_diagnostics if kind == "text" else str)
     if any(diagnostic.severity == "error" for diagnostic in found):
         raise click.exceptions.Exit(EXIT_ERROR)
 

@@ -8,6 +8,8 @@ import os
 import signal
 import sys
 import warnings
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, TextIO
 
@@ -37,6 +39,11 @@ COMMANDS: dict[str, str] = {
 }
 
 
+SYSTEM = "operating system"
+
+Fault = click.ClickException | GraphpruneError | OSError
+
+
 class LazyGroup(click.Group):
     """A group that imports a command's module when the command is called."""
 
@@ -51,6 +58,13 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"graphprune.cli.{cmd_name}")
         command: click.Command = module.command
         return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the words name, and the rest of them; an unknown one is answered with the closest."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = importlib.import_module("graphprune.suggestions").find_close(args[0], COMMANDS, count=1)
+            ctx.fail(f"no command is called {args[0]!r}; " + (f"did you mean {close[0]!r}?" if close else "graphprune --help lists them"))
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing any of them."""
@@ -87,12 +101,33 @@ def show_warning(message: Warning | str, category: type[Warning], filename: str,
         click.echo(warnings.formatwarning(message, category, filename, lineno, line), err=True, nl=False)
 
 
-def render_fault(fault: GraphpruneError) -> str:
-    """Return what a user's mistake looks like on the terminal: faults that have places with the lines that they are about."""
-    if fault.diagnostics:
+def tell_fault(fault: Fault, words: Sequence[str]) -> None:
+    """Print what went wrong: on stdout in the machine form that the command line asks for, else as text on stderr.
+
+    A file named by `-o` is not written: whoever reads it next would take the fault for the report.
+    """
+    faults = importlib.import_module("graphprune.cli.faults") if any(word.startswith(("--format", "--json")) for word in words) else None
+    format_ = None if faults is None else faults.find_machine_format(words)
+    if faults is not None and format_ is not None:
+        with suppress(OSError):  # stdout itself may be what cannot be written
+            click.echo(faults.render_document(faults.diagnose(fault, words), format_), nl=False)
+            return
+    diagnostics = getattr(fault, "diagnostics", ())
+    if diagnostics:
         outputs = importlib.import_module("graphprune.cli.outputs")  # only now: `--help` stays fast
-        text: str = outputs.render_with_lines(fault.diagnostics)
-        return text
+        outputs.print_faults(diagnostics)
+    else:
+        click.echo(render_fault(fault), err=True)
+
+
+def render_fault(fault: Fault) -> str:
+    """Return what a user's mistake looks like on the terminal."""
+    if isinstance(fault, click.ClickException):
+        told = io.StringIO()
+        fault.show(file=told)
+        return shorten(told.getvalue()).removesuffix("\n")
+    if isinstance(fault, OSError):
+        return f"graphprune: {escape_controls(shorten(f'{fault.filename or SYSTEM}: {fault.strerror or fault}'))}"
     return "graphprune: " + "\n".join(escape_controls(line) for line in str(fault).split("\n"))
 
 
@@ -106,17 +141,9 @@ def main() -> NoReturn:
         with warnings.catch_warnings():
             warnings.showwarning = show_warning
             sys.exit(run(sys.argv[1:]))
-    except click.ClickException as mistake:
-        told = io.StringIO()
-        mistake.show(file=told)
-        click.echo(shorten(told.getvalue()), err=True, nl=False)
-        sys.exit(mistake.exit_code)
     except click.Abort:
         click.echo("graphprune: stopped", err=True)
         sys.exit(EXIT_STOPPED)
-    except GraphpruneError as fault:
-        click.echo(render_fault(fault), err=True)
-        sys.exit(fault.exit_code)
-    except OSError as fault:
-        click.echo(f"graphprune: {fault.filename or 'operating system'}: {fault.strerror or fault}", err=True)
-        sys.exit(EXIT_ERROR)
+    except (click.ClickException, GraphpruneError, OSError) as fault:
+        tell_fault(fault, sys.argv[1:])
+        sys.exit(getattr(fault, "exit_code", EXIT_ERROR))

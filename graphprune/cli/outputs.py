@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 from graphprune import report
-from graphprune.errors import Diagnostic, OutputError
+from graphprune.cli.colour import Paint, echo, paint_diagnostics
+from graphprune.errors import OUTPUT_EXISTS, Diagnostic, OutputError
 from graphprune.files import write_whole
 from graphprune.rules.text.source_lines import SourceLines
 
@@ -30,7 +31,7 @@ def check_output_free(path: str | Path, *, force: bool, inputs: Iterable[str | P
     if not str(path):
         raise OutputError("the name of the output is empty; give one")
     if os.path.lexists(target) and not force:
-        raise OutputError(f"{target}: exists already; give another name, or --force to overwrite it")
+        raise OutputError(f"{target}: exists already; give another name, or --force to overwrite it", OUTPUT_EXISTS)
     if os.path.lexists(target) and not (target.is_file() or target.is_dir()):
         raise OutputError(f"{target}: is neither a file nor a folder, so it is not overwritten; give another name")
     if any(is_same_file(target, Path(source)) for source in inputs):
@@ -99,15 +100,15 @@ def encodable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def print_report(text: str, output: str | None) -> None:
-    """Print a report, or write it whole to `output`, which `check_report_free` has found free.
+def print_report(text: str, output: str | None, paint: Paint = str) -> None:
+    """Print a report, painted where stdout takes colour, or write it whole to `output`, which `check_report_free` has found free.
 
     Raises:
         WriteError: the file cannot be written.
     """
     text = encodable(text)
     if output is None:
-        click.echo(text, nl=not text.endswith("\n"))
+        echo(text, paint, nl=not text.endswith("\n"))
         return
     write_whole(Path(output), (text if text.endswith("\n") else text + "\n").encode())
     click.echo(f"wrote {output}", err=True)
@@ -117,7 +118,12 @@ def print_warnings(diagnostics: Iterable[Diagnostic], rules: Collection[str] = (
     """Print warnings and notes to stderr, where they do not mix with the report; of the files in `rules`, with the line that each is about."""
     found = tuple(diagnostics)
     if found:
-        click.echo(render_with_lines(found, rules), err=True)
+        echo(render_with_lines(found, rules), paint_diagnostics, err=True)
+
+
+def print_faults(diagnostics: Iterable[Diagnostic]) -> None:
+    """Print the diagnostics that end a command to stderr, each with the line that it is about."""
+    echo(render_with_lines(diagnostics), paint_diagnostics, err=True)
 
 
 def render_with_lines(diagnostics: Iterable[Diagnostic], rules: Collection[str] | None = None) -> str:

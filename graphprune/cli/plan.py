@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from graphprune import report
-from graphprune.cli.faults import faults_in_format
+from graphprune.cli.colour import paint_marks
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import (
     RuleOptions,
@@ -60,10 +60,11 @@ def command(
     """  # noqa: D301 - click wants the real character
     check_report_free(output, force=force, inputs=[model, *rules.files])
     saved = open_model(model)
-    with faults_in_format(format_):
-        plan = plan_for(saved, rules, None, Run(steps_per_epoch, epochs))
+    plan = plan_for(saved, rules, None, Run(steps_per_epoch, epochs))
     print_warnings(plan.diagnostics, rules.files)
-    print_report(_render(saved, plan, choose_drawing_format(format_, output), show_all=show_all, brief=brief, width=terminal_width(output)), output)
+    kind = choose_drawing_format(format_, output)
+    text = _render(saved, plan, kind, show_all=show_all, brief=brief, width=terminal_width(output))
+    print_report(text, output, paint_marks if kind == "text" else str)
     if detailed_exitcode and (plan.drift or not plan.is_empty):
         raise click.exceptions.Exit(EXIT_DIFFERENT)
 

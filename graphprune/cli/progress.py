@@ -1,44 +1,177 @@
-"""How a training run looks while it goes on: a live bar on a terminal, one line an epoch elsewhere."""
+"""How a training run looks while it is loaded and trained: one line an epoch, and on a terminal a live line below them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.live import Live
+from rich.text import Text
+
+from graphprune import signals
+from graphprune.cli.lasting_output import LastingStream
+from graphprune.report.progress_lines import render_bar, render_epoch
+from graphprune.report.tables import shorten
 
 if TYPE_CHECKING:
-    from graphprune.runs.progress import Progress as Position
+    from graphprune.runs.progress import Progress
 
-OnProgress = Callable[["Position"], None]
+KEY_ECHO = 4
+"""Columns that the live line leaves free: a terminal writes ^C behind it, which must not begin a line of its own."""
+REFRESHES = 8
+"""Of the live line, in a second."""
+SPINNER, ASCII_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "|/-\\"
+WINDOW = 100
+"""Steps whose time tells how long the rest will take."""
+
+
+IMPORTING = "loading TensorFlow"
+
+
+class Display:
+    """What the user sees of a run. Without a terminal it prints the epochs' lines alone."""
+
+    def __init__(self, console: Console | None, live: ExitStack) -> None:
+        self._console, self._live = console, live
+        self._is_ascii = console is not None and not console.encoding.startswith("utf")
+        self._stage, self._began = "", time.monotonic()
+        self._now: Progress | None = None
+        self._times: deque[tuple[float, int]] = deque(maxlen=WINDOW)
+
+    def close(self) -> None:
+        """Take the live line away, with no trace of it."""
+        self._live.close()
+        self._console = None
+
+    def say(self, stage: str) -> None:
+        """Show what is being done until the next step of the training, such as `loading the model`."""
+        self._stage, self._began, self._now = stage, time.monotonic(), None
+
+    def show(self, now: Progress) -> None:
+        """Show where the run stands, and print the line of an epoch that has ended."""
+        self._now = now
+        self._times.append((time.monotonic(), now.step))
+        if now.epoch_ended:
+            self.print(render_epoch(now, line_width()))
+
+    def print(self, text: str) -> None:
+        """Print lines on stdout, above the live line where both are on one terminal."""
+        if self._console is not None and is_one_terminal():
+            self._console.print(Text(text))
+        else:
+            click.echo(text)
+
+    def render(self) -> Text:
+        """Return the live line as it is now."""
+        return Text("" if self._console is None else self._line(max(1, fit_terminal(self._console) - KEY_ECHO)), no_wrap=True, end="")
+
+    def _line(self, width: int) -> str:
+        if self._now is not None:
+            return render_bar(self._now, self._estimate(self._now), width, is_ascii=self._is_ascii)
+        seconds = time.monotonic() - self._began
+        frames = ASCII_SPINNER if self._is_ascii else SPINNER
+        return shorten(f"{frames[int(seconds * REFRESHES) % len(frames)]} {self._stage}", width) if self._stage else ""
+
+    def _estimate(self, now: Progress) -> float | None:
+        """Return the seconds that the rest of the run will take; None before two steps were seen."""
+        (first, before), (last, step) = self._times[0], self._times[-1]
+        return None if step <= before else (last - first) / (step - before) * (now.steps - now.step)
 
 
 @contextmanager
-def shown_progress() -> Iterator[OnProgress]:
-    """Yield a function that draws progress: each finished epoch as a line on stdout, and a bar on stderr when that is a terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("", total=None, epoch="")
+def live_display() -> Iterator[Display]:
+    """Yield the display of a run, with a live line on stderr meanwhile where that is a terminal, which ends without a trace."""
+    with ExitStack() as stack:
+        if not sys.stderr.isatty() or os.environ.get("TERM") in ("dumb", "unknown"):
+            yield Display(None, stack)
+            return
+        descriptor = os.dup(sys.stderr.fileno())  # stderr itself leads nowhere while TensorFlow is imported
+        stream = stack.enter_context(os.fdopen(descriptor, "w", encoding=sys.stderr.encoding, errors="backslashreplace"))
+        lasting = cast(TextIO, LastingStream(stream, None))
+        console = Console(file=lasting, soft_wrap=True, markup=False, emoji=False, highlight=False)
+        fit_terminal(console)
+        display = Display(console, stack)
+        stack.enter_context(signals.drawing_on(descriptor))
+        stack.enter_context(
+            Live(
+                console=console,
+                get_renderable=display.render,
+                transient=True,
+                refresh_per_second=REFRESHES,
+                redirect_stdout=False,  # Rich's own stand-ins have no encoding, so click writes past them
+                redirect_stderr=False,
+            )
+        )
+        if is_one_terminal():
+            stack.enter_context(_lines_above("stdout", console))
+        stack.enter_context(_lines_above("stderr", console))
+        yield display
 
-        def show(now: Position) -> None:
-            bar.update(task, completed=now.step, total=now.steps, description=describe(now), epoch=f"{now.epoch}/{now.epochs}")
-            if now.epoch_ended:
-                click.echo(f"epoch {now.epoch:>{len(str(now.epochs))}}/{now.epochs}  step {now.step:>{len(str(now.steps))}}/{now.steps}  {describe(now)}")
 
-        yield show
+@contextmanager
+def _lines_above(name: str, console: Console) -> Iterator[None]:
+    """Let the lines that anybody writes to `sys.stdout` or `sys.stderr` stand above the live line."""
+    before: TextIO = getattr(sys, name)
+    lines = LinesAbove(before, console)
+    setattr(sys, name, lines)
+    try:
+        yield
+    finally:
+        lines.end()
+        setattr(sys, name, before)
 
 
-def describe(now: Position) -> str:
-    """Return loss, metrics, target and measured sparsity as one line.
+class LinesAbove:
+    """A stream whose lines are printed above the live line, whoever writes them.
 
-    Example:
-        >>> from types import SimpleNamespace
-        >>> describe(SimpleNamespace(metrics={"loss": 0.25, "val_accuracy": 0.98}, target_sparsity=0.5, sparsity=0.4999))
-        'loss 0.2500  val_accuracy 0.9800  sparsity 50.0% (target 50.0%)'
+    Attributes:
+        beneath: The stream that it stands for.
     """
-    metrics = "  ".join(f"{name} {value:.4f}" for name, value in now.metrics.items())
-    return f"{metrics}  sparsity {now.sparsity:.1%} (target {now.target_sparsity:.1%})"
+
+    def __init__(self, beneath: TextIO, console: Console) -> None:
+        self.beneath, self._console, self._begun = beneath, console, ""
+
+    def write(self, text: str) -> int:
+        """Print the lines that are whole, and keep the rest."""
+        *lines, self._begun = (self._begun + text).split("\n")
+        if lines:
+            self._console.print(Text.from_ansi("\n".join(lines)))
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing: the live line stands where a line that is not whole would go."""
+
+    def end(self) -> None:
+        """Print what was written behind the last whole line."""
+        if self._begun:
+            self.write("\n")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.beneath, name)
+
+
+def fit_terminal(console: Console) -> int:
+    """Give the console the size of its own terminal, which it may have changed, and return its columns; Rich asks stdin, stdout and stderr instead."""
+    columns, lines = os.get_terminal_size(console.file.fileno())
+    wished = os.environ.get("COLUMNS", "")
+    console.size = (int(wished) if wished.isdigit() and int(wished) else columns or 80, lines or 25)
+    return console.width
+
+
+def is_one_terminal() -> bool:
+    """Return whether stdout and stderr are the same terminal."""
+    if not (sys.stdout.isatty() and sys.stderr.isatty()):
+        return False
+    return os.fstat(sys.stdout.fileno()).st_rdev == os.fstat(sys.stderr.fileno()).st_rdev
+
+
+def line_width() -> int | None:
+    """Return the columns of the terminal on stdout; None where it is no terminal."""
+    return os.get_terminal_size(sys.stdout.fileno()).columns or 80 if sys.stdout.isatty() else None

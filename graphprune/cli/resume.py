@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ from graphprune.cli.finish import check_stop, report_run, stoppable
 from graphprune.cli.inputs import loading_arguments
 from graphprune.cli.lasting_output import lasting_output
 from graphprune.cli.options import LoadingOptions, WholeNumber, loading_options
-from graphprune.cli.progress import shown_progress
+from graphprune.cli.progress import IMPORTING, live_display
 from graphprune.errors import escape_controls
 from graphprune.tf.models.quiet import import_tensorflow
 
@@ -37,17 +38,19 @@ def command(
     \b
         graphprune resume runs/a
     """  # noqa: D301 - click wants the real character
-    with lasting_output(), stoppable(run_folder, is_new=False) as stop:
+    with lasting_output(), stoppable(run_folder, is_new=False) as stop, live_display() as display:
+        display.say(IMPORTING)
         import_tensorflow()
         from graphprune.tf.training.run import resume
 
-        with shown_progress() as show:
+        with closing(display):
             result = resume(
                 run_folder,
                 stop_after_step=stop_after,
                 trust_run=trust_run,
-                on_checkpoint=lambda checkpoint: click.echo(_say_start(run_folder, checkpoint)),
-                on_progress=show,
+                on_checkpoint=lambda checkpoint: display.print(_say_start(run_folder, checkpoint)),
+                on_progress=display.show,
+                on_stage=display.say,
                 on_warning=lambda message: click.echo(escape_controls(f"graphprune: warning: {message}"), err=True),
                 stop=stop,
                 **loading_arguments(loading),

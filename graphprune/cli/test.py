@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from graphprune.cli.faults import faults_in_format
 from graphprune.cli.options import force_option, format_option, report_option
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, to_json
 from graphprune.errors import EXIT_ERROR
@@ -54,8 +53,7 @@ def command(place: str, pattern: str, update: bool, format_: str | None, output:
     No model is needed, and no TensorFlow. The exit code is 1 when a case fails.
     """  # noqa: D301 - click wants the real character
     check_report_free(output, force=force, inputs=[place])
-    with faults_in_format(format_):
-        files = read_cases(find_case_files(place))
+    files = read_cases(find_case_files(place))
     lines = SourceLines({path for file in files for path in (file.path, *file.rules)})
     results = [(file.path, _run(file, pattern, update=update)) for file in files]
     results = [(path, found) for path, found in results if found]

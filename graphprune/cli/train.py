@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -12,7 +13,7 @@ from graphprune.cli.lasting_output import lasting_output
 from graphprune.cli.options import LoadingOptions, RealNumber, RuleOptions, WholeNumber, force_option, loading_options, model_and_rules
 from graphprune.cli.outputs import print_warnings
 from graphprune.cli.planning import load_with_classes, plan_for
-from graphprune.cli.progress import shown_progress
+from graphprune.cli.progress import IMPORTING, live_display
 from graphprune.report import render_plan_text
 from graphprune.runs.samples import check_samples, is_data_function
 from graphprune.tf.models.quiet import import_tensorflow
@@ -91,7 +92,8 @@ def command(
     \b
         graphprune train model.keras -r builtin:dense-90 --data digits.npz --epochs 10 --run runs/a
     """  # noqa: D301 - click wants the real character
-    with lasting_output(), stoppable(run_folder, is_new=True) as stop:
+    with lasting_output(), stoppable(run_folder, is_new=True) as stop, live_display() as display:
+        display.say("reading the model")
         plan = None
         saved = open_model(model)
         archive = saved.need_archive()
@@ -102,15 +104,16 @@ def command(
             loaded = load_with_classes(saved, loading)
             plan = plan_for(saved, rules, plan_file, loaded=loaded)
             print_warnings(plan.diagnostics, rules.files)
-            click.echo(render_plan_text(plan, brief=True), nl=False)
+            display.print(render_plan_text(plan, brief=True).removesuffix("\n"))
 
         if not is_data_function(data):
             check_samples(data)  # before TensorFlow is imported
 
+        display.say(IMPORTING)
         import_tensorflow()
         from graphprune.tf.training.run import train
 
-        with shown_progress() as show:
+        with closing(display):
             result = train(
                 archive.path,
                 plan,
@@ -130,7 +133,8 @@ def command(
                 strategy=strategy,
                 stop_after_step=stop_after,
                 force=force,
-                on_progress=show,
+                on_progress=display.show,
+                on_stage=display.say,
                 stop=stop,
                 **loading_arguments(loading),
             )

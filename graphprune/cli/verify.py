@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from graphprune.cli.faults import faults_in_format
+from graphprune.cli.colour import paint_marks
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import brief_option, exitcode_option, force_option, format_option, report_option
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, to_json
@@ -40,11 +40,10 @@ def command(model: str, plan_file: str, format_: str | None, output: str | None,
     archive = saved.need_archive()
     archive.check_checksums()
     zeros, faults = measure_zeros(archive, saved.graph), measure_mask_faults(archive, saved.graph)
-    with faults_in_format(format_):
-        found = verify_plan(plan, saved.graph, zeros, faults, model_path=model, plan_path=plan_file)
+    found = verify_plan(plan, saved.graph, zeros, faults, model_path=model, plan_path=plan_file)
     if choose_format(format_, output) == "json":
         print_report(to_json(verification_to_config(found)), output)
     else:
-        print_report(render_verification(found, brief=brief), output)
+        print_report(render_verification(found, brief=brief), output, paint_marks)
     if detailed_exitcode and found.drift:
         raise click.exceptions.Exit(EXIT_DIFFERENT)

@@ -107,7 +107,7 @@ class LayerGraph:
             return self.layers[address]
         close = find_close(address, self.layers, count=3)
         way_out = f"closest: {', '.join(map(repr, close))}" if close else "'graphprune layers MODEL' lists all addresses"
-        raise GraphError(f"{self.name}: no layer has the address {address!r}; {way_out}")
+        raise GraphError(f"{self.name}: no layer has the address {address!r}; {way_out}", "layer/unknown")
 
     def to_config(self) -> dict[str, Any]:
         """Return the config that this graph was read from, equal to it in every part; the caller may change it."""

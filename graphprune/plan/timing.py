@@ -54,11 +54,18 @@ def find_timing_fault(rule: Rule, run: Run) -> Diagnostic | None:
     verb = "ends" if schedule.is_ramp else "begins"
     return Diagnostic(
         "schedule/never-reached",
-        f"rule '{rule.id}': the schedule {verb} at {last}, the run is {length}; its target of {round(100 * rule.action.sparsity, 4):g}% is never reached",
+        f"rule '{rule.id}': the schedule {verb} at {last}, the run is {length}; {_target_text(rule.action)} never reached",
         rule.where,
         f"train until {last}, or let the schedule {verb.removesuffix('s')} earlier",
         severity="warning",
     )
+
+
+def _target_text(action: Prune) -> str:
+    """Return the target and its verb; a budget gives each tensor its own, which is not the budget's."""
+    if action.budget is not None:
+        return f"the targets that budget '{action.budget.name}' gives its tensors are"
+    return f"its target of {round(100 * action.sparsity, 4):g}% is"
 
 
 def lies_beyond(place: Position, run: Run) -> bool:

@@ -56,7 +56,7 @@ def wrap_text(layer: Layer) -> str:
     rule = layer.wrap.provenance.rule or layer.wrap.type.rpartition(">")[2]
     if layer.wrap.pruning is not None and not layer.prunable:
         return f"{rule}: nothing to prune"
-    return rule if layer.wrap.pruning is None else f"{rule}: {format_share(layer.wrap.pruning.sparsity)}, {layer.wrap.pruning.schedule}"
+    return rule if layer.wrap.pruning is None else f"{rule}: {layer.wrap.pruning.describe_target(format_share)}, {layer.wrap.pruning.schedule}"
 
 
 def _bytes(tensor: Tensor) -> int:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from graphprune.errors import CheckpointError, OutputError
+from graphprune.errors import OUTPUT_EXISTS, CheckpointError, OutputError
 from graphprune.files import sync
 from graphprune.runs.records import Damage, read_record
 from graphprune.runs.run_files import FIXED, RUN, STAGED, find_first_files, has_only_leftovers, is_folder, move_in, remove_run
@@ -51,7 +51,7 @@ def check_free(folder: Path, *, force: bool) -> str:
             raise OutputError(f"{folder}: holds other files; give the run a folder of its own")
         return ""
     if not force:
-        raise OutputError(f"{folder}: holds a run already; go on with it by graphprune resume {folder}, or pass --force to start over")
+        raise OutputError(f"{folder}: holds a run already; go on with it by graphprune resume {folder}, or pass --force to start over", OUTPUT_EXISTS)
     if (folder / RUN).is_dir() or (folder / RUN).is_symlink():
         raise OutputError(f"{folder}/{RUN}: is not a file, so the run there cannot be replaced; give the run a folder of its own")
     try:

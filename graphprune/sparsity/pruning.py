@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +57,22 @@ class Pruning:
     def share_of(self, weight: str) -> float:
         """Return the target share of zeros of the tensor named `weight`."""
         return self.sparsity if self.shares is None else self.shares[self.weights.index(weight)]
+
+    def describe_target(self, render: Callable[[float], str]) -> str:
+        """Return the target of the tensors as text, each as `render` writes it; with their names where they differ, as a budget lets them.
+
+        Example:
+            >>> from graphprune.sparsity.positions import Position
+            >>> ramp = Schedule(begin=Position(0, "step"), end=Position(9, "step"), every=Position(1, "step"))
+            >>> Pruning(0.8, ramp, ("kernel", "recurrent_kernel"), shares=(0.62, 0.9)).describe_target("{:.0%}".format)
+            'kernel 62%, recurrent_kernel 90%'
+            >>> Pruning(0.8, ramp, ("kernel",), shares=(0.62,)).describe_target("{:.0%}".format)
+            '62%'
+        """
+        texts = {weight: render(self.share_of(weight)) for weight in self.weights}
+        if len(set(texts.values())) <= 1:
+            return next(iter(texts.values()), render(self.sparsity))
+        return ", ".join(f"{weight} {text}" for weight, text in texts.items())
 
     def axes_of(self, weight: str) -> tuple[str, ...]:
         """Return the names of the axes of the tensor named `weight`; none where nobody gave them."""

@@ -92,7 +92,7 @@ def test_a_rule_that_matches_nothing_stops_the_plan(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("prune", "x.keras"), "No such command 'prune'"),
+        (("pruen", "x.keras"), "no command is called 'pruen'; "),
         (("plan",), "Missing argument 'MODEL'"),
         (("plan", MODEL), "no rules: give a rule file with -r RULES"),
         (("plan", MODEL, "-r", RULES, "--var", "x"), "write NAME=VALUE, as in --var final=0.8; got 'x'"),

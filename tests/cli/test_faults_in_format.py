@@ -1,9 +1,13 @@
-"""What a script reads on stdout where rules have faults or a plan is stale: the document of `lint`, from every command that has the format."""
+"""What a script reads on stdout where a command fails, whatever the failure is: the document of `lint`, from every command that has the format."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from commands import run_command
+from fork_server import ROOT
 
 from graphprune.shipped import shipped_file
 
@@ -106,3 +110,106 @@ def test_a_stale_plan_is_a_diagnostic_that_names_its_file_and_the_layers(folder)
     found = json.loads(run_command("verify", MODEL, "--plan", "plan.json", "--format", "json").out)["diagnostics"]
     assert found[0]["message"] == "the plan was made for another model: 'fc_1' is missing"
     assert run_command("train", MODEL, "--plan", "plan.json", "--data", "none.npz", "--run", "run", "--epochs", 1).err == done.err
+
+
+RULES = ["-r", "builtin:conv-80-dense-90"]
+READ_A_MODEL = {
+    "layers": ["layers", "none.keras"],
+    "graph": ["graph", "none.keras"],
+    "explain": ["explain", "none.keras", *RULES, "--layer", "hidden"],
+    "plan": ["plan", "none.keras", *RULES],
+    "apply": ["apply", "none.keras", *RULES, "-o", "out.keras"],
+    "strip": ["strip", "none.keras", "-o", "out.keras"],
+    "diff": ["diff", str(MODEL), "none.keras"],
+    "verify": ["verify", "none.keras", "--plan", "plan.json"],
+    "lint": ["lint", "p.yaml", "--model", "none.keras"],
+}
+WRITE = {
+    "layers": ["layers", MODEL],
+    "graph": ["graph", MODEL],
+    "explain": ["explain", MODEL, *RULES, "--layer", "hidden"],
+    "plan": ["plan", MODEL, *RULES],
+    "apply": ["apply", MODEL, *RULES],
+    "strip": ["strip", MODEL],
+    "diff": ["diff", MODEL, MODEL],
+    "verify": ["verify", MODEL, "--plan", "plan.json"],
+    "lint": ["lint", "p.yaml"],
+    "test": ["test", "."],
+}
+USAGE_FAULTS = {
+    "unknown command": (["pln"], "no command is called 'pln'; did you mean 'plan'?", "see graphprune --help"),
+    "no argument": (["plan"], "Missing argument 'MODEL'.", "see graphprune plan --help"),
+    "no rules": (["plan", MODEL], "no rules: give a rule file with -r RULES (graphprune rules lists those that ship)", "see graphprune plan --help"),
+    "a value": (
+        ["plan", MODEL, *RULES, "--epochs", "three"],
+        "Invalid value for '--epochs': 'three' is not a whole number; write it in digits, such as 100",
+        "see graphprune plan --help",
+    ),
+}
+
+
+def only_fault(done):
+    """The one diagnostic that a command prints in place of its report, and nothing on stderr."""
+    document = json.loads(done.out)
+    assert (document["format_version"], document["kind"], done.err) == ("1.0", "graphprune.diagnostics", "")
+    (found,) = document["diagnostics"]
+    return found
+
+
+@pytest.mark.parametrize("command", READ_A_MODEL.values(), ids=READ_A_MODEL)
+def test_a_model_that_cannot_be_read_has_a_slug_and_its_file(folder, command):
+    done = run_command(*command, "--format", "json")
+    found = only_fault(done)
+    assert (done.code, found["slug"], found["where"]["file"]) == (1, "model/unreadable", "none.keras")
+    text = run_command(*command, *(["--format", "svg"] if command[0] == "graph" else []))
+    assert (text.out, text.err) == ("", f"graphprune: none.keras: {found['message']}\n")
+    asked = run_command(*command, "--format", "github")
+    if command[0] in ("plan", "diff", "lint"):
+        assert (asked.code, asked.out, asked.err) == (1, f"::error file=none.keras,title=model/unreadable::{found['message']}\n", "")
+    else:
+        assert (asked.code, asked.err) == (64, "")
+        assert asked.out.startswith("::error title=usage/invalid::Invalid value for '--format': 'github' is not one of ")
+
+
+@pytest.mark.parametrize("command", WRITE.values(), ids=WRITE)
+def test_an_output_that_exists_has_a_slug_and_its_file(folder, command):
+    name = "out.keras" if command[0] in ("apply", "strip") else "out.json"
+    (folder / name).write_text("precious")
+    done = run_command(*command, "-o", name, "--format", "json")
+    found = only_fault(done)
+    assert (done.code, found["slug"], found["where"]["file"]) == (1, "output/exists", name)
+    assert (folder / name).read_text() == "precious"
+
+
+@pytest.mark.parametrize(("command", "message", "help"), USAGE_FAULTS.values(), ids=USAGE_FAULTS)
+@pytest.mark.parametrize("asked", [("--format", "json"), ("--format=json",), ("--format", "github")], ids=" ".join)
+def test_a_wrong_command_line_has_a_slug_and_keeps_its_exit_code(command, message, help, asked):
+    done = run_command(*command, *asked)
+    if asked[-1] == "github":
+        assert done.out == f"::error title=usage/invalid::{message}%0Ahelp: {help}\n"
+    else:
+        found = only_fault(done)
+        assert (found["slug"], found["where"], found["message"], found["help"]) == ("usage/invalid", None, message, help)
+    assert (done.code, done.err) == (64, "")
+
+
+def test_an_output_that_cannot_be_written_a_damaged_run_and_an_unknown_shipped_file_have_slugs(folder):
+    (folder / "run").mkdir()
+    (folder / "run" / "run.json").write_text("[]")
+    commands = {
+        "output/unwritable": ["plan", MODEL, *RULES, "-o", "/proc/plan.json"],
+        "run/unusable": ["layers", "run"],
+        "file/unreadable": ["rules", "dense-91"],
+        "plan/invalid": ["verify", MODEL, "--plan", "p.yaml"],
+        "layer/unknown": ["explain", MODEL, *RULES, "--layer", "hiden"],
+    }
+    done = {slug: run_command(*command, "--format", "json") for slug, command in commands.items()}
+    assert {slug: only_fault(one)["slug"] for slug, one in done.items()} == {slug: slug for slug in commands}
+    assert {one.code for one in done.values()} == {1}
+
+
+def test_a_full_stdout_is_told_on_stderr(folder):
+    command = [sys.executable, "-m", "graphprune", "layers", "none.keras", "--format", "json"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert (done.returncode, done.stderr.splitlines()[0][:41]) == (1, "graphprune: none.keras: no such file; che")

@@ -27,7 +27,7 @@ def own(tmp_path):
         (("layers", "net.keras"), "net.keras"),
         (("plan", "net.keras", "-r", "prune.yaml"), "prune.yaml"),
         (("diff", "net.keras", "net.keras"), "./net.keras"),
-        (("graph", "net.keras", "--format", "json"), "net.keras"),
+        (("graph", "net.keras", "--format", "svg"), "net.keras"),
         (("apply", "net.keras", "-r", "prune.yaml"), "net.keras"),
         (("prune", "net.keras", "-r", "prune.yaml"), "net.keras"),
         (("prune", "net.keras", "-r", "prune.yaml"), "prune.yaml"),

@@ -10,7 +10,7 @@ from builders import build_graph
 from commands import run_command
 
 import graphprune
-from graphprune.errors import RuleError
+from graphprune.errors import GraphpruneError, RuleError
 from graphprune.graph import graph_to_config
 from graphprune.plan import make_plan
 from graphprune.rules import parse_rules
@@ -18,9 +18,11 @@ from graphprune.rules.slugs import read_slugs
 from graphprune.shipped import shipped_file
 
 GRAPH = "in > conv_1[3,3,3,8] > bn > conv_2[3,3,8,8] > flatten > fc_1[512,64] > fc_2[64,10]"
-NOT_SLUGS = {"spectral/kernel", "spectral/u", "application/json"}
+NOT_SLUGS = {"spectral/kernel", "spectral/u", "application/json", "runs/a"}
 SOURCE = Path(graphprune.__file__).parent
 TOLD = sorted(read_slugs())
+COMMANDS = [help for help in read_slugs().values() if help.is_command]
+LOADS_TENSORFLOW = {"data/invalid", "training/refused"}
 
 
 def slugs_in_source():
@@ -45,7 +47,11 @@ def prepare_models(folder):
     """The files that the commands of the table name: a model, rules, and a plan that was made for another model."""
     (folder / "newer.keras").write_bytes(shipped_file("fixtures/digits-cnn.keras").read_bytes())
     (folder / "prune.yaml").write_text(read_slugs()["rule/no-match"].mended)
-    (folder / "older.json").write_text(json.dumps(graph_to_config(build_graph(GRAPH))))
+    older = json.dumps(graph_to_config(build_graph(GRAPH)))
+    (folder / "older.json").write_text(older)
+    (folder / "edited.json").write_text(older.replace("conv_2", "conv_3"))
+    (folder / "runs" / "a").mkdir(parents=True)
+    (folder / "runs" / "a" / "run.json").write_text("{}")
     assert run_command("plan", "older.json", "-r", "prune.yaml", "-o", "plan.json").code == 0
 
 
@@ -60,13 +66,13 @@ def test_an_example_gives_its_slug_alone_and_is_mended(slug):
     assert found_in(help.mended, help) == set()
 
 
-@pytest.mark.parametrize("slug", [slug for slug in TOLD if read_slugs()[slug].is_command])
+@pytest.mark.parametrize("slug", [pytest.param(help.slug, marks=[pytest.mark.tf] if help.slug in LOADS_TENSORFLOW else []) for help in COMMANDS])
 def test_a_command_gives_its_slug_and_is_mended(slug, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     help = read_slugs()[slug]
     prepare_models(tmp_path)
     failed, mended = (run_command(*shlex.split(text)[1:]) for text in (help.example, help.mended))
-    assert (failed.code, slug in failed.out + failed.err) == (1, True)
+    assert (failed.code, slug in failed.out + failed.err) == (64 if slug.startswith("usage/") else 1, True)
     assert (mended.code, slug in mended.out + mended.err) == (0, False)
 
 
@@ -80,7 +86,7 @@ def test_the_whole_message_of_each_slug(check_golden):
 def test_the_messages_of_commands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     prepare_models(tmp_path)
-    told = {slug: run_command(*shlex.split(help.example)[1:]) for slug, help in read_slugs().items() if help.is_command}
+    told = {help.slug: run_command(*shlex.split(help.example)[1:]) for help in COMMANDS if "--format" not in help.example}
     assert {slug: done.out + done.err for slug, done in told.items()} == {
         "file/unreadable": (
             "error[file/unreadable]: no such rule file\n  --> dense-90\n"
@@ -93,6 +99,37 @@ def test_the_messages_of_commands(tmp_path, monkeypatch):
             "  --> plan.json\n  help: make the plan again for this model: graphprune plan MODEL -r RULES -o PLAN.json\n"
         ),
     }
+
+
+def test_the_documents_of_commands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    prepare_models(tmp_path)
+    told = {}
+    for help in COMMANDS:
+        if "--format" in help.example and help.slug not in LOADS_TENSORFLOW:
+            done = run_command(*shlex.split(help.example)[1:])
+            (found,) = json.loads(done.out)["diagnostics"]
+            told[found["slug"]] = (found["where"] and found["where"]["file"], found["help"])
+            assert (found["slug"], done.err) == (help.slug, "")
+    assert told == {
+        "plan/invalid": ("older.json", None),
+        "model/unreadable": ("newer.kers", None),
+        "model/invalid": ("edited.json", None),
+        "output/exists": ("plan.json", None),
+        "output/refused": ("plan.keras", None),
+        "output/unwritable": ("/proc/plan.json", None),
+        "run/unusable": ("runs/a", None),
+        "usage/invalid": (None, "see graphprune plan --help"),
+        "system/failed": ("a" * 256, None),
+    }
+
+
+def test_every_error_class_has_a_slug_of_its_own_in_the_table():
+    classes = [found for kind in GraphpruneError.__subclasses__() for found in (kind, *kind.__subclasses__()) if found is not RuleError]
+    slugs = [kind.slug for kind in classes]
+    assert len(classes) == 9
+    assert len(set(slugs)) == len(slugs)
+    assert set(slugs) <= set(read_slugs())
 
 
 SPECIFIED = (

@@ -103,7 +103,7 @@ def mark_of(layer: Layer) -> str:
     if layer.wrap is None:
         return ""
     rule = layer.wrap.provenance.rule or layer.wrap.type.rpartition(">")[2]
-    target = "" if layer.wrap.pruning is None else f", target {format_share(layer.wrap.pruning.sparsity)}"
+    target = "" if layer.wrap.pruning is None else f", target {layer.wrap.pruning.describe_target(format_share)}"
     return escape_controls(f"wrapped by {rule}{target}")
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from graphprune.plan.changes import LayerChange, Plan, TensorChange
 from graphprune.plan.summary import kind_of
 from graphprune.report.drawing.layer_marks import Facts, LayerMark, Marking
 from graphprune.report.numbers import format_count, format_share
 from graphprune.report.plan_text import LEGEND, SYMBOLS, Wishes, budget_wishes, pattern_text, plan_heads, rule_text, schedule_text
+from graphprune.sparsity.pruning import Pruning
 
 _WORDS = {"wrap": "wrap", "unwrap": "unwrap", "retarget": "retarget", "rewrap": "rewrap", "keep": "kept dense", "unclaimed": "no rule", "noop": "as planned"}
 
@@ -52,10 +55,19 @@ def _facts(change: LayerChange, kind: str, wishes: Wishes) -> Facts:
     if change.rule is not None and change.rule.where.file:
         facts.append(("Place", f"{change.rule.where.file}:{change.rule.where.line}"))
     if change.before is not None:
-        facts.append(("Before", f"{format_share(change.before.sparsity)} {change.before.pattern}, {change.before.schedule}"))
+        facts.append(("Before", f"{change.before.describe_target(format_share)} {change.before.pattern}, {change.before.schedule}"))
     if change.after is not None:
-        facts.append(("After", f"{format_share(change.after.sparsity)} {pattern_text(change)}, {schedule_text(change)}"))
+        facts.append(("After", f"{_target_text(change.tensors, change.after)} {pattern_text(change)}, {schedule_text(change)}"))
     return tuple(facts)
+
+
+def _target_text(tensors: tuple[TensorChange, ...], pruning: Pruning) -> str:
+    """Return the shares of zeros that the tensors come to, the numbers of the table; those of the settings where a tensor is not known."""
+    counts = {tensor.name: (tensor.zeros_after, tensor.size) for tensor in tensors}
+    shares = {name: zeros / max(size, 1) for name, (zeros, size) in counts.items() if zeros is not None}
+    if not set(pruning.weights) <= set(shares):
+        return pruning.describe_target(format_share)
+    return replace(pruning, shares=tuple(shares[name] for name in pruning.weights)).describe_target(format_share)
 
 
 def _tensor_facts(tensor: TensorChange) -> Facts:

@@ -19,6 +19,8 @@ def quiet_output() -> Iterator[None]:
     levels = [logger.level for logger in loggers]
     sys.stdout.flush()
     sys.stderr.flush()
+    streams = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (getattr(stream, "beneath", stream) for stream in streams)  # those of a live display write past descriptors 1 and 2
     kept = [os.dup(1), os.dup(2)]
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
@@ -36,6 +38,7 @@ def quiet_output() -> Iterator[None]:
             os.dup2(descriptor, number)
             os.close(descriptor)
         os.close(nowhere)
+        sys.stdout, sys.stderr = streams
 
 
 def import_tensorflow() -> None:

@@ -254,7 +254,7 @@ class Pruner:
 
         That is so when training was stopped (`was_stopped`), or when weights of an earlier step were restored: both are what EarlyStopping does.
         """
-        missed: dict[tuple[float, int, int], list[str]] = {}
+        missed: dict[tuple[str, int, int], list[str]] = {}
         still = self.standing_still()
         for address, wrapper in self.wrappers.items():
             if address in still:
@@ -262,10 +262,10 @@ class Pruner:
             end = _target_step(self._started(address))
             is_planned = was_stopped if self._planned is None else end <= self._planned
             if is_planned and int(wrapper.last_update.numpy()) < end:
-                missed.setdefault((wrapper.pruning.sparsity, end, int(wrapper.pruning_step.numpy())), []).append(address)
-        for (sparsity, end, step), addresses in missed.items():
+                missed.setdefault((_target_text(wrapper), end, int(wrapper.pruning_step.numpy())), []).append(address)
+        for (target, end, step), addresses in missed.items():
             warnings.warn(
-                f"schedule/never-reached: {', '.join(addresses)}: training ends with the weights of step {step}, and the schedule reaches {sparsity:.1%} "
+                f"schedule/never-reached: {', '.join(addresses)}: training ends with the weights of step {step}, and the schedule reaches {target} "
                 f"at step {end}; let EarlyStopping begin later (start_from_epoch), or end the schedule earlier",
                 stacklevel=2,
             )
@@ -283,15 +283,15 @@ class Pruner:
     def _warn_never_reached(self, run: Run, done: int) -> None:
         if run.steps is None:
             return
-        late: dict[tuple[float, int, int], list[str]] = {}
+        late: dict[tuple[str, int, int], list[str]] = {}
         for address, wrapper in self.wrappers.items():
             step, end = int(wrapper.pruning_step.numpy()), _target_step(self._timetables[address])
             last = step + run.steps - done
             if end > last:
-                late.setdefault((wrapper.pruning.sparsity, end, last), []).append(address)
-        for (sparsity, end, last), addresses in late.items():
+                late.setdefault((_target_text(wrapper), end, last), []).append(address)
+        for (target, end, last), addresses in late.items():
             warnings.warn(
-                f"schedule/never-reached: {', '.join(addresses)}: the schedule reaches {sparsity:.1%} at step {end} and the run ends at step {last}; "
+                f"schedule/never-reached: {', '.join(addresses)}: the schedule reaches {target} at step {end} and the run ends at step {last}; "
                 "train for longer, or end the schedule earlier",
                 stacklevel=2,
             )
@@ -327,6 +327,10 @@ def _timetable(address: str, wrapper: PruneLowMagnitude, run: Run) -> Timetable 
             f"{address}: {err}; give the run's length: UpdatePruningStep(run=Run(steps_per_epoch=..., epochs=...)) in fit, "
             "or pruner.start(Run(...)) in a custom loop"
         ) from err
+
+
+def _target_text(wrapper: PruneLowMagnitude) -> str:
+    return wrapper.pruning.describe_target("{:.1%}".format)
 
 
 def _target_step(timetable: Timetable | OwnTimetable) -> int:

@@ -54,6 +54,14 @@ from graphprune.tf.training.same_run import (
 from graphprune.tf.training.strategies import NONE, open_spread
 from graphprune.tf.training.training_loop import TrainingResult, run_to_end
 
+LOADING, READING, CHECKING = "loading the model", "reading the data", "checking that model and data fit"
+TRACING = "tracing the training step"
+
+
+def tell_nobody(_text: str) -> None:
+    """Do nothing: nobody wants to know."""
+
+
 Load = Callable[[str | Path], tf_keras.Model]
 """Loads a saved model with the user's own classes."""
 
@@ -82,6 +90,7 @@ def train(
     strategy: str = NONE,
     stop_after_step: int | None = None,
     on_progress: OnProgress | None = None,
+    on_stage: Tell = tell_nobody,
     stop: StopRequest | None = None,
 ) -> TrainingResult:
     """Wrap the saved model by `plan`, train it on the data, and leave everything in `run_dir`; the file at `model_path` is not touched.
@@ -108,6 +117,7 @@ def train(
             is that of all together.
         stop_after_step: Stop right after this step, as if the process had been killed.
         on_progress: Called after each step and each epoch.
+        on_stage: Called with what is done before the first step, such as `loading the model`, when it begins.
         stop: Stops the run at its next step, with a checkpoint there, when another thread asks for it.
 
     Raises:
@@ -137,16 +147,20 @@ def train(
     asked = Compiling(optimizer, loss, metrics, learning_rate, reset_optimizer)
     spread = open_spread(strategy)
     with spread.scope():
+        on_stage(LOADING)
         model = load_model(model_path, custom_objects, unsafe_lambda=unsafe_lambda, unsafe_ops=unsafe_ops)
+        on_stage(READING)
         data = read_data(data_spec, batch_size=batch_size, seed=seed, steps_per_epoch=steps_per_epoch, replicas=spread.replicas)
         graph = read_graph(model_path).to_config()
         first_batch = first_batch_sha256(data)
+        on_stage(CHECKING)
         model = _make_ready(model, plan, asked, data, place)
         every = _checkpoint_steps(checkpoint_every, Run(data.steps_per_epoch, epochs))
         options = _options(
             model_path, model, plan, data, data_spec, epochs, steps_per_epoch is not None, seed, every, asked, tensorboard, spread.name, first_batch
         )
         plan_config = None if plan is None else plan_to_config(plan)
+        on_stage(TRACING)
         with folder.created(options, plan=plan_config, graph=graph, rule_files=_rule_files(options.rules), found=found, force=force):
             return run_to_end(model, data, options, folder, _first_state(options), None, stop_after_step=stop_after_step, on_progress=on_progress, stop=stop)
 
@@ -162,6 +176,7 @@ def resume(
     stop_after_step: int | None = None,
     on_checkpoint: Callable[[Path | None], None] | None = None,
     on_progress: OnProgress | None = None,
+    on_stage: Tell = tell_nobody,
     on_warning: Tell | None = None,
     stop: StopRequest | None = None,
 ) -> TrainingResult:
@@ -172,7 +187,7 @@ def resume(
     Args:
         run_dir: What `train` made.
         plan: Refused unless it is the plan that the run was made from; None trusts the run.
-        custom_objects, unsafe_lambda, unsafe_ops, stop_after_step, on_progress, stop: As for `train`.
+        custom_objects, unsafe_lambda, unsafe_ops, stop_after_step, on_progress, on_stage, stop: As for `train`.
         trust_run: Call the data function that a run names, and write events where it says, though this user did not make the run on this machine.
         on_checkpoint: Called before training goes on, with the checkpoint's folder, or with None for a start from the beginning.
         on_warning: Called at once with each of the result's warnings.
@@ -208,7 +223,9 @@ def resume(
         load = partial(load_model, custom_objects=custom_objects, unsafe_lambda=unsafe_lambda, unsafe_ops=unsafe_ops)
         spread = open_spread(options.strategy)
         with spread.scope():
+            on_stage(READING)
             data = read_same_data(folder, options, spread.replicas, tell)
+            on_stage(LOADING)
             if checkpoint is None:
                 model = _load_first(folder, options, data, load)
                 state = _first_state(options)
@@ -222,6 +239,7 @@ def resume(
             cut_metrics(folder, state, tell)
             if on_checkpoint is not None:
                 on_checkpoint(None if checkpoint is None else checkpoint.folder)
+            on_stage(TRACING)
             return run_to_end(
                 model, data, options, folder, state, checkpoint, stop_after_step=stop_after_step, on_progress=on_progress, warnings=tuple(told), stop=stop
             )
