@@ -40,6 +40,7 @@ from graphprune.tf.training.evaluation import check_data_fits
 from graphprune.tf.training.event_files import Place, cut_events
 from graphprune.tf.training.finite import check_finite
 from graphprune.tf.training.gradients import check_gradients
+from graphprune.tf.training.reached import check_targets_reached
 from graphprune.tf.training.same_run import (
     check_original,
     check_plan,
@@ -78,6 +79,7 @@ def train(
     tensorboard: str | Path | None = None,
     strategy: str = NONE,
     stop_after_step: int | None = None,
+    allow_missed: bool = False,
     on_progress: OnProgress | None = None,
     stop: StopRequest | None = None,
 ) -> TrainingResult:
@@ -104,6 +106,7 @@ def train(
         strategy: `none`; `mirrored` for all GPUs, `mirrored:N` for N of them (without a GPU, N devices made of the CPU). They share each batch: `batch_size`
             is that of all together.
         stop_after_step: Stop right after this step, as if the process had been killed.
+        allow_missed: Go on, with a warning, where the run is too short for a schedule to reach its target.
         on_progress: Called after each step and each epoch.
         stop: Stops the run at its next step, with a checkpoint there, when another thread asks for it.
 
@@ -124,6 +127,8 @@ def train(
         graph = read_graph(model_path).to_config()
         first_batch = first_batch_sha256(data)
         model = _make_ready(model, plan, asked, data, str(model_path))
+        if not allow_missed:
+            check_targets_reached(model, Run(data.steps_per_epoch, epochs), plan)
         every = _checkpoint_steps(checkpoint_every, Run(data.steps_per_epoch, epochs))
         options = _options(
             model_path, model, plan, data, data_spec, epochs, steps_per_epoch is not None, seed, every, asked, tensorboard, spread.name, first_batch
