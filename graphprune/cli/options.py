@@ -137,6 +137,11 @@ def rule_options(command: Command) -> Command:
     return rules_option(variables_option(only_option(off_option(set_option(run)))))  # type: ignore[return-value]
 
 
+allow_missed_option = click.option(
+    "--allow-missed", is_flag=True, help="Only warn where the run is too short for a schedule to reach its target; otherwise such a run is refused."
+)
+
+
 def model_and_rules(command: Command) -> Command:
     """Add the options that make a plan: those of `rule_options`, and `--plan FILE`."""
     plan = click.option("--plan", "plan_file", metavar="FILE", help="A plan that `graphprune plan -o FILE.json` wrote, instead of rules.")

@@ -11,6 +11,7 @@ from graphprune.cli.options import (
     RuleOptions,
     WholeNumber,
     all_option,
+    allow_missed_option,
     brief_option,
     drawing_format_option,
     drawing_report_option,
@@ -31,6 +32,7 @@ from graphprune.sparsity.positions import Run
 @rule_options
 @click.option("--steps-per-epoch", type=WholeNumber(min=1), help="Optimizer steps in an epoch, to show schedules in steps.")
 @click.option("--epochs", type=WholeNumber(min=1), help="Epochs of the run, to check that schedules end within it.")
+@allow_missed_option
 @drawing_format_option
 @drawing_report_option
 @all_option
@@ -42,6 +44,7 @@ def command(
     rules: RuleOptions,
     steps_per_epoch: int | None,
     epochs: int | None,
+    allow_missed: bool,
     format_: str | None,
     output: str | None,
     show_all: bool,
@@ -60,7 +63,7 @@ def command(
     """  # noqa: D301 - click wants the real character
     check_report_free(output, force=force, inputs=[model, *rules.files])
     saved = open_model(model)
-    plan = plan_for(saved, rules, None, Run(steps_per_epoch, epochs))
+    plan = plan_for(saved, rules, None, Run(steps_per_epoch, epochs), allow_missed=allow_missed)
     print_warnings(plan.diagnostics, rules.files)
     kind = choose_drawing_format(format_, output)
     text = _render(saved, plan, kind, show_all=show_all, brief=brief, width=terminal_width(output))

@@ -62,7 +62,9 @@ def open_rules(options: RuleOptions) -> RuleSet:
     return read_rules(*options.files, variables=options.variables, only=options.only, off=options.off, settings=options.settings)
 
 
-def plan_for(model: ModelFile, rules: RuleOptions, plan_file: str | None, run: Run = UNKNOWN_RUN, *, loaded: LoadedModel | None = None) -> Plan:
+def plan_for(
+    model: ModelFile, rules: RuleOptions, plan_file: str | None, run: Run = UNKNOWN_RUN, *, loaded: LoadedModel | None = None, allow_missed: bool = False
+) -> Plan:
     """Return the plan from `--plan FILE`, checked against the model, or made from the rules; `loaded` tells more of custom layers than the file.
 
     Raises:
@@ -71,10 +73,10 @@ def plan_for(model: ModelFile, rules: RuleOptions, plan_file: str | None, run: R
     """
     if plan_file is not None:
         return _read_fitting_plan(model, rules, plan_file, loaded)
-    return plan_from_rules(model, open_rules(rules), run, loaded=loaded)
+    return plan_from_rules(model, open_rules(rules), run, loaded=loaded, allow_missed=allow_missed)
 
 
-def plan_from_rules(model: ModelFile, rules: RuleSet, run: Run = UNKNOWN_RUN, *, loaded: LoadedModel | None = None) -> Plan:
+def plan_from_rules(model: ModelFile, rules: RuleSet, run: Run = UNKNOWN_RUN, *, loaded: LoadedModel | None = None, allow_missed: bool = False) -> Plan:
     """Return the plan that the rules make for the model, with everything that its file can tell, and the loaded model.
 
     Raises:
@@ -91,6 +93,7 @@ def plan_from_rules(model: ModelFile, rules: RuleSet, run: Run = UNKNOWN_RUN, *,
             steps=None if model.archive is None else read_steps(model.archive, model.graph),
             mask_faults=None if model.archive is None else measure_mask_faults(model.archive, model.graph),
             read_weight=read_weight,
+            allow_missed=allow_missed,
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from graphprune.cli.faults import faults_in_format
 from graphprune.cli.inputs import loading_arguments, open_model
 from graphprune.cli.options import LoadingOptions, RuleOptions, force_option, format_option, loading_options, model_and_rules
 from graphprune.cli.outputs import check_outputs_free, print_warnings
@@ -54,8 +53,7 @@ def command(
     archive.check_checksums()
     check_loadable(archive, unsafe_lambda=loading.unsafe_lambda, unsafe_ops=loading.unsafe_ops)
     loaded = load_with_classes(saved, loading)
-    with faults_in_format(format_):
-        plan = plan_for(saved, rules, plan_file, loaded=loaded)
+    plan = plan_for(saved, rules, plan_file, loaded=loaded)
     print_warnings(plan.diagnostics, rules.files)
 
     import_tensorflow()

@@ -9,11 +9,12 @@ import click
 from graphprune.cli.inputs import find_model_file, find_training_origin, loading_arguments, open_model
 from graphprune.cli.options import LoadingOptions, force_option, format_option, loading_options
 from graphprune.cli.outputs import check_outputs_free
+from graphprune.diff import diff_graphs
+from graphprune.diff.first_difference import find_difference
 from graphprune.errors import GraphError
 from graphprune.graph import LayerGraph, ModelFile
 from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.from_config import graph_with_tensors
-from graphprune.plan import strip_graph
 from graphprune.runs.run_options import Compiling
 from graphprune.tf.models.quiet import import_tensorflow
 from graphprune.tf.models.refusals import check_loadable
@@ -83,13 +84,18 @@ def check_same_architecture(before: ModelFile, wrapped: ModelFile) -> None:
     Raises:
         GraphError: the two differ in more than wrappers and weights.
     """
-    if _comparable(before.graph) != _comparable(wrapped.graph):
-        raise GraphError(f"{before.path}: is not the model that {wrapped.path} was pruned from; graphprune diff shows what differs, --original names another")
+    graphs = (_with_numbers(before.graph), _with_numbers(wrapped.graph))
+    difference = find_difference(diff_graphs(*graphs, left_path=before.path, right_path=wrapped.path))
+    if difference is not None:
+        raise GraphError(
+            f"{before.path}: is not the model that {wrapped.path} was pruned from: {difference}; "
+            "graphprune diff shows all differences, --original names another model"
+        )
 
 
-def _comparable(graph: LayerGraph) -> LayerGraph:
-    """Return the graph without wrappers, and the weights of custom layers by number: only a wrapper says how they are called."""
+def _with_numbers(graph: LayerGraph) -> LayerGraph:
+    """Return the graph with the weights of custom layers by number: only a wrapper says what they are called."""
     custom = {address: layer for address, layer in graph.layers.items() if weights_of(layer.entry) is None}
     numbered = {address: [(str(index), tensor.shape, tensor.dtype) for index, tensor in enumerate(layer.tensors)] for address, layer in custom.items()}
     known = {address: [(tensor.name, tensor.shape, tensor.dtype) for tensor in layer.tensors] for address, layer in graph.layers.items()}
-    return strip_graph(graph_with_tensors(graph, known | numbered))
+    return graph_with_tensors(graph, known | numbered)

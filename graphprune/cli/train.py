@@ -10,12 +10,14 @@ import click
 from graphprune.cli.finish import check_stop, report_run, stoppable
 from graphprune.cli.inputs import loading_arguments, open_model
 from graphprune.cli.lasting_output import lasting_output
-from graphprune.cli.options import LoadingOptions, RealNumber, RuleOptions, WholeNumber, force_option, loading_options, model_and_rules
+from graphprune.cli.options import LoadingOptions, RealNumber, RuleOptions, WholeNumber, allow_missed_option, force_option, loading_options, model_and_rules
 from graphprune.cli.outputs import print_warnings
 from graphprune.cli.planning import load_with_classes, plan_for
 from graphprune.cli.progress import IMPORTING, live_display
+from graphprune.plan import check_reached
 from graphprune.report import render_plan_text
 from graphprune.runs.samples import check_samples, is_data_function
+from graphprune.sparsity.positions import Run
 from graphprune.tf.models.quiet import import_tensorflow
 from graphprune.tf.models.refusals import check_loadable
 
@@ -40,6 +42,7 @@ TENSORBOARD = "tensorboard"
 @click.option("--learning-rate", type=RealNumber(), help="Instead of the saved one.")
 @click.option("--loss", help="Instead of the loss that the model was saved with.")
 @click.option("--metrics", multiple=True, help="Instead of the saved metrics. May be repeated.")
+@allow_missed_option
 @click.option("--reset-optimizer", is_flag=True, help="Start the saved optimizer anew.")
 @click.option(
     "--checkpoint-every", default="1 epoch", show_default=True, metavar="POSITION", help="Distance between checkpoints: '1 epoch', '500 steps', '10%'."
@@ -75,6 +78,7 @@ def command(
     learning_rate: float | None,
     loss: str | None,
     metrics: tuple[str, ...],
+    allow_missed: bool,
     reset_optimizer: bool,
     checkpoint_every: str,
     seed: int,
@@ -87,7 +91,8 @@ def command(
     """Train MODEL to its planned sparsity: wrap it by rules or by a plan, or take it as it is when it is wrapped already.
 
     Everything goes into the run's folder: checkpoints, metrics.jsonl, the plan, and at the end model.keras (or .h5). If it is interrupted,
-    `graphprune resume DIR` goes on exactly where the last checkpoint stands. Exit code 1 when a target was missed.
+    `graphprune resume DIR` goes on exactly where the last checkpoint stands.
+    A run that is too short for a target is refused before it begins. Exit code 1 when a target was missed.
 
     \b
         graphprune train model.keras -r builtin:dense-90 --data digits.npz --epochs 10 --run runs/a
@@ -104,6 +109,8 @@ def command(
             loaded = load_with_classes(saved, loading)
             plan = plan_for(saved, rules, plan_file, loaded=loaded)
             print_warnings(plan.diagnostics, rules.files)
+            if not allow_missed:
+                check_reached(plan, Run(steps_per_epoch, epochs))
             display.print(render_plan_text(plan, brief=True).removesuffix("\n"))
 
         if not is_data_function(data):
@@ -132,6 +139,7 @@ def command(
                 tensorboard=None if tensorboard is None else tensorboard if tensorboard == TENSORBOARD else Path(tensorboard).absolute(),
                 strategy=strategy,
                 stop_after_step=stop_after,
+                allow_missed=allow_missed,
                 force=force,
                 on_progress=display.show,
                 on_stage=display.say,

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 
 from graphprune.arguments import wrong_type
 from graphprune.diff.changes import ConfigChange, GraphDiff, LayerDiff, PruningState, Side, Status, TensorDiff
 from graphprune.diff.connections import collect_call_constants, compare_connections
 from graphprune.diff.pairing import Pair, pair_layers
-from graphprune.diff.settings import compare_settings, plain_config
+from graphprune.diff.settings import compare_layers, compare_settings
 from graphprune.diff.tensors import compare_tensors
 from graphprune.diff.weights import Weights
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
+from graphprune.graph.shapes.tensor_shapes import Shape, TensorUse, find_tensor_shapes
 from graphprune.sparsity.positions import Run
 
 
@@ -71,6 +73,7 @@ class _Comparison:
     """Compares layers by what can be read of each side."""
 
     def __init__(self, left: LayerGraph, right: LayerGraph, left_weights: Weights | None, right_weights: Weights | None, run: Run) -> None:
+        self._right = right
         self._left_weights, self._right_weights, self._run = left_weights, right_weights, run
         self._left_constants, self._right_constants = collect_call_constants(left), collect_call_constants(right)
 
@@ -94,10 +97,19 @@ class _Comparison:
         )
 
     def _compare_configs(self, left: Layer, right: Layer, *, names: bool) -> Iterator[ConfigChange]:
-        before, after = (plain_config(layer.config, names=names, is_model=layer.kind == "model") for layer in (left, right))
-        yield from compare_settings(before, after, "config")
+        is_model = left.kind == right.kind == "model"
+        yield from compare_layers(left.entry, right.entry, names=names, is_model=is_model, get_rank=lambda: self._rank(right.address))
         yield from compare_settings(self._left_constants.get(left.address, {}), self._right_constants.get(right.address, {}), "calls")
         yield from _compare_wraps(left, right)
+
+    def _rank(self, address: str) -> int | None:
+        """Return how many axes the tensors of a layer have that keeps its shape; None where that is not known."""
+        shape = self._shapes.get((address, 0, 0))
+        return len(shape) if shape else None
+
+    @cached_property
+    def _shapes(self) -> Mapping[TensorUse, Shape]:
+        return find_tensor_shapes(self._right)
 
     def _state(self, layer: Layer | None, weights: Weights | None, zeros: Mapping[str, int | None]) -> PruningState | None:
         if layer is None or layer.wrap is None:
@@ -159,8 +171,7 @@ def _compare_models(left: LayerGraph, right: LayerGraph) -> Iterator[ConfigChang
         yield ConfigChange("name", left.name, right.name)
     if left.type != right.type:
         yield ConfigChange("class_name", left.type, right.type)
-    before, after = (plain_config(graph.frames[""].entry["config"], names=True, is_model=True) for graph in (left, right))
-    yield from compare_settings(before, after, "config")
+    yield from compare_layers(left.frames[""].entry, right.frames[""].entry, names=True, is_model=True)
 
 
 def _describe(graph: LayerGraph, path: str, zeros: int | None) -> Side:

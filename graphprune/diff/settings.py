@@ -2,32 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from graphprune.diff.changes import ConfigChange
-from graphprune.graph.entries import canonical
+from graphprune.graph.classes.builtin_layers import known_class
+from graphprune.graph.classes.completion import complete_config, fill_from_other, is_inherited
+from graphprune.graph.entries import Entry
+
+GetRank = Callable[[], int | None]
+"""Returns how many axes the tensor has that a layer takes; None where that is not known."""
 
 _CONNECTIONS = frozenset({"input_layers", "output_layers", "inbound_nodes"})
-_STORED_SEQUENCES = frozenset({"__tuple__", "TensorShape"})
+_WHEN_BUILT = frozenset({"batch_input_shape", "build_input_shape", "key_shape", "query_shape", "value_shape", "vocabulary_size"})
+"""Settings that may be null, or not there, until a layer or a model is built; an InputLayer always has its shape."""
 
 
-def plain_config(config: Mapping[str, Any], *, names: bool, is_model: bool = False) -> dict[str, Any]:
-    """Return a layer's `get_config()` without its own name, alike for the `.keras` and the `.h5` way of writing it.
+def plain_config(entry: Entry, *, names: bool, is_model: bool = False) -> dict[str, Any]:
+    """Return a layer's settings without its own name, alike for the `.keras` and the `.h5` way of writing them and for every version of Keras.
 
     Of a model the inner layers and connections are left out: they are layers and connections of the graph themselves.
 
     Args:
-        config: The config.
+        entry: The layer.
         names: Whether layers inside it (of `TimeDistributed`, `Bidirectional`) keep their names.
         is_model: Whether the layer is a model.
     """
     left_out = {"name"} | (_CONNECTIONS | {"layers"} if is_model else frozenset())
-    plain: dict[str, Any] = _simplify(canonical({key: value for key, value in config.items() if key not in left_out}), names=names)
+    config = {key: value for key, value in entry["config"].items() if key not in left_out}
+    added = {"trainable": True} if is_model else {}
+    plain: dict[str, Any] = _simplify(added | complete_config({**entry, "config": config}), names=names)
     return plain
 
 
-def compare_settings(before: Any, after: Any, path: str) -> Iterator[ConfigChange]:
+def settings_to_hash(entry: Entry, *, is_model: bool = False) -> dict[str, Any]:
+    """Return the settings that two layers which may be one have in common, whatever Keras wrote them and whether they were built."""
+    plain = plain_config(entry, names=False, is_model=is_model)
+    is_custom = known_class(entry) is None
+    return {key: value for key, value in plain.items() if key not in _WHEN_BUILT | {"axis"} and not (is_custom and is_inherited(key, value))}
+
+
+def compare_layers(left: Entry, right: Entry, *, names: bool, is_model: bool = False, get_rank: GetRank = lambda: None) -> Iterator[ConfigChange]:
+    """Yield what differs between the settings of two layers.
+
+    Args:
+        left: The layer before.
+        right: The layer after.
+        names: As in `plain_config`.
+        is_model: Whether both are models.
+        get_rank: Asked where one side counts an axis from the end.
+    """
+    before, after = (plain_config(entry, names=names, is_model=is_model) for entry in (left, right))
+    if known_class(left) is None or known_class(right) is None:
+        before, after = fill_from_other(before, after), fill_from_other(after, before)
+    yield from compare_settings(before, after, "config", get_rank)
+
+
+def compare_settings(before: Any, after: Any, path: str, get_rank: GetRank = lambda: None) -> Iterator[ConfigChange]:
     """Yield what differs between two values that `plain_config` made; a missing key equals null.
 
     Example:
@@ -36,26 +67,43 @@ def compare_settings(before: Any, after: Any, path: str) -> Iterator[ConfigChang
     """
     if isinstance(before, dict) and isinstance(after, dict):
         for key in [*before, *(key for key in after if key not in before)]:
-            yield from compare_settings(before.get(key), after.get(key), f"{path}.{key}")
+            left, right = before.get(key), after.get(key)
+            if not _is_same_when_built(key, left, right, get_rank):
+                yield from compare_settings(left, right, f"{path}.{key}", get_rank)
     elif _is_list_of_dicts(before) and _is_list_of_dicts(after) and len(before) == len(after):
         for index, (left, right) in enumerate(zip(before, after, strict=True)):
-            yield from compare_settings(left, right, f"{path}[{index}]")
+            yield from compare_settings(left, right, f"{path}[{index}]", get_rank)
     elif not _is_same(before, after):
         yield ConfigChange(path, before, after)
 
 
 def _simplify(value: Any, *, names: bool) -> Any:
-    """Return a canonical value with stored tuples as lists and, where asked for, without the names of the layers in it."""
+    """Return a plain value, where asked for without the names of the layers in it."""
     if isinstance(value, list):
         return [_simplify(item, names=names) for item in value]
     if not isinstance(value, Mapping):
         return value
-    if str(value.get("class_name")) in _STORED_SEQUENCES and "items" in value:
-        return _simplify(value["items"], names=names)
     kept = {key: _simplify(item, names=names) for key, item in value.items() if names or key not in _CONNECTIONS}
     if not names and "class_name" in kept and isinstance(kept.get("config"), dict):
         kept = {key: item for key, item in kept.items() if key != "name"} | {"config": {key: item for key, item in kept["config"].items() if key != "name"}}
     return kept
+
+
+def _is_same_when_built(key: str, before: Any, after: Any, get_rank: GetRank) -> bool:
+    """Return whether two values of a setting differ only in that one of the layers was not built when it was saved."""
+    if key in _WHEN_BUILT:
+        return before is None or after is None
+    if key != "axis" or not (_is_list_of_ints(before) and _is_list_of_ints(after)) or len(before) != len(after):
+        return False
+    turned = [(left, right) for left, right in zip(before, after, strict=True) if left != right]
+    if not turned or any((left < 0) == (right < 0) for left, right in turned):
+        return False
+    rank = get_rank()
+    return rank is None or all((left - right) % rank == 0 for left, right in turned)
+
+
+def _is_list_of_ints(value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) is int for item in value)
 
 
 def _is_list_of_dicts(value: Any) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import networkx as nx
 
 from graphprune.diff.connections import collect_call_constants
-from graphprune.diff.settings import plain_config
+from graphprune.diff.settings import settings_to_hash
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 
@@ -81,7 +81,7 @@ def hash_positions(graph: LayerGraph, labels: Mapping[str, str]) -> dict[str, st
 
 def _hash_layer(layer: Layer, constants: Any) -> str:
     shapes = [[tensor.name, list(tensor.shape)] for tensor in layer.tensors]
-    settings = plain_config(layer.config, names=False, is_model=layer.kind == "model")
+    settings = settings_to_hash(layer.entry, is_model=layer.kind == "model")
     return _hash(layer.type, layer.kind, json.dumps([settings, shapes, constants], sort_keys=True))
 
 

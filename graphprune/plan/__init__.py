@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from graphprune.plan.read import plan_from_config, read_plan
     from graphprune.plan.rewrite import strip_graph, wrap_entry, wrap_graph
     from graphprune.plan.staleness import check_plan_fits, check_weights_fit, other_model
+    from graphprune.plan.timing import check_reached
     from graphprune.plan.verify import Verification, verification_to_config, verify_plan
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Plan",
     "Verification",
     "check_plan_fits",
+    "check_reached",
     "check_weights_fit",
     "make_plan",
     "other_model",
@@ -43,6 +45,7 @@ __getattr__ = lazy_names(
         "read": ["plan_from_config", "read_plan"],
         "rewrite": ["strip_graph", "wrap_entry", "wrap_graph"],
         "staleness": ["check_plan_fits", "check_weights_fit", "other_model"],
+        "timing": ["check_reached"],
         "verify": ["Verification", "verification_to_config", "verify_plan"],
     },
 )

@@ -48,6 +48,7 @@ def make_plan(
     steps: Mapping[str, int] | None = None,
     mask_faults: Mapping[tuple[str, str], int] | None = None,
     read_weight: ReadWeight | None = None,
+    allow_missed: bool = False,
 ) -> Plan:
     """Return what `rules` would change in the model of `graph`.
 
@@ -62,6 +63,7 @@ def make_plan(
         steps: The step of each wrapper by address, to find drift of a wrapped model.
         mask_faults: Non-zero weights under the mask by (address, tensor name), to find drift of a wrapped model.
         read_weight: Returns a tensor by address and name; budgets that are shared out by magnitude need it.
+        allow_missed: Only warn of targets that a run of this length cannot reach.
 
     Raises:
         RuleError: the rules do not fit the model; it holds every fault, and the warnings beside them.
@@ -77,7 +79,7 @@ def make_plan(
     original, taught = graph, teach_layers(graph, rules.custom_layers)
     measured = taught_zeros(graph, taught, zeros or {})
     graph = taught
-    judged = _judge(graph, rules, None if zeros is None else measured, read_weight, run)
+    judged = _judge(graph, rules, None if zeros is None else measured, read_weight, run, allow_missed)
     if any(diagnostic.severity == "error" for diagnostic in judged.diagnostics):
         raise RuleError(judged.diagnostics)
     allocated = judged.allocated
@@ -130,7 +132,9 @@ class _Judged:
     diagnostics: tuple[Diagnostic, ...]
 
 
-def _judge(graph: LayerGraph, rules: RuleSet, zeros: Mapping[tuple[str, str], int] | None, read_weight: ReadWeight | None, run: Run) -> _Judged:
+def _judge(
+    graph: LayerGraph, rules: RuleSet, zeros: Mapping[tuple[str, str], int] | None, read_weight: ReadWeight | None, run: Run, allow_missed: bool
+) -> _Judged:
     resolution = resolve_rules(graph, rules, zeros)
     fitted, misfits = fit_claims(graph, resolution.claims)
     is_decided = resolution.is_decided and not misfits
@@ -142,7 +146,7 @@ def _judge(graph: LayerGraph, rules: RuleSet, zeros: Mapping[tuple[str, str], in
             _layer_change(graph.layers[claim.address], claim, fitted.get(claim.address), allocated.shares, zeros or {}, run) for claim in resolution.claims
         )
         finished = check_finished(graph, resolution.sound_checks, changes, zeros)
-    timing = [fault for rule in rules.rules if (fault := find_timing_fault(rule, run)) is not None]
+    timing = [fault for rule in rules.rules if (fault := find_timing_fault(rule, run, allow_missed=allow_missed)) is not None]
     failed = [outcome.diagnostic for outcome in finished if outcome.diagnostic is not None]
     placed = {(misfit.slug, misfit.where) for misfit in misfits}
     warnings = [warning for warning in rules.warnings if (warning.slug, warning.where) not in placed]  # a misfit says the same of the model at hand

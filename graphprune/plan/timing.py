@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from graphprune.errors import Diagnostic
+from graphprune.errors import Diagnostic, RuleError, Where, sort_by_place
+from graphprune.plan.changes import Plan
 from graphprune.rules.values.rule_set import Prune, Rule
 from graphprune.sparsity.positions import Position, Run
 from graphprune.sparsity.schedules import Schedule
@@ -37,8 +38,11 @@ def _relative_places(schedule: Schedule) -> list[tuple[str, Position]]:
     return [(name, place) for name, place in places if place is not None and place.unit != "step"]
 
 
-def find_timing_fault(rule: Rule, run: Run) -> Diagnostic | None:
-    """Return what is wrong with the schedule of `rule` in a run of this length: an end before its beginning, or (a warning) a target that is never reached."""
+def find_timing_fault(rule: Rule, run: Run, *, allow_missed: bool = False) -> Diagnostic | None:
+    """Return what is wrong with the schedule of `rule` in a run of this length: an end before its beginning, or a target that is never reached.
+
+    The latter is a warning where `allow_missed`.
+    """
     if not isinstance(rule.action, Prune):
         return None
     schedule = rule.action.schedule
@@ -47,6 +51,20 @@ def find_timing_fault(rule: Rule, run: Run) -> Diagnostic | None:
             schedule.to_timetable(run)
         except ValueError as err:
             return Diagnostic("value/range", f"rule '{rule.id}': {err}", rule.where, "let the schedule end after it begins")
+    return find_missed_target(f"rule '{rule.id}'", schedule, _target_text(rule.action), run, rule.where, allow_missed=allow_missed)
+
+
+def find_missed_target(subject: str, schedule: Schedule, target: str, run: Run, where: Where | None, *, allow_missed: bool = False) -> Diagnostic | None:
+    """Return that a run of this length ends before `schedule` reaches `target`; None where it does not, or where too little is known.
+
+    Args:
+        subject: Whose schedule it is; begins the message.
+        schedule: When the target is reached.
+        target: What is reached, in words with their verb, such as `its target of 90% is`.
+        run: The length of the run.
+        where: The rule's place.
+        allow_missed: Make it a warning.
+    """
     last = schedule.end if schedule.is_ramp and schedule.end is not None else schedule.begin
     if not lies_beyond(last, run):
         return None
@@ -54,18 +72,40 @@ def find_timing_fault(rule: Rule, run: Run) -> Diagnostic | None:
     verb = "ends" if schedule.is_ramp else "begins"
     return Diagnostic(
         "schedule/never-reached",
-        f"rule '{rule.id}': the schedule {verb} at {last}, the run is {length}; {_target_text(rule.action)} never reached",
-        rule.where,
-        f"train until {last}, or let the schedule {verb.removesuffix('s')} earlier",
-        severity="warning",
+        f"{subject}: the schedule {verb} at {last}, the run is {length}; {target} never reached",
+        where,
+        f"train until {last}, let the schedule {verb.removesuffix('s')} earlier (in % of the run it fits any run), or go on with --allow-missed",
+        severity="warning" if allow_missed else "error",
     )
 
 
 def _target_text(action: Prune) -> str:
-    """Return the target and its verb; a budget gives each tensor its own, which is not the budget's."""
+    """Return the target of a rule and its verb; a budget gives each tensor its own, which is not the budget's."""
+    if action.budget is not None and action.budget.threshold is not None:
+        return f"what '{action.budget.name}' zeroes is"
     if action.budget is not None:
         return f"the targets that budget '{action.budget.name}' gives its tensors are"
-    return f"its target of {round(100 * action.sparsity, 4):g}% is"
+    return f"its target of {_percent(action.sparsity)} is"
+
+
+def _percent(share: float) -> str:
+    return f"{round(100 * share, 4):g}%"
+
+
+def check_reached(plan: Plan, run: Run) -> None:
+    """Refuse a run that is too short for the layers that the plan wraps.
+
+    Raises:
+        RuleError: some schedule reaches its target only after the run; there is a diagnostic a rule.
+    """
+    found: dict[str, Diagnostic | None] = {}
+    for change in plan.changes:
+        if change.after is not None and change.rule is not None and "wrap" in change.actions:
+            subject, target = f"rule '{change.rule.id}'", f"its target of {change.after.describe_target(_percent)} is"
+            found.setdefault(subject, find_missed_target(subject, change.after.schedule, target, run, change.rule.where))
+    faults = tuple(fault for fault in found.values() if fault is not None)
+    if faults:
+        raise RuleError(sort_by_place(faults))
 
 
 def lies_beyond(place: Position, run: Run) -> bool:

@@ -3,10 +3,11 @@ from builders import build_graph
 from lenet import RULES, lenet, lenet_zeros, rules
 
 from graphprune.errors import RuleError
-from graphprune.plan import make_plan, strip_graph, wrap_graph
+from graphprune.plan import check_reached, make_plan, strip_graph, wrap_graph
 from graphprune.plan.summary import kind_of
 from graphprune.rules import parse_rules
 from graphprune.rules.values.losses import Loss
+from graphprune.sparsity.positions import Run
 
 ONCE = "schedule: {curve: step, begin: 0 steps}"
 
@@ -136,14 +137,28 @@ def test_steps_are_resolved_when_an_epoch_has_a_length():
     assert change.known_steps == (("begin", 0), ("end", 200))
 
 
-def test_a_run_that_ends_too_early_is_a_warning():
-    plan = make_plan(lenet(), rules(), steps_per_epoch=50, epochs=3)
-    (warning,) = plan.diagnostics
-    assert str(warning) == (
-        "warning[schedule/never-reached]: rule 'dense-90': the schedule ends at 4 epochs, the run is 3 epochs (150 steps); its target of 90% is never reached\n"
-        "  --> prune.yaml:6:5\n"
-        "  help: train until 4 epochs, or let the schedule end earlier"
-    )
+NEVER_REACHED = (
+    "[schedule/never-reached]: rule 'dense-90': the schedule ends at 4 epochs, the run is 3 epochs (150 steps); its target of 90% is never reached\n"
+    "  --> prune.yaml:6:5\n"
+    "  help: train until 4 epochs, let the schedule end earlier (in % of the run it fits any run), or go on with --allow-missed"
+)
+
+
+def test_a_run_that_ends_too_early_is_refused_unless_it_is_allowed():
+    with pytest.raises(RuleError) as caught:
+        make_plan(lenet(), rules(), steps_per_epoch=50, epochs=3)
+    assert str(caught.value) == f"error{NEVER_REACHED}"
+    (warning,) = make_plan(lenet(), rules(), steps_per_epoch=50, epochs=3, allow_missed=True).diagnostics
+    assert str(warning) == f"warning{NEVER_REACHED}"
+
+
+def test_a_plan_is_held_against_the_length_of_a_run():
+    plan = make_plan(lenet(), rules())
+    check_reached(plan, Run(50, 4))
+    check_reached(plan, Run(50))
+    with pytest.raises(RuleError) as caught:
+        check_reached(plan, Run(50, 3))
+    assert str(caught.value) == f"error{NEVER_REACHED}"
 
 
 @pytest.mark.parametrize(
@@ -156,8 +171,10 @@ def test_a_run_that_ends_too_early_is_a_warning():
         ("curve: constant, begin: 0 steps, end: 5000 steps", "90%", None),
     ],
 )
-def test_every_curve_warns_where_its_target_lies_beyond_the_run(schedule, target, text):
-    plan = make_plan(lenet(), rules(one_rule("{type: Dense}", f"prune: {{sparsity: {target}, schedule: {{{schedule}}}}}")), steps_per_epoch=50, epochs=3)
+def test_every_curve_tells_where_its_target_lies_beyond_the_run(schedule, target, text):
+    plan = make_plan(
+        lenet(), rules(one_rule("{type: Dense}", f"prune: {{sparsity: {target}, schedule: {{{schedule}}}}}")), steps_per_epoch=50, epochs=3, allow_missed=True
+    )
     found = [str(warning).splitlines()[0] for warning in plan.diagnostics]
     assert found == (
         []

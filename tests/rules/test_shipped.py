@@ -9,6 +9,7 @@ from graphprune.plan import make_plan, plan_to_config, wrap_graph
 from graphprune.rules import Prune, read_rules, resolve_rules
 from graphprune.rules.text.shipped import find_rule_file, list_shipped_rules
 from graphprune.shipped import shipped_file
+from graphprune.sparsity.positions import Run
 
 DIGITS = "in > conv_1 > bn > conv_2 > conv_3 ; conv_3 + conv_1 > add > flatten > hidden:Dense > digits:Dense"
 
@@ -32,7 +33,7 @@ def test_the_demo_rules_prune_convolutions_and_the_hidden_dense_and_leave_the_cl
     ]
     assert resolution.diagnostics == ()
     settings = {rule.id: (rule.action.sparsity, str(rule.action.schedule)) for rule in rules.rules if isinstance(rule.action, Prune)}
-    assert settings == {"convs-80": (0.8, "ramp 0 epochs..6 epochs"), "dense-90": (0.9, "ramp 0 epochs..6 epochs")}
+    assert settings == {"convs-80": (0.8, "ramp 0%..75%"), "dense-90": (0.9, "ramp 0%..75%")}
 
 
 def test_a_path_stays_a_path_and_an_unknown_name_lists_the_closest(tmp_path):
@@ -51,6 +52,7 @@ def test_what_does_not_ship_is_not_found():
 
 
 SHIPPED = {
+    "all-90": (CNN, dict.fromkeys(["conv_1", "depthwise", "conv_2", "conv_3", "fc_1", "fc_2"], "everything")),
     "dense-90": (CNN, {"fc_1": "dense-90", "fc_2": "dense-90"}),
     "conv-80-dense-90": (CNN, {"conv_1": "convs-80", "conv_2": "convs-80", "conv_3": "convs-80", "fc_1": "dense-90", "fc_2": "dense-90"}),
     "keep-first-and-last": (CNN, dict.fromkeys(["depthwise", "conv_2", "conv_3", "fc_1", "fc_2"], "middle")),
@@ -96,6 +98,46 @@ def test_shipped_files_are_listed_with_one_line_each():
 def test_two_of_four_and_blocks_and_channels_say_so():
     patterns = {name: {str(rule.action.pattern) for rule in read_rules(find_rule_file(f"builtin:{name}")).rules} for name in ("two-of-four", "block-4x1")}
     assert patterns == {"two-of-four": {"keep 2 of 4 along in (2 zeros in each 4)"}, "block-4x1": {"block in 4 x out 1, mean"}}
+
+
+@pytest.mark.parametrize(
+    ("drawn", "pruned"),
+    [
+        ("in > fc_1[8,8]", []),
+        ("in > conv_1[3,3,3,8] > conv_2[3,3,8,8] > gap", ["conv_1"]),
+        ("in > fc_1[8,8] > fc_2[8,4]; fc_1 > fc_3[8,2]", ["fc_1"]),
+        ("in > embed[100,8] > lstm[8,16] > gru[16,8]", ["embed", "lstm"]),
+    ],
+)
+def test_all_90_fits_any_model(drawn, pruned):
+    plan = make_plan(build_graph(drawn), read_rules("builtin:all-90"))
+    assert [change.address for change in plan.changes if change.actions == ("wrap",)] == pruned
+    assert [found.slug for found in plan.diagnostics] == ([] if pruned else ["rule/shadowed"])
+
+
+def test_all_90_leaves_frozen_layers_alone():
+    plan = make_plan(build_graph("in > conv_1(trainable=False)[3,3,3,8] > conv_2[3,3,8,8] > fc[8,4]"), read_rules("builtin:all-90"))
+    assert [change.address for change in plan.changes if change.actions == ("wrap",)] == ["conv_2"]
+
+
+def test_a_shipped_file_that_matches_nothing_names_the_one_that_fits_any_model():
+    with pytest.raises(RuleError) as caught:
+        make_plan(build_graph("in > conv_1[3,3,3,8] > fc_1[8,8]"), read_rules("builtin:dense-90"))
+    assert str(caught.value).splitlines()[-1].endswith("; builtin:all-90 prunes everything but the last layer of each branch")
+
+
+@pytest.mark.parametrize("epochs", [1, 3, 100])
+@pytest.mark.parametrize("shipped", list_shipped_rules(), ids=lambda shipped: shipped.name)
+def test_each_shipped_file_reaches_its_target_in_a_run_of_any_length(shipped, epochs):
+    drawn, _ = SHIPPED[shipped.name]
+    graph = build_graph(drawn)
+    plan = make_plan(graph, read_rules(shipped.path), steps_per_epoch=7, epochs=epochs, read_weight=make_weights(graph, seed=1).read)
+    run = Run(7, epochs)
+    for change in plan.changes:
+        if change.after is not None:
+            timetable = change.after.schedule.to_timetable(run)
+            assert timetable.sparsity_at(7 * epochs, change.after.sparsity) == change.after.sparsity
+            assert timetable.last_due(7 * epochs) == (timetable.begin if timetable.end is None else timetable.end)
 
 
 def test_what_a_network_must_be_for_xnnpack_is_checked():

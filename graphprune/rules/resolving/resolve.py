@@ -15,6 +15,7 @@ from graphprune.rules.resolving.model_faults import find_matcher_faults, find_mo
 from graphprune.rules.resolving.near_misses import explain_misses
 from graphprune.rules.resolving.run_checks import check_model
 from graphprune.rules.selecting.evaluate import Matches, Zeros
+from graphprune.rules.text.shipped import ANY_MODEL, PREFIX
 from graphprune.rules.values.checks import Check, matchers_of
 from graphprune.rules.values.custom_layers import find_layer_faults, teach_layers
 from graphprune.rules.values.losses import Loss
@@ -154,7 +155,12 @@ def _miscount(matches: Matches, rule: Rule, addresses: Sequence[str]) -> Diagnos
     if addresses:
         message = f"rule {rule.id!r} matches the wrong number of layers: wanted {rule.expect}, got {len(addresses)}"
         return Diagnostic("rule/count", message, rule.where, explain_miscount(matches, rule, addresses) if is_explained else None)
-    help = f"{explain_misses(matches, rule.matcher)}; write 'expect: {{gte: 0}}' if none is fine" if is_explained else None
+    if not is_explained:
+        help = None
+    elif rule.where.file.startswith(PREFIX):
+        help = f"{explain_misses(matches, rule.matcher)}; {ANY_MODEL}"
+    else:
+        help = f"{explain_misses(matches, rule.matcher)}; write 'expect: {{gte: 0}}' if none is fine"
     return Diagnostic("rule/no-match", f"rule {rule.id!r} matches no layer", rule.where, help)
 
 

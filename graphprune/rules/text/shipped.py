@@ -10,6 +10,7 @@ from graphprune.shipped import shipped_file
 from graphprune.suggestions import closest
 
 PREFIX = "builtin:"
+ANY_MODEL = f"{PREFIX}all-90 prunes everything but the last layer of each branch"
 
 
 @dataclass(frozen=True, slots=True)

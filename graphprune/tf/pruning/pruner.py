@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -281,20 +281,34 @@ class Pruner:
             )
 
     def _warn_never_reached(self, run: Run, done: int) -> None:
-        if run.steps is None:
-            return
         late: dict[tuple[str, int, int], list[str]] = {}
-        for address, wrapper in self.wrappers.items():
-            step, end = int(wrapper.pruning_step.numpy()), _target_step(self._timetables[address])
-            last = step + run.steps - done
-            if end > last:
-                late.setdefault((_target_text(wrapper), end, last), []).append(address)
+        for address, end, last in find_unreached(self.wrappers, run, done):
+            late.setdefault((_target_text(self.wrappers[address]), end, last), []).append(address)
         for (target, end, last), addresses in late.items():
             warnings.warn(
                 f"schedule/never-reached: {', '.join(addresses)}: the schedule reaches {target} at step {end} and the run ends at step {last}; "
                 "train for longer, or end the schedule earlier",
                 stacklevel=2,
             )
+
+
+def find_unreached(wrappers: Mapping[str, PruneLowMagnitude], run: Run, done: int = 0) -> Iterator[tuple[str, int, int]]:
+    """Yield (address, step of the target, step at which the run ends) of each layer whose schedule ends after the run.
+
+    Args:
+        wrappers: The pruned layers by address; those that were trained before go on from their step.
+        run: The length of the run; nothing is yielded where it is not known.
+        done: Steps of the run that were done before, where a run is resumed.
+
+    Raises:
+        TrainingError: a schedule needs the length of an epoch, and `run` does not say.
+    """
+    if run.steps is None:
+        return
+    for address, wrapper in wrappers.items():
+        end, last = _target_step(_timetable(address, wrapper, run)), max(0, int(wrapper.pruning_step.numpy())) + run.steps - done
+        if end > last:
+            yield address, end, last
 
 
 def update_masks(wrapper: PruneLowMagnitude, timetable: Timetable | OwnTimetable, step: int) -> None:

@@ -43,6 +43,7 @@ from graphprune.tf.training.data import ArrayData, Data, read_data
 from graphprune.tf.training.evaluation import check_data_fits
 from graphprune.tf.training.event_files import Place, cut_events
 from graphprune.tf.training.gradients import check_gradients
+from graphprune.tf.training.reached import check_targets_reached
 from graphprune.tf.training.same_run import (
     check_original,
     check_plan,
@@ -89,6 +90,7 @@ def train(
     tensorboard: str | Path | None = None,
     strategy: str = NONE,
     stop_after_step: int | None = None,
+    allow_missed: bool = False,
     on_progress: OnProgress | None = None,
     on_stage: Tell = tell_nobody,
     stop: StopRequest | None = None,
@@ -116,6 +118,7 @@ def train(
         strategy: `none`; `mirrored` for all GPUs, `mirrored:N` for N of them (without a GPU, N devices made of the CPU). They share each batch: `batch_size`
             is that of all together.
         stop_after_step: Stop right after this step, as if the process had been killed.
+        allow_missed: Go on, with a warning, where the run is too short for a schedule to reach its target.
         on_progress: Called after each step and each epoch.
         on_stage: Called with what is done before the first step, such as `loading the model`, when it begins.
         stop: Stops the run at its next step, with a checkpoint there, when another thread asks for it.
@@ -155,6 +158,8 @@ def train(
         first_batch = first_batch_sha256(data)
         on_stage(CHECKING)
         model = _make_ready(model, plan, asked, data, place)
+        if not allow_missed:
+            check_targets_reached(model, Run(data.steps_per_epoch, epochs), plan)
         every = _checkpoint_steps(checkpoint_every, Run(data.steps_per_epoch, epochs))
         options = _options(
             model_path, model, plan, data, data_spec, epochs, steps_per_epoch is not None, seed, every, asked, tensorboard, spread.name, first_batch

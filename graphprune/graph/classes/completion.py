@@ -1,0 +1,156 @@
+"""Settings that a config leaves out, filled in: two configs that make the same layer become equal, whichever Keras wrote them.
+
+Keras adds settings from version to version (`groups` of a Conv2D, `optional` of an InputLayer), so a
+file of an older Keras that is loaded and saved again has more keys, and nothing has changed.
+`defaults.json` has the defaults of every class that `tf_keras.layers` exports, and of initializers,
+regularizers and constraints; `python tests/layer_defaults.py` writes it from the classes themselves.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from graphprune.graph.classes.builtin_layers import known_class
+from graphprune.graph.entries import Entry, canonical, to_snake_case, type_of
+
+DEFAULTS_FILE = Path(__file__).with_name("defaults.json")
+
+_PARAMETERS = ("initializer", "regularizer", "constraint")
+_POLICIES = frozenset({"Policy", "PolicyV1"})
+_STORED_SEQUENCES = frozenset({"__tuple__", "TensorShape"})
+_TAKEN_FROM = {"strides": "pool_size", "value_dim": "key_dim"}
+_LISTED_AXES = frozenset({"BatchNormalization", "SyncBatchNormalization", "LayerNormalization"})
+_MODULES = ("module", "output_shape_module", "mask_module")
+"""Of a Lambda: where its Python code was, which is another place once it is loaded from a file."""
+_ALIASES = {"l1_l2": "L1L2"}
+
+
+def complete_config(entry: Entry) -> dict[str, Any]:
+    """Return the settings of a layer as plain JSON, with the defaults of what is left out, in the layers inside it too.
+
+    Of a class that is not Keras's own, only what holds for all classes is filled in.
+
+    Example:
+        >>> dense = {"class_name": "Dense", "config": {"units": 3, "dtype": {"class_name": "Policy", "config": {"name": "mixed_float16"}}}}
+        >>> [complete_config(dense)[key] for key in ("units", "dtype", "use_bias", "kernel_initializer")]
+        [3, 'mixed_float16', True, {'class_name': 'GlorotUniform', 'config': {'seed': None}}]
+    """
+    config = {str(key): complete_setting(str(key), value) for key, value in entry["config"].items()}
+    return config if known_class(entry) is None or type_of(entry) not in _table()["layers"] else _fill(type_of(entry), config)
+
+
+def complete_setting(key: str, value: Any) -> Any:
+    """Return one setting as plain JSON: objects with their defaults, dtype policies and functions by name, stored tuples as lists."""
+    if isinstance(value, str) and key.endswith(_PARAMETERS):
+        return _named_parameter(value)
+    if isinstance(value, list | tuple):
+        return [complete_setting(key, item) for item in value]
+    if not isinstance(value, Mapping):
+        return canonical(value)
+    kind, config = value.get("class_name"), value.get("config")
+    if kind == "function" and isinstance(config, str):
+        return str(value.get("registered_name") or config)
+    if isinstance(kind, str) and kind in _STORED_SEQUENCES and "items" in value:
+        return complete_setting(key, value["items"])
+    if isinstance(kind, str) and isinstance(config, Mapping):
+        return _complete_object(key, value)
+    return {str(inner): complete_setting(str(inner), item) for inner, item in canonical(value).items()}
+
+
+def fill_from_other(config: dict[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a class that is not Keras's own, with those that only `other` has where they are the default of some class of Keras.
+
+    A custom layer inherits settings from a class that its file does not name.
+    """
+    inherited = {key: value for key, value in other.items() if key not in config and is_inherited(key, value)}
+    return config | inherited
+
+
+def is_inherited(key: str, value: Any) -> bool:
+    """Return whether `value` is what some class of Keras fills in where a config has no `key`."""
+    return json.dumps(value, sort_keys=True) in _known_values().get(key, ())
+
+
+def _complete_object(key: str, entry: Entry) -> Any:
+    if entry["class_name"] in _POLICIES and "name" in entry["config"]:
+        return entry["config"]["name"]
+    plain: dict[str, Any] = canonical({**entry, "config": {}})
+    if key.endswith(_PARAMETERS):
+        return plain | {"config": _complete_parameter(key, type_of(entry), canonical(entry["config"]))}
+    return plain | {"config": complete_config(entry)}
+
+
+def _complete_parameter(key: str, kind: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of an initializer, regularizer or constraint as Keras writes them once it has read them."""
+    known = _table()["parameters"].get(kind)
+    if known is None:
+        return config
+    filled = {**known, **config}
+    if key.endswith("initializer"):
+        filled.pop("dtype", None)  # of TensorFlow 1; Keras drops it
+        if kind == "VarianceScaling" and filled["distribution"] == "normal":
+            filled["distribution"] = "truncated_normal"
+    if key.endswith("regularizer"):
+        filled = {name: _to_float32(value) for name, value in filled.items()}
+    return filled
+
+
+def _named_parameter(name: str) -> Any:
+    """Return what Keras makes of the name of an initializer, regularizer or constraint; one that the table does not have stays a name."""
+    kind = _parameter_names().get(name)
+    return name if kind is None else {"class_name": kind, "config": dict(_table()["parameters"][kind])}
+
+
+def _fill(kind: str, config: dict[str, Any]) -> dict[str, Any]:
+    table = _table()
+    defaults = table["layers"][kind]
+    filled = {**defaults, **config}
+    for key in table["nulls"].get(kind, ()):
+        if filled[key] is None:
+            filled[key] = defaults[key]
+    for key, source in _TAKEN_FROM.items():
+        if source in filled and filled.get(key) is None:
+            filled[key] = filled[source]
+    if kind in _LISTED_AXES and isinstance(filled["axis"], int):
+        filled["axis"] = [filled["axis"]]
+    if kind in ("LSTM", "GRU") and filled["implementation"] == 0:
+        filled["implementation"] = 1
+    if kind == "SimpleRNN":
+        filled.pop("implementation", None)
+    return {key: value for key, value in filled.items() if kind != "Lambda" or key not in _MODULES}
+
+
+def _to_float32(value: Any) -> Any:
+    """Return a number as Keras keeps that of a regularizer."""
+    if type(value) is not float:
+        return value
+    try:
+        return float(struct.unpack("f", struct.pack("f", value))[0])
+    except OverflowError:
+        return value
+
+
+@cache
+def _table() -> Mapping[str, Mapping[str, Any]]:
+    table: Mapping[str, Mapping[str, Any]] = json.loads(DEFAULTS_FILE.read_text(encoding="utf-8"))
+    return table
+
+
+@cache
+def _parameter_names() -> Mapping[str, str]:
+    kinds = _table()["parameters"]
+    return {to_snake_case(kind): kind for kind in kinds} | {kind: kind for kind in kinds} | _ALIASES
+
+
+@cache
+def _known_values() -> Mapping[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for defaults in _table()["layers"].values():
+        for key, value in defaults.items():
+            found.setdefault(key, set()).add(json.dumps(value, sort_keys=True))
+    return {key: frozenset(values) for key, values in found.items()}

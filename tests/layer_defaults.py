@@ -1,0 +1,115 @@
+"""What tf_keras fills in where a config has no value; `python tests/layer_defaults.py` writes the table that ships."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import json
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+
+import tf_keras
+from layer_matrix import CASES
+from layer_zoo import CELLS, Sample, exported_classes
+from tf_keras.src.saving.serialization_lib import deserialize_keras_object, serialize_keras_object
+
+from graphprune.graph.classes.completion import DEFAULTS_FILE, complete_setting
+
+ALONE = {
+    "InputLayer": lambda: tf_keras.layers.InputLayer((3,)),
+    "Wrapper": lambda: tf_keras.layers.Wrapper(tf_keras.layers.Dense(3)),
+    "AbstractRNNCell": tf_keras.layers.AbstractRNNCell,
+    "PreprocessingLayer": tf_keras.layers.experimental.preprocessing.PreprocessingLayer,
+}
+"""Classes without a case in the matrix."""
+FROM_OTHERS = frozenset({"name", "batch_input_shape", "value_dim", "vocabulary_size"})
+"""Settings whose default depends on others, as that of `strides` of a pooling layer does."""
+
+
+def make_layer(name: str) -> tf_keras.layers.Layer:
+    """Return a small layer of a class that `tf_keras.layers` exports."""
+    if name in ALONE:
+        return ALONE[name]()
+    return (CELLS[name] if name in CELLS else _samples()[name]).make()
+
+
+@cache
+def _samples() -> Mapping[str, Sample]:
+    """Return the first sample of each class, by its name."""
+    found: dict[str, Sample] = {}
+    for case in CASES.values():
+        if not case.covers:
+            found.setdefault(type(case.sample.make()).__name__, case.sample)
+    return found
+
+
+def rebuild(layer: tf_keras.layers.Layer, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the config that Keras writes of a layer that it makes from `config`."""
+    entry = serialize_keras_object(layer) | {"config": copy.deepcopy(dict(config))}
+    made: Mapping[str, Any] = serialize_keras_object(deserialize_keras_object(entry, safe_mode=False))["config"]
+    return made
+
+
+def depends_on_others(config: Mapping[str, Any], key: str) -> bool:
+    """Return whether the default of a setting comes from other settings."""
+    return key in FROM_OTHERS or (key == "strides" and "pool_size" in config)
+
+
+def layer_defaults(name: str) -> dict[str, dict[str, Any]]:
+    """Return the defaults of a layer class, and those that null stands for as well."""
+    layer = make_layer(name)
+    full = serialize_keras_object(layer)["config"]
+    keys = [key for key in full if not depends_on_others(full, key)]
+    values: dict[str, Any] = {}
+    for key in keys:
+        try:
+            made = rebuild(layer, {other: value for other, value in full.items() if other != key})
+        except Exception:  # a setting that the class cannot be made without
+            continue
+        if key in made:
+            values[key] = complete_setting(key, made[key])
+    nulls = [key for key in values if values[key] is not None and _null_makes(layer, full, key) == values[key]]
+    return {"values": values, "nulls": dict.fromkeys(nulls, True)}
+
+
+def _null_makes(layer: tf_keras.layers.Layer, full: Mapping[str, Any], key: str) -> Any:
+    try:
+        return complete_setting(key, rebuild(layer, {**full, key: None}).get(key))
+    except Exception:  # a setting that cannot be null
+        return None
+
+
+def parameter_classes() -> Iterator[type]:
+    """Yield the initializers, regularizers and constraints that tf_keras exports, each under one name."""
+    for module in (tf_keras.initializers, tf_keras.regularizers, tf_keras.constraints):
+        for name in sorted(dir(module)):
+            kind = getattr(module, name)
+            if inspect.isclass(kind) and kind.__name__ == name and name not in ("Initializer", "Regularizer", "Constraint"):
+                yield kind
+
+
+def make_defaults() -> dict[str, Any]:
+    """Return the whole table."""
+    layers = {name: layer_defaults(name) for name in sorted(exported_classes())}
+    return {
+        "layers": {name: found["values"] for name, found in layers.items()},
+        "nulls": {name: sorted(found["nulls"]) for name, found in layers.items() if found["nulls"]},
+        "parameters": {kind.__name__: kind().get_config() for kind in parameter_classes()},
+    }
+
+
+def defaults_text(table: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the table as its file holds it: one line a class."""
+    parts = (f'"{part}": {{\n' + ",\n".join(f'"{name}": {json.dumps(value)}' for name, value in rows.items()) + "\n}" for part, rows in table.items())
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    Path(DEFAULTS_FILE).write_text(defaults_text(make_defaults()), encoding="utf-8")
