@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from graphprune.errors import Diagnostic, Where
 from graphprune.graph import Layer, LayerGraph, Tensor
-from graphprune.graph.entries import is_builtin
+from graphprune.graph.classes.builtin_layers import is_custom
 from graphprune.suggestions import closest, find_close
 
 
@@ -70,7 +70,7 @@ def find_layer_faults(graph: LayerGraph, table: Sequence[CustomLayer]) -> Iterat
 
 
 def _is_custom(layer: Layer) -> bool:
-    return layer.kind == "layer" and not is_builtin(layer.entry)
+    return layer.kind == "layer" and is_custom(layer.entry)
 
 
 def _taught(layer: Layer, custom: CustomLayer) -> tuple[Tensor, ...]:

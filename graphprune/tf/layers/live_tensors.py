@@ -45,21 +45,21 @@ def holds_prunable_layer(layer: Layer) -> bool:
 
 def tensor_facts(layer: Layer) -> tuple[TensorFacts, ...]:
     """Return name, shape and dtype of a built layer's weights; names are numbers where nothing tells them apart."""
-    return tuple((name, _shape(weight), weight.dtype.name) for name, weight in _named(layer))
+    return tuple((name, _shape(weight), weight.dtype.name) for name, weight in named_weights(layer))
 
 
 def tensor_zeros(layer: Layer) -> dict[str, int]:
     """Return how many values are zero in each of a built layer's weights, by the names of `tensor_facts`."""
-    return {name: int(tf.size(weight) - tf.math.count_nonzero(weight, dtype=tf.int32)) for name, weight in _named(layer) if weight.dtype.is_floating}
+    return {name: int(tf.size(weight) - tf.math.count_nonzero(weight, dtype=tf.int32)) for name, weight in named_weights(layer) if weight.dtype.is_floating}
 
 
 def weight_names(layer: Layer) -> tuple[str, ...]:
     """Return the names of all weights of a built custom layer, in the order of `layer.weights`; none for layers of the table."""
     is_known = not isinstance(layer, PrunableLayer) and _known_weights(layer) is not None
-    return () if is_known else tuple(name for name, _ in _named(layer))
+    return () if is_known else tuple(name for name, _ in named_weights(layer))
 
 
-def _named(layer: Layer) -> list[tuple[str, tf.Variable]]:
+def named_weights(layer: Layer) -> list[tuple[str, tf.Variable]]:
     """Return the weights with their names: of the table, else those of the attributes for what a layer says is to be pruned, else those of the variables."""
     weights = [weight for weight in layer.weights if isinstance(weight, tf.Variable)]  # lookup layers list a handle on their table as well
     bare = [_bare_name(weight) for weight in weights]

@@ -15,6 +15,7 @@ from graphprune.sparsity.pruning import Pruning
 from graphprune.tf.layers.live_tensors import holds_prunable_layer, is_builtin_layer, prunable_names
 from graphprune.tf.pruning.addresses import addressed_layers, find_wrappers, is_layered_model
 from graphprune.tf.pruning.keras_schedules import ConstantSparsity, PruningSchedule, own_schedule
+from graphprune.tf.pruning.live_toolkit import foreign_wrapper, is_toolkit_layer
 from graphprune.tf.pruning.surgery import check_model, strip_model, wrap_layers
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
@@ -90,6 +91,8 @@ def _prune_model(model: Any, schedule: PruningSchedule, patterns: PatternArgumen
 def _prune_layer(layer: Any, schedule: PruningSchedule, patterns: PatternArguments, kwargs: Mapping[str, Any]) -> PruneLowMagnitude:
     if isinstance(layer, PruneLowMagnitude):
         return layer
+    if is_toolkit_layer(layer):
+        raise foreign_wrapper(layer)
     if not isinstance(layer, Layer):
         raise GraphError(f"{type(layer).__module__}.{type(layer).__qualname__} is not a tf_keras layer; give a layer, a list of layers or a model")
     names = prunable_names(layer)

@@ -27,9 +27,10 @@ from graphprune.tf.layers.layer_clone import clone_layer, copy_state
 from graphprune.tf.layers.live_tensors import find_weight, holds_prunable_layer, prunable_names, tensor_facts, tensor_zeros
 from graphprune.tf.layers.replicas import strategy_scope
 from graphprune.tf.layers.spectral_build import spectral_layers_buildable
-from graphprune.tf.pruning.addresses import addressed_layers, find_wrappers, inner_layer, is_layered_model
+from graphprune.tf.pruning.addresses import addressed_layers, find_wrappers, inner_layer, is_layered_model, name_of
 from graphprune.tf.pruning.compile_state import copy_compile_state
 from graphprune.tf.pruning.keras_schedules import PruningSchedule
+from graphprune.tf.pruning.live_toolkit import is_toolkit_layer, live_masks, live_state, read_live_pruning
 from graphprune.tf.pruning.mask_update import apply_mask
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
@@ -104,7 +105,7 @@ def wrap_layers(model: tf_keras.Model, prunings: dict[str, Pruning], schedule: P
     """
 
     def make(address: str, layer: Layer) -> Layer:
-        if isinstance(layer, PruneLowMagnitude) or address not in prunings:
+        if inner_layer(layer) is not layer or address not in prunings:
             return _clone_wrapped(address, layer)
         return PruneLowMagnitude(clone_layer(layer, address), prunings[address], own_schedule=schedule)
 
@@ -133,6 +134,8 @@ def graph_of_model(model: tf_keras.Model) -> LayerGraph:
         GraphError: the model is not a built Sequential or Functional model of tf_keras.
     """
     check_model(model)
+    if any(is_toolkit_layer(layer) for layer in model._flatten_layers()):
+        model = _clone_with_state(model, _clone_wrapped, set())
     inner = {address: inner_layer(layer) for address, layer in addressed_layers(model) if not is_layered_model(layer)}
     tensors = {address: tensor_facts(layer) for address, layer in inner.items()}
     prunable = {address: prunable_names(layer) for address, layer in inner.items() if holds_prunable_layer(layer)}
@@ -180,7 +183,7 @@ class _Clone:
                 f"{model.name}: model class {type(model).__name__} has a constructor of its own, so it cannot be copied with other layers in it; "
                 "rebuild it as tf_keras.Model(model.inputs, model.outputs)"
             )
-        clone = tf_keras.models.clone_model(model, clone_function=lambda layer: self.of_layer(layer, f"{prefix}{layer.name}"))
+        clone = tf_keras.models.clone_model(model, clone_function=lambda layer: self.of_layer(layer, f"{prefix}{name_of(layer)}"))
         clone._trainable = model._trainable
         if hasattr(model, "use_legacy_config"):  # Keras leaves it on nested models that were once saved as .h5; `get_config` heeds it
             clone.use_legacy_config = model.use_legacy_config
@@ -219,19 +222,32 @@ def _clone_here(model: tf_keras.Model, make: MakeLayer, rebuilt: set[str]) -> tf
 
 def _copy_layer(old: Layer, new: Layer, *, keep_masks: bool) -> None:
     copy_state(inner_layer(old), inner_layer(new))
-    if not isinstance(old, PruneLowMagnitude):
+    if inner_layer(old) is old:
         return
     if isinstance(new, PruneLowMagnitude) and keep_masks:
-        for source, target in zip(old.pruning_state, new.pruning_state, strict=True):
-            target.assign(source)
-    for (_, mask, _), name in zip(old.pruning_vars, old.pruning.weights, strict=True):
+        for source, target in zip(_state_of(old), new.pruning_state, strict=False):  # the toolkit has no `last_update`, which is the last
+            target.assign(tf.cast(source, target.dtype))
+    for name, mask in _masks_of(old):
         weight = find_weight(inner_layer(new), name)
-        weight.assign(apply_mask(weight.numpy(), mask.numpy()))
+        weight.assign(apply_mask(weight.numpy(), mask.numpy().astype(bool)))
+
+
+def _state_of(wrapper: Layer) -> list[tf.Variable]:
+    return live_state(wrapper) if is_toolkit_layer(wrapper) else wrapper.pruning_state  # type: ignore[no-any-return]
+
+
+def _masks_of(wrapper: Layer) -> list[tuple[str, tf.Variable]]:
+    """Return the name and the mask of each weight that a wrapper prunes."""
+    if is_toolkit_layer(wrapper):
+        return live_masks(wrapper)
+    return [(name, mask) for (_, mask, _), name in zip(wrapper.pruning_vars, wrapper.pruning.weights, strict=True)]
 
 
 def _clone_wrapped(address: str, layer: Layer) -> Layer:
     """Return a clone of a layer, in a wrapper like the one it has."""
     inner = clone_layer(inner_layer(layer), address)
+    if is_toolkit_layer(layer):
+        return PruneLowMagnitude(inner, read_live_pruning(layer))
     return PruneLowMagnitude(inner, layer.pruning, layer.provenance, own_schedule=layer.own_schedule) if isinstance(layer, PruneLowMagnitude) else inner
 
 

@@ -129,6 +129,13 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
     def stateful(self, value: bool) -> None:
         self.layer.stateful = value
 
+    @property
+    def non_trainable_weights(self) -> list[tf.Variable]:
+        """What optimizers do not update; a wrapper read from the toolkit's config lists its state last, as the toolkit does: `.h5` files go by this order."""
+        if not self._is_tfmot:
+            return super().non_trainable_weights  # type: ignore[no-any-return]
+        return [*self.layer.non_trainable_weights, *self._non_trainable_weights]
+
     def reset_states(self, *args: Any, **kwargs: Any) -> None:
         """Reset the states of a stateful inner layer."""
         self.layer.reset_states(*args, **kwargs)
