@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from graphprune.errors import Diagnostic, StalePlanError, Where
 from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.layers import Layer
 from graphprune.plan.budgets import ReadWeight, hash_weights
 from graphprune.plan.changes import LayerChange, Plan
 
@@ -44,10 +46,18 @@ def check_weights_fit(graph: LayerGraph, plan: Plan, read_weight: ReadWeight, wh
     Raises:
         StalePlanError: the message names the layers whose weights differ.
     """
-    differing = [repr(address) for address, sha256 in plan.weight_hashes if hash_weights(graph.layers[address], read_weight) != sha256]
+    planned = {change.address: _planned_layer(graph, change) for change in plan.changes}
+    differing = [repr(address) for address, sha256 in plan.weight_hashes if hash_weights(planned[address], read_weight) != sha256]
     if differing:
         message = f"the plan was made from other weights of {_listed(differing, ', ')}, and it depends on them"
         raise StalePlanError(Diagnostic("plan/stale", message, where, _HELP))
+
+
+def _planned_layer(graph: LayerGraph, change: LayerChange) -> Layer:
+    """Return the layer with the tensors that the plan may prune, which rule files tell of custom layers, named as in the file."""
+    layer = graph.layers[change.address]
+    names = {tensor.stored_as or tensor.name for tensor in change.tensors}
+    return replace(layer, tensors=tuple(replace(tensor, prunable=tensor.name in names) for tensor in layer.tensors)) if names else layer
 
 
 def other_model(differences: Sequence[str], where: Where | None = None) -> StalePlanError:
@@ -82,8 +92,11 @@ def _layer_difference(graph: LayerGraph, change: LayerChange) -> str | None:
         return f"'{change.address}' is {layer.type}, planned as {change.type}"
     shapes = {tensor.name: tensor.shape for tensor in layer.tensors}
     for tensor in change.tensors:
-        if shapes.get(tensor.name) != tensor.shape:
-            found = "missing" if tensor.name not in shapes else str(list(shapes[tensor.name]))
+        name = tensor.name if tensor.name in shapes else tensor.stored_as
+        if name in shapes:
+            shapes[tensor.name] = shapes[name]
+        if shapes.get(name) != tensor.shape:
+            found = "missing" if name not in shapes else str(list(shapes[name]))
             return f"'{change.address}' {tensor.name} is {found}, planned as {list(tensor.shape)}"
     if change.after is not None and not set(change.after.weights) <= set(shapes):
         return f"'{change.address}' has no prunable weight {sorted(set(change.after.weights) - set(shapes))[0]!r}"

@@ -1,6 +1,6 @@
 """Models of all layers that the TensorFlow toolkit wraps, pruned and trained by it; run as a program of its own, with its own tf.keras.
 
-    python toolkit_models.py FOLDER: leaves FOLDER/<model>.keras, .h5 where the toolkit can write it, and what graphprune made of the live models.
+python toolkit_models.py FOLDER: leaves FOLDER/<model>.keras, .h5 where the toolkit can write it, and what graphprune made of the live models.
 """
 
 from __future__ import annotations
@@ -64,7 +64,6 @@ def sequence():
         layers.AveragePooling1D(),
         layers.Permute((2, 1)),
         layers.Reshape((-1, 2)),
-        layers.ActivityRegularization(0.01),
         layers.Softmax(),
     ):
         h = layer(h)

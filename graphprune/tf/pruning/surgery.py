@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import tensorflow as tf
 import tf_keras
@@ -24,7 +25,7 @@ from graphprune.plan.staleness import other_model
 from graphprune.rules.values.rule_set import RuleSet
 from graphprune.sparsity.pruning import Pruning
 from graphprune.tf.layers.layer_clone import clone_layer, copy_state
-from graphprune.tf.layers.live_tensors import find_weight, holds_prunable_layer, prunable_names, tensor_facts, tensor_zeros
+from graphprune.tf.layers.live_tensors import find_weight, holds_prunable_layer, prunable_names, tensor_facts, tensor_zeros, type_name
 from graphprune.tf.layers.replicas import strategy_scope
 from graphprune.tf.layers.spectral_build import spectral_layers_buildable
 from graphprune.tf.pruning.addresses import addressed_layers, find_wrappers, inner_layer, is_layered_model, name_of
@@ -32,6 +33,7 @@ from graphprune.tf.pruning.compile_state import copy_compile_state
 from graphprune.tf.pruning.keras_schedules import PruningSchedule
 from graphprune.tf.pruning.live_toolkit import is_toolkit_layer, live_masks, live_state, read_live_pruning
 from graphprune.tf.pruning.mask_update import apply_mask
+from graphprune.tf.pruning.planned_names import planned_names
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
 MakeLayer = Callable[[str, Layer], Layer]
@@ -56,7 +58,8 @@ def apply_plan(model: tf_keras.Model, plan: Plan) -> tf_keras.Model:
             return _clone_wrapped(address, layer)
         if change.after is None:
             return clone_layer(inner_layer(layer), address)
-        return PruneLowMagnitude(clone_layer(inner_layer(layer), address), change.after, provenance_of(change, of_rules, of_plan))
+        names = planned_names(inner_layer(layer), change)
+        return PruneLowMagnitude(clone_layer(inner_layer(layer), address), change.after, provenance_of(change, of_rules, of_plan), names)
 
     _check_addresses(model, changes)
     rebuilt = {address for address, change in changes.items() if "wrap" in change.actions}
@@ -70,8 +73,9 @@ def apply_rules(model: tf_keras.Model, rules: RuleSet, *, steps_per_epoch: int |
         GraphError: the model, or a layer in it, cannot be copied.
         RuleError: the rules do not fit the model.
     """
-    graph, read_weight = graph_of_model(model), weight_reader(model)
-    zeros = count_zeros(model) if rules.reads_weights else None
+    asked = {custom.type: tuple(custom.axes) for custom in rules.custom_layers}
+    graph, read_weight = graph_of_model(model, asked), weight_reader(model)
+    zeros = count_zeros(model, asked) if rules.reads_weights else None
     return apply_plan(model, make_plan(graph, rules, steps_per_epoch=steps_per_epoch, epochs=epochs, zeros=zeros, read_weight=read_weight))
 
 
@@ -81,13 +85,13 @@ def weight_reader(model: tf_keras.Model) -> ReadWeight:
     return lambda address, name: find_weight(inner_layer(layers[address]), name).numpy()
 
 
-def count_zeros(model: tf_keras.Model) -> dict[tuple[str, str], int]:
-    """Return the zeros in each weight of each layer, by address and name, as `measure_zeros` does for a file."""
+def count_zeros(model: tf_keras.Model, asked: Mapping[str, Sequence[str]] = MappingProxyType({})) -> dict[tuple[str, str], int]:
+    """Return the zeros in each weight of each layer, by address and name, as `measure_zeros` does for a file; `asked` as in `graph_of_model`."""
     return {
         (address, name): count
         for address, layer in addressed_layers(model)
         if not is_layered_model(layer)
-        for name, count in tensor_zeros(inner_layer(layer)).items()
+        for name, count in tensor_zeros(inner_layer(layer), asked.get(type_name(inner_layer(layer)), ())).items()
     }
 
 
@@ -127,8 +131,13 @@ def adopt_wrappers(model: tf_keras.Model) -> tf_keras.Model:
     return _clone_with_state(model, _clone_wrapped, set()) if any(wrapper.name == f"{PREFIX}{wrapper.layer.name}" for wrapper in wrappers) else model
 
 
-def graph_of_model(model: tf_keras.Model) -> LayerGraph:
+def graph_of_model(model: tf_keras.Model, asked: Mapping[str, Sequence[str]] = MappingProxyType({})) -> LayerGraph:
     """Return the layer graph of a live model, weights included by name, shape and dtype.
+
+    Args:
+        model: The model.
+        asked: Names of weights that rules or a plan use, by the type of their custom layer; a model that comes from no file gets the names of the format that
+            has them.
 
     Raises:
         GraphError: the model is not a built Sequential or Functional model of tf_keras.
@@ -137,7 +146,7 @@ def graph_of_model(model: tf_keras.Model) -> LayerGraph:
     if any(is_toolkit_layer(layer) for layer in model._flatten_layers()):
         model = _clone_with_state(model, _clone_wrapped, set())
     inner = {address: inner_layer(layer) for address, layer in addressed_layers(model) if not is_layered_model(layer)}
-    tensors = {address: tensor_facts(layer) for address, layer in inner.items()}
+    tensors = {address: tensor_facts(layer, asked.get(type_name(layer), ())) for address, layer in inner.items()}
     prunable = {address: prunable_names(layer) for address, layer in inner.items() if holds_prunable_layer(layer)}
     try:
         return graph_from_config(model.get_config(), tensors=tensors, prunable=prunable)
@@ -228,8 +237,14 @@ def _copy_layer(old: Layer, new: Layer, *, keep_masks: bool) -> None:
         for source, target in zip(_state_of(old), new.pruning_state, strict=False):  # the toolkit has no `last_update`, which is the last
             target.assign(tf.cast(source, target.dtype))
     for name, mask in _masks_of(old):
-        weight = find_weight(inner_layer(new), name)
+        weight = _twin(inner_layer(old), inner_layer(new), name)
         weight.assign(apply_mask(weight.numpy(), mask.numpy().astype(bool)))
+
+
+def _twin(old: Layer, new: Layer, name: str) -> tf.Variable:
+    """Return the weight of a clone that stands for the weight `name` of the layer; the clone may call it otherwise."""
+    weight = find_weight(old, name)
+    return next(b for a, b in zip(old.weights, new.weights, strict=True) if a is weight)
 
 
 def _state_of(wrapper: Layer) -> list[tf.Variable]:

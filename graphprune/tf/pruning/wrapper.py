@@ -19,8 +19,9 @@ from tf_keras.src.utils.tf_utils import maybe_init_scope
 from graphprune.archive.toolkit import is_toolkit_config
 from graphprune.errors import TrainingError
 from graphprune.sparsity.pruning import Provenance, Pruning
-from graphprune.tf.layers.live_tensors import find_weight, holds_prunable_layer, prunable_names, unburied, weight_names
+from graphprune.tf.layers.live_tensors import find_weight, holds_prunable_layer, is_builtin_layer, prunable_names, unburied, weight_names
 from graphprune.tf.layers.replicas import copies
+from graphprune.tf.layers.stored_names import keep_names, places_of
 from graphprune.tf.pruning.keras_schedules import read_own_schedule, write_own_schedule
 from graphprune.tf.pruning.tfmot_config import convert_tfmot_config
 
@@ -71,6 +72,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         pruning: Pruning | Mapping[str, Any],
         provenance: Provenance | Mapping[str, str] | None = None,
         weight_names: Sequence[str] = (),
+        weight_places: Mapping[str, Sequence[str]] | None = None,
         **kwargs: Any,
     ) -> None:
         is_tfmot = bool(kwargs.pop("is_tfmot", False))
@@ -80,6 +82,8 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         self.pruning = pruning if isinstance(pruning, Pruning) else Pruning.from_config(pruning)
         self.provenance = provenance if isinstance(provenance, Provenance) else Provenance.from_config(provenance or {})
         self._weight_names = tuple(weight_names)
+        self._weight_places = dict(weight_places or {})
+        keep_names(layer, self._weight_names, decided=True)
         self._is_tfmot = is_tfmot
         self.own_schedule = schedule
         self.pruners: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -212,14 +216,21 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
     def get_config(self) -> dict[str, Any]:
         """Return everything that `from_config` needs; the inner layer's own config is as unwrapped.
 
-        Of a custom layer, it also names the weights, which `.keras` files only number, so that the file can be measured without the layer's class.
+        Of a custom layer, it also names the weights, and where other formats have them, so that the file can be measured without the layer's class.
         """
         if self._is_tfmot and hasattr(self, "pruning_step"):
             self._is_tfmot = False
             self._non_trainable_weights.append(self.last_update)
         names = (weight_names(self.layer) if self.layer.built else ()) or self._weight_names
+        places = (places_of(self.layer, names) if self.layer.built else {}) or self._weight_places
         own = {"pruning": self.pruning.to_config(), "provenance": self.provenance.to_config()}
-        return {**super().get_config(), **own, **write_own_schedule(self.own_schedule), **({"weight_names": list(names)} if names else {})}
+        return {
+            **super().get_config(),
+            **own,
+            **write_own_schedule(self.own_schedule),
+            **({"weight_names": list(names)} if names else {}),
+            **({"weight_places": places} if places else {}),
+        }
 
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
         """Read the state from a `.keras` file; in those of the TensorFlow toolkit the pruned weights come first, once more, and masks are numbers."""
@@ -250,7 +261,9 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
 
 def _builds_when_called(layer: Layer) -> bool:
     """Return whether the layer may have yet to be called to have weights: custom layers, and MultiHeadAttention with the shapes of query, value and key."""
-    return holds_prunable_layer(layer) or (isinstance(layer, tf_keras.layers.MultiHeadAttention) and not layer.weights)
+    if not is_builtin_layer(layer) or holds_prunable_layer(layer):
+        return True
+    return isinstance(layer, tf_keras.layers.MultiHeadAttention) and not layer.weights
 
 
 def no_pruner(name: str) -> TrainingError:
