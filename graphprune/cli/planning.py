@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import click
 
@@ -12,7 +12,7 @@ from graphprune.archive import no_weights
 from graphprune.cli.inputs import loading_arguments
 from graphprune.cli.options import LoadingOptions, RuleOptions
 from graphprune.diff.archive_weights import open_archive_weights
-from graphprune.errors import Where
+from graphprune.errors import StalePlanError, Where
 from graphprune.graph import LayerGraph, ModelFile, measure_mask_faults, read_steps
 from graphprune.plan import Plan, check_plan_fits, check_weights_fit, make_plan, read_plan
 from graphprune.plan.budgets import ReadWeight
@@ -82,6 +82,8 @@ def plan_from_rules(model: ModelFile, rules: RuleSet, run: Run = UNKNOWN_RUN, *,
     Raises:
         RuleError: the rules do not fit the model.
     """
+    if loaded is not None:
+        loaded = _as_in_file(model, loaded, {custom.type for custom in rules.custom_layers})
     with _weights_of(model, loaded) as read_weight:
         return make_plan(
             model.graph if loaded is None else loaded.graph,
@@ -97,14 +99,23 @@ def plan_from_rules(model: ModelFile, rules: RuleSet, run: Run = UNKNOWN_RUN, *,
         )
 
 
+def _as_in_file(model: ModelFile, loaded: LoadedModel, types: Collection[str]) -> LoadedModel:
+    """Return the loaded model in which layers of these types, of which rules name the weights, have the weights of the file, as `graphprune plan` sees them."""
+    taught = {address: layer.tensors for address, layer in model.graph.layers.items() if layer.type in types}
+    layers = {address: replace(loaded.graph.layers[address], tensors=tensors) for address, tensors in taught.items()}
+    zeros = {key: count for key, count in loaded.zeros.items() if key[0] not in taught}
+    zeros |= {key: count for key, count in (model.zeros or {}).items() if key[0] in taught}
+    return replace(loaded, graph=loaded.graph.replace(layers) if layers else loaded.graph, zeros=zeros)
+
+
 def _read_fitting_plan(model: ModelFile, rules: RuleOptions, plan_file: str, loaded: LoadedModel | None) -> Plan:
     if rules.files:
         raise click.UsageError("give rules (-r) or a plan (--plan), not both")
     if rules.has_switches:
         raise click.UsageError("--var, --only, --off and --set change rules; with --plan, give them to `graphprune plan` instead")
     plan = read_plan(plan_file)
-    if loaded is not None and not {layer.address for layer in loaded.graph.candidates()} <= {change.address for change in plan.changes}:
-        loaded = None  # the plan was made from the file alone
+    if loaded is not None and _is_of_file(model.graph, loaded.graph, plan):
+        loaded = None
     graph = model.graph if loaded is None else loaded.graph
     where = Where(plan_file)
     check_plan_fits(graph, plan, where)
@@ -114,6 +125,17 @@ def _read_fitting_plan(model: ModelFile, rules: RuleOptions, plan_file: str, loa
                 raise no_weights(model.path)
             check_weights_fit(graph, plan, read_weight, where)
     return plan
+
+
+def _is_of_file(graph: LayerGraph, loaded: LayerGraph, plan: Plan) -> bool:
+    """Return whether the plan was made from the file alone: it lacks layers that say themselves what to prune, or has their weights by the file's names."""
+    if not {layer.address for layer in loaded.candidates()} <= {change.address for change in plan.changes}:
+        return True
+    try:
+        check_plan_fits(graph, plan)
+    except StalePlanError:
+        return False
+    return True
 
 
 @contextmanager

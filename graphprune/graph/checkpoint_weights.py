@@ -15,6 +15,7 @@ from graphprune.graph.held_models import find_held_graph
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 from graphprune.graph.toolkit import TOOLKIT_STATE, toolkit_state_names
+from graphprune.graph.weight_misfits import rename_by_wrapper
 
 _DEEPEST = 30
 """Models in models, first layer in first layer."""
@@ -86,7 +87,8 @@ def _name(archive: Archive, layer: Layer, group: str) -> dict[str, StoredTensor]
         held = find_held_graph(layer) if by_path else None
         inside = {} if held is None else held.join(_locate(archive, held.graph, "/".join((group, *held.path))))
         taken = {tensor.path for tensor in inside.values()}
-        return inside | {path.replace("/", "."): tensor for path, tensor in by_path.items() if tensor.path not in taken} | state
+        beside = {path.replace("/", "."): tensor for path, tensor in by_path.items() if tensor.path not in taken}
+        return dict(rename_by_wrapper(layer, "savedmodel", inside | beside)) | state
     wanted = {weight.name: _known_path(_path(weight), by_path) for weight in weights}
     missing = [name for name, path in wanted.items() if path not in by_path]
     if missing:

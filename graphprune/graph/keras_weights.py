@@ -17,7 +17,7 @@ from graphprune.graph.held_models import HeldGraph, find_held_graph
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 from graphprune.graph.toolkit import TOOLKIT_STATE, toolkit_state_names
-from graphprune.graph.weight_misfits import Named, misfit, names_in_wrapper
+from graphprune.graph.weight_misfits import Named, misfit, names_in_wrapper, rename_by_wrapper
 
 Below = list[tuple[str, StoredTensor]]
 """Tensors with their groups."""
@@ -139,6 +139,9 @@ class _KerasWalk:
         if held is not None:
             return self._held(held, path, below)
         names = names_in_wrapper(layer)
+        numbered = _named_by_place(path, below)
+        if (named := rename_by_wrapper(layer, "keras", numbered)) is not numbered:
+            return named
         if len(names) == len(below) and len({group for group, _ in below}) == 1:  # in one group, the order is that of `layer.weights`
             return {name: tensor for name, (_, tensor) in zip(names, below, strict=True)}
         is_twice = type_of(layer.entry) == "Bidirectional" and is_builtin(layer.entry)

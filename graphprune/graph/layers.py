@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from graphprune.sparsity.pruning import Provenance, Pruning
@@ -22,6 +22,7 @@ class Tensor:
         dtype: NumPy name.
         axes: One name an axis (`h`, `w`, `in`, `out`, ...); empty where the table of layers does not know them.
         prunable: Whether rules may claim it.
+        stored_as: Its name in the file, where a rule file gave it another (`layers`); empty otherwise.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Tensor:
     dtype: str = "float32"
     axes: tuple[str, ...] = ()
     prunable: bool = False
+    stored_as: str = field(default="", compare=False)
 
     @property
     def size(self) -> int:

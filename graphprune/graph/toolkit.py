@@ -1,6 +1,7 @@
 """What the wrapper of the TensorFlow Model Optimization toolkit (tfmot) was told to do, in graphprune's words.
 
-Its files do not say `sparsity_m_by_n` (`get_config` in pruning_wrapper.py leaves it out), so such a layer goes on with single weights, as it does there.
+Its files do not say `sparsity_m_by_n` (`get_config` in pruning_wrapper.py leaves it out), so such a layer goes on with single weights, as it does there;
+of a live wrapper it is known.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def toolkit_pruning(config: Mapping[str, Any], names: Sequence[str] | None = Non
     Raises:
         ValueError: its schedule is of a user's own class, or the config is no wrapper's.
     """
-    schedule, patterns = config["pruning_schedule"], PatternArguments(tuple(config.get("block_size") or (1, 1)), config.get("block_pooling_type") or "AVG")
+    schedule, groups = config["pruning_schedule"], config.get("sparsity_m_by_n")
+    patterns = PatternArguments(tuple(config.get("block_size") or (1, 1)), config.get("block_pooling_type") or "AVG", groups and tuple(groups))
     kind, own = schedule.get("class_name"), schedule.get("config")
     if kind not in _TARGETS:
         raise ValueError(f"schedule {kind!r} of the TensorFlow toolkit is not known; known are {', '.join(_TARGETS)}")

@@ -26,6 +26,15 @@ def names_in_wrapper(layer: Layer) -> list[str]:
     return names if isinstance(names, list) and all(isinstance(name, str) for name in names) and len(set(names)) == len(names) else []
 
 
+def rename_by_wrapper(layer: Layer, kind: str, found: Named) -> Named:
+    """Return the tensors of a custom layer, named by their places in this format, under the names that its wrapper tells."""
+    names, places = names_in_wrapper(layer), layer.wrap.entry["config"].get("weight_places") if layer.wrap is not None else None
+    listed = places.get(kind) if isinstance(places, Mapping) else None
+    if not isinstance(listed, list) or len(listed) != len(names) or set(listed) != found.keys():
+        return found
+    return {name: found[place] for name, place in zip(names, listed, strict=True)}
+
+
 def _find_extra(layer: Layer) -> str | None:
     """Return what Keras 3 keeps beside or instead of a layer's own weights, with a way out; None for an ordinary layer.
 

@@ -34,6 +34,7 @@ class TensorChange:
         size: The number of weights.
         zeros_before: Zeros measured in the file; None where weights were not read.
         zeros_after: Exact zeros when the plan is finished; None where the plan does not touch the tensor.
+        stored_as: As in the layer graph.
     """
 
     name: str
@@ -42,6 +43,7 @@ class TensorChange:
     size: int
     zeros_before: int | None
     zeros_after: int | None
+    stored_as: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from graphprune.plan.timing import find_timing_fault, known_steps, unknown_steps
 from graphprune.rules.building.read import rule_set_of
 from graphprune.rules.resolving.resolve import resolve_rules
 from graphprune.rules.values.checks import Check, CheckOutcome, CheckStatus
-from graphprune.rules.values.custom_layers import taught_zeros, teach_layers
+from graphprune.rules.values.custom_layers import stored_names, taught_zeros, teach_layers
 from graphprune.rules.values.rule_set import Claim, RuleSet
 from graphprune.sparsity.positions import Run
 from graphprune.sparsity.pruning import Pruning
@@ -79,6 +79,8 @@ def make_plan(
     original, taught = graph, teach_layers(graph, rules.custom_layers)
     measured = taught_zeros(graph, taught, zeros or {})
     graph = taught
+    if read_weight is not None:
+        read_weight = _reader_of_stored(read_weight, stored_names(taught))
     judged = _judge(graph, rules, None if zeros is None else measured, read_weight, run, allow_missed)
     if any(diagnostic.severity == "error" for diagnostic in judged.diagnostics):
         raise RuleError(judged.diagnostics)
@@ -120,6 +122,11 @@ def _plan_file(model: ModelFile, rules: RuleSet, run: Run) -> Plan:
             mask_faults=measure_mask_faults(archive, model.graph),
             read_weight=lambda address, name: reader.read(located.find(address, name)),
         )
+
+
+def _reader_of_stored(read_weight: ReadWeight, stored: Mapping[tuple[str, str], str]) -> ReadWeight:
+    """Return what reads weights under the names that a rule file gave them."""
+    return lambda address, name: read_weight(address, stored.get((address, name), name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,4 +228,5 @@ def _tensor_change(tensor: Tensor, after: Pruning | None, zeros_before: int | No
         size=tensor.size,
         zeros_before=zeros_before,
         zeros_after=after.target_zeros(tensor.name, tensor.shape) if pruned and after is not None else None,
+        stored_as=tensor.stored_as,
     )

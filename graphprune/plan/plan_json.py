@@ -130,6 +130,7 @@ def _budget_to_config(budget: BudgetChange) -> dict[str, Any]:
 def _tensor_to_config(tensor: TensorChange) -> dict[str, Any]:
     return {
         "name": tensor.name,
+        **({"stored_as": tensor.stored_as} if tensor.stored_as else {}),
         "axes": dict(zip(tensor.axes, tensor.shape, strict=False)),
         "shape": list(tensor.shape),
         "size": tensor.size,

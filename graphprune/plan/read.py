@@ -189,6 +189,7 @@ def _tensor_from_fields(fields: Fields) -> TensorChange:
         size=fields.count("size"),
         zeros_before=fields.count_or_none("zeros_before"),
         zeros_after=fields.count_or_none("zeros_after"),
+        stored_as=fields.text_or_none("stored_as") or "",
     )
     if tensor.size != math.prod(tensor.shape):
         raise fields.fault("size", f"the product of the shape {list(tensor.shape)}", tensor.size)

@@ -67,17 +67,18 @@ def check_weights_fit(graph: LayerGraph, plan: Plan, read_weight: ReadWeight, wh
     Raises:
         StalePlanError: the message names the layers whose weights differ.
     """
-    planned = {change.address: tuple(tensor.name for tensor in change.tensors) for change in plan.changes}
-    hashed = [(address, _hashed_names(graph.layers[address], planned.get(address, ())), sha256) for address, sha256 in plan.weight_hashes]
+    planned = {change.address: change for change in plan.changes}
+    hashed = [(address, _hashed_names(graph.layers[address], planned.get(address)), sha256) for address, sha256 in plan.weight_hashes]
     differing = [repr(address) for address, names, sha256 in hashed if names and hash_weights(address, names, read_weight) != sha256]
     if differing:
         message = f"the plan was made from other weights of {_listed(differing, ', ')}, and it depends on them"
         raise StalePlanError(Diagnostic("plan/stale", message, where, _HELP))
 
 
-def _hashed_names(layer: Layer, planned: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the weights that the plan has the hash of: those that it names, where a rule file taught what may be pruned of a custom layer."""
-    return planned if planned and set(planned) <= {tensor.name for tensor in layer.tensors} else prunable_names(layer)
+def _hashed_names(layer: Layer, change: LayerChange | None) -> tuple[str, ...]:
+    """Return the weights that the plan has the hash of, as the model names them; a rule file may have taught what of a custom layer may be pruned."""
+    names = () if change is None else tuple(tensor.stored_as or tensor.name for tensor in change.tensors)
+    return names if names and set(names) <= {tensor.name for tensor in layer.tensors} else prunable_names(layer)
 
 
 def other_model(differences: Sequence[str], where: Where | None = None) -> StalePlanError:
@@ -112,8 +113,11 @@ def _layer_difference(graph: LayerGraph, change: LayerChange) -> str | None:
         return f"'{change.address}' is {layer.type}, planned as {change.type}"
     shapes = {tensor.name: tensor.shape for tensor in layer.tensors}
     for tensor in change.tensors:
-        if shapes.get(tensor.name) != tensor.shape:
-            found = "missing" if tensor.name not in shapes else str(list(shapes[tensor.name]))
+        name = tensor.name if tensor.name in shapes else tensor.stored_as
+        if name in shapes:
+            shapes[tensor.name] = shapes[name]
+        if shapes.get(name) != tensor.shape:
+            found = "missing" if name not in shapes else str(list(shapes[name]))
             return f"'{change.address}' {tensor.name} is {found}, planned as {list(tensor.shape)}"
     if change.after is not None and not set(change.after.weights) <= set(shapes):
         return f"'{change.address}' has no prunable weight {sorted(set(change.after.weights) - set(shapes))[0]!r}"

@@ -213,9 +213,27 @@ BUILTIN_LAYERS: Mapping[str, LayerClass] = {
 """Every class that `tf_keras.layers` exports, experimental and preprocessing ones included."""
 
 
+OPERATION_LAYERS = frozenset({"TFOpLambda", "SlicingOpLambda", "ClassMethod", "InstanceMethod", "InstanceProperty", "TensorFlowOpLayer"})
+"""Classes without weights that Keras makes of calls of TensorFlow, as in `x + y`."""
+
+
 def known_class(entry: Entry) -> LayerClass | None:
     """Return what the table says of the entry's class, None for classes that it does not hold."""
     return BUILTIN_LAYERS.get(type_of(entry)) if is_builtin(entry) else None
+
+
+def is_custom(entry: Entry) -> bool:
+    """Return whether the class is a user's own: files that name modules say so, in others it is one that the table does not know.
+
+    Example:
+        >>> [is_custom({"class_name": name, "config": {}}) for name in ("Own", "Dense", "TFOpLambda")]
+        [True, False, False]
+        >>> is_custom({"module": "own", "class_name": "Dense", "registered_name": "Own>Dense", "config": {}})
+        True
+    """
+    if "module" in entry:
+        return not is_builtin(entry)
+    return type_of(entry) not in BUILTIN_LAYERS and type_of(entry) not in OPERATION_LAYERS
 
 
 def weights_of(entry: Entry) -> tuple[Weight, ...] | None:

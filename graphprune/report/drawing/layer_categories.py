@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from graphprune.graph.entries import is_builtin
+from graphprune.graph.classes.builtin_layers import is_custom
 from graphprune.graph.layers import Layer
 
 COLOURS: Mapping[str, str] = {
@@ -46,6 +46,6 @@ def category_of(layer: Layer) -> str:
     """Return the layer's category, one of the keys of `COLOURS`; custom layers are `custom` whatever their name."""
     if layer.kind != "layer":
         return layer.kind
-    if not is_builtin(layer.entry):
+    if is_custom(layer.entry):
         return "custom"
     return next((category for category, pattern in _PATTERNS if re.fullmatch(pattern, layer.type)), "operation")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from graphprune.errors import Diagnostic, Where
 from graphprune.graph import Layer, LayerGraph, Tensor
-from graphprune.graph.entries import is_builtin
+from graphprune.graph.classes.builtin_layers import is_custom
 from graphprune.suggestions import closest, find_close
 
 
@@ -57,6 +58,11 @@ def taught_zeros(before: LayerGraph, after: LayerGraph, zeros: Mapping[tuple[str
     return {(address, renamed.get((address, name), name)): count for (address, name), count in zeros.items()} if renamed else zeros
 
 
+def stored_names(graph: LayerGraph) -> Mapping[tuple[str, str], str]:
+    """Return the names in the file of the tensors that teaching gave another, by address and name."""
+    return {(address, tensor.name): tensor.stored_as for address, layer in graph.layers.items() for tensor in layer.tensors if tensor.stored_as}
+
+
 def find_layer_faults(graph: LayerGraph, table: Sequence[CustomLayer]) -> Iterator[Diagnostic]:
     """Yield what `table` says of the layers of a taught graph that is not so, once a type; and a warning for a type that looks misspelt."""
     types = {layer.type for layer in graph.layers.values() if _is_custom(layer)}
@@ -70,20 +76,40 @@ def find_layer_faults(graph: LayerGraph, table: Sequence[CustomLayer]) -> Iterat
 
 
 def _is_custom(layer: Layer) -> bool:
-    return layer.kind == "layer" and not is_builtin(layer.entry)
+    return layer.kind == "layer" and is_custom(layer.entry)
 
 
 def _taught(layer: Layer, custom: CustomLayer) -> tuple[Tensor, ...]:
-    names = [tensor.name for tensor in layer.tensors]
-    if names == [str(index) for index in range(len(names))]:
-        listed = custom.weights or tuple(custom.axes)
-        names[: len(listed)] = listed[: len(names)]
-    return tuple(_taught_tensor(tensor, name, custom.axes.get(name)) for tensor, name in zip(layer.tensors, names, strict=True))
+    labels = _labels([tensor.name for tensor in layer.tensors], custom.weights or tuple(custom.axes))
+    named = ((tensor, labels.get(tensor.name, tensor.name)) for tensor in layer.tensors)
+    return tuple(_taught_tensor(tensor, name, custom.axes.get(name)) for tensor, name in named)
+
+
+def _labels(names: Sequence[str], listed: Sequence[str]) -> dict[str, str]:
+    """Return what `listed` calls the weights that `names` only number, layer inside by layer inside: the first of `a` is `a.0`, however it is called.
+
+    Example:
+        >>> _labels(["0", "a.0", "a.1"], ["a.kernel", "a.bias", "scale"]), _labels(["a.0", "a.1"], ["a.1"]), _labels(["w"], ["v"])
+        ({'a.0': 'a.kernel', 'a.1': 'a.bias', '0': 'scale'}, {}, {})
+    """
+    counts = Counter(name.rpartition(".")[0] for name in names)
+    numbers: dict[str, Iterator[str]] = {
+        inside: iter([number for index in range(count) if (number := _join(inside, str(index))) not in listed])
+        for inside, count in counts.items()
+        if all(_join(inside, str(index)) in names for index in range(count))
+    }
+    free = ((next(numbers[inside], None), name) for name in listed if name not in names and (inside := name.rpartition(".")[0]) in numbers)
+    return {number: name for number, name in free if number is not None}
+
+
+def _join(inside: str, name: str) -> str:
+    return f"{inside}.{name}" if inside else name
 
 
 def _taught_tensor(tensor: Tensor, name: str, axes: tuple[str, ...] | None) -> Tensor:
     fits = axes is not None and len(axes) == len(tensor.shape)
-    return replace(tensor, name=name, axes=axes if axes is not None and fits else tensor.axes, prunable=fits)
+    stored_as = tensor.name if name != tensor.name else tensor.stored_as
+    return replace(tensor, name=name, axes=axes if axes is not None and fits else tensor.axes, prunable=fits, stored_as=stored_as)
 
 
 def _tensor_faults(layer: Layer, custom: CustomLayer) -> Iterator[Diagnostic]:

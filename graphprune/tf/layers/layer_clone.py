@@ -12,6 +12,7 @@ from tf_keras.src.engine.base_layer import Layer
 
 from graphprune.errors import GraphError
 from graphprune.tf.layers.growing_vocabularies import GROWING, constructor_arguments
+from graphprune.tf.layers.stored_names import copy_names
 
 _OWN_PACKAGES = ("tf_keras", "keras", "graphprune", "tensorflow", "builtins", "numpy")
 
@@ -24,6 +25,12 @@ def clone_layer(layer: Layer, address: str) -> Layer:
     Raises:
         GraphError: the layer cannot be described by its `get_config` or built from it.
     """
+    clone = _clone(layer, address)
+    copy_names(layer, clone)
+    return clone
+
+
+def _clone(layer: Layer, address: str) -> Layer:
     if isinstance(layer, tf_keras.layers.Lambda):
         return _clone_lambda(layer)
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -17,6 +17,7 @@ from graphprune.graph.classes.layer_class import Weight, names_in_order
 from graphprune.graph.entries import Entry, is_builtin
 from graphprune.graph.from_config import TensorFacts
 from graphprune.tf.layers.prunable_layer import PrunableLayer, find_path, parts_of_builtin
+from graphprune.tf.layers.stored_names import attribute_paths, kept_names, names_like, variables_of
 
 
 def prunable_names(layer: Layer) -> tuple[str, ...]:
@@ -43,38 +44,50 @@ def holds_prunable_layer(layer: Layer) -> bool:
     return is_builtin_layer(layer) and any(holds_prunable_layer(part) for _, part in parts_of_builtin(layer))
 
 
-def tensor_facts(layer: Layer) -> tuple[TensorFacts, ...]:
-    """Return name, shape and dtype of a built layer's weights; names are numbers where nothing tells them apart."""
-    return tuple((name, _shape(weight), weight.dtype.name) for name, weight in _named(layer))
+def tensor_facts(layer: Layer, asked: Collection[str] = ()) -> tuple[TensorFacts, ...]:
+    """Return name, shape and dtype of a built layer's weights; `asked` are names that others use for weights of a custom layer, as in `names_like`."""
+    return tuple((name, _shape(weight), weight.dtype.name) for name, weight in named_weights(layer, asked))
 
 
-def tensor_zeros(layer: Layer) -> dict[str, int]:
+def tensor_zeros(layer: Layer, asked: Collection[str] = ()) -> dict[str, int]:
     """Return how many values are zero in each of a built layer's weights, by the names of `tensor_facts`."""
-    return {name: int(tf.size(weight) - tf.math.count_nonzero(weight, dtype=tf.int32)) for name, weight in _named(layer) if weight.dtype.is_floating}
+    return {
+        name: int(tf.size(weight) - tf.math.count_nonzero(weight, dtype=tf.int32)) for name, weight in named_weights(layer, asked) if weight.dtype.is_floating
+    }
 
 
 def weight_names(layer: Layer) -> tuple[str, ...]:
     """Return the names of all weights of a built custom layer, in the order of `layer.weights`; none for layers of the table."""
-    is_known = not isinstance(layer, PrunableLayer) and _known_weights(layer) is not None
-    return () if is_known else tuple(name for name, _ in _named(layer))
+    known = known_class(_class_entry(layer))
+    is_told = known is not None and (not callable(known.weights) or _known_weights(layer) is not None)
+    return () if is_told and not isinstance(layer, PrunableLayer) else tuple(name for name, _ in named_weights(layer))
 
 
-def _named(layer: Layer) -> list[tuple[str, tf.Variable]]:
-    """Return the weights with their names: of the table, else those of the attributes for what a layer says is to be pruned, else those of the variables."""
-    weights = [weight for weight in layer.weights if isinstance(weight, tf.Variable)]  # lookup layers list a handle on their table as well
+def named_weights(layer: Layer, asked: Collection[str] = ()) -> list[tuple[str, tf.Variable]]:
+    """Return the weights with their names: of the table; else of the layer's file; else of variables, or of attributes where those are not unique.
+
+    What a layer itself says is to be pruned is named by its attributes.
+    """
+    weights = variables_of(layer)
     bare = [_bare_name(weight) for weight in weights]
     known = None if isinstance(layer, PrunableLayer) else _known_weights(layer)
     names = names_in_order(known or (), bare)
     if names is None:
-        own = {id(find_weight(layer, name)): name for name in prunable_names(layer)} if holds_prunable_layer(layer) else {}
-        names = _own_then_bare([own.get(id(weight)) for weight in weights], bare)
+        names = _custom_names(layer, weights, bare)
+        if not set(asked) <= set(names):
+            names = names_like(layer, asked) or names
     return list(zip(names, weights, strict=True))
 
 
-def _own_then_bare(own: Sequence[str | None], bare: Sequence[str]) -> tuple[str, ...]:
-    """Return `own` names, and where there are none the bare names of variables; numbers where those do not tell the weights apart."""
-    names = [name or other for name, other in zip(own, bare, strict=True)]
-    return tuple(names) if len(set(names)) == len(names) else tuple(name or str(index) for index, name in enumerate(own))
+def _custom_names(layer: Layer, weights: Sequence[tf.Variable], bare: Sequence[str]) -> tuple[str, ...]:
+    kept, says_itself = kept_names(layer), holds_prunable_layer(layer)
+    if kept is not None and (kept.decided or not says_itself):
+        return kept.names
+    by_weight = {id(find_weight(layer, name)): name for name in prunable_names(layer)} if says_itself else {}
+    own = [by_weight.get(id(weight)) for weight in weights]
+    ways = (bare, attribute_paths(layer) if len(set(bare)) < len(bare) else (), [str(index) for index in range(len(bare))])
+    named = ([name or other for name, other in zip(own, way, strict=True)] for way in ways if len(way) == len(own))
+    return tuple(next(names for names in named if len(set(names)) == len(names)))
 
 
 def _bare_name(weight: tf.Variable) -> str:
@@ -84,6 +97,11 @@ def _bare_name(weight: tf.Variable) -> str:
 def _shape(weight: tf.Variable) -> tuple[int, ...]:
     """Return the shape of a variable's value; what a layer collects from data has none before it has a value."""
     return tuple(weight.shape if weight.shape.is_fully_defined() else weight.numpy().shape)
+
+
+def type_name(layer: Layer) -> str:
+    """Return the registered name of the layer's class, as files and rules have it."""
+    return str(tf_keras.utils.get_registered_name(type(layer)))
 
 
 def is_builtin_layer(layer: Layer) -> bool:
@@ -101,6 +119,11 @@ def _known_weights(layer: Layer) -> tuple[Weight, ...] | None:
     if known is None or known.weights == ():
         return None if known is None else ()
     return weights_of(serialize_keras_object(layer))
+
+
+def bare_names(layer: Layer) -> list[str]:
+    """Return the names of a layer's variables without what stands before them, in the order of `layer.weights`."""
+    return [_bare_name(weight) for weight in variables_of(layer)]
 
 
 def _own_names(layer: Any) -> tuple[str, ...]:
@@ -122,18 +145,30 @@ def _own_names(layer: Any) -> tuple[str, ...]:
 def find_weight(layer: Layer, name: str) -> tf.Variable:
     """Return the variable that the table of layers calls `name` in a built layer: `kernel`, `forward_layer.kernel`, `query.kernel`, `cells.0.kernel`.
 
-    In a custom layer that is the name of an attribute, or the variable's own, whichever `tensor_facts` gives it.
+    In a custom layer that is the name in its file, of an attribute, or the variable's own, whichever `tensor_facts` gives it.
 
     Raises:
         PlanError: the layer has no such variable.
     """
-    ways = (_find_by_path, _find_by_variable) if isinstance(layer, PrunableLayer) else (_find_by_variable, _find_by_path)
-    for find in ways:
+    for find in _ways(layer):
         found = find(layer, name)
         if found is not None:
             return found
-    known = ", ".join(map(_bare_name, layer.weights)) or "none"
+    known = ", ".join(name for name, _ in named_weights(layer)) or "none"
     raise unburied(PlanError(f"{layer.name}: {type(layer).__name__} has no weight named {name!r}; it has {known}"))
+
+
+def _ways(layer: Layer) -> tuple[Callable[[Layer, str], tf.Variable | None], ...]:
+    """Return how a name is looked up, the first way first; a layer that says itself what to prune has its attributes before the names of its file."""
+    kept = kept_names(layer)
+    if isinstance(layer, PrunableLayer):
+        return (_find_kept, _find_by_path, _find_by_variable) if kept is not None and kept.decided else (_find_by_path, _find_kept, _find_by_variable)
+    return _find_kept, _find_by_variable, _find_by_path
+
+
+def _find_kept(layer: Layer, name: str) -> tf.Variable | None:
+    kept = kept_names(layer)
+    return variables_of(layer)[kept.names.index(name)] if kept is not None and name in kept.names else None
 
 
 def _find_by_path(layer: Layer, name: str) -> tf.Variable | None:

@@ -65,6 +65,8 @@ def parts_of_builtin(layer: Layer) -> tuple[tuple[str, Layer], ...]:
 def _parts(owner: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(owner, list | tuple):
         yield from ((str(index), part) for index, part in enumerate(owner))
+    elif isinstance(owner, dict):
+        yield from ((str(key), part) for key, part in owner.items())
     elif isinstance(owner, Layer):
-        attributes = ((name, part) for name, part in vars(owner).items() if isinstance(part, Layer | tf.Variable | list | tuple))
+        attributes = ((name, part) for name, part in vars(owner).items() if isinstance(part, Layer | tf.Variable | list | tuple | dict))
         yield from sorted(attributes, key=lambda item: item[0].startswith("_"))

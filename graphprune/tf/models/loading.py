@@ -24,6 +24,7 @@ from graphprune.tf.models.given import given_objects, kinds_of
 from graphprune.tf.models.guard import names_guarded
 from graphprune.tf.models.refusals import check_loadable, explain_refusal, refuse_settings
 from graphprune.tf.models.stuck_calls import stuck_calls_refused
+from graphprune.tf.pruning.file_names import keep_file_names
 from graphprune.tf.pruning.scope import prune_scope
 from graphprune.tf.pruning.surgery import adopt_wrappers
 
@@ -67,7 +68,9 @@ def load_model(
         check_models(archive.config, name)
         check_config(archive.config, name)
         with names_guarded(name, objects), growth_bounded(archive):
-            return adopt_wrappers(_load_guarded(archive, given, unsafe_lambda=unsafe_lambda))
+            model = adopt_wrappers(_load_guarded(archive, given, unsafe_lambda=unsafe_lambda))
+            keep_file_names(archive, model)
+            return model
 
 
 def _load_guarded(archive: Archive, given: Given, *, unsafe_lambda: bool) -> tf_keras.Model:

@@ -13,13 +13,14 @@ from tf_keras.src.engine.keras_tensor import KerasTensor
 from graphprune.arguments import describe
 from graphprune.errors import GraphError
 from graphprune.graph.layers import SEPARATOR
+from graphprune.tf.pruning.live_toolkit import foreign_wrapper, is_toolkit_layer
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
 
 def addressed_layers(model: tf_keras.Model, prefix: str = "") -> Iterator[tuple[str, Layer]]:
     """Yield (address, layer) of every layer, nested models before the layers in them, in the order of `model.layers`; input layers included."""
     for layer in model._flatten_layers(include_self=False, recursive=False):
-        address = f"{prefix}{layer.name}"
+        address = f"{prefix}{name_of(layer)}"
         yield address, layer
         if is_layered_model(layer):
             yield from addressed_layers(layer, f"{address}{SEPARATOR}")
@@ -29,13 +30,15 @@ def find_wrappers(model: tf_keras.Model) -> dict[str, PruneLowMagnitude]:
     """Return the pruned layers by address, each once, at its first address; inside custom layers and subclassed models the address is the plain name.
 
     Raises:
-        GraphError: this is not a model of tf_keras.
+        GraphError: this is not a model of tf_keras, or a layer is in a wrapper of the TensorFlow toolkit.
     """
     if not isinstance(model, tf_keras.Model):
         refuse_other_kind(model, "model", "a Sequential or Functional model")
     found: dict[int, tuple[str, PruneLowMagnitude]] = {}
     unaddressed = ((layer.name, layer) for layer in model._flatten_layers())
     for address, layer in (*addressed_layers(model), *unaddressed):
+        if is_toolkit_layer(layer):
+            raise foreign_wrapper(layer)
         if isinstance(layer, PruneLowMagnitude):
             found.setdefault(id(layer), (address, layer))
     return dict(found.values())
@@ -76,5 +79,10 @@ def refuse_other_kind(value: Any, kind: str, wanted: str) -> NoReturn:
 
 
 def inner_layer(layer: Layer) -> Layer:
-    """Return the layer inside a pruning wrapper, or `layer` itself."""
-    return layer.layer if isinstance(layer, PruneLowMagnitude) else layer
+    """Return the layer inside a pruning wrapper, the TensorFlow toolkit's included, or `layer` itself."""
+    return layer.layer if isinstance(layer, PruneLowMagnitude) or is_toolkit_layer(layer) else layer
+
+
+def name_of(layer: Layer) -> str:
+    """Return the layer's name, without what the TensorFlow toolkit's live wrapper puts before it."""
+    return str(layer.layer.name if is_toolkit_layer(layer) else layer.name)

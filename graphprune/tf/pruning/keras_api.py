@@ -18,6 +18,7 @@ from graphprune.suggestions import find_close
 from graphprune.tf.layers.live_tensors import holds_prunable_layer, is_builtin_layer, prunable_names
 from graphprune.tf.pruning.addresses import addressed_layers, find_wrappers, is_layered_model, is_unbuilt, refuse_other_kind
 from graphprune.tf.pruning.keras_schedules import ConstantSparsity, PruningSchedule, check_schedule, own_schedule
+from graphprune.tf.pruning.live_toolkit import foreign_wrapper, is_toolkit_layer
 from graphprune.tf.pruning.skipped_layers import Skipped, describe_skipped, find_quantized, find_skipped
 from graphprune.tf.pruning.surgery import check_model, strip_model, wrap_layers
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
@@ -153,6 +154,8 @@ def _prune_listed(layer: Any, schedule: PruningSchedule, patterns: PatternArgume
 def _prune_layer(layer: Any, schedule: PruningSchedule, patterns: PatternArguments, kwargs: Mapping[str, Any]) -> PruneLowMagnitude:
     if isinstance(layer, PruneLowMagnitude):
         return layer
+    if is_toolkit_layer(layer):
+        raise foreign_wrapper(layer)
     if not isinstance(layer, Layer):
         refuse_other_kind(layer, "layer", "a layer, a list of layers or a model")
     names = prunable_names(layer)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
+from types import MappingProxyType
 from typing import Any
 
 import tensorflow as tf
@@ -29,13 +30,15 @@ from graphprune.rules.building.read import rule_set_of
 from graphprune.rules.values.rule_set import RuleSet
 from graphprune.sparsity.pruning import Pruning
 from graphprune.tf.layers.layer_clone import clone_layer, copy_state
-from graphprune.tf.layers.live_tensors import find_weight, holds_prunable_layer, prunable_names, tensor_facts, tensor_zeros
+from graphprune.tf.layers.live_tensors import find_weight, holds_prunable_layer, named_weights, prunable_names, tensor_facts, tensor_zeros, type_name
 from graphprune.tf.layers.replicas import strategy_scope
 from graphprune.tf.layers.spectral_build import spectral_layers_buildable
-from graphprune.tf.pruning.addresses import addressed_layers, find_wrappers, inner_layer, is_layered_model, is_unbuilt, refuse_other_kind
+from graphprune.tf.pruning.addresses import addressed_layers, find_wrappers, inner_layer, is_layered_model, is_unbuilt, name_of, refuse_other_kind
 from graphprune.tf.pruning.compile_state import copy_compile_state
 from graphprune.tf.pruning.keras_schedules import PruningSchedule
+from graphprune.tf.pruning.live_toolkit import is_toolkit_layer, live_masks, live_state, read_live_pruning
 from graphprune.tf.pruning.mask_update import apply_mask
+from graphprune.tf.pruning.planned_names import planned_names
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
 MakeLayer = Callable[[str, Layer], Layer]
@@ -58,12 +61,13 @@ def apply_plan(model: tf_keras.Model, plan: Plan | str | PathLike[str]) -> tf_ke
         TypeError: `plan` is not a plan.
     """
     plan = plan_of(plan)
-    graph = graph_of_model(model)
+    asked = _asked_by(plan)
+    graph = graph_of_model(model, asked)
     _check_addresses(model.name, graph, plan)
     graph = _with_planned_names(model, graph, plan)
     target = wrap_graph(graph, plan, is_live=True)
     if plan.depends_on_weights:
-        check_weights_fit(graph, plan, weight_reader(model))
+        check_weights_fit(graph, plan, weight_reader(model, asked))
     return _carry_out(model, plan, graph, target)
 
 
@@ -77,8 +81,10 @@ def apply_rules(
         RuleError: the rules have faults, or do not fit the model.
         TypeError: `rules` is something else.
     """
-    graph, read_weight, rules = graph_of_model(model), weight_reader(model), rule_set_of(rules)
-    zeros = count_zeros(model) if rules.reads_weights else None
+    rules = rule_set_of(rules)
+    asked = {custom.type: tuple(custom.axes) for custom in rules.custom_layers}
+    graph, read_weight = graph_of_model(model, asked), weight_reader(model, asked)
+    zeros = count_zeros(model, asked) if rules.reads_weights else None
     plan = make_plan(graph, rules, steps_per_epoch=steps_per_epoch, epochs=epochs, zeros=zeros, read_weight=read_weight)
     graph = _with_planned_names(model, graph, plan)
     return _carry_out(model, plan, graph, wrap_graph(graph, plan, is_live=True))
@@ -86,6 +92,7 @@ def apply_rules(
 
 def _carry_out(model: tf_keras.Model, plan: Plan, before: LayerGraph, after: LayerGraph) -> tf_keras.Model:
     """Return a clone of `model`, whose graph is `before`, with the wrappers that its layers have in `after`."""
+    changes = {change.address: change for change in plan.changes}
 
     def make(address: str, layer: Layer) -> Layer:
         wrap = after.layers[address].wrap
@@ -93,9 +100,18 @@ def _carry_out(model: tf_keras.Model, plan: Plan, before: LayerGraph, after: Lay
             return _clone_wrapped(address, layer)
         if wrap is None or wrap.pruning is None:
             return clone_layer(inner_layer(layer), address)
-        return PruneLowMagnitude(clone_layer(inner_layer(layer), address), wrap.pruning, wrap.provenance)
+        names = planned_names(inner_layer(layer), changes[address])
+        return PruneLowMagnitude(clone_layer(inner_layer(layer), address), wrap.pruning, wrap.provenance, names)
 
     return _clone_with_state(model, make, {change.address for change in plan.changes if "wrap" in change.actions})
+
+
+def _asked_by(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """Return the names of weights that the plan uses, as its file has them, by the type of their layer."""
+    asked: dict[str, tuple[str, ...]] = {}
+    for change in plan.changes:
+        asked[change.type] = (*asked.get(change.type, ()), *(tensor.stored_as or tensor.name for tensor in change.tensors))
+    return asked
 
 
 def _with_planned_names(model: tf_keras.Model, graph: LayerGraph, plan: Plan) -> LayerGraph:
@@ -105,10 +121,12 @@ def _with_planned_names(model: tf_keras.Model, graph: LayerGraph, plan: Plan) ->
         layer = graph.layers.get(change.address)
         if layer is None or layer.type != change.type or weights_of(layer.entry) is not None:
             continue
-        wanted = {*(tensor.name for tensor in change.tensors), *(change.after.weights if change.after is not None else ())}
-        unknown = sorted(wanted - {tensor.name for tensor in layer.tensors})
-        found = [(name, _find(inner_layer(layers[change.address]), name)) for name in unknown]
-        more = [Tensor(name, tuple(weight.shape), weight.dtype.name, (), False) for name, weight in found if weight is not None]
+        known = {tensor.name: tensor for tensor in layer.tensors}
+        wanted = {name: name for name in (change.after.weights if change.after is not None else ())}
+        wanted |= {tensor.name: tensor.stored_as or tensor.name for tensor in change.tensors}
+        more = [replace(known[stored], name=name, prunable=False) for name, stored in wanted.items() if name not in known and stored in known]
+        found = [(name, _find(inner_layer(layers[change.address]), name)) for name, stored in wanted.items() if name not in known and stored not in known]
+        more += [Tensor(name, tuple(weight.shape), weight.dtype.name, (), False) for name, weight in found if weight is not None]
         renamed[change.address] = replace(layer, tensors=(*layer.tensors, *more))
     return graph.replace(renamed)
 
@@ -120,19 +138,26 @@ def _find(layer: Layer, name: str) -> tf.Variable | None:
         return None
 
 
-def weight_reader(model: tf_keras.Model) -> ReadWeight:
-    """Return the function that returns a weight of the model by address and name, as `graph_of_model` names them."""
+def weight_reader(model: tf_keras.Model, asked: Mapping[str, Sequence[str]] = MappingProxyType({})) -> ReadWeight:
+    """Return the function that returns a weight of the model by address and name, as `graph_of_model` names them; `asked` as there."""
     layers = dict(addressed_layers(model))
-    return lambda address, name: find_weight(inner_layer(layers[address]), name).numpy()
+
+    def read(address: str, name: str) -> Any:
+        layer = inner_layer(layers[address])
+        names = asked.get(type_name(layer), ())
+        found = dict(named_weights(layer, names)).get(name) if name in names else None
+        return (find_weight(layer, name) if found is None else found).numpy()
+
+    return read
 
 
-def count_zeros(model: tf_keras.Model) -> dict[tuple[str, str], int]:
-    """Return the zeros in each weight of each layer, by address and name, as `measure_zeros` does for a file."""
+def count_zeros(model: tf_keras.Model, asked: Mapping[str, Sequence[str]] = MappingProxyType({})) -> dict[tuple[str, str], int]:
+    """Return the zeros in each weight of each layer, by address and name, as `measure_zeros` does for a file; `asked` as in `graph_of_model`."""
     return {
         (address, name): count
         for address, layer in addressed_layers(model)
         if not is_layered_model(layer)
-        for name, count in tensor_zeros(inner_layer(layer)).items()
+        for name, count in tensor_zeros(inner_layer(layer), asked.get(type_name(inner_layer(layer)), ())).items()
     }
 
 
@@ -150,7 +175,7 @@ def wrap_layers(model: tf_keras.Model, prunings: dict[str, Pruning], schedule: P
     """
 
     def make(address: str, layer: Layer) -> Layer:
-        if isinstance(layer, PruneLowMagnitude) or address not in prunings:
+        if inner_layer(layer) is not layer or address not in prunings:
             return _clone_wrapped(address, layer)
         return PruneLowMagnitude(clone_layer(layer, address), prunings[address], own_schedule=schedule)
 
@@ -187,15 +212,22 @@ def adopt_wrappers(model: tf_keras.Model) -> tf_keras.Model:
     return _clone_with_state(model, _clone_wrapped, set()) if any(wrapper.name == f"{PREFIX}{wrapper.layer.name}" for wrapper in wrappers) else model
 
 
-def graph_of_model(model: tf_keras.Model) -> LayerGraph:
+def graph_of_model(model: tf_keras.Model, asked: Mapping[str, Sequence[str]] = MappingProxyType({})) -> LayerGraph:
     """Return the layer graph of a live model, weights included by name, shape and dtype.
+
+    Args:
+        model: The model.
+        asked: Names of weights that rules or a plan use, by the type of their custom layer; a model that comes from no file gets the names of the format that
+            has them.
 
     Raises:
         GraphError: the model is not a built Sequential or Functional model of tf_keras.
     """
     check_model(model)
+    if any(is_toolkit_layer(layer) for layer in model._flatten_layers()):
+        model = _clone_with_state(model, _clone_wrapped, set())
     inner = {address: inner_layer(layer) for address, layer in addressed_layers(model) if not is_layered_model(layer)}
-    tensors = {address: tensor_facts(layer) for address, layer in inner.items()}
+    tensors = {address: tensor_facts(layer, asked.get(type_name(layer), ())) for address, layer in inner.items()}
     prunable = {address: prunable_names(layer) for address, layer in inner.items() if holds_prunable_layer(layer)}
     try:
         with warnings.catch_warnings():
@@ -237,7 +269,7 @@ class _Clone:
                 f"{model.name}: model class {type(model).__name__} has a constructor of its own, so it cannot be copied with other layers in it; "
                 "rebuild it as tf_keras.Model(model.inputs, model.outputs)"
             )
-        clone = tf_keras.models.clone_model(model, clone_function=lambda layer: self.of_layer(layer, f"{prefix}{layer.name}"))
+        clone = tf_keras.models.clone_model(model, clone_function=lambda layer: self.of_layer(layer, f"{prefix}{name_of(layer)}"))
         clone._trainable = model._trainable
         if hasattr(model, "use_legacy_config"):  # Keras leaves it on nested models that were once saved as .h5; `get_config` heeds it
             clone.use_legacy_config = model.use_legacy_config
@@ -276,19 +308,38 @@ def _clone_here(model: tf_keras.Model, make: MakeLayer, rebuilt: set[str]) -> tf
 
 def _copy_layer(old: Layer, new: Layer, *, keep_masks: bool) -> None:
     copy_state(inner_layer(old), inner_layer(new))
-    if not isinstance(old, PruneLowMagnitude):
+    if inner_layer(old) is old:
         return
     if isinstance(new, PruneLowMagnitude) and keep_masks:
-        for source, target in zip(old.pruning_state, new.pruning_state, strict=True):
-            target.assign(source)
-    for (_, mask, _), name in zip(old.pruning_vars, old.pruning.weights, strict=True):
-        weight = find_weight(inner_layer(new), name)
-        weight.assign(apply_mask(weight.numpy(), mask.numpy()))
+        for source, target in zip(_state_of(old), new.pruning_state, strict=False):  # the toolkit has no `last_update`, which is the last
+            target.assign(tf.cast(source, target.dtype))
+    for name, mask in _masks_of(old):
+        weight = _twin(inner_layer(old), inner_layer(new), name)
+        weight.assign(apply_mask(weight.numpy(), mask.numpy().astype(bool)))
+
+
+def _twin(old: Layer, new: Layer, name: str) -> tf.Variable:
+    """Return the weight of a clone that stands for the weight `name` of the layer; the clone may call it otherwise."""
+    weight = find_weight(old, name)
+    return next(b for a, b in zip(old.weights, new.weights, strict=True) if a is weight)
+
+
+def _state_of(wrapper: Layer) -> list[tf.Variable]:
+    return live_state(wrapper) if is_toolkit_layer(wrapper) else wrapper.pruning_state  # type: ignore[no-any-return]
+
+
+def _masks_of(wrapper: Layer) -> list[tuple[str, tf.Variable]]:
+    """Return the name and the mask of each weight that a wrapper prunes."""
+    if is_toolkit_layer(wrapper):
+        return live_masks(wrapper)
+    return [(name, mask) for (_, mask, _), name in zip(wrapper.pruning_vars, wrapper.pruning.weights, strict=True)]
 
 
 def _clone_wrapped(address: str, layer: Layer) -> Layer:
     """Return a clone of a layer, in a wrapper like the one it has."""
     inner = clone_layer(inner_layer(layer), address)
+    if is_toolkit_layer(layer):
+        return PruneLowMagnitude(inner, read_live_pruning(layer))
     return PruneLowMagnitude(inner, layer.pruning, layer.provenance, own_schedule=layer.own_schedule) if isinstance(layer, PruneLowMagnitude) else inner
 
 

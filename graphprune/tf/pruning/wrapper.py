@@ -22,8 +22,9 @@ from graphprune.errors import TrainingError
 from graphprune.graph.checkpoint_weights import state_attribute
 from graphprune.sparsity.patterns import Block, KeepOf
 from graphprune.sparsity.pruning import Provenance, Pruning
-from graphprune.tf.layers.live_tensors import find_weight, holds_prunable_layer, prunable_names, unburied, weight_names
+from graphprune.tf.layers.live_tensors import find_weight, holds_prunable_layer, is_builtin_layer, prunable_names, unburied, weight_names
 from graphprune.tf.layers.replicas import copies
+from graphprune.tf.layers.stored_names import keep_names, places_of
 from graphprune.tf.pruning.keras_schedules import PruningSchedule, keras_schedule, read_own_schedule, write_own_schedule
 from graphprune.tf.pruning.tfmot_config import convert_tfmot_config
 
@@ -75,6 +76,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         pruning: Pruning | Mapping[str, Any],
         provenance: Provenance | Mapping[str, str] | None = None,
         weight_names: Sequence[str] = (),
+        weight_places: Mapping[str, Sequence[str]] | None = None,
         **kwargs: Any,
     ) -> None:
         _check_arguments(layer, pruning)
@@ -87,6 +89,8 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         self.pruning = pruning if isinstance(pruning, Pruning) else _read_pruning(layer.name, pruning)
         self.provenance = provenance if isinstance(provenance, Provenance) else Provenance.from_config(provenance or {})
         self._weight_names = tuple(weight_names)
+        self._weight_places = dict(weight_places or {})
+        keep_names(layer, self._weight_names, decided=True)
         self._is_tfmot = is_tfmot
         self.own_schedule = schedule
         self.pruners: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -163,6 +167,13 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
     @stateful.setter
     def stateful(self, value: bool) -> None:
         self.layer.stateful = value
+
+    @property
+    def non_trainable_weights(self) -> list[tf.Variable]:
+        """What optimizers do not update; a wrapper read from the toolkit's config lists its state last, as the toolkit does: `.h5` files go by this order."""
+        if not self._is_tfmot:
+            return super().non_trainable_weights  # type: ignore[no-any-return]
+        return [*self.layer.non_trainable_weights, *self._non_trainable_weights]
 
     def reset_states(self, *args: Any, **kwargs: Any) -> None:
         """Reset the states of a stateful inner layer."""
@@ -242,17 +253,24 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
     def get_config(self) -> dict[str, Any]:
         """Return everything that `from_config` needs; the inner layer's own config is as unwrapped.
 
-        Of a custom layer, it also names the weights, which `.keras` files only number, so that the file can be measured without the layer's class.
+        Of a custom layer, it also names the weights, and where other formats have them, so that the file can be measured without the layer's class.
         """
         if self._is_tfmot and hasattr(self, "pruning_step"):
             self._is_tfmot = False
             self._non_trainable_weights.append(self.last_update)
         names = (weight_names(self.layer) if self.layer.built else ()) or self._weight_names
+        places = (places_of(self.layer, names) if self.layer.built else {}) or self._weight_places
         own = {"pruning": self.pruning.to_config(), "provenance": self.provenance.to_config()}
         base = super().get_config()
         if getattr(self.layer, "_batch_input_shape", None) == base.get("batch_input_shape"):
             base.pop("batch_input_shape", None)  # the inner layer's config says it
-        return {**base, **own, **write_own_schedule(self.own_schedule), **({"weight_names": list(names)} if names else {})}
+        return {
+            **base,
+            **own,
+            **write_own_schedule(self.own_schedule),
+            **({"weight_names": list(names)} if names else {}),
+            **({"weight_places": places} if places else {}),
+        }
 
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
         """Read the state from a `.keras` file; in those of the TensorFlow toolkit the pruned weights come first, once more, and masks are numbers."""
@@ -299,7 +317,9 @@ def _read_pruning(name: str, config: Mapping[str, Any]) -> Pruning:
 
 def _builds_when_called(layer: Layer) -> bool:
     """Return whether the layer may have yet to be called to have weights: custom layers, and MultiHeadAttention with the shapes of query, value and key."""
-    return holds_prunable_layer(layer) or (isinstance(layer, tf_keras.layers.MultiHeadAttention) and not layer.weights)
+    if not is_builtin_layer(layer) or holds_prunable_layer(layer):
+        return True
+    return isinstance(layer, tf_keras.layers.MultiHeadAttention) and not layer.weights
 
 
 def no_pruner(name: str) -> TrainingError:

@@ -1,0 +1,151 @@
+"""The names of a custom layer's weights: one table that plans read from a file, and wrappers of the loaded model, go by.
+
+Each format names what a custom layer holds in its own way, because none of them knows the class: `.keras` files by attribute and number
+(`a.0`, `blocks.dense.0`), `.h5` files by the paths of variables (`dense.kernel`), SavedModels by attributes (`a.kernel`, `blocks.0.kernel`).
+A layer that was loaded keeps the names of its file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+from tf_keras.src.engine.base_layer import Layer
+from tf_keras.src.saving import saving_lib
+from tf_keras.src.utils.generic_utils import to_snake_case
+
+from graphprune.tf.layers.prunable_layer import find_path
+
+_ATTRIBUTE = "_graphprune_stored_names"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredNames:
+    """The names of a layer's weights, in the order of `layer.weights`.
+
+    Attributes:
+        names: One a weight.
+        decided: Whether a plan or a wrapper gave them; a layer that says itself what to prune (`PrunableLayer`) has its own names unless they are.
+    """
+
+    names: tuple[str, ...]
+    decided: bool = False
+
+
+def variables_of(layer: Layer) -> list[tf.Variable]:
+    """Return the layer's weights without handles on tables, which lookup layers list as well."""
+    return [weight for weight in layer.weights if isinstance(weight, tf.Variable)]
+
+
+def keep_names(layer: Layer, names: Sequence[str], *, decided: bool = False) -> None:
+    """Let a layer know the names of its weights, given in the order of `layer.weights`; names that are not unique are none."""
+    if names and len(set(names)) == len(names):
+        setattr(layer, _ATTRIBUTE, StoredNames(tuple(names), decided))
+
+
+def kept_names(layer: Layer) -> StoredNames | None:
+    """Return the names that the layer was given; None without any, or where they are not as many as its weights."""
+    found: StoredNames | None = getattr(layer, _ATTRIBUTE, None)
+    return found if found is not None and len(found.names) == len(variables_of(layer)) else None
+
+
+def copy_names(source: Layer, target: Layer) -> None:
+    """Give a clone the names of the layer that it was cloned from."""
+    found: StoredNames | None = getattr(source, _ATTRIBUTE, None)
+    if found is not None:
+        setattr(target, _ATTRIBUTE, found)
+
+
+def names_in_format(layer: Layer, kind: str, stored: Sequence[str]) -> tuple[str, ...]:
+    """Return the names that a file of this format (`keras`, `h5`, `savedmodel`) has for a layer's weights, in the order of `layer.weights`.
+
+    Args:
+        layer: The layer, loaded from the file.
+        kind: The format.
+        stored: The names in the file; an `.h5` file has them in the order of the layer.
+
+    Returns:
+        Nothing where the names do not fit the layer.
+    """
+    names = tuple(stored) if kind == "h5" else keras_places(layer) if kind == "keras" else _attribute_names(layer, stored)
+    return names if len(names) == len(variables_of(layer)) and set(names) == set(stored) else ()
+
+
+def names_like(layer: Layer, asked: Collection[str]) -> tuple[str, ...]:
+    """Return the names of all weights of a layer, in the way in which `asked` are names of them: by attribute, place in a `.keras` file, or variable.
+
+    Nothing where they are names in none of these ways.
+    """
+    ways: tuple[Callable[[Layer], tuple[str, ...]], ...] = (attribute_paths, keras_places, _variable_paths)
+    found = (names for way in ways if len(names := way(layer)) == len(set(names)) == len(variables_of(layer)))
+    return next((names for names in found if asked and set(asked) <= set(names)), ())
+
+
+def places_of(layer: Layer, names: Sequence[str]) -> dict[str, list[str]]:
+    """Return where `.keras` files and SavedModels have the weights of these names, by format, where that is not under the same names."""
+    found = {"keras": keras_places(layer), "savedmodel": attribute_paths(layer)}
+    return {kind: list(places) for kind, places in found.items() if names and len(places) == len(names) and tuple(names) != places}
+
+
+def attribute_paths(layer: Layer) -> tuple[str, ...]:
+    """Return the attributes that lead to each weight (`a.kernel`); nothing where one is in no attribute."""
+    found = [find_path(layer, weight) for weight in variables_of(layer)]
+    return () if None in found else tuple(str(path) for path in found)
+
+
+def keras_places(layer: Layer) -> tuple[str, ...]:
+    """Return where a `.keras` file has each weight, below the layer (`a.0`); nothing where one is in none of its attributes."""
+    places = {id(variable): place for place, variable in _walk(layer, "", set())}
+    found = [places.get(id(variable)) for variable in variables_of(layer)]
+    return () if None in found else tuple(str(place) for place in found)
+
+
+def _walk(owner: Any, path: str, seen: set[int]) -> Iterator[tuple[str, tf.Variable]]:
+    """Yield place and variable as `_save_state` of tf_keras/src/saving/saving_lib.py writes them."""
+    if id(owner) in seen:
+        return
+    seen.add(id(owner))
+    if isinstance(owner, Layer):
+        own = [*owner._trainable_weights, *owner._non_trainable_weights]
+        yield from ((f"{path}{index}", variable) for index, variable in enumerate(own))
+    for attribute, part in saving_lib._walk_trackable(owner):
+        if saving_lib._is_keras_trackable(part):
+            yield from _walk(part, f"{path}{attribute}.", seen)
+        elif isinstance(part, list | dict | tuple | set):
+            yield from _walk_container(part, f"{path}{attribute}.", seen)
+
+
+def _walk_container(container: Any, path: str, seen: set[int]) -> Iterator[tuple[str, tf.Variable]]:
+    used: dict[str, int] = {}
+    for part in list(container.values() if isinstance(container, dict) else container):
+        if saving_lib._is_keras_trackable(part) and id(part) not in seen:
+            kind = to_snake_case(type(part).__name__)
+            used[kind] = used.get(kind, -1) + 1
+            yield from _walk(part, f"{path}{kind}_{used[kind]}." if used[kind] else f"{path}{kind}.", seen)
+
+
+def _attribute_names(layer: Layer, stored: Sequence[str]) -> tuple[str, ...]:
+    """Return for each weight the one of `stored`, which are paths of attributes, that leads to it; nothing where one leads nowhere."""
+    by_variable = {id(_follow(layer, name)): name for name in stored}
+    found = [by_variable.get(id(variable)) for variable in variables_of(layer)]
+    return () if None in found else tuple(str(name) for name in found)
+
+
+def _follow(layer: Layer, name: str) -> Any:
+    found: Any = layer
+    for part in name.split("."):
+        if isinstance(found, dict):
+            found = found.get(part)
+        elif isinstance(found, list | tuple):
+            found = found[int(part)] if part.isdecimal() and int(part) < len(found) else None
+        else:
+            found = getattr(found, part, None)
+    return found
+
+
+def _variable_paths(layer: Layer) -> tuple[str, ...]:
+    """Return the names of variables below the layer's own, as an `.h5` file that was saved now would have them."""
+    paths = (f"/{variable.name.split(':')[0]}" for variable in variables_of(layer))
+    return tuple((path.partition(f"/{layer.name}/")[2] or path[1:]).replace("/", ".") for path in paths)
