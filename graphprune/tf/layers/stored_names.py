@@ -7,6 +7,7 @@ A layer that was loaded keeps the names of its file.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.saving import saving_lib
 from tf_keras.src.utils.generic_utils import to_snake_case
 
+from graphprune.archive.saved_model import NOT_OWN
 from graphprune.tf.layers.prunable_layer import find_path
 
 _ATTRIBUTE = "_graphprune_stored_names"
@@ -69,7 +71,7 @@ def names_in_format(layer: Layer, kind: str, stored: Sequence[str]) -> tuple[str
     Returns:
         Nothing where the names do not fit the layer.
     """
-    names = tuple(stored) if kind == "h5" else keras_places(layer) if kind == "keras" else _attribute_names(layer, stored)
+    names = tuple(stored) if kind == "h5" else keras_places(layer) if kind == "keras" else _tracked_names(layer, stored)
     return names if len(names) == len(variables_of(layer)) and set(names) == set(stored) else ()
 
 
@@ -85,13 +87,31 @@ def names_like(layer: Layer, asked: Collection[str]) -> tuple[str, ...]:
 
 def places_of(layer: Layer, names: Sequence[str]) -> dict[str, list[str]]:
     """Return where `.keras` files and SavedModels have the weights of these names, by format, where that is not under the same names."""
-    found = {"keras": keras_places(layer), "savedmodel": attribute_paths(layer)}
+    found = {"keras": keras_places(layer), "savedmodel": tracked_paths(layer)}
     return {kind: list(places) for kind, places in found.items() if names and len(places) == len(names) and tuple(names) != places}
 
 
 def attribute_paths(layer: Layer) -> tuple[str, ...]:
     """Return the attributes that lead to each weight (`a.kernel`); nothing where one is in no attribute."""
     found = [find_path(layer, weight) for weight in variables_of(layer)]
+    return () if None in found else tuple(str(path) for path in found)
+
+
+def tracked_paths(layer: Layer) -> tuple[str, ...]:
+    """Return where a SavedModel has each weight: the nearest path of what TensorFlow tracks, which knows a variable by its own name before its attribute."""
+    paths: dict[int, str] = {}
+    waiting: deque[tuple[str, Any]] = deque([("", layer)])
+    seen = {id(layer)}
+    while waiting:
+        path, owner = waiting.popleft()
+        if isinstance(owner, tf.Variable):
+            paths[id(owner)] = path
+            continue
+        for name, child in owner._trackable_children().items():
+            if id(child) not in seen and not NOT_OWN.fullmatch(name):
+                seen.add(id(child))
+                waiting.append((f"{path}.{name}" if path else name, child))
+    found = [paths.get(id(variable)) for variable in variables_of(layer)]
     return () if None in found else tuple(str(path) for path in found)
 
 
@@ -126,8 +146,8 @@ def _walk_container(container: Any, path: str, seen: set[int]) -> Iterator[tuple
             yield from _walk(part, f"{path}{kind}_{used[kind]}." if used[kind] else f"{path}{kind}.", seen)
 
 
-def _attribute_names(layer: Layer, stored: Sequence[str]) -> tuple[str, ...]:
-    """Return for each weight the one of `stored`, which are paths of attributes, that leads to it; nothing where one leads nowhere."""
+def _tracked_names(layer: Layer, stored: Sequence[str]) -> tuple[str, ...]:
+    """Return for each weight the one of `stored`, which are paths of what TensorFlow tracks, that leads to it; nothing where one leads nowhere."""
     by_variable = {id(_follow(layer, name)): name for name in stored}
     found = [by_variable.get(id(variable)) for variable in variables_of(layer)]
     return () if None in found else tuple(str(name) for name in found)
@@ -136,12 +156,7 @@ def _attribute_names(layer: Layer, stored: Sequence[str]) -> tuple[str, ...]:
 def _follow(layer: Layer, name: str) -> Any:
     found: Any = layer
     for part in name.split("."):
-        if isinstance(found, dict):
-            found = found.get(part)
-        elif isinstance(found, list | tuple):
-            found = found[int(part)] if part.isdecimal() and int(part) < len(found) else None
-        else:
-            found = getattr(found, part, None)
+        found = None if found is None else found._lookup_dependency(part)
     return found
 
 
