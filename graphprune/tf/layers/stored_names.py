@@ -29,10 +29,12 @@ class StoredNames:
 
     Attributes:
         names: One a weight.
+        listed: The same names in the order of the file.
         decided: Whether a plan or a wrapper gave them; a layer that says itself what to prune (`PrunableLayer`) has its own names unless they are.
     """
 
     names: tuple[str, ...]
+    listed: tuple[str, ...] = ()
     decided: bool = False
 
 
@@ -41,10 +43,10 @@ def variables_of(layer: Layer) -> list[tf.Variable]:
     return [weight for weight in layer.weights if isinstance(weight, tf.Variable)]
 
 
-def keep_names(layer: Layer, names: Sequence[str], *, decided: bool = False) -> None:
+def keep_names(layer: Layer, names: Sequence[str], listed: Sequence[str] = (), *, decided: bool = False) -> None:
     """Let a layer know the names of its weights, given in the order of `layer.weights`; names that are not unique are none."""
     if names and len(set(names)) == len(names):
-        setattr(layer, _ATTRIBUTE, StoredNames(tuple(names), decided))
+        setattr(layer, _ATTRIBUTE, StoredNames(tuple(names), tuple(listed), decided))
 
 
 def kept_names(layer: Layer) -> StoredNames | None:
