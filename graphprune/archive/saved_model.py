@@ -30,7 +30,7 @@ MAX_GROUPS = 500_000
 MAX_LEVELS = 50
 ROOT_KINDS = ("_tf_keras_network", "_tf_keras_sequential", "_tf_keras_model")
 _LAYER = re.compile(r"layer-(0|[1-9][0-9]{0,6})")
-_NOT_OWN = re.compile(
+NOT_OWN = re.compile(
     "keras_api|signatures|optimizer|loss|losses|metrics|layers|layer_metrics|layer_with_weights-.*|(layer_)?regularization_losses|(non_)?(trainable_)?variables|"
     "inbound_nodes|outbound_nodes"
 )
@@ -169,7 +169,7 @@ def _variables(objects: Sequence[TrackedObject], layer: int, place: str) -> Iter
         if key is not None:
             yield path, key
         for name, child in _children(objects, number, place):
-            if child not in seen and not _NOT_OWN.fullmatch(name):
+            if child not in seen and not NOT_OWN.fullmatch(name):
                 seen.add(child)
                 waiting.append((f"{path}/{name}".lstrip("/"), child))
 

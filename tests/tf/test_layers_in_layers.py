@@ -78,10 +78,8 @@ def model_of(parts):
     tf_keras.backend.clear_session()
     x = layers.Input((4,))
     model = tf_keras.Model(x, layers.Dense(2, name="end")(Nest(parts, name="nest")(x)))
-    for weight in model.weights:
-        weight.assign(np.random.default_rng(abs(hash(weight.name)) % 1000).normal(size=weight.shape))
     for number, weight in enumerate(model.weights):
-        weight.assign_add(tf_keras.backend.zeros(weight.shape) + number)
+        weight.assign(np.random.default_rng(number).normal(size=weight.shape))
     return model
 
 

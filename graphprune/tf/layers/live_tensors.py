@@ -46,7 +46,10 @@ def holds_prunable_layer(layer: Layer) -> bool:
 
 def tensor_facts(layer: Layer, asked: Collection[str] = ()) -> tuple[TensorFacts, ...]:
     """Return name, shape and dtype of a built layer's weights; `asked` are names that others use for weights of a custom layer, as in `names_like`."""
-    return tuple((name, _shape(weight), weight.dtype.name) for name, weight in named_weights(layer, asked))
+    kept = kept_names(layer)
+    named = dict(named_weights(layer, asked))
+    listed = kept.listed if kept is not None and set(kept.listed) == named.keys() else named
+    return tuple((name, _shape(named[name]), named[name].dtype.name) for name in listed)
 
 
 def tensor_zeros(layer: Layer, asked: Collection[str] = ()) -> dict[str, int]:

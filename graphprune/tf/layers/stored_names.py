@@ -7,6 +7,7 @@ A layer that was loaded keeps the names of its file.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.saving import saving_lib
 from tf_keras.src.utils.generic_utils import to_snake_case
 
+from graphprune.archive.saved_model import NOT_OWN
 from graphprune.tf.layers.prunable_layer import find_path
 
 _ATTRIBUTE = "_graphprune_stored_names"
@@ -27,10 +29,12 @@ class StoredNames:
 
     Attributes:
         names: One a weight.
+        listed: The same names in the order of the file.
         decided: Whether a plan or a wrapper gave them; a layer that says itself what to prune (`PrunableLayer`) has its own names unless they are.
     """
 
     names: tuple[str, ...]
+    listed: tuple[str, ...] = ()
     decided: bool = False
 
 
@@ -39,10 +43,10 @@ def variables_of(layer: Layer) -> list[tf.Variable]:
     return [weight for weight in layer.weights if isinstance(weight, tf.Variable)]
 
 
-def keep_names(layer: Layer, names: Sequence[str], *, decided: bool = False) -> None:
+def keep_names(layer: Layer, names: Sequence[str], listed: Sequence[str] = (), *, decided: bool = False) -> None:
     """Let a layer know the names of its weights, given in the order of `layer.weights`; names that are not unique are none."""
     if names and len(set(names)) == len(names):
-        setattr(layer, _ATTRIBUTE, StoredNames(tuple(names), decided))
+        setattr(layer, _ATTRIBUTE, StoredNames(tuple(names), tuple(listed), decided))
 
 
 def kept_names(layer: Layer) -> StoredNames | None:
@@ -69,7 +73,7 @@ def names_in_format(layer: Layer, kind: str, stored: Sequence[str]) -> tuple[str
     Returns:
         Nothing where the names do not fit the layer.
     """
-    names = tuple(stored) if kind == "h5" else keras_places(layer) if kind == "keras" else _attribute_names(layer, stored)
+    names = tuple(stored) if kind == "h5" else keras_places(layer) if kind == "keras" else _tracked_names(layer, stored)
     return names if len(names) == len(variables_of(layer)) and set(names) == set(stored) else ()
 
 
@@ -85,13 +89,31 @@ def names_like(layer: Layer, asked: Collection[str]) -> tuple[str, ...]:
 
 def places_of(layer: Layer, names: Sequence[str]) -> dict[str, list[str]]:
     """Return where `.keras` files and SavedModels have the weights of these names, by format, where that is not under the same names."""
-    found = {"keras": keras_places(layer), "savedmodel": attribute_paths(layer)}
+    found = {"keras": keras_places(layer), "savedmodel": tracked_paths(layer)}
     return {kind: list(places) for kind, places in found.items() if names and len(places) == len(names) and tuple(names) != places}
 
 
 def attribute_paths(layer: Layer) -> tuple[str, ...]:
     """Return the attributes that lead to each weight (`a.kernel`); nothing where one is in no attribute."""
     found = [find_path(layer, weight) for weight in variables_of(layer)]
+    return () if None in found else tuple(str(path) for path in found)
+
+
+def tracked_paths(layer: Layer) -> tuple[str, ...]:
+    """Return where a SavedModel has each weight: the nearest path of what TensorFlow tracks, which knows a variable by its own name before its attribute."""
+    paths: dict[int, str] = {}
+    waiting: deque[tuple[str, Any]] = deque([("", layer)])
+    seen = {id(layer)}
+    while waiting:
+        path, owner = waiting.popleft()
+        if isinstance(owner, tf.Variable):
+            paths[id(owner)] = path
+            continue
+        for name, child in owner._trackable_children().items():
+            if id(child) not in seen and not NOT_OWN.fullmatch(name):
+                seen.add(id(child))
+                waiting.append((f"{path}.{name}" if path else name, child))
+    found = [paths.get(id(variable)) for variable in variables_of(layer)]
     return () if None in found else tuple(str(path) for path in found)
 
 
@@ -126,8 +148,8 @@ def _walk_container(container: Any, path: str, seen: set[int]) -> Iterator[tuple
             yield from _walk(part, f"{path}{kind}_{used[kind]}." if used[kind] else f"{path}{kind}.", seen)
 
 
-def _attribute_names(layer: Layer, stored: Sequence[str]) -> tuple[str, ...]:
-    """Return for each weight the one of `stored`, which are paths of attributes, that leads to it; nothing where one leads nowhere."""
+def _tracked_names(layer: Layer, stored: Sequence[str]) -> tuple[str, ...]:
+    """Return for each weight the one of `stored`, which are paths of what TensorFlow tracks, that leads to it; nothing where one leads nowhere."""
     by_variable = {id(_follow(layer, name)): name for name in stored}
     found = [by_variable.get(id(variable)) for variable in variables_of(layer)]
     return () if None in found else tuple(str(name) for name in found)
@@ -136,12 +158,7 @@ def _attribute_names(layer: Layer, stored: Sequence[str]) -> tuple[str, ...]:
 def _follow(layer: Layer, name: str) -> Any:
     found: Any = layer
     for part in name.split("."):
-        if isinstance(found, dict):
-            found = found.get(part)
-        elif isinstance(found, list | tuple):
-            found = found[int(part)] if part.isdecimal() and int(part) < len(found) else None
-        else:
-            found = getattr(found, part, None)
+        found = None if found is None else found._lookup_dependency(part)
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import h5py
@@ -30,6 +30,8 @@ from graphprune.graph.from_config import graph_from_config
 from graphprune.graph.keras_weights import layers_group
 from graphprune.graph.weights import ModelWeights, locate_weights
 from graphprune.tf.layers.layer_clone import finalize
+from graphprune.tf.layers.live_tensors import weight_names
+from graphprune.tf.layers.stored_names import kept_names, names_in_format
 from graphprune.tf.models.keras_file import keras_format
 from graphprune.tf.pruning.addresses import addressed_layers, inner_layer, is_layered_model
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
@@ -185,10 +187,23 @@ def _assign_layer(layer: Layer, weights: ModelWeights, address: str) -> None:
     variables = [variable for variable in layer.weights if isinstance(variable, tf.Variable)]
     if len(names) != len(variables):
         raise ArchiveError(f"{weights.archive.path}: layer {address!r} has {len(variables)} weights, the checkpoint {len(names)}; save the model as .keras")
+    ordered = _names_in_custom_layer(layer, weights.archive.format, names)
+    if ordered:
+        for name, variable in zip(ordered, variables, strict=True):
+            _assign(variable, weights, address, name)
+        return
     by_name = {name.rsplit(".", 1)[-1]: name for name in names}
     unique = len(by_name) == len(names) and {_last(variable) for variable in variables} == set(by_name)
     for position, variable in enumerate(variables):
         _assign(variable, weights, address, by_name[_last(variable)] if unique else names[position])
+
+
+def _names_in_custom_layer(layer: Layer, kind: str, stored: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of a custom layer's weights in a file of this format, in the order of the layer; nothing for layers of Keras, or names that do not fit."""
+    kept = kept_names(layer)
+    if kept is not None and set(kept.names) == set(stored):
+        return kept.names
+    return names_in_format(layer, kind, stored) if weight_names(layer) else ()
 
 
 def _last(variable: Any) -> str:

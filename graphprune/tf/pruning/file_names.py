@@ -20,4 +20,4 @@ def keep_file_names(archive: Archive, model: tf_keras.Model) -> None:
     for address, layer in custom.items():
         if kept_names(layer) is None and address in graph.layers:
             stored = [tensor.name for tensor in graph.layers[address].tensors]
-            keep_names(layer, names_in_format(layer, archive.format, stored))
+            keep_names(layer, names_in_format(layer, archive.format, stored), stored)
