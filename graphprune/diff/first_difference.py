@@ -40,11 +40,16 @@ def _layer_differences(layer: LayerDiff, left: str, right: str) -> Iterator[str]
     if layer.previous_address is not None:
         yield f"layer '{layer.previous_address}' of {left} is '{layer.address}' in {right}"
     for change in layer.config:
-        if not change.path.startswith(PRUNING_PREFIX):
+        if not change.path.startswith(PRUNING_PREFIX) and not _is_bytecode(layer, change):
             yield f"{name} has {_changed(change, left, right)}"
     for tensor in layer.tensors:
         if tensor.shape_before != tensor.shape_after:
             yield f"{name} has {tensor.name} {_shape(tensor.shape_before)} in {left} and {_shape(tensor.shape_after)} in {right}"
+
+
+def _is_bytecode(layer: LayerDiff, change: ConfigChange) -> bool:
+    """Return whether both sides have a Lambda's Python bytecode: Python writes that of one function in other bytes once it was read from a file."""
+    return layer.type == "Lambda" and change.path == "config.function" and isinstance(change.before, list) and isinstance(change.after, list)
 
 
 def _changed(change: ConfigChange, left: str, right: str) -> str:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -121,8 +122,63 @@ def test_a_saved_model_folder_goes_the_whole_way(tmp_path):
     assert "Diff: 0 added, 0 removed, 0 renamed, 0 reconfigured, 0 wrapped, 0 unwrapped" in done.out
 
 
-def test_a_run_too_short_for_its_schedule_warns_and_exits_1(tmp_path):
-    done = run_command("train", MODEL, "-r", RULES, "--data", DIGITS, "--epochs", "1", "--run", tmp_path / "run")
+LATE = """version: 1
+rules:
+  - id: a
+    match: {name: [conv_1, conv_2, conv_3, hidden]}
+    prune: {sparsity: 90%, schedule: {curve: linear, end: END, every: 9 steps}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "text"), [("3 epochs", "the schedule ends at 3 epochs, the run is 1 epoch"), ("50 steps", "at step 50, and the run ends at step 45")]
+)
+def test_a_run_too_short_for_its_schedule_is_refused_before_training(end, text, tmp_path):
+    (tmp_path / "late.yaml").write_text(LATE.replace("END", end))
+    done = run_command("train", MODEL, "-r", tmp_path / "late.yaml", "--data", DIGITS, "--epochs", "1", "--run", tmp_path / "run")
+    assert done.code == 1
+    assert "error[schedule/never-reached]: rule 'a': " in done.err
+    assert text in done.err
+    assert f"--> {tmp_path}/late.yaml:3:5" in done.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_too_short_for_its_schedule_that_is_allowed_warns_and_exits_1(tmp_path):
+    (tmp_path / "late.yaml").write_text(LATE.replace("END", "3 epochs"))
+    options = ("--data", DIGITS, "--epochs", "1", "--run", tmp_path / "run", "--allow-missed")
+    done = run_command("train", MODEL, "-r", tmp_path / "late.yaml", *options)
     assert done.code == 1
     assert "schedule/never-reached" in done.err
     assert "target missed by conv_1 kernel, conv_2 kernel, conv_3 kernel, hidden kernel" in done.err
+
+
+def test_a_model_of_an_older_keras_goes_the_whole_way(tmp_path):
+    older = tmp_path / "older.keras"
+    with zipfile.ZipFile(MODEL) as before, zipfile.ZipFile(older, "w") as after:
+        for name in before.namelist():
+            content = before.read(name)
+            if name == "config.json":
+                config = json.loads(content)
+                del config["config"]["layers"][0]["config"]["optional"]
+                for entry in config["config"]["layers"]:
+                    entry["config"].pop("groups", None)
+                content = json.dumps(config).encode()
+            after.writestr(name, content)
+    options = ("-r", RULES, "--data", DIGITS, "--epochs", "1", "--run", tmp_path / "run")
+    assert run_command("train", older, *options).code == 0
+    stripped = run_command("strip", tmp_path / "run", "-o", tmp_path / "sparse.keras")
+    assert (stripped.code, stripped.err) == (0, "")
+    done = run_command("diff", older, tmp_path / "sparse.keras")
+    assert "Diff: 0 added, 0 removed, 0 renamed, 0 reconfigured, 0 wrapped, 0 unwrapped" in done.out
+
+
+def test_another_model_is_refused_with_what_differs_first(tmp_path):
+    other = tmp_path / "other.keras"
+    with zipfile.ZipFile(MODEL) as before, zipfile.ZipFile(other, "w") as after:
+        for name in before.namelist():
+            after.writestr(name, before.read(name).replace(b'"activation": "softmax"', b'"activation": "linear"'))
+    done = run_command("strip", MODEL, "--original", other, "-o", tmp_path / "sparse.keras")
+    assert done.code == 1
+    differs = f"layer 'digits' has activation 'linear' in {other} and 'softmax' in {MODEL}"
+    asks = "graphprune diff shows all differences, --original names another model"
+    assert done.err == f"graphprune: {other}: is not the model that {MODEL} was pruned from: {differs}; {asks}\n"

@@ -72,8 +72,8 @@ def without_defaults_inside(value: Any, classes: Mapping[str, Any]) -> Any:
     return found
 
 
-UNREADABLE = {"SpectralNormalization", "DenseFeatures", "DynamicEmbedding", "DynamicLookup"}
-"""Classes that Keras cannot read from the config of a model, or not without more than the config."""
+UNREADABLE = {"SpectralNormalization", "DenseFeatures", "DynamicEmbedding", "DynamicLookup", "RandomFourierFeatures", "Lambda"}
+"""Classes that Keras cannot read from the config of a model, or not without more than the config; bytecode of a Lambda is written in other bytes."""
 CASES_BY_PLACE = {place: [name for name, case in CASES.items() if case.place == place] for place in ("prunable", "others", "alone")}
 
 
