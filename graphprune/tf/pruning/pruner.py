@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.keras_schedules import OwnTimetable
 from graphprune.tf.pruning.mask_update import apply_mask
 from graphprune.tf.pruning.pattern_masks import select_pattern_mask
-from graphprune.tf.pruning.wrapper import PruneLowMagnitude
+from graphprune.tf.pruning.wrapper import PruneLowMagnitude, no_pruner
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,9 @@ class Pruner:
         self._timetables: dict[str, Timetable | OwnTimetable] = {}
         self._looked: dict[str, int] = {}
         self._began: tuple[int, dict[str, int]] = (0, {})
+        for wrapper in self.attached.values():
+            if wrapper.missed_pruner:  # under MirroredStrategy, a trace that the refusal broke off in another thread cannot be repaired
+                model.train_function, wrapper.missed_pruner = None, False
 
     def start(self, run: Run, *, done: int = 0) -> None:
         """Turn every schedule into optimizer steps, attach to the pruned layers and do the update that is due at step 0.
@@ -129,6 +132,9 @@ class Pruner:
         """Detach from the pruned layers; training them again needs a pruner again."""
         for wrapper in self.attached.values():
             wrapper.pruners.discard(self)
+        function = getattr(self.model, "train_function", None)
+        if function is not None and not isinstance(function, _WithPruner):
+            self.model.train_function = _WithPruner(function, list(self.attached.values()))
 
     def project(self) -> None:
         """Zero what the masks mask, where something other than an optimizer update has written the weights: weight averaging (`use_ema`) when it ends."""
@@ -292,6 +298,20 @@ class Pruner:
                 "train for longer, or end the schedule earlier",
                 stacklevel=2,
             )
+
+
+class _WithPruner:
+    """A model's train function that is kept from one `fit` to the next, where no trace would miss the pruner."""
+
+    def __init__(self, function: Callable[..., Any], wrappers: list[PruneLowMagnitude]) -> None:
+        self.function = function
+        self.wrappers = wrappers
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        for wrapper in self.wrappers:
+            if not wrapper.has_pruner:
+                raise no_pruner(wrapper.name)
+        return self.function(*args, **kwargs)
 
 
 def update_masks(wrapper: PruneLowMagnitude, timetable: Timetable | OwnTimetable, step: int) -> None:
