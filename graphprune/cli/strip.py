@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import shlex
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -17,7 +18,7 @@ from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.from_config import graph_with_tensors
 from graphprune.plan import strip_graph
 from graphprune.report import SizeTable, render_sizes_text, sizes_to_config
-from graphprune.runs.run_options import Compiling
+from graphprune.sparsity.missed_targets import explain_missed
 from graphprune.tf.models.quiet import import_tensorflow
 from graphprune.tf.models.refusals import check_loadable
 
@@ -35,7 +36,7 @@ from graphprune.tf.models.refusals import check_loadable
 )
 @click.option("--data", metavar="DATA", help="Measure before and after on the test part of this data (.npz, or MODULE:FUNCTION).")
 @click.option("--original", metavar="MODEL", help="The model to compare with [default: what the training run began with, else MODEL].")
-@click.option("--reset-optimizer", is_flag=True, help="Leave the optimizer's state out: smaller files.")
+@click.option("--keep-optimizer", is_flag=True, help="Write the compile settings and the optimizer's state too, to train on; the files get larger.")
 @loading_options
 @format_option
 @force_option
@@ -44,7 +45,7 @@ def command(
     outputs: tuple[str, ...],
     data: str | None,
     original: str | None,
-    reset_optimizer: bool,
+    keep_optimizer: bool,
     loading: LoadingOptions,
     format_: str | None,
     force: bool,
@@ -54,6 +55,9 @@ def command(
     \b
         graphprune strip runs/a -o sparse.keras
         graphprune strip wrapped.keras -o sparse.keras -o sparse.tflite
+
+    The files are for serving: without compile settings and optimizer, as model.save(..., include_optimizer=False) writes them.
+    A warning names the layers that have fewer zeros than their target.
     """  # noqa: D301 - click wants the real character
     if len({str(Path(output).absolute()) for output in outputs}) < len(outputs):
         raise click.UsageError("two outputs have the same name")
@@ -71,19 +75,20 @@ def command(
     import_tensorflow()
     from graphprune.tf.models.export import check_export_suffix, write_model
     from graphprune.tf.models.loading import load_model
-    from graphprune.tf.pruning.surgery import strip_model
-    from graphprune.tf.training.compiling import compile_model
+    from graphprune.tf.pruning.surgery import find_missed_targets, strip_model
     from graphprune.tf.training.data import read_data
     from graphprune.tf.training.evaluation import measure_accuracy
 
     for output in outputs:
         check_export_suffix(output)
     arguments = loading_arguments(loading)
-    stripped = strip_model(load_model(archive.path, **arguments))
+    pruned = load_model(archive.path, **arguments)
+    missed = find_missed_targets(pruned)
+    stripped = strip_model(pruned, compiled=keep_optimizer or data is not None)
     if all(layer.wrap is None for layer in wrapped.graph.layers.values()):
         click.echo(f"graphprune: warning: {model}: no layer is wrapped; it is written as it is", err=True)
-    if reset_optimizer:
-        compile_model(stripped, Compiling(reset_optimizer=True), model)
+    if missed:
+        click.echo(f"graphprune: warning: {model}: stripped, and {explain_missed(missed)}; {_advise(model, model_file)}", err=True)
     accuracy_before = accuracy_after = None
     if data is not None:
         samples = read_data(data)
@@ -91,13 +96,22 @@ def command(
         accuracy_after = measure_accuracy(stripped, samples)
         if accuracy_after is None:
             click.echo(f"graphprune: warning: {model}: was compiled without a metric of accuracy, so none is shown", err=True)
+    served = stripped if keep_optimizer or data is None else strip_model(stripped, compiled=False)
     for output in outputs:
-        write_model(stripped, output)
+        write_model(served, output)
     files = [("before", archive_before.path, before, accuracy_before), *((Path(output).name, output, wrapped, accuracy_after) for output in outputs)]
     sizes = SizeTable(size_columns(files))
-    click.echo(to_json(sizes_to_config(sizes)) if format_ == "json" else render_sizes_text(sizes), nl=False)
+    as_json = [{**column, "missed_targets": [asdict(tensor) for tensor in missed if index]} for index, column in enumerate(sizes_to_config(sizes))]
+    click.echo(to_json(as_json) if format_ == "json" else render_sizes_text(sizes), nl=False)
     for output in outputs:
         click.echo(f"wrote {output}", err=format_ == "json")
+
+
+def _advise(model: str, model_file: str) -> str:
+    """Return what to do about missed targets in a wrapped model, or in the model of a finished training run."""
+    if model != model_file:
+        return "train for more epochs, or let the schedules end earlier, and strip then"
+    return f"train it first, with graphprune train {shlex.quote(model)} --data DATA --run DIR, or prune without training, with graphprune prune"
 
 
 def check_same_architecture(before: ModelFile, wrapped: ModelFile) -> None:

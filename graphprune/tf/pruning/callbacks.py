@@ -53,8 +53,9 @@ class UpdatePruningStep(tf_keras.callbacks.Callback):
         """Resolve the schedules and do the update that is due at step 0.
 
         Raises:
-            TrainingError: a schedule needs a length that `fit` does not know.
+            TrainingError: no layer of the model is pruned, or a schedule needs a length that `fit` does not know.
         """
+        self.pruner.check_pruned("UpdatePruningStep")
         params, self._ends_batches, self._has_advanced = self.params or {}, False, False
         self.pruner.start(self.run or Run(params.get("steps"), params.get("epochs")), done=self._done)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,11 +12,12 @@ from tf_keras.src.saving.serialization_lib import serialize_keras_object
 
 from graphprune.errors import GraphError
 from graphprune.graph.classes.python_patterns import WAY_OUT, PatternArguments
+from graphprune.sparsity.missed_targets import explain_missed
 from graphprune.sparsity.pruning import Pruning
 from graphprune.tf.layers.live_tensors import holds_prunable_layer, is_builtin_layer, prunable_names
 from graphprune.tf.pruning.addresses import addressed_layers, find_wrappers, is_layered_model
 from graphprune.tf.pruning.keras_schedules import ConstantSparsity, PruningSchedule, own_schedule
-from graphprune.tf.pruning.surgery import check_model, strip_model, wrap_layers
+from graphprune.tf.pruning.surgery import check_model, find_missed_targets, strip_model, wrap_layers
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
 
@@ -64,10 +66,19 @@ def prune_low_magnitude(
 def strip_pruning(model: tf_keras.Model) -> tf_keras.Model:
     """Return a clone of `model` without pruning wrappers; its pruned weights are zero where their masks say so.
 
+    Warns where pruned weights have fewer zeros than their target: the model was not trained, or not to the end of its schedules.
+
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
     """
-    return strip_model(model)
+    stripped = strip_model(model)
+    missed = find_missed_targets(model)
+    if missed:
+        warnings.warn(
+            f"{model.name}: stripped, and {explain_missed(missed)}; train it with UpdatePruningStep until its schedules end, and strip then",
+            stacklevel=2,
+        )
+    return stripped
 
 
 def collect_prunable_layers(model: tf_keras.Model) -> list[PruneLowMagnitude]:

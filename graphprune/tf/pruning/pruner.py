@@ -99,13 +99,14 @@ class Pruner:
                 model is distributed by a strategy that is not supported.
         """
         check_strategy(self.model)
-        for address, wrapper in self.wrappers.items():
-            if not wrapper.pruning_vars:
+        for address, wrapper in self.attached.items():
+            if not wrapper.pruning_state:
                 raise TrainingError(f"{address}: the pruned layer is not built; call model.build(input_shape) first")
+        for address, wrapper in self.wrappers.items():
             if isinstance(self._optimizer, OptimizerV2) and _has_embedding(wrapper):
                 raise TrainingError(
                     f"{address}: a legacy optimizer ({type(self._optimizer).__name__}) cannot prune an Embedding, whose gradients are sparse; "
-                    "compile with the optimizer of the same name from tf_keras.optimizers"
+                    f"{_new_optimizer(self._optimizer)}"
                 )
             if int(wrapper.pruning_step.numpy()) < 0:  # the TensorFlow toolkit's way to say that training has not begun
                 wrapper.pruning_step.assign(0)
@@ -252,6 +253,24 @@ class Pruner:
             raise TrainingError("the pruner has not started; call start(Run(steps_per_epoch=..., epochs=...)) before training")
         return self._timetables[address]
 
+    def check_pruned(self, callback: str) -> None:
+        """Refuse to train a model in which no layer is pruned, with a callback that has nothing to do in it; warn where its pruned layers have no weights.
+
+        Raises:
+            TrainingError: no layer of the model is pruned.
+        """
+        name = self.model.name
+        if not self.attached:
+            raise TrainingError(
+                f"{name}: {callback} was given to a model without pruned layers, so nothing would be pruned; "
+                "train the model that prune_low_magnitude or apply_rules returned, the original stays as it is"
+            )
+        if not self.wrappers:
+            warnings.warn(
+                f"{name}: nothing is pruned, since its pruned layers have no weights to prune ({', '.join(self.attached)}); prune layers with a kernel",
+                stacklevel=2,
+            )
+
     def warn_missed(self, *, was_stopped: bool) -> None:
         """Warn of layers that the planned run would have brought to their target and that are not there, where training ends.
 
@@ -323,6 +342,12 @@ def update_masks(wrapper: PruneLowMagnitude, timetable: Timetable | OwnTimetable
         mask.assign(chosen)
         threshold.assign(smallest)
         weight.assign(apply_mask(values, chosen))
+
+
+def _new_optimizer(legacy: OptimizerV2) -> str:
+    name = type(legacy).__name__
+    known = name if hasattr(tf_keras.optimizers, name) else "Adam"
+    return f"compile with tf_keras.optimizers.{known}, or give --optimizer {known.lower()} to graphprune train"
 
 
 def _has_embedding(wrapper: PruneLowMagnitude) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 from tf_keras.src.engine.base_layer import Layer
@@ -22,6 +23,7 @@ from graphprune.plan.plan_json import plan_sha256
 from graphprune.plan.rewrite import provenance_of, rules_sha256
 from graphprune.plan.staleness import other_model
 from graphprune.rules.values.rule_set import RuleSet
+from graphprune.sparsity.missed_targets import MissedTarget
 from graphprune.sparsity.pruning import Pruning
 from graphprune.tf.layers.layer_clone import clone_layer, copy_state
 from graphprune.tf.layers.live_tensors import find_weight, holds_prunable_layer, prunable_names, tensor_facts, tensor_zeros
@@ -111,13 +113,32 @@ def wrap_layers(model: tf_keras.Model, prunings: dict[str, Pruning], schedule: P
     return _clone_with_state(model, make, set())
 
 
-def strip_model(model: tf_keras.Model) -> tf_keras.Model:
-    """Return a clone of `model` without pruning wrappers: the original architecture, its masked weights exactly zero, its optimizer state kept.
+def strip_model(model: tf_keras.Model, *, compiled: bool = True) -> tf_keras.Model:
+    """Return a clone of `model` without pruning wrappers: the original architecture, its masked weights exactly zero.
+
+    Args:
+        model: The model.
+        compiled: Whether compile settings and optimizer state are kept; without them, saved files are smaller.
 
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
     """
-    return _clone_with_state(model, lambda address, layer: clone_layer(inner_layer(layer), address), set())
+    return _clone_with_state(model, lambda address, layer: clone_layer(inner_layer(layer), address), set(), compiled=compiled)
+
+
+def find_missed_targets(model: tf_keras.Model) -> tuple[MissedTarget, ...]:
+    """Return the pruned tensors of a wrapped model that have fewer zeros than when their schedules are finished, in the model's order."""
+    return tuple(missed for address, wrapper in find_wrappers(model).items() for missed in _missed_in(address, wrapper))
+
+
+def _missed_in(address: str, wrapper: PruneLowMagnitude) -> Iterator[MissedTarget]:
+    for name, (weight, mask, _) in zip(wrapper.pruning.weights, wrapper.pruning_vars, strict=False):
+        wanted, size = wrapper.pruning.target_zeros(name, weight.shape), weight.shape.num_elements()
+        if size - np.count_nonzero(mask.numpy()) >= wanted:  # counting a mask takes a tenth of the time of counting weights
+            continue
+        zeros = size - int(np.count_nonzero(weight.numpy()))
+        if zeros < wanted:
+            yield MissedTarget(address, name, size, zeros, wanted, was_updated=bool(wrapper.last_update.numpy() >= 0))
 
 
 def adopt_wrappers(model: tf_keras.Model) -> tf_keras.Model:
@@ -196,14 +217,14 @@ class _Clone:
         return self.made[id(layer)]
 
 
-def _clone_with_state(model: tf_keras.Model, make: MakeLayer, rebuilt: set[str]) -> tf_keras.Model:
-    """Return the clone with weights, masks (but those of `rebuilt` addresses), compile settings and optimizer state."""
+def _clone_with_state(model: tf_keras.Model, make: MakeLayer, rebuilt: set[str], *, compiled: bool = True) -> tf_keras.Model:
+    """Return the clone with weights, masks (but those of `rebuilt` addresses) and, if `compiled`, compile settings and optimizer state."""
     check_model(model)
     with strategy_scope(model):
-        return _clone_here(model, make, rebuilt)
+        return _clone_here(model, make, rebuilt, compiled=compiled)
 
 
-def _clone_here(model: tf_keras.Model, make: MakeLayer, rebuilt: set[str]) -> tf_keras.Model:
+def _clone_here(model: tf_keras.Model, make: MakeLayer, rebuilt: set[str], *, compiled: bool) -> tf_keras.Model:
     cloning = _Clone(make)
     with spectral_layers_buildable():
         clone = cloning.of_model(model, "")
@@ -213,7 +234,8 @@ def _clone_here(model: tf_keras.Model, make: MakeLayer, rebuilt: set[str]) -> tf
     for address, old, new in cloning.pairs:
         _copy_layer(old, new, keep_masks=address not in rebuilt)
         variables |= {id(a): b for a, b in zip(inner_layer(old).weights, inner_layer(new).weights, strict=True)}
-    copy_compile_state(model, clone, variables)
+    if compiled:
+        copy_compile_state(model, clone, variables)
     return clone
 
 
