@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from graphprune.cli.inputs import loading_arguments, open_model
@@ -56,3 +58,5 @@ def command(
     save_model(apply_plan(original, plan), output)
     click.echo(to_json(plan_to_config(plan)) if format_ == "json" else render_plan_text(plan, brief=True), nl=False)
     click.echo(f"wrote {output}", err=format_ == "json")
+    if any("wrap" in change.actions for change in plan.changes):
+        click.echo(f"apply sets no weight to zero, training does\nnext: graphprune train {shlex.quote(output)} --data DATA --run DIR", err=format_ == "json")

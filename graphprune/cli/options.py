@@ -94,6 +94,9 @@ unsafe_ops_option = click.option(
     is_flag=True,
     help="Load layers that run any operation of TensorFlow, such as writing files: only for files that you trust.",
 )
+keep_optimizer_option = click.option(
+    "--keep-optimizer", is_flag=True, help="Write the compile settings and the optimizer's state too, to train on; the files get larger."
+)
 custom_option = click.option(
     "--custom-objects",
     "custom_objects",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from graphprune.cli.inputs import loading_arguments, open_model
-from graphprune.cli.options import LoadingOptions, RuleOptions, force_option, format_option, loading_options, model_and_rules
+from graphprune.cli.options import LoadingOptions, RuleOptions, force_option, format_option, keep_optimizer_option, loading_options, model_and_rules
 from graphprune.cli.outputs import check_outputs_free, print_warnings
 from graphprune.cli.planning import load_with_classes, plan_for
 from graphprune.tf.models.quiet import import_tensorflow
@@ -25,6 +25,7 @@ from graphprune.tf.models.refusals import check_loadable
     help="A .keras, .h5 or .tflite file, or a folder for a SavedModel. May be repeated.",
 )
 @click.option("--data", metavar="DATA", help="Measure accuracy before and after on the test part of this data (.npz, or MODULE:FUNCTION).")
+@keep_optimizer_option
 @loading_options
 @format_option
 @force_option
@@ -34,6 +35,7 @@ def command(
     plan_file: str | None,
     outputs: tuple[str, ...],
     data: str | None,
+    keep_optimizer: bool,
     loading: LoadingOptions,
     format_: str | None,
     force: bool,
@@ -41,7 +43,7 @@ def command(
     """Zero the smallest weights of MODEL that the rules (or a plan) select, at once: one-shot pruning, without training.
 
     The rules say which layers, how sparse and in which pattern; their schedules play no part. Every other weight stays as it is, and nothing is wrapped.
-    Accuracy falls more than with `graphprune train`; --data shows how far.
+    Accuracy falls more than with `graphprune train`; --data shows how far. The files are for serving: without compile settings and optimizer.
 
     \b
         graphprune prune model.keras -r builtin:all-90 -o sparse.keras
@@ -65,4 +67,4 @@ def command(
     for output in outputs:
         check_export_suffix(output)
     pruned = prune_one_shot(load_model(archive.path, **loading_arguments(loading)), plan)
-    write_stripped(pruned, outputs, archive.path, data, loading, format_)
+    write_stripped(pruned, outputs, archive.path, data, loading, format_, keep_optimizer=keep_optimizer)

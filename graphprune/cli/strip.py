@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 
 import click
 
 from graphprune.cli.inputs import find_model_file, find_training_origin, loading_arguments, open_model
-from graphprune.cli.options import LoadingOptions, force_option, format_option, loading_options
+from graphprune.cli.options import LoadingOptions, force_option, format_option, keep_optimizer_option, loading_options
 from graphprune.cli.outputs import check_outputs_free
 from graphprune.diff import diff_graphs
 from graphprune.diff.first_difference import find_difference
@@ -15,7 +16,7 @@ from graphprune.errors import GraphError
 from graphprune.graph import LayerGraph, ModelFile
 from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.from_config import graph_with_tensors
-from graphprune.runs.run_options import Compiling
+from graphprune.sparsity.missed_targets import explain_missed
 from graphprune.tf.models.quiet import import_tensorflow
 from graphprune.tf.models.refusals import check_loadable
 
@@ -33,7 +34,7 @@ from graphprune.tf.models.refusals import check_loadable
 )
 @click.option("--data", metavar="DATA", help="Measure before and after on the test part of this data (.npz, or MODULE:FUNCTION).")
 @click.option("--original", metavar="MODEL", help="The model to compare with [default: what the training run began with, else MODEL].")
-@click.option("--reset-optimizer", is_flag=True, help="Leave the optimizer's state out: smaller files.")
+@keep_optimizer_option
 @loading_options
 @format_option
 @force_option
@@ -42,7 +43,7 @@ def command(
     outputs: tuple[str, ...],
     data: str | None,
     original: str | None,
-    reset_optimizer: bool,
+    keep_optimizer: bool,
     loading: LoadingOptions,
     format_: str | None,
     force: bool,
@@ -52,6 +53,9 @@ def command(
     \b
         graphprune strip runs/a -o sparse.keras
         graphprune strip wrapped.keras -o sparse.keras -o sparse.tflite
+
+    The files are for serving: without compile settings and optimizer, as model.save(..., include_optimizer=False) writes them.
+    A warning names the layers that have fewer zeros than their target.
     """  # noqa: D301 - click wants the real character
     model_file, origin = find_model_file(model), original or find_training_origin(model)
     check_outputs_free(outputs, force=force, inputs=[model, model_file, origin])
@@ -65,17 +69,25 @@ def command(
     from graphprune.cli.stripped_files import write_stripped
     from graphprune.tf.models.export import check_export_suffix
     from graphprune.tf.models.loading import load_model
-    from graphprune.tf.pruning.surgery import strip_model
-    from graphprune.tf.training.compiling import compile_model
+    from graphprune.tf.pruning.surgery import find_missed_targets, strip_model
 
     for output in outputs:
         check_export_suffix(output)
-    stripped = strip_model(load_model(archive.path, **loading_arguments(loading)))
+    pruned = load_model(archive.path, **loading_arguments(loading))
+    missed = find_missed_targets(pruned)
+    stripped = strip_model(pruned, compiled=keep_optimizer or data is not None)
     if all(layer.wrap is None for layer in wrapped.graph.layers.values()):
         click.echo(f"graphprune: warning: {model}: no layer is wrapped; it is written as it is", err=True)
-    if reset_optimizer:
-        compile_model(stripped, Compiling(reset_optimizer=True), model)
-    write_stripped(stripped, outputs, origin, data, loading, format_)
+    if missed:
+        click.echo(f"graphprune: warning: {model}: stripped, and {explain_missed(missed)}; {_advise(model, model_file)}", err=True)
+    write_stripped(stripped, outputs, origin, data, loading, format_, keep_optimizer=keep_optimizer, missed=missed)
+
+
+def _advise(model: str, model_file: str) -> str:
+    """Return what to do about missed targets in a wrapped model, or in the model of a finished training run."""
+    if model != model_file:
+        return "train for more epochs, or let the schedules end earlier, and strip then"
+    return f"train it first, with graphprune train {shlex.quote(model)} --data DATA --run DIR, or prune without training, with graphprune prune"
 
 
 def check_same_architecture(before: ModelFile, wrapped: ModelFile) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,10 @@ from graphprune.cli.options import LoadingOptions
 from graphprune.cli.outputs import to_json
 from graphprune.cli.sizes import Measured, size_columns
 from graphprune.report import SizeTable, render_sizes_text, sizes_to_config
+from graphprune.sparsity.missed_targets import MissedTarget
 from graphprune.tf.models.export import write_model
 from graphprune.tf.models.loading import load_model
-from graphprune.tf.pruning.surgery import count_zeros
+from graphprune.tf.pruning.surgery import count_zeros, strip_model
 from graphprune.tf.training.data import read_data
 from graphprune.tf.training.evaluation import measure_accuracy
 
@@ -26,6 +29,9 @@ def write_stripped(
     data: str | None,
     loading: LoadingOptions,
     format_: str | None,
+    *,
+    keep_optimizer: bool = False,
+    missed: Sequence[MissedTarget] = (),
 ) -> None:
     """Write `stripped`, which has no wrappers, to each of `outputs`, and print how large, sparse and accurate it is beside the model at `origin`.
 
@@ -36,6 +42,8 @@ def write_stripped(
         data: What to measure accuracy on; None measures none.
         loading: How `origin` is loaded where its accuracy is measured.
         format_: `json` prints the table as JSON on stdout, and the rest on stderr.
+        keep_optimizer: Write the compile settings and the optimizer's state too.
+        missed: Tensors that are less sparse than their target, for the JSON.
 
     Raises:
         GraphpruneError: the data does not fit, or an output cannot be written.
@@ -49,11 +57,13 @@ def write_stripped(
         accuracies = measure_accuracy(original, samples), measure_accuracy(stripped, samples)
         if accuracies[1] is None:
             click.echo(f"graphprune: warning: {origin}: was compiled without a metric of accuracy, so none is shown", err=True)
+    served = stripped if keep_optimizer or stripped.optimizer is None else strip_model(stripped, compiled=False)
     for output in outputs:
-        write_model(stripped, output)
+        write_model(served, output)
     after = sum(count_zeros(stripped).values()), stripped.count_params(), accuracies[1]
     files = [Measured.of_file("before", archive.path, before, accuracies[0]), *(Measured(Path(output).name, output, *after) for output in outputs)]
     table = SizeTable(size_columns(files))
-    click.echo(to_json(sizes_to_config(table)) if format_ == "json" else render_sizes_text(table), nl=False)
+    as_json = [{**column, "missed_targets": [asdict(tensor) for tensor in missed if index]} for index, column in enumerate(sizes_to_config(table))]
+    click.echo(to_json(as_json) if format_ == "json" else render_sizes_text(table), nl=False)
     for output in outputs:
         click.echo(f"wrote {output}", err=format_ == "json")

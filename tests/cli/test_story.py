@@ -96,12 +96,53 @@ def test_apply_and_strip_print_one_json_document(story, tmp_path):
     home, _ = story
     applied = run_command("apply", MODEL, "--plan", home / "plan.json", "-o", tmp_path / "w.h5", "--format", "json")
     assert (applied.code, applied.out) == (0, (home / "plan.json").read_text())
-    assert applied.err.splitlines()[-1] == f"wrote {tmp_path}/w.h5"
+    assert applied.err.splitlines()[-3:] == [
+        f"wrote {tmp_path}/w.h5",
+        "apply sets no weight to zero, training does",
+        f"next: graphprune train {tmp_path}/w.h5 --data DATA --run DIR",
+    ]
     stripped = run_command("strip", home / "run", "--original", MODEL, "-o", tmp_path / "s.h5", "--format", "json")
     before, after = json.loads(stripped.out)
     assert [before["title"], after["title"], after["zeros"], after["parameters"], after["accuracy"]] == ["before", "s.h5", 44468, 52394, None]
+    assert after["missed_targets"] == []
     assert after["raw"] == (tmp_path / "s.h5").stat().st_size
     assert stripped.err.splitlines()[-1] == f"wrote {tmp_path}/s.h5"
+
+
+def test_strip_writes_for_serving_and_keeps_the_optimizer_only_when_asked(story, tmp_path):
+    from graphprune.diff.sizes import measure_sizes
+    from graphprune.tf.models.loading import load_model
+
+    run = story[0] / "run"
+    for name in ("s.keras", "s.h5", "s"):
+        (tmp_path / "kept").mkdir(exist_ok=True)
+        kept = tmp_path / "kept" / name
+        plain = run_command("strip", run, "-o", tmp_path / name)
+        full = run_command("strip", run, "-o", kept, "--keep-optimizer")
+        assert (plain.code, full.code, plain.err, full.err) == (0, 0, "", "")
+        small, large = measure_sizes(str(tmp_path / name)).raw, measure_sizes(str(kept)).raw
+        assert large > 2 * small
+        assert load_model(tmp_path / name).optimizer is None
+        if name != "s":  # of a SavedModel, the optimizer's state is not read
+            assert int(load_model(kept).optimizer.iterations) == 855  # 540 before the run, 315 in it
+    assert (tmp_path / "s.keras").stat().st_size <= MODEL.stat().st_size
+
+
+def test_strip_of_a_model_that_was_not_trained_names_what_missed_its_target(story, tmp_path):
+    wrapped = story[0] / "wrapped.keras"
+    done = run_command("strip", wrapped, "-o", tmp_path / "s.keras", "--format", "json")
+    assert (done.code, done.err.splitlines()) == (
+        0,
+        [
+            f"graphprune: warning: {wrapped}: stripped, and its masks were never updated, so nothing was pruned (zeros measured, of target: "
+            "conv_1 kernel 0.0% of 79.9%, conv_2 kernel 0.0% of 80.0%, conv_3 kernel 0.0% of 80.0%, hidden kernel 0.0% of 90.0%); "
+            f"train it first, with graphprune train {wrapped} --data DATA --run DIR, or prune without training, with graphprune prune",
+            f"wrote {tmp_path}/s.keras",
+        ],
+    )
+    before, after = json.loads(done.out)
+    assert before["missed_targets"] == []
+    assert after["missed_targets"][0] == {"layer": "conv_1", "tensor": "kernel", "size": 288, "zeros": 0, "target_zeros": 230, "was_updated": False}
 
 
 def test_a_saved_model_folder_goes_the_whole_way(tmp_path):

@@ -231,7 +231,7 @@ def test_an_embedding_needs_a_new_optimizer():
     model.compile(tf_keras.optimizers.legacy.Adam(), "mse")
     text = (
         "e: a legacy optimizer (Adam) cannot prune an Embedding, whose gradients are sparse; "
-        "compile with the optimizer of the same name from tf_keras.optimizers"
+        "compile with tf_keras.optimizers.Adam, or give --optimizer adam to graphprune train"
     )
     with pytest.raises(TrainingError, match="^" + re.escape(text) + "$"):
         model.fit(np.ones((2, 3)), np.ones((2, 3, 4)), verbose=0, callbacks=[UpdatePruningStep()])

@@ -357,3 +357,63 @@ def test_the_first_step_without_a_pruner_says_what_to_add(way):
     assert str(caught.value) == str(no_pruner("a"))
     for one, other in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def compiled_step(model: tf_keras.Model):
+    """Return a user's own train step as a tf.function, whose optimizer makes its variables in it."""
+    optimizer = tf_keras.optimizers.Adam()
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(model(tf.constant(X, tf.float32), training=True) ** 2)
+        optimizer.apply_gradients(zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables, strict=True))
+
+    return step
+
+
+def around(inner: tf_keras.Model) -> tf_keras.Model:
+    """Return a model that holds `inner`."""
+    outer = tf_keras.Sequential([tf_keras.Input(X.shape[1:]), inner])
+    outer.compile("adam", "mse")
+    return outer
+
+
+@pytest.mark.parametrize("way", ["train_on_batch", "fit", "several steps in one execution", "XLA", "compiled loop", "model around it", "mirrored"])
+def test_after_a_refusal_training_goes_on_once_a_pruner_has_started(way):
+    settings = {"several steps in one execution": {"steps_per_execution": 2}, "XLA": {"jit_compile": True}}
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"]) if way == "mirrored" else tf.distribute.get_strategy()
+    with strategy.scope():
+        model, _ = wrapped()
+        model.compile("adam", "mse", **settings.get(way, {}))
+    trained = around(model) if way == "model around it" else model
+    steps = {
+        "fit": lambda: trained.fit(X, Y, verbose=0),
+        "several steps in one execution": lambda: trained.fit(X, Y, verbose=0),
+        "compiled loop": compiled_step(trained),
+    }
+    step = steps.get(way, lambda: trained.train_on_batch(X, Y))
+    pruner = Pruner(model) if way != "mirrored" else None
+    with pytest.raises(TrainingError):
+        step()
+    pruner = pruner or Pruner(model)
+    pruner.start(Run(4, 4))
+    before = pruner.step
+    step()
+    assert pruner.step > before
+    pruner.stop()
+
+
+def test_a_train_step_that_was_traced_with_a_pruner_is_refused_once_the_pruner_has_stopped():
+    model, _ = wrapped()
+    model.compile("sgd", "mse")
+    pruner = Pruner(model)
+    pruner.start(Run(4, 4))
+    model.train_on_batch(X, Y)
+    pruner.stop()
+    with pytest.raises(TrainingError) as caught:
+        model.train_on_batch(X, Y)
+    assert str(caught.value) == str(no_pruner("a"))
+    pruner.start(Run(4, 4))
+    model.train_on_batch(X, Y)
+    assert pruner.step == 2

@@ -30,6 +30,11 @@ from graphprune.tf.pruning.surgery import adopt_wrappers
 
 _MISSING = re.compile(r"(?:Cannot deserialize object of type|Unknown [\w ]+:|Could not (?:locate|deserialize) (?:class|function)) [`'](?P<name>[^`']+)[`']")
 
+_LAMBDA = re.compile(r"<lambda>|\{'value': \['")  # the name, or what Keras makes of the code where it expects a name
+_CAUSE = "Exception encountered: "
+_LONGEST_CAUSE = 400
+"""Characters of Keras's own error that a message shows."""
+
 _OTHER_PYTHON = re.compile(r"bad marshal data|EOF read where object expected|marshal data too short")
 _NO_INPUT_SHAPE = re.compile(r"Model expected 0 layers, found [1-9]")
 
@@ -83,7 +88,7 @@ def _load_guarded(archive: Archive, given: Given, *, unsafe_lambda: bool) -> tf_
         except GraphpruneError:
             raise
         except Exception as err:  # Keras raises whatever the classes in the file raise
-            return _load_uncompiled(archive, _explain(err))
+            return _load_uncompiled(archive, _explain(err, archive))
 
 
 def _load(archive: Archive, *, compiled: bool) -> tf_keras.Model:
@@ -103,7 +108,7 @@ def _load_uncompiled(archive: Archive, reason: str) -> tf_keras.Model:
     except GraphpruneError:
         raise
     except Exception as err:
-        raise ArchiveError(f"{archive.path}: {_explain(err)}") from err
+        raise ArchiveError(f"{archive.path}: {_explain(err, archive)}") from err
     warnings.warn(
         f"{archive.path}: its compile settings could not be restored, so the model is not compiled ({reason}); "
         "compile it again, or say how to train it with --loss and --optimizer",
@@ -112,8 +117,14 @@ def _load_uncompiled(archive: Archive, reason: str) -> tf_keras.Model:
     return model
 
 
-def _explain(err: Exception) -> str:
-    """Return what went wrong in one line, with a way out."""
+def _explain(err: Exception, archive: Archive) -> str:
+    """Return in one line what went wrong, and what to do."""
+    cause = _find_cause(err)
+    if _LAMBDA.search(cause):
+        return (
+            "a function in it is a lambda, which a model file cannot hold; write it as a function with a name (def) "
+            "in the program that built the model, save the model again, and give the function with --custom-objects"
+        )
     missing = _MISSING.search(str(err))
     if missing is not None:
         return explain_refusal(Refusal(missing["name"].rsplit(">", 1)[-1], "class or function"))
@@ -126,5 +137,18 @@ def _explain(err: Exception) -> str:
         return (
             "the file holds the weights of a Sequential model but not the shape of its input; give it an Input in the program that built it, and save it again"
         )
-    lines = str(err).strip().splitlines()
-    return f"Keras cannot load it ({type(err).__name__}: {lines[0][:200] if lines else 'no message'}); load it with the version of tf_keras that saved it"
+    shown = cause if len(cause) <= _LONGEST_CAUSE else f"{cause[:_LONGEST_CAUSE]}..."
+    return f"Keras cannot load it ({type(err).__name__}: {shown or 'no message'}); {_advise(archive)}"
+
+
+def _find_cause(err: Exception) -> str:
+    """Return the line that names the cause; Keras puts it behind the whole config of each layer around it."""
+    lines = str(err).rpartition(_CAUSE)[2].strip().splitlines()
+    return lines[0].rstrip() if lines else ""
+
+
+def _advise(archive: Archive) -> str:
+    saved, own = archive.keras_version, tf_keras.__version__
+    if saved and saved != own:
+        return f"it was saved by Keras {saved}, and this is tf_keras {own}: load it with the version that saved it, and save it as .keras"
+    return "its config and weights do not fit each other or their layers; save the model again in the program that built it"

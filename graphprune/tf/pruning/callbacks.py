@@ -10,7 +10,6 @@ import tf_keras
 from graphprune.errors import TrainingError
 from graphprune.sparsity.positions import Run, check_run
 from graphprune.tf.pruning.pruner import Pruner
-from graphprune.tf.pruning.wrapper import PruneLowMagnitude, no_pruner
 
 
 class UpdatePruningStep(tf_keras.callbacks.Callback):
@@ -50,16 +49,14 @@ class UpdatePruningStep(tf_keras.callbacks.Callback):
         """Find the model's pruned layers."""
         super().set_model(model)
         self._pruner = Pruner(model)
-        for wrapper in self._pruner.attached.values():
-            if wrapper.missed_pruner:  # TensorFlow cannot go on with a trace that an error broke off
-                model.train_function, wrapper.missed_pruner = None, False
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Resolve the schedules and do the update that is due at step 0.
 
         Raises:
-            TrainingError: a schedule needs a length that `fit` does not know.
+            TrainingError: no layer of the model is pruned, or a schedule needs a length that `fit` does not know.
         """
+        self.pruner.check_pruned("UpdatePruningStep")
         params, self._ends_batches, self._has_advanced = self.params or {}, False, False
         self.pruner.start(self.run or Run(params.get("steps"), params.get("epochs")), done=self._done)
 
@@ -86,9 +83,6 @@ class UpdatePruningStep(tf_keras.callbacks.Callback):
         self.pruner.project()
         self._at_the_very_end(self._warn_missed)
         self.pruner.stop()
-        function = getattr(self.model, "train_function", None)
-        if function is not None and not isinstance(function, _WithPruner):
-            self.model.train_function = _WithPruner(function, list(self.pruner.attached.values()))
 
     def _warn_missed(self) -> None:
         was_stopped = bool(getattr(self.model, "stop_training", False))
@@ -109,17 +103,3 @@ class UpdatePruningStep(tf_keras.callbacks.Callback):
             finish()
 
         history.on_train_end = end
-
-
-class _WithPruner:
-    """A model's train function that is kept from one `fit` to the next, where no trace would miss the pruner."""
-
-    def __init__(self, function: Callable[..., Any], wrappers: list[PruneLowMagnitude]) -> None:
-        self.function = function
-        self.wrappers = wrappers
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        for wrapper in self.wrappers:
-            if not wrapper.has_pruner:
-                raise no_pruner(wrapper.name)
-        return self.function(*args, **kwargs)

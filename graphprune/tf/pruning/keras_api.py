@@ -13,6 +13,7 @@ from tf_keras.src.saving.serialization_lib import serialize_keras_object
 from graphprune.arguments import describe
 from graphprune.errors import TrainingError
 from graphprune.graph.classes.python_patterns import WAY_OUT, PatternArguments
+from graphprune.sparsity.missed_targets import explain_missed
 from graphprune.sparsity.pruning import Pruning
 from graphprune.suggestions import find_close
 from graphprune.tf.layers.live_tensors import holds_prunable_layer, is_builtin_layer, prunable_names
@@ -20,7 +21,7 @@ from graphprune.tf.pruning.addresses import addressed_layers, find_wrappers, is_
 from graphprune.tf.pruning.keras_schedules import ConstantSparsity, PruningSchedule, check_schedule, own_schedule
 from graphprune.tf.pruning.live_toolkit import foreign_wrapper, is_toolkit_layer
 from graphprune.tf.pruning.skipped_layers import Skipped, describe_skipped, find_quantized, find_skipped
-from graphprune.tf.pruning.surgery import check_model, strip_model, wrap_layers
+from graphprune.tf.pruning.surgery import check_model, find_missed_targets, strip_model, wrap_layers
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
 _OWN_KEYWORDS = ("to_prune", "pruning_schedule", "block_size", "block_pooling_type", "pruning_policy", "sparsity_m_by_n")
@@ -83,10 +84,19 @@ def prune_low_magnitude(
 def strip_pruning(model: tf_keras.Model) -> tf_keras.Model:
     """Return a clone of `model` without pruning wrappers; its pruned weights are zero where their masks say so.
 
+    Warns where pruned weights have fewer zeros than their target: the model was not trained, or not to the end of its schedules.
+
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
     """
-    return strip_model(model)
+    stripped = strip_model(model)
+    missed = find_missed_targets(model)
+    if missed:
+        warnings.warn(
+            f"{model.name}: stripped, and {explain_missed(missed)}; train it with UpdatePruningStep until its schedules end, and strip then",
+            stacklevel=2,
+        )
+    return stripped
 
 
 def collect_prunable_layers(model: tf_keras.Model) -> list[PruneLowMagnitude]:

@@ -21,7 +21,7 @@ from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.keras_schedules import OwnTimetable
 from graphprune.tf.pruning.mask_update import apply_mask
 from graphprune.tf.pruning.pattern_masks import select_pattern_mask
-from graphprune.tf.pruning.wrapper import PruneLowMagnitude
+from graphprune.tf.pruning.wrapper import PruneLowMagnitude, no_pruner
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,9 @@ class Pruner:
         self._timetables: dict[str, Timetable | OwnTimetable] = {}
         self._looked: dict[str, int] = {}
         self._began: tuple[int, dict[str, int]] = (0, {})
+        for wrapper in self.attached.values():
+            if wrapper.missed_pruner:  # under MirroredStrategy, a trace that the refusal broke off in another thread cannot be repaired
+                model.train_function, wrapper.missed_pruner = None, False
 
     def start(self, run: Run, *, done: int = 0) -> None:
         """Turn every schedule into optimizer steps, attach to the pruned layers and do the update that is due at step 0.
@@ -99,13 +102,14 @@ class Pruner:
         if not isinstance(run, Run):
             raise wrong_type("run", "a graphprune.Run", run, "such as Run(steps_per_epoch=100, epochs=10), or Run() where the length is not known")
         check_strategy(self.model)
-        for address, wrapper in self.wrappers.items():
-            if not wrapper.pruning_vars:
+        for address, wrapper in self.attached.items():
+            if not wrapper.pruning_state:
                 raise TrainingError(f"{address}: the pruned layer is not built; call model.build(input_shape) first")
+        for address, wrapper in self.wrappers.items():
             if isinstance(self._optimizer, OptimizerV2) and _has_embedding(wrapper):
                 raise TrainingError(
                     f"{address}: a legacy optimizer ({type(self._optimizer).__name__}) cannot prune an Embedding, whose gradients are sparse; "
-                    "compile with the optimizer of the same name from tf_keras.optimizers"
+                    f"{_new_optimizer(self._optimizer)}"
                 )
             if int(wrapper.pruning_step.numpy()) < 0:  # the TensorFlow toolkit's way to say that training has not begun
                 wrapper.pruning_step.assign(0)
@@ -132,6 +136,9 @@ class Pruner:
         """Detach from the pruned layers; training them again needs a pruner again."""
         for wrapper in self.attached.values():
             wrapper.pruners.discard(self)
+        function = getattr(self.model, "train_function", None)
+        if function is not None and not isinstance(function, _WithPruner):
+            self.model.train_function = _WithPruner(function, list(self.attached.values()))
 
     def project(self) -> None:
         """Zero what the masks mask, where something other than an optimizer update has written the weights: weight averaging (`use_ema`) when it ends."""
@@ -249,6 +256,24 @@ class Pruner:
             raise TrainingError("the pruner has not started; call start(Run(steps_per_epoch=..., epochs=...)) before training")
         return self._timetables[address]
 
+    def check_pruned(self, callback: str) -> None:
+        """Refuse to train a model in which no layer is pruned, with a callback that has nothing to do in it; warn where its pruned layers have no weights.
+
+        Raises:
+            TrainingError: no layer of the model is pruned.
+        """
+        name = self.model.name
+        if not self.attached:
+            raise TrainingError(
+                f"{name}: {callback} was given to a model without pruned layers, so nothing would be pruned; "
+                "train the model that prune_low_magnitude or apply_rules returned, the original stays as it is"
+            )
+        if not self.wrappers:
+            warnings.warn(
+                f"{name}: nothing is pruned, since its pruned layers have no weights to prune ({', '.join(self.attached)}); prune layers with a kernel",
+                stacklevel=2,
+            )
+
     def warn_missed(self, *, was_stopped: bool) -> None:
         """Warn of layers that the planned run would have brought to their target and that are not there, where training ends.
 
@@ -311,6 +336,20 @@ def find_unreached(wrappers: Mapping[str, PruneLowMagnitude], run: Run, done: in
             yield address, end, last
 
 
+class _WithPruner:
+    """A model's train function that is kept from one `fit` to the next, where no trace would miss the pruner."""
+
+    def __init__(self, function: Callable[..., Any], wrappers: list[PruneLowMagnitude]) -> None:
+        self.function = function
+        self.wrappers = wrappers
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        for wrapper in self.wrappers:
+            if not wrapper.has_pruner:
+                raise no_pruner(wrapper.name)
+        return self.function(*args, **kwargs)
+
+
 def update_masks(wrapper: PruneLowMagnitude, timetable: Timetable | OwnTimetable, step: int) -> None:
     """Choose the masks of a layer anew from the weights that it has at `step`, and zero what they mask."""
     choose_masks(wrapper, lambda name: timetable.sparsity_at(step, wrapper.pruning.share_of(name)))
@@ -325,6 +364,12 @@ def choose_masks(wrapper: PruneLowMagnitude, share_of: Callable[[str], float]) -
         mask.assign(chosen)
         threshold.assign(smallest)
         weight.assign(apply_mask(values, chosen))
+
+
+def _new_optimizer(legacy: OptimizerV2) -> str:
+    name = type(legacy).__name__
+    known = name if hasattr(tf_keras.optimizers, name) else "Adam"
+    return f"compile with tf_keras.optimizers.{known}, or give --optimizer {known.lower()} to graphprune train"
 
 
 def _has_embedding(wrapper: PruneLowMagnitude) -> bool:

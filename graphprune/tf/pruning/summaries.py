@@ -54,7 +54,13 @@ class PruningSummaries(tf_keras.callbacks.TensorBoard):
         super().set_model(model)
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Learn from the length of the run what the targets are."""
+        """Learn from the length of the run what the targets are.
+
+        Raises:
+            TrainingError: no layer of the model is pruned.
+        """
+        if self._pruner is not None:
+            self._pruner.check_pruned("PruningSummaries")
         super().on_train_begin(logs)
         params = self.params or {}
         if self._pruner is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 from tf_keras.src.engine.base_layer import Layer
@@ -28,6 +29,7 @@ from graphprune.plan.rewrite import wrap_graph
 from graphprune.plan.staleness import check_weights_fit, other_model
 from graphprune.rules.building.read import rule_set_of
 from graphprune.rules.values.rule_set import RuleSet
+from graphprune.sparsity.missed_targets import MissedTarget
 from graphprune.sparsity.pruning import Pruning
 from graphprune.tf.layers.layer_clone import clone_layer, copy_state
 from graphprune.tf.layers.live_tensors import find_weight, holds_prunable_layer, named_weights, prunable_names, tensor_facts, tensor_zeros, type_name
@@ -197,13 +199,32 @@ def _clone_unbuilt(model: tf_keras.Sequential, make: MakeLayer) -> tf_keras.Sequ
     return clone
 
 
-def strip_model(model: tf_keras.Model) -> tf_keras.Model:
-    """Return a clone of `model` without pruning wrappers: the original architecture, its masked weights exactly zero, its optimizer state kept.
+def strip_model(model: tf_keras.Model, *, compiled: bool = True) -> tf_keras.Model:
+    """Return a clone of `model` without pruning wrappers: the original architecture, its masked weights exactly zero.
+
+    Args:
+        model: The model.
+        compiled: Whether compile settings and optimizer state are kept; without them, saved files are smaller.
 
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
     """
-    return _clone_with_state(model, lambda address, layer: clone_layer(inner_layer(layer), address), set())
+    return _clone_with_state(model, lambda address, layer: clone_layer(inner_layer(layer), address), set(), compiled=compiled)
+
+
+def find_missed_targets(model: tf_keras.Model) -> tuple[MissedTarget, ...]:
+    """Return the pruned tensors of a wrapped model that have fewer zeros than when their schedules are finished, in the model's order."""
+    return tuple(missed for address, wrapper in find_wrappers(model).items() for missed in _missed_in(address, wrapper))
+
+
+def _missed_in(address: str, wrapper: PruneLowMagnitude) -> Iterator[MissedTarget]:
+    for name, (weight, mask, _) in zip(wrapper.pruning.weights, wrapper.pruning_vars, strict=False):
+        wanted, size = wrapper.pruning.target_zeros(name, weight.shape), weight.shape.num_elements()
+        if size - np.count_nonzero(mask.numpy()) >= wanted:  # counting a mask takes a tenth of the time of counting weights
+            continue
+        zeros = size - int(np.count_nonzero(weight.numpy()))
+        if zeros < wanted:
+            yield MissedTarget(address, name, size, zeros, wanted, was_updated=bool(wrapper.last_update.numpy() >= 0))
 
 
 def adopt_wrappers(model: tf_keras.Model) -> tf_keras.Model:
@@ -285,14 +306,14 @@ class _Clone:
         return self.made[id(layer)]
 
 
-def _clone_with_state(model: tf_keras.Model, make: MakeLayer, rebuilt: set[str]) -> tf_keras.Model:
-    """Return the clone with weights, masks (but those of `rebuilt` addresses), compile settings and optimizer state."""
+def _clone_with_state(model: tf_keras.Model, make: MakeLayer, rebuilt: set[str], *, compiled: bool = True) -> tf_keras.Model:
+    """Return the clone with weights, masks (but those of `rebuilt` addresses) and, if `compiled`, compile settings and optimizer state."""
     check_model(model)
     with strategy_scope(model):
-        return _clone_here(model, make, rebuilt)
+        return _clone_here(model, make, rebuilt, compiled=compiled)
 
 
-def _clone_here(model: tf_keras.Model, make: MakeLayer, rebuilt: set[str]) -> tf_keras.Model:
+def _clone_here(model: tf_keras.Model, make: MakeLayer, rebuilt: set[str], *, compiled: bool) -> tf_keras.Model:
     cloning = _Clone(make)
     with spectral_layers_buildable():
         clone = cloning.of_model(model, "")
@@ -302,7 +323,8 @@ def _clone_here(model: tf_keras.Model, make: MakeLayer, rebuilt: set[str]) -> tf
     for address, old, new in cloning.pairs:
         _copy_layer(old, new, keep_masks=address not in rebuilt)
         variables |= {id(a): b for a, b in zip(inner_layer(old).weights, inner_layer(new).weights, strict=True)}
-    copy_compile_state(model, clone, variables)
+    if compiled:
+        copy_compile_state(model, clone, variables)
     return clone
 
 

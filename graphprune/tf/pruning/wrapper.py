@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
 from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.engine.base_layer_utils import call_context
 from tf_keras.src.saving.legacy.saved_model.utils import in_tf_saved_model_scope
@@ -67,7 +69,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         last_update: The step of the last mask update (int64), -1 before the first; once built.
         own_schedule: The schedule, where it is of a user's own class; None where `pruning` says it all.
         pruners: The started pruners that follow this layer; several where several models share it and train in turn.
-        missed_pruner: Whether training has been refused for want of one; the trace that was broken off must not be used again.
+        missed_pruner: Whether training has been refused for want of one, and no pruner was made since.
     """
 
     def __init__(
@@ -227,6 +229,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         training = context.training if context.in_call else kwargs.get("training")
         if training is True and not self.has_pruner and not context.saving and not _is_symbolic((args, kwargs)):
             self.missed_pruner = True
+            _forget_first_traces()
             raise unburied(no_pruner(self.name))
         return super().__call__(*args, **kwargs)
 
@@ -328,6 +331,19 @@ def no_pruner(name: str) -> TrainingError:
         f"{name}: a pruned layer is being trained and no pruner is attached, so it would stay dense; "
         "add graphprune.UpdatePruningStep() to the callbacks of fit, or start a graphprune Pruner and call its on_step() in a custom loop"
     )
+
+
+def _forget_first_traces() -> None:
+    """Let each tf.function that is being traced for the first time, in this thread, trace anew at its next call.
+
+    TensorFlow takes a first trace that ends in an error for one that made no variables, and refuses those of optimizer and metrics in a second one
+    (`Function._call`, tensorflow/python/eager/polymorphic_function/polymorphic_function.py).
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code is Function._initialize.__code__:
+            frame.f_locals["self"]._variable_creation_config = None
+        frame = frame.f_back
 
 
 def _is_symbolic(arguments: Any) -> bool:
