@@ -8,7 +8,7 @@ import tf_keras
 from tf_keras import layers
 
 import graphprune
-from graphprune import ConstantSparsity, PolynomialDecay, PruneLowMagnitude, apply_rules, prune_low_magnitude, strip_pruning
+from graphprune import ConstantSparsity, PolynomialDecay, PruneLowMagnitude, apply_rules, prune_low_magnitude
 from graphprune.sparsity.positions import Position
 from graphprune.sparsity.pruning import Pruning
 from graphprune.sparsity.schedules import Schedule
@@ -46,10 +46,10 @@ def test_a_wrapped_saved_model_loads_with_keras_alone(tmp_path, name):
 
 
 def test_a_saved_model_of_an_earlier_version_is_read(tmp_path, monkeypatch):
-    wrapped = prune_low_magnitude(tf_keras.Sequential([layers.Input((5, 4)), layers.TimeDistributed(layers.Dense(3), name="part")]))
+    model = tf_keras.Sequential([layers.Input((5, 4)), layers.TimeDistributed(layers.Dense(3), name="part")])
     with monkeypatch.context() as patched:
         patched.setattr("graphprune.tf.pruning.wrapper.state_attribute", lambda name: name)
-        earlier = prune_low_magnitude(strip_pruning(wrapped))
+        earlier = prune_low_magnitude(model)
         earlier.layers[0].pruning_vars[0][1].assign(np.eye(4, 3, dtype=bool))
         earlier.save(tmp_path / "saved", save_format="tf")
     (wrapper,) = find_wrappers(graphprune.load_model(tmp_path / "saved")).values()
