@@ -45,6 +45,17 @@ def test_a_wrapped_saved_model_loads_with_keras_alone(tmp_path, name):
             assert not old[1].numpy().all()
 
 
+def test_a_saved_model_of_an_earlier_version_is_read(tmp_path, monkeypatch):
+    model = tf_keras.Sequential([layers.Input((5, 4)), layers.TimeDistributed(layers.Dense(3), name="part")])
+    with monkeypatch.context() as patched:
+        patched.setattr("graphprune.tf.pruning.wrapper.state_attribute", lambda name: name)
+        earlier = prune_low_magnitude(model)
+        earlier.layers[0].pruning_vars[0][1].assign(np.eye(4, 3, dtype=bool))
+        earlier.save(tmp_path / "saved", save_format="tf")
+    (wrapper,) = find_wrappers(graphprune.load_model(tmp_path / "saved")).values()
+    np.testing.assert_array_equal(wrapper.pruning_vars[0][1].numpy(), np.eye(4, 3, dtype=bool))
+
+
 def load_with_keras(path) -> tf_keras.Model:
     unlisted = {layer.__name__: layer for layer in UNLISTED}  # SpectralNormalization, which Keras writes and does not find again by itself
     with tf_keras.utils.custom_object_scope(unlisted):
