@@ -182,7 +182,7 @@ def test_lint_against_a_model_checks_patterns_and_budgets_too(tmp_path):
 
 def test_rules_lists_and_prints_what_ships():
     listed = run_command("rules").out.splitlines()
-    assert re.sub(" +", " ", listed[0]) == "builtin:block-4x1 Dense layers at 80% in blocks of four inputs by one output"
+    assert re.sub(" +", " ", listed[0]) == "builtin:all-90 Everything that can be pruned at 90%, the last layer of each branch dense"
     assert all(line.startswith("builtin:") for line in listed)
     for name in ("dense-90", "builtin:dense-90", "dense-90.yaml"):
         assert run_command("rules", name).out == shipped_file("rules/dense-90.yaml").read_text()
@@ -208,3 +208,15 @@ def test_a_report_goes_to_a_file(tmp_path):
     assert (done.code, done.out, done.err) == (0, "", f"wrote {tmp_path}/sub/plan.txt\n")
     assert (tmp_path / "sub" / "plan.txt").read_text() == run_command("plan", MODEL, "-r", RULES).out
     assert [path.name for path in (tmp_path / "sub").iterdir()] == ["plan.txt"]
+
+
+def test_a_plan_for_a_run_that_is_too_short_is_refused_unless_that_is_allowed(tmp_path):
+    rules = tmp_path / "late.yaml"
+    rules.write_text("version: 1\nrules: [{id: a, match: {type: Dense}, prune: {sparsity: 90%, schedule: {curve: linear, end: 4 epochs, every: 9 steps}}}]\n")
+    done = run_command("plan", MODEL, "-r", rules, "--epochs", "3")
+    assert (done.code, done.out) == (1, "")
+    assert "error[schedule/never-reached]: rule 'a': the schedule ends at 4 epochs, the run is 3 epochs; its target of 90% is never reached" in done.err
+    done = run_command("plan", MODEL, "-r", rules, "--epochs", "3", "--allow-missed")
+    assert done.code == 0
+    assert "warning[schedule/never-reached]" in done.err
+    assert run_command("plan", MODEL, "-r", rules, "--epochs", "4").err == ""
