@@ -8,7 +8,7 @@ from graphprune import report
 from graphprune.cli.colour import paint_marks
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import all_option, brief_option, drawing_format_option, drawing_report_option, exitcode_option, force_option
-from graphprune.cli.outputs import check_report_free, choose_drawing_format, print_report, to_json
+from graphprune.cli.outputs import DRAWING_SUFFIXES, check_report_free, choose_drawing_format, print_report, to_json
 from graphprune.diff import GraphDiff, graph_diff_to_config
 from graphprune.diff.archive_weights import diff_models
 from graphprune.errors import EXIT_DIFFERENT
@@ -34,7 +34,7 @@ def command(left: str, right: str, format_: str | None, output: str | None, show
     Calls of a shared layer count from 1; in JSON from 0, as Keras's node indices do.
     With --detailed-exitcode the exit code is 2 where the models differ.
     """  # noqa: D301 - click wants the real character
-    check_report_free(output, force=force, inputs=[left, right])
+    check_report_free(output, force=force, inputs=[left, right], format_=format_, known=tuple(DRAWING_SUFFIXES))
     before, after = open_model(left), open_model(right)
     kind = choose_drawing_format(format_, output)
     difference = diff_models(before, after, measure_gzip=kind == "text")

@@ -43,7 +43,7 @@ def command(
     """  # noqa: D301 - click wants the real character
     if (layer is None) == (rule is None):
         raise click.UsageError("give one of --layer ADDRESS and --rule ID")
-    check_report_free(output, force=force, inputs=[model, *rules.files])
+    check_report_free(output, force=force, inputs=[model, *rules.files], format_="json" if as_json else format_)
     saved = open_model(model)
     rule_set = open_rules(rules)
     zeros = saved.zeros if rule_set.reads_weights else None

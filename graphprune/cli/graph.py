@@ -33,7 +33,7 @@ def command(model: str, output: str | None, format_: str | None, force: bool) ->
         graphprune graph model.keras -o model.html
     """  # noqa: D301 - click wants the real character
     kind = choose_graph_format(format_, output)
-    check_report_free(output, force=force, inputs=[model])
+    check_report_free(output, force=force, inputs=[model], format_=kind)
     print_report(_render(open_model(model), kind), output)
 
 

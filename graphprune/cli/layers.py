@@ -38,7 +38,7 @@ def command(model: str, match: str | None, format_: str | None, output: str | No
         graphprune layers model.keras
         graphprune layers model.keras --match '{type: Dense, params: {gte: 1M}}'
     """  # noqa: D301 - click wants the real character
-    check_report_free(output, force=force, inputs=[model])
+    check_report_free(output, force=force, inputs=[model], format_=format_)
     find = None if match is None else _finder(match)
     saved = open_model(model)
     matched = None if find is None else find(saved)

@@ -32,7 +32,7 @@ from graphprune.suggestions import closest
     type=click.Choice(["text", "json", "github"]),
     help="How to print what is found: text, JSON, or workflow commands that GitHub Actions shows beside the lines [default: text].",
 )
-@click.option("-o", "--output", metavar="FILE", help="Write the report to FILE; a name that ends in .json means JSON.")
+@click.option("-o", "--output", metavar="FILE", help="Write the report to FILE; the end of its name says its format: .txt or .json.")
 @force_option
 @click.option("--explain", metavar="SLUG", help="Say what a slug such as rule/conflict means, with an example; 'list' names them all.")
 def command(files: tuple[str, ...], model: str | None, rules: RuleOptions, format_: str | None, output: str | None, force: bool, explain: str | None) -> None:
@@ -46,7 +46,7 @@ def command(files: tuple[str, ...], model: str | None, rules: RuleOptions, forma
         graphprune lint --explain rule/conflict
     """  # noqa: D301 - click wants the real character
     rules = replace(rules, files=(*files, *rules.files))
-    check_report_free(output, force=force, inputs=[*rules.files, *([model] if model else [])])
+    check_report_free(output, force=force, inputs=[*rules.files, *([model] if model else [])], format_=format_)
     if explain is not None:
         print_report(_explain(explain, rules.files), output)
         return

@@ -81,8 +81,10 @@ drawing_format_option = click.option(
     default=None,
     help="How to print the report: text, JSON, Markdown for a comment on GitHub, a page, a drawing [default: text, or what FILE's name says].",
 )
-drawing_report_option = click.option("-o", "--output", metavar="FILE", help="Write the report to FILE; a name in .json, .html, .svg or .md says its format.")
-report_option = click.option("-o", "--output", metavar="FILE", help="Write the report to FILE; a name that ends in .json means JSON.")
+drawing_report_option = click.option(
+    "-o", "--output", metavar="FILE", help="Write the report to FILE; the end of its name says its format: .txt, .json, .html, .svg or .md."
+)
+report_option = click.option("-o", "--output", metavar="FILE", help="Write the report to FILE; the end of its name says its format: .txt or .json.")
 exitcode_option = click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there is something to report, 0 when there is nothing.")
 all_option = click.option("--all", "show_all", is_flag=True, help="Show every layer.")
 brief_option = click.option("--brief", is_flag=True, help="Show only the summary.")

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from graphprune.files import write_whole
 from graphprune.rules.text.source_lines import SourceLines
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".tflite")
+REPORT_SUFFIXES: Mapping[str, str] = {".txt": "text", ".json": "json"}
+DRAWING_SUFFIXES: Mapping[str, str] = {**REPORT_SUFFIXES, ".html": "html", ".svg": "svg", ".md": "github"}
+"""The format that the end of a file's name says, of reports and of those that are drawn too."""
 
 
 def check_output_free(path: str | Path, *, force: bool, inputs: Iterable[str | Path] = ()) -> None:
@@ -59,8 +62,17 @@ def is_same_file(one: Path, other: Path) -> bool:
     return one.exists() and other.exists() and one.samefile(other)
 
 
-def check_report_free(path: str | None, *, force: bool, inputs: Iterable[str | Path] = ()) -> None:
+def check_report_free(
+    path: str | None,
+    *,
+    force: bool,
+    inputs: Iterable[str | Path] = (),
+    format_: str | None = None,
+    known: Iterable[str] = tuple(REPORT_SUFFIXES),
+) -> None:
     """Refuse a place for a report as `check_output_free` does, and the name of a model or a folder besides; None is the terminal.
+
+    Without a `format_` that was asked for, a name must end in a suffix that is `known`, or have none, which means text.
 
     Raises:
         OutputError: the report may not be written there.
@@ -72,17 +84,19 @@ def check_report_free(path: str | None, *, force: bool, inputs: Iterable[str | P
         raise OutputError(f"{path}: is a folder; name a file in it")
     if Path(path).suffix in MODEL_SUFFIXES:
         raise OutputError(f"{path}: is the name of a model, and this writes a report; give a name such as {Path(path).stem}.txt or {Path(path).stem}.json")
+    suffix = Path(path).suffix.lower()
+    if suffix and format_ is None and suffix not in known:
+        raise OutputError(f"{path}: no report has the suffix {suffix}; known are {', '.join(known)}")
 
 
 def choose_format(format_: str | None, output: str | None) -> str:
     """Return `text` or `json`: what was asked for, else what the name of the output file says."""
-    return format_ or ("json" if output and output.endswith(".json") else "text")
+    return format_ or REPORT_SUFFIXES.get(Path(output or "").suffix.lower(), "text")
 
 
 def choose_drawing_format(format_: str | None, output: str | None) -> str:
     """Return `text`, `json`, `github`, `html` or `svg`: what was asked for, else what the name of the output file says."""
-    named = {".json": "json", ".html": "html", ".svg": "svg", ".md": "github"}
-    return format_ or named.get(Path(output or "").suffix.lower(), "text")
+    return format_ or DRAWING_SUFFIXES.get(Path(output or "").suffix.lower(), "text")
 
 
 def to_json(config: Any) -> str:

@@ -19,7 +19,7 @@ from graphprune.cli.options import (
     force_option,
     rule_options,
 )
-from graphprune.cli.outputs import check_report_free, choose_drawing_format, print_report, print_warnings, terminal_width, to_json
+from graphprune.cli.outputs import DRAWING_SUFFIXES, check_report_free, choose_drawing_format, print_report, print_warnings, terminal_width, to_json
 from graphprune.cli.planning import plan_for
 from graphprune.errors import EXIT_DIFFERENT
 from graphprune.graph import ModelFile
@@ -61,7 +61,7 @@ def command(
     Where the rules have faults there is no plan and FILE is not written; with --format json or github the faults are printed in that form.
     With --detailed-exitcode the exit code is 2 where the model would be changed.
     """  # noqa: D301 - click wants the real character
-    check_report_free(output, force=force, inputs=[model, *rules.files])
+    check_report_free(output, force=force, inputs=[model, *rules.files], format_=format_, known=tuple(DRAWING_SUFFIXES))
     saved = open_model(model)
     plan = plan_for(saved, rules, None, Run(steps_per_epoch, epochs), allow_missed=allow_missed)
     print_warnings(plan.diagnostics, rules.files)

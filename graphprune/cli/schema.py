@@ -26,5 +26,5 @@ def command(kind: str, output: str | None, force: bool) -> None:
     \b
         # yaml-language-server: $schema=./graphprune-rules.schema.json
     """  # noqa: D301 - click wants the real character
-    check_report_free(output, force=force)
+    check_report_free(output, force=force, known=[".json"])
     print_report(to_json(build_schema(cast(Kind, kind))), output)

@@ -52,7 +52,7 @@ def command(place: str, pattern: str, update: bool, format_: str | None, output:
 
     No model is needed, and no TensorFlow. The exit code is 1 when a case fails.
     """  # noqa: D301 - click wants the real character
-    check_report_free(output, force=force, inputs=[place])
+    check_report_free(output, force=force, inputs=[place], format_=format_)
     files = read_cases(find_case_files(place))
     lines = SourceLines({path for file in files for path in (file.path, *file.rules)})
     results = [(file.path, _run(file, pattern, update=update)) for file in files]

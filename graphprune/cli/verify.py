@@ -35,7 +35,7 @@ def command(model: str, plan_file: str, format_: str | None, output: str | None,
     A file whose own checksums do not fit is refused, and the folder of a training run whose model is not the one that the run wrote.
     With --detailed-exitcode the exit code is 2 where a tensor is not as planned.
     """  # noqa: D301 - click wants the real character
-    check_report_free(output, force=force, inputs=[model, plan_file])
+    check_report_free(output, force=force, inputs=[model, plan_file], format_=format_)
     saved, plan = open_model(model), read_plan(plan_file)
     archive = saved.need_archive()
     archive.check_checksums()

@@ -135,7 +135,7 @@ def _explain_unused(name: str) -> str:
     if "weight" in name.lower():
         return f"{name[:40]} is not used; for weights, give a data function that returns (x, y, weight)"
     close = difflib.get_close_matches(name.lower(), NAMES, n=1)
-    return f"{name[:40]} is not used{f'; did you mean {close[0]}?' if close else ''}"
+    return f"{name[:40]} is not used; {f'did you mean {close[0]}?' if close else _NEEDED}"
 
 
 _NONE = {"train": "training needs at least one", "test": "leave out x_test and y_test where there are none"}

@@ -99,6 +99,11 @@ def test_a_rule_that_matches_nothing_stops_the_plan(tmp_path):
         (("apply", MODEL, "-r", RULES, "--plan", "p.json", "-o", "never.keras"), "give rules (-r) or a plan (--plan), not both"),
         (("layers", MODEL, "--format", "xml"), "'xml' is not one of"),
         (("train", MODEL, "--data", "d.npz"), "Missing option '--run'"),
+        (("pln", MODEL), "Error: no command is called 'pln'; did you mean 'plan'?"),
+        (("xyz",), "Error: no command is called 'xyz'; graphprune --help lists them"),
+        (("train", MODEL, "--epoch", "3"), "--epochs"),
+        (("train", MODEL, "--epochs", "three"), "Invalid value for '--epochs': 'three' is not a whole number; write it in digits, such as 100"),
+        (("train", MODEL, "--learning-rate", "fast"), "'fast' is not a number; write it in digits, such as 0.001"),
     ],
 )
 def test_wrong_usage_exits_64(arguments, message):

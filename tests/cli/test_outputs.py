@@ -90,3 +90,37 @@ def test_a_table_fits_the_terminal_and_is_whole_in_a_pipe_and_in_a_file(own, mon
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "77")
     assert (terminal_width(), terminal_width("layers.txt")) == (77, None)
+
+
+REPORTS = {
+    "plan": (["plan", MODEL, "-r", RULES], ".txt, .json, .html, .svg, .md"),
+    "diff": (["diff", MODEL, MODEL], ".txt, .json, .html, .svg, .md"),
+    "layers": (["layers", MODEL], ".txt, .json"),
+    "explain": (["explain", MODEL, "-r", RULES, "--layer", "hidden"], ".txt, .json"),
+    "lint": (["lint", RULES], ".txt, .json"),
+    "verify": (["verify", MODEL, "--plan", "plan.json"], ".txt, .json"),
+    "test": (["test", "."], ".txt, .json"),
+    "schema": (["schema"], ".json"),
+}
+
+
+@pytest.mark.parametrize(("command", "known"), REPORTS.values(), ids=REPORTS)
+def test_a_report_is_not_written_under_the_suffix_of_something_else(tmp_path, monkeypatch, command, known):
+    monkeypatch.chdir(tmp_path)
+    done = run_command(*command, "-o", "p.pdf")
+    assert (done.code, done.out, done.err) == (1, "", f"graphprune: p.pdf: no report has the suffix .pdf; known are {known}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_graph_names_the_formats_that_it_has(tmp_path):
+    done = run_command("graph", MODEL, "-o", tmp_path / "g.pdf")
+    assert (done.code, list(tmp_path.iterdir())) == (64, [])
+    assert "name the file with -o g.json, g.dot, g.svg or g.html, or give --format" in done.err
+
+
+def test_a_format_that_is_asked_for_goes_into_any_name_and_suffixes_have_no_case(tmp_path):
+    assert run_command("layers", MODEL, "--format", "json", "-o", tmp_path / "layers.out").code == 0
+    assert run_command("layers", MODEL, "-o", tmp_path / "layers.JSON").code == 0
+    assert (tmp_path / "layers.out").read_bytes() == (tmp_path / "layers.JSON").read_bytes()
+    assert run_command("layers", MODEL, "-o", tmp_path / "layers").code == 0
+    assert (tmp_path / "layers").read_text().startswith("model  ")

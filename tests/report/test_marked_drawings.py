@@ -34,6 +34,21 @@ def test_a_plan_as_a_drawing(check_golden):
     check_golden(render_plan_svg(*mixed_plan()), "plan.svg")
 
 
+def test_the_panel_names_the_target_that_a_budget_gives_the_tensor_and_not_the_budgets():
+    graph = build_graph("in > conv[3,3,8,8] > flatten > fc_1[512,64] > fc_2[64,10]")
+    rules = parse_rules(
+        "version: 1\nbudgets: {net: {sparsity: 80%, allocate: erk}}\n"
+        "rules: [{id: all, match: '*', prune: {budget: net, schedule: {curve: step, begin: 0 steps}}}]\n",
+        "p.yaml",
+    )
+    plan = make_plan(graph, rules)
+    shares = {change.address: change.tensors[0].zeros_after / change.tensors[0].size for change in plan.changes if change.after is not None}
+    told = {address: dict(mark.facts)["After"].partition(" ")[0] for address, mark in mark_plan(plan).marks.items() if "After" in dict(mark.facts)}
+    assert told == {address: f"{share:.1%}" for address, share in shares.items()}
+    assert len(set(told.values())) > 1
+    assert "80.0%" not in told.values()
+
+
 def test_a_diff_as_a_drawing(check_golden):
     left, right = changed_pair()
     check_golden(render_diff_svg(left, right, diff_graphs(left, right, left_path="a.keras", right_path="b.keras")), "diff.svg")

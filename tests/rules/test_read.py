@@ -378,6 +378,11 @@ def test_files_that_are_no_rule_files(tmp_path):
         "error[file/unreadable]: no such rule file\n  --> PATH\n"
         "  help: check the path; files that ship with graphprune are named builtin:NAME (graphprune rules lists them)"
     )
+    (tmp_path / "prune.yaml").write_text("version: 1\n")
+    assert read_fault(tmp_path / "prun.yaml") == f"error[file/unreadable]: no such rule file\n  --> PATH\n  help: did you mean {tmp_path}/prune.yaml?"
+    assert read_fault("dens-90") == (
+        "error[file/unreadable]: no such rule file\n  --> PATH\n  help: did you mean builtin:dense-90? (graphprune rules lists the files that ship)"
+    )
     assert read_fault(tmp_path) == "error[file/unreadable]: a folder, not a rule file\n  --> PATH\n  help: name the .yaml file inside it"
     (tmp_path / "latin.yaml").write_bytes(b"version: 1\n# caf\xe9\n")
     assert read_fault(tmp_path / "latin.yaml") == "error[file/unreadable]: not text in UTF-8\n  --> PATH:2\n  help: save it as UTF-8; is this a model?"

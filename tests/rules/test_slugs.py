@@ -90,7 +90,7 @@ def test_the_messages_of_commands(tmp_path, monkeypatch):
     assert {slug: done.out + done.err for slug, done in told.items()} == {
         "file/unreadable": (
             "error[file/unreadable]: no such rule file\n  --> dense-90\n"
-            "  help: check the path; files that ship with graphprune are named builtin:NAME (graphprune rules lists them)\n\n"
+            "  help: did you mean builtin:dense-90? (graphprune rules lists the files that ship)\n\n"
             "dense-90: 1 error\n"
         ),
         "plan/stale": (

@@ -38,7 +38,7 @@ UNUSED = {
     "Y_Valid": "Y_Valid is not used; the test set is measured after each epoch, name it y_test",
     "sample_weight": "sample_weight is not used; for weights, give a data function that returns (x, y, weight)",
     "x_tst": "x_tst is not used; did you mean x_test?",
-    "class_names": "class_names is not used",
+    "class_names": "class_names is not used; x_train and y_train are needed, x_test and y_test may be given",
 }
 
 

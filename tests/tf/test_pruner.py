@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -201,6 +202,11 @@ def test_a_run_that_is_too_short_warns_before_it_starts():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Pruner(model_with(epochs(2))).start(Run(10, 2))
+
+
+def test_the_warning_names_the_target_that_a_budget_gives_the_tensor():
+    with pytest.warns(UserWarning, match=r"d1: the schedule reaches 73\.0% at step 30 "):
+        Pruner(model_with(replace(epochs(3), shares=(0.73,)))).start(Run(10, 2))
 
 
 def test_a_run_that_is_resumed_ends_at_the_same_step():

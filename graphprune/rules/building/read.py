@@ -28,7 +28,7 @@ from graphprune.rules.building.variables import Variable, collect_variables, fil
 from graphprune.rules.shapes.file_faults import check_shape, show
 from graphprune.rules.shapes.file_shape import FileShape
 from graphprune.rules.text.notes import Notes
-from graphprune.rules.text.shipped import PREFIX, find_rule_file
+from graphprune.rules.text.shipped import PREFIX, find_meant_file, find_rule_file
 from graphprune.rules.text.text_encoding import decode_text
 from graphprune.rules.text.yaml_text import MAX_BYTES, Document, Path, parse_document
 from graphprune.rules.values.checks import Check
@@ -167,7 +167,7 @@ def _read_text(path: str) -> tuple[str, str] | Diagnostic:
             "file/unreadable",
             "no such rule file",
             where,
-            "check the path; files that ship with graphprune are named builtin:NAME (graphprune rules lists them)",
+            find_meant_file(path) or "check the path; files that ship with graphprune are named builtin:NAME (graphprune rules lists them)",
         )
     except IsADirectoryError:
         return Diagnostic("file/unreadable", "a folder, not a rule file", where, "name the .yaml file inside it")

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from graphprune.errors import Diagnostic, RuleError, Where
 from graphprune.shipped import shipped_file
-from graphprune.suggestions import closest
+from graphprune.suggestions import closest, find_close
 
 PREFIX = "builtin:"
 ANY_MODEL = f"{PREFIX}all-90 prunes everything but the last layer of each branch"
+_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,16 @@ def find_rule_file(name: str) -> Path:
         RuleError: no shipped rule file has that name.
     """
     return find_shipped_rules(name.removeprefix(PREFIX)).path if name.startswith(PREFIX) else Path(name)
+
+
+def find_meant_file(name: str) -> str:
+    """Return, as a question, which rule file was meant by a path that does not exist: one that ships, or one beside it; "" where none is near."""
+    given = Path(name)
+    shipped = find_close(given.name.removesuffix(".yaml"), [rules.name for rules in list_shipped_rules()], count=1)
+    if shipped and given.parent == Path():
+        return f"did you mean {PREFIX}{shipped[0]}? (graphprune rules lists the files that ship)"
+    near = find_close(given.name, [found.name for suffix in _SUFFIXES for found in given.parent.glob(f"*{suffix}")], count=1)
+    return f"did you mean {given.parent / near[0]}?" if near else ""
 
 
 def find_shipped_rules(name: str) -> ShippedRules:
