@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -71,6 +72,8 @@ def command(
     import_tensorflow()
     from graphprune.tf.models.export import check_export_suffix, write_model
     from graphprune.tf.models.loading import load_model
+    from graphprune.tf.models.read_back import check_reads_back
+    from graphprune.tf.models.saving import SUFFIXES
     from graphprune.tf.pruning.surgery import strip_model
     from graphprune.tf.training.compiling import compile_model
     from graphprune.tf.training.data import read_data
@@ -92,6 +95,8 @@ def command(
         if accuracy_after is None:
             click.echo(f"graphprune: warning: {model}: was compiled without a metric of accuracy, so none is shown", err=True)
     for output in outputs:
+        if Path(output).suffix in SUFFIXES:
+            check_reads_back(stripped, Path(output).suffix, output, partial(load_model, **arguments))
         write_model(stripped, output)
     files = [("before", archive_before.path, before, accuracy_before), *((Path(output).name, output, wrapped, accuracy_after) for output in outputs)]
     sizes = SizeTable(size_columns(files))

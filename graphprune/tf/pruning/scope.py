@@ -14,5 +14,10 @@ UNLISTED = (tf_keras.layers.SpectralNormalization, tf_keras.layers.experimental.
 
 def prune_scope() -> Any:
     """Return a scope, for `with`, in which `tf_keras.models.load_model` knows graphprune's classes, and all of its own."""
+    return tf_keras.utils.custom_object_scope(prune_objects())
+
+
+def prune_objects() -> dict[str, type]:
+    """Return the classes of `prune_scope` by name."""
     own = {f"{PACKAGE}>{PruneLowMagnitude.__name__}": PruneLowMagnitude, PruneLowMagnitude.__name__: PruneLowMagnitude}
-    return tf_keras.utils.custom_object_scope({**{layer.__name__: layer for layer in UNLISTED}, **own})
+    return {**{layer.__name__: layer for layer in UNLISTED}, **own}

@@ -31,6 +31,7 @@ from graphprune.runs.run_options import MAX_EPOCHS, Compiling, RunOptions
 from graphprune.runs.stopping import StopRequest
 from graphprune.sparsity.positions import Position, Run, Unit, parse_position
 from graphprune.tf.models.loading import load_model
+from graphprune.tf.models.read_back import check_reads_back
 from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.summaries import check_tensorboard
 from graphprune.tf.pruning.surgery import apply_plan
@@ -128,6 +129,8 @@ def train(
         options = _options(
             model_path, model, plan, data, data_spec, epochs, steps_per_epoch is not None, seed, every, asked, tensorboard, spread.name, first_batch
         )
+        load = partial(load_model, custom_objects=custom_objects, unsafe_lambda=unsafe_lambda, unsafe_ops=unsafe_ops)
+        check_reads_back(model, Path(options.model_name).suffix, str(model_path), load)
         plan_config = None if plan is None else plan_to_config(plan)
         with folder.created(options, plan=plan_config, graph=graph, rule_files=_rule_files(options.rules), found=found, force=force):
             return run_to_end(model, data, options, folder, _first_state(options), None, stop_after_step=stop_after_step, on_progress=on_progress, stop=stop)
