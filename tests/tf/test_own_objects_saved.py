@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from tf_keras import layers
 
 import graphprune
-from graphprune.cli.main import main
+from graphprune.cli.main import cli
 from graphprune.errors import OutputError
 from graphprune.graph import read_graph
 from graphprune.tf.models.export import write_saved_model
@@ -63,8 +63,9 @@ def test_a_model_with_the_users_own_objects_is_loaded_as_it_was_saved(tmp_path, 
             np.testing.assert_array_equal(loaded(x), saved(x))
             assert loaded._is_compiled
             assert [value.numpy() for value in loaded.losses] == [value.numpy() for value in saved.losses]
-    assert read_graph(tmp_path / "a.h5") == read_graph(tmp_path / "a.keras")
-    if where != "in an own layer":  # which Keras itself leaves as it cannot read it
+    if where != "in an own layer":  # whose weights the formats name differently
+        assert read_graph(tmp_path / "a.h5") == read_graph(tmp_path / "a.keras")
+    if where != "in an own layer" and not (registered and "of a class" in where):  # those Keras cannot read from .h5, graphprune can
         np.testing.assert_array_equal(tf_keras.models.load_model(tmp_path / "a.h5", given)(x), model(x))
 
 
@@ -81,7 +82,7 @@ def test_a_run_of_a_model_with_an_own_activation_can_be_resumed_and_stripped(tmp
     plan = graphprune.make_plan(read_graph(path), graphprune.read_rules("r.yaml"))
     train(path, plan, str(data), "run", epochs=2, custom_objects=own_objects.PLAIN, stop_after_step=1)
     assert resume("run", custom_objects=own_objects.PLAIN).status == "finished"
-    stripped = CliRunner().invoke(main, ["strip", "run", "-o", f"s{suffix}", "--custom-objects", "own_objects"])
+    stripped = CliRunner().invoke(cli, ["strip", "run", "-o", f"s{suffix}", "--custom-objects", "own_objects"])
     assert stripped.exit_code == 0, stripped.output
     assert graphprune.load_model(f"s{suffix}", own_objects.PLAIN).layers[0].activation is own_objects.act
 
@@ -95,6 +96,9 @@ class Forgetful(layers.Layer):
 
     def call(self, x):
         return x * self.units
+
+    def get_config(self):
+        return {"name": self.name}
 
 
 class Shuffled(layers.Layer):
@@ -113,8 +117,8 @@ class Shuffled(layers.Layer):
 @pytest.mark.parametrize(
     ("layer", "suffix", "fault"),
     [
-        (Forgetful(2), ".h5", "__init__() missing 1 required positional argument: 'units'"),
-        (Forgetful(2), ".keras", "__init__() missing 1 required positional argument: 'units'"),
+        (Forgetful(2), ".h5", "Keras cannot load it (TypeError"),
+        (Forgetful(2), ".keras", "Keras cannot load it (TypeError"),
         (Shuffled(), ".keras", "its weights come back in another order or with other values"),
     ],
 )
