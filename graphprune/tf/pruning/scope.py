@@ -8,7 +8,12 @@ import tf_keras
 
 from graphprune.tf.pruning.wrapper import PACKAGE, PruneLowMagnitude
 
-UNLISTED = (tf_keras.layers.SpectralNormalization, tf_keras.layers.experimental.RandomFourierFeatures)
+UNLISTED: tuple[type, ...] = (
+    tf_keras.layers.SpectralNormalization,
+    tf_keras.layers.experimental.RandomFourierFeatures,
+    tf_keras.optimizers.Adafactor,
+    tf_keras.optimizers.Lion,
+)
 """Classes that Keras exports and does not find again by name in a file that it wrote."""
 
 
@@ -20,4 +25,4 @@ def prune_scope() -> Any:
 def prune_objects() -> dict[str, type]:
     """Return the classes of `prune_scope` by name."""
     own = {f"{PACKAGE}>{PruneLowMagnitude.__name__}": PruneLowMagnitude, PruneLowMagnitude.__name__: PruneLowMagnitude}
-    return {**{layer.__name__: layer for layer in UNLISTED}, **own}
+    return {**{unlisted.__name__: unlisted for unlisted in UNLISTED}, **own}
