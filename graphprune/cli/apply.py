@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
+from pathlib import Path
 
 import click
 
@@ -50,12 +52,15 @@ def command(
 
     import_tensorflow()
     from graphprune.tf.models.loading import load_model
+    from graphprune.tf.models.read_back import check_reads_back
     from graphprune.tf.models.saving import check_model_suffix, save_model
     from graphprune.tf.pruning.surgery import apply_plan
 
     check_model_suffix(output)
-    original = load_model(archive.path, **loading_arguments(loading))
-    save_model(apply_plan(original, plan), output)
+    arguments = loading_arguments(loading)
+    wrapped = apply_plan(load_model(archive.path, **arguments), plan)
+    check_reads_back(wrapped, Path(output).suffix, output, partial(load_model, **arguments))
+    save_model(wrapped, output)
     click.echo(to_json(plan_to_config(plan)) if format_ == "json" else render_plan_text(plan, brief=True), nl=False)
     click.echo(f"wrote {output}", err=format_ == "json")
     if any("wrap" in change.actions for change in plan.changes):

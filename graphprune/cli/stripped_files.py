@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from graphprune.report import SizeTable, render_sizes_text, sizes_to_config
 from graphprune.sparsity.missed_targets import MissedTarget
 from graphprune.tf.models.export import write_model
 from graphprune.tf.models.loading import load_model
+from graphprune.tf.models.read_back import check_reads_back
+from graphprune.tf.models.saving import SUFFIXES
 from graphprune.tf.pruning.surgery import count_zeros, strip_model
 from graphprune.tf.training.data import read_data
 from graphprune.tf.training.evaluation import measure_accuracy
@@ -59,6 +62,8 @@ def write_stripped(
             click.echo(f"graphprune: warning: {origin}: was compiled without a metric of accuracy, so none is shown", err=True)
     served = stripped if keep_optimizer or stripped.optimizer is None else strip_model(stripped, compiled=False)
     for output in outputs:
+        if Path(output).suffix in SUFFIXES:
+            check_reads_back(served, Path(output).suffix, output, partial(load_model, **loading_arguments(loading)))
         write_model(served, output)
     after = sum(count_zeros(stripped).values()), stripped.count_params(), accuracies[1]
     files = [Measured.of_file("before", archive.path, before, accuracies[0]), *(Measured(Path(output).name, output, *after) for output in outputs)]

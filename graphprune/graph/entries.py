@@ -80,12 +80,16 @@ def canonical(value: Any) -> Any:
     Example:
         >>> canonical({"module": "keras.layers", "class_name": "A", "config": {"n": (1, 2)}, "registered_name": None, "shared_object_id": 7})
         {'class_name': 'A', 'config': {'n': [1, 2]}}
+        >>> canonical({"activation": {"module": "builtins", "class_name": "function", "config": "mine", "registered_name": "function"}})
+        {'activation': 'mine'}
     """
     kind = type(value)
     if kind in _PLAIN:
         return value
     if kind is dict or isinstance(value, Mapping):
         is_object = "class_name" in value and "config" in value
+        if is_object and value["class_name"] == "function" and isinstance(value["config"], str):
+            return value["config"]
         left_out = _TRACES if is_object else _ADDRESS
         found = {str(key): item if type(item) in _PLAIN else canonical(item) for key, item in value.items() if key not in left_out}
         return found | {"class_name": type_of(value)} if is_object else found

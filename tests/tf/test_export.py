@@ -50,6 +50,44 @@ def test_tflite_of_a_recurrent_model_takes_one_sample_and_predicts_what_keras_pr
     np.testing.assert_allclose(run_tflite(content, words=x)[0], model.predict(x, verbose=0), atol=1e-5, rtol=0)
 
 
+def in_one_interpreter(content, samples):
+    """Return what one interpreter predicts for each sample, one call after the other."""
+    interpreter = tf.lite.Interpreter(model_content=content)
+    interpreter.allocate_tensors()
+    (given,), (wanted,) = interpreter.get_input_details(), interpreter.get_output_details()
+    found = []
+    for x in samples:
+        interpreter.set_tensor(given["index"], x)
+        interpreter.invoke()
+        found.append(interpreter.get_tensor(wanted["index"]))
+    return found
+
+
+RECURRENT = {
+    "lstm": lambda: [layers.LSTM(3)],
+    "gru": lambda: [layers.GRU(3)],
+    "simple": lambda: [layers.SimpleRNN(3)],
+    "cell": lambda: [layers.RNN(layers.LSTMCell(3))],
+    "stacked": lambda: [layers.LSTM(3, return_sequences=True), layers.LSTM(2)],
+    "bidirectional": lambda: [layers.Bidirectional(layers.LSTM(3))],
+    "backwards": lambda: [layers.LSTM(3, go_backwards=True)],
+    "distributed": lambda: [layers.Reshape((2, 2, 2)), layers.TimeDistributed(layers.LSTM(3))],
+    "convolutional": lambda: [layers.Reshape((4, 2, 1, 1)), layers.ConvLSTM2D(3, 1)],
+    "stateful": lambda: [layers.LSTM(3, stateful=True)],
+}
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_later_calls_of_a_tflite_interpreter_predict_what_keras_predicts(name):
+    tf_keras.utils.set_random_seed(3)
+    model = tf_keras.Sequential([layers.Input((4, 2), batch_size=1 if name == "stateful" else None), *RECURRENT[name]()])
+    content = to_tflite(model)
+    samples = [sample(1, 4, 2) * scale for scale in (3, -2, 1)]
+    for found, x in zip(in_one_interpreter(content, samples), samples, strict=True):
+        np.testing.assert_allclose(found, model(x), atol=1e-6, rtol=0)  # a stateful layer carries its state on in both
+    assert all(layer._could_use_gpu_kernel for layer in model._flatten_layers() if isinstance(layer, layers.LSTM))
+
+
 def test_a_layer_that_tflite_lacks_is_one_clear_line(capfd):
     x = layers.Input((4,), name="x")
     model = tf_keras.Model(x, tf.raw_ops.Betainc(a=x, b=x, x=x), name="net")

@@ -13,6 +13,7 @@ import tensorflow as tf
 import tf_keras
 from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.layers.preprocessing.index_lookup import IndexLookup
+from tf_keras.src.mixed_precision.loss_scale_optimizer import BaseLossScaleOptimizer
 from tf_keras.src.saving import saving_lib
 from tf_keras.src.saving.legacy import model_config, saving_utils
 from tf_keras.src.saving.legacy.hdf5_format import _legacy_weights
@@ -32,6 +33,7 @@ from graphprune.graph.weights import ModelWeights, locate_weights
 from graphprune.tf.layers.layer_clone import finalize
 from graphprune.tf.layers.live_tensors import weight_names
 from graphprune.tf.layers.stored_names import kept_names, names_in_format
+from graphprune.tf.models.hdf5_dialect import readable_as_written, restore_settings
 from graphprune.tf.models.keras_file import keras_format
 from graphprune.tf.pruning.addresses import addressed_layers, inner_layer, is_layered_model
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
@@ -52,11 +54,27 @@ def load_zip(archive: Archive, *, compiled: bool) -> tf_keras.Model:
         config["compile_config"] = None
     with keras_format(), ObjectSharingScope():
         model = deserialize_keras_object(config)
+        _scale_loss_as_saved(model, archive)
         with open_weights(archive.path) as weights, unpacked_assets(archive.path) as assets:
             assets_store = None if assets is None else DiskIOStore(str(assets), mode="r")
             saving_lib._load_state(model, _Weights(weights), assets_store, inner_path="", visited_trackables=set())
     finalize(model)
     return model
+
+
+def _scale_loss_as_saved(model: tf_keras.Model, archive: Archive) -> None:
+    """Scale the loss again where the saved model did.
+
+    Under the policy `mixed_float16`, `compile` puts a LossScaleOptimizer around the optimizer that it is given, and `.keras` files hold what it was given.
+    That the loss was scaled, only the group of the optimizer's state tells.
+    """
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None or isinstance(optimizer, BaseLossScaleOptimizer):
+        return
+    with open_weights(archive.path) as weights:
+        is_scaled = "optimizer/inner_optimizer" in weights
+    if is_scaled:
+        model.optimizer = model._compile_config.config["optimizer"] = BaseLossScaleOptimizer(optimizer)
 
 
 class _Weights:
@@ -93,6 +111,13 @@ def load_hdf5(archive: Archive, *, compiled: bool) -> tf_keras.Model:
     _ = archive.stored  # read, and kept, before a copy of the file holds its lock
     configs = {"model_config": archive.config, "training_config": archive.training_config}
     texts = {name: json.dumps(config) for name, config in configs.items() if config is not None}
+    with readable_as_written():
+        model = _load_in_order(archive, texts, compiled=compiled)
+    restore_settings(model, archive.training_config if compiled else None)
+    return model
+
+
+def _load_in_order(archive: Archive, texts: Mapping[str, str], *, compiled: bool) -> tf_keras.Model:
     with open_with_texts(archive.path, texts) as file:
         try:
             model = tf_keras.models.load_model(file, compile=compiled)
@@ -117,7 +142,7 @@ def _other_orders_when_built(archive: Archive) -> dict[str, list[str]]:
 
 def _build(config: Mapping[str, Any]) -> tf_keras.Model:
     """Return a new model from its class name and config."""
-    with SharedObjectLoadingScope(), keras_option_scope(save_traces=False, in_tf_saved_model_scope=True):
+    with readable_as_written(), SharedObjectLoadingScope(), keras_option_scope(save_traces=False, in_tf_saved_model_scope=True):
         return model_config.model_from_config(copy_config(config))
 
 

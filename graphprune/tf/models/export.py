@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import tensorflow as tf
@@ -18,6 +20,7 @@ def to_tflite(model: tf_keras.Model) -> bytes:
     """Return `model` as a TensorFlow Lite file's bytes, with float32 weights.
 
     The batch size stays open, except for models with recurrent layers, which TensorFlow Lite takes with a fixed one: theirs is 1.
+    Each call of an interpreter starts a sequence anew, as Keras does; only layers with `stateful=True` carry their state on.
 
     Raises:
         OutputError: TensorFlow Lite has no operation for a layer.
@@ -88,7 +91,26 @@ def _converter(model: tf_keras.Model) -> tf.lite.TFLiteConverter:
     named = zip(model.input_names, model.inputs, strict=True)
     specs = [tf.TensorSpec([tensor.shape[0] or 1, *tensor.shape[1:]], tensor.dtype, name=name) for name, tensor in named]
     call = tf.function(lambda *inputs: model(inputs[0] if len(inputs) == 1 else list(inputs), training=False))
-    return tf.lite.TFLiteConverter.from_concrete_functions([call.get_concrete_function(*specs)], model)
+    with _lstm_as_loop(model):
+        traced = call.get_concrete_function(*specs)
+    return tf.lite.TFLiteConverter.from_concrete_functions([traced], model)
+
+
+@contextmanager
+def _lstm_as_loop(model: tf_keras.Model) -> Iterator[None]:
+    """Let LSTM layers be traced as a loop over their cell.
+
+    Keras marks its own kernel of an LSTM (`api_implements`, tf_keras/src/layers/rnn/gru_lstm_utils.py), and TensorFlow Lite replaces what is marked with
+    UNIDIRECTIONAL_SEQUENCE_LSTM. That operation keeps its state in variable tensors, which the next call of an interpreter goes on with.
+    """
+    marked = [layer for layer in model._flatten_layers() if isinstance(layer, tf_keras.layers.LSTM) and layer._could_use_gpu_kernel]
+    for layer in marked:
+        layer._could_use_gpu_kernel = False
+    try:
+        yield
+    finally:
+        for layer in marked:
+            layer._could_use_gpu_kernel = True
 
 
 def _first_line(fault: Exception) -> str:

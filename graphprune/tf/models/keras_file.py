@@ -18,6 +18,8 @@ import h5py
 import tf_keras
 from tf_keras.src.saving import saving_lib, serialization_lib
 
+from graphprune.tf.models.hdf5_dialect import complete_texts
+
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 _DATE_SAVED = "1980-01-01@00:00:00"
 
@@ -45,6 +47,7 @@ def to_hdf5(model: tf_keras.Model) -> bytes:
     """Return the bytes of an `.h5` file, made in memory: where a disk is full, HDF5 would end the process instead of raising an error."""
     with _numbered_objects(), h5py.File(f"{model.name}.h5", "w", driver="core", backing_store=False) as file:
         model.save(file, save_format="h5")
+        complete_texts(model, file)
         file.flush()
         return bytes(file.id.get_file_image())
 

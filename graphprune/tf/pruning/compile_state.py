@@ -11,6 +11,7 @@ import tf_keras
 from tf_keras.src.optimizers.legacy.optimizer_v2 import OptimizerV2, _var_key
 
 from graphprune.errors import TrainingError
+from graphprune.tf.layers.optimizer_state import attribute_variables, hidden_variables, python_numbers, set_python_numbers
 
 
 def copy_compile_state(source: tf_keras.Model, target: tf_keras.Model, variables: Mapping[int, tf.Variable]) -> None:
@@ -40,6 +41,7 @@ def copy_compile_state(source: tf_keras.Model, target: tf_keras.Model, variables
         target.compile(optimizer=optimizer, **settings)
     except (TypeError, ValueError) as err:
         raise TrainingError(f"{source.name}: its copy cannot be compiled like it ({err}); compile the model without custom settings first") from err
+    set_python_numbers(target, python_numbers(source))
 
 
 def copy_optimizer(optimizer: Any, source: tf_keras.Model, target: tf_keras.Model, variables: Mapping[int, tf.Variable]) -> Any:
@@ -74,6 +76,10 @@ def _read_slots(optimizer: Any, copied: Any, source: tf_keras.Model, variables: 
         copied.build([variables[id(own[key])] for key in order])
     for old, new in zip(optimizer.variables, copied.variables, strict=True):
         new.assign(old)
+    hidden = hidden_variables(copied)
+    for name, variable in hidden_variables(optimizer).items():
+        if name in hidden and hidden[name].shape == variable.shape:
+            hidden[name].assign(variable)
 
 
 def _read_legacy(optimizer: Any, copied: Any, source: tf_keras.Model, variables: Mapping[int, tf.Variable]) -> None:
@@ -88,6 +94,10 @@ def _read_legacy(optimizer: Any, copied: Any, source: tf_keras.Model, variables:
         for name, slot in slots.items():
             copied.get_slot(variables[id(own[key])], name).assign(slot)
     copied.iterations.assign(optimizer.iterations)
+    own_attributes = attribute_variables(copied)
+    for name, variable in attribute_variables(optimizer).items():  # `_m_cache` of Nadam, which is no slot
+        if name in own_attributes:
+            own_attributes[name].assign(variable)
 
 
 def _knows_all(source: tf_keras.Model, keys: list[Any], own: Mapping[Any, tf.Variable]) -> bool:

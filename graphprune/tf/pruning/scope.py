@@ -8,11 +8,21 @@ import tf_keras
 
 from graphprune.tf.pruning.wrapper import PACKAGE, PruneLowMagnitude
 
-UNLISTED = (tf_keras.layers.SpectralNormalization, tf_keras.layers.experimental.RandomFourierFeatures)
+UNLISTED: tuple[type, ...] = (
+    tf_keras.layers.SpectralNormalization,
+    tf_keras.layers.experimental.RandomFourierFeatures,
+    tf_keras.optimizers.Adafactor,
+    tf_keras.optimizers.Lion,
+)
 """Classes that Keras exports and does not find again by name in a file that it wrote."""
 
 
 def prune_scope() -> Any:
     """Return a scope, for `with`, in which `tf_keras.models.load_model` knows graphprune's classes, and all of its own."""
+    return tf_keras.utils.custom_object_scope(prune_objects())
+
+
+def prune_objects() -> dict[str, type]:
+    """Return the classes of `prune_scope` by name."""
     own = {f"{PACKAGE}>{PruneLowMagnitude.__name__}": PruneLowMagnitude, PruneLowMagnitude.__name__: PruneLowMagnitude}
-    return tf_keras.utils.custom_object_scope({**{layer.__name__: layer for layer in UNLISTED}, **own})
+    return {**{unlisted.__name__: unlisted for unlisted in UNLISTED}, **own}

@@ -1,7 +1,8 @@
 """What a model carries from batch to batch that model files do not hold.
 
 These are sums of metrics, what differs between replicas, states of stateful recurrent layers, and optimizers that Keras does not restore from every
-format: legacy ones, whose slots `.keras` leaves out, and those that scale the loss for mixed precision, which `.h5` starts anew.
+format: legacy ones, whose slots `.keras` leaves out, those that scale the loss for mixed precision, which `.h5` starts anew, and what optimizers keep
+outside their `variables`, which no format holds.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ import tf_keras
 from tf_keras.src.optimizers.legacy.optimizer_v2 import OptimizerV2
 
 from graphprune.errors import CheckpointError
+from graphprune.tf.layers.optimizer_state import hidden_variables, inner_optimizer, listed_variables, python_numbers, set_python_numbers
 from graphprune.tf.layers.replicas import copies
+
+_NUMBER = "number:"
 
 
 def read_metric_sums(model: tf_keras.Model) -> dict[str, np.ndarray]:
@@ -74,13 +78,39 @@ def restore_optimizer_rest(model: tf_keras.Model, arrays: Mapping[str, np.ndarra
     _assign(_optimizer_variables(model), arrays, "optimizer variables")
 
 
+def read_optimizer_attributes(model: tf_keras.Model) -> dict[str, np.ndarray]:
+    """Return what the optimizer keeps outside its `variables`, by attribute: no model file holds it, in any format."""
+    numbers = {f"{_NUMBER}{name}": np.asarray(value) for name, value in python_numbers(model).items()}
+    return numbers | {name: variable.numpy() for name, variable in _attribute_copies(model).items()}
+
+
+def restore_optimizer_attributes(model: tf_keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
+    """Put back what `read_optimizer_attributes` returned, into an optimizer that was built; what it does not name stays.
+
+    Raises:
+        CheckpointError: the model has another optimizer.
+    """
+    known, found = python_numbers(model), _attribute_copies(model)
+    numbers = {name.removeprefix(_NUMBER): array.item() for name, array in arrays.items() if name.startswith(_NUMBER)}
+    variables = {name: array for name, array in arrays.items() if not name.startswith(_NUMBER)}
+    if any(name not in found or found[name].shape != array.shape for name, array in variables.items()):
+        raise CheckpointError("the checkpoint was written with another optimizer; start a new run")
+    set_python_numbers(model, {name: value for name, value in numbers.items() if name in known})
+    for name, array in variables.items():
+        found[name].assign(array)
+
+
+def _attribute_copies(model: tf_keras.Model) -> dict[str, tf.Variable]:
+    hidden = hidden_variables(model.optimizer).items()
+    return {f"{name}:{index}": copy for name, variable in hidden for index, copy in enumerate(copies(variable))}
+
+
 def _optimizer_variables(model: tf_keras.Model) -> list[tf.Variable]:
-    inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    inner = inner_optimizer(model.optimizer)
     if inner is model.optimizer and not isinstance(inner, OptimizerV2):
         return []
     scale: Any = getattr(model.optimizer, "_loss_scale", None)
-    own = inner.variables() if callable(inner.variables) else inner.variables
-    return [*own, *([scale.current_loss_scale, scale.counter] if hasattr(scale, "current_loss_scale") else [])]
+    return [*listed_variables(inner), *([scale.current_loss_scale, scale.counter] if hasattr(scale, "current_loss_scale") else [])]
 
 
 def _metric_variables(model: tf_keras.Model) -> list[tf.Variable]:

@@ -20,7 +20,14 @@ from graphprune.runs.stopping import StopRequest
 from graphprune.tf.layers.finite import check_finite
 from graphprune.tf.models.saving import save_model
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
-from graphprune.tf.training.hidden_state import read_metric_sums, read_optimizer_rest, read_recurrent_states, read_replica_values, restore_metric_sums
+from graphprune.tf.training.hidden_state import (
+    read_metric_sums,
+    read_optimizer_attributes,
+    read_optimizer_rest,
+    read_recurrent_states,
+    read_replica_values,
+    restore_metric_sums,
+)
 from graphprune.tf.training.randomness import Randomness
 
 
@@ -127,6 +134,7 @@ class Recorder(tf_keras.callbacks.Callback):
         check_finite(self.model, place, "lower the learning rate or look for such values in the data; the checkpoints before are whole")
         arrays: dict[str, Mapping[str, np.ndarray]] = {
             "optimizer": read_optimizer_rest(self.model),
+            "attributes": read_optimizer_attributes(self.model),
             "replicas": read_replica_values(self.model),
             **(self._before_validation if batch == self._options.steps_per_epoch else self._read_passing()),
         }

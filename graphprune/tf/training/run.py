@@ -34,6 +34,7 @@ from graphprune.runs.stopping import StopRequest
 from graphprune.sparsity.positions import Position, Run, Unit, parse_position
 from graphprune.tf.layers.finite import check_finite
 from graphprune.tf.models.loading import load_model
+from graphprune.tf.models.read_back import check_reads_back
 from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.summaries import check_tensorboard
 from graphprune.tf.pruning.surgery import apply_plan
@@ -164,6 +165,8 @@ def train(
         options = _options(
             model_path, model, plan, data, data_spec, epochs, steps_per_epoch is not None, seed, every, asked, tensorboard, spread.name, first_batch
         )
+        load = partial(load_model, custom_objects=custom_objects, unsafe_lambda=unsafe_lambda, unsafe_ops=unsafe_ops)
+        check_reads_back(model, Path(options.model_name).suffix, str(model_path), load)
         plan_config = None if plan is None else plan_to_config(plan)
         on_stage(TRACING)
         with folder.created(options, plan=plan_config, graph=graph, rule_files=_rule_files(options.rules), found=found, force=force):

@@ -28,7 +28,7 @@ from graphprune.tf.training.begin_at import BeginAt
 from graphprune.tf.training.data import Data
 from graphprune.tf.training.event_files import Place, cut_events
 from graphprune.tf.training.faults import explain_fault
-from graphprune.tf.training.hidden_state import restore_optimizer_rest, restore_recurrent_states, restore_replica_values
+from graphprune.tf.training.hidden_state import restore_optimizer_attributes, restore_optimizer_rest, restore_recurrent_states, restore_replica_values
 from graphprune.tf.training.randomness import saved_randomness
 from graphprune.tf.training.recorder import Interrupted, Recorder
 from graphprune.write_faults import cannot_write
@@ -105,6 +105,7 @@ def run_to_end(
             randomness.restore(_part(checkpoint, "random"))
             restore_recurrent_states(model, _part(checkpoint, "recurrent"))
             restore_optimizer_rest(model, _part(checkpoint, "optimizer"))
+            restore_optimizer_attributes(model, _part(checkpoint, "attributes"))
             restore_replica_values(model, _part(checkpoint, "replicas"))
             _cut_events(model, options, folder, start)
         pruning = UpdatePruningStep(Run(options.steps_per_epoch, options.epochs), done=start.step)

@@ -1,0 +1,64 @@
+"""State of optimizers that is not among their `variables`, so that no model file holds it: `_u_product` of Nadam, for one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+_LISTS = frozenset({"_variables", "_weights", "_slots"})
+"""Attributes in which optimizers keep all their `variables` once more, in an order of their own."""
+
+
+def inner_optimizer(optimizer: Any) -> Any:
+    """Return the optimizer inside one that scales the loss, else the optimizer itself."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def listed_variables(optimizer: Any) -> list[tf.Variable]:
+    """Return `variables`, which is a method of legacy optimizers."""
+    inner = inner_optimizer(optimizer)
+    return list(inner.variables() if callable(inner.variables) else inner.variables)
+
+
+def attribute_variables(optimizer: Any) -> dict[str, tf.Variable]:
+    """Return the variables that the optimizer's attributes hold, by attribute; those in lists and dicts by `attribute/index`."""
+    attributes = vars(inner_optimizer(optimizer))
+    return {path: value for name in sorted(attributes) if name not in _LISTS for path, value in _variables(name, attributes[name])}
+
+
+def hidden_variables(optimizer: Any) -> dict[str, tf.Variable]:
+    """Return those of `attribute_variables` that are not among the optimizer's `variables`."""
+    listed = {id(variable) for variable in listed_variables(optimizer)}
+    return {path: variable for path, variable in attribute_variables(optimizer).items() if id(variable) not in listed}
+
+
+def python_numbers(model: tf_keras.Model) -> dict[str, int | float]:
+    """Return the numbers that the model's optimizer has as attributes, by attribute, where Python runs at each step.
+
+    In a compiled step they are constants, which they became when it was traced: there what they are now says nothing.
+    """
+    if not model.run_eagerly:
+        return {}
+    attributes = vars(inner_optimizer(model.optimizer))
+    return {name: value for name, value in sorted(attributes.items()) if type(value) in (int, float)}
+
+
+def set_python_numbers(model: tf_keras.Model, numbers: Mapping[str, int | float]) -> None:
+    """Set what `python_numbers` returned."""
+    inner = inner_optimizer(model.optimizer)
+    for name, value in numbers.items():
+        vars(inner)[name] = value
+
+
+def _variables(path: str, value: Any) -> Iterator[tuple[str, tf.Variable]]:
+    if isinstance(value, tf.Variable):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _variables(f"{path}/{key}", item)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _variables(f"{path}/{index}", item)
