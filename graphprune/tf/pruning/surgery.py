@@ -25,7 +25,7 @@ from graphprune.plan.staleness import other_model
 from graphprune.rules.values.rule_set import RuleSet
 from graphprune.sparsity.missed_targets import MissedTarget
 from graphprune.sparsity.pruning import Pruning
-from graphprune.tf.layers.layer_clone import clone_layer, copy_state
+from graphprune.tf.layers.layer_clone import clone_layer, copy_state, without_random_values
 from graphprune.tf.layers.live_tensors import find_weight, holds_prunable_layer, prunable_names, tensor_facts, tensor_zeros
 from graphprune.tf.layers.replicas import strategy_scope
 from graphprune.tf.layers.spectral_build import spectral_layers_buildable
@@ -226,7 +226,7 @@ def _clone_with_state(model: tf_keras.Model, make: MakeLayer, rebuilt: set[str],
 
 def _clone_here(model: tf_keras.Model, make: MakeLayer, rebuilt: set[str], *, compiled: bool) -> tf_keras.Model:
     cloning = _Clone(make)
-    with spectral_layers_buildable():
+    with spectral_layers_buildable(), without_random_values():
         clone = cloning.of_model(model, "")
         if not clone.built:
             clone.build(model._build_input_shape)
@@ -247,8 +247,10 @@ def _copy_layer(old: Layer, new: Layer, *, keep_masks: bool) -> None:
         for source, target in zip(old.pruning_state, new.pruning_state, strict=True):
             target.assign(source)
     for (_, mask, _), name in zip(old.pruning_vars, old.pruning.weights, strict=True):
-        weight = find_weight(inner_layer(new), name)
-        weight.assign(apply_mask(weight.numpy(), mask.numpy()))
+        chosen = mask.numpy()
+        if not chosen.all():  # reading and writing a weight takes far longer than looking at its mask
+            weight = find_weight(inner_layer(new), name)
+            weight.assign(apply_mask(weight.numpy(), chosen))
 
 
 def _clone_wrapped(address: str, layer: Layer) -> Layer:
