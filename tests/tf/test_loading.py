@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import base64
+import json
 import marshal
 import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -132,3 +134,51 @@ def test_a_failed_save_leaves_the_old_file(tmp_path):
         save_model(build("deep"), path)
     assert path.read_bytes() == before
     assert [entry.name for entry in path.parent.iterdir()] == ["m.h5"]
+
+
+def edit_config(path, changed, **arguments) -> None:
+    """Write the `.keras` file `path` again as `changed`, its second layer with other arguments."""
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(changed, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "config.json":
+                config = json.loads(content)
+                config["config"]["layers"][1]["config"].update(arguments)
+                content = json.dumps(config)
+            new.writestr(name, content)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cause"),
+    [
+        ({"units": -3}, "TypeError: Received an invalid value for `units`, expected a positive integer. Received: units=-3"),
+        ({"other": True}, "TypeError: ('Keyword argument not understood:', 'other')"),
+    ],
+)
+def test_what_keras_cannot_build_is_told_with_its_cause(tmp_path, arguments, cause):
+    tf_keras.Sequential([layers.Input((3,)), layers.Dense(4)]).save(tmp_path / "old.keras")
+    edit_config(tmp_path / "old.keras", tmp_path / "new.keras", **arguments)
+    with pytest.raises(ArchiveError) as caught:
+        load_model(tmp_path / "new.keras")
+    assert str(caught.value) == (
+        f"{tmp_path}/new.keras: Keras cannot load it ({cause}); "
+        "its config and weights do not fit each other or their layers; save the model again in the program that built it"
+    )
+
+
+@pytest.mark.parametrize("kind", ["code.keras", "code.h5", "name.keras"])
+def test_a_lambda_as_activation_is_called_one(tmp_path, kind):
+    path = tmp_path / kind
+    activation = (lambda x: 2 * x) if kind.startswith("code") else None
+    model = tf_keras.Sequential([layers.Input((3,)), layers.Dense(4, activation=activation)])
+    model.save(path)
+    if kind == "name.keras":
+        path = tmp_path / "new.keras"
+        edit_config(tmp_path / kind, path, activation="<lambda>")
+    with pytest.raises(ArchiveError) as caught:
+        load_model(path)
+    place = f"layer {model.layers[0].name!r}: " if kind == "name.keras" else ""
+    assert str(caught.value) == (
+        f"{path}: {place}a function in it is a lambda, which a model file cannot hold; write it as a function with a name (def) "
+        "in the program that built the model, save the model again, and give the function with --custom-objects"
+    )

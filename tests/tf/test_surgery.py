@@ -261,3 +261,14 @@ def test_a_keras_3_model_is_refused():
     )
     with pytest.raises(GraphError, match="^" + re.escape(text) + "$"):
         check_model(model)
+
+
+@pytest.mark.parametrize("kind", ["GlorotUniform", "HeNormal", "Orthogonal", "RandomNormal"])
+def test_a_clone_draws_no_random_numbers_for_weights_that_it_copies(kind, monkeypatch):
+    model = tf_keras.Sequential([layers.Input((4,)), layers.Dense(3, kernel_initializer=kind)])
+    initializer = getattr(tf_keras.initializers, kind)
+    drawn = []
+    monkeypatch.setattr(initializer, "__call__", lambda *_, **__: drawn.append(kind) or tf.zeros((4, 3)))
+    twin = strip_model(wrap_all(model))
+    assert drawn == []
+    assert_same_values(model.weights, twin.weights)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import tensorflow as tf
@@ -14,6 +17,14 @@ from graphprune.errors import GraphError
 from graphprune.tf.layers.growing_vocabularies import GROWING, constructor_arguments
 from graphprune.tf.layers.stored_names import copy_names
 
+_FILLERS = tf_keras.initializers
+_RANDOM = frozenset(
+    {
+        *(_FILLERS.GlorotNormal, _FILLERS.GlorotUniform, _FILLERS.HeNormal, _FILLERS.HeUniform),
+        *(_FILLERS.LecunNormal, _FILLERS.LecunUniform, _FILLERS.Orthogonal, _FILLERS.RandomNormal),
+        *(_FILLERS.RandomUniform, _FILLERS.TruncatedNormal, _FILLERS.VarianceScaling),
+    }
+)
 _OWN_PACKAGES = ("tf_keras", "keras", "graphprune", "tensorflow", "builtins", "numpy")
 
 
@@ -61,6 +72,23 @@ def copy_state(source: Layer, target: Layer) -> None:
                 old_layer.save_assets(folder)
                 new_layer.load_assets(folder)
     finalize(target)
+
+
+@contextmanager
+def without_random_values() -> Iterator[None]:
+    """Let variables that Keras would fill with random numbers begin at zero, for a clone that gets its values from another model.
+
+    Constants stay as they are, and so do initializers of the user's own.
+    """
+
+    def create(next_creator: Callable[..., Any], **settings: Any) -> Any:
+        given = settings.get("initial_value")
+        if isinstance(given, functools.partial) and type(given.func) in _RANDOM:
+            settings["initial_value"] = functools.partial(tf.zeros, *given.args, **given.keywords)
+        return next_creator(**settings)
+
+    with tf.variable_creator_scope(create):
+        yield
 
 
 def finalize(layer: Layer) -> None:

@@ -22,7 +22,7 @@ from graphprune.tf.models.bounds import growth_bounded
 from graphprune.tf.models.building import build_saved_model, load_hdf5, load_zip
 from graphprune.tf.models.given import given_objects, kinds_of
 from graphprune.tf.models.guard import names_guarded
-from graphprune.tf.models.refusals import check_loadable, explain_refusal, refuse_settings
+from graphprune.tf.models.refusals import LAMBDA_FAULT, check_loadable, explain_refusal, refuse_settings
 from graphprune.tf.models.stuck_calls import stuck_calls_refused
 from graphprune.tf.pruning.file_names import keep_file_names
 from graphprune.tf.pruning.scope import prune_scope
@@ -121,10 +121,7 @@ def _explain(err: Exception, archive: Archive) -> str:
     """Return in one line what went wrong, and what to do."""
     cause = _find_cause(err)
     if _LAMBDA.search(cause):
-        return (
-            "a function in it is a lambda, which a model file cannot hold; write it as a function with a name (def) "
-            "in the program that built the model, save the model again, and give the function with --custom-objects"
-        )
+        return LAMBDA_FAULT
     missing = _MISSING.search(str(err))
     if missing is not None:
         return explain_refusal(Refusal(missing["name"].rsplit(">", 1)[-1], "class or function"))

@@ -53,8 +53,17 @@ def refuse_settings(archive: Archive, given: Given, *, unsafe_lambda: bool) -> s
     return None if refusal is None else explain_refusal(refusal)
 
 
+LAMBDA = "<lambda>"
+LAMBDA_FAULT = (
+    "a function in it is a lambda, which a model file cannot hold; write it as a function with a name (def) "
+    "in the program that built the model, save the model again, and give the function with --custom-objects"
+)
+
+
 def explain_refusal(refusal: Refusal) -> str:
     """Return what a file names and must not, with what to do."""
+    if refusal.name == LAMBDA:
+        return f"{refusal.where}{LAMBDA_FAULT}"
     name = _cut(refusal.name)
     if refusal.kind == PATH:
         return (

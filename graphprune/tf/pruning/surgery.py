@@ -31,7 +31,7 @@ from graphprune.rules.building.read import rule_set_of
 from graphprune.rules.values.rule_set import RuleSet
 from graphprune.sparsity.missed_targets import MissedTarget
 from graphprune.sparsity.pruning import Pruning
-from graphprune.tf.layers.layer_clone import clone_layer, copy_state
+from graphprune.tf.layers.layer_clone import clone_layer, copy_state, without_random_values
 from graphprune.tf.layers.live_tensors import find_weight, holds_prunable_layer, named_weights, prunable_names, tensor_facts, tensor_zeros, type_name
 from graphprune.tf.layers.replicas import strategy_scope
 from graphprune.tf.layers.spectral_build import spectral_layers_buildable
@@ -315,7 +315,7 @@ def _clone_with_state(model: tf_keras.Model, make: MakeLayer, rebuilt: set[str],
 
 def _clone_here(model: tf_keras.Model, make: MakeLayer, rebuilt: set[str], *, compiled: bool) -> tf_keras.Model:
     cloning = _Clone(make)
-    with spectral_layers_buildable():
+    with spectral_layers_buildable(), without_random_values():
         clone = cloning.of_model(model, "")
         if not clone.built:
             clone.build(model._build_input_shape)
@@ -336,8 +336,10 @@ def _copy_layer(old: Layer, new: Layer, *, keep_masks: bool) -> None:
         for source, target in zip(_state_of(old), new.pruning_state, strict=False):  # the toolkit has no `last_update`, which is the last
             target.assign(tf.cast(source, target.dtype))
     for name, mask in _masks_of(old):
-        weight = _twin(inner_layer(old), inner_layer(new), name)
-        weight.assign(apply_mask(weight.numpy(), mask.numpy().astype(bool)))
+        chosen = mask.numpy().astype(bool)
+        if not chosen.all():  # reading and writing a weight takes far longer than looking at its mask
+            weight = _twin(inner_layer(old), inner_layer(new), name)
+            weight.assign(apply_mask(weight.numpy(), chosen))
 
 
 def _twin(old: Layer, new: Layer, name: str) -> tf.Variable:
