@@ -76,7 +76,7 @@ def copy_state(source: Layer, target: Layer) -> None:
 
 @contextmanager
 def without_random_values() -> Iterator[None]:
-    """Let variables that Keras would fill with random numbers begin at zero, for a clone that gets its values from another model.
+    """Let variables that Keras would fill with random numbers begin with whatever memory holds, for a clone that gets its values from another model.
 
     Constants stay as they are, and so do initializers of the user's own.
     """
@@ -84,11 +84,16 @@ def without_random_values() -> Iterator[None]:
     def create(next_creator: Callable[..., Any], **settings: Any) -> Any:
         given = settings.get("initial_value")
         if isinstance(given, functools.partial) and type(given.func) in _RANDOM:
-            settings["initial_value"] = functools.partial(tf.zeros, *given.args, **given.keywords)
+            settings["initial_value"] = functools.partial(_empty, *given.args, **given.keywords)
         return next_creator(**settings)
 
     with tf.variable_creator_scope(create):
         yield
+
+
+def _empty(shape: Any, dtype: Any = None, **_: Any) -> tf.Tensor:
+    """Return a tensor of this shape that was never written, so that its memory costs nothing until it is replaced."""
+    return tf.raw_ops.Empty(shape=tf.TensorShape(shape).as_list(), dtype=tf.as_dtype(dtype or tf_keras.backend.floatx()), init=False)
 
 
 def finalize(layer: Layer) -> None:

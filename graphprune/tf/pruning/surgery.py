@@ -336,10 +336,10 @@ def _copy_layer(old: Layer, new: Layer, *, keep_masks: bool) -> None:
         for source, target in zip(_state_of(old), new.pruning_state, strict=False):  # the toolkit has no `last_update`, which is the last
             target.assign(tf.cast(source, target.dtype))
     for name, mask in _masks_of(old):
-        chosen = mask.numpy().astype(bool)
-        if not chosen.all():  # reading and writing a weight takes far longer than looking at its mask
+        chosen = tf.cast(mask, tf.bool)
+        if not tf.reduce_all(chosen):  # reading and writing a weight takes far longer than looking at its mask
             weight = _twin(inner_layer(old), inner_layer(new), name)
-            weight.assign(apply_mask(weight.numpy(), chosen))
+            weight.assign(apply_mask(weight.numpy(), chosen.numpy()))
 
 
 def _twin(old: Layer, new: Layer, name: str) -> tf.Variable:
