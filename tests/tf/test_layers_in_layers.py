@@ -121,7 +121,7 @@ def check_file(path, again):
     assert faults_of(lambda: make_plan(graph, wrong)) == faults_of(lambda: apply_rules(loaded, wrong))
 
 
-@settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=2, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @example({"dense": ("dense", "b"), "b": ("dense", "dense")})
 @example({"a": ({"z": ("own", None), "a": ({"b": ("list", None), "z": ("dense", None)}, "b")}, None), "b": ("list", "dense")})
 @given(PARTS)

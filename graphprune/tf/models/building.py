@@ -224,7 +224,7 @@ def _assign_layer(layer: Layer, weights: ModelWeights, address: str) -> None:
 
 
 def _names_in_custom_layer(layer: Layer, kind: str, stored: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of a custom layer's weights in a file of this format, in the order of the layer; nothing for layers of Keras, or misfits."""
+    """Return the file's names of a custom layer's weights, in the order of the layer; nothing for layers of Keras, or where they do not fit."""
     kept = kept_names(layer)
     if kept is not None and set(kept.names) == set(stored):
         return kept.names
