@@ -43,7 +43,9 @@ class ModelWeights:
         named = self.tensors.get(address, {})
         if name not in named:
             is_pruned = self.archive.format == "keras" and f"mask_{name}" in named
-            way_out = "; save the model as .h5, which names the weights that a custom layer has in layers inside it" if is_pruned else ""
+            way_out = (
+                "; load the model and save it again, which writes the names of the weights that a custom layer has in layers inside it" if is_pruned else ""
+            )
             raise GraphError(f"{self.archive.path}: layer {address!r} has no tensor {name!r}; it has {', '.join(named) or 'none'}{way_out}")
         return named[name]
 
