@@ -18,7 +18,9 @@ pytestmark = pytest.mark.tf
 def test_a_name_that_leads_nowhere_is_refused() -> None:
     layer = layers.Bidirectional(layers.RNN([layers.GRUCell(2, use_bias=False)]))
     layer.build((None, 3, 2))
-    has = "Bidirectional has no weight named {!r}; it has " + ", ".join(["kernel", "recurrent_kernel"] * 2)
+    has = "Bidirectional has no weight named {!r}; it has " + ", ".join(
+        f"{side}_layer.cells.0.{name}" for side in ("forward", "backward") for name in ("kernel", "recurrent_kernel")
+    )
     for name in ("kernel", "forward_layer", "forward_layer.cells.1.kernel", "forward_layer.cells", "backward_layer.cells.0.bias", "query.kernel", "0"):
         with pytest.raises(PlanError) as caught:
             find_weight(layer, name)

@@ -54,7 +54,7 @@ def complete_setting(key: str, value: Any) -> Any:
         return canonical(value)
     kind, config = value.get("class_name"), value.get("config")
     if kind == "function" and isinstance(config, str):
-        return str(value.get("registered_name") or config)
+        return config
     if isinstance(kind, str) and kind in _STORED_SEQUENCES and "items" in value:
         return complete_setting(key, value["items"])
     if isinstance(kind, str) and isinstance(config, Mapping):

@@ -44,6 +44,11 @@ def find_wrappers(model: tf_keras.Model) -> dict[str, PruneLowMagnitude]:
     return dict(found.values())
 
 
+def is_wrapped(model: tf_keras.Model) -> bool:
+    """Return whether a layer of the model is in a pruning wrapper, graphprune's or the TensorFlow toolkit's."""
+    return any(isinstance(layer, PruneLowMagnitude) or is_toolkit_layer(layer) for layer in model._flatten_layers())
+
+
 def is_layered_model(layer: object) -> bool:
     """Return whether this is a Sequential or Functional model, whose layers are known."""
     return isinstance(layer, tf_keras.Sequential) or (isinstance(layer, tf_keras.Model) and getattr(layer, "_is_graph_network", False))

@@ -17,7 +17,7 @@ from graphprune.sparsity.missed_targets import explain_missed
 from graphprune.sparsity.pruning import Pruning
 from graphprune.suggestions import find_close
 from graphprune.tf.layers.live_tensors import holds_prunable_layer, is_builtin_layer, prunable_names
-from graphprune.tf.pruning.addresses import addressed_layers, find_wrappers, is_layered_model, is_unbuilt, refuse_other_kind
+from graphprune.tf.pruning.addresses import addressed_layers, find_wrappers, is_layered_model, is_unbuilt, is_wrapped, refuse_other_kind
 from graphprune.tf.pruning.keras_schedules import ConstantSparsity, PruningSchedule, check_schedule, own_schedule
 from graphprune.tf.pruning.live_toolkit import foreign_wrapper, is_toolkit_layer
 from graphprune.tf.pruning.skipped_layers import Skipped, describe_skipped, find_quantized, find_skipped
@@ -134,7 +134,7 @@ def _prune_model(model: Any, schedule: PruningSchedule, patterns: PatternArgumen
         else:
             forbidden += 1
     skipped = find_skipped(model)
-    if not prunings and not find_wrappers(model):
+    if not prunings and not is_wrapped(model):
         raise TrainingError(f"{model.name}: nothing of the model is pruned: {_why_nothing(model, skipped, forbidden)}")
     return wrap_layers(model, prunings, own_schedule(schedule)), skipped
 

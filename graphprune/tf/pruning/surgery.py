@@ -213,7 +213,12 @@ def strip_model(model: tf_keras.Model, *, compiled: bool = True) -> tf_keras.Mod
 
 
 def find_missed_targets(model: tf_keras.Model) -> tuple[MissedTarget, ...]:
-    """Return the pruned tensors of a wrapped model that have fewer zeros than when their schedules are finished, in the model's order."""
+    """Return the pruned tensors of a wrapped model that have fewer zeros than when their schedules are finished, in the model's order.
+
+    Of a live model that the TensorFlow toolkit wrapped, it looks at the conversion.
+    """
+    if any(is_toolkit_layer(layer) for layer in model._flatten_layers()):
+        model = _clone_with_state(model, _clone_wrapped, set(), compiled=False)
     return tuple(missed for address, wrapper in find_wrappers(model).items() for missed in _missed_in(address, wrapper))
 
 
