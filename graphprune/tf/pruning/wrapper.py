@@ -295,7 +295,8 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         entry = {key: value for key, value in config.pop("layer").items() if key != "build_config"}
         if in_tf_saved_model_scope():  # An .h5 file is loading: Keras reads its dialect, in which a custom class goes by its registered name.
             entry = {"class_name": entry.get("registered_name") or entry["class_name"], "config": entry["config"]}
-        layer = tf_keras.layers.deserialize(entry, custom_objects, use_legacy_format="module" not in entry)
+        # RNN.from_config takes the cell out of the config that it is given, and the toolkit's config is read after it.
+        layer = tf_keras.layers.deserialize(copy.deepcopy(entry), custom_objects, use_legacy_format="module" not in entry)
         if is_toolkit_config(config):
             return cls(layer, **convert_tfmot_config(config | {"layer": entry}, layer))
         config["own_schedule"] = read_own_schedule(config.get("own_schedule"), custom_objects)
