@@ -77,6 +77,7 @@ UNREADABLE = {"SpectralNormalization", "DenseFeatures", "DynamicEmbedding", "Dyn
 CASES_BY_PLACE = {place: [name for name, case in CASES.items() if case.place == place] for place in ("prunable", "others", "alone")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", CASES_BY_PLACE)
 def test_a_model_without_defaults_that_keras_reads_and_writes_is_the_same_model(place: str) -> None:
     names = [name for name in CASES_BY_PLACE[place] if class_of(CASES[name]) not in UNREADABLE]

@@ -125,6 +125,7 @@ def check_file(path, again):
 @example({"dense": ("dense", "b"), "b": ("dense", "dense")})
 @example({"a": ({"z": ("own", None), "a": ({"b": ("list", None), "z": ("dense", None)}, "b")}, None), "b": ("list", "dense")})
 @given(PARTS)
+@pytest.mark.slow
 def test_what_plan_accepts_apply_does(tmp_path_factory, parts):
     folder = tmp_path_factory.mktemp("nest")
     model = model_of(parts)

@@ -87,6 +87,7 @@ def test_ctrl_c_leaves_a_clean_screen(home, tmp_path, until, told):
     assert [line.partition(" ")[0] for line in seen.lines if not line.startswith("epoch")][:2] == ["Plan:", "Zeros"]
 
 
+@pytest.mark.slow
 def test_the_demo_has_each_epoch_once_and_nothing_live(tmp_path):
     seen = Terminal(graphprune("demo", "d"), 80, tmp_path).end()
     assert (seen.code, seen.cursor) == (0, True)

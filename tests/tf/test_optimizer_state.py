@@ -64,6 +64,9 @@ def all_state(value, path="", depth=0):
 DERIVED = ("_m_cache_read",)  # legacy Nadam sets it from `_m_cache` before each step
 
 
+REST = [(False, True, ".keras"), (True, False, ".h5"), (False, False, ".h5")]
+
+
 @pytest.mark.parametrize(("module", "name"), CLASSES, ids=IDS)
 def test_all_that_changes_in_an_optimizer_is_what_checkpoints_hold(module, name):
     model = build(module, name, scaled=True, eager=True)
@@ -77,7 +80,7 @@ def test_all_that_changes_in_an_optimizer_is_what_checkpoints_hold(module, name)
     assert lost == []
 
 
-@pytest.mark.parametrize(("scaled", "eager", "suffix"), [(False, False, ".keras"), (False, True, ".keras"), (True, False, ".h5"), (False, False, ".h5")])
+@pytest.mark.parametrize(("scaled", "eager", "suffix"), [(False, False, ".keras"), *(pytest.param(*rest, marks=pytest.mark.slow) for rest in REST)])
 @pytest.mark.parametrize(("module", "name"), CLASSES, ids=IDS)
 def test_training_goes_on_bit_for_bit_from_a_checkpoint(tmp_path, module, name, scaled, eager, suffix):
     first = build(module, name, scaled=scaled, eager=eager)

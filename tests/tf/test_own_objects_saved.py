@@ -46,7 +46,7 @@ IN_MODEL = {
 
 
 @pytest.mark.filterwarnings("error:.*could not be restored")
-@pytest.mark.parametrize("registered", [False, True], ids=["plain", "registered"])
+@pytest.mark.parametrize("registered", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["plain", "registered"])
 @pytest.mark.parametrize("where", IN_MODEL)
 def test_a_model_with_the_users_own_objects_is_loaded_as_it_was_saved(tmp_path, where, registered):
     own = own_objects.REGISTERED if registered else own_objects.PLAIN

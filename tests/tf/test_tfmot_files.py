@@ -42,6 +42,14 @@ for path in sys.argv[2:4]:
     model.save(path)
 np.save(sys.argv[1], model.predict(x, verbose=0))
 
+model = tf_keras.Sequential([layers.Input((6,)), layers.Dense(3, name="d"), layers.BatchNormalization(name="bn")])
+model = tfmot.sparsity.keras.prune_low_magnitude(model, tfmot.sparsity.keras.ConstantSparsity(0.5, 0, frequency=1))
+model.compile("adam", "mse")
+model.fit(x, np.ones((40, 3)), epochs=2, verbose=0, callbacks=[tfmot.sparsity.keras.UpdatePruningStep()])
+for suffix in ("h5", "keras"):
+    model.save(f"{sys.argv[4]}/normalized.{suffix}")
+np.save(f"{sys.argv[4]}/normalized.npy", model.predict(x, verbose=0))
+
 def several():
     x = layers.Input((8, 6))
     h = layers.BatchNormalization(name="bn")(layers.LSTM(8, name="lstm")(x))
@@ -65,6 +73,16 @@ def files(tmp_path_factory):
     arguments = [folder / "x.npy", folder / "m.h5", folder / "m.keras", folder]
     subprocess.run([sys.executable, "-c", PROGRAM, *arguments], env=os.environ | {"TF_USE_LEGACY_KERAS": "1"}, check=True, capture_output=True)
     return folder
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_weights_that_the_toolkit_orders_anew_load(files, suffix):
+    model = load_model(files / f"normalized{suffix}")
+    wanted = np.load(files / "normalized.npy")
+    np.testing.assert_allclose(model.predict(X, verbose=0), wanted, atol=1e-5)
+    stripped = strip_pruning(model)
+    np.testing.assert_allclose(stripped.predict(X, verbose=0), wanted, atol=1e-5)
+    assert np.count_nonzero(stripped.get_layer("d").kernel.numpy() == 0) == 9
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])

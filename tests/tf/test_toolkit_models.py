@@ -23,6 +23,7 @@ from graphprune.tf.pruning.callbacks import UpdatePruningStep
 from graphprune.tf.pruning.keras_api import strip_pruning
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.tf,
     pytest.mark.skipif(importlib.util.find_spec("tensorflow_model_optimization") is None, reason="tensorflow_model_optimization is not installed"),
 ]
