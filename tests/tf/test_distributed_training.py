@@ -17,7 +17,7 @@ from tf_zoo import pruning
 
 from graphprune.sparsity.counts import kept_count
 
-pytestmark = pytest.mark.tf
+pytestmark = [pytest.mark.tf, pytest.mark.slow]
 
 SCRIPT = Path(__file__).with_name("distributed_cases.py")
 LIMIT = 500  # seconds; a process that hangs is ended, and the test that asked for it fails by its name

@@ -57,7 +57,7 @@ def on_screen(text, columns):
     return lines
 
 
-@pytest.mark.parametrize("columns", [80, 200])
+@pytest.mark.parametrize("columns", [80, pytest.param(200, marks=pytest.mark.slow)])
 def test_train_leaves_the_lines_that_a_pipe_gets(home, tmp_path, columns):
     seen = Terminal(graphprune(*TRAIN, "--force"), columns, prepare(home, tmp_path)).end()
     assert (seen.code, seen.cursor) == (0, True)
@@ -68,7 +68,7 @@ def test_train_leaves_the_lines_that_a_pipe_gets(home, tmp_path, columns):
     assert any("eta" in line for line in shown)
 
 
-@pytest.mark.parametrize("columns", [80, 200])
+@pytest.mark.parametrize("columns", [80, pytest.param(200, marks=pytest.mark.slow)])
 def test_resume_leaves_the_lines_that_a_pipe_gets(home, tmp_path, columns):
     seen = Terminal(graphprune("resume", "run"), columns, prepare(home, tmp_path)).end()
     assert (seen.code, seen.cursor) == (0, True)

@@ -17,7 +17,7 @@ from graphprune.tf.models.keras_file import _numbered_objects
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.models.saving import save_model
 
-pytestmark = pytest.mark.tf
+pytestmark = [pytest.mark.tf, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
 
 PROGRAM = """
