@@ -96,6 +96,16 @@ unsafe_ops_option = click.option(
     is_flag=True,
     help="Load layers that run any operation of TensorFlow, such as writing files: only for files that you trust.",
 )
+outputs_option = click.option(
+    "-o",
+    "--output",
+    "outputs",
+    multiple=True,
+    required=True,
+    metavar="OUT",
+    help="A .keras, .h5 or .tflite file, or a folder for a SavedModel. May be repeated.",
+)
+measure_option = click.option("--data", metavar="DATA", help="Measure accuracy before and after on the test part of this data (.npz, or MODULE:FUNCTION).")
 keep_optimizer_option = click.option(
     "--keep-optimizer", is_flag=True, help="Write the compile settings and the optimizer's state too, to train on; the files get larger."
 )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import click
 
@@ -13,29 +13,15 @@ from graphprune.cli.inputs import loading_arguments
 from graphprune.cli.options import LoadingOptions, RuleOptions
 from graphprune.diff.archive_weights import open_archive_weights
 from graphprune.errors import StalePlanError, Where
-from graphprune.graph import LayerGraph, ModelFile, measure_mask_faults, read_steps
-from graphprune.plan import Plan, check_plan_fits, check_weights_fit, make_plan, read_plan
+from graphprune.graph import LayerGraph, ModelFile
+from graphprune.plan import Plan, check_plan_fits, check_weights_fit, read_plan
 from graphprune.plan.budgets import ReadWeight
+from graphprune.plan.make import LoadedModel, plan_saved_model
 from graphprune.rules import RuleSet, read_rules
 from graphprune.sparsity.positions import Run
 from graphprune.tf.models.quiet import import_tensorflow
 
 UNKNOWN_RUN = Run()
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """What a model tells once it is loaded with the classes of its custom layers, which say themselves what to prune.
-
-    Attributes:
-        graph: Its layers.
-        zeros: The zeros in each weight, by address and name in `graph`.
-        read_weight: Returns a weight by address and name in `graph`.
-    """
-
-    graph: LayerGraph
-    zeros: Mapping[tuple[str, str], int]
-    read_weight: ReadWeight
 
 
 def load_with_classes(model: ModelFile, loading: LoadingOptions) -> LoadedModel | None:
@@ -84,19 +70,7 @@ def plan_from_rules(model: ModelFile, rules: RuleSet, run: Run = UNKNOWN_RUN, *,
     """
     if loaded is not None:
         loaded = _as_in_file(model, loaded, {custom.type for custom in rules.custom_layers})
-    with _weights_of(model, loaded) as read_weight:
-        return make_plan(
-            model.graph if loaded is None else loaded.graph,
-            rules,
-            steps_per_epoch=run.steps_per_epoch,
-            epochs=run.epochs,
-            zeros=model.zeros if loaded is None else loaded.zeros,
-            path=model.path,
-            steps=None if model.archive is None else read_steps(model.archive, model.graph),
-            mask_faults=None if model.archive is None else measure_mask_faults(model.archive, model.graph),
-            read_weight=read_weight,
-            allow_missed=allow_missed,
-        )
+    return plan_saved_model(model, rules, run, loaded=loaded, allow_missed=allow_missed)
 
 
 def _as_in_file(model: ModelFile, loaded: LoadedModel, types: Collection[str]) -> LoadedModel:

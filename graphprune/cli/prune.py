@@ -5,7 +5,17 @@ from __future__ import annotations
 import click
 
 from graphprune.cli.inputs import loading_arguments, open_model
-from graphprune.cli.options import LoadingOptions, RuleOptions, force_option, format_option, keep_optimizer_option, loading_options, model_and_rules
+from graphprune.cli.options import (
+    LoadingOptions,
+    RuleOptions,
+    force_option,
+    format_option,
+    keep_optimizer_option,
+    loading_options,
+    measure_option,
+    model_and_rules,
+    outputs_option,
+)
 from graphprune.cli.outputs import check_outputs_free, print_warnings
 from graphprune.cli.planning import load_with_classes, plan_for
 from graphprune.tf.models.quiet import import_tensorflow
@@ -15,16 +25,8 @@ from graphprune.tf.models.refusals import check_loadable
 @click.command("prune")
 @click.argument("model")
 @model_and_rules
-@click.option(
-    "-o",
-    "--output",
-    "outputs",
-    multiple=True,
-    required=True,
-    metavar="OUT",
-    help="A .keras, .h5 or .tflite file, or a folder for a SavedModel. May be repeated.",
-)
-@click.option("--data", metavar="DATA", help="Measure accuracy before and after on the test part of this data (.npz, or MODULE:FUNCTION).")
+@outputs_option
+@measure_option
 @keep_optimizer_option
 @loading_options
 @format_option

@@ -8,7 +8,7 @@ from dataclasses import replace
 import click
 
 from graphprune.cli.inputs import find_model_file, find_training_origin, loading_arguments, open_model
-from graphprune.cli.options import LoadingOptions, force_option, format_option, keep_optimizer_option, loading_options
+from graphprune.cli.options import LoadingOptions, force_option, format_option, keep_optimizer_option, loading_options, measure_option, outputs_option
 from graphprune.cli.outputs import check_outputs_free
 from graphprune.diff import diff_graphs
 from graphprune.diff.first_difference import find_difference
@@ -23,16 +23,8 @@ from graphprune.tf.models.refusals import check_loadable
 
 @click.command("strip")
 @click.argument("model")
-@click.option(
-    "-o",
-    "--output",
-    "outputs",
-    multiple=True,
-    required=True,
-    metavar="OUT",
-    help="A .keras, .h5 or .tflite file, or a folder for a SavedModel. May be repeated.",
-)
-@click.option("--data", metavar="DATA", help="Measure before and after on the test part of this data (.npz, or MODULE:FUNCTION).")
+@outputs_option
+@measure_option
 @click.option("--original", metavar="MODEL", help="The model to compare with [default: what the training run began with, else MODEL].")
 @keep_optimizer_option
 @loading_options

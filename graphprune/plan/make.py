@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -73,7 +74,7 @@ def make_plan(
     if isinstance(graph, str | PathLike):
         if (zeros, weights_sha256, steps, mask_faults, read_weight) != (None,) * 5 or path:
             raise TypeError("make_plan reads zeros, steps and weights from the saved model; give them, and path, only with a LayerGraph")
-        return _plan_file(open_model_file(graph), rules, run)
+        return plan_saved_model(open_model_file(graph), rules, run, allow_missed=allow_missed)
     if not isinstance(graph, LayerGraph):
         raise wrong_type("graph", "a LayerGraph, or the path of a saved model", graph, _LIVE)
     original, taught = graph, teach_layers(graph, rules.custom_layers)
@@ -104,23 +105,47 @@ def make_plan(
     )
 
 
-def _plan_file(model: ModelFile, rules: RuleSet, run: Run) -> Plan:
-    """Return the plan for a saved model, with everything that its file tells."""
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """What a model tells once it is loaded with the classes of its custom layers, which say themselves what to prune.
+
+    Attributes:
+        graph: Its layers.
+        zeros: The zeros in each weight, by address and name in `graph`.
+        read_weight: Returns a weight by address and name in `graph`.
+    """
+
+    graph: LayerGraph
+    zeros: Mapping[tuple[str, str], int]
+    read_weight: ReadWeight
+
+
+def plan_saved_model(model: ModelFile, rules: RuleSet, run: Run, *, loaded: LoadedModel | None = None, allow_missed: bool = False) -> Plan:
+    """Return the plan for a saved model, with everything that its file tells; of custom layers, `loaded` tells more.
+
+    Raises:
+        RuleError: the rules do not fit the model.
+    """
     archive = model.archive
-    if archive is None:
-        return make_plan(model.graph, rules, steps_per_epoch=run.steps_per_epoch, epochs=run.epochs, path=model.path)
-    located = locate_weights(archive, model.graph)
-    with archive.opened() as reader:
+    with ExitStack() as opened:
+        read_weight = None if loaded is None else loaded.read_weight
+        if read_weight is None and archive is not None:
+            located, reader = locate_weights(archive, model.graph), opened.enter_context(archive.opened())
+
+            def read_weight(address: str, name: str) -> Any:
+                return reader.read(located.find(address, name))
+
         return make_plan(
-            model.graph,
+            model.graph if loaded is None else loaded.graph,
             rules,
             steps_per_epoch=run.steps_per_epoch,
             epochs=run.epochs,
-            zeros=model.zeros,
+            zeros=model.zeros if loaded is None else loaded.zeros,
             path=model.path,
-            steps=read_steps(archive, model.graph),
-            mask_faults=measure_mask_faults(archive, model.graph),
-            read_weight=lambda address, name: reader.read(located.find(address, name)),
+            steps=None if archive is None else read_steps(archive, model.graph),
+            mask_faults=None if archive is None else measure_mask_faults(archive, model.graph),
+            read_weight=read_weight,
+            allow_missed=allow_missed,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from graphprune.errors import Diagnostic, RuleError, Where, sort_by_place
 from graphprune.plan.changes import Plan
 from graphprune.rules.values.rule_set import Prune, Rule
+from graphprune.sparsity.counts import percent
 from graphprune.sparsity.positions import Position, Run
 from graphprune.sparsity.schedules import Schedule
 
@@ -85,11 +86,7 @@ def _target_text(action: Prune) -> str:
         return f"what '{action.budget.name}' zeroes is"
     if action.budget is not None:
         return f"the targets that budget '{action.budget.name}' gives its tensors are"
-    return f"its target of {_percent(action.sparsity)} is"
-
-
-def _percent(share: float) -> str:
-    return f"{round(100 * share, 4):g}%"
+    return f"its target of {percent(action.sparsity)} is"
 
 
 def check_reached(plan: Plan, run: Run) -> None:
@@ -101,7 +98,7 @@ def check_reached(plan: Plan, run: Run) -> None:
     found: dict[str, Diagnostic | None] = {}
     for change in plan.changes:
         if change.after is not None and change.rule is not None and "wrap" in change.actions:
-            subject, target = f"rule '{change.rule.id}'", f"its target of {change.after.describe_target(_percent)} is"
+            subject, target = f"rule '{change.rule.id}'", f"its target of {change.after.describe_target(percent)} is"
             found.setdefault(subject, find_missed_target(subject, change.after.schedule, target, run, change.rule.where))
     faults = tuple(fault for fault in found.values() if fault is not None)
     if faults:

@@ -14,6 +14,7 @@ from graphprune.report.numbers import count_of, format_count, format_share
 from graphprune.report.tables import align_rows, escape_controls, fit_rows, name_left_out
 from graphprune.rules.values.losses import describe_losses
 from graphprune.rules.values.rule_set import NO_SWITCHES
+from graphprune.sparsity.counts import percent
 
 SYMBOLS = {"wrap": "+", "unwrap": "-", "retarget": "~", "rewrap": "-/+", "keep": "=", "unclaimed": "?", "noop": "."}
 LEGEND = {"keep": "keep dense", "noop": "as planned"}
@@ -270,16 +271,12 @@ def _budget_lines(plan: Plan) -> str:
 def _budget_head(budget: BudgetChange) -> str:
     if budget.allocate == "threshold":
         return f"threshold {escape_controls(budget.name)}"
-    return f"budget {escape_controls(budget.name)}   {budget.allocate}, {_percent(budget.sparsity)} over {budget.over}"
+    return f"budget {escape_controls(budget.name)}   {budget.allocate}, {percent(budget.sparsity)} over {budget.over}"
 
 
 def _scale(budget: BudgetChange) -> str:
     name = {"erk": "eps", "magnitude": "threshold"}.get(budget.allocate)
     return "" if name is None or budget.scale is None else f" ({name} {round(budget.scale, 4):g})"
-
-
-def _percent(share: float) -> str:
-    return f"{share * 100:.10g}%"
 
 
 def _drift_blocks(plan: Plan) -> Iterator[str]:

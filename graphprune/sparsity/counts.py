@@ -34,6 +34,16 @@ def zero_count(size: int, sparsity: float) -> int:
     return size - kept_count(size, sparsity)
 
 
+def percent(share: float) -> str:
+    """Return a share as a person writes it in a rule file.
+
+    Example:
+        >>> percent(0.9), percent(0.125)
+        ('90%', '12.5%')
+    """
+    return f"{share * 100:.10g}%"
+
+
 def kept_in_group(keep: int, of: int, share: float) -> int:
     """Return how many weights of a group of `of` stay at `share`, on the way to `keep`: round_half_even(of * (1 - share)), but never below `keep`.
 

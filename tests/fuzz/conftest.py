@@ -12,9 +12,9 @@ FOLDER = Path(__file__).parent
 
 @pytest.fixture
 def fuzz(request, tmp_path):
-    """Runs `fuzz(target, count=...)`: `count` cases, or as long as `--fuzz-seconds` says; fails with the inputs that broke it, written to files."""
+    """Runs `fuzz(target, count=...)`: `count` cases, or as long as `--fuzz-seconds` says, and returns how many ran; failing inputs go to files."""
 
-    def run(target: Target, *, count: int) -> None:
+    def run(target: Target, *, count: int) -> int:
         seconds, only = request.config.getoption("--fuzz-seconds"), request.config.getoption("--fuzz-case")
         ran, failures = run_cases(target, cases_of(seconds=seconds, count=count, only=only), tmp_path)
         told = []
@@ -24,6 +24,7 @@ def fuzz(request, tmp_path):
             told.append(f"{failure}\ninput: {path}")
         assert not failures, "\n\n".join(told)
         assert ran >= (1 if seconds is not None or only is not None else count)
+        return ran
 
     return run
 

@@ -225,4 +225,4 @@ TARGET = Target(make, check, Case.show)
 
 
 def test_model_files(fuzz):
-    fuzz(TARGET, count=80)
+    assert fuzz(TARGET, count=80) > 0

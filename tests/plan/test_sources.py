@@ -56,6 +56,10 @@ def test_a_plan_from_a_path_knows_all_that_the_file_tells():
     zeros = {(change.address, tensor.name): tensor.zeros_before for change in plan.changes for tensor in change.tensors}
     assert zeros == {key: model.zeros[key] for key in zeros}
     assert zeros
+    short = DATA | {"rules": [DATA["rules"][0] | {"prune": {"sparsity": 0.5, "schedule": {"curve": "step", "begin": "4 epochs"}}}]}
+    with pytest.raises(RuleError, match="never-reached"):
+        make_plan(MODEL, short, epochs=2)
+    assert [found.slug for found in make_plan(MODEL, short, epochs=2, allow_missed=True).diagnostics] == ["schedule/never-reached"]
     known = make_plan(str(MODEL), DATA, steps_per_epoch=7, epochs=2)
     assert known == make_plan(model.graph, DATA, steps_per_epoch=7, epochs=2, zeros=model.zeros, path=str(MODEL))
 

@@ -10,6 +10,7 @@ from graphprune.errors import Diagnostic
 from graphprune.graph import Layer
 from graphprune.rules.values.rule_set import Prune, Rule
 from graphprune.rules.values.weight_names import is_named
+from graphprune.sparsity.counts import percent
 from graphprune.sparsity.patterns import KeepOf
 from graphprune.sparsity.schedules import Schedule
 
@@ -80,16 +81,12 @@ def _target(action: Prune, *, long: bool) -> str:
         return f"{action.budget.name} {action.pattern}"
     if action.budget is not None:
         return f"budget {action.budget.name}{f' ({action.budget})' if long else ''} {action.pattern}"
-    return f"{_percent(action.sparsity)} {action.pattern}"
+    return f"{percent(action.sparsity)} {action.pattern}"
 
 
 def _long_schedule(schedule: Schedule) -> str:
-    ramp = f" from {_percent(schedule.initial)} power {schedule.power:g}" if schedule.is_ramp else ""
+    ramp = f" from {percent(schedule.initial)} power {schedule.power:g}" if schedule.is_ramp else ""
     name = f"{schedule.name} ({schedule.curve})" if schedule.name else schedule.curve
     end = "" if schedule.end is None else f"..{schedule.end}"
     every = "" if schedule.every is None else f" every {schedule.every}"
     return f"{name}{ramp} {schedule.begin}{end}{every}"
-
-
-def _percent(share: float) -> str:
-    return f"{share * 100:.10g}%"

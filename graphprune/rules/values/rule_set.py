@@ -12,6 +12,7 @@ from graphprune.rules.values.custom_layers import CustomLayer
 from graphprune.rules.values.losses import Loss
 from graphprune.rules.values.matchers import Matcher, Use, reads_weights
 from graphprune.rules.values.number_test import NumberTest
+from graphprune.sparsity.counts import percent
 from graphprune.sparsity.patterns import UNSTRUCTURED, Pattern
 from graphprune.sparsity.schedules import Schedule
 
@@ -51,8 +52,8 @@ class Budget:
     def __str__(self) -> str:
         if self.threshold is not None:
             return f"threshold {self.threshold:g}"
-        bounds = "".join(f", {name} {_percent(share)}" for name, share in (("min", self.minimum), ("max", self.maximum)) if share is not None)
-        return f"{self.allocate}, {_percent(self.sparsity)} over {self.over}{bounds}"
+        bounds = "".join(f", {name} {percent(share)}" for name, share in (("min", self.minimum), ("max", self.maximum)) if share is not None)
+        return f"{self.allocate}, {percent(self.sparsity)} over {self.over}{bounds}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,3 @@ class Resolution:
     checks: tuple[CheckOutcome, ...] = ()
     sound_checks: tuple[Check, ...] = ()
     is_decided: bool = True
-
-
-def _percent(share: float) -> str:
-    return f"{share * 100:.10g}%"

@@ -7,6 +7,7 @@ import tf_keras
 from graphprune.errors import Diagnostic, RuleError, Where, sort_by_place
 from graphprune.plan import Plan
 from graphprune.rules.resolving.conflicts import list_layers
+from graphprune.sparsity.counts import percent
 from graphprune.sparsity.positions import Run
 from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.pruner import find_unreached
@@ -30,7 +31,7 @@ def check_targets_reached(model: tf_keras.Model, run: Run, plan: Plan | None) ->
     groups: dict[tuple[str, Where | None, str, int, int], list[str]] = {}
     for address, end, last in find_unreached(wrappers, run):
         wrapper = wrappers[address]
-        groups.setdefault((wrapper.provenance.rule, places.get(address), wrapper.pruning.describe_target(_percent), end, last), []).append(address)
+        groups.setdefault((wrapper.provenance.rule, places.get(address), wrapper.pruning.describe_target(percent), end, last), []).append(address)
     faults = [_fault(rule, where, target, end, last, layers) for (rule, where, target, end, last), layers in groups.items()]
     if faults:
         raise RuleError(sort_by_place(faults))
@@ -40,7 +41,3 @@ def _fault(rule: str, where: Where | None, target: str, end: int, last: int, lay
     subject = f"rule '{rule}'" if rule else list_layers(layers)
     message = f"{subject}: the schedule reaches its target of {target} at step {end}, and the run ends at step {last}"
     return Diagnostic("schedule/never-reached", message, where, _HELP)
-
-
-def _percent(share: float) -> str:
-    return f"{round(100 * share, 4):g}%"
