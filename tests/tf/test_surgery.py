@@ -272,3 +272,15 @@ def test_a_clone_draws_no_random_numbers_for_weights_that_it_copies(kind, monkey
     twin = strip_model(wrap_all(model))
     assert drawn == []
     assert_same_values(model.weights, twin.weights)
+
+
+@pytest.mark.parametrize("copied", [strip_model, lambda wrapped: wrap_layers(wrapped, {})], ids=["stripped", "copied"])
+def test_weights_that_something_wrote_under_the_mask_are_zero_in_a_copy(copied):
+    model = tf_keras.Sequential([layers.Input((4,)), layers.Dense(3, name="d", kernel_initializer="ones")])
+    wrapped = wrap_all(model)
+    ((weight, mask, _),) = wrapped.get_layer("d").pruning_vars
+    mask.assign(np.arange(12).reshape(4, 3) % 2 == 0)
+    twin = copied(wrapped).get_layer("d")
+    kernel = getattr(twin, "layer", twin).kernel
+    np.testing.assert_array_equal(kernel.numpy(), mask.numpy().astype("float32"))
+    assert weight.numpy().all()  # the model that was copied is left as it was
