@@ -64,4 +64,6 @@ def command(
     click.echo(to_json(plan_to_config(plan)) if format_ == "json" else render_plan_text(plan, brief=True), nl=False)
     click.echo(f"wrote {output}", err=format_ == "json")
     if any("wrap" in change.actions for change in plan.changes):
-        click.echo(f"apply sets no weight to zero, training does\nnext: graphprune train {shlex.quote(output)} --data DATA --run DIR", err=format_ == "json")
+        click.echo(
+            f"no weight is pruned yet, training prunes\nnext: graphprune train {shlex.quote(output)} --data DATA --epochs N --run DIR", err=format_ == "json"
+        )

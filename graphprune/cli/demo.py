@@ -153,6 +153,6 @@ def closing_words(home: Path, seconds: float) -> str:
   digits.npz                1,797 handwritten digits
 
 Next, with a model of your own:
-  graphprune layers MODEL                      what can be pruned
-  graphprune plan   MODEL -r builtin:dense-90  what the rules would do (graphprune rules lists more)
-  graphprune train  MODEL -r builtin:dense-90 --data data.npz --epochs 10 --run runs/a"""
+  graphprune layers MODEL                    what can be pruned
+  graphprune plan   MODEL -r builtin:all-90  what the rules would do (graphprune rules lists more)
+  graphprune train  MODEL -r builtin:all-90 --data data.npz --epochs 10 --run runs/a"""

@@ -81,8 +81,8 @@ def cli() -> None:
 
     \b
         graphprune layers model.keras
-        graphprune plan   model.keras -r builtin:dense-90
-        graphprune train  model.keras -r builtin:dense-90 --data digits.npz --epochs 10 --run runs/a
+        graphprune plan   model.keras -r builtin:all-90
+        graphprune train  model.keras -r builtin:all-90 --data digits.npz --epochs 10 --run runs/a
         graphprune strip  runs/a -o sparse.keras
     """  # noqa: D301 - click wants the real character
 

@@ -79,7 +79,8 @@ def _advise(model: str, model_file: str) -> str:
     """Return what to do about missed targets in a wrapped model, or in the model of a finished training run."""
     if model != model_file:
         return "train for more epochs, or let the schedules end earlier, and strip then"
-    return f"train it first, with graphprune train {shlex.quote(model)} --data DATA --run DIR, or prune without training, with graphprune prune"
+    train = f"graphprune train {shlex.quote(model)} --data DATA --epochs N --run DIR"
+    return f"train it first, with {train}, or prune without training, with graphprune prune MODEL -r RULES -o OUT"
 
 
 def check_same_architecture(before: ModelFile, wrapped: ModelFile) -> None:

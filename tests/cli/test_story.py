@@ -98,8 +98,8 @@ def test_apply_and_strip_print_one_json_document(story, tmp_path):
     assert (applied.code, applied.out) == (0, (home / "plan.json").read_text())
     assert applied.err.splitlines()[-3:] == [
         f"wrote {tmp_path}/w.h5",
-        "apply sets no weight to zero, training does",
-        f"next: graphprune train {tmp_path}/w.h5 --data DATA --run DIR",
+        "no weight is pruned yet, training prunes",
+        f"next: graphprune train {tmp_path}/w.h5 --data DATA --epochs N --run DIR",
     ]
     stripped = run_command("strip", home / "run", "--original", MODEL, "-o", tmp_path / "s.h5", "--format", "json")
     before, after = json.loads(stripped.out)
@@ -136,7 +136,8 @@ def test_strip_of_a_model_that_was_not_trained_names_what_missed_its_target(stor
         [
             f"graphprune: warning: {wrapped}: stripped, and its masks were never updated, so nothing was pruned (zeros measured, of target: "
             "conv_1 kernel 0.0% of 79.9%, conv_2 kernel 0.0% of 80.0%, conv_3 kernel 0.0% of 80.0%, hidden kernel 0.0% of 90.0%); "
-            f"train it first, with graphprune train {wrapped} --data DATA --run DIR, or prune without training, with graphprune prune",
+            f"train it first, with graphprune train {wrapped} --data DATA --epochs N --run DIR, "
+            "or prune without training, with graphprune prune MODEL -r RULES -o OUT",
             f"wrote {tmp_path}/s.keras",
         ],
     )

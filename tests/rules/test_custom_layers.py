@@ -133,3 +133,15 @@ def test_what_the_rules_say_of_a_class_counts_where_the_class_says_something_els
     taught = teach_layers(graph, table)
     assert [(tensor.name, tensor.axes) for tensor in taught.layers["own"].prunable] == [("b", ("in", "out"))]
     assert teach_layers(taught, table) == taught
+
+
+def test_a_custom_layer_named_in_a_rule_gets_the_lines_that_teach_it():
+    named = "rules: [{id: a, match: {name: low}, prune: {sparsity: 50%, schedule: {curve: step, begin: 0 steps}}}]"
+    graph = graph_with([("a.0", (8, 4), "float32"), ("a.1", (4,), "float32"), ("b.0", (4, 6), "float32")])
+    (fault,) = resolve_rules(graph, rules("", named)).diagnostics
+    taught = "layers: {MyPkg>LowRankDense: {prunable: {'a.0': [in, out]}}}"
+    assert (fault.slug, fault.help) == (
+        "layer/not-prunable",
+        f"its class is not one of Keras; say what can be pruned: {taught}; its weights with axes are 'a.0', 'b.0'",
+    )
+    assert not resolve_rules(teach_layers(graph, rules(taught, named).custom_layers), rules(taught, named)).diagnostics

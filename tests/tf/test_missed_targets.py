@@ -43,7 +43,7 @@ def test_a_model_that_was_stripped_without_training_is_told_of():
     assert [str(warning.message) for warning in told] == [
         "net: stripped, and its masks were never updated, so nothing was pruned "
         "(zeros measured, of target: a kernel 0.0% of 75.0%, b kernel 0.0% of 75.0%); "
-        "train it with UpdatePruningStep until its schedules end, and strip then"
+        "train it with UpdatePruningStep until its schedules end, or prune without training, with prune_one_shot"
     ]
     assert told[0].filename == __file__
     assert np.count_nonzero(stripped.get_layer("a").kernel) == 32

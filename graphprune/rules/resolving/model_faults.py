@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphprune.errors import Diagnostic, Where
+from graphprune.graph.classes.builtin_layers import is_custom
+from graphprune.graph.layers import Layer
 from graphprune.graph.out_of_reach import explain_out_of_reach
 from graphprune.rules.resolving.class_names import KERAS_CLASSES
 from graphprune.rules.selecting.evaluate import Matches
@@ -95,6 +97,15 @@ def _weight_faults(matches: Matches, matcher: HasWeight, where: Where) -> Iterat
         yield Diagnostic("weight/not-measured", message, where, "give the saved model itself (.keras, .h5, SavedModel)")
 
 
+def _custom_help(layer: Layer) -> str:
+    """Return how to say what of a custom layer can be pruned; nothing for layers of Keras, and layers without a matrix."""
+    names = [tensor.name for tensor in layer.tensors if len(tensor.shape) > 1]
+    if not names or not is_custom(layer.entry):
+        return ""
+    more = f"; its weights with axes are {', '.join(map(repr, names))}" if len(names) > 1 else ""
+    return f"its class is not one of Keras; say what can be pruned: layers: {{{layer.type}: {{prunable: {{{names[0]!r}: [in, out]}}}}}}{more}"
+
+
 def _name_fault(matches: Matches, address: str, place: Where, *, judges_candidates: bool) -> Diagnostic | None:
     layer = matches.graph.layers.get(address)
     if layer is None:
@@ -104,7 +115,7 @@ def _name_fault(matches: Matches, address: str, place: Where, *, judges_candidat
     help = explain_out_of_reach(matches.graph, address) if matches.spend_search() else ""
     if not help and layer.kind == "model":
         help = f"it is a nested model; match the layers in it: {{glob: '{address}::**'}}"
-    help = help or "rules match only layers with prunable weights; delete the name"
+    help = help or _custom_help(layer) or "rules match only layers with prunable weights; delete the name"
     return Diagnostic("layer/not-prunable", f"layer {address!r} ({layer.type}) has no prunable weights", place, help)
 
 

@@ -93,7 +93,8 @@ def strip_pruning(model: tf_keras.Model) -> tf_keras.Model:
     missed = find_missed_targets(model)
     if missed:
         warnings.warn(
-            f"{model.name}: stripped, and {explain_missed(missed)}; train it with UpdatePruningStep until its schedules end, and strip then",
+            f"{model.name}: stripped, and {explain_missed(missed)}; train it with UpdatePruningStep until its schedules end, "
+            "or prune without training, with prune_one_shot",
             stacklevel=2,
         )
     return stripped
