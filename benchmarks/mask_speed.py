@@ -1,9 +1,11 @@
-"""Print how long choosing the mask of 4,194,304 float32 weights takes, beside the TensorFlow toolkit's own functions (tfmot) and `np.partition`.
+"""Print how long choosing the mask of 4,194,304 float32 weights takes, beside the TensorFlow
+toolkit's own functions (tfmot) and `np.partition`.
 
     pip install '.[bench]' && python benchmarks/mask_speed.py [ROUNDS]
 
-Milliseconds of wall time, the median of 5 rounds (or ROUNDS) that take turns, after one round to warm up. The toolkit's functions run compiled
-(`tf.function`), as they do in training. Run it on an idle machine.
+Milliseconds of wall time, the median of 5 rounds (or ROUNDS) that take turns, after one round to
+warm up. The toolkit's functions run compiled (`tf.function`), as they do in training. Run it on an
+idle machine.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ Run = Callable[[], Any]
 
 
 def main() -> None:
-    """Time each pattern on fresh weights, and unstructured masks on weights that are 80% zeros as well, as they are between two updates."""
+    """Time each pattern on fresh weights, and unstructured masks on weights that are 80% zeros as
+    well, as they are between two updates.
+    """
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     fresh = np.random.default_rng(0).normal(size=SHAPE).astype("float32")
     pruned = np.where(np.random.default_rng(1).random(SHAPE) < 0.8, 0, fresh).astype("float32")
@@ -50,28 +54,46 @@ def main() -> None:
         ("keep", fresh, KeepOf(2, 4, "out"), None),
         ("channel", fresh, Channel("out"), None),
     ):
-        print(_row(name if pattern == UNSTRUCTURED else str(pattern), _medians(_contestants(weights, pattern, toolkit), rounds)), flush=True)
+        print(
+            _row(
+                name if pattern == UNSTRUCTURED else str(pattern),
+                _medians(_contestants(weights, pattern, toolkit), rounds),
+            ),
+            flush=True,
+        )
 
 
-def _contestants(weights: np.ndarray, pattern: Pattern, toolkit: Callable[[tf.Tensor], Any] | None) -> dict[str, Run]:
+def _contestants(
+    weights: np.ndarray, pattern: Pattern, toolkit: Callable[[tf.Tensor], Any] | None
+) -> dict[str, Run]:
     share = 1 - pattern.keep / pattern.of if isinstance(pattern, KeepOf) else SHARE
-    runs: dict[str, Run] = {"graphprune": lambda: select_pattern_mask(weights, pattern, share, AXES)}
+    runs: dict[str, Run] = {
+        "graphprune": lambda: select_pattern_mask(weights, pattern, share, AXES)
+    }
     if toolkit is not None:
         tensor = tf.constant(weights)
         runs["tfmot"] = lambda: toolkit(tensor)[1].numpy()
     if pattern == UNSTRUCTURED:
-        runs["np.partition"] = lambda: np.partition(np.abs(weights).ravel(), int(weights.size * SHARE))
+        runs["np.partition"] = lambda: np.partition(
+            np.abs(weights).ravel(), int(weights.size * SHARE)
+        )
     return runs
 
 
-def _toolkit(block: list[int] | None = None, pool: str = "AVG", zeros: tuple[int, int] | None = None) -> Callable[[tf.Tensor], Any]:
+def _toolkit(
+    block: list[int] | None = None, pool: str = "AVG", zeros: tuple[int, int] | None = None
+) -> Callable[[tf.Tensor], Any]:
     schedule = pruning_schedule.ConstantSparsity(SHARE, 0)
-    pruning = pruning_impl.Pruning(lambda: tf.constant(0), [], schedule, block or [1, 1], pool, zeros)
+    pruning = pruning_impl.Pruning(
+        lambda: tf.constant(0), [], schedule, block or [1, 1], pool, zeros
+    )
     return tf.function(pruning._maybe_update_block_mask)
 
 
 def _medians(runs: dict[str, Run], rounds: int) -> dict[str, float]:
-    """Return the median time of each in milliseconds; they take turns, so that a busy moment meets them all."""
+    """Return the median time of each in milliseconds; they take turns, so that a busy moment meets
+    them all.
+    """
     times: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + 1):
         for name, run in runs.items():
@@ -84,7 +106,10 @@ def _medians(runs: dict[str, Run], rounds: int) -> dict[str, float]:
 
 def _row(name: str, found: dict[str, float]) -> str:
     own = found["graphprune"]
-    others = (f"{found[other]:8.1f} ({found[other] / own:5.1f}x)" if other in found else f"{'-':>17}" for other in ("tfmot", "np.partition"))
+    others = (
+        f"{found[other]:8.1f} ({found[other] / own:5.1f}x)" if other in found else f"{'-':>17}"
+        for other in ("tfmot", "np.partition")
+    )
     return f"{name:<44} {own:8.1f}  {'  '.join(others)}"
 
 

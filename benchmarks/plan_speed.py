@@ -1,9 +1,12 @@
-"""Print what planning costs on a large model: `graphprune plan` beside loading and wrapping the model with the TensorFlow toolkit (tfmot).
+"""Print what planning costs on a large model: `graphprune plan` beside loading and wrapping the
+model with the TensorFlow toolkit (tfmot).
 
     pip install '.[bench]' && python benchmarks/plan_speed.py [--repeats 3] [--model resnet152.h5]
 
-The model is ResNet152 of tf_keras.applications with random weights, a file of 230 MB, made here unless one is given. Each measurement is a process of its own,
-imports included: medians of seconds of processor time, seconds of wall time and peak memory, and each as a ratio to the toolkit's in the same round.
+The model is ResNet152 of tf_keras.applications with random weights, a file of 230 MB, made here
+unless one is given. Each measurement is a process of its own, imports included: medians of seconds
+of processor time, seconds of wall time and peak memory, and each as a ratio to the toolkit's in the
+same round.
 
 On two cores, one round (the aim is a tenth of the time):
 
@@ -44,13 +47,20 @@ print(json.dumps({"processor": used.ru_utime + used.ru_stime, "wall": time.perf_
 """
 """Runs in a small process, whose only child is the one that is measured."""
 
-ENVIRONMENT = {**os.environ, "TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+ENVIRONMENT = {
+    **os.environ,
+    "TF_USE_LEGACY_KERAS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "CUDA_VISIBLE_DEVICES": "",
+}
 COLUMNS = (("processor", "s"), ("wall", "s"), ("peak", "MB"))
 
 
 def main() -> None:
     """Measure all ways in turns."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--model", help="an .h5 file to use instead")
     options = parser.parse_args()
@@ -64,21 +74,37 @@ def main() -> None:
             "graphprune plan": [*command, "plan", model, "-r", str(rules)],
             "graphprune layers": [*command, "layers", model],
         }
-        print(f"{Path(model).name}, {Path(model).stat().st_size / 1e6:.0f} MB\n{'':<18} {'processor time':>18} {'wall time':>18} {'peak memory':>18}")
-        rounds = [{name: run_process(way) for name, way in ways.items()} for _ in range(options.repeats)]
+        print(
+            f"{Path(model).name}, {Path(model).stat().st_size / 1e6:.0f} MB\n{'':<18}"
+            f" {'processor time':>18} {'wall time':>18} {'peak memory':>18}"
+        )
+        rounds = [
+            {name: run_process(way) for name, way in ways.items()} for _ in range(options.repeats)
+        ]
         for name in ways:
             print(f"{name:<18}{''.join(column(rounds, name, key, unit) for key, unit in COLUMNS)}")
 
 
 def make_model(path: Path) -> str:
     """Write the model, and return its path."""
-    subprocess.run([sys.executable, "-c", MAKE, str(path)], check=True, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-c", MAKE, str(path)],
+        check=True,
+        env=ENVIRONMENT,
+        stderr=subprocess.DEVNULL,
+    )
     return str(path)
 
 
 def run_process(way: list[str]) -> dict[str, float]:
     """Measure in a fresh process."""
-    done = subprocess.run([sys.executable, "-c", MEASURE, *way], capture_output=True, text=True, check=True, env=ENVIRONMENT)
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, *way],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=ENVIRONMENT,
+    )
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 

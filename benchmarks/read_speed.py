@@ -1,9 +1,11 @@
-"""Print how long models of 1,000, 10,000 and 100,000 layers take to read, in seconds of processor time.
+"""Print how long models of 1,000, 10,000 and 100,000 layers take to read, in seconds of processor
+time.
 
     python benchmarks/read_speed.py [LAYERS ...]
 
-The models are chains of Dense layers, written here as tf_keras would write them, without TensorFlow. Reading is what `graphprune plan` does before it
-looks at a rule: config, index of all tensors, layer graph.
+The models are chains of Dense layers, written here as tf_keras would write them, without
+TensorFlow. Reading is what `graphprune plan` does before it looks at a rule: config, index of all
+tensors, layer graph.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ from graphprune.graph import read_graph
 SIZES = (1_000, 10_000, 100_000)
 UNITS = 4
 PART = 60_000
-"""Bytes of an attribute that still fits in an HDF5 object header; Keras cuts longer lists of names in parts."""
+"""Bytes of an attribute that still fits in an HDF5 object header; Keras cuts longer lists of names
+in parts.
+"""
 
 
 def main() -> None:
@@ -36,14 +40,23 @@ def main() -> None:
     print(f"{'layers':>9}  format  config   index   graph   total  microseconds a layer")
     with tempfile.TemporaryDirectory() as folder:
         for size in sizes:
-            for path in (write_keras(Path(folder, "model.keras"), size), write_h5(Path(folder, "model.h5"), size)):
+            for path in (
+                write_keras(Path(folder, "model.keras"), size),
+                write_h5(Path(folder, "model.h5"), size),
+            ):
                 config, index, graph = time_reading(path)
                 total = config + index + graph
-                print(f"{size:>9,}  {path.suffix:<6}  {config:6.2f}  {index:6.2f}  {graph:6.2f}  {total:6.2f}  {1e6 * total / size:6.0f}", flush=True)
+                print(
+                    f"{size:>9,}  {path.suffix:<6}  {config:6.2f}  {index:6.2f}  {graph:6.2f} "
+                    f" {total:6.2f}  {1e6 * total / size:6.0f}",
+                    flush=True,
+                )
 
 
 def time_reading(path: Path) -> tuple[float, float, float]:
-    """Return the processor time of opening the archive, of indexing its tensors, and of making the graph."""
+    """Return the processor time of opening the archive, of indexing its tensors, and of making the
+    graph.
+    """
     marks = [time.process_time()]
     archive = read_archive(path)
     marks.append(time.process_time())
@@ -60,7 +73,9 @@ def write_keras(path: Path, size: int) -> Path:
     weights = io.BytesIO()
     with h5py.File(weights, "w") as file:
         for index in range(size):
-            group = file.create_group(f"layers/dense_{index}/vars" if index else "layers/dense/vars")
+            group = file.create_group(
+                f"layers/dense_{index}/vars" if index else "layers/dense/vars"
+            )
             group["0"], group["1"] = np.zeros((UNITS, UNITS), "float32"), np.zeros(UNITS, "float32")
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("metadata.json", json.dumps({"keras_version": "2.21.0"}))
@@ -81,7 +96,11 @@ def write_h5(path: Path, size: int) -> Path:
             root.attrs[f"layer_names{number}"] = part
         for name in names:
             group = root.create_group(name)
-            weights = {} if name == "in" else {f"{name}/kernel:0": (UNITS, UNITS), f"{name}/bias:0": (UNITS,)}
+            weights = (
+                {}
+                if name == "in"
+                else {f"{name}/kernel:0": (UNITS, UNITS), f"{name}/bias:0": (UNITS,)}
+            )
             group.attrs["weight_names"] = np.array([*weights], "S")
             for weight, shape in weights.items():
                 group[weight] = np.zeros(shape, "float32")
@@ -91,24 +110,77 @@ def write_h5(path: Path, size: int) -> Path:
 def chain(size: int) -> dict[str, Any]:
     """Return the config of a model of `size` Dense layers in a row."""
     names = ["in", *(f"dense_{index}" for index in range(size))]
-    layers = [_entry("InputLayer", "in", {"batch_input_shape": [None, UNITS], "dtype": "float32", "sparse": False, "ragged": False}, [])]
-    layers += [_entry("Dense", name, _dense(), [[[before, 0, 0, {}]]]) for before, name in itertools.pairwise(names)]
-    config = {"name": "chain", "trainable": True, "layers": layers, "input_layers": [["in", 0, 0]], "output_layers": [[names[-1], 0, 0]]}
-    return {"module": "keras", "class_name": "Functional", "config": config, "registered_name": None}
+    layers = [
+        _entry(
+            "InputLayer",
+            "in",
+            {
+                "batch_input_shape": [None, UNITS],
+                "dtype": "float32",
+                "sparse": False,
+                "ragged": False,
+            },
+            [],
+        )
+    ]
+    layers += [
+        _entry("Dense", name, _dense(), [[[before, 0, 0, {}]]])
+        for before, name in itertools.pairwise(names)
+    ]
+    config = {
+        "name": "chain",
+        "trainable": True,
+        "layers": layers,
+        "input_layers": [["in", 0, 0]],
+        "output_layers": [[names[-1], 0, 0]],
+    }
+    return {
+        "module": "keras",
+        "class_name": "Functional",
+        "config": config,
+        "registered_name": None,
+    }
 
 
 def _entry(kind: str, name: str, config: dict[str, Any], nodes: list[Any]) -> dict[str, Any]:
-    own = {"module": "keras.layers", "class_name": kind, "config": {"name": name, **config}, "registered_name": None}
+    own = {
+        "module": "keras.layers",
+        "class_name": kind,
+        "config": {"name": name, **config},
+        "registered_name": None,
+    }
     return {**own, "name": name, "inbound_nodes": nodes}
 
 
 def _dense() -> dict[str, Any]:
     def initializer(kind: str, **config: Any) -> dict[str, Any]:
-        return {"module": "keras.initializers", "class_name": kind, "config": config, "registered_name": None}
+        return {
+            "module": "keras.initializers",
+            "class_name": kind,
+            "config": config,
+            "registered_name": None,
+        }
 
-    names = ("kernel_regularizer", "bias_regularizer", "activity_regularizer", "kernel_constraint", "bias_constraint")
-    own = {"trainable": True, "dtype": "float32", "units": UNITS, "activation": "linear", "use_bias": True}
-    return {**own, "kernel_initializer": initializer("GlorotUniform", seed=None), "bias_initializer": initializer("Zeros"), **dict.fromkeys(names)}
+    names = (
+        "kernel_regularizer",
+        "bias_regularizer",
+        "activity_regularizer",
+        "kernel_constraint",
+        "bias_constraint",
+    )
+    own = {
+        "trainable": True,
+        "dtype": "float32",
+        "units": UNITS,
+        "activation": "linear",
+        "use_bias": True,
+    }
+    return {
+        **own,
+        "kernel_initializer": initializer("GlorotUniform", seed=None),
+        "bias_initializer": initializer("Zeros"),
+        **dict.fromkeys(names),
+    }
 
 
 if __name__ == "__main__":

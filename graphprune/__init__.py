@@ -1,13 +1,16 @@
-"""Declarative graph rewrites over saved Keras models: prune by rules, train, resume, strip, and see every change.
+"""Declarative graph rewrites over saved Keras models: prune by rules, train, resume, strip, and see
+every change.
 
-Every name resolves on first use, so that importing this package costs nothing and TensorFlow is imported only by the names that need it.
+Every name resolves on first use, so that importing this package costs nothing and TensorFlow is
+imported only by the names that need it.
 """
 
 from __future__ import annotations
 
 from graphprune.lazy import lazy_names
 
-TYPE_CHECKING = False  # not from typing, whose import takes as long as all else before the command line listens to signals
+# not from typing, whose import takes as long as all else before the command line listens to signals
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from graphprune.diff import diff_graphs
@@ -34,8 +37,16 @@ if TYPE_CHECKING:
     from graphprune.tf.models.loading import load_model
     from graphprune.tf.models.saving import save_model
     from graphprune.tf.pruning.callbacks import UpdatePruningStep
-    from graphprune.tf.pruning.keras_api import collect_prunable_layers, prune_low_magnitude, strip_pruning
-    from graphprune.tf.pruning.keras_schedules import ConstantSparsity, PolynomialDecay, PruningSchedule
+    from graphprune.tf.pruning.keras_api import (
+        collect_prunable_layers,
+        prune_low_magnitude,
+        strip_pruning,
+    )
+    from graphprune.tf.pruning.keras_schedules import (
+        ConstantSparsity,
+        PolynomialDecay,
+        PruningSchedule,
+    )
     from graphprune.tf.pruning.one_shot import prune_one_shot
     from graphprune.tf.pruning.pruner import Pruner
     from graphprune.tf.pruning.scope import prune_scope

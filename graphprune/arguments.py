@@ -1,4 +1,6 @@
-"""Arguments of the public functions: errors that say which argument, what it must be, what it got and what to do."""
+"""Arguments of the public functions: errors that say which argument, what it must be, what it got
+and what to do.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ def wrong_type(name: str, wanted: str, value: object, help: str = "") -> TypeErr
 
 
 def describe(value: object) -> str:
-    """Return a value in words short enough for a message: numbers, text and paths as they are, of other objects the class and its package.
+    """Return a value in words short enough for a message: numbers, text and paths as they are, of
+    other objects the class and its package.
 
     Example:
         >>> describe("m.keras"), describe({}), describe(dict)
@@ -34,7 +37,11 @@ def describe(value: object) -> str:
         return shorten(repr(value), 100)
     kind = value if isinstance(value, type) else type(value)
     package = kind.__module__.partition(".")[0]
-    named = kind.__qualname__ if package == "builtins" else f"{kind.__qualname__} of {'Keras 3' if package == 'keras' else package}"
+    named = (
+        kind.__qualname__
+        if package == "builtins"
+        else f"{kind.__qualname__} of {'Keras 3' if package == 'keras' else package}"
+    )
     return f"the class {named} itself" if isinstance(value, type) else named
 
 

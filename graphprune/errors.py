@@ -44,19 +44,28 @@ _HEAD, _TAIL = 100, 40
 def escape_controls(text: str) -> str:
     r"""Return `text` with everything that a terminal would act on, or hide, written as an escape.
 
-    Names come from files that nobody has checked; a name must not move the cursor or fake a line of the report.
+    Names come from files that nobody has checked; a name must not move the cursor or fake a line of
+    the report.
 
     Example:
         >>> print(escape_controls("fc1\x1b[2J\n"))
         fc1\x1b[2J\n
     """
-    return text if text.isprintable() else "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+    return (
+        text
+        if text.isprintable()
+        else "".join(
+            char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+            for char in text
+        )
+    )
 
 
 def shorten(text: str, limit: int = MAX_TEXT) -> str:
     """Return a message of readable length: names come from files, and may have a million letters.
 
-    Words of more than 300 characters lose their middle, texts of more than `limit` their end; how much is said.
+    Words of more than 300 characters lose their middle, texts of more than `limit` their end; how
+    much is said.
 
     Example:
         >>> shorten(f"no layer is named '{'a' * 1_000_000}'") == f"no layer is named '{'a' * 99}...(999,862 characters)...{'a' * 39}'"
@@ -64,8 +73,16 @@ def shorten(text: str, limit: int = MAX_TEXT) -> str:
     """
     if len(text) <= MAX_WORD:
         return text
-    text = _LONG_WORD.sub(lambda word: f"{word[0][:_HEAD]}...({len(word[0]) - _HEAD - _TAIL:,} characters)...{word[0][-_TAIL:]}", text)
-    return text if len(text) <= limit else f"{text[:limit]}... ({len(text) - limit:,} more characters)"
+    text = _LONG_WORD.sub(
+        lambda word: (
+            f"{word[0][:_HEAD]}...({len(word[0]) - _HEAD - _TAIL:,}"
+            f" characters)...{word[0][-_TAIL:]}"
+        ),
+        text,
+    )
+    return (
+        text if len(text) <= limit else f"{text[:limit]}... ({len(text) - limit:,} more characters)"
+    )
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -82,7 +99,9 @@ class Where:
     column: int | None = None
 
     def __str__(self) -> str:
-        return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+        return ":".join(
+            str(part) for part in (self.file, self.line, self.column) if part is not None
+        )
 
     def to_config(self) -> dict[str, Any]:
         """Return the JSON form, the same in every document."""
@@ -91,10 +110,11 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One fault or warning, with a stable slug for scripts and a way out for people. Its texts are shortened to a readable length.
+    """One fault or warning, with a stable slug for scripts and a way out for people. Its texts are
+    shortened to a readable length.
 
-    `related` holds further places with a label each (the two sides of a conflict). `count` is how many it stands for: more than one where the rest of a kind
-    is only counted.
+    `related` holds further places with a label each (the two sides of a conflict). `count` is how
+    many it stands for: more than one where the rest of a kind is only counted.
 
     Example:
         >>> print(Diagnostic("layer/unknown", "no layer has the address 'fc9'", Where("p.yaml", 3, 9), "closest: 'fc1'"))
@@ -114,7 +134,9 @@ class Diagnostic:
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", shorten(self.message))
         object.__setattr__(self, "help", shorten(self.help, MAX_HELP) if self.help else self.help)
-        object.__setattr__(self, "related", tuple((where, shorten(label)) for where, label in self.related))
+        object.__setattr__(
+            self, "related", tuple((where, shorten(label)) for where, label in self.related)
+        )
 
     def __str__(self) -> str:
         lines = [f"{self.severity}[{self.slug}]: {escape_controls(self.message)}"]
@@ -127,9 +149,11 @@ class Diagnostic:
 
 
 def sort_by_place(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """Return the diagnostics once each, by file, line and column; those without a place come last. The order that they are given in does not matter.
+    """Return the diagnostics once each, by file, line and column; those without a place come last.
+    The order that they are given in does not matter.
 
-    Of each kind (slug and severity) the first 100 are kept; one more says how many there are besides.
+    Of each kind (slug and severity) the first 100 are kept; one more says how many there are
+    besides.
 
     Example:
         >>> late, early = (Diagnostic("rule/count", "wanted 2, got 1", Where("p.yaml", line)) for line in (9, 4))
@@ -140,7 +164,8 @@ def sort_by_place(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
 
 
 def bound_diagnostics(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """Return the first 100 diagnostics of each slug and severity, in their order, and behind them one a kind that counts the rest.
+    """Return the first 100 diagnostics of each slug and severity, in their order, and behind them
+    one a kind that counts the rest.
 
     Example:
         >>> bound_diagnostics(Diagnostic("rule/count", f"wanted 2, got {count}") for count in range(9_000))[-1].message
@@ -156,7 +181,10 @@ def bound_diagnostics(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ..
         else:
             seen[kind] += 1
             listed.append(diagnostic)
-    return (*listed, *(count_rest(slug, severity, count) for (slug, severity), count in left.items()))
+    return (
+        *listed,
+        *(count_rest(slug, severity, count) for (slug, severity), count in left.items()),
+    )
 
 
 def count_severity(diagnostics: Iterable[Diagnostic], severity: str) -> int:
@@ -166,22 +194,35 @@ def count_severity(diagnostics: Iterable[Diagnostic], severity: str) -> int:
 
 def count_rest(slug: str, severity: Literal["error", "warning", "note"], count: int) -> Diagnostic:
     """Return the diagnostic that stands for `count` others of its kind."""
-    text = f"{count:,} more {severity}s of this kind are not listed" if count > 1 else f"1 more {severity} of this kind is not listed"
+    text = (
+        f"{count:,} more {severity}s of this kind are not listed"
+        if count > 1
+        else f"1 more {severity} of this kind is not listed"
+    )
     return Diagnostic(slug, text, severity=severity, count=count)
 
 
 def _place_key(diagnostic: Diagnostic) -> tuple[bool, str, int, int, str, str]:
     where = diagnostic.where or (diagnostic.related[0][0] if diagnostic.related else Where(""))
-    return (where == Where(""), where.file, where.line or 0, where.column or 0, diagnostic.slug, diagnostic.message)
+    return (
+        where == Where(""),
+        where.file,
+        where.line or 0,
+        where.column or 0,
+        diagnostic.slug,
+        diagnostic.message,
+    )
 
 
 class GraphpruneError(Exception):
-    """The user's input is wrong; the text says where, what, and one way out. Only its subclasses are raised.
+    """The user's input is wrong; the text says where, what, and one way out. Only its subclasses
+    are raised.
 
     Attributes:
         exit_code: That of the command line.
         slug: The stable name of the fault for scripts; each is explained in `rules/slugs.yaml`.
-        diagnostics: The same as data where the fault has a place of its own, or there are several; empty otherwise.
+        diagnostics: The same as data where the fault has a place of its own, or there are several;
+            empty otherwise.
     """
 
     exit_code = EXIT_ERROR
@@ -206,7 +247,9 @@ class GraphError(GraphpruneError):
 
 
 class RuleError(GraphpruneError):
-    """Rules have faults, alone or with a model; `diagnostics` holds all of them, each with its slug, and the warnings beside them, sorted by place."""
+    """Rules have faults, alone or with a model; `diagnostics` holds all of them, each with its
+    slug, and the warnings beside them, sorted by place.
+    """
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
         self.diagnostics = bound_diagnostics(diagnostics)

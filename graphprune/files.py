@@ -1,7 +1,8 @@
-"""Files and folders that are whole or not there at all: written under a temporary name beside their place, flushed to disk, then renamed.
+"""Files and folders that are whole or not there at all: written under a temporary name beside their
+place, flushed to disk, then renamed.
 
-A temporary name ends in `.graphprune-part` and is locked for as long as its writer lives, so that the next write to the same place can remove what a
-killed process left, and nothing else.
+A temporary name ends in `.graphprune-part` and is locked for as long as its writer lives, so that
+the next write to the same place can remove what a killed process left, and nothing else.
 """
 
 from __future__ import annotations
@@ -38,11 +39,15 @@ def file_sha256(path: Path) -> str:
 
 
 def model_sha256(path: Path) -> str:
-    """Return the sha256 of a saved model: of a file its bytes, of a folder the names and bytes of all files in it."""
+    """Return the sha256 of a saved model: of a file its bytes, of a folder the names and bytes of
+    all files in it.
+    """
     if not path.is_dir():
         return file_sha256(path)
     names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
-    return hashlib.sha256("".join(f"{file_sha256(path / name)} {name}\n" for name in names).encode()).hexdigest()
+    return hashlib.sha256(
+        "".join(f"{file_sha256(path / name)} {name}\n" for name in names).encode()
+    ).hexdigest()
 
 
 def sync(path: Path) -> None:
@@ -55,7 +60,8 @@ def sync(path: Path) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, replacing what is there, so that a crash leaves the old file or the new one.
+    """Write `content` to `path`, replacing what is there, so that a crash leaves the old file or
+    the new one.
 
     Raises:
         WriteError: the operating system refuses.
@@ -66,7 +72,8 @@ def write_whole(path: Path, content: bytes) -> None:
 
 @contextmanager
 def whole_file(path: Path, *, needed: int | None = None) -> Iterator[BinaryIO]:
-    """Yield a file to write into, which takes the place of `path` when the block ends well; folders on the way are made.
+    """Yield a file to write into, which takes the place of `path` when the block ends well; folders
+    on the way are made.
 
     Raises:
         WriteError: the operating system refuses.
@@ -83,7 +90,8 @@ def whole_file(path: Path, *, needed: int | None = None) -> Iterator[BinaryIO]:
 
 @contextmanager
 def whole_folder(path: Path, *, needed: int | None = None) -> Iterator[Path]:
-    """Yield a folder to write into, which takes the place of the folder `path` when the block ends well; folders on the way are made.
+    """Yield a folder to write into, which takes the place of the folder `path` when the block ends
+    well; folders on the way are made.
 
     Raises:
         WriteError: the operating system refuses.
@@ -112,7 +120,9 @@ def remove_leftovers(path: Path) -> None:
 
 
 def remove_unfinished() -> None:
-    """Remove the temporary files of this process, which ends right after: no write begins or ends any more."""
+    """Remove the temporary files of this process, which ends right after: no write begins or ends
+    any more.
+    """
     _changing.acquire()
     for part in _unfinished:
         _remove(part)
@@ -121,7 +131,9 @@ def remove_unfinished() -> None:
 @contextmanager
 def _part_beside(path: Path, *, is_folder: bool) -> Iterator[tuple[Path, int]]:
     with suppress(FileNotFoundError):
-        path.lstat()  # a name that is too long, or a file among the folders, is an error before anything is written
+        # a name that is too long, or a file among the folders, is an error before anything is
+        # written
+        path.lstat()
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path)
     part, descriptor = _make_part(path, is_folder=is_folder)
@@ -136,13 +148,17 @@ def _part_beside(path: Path, *, is_folder: bool) -> Iterator[tuple[Path, int]]:
 
 
 def _make_part(path: Path, *, is_folder: bool) -> tuple[Path, int]:
-    """Return a new temporary file or folder with its open descriptor, locked: whoever can lock it knows that its writer is gone."""
+    """Return a new temporary file or folder with its open descriptor, locked: whoever can lock it
+    knows that its writer is gone.
+    """
     while True:
         part = path.with_name(f"{_part_prefix(path)}{secrets.token_hex(8)}{PART}")
         with _changing:
             if is_folder:
                 part.mkdir()
-            flags = os.O_RDONLY | os.O_DIRECTORY if is_folder else os.O_RDWR | os.O_CREAT | os.O_EXCL
+            flags = (
+                os.O_RDONLY | os.O_DIRECTORY if is_folder else os.O_RDWR | os.O_CREAT | os.O_EXCL
+            )
             descriptor = os.open(part, flags | os.O_NOFOLLOW, 0o666)
             _unfinished.add(part)
         with suppress(OSError):  # some network file systems have no locks; there, leftovers stay
@@ -155,7 +171,8 @@ def _make_part(path: Path, *, is_folder: bool) -> tuple[Path, int]:
 
 
 def _part_prefix(path: Path) -> str:
-    """Return what the temporary names of `path` begin with: its name, cut to what a file system takes.
+    """Return what the temporary names of `path` begin with: its name, cut to what a file system
+    takes.
 
     Example:
         >>> _part_prefix(Path("out/net.keras")), len(_part_prefix(Path("n" * 255)))
@@ -178,14 +195,18 @@ def _remove_if_abandoned(part: Path) -> None:
 
 
 def _obey_umask(folder: Path) -> None:
-    """Give what other libraries wrote into `folder` the permissions that the umask says, as `folder` itself has them."""
+    """Give what other libraries wrote into `folder` the permissions that the umask says, as
+    `folder` itself has them.
+    """
     mode = stat.S_IMODE(folder.stat().st_mode) & 0o777
     for found in folder.rglob("*"):
         found.chmod(mode if found.is_dir() else mode & 0o666)
 
 
 def _take_place(part: Path, path: Path) -> None:
-    """Rename `part` to `path`; a folder that is there goes to `part`, in one step where the file system can do that."""
+    """Rename `part` to `path`; a folder that is there goes to `part`, in one step where the file
+    system can do that.
+    """
     if not path.is_dir():
         os.rename(part, path)
     elif not _exchange(part, path):
@@ -200,7 +221,10 @@ def _exchange(one: Path, other: Path) -> bool:
 
     renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)  # glibc 2.28, musl 1.2.4
     here = -100  # AT_FDCWD: relative paths are those of the working directory
-    return renameat2 is not None and renameat2(here, os.fsencode(one), here, os.fsencode(other), _EXCHANGE) == 0
+    return (
+        renameat2 is not None
+        and renameat2(here, os.fsencode(one), here, os.fsencode(other), _EXCHANGE) == 0
+    )
 
 
 def _remove(path: Path) -> None:

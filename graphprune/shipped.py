@@ -1,4 +1,6 @@
-"""Where the files that ship with graphprune are: inside the wheel, or in the checkout of an editable install."""
+"""Where the files that ship with graphprune are: inside the wheel, or in the checkout of an
+editable install.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ def shipped_file(name: str) -> Path:
     """Return the path of a shipped file or folder, such as `rules/dense-90.yaml` or `rules`.
 
     Raises:
-        FileNotFoundError: nothing of that name ships; the installation is damaged, or the name is wrong.
+        FileNotFoundError: nothing of that name ships; the installation is damaged, or the name is
+            wrong.
 
     Example:
         >>> shipped_file("rules").name
@@ -22,4 +25,7 @@ def shipped_file(name: str) -> Path:
         path = root / name
         if path.exists():
             return path
-    raise FileNotFoundError(f"{name}: not among the files that ship with graphprune (looked in {', '.join(map(str, _ROOTS))})")
+    raise FileNotFoundError(
+        f"{name}: not among the files that ship with graphprune (looked in"
+        f" {', '.join(map(str, _ROOTS))})"
+    )

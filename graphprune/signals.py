@@ -1,11 +1,13 @@
-"""Ctrl-C, SIGTERM and SIGHUP on the command line: one line, the exit code of the signal, nothing half-written.
+"""Ctrl-C, SIGTERM and SIGHUP on the command line: one line, the exit code of the signal, nothing
+half-written.
 
-Python runs a signal handler only between two of its own instructions, and an exception raised there is lost in an import, a callback or a destructor.
-So a thread reads the signals from a pipe and ends the process itself, also while TensorFlow is imported or computes, unless the work in progress has
+Python runs a signal handler only between two of its own instructions, and an exception raised there
+is lost in an import, a callback or a destructor. So a thread reads the signals from a pipe and ends
+the process itself, also while TensorFlow is imported or computes, unless the work in progress has
 said that it stops at the next step.
 
-This module is in place before anything heavy is imported, and imports nothing heavy itself. A program that imports graphprune keeps its own handlers:
-only the command line calls `install`.
+This module is in place before anything heavy is imported, and imports nothing heavy itself. A
+program that imports graphprune keeps its own handlers: only the command line calls `install`.
 """
 
 from __future__ import annotations
@@ -55,11 +57,15 @@ class SignalWatch:
         self.describe: Callable[[], str] = lambda: ""
         self._at = 0.0
         self._tell_at: float | None = None
-        self._terminal = _copy_of_stderr()  # what is written to TensorFlow's own stderr goes nowhere at times
+        self._terminal = (
+            _copy_of_stderr()
+        )  # what is written to TensorFlow's own stderr goes nowhere at times
         self._requests, written = os.pipe()
         os.set_blocking(written, False)
         for number in STOPPING:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, and jobs in the background of a script
+            if (
+                signal.getsignal(number) is not signal.SIG_IGN
+            ):  # nohup, and jobs in the background of a script
                 signal.signal(number, _leave_to_the_thread)
         signal.set_wakeup_fd(written, warn_on_full_buffer=False)
         os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_forget)
@@ -89,7 +95,10 @@ class SignalWatch:
 
     def _tell_patience(self) -> None:
         again = "press Ctrl-C again" if self.first == signal.SIGINT else "send the signal again"
-        self.write(f"graphprune: stopping after this step; {again} to stop at once, without the steps since the last checkpoint")
+        self.write(
+            f"graphprune: stopping after this step; {again} to stop at once, without the steps"
+            " since the last checkpoint"
+        )
 
     def _end(self, number: int) -> None:
         try:
@@ -106,7 +115,9 @@ class SignalWatch:
         self._tell_at = None
 
     def write(self, line: str) -> None:
-        """Write a line to the stderr that the process began with, over a progress bar if there is one; a closed terminal is no fault."""
+        """Write a line to the stderr that the process began with, over a progress bar if there is
+        one; a closed terminal is no fault.
+        """
         try:
             bar = "\r\x1b[2K\x1b[?25h" if os.isatty(self._terminal) else ""
             os.write(self._terminal, f"{bar}{line}\n".encode(errors="backslashreplace"))
@@ -118,14 +129,18 @@ _watch: SignalWatch | None = None
 
 
 def install() -> None:
-    """Let signals end this process as a command line should; called once, by the command line, first of all."""
+    """Let signals end this process as a command line should; called once, by the command line,
+    first of all.
+    """
     global _watch
     if _watch is None:
         _watch = SignalWatch()
 
 
 def first_signal() -> int:
-    """Return the number of the first signal that came; 0 before, and where `install` was not called."""
+    """Return the number of the first signal that came; 0 before, and where `install` was not
+    called.
+    """
     return 0 if _watch is None else _watch.first
 
 
@@ -149,7 +164,8 @@ def name_of(number: int) -> str:
 
 @contextmanager
 def stopping(stop_work: StopWork, describe: Callable[[], str]) -> Iterator[None]:
-    """Ask `stop_work` meanwhile, when the first signal comes, whether the work stops by itself; if not, end and add `describe()` to the line.
+    """Ask `stop_work` meanwhile, when the first signal comes, whether the work stops by itself; if
+    not, end and add `describe()` to the line.
 
     Both are called in another thread.
     """
@@ -169,8 +185,9 @@ def stopping(stop_work: StopWork, describe: Callable[[], str]) -> Iterator[None]
 def leave(code: int) -> NoReturn:
     """End the process with `code`, unless a signal ends it right now.
 
-    What was registered to be done at exit is done, but Python is not taken down: it would first give signals their old meaning, so that one kills the
-    process without a word in the second that TensorFlow takes to go, and TensorFlow may abort on the way.
+    What was registered to be done at exit is done, but Python is not taken down: it would first
+    give signals their old meaning, so that one kills the process without a word in the second that
+    TensorFlow takes to go, and TensorFlow may abort on the way.
     """
     watch = _watch
     if watch is None:
@@ -204,7 +221,9 @@ _drawn_on: set[int] = set()
 
 @contextmanager
 def drawing_on(descriptor: int) -> Iterator[None]:
-    """Let a signal that ends the process silence this descriptor too, which a live line is drawn on."""
+    """Let a signal that ends the process silence this descriptor too, which a live line is drawn
+    on.
+    """
     _drawn_on.add(descriptor)
     try:
         yield
@@ -224,7 +243,9 @@ _held: dict[int, set[signal.Signals]] = {}
 
 
 def _hold() -> None:
-    """Hold signals back while a process forks: one to the child must not go to the parent's pipe, which the child has too."""
+    """Hold signals back while a process forks: one to the child must not go to the parent's pipe,
+    which the child has too.
+    """
     _held[_thread.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # type: ignore[assignment]
 
 
@@ -235,7 +256,9 @@ def _let_go() -> None:
 
 
 def _forget() -> None:
-    """Let a forked child (a data loader's worker) have the usual handlers: the pipe is the parent's."""
+    """Let a forked child (a data loader's worker) have the usual handlers: the pipe is the
+    parent's.
+    """
     _restore_handlers()
     _let_go()
 
@@ -248,4 +271,6 @@ def _restore_handlers() -> None:
     signal.set_wakeup_fd(-1)
     for number in STOPPING:
         if signal.getsignal(number) is _leave_to_the_thread:
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+            signal.signal(
+                number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            )

@@ -27,11 +27,16 @@ def find_close(name: str, known: Iterable[str], *, count: int = 2) -> list[str]:
     candidates = _shortlist(name[:MAX_NAME], sorted(set(known)))
     by_folded = {text.casefold(): text for text in reversed(candidates)}
     found = difflib.get_close_matches(name[:MAX_NAME], candidates, n=count)
-    return found or [by_folded[text] for text in difflib.get_close_matches(name[:MAX_NAME].casefold(), by_folded, n=count)]
+    return found or [
+        by_folded[text]
+        for text in difflib.get_close_matches(name[:MAX_NAME].casefold(), by_folded, n=count)
+    ]
 
 
 def _shortlist(name: str, candidates: list[str]) -> list[str]:
-    """Return the candidates that share most pairs of letters with `name`: difflib takes 50 ms for 10,000."""
+    """Return the candidates that share most pairs of letters with `name`: difflib takes 50 ms for
+    10,000.
+    """
     if len(candidates) <= SHORTLIST:
         return candidates
     folded = name.casefold()

@@ -1,4 +1,6 @@
-"""The one message for everything that cannot be written: the file, the reason, the room, what is whole, what to do."""
+"""The one message for everything that cannot be written: the file, the reason, the room, what is
+whole, what to do.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +33,18 @@ _RENAMES = {
 
 
 @contextmanager
-def writing(path: str | Path, *, needed: int | None = None, kept: str = "", then: str = "") -> Iterator[None]:
-    """Turn whatever goes wrong while `path` is written into the one message, also where a part of it was reported already.
+def writing(
+    path: str | Path, *, needed: int | None = None, kept: str = "", then: str = ""
+) -> Iterator[None]:
+    """Turn whatever goes wrong while `path` is written into the one message, also where a part of
+    it was reported already.
 
     Args:
         path: The file or folder as the user knows it.
         needed: Its size in bytes, where that is known.
         kept: What is whole all the same.
-        then: What to do once the cause is removed, such as `graphprune resume runs/a`; empty where another place does as well.
+        then: What to do once the cause is removed, such as `graphprune resume runs/a`; empty where
+            another place does as well.
 
     Raises:
         WriteError: the operating system refuses.
@@ -46,13 +52,20 @@ def writing(path: str | Path, *, needed: int | None = None, kept: str = "", then
     try:
         yield
     except WriteError as fault:
-        raise cannot_write(path, fault.fault, needed=needed or fault.needed, kept=kept, then=then) from fault
+        raise cannot_write(
+            path, fault.fault, needed=needed or fault.needed, kept=kept, then=then
+        ) from fault
     except OSError as fault:
-        raise cannot_write(path, find_reason(fault) or fault, needed=needed, kept=kept, then=then) from fault
+        raise cannot_write(
+            path, find_reason(fault) or fault, needed=needed, kept=kept, then=then
+        ) from fault
 
 
-def cannot_write(path: str | Path, fault: OSError, *, needed: int | None = None, kept: str = "", then: str = "") -> WriteError:
-    """Return the error that says why `path` cannot be written; the arguments are those of `writing`.
+def cannot_write(
+    path: str | Path, fault: OSError, *, needed: int | None = None, kept: str = "", then: str = ""
+) -> WriteError:
+    """Return the error that says why `path` cannot be written; the arguments are those of
+    `writing`.
 
     Example:
         >>> print(cannot_write("o.keras", OSError(errno.ENOSPC, "No space left on device"), needed=2048))  # doctest: +ELLIPSIS
@@ -61,12 +74,19 @@ def cannot_write(path: str | Path, fault: OSError, *, needed: int | None = None,
         run: cannot be written: Read-only file system; checkpoints are whole; mount the file system for writing, then go on with: graphprune resume run
     """
     room = _describe_room(Path(path), needed) if fault.errno in _NO_ROOM else ""
-    parts = [f"cannot be written: {fault.strerror or fault}{room}", kept, _advise(fault.errno, then)]
-    return WriteError(f"{path}: {'; '.join(part for part in parts if part)}", str(path), fault, needed)
+    parts = [
+        f"cannot be written: {fault.strerror or fault}{room}",
+        kept,
+        _advise(fault.errno, then),
+    ]
+    return WriteError(
+        f"{path}: {'; '.join(part for part in parts if part)}", str(path), fault, needed
+    )
 
 
 def find_reason(fault: BaseException) -> OSError | None:
-    """Return what the operating system said, read out of an error of TensorFlow or HDF5; None for an error of another kind.
+    """Return what the operating system said, read out of an error of TensorFlow or HDF5; None for
+    an error of another kind.
 
     Example:
         >>> find_reason(RuntimeError("/data/o/variables: No space left on device [Op:SaveV2]")).errno == errno.ENOSPC
@@ -78,7 +98,11 @@ def find_reason(fault: BaseException) -> OSError | None:
         return fault
     text = str(fault)
     numbered = re.search(r"errno = (\d+)", text)  # as HDF5 writes it
-    number = int(numbered[1]) if numbered else next((code for code in (*_REMEDIES, *_RENAMES) if os.strerror(code) in text), None)
+    number = (
+        int(numbered[1])
+        if numbered
+        else next((code for code in (*_REMEDIES, *_RENAMES) if os.strerror(code) in text), None)
+    )
     return None if number is None else OSError(number, os.strerror(number))
 
 

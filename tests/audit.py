@@ -1,7 +1,9 @@
-"""Loads model files in a process of its own and reports what each did outside its own file: opened, imported, ran, connected, removed.
+"""Loads model files in a process of its own and reports what each did outside its own file: opened,
+imported, ran, connected, removed.
 
-`load_audited` is for tests. Python's audit events (PEP 578) show what Python code does; files that TensorFlow's C++ opens raise no event, so the folder
-`watched` is watched with inotify too: files that a hostile model names are put there.
+`load_audited` is for tests. Python's audit events (PEP 578) show what Python code does; files that
+TensorFlow's C++ opens raise no event, so the folder `watched` is watched with inotify too: files
+that a hostile model names are put there.
 """
 
 from __future__ import annotations
@@ -30,9 +32,32 @@ EVENTS = (
     "sqlite3.", "ftplib.", "smtplib.", "http.", "tempfile.", "exec", "compile",
 )  # fmt: skip
 """Events, or how their names begin, that are looked at."""
-RUNNING = ("os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "os.kill", "subprocess.", "pty.", "socket.", "urllib.", "webbrowser.")
+RUNNING = (
+    "os.system",
+    "os.exec",
+    "os.fork",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.kill",
+    "subprocess.",
+    "pty.",
+    "socket.",
+    "urllib.",
+    "webbrowser.",
+)
 """Events that no model file may cause, whatever they are about."""
-PACKAGES = ("tensorflow", "tf_keras", "numpy", "h5py", "graphprune", "google", "networkx", "encodings", "absl", "ml_dtypes")
+PACKAGES = (
+    "tensorflow",
+    "tf_keras",
+    "numpy",
+    "h5py",
+    "graphprune",
+    "google",
+    "networkx",
+    "encodings",
+    "absl",
+    "ml_dtypes",
+)
 """What may be imported while a model loads: the libraries' own parts, on first use."""
 MARK = "loaded: "
 CPU_SECONDS = 40
@@ -65,7 +90,13 @@ class Loaded:
         return self.error in ("", "ArchiveError", "GraphError")
 
 
-def load_audited(paths: Iterable[Path], *, watched: Path | None = None, objects: str = "", memory: int = 8 * 2**30) -> dict[str, Loaded]:
+def load_audited(
+    paths: Iterable[Path],
+    *,
+    watched: Path | None = None,
+    objects: str = "",
+    memory: int = 8 * 2**30,
+) -> dict[str, Loaded]:
     """Load files one after another in a new process; return what came of each, by path.
 
     Args:
@@ -74,14 +105,45 @@ def load_audited(paths: Iterable[Path], *, watched: Path | None = None, objects:
         objects: `module:name` of a mapping of custom objects.
         memory: Bytes of address space that the process may take.
     """
-    order = {"paths": [str(path) for path in paths], "watched": str(watched or ""), "objects": objects, "memory": memory}
+    order = {
+        "paths": [str(path) for path in paths],
+        "watched": str(watched or ""),
+        "objects": objects,
+        "memory": memory,
+    }
     with tempfile.TemporaryDirectory() as scratch:
-        environment = os.environ | {"TMPDIR": scratch, "PYTHONDONTWRITEBYTECODE": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-        done = subprocess.run([sys.executable, __file__], input=json.dumps(order), capture_output=True, text=True, env=environment, cwd=scratch, check=False)
-    lines = [json.loads(line.removeprefix(MARK)) for line in done.stdout.split("\n") if line.startswith(MARK)]
-    found = {line.pop("path"): Loaded(**{key: tuple(value) if isinstance(value, list) else value for key, value in line.items()}) for line in lines}
+        environment = os.environ | {
+            "TMPDIR": scratch,
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        }
+        done = subprocess.run(
+            [sys.executable, __file__],
+            input=json.dumps(order),
+            capture_output=True,
+            text=True,
+            env=environment,
+            cwd=scratch,
+            check=False,
+        )
+    lines = [
+        json.loads(line.removeprefix(MARK))
+        for line in done.stdout.split("\n")
+        if line.startswith(MARK)
+    ]
+    found = {
+        line.pop("path"): Loaded(
+            **{
+                key: tuple(value) if isinstance(value, list) else value
+                for key, value in line.items()
+            }
+        )
+        for line in lines
+    }
     missing = [path for path in order["paths"] if path not in found]
-    assert not missing, f"the process ended with {done.returncode} at {missing[0]}: {done.stderr[-3000:]}"
+    assert not missing, (
+        f"the process ended with {done.returncode} at {missing[0]}: {done.stderr[-3000:]}"
+    )
     return found
 
 
@@ -111,7 +173,8 @@ class Auditor:
         self.path = ""
         self._scratch = tempfile.gettempdir()
         self._libraries = tuple(
-            {str(Path(module.__file__).parents[1]) for module in (os, json) if module.__file__} | {sys.prefix, str(TESTS.parent / "graphprune")}
+            {str(Path(module.__file__).parents[1]) for module in (os, json) if module.__file__}
+            | {sys.prefix, str(TESTS.parent / "graphprune")}
         )
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -126,19 +189,35 @@ class Auditor:
             return _runs_library_code(self._libraries)
         if event.startswith(RUNNING):
             return False
-        if event.startswith(("open", "os.", "shutil.", "tempfile.")) and isinstance(first, str | bytes):
+        if event.startswith(("open", "os.", "shutil.", "tempfile.")) and isinstance(
+            first, str | bytes
+        ):
             place = os.path.abspath(os.fsdecode(first))
             is_read = event != "open" or not arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-            inside = place == self.path or place.startswith((f"{self.path}/", f"{self._scratch}/", "/proc/self/"))
-            return inside or place == self._scratch or (is_read and place.startswith(self._libraries))
+            inside = place == self.path or place.startswith(
+                (f"{self.path}/", f"{self._scratch}/", "/proc/self/")
+            )
+            return (
+                inside or place == self._scratch or (is_read and place.startswith(self._libraries))
+            )
         return isinstance(first, int) or first is None
 
 
 def _runs_library_code(libraries: tuple[str, ...]) -> bool:
-    """Return whether who compiles or runs code here is a library in the middle of its own import, or makes a named tuple."""
+    """Return whether who compiles or runs code here is a library in the middle of its own import,
+    or makes a named tuple.
+    """
     frame = sys._getframe(2)
     while frame is not None and not frame.f_code.co_filename.startswith("<frozen"):
-        if frame.f_code.co_filename.endswith(("collections/__init__.py", "dataclasses.py", "pyct/loader.py", "pyct/parser.py", "inspect.py")):
+        if frame.f_code.co_filename.endswith(
+            (
+                "collections/__init__.py",
+                "dataclasses.py",
+                "pyct/loader.py",
+                "pyct/parser.py",
+                "inspect.py",
+            )
+        ):
             return True
         frame = frame.f_back
     return frame is not None and frame.f_code.co_filename.startswith("<frozen importlib")
@@ -174,29 +253,47 @@ def _load_one(load: Any, path: str, objects: Any, auditor: Auditor, look: Any) -
             auditor.path = ""
     warned = sorted({type(warning.message).__name__ for warning in caught})
     seconds, grown = time.process_time() - start, (_resident() - before) // 2**20
-    return {"error": error, "message": message, "foreign": list(auditor.log), "warned": warned, "seconds": seconds, "megabytes": grown}
+    return {
+        "error": error,
+        "message": message,
+        "foreign": list(auditor.log),
+        "warned": warned,
+        "seconds": seconds,
+        "megabytes": grown,
+    }
 
 
 def _resident() -> int:
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf(
+        "SC_PAGE_SIZE"
+    )
 
 
 def _limit_memory(size: int) -> None:
     import resource
 
-    mapped = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    mapped = (
+        int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        * resource.getpagesize()
+    )
     resource.setrlimit(resource.RLIMIT_AS, (mapped + size, resource.RLIM_INFINITY))
 
 
 @contextmanager
 def _watching(folder: str, log: list[str]) -> Iterator[Any]:
-    """Watch a folder with inotify(7); gives a function that puts what happened in it since the last call into `log`."""
+    """Watch a folder with inotify(7); gives a function that puts what happened in it since the last
+    call into `log`.
+    """
     if not folder:
         yield lambda: None
         return
     libc = ctypes.CDLL(None, use_errno=True)
     descriptor = libc.inotify_init1(os.O_NONBLOCK)
-    if descriptor < 0 or libc.inotify_add_watch(descriptor, os.fsencode(folder), IN_OPEN | IN_CREATE | IN_DELETE) < 0:
+    if (
+        descriptor < 0
+        or libc.inotify_add_watch(descriptor, os.fsencode(folder), IN_OPEN | IN_CREATE | IN_DELETE)
+        < 0
+    ):
         raise OSError(ctypes.get_errno(), "inotify")
 
     def look() -> None:
@@ -214,8 +311,14 @@ def _watching(folder: str, log: list[str]) -> Iterator[Any]:
 
 
 def faults(found: Mapping[str, Loaded]) -> list[str]:
-    """Return what should not have come of files: foreign events, and errors that are not graphprune's."""
-    return [f"{path}: {loaded.error} {loaded.message[:300]} {loaded.foreign}" for path, loaded in found.items() if loaded.foreign or not loaded.is_ours]
+    """Return what should not have come of files: foreign events, and errors that are not
+    graphprune's.
+    """
+    return [
+        f"{path}: {loaded.error} {loaded.message[:300]} {loaded.foreign}"
+        for path, loaded in found.items()
+        if loaded.foreign or not loaded.is_ours
+    ]
 
 
 if __name__ == "__main__":

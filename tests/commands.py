@@ -1,4 +1,6 @@
-"""Runs a command line of graphprune in this process, as `main` does, and returns what a user would see."""
+"""Runs a command line of graphprune in this process, as `main` does, and returns what a user would
+see.
+"""
 
 import contextlib
 import io
@@ -18,7 +20,11 @@ class Done:
 
 def run_command(*arguments) -> Done:
     out, err = io.StringIO(), io.StringIO()
-    with mock.patch.object(sys, "argv", ["graphprune", *map(str, arguments)]), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with (
+        mock.patch.object(sys, "argv", ["graphprune", *map(str, arguments)]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
         try:
             main()
         except SystemExit as stop:

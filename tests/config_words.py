@@ -1,4 +1,6 @@
-"""Words for mutated model configs: keys and values that Keras's configs have, names on the allow-list, and names of what no file may reach."""
+"""Words for mutated model configs: keys and values that Keras's configs have, names on the
+allow-list, and names of what no file may reach.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,13 @@ HOSTILE = (
     "keras.utils", "get_file", "keras.src.saving.saving_lib", "tf_keras.src.backend", "TFSMLayer", "graphprune>PruneLowMagnitude", "PruneLowMagnitude",
     "lambda", "raw", "U300000000", "float32", "mixed_float16", "prune_low_magnitude_fc", "keras.layers", "keras", "Functional", "Sequential", "Model",
 )  # fmt: skip
-NAMES = tuple(sorted(LAYERS | OPERATION_LAYERS | {name for names in KERAS.values() for name in names.classes | names.functions}))
+NAMES = tuple(
+    sorted(
+        LAYERS
+        | OPERATION_LAYERS
+        | {name for names in KERAS.values() for name in names.classes | names.functions}
+    )
+)
 WORDS = (*KEYS, *HOSTILE, *sorted(PATHS), *sorted(LIMITS), *NAMES)
 
 
@@ -36,7 +44,13 @@ def entries() -> list[Any]:
         function("system", "os", "graphprune>PruneLowMagnitude"),
         {"class_name": "__slice__", "config": {}, "module": "runpy", "registered_name": "run_path"},
         {"class_name": "s", "config": {}, "module": "this", "registered_name": None},
-        {"class_name": "__typespec__", "spec_name": "s", "module": "this", "registered_name": None, "config": []},
+        {
+            "class_name": "__typespec__",
+            "spec_name": "s",
+            "module": "this",
+            "registered_name": None,
+            "config": [],
+        },
         data,
         [[["_CONSTANT_VALUE", -1, marker, {}]]],
         10**9,

@@ -1,4 +1,6 @@
-"""Leaves out what a run did not ask for: TensorFlow under `-m "not tf"`, slow tests without `--slow`. Holds output against golden files."""
+"""Leaves out what a run did not ask for: TensorFlow under `-m "not tf"`, slow tests without
+`--slow`. Holds output against golden files.
+"""
 
 from pathlib import Path
 
@@ -9,8 +11,16 @@ TF_TESTS = Path(__file__).parent / "tf"
 GOLDEN = Path(__file__).parent / "golden"
 
 
-settings.register_profile("same-every-time", derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-settings.register_profile("explore", max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
+settings.register_profile(
+    "same-every-time",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+settings.register_profile(
+    "explore", max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck)
+)
 
 
 def pytest_configure(config):
@@ -20,13 +30,34 @@ def pytest_configure(config):
 
 def pytest_addoption(parser):
     """Add the options that rewrite golden files, run slow tests, and say how long tests/soak takes."""
-    parser.addoption("--rewrite-golden", action="store_true", help="write what comes out now to tests/golden, to be reviewed as a diff")
-    parser.addoption("--soak-kills", type=int, default=100, help="how many processes tests/soak kills")
-    parser.addoption("--soak-signals", type=int, default=300, help="how many processes tests/soak sends a signal to")
+    parser.addoption(
+        "--rewrite-golden",
+        action="store_true",
+        help="write what comes out now to tests/golden, to be reviewed as a diff",
+    )
+    parser.addoption(
+        "--soak-kills", type=int, default=100, help="how many processes tests/soak kills"
+    )
+    parser.addoption(
+        "--soak-signals",
+        type=int,
+        default=300,
+        help="how many processes tests/soak sends a signal to",
+    )
     parser.addoption("--soak-seed", type=int, default=0, help="which moments tests/soak chooses")
-    parser.addoption("--slow", action="store_true", help="run the tests marked slow as well: all models of tf_keras.applications, an hour")
-    parser.addoption("--fuzz-seconds", type=float, help="fuzz each target of tests/fuzz for this long, with new inputs")
-    parser.addoption("--fuzz-case", type=int, help="fuzz only the case of this number, to replay a failure")
+    parser.addoption(
+        "--slow",
+        action="store_true",
+        help="run the tests marked slow as well: all models of tf_keras.applications, an hour",
+    )
+    parser.addoption(
+        "--fuzz-seconds",
+        type=float,
+        help="fuzz each target of tests/fuzz for this long, with new inputs",
+    )
+    parser.addoption(
+        "--fuzz-case", type=int, help="fuzz only the case of this number, to replay a failure"
+    )
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -61,7 +92,12 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Leave the TensorFlow tests uncollected under `-m "not tf"`, so that the quick loop never waits for its import."""
-    if config.getoption("markexpr") == "not tf" and TF_TESTS in (collection_path, *collection_path.parents):
+    """Leave the TensorFlow tests uncollected under `-m "not tf"`, so that the quick loop never
+    waits for its import.
+    """
+    if config.getoption("markexpr") == "not tf" and TF_TESTS in (
+        collection_path,
+        *collection_path.parents,
+    ):
         return True
     return None

@@ -1,7 +1,9 @@
-"""Command lines of graphprune in processes of their own, without the seconds that the import of TensorFlow takes each time.
+"""Command lines of graphprune in processes of their own, without the seconds that the import of
+TensorFlow takes each time.
 
-A server process imports TensorFlow, but computes nothing with it, and forks a child for each command line: what the child does from `main` on is what a
-process does that was started anew. Run as a program this file is the server: a line of JSON in, the child's pid out, its exit code out.
+A server process imports TensorFlow, but computes nothing with it, and forks a child for each
+command line: what the child does from `main` on is what a process does that was started anew. Run
+as a program this file is the server: a line of JSON in, the child's pid out, its exit code out.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command line ended: its exit code, the negative number of the signal that killed it, and what it said."""
+    """How a command line ended: its exit code, the negative number of the signal that killed it,
+    and what it said.
+    """
 
     code: int
     out: str
@@ -68,7 +72,14 @@ class ForkServer:
 
     def __init__(self, folder: Path):
         self._files = folder / "out.txt", folder / "err.txt"
-        self._server = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, bufsize=1)
+        self._server = subprocess.Popen(
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            bufsize=1,
+        )
 
     def __enter__(self):
         return self
@@ -80,15 +91,30 @@ class ForkServer:
 
     def start(self, *arguments) -> Child:
         """Start `graphprune ARGUMENTS` in a fork."""
-        self._server.stdin.write(json.dumps([list(map(str, arguments)), *map(str, self._files)]) + "\n")
-        return Child(int(self._server.stdout.readline()), lambda: int(self._server.stdout.readline()), self._files)
+        self._server.stdin.write(
+            json.dumps([list(map(str, arguments)), *map(str, self._files)]) + "\n"
+        )
+        return Child(
+            int(self._server.stdout.readline()),
+            lambda: int(self._server.stdout.readline()),
+            self._files,
+        )
 
     def start_anew(self, *arguments) -> Child:
-        """Start `python -m graphprune ARGUMENTS` in a process of its own, import of TensorFlow and all."""
+        """Start `python -m graphprune ARGUMENTS` in a process of its own, import of TensorFlow and
+        all.
+        """
         out, err = (path.open("w") for path in self._files)
         with out, err:
             command = [sys.executable, "-m", "graphprune", *map(str, arguments)]
-            process = subprocess.Popen(command, stdout=out, stderr=err, cwd=ROOT, preexec_fn=usual_signals, start_new_session=True)
+            process = subprocess.Popen(
+                command,
+                stdout=out,
+                stderr=err,
+                cwd=ROOT,
+                preexec_fn=usual_signals,
+                start_new_session=True,
+            )
         return Child(process.pid, process.wait, self._files)
 
     def run(self, *arguments) -> Ended:
@@ -97,13 +123,19 @@ class ForkServer:
 
 
 def usual_signals() -> None:
-    """Handle signals as a shell in the foreground starts a process; a job in the background would ignore Ctrl-C."""
+    """Handle signals as a shell in the foreground starts a process; a job in the background would
+    ignore Ctrl-C.
+    """
     for number in STOPPING:
-        signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
+        signal.signal(
+            number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler
+        )
 
 
 def wait_until(condition, child: Child, seconds: float = 120) -> bool:
-    """Wait, by asking again and again, until `condition()` is true; return whether it was before the child ended."""
+    """Wait, by asking again and again, until `condition()` is true; return whether it was before
+    the child ended.
+    """
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():

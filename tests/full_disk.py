@@ -9,10 +9,17 @@ import pytest
 
 @contextmanager
 def small_disk(place: Path, size: str):
-    """Mount a file system of `size` (such as `64k`) at `place`; skip the test where mounting is not allowed."""
+    """Mount a file system of `size` (such as `64k`) at `place`; skip the test where mounting is not
+    allowed.
+    """
     place.mkdir()
     try:
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], capture_output=True, text=True, check=False)
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     except FileNotFoundError:
         pytest.skip("there is no mount command here")
     if mounted.returncode:

@@ -1,4 +1,6 @@
-"""Makes files that mean harm, each in a moment; `python tests/hostile_files.py FOLDER` leaves all of them in FOLDER."""
+"""Makes files that mean harm, each in a moment; `python tests/hostile_files.py FOLDER` leaves all
+of them in FOLDER.
+"""
 
 from __future__ import annotations
 
@@ -28,17 +30,39 @@ SCREEN = "\x1b[2J\x1b]0;owned\x07\r\nlayers: 0\u202e"
 
 
 def layer(kind: str, name: str, sources: tuple[str, ...] = (), **config: Any) -> dict[str, Any]:
-    entry: dict[str, Any] = {"module": "keras.layers", "class_name": kind, "config": {"name": name, **config}, "registered_name": None}
-    return entry | {"name": name, "inbound_nodes": [[[source, 0, 0, {}] for source in sources]] if sources else []}
+    entry: dict[str, Any] = {
+        "module": "keras.layers",
+        "class_name": kind,
+        "config": {"name": name, **config},
+        "registered_name": None,
+    }
+    return entry | {
+        "name": name,
+        "inbound_nodes": [[[source, 0, 0, {}] for source in sources]] if sources else [],
+    }
 
 
 def model(*layers: dict[str, Any], outputs: str = "fc", call: int = 0) -> dict[str, Any]:
     """Return a model that gives what the `call`th node of the layer `outputs` gives."""
-    config = {"name": "net", "trainable": True, "layers": list(layers), "input_layers": [["in", 0, 0]], "output_layers": [[outputs, call, 0]]}
-    return {"module": "keras", "class_name": "Functional", "config": config, "registered_name": "Functional"}
+    config = {
+        "name": "net",
+        "trainable": True,
+        "layers": list(layers),
+        "input_layers": [["in", 0, 0]],
+        "output_layers": [[outputs, call, 0]],
+    }
+    return {
+        "module": "keras",
+        "class_name": "Functional",
+        "config": config,
+        "registered_name": "Functional",
+    }
 
 
-IN, FC = layer("InputLayer", "in", batch_input_shape=[None, 4]), layer("Dense", "fc", ("in",), units=4, use_bias=True)
+IN, FC = (
+    layer("InputLayer", "in", batch_input_shape=[None, 4]),
+    layer("Dense", "fc", ("in",), units=4, use_bias=True),
+)
 
 
 def weights() -> bytes:
@@ -59,7 +83,9 @@ def write_keras(path: Path, config: Any, *, members: Mapping[str, bytes] | None 
 
 
 def write_h5(path: Path, config: Any, *, settings: Any = None) -> Path:
-    """Write a model whose layers are `in` and `fc`; `fc` has a kernel and a bias where there is a Dense in it."""
+    """Write a model whose layers are `in` and `fc`; `fc` has a kernel and a bias where there is a
+    Dense in it.
+    """
     text = config if isinstance(config, str) else json.dumps(config)
     names = ["fc/kernel:0", "fc/bias:0"] if '"Dense"' in text else []
     with h5py.File(path, "w") as file:
@@ -79,16 +105,42 @@ def write_h5(path: Path, config: Any, *, settings: Any = None) -> Path:
 
 def lambda_models() -> dict[str, dict[str, Any]]:
     """Return models with bytecode by the place where it hides."""
-    inner = {"module": "keras.layers", "class_name": "Lambda", "config": {"name": "l", "function": LAMBDA}, "registered_name": None}
+    inner = {
+        "module": "keras.layers",
+        "class_name": "Lambda",
+        "config": {"name": "l", "function": LAMBDA},
+        "registered_name": None,
+    }
     old = {"class_name": "Lambda", "config": {"name": "l", **OLD_LAMBDA}}
     return {
         "plain": model(IN, layer("Lambda", "fc", ("in",), function=LAMBDA)),
         "old": model(IN, layer("Lambda", "fc", ("in",), **OLD_LAMBDA)),
         "time-distributed": model(IN, layer("TimeDistributed", "fc", ("in",), layer=inner)),
-        "bidirectional": model(IN, layer("Bidirectional", "fc", ("in",), layer=old, backward_layer=inner)),
+        "bidirectional": model(
+            IN, layer("Bidirectional", "fc", ("in",), layer=old, backward_layer=inner)
+        ),
         "activation": model(IN, layer("Dense", "fc", ("in",), units=4, activation=LAMBDA)),
-        "wrapped": model(IN, layer("Wrapper", "fc", ("in",), layer={"class_name": "Dense", "config": {"name": "d", "kernel_regularizer": LAMBDA}})),
-        "nested": model(IN, model(IN, layer("Lambda", "fc", ("in",), function=LAMBDA)) | {"name": "fc", "inbound_nodes": [[["in", 0, 0, {}]]]}, call=1),
+        "wrapped": model(
+            IN,
+            layer(
+                "Wrapper",
+                "fc",
+                ("in",),
+                layer={
+                    "class_name": "Dense",
+                    "config": {"name": "d", "kernel_regularizer": LAMBDA},
+                },
+            ),
+        ),
+        "nested": model(
+            IN,
+            model(IN, layer("Lambda", "fc", ("in",), function=LAMBDA))
+            | {
+                "name": "fc",
+                "inbound_nodes": [[["in", 0, 0, {}]]],
+            },
+            call=1,
+        ),
     }
 
 
@@ -133,7 +185,9 @@ def external_link(path: Path) -> Path:
 
 
 def change_text(path: Path, offset: int, value: bytes) -> Path:
-    """Change the heap in which HDF5 keeps the texts of an `.h5` model, `offset` from where the model's config begins."""
+    """Change the heap in which HDF5 keeps the texts of an `.h5` model, `offset` from where the
+    model's config begins.
+    """
     write_h5(path, model(IN, FC))
     data = path.read_bytes()
     at = data.index(b'{"module"') + offset
@@ -159,7 +213,9 @@ def group_in_itself(path: Path) -> Path:
 
 
 def endless_free_room(path: Path) -> Path:
-    """Let the list of free room among a group's names lead back to itself; the HDF5 library follows it until memory is full."""
+    """Let the list of free room among a group's names lead back to itself; the HDF5 library follows
+    it until memory is full.
+    """
     write_h5(path, model(IN, FC))
     data = bytearray(path.read_bytes())
     heap = data.rindex(b"HEAP")
@@ -173,12 +229,16 @@ def external_storage(path: Path) -> Path:
     write_h5(path, model(IN, FC))
     with h5py.File(path, "a") as file:
         del file["model_weights/fc/fc/bias:0"]
-        file["model_weights/fc"].create_dataset("fc/bias:0", (4,), "float32", external=[("/etc/passwd", 0, 16)])
+        file["model_weights/fc"].create_dataset(
+            "fc/bias:0", (4,), "float32", external=[("/etc/passwd", 0, 16)]
+        )
     return path
 
 
 def optimizer_of_another_file(path: Path, *, virtual: bool) -> Path:
-    """Write an optimizer whose state lies in a file of the user's, which Keras would read and write out again."""
+    """Write an optimizer whose state lies in a file of the user's, which Keras would read and write
+    out again.
+    """
     write_h5(path, model(IN, FC))
     with h5py.File(path, "a") as file:
         if virtual:
@@ -186,7 +246,9 @@ def optimizer_of_another_file(path: Path, *, virtual: bool) -> Path:
             layout[...] = h5py.VirtualSource("/etc/passwd", "x", shape=(4,))
             file.create_virtual_dataset("optimizer_weights/m", layout)
         else:
-            file.create_dataset("optimizer_weights/m", (4,), "float32", external=[("/etc/passwd", 0, 16)])
+            file.create_dataset(
+                "optimizer_weights/m", (4,), "float32", external=[("/etc/passwd", 0, 16)]
+            )
     return path
 
 
@@ -195,7 +257,9 @@ def bomb_in_hdf5(path: Path) -> Path:
     write_h5(path, model(IN, FC))
     with h5py.File(path, "a") as file:
         del file["model_weights/fc/fc/kernel:0"]
-        kernel = file["model_weights/fc"].create_dataset("fc/kernel:0", (100, 1_000_000), "float32", compression="gzip", chunks=(1, 1_000_000))
+        kernel = file["model_weights/fc"].create_dataset(
+            "fc/kernel:0", (100, 1_000_000), "float32", compression="gzip", chunks=(1, 1_000_000)
+        )
         zeros = zlib.compress(bytes(4_000_000), 9)
         for row in range(100):
             kernel.id.write_direct_chunk((row, 0), zeros)
@@ -210,11 +274,15 @@ def double_member(path: Path) -> Path:
     """Write a model with two configs, of which readers of zips take different ones."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return write_keras(path, model(IN, FC), members={"config.json": json.dumps(with_units(5)).encode()})
+        return write_keras(
+            path, model(IN, FC), members={"config.json": json.dumps(with_units(5)).encode()}
+        )
 
 
 def both_ways(levels: int) -> dict[str, Any]:
-    """Return a model with a layer that doubles with each level: both directions of a Bidirectional hold the layer in it."""
+    """Return a model with a layer that doubles with each level: both directions of a Bidirectional
+    hold the layer in it.
+    """
     inside: dict[str, Any] = {"class_name": "LSTM", "config": {"name": "lstm", "units": 2}}
     for _ in range(levels):
         inside = {"class_name": "Bidirectional", "config": {"name": "both", "layer": inside}}
@@ -230,7 +298,12 @@ def lying_shape(path: Path) -> Path:
 
 
 def deep_nesting(levels: int) -> str:
-    return '{"class_name": "Functional", "config": {"layers": ' + "[" * levels + "]" * levels + ', "input_layers": []}}'
+    return (
+        '{"class_name": "Functional", "config": {"layers": '
+        + "[" * levels
+        + "]" * levels
+        + ', "input_layers": []}}'
+    )
 
 
 def pipe(path: Path) -> Path:
@@ -250,62 +323,160 @@ def folder_with_pipe(path: Path) -> Path:
 
 
 REFUSED: Mapping[str, tuple[str, Make]] = {
-    "zip-bomb-config": ("config.json has 209,715,200 bytes", lambda path: bomb(path, "config.json")),
-    "zip-bomb-metadata": ("metadata.json has 209,715,200 bytes", lambda path: bomb(path, "metadata.json")),
-    "zip-bomb-weights": ("claims 209,715,200 bytes and holds", lambda path: bomb(path, "model.weights.h5")),
-    "quiet-bomb-config": ("config.json claims 1,000 bytes and holds 2", lambda path: quiet_bomb(path, "config.json")),
-    "quiet-bomb-weights": ("model.weights.h5 claims 1,000 bytes and holds 2", lambda path: quiet_bomb(path, "model.weights.h5")),
-    "bzip2": ("is compressed in a way that Keras does not use", lambda path: bomb(path, "model.weights.h5", zipfile.ZIP_BZIP2)),
+    "zip-bomb-config": (
+        "config.json has 209,715,200 bytes",
+        lambda path: bomb(path, "config.json"),
+    ),
+    "zip-bomb-metadata": (
+        "metadata.json has 209,715,200 bytes",
+        lambda path: bomb(path, "metadata.json"),
+    ),
+    "zip-bomb-weights": (
+        "claims 209,715,200 bytes and holds",
+        lambda path: bomb(path, "model.weights.h5"),
+    ),
+    "quiet-bomb-config": (
+        "config.json claims 1,000 bytes and holds 2",
+        lambda path: quiet_bomb(path, "config.json"),
+    ),
+    "quiet-bomb-weights": (
+        "model.weights.h5 claims 1,000 bytes and holds 2",
+        lambda path: quiet_bomb(path, "model.weights.h5"),
+    ),
+    "bzip2": (
+        "is compressed in a way that Keras does not use",
+        lambda path: bomb(path, "model.weights.h5", zipfile.ZIP_BZIP2),
+    ),
     "lying-zip": ("claims 3,221,225,472 bytes", lying_zip),
     "path-traversal": (
         "the member 'a/../../evil' leads out of the zip",
         lambda path: write_keras(path, model(IN, FC), members={"a/../../evil": b""}),
     ),
-    "absolute-path": ("the member '/etc/evil' leads out of the zip", lambda path: write_keras(path, model(IN, FC), members={"/etc/evil": b""})),
-    "windows-path": ("leads out of the zip", lambda path: write_keras(path, model(IN, FC), members={"C:\\evil": b""})),
+    "absolute-path": (
+        "the member '/etc/evil' leads out of the zip",
+        lambda path: write_keras(path, model(IN, FC), members={"/etc/evil": b""}),
+    ),
+    "windows-path": (
+        "leads out of the zip",
+        lambda path: write_keras(path, model(IN, FC), members={"C:\\evil": b""}),
+    ),
     "double-member": ("two members are named 'config.json'", double_member),
     "external-link": ("is a link, which Keras never writes", external_link),
     "group-in-itself": ("a group stands in two places", group_in_itself),
     "endless-free-room": ("a list of free room without end", endless_free_room),
     "external-storage": ("keeps its values in another file", external_storage),
-    "optimizer-in-another-file": ("keeps its values in another file", lambda path: optimizer_of_another_file(path, virtual=False)),
-    "virtual-optimizer": ("keeps its values in another file", lambda path: optimizer_of_another_file(path, virtual=True)),
-    "text-without-end": ("a text that its heap does not hold", lambda path: change_text(path, -16, bytes(16))),
-    "text-beyond-heap": ("a text that its heap does not hold", lambda path: change_text(path, -16, b"\2\0\0\0\0\0\0\0\xf0" + b"\xff" * 7)),
+    "optimizer-in-another-file": (
+        "keeps its values in another file",
+        lambda path: optimizer_of_another_file(path, virtual=False),
+    ),
+    "virtual-optimizer": (
+        "keeps its values in another file",
+        lambda path: optimizer_of_another_file(path, virtual=True),
+    ),
+    "text-without-end": (
+        "a text that its heap does not hold",
+        lambda path: change_text(path, -16, bytes(16)),
+    ),
+    "text-beyond-heap": (
+        "a text that its heap does not hold",
+        lambda path: change_text(path, -16, b"\2\0\0\0\0\0\0\0\xf0" + b"\xff" * 7),
+    ),
     "text-without-heap": ("a text without a heap", lambda path: change_text(path, -32, b"XCOL")),
     "long-reference": ("model_config has 4,294,967,295 bytes", long_reference),
     "lying-shape": ("claims 40,000,000,000,000 bytes and holds 0", lying_shape),
-    "tensor-index": ("takes tensor 1000000000 of 'in'", lambda path: write_keras(path, model(IN, FC | {"inbound_nodes": [[["in", 0, 10**9, {}]]]}))),
-    "call-index": ("takes a tensor of call 1,000,000,001 of 'in'", lambda path: write_h5(path, model(IN, FC | {"inbound_nodes": [[["in", 10**9, 0, {}]]]}))),
-    "layers-that-double": ("has more than 1,000 layers inside it", lambda path: write_keras(path, both_ways(40))),
-    "lying-kernel": ("its config asks for a kernel of shape [in, 5], got [4, 4]", lambda path: write_keras(path, with_units(5))),
-    "lying-kernel-in-hdf5": ("its config asks for a kernel of shape [in, 5], got [4, 4]", lambda path: write_h5(path, with_units(5))),
-    "negative-units": ("units must be a whole number above 0, got -4", lambda path: write_keras(path, with_units(-4))),
-    "units-in-letters": ("units must be a whole number above 0, got 'four'", lambda path: write_keras(path, with_units("four"))),
-    "units-not-a-number": ("units must be a whole number above 0, got nan", lambda path: write_keras(path, with_units(float("nan")))),
-    "endless-units": ("units must be a whole number above 0, got inf", lambda path: write_h5(path, json.dumps(with_units("huge")).replace('"huge"', "1e999"))),
-    "many-values": ("values, more than", lambda path: write_keras(path, "[" + "{}," * 9_000_000 + "1]")),
-    "deep-nesting": ("config.json is nested more than 200 deep", lambda path: write_keras(path, deep_nesting(10_000))),
-    "less-deep-nesting": ("nested more than 200 deep", lambda path: write_keras(path, deep_nesting(300))),
-    "empty-name": ("is empty", lambda path: write_keras(path, model(IN, layer("Dense", "", ("in",), units=4), outputs=""))),
+    "tensor-index": (
+        "takes tensor 1000000000 of 'in'",
+        lambda path: write_keras(path, model(IN, FC | {"inbound_nodes": [[["in", 0, 10**9, {}]]]})),
+    ),
+    "call-index": (
+        "takes a tensor of call 1,000,000,001 of 'in'",
+        lambda path: write_h5(path, model(IN, FC | {"inbound_nodes": [[["in", 10**9, 0, {}]]]})),
+    ),
+    "layers-that-double": (
+        "has more than 1,000 layers inside it",
+        lambda path: write_keras(path, both_ways(40)),
+    ),
+    "lying-kernel": (
+        "its config asks for a kernel of shape [in, 5], got [4, 4]",
+        lambda path: write_keras(path, with_units(5)),
+    ),
+    "lying-kernel-in-hdf5": (
+        "its config asks for a kernel of shape [in, 5], got [4, 4]",
+        lambda path: write_h5(path, with_units(5)),
+    ),
+    "negative-units": (
+        "units must be a whole number above 0, got -4",
+        lambda path: write_keras(path, with_units(-4)),
+    ),
+    "units-in-letters": (
+        "units must be a whole number above 0, got 'four'",
+        lambda path: write_keras(path, with_units("four")),
+    ),
+    "units-not-a-number": (
+        "units must be a whole number above 0, got nan",
+        lambda path: write_keras(path, with_units(float("nan"))),
+    ),
+    "endless-units": (
+        "units must be a whole number above 0, got inf",
+        lambda path: write_h5(path, json.dumps(with_units("huge")).replace('"huge"', "1e999")),
+    ),
+    "many-values": (
+        "values, more than",
+        lambda path: write_keras(path, "[" + "{}," * 9_000_000 + "1]"),
+    ),
+    "deep-nesting": (
+        "config.json is nested more than 200 deep",
+        lambda path: write_keras(path, deep_nesting(10_000)),
+    ),
+    "less-deep-nesting": (
+        "nested more than 200 deep",
+        lambda path: write_keras(path, deep_nesting(300)),
+    ),
+    "empty-name": (
+        "is empty",
+        lambda path: write_keras(path, model(IN, layer("Dense", "", ("in",), units=4), outputs="")),
+    ),
     "half-character": (
         "holds half a character, which is no text",
-        lambda path: write_keras(path, model(IN, layer("Dense", "f\ud800c", ("in",), units=4), outputs="f\ud800c")),
+        lambda path: write_keras(
+            path, model(IN, layer("Dense", "f\ud800c", ("in",), units=4), outputs="f\ud800c")
+        ),
     ),
     "half-character-in-a-setting": (
         "config.json holds half a character",
-        lambda path: write_keras(path, model(IN, layer("Dense", "fc", ("in",), units=4, use_bias=True, note="\udc00"))),
+        lambda path: write_keras(
+            path, model(IN, layer("Dense", "fc", ("in",), units=4, use_bias=True, note="\udc00"))
+        ),
     ),
-    "class-that-is-no-name": ("is not a layer", lambda path: write_h5(path, model(IN, FC | {"class_name": {"Dense": []}}))),
-    "long-name": ("has 5,000,000 characters", lambda path: write_keras(path, model(IN, layer("Dense", "x" * 5_000_000, ("in",)), outputs="x" * 5_000_000))),
+    "class-that-is-no-name": (
+        "is not a layer",
+        lambda path: write_h5(path, model(IN, FC | {"class_name": {"Dense": []}})),
+    ),
+    "long-name": (
+        "has 5,000,000 characters",
+        lambda path: write_keras(
+            path, model(IN, layer("Dense", "x" * 5_000_000, ("in",)), outputs="x" * 5_000_000)
+        ),
+    ),
     "bomb-in-hdf5": ("claims 400,000,000 bytes and holds", bomb_in_hdf5),
     "cycle": (
         "waits for its own output",
-        lambda path: write_keras(path, model(IN, layer("Dense", "fc", ("d",)), layer("Dense", "d", ("fc",)))),
+        lambda path: write_keras(
+            path, model(IN, layer("Dense", "fc", ("d",)), layer("Dense", "d", ("fc",)))
+        ),
     ),
-    "self-cycle": ("waits for its own output", lambda path: write_keras(path, model(IN, layer("Dense", "fc", ("fc",))))),
-    "dangling": ("which is no layer of the model", lambda path: write_keras(path, model(IN, layer("Dense", "fc", ("gone",))))),
-    "dangling-output": ("which is no layer of the model", lambda path: write_keras(path, model(IN, FC, outputs="gone"))),
+    "self-cycle": (
+        "waits for its own output",
+        lambda path: write_keras(path, model(IN, layer("Dense", "fc", ("fc",)))),
+    ),
+    "dangling": (
+        "which is no layer of the model",
+        lambda path: write_keras(path, model(IN, layer("Dense", "fc", ("gone",)))),
+    ),
+    "dangling-output": (
+        "which is no layer of the model",
+        lambda path: write_keras(path, model(IN, FC, outputs="gone")),
+    ),
     "pipe": ("is a named pipe, not a file", pipe),
     "folder": ("is a directory without saved_model.pb", lambda path: path.mkdir() or path),
     "symlink-loop": ("Too many levels of symbolic links", symlink_loop),

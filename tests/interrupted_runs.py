@@ -1,4 +1,6 @@
-"""Training runs that are killed or stopped again and again, and must end as if nothing had happened."""
+"""Training runs that are killed or stopped again and again, and must end as if nothing had
+happened.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ def build_optimizer(name: str):
 
 @dataclass
 class Soak:
-    """One kind of run, trained once without interruption, and what was seen of those that were interrupted.
+    """One kind of run, trained once without interruption, and what was seen of those that were
+    interrupted.
 
     Attributes:
         home: A folder for the runs.
@@ -72,10 +75,15 @@ class Soak:
 
     def way_on(self) -> tuple[str, ...]:
         """Return the command line that goes on with the run, or begins it."""
-        return ("resume", str(self.run)) if (self.run / "run.json").exists() else (*self.train, "--run", str(self.run))
+        return (
+            ("resume", str(self.run))
+            if (self.run / "run.json").exists()
+            else (*self.train, "--run", str(self.run))
+        )
 
     def interrupt(self, moments, break_off) -> None:
-        """Interrupt one run at each of `moments`, then let it end, and compare; one that ends before is compared as well, and another is begun.
+        """Interrupt one run at each of `moments`, then let it end, and compare; one that ends
+        before is compared as well, and another is begun.
 
         Args:
             moments: When to interrupt.
@@ -92,41 +100,80 @@ class Soak:
         self.check_same()
 
     def check_same(self) -> None:
-        """Fail unless the run ended as the whole one: weights, masks, slots of the optimizer, metrics; and left nothing half-written."""
+        """Fail unless the run ended as the whole one: weights, masks, slots of the optimizer,
+        metrics; and left nothing half-written.
+        """
         model = next(self.whole.glob("model.*")).name
         last = sorted((self.whole / "checkpoints").iterdir())[-1].relative_to(self.whole)
         for name in (model, "metrics.jsonl", last / model):
             assert (self.run / name).read_bytes() == (self.whole / name).read_bytes(), name
         assert read_result(self.run) == read_result(self.whole)
-        with np.load(self.run / last / "state.npz") as one, np.load(self.whole / last / "state.npz") as other:
-            assert {name: array.tobytes() for name, array in one.items()} == {name: array.tobytes() for name, array in other.items()}
+        with (
+            np.load(self.run / last / "state.npz") as one,
+            np.load(self.whole / last / "state.npz") as other,
+        ):
+            assert {name: array.tobytes() for name, array in one.items()} == {
+                name: array.tobytes() for name, array in other.items()
+            }
         assert half_written(self.run) == []
         self.seen["runs compared"] += 1
 
 
 def read_result(run: Path) -> dict[str, Any]:
     """Return how a run ended, without what no two runs share: its id, and the hash over all."""
-    return {key: value for key, value in json.loads((run / "result.json").read_bytes()).items() if key not in ("run_id", "sha256")}
+    return {
+        key: value
+        for key, value in json.loads((run / "result.json").read_bytes()).items()
+        if key not in ("run_id", "sha256")
+    }
 
 
 def half_written(run: Path) -> list[Path]:
     """Return what has a temporary name in a run's folder, or beside it."""
-    return [path for path in [*run.parent.glob(".*"), *run.rglob(".*")] if path.exists() and path != run / ".lock"]
+    return [
+        path
+        for path in [*run.parent.glob(".*"), *run.rglob(".*")]
+        if path.exists() and path != run / ".lock"
+    ]
 
 
-def build_soak(server: ForkServer, home: Path, suffix: str, optimizer: str, rng: random.Random) -> Soak:
-    """Save a wrapped model that is compiled with the optimizer, train it once, and return what interrupts such runs."""
+def build_soak(
+    server: ForkServer, home: Path, suffix: str, optimizer: str, rng: random.Random
+) -> Soak:
+    """Save a wrapped model that is compiled with the optimizer, train it once, and return what
+    interrupts such runs.
+    """
     from run_builders import build_dense_model, build_setting, ramp, wrap
 
     home.mkdir()
-    setting = build_setting(home, suffix, wrap(build_dense_model(build_optimizer(optimizer)), fc=ramp()))
-    soak = Soak(server, home, rng, ("train", setting.model, "--data", setting.data, "--epochs", "3", "--batch-size", "8", "--checkpoint-every", "3 steps"))
+    setting = build_setting(
+        home, suffix, wrap(build_dense_model(build_optimizer(optimizer)), fc=ramp())
+    )
+    soak = Soak(
+        server,
+        home,
+        rng,
+        (
+            "train",
+            setting.model,
+            "--data",
+            setting.data,
+            "--epochs",
+            "3",
+            "--batch-size",
+            "8",
+            "--checkpoint-every",
+            "3 steps",
+        ),
+    )
     soak.train_whole()
     return soak
 
 
 def kill(soak: Soak, moment: str) -> bool:
-    """Kill a command at a moment: `random`, within the write of a `checkpoint`, or within the `final` save."""
+    """Kill a command at a moment: `random`, within the write of a `checkpoint`, or within the
+    `final` save.
+    """
     child = soak.server.start(*soak.way_on())
     _wait_for(soak, child, moment)
     child.send(signal.SIGKILL)
@@ -147,7 +194,9 @@ def _wait_for(soak: Soak, child: Child, moment: str) -> None:
     if moment == "random":
         time.sleep(soak.random.uniform(0, soak.seconds))
         return
-    folder, pattern = (soak.run / "checkpoints", ".*") if moment == "checkpoint" else (soak.run, ".model.*")
+    folder, pattern = (
+        (soak.run / "checkpoints", ".*") if moment == "checkpoint" else (soak.run, ".model.*")
+    )
     old = set(folder.glob(pattern))
     for _ in range(soak.random.randint(1, 3) if moment == "checkpoint" else 1):
         if not wait_until(lambda: set(folder.glob(pattern)) - old, child):
@@ -157,10 +206,16 @@ def _wait_for(soak: Soak, child: Child, moment: str) -> None:
 
 
 def send_signal(soak: Soak, moment: str) -> bool:
-    """Send a signal to a command at a random moment: of a fork's whole time, or, `anew`, of the first seconds of a process."""
+    """Send a signal to a command at a random moment: of a fork's whole time, or, `anew`, of the
+    first seconds of a process.
+    """
     number = soak.random.choice(list(CODES))
     child = (soak.server.start_anew if moment == "anew" else soak.server.start)(*soak.way_on())
-    time.sleep(soak.random.choice([1, 1, 12]) * soak.random.random() if moment == "anew" else soak.random.uniform(0, soak.seconds))
+    time.sleep(
+        soak.random.choice([1, 1, 12]) * soak.random.random()
+        if moment == "anew"
+        else soak.random.uniform(0, soak.seconds)
+    )
     listens = child.runs and child.listens
     child.send(number)
     done = child.wait()
@@ -174,7 +229,11 @@ def send_signal(soak: Soak, moment: str) -> bool:
         return True
     assert done.code == CODES[number], (number, done)
     assert "Traceback" not in done.err + done.out, done
-    lines = [line for line in done.err.splitlines() if not line.startswith("graphprune: stopping after this step")]
+    lines = [
+        line
+        for line in done.err.splitlines()
+        if not line.startswith("graphprune: stopping after this step")
+    ]
     assert [line.startswith("graphprune: stopped") for line in lines] == [True], done
     if "stopped after step" in done.err:
         soak.seen["signals that saved a checkpoint"] += 1
@@ -210,7 +269,9 @@ class Damaged:
     home: Path
 
     def check(self, damage) -> str:
-        """Damage a copy, resume it, and fail unless that has its right outcome; return which that is."""
+        """Damage a copy, resume it, and fail unless that has its right outcome; return which that
+        is.
+        """
         whole, run = self.home / "whole", self.home / "run"
         shutil.rmtree(run, ignore_errors=True)
         shutil.copytree(whole if damage.finished else self.home / "stopped", run)
@@ -221,9 +282,15 @@ class Damaged:
         assert done.code == (1 if damage.outcome == "error" else 0), (damage.name, done)
         if damage.outcome == "error":
             return "refused with a message"
-        assert (run / "model.keras").read_bytes() == (whole / "model.keras").read_bytes(), damage.name
-        lines, wanted = ((folder / "metrics.jsonl").read_text().splitlines() for folder in (run, whole))
-        if damage.name.startswith("metrics.jsonl"):  # what was lost or changed there stays so, and is told; what comes after it is right
+        assert (run / "model.keras").read_bytes() == (whole / "model.keras").read_bytes(), (
+            damage.name
+        )
+        lines, wanted = (
+            (folder / "metrics.jsonl").read_text().splitlines() for folder in (run, whole)
+        )
+        if damage.name.startswith(
+            "metrics.jsonl"
+        ):  # what was lost or changed there stays so, and is told; what comes after it is right
             assert (lines[-1], len(lines) <= len(wanted)) == (wanted[-1], True), damage.name
             return "ended with the same bits, earlier lines of metrics told as damaged"
         assert lines == wanted, damage.name
@@ -236,7 +303,18 @@ def build_damaged(server: ForkServer, home: Path) -> Damaged:
 
     setting = build_setting(home, ".keras", build_dense_model(build_optimizer("adam")))
     (home / "prune.yaml").write_text(RULES)
-    options = ("--data", setting.data, "--epochs", "3", "--batch-size", "8", "--checkpoint-every", "3 steps", "-r", home / "prune.yaml")
+    options = (
+        "--data",
+        setting.data,
+        "--epochs",
+        "3",
+        "--batch-size",
+        "8",
+        "--checkpoint-every",
+        "3 steps",
+        "-r",
+        home / "prune.yaml",
+    )
     for name, more in (("whole", ()), ("stopped", ("--stop-after", "10"))):
         done = server.run("train", setting.model, *options, "--run", home / name, *more)
         assert done.code == 0, done.err

@@ -1,4 +1,6 @@
-"""What tf_keras fills in where a config has no value; `python tests/layer_defaults.py` writes the table that ships."""
+"""What tf_keras fills in where a config has no value; `python tests/layer_defaults.py` writes the
+table that ships.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def _samples() -> Mapping[str, Sample]:
 def rebuild(layer: tf_keras.layers.Layer, config: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the config that Keras writes of a layer that it makes from `config`."""
     entry = serialize_keras_object(layer) | {"config": copy.deepcopy(dict(config))}
-    made: Mapping[str, Any] = serialize_keras_object(deserialize_keras_object(entry, safe_mode=False))["config"]
+    made: Mapping[str, Any] = serialize_keras_object(
+        deserialize_keras_object(entry, safe_mode=False)
+    )["config"]
     return made
 
 
@@ -74,7 +78,11 @@ def layer_defaults(name: str) -> dict[str, dict[str, Any]]:
             continue
         if key in made:
             values[key] = complete_setting(key, made[key])
-    nulls = [key for key in values if values[key] is not None and _null_makes(layer, full, key) == values[key]]
+    nulls = [
+        key
+        for key in values
+        if values[key] is not None and _null_makes(layer, full, key) == values[key]
+    ]
     return {"values": values, "nulls": dict.fromkeys(nulls, True)}
 
 
@@ -86,11 +94,17 @@ def _null_makes(layer: tf_keras.layers.Layer, full: Mapping[str, Any], key: str)
 
 
 def parameter_classes() -> Iterator[type]:
-    """Yield the initializers, regularizers and constraints that tf_keras exports, each under one name."""
+    """Yield the initializers, regularizers and constraints that tf_keras exports, each under one
+    name.
+    """
     for module in (tf_keras.initializers, tf_keras.regularizers, tf_keras.constraints):
         for name in sorted(dir(module)):
             kind = getattr(module, name)
-            if inspect.isclass(kind) and kind.__name__ == name and name not in ("Initializer", "Regularizer", "Constraint"):
+            if (
+                inspect.isclass(kind)
+                and kind.__name__ == name
+                and name not in ("Initializer", "Regularizer", "Constraint")
+            ):
                 yield kind
 
 
@@ -106,7 +120,12 @@ def make_defaults() -> dict[str, Any]:
 
 def defaults_text(table: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the table as its file holds it: one line a class."""
-    parts = (f'"{part}": {{\n' + ",\n".join(f'"{name}": {json.dumps(value)}' for name, value in rows.items()) + "\n}" for part, rows in table.items())
+    parts = (
+        f'"{part}": {{\n'
+        + ",\n".join(f'"{name}": {json.dumps(value)}' for name, value in rows.items())
+        + "\n}"
+        for part, rows in table.items()
+    )
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 

@@ -1,4 +1,6 @@
-"""The example of RULES.md section 12: 784-300-100-10, one rule for Dense at 90%, one that keeps the classifier."""
+"""The example of RULES.md section 12: 784-300-100-10, one rule for Dense at 90%, one that keeps the
+classifier.
+"""
 
 from builders import build_graph
 
@@ -22,7 +24,9 @@ ADDRESSES = ("in", "flatten", "fc1", "fc2", "predictions")
 
 
 def lenet() -> LayerGraph:
-    return build_graph("in > flatten > fc1[784,300] > fc2[300,100] > predictions[100,10]", name="lenet")
+    return build_graph(
+        "in > flatten > fc1[784,300] > fc2[300,100] > predictions[100,10]", name="lenet"
+    )
 
 
 def lenet_zeros(**zeros: int) -> dict[tuple[str, str], int]:

@@ -28,9 +28,15 @@ def all_weights(layer: tf_keras.layers.Layer) -> list[tf.Variable]:
 
 def edges(model: tf_keras.Model) -> Counter[Edge]:
     """Return how often each layer takes each tensor of each other layer."""
-    models = {"": model} | {f"{address}::": layer for address, layer in walk(model) if isinstance(layer, tf_keras.Model)}
+    models = {"": model} | {
+        f"{address}::": layer for address, layer in walk(model) if isinstance(layer, tf_keras.Model)
+    }
     return Counter(
-        (prefix + tensor._keras_history.layer.name, tensor._keras_history.tensor_index, prefix + node.layer.name)
+        (
+            prefix + tensor._keras_history.layer.name,
+            tensor._keras_history.tensor_index,
+            prefix + node.layer.name,
+        )
         for prefix, inner in models.items()
         for nodes in inner._nodes_by_depth.values()
         for node in nodes
@@ -41,7 +47,9 @@ def edges(model: tf_keras.Model) -> Counter[Edge]:
 
 def output_shapes(model: tf_keras.Model) -> dict[tuple[str, int, int], tuple[int | None, ...]]:
     """Return the static shape of each tensor by address, call and index."""
-    models = {"": model} | {f"{address}::": layer for address, layer in walk(model) if isinstance(layer, tf_keras.Model)}
+    models = {"": model} | {
+        f"{address}::": layer for address, layer in walk(model) if isinstance(layer, tf_keras.Model)
+    }
     shapes = {}
     for prefix, inner in models.items():
         own = {id(node) for nodes in inner._nodes_by_depth.values() for node in nodes}
@@ -49,5 +57,10 @@ def output_shapes(model: tf_keras.Model) -> dict[tuple[str, int, int], tuple[int
             nodes = [node for node in getattr(layer, "_inbound_nodes", ()) if id(node) in own]
             for call, node in enumerate(nodes):
                 tensors = enumerate(tf.nest.flatten(node.outputs))
-                shapes.update({(prefix + layer.name, call, index): tuple(tensor.shape) for index, tensor in tensors})
+                shapes.update(
+                    {
+                        (prefix + layer.name, call, index): tuple(tensor.shape)
+                        for index, tensor in tensors
+                    }
+                )
     return shapes

@@ -16,7 +16,9 @@ from graphprune.sparsity.pruning import Provenance, Pruning
 
 @dataclass
 class MemoryWeights:
-    """Tensors by (address, name), with the state of wrappers beside them; counts how often each is read."""
+    """Tensors by (address, name), with the state of wrappers beside them; counts how often each is
+    read.
+    """
 
     tensors: dict[tuple[str, str], NDArray[Any]]
     states: dict[tuple[str, str], NDArray[Any]] = field(default_factory=dict)
@@ -31,10 +33,16 @@ class MemoryWeights:
 
 
 def make_weights(graph: LayerGraph, seed: int = 0) -> MemoryWeights:
-    """Return weights without a zero; the same seed gives the same weights to layers in the same order, whatever their names."""
+    """Return weights without a zero; the same seed gives the same weights to layers in the same
+    order, whatever their names.
+    """
     rng = np.random.default_rng(seed)
     return MemoryWeights(
-        {(layer.address, tensor.name): rng.uniform(0.1, 1.0, tensor.shape).astype(np.float32) for layer in graph.layers.values() for tensor in layer.tensors}
+        {
+            (layer.address, tensor.name): rng.uniform(0.1, 1.0, tensor.shape).astype(np.float32)
+            for layer in graph.layers.values()
+            for tensor in layer.tensors
+        }
     )
 
 
@@ -46,11 +54,18 @@ def with_zeros(weights: MemoryWeights, zeros: Mapping[tuple[str, str], int]) -> 
     return MemoryWeights(tensors, dict(weights.states))
 
 
-def wrap_layers(graph: LayerGraph, pruning: Pruning, addresses: tuple[str, ...], rule: str = "dense-90") -> LayerGraph:
+def wrap_layers(
+    graph: LayerGraph, pruning: Pruning, addresses: tuple[str, ...], rule: str = "dense-90"
+) -> LayerGraph:
     """Return the graph with a pruning wrapper around some layers."""
 
     def wrapped(layer: Layer) -> Layer:
-        wrap = Wrap("graphprune>PruneLowMagnitude", {"class_name": "graphprune>PruneLowMagnitude", "config": {"layer": layer.entry}}, pruning, Provenance(rule))
+        wrap = Wrap(
+            "graphprune>PruneLowMagnitude",
+            {"class_name": "graphprune>PruneLowMagnitude", "config": {"layer": layer.entry}},
+            pruning,
+            Provenance(rule),
+        )
         return Layer(**{name: getattr(layer, name) for name in Layer.__slots__} | {"wrap": wrap})
 
     return graph.replace({address: wrapped(graph.layers[address]) for address in addresses})

@@ -10,7 +10,9 @@ from graphprune.tf.pruning.keras_schedules import PruningSchedule
 
 
 class Gated(tf_keras.layers.Layer, PrunableLayer):
-    """Two kernels of its own and a layer inside that has its weights from the first call on; the gate stays dense."""
+    """Two kernels of its own and a layer inside that has its weights from the first call on; the
+    gate stays dense.
+    """
 
     def __init__(self, units=6, **kwargs):
         super().__init__(**kwargs)
@@ -22,7 +24,9 @@ class Gated(tf_keras.layers.Layer, PrunableLayer):
         self.gate = self.add_weight(name="g", shape=(input_shape[-1], self.units))
 
     def call(self, inputs):
-        return self.blocks[0](tf.matmul(inputs, self.kernel) * tf.sigmoid(tf.matmul(inputs, self.gate)))
+        return self.blocks[0](
+            tf.matmul(inputs, self.kernel) * tf.sigmoid(tf.matmul(inputs, self.gate))
+        )
 
     def get_config(self):
         return {**super().get_config(), "units": self.units}
@@ -53,7 +57,9 @@ class BiasedDense(tf_keras.layers.Dense, PrunableLayer):
 
 
 class Cell(tf_keras.layers.SimpleRNNCell):
-    """The cell of a recurrent layer, with the method alone: classes written for another library have another base."""
+    """The cell of a recurrent layer, with the method alone: classes written for another library
+    have another base.
+    """
 
     def get_prunable_weights(self):
         return [self.recurrent_kernel]
@@ -63,12 +69,25 @@ class Stairs(PruningSchedule):
     """A schedule with a curve of its own, in the form that users of Keras pruning write."""
 
     def __init__(self, height, begin_step=1, end_step=9, frequency=4):
-        self.height, self.begin_step, self.end_step, self.frequency = height, begin_step, end_step, frequency
+        self.height, self.begin_step, self.end_step, self.frequency = (
+            height,
+            begin_step,
+            end_step,
+            frequency,
+        )
 
     def __call__(self, step):
         due = self._should_prune_in_step(step, self.begin_step, self.end_step, self.frequency)
-        return due, tf.cast((step - self.begin_step) // self.frequency + 1, tf.float32) * self.height
+        return (
+            due,
+            tf.cast((step - self.begin_step) // self.frequency + 1, tf.float32) * self.height,
+        )
 
     def get_config(self):
-        arguments = {"height": self.height, "begin_step": self.begin_step, "end_step": self.end_step, "frequency": self.frequency}
+        arguments = {
+            "height": self.height,
+            "begin_step": self.begin_step,
+            "end_step": self.end_step,
+            "frequency": self.frequency,
+        }
         return {"class_name": "Stairs", "config": arguments}

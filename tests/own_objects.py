@@ -1,4 +1,6 @@
-"""Classes and functions of a user, for every place of a config where one may stand: plain ones, and the same registered with Keras."""
+"""Classes and functions of a user, for every place of a config where one may stand: plain ones, and
+the same registered with Keras.
+"""
 
 import types
 
@@ -80,12 +82,21 @@ class OwnDense(tf_keras.layers.Dense):
     pass
 
 
-PLAIN = {value.__name__: value for value in (act, init, penalty, clip, loss, Act, Init, Penalty, Clip, Loss, OwnDense)}
+PLAIN = {
+    value.__name__: value
+    for value in (act, init, penalty, clip, loss, Act, Init, Penalty, Clip, Loss, OwnDense)
+}
 
 
 def _registered(value):
     if isinstance(value, types.FunctionType):
-        copy = types.FunctionType(value.__code__, value.__globals__, f"reg_{value.__name__}", value.__defaults__, value.__closure__)
+        copy = types.FunctionType(
+            value.__code__,
+            value.__globals__,
+            f"reg_{value.__name__}",
+            value.__defaults__,
+            value.__closure__,
+        )
         copy.__module__ = value.__module__
     else:
         copy = type(f"Reg{value.__name__}", (value,), {"__module__": value.__module__})

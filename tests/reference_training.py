@@ -1,4 +1,6 @@
-"""The algorithm in plain NumPy: a small network, SGD, and masks by magnitude; what every way of training is held against."""
+"""The algorithm in plain NumPy: a small network, SGD, and masks by magnitude; what every way of
+training is held against.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +30,11 @@ class Reference:
     Attributes:
         weights: kernel, bias, kernel, bias.
         pruning: Of both kernels.
-        look_every: After how many steps masks may change: 1, or the steps that one call of the train function executes.
+        look_every: After how many steps masks may change: 1, or the steps that one call of the
+            train function executes.
         frozen: Whether the first layer has no updates.
-        max_norm: The largest norm of the columns of the first kernel, as its own constraint; None for none.
+        max_norm: The largest norm of the columns of the first kernel, as its own constraint; None
+            for none.
     """
 
     weights: list[np.ndarray]
@@ -68,10 +72,15 @@ class Reference:
             back = slope @ kernel_2.T * (1 - hidden**2)
             gradients = [x.T @ back, back.sum(0), hidden.T @ slope, slope.sum(0)]
             rates = [0.0, 0.0, RATE, RATE] if self.frozen else [RATE] * 4
-            self.weights = [weight - rate * gradient for weight, rate, gradient in zip(self.weights, rates, gradients, strict=True)]
+            self.weights = [
+                weight - rate * gradient
+                for weight, rate, gradient in zip(self.weights, rates, gradients, strict=True)
+            ]
             if self.max_norm is not None:
                 norms = np.sqrt((self.weights[0] ** 2).sum(0))
-                self.weights[0] = self.weights[0] * np.clip(norms, 0, self.max_norm) / (1e-7 + norms)
+                self.weights[0] = (
+                    self.weights[0] * np.clip(norms, 0, self.max_norm) / (1e-7 + norms)
+                )
             self.project()
             self.step += 1
             if self.step % self.look_every == 0:
@@ -83,4 +92,8 @@ def small_model(seed: int = 4, **first) -> tf_keras.Model:
     """Return the network of `Reference`; keyword arguments are of its first layer."""
     tf_keras.utils.set_random_seed(seed)
     x = layers.Input((6,))
-    return tf_keras.Model(x, layers.Dense(2, name="b")(layers.Dense(5, activation="tanh", name="a", **first)(x)), name="small")
+    return tf_keras.Model(
+        x,
+        layers.Dense(2, name="b")(layers.Dense(5, activation="tanh", name="a", **first)(x)),
+        name="small",
+    )

@@ -1,4 +1,6 @@
-"""Rule texts that were whole and are damaged: by words put in anywhere, and by values of other kinds."""
+"""Rule texts that were whole and are damaged: by words put in anywhere, and by values of other
+kinds.
+"""
 
 from hypothesis import strategies as st
 
@@ -127,7 +129,11 @@ def _with_values(text, edits):
     return text
 
 
-DAMAGED = st.lists(st.tuples(st.integers(0, len(TEXT)), st.integers(0, 6), st.sampled_from(WORDS)), min_size=1, max_size=4).map(
-    lambda edits: _with_words(TEXT, edits)
-)
-WITH_OTHER_VALUES = st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from(VALUES)), min_size=1, max_size=3).map(lambda edits: _with_values(TEXT, edits))
+DAMAGED = st.lists(
+    st.tuples(st.integers(0, len(TEXT)), st.integers(0, 6), st.sampled_from(WORDS)),
+    min_size=1,
+    max_size=4,
+).map(lambda edits: _with_words(TEXT, edits))
+WITH_OTHER_VALUES = st.lists(
+    st.tuples(st.sampled_from(PIECES), st.sampled_from(VALUES)), min_size=1, max_size=3
+).map(lambda edits: _with_values(TEXT, edits))

@@ -22,7 +22,9 @@ SAMPLES = 30  # the last batch of an epoch is a short one
 
 
 def build_model():
-    """Return a compiled classifier of 4x4 images with everything whose state could be lost: dropout, batch statistics, momentum."""
+    """Return a compiled classifier of 4x4 images with everything whose state could be lost:
+    dropout, batch statistics, momentum.
+    """
     tf_keras.utils.set_random_seed(7)
     inputs = layers.Input((4, 4, 1), name="image")
     x = layers.Conv2D(4, 3, padding="same", activation="relu", name="conv")(inputs)
@@ -32,14 +34,21 @@ def build_model():
     x = layers.Dropout(0.5, name="drop")(x)
     outputs = layers.Dense(3, activation="softmax", name="predictions")(x)
     model = tf_keras.Model(inputs, outputs, name="net")
-    model.compile(tf_keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(
+        tf_keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
     return model
 
 
 def build_dense_model(optimizer):
     """Return a small compiled classifier with dropout, quick to trace."""
     tf_keras.utils.set_random_seed(7)
-    stack = [layers.Flatten(input_shape=(4, 4, 1)), layers.Dense(8, name="fc"), layers.Dropout(0.3), layers.Dense(3, activation="softmax", name="predictions")]
+    stack = [
+        layers.Flatten(input_shape=(4, 4, 1)),
+        layers.Dense(8, name="fc"),
+        layers.Dropout(0.3),
+        layers.Dense(3, activation="softmax", name="predictions"),
+    ]
     model = tf_keras.Sequential(stack, name="net")
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
@@ -47,7 +56,11 @@ def build_dense_model(optimizer):
 
 def ramp(*weights: str, end: float = 2, sparsity: float = 0.75) -> Pruning:
     """Return a polynomial ramp over the first `end` epochs, with an update after each step."""
-    return Pruning(sparsity, Schedule(end=Position(end, "epoch"), every=Position(1, "step")), weights or ("kernel",))
+    return Pruning(
+        sparsity,
+        Schedule(end=Position(end, "epoch"), every=Position(1, "step")),
+        weights or ("kernel",),
+    )
 
 
 def wrap(model, **prunings: Pruning):
@@ -59,7 +72,9 @@ def write_data(path: Path, shape=(4, 4, 1), *, classes: int = 3) -> str:
     """Write an npz whose labels can be learned, and return its path."""
     rng = np.random.default_rng(5)
     y = rng.integers(0, classes, SAMPLES + 10)
-    x = (rng.normal(size=(SAMPLES + 10, *shape)) + y.reshape(-1, *[1] * len(shape))).astype("float32")
+    x = (rng.normal(size=(SAMPLES + 10, *shape)) + y.reshape(-1, *[1] * len(shape))).astype(
+        "float32"
+    )
     np.savez(path, x_train=x[:SAMPLES], y_train=y[:SAMPLES], x_test=x[SAMPLES:], y_test=y[SAMPLES:])
     return str(path)
 
@@ -88,8 +103,14 @@ def build_setting(folder: Path, suffix: str = ".keras", model=None) -> Setting:
 def everything(path: Path) -> dict[str, np.ndarray]:
     """Return all that a saved model holds: weights, masks, steps, optimizer slots and iterations."""
     model = load_model(path)
-    found = {f"weight {index} {weight.name}": weight.numpy() for index, weight in enumerate(model.weights)}
-    return found | {f"optimizer {index} {variable.name}": variable.numpy() for index, variable in enumerate(slots(model))}
+    found = {
+        f"weight {index} {weight.name}": weight.numpy()
+        for index, weight in enumerate(model.weights)
+    }
+    return found | {
+        f"optimizer {index} {variable.name}": variable.numpy()
+        for index, variable in enumerate(slots(model))
+    }
 
 
 def slots(model) -> list:

@@ -1,4 +1,6 @@
-"""Writes SavedModel folders without TensorFlow: Keras metadata, and a checkpoint of one shard, as far as graphprune reads them."""
+"""Writes SavedModel folders without TensorFlow: Keras metadata, and a checkpoint of one shard, as
+far as graphprune reads them.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +43,13 @@ def block(entries: Mapping[bytes, bytes]) -> bytes:
     """Return a block of a table; keys share their beginnings, as real ones do."""
     out, before = b"", b""
     for key, value in sorted(entries.items()):
-        shared = next((i for i, (a, b) in enumerate(zip(key, before, strict=False)) if a != b), min(len(key), len(before)))
-        out += varint(shared) + varint(len(key) - shared) + varint(len(value)) + key[shared:] + value
+        shared = next(
+            (i for i, (a, b) in enumerate(zip(key, before, strict=False)) if a != b),
+            min(len(key), len(before)),
+        )
+        out += (
+            varint(shared) + varint(len(key) - shared) + varint(len(value)) + key[shared:] + value
+        )
         before = key
     return out + struct.pack("<II", 0, 1)
 
@@ -61,14 +68,31 @@ def table(entries: Mapping[bytes, bytes], compression: bytes = b"\0") -> bytes:
     return out + footer.ljust(40, b"\0") + struct.pack("<Q", MAGIC)
 
 
-def entry(dtype: int, shape: tuple[int, ...], offset: int, size: int, checked: bytes = b"") -> bytes:
+def entry(
+    dtype: int, shape: tuple[int, ...], offset: int, size: int, checked: bytes = b""
+) -> bytes:
     """Return a `BundleEntryProto`; `checked` is what its checksum is taken over."""
     dims = b"".join(field(2, field(1, length)) for length in shape)
-    return field(1, dtype) + field(2, dims) + field(4, offset) + field(5, size) + varint(6 << 3 | 5) + masked_crc(checked)
+    return (
+        field(1, dtype)
+        + field(2, dims)
+        + field(4, offset)
+        + field(5, size)
+        + varint(6 << 3 | 5)
+        + masked_crc(checked)
+    )
 
 
-def write_checkpoint(folder: Path, tree: Tree, *, extra: Mapping[str, bytes] | None = None, objects: bytes | None = None) -> None:
-    """Write `variables/variables.index` and its shard; `extra` replaces index entries, `objects` the object graph."""
+def write_checkpoint(
+    folder: Path,
+    tree: Tree,
+    *,
+    extra: Mapping[str, bytes] | None = None,
+    objects: bytes | None = None,
+) -> None:
+    """Write `variables/variables.index` and its shard; `extra` replaces index entries, `objects`
+    the object graph.
+    """
     nodes: list[bytes] = []
     data, index = b"", {b"": field(1, 1)}
 
@@ -77,10 +101,15 @@ def write_checkpoint(folder: Path, tree: Tree, *, extra: Mapping[str, bytes] | N
         number = len(nodes)
         nodes.append(b"")
         if isinstance(value, Mapping):
-            nodes[number] = b"".join(field(1, field(1, add(item, f"{path}/{name}".lstrip("/"))) + field(2, name)) for name, item in value.items())
+            nodes[number] = b"".join(
+                field(1, field(1, add(item, f"{path}/{name}".lstrip("/"))) + field(2, name))
+                for name, item in value.items()
+            )
             return number
         key, array = f"{path}/.ATTRIBUTES/VARIABLE_VALUE", np.asarray(value)
-        index[key.encode()] = entry(DTYPES[array.dtype.name], array.shape, len(data), array.nbytes, array.tobytes())
+        index[key.encode()] = entry(
+            DTYPES[array.dtype.name], array.shape, len(data), array.nbytes, array.tobytes()
+        )
         data += array.tobytes()
         nodes[number] = field(2, field(1, "VARIABLE_VALUE") + field(3, key))
         return number
@@ -89,20 +118,34 @@ def write_checkpoint(folder: Path, tree: Tree, *, extra: Mapping[str, bytes] | N
     graph = b"".join(field(1, node) for node in nodes) if objects is None else objects
     length = struct.pack("<I", len(graph))
     text = varint(len(graph)) + masked_crc(length) + graph
-    index[b"_CHECKPOINTABLE_OBJECT_GRAPH"] = entry(7, (), len(data), len(text), length + masked_crc(length) + graph)
+    index[b"_CHECKPOINTABLE_OBJECT_GRAPH"] = entry(
+        7, (), len(data), len(text), length + masked_crc(length) + graph
+    )
     index |= {key.encode(): value for key, value in (extra or {}).items()}
     (folder / "variables").mkdir(parents=True, exist_ok=True)
     (folder / "variables" / "variables.index").write_bytes(table(index))
     (folder / "variables" / "variables.data-00000-of-00001").write_bytes(data + text)
 
 
-def write_saved_model(folder: Path, config: Mapping[str, Any], tree: Tree, *, kind: str = "_tf_keras_network", old: bool = False, **checkpoint: Any) -> Path:
+def write_saved_model(
+    folder: Path,
+    config: Mapping[str, Any],
+    tree: Tree,
+    *,
+    kind: str = "_tf_keras_network",
+    old: bool = False,
+    **checkpoint: Any,
+) -> Path:
     """Write a SavedModel of Keras; `old` puts the metadata where TensorFlow 2.4 and older had it."""
     folder.mkdir(parents=True, exist_ok=True)
-    metadata = json.dumps({"class_name": config["class_name"], "config": config["config"], "keras_version": "2.11.0"})
+    metadata = json.dumps(
+        {"class_name": config["class_name"], "config": config["config"], "keras_version": "2.11.0"}
+    )
     user = field(4, field(1, kind) + field(3, metadata)) if old else b""
     (folder / "saved_model.pb").write_bytes(field(1, 1) + field(2, field(7, field(1, user))))
     if not old:
-        (folder / "keras_metadata.pb").write_bytes(field(1, field(2, 0) + field(3, "root") + field(4, kind) + field(5, metadata)))
+        (folder / "keras_metadata.pb").write_bytes(
+            field(1, field(2, 0) + field(3, "root") + field(4, kind) + field(5, metadata))
+        )
     write_checkpoint(folder, tree, **checkpoint)
     return folder

@@ -1,4 +1,6 @@
-"""The graphs that the rule tests of the shipped files run on; `python tests/shipped_graphs.py` writes them to rules/tests/graphs."""
+"""The graphs that the rule tests of the shipped files run on; `python tests/shipped_graphs.py`
+writes them to rules/tests/graphs.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,15 @@ STRIDES = "strides=[2,2],padding='valid'"
 POINTWISE = "kernel_size=[1,1],strides=[1,1],padding='same',dilation_rate=[1,1],groups=1"
 DEPTHWISE = "kernel_size=[3,3],strides=[1,1],padding='same',dilation_rate=[1,1],depth_multiplier=1"
 BODY = (
-    f"depthwise_1({DEPTHWISE})[3,3,8,1] > conv_a({POINTWISE})[1,1,8,8] > conv_b({POINTWISE})[1,1,8,16] > relu_2 "
-    f"> depthwise_2({DEPTHWISE})[3,3,16,1] > conv_c({POINTWISE})[1,1,16,8] ; conv_a + conv_c > add > gap(keepdims=True) > flatten > fc[8,4]"
+    f"depthwise_1({DEPTHWISE})[3,3,8,1] > conv_a({POINTWISE})[1,1,8,8] >"
+    f" conv_b({POINTWISE})[1,1,8,16] > relu_2 > depthwise_2({DEPTHWISE})[3,3,16,1] >"
+    f" conv_c({POINTWISE})[1,1,16,8] ; conv_a + conv_c > add > gap(keepdims=True) > flatten >"
+    " fc[8,4]"
 )
-CNN = "in > conv_1[3,3,3,16] > depthwise[3,3,16,1] > conv_2[1,1,16,32] > conv_3[3,3,32,30] > gap > fc_1[30,64] > fc_2[64,48] > fc_3[48,10]"
+CNN = (
+    "in > conv_1[3,3,3,16] > depthwise[3,3,16,1] > conv_2[1,1,16,32] > conv_3[3,3,32,30] > gap >"
+    " fc_1[30,64] > fc_2[64,48] > fc_3[48,10]"
+)
 ENCODER = (
     "in > embed[1000,16] > attention:MultiHeadAttention(num_heads=2,key_dim=8)[16,2,8] ; "
     "attention + embed > add > ln[16] > fc_up[16,64] > fc_down[64,16] > gap > pred[16,2]"
@@ -27,14 +34,22 @@ GRAPHS = {
     "cnn": CNN,
     "encoder": ENCODER,
     "sequence": SEQUENCE,
-    "padded-mobile": f"in > pad(padding=[[1,1],[1,1]]) > conv_stem(kernel_size=[3,3],{STRIDES})[3,3,3,8] > {BODY}",
+    "padded-mobile": (
+        f"in > pad(padding=[[1,1],[1,1]]) > conv_stem(kernel_size=[3,3],{STRIDES})[3,3,3,8] >"
+        f" {BODY}"
+    ),
     "mobile": f"in > conv_stem(kernel_size=[3,3],strides=[2,2],padding='same')[3,3,3,8] > {BODY}",
 }
 
 
 def graph_text(name: str) -> str:
     """Return the JSON document of a graph, as its file holds it."""
-    return json.dumps(graph_to_config(build_graph(GRAPHS[name], name=name.replace("-", "_"))), indent=1) + "\n"
+    return (
+        json.dumps(
+            graph_to_config(build_graph(GRAPHS[name], name=name.replace("-", "_"))), indent=1
+        )
+        + "\n"
+    )
 
 
 if __name__ == "__main__":

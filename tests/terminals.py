@@ -24,7 +24,8 @@ QUIET = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "TERM": "xterm-256color", "LA
 
 @dataclass(frozen=True)
 class Seen:
-    """How a command ended in a terminal: its code, the lines of the final screen without empty ones at its end, and whether the cursor is shown.
+    """How a command ended in a terminal: its code, the lines of the final screen without empty ones
+    at its end, and whether the cursor is shown.
 
     `moments` are all screens in between, one a piece of output; `raw` is what was written.
     """
@@ -37,16 +38,28 @@ class Seen:
 
 
 class Terminal:
-    """A process in a pseudo-terminal of some width. It is the process's own terminal, so Ctrl-C is a key that is typed."""
+    """A process in a pseudo-terminal of some width. It is the process's own terminal, so Ctrl-C is
+    a key that is typed.
+    """
 
     def __init__(self, command: list[str], columns: int, folder: Path, stdout=None, env=None):
         self._screen = pyte.Screen(columns, LINES)
         self._stream, self._moments, self._raw = pyte.ByteStream(self._screen), [], b""
         self._main, side = pty.openpty()
         fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, columns, 0, 0))
-        keep = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")}
+        keep = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
+        }
         self._process = subprocess.Popen(
-            command, stdin=side, stdout=stdout or side, stderr=side, cwd=folder, env=keep | QUIET | (env or {}), preexec_fn=self._take_terminal
+            command,
+            stdin=side,
+            stdout=stdout or side,
+            stderr=side,
+            cwd=folder,
+            env=keep | QUIET | (env or {}),
+            preexec_fn=self._take_terminal,
         )
         os.close(side)
 
@@ -96,7 +109,13 @@ class Terminal:
                 self._process.send_signal(signal.SIGKILL)
                 raise AssertionError(("does not end", self.lines))
         os.close(self._main)
-        return Seen(self._process.wait(), self.lines, not self._screen.cursor.hidden, self._moments, self._raw.decode())
+        return Seen(
+            self._process.wait(),
+            self.lines,
+            not self._screen.cursor.hidden,
+            self._moments,
+            self._raw.decode(),
+        )
 
 
 def graphprune(*arguments) -> list[str]:

@@ -1,4 +1,6 @@
-"""The table of packages (who may import whom, and which third-party packages) as data, held against every import in the source."""
+"""The table of packages (who may import whom, and which third-party packages) as data, held against
+every import in the source.
+"""
 
 import ast
 from pathlib import Path
@@ -7,7 +9,8 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "graphprune"
 
-# One row a part, lowest first: a part imports only parts above it in this list, and only these third-party packages.
+# One row a part, lowest first: a part imports only parts above it in this list, and only these
+# third-party packages.
 LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("lazy", frozenset()),
     ("signals", frozenset()),
@@ -30,7 +33,11 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
 )
 ORDER = [part for part, _ in LAYERS]
 ALLOWED = dict(LAYERS)
-MODULES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py") if path.parent != SOURCE or path.stem not in {"__init__", "__main__"})
+MODULES = sorted(
+    path.relative_to(SOURCE)
+    for path in SOURCE.rglob("*.py")
+    if path.parent != SOURCE or path.stem not in {"__init__", "__main__"}
+)
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -62,9 +69,14 @@ def test_a_module_imports_only_what_stands_above_it(module):
             other = rest.partition(".")[0]
             if other:
                 assert other in ORDER, f"{module} imports {name}, which is not in the table"
-                assert ORDER.index(other) <= ORDER.index(part), f"{module} imports {name}, which stands below {part}"
+                assert ORDER.index(other) <= ORDER.index(part), (
+                    f"{module} imports {name}, which stands below {part}"
+                )
         elif top not in sys.stdlib_module_names:
-            assert top in ALLOWED[part], f"{module} imports {name}; {part} may use {sorted(ALLOWED[part]) or 'no third-party package'}"
+            assert top in ALLOWED[part], (
+                f"{module} imports {name}; {part} may use"
+                f" {sorted(ALLOWED[part]) or 'no third-party package'}"
+            )
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
@@ -97,8 +109,12 @@ def test_a_folder_imports_only_folders_that_stand_above_it(module):
     order = FOLDERS[part]
     for name in sorted(imported_modules(SOURCE / module)):
         other = folder_of(name, part)
-        assert not other or order.index(other) <= order.index(folder), f"{module} imports {name}, which stands below {folder}"
+        assert not other or order.index(other) <= order.index(folder), (
+            f"{module} imports {name}, which stands below {folder}"
+        )
 
 
 def test_every_folder_stands_in_its_row():
-    assert {(path.parts[0], path.parts[1]) for path in MODULES if len(path.parts) > 2} == {(part, name) for part, names in FOLDERS.items() for name in names}
+    assert {(path.parts[0], path.parts[1]) for path in MODULES if len(path.parts) > 2} == {
+        (part, name) for part, names in FOLDERS.items() for name in names
+    }

@@ -1,4 +1,6 @@
-"""Messages and lists of faults have a bounded length, whatever the input; what is left out is counted."""
+"""Messages and lists of faults have a bounded length, whatever the input; what is left out is
+counted.
+"""
 
 import json
 
@@ -6,7 +8,17 @@ import pytest
 from builders import build_graph
 from commands import run_command
 
-from graphprune.errors import MAX_OF_A_KIND, Diagnostic, GraphError, RuleError, Where, bound_diagnostics, count_severity, shorten, sort_by_place
+from graphprune.errors import (
+    MAX_OF_A_KIND,
+    Diagnostic,
+    GraphError,
+    RuleError,
+    Where,
+    bound_diagnostics,
+    count_severity,
+    shorten,
+    sort_by_place,
+)
 from graphprune.plan import make_plan
 from graphprune.rules import parse_rules
 
@@ -26,29 +38,48 @@ def plan_of(text, graph):
 
 def test_thousands_of_unknown_names_are_told_by_a_hundred_and_a_count():
     names = ", ".join(f"no_{index}" for index in range(9000))
-    fault = faults_of(f"{HEAD}- {{id: a, match: {{name: [{names}]}}, keep: true}}\n", build_graph("in > fc_1 > fc_2"))
+    fault = faults_of(
+        f"{HEAD}- {{id: a, match: {{name: [{names}]}}, keep: true}}\n",
+        build_graph("in > fc_1 > fc_2"),
+    )
     assert [found.slug for found in fault.diagnostics] == ["layer/unknown"] * (MAX_OF_A_KIND + 1)
-    assert str(fault).endswith("\n\nerror[layer/unknown]: 8,900 more errors of this kind are not listed")
+    assert str(fault).endswith(
+        "\n\nerror[layer/unknown]: 8,900 more errors of this kind are not listed"
+    )
     assert len(str(fault)) < 20_000
 
 
 def test_thousands_of_unknown_keys_are_too():
-    fault = faults_of(f"{HEAD}- id: a\n  match: {{type: Dense}}\n  keep: true\n" + "".join(f"  key{index}: 1\n" for index in range(2000)))
+    fault = faults_of(
+        f"{HEAD}- id: a\n  match: {{type: Dense}}\n  keep: true\n"
+        + "".join(f"  key{index}: 1\n" for index in range(2000))
+    )
     assert [found.slug for found in fault.diagnostics] == ["key/unknown"] * (MAX_OF_A_KIND + 1)
     assert [found.where.line for found in fault.diagnostics[:3]] == [6, 7, 8]
     assert count_severity(fault.diagnostics, "error") == 2000
 
 
 def test_of_each_kind_as_many_are_told():
-    rules = "".join(f"- {{id: r{index}, match: {{type: 3}}, keep: maybe, ky: 1}}\n" for index in range(150))
+    rules = "".join(
+        f"- {{id: r{index}, match: {{type: 3}}, keep: maybe, ky: 1}}\n" for index in range(150)
+    )
     fault = faults_of(HEAD + rules)
-    assert [(found.slug, found.count) for found in fault.diagnostics if found.count > 1] == [("key/unknown", 50), ("value/type", 200)]
+    assert [(found.slug, found.count) for found in fault.diagnostics if found.count > 1] == [
+        ("key/unknown", 50),
+        ("value/type", 200),
+    ]
 
 
 @pytest.mark.parametrize("kind", ["text", "json", "github"])
 def test_lint_counts_those_that_it_does_not_list(tmp_path, kind):
     path = tmp_path / "p.yaml"
-    path.write_text(HEAD + "".join(f"- {{id: r{index}, match: {{typ: Dense}}, keep: true}}\n" for index in range(300)), encoding="utf-8")
+    path.write_text(
+        HEAD
+        + "".join(
+            f"- {{id: r{index}, match: {{typ: Dense}}, keep: true}}\n" for index in range(300)
+        ),
+        encoding="utf-8",
+    )
     result = run_command("lint", path, "--format", kind)
     assert result.code == 1
     assert "200 more errors of this kind are not listed" in result.out
@@ -69,8 +100,10 @@ def test_a_name_of_many_letters_is_cut_and_its_length_said():
 
 
 def test_so_is_one_in_an_error_without_a_slug():
-    assert str(GraphError(f"net: no layer has the address '{MILLION}'; see the list")) == (
-        f"net: no layer has the address '{'a' * 99}...(399,863 characters)...{'a' * 38}'; see the list"
+    assert (
+        str(GraphError(f"net: no layer has the address '{MILLION}'; see the list"))
+        == f"net: no layer has the address '{'a' * 99}...(399,863 characters)...{'a' * 38}'; see"
+        " the list"
     )
 
 
@@ -87,12 +120,22 @@ def test_so_is_one_from_the_command_line():
 
 
 def test_help_and_labels_are_cut_too():
-    fault = Diagnostic("rule/conflict", "twice", Where("p.yaml", 1), MILLION, related=((Where("p.yaml", 1), MILLION),))
+    fault = Diagnostic(
+        "rule/conflict",
+        "twice",
+        Where("p.yaml", 1),
+        MILLION,
+        related=((Where("p.yaml", 1), MILLION),),
+    )
     assert len(str(fault)) < 1000
 
 
 def test_kinds_differ_by_severity_and_a_single_one_left_is_counted():
-    faults = [Diagnostic("a/b", f"{severity} {index}", severity=severity) for severity in ("error", "warning") for index in range(101)]
+    faults = [
+        Diagnostic("a/b", f"{severity} {index}", severity=severity)
+        for severity in ("error", "warning")
+        for index in range(101)
+    ]
     found = bound_diagnostics(faults)
     assert len(found) == 202
     assert [str(rest) for rest in found[-2:]] == [
@@ -102,7 +145,9 @@ def test_kinds_differ_by_severity_and_a_single_one_left_is_counted():
 
 
 def test_bounding_twice_changes_nothing():
-    once = sort_by_place(Diagnostic("a/b", "wrong", Where("p.yaml", line)) for line in range(1, 1000))
+    once = sort_by_place(
+        Diagnostic("a/b", "wrong", Where("p.yaml", line)) for line in range(1, 1000)
+    )
     assert sort_by_place(once) == once == bound_diagnostics(once)
     assert [found.where.line for found in once[:-1]] == list(range(1, 101))
     assert once[-1].count == 899

@@ -1,4 +1,6 @@
-"""Files and folders are written whole, with the permissions of the umask, and what a killed process left is removed."""
+"""Files and folders are written whole, with the permissions of the umask, and what a killed process
+left is removed.
+"""
 
 import contextlib
 import errno
@@ -38,7 +40,10 @@ def umask():
     os.umask(before)
 
 
-@pytest.mark.parametrize(("mask", "file_mode", "folder_mode"), [(0o022, 0o644, 0o755), (0o002, 0o664, 0o775), (0o077, 0o600, 0o700)])
+@pytest.mark.parametrize(
+    ("mask", "file_mode", "folder_mode"),
+    [(0o022, 0o644, 0o755), (0o002, 0o664, 0o775), (0o077, 0o600, 0o700)],
+)
 def test_what_is_written_obeys_the_umask(tmp_path, umask, mask, file_mode, folder_mode):
     umask(mask)
     write_whole(tmp_path / "new" / "a.txt", b"1")
@@ -46,8 +51,17 @@ def test_what_is_written_obeys_the_umask(tmp_path, umask, mask, file_mode, folde
         (folder / "variables").mkdir(mode=0o755)
         (folder / "variables" / "data").write_bytes(b"1")
         (folder / "variables" / "data").chmod(0o644)
-    modes = {path.relative_to(tmp_path).as_posix(): path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
-    assert modes == {"new": folder_mode, "new/a.txt": file_mode, "model": folder_mode, "model/variables": folder_mode, "model/variables/data": file_mode}
+    modes = {
+        path.relative_to(tmp_path).as_posix(): path.stat().st_mode & 0o777
+        for path in tmp_path.rglob("*")
+    }
+    assert modes == {
+        "new": folder_mode,
+        "new/a.txt": file_mode,
+        "model": folder_mode,
+        "model/variables": folder_mode,
+        "model/variables/data": file_mode,
+    }
 
 
 def test_a_folder_takes_the_place_of_the_one_before_in_one_step(tmp_path, monkeypatch):
@@ -63,7 +77,11 @@ def test_a_folder_takes_the_place_of_the_one_before_in_one_step(tmp_path, monkey
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path):
     write_whole(tmp_path / "o.keras", b"old")
-    with contextlib.suppress(KeyboardInterrupt), whole_file(tmp_path / "o.keras") as stream, whole_folder(tmp_path / "o") as folder:
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        whole_file(tmp_path / "o.keras") as stream,
+        whole_folder(tmp_path / "o") as folder,
+    ):
         stream.write(b"half")
         (folder / "half").write_bytes(b"half")
         raise KeyboardInterrupt
@@ -72,10 +90,17 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path):
 
 def test_the_next_write_removes_what_a_killed_process_left_and_nothing_else(tmp_path):
     token = "0123456789abcdef"
-    mine = [f".o.keras.{token}", f".o.keras.{token[:-1]}{PART}", f".other.keras.{token}{PART}", "o.keras.txt"]
+    mine = [
+        f".o.keras.{token}",
+        f".o.keras.{token[:-1]}{PART}",
+        f".other.keras.{token}{PART}",
+        "o.keras.txt",
+    ]
     for name in mine:
         (tmp_path / name).write_text("mine")
-    process = subprocess.Popen([sys.executable, "-c", HALF, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HALF, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout.readline() == "ready\n"
     write_whole(tmp_path / "o.keras", b"1")
     assert len(names(tmp_path)) == len(mine) + 3, "what a living process writes stays"
@@ -99,7 +124,10 @@ def test_a_name_as_long_as_the_file_system_takes_can_be_written(tmp_path):
     ("name", "message"),
     [
         ("n" * 256, "File name too long; give a shorter name"),
-        ("file/o.keras", "Not a directory; a part of the path is a file, not a folder; give another name"),
+        (
+            "file/o.keras",
+            "Not a directory; a part of the path is a file, not a folder; give another name",
+        ),
         ("folder", "Is a directory; give another name"),
     ],
 )
@@ -135,24 +163,53 @@ def test_every_fault_says_what_to_do_and_how_to_go_on(tmp_path, monkeypatch, num
     assert text.startswith(begin)
     assert text.endswith(f"; {FAULTS[number]}, or give another place")
     assert room in text
-    way_on = cannot_write("runs/a", OSError(number, "x"), kept="earlier ones are whole", then="graphprune resume runs/a")
-    assert str(way_on).endswith(f"; earlier ones are whole; {FAULTS[number]}, then go on with: graphprune resume runs/a")
+    way_on = cannot_write(
+        "runs/a",
+        OSError(number, "x"),
+        kept="earlier ones are whole",
+        then="graphprune resume runs/a",
+    )
+    assert str(way_on).endswith(
+        f"; earlier ones are whole; {FAULTS[number]}, then go on with: graphprune resume runs/a"
+    )
     assert names(tmp_path) == []
 
 
 def test_the_outer_message_takes_the_reason_of_the_inner_one(tmp_path):
-    with pytest.raises(WriteError) as caught, writing("runs/a", kept="earlier checkpoints are whole", then="graphprune resume runs/a"):
+    with (
+        pytest.raises(WriteError) as caught,
+        writing("runs/a", kept="earlier checkpoints are whole", then="graphprune resume runs/a"),
+    ):
         write_whole(Path("/proc/none/o.keras"), b"1")
     way_on = "remove the cause, then go on with: graphprune resume runs/a"
-    assert str(caught.value) == f"runs/a: cannot be written: No such file or directory; earlier checkpoints are whole; {way_on}"
+    assert (
+        str(caught.value)
+        == "runs/a: cannot be written: No such file or directory; earlier checkpoints are whole;"
+        f" {way_on}"
+    )
 
 
 @pytest.mark.parametrize(
     ("fault", "number"),
     [
-        (OSError("Unable to synchronously create dataset (file write failed: errno = 28, error message = 'No space left on device')"), errno.ENOSPC),
-        (RuntimeError("RESOURCE_EXHAUSTED: /o/variables/variables.data-00000-of-00001; No space left on device"), errno.ENOSPC),
-        (RuntimeError("FAILED_PRECONDITION: /o/saved_model.pb; Read-only file system"), errno.EROFS),
+        (
+            OSError(
+                "Unable to synchronously create dataset (file write failed: errno = 28, error"
+                " message = 'No space left on device')"
+            ),
+            errno.ENOSPC,
+        ),
+        (
+            RuntimeError(
+                "RESOURCE_EXHAUSTED: /o/variables/variables.data-00000-of-00001; No space left on"
+                " device"
+            ),
+            errno.ENOSPC,
+        ),
+        (
+            RuntimeError("FAILED_PRECONDITION: /o/saved_model.pb; Read-only file system"),
+            errno.EROFS,
+        ),
     ],
 )
 def test_the_reason_is_read_out_of_errors_of_other_libraries(fault, number):
@@ -160,5 +217,9 @@ def test_the_reason_is_read_out_of_errors_of_other_libraries(fault, number):
 
 
 def test_room_that_is_needed_is_told_where_it_is_more_than_there_is(tmp_path):
-    text = str(cannot_write(tmp_path / "o.keras", OSError(errno.ENOSPC, "No space left on device"), needed=10**18))
+    text = str(
+        cannot_write(
+            tmp_path / "o.keras", OSError(errno.ENOSPC, "No space left on device"), needed=10**18
+        )
+    )
     assert "(needs more than 1,000,000,000,000,000,000 bytes, " in text

@@ -19,11 +19,34 @@ sys.argv = ["graphprune", *sys.argv[1:]]
 from graphprune.cli.main import main
 main()
 """
-COMMANDS = ["layers", "graph", "lint", "explain", "test", "plan", "apply", "prune", "train", "resume", "strip", "diff", "verify", "schema", "rules", "demo"]
+COMMANDS = [
+    "layers",
+    "graph",
+    "lint",
+    "explain",
+    "test",
+    "plan",
+    "apply",
+    "prune",
+    "train",
+    "resume",
+    "strip",
+    "diff",
+    "verify",
+    "schema",
+    "rules",
+    "demo",
+]
 
 
 def run_without_tensorflow(*arguments):
-    return subprocess.run([sys.executable, "-c", WITHOUT_TENSORFLOW, *arguments], capture_output=True, text=True, cwd=ROOT, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_TENSORFLOW, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,8 +79,22 @@ def test_a_light_command_runs_where_tensorflow_cannot_be_imported(arguments):
 
 def test_wrong_data_is_refused_before_tensorflow_is_imported(tmp_path):
     np.savez(tmp_path / "d.npz", x_train=np.zeros((4, 8)), y_train=np.zeros(3))
-    done = run_without_tensorflow("train", MODEL, "-r", RULES, "--data", str(tmp_path / "d.npz"), "--epochs", "1", "--run", str(tmp_path / "run"))
-    message = f"graphprune: {tmp_path}/d.npz: x_train has 4 samples and y_train has 3; each sample needs one label\n"
+    done = run_without_tensorflow(
+        "train",
+        MODEL,
+        "-r",
+        RULES,
+        "--data",
+        str(tmp_path / "d.npz"),
+        "--epochs",
+        "1",
+        "--run",
+        str(tmp_path / "run"),
+    )
+    message = (
+        f"graphprune: {tmp_path}/d.npz: x_train has 4 samples and y_train has 3; each sample needs"
+        " one label\n"
+    )
     assert (done.returncode, done.stderr) == (1, message)
 
 
@@ -92,9 +129,18 @@ print(*(name for name in {HEAVY} if name in sys.modules), file=sys.stderr)
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_a_command_imports_only_what_it_needs(arguments, allowed):
-    done = subprocess.run([sys.executable, "-c", IMPORTED, *arguments], capture_output=True, text=True, cwd=ROOT, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+    )
     assert set(done.stderr.split()) <= allowed
 
 
 def test_the_proof_can_fail():
-    assert "ModuleNotFoundError" in run_without_tensorflow("strip", MODEL, "-o", "/nowhere/out.keras").stderr
+    assert (
+        "ModuleNotFoundError"
+        in run_without_tensorflow("strip", MODEL, "-o", "/nowhere/out.keras").stderr
+    )

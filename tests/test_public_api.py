@@ -11,7 +11,9 @@ def test_the_table_of_homes_and_the_list_of_names_agree():
     assert sorted(HOME_OF) == graphprune.__all__ == dir(graphprune)
 
 
-@pytest.mark.parametrize("name", [name for name, home in HOME_OF.items() if not home.startswith("tf.")])
+@pytest.mark.parametrize(
+    "name", [name for name, home in HOME_OF.items() if not home.startswith("tf.")]
+)
 def test_a_light_name_resolves(name):
     assert getattr(graphprune, name).__name__ == name
 

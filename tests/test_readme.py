@@ -1,4 +1,6 @@
-"""The README's commands run, and print what it says they print (figures that depend on the machine's arithmetic aside)."""
+"""The README's commands run, and print what it says they print (figures that depend on the
+machine's arithmetic aside).
+"""
 
 import re
 import shutil

@@ -1,4 +1,6 @@
-"""What a signal does to the command line, at every moment: one line, the exit code of the signal, nothing half-written."""
+"""What a signal does to the command line, at every moment: one line, the exit code of the signal,
+nothing half-written.
+"""
 
 import re
 import signal
@@ -10,7 +12,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SIGNALS = [(signal.SIGINT, "Ctrl-C", 130), (signal.SIGTERM, "SIGTERM", 143), (signal.SIGHUP, "SIGHUP", 129)]
+SIGNALS = [
+    (signal.SIGINT, "Ctrl-C", 130),
+    (signal.SIGTERM, "SIGTERM", 143),
+    (signal.SIGHUP, "SIGHUP", 129),
+]
 BEGIN = """
 import os, signal, sys, time
 from pathlib import Path
@@ -22,7 +28,9 @@ def ready():
 
 
 def start(*arguments, ignored=()):
-    """Start Python with the handlers that a shell in the foreground gives, and `ignored` as `nohup` gives it."""
+    """Start Python with the handlers that a shell in the foreground gives, and `ignored` as `nohup`
+    gives it.
+    """
 
     def prepare():
         for number, _, _ in SIGNALS:
@@ -105,7 +113,10 @@ def test_the_user_is_told_to_wait_where_the_step_takes_long():
     process.send_signal(signal.SIGINT)
     code, _, err = finish(process)
     again = "press Ctrl-C again to stop at once, without the steps since the last checkpoint"
-    assert (code, err) == (130, f"graphprune: stopping after this step; {again}\ngraphprune: stopped after step 7\n")
+    assert (code, err) == (
+        130,
+        f"graphprune: stopping after this step; {again}\ngraphprune: stopped after step 7\n",
+    )
 
 
 def test_a_second_signal_ends_at_once():
@@ -117,7 +128,9 @@ def test_a_second_signal_ends_at_once():
 
 
 def test_signals_in_one_moment_are_one_request():
-    """`timeout` signals the process and then its group, systemd sends SIGHUP behind SIGTERM: the process must not take that for impatience."""
+    """`timeout` signals the process and then its group, systemd sends SIGHUP behind SIGTERM: the
+    process must not take that for impatience.
+    """
     process = start_program(WORK, 0.2)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGTERM):
         process.send_signal(number)
@@ -148,7 +161,9 @@ with whole_file(Path(sys.argv[1], "o.keras")) as file, whole_folder(Path(sys.arg
 
 
 def test_the_process_ends_without_the_time_in_which_signals_kill_without_a_word():
-    """Python gives signals their old meaning before it takes itself down, which takes TensorFlow a second."""
+    """Python gives signals their old meaning before it takes itself down, which takes TensorFlow a
+    second.
+    """
     program = """
 import atexit
 atexit.register(lambda: os.write(2, b"at exit\\n"))
@@ -188,14 +203,32 @@ def test_a_closed_stderr_does_not_change_the_exit_code():
 
 @pytest.mark.parametrize("wait", [0.1, 0.2, 0.4, 0.8])
 @pytest.mark.parametrize(("number", "name", "code"), SIGNALS)
-def test_a_light_command_is_stopped_or_done_whenever_the_signal_comes(tmp_path, number, name, code, wait):
-    program = "from graphprune.__main__ import main; import sys; sys.argv[0] = 'graphprune'; print('ready', flush=True); main()"
-    process = start("-c", program, "plan", "fixtures/digits-cnn.keras", "-r", "rules/dense-90.yaml", "-o", str(tmp_path / "plan.json"))
+def test_a_light_command_is_stopped_or_done_whenever_the_signal_comes(
+    tmp_path, number, name, code, wait
+):
+    program = (
+        "from graphprune.__main__ import main; import sys; sys.argv[0] = 'graphprune';"
+        " print('ready', flush=True); main()"
+    )
+    process = start(
+        "-c",
+        program,
+        "plan",
+        "fixtures/digits-cnn.keras",
+        "-r",
+        "rules/dense-90.yaml",
+        "-o",
+        str(tmp_path / "plan.json"),
+    )
     assert process.stdout.readline() == "ready\n"
     time.sleep(wait)
     process.send_signal(number)
     done, _, err = finish(process)
-    assert (done, err) in [(code, f"graphprune: stopped by {name}\n"), (0, f"wrote {tmp_path}/plan.json\n"), (-number, "")]
+    assert (done, err) in [
+        (code, f"graphprune: stopped by {name}\n"),
+        (0, f"wrote {tmp_path}/plan.json\n"),
+        (-number, ""),
+    ]
     assert done != -number or wait < 0.2, "only before the handlers are in place"
     assert [path.name for path in tmp_path.iterdir()] in ([], ["plan.json"])
 
@@ -203,10 +236,19 @@ def test_a_light_command_is_stopped_or_done_whenever_the_signal_comes(tmp_path, 
 def test_the_command_imports_nothing_heavy_before_it_listens():
     program = "import sys; from graphprune import signals; print(*sorted(sys.modules))"
     found = subprocess.run(
-        [sys.executable, "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {program}"], capture_output=True, text=True, check=True
+        [sys.executable, "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {program}"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert not {"typing", "click", "numpy", "threading", "subprocess", "tempfile", "hashlib"} & set(found.stdout.split())
+    assert not {"typing", "click", "numpy", "threading", "subprocess", "tempfile", "hashlib"} & set(
+        found.stdout.split()
+    )
 
 
 def test_the_console_script_is_the_module_that_listens_first():
-    assert re.search(r'^graphprune = "graphprune.__main__:main"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert re.search(
+        r'^graphprune = "graphprune.__main__:main"$',
+        (ROOT / "pyproject.toml").read_text(),
+        re.MULTILINE,
+    )

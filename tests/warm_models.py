@@ -1,4 +1,6 @@
-"""Small sound models in all formats, so that a process has done what TensorFlow does once before it is watched."""
+"""Small sound models in all formats, so that a process has done what TensorFlow does once before it
+is watched.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,15 @@ def write_all(folder: Path) -> Iterator[Path]:
     for name in ("warm.keras", "warm.h5"):
         model.save(folder / name)
         yield folder / name
-    plain = tf_keras.Sequential([layers.Input((8, 8, 1)), layers.Conv2D(2, 3), layers.BatchNormalization(), layers.Flatten(), layers.Dense(2)])
+    plain = tf_keras.Sequential(
+        [
+            layers.Input((8, 8, 1)),
+            layers.Conv2D(2, 3),
+            layers.BatchNormalization(),
+            layers.Flatten(),
+            layers.Dense(2),
+        ]
+    )
     plain.compile("sgd", "mse")
     plain.save(folder / "warm", save_format="tf")
     yield folder / "warm"

@@ -1,25 +1,53 @@
-"""Wrong rule texts: a wrong type, a near miss, an empty value, null, a list for a mapping, too big, negative, without its unit; for every key."""
+"""Wrong rule texts: a wrong type, a near miss, an empty value, null, a list for a mapping, too big,
+negative, without its unit; for every key.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-SCHEDULES = "schedules: {once: {curve: step, begin: 0 steps}, ramp: {curve: polynomial, begin: 0 epochs, end: 4 epochs, every: 100 steps}}\n"
+SCHEDULES = (
+    "schedules: {once: {curve: step, begin: 0 steps}, ramp: {curve: polynomial, begin: 0 epochs,"
+    " end: 4 epochs, every: 100 steps}}\n"
+)
 KEEP = "rules: [{id: a, match: '*', keep: true}]\n"
 # What stands around a value, by the kind of value.
 AROUND = {
     "match": "version: 1\nrules:\n- {id: a, match: VALUE, keep: true}\n",
-    "prune": f"version: 1\n{SCHEDULES}budgets: {{net: {{sparsity: 95%}}}}\nrules:\n- {{id: a, match: '*', prune: VALUE}}\n"
-    "- {id: z, match: '*', prune: {budget: net, schedule: once}}\n",
-    "schedule": "version: 1\nschedules: {s: VALUE}\nrules:\n- {id: a, match: '*', prune: {sparsity: 50%, schedule: s}}\n",
-    "budget": f"version: 1\n{SCHEDULES}budgets: {{b: VALUE}}\nrules:\n- {{id: a, match: '*', prune: {{budget: b, schedule: once}}}}\n",
+    "prune": (
+        f"version: 1\n{SCHEDULES}budgets: {{net: {{sparsity: 95%}}}}\nrules:\n- {{id: a, match:"
+        " '*', prune: VALUE}\n- {id: z, match: '*', prune: {budget: net, schedule: once}}\n"
+    ),
+    "schedule": (
+        "version: 1\nschedules: {s: VALUE}\nrules:\n- {id: a, match: '*', prune: {sparsity: 50%,"
+        " schedule: s}}\n"
+    ),
+    "budget": (
+        f"version: 1\n{SCHEDULES}budgets: {{b: VALUE}}\nrules:\n- {{id: a, match: '*', prune:"
+        " {budget: b, schedule: once}}\n"
+    ),
     "check": f"version: 1\nrequire:\n- VALUE\n{KEEP}",
     "rule": f"version: 1\n{SCHEDULES}rules:\n- VALUE\n",
     "file": "VALUE",
 }
 EMPTY = ("null", "''", "-3", "1.5", "true", "[]", "[1, 2]", "{}", "{a: 1}")
 SOUND = ("{config: {a: 1}}", "{trainable: true}")
-MATCHER_KEYS = ("name", "type", "config", "params", "weight", "trainable", "calls", "inside", "fed_by", "after", "between", "all", "not", "use")
+MATCHER_KEYS = (
+    "name",
+    "type",
+    "config",
+    "params",
+    "weight",
+    "trainable",
+    "calls",
+    "inside",
+    "fed_by",
+    "after",
+    "between",
+    "all",
+    "not",
+    "use",
+)
 WRONG = {
     "match": [
         "{after: {type: Dense, hops: 0}}",
@@ -390,7 +418,10 @@ WRONG = {
         "{name: a, match: '*', keep: true}",
     ],
     "file": [
-        "version: 1\nrequire: {id: r, count: {of: '*', is: 1}}\nrules: [{id: a, match: '*', keep: true}]\n",
+        (
+            "version: 1\nrequire: {id: r, count: {of: '*', is: 1}}\nrules: [{id: a, match: '*',"
+            " keep: true}]\n"
+        ),
         "",
         "null",
         "[]",
@@ -413,7 +444,10 @@ WRONG = {
         "version: 1\nselectors: [a]\nrules: [{id: a, match: '*', keep: true}]\n",
         "version: 1\nselectors: {a: Dense}\nrules: [{id: a, match: '*', keep: true}]\n",
         "version: 1\nselectors: {a: {use: a}}\nrules: [{id: a, match: '*', keep: true}]\n",
-        "version: 1\nselectors: {a: {use: b}, b: {use: a}}\nrules: [{id: a, match: '*', keep: true}]\n",
+        (
+            "version: 1\nselectors: {a: {use: b}, b: {use: a}}\nrules: [{id: a, match: '*', keep:"
+            " true}]\n"
+        ),
         "version: 1\nbudgets: 95%\nrules: [{id: a, match: '*', keep: true}]\n",
         "version: 1\nvars: [a]\nrules: [{id: a, match: '*', keep: true}]\n",
         "version: 1\nvars: {a: [1]}\nrules: [{id: a, match: '*', keep: true}]\n",
@@ -427,15 +461,39 @@ WRONG = {
         "version: 1\nlayers: []\nrules: [{id: a, match: '*', keep: true}]\n",
         "version: 1\nlayers: {My>D: [u]}\nrules: [{id: a, match: '*', keep: true}]\n",
         "version: 1\nlayers: {My>D: {}}\nrules: [{id: a, match: '*', keep: true}]\n",
-        "version: 1\nlayers: {My>D: {prunable: [u, v]}}\nrules: [{id: a, match: '*', keep: true}]\n",
-        "version: 1\nlayers: {My>D: {prunable: {u: in}}}\nrules: [{id: a, match: '*', keep: true}]\n",
-        "version: 1\nlayers: {My>D: {prunable: {u: []}}}\nrules: [{id: a, match: '*', keep: true}]\n",
-        "version: 1\nlayers: {My>D: {prunable: {u: [in, 3]}}}\nrules: [{id: a, match: '*', keep: true}]\n",
+        (
+            "version: 1\nlayers: {My>D: {prunable: [u, v]}}\nrules: [{id: a, match: '*', keep:"
+            " true}]\n"
+        ),
+        (
+            "version: 1\nlayers: {My>D: {prunable: {u: in}}}\nrules: [{id: a, match: '*', keep:"
+            " true}]\n"
+        ),
+        (
+            "version: 1\nlayers: {My>D: {prunable: {u: []}}}\nrules: [{id: a, match: '*', keep:"
+            " true}]\n"
+        ),
+        (
+            "version: 1\nlayers: {My>D: {prunable: {u: [in, 3]}}}\nrules: [{id: a, match: '*',"
+            " keep: true}]\n"
+        ),
         "version: 1\nlayers: {My>D: {prunable: {}}}\nrules: [{id: a, match: '*', keep: true}]\n",
-        "version: 1\nlayers: {My>D: {prunable: {u: [in]}, weights: [v]}}\nrules: [{id: a, match: '*', keep: true}]\n",
-        "version: 1\nlayers: {Dense: {prunable: {kernel: [in, out]}}}\nrules: [{id: a, match: '*', keep: true}]\n",
-        "version: 1\nlayers: {My>D: {prunabel: {u: [in]}}}\nrules: [{id: a, match: '*', keep: true}]\n",
-        "version: 1\nvars: {f: 0.9}\nrules: [{id: a, match: '*', prune: {sparsity: '${g}', schedule: {curve: step, begin: 0 steps}}}]\n",
+        (
+            "version: 1\nlayers: {My>D: {prunable: {u: [in]}, weights: [v]}}\nrules: [{id: a,"
+            " match: '*', keep: true}]\n"
+        ),
+        (
+            "version: 1\nlayers: {Dense: {prunable: {kernel: [in, out]}}}\nrules: [{id: a, match:"
+            " '*', keep: true}]\n"
+        ),
+        (
+            "version: 1\nlayers: {My>D: {prunabel: {u: [in]}}}\nrules: [{id: a, match: '*', keep:"
+            " true}]\n"
+        ),
+        (
+            "version: 1\nvars: {f: 0.9}\nrules: [{id: a, match: '*', prune: {sparsity: '${g}',"
+            " schedule: {curve: step, begin: 0 steps}}}]\n"
+        ),
         "version: 1\nrules: [{id: a, match: {name: 'x_${f}'}, keep: true}]\n",
         "version: 1\nrules:\n\t- {id: a}\n",
         "version: 1\nrules: [{<<: {id: a}}]\n",
@@ -458,7 +516,10 @@ def empty_matchers() -> Iterator[str]:
 
 def wrong_texts() -> Iterator[tuple[str, str]]:
     """Yield each wrong value, and the rule file that it stands in."""
-    bomb = "\n".join(f"x-{letter}: &{letter} [{', '.join([item] * 10)}]" for letter, item in zip("abcdef", ("1", "*a", "*b", "*c", "*d", "*e"), strict=True))
+    bomb = "\n".join(
+        f"x-{letter}: &{letter} [{', '.join([item] * 10)}]"
+        for letter, item in zip("abcdef", ("1", "*a", "*b", "*c", "*d", "*e"), strict=True)
+    )
     yield "file bomb", f"version: 1\n{bomb}\n{KEEP}"
     for kind, texts in {**WRONG, "match": [*WRONG["match"], *empty_matchers()]}.items():
         yield from ((f"{kind} {text}", AROUND[kind].replace("VALUE", text)) for text in texts)

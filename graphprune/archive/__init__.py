@@ -1,4 +1,6 @@
-"""Saved models as data: the `.keras` zip, HDF5, SavedModel folders and JSON, read without TensorFlow and without running anything that a file contains."""
+"""Saved models as data: the `.keras` zip, HDF5, SavedModel folders and JSON, read without
+TensorFlow and without running anything that a file contains.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 
 from graphprune.archive.checkpoint import Checkpoint
 from graphprune.archive.entries import holds_lambda_bytecode
-from graphprune.archive.hdf5 import OpenedFile, StoredTensor, index_keras_groups, index_legacy_groups, open_hdf5, read_dataset
+from graphprune.archive.hdf5 import (
+    OpenedFile,
+    StoredTensor,
+    index_keras_groups,
+    index_legacy_groups,
+    open_hdf5,
+    read_dataset,
+)
 from graphprune.archive.saved_model import index_checkpoint, open_checkpoint
 from graphprune.archive.zipped import check_crcs, open_weights
 
@@ -38,10 +45,13 @@ class Archive:
         path: The file or folder.
         format: `keras` for the zip, `h5` for HDF5, `savedmodel` for a folder of TensorFlow's.
         keras_version: The version of Keras that wrote it; empty if the file does not say.
-        config: The model's serialized entry (`class_name`, `config`, in `.keras` files `module`, `build_config`, `compile_config`); do not change it.
+        config: The model's serialized entry (`class_name`, `config`, in `.keras` files `module`,
+            `build_config`, `compile_config`); do not change it.
         training_config: The compile settings of an `.h5` file or a SavedModel.
-        dialect: `keras3` where Keras 3 wrote the file; its config has been brought into the form of tf_keras, which cannot build it.
-        renamed: Names of layers in the config by those that the file has, where the TensorFlow toolkit (tfmot) had named wrappers its own way.
+        dialect: `keras3` where Keras 3 wrote the file; its config has been brought into the form of
+            tf_keras, which cannot build it.
+        renamed: Names of layers in the config by those that the file has, where the TensorFlow
+            toolkit (tfmot) had named wrappers its own way.
     """
 
     path: str
@@ -61,7 +71,8 @@ class Archive:
     def stored(self) -> Mapping[str, tuple[StoredTensor, ...]]:
         """The tensors of the model in storage order, by group.
 
-        A group is `layers/dense/cell` in a `.keras` file, the layer's name in an `.h5` file, the layer's position (`layer-1/layer-0`) in a SavedModel.
+        A group is `layers/dense/cell` in a `.keras` file, the layer's name in an `.h5` file, the
+        layer's position (`layer-1/layer-0`) in a SavedModel.
 
         Raises:
             ArchiveError: the weights are missing or damaged.
@@ -69,8 +80,14 @@ class Archive:
         if self.format == "savedmodel":
             return MappingProxyType(index_checkpoint(open_checkpoint(self.path)))
         with self._open() as file:
-            index = index_keras_groups(file, self.path) if self.format == "keras" else index_legacy_groups(file, self.path)
-        return MappingProxyType({self.renamed.get(group, group): tensors for group, tensors in index.items()})
+            index = (
+                index_keras_groups(file, self.path)
+                if self.format == "keras"
+                else index_legacy_groups(file, self.path)
+            )
+        return MappingProxyType(
+            {self.renamed.get(group, group): tensors for group, tensors in index.items()}
+        )
 
     @contextmanager
     def opened(self) -> Iterator[TensorReader]:
@@ -82,7 +99,8 @@ class Archive:
             yield _Hdf5Reader(file, raw, self.path)
 
     def check_checksums(self) -> None:
-        """Check what a `.keras` file says of its members' bytes; HDF5 and TensorFlow's checkpoints check theirs, where they have some, as tensors are read.
+        """Check what a `.keras` file says of its members' bytes; HDF5 and TensorFlow's checkpoints
+        check theirs, where they have some, as tensors are read.
 
         Raises:
             ArchiveError: a member is damaged.
@@ -101,7 +119,9 @@ class Archive:
 
     @contextmanager
     def _open(self) -> Iterator[OpenedFile]:
-        with open_weights(self.path) if self.format == "keras" else open_hdf5(self.path, self.path) as file:
+        with (
+            open_weights(self.path) if self.format == "keras" else open_hdf5(self.path, self.path)
+        ) as file:
             yield file
 
 

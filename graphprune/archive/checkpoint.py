@@ -1,9 +1,10 @@
 """TensorFlow's checkpoint files: which tensors they hold, whose they are, and their values.
 
-The index is a table from keys to `BundleEntryProto` (tensorflow/core/protobuf/tensor_bundle.proto), the values stand in shards as plain little-endian
-bytes, and one text tensor holds the objects that own them (tensorflow/core/protobuf/trackable_object_graph.proto). Each tensor has a checksum of its bytes;
-that of a text is taken over its length as a 32-bit number, the stored checksum of that, and its bytes (`WriteStringTensor`,
-tensorflow/core/util/tensor_bundle/tensor_bundle.cc).
+The index is a table from keys to `BundleEntryProto` (tensorflow/core/protobuf/tensor_bundle.proto),
+the values stand in shards as plain little-endian bytes, and one text tensor holds the objects that
+own them (tensorflow/core/protobuf/trackable_object_graph.proto). Each tensor has a checksum of its
+bytes; that of a text is taken over its length as a 32-bit number, the stored checksum of that, and
+its bytes (`WriteStringTensor`, tensorflow/core/util/tensor_bundle/tensor_bundle.cc).
 """
 
 from __future__ import annotations
@@ -22,7 +23,14 @@ from graphprune.archive.bfloat16 import widen_bfloat16
 from graphprune.archive.crc import crc32c, mask_crc
 from graphprune.archive.files import open_file, read_whole
 from graphprune.archive.sstable import read_table
-from graphprune.archive.wire import WireError, messages_in, numbers_of, read_fields, read_varint, take_bytes
+from graphprune.archive.wire import (
+    WireError,
+    messages_in,
+    numbers_of,
+    read_fields,
+    read_varint,
+    take_bytes,
+)
 from graphprune.errors import ArchiveError
 
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -53,7 +61,9 @@ class BundleEntry:
 
 @dataclass(frozen=True, slots=True)
 class TrackedObject:
-    """One object of the program that saved the checkpoint: its attributes by name, and the key of its own value if it is a variable."""
+    """One object of the program that saved the checkpoint: its attributes by name, and the key of
+    its own value if it is a variable.
+    """
 
     children: Mapping[str, int]
     variable: str | None
@@ -104,13 +114,19 @@ class Checkpoint:
             file.seek(0, 2)
             there = file.tell()
             if entry.offset + entry.size > there:
-                raise ArchiveError(f"{path}: a tensor should end at byte {entry.offset + entry.size:,}, the file has {there:,}; save or copy the model again")
+                raise ArchiveError(
+                    f"{path}: a tensor should end at byte {entry.offset + entry.size:,}, the file"
+                    f" has {there:,}; save or copy the model again"
+                )
             file.seek(entry.offset)
             return file.read(entry.size)
 
     def _check(self, key: str, entry: BundleEntry, crc: int) -> None:
         if mask_crc(crc) != entry.crc:
-            raise ArchiveError(f"{self._shard(entry)}: the checksum of {key!r} is wrong; the file is damaged, save or copy the model again")
+            raise ArchiveError(
+                f"{self._shard(entry)}: the checksum of {key!r} is wrong; the file is damaged, save"
+                " or copy the model again"
+            )
 
     def _shard(self, entry: BundleEntry) -> str:
         return f"{self.prefix}.data-{entry.shard:05d}-of-{self.shards:05d}"
@@ -124,14 +140,26 @@ class Checkpoint:
         place = f"{self.prefix}.index"
         entry = self.entries.get(OBJECT_GRAPH)
         if entry is None or entry.dtype != STRING:
-            raise ArchiveError(f"{place}: says not whose the tensors are; this is no checkpoint of a Keras model, save the model again")
+            raise ArchiveError(
+                f"{place}: says not whose the tensors are; this is no checkpoint of a Keras model,"
+                " save the model again"
+            )
         if entry.size > MAX_OBJECTS:
-            raise ArchiveError(f"{place}: {OBJECT_GRAPH} has {entry.size:,} bytes, more than the {MAX_OBJECTS:,} that it may have; save the model again")
+            raise ArchiveError(
+                f"{place}: {OBJECT_GRAPH} has {entry.size:,} bytes, more than the {MAX_OBJECTS:,}"
+                " that it may have; save the model again"
+            )
         with message_damage_named(place):
             data = memoryview(self._read_bytes(entry))
             size, at = read_varint(data, 0)
             text = take_bytes(data, at + 4, size)
-            self._check(OBJECT_GRAPH, entry, crc32c(size.to_bytes(4 if size < 2**32 else 8, "little") + data[at : at + 4] + text))
+            self._check(
+                OBJECT_GRAPH,
+                entry,
+                crc32c(
+                    size.to_bytes(4 if size < 2**32 else 8, "little") + data[at : at + 4] + text
+                ),
+            )
             return tuple(_object(node) for node in messages_in(text, 1))
 
 
@@ -149,7 +177,9 @@ def _object(node: memoryview) -> TrackedObject:
 
 
 def _text(message: memoryview, number: int) -> str:
-    return next((bytes(value).decode("utf-8", "replace") for value in messages_in(message, number)), "")
+    return next(
+        (bytes(value).decode("utf-8", "replace") for value in messages_in(message, number)), ""
+    )
 
 
 def read_checkpoint(prefix: str) -> Checkpoint:
@@ -175,8 +205,19 @@ def read_checkpoint(prefix: str) -> Checkpoint:
 
 def _entry(value: memoryview) -> BundleEntry:
     numbers = numbers_of(value)
-    sizes = [numbers_of(dim).get(1, 0) for shape in messages_in(value, 2) for dim in messages_in(shape, 2)]
-    return BundleEntry(numbers.get(1, 0), tuple(sizes), numbers.get(3, 0), numbers.get(4, 0), numbers.get(5, 0), numbers.get(6, 0))
+    sizes = [
+        numbers_of(dim).get(1, 0)
+        for shape in messages_in(value, 2)
+        for dim in messages_in(shape, 2)
+    ]
+    return BundleEntry(
+        numbers.get(1, 0),
+        tuple(sizes),
+        numbers.get(3, 0),
+        numbers.get(4, 0),
+        numbers.get(5, 0),
+        numbers.get(6, 0),
+    )
 
 
 def _checked(name: str, entry: BundleEntry, place: str) -> BundleEntry:
@@ -186,5 +227,8 @@ def _checked(name: str, entry: BundleEntry, place: str) -> BundleEntry:
         width = 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
         claimed = math.prod(entry.shape) * width
         if claimed != entry.size:
-            raise ArchiveError(f"{place}: {name!r} claims {claimed:,} bytes and holds {entry.size:,}; the file is damaged, save the model again")
+            raise ArchiveError(
+                f"{place}: {name!r} claims {claimed:,} bytes and holds {entry.size:,}; the file is"
+                " damaged, save the model again"
+            )
     return entry

@@ -1,4 +1,6 @@
-"""Python's cyclic garbage collector, which would walk all layers read so far again and again while more are read."""
+"""Python's cyclic garbage collector, which would walk all layers read so far again and again while
+more are read.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from contextlib import contextmanager
 def collector_paused() -> Iterator[None]:
     """Pause the collector; also a decorator.
 
-    What is read from a file are trees without cycles, so it would find nothing: at 100,000 layers it takes a quarter of the time.
+    What is read from a file are trees without cycles, so it would find nothing: at 100,000 layers
+    it takes a quarter of the time.
 
     Example:
         >>> with collector_paused():

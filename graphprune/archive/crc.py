@@ -1,8 +1,10 @@
-"""The Castagnoli checksum (CRC-32C), with which TensorFlow's checkpoints and LevelDB's tables find damage.
+"""The Castagnoli checksum (CRC-32C), with which TensorFlow's checkpoints and LevelDB's tables find
+damage.
 
-Python takes 0.1 s a MB byte by byte. A CRC is linear: the message is cut into lanes whose checksums NumPy computes side by side, two bytes a step, and two
-neighbours are joined by moving the left one over as many zero bytes as the right one is long. Measured: 0.2 s for 100 MB on one core,
-so that no C library is needed.
+Python takes 0.1 s a MB byte by byte. A CRC is linear: the message is cut into lanes whose checksums
+NumPy computes side by side, two bytes a step, and two neighbours are joined by moving the left one
+over as many zero bytes as the right one is long. Measured: 0.2 s for 100 MB on one core, so that no
+C library is needed.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from numpy.typing import NDArray
 Words = NDArray[np.uint32]
 POLYNOMIAL = 0x82F63B78
 LANES, LANE = 16384, 256
-"""Lanes side by side, and the bytes of each, powers of two: 4 MB at once, so that registers and tables stay in a processor's cache."""
+"""Lanes side by side, and the bytes of each, powers of two: 4 MB at once, so that registers and
+tables stay in a processor's cache.
+"""
 FEW = 256
 """Below this, byte by byte is faster."""
 _ONES = 0xFFFFFFFF
@@ -47,7 +51,9 @@ def unmask_crc(masked: int) -> int:
 
 
 def mask_crc(crc: int) -> int:
-    """Return `crc` in the form in which it is stored: a checksum among data whose checksum is taken would weaken that."""
+    """Return `crc` in the form in which it is stored: a checksum among data whose checksum is taken
+    would weaken that.
+    """
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & _ONES
 
 
@@ -76,7 +82,9 @@ def _run_lanes(pairs: NDArray[np.uint16]) -> Words:
 
 
 def _join(registers: Words, length: int) -> int:
-    """Return the register of all lanes one after another, each of `length` bytes; both numbers are powers of two."""
+    """Return the register of all lanes one after another, each of `length` bytes; both numbers are
+    powers of two.
+    """
     while len(registers) > 1:
         registers = _apply(_zeros_table(length.bit_length() - 1), registers[0::2]) ^ registers[1::2]
         length *= 2
@@ -89,13 +97,17 @@ def _zeros_table(power: int) -> Words:
     if power:
         half = _zeros_table(power - 1)
         return _apply(half, half)
-    registers = np.arange(256, dtype=np.uint32) << np.arange(0, 32, 8, dtype=np.uint32)[:, np.newaxis]
+    registers = (
+        np.arange(256, dtype=np.uint32) << np.arange(0, 32, 8, dtype=np.uint32)[:, np.newaxis]
+    )
     changed: Words = _BYTE[registers & 0xFF] ^ (registers >> 8)
     return changed
 
 
 def _apply(table: Words, registers: Words) -> Words:
-    first, second, third, fourth = (table[byte][(registers >> 8 * byte) & 0xFF] for byte in range(4))
+    first, second, third, fourth = (
+        table[byte][(registers >> 8 * byte) & 0xFF] for byte in range(4)
+    )
     changed: Words = first ^ second ^ third ^ fourth
     return changed
 

@@ -1,7 +1,9 @@
-"""One serialized object, as Keras writes it into a model's config: what its dict says, in both dialects.
+"""One serialized object, as Keras writes it into a model's config: what its dict says, in both
+dialects.
 
-The dialect of `.keras` files has `module` and `registered_name` beside `class_name` and `config`; the older one of `.h5` files has only the last two, with the
-registered name as class name (tf_keras/src/saving/serialization_lib.py and saving/legacy/serialization.py).
+The dialect of `.keras` files has `module` and `registered_name` beside `class_name` and `config`;
+the older one of `.h5` files has only the last two, with the registered name as class name
+(tf_keras/src/saving/serialization_lib.py and saving/legacy/serialization.py).
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ def type_of(entry: Entry) -> str:
 
 
 def is_builtin(entry: Entry) -> bool:
-    """Return whether the class comes from Keras; the older dialect cannot tell, there a plain name counts as Keras's."""
+    """Return whether the class comes from Keras; the older dialect cannot tell, there a plain name
+    counts as Keras's.
+    """
     if "module" not in entry:
         return ">" not in entry["class_name"]
     return str(entry["module"] or "").split(".")[0] in ("keras", "tf_keras")
@@ -40,13 +44,18 @@ def is_model(entry: Entry) -> bool:
 def holds_lambda_bytecode(value: Any) -> bool:
     """Return whether serialized Python code is anywhere in `value`.
 
-    Keras writes a lambda as an object of class `__lambda__`, and a Lambda layer's function as `function_type: lambda`.
+    Keras writes a lambda as an object of class `__lambda__`, and a Lambda layer's function as
+    `function_type: lambda`.
     """
     waiting = [value]
     while waiting:
         item = waiting.pop()
         if isinstance(item, Mapping):
-            if item.get("class_name") == "__lambda__" or "lambda" in (item.get("function_type"), item.get("output_shape_type"), item.get("mask_type")):
+            if item.get("class_name") == "__lambda__" or "lambda" in (
+                item.get("function_type"),
+                item.get("output_shape_type"),
+                item.get("mask_type"),
+            ):
                 return True
             waiting.extend(item.values())
         elif isinstance(item, list | tuple):

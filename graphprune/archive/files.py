@@ -1,4 +1,6 @@
-"""Opening of files that may be anything: nothing here waits for a pipe or reads more than it was told to."""
+"""Opening of files that may be anything: nothing here waits for a pipe or reads more than it was
+told to.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,21 @@ from typing import BinaryIO
 from graphprune.errors import ArchiveError
 
 READABLE = ".keras, .h5, SavedModel folders and graph JSON"
-_KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFDIR: "a directory"}
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a directory",
+}
 
 
 @contextmanager
-def open_file(path: str, missing: str = f"check the path (graphprune reads {READABLE})") -> Iterator[BinaryIO]:
-    """Open a regular file for reading, without waiting where `path` is a named pipe; `missing` says what to do where there is none.
+def open_file(
+    path: str, missing: str = f"check the path (graphprune reads {READABLE})"
+) -> Iterator[BinaryIO]:
+    """Open a regular file for reading, without waiting where `path` is a named pipe; `missing` says
+    what to do where there is none.
 
     Raises:
         ArchiveError: there is no such file, it is no regular file, or it cannot be read.
@@ -27,17 +38,25 @@ def open_file(path: str, missing: str = f"check the path (graphprune reads {READ
     except FileNotFoundError as err:
         raise ArchiveError(f"{path}: no such file; {missing}") from err
     except (OSError, ValueError) as err:
-        raise ArchiveError(f"{path}: cannot be read ({getattr(err, 'strerror', None) or err}); check the path and its permissions") from err
+        raise ArchiveError(
+            f"{path}: cannot be read ({getattr(err, 'strerror', None) or err}); check the path and"
+            " its permissions"
+        ) from err
     with os.fdopen(number, "rb") as file:
         kind = stat.S_IFMT(os.fstat(number).st_mode)
         if kind != stat.S_IFREG:
-            raise ArchiveError(f"{path}: is {_KINDS.get(kind, 'no regular file')}, not a file; copy the model to a file first")
+            raise ArchiveError(
+                f"{path}: is {_KINDS.get(kind, 'no regular file')}, not a file; copy the model to a"
+                " file first"
+            )
         try:
             yield file
         except OSError as err:
             if err.errno != errno.EIO:
                 raise
-            raise ArchiveError(f"{path}: cannot be read ({err.strerror}); copy the model to another place first") from err
+            raise ArchiveError(
+                f"{path}: cannot be read ({err.strerror}); copy the model to another place first"
+            ) from err
 
 
 def read_whole(path: str, limit: int, missing: str = "check the path") -> bytes:
@@ -49,5 +68,8 @@ def read_whole(path: str, limit: int, missing: str = "check the path") -> bytes:
     with open_file(path, missing) as file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
-            raise ArchiveError(f"{path}: has {size:,} bytes, more than the {limit:,} that graphprune reads of it; save the model again")
+            raise ArchiveError(
+                f"{path}: has {size:,} bytes, more than the {limit:,} that graphprune reads of it;"
+                " save the model again"
+            )
         return file.read(limit)

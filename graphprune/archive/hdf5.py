@@ -1,7 +1,9 @@
 """HDF5 files with weights, read without following links or believing sizes.
 
-Layout of `.keras` (tf_keras/src/saving/saving_lib.py): each layer has a group named by its place in the model, with data sets `vars/0`, `vars/1`, ...
-Layout of `.h5` (tf_keras/src/saving/legacy/hdf5_format.py): `model_weights/<layer>` with an attribute `weight_names`, or parts `weight_names0`, ...
+Layout of `.keras` (tf_keras/src/saving/saving_lib.py): each layer has a group named by its place in
+the model, with data sets `vars/0`, `vars/1`, ... Layout of `.h5`
+(tf_keras/src/saving/legacy/hdf5_format.py): `model_weights/<layer>` with an attribute
+`weight_names`, or parts `weight_names0`, ...
 """
 
 from __future__ import annotations
@@ -31,13 +33,19 @@ from graphprune.errors import ArchiveError
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_UNCHECKED = 64 * 2**20
 MAX_RATIO = 300
-"""Keras itself stores weights uncompressed; those of which 99 of 100 are zero shrink some 50 times. Above 64 MB, what claims to shrink more is refused."""
+"""Keras itself stores weights uncompressed; those of which 99 of 100 are zero shrink some 50 times.
+Above 64 MB, what claims to shrink more is refused.
+"""
 MAX_DEFLATE = 1100
-"""Deflate shrinks at most about 1032 times; a data set that claims more than this times its bytes on disk is refused."""
+"""Deflate shrinks at most about 1032 times; a data set that claims more than this times its bytes
+on disk is refused.
+"""
 _CUT = re.compile(r"truncated file: eof = (\d+), .*stored_eof = (\d+)")
 LAYERS = "layers"
 LAYERS_UNTIL_2_14 = "_layer_checkpoint_dependencies"
-"""Where the weights in a `.keras` file of TensorFlow 2.12 to 2.14 have a model's layers (keras/saving/saving_lib.py there); it is `layers` since 2.15."""
+"""Where the weights in a `.keras` file of TensorFlow 2.12 to 2.14 have a model's layers
+(keras/saving/saving_lib.py there); it is `layers` since 2.15.
+"""
 
 
 class OpenedFile(h5py.File):  # type: ignore[misc] # h5py ships no types
@@ -84,8 +92,20 @@ def damage_named(place: str) -> Iterator[None]:
     """Turn what h5py raises on damaged data into an ArchiveError that begins with `place`."""
     try:
         yield
-    except (OSError, RuntimeError, LookupError, ValueError, struct.error, TypeError, OverflowError, SystemError, MemoryError) as err:
-        raise ArchiveError(f"{place}: damaged HDF5 data ({_one_line(err)}); save or copy the model again") from err
+    except (
+        OSError,
+        RuntimeError,
+        LookupError,
+        ValueError,
+        struct.error,
+        TypeError,
+        OverflowError,
+        SystemError,
+        MemoryError,
+    ) as err:
+        raise ArchiveError(
+            f"{place}: damaged HDF5 data ({_one_line(err)}); save or copy the model again"
+        ) from err
 
 
 @contextmanager
@@ -104,8 +124,11 @@ def open_hdf5(source: str | BinaryIO, place: str) -> Iterator[OpenedFile]:
 
 
 @contextmanager
-def open_with_texts(path: str, texts: Mapping[str, str], orders: Mapping[str, list[str]] | None = None) -> Iterator[h5py.File]:
-    """Open an `.h5` model for reading with `texts` as its attributes, whatever its own are; the file stays as it is.
+def open_with_texts(
+    path: str, texts: Mapping[str, str], orders: Mapping[str, list[str]] | None = None
+) -> Iterator[h5py.File]:
+    """Open an `.h5` model for reading with `texts` as its attributes, whatever its own are; the
+    file stays as it is.
 
     So a reader takes the configs that were checked, and none from the file once more.
 
@@ -118,12 +141,18 @@ def open_with_texts(path: str, texts: Mapping[str, str], orders: Mapping[str, li
         ArchiveError: the file is damaged.
     """
     with damage_named(path):
-        file = _CopyWithTexts(path, "r+", driver="core", backing_store=False) if orders else _FileWithTexts(path)
+        file = (
+            _CopyWithTexts(path, "r+", driver="core", backing_store=False)
+            if orders
+            else _FileWithTexts(path)
+        )
     file.texts = texts
     try:
         with damage_named(path):
             for layer, names in (orders or {}).items():
-                file["model_weights"][layer].attrs["weight_names"] = [name.encode() for name in names]
+                file["model_weights"][layer].attrs["weight_names"] = [
+                    name.encode() for name in names
+                ]
         yield file
     finally:
         file.close()
@@ -156,7 +185,8 @@ def _one_line(err: Exception) -> str:
 
 
 def read_dataset(file: h5py.File, raw: BinaryIO, tensor: StoredTensor, place: str) -> NDArray[Any]:
-    """Return the values of a data set that an index of this file gave; `raw` are the bytes of the file.
+    """Return the values of a data set that an index of this file gave; `raw` are the bytes of the
+    file.
 
     Raises:
         ArchiveError: it is missing or damaged.
@@ -182,19 +212,28 @@ def index_keras_groups(file: OpenedFile, place: str) -> dict[str, tuple[StoredTe
         objects = _all_objects(file, place)
         for path in map(_text, objects):
             group, _, name = path.rpartition("/vars/")
-            if path.startswith((f"{LAYERS}/", f"{LAYERS_UNTIL_2_14}/")) and group and "/" not in name:
+            if (
+                path.startswith((f"{LAYERS}/", f"{LAYERS_UNTIL_2_14}/"))
+                and group
+                and "/" not in name
+            ):
                 groups.setdefault(group, []).append(name)
         return {
-            group: tuple(_stored(file, group, name, f"{group}/vars/{name}", objects, place) for name in sorted(names, key=_number))
+            group: tuple(
+                _stored(file, group, name, f"{group}/vars/{name}", objects, place)
+                for name in sorted(names, key=_number)
+            )
             for group, names in groups.items()
         }
 
 
 def _all_objects(file: OpenedFile, place: str) -> Mapping[bytes, Stretch | None]:
-    """Return where the values lie of all plain data sets in the file, by path, and None for groups and other data sets.
+    """Return where the values lie of all plain data sets in the file, by path, and None for groups
+    and other data sets.
 
-    Each object's header is read before the library opens it. The file holds no link that leads elsewhere, and no group twice, and no data set that
-    keeps its values in another file: Keras reads those of the optimizer and of metrics as well.
+    Each object's header is read before the library opens it. The file holds no link that leads
+    elsewhere, and no group twice, and no data set that keeps its values in another file: Keras
+    reads those of the optimizer and of metrics as well.
     """
     objects: dict[bytes, Stretch | None] = {}
     others: list[bytes] = []
@@ -225,7 +264,10 @@ def _all_objects(file: OpenedFile, place: str) -> Mapping[bytes, Stretch | None]
     if faults:
         raise faults[0]
     if link is not None:
-        raise ArchiveError(f"{place}: {_text(link)} is a link, which Keras never writes; the file is not safe to read, save the model again")
+        raise ArchiveError(
+            f"{place}: {_text(link)} is a link, which Keras never writes; the file is not safe to"
+            " read, save the model again"
+        )
     for path in map(_text, others):
         _check_storage(_open(file, path, place), path, place)
     return objects
@@ -244,25 +286,38 @@ def index_legacy_groups(file: OpenedFile, place: str) -> dict[str, tuple[StoredT
     with damage_named(place):
         objects = _all_objects(file, place)
         if b"model_weights" not in objects:
-            raise ArchiveError(f"{place}: no model_weights group; the weights are missing, save the model again")
+            raise ArchiveError(
+                f"{place}: no model_weights group; the weights are missing, save the model again"
+            )
         root = file["model_weights"]
         index: dict[str, tuple[StoredTensor, ...]] = {}
         layers = read_names(root, "layer_names")
         if layers is None or len(set(layers)) < len(layers):
-            raise ArchiveError(f"{place}: its list of layers (layer_names) {'is missing' if layers is None else 'names one twice'}; {_DAMAGED}")
+            raise ArchiveError(
+                f"{place}: its list of layers (layer_names)"
+                f" {'is missing' if layers is None else 'names one twice'}; {_DAMAGED}"
+            )
         for layer in layers:
-            names = read_names(h5py.Group(h5py.h5g.open(root.id, layer.encode())), "weight_names")  # twice as fast as root[layer]
+            names = read_names(
+                h5py.Group(h5py.h5g.open(root.id, layer.encode())), "weight_names"
+            )  # twice as fast as root[layer]
             if names is None:
                 raise ArchiveError(
-                    f"{place}: layer {layer!r} has no list of its weights (weight_names); the file was not written to its end, save the model again"
+                    f"{place}: layer {layer!r} has no list of its weights (weight_names); the file"
+                    " was not written to its end, save the model again"
                 )
             if names:
-                index[layer] = tuple(_stored(file, layer, name, f"model_weights/{layer}/{name}", objects, place) for name in names)
+                index[layer] = tuple(
+                    _stored(file, layer, name, f"model_weights/{layer}/{name}", objects, place)
+                    for name in names
+                )
         return index
 
 
 def read_names(group: h5py.Group, attribute: str) -> list[str] | None:
-    """Return a list of names from an attribute that may be cut in parts, because HDF5 limits an object header to 64 kB; None where there is none."""
+    """Return a list of names from an attribute that may be cut in parts, because HDF5 limits an
+    object header to 64 kB; None where there is none.
+    """
     texts = read_texts(group, attribute, MAX_JSON)
     if texts is not None:
         return list(map(_text, texts))
@@ -278,7 +333,14 @@ def _text(value: Any) -> str:
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
 
-def _stored(file: h5py.File, group: str, name: str, path: str, objects: Mapping[bytes, Stretch | None], place: str) -> StoredTensor:
+def _stored(
+    file: h5py.File,
+    group: str,
+    name: str,
+    path: str,
+    objects: Mapping[bytes, Stretch | None],
+    place: str,
+) -> StoredTensor:
     stretch = objects.get(path.encode())
     if stretch is not None:
         return StoredTensor(group, name, path, stretch.shape, _dtype_name(stretch.dtype), stretch)
@@ -295,8 +357,17 @@ def _check_numbers(dtype: np.dtype[Any], path: str, place: str) -> None:
     """Raise unless the values of a data set are numbers."""
     if dtype.kind in "biufc" or dtype == IN_HDF5:
         return
-    kind = "texts or references" if dtype.hasobject or dtype.kind in "SU" else "records" if dtype.names or dtype.subdtype else "bytes without a meaning"
-    raise ArchiveError(f"{place}: {path} holds {kind}, and graphprune reads numbers; keep such a table outside the model")
+    kind = (
+        "texts or references"
+        if dtype.hasobject or dtype.kind in "SU"
+        else "records"
+        if dtype.names or dtype.subdtype
+        else "bytes without a meaning"
+    )
+    raise ArchiveError(
+        f"{place}: {path} holds {kind}, and graphprune reads numbers; keep such a table outside the"
+        " model"
+    )
 
 
 def _open(file: h5py.File, path: str, place: str) -> h5py.h5d.DatasetID:
@@ -304,10 +375,14 @@ def _open(file: h5py.File, path: str, place: str) -> h5py.h5d.DatasetID:
     try:
         return h5py.h5d.open(file.id, path.encode())
     except (KeyError, ValueError) as err:
-        raise ArchiveError(f"{place}: no tensor {path} in its HDF5 data; the file is damaged, save the model again") from err
+        raise ArchiveError(
+            f"{place}: no tensor {path} in its HDF5 data; the file is damaged, save the model again"
+        ) from err
 
 
-def _open_dataset(file: h5py.File, path: str, place: str) -> tuple[h5py.h5d.DatasetID, tuple[int, ...], np.dtype[Any]]:
+def _open_dataset(
+    file: h5py.File, path: str, place: str
+) -> tuple[h5py.h5d.DatasetID, tuple[int, ...], np.dtype[Any]]:
     """Return the open data set of a tensor, its shape and type."""
     dataset = _open(file, path, place)
     _check_storage(dataset, path, place)
@@ -319,9 +394,17 @@ def _check_storage(dataset: h5py.h5d.DatasetID, path: str, place: str) -> None:
     """Refuse a data set that reads other files, or claims more than the file holds."""
     settings = dataset.get_create_plist()
     if settings.get_layout() == h5py.h5d.VIRTUAL or settings.get_external_count():
-        raise ArchiveError(f"{place}: {path} keeps its values in another file, which Keras never does; the file is not safe to read, save the model again")
+        raise ArchiveError(
+            f"{place}: {path} keeps its values in another file, which Keras never does; the file is"
+            " not safe to read, save the model again"
+        )
     stored = dataset.get_storage_size()
     claimed = math.prod(dataset.shape) * dataset.dtype.itemsize
     is_chunked = settings.get_layout() == h5py.h5d.CHUNKED
-    if claimed > stored * (MAX_DEFLATE if is_chunked else 1) or claimed > max(MAX_UNCHECKED, stored * MAX_RATIO):
-        raise ArchiveError(f"{place}: {path} claims {claimed:,} bytes and holds {stored:,}; the file is damaged, save the model again")
+    if claimed > stored * (MAX_DEFLATE if is_chunked else 1) or claimed > max(
+        MAX_UNCHECKED, stored * MAX_RATIO
+    ):
+        raise ArchiveError(
+            f"{place}: {path} claims {claimed:,} bytes and holds {stored:,}; the file is damaged,"
+            " save the model again"
+        )

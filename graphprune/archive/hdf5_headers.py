@@ -1,10 +1,11 @@
 """Object headers of an HDF5 file, read before the HDF5 library does.
 
-Where damage makes the list of free room in a group's names lead back to itself, the library (seen in 1.14.6) follows it until memory is full, in a call that
-nothing interrupts; so that list, and headers that go on elsewhere, are followed here first.
+Where damage makes the list of free room in a group's names lead back to itself, the library (seen
+in 1.14.6) follows it until memory is full, in a call that nothing interrupts; so that list, and
+headers that go on elsewhere, are followed here first.
 
-Layouts: HDF5 File Format Specification 3.0, II (superblock), III.D (local heap), IV.A.1 (object headers), IV.A.2.c (link info), IV.A.2.q (continuation),
-IV.A.2.r (symbol table).
+Layouts: HDF5 File Format Specification 3.0, II (superblock), III.D (local heap), IV.A.1 (object
+headers), IV.A.2.c (link info), IV.A.2.q (continuation), IV.A.2.r (symbol table).
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from typing import BinaryIO
 LINK_INFO, ATTRIBUTE, CONTINUATION, SYMBOL_TABLE = 0x02, 0x0C, 0x10, 0x11
 LAST_FREE = 1
 MAX_HEADER = 1 << 24
-"""Bytes of one object header; HDF5 limits each message to 64 kB, and Keras writes a handful of them."""
+"""Bytes of one object header; HDF5 limits each message to 64 kB, and Keras writes a handful of
+them.
+"""
 _ROOT_AT = {0: 64, 1: 68, 2: 36, 3: 36}
 """Where a superblock of each version holds the address of the root group."""
 
@@ -62,7 +65,8 @@ def _check_heap(file: BinaryIO, address: int) -> None:
 
 
 def read_messages(file: BinaryIO, address: int) -> Iterator[tuple[int, bytes]]:
-    """Yield kind and content of each message of the object header at `address`, continuations followed.
+    """Yield kind and content of each message of the object header at `address`, continuations
+    followed.
 
     Raises:
         ValueError: it is damaged.

@@ -1,9 +1,13 @@
-"""Texts in the attributes of an HDF5 file, without letting the HDF5 library follow a damaged reference.
+"""Texts in the attributes of an HDF5 file, without letting the HDF5 library follow a damaged
+reference.
 
-HDF5 keeps a text of any length apart from its attribute, in a global heap. Where the reference or the heap is damaged, the library (seen in 1.14.6)
-reads for ever, fills gigabytes or ends the process, in a call that nothing interrupts; so such texts are read here, with every length checked first.
+HDF5 keeps a text of any length apart from its attribute, in a global heap. Where the reference or
+the heap is damaged, the library (seen in 1.14.6) reads for ever, fills gigabytes or ends the
+process, in a call that nothing interrupts; so such texts are read here, with every length checked
+first.
 
-Layouts: HDF5 File Format Specification 3.0, III.E (global heap), IV.A.2.m (attribute message), VIII.A (references into a heap).
+Layouts: HDF5 File Format Specification 3.0, III.E (global heap), IV.A.2.m (attribute message),
+VIII.A (references into a heap).
 """
 
 from __future__ import annotations
@@ -27,7 +31,8 @@ MAX_TEXTS = 1_000_000
 
 
 def read_texts(group: h5py.Group, name: str, limit: int) -> list[bytes] | None:
-    """Return the texts in an attribute of `group`, one for each element, or None where it has no such attribute.
+    """Return the texts in an attribute of `group`, one for each element, or None where it has no
+    such attribute.
 
     Raises:
         ArchiveError: it holds no text, or more than `limit` bytes.
@@ -44,9 +49,14 @@ def read_texts(group: h5py.Group, name: str, limit: int) -> list[bytes] | None:
     if count == 0:
         return []  # Keras writes an empty list as numbers
     if kind.get_class() != h5t.STRING or len(attribute.shape) > 1:
-        raise ArchiveError(f"{place}: {name} is not a text; the file is damaged, save the model again")
+        raise ArchiveError(
+            f"{place}: {name} is not a text; the file is damaged, save the model again"
+        )
     if count > MAX_TEXTS:
-        raise ArchiveError(f"{place}: {name} is a list of {count:,} texts, more than the {MAX_TEXTS:,} that a model's may have; save the model again")
+        raise ArchiveError(
+            f"{place}: {name} is a list of {count:,} texts, more than the {MAX_TEXTS:,} that a"
+            " model's may have; save the model again"
+        )
     if size <= limit and not kind.is_variable_str():
         values = np.empty(attribute.shape, attribute.dtype)
         attribute.read(values)
@@ -57,11 +67,18 @@ def read_texts(group: h5py.Group, name: str, limit: int) -> list[bytes] | None:
             size = sum(length for length, _, _ in references)
             if size <= limit:
                 heaps = _index_heaps(file, {address for length, address, _ in references if length})
-                return [read_bytes(file, *_place_in_heap(heaps, *reference)) for reference in references]
-    raise ArchiveError(f"{place}: {name} has {size:,} bytes, more than the {limit:,} that a model's config may have; save the model again")
+                return [
+                    read_bytes(file, *_place_in_heap(heaps, *reference)) for reference in references
+                ]
+    raise ArchiveError(
+        f"{place}: {name} has {size:,} bytes, more than the {limit:,} that a model's config may"
+        " have; save the model again"
+    )
 
 
-def _find_references(file: BinaryIO, address: int, name: bytes, count: int) -> list[tuple[int, int, int]]:
+def _find_references(
+    file: BinaryIO, address: int, name: bytes, count: int
+) -> list[tuple[int, int, int]]:
     """Return length, heap address and index of each text of an attribute."""
     for kind, message in read_messages(file, address):
         if kind != ATTRIBUTE:
@@ -80,7 +97,9 @@ def _find_references(file: BinaryIO, address: int, name: bytes, count: int) -> l
 
 
 def _index_heaps(file: BinaryIO, addresses: set[int]) -> dict[int, dict[int, tuple[int, int]]]:
-    """Return, for each global heap, where its objects begin and their lengths, by index; the object with index 0 is free room and the last."""
+    """Return, for each global heap, where its objects begin and their lengths, by index; the object
+    with index 0 is free room and the last.
+    """
     room = os.fstat(file.fileno()).st_size
     heaps: dict[int, dict[int, tuple[int, int]]] = {}
     for address in sorted(addresses):
@@ -100,7 +119,9 @@ def _index_heaps(file: BinaryIO, addresses: set[int]) -> dict[int, dict[int, tup
     return heaps
 
 
-def _place_in_heap(heaps: Mapping[int, Mapping[int, tuple[int, int]]], length: int, address: int, index: int) -> tuple[int, int]:
+def _place_in_heap(
+    heaps: Mapping[int, Mapping[int, tuple[int, int]]], length: int, address: int, index: int
+) -> tuple[int, int]:
     """Return the start and length of a text."""
     if length == 0:
         return 0, 0

@@ -1,12 +1,17 @@
-"""Configs of Keras 2.0 to 2.4 and of TensorFlow 1.x to 2.12, brought into the form that tf_keras writes today.
+"""Configs of Keras 2.0 to 2.4 and of TensorFlow 1.x to 2.12, brought into the form that tf_keras
+writes today.
 
 - Until Keras 2.2.3 and TensorFlow 1.12, a Sequential model's config was the bare list of its layers
   (keras/models.py and keras/engine/sequential.py, `get_config`).
-- Until TensorFlow 2.2, a Functional model was of class `Model` (tensorflow/python/keras/engine/training.py).
-- GRU and CuDNN-compatible GRU got `reset_after` in Keras 2.1.3, with the default False; today's default is True (tf_keras/src/layers/rnn/gru.py).
-- MultiHeadAttention of TensorFlow 2.4 did not write the shapes that it is built with; without these keys no later version can load it, with null it waits for
-  its first call (tf_keras/src/layers/attention/multi_head_attention.py, `from_config`).
-- Until TensorFlow 2.1, a Sequential model had no InputLayer in its config: its first layer had `batch_input_shape` (keras/engine/sequential.py, `layers`).
+- Until TensorFlow 2.2, a Functional model was of class `Model`
+  (tensorflow/python/keras/engine/training.py).
+- GRU and CuDNN-compatible GRU got `reset_after` in Keras 2.1.3, with the default False; today's
+  default is True (tf_keras/src/layers/rnn/gru.py).
+- MultiHeadAttention of TensorFlow 2.4 did not write the shapes that it is built with; without these
+  keys no later version can load it, with null it waits for its first call
+  (tf_keras/src/layers/attention/multi_head_attention.py, `from_config`).
+- Until TensorFlow 2.1, a Sequential model had no InputLayer in its config: its first layer had
+  `batch_input_shape` (keras/engine/sequential.py, `layers`).
 """
 
 from __future__ import annotations
@@ -18,28 +23,48 @@ from graphprune.errors import ArchiveError
 
 ATTENTION_SHAPES = ("query_shape", "key_shape", "value_shape")
 RECURRENT_WITH_RESET = ("GRU", "GRUCell")
-KERAS_1_KEYS = frozenset({"nb_filter", "nb_row", "border_mode", "subsample", "nb_epoch", "inner_init"})
+KERAS_1_KEYS = frozenset(
+    {"nb_filter", "nb_row", "border_mode", "subsample", "nb_epoch", "inner_init"}
+)
 KERAS_1_CLASSES = frozenset(
-    {"Convolution1D", "Convolution2D", "Convolution3D", "AtrousConvolution2D", "Deconvolution2D", "MaxoutDense", "Highway", "Merge", "TimeDistributedDense"}
+    {
+        "Convolution1D",
+        "Convolution2D",
+        "Convolution3D",
+        "AtrousConvolution2D",
+        "Deconvolution2D",
+        "MaxoutDense",
+        "Highway",
+        "Merge",
+        "TimeDistributedDense",
+    }
 )
 
 
-def upgrade_config(config: Mapping[str, Any], place: str, version: str = "", layer_names: Sequence[str] = ()) -> dict[str, Any]:
+def upgrade_config(
+    config: Mapping[str, Any], place: str, version: str = "", layer_names: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return the config of a model in today's form; one that has it already comes back equal.
 
     Args:
         config: Class name and config, as the file holds them.
         place: Begins error texts.
         version: The Keras that wrote it, where the file says.
-        layer_names: The model's layers by the weights' group; they name nested models without a name.
+        layer_names: The model's layers by the weights' group; they name nested models without a
+            name.
 
     Raises:
         ArchiveError: Keras 1 wrote it.
     """
     upgraded: dict[str, Any] = _upgrade(config)
-    if version.split(".")[0] in ("0", "1") or any(_is_keras_1(entry) for entry in _entries(upgraded)):
+    if version.split(".")[0] in ("0", "1") or any(
+        _is_keras_1(entry) for entry in _entries(upgraded)
+    ):
         written = f" {version}" if version else " 1"
-        raise ArchiveError(f"{place}: written by Keras{written}, whose layers differ; load it in Keras 2.0 to 2.2 and save it there once more")
+        raise ArchiveError(
+            f"{place}: written by Keras{written}, whose layers differ; load it in Keras 2.0 to 2.2"
+            " and save it there once more"
+        )
     _name_models(upgraded, layer_names)
     for entry in _entries(upgraded):
         _add_input(entry)
@@ -66,7 +91,8 @@ def _upgrade(value: Any) -> Any:
 
 
 def upgrade_zip_config(config: dict[str, Any], version: str) -> dict[str, Any]:
-    """Return the config in a `.keras` file in today's form: TensorFlow 2.12 wrote numbers of NumPy as objects, in places where no layer reads them back.
+    """Return the config in a `.keras` file in today's form: TensorFlow 2.12 wrote numbers of NumPy
+    as objects, in places where no layer reads them back.
 
     Example:
         >>> upgrade_zip_config({"class_name": "ReLU", "config": {"threshold": {"class_name": "__numpy__", "config": {"value": 0.0}}}}, "2.12.0")
@@ -103,18 +129,30 @@ def _is_keras_1(entry: Mapping[str, Any]) -> bool:
     config = entry.get("config")
     if not isinstance(config, dict) or "module" in entry:
         return False
-    is_old_dense = entry.get("class_name") == "Dense" and "output_dim" in config and "units" not in config
-    return is_old_dense or str(entry.get("class_name")) in KERAS_1_CLASSES or not KERAS_1_KEYS.isdisjoint(config)
+    is_old_dense = (
+        entry.get("class_name") == "Dense" and "output_dim" in config and "units" not in config
+    )
+    return (
+        is_old_dense
+        or str(entry.get("class_name")) in KERAS_1_CLASSES
+        or not KERAS_1_KEYS.isdisjoint(config)
+    )
 
 
 def _name_models(model: dict[str, Any], layer_names: Sequence[str]) -> None:
-    """Give each Sequential model without a name the one that its weights have, or `sequential_1`, `sequential_2`, ... as Keras did."""
+    """Give each Sequential model without a name the one that its weights have, or `sequential_1`,
+    `sequential_2`, ... as Keras did.
+    """
     layers = model["config"].get("layers") if isinstance(model.get("config"), dict) else None
     if isinstance(layers, list) and len(layers) == len(layer_names):
         for entry, name in zip(layers, layer_names, strict=True):
             if _is_nameless(entry):
                 entry["config"] = {"name": name, **entry["config"]}
-    taken = {str(entry["config"].get("name")) for entry in _entries(model) if isinstance(entry.get("config"), dict)}
+    taken = {
+        str(entry["config"].get("name"))
+        for entry in _entries(model)
+        if isinstance(entry.get("config"), dict)
+    }
     number = 0
     for entry in _entries(model):
         if _is_nameless(entry):
@@ -125,18 +163,40 @@ def _name_models(model: dict[str, Any], layer_names: Sequence[str]) -> None:
 
 
 def _is_nameless(entry: Any) -> bool:
-    return isinstance(entry, dict) and entry.get("class_name") == "Sequential" and isinstance(entry.get("config"), dict) and "name" not in entry["config"]
+    return (
+        isinstance(entry, dict)
+        and entry.get("class_name") == "Sequential"
+        and isinstance(entry.get("config"), dict)
+        and "name" not in entry["config"]
+    )
 
 
 def _add_input(model: dict[str, Any]) -> None:
-    """Give a Sequential model whose first layer knows the input's shape the InputLayer that it has once it is built."""
+    """Give a Sequential model whose first layer knows the input's shape the InputLayer that it has
+    once it is built.
+    """
     config = model.get("config")
-    layers = config.get("layers") if isinstance(config, dict) and model.get("class_name") == "Sequential" else None
+    layers = (
+        config.get("layers")
+        if isinstance(config, dict) and model.get("class_name") == "Sequential"
+        else None
+    )
     first = layers[0] if isinstance(layers, list) and layers else None
-    if not isinstance(config, dict) or not isinstance(first, dict) or first.get("class_name") == "InputLayer" or not isinstance(first.get("config"), dict):
+    if (
+        not isinstance(config, dict)
+        or not isinstance(first, dict)
+        or first.get("class_name") == "InputLayer"
+        or not isinstance(first.get("config"), dict)
+    ):
         return
     own = first["config"]
     if "batch_input_shape" in own and isinstance(own.get("name"), str):
         dtype = own.get("dtype") if isinstance(own.get("dtype"), str) else "float32"
-        made = {"batch_input_shape": own["batch_input_shape"], "dtype": dtype, "sparse": False, "ragged": False, "name": f"{own['name']}_input"}
+        made = {
+            "batch_input_shape": own["batch_input_shape"],
+            "dtype": dtype,
+            "sparse": False,
+            "ragged": False,
+            "name": f"{own['name']}_input",
+        }
         config["layers"] = [{"class_name": "InputLayer", "config": made}, *config["layers"]]

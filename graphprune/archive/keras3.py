@@ -1,7 +1,8 @@
 """Configs of Keras 3, brought into the form that tf_keras writes, so that one graph reads both.
 
-A call is `{"args": [...], "kwargs": {...}}`, whose tensors are objects of class `__keras_tensor__` with `keras_history`: layer, call, tensor
-(keras/src/models/functional.py and keras/src/saving/serialization_lib.py of Keras 3). The weights lie where tf_keras 2.15 puts them.
+A call is `{"args": [...], "kwargs": {...}}`, whose tensors are objects of class `__keras_tensor__`
+with `keras_history`: layer, call, tensor (keras/src/models/functional.py and
+keras/src/saving/serialization_lib.py of Keras 3). The weights lie where tf_keras 2.15 puts them.
 """
 
 from __future__ import annotations
@@ -14,9 +15,15 @@ POLICIES = ("DTypePolicy", "FloatDTypePolicy")
 
 
 def is_keras_3(version: str, config: Mapping[str, Any]) -> bool:
-    """Return whether Keras 3 wrote this model; where the file names no version, the module of its class tells."""
+    """Return whether Keras 3 wrote this model; where the file names no version, the module of its
+    class tells.
+    """
     major = version.split(".")[0]
-    return int(major) >= 3 if major.isdecimal() and len(major) < 4 else str(config.get("module") or "").startswith("keras.src.models")
+    return (
+        int(major) >= 3
+        if major.isdecimal() and len(major) < 4
+        else str(config.get("module") or "").startswith("keras.src.models")
+    )
 
 
 def config_from_keras_3(value: Any) -> Any:
@@ -26,11 +33,25 @@ def config_from_keras_3(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     config = value.get("config")
-    if value.get("class_name") in POLICIES and isinstance(config, dict) and isinstance(config.get("name"), str):
+    if (
+        value.get("class_name") in POLICIES
+        and isinstance(config, dict)
+        and isinstance(config.get("name"), str)
+    ):
         return config["name"]
-    copy = {key: item if key == "inbound_nodes" else config_from_keras_3(item) for key, item in value.items()}
-    if value.get("class_name") == "InputLayer" and isinstance(config, dict) and "batch_shape" in config:
-        copy["config"] = {("batch_input_shape" if key == "batch_shape" else key): item for key, item in copy["config"].items()}
+    copy = {
+        key: item if key == "inbound_nodes" else config_from_keras_3(item)
+        for key, item in value.items()
+    }
+    if (
+        value.get("class_name") == "InputLayer"
+        and isinstance(config, dict)
+        and "batch_shape" in config
+    ):
+        copy["config"] = {
+            ("batch_input_shape" if key == "batch_shape" else key): item
+            for key, item in copy["config"].items()
+        }
     if isinstance(copy.get("config"), dict) and "input_layers" in copy["config"]:
         copy["config"] = _functional(copy["config"])
     return copy
@@ -42,9 +63,23 @@ def _functional(config: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(layers, list):
         return config
     first = {entry["name"]: 1 for entry in layers if _has_input(entry)}
-    in_outputs = {entry["name"]: 1 for entry in layers if _has_input(entry) and entry["class_name"] == "Sequential"}
-    members = [entry | {"inbound_nodes": _nodes(entry["inbound_nodes"], first)} if _has_nodes(entry) else entry for entry in layers]
-    return config | {"layers": members, "output_layers": _shift(config.get("output_layers"), in_outputs)}
+    in_outputs = {
+        entry["name"]: 1
+        for entry in layers
+        if _has_input(entry) and entry["class_name"] == "Sequential"
+    }
+    members = [
+        (
+            entry | {"inbound_nodes": _nodes(entry["inbound_nodes"], first)}
+            if _has_nodes(entry)
+            else entry
+        )
+        for entry in layers
+    ]
+    return config | {
+        "layers": members,
+        "output_layers": _shift(config.get("output_layers"), in_outputs),
+    }
 
 
 def _has_nodes(entry: Any) -> bool:
@@ -54,25 +89,46 @@ def _has_nodes(entry: Any) -> bool:
 def _has_input(entry: Any) -> bool:
     """Return whether this is a model with an input of its own.
 
-    tf_keras counts the calls of such a model from 1; Keras 3 from 0, but those of a Functional model from 1 where it names the outputs of the model around it.
+    tf_keras counts the calls of such a model from 1; Keras 3 from 0, but those of a Functional
+    model from 1 where it names the outputs of the model around it.
     """
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         return False
     config = entry.get("config")
     layers = config.get("layers") if isinstance(config, dict) else None
-    return isinstance(layers, list) and bool(layers) and isinstance(layers[0], dict) and layers[0].get("class_name") == "InputLayer"
+    return (
+        isinstance(layers, list)
+        and bool(layers)
+        and isinstance(layers[0], dict)
+        and layers[0].get("class_name") == "InputLayer"
+    )
 
 
 def _nodes(nodes: list[Any], first: Mapping[str, int]) -> list[Any]:
-    return [_node(node, first) if isinstance(node, dict) and isinstance(node.get("args"), list) else config_from_keras_3(node) for node in nodes]
+    return [
+        (
+            _node(node, first)
+            if isinstance(node, dict) and isinstance(node.get("args"), list)
+            else config_from_keras_3(node)
+        )
+        for node in nodes
+    ]
 
 
 def _node(node: dict[str, Any], first: Mapping[str, int]) -> Any:
-    """Return one call: its positional tensors, with everything else as keywords of the first of them, as tf_keras has it."""
+    """Return one call: its positional tensors, with everything else as keywords of the first of
+    them, as tf_keras has it.
+    """
     args = [_argument(arg, first) for arg in node["args"]]
-    keywords = {str(key): _argument(value, first) for key, value in (node.get("kwargs") or {}).items()} if isinstance(node.get("kwargs"), dict | None) else {}
+    keywords = (
+        {str(key): _argument(value, first) for key, value in (node.get("kwargs") or {}).items()}
+        if isinstance(node.get("kwargs"), dict | None)
+        else {}
+    )
     taken = [(arg, list(_references(arg))) for arg in args]
-    keywords |= {f"arg_{position}": arg for position, (arg, references) in enumerate(taken) if not references}
+    keywords |= {
+        f"arg_{position}": arg for position, (arg, references) in enumerate(taken) if not references
+    }
     positional = [(arg, references) for arg, references in taken if references]
     if not positional:
         return {key: value if list(_references(value)) else [] for key, value in keywords.items()}
@@ -96,7 +152,13 @@ def _argument(value: Any, first: Mapping[str, int]) -> Any:
 
 
 def _is_reference(value: Any) -> bool:
-    return isinstance(value, list) and len(value) in (3, 4) and isinstance(value[0], str) and type(value[1]) is int and type(value[2]) is int
+    return (
+        isinstance(value, list)
+        and len(value) in (3, 4)
+        and isinstance(value[0], str)
+        and type(value[1]) is int
+        and type(value[2]) is int
+    )
 
 
 def _shift(value: Any, first: Mapping[str, int]) -> Any:
@@ -104,7 +166,11 @@ def _shift(value: Any, first: Mapping[str, int]) -> Any:
         return [value[0], value[1] + first.get(value[0], 0), value[2]]
     if isinstance(value, list):
         return [_shift(item, first) for item in value]
-    return {key: _shift(item, first) for key, item in value.items()} if isinstance(value, dict) else value
+    return (
+        {key: _shift(item, first) for key, item in value.items()}
+        if isinstance(value, dict)
+        else value
+    )
 
 
 def _references(value: Any) -> Iterator[list[Any]]:

@@ -1,8 +1,11 @@
-"""SavedModel folders of tf_keras and tf.keras, read without TensorFlow: the config, and which tensor belongs to which layer.
+"""SavedModel folders of tf_keras and tf.keras, read without TensorFlow: the config, and which
+tensor belongs to which layer.
 
-Since TensorFlow 2.5 the config stands in `keras_metadata.pb` (tf_keras/protobuf/saved_metadata.proto), before that in the objects of `saved_model.pb`
-(tensorflow/core/protobuf/saved_object_graph.proto); `export_saved_model` of TensorFlow 1.13 to 2.3 put it into `assets/saved_model.json`
-(tensorflow/python/keras/saving/saved_model_experimental.py). Layers are the attributes `layer-0`, `layer-1`, ... of their model
+Since TensorFlow 2.5 the config stands in `keras_metadata.pb`
+(tf_keras/protobuf/saved_metadata.proto), before that in the objects of `saved_model.pb`
+(tensorflow/core/protobuf/saved_object_graph.proto); `export_saved_model` of TensorFlow 1.13 to 2.3
+put it into `assets/saved_model.json` (tensorflow/python/keras/saving/saved_model_experimental.py).
+Layers are the attributes `layer-0`, `layer-1`, ... of their model
 (tf_keras/src/engine/functional.py).
 """
 
@@ -14,7 +17,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from graphprune.archive.checkpoint import DTYPES, INCOMPLETE, Checkpoint, TrackedObject, message_damage_named, read_checkpoint
+from graphprune.archive.checkpoint import (
+    DTYPES,
+    INCOMPLETE,
+    Checkpoint,
+    TrackedObject,
+    message_damage_named,
+    read_checkpoint,
+)
 from graphprune.archive.files import read_whole
 from graphprune.archive.hdf5 import StoredTensor
 from graphprune.archive.json_text import parse_object
@@ -43,7 +53,8 @@ def is_saved_model(folder: str) -> bool:
 
 
 def read_metadata(folder: str) -> dict[str, Any]:
-    """Return what Keras wrote of the model: `class_name`, `config`, perhaps `training_config` and `keras_version`; tuples and shapes as lists.
+    """Return what Keras wrote of the model: `class_name`, `config`, perhaps `training_config` and
+    `keras_version`; tuples and shapes as lists.
 
     Raises:
         ArchiveError: Keras wrote nothing, or it is damaged.
@@ -59,13 +70,18 @@ def read_metadata(folder: str) -> dict[str, Any]:
         place = f"{folder}/{EXPORTED}"
         return parse_object(read_whole(place, MAX_METADATA), place, "the model's config")
     if not text:
-        raise ArchiveError(f"{folder}: a SavedModel without Keras metadata, so its layers are not known; save the Keras model itself with model.save()")
+        raise ArchiveError(
+            f"{folder}: a SavedModel without Keras metadata, so its layers are not known; save the"
+            " Keras model itself with model.save()"
+        )
     value: dict[str, Any] = _plain(parse_object(text.encode(), place, "its Keras metadata"))
     return value
 
 
 def _root_of_metadata(place: str) -> str:
-    """Return the JSON of the root object: field 1 holds the objects, of which 2 is the number, 4 the kind and 5 the JSON."""
+    """Return the JSON of the root object: field 1 holds the objects, of which 2 is the number, 4
+    the kind and 5 the JSON.
+    """
     with message_damage_named(place):
         for node in messages_in(memoryview(read_whole(place, MAX_METADATA)), 1):
             texts = texts_of(node)
@@ -75,15 +91,25 @@ def _root_of_metadata(place: str) -> str:
 
 
 def _check_graph(place: str) -> None:
-    """Check that TensorFlow's half of the model is there and whole: nothing is read of it, but without it the folder is no model, whatever Keras wrote."""
+    """Check that TensorFlow's half of the model is there and whole: nothing is read of it, but
+    without it the folder is no model, whatever Keras wrote.
+    """
     with message_damage_named(place):
-        graphs = [number for graph in messages_in(memoryview(read_whole(place, MAX_GRAPH, INCOMPLETE)), 2) for number, _ in read_fields(graph)]
+        graphs = [
+            number
+            for graph in messages_in(memoryview(read_whole(place, MAX_GRAPH, INCOMPLETE)), 2)
+            for number, _ in read_fields(graph)
+        ]
     if not graphs:
-        raise ArchiveError(f"{place}: holds no graph; the SavedModel is damaged, save or copy the model again")
+        raise ArchiveError(
+            f"{place}: holds no graph; the SavedModel is damaged, save or copy the model again"
+        )
 
 
 def _root_of_graph(place: str) -> str:
-    """Return the JSON of object 0: field 2 holds the graphs, 7 in it the objects, 1 in it each of them, 4 in it what Keras wrote (1 the kind, 3 the JSON)."""
+    """Return the JSON of object 0: field 2 holds the graphs, 7 in it the objects, 1 in it each of
+    them, 4 in it what Keras wrote (1 the kind, 3 the JSON).
+    """
     with message_damage_named(place):
         for graph in messages_in(memoryview(read_whole(place, MAX_GRAPH)), 2):
             for objects in messages_in(graph, 7):
@@ -96,7 +122,9 @@ def _root_of_graph(place: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return JSON of a SavedModel as that of an `.h5` file (tf_keras/src/saving/legacy/saved_model/json_utils.py)."""
+    """Return JSON of a SavedModel as that of an `.h5` file
+    (tf_keras/src/saving/legacy/saved_model/json_utils.py).
+    """
     if isinstance(value, dict):
         if value.get("class_name") in ("__tuple__", "TensorShape") and "items" in value:
             return _plain(value["items"])
@@ -114,7 +142,8 @@ def open_checkpoint(folder: str) -> Checkpoint:
 
 
 def index_checkpoint(checkpoint: Checkpoint) -> dict[str, tuple[StoredTensor, ...]]:
-    """Return the tensors of each layer; the group is its place (`layer-1/layer-0`), the name the path of attributes (`cell/kernel`).
+    """Return the tensors of each layer; the group is its place (`layer-1/layer-0`), the name the
+    path of attributes (`cell/kernel`).
 
     Raises:
         ArchiveError: the objects are damaged.
@@ -125,41 +154,62 @@ def index_checkpoint(checkpoint: Checkpoint) -> dict[str, tuple[StoredTensor, ..
         raise ArchiveError(f"{place}: holds no objects; save the model again")
     index: dict[str, tuple[StoredTensor, ...]] = {}
     for group, number in _layers(objects, place):
-        index[group] = tuple(_stored(checkpoint, group, path, key, place) for path, key in _variables(objects, number, place))
+        index[group] = tuple(
+            _stored(checkpoint, group, path, key, place)
+            for path, key in _variables(objects, number, place)
+        )
     return index
 
 
 def _layers(objects: Sequence[TrackedObject], place: str) -> Iterator[tuple[str, int]]:
-    """Yield the place and the object of each layer that is no model, those of models inside layers too."""
+    """Yield the place and the object of each layer that is no model, those of models inside layers
+    too.
+    """
     waiting: list[tuple[str, int, int]] = [("", 0, 0)]
     made = 0
     while waiting:
         path, number, level = waiting.pop()
-        children = [(name, child) for name, child in _children(objects, number, place) if _LAYER.fullmatch(name)]
+        children = [
+            (name, child)
+            for name, child in _children(objects, number, place)
+            if _LAYER.fullmatch(name)
+        ]
         if path and not children:
             yield path, number
             children = _held_layers(objects, number, place)
         made += len(children)
         if level > MAX_LEVELS or made > MAX_GROUPS:
-            raise ArchiveError(f"{place}: layers are nested without end; the file is damaged, save the model again")
+            raise ArchiveError(
+                f"{place}: layers are nested without end; the file is damaged, save the model again"
+            )
         waiting += [(f"{path}/{name}".lstrip("/"), child, level + 1) for name, child in children]
 
 
-def _held_layers(objects: Sequence[TrackedObject], number: int, place: str) -> list[tuple[str, int]]:
-    """Return the layers of a model that a layer holds, through wrappers in wrappers (`layer/layer/layer-0`)."""
+def _held_layers(
+    objects: Sequence[TrackedObject], number: int, place: str
+) -> list[tuple[str, int]]:
+    """Return the layers of a model that a layer holds, through wrappers in wrappers
+    (`layer/layer/layer-0`).
+    """
     path = ""
     for _ in range(MAX_LEVELS):
         inner = dict(_children(objects, number, place)).get("layer")
         if inner is None:
             return []
         path, number = f"{path}layer/", inner
-        children = [(f"{path}{name}", child) for name, child in _children(objects, number, place) if _LAYER.fullmatch(name)]
+        children = [
+            (f"{path}{name}", child)
+            for name, child in _children(objects, number, place)
+            if _LAYER.fullmatch(name)
+        ]
         if children:
             return children
     return []
 
 
-def _variables(objects: Sequence[TrackedObject], layer: int, place: str) -> Iterator[tuple[str, str]]:
+def _variables(
+    objects: Sequence[TrackedObject], layer: int, place: str
+) -> Iterator[tuple[str, str]]:
     """Yield path and key of each variable of a layer, the nearest first."""
     waiting = deque([("", layer)])
     seen = {layer}
@@ -174,18 +224,29 @@ def _variables(objects: Sequence[TrackedObject], layer: int, place: str) -> Iter
                 waiting.append((f"{path}/{name}".lstrip("/"), child))
 
 
-def _children(objects: Sequence[TrackedObject], number: int, place: str) -> Iterator[tuple[str, int]]:
+def _children(
+    objects: Sequence[TrackedObject], number: int, place: str
+) -> Iterator[tuple[str, int]]:
     for name, child in objects[number].children.items():
         if not 0 <= child < len(objects):
-            raise ArchiveError(f"{place}: names object {child}, but has only {len(objects)}; the file is damaged, save the model again")
+            raise ArchiveError(
+                f"{place}: names object {child}, but has only {len(objects)}; the file is damaged,"
+                " save the model again"
+            )
         yield name, child
 
 
 def _stored(checkpoint: Checkpoint, group: str, path: str, key: str, place: str) -> StoredTensor:
     entry = checkpoint.entries.get(key)
     if entry is None:
-        raise ArchiveError(f"{place}: no tensor {key!r}, which the model should have; the file is damaged, save the model again")
+        raise ArchiveError(
+            f"{place}: no tensor {key!r}, which the model should have; the file is damaged, save"
+            " the model again"
+        )
     dtype = DTYPES.get(entry.dtype)
     if dtype is None:
-        raise ArchiveError(f"{place}: {key!r} has the type {entry.dtype}, which holds no numbers; save the model again")
+        raise ArchiveError(
+            f"{place}: {key!r} has the type {entry.dtype}, which holds no numbers; save the model"
+            " again"
+        )
     return StoredTensor(group, path, key, entry.shape, "float32" if dtype == "bfloat16" else dtype)

@@ -1,4 +1,6 @@
-"""The sorted table in which TensorFlow keeps a checkpoint's index (LevelDB's doc/table_format.md; tensorflow/core/lib/io/table_format.txt)."""
+"""The sorted table in which TensorFlow keeps a checkpoint's index (LevelDB's doc/table_format.md;
+tensorflow/core/lib/io/table_format.txt).
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ def read_table(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     """Yield the keys and values of a table in their order.
 
     Raises:
-        WireError: this is no such table, it is damaged, or it is compressed, which `TableBuilderOptions` of
-            tensorflow/core/util/tensor_bundle/tensor_bundle.cc rules out.
+        WireError: this is no such table, it is damaged, or it is compressed, which
+            `TableBuilderOptions` of tensorflow/core/util/tensor_bundle/tensor_bundle.cc rules out.
     """
     if len(data) < FOOTER or int.from_bytes(data[-8:], "little") != MAGIC:
         raise WireError("no table of tensors")

@@ -23,9 +23,13 @@ ASSETS = "assets"
 MAX_DIRECTORY = 4 * 2**20
 """Bytes of a zip's list of members, which Python reads before it can be counted."""
 MAX_MEMBERS = 2_000
-"""A model has three, and one for each vocabulary. Keras unpacks all of them to disk where there are vocabularies: 60,000 empty ones take it half a minute."""
+"""A model has three, and one for each vocabulary. Keras unpacks all of them to disk where there are
+vocabularies: 60,000 empty ones take it half a minute.
+"""
 MAX_UNPACKED = 4 * 2**30
-"""Weights that somebody compressed afterwards are unpacked in memory; Keras itself stores them uncompressed."""
+"""Weights that somebody compressed afterwards are unpacked in memory; Keras itself stores them
+uncompressed.
+"""
 MAX_OVERHEAD = 1000
 """Bytes that deflate may add to what does not shrink; more would unpack to more than it claims."""
 _BLOCK = 2**20
@@ -44,12 +48,16 @@ def read_member(path: str, name: str) -> bytes | None:
         if info is None:
             return None
         if info.file_size > MAX_JSON:
-            raise ArchiveError(f"{path}: {name} has {info.file_size:,} bytes, more than the {MAX_JSON:,} that a model's config may have; save the model again")
+            raise ArchiveError(
+                f"{path}: {name} has {info.file_size:,} bytes, more than the {MAX_JSON:,} that a"
+                " model's config may have; save the model again"
+            )
         return _read(path, archive, info)
 
 
 def check_members(path: str) -> None:
-    """Check that no member unpacks to far more than it holds: Keras unpacks all of them to disk where there are vocabularies among them.
+    """Check that no member unpacks to far more than it holds: Keras unpacks all of them to disk
+    where there are vocabularies among them.
 
     Raises:
         ArchiveError: one does, or the zip is damaged.
@@ -60,7 +68,8 @@ def check_members(path: str) -> None:
 
 
 def check_crcs(path: str) -> None:
-    """Check the CRC-32 of every member; weights that are stored uncompressed are otherwise read past it.
+    """Check the CRC-32 of every member; weights that are stored uncompressed are otherwise read
+    past it.
 
     Raises:
         ArchiveError: a member's bytes are not those that were written, or the zip is damaged.
@@ -83,8 +92,12 @@ def open_weights(path: str) -> Iterator[OpenedFile]:
     with _open_zip(path) as archive:
         info = archive.NameToInfo.get(WEIGHTS)
         if info is None:
-            raise ArchiveError(f"{path}: no {WEIGHTS} in it; the weights are missing, save the model again")
-        unpacked = None if info.compress_type == zipfile.ZIP_STORED else _unpack(path, archive, info)
+            raise ArchiveError(
+                f"{path}: no {WEIGHTS} in it; the weights are missing, save the model again"
+            )
+        unpacked = (
+            None if info.compress_type == zipfile.ZIP_STORED else _unpack(path, archive, info)
+        )
     if unpacked is not None:
         with open_hdf5(unpacked, path) as file:
             yield file
@@ -95,16 +108,24 @@ def open_weights(path: str) -> Iterator[OpenedFile]:
 
 @contextmanager
 def unpacked_assets(path: str) -> Iterator[Path | None]:
-    """Unpack what layers keep beside their weights (vocabularies) for a while; gives the folder, or None where there is nothing of it.
+    """Unpack what layers keep beside their weights (vocabularies) for a while; gives the folder, or
+    None where there is nothing of it.
 
     Raises:
         ArchiveError: the zip is damaged, or holds more than it should.
     """
     with tempfile.TemporaryDirectory() as folder:
         with _open_zip(path) as archive:
-            members = [info for info in archive.infolist() if info.filename.startswith(f"{ASSETS}/") and not info.is_dir()]
+            members = [
+                info
+                for info in archive.infolist()
+                if info.filename.startswith(f"{ASSETS}/") and not info.is_dir()
+            ]
             if sum(info.file_size for info in members) > MAX_UNPACKED:
-                raise ArchiveError(f"{path}: the files of its layers would take more than {MAX_UNPACKED:,} bytes; keep such tables outside the model")
+                raise ArchiveError(
+                    f"{path}: the files of its layers would take more than {MAX_UNPACKED:,} bytes;"
+                    " keep such tables outside the model"
+                )
             for info in members:
                 target = Path(folder, info.filename)
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -114,35 +135,49 @@ def unpacked_assets(path: str) -> Iterator[Path | None]:
 
 @contextmanager
 def _open_zip(path: str) -> Iterator[zipfile.ZipFile]:
-    """Open the zip, unless its directory lists more members than any model has: Python reads all of it first."""
+    """Open the zip, unless its directory lists more members than any model has: Python reads all of
+    it first.
+    """
     with _damage_named(path):
         with open_file(path) as file:
             size = directory_size(file)
         if size > MAX_DIRECTORY:
             raise ArchiveError(
-                f"{path}: the zip's list of members has {size:,} bytes, more than the {MAX_DIRECTORY:,} that a model's may have; save the model again"
+                f"{path}: the zip's list of members has {size:,} bytes, more than the"
+                f" {MAX_DIRECTORY:,} that a model's may have; save the model again"
             )
         with zipfile.ZipFile(path) as archive:
             if len(archive.infolist()) > MAX_MEMBERS:
                 raise ArchiveError(
-                    f"{path}: the zip has {len(archive.infolist()):,} members, more than the {MAX_MEMBERS:,} that a model's may have; save the model again"
+                    f"{path}: the zip has {len(archive.infolist()):,} members, more than the"
+                    f" {MAX_MEMBERS:,} that a model's may have; save the model again"
                 )
             _check_names(path, archive)
             yield archive
 
 
 def _check_names(path: str, archive: zipfile.ZipFile) -> None:
-    """Refuse members that would be unpacked outside of the folder they are unpacked to, and two of one name, of which readers take different ones."""
+    """Refuse members that would be unpacked outside of the folder they are unpacked to, and two of
+    one name, of which readers take different ones.
+    """
     for info in archive.infolist():
         parts = info.filename.replace("\\", "/").split("/")
         if ".." in parts or parts[0] == "" or ":" in parts[0]:
-            raise ArchiveError(f"{path}: the member {info.filename[:60]!r} leads out of the zip; the file is not safe to read, save the model again")
+            raise ArchiveError(
+                f"{path}: the member {info.filename[:60]!r} leads out of the zip; the file is not"
+                " safe to read, save the model again"
+            )
         if archive.NameToInfo[info.filename] is not info:
-            raise ArchiveError(f"{path}: two members are named {info.filename[:60]!r}; the file is not safe to read, save the model again")
+            raise ArchiveError(
+                f"{path}: two members are named {info.filename[:60]!r}; the file is not safe to"
+                " read, save the model again"
+            )
 
 
 def directory_size(file: BinaryIO) -> int:
-    """Return the bytes of a zip's list of members by the record at its end (APPNOTE.TXT 4.3.14 to 4.3.16); 0 where there is no such record."""
+    """Return the bytes of a zip's list of members by the record at its end (APPNOTE.TXT 4.3.14 to
+    4.3.16); 0 where there is no such record.
+    """
     start = max(0, file.seek(0, io.SEEK_END) - (1 << 16) - 42)
     file.seek(start)
     tail = file.read()
@@ -160,12 +195,25 @@ def directory_size(file: BinaryIO) -> int:
 def _damage_named(path: str) -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, struct.error, RuntimeError) as err:
-        raise ArchiveError(f"{path}: damaged zip ({_CUT.get(str(err), str(err)) or type(err).__name__}); save or copy the model again") from err
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        NotImplementedError,
+        struct.error,
+        RuntimeError,
+    ) as err:
+        raise ArchiveError(
+            f"{path}: damaged zip ({_CUT.get(str(err), str(err)) or type(err).__name__}); save or"
+            " copy the model again"
+        ) from err
 
 
 def _read(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    """Return a member's bytes; `ZipFile.read` would unpack whatever is there, also beyond the size that the member claims."""
+    """Return a member's bytes; `ZipFile.read` would unpack whatever is there, also beyond the size
+    that the member claims.
+    """
     _check_ratio(path, info)
     with archive.open(info) as member:
         return member.read(info.file_size)
@@ -173,21 +221,38 @@ def _read(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
 
 def _check_ratio(path: str, info: zipfile.ZipInfo) -> None:
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ArchiveError(f"{path}: {info.filename} is compressed in a way that Keras does not use; the file is not safe to read, save the model again")
-    shrinks_too_much = info.file_size > MAX_UNCHECKED and info.file_size > MAX_RATIO * info.compress_size
-    if shrinks_too_much or info.compress_size > info.file_size + info.file_size // 100 + MAX_OVERHEAD:
-        sizes = f"claims {info.file_size:,} bytes and holds {info.compress_size:,} of compressed data"
-        raise ArchiveError(f"{path}: {info.filename} {sizes}; the file is not safe to read, save the model again")
+        raise ArchiveError(
+            f"{path}: {info.filename} is compressed in a way that Keras does not use; the file is"
+            " not safe to read, save the model again"
+        )
+    shrinks_too_much = (
+        info.file_size > MAX_UNCHECKED and info.file_size > MAX_RATIO * info.compress_size
+    )
+    if (
+        shrinks_too_much
+        or info.compress_size > info.file_size + info.file_size // 100 + MAX_OVERHEAD
+    ):
+        sizes = (
+            f"claims {info.file_size:,} bytes and holds {info.compress_size:,} of compressed data"
+        )
+        raise ArchiveError(
+            f"{path}: {info.filename} {sizes}; the file is not safe to read, save the model again"
+        )
 
 
 def _unpack(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:
     if info.file_size > MAX_UNPACKED:
-        raise ArchiveError(f"{path}: {WEIGHTS} is compressed and would take {info.file_size:,} bytes of memory; store it uncompressed, as Keras does")
+        raise ArchiveError(
+            f"{path}: {WEIGHTS} is compressed and would take {info.file_size:,} bytes of memory;"
+            " store it uncompressed, as Keras does"
+        )
     return io.BytesIO(_read(path, archive, info))
 
 
 def _window(path: str, file: BinaryIO, info: zipfile.ZipInfo) -> BinaryIO:
-    """Return a member's bytes, which begin after its local header of 30 bytes, name and extra field (APPNOTE.TXT 4.3.7)."""
+    """Return a member's bytes, which begin after its local header of 30 bytes, name and extra field
+    (APPNOTE.TXT 4.3.7).
+    """
     with _damage_named(path):
         file.seek(info.header_offset)
         name, extra = struct.unpack("<26xHH", file.read(30))
@@ -213,7 +278,9 @@ class _Window(io.RawIOBase):
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._length}[whence]
+        self._at = (
+            offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._length}[whence]
+        )
         return self._at
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]

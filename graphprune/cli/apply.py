@@ -9,7 +9,14 @@ from pathlib import Path
 import click
 
 from graphprune.cli.inputs import loading_arguments, open_model
-from graphprune.cli.options import LoadingOptions, RuleOptions, force_option, format_option, loading_options, model_and_rules
+from graphprune.cli.options import (
+    LoadingOptions,
+    RuleOptions,
+    force_option,
+    format_option,
+    loading_options,
+    model_and_rules,
+)
 from graphprune.cli.outputs import check_output_free, print_warnings, to_json
 from graphprune.cli.planning import load_with_classes, plan_for
 from graphprune.plan import plan_to_config
@@ -21,7 +28,13 @@ from graphprune.tf.models.refusals import check_loadable
 @click.command("apply")
 @click.argument("model")
 @model_and_rules
-@click.option("-o", "--output", required=True, metavar="WRAPPED", help="Where to save the wrapped model (.keras or .h5).")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="WRAPPED",
+    help="Where to save the wrapped model (.keras or .h5).",
+)
 @loading_options
 @format_option
 @force_option
@@ -42,7 +55,9 @@ def command(
 
     With --format json the whole plan is printed, as `graphprune plan` prints it; or the faults, as `graphprune lint` does.
     """  # noqa: D301 - click wants the real character
-    check_output_free(output, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])])
+    check_output_free(
+        output, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])]
+    )
     saved = open_model(model)
     archive = saved.need_archive()
     check_loadable(archive, unsafe_lambda=loading.unsafe_lambda, unsafe_ops=loading.unsafe_ops)
@@ -61,9 +76,14 @@ def command(
     wrapped = apply_plan(load_model(archive.path, **arguments), plan)
     check_reads_back(wrapped, Path(output).suffix, output, partial(load_model, **arguments))
     save_model(wrapped, output)
-    click.echo(to_json(plan_to_config(plan)) if format_ == "json" else render_plan_text(plan, brief=True), nl=False)
+    click.echo(
+        to_json(plan_to_config(plan)) if format_ == "json" else render_plan_text(plan, brief=True),
+        nl=False,
+    )
     click.echo(f"wrote {output}", err=format_ == "json")
     if any("wrap" in change.actions for change in plan.changes):
         click.echo(
-            f"no weight is pruned yet, training prunes\nnext: graphprune train {shlex.quote(output)} --data DATA --epochs N --run DIR", err=format_ == "json"
+            "no weight is pruned yet, training prunes\nnext: graphprune train"
+            f" {shlex.quote(output)} --data DATA --epochs N --run DIR",
+            err=format_ == "json",
         )

@@ -1,4 +1,6 @@
-"""Colour for reports on a terminal: the same text, with marks and severities painted. Files and pipes get none."""
+"""Colour for reports on a terminal: the same text, with marks and severities painted. Files and
+pipes get none.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ _HELP = re.compile(r"^  help:", re.MULTILINE)
 
 
 def is_colourful(*, err: bool = False) -> bool:
-    """Return whether stdout, or stderr, takes colour, as Rich judges it: a terminal that is not dumb, NO_COLOR and FORCE_COLOR honoured."""
+    """Return whether stdout, or stderr, takes colour, as Rich judges it: a terminal that is not
+    dumb, NO_COLOR and FORCE_COLOR honoured.
+    """
     stream = sys.stderr if err else sys.stdout
     if os.environ.get("NO_COLOR") or not (stream.isatty() or os.environ.get("FORCE_COLOR")):
         return False
@@ -48,7 +52,9 @@ def paint_marks(text: str) -> str:
         >>> paint_marks("  + fc1   Dense\n    fc2   Dense")
         '  \x1b[32m+ fc1\x1b[0m   Dense\n    fc2   Dense'
     """
-    return _MARKED.sub(lambda found: "  " + click.style(found[1] + found[2], fg=_MARKS[found[1]]), text)
+    return _MARKED.sub(
+        lambda found: "  " + click.style(found[1] + found[2], fg=_MARKS[found[1]]), text
+    )
 
 
 def paint_diagnostics(text: str) -> str:
@@ -67,4 +73,6 @@ def paint_diagnostics(text: str) -> str:
 def echo(text: str, paint: Paint, *, err: bool = False, nl: bool = True) -> None:
     """Print text to stdout, or stderr, painted where that takes colour."""
     colourful = is_colourful(err=err)
-    click.echo(paint(text) if colourful else text, err=err, nl=nl, color=True if colourful else None)
+    click.echo(
+        paint(text) if colourful else text, err=err, nl=nl, color=True if colourful else None
+    )

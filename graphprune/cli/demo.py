@@ -1,4 +1,6 @@
-"""`graphprune demo`: the whole story on a real model and real digits, through the same commands that a user types."""
+"""`graphprune demo`: the whole story on a real model and real digits, through the same commands
+that a user types.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,17 @@ RULES = "builtin:conv-80-dense-90"
 EPOCHS = "10"
 STOP_AFTER = "220"
 RUN_FOLDER = "run"
-OWN_FILES = frozenset({"original.keras", "digits.npz", "plan.json", "wrapped.keras", "sparse.keras", "sparse.tflite", RUN_FOLDER})
+OWN_FILES = frozenset(
+    {
+        "original.keras",
+        "digits.npz",
+        "plan.json",
+        "wrapped.keras",
+        "sparse.keras",
+        "sparse.tflite",
+        RUN_FOLDER,
+    }
+)
 
 
 @click.command("demo")
@@ -38,10 +50,21 @@ def command(folder: str, force: bool) -> None:
     """  # noqa: D301 - click wants the real character
     started = time.monotonic()
     home = prepare_folder(Path(folder), force=force)
-    original, wrapped, run_folder = str(home / "original.keras"), str(home / "wrapped.keras"), str(home / RUN_FOLDER)
-    sparse, tflite, digits = str(home / "sparse.keras"), str(home / "sparse.tflite"), str(home / "digits.npz")
+    original, wrapped, run_folder = (
+        str(home / "original.keras"),
+        str(home / "wrapped.keras"),
+        str(home / RUN_FOLDER),
+    )
+    sparse, tflite, digits = (
+        str(home / "sparse.keras"),
+        str(home / "sparse.tflite"),
+        str(home / "digits.npz"),
+    )
 
-    tell("1. The model: a digit classifier, read from the file alone. TensorFlow is not loaded, nothing in the file is run.")
+    tell(
+        "1. The model: a digit classifier, read from the file alone. TensorFlow is not loaded,"
+        " nothing in the file is run."
+    )
     call("layers", original)
     tell("2. The plan: what the rules would change, and what they leave alone.")
     call("rules", "conv-80-dense-90")
@@ -49,7 +72,10 @@ def command(folder: str, force: bool) -> None:
     call("plan", original, "-r", RULES)
     if "tensorflow" in sys.modules:
         raise AssertionError("a command that must not load TensorFlow has loaded it")
-    tell("3. Wrap the selected layers in a clone, and train it. TensorFlow loads now, which takes a few seconds.")
+    tell(
+        "3. Wrap the selected layers in a clone, and train it. TensorFlow loads now, which takes a"
+        " few seconds."
+    )
     call("apply", original, "--plan", str(home / "plan.json"), "-o", wrapped)
     call("plan", wrapped, "-r", RULES)
     tell(f"   Training is cut off after step {STOP_AFTER}, as if the power had failed.")
@@ -70,7 +96,10 @@ def command(folder: str, force: bool) -> None:
         STOP_AFTER,
         *(["--force"] if Path(run_folder).exists() else []),
     )
-    tell("4. Resume in a new process: weights, masks, optimizer state and the order of the data go on exactly where they were.")
+    tell(
+        "4. Resume in a new process: weights, masks, optimizer state and the order of the data go"
+        " on exactly where they were."
+    )
     call_in_new_process("resume", run_folder)
     tell("5. Strip: the original architecture, sparse, ready to serve.")
     call("strip", run_folder, "--original", original, "-o", sparse, "-o", tflite, "--data", digits)
@@ -80,18 +109,29 @@ def command(folder: str, force: bool) -> None:
 
 
 def prepare_folder(home: Path, *, force: bool) -> Path:
-    """Return the folder with the shipped model and digits in it; of an earlier demo there, `force` removes just what that demo wrote.
+    """Return the folder with the shipped model and digits in it; of an earlier demo there, `force`
+    removes just what that demo wrote.
 
     Raises:
-        OutputError: something is there already, and `force` was not given; or there is more than a demo's files.
+        OutputError: something is there already, and `force` was not given; or there is more than a
+            demo's files.
     """
     if home.exists():
         if not force:
-            raise OutputError(f"{home}: exists already; give another folder, or --force to run the demo there again", OUTPUT_EXISTS)
-        others = [] if not home.is_dir() else sorted(path.name for path in home.iterdir() if path.name not in OWN_FILES)
+            raise OutputError(
+                f"{home}: exists already; give another folder, or --force to run the demo there"
+                " again",
+                OUTPUT_EXISTS,
+            )
+        others = (
+            []
+            if not home.is_dir()
+            else sorted(path.name for path in home.iterdir() if path.name not in OWN_FILES)
+        )
         if others or not home.is_dir():
             raise OutputError(
-                f"{home}: holds more than an earlier demo ({', '.join(others) or 'it is a file'}), so --force does not touch it; give another folder"
+                f"{home}: holds more than an earlier demo ({', '.join(others) or 'it is a file'}),"
+                " so --force does not touch it; give another folder"
             )
         for name in OWN_FILES - {RUN_FOLDER}:
             (home / name).unlink(missing_ok=True)
@@ -119,13 +159,18 @@ def call_in_new_process(*arguments: str) -> None:
     click.echo()
     echo(f"$ graphprune {shlex.join(arguments)}", partial(click.style, fg="cyan"))
     sys.stdout.flush()
-    with subprocess.Popen([sys.executable, "-m", "graphprune", *arguments]) as process, signals.stopping(partial(hand_on_signal, process), str):
+    with (
+        subprocess.Popen([sys.executable, "-m", "graphprune", *arguments]) as process,
+        signals.stopping(partial(hand_on_signal, process), str),
+    ):
         code = process.wait()
     check_code(code, arguments)
 
 
 def hand_on_signal(process: subprocess.Popen[bytes]) -> bool:
-    """Send the signal that came to a command in another process, which ends as it does for its own; return whether it runs."""
+    """Send the signal that came to a command in another process, which ends as it does for its own;
+    return whether it runs.
+    """
     if process.poll() is not None:
         return False
     process.send_signal(signals.first_signal())
@@ -133,11 +178,17 @@ def hand_on_signal(process: subprocess.Popen[bytes]) -> bool:
 
 
 def check_code(code: int, arguments: tuple[str, ...]) -> None:
-    """Refuse to go on after a command that failed; one that a signal stopped has said all, and its code is this command's."""
+    """Refuse to go on after a command that failed; one that a signal stopped has said all, and its
+    code is this command's.
+    """
     if signals.first_signal():
         raise click.exceptions.Exit(signals.EXIT_SIGNAL + signals.first_signal())
     if code:
-        click.echo(f"graphprune: graphprune {shlex.join(arguments)} ended with exit code {code}; see above", err=True)
+        click.echo(
+            f"graphprune: graphprune {shlex.join(arguments)} ended with exit code {code}; see"
+            " above",
+            err=True,
+        )
         raise click.exceptions.Exit(EXIT_ERROR)
 
 

@@ -7,8 +7,21 @@ import click
 from graphprune import report
 from graphprune.cli.colour import paint_marks
 from graphprune.cli.inputs import open_model
-from graphprune.cli.options import all_option, brief_option, drawing_format_option, drawing_report_option, exitcode_option, force_option
-from graphprune.cli.outputs import DRAWING_SUFFIXES, check_report_free, choose_drawing_format, print_report, to_json
+from graphprune.cli.options import (
+    all_option,
+    brief_option,
+    drawing_format_option,
+    drawing_report_option,
+    exitcode_option,
+    force_option,
+)
+from graphprune.cli.outputs import (
+    DRAWING_SUFFIXES,
+    check_report_free,
+    choose_drawing_format,
+    print_report,
+    to_json,
+)
 from graphprune.diff import GraphDiff, graph_diff_to_config
 from graphprune.diff.archive_weights import diff_models
 from graphprune.errors import EXIT_DIFFERENT
@@ -24,7 +37,16 @@ from graphprune.graph import ModelFile
 @brief_option
 @exitcode_option
 @force_option
-def command(left: str, right: str, format_: str | None, output: str | None, show_all: bool, brief: bool, detailed_exitcode: bool, force: bool) -> None:
+def command(
+    left: str,
+    right: str,
+    format_: str | None,
+    output: str | None,
+    show_all: bool,
+    brief: bool,
+    detailed_exitcode: bool,
+    force: bool,
+) -> None:
     """Show what changed from model A to model B: layers, connections, wrappers, sparsity and weights.
 
     \b
@@ -34,14 +56,20 @@ def command(left: str, right: str, format_: str | None, output: str | None, show
     Calls of a shared layer count from 1; in JSON from 0, as Keras's node indices do.
     With --detailed-exitcode the exit code is 2 where the models differ.
     """  # noqa: D301 - click wants the real character
-    check_report_free(output, force=force, inputs=[left, right], format_=format_, known=tuple(DRAWING_SUFFIXES))
+    check_report_free(
+        output, force=force, inputs=[left, right], format_=format_, known=tuple(DRAWING_SUFFIXES)
+    )
     before, after = open_model(left), open_model(right)
     kind = choose_drawing_format(format_, output)
     difference = diff_models(before, after, measure_gzip=kind == "text")
     if kind in ("html", "svg"):
         print_report(_draw(before, after, difference, kind), output)
     else:
-        print_report(_render(difference, kind, show_all=show_all, brief=brief), output, paint_marks if kind == "text" else str)
+        print_report(
+            _render(difference, kind, show_all=show_all, brief=brief),
+            output,
+            paint_marks if kind == "text" else str,
+        )
     if detailed_exitcode and not difference.is_empty:
         raise click.exceptions.Exit(EXIT_DIFFERENT)
 

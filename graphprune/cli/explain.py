@@ -5,7 +5,14 @@ from __future__ import annotations
 import click
 
 from graphprune.cli.inputs import open_model
-from graphprune.cli.options import RuleOptions, all_option, force_option, format_option, report_option, rule_options
+from graphprune.cli.options import (
+    RuleOptions,
+    all_option,
+    force_option,
+    format_option,
+    report_option,
+    rule_options,
+)
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, to_json
 from graphprune.cli.planning import open_rules
 from graphprune.report import render_explanation
@@ -16,7 +23,9 @@ from graphprune.rules.resolving.explain import explain_layer, explain_rule, expl
 @click.argument("model")
 @rule_options
 @click.option("--layer", metavar="ADDRESS", help="Say what every rule makes of this layer.")
-@click.option("--rule", metavar="ID", help="Say what this rule selects, and which layers it nearly selects.")
+@click.option(
+    "--rule", metavar="ID", help="Say what this rule selects, and which layers it nearly selects."
+)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @format_option
 @report_option
@@ -43,11 +52,17 @@ def command(
     """  # noqa: D301 - click wants the real character
     if (layer is None) == (rule is None):
         raise click.UsageError("give one of --layer ADDRESS and --rule ID")
-    check_report_free(output, force=force, inputs=[model, *rules.files], format_="json" if as_json else format_)
+    check_report_free(
+        output, force=force, inputs=[model, *rules.files], format_="json" if as_json else format_
+    )
     saved = open_model(model)
     rule_set = open_rules(rules)
     zeros = saved.zeros if rule_set.reads_weights else None
-    found = explain_layer(saved.graph, rule_set, layer, zeros) if layer is not None else explain_rule(saved.graph, rule_set, rule or "", zeros)
+    found = (
+        explain_layer(saved.graph, rule_set, layer, zeros)
+        if layer is not None
+        else explain_rule(saved.graph, rule_set, rule or "", zeros)
+    )
     if as_json or choose_format(format_, output) == "json":
         print_report(to_json(explanation_to_config(found)), output)
     else:

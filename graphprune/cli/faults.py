@@ -1,4 +1,6 @@
-"""What went wrong, in the form that a command's report was asked for in: every failure of every command has a slug and a machine form."""
+"""What went wrong, in the form that a command's report was asked for in: every failure of every
+command has a slug and a machine form.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ Fault = GraphpruneError | click.ClickException | OSError
 
 
 def find_machine_format(words: Sequence[str]) -> str | None:
-    """Return `json` or `github` where a command line asks for it, also one that cannot be parsed; None for anything else.
+    """Return `json` or `github` where a command line asks for it, also one that cannot be parsed;
+    None for anything else.
 
     Where `--format` is given twice, the last counts, as click reads it.
 
@@ -40,13 +43,17 @@ def find_machine_format(words: Sequence[str]) -> str | None:
 
 
 def diagnose(fault: Fault, words: Sequence[str]) -> tuple[Diagnostic, ...]:
-    """Return the diagnostics of any fault; `words` are those of the command line, whose files a text may begin with."""
+    """Return the diagnostics of any fault; `words` are those of the command line, whose files a
+    text may begin with.
+    """
     if isinstance(fault, click.ClickException):
         context = getattr(fault, "ctx", None)
         help = None if context is None else f"see {context.command_path} --help"
         return (Diagnostic(USAGE, fault.format_message(), help=help),)
     if isinstance(fault, OSError):
-        where = Where(os.fsdecode(fault.filename)) if isinstance(fault.filename, str | bytes) else None
+        where = (
+            Where(os.fsdecode(fault.filename)) if isinstance(fault.filename, str | bytes) else None
+        )
         return (Diagnostic(SYSTEM, fault.strerror or str(fault), where),)
     if fault.diagnostics:
         return fault.diagnostics
@@ -55,7 +62,8 @@ def diagnose(fault: Fault, words: Sequence[str]) -> tuple[Diagnostic, ...]:
 
 
 def split_place(text: str, words: Sequence[str]) -> tuple[str | None, str]:
-    """Return the file or folder that a message begins with, and the rest; only one that the command line names, or that lies in a folder it names.
+    """Return the file or folder that a message begins with, and the rest; only one that the command
+    line names, or that lies in a folder it names.
 
     Example:
         >>> split_place("runs/a/step-400: is damaged: no state.json", ["strip", "runs/a"])
@@ -63,20 +71,35 @@ def split_place(text: str, words: Sequence[str]) -> tuple[str | None, str]:
         >>> split_place("no optimizer is called 'adm'; closest: 'adam'", ["strip", "runs/a"])
         (None, "no optimizer is called 'adm'; closest: 'adam'")
     """
-    named = [*words, *(value for word in words if word.startswith("--") for value in [word.partition("=")[2]] if value)]
+    named = [
+        *words,
+        *(
+            value
+            for word in words
+            if word.startswith("--")
+            for value in [word.partition("=")[2]]
+            if value
+        ),
+    ]
     starts = [text[:end] for end in range(len(text)) if text.startswith(": ", end)]
-    places = [start for start in reversed(starts) if start in named] or [start for start in starts if any(_is_within(start, word) for word in named)]
+    places = [start for start in reversed(starts) if start in named] or [
+        start for start in starts if any(_is_within(start, word) for word in named)
+    ]
     return (places[0], text[len(places[0]) + len(": ") :]) if places else (None, text)
 
 
 def _is_within(place: str, word: str) -> bool:
     """Return whether the path `place` is `word`, or lies in it."""
     path, given = Path(place), Path(word)
-    return bool(given.parts) and any(path.is_relative_to(folder) for folder in (given, given.absolute()))
+    return bool(given.parts) and any(
+        path.is_relative_to(folder) for folder in (given, given.absolute())
+    )
 
 
 def render_document(diagnostics: Sequence[Diagnostic], format_: str) -> str:
-    """Return diagnostics as one JSON document, or as workflow commands of GitHub, one a line; "" where there is none to annotate."""
+    """Return diagnostics as one JSON document, or as workflow commands of GitHub, one a line; ""
+    where there is none to annotate.
+    """
     if format_ == "json":
         return to_json(report.diagnostics_to_config(diagnostics))
     annotations = encodable(report.render_annotations(diagnostics))

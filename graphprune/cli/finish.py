@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 @contextmanager
 def stoppable(run_folder: str, *, is_new: bool) -> Iterator[StopRequest]:
-    """Yield what a run is stopped by when the first signal comes; a second signal, or one while the run does not train, ends the process at once.
+    """Yield what a run is stopped by when the first signal comes; a second signal, or one while the
+    run does not train, ends the process at once.
 
     Args:
         run_folder: Where the run is, or will be.
@@ -38,7 +39,9 @@ def stoppable(run_folder: str, *, is_new: bool) -> Iterator[StopRequest]:
 
 
 def say_how_to_go_on(run_folder: str, before: tuple[int, int] | None) -> str:
-    """Return what to do after training in `run_folder` was stopped; `before` is the identity of an earlier run that was there."""
+    """Return what to do after training in `run_folder` was stopped; `before` is the identity of an
+    earlier run that was there.
+    """
     now = _identity(run_folder)
     if now is None:
         return "no run was begun"
@@ -67,11 +70,16 @@ def resume_command(run_folder: str | Path) -> str:
 
 
 def check_stop(result: TrainingResult, stop: StopRequest) -> None:
-    """Say where a run stands that a signal stopped, and exit with the signal's code; do nothing where none came."""
+    """Say where a run stands that a signal stopped, and exit with the signal's code; do nothing
+    where none came.
+    """
     if not stop.asked:
         return
     if result.status == "interrupted":
-        text = f"stopped after step {result.step} of {result.steps}; go on with: {resume_command(result.run_dir)}"
+        text = (
+            f"stopped after step {result.step} of {result.steps}; go on with:"
+            f" {resume_command(result.run_dir)}"
+        )
     else:
         text = f"stopped when the run was finished; see it with: {resume_command(result.run_dir)}"
     signals.say(f"graphprune: {text}")
@@ -81,7 +89,10 @@ def check_stop(result: TrainingResult, stop: StopRequest) -> None:
 def report_run(result: TrainingResult) -> None:
     """Print how the run ended and what to do next; exit 1 when a tensor missed its target."""
     if result.status == "interrupted":
-        click.echo(f"stopped after step {result.step} of {result.steps}; go on with: {resume_command(result.run_dir)}")
+        click.echo(
+            f"stopped after step {result.step} of {result.steps}; go on with:"
+            f" {resume_command(result.run_dir)}"
+        )
         return
     if result.status == "already-finished":
         click.echo(f"{result.run_dir}: finished already, at step {result.step}; nothing to do")
@@ -91,35 +102,70 @@ def report_run(result: TrainingResult) -> None:
     click.echo(f"{did} {result.model}\nnext: graphprune strip {result.run_dir} -o sparse.keras")
     if result.missed:
         names = ", ".join(f"{tensor.address} {tensor.name}" for tensor in result.missed)
-        click.echo(f"graphprune: {result.run_dir}: target missed by {names}; {_advise(result)}", err=True)
+        click.echo(
+            f"graphprune: {result.run_dir}: target missed by {names}; {_advise(result)}", err=True
+        )
         raise click.exceptions.Exit(EXIT_ERROR)
 
 
 def _advise(result: TrainingResult) -> str:
-    """Return what helps against missed targets: layers without a gradient stand still however long training is."""
-    still = [address for address in result.standing_still if any(tensor.address == address for tensor in result.missed)]
+    """Return what helps against missed targets: layers without a gradient stand still however long
+    training is.
+    """
+    still = [
+        address
+        for address in result.standing_still
+        if any(tensor.address == address for tensor in result.missed)
+    ]
     longer = "train for more epochs, or let the schedule end earlier"
     if not still:
         return longer
-    why = f"no update reached {', '.join(still)}, since the loss gives no gradient there; leave out of the rules, or freeze, what gets none"
-    return why if {tensor.address for tensor in result.missed} <= set(still) else f"{why}; for the others, {longer}"
+    why = (
+        f"no update reached {', '.join(still)}, since the loss gives no gradient there; leave out"
+        " of the rules, or freeze, what gets none"
+    )
+    return (
+        why
+        if {tensor.address for tensor in result.missed} <= set(still)
+        else f"{why}; for the others, {longer}"
+    )
 
 
 def size_table(result: TrainingResult) -> SizeTable:
-    """Return sizes and zeros of the model that the run began with and of the one it made, and how accurate that is on the test data."""
-    columns = [("before", find_training_origin(str(result.run_dir)), None), ("after", str(result.run_dir), find_accuracy(result.metrics))]
+    """Return sizes and zeros of the model that the run began with and of the one it made, and how
+    accurate that is on the test data.
+    """
+    columns = [
+        ("before", find_training_origin(str(result.run_dir)), None),
+        ("after", str(result.run_dir), find_accuracy(result.metrics)),
+    ]
     models = [(title, open_model(path), accuracy) for title, path, accuracy in columns]
-    return SizeTable(size_columns([Measured.of_file(title, model.need_archive().path, model, accuracy) for title, model, accuracy in models]))
+    return SizeTable(
+        size_columns(
+            [
+                Measured.of_file(title, model.need_archive().path, model, accuracy)
+                for title, model, accuracy in models
+            ]
+        )
+    )
 
 
 def find_accuracy(metrics: Mapping[str, Any]) -> float | None:
-    """Return the accuracy on the test data among the metrics of an epoch; None where it was not measured.
+    """Return the accuracy on the test data among the metrics of an epoch; None where it was not
+    measured.
 
     Example:
         >>> find_accuracy({"loss": 0.1, "accuracy": 1.0, "val_loss": 0.2, "val_accuracy": 0.98}), find_accuracy({"accuracy": 1.0})
         (0.98, None)
     """
-    return next((float(value) for name, value in metrics.items() if name.startswith("val_") and "acc" in name and isinstance(value, int | float)), None)
+    return next(
+        (
+            float(value)
+            for name, value in metrics.items()
+            if name.startswith("val_") and "acc" in name and isinstance(value, int | float)
+        ),
+        None,
+    )
 
 
 def tensor_rows(result: TrainingResult) -> list[str]:
@@ -130,7 +176,11 @@ def tensor_rows(result: TrainingResult) -> list[str]:
             tensor.name,
             f"{format_count(tensor.zeros)} of {format_count(tensor.size)}",
             format_share(tensor.zeros / tensor.size),
-            "target met" if tensor.zeros >= tensor.target_zeros else f"target {format_count(tensor.target_zeros)} missed",
+            (
+                "target met"
+                if tensor.zeros >= tensor.target_zeros
+                else f"target {format_count(tensor.target_zeros)} missed"
+            ),
         )
         for tensor in result.tensors
     ]

@@ -17,8 +17,18 @@ FORMATS = ("json", "dot", "svg", "html")
 
 @click.command("graph")
 @click.argument("model")
-@click.option("-o", "--output", metavar="FILE", help="Write to FILE; its name ends in .json, .dot, .svg or .html.")
-@click.option("--format", "format_", type=click.Choice(FORMATS), help="What to write, whatever the name of FILE says.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Write to FILE; its name ends in .json, .dot, .svg or .html.",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    help="What to write, whatever the name of FILE says.",
+)
 @force_option
 def command(model: str, output: str | None, format_: str | None, force: bool) -> None:
     """Draw MODEL (.keras, .h5, a SavedModel folder or graph JSON), nested models included.
@@ -38,11 +48,16 @@ def command(model: str, output: str | None, format_: str | None, force: bool) ->
 
 
 def choose_graph_format(format_: str | None, output: str | None) -> str:
-    """Return the format that was asked for, else what the name of the output file says; anything else is a usage error."""
+    """Return the format that was asked for, else what the name of the output file says; anything
+    else is a usage error.
+    """
     suffix = "" if output is None else PurePath(output).suffix.lower().removeprefix(".")
     if format_ is None and suffix not in FORMATS:
         got = "nothing" if output is None else repr(output)
-        raise click.UsageError(f"no format: name the file with -o g.json, g.dot, g.svg or g.html, or give --format; got {got}")
+        raise click.UsageError(
+            "no format: name the file with -o g.json, g.dot, g.svg or g.html, or give --format;"
+            f" got {got}"
+        )
     return format_ or suffix
 
 

@@ -16,7 +16,8 @@ from graphprune.graph import ModelFile, open_model_file
 
 
 def open_model(path: str) -> ModelFile:
-    """Return the model at `path`: a saved model, a layer graph as JSON, or the finished model of a training run's folder.
+    """Return the model at `path`: a saved model, a layer graph as JSON, or the finished model of a
+    training run's folder.
 
     Raises:
         ArchiveError: there is no readable model.
@@ -30,11 +31,14 @@ def find_model_file(path: str) -> str:
     """Return `path`, or the trained model inside it when it is the folder of a training run.
 
     Raises:
-        CheckpointError: the run is damaged or not finished, or its model is not the one that it wrote.
+        CheckpointError: the run is damaged or not finished, or its model is not the one that it
+            wrote.
     """
     if not Path(path).is_dir():
         return path
-    from graphprune.runs.run_folder import RunFolder  # only now: it imports pydantic, which a model's file does not need
+    from graphprune.runs.run_folder import (
+        RunFolder,
+    )  # only now: it imports pydantic, which a model's file does not need
 
     run = RunFolder(Path(path))
     return str(run.need_model()) if run.is_run else path
@@ -43,7 +47,8 @@ def find_model_file(path: str) -> str:
 def find_training_origin(path: str) -> str:
     """Return the model that the training run in `path` began with; `path` itself when it is no run.
 
-    Where that model is gone or has changed, a warning says so, and `path` itself is what to compare with.
+    Where that model is gone or has changed, a warning says so, and `path` itself is what to compare
+    with.
     """
     if not Path(path).is_dir():
         return path
@@ -57,30 +62,47 @@ def find_training_origin(path: str) -> str:
     fault = find_original_fault(options)
     if fault is None:
         return options.model
-    click.echo(escape_controls(f"graphprune: warning: {fault}; compared with the trained model of {path} itself instead"), err=True)
+    click.echo(
+        escape_controls(
+            f"graphprune: warning: {fault}; compared with the trained model of {path} itself"
+            " instead"
+        ),
+        err=True,
+    )
     return path
 
 
 def loading_arguments(loading: LoadingOptions) -> dict[str, Any]:
-    """Return the arguments of `graphprune.load_model`, `train` and `resume` that these options stand for.
+    """Return the arguments of `graphprune.load_model`, `train` and `resume` that these options
+    stand for.
 
     Raises:
         TrainingError: a custom object cannot be imported.
     """
     objects = import_custom_objects(loading.custom_objects)
-    return {"custom_objects": objects, "unsafe_lambda": loading.unsafe_lambda, "unsafe_ops": loading.unsafe_ops}
+    return {
+        "custom_objects": objects,
+        "unsafe_lambda": loading.unsafe_lambda,
+        "unsafe_ops": loading.unsafe_ops,
+    }
 
 
 def _is_own(value: Any, module_name: str) -> bool:
     """Return whether a class or function comes from the package of a module."""
     home = getattr(value, "__module__", None)
-    return callable(value) and isinstance(home, str) and home.partition(".")[0] == module_name.partition(".")[0]
+    return (
+        callable(value)
+        and isinstance(home, str)
+        and home.partition(".")[0] == module_name.partition(".")[0]
+    )
 
 
 def import_custom_objects(specs: tuple[str, ...]) -> dict[str, Any]:
-    """Return custom objects by name: of `MODULE:NAME` that one, of `MODULE` every public class and function of its package.
+    """Return custom objects by name: of `MODULE:NAME` that one, of `MODULE` every public class and
+    function of its package.
 
-    What a module only imports from elsewhere (`from subprocess import run`) is left out: a model file could name it.
+    What a module only imports from elsewhere (`from subprocess import run`) is left out: a model
+    file could name it.
 
     Raises:
         TrainingError: a module cannot be imported, or has no such name.
@@ -93,9 +115,23 @@ def import_custom_objects(specs: tuple[str, ...]) -> dict[str, Any]:
         try:
             module = importlib.import_module(module_name)
         except ImportError as fault:
-            raise TrainingError(f"--custom-objects {spec}: cannot import {module_name}: {fault}; run from the folder that holds it, or install it") from fault
+            raise TrainingError(
+                f"--custom-objects {spec}: cannot import {module_name}: {fault}; run from the"
+                " folder that holds it, or install it"
+            ) from fault
         if name and not hasattr(module, name):
-            raise TrainingError(f"--custom-objects {spec}: {module_name} has no {name}; it has {', '.join(n for n in vars(module) if not n.startswith('_'))}")
-        names = [name] if name else [n for n, value in vars(module).items() if not n.startswith("_") and _is_own(value, module_name)]
+            raise TrainingError(
+                f"--custom-objects {spec}: {module_name} has no {name}; it has"
+                f" {', '.join(n for n in vars(module) if not n.startswith('_'))}"
+            )
+        names = (
+            [name]
+            if name
+            else [
+                n
+                for n, value in vars(module).items()
+                if not n.startswith("_") and _is_own(value, module_name)
+            ]
+        )
         found |= {n: getattr(module, n) for n in names}
     return found

@@ -1,4 +1,6 @@
-"""Training goes on where its output is no longer read (`| head`, a closed terminal) or can no longer be written."""
+"""Training goes on where its output is no longer read (`| head`, a closed terminal) or can no
+longer be written.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from graphprune import signals
 
 
 class LastingStream:
-    """A stream that takes whatever is written once the place where it went is gone, and says so once.
+    """A stream that takes whatever is written once the place where it went is gone, and says so
+    once.
 
     Args:
         stream: Where the text goes while that is possible.
@@ -47,7 +50,10 @@ class LastingStream:
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
         if self._name is not None:
-            signals.say(f"graphprune: warning: {self._name} cannot be written any more ({fault.strerror}); going on without it")
+            signals.say(
+                f"graphprune: warning: {self._name} cannot be written any more ({fault.strerror});"
+                " going on without it"
+            )
 
 
 @contextmanager

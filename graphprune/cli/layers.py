@@ -8,7 +8,13 @@ import click
 
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import force_option, format_option, report_option
-from graphprune.cli.outputs import check_report_free, choose_format, print_report, terminal_width, to_json
+from graphprune.cli.outputs import (
+    check_report_free,
+    choose_format,
+    print_report,
+    terminal_width,
+    to_json,
+)
 from graphprune.errors import escape_controls
 from graphprune.graph import ModelFile
 from graphprune.report import layers_to_config, render_layers_text
@@ -19,12 +25,19 @@ MATCH = "--match"
 @click.command("layers")
 @click.argument("model")
 @click.option(
-    MATCH, metavar="MATCHER", help="Show only the layers that MATCHER holds for, as a rule writes it: 'type: Dense', '{isa: Conv2D, params: {gte: 10k}}'."
+    MATCH,
+    metavar="MATCHER",
+    help=(
+        "Show only the layers that MATCHER holds for, as a rule writes it: 'type: Dense', '{isa:"
+        " Conv2D, params: {gte: 10k}}'."
+    ),
 )
 @format_option
 @report_option
 @force_option
-def command(model: str, match: str | None, format_: str | None, output: str | None, force: bool) -> None:
+def command(
+    model: str, match: str | None, format_: str | None, output: str | None, force: bool
+) -> None:
     """Show the layers of MODEL (.keras, .h5, a SavedModel folder or graph JSON): type, weights, what can be pruned, sparsity, and which rule wrapped it.
 
     \b
@@ -43,13 +56,22 @@ def command(model: str, match: str | None, format_: str | None, output: str | No
     saved = open_model(model)
     matched = None if find is None else find(saved)
     if choose_format(format_, output) == "json":
-        print_report(to_json(layers_to_config(saved.graph, saved.zeros, path=model, matched=matched)), output)
+        print_report(
+            to_json(layers_to_config(saved.graph, saved.zeros, path=model, matched=matched)), output
+        )
     else:
-        print_report(render_layers_text(saved.graph, saved.zeros, width=terminal_width(output), matched=matched), output)
+        print_report(
+            render_layers_text(
+                saved.graph, saved.zeros, width=terminal_width(output), matched=matched
+            ),
+            output,
+        )
 
 
 def _finder(match: str) -> Callable[[ModelFile], Collection[str]]:
-    """Return what finds the layers that a matcher holds for; the rule language is imported only where it is asked for, as it takes a quarter of a second."""
+    """Return what finds the layers that a matcher holds for; the rule language is imported only
+    where it is asked for, as it takes a quarter of a second.
+    """
     from graphprune.rules import Matches, find_matched, parse_matcher, reads_weights
 
     matcher = parse_matcher(match, MATCH)

@@ -30,12 +30,32 @@ from graphprune.suggestions import closest
     "--format",
     "format_",
     type=click.Choice(["text", "json", "github"]),
-    help="How to print what is found: text, JSON, or workflow commands that GitHub Actions shows beside the lines [default: text].",
+    help=(
+        "How to print what is found: text, JSON, or workflow commands that GitHub Actions shows"
+        " beside the lines [default: text]."
+    ),
 )
-@click.option("-o", "--output", metavar="FILE", help="Write the report to FILE; the end of its name says its format: .txt or .json.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Write the report to FILE; the end of its name says its format: .txt or .json.",
+)
 @force_option
-@click.option("--explain", metavar="SLUG", help="Say what a slug such as rule/conflict means, with an example; 'list' names them all.")
-def command(files: tuple[str, ...], model: str | None, rules: RuleOptions, format_: str | None, output: str | None, force: bool, explain: str | None) -> None:
+@click.option(
+    "--explain",
+    metavar="SLUG",
+    help="Say what a slug such as rule/conflict means, with an example; 'list' names them all.",
+)
+def command(
+    files: tuple[str, ...],
+    model: str | None,
+    rules: RuleOptions,
+    format_: str | None,
+    output: str | None,
+    force: bool,
+    explain: str | None,
+) -> None:
     """Check rule files: all faults at once, each with its line and a way out. Exits 1 when there are errors.
 
     \b
@@ -46,7 +66,9 @@ def command(files: tuple[str, ...], model: str | None, rules: RuleOptions, forma
         graphprune lint --explain rule/conflict
     """  # noqa: D301 - click wants the real character
     rules = replace(rules, files=(*files, *rules.files))
-    check_report_free(output, force=force, inputs=[*rules.files, *([model] if model else [])], format_=format_)
+    check_report_free(
+        output, force=force, inputs=[*rules.files, *([model] if model else [])], format_=format_
+    )
     if explain is not None:
         print_report(_explain(explain, rules.files), output)
         return
@@ -70,12 +92,16 @@ def _explain(slug: str, rules: Sequence[str]) -> str:
         return report.render_slug_list(table.values())
     if slug not in table:
         help = closest(slug, table) or "graphprune lint --explain list names them all"
-        raise click.UsageError(f"--explain: no diagnostic has the slug {escape_controls(repr(slug))}; {help}")
+        raise click.UsageError(
+            f"--explain: no diagnostic has the slug {escape_controls(repr(slug))}; {help}"
+        )
     return report.render_slug(table[slug])
 
 
 def _check(options: RuleOptions, model: str | None) -> tuple[int | None, tuple[Diagnostic, ...]]:
-    """Return how many rules there are (None where the files have faults: they are not held against the model), and all that is found."""
+    """Return how many rules there are (None where the files have faults: they are not held against
+    the model), and all that is found.
+    """
     try:
         rules = open_rules(options)
     except RuleError as fault:
@@ -91,10 +117,30 @@ def _check_against(model: ModelFile, rules: RuleSet) -> tuple[Diagnostic, ...]:
         return fault.diagnostics
 
 
-def _render(files: Sequence[str], count: int | None, model: str | None, found: Sequence[Diagnostic], kind: str) -> str:
+def _render(
+    files: Sequence[str],
+    count: int | None,
+    model: str | None,
+    found: Sequence[Diagnostic],
+    kind: str,
+) -> str:
     if kind in ("json", "github"):
         return render_document(found, kind)
-    against = "" if model is None else f"; not held against {model} yet" if count is None else f" against {model}"
-    numbers = [count_of(count_severity(found, severity), severity) for severity in ("error", "warning", "note")]
-    summary = ", ".join(number for number in numbers if not number.startswith("0 ")) or f"{count_of(count or 0, 'rule')}, no faults"
-    return "\n\n".join([*([render_with_lines(found)] if found else []), f"{', '.join(files)}: {summary}{against}"])
+    against = (
+        ""
+        if model is None
+        else f"; not held against {model} yet"
+        if count is None
+        else f" against {model}"
+    )
+    numbers = [
+        count_of(count_severity(found, severity), severity)
+        for severity in ("error", "warning", "note")
+    ]
+    summary = (
+        ", ".join(number for number in numbers if not number.startswith("0 "))
+        or f"{count_of(count or 0, 'rule')}, no faults"
+    )
+    return "\n\n".join(
+        [*([render_with_lines(found)] if found else []), f"{', '.join(files)}: {summary}{against}"]
+    )

@@ -16,9 +16,18 @@ from typing import NoReturn, TextIO
 import click
 
 import graphprune
-from graphprune.errors import EXIT_ERROR, EXIT_OK, EXIT_STOPPED, EXIT_USAGE, GraphpruneError, escape_controls, shorten
+from graphprune.errors import (
+    EXIT_ERROR,
+    EXIT_OK,
+    EXIT_STOPPED,
+    EXIT_USAGE,
+    GraphpruneError,
+    escape_controls,
+    shorten,
+)
 
-# Command name -> one line of help. The module graphprune.cli.NAME holds it as `command`, imported only when it is called: `--help` stays fast.
+# Command name -> one line of help. The module graphprune.cli.NAME holds it as `command`, imported
+# only when it is called: `--help` stays fast.
 COMMANDS: dict[str, str] = {
     "layers": "Show the layers of a saved model as a table.",
     "graph": "Draw a saved model: HTML, SVG, DOT or JSON.",
@@ -59,11 +68,20 @@ class LazyGroup(click.Group):
         command: click.Command = module.command
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that the words name, and the rest of them; an unknown one is answered with the closest."""
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the words name, and the rest of them; an unknown one is answered
+        with the closest.
+        """
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            close = importlib.import_module("graphprune.suggestions").find_close(args[0], COMMANDS, count=1)
-            ctx.fail(f"no command is called {args[0]!r}; " + (f"did you mean {close[0]!r}?" if close else "graphprune --help lists them"))
+            close = importlib.import_module("graphprune.suggestions").find_close(
+                args[0], COMMANDS, count=1
+            )
+            ctx.fail(
+                f"no command is called {args[0]!r}; "
+                + (f"did you mean {close[0]!r}?" if close else "graphprune --help lists them")
+            )
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -72,7 +90,10 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.command(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
 @click.version_option(graphprune.__version__)
 def cli() -> None:
     """Prune saved Keras models by rules: plan, wrap, train, resume, strip, and see every change.
@@ -88,25 +109,41 @@ def cli() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line and return its exit code; faults are raised. With `standalone_mode=False`, click returns the code of an `Exit`."""
+    """Run one command line and return its exit code; faults are raised. With
+    `standalone_mode=False`, click returns the code of an `Exit`.
+    """
     code = cli.main(args=arguments, prog_name="graphprune", standalone_mode=False)
     return code if isinstance(code, int) else EXIT_OK
 
 
-def show_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None) -> None:
+def show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """Show a warning of graphprune as one line on stderr, and any other as Python does."""
     if Path(filename).is_relative_to(Path(graphprune.__file__).parent):
         click.echo(f"graphprune: warning: {shorten(str(message))}", err=True)
     else:
-        click.echo(warnings.formatwarning(message, category, filename, lineno, line), err=True, nl=False)
+        click.echo(
+            warnings.formatwarning(message, category, filename, lineno, line), err=True, nl=False
+        )
 
 
 def tell_fault(fault: Fault, words: Sequence[str]) -> None:
-    """Print what went wrong: on stdout in the machine form that the command line asks for, else as text on stderr.
+    """Print what went wrong: on stdout in the machine form that the command line asks for, else as
+    text on stderr.
 
     A file named by `-o` is not written: whoever reads it next would take the fault for the report.
     """
-    faults = importlib.import_module("graphprune.cli.faults") if any(word.startswith(("--format", "--json")) for word in words) else None
+    faults = (
+        importlib.import_module("graphprune.cli.faults")
+        if any(word.startswith(("--format", "--json")) for word in words)
+        else None
+    )
     format_ = None if faults is None else faults.find_machine_format(words)
     if faults is not None and format_ is not None:
         with suppress(OSError):  # stdout itself may be what cannot be written
@@ -127,14 +164,21 @@ def render_fault(fault: Fault) -> str:
         fault.show(file=told)
         return shorten(told.getvalue()).removesuffix("\n")
     if isinstance(fault, OSError):
-        return f"graphprune: {escape_controls(shorten(f'{fault.filename or SYSTEM}: {fault.strerror or fault}'))}"
+        return (
+            "graphprune:"
+            f" {escape_controls(shorten(f'{fault.filename or SYSTEM}: {fault.strerror or fault}'))}"
+        )
     return "graphprune: " + "\n".join(escape_controls(line) for line in str(fault).split("\n"))
 
 
 def main() -> NoReturn:
-    """Run the command line and exit: 0 done, 1 wrong input, 2 different (only with --detailed-exitcode), 64 wrong usage."""
+    """Run the command line and exit: 0 done, 1 wrong input, 2 different (only with
+    --detailed-exitcode), 64 wrong usage.
+    """
     click.UsageError.exit_code = EXIT_USAGE
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: its start-up notes are not for users of a command line
+    os.environ.setdefault(
+        "TF_CPP_MIN_LOG_LEVEL", "3"
+    )  # before TensorFlow is imported: its start-up notes are not for users of a command line
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:

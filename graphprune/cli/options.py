@@ -18,17 +18,23 @@ _REAL = re.compile(r"[-+]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][-+]?[0-
 
 
 class WholeNumber(click.IntRange):
-    """A whole number in ASCII digits; Python's `int` takes digits of other scripts and underscores too."""
+    """A whole number in ASCII digits; Python's `int` takes digits of other scripts and underscores
+    too.
+    """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the number."""
         if isinstance(value, str) and not _WHOLE.fullmatch(value):
-            self.fail(f"{value!r} is not a whole number; write it in digits, such as 100", param, ctx)
+            self.fail(
+                f"{value!r} is not a whole number; write it in digits, such as 100", param, ctx
+            )
         return super().convert(value, param, ctx)
 
 
 class RealNumber(click.types.FloatParamType):
-    """A finite number in ASCII digits; Python's `float` takes `inf`, `nan`, underscores and digits of other scripts too."""
+    """A finite number in ASCII digits; Python's `float` takes `inf`, `nan`, underscores and digits
+    of other scripts too.
+    """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the number."""
@@ -37,12 +43,16 @@ class RealNumber(click.types.FloatParamType):
         return super().convert(value, param, ctx)
 
 
-def parse_settings(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+def parse_settings(
+    _ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
     """Return `path=value` options as a mapping; anything else is a usage error."""
     return _parse_pairs(values, "write PATH=VALUE, as in --set dense-90.prune.sparsity=0.5")
 
 
-def parse_variables(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+def parse_variables(
+    _ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
     """Return `name=value` options as a mapping; anything else is a usage error."""
     return _parse_pairs(values, "write NAME=VALUE, as in --var final=0.8")
 
@@ -57,44 +67,99 @@ def _parse_pairs(values: tuple[str, ...], help: str) -> dict[str, str]:
     return pairs
 
 
-rules_option = click.option("-r", "--rules", "rules", multiple=True, metavar="RULES", help="A rule file, or builtin:NAME for one that ships. May be repeated.")
-variables_option = click.option(
-    "--var", "variables", multiple=True, callback=parse_variables, metavar="NAME=VALUE", help="Override a variable of the rule files. May be repeated."
+rules_option = click.option(
+    "-r",
+    "--rules",
+    "rules",
+    multiple=True,
+    metavar="RULES",
+    help="A rule file, or builtin:NAME for one that ships. May be repeated.",
 )
-only_option = click.option("--only", "only", multiple=True, metavar="RULE", help="Use only this rule of the files. May be repeated.")
-off_option = click.option("--off", "off", multiple=True, metavar="RULE", help="Leave this rule out. May be repeated.")
+variables_option = click.option(
+    "--var",
+    "variables",
+    multiple=True,
+    callback=parse_variables,
+    metavar="NAME=VALUE",
+    help="Override a variable of the rule files. May be repeated.",
+)
+only_option = click.option(
+    "--only",
+    "only",
+    multiple=True,
+    metavar="RULE",
+    help="Use only this rule of the files. May be repeated.",
+)
+off_option = click.option(
+    "--off", "off", multiple=True, metavar="RULE", help="Leave this rule out. May be repeated."
+)
 set_option = click.option(
     "--set",
     "settings",
     multiple=True,
     callback=parse_settings,
     metavar="PATH=VALUE",
-    help="Set a field of a rule's action, of a budget, a schedule or the defaults: dense-90.prune.sparsity=0.5, dense-90.prune.schedule.end='2 epochs', "
-    "budgets.net.sparsity=90%, schedules.ramp.end='2 epochs'. May be repeated.",
+    help=(
+        "Set a field of a rule's action, of a budget, a schedule or the defaults:"
+        " dense-90.prune.sparsity=0.5, dense-90.prune.schedule.end='2 epochs',"
+        " budgets.net.sparsity=90%, schedules.ramp.end='2 epochs'. May be repeated."
+    ),
 )
 force_option = click.option("--force", is_flag=True, help="Overwrite what is there.")
-format_option = click.option("--format", "format_", type=click.Choice(["text", "json"]), default=None, help="How to print the report [default: text].")
+format_option = click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json"]),
+    default=None,
+    help="How to print the report [default: text].",
+)
 drawing_format_option = click.option(
     "--format",
     "format_",
     type=click.Choice(["text", "json", "github", "html", "svg"]),
     default=None,
-    help="How to print the report: text, JSON, Markdown for a comment on GitHub, a page, a drawing [default: text, or what FILE's name says].",
+    help=(
+        "How to print the report: text, JSON, Markdown for a comment on GitHub, a page, a drawing"
+        " [default: text, or what FILE's name says]."
+    ),
 )
 drawing_report_option = click.option(
-    "-o", "--output", metavar="FILE", help="Write the report to FILE; the end of its name says its format: .txt, .json, .html, .svg or .md."
+    "-o",
+    "--output",
+    metavar="FILE",
+    help=(
+        "Write the report to FILE; the end of its name says its format: .txt, .json, .html, .svg or"
+        " .md."
+    ),
 )
-report_option = click.option("-o", "--output", metavar="FILE", help="Write the report to FILE; the end of its name says its format: .txt or .json.")
-exitcode_option = click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there is something to report, 0 when there is nothing.")
+report_option = click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Write the report to FILE; the end of its name says its format: .txt or .json.",
+)
+exitcode_option = click.option(
+    "--detailed-exitcode",
+    is_flag=True,
+    help="Exit 2 when there is something to report, 0 when there is nothing.",
+)
 all_option = click.option("--all", "show_all", is_flag=True, help="Show every layer.")
 brief_option = click.option("--brief", is_flag=True, help="Show only the summary.")
 unsafe_lambda_option = click.option(
-    "--unsafe-lambda", is_flag=True, help="Load Lambda layers that carry Python bytecode. It can do anything: only for files that you trust."
+    "--unsafe-lambda",
+    is_flag=True,
+    help=(
+        "Load Lambda layers that carry Python bytecode. It can do anything: only for files that you"
+        " trust."
+    ),
 )
 unsafe_ops_option = click.option(
     "--unsafe-ops",
     is_flag=True,
-    help="Load layers that run any operation of TensorFlow, such as writing files: only for files that you trust.",
+    help=(
+        "Load layers that run any operation of TensorFlow, such as writing files: only for files"
+        " that you trust."
+    ),
 )
 outputs_option = click.option(
     "-o",
@@ -105,9 +170,21 @@ outputs_option = click.option(
     metavar="OUT",
     help="A .keras, .h5 or .tflite file, or a folder for a SavedModel. May be repeated.",
 )
-measure_option = click.option("--data", metavar="DATA", help="Measure accuracy before and after on the test part of this data (.npz, or MODULE:FUNCTION).")
+measure_option = click.option(
+    "--data",
+    metavar="DATA",
+    help=(
+        "Measure accuracy before and after on the test part of this data (.npz, or"
+        " MODULE:FUNCTION)."
+    ),
+)
 keep_optimizer_option = click.option(
-    "--keep-optimizer", is_flag=True, help="Write the compile settings and the optimizer's state too, to train on; the files get larger."
+    "--keep-optimizer",
+    is_flag=True,
+    help=(
+        "Write the compile settings and the optimizer's state too, to train on; the files get"
+        " larger."
+    ),
 )
 custom_option = click.option(
     "--custom-objects",
@@ -135,7 +212,9 @@ class RuleOptions:
 
 
 def rule_options(command: Command) -> Command:
-    """Add `-r RULES` and what changes rule files: `--var`, `--only`, `--off`, `--set`. The command gets one `rules: RuleOptions`."""
+    """Add `-r RULES` and what changes rule files: `--var`, `--only`, `--off`, `--set`. The command
+    gets one `rules: RuleOptions`.
+    """
 
     @functools.wraps(command)
     def run(
@@ -153,13 +232,23 @@ def rule_options(command: Command) -> Command:
 
 
 allow_missed_option = click.option(
-    "--allow-missed", is_flag=True, help="Only warn where the run is too short for a schedule to reach its target; otherwise such a run is refused."
+    "--allow-missed",
+    is_flag=True,
+    help=(
+        "Only warn where the run is too short for a schedule to reach its target; otherwise such a"
+        " run is refused."
+    ),
 )
 
 
 def model_and_rules(command: Command) -> Command:
     """Add the options that make a plan: those of `rule_options`, and `--plan FILE`."""
-    plan = click.option("--plan", "plan_file", metavar="FILE", help="A plan that `graphprune plan -o FILE.json` wrote, instead of rules.")
+    plan = click.option(
+        "--plan",
+        "plan_file",
+        metavar="FILE",
+        help="A plan that `graphprune plan -o FILE.json` wrote, instead of rules.",
+    )
     return rule_options(plan(command))
 
 
@@ -179,7 +268,9 @@ class LoadingOptions:
 
 
 def loading_options(command: Command) -> Command:
-    """Add the options that say how a model is loaded. The command gets one `loading: LoadingOptions`."""
+    """Add the options that say how a model is loaded. The command gets one `loading:
+    LoadingOptions`.
+    """
 
     @functools.wraps(command)
     def run(
@@ -189,6 +280,8 @@ def loading_options(command: Command) -> Command:
         unsafe_ops: bool,
         **others: Any,
     ) -> Any:
-        return command(*args, loading=LoadingOptions(custom_objects, unsafe_lambda, unsafe_ops), **others)
+        return command(
+            *args, loading=LoadingOptions(custom_objects, unsafe_lambda, unsafe_ops), **others
+        )
 
     return custom_option(unsafe_lambda_option(unsafe_ops_option(run)))  # type: ignore[return-value]

@@ -1,4 +1,6 @@
-"""Where reports and results go: to the terminal, or whole into a file that was free or that the user allowed to overwrite."""
+"""Where reports and results go: to the terminal, or whole into a file that was free or that the
+user allowed to overwrite.
+"""
 
 from __future__ import annotations
 
@@ -20,31 +22,47 @@ from graphprune.rules.text.source_lines import SourceLines
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".tflite")
 REPORT_SUFFIXES: Mapping[str, str] = {".txt": "text", ".json": "json"}
-DRAWING_SUFFIXES: Mapping[str, str] = {**REPORT_SUFFIXES, ".html": "html", ".svg": "svg", ".md": "github"}
+DRAWING_SUFFIXES: Mapping[str, str] = {
+    **REPORT_SUFFIXES,
+    ".html": "html",
+    ".svg": "svg",
+    ".md": "github",
+}
 """The format that the end of a file's name says, of reports and of those that are drawn too."""
 
 
 def check_output_free(path: str | Path, *, force: bool, inputs: Iterable[str | Path] = ()) -> None:
-    """Refuse a path that exists, unless `force`; even then, devices, pipes and what the command itself reads. Called before any work is done.
+    """Refuse a path that exists, unless `force`; even then, devices, pipes and what the command
+    itself reads. Called before any work is done.
 
     Raises:
-        OutputError: something stands at `path` that may not be overwritten, or a file stands where one of its folders should be.
+        OutputError: something stands at `path` that may not be overwritten, or a file stands where
+            one of its folders should be.
     """
     target = Path(path)
     if not str(path):
         raise OutputError("the name of the output is empty; give one")
     if os.path.lexists(target) and not force:
-        raise OutputError(f"{target}: exists already; give another name, or --force to overwrite it", OUTPUT_EXISTS)
+        raise OutputError(
+            f"{target}: exists already; give another name, or --force to overwrite it",
+            OUTPUT_EXISTS,
+        )
     if os.path.lexists(target) and not (target.is_file() or target.is_dir()):
-        raise OutputError(f"{target}: is neither a file nor a folder, so it is not overwritten; give another name")
+        raise OutputError(
+            f"{target}: is neither a file nor a folder, so it is not overwritten; give another name"
+        )
     if any(is_same_file(target, Path(source)) for source in inputs):
-        raise OutputError(f"{target}: is what this command reads, so it is not overwritten; give another name")
+        raise OutputError(
+            f"{target}: is what this command reads, so it is not overwritten; give another name"
+        )
     for parent in target.parents:
         if os.path.lexists(parent) and not parent.is_dir():
             raise OutputError(f"{target}: {parent} is a file, not a folder; give another name")
 
 
-def check_outputs_free(paths: Sequence[str], *, force: bool, inputs: Iterable[str | Path] = ()) -> None:
+def check_outputs_free(
+    paths: Sequence[str], *, force: bool, inputs: Iterable[str | Path] = ()
+) -> None:
     """Refuse outputs as `check_output_free` does, and two of one name.
 
     Raises:
@@ -70,9 +88,11 @@ def check_report_free(
     format_: str | None = None,
     known: Iterable[str] = tuple(REPORT_SUFFIXES),
 ) -> None:
-    """Refuse a place for a report as `check_output_free` does, and the name of a model or a folder besides; None is the terminal.
+    """Refuse a place for a report as `check_output_free` does, and the name of a model or a folder
+    besides; None is the terminal.
 
-    Without a `format_` that was asked for, a name must end in a suffix that is `known`, or have none, which means text.
+    Without a `format_` that was asked for, a name must end in a suffix that is `known`, or have
+    none, which means text.
 
     Raises:
         OutputError: the report may not be written there.
@@ -83,10 +103,15 @@ def check_report_free(
     if Path(path).is_dir():
         raise OutputError(f"{path}: is a folder; name a file in it")
     if Path(path).suffix in MODEL_SUFFIXES:
-        raise OutputError(f"{path}: is the name of a model, and this writes a report; give a name such as {Path(path).stem}.txt or {Path(path).stem}.json")
+        raise OutputError(
+            f"{path}: is the name of a model, and this writes a report; give a name such as"
+            f" {Path(path).stem}.txt or {Path(path).stem}.json"
+        )
     suffix = Path(path).suffix.lower()
     if suffix and format_ is None and suffix not in known:
-        raise OutputError(f"{path}: no report has the suffix {suffix}; known are {', '.join(known)}")
+        raise OutputError(
+            f"{path}: no report has the suffix {suffix}; known are {', '.join(known)}"
+        )
 
 
 def choose_format(format_: str | None, output: str | None) -> str:
@@ -95,17 +120,22 @@ def choose_format(format_: str | None, output: str | None) -> str:
 
 
 def choose_drawing_format(format_: str | None, output: str | None) -> str:
-    """Return `text`, `json`, `github`, `html` or `svg`: what was asked for, else what the name of the output file says."""
+    """Return `text`, `json`, `github`, `html` or `svg`: what was asked for, else what the name of
+    the output file says.
+    """
     return format_ or DRAWING_SUFFIXES.get(Path(output or "").suffix.lower(), "text")
 
 
 def to_json(config: Any) -> str:
-    """Return `config` as indented strict JSON with a newline at the end; the same value gives the same bytes."""
+    """Return `config` as indented strict JSON with a newline at the end; the same value gives the
+    same bytes.
+    """
     return encodable(json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def encodable(text: str) -> str:
-    r"""Return `text` with halves of surrogate pairs as escapes: paths and configs may hold them, and no file and no terminal takes them.
+    r"""Return `text` with halves of surrogate pairs as escapes: paths and configs may hold them,
+    and no file and no terminal takes them.
 
     Example:
         >>> encodable('{"path": "\udcff.keras"}')
@@ -115,7 +145,8 @@ def encodable(text: str) -> str:
 
 
 def print_report(text: str, output: str | None, paint: Paint = str) -> None:
-    """Print a report, painted where stdout takes colour, or write it whole to `output`, which `check_report_free` has found free.
+    """Print a report, painted where stdout takes colour, or write it whole to `output`, which
+    `check_report_free` has found free.
 
     Raises:
         WriteError: the file cannot be written.
@@ -129,7 +160,9 @@ def print_report(text: str, output: str | None, paint: Paint = str) -> None:
 
 
 def print_warnings(diagnostics: Iterable[Diagnostic], rules: Collection[str] = ()) -> None:
-    """Print warnings and notes to stderr, where they do not mix with the report; of the files in `rules`, with the line that each is about."""
+    """Print warnings and notes to stderr, where they do not mix with the report; of the files in
+    `rules`, with the line that each is about.
+    """
     found = tuple(diagnostics)
     if found:
         echo(render_with_lines(found, rules), paint_diagnostics, err=True)
@@ -140,14 +173,20 @@ def print_faults(diagnostics: Iterable[Diagnostic]) -> None:
     echo(render_with_lines(diagnostics), paint_diagnostics, err=True)
 
 
-def render_with_lines(diagnostics: Iterable[Diagnostic], rules: Collection[str] | None = None) -> str:
-    """Return diagnostics as text with the lines that they are about: of the files in `rules`, or of any.
+def render_with_lines(
+    diagnostics: Iterable[Diagnostic], rules: Collection[str] | None = None
+) -> str:
+    """Return diagnostics as text with the lines that they are about: of the files in `rules`, or of
+    any.
 
-    A plan from somewhere else may name any file as the place of a warning; what the user did not name is not read.
+    A plan from somewhere else may name any file as the place of a warning; what the user did not
+    name is not read.
     """
     return report.render_diagnostics(diagnostics, SourceLines(rules).find)
 
 
 def terminal_width(output: str | None = None) -> int | None:
-    """Return the width to lay tables out for: the terminal's; None, for all that a table needs, in a pipe and for a report that goes to the file `output`."""
+    """Return the width to lay tables out for: the terminal's; None, for all that a table needs, in
+    a pipe and for a report that goes to the file `output`.
+    """
     return shutil.get_terminal_size().columns if output is None and sys.stdout.isatty() else None

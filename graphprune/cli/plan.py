@@ -19,7 +19,15 @@ from graphprune.cli.options import (
     force_option,
     rule_options,
 )
-from graphprune.cli.outputs import DRAWING_SUFFIXES, check_report_free, choose_drawing_format, print_report, print_warnings, terminal_width, to_json
+from graphprune.cli.outputs import (
+    DRAWING_SUFFIXES,
+    check_report_free,
+    choose_drawing_format,
+    print_report,
+    print_warnings,
+    terminal_width,
+    to_json,
+)
 from graphprune.cli.planning import plan_for
 from graphprune.errors import EXIT_DIFFERENT
 from graphprune.graph import ModelFile
@@ -30,8 +38,16 @@ from graphprune.sparsity.positions import Run
 @click.command("plan")
 @click.argument("model")
 @rule_options
-@click.option("--steps-per-epoch", type=WholeNumber(min=1), help="Optimizer steps in an epoch, to show schedules in steps.")
-@click.option("--epochs", type=WholeNumber(min=1), help="Epochs of the run, to check that schedules end within it.")
+@click.option(
+    "--steps-per-epoch",
+    type=WholeNumber(min=1),
+    help="Optimizer steps in an epoch, to show schedules in steps.",
+)
+@click.option(
+    "--epochs",
+    type=WholeNumber(min=1),
+    help="Epochs of the run, to check that schedules end within it.",
+)
 @allow_missed_option
 @drawing_format_option
 @drawing_report_option
@@ -61,7 +77,13 @@ def command(
     Where the rules have faults there is no plan and FILE is not written; with --format json or github the faults are printed in that form.
     With --detailed-exitcode the exit code is 2 where the model would be changed.
     """  # noqa: D301 - click wants the real character
-    check_report_free(output, force=force, inputs=[model, *rules.files], format_=format_, known=tuple(DRAWING_SUFFIXES))
+    check_report_free(
+        output,
+        force=force,
+        inputs=[model, *rules.files],
+        format_=format_,
+        known=tuple(DRAWING_SUFFIXES),
+    )
     saved = open_model(model)
     plan = plan_for(saved, rules, None, Run(steps_per_epoch, epochs), allow_missed=allow_missed)
     print_warnings(plan.diagnostics, rules.files)
@@ -72,7 +94,9 @@ def command(
         raise click.exceptions.Exit(EXIT_DIFFERENT)
 
 
-def _render(saved: ModelFile, plan: Plan, kind: str, *, show_all: bool, brief: bool, width: int | None) -> str:
+def _render(
+    saved: ModelFile, plan: Plan, kind: str, *, show_all: bool, brief: bool, width: int | None
+) -> str:
     if kind == "json":
         return to_json(plan_to_config(plan))
     if kind == "github":

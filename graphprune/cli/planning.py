@@ -25,7 +25,8 @@ UNKNOWN_RUN = Run()
 
 
 def load_with_classes(model: ModelFile, loading: LoadingOptions) -> LoadedModel | None:
-    """Return the model loaded with its custom objects; None without any, where the file says it all.
+    """Return the model loaded with its custom objects; None without any, where the file says it
+    all.
 
     Raises:
         ArchiveError: the model cannot be loaded.
@@ -44,14 +45,29 @@ def load_with_classes(model: ModelFile, loading: LoadingOptions) -> LoadedModel 
 def open_rules(options: RuleOptions) -> RuleSet:
     """Return the rules of all files, which the command needs at least one of."""
     if not options.files:
-        raise click.UsageError("no rules: give a rule file with -r RULES (graphprune rules lists those that ship)")
-    return read_rules(*options.files, variables=options.variables, only=options.only, off=options.off, settings=options.settings)
+        raise click.UsageError(
+            "no rules: give a rule file with -r RULES (graphprune rules lists those that ship)"
+        )
+    return read_rules(
+        *options.files,
+        variables=options.variables,
+        only=options.only,
+        off=options.off,
+        settings=options.settings,
+    )
 
 
 def plan_for(
-    model: ModelFile, rules: RuleOptions, plan_file: str | None, run: Run = UNKNOWN_RUN, *, loaded: LoadedModel | None = None, allow_missed: bool = False
+    model: ModelFile,
+    rules: RuleOptions,
+    plan_file: str | None,
+    run: Run = UNKNOWN_RUN,
+    *,
+    loaded: LoadedModel | None = None,
+    allow_missed: bool = False,
 ) -> Plan:
-    """Return the plan from `--plan FILE`, checked against the model, or made from the rules; `loaded` tells more of custom layers than the file.
+    """Return the plan from `--plan FILE`, checked against the model, or made from the rules;
+    `loaded` tells more of custom layers than the file.
 
     Raises:
         PlanError: the plan file is damaged or was made for another model.
@@ -62,8 +78,16 @@ def plan_for(
     return plan_from_rules(model, open_rules(rules), run, loaded=loaded, allow_missed=allow_missed)
 
 
-def plan_from_rules(model: ModelFile, rules: RuleSet, run: Run = UNKNOWN_RUN, *, loaded: LoadedModel | None = None, allow_missed: bool = False) -> Plan:
-    """Return the plan that the rules make for the model, with everything that its file can tell, and the loaded model.
+def plan_from_rules(
+    model: ModelFile,
+    rules: RuleSet,
+    run: Run = UNKNOWN_RUN,
+    *,
+    loaded: LoadedModel | None = None,
+    allow_missed: bool = False,
+) -> Plan:
+    """Return the plan that the rules make for the model, with everything that its file can tell,
+    and the loaded model.
 
     Raises:
         RuleError: the rules do not fit the model.
@@ -74,19 +98,35 @@ def plan_from_rules(model: ModelFile, rules: RuleSet, run: Run = UNKNOWN_RUN, *,
 
 
 def _as_in_file(model: ModelFile, loaded: LoadedModel, types: Collection[str]) -> LoadedModel:
-    """Return the loaded model in which layers of these types, of which rules name the weights, have the weights of the file, as `graphprune plan` sees them."""
-    taught = {address: layer.tensors for address, layer in model.graph.layers.items() if layer.type in types}
-    layers = {address: replace(loaded.graph.layers[address], tensors=tensors) for address, tensors in taught.items()}
+    """Return the loaded model in which layers of these types, of which rules name the weights, have
+    the weights of the file, as `graphprune plan` sees them.
+    """
+    taught = {
+        address: layer.tensors
+        for address, layer in model.graph.layers.items()
+        if layer.type in types
+    }
+    layers = {
+        address: replace(loaded.graph.layers[address], tensors=tensors)
+        for address, tensors in taught.items()
+    }
     zeros = {key: count for key, count in loaded.zeros.items() if key[0] not in taught}
     zeros |= {key: count for key, count in (model.zeros or {}).items() if key[0] in taught}
-    return replace(loaded, graph=loaded.graph.replace(layers) if layers else loaded.graph, zeros=zeros)
+    return replace(
+        loaded, graph=loaded.graph.replace(layers) if layers else loaded.graph, zeros=zeros
+    )
 
 
-def _read_fitting_plan(model: ModelFile, rules: RuleOptions, plan_file: str, loaded: LoadedModel | None) -> Plan:
+def _read_fitting_plan(
+    model: ModelFile, rules: RuleOptions, plan_file: str, loaded: LoadedModel | None
+) -> Plan:
     if rules.files:
         raise click.UsageError("give rules (-r) or a plan (--plan), not both")
     if rules.has_switches:
-        raise click.UsageError("--var, --only, --off and --set change rules; with --plan, give them to `graphprune plan` instead")
+        raise click.UsageError(
+            "--var, --only, --off and --set change rules; with --plan, give them to `graphprune"
+            " plan` instead"
+        )
     plan = read_plan(plan_file)
     if loaded is not None and _is_of_file(model.graph, loaded.graph, plan):
         loaded = None
@@ -102,8 +142,12 @@ def _read_fitting_plan(model: ModelFile, rules: RuleOptions, plan_file: str, loa
 
 
 def _is_of_file(graph: LayerGraph, loaded: LayerGraph, plan: Plan) -> bool:
-    """Return whether the plan was made from the file alone: it lacks layers that say themselves what to prune, or has their weights by the file's names."""
-    if not {layer.address for layer in loaded.candidates()} <= {change.address for change in plan.changes}:
+    """Return whether the plan was made from the file alone: it lacks layers that say themselves
+    what to prune, or has their weights by the file's names.
+    """
+    if not {layer.address for layer in loaded.candidates()} <= {
+        change.address for change in plan.changes
+    }:
         return True
     try:
         check_plan_fits(graph, plan)

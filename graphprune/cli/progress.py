@@ -1,4 +1,6 @@
-"""How a training run looks while it is loaded and trained: one line an epoch, and on a terminal a live line below them."""
+"""How a training run looks while it is loaded and trained: one line an epoch, and on a terminal a
+live line below them.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
     from graphprune.runs.progress import Progress
 
 KEY_ECHO = 4
-"""Columns that the live line leaves free: a terminal writes ^C behind it, which must not begin a line of its own."""
+"""Columns that the live line leaves free: a terminal writes ^C behind it, which must not begin a
+line of its own.
+"""
 REFRESHES = 8
 """Of the live line, in a second."""
 SPINNER, ASCII_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "|/-\\"
@@ -70,14 +74,26 @@ class Display:
 
     def render(self) -> Text:
         """Return the live line as it is now."""
-        return Text("" if self._console is None else self._line(max(1, fit_terminal(self._console) - KEY_ECHO)), no_wrap=True, end="")
+        return Text(
+            (
+                ""
+                if self._console is None
+                else self._line(max(1, fit_terminal(self._console) - KEY_ECHO))
+            ),
+            no_wrap=True,
+            end="",
+        )
 
     def _line(self, width: int) -> str:
         if self._now is not None:
             return render_bar(self._now, self._estimate(self._now), width, is_ascii=self._is_ascii)
         seconds = time.monotonic() - self._began
         frames = ASCII_SPINNER if self._is_ascii else SPINNER
-        return shorten(f"{frames[int(seconds * REFRESHES) % len(frames)]} {self._stage}", width) if self._stage else ""
+        return (
+            shorten(f"{frames[int(seconds * REFRESHES) % len(frames)]} {self._stage}", width)
+            if self._stage
+            else ""
+        )
 
     def _estimate(self, now: Progress) -> float | None:
         """Return the seconds that the rest of the run will take; None before two steps were seen."""
@@ -87,13 +103,19 @@ class Display:
 
 @contextmanager
 def live_display() -> Iterator[Display]:
-    """Yield the display of a run, with a live line on stderr meanwhile where that is a terminal, which ends without a trace."""
+    """Yield the display of a run, with a live line on stderr meanwhile where that is a terminal,
+    which ends without a trace.
+    """
     with ExitStack() as stack:
         if not sys.stderr.isatty() or os.environ.get("TERM") in ("dumb", "unknown"):
             yield Display(None, stack)
             return
-        descriptor = os.dup(sys.stderr.fileno())  # stderr itself leads nowhere while TensorFlow is imported
-        stream = stack.enter_context(os.fdopen(descriptor, "w", encoding=sys.stderr.encoding, errors="backslashreplace"))
+        descriptor = os.dup(
+            sys.stderr.fileno()
+        )  # stderr itself leads nowhere while TensorFlow is imported
+        stream = stack.enter_context(
+            os.fdopen(descriptor, "w", encoding=sys.stderr.encoding, errors="backslashreplace")
+        )
         lasting = cast(TextIO, LastingStream(stream, None))
         console = Console(file=lasting, soft_wrap=True, markup=False, emoji=False, highlight=False)
         fit_terminal(console)
@@ -105,7 +127,8 @@ def live_display() -> Iterator[Display]:
                 get_renderable=display.render,
                 transient=True,
                 refresh_per_second=REFRESHES,
-                redirect_stdout=False,  # Rich's own stand-ins have no encoding, so click writes past them
+                # Rich's own stand-ins have no encoding, so click writes past them
+                redirect_stdout=False,
                 redirect_stderr=False,
             )
         )
@@ -158,7 +181,9 @@ class LinesAbove:
 
 
 def fit_terminal(console: Console) -> int:
-    """Give the console the size of its own terminal, which it may have changed, and return its columns; Rich asks stdin, stdout and stderr instead."""
+    """Give the console the size of its own terminal, which it may have changed, and return its
+    columns; Rich asks stdin, stdout and stderr instead.
+    """
     columns, lines = os.get_terminal_size(console.file.fileno())
     wished = os.environ.get("COLUMNS", "")
     console.size = (int(wished) if wished.isdigit() and int(wished) else columns or 80, lines or 25)

@@ -51,7 +51,9 @@ def command(
         graphprune prune model.keras -r builtin:all-90 -o sparse.keras
         graphprune prune model.keras -r small-weights.yaml -o sparse.keras --data digits.npz
     """  # noqa: D301 - click wants the real character
-    check_outputs_free(outputs, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])])
+    check_outputs_free(
+        outputs, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])]
+    )
     saved = open_model(model)
     archive = saved.need_archive()
     archive.check_checksums()
@@ -69,4 +71,6 @@ def command(
     for output in outputs:
         check_export_suffix(output)
     pruned = prune_one_shot(load_model(archive.path, **loading_arguments(loading)), plan)
-    write_stripped(pruned, outputs, archive.path, data, loading, format_, keep_optimizer=keep_optimizer)
+    write_stripped(
+        pruned, outputs, archive.path, data, loading, format_, keep_optimizer=keep_optimizer
+    )

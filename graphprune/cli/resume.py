@@ -18,11 +18,19 @@ from graphprune.tf.models.quiet import import_tensorflow
 
 @click.command("resume")
 @click.argument("run_folder", metavar="DIR")
-@click.option("--stop-after", type=WholeNumber(min=1), metavar="STEP", help="Stop again right after this step, as if the process had been killed.")
+@click.option(
+    "--stop-after",
+    type=WholeNumber(min=1),
+    metavar="STEP",
+    help="Stop again right after this step, as if the process had been killed.",
+)
 @click.option(
     "--trust-run",
     is_flag=True,
-    help="Call the data function that DIR names, though you did not make the run on this machine. It can do anything.",
+    help=(
+        "Call the data function that DIR names, though you did not make the run on this machine. It"
+        " can do anything."
+    ),
 )
 @loading_options
 def command(
@@ -51,7 +59,9 @@ def command(
                 on_checkpoint=lambda checkpoint: display.print(_say_start(run_folder, checkpoint)),
                 on_progress=display.show,
                 on_stage=display.say,
-                on_warning=lambda message: click.echo(escape_controls(f"graphprune: warning: {message}"), err=True),
+                on_warning=lambda message: click.echo(
+                    escape_controls(f"graphprune: warning: {message}"), err=True
+                ),
                 stop=stop,
                 **loading_arguments(loading),
             )

@@ -7,7 +7,12 @@ import click
 from graphprune.cli.options import format_option
 from graphprune.cli.outputs import to_json
 from graphprune.report.tables import align_rows
-from graphprune.rules.text.shipped import PREFIX, ShippedRules, find_shipped_rules, list_shipped_rules
+from graphprune.rules.text.shipped import (
+    PREFIX,
+    ShippedRules,
+    find_shipped_rules,
+    list_shipped_rules,
+)
 
 
 @click.command("rules")
@@ -26,7 +31,10 @@ def command(name: str | None, format_: str | None) -> None:
     as_json = format_ == "json"
     if name is None:
         shipped = list_shipped_rules()
-        click.echo(to_json([_to_config(rules) for rules in shipped]) if as_json else _table(shipped), nl=False)
+        click.echo(
+            to_json([_to_config(rules) for rules in shipped]) if as_json else _table(shipped),
+            nl=False,
+        )
     else:
         rules = find_shipped_rules(name.removeprefix(PREFIX).removesuffix(".yaml"))
         text = rules.path.read_text(encoding="utf-8")
@@ -34,7 +42,10 @@ def command(name: str | None, format_: str | None) -> None:
 
 
 def _table(shipped: tuple[ShippedRules, ...]) -> str:
-    return "\n".join(align_rows([(f"{PREFIX}{rules.name}", rules.summary) for rules in shipped])) + "\n"
+    return (
+        "\n".join(align_rows([(f"{PREFIX}{rules.name}", rules.summary) for rules in shipped]))
+        + "\n"
+    )
 
 
 def _to_config(rules: ShippedRules) -> dict[str, str]:

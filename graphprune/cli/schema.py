@@ -12,7 +12,13 @@ from graphprune.rules.building.schema import KINDS, Kind, build_schema
 
 
 @click.command("schema")
-@click.option("--kind", type=click.Choice(list(KINDS)), default="rules", show_default=True, help="Of which files: rule files, or rule tests.")
+@click.option(
+    "--kind",
+    type=click.Choice(list(KINDS)),
+    default="rules",
+    show_default=True,
+    help="Of which files: rule files, or rule tests.",
+)
 @click.option("-o", "--output", metavar="FILE", help="Write the schema to FILE.")
 @force_option
 def command(kind: str, output: str | None, force: bool) -> None:

@@ -12,7 +12,9 @@ from graphprune.report import SizeColumn
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A written model: its title in the table, where it lies, its zeros, parameters and accuracy (None where unknown)."""
+    """A written model: its title in the table, where it lies, its zeros, parameters and accuracy
+    (None where unknown).
+    """
 
     title: str
     path: str
@@ -22,7 +24,9 @@ class Measured:
 
     @classmethod
     def of_file(cls, title: str, path: str, weights: ModelFile, accuracy: float | None) -> Measured:
-        """Return the same with the zeros and parameters of `weights`, the saved model that has these weights."""
+        """Return the same with the zeros and parameters of `weights`, the saved model that has
+        these weights.
+        """
         zeros = None if weights.zeros is None else sum(weights.zeros.values())
         return cls(title, path, zeros, weights.graph.parameters, accuracy)
 
@@ -30,4 +34,7 @@ class Measured:
 def size_columns(files: Sequence[Measured]) -> tuple[SizeColumn, ...]:
     """Return the columns of the final table: the same with bytes, as they are and after gzip."""
     sizes = side_by_side(measure_sizes, *(file.path for file in files))
-    return tuple(SizeColumn(file.title, size.raw, size.gzip, file.zeros, file.parameters, file.accuracy) for size, file in zip(sizes, files, strict=True))
+    return tuple(
+        SizeColumn(file.title, size.raw, size.gzip, file.zeros, file.parameters, file.accuracy)
+        for size, file in zip(sizes, files, strict=True)
+    )

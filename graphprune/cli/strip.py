@@ -1,4 +1,6 @@
-"""`graphprune strip`: take the wrappers off, and write the result for Keras, TensorFlow Serving or TensorFlow Lite."""
+"""`graphprune strip`: take the wrappers off, and write the result for Keras, TensorFlow Serving or
+TensorFlow Lite.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,21 @@ from dataclasses import replace
 
 import click
 
-from graphprune.cli.inputs import find_model_file, find_training_origin, loading_arguments, open_model
-from graphprune.cli.options import LoadingOptions, force_option, format_option, keep_optimizer_option, loading_options, measure_option, outputs_option
+from graphprune.cli.inputs import (
+    find_model_file,
+    find_training_origin,
+    loading_arguments,
+    open_model,
+)
+from graphprune.cli.options import (
+    LoadingOptions,
+    force_option,
+    format_option,
+    keep_optimizer_option,
+    loading_options,
+    measure_option,
+    outputs_option,
+)
 from graphprune.cli.outputs import check_outputs_free
 from graphprune.diff import diff_graphs
 from graphprune.diff.first_difference import find_difference
@@ -25,7 +40,11 @@ from graphprune.tf.models.refusals import check_loadable
 @click.argument("model")
 @outputs_option
 @measure_option
-@click.option("--original", metavar="MODEL", help="The model to compare with [default: what the training run began with, else MODEL].")
+@click.option(
+    "--original",
+    metavar="MODEL",
+    help="The model to compare with [default: what the training run began with, else MODEL].",
+)
 @keep_optimizer_option
 @loading_options
 @format_option
@@ -69,18 +88,38 @@ def command(
     missed = find_missed_targets(pruned)
     stripped = strip_model(pruned, compiled=keep_optimizer or data is not None)
     if all(layer.wrap is None for layer in wrapped.graph.layers.values()):
-        click.echo(f"graphprune: warning: {model}: no layer is wrapped; it is written as it is", err=True)
+        click.echo(
+            f"graphprune: warning: {model}: no layer is wrapped; it is written as it is", err=True
+        )
     if missed:
-        click.echo(f"graphprune: warning: {model}: stripped, and {explain_missed(missed)}; {_advise(model, model_file)}", err=True)
-    write_stripped(stripped, outputs, origin, data, loading, format_, keep_optimizer=keep_optimizer, missed=missed)
+        click.echo(
+            f"graphprune: warning: {model}: stripped, and {explain_missed(missed)};"
+            f" {_advise(model, model_file)}",
+            err=True,
+        )
+    write_stripped(
+        stripped,
+        outputs,
+        origin,
+        data,
+        loading,
+        format_,
+        keep_optimizer=keep_optimizer,
+        missed=missed,
+    )
 
 
 def _advise(model: str, model_file: str) -> str:
-    """Return what to do about missed targets in a wrapped model, or in the model of a finished training run."""
+    """Return what to do about missed targets in a wrapped model, or in the model of a finished
+    training run.
+    """
     if model != model_file:
         return "train for more epochs, or let the schedules end earlier, and strip then"
     train = f"graphprune train {shlex.quote(model)} --data DATA --epochs N --run DIR"
-    return f"train it first, with {train}, or prune without training, with graphprune prune MODEL -r RULES -o OUT"
+    return (
+        f"train it first, with {train}, or prune without training, with graphprune prune MODEL -r"
+        " RULES -o OUT"
+    )
 
 
 def check_same_architecture(before: ModelFile, wrapped: ModelFile) -> None:
@@ -90,7 +129,9 @@ def check_same_architecture(before: ModelFile, wrapped: ModelFile) -> None:
         GraphError: the two differ in more than wrappers and weights.
     """
     graphs = (_with_numbers(before.graph), _with_numbers(wrapped.graph))
-    difference = find_difference(diff_graphs(*graphs, left_path=before.path, right_path=wrapped.path))
+    difference = find_difference(
+        diff_graphs(*graphs, left_path=before.path, right_path=wrapped.path)
+    )
     if difference is not None:
         raise GraphError(
             f"{before.path}: is not the model that {wrapped.path} was pruned from: {difference}; "
@@ -99,8 +140,20 @@ def check_same_architecture(before: ModelFile, wrapped: ModelFile) -> None:
 
 
 def _with_numbers(graph: LayerGraph) -> LayerGraph:
-    """Return the graph with the weights of custom layers by number: only a wrapper says what they are called."""
-    custom = {address: layer for address, layer in graph.layers.items() if weights_of(layer.entry) is None}
-    numbered = {address: [(str(index), tensor.shape, tensor.dtype) for index, tensor in enumerate(layer.tensors)] for address, layer in custom.items()}
-    known = {address: [(tensor.name, tensor.shape, tensor.dtype) for tensor in layer.tensors] for address, layer in graph.layers.items()}
+    """Return the graph with the weights of custom layers by number: only a wrapper says what they
+    are called.
+    """
+    custom = {
+        address: layer for address, layer in graph.layers.items() if weights_of(layer.entry) is None
+    }
+    numbered = {
+        address: [
+            (str(index), tensor.shape, tensor.dtype) for index, tensor in enumerate(layer.tensors)
+        ]
+        for address, layer in custom.items()
+    }
+    known = {
+        address: [(tensor.name, tensor.shape, tensor.dtype) for tensor in layer.tensors]
+        for address, layer in graph.layers.items()
+    }
     return graph_with_tensors(graph, known | numbered)

@@ -1,4 +1,6 @@
-"""The end of the commands that write a model for serving: the files, and one table of what they are beside the original."""
+"""The end of the commands that write a model for serving: the files, and one table of what they are
+beside the original.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,8 @@ def write_stripped(
     keep_optimizer: bool = False,
     missed: Sequence[MissedTarget] = (),
 ) -> None:
-    """Write `stripped`, which has no wrappers, to each of `outputs`, and print how large, sparse and accurate it is beside the model at `origin`.
+    """Write `stripped`, which has no wrappers, to each of `outputs`, and print how large, sparse
+    and accurate it is beside the model at `origin`.
 
     Args:
         stripped: The live model to write.
@@ -59,16 +62,35 @@ def write_stripped(
         original = load_model(archive.path, **loading_arguments(loading))
         accuracies = measure_accuracy(original, samples), measure_accuracy(stripped, samples)
         if accuracies[1] is None:
-            click.echo(f"graphprune: warning: {origin}: was compiled without a metric of accuracy, so none is shown", err=True)
-    served = stripped if keep_optimizer or stripped.optimizer is None else strip_model(stripped, compiled=False)
+            click.echo(
+                f"graphprune: warning: {origin}: was compiled without a metric of accuracy, so none"
+                " is shown",
+                err=True,
+            )
+    served = (
+        stripped
+        if keep_optimizer or stripped.optimizer is None
+        else strip_model(stripped, compiled=False)
+    )
     for output in outputs:
         if Path(output).suffix in SUFFIXES:
-            check_reads_back(served, Path(output).suffix, output, partial(load_model, **loading_arguments(loading)))
+            check_reads_back(
+                served,
+                Path(output).suffix,
+                output,
+                partial(load_model, **loading_arguments(loading)),
+            )
         write_model(served, output)
     after = sum(count_zeros(stripped).values()), stripped.count_params(), accuracies[1]
-    files = [Measured.of_file("before", archive.path, before, accuracies[0]), *(Measured(Path(output).name, output, *after) for output in outputs)]
+    files = [
+        Measured.of_file("before", archive.path, before, accuracies[0]),
+        *(Measured(Path(output).name, output, *after) for output in outputs),
+    ]
     table = SizeTable(size_columns(files))
-    as_json = [{**column, "missed_targets": [asdict(tensor) for tensor in missed if index]} for index, column in enumerate(sizes_to_config(table))]
+    as_json = [
+        {**column, "missed_targets": [asdict(tensor) for tensor in missed if index]}
+        for index, column in enumerate(sizes_to_config(table))
+    ]
     click.echo(to_json(as_json) if format_ == "json" else render_sizes_text(table), nl=False)
     for output in outputs:
         click.echo(f"wrote {output}", err=format_ == "json")

@@ -24,13 +24,22 @@ from graphprune.suggestions import closest
     "pattern",
     metavar="PATTERN",
     default="",
-    help="Run only the cases whose file, graph, rule or expected slug contains this text; snapshot: those with a kept plan.",
+    help=(
+        "Run only the cases whose file, graph, rule or expected slug contains this text; snapshot:"
+        " those with a kept plan."
+    ),
 )
-@click.option("--update", is_flag=True, help="Keep the plans as they are now, as the snapshots to compare with.")
+@click.option(
+    "--update",
+    is_flag=True,
+    help="Keep the plans as they are now, as the snapshots to compare with.",
+)
 @format_option
 @report_option
 @force_option
-def command(place: str, pattern: str, update: bool, format_: str | None, output: str | None, force: bool) -> None:
+def command(
+    place: str, pattern: str, update: bool, format_: str | None, output: str | None, force: bool
+) -> None:
     """Run the rule tests in DIR: files named *_test.yaml (.yml, .json) that say which layers rules select in which graphs.
 
     \b
@@ -58,13 +67,24 @@ def command(place: str, pattern: str, update: bool, format_: str | None, output:
     results = [(file.path, _run(file, pattern, update=update)) for file in files]
     results = [(path, found) for path, found in results if found]
     if not results:
-        words = dict.fromkeys(word for file in files for case in file.cases for text in case.words for word in text.split())
-        raise click.UsageError(f"no case contains {pattern!r}; {closest(pattern, words) or 'run without -k to see their names'}")
+        words = dict.fromkeys(
+            word
+            for file in files
+            for case in file.cases
+            for text in case.words
+            for word in text.split()
+        )
+        raise click.UsageError(
+            f"no case contains {pattern!r};"
+            f" {closest(pattern, words) or 'run without -k to see their names'}"
+        )
     if choose_format(format_, output) == "json":
         print_report(to_json(cases_to_config(results)), output)
     else:
         print_report(render_cases(results, lines.find, updated=update), output)
-    if not all(result.holds if update else result.is_passed for _, found in results for result in found):
+    if not all(
+        result.holds if update else result.is_passed for _, found in results for result in found
+    ):
         raise click.exceptions.Exit(EXIT_ERROR)
 
 

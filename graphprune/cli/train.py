@@ -10,7 +10,16 @@ import click
 from graphprune.cli.finish import check_stop, report_run, stoppable
 from graphprune.cli.inputs import loading_arguments, open_model
 from graphprune.cli.lasting_output import lasting_output
-from graphprune.cli.options import LoadingOptions, RealNumber, RuleOptions, WholeNumber, allow_missed_option, force_option, loading_options, model_and_rules
+from graphprune.cli.options import (
+    LoadingOptions,
+    RealNumber,
+    RuleOptions,
+    WholeNumber,
+    allow_missed_option,
+    force_option,
+    loading_options,
+    model_and_rules,
+)
 from graphprune.cli.outputs import print_warnings
 from graphprune.cli.planning import load_with_classes, plan_for
 from graphprune.cli.progress import IMPORTING, live_display
@@ -31,38 +40,78 @@ TENSORBOARD = "tensorboard"
     "--data",
     required=True,
     metavar="DATA",
-    help="An .npz with x_train, y_train [x_test, y_test], or MODULE:FUNCTION that returns (train, validation) datasets.",
+    help=(
+        "An .npz with x_train, y_train [x_test, y_test], or MODULE:FUNCTION that returns (train,"
+        " validation) datasets."
+    ),
 )
-@click.option("--run", "run_folder", required=True, metavar="DIR", help="A new folder for checkpoints, metrics, the plan and the trained model.")
+@click.option(
+    "--run",
+    "run_folder",
+    required=True,
+    metavar="DIR",
+    help="A new folder for checkpoints, metrics, the plan and the trained model.",
+)
 @model_and_rules
-@click.option("--epochs", type=WholeNumber(1, 1_000_000), required=True, help="Passes over the data.")
-@click.option("--batch-size", type=WholeNumber(min=1), help="Samples in a batch of an .npz [default: 32].")
-@click.option("--steps-per-epoch", type=WholeNumber(min=1), help="The length of an epoch, for datasets that never end.")
-@click.option("--optimizer", help="Instead of the optimizer that the model was saved with: adam, sgd, ...")
+@click.option(
+    "--epochs", type=WholeNumber(1, 1_000_000), required=True, help="Passes over the data."
+)
+@click.option(
+    "--batch-size", type=WholeNumber(min=1), help="Samples in a batch of an .npz [default: 32]."
+)
+@click.option(
+    "--steps-per-epoch",
+    type=WholeNumber(min=1),
+    help="The length of an epoch, for datasets that never end.",
+)
+@click.option(
+    "--optimizer", help="Instead of the optimizer that the model was saved with: adam, sgd, ..."
+)
 @click.option("--learning-rate", type=RealNumber(), help="Instead of the saved one.")
 @click.option("--loss", help="Instead of the loss that the model was saved with.")
 @click.option("--metrics", multiple=True, help="Instead of the saved metrics. May be repeated.")
 @allow_missed_option
 @click.option("--reset-optimizer", is_flag=True, help="Start the saved optimizer anew.")
 @click.option(
-    "--checkpoint-every", default="1 epoch", show_default=True, metavar="POSITION", help="Distance between checkpoints: '1 epoch', '500 steps', '10%'."
+    "--checkpoint-every",
+    default="1 epoch",
+    show_default=True,
+    metavar="POSITION",
+    help="Distance between checkpoints: '1 epoch', '500 steps', '10%'.",
 )
-@click.option("--seed", type=WholeNumber(min=0), default=0, show_default=True, help="Of the order of the samples and of dropout.")
+@click.option(
+    "--seed",
+    type=WholeNumber(min=0),
+    default=0,
+    show_default=True,
+    help="Of the order of the samples and of dropout.",
+)
 @click.option(
     "--tensorboard",
     is_flag=False,
     flag_value=TENSORBOARD,
     metavar="[DIR]",
-    help="Write TensorBoard events of loss, metrics and each tensor's sparsity into DIR [default: the folder tensorboard in the run's].",
+    help=(
+        "Write TensorBoard events of loss, metrics and each tensor's sparsity into DIR [default:"
+        " the folder tensorboard in the run's]."
+    ),
 )
 @click.option(
     "--strategy",
     default="none",
     show_default=True,
     metavar="NAME",
-    help="'mirrored' trains on all GPUs, 'mirrored:N' on N of them (without a GPU, on N devices made of the CPU); they share each batch.",
+    help=(
+        "'mirrored' trains on all GPUs, 'mirrored:N' on N of them (without a GPU, on N devices made"
+        " of the CPU); they share each batch."
+    ),
 )
-@click.option("--stop-after", type=WholeNumber(min=1), metavar="STEP", help="Stop right after this step, as if the process had been killed; resume goes on.")
+@click.option(
+    "--stop-after",
+    type=WholeNumber(min=1),
+    metavar="STEP",
+    help="Stop right after this step, as if the process had been killed; resume goes on.",
+)
 @loading_options
 @force_option
 def command(
@@ -136,7 +185,13 @@ def command(
                 reset_optimizer=reset_optimizer,
                 checkpoint_every=checkpoint_every,
                 seed=seed,
-                tensorboard=None if tensorboard is None else tensorboard if tensorboard == TENSORBOARD else Path(tensorboard).absolute(),
+                tensorboard=(
+                    None
+                    if tensorboard is None
+                    else tensorboard
+                    if tensorboard == TENSORBOARD
+                    else Path(tensorboard).absolute()
+                ),
                 strategy=strategy,
                 stop_after_step=stop_after,
                 allow_missed=allow_missed,

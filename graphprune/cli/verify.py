@@ -6,7 +6,13 @@ import click
 
 from graphprune.cli.colour import paint_marks
 from graphprune.cli.inputs import open_model
-from graphprune.cli.options import brief_option, exitcode_option, force_option, format_option, report_option
+from graphprune.cli.options import (
+    brief_option,
+    exitcode_option,
+    force_option,
+    format_option,
+    report_option,
+)
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, to_json
 from graphprune.errors import EXIT_DIFFERENT
 from graphprune.graph import measure_mask_faults, measure_zeros
@@ -16,13 +22,27 @@ from graphprune.report import render_verification
 
 @click.command("verify")
 @click.argument("model")
-@click.option("--plan", "plan_file", required=True, metavar="FILE", help="The plan that `graphprune plan -o FILE.json` wrote.")
+@click.option(
+    "--plan",
+    "plan_file",
+    required=True,
+    metavar="FILE",
+    help="The plan that `graphprune plan -o FILE.json` wrote.",
+)
 @format_option
 @report_option
 @brief_option
 @exitcode_option
 @force_option
-def command(model: str, plan_file: str, format_: str | None, output: str | None, brief: bool, detailed_exitcode: bool, force: bool) -> None:
+def command(
+    model: str,
+    plan_file: str,
+    format_: str | None,
+    output: str | None,
+    brief: bool,
+    detailed_exitcode: bool,
+    force: bool,
+) -> None:
     """Measure MODEL against a plan: are the zeros there that it promised?
 
     MODEL is wrapped, trained or stripped: what counts are the zeros in its weights. For example, before a model is shipped:

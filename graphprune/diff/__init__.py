@@ -1,4 +1,6 @@
-"""Two layer graphs compared: which layers are the same, what changed in them, and how sparse they are."""
+"""Two layer graphs compared: which layers are the same, what changed in them, and how sparse they
+are.
+"""
 
 from graphprune.diff.changes import GraphDiff
 from graphprune.diff.diff_json import graph_diff_to_config

@@ -36,7 +36,8 @@ class ArchiveWeights:
         return self.reader.read(self.located.find(address, name))
 
     def read_state(self, address: str, name: str, /) -> NDArray[Any] | None:
-        """Return a tensor of the pruning wrapper around the layer, or None where it has none of that name.
+        """Return a tensor of the pruning wrapper around the layer, or None where it has none of
+        that name.
 
         Raises:
             ArchiveError: the file is damaged.
@@ -53,15 +54,18 @@ def open_archive_weights(archive: Archive, graph: LayerGraph) -> Iterator[Archiv
         yield ArchiveWeights(located, reader)
 
 
-def diff_models(left: ModelFile, right: ModelFile, *, run: Run | None = None, measure_gzip: bool = True) -> GraphDiff:
+def diff_models(
+    left: ModelFile, right: ModelFile, *, run: Run | None = None, measure_gzip: bool = True
+) -> GraphDiff:
     """Return everything that differs between two models, weights included where they are there.
 
     Args:
         left: The model before.
         right: The model after.
         run: The length of the training run, where it is known (see `diff_graphs`).
-        measure_gzip: Also gzip all weights of both sides, which reads them once more and takes about a second for 20 MB, on one core a side.
-            Where all weights are the same there is nothing to tell, and they are not.
+        measure_gzip: Also gzip all weights of both sides, which reads them once more and takes
+            about a second for 20 MB, on one core a side. Where all weights are the same there is
+            nothing to tell, and they are not.
 
     Raises:
         ArchiveError: the weights of one side are damaged.
@@ -76,9 +80,18 @@ def diff_models(left: ModelFile, right: ModelFile, *, run: Run | None = None, me
             right_path=right.path,
             run=run,
         )
-        if not measure_gzip or left_weights is None or right_weights is None or difference.is_weights_equal:
+        if (
+            not measure_gzip
+            or left_weights is None
+            or right_weights is None
+            or difference.is_weights_equal
+        ):
             return difference
-        before, after = side_by_side(lambda side: measure_weights_gzip(*side), (left.graph, left_weights), (right.graph, right_weights))
+        before, after = side_by_side(
+            lambda side: measure_weights_gzip(*side),
+            (left.graph, left_weights),
+            (right.graph, right_weights),
+        )
         return replace(difference, weights_gzip=(before, after))
 
 

@@ -10,13 +10,22 @@ from graphprune.sparsity.pruning import Pruning
 
 Evidence = Literal["address", "weights", "structure"]
 Status = Literal["added", "removed", "renamed", "reconfigured", "wrapped", "unwrapped"]
-STATUSES: tuple[Status, ...] = ("added", "removed", "renamed", "reconfigured", "wrapped", "unwrapped")
+STATUSES: tuple[Status, ...] = (
+    "added",
+    "removed",
+    "renamed",
+    "reconfigured",
+    "wrapped",
+    "unwrapped",
+)
 PRUNING_PREFIX = "pruning."
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigChange:
-    """One dotted path (`config.strides`, `pruning.sparsity`) whose value differs; None where a side does not have it."""
+    """One dotted path (`config.strides`, `pruning.sparsity`) whose value differs; None where a side
+    does not have it.
+    """
 
     path: str
     before: Any
@@ -57,7 +66,8 @@ class MaskOverlap:
 
 @dataclass(frozen=True, slots=True)
 class TensorDiff:
-    """One weight tensor before and after; shapes are None on the side that does not have it, counts where weights were not read.
+    """One weight tensor before and after; shapes are None on the side that does not have it, counts
+    where weights were not read.
 
     Attributes:
         name: Bare name (`kernel`).
@@ -100,7 +110,11 @@ class TensorDiff:
     @property
     def is_sparsity_changed(self) -> bool:
         """Whether both sides were measured and hold different shares of zeros."""
-        return self.zeros_before is not None and self.zeros_after is not None and self.sparsity_before != self.sparsity_after
+        return (
+            self.zeros_before is not None
+            and self.zeros_after is not None
+            and self.sparsity_before != self.sparsity_after
+        )
 
     @property
     def is_mask_changed(self) -> bool:
@@ -110,7 +124,11 @@ class TensorDiff:
     @property
     def is_notable(self) -> bool:
         """Whether more differs than trained values."""
-        return self.is_sparsity_changed or self.is_mask_changed or self.shape_before != self.shape_after
+        return (
+            self.is_sparsity_changed
+            or self.is_mask_changed
+            or self.shape_before != self.shape_after
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +140,8 @@ class LayerDiff:
         previous_address: The left side's, where it is another.
         paired_by: What shows that the two are one layer; None for an added or removed layer.
         type: Registered class name.
-        status: What happened to it, in the order of `STATUSES`; empty when neither structure nor wrapper came or went.
+        status: What happened to it, in the order of `STATUSES`; empty when neither structure nor
+            wrapper came or went.
         config: Changed settings, of the layer and of its wrapper.
         before, after: Its wrapper, if it has one.
         tensors: Its weights in storage order; those of the left side alone come last.
@@ -141,7 +160,11 @@ class LayerDiff:
     @property
     def is_notable(self) -> bool:
         """Whether more differs than trained values."""
-        return bool(self.status) or self.is_pruning_changed or any(tensor.is_notable for tensor in self.tensors)
+        return (
+            bool(self.status)
+            or self.is_pruning_changed
+            or any(tensor.is_notable for tensor in self.tensors)
+        )
 
     @property
     def is_pruning_changed(self) -> bool:
@@ -155,27 +178,40 @@ class LayerDiff:
 
     @property
     def is_content_changed(self) -> bool:
-        """Whether the layer came, went or has other settings, its name and its wrapper looked through."""
-        return self.paired_by is None or any(not change.path.startswith(PRUNING_PREFIX) for change in self.config)
+        """Whether the layer came, went or has other settings, its name and its wrapper looked
+        through.
+        """
+        return self.paired_by is None or any(
+            not change.path.startswith(PRUNING_PREFIX) for change in self.config
+        )
 
     @property
     def notable_tensors(self) -> tuple[TensorDiff, ...]:
-        """The tensors that a report shows: those with a difference, and the pruned ones of a layer whose wrapper differs."""
+        """The tensors that a report shows: those with a difference, and the pruned ones of a layer
+        whose wrapper differs.
+        """
         if not self.paired_by:
             return ()
-        return tuple(tensor for tensor in self.tensors if tensor.is_notable or (self.is_pruning_changed and tensor.target is not None))
+        return tuple(
+            tensor
+            for tensor in self.tensors
+            if tensor.is_notable or (self.is_pruning_changed and tensor.target is not None)
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
     """One use of a tensor: which call of which layer hands it to which input of which call.
 
-    `source` is None for an input of the model and `target` None for an output. Inputs and outputs of a nested model have its address there instead.
+    `source` is None for an input of the model and `target` None for an output. Inputs and outputs
+    of a nested model have its address there instead.
 
     Attributes:
-        source, source_call, source_tensor: Who makes the tensor, in which call (from 0), and which of that call's tensors it is.
+        source, source_call, source_tensor: Who makes the tensor, in which call (from 0), and which
+            of that call's tensors it is.
         target, target_call: Who takes it, in which call.
-        argument: Where the call takes it (`0`, `query`); `input` and `output 0` at the ends of a model.
+        argument: Where the call takes it (`0`, `query`); `input` and `output 0` at the ends of a
+            model.
     """
 
     source: str | None
@@ -207,7 +243,8 @@ class GraphDiff:
         model: Changes of the model's own name and class.
         layers: Every layer: those of the right side in its order, then the removed ones in theirs.
         added, removed: Connections that only one side has, in the right side's names.
-        weights_gzip: Bytes of all weights, left and right, after gzip; None where they are the same, or nobody measured.
+        weights_gzip: Bytes of all weights, left and right, after gzip; None where they are the
+            same, or nobody measured.
     """
 
     left: Side
@@ -221,7 +258,12 @@ class GraphDiff:
     @property
     def is_graph_equal(self) -> bool:
         """Whether structure is the same, wrappers looked through."""
-        return not (self.model or self.added or self.removed or any(layer.is_structure_changed for layer in self.layers))
+        return not (
+            self.model
+            or self.added
+            or self.removed
+            or any(layer.is_structure_changed for layer in self.layers)
+        )
 
     @property
     def is_pruning_equal(self) -> bool:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from graphprune.diff.changes import ConfigChange, Connection, GraphDiff, LayerDiff, PruningState, Side, TensorDiff
+from graphprune.diff.changes import (
+    ConfigChange,
+    Connection,
+    GraphDiff,
+    LayerDiff,
+    PruningState,
+    Side,
+    TensorDiff,
+)
 from graphprune.graph.strict_json import to_strict
 from graphprune.sparsity.patterns import pattern_to_config
 
@@ -12,30 +20,47 @@ FORMAT_VERSION = "1.0"
 
 
 def graph_diff_to_config(diff: GraphDiff, *, show_all: bool = False) -> dict[str, Any]:
-    """Return the JSON form: keys and layers in fixed order, floats rounded to 6 places, no time and no host, so that equal diffs give equal bytes.
+    """Return the JSON form: keys and layers in fixed order, floats rounded to 6 places, no time and
+    no host, so that equal diffs give equal bytes.
 
-    Calls (`source_call`, `target_call`, `calls.0` in paths of settings) count from 0, as Keras's node indices do; texts and drawings count from 1.
-    It is strict JSON: NaN and the infinities in settings are objects, see `graph.strict_json`.
-    Layers and tensors in which nothing but trained values differs are left out unless `show_all`. The key `model` stands before `layers` only where the
-    model's own name, class or settings differ.
+    Calls (`source_call`, `target_call`, `calls.0` in paths of settings) count from 0, as Keras's
+    node indices do; texts and drawings count from 1. It is strict JSON: NaN and the infinities in
+    settings are objects, see `graph.strict_json`. Layers and tensors in which nothing but trained
+    values differs are left out unless `show_all`. The key `model` stands before `layers` only where
+    the model's own name, class or settings differ.
     """
     config: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "kind": "graphprune.diff",
         "left": _side_to_config(diff.left),
         "right": _side_to_config(diff.right),
-        "equal": {"graph": diff.is_graph_equal, "pruning": diff.is_pruning_equal, "weights": diff.is_weights_equal},
+        "equal": {
+            "graph": diff.is_graph_equal,
+            "pruning": diff.is_pruning_equal,
+            "weights": diff.is_weights_equal,
+        },
     }
     if diff.model:
         config["model"] = [_change_to_config(change) for change in diff.model]
-    config["layers"] = [_layer_to_config(layer, show_all=show_all) for layer in (diff.layers if show_all else diff.notable_layers)]
-    config["edges"] = {"added": [_connection_to_config(edge) for edge in diff.added], "removed": [_connection_to_config(edge) for edge in diff.removed]}
+    config["layers"] = [
+        _layer_to_config(layer, show_all=show_all)
+        for layer in (diff.layers if show_all else diff.notable_layers)
+    ]
+    config["edges"] = {
+        "added": [_connection_to_config(edge) for edge in diff.added],
+        "removed": [_connection_to_config(edge) for edge in diff.removed],
+    }
     config["summary"] = {**diff.count_statuses(), "sparsity_changed": diff.sparsity_changed}
     return config
 
 
 def _side_to_config(side: Side) -> dict[str, Any]:
-    return {"path": side.path, "graph_sha256": side.graph_sha256, "parameters": side.parameters, "zeros": side.zeros}
+    return {
+        "path": side.path,
+        "graph_sha256": side.graph_sha256,
+        "parameters": side.parameters,
+        "zeros": side.zeros,
+    }
 
 
 def _layer_to_config(layer: LayerDiff, *, show_all: bool) -> dict[str, Any]:
@@ -47,13 +72,20 @@ def _layer_to_config(layer: LayerDiff, *, show_all: bool) -> dict[str, Any]:
         "type": layer.type,
         "status": list(layer.status),
         "config": [_change_to_config(change) for change in layer.config],
-        "pruning": {"before": _state_to_config(layer.before), "after": _state_to_config(layer.after)},
+        "pruning": {
+            "before": _state_to_config(layer.before),
+            "after": _state_to_config(layer.after),
+        },
         "tensors": [_tensor_to_config(tensor) for tensor in tensors],
     }
 
 
 def _change_to_config(change: ConfigChange) -> dict[str, Any]:
-    return {"path": change.path, "before": to_strict(change.before), "after": to_strict(change.after)}
+    return {
+        "path": change.path,
+        "before": to_strict(change.before),
+        "after": to_strict(change.after),
+    }
 
 
 def _state_to_config(state: PruningState | None) -> dict[str, Any] | None:
@@ -64,7 +96,15 @@ def _state_to_config(state: PruningState | None) -> dict[str, Any] | None:
 
 
 def _tensor_to_config(tensor: TensorDiff) -> dict[str, Any]:
-    mask = None if tensor.mask is None else {"shared": _round(tensor.mask.shared), "dropped": tensor.mask.dropped, "regrown": tensor.mask.regrown}
+    mask = (
+        None
+        if tensor.mask is None
+        else {
+            "shared": _round(tensor.mask.shared),
+            "dropped": tensor.mask.dropped,
+            "regrown": tensor.mask.regrown,
+        }
+    )
     return {
         "name": tensor.name,
         "shape_before": None if tensor.shape_before is None else list(tensor.shape_before),

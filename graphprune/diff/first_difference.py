@@ -8,7 +8,8 @@ from graphprune.diff.changes import PRUNING_PREFIX, ConfigChange, Connection, Gr
 
 
 def find_difference(diff: GraphDiff) -> str | None:
-    """Return what differs first between two models in more than wrappers and weights; None where nothing does.
+    """Return what differs first between two models in more than wrappers and weights; None where
+    nothing does.
 
     Example:
         >>> from graphprune.diff.graph_diff import diff_graphs
@@ -44,16 +45,29 @@ def _layer_differences(layer: LayerDiff, left: str, right: str) -> Iterator[str]
             yield f"{name} has {_changed(change, left, right)}"
     for tensor in layer.tensors:
         if tensor.shape_before != tensor.shape_after:
-            yield f"{name} has {tensor.name} {_shape(tensor.shape_before)} in {left} and {_shape(tensor.shape_after)} in {right}"
+            yield (
+                f"{name} has {tensor.name} {_shape(tensor.shape_before)} in {left} and"
+                f" {_shape(tensor.shape_after)} in {right}"
+            )
 
 
 def _is_bytecode(layer: LayerDiff, change: ConfigChange) -> bool:
-    """Return whether both sides have a Lambda's Python bytecode: Python writes that of one function in other bytes once it was read from a file."""
-    return layer.type == "Lambda" and change.path == "config.function" and isinstance(change.before, list) and isinstance(change.after, list)
+    """Return whether both sides have a Lambda's Python bytecode: Python writes that of one function
+    in other bytes once it was read from a file.
+    """
+    return (
+        layer.type == "Lambda"
+        and change.path == "config.function"
+        and isinstance(change.before, list)
+        and isinstance(change.after, list)
+    )
 
 
 def _changed(change: ConfigChange, left: str, right: str) -> str:
-    return f"{change.path.removeprefix('config.')} {change.before!r} in {left} and {change.after!r} in {right}"
+    return (
+        f"{change.path.removeprefix('config.')} {change.before!r} in {left} and {change.after!r} in"
+        f" {right}"
+    )
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:
@@ -61,4 +75,7 @@ def _shape(shape: tuple[int, ...] | None) -> str:
 
 
 def _connection(edge: Connection) -> str:
-    return f"{edge.source or 'the input of the model'} goes to {edge.target or 'the output of the model'}"
+    return (
+        f"{edge.source or 'the input of the model'} goes to"
+        f" {edge.target or 'the output of the model'}"
+    )

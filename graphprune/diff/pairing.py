@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from graphprune.diff.changes import Evidence
-from graphprune.diff.structure import Neighbours, collect_neighbours, hash_layers, hash_positions, refine_labels
+from graphprune.diff.structure import (
+    Neighbours,
+    collect_neighbours,
+    hash_layers,
+    hash_positions,
+    refine_labels,
+)
 from graphprune.diff.weights import Weights, hash_weights
 from graphprune.graph.layer_graph import LayerGraph
 
@@ -27,14 +33,23 @@ class Pair:
     paired_by: Evidence
 
 
-def pair_layers(left: LayerGraph, right: LayerGraph, *, left_weights: Weights | None = None, right_weights: Weights | None = None) -> tuple[Pair, ...]:
-    """Return which layers of two models are the same, in the order of `right`; no layer is in two pairs.
+def pair_layers(
+    left: LayerGraph,
+    right: LayerGraph,
+    *,
+    left_weights: Weights | None = None,
+    right_weights: Weights | None = None,
+) -> tuple[Pair, ...]:
+    """Return which layers of two models are the same, in the order of `right`; no layer is in two
+    pairs.
 
-    First by address, where the type is the same too. What is left over is paired where type, settings, shapes and weights are equal and no other layer is
-    like it; then where type, settings and shapes are equal and the neighbourhood is, in topological order where several are alike.
+    First by address, where the type is the same too. What is left over is paired where type,
+    settings, shapes and weights are equal and no other layer is like it; then where type, settings
+    and shapes are equal and the neighbourhood is, in topological order where several are alike.
 
-    Where two models are alike as a whole but for their names, an address pairs only layers that stand in the same position: default names are numbered through
-    a process, so `dense_3` may be the third layer here and the first one there. Swapping the two models gives the same pairs.
+    Where two models are alike as a whole but for their names, an address pairs only layers that
+    stand in the same position: default names are numbered through a process, so `dense_3` may be
+    the third layer here and the first one there. Swapping the two models gives the same pairs.
     """
     if left.sha256 == right.sha256:
         return tuple(Pair(address, address, "address") for address in right.layers)
@@ -67,59 +82,104 @@ class _Matching:
 
     def pairs(self) -> tuple[Pair, ...]:
         """Return what was found, in the order of the right side."""
-        return tuple(self._found[address] for address in self._right.layers if address in self._found)
+        return tuple(
+            self._found[address] for address in self._right.layers if address in self._found
+        )
 
     def pair_addresses(self) -> None:
         """Pair what has the same address and type on both sides."""
         for address, layer in self._left.layers.items():
             other = self._right.layers.get(address)
-            if other is not None and other.type == layer.type and not (self._alike and self._left_places[address] != self._right_places[address]):
+            if (
+                other is not None
+                and other.type == layer.type
+                and not (self._alike and self._left_places[address] != self._right_places[address])
+            ):
                 self._add(address, address, "address")
 
     def pair_weights(self, left_weights: Weights, right_weights: Weights) -> None:
         """Pair left-overs of which exactly one on each side has these settings, shapes and weights."""
-        wanted = {self._left_kinds[address] for address in self._left_rest()} & {self._right_kinds[address] for address in self._right_rest()}
+        wanted = {self._left_kinds[address] for address in self._left_rest()} & {
+            self._right_kinds[address] for address in self._right_rest()
+        }
 
-        def digest(graph: LayerGraph, kinds: Mapping[str, str], weights: Weights) -> Callable[[str], str | None]:
+        def digest(
+            graph: LayerGraph, kinds: Mapping[str, str], weights: Weights
+        ) -> Callable[[str], str | None]:
             return lambda address: (
-                kinds[address] + hash_weights(graph.layers[address], weights) if kinds[address] in wanted and graph.layers[address].tensors else None
+                kinds[address] + hash_weights(graph.layers[address], weights)
+                if kinds[address] in wanted and graph.layers[address].tensors
+                else None
             )
 
-        left_classes = _classes(self._left_rest(), digest(self._left, self._left_kinds, left_weights))
-        right_classes = _classes(self._right_rest(), digest(self._right, self._right_kinds, right_weights))
+        left_classes = _classes(
+            self._left_rest(), digest(self._left, self._left_kinds, left_weights)
+        )
+        right_classes = _classes(
+            self._right_rest(), digest(self._right, self._right_kinds, right_weights)
+        )
         for key, members in left_classes.items():
             others = right_classes.get(key, [])
-            if len(members) == len(others) == 1 and not (self._alike and self._left_places[members[0]] != self._right_places[others[0]]):
+            if len(members) == len(others) == 1 and not (
+                self._alike and self._left_places[members[0]] != self._right_places[others[0]]
+            ):
                 self._add(members[0], others[0], "weights")
 
     def pair_structure(self) -> None:
-        """Pair left-overs from the strictest evidence to the loosest, then whatever hangs on a pair in the same way on both sides."""
+        """Pair left-overs from the strictest evidence to the loosest, then whatever hangs on a pair
+        in the same way on both sides.
+        """
         self._pair_classes(self._left_places, self._right_places)
-        if len(self._taken) == len(self._left.layers) or len(self._found) == len(self._right.layers):
+        if len(self._taken) == len(self._left.layers) or len(self._found) == len(
+            self._right.layers
+        ):
             return
         left_around, right_around = collect_neighbours(self._left), collect_neighbours(self._right)
-        left_levels = refine_labels(self._anchor(self._left_kinds, self._taken), left_around, ROUNDS)
-        right_levels = refine_labels(self._anchor(self._right_kinds, {pair.right: pair.right for pair in self._found.values()}), right_around, ROUNDS)
+        left_levels = refine_labels(
+            self._anchor(self._left_kinds, self._taken), left_around, ROUNDS
+        )
+        right_levels = refine_labels(
+            self._anchor(
+                self._right_kinds, {pair.right: pair.right for pair in self._found.values()}
+            ),
+            right_around,
+            ROUNDS,
+        )
         for level in range(ROUNDS, 0, -1):
             self._pair_classes(left_levels[level], right_levels[level])
         self._spread(left_around, right_around)
         self._pair_classes(self._left_kinds, self._right_kinds)
 
     def _spread(self, left_around: Neighbours, right_around: Neighbours) -> None:
-        """Pair left-overs that are the only ones of their kind and role next to a pair, and go on from there."""
+        """Pair left-overs that are the only ones of their kind and role next to a pair, and go on
+        from there.
+        """
         waiting = list(self.pairs())[::-1]
         while waiting:
             pair = waiting.pop()
-            left_near = _classes(self._rest_near(left_around[pair.left], self._taken), lambda near: f"{near[0]} {self._left_kinds[near[1]]}")
-            right_near = _classes(self._rest_near(right_around[pair.right], self._found), lambda near: f"{near[0]} {self._right_kinds[near[1]]}")
+            left_near = _classes(
+                self._rest_near(left_around[pair.left], self._taken),
+                lambda near: f"{near[0]} {self._left_kinds[near[1]]}",
+            )
+            right_near = _classes(
+                self._rest_near(right_around[pair.right], self._found),
+                lambda near: f"{near[0]} {self._right_kinds[near[1]]}",
+            )
             for key, members in left_near.items():
                 others = right_near.get(key, [])
-                free = members and others and members[0][1] not in self._taken and others[0][1] not in self._found
+                free = (
+                    members
+                    and others
+                    and members[0][1] not in self._taken
+                    and others[0][1] not in self._found
+                )
                 if len(members) == len(others) == 1 and free:
                     waiting.append(self._add(members[0][1], others[0][1], "structure"))
 
     def _pair_classes(self, left_keys: Mapping[str, str], right_keys: Mapping[str, str]) -> None:
-        """Pair left-overs class by class, in topological order, where both sides hold the same number."""
+        """Pair left-overs class by class, in topological order, where both sides hold the same
+        number.
+        """
         right_classes = _classes(self._right_rest(), right_keys.__getitem__)
         for key, members in _classes(self._left_rest(), left_keys.__getitem__).items():
             others = right_classes.get(key, [])
@@ -141,15 +201,24 @@ class _Matching:
 
     @staticmethod
     def _anchor(kinds: Mapping[str, str], paired: Mapping[str, str]) -> dict[str, str]:
-        """Return the labels to refine: a pair has one of its own on both sides, the rest is labelled by what it is."""
-        return {address: f"paired {paired[address]}" if address in paired else kind for address, kind in kinds.items()}
+        """Return the labels to refine: a pair has one of its own on both sides, the rest is
+        labelled by what it is.
+        """
+        return {
+            address: f"paired {paired[address]}" if address in paired else kind
+            for address, kind in kinds.items()
+        }
 
     @staticmethod
-    def _rest_near(near: Iterable[tuple[str, str]], paired: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    def _rest_near(
+        near: Iterable[tuple[str, str]], paired: Mapping[str, object]
+    ) -> Iterator[tuple[str, str]]:
         return ((role, address) for role, address in near if address not in paired)
 
 
-def _classes(members: Iterable[_Member], key_of: Callable[[_Member], str | None]) -> dict[str, list[_Member]]:
+def _classes(
+    members: Iterable[_Member], key_of: Callable[[_Member], str | None]
+) -> dict[str, list[_Member]]:
     """Return `members` by key, in their order; those without a key are left out."""
     classes: dict[str, list[_Member]] = defaultdict(list)
     for member in members:

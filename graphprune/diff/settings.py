@@ -14,14 +14,27 @@ GetRank = Callable[[], int | None]
 """Returns how many axes the tensor has that a layer takes; None where that is not known."""
 
 _CONNECTIONS = frozenset({"input_layers", "output_layers", "inbound_nodes"})
-_WHEN_BUILT = frozenset({"batch_input_shape", "build_input_shape", "key_shape", "query_shape", "value_shape", "vocabulary_size"})
-"""Settings that may be null, or not there, until a layer or a model is built; an InputLayer always has its shape."""
+_WHEN_BUILT = frozenset(
+    {
+        "batch_input_shape",
+        "build_input_shape",
+        "key_shape",
+        "query_shape",
+        "value_shape",
+        "vocabulary_size",
+    }
+)
+"""Settings that may be null, or not there, until a layer or a model is built; an InputLayer always
+has its shape.
+"""
 
 
 def plain_config(entry: Entry, *, names: bool, is_model: bool = False) -> dict[str, Any]:
-    """Return a layer's settings without its own name, alike for the `.keras` and the `.h5` way of writing them and for every version of Keras.
+    """Return a layer's settings without its own name, alike for the `.keras` and the `.h5` way of
+    writing them and for every version of Keras.
 
-    Of a model the inner layers and connections are left out: they are layers and connections of the graph themselves.
+    Of a model the inner layers and connections are left out: they are layers and connections of the
+    graph themselves.
 
     Args:
         entry: The layer.
@@ -31,18 +44,33 @@ def plain_config(entry: Entry, *, names: bool, is_model: bool = False) -> dict[s
     left_out = {"name"} | (_CONNECTIONS | {"layers"} if is_model else frozenset())
     config = {key: value for key, value in entry["config"].items() if key not in left_out}
     added = {"trainable": True} if is_model else {}
-    plain: dict[str, Any] = _simplify(added | complete_config({**entry, "config": config}), names=names)
+    plain: dict[str, Any] = _simplify(
+        added | complete_config({**entry, "config": config}), names=names
+    )
     return plain
 
 
 def settings_to_hash(entry: Entry, *, is_model: bool = False) -> dict[str, Any]:
-    """Return the settings that two layers which may be one have in common, whatever Keras wrote them and whether they were built."""
+    """Return the settings that two layers which may be one have in common, whatever Keras wrote
+    them and whether they were built.
+    """
     plain = plain_config(entry, names=False, is_model=is_model)
     is_custom = known_class(entry) is None
-    return {key: value for key, value in plain.items() if key not in _WHEN_BUILT | {"axis"} and not (is_custom and is_inherited(key, value))}
+    return {
+        key: value
+        for key, value in plain.items()
+        if key not in _WHEN_BUILT | {"axis"} and not (is_custom and is_inherited(key, value))
+    }
 
 
-def compare_layers(left: Entry, right: Entry, *, names: bool, is_model: bool = False, get_rank: GetRank = lambda: None) -> Iterator[ConfigChange]:
+def compare_layers(
+    left: Entry,
+    right: Entry,
+    *,
+    names: bool,
+    is_model: bool = False,
+    get_rank: GetRank = lambda: None,
+) -> Iterator[ConfigChange]:
     """Yield what differs between the settings of two layers.
 
     Args:
@@ -58,7 +86,9 @@ def compare_layers(left: Entry, right: Entry, *, names: bool, is_model: bool = F
     yield from compare_settings(before, after, "config", get_rank)
 
 
-def compare_settings(before: Any, after: Any, path: str, get_rank: GetRank = lambda: None) -> Iterator[ConfigChange]:
+def compare_settings(
+    before: Any, after: Any, path: str, get_rank: GetRank = lambda: None
+) -> Iterator[ConfigChange]:
     """Yield what differs between two values that `plain_config` made; a missing key equals null.
 
     Example:
@@ -83,17 +113,29 @@ def _simplify(value: Any, *, names: bool) -> Any:
         return [_simplify(item, names=names) for item in value]
     if not isinstance(value, Mapping):
         return value
-    kept = {key: _simplify(item, names=names) for key, item in value.items() if names or key not in _CONNECTIONS}
+    kept = {
+        key: _simplify(item, names=names)
+        for key, item in value.items()
+        if names or key not in _CONNECTIONS
+    }
     if not names and "class_name" in kept and isinstance(kept.get("config"), dict):
-        kept = {key: item for key, item in kept.items() if key != "name"} | {"config": {key: item for key, item in kept["config"].items() if key != "name"}}
+        kept = {key: item for key, item in kept.items() if key != "name"} | {
+            "config": {key: item for key, item in kept["config"].items() if key != "name"}
+        }
     return kept
 
 
 def _is_same_when_built(key: str, before: Any, after: Any, get_rank: GetRank) -> bool:
-    """Return whether two values of a setting differ only in that one of the layers was not built when it was saved."""
+    """Return whether two values of a setting differ only in that one of the layers was not built
+    when it was saved.
+    """
     if key in _WHEN_BUILT:
         return before is None or after is None
-    if key != "axis" or not (_is_list_of_ints(before) and _is_list_of_ints(after)) or len(before) != len(after):
+    if (
+        key != "axis"
+        or not (_is_list_of_ints(before) and _is_list_of_ints(after))
+        or len(before) != len(after)
+    ):
         return False
     turned = [(left, right) for left, right in zip(before, after, strict=True) if left != right]
     if not turned or any((left < 0) == (right < 0) for left, right in turned):
@@ -115,5 +157,7 @@ def _is_same(before: Any, after: Any) -> bool:
     if isinstance(before, bool) != isinstance(after, bool):
         return False
     if isinstance(before, list) and isinstance(after, list):
-        return len(before) == len(after) and all(_is_same(left, right) for left, right in zip(before, after, strict=True))
+        return len(before) == len(after) and all(
+            _is_same(left, right) for left, right in zip(before, after, strict=True)
+        )
     return bool(before == after) or bool(before != before and after != after)

@@ -32,7 +32,8 @@ class Sizes:
 
 
 def measure_sizes(path: str | Path) -> Sizes:
-    """Return the sizes of a file, or of all files in a folder one after another; read in pieces, and the same on every machine.
+    """Return the sizes of a file, or of all files in a folder one after another; read in pieces,
+    and the same on every machine.
 
     Raises:
         ArchiveError: there is no such file, or it cannot be read.
@@ -44,13 +45,20 @@ def measure_sizes(path: str | Path) -> Sizes:
 
 
 def measure_weights_gzip(graph: LayerGraph, weights: Weights) -> int:
-    """Return the bytes of all weights of a model after gzip, layer by layer in the order of the graph; the state of wrappers does not count."""
-    stored = (weights.read(layer.address, tensor.name) for layer in graph.layers.values() for tensor in layer.tensors)
+    """Return the bytes of all weights of a model after gzip, layer by layer in the order of the
+    graph; the state of wrappers does not count.
+    """
+    stored = (
+        weights.read(layer.address, tensor.name)
+        for layer in graph.layers.values()
+        for tensor in layer.tensors
+    )
     return _measure(chunk for values in stored for chunk in _array_chunks(values)).gzip
 
 
 def side_by_side(measure: Callable[[T], R], *things: T) -> tuple[R, ...]:
-    """Return what `measure` finds of each thing, on as many cores: compressing is nearly all of the work, and does not hold the interpreter.
+    """Return what `measure` finds of each thing, on as many cores: compressing is nearly all of the
+    work, and does not hold the interpreter.
 
     Example:
         >>> side_by_side(len, "ab", "c")

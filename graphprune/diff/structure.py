@@ -22,13 +22,20 @@ Neighbours = dict[str, list[tuple[str, str]]]
 
 
 def hash_layers(graph: LayerGraph) -> dict[str, str]:
-    """Return for each address a hash of type, settings, tensor shapes and constant arguments; the name and the wrapper do not take part."""
+    """Return for each address a hash of type, settings, tensor shapes and constant arguments; the
+    name and the wrapper do not take part.
+    """
     constants = collect_call_constants(graph)
-    return {address: _hash_layer(layer, constants.get(address)) for address, layer in graph.layers.items()}
+    return {
+        address: _hash_layer(layer, constants.get(address))
+        for address, layer in graph.layers.items()
+    }
 
 
 def collect_neighbours(graph: LayerGraph) -> Neighbours:
-    """Return for each address the (role, address) of everything next to it: its producers and consumers, the model around it and the layers inside it."""
+    """Return for each address the (role, address) of everything next to it: its producers and
+    consumers, the model around it and the layers inside it.
+    """
     around: Neighbours = {address: [] for address in graph.layers}
     for source, target, use in graph.network.edges(data=True):
         place = f"{use['source_tensor']}>{use['argument']}"
@@ -41,33 +48,54 @@ def collect_neighbours(graph: LayerGraph) -> Neighbours:
     return around
 
 
-def refine_labels(labels: Mapping[str, str], around: Neighbours, rounds: int) -> list[dict[str, str]]:
-    """Return the labels after 0, 1, ... `rounds` rounds in which each takes up those of its neighbours.
+def refine_labels(
+    labels: Mapping[str, str], around: Neighbours, rounds: int
+) -> list[dict[str, str]]:
+    """Return the labels after 0, 1, ... `rounds` rounds in which each takes up those of its
+    neighbours.
 
-    These are Weisfeiler-Lehman subgraph hashes (Shervashidze et al., 2011, JMLR 12), told apart by the kind of connection; those of networkx know neither
-    direction nor which input an edge goes to.
+    These are Weisfeiler-Lehman subgraph hashes (Shervashidze et al., 2011, JMLR 12), told apart by
+    the kind of connection; those of networkx know neither direction nor which input an edge goes
+    to.
     """
     levels = [dict(labels)]
     for _ in range(rounds):
         last = levels[-1]
-        levels.append({address: _hash(last[address], *sorted(f"{role} {last[other]}" for role, other in near)) for address, near in around.items()})
+        levels.append(
+            {
+                address: _hash(
+                    last[address], *sorted(f"{role} {last[other]}" for role, other in near)
+                )
+                for address, near in around.items()
+            }
+        )
     return levels
 
 
 def hash_positions(graph: LayerGraph, labels: Mapping[str, str]) -> dict[str, str]:
-    """Return for each address a hash of the layer with everything before it and everything after it, however far.
+    """Return for each address a hash of the layer with everything before it and everything after
+    it, however far.
 
-    Two whole models that are alike but for names have the same hashes, so these tell whether they are, without a search for an isomorphism.
+    Two whole models that are alike but for names have the same hashes, so these tell whether they
+    are, without a search for an isomorphism.
     """
     calls = _build_calls(graph)
     order = list(nx.topological_sort(calls))
     before: dict[tuple[str, int], str] = {}
     for node in order:
-        taken = (f"{role} {before[source]}" for source in calls.predecessors(node) for role in calls.edges[source, node]["roles"])
+        taken = (
+            f"{role} {before[source]}"
+            for source in calls.predecessors(node)
+            for role in calls.edges[source, node]["roles"]
+        )
         before[node] = _hash(labels[node[0]], *sorted(taken))
     after: dict[tuple[str, int], str] = {}
     for node in reversed(order):
-        given = (f"{role} {after[target]}" for target in calls.successors(node) for role in calls.edges[node, target]["roles"])
+        given = (
+            f"{role} {after[target]}"
+            for target in calls.successors(node)
+            for role in calls.edges[node, target]["roles"]
+        )
         after[node] = _hash(labels[node[0]], *sorted(given))
     parts = defaultdict(list)
     for node in order:
@@ -86,18 +114,27 @@ def _hash_layer(layer: Layer, constants: Any) -> str:
 
 
 def _build_calls(graph: LayerGraph) -> nx.DiGraph[tuple[str, int]]:
-    """Return the calls of all layers, acyclic even where a layer is shared; a nested model comes before the layers inside it."""
+    """Return the calls of all layers, acyclic even where a layer is shared; a nested model comes
+    before the layers inside it.
+    """
     calls: nx.DiGraph[tuple[str, int]] = nx.DiGraph()
     calls.add_nodes_from((address, 0) for address in graph.layers)
     for source, target, use in graph.network.edges(data=True):
-        _add_role(calls, (source, use["source_call"]), (target, use["target_call"]), f"{use['source_tensor']}>{use['argument']}")
+        _add_role(
+            calls,
+            (source, use["source_call"]),
+            (target, use["target_call"]),
+            f"{use['source_tensor']}>{use['argument']}",
+        )
     for address, layer in graph.layers.items():
         if layer.container is not None:
             _add_role(calls, (layer.container, 0), (address, 0), "holds")
     return calls
 
 
-def _add_role(calls: nx.DiGraph[tuple[str, int]], source: tuple[str, int], target: tuple[str, int], role: str) -> None:
+def _add_role(
+    calls: nx.DiGraph[tuple[str, int]], source: tuple[str, int], target: tuple[str, int], role: str
+) -> None:
     if calls.has_edge(source, target):
         calls.edges[source, target]["roles"].append(role)
     else:

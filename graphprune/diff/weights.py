@@ -19,7 +19,9 @@ class Weights(Protocol):
         ...
 
     def read_state(self, address: str, name: str, /) -> NDArray[Any] | None:
-        """Return a tensor that the pruning wrapper around the layer owns (`mask_kernel`, `pruning_step`), or None where it has none of that name."""
+        """Return a tensor that the pruning wrapper around the layer owns (`mask_kernel`,
+        `pruning_step`), or None where it has none of that name.
+        """
         ...
 
 
@@ -34,13 +36,18 @@ def count_zeros(values: NDArray[Any]) -> int:
 
 
 def has_same_bits(left: NDArray[Any], right: NDArray[Any]) -> bool:
-    """Return whether two tensors are the same bit for bit, so that NaN equals itself and -0.0 is not 0.0.
+    """Return whether two tensors are the same bit for bit, so that NaN equals itself and -0.0 is
+    not 0.0.
 
     Example:
         >>> has_same_bits(np.array([np.nan, 0.0]), np.array([np.nan, 0.0])), has_same_bits(np.array([0.0]), np.array([-0.0]))
         (True, False)
     """
-    return left.shape == right.shape and left.dtype == right.dtype and bool(np.array_equal(_to_bytes(left), _to_bytes(right)))
+    return (
+        left.shape == right.shape
+        and left.dtype == right.dtype
+        and bool(np.array_equal(_to_bytes(left), _to_bytes(right)))
+    )
 
 
 def hash_weights(layer: Layer, weights: Weights) -> str:

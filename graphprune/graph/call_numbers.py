@@ -1,4 +1,6 @@
-"""How people read the calls of a layer: numbered from 1. Configs, graphs and JSON keep the index, which counts from 0 as Keras's node index does."""
+"""How people read the calls of a layer: numbered from 1. Configs, graphs and JSON keep the index,
+which counts from 0 as Keras's node index does.
+"""
 
 from __future__ import annotations
 

@@ -59,7 +59,9 @@ def to_snake_case(name: str) -> str:
 
 
 def copy_config(value: Any) -> Any:
-    """Return a copy that shares no dict, list or tuple with `value`; other objects are kept as they are."""
+    """Return a copy that shares no dict, list or tuple with `value`; other objects are kept as they
+    are.
+    """
     if isinstance(value, dict):
         return {key: copy_config(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -75,7 +77,8 @@ _TRACES = _ADDRESS | {"module", "registered_name", "build_config", "compile_conf
 
 
 def canonical(value: Any) -> Any:
-    """Return `value` as plain JSON in which dialects, memory addresses and build or compile settings leave no trace.
+    """Return `value` as plain JSON in which dialects, memory addresses and build or compile
+    settings leave no trace.
 
     Example:
         >>> canonical({"module": "keras.layers", "class_name": "A", "config": {"n": (1, 2)}, "registered_name": None, "shared_object_id": 7})
@@ -91,7 +94,11 @@ def canonical(value: Any) -> Any:
         if is_object and value["class_name"] == "function" and isinstance(value["config"], str):
             return value["config"]
         left_out = _TRACES if is_object else _ADDRESS
-        found = {str(key): item if type(item) in _PLAIN else canonical(item) for key, item in value.items() if key not in left_out}
+        found = {
+            str(key): item if type(item) in _PLAIN else canonical(item)
+            for key, item in value.items()
+            if key not in left_out
+        }
         return found | {"class_name": type_of(value)} if is_object else found
     if isinstance(value, list | tuple):
         return [item if type(item) in _PLAIN else canonical(item) for item in value]

@@ -25,12 +25,18 @@ def call_order(frame: Frame, place: str) -> tuple[tuple[int, int], ...]:
         GraphError: the calls form a cycle.
     """
     position = {member.name: index for index, member in enumerate(frame.members)}
-    waiting = {(index, call): len(uses) for index, member in enumerate(frame.members) for call, uses in enumerate(member.calls)}
+    waiting = {
+        (index, call): len(uses)
+        for index, member in enumerate(frame.members)
+        for call, uses in enumerate(member.calls)
+    }
     consumers: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for index, member in enumerate(frame.members):
         for call, uses in enumerate(member.calls):
             for use in uses:
-                consumers.setdefault((position[use.source], use.source_call), []).append((index, call))
+                consumers.setdefault((position[use.source], use.source_call), []).append(
+                    (index, call)
+                )
     ready = [node for node, missing in waiting.items() if not missing]
     heapq.heapify(ready)
     order = []
@@ -43,17 +49,25 @@ def call_order(frame: Frame, place: str) -> tuple[tuple[int, int], ...]:
                 heapq.heappush(ready, consumer)
     if len(order) < len(waiting):
         stuck = min(set(waiting) - set(order))
-        raise GraphError(f"{place}: layer {frame.members[stuck[0]].name!r} waits for its own output; a model must be acyclic, save it again")
+        raise GraphError(
+            f"{place}: layer {frame.members[stuck[0]].name!r} waits for its own output; a model"
+            " must be acyclic, save it again"
+        )
     return tuple(order)
 
 
 def layer_order(frame: Frame, calls: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
-    """Return the positions of all members in topological order, ties by position; `calls` is what `call_order` returned.
+    """Return the positions of all members in topological order, ties by position; `calls` is what
+    `call_order` returned.
 
-    Shared layers may feed each other, `b(a(b(x)))`: where every layer left waits for another, the one that is called first comes next.
+    Shared layers may feed each other, `b(a(b(x)))`: where every layer left waits for another, the
+    one that is called first comes next.
     """
     position = {member.name: index for index, member in enumerate(frame.members)}
-    sources = {index: {position[use.source] for uses in member.calls for use in uses} - {index} for index, member in enumerate(frame.members)}
+    sources = {
+        index: {position[use.source] for uses in member.calls for use in uses} - {index}
+        for index, member in enumerate(frame.members)
+    }
     consumers: dict[int, list[int]] = {}
     for index, feeding in sources.items():
         for source in feeding:
@@ -63,7 +77,11 @@ def layer_order(frame: Frame, calls: tuple[tuple[int, int], ...]) -> tuple[int, 
     heapq.heapify(ready)
     order: dict[int, None] = {}
     while len(order) < len(sources):
-        index = heapq.heappop(ready) if ready else next(index for index in by_first_call if index not in order)
+        index = (
+            heapq.heappop(ready)
+            if ready
+            else next(index for index in by_first_call if index not in order)
+        )
         order[index] = None
         for consumer in consumers.get(index, ()):
             sources[consumer].discard(index)
@@ -76,12 +94,18 @@ class FlowBuilder:
     """Walks a model's calls once, descending into nested models, and collects the call graph.
 
     Attributes:
-        graph: Nodes are calls of layers that are no models; inputs of nested models are passed through, so a layer's producers are always layers that compute.
+        graph: Nodes are calls of layers that are no models; inputs of nested models are passed
+            through, so a layer's producers are always layers that compute.
         calls: How often each address is called, nested models and their inputs included.
         outputs: The calls whose tensors leave the top-level model.
     """
 
-    def __init__(self, frames: Mapping[str, Frame], orders: Mapping[str, tuple[tuple[int, int], ...]], place: str) -> None:
+    def __init__(
+        self,
+        frames: Mapping[str, Frame],
+        orders: Mapping[str, tuple[tuple[int, int], ...]],
+        place: str,
+    ) -> None:
         self.graph: nx.DiGraph[Any] = nx.DiGraph()
         self.calls: dict[str, int] = {}
         self.outputs: list[Call] = []
@@ -92,8 +116,12 @@ class FlowBuilder:
         for made in self._call_model(frames[""], None, 0):
             self.outputs.extend(made)
 
-    def _call_model(self, frame: Frame, given: list[list[Call]] | None, number: int) -> list[list[Call]]:
-        """Make call `number` of a model on `given`, the producers of each of its inputs; return the producers of each of its outputs."""
+    def _call_model(
+        self, frame: Frame, given: list[list[Call]] | None, number: int
+    ) -> list[list[Call]]:
+        """Make call `number` of a model on `given`, the producers of each of its inputs; return the
+        producers of each of its outputs.
+        """
         made: dict[Call, list[list[Call]]] = {}
         taken = {} if given is None else _bind(frame.inputs, given)
         fed = given is not None and not frame.inputs
@@ -103,14 +131,21 @@ class FlowBuilder:
             if fed and given is not None and not producers:
                 producers = given
             inner = number * len(member.calls) + call
-            made[member.name, call] = self._call_member((frame.address_of(member.name), inner), producers, taken.get(member.name))
+            made[member.name, call] = self._call_member(
+                (frame.address_of(member.name), inner), producers, taken.get(member.name)
+            )
         return [_pick(made, use) for use in frame.outputs]
 
-    def _call_member(self, node: Call, producers: list[list[Call]], passed: list[Call] | None) -> list[list[Call]]:
+    def _call_member(
+        self, node: Call, producers: list[list[Call]], passed: list[Call] | None
+    ) -> list[list[Call]]:
         address, number = node
         self._made += 1
         if self._made > MAX_CALLS:
-            raise GraphError(f"{self._place}: nested models make more than {MAX_CALLS:,} calls; call them less often")
+            raise GraphError(
+                f"{self._place}: nested models make more than {MAX_CALLS:,} calls; call them less"
+                " often"
+            )
         self.calls[address] = self.calls.get(address, 0) + 1
         if address in self._frames:
             return self._call_model(self._frames[address], producers, number)
@@ -132,4 +167,10 @@ def _bind(inputs: Iterable[Use], given: list[list[Call]]) -> dict[str, list[Call
 def _pick(made: Mapping[Call, list[list[Call]]], use: Use) -> list[Call]:
     """Return the producers of one tensor: only nested models keep their tensors apart."""
     tensors = made[use.source, use.source_call]
-    return tensors[use.source_tensor] if 0 < use.source_tensor < len(tensors) else tensors[0] if tensors else []
+    return (
+        tensors[use.source_tensor]
+        if 0 < use.source_tensor < len(tensors)
+        else tensors[0]
+        if tensors
+        else []
+    )

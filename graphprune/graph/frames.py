@@ -1,4 +1,6 @@
-"""A model's skeleton: which layers stand in it, how they are called, and everything of its config that is not a layer."""
+"""A model's skeleton: which layers stand in it, how they are called, and everything of its config
+that is not a layer.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ MAX_TENSORS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One tensor that a call takes: which call of which member made it, and under which argument it is taken."""
+    """One tensor that a call takes: which call of which member made it, and under which argument it
+    is taken.
+    """
 
     source: str
     source_call: int
@@ -71,7 +75,8 @@ def frame_from_entry(address: str, entry: Entry, place: str) -> Frame:
     """Return the skeleton of the model that `entry` describes; `place` begins error texts.
 
     Raises:
-        GraphError: the config is damaged: no or double names, tensors of layers or calls that do not exist.
+        GraphError: the config is damaged: no or double names, tensors of layers or calls that do
+            not exist.
     """
     config = entry["config"]
     raw = config["layers"]
@@ -81,7 +86,9 @@ def frame_from_entry(address: str, entry: Entry, place: str) -> Frame:
         first = {name: _first_node(own) for name, own in known.items()}
         members = tuple(_functional_member(name, known[name], first, place) for name in names)
         inputs = tuple(_uses(config["input_layers"], first, place, "the model's inputs take"))
-        outputs = tuple(_uses(config.get("output_layers"), first, place, "the model's outputs take"))
+        outputs = tuple(
+            _uses(config.get("output_layers"), first, place, "the model's outputs take")
+        )
     else:
         members, inputs, outputs = _sequential_members(names, known)
     rest = {key: value for key, value in entry.items() if key not in PLACEMENT}
@@ -96,24 +103,35 @@ def _names(raw: list[Any], place: str) -> list[str]:
     for position, entry in enumerate(raw):
         try:
             names.append(name_of(entry))
-            type_known = isinstance(entry["class_name"], str) and isinstance(entry["config"], Mapping)
+            type_known = isinstance(entry["class_name"], str) and isinstance(
+                entry["config"], Mapping
+            )
         except (KeyError, TypeError, AttributeError):
             type_known = False
         if not type_known:
             raise GraphError(
-                f"{place}: entry {position} of the model's layers is not a layer (class_name, config and a name), got {str(entry)[:60]!r}; save the model again"
+                f"{place}: entry {position} of the model's layers is not a layer (class_name,"
+                f" config and a name), got {str(entry)[:60]!r}; save the model again"
             )
         fault = _name_fault(names[-1])
         if fault is not None:
-            raise GraphError(f"{place}: the name of entry {position} of the model's layers {fault}, got {names[-1][:60]!r}; rename it and save the model again")
+            raise GraphError(
+                f"{place}: the name of entry {position} of the model's layers {fault}, got"
+                f" {names[-1][:60]!r}; rename it and save the model again"
+            )
     if len(set(names)) < len(names):
         double = Counter(names).most_common(1)[0][0]
-        raise GraphError(f"{place}: two layers have the name {double!r}; give each layer its own name and save the model again")
+        raise GraphError(
+            f"{place}: two layers have the name {double!r}; give each layer its own name and save"
+            " the model again"
+        )
     return names
 
 
 def _name_fault(name: str) -> str | None:
-    """Return what is wrong with a layer's name: Keras gives none that is empty, and very long ones or half characters fit no file and no page."""
+    """Return what is wrong with a layer's name: Keras gives none that is empty, and very long ones
+    or half characters fit no file and no page.
+    """
     if not name:
         return "is empty"
     if len(name) > MAX_NAME:
@@ -125,13 +143,18 @@ def _functional_member(name: str, entry: Entry, first: Mapping[str, int], place:
     placement = {key: entry[key] for key in PLACEMENT if key in entry}
     nodes = placement.get("inbound_nodes", [])
     if not isinstance(nodes, list):
-        raise GraphError(f"{place}: the inbound nodes of layer {name!r} are not a list, got {str(nodes)[:60]!r}; save the model again")
+        raise GraphError(
+            f"{place}: the inbound nodes of layer {name!r} are not a list, got {str(nodes)[:60]!r};"
+            " save the model again"
+        )
     taker = f"layer {name!r} takes"
     calls = tuple(tuple(_uses(node, first, place, taker)) for node in nodes)
     return Member(name, placement, calls or ((),))
 
 
-def _sequential_members(names: list[str], known: Mapping[str, Entry]) -> tuple[tuple[Member, ...], tuple[Use, ...], tuple[Use, ...]]:
+def _sequential_members(
+    names: list[str], known: Mapping[str, Entry]
+) -> tuple[tuple[Member, ...], tuple[Use, ...], tuple[Use, ...]]:
     members = []
     before: tuple[Use, ...] = ()
     for name in names:
@@ -142,11 +165,15 @@ def _sequential_members(names: list[str], known: Mapping[str, Entry]) -> tuple[t
     return tuple(members), (Use(names[0], 0, 0),) if starts else (), before
 
 
-def _uses(node: Any, first: Mapping[str, int], place: str, taker: str, argument: str = "0") -> Iterator[Use]:
-    """Yield the tensors in one inbound node, in the order of `tf.nest.flatten`, keyword tensors after positional ones; `first` is each layer's first node.
+def _uses(
+    node: Any, first: Mapping[str, int], place: str, taker: str, argument: str = "0"
+) -> Iterator[Use]:
+    """Yield the tensors in one inbound node, in the order of `tf.nest.flatten`, keyword tensors
+    after positional ones; `first` is each layer's first node.
 
-    A node is a tensor reference `[layer, node index, tensor index]`, perhaps with keywords as fourth item, or a list or dict of nodes.
-    Keyword arguments are repeated on each reference of a call; they are yielded once.
+    A node is a tensor reference `[layer, node index, tensor index]`, perhaps with keywords as
+    fourth item, or a list or dict of nodes. Keyword arguments are repeated on each reference of a
+    call; they are yielded once.
     """
     keywords: Mapping[str, Any] = {}
     for path, reference in _references(node, ""):
@@ -166,7 +193,9 @@ def constants_of(node: Any) -> Iterator[Any]:
 
 
 def _references(node: Any, path: str) -> Iterator[tuple[str, list[Any]]]:
-    """Yield each tensor reference in `node` with its place (`0`, `query`, `pair.1`); dicts by sorted key, as `tf.nest.flatten` walks them."""
+    """Yield each tensor reference in `node` with its place (`0`, `query`, `pair.1`); dicts by
+    sorted key, as `tf.nest.flatten` walks them.
+    """
     if _is_reference(node):
         yield path, node
     elif isinstance(node, list | tuple):
@@ -178,37 +207,66 @@ def _references(node: Any, path: str) -> Iterator[tuple[str, list[Any]]]:
 
 
 def _is_reference(node: Any) -> bool:
-    """Return whether Keras takes this for a reference to a tensor (`convert_inner_node_data`, tf_keras/src/utils/tf_utils.py)."""
+    """Return whether Keras takes this for a reference to a tensor (`convert_inner_node_data`,
+    tf_keras/src/utils/tf_utils.py).
+    """
     return isinstance(node, list | tuple) and len(node) in (3, 4) and isinstance(node[0], str)
 
 
-def _use(reference: list[Any], argument: str, first: Mapping[str, int], place: str, taker: str) -> Use:
+def _use(
+    reference: list[Any], argument: str, first: Mapping[str, int], place: str, taker: str
+) -> Use:
     source, index, tensor = reference[:3]
     if source not in first:
-        raise GraphError(f"{place}: {taker} a tensor of {source[:60]!r}, which is no layer of the model; save the model again")
+        raise GraphError(
+            f"{place}: {taker} a tensor of {source[:60]!r}, which is no layer of the model; save"
+            " the model again"
+        )
     if type(index) is not int or type(tensor) is not int:
-        raise GraphError(f"{place}: {taker} a tensor of {source!r} by numbers that are none, got {str(reference[1:3])[:60]}; save the model again")
+        raise GraphError(
+            f"{place}: {taker} a tensor of {source!r} by numbers that are none, got"
+            f" {str(reference[1:3])[:60]}; save the model again"
+        )
     return Use(source, index - first[source], tensor, argument)
 
 
 def _first_node(entry: Entry) -> int:
-    """Return the node index of a layer's first call: 1 for a model that has its own inputs (`_should_skip_first_node`, tf_keras/src/engine/functional.py)."""
+    """Return the node index of a layer's first call: 1 for a model that has its own inputs
+    (`_should_skip_first_node`, tf_keras/src/engine/functional.py).
+    """
     layers = entry["config"]["layers"] if is_model(entry) else ()
-    return 1 if layers and isinstance(layers[0], Mapping) and layers[0].get("class_name") == "InputLayer" else 0
+    return (
+        1
+        if layers and isinstance(layers[0], Mapping) and layers[0].get("class_name") == "InputLayer"
+        else 0
+    )
 
 
 def _check_calls(frame: Frame, known: Mapping[str, Entry], place: str) -> None:
     calls = {member.name: len(member.calls) for member in frame.members}
     gives = {name: _most_tensors(entry) for name, entry in known.items()}
-    takers = [(f"layer {member.name!r} takes", use) for member in frame.members for call in member.calls for use in call]
-    takers += [("the model's inputs take", use) for use in frame.inputs] + [("the model's outputs take", use) for use in frame.outputs]
+    takers = [
+        (f"layer {member.name!r} takes", use)
+        for member in frame.members
+        for call in member.calls
+        for use in call
+    ]
+    takers += [("the model's inputs take", use) for use in frame.inputs] + [
+        ("the model's outputs take", use) for use in frame.outputs
+    ]
     for taker, use in takers:
         if not 0 <= use.source_call < calls[use.source]:
             has = f"which has {_count(calls[use.source], 'call')}"
-            raise GraphError(f"{place}: {taker} a tensor of {name_call(use.source_call)} of {use.source!r}, {has}; save the model again")
+            raise GraphError(
+                f"{place}: {taker} a tensor of {name_call(use.source_call)} of {use.source!r},"
+                f" {has}; save the model again"
+            )
         if not 0 <= use.source_tensor < gives[use.source]:
             has = f"which gives at most {_count(gives[use.source], 'tensor')} (counted from 0)"
-            raise GraphError(f"{place}: {taker} tensor {use.source_tensor} of {use.source!r}, {has}; save the model again")
+            raise GraphError(
+                f"{place}: {taker} tensor {use.source_tensor} of {use.source!r}, {has}; save the"
+                " model again"
+            )
 
 
 def _most_tensors(entry: Entry) -> int:
@@ -216,7 +274,11 @@ def _most_tensors(entry: Entry) -> int:
     if is_input(entry):
         return 1
     config = entry["config"]
-    return sum(1 for _ in _references(config["output_layers"], "")) if is_model(entry) and "output_layers" in config else MAX_TENSORS
+    return (
+        sum(1 for _ in _references(config["output_layers"], ""))
+        if is_model(entry) and "output_layers" in config
+        else MAX_TENSORS
+    )
 
 
 def _count(number: int, thing: str) -> str:

@@ -9,8 +9,21 @@ from typing import Any, Literal
 
 from graphprune.archive.toolkit import is_toolkit_config
 from graphprune.errors import GraphError
-from graphprune.graph.classes.builtin_layers import MAX_INSIDE, has_too_many_inside, known_class, weights_of
-from graphprune.graph.entries import PLACEMENT, Entry, is_input, is_model, is_wrapper, name_of, type_of
+from graphprune.graph.classes.builtin_layers import (
+    MAX_INSIDE,
+    has_too_many_inside,
+    known_class,
+    weights_of,
+)
+from graphprune.graph.entries import (
+    PLACEMENT,
+    Entry,
+    is_input,
+    is_model,
+    is_wrapper,
+    name_of,
+    type_of,
+)
 from graphprune.graph.flow import FlowBuilder, call_order, layer_order
 from graphprune.graph.frames import Frame, frame_from_entry
 from graphprune.graph.layer_graph import LayerGraph
@@ -33,12 +46,15 @@ def graph_from_config(
     prunable: Mapping[str, Iterable[str]] = MappingProxyType({}),
     place: str = "",
 ) -> LayerGraph:
-    """Return the layer graph of a serialized model (`class_name` and `config`) or of what its `get_config()` returns.
+    """Return the layer graph of a serialized model (`class_name` and `config`) or of what its
+    `get_config()` returns.
 
     Args:
         config: Either dialect; kept, not copied: do not change it afterwards.
-        tensors: Name, shape and dtype of each layer's weights by address, in storage order. Layers that are left out have none.
-        prunable: The names of the weights that may be pruned, by address, for custom layers that say so themselves; other layers go by the table.
+        tensors: Name, shape and dtype of each layer's weights by address, in storage order. Layers
+            that are left out have none.
+        prunable: The names of the weights that may be pruned, by address, for custom layers that
+            say so themselves; other layers go by the table.
         place: Begins error texts; the model's name unless given.
 
     Raises:
@@ -58,9 +74,22 @@ def graph_from_config(
     for address, container in _in_order("", frames, orders):
         raw = entries[address]
         trainable[address] = trainable[container] and bool(raw["config"].get("trainable", True))
-        kept = frames[address].entry if address in frames else {key: value for key, value in raw.items() if key not in PLACEMENT}
+        kept = (
+            frames[address].entry
+            if address in frames
+            else {key: value for key, value in raw.items() if key not in PLACEMENT}
+        )
         kind: Kind = "model" if address in frames else "input" if is_input(raw) else "layer"
-        layers[address] = _layer(address, container, kind, kept, trainable[address], flow.calls.get(address, 0), address in outputs, place)
+        layers[address] = _layer(
+            address,
+            container,
+            kind,
+            kept,
+            trainable[address],
+            flow.calls.get(address, 0),
+            address in outputs,
+            place,
+        )
     graph = LayerGraph(
         name=name,
         type=type_of(entry),
@@ -76,11 +105,13 @@ def graph_from_config(
 
 
 def check_models(config: Any, place: str) -> None:
-    """Check the calls in every model that `config` holds, at any depth: in wrappers and custom layers as well, whose insides are no part of a graph.
+    """Check the calls in every model that `config` holds, at any depth: in wrappers and custom
+    layers as well, whose insides are no part of a graph.
 
     Raises:
-        GraphError: a model takes tensors that nobody makes, its calls form a cycle, or a layer is called on constants alone: Keras writes no such call, and
-            would run it, at any size, while it builds the model.
+        GraphError: a model takes tensors that nobody makes, its calls form a cycle, or a layer is
+            called on constants alone: Keras writes no such call, and would run it, at any size,
+            while it builds the model.
     """
     waiting = [config]
     while waiting:
@@ -98,14 +129,26 @@ def check_models(config: Any, place: str) -> None:
 def _check_tensors_taken(frame: Frame, place: str) -> None:
     for member in frame.members:
         if member.placement.get("inbound_nodes") and not all(member.calls):
-            raise GraphError(f"{place}: layer {member.name!r} is called on no tensor of the model, only on constants; save the model again")
+            raise GraphError(
+                f"{place}: layer {member.name!r} is called on no tensor of the model, only on"
+                " constants; save the model again"
+            )
 
 
 def graph_with_tensors(
-    graph: LayerGraph, tensors: Mapping[str, Iterable[TensorFacts]], prunable: Mapping[str, Iterable[str]] = MappingProxyType({})
+    graph: LayerGraph,
+    tensors: Mapping[str, Iterable[TensorFacts]],
+    prunable: Mapping[str, Iterable[str]] = MappingProxyType({}),
 ) -> LayerGraph:
-    """Return the graph whose layers have these weights, by address; a wrapper's own state may be among them and is left out."""
-    layers = {address: replace(layer, tensors=_tensors(layer, tensors.get(address, ()), prunable.get(address))) for address, layer in graph.layers.items()}
+    """Return the graph whose layers have these weights, by address; a wrapper's own state may be
+    among them and is left out.
+    """
+    layers = {
+        address: replace(
+            layer, tensors=_tensors(layer, tensors.get(address, ()), prunable.get(address))
+        )
+        for address, layer in graph.layers.items()
+    }
     return replace(graph, layers=MappingProxyType(layers))
 
 
@@ -113,28 +156,42 @@ def _model_entry(config: Mapping[str, Any], place: str) -> tuple[Entry, bool]:
     if "class_name" in config and isinstance(config.get("config"), Mapping):
         entry, is_bare = config, False
     else:
-        entry, is_bare = {"class_name": "Functional" if "input_layers" in config else "Sequential", "config": config}, True
+        entry, is_bare = (
+            {
+                "class_name": "Functional" if "input_layers" in config else "Sequential",
+                "config": config,
+            },
+            True,
+        )
     if not is_model(entry):
         raise GraphError(
-            f"{place}: {type_of(entry)!r} is not a Functional or Sequential model, its layers are not in its config; rebuild it with the Functional API"
+            f"{place}: {type_of(entry)!r} is not a Functional or Sequential model, its layers are"
+            " not in its config; rebuild it with the Functional API"
         )
     return entry, is_bare
 
 
-def _collect(address: str, entry: Entry, place: str, frames: dict[str, Frame], entries: dict[str, Entry]) -> None:
+def _collect(
+    address: str, entry: Entry, place: str, frames: dict[str, Frame], entries: dict[str, Entry]
+) -> None:
     """Read the skeleton of a model and of all models in it."""
     frame = frame_from_entry(address, entry, place)
     frames[address] = frame
     for raw in entry["config"]["layers"]:
         inner = frame.address_of(name_of(raw))
         if inner in entries:
-            raise GraphError(f"{place}: two layers have the address {inner!r}; rename one and save the model again")
+            raise GraphError(
+                f"{place}: two layers have the address {inner!r}; rename one and save the model"
+                " again"
+            )
         entries[inner] = raw
         if is_model(raw):
             _collect(inner, raw, place, frames, entries)
 
 
-def _in_order(address: str, frames: Mapping[str, Frame], orders: Mapping[str, tuple[tuple[int, int], ...]]) -> Iterable[tuple[str, str]]:
+def _in_order(
+    address: str, frames: Mapping[str, Frame], orders: Mapping[str, tuple[tuple[int, int], ...]]
+) -> Iterable[tuple[str, str]]:
     """Yield (address, address of the container) in the order of `LayerGraph.layers`."""
     frame = frames[address]
     for position in layer_order(frame, orders[address]):
@@ -144,7 +201,16 @@ def _in_order(address: str, frames: Mapping[str, Frame], orders: Mapping[str, tu
             yield from _in_order(inner, frames, orders)
 
 
-def _layer(address: str, container: str, kind: Kind, entry: Entry, trainable: bool, calls: int, produces_output: bool, place: str) -> Layer:
+def _layer(
+    address: str,
+    container: str,
+    kind: Kind,
+    entry: Entry,
+    trainable: bool,
+    calls: int,
+    produces_output: bool,
+    place: str,
+) -> Layer:
     wrap = _wrap(entry, address, place) if is_wrapper(entry) else None
     if wrap is not None:
         entry = entry["config"]["layer"]
@@ -152,7 +218,8 @@ def _layer(address: str, container: str, kind: Kind, entry: Entry, trainable: bo
     known = known_class(entry)
     if known is not None and has_too_many_inside(entry):
         raise GraphError(
-            f"{place}: layer {address!r} ({type_of(entry)}) has more than {MAX_INSIDE:,} layers inside it; no such layer can be built, save the model again"
+            f"{place}: layer {address!r} ({type_of(entry)}) has more than {MAX_INSIDE:,} layers"
+            " inside it; no such layer can be built, save the model again"
         )
     return Layer(
         address=address,
@@ -169,7 +236,9 @@ def _layer(address: str, container: str, kind: Kind, entry: Entry, trainable: bo
 
 
 def is_wrapper_state(name: str) -> bool:
-    """Return whether a tensor of this name belongs to the pruning wrapper and not to the layer inside."""
+    """Return whether a tensor of this name belongs to the pruning wrapper and not to the layer
+    inside.
+    """
     return name in WRAPPER_COUNTERS or name.startswith(WRAPPER_STATE)
 
 
@@ -179,14 +248,29 @@ def _wrap(entry: Entry, address: str, place: str) -> Wrap:
         inner = config["layer"]
         if not isinstance(inner["class_name"], str) or not isinstance(inner["config"], Mapping):
             raise TypeError("the layer inside is no layer")
-        pruning = read_toolkit_pruning(config) if is_toolkit_config(config) else Pruning.from_config(config["pruning"])
-        return Wrap(type_of(entry), entry, pruning, Provenance.from_config(config.get("provenance") or {}))
+        pruning = (
+            read_toolkit_pruning(config)
+            if is_toolkit_config(config)
+            else Pruning.from_config(config["pruning"])
+        )
+        return Wrap(
+            type_of(entry), entry, pruning, Provenance.from_config(config.get("provenance") or {})
+        )
     except (KeyError, TypeError, ValueError, AttributeError) as err:
-        raise GraphError(f"{place}: the pruning wrapper of layer {address!r} is damaged ({type(err).__name__}: {err}); save the model again") from err
+        raise GraphError(
+            f"{place}: the pruning wrapper of layer {address!r} is damaged ({type(err).__name__}:"
+            f" {err}); save the model again"
+        ) from err
 
 
-def _tensors(layer: Layer, facts: Iterable[TensorFacts], prunable: Iterable[str] | None) -> tuple[Tensor, ...]:
-    known = {weight.name: weight for weight in weights_of(layer.entry) or ()} if layer.kind == "layer" else {}
+def _tensors(
+    layer: Layer, facts: Iterable[TensorFacts], prunable: Iterable[str] | None
+) -> tuple[Tensor, ...]:
+    known = (
+        {weight.name: weight for weight in weights_of(layer.entry) or ()}
+        if layer.kind == "layer"
+        else {}
+    )
     own = None if prunable is None else frozenset(prunable)
     tensors = []
     for name, shape, dtype in facts:
@@ -194,6 +278,12 @@ def _tensors(layer: Layer, facts: Iterable[TensorFacts], prunable: Iterable[str]
             continue
         weight = known.get(name)
         fits = weight is not None and len(weight.axes) == len(shape)
-        may = weight is not None and weight.prunable and fits and not dtype.startswith("complex") if own is None else name in own
-        tensors.append(Tensor(name, tuple(shape), dtype, weight.axes if weight and fits else (), may))
+        may = (
+            weight is not None and weight.prunable and fits and not dtype.startswith("complex")
+            if own is None
+            else name in own
+        )
+        tensors.append(
+            Tensor(name, tuple(shape), dtype, weight.axes if weight and fits else (), may)
+        )
     return tuple(tensors)

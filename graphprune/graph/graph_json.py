@@ -1,4 +1,5 @@
-"""A layer graph as one JSON document: everything that rules and plans need of a model, without the model.
+"""A layer graph as one JSON document: everything that rules and plans need of a model, without the
+model.
 
 It is strict JSON (RFC 8259): NaN and the infinities of a config are objects, see `strict_json`.
 """
@@ -20,7 +21,8 @@ _KEYS = frozenset({"format_version", "kind", "graph_sha256", "is_bare", "config"
 
 
 def graph_to_config(graph: LayerGraph) -> dict[str, Any]:
-    """Return the graph as strict JSON data: the model's config as `to_strict` writes it, and each layer's tensors by address.
+    """Return the graph as strict JSON data: the model's config as `to_strict` writes it, and each
+    layer's tensors by address.
 
     It is the inverse of `graph_from_json_config`.
 
@@ -30,7 +32,10 @@ def graph_to_config(graph: LayerGraph) -> dict[str, Any]:
     config = graph.to_config()
     _check_plain(config, graph.name)
     tensors = {
-        address: [{"name": tensor.name, "shape": list(tensor.shape), "dtype": tensor.dtype} for tensor in layer.tensors]
+        address: [
+            {"name": tensor.name, "shape": list(tensor.shape), "dtype": tensor.dtype}
+            for tensor in layer.tensors
+        ]
         for address, layer in graph.layers.items()
         if layer.tensors
     }
@@ -54,15 +59,24 @@ def graph_from_json_config(document: Mapping[str, Any], place: str = "graph JSON
     config = from_strict(document["config"])
     known = graph_from_config(config, place=place)
     tensors = {
-        str(address): [_facts(address, raw, place) for raw in _list(raws, f"the tensors of {address!r}", place)]
+        str(address): [
+            _facts(address, raw, place) for raw in _list(raws, f"the tensors of {address!r}", place)
+        ]
         for address, raws in document["tensors"].items()
     }
     unknown = [address for address in tensors if address not in known.layers]
     if unknown:
-        raise GraphError(f"{place}: tensors of {unknown[0]!r}, which is no layer of the model; export the graph again")
+        raise GraphError(
+            f"{place}: tensors of {unknown[0]!r}, which is no layer of the model; export the graph"
+            " again"
+        )
     if document["graph_sha256"] != known.sha256:
-        hashes = f"graph_sha256 says {str(document['graph_sha256'])[:12]!r}, got {known.sha256[:12]!r}"
-        raise GraphError(f"{place}: its config was changed after it was exported ({hashes}); export it again")
+        hashes = (
+            f"graph_sha256 says {str(document['graph_sha256'])[:12]!r}, got {known.sha256[:12]!r}"
+        )
+        raise GraphError(
+            f"{place}: its config was changed after it was exported ({hashes}); export it again"
+        )
     graph = graph_from_config(config, tensors=tensors, place=place)
     fault = find_shape_fault(graph)
     if fault is not None:
@@ -78,12 +92,18 @@ def is_graph_document(value: object) -> bool:
 def _check_document(document: Mapping[str, Any], place: str) -> None:
     if not is_graph_document(document):
         raise GraphError(
-            f"{place}: no layer graph, kind must be {KIND!r}, got {repr(document.get('kind'))[:60]}; export one with graphprune graph MODEL -o FILE.json"
+            f"{place}: no layer graph, kind must be {KIND!r}, got"
+            f" {repr(document.get('kind'))[:60]}; export one with graphprune graph MODEL -o"
+            " FILE.json"
         )
     version = document.get("format_version")
-    if not isinstance(version, str) or version.partition(".")[0] != FORMAT_VERSION.partition(".")[0]:
+    if (
+        not isinstance(version, str)
+        or version.partition(".")[0] != FORMAT_VERSION.partition(".")[0]
+    ):
         raise GraphError(
-            f"{place}: format_version must be {FORMAT_VERSION!r}, got {str(version)[:60]!r}; export the graph again with this version of graphprune"
+            f"{place}: format_version must be {FORMAT_VERSION!r}, got {str(version)[:60]!r}; export"
+            " the graph again with this version of graphprune"
         )
     missing, unknown = sorted(_KEYS - set(document)), sorted(set(document) - _KEYS)
     if missing or unknown:
@@ -94,16 +114,26 @@ def _check_document(document: Mapping[str, Any], place: str) -> None:
 
 
 def _facts(address: str, raw: Any, place: str) -> TensorFacts:
-    if isinstance(raw, Mapping) and set(raw) == {"name", "shape", "dtype"} and isinstance(raw["name"], str) and isinstance(raw["dtype"], str):
+    if (
+        isinstance(raw, Mapping)
+        and set(raw) == {"name", "shape", "dtype"}
+        and isinstance(raw["name"], str)
+        and isinstance(raw["dtype"], str)
+    ):
         shape = _list(raw["shape"], f"the shape of {raw['name']!r}", place)
         if all(type(length) is int and length >= 0 for length in shape):
             return raw["name"], shape, raw["dtype"]
-    raise GraphError(f"{place}: a tensor of {address!r} must have name, shape and dtype, got {str(raw)[:60]!r}; export the graph again")
+    raise GraphError(
+        f"{place}: a tensor of {address!r} must have name, shape and dtype, got {str(raw)[:60]!r};"
+        " export the graph again"
+    )
 
 
 def _list(value: Any, what: str, place: str) -> list[Any]:
     if not isinstance(value, list):
-        raise GraphError(f"{place}: {what} must be a list, got {type(value).__name__}; export the graph again")
+        raise GraphError(
+            f"{place}: {what} must be a list, got {type(value).__name__}; export the graph again"
+        )
     return value
 
 
@@ -116,4 +146,7 @@ def _check_plain(config: Any, name: str) -> None:
         elif isinstance(item, list | tuple):
             waiting.extend(item)
         elif item is not None and not isinstance(item, str | bool | int | float):
-            raise GraphError(f"{name}: its config holds a {type(item).__name__} object, which JSON cannot express; save the model and export the file's graph")
+            raise GraphError(
+                f"{name}: its config holds a {type(item).__name__} object, which JSON cannot"
+                " express; save the model and export the file's graph"
+            )

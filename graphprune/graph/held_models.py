@@ -1,4 +1,6 @@
-"""Models that a layer holds inside (TimeDistributed of a model): no part of the graph, but a graph of their own."""
+"""Models that a layer holds inside (TimeDistributed of a model): no part of the graph, but a graph
+of their own.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +20,29 @@ INSIDE = "layer"
 
 @dataclass(frozen=True, slots=True)
 class HeldGraph:
-    """The graph of a model inside a layer, and the attributes that lead from the layer to it (`layer`, or several where wrappers wrap wrappers)."""
+    """The graph of a model inside a layer, and the attributes that lead from the layer to it
+    (`layer`, or several where wrappers wrap wrappers).
+    """
 
     path: tuple[str, ...]
     graph: LayerGraph
 
     @property
     def prefix(self) -> str:
-        """What begins the names of the model's weights in the holding layer; then comes the address of their layer in the model."""
+        """What begins the names of the model's weights in the holding layer; then comes the address
+        of their layer in the model.
+        """
         return f"{'.'.join(self.path)}."
 
     def join(self, located: Mapping[str, Mapping[str, StoredTensor]]) -> dict[str, StoredTensor]:
-        """Return the weights of the held model's layers as those of the holding layer; what several layers share stands for the first of them."""
-        found = ((f"{self.prefix}{address}.{name}", tensor) for address, named in located.items() for name, tensor in named.items())
+        """Return the weights of the held model's layers as those of the holding layer; what several
+        layers share stands for the first of them.
+        """
+        found = (
+            (f"{self.prefix}{address}.{name}", tensor)
+            for address, named in located.items()
+            for name, tensor in named.items()
+        )
         by_place: dict[str, tuple[str, StoredTensor]] = {}
         for name, tensor in found:
             by_place.setdefault(tensor.path, (name, tensor))
@@ -38,7 +50,9 @@ class HeldGraph:
 
 
 def find_held_graph(layer: Layer) -> HeldGraph | None:
-    """Return the graph of the model that the layer holds; None where it holds none, or one that does not hold together."""
+    """Return the graph of the model that the layer holds; None where it holds none, or one that
+    does not hold together.
+    """
     path, inner = find_held_entry(layer)
     if inner is None:
         return None
@@ -52,7 +66,11 @@ def find_held_entry(layer: Layer) -> tuple[tuple[str, ...], Entry | None]:
     """Return where the layer holds a model, through wrappers in wrappers, and its entry."""
     path: tuple[str, ...] = ()
     inner = layer.config.get(INSIDE) if layer.kind == "layer" else None
-    while isinstance(inner, Mapping) and isinstance(inner.get("class_name"), str) and isinstance(inner.get("config"), Mapping):
+    while (
+        isinstance(inner, Mapping)
+        and isinstance(inner.get("class_name"), str)
+        and isinstance(inner.get("config"), Mapping)
+    ):
         path += (INSIDE,)
         if is_model(inner):
             return path, inner

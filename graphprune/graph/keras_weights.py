@@ -34,17 +34,25 @@ def locate_keras(archive: Archive, graph: LayerGraph) -> dict[str, Named]:
 
 
 def layers_group(archive: Archive) -> str:
-    """Return the group in which the models of a `.keras` file have their layers: another one where TensorFlow 2.12 to 2.14 wrote it."""
-    return LAYERS_UNTIL_2_14 if any(group.startswith(f"{LAYERS_UNTIL_2_14}/") for group in archive.stored) else LAYERS
+    """Return the group in which the models of a `.keras` file have their layers: another one where
+    TensorFlow 2.12 to 2.14 wrote it.
+    """
+    return (
+        LAYERS_UNTIL_2_14
+        if any(group.startswith(f"{LAYERS_UNTIL_2_14}/") for group in archive.stored)
+        else LAYERS
+    )
 
 
 class _KerasWalk:
     """Walks a model as `_save_container_state` of tf_keras/src/saving/saving_lib.py does.
 
-    A layer's group is its class in snake case with a counter, and each object is saved once: a layer that also stands in another model carries the same
-    `shared_object_id` there, or has lost it on its first place, because nested models copy their configs before the second place is met.
+    A layer's group is its class in snake case with a counter, and each object is saved once: a
+    layer that also stands in another model carries the same `shared_object_id` there, or has lost
+    it on its first place, because nested models copy their configs before the second place is met.
 
-    TensorFlow 2.12 and 2.13 counted each layer with weights twice, also where it stood again (`_layer_checkpoint_dependencies` of keras/engine/functional.py).
+    TensorFlow 2.12 and 2.13 counted each layer with weights twice, also where it stood again
+    (`_layer_checkpoint_dependencies` of keras/engine/functional.py).
 
     Attributes:
         layers: The group in which a model has its layers.
@@ -54,16 +62,24 @@ class _KerasWalk:
         self._archive = archive
         self._groups = sorted(archive.stored)
         self.layers = layers_group(archive)
-        self._counts_twice = self.layers == LAYERS_UNTIL_2_14 and not archive.keras_version.startswith("2.14.")
+        self._counts_twice = (
+            self.layers == LAYERS_UNTIL_2_14 and not archive.keras_version.startswith("2.14.")
+        )
         self._shared: dict[int, str] = {}
         self._marks: Counter[int | None] = Counter()
         self._by_name: dict[tuple[str, str], str] = {}
         self._inside: dict[str, list[str]] = {}
-        """By the place of a model's layers, the places of all of them: a model that stands in the file again has no others."""
+        """By the place of a model's layers, the places of all of them: a model that stands in the
+        file again has no others.
+        """
 
     def locate(self, graph: LayerGraph, path: str) -> dict[str, Named]:
         """Return the tensors of each layer of a model whose layers are stored below `path`."""
-        self._marks.update(_shared_id(graph.layers[frame.address_of(member.name)]) for frame in graph.frames.values() for member in frame.members)
+        self._marks.update(
+            _shared_id(graph.layers[frame.address_of(member.name)])
+            for frame in graph.frames.values()
+            for member in frame.members
+        )
         return dict(self._walk(graph, graph.frames[""], path))
 
     def _walk(self, graph: LayerGraph, frame: Frame, path: str) -> Iterator[tuple[str, Named]]:
@@ -98,8 +114,12 @@ class _KerasWalk:
         self._by_name.setdefault(known, place)
         return place
 
-    def _place_counted_twice(self, known: tuple[str, str], group: str, counters: dict[str, int]) -> str:
-        """Return the place of a layer; one that stands again takes numbers at which nothing is stored."""
+    def _place_counted_twice(
+        self, known: tuple[str, str], group: str, counters: dict[str, int]
+    ) -> str:
+        """Return the place of a layer; one that stands again takes numbers at which nothing is
+        stored.
+        """
         number = counters.get(group, -1) + 1
         own = f"{group}_{number}" if number else group
         place = own if self._below(own) else self._by_name.get(known, own)
@@ -115,18 +135,29 @@ class _KerasWalk:
         if is_toolkit_config(layer.wrap.entry["config"]):
             return {**self._own(layer, f"{path}/layer"), **self._toolkit_state(layer, state)}
         pruned = layer.wrap.pruning.weights if layer.wrap.pruning else ()
-        names = [f"{kind}_{weight}" for weight in pruned for kind in ("mask", "threshold")] + ["pruning_step", "last_update"]
+        names = [f"{kind}_{weight}" for weight in pruned for kind in ("mask", "threshold")] + [
+            "pruning_step",
+            "last_update",
+        ]
         if len(names) != len(state):
             raise misfit(self._archive, layer, names, len(state))
         return {**self._own(layer, f"{path}/layer"), **dict(zip(names, state, strict=True))}
 
     def _toolkit_state(self, layer: Layer, state: Sequence[StoredTensor]) -> Named:
-        """Return the state of a wrapper of the TensorFlow toolkit; its pruned weights stand before it once more."""
+        """Return the state of a wrapper of the TensorFlow toolkit; its pruned weights stand before
+        it once more.
+        """
         count, rest = divmod(len(state), 3)
         pruning = None if layer.wrap is None else layer.wrap.pruning
         if rest != 1 or (pruning is not None and len(pruning.weights) != count):
             raise misfit(self._archive, layer, TOOLKIT_STATE, len(state))
-        return dict(zip(toolkit_state_names([*("mask", "threshold") * count, "pruning_step"], pruning), state[count:], strict=True))
+        return dict(
+            zip(
+                toolkit_state_names([*("mask", "threshold") * count, "pruning_step"], pruning),
+                state[count:],
+                strict=True,
+            )
+        )
 
     def _own(self, layer: Layer, path: str) -> Named:
         weights = weights_of(layer.entry)
@@ -142,10 +173,19 @@ class _KerasWalk:
         numbered = _named_by_place(path, below)
         if (named := rename_by_wrapper(layer, "keras", numbered)) is not numbered:
             return named
-        if len(names) == len(below) and len({group for group, _ in below}) == 1:  # in one group, the order is that of `layer.weights`
+        if (
+            len(names) == len(below) and len({group for group, _ in below}) == 1
+        ):  # in one group, the order is that of `layer.weights`
             return {name: tensor for name, (_, tensor) in zip(names, below, strict=True)}
         is_twice = type_of(layer.entry) == "Bidirectional" and is_builtin(layer.entry)
-        return _named_by_place(path, [(group, tensor) for group, tensor in below if not (is_twice and _stands_in(group, f"{path}/layer"))])
+        return _named_by_place(
+            path,
+            [
+                (group, tensor)
+                for group, tensor in below
+                if not (is_twice and _stands_in(group, f"{path}/layer"))
+            ],
+        )
 
     def _known(self, layer: Layer, weights: Sequence[Weight], path: str) -> Named:
         by_group: dict[str, list[Weight]] = {}
@@ -156,18 +196,34 @@ class _KerasWalk:
         for group, members in by_group.items():
             stored = self._archive.stored.get(group, ())
             if len(stored) != len(members):
-                raise misfit(self._archive, layer, [weight.name for weight in members], len(stored), _missing(members, stored))
-            found.update((weight.name, tensor) for weight, tensor in zip(members, stored, strict=True) if not weight.is_copy)
+                raise misfit(
+                    self._archive,
+                    layer,
+                    [weight.name for weight in members],
+                    len(stored),
+                    _missing(members, stored),
+                )
+            found.update(
+                (weight.name, tensor)
+                for weight, tensor in zip(members, stored, strict=True)
+                if not weight.is_copy
+            )
         return {weight.name: found[weight.name] for weight in weights if not weight.is_copy}
 
     def _held(self, held: HeldGraph, path: str, below: Below) -> Named:
-        """Return the weights of a model inside a layer, and after them those that the layer has beside it."""
+        """Return the weights of a model inside a layer, and after them those that the layer has
+        beside it.
+        """
         inside = held.join(self.locate(held.graph, "/".join((path, *held.path, self.layers))))
         taken = {tensor.path for tensor in inside.values()}
-        return inside | _named_by_place(path, [(group, tensor) for group, tensor in below if tensor.path not in taken])
+        return inside | _named_by_place(
+            path, [(group, tensor) for group, tensor in below if tensor.path not in taken]
+        )
 
     def _below(self, path: str) -> Below:
-        """Return the tensors in the group `path` and in those inside it, without the seeds that Keras 3 keeps."""
+        """Return the tensors in the group `path` and in those inside it, without the seeds that
+        Keras 3 keeps.
+        """
         found = [(path, tensor) for tensor in self._archive.stored.get(path, ())]
         first = bisect.bisect_left(self._groups, f"{path}/")
         for index in range(first, len(self._groups)):
@@ -175,12 +231,19 @@ class _KerasWalk:
             if not group.startswith(f"{path}/"):
                 break
             found += [(group, tensor) for tensor in self._archive.stored[group]]
-        return [item for item in found if self._archive.dialect != "keras3" or not item[0].endswith("seed_generator")]
+        return [
+            item
+            for item in found
+            if self._archive.dialect != "keras3" or not item[0].endswith("seed_generator")
+        ]
 
 
 def _named_by_place(path: str, below: Below) -> dict[str, StoredTensor]:
     """Return tensors by where they stand below `path`: nothing else is known of them."""
-    return {f"{group[len(path) + 1 :]}/{tensor.name}".lstrip("/").replace("/", "."): tensor for group, tensor in below}
+    return {
+        f"{group[len(path) + 1 :]}/{tensor.name}".lstrip("/").replace("/", "."): tensor
+        for group, tensor in below
+    }
 
 
 def _stands_in(group: str, path: str) -> bool:
@@ -191,11 +254,17 @@ def _missing(weights: Sequence[Weight], stored: Sequence[StoredTensor]) -> list[
     """Return which of the weights of one group are not there, where their numbers tell."""
     numbers = {tensor.name for tensor in stored}
     wanted = {str(number): weight.name for number, weight in enumerate(weights)}
-    return [name for number, name in wanted.items() if number not in numbers] if numbers < wanted.keys() else []
+    return (
+        [name for number, name in wanted.items() if number not in numbers]
+        if numbers < wanted.keys()
+        else []
+    )
 
 
 def _public_path(path: str) -> str:
-    """Return where Keras 3 holds a weight: it names the parts of a layer by their public properties, `query_dense` for `_query_dense`."""
+    """Return where Keras 3 holds a weight: it names the parts of a layer by their public
+    properties, `query_dense` for `_query_dense`.
+    """
     return "/".join(part.removeprefix("_") for part in path.split("/"))
 
 

@@ -23,16 +23,19 @@ from graphprune.suggestions import find_close
 class LayerGraph:
     """The layers of one model and their connections; never changed, `replace` returns another.
 
-    Two graphs are equal when their configs say the same and their layers have the same tensors; dialect, memory addresses (`shared_object_id`), build and
-    compile settings do not count.
+    Two graphs are equal when their configs say the same and their layers have the same tensors;
+    dialect, memory addresses (`shared_object_id`), build and compile settings do not count.
 
     Attributes:
         name: The model's name.
         type: Its class name (`Functional`, `Sequential`, ...).
-        layers: By address, in topological order, ties by position in `model.layers`, and where shared layers feed each other, by their first calls; nested
-            models come before the layers in them; read-only.
-        frames: The skeleton of the model (key: empty text) and of each nested model (key: its address).
-        flow: The call graph: nodes (address, call index) of the layers that compute, nested models flattened and their inputs passed through; acyclic.
+        layers: By address, in topological order, ties by position in `model.layers`, and where
+            shared layers feed each other, by their first calls; nested models come before the
+            layers in them; read-only.
+        frames: The skeleton of the model (key: empty text) and of each nested model (key: its
+            address).
+        flow: The call graph: nodes (address, call index) of the layers that compute, nested models
+            flattened and their inputs passed through; acyclic.
         inputs, outputs: Addresses of the layers whose tensors enter and leave the model.
         output_calls: The nodes of `flow` whose tensors leave the model.
         is_bare: Whether the config was what `get_config()` returns, without class name.
@@ -51,16 +54,22 @@ class LayerGraph:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, LayerGraph):
             return NotImplemented
-        return self.sha256 == other.sha256 and all(layer.tensors == other.layers[address].tensors for address, layer in self.layers.items())
+        return self.sha256 == other.sha256 and all(
+            layer.tensors == other.layers[address].tensors for address, layer in self.layers.items()
+        )
 
     def __hash__(self) -> int:
         return hash(self.sha256)
 
     @cached_property
     def network(self) -> nx.MultiDiGraph[Any]:
-        """One node an address (attribute `layer`), one edge a tensor use inside a model (`source_call`, `source_tensor`, `target_call`, `argument`)."""
+        """One node an address (attribute `layer`), one edge a tensor use inside a model
+        (`source_call`, `source_tensor`, `target_call`, `argument`).
+        """
         network: nx.MultiDiGraph[Any] = nx.MultiDiGraph()
-        network.add_nodes_from((address, {"layer": layer}) for address, layer in self.layers.items())
+        network.add_nodes_from(
+            (address, {"layer": layer}) for address, layer in self.layers.items()
+        )
         network.add_edges_from(self._edges())
         return network
 
@@ -70,13 +79,20 @@ class LayerGraph:
                 target = frame.address_of(member.name)
                 for call, uses in enumerate(member.calls):
                     for use in uses:
-                        facts = {"source_call": use.source_call, "source_tensor": use.source_tensor, "target_call": call, "argument": use.argument}
+                        facts = {
+                            "source_call": use.source_call,
+                            "source_tensor": use.source_tensor,
+                            "target_call": call,
+                            "argument": use.argument,
+                        }
                         yield frame.address_of(use.source), target, facts
 
     @cached_property
     def sha256(self) -> str:
         """The hash (hex) of the canonical JSON of the config, wrappers included."""
-        text = json.dumps(canonical(self._model_entry("", copy=False)), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(
+            canonical(self._model_entry("", copy=False)), sort_keys=True, separators=(",", ":")
+        )
         return hashlib.sha256(text.encode()).hexdigest()
 
     @cached_property
@@ -106,11 +122,19 @@ class LayerGraph:
         if address in self.layers:
             return self.layers[address]
         close = find_close(address, self.layers, count=3)
-        way_out = f"closest: {', '.join(map(repr, close))}" if close else "'graphprune layers MODEL' lists all addresses"
-        raise GraphError(f"{self.name}: no layer has the address {address!r}; {way_out}", "layer/unknown")
+        way_out = (
+            f"closest: {', '.join(map(repr, close))}"
+            if close
+            else "'graphprune layers MODEL' lists all addresses"
+        )
+        raise GraphError(
+            f"{self.name}: no layer has the address {address!r}; {way_out}", "layer/unknown"
+        )
 
     def to_config(self) -> dict[str, Any]:
-        """Return the config that this graph was read from, equal to it in every part; the caller may change it."""
+        """Return the config that this graph was read from, equal to it in every part; the caller
+        may change it.
+        """
         entry = self._model_entry("", copy=True)
         config: dict[str, Any] = entry["config"] if self.is_bare else entry
         return config
@@ -118,12 +142,16 @@ class LayerGraph:
     def _model_entry(self, address: str, *, copy: bool) -> dict[str, Any]:
         frame = self.frames[address]
         entry: dict[str, Any] = copy_config(frame.entry) if copy else dict(frame.entry)
-        entry["config"] = dict(entry["config"]) | {"layers": [self._member_entry(frame, member, copy=copy) for member in frame.members]}
+        entry["config"] = dict(entry["config"]) | {
+            "layers": [self._member_entry(frame, member, copy=copy) for member in frame.members]
+        }
         return entry
 
     def _member_entry(self, frame: Frame, member: Member, *, copy: bool) -> dict[str, Any]:
         address = frame.address_of(member.name)
-        placement: dict[str, Any] = copy_config(member.placement) if copy else dict(member.placement)
+        placement: dict[str, Any] = (
+            copy_config(member.placement) if copy else dict(member.placement)
+        )
         if address in self.frames:
             return self._model_entry(address, copy=copy) | placement
         layer = self.layers[address]
@@ -131,16 +159,19 @@ class LayerGraph:
         return {**(copy_config(entry) if copy else entry), **placement}
 
     def replace(self, changes: Mapping[str, Layer]) -> LayerGraph:
-        """Return the graph with other values for some layers (wrapped, unwrapped); names, calls and everything else stay.
+        """Return the graph with other values for some layers (wrapped, unwrapped); names, calls and
+        everything else stay.
 
         Raises:
-            GraphError: a change is for an unknown address, gives the layer another address, or is for a nested model.
+            GraphError: a change is for an unknown address, gives the layer another address, or is
+                for a nested model.
         """
         for address, layer in changes.items():
             self.layer(address)
             if layer.address != address or address in self.frames:
                 raise GraphError(
-                    f"{self.name}: layer {address!r} cannot become {layer.address!r}; a replacement keeps the address, and nested models are not replaced"
+                    f"{self.name}: layer {address!r} cannot become {layer.address!r}; a replacement"
+                    " keeps the address, and nested models are not replaced"
                 )
         layers = {address: changes.get(address, layer) for address, layer in self.layers.items()}
         return replace(self, layers=MappingProxyType(layers))

@@ -20,9 +20,11 @@ class Tensor:
         name: Bare name (`kernel`, `recurrent_kernel`), unique in its layer.
         shape: Axis lengths in storage order.
         dtype: NumPy name.
-        axes: One name an axis (`h`, `w`, `in`, `out`, ...); empty where the table of layers does not know them.
+        axes: One name an axis (`h`, `w`, `in`, `out`, ...); empty where the table of layers does
+            not know them.
         prunable: Whether rules may claim it.
-        stored_as: Its name in the file, where a rule file gave it another (`layers`); empty otherwise.
+        stored_as: Its name in the file, where a rule file gave it another (`layers`); empty
+            otherwise.
     """
 
     name: str
@@ -47,7 +49,10 @@ class Tensor:
             'kernel [in 8, out_1 2, out_2 4]'
         """
         named = self.axes or ("",) * len(self.shape)
-        axes = (f"{axis} {length}" if axis.split("_")[0] in ("in", "out", "heads") else str(length) for axis, length in zip(named, self.shape, strict=True))
+        axes = (
+            f"{axis} {length}" if axis.split("_")[0] in ("in", "out", "heads") else str(length)
+            for axis, length in zip(named, self.shape, strict=True)
+        )
         return f"{self.name} [{', '.join(axes)}]"
 
 
@@ -57,7 +62,8 @@ class Wrap:
 
     Attributes:
         type: The wrapper's registered class name.
-        entry: The wrapper's raw layer entry as the model's config holds it (class, module, config with the inner layer inside).
+        entry: The wrapper's raw layer entry as the model's config holds it (class, module, config
+            with the inner layer inside).
         pruning: What it was told to do; None for a wrapper that graphprune did not write.
         provenance: Which rule asked for it.
     """
@@ -75,7 +81,8 @@ class Layer:
     Attributes:
         address: Name, prefixed by the address of the nested model around it and `::`.
         type: Registered class name (`Dense`, `MyPkg>LowRankDense`).
-        entry: Its raw layer entry (class, module, registered name, config, build config) without name and inbound nodes; read-only.
+        entry: Its raw layer entry (class, module, registered name, config, build config) without
+            name and inbound nodes; read-only.
         bases: Names of its known base classes, nearest first, without its own.
         container: Address of the nested model around it, or None at top level.
         kind: `input`, `layer`, or `model` for a nested model.
@@ -101,7 +108,11 @@ class Layer:
     @property
     def name(self) -> str:
         """The layer's own name, unique only inside its model."""
-        return self.address.rsplit(SEPARATOR, 1)[-1] if self.container is None else self.address[len(self.container) + len(SEPARATOR) :]
+        return (
+            self.address.rsplit(SEPARATOR, 1)[-1]
+            if self.container is None
+            else self.address[len(self.container) + len(SEPARATOR) :]
+        )
 
     @property
     def config(self) -> Mapping[str, Any]:

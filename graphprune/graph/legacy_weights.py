@@ -1,4 +1,6 @@
-"""Which tensor of an `.h5` file is which weight: layers of the model by group, layers inside them and weights by the names of variables."""
+"""Which tensor of an `.h5` file is which weight: layers of the model by group, layers inside them
+and weights by the names of variables.
+"""
 
 from __future__ import annotations
 
@@ -56,8 +58,12 @@ def locate_legacy(archive: Archive, graph: LayerGraph) -> dict[str, Named]:
     return located
 
 
-def _leaves(graph: LayerGraph, address: str, scopes: frozenset[str], outer: tuple[str, str] | None = None) -> Iterator[_Leaf]:
-    """Yield the layers at `address`; `outer` is the address of the layer that holds `graph`, and what begins the names of all its weights."""
+def _leaves(
+    graph: LayerGraph, address: str, scopes: frozenset[str], outer: tuple[str, str] | None = None
+) -> Iterator[_Leaf]:
+    """Yield the layers at `address`; `outer` is the address of the layer that holds `graph`, and
+    what begins the names of all its weights.
+    """
     layer = graph.layers[address]
     holder, prefix = (address, "") if outer is None else (outer[0], f"{outer[1]}{address}.")
     inside = scopes | {layer.name}
@@ -74,11 +80,22 @@ def _leaves(graph: LayerGraph, address: str, scopes: frozenset[str], outer: tupl
 
 
 def _name_legacy(archive: Archive, layer: Layer, stored: Sequence[StoredTensor]) -> Named:
-    """Return the tensors of one layer by bare name; those of a known class by variable name, or by order where the names say nothing."""
+    """Return the tensors of one layer by bare name; those of a known class by variable name, or by
+    order where the names say nothing.
+    """
     is_toolkit = layer.wrap is not None and is_toolkit_config(layer.wrap.entry["config"])
-    state = [tensor for tensor in stored if layer.wrap is not None and (_last(tensor) in TOOLKIT_STATE if is_toolkit else is_wrapper_state(_last(tensor)))]
+    state = [
+        tensor
+        for tensor in stored
+        if layer.wrap is not None
+        and (_last(tensor) in TOOLKIT_STATE if is_toolkit else is_wrapper_state(_last(tensor)))
+    ]
     lasts = [_last(tensor) for tensor in state]
-    state_names = toolkit_state_names(lasts, layer.wrap.pruning) if is_toolkit and layer.wrap is not None else lasts
+    state_names = (
+        toolkit_state_names(lasts, layer.wrap.pruning)
+        if is_toolkit and layer.wrap is not None
+        else lasts
+    )
     own = [tensor for tensor in stored if tensor not in state]
     weights = weights_of(layer.entry)
     if weights is None:
@@ -103,7 +120,11 @@ def _missing(names: Sequence[str], stored: Sequence[StoredTensor]) -> list[str]:
     """Return which of the weights of a layer are not there, where the names of its variables tell."""
     known = {name.rpartition(".")[2] for name in names}
     there = {_last(tensor) for tensor in stored}
-    return [name for name in names if name.rpartition(".")[2] not in there] if len(known) == len(names) and there < known else []
+    return (
+        [name for name in names if name.rpartition(".")[2] not in there]
+        if len(known) == len(names) and there < known
+        else []
+    )
 
 
 def _bare(tensor: StoredTensor) -> str:
@@ -115,23 +136,41 @@ def _last(tensor: StoredTensor) -> str:
 
 
 def _after(tensor: StoredTensor, layer: str) -> str:
-    """Return a variable's name without what stands before the layer's own name, `a/my/inner/w:0` of `my` as `inner.w`."""
+    """Return a variable's name without what stands before the layer's own name, `a/my/inner/w:0` of
+    `my` as `inner.w`.
+    """
     text = f"/{_bare(tensor)}"
     at = text.find(f"/{layer}/")
     return (text[at + len(layer) + 2 :] if at >= 0 else text[1:]).replace("/", ".")
 
 
-def _split(archive: Archive, member: str, leaves: Sequence[_Leaf], stored: Sequence[StoredTensor]) -> dict[_Leaf, list[StoredTensor]]:
-    """Return the weights of a nested model, or of a layer that holds one, by the layer inside; their group holds all of them, told apart by variable names."""
-    by_name, holders = _by_name([leaf for leaf in leaves if not leaf.holds]), _by_name([leaf for leaf in leaves if leaf.holds])
+def _split(
+    archive: Archive, member: str, leaves: Sequence[_Leaf], stored: Sequence[StoredTensor]
+) -> dict[_Leaf, list[StoredTensor]]:
+    """Return the weights of a nested model, or of a layer that holds one, by the layer inside;
+    their group holds all of them, told apart by variable names.
+    """
+    by_name, holders = (
+        _by_name([leaf for leaf in leaves if not leaf.holds]),
+        _by_name([leaf for leaf in leaves if leaf.holds]),
+    )
     split: dict[_Leaf, list[StoredTensor]] = {}
     for tensor in stored:
         parts = _bare(tensor).split("/")
-        candidates = _candidates(parts, by_name) or _candidates(parts, holders) or [leaf for leaf in leaves if leaf.holds and leaf.address == member]
-        free = [leaf for leaf in candidates if not _has_like(split.get(leaf, ()), tensor)] if len(candidates) > 1 else candidates
+        candidates = (
+            _candidates(parts, by_name)
+            or _candidates(parts, holders)
+            or [leaf for leaf in leaves if leaf.holds and leaf.address == member]
+        )
+        free = (
+            [leaf for leaf in candidates if not _has_like(split.get(leaf, ()), tensor)]
+            if len(candidates) > 1
+            else candidates
+        )
         if not free:
             raise ArchiveError(
-                f"{archive.path}: cannot tell which layer of the nested model {member!r} holds the weight {tensor.name!r}; save the model as .keras instead"
+                f"{archive.path}: cannot tell which layer of the nested model {member!r} holds the"
+                f" weight {tensor.name!r}; save the model as .keras instead"
             )
         split.setdefault(free[0], []).append(tensor)
     found = _with_shared(by_name, split)
@@ -151,20 +190,30 @@ def _has_like(stored: Sequence[StoredTensor], tensor: StoredTensor) -> bool:
     return any(_bare(other) == _bare(tensor) or _last(other) == _last(tensor) for other in stored)
 
 
-def _with_shared(by_name: Mapping[str, list[_Leaf]], split: dict[_Leaf, list[StoredTensor]]) -> dict[_Leaf, list[StoredTensor]]:
-    """Return the weights with those of layers that stand in several models inside the nested one: they are stored once, and not even the names are twice."""
+def _with_shared(
+    by_name: Mapping[str, list[_Leaf]], split: dict[_Leaf, list[StoredTensor]]
+) -> dict[_Leaf, list[StoredTensor]]:
+    """Return the weights with those of layers that stand in several models inside the nested one:
+    they are stored once, and not even the names are twice.
+    """
     found = dict(split)
     for leaves in by_name.values():
         holders = [leaf for leaf in leaves if leaf in split]
         for leaf in leaves if holders else ():
-            same = [holder for holder in holders if canonical(holder.layer.entry) == canonical(leaf.layer.entry)]
+            same = [
+                holder
+                for holder in holders
+                if canonical(holder.layer.entry) == canonical(leaf.layer.entry)
+            ]
             if same:
                 found.setdefault(leaf, split[same[0]])
     return found
 
 
 def _candidates(parts: Sequence[str], leaves: Mapping[str, list[_Leaf]]) -> list[_Leaf]:
-    """Return the layers whose name stands in a variable's path; the outermost, longest name counts, and layers in models that the path names come first."""
+    """Return the layers whose name stands in a variable's path; the outermost, longest name counts,
+    and layers in models that the path names come first.
+    """
     for start in range(len(parts)):
         for end in range(len(parts) - 1, start, -1):
             found = leaves.get("/".join(parts[start:end]))
@@ -175,10 +224,16 @@ def _candidates(parts: Sequence[str], leaves: Mapping[str, list[_Leaf]]) -> list
 
 
 def _join(archive: Archive, split: Mapping[_Leaf, Sequence[StoredTensor]]) -> dict[str, Named]:
-    """Return the weights by address; those of a held model are its holder's, and what several of its layers share stands for the first of them."""
+    """Return the weights by address; those of a held model are its holder's, and what several of
+    its layers share stands for the first of them.
+    """
     located: dict[str, dict[str, StoredTensor]] = {}
     for leaf, tensors in split.items():
         named = located.setdefault(leaf.address, {})
         taken = {tensor.path for tensor in named.values()}
-        named.update((f"{leaf.prefix}{name}", tensor) for name, tensor in _name_legacy(archive, leaf.layer, tensors).items() if tensor.path not in taken)
+        named.update(
+            (f"{leaf.prefix}{name}", tensor)
+            for name, tensor in _name_legacy(archive, leaf.layer, tensors).items()
+            if tensor.path not in taken
+        )
     return dict(located)

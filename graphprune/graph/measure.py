@@ -1,4 +1,6 @@
-"""What the weights of a saved model say: zeros, masks that were broken, and the steps of wrappers; one tensor in memory at a time."""
+"""What the weights of a saved model say: zeros, masks that were broken, and the steps of wrappers;
+one tensor in memory at a time.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ class TensorMetrics:
     Attributes:
         zeros: How many are exactly zero.
         non_finite: How many are NaN or infinite; the other figures leave these out.
-        min, max, mean, std: Of the finite values, in float64; None where there are none, or the values are no numbers.
+        min, max, mean, std: Of the finite values, in float64; None where there are none, or the
+            values are no numbers.
     """
 
     zeros: int
@@ -48,12 +51,17 @@ def measure_tensors(archive: Archive, graph: LayerGraph) -> Mapping[TensorKey, T
     """
     weights = locate_weights(archive, graph)
     with archive.opened() as reader:
-        keys = ((address, tensor.name) for address, layer in graph.layers.items() for tensor in layer.tensors)
+        keys = (
+            (address, tensor.name)
+            for address, layer in graph.layers.items()
+            for tensor in layer.tensors
+        )
         return {key: measure_values(reader.read(weights.find(*key))) for key in keys}
 
 
 def measure_values(values: NDArray[Any]) -> TensorMetrics:
-    """Return the metrics of one array, whose size may be zero; a second walk over the values keeps the deviation exact for values far from zero.
+    """Return the metrics of one array, whose size may be zero; a second walk over the values keeps
+    the deviation exact for values far from zero.
 
     Example:
         >>> measure_values(np.array([0.0, 1.0, 3.0, np.nan, 0.0]))
@@ -70,7 +78,9 @@ def measure_values(values: NDArray[Any]) -> TensorMetrics:
         return TensorMetrics(zeros, values.size)
     mean = total / count
     squares = sum(float(np.square(block - mean).sum()) for block in _finite_blocks(values))
-    return TensorMetrics(zeros, values.size - count, low, high, mean, float(np.sqrt(squares / count)))
+    return TensorMetrics(
+        zeros, values.size - count, low, high, mean, float(np.sqrt(squares / count))
+    )
 
 
 def _finite_blocks(values: NDArray[Any]) -> Iterator[NDArray[np.float64]]:
@@ -83,7 +93,8 @@ def _finite_blocks(values: NDArray[Any]) -> Iterator[NDArray[np.float64]]:
 
 
 def measure_zeros(archive: Archive, graph: LayerGraph) -> Mapping[TensorKey, int]:
-    """Return the number of weights that are exactly zero in each tensor of each layer, without the state of wrappers.
+    """Return the number of weights that are exactly zero in each tensor of each layer, without the
+    state of wrappers.
 
     Raises:
         ArchiveError: the weights are damaged.
@@ -99,7 +110,8 @@ def measure_zeros(archive: Archive, graph: LayerGraph) -> Mapping[TensorKey, int
 
 
 def measure_mask_faults(archive: Archive, graph: LayerGraph) -> Mapping[TensorKey, int]:
-    """Return, for each tensor that a wrapper prunes, how many weights are not zero although their mask is.
+    """Return, for each tensor that a wrapper prunes, how many weights are not zero although their
+    mask is.
 
     Raises:
         ArchiveError: the weights are damaged, or a mask has another shape than its weight.
@@ -108,23 +120,40 @@ def measure_mask_faults(archive: Archive, graph: LayerGraph) -> Mapping[TensorKe
     faults = {}
     with archive.opened() as reader:
         for address, layer in graph.layers.items():
-            pruned = layer.wrap.pruning.weights if layer.wrap is not None and layer.wrap.pruning is not None else ()
+            pruned = (
+                layer.wrap.pruning.weights
+                if layer.wrap is not None and layer.wrap.pruning is not None
+                else ()
+            )
             for name in pruned:
-                values, mask = reader.read(weights.find(address, name)), reader.read(weights.find(address, f"mask_{name}"))
+                values, mask = (
+                    reader.read(weights.find(address, name)),
+                    reader.read(weights.find(address, f"mask_{name}")),
+                )
                 if values.shape != mask.shape:
-                    shapes = f"the mask of {name!r} in layer {address!r} has shape {list(mask.shape)}, the weight {list(values.shape)}"
+                    shapes = (
+                        f"the mask of {name!r} in layer {address!r} has shape {list(mask.shape)},"
+                        f" the weight {list(values.shape)}"
+                    )
                     raise ArchiveError(f"{archive.path}: {shapes}; save the model again")
                 faults[address, name] = int(np.count_nonzero(values[mask == 0]))
     return faults
 
 
 def read_steps(archive: Archive, graph: LayerGraph) -> Mapping[str, int]:
-    """Return after how many optimizer updates each of graphprune's wrappers was saved, by the address of its layer.
+    """Return after how many optimizer updates each of graphprune's wrappers was saved, by the
+    address of its layer.
 
     Raises:
         ArchiveError: the weights are damaged.
     """
     weights = locate_weights(archive, graph)
-    wrapped = [address for address, layer in graph.layers.items() if layer.wrap is not None and layer.wrap.pruning is not None]
+    wrapped = [
+        address
+        for address, layer in graph.layers.items()
+        if layer.wrap is not None and layer.wrap.pruning is not None
+    ]
     with archive.opened() as reader:
-        return {address: int(reader.read(weights.find(address, "pruning_step"))) for address in wrapped}
+        return {
+            address: int(reader.read(weights.find(address, "pruning_step"))) for address in wrapped
+        }

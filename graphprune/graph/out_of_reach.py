@@ -1,4 +1,6 @@
-"""Layers whose weights no rule can reach, and why: models that a layer holds inside (TimeDistributed of a model), and models that were never built."""
+"""Layers whose weights no rule can reach, and why: models that a layer holds inside
+(TimeDistributed of a model), and models that were never built.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +28,14 @@ class HeldModel:
 
     @property
     def reason(self) -> str:
-        """Why rules reach none of its weights, and what to do; it follows the name of the layer that holds it."""
+        """Why rules reach none of its weights, and what to do; it follows the name of the layer
+        that holds it.
+        """
         weights = f"{self.weights:,} weight{'' if self.weights == 1 else 's'}"
-        return f"holds {weights} inside the model {self.name!r} that rules cannot reach; apply the rules to that model by itself"
+        return (
+            f"holds {weights} inside the model {self.name!r} that rules cannot reach; apply the"
+            " rules to that model by itself"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,33 +60,66 @@ def find_held_model(layer: Layer) -> HeldModel | None:
     _, inner = find_held_entry(layer)
     if inner is None or not layer.tensors or layer.is_candidate:
         return None
-    members = [entry.get("config") for entry in inner["config"]["layers"] if isinstance(entry, Mapping)]
-    names = [str(config["name"]) for config in members if isinstance(config, Mapping) and "name" in config]
-    return HeldModel(str(inner["config"].get("name", "")), sum(tensor.size for tensor in layer.tensors), tuple(names))
+    members = [
+        entry.get("config") for entry in inner["config"]["layers"] if isinstance(entry, Mapping)
+    ]
+    names = [
+        str(config["name"])
+        for config in members
+        if isinstance(config, Mapping) and "name" in config
+    ]
+    return HeldModel(
+        str(inner["config"].get("name", "")),
+        sum(tensor.size for tensor in layer.tensors),
+        tuple(names),
+    )
 
 
 def is_never_built(graph: LayerGraph) -> bool:
-    """Return whether this is a Sequential model that knows no input shape, so that its layers have made no weights."""
+    """Return whether this is a Sequential model that knows no input shape, so that its layers have
+    made no weights.
+    """
     frame = graph.frames[""]
     config = frame.entry["config"]
     if "input_layers" in config or frame.inputs or config.get("build_input_shape") is not None:
         return False
     known = (graph.layers[frame.address_of(member.name)] for member in frame.members)
-    return not any(layer.tensors or any(layer.config.get(key, layer.entry.get(key)) is not None for key in _SHAPES) for layer in known)
+    return not any(
+        layer.tensors
+        or any(layer.config.get(key, layer.entry.get(key)) is not None for key in _SHAPES)
+        for layer in known
+    )
 
 
 def find_out_of_reach(graph: LayerGraph) -> tuple[OutOfReach, ...]:
-    """Return the layers that rules cannot reach, in the graph's order; of a model that was never built, all that would have weights."""
+    """Return the layers that rules cannot reach, in the graph's order; of a model that was never
+    built, all that would have weights.
+    """
     unbuilt = is_never_built(graph)
-    return tuple(found for layer in graph.layers.values() if (found := _judge(layer, unbuilt=unbuilt)) is not None)
+    return tuple(
+        found
+        for layer in graph.layers.values()
+        if (found := _judge(layer, unbuilt=unbuilt)) is not None
+    )
 
 
 def explain_out_of_reach(graph: LayerGraph, address: str) -> str:
-    """Return why rules cannot reach what stands at `address`, a layer or what would stand inside one; nothing where they can."""
+    """Return why rules cannot reach what stands at `address`, a layer or what would stand inside
+    one; nothing where they can.
+    """
     parts = address.split(SEPARATOR)
-    around = (graph.layers.get(SEPARATOR.join(parts[:length])) for length in range(1, len(parts) + 1))
+    around = (
+        graph.layers.get(SEPARATOR.join(parts[:length])) for length in range(1, len(parts) + 1)
+    )
     unbuilt = is_never_built(graph)
-    found = next((judged for layer in around if layer is not None and (judged := _judge(layer, unbuilt=unbuilt)) is not None), None)
+    found = next(
+        (
+            judged
+            for layer in around
+            if layer is not None and (judged := _judge(layer, unbuilt=unbuilt)) is not None
+        ),
+        None,
+    )
     return "" if found is None else describe_out_of_reach((found,))[0].removesuffix(".")
 
 
@@ -87,7 +127,11 @@ def _judge(layer: Layer, *, unbuilt: bool) -> OutOfReach | None:
     held = find_held_model(layer)
     if held is not None:
         return OutOfReach(layer.address, layer.type, held.reason)
-    return OutOfReach(layer.address, layer.type, NEVER_BUILT) if unbuilt and _awaits_weights(layer) else None
+    return (
+        OutOfReach(layer.address, layer.type, NEVER_BUILT)
+        if unbuilt and _awaits_weights(layer)
+        else None
+    )
 
 
 def describe_out_of_reach(unreached: Sequence[OutOfReach]) -> tuple[str, ...]:
@@ -95,7 +139,14 @@ def describe_out_of_reach(unreached: Sequence[OutOfReach]) -> tuple[str, ...]:
     unbuilt = sum(layer.reason == NEVER_BUILT for layer in unreached)
     weights = f"the weights and zeros of {unbuilt:,} layer{'' if unbuilt == 1 else 's'} are unknown"
     first = [f"The model was never built, so {weights}; {_WAY_OUT}."] if unbuilt else []
-    return (*first, *(f"{layer.address} ({layer.type}) {layer.reason}." for layer in unreached if layer.reason != NEVER_BUILT))
+    return (
+        *first,
+        *(
+            f"{layer.address} ({layer.type}) {layer.reason}."
+            for layer in unreached
+            if layer.reason != NEVER_BUILT
+        ),
+    )
 
 
 def _awaits_weights(layer: Layer) -> bool:

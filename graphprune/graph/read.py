@@ -58,7 +58,8 @@ class ModelFile:
 
 
 def open_model_file(path: str | PathLike[str]) -> ModelFile:
-    """Return the model at `path`: a `.keras` or `.h5` file, a SavedModel folder, or a graph JSON file; told by content, not by name.
+    """Return the model at `path`: a `.keras` or `.h5` file, a SavedModel folder, or a graph JSON
+    file; told by content, not by name.
 
     Raises:
         ArchiveError: the file cannot be read or is not a whole model.
@@ -74,14 +75,18 @@ def open_model_file(path: str | PathLike[str]) -> ModelFile:
 
 @collector_paused()
 def read_graph(
-    source: str | PathLike[str] | Mapping[str, Any] | Archive | LayerGraph, *, tensors: Mapping[str, Iterable[TensorFacts]] | None = None
+    source: str | PathLike[str] | Mapping[str, Any] | Archive | LayerGraph,
+    *,
+    tensors: Mapping[str, Iterable[TensorFacts]] | None = None,
 ) -> LayerGraph:
-    """Return the layer graph of a saved model (`.keras`, `.h5`, SavedModel folder), of a graph JSON file, of an archive, or of a config.
+    """Return the layer graph of a saved model (`.keras`, `.h5`, SavedModel folder), of a graph JSON
+    file, of an archive, or of a config.
 
     Args:
-        source: A path, an `Archive`, a serialized model, what a model's `get_config()` returns, or a layer graph as JSON data. A layer graph is returned as it
-            is.
-        tensors: Only with a config: name, shape and dtype of each layer's weights by address; without them no layer has weights, and none can be pruned.
+        source: A path, an `Archive`, a serialized model, what a model's `get_config()` returns, or
+            a layer graph as JSON data. A layer graph is returned as it is.
+        tensors: Only with a config: name, shape and dtype of each layer's weights by address;
+            without them no layer has weights, and none can be pruned.
 
     Raises:
         ArchiveError: the file cannot be read or is not a whole model.
@@ -102,7 +107,13 @@ def read_graph(
         return open_model_file(source).graph
     graph = graph_from_config(source.config, place=source.path)
     located = locate_weights(source, graph).tensors
-    read = graph_with_tensors(graph, {address: [(name, stored.shape, stored.dtype) for name, stored in named.items()] for address, named in located.items()})
+    read = graph_with_tensors(
+        graph,
+        {
+            address: [(name, stored.shape, stored.dtype) for name, stored in named.items()]
+            for address, named in located.items()
+        },
+    )
     fault = find_missing_fault(read) or find_shape_fault(read) or find_state_fault(read, located)
     if fault is not None:
         raise ArchiveError(f"{source.path}: {fault}")

@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from graphprune.archive import StoredTensor
 from graphprune.graph.classes.builtin_layers import weights_of
-from graphprune.graph.classes.expected_shapes import Expected, Length, Lengths, Open, SettingError, find_expected_shapes
+from graphprune.graph.classes.expected_shapes import (
+    Expected,
+    Length,
+    Lengths,
+    Open,
+    SettingError,
+    find_expected_shapes,
+)
 from graphprune.graph.from_config import WRAPPER_COUNTERS
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
@@ -15,14 +22,25 @@ DAMAGED = "the file is damaged, save the model again"
 
 
 def find_shape_fault(graph: LayerGraph) -> str | None:
-    """Return what is wrong with the first layer whose weights its config contradicts, or whose settings no layer can have; None where all fit."""
-    return next((fault for layer in graph.layers.values() if layer.kind != "model" and (fault := _layer_fault(layer)) is not None), None)
+    """Return what is wrong with the first layer whose weights its config contradicts, or whose
+    settings no layer can have; None where all fit.
+    """
+    return next(
+        (
+            fault
+            for layer in graph.layers.values()
+            if layer.kind != "model" and (fault := _layer_fault(layer)) is not None
+        ),
+        None,
+    )
 
 
 def find_missing_fault(graph: LayerGraph) -> str | None:
-    """Return which layer of a model that was built has none of the weights that its class makes; None where all have some.
+    """Return which layer of a model that was built has none of the weights that its class makes;
+    None where all have some.
 
-    A Functional model was built when it was made, a Sequential one if it knows its input. Judged are layers of the model itself, with weights of their own.
+    A Functional model was built when it was made, a Sequential one if it knows its input. Judged
+    are layers of the model itself, with weights of their own.
     """
     frame = graph.frames[""]
     if "input_layers" not in frame.entry["config"] and not frame.inputs:
@@ -30,30 +48,53 @@ def find_missing_fault(graph: LayerGraph) -> str | None:
     for member in frame.members:
         layer = graph.layers[frame.address_of(member.name)]
         awaited = () if layer.tensors or layer.kind != "layer" else weights_of(layer.entry) or ()
-        if any(weight.prunable for weight in awaited) and not any("." in weight.name for weight in awaited):
+        if any(weight.prunable for weight in awaited) and not any(
+            "." in weight.name for weight in awaited
+        ):
             names = ", ".join(weight.name for weight in awaited if not weight.is_copy)
-            return f"layer {layer.address!r} ({layer.type}) should hold {names}, the file holds none of them; {DAMAGED}"
+            return (
+                f"layer {layer.address!r} ({layer.type}) should hold {names}, the file holds none"
+                f" of them; {DAMAGED}"
+            )
     return None
 
 
-def find_state_fault(graph: LayerGraph, located: Mapping[str, Mapping[str, StoredTensor]]) -> str | None:
+def find_state_fault(
+    graph: LayerGraph, located: Mapping[str, Mapping[str, StoredTensor]]
+) -> str | None:
     """Return what is wrong with the first tensor of a pruning wrapper: None where all fit.
 
     Masks are shaped like their weights, thresholds are one number, and counters one whole number.
     """
     for address, layer in graph.layers.items():
-        pruned = layer.wrap.pruning.weights if layer.wrap is not None and layer.wrap.pruning is not None else ()
+        pruned = (
+            layer.wrap.pruning.weights
+            if layer.wrap is not None and layer.wrap.pruning is not None
+            else ()
+        )
         stored = located.get(address, {})
         for name in pruned:
             mask, weight = stored.get(f"mask_{name}"), stored.get(name)
             if mask is not None and weight is not None and mask.shape != weight.shape:
                 shapes = f"shape {list(mask.shape)}, the weight {list(weight.shape)}"
-                return f"the mask of {name!r} in layer {address!r} has {shapes}; save the model again"
+                return (
+                    f"the mask of {name!r} in layer {address!r} has {shapes}; save the model again"
+                )
         numbers = (*(f"threshold_{name}" for name in pruned), *WRAPPER_COUNTERS) if pruned else ()
-        odd = next((stored[name] for name in numbers if name in stored and not _is_number(stored[name], whole=name in WRAPPER_COUNTERS)), None)
+        odd = next(
+            (
+                stored[name]
+                for name in numbers
+                if name in stored and not _is_number(stored[name], whole=name in WRAPPER_COUNTERS)
+            ),
+            None,
+        )
         if odd is not None:
             got = f"got the shape {list(odd.shape)} of {odd.dtype}"
-            return f"the wrapper of layer {address!r} should hold one number as {odd.name!r}, {got}; save the model again"
+            return (
+                f"the wrapper of layer {address!r} should hold one number as {odd.name!r}, {got};"
+                " save the model again"
+            )
     return None
 
 
@@ -65,18 +106,43 @@ def _layer_fault(layer: Layer) -> str | None:
     try:
         expected = find_expected_shapes(layer.entry)
     except SettingError as err:
-        return f"layer {layer.address!r} ({layer.type}): {err}; no such layer can be built, save the model again"
+        return (
+            f"layer {layer.address!r} ({layer.type}): {err}; no such layer can be built, save the"
+            " model again"
+        )
     misfit = find_misfit(expected, {tensor.name: tensor.shape for tensor in layer.tensors})
     if misfit is not None:
         name, wanted, got = misfit
-        return f"layer {layer.address!r} ({layer.type}): its config asks for a {name} of shape {wanted}, got {got}; {DAMAGED}"
+        return (
+            f"layer {layer.address!r} ({layer.type}): its config asks for a {name} of shape"
+            f" {wanted}, got {got}; {DAMAGED}"
+        )
     dtype = str(layer.config.get("dtype", "float32"))
-    odd = next((tensor for tensor in layer.tensors if tensor.dtype.startswith("complex") and tensor.name in expected and "complex" not in dtype), None)
-    return None if odd is None else f"layer {layer.address!r} ({layer.type}): its config asks for a {odd.name} of {dtype[:40]}, got {odd.dtype}; {DAMAGED}"
+    odd = next(
+        (
+            tensor
+            for tensor in layer.tensors
+            if tensor.dtype.startswith("complex")
+            and tensor.name in expected
+            and "complex" not in dtype
+        ),
+        None,
+    )
+    return (
+        None
+        if odd is None
+        else (
+            f"layer {layer.address!r} ({layer.type}): its config asks for a {odd.name} of"
+            f" {dtype[:40]}, got {odd.dtype}; {DAMAGED}"
+        )
+    )
 
 
-def find_misfit(expected: Expected, shapes: Mapping[str, Sequence[int]]) -> tuple[str, str, str] | None:
-    """Return name, expected and actual shape of the first weight that does not fit; None where all do.
+def find_misfit(
+    expected: Expected, shapes: Mapping[str, Sequence[int]]
+) -> tuple[str, str, str] | None:
+    """Return name, expected and actual shape of the first weight that does not fit; None where all
+    do.
 
     Example:
         >>> find_misfit({"gamma": (Open("axis"),), "beta": (Open("axis"),)}, {"gamma": (3,), "beta": (4,)})
@@ -89,7 +155,9 @@ def find_misfit(expected: Expected, shapes: Mapping[str, Sequence[int]]) -> tupl
         if lengths is None:
             continue
         before = dict(bound)
-        if len(lengths) != len(shape) or not all(_fits(length, got, bound) for length, got in zip(lengths, shape, strict=True)):
+        if len(lengths) != len(shape) or not all(
+            _fits(length, got, bound) for length, got in zip(lengths, shape, strict=True)
+        ):
             return name, _shown(lengths, before), f"[{', '.join(map(str, shape))}]"
     return None
 
@@ -97,7 +165,10 @@ def find_misfit(expected: Expected, shapes: Mapping[str, Sequence[int]]) -> tupl
 def _fits(length: Length, got: int, bound: dict[str, int]) -> bool:
     """Return whether a length is what it should be; one that was open is bound by it."""
     if isinstance(length, Open):
-        return got % length.times == 0 and bound.setdefault(length.name, got // length.times) * length.times == got
+        return (
+            got % length.times == 0
+            and bound.setdefault(length.name, got // length.times) * length.times == got
+        )
     return length is None or length == got
 
 

@@ -1,7 +1,10 @@
-"""Numbers that JSON does not have: NaN and the infinities, which configs of Keras hold (a mask of minus infinity, an activation without an upper end).
+"""Numbers that JSON does not have: NaN and the infinities, which configs of Keras hold (a mask of
+minus infinity, an activation without an upper end).
 
-Python writes them bare, and most other readers refuse the whole document. Here each is an object `{"$float": "NaN"}`, `{"$float": "Infinity"}` or
-`{"$float": "-Infinity"}`; an object of a config that has the one key `$float` itself is written as `{"$float": [value]}`, so that every value comes back.
+Python writes them bare, and most other readers refuse the whole document. Here each is an object
+`{"$float": "NaN"}`, `{"$float": "Infinity"}` or `{"$float": "-Infinity"}`; an object of a config
+that has the one key `$float` itself is written as `{"$float": [value]}`, so that every value comes
+back.
 """
 
 from __future__ import annotations

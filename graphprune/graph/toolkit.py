@@ -1,7 +1,8 @@
-"""What the wrapper of the TensorFlow Model Optimization toolkit (tfmot) was told to do, in graphprune's words.
+"""What the wrapper of the TensorFlow Model Optimization toolkit (tfmot) was told to do, in
+graphprune's words.
 
-Its files do not say `sparsity_m_by_n` (`get_config` in pruning_wrapper.py leaves it out), so such a layer goes on with single weights, as it does there;
-of a live wrapper it is known.
+Its files do not say `sparsity_m_by_n` (`get_config` in pruning_wrapper.py leaves it out), so such a
+layer goes on with single weights, as it does there; of a live wrapper it is known.
 """
 
 from __future__ import annotations
@@ -20,29 +21,41 @@ from graphprune.sparsity.schedules import Schedule
 TOOLKIT_STATE = ("mask", "threshold", "pruning_step")
 TOOLKIT_KEYS = ("pruning_schedule", "block_size", "block_pooling_type")
 _TARGETS = {"ConstantSparsity": "target_sparsity", "PolynomialDecay": "final_sparsity"}
-_OWN_CHOICE: Mapping[str, tuple[str, ...]] = {"DepthwiseConv2D": (), **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"), ("pointwise_kernel",))}
+_OWN_CHOICE: Mapping[str, tuple[str, ...]] = {
+    "DepthwiseConv2D": (),
+    **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"), ("pointwise_kernel",)),
+}
 """Layers of which the toolkit prunes fewer weights (prune_registry.py)."""
 
 
 def read_toolkit_pruning(config: Mapping[str, Any]) -> Pruning | None:
-    """Return how the toolkit's wrapper with this config prunes the layer inside; None where only the user's own classes say that.
+    """Return how the toolkit's wrapper with this config prunes the layer inside; None where only
+    the user's own classes say that.
 
     Raises:
         KeyError, TypeError, ValueError: the config is no wrapper's.
     """
-    is_known = config["pruning_schedule"].get("class_name") in _TARGETS and weights_of(config["layer"]) is not None
+    is_known = (
+        config["pruning_schedule"].get("class_name") in _TARGETS
+        and weights_of(config["layer"]) is not None
+    )
     return toolkit_pruning(config) if is_known else None
 
 
 def toolkit_state_names(stored: Sequence[str], pruning: Pruning | None) -> list[str]:
-    """Return graphprune's names for the wrapper's variables, given in storage order by the toolkit's, which all masks share.
+    """Return graphprune's names for the wrapper's variables, given in storage order by the
+    toolkit's, which all masks share.
 
     Example:
         >>> toolkit_state_names(["mask", "threshold", "pruning_step"], None)
         ['mask_0', 'threshold_0', 'pruning_step']
     """
     names, pairs = [], {kind: itertools.count() for kind in TOOLKIT_STATE}
-    weights = pruning.weights if pruning is not None and len(pruning.weights) == stored.count("mask") else tuple(map(str, range(len(stored))))
+    weights = (
+        pruning.weights
+        if pruning is not None and len(pruning.weights) == stored.count("mask")
+        else tuple(map(str, range(len(stored))))
+    )
     for kind in stored:
         names.append(kind if kind == "pruning_step" else f"{kind}_{weights[next(pairs[kind])]}")
     return names
@@ -53,17 +66,30 @@ def toolkit_pruning(config: Mapping[str, Any], names: Sequence[str] | None = Non
 
     Args:
         config: The wrapper's config.
-        names: The weights that it prunes, of a layer that is not of Keras; none of them are known without it.
+        names: The weights that it prunes, of a layer that is not of Keras; none of them are known
+            without it.
 
     Raises:
         ValueError: its schedule is of a user's own class, or the config is no wrapper's.
     """
     schedule, groups = config["pruning_schedule"], config.get("sparsity_m_by_n")
-    patterns = PatternArguments(tuple(config.get("block_size") or (1, 1)), config.get("block_pooling_type") or "AVG", groups and tuple(groups))
+    patterns = PatternArguments(
+        tuple(config.get("block_size") or (1, 1)),
+        config.get("block_pooling_type") or "AVG",
+        groups and tuple(groups),
+    )
     kind, own = schedule.get("class_name"), schedule.get("config")
     if kind not in _TARGETS:
-        raise ValueError(f"schedule {kind!r} of the TensorFlow toolkit is not known; known are {', '.join(_TARGETS)}")
-    return patterns.pruning_for(config["layer"], _pruned(config["layer"], names), float(own[_TARGETS[kind]]), _schedule(kind, own))
+        raise ValueError(
+            f"schedule {kind!r} of the TensorFlow toolkit is not known; known are"
+            f" {', '.join(_TARGETS)}"
+        )
+    return patterns.pruning_for(
+        config["layer"],
+        _pruned(config["layer"], names),
+        float(own[_TARGETS[kind]]),
+        _schedule(kind, own),
+    )
 
 
 def _schedule(kind: str, config: Mapping[str, Any]) -> Schedule:
@@ -71,13 +97,21 @@ def _schedule(kind: str, config: Mapping[str, Any]) -> Schedule:
     if kind == "ConstantSparsity":
         end = None if config.get("end_step", -1) == -1 else Position(config["end_step"], "step")
         return Schedule(curve="constant", begin=begin, end=end, every=every)
-    end, initial, power = Position(config["end_step"], "step"), float(config["initial_sparsity"]), float(config["power"])
-    return Schedule(curve="polynomial", begin=begin, end=end, every=every, initial=initial, power=power)
+    end, initial, power = (
+        Position(config["end_step"], "step"),
+        float(config["initial_sparsity"]),
+        float(config["power"]),
+    )
+    return Schedule(
+        curve="polynomial", begin=begin, end=end, every=every, initial=initial, power=power
+    )
 
 
 def _pruned(entry: Entry, names: Sequence[str] | None) -> tuple[str, ...]:
     if names is not None:
         return tuple(names)
     kind = type_of(entry)
-    prunable = (weight.name for weight in weights_of(entry) or () if weight.prunable and not weight.is_copy)
+    prunable = (
+        weight.name for weight in weights_of(entry) or () if weight.prunable and not weight.is_copy
+    )
     return _OWN_CHOICE[kind] if kind in _OWN_CHOICE else tuple(prunable)

@@ -20,7 +20,9 @@ from graphprune.graph.weight_misfits import Named
 
 @dataclass(frozen=True, slots=True)
 class ModelWeights:
-    """The tensors of one archive by layer address and bare name, in storage order, the state of pruning wrappers included."""
+    """The tensors of one archive by layer address and bare name, in storage order, the state of
+    pruning wrappers included.
+    """
 
     archive: Archive
     tensors: Mapping[str, Named]
@@ -44,9 +46,15 @@ class ModelWeights:
         if name not in named:
             is_pruned = self.archive.format == "keras" and f"mask_{name}" in named
             way_out = (
-                "; load the model and save it again, which writes the names of the weights that a custom layer has in layers inside it" if is_pruned else ""
+                "; load the model and save it again, which writes the names of the weights that a"
+                " custom layer has in layers inside it"
+                if is_pruned
+                else ""
             )
-            raise GraphError(f"{self.archive.path}: layer {address!r} has no tensor {name!r}; it has {', '.join(named) or 'none'}{way_out}")
+            raise GraphError(
+                f"{self.archive.path}: layer {address!r} has no tensor {name!r}; it has"
+                f" {', '.join(named) or 'none'}{way_out}"
+            )
         return named[name]
 
 
@@ -60,5 +68,9 @@ def locate_weights(archive: Archive, graph: LayerGraph) -> ModelWeights:
     if archive.format == "savedmodel":
         located = locate_checkpoint(archive, graph)
     else:
-        located = locate_keras(archive, graph) if archive.format == "keras" else locate_legacy(archive, graph)
+        located = (
+            locate_keras(archive, graph)
+            if archive.format == "keras"
+            else locate_legacy(archive, graph)
+        )
     return ModelWeights(archive, MappingProxyType(located))

@@ -1,4 +1,6 @@
-"""Budgets resolved: the share of zeros of each tensor, what each budget comes to, and which cannot be met."""
+"""Budgets resolved: the share of zeros of each tensor, what each budget comes to, and which cannot
+be met.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,15 @@ from graphprune.graph.layers import Layer, Tensor
 from graphprune.plan.changes import BudgetChange, DenseTensor
 from graphprune.plan.fitting import Fitted
 from graphprune.rules.values.rule_set import Budget
-from graphprune.sparsity.budgets import Allocation, InfeasibleBudgetError, Member, allocate_by_magnitude, allocate_by_size, allocate_by_threshold, allocate_erk
+from graphprune.sparsity.budgets import (
+    Allocation,
+    InfeasibleBudgetError,
+    Member,
+    allocate_by_magnitude,
+    allocate_by_size,
+    allocate_by_threshold,
+    allocate_erk,
+)
 from graphprune.sparsity.counts import kept_count, zero_count
 from graphprune.sparsity.fit import target_zeros
 
@@ -28,7 +38,8 @@ class Allocated:
     """All budgets of a plan.
 
     Attributes:
-        shares: The share of zeros of each tensor of a budget, by (address, tensor name); 0 leaves it dense.
+        shares: The share of zeros of each tensor of a budget, by (address, tensor name); 0 leaves
+            it dense.
         budgets: What each budget comes to, by name.
         weight_hashes: (address, sha256) of the layers whose weights were looked at, in graph order.
         faults: What cannot be met.
@@ -54,10 +65,18 @@ class _Part:
 
     def zeros_at(self, share: float) -> int:
         """Return the zeros that a share comes to in the layer's pattern."""
-        return target_zeros(self.fitted.action.pattern, self.tensor.shape, self.tensor.axes, share, pads=self.fitted.pads)
+        return target_zeros(
+            self.fitted.action.pattern,
+            self.tensor.shape,
+            self.tensor.axes,
+            share,
+            pads=self.fitted.pads,
+        )
 
 
-def allocate_budgets(graph: LayerGraph, fitted: Mapping[str, Fitted], read_weight: ReadWeight | None) -> Allocated:
+def allocate_budgets(
+    graph: LayerGraph, fitted: Mapping[str, Fitted], read_weight: ReadWeight | None
+) -> Allocated:
     """Return the share of each tensor of each budget.
 
     A budget over `prunable` counts the zeros of all other rules, so it is shared out last.
@@ -65,17 +84,27 @@ def allocate_budgets(graph: LayerGraph, fitted: Mapping[str, Fitted], read_weigh
     Args:
         graph: The model.
         fitted: What rules prune, by address, in graph order.
-        read_weight: Returns a tensor; budgets by magnitude need it, unless the model is wrapped by the same budget already.
+        read_weight: Returns a tensor; budgets by magnitude need it, unless the model is wrapped by
+            the same budget already.
     """
     parts: dict[Budget, list[_Part]] = {}
     for found in fitted.values():
         if found.action.budget is not None:
-            parts.setdefault(found.action.budget, []).extend(_Part(found.layer, tensor, found) for tensor in found.tensors)
+            parts.setdefault(found.action.budget, []).extend(
+                _Part(found.layer, tensor, found) for tensor in found.tensors
+            )
     order = sorted(parts, key=lambda budget: (budget.over == "prunable", budget.name))
     shared = [budget for budget in order if budget.over == "prunable"]
     if len(shared) > 1:
-        return Allocated(faults=tuple(_second_over_prunable(shared[0], budget) for budget in shared[1:]))
-    zeros = {key: count for found in fitted.values() if found.action.budget is None for key, count in _fixed_zeros(found)}
+        return Allocated(
+            faults=tuple(_second_over_prunable(shared[0], budget) for budget in shared[1:])
+        )
+    zeros = {
+        key: count
+        for found in fitted.values()
+        if found.action.budget is None
+        for key, count in _fixed_zeros(found)
+    }
     shares: dict[TensorKey, float] = {}
     changes: list[BudgetChange] = []
     faults: list[Diagnostic] = []
@@ -87,15 +116,24 @@ def allocate_budgets(graph: LayerGraph, fitted: Mapping[str, Fitted], read_weigh
             continue
         shares |= solved.shares
         hashes |= solved.hashes
-        zeros |= {part.key: part.zeros_at(solved.shares[part.key]) for part in parts[budget] if solved.shares[part.key]}
+        zeros |= {
+            part.key: part.zeros_at(solved.shares[part.key])
+            for part in parts[budget]
+            if solved.shares[part.key]
+        }
         changes.append(_change(graph, budget, parts[budget], solved, zeros))
     listed = tuple((address, hashes[address]) for address in graph.layers if address in hashes)
-    return Allocated(shares, tuple(sorted(changes, key=lambda change: change.name)), listed, tuple(faults))
+    return Allocated(
+        shares, tuple(sorted(changes, key=lambda change: change.name)), listed, tuple(faults)
+    )
 
 
 def hash_layers(graph: LayerGraph, read_weight: ReadWeight) -> tuple[tuple[str, str], ...]:
     """Return (address, hash) of every layer with prunable weights, in graph order."""
-    return tuple((layer.address, hash_weights(layer.address, prunable_names(layer), read_weight)) for layer in graph.candidates())
+    return tuple(
+        (layer.address, hash_weights(layer.address, prunable_names(layer), read_weight))
+        for layer in graph.candidates()
+    )
 
 
 def prunable_names(layer: Layer) -> tuple[str, ...]:
@@ -129,7 +167,13 @@ class _Solved:
     hashes: Mapping[str, str] = field(default_factory=dict)
 
 
-def _solve(graph: LayerGraph, budget: Budget, parts: Sequence[_Part], elsewhere: int, read_weight: ReadWeight | None) -> _Solved | Diagnostic:
+def _solve(
+    graph: LayerGraph,
+    budget: Budget,
+    parts: Sequence[_Part],
+    elsewhere: int,
+    read_weight: ReadWeight | None,
+) -> _Solved | Diagnostic:
     """Return the shares of one budget; `elsewhere` are the zeros that other rules make."""
     size = sum(part.tensor.size for part in parts)
     whole = graph.prunable_weights if budget.over == "prunable" else size
@@ -139,7 +183,11 @@ def _solve(graph: LayerGraph, budget: Budget, parts: Sequence[_Part], elsewhere:
     try:
         if budget.allocate in ("uniform", "erk"):
             shapes = [part.tensor.shape for part in parts]
-            allocation = allocate_erk(members, shapes, kept) if budget.allocate == "erk" else allocate_by_size(members, kept)
+            allocation = (
+                allocate_erk(members, shapes, kept)
+                if budget.allocate == "erk"
+                else allocate_by_size(members, kept)
+            )
             return _Solved(_shares(parts, allocation), allocation)
         stored = _stored_shares(budget, parts, size - kept)
         if stored is not None:
@@ -147,17 +195,35 @@ def _solve(graph: LayerGraph, budget: Budget, parts: Sequence[_Part], elsewhere:
         if read_weight is None:
             return _no_weights(budget)
         weights = _Weights(tuple(part.key for part in parts), read_weight)
-        allocation = allocate_by_magnitude(members, weights, kept) if budget.threshold is None else allocate_by_threshold(weights, budget.threshold)
+        allocation = (
+            allocate_by_magnitude(members, weights, kept)
+            if budget.threshold is None
+            else allocate_by_threshold(weights, budget.threshold)
+        )
     except InfeasibleBudgetError as err:
         return _infeasible(budget, whole, size + elsewhere - err.most, size + elsewhere - err.least)
-    hashes = {part.layer.address: hash_weights(part.layer.address, prunable_names(part.layer), read_weight) for part in parts}
+    hashes = {
+        part.layer.address: hash_weights(
+            part.layer.address, prunable_names(part.layer), read_weight
+        )
+        for part in parts
+    }
     return _Solved(_shares(parts, allocation), allocation, hashes)
 
 
 def _no_weights(budget: Budget) -> Diagnostic:
-    needs = f"budget {budget.name!r} is shared out by magnitude" if budget.threshold is None else "a threshold looks at magnitudes"
+    needs = (
+        f"budget {budget.name!r} is shared out by magnitude"
+        if budget.threshold is None
+        else "a threshold looks at magnitudes"
+    )
     message = f"{needs}, and the weights of the model are not at hand"
-    return Diagnostic("budget/no-weights", message, budget.where, "plan from the saved model, or give make_plan 'read_weight'")
+    return Diagnostic(
+        "budget/no-weights",
+        message,
+        budget.where,
+        "plan from the saved model, or give make_plan 'read_weight'",
+    )
 
 
 def _member(size: int, budget: Budget) -> Member:
@@ -166,25 +232,46 @@ def _member(size: int, budget: Budget) -> Member:
 
 
 def _shares(parts: Sequence[_Part], allocation: Allocation) -> dict[TensorKey, float]:
-    """Return the share of zeros of each tensor; 0 also where the pattern makes none of so small a share."""
-    shares = {part.key: (part.tensor.size - kept) / part.tensor.size for part, kept in zip(parts, allocation.kept, strict=True)}
-    return {part.key: shares[part.key] if part.zeros_at(shares[part.key]) else 0.0 for part in parts}
+    """Return the share of zeros of each tensor; 0 also where the pattern makes none of so small a
+    share.
+    """
+    shares = {
+        part.key: (part.tensor.size - kept) / part.tensor.size
+        for part, kept in zip(parts, allocation.kept, strict=True)
+    }
+    return {
+        part.key: shares[part.key] if part.zeros_at(shares[part.key]) else 0.0 for part in parts
+    }
 
 
-def _stored_shares(budget: Budget, parts: Sequence[_Part], zeros: int) -> dict[TensorKey, float] | None:
-    """Return the shares that the wrappers of a model hold, where this budget gave them and they still meet it; None otherwise.
+def _stored_shares(
+    budget: Budget, parts: Sequence[_Part], zeros: int
+) -> dict[TensorKey, float] | None:
+    """Return the shares that the wrappers of a model hold, where this budget gave them and they
+    still meet it; None otherwise.
 
-    Magnitudes change while a model is trained, so sharing out again would move the targets of a model that only did what it was told.
+    Magnitudes change while a model is trained, so sharing out again would move the targets of a
+    model that only did what it was told.
     """
     shares: dict[TensorKey, float] = {}
     for part in parts:
         wrap = part.layer.wrap
         pruning = None if wrap is None else wrap.pruning
-        if wrap is not None and (pruning is None or pruning.shares is None or wrap.provenance.budget != str(budget)):
+        if wrap is not None and (
+            pruning is None or pruning.shares is None or wrap.provenance.budget != str(budget)
+        ):
             return None
-        shares[part.key] = pruning.share_of(part.tensor.name) if pruning is not None and part.tensor.name in pruning.weights else 0.0
+        shares[part.key] = (
+            pruning.share_of(part.tensor.name)
+            if pruning is not None and part.tensor.name in pruning.weights
+            else 0.0
+        )
     asked = sum(zero_count(part.tensor.size, shares[part.key]) for part in parts)
-    return shares if (asked == zeros or budget.threshold is not None) and any(shares.values()) else None
+    return (
+        shares
+        if (asked == zeros or budget.threshold is not None) and any(shares.values())
+        else None
+    )
 
 
 def _fixed_zeros(fitted: Fitted) -> list[tuple[TensorKey, int]]:
@@ -192,7 +279,13 @@ def _fixed_zeros(fitted: Fitted) -> list[tuple[TensorKey, int]]:
     return [(part.key, part.zeros_at(fitted.action.sparsity)) for part in parts]
 
 
-def _change(graph: LayerGraph, budget: Budget, parts: Sequence[_Part], solved: _Solved, zeros: Mapping[TensorKey, int]) -> BudgetChange:
+def _change(
+    graph: LayerGraph,
+    budget: Budget,
+    parts: Sequence[_Part],
+    solved: _Solved,
+    zeros: Mapping[TensorKey, int],
+) -> BudgetChange:
     wanted = solved.allocation.wanted if solved.allocation is not None else ()
     wishes = dict(zip((part.key for part in parts), wanted or (None,) * len(parts), strict=True))
     over_all = budget.over == "prunable"
@@ -202,23 +295,44 @@ def _change(graph: LayerGraph, budget: Budget, parts: Sequence[_Part], solved: _
         name=budget.name,
         allocate=budget.allocate,
         over=budget.over,
-        sparsity=budget.sparsity if budget.threshold is None else round(reached / max(1, weights), 6),
+        sparsity=(
+            budget.sparsity if budget.threshold is None else round(reached / max(1, weights), 6)
+        ),
         minimum=budget.minimum,
         maximum=budget.maximum,
         weights=weights,
         zeros=reached,
         scale=None if solved.allocation is None else solved.allocation.scale,
-        dense=tuple(DenseTensor(*part.key, part.tensor.size, wishes[part.key]) for part in parts if not solved.shares[part.key]),
+        dense=tuple(
+            DenseTensor(*part.key, part.tensor.size, wishes[part.key])
+            for part in parts
+            if not solved.shares[part.key]
+        ),
     )
 
 
 def _infeasible(budget: Budget, whole: int, least: int, most: int) -> Diagnostic:
-    """Return the error for a budget of which from `least` to `most` zeros of `whole` weights can be reached."""
+    """Return the error for a budget of which from `least` to `most` zeros of `whole` weights can be
+    reached.
+    """
     low, high = math.ceil(1e4 * max(0, least) / whole) / 100, math.floor(1e4 * most / whole) / 100
-    message = f"budget {budget.name!r} ({budget}) cannot be met: its tensors can reach {low:g}% to {high:g}% of {whole:,} weights"
-    return Diagnostic("budget/infeasible", message, budget.where, "change its sparsity, 'min' or 'max', or let more rules name it")
+    message = (
+        f"budget {budget.name!r} ({budget}) cannot be met: its tensors can reach {low:g}% to"
+        f" {high:g}% of {whole:,} weights"
+    )
+    return Diagnostic(
+        "budget/infeasible",
+        message,
+        budget.where,
+        "change its sparsity, 'min' or 'max', or let more rules name it",
+    )
 
 
 def _second_over_prunable(first: Budget, second: Budget) -> Diagnostic:
-    message = f"budgets {first.name!r} and {second.name!r} are both over prunable, and each counts the zeros of the other"
-    return Diagnostic("budget/infeasible", message, second.where, "write 'over: claimed' in one of them")
+    message = (
+        f"budgets {first.name!r} and {second.name!r} are both over prunable, and each counts the"
+        " zeros of the other"
+    )
+    return Diagnostic(
+        "budget/infeasible", message, second.where, "write 'over: claimed' in one of them"
+    )

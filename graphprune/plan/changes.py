@@ -33,7 +33,8 @@ class TensorChange:
         name, axes, shape: As in the layer graph; `axes` may be empty.
         size: The number of weights.
         zeros_before: Zeros measured in the file; None where weights were not read.
-        zeros_after: Exact zeros when the plan is finished; None where the plan does not touch the tensor.
+        zeros_after: Exact zeros when the plan is finished; None where the plan does not touch the
+            tensor.
         stored_as: As in the layer graph.
     """
 
@@ -53,16 +54,22 @@ class LayerChange:
     Attributes:
         address, type, calls: As in the layer graph.
         actions: What is done, in this order; one of them except for a rewrap.
-        action_reason: Why, as a word for scripts: `claimed_by_rule`, `keep_rule`, `no_rule`, `already_as_planned`, `foreign_wrapper`, `dense_by_budget`,
-            `misfit_skipped`, or what changed (`sparsity_changed`).
+        action_reason: Why, as a word for scripts: `claimed_by_rule`, `keep_rule`, `no_rule`,
+            `already_as_planned`, `foreign_wrapper`, `dense_by_budget`, `misfit_skipped`, or what
+            changed (`sparsity_changed`).
         rule: The rule that decides; None where no rule matches.
         also_matched: The other rules that match, and what each lost to.
-        before, after: How the layer is pruned in the model, and when the plan is carried out; None where it is not.
-        after_unknown: Dotted fields of the result that only training, or the length of the run, will tell.
+        before, after: How the layer is pruned in the model, and when the plan is carried out; None
+            where it is not.
+        after_unknown: Dotted fields of the result that only training, or the length of the run,
+            will tell.
         tensors: The prunable tensors. A plan read from JSON has them only where `after` is set.
-        known_steps: (field of `after`'s schedule, optimizer step) of places that are not given in steps, where the length of the run is known.
-        skipped: (tensor name, reason) of the tensors that stay dense because the pattern does not fit them.
-        budget: The budget that the rule names, in words (`erk, 95% over claimed`); empty where it names none.
+        known_steps: (field of `after`'s schedule, optimizer step) of places that are not given in
+            steps, where the length of the run is known.
+        skipped: (tensor name, reason) of the tensors that stay dense because the pattern does not
+            fit them.
+        budget: The budget that the rule names, in words (`erk, 95% over claimed`); empty where it
+            names none.
     """
 
     address: str
@@ -102,7 +109,9 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True)
 class HiddenLayer:
-    """A layer without prunable weights; `position` counts all layers of the graph from 0, and `reason` says why rules cannot reach its weights."""
+    """A layer without prunable weights; `position` counts all layers of the graph from 0, and
+    `reason` says why rules cannot reach its weights.
+    """
 
     address: str
     type: str
@@ -133,7 +142,9 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class DenseTensor:
-    """A tensor of `size` weights that a budget leaves whole; `wanted` is the share of its weights that ERK would keep if it could, above 1."""
+    """A tensor of `size` weights that a budget leaves whole; `wanted` is the share of its weights
+    that ERK would keep if it could, above 1.
+    """
 
     address: str
     tensor: str
@@ -150,7 +161,8 @@ class BudgetChange:
         allocate, over, sparsity, minimum, maximum: As the rule file defines it.
         weights: How many weights the share is taken of.
         zeros: How many of them are zero when the plan is finished.
-        scale: `eps` of ERK, the share that stays of `uniform`, the threshold of `magnitude`; None where bounds, or the wrapped model, fix all shares.
+        scale: `eps` of ERK, the share that stays of `uniform`, the threshold of `magnitude`; None
+            where bounds, or the wrapped model, fix all shares.
         dense: The tensors that stay whole, in graph order.
     """
 
@@ -168,7 +180,8 @@ class BudgetChange:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the rules would change in a model; made by `make_plan`, carried out by `graphprune.tf.pruning.surgery`.
+    """What the rules would change in a model; made by `make_plan`, carried out by
+    `graphprune.tf.pruning.surgery`.
 
     Attributes:
         model: What it was made for.
@@ -178,13 +191,18 @@ class Plan:
         changes: One a candidate layer, in the graph's order.
         diagnostics: Warnings and notes.
         drift: Where a wrapped model is not what an earlier plan made of it.
-        hidden: The layers without prunable weights, in the graph's order; empty in a plan read from JSON.
+        hidden: The layers without prunable weights, in the graph's order; empty in a plan read from
+            JSON.
         switches: What the command line changed in the rule files.
         budgets: What each budget comes to, by name.
-        weight_hashes: (address, sha256) of the layers whose weights the plan depends on, in graph order.
-        checks: (id, `pass` or `warn`) of each check in `require`; a check that fails stops the plan.
-        depends_on_weights: Whether the values of the weights decided which layers the rules match, or how a budget is shared out.
-        graph: The model that it was made for; None in a plan read from JSON, which knows only its hash.
+        weight_hashes: (address, sha256) of the layers whose weights the plan depends on, in graph
+            order.
+        checks: (id, `pass` or `warn`) of each check in `require`; a check that fails stops the
+            plan.
+        depends_on_weights: Whether the values of the weights decided which layers the rules match,
+            or how a budget is shared out.
+        graph: The model that it was made for; None in a plan read from JSON, which knows only its
+            hash.
     """
 
     model: ModelFacts
@@ -210,4 +228,8 @@ class Plan:
     @property
     def out_of_reach(self) -> tuple[OutOfReach, ...]:
         """The layers with weights that no rule can reach."""
-        return tuple(OutOfReach(layer.address, layer.type, layer.reason) for layer in self.hidden if layer.reason)
+        return tuple(
+            OutOfReach(layer.address, layer.type, layer.reason)
+            for layer in self.hidden
+            if layer.reason
+        )

@@ -11,11 +11,21 @@ from graphprune.rules.selecting.evaluate import Matches, Zeros
 from graphprune.rules.values.checks import Check, CheckOutcome, ResultIs
 
 
-def check_finished(graph: LayerGraph, checks: Sequence[Check], changes: Sequence[LayerChange], zeros: Zeros | None) -> tuple[CheckOutcome, ...]:
-    """Return what comes of the checks on `changes`; a tensor that the plan leaves alone keeps its measured zeros, and has none where nobody measured."""
+def check_finished(
+    graph: LayerGraph, checks: Sequence[Check], changes: Sequence[LayerChange], zeros: Zeros | None
+) -> tuple[CheckOutcome, ...]:
+    """Return what comes of the checks on `changes`; a tensor that the plan leaves alone keeps its
+    measured zeros, and has none where nobody measured.
+    """
     if not any(isinstance(check.condition, ResultIs) for check in checks):
         return ()
-    sizes = {change.address: (sum(map(_zeros_when_finished, change.tensors)), sum(tensor.size for tensor in change.tensors)) for change in changes}
+    sizes = {
+        change.address: (
+            sum(map(_zeros_when_finished, change.tensors)),
+            sum(tensor.size for tensor in change.tensors),
+        )
+        for change in changes
+    }
     return check_result(Matches(graph, zeros), checks, sizes)
 
 

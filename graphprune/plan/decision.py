@@ -17,33 +17,48 @@ _MASK_FIELDS = frozenset({"pattern", "pads", "weights"})
 
 
 def pruning_for(fitted: Fitted | None, shares: Mapping[tuple[str, str], float]) -> Pruning | None:
-    """Return how a claimed layer is pruned, with its weights in the layer's order; None where it stays dense.
+    """Return how a claimed layer is pruned, with its weights in the layer's order; None where it
+    stays dense.
 
     Args:
         fitted: The tensors that the rule prunes; None where no rule prunes the layer.
-        shares: The share of zeros of each tensor of a budget, by (address, tensor name); 0 leaves it dense.
+        shares: The share of zeros of each tensor of a budget, by (address, tensor name); 0 leaves
+            it dense.
     """
     if fitted is None:
         return None
     action = fitted.action
-    share_of = {tensor.name: shares.get((fitted.layer.address, tensor.name), action.sparsity) for tensor in fitted.tensors}
-    tensors = [tensor for tensor in fitted.tensors if share_of[tensor.name] > 0 or action.budget is None]
+    share_of = {
+        tensor.name: shares.get((fitted.layer.address, tensor.name), action.sparsity)
+        for tensor in fitted.tensors
+    }
+    tensors = [
+        tensor for tensor in fitted.tensors if share_of[tensor.name] > 0 or action.budget is None
+    ]
     if not tensors:
         return None
     return Pruning(
-        sparsity=action.sparsity if action.budget is None or action.budget.threshold is None else _share_of_all(tensors, share_of),
+        sparsity=(
+            action.sparsity
+            if action.budget is None or action.budget.threshold is None
+            else _share_of_all(tensors, share_of)
+        ),
         schedule=action.schedule,
         weights=tuple(tensor.name for tensor in tensors),
         pattern=action.pattern,
         pads=fitted.pads,
-        shares=None if action.budget is None else tuple(share_of[tensor.name] for tensor in tensors),
+        shares=(
+            None if action.budget is None else tuple(share_of[tensor.name] for tensor in tensors)
+        ),
         axes=None if action.pattern == UNSTRUCTURED else tuple(tensor.axes for tensor in tensors),
     )
 
 
 def _share_of_all(tensors: Sequence[Tensor], share_of: Mapping[str, float]) -> float:
     """Return the share of zeros over all `tensors` of a layer, from that of each."""
-    return sum(zero_count(tensor.size, share_of[tensor.name]) for tensor in tensors) / sum(tensor.size for tensor in tensors)
+    return sum(zero_count(tensor.size, share_of[tensor.name]) for tensor in tensors) / sum(
+        tensor.size for tensor in tensors
+    )
 
 
 def changed_fields(before: Pruning, after: Pruning) -> tuple[str, ...]:
@@ -56,7 +71,9 @@ def rebuilds_mask(fields: tuple[str, ...]) -> bool:
     return bool(_MASK_FIELDS & set(fields))
 
 
-def decide(layer: Layer, rule: Rule | None, fitted: Fitted | None, after: Pruning | None) -> tuple[tuple[Action, ...], str]:
+def decide(
+    layer: Layer, rule: Rule | None, fitted: Fitted | None, after: Pruning | None
+) -> tuple[tuple[Action, ...], str]:
     """Return the actions that make `layer` pruned as `after` says, and the reason as a word."""
     if after is None:
         reason = _reason_for_dense(rule, fitted)

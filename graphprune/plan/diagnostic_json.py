@@ -23,7 +23,9 @@ def diagnostic_to_config(diagnostic: Diagnostic) -> dict[str, Any]:
         "message": diagnostic.message,
         "where": None if diagnostic.where is None else diagnostic.where.to_config(),
         "help": diagnostic.help,
-        "related": [{"where": where.to_config(), "label": label} for where, label in diagnostic.related],
+        "related": [
+            {"where": where.to_config(), "label": label} for where, label in diagnostic.related
+        ],
         **({} if diagnostic.count == 1 else {"count": diagnostic.count}),
     }
 
@@ -35,11 +37,22 @@ def diagnostic_from_fields(fields: Fields) -> Diagnostic:
         PlanError: a field is missing or has a value of another type.
     """
     where = fields.mapping_or_none("where")
-    related = tuple((_where_from_config(entry.mapping("where")), entry.text("label")) for entry in fields.entries("related"))
+    related = tuple(
+        (_where_from_config(entry.mapping("where")), entry.text("label"))
+        for entry in fields.entries("related")
+    )
     severity = cast(Literal["error", "warning", "note"], fields.choice("severity", _SEVERITIES))
     place = None if where is None else _where_from_config(where)
     count = fields.count_or_none("count")
-    return Diagnostic(fields.text("slug"), fields.text("message"), place, fields.text_or_none("help"), severity, related, 1 if count is None else count)
+    return Diagnostic(
+        fields.text("slug"),
+        fields.text("message"),
+        place,
+        fields.text_or_none("help"),
+        severity,
+        related,
+        1 if count is None else count,
+    )
 
 
 def _where_from_config(fields: Fields) -> Where:

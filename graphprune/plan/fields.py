@@ -13,7 +13,8 @@ _LARGEST = 2**53
 
 
 class Fields:
-    """One JSON object, read field by field; a field that is missing or of another type is a `PlanError` with its dotted path.
+    """One JSON object, read field by field; a field that is missing or of another type is a
+    `PlanError` with its dotted path.
 
     Example:
         >>> Fields({"model": {"layers": "5"}}, "p.json").mapping("model").count("layers")
@@ -27,7 +28,10 @@ class Fields:
     def __init__(self, config: object, place: str, path: str = "") -> None:
         self._place, self._path = place, path
         if not isinstance(config, Mapping):
-            raise PlanError(f"{place}: {path + ': ' if path else ''}expected an object, got {reprlib.repr(config)}; make the plan again")
+            raise PlanError(
+                f"{place}: {path + ': ' if path else ''}expected an object, got"
+                f" {reprlib.repr(config)}; make the plan again"
+            )
         self._config: Mapping[str, Any] = config
 
     def text(self, name: str) -> str:
@@ -100,7 +104,10 @@ class Fields:
 
     def entries(self, name: str) -> list[Fields]:
         """Return a list of objects."""
-        return [Fields(value, self._place, f"{self._path_of(name)}[{index}]") for index, value in enumerate(self.items(name))]
+        return [
+            Fields(value, self._place, f"{self._path_of(name)}[{index}]")
+            for index, value in enumerate(self.items(name))
+        ]
 
     def entries_or_none(self, name: str) -> list[Fields]:
         """Return a list of objects, empty where it is null or missing."""
@@ -109,7 +116,11 @@ class Fields:
     def number_or_none(self, name: str) -> float | None:
         """Return a number from 0, or None where it is null or missing."""
         value = self._config.get(name)
-        if value is not None and (not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _LARGEST):
+        if value is not None and (
+            not isinstance(value, int | float)
+            or isinstance(value, bool)
+            or not 0 <= value <= _LARGEST
+        ):
             raise self.fault(name, "a number from 0", value)
         return None if value is None else float(value)
 
@@ -132,14 +143,19 @@ class Fields:
 
     def fault(self, name: str, expected: str, got: object) -> PlanError:
         """Return the error that says what was expected of a field."""
-        return PlanError(f"{self._place}: {self._path_of(name)}: expected {expected}, got {reprlib.repr(got)}; make the plan again")
+        return PlanError(
+            f"{self._place}: {self._path_of(name)}: expected {expected}, got {reprlib.repr(got)};"
+            " make the plan again"
+        )
 
     def _path_of(self, name: str) -> str:
         return f"{self._path}.{name}" if self._path else name
 
     def _get(self, name: str) -> Any:
         if name not in self._config:
-            raise PlanError(f"{self._place}: {self._path_of(name)}: this field is missing; make the plan again")
+            raise PlanError(
+                f"{self._place}: {self._path_of(name)}: this field is missing; make the plan again"
+            )
         return self._config[name]
 
 

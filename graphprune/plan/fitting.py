@@ -27,7 +27,8 @@ class Fitted:
         action: What the rule asks for.
         tensors: The tensors that are pruned, in the layer's order.
         skipped: (tensor name, reason) of those that the pattern does not fit and the rule skips.
-        pads: Whether a short last group or block is pruned like a whole one; False where there is none.
+        pads: Whether a short last group or block is pruned like a whole one; False where there is
+            none.
     """
 
     layer: Layer
@@ -37,8 +38,12 @@ class Fitted:
     pads: bool = False
 
 
-def fit_claims(graph: LayerGraph, claims: Iterable[Claim]) -> tuple[dict[str, Fitted], list[Diagnostic]]:
-    """Return what is pruned of each layer that a rule prunes, by address, and the errors where a rule's pattern does not fit: one a tensor, or one for many."""
+def fit_claims(
+    graph: LayerGraph, claims: Iterable[Claim]
+) -> tuple[dict[str, Fitted], list[Diagnostic]]:
+    """Return what is pruned of each layer that a rule prunes, by address, and the errors where a
+    rule's pattern does not fit: one a tensor, or one for many.
+    """
     fitted: dict[str, Fitted] = {}
     misfits: dict[tuple[str, str], list[_Misfitting]] = {}
     for claim in claims:
@@ -47,7 +52,9 @@ def fit_claims(graph: LayerGraph, claims: Iterable[Claim]) -> tuple[dict[str, Fi
             fitted[claim.address] = _fit(layer, claim.rule.action)
             for found in _misfits(layer, claim.rule, claim.rule.action):
                 misfits.setdefault((claim.rule.id, found.misfit.slug), []).append(found)
-    axes = frozenset(axis for layer in graph.candidates() for tensor in layer.prunable for axis in tensor.axes)
+    axes = frozenset(
+        axis for layer in graph.candidates() for tensor in layer.prunable for axis in tensor.axes
+    )
     return fitted, [fault for found in misfits.values() for fault in _faults(found, axes)]
 
 
@@ -67,25 +74,42 @@ class _Misfitting:
 
 
 def unknown_zeros(layer: Layer, pruning: Pruning) -> tuple[str, ...]:
-    """Return the dotted fields of a plan whose zeros are only the fewest: of blocks that are short at an edge, the weights decide which are zeroed."""
+    """Return the dotted fields of a plan whose zeros are only the fewest: of blocks that are short
+    at an edge, the weights decide which are zeroed.
+    """
     pruned = [tensor for tensor in layer.prunable if tensor.name in pruning.weights]
-    return tuple(f"tensors.{tensor.name}.zeros_after" for tensor in pruned if not is_exact(pruning.pattern, tensor.shape, tensor.axes))
+    return tuple(
+        f"tensors.{tensor.name}.zeros_after"
+        for tensor in pruned
+        if not is_exact(pruning.pattern, tensor.shape, tensor.axes)
+    )
 
 
 def _fit(layer: Layer, action: Prune) -> Fitted:
     pads = action.misfit == "pad"
-    misfits = {tensor.name: find_misfit(action.pattern, tensor.shape, tensor.axes, pads=pads) for tensor in _chosen(layer, action)}
+    misfits = {
+        tensor.name: find_misfit(action.pattern, tensor.shape, tensor.axes, pads=pads)
+        for tensor in _chosen(layer, action)
+    }
     return Fitted(
         layer,
         action,
         tuple(tensor for tensor in _chosen(layer, action) if misfits[tensor.name] is None),
         tuple((name, misfit.reason) for name, misfit in misfits.items() if misfit is not None),
-        pads and any(find_misfit(action.pattern, tensor.shape, tensor.axes) is not None for tensor in _chosen(layer, action)),
+        pads
+        and any(
+            find_misfit(action.pattern, tensor.shape, tensor.axes) is not None
+            for tensor in _chosen(layer, action)
+        ),
     )
 
 
 def _chosen(layer: Layer, action: Prune) -> list[Tensor]:
-    return [tensor for tensor in layer.prunable if action.weights is None or is_named(tensor.name, action.weights)]
+    return [
+        tensor
+        for tensor in layer.prunable
+        if action.weights is None or is_named(tensor.name, action.weights)
+    ]
 
 
 def _misfits(layer: Layer, rule: Rule, action: Prune) -> Iterator[_Misfitting]:
@@ -94,11 +118,20 @@ def _misfits(layer: Layer, rule: Rule, action: Prune) -> Iterator[_Misfitting]:
     for tensor in _chosen(layer, action):
         misfit = find_misfit(action.pattern, tensor.shape, tensor.axes, pads=action.misfit == "pad")
         if misfit is not None:
-            yield _Misfitting(layer.address, tensor, misfit, rule, action.pattern, action.pattern_where or rule.where)
+            yield _Misfitting(
+                layer.address,
+                tensor,
+                misfit,
+                rule,
+                action.pattern,
+                action.pattern_where or rule.where,
+            )
 
 
 def _faults(found: Sequence[_Misfitting], axes: frozenset[str]) -> Iterator[Diagnostic]:
-    """Yield the faults of one rule with one slug; `axes` are those of all prunable tensors of the model."""
+    """Yield the faults of one rule with one slug; `axes` are those of all prunable tensors of the
+    model.
+    """
     is_slip = any(axis not in axes for axis in group_lengths(found[0].pattern))
     groups = [found] if is_slip or len(found) > SHOWN else [[one] for one in found]
     for group in groups:
@@ -106,7 +139,12 @@ def _faults(found: Sequence[_Misfitting], axes: frozenset[str]) -> Iterator[Diag
         more = f" and {len(group) - SHOWN} more" if len(group) > SHOWN else ""
         which = f"{len(group)} tensors: {names}{more}" if len(group) > 1 else names
         first = group[0]
-        yield Diagnostic(first.misfit.slug, f"{_short(first.pattern)!r} does not fit {which}", first.where, _help(group, axes))
+        yield Diagnostic(
+            first.misfit.slug,
+            f"{_short(first.pattern)!r} does not fit {which}",
+            first.where,
+            _help(group, axes),
+        )
 
 
 def _short(pattern: Pattern) -> str:
@@ -120,9 +158,17 @@ def _help(group: Sequence[_Misfitting], axes: frozenset[str]) -> str:
         unknown = next((axis for axis in lengths if axis not in axes), None)
         near = "" if unknown is None else closest(unknown, axes)
         return near or "narrow the match to layers that have the axis, or 'misfit: skip'"
-    uneven = {axis: length for axis, length in lengths.items() if any(_length(one.tensor, axis) % length for one in group)}
+    uneven = {
+        axis: length
+        for axis, length in lengths.items()
+        if any(_length(one.tensor, axis) % length for one in group)
+    }
     tests = ", ".join(f"{axis}: {{multiple_of: {length}}}" for axis, length in uneven.items())
-    narrower = f"add 'weight: {{{tests}}}' to the match" if uneven.keys() <= {"in", "out"} else "narrow the match"
+    narrower = (
+        f"add 'weight: {{{tests}}}' to the match"
+        if uneven.keys() <= {"in", "out"}
+        else "narrow the match"
+    )
     return f"{narrower}, or 'misfit: skip' / 'misfit: pad'"
 
 

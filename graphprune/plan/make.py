@@ -19,7 +19,14 @@ from graphprune.graph.out_of_reach import find_out_of_reach
 from graphprune.graph.read import ModelFile, open_model_file
 from graphprune.graph.weights import locate_weights
 from graphprune.plan.budgets import Allocated, ReadWeight, allocate_budgets, hash_layers
-from graphprune.plan.changes import HiddenLayer, LayerChange, ModelFacts, Plan, RuleRef, TensorChange
+from graphprune.plan.changes import (
+    HiddenLayer,
+    LayerChange,
+    ModelFacts,
+    Plan,
+    RuleRef,
+    TensorChange,
+)
 from graphprune.plan.checks import check_finished
 from graphprune.plan.decision import decide, pruning_for
 from graphprune.plan.drift import find_drift
@@ -39,7 +46,13 @@ _LIVE = "apply_rules(model, rules) plans for a live model and wraps it"
 @collector_paused()
 def make_plan(
     graph: LayerGraph | str | PathLike[str],
-    rules: RuleSet | str | PathLike[str] | Mapping[str, Any] | Sequence[str | PathLike[str] | Mapping[str, Any]],
+    rules: (
+        RuleSet
+        | str
+        | PathLike[str]
+        | Mapping[str, Any]
+        | Sequence[str | PathLike[str] | Mapping[str, Any]]
+    ),
     *,
     steps_per_epoch: int | None = None,
     epochs: int | None = None,
@@ -54,26 +67,35 @@ def make_plan(
     """Return what `rules` would change in the model of `graph`.
 
     Args:
-        graph: The model; or the path of a saved model, of which everything that it tells is read, so that the arguments from `zeros` on are not needed.
-        rules: What to do with it: a rule set, a rule file, `builtin:NAME`, what a rule file holds as a dict, or a list of these.
+        graph: The model; or the path of a saved model, of which everything that it tells is read,
+            so that the arguments from `zeros` on are not needed.
+        rules: What to do with it: a rule set, a rule file, `builtin:NAME`, what a rule file holds
+            as a dict, or a list of these.
         steps_per_epoch: Optimizer steps in an epoch of the training run, where it is known.
         epochs: Epochs of the training run, where they are known.
-        zeros: Measured zeros by (address, tensor name); without them the plan does not say how sparse tensors are now.
+        zeros: Measured zeros by (address, tensor name); without them the plan does not say how
+            sparse tensors are now.
         path: Where the model lies, as the user wrote it.
         weights_sha256: Hash of the model's weights where it was measured.
         steps: The step of each wrapper by address, to find drift of a wrapped model.
-        mask_faults: Non-zero weights under the mask by (address, tensor name), to find drift of a wrapped model.
-        read_weight: Returns a tensor by address and name; budgets that are shared out by magnitude need it.
+        mask_faults: Non-zero weights under the mask by (address, tensor name), to find drift of a
+            wrapped model.
+        read_weight: Returns a tensor by address and name; budgets that are shared out by magnitude
+            need it.
         allow_missed: Only warn of targets that a run of this length cannot reach.
 
     Raises:
-        RuleError: the rules do not fit the model; it holds every fault, and the warnings beside them.
+        RuleError: the rules do not fit the model; it holds every fault, and the warnings beside
+            them.
         TypeError: the model, or the rules, are something else, such as a live model.
     """
     rules, run = rule_set_of(rules), Run(steps_per_epoch, epochs)
     if isinstance(graph, str | PathLike):
         if (zeros, weights_sha256, steps, mask_faults, read_weight) != (None,) * 5 or path:
-            raise TypeError("make_plan reads zeros, steps and weights from the saved model; give them, and path, only with a LayerGraph")
+            raise TypeError(
+                "make_plan reads zeros, steps and weights from the saved model; give them, and"
+                " path, only with a LayerGraph"
+            )
         return plan_saved_model(open_model_file(graph), rules, run, allow_missed=allow_missed)
     if not isinstance(graph, LayerGraph):
         raise wrong_type("graph", "a LayerGraph, or the path of a saved model", graph, _LIVE)
@@ -82,11 +104,17 @@ def make_plan(
     graph = taught
     if read_weight is not None:
         read_weight = _reader_of_stored(read_weight, stored_names(taught))
-    judged = _judge(graph, rules, None if zeros is None else measured, read_weight, run, allow_missed)
+    judged = _judge(
+        graph, rules, None if zeros is None else measured, read_weight, run, allow_missed
+    )
     if any(diagnostic.severity == "error" for diagnostic in judged.diagnostics):
         raise RuleError(judged.diagnostics)
     allocated = judged.allocated
-    hashes = hash_layers(graph, read_weight) if rules.reads_weights and read_weight is not None else allocated.weight_hashes
+    hashes = (
+        hash_layers(graph, read_weight)
+        if rules.reads_weights and read_weight is not None
+        else allocated.weight_hashes
+    )
     return Plan(
         model=_model_facts(graph, path, weights_sha256 or _combined(hashes)),
         rules=rules.files,
@@ -107,7 +135,8 @@ def make_plan(
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """What a model tells once it is loaded with the classes of its custom layers, which say themselves what to prune.
+    """What a model tells once it is loaded with the classes of its custom layers, which say
+    themselves what to prune.
 
     Attributes:
         graph: Its layers.
@@ -120,8 +149,16 @@ class LoadedModel:
     read_weight: ReadWeight
 
 
-def plan_saved_model(model: ModelFile, rules: RuleSet, run: Run, *, loaded: LoadedModel | None = None, allow_missed: bool = False) -> Plan:
-    """Return the plan for a saved model, with everything that its file tells; of custom layers, `loaded` tells more.
+def plan_saved_model(
+    model: ModelFile,
+    rules: RuleSet,
+    run: Run,
+    *,
+    loaded: LoadedModel | None = None,
+    allow_missed: bool = False,
+) -> Plan:
+    """Return the plan for a saved model, with everything that its file tells; of custom layers,
+    `loaded` tells more.
 
     Raises:
         RuleError: the rules do not fit the model.
@@ -130,7 +167,10 @@ def plan_saved_model(model: ModelFile, rules: RuleSet, run: Run, *, loaded: Load
     with ExitStack() as opened:
         read_weight = None if loaded is None else loaded.read_weight
         if read_weight is None and archive is not None:
-            located, reader = locate_weights(archive, model.graph), opened.enter_context(archive.opened())
+            located, reader = (
+                locate_weights(archive, model.graph),
+                opened.enter_context(archive.opened()),
+            )
 
             def read_weight(address: str, name: str) -> Any:
                 return reader.read(located.find(address, name))
@@ -156,7 +196,9 @@ def _reader_of_stored(read_weight: ReadWeight, stored: Mapping[tuple[str, str], 
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """What the rules come to in a model: what changes, where nothing is wrong, what came of all checks, and everything found wrong or noteworthy."""
+    """What the rules come to in a model: what changes, where nothing is wrong, what came of all
+    checks, and everything found wrong or noteworthy.
+    """
 
     changes: tuple[LayerChange, ...]
     checks: tuple[CheckOutcome, ...]
@@ -165,7 +207,12 @@ class _Judged:
 
 
 def _judge(
-    graph: LayerGraph, rules: RuleSet, zeros: Mapping[tuple[str, str], int] | None, read_weight: ReadWeight | None, run: Run, allow_missed: bool
+    graph: LayerGraph,
+    rules: RuleSet,
+    zeros: Mapping[tuple[str, str], int] | None,
+    read_weight: ReadWeight | None,
+    run: Run,
+    allow_missed: bool,
 ) -> _Judged:
     resolution = resolve_rules(graph, rules, zeros)
     fitted, misfits = fit_claims(graph, resolution.claims)
@@ -173,16 +220,34 @@ def _judge(
     allocated = allocate_budgets(graph, fitted, read_weight) if is_decided else Allocated()
     changes: tuple[LayerChange, ...] = ()
     finished: tuple[CheckOutcome, ...] = ()
-    if is_decided and not allocated.faults:  # otherwise what would be said of the finished plan is only a consequence
+    if (
+        is_decided and not allocated.faults
+    ):  # otherwise what would be said of the finished plan is only a consequence
         changes = tuple(
-            _layer_change(graph.layers[claim.address], claim, fitted.get(claim.address), allocated.shares, zeros or {}, run) for claim in resolution.claims
+            _layer_change(
+                graph.layers[claim.address],
+                claim,
+                fitted.get(claim.address),
+                allocated.shares,
+                zeros or {},
+                run,
+            )
+            for claim in resolution.claims
         )
         finished = check_finished(graph, resolution.sound_checks, changes, zeros)
-    timing = [fault for rule in rules.rules if (fault := find_timing_fault(rule, run, allow_missed=allow_missed)) is not None]
+    timing = [
+        fault
+        for rule in rules.rules
+        if (fault := find_timing_fault(rule, run, allow_missed=allow_missed)) is not None
+    ]
     failed = [outcome.diagnostic for outcome in finished if outcome.diagnostic is not None]
     placed = {(misfit.slug, misfit.where) for misfit in misfits}
-    warnings = [warning for warning in rules.warnings if (warning.slug, warning.where) not in placed]  # a misfit says the same of the model at hand
-    diagnostics = sort_by_place([*warnings, *resolution.diagnostics, *timing, *misfits, *allocated.faults, *failed])
+    warnings = [
+        warning for warning in rules.warnings if (warning.slug, warning.where) not in placed
+    ]  # a misfit says the same of the model at hand
+    diagnostics = sort_by_place(
+        [*warnings, *resolution.diagnostics, *timing, *misfits, *allocated.faults, *failed]
+    )
     return _Judged(changes, (*resolution.checks, *finished), allocated, diagnostics)
 
 
@@ -190,15 +255,25 @@ def _hidden_layers(graph: LayerGraph) -> tuple[HiddenLayer, ...]:
     """Return the layers without prunable weights, those that rules cannot reach with the reason."""
     reasons = {layer.address: layer.reason for layer in find_out_of_reach(graph)}
     layers = enumerate(graph.layers.values())
-    return tuple(HiddenLayer(layer.address, layer.type, position, reasons.get(layer.address, "")) for position, layer in layers if not layer.is_candidate)
+    return tuple(
+        HiddenLayer(layer.address, layer.type, position, reasons.get(layer.address, ""))
+        for position, layer in layers
+        if not layer.is_candidate
+    )
 
 
 def _combined(hashes: tuple[tuple[str, str], ...]) -> str | None:
     """Return one hash of the weights that the plan depends on, or None where it depends on none."""
-    return hashlib.sha256("".join(sha256 for _, sha256 in hashes).encode()).hexdigest() if hashes else None
+    return (
+        hashlib.sha256("".join(sha256 for _, sha256 in hashes).encode()).hexdigest()
+        if hashes
+        else None
+    )
 
 
-def _in_file_order(checks: Sequence[Check], outcomes: Iterable[CheckOutcome]) -> tuple[tuple[str, CheckStatus], ...]:
+def _in_file_order(
+    checks: Sequence[Check], outcomes: Iterable[CheckOutcome]
+) -> tuple[tuple[str, CheckStatus], ...]:
     status = {outcome.id: outcome.status for outcome in outcomes}
     return tuple((check.id, status[check.id]) for check in checks)
 
@@ -218,14 +293,23 @@ def _model_facts(graph: LayerGraph, path: str, weights_sha256: str | None) -> Mo
 
 
 def _layer_change(
-    layer: Layer, claim: Claim, fitted: Fitted | None, shares: Mapping[tuple[str, str], float], zeros: Mapping[tuple[str, str], int], run: Run
+    layer: Layer,
+    claim: Claim,
+    fitted: Fitted | None,
+    shares: Mapping[tuple[str, str], float],
+    zeros: Mapping[tuple[str, str], int],
+    run: Run,
 ) -> LayerChange:
     """Return what happens to one candidate layer, and why."""
     after = pruning_for(fitted, shares)
     actions, reason = decide(layer, claim.rule, fitted, after)
     unknown: tuple[str, ...] = ()
     if after is not None and actions != ("noop",):
-        unknown = (("mask",) if "wrap" in actions else ()) + unknown_steps(after.schedule, run) + unknown_zeros(layer, after)
+        unknown = (
+            (("mask",) if "wrap" in actions else ())
+            + unknown_steps(after.schedule, run)
+            + unknown_zeros(layer, after)
+        )
     return LayerChange(
         address=layer.address,
         type=layer.type,
@@ -237,7 +321,10 @@ def _layer_change(
         before=None if layer.wrap is None else layer.wrap.pruning,
         after=after,
         after_unknown=unknown,
-        tensors=tuple(_tensor_change(tensor, after, zeros.get((layer.address, tensor.name))) for tensor in layer.prunable),
+        tensors=tuple(
+            _tensor_change(tensor, after, zeros.get((layer.address, tensor.name)))
+            for tensor in layer.prunable
+        ),
         known_steps=() if after is None else known_steps(after.schedule, run),
         skipped=() if fitted is None else fitted.skipped,
         budget="" if fitted is None or fitted.action.budget is None else str(fitted.action.budget),
@@ -252,6 +339,8 @@ def _tensor_change(tensor: Tensor, after: Pruning | None, zeros_before: int | No
         shape=tensor.shape,
         size=tensor.size,
         zeros_before=zeros_before,
-        zeros_after=after.target_zeros(tensor.name, tensor.shape) if pruned and after is not None else None,
+        zeros_after=(
+            after.target_zeros(tensor.name, tensor.shape) if pruned and after is not None else None
+        ),
         stored_as=tensor.stored_as,
     )

@@ -1,6 +1,8 @@
-"""Plans as JSON: what `plan --format json` writes and `apply --plan` reads. The layout is RULES.md, section 12.
+"""Plans as JSON: what `plan --format json` writes and `apply --plan` reads. The layout is RULES.md,
+section 12.
 
-Shares that were computed are rounded to 6 places. Settings (`before`, `after`) are written as they are, so that applying the file is applying the plan.
+Shares that were computed are rounded to 6 places. Settings (`before`, `after`) are written as they
+are, so that applying the file is applying the plan.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ KIND = "graphprune.plan"
 
 
 def plan_to_config(plan: Plan) -> dict[str, Any]:
-    """Return `plan` as JSON data, keys and layers in fixed order; without clock time and host data, so that two runs give the same bytes."""
+    """Return `plan` as JSON data, keys and layers in fixed order; without clock time and host data,
+    so that two runs give the same bytes.
+    """
     return {
         "format_version": FORMAT_VERSION,
         "kind": KIND,
@@ -49,16 +53,33 @@ def plan_to_config(plan: Plan) -> dict[str, Any]:
         "checks": [{"id": check, "status": status} for check, status in plan.checks],
         "diagnostics": [diagnostic_to_config(diagnostic) for diagnostic in plan.diagnostics],
         "summary": summarize(plan).to_config(),
-        **({"out_of_reach": [{"address": layer.address, "reason": layer.reason} for layer in plan.out_of_reach]} if plan.out_of_reach else {}),
-        **({"layer_weights": [{"address": address, "sha256": sha256} for address, sha256 in plan.weight_hashes]} if plan.weight_hashes else {}),
+        **(
+            {
+                "out_of_reach": [
+                    {"address": layer.address, "reason": layer.reason}
+                    for layer in plan.out_of_reach
+                ]
+            }
+            if plan.out_of_reach
+            else {}
+        ),
+        **(
+            {
+                "layer_weights": [
+                    {"address": address, "sha256": sha256} for address, sha256 in plan.weight_hashes
+                ]
+            }
+            if plan.weight_hashes
+            else {}
+        ),
     }
 
 
 def plan_sha256(plan: Plan) -> str:
     """Return the hash (hex) of what `plan` does to which model.
 
-    Paths, measured zeros, diagnostics and versions have no part in it: the plan of the same rules for a copy of the model, or one read back from JSON,
-    has the same hash.
+    Paths, measured zeros, diagnostics and versions have no part in it: the plan of the same rules
+    for a copy of the model, or one read back from JSON, has the same hash.
     """
     decided = [
         {
@@ -70,7 +91,9 @@ def plan_sha256(plan: Plan) -> str:
         for change in plan.changes
     ]
     document = {"kind": KIND, "graph_sha256": plan.model.graph_sha256, "layer_changes": decided}
-    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    ).hexdigest()
 
 
 def _change_to_config(change: LayerChange) -> dict[str, Any]:
@@ -81,13 +104,27 @@ def _change_to_config(change: LayerChange) -> dict[str, Any]:
         "calls": change.calls,
         "actions": list(change.actions),
         "action_reason": change.action_reason,
-        "rule": None if rule is None else {"id": rule.id, "file": rule.where.file, "line": rule.where.line},
+        "rule": (
+            None
+            if rule is None
+            else {"id": rule.id, "file": rule.where.file, "line": rule.where.line}
+        ),
         "also_matched": [_loss_to_config(loss, change) for loss in change.also_matched],
         "before": None if change.before is None else _pruning_to_config(change.before),
-        "after": None if change.after is None else _pruning_to_config(change.after, dict(change.known_steps)),
+        "after": (
+            None
+            if change.after is None
+            else _pruning_to_config(change.after, dict(change.known_steps))
+        ),
         "after_unknown": list(change.after_unknown),
-        "tensors": [] if change.after is None else [_tensor_to_config(tensor) for tensor in change.tensors],
-        **({"skipped": [{"tensor": name, "reason": reason} for name, reason in change.skipped]} if change.skipped else {}),
+        "tensors": (
+            [] if change.after is None else [_tensor_to_config(tensor) for tensor in change.tensors]
+        ),
+        **(
+            {"skipped": [{"tensor": name, "reason": reason} for name, reason in change.skipped]}
+            if change.skipped
+            else {}
+        ),
         **({"budget": change.budget} if change.budget else {}),
     }
 
@@ -97,7 +134,9 @@ def _loss_to_config(loss: Loss, change: LayerChange) -> dict[str, Any]:
     return {"id": loss.rule, "lost_to": loss.to, **({} if decides else {"by": loss.by})}
 
 
-def _pruning_to_config(pruning: Pruning, known_steps: Mapping[str, int] | None = None) -> dict[str, Any]:
+def _pruning_to_config(
+    pruning: Pruning, known_steps: Mapping[str, int] | None = None
+) -> dict[str, Any]:
     """Return how a layer is pruned, each place of the schedule with its step where that is known."""
     config = pruning.to_config()
     schedule = config["schedule"]
@@ -121,7 +160,12 @@ def _budget_to_config(budget: BudgetChange) -> dict[str, Any]:
         "sparsity_after": _share(budget.zeros, budget.weights),
         "scale": None if budget.scale is None else round(budget.scale, 6),
         "dense": [
-            {"address": dense.address, "tensor": dense.tensor, "size": dense.size, "wanted": None if dense.wanted is None else round(dense.wanted, 6)}
+            {
+                "address": dense.address,
+                "tensor": dense.tensor,
+                "size": dense.size,
+                "wanted": None if dense.wanted is None else round(dense.wanted, 6),
+            }
             for dense in budget.dense
         ],
     }
@@ -154,7 +198,12 @@ def _drift_to_config(drift: Drift) -> dict[str, Any]:
 
 
 def _switches_to_config(switches: Switches) -> dict[str, Any]:
-    return {"only": list(switches.only), "off": list(switches.off), "var": dict(switches.variables), "set": dict(switches.settings)}
+    return {
+        "only": list(switches.only),
+        "off": list(switches.off),
+        "var": dict(switches.variables),
+        "set": dict(switches.settings),
+    }
 
 
 def _share(zeros: int | None, size: int) -> float | None:

@@ -11,7 +11,17 @@ from typing import Any, NoReturn, cast, get_args
 
 from graphprune.arguments import check_path, wrong_type
 from graphprune.errors import PlanError, Where
-from graphprune.plan.changes import Action, BudgetChange, DenseTensor, Drift, LayerChange, ModelFacts, Plan, RuleRef, TensorChange
+from graphprune.plan.changes import (
+    Action,
+    BudgetChange,
+    DenseTensor,
+    Drift,
+    LayerChange,
+    ModelFacts,
+    Plan,
+    RuleRef,
+    TensorChange,
+)
 from graphprune.plan.diagnostic_json import diagnostic_from_fields
 from graphprune.plan.fields import Fields
 from graphprune.plan.plan_json import FORMAT_VERSION, KIND
@@ -28,7 +38,8 @@ def read_plan(path: str | PathLike[str] | Mapping[str, Any]) -> Plan:
     """Return the plan in the JSON file at `path`, or in JSON data.
 
     Raises:
-        PlanError: the file cannot be read, is damaged, is not a plan, or was written by a later major version; one line that names the file.
+        PlanError: the file cannot be read, is damaged, is not a plan, or was written by a later
+            major version; one line that names the file.
         TypeError: `path` is neither a path nor JSON data.
     """
     if isinstance(path, Mapping):
@@ -36,16 +47,31 @@ def read_plan(path: str | PathLike[str] | Mapping[str, Any]) -> Plan:
     place = check_path("path", path, "the path of a plan's JSON file, or JSON data")
     try:
         if Path(place).stat().st_size > MAX_BYTES:
-            raise PlanError(f"{place}: larger than {MAX_BYTES // 1024**2} MiB, which no plan is; give the JSON file that graphprune plan -o wrote")
+            raise PlanError(
+                f"{place}: larger than {MAX_BYTES // 1024**2} MiB, which no plan is; give the JSON"
+                " file that graphprune plan -o wrote"
+            )
         text = Path(place).read_bytes().decode()
     except (OSError, ValueError) as err:
-        reason = (err.strerror or str(err)) if isinstance(err, OSError) else "it is not UTF-8 text" if isinstance(err, UnicodeDecodeError) else str(err)
-        raise PlanError(f"{place}: cannot read a plan: {reason}; give the JSON file that graphprune plan -o wrote") from err
+        reason = (
+            (err.strerror or str(err))
+            if isinstance(err, OSError)
+            else "it is not UTF-8 text"
+            if isinstance(err, UnicodeDecodeError)
+            else str(err)
+        )
+        raise PlanError(
+            f"{place}: cannot read a plan: {reason}; give the JSON file that graphprune plan -o"
+            " wrote"
+        ) from err
     try:
         config = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as err:
         reason = str(err) if isinstance(err, ValueError) else "it is nested too deeply"
-        raise PlanError(f"{place}: not a plan, or a damaged one: {reason}; give the JSON file that graphprune plan -o wrote") from err
+        raise PlanError(
+            f"{place}: not a plan, or a damaged one: {reason}; give the JSON file that graphprune"
+            " plan -o wrote"
+        ) from err
     return plan_from_config(config, place=place)
 
 
@@ -59,12 +85,18 @@ def plan_of(plan: Any) -> Plan:
     if isinstance(plan, Plan):
         return plan
     if not isinstance(plan, str | PathLike | Mapping):
-        raise wrong_type("plan", "a Plan, or the path of its JSON file", plan, "make_plan(model_path, rules) makes a plan from rules")
+        raise wrong_type(
+            "plan",
+            "a Plan, or the path of its JSON file",
+            plan,
+            "make_plan(model_path, rules) makes a plan from rules",
+        )
     return read_plan(plan)
 
 
 def plan_from_config(config: Mapping[str, Any], *, place: str = "plan") -> Plan:
-    """Return the plan that `plan_to_config` wrote; keys that this version does not know are ignored.
+    """Return the plan that `plan_to_config` wrote; keys that this version does not know are
+    ignored.
 
     Args:
         config: The JSON data.
@@ -100,8 +132,14 @@ def plan_from_config(config: Mapping[str, Any], *, place: str = "plan") -> Plan:
         diagnostics=tuple(diagnostic_from_fields(entry) for entry in fields.entries("diagnostics")),
         drift=tuple(_drift_from_fields(entry) for entry in fields.entries("drift")),
         budgets=tuple(_budget_from_fields(entry) for entry in fields.entries("budgets")),
-        weight_hashes=tuple((entry.text("address"), entry.text("sha256")) for entry in fields.entries_or_none("layer_weights")),
-        checks=tuple((check.text("id"), cast(CheckStatus, check.choice("status", get_args(CheckStatus)))) for check in fields.entries("checks")),
+        weight_hashes=tuple(
+            (entry.text("address"), entry.text("sha256"))
+            for entry in fields.entries_or_none("layer_weights")
+        ),
+        checks=tuple(
+            (check.text("id"), cast(CheckStatus, check.choice("status", get_args(CheckStatus))))
+            for check in fields.entries("checks")
+        ),
         depends_on_weights=fields.flag("depends_on_weights"),
     )
 
@@ -110,11 +148,15 @@ def _check_header(fields: Fields, place: str) -> None:
     """Raise unless the document is a plan of a major version that this program reads."""
     kind = fields.text_or_none("kind")
     if kind != KIND:
-        raise PlanError(f"{place}: not a plan: its kind is {kind!r}, not '{KIND}'; give the JSON file that graphprune plan -o wrote")
+        raise PlanError(
+            f"{place}: not a plan: its kind is {kind!r}, not '{KIND}'; give the JSON file that"
+            " graphprune plan -o wrote"
+        )
     version = fields.text("format_version")
     if version.partition(".")[0] != FORMAT_VERSION.partition(".")[0]:
         raise PlanError(
-            f"{place}: plan format {version!r}, this graphprune reads {FORMAT_VERSION.partition('.')[0]}.x; update graphprune, or make the plan again"
+            f"{place}: plan format {version!r}, this graphprune reads"
+            f" {FORMAT_VERSION.partition('.')[0]}.x; update graphprune, or make the plan again"
         )
 
 
@@ -130,11 +172,16 @@ def _change_from_fields(fields: Fields) -> LayerChange:
     rule = fields.mapping_or_none("rule")
     actions = fields.texts("actions")
     if actions != ("unwrap", "wrap") and (len(actions) != 1 or actions[0] not in get_args(Action)):
-        raise fields.fault("actions", f"one of {', '.join(get_args(Action))}, or unwrap and wrap", list(actions))
+        raise fields.fault(
+            "actions", f"one of {', '.join(get_args(Action))}, or unwrap and wrap", list(actions)
+        )
     after, known_steps = _pruning_from_fields(fields, "after")
     if (after is None) == bool({"wrap", "retarget", "noop"} & set(actions)):
         raise fields.fault(
-            "after", f"{'how the layer is pruned' if after is None else 'null'} beside {' and '.join(actions)}", "null" if after is None else "a pruning"
+            "after",
+            f"{'how the layer is pruned' if after is None else 'null'} beside"
+            f" {' and '.join(actions)}",
+            "null" if after is None else "a pruning",
         )
     return LayerChange(
         address=fields.text("address"),
@@ -142,23 +189,38 @@ def _change_from_fields(fields: Fields) -> LayerChange:
         calls=fields.count("calls"),
         actions=cast(tuple[Action, ...], actions),
         action_reason=fields.text("action_reason"),
-        rule=None if rule is None else RuleRef(rule.text("id"), Where(rule.text("file"), rule.count_or_none("line"))),
-        also_matched=tuple(_loss_from_fields(entry, rule) for entry in fields.entries("also_matched")),
+        rule=(
+            None
+            if rule is None
+            else RuleRef(rule.text("id"), Where(rule.text("file"), rule.count_or_none("line")))
+        ),
+        also_matched=tuple(
+            _loss_from_fields(entry, rule) for entry in fields.entries("also_matched")
+        ),
         before=_pruning_from_fields(fields, "before")[0],
         after=after,
         after_unknown=fields.texts("after_unknown"),
         tensors=tuple(_tensor_from_fields(entry) for entry in fields.entries("tensors")),
         known_steps=known_steps,
-        skipped=tuple((entry.text("tensor"), entry.text("reason")) for entry in fields.entries_or_none("skipped")),
+        skipped=tuple(
+            (entry.text("tensor"), entry.text("reason"))
+            for entry in fields.entries_or_none("skipped")
+        ),
         budget=fields.text_or_none("budget") or "",
     )
 
 
 def _loss_from_fields(fields: Fields, decides: Fields | None) -> Loss:
-    return Loss(fields.text("id"), fields.text("lost_to"), fields.text_or_none("by") or (decides.text("id") if decides is not None else ""))
+    return Loss(
+        fields.text("id"),
+        fields.text("lost_to"),
+        fields.text_or_none("by") or (decides.text("id") if decides is not None else ""),
+    )
 
 
-def _pruning_from_fields(fields: Fields, name: str) -> tuple[Pruning | None, tuple[tuple[str, int], ...]]:
+def _pruning_from_fields(
+    fields: Fields, name: str
+) -> tuple[Pruning | None, tuple[tuple[str, int], ...]]:
     """Return how a layer is pruned, and the steps written beside places that are in another unit."""
     found = fields.mapping_or_none(name)
     if found is None:
@@ -211,7 +273,13 @@ def _budget_from_fields(fields: Fields) -> BudgetChange:
         zeros=fields.count("zeros_after"),
         scale=fields.number_or_none("scale"),
         dense=tuple(
-            DenseTensor(entry.text("address"), entry.text("tensor"), entry.count("size"), entry.number_or_none("wanted")) for entry in fields.entries("dense")
+            DenseTensor(
+                entry.text("address"),
+                entry.text("tensor"),
+                entry.count("size"),
+                entry.number_or_none("wanted"),
+            )
+            for entry in fields.entries("dense")
         ),
     )
 
@@ -220,7 +288,12 @@ def _switches_from_fields(fields: Fields | None) -> Switches:
     """Return what the command line changed; plans of earlier versions do not say."""
     if fields is None:
         return NO_SWITCHES
-    return Switches(fields.texts("only"), fields.texts("off"), fields.text_pairs("var"), fields.text_pairs("set"))
+    return Switches(
+        fields.texts("only"),
+        fields.texts("off"),
+        fields.text_pairs("var"),
+        fields.text_pairs("set"),
+    )
 
 
 def _drift_from_fields(fields: Fields) -> Drift:

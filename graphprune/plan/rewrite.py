@@ -1,4 +1,6 @@
-"""The rewrite that a plan asks for, and its reverse: layer graph to layer graph, checked after each."""
+"""The rewrite that a plan asks for, and its reverse: layer graph to layer graph, checked after
+each.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,11 @@ _MODULE = "graphprune.tf.pruning.wrapper"
 
 
 def wrap_graph(graph: LayerGraph, plan: Plan, *, is_live: bool = False) -> LayerGraph:
-    """Return `graph` with `plan` carried out: wrapped, rewrapped and retargeted layers carry the wrapper asked for, unwrapped ones none.
+    """Return `graph` with `plan` carried out: wrapped, rewrapped and retargeted layers carry the
+    wrapper asked for, unwrapped ones none.
 
-    `is_live` says that the graph is that of a live model, while the plan may have been made for the file that it was loaded from (see `check_plan_fits`).
+    `is_live` says that the graph is that of a live model, while the plan may have been made for the
+    file that it was loaded from (see `check_plan_fits`).
 
     Raises:
         StalePlanError: the plan was made for another model.
@@ -31,22 +35,34 @@ def wrap_graph(graph: LayerGraph, plan: Plan, *, is_live: bool = False) -> Layer
     changed = {}
     for change in plan.changes:
         if change.is_change:
-            changed[change.address] = _rewrap(graph.layers[change.address], change.after, provenance_of(change, of_rules, of_plan))
+            changed[change.address] = _rewrap(
+                graph.layers[change.address], change.after, provenance_of(change, of_rules, of_plan)
+            )
     return _replace_checked(graph, changed)
 
 
 def provenance_of(change: LayerChange, rules_sha256: str, plan_sha256: str) -> Provenance:
     """Return what the wrapper of a changed layer remembers of the plan."""
-    return Provenance("" if change.rule is None else change.rule.id, rules_sha256, plan_sha256, change.budget)
+    return Provenance(
+        "" if change.rule is None else change.rule.id, rules_sha256, plan_sha256, change.budget
+    )
 
 
 def strip_graph(graph: LayerGraph) -> LayerGraph:
     """Return `graph` without any pruning wrapper: the reverse of every `wrap_graph`."""
-    return _replace_checked(graph, {address: _rewrap(layer, None, Provenance()) for address, layer in graph.layers.items() if layer.wrap is not None})
+    return _replace_checked(
+        graph,
+        {
+            address: _rewrap(layer, None, Provenance())
+            for address, layer in graph.layers.items()
+            if layer.wrap is not None
+        },
+    )
 
 
 def wrap_entry(layer: Layer, pruning: Pruning, provenance: Provenance) -> dict[str, Any]:
-    """Return the serialized wrapper around `layer`, in the dialect of the layer's own entry: `.keras` files name modules, `.h5` files do not.
+    """Return the serialized wrapper around `layer`, in the dialect of the layer's own entry:
+    `.keras` files name modules, `.h5` files do not.
 
     The wrapper has the layer's name, so outputs, losses and addresses stay as they are.
     """
@@ -60,20 +76,39 @@ def wrap_entry(layer: Layer, pruning: Pruning, provenance: Provenance) -> dict[s
     }
     if "module" not in layer.entry:
         return {"class_name": WRAPPER, "config": config}
-    return {"module": _MODULE, "class_name": WRAPPER.partition(">")[2], "config": config, "registered_name": WRAPPER}
+    return {
+        "module": _MODULE,
+        "class_name": WRAPPER.partition(">")[2],
+        "config": config,
+        "registered_name": WRAPPER,
+    }
 
 
 def _rewrap(layer: Layer, pruning: Pruning | None, provenance: Provenance) -> Layer:
     """Return `layer` in a wrapper that prunes it so, or in none."""
     if pruning is None:
         return replace(layer, wrap=None)
-    return replace(layer, wrap=Wrap(type=WRAPPER, entry=wrap_entry(layer, pruning, provenance), pruning=pruning, provenance=provenance))
+    return replace(
+        layer,
+        wrap=Wrap(
+            type=WRAPPER,
+            entry=wrap_entry(layer, pruning, provenance),
+            pruning=pruning,
+            provenance=provenance,
+        ),
+    )
 
 
 def rules_sha256(plan: Plan) -> str:
     """Return the hash of the rule file, or of all files' hashes in order."""
     hashes = [sha256 for _, sha256 in plan.rules]
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else ""
+    return (
+        hashes[0]
+        if len(hashes) == 1
+        else hashlib.sha256("".join(hashes).encode()).hexdigest()
+        if hashes
+        else ""
+    )
 
 
 def _replace_checked(graph: LayerGraph, changed: Mapping[str, Layer]) -> LayerGraph:

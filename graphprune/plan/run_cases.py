@@ -21,7 +21,9 @@ Snapshots = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class LayerOutcome:
-    """What came of one listed layer: as wanted (`selected`, `spared`) or not (`missed` was to be selected, `extra` was to be spared), and who decides."""
+    """What came of one listed layer: as wanted (`selected`, `spared`) or not (`missed` was to be
+    selected, `extra` was to be spared), and who decides.
+    """
 
     address: str
     outcome: Literal["selected", "spared", "missed", "extra"]
@@ -40,7 +42,8 @@ class CaseResult:
     Attributes:
         case: The case.
         layers: One outcome a listed layer, in the file's order.
-        faults: What else is wrong: diagnostics that were not expected, and names in the test file that do not exist.
+        faults: What else is wrong: diagnostics that were not expected, and names in the test file
+            that do not exist.
         missing: Expected diagnostics that did not come.
         snapshot: The plan as it is kept; None where the case asks for none.
         snapshot_status: `same`, `new` (none is kept yet), `different`, or None.
@@ -58,7 +61,9 @@ class CaseResult:
     @property
     def holds(self) -> bool:
         """Whether everything but the snapshot is as the case wants it."""
-        return not self.faults and not self.missing and all(layer.is_wanted for layer in self.layers)
+        return (
+            not self.faults and not self.missing and all(layer.is_wanted for layer in self.layers)
+        )
 
     @property
     def is_passed(self) -> bool:
@@ -66,8 +71,12 @@ class CaseResult:
         return self.holds and self.snapshot_status in (None, "same")
 
 
-def run_cases(file: CaseFile, kept: Snapshots, wanted: Callable[[Case], bool] = lambda case: True) -> tuple[CaseResult, ...]:
-    """Return what came of the cases of one file that are `wanted`; `kept` holds its snapshots by `Case.graph`."""
+def run_cases(
+    file: CaseFile, kept: Snapshots, wanted: Callable[[Case], bool] = lambda case: True
+) -> tuple[CaseResult, ...]:
+    """Return what came of the cases of one file that are `wanted`; `kept` holds its snapshots by
+    `Case.graph`.
+    """
     try:
         rules: RuleSet | tuple[Diagnostic, ...] = read_rules(*file.rules)
     except RuleError as err:
@@ -79,7 +88,17 @@ def _run(case: Case, rules: RuleSet | tuple[Diagnostic, ...], kept: Snapshots) -
     try:
         graph = read_graph(case.graph_path)
     except GraphpruneError as err:
-        return CaseResult(case, faults=(Diagnostic("file/unreadable", str(err), case.where, "graphprune graph MODEL -o FILE.json writes one"),))
+        return CaseResult(
+            case,
+            faults=(
+                Diagnostic(
+                    "file/unreadable",
+                    str(err),
+                    case.where,
+                    "graphprune graph MODEL -o FILE.json writes one",
+                ),
+            ),
+        )
     if not isinstance(rules, RuleSet):
         return _judged(case, None, (), rules, snapshot_of_faults(rules), kept)
     resolution = resolve_rules(graph, rules)
@@ -101,78 +120,132 @@ def _wrong_names(case: Case, graph: LayerGraph, rules: RuleSet) -> Iterator[Diag
     ids = [rule.id for rule in rules.rules]
     if case.rule is not None and case.rule.name not in ids:
         help = closest(case.rule.name, ids) or f"there are {', '.join(ids)}"
-        yield Diagnostic("rule/unknown", f"no rule is named {case.rule.name!r}", case.rule.where, help)
+        yield Diagnostic(
+            "rule/unknown", f"no rule is named {case.rule.name!r}", case.rule.where, help
+        )
     for layer in (*case.selects, *case.spares):
         if layer.name not in graph.layers:
-            help = closest(layer.name, graph.layers) or f"all addresses: graphprune layers {case.graph_path}"
-            yield Diagnostic("layer/unknown", f"no layer of {case.graph} has the address {layer.name!r}", layer.where, help)
+            help = (
+                closest(layer.name, graph.layers)
+                or f"all addresses: graphprune layers {case.graph_path}"
+            )
+            yield Diagnostic(
+                "layer/unknown",
+                f"no layer of {case.graph} has the address {layer.name!r}",
+                layer.where,
+                help,
+            )
 
 
 def _judged(
-    case: Case, resolution: Resolution | None, wrong: tuple[Diagnostic, ...], found: tuple[Diagnostic, ...], snapshot: dict[str, Any], kept: Snapshots
+    case: Case,
+    resolution: Resolution | None,
+    wrong: tuple[Diagnostic, ...],
+    found: tuple[Diagnostic, ...],
+    snapshot: dict[str, Any],
+    kept: Snapshots,
 ) -> CaseResult:
     expected = [slug.name for slug in case.fails]
     slugs = {diagnostic.slug for diagnostic in found}
-    unexpected = tuple(diagnostic for diagnostic in found if diagnostic.severity == "error" and diagnostic.slug not in expected)
+    unexpected = tuple(
+        diagnostic
+        for diagnostic in found
+        if diagnostic.severity == "error" and diagnostic.slug not in expected
+    )
     unknown = {fault.where for fault in wrong}
     is_judged = resolution is not None and (case.rule is None or case.rule.where not in unknown)
-    layers = tuple(_layers(case, resolution, unknown)) if resolution is not None and is_judged else ()
-    result = CaseResult(case, layers, (*wrong, *unexpected), tuple(slug for slug in expected if slug not in slugs))
+    layers = (
+        tuple(_layers(case, resolution, unknown)) if resolution is not None and is_judged else ()
+    )
+    result = CaseResult(
+        case, layers, (*wrong, *unexpected), tuple(slug for slug in expected if slug not in slugs)
+    )
     return _with_snapshot(result, snapshot, kept) if case.has_snapshot else result
 
 
-def _layers(case: Case, resolution: Resolution, unknown: Collection[Where | None]) -> Iterator[LayerOutcome]:
-    """Yield what came of each listed layer but the `unknown` ones. Without a rule, selected means pruned, by whichever rule."""
+def _layers(
+    case: Case, resolution: Resolution, unknown: Collection[Where | None]
+) -> Iterator[LayerOutcome]:
+    """Yield what came of each listed layer but the `unknown` ones. Without a rule, selected means
+    pruned, by whichever rule.
+    """
     decides = {claim.address: claim.rule for claim in resolution.claims}
 
     def is_selected(layer: Named) -> bool:
         rule = decides.get(layer.name)
-        return rule is not None and (isinstance(rule.action, Prune) if case.rule is None else rule.id == case.rule.name)
+        return rule is not None and (
+            isinstance(rule.action, Prune) if case.rule is None else rule.id == case.rule.name
+        )
 
     def reason(layer: Named) -> str:
         if layer.name not in decides:
             return "it has no prunable weights"
         rule = decides[layer.name]
-        return "no rule decides it" if rule is None else f"{rule.id} {'prunes' if isinstance(rule.action, Prune) else 'keeps'} it"
+        return (
+            "no rule decides it"
+            if rule is None
+            else f"{rule.id} {'prunes' if isinstance(rule.action, Prune) else 'keeps'} it"
+        )
 
     for layer in (layer for layer in case.selects if layer.where not in unknown):
-        yield LayerOutcome(layer.name, "selected" if is_selected(layer) else "missed", reason(layer))
+        yield LayerOutcome(
+            layer.name, "selected" if is_selected(layer) else "missed", reason(layer)
+        )
     for layer in (layer for layer in case.spares if layer.where not in unknown):
         yield LayerOutcome(layer.name, "extra" if is_selected(layer) else "spared", reason(layer))
 
 
 def _with_snapshot(result: CaseResult, snapshot: dict[str, Any], kept: Snapshots) -> CaseResult:
     before = kept.get(result.case.graph)
-    status: Literal["same", "new", "different"] = "new" if before is None else "same" if before == snapshot else "different"
+    status: Literal["same", "new", "different"] = (
+        "new" if before is None else "same" if before == snapshot else "different"
+    )
     difference = tuple(_difference(before, snapshot)) if status == "different" else ()
-    return CaseResult(result.case, result.layers, result.faults, result.missing, snapshot, status, difference)
+    return CaseResult(
+        result.case, result.layers, result.faults, result.missing, snapshot, status, difference
+    )
 
 
 def _difference(before: Any, after: Any) -> Iterator[str]:
     """Yield each value that differs, by its path: `layer_changes.fc1.after.sparsity: 0.9 -> 0.8`."""
     old, new = dict(_leaves(before)), dict(_leaves(after))
     paths = [path for path in dict.fromkeys([*old, *new]) if old.get(path) != new.get(path)]
-    yield from (f"{path}: {old.get(path, 'nothing')} -> {new.get(path, 'nothing')}" for path in paths[:SHOWN_LINES])
+    yield from (
+        f"{path}: {old.get(path, 'nothing')} -> {new.get(path, 'nothing')}"
+        for path in paths[:SHOWN_LINES]
+    )
     if len(paths) > SHOWN_LINES:
         yield f"... and {len(paths) - SHOWN_LINES} more"
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each value inside nested JSON data with its path, list entries by the address or name that they have."""
+    """Yield each value inside nested JSON data with its path, list entries by the address or name
+    that they have.
+    """
     if isinstance(value, Mapping) and value:
         for key, item in value.items():
             yield from _leaves(item, f"{path}.{key}".lstrip("."))
     elif isinstance(value, list) and value:
         for index, item in enumerate(value):
-            named = item.get("address") or item.get("name") or item.get("id") if isinstance(item, Mapping) else None
+            named = (
+                item.get("address") or item.get("name") or item.get("id")
+                if isinstance(item, Mapping)
+                else None
+            )
             yield from _leaves(item, f"{path}.{named or index}")
     else:
         yield path, json.dumps(value, ensure_ascii=False)
 
 
-def updated_snapshots(results: tuple[CaseResult, ...], kept: Snapshots, *, is_whole: bool) -> dict[str, Any]:
-    """Return the snapshots after an update; with all cases run (`is_whole`), those that no case asks for any more are dropped."""
-    fresh = {result.case.graph: result.snapshot for result in results if result.snapshot is not None}
+def updated_snapshots(
+    results: tuple[CaseResult, ...], kept: Snapshots, *, is_whole: bool
+) -> dict[str, Any]:
+    """Return the snapshots after an update; with all cases run (`is_whole`), those that no case
+    asks for any more are dropped.
+    """
+    fresh = {
+        result.case.graph: result.snapshot for result in results if result.snapshot is not None
+    }
     asked = {result.case.graph for result in results if result.case.has_snapshot}
     merged = {name: plan for name, plan in kept.items() if name in asked or not is_whole} | fresh
     return {name: merged[name] for name in sorted(merged)}
@@ -197,4 +270,13 @@ def read_snapshots(file: CaseFile) -> dict[str, Any]:
 
 
 def _damaged(path: str, reason: str) -> RuleError:
-    return RuleError((Diagnostic("file/unreadable", f"snapshots cannot be read: {reason}", Where(path), "delete the file, and run graphprune test --update"),))
+    return RuleError(
+        (
+            Diagnostic(
+                "file/unreadable",
+                f"snapshots cannot be read: {reason}",
+                Where(path),
+                "delete the file, and run graphprune test --update",
+            ),
+        )
+    )

@@ -1,4 +1,6 @@
-"""Plans as rule tests keep them: what is decided, without paths, versions, hashes and lines, so that a snapshot changes only when the plan does."""
+"""Plans as rule tests keep them: what is decided, without paths, versions, hashes and lines, so
+that a snapshot changes only when the plan does.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,15 @@ _ELSEWHERE = ("format_version", "kind", "tool", "rules", "diagnostics")
 def snapshot_of(plan: Plan) -> dict[str, Any]:
     """Return what `plan` decides, as JSON data."""
     config = {key: value for key, value in plan_to_config(plan).items() if key not in _ELSEWHERE}
-    config["model"] = {key: value for key, value in config["model"].items() if key != "path" and not key.endswith("sha256")}
-    config["layer_changes"] = [change | {"rule": change["rule"] and {"id": change["rule"]["id"]}} for change in config["layer_changes"]]
+    config["model"] = {
+        key: value
+        for key, value in config["model"].items()
+        if key != "path" and not key.endswith("sha256")
+    }
+    config["layer_changes"] = [
+        change | {"rule": change["rule"] and {"id": change["rule"]["id"]}}
+        for change in config["layer_changes"]
+    ]
     return config | {"diagnostics": _diagnostics(plan.diagnostics)}
 
 
@@ -26,4 +35,7 @@ def snapshot_of_faults(faults: Iterable[Diagnostic]) -> dict[str, Any]:
 
 
 def _diagnostics(diagnostics: Iterable[Diagnostic]) -> list[dict[str, str]]:
-    return [{"slug": found.slug, "severity": found.severity, "message": found.message} for found in diagnostics]
+    return [
+        {"slug": found.slug, "severity": found.severity, "message": found.message}
+        for found in diagnostics
+    ]

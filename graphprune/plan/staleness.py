@@ -1,4 +1,6 @@
-"""Whether a plan was made for the model that it is held against: its layers, its connections, and its weights where the plan depends on them."""
+"""Whether a plan was made for the model that it is held against: its layers, its connections, and
+its weights where the plan depends on them.
+"""
 
 from __future__ import annotations
 
@@ -16,69 +18,119 @@ LISTED = 5
 _HELP = "make the plan again for this model: graphprune plan MODEL -r RULES -o PLAN.json"
 
 
-def check_plan_fits(graph: LayerGraph, plan: Plan, where: Where | None = None, *, is_live: bool = False) -> None:
+def check_plan_fits(
+    graph: LayerGraph, plan: Plan, where: Where | None = None, *, is_live: bool = False
+) -> None:
     """Raise unless `plan` was made for the model of `graph`; `where` is the plan's file.
 
-    A live model (`is_live`) may have been loaded from the file that the plan was made for. Keras then wrote its config anew, with settings that an older
-    Keras left out, so another hash alone is no difference: connections, number of calls, and every layer that the plan names are compared instead. Custom
-    layers need not be in the plan, as it may have been made without their classes.
+    A live model (`is_live`) may have been loaded from the file that the plan was made for. Keras
+    then wrote its config anew, with settings that an older Keras left out, so another hash alone is
+    no difference: connections, number of calls, and every layer that the plan names are compared
+    instead. Custom layers need not be in the plan, as it may have been made without their classes.
 
     Raises:
         StalePlanError: it was made for another model; the message names the layers that differ.
     """
-    differences = [text for change in plan.changes if (text := _difference(graph, change)) is not None]
+    differences = [
+        text for change in plan.changes if (text := _difference(graph, change)) is not None
+    ]
     known = {change.address for change in plan.changes}
     missing = [layer for layer in graph.candidates() if layer.address not in known]
-    differences += [f"'{layer.address}' is not in the plan" for layer in missing if not is_live or weights_of(layer.entry) is not None]
-    if differences or not (graph.sha256 == plan.model.graph_sha256 or (is_live and _is_like(graph, plan))):
-        raise other_model(differences or ["layers without prunable weights, or connections, differ"], where)
+    differences += [
+        f"'{layer.address}' is not in the plan"
+        for layer in missing
+        if not is_live or weights_of(layer.entry) is not None
+    ]
+    if differences or not (
+        graph.sha256 == plan.model.graph_sha256 or (is_live and _is_like(graph, plan))
+    ):
+        raise other_model(
+            differences or ["layers without prunable weights, or connections, differ"], where
+        )
 
 
 def _is_like(graph: LayerGraph, plan: Plan) -> bool:
-    """Return whether all that the plan knows of its model, other than the hash and its layers' weights, is so of a live model."""
+    """Return whether all that the plan knows of its model, other than the hash and its layers'
+    weights, is so of a live model.
+    """
     if any(graph.layers[change.address].calls != change.calls for change in plan.changes):
         return False
     if plan.graph is None:
         return True
-    return not plan.graph.is_bare and _skeleton(graph) == _skeleton(plan.graph)  # a bare config comes from a live model: its hash is that of all like it
+    return not plan.graph.is_bare and _skeleton(graph) == _skeleton(
+        plan.graph
+    )  # a bare config comes from a live model: its hash is that of all like it
 
 
 def _skeleton(graph: LayerGraph) -> tuple[dict[str, str], Counter[tuple[str, str]]]:
-    """Return the types of all layers but inputs, and how often each feeds each; old Sequential models have no input layer in their config."""
-    types = {address: layer.type for address, layer in graph.layers.items() if layer.kind == "layer"}
+    """Return the types of all layers but inputs, and how often each feeds each; old Sequential
+    models have no input layer in their config.
+    """
+    types = {
+        address: layer.type for address, layer in graph.layers.items() if layer.kind == "layer"
+    }
     uses = (tuple(edge[:2]) for edge in graph.network.edges)
-    return types, Counter((source, target) for source, target in uses if source in graph.layers and graph.layers[source].kind != "input")
+    return types, Counter(
+        (source, target)
+        for source, target in uses
+        if source in graph.layers and graph.layers[source].kind != "input"
+    )
 
 
 def check_layers_fit(graph: LayerGraph, plan: Plan, where: Where | None = None) -> None:
-    """Raise unless the layers that `plan` prunes are in `graph`, wrapped or not, with the tensors that it was made for.
+    """Raise unless the layers that `plan` prunes are in `graph`, wrapped or not, with the tensors
+    that it was made for.
 
     Raises:
         StalePlanError: it was made for another model; the message names the layers that differ.
     """
-    differences = [text for change in plan.changes if (text := _layer_difference(graph, change)) is not None]
+    differences = [
+        text for change in plan.changes if (text := _layer_difference(graph, change)) is not None
+    ]
     if differences:
         raise other_model(differences, where)
 
 
-def check_weights_fit(graph: LayerGraph, plan: Plan, read_weight: ReadWeight, where: Where | None = None) -> None:
+def check_weights_fit(
+    graph: LayerGraph, plan: Plan, read_weight: ReadWeight, where: Where | None = None
+) -> None:
     """Raise where the plan depends on weights, and those of the model of `graph` are others.
 
     Raises:
         StalePlanError: the message names the layers whose weights differ.
     """
     planned = {change.address: change for change in plan.changes}
-    hashed = [(address, _hashed_names(graph.layers[address], planned.get(address)), sha256) for address, sha256 in plan.weight_hashes]
-    differing = [repr(address) for address, names, sha256 in hashed if names and hash_weights(address, names, read_weight) != sha256]
+    hashed = [
+        (address, _hashed_names(graph.layers[address], planned.get(address)), sha256)
+        for address, sha256 in plan.weight_hashes
+    ]
+    differing = [
+        repr(address)
+        for address, names, sha256 in hashed
+        if names and hash_weights(address, names, read_weight) != sha256
+    ]
     if differing:
-        message = f"the plan was made from other weights of {_listed(differing, ', ')}, and it depends on them"
+        message = (
+            f"the plan was made from other weights of {_listed(differing, ', ')}, and it depends on"
+            " them"
+        )
         raise StalePlanError(Diagnostic("plan/stale", message, where, _HELP))
 
 
 def _hashed_names(layer: Layer, change: LayerChange | None) -> tuple[str, ...]:
-    """Return the weights that the plan has the hash of, as the model names them; a rule file may have taught what of a custom layer may be pruned."""
-    names = () if change is None else tuple(tensor.stored_as or tensor.name for tensor in change.tensors)
-    return names if names and set(names) <= {tensor.name for tensor in layer.tensors} else prunable_names(layer)
+    """Return the weights that the plan has the hash of, as the model names them; a rule file may
+    have taught what of a custom layer may be pruned.
+    """
+    names = (
+        ()
+        if change is None
+        else tuple(tensor.stored_as or tensor.name for tensor in change.tensors)
+    )
+    return (
+        names
+        if names and set(names) <= {tensor.name for tensor in layer.tensors}
+        else prunable_names(layer)
+    )
 
 
 def other_model(differences: Sequence[str], where: Where | None = None) -> StalePlanError:
@@ -94,18 +146,26 @@ def _listed(texts: Sequence[str], separator: str) -> str:
 
 
 def _difference(graph: LayerGraph, change: LayerChange) -> str | None:
-    """Return in what the layer of the graph is not the one that `change` was planned for, its wrapper included."""
+    """Return in what the layer of the graph is not the one that `change` was planned for, its
+    wrapper included.
+    """
     difference = _layer_difference(graph, change)
     if difference is not None:
         return difference
     layer = graph.layers[change.address]
     if (None if layer.wrap is None else layer.wrap.pruning) != change.before:
-        return f"'{change.address}' is not wrapped" if layer.wrap is None else f"'{change.address}' is wrapped, but not as planned for"
+        return (
+            f"'{change.address}' is not wrapped"
+            if layer.wrap is None
+            else f"'{change.address}' is wrapped, but not as planned for"
+        )
     return None
 
 
 def _layer_difference(graph: LayerGraph, change: LayerChange) -> str | None:
-    """Return in what the layer of the graph, its wrapper looked through, is not the one that `change` was planned for."""
+    """Return in what the layer of the graph, its wrapper looked through, is not the one that
+    `change` was planned for.
+    """
     layer = graph.layers.get(change.address)
     if layer is None:
         return f"'{change.address}' is missing"
@@ -120,5 +180,8 @@ def _layer_difference(graph: LayerGraph, change: LayerChange) -> str | None:
             found = "missing" if name not in shapes else str(list(shapes[name]))
             return f"'{change.address}' {tensor.name} is {found}, planned as {list(tensor.shape)}"
     if change.after is not None and not set(change.after.weights) <= set(shapes):
-        return f"'{change.address}' has no prunable weight {sorted(set(change.after.weights) - set(shapes))[0]!r}"
+        return (
+            f"'{change.address}' has no prunable weight"
+            f" {sorted(set(change.after.weights) - set(shapes))[0]!r}"
+        )
     return None

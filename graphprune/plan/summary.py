@@ -1,4 +1,6 @@
-"""What a plan comes to: how many layers each action takes, and how many zeros there are when it is finished."""
+"""What a plan comes to: how many layers each action takes, and how many zeros there are when it is
+finished.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ class PlanSummary:
     Attributes:
         counts: (kind, layers), one pair for each of `COUNTED`.
         zeros_after: Zeros in the claimed tensors when the plan is finished.
-        claimed: Weights in tensors that the plan prunes, and in those that a budget counts but leaves dense.
+        claimed: Weights in tensors that the plan prunes, and in those that a budget counts but
+            leaves dense.
         prunable, parameters: With `claimed`, what the shares are taken of.
     """
 
@@ -46,11 +49,17 @@ class PlanSummary:
 def summarize(plan: Plan) -> PlanSummary:
     """Return the figures of `plan`."""
     kinds = [kind_of(change) for change in plan.changes]
-    pruned = [(tensor.size, tensor.zeros_after) for change in plan.changes for tensor in change.tensors if tensor.zeros_after is not None]
+    pruned = [
+        (tensor.size, tensor.zeros_after)
+        for change in plan.changes
+        for tensor in change.tensors
+        if tensor.zeros_after is not None
+    ]
     return PlanSummary(
         counts=tuple((kind, kinds.count(kind)) for kind in COUNTED),
         zeros_after=sum(zeros for _, zeros in pruned),
-        claimed=sum(size for size, _ in pruned) + sum(dense.size for budget in plan.budgets for dense in budget.dense),
+        claimed=sum(size for size, _ in pruned)
+        + sum(dense.size for budget in plan.budgets for dense in budget.dense),
         prunable=plan.model.prunable_weights,
         parameters=plan.model.parameters,
     )

@@ -1,4 +1,6 @@
-"""What the length of a run says about a schedule: steps that are known, steps that are not, and targets out of reach."""
+"""What the length of a run says about a schedule: steps that are known, steps that are not, and
+targets out of reach.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from graphprune.sparsity.schedules import Schedule
 
 
 def known_steps(schedule: Schedule, run: Run) -> tuple[tuple[str, int], ...]:
-    """Return (field, optimizer step) of each place that is given in epochs or percent, as far as `run` tells it.
+    """Return (field, optimizer step) of each place that is given in epochs or percent, as far as
+    `run` tells it.
 
     Example:
         >>> ramp = Schedule(begin=Position(1, "epoch"), end=Position(4, "epoch"), every=Position(100, "step"))
@@ -23,15 +26,23 @@ def known_steps(schedule: Schedule, run: Run) -> tuple[tuple[str, int], ...]:
 
 
 def unknown_steps(schedule: Schedule, run: Run) -> tuple[str, ...]:
-    """Return the dotted fields of a plan whose optimizer step `run` does not tell; a beginning at 0 needs no run.
+    """Return the dotted fields of a plan whose optimizer step `run` does not tell; a beginning at 0
+    needs no run.
 
     Example:
         >>> unknown_steps(Schedule(begin=Position(0, "epoch"), end=Position(4, "epoch")), Run())
         ('schedule.end.step',)
     """
     inner = [(f"points[{index}]", place) for index, (place, _) in enumerate(schedule.points)][1:-1]
-    places = [*_relative_places(schedule), *((name, place) for name, place in inner if place.unit != "step")]
-    return tuple(f"schedule.{name}.step" for name, place in places if place.value != 0 and place.to_step(run) is None)
+    places = [
+        *_relative_places(schedule),
+        *((name, place) for name, place in inner if place.unit != "step"),
+    ]
+    return tuple(
+        f"schedule.{name}.step"
+        for name, place in places
+        if place.value != 0 and place.to_step(run) is None
+    )
 
 
 def _relative_places(schedule: Schedule) -> list[tuple[str, Position]]:
@@ -40,7 +51,8 @@ def _relative_places(schedule: Schedule) -> list[tuple[str, Position]]:
 
 
 def find_timing_fault(rule: Rule, run: Run, *, allow_missed: bool = False) -> Diagnostic | None:
-    """Return what is wrong with the schedule of `rule` in a run of this length: an end before its beginning, or a target that is never reached.
+    """Return what is wrong with the schedule of `rule` in a run of this length: an end before its
+    beginning, or a target that is never reached.
 
     The latter is a warning where `allow_missed`.
     """
@@ -51,12 +63,33 @@ def find_timing_fault(rule: Rule, run: Run, *, allow_missed: bool = False) -> Di
         try:
             schedule.to_timetable(run)
         except ValueError as err:
-            return Diagnostic("value/range", f"rule '{rule.id}': {err}", rule.where, "let the schedule end after it begins")
-    return find_missed_target(f"rule '{rule.id}'", schedule, _target_text(rule.action), run, rule.where, allow_missed=allow_missed)
+            return Diagnostic(
+                "value/range",
+                f"rule '{rule.id}': {err}",
+                rule.where,
+                "let the schedule end after it begins",
+            )
+    return find_missed_target(
+        f"rule '{rule.id}'",
+        schedule,
+        _target_text(rule.action),
+        run,
+        rule.where,
+        allow_missed=allow_missed,
+    )
 
 
-def find_missed_target(subject: str, schedule: Schedule, target: str, run: Run, where: Where | None, *, allow_missed: bool = False) -> Diagnostic | None:
-    """Return that a run of this length ends before `schedule` reaches `target`; None where it does not, or where too little is known.
+def find_missed_target(
+    subject: str,
+    schedule: Schedule,
+    target: str,
+    run: Run,
+    where: Where | None,
+    *,
+    allow_missed: bool = False,
+) -> Diagnostic | None:
+    """Return that a run of this length ends before `schedule` reaches `target`; None where it does
+    not, or where too little is known.
 
     Args:
         subject: Whose schedule it is; begins the message.
@@ -69,19 +102,24 @@ def find_missed_target(subject: str, schedule: Schedule, target: str, run: Run, 
     last = schedule.end if schedule.is_ramp and schedule.end is not None else schedule.begin
     if not lies_beyond(last, run):
         return None
-    length = f"{run.epochs} epoch{'' if run.epochs == 1 else 's'}" + ("" if run.steps is None else f" ({run.steps} steps)")
+    length = f"{run.epochs} epoch{'' if run.epochs == 1 else 's'}" + (
+        "" if run.steps is None else f" ({run.steps} steps)"
+    )
     verb = "ends" if schedule.is_ramp else "begins"
     return Diagnostic(
         "schedule/never-reached",
         f"{subject}: the schedule {verb} at {last}, the run is {length}; {target} never reached",
         where,
-        f"train until {last}, let the schedule {verb.removesuffix('s')} earlier (in % of the run it fits any run), or go on with --allow-missed",
+        f"train until {last}, let the schedule {verb.removesuffix('s')} earlier (in % of the run it"
+        " fits any run), or go on with --allow-missed",
         severity="warning" if allow_missed else "error",
     )
 
 
 def _target_text(action: Prune) -> str:
-    """Return the target of a rule and its verb; a budget gives each tensor its own, which is not the budget's."""
+    """Return the target of a rule and its verb; a budget gives each tensor its own, which is not
+    the budget's.
+    """
     if action.budget is not None and action.budget.threshold is not None:
         return f"what '{action.budget.name}' zeroes is"
     if action.budget is not None:
@@ -93,13 +131,20 @@ def check_reached(plan: Plan, run: Run) -> None:
     """Refuse a run that is too short for the layers that the plan wraps.
 
     Raises:
-        RuleError: some schedule reaches its target only after the run; there is a diagnostic a rule.
+        RuleError: some schedule reaches its target only after the run; there is a diagnostic a
+            rule.
     """
     found: dict[str, Diagnostic | None] = {}
     for change in plan.changes:
         if change.after is not None and change.rule is not None and "wrap" in change.actions:
-            subject, target = f"rule '{change.rule.id}'", f"its target of {change.after.describe_target(percent)} is"
-            found.setdefault(subject, find_missed_target(subject, change.after.schedule, target, run, change.rule.where))
+            subject, target = (
+                f"rule '{change.rule.id}'",
+                f"its target of {change.after.describe_target(percent)} is",
+            )
+            found.setdefault(
+                subject,
+                find_missed_target(subject, change.after.schedule, target, run, change.rule.where),
+            )
     faults = tuple(fault for fault in found.values() if fault is not None)
     if faults:
         raise RuleError(sort_by_place(faults))

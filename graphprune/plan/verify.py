@@ -1,4 +1,6 @@
-"""A model held against a plan: whether the zeros are there that the plan promised, in a wrapped model and in a stripped one."""
+"""A model held against a plan: whether the zeros are there that the plan promised, in a wrapped
+model and in a stripped one.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ class TensorCheck:
         rule: The id of the rule that the plan prunes it by.
         planned: Zeros when the plan is finished.
         measured: Zeros in the model.
-        under_mask: Non-zero weights where the wrapper's mask says zero; 0 in a model without wrappers.
+        under_mask: Non-zero weights where the wrapper's mask says zero; 0 in a model without
+            wrappers.
     """
 
     address: str
@@ -43,7 +46,9 @@ class TensorCheck:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was measured in the model at `model` against the plan in `plan`: one check a pruned tensor, in the plan's order."""
+    """What was measured in the model at `model` against the plan in `plan`: one check a pruned
+    tensor, in the plan's order.
+    """
 
     model: str
     plan: str
@@ -80,13 +85,23 @@ def verify_plan(
     return Verification(model_path, plan_path, tuple(_checks(plan, zeros, mask_faults or {})))
 
 
-def _checks(plan: Plan, zeros: Mapping[tuple[str, str], int], mask_faults: Mapping[tuple[str, str], int]) -> Iterator[TensorCheck]:
+def _checks(
+    plan: Plan, zeros: Mapping[tuple[str, str], int], mask_faults: Mapping[tuple[str, str], int]
+) -> Iterator[TensorCheck]:
     for change in plan.changes:
         rule = "" if change.rule is None else change.rule.id
         for tensor in change.tensors:
             if change.after is not None and tensor.zeros_after is not None:
                 key = (change.address, tensor.name)
-                yield TensorCheck(change.address, tensor.name, tensor.size, rule, tensor.zeros_after, zeros[key], mask_faults.get(key, 0))
+                yield TensorCheck(
+                    change.address,
+                    tensor.name,
+                    tensor.size,
+                    rule,
+                    tensor.zeros_after,
+                    zeros[key],
+                    mask_faults.get(key, 0),
+                )
 
 
 def verification_to_config(found: Verification) -> dict[str, Any]:

@@ -8,7 +8,11 @@ from graphprune.lazy import lazy_names
 
 if TYPE_CHECKING:
     from graphprune.report.cases_text import cases_to_config, render_cases
-    from graphprune.report.diagnostics_report import diagnostics_to_config, render_annotations, render_diagnostics
+    from graphprune.report.diagnostics_report import (
+        diagnostics_to_config,
+        render_annotations,
+        render_diagnostics,
+    )
     from graphprune.report.diff_text import render_diff_text
     from graphprune.report.drawing.diff_drawing import render_diff_html, render_diff_svg
     from graphprune.report.drawing.graph_dot import render_graph_dot

@@ -24,7 +24,8 @@ def no_line(_where: Where) -> None:
 
 
 def render_diagnostics(diagnostics: Iterable[Diagnostic], find_line: FindLine = no_line) -> str:
-    """Return every diagnostic with its slug, cause, places and help, with an empty line between two; control characters are escaped.
+    """Return every diagnostic with its slug, cause, places and help, with an empty line between
+    two; control characters are escaped.
 
     Under each place stands its line, as far as `find_line` returns it, with a caret.
 
@@ -36,12 +37,16 @@ def render_diagnostics(diagnostics: Iterable[Diagnostic], find_line: FindLine = 
               |   ^
           help: closest: 'type'
     """
-    return "\n\n".join("\n".join(_diagnostic_lines(diagnostic, find_line)) for diagnostic in diagnostics)
+    return "\n\n".join(
+        "\n".join(_diagnostic_lines(diagnostic, find_line)) for diagnostic in diagnostics
+    )
 
 
 def _diagnostic_lines(diagnostic: Diagnostic, find_line: FindLine) -> list[str]:
     lines = [f"{diagnostic.severity}[{diagnostic.slug}]: {escape_controls(diagnostic.message)}"]
-    places = diagnostic.related or (((diagnostic.where, ""),) if diagnostic.where is not None else ())
+    places = diagnostic.related or (
+        ((diagnostic.where, ""),) if diagnostic.where is not None else ()
+    )
     for where, label in places:
         lines.append(escape_controls(f"  --> {where}" + (f"   {label}" if label else "")))
         text = find_line(where)
@@ -63,9 +68,11 @@ def diagnostics_to_config(diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
 
 
 def render_annotations(diagnostics: Iterable[Diagnostic]) -> str:
-    """Return one workflow command a diagnostic, which GitHub Actions shows beside the line of the file.
+    """Return one workflow command a diagnostic, which GitHub Actions shows beside the line of the
+    file.
 
-    Escaped as GitHub's runner reads it (actions/toolkit, packages/core/src/command.ts): `%` and line ends everywhere, `:` and `,` in properties too.
+    Escaped as GitHub's runner reads it (actions/toolkit, packages/core/src/command.ts): `%` and
+    line ends everywhere, `:` and `,` in properties too.
 
     Example:
         >>> print(render_annotations([Diagnostic("rule/count", "wanted 3, got 2", Where("a.yaml", 4, 3), "nearest: 'fc1'")]))
@@ -76,10 +83,23 @@ def render_annotations(diagnostics: Iterable[Diagnostic]) -> str:
 
 def _annotation(diagnostic: Diagnostic) -> str:
     where = diagnostic.where or (diagnostic.related[0][0] if diagnostic.related else Where(""))
-    properties = {"file": where.file or None, "line": where.line, "col": where.column, "title": diagnostic.slug}
-    texts = [diagnostic.message, *(f"{place}   {label}" for place, label in diagnostic.related), *([f"help: {diagnostic.help}"] if diagnostic.help else [])]
+    properties = {
+        "file": where.file or None,
+        "line": where.line,
+        "col": where.column,
+        "title": diagnostic.slug,
+    }
+    texts = [
+        diagnostic.message,
+        *(f"{place}   {label}" for place, label in diagnostic.related),
+        *([f"help: {diagnostic.help}"] if diagnostic.help else []),
+    ]
     body = "\n".join(escape_controls(text) for text in texts)
-    named = ",".join(f"{name}={_escape_property(str(value))}" for name, value in properties.items() if value is not None)
+    named = ",".join(
+        f"{name}={_escape_property(str(value))}"
+        for name, value in properties.items()
+        if value is not None
+    )
     return f"::{_LEVELS[diagnostic.severity]} {named}::{_escape_data(body)}"
 
 

@@ -7,18 +7,34 @@ from collections.abc import Iterator, Sequence
 from graphprune.errors import Where
 from graphprune.report.numbers import format_count
 from graphprune.report.tables import align_rows, escape_controls
-from graphprune.rules.resolving.explain import LayerExplanation, RuleExplanation, RuleVerdict, Verdict
+from graphprune.rules.resolving.explain import (
+    LayerExplanation,
+    RuleExplanation,
+    RuleVerdict,
+    Verdict,
+)
 
 SHOWN = 12
 
 
 def render_explanation(found: LayerExplanation | RuleExplanation, *, show_all: bool = False) -> str:
-    """Return the verdict of every rule on a layer, or what one rule selects; `show_all` lists every selected layer."""
-    return _render_rule(found, show_all=show_all) if isinstance(found, RuleExplanation) else _render_layer(found)
+    """Return the verdict of every rule on a layer, or what one rule selects; `show_all` lists every
+    selected layer.
+    """
+    return (
+        _render_rule(found, show_all=show_all)
+        if isinstance(found, RuleExplanation)
+        else _render_layer(found)
+    )
 
 
 def _render_layer(found: LayerExplanation) -> str:
-    facts = [found.address, found.type, ", ".join(found.tensors), f"{format_count(found.weights)} weights" if found.tensors else ""]
+    facts = [
+        found.address,
+        found.type,
+        ", ".join(found.tensors),
+        f"{format_count(found.weights)} weights" if found.tensors else "",
+    ]
     facts.append(f"after {', '.join(found.after)}" if found.after else "")
     blocks = [escape_controls("   ".join(fact for fact in facts if fact))]
     blocks += ["\n".join(_rule_lines(rule)) for rule in found.rules]
@@ -27,9 +43,17 @@ def _render_layer(found: LayerExplanation) -> str:
 
 def _rule_lines(rule: RuleVerdict) -> Iterator[str]:
     total = len(rule.conditions)
-    verdict = "matches" if rule.matches else f"does not match ({rule.met} of {total} condition{'' if total == 1 else 's'})"
+    verdict = (
+        "matches"
+        if rule.matches
+        else f"does not match ({rule.met} of {total} condition{'' if total == 1 else 's'})"
+    )
     yield escape_controls(f"  rule {rule.id}   {_place(rule.where)}   {verdict}")
-    yield from align_rows([row for condition in rule.conditions for row in _rows(condition, 0)], gaps={1: 2, 2: 6}, indent="    ")
+    yield from align_rows(
+        [row for condition in rule.conditions for row in _rows(condition, 0)],
+        gaps={1: 2, 2: 6},
+        indent="    ",
+    )
 
 
 def _rows(verdict: Verdict, depth: int) -> Iterator[tuple[str, ...]]:
@@ -40,8 +64,18 @@ def _rows(verdict: Verdict, depth: int) -> Iterator[tuple[str, ...]]:
 
 def _render_rule(found: RuleExplanation, *, show_all: bool) -> str:
     names = _listed(found.selected, show_all=show_all)
-    lines = [f"  rule {found.id}   matches {len(found.selected)} of {found.candidates} candidates{f': {names}' if names else ''}"]
-    lines += [f"  decided by others: {_listed([f'{address} ({rule})' for address, rule in found.lost], show_all=show_all)}"] if found.lost else []
+    lines = [
+        f"  rule {found.id}   matches {len(found.selected)} of {found.candidates}"
+        f" candidates{f': {names}' if names else ''}"
+    ]
+    lines += (
+        [
+            "  decided by others:"
+            f" {_listed([f'{address} ({rule})' for address, rule in found.lost], show_all=show_all)}"
+        ]
+        if found.lost
+        else []
+    )
     lines += [f"  {found.misses}"] if found.misses else []
     return "\n".join(map(escape_controls, lines)) + "\n"
 

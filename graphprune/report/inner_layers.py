@@ -1,4 +1,6 @@
-"""The layers inside one layer (the two of a Bidirectional, the cells of an RNN, the projections of an attention): their weights and classes."""
+"""The layers inside one layer (the two of a Bidirectional, the cells of an RNN, the projections of
+an attention): their weights and classes.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ _CELL = re.compile(r"cells\.([0-9]{1,9})")
 
 
 def inner_tensors(layer: Layer) -> dict[str, list[Tensor]]:
-    """Return the weights of the layers inside, by their path in the layer (`forward_layer`), named without it."""
+    """Return the weights of the layers inside, by their path in the layer (`forward_layer`), named
+    without it.
+    """
     inner: dict[str, list[Tensor]] = {}
     for tensor in layer.tensors:
         path = inner_path(tensor)
@@ -25,7 +29,8 @@ def inner_tensors(layer: Layer) -> dict[str, list[Tensor]]:
 
 
 def inner_path(tensor: Tensor) -> str:
-    """Return where in its layer the tensor's own layer stands, empty for a tensor of the layer itself.
+    """Return where in its layer the tensor's own layer stands, empty for a tensor of the layer
+    itself.
 
     Example:
         >>> inner_path(Tensor("forward_layer.kernel", (3, 4))), inner_path(Tensor("kernel", (3, 4)))
@@ -48,7 +53,11 @@ def _class_inside(kind: str, config: Mapping[str, Any], path: str) -> str:
     inner = _inner_entry(config, first)
     if not rest or not isinstance(inner, Mapping) or not isinstance(inner.get("config"), Mapping):
         return _class_of(inner)
-    return _class_in_model(inner["config"], rest) if is_model(inner) else _class_inside(_class_of(inner), inner["config"], rest)
+    return (
+        _class_in_model(inner["config"], rest)
+        if is_model(inner)
+        else _class_inside(_class_of(inner), inner["config"], rest)
+    )
 
 
 def _inner_entry(config: Mapping[str, Any], attribute: str) -> Any:
@@ -66,7 +75,9 @@ def _cells(config: Mapping[str, Any]) -> Any:
 
 
 def _class_in_model(config: Mapping[str, Any], path: str) -> str:
-    """Return the class of what stands at `path` in a held model: a layer by its address there, or one inside it after a dot."""
+    """Return the class of what stands at `path` in a held model: a layer by its address there, or
+    one inside it after a dot.
+    """
     for layer in config["layers"]:
         inner = layer.get("config") if isinstance(layer, Mapping) else None
         if not isinstance(inner, Mapping):
@@ -76,7 +87,9 @@ def _class_in_model(config: Mapping[str, Any], path: str) -> str:
             return _class_of(layer)
         if path.startswith(f"{name}{SEPARATOR}") and is_model(layer):
             return _class_in_model(inner, path.removeprefix(f"{name}{SEPARATOR}"))
-        if path.startswith(f"{name}.") and (found := _class_inside(_class_of(layer), inner, path.removeprefix(f"{name}."))):
+        if path.startswith(f"{name}.") and (
+            found := _class_inside(_class_of(layer), inner, path.removeprefix(f"{name}."))
+        ):
             return found
     return ""
 

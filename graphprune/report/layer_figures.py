@@ -1,4 +1,6 @@
-"""What reports say of a layer and of a model in figures: weights, zeros, bytes, and the rule that had a layer wrapped."""
+"""What reports say of a layer and of a model in figures: weights, zeros, bytes, and the rule that
+had a layer wrapped.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ class Totals:
 
 def shown_layers(graph: LayerGraph, matched: Collection[str] | None) -> tuple[Layer, ...]:
     """Return the layers at the addresses `matched`, in the graph's order; all of them without it."""
-    return tuple(layer for address, layer in graph.layers.items() if matched is None or address in matched)
+    return tuple(
+        layer for address, layer in graph.layers.items() if matched is None or address in matched
+    )
 
 
 def totals_of(layers: Sequence[Layer], zeros: Zeros | None) -> Totals:
@@ -37,16 +41,25 @@ def totals_of(layers: Sequence[Layer], zeros: Zeros | None) -> Totals:
         layers=len(layers),
         parameters=sum(tensor.size for _, tensor in tensors),
         prunable=sum(tensor.size for _, tensor in tensors if tensor.prunable),
-        zeros=None if zeros is None else sum(zeros.get((address, tensor.name), 0) for address, tensor in tensors),
+        zeros=(
+            None
+            if zeros is None
+            else sum(zeros.get((address, tensor.name), 0) for address, tensor in tensors)
+        ),
         bytes=sum(_bytes(tensor) for _, tensor in tensors),
     )
 
 
 def prunable_zeros(layer: Layer, zeros: Zeros | None) -> tuple[int, int | None]:
     """Return the prunable weights and how many are zero; None where they were not measured."""
-    found = [None if zeros is None else zeros.get((layer.address, tensor.name)) for tensor in layer.prunable]
+    found = [
+        None if zeros is None else zeros.get((layer.address, tensor.name))
+        for tensor in layer.prunable
+    ]
     known = [count for count in found if count is not None]
-    return sum(tensor.size for tensor in layer.prunable), sum(known) if found and len(known) == len(found) else None
+    return sum(tensor.size for tensor in layer.prunable), (
+        sum(known) if found and len(known) == len(found) else None
+    )
 
 
 def wrap_text(layer: Layer) -> str:
@@ -56,7 +69,14 @@ def wrap_text(layer: Layer) -> str:
     rule = layer.wrap.provenance.rule or layer.wrap.type.rpartition(">")[2]
     if layer.wrap.pruning is not None and not layer.prunable:
         return f"{rule}: nothing to prune"
-    return rule if layer.wrap.pruning is None else f"{rule}: {layer.wrap.pruning.describe_target(format_share)}, {layer.wrap.pruning.schedule}"
+    return (
+        rule
+        if layer.wrap.pruning is None
+        else (
+            f"{rule}: {layer.wrap.pruning.describe_target(format_share)},"
+            f" {layer.wrap.pruning.schedule}"
+        )
+    )
 
 
 def _bytes(tensor: Tensor) -> int:

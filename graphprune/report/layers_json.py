@@ -13,8 +13,16 @@ from graphprune.graph.shapes.tensor_shapes import find_tensor_shapes
 from graphprune.report.layer_figures import Zeros, shown_layers, totals_of
 
 
-def layers_to_config(graph: LayerGraph, zeros: Zeros | None = None, *, path: str = "", matched: Collection[str] | None = None) -> dict[str, Any]:
-    """Return the table as JSON data, layers in the graph's order and shares rounded to 6 places; `matched` as for the text."""
+def layers_to_config(
+    graph: LayerGraph,
+    zeros: Zeros | None = None,
+    *,
+    path: str = "",
+    matched: Collection[str] | None = None,
+) -> dict[str, Any]:
+    """Return the table as JSON data, layers in the graph's order and shares rounded to 6 places;
+    `matched` as for the text.
+    """
     layers = shown_layers(graph, matched)
     totals, shapes = totals_of(layers, zeros), find_tensor_shapes(graph)
     unbuilt = is_never_built(graph)
@@ -31,7 +39,9 @@ def layers_to_config(graph: LayerGraph, zeros: Zeros | None = None, *, path: str
             "layers": len(graph.layers),
             **({"never_built": True} if unbuilt else {}),
         },
-        "layers": [_layer_to_config(layer, zeros, shapes.get((layer.address, 0, 0))) for layer in layers],
+        "layers": [
+            _layer_to_config(layer, zeros, shapes.get((layer.address, 0, 0))) for layer in layers
+        ],
         "summary": {
             "layers": totals.layers,
             "parameters": None if unbuilt else totals.parameters,
@@ -45,7 +55,14 @@ def layers_to_config(graph: LayerGraph, zeros: Zeros | None = None, *, path: str
 
 def _layer_to_config(layer: Layer, zeros: Zeros | None, shape: Shape | None) -> dict[str, Any]:
     wrap, held = layer.wrap, find_held_model(layer)
-    wrapped = None if wrap is None else {"rule": wrap.provenance.rule, "pruning": None if wrap.pruning is None else wrap.pruning.to_config()}
+    wrapped = (
+        None
+        if wrap is None
+        else {
+            "rule": wrap.provenance.rule,
+            "pruning": None if wrap.pruning is None else wrap.pruning.to_config(),
+        }
+    )
     return {
         "address": layer.address,
         "type": layer.type,

@@ -7,64 +7,147 @@ from dataclasses import dataclass
 
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import SEPARATOR, Layer
-from graphprune.graph.out_of_reach import NEVER_BUILT, OutOfReach, describe_out_of_reach, find_out_of_reach
+from graphprune.graph.out_of_reach import (
+    NEVER_BUILT,
+    OutOfReach,
+    describe_out_of_reach,
+    find_out_of_reach,
+)
 from graphprune.graph.shapes.axis_lengths import Shape
 from graphprune.graph.shapes.last_axis import format_output
 from graphprune.graph.shapes.tensor_shapes import TensorUse, find_tensor_shapes
 from graphprune.report.inner_layers import inner_path, inner_tensors, inner_type
-from graphprune.report.layer_figures import Totals, Zeros, prunable_zeros, shown_layers, totals_of, wrap_text
+from graphprune.report.layer_figures import (
+    Totals,
+    Zeros,
+    prunable_zeros,
+    shown_layers,
+    totals_of,
+    wrap_text,
+)
 from graphprune.report.numbers import count_of, format_bytes, format_count, format_share
 from graphprune.report.tables import align_rows, escape_controls, fit_rows, name_left_out
 
-_HEADINGS = ("layer", "type", "output", "weights", "params", "prunable", "sparsity", "wrapped by", "notes")
-_LAYER, _TYPE, _OUTPUT, _WEIGHTS, _PARAMS, _PRUNABLE, _SPARSITY, _WRAPPED, _NOTES = range(len(_HEADINGS))
+_HEADINGS = (
+    "layer",
+    "type",
+    "output",
+    "weights",
+    "params",
+    "prunable",
+    "sparsity",
+    "wrapped by",
+    "notes",
+)
+_LAYER, _TYPE, _OUTPUT, _WEIGHTS, _PARAMS, _PRUNABLE, _SPARSITY, _WRAPPED, _NOTES = range(
+    len(_HEADINGS)
+)
 _FIGURES = {_PARAMS, _PRUNABLE, _SPARSITY}
-_SHORTENED = ((_WEIGHTS, 24), (_WRAPPED, 16), (_WEIGHTS, 0), (_LAYER, 28), (_OUTPUT, 0), (_LAYER, 16), (_TYPE, 12))
-"""What gives way on a narrow terminal, in turn: (column, how narrow it may become); 0 leaves it out."""
+_SHORTENED = (
+    (_WEIGHTS, 24),
+    (_WRAPPED, 16),
+    (_WEIGHTS, 0),
+    (_LAYER, 28),
+    (_OUTPUT, 0),
+    (_LAYER, 16),
+    (_TYPE, 12),
+)
+"""What gives way on a narrow terminal, in turn: (column, how narrow it may become); 0 leaves it
+out.
+"""
 
 
-def render_layers_text(graph: LayerGraph, zeros: Zeros | None = None, *, width: int | None = None, matched: Collection[str] | None = None) -> str:
-    """Return one line a layer and one of totals; the layers of nested models are indented below their model.
+def render_layers_text(
+    graph: LayerGraph,
+    zeros: Zeros | None = None,
+    *,
+    width: int | None = None,
+    matched: Collection[str] | None = None,
+) -> str:
+    """Return one line a layer and one of totals; the layers of nested models are indented below
+    their model.
 
-    A layer that holds others (Bidirectional, TimeDistributed, MultiHeadAttention) has an indented line for each of them, with its weights.
+    A layer that holds others (Bidirectional, TimeDistributed, MultiHeadAttention) has an indented
+    line for each of them, with its weights.
 
     Args:
         graph: The model.
         zeros: Measured zeros by (address, tensor name); without them no sparsity is shown.
-        width: Columns of the terminal; lists of weights are cut to fit, and long names in their middle. Nothing is shortened without it.
-        matched: The addresses of the layers to show, with whole addresses as their models may be hidden; all layers unless given. Totals are of those shown.
+        width: Columns of the terminal; lists of weights are cut to fit, and long names in their
+            middle. Nothing is shortened without it.
+        matched: The addresses of the layers to show, with whole addresses as their models may be
+            hidden; all layers unless given. Totals are of those shown.
     """
     layers = shown_layers(graph, matched)
     unreached = {layer.address: layer for layer in find_out_of_reach(graph)}
-    table = _Table(zeros, find_tensor_shapes(graph), _contents(graph), unreached, is_whole=matched is None)
+    table = _Table(
+        zeros, find_tensor_shapes(graph), _contents(graph), unreached, is_whole=matched is None
+    )
     rows = [row for layer in layers for row in table.rows(layer)]
-    rows.insert(0, tuple(heading if any(row[column] for row in rows) else "" for column, heading in enumerate(_HEADINGS)))
+    rows.insert(
+        0,
+        tuple(
+            heading if any(row[column] for row in rows) else ""
+            for column, heading in enumerate(_HEADINGS)
+        ),
+    )
     fitted = rows if width is None else _fit(rows, width)
     title = f"model  {escape_controls(graph.name)}   {escape_controls(graph.type)}"
     of = None if matched is None else len(graph.layers)
-    lines = _align(fitted) if layers else ["no layer matches" if graph.layers else "the model has no layers"]
+    lines = (
+        _align(fitted)
+        if layers
+        else ["no layer matches" if graph.layers else "the model has no layers"]
+    )
     note = _address_note(layers) if matched is None else ""
-    held = [escape_controls(line) for line in describe_out_of_reach([table.unreached[layer.address] for layer in layers if layer.address in table.unreached])]
+    held = [
+        escape_controls(line)
+        for line in describe_out_of_reach(
+            [table.unreached[layer.address] for layer in layers if layer.address in table.unreached]
+        )
+    ]
     left_out = name_left_out(rows, fitted, dict(enumerate(_HEADINGS)))
-    ends = [line for line in (left_out, note, *held, _totals_line(totals_of(layers, zeros), of, table.is_unbuilt)) if line]
+    ends = [
+        line
+        for line in (
+            left_out,
+            note,
+            *held,
+            _totals_line(totals_of(layers, zeros), of, table.is_unbuilt),
+        )
+        if line
+    ]
     return "\n".join([title, "", *lines, "", *ends, ""])
 
 
 def _totals_line(totals: Totals, of: int | None, is_unbuilt: bool) -> str:
-    layers = count_of(totals.layers, "layer") if of is None else f"{format_count(totals.layers)} of {count_of(of, 'layer')}"
+    layers = (
+        count_of(totals.layers, "layer")
+        if of is None
+        else f"{format_count(totals.layers)} of {count_of(of, 'layer')}"
+    )
     if is_unbuilt:
         return f"{layers}; parameters, prunable weights and zeros are unknown."
-    parts = [layers, count_of(totals.parameters, "parameter"), f"{format_count(totals.prunable)} prunable"]
+    parts = [
+        layers,
+        count_of(totals.parameters, "parameter"),
+        f"{format_count(totals.prunable)} prunable",
+    ]
     if totals.zeros is None:
         parts.append("zeros unknown")
     else:
-        parts.append(f"{count_of(totals.zeros, 'zero')} ({format_share(totals.zeros / max(totals.parameters, 1))})")
+        parts.append(
+            f"{count_of(totals.zeros, 'zero')}"
+            f" ({format_share(totals.zeros / max(totals.parameters, 1))})"
+        )
     return ", ".join([*parts, f"{format_bytes(totals.bytes)} of weights"]) + "."
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """Makes the rows; `is_whole` where no layer is left out, so that names can be indented below their models."""
+    """Makes the rows; `is_whole` where no layer is left out, so that names can be indented below
+    their models.
+    """
 
     zeros: Zeros | None
     shapes: Mapping[TensorUse, Shape]
@@ -82,7 +165,13 @@ class _Table:
             name,
             layer.type,
             format_output(layer, self.shapes.get((layer.address, 0, 0))),
-            self._content(layer) if layer.kind == "model" else ", ".join(tensor.label() for tensor in layer.tensors if inner_path(tensor) == ""),
+            (
+                self._content(layer)
+                if layer.kind == "model"
+                else ", ".join(
+                    tensor.label() for tensor in layer.tensors if inner_path(tensor) == ""
+                )
+            ),
             "-" if self._is_unknown(layer) else format_count(size) if size else "",
             "-" if self._is_unknown(layer) else format_count(prunable) if prunable else "",
             "-" if self._is_unknown(layer) else _sparsity_cell(layer, self.zeros),
@@ -91,7 +180,17 @@ class _Table:
         )
         indent = " " * (len(name) - len(name.lstrip())) + "  "
         for path, tensors in inner.items():
-            yield f"{indent}.{path}", inner_type(layer, path), "", ", ".join(tensor.label() for tensor in tensors), "", "", "", "", ""
+            yield (
+                f"{indent}.{path}",
+                inner_type(layer, path),
+                "",
+                ", ".join(tensor.label() for tensor in tensors),
+                "",
+                "",
+                "",
+                "",
+                "",
+            )
 
     @property
     def is_unbuilt(self) -> bool:
@@ -99,12 +198,18 @@ class _Table:
         return any(layer.reason == NEVER_BUILT for layer in self.unreached.values())
 
     def _is_unknown(self, layer: Layer) -> bool:
-        return layer.address in self.unreached and self.unreached[layer.address].reason == NEVER_BUILT
+        return (
+            layer.address in self.unreached and self.unreached[layer.address].reason == NEVER_BUILT
+        )
 
     def _content(self, model: Layer) -> str:
         """Return what is in a nested model, whose layers have their figures on their own lines."""
         layers, parameters = self.contents.get(model.address, (0, 0))
-        known = "never built" if self.is_unbuilt and not parameters else count_of(parameters, "parameter")
+        known = (
+            "never built"
+            if self.is_unbuilt and not parameters
+            else count_of(parameters, "parameter")
+        )
         return f"({count_of(layers, 'layer')}, {known})"
 
 
@@ -121,7 +226,9 @@ def _contents(graph: LayerGraph) -> dict[str, tuple[int, int]]:
 
 
 def _notes(layer: Layer, unreached: OutOfReach | None) -> Iterator[str]:
-    """Yield what is out of the ordinary: a layer that is called several times, not trained, or not to be pruned."""
+    """Yield what is out of the ordinary: a layer that is called several times, not trained, or not
+    to be pruned.
+    """
     if layer.calls > 1 and layer.kind != "input":
         yield f"{format_count(layer.calls)} calls"
     if layer.tensors and not layer.trainable:
@@ -136,7 +243,10 @@ def _address_note(layers: Sequence[Layer]) -> str:
     if not nested:
         return ""
     shown = next((layer for layer in nested if layer.is_candidate), nested[0])
-    return f"Rules name a layer inside a model by its address: {escape_controls(shown.address)}. --match and --format json show addresses."
+    return (
+        f"Rules name a layer inside a model by its address: {escape_controls(shown.address)}."
+        " --match and --format json show addresses."
+    )
 
 
 def _indented_name(layer: Layer) -> str:
@@ -156,6 +266,14 @@ def _align(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def _fit(rows: Sequence[tuple[str, ...]], width: int) -> list[tuple[str, ...]]:
-    """Return the rows cut to the width; without the weights, lines for the layers inside a layer say nothing and go too."""
+    """Return the rows cut to the width; without the weights, lines for the layers inside a layer
+    say nothing and go too.
+    """
     fitted = fit_rows(rows, width, _SHORTENED, (_LAYER, _TYPE), _align)
-    return fitted if any(row[_WEIGHTS] for row in fitted) else [row for row in fitted if any(row[_OUTPUT:]) or not row[_LAYER].lstrip().startswith(".")]
+    return (
+        fitted
+        if any(row[_WEIGHTS] for row in fitted)
+        else [
+            row for row in fitted if any(row[_OUTPUT:]) or not row[_LAYER].lstrip().startswith(".")
+        ]
+    )

@@ -1,4 +1,6 @@
-"""A plan as text: RULES.md, section 12. Its last two lines are an interface; scripts should read the JSON."""
+"""A plan as text: RULES.md, section 12. Its last two lines are an interface; scripts should read
+the JSON.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,14 @@ from dataclasses import dataclass
 
 from graphprune.graph.layers import Tensor
 from graphprune.graph.out_of_reach import describe_out_of_reach
-from graphprune.plan.changes import BudgetChange, Drift, HiddenLayer, LayerChange, Plan, TensorChange
+from graphprune.plan.changes import (
+    BudgetChange,
+    Drift,
+    HiddenLayer,
+    LayerChange,
+    Plan,
+    TensorChange,
+)
 from graphprune.plan.decision import changed_fields
 from graphprune.plan.summary import kind_of, summarize
 from graphprune.report.numbers import count_of, format_count, format_share
@@ -16,19 +25,41 @@ from graphprune.rules.values.losses import describe_losses
 from graphprune.rules.values.rule_set import NO_SWITCHES
 from graphprune.sparsity.counts import percent
 
-SYMBOLS = {"wrap": "+", "unwrap": "-", "retarget": "~", "rewrap": "-/+", "keep": "=", "unclaimed": "?", "noop": "."}
+SYMBOLS = {
+    "wrap": "+",
+    "unwrap": "-",
+    "retarget": "~",
+    "rewrap": "-/+",
+    "keep": "=",
+    "unclaimed": "?",
+    "noop": ".",
+}
 LEGEND = {"keep": "keep dense", "noop": "as planned"}
 _ALLOCATIONS = {"erk": "ERK"}
 _REBUILT = "  # mask is rebuilt"
 Wishes = Mapping[tuple[str, str], str]
 """Why tensors stay dense that a rule claims, by (address, tensor name)."""
 _SYMBOL, _ADDRESS, _TYPE, _LABEL, _SIZE, _SPARSITY, _PATTERN, _SCHEDULE, _RULE = range(9)
-_SHORTENED = ((_SCHEDULE, 12), (_LABEL, 14), (_RULE, 16), (_SCHEDULE, 0), (_LABEL, 0), (_PATTERN, 12), (_ADDRESS, 24), (_PATTERN, 0), (_ADDRESS, 12))
-"""What gives way on a narrow terminal, in turn: (column, how narrow it may become); 0 leaves it out."""
+_SHORTENED = (
+    (_SCHEDULE, 12),
+    (_LABEL, 14),
+    (_RULE, 16),
+    (_SCHEDULE, 0),
+    (_LABEL, 0),
+    (_PATTERN, 12),
+    (_ADDRESS, 24),
+    (_PATTERN, 0),
+    (_ADDRESS, 12),
+)
+"""What gives way on a narrow terminal, in turn: (column, how narrow it may become); 0 leaves it
+out.
+"""
 _HEADINGS = {_LABEL: "weights", _PATTERN: "patterns", _SCHEDULE: "schedules"}
 
 
-def render_plan_text(plan: Plan, *, show_all: bool = False, brief: bool = False, width: int | None = None) -> str:
+def render_plan_text(
+    plan: Plan, *, show_all: bool = False, brief: bool = False, width: int | None = None
+) -> str:
     """Return `plan` as aligned text; its last line ends with a line break.
 
     Args:
@@ -64,7 +95,11 @@ def plan_heads(plan: Plan) -> tuple[str, ...]:
 
 
 def _end(plan: Plan) -> str:
-    return f"No changes. The model already follows {_rule_files(plan)}." if plan.is_empty else _summary_lines(plan)
+    return (
+        f"No changes. The model already follows {_rule_files(plan)}."
+        if plan.is_empty
+        else _summary_lines(plan)
+    )
 
 
 def _rule_files(plan: Plan) -> str:
@@ -76,29 +111,64 @@ def _header(plan: Plan) -> str:
     facts = [count_of(model.layers, "layer")]
     if model.prunable_tensors is not None:
         facts.append(count_of(model.prunable_tensors, "prunable tensor"))
-    facts.append(f"{format_count(model.prunable_weights)} prunable of {count_of(model.parameters, 'parameter')}")
+    facts.append(
+        f"{format_count(model.prunable_weights)} prunable of"
+        f" {count_of(model.parameters, 'parameter')}"
+    )
     rules = "" if plan.rule_count is None else count_of(plan.rule_count, "rule")
-    lines = align_rows([("model", model.path, ", ".join(facts)), ("rules", ", ".join(path for path, _ in plan.rules), rules)], gaps={2: 3})
-    return "\n".join([*lines, *([f"with   {escape_controls(str(plan.switches))}"] if plan.switches != NO_SWITCHES else [])])
+    lines = align_rows(
+        [
+            ("model", model.path, ", ".join(facts)),
+            ("rules", ", ".join(path for path, _ in plan.rules), rules),
+        ],
+        gaps={2: 3},
+    )
+    return "\n".join(
+        [
+            *lines,
+            *(
+                [f"with   {escape_controls(str(plan.switches))}"]
+                if plan.switches != NO_SWITCHES
+                else []
+            ),
+        ]
+    )
 
 
 def _legend(changes: list[LayerChange]) -> str:
     kinds = {kind_of(change) for change in changes}
-    return "  " + "   ".join(f"{symbol} {LEGEND.get(kind, kind)}" for kind, symbol in SYMBOLS.items() if kind in kinds) if kinds else ""
+    return (
+        "  "
+        + "   ".join(
+            f"{symbol} {LEGEND.get(kind, kind)}"
+            for kind, symbol in SYMBOLS.items()
+            if kind in kinds
+        )
+        if kinds
+        else ""
+    )
 
 
 def _hidden_line(plan: Plan) -> str:
     """Return the line that counts what is not shown, or nothing."""
     followed = sum(kind_of(change) == "noop" for change in plan.changes)
-    parts = [f"{count_of(plan.model.hidden_layers, 'layer')} without prunable weights"] if plan.model.hidden_layers else []
+    parts = (
+        [f"{count_of(plan.model.hidden_layers, 'layer')} without prunable weights"]
+        if plan.model.hidden_layers
+        else []
+    )
     if followed:
-        parts.append(f"{format_count(followed) if parts else count_of(followed, 'layer')} already as planned")
+        parts.append(
+            f"{format_count(followed) if parts else count_of(followed, 'layer')} already as planned"
+        )
     shows = "it" if plan.model.hidden_layers + followed == 1 else "them"
     return f"{' and '.join(parts)} hidden (--all shows {shows})." if parts else ""
 
 
 def held_lines(plan: Plan) -> list[str]:
-    """Return a paragraph on the layers whose weights no rule can reach, with the reasons; none where there are no such layers."""
+    """Return a paragraph on the layers whose weights no rule can reach, with the reasons; none
+    where there are no such layers.
+    """
     lines = [escape_controls(line) for line in describe_out_of_reach(plan.out_of_reach)]
     return ["\n".join(lines)] if lines else []
 
@@ -106,11 +176,20 @@ def held_lines(plan: Plan) -> list[str]:
 def _summary_lines(plan: Plan) -> str:
     summary = summarize(plan)
     counts = {kind: format_count(count) for kind, count in summary.counts}
-    changes = ", ".join(f"{counts[kind]} to {kind}" for kind in ("wrap", "retarget", "rewrap", "unwrap"))
-    shares = {"claimed": summary.claimed, "prunable": summary.prunable, "all parameters": summary.parameters}
-    listed = ", ".join(f"{format_share(summary.share_of(whole))} of {name}" for name, whole in shares.items())
+    changes = ", ".join(
+        f"{counts[kind]} to {kind}" for kind in ("wrap", "retarget", "rewrap", "unwrap")
+    )
+    shares = {
+        "claimed": summary.claimed,
+        "prunable": summary.prunable,
+        "all parameters": summary.parameters,
+    }
+    listed = ", ".join(
+        f"{format_share(summary.share_of(whole))} of {name}" for name, whole in shares.items()
+    )
     return (
-        f"Plan: {changes}; {counts['keep']} kept dense, {counts['unclaimed']} unclaimed.\nZeros when finished: {format_count(summary.zeros_after)} = {listed}."
+        f"Plan: {changes}; {counts['keep']} kept dense, {counts['unclaimed']} unclaimed.\nZeros"
+        f" when finished: {format_count(summary.zeros_after)} = {listed}."
     )
 
 
@@ -131,26 +210,52 @@ class _Cells:
 
     def to_row(self, before_width: int) -> tuple[str, ...]:
         """Return the cells in the table's order."""
-        sparsity = self.after if self.before is None else f"{self.before:>{before_width}} -> {self.after}".removeprefix(" " * (not before_width))
-        return (self.symbol, self.address, self.type, self.label, self.size, sparsity, self.pattern, self.schedule, self.rule)
+        sparsity = (
+            self.after
+            if self.before is None
+            else f"{self.before:>{before_width}} -> {self.after}".removeprefix(
+                " " * (not before_width)
+            )
+        )
+        return (
+            self.symbol,
+            self.address,
+            self.type,
+            self.label,
+            self.size,
+            sparsity,
+            self.pattern,
+            self.schedule,
+            self.rule,
+        )
 
 
-def _table(plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...], width: int | None) -> str:
+def _table(
+    plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...], width: int | None
+) -> str:
     rows = _table_rows(plan, changes, hidden)
     fitted = rows if width is None else fit_rows(rows, width, _SHORTENED, (_ADDRESS, _TYPE), _align)
     note = name_left_out(rows, fitted, _HEADINGS)
     return "\n".join([*_align(fitted), *(["", note] if note else [])])
 
 
-def table_lines(plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...] = ()) -> list[tuple[str, str]]:
-    """Return the symbol and the line of each tensor, in the order of the graph; only a layer's first line has a symbol."""
+def table_lines(
+    plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...] = ()
+) -> list[tuple[str, str]]:
+    """Return the symbol and the line of each tensor, in the order of the graph; only a layer's
+    first line has a symbol.
+    """
     rows = _table_rows(plan, changes, hidden)
     return [(row[_SYMBOL], line) for row, line in zip(rows, _align(rows), strict=True)]
 
 
-def _table_rows(plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...]) -> list[tuple[str, ...]]:
+def _table_rows(
+    plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...]
+) -> list[tuple[str, ...]]:
     wishes = budget_wishes(plan)
-    cells = [row for change in _in_graph_order(plan, changes, hidden) for row in _rows(change, wishes)]
+    cells = [
+        row for change in _in_graph_order(plan, changes, hidden) for row in _rows(change, wishes)
+    ]
     before_width = max((len(row.before) for row in cells if row.before is not None), default=0)
     return [row.to_row(before_width) for row in cells]
 
@@ -159,7 +264,9 @@ def _align(rows: Sequence[tuple[str, ...]]) -> list[str]:
     return align_rows(rows, right={_SIZE}, gaps={_ADDRESS: 1, _SPARSITY: 3, _RULE: 3}, indent="  ")
 
 
-def _in_graph_order(plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...]) -> Iterator[LayerChange | HiddenLayer]:
+def _in_graph_order(
+    plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...]
+) -> Iterator[LayerChange | HiddenLayer]:
     """Yield changes and hidden layers, each hidden layer at its position among all layers."""
     if not hidden:
         yield from changes
@@ -178,7 +285,14 @@ def _rows(change: LayerChange | HiddenLayer, wishes: Wishes) -> Iterator[_Cells]
         return
     kind = kind_of(change)
     pattern, schedule = pattern_text(change), schedule_text(change)
-    first = _Cells(SYMBOLS[kind], change.address, change.type, pattern=pattern, schedule=schedule, rule=rule_text(change, wishes))
+    first = _Cells(
+        SYMBOLS[kind],
+        change.address,
+        change.type,
+        pattern=pattern,
+        schedule=schedule,
+        rule=rule_text(change, wishes),
+    )
     if not change.tensors:
         yield _with_tensor(first, None, change)
     for index, tensor in enumerate(change.tensors):
@@ -187,26 +301,53 @@ def _rows(change: LayerChange | HiddenLayer, wishes: Wishes) -> Iterator[_Cells]
 
 def _with_tensor(cells: _Cells, tensor: TensorChange | None, change: LayerChange) -> _Cells:
     """Return the row with what happens to one tensor of the layer."""
-    label = "" if tensor is None else Tensor(tensor.name, tensor.shape, axes=tensor.axes if len(tensor.axes) == len(tensor.shape) else ()).label()
+    label = (
+        ""
+        if tensor is None
+        else Tensor(
+            tensor.name,
+            tensor.shape,
+            axes=tensor.axes if len(tensor.axes) == len(tensor.shape) else (),
+        ).label()
+    )
     size = "" if tensor is None else format_count(tensor.size)
     before, after = _sparsity_cells(tensor, change)
-    return _Cells(cells.symbol, cells.address, cells.type, label, size, before, after, cells.pattern, cells.schedule, cells.rule)
+    return _Cells(
+        cells.symbol,
+        cells.address,
+        cells.type,
+        label,
+        size,
+        before,
+        after,
+        cells.pattern,
+        cells.schedule,
+        cells.rule,
+    )
 
 
 def _sparsity_cells(tensor: TensorChange | None, change: LayerChange) -> tuple[str | None, str]:
     """Return the share of zeros before and after; before is None where one word says all."""
     pruned = tensor is not None and tensor.zeros_after is not None
-    was_pruned = change.before is not None and (tensor is None or tensor.name in change.before.weights)
+    was_pruned = change.before is not None and (
+        tensor is None or tensor.name in change.before.weights
+    )
     if not pruned and not was_pruned:
         return None, "dense"
-    before = "" if tensor is None or tensor.zeros_before is None else format_share(tensor.zeros_before / max(tensor.size, 1))
+    before = (
+        ""
+        if tensor is None or tensor.zeros_before is None
+        else format_share(tensor.zeros_before / max(tensor.size, 1))
+    )
     if tensor is None or tensor.zeros_after is None:
         return before, "dense"
     return before, format_share(tensor.zeros_after / max(tensor.size, 1))
 
 
 def pattern_text(change: LayerChange) -> str:
-    """Return how zeros will be laid out, and what of it makes a new mask; empty where the layer will not be pruned."""
+    """Return how zeros will be laid out, and what of it makes a new mask; empty where the layer
+    will not be pruned.
+    """
     if change.after is None:
         return ""
     fields = () if change.before is None else changed_fields(change.before, change.after)
@@ -221,8 +362,16 @@ def schedule_text(change: LayerChange) -> str:
     if change.after is None:
         return ""
     schedule, steps = change.after.schedule, dict(change.known_steps)
-    places = [(steps.get(name), place) for name, place in (("begin", schedule.begin), ("end", schedule.end)) if place is not None]
-    known = [step if step is not None else round(place.value) for step, place in places if step is not None or place.unit == "step"]
+    places = [
+        (steps.get(name), place)
+        for name, place in (("begin", schedule.begin), ("end", schedule.end))
+        if place is not None
+    ]
+    known = [
+        step if step is not None else round(place.value)
+        for step, place in places
+        if step is not None or place.unit == "step"
+    ]
     if not steps or len(known) < len(places):
         return str(schedule)
     return f"{schedule} (step{'s' if len(known) > 1 else ''} {'..'.join(map(str, known))})"
@@ -243,12 +392,19 @@ def _dense_notes(change: LayerChange, wishes: Wishes) -> list[str]:
     for tensor in change.tensors:
         if (change.address, tensor.name) in wishes:
             reasons[tensor.name] = wishes[change.address, tensor.name]
-    return [f"{name}: {reason}" if len(change.tensors) > 1 else reason for name, reason in reasons.items()]
+    return [
+        f"{name}: {reason}" if len(change.tensors) > 1 else reason
+        for name, reason in reasons.items()
+    ]
 
 
 def budget_wishes(plan: Plan) -> Wishes:
     """Return why budgets leave tensors dense, by (address, tensor name)."""
-    return {(dense.address, dense.tensor): _dense_reason(budget, dense.wanted) for budget in plan.budgets for dense in budget.dense}
+    return {
+        (dense.address, dense.tensor): _dense_reason(budget, dense.wanted)
+        for budget in plan.budgets
+        for dense in budget.dense
+    }
 
 
 def _dense_reason(budget: BudgetChange, wanted: float | None) -> str:
@@ -256,14 +412,18 @@ def _dense_reason(budget: BudgetChange, wanted: float | None) -> str:
         return f"no weight has {budget.name}"
     if wanted is None:
         return f"{budget.name} keeps all of its weights"
-    return f"{_ALLOCATIONS.get(budget.allocate, budget.allocate)} would keep {wanted:.0%} of its weights"
+    return (
+        f"{_ALLOCATIONS.get(budget.allocate, budget.allocate)} would keep {wanted:.0%} of its"
+        " weights"
+    )
 
 
 def _budget_lines(plan: Plan) -> str:
     """Return one line a budget: how it shares out what, and what it comes to."""
     return "\n".join(
-        f"  {_budget_head(budget)}: {format_count(budget.zeros)} zeros of {format_count(budget.weights)}{_scale(budget)}; "
-        f"{budget.zeros / max(1, plan.model.prunable_weights):.2%} of prunable"
+        f"  {_budget_head(budget)}: {format_count(budget.zeros)} zeros of"
+        f" {format_count(budget.weights)}{_scale(budget)};"
+        f" {budget.zeros / max(1, plan.model.prunable_weights):.2%} of prunable"
         for budget in plan.budgets
     )
 
@@ -271,7 +431,10 @@ def _budget_lines(plan: Plan) -> str:
 def _budget_head(budget: BudgetChange) -> str:
     if budget.allocate == "threshold":
         return f"threshold {escape_controls(budget.name)}"
-    return f"budget {escape_controls(budget.name)}   {budget.allocate}, {percent(budget.sparsity)} over {budget.over}"
+    return (
+        f"budget {escape_controls(budget.name)}   {budget.allocate}, {percent(budget.sparsity)}"
+        f" over {budget.over}"
+    )
 
 
 def _scale(budget: BudgetChange) -> str:
@@ -282,12 +445,27 @@ def _scale(budget: BudgetChange) -> str:
 def _drift_blocks(plan: Plan) -> Iterator[str]:
     """Yield one note a rule, with a line for each tensor that has moved."""
     for rule in dict.fromkeys(drift.rule for drift in plan.drift):
-        rows = [("!", drift.address, drift.tensor, _drift_text(drift)) for drift in plan.drift if drift.rule == rule]
+        rows = [
+            ("!", drift.address, drift.tensor, _drift_text(drift))
+            for drift in plan.drift
+            if drift.rule == rule
+        ]
         named = f"rule {escape_controls(rule)}" if rule else "pruning"
-        yield "\n".join([f"Note: the model has moved since {named} was applied", *align_rows(rows, gaps={1: 1}, indent="  ")])
+        yield "\n".join(
+            [
+                f"Note: the model has moved since {named} was applied",
+                *align_rows(rows, gaps={1: 1}, indent="  "),
+            ]
+        )
 
 
 def _drift_text(drift: Drift) -> str:
     if drift.target is None or drift.measured is None:
-        return f"{format_count(drift.under_mask)} non-zero weight{'' if drift.under_mask == 1 else 's'} under the mask"
-    return f"target {format_share(drift.target)} at step {drift.step}, measured {format_share(drift.measured)}"
+        return (
+            f"{format_count(drift.under_mask)} non-zero"
+            f" weight{'' if drift.under_mask == 1 else 's'} under the mask"
+        )
+    return (
+        f"target {format_share(drift.target)} at step {drift.step}, measured"
+        f" {format_share(drift.measured)}"
+    )

@@ -1,4 +1,6 @@
-"""A training run's position as one line: for the log, and for the last line of a terminal while it trains."""
+"""A training run's position as one line: for the log, and for the last line of a terminal while it
+trains.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ SHORTEST_BAR, LONGEST_BAR = 6, 30
 def render_epoch(now: Progress, width: int | None = None) -> str:
     """Return the line of an epoch: position, loss, metrics, measured and target sparsity.
 
-    Where it does not fit into `width` columns, the sparsity is written shorter, then metrics are left out from the last on, which an ellipsis says.
+    Where it does not fit into `width` columns, the sparsity is written shorter, then metrics are
+    left out from the last on, which an ellipsis says.
 
     Example:
         >>> now = Progress(1, 10, 225, 2250, {"loss": 0.25, "accuracy": 0.9, "val_loss": 0.3, "val_accuracy": 0.91}, 0.5, 0.4999)
@@ -23,19 +26,27 @@ def render_epoch(now: Progress, width: int | None = None) -> str:
         >>> print(render_epoch(now, 80))
         epoch  1/10  step  225/2250  loss 0.2500  …  sparsity 50.0%/50.0%
     """
-    epoch, step = (f"{done:>{len(str(whole))}}/{whole}" for done, whole in ((now.epoch, now.epochs), (now.step, now.steps)))
+    epoch, step = (
+        f"{done:>{len(str(whole))}}/{whole}"
+        for done, whole in ((now.epoch, now.epochs), (now.step, now.steps))
+    )
     heads = (f"epoch {epoch}", f"step {step}")
     full = GAP.join([*heads, *_metrics(now), _sparsity(now)])
     if width is None or text_width(full) <= width:
         return full
     lines = (GAP.join([*heads, *shown, _short_sparsity(now)]) for shown in _fewer(_metrics(now)))
-    return next((line for line in lines if text_width(line) <= width), shorten(f"{epoch}{GAP}{step}{GAP}{_short_sparsity(now)}", width))
+    return next(
+        (line for line in lines if text_width(line) <= width),
+        shorten(f"{epoch}{GAP}{step}{GAP}{_short_sparsity(now)}", width),
+    )
 
 
 def render_bar(now: Progress, eta: float | None, width: int, *, is_ascii: bool = False) -> str:
-    """Return the line that stands below the others while a run trains: epoch, bar, step, metrics, sparsity and the seconds that remain.
+    """Return the line that stands below the others while a run trains: epoch, bar, step, metrics,
+    sparsity and the seconds that remain.
 
-    What does not fit into `width` columns is written shorter or left out: first metrics, from the last on, then the bar.
+    What does not fit into `width` columns is written shorter or left out: first metrics, from the
+    last on, then the bar.
 
     Example:
         >>> now = Progress(1, 10, 225, 450, {"loss": 0.25, "accuracy": 0.9}, 0.5, 0.4999)
@@ -44,12 +55,22 @@ def render_bar(now: Progress, eta: float | None, width: int, *, is_ascii: bool =
         >>> print(render_bar(now, None, 60, is_ascii=True))
         epoch 1/10  225/450  ...  sparsity 50.0%/50.0%  eta -:--:--
     """
-    epoch, step, end = f"epoch {now.epoch}/{now.epochs}", f"{now.step}/{now.steps}", f"eta {_clock(eta)}"
-    for metrics, sparsity in [(_metrics(now), _sparsity(now)), *((shown, _short_sparsity(now)) for shown in _fewer(_metrics(now), is_ascii=is_ascii))]:
+    epoch, step, end = (
+        f"epoch {now.epoch}/{now.epochs}",
+        f"{now.step}/{now.steps}",
+        f"eta {_clock(eta)}",
+    )
+    for metrics, sparsity in [
+        (_metrics(now), _sparsity(now)),
+        *((shown, _short_sparsity(now)) for shown in _fewer(_metrics(now), is_ascii=is_ascii)),
+    ]:
         rest = GAP.join([step, *metrics, sparsity, end])
         room = width - text_width(f"{epoch}{GAP}{rest}") - 1
         if room >= SHORTEST_BAR:
-            return f"{epoch}{GAP}{draw_bar(now.step / max(now.steps, 1), min(room, LONGEST_BAR), is_ascii=is_ascii)} {rest}"
+            return (
+                f"{epoch}{GAP}{draw_bar(now.step / max(now.steps, 1), min(room, LONGEST_BAR), is_ascii=is_ascii)}"
+                f" {rest}"
+            )
         if room >= -1 and len(metrics) <= 1:
             return f"{epoch}{GAP}{rest}"
     return shorten(GAP.join([step, end, _short_sparsity(now)]), width)
@@ -80,7 +101,9 @@ def _short_sparsity(now: Progress) -> str:
 
 
 def _fewer(metrics: Sequence[str], *, is_ascii: bool = False) -> Iterator[list[str]]:
-    """Yield the metrics, all of them first, then ever fewer with an ellipsis for the rest, then none."""
+    """Yield the metrics, all of them first, then ever fewer with an ellipsis for the rest, then
+    none.
+    """
     yield list(metrics)
     for count in range(len(metrics) - 1, -1, -1):
         yield [*metrics[:count], "..." if is_ascii else "…"]

@@ -49,7 +49,8 @@ def sizes_to_config(table: SizeTable) -> list[dict[str, Any]]:
 
 
 def render_sizes_text(table: SizeTable) -> str:
-    """Return `table` as text with a row for raw size, gzip size, zeros and accuracy where measured; its last line ends with a line break.
+    """Return `table` as text with a row for raw size, gzip size, zeros and accuracy where measured;
+    its last line ends with a line break.
 
     Example:
         >>> before = SizeColumn("before", 107_100, 97_300, zeros=0, parameters=25_000, accuracy=0.9722)
@@ -62,7 +63,16 @@ def render_sizes_text(table: SizeTable) -> str:
         accuracy      97.2%            96.9%
     """
     rows = [row for row in _rows(table) if any(row[1:])]
-    return "\n".join(align_rows(rows, right=set(range(1, len(table.columns) + 1)), gaps=dict.fromkeys(range(2, len(table.columns) + 1), 3))) + "\n"
+    return (
+        "\n".join(
+            align_rows(
+                rows,
+                right=set(range(1, len(table.columns) + 1)),
+                gaps=dict.fromkeys(range(2, len(table.columns) + 1), 3),
+            )
+        )
+        + "\n"
+    )
 
 
 def _rows(table: SizeTable) -> Iterator[list[str]]:
@@ -70,10 +80,18 @@ def _rows(table: SizeTable) -> Iterator[list[str]]:
     yield ["raw size", *(format_bytes(column.raw) for column in table.columns)]
     yield ["gzip size", *(format_bytes(column.gzip) for column in table.columns)]
     yield ["zeros", *(_zeros(column) for column in table.columns)]
-    yield ["accuracy", *("" if column.accuracy is None else format_share(column.accuracy) for column in table.columns)]
+    yield [
+        "accuracy",
+        *(
+            "" if column.accuracy is None else format_share(column.accuracy)
+            for column in table.columns
+        ),
+    ]
 
 
 def _zeros(column: SizeColumn) -> str:
     if column.zeros is None:
         return ""
-    return format_count(column.zeros) + (f" ({format_share(column.zeros / column.parameters)})" if column.parameters else "")
+    return format_count(column.zeros) + (
+        f" ({format_share(column.zeros / column.parameters)})" if column.parameters else ""
+    )

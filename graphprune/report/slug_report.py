@@ -12,19 +12,36 @@ _MARGIN = "    "
 
 
 def render_slug(help: SlugHelp, width: int = 100) -> str:
-    """Return the meaning of one slug, why it hurts, an example that gives it, and the example mended."""
+    """Return the meaning of one slug, why it hurts, an example that gives it, and the example
+    mended.
+    """
     about = textwrap.fill(help.means, width)
     hurts = textwrap.fill(f"Why it hurts: {help.hurts}", width)
     example = "A command that gives it:" if help.is_command else "A rule file that gives it:"
     if help.epochs is not None:
         example = f"{example[:-1]}, in a run of {help.epochs} epochs:"
-    parts = [help.slug, "", about, hurts, "", example, "", _indent(help.example), "", "Mended:", "", _indent(help.mended)]
+    parts = [
+        help.slug,
+        "",
+        about,
+        hurts,
+        "",
+        example,
+        "",
+        _indent(help.example),
+        "",
+        "Mended:",
+        "",
+        _indent(help.mended),
+    ]
     return "\n".join(parts)
 
 
 def render_slug_list(table: Iterable[SlugHelp]) -> str:
     """Return one line a slug: the first sentence of what it means."""
-    return "\n".join(align_rows([(help.slug, help.means.split(". ")[0].rstrip(".")) for help in table]))
+    return "\n".join(
+        align_rows([(help.slug, help.means.split(". ")[0].rstrip(".")) for help in table])
+    )
 
 
 def _indent(text: str) -> str:

@@ -11,9 +11,11 @@ _CUT = "..."
 
 
 def render_excerpt(text: str, line: int, column: int | None) -> list[str]:
-    r"""Return the numbered line, and one with a caret under its character `column` (from 1) where that is known; long lines are cut around the caret.
+    r"""Return the numbered line, and one with a caret under its character `column` (from 1) where
+    that is known; long lines are cut around the caret.
 
-    Tabs take four columns, wide characters two, and control characters stand as escapes; the caret is under the right one all the same.
+    Tabs take four columns, wide characters two, and control characters stand as escapes; the caret
+    is under the right one all the same.
 
     Example:
         >>> print("\n".join(render_excerpt("  match: {typ: Dense}", 12, 11)))
@@ -27,7 +29,10 @@ def render_excerpt(text: str, line: int, column: int | None) -> list[str]:
     excerpt = (head + (_CUT if first else "") + shown + (_CUT if last < len(text) else "")).rstrip()
     if column is None:
         return [excerpt]
-    return [excerpt, f"{' ' * (len(head) - 2)}| {' ' * (text_width(before) + (len(_CUT) if first else 0))}^"]
+    return [
+        excerpt,
+        f"{' ' * (len(head) - 2)}| {' ' * (text_width(before) + (len(_CUT) if first else 0))}^",
+    ]
 
 
 def _shown(text: str) -> str:

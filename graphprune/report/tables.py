@@ -7,7 +7,15 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from graphprune.errors import escape_controls
 
-__all__ = ["align_rows", "escape_controls", "fit_rows", "name_left_out", "shorten", "shorten_middle", "text_width"]
+__all__ = [
+    "align_rows",
+    "escape_controls",
+    "fit_rows",
+    "name_left_out",
+    "shorten",
+    "shorten_middle",
+    "text_width",
+]
 
 
 def text_width(text: str) -> int:
@@ -19,7 +27,10 @@ def text_width(text: str) -> int:
     """
     if text.isascii():
         return len(text)
-    return sum(0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in text
+    )
 
 
 def shorten(text: str, width: int) -> str:
@@ -37,7 +48,8 @@ def shorten(text: str, width: int) -> str:
 
 
 def shorten_middle(text: str, width: int) -> str:
-    """Return `text`, with an ellipsis for its middle where it is longer than `width` columns; its beginning and end tell layers apart.
+    """Return `text`, with an ellipsis for its middle where it is longer than `width` columns; its
+    beginning and end tell layers apart.
 
     Example:
         >>> shorten_middle("expanded_conv_depthwise_BN", 15), shorten_middle("fc1", 15)
@@ -52,7 +64,13 @@ def shorten_middle(text: str, width: int) -> str:
     return start + end
 
 
-def align_rows(rows: Sequence[Sequence[str]], right: Collection[int] = (), *, gaps: Mapping[int, int] | None = None, indent: str = "") -> list[str]:
+def align_rows(
+    rows: Sequence[Sequence[str]],
+    right: Collection[int] = (),
+    *,
+    gaps: Mapping[int, int] | None = None,
+    indent: str = "",
+) -> list[str]:
     """Return one line a row, the cells of a column below each other and control characters escaped.
 
     Args:
@@ -69,7 +87,10 @@ def align_rows(rows: Sequence[Sequence[str]], right: Collection[int] = (), *, ga
     """
     cells = [[escape_controls(cell) for cell in row] for row in rows]
     columns = max((len(row) for row in cells), default=0)
-    widths = [max((text_width(row[column]) for row in cells if column < len(row)), default=0) for column in range(columns)]
+    widths = [
+        max((text_width(row[column]) for row in cells if column < len(row)), default=0)
+        for column in range(columns)
+    ]
     return [(indent + _join_cells(row, widths, right, gaps or {})).rstrip() for row in cells]
 
 
@@ -80,7 +101,8 @@ def fit_rows(
     middles: Collection[int],
     lay_out: Callable[[Sequence[tuple[str, ...]]], list[str]],
 ) -> list[tuple[str, ...]]:
-    """Return the rows with columns shortened in turn, or left out, until all lines fit into `width`, or nothing is left to shorten.
+    """Return the rows with columns shortened in turn, or left out, until all lines fit into
+    `width`, or nothing is left to shorten.
 
     Args:
         rows: The cells.
@@ -101,17 +123,32 @@ def fit_rows(
         longest = max(text_width(escape_controls(row[column])) for row in fitted)
         allowed = max(longest - (line - width), min(narrowest, longest)) if narrowest else 0
         cut = shorten_middle if column in middles else shorten
-        fitted = [(*row[:column], cut(escape_controls(row[column]), allowed) if allowed else "", *row[column + 1 :]) for row in fitted]
+        fitted = [
+            (
+                *row[:column],
+                cut(escape_controls(row[column]), allowed) if allowed else "",
+                *row[column + 1 :],
+            )
+            for row in fitted
+        ]
     return fitted
 
 
-def name_left_out(rows: Sequence[tuple[str, ...]], fitted: Sequence[tuple[str, ...]], headings: Mapping[int, str]) -> str:
+def name_left_out(
+    rows: Sequence[tuple[str, ...]], fitted: Sequence[tuple[str, ...]], headings: Mapping[int, str]
+) -> str:
     """Return the line that names the columns for which the terminal is too narrow, or nothing."""
-    names = [heading for column, heading in headings.items() if any(row[column] for row in rows) and not any(row[column] for row in fitted)]
+    names = [
+        heading
+        for column, heading in headings.items()
+        if any(row[column] for row in rows) and not any(row[column] for row in fitted)
+    ]
     return f"The terminal is too narrow for: {', '.join(names)}." if names else ""
 
 
-def _join_cells(row: Sequence[str], widths: Sequence[int], right: Collection[int], gaps: Mapping[int, int]) -> str:
+def _join_cells(
+    row: Sequence[str], widths: Sequence[int], right: Collection[int], gaps: Mapping[int, int]
+) -> str:
     """Return one row as a line; a column that is empty in all rows takes no space."""
     line = ""
     for column, cell in enumerate(row):

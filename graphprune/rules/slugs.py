@@ -1,4 +1,6 @@
-"""What every diagnostic slug means: one table, `slugs.yaml`, for people who meet one and for tests that hold its examples against the engine."""
+"""What every diagnostic slug means: one table, `slugs.yaml`, for people who meet one and for tests
+that hold its examples against the engine.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ class SlugHelp:
         example: A rule file that gives it, or a command line.
         mended: The same without the fault.
         is_command: Whether `example` and `mended` are command lines.
-        graph: The model that the example is about, as a line of text; "" for the one that the table's head describes.
+        graph: The model that the example is about, as a line of text; "" for the one that the
+            table's head describes.
         epochs: The length of the run that the example is about.
     """
 
@@ -43,7 +46,9 @@ def read_slugs() -> dict[str, SlugHelp]:
         >>> read_slugs()["rule/count"].means
         "A rule matches another number of layers than its 'expect' says."
     """
-    table = YAML(typ="safe", pure=True).load(files("graphprune.rules").joinpath("slugs.yaml").read_text(encoding="utf-8"))
+    table = YAML(typ="safe", pure=True).load(
+        files("graphprune.rules").joinpath("slugs.yaml").read_text(encoding="utf-8")
+    )
     return {slug: _entry(slug, fields) for slug, fields in table.items()}
 
 

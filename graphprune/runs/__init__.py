@@ -1,1 +1,3 @@
-"""Training runs on disk: the run folder, checkpoints as files, progress. Nothing here names a Keras."""
+"""Training runs on disk: the run folder, checkpoints as files, progress. Nothing here names a
+Keras.
+"""

@@ -29,8 +29,27 @@ import numpy as np
 
 from graphprune.errors import CheckpointError, WriteError
 from graphprune.files import file_sha256, sync
-from graphprune.runs.records import Count, Damage, Hash, Length, NoHash, RunId, hash_file, open_regular, read_record, write_record
-from graphprune.runs.run_files import MODELS, STEP_FILES, clear_unfinished, is_folder, remove_checkpoint, settle_aside, step_of
+from graphprune.runs.records import (
+    Count,
+    Damage,
+    Hash,
+    Length,
+    NoHash,
+    RunId,
+    hash_file,
+    open_regular,
+    read_record,
+    write_record,
+)
+from graphprune.runs.run_files import (
+    MODELS,
+    STEP_FILES,
+    clear_unfinished,
+    is_folder,
+    remove_checkpoint,
+    settle_aside,
+    step_of,
+)
 from graphprune.sparsity.positions import Unit
 from graphprune.write_faults import cannot_write
 
@@ -94,7 +113,13 @@ class Checkpoint:
     arrays: Mapping[str, np.ndarray]
 
 
-def write_checkpoint(root: Path, state: RunState, arrays: Mapping[str, np.ndarray], model_name: str, save_model: Callable[[Path], None]) -> Path:
+def write_checkpoint(
+    root: Path,
+    state: RunState,
+    arrays: Mapping[str, np.ndarray],
+    model_name: str,
+    save_model: Callable[[Path], None],
+) -> Path:
     """Write a checkpoint under `root` and return its folder; the newest three stay.
 
     It is written under a temporary name, flushed to disk and renamed, so that no crash leaves half
@@ -130,14 +155,21 @@ def write_checkpoint(root: Path, state: RunState, arrays: Mapping[str, np.ndarra
         refused = fault.fault if isinstance(fault, WriteError) else fault
         kept = "the checkpoints before are whole" if any(root.glob("step-*")) else ""
         needed = fault.needed if isinstance(fault, WriteError) else None
-        raise cannot_write(folder, refused, needed=needed, kept=kept, then=f"graphprune resume {shlex.quote(str(root.parent))}") from fault
+        raise cannot_write(
+            folder,
+            refused,
+            needed=needed,
+            kept=kept,
+            then=f"graphprune resume {shlex.quote(str(root.parent))}",
+        ) from fault
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 
 def find_checkpoint(root: Path, run_id: str = "") -> tuple[Checkpoint | None, tuple[str, ...]]:
-    """Return the newest checkpoint that verifies, with one message for each newer one that does not; None where none was written.
+    """Return the newest checkpoint that verifies, with one message for each newer one that does
+    not; None where none was written.
 
     Args:
         root: The run's folder of checkpoints.
@@ -158,8 +190,13 @@ def find_checkpoint(root: Path, run_id: str = "") -> tuple[Checkpoint | None, tu
             continue
         return found, tuple(f"{fault}; going on from step {found.state.step}" for fault in damaged)
     if damaged:
-        way_on = f"put one back from a copy, or move {root} away: then graphprune resume {root.parent} starts from the beginning"
-        raise CheckpointError("\n".join([*damaged, f"{root.parent}: no checkpoint is whole; {way_on}"]))
+        way_on = (
+            f"put one back from a copy, or move {root} away: then graphprune resume {root.parent}"
+            " starts from the beginning"
+        )
+        raise CheckpointError(
+            "\n".join([*damaged, f"{root.parent}: no checkpoint is whole; {way_on}"])
+        )
     return None, ()
 
 
@@ -175,16 +212,29 @@ def find_folders(root: Path) -> list[Path]:
         raise CheckpointError(f"{root}: is not a folder; move it away, then resume")
     for path in root.iterdir():
         if step_of(path.name) is not None and not is_folder(path):
-            raise CheckpointError(f"{path}: has the name of a checkpoint and is not a folder; move it away, then resume")
+            raise CheckpointError(
+                f"{path}: has the name of a checkpoint and is not a folder; move it away, then"
+                " resume"
+            )
     for path in (folder / name for folder in _folders(root) for name in STEP_FILES):
         if is_folder(path):
-            raise CheckpointError(f"{path}: is a folder, and a checkpoint has a file there; move it away, then resume")
+            raise CheckpointError(
+                f"{path}: is a folder, and a checkpoint has a file there; move it away, then resume"
+            )
     return _folders(root)
 
 
 def _folders(root: Path) -> list[Path]:
-    steps = [(step, path) for path in root.iterdir() if (step := step_of(path.name)) is not None and is_folder(path)]
-    return [path for _, path in sorted(steps, reverse=True) if any(os.path.lexists(path / name) for name in STEP_FILES)]
+    steps = [
+        (step, path)
+        for path in root.iterdir()
+        if (step := step_of(path.name)) is not None and is_folder(path)
+    ]
+    return [
+        path
+        for _, path in sorted(steps, reverse=True)
+        if any(os.path.lexists(path / name) for name in STEP_FILES)
+    ]
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
@@ -204,7 +254,10 @@ def _read(folder: Path) -> Checkpoint:
     state, files = record.parse(RunState), record.parse(_Manifest).files
     models = [name for name in MODELS if name in files]
     if set(files) != {ARRAYS, *models} or len(models) != 1:
-        raise Damage(f"{STATE} lists the files {', '.join(sorted(files)) or 'none'}; they must be {ARRAYS} and one model")
+        raise Damage(
+            f"{STATE} lists the files {', '.join(sorted(files)) or 'none'}; they must be {ARRAYS}"
+            " and one model"
+        )
     _check_place(folder, state)
     for name, made in files.items():
         if hash_file(folder / name) != made:
@@ -217,7 +270,11 @@ def _check_place(folder: Path, state: RunState) -> None:
     if state.step != step_of(folder.name):
         raise Damage(f"{STATE} is that of step {state.step}")
     place = state.epoch * state.steps_per_epoch + state.batch
-    if state.step != place or state.batch > state.steps_per_epoch or place > state.epochs * state.steps_per_epoch:
+    if (
+        state.step != place
+        or state.batch > state.steps_per_epoch
+        or place > state.epochs * state.steps_per_epoch
+    ):
         raise Damage(
             f"{STATE} says step {state.step} is batch {state.batch} of epoch {state.epoch}, "
             f"which does not fit {state.epochs} epochs of {state.steps_per_epoch} steps"
@@ -225,7 +282,8 @@ def _check_place(folder: Path, state: RunState) -> None:
 
 
 def _read_arrays(stream: BinaryIO) -> dict[str, np.ndarray]:
-    """Return the arrays of an `.npz` as NumPy writes it: nothing is unpickled, and no array is larger than the file.
+    """Return the arrays of an `.npz` as NumPy writes it: nothing is unpickled, and no array is
+    larger than the file.
 
     Raises:
         Damage: it is not such a file.
@@ -233,17 +291,36 @@ def _read_arrays(stream: BinaryIO) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(stream) as archive:
             members = archive.infolist()
-            if any(member.compress_type != zipfile.ZIP_STORED for member in members) or sum(member.file_size for member in members) > _size(stream):
+            if any(member.compress_type != zipfile.ZIP_STORED for member in members) or sum(
+                member.file_size for member in members
+            ) > _size(stream):
                 raise ValueError("its arrays are larger than the file")
-            return {member.filename.removesuffix(".npy"): _read_array(archive.read(member)) for member in members}
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError, RuntimeError, SyntaxError, TypeError, OverflowError) as fault:
+            return {
+                member.filename.removesuffix(".npy"): _read_array(archive.read(member))
+                for member in members
+            }
+    except (
+        zipfile.BadZipFile,
+        ValueError,
+        EOFError,
+        OSError,
+        NotImplementedError,
+        RuntimeError,
+        SyntaxError,
+        TypeError,
+        OverflowError,
+    ) as fault:
         raise Damage(f"{ARRAYS} cannot be read ({fault})") from fault
 
 
 def _read_array(content: bytes) -> np.ndarray:
     stream = io.BytesIO(content)
     version = np.lib.format.read_magic(stream)
-    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    read_header = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
     shape, _, dtype = read_header(stream)
     claimed = math.prod(shape) * dtype.itemsize
     if dtype.hasobject or claimed != len(content) - stream.tell():
@@ -258,12 +335,15 @@ def _size(stream: BinaryIO) -> int:
 
 
 def _check_owner(folders: list[Path], run_id: str) -> None:
-    """Refuse checkpoints of another run, which may have other data and weights, and which this run must not remove."""
+    """Refuse checkpoints of another run, which may have other data and weights, and which this run
+    must not remove.
+    """
     for folder in folders:
         owner = _owner(folder)
         if owner is not None and owner != run_id:
             raise CheckpointError(
-                f"{folder}: is a checkpoint of another run (run_id {owner or 'none'}, this run has {run_id or 'none'}); move it away, then resume"
+                f"{folder}: is a checkpoint of another run (run_id {owner or 'none'}, this run has"
+                f" {run_id or 'none'}); move it away, then resume"
             )
 
 
@@ -286,7 +366,9 @@ def _put_in_place(temporary: Path, folder: Path) -> None:
 
 
 def _remove_others(root: Path, state: RunState) -> None:
-    """Remove this run's damaged checkpoints ahead of `state`, which it will write again, and the older ones but the newest three."""
+    """Remove this run's damaged checkpoints ahead of `state`, which it will write again, and the
+    older ones but the newest three.
+    """
     folders = [folder for folder in _folders(root) if _may_remove(folder, state.run_id)]
     ahead = [folder for folder in folders if (step_of(folder.name) or 0) > state.step]
     for folder in ahead + [folder for folder in folders if folder not in ahead][KEPT:]:

@@ -20,7 +20,8 @@ class LabelRule:
         loss, output: Names, for messages.
         classes: The number of classes; None where it is not known.
         ignored: A label that the loss leaves out, whatever its value.
-        exact: The largest whole number up to which the output's type holds all, for labels that are floats.
+        exact: The largest whole number up to which the output's type holds all, for labels that are
+            floats.
     """
 
     kind: Literal["class", "share"]
@@ -47,21 +48,45 @@ def check_labels(place: str, labels: np.ndarray[Any, Any], rule: LabelRule) -> N
     if labels.dtype.kind not in "biuf":
         return  # text, which the model itself cannot take
     if rule.kind == "share":
-        _refuse_first(place, labels, labels_outside(labels, 1), f"labels for {rule.loss} are numbers from 0 to 1")
+        _refuse_first(
+            place,
+            labels,
+            labels_outside(labels, 1),
+            f"labels for {rule.loss} are numbers from 0 to 1",
+        )
         return
     if labels.dtype.kind == "f":
         whole = find_first(labels, lambda block: block != np.floor(block))
-        _refuse_first(place, labels, whole, f"labels for {rule.loss} are class numbers; store them as integers")
+        _refuse_first(
+            place,
+            labels,
+            whole,
+            f"labels for {rule.loss} are class numbers; store them as integers",
+        )
         if rule.classes is not None and rule.classes > rule.exact + 1:
-            raise DataError(f"{place} is {labels.dtype}, and output {rule.output!r} holds whole numbers up to {rule.exact} only; store labels as integers")
+            raise DataError(
+                f"{place} is {labels.dtype}, and output {rule.output!r} holds whole numbers up to"
+                f" {rule.exact} only; store labels as integers"
+            )
     last = None if rule.classes is None else rule.classes - 1
     wanted = f"labels for {rule.loss} are integers from 0" + ("" if last is None else f" to {last}")
-    has = "" if last is None else f", and output {rule.output!r} has {rule.classes} {'class' if rule.classes == 1 else 'classes'}"
+    has = (
+        ""
+        if last is None
+        else (
+            f", and output {rule.output!r} has {rule.classes}"
+            f" {'class' if rule.classes == 1 else 'classes'}"
+        )
+    )
     _refuse_first(place, labels, labels_outside(labels, last, rule.ignored), wanted, has)
 
 
-def labels_outside(labels: np.ndarray[Any, Any], last: int | None, ignored: int | None = None) -> tuple[int, ...] | None:
-    """Return the place of the first label below 0 or above `last`, other than `ignored`; None where there is none."""
+def labels_outside(
+    labels: np.ndarray[Any, Any], last: int | None, ignored: int | None = None
+) -> tuple[int, ...] | None:
+    """Return the place of the first label below 0 or above `last`, other than `ignored`; None where
+    there is none.
+    """
 
     def is_outside(block: np.ndarray[Any, Any]) -> Any:
         outside = block < 0
@@ -72,6 +97,8 @@ def labels_outside(labels: np.ndarray[Any, Any], last: int | None, ignored: int 
     return find_first(labels, is_outside)
 
 
-def _refuse_first(place: str, labels: np.ndarray[Any, Any], at: tuple[int, ...] | None, wanted: str, has: str = "") -> None:
+def _refuse_first(
+    place: str, labels: np.ndarray[Any, Any], at: tuple[int, ...] | None, wanted: str, has: str = ""
+) -> None:
     if at is not None:
         raise DataError(f"{place} holds {labels[at]} at {at}{has}; {wanted}")

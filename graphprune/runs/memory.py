@@ -32,7 +32,8 @@ def _control_groups() -> Iterator[int]:
     """Yield what each control group of the process leaves, its parents included.
 
     Lines of /proc/self/cgroup are `number:controllers:path` (cgroups(7)); version 2 has no
-    controllers. In a container, the path may be one of the host's: the mounted root is looked at too.
+    controllers. In a container, the path may be one of the host's: the mounted root is looked at
+    too.
     """
     for line in _lines(_CGROUP):
         _, controllers, path = line.split(":", 2)
@@ -53,7 +54,9 @@ def _group(group: Path, limit: str, used: str) -> Iterator[int]:
     """Yield what one group leaves; pages of files that it could drop count as free."""
     most, now = _lines(group / limit), _lines(group / used)
     if most and now and most[0].isdecimal():
-        statistics = dict(line.split(" ", 1) for line in _lines(group / "memory.stat") if " " in line)
+        statistics = dict(
+            line.split(" ", 1) for line in _lines(group / "memory.stat") if " " in line
+        )
         droppable = int(statistics.get("total_inactive_file", statistics.get("inactive_file", 0)))
         yield max(0, int(most[0]) - int(now[0]) + droppable)
 

@@ -3,7 +3,8 @@
 A folder that does not exist yet is built under a temporary name beside its place and renamed; the
 rename fails where another process was faster. In a folder that exists, an empty one or one with a
 run that is replaced, the new run's files are first written to `.new-run`. Its `run.json` comes
-last: once it is there, the new run is complete, and the next holder of the lock moves it into place.
+last: once it is there, the new run is complete, and the next holder of the lock moves it into
+place.
 """
 
 from __future__ import annotations
@@ -21,18 +22,29 @@ from pathlib import Path
 from graphprune.errors import OUTPUT_EXISTS, CheckpointError, OutputError
 from graphprune.files import sync
 from graphprune.runs.records import Damage, read_record
-from graphprune.runs.run_files import FIXED, RUN, STAGED, find_first_files, has_only_leftovers, is_folder, move_in, remove_run
+from graphprune.runs.run_files import (
+    FIXED,
+    RUN,
+    STAGED,
+    find_first_files,
+    has_only_leftovers,
+    is_folder,
+    move_in,
+    remove_run,
+)
 from graphprune.runs.run_lock import LOCK, is_locked, run_locked
 from graphprune.runs.run_options import RunOptions
 from graphprune.write_faults import writing
 
 Write = Callable[[Path], None]
 _UNLOCKED = 60
-"""Seconds after which an empty folder without a lock is a left-over: its process locks it at once."""
+"""Seconds after which an empty folder without a lock is a left-over: its process locks it at once.
+"""
 
 
 def check_free(folder: Path, *, force: bool) -> str:
-    """Refuse a folder that holds something already; with `force` an earlier run there may be replaced.
+    """Refuse a folder that holds something already; with `force` an earlier run there may be
+    replaced.
 
     Returns:
         What stands there: the hash of the run, or nothing where there is none. `new_run` refuses to
@@ -51,9 +63,16 @@ def check_free(folder: Path, *, force: bool) -> str:
             raise OutputError(f"{folder}: holds other files; give the run a folder of its own")
         return ""
     if not force:
-        raise OutputError(f"{folder}: holds a run already; go on with it by graphprune resume {folder}, or pass --force to start over", OUTPUT_EXISTS)
+        raise OutputError(
+            f"{folder}: holds a run already; go on with it by graphprune resume {folder}, or pass"
+            " --force to start over",
+            OUTPUT_EXISTS,
+        )
     if (folder / RUN).is_dir() or (folder / RUN).is_symlink():
-        raise OutputError(f"{folder}/{RUN}: is not a file, so the run there cannot be replaced; give the run a folder of its own")
+        raise OutputError(
+            f"{folder}/{RUN}: is not a file, so the run there cannot be replaced; give the run a"
+            " folder of its own"
+        )
     try:
         return read_record(folder / RUN, sealed_since=2).sha256
     except Damage:
@@ -66,7 +85,9 @@ def has_run(folder: Path) -> bool:
 
 
 @contextmanager
-def new_run(folder: Path, write: Write, names: Collection[str], *, found: str, force: bool) -> Iterator[None]:
+def new_run(
+    folder: Path, write: Write, names: Collection[str], *, found: str, force: bool
+) -> Iterator[None]:
     """Make a run in `folder` and hold its lock.
 
     Args:
@@ -110,7 +131,9 @@ def _write_staged(staged: Path, write: Write) -> None:
 
 
 def finish_replacement(folder: Path) -> None:
-    """Move a run that replaces another into place, if it was written whole, and remove it otherwise; the caller holds the lock."""
+    """Move a run that replaces another into place, if it was written whole, and remove it
+    otherwise; the caller holds the lock.
+    """
     staged = folder / STAGED
     if not is_folder(staged):
         return
@@ -139,7 +162,9 @@ def _sibling(name: str) -> re.Pattern[str]:
 
 
 def _remove_sibling(path: Path) -> None:
-    with suppress(OSError, OutputError):  # another process may remove it too; where it may not be removed, it does no harm
+    with suppress(
+        OSError, OutputError
+    ):  # another process may remove it too; where it may not be removed, it does no harm
         if not (path / LOCK).is_file():
             if time.time() - path.stat().st_mtime > _UNLOCKED:
                 path.rmdir()
@@ -199,14 +224,23 @@ def _check_names(folder: Path, names: Collection[str]) -> None:
         OutputError: there is one.
     """
     options = _read_options(folder)
-    known = set(FIXED) if options is None else {*FIXED, options.model_name, *find_first_files(folder, options)}
+    known = (
+        set(FIXED)
+        if options is None
+        else {*FIXED, options.model_name, *find_first_files(folder, options)}
+    )
     for name in names:
         if name not in known and os.path.lexists(folder / name):
-            raise OutputError(f"{folder / name}: was not written by the run there, and this run needs the name; move it away")
+            raise OutputError(
+                f"{folder / name}: was not written by the run there, and this run needs the name;"
+                " move it away"
+            )
 
 
 def _taken(folder: Path) -> CheckpointError:
-    return CheckpointError(f"{folder}: another process made a run there meanwhile; give this run another folder")
+    return CheckpointError(
+        f"{folder}: another process made a run there meanwhile; give this run another folder"
+    )
 
 
 def is_replaced(folder: Path) -> bool:

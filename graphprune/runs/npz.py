@@ -41,7 +41,9 @@ _ENCRYPTED = 0x1
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """A file as it was when it was mapped: a write to it would change the samples, and a cut would end the process."""
+    """A file as it was when it was mapped: a write to it would change the samples, and a cut would
+    end the process.
+    """
 
     path: str
     inode: int
@@ -55,7 +57,8 @@ class FileState:
         return cls(path, now.st_ino, now.st_size, now.st_mtime_ns)
 
     def check(self) -> None:
-        """Refuse a file that was written to since. One that was moved away or replaced is still what is mapped.
+        """Refuse a file that was written to since. One that was moved away or replaced is still
+        what is mapped.
 
         Raises:
             DataError: the file has changed.
@@ -65,7 +68,10 @@ class FileState:
         except OSError:
             return
         if now.inode == self.inode and now != self:
-            raise DataError(f"{self.path}: was written to while it was in use; put the old file back and go on with resume, or start a new run")
+            raise DataError(
+                f"{self.path}: was written to while it was in use; put the old file back and go on"
+                " with resume, or start a new run"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +129,11 @@ class _Member:
         return is_stored and self.header.size >= MAPPED_FROM
 
 
-def read_shapes(path: str, wanted: Sequence[str]) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...]]:
-    """Return the shapes of the arrays named in `wanted` that the file holds, by its headers alone, and the names of all members.
+def read_shapes(
+    path: str, wanted: Sequence[str]
+) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...]]:
+    """Return the shapes of the arrays named in `wanted` that the file holds, by its headers alone,
+    and the names of all members.
 
     Raises:
         DataError: as `read_npz`, as far as headers show it.
@@ -155,9 +164,15 @@ def read_npz(path: str, wanted: Sequence[str]) -> NpzFile:
     return NpzFile(arrays, tuple(infos), digest, state if is_mapped else None)
 
 
-def _read_headers(path: str, archive: zipfile.ZipFile, infos: Mapping[str, zipfile.ZipInfo], wanted: Sequence[str]) -> list[_Member]:
+def _read_headers(
+    path: str, archive: zipfile.ZipFile, infos: Mapping[str, zipfile.ZipInfo], wanted: Sequence[str]
+) -> list[_Member]:
     """Return the wanted members, which fit into memory."""
-    members = [_Member(name, info, _read_header(path, archive, name, info)) for name, info in infos.items() if name in wanted]
+    members = [
+        _Member(name, info, _read_header(path, archive, name, info))
+        for name, info in infos.items()
+        if name in wanted
+    ]
     _check_memory(path, members)
     return members
 
@@ -172,36 +187,58 @@ def _open(path: str) -> Iterator[BufferedReader]:
     try:
         file = place.open("rb")
     except OSError as fault:
-        raise DataError(f"{path}: cannot be read ({fault.strerror}); check its permissions") from fault
+        raise DataError(
+            f"{path}: cannot be read ({fault.strerror}); check its permissions"
+        ) from fault
     with file:
         yield file
 
 
 def _refuse_format(path: str) -> NoReturn:
-    raise DataError(f"{path}: not an .npz file; write one with numpy.savez(path, x_train=..., y_train=...)")
+    raise DataError(
+        f"{path}: not an .npz file; write one with numpy.savez(path, x_train=..., y_train=...)"
+    )
 
 
 @contextmanager
 def _damage_named(path: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, UnicodeError) as fault:
-        raise DataError(f"{path}: damaged, {_short(str(fault)) or type(fault).__name__}; write the file again") from fault
+    except (
+        OSError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        NotImplementedError,
+        UnicodeError,
+    ) as fault:
+        raise DataError(
+            f"{path}: damaged, {_short(str(fault)) or type(fault).__name__}; write the file again"
+        ) from fault
 
 
 def _members(path: str, file: BufferedReader) -> dict[str, zipfile.ZipInfo]:
-    """Return the members by name, without the ending `.npy`; two of one name are refused, since readers differ in which one they take."""
+    """Return the members by name, without the ending `.npy`; two of one name are refused, since
+    readers differ in which one they take.
+    """
     if not zipfile.is_zipfile(file):
         _refuse_format(path)
     size = directory_size(file)
     if size > MAX_DIRECTORY:
-        raise DataError(f"{path}: its list of members has {size:,} bytes, more than the {MAX_DIRECTORY:,} that are read; write a file with fewer arrays")
+        raise DataError(
+            f"{path}: its list of members has {size:,} bytes, more than the {MAX_DIRECTORY:,} that"
+            " are read; write a file with fewer arrays"
+        )
     found: dict[str, zipfile.ZipInfo] = {}
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
             name = info.filename.removesuffix(".npy")
             if name in found:
-                raise DataError(f"{path}: two arrays are named {name[:60]!r}; write the file again, with one of each name")
+                raise DataError(
+                    f"{path}: two arrays are named {name[:60]!r}; write the file again, with one of"
+                    " each name"
+                )
             found[name] = info
     return found
 
@@ -214,9 +251,15 @@ def _read_header(path: str, archive: zipfile.ZipFile, name: str, info: zipfile.Z
     holds = info.file_size - header.length
     if header.size != holds:
         size, shape = _short(f"{header.size:,}"), _short(str(header.shape))
-        raise DataError(f"{path}: damaged, {name} declares {size} bytes (shape {shape}, {header.dtype}) and holds {holds:,}; write the file again")
+        raise DataError(
+            f"{path}: damaged, {name} declares {size} bytes (shape {shape}, {header.dtype}) and"
+            f" holds {holds:,}; write the file again"
+        )
     if 0 in header.shape[1:]:
-        raise DataError(f"{path}: {name} has shape {_short(str(header.shape))}, so its samples hold no values; write it again with data")
+        raise DataError(
+            f"{path}: {name} has shape {_short(str(header.shape))}, so its samples hold no values;"
+            " write it again with data"
+        )
     return header
 
 
@@ -225,30 +268,57 @@ def _parse_header(path: str, name: str, member: IO[bytes]) -> Header:
     try:
         version = npy.read_magic(member)
     except ValueError as fault:
-        raise DataError(f"{path}: {name} is not an array; write the file with numpy.savez") from fault
+        raise DataError(
+            f"{path}: {name} is not an array; write the file with numpy.savez"
+        ) from fault
     readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     if version not in readers:  # version 3 is for names of fields that are not Latin-1
-        raise DataError(f"{path}: {name} is written in version {version[0]}.{version[1]} of the .npy format; store it as a plain array of numbers")
+        raise DataError(
+            f"{path}: {name} is written in version {version[0]}.{version[1]} of the .npy format;"
+            " store it as a plain array of numbers"
+        )
     try:
         shape, is_fortran, dtype = readers[version](member, max_header_size=MAX_HEADER)
-    except (ValueError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError, OverflowError) as fault:
-        raise DataError(f"{path}: damaged, {name} has a header that cannot be read ({_short(str(fault))}); write the file again") from fault
+    except (
+        ValueError,
+        TypeError,
+        SyntaxError,
+        TokenError,
+        RecursionError,
+        MemoryError,
+        OverflowError,
+    ) as fault:
+        raise DataError(
+            f"{path}: damaged, {name} has a header that cannot be read ({_short(str(fault))});"
+            " write the file again"
+        ) from fault
     if len(shape) > MAX_DIMENSIONS:
-        raise DataError(f"{path}: {name} has {len(shape)} dimensions, more than the {MAX_DIMENSIONS} that are read; reshape it")
+        raise DataError(
+            f"{path}: {name} has {len(shape)} dimensions, more than the {MAX_DIMENSIONS} that are"
+            " read; reshape it"
+        )
     if any(isinstance(length, bool) or not 0 <= length < 2**63 for length in shape):
-        raise DataError(f"{path}: damaged, {name} declares the shape {_short(str(shape))}; write the file again")
+        raise DataError(
+            f"{path}: damaged, {name} declares the shape {_short(str(shape))}; write the file again"
+        )
     return Header(dtype, shape, is_fortran, member.tell())
 
 
 def _check_kind(path: str, name: str, dtype: np.dtype[Any]) -> None:
     """Refuse arrays that TensorFlow has no type for, and text where labels stand: no loss takes it."""
     if dtype.hasobject:
-        raise DataError(f"{path}: {name} holds Python objects, which are never unpickled; store it as an array of numbers")
+        raise DataError(
+            f"{path}: {name} holds Python objects, which are never unpickled; store it as an array"
+            " of numbers"
+        )
     is_number = dtype.kind == "b" or (dtype.kind in "iuf" and dtype.itemsize <= 8)
     is_text = dtype.kind in "US" and dtype.itemsize > 0 and name.startswith("x_")
     if not is_number and not is_text:
         is_kind = "is a structured array" if dtype.names else f"has dtype {_short(str(dtype))}"
-        raise DataError(f"{path}: {name} {is_kind}; store it as integers, floats of at most 64 bits or bool" + _advice(dtype))
+        raise DataError(
+            f"{path}: {name} {is_kind}; store it as integers, floats of at most 64 bits or bool"
+            + _advice(dtype)
+        )
 
 
 def _advice(dtype: np.dtype[Any]) -> str:
@@ -266,31 +336,57 @@ def _check_member(path: str, archive: zipfile.ZipFile, name: str, info: zipfile.
     if info.flag_bits & _ENCRYPTED:
         raise DataError(f"{path}: {name} is encrypted; write the file with numpy.savez")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise DataError(f"{path}: {name} is compressed in a way that NumPy does not use; write the file with numpy.savez")
+        raise DataError(
+            f"{path}: {name} is compressed in a way that NumPy does not use; write the file with"
+            " numpy.savez"
+        )
     claimed, held = info.file_size, info.compress_size
     is_stored = info.compress_type == zipfile.ZIP_STORED
-    if (is_stored and claimed != held) or claimed > held * MAX_DEFLATE or info.header_offset + held > archive.start_dir:
-        raise DataError(f"{path}: damaged, {name} claims {claimed:,} bytes and holds {held:,}; write the file again")
+    if (
+        (is_stored and claimed != held)
+        or claimed > held * MAX_DEFLATE
+        or info.header_offset + held > archive.start_dir
+    ):
+        raise DataError(
+            f"{path}: damaged, {name} claims {claimed:,} bytes and holds {held:,}; write the file"
+            " again"
+        )
     if claimed > MAX_UNCHECKED and claimed > held * MAX_RATIO:
         raise DataError(
-            f"{path}: {name} would unpack from {held:,} to {claimed:,} bytes, more than {MAX_RATIO} times as many; write it uncompressed, with numpy.savez"
+            f"{path}: {name} would unpack from {held:,} to {claimed:,} bytes, more than {MAX_RATIO}"
+            " times as many; write it uncompressed, with numpy.savez"
         )
 
 
 def _check_memory(path: str, members: Sequence[_Member]) -> None:
-    """Refuse what does not fit: arrays that are read, and twice the order of the samples in an epoch (8 bytes each)."""
+    """Refuse what does not fit: arrays that are read, and twice the order of the samples in an
+    epoch (8 bytes each).
+    """
     read = sum(member.header.size for member in members if not member.is_mapped)
-    orders = 16 * max((member.header.shape[0] for member in members if member.header.shape), default=0)
+    orders = 16 * max(
+        (member.header.shape[0] for member in members if member.header.shape), default=0
+    )
     free = available_memory()
     if free is None or read + orders <= _USABLE * free:
         return
     packed = any(member.info.compress_type != zipfile.ZIP_STORED for member in members)
-    way_out = "write it uncompressed, with numpy.savez, so that it need not be read whole" if packed else "take fewer samples, or a data function"
-    raise DataError(f"{path}: needs {read + orders:,} bytes of memory, of which {int(_USABLE * free):,} can be used; {way_out}")
+    way_out = (
+        "write it uncompressed, with numpy.savez, so that it need not be read whole"
+        if packed
+        else "take fewer samples, or a data function"
+    )
+    raise DataError(
+        f"{path}: needs {read + orders:,} bytes of memory, of which {int(_USABLE * free):,} can be"
+        f" used; {way_out}"
+    )
 
 
-def _load(path: str, file: BufferedReader, archive: zipfile.ZipFile, member: _Member) -> np.ndarray[Any, Any]:
-    """Return the array, its checksum checked either way: zipfile compares it when the last byte is read."""
+def _load(
+    path: str, file: BufferedReader, archive: zipfile.ZipFile, member: _Member
+) -> np.ndarray[Any, Any]:
+    """Return the array, its checksum checked either way: zipfile compares it when the last byte is
+    read.
+    """
     with archive.open(member.info) as stream:
         stream.read(member.header.length)
         if not member.is_mapped:
@@ -304,7 +400,10 @@ def _read_bytes(path: str, member: _Member, stream: IO[bytes]) -> np.ndarray[Any
     try:
         values = np.empty(member.header.size, np.uint8)
     except MemoryError as fault:
-        raise DataError(f"{path}: {member.name} needs {member.header.size:,} bytes of memory, more than there are; take fewer samples") from fault
+        raise DataError(
+            f"{path}: {member.name} needs {member.header.size:,} bytes of memory, more than there"
+            " are; take fewer samples"
+        ) from fault
     at = 0
     while at < len(values):
         block = stream.read(min(_BLOCK, len(values) - at))
@@ -316,7 +415,9 @@ def _read_bytes(path: str, member: _Member, stream: IO[bytes]) -> np.ndarray[Any
 
 
 def _map(file: BufferedReader, member: _Member) -> np.ndarray[Any, Any]:
-    """Return the member's bytes as a map of the file; they begin after the local header of 30 bytes, name and extra field (APPNOTE.TXT 4.3.7)."""
+    """Return the member's bytes as a map of the file; they begin after the local header of 30
+    bytes, name and extra field (APPNOTE.TXT 4.3.7).
+    """
     file.seek(member.info.header_offset)
     name, extra = struct.unpack("<26xHH", file.read(30))
     start = member.info.header_offset + 30 + name + extra + member.header.length

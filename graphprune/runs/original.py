@@ -1,4 +1,6 @@
-"""The model that a run began with: it is not in the run's folder, so it may have changed since, or be gone."""
+"""The model that a run began with: it is not in the run's folder, so it may have changed since, or
+be gone.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from graphprune.runs.run_options import RunOptions
 
 
 def find_original_fault(options: RunOptions) -> str | None:
-    """Return why the model at `options.model` is not the one that the run began with; None where it is.
+    """Return why the model at `options.model` is not the one that the run began with; None where it
+    is.
 
     It is read as a saved model first: what the path leads to now may be a device, or a folder of a
     million files.

@@ -15,8 +15,10 @@ class Progress:
         epochs: Epochs of the whole run.
         step: Optimizer updates since the run began.
         steps: Updates of the whole run.
-        metrics: The loss first, then metrics by name: means over the epoch so far, with `val_` names once it has ended.
-        target_sparsity: The share of zeros that schedules ask for at this step, over all pruned weights.
+        metrics: The loss first, then metrics by name: means over the epoch so far, with `val_`
+            names once it has ended.
+        target_sparsity: The share of zeros that schedules ask for at this step, over all pruned
+            weights.
         sparsity: The share of pruned weights that masks hold at zero.
         epoch_ended: Whether this was the last step of its epoch, told once more after validation.
     """

@@ -39,13 +39,21 @@ PathText = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00
 ModelName = Literal["model.keras", "model.h5"]
 
 _SEAL = ("sha256", "mark")
-_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 _T = TypeVar("_T")
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {}
 
 
 class Damage(Exception):
-    """A file of a run is missing, or is not what the run wrote; the text begins with its name, and callers add the folder's."""
+    """A file of a run is missing, or is not what the run wrote; the text begins with its name, and
+    callers add the folder's.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +75,8 @@ class Record:
     mark: str
 
     def parse(self, kind: type[_T]) -> _T:
-        """Return the keys as the dataclass `kind`; keys that it does not have are ignored, missing ones take their defaults.
+        """Return the keys as the dataclass `kind`; keys that it does not have are ignored, missing
+        ones take their defaults.
 
         Raises:
             Damage: a key has another type or a value out of range, or one without a default is
@@ -80,8 +89,12 @@ class Record:
         return value
 
 
-def write_record(path: Path, config: Mapping[str, Any], mark: Callable[[str], str] | None = None) -> None:
-    """Write `config` to `path` with its format version, its sha256, and the mark that `mark` makes of that."""
+def write_record(
+    path: Path, config: Mapping[str, Any], mark: Callable[[str], str] | None = None
+) -> None:
+    """Write `config` to `path` with its format version, its sha256, and the mark that `mark` makes
+    of that.
+    """
     whole = {"format_version": FORMAT, **config}
     made = digest(whole)
     sealed = {**whole, "sha256": made} | ({} if mark is None else {"mark": mark(made)})
@@ -102,9 +115,15 @@ def read_record(path: Path, *, sealed_since: int = 1) -> Record:
     config = _read_object(path)
     version = config.get("format_version", 1)
     if type(version) is not int or version < 1:
-        raise Damage(f"{path.name} has the format_version {reprlib.repr(version)}, which is not a whole number from 1")
+        raise Damage(
+            f"{path.name} has the format_version {reprlib.repr(version)}, which is not a whole"
+            " number from 1"
+        )
     if version > FORMAT:
-        raise CheckpointError(f"{path}: has format {version} of a newer graphprune, this one reads up to {FORMAT}; update graphprune")
+        raise CheckpointError(
+            f"{path}: has format {version} of a newer graphprune, this one reads up to {FORMAT};"
+            " update graphprune"
+        )
     found, mark = config.get("sha256"), config.get("mark", "")
     kept = {name: value for name, value in config.items() if name not in _SEAL}
     made = digest(kept)
@@ -141,7 +160,9 @@ def open_regular(path: Path) -> Iterator[BufferedReader]:
     except FileNotFoundError:
         raise Damage(f"{path.name} is missing") from None
     except PermissionError as fault:
-        raise CheckpointError(f"{path}: cannot be read ({fault.strerror}); check its permissions") from fault
+        raise CheckpointError(
+            f"{path}: cannot be read ({fault.strerror}); check its permissions"
+        ) from fault
     except OSError as fault:
         if fault.errno == errno.ELOOP:
             raise Damage(f"{path.name} is a symbolic link") from fault
@@ -163,7 +184,9 @@ def _read_object(path: Path) -> dict[str, Any]:
     with open_regular(path) as stream:
         size = os.fstat(stream.fileno()).st_size
         if size > MAX_BYTES:
-            raise Damage(f"{path.name} has {size:,} bytes, more than the {MAX_BYTES:,} that graphprune reads")
+            raise Damage(
+                f"{path.name} has {size:,} bytes, more than the {MAX_BYTES:,} that graphprune reads"
+            )
         text = stream.read(MAX_BYTES)
     try:
         config = json.loads(text)

@@ -16,7 +16,8 @@ _SINCE_FORMAT_2 = ("model_sha256", "data_sha256")
 
 
 def find_finished(folder: RunFolder, options: RunOptions, tell: Tell) -> RunResult | None:
-    """Return how a finished run ended; None while it is not finished, or where its result must be written again.
+    """Return how a finished run ended; None while it is not finished, or where its result must be
+    written again.
 
     Raises:
         CheckpointError: the trained model is not what the run wrote.
@@ -47,9 +48,9 @@ def find_start(folder: RunFolder, options: RunOptions, tell: Tell) -> Checkpoint
         check_same_run(checkpoint, options)
     elif (folder.path / options.model_name).exists():
         raise CheckpointError(
-            f"{folder.path}: {options.model_name} is there, but neither a whole result.json nor a checkpoint; "
-            f"put one back from a copy, or move {options.model_name} away: "
-            f"then graphprune resume {folder.path} starts from the beginning"
+            f"{folder.path}: {options.model_name} is there, but neither a whole result.json nor a"
+            f" checkpoint; put one back from a copy, or move {options.model_name} away: then"
+            f" graphprune resume {folder.path} starts from the beginning"
         )
     return checkpoint
 
@@ -67,7 +68,8 @@ def check_same_run(checkpoint: Checkpoint, options: RunOptions) -> None:
     for name, (got, wanted) in found.items():
         if got != wanted:
             raise CheckpointError(
-                f"{folder}: is a checkpoint of another run, with {name} {got or 'none'}, and run.json says {wanted or 'none'}; move it away, then resume"
+                f"{folder}: is a checkpoint of another run, with {name} {got or 'none'}, and"
+                f" run.json says {wanted or 'none'}; move it away, then resume"
             )
 
 

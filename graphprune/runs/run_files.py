@@ -1,4 +1,5 @@
-"""Which files in a run's folder are the run's own: exact names, so that a user's files there are never touched.
+"""Which files in a run's folder are the run's own: exact names, so that a user's files there are
+never touched.
 
 Temporary files of a process that was killed have exact names too: `.run.json.abcd1234` or
 `.model.keras.0123456789abcdef.graphprune-part` in the run's folder, `.step-00000400.tmp` and `.old`
@@ -18,7 +19,13 @@ from graphprune.runs.records import Damage, hash_file
 from graphprune.runs.run_lock import LOCK
 from graphprune.runs.run_options import RunOptions
 
-RUN, RESULT, PLAN, GRAPH, METRICS = "run.json", "result.json", "plan.json", "original.graph.json", "metrics.jsonl"
+RUN, RESULT, PLAN, GRAPH, METRICS = (
+    "run.json",
+    "result.json",
+    "plan.json",
+    "original.graph.json",
+    "metrics.jsonl",
+)
 FIXED = (RUN, RESULT, PLAN, GRAPH, METRICS)
 RULES, CHECKPOINTS, STAGED = "rules", "checkpoints", ".new-run"
 MODELS = ("model.keras", "model.h5")
@@ -48,15 +55,21 @@ def is_folder(path: Path) -> bool:
 
 def has_only_leftovers(folder: Path) -> bool:
     """Return whether `folder` is empty but for the lock and what a killed process left."""
-    return all(path.name in (LOCK, STAGED) or _TEMPORARY.fullmatch(path.name) for path in folder.iterdir())
+    return all(
+        path.name in (LOCK, STAGED) or _TEMPORARY.fullmatch(path.name) for path in folder.iterdir()
+    )
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Remove what killed processes left in the run's folder and in those of its checkpoints; the caller holds the lock."""
+    """Remove what killed processes left in the run's folder and in those of its checkpoints; the
+    caller holds the lock.
+    """
     steps = folder / CHECKPOINTS
     places = [folder]
     if is_folder(steps):
-        places += [path for path in steps.iterdir() if step_of(path.name) is not None and is_folder(path)]
+        places += [
+            path for path in steps.iterdir() if step_of(path.name) is not None and is_folder(path)
+        ]
     for place in places:
         for path in list(place.iterdir()):
             if _TEMPORARY.fullmatch(path.name):
@@ -66,7 +79,9 @@ def clear_leftovers(folder: Path) -> None:
 
 
 def clear_unfinished(steps: Path) -> None:
-    """Remove checkpoints that were not written to their end, and those that were moved aside, among the checkpoints `steps`."""
+    """Remove checkpoints that were not written to their end, and those that were moved aside, among
+    the checkpoints `steps`.
+    """
     for path in list(steps.iterdir()):
         if _UNFINISHED.fullmatch(path.name) and is_folder(path):
             if path.name.endswith(".tmp"):
@@ -76,7 +91,9 @@ def clear_unfinished(steps: Path) -> None:
 
 
 def settle_aside(aside: Path) -> None:
-    """Remove a checkpoint that was moved aside for a new one, a user's files in it excepted; where there is no new one, it goes back."""
+    """Remove a checkpoint that was moved aside for a new one, a user's files in it excepted; where
+    there is no new one, it goes back.
+    """
     folder = aside.with_name(aside.name.removeprefix(".").removesuffix(".old"))
     if not os.path.lexists(folder):
         os.rename(aside, folder)
@@ -99,7 +116,9 @@ def remove_checkpoint(folder: Path) -> None:
 
 
 def find_first_files(folder: Path, options: RunOptions) -> set[str]:
-    """Return the names of the files that the run began with; format 1 does not list its copies of rules, which their hashes tell."""
+    """Return the names of the files that the run began with; format 1 does not list its copies of
+    rules, which their hashes tell.
+    """
     if options.files or not is_folder(folder / RULES):
         return set(options.files)
     known = {made for _, made in options.rules}
@@ -144,17 +163,24 @@ def remove_run(folder: Path, options: RunOptions | None) -> None:
 
 
 def move_in(staged: Path, folder: Path) -> None:
-    """Move the files of a new run from `staged` into `folder`, `run.json` last; an interrupted move can be done again.
+    """Move the files of a new run from `staged` into `folder`, `run.json` last; an interrupted move
+    can be done again.
 
     Raises:
         OutputError: a folder stands where the run has a file, or a file where it has a folder.
     """
-    names = sorted(path.relative_to(staged).as_posix() for path in staged.rglob("*") if not path.is_dir())
-    for name in [name for name in names if name not in (RUN, LOCK)] + [name for name in names if name == RUN]:
+    names = sorted(
+        path.relative_to(staged).as_posix() for path in staged.rglob("*") if not path.is_dir()
+    )
+    for name in [name for name in names if name not in (RUN, LOCK)] + [
+        name for name in names if name == RUN
+    ]:
         target = folder / name
         if target.parent != folder and not is_folder(target.parent):
             if os.path.lexists(target.parent):
-                raise OutputError(f"{target.parent}: is not a folder, and the run needs one there; move it away")
+                raise OutputError(
+                    f"{target.parent}: is not a folder, and the run needs one there; move it away"
+                )
             target.parent.mkdir()
         _check_no_folder(target)
         os.replace(staged / name, target)

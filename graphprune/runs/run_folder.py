@@ -1,4 +1,5 @@
-"""The folder of a training run: everything that `graphprune resume DIR` needs, and what the run leaves.
+"""The folder of a training run: everything that `graphprune resume DIR` needs, and what the run
+leaves.
 
     DIR/run.json                what the run was asked to do
     DIR/plan.json               the plan, when the run began with one
@@ -28,8 +29,27 @@ from typing import Any
 from graphprune.errors import CheckpointError, OutputError
 from graphprune.files import write_whole
 from graphprune.runs import new_run
-from graphprune.runs.records import FORMAT, Damage, Record, hash_file, open_regular, read_record, write_record
-from graphprune.runs.run_files import CHECKPOINTS, GRAPH, METRICS, MODELS, PLAN, RESULT, RULES, RUN, clear_leftovers, is_folder
+from graphprune.runs.records import (
+    FORMAT,
+    Damage,
+    Record,
+    hash_file,
+    open_regular,
+    read_record,
+    write_record,
+)
+from graphprune.runs.run_files import (
+    CHECKPOINTS,
+    GRAPH,
+    METRICS,
+    MODELS,
+    PLAN,
+    RESULT,
+    RULES,
+    RUN,
+    clear_leftovers,
+    is_folder,
+)
 from graphprune.runs.run_lock import run_locked
 from graphprune.runs.run_options import RunOptions, RunResult
 from graphprune.runs.user_mark import is_own, make_mark
@@ -88,11 +108,18 @@ class RunFolder:
             CheckpointError: there is no such folder, or it holds no run.
         """
         if self.path.is_file():
-            raise CheckpointError(f"{self.path}: is a file; name the folder that graphprune train --run made")
+            raise CheckpointError(
+                f"{self.path}: is a file; name the folder that graphprune train --run made"
+            )
         if not self.path.is_dir():
-            raise CheckpointError(f"{self.path}: no such folder; start a run with graphprune train --run {self.path}")
+            raise CheckpointError(
+                f"{self.path}: no such folder; start a run with graphprune train --run {self.path}"
+            )
         if not self.is_run:
-            raise CheckpointError(f"{self.path}: no run.json; this is not a training run, start one with graphprune train")
+            raise CheckpointError(
+                f"{self.path}: no run.json; this is not a training run, start one with graphprune"
+                " train"
+            )
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -123,13 +150,16 @@ class RunFolder:
         found: str,
         force: bool,
     ) -> Iterator[None]:
-        """Make the run, in place of the earlier one that `check_free` found, and hold its lock; the folder appears whole.
+        """Make the run, in place of the earlier one that `check_free` found, and hold its lock; the
+        folder appears whole.
 
         Raises:
             OutputError: the folder is taken, or cannot be written.
             CheckpointError: another process made a run there meanwhile, or is training there.
         """
-        first = {GRAPH: _to_json(graph)} | {f"{RULES}/{name}": content for name, content in rule_files.items()}
+        first = {GRAPH: _to_json(graph)} | {
+            f"{RULES}/{name}": content for name, content in rule_files.items()
+        }
         if plan is not None:
             first[PLAN] = _to_json(plan)
         files = {name: sha256(content).hexdigest() for name, content in first.items()}
@@ -137,7 +167,9 @@ class RunFolder:
         try:
             Record(RUN, FORMAT, config, "", "").parse(RunOptions)
         except Damage as fault:
-            raise OutputError(f"{self.path}: this run cannot be recorded, {fault}; change that setting") from fault
+            raise OutputError(
+                f"{self.path}: this run cannot be recorded, {fault}; change that setting"
+            ) from fault
 
         def write(folder: Path) -> None:
             for name, content in first.items():
@@ -146,7 +178,9 @@ class RunFolder:
             write_whole(folder / METRICS, b"")
             write_record(folder / RUN, config, mark=make_mark)
 
-        with new_run.new_run(self.path, write, (options.model_name, *files), found=found, force=force):
+        with new_run.new_run(
+            self.path, write, (options.model_name, *files), found=found, force=force
+        ):
             self._check_places()
             clear_leftovers(self.path)
             yield
@@ -174,7 +208,10 @@ class RunFolder:
 
     def write_result(self, result: Mapping[str, Any], run_id: str) -> None:
         """Say that the run is finished, and how it ended."""
-        write_record(self.path / RESULT, {**result, "model_sha256": hash_file(self.path / result["model"]), "run_id": run_id})
+        write_record(
+            self.path / RESULT,
+            {**result, "model_sha256": hash_file(self.path / result["model"]), "run_id": run_id},
+        )
 
     def read_result(self, options: RunOptions) -> RunResult | None:
         """Return how the run ended, or None while it has not.
@@ -187,7 +224,11 @@ class RunFolder:
         if record is None:
             return None
         result = record.parse(RunResult)
-        if (result.run_id, result.model, result.steps) != (options.run_id, options.model_name, options.steps):
+        if (result.run_id, result.model, result.steps) != (
+            options.run_id,
+            options.model_name,
+            options.steps,
+        ):
             raise Damage(f"{RESULT} is of another run")
         return result
 
@@ -203,9 +244,14 @@ class RunFolder:
         except Damage as fault:
             if not path.is_symlink() and not path.exists():
                 return None
-            raise CheckpointError(f"{self.path}: damaged, {fault}; {self._write_again(options)}") from fault
+            raise CheckpointError(
+                f"{self.path}: damaged, {fault}; {self._write_again(options)}"
+            ) from fault
         if result.model_sha256 and found != result.model_sha256:
-            raise CheckpointError(f"{self.path}: damaged, {path.name} is not what the run wrote; {self._write_again(options)}")
+            raise CheckpointError(
+                f"{self.path}: damaged, {path.name} is not what the run wrote;"
+                f" {self._write_again(options)}"
+            )
         return path
 
     def need_model(self) -> Path:
@@ -218,16 +264,26 @@ class RunFolder:
         try:
             result = self.read_result(options)
         except Damage as fault:
-            raise CheckpointError(f"{self.path}: damaged, {fault}; graphprune resume {self.path} writes it again") from fault
+            raise CheckpointError(
+                f"{self.path}: damaged, {fault}; graphprune resume {self.path} writes it again"
+            ) from fault
         if result is None:
-            raise CheckpointError(f"{self.path}: this training run is not finished; go on with graphprune resume {self.path}")
+            raise CheckpointError(
+                f"{self.path}: this training run is not finished; go on with graphprune resume"
+                f" {self.path}"
+            )
         model = self.find_model(options, result)
         if model is None:
-            raise CheckpointError(f"{self.path}: damaged, {result.model} is missing; graphprune resume {self.path} writes it again")
+            raise CheckpointError(
+                f"{self.path}: damaged, {result.model} is missing; graphprune resume {self.path}"
+                " writes it again"
+            )
         return model
 
     def find_changed_files(self, options: RunOptions) -> tuple[str, ...]:
-        """Return what is wrong with the files that the run began with; a resume from a checkpoint does not need them."""
+        """Return what is wrong with the files that the run began with; a resume from a checkpoint
+        does not need them.
+        """
         faults = []
         for name, made in options.files.items():
             try:
@@ -247,7 +303,8 @@ class RunFolder:
         return MetricsMark(len(content), sha256(content).hexdigest())
 
     def cut_metrics(self, step: int, mark: MetricsMark | None) -> str | None:
-        """Remove the lines of epochs that ended after `step`, so that going on from there doubles nothing.
+        """Remove the lines of epochs that ended after `step`, so that going on from there doubles
+        nothing.
 
         Args:
             step: Where the run goes on.
@@ -261,7 +318,10 @@ class RunFolder:
             kept, fault = content[: mark.size], None
         else:
             kept = b"".join(line + b"\n" for line in content.splitlines() if _ends_by(line, step))
-            told = f"{self.metrics}: cut or edited, its lines up to step {step} are not those that the run wrote; training goes on and adds to what is there"
+            told = (
+                f"{self.metrics}: cut or edited, its lines up to step {step} are not those that the"
+                " run wrote; training goes on and adds to what is there"
+            )
             fault = None if mark is None else told
         write_whole(self.metrics, kept)
         return fault
@@ -284,16 +344,24 @@ class RunFolder:
         return read_record(self.path / RESULT, sealed_since=2)
 
     def _write_again(self, options: RunOptions) -> str:
-        return f"move it away, then graphprune resume {self.path} writes {options.model_name} again from the last checkpoint"
+        return (
+            f"move it away, then graphprune resume {self.path} writes {options.model_name} again"
+            " from the last checkpoint"
+        )
 
     def _check_places(self) -> None:
         """Refuse links and folders in the way before hours of training end in an error."""
         for name in (CHECKPOINTS, RULES):
             if (self.path / name).is_symlink():
-                raise CheckpointError(f"{self.path / name}: is a symbolic link, and a run's files are in its folder; put the folder itself here")
+                raise CheckpointError(
+                    f"{self.path / name}: is a symbolic link, and a run's files are in its folder;"
+                    " put the folder itself here"
+                )
         for name in (METRICS, RESULT, *MODELS):
             if is_folder(self.path / name):
-                raise CheckpointError(f"{self.path / name}: is a folder, and the run has a file there; move it away")
+                raise CheckpointError(
+                    f"{self.path / name}: is a folder, and the run has a file there; move it away"
+                )
 
 
 def _ends_by(line: bytes, step: int) -> bool:

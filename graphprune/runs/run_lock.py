@@ -16,7 +16,8 @@ LOCK = ".lock"
 
 @contextmanager
 def run_locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of `folder`, which exists; the operating system lets go when the process ends, however it ends.
+    """Hold the lock of `folder`, which exists; the operating system lets go when the process ends,
+    however it ends.
 
     Raises:
         CheckpointError: another process holds it.
@@ -44,15 +45,22 @@ def _acquire(folder: Path) -> int:
         try:
             number = _open(path)
         except OSError as fault:
-            raise OutputError(f"{path}: cannot be opened ({fault.strerror}); the folder of a run must be writable") from fault
+            raise OutputError(
+                f"{path}: cannot be opened ({fault.strerror}); the folder of a run must be writable"
+            ) from fault
         try:
             fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(number)
-            raise CheckpointError(f"{folder}: another process is training in this folder; wait for it, or stop it") from None
+            raise CheckpointError(
+                f"{folder}: another process is training in this folder; wait for it, or stop it"
+            ) from None
         except OSError as fault:
             os.close(number)
-            raise OutputError(f"{path}: cannot be locked ({fault.strerror}); put the run on a file system that has locks") from fault
+            raise OutputError(
+                f"{path}: cannot be locked ({fault.strerror}); put the run on a file system that"
+                " has locks"
+            ) from fault
         if _is_at(path, number):
             return number
         os.close(number)  # somebody removed the folder meanwhile, and another is there now

@@ -48,7 +48,8 @@ class Compiling:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What a run was asked to do; all that a start from the beginning needs, but the user's own objects.
+    """What a run was asked to do; all that a start from the beginning needs, but the user's own
+    objects.
 
     Attributes:
         model, model_sha256: The saved model that it began with.
@@ -99,7 +100,9 @@ class RunOptions:
 
     @property
     def calls_function(self) -> bool:
-        """Whether the data comes from a function, which runs when the data is read; the path of a file is always absolute."""
+        """Whether the data comes from a function, which runs when the data is read; the path of a
+        file is always absolute.
+        """
         return not Path(self.data).is_absolute()
 
     @property

@@ -26,7 +26,8 @@ class Samples:
     """The arrays of an `.npz`; large ones are maps of the file.
 
     Attributes:
-        x_train, y_train, x_test, y_test: Arrays with one row a sample; None where there is no test set.
+        x_train, y_train, x_test, y_test: Arrays with one row a sample; None where there is no test
+            set.
         sha256: The hash of the file's bytes.
         mapped: The file as it is now, where arrays are maps of it.
         unused: One line for each array of the file that training does not use.
@@ -55,7 +56,8 @@ def check_samples(spec: str) -> None:
     """Check an `.npz` by the headers of its arrays alone, which takes no time.
 
     Raises:
-        DataError: arrays are missing, are of a kind that no model is trained on, do not belong together, or do not fit into memory.
+        DataError: arrays are missing, are of a kind that no model is trained on, do not belong
+            together, or do not fit into memory.
     """
     shapes, names = read_shapes(spec, NAMES)
     _check_names(spec, names)
@@ -87,15 +89,19 @@ def read_samples(spec: str) -> Samples:
 
 
 def find_first(array: np.ndarray[Any, Any], is_wrong: Any) -> tuple[int, ...] | None:
-    """Return the place of the first value, in the order of the file, for which `is_wrong` is true; None where there is none.
+    """Return the place of the first value, in the order of the file, for which `is_wrong` is true;
+    None where there is none.
 
-    A block at a time is looked at, so that an array that is a map of a file is never in memory as a whole.
+    A block at a time is looked at, so that an array that is a map of a file is never in memory as a
+    whole.
 
     Example:
         >>> find_first(np.array([[1.0, 2.0], [np.nan, 4.0]]), np.isnan)
         (1, 0)
     """
-    order: Literal["C", "F"] = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+    order: Literal["C", "F"] = (
+        "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+    )
     flat = array.reshape(-1, order=order)
     for start in range(0, flat.size, _BLOCK):
         found = np.flatnonzero(is_wrong(flat[start : start + _BLOCK]))
@@ -131,14 +137,23 @@ def _explain_unused(name: str) -> str:
     """
     side, _, part = name.lower().partition("_")
     if side in ("x", "y") and part in _VALIDATION:
-        return f"{name[:40]} is not used; the test set is measured after each epoch, name it {side}_test"
+        return (
+            f"{name[:40]} is not used; the test set is measured after each epoch, name it"
+            f" {side}_test"
+        )
     if "weight" in name.lower():
-        return f"{name[:40]} is not used; for weights, give a data function that returns (x, y, weight)"
+        return (
+            f"{name[:40]} is not used; for weights, give a data function that returns (x, y,"
+            " weight)"
+        )
     close = difflib.get_close_matches(name.lower(), NAMES, n=1)
     return f"{name[:40]} is not used; {f'did you mean {close[0]}?' if close else _NEEDED}"
 
 
-_NONE = {"train": "training needs at least one", "test": "leave out x_test and y_test where there are none"}
+_NONE = {
+    "train": "training needs at least one",
+    "test": "leave out x_test and y_test where there are none",
+}
 
 
 def _check_pair(spec: str, part: str, x: tuple[int, ...], y: tuple[int, ...]) -> None:
@@ -146,15 +161,25 @@ def _check_pair(spec: str, part: str, x: tuple[int, ...], y: tuple[int, ...]) ->
         if not shape:
             raise DataError(f"{spec}: {name} is a single value; it needs one row a sample")
     if x[0] != y[0]:
-        raise DataError(f"{spec}: x_{part} has {x[0]} samples and y_{part} has {y[0]}; each sample needs one label")
+        raise DataError(
+            f"{spec}: x_{part} has {x[0]} samples and y_{part} has {y[0]}; each sample needs one"
+            " label"
+        )
     if x[0] == 0:
         raise DataError(f"{spec}: x_{part} has no samples; {_NONE[part]}")
 
 
-def _check_same_samples(spec: str, side: str, train: tuple[int, ...], test: tuple[int, ...]) -> None:
-    """Refuse a test set whose samples have another shape than those of the training set, before hours of training end in an error."""
+def _check_same_samples(
+    spec: str, side: str, train: tuple[int, ...], test: tuple[int, ...]
+) -> None:
+    """Refuse a test set whose samples have another shape than those of the training set, before
+    hours of training end in an error.
+    """
     if train[1:] != test[1:]:
-        raise DataError(f"{spec}: samples of {side}_test have shape {test[1:]}, those of {side}_train {train[1:]}; give both the same")
+        raise DataError(
+            f"{spec}: samples of {side}_test have shape {test[1:]}, those of {side}_train"
+            f" {train[1:]}; give both the same"
+        )
 
 
 def _check_finite(spec: str, name: str, array: np.ndarray[Any, Any]) -> None:
@@ -162,4 +187,7 @@ def _check_finite(spec: str, name: str, array: np.ndarray[Any, Any]) -> None:
         return
     place = find_first(array, lambda block: ~np.isfinite(block))
     if place is not None:
-        raise DataError(f"{spec}: {name} holds {array[place]} at {place}; training needs numbers, clean the data first")
+        raise DataError(
+            f"{spec}: {name} holds {array[place]} at {place}; training needs numbers, clean the"
+            " data first"
+        )

@@ -8,7 +8,8 @@ from threading import Lock
 
 
 class StopRequest:
-    """Asks a training run, from another thread, to write a checkpoint after its current step and return.
+    """Asks a training run, from another thread, to write a checkpoint after its current step and
+    return.
 
     Example:
         >>> stop = StopRequest()
@@ -37,7 +38,9 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Mark the time in which a run looks at `asked`; a request that came in it can be seen afterwards as well."""
+        """Mark the time in which a run looks at `asked`; a request that came in it can be seen
+        afterwards as well.
+        """
         with self._lock:
             self._listening = True
         try:

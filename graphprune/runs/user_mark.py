@@ -21,7 +21,9 @@ _KEY_BYTES = 32
 
 
 def make_mark(sha256: str) -> str:
-    """Return the mark for a `run.json` of this hash; empty where no key can be kept, as without a home folder."""
+    """Return the mark for a `run.json` of this hash; empty where no key can be kept, as without a
+    home folder.
+    """
     with suppress(OSError, RuntimeError):
         _create_key(_key_file())
     key = _read_key()
@@ -31,7 +33,9 @@ def make_mark(sha256: str) -> str:
 def is_own(record: Record) -> bool:
     """Return whether this user made the run that `record`, its `run.json`, describes."""
     key = _read_key()
-    return key is not None and hmac.compare_digest(_sign(key, record.sha256).encode(), record.mark.encode())
+    return key is not None and hmac.compare_digest(
+        _sign(key, record.sha256).encode(), record.mark.encode()
+    )
 
 
 def _sign(key: bytes, sha256: str) -> str:
@@ -39,13 +43,21 @@ def _sign(key: bytes, sha256: str) -> str:
 
 
 def _key_file() -> Path:
-    """Return where the key is; a relative XDG_STATE_HOME is ignored, as the XDG Base Directory Specification asks."""
+    """Return where the key is; a relative XDG_STATE_HOME is ignored, as the XDG Base Directory
+    Specification asks.
+    """
     state = os.environ.get("XDG_STATE_HOME", "")
-    return (Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state") / "graphprune" / "run-key"
+    return (
+        (Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state")
+        / "graphprune"
+        / "run-key"
+    )
 
 
 def _create_key(path: Path) -> None:
-    """Make the key unless there is one; of two processes that make it at once, both use the first one's."""
+    """Make the key unless there is one; of two processes that make it at once, both use the first
+    one's.
+    """
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -70,6 +82,10 @@ def _read_key() -> bytes | None:
         return None
     with os.fdopen(number, "rb") as stream:
         found = os.fstat(number)
-        is_secret = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
+        is_secret = (
+            stat.S_ISREG(found.st_mode)
+            and found.st_uid == os.geteuid()
+            and not found.st_mode & 0o077
+        )
         key = stream.read(_KEY_BYTES + 1) if is_secret else b""
     return key if len(key) == _KEY_BYTES else None

@@ -1,4 +1,6 @@
-"""How a budget of zeros is shared out over tensors: uniform, ERK, or by one threshold over all magnitudes."""
+"""How a budget of zeros is shared out over tensors: uniform, ERK, or by one threshold over all
+magnitudes.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,15 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """How many weights of each member stay. The share `(size - kept) / size` gives the count back: `kept_count(size, share) == kept`.
+    """How many weights of each member stay. The share `(size - kept) / size` gives the count back:
+    `kept_count(size, share) == kept`.
 
     Attributes:
         kept: One count a member.
-        scale: What the shares were multiplied by (`eps` of ERK), or the magnitude below which only bounds keep weights; None where all was fixed by bounds.
-        wanted: For each member that stays whole, the share of its weights that the rule would keep if it could; None for the others.
+        scale: What the shares were multiplied by (`eps` of ERK), or the magnitude below which only
+            bounds keep weights; None where all was fixed by bounds.
+        wanted: For each member that stays whole, the share of its weights that the rule would keep
+            if it could; None for the others.
     """
 
     kept: tuple[int, ...]
@@ -37,7 +42,9 @@ class Allocation:
 
 
 class InfeasibleBudgetError(ValueError):
-    """No allocation within the bounds keeps so many weights; `least` and `most` are what can be kept."""
+    """No allocation within the bounds keeps so many weights; `least` and `most` are what can be
+    kept.
+    """
 
     def __init__(self, kept: int, least: int, most: int) -> None:
         super().__init__(f"from {least} to {most} weights can stay, got {kept}")
@@ -45,7 +52,8 @@ class InfeasibleBudgetError(ValueError):
 
 
 def allocate_by_size(members: Sequence[Member], kept: int) -> Allocation:
-    """Return `kept` weights shared out by size: the same sparsity everywhere, as far as bounds allow.
+    """Return `kept` weights shared out by size: the same sparsity everywhere, as far as bounds
+    allow.
 
     Example:
         >>> allocate_by_size([Member(100, 1, 100), Member(50, 1, 50)], 15).kept
@@ -54,10 +62,14 @@ def allocate_by_size(members: Sequence[Member], kept: int) -> Allocation:
     return _allocate(members, [member.size for member in members], kept)
 
 
-def allocate_erk(members: Sequence[Member], shapes: Sequence[Sequence[int]], kept: int) -> Allocation:
-    """Return `kept` weights shared out by Erdős-Rényi-Kernel: eps * sum(shape) in each tensor, and tensors that would exceed their size whole.
+def allocate_erk(
+    members: Sequence[Member], shapes: Sequence[Sequence[int]], kept: int
+) -> Allocation:
+    """Return `kept` weights shared out by Erdős-Rényi-Kernel: eps * sum(shape) in each tensor, and
+    tensors that would exceed their size whole.
 
-    Evci et al., 2020 (arXiv:1911.11134), section 3. The sum is exact: remainders go to the largest fractions, of equal ones to the first member.
+    Evci et al., 2020 (arXiv:1911.11134), section 3. The sum is exact: remainders go to the largest
+    fractions, of equal ones to the first member.
 
     Example:
         >>> allocate_erk([Member(1000, 1, 1000), Member(20, 1, 20)], [(100, 10), (10, 2)], 120).kept
@@ -66,11 +78,16 @@ def allocate_erk(members: Sequence[Member], shapes: Sequence[Sequence[int]], kep
     return _allocate(members, [sum(shape) for shape in shapes], kept)
 
 
-def allocate_by_magnitude(members: Sequence[Member], weights: Iterable[NDArray[np.floating]], kept: int) -> Allocation:
-    """Return how many weights of each tensor are among the `kept` largest magnitudes of all; a NaN counts as larger than every number.
+def allocate_by_magnitude(
+    members: Sequence[Member], weights: Iterable[NDArray[np.floating]], kept: int
+) -> Allocation:
+    """Return how many weights of each tensor are among the `kept` largest magnitudes of all; a NaN
+    counts as larger than every number.
 
-    A member keeps `least` of its weights and at most `most`, wherever the threshold lies. Of equal magnitudes at the threshold, those of the first members
-    stay. `weights` is gone through three times (five where one is float64): given an iterable that reads on the way, one tensor is in memory at a time.
+    A member keeps `least` of its weights and at most `most`, wherever the threshold lies. Of equal
+    magnitudes at the threshold, those of the first members stay. `weights` is gone through three
+    times (five where one is float64): given an iterable that reads on the way, one tensor is in
+    memory at a time.
 
     Example:
         >>> allocate_by_magnitude([Member(3, 1, 3), Member(3, 1, 3)], [np.array([5.0, 4.0, 1.0]), np.array([3.0, 2.0, 0.5])], 3).kept
@@ -79,7 +96,10 @@ def allocate_by_magnitude(members: Sequence[Member], weights: Iterable[NDArray[n
     _check(members, kept)
     width = np.float64 if any(values.dtype.itemsize == 8 for values in weights) else np.float32
     bits = np.dtype(BITS[np.dtype(width).itemsize])
-    least, most = (np.array([getattr(member, name) for member in members], dtype=np.int64) for name in ("least", "most"))
+    least, most = (
+        np.array([getattr(member, name) for member in members], dtype=np.int64)
+        for name in ("least", "most")
+    )
     above, prefix = np.zeros(len(members), dtype=np.int64), 0
     tied = above
     for shift in digit_shifts(bits):
@@ -95,19 +115,25 @@ def allocate_by_magnitude(members: Sequence[Member], weights: Iterable[NDArray[n
 
 
 def allocate_by_threshold(weights: Iterable[NDArray[np.floating]], threshold: float) -> Allocation:
-    """Return how many weights of each tensor have a magnitude of `threshold` or more; at least one. A NaN counts as larger than every number.
+    """Return how many weights of each tensor have a magnitude of `threshold` or more; at least one.
+    A NaN counts as larger than every number.
 
     Example:
         >>> allocate_by_threshold([np.array([0.5, -0.04, 0.05, 0.0]), np.array([0.01])], 0.05).kept
         (2, 1)
     """
-    kept = tuple(max(1, values.size - int(np.count_nonzero(np.abs(values) < threshold))) for values in weights)
+    kept = tuple(
+        max(1, values.size - int(np.count_nonzero(np.abs(values) < threshold)))
+        for values in weights
+    )
     return Allocation(kept, threshold, (None,) * len(kept))
 
 
 @dataclass(frozen=True, slots=True)
 class _Levels:
-    """Of each member, how many of its scores that begin with one prefix have each digit next; only digits that occur are held."""
+    """Of each member, how many of its scores that begin with one prefix have each digit next; only
+    digits that occur are held.
+    """
 
     counts: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]
 
@@ -124,8 +150,12 @@ class _Levels:
             found.append((held, counts[held]))
         return cls(tuple(found))
 
-    def highest_reaching(self, kept: int, above: NDArray[np.int64], least: NDArray[np.int64], most: NDArray[np.int64]) -> int:
-        """Return the highest digit for which the members keep `kept` weights or more, when each keeps its scores from that digit on, within its bounds."""
+    def highest_reaching(
+        self, kept: int, above: NDArray[np.int64], least: NDArray[np.int64], most: NDArray[np.int64]
+    ) -> int:
+        """Return the highest digit for which the members keep `kept` weights or more, when each
+        keeps its scores from that digit on, within its bounds.
+        """
         total = np.zeros(1 << DIGIT, dtype=np.int64)
         for (held, counts), over, low, high in zip(self.counts, above, least, most, strict=True):
             line = np.zeros(1 << DIGIT, dtype=np.int64)
@@ -134,39 +164,65 @@ class _Levels:
         return int(np.flatnonzero(total >= kept)[-1])
 
     def beyond(self, digit: int) -> NDArray[np.int64]:
-        return np.array([counts[held > digit].sum() for held, counts in self.counts], dtype=np.int64)
+        return np.array(
+            [counts[held > digit].sum() for held, counts in self.counts], dtype=np.int64
+        )
 
     def at(self, digit: int) -> NDArray[np.int64]:
-        return np.array([counts[held == digit].sum() for held, counts in self.counts], dtype=np.int64)
+        return np.array(
+            [counts[held == digit].sum() for held, counts in self.counts], dtype=np.int64
+        )
 
 
 def _allocate(members: Sequence[Member], shares: Sequence[int], kept: int) -> Allocation:
-    """Return eps * share for each member, held within its bounds, the bounds that are broken most first; whole numbers with the exact sum."""
+    """Return eps * share for each member, held within its bounds, the bounds that are broken most
+    first; whole numbers with the exact sum.
+    """
     _check(members, kept)
     fixed: dict[int, int] = {}
     wanted: list[float | None] = [None] * len(members)
     while len(fixed) < len(members):
-        scale = Fraction(kept - sum(fixed.values()), sum(share for index, share in enumerate(shares) if index not in fixed))
+        scale = Fraction(
+            kept - sum(fixed.values()),
+            sum(share for index, share in enumerate(shares) if index not in fixed),
+        )
         wishes = {index: scale * share for index, share in enumerate(shares) if index not in fixed}
-        above = {index: wish - members[index].most for index, wish in wishes.items() if wish > members[index].most}
-        below = {index: members[index].least - wish for index, wish in wishes.items() if wish < members[index].least}
+        above = {
+            index: wish - members[index].most
+            for index, wish in wishes.items()
+            if wish > members[index].most
+        }
+        below = {
+            index: members[index].least - wish
+            for index, wish in wishes.items()
+            if wish < members[index].least
+        }
         if not above and not below:
             return Allocation(_whole(wishes, fixed, kept, members), float(scale), tuple(wanted))
         if sum(above.values()) >= sum(below.values()):
             fixed |= {index: members[index].most for index in above}
             for index in above:
-                wanted[index] = float(wishes[index] / members[index].size) if members[index].most == members[index].size else None
+                wanted[index] = (
+                    float(wishes[index] / members[index].size)
+                    if members[index].most == members[index].size
+                    else None
+                )
         else:
             fixed |= {index: members[index].least for index in below}
     return Allocation(tuple(fixed[index] for index in range(len(members))), None, tuple(wanted))
 
 
-def _whole(wishes: dict[int, Fraction], fixed: dict[int, int], kept: int, members: Sequence[Member]) -> tuple[int, ...]:
-    """Return whole numbers with the sum `kept`: all rounded down, then one more for the largest fractions that have room."""
+def _whole(
+    wishes: dict[int, Fraction], fixed: dict[int, int], kept: int, members: Sequence[Member]
+) -> tuple[int, ...]:
+    """Return whole numbers with the sum `kept`: all rounded down, then one more for the largest
+    fractions that have room.
+    """
     counts = fixed | {index: int(wish) for index, wish in wishes.items()}
     missing = kept - sum(counts.values())
     order = sorted(
-        (index for index, wish in wishes.items() if counts[index] < members[index].most), key=lambda index: (int(wishes[index]) - wishes[index], index)
+        (index for index, wish in wishes.items() if counts[index] < members[index].most),
+        key=lambda index: (int(wishes[index]) - wishes[index], index),
     )
     for index in order[:missing]:
         counts[index] += 1

@@ -8,7 +8,8 @@ from fractions import Fraction
 def kept_count(size: int, sparsity: float) -> int:
     """Return how many of `size` weights stay when the share `sparsity` (0 to below 1) must be zero.
 
-    kept = max(1, round_half_even(size * (1 - sparsity))), computed on the decimal that was written, so that 90% of 1,000 keeps 100 and not 99.
+    kept = max(1, round_half_even(size * (1 - sparsity))), computed on the decimal that was written,
+    so that 90% of 1,000 keeps 100 and not 99.
 
     Raises:
         ValueError: `size` is below 1, or `sparsity` is outside [0, 1).
@@ -45,7 +46,8 @@ def percent(share: float) -> str:
 
 
 def kept_in_group(keep: int, of: int, share: float) -> int:
-    """Return how many weights of a group of `of` stay at `share`, on the way to `keep`: round_half_even(of * (1 - share)), but never below `keep`.
+    """Return how many weights of a group of `of` stay at `share`, on the way to `keep`:
+    round_half_even(of * (1 - share)), but never below `keep`.
 
     So the pattern is reached step by step along a schedule, and never passed.
 

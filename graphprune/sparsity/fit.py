@@ -13,17 +13,23 @@ from graphprune.sparsity.patterns import Block, Channel, KeepOf, Pattern, Unstru
 
 @dataclass(frozen=True, slots=True)
 class Misfit:
-    """Why a pattern does not fit: the slug of the diagnostic (`pattern/rank` where the tensor lacks an axis that it names), and the reason in words."""
+    """Why a pattern does not fit: the slug of the diagnostic (`pattern/rank` where the tensor lacks
+    an axis that it names), and the reason in words.
+    """
 
     slug: Literal["pattern/misfit", "pattern/rank"]
     reason: str
 
 
-def find_misfit(pattern: Pattern, shape: Sequence[int], axes: Sequence[str], *, pads: bool = False) -> Misfit | None:
-    """Return why `pattern` does not fit a tensor with these axes, None where it does; with `pads` every length fits.
+def find_misfit(
+    pattern: Pattern, shape: Sequence[int], axes: Sequence[str], *, pads: bool = False
+) -> Misfit | None:
+    """Return why `pattern` does not fit a tensor with these axes, None where it does; with `pads`
+    every length fits.
 
-    A tensor may have more axes than the pattern names. A block or group then lies at one place of the others: on a convolution's kernel, at one spatial
-    position. (RULES.md has it both ways, in section 6 and in example 5; patterns on all kernels are of more use than an error.)
+    A tensor may have more axes than the pattern names. A block or group then lies at one place of
+    the others: on a convolution's kernel, at one spatial position. (RULES.md has it both ways, in
+    section 6 and in example 5; patterns on all kernels are of more use than an error.)
 
     Example:
         >>> find_misfit(KeepOf(2, 4, "in"), (1023, 1200), ("in", "out"))
@@ -37,8 +43,19 @@ def find_misfit(pattern: Pattern, shape: Sequence[int], axes: Sequence[str], *, 
     for axis in lengths:
         if list(axes).count(axis) != 1:
             return Misfit("pattern/rank", _axis_fault(axis, axes))
-    uneven = [(shape[axes.index(axis)], length) for axis, length in lengths.items() if shape[axes.index(axis)] % length]
-    return Misfit("pattern/misfit", ", ".join(f"{size} is not a multiple of {length}" for size, length in uneven)) if uneven and not pads else None
+    uneven = [
+        (shape[axes.index(axis)], length)
+        for axis, length in lengths.items()
+        if shape[axes.index(axis)] % length
+    ]
+    return (
+        Misfit(
+            "pattern/misfit",
+            ", ".join(f"{size} is not a multiple of {length}" for size, length in uneven),
+        )
+        if uneven and not pads
+        else None
+    )
 
 
 def group_lengths(pattern: Pattern) -> dict[str, int]:
@@ -73,16 +90,28 @@ def check_fit(pattern: Pattern, shape: Sequence[int], axes: Sequence[str], *, pa
 def _axis_fault(axis: str, axes: Sequence[str]) -> str:
     if not axes:
         return f"no axis {axis!r}; its axes have no names"
-    return f"{'several axes' if axis in axes else 'no axis'} {axis!r}; its axes are {', '.join(axes)}"
+    return (
+        f"{'several axes' if axis in axes else 'no axis'} {axis!r}; its axes are {', '.join(axes)}"
+    )
 
 
-def target_zeros(pattern: Pattern, shape: Sequence[int], axes: Sequence[str], sparsity: float, *, pads: bool = False) -> int:
-    """Return how many weights of a tensor are zero when the share `sparsity` must be, or the fewest that may be where that depends on the weights.
+def target_zeros(
+    pattern: Pattern,
+    shape: Sequence[int],
+    axes: Sequence[str],
+    sparsity: float,
+    *,
+    pads: bool = False,
+) -> int:
+    """Return how many weights of a tensor are zero when the share `sparsity` must be, or the fewest
+    that may be where that depends on the weights.
 
     * unstructured: `zero_count` of all weights;
-    * keep n of m: in each group all but `kept_in_group`. A short last group keeps as many as a whole one, or all that it has;
-    * block: whole blocks, max(1, round_half_even(blocks * (1 - sparsity))) of them stay. Where blocks at the edge are short the number of blocks is exact, and
-      the number of weights depends on which they are: this is then the fewest, see `is_exact`;
+    * keep n of m: in each group all but `kept_in_group`. A short last group keeps as many as a
+      whole one, or all that it has;
+    * block: whole blocks, max(1, round_half_even(blocks * (1 - sparsity))) of them stay. Where
+      blocks at the edge are short the number of blocks is exact, and the number of weights depends
+      on which they are: this is then the fewest, see `is_exact`;
     * channel: max(1, round_half_even(channels * (1 - sparsity))) channels stay.
 
     Raises:
@@ -107,11 +136,16 @@ def target_zeros(pattern: Pattern, shape: Sequence[int], axes: Sequence[str], sp
             return size // length * zero_count(length, sparsity)
         case Block():
             sizes = dict(pattern.sizes)
-            return _fewest_in_blocks([(length, sizes.get(axis, 1)) for axis, length in zip(axes, shape, strict=True)], sparsity)
+            return _fewest_in_blocks(
+                [(length, sizes.get(axis, 1)) for axis, length in zip(axes, shape, strict=True)],
+                sparsity,
+            )
 
 
 def is_exact(pattern: Pattern, shape: Sequence[int], axes: Sequence[str]) -> bool:
-    """Return whether `target_zeros` is the number of zeros, not only the fewest: always but for blocks that are short at an edge."""
+    """Return whether `target_zeros` is the number of zeros, not only the fewest: always but for
+    blocks that are short at an edge.
+    """
     return not isinstance(pattern, Block) or find_misfit(pattern, shape, axes) is None
 
 
@@ -122,7 +156,9 @@ def _zeros_in_line(pattern: KeepOf, length: int, sparsity: float) -> int:
 
 
 def _fewest_in_blocks(lengths: Sequence[tuple[int, int]], sparsity: float) -> int:
-    """Return the weights in the smallest blocks, as many as are zeroed; `lengths` are (axis, block) pairs."""
+    """Return the weights in the smallest blocks, as many as are zeroed; `lengths` are (axis, block)
+    pairs.
+    """
     counts = {1: 1}
     for length, block in lengths:
         whole, rest = divmod(length, block)

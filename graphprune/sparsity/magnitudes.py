@@ -1,4 +1,6 @@
-"""Magnitudes as integers, whose 16-bit digits can be counted: what exact selection without sorting (a radix select) is made of."""
+"""Magnitudes as integers, whose 16-bit digits can be counted: what exact selection without sorting
+(a radix select) is made of.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def magnitude_bits(weights: NDArray[np.floating]) -> Scores:
 
 
 def digit_shifts(bits: np.dtype[Any]) -> range:
-    """Return by how many bits to shift scores of the type `bits` for each of their digits, the highest first."""
+    """Return by how many bits to shift scores of the type `bits` for each of their digits, the
+    highest first.
+    """
     return range(8 * bits.itemsize - DIGIT, -1, -DIGIT)
 
 
@@ -37,8 +41,12 @@ def digits(scores: Scores, shift: int) -> Scores:
 
 
 def count_digits(scores: Scores, shift: int) -> NDArray[np.int64]:
-    """Return how often each digit occurs at `shift`; in chunks that fit the cache, which takes half the time."""
+    """Return how often each digit occurs at `shift`; in chunks that fit the cache, which takes half
+    the time.
+    """
     counts = np.zeros(1 << DIGIT, dtype=np.int64)
     for start in range(0, scores.size, _CHUNK):
-        counts += np.bincount(digits(scores[start : start + _CHUNK], shift).astype(np.intp), minlength=1 << DIGIT)
+        counts += np.bincount(
+            digits(scores[start : start + _CHUNK], shift).astype(np.intp), minlength=1 << DIGIT
+        )
     return counts

@@ -20,7 +20,8 @@ _Place = tuple[slice, ...]
 def magnitude_mask(weights: Weights, sparsity: float) -> Mask:
     """Return the mask (same shape, True keeps) that zeroes the share `sparsity` of smallest |w|.
 
-    The count is exact; where magnitudes tie, the lower flat index is kept. A NaN counts as larger than every number.
+    The count is exact; where magnitudes tie, the lower flat index is kept. A NaN counts as larger
+    than every number.
 
     Example:
         >>> magnitude_mask(np.array([[3.0, -1.0], [0.5, -2.0]]), 0.5)
@@ -31,11 +32,19 @@ def magnitude_mask(weights: Weights, sparsity: float) -> Mask:
     return _largest(score.ravel(), kept_count(score.size, sparsity)).reshape(score.shape)
 
 
-def pattern_mask(weights: Weights, pattern: Pattern, share: float, axes: Sequence[str] = (), *, pads: bool = False) -> Mask:
+def pattern_mask(
+    weights: Weights,
+    pattern: Pattern,
+    share: float,
+    axes: Sequence[str] = (),
+    *,
+    pads: bool = False,
+) -> Mask:
     """Return the mask (same shape, True keeps) that zeroes the share `share` as `pattern` says.
 
-    Blocks and channels are scored by the mean |w| (in float64) or the largest of the weights that they have; where scores tie, the lower index in storage
-    order is kept. NaN counts as larger than every number.
+    Blocks and channels are scored by the mean |w| (in float64) or the largest of the weights that
+    they have; where scores tie, the lower index in storage order is kept. NaN counts as larger than
+    every number.
 
     Raises:
         ValueError: `share` is outside [0, 1), or the pattern does not fit.
@@ -51,7 +60,9 @@ def pattern_mask(weights: Weights, pattern: Pattern, share: float, axes: Sequenc
             return _keep_of_mask(weights, pattern, share, axes)
         case Block():
             pool = np.max if pattern.pool == "max" else _mean
-            return _whole_mask(weights, list(_places(weights.shape, axes, group_lengths(pattern))), pool, share)
+            return _whole_mask(
+                weights, list(_places(weights.shape, axes, group_lengths(pattern))), pool, share
+            )
         case Channel():
             lengths = {axis: weights.shape[axes.index(axis)] for axis in axes} | {pattern.axis: 1}
             return _whole_mask(weights, list(_places(weights.shape, axes, lengths)), _mean, share)
@@ -67,7 +78,9 @@ def _keep_of_mask(weights: Weights, pattern: KeepOf, share: float, axes: Sequenc
     return mask
 
 
-def _whole_mask(weights: Weights, places: list[_Place], pool: Callable[[Weights], np.floating], share: float) -> Mask:
+def _whole_mask(
+    weights: Weights, places: list[_Place], pool: Callable[[Weights], np.floating], share: float
+) -> Mask:
     """Return the mask that keeps the places of largest score as a whole."""
     with np.errstate(over="ignore", invalid="ignore"):
         scores = np.array([pool(np.abs(weights[place])) for place in places])
@@ -78,7 +91,9 @@ def _whole_mask(weights: Weights, places: list[_Place], pool: Callable[[Weights]
 
 
 def _places(shape: Sequence[int], axes: Sequence[str], lengths: dict[str, int]) -> Iterator[_Place]:
-    """Yield the groups of a tensor in storage order: `lengths` along the axes that it names, 1 along the others."""
+    """Yield the groups of a tensor in storage order: `lengths` along the axes that it names, 1
+    along the others.
+    """
     steps = [lengths.get(axis, 1) for axis in axes]
     starts = (range(0, length, step) for length, step in zip(shape, steps, strict=True))
     for start in itertools.product(*starts):

@@ -36,18 +36,27 @@ def describe_missed(missed: Sequence[MissedTarget]) -> str:
         >>> describe_missed([MissedTarget("conv", "kernel", 400, 18, 240, was_updated=True)])
         'conv kernel 4.5% of 60.0%'
     """
-    named = [f"{tensor.layer} {tensor.tensor} {tensor.zeros / tensor.size:.1%} of {tensor.target_zeros / tensor.size:.1%}" for tensor in missed[:_MOST_NAMED]]
+    named = [
+        f"{tensor.layer} {tensor.tensor} {tensor.zeros / tensor.size:.1%} of"
+        f" {tensor.target_zeros / tensor.size:.1%}"
+        for tensor in missed[:_MOST_NAMED]
+    ]
     rest = len(missed) - len(named)
     return ", ".join(named) + (f" and {rest} more" if rest else "")
 
 
 def explain_missed(missed: Sequence[MissedTarget]) -> str:
-    """Return why a stripped model is less sparse than it was meant to be: it was not trained, or not to the end of its schedules.
+    """Return why a stripped model is less sparse than it was meant to be: it was not trained, or
+    not to the end of its schedules.
 
     Example:
         >>> explain_missed([MissedTarget("conv", "kernel", 400, 18, 240, was_updated=False)])
         'its masks were never updated, so nothing was pruned (zeros measured, of target: conv kernel 4.5% of 60.0%)'
     """
     never = not any(tensor.was_updated for tensor in missed)
-    why = "its masks were never updated, so nothing was pruned" if never else "its schedules have not reached their targets"
+    why = (
+        "its masks were never updated, so nothing was pruned"
+        if never
+        else "its schedules have not reached their targets"
+    )
     return f"{why} (zeros measured, of target: {describe_missed(missed)})"

@@ -1,4 +1,6 @@
-"""Which weights of a tensor are zeroed together. Axes have names, as in the layer graph (`in`, `out`, ...), whatever the storage order."""
+"""Which weights of a tensor are zeroed together. Axes have names, as in the layer graph (`in`,
+`out`, ...), whatever the storage order.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +34,17 @@ class KeepOf:
 
     def __str__(self) -> str:
         zeros = self.of - self.keep
-        return f"keep {self.keep} of {self.of} along {self.along} ({zeros} {'zero' if zeros == 1 else 'zeros'} in each {self.of})"
+        return (
+            f"keep {self.keep} of {self.of} along {self.along} ({zeros}"
+            f" {'zero' if zeros == 1 else 'zeros'} in each {self.of})"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Blocks of weights, scored by the mean or the largest |w| and zeroed whole; `sizes` has the length along each axis that is longer than 1."""
+    """Blocks of weights, scored by the mean or the largest |w| and zeroed whole; `sizes` has the
+    length along each axis that is longer than 1.
+    """
 
     sizes: tuple[tuple[str, int], ...]
     pool: Pool = "mean"
@@ -99,6 +106,8 @@ def pattern_from_config(config: Mapping[str, Any]) -> Pattern:
 _KINDS: Mapping[str, Callable[[Mapping[str, Any]], Pattern]] = {
     "unstructured": lambda config: UNSTRUCTURED,
     "keep_of": lambda config: KeepOf(int(config["keep"]), int(config["of"]), str(config["along"])),
-    "block": lambda config: Block(tuple((str(axis), int(size)) for axis, size in config["block"].items()), config["pool"]),
+    "block": lambda config: Block(
+        tuple((str(axis), int(size)) for axis, size in config["block"].items()), config["pool"]
+    ),
     "channel": lambda config: Channel(str(config["axis"])),
 }

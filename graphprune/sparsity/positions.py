@@ -16,7 +16,9 @@ _TEXT = re.compile(r"(?P<value>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>epochs?|steps?|%)
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The length of a training run: optimizer steps in an epoch, and epochs in all. None where nobody knows yet."""
+    """The length of a training run: optimizer steps in an epoch, and epochs in all. None where
+    nobody knows yet.
+    """
 
     steps_per_epoch: int | None = None
     epochs: int | None = None
@@ -29,7 +31,11 @@ class Run:
     @property
     def steps(self) -> int | None:
         """The optimizer steps of the whole run."""
-        return None if self.steps_per_epoch is None or self.epochs is None else self.steps_per_epoch * self.epochs
+        return (
+            None
+            if self.steps_per_epoch is None or self.epochs is None
+            else self.steps_per_epoch * self.epochs
+        )
 
 
 def check_run(run: object) -> None:
@@ -39,7 +45,9 @@ def check_run(run: object) -> None:
         TypeError: it is something else.
     """
     if run is not None and not isinstance(run, Run):
-        raise wrong_type("run", "a graphprune.Run", run, "such as Run(steps_per_epoch=100, epochs=10)")
+        raise wrong_type(
+            "run", "a graphprune.Run", run, "such as Run(steps_per_epoch=100, epochs=10)"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,11 @@ class Position:
 
     def __str__(self) -> str:
         number = f"{self.value:g}" if self.value < 1e6 else str(int(self.value))
-        return f"{number}%" if self.unit == "percent" else f"{number} {self.unit}{'' if self.value == 1 else 's'}"
+        return (
+            f"{number}%"
+            if self.unit == "percent"
+            else f"{number} {self.unit}{'' if self.value == 1 else 's'}"
+        )
 
     def to_config(self) -> dict[str, float]:
         """Return the JSON form, such as `{"epoch": 4}`."""
@@ -94,6 +106,8 @@ def parse_position(text: str) -> Position:
     """
     match = _TEXT.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"a position needs a unit: '4 epochs', '2000 steps' or '60%' of the run; got {text!r}")
+        raise ValueError(
+            f"a position needs a unit: '4 epochs', '2000 steps' or '60%' of the run; got {text!r}"
+        )
     unit = match["unit"].rstrip("s")
     return Position(float(match["value"]), "percent" if unit == "%" else unit)  # type: ignore[arg-type]

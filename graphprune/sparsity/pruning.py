@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphprune.sparsity.fit import target_zeros
-from graphprune.sparsity.patterns import UNSTRUCTURED, KeepOf, Pattern, pattern_from_config, pattern_to_config
+from graphprune.sparsity.patterns import (
+    UNSTRUCTURED,
+    KeepOf,
+    Pattern,
+    pattern_from_config,
+    pattern_to_config,
+)
 from graphprune.sparsity.schedules import Schedule
 
 
@@ -17,13 +23,17 @@ class Pruning:
     """How one layer is pruned.
 
     Attributes:
-        sparsity: The target share of zeros in each tensor, 0 to below 1; of a budget, the share over all its tensors.
+        sparsity: The target share of zeros in each tensor, 0 to below 1; of a budget, the share
+            over all its tensors.
         schedule: When masks change.
         weights: Names of the tensors to prune, in the layer's order.
         pattern: Which weights are zeroed together.
-        pads: Whether a last group or block that is short is pruned like a whole one; without it the pattern must fit.
-        shares: The target of each of `weights` where a budget gave them their own; None where all have `sparsity`.
-        axes: The names of the axes of each of `weights`, which patterns other than unstructured need; None where nobody gave them.
+        pads: Whether a last group or block that is short is pruned like a whole one; without it the
+            pattern must fit.
+        shares: The target of each of `weights` where a budget gave them their own; None where all
+            have `sparsity`.
+        axes: The names of the axes of each of `weights`, which patterns other than unstructured
+            need; None where nobody gave them.
     """
 
     sparsity: float
@@ -39,27 +49,44 @@ class Pruning:
             if not 0 <= share < 1:
                 raise ValueError(f"sparsity must be at least 0 and below 1, got {share:g}")
         if self.shares is not None and len(self.shares) != len(self.weights):
-            raise ValueError(f"shares must have one entry for each of {len(self.weights)} weights, got {len(self.shares)}")
+            raise ValueError(
+                f"shares must have one entry for each of {len(self.weights)} weights, got"
+                f" {len(self.shares)}"
+            )
         if self.axes is not None and len(self.axes) != len(self.weights):
-            raise ValueError(f"axes must have one entry for each of {len(self.weights)} weights, got {len(self.axes)}")
+            raise ValueError(
+                f"axes must have one entry for each of {len(self.weights)} weights, got"
+                f" {len(self.axes)}"
+            )
         if self.axes is None and self.pattern != UNSTRUCTURED:
-            raise ValueError(f"the pattern '{self.pattern}' needs the names of the axes of its weights, got none")
+            raise ValueError(
+                f"the pattern '{self.pattern}' needs the names of the axes of its weights, got none"
+            )
         self._check_last_point()
 
     def _check_last_point(self) -> None:
-        """Raise unless a points schedule ends at the target; to three places for a pattern that fixes a share such as 2/3, which no file can write."""
+        """Raise unless a points schedule ends at the target; to three places for a pattern that
+        fixes a share such as 2/3, which no file can write.
+        """
         if not self.schedule.points:
             return
-        (place, last), near = self.schedule.points[-1], 1e-3 if isinstance(self.pattern, KeepOf) else 1e-9
+        (place, last), near = (
+            self.schedule.points[-1],
+            1e-3 if isinstance(self.pattern, KeepOf) else 1e-9,
+        )
         if not math.isclose(last, self.sparsity, rel_tol=0, abs_tol=near):
-            raise ValueError(f"the last point of a schedule must be the target of {self.sparsity:g}, got {last:g} at {place}")
+            raise ValueError(
+                f"the last point of a schedule must be the target of {self.sparsity:g}, got"
+                f" {last:g} at {place}"
+            )
 
     def share_of(self, weight: str) -> float:
         """Return the target share of zeros of the tensor named `weight`."""
         return self.sparsity if self.shares is None else self.shares[self.weights.index(weight)]
 
     def describe_target(self, render: Callable[[float], str]) -> str:
-        """Return the target of the tensors as text, each as `render` writes it; with their names where they differ, as a budget lets them.
+        """Return the target of the tensors as text, each as `render` writes it; with their names
+        where they differ, as a budget lets them.
 
         Example:
             >>> from graphprune.sparsity.positions import Position
@@ -79,7 +106,8 @@ class Pruning:
         return () if self.axes is None else self.axes[self.weights.index(weight)]
 
     def target_zeros(self, weight: str, shape: Sequence[int]) -> int:
-        """Return how many weights of the tensor named `weight` are zero when its schedule is finished; the fewest, where short blocks leave it open.
+        """Return how many weights of the tensor named `weight` are zero when its schedule is
+        finished; the fewest, where short blocks leave it open.
 
         Raises:
             ValueError: the pattern does not fit the tensor.
@@ -124,8 +152,14 @@ class Pruning:
             weights=_names(config["weights"]),
             pattern=pattern_from_config(config["pattern"]),
             pads=bool(config.get("pads", False)),
-            shares=tuple(map(float, config["shares"])) if config.get("shares") is not None else None,
-            axes=tuple(tuple(map(str, names)) for names in config["axes"]) if config.get("axes") is not None else None,
+            shares=(
+                tuple(map(float, config["shares"])) if config.get("shares") is not None else None
+            ),
+            axes=(
+                tuple(tuple(map(str, names)) for names in config["axes"])
+                if config.get("axes") is not None
+                else None
+            ),
         )
 
 
@@ -141,8 +175,10 @@ class Provenance:
 
     Attributes:
         rule: Rule id; may be empty for Python calls.
-        rules_sha256, plan_sha256: Of the rule files and of the plan (hex); may be empty for Python calls.
-        budget: What the budget asked for that gave the tensors their shares, in words; empty where none did.
+        rules_sha256, plan_sha256: Of the rule files and of the plan (hex); may be empty for Python
+            calls.
+        budget: What the budget asked for that gave the tensors their shares, in words; empty where
+            none did.
     """
 
     rule: str = ""
@@ -152,10 +188,19 @@ class Provenance:
 
     def to_config(self) -> dict[str, str]:
         """Return the JSON form."""
-        config = {"rule": self.rule, "rules_sha256": self.rules_sha256, "plan_sha256": self.plan_sha256}
+        config = {
+            "rule": self.rule,
+            "rules_sha256": self.rules_sha256,
+            "plan_sha256": self.plan_sha256,
+        }
         return config | ({"budget": self.budget} if self.budget else {})
 
     @classmethod
     def from_config(cls, config: Mapping[str, str]) -> Provenance:
         """Return the value that `to_config` wrote."""
-        return cls(config.get("rule", ""), config.get("rules_sha256", ""), config.get("plan_sha256", ""), config.get("budget", ""))
+        return cls(
+            config.get("rule", ""),
+            config.get("rules_sha256", ""),
+            config.get("plan_sha256", ""),
+            config.get("budget", ""),
+        )

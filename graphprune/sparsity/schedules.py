@@ -17,20 +17,26 @@ _RAMPS = ("linear", "polynomial", "exponential", "points")
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How sparsity rises: the curve, where it begins and ends in the run, and how often masks are updated.
+    """How sparsity rises: the curve, where it begins and ends in the run, and how often masks are
+    updated.
 
-    `constant` and `step` ask for the full sparsity from `begin` on. `constant` goes on choosing the mask anew every `every` until `end` (for ever without one);
-    `step` chooses it once at `begin`, unless `every` and `end` are given. `linear`, `polynomial` and `exponential` rise from `initial` at `begin` to the target
-    at `end`. `points` jumps to each point's sparsity and stays there until the next, as in iterative pruning (Han et al., 2015, arXiv:1506.02626); masks change
-    at every point, and every `every` in between where it is given.
+    `constant` and `step` ask for the full sparsity from `begin` on. `constant` goes on choosing the
+    mask anew every `every` until `end` (for ever without one); `step` chooses it once at `begin`,
+    unless `every` and `end` are given. `linear`, `polynomial` and `exponential` rise from `initial`
+    at `begin` to the target at `end`. `points` jumps to each point's sparsity and stays there until
+    the next, as in iterative pruning (Han et al., 2015, arXiv:1506.02626); masks change at every
+    point, and every `every` in between where it is given.
 
     Attributes:
         curve: The shape of the ramp.
         begin: The first update; the first point of `points`.
-        end: The last update, where the target is reached exactly. None only for `constant` and `step`; the last point of `points`.
-        every: The distance between updates, in steps or epochs. Updates happen at `begin` and `end` besides.
+        end: The last update, where the target is reached exactly. None only for `constant` and
+            `step`; the last point of `points`.
+        every: The distance between updates, in steps or epochs. Updates happen at `begin` and `end`
+            besides.
         initial: The share of zeros at `begin`, for ramps.
-        power: The exponent of `polynomial`; 3 is the cubic ramp of Zhu and Gupta, 2017 (arXiv:1710.01878), equation 1.
+        power: The exponent of `polynomial`; 3 is the cubic ramp of Zhu and Gupta, 2017
+            (arXiv:1710.01878), equation 1.
         name: What the rule file calls it.
         points: (place, share of zeros) of each jump of `points`; the last one is the target.
     """
@@ -45,7 +51,9 @@ class Schedule:
     points: tuple[tuple[Position, float], ...] = ()
 
     def __post_init__(self) -> None:
-        for _, fault in find_schedule_faults(self.curve, self.begin, self.end, self.every, self.initial, self.power, self.points):
+        for _, fault in find_schedule_faults(
+            self.curve, self.begin, self.end, self.every, self.initial, self.power, self.points
+        ):
             raise ValueError(fault)
         if self.points:
             object.__setattr__(self, "begin", self.points[0][0])
@@ -53,7 +61,9 @@ class Schedule:
 
     @property
     def is_ramp(self) -> bool:
-        """Whether sparsity rises bit by bit, so that the target is reached at `end` and not at `begin`."""
+        """Whether sparsity rises bit by bit, so that the target is reached at `end` and not at
+        `begin`.
+        """
         return self.curve in _RAMPS
 
     def __str__(self) -> str:
@@ -64,7 +74,9 @@ class Schedule:
         """Return the JSON form, as plans and wrappers store it."""
         config: dict[str, Any] = {"name": self.name, "curve": self.curve}
         if self.points:
-            config["points"] = [{"at": place.to_config(), "sparsity": share} for place, share in self.points]
+            config["points"] = [
+                {"at": place.to_config(), "sparsity": share} for place, share in self.points
+            ]
         elif self.is_ramp:
             config |= {"power": self.power, "from": self.initial}
         config["begin"] = self.begin.to_config()
@@ -84,7 +96,10 @@ class Schedule:
             initial=float(config.get("from", 0.0)),
             power=float(config.get("power", 3.0)),
             name=config.get("name"),
-            points=tuple((Position.from_config(point["at"]), float(point["sparsity"])) for point in config.get("points", ())),
+            points=tuple(
+                (Position.from_config(point["at"]), float(point["sparsity"]))
+                for point in config.get("points", ())
+            ),
         )
 
     def missing_facts(self) -> tuple[str, ...]:
@@ -94,8 +109,14 @@ class Schedule:
             >>> Schedule(begin=Position(0, "epoch"), end=Position(4, "epoch")).missing_facts()
             ('end',)
         """
-        fields = {"begin": self.begin, "end": self.end, "every": self.every} | {f"points[{index}]": place for index, place in self._inner_points()}
-        return tuple(name for name, place in fields.items() if place is not None and place.unit != "step" and place.value != 0)
+        fields = {"begin": self.begin, "end": self.end, "every": self.every} | {
+            f"points[{index}]": place for index, place in self._inner_points()
+        }
+        return tuple(
+            name
+            for name, place in fields.items()
+            if place is not None and place.unit != "step" and place.value != 0
+        )
 
     def _inner_points(self) -> list[tuple[int, Position]]:
         """Return the points between `begin` and `end`, with their numbers."""
@@ -105,13 +126,16 @@ class Schedule:
         """Return this schedule in optimizer steps.
 
         Raises:
-            ValueError: a position is in epochs or percent and `run` does not give the length they need, or the end comes before the beginning.
+            ValueError: a position is in epochs or percent and `run` does not give the length they
+                need, or the end comes before the beginning.
         """
         begin = 0 if self.begin.value == 0 else self._step("begin", self.begin, run)
         end = None if self.end is None else self._step("end", self.end, run)
         every = None if self.every is None else max(1, self._step("every", self.every, run))
         if end is not None and end < begin:
-            raise ValueError(f"end ({self.end}, step {end}) comes before begin ({self.begin}, step {begin})")
+            raise ValueError(
+                f"end ({self.end}, step {end}) comes before begin ({self.begin}, step {begin})"
+            )
         if self.curve == "constant" and every is None:
             every = 100
         if self.curve == "step" and every is None and end is None:
@@ -119,10 +143,18 @@ class Schedule:
         return Timetable(self, begin, end, every, self._points_in_steps(run))
 
     def _points_in_steps(self, run: Run) -> tuple[tuple[int, float], ...]:
-        steps = [0 if place.value == 0 else self._step(f"points[{index}]", place, run) for index, (place, _) in enumerate(self.points)]
-        for (place, _), step, (later, _), later_step in zip(self.points, steps, self.points[1:], steps[1:], strict=False):
+        steps = [
+            0 if place.value == 0 else self._step(f"points[{index}]", place, run)
+            for index, (place, _) in enumerate(self.points)
+        ]
+        for (place, _), step, (later, _), later_step in zip(
+            self.points, steps, self.points[1:], steps[1:], strict=False
+        ):
             if later_step < step:
-                raise ValueError(f"points must come one after the other, got {later} (step {later_step}) after {place} (step {step})")
+                raise ValueError(
+                    f"points must come one after the other, got {later} (step {later_step}) after"
+                    f" {place} (step {step})"
+                )
         return tuple((step, share) for step, (_, share) in zip(steps, self.points, strict=True))
 
     @staticmethod
@@ -135,7 +167,8 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Timetable:
-    """A schedule in optimizer steps. Step s stands for the weights after s updates; step 0 is before the first.
+    """A schedule in optimizer steps. Step s stands for the weights after s updates; step 0 is
+    before the first.
 
     Example:
         >>> ramp = Schedule(end=Position(1000, "step"), every=Position(300, "step")).to_timetable(Run())
@@ -164,16 +197,20 @@ class Timetable:
         return max([regular, *(place for place, _ in self.points if place <= step)])
 
     def is_due(self, *, after: int, step: int) -> bool:
-        """Return whether an update falls in (`after`, `step`]; `after` is -1 when masks were never updated."""
+        """Return whether an update falls in (`after`, `step`]; `after` is -1 when masks were never
+        updated.
+        """
         due = self.last_due(step)
         return due is not None and due > after
 
     def sparsity_at(self, step: int, target: float) -> float:
         """Return the share of weights that must be zero at `step`, on the way to `target`.
 
-        The polynomial ramp is equation 1 of Zhu and Gupta, 2017 (arXiv:1710.01878): target + (initial - target) * (1 - progress) ** power. The exponential one
-        keeps (1 - initial) * ((1 - target) / (1 - initial)) ** progress, so that each stretch of steps takes the same share of what is left. It stays at
-        `target` after `end`. Before its last point a `points` schedule asks a tensor with a target of its own (from a budget) for its part of each point.
+        The polynomial ramp is equation 1 of Zhu and Gupta, 2017 (arXiv:1710.01878): target +
+        (initial - target) * (1 - progress) ** power. The exponential one keeps (1 - initial) * ((1
+        - target) / (1 - initial)) ** progress, so that each stretch of steps takes the same share
+        of what is left. It stays at `target` after `end`. Before its last point a `points` schedule
+        asks a tensor with a target of its own (from a budget) for its part of each point.
 
         Raises:
             ValueError: `step` is negative.
@@ -185,19 +222,32 @@ class Timetable:
         if not self.schedule.is_ramp or self.end is None or step >= self.end:
             return target
         if self.points:
-            share, last = max(point for point in self.points if point[0] <= step)[1], self.points[-1][1]
+            share, last = (
+                max(point for point in self.points if point[0] <= step)[1],
+                self.points[-1][1],
+            )
             return share if target == last else min(target, target * share / last) if last else 0.0
         left = 1 - (step - self.begin) / (self.end - self.begin)
-        initial = min(self.schedule.initial, target)  # of a budget, a tensor's own target may be below the share that all begin from
+        initial = min(
+            self.schedule.initial, target
+        )  # of a budget, a tensor's own target may be below the share that all begin from
         if self.schedule.curve == "exponential":
             kept = 1 - initial
-            return sorted((initial, 1 - kept * float(((1 - target) / kept) ** (1 - left)), target))[1]
+            return sorted((initial, 1 - kept * float(((1 - target) / kept) ** (1 - left)), target))[
+                1
+            ]
         power: float = self.schedule.power if self.schedule.curve == "polynomial" else 1.0
         return target + (initial - target) * float(left**power)
 
 
 def find_schedule_faults(
-    curve: str, begin: Position, end: Position | None, every: Position | None, initial: float, power: float, points: Sequence[tuple[Position, float]]
+    curve: str,
+    begin: Position,
+    end: Position | None,
+    every: Position | None,
+    initial: float,
+    power: float,
+    points: Sequence[tuple[Position, float]],
 ) -> Iterator[tuple[str, str]]:
     """Yield (field, what is wrong) of everything that keeps these values from being a `Schedule`."""
     if curve not in CURVES:
@@ -217,7 +267,11 @@ def find_schedule_faults(
 
 def _point_faults(curve: str, points: Sequence[tuple[Position, float]]) -> Iterator[str]:
     if (curve == "points") != bool(points):
-        yield "a points schedule needs points" if curve == "points" else f"a {curve} schedule has no points, got {len(points)}"
+        yield (
+            "a points schedule needs points"
+            if curve == "points"
+            else f"a {curve} schedule has no points, got {len(points)}"
+        )
     for _, share in points:
         if not 0 <= share < 1:
             yield f"the sparsity of a point must be at least 0 and below 1, got {share:g}"
@@ -225,4 +279,7 @@ def _point_faults(curve: str, points: Sequence[tuple[Position, float]]) -> Itera
         if later.unit == place.unit and later.value <= place.value:
             yield f"points must come one after the other, got {later} after {place}"
         if more < share:
-            yield f"sparsity must not fall from point to point, got {more:g} at {later} after {share:g} at {place}"
+            yield (
+                f"sparsity must not fall from point to point, got {more:g} at {later} after"
+                f" {share:g} at {place}"
+            )

@@ -1,1 +1,3 @@
-"""TensorFlow: the only package that names it. Wrapper, pruner, surgery, training and serving export; imported when first used."""
+"""TensorFlow: the only package that names it. Wrapper, pruner, surgery, training and serving
+export; imported when first used.
+"""

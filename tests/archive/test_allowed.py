@@ -1,4 +1,6 @@
-"""The walk over configs: what is on the list passes, everything else is refused by name, wherever it stands."""
+"""The walk over configs: what is on the list passes, everything else is refused by name, wherever
+it stands.
+"""
 
 import json
 from pathlib import Path
@@ -11,16 +13,30 @@ from graphprune.archive.allowed.entries import OTHER
 from graphprune.archive.allowed.keras_names import FUNCTION, KERAS, LAYER, LAYERS
 from graphprune.graph.classes.builtin_layers import BUILTIN_LAYERS
 
-OWN = {"MyLayer": frozenset({LAYER}), "my_function": frozenset({FUNCTION}), "MyThing": frozenset({OTHER})}
+OWN = {
+    "MyLayer": frozenset({LAYER}),
+    "my_function": frozenset({FUNCTION}),
+    "MyThing": frozenset({OTHER}),
+}
 
 
 def layer(kind="Dense", module="keras.layers", registered=None, **config):
-    entry = {"class_name": kind, "config": {"name": "fc", **config}, "module": module, "registered_name": registered}
+    entry = {
+        "class_name": kind,
+        "config": {"name": "fc", **config},
+        "module": module,
+        "registered_name": registered,
+    }
     return {key: value for key, value in entry.items() if value != "none"}
 
 
 def function(name, module="builtins", registered="function"):
-    return {"class_name": "function", "config": name, "module": module, "registered_name": registered}
+    return {
+        "class_name": "function",
+        "config": name,
+        "module": module,
+        "registered_name": registered,
+    }
 
 
 def refused(entry, given=OWN):
@@ -30,27 +46,71 @@ def refused(entry, given=OWN):
 
 PASSES = {
     "a layer": layer(units=4, activation="relu", kernel_initializer="glorot_uniform"),
-    "a layer without a module, as in .h5": {"class_name": "Dense", "config": {"name": "fc", "activation": "swish"}},
-    "an object where a text may stand": layer(kernel_regularizer={"class_name": "L2", "config": {"l2": 0.1}, "module": "keras.regularizers"}),
+    "a layer without a module, as in .h5": {
+        "class_name": "Dense",
+        "config": {"name": "fc", "activation": "swish"},
+    },
+    "an object where a text may stand": layer(
+        kernel_regularizer={
+            "class_name": "L2",
+            "config": {"l2": 0.1},
+            "module": "keras.regularizers",
+        }
+    ),
     "a layer as activation": layer(activation=layer("LeakyReLU", alpha=0.1)),
     "a function by object": layer(activation=function("gelu")),
-    "a function of TensorFlow": layer(activation=function("sin", "tensorflow.python.ops.gen_math_ops", "sin")),
+    "a function of TensorFlow": layer(
+        activation=function("sin", "tensorflow.python.ops.gen_math_ops", "sin")
+    ),
     "a layer in a layer": layer("Bidirectional", layer=layer("LSTM"), backward_layer=layer("GRU")),
     "an initializer of TensorFlow": layer(
-        kernel_initializer={"class_name": "Constant", "config": {"value": 0}, "module": "tensorflow.python.ops.init_ops_v2", "registered_name": "Constant"}
+        kernel_initializer={
+            "class_name": "Constant",
+            "config": {"value": 0},
+            "module": "tensorflow.python.ops.init_ops_v2",
+            "registered_name": "Constant",
+        }
     ),
     "cells": layer("StackedRNNCells", cells=[layer("LSTMCell"), layer("GRUCell")]),
-    "a model": {"class_name": "Functional", "module": "tf_keras.src.engine.functional", "registered_name": "Functional", "config": {"layers": [layer()]}},
-    "a model of Keras 3": {"class_name": "Functional", "module": "keras.src.models.functional", "registered_name": "Functional", "config": {}},
-    "an operation": layer("TFOpLambda", "tf_keras.src.layers.core.tf_op_layer", "TFOpLambda", function="math.add"),
+    "a model": {
+        "class_name": "Functional",
+        "module": "tf_keras.src.engine.functional",
+        "registered_name": "Functional",
+        "config": {"layers": [layer()]},
+    },
+    "a model of Keras 3": {
+        "class_name": "Functional",
+        "module": "keras.src.models.functional",
+        "registered_name": "Functional",
+        "config": {},
+    },
+    "an operation": layer(
+        "TFOpLambda", "tf_keras.src.layers.core.tf_op_layer", "TFOpLambda", function="math.add"
+    ),
     "an operation of Keras 3": layer("Multiply", "keras.src.ops.numpy", "Multiply"),
     "a vocabulary as a list": layer("StringLookup", vocabulary=["a", "/etc/passwd"]),
-    "the user's layer": layer("MyLayer", "my_program", "MyLayer", anything=["exec", {"a": 1}], activation="odd"),
+    "the user's layer": layer(
+        "MyLayer", "my_program", "MyLayer", anything=["exec", {"a": 1}], activation="odd"
+    ),
     "the user's function as activation": layer(activation="my_function"),
-    "the user's function in a Lambda": layer("Lambda", function="my_function", function_type="function"),
-    "the user's class in a custom layer": layer("MyLayer", None, part={"class_name": "MyThing", "config": {}, "module": "x", "registered_name": "MyThing"}),
-    "a wrapped layer": layer("PruneLowMagnitude", "graphprune.tf.pruning.wrapper", "graphprune>PruneLowMagnitude", layer=layer(activation="relu")),
-    "a tensor": layer("Normalization", mean={"class_name": "__numpy__", "config": {"value": [1.0], "dtype": "float32"}}),
+    "the user's function in a Lambda": layer(
+        "Lambda", function="my_function", function_type="function"
+    ),
+    "the user's class in a custom layer": layer(
+        "MyLayer",
+        None,
+        part={"class_name": "MyThing", "config": {}, "module": "x", "registered_name": "MyThing"},
+    ),
+    "a wrapped layer": layer(
+        "PruneLowMagnitude",
+        "graphprune.tf.pruning.wrapper",
+        "graphprune>PruneLowMagnitude",
+        layer=layer(activation="relu"),
+    ),
+    "a tensor": layer(
+        "Normalization",
+        mean={"class_name": "__numpy__", "config": {"value": [1.0], "dtype": "float32"}},
+    ),
     "a name that is also a function": layer(name="exec"),
 }
 WRAPPER = {"graphprune>PruneLowMagnitude": frozenset({LAYER})}
@@ -62,7 +122,12 @@ def test_what_keras_writes_passes(what):
 
 
 BUILTIN = function("exec.__call__")
-FOREIGN_TYPE = {"class_name": "__typespec__", "spec_name": "Popen", "module": "os", "registered_name": None}
+FOREIGN_TYPE = {
+    "class_name": "__typespec__",
+    "spec_name": "Popen",
+    "module": "os",
+    "registered_name": None,
+}
 REFUSED = {
     "a dotted builtin": (layer(activation=BUILTIN), ("exec.__call__", "activation", "fc")),
     "a builtin in a Lambda": (layer("Lambda", function=BUILTIN, function_type="function"), ("exec.__call__", "function", "fc")),
@@ -144,14 +209,48 @@ def test_everything_else_is_refused_by_name(what):
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"loss": "mse", "metrics": ["acc", ["mae"]], "optimizer_config": {"class_name": "Adam", "config": {"learning_rate": 0.1}}}, None),
-        ({"loss": {"a": "mse", "b": {"class_name": "MeanSquaredError", "config": {"fn": "mean_squared_error"}}}}, None),
-        ({"optimizer": {"class_name": "LossScaleOptimizer", "config": {"inner_optimizer": {"class_name": "SGD", "config": {}}}}}, None),
+        (
+            {
+                "loss": "mse",
+                "metrics": ["acc", ["mae"]],
+                "optimizer_config": {"class_name": "Adam", "config": {"learning_rate": 0.1}},
+            },
+            None,
+        ),
+        (
+            {
+                "loss": {
+                    "a": "mse",
+                    "b": {"class_name": "MeanSquaredError", "config": {"fn": "mean_squared_error"}},
+                }
+            },
+            None,
+        ),
+        (
+            {
+                "optimizer": {
+                    "class_name": "LossScaleOptimizer",
+                    "config": {"inner_optimizer": {"class_name": "SGD", "config": {}}},
+                }
+            },
+            None,
+        ),
         ({"optimizer_config": {"class_name": "adam", "config": {}}}, None),
         ({"loss": {"a": "mse", "b": "os.system"}}, ("os.system", "loss")),
         ({"metrics": [["acc", "exec"]]}, ("exec", "metric")),
-        ({"loss": {"class_name": "LossFunctionWrapper", "config": {"fn": "eval"}}}, ("eval", "loss")),
-        ({"optimizer": {"class_name": "Adam", "config": {"learning_rate": {"class_name": "Dense", "config": {}}}}}, ("Dense", "learning rate")),
+        (
+            {"loss": {"class_name": "LossFunctionWrapper", "config": {"fn": "eval"}}},
+            ("eval", "loss"),
+        ),
+        (
+            {
+                "optimizer": {
+                    "class_name": "Adam",
+                    "config": {"learning_rate": {"class_name": "Dense", "config": {}}},
+                }
+            },
+            ("Dense", "learning rate"),
+        ),
     ],
 )
 def test_compile_settings_are_walked_as_well(settings, expected):
@@ -165,52 +264,90 @@ def test_compile_settings_are_walked_as_well(settings, expected):
         ("TFOpLambda", {"function": "io.write_file"}, "io.write_file"),
         ("TFOpLambda", {"function": "raw_ops.WriteFile"}, "raw_ops.WriteFile"),
         ("TFOpLambda", {"function": "compat.v1.py_func"}, "compat.v1.py_func"),
-        ("TFOpLambda", {"function": "random.fixed_unigram_candidate_sampler"}, "random.fixed_unigram_candidate_sampler"),
+        (
+            "TFOpLambda",
+            {"function": "random.fixed_unigram_candidate_sampler"},
+            "random.fixed_unigram_candidate_sampler",
+        ),
         ("TFOpLambda", {"function": "keras.backend.set_floatx"}, "keras.backend.set_floatx"),
         ("TFOpLambda", {"function": "math.add.__globals__"}, "math.add.__globals__"),
         ("TFOpLambda", {"function": ["math.add"]}, "['math.add']"),
         ("SlicingOpLambda", {"function": "map_fn"}, "map_fn"),
         ("TFOpLambda", {"function": "compat.v1.nn.relu"}, None),
         ("SlicingOpLambda", {"function": "__operators__.getitem"}, None),
-        ("TensorFlowOpLayer", {"node_def": {"op": "DebugIdentity", "attr": {"debug_urls": {}}}}, "DebugIdentity"),
-        ("TensorFlowOpLayer", {"node_def": {"op": "GenerateVocabRemapping"}}, "GenerateVocabRemapping"),
+        (
+            "TensorFlowOpLayer",
+            {"node_def": {"op": "DebugIdentity", "attr": {"debug_urls": {}}}},
+            "DebugIdentity",
+        ),
+        (
+            "TensorFlowOpLayer",
+            {"node_def": {"op": "GenerateVocabRemapping"}},
+            "GenerateVocabRemapping",
+        ),
         ("TensorFlowOpLayer", {"node_def": {"op": "LoadAndRemapMatrix"}}, "LoadAndRemapMatrix"),
         ("TensorFlowOpLayer", {"node_def": {"op": "DecodeProtoV2"}}, "DecodeProtoV2"),
         ("TensorFlowOpLayer", {"node_def": {"op": "ImmutableConst"}}, "ImmutableConst"),
-        ("TensorFlowOpLayer", {"node_def": "\n\x01x\x12\tWriteFile"}, "operation in a node_def that is not JSON"),
+        (
+            "TensorFlowOpLayer",
+            {"node_def": "\n\x01x\x12\tWriteFile"},
+            "operation in a node_def that is not JSON",
+        ),
         ("TensorFlowOpLayer", {"node_def": {"op": "AddV2"}}, None),
         ("ClassMethod", {"cls_symbol": "RaggedTensor", "method_name": "from_row_splits"}, None),
-        ("ClassMethod", {"cls_symbol": "io.TFRecordWriter", "method_name": "__init__"}, "io.TFRecordWriter.__init__"),
+        (
+            "ClassMethod",
+            {"cls_symbol": "io.TFRecordWriter", "method_name": "__init__"},
+            "io.TFRecordWriter.__init__",
+        ),
         ("InstanceMethod", {"attr_name": "to_tensor"}, None),
         ("InstanceProperty", {"attr_name": "__class__"}, "__class__"),
     ],
 )
 def test_an_op_layer_only_computes(kind, config, operation):
     entry = {"class_name": kind, "config": {"name": "op", **config}}
-    assert find_refused(entry, {}) == (None if operation is None else Refusal(operation, "operation", "op"))
+    assert find_refused(entry, {}) == (
+        None if operation is None else Refusal(operation, "operation", "op")
+    )
     assert find_refused(entry, {}, unsafe_ops=True) is None
 
 
 @pytest.mark.parametrize(
     ("key", "most", "place"),
-    [("num_oov_indices", 10_000_000, "layer"), ("ngrams", 1_000, "layer"), ("num_thresholds", 1_000_000, "settings")],
+    [
+        ("num_oov_indices", 10_000_000, "layer"),
+        ("ngrams", 1_000, "layer"),
+        ("num_thresholds", 1_000_000, "settings"),
+    ],
 )
 def test_a_length_that_keras_would_fill_a_list_with_is_bounded(key, most, place):
     def entry(value):
-        made = {"class_name": "StringLookup" if place == "layer" else "AUC", "config": {"name": "x", key: value}}
+        made = {
+            "class_name": "StringLookup" if place == "layer" else "AUC",
+            "config": {"name": "x", key: value},
+        }
         return made if place == "layer" else {"metrics": [made]}
 
     kind = LAYER if place == "layer" else None
     assert find_refused(entry(most), {}, kind=kind) is None
     for value, told in ((most + 1, str(most + 1)), (float("inf"), "inf")):
         found = find_refused(entry(value), {}, kind=kind)
-        assert (found.name, found.kind, found.layer, found.value) == (key, "size", "x" if place == "layer" else "", told)
+        assert (found.name, found.kind, found.layer, found.value) == (
+            key,
+            "size",
+            "x" if place == "layer" else "",
+            told,
+        )
 
 
 def test_a_first_look_leaves_names_for_later_but_no_paths_and_operations():
     assert find_refused(layer("MyLayer", "my_program"), None) is None
-    assert find_refused(layer("StringLookup", vocabulary="/etc/passwd"), None) == Refusal("/etc/passwd", "path", "fc")
-    assert find_refused(layer("TFOpLambda", function="io.write_file"), None) == Refusal("io.write_file", "operation", "fc")
+    assert find_refused(layer("StringLookup", vocabulary="/etc/passwd"), None) == Refusal(
+        "/etc/passwd", "path", "fc"
+    )
+    assert find_refused(layer("TFOpLambda", function="io.write_file"), None) == Refusal(
+        "io.write_file", "operation", "fc"
+    )
 
 
 def test_every_layer_of_the_table_is_on_the_list():
@@ -218,35 +355,64 @@ def test_every_layer_of_the_table_is_on_the_list():
 
 
 def test_no_name_on_the_list_has_a_dot():
-    assert [name for names in KERAS.values() for name in names.classes | names.functions if not name.isidentifier()] == []
+    assert [
+        name
+        for names in KERAS.values()
+        for name in names.classes | names.functions
+        if not name.isidentifier()
+    ] == []
 
 
-@pytest.mark.parametrize("path", sorted(Path(__file__).parents[2].glob("fixtures/*.*")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted(Path(__file__).parents[2].glob("fixtures/*.*")), ids=lambda path: path.name
+)
 def test_the_fixtures_pass(path):
     if path.suffix not in (".keras", ".h5"):
         return
-    config = {key: value for key, value in read_archive(path).config.items() if key != "compile_config"}
+    config = {
+        key: value for key, value in read_archive(path).config.items() if key != "compile_config"
+    }
     text = json.dumps(config)
-    own = {name: frozenset({LAYER}) for name in ("MyPkg>LowRankDense", "graphprune>PruneLowMagnitude", "PruneLowMagnitude") if name in text}
+    own = {
+        name: frozenset({LAYER})
+        for name in ("MyPkg>LowRankDense", "graphprune>PruneLowMagnitude", "PruneLowMagnitude")
+        if name in text
+    }
     assert find_refused(config, own) is None
 
 
 def data(kind="__numpy__", **changed):
-    return {"class_name": kind, "config": {"value": ["a"], "dtype": "float32"}, "module": "builtins", "registered_name": None} | changed
+    return {
+        "class_name": kind,
+        "config": {"value": ["a"], "dtype": "float32"},
+        "module": "builtins",
+        "registered_name": None,
+    } | changed
 
 
 DATA_THAT_IS_NONE = {
-    "a class that tf_keras looks up in the module": data("__slice__", module="runpy", registered_name="run_path"),
+    "a class that tf_keras looks up in the module": data(
+        "__slice__", module="runpy", registered_name="run_path"
+    ),
     "a shape that is looked up as well": data("TensorShape", module="this"),
     "another registered name": data("__tuple__", registered_name="run_path"),
     "texts of 300 MB": data(config={"value": ["a"], "dtype": "U300000000"}),
-    "records": data(config={"value": [1], "dtype": {"names": ["a"], "formats": ["i1"], "itemsize": 10**9}}),
+    "records": data(
+        config={"value": [1], "dtype": {"names": ["a"], "formats": ["i1"], "itemsize": 10**9}}
+    ),
     "Python objects": data(config={"value": [1], "dtype": "object"}),
     "a type that is no text": data("__typespec__", spec_name=[]),
     "a module that is no text": function("relu", module=["keras"]),
     "a registered name that is no text": function("relu", registered=["relu"]),
-    "an attribute that is no text": {"class_name": "InstanceProperty", "config": {"attr_name": []}, "module": "keras.layers"},
-    "a function of the user's, called with what the file says": {"class_name": "my_function", "config": {"x": 1}},
+    "an attribute that is no text": {
+        "class_name": "InstanceProperty",
+        "config": {"attr_name": []},
+        "module": "keras.layers",
+    },
+    "a function of the user's, called with what the file says": {
+        "class_name": "my_function",
+        "config": {"x": 1},
+    },
 }
 
 

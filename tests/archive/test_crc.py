@@ -42,4 +42,9 @@ def test_every_bit_counts() -> None:
 
 
 def test_masks_are_undone() -> None:
-    assert [crc.unmask_crc(crc.mask_crc(value)) for value in (0, 1, 0x8A9136AA, 0xFFFFFFFF)] == [0, 1, 0x8A9136AA, 0xFFFFFFFF]
+    assert [crc.unmask_crc(crc.mask_crc(value)) for value in (0, 1, 0x8A9136AA, 0xFFFFFFFF)] == [
+        0,
+        1,
+        0x8A9136AA,
+        0xFFFFFFFF,
+    ]

@@ -1,4 +1,6 @@
-"""Valid archives with bytes changed: they read, or they are refused in one line; nothing else happens."""
+"""Valid archives with bytes changed: they read, or they are refused in one line; nothing else
+happens.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,14 @@ from graphprune.errors import GraphpruneError
 from graphprune.graph import measure_zeros, read_graph
 
 CONFIG = model(IN, FC)
-TREE = {"layer-0": {}, "layer-1": {"kernel": np.ones((4, 4), "float32"), "bias": np.zeros(4, "float32")}}
+TREE = {
+    "layer-0": {},
+    "layer-1": {"kernel": np.ones((4, 4), "float32"), "bias": np.zeros(4, "float32")},
+}
 KINDS = st.sampled_from(["flip", "set", "cut", "drop", "copy"])
-EDITS = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), KINDS, st.integers(0, 255)), min_size=1, max_size=4)
+EDITS = st.lists(
+    st.tuples(st.floats(0, 1, exclude_max=True), KINDS, st.integers(0, 255)), min_size=1, max_size=4
+)
 
 
 def mutate(data: bytes, edits: list[tuple[float, str, int]]) -> bytes:
@@ -41,7 +48,9 @@ def mutate(data: bytes, edits: list[tuple[float, str, int]]) -> bytes:
 
 
 def check_reading(path: Path) -> None:
-    """Read everything: it reads, with a count of zeros that fits each tensor, or our own error says in one line why not."""
+    """Read everything: it reads, with a count of zeros that fits each tensor, or our own error says
+    in one line why not.
+    """
     try:
         archive = read_archive(path)
         graph = read_graph(archive)
@@ -49,7 +58,11 @@ def check_reading(path: Path) -> None:
     except GraphpruneError as fault:
         assert "\n" not in str(fault)  # noqa: PT017 - it may also be right
         return
-    sizes = {(layer.address, tensor.name): tensor.size for layer in graph.layers.values() for tensor in layer.tensors}
+    sizes = {
+        (layer.address, tensor.name): tensor.size
+        for layer in graph.layers.values()
+        for tensor in layer.tensors
+    }
     assert all(0 <= count <= sizes[place] for place, count in zeros.items())
 
 
@@ -79,7 +92,12 @@ def test_a_file_with_changed_bytes(valid: Path, name: str) -> None:
     check()
 
 
-PARTS = ["keras_metadata.pb", "saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"]
+PARTS = [
+    "keras_metadata.pb",
+    "saved_model.pb",
+    "variables/variables.index",
+    "variables/variables.data-00000-of-00001",
+]
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -97,7 +115,12 @@ def test_a_saved_model_with_changed_bytes(valid: Path, part: str) -> None:
     check()
 
 
-PLAIN = st.none() | st.booleans() | st.integers(-2, 9) | st.sampled_from(["in", "fc", "Dense", "", "\x1b"])
+PLAIN = (
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 9)
+    | st.sampled_from(["in", "fc", "Dense", "", "\x1b"])
+)
 JSON = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=3), max_leaves=4)
 
 

@@ -42,16 +42,30 @@ def stored_model(tmp_path, values):
 def test_plain_data_sets_are_known_by_their_headers(shape, tmp_path):
     data = {str(number): (np.full(shape, 3, kind), {}) for number, kind in enumerate(PLAIN)}
     found = index(write(tmp_path / "a.h5", data))
-    assert [(tensor.shape, tensor.dtype) for tensor in found] == [(shape, np.dtype(kind).name) for kind in PLAIN]
-    assert [tensor.stretch is not None for tensor in found] == [shape != (0,)] * len(PLAIN)  # what has no values lies nowhere
+    assert [(tensor.shape, tensor.dtype) for tensor in found] == [
+        (shape, np.dtype(kind).name) for kind in PLAIN
+    ]
+    assert [tensor.stretch is not None for tensor in found] == [shape != (0,)] * len(
+        PLAIN
+    )  # what has no values lies nowhere
 
 
 def test_other_types_and_layouts_are_left_to_the_library(tmp_path):
     data = {str(number): (np.ones(3, kind), {}) for number, kind in enumerate(OTHERS)}
-    data |= {"7": (np.ones((4, 4), "f4"), {"chunks": (2, 2)}), "8": (np.ones(4, "f4"), {"compression": "gzip"})}
+    data |= {
+        "7": (np.ones((4, 4), "f4"), {"chunks": (2, 2)}),
+        "8": (np.ones(4, "f4"), {"compression": "gzip"}),
+    }
     found = index(write(tmp_path / "a.h5", data))
     assert [tensor.stretch for tensor in found] == [None] * 6
-    assert [tensor.dtype for tensor in found] == ["bool", "float32", "int64", "complex64", "float32", "float32"]
+    assert [tensor.dtype for tensor in found] == [
+        "bool",
+        "float32",
+        "int64",
+        "complex64",
+        "float32",
+        "float32",
+    ]
 
 
 def test_the_values_are_those_that_the_library_reads(tmp_path):
@@ -67,5 +81,7 @@ def test_a_file_that_was_cut_since_it_was_indexed_is_named(tmp_path):
     archive = read_archive(path)
     (tensor,) = archive.stored["fc"]
     path.write_bytes(path.read_bytes()[: tensor.stretch.start + 1000])
-    with pytest.raises(ArchiveError, match=r"a\.h5: damaged HDF5 data \(.*\); save or copy the model again$"):
+    with pytest.raises(
+        ArchiveError, match=r"a\.h5: damaged HDF5 data \(.*\); save or copy the model again$"
+    ):
         archive.read(tensor)

@@ -1,4 +1,6 @@
-"""Texts in HDF5 attributes are what h5py reads, whatever the layout; references that lie are refused by a reader that nothing can hang."""
+"""Texts in HDF5 attributes are what h5py reads, whatever the layout; references that lie are
+refused by a reader that nothing can hang.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,11 @@ def write(path: Path, libver: str, names: list[str], at: str = "/") -> Path:
         group = file.require_group(at)
         for name in names:
             value = VALUES[name]
-            group.attrs[name] = value.astype(h5py.string_dtype()) if isinstance(value, np.ndarray) and value.dtype == object else value
+            group.attrs[name] = (
+                value.astype(h5py.string_dtype())
+                if isinstance(value, np.ndarray) and value.dtype == object
+                else value
+            )
     return path
 
 
@@ -41,17 +47,25 @@ def write(path: Path, libver: str, names: list[str], at: str = "/") -> Path:
 @pytest.mark.parametrize("libver", ["earliest", "latest"])
 def test_texts_are_what_was_written(tmp_path: Path, libver: str, at: str) -> None:
     with h5py.File(write(tmp_path / "a.h5", libver, list(VALUES), at), "r") as file:
-        assert {name: read_texts(file[at], name, 1_000_000) for name in VALUES} == {name: as_bytes(value) for name, value in VALUES.items()}
+        assert {name: read_texts(file[at], name, 1_000_000) for name in VALUES} == {
+            name: as_bytes(value) for name, value in VALUES.items()
+        }
         assert read_texts(file[at], "gone", 100) is None
 
 
-@pytest.mark.parametrize(("name", "size"), [("long", "100,000"), ("bytes", "17"), ("texts", "5,003")])
+@pytest.mark.parametrize(
+    ("name", "size"), [("long", "100,000"), ("bytes", "17"), ("texts", "5,003")]
+)
 def test_a_text_over_the_limit_is_not_read(tmp_path: Path, name: str, size: str) -> None:
     path = write(tmp_path / "a.h5", "earliest", [name])
     with h5py.File(path, "r") as file, pytest.raises(ArchiveError) as caught:
         read_texts(file, name, 16 if name == "bytes" else 5000)
     limit = 16 if name == "bytes" else 5000
-    assert str(caught.value) == f"{path}: {name} has {size} bytes, more than the {limit:,} that a model's config may have; save the model again"
+    assert (
+        str(caught.value)
+        == f"{path}: {name} has {size} bytes, more than the {limit:,} that a model's config may"
+        " have; save the model again"
+    )
 
 
 def test_numbers_are_no_text(tmp_path: Path) -> None:
@@ -60,11 +74,19 @@ def test_numbers_are_no_text(tmp_path: Path) -> None:
         file.attrs["layer_names"] = [1, 2]
     with h5py.File(path, "r") as file, pytest.raises(ArchiveError) as caught:
         read_texts(file, "layer_names", 1000)
-    assert str(caught.value) == f"{path}: layer_names is not a text; the file is damaged, save the model again"
+    assert (
+        str(caught.value)
+        == f"{path}: layer_names is not a text; the file is damaged, save the model again"
+    )
 
 
 @pytest.mark.parametrize(
-    ("offset", "value", "said"), [(-16, bytes(16), "heap does not hold"), (-32, b"XCOL", "without a heap"), (-24, b"\xff" * 8, "without a heap")]
+    ("offset", "value", "said"),
+    [
+        (-16, bytes(16), "heap does not hold"),
+        (-32, b"XCOL", "without a heap"),
+        (-24, b"\xff" * 8, "without a heap"),
+    ],
 )
 def test_a_damaged_heap_is_refused(tmp_path: Path, offset: int, value: bytes, said: str) -> None:
     path = write(tmp_path / "a.h5", "earliest", ["text"])

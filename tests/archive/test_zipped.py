@@ -16,14 +16,20 @@ def test_the_files_of_layers_are_unpacked_for_a_while(tmp_path: Path) -> None:
     path = write_keras(tmp_path / "m.keras", model(IN, FC), members=members)
     with unpacked_assets(str(path)) as folder:
         assert folder is not None
-        assert [part.relative_to(folder).as_posix() for part in folder.rglob("*") if part.is_file()] == ["layers/text/vocabulary.txt"]
+        assert [
+            part.relative_to(folder).as_posix() for part in folder.rglob("*") if part.is_file()
+        ] == ["layers/text/vocabulary.txt"]
     assert not folder.exists()
     with unpacked_assets(str(write_keras(tmp_path / "n.keras", model(IN, FC)))) as folder:
         assert folder is None
 
 
-@pytest.mark.parametrize("members", [{"assets/a": b"", "assets/a/b": b""}, {"assets/a/b": b"", "assets/a": b""}])
-def test_files_of_layers_that_are_folders_too_are_damage(tmp_path: Path, members: dict[str, bytes]) -> None:
+@pytest.mark.parametrize(
+    "members", [{"assets/a": b"", "assets/a/b": b""}, {"assets/a/b": b"", "assets/a": b""}]
+)
+def test_files_of_layers_that_are_folders_too_are_damage(
+    tmp_path: Path, members: dict[str, bytes]
+) -> None:
     path = write_keras(tmp_path / "m.keras", model(IN, FC), members=members)
     with pytest.raises(ArchiveError, match="damaged zip"), unpacked_assets(str(path)):
         raise AssertionError("it was unpacked")

@@ -1,11 +1,15 @@
-"""A headless browser, pages opened in it, and the check that a page neither asked for anything nor logged an error."""
+"""A headless browser, pages opened in it, and the check that a page neither asked for anything nor
+logged an error.
+"""
 
 import json
 import shutil
 
 import pytest
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 DRIVER = shutil.which("chromedriver")
 ARGUMENTS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
@@ -16,21 +20,30 @@ ARGUMENTS = (
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory):
     if CHROMIUM is None or DRIVER is None:
-        pytest.skip("no browser: chromium and chromedriver are not installed (Debian: apt-get install chromium chromium-driver)")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (pip install '.[test]')")
+        pytest.skip(
+            "no browser: chromium and chromedriver are not installed (Debian: apt-get install"
+            " chromium chromium-driver)"
+        )
+    webdriver = pytest.importorskip(
+        "selenium.webdriver", reason="selenium is not installed (pip install '.[test]')"
+    )
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for argument in (*ARGUMENTS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
+    driver = webdriver.Chrome(
+        options=options, service=webdriver.ChromeService(executable_path=DRIVER)
+    )
     yield driver
     driver.quit()
 
 
 @pytest.fixture
 def open_html(browser, tmp_path):
-    """Opens pages, and at the end holds that none of them had a console error or asked for anything but itself."""
+    """Opens pages, and at the end holds that none of them had a console error or asked for anything
+    but itself.
+    """
     asked = []
 
     def open_page(html, name="page.html"):
@@ -46,7 +59,11 @@ def open_html(browser, tmp_path):
     yield open_page
     assert [entry["message"] for entry in browser.get_log("browser")] == []
     sent = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    urls = {message["params"]["request"]["url"] for message in sent if message["method"] == "Network.requestWillBeSent"}
+    urls = {
+        message["params"]["request"]["url"]
+        for message in sent
+        if message["method"] == "Network.requestWillBeSent"
+    }
     assert urls <= set(asked)
 
 
@@ -61,14 +78,21 @@ class Page:
         return self.browser.find_element("css selector", selector)
 
     def box(self, name):
-        return next(box for box in self.all("#stage .box") if box.find_elements("css selector", ".name, .row-name")[0].text == name)
+        return next(
+            box
+            for box in self.all("#stage .box")
+            if box.find_elements("css selector", ".name, .row-name")[0].text == name
+        )
 
     def click(self, element):
         self.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
         element.click()
 
     def names(self):
-        return [box.find_elements("css selector", ".name, .row-name")[0].text for box in self.all("#stage .box")]
+        return [
+            box.find_elements("css selector", ".name, .row-name")[0].text
+            for box in self.all("#stage .box")
+        ]
 
     def panel(self):
         return self.one("#panel").text

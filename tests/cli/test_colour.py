@@ -1,4 +1,6 @@
-"""Colour of plan, diff, lint and faults: on a terminal, as Rich decides it; never in files, pipes or JSON."""
+"""Colour of plan, diff, lint and faults: on a terminal, as Rich decides it; never in files, pipes
+or JSON.
+"""
 
 import re
 import subprocess
@@ -28,14 +30,18 @@ def folder(tmp_path):
     from graphprune.graph import graph_to_config
 
     (tmp_path / "faulty.yaml").write_text(FAULTY)
-    (tmp_path / "a.json").write_text(to_json(graph_to_config(build_graph("in > fc_1[4,4] > fc_2[4,2]"))))
+    (tmp_path / "a.json").write_text(
+        to_json(graph_to_config(build_graph("in > fc_1[4,4] > fc_2[4,2]")))
+    )
     (tmp_path / "b.json").write_text(to_json(graph_to_config(build_graph("in > fc_1[4,4]"))))
     assert run_command("layers", tmp_path / "a.json").code == 0
     return tmp_path
 
 
 def show(folder, command, **env):
-    return Terminal(graphprune(*command), 200, folder, env={name: value for name, value in env.items()}).end()
+    return Terminal(
+        graphprune(*command), 200, folder, env={name: value for name, value in env.items()}
+    ).end()
 
 
 @pytest.mark.parametrize(("command", "painted"), COMMANDS.values(), ids=COMMANDS)
@@ -44,13 +50,18 @@ def test_a_terminal_gets_colour_and_the_text_is_that_of_a_pipe(folder, command, 
     assert painted in seen.raw
     piped = subprocess.run(graphprune(*command), capture_output=True, text=True, cwd=folder)
     assert "\x1b" not in piped.stdout + piped.stderr
-    assert [line.rstrip() for line in ESCAPES.sub("", seen.raw).replace("\r\n", "\n").rstrip("\n").split("\n")] == (piped.stdout + piped.stderr).rstrip(
-        "\n"
-    ).split("\n")
+    assert [
+        line.rstrip()
+        for line in ESCAPES.sub("", seen.raw).replace("\r\n", "\n").rstrip("\n").split("\n")
+    ] == (piped.stdout + piped.stderr).rstrip("\n").split("\n")
 
 
-@pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"NO_COLOR": "1", "FORCE_COLOR": "1"}, {"TERM": "dumb"}], ids=str)
-@pytest.mark.parametrize("command", [COMMANDS[name][0] for name in ("plan", "faults of a plan")], ids=["plan", "faults"])
+@pytest.mark.parametrize(
+    "env", [{"NO_COLOR": "1"}, {"NO_COLOR": "1", "FORCE_COLOR": "1"}, {"TERM": "dumb"}], ids=str
+)
+@pytest.mark.parametrize(
+    "command", [COMMANDS[name][0] for name in ("plan", "faults of a plan")], ids=["plan", "faults"]
+)
 def test_a_terminal_gets_no_colour_where_that_is_not_wanted(folder, command, env):
     assert not ESCAPES.search(show(folder, command, **env).raw)
 
@@ -61,9 +72,13 @@ def test_a_pipe_gets_colour_where_it_is_forced_and_files_and_json_never(folder, 
     monkeypatch.delenv("NO_COLOR", raising=False)
 
     def run(*command):
-        return subprocess.run(graphprune(*command), capture_output=True, text=True, cwd=folder).stdout
+        return subprocess.run(
+            graphprune(*command), capture_output=True, text=True, cwd=folder
+        ).stdout
 
     plan, painted = COMMANDS["plan"]
     assert painted in run(*plan)
-    assert "\x1b" not in run(*plan, "--format", "json") + run(*plan, "--format", "github") + run(*plan, "-o", "plan.txt")
+    assert "\x1b" not in run(*plan, "--format", "json") + run(*plan, "--format", "github") + run(
+        *plan, "-o", "plan.txt"
+    )
     assert "\x1b" not in (folder / "plan.txt").read_text()

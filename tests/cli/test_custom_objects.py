@@ -36,6 +36,8 @@ def test_a_module_gives_its_own_classes_and_functions_and_none_that_it_imports(o
 
 
 def test_a_name_gives_what_the_user_asked_for(own):
-    assert [value.__name__ for value in import_custom_objects((f"{own}.layers:run",)).values()] == ["run"]
+    assert [value.__name__ for value in import_custom_objects((f"{own}.layers:run",)).values()] == [
+        "run"
+    ]
     with pytest.raises(TrainingError, match="own_parts has no gone"):
         import_custom_objects((f"{own}:gone",))

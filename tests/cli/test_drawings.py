@@ -12,8 +12,14 @@ MODEL = shipped_file("fixtures/digits-cnn.keras")
 STARTS = {"html": "<!doctype html>", "svg": "<svg ", "github": "### ", "json": "{"}
 
 
-@pytest.mark.parametrize(("name", "kind"), [("p.html", "html"), ("p.SVG", "svg"), ("p.md", "github"), ("p.json", "json")])
-@pytest.mark.parametrize("arguments", [("plan", MODEL, "-r", "builtin:conv-80-dense-90"), ("diff", MODEL, MODEL)], ids=["plan", "diff"])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("p.html", "html"), ("p.SVG", "svg"), ("p.md", "github"), ("p.json", "json")]
+)
+@pytest.mark.parametrize(
+    "arguments",
+    [("plan", MODEL, "-r", "builtin:conv-80-dense-90"), ("diff", MODEL, MODEL)],
+    ids=["plan", "diff"],
+)
 def test_the_name_of_the_file_or_an_option_says_the_format(tmp_path, arguments, name, kind):
     done = run_command(*arguments, "-o", tmp_path / name)
     assert (done.code, done.out, done.err) == (0, "", f"wrote {tmp_path / name}\n")

@@ -1,4 +1,6 @@
-"""What users do wrong: one clear message on stderr with a way out, exit 1 (wrong usage 64), no traceback, nothing half-written."""
+"""What users do wrong: one clear message on stderr with a way out, exit 1 (wrong usage 64), no
+traceback, nothing half-written.
+"""
 
 import json
 import zipfile
@@ -28,25 +30,49 @@ def bad(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", [("layers",), ("plan", "-r", RULES), ("apply", "-r", RULES, "-o", "out.keras"), ("strip", "-o", "out.keras"), ("diff", MODEL)]
+    "command",
+    [
+        ("layers",),
+        ("plan", "-r", RULES),
+        ("apply", "-r", RULES, "-o", "out.keras"),
+        ("strip", "-o", "out.keras"),
+        ("diff", MODEL),
+    ],
 )
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("gone.keras", "no such file; check the path (graphprune reads .keras, .h5, SavedModel folders and graph JSON)"),
+        (
+            "gone.keras",
+            (
+                "no such file; check the path (graphprune reads .keras, .h5, SavedModel folders and"
+                " graph JSON)"
+            ),
+        ),
         (
             "notes.keras",
-            "is no saved model, neither a zip nor an HDF5 file; graphprune reads .keras, .h5, SavedModel folders and graph JSON",
+            (
+                "is no saved model, neither a zip nor an HDF5 file; graphprune reads .keras, .h5,"
+                " SavedModel folders and graph JSON"
+            ),
         ),
         (
             "folder.keras",
-            "is a directory without saved_model.pb, so no SavedModel; graphprune reads .keras, .h5, SavedModel folders and graph JSON",
+            (
+                "is a directory without saved_model.pb, so no SavedModel; graphprune reads .keras,"
+                " .h5, SavedModel folders and graph JSON"
+            ),
         ),
         ("photos.keras", "no config.json"),
-        ("weights.h5", "no model_config attribute; this file holds weights only, save the whole model instead"),
+        (
+            "weights.h5",
+            "no model_config attribute; this file holds weights only, save the whole model instead",
+        ),
     ],
 )
-def test_a_file_that_is_no_saved_model_is_one_line_and_exit_1(bad, monkeypatch, command, name, message):
+def test_a_file_that_is_no_saved_model_is_one_line_and_exit_1(
+    bad, monkeypatch, command, name, message
+):
     monkeypatch.chdir(bad)
     done = run_command(command[0], name, *command[1:])
     assert (done.code, done.out) == (1, "")
@@ -59,9 +85,21 @@ def test_a_file_that_is_no_saved_model_is_one_line_and_exit_1(bad, monkeypatch, 
 def test_an_output_that_exists_asks_for_force(tmp_path):
     output = tmp_path / "out.keras"
     output.write_text("precious")
-    for command in (("apply", MODEL, "-r", RULES), ("strip", MODEL), ("plan", MODEL, "-r", RULES), ("layers", MODEL)):
+    for command in (
+        ("apply", MODEL, "-r", RULES),
+        ("strip", MODEL),
+        ("plan", MODEL, "-r", RULES),
+        ("layers", MODEL),
+    ):
         done = run_command(*command, "-o", output)
-        assert (done.code, done.out, done.err) == (1, "", f"graphprune: {output}: exists already; give another name, or --force to overwrite it\n")
+        assert (done.code, done.out, done.err) == (
+            1,
+            "",
+            (
+                f"graphprune: {output}: exists already; give another name, or --force to overwrite"
+                " it\n"
+            ),
+        )
     assert output.read_text() == "precious"
 
 
@@ -75,13 +113,20 @@ def test_force_overwrites_a_report(tmp_path):
 def test_an_output_below_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     done = run_command("layers", MODEL, "-o", tmp_path / "file" / "layers.txt")
-    assert (done.code, done.err) == (1, f"graphprune: {tmp_path}/file/layers.txt: {tmp_path}/file is a file, not a folder; give another name\n")
+    assert (done.code, done.err) == (
+        1,
+        (
+            f"graphprune: {tmp_path}/file/layers.txt: {tmp_path}/file is a file, not a folder; give"
+            " another name\n"
+        ),
+    )
 
 
 def test_a_rule_that_matches_nothing_stops_the_plan(tmp_path):
     rules = tmp_path / "prune.yaml"
     rules.write_text(
-        "version: 1\nrules:\n  - id: wide\n    match: {name: {glob: 'wide_*'}}\n    prune: {sparsity: 0.9, schedule: {curve: step, begin: 0 steps}}\n"
+        "version: 1\nrules:\n  - id: wide\n    match: {name: {glob: 'wide_*'}}\n    prune:"
+        " {sparsity: 0.9, schedule: {curve: step, begin: 0 steps}}\n"
     )
     done = run_command("plan", MODEL, "-r", rules)
     assert (done.code, done.out) == (1, "")
@@ -95,15 +140,30 @@ def test_a_rule_that_matches_nothing_stops_the_plan(tmp_path):
         (("pruen", "x.keras"), "no command is called 'pruen'; "),
         (("plan",), "Missing argument 'MODEL'"),
         (("plan", MODEL), "no rules: give a rule file with -r RULES"),
-        (("plan", MODEL, "-r", RULES, "--var", "x"), "write NAME=VALUE, as in --var final=0.8; got 'x'"),
-        (("apply", MODEL, "-r", RULES, "--plan", "p.json", "-o", "never.keras"), "give rules (-r) or a plan (--plan), not both"),
+        (
+            ("plan", MODEL, "-r", RULES, "--var", "x"),
+            "write NAME=VALUE, as in --var final=0.8; got 'x'",
+        ),
+        (
+            ("apply", MODEL, "-r", RULES, "--plan", "p.json", "-o", "never.keras"),
+            "give rules (-r) or a plan (--plan), not both",
+        ),
         (("layers", MODEL, "--format", "xml"), "'xml' is not one of"),
         (("train", MODEL, "--data", "d.npz"), "Missing option '--run'"),
         (("pln", MODEL), "Error: no command is called 'pln'; did you mean 'plan'?"),
         (("xyz",), "Error: no command is called 'xyz'; graphprune --help lists them"),
         (("train", MODEL, "--epoch", "3"), "--epochs"),
-        (("train", MODEL, "--epochs", "three"), "Invalid value for '--epochs': 'three' is not a whole number; write it in digits, such as 100"),
-        (("train", MODEL, "--learning-rate", "fast"), "'fast' is not a number; write it in digits, such as 0.001"),
+        (
+            ("train", MODEL, "--epochs", "three"),
+            (
+                "Invalid value for '--epochs': 'three' is not a whole number; write it in digits,"
+                " such as 100"
+            ),
+        ),
+        (
+            ("train", MODEL, "--learning-rate", "fast"),
+            "'fast' is not a number; write it in digits, such as 0.001",
+        ),
     ],
 )
 def test_wrong_usage_exits_64(arguments, message):
@@ -126,7 +186,9 @@ def test_a_plan_for_another_model_is_stale(tmp_path):
     plan = json.loads((tmp_path / "plan.json").read_text())
     plan["model"]["graph_sha256"] = "0" * 64
     (tmp_path / "stale.json").write_text(json.dumps(plan))
-    done = run_command("apply", MODEL, "--plan", tmp_path / "stale.json", "-o", tmp_path / "out.keras")
+    done = run_command(
+        "apply", MODEL, "--plan", tmp_path / "stale.json", "-o", tmp_path / "out.keras"
+    )
     assert done.code == 1
     assert "plan/stale" in done.err
     assert not (tmp_path / "out.keras").exists()
@@ -135,10 +197,22 @@ def test_a_plan_for_another_model_is_stale(tmp_path):
 @pytest.mark.tf
 def test_data_without_x_train_is_one_line(tmp_path):
     np.savez(tmp_path / "data.npz", images=np.zeros(3))
-    done = run_command("train", MODEL, "-r", RULES, "--data", tmp_path / "data.npz", "--epochs", "8", "--run", tmp_path / "run")
+    done = run_command(
+        "train",
+        MODEL,
+        "-r",
+        RULES,
+        "--data",
+        tmp_path / "data.npz",
+        "--epochs",
+        "8",
+        "--run",
+        tmp_path / "run",
+    )
     assert done.code == 1
     assert done.err.startswith(
-        f"graphprune: {tmp_path}/data.npz: has no x_train, it holds images; x_train and y_train are needed, x_test and y_test may be given\n"
+        f"graphprune: {tmp_path}/data.npz: has no x_train, it holds images; x_train and y_train are"
+        " needed, x_test and y_test may be given\n"
     )
     assert done.err.count("\n") == 1
     assert not (tmp_path / "run").exists()
@@ -147,14 +221,22 @@ def test_data_without_x_train_is_one_line(tmp_path):
 @pytest.mark.tf
 def test_a_folder_that_is_no_run_cannot_be_resumed(tmp_path):
     done = run_command("resume", tmp_path)
-    assert (done.code, done.err) == (1, f"graphprune: {tmp_path}: no run.json; this is not a training run, start one with graphprune train\n")
+    assert (done.code, done.err) == (
+        1,
+        (
+            f"graphprune: {tmp_path}: no run.json; this is not a training run, start one with"
+            " graphprune train\n"
+        ),
+    )
 
 
 @pytest.mark.tf
 def test_an_output_of_no_known_format_stops_strip_before_anything_is_written(tmp_path):
     done = run_command("strip", MODEL, "-o", tmp_path / "a.keras", "-o", tmp_path / "b.onnx")
     assert (done.code, done.out) == (1, "")
-    assert done.err == (
-        f"graphprune: {tmp_path}/b.onnx: no model format has the suffix .onnx; use .keras, .h5, .tflite, or no suffix for a SavedModel folder\n"
+    assert (
+        done.err
+        == f"graphprune: {tmp_path}/b.onnx: no model format has the suffix .onnx; use .keras, .h5,"
+        " .tflite, or no suffix for a SavedModel folder\n"
     )
     assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,9 @@ RULES = "version: 1\nrules: [{id: a, match: {type: Dense}, keep: true}]\n"
 @pytest.fixture
 def odd(tmp_path):
     """Return the paths of a model and a rule file whose names no UTF-8 text can hold."""
-    model, rules = (os.fsdecode(os.fsencode(tmp_path) + name) for name in (b"/\xff.keras", b"/\xff.yaml"))
+    model, rules = (
+        os.fsdecode(os.fsencode(tmp_path) + name) for name in (b"/\xff.keras", b"/\xff.yaml")
+    )
     os.rename(write_keras(tmp_path / "a.keras", build_config("in > fc")), model)
     with open(rules, "w", encoding="utf-8") as file:
         file.write(RULES)
@@ -24,7 +26,11 @@ def odd(tmp_path):
 @pytest.mark.parametrize("suffix", ["json", "html", "svg", "dot", "md", "txt"])
 def test_reports_are_written(odd, tmp_path, suffix):
     model, rules = odd
-    commands = {"plan": ("plan", model, "-r", rules), "diff": ("diff", model, model), "graph": ("graph", model)}
+    commands = {
+        "plan": ("plan", model, "-r", rules),
+        "diff": ("diff", model, model),
+        "graph": ("graph", model),
+    }
     for name, command in commands.items():
         if suffix not in {"plan": ("dot",), "diff": ("dot",), "graph": ("md", "txt")}[name]:
             out = tmp_path / f"{name}.{suffix}"

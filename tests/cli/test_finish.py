@@ -26,10 +26,15 @@ def stopped_request():
     ("status", "text"),
     [
         ("interrupted", "stopped after step 7 of 12; go on with: graphprune resume 'my runs/a'"),
-        ("finished", "stopped when the run was finished; see it with: graphprune resume 'my runs/a'"),
+        (
+            "finished",
+            "stopped when the run was finished; see it with: graphprune resume 'my runs/a'",
+        ),
     ],
 )
-def test_a_run_that_a_signal_stopped_says_where_it_stands_and_exits_with_the_code_of_the_signal(capsys, monkeypatch, status, text):
+def test_a_run_that_a_signal_stopped_says_where_it_stands_and_exits_with_the_code_of_the_signal(
+    capsys, monkeypatch, status, text
+):
     monkeypatch.setattr(signals, "first_signal", lambda: 15)
     with pytest.raises(click.exceptions.Exit) as caught:
         check_stop(TrainingResult(Path("my runs/a"), status, 7, 12, None, {}), stopped_request())
@@ -48,7 +53,11 @@ def test_a_signal_before_the_run_began_promises_nothing(tmp_path, monkeypatch):
     (run / "run.json").write_text("{}")
     assert say_how_to_go_on(str(run), None) == f"go on with: graphprune resume {run}"
     said = []
-    monkeypatch.setattr(signals, "stopping", lambda ask, describe: said.append(describe) or StopRequest().listening())
+    monkeypatch.setattr(
+        signals,
+        "stopping",
+        lambda ask, describe: said.append(describe) or StopRequest().listening(),
+    )
     with stoppable(str(run), is_new=True):
         assert said[0]() == f"; no run was begun, the earlier one in {run} is unchanged"
         (run / "run.json").unlink()
@@ -72,13 +81,25 @@ WHY = "since the loss gives no gradient there; leave out of the rules, or freeze
         (("fc",), f"no update reached fc, {WHY}; for the others, {LONGER}"),
     ],
 )
-def test_more_epochs_are_not_the_advice_for_layers_without_a_gradient(capsys, monkeypatch, still, advice):
+def test_more_epochs_are_not_the_advice_for_layers_without_a_gradient(
+    capsys, monkeypatch, still, advice
+):
     monkeypatch.setattr(finish, "tensor_rows", lambda _: [])
     monkeypatch.setattr(finish, "size_table", lambda _: None)
     monkeypatch.setattr(finish, "render_sizes_text", lambda _: "")
     missed = tuple(SimpleNamespace(address=address, name="kernel") for address in ("fc", "out"))
-    result = SimpleNamespace(warnings=(), status="finished", run_dir="runs/a", model="m", missed=missed, standing_still=still)
+    result = SimpleNamespace(
+        warnings=(),
+        status="finished",
+        run_dir="runs/a",
+        model="m",
+        missed=missed,
+        standing_still=still,
+    )
     with pytest.raises(click.exceptions.Exit) as stop:
         report_run(result)
     assert stop.value.exit_code == 1
-    assert capsys.readouterr().err == f"graphprune: runs/a: target missed by fc kernel, out kernel; {advice}\n"
+    assert (
+        capsys.readouterr().err
+        == f"graphprune: runs/a: target missed by fc kernel, out kernel; {advice}\n"
+    )

@@ -11,7 +11,15 @@ from graphprune.shipped import shipped_file
 MODEL = shipped_file("fixtures/digits-cnn.keras")
 
 
-@pytest.mark.parametrize(("name", "start"), [("g.json", "{"), ("g.dot", 'digraph "digits_cnn" {'), ("g.svg", "<svg "), ("g.HTML", "<!doctype html>")])
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("g.json", "{"),
+        ("g.dot", 'digraph "digits_cnn" {'),
+        ("g.svg", "<svg "),
+        ("g.HTML", "<!doctype html>"),
+    ],
+)
 def test_the_name_of_the_file_says_the_format(tmp_path, name, start):
     done = run_command("graph", MODEL, "-o", tmp_path / name)
     assert (done.code, done.out, done.err) == (0, "", f"wrote {tmp_path / name}\n")
@@ -27,7 +35,10 @@ def test_the_json_form_is_the_graph():
 def test_without_a_format_it_is_wrong_usage(arguments, got):
     done = run_command("graph", MODEL, *arguments)
     assert done.code == 64
-    assert done.err.endswith(f"no format: name the file with -o g.json, g.dot, g.svg or g.html, or give --format; got {got}\n")
+    assert done.err.endswith(
+        "no format: name the file with -o g.json, g.dot, g.svg or g.html, or give --format; got"
+        f" {got}\n"
+    )
 
 
 def test_a_file_that_exists_is_kept_without_force(tmp_path):

@@ -18,8 +18,8 @@ rules:
     prune: {sparsity: 1.2, schedule: {curve: step, begin: 0 steps}}
 """
 KNOWN = (
-    "name, type, isa, config, params, weight, trainable, wrapped, produces_output, calls, inside, first, last, fed_by, feeds, after, before, between, "
-    "all, any, not, use"
+    "name, type, isa, config, params, weight, trainable, wrapped, produces_output, calls, inside,"
+    " first, last, fed_by, feeds, after, before, between, all, any, not, use"
 )
 FAULTS = (
     f"""\
@@ -61,33 +61,36 @@ def test_all_faults_come_at_once_with_their_lines(folder):
 
 def test_other_commands_show_the_same_text(folder):
     assert run_command("plan", MODEL, "-r", "p.yaml").err == FAULTS
-    assert run_command("train", MODEL, "-r", "p.yaml", "--data", "none.npz", "--run", "run", "--epochs", 1).err == FAULTS
+    assert (
+        run_command(
+            "train", MODEL, "-r", "p.yaml", "--data", "none.npz", "--run", "run", "--epochs", 1
+        ).err
+        == FAULTS
+    )
 
 
 def test_files_with_faults_are_not_held_against_a_model(folder):
-    assert run_command("lint", "p.yaml", "--model", "none.keras").out.endswith("p.yaml: 2 errors; not held against none.keras yet\n")
+    assert run_command("lint", "p.yaml", "--model", "none.keras").out.endswith(
+        "p.yaml: 2 errors; not held against none.keras yet\n"
+    )
 
 
 def test_errors_and_warnings_against_a_model_come_together_by_place(folder):
     done = run_command("lint", "twice.yaml", "--model", MODEL)
     assert (done.code, done.out) == (
         1,
-        "warning[selector/unused]: selector 'wide' is used by no rule and no check\n"
-        "  --> twice.yaml:3:3\n"
-        "    3 |   wide: {type: Dense}\n"
-        "      |   ^\n"
-        "  help: write '{use: wide}' where it is meant, or delete it\n"
-        "\n"
-        "error[rule/conflict]: layer 'hidden' is claimed twice with different settings\n"
-        "  --> twice.yaml:5:5   a   50% unstructured, step\n"
-        "    5 |   - {id: a, match: {name: hidden}, prune: {sparsity: 50%, schedule: {curve: step, begin: 0 steps}}}\n"
-        "      |     ^\n"
-        "  --> twice.yaml:6:5   b   60% unstructured, step\n"
-        "    6 |   - {id: b, match: {type: Dense}, prune: {sparsity: 60%, schedule: {curve: step, begin: 0 steps}}}\n"
-        "      |     ^\n"
-        "  help: add 'overrides: [b]' to a, or narrow one match\n"
-        "\n"
-        f"twice.yaml: 1 error, 1 warning against {MODEL}\n",
+        (
+            "warning[selector/unused]: selector 'wide' is used by no rule and no check\n  -->"
+            " twice.yaml:3:3\n    3 |   wide: {type: Dense}\n      |   ^\n  help: write '{use:"
+            " wide}' where it is meant, or delete it\n\nerror[rule/conflict]: layer 'hidden' is"
+            " claimed twice with different settings\n  --> twice.yaml:5:5   a   50% unstructured,"
+            " step\n    5 |   - {id: a, match: {name: hidden}, prune: {sparsity: 50%,"
+            " schedule: {curve: step, begin: 0 steps}}}\n      |     ^\n  --> twice.yaml:6:5  "
+            " b   60% unstructured, step\n    6 |   - {id: b, match: {type: Dense}, prune:"
+            " {sparsity: 60%, schedule: {curve: step, begin: 0 steps}}}\n      |     ^\n "
+            " help: add 'overrides: [b]' to a, or narrow one match\n\ntwice.yaml: 1 error, 1"
+            f" warning against {MODEL}\n"
+        ),
     )
 
 
@@ -97,7 +100,11 @@ def test_rules_without_faults_are_counted():
     assert "  --> builtin:conv-80-dense-90:" in done.out
     assert " | " in done.out
     done = run_command("lint", "builtin:dense-90", "--model", MODEL)
-    assert (done.code, done.out, done.err) == (0, f"builtin:dense-90: 1 rule, no faults against {MODEL}\n", "")
+    assert (done.code, done.out, done.err) == (
+        0,
+        f"builtin:dense-90: 1 rule, no faults against {MODEL}\n",
+        "",
+    )
 
 
 def test_rules_are_switched_as_in_every_other_command(folder):
@@ -107,7 +114,8 @@ def test_rules_are_switched_as_in_every_other_command(folder):
     done = run_command("lint", "twice.yaml", "--set", "a.prune.sparsity=2")
     assert done.code == 1
     assert done.out.startswith(
-        "error[value/range]: rule 'a': sparsity must be at least 0 and below 1, got 2\n  --> --set a.prune.sparsity=2\n  help: did you mean 2%?\n\n"
+        "error[value/range]: rule 'a': sparsity must be at least 0 and below 1, got 2\n  --> --set"
+        " a.prune.sparsity=2\n  help: did you mean 2%?\n\n"
     )
     assert done.out.endswith("\n\ntwice.yaml: 1 error, 1 warning\n")
 
@@ -120,7 +128,12 @@ def test_warnings_alone_are_no_failure(folder):
 def test_json_is_one_document(folder):
     done = run_command("lint", "p.yaml", "--format", "json")
     found = json.loads(done.out)
-    assert (done.code, done.err, found["format_version"], found["kind"]) == (1, "", "1.0", "graphprune.diagnostics")
+    assert (done.code, done.err, found["format_version"], found["kind"]) == (
+        1,
+        "",
+        "1.0",
+        "graphprune.diagnostics",
+    )
     assert found["summary"] == {"error": 2, "warning": 0, "note": 0}
     assert found["diagnostics"][1] == {
         "slug": "value/range",
@@ -130,17 +143,22 @@ def test_json_is_one_document(folder):
         "help": "it is the share of zeros: 0.9 or 90% leaves one weight in ten",
         "related": [],
     }
-    assert json.loads(run_command("lint", "builtin:dense-90", "--format", "json").out)["diagnostics"] == []
+    assert (
+        json.loads(run_command("lint", "builtin:dense-90", "--format", "json").out)["diagnostics"]
+        == []
+    )
 
 
 def test_github_gets_one_command_a_fault(folder):
     done = run_command("lint", "p.yaml", "--format", "github")
     assert (done.code, done.err) == (1, "")
-    assert done.out == (
-        "::error file=p.yaml,line=4,col=13,title=key/unknown::rule 'a': unknown key 'typ' in match"
-        f"%0Ahelp: closest: 'type'; known here: {KNOWN}\n"
-        "::error file=p.yaml,line=5,col=23,title=value/range::rule 'a': sparsity must be at least 0 and below 1, got 1.2"
-        "%0Ahelp: it is the share of zeros: 0.9 or 90%25 leaves one weight in ten\n"
+    assert (
+        done.out
+        == "::error file=p.yaml,line=4,col=13,title=key/unknown::rule 'a': unknown key 'typ' in"
+        f" match%0Ahelp: closest: 'type'; known here: {KNOWN}\n::error"
+        " file=p.yaml,line=5,col=23,title=value/range::rule 'a': sparsity must be at least 0"
+        " and below 1, got 1.2%0Ahelp: it is the share of zeros: 0.9 or 90%25 leaves one weight"
+        " in ten\n"
     )
     assert run_command("lint", "builtin:dense-90", "--format", "github").out == ""
 
@@ -148,9 +166,13 @@ def test_github_gets_one_command_a_fault(folder):
 def test_a_report_goes_to_a_file_and_the_exit_code_stays(folder):
     done = run_command("lint", "p.yaml", "-o", "out.json")
     assert (done.code, done.out, done.err) == (1, "", "wrote out.json\n")
-    assert (folder / "out.json").read_text() == run_command("lint", "p.yaml", "--format", "json").out
-    assert run_command("lint", "p.yaml", "-o", "p.yaml", "--force").err == (
-        "graphprune: p.yaml: is what this command reads, so it is not overwritten; give another name\n"
+    assert (folder / "out.json").read_text() == run_command(
+        "lint", "p.yaml", "--format", "json"
+    ).out
+    assert (
+        run_command("lint", "p.yaml", "-o", "p.yaml", "--force").err
+        == "graphprune: p.yaml: is what this command reads, so it is not overwritten; give another"
+        " name\n"
     )
 
 
@@ -160,12 +182,18 @@ def test_a_pipe_is_read_once_and_shows_no_line(folder):
     writer.start()
     done = run_command("lint", "pipe", "--format", "text")
     writer.join()
-    assert "  --> pipe:5:23\n  help: it is the share of zeros: 0.9 or 90% leaves one weight in ten\n\npipe: 2 errors\n" in done.out
+    assert (
+        "  --> pipe:5:23\n  help: it is the share of zeros: 0.9 or 90% leaves one weight in"
+        " ten\n\npipe: 2 errors\n" in done.out
+    )
 
 
 def test_without_rules_the_usage_is_wrong():
     done = run_command("lint")
-    assert (done.code, done.err.splitlines()[-1]) == (64, "Error: no rules: name a rule file, as in graphprune lint prune.yaml")
+    assert (done.code, done.err.splitlines()[-1]) == (
+        64,
+        "Error: no rules: name a rule file, as in graphprune lint prune.yaml",
+    )
 
 
 def test_a_plan_cannot_make_a_command_print_lines_of_files_that_were_not_named(folder):
@@ -173,27 +201,38 @@ def test_a_plan_cannot_make_a_command_print_lines_of_files_that_were_not_named(f
     run_command("plan", MODEL, "-r", "builtin:dense-90", "-o", "plan.json")
     plan = json.loads((folder / "plan.json").read_text())
     plan["diagnostics"] = [
-        {"slug": "rule/shadowed", "severity": "warning", "message": "m", "where": {"file": "secret.txt", "line": 1, "column": 1}, "help": None, "related": []}
+        {
+            "slug": "rule/shadowed",
+            "severity": "warning",
+            "message": "m",
+            "where": {"file": "secret.txt", "line": 1, "column": 1},
+            "help": None,
+            "related": [],
+        }
     ]
     (folder / "plan.json").write_text(json.dumps(plan))
-    done = run_command("train", MODEL, "--plan", "plan.json", "--data", "none.npz", "--run", "run", "--epochs", 1)
+    done = run_command(
+        "train", MODEL, "--plan", "plan.json", "--data", "none.npz", "--run", "run", "--epochs", 1
+    )
     assert "password" not in done.err
 
 
 def test_a_slug_is_explained_with_an_example_and_its_mending():
     done = run_command("lint", "--explain", "rule/count")
     assert (done.code, done.err) == (0, "")
-    assert done.out == (
-        "rule/count\n\n"
-        "A rule matches another number of layers than its 'expect' says.\n"
-        "Why it hurts: The model has changed since the number was written, and the rule now reaches too few\nlayers or too many.\n\n"
-        "A rule file that gives it:\n\n"
-        "    version: 1\n    rules: [{id: a, match: {type: Dense}, keep: true, expect: 3}]\n\n"
-        "Mended:\n\n"
-        "    version: 1\n    rules: [{id: a, match: {type: Dense}, keep: true, expect: 2}]\n"
+    assert (
+        done.out
+        == "rule/count\n\nA rule matches another number of layers than its 'expect' says.\nWhy it"
+        " hurts: The model has changed since the number was written, and the rule now reaches"
+        " too few\nlayers or too many.\n\nA rule file that gives it:\n\n    version: 1\n   "
+        " rules: [{id: a, match: {type: Dense}, keep: true, expect: 3}]\n\nMended:\n\n   "
+        " version: 1\n    rules: [{id: a, match: {type: Dense}, keep: true, expect: 2}]\n"
     )
     assert "in a run of 3 epochs:" in run_command("lint", "--explain", "schedule/never-reached").out
-    assert "A command that gives it:\n\n    graphprune lint dense-90\n" in run_command("lint", "--explain", "file/unreadable").out
+    assert (
+        "A command that gives it:\n\n    graphprune lint dense-90\n"
+        in run_command("lint", "--explain", "file/unreadable").out
+    )
 
 
 def test_all_slugs_are_listed_with_one_line_each():
@@ -204,9 +243,19 @@ def test_all_slugs_are_listed_with_one_line_each():
 
 def test_an_unknown_slug_brings_close_ones():
     done = run_command("lint", "--explain", "rule/conflct")
-    assert (done.code, done.err.splitlines()[-1]) == (64, "Error: --explain: no diagnostic has the slug 'rule/conflct'; closest: 'rule/conflict', 'rule/count'")
+    assert (done.code, done.err.splitlines()[-1]) == (
+        64,
+        (
+            "Error: --explain: no diagnostic has the slug 'rule/conflct'; closest: 'rule/conflict',"
+            " 'rule/count'"
+        ),
+    )
     done = run_command("lint", "--explain", "\x1b[2J")
-    assert done.err.splitlines()[-1] == "Error: --explain: no diagnostic has the slug '\\x1b[2J'; graphprune lint --explain list names them all"
+    assert (
+        done.err.splitlines()[-1]
+        == "Error: --explain: no diagnostic has the slug '\\x1b[2J'; graphprune lint --explain list"
+        " names them all"
+    )
 
 
 def test_an_explanation_overwrites_no_file(folder):

@@ -39,26 +39,45 @@ def test_force_never_overwrites_what_the_command_reads(own, monkeypatch, command
     before = {path.name: path.read_bytes() for path in own.iterdir()}
     done = run_command(*command, "-o", output, "--force")
     name = output.removeprefix("./")
-    assert (done.code, done.out, done.err) == (1, "", f"graphprune: {name}: is what this command reads, so it is not overwritten; give another name\n")
+    assert (done.code, done.out, done.err) == (
+        1,
+        "",
+        (
+            f"graphprune: {name}: is what this command reads, so it is not overwritten; give"
+            " another name\n"
+        ),
+    )
     assert before == {path.name: path.read_bytes() for path in own.iterdir()}
 
 
 def test_force_overwrites_no_pipe_and_no_device(own):
     os.mkfifo(own / "pipe")
     done = run_command("layers", own / "net.keras", "-o", own / "pipe", "--force")
-    assert (done.code, done.err) == (1, f"graphprune: {own}/pipe: is neither a file nor a folder, so it is not overwritten; give another name\n")
+    assert (done.code, done.err) == (
+        1,
+        (
+            f"graphprune: {own}/pipe: is neither a file nor a folder, so it is not overwritten;"
+            " give another name\n"
+        ),
+    )
 
 
 def test_a_report_is_not_given_the_name_of_a_model(own):
     done = run_command("layers", own / "net.keras", "-o", own / "other.keras")
-    text = f"graphprune: {own}/other.keras: is the name of a model, and this writes a report; give a name such as other.txt or other.json\n"
+    text = (
+        f"graphprune: {own}/other.keras: is the name of a model, and this writes a report; give a"
+        " name such as other.txt or other.json\n"
+    )
     assert (done.code, done.err) == (1, text)
 
 
 def test_a_report_does_not_replace_a_folder(own):
     (own / "folder").mkdir()
     done = run_command("layers", own / "net.keras", "-o", own / "folder", "--force")
-    assert (done.code, done.err) == (1, f"graphprune: {own}/folder: is a folder; name a file in it\n")
+    assert (done.code, done.err) == (
+        1,
+        f"graphprune: {own}/folder: is a folder; name a file in it\n",
+    )
 
 
 def test_a_place_that_cannot_be_written_is_named_as_the_user_wrote_it(own):
@@ -79,7 +98,11 @@ def test_the_demo_removes_only_its_own_files(tmp_path):
     (home / "mine.txt").write_text("keep")
     with pytest.raises(OutputError) as caught:
         prepare_folder(home, force=True)
-    assert str(caught.value) == f"{home}: holds more than an earlier demo (mine.txt), so --force does not touch it; give another folder"
+    assert (
+        str(caught.value)
+        == f"{home}: holds more than an earlier demo (mine.txt), so --force does not touch it; give"
+        " another folder"
+    )
     assert (home / "mine.txt").read_text() == "keep"
 
 
@@ -105,10 +128,16 @@ REPORTS = {
 
 
 @pytest.mark.parametrize(("command", "known"), REPORTS.values(), ids=REPORTS)
-def test_a_report_is_not_written_under_the_suffix_of_something_else(tmp_path, monkeypatch, command, known):
+def test_a_report_is_not_written_under_the_suffix_of_something_else(
+    tmp_path, monkeypatch, command, known
+):
     monkeypatch.chdir(tmp_path)
     done = run_command(*command, "-o", "p.pdf")
-    assert (done.code, done.out, done.err) == (1, "", f"graphprune: p.pdf: no report has the suffix .pdf; known are {known}\n")
+    assert (done.code, done.out, done.err) == (
+        1,
+        "",
+        f"graphprune: p.pdf: no report has the suffix .pdf; known are {known}\n",
+    )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,4 +1,6 @@
-"""The live display of a run on terminals of two widths, and that nothing of it is left behind or gets into a pipe."""
+"""The live display of a run on terminals of two widths, and that nothing of it is left behind or
+gets into a pipe.
+"""
 
 import subprocess
 import sys
@@ -38,7 +40,10 @@ with lasting_output(), stoppable("none", is_new=True), live_display() as display
     display.close()
     click.echo("the end")
 """
-FULL = "loss 0.2500  accuracy 0.9000  val_loss 0.3000  val_accuracy 0.9100  sparsity 50.0% (target 50.0%)"
+FULL = (
+    "loss 0.2500  accuracy 0.9000  val_loss 0.3000  val_accuracy 0.9100  sparsity 50.0% (target"
+    " 50.0%)"
+)
 EPOCHS = {
     80: [
         "epoch 1/2  step 10/20  loss 0.2500  accuracy 0.9000  …  sparsity 50.0%/50.0%",
@@ -46,7 +51,10 @@ EPOCHS = {
     ],
     200: [f"epoch 1/2  step 10/20  {FULL}", f"epoch 2/2  step 20/20  {FULL}"],
 }
-WARNING = {80: ["graphprune: warning: " + "w" * 59, "w" * 11], 200: ["graphprune: warning: " + "w" * 70]}
+WARNING = {
+    80: ["graphprune: warning: " + "w" * 59, "w" * 11],
+    200: ["graphprune: warning: " + "w" * 70],
+}
 
 
 def start(columns, folder, *arguments, **options):
@@ -57,7 +65,14 @@ def start(columns, folder, *arguments, **options):
 def test_the_final_screen_has_the_lines_and_nothing_else(tmp_path, columns):
     seen = start(columns, tmp_path, 2, 20).end()
     assert (seen.code, seen.cursor) == (0, True)
-    assert seen.lines == ["the plan", "a data function prints its line", *WARNING[columns], *EPOCHS[columns], "a line without an end", "the end"]
+    assert seen.lines == [
+        "the plan",
+        "a data function prints its line",
+        *WARNING[columns],
+        *EPOCHS[columns],
+        "a line without an end",
+        "the end",
+    ]
 
 
 @pytest.mark.parametrize("columns", [80, 200])
@@ -68,7 +83,11 @@ def test_the_live_line_is_one_line_with_step_time_and_sparsity(tmp_path, columns
     assert any(line.endswith(" loading the model") for line in last)
     bars = [line for line in last if "eta" in line]
     assert any("━" in line for line in bars)
-    assert all("/20  " in line and "sparsity 40.0%" in line and len(line) <= columns - 4 for line in bars if "sparsity 50" not in line)
+    assert all(
+        "/20  " in line and "sparsity 40.0%" in line and len(line) <= columns - 4
+        for line in bars
+        if "sparsity 50" not in line
+    )
     for lines in seen.moments:
         assert sum("eta" in line or "loading" in line for line in lines) <= 1, lines
 
@@ -89,21 +108,44 @@ def test_ctrl_c_leaves_a_clean_screen_and_the_cursor(tmp_path, stages, until):
 def test_lines_in_a_pipe_are_whole_and_plain_while_the_terminal_shows_the_bar(tmp_path):
     with (tmp_path / "log.txt").open("w") as log:
         seen = start(80, tmp_path, 2, 20, stdout=log).end()
-    assert (tmp_path / "log.txt").read_text().splitlines() == ["the plan", "a data function prints its line", *EPOCHS[200], "the end"]
+    assert (tmp_path / "log.txt").read_text().splitlines() == [
+        "the plan",
+        "a data function prints its line",
+        *EPOCHS[200],
+        "the end",
+    ]
     assert seen.lines == [*WARNING[80], "a line without an end"]
     assert any("eta" in line for lines in seen.moments for line in lines)
 
 
 def test_without_a_terminal_there_is_nothing_live(tmp_path):
-    done = subprocess.run([sys.executable, "-c", RUN, "2", "20"], capture_output=True, text=True, cwd=tmp_path, env={"FORCE_COLOR": "1"}, check=True)
-    assert done.stdout.splitlines() == ["the plan", "a data function prints its line", *EPOCHS[200], "the end"]
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, "2", "20"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"FORCE_COLOR": "1"},
+        check=True,
+    )
+    assert done.stdout.splitlines() == [
+        "the plan",
+        "a data function prints its line",
+        *EPOCHS[200],
+        "the end",
+    ]
     assert done.stderr == f"{WARNING[200][0]}\na line without an end"
 
 
 @pytest.mark.parametrize("term", ["dumb", "unknown"])
 def test_a_terminal_that_cannot_move_its_cursor_gets_lines_alone(tmp_path, term):
     seen = start(80, tmp_path, 2, 20, env={"TERM": term}).end()
-    assert seen.lines == ["the plan", "a data function prints its line", *WARNING[80], *EPOCHS[80], "a line without an endthe end"]
+    assert seen.lines == [
+        "the plan",
+        "a data function prints its line",
+        *WARNING[80],
+        *EPOCHS[80],
+        "a line without an endthe end",
+    ]
     assert "\x1b" not in seen.raw
 
 

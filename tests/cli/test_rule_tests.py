@@ -1,4 +1,6 @@
-"""`graphprune test`: the four outcomes, snapshots, expected diagnostics, and faults of test files with their places."""
+"""`graphprune test`: the four outcomes, snapshots, expected diagnostics, and faults of test files
+with their places.
+"""
 
 import json
 
@@ -31,7 +33,9 @@ def folder(tmp_path, monkeypatch):
 
 
 def write_cases(folder, *cases, name="prune_test.yaml"):
-    (folder / "tests" / name).write_text("version: 1\nrules: ../prune.yaml\ncases:\n" + "".join(f"  - {case}\n" for case in cases))
+    (folder / "tests" / name).write_text(
+        "version: 1\nrules: ../prune.yaml\ncases:\n" + "".join(f"  - {case}\n" for case in cases)
+    )
 
 
 def run(*options):
@@ -39,18 +43,24 @@ def run(*options):
 
 
 def test_layers_as_wanted_pass(folder):
-    write_cases(folder, "{graph: lenet.json, rule: dense-90, selects: [fc1, fc2], spares: [predictions]}")
+    write_cases(
+        folder, "{graph: lenet.json, rule: dense-90, selects: [fc1, fc2], spares: [predictions]}"
+    )
     done = run()
     assert (done.code, done.err) == (0, "")
-    assert done.out == "tests/prune_test.yaml\n  ok    lenet.json  dense-90   2 selected, 1 spared\n\n1 case: 1 passed, 0 failed.\n"
+    assert (
+        done.out
+        == "tests/prune_test.yaml\n  ok    lenet.json  dense-90   2 selected, 1 spared\n\n1 case: 1"
+        " passed, 0 failed.\n"
+    )
 
 
 def test_missed_and_extra_layers_fail_and_say_who_decides(folder):
     write_cases(folder, "{graph: lenet.json, selects: [predictions, fc1], spares: [fc2, flatten]}")
     done = run()
     assert done.code == 1
-    assert done.out == (
-        "tests/prune_test.yaml\n"
+    assert (
+        done.out == "tests/prune_test.yaml\n"
         "  FAIL  lenet.json   1 selected, 1 spared, 1 missed, 1 extra\n"
         "        missed  predictions  no rule decides it\n"
         "        extra   fc2          dense-90 prunes it\n"
@@ -62,18 +72,25 @@ def test_missed_and_extra_layers_fail_and_say_who_decides(folder):
 def test_a_rule_that_keeps_selects_what_it_decides(folder):
     (folder / "prune.yaml").write_text(RULES + "  - {id: keep-1, match: {name: fc1}, keep: true}\n")
     write_cases(
-        folder, "{graph: lenet.json, rule: keep-1, selects: [fc1], spares: [fc2]}", "{graph: lenet.json, rule: dense-90, selects: [fc2], spares: [fc1]}"
+        folder,
+        "{graph: lenet.json, rule: keep-1, selects: [fc1], spares: [fc2]}",
+        "{graph: lenet.json, rule: dense-90, selects: [fc2], spares: [fc1]}",
     )
     assert run().out.endswith("2 cases: 2 passed, 0 failed.\n")
 
 
 def test_expected_diagnostics_must_come_and_no_other_errors(folder):
-    write_cases(folder, "{graph: conv.json, fails: [rule/no-match]}", "{graph: conv.json, fails: [rule/conflict]}")
+    write_cases(
+        folder,
+        "{graph: conv.json, fails: [rule/no-match]}",
+        "{graph: conv.json, fails: [rule/conflict]}",
+    )
     done = run()
     assert done.code == 1
     assert "  ok    conv.json   rule/no-match\n" in done.out
     assert (
-        "  FAIL  conv.json\n        rule/conflict was expected and did not come\n        error[rule/no-match]: rule 'dense-90' matches no layer\n" in done.out
+        "  FAIL  conv.json\n        rule/conflict was expected and did not come\n       "
+        " error[rule/no-match]: rule 'dense-90' matches no layer\n" in done.out
     )
 
 
@@ -86,7 +103,10 @@ def test_faults_of_the_rule_file_itself_can_be_expected(folder):
 def test_a_snapshot_is_kept_by_update_and_fails_when_the_plan_changes(folder):
     write_cases(folder, "{graph: lenet.json, plan: snapshot}")
     fresh = run()
-    assert (fresh.code, fresh.out.splitlines()[2]) == (1, "        keep the plan with graphprune test --update, after a look at it")
+    assert (fresh.code, fresh.out.splitlines()[2]) == (
+        1,
+        "        keep the plan with graphprune test --update, after a look at it",
+    )
     assert run("--update").out.splitlines()[-1] == "1 case: 1 passed, 0 failed; 1 snapshot written."
     assert run().out.splitlines()[1] == "  ok    lenet.json   plan as kept"
     (folder / "prune.yaml").write_text("# a comment moves lines, which is no change\n" + RULES)
@@ -107,11 +127,17 @@ def test_snapshots_hold_no_paths_versions_and_hashes(folder):
     run("--update")
     text = (folder / "tests" / "__snapshots__" / "prune_test.json").read_text()
     assert json.loads(text)["lenet.json"]["summary"]["zeros_after"] == 238680
-    assert not [word for word in ("sha256", "version", "prune.yaml", "path", "line") if word in text]
+    assert not [
+        word for word in ("sha256", "version", "prune.yaml", "path", "line") if word in text
+    ]
 
 
 def test_update_drops_what_no_case_asks_for_and_keeps_the_rest_under_k(folder):
-    write_cases(folder, "{graph: lenet.json, plan: snapshot}", "{graph: conv.json, plan: snapshot, fails: [rule/no-match]}")
+    write_cases(
+        folder,
+        "{graph: lenet.json, plan: snapshot}",
+        "{graph: conv.json, plan: snapshot, fails: [rule/no-match]}",
+    )
     run("--update")
     kept = folder / "tests" / "__snapshots__" / "prune_test.json"
     run("--update", "-k", "conv")
@@ -126,22 +152,41 @@ def test_update_keeps_the_plan_of_a_graph_that_cannot_be_read(folder):
     run("--update")
     (folder / "tests" / "lenet.json").write_text("{")
     assert run("--update").code == 1
-    assert list(json.loads((folder / "tests" / "__snapshots__" / "prune_test.json").read_text())) == ["lenet.json"]
+    assert list(
+        json.loads((folder / "tests" / "__snapshots__" / "prune_test.json").read_text())
+    ) == ["lenet.json"]
 
 
 def test_k_chooses_cases_and_nothing_chosen_is_wrong_usage(folder):
-    write_cases(folder, "{graph: lenet.json, spares: [fc1]}", "{graph: conv.json, fails: [rule/no-match]}")
+    write_cases(
+        folder, "{graph: lenet.json, spares: [fc1]}", "{graph: conv.json, fails: [rule/no-match]}"
+    )
     assert run("-k", "conv").out.endswith("1 case: 1 passed, 0 failed.\n")
     assert run("-k", "rule/no-match").out == run("-k", "conv").out
     done = run("-k", "lenett")
-    assert (done.code, done.err.splitlines()[-1]) == (64, "Error: no case contains 'lenett'; closest: 'lenet.json'")
-    assert run("-k", "xyz").err.splitlines()[-1] == "Error: no case contains 'xyz'; run without -k to see their names"
+    assert (done.code, done.err.splitlines()[-1]) == (
+        64,
+        "Error: no case contains 'lenett'; closest: 'lenet.json'",
+    )
+    assert (
+        run("-k", "xyz").err.splitlines()[-1]
+        == "Error: no case contains 'xyz'; run without -k to see their names"
+    )
 
 
 def test_k_snapshot_chooses_the_cases_whose_plan_is_kept(folder):
-    write_cases(folder, "{graph: lenet.json, plan: snapshot}", "{graph: conv.json, fails: [rule/no-match]}")
-    assert run("--update", "-k", "snapshot").out.splitlines()[-1] == "1 case: 1 passed, 0 failed; 1 snapshot written."
-    assert run("-k", "snapshot").out.splitlines()[1:] == ["  ok    lenet.json   plan as kept", "", "1 case: 1 passed, 0 failed."]
+    write_cases(
+        folder, "{graph: lenet.json, plan: snapshot}", "{graph: conv.json, fails: [rule/no-match]}"
+    )
+    assert (
+        run("--update", "-k", "snapshot").out.splitlines()[-1]
+        == "1 case: 1 passed, 0 failed; 1 snapshot written."
+    )
+    assert run("-k", "snapshot").out.splitlines()[1:] == [
+        "  ok    lenet.json   plan as kept",
+        "",
+        "1 case: 1 passed, 0 failed.",
+    ]
 
 
 def test_names_that_do_not_exist_are_faults_with_their_place(folder):
@@ -165,14 +210,19 @@ def test_a_damaged_test_file_tells_all_its_faults(folder):
     assert [line for line in done.err.splitlines() if line.startswith("error[")] == [
         "error[key/unknown]: case 1: unknown key 'grahp'",
         "error[value/range]: case 1: plan must be snapshot, got 'kept'",
-        "error[value/range]: case 1: fails must be the slug of a diagnostic, such as rule/no-match, got 'nothing'",
+        (
+            "error[value/range]: case 1: fails must be the slug of a diagnostic, such as"
+            " rule/no-match, got 'nothing'"
+        ),
         "error[value/range]: case 1: fails must be the slug of a diagnostic, got 'rule/nomatch'",
     ]
     assert "closest: 'rule/no-match'" in done.err
     assert "  --> tests/prune_test.yaml:4:6\n" in done.err
 
 
-def test_the_faults_of_all_test_files_come_together_those_of_the_text_beside_those_of_its_shape(folder):
+def test_the_faults_of_all_test_files_come_together_those_of_the_text_beside_those_of_its_shape(
+    folder,
+):
     write_cases(folder, "{graph: lenet.json, graph: lenet.json, plan: kept}")
     (folder / "tests" / "other_test.yaml").write_text("version: 1\nrules: p.yaml\ncases: 3\n")
     assert [line for line in run().err.splitlines() if line.startswith("error[")] == [
@@ -183,7 +233,10 @@ def test_the_faults_of_all_test_files_come_together_those_of_the_text_beside_tho
 
 
 def test_an_unknown_layer_hides_nothing_of_the_others(folder):
-    write_cases(folder, "{graph: lenet.json, rule: dense-90, selects: [fc11, fc1, predictions], spares: [fc2]}")
+    write_cases(
+        folder,
+        "{graph: lenet.json, rule: dense-90, selects: [fc11, fc1, predictions], spares: [fc2]}",
+    )
     lines = [line.strip() for line in run().out.splitlines()]
     assert lines[1:4] == [
         "FAIL  lenet.json  dense-90   1 selected, 1 missed, 1 extra",
@@ -202,9 +255,20 @@ def test_a_folder_without_tests_is_an_error(folder):
 def test_the_report_as_json(folder):
     write_cases(folder, "{graph: lenet.json, rule: dense-90, selects: [fc1]}", name="a_test.yml")
     (folder / "tests" / "b_test.json").write_text(
-        json.dumps({"version": 1, "rules": ["../prune.yaml"], "cases": [{"graph": "lenet.json", "selects": ["fc9"]}]})
+        json.dumps(
+            {
+                "version": 1,
+                "rules": ["../prune.yaml"],
+                "cases": [{"graph": "lenet.json", "selects": ["fc9"]}],
+            }
+        )
     )
     report = json.loads(run("--format", "json").out)
-    assert (report["kind"], report["summary"]) == ("graphprune.test-report", {"passed": 1, "failed": 1})
-    assert report["cases"][0]["layers"] == [{"address": "fc1", "outcome": "selected", "reason": "dense-90 prunes it"}]
+    assert (report["kind"], report["summary"]) == (
+        "graphprune.test-report",
+        {"passed": 1, "failed": 1},
+    )
+    assert report["cases"][0]["layers"] == [
+        {"address": "fc1", "outcome": "selected", "reason": "dense-90 prunes it"}
+    ]
     assert report["cases"][1]["diagnostics"][0]["slug"] == "layer/unknown"

@@ -44,7 +44,9 @@ for command in (
 def test_hashes_of_strings_change_no_output(tmp_path):
     (tmp_path / "p.yaml").write_text(RULES)
     (tmp_path / "faults.yaml").write_text(FAULTS)
-    paths = os.pathsep.join([str(Path(graphprune.__file__).parents[1]), str(Path(__file__).parents[1])])
+    paths = os.pathsep.join(
+        [str(Path(graphprune.__file__).parents[1]), str(Path(__file__).parents[1])]
+    )
     outputs = [
         subprocess.run(
             [sys.executable, "-c", COMMANDS.format(model=str(MODEL))],

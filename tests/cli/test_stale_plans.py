@@ -1,4 +1,6 @@
-"""A plan that depends on weights is stale for other weights of the same layers; one that does not depend on them is not."""
+"""A plan that depends on weights is stale for other weights of the same layers; one that does not
+depend on them is not.
+"""
 
 import io
 import json
@@ -16,12 +18,22 @@ from graphprune.shipped import shipped_file
 MODEL = shipped_file("fixtures/digits-cnn.keras")
 STEP = "schedule: {curve: step, begin: 0 steps}"
 RULES = {
-    "magnitude": "budgets: {net: {sparsity: 80%, allocate: magnitude}}\n"
-    f"rules: [{{id: a, match: {{name: [conv_2, hidden]}}, prune: {{budget: net, {STEP}}}}}]\n",
-    "sparsity": f"rules: [{{id: a, match: {{type: Conv2D, weight: {{sparsity: {{lt: 10%}}}}}}, prune: {{sparsity: 80%, {STEP}}}}}]\n",
-    "selector": f"selectors: {{dense: {{weight: {{sparsity: 0}}}}}}\nrules: [{{id: a, match: {{use: dense}}, prune: {{sparsity: 80%, {STEP}}}}}]\n",
-    "check": f"require: [{{id: c, every: '*', satisfies: {{weight: {{sparsity: {{lt: 10%}}}}}}}}]\n"
-    f"rules: [{{id: a, match: '*', prune: {{sparsity: 80%, {STEP}}}}}]\n",
+    "magnitude": (
+        "budgets: {net: {sparsity: 80%, allocate: magnitude}}\n"
+        f"rules: [{{id: a, match: {{name: [conv_2, hidden]}}, prune: {{budget: net, {STEP}}}}}]\n"
+    ),
+    "sparsity": (
+        "rules: [{id: a, match: {type: Conv2D, weight: {sparsity: {lt: 10%}}}, prune:"
+        f" {{sparsity: 80%, {STEP}}}}}]\n"
+    ),
+    "selector": (
+        "selectors: {dense: {weight: {sparsity: 0}}}\nrules: [{id: a, match: {use:"
+        f" dense}}, prune: {{sparsity: 80%, {STEP}}}}}]\n"
+    ),
+    "check": (
+        "require: [{id: c, every: '*', satisfies: {weight: {sparsity: {lt: 10%}}}}]\n"
+        f"rules: [{{id: a, match: '*', prune: {{sparsity: 80%, {STEP}}}}}]\n"
+    ),
     "none": f"rules: [{{id: a, match: {{type: Conv2D}}, prune: {{sparsity: 80%, {STEP}}}}}]\n",
 }
 NO_RULES = RuleOptions((), {}, (), (), {})
@@ -33,7 +45,9 @@ error[plan/stale]: the plan was made from other weights of 'conv_2', and it depe
 
 
 def save_with_other_weights(path, name):
-    """Write the model with the weights of one layer doubled, which leaves its graph and its zeros as they are."""
+    """Write the model with the weights of one layer doubled, which leaves its graph and its zeros
+    as they are.
+    """
     with zipfile.ZipFile(MODEL) as source, zipfile.ZipFile(path, "w") as target:
         for entry in source.namelist():
             content = source.read(entry)

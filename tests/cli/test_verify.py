@@ -62,20 +62,35 @@ def test_a_bit_that_flipped_in_a_keras_file_is_found(tmp_path, name):
     flipped(model, info.header_offset + 30 + len(name) + info.compress_size * 2 // 3)
     done = run_command("verify", model, "--plan", plan)
     assert (done.code, done.out) == (1, "")
-    assert done.err == f"graphprune: {model}: damaged zip (Bad CRC-32 for file {name!r}); save or copy the model again\n"
+    assert (
+        done.err
+        == f"graphprune: {model}: damaged zip (Bad CRC-32 for file {name!r}); save or copy the"
+        " model again\n"
+    )
 
 
 def test_a_bit_that_flipped_in_an_hdf5_file_is_found_where_the_file_has_checksums(tmp_path):
-    begin = {"class_name": "InputLayer", "config": {"name": "in", "batch_input_shape": [None, 40], "dtype": "float32"}}
+    begin = {
+        "class_name": "InputLayer",
+        "config": {"name": "in", "batch_input_shape": [None, 40], "dtype": "float32"},
+    }
     dense = {"class_name": "Dense", "config": {"name": "fc", "units": 30, "use_bias": False}}
     config = {"class_name": "Sequential", "config": {"name": "net", "layers": [begin, dense]}}
     values = np.ones((40, 30), "float32")
     model = write_h5(tmp_path / "model.h5", config, {"in": {}, "fc": {"fc/kernel:0": values}})
-    (tmp_path / "all.yaml").write_text("version: 1\nrules: [{id: all, match: '*', prune: {sparsity: 50%, schedule: {curve: step}}}]")
-    assert run_command("plan", model, "-r", tmp_path / "all.yaml", "-o", tmp_path / "plan.json").code == 0
+    (tmp_path / "all.yaml").write_text(
+        "version: 1\nrules: [{id: all, match: '*', prune: {sparsity: 50%, schedule: {curve:"
+        " step}}}]"
+    )
+    assert (
+        run_command("plan", model, "-r", tmp_path / "all.yaml", "-o", tmp_path / "plan.json").code
+        == 0
+    )
     with h5py.File(model, "r+") as file:
         del file["model_weights/fc/fc/kernel:0"]
-        made = file["model_weights/fc/fc"].create_dataset("kernel:0", data=values, chunks=values.shape, fletcher32=True)
+        made = file["model_weights/fc/fc"].create_dataset(
+            "kernel:0", data=values, chunks=values.shape, fletcher32=True
+        )
         place = made.id.get_chunk_info(0).byte_offset
     assert run_command("verify", model, "--plan", tmp_path / "plan.json").code == 0
     done = run_command("verify", flipped(model, place + 1000), "--plan", tmp_path / "plan.json")

@@ -16,7 +16,9 @@ FIXTURE = Path(__file__).parents[2] / "fixtures" / "digits-cnn.keras"
 @pytest.fixture
 def first_dense():
     """The address of the first Dense layer of the shipped model."""
-    return next(layer.address for layer in read_graph(FIXTURE).layers.values() if layer.type == "Dense")
+    return next(
+        layer.address for layer in read_graph(FIXTURE).layers.values() if layer.type == "Dense"
+    )
 
 
 @pytest.fixture
@@ -52,7 +54,12 @@ def test_zeros_in_a_file_are_found(sparser, first_dense):
     diff = diff_models(open_model_file(FIXTURE), open_model_file(sparser))
     assert [layer.address for layer in diff.notable_layers] == [first_dense]
     (kernel,) = diff.notable_layers[0].notable_tensors
-    assert (kernel.name, kernel.zeros_before, kernel.zeros_after, kernel.values) == ("kernel", 0, 100, "changed")
+    assert (kernel.name, kernel.zeros_before, kernel.zeros_after, kernel.values) == (
+        "kernel",
+        0,
+        100,
+        "changed",
+    )
     assert diff.left.path.endswith("digits-cnn.keras")
     assert diff.weights_gzip is not None
     assert diff.weights_gzip[0] > diff.weights_gzip[1] > 1000

@@ -19,7 +19,9 @@ KINDS = ("fc", "relu", "drop", "bn", "conv", "lstm")
 
 @st.composite
 def graphs(draw, numbers=(0, 1, 2)):
-    """Layers of random kinds, each taking one or two earlier ones; graphs drawn with other numbers share no names."""
+    """Layers of random kinds, each taking one or two earlier ones; graphs drawn with other numbers
+    share no names.
+    """
     names = ["in"]
     steps = []
     for index in range(draw(st.integers(1, 12))):
@@ -29,7 +31,9 @@ def graphs(draw, numbers=(0, 1, 2)):
         names.append(name)
     graph = build_graph("; ".join(steps))
     chosen = draw(st.sets(st.sampled_from(names)))
-    return wrap_layers(graph, HALF, tuple(layer.address for layer in graph.candidates() if layer.address in chosen))
+    return wrap_layers(
+        graph, HALF, tuple(layer.address for layer in graph.candidates() if layer.address in chosen)
+    )
 
 
 @settings(deadline=None, max_examples=40)
@@ -39,7 +43,9 @@ def test_a_graph_does_not_differ_from_itself(graph, measured):
     diff = diff_graphs(graph, graph, left_weights=weights, right_weights=weights)
     assert diff.is_empty
     assert diff.notable_layers == ()
-    assert diff.is_weights_equal is (True if measured or not any(layer.tensors for layer in diff.layers) else None)
+    assert diff.is_weights_equal is (
+        True if measured or not any(layer.tensors for layer in diff.layers) else None
+    )
     assert set(diff.count_statuses().values()) == {0}
 
 
@@ -69,15 +75,23 @@ def test_wrapping_and_stripping_change_nothing_but_wrappers(graph):
 
 def test_added_and_removed_layers_and_connections_are_listed():
     diff = diff_graphs(build_graph("in > fc1 > relu > out"), build_graph("in > fc1 > drop > out"))
-    assert [(layer.address, layer.status) for layer in diff.notable_layers] == [("drop", ("added",)), ("relu", ("removed",))]
+    assert [(layer.address, layer.status) for layer in diff.notable_layers] == [
+        ("drop", ("added",)),
+        ("relu", ("removed",)),
+    ]
     assert [(edge.source, edge.target) for edge in diff.added] == [("fc1", "drop"), ("drop", "out")]
-    assert [(edge.source, edge.target) for edge in diff.removed] == [("fc1", "relu"), ("relu", "out")]
+    assert [(edge.source, edge.target) for edge in diff.removed] == [
+        ("fc1", "relu"),
+        ("relu", "out"),
+    ]
 
 
 def test_connections_of_renamed_layers_are_the_same():
     diff = diff_graphs(build_graph("in > dense_1 > dense_2"), build_graph("in > dense_7 > dense_8"))
     assert (diff.added, diff.removed) == ((), ())
-    assert [(layer.previous_address, layer.address, layer.status) for layer in diff.notable_layers] == [
+    assert [
+        (layer.previous_address, layer.address, layer.status) for layer in diff.notable_layers
+    ] == [
         ("dense_1", "dense_7", ("renamed",)),
         ("dense_2", "dense_8", ("renamed",)),
     ]
@@ -85,9 +99,14 @@ def test_connections_of_renamed_layers_are_the_same():
 
 
 def test_a_changed_setting_has_a_dotted_path():
-    diff = diff_graphs(build_graph("in > conv2(strides=[1, 1])"), build_graph("in > conv2(strides=[2, 2])"))
+    diff = diff_graphs(
+        build_graph("in > conv2(strides=[1, 1])"), build_graph("in > conv2(strides=[2, 2])")
+    )
     (layer,) = diff.notable_layers
-    assert (layer.status, layer.config) == (("reconfigured",), (ConfigChange("config.strides", [1, 1], [2, 2]),))
+    assert (layer.status, layer.config) == (
+        ("reconfigured",),
+        (ConfigChange("config.strides", [1, 1], [2, 2]),),
+    )
 
 
 def test_outputs_of_the_model_are_connections():
@@ -96,8 +115,13 @@ def test_outputs_of_the_model_are_connections():
 
 
 def test_inputs_that_change_places_are_connections():
-    diff = diff_graphs(build_graph("in_a; in_b; in_a + in_b > add"), build_graph("in_b; in_a; in_a + in_b > add"))
-    assert [edge for edge in diff.added if edge.source is None] == [Connection(None, 0, 0, "in_b", 0, "input"), Connection(None, 0, 1, "in_a", 0, "input")]
+    diff = diff_graphs(
+        build_graph("in_a; in_b; in_a + in_b > add"), build_graph("in_b; in_a; in_a + in_b > add")
+    )
+    assert [edge for edge in diff.added if edge.source is None] == [
+        Connection(None, 0, 0, "in_b", 0, "input"),
+        Connection(None, 0, 1, "in_a", 0, "input"),
+    ]
 
 
 def test_a_constant_argument_of_a_call_is_a_setting():
@@ -121,7 +145,10 @@ def test_the_older_dialect_is_not_a_change():
     config = graph.to_config()
     for entry in config["config"]["layers"]:
         del entry["module"], entry["registered_name"]
-    tensors = {layer.address: [(tensor.name, tensor.shape, tensor.dtype) for tensor in layer.tensors] for layer in graph.layers.values()}
+    tensors = {
+        layer.address: [(tensor.name, tensor.shape, tensor.dtype) for tensor in layer.tensors]
+        for layer in graph.layers.values()
+    }
     assert diff_graphs(graph, graph_from_config(config, tensors=tensors)).is_empty
 
 
@@ -129,8 +156,12 @@ def test_a_wrap_is_neither_added_nor_removed():
     graph = build_graph("in > fc1[4,4] > fc2[4,4]")
     wrapped = wrap_layers(graph, HALF, ("fc1",))
     there, back = diff_graphs(graph, wrapped), diff_graphs(wrapped, graph)
-    assert {status: count for status, count in there.count_statuses().items() if count} == {"wrapped": 1}
-    assert {status: count for status, count in back.count_statuses().items() if count} == {"unwrapped": 1}
+    assert {status: count for status, count in there.count_statuses().items() if count} == {
+        "wrapped": 1
+    }
+    assert {status: count for status, count in back.count_statuses().items() if count} == {
+        "unwrapped": 1
+    }
     assert there.is_graph_equal
     assert not there.is_pruning_equal
 
@@ -142,14 +173,21 @@ def measured(zeros, *, step, schedule=RAMP, run=None):
     pruned = with_zeros(weights, {("fc1", "kernel"): zeros})
     pruned.states["fc1", "pruning_step"] = np.array(step)
     wrapped = wrap_layers(graph, Pruning(0.5, schedule, ("kernel",)), ("fc1",))
-    (layer,) = diff_graphs(graph, wrapped, left_weights=weights, right_weights=pruned, run=run).notable_layers
+    (layer,) = diff_graphs(
+        graph, wrapped, left_weights=weights, right_weights=pruned, run=run
+    ).notable_layers
     return layer
 
 
 @pytest.mark.parametrize(("zeros", "met"), [(7, False), (8, True), (9, True)])
 def test_a_target_is_met_by_its_exact_count(zeros, met):
     (kernel,) = measured(zeros, step=2000).notable_tensors
-    assert (kernel.zeros_before, kernel.zeros_after, kernel.target, kernel.target_met) == (0, zeros, 0.5, met)
+    assert (kernel.zeros_before, kernel.zeros_after, kernel.target, kernel.target_met) == (
+        0,
+        zeros,
+        0.5,
+        met,
+    )
 
 
 @pytest.mark.parametrize(("step", "finished"), [(1999, False), (2000, True), (2500, True)])
@@ -161,15 +199,24 @@ def test_a_schedule_in_epochs_is_finished_by_the_run_or_else_by_its_zeros():
     epochs = Schedule(end=Position(4, "epoch"))
     assert measured(8, step=100, schedule=epochs).after.finished is True
     assert measured(7, step=100, schedule=epochs).after.finished is False
-    assert measured(8, step=100, schedule=epochs, run=Run(steps_per_epoch=50)).after.finished is False
+    assert (
+        measured(8, step=100, schedule=epochs, run=Run(steps_per_epoch=50)).after.finished is False
+    )
 
 
 def test_a_stripped_layer_keeps_the_target_that_its_wrapper_had():
     graph = build_graph("in > fc1[4,4]")
     weights = with_zeros(make_weights(graph), {("fc1", "kernel"): 8})
-    (layer,) = diff_graphs(wrap_layers(graph, HALF, ("fc1",)), graph, left_weights=weights, right_weights=weights).notable_layers
+    (layer,) = diff_graphs(
+        wrap_layers(graph, HALF, ("fc1",)), graph, left_weights=weights, right_weights=weights
+    ).notable_layers
     (kernel,) = layer.notable_tensors
-    assert (layer.status, kernel.target, kernel.target_met, kernel.values) == (("unwrapped",), 0.5, True, "same")
+    assert (layer.status, kernel.target, kernel.target_met, kernel.values) == (
+        ("unwrapped",),
+        0.5,
+        True,
+        "same",
+    )
 
 
 def test_masks_of_two_wrapped_models_are_compared():
@@ -177,16 +224,23 @@ def test_masks_of_two_wrapped_models_are_compared():
     weights = make_weights(graph)
 
     def with_mask(kept):
-        return MemoryWeights(weights.tensors, {("fc1", "mask_kernel"): np.isin(np.arange(8), kept).reshape(2, 4)})
+        return MemoryWeights(
+            weights.tensors, {("fc1", "mask_kernel"): np.isin(np.arange(8), kept).reshape(2, 4)}
+        )
 
-    diff = diff_graphs(graph, graph, left_weights=with_mask([0, 1, 2, 3]), right_weights=with_mask([1, 2, 3, 4]))
+    diff = diff_graphs(
+        graph, graph, left_weights=with_mask([0, 1, 2, 3]), right_weights=with_mask([1, 2, 3, 4])
+    )
     assert diff.layers[1].tensors[0].mask == MaskOverlap(shared=0.75, dropped=1, regrown=1)
     assert not diff.is_pruning_equal
 
 
 def test_another_sparsity_in_the_wrapper_is_a_setting_but_no_other_graph():
     graph = build_graph("in > fc1[4,4]")
-    diff = diff_graphs(wrap_layers(graph, HALF, ("fc1",)), wrap_layers(graph, Pruning(0.8, RAMP, ("kernel",)), ("fc1",)))
+    diff = diff_graphs(
+        wrap_layers(graph, HALF, ("fc1",)),
+        wrap_layers(graph, Pruning(0.8, RAMP, ("kernel",)), ("fc1",)),
+    )
     (layer,) = diff.notable_layers
     assert layer.config == (ConfigChange("pruning.sparsity", 0.5, 0.8),)
     assert diff.is_graph_equal
@@ -195,7 +249,9 @@ def test_another_sparsity_in_the_wrapper_is_a_setting_but_no_other_graph():
 
 def test_trained_values_alone_are_no_notable_layer():
     graph = build_graph("in > fc1[4,4] > fc2[4,4]")
-    diff = diff_graphs(graph, graph, left_weights=make_weights(graph), right_weights=make_weights(graph, seed=1))
+    diff = diff_graphs(
+        graph, graph, left_weights=make_weights(graph), right_weights=make_weights(graph, seed=1)
+    )
     assert diff.notable_layers == ()
     assert diff.is_weights_equal is False
     assert not diff.is_empty
@@ -205,11 +261,22 @@ def test_each_tensor_is_read_once_where_addresses_are_the_same():
     graph = build_graph("in > fc1[4,4] > fc2[4,4]")
     weights, others = make_weights(graph), make_weights(graph)
     diff_graphs(graph, graph, left_weights=weights, right_weights=others)
-    assert weights.reads == others.reads == [("fc1", "kernel"), ("fc1", "bias"), ("fc2", "kernel"), ("fc2", "bias")]
+    assert (
+        weights.reads
+        == others.reads
+        == [("fc1", "kernel"), ("fc1", "bias"), ("fc2", "kernel"), ("fc2", "bias")]
+    )
 
 
 def test_totals_count_all_parameters():
     graph = build_graph("in > fc1[4,4]")
     weights = make_weights(graph)
-    diff = diff_graphs(graph, graph, left_weights=weights, right_weights=with_zeros(weights, {("fc1", "bias"): 3}))
-    assert (diff.left.parameters, diff.left.zeros, diff.right.zeros, diff.sparsity_changed) == (20, 0, 3, 1)
+    diff = diff_graphs(
+        graph, graph, left_weights=weights, right_weights=with_zeros(weights, {("fc1", "bias"): 3})
+    )
+    assert (diff.left.parameters, diff.left.zeros, diff.right.zeros, diff.sparsity_changed) == (
+        20,
+        0,
+        3,
+        1,
+    )

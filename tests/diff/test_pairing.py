@@ -11,15 +11,25 @@ def pairs_of(left, right, **weights):
 
 def test_the_same_address_and_type_are_one_layer_whatever_the_settings():
     left, right = build_graph("in > fc1[4,8] > fc2[8,4]"), build_graph("in > fc1[4,9] > fc2[9,4]")
-    assert pairs_of(left, right) == {("in", "in"): "address", ("fc1", "fc1"): "address", ("fc2", "fc2"): "address"}
+    assert pairs_of(left, right) == {
+        ("in", "in"): "address",
+        ("fc1", "fc1"): "address",
+        ("fc2", "fc2"): "address",
+    }
 
 
 def test_the_same_address_with_another_type_is_another_layer():
-    assert pairs_of(build_graph("in > mid:ReLU > fc"), build_graph("in > mid:Dropout > fc")) == {("in", "in"): "address", ("fc", "fc"): "address"}
+    assert pairs_of(build_graph("in > mid:ReLU > fc"), build_graph("in > mid:Dropout > fc")) == {
+        ("in", "in"): "address",
+        ("fc", "fc"): "address",
+    }
 
 
 def test_equal_weights_show_a_rename():
-    left, right = build_graph("in > fc_a > fc_b > out"), build_graph("in > fc_x > fc_y > fc_z > out")
+    left, right = (
+        build_graph("in > fc_a > fc_b > out"),
+        build_graph("in > fc_x > fc_y > fc_z > out"),
+    )
     left_weights, right_weights = make_weights(left), make_weights(right, seed=5)
     for name in ("kernel", "bias"):
         right_weights.tensors["fc_z", name] = left_weights.tensors["fc_a", name]
@@ -31,7 +41,9 @@ def test_weights_that_several_layers_share_show_nothing():
     left, right = build_graph("in > bn_1 > bn_2 > out"), build_graph("in > bn_3 > bn_4 > out")
 
     def alike(graph):
-        return MemoryWeights({key: values * 0 for key, values in make_weights(graph).tensors.items()})
+        return MemoryWeights(
+            {key: values * 0 for key, values in make_weights(graph).tensors.items()}
+        )
 
     pairs = pairs_of(left, right, left_weights=alike(left), right_weights=alike(right))
     assert pairs["bn_1", "bn_3"] == pairs["bn_2", "bn_4"] == "structure"
@@ -40,7 +52,9 @@ def test_weights_that_several_layers_share_show_nothing():
 def test_weights_of_layers_with_the_same_address_are_not_read():
     graph = build_graph("in > fc1 > fc2")
     weights = make_weights(graph)
-    pair_layers(graph, build_graph("in > fc1 > fc2 > fc3"), left_weights=weights, right_weights=weights)
+    pair_layers(
+        graph, build_graph("in > fc1 > fc2 > fc3"), left_weights=weights, right_weights=weights
+    )
     assert weights.reads == []
 
 
@@ -48,7 +62,14 @@ def test_two_builds_with_default_names_are_renames():
     left = build_graph("in_1 > dense_1 > relu_1 > dense_2; dense_2 + in_1 > add_1 > dense_3")
     right = build_graph("in_2 > dense_7 > relu_4 > dense_8; dense_8 + in_2 > add_5 > dense_9")
     pairs = pairs_of(left, right)
-    assert list(pairs) == [("in_1", "in_2"), ("dense_1", "dense_7"), ("relu_1", "relu_4"), ("dense_2", "dense_8"), ("add_1", "add_5"), ("dense_3", "dense_9")]
+    assert list(pairs) == [
+        ("in_1", "in_2"),
+        ("dense_1", "dense_7"),
+        ("relu_1", "relu_4"),
+        ("dense_2", "dense_8"),
+        ("add_1", "add_5"),
+        ("dense_3", "dense_9"),
+    ]
     assert set(pairs.values()) == {"structure"}
 
 
@@ -62,22 +83,47 @@ def test_two_builds_whose_default_names_overlap_are_renames_too(length):
 
 def test_default_names_of_layers_inside_settings_do_not_count():
     def build(name, inner):
-        return build_graph(f"in > {name}:TimeDistributed(layer={{'class_name': 'Dense', 'config': {{'name': '{inner}', 'units': 3}}}})")
+        return build_graph(
+            f"in > {name}:TimeDistributed(layer={{'class_name': 'Dense', 'config': {{'name':"
+            f" '{inner}', 'units': 3}}}})"
+        )
 
-    assert pairs_of(build("td_1", "dense_1"), build("td_2", "dense_7"))["td_1", "td_2"] == "structure"
+    assert (
+        pairs_of(build("td_1", "dense_1"), build("td_2", "dense_7"))["td_1", "td_2"] == "structure"
+    )
 
 
 def test_connections_of_layers_inside_settings_do_not_count():
     def build(name, inner):
-        model = {"layers": [{"class_name": "Dense", "config": {"name": inner}, "name": inner, "inbound_nodes": []}], "output_layers": [[inner, 0, 0]]}
-        return build_graph(f"in > {name}:TimeDistributed(layer={{'class_name': 'Functional', 'config': {model}}})")
+        model = {
+            "layers": [
+                {
+                    "class_name": "Dense",
+                    "config": {"name": inner},
+                    "name": inner,
+                    "inbound_nodes": [],
+                }
+            ],
+            "output_layers": [[inner, 0, 0]],
+        }
+        return build_graph(
+            f"in > {name}:TimeDistributed(layer={{'class_name': 'Functional', 'config': {model}}})"
+        )
 
-    assert pairs_of(build("td_1", "dense_1"), build("td_2", "dense_7"))["td_1", "td_2"] == "structure"
+    assert (
+        pairs_of(build("td_1", "dense_1"), build("td_2", "dense_7"))["td_1", "td_2"] == "structure"
+    )
 
 
 def test_a_layer_more_among_renamed_ones_is_the_only_one_without_a_counterpart():
-    left = build_graph("in > dense_a1 > dense_a2 > dense_a3 > dense_a4 > dense_a5 > dense_a6 > dense_a7 > dense_a8 > out")
-    right = build_graph("in > dense_b1 > dense_b2 > dense_b3 > dense_b4 > relu > dense_b5 > dense_b6 > dense_b7 > dense_b8 > out")
+    left = build_graph(
+        "in > dense_a1 > dense_a2 > dense_a3 > dense_a4 > dense_a5 > dense_a6 > dense_a7 > dense_a8"
+        " > out"
+    )
+    right = build_graph(
+        "in > dense_b1 > dense_b2 > dense_b3 > dense_b4 > relu > dense_b5 > dense_b6 > dense_b7 >"
+        " dense_b8 > out"
+    )
     pairs = pairs_of(left, right)
     assert {right for _, right in pairs} == set(right.layers) - {"relu"}
     assert all(a[-1] == b[-1] for a, b in pairs)
@@ -97,10 +143,21 @@ def test_branches_that_differ_are_told_apart_by_their_neighbours():
 
 
 def test_layers_of_nested_models_follow_their_model():
-    left = build_graph("in > block_1 > block_2", models={"block_1": "in > dense_1[4,4]", "block_2": "in > dense_2[4,4] > relu"})
-    right = build_graph("in > part_1 > part_2", models={"part_1": "in > dense_8[4,4]", "part_2": "in > dense_9[4,4] > relu"})
+    left = build_graph(
+        "in > block_1 > block_2",
+        models={"block_1": "in > dense_1[4,4]", "block_2": "in > dense_2[4,4] > relu"},
+    )
+    right = build_graph(
+        "in > part_1 > part_2",
+        models={"part_1": "in > dense_8[4,4]", "part_2": "in > dense_9[4,4] > relu"},
+    )
     pairs = pairs_of(left, right)
-    assert {("block_1", "part_1"), ("block_2", "part_2"), ("block_1::dense_1", "part_1::dense_8"), ("block_2::relu", "part_2::relu")} <= set(pairs)
+    assert {
+        ("block_1", "part_1"),
+        ("block_2", "part_2"),
+        ("block_1::dense_1", "part_1::dense_8"),
+        ("block_2::relu", "part_2::relu"),
+    } <= set(pairs)
 
 
 def test_a_shared_layer_is_one_layer():
@@ -112,13 +169,20 @@ def test_a_shared_layer_is_one_layer():
 def test_swapping_the_models_gives_the_same_pairs():
     """In these two, which layers are paired depends on the side that one begins with."""
     left = build_graph("in > fc_a0; in > relu_a1; fc_a0 > relu_a2; fc_a0 > relu_a3; in > relu_a4")
-    right = build_graph("in > fc_b0; in > fc_b1; in + fc_b1 > add_b2; in + fc_b1 > add_b3; fc_b0 > relu_b4; fc_b1 > relu_b5")
+    right = build_graph(
+        "in > fc_b0; in > fc_b1; in + fc_b1 > add_b2; in + fc_b1 > add_b3; fc_b0 > relu_b4; fc_b1 >"
+        " relu_b5"
+    )
     assert set(pairs_of(left, right)) == {(b, a) for a, b in pairs_of(right, left)}
 
 
 def test_five_thousand_renamed_layers_among_two_more_are_paired():
     def build(prefix, count):
-        return build_graph("in > " + " > ".join(f"dense_{prefix}{index} > relu_{prefix}{index}" for index in range(count)) + " > out")
+        return build_graph(
+            "in > "
+            + " > ".join(f"dense_{prefix}{index} > relu_{prefix}{index}" for index in range(count))
+            + " > out"
+        )
 
     left, right = build("a", 2500), build("b", 2501)
     assert len(pair_layers(left, right)) == len(left.layers)

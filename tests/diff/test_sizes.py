@@ -10,10 +10,15 @@ from graphprune.errors import ArchiveError
 
 
 def test_a_file_has_the_size_that_gzip_gives_it(tmp_path):
-    data = np.random.default_rng(0).integers(0, 9, 300_000, dtype=np.uint8).tobytes() + bytes(range(256)) * 10_000
+    data = (
+        np.random.default_rng(0).integers(0, 9, 300_000, dtype=np.uint8).tobytes()
+        + bytes(range(256)) * 10_000
+    )
     path = tmp_path / "model.keras"
     path.write_bytes(data)
-    assert measure_sizes(path) == Sizes(len(data), len(gzip.compress(data, compresslevel=6, mtime=0)))
+    assert measure_sizes(path) == Sizes(
+        len(data), len(gzip.compress(data, compresslevel=6, mtime=0))
+    )
 
 
 def test_a_folder_has_the_size_of_its_files(tmp_path):
@@ -26,7 +31,10 @@ def test_a_folder_has_the_size_of_its_files(tmp_path):
 def test_a_missing_file_is_one_clear_line(tmp_path):
     with pytest.raises(ArchiveError) as caught:
         measure_sizes(tmp_path / "no.keras")
-    assert str(caught.value) == f"{tmp_path / 'no.keras'}: cannot be read (No such file or directory); check the path"
+    assert (
+        str(caught.value)
+        == f"{tmp_path / 'no.keras'}: cannot be read (No such file or directory); check the path"
+    )
 
 
 def test_zeros_make_weights_smaller():

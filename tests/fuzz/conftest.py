@@ -1,4 +1,6 @@
-"""The fixture `fuzz`: runs a target, a short and repeatable run unless `--fuzz-seconds` asks for a long one with new inputs."""
+"""The fixture `fuzz`: runs a target, a short and repeatable run unless `--fuzz-seconds` asks for a
+long one with new inputs.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +14,26 @@ FOLDER = Path(__file__).parent
 
 @pytest.fixture
 def fuzz(request, tmp_path):
-    """Runs `fuzz(target, count=...)`: `count` cases, or as long as `--fuzz-seconds` says, and returns how many ran; failing inputs go to files."""
+    """Runs `fuzz(target, count=...)`: `count` cases, or as long as `--fuzz-seconds` says, and
+    returns how many ran; failing inputs go to files.
+    """
 
     def run(target: Target, *, count: int) -> int:
-        seconds, only = request.config.getoption("--fuzz-seconds"), request.config.getoption("--fuzz-case")
-        ran, failures = run_cases(target, cases_of(seconds=seconds, count=count, only=only), tmp_path)
+        seconds, only = (
+            request.config.getoption("--fuzz-seconds"),
+            request.config.getoption("--fuzz-case"),
+        )
+        ran, failures = run_cases(
+            target, cases_of(seconds=seconds, count=count, only=only), tmp_path
+        )
         told = []
         for failure in failures:
             path = tmp_path / f"case-{failure.case}.txt"
-            path.write_text(target.show(make_input(target, failure.case, tmp_path)), encoding="utf-8", errors="backslashreplace")
+            path.write_text(
+                target.show(make_input(target, failure.case, tmp_path)),
+                encoding="utf-8",
+                errors="backslashreplace",
+            )
             told.append(f"{failure}\ninput: {path}")
         assert not failures, "\n\n".join(told)
         assert ran >= (1 if seconds is not None or only is not None else count)

@@ -1,8 +1,11 @@
-"""Runs many mutated inputs through one check, each within limits of CPU time and memory, in a child process: a hang or a crash is a failure with its input.
+"""Runs many mutated inputs through one check, each within limits of CPU time and memory, in a child
+process: a hang or a crash is a failure with its input.
 
-A target is a `Target`: `make` builds one input from a random generator, `check` uses it and raises nothing but what it allows itself. To add one, write a file
-`test_<what>.py` beside this one with a test that calls the fixture `fuzz` (see `conftest.py`), and take its damage from `mutations.py`. The input of case N is
-the same in every run, so a failure is replayed with `--fuzz-case N`. The child is forked, so nothing that starts threads (TensorFlow) may be imported before.
+A target is a `Target`: `make` builds one input from a random generator, `check` uses it and raises
+nothing but what it allows itself. To add one, write a file `test_<what>.py` beside this one with a
+test that calls the fixture `fuzz` (see `conftest.py`), and take its damage from `mutations.py`. The
+input of case N is the same in every run, so a failure is replayed with `--fuzz-case N`. The child
+is forked, so nothing that starts threads (TensorFlow) may be imported before.
 """
 
 from __future__ import annotations
@@ -21,7 +24,9 @@ from pathlib import Path
 from typing import Any
 
 CPU_SECONDS = 30
-"""For one input. Whole runs are seconds; a machine under load takes more time, but not more CPU time."""
+"""For one input. Whole runs are seconds; a machine under load takes more time, but not more CPU
+time.
+"""
 WAITING_SECONDS = 300
 """For one input, on the clock: opening a pipe that nobody writes to takes no CPU time."""
 MEMORY = 3 * 2**30
@@ -31,7 +36,9 @@ MAX_FAILURES = 3
 
 @dataclass(frozen=True)
 class Target:
-    """What is fuzzed: how an input is made, what is done with it, and how it is written down for a person (bytes or text)."""
+    """What is fuzzed: how an input is made, what is done with it, and how it is written down for a
+    person (bytes or text).
+    """
 
     make: Callable[[random.Random, Path], Any]
     check: Callable[[Any], None]
@@ -68,7 +75,9 @@ def run_cases(target: Target, cases: Iterator[int], folder: Path) -> tuple[int, 
 
 
 def cases_of(*, seconds: float | None, count: int, only: int | None) -> Iterator[int]:
-    """Return the numbers of the cases: one that is replayed, the first few, or new ones until the time is over."""
+    """Return the numbers of the cases: one that is replayed, the first few, or new ones until the
+    time is over.
+    """
     if only is not None:
         return iter([only])
     return iter(range(count)) if seconds is None else _until(time.monotonic() + seconds)
@@ -82,7 +91,9 @@ def _until(end: float) -> Iterator[int]:
 
 
 def _run_in_child(target: Target, cases: Iterator[int], folder: Path) -> tuple[int, Failure | None]:
-    """Hand cases one by one to a forked child; returns how many it took, and what ended it before there were no more."""
+    """Hand cases one by one to a forked child; returns how many it took, and what ended it before
+    there were no more.
+    """
     ask_read, ask_write = os.pipe()
     answer_read, answer_write = os.pipe()
     child = os.fork()
@@ -105,7 +116,10 @@ def _run_in_child(target: Target, cases: Iterator[int], folder: Path) -> tuple[i
     _, status = os.waitpid(child, 0)
     if failure is not None and os.WIFSIGNALED(status):
         name = signal.Signals(os.WTERMSIG(status)).name
-        hang = {"SIGPROF": f" after {CPU_SECONDS} s of CPU time", "SIGALRM": f" after {WAITING_SECONDS} s"}.get(name, "")
+        hang = {
+            "SIGPROF": f" after {CPU_SECONDS} s of CPU time",
+            "SIGALRM": f" after {WAITING_SECONDS} s",
+        }.get(name, "")
         failure = Failure(failure.case, f"ended by {name}{hang}")
     elif failure is not None and not failure.reason:
         failure = Failure(failure.case, "ended without an answer")

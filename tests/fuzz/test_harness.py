@@ -54,13 +54,19 @@ def test_a_bad_case_is_named_and_the_rest_is_run(act, reason, tmp_path, monkeypa
 
 
 def test_a_target_that_always_fails_is_given_up(tmp_path):
-    count, failures = run_cases(Target(lambda random, folder: None, lambda value: fail()), iter(range(100)), tmp_path)
+    count, failures = run_cases(
+        Target(lambda random, folder: None, lambda value: fail()), iter(range(100)), tmp_path
+    )
     assert (count, len(failures)) == (3, 3)
 
 
 def test_a_case_is_replayed_with_the_same_input(tmp_path):
     made = Target(lambda random, folder: mutate_bytes(random, bytes(100)), lambda value: None)
-    assert make_input(made, 7, tmp_path) == make_input(made, 7, tmp_path) != make_input(made, 8, tmp_path)
+    assert (
+        make_input(made, 7, tmp_path)
+        == make_input(made, 7, tmp_path)
+        != make_input(made, 8, tmp_path)
+    )
     assert list(cases_of(seconds=None, count=8, only=7)) == [7]
 
 

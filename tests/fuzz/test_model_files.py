@@ -1,4 +1,6 @@
-"""Mutated model files of all formats, as the light commands read them: they are read, counted, listed and planned, or refused by our own errors."""
+"""Mutated model files of all formats, as the light commands read them: they are read, counted,
+listed and planned, or refused by our own errors.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +34,25 @@ from graphprune.rules import parse_rules
 
 ROOT = Path(__file__).parents[2]
 MAX_MESSAGE = 20_000
-RULES = parse_rules("version: 1\nrules:\n  - {id: all, match: '*', prune: {sparsity: 50%, schedule: {curve: step, begin: 0 steps}}}\n", "rules.yaml")
+RULES = parse_rules(
+    "version: 1\nrules:\n  - {id: all, match: '*', prune: {sparsity: 50%, schedule: {curve: step,"
+    " begin: 0 steps}}}\n",
+    "rules.yaml",
+)
 REAL = (ROOT / "fixtures" / "digits-cnn.keras").read_bytes()
 KERNEL = np.ones((4, 4), "float32")
 TREE = {"layer-0": {}, "layer-1": {"kernel": KERNEL, "bias": np.zeros(4, "float32")}}
-NESTED = model(IN, FC, layer("TimeDistributed", "td", ("fc",), layer={"class_name": "Dense", "config": {"units": 4}}), layer("LSTM", "l", ("td",), units=2))
-CONFIGS: list[Any] = [model(IN, FC), NESTED, *(build_graph(text, name=name).to_config() for name, text in GRAPHS.items())]
+NESTED = model(
+    IN,
+    FC,
+    layer("TimeDistributed", "td", ("fc",), layer={"class_name": "Dense", "config": {"units": 4}}),
+    layer("LSTM", "l", ("td",), units=2),
+)
+CONFIGS: list[Any] = [
+    model(IN, FC),
+    NESTED,
+    *(build_graph(text, name=name).to_config() for name, text in GRAPHS.items()),
+]
 ENTRIES = entries()
 
 
@@ -50,7 +65,9 @@ class Case:
 
     def show(self) -> str:
         parts = sorted(self.path.rglob("*")) if self.path.is_dir() else [self.path]
-        return f"{self.how}\n" + "\n".join(f"{part}: {part.read_bytes()!r}" for part in parts if part.is_file())
+        return f"{self.how}\n" + "\n".join(
+            f"{part}: {part.read_bytes()!r}" for part in parts if part.is_file()
+        )
 
 
 def make(random: Random, folder: Path) -> Case:
@@ -65,7 +82,10 @@ def mutate_config(random: Random) -> Any:
     """Return a mutated config: a changed value, or an object put in that no file may name."""
     config = _real_config() if random.random() < 0.3 else random.choice(CONFIGS)
     if random.random() < 0.3:
-        config = {**config, "compile_config": {"optimizer": "adam", "loss": "mse", "metrics": ["mae"]}}
+        config = {
+            **config,
+            "compile_config": {"optimizer": "adam", "loss": "mse", "metrics": ["mae"]},
+        }
     words = WORDS if random.random() < 0.7 else (*WORDS, *map(json.dumps, ENTRIES))
     changed = mutate_value(random, config, words)
     return put_somewhere(random, changed, ENTRIES) if random.random() < 0.4 else changed
@@ -77,7 +97,13 @@ def put_somewhere(random: Random, config: Any, objects: Sequence[Any]) -> Any:
     waiting = [config]
     while waiting:
         part = waiting.pop()
-        keys = list(part) if isinstance(part, dict) else list(range(len(part))) if isinstance(part, list) else []
+        keys = (
+            list(part)
+            if isinstance(part, dict)
+            else list(range(len(part)))
+            if isinstance(part, list)
+            else []
+        )
         places += [(part, key) for key in keys]
         waiting += [part[key] for key in keys]
     if places:
@@ -95,12 +121,22 @@ def write_config(random: Random, folder: Path) -> Path:
     """Write a model of any format with a mutated config."""
     config = mutate_config(random)
     if random.random() < 0.2:
-        config = json.dumps(config)[: random.choice([None, None, -1, 50])].replace('"units": 4', '"units": 4, "units": 5')
+        config = json.dumps(config)[: random.choice([None, None, -1, 50])].replace(
+            '"units": 4', '"units": 4, "units": 5'
+        )
     if random.random() < 0.4:
         return write_keras(folder / "fuzz.keras", config)
     if random.random() < 0.6:
         return write_h5(folder / "fuzz.h5", config)
-    return write_saved_model(folder / "fuzz", config if isinstance(config, dict) and {"class_name", "config"} <= set(config) else model(IN, FC), TREE)
+    return write_saved_model(
+        folder / "fuzz",
+        (
+            config
+            if isinstance(config, dict) and {"class_name", "config"} <= set(config)
+            else model(IN, FC)
+        ),
+        TREE,
+    )
 
 
 def write_bytes(random: Random, folder: Path) -> Path:
@@ -127,7 +163,9 @@ def _changed(random: Random, path: Path) -> Path:
 
 
 def write_members(random: Random, folder: Path) -> Path:
-    """Write a zip whose members are other ones: left out, twice, under other names, cut, compressed, with other bytes."""
+    """Write a zip whose members are other ones: left out, twice, under other names, cut,
+    compressed, with other bytes.
+    """
     with zipfile.ZipFile(io.BytesIO(REAL)) as archive:
         members = [[name, archive.read(name)] for name in archive.namelist()]
     for _ in range(random.randint(1, 3)):
@@ -136,9 +174,33 @@ def write_members(random: Random, folder: Path) -> Path:
             case 0 if len(members) > 1:
                 members.remove(member)
             case 1:
-                members.append([random.choice([member[0], "../x", "/x", "assets/layers/x/vocabulary.txt", "model.weights.npz", "a\\b", "assets/"]), member[1]])
+                members.append(
+                    [
+                        random.choice(
+                            [
+                                member[0],
+                                "../x",
+                                "/x",
+                                "assets/layers/x/vocabulary.txt",
+                                "model.weights.npz",
+                                "a\\b",
+                                "assets/",
+                            ]
+                        ),
+                        member[1],
+                    ]
+                )
             case 2:
-                member[0] = random.choice(["config.json", "CONFIG.JSON", "model.weights.h5", "metadata.json", "config.json/", "é"])
+                member[0] = random.choice(
+                    [
+                        "config.json",
+                        "CONFIG.JSON",
+                        "model.weights.h5",
+                        "metadata.json",
+                        "config.json/",
+                        "é",
+                    ]
+                )
             case 3:
                 member[1] = member[1][: random.randrange(len(member[1]) + 1)]
             case 4:
@@ -146,7 +208,12 @@ def write_members(random: Random, folder: Path) -> Path:
             case _:
                 member[1] = mutate_bytes(random, member[1])
     path = folder / "fuzz.keras"
-    with warnings.catch_warnings(), zipfile.ZipFile(path, "w", random.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])) as archive:
+    with (
+        warnings.catch_warnings(),
+        zipfile.ZipFile(
+            path, "w", random.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+        ) as archive,
+    ):
         warnings.simplefilter("ignore", UserWarning)  # two of one name
         for name, data in members:
             archive.writestr(name, data)
@@ -158,37 +225,86 @@ def write_objects(random: Random, folder: Path) -> Path:
     path = write_h5(folder / "fuzz.h5", model(IN, FC))
     with h5py.File(path, "a") as file:
         for _ in range(random.randint(1, 3)):
-            with contextlib.suppress(KeyError, OSError, RuntimeError, TypeError, ValueError):  # below a link, HDF5 itself makes nothing
+            with contextlib.suppress(
+                KeyError, OSError, RuntimeError, TypeError, ValueError
+            ):  # below a link, HDF5 itself makes nothing
                 _change_object(random, file)
     return path
 
 
 def _change_object(random: Random, file: h5py.File) -> None:
-    place = random.choice(["model_weights/fc/fc/kernel:0", "model_weights/fc/fc/bias:0", "model_weights/fc", "model_weights", "optimizer_weights/m", "x"])
+    place = random.choice(
+        [
+            "model_weights/fc/fc/kernel:0",
+            "model_weights/fc/fc/bias:0",
+            "model_weights/fc",
+            "model_weights",
+            "optimizer_weights/m",
+            "x",
+        ]
+    )
     if place in file:
         del file[place]
     _put(random, file, place)
-    name = random.choice(["model_config", "training_config", "keras_version", "layer_names", "weight_names", "backend"])
+    name = random.choice(
+        [
+            "model_config",
+            "training_config",
+            "keras_version",
+            "layer_names",
+            "weight_names",
+            "backend",
+        ]
+    )
     owner = file if random.random() < 0.5 else file["model_weights"]
     if random.random() < 0.3:
-        owner.attrs[name] = random.choice([b"", "x", 3.5, np.arange(4), [b"a", b"b"], json.dumps(mutate_config(random))[:60_000].encode()])
+        owner.attrs[name] = random.choice(
+            [
+                b"",
+                "x",
+                3.5,
+                np.arange(4),
+                [b"a", b"b"],
+                json.dumps(mutate_config(random))[:60_000].encode(),
+            ]
+        )
 
 
 def _put(random: Random, file: h5py.File, place: str) -> None:
     match random.randrange(6):
         case 0:
             file[place] = random.choice(
-                [h5py.SoftLink("/"), h5py.SoftLink("/nowhere"), h5py.ExternalLink("/etc/passwd", "x"), h5py.ExternalLink("fuzz.h5", "/")]
+                [
+                    h5py.SoftLink("/"),
+                    h5py.SoftLink("/nowhere"),
+                    h5py.ExternalLink("/etc/passwd", "x"),
+                    h5py.ExternalLink("fuzz.h5", "/"),
+                ]
             )
         case 1:
             file.create_dataset(place, (4,), "float32", external=[("/etc/passwd", 0, 16)])
         case 2:
             file.create_dataset(place, (10 ** random.randrange(13),), "float32", chunks=(1,))
         case 3:
-            types = ["S5", "complex64", "float16", "bool", np.dtype([("a", "f4")]), h5py.string_dtype()]
-            file.create_dataset(place, random.choice([(), (0,), (4, 4), (2, 2, 2)]), random.choice(types))
+            types = [
+                "S5",
+                "complex64",
+                "float16",
+                "bool",
+                np.dtype([("a", "f4")]),
+                h5py.string_dtype(),
+            ]
+            file.create_dataset(
+                place, random.choice([(), (0,), (4, 4), (2, 2, 2)]), random.choice(types)
+            )
         case 4:
-            file.create_dataset(place, data=np.zeros((4, 4), "float32"), compression="gzip", shuffle=True, fletcher32=True)
+            file.create_dataset(
+                place,
+                data=np.zeros((4, 4), "float32"),
+                compression="gzip",
+                shuffle=True,
+                fletcher32=True,
+            )
         case _:
             file.create_group(place)
 

@@ -1,4 +1,6 @@
-"""Mutated rule files on small graphs, some mutated too: they are linted and planned, or refused by our own errors with bounded messages."""
+"""Mutated rule files on small graphs, some mutated too: they are linted and planned, or refused by
+our own errors with bounded messages.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +27,28 @@ from graphprune.rules import RuleSet, read_rules
 from graphprune.rules.slugs import read_slugs
 
 ROOT = Path(__file__).parents[2]
-SEEDS = [TEXT, EXAMPLE_3, *(path.read_text(encoding="utf-8") for path in sorted((ROOT / "rules").glob("*.yaml")))]
+SEEDS = [
+    TEXT,
+    EXAMPLE_3,
+    *(path.read_text(encoding="utf-8") for path in sorted((ROOT / "rules").glob("*.yaml"))),
+]
 DATA = [YAML(typ="safe", pure=True).load(text) for text in SEEDS]
-ALL_WORDS = [*WORDS, *PIECES, *VALUES, *(slug.partition("/")[2] for slug in read_slugs()), "\\ud800", "٥٠%", "1_000", "(?!a)", "{1000}", "*a" * 50, "[!:]"]
-MODELS = [build_graph(text, name=name) for name, text in GRAPHS.items()] + [build_graph("in > conv_1 > flatten > fc1 > fc2")]
+ALL_WORDS = [
+    *WORDS,
+    *PIECES,
+    *VALUES,
+    *(slug.partition("/")[2] for slug in read_slugs()),
+    "\\ud800",
+    "٥٠%",
+    "1_000",
+    "(?!a)",
+    "{1000}",
+    "*a" * 50,
+    "[!:]",
+]
+MODELS = [build_graph(text, name=name) for name, text in GRAPHS.items()] + [
+    build_graph("in > conv_1 > flatten > fc1 > fc2")
+]
 CONFIGS = [graph.to_config() for graph in MODELS]
 MAX_MESSAGE = 2_000_000
 
@@ -44,7 +64,10 @@ class Case:
     format: str
 
     def show(self) -> str:
-        return f"{self.path.read_bytes()!r}\nmodel {self.model}, epochs {self.epochs}, {self.format}\n{json.dumps(self.config)}"
+        return (
+            f"{self.path.read_bytes()!r}\nmodel {self.model}, epochs {self.epochs},"
+            f" {self.format}\n{json.dumps(self.config)}"
+        )
 
 
 def make(random: Random, folder: Path) -> Case:
@@ -52,7 +75,9 @@ def make(random: Random, folder: Path) -> Case:
     path.write_bytes(_content(random))
     model = random.randrange(len(MODELS))
     config = mutate_value(random, CONFIGS[model], ALL_WORDS) if random.random() < 0.2 else None
-    return Case(path, model, config, random.choice([None, 1, 10]), random.choice(["text", "json", "github"]))
+    return Case(
+        path, model, config, random.choice([None, 1, 10]), random.choice(["text", "json", "github"])
+    )
 
 
 def _content(random: Random) -> bytes:
@@ -63,8 +88,14 @@ def _content(random: Random) -> bytes:
     if kind < 0.5:
         return mutate_text(random, SEEDS[number], ALL_WORDS).encode("utf-8", "surrogatepass")
     other = random.choice(DATA)
-    data = {**DATA[number], "rules": [*DATA[number]["rules"], *other["rules"]]} if random.random() < 0.2 else DATA[number]
-    return json.dumps(mutate_value(random, data, ALL_WORDS), ensure_ascii=random.random() < 0.5).encode("utf-8", "surrogatepass")
+    data = (
+        {**DATA[number], "rules": [*DATA[number]["rules"], *other["rules"]]}
+        if random.random() < 0.2
+        else DATA[number]
+    )
+    return json.dumps(
+        mutate_value(random, data, ALL_WORDS), ensure_ascii=random.random() < 0.5
+    ).encode("utf-8", "surrogatepass")
 
 
 def check(case: Case) -> None:
@@ -87,14 +118,23 @@ def check(case: Case) -> None:
 def _check_error(error: GraphpruneError, case: Case) -> None:
     assert len(str(error)) < MAX_MESSAGE
     assert {found.slug for found in error.diagnostics} <= read_slugs().keys()
-    assert {found.where.file for found in error.diagnostics if found.where is not None} <= {str(case.path)}
+    assert {found.where.file for found in error.diagnostics if found.where is not None} <= {
+        str(case.path)
+    }
 
 
 def _check_plan(graph: LayerGraph, rules: RuleSet, case: Case) -> None:
-    plan = make_plan(graph, rules, steps_per_epoch=None if case.epochs is None else 7, epochs=case.epochs)
+    plan = make_plan(
+        graph, rules, steps_per_epoch=None if case.epochs is None else 7, epochs=case.epochs
+    )
     config = json.loads(json.dumps(plan_to_config(plan)))
     assert json.loads(json.dumps(plan_to_config(plan_from_config(config)))) == config
-    texts = [report.render_plan_text(plan), report.render_plan_github(plan), report.render_plan_svg(graph, plan), report.render_plan_html(graph, plan)]
+    texts = [
+        report.render_plan_text(plan),
+        report.render_plan_github(plan),
+        report.render_plan_svg(graph, plan),
+        report.render_plan_html(graph, plan),
+    ]
     assert all(text.isascii() or text.encode() for text in texts)
 
 

@@ -53,13 +53,30 @@ def test_layers_come_in_topological_order_with_ties_by_position() -> None:
 def test_a_nested_model_comes_before_its_layers() -> None:
     graph = build_graph("in > inner > out", models={"inner": "in > fc > bn"})
     assert list(graph.layers) == ["in", "inner", "inner::in", "inner::fc", "inner::bn", "out"]
-    assert [layer.kind for layer in graph.layers.values()] == ["input", "model", "input", "layer", "layer", "layer"]
-    assert [layer.container for layer in graph.layers.values()] == [None, None, "inner", "inner", "inner", None]
+    assert [layer.kind for layer in graph.layers.values()] == [
+        "input",
+        "model",
+        "input",
+        "layer",
+        "layer",
+        "layer",
+    ]
+    assert [layer.container for layer in graph.layers.values()] == [
+        None,
+        None,
+        "inner",
+        "inner",
+        "inner",
+        None,
+    ]
     assert graph.layer("inner::fc").name == "fc"
 
 
 def test_flow_passes_through_nested_models_and_counts_their_calls() -> None:
-    graph = build_graph("in_a > inner > cat; in_b > inner > fc_z; inner@0 + fc_z > add", models={"inner": "in > fc > bn"})
+    graph = build_graph(
+        "in_a > inner > cat; in_b > inner > fc_z; inner@0 + fc_z > add",
+        models={"inner": "in > fc > bn"},
+    )
     assert list(graph.flow.edges) == [
         (("in_a", 0), ("inner::fc", 0)),
         (("inner::fc", 0), ("inner::bn", 0)),
@@ -70,15 +87,22 @@ def test_flow_passes_through_nested_models_and_counts_their_calls() -> None:
         (("inner::bn", 1), ("fc_z", 0)),
         (("fc_z", 0), ("add", 0)),
     ]
-    assert {address: layer.calls for address, layer in graph.layers.items() if layer.calls > 1} == dict.fromkeys(
-        ["inner", "inner::in", "inner::fc", "inner::bn"], 2
-    )
+    assert {
+        address: layer.calls for address, layer in graph.layers.items() if layer.calls > 1
+    } == dict.fromkeys(["inner", "inner::in", "inner::fc", "inner::bn"], 2)
 
 
 def test_a_shared_layer_may_feed_itself() -> None:
     graph = build_graph("in > fc > fc > out")
-    assert list(graph.flow.edges) == [(("in", 0), ("fc", 0)), (("fc", 0), ("fc", 1)), (("fc", 1), ("out", 0))]
-    assert [(source, target, facts["source_call"], facts["target_call"]) for source, target, facts in graph.network.edges(data=True)] == [
+    assert list(graph.flow.edges) == [
+        (("in", 0), ("fc", 0)),
+        (("fc", 0), ("fc", 1)),
+        (("fc", 1), ("out", 0)),
+    ]
+    assert [
+        (source, target, facts["source_call"], facts["target_call"])
+        for source, target, facts in graph.network.edges(data=True)
+    ] == [
         ("in", "fc", 0, 0),
         ("fc", "fc", 0, 1),
         ("fc", "out", 1, 0),
@@ -101,30 +125,52 @@ def test_calls_keep_their_index_whatever_their_order_in_the_flow() -> None:
     shared["inbound_nodes"] = [[["relu", 0, 0, {}]], [["in", 0, 0, {}]]]
     config["config"]["layers"][2]["inbound_nodes"] = [[["shared", 1, 0, {}]]]
     graph = graph_from_config(config)
-    assert set(graph.flow.edges) == {(("in", 0), ("shared", 1)), (("shared", 1), ("relu", 0)), (("relu", 0), ("shared", 0)), (("shared", 0), ("out", 0))}
+    assert set(graph.flow.edges) == {
+        (("in", 0), ("shared", 1)),
+        (("shared", 1), ("relu", 0)),
+        (("relu", 0), ("shared", 0)),
+        (("shared", 0), ("out", 0)),
+    }
 
 
 def test_tensors_in_keywords_are_edges_and_constants_are_not() -> None:
     config = build_config("in > a:Dense; in > b:Dense; a > op:TFOpLambda")
     config["config"]["layers"][3]["inbound_nodes"] = [
-        ["_CONSTANT_VALUE", -1, 2.0, {"y": ["a", 0, 0], "z": {"deep": [["b", 0, 0]]}, "perm": ["x", "y", "z"], "name": None}]
+        [
+            "_CONSTANT_VALUE",
+            -1,
+            2.0,
+            {"y": ["a", 0, 0], "z": {"deep": [["b", 0, 0]]}, "perm": ["x", "y", "z"], "name": None},
+        ]
     ]
     graph = graph_from_config(config)
-    assert [(source, facts["argument"]) for source, target, facts in graph.network.edges(data=True) if target == "op"] == [("a", "y"), ("b", "z.deep.0")]
+    assert [
+        (source, facts["argument"])
+        for source, target, facts in graph.network.edges(data=True)
+        if target == "op"
+    ] == [("a", "y"), ("b", "z.deep.0")]
     assert graph.to_config() == config
 
 
 def test_the_last_layers_produce_the_output_also_inside_nested_models() -> None:
     graph = build_graph("in > inner; in > fc", models={"inner": "in > fc > bn"})
     assert graph.outputs == ("inner", "fc")
-    assert [address for address, layer in graph.layers.items() if layer.produces_output] == ["inner", "inner::bn", "fc"]
+    assert [address for address, layer in graph.layers.items() if layer.produces_output] == [
+        "inner",
+        "inner::bn",
+        "fc",
+    ]
 
 
 def test_a_frozen_model_freezes_its_layers() -> None:
     config = build_config("in > inner > out", models={"inner": "in > fc(trainable=True)"})
     config["config"]["layers"][1]["config"]["trainable"] = False
     graph = graph_from_config(config)
-    assert [address for address, layer in graph.layers.items() if not layer.trainable] == ["inner", "inner::in", "inner::fc"]
+    assert [address for address, layer in graph.layers.items() if not layer.trainable] == [
+        "inner",
+        "inner::in",
+        "inner::fc",
+    ]
 
 
 def test_counts_of_lenet() -> None:
@@ -134,9 +180,20 @@ def test_counts_of_lenet() -> None:
     assert graph.layer("fc1").prunable[0].label() == "kernel [in 784, out 300]"
 
 
-@pytest.mark.parametrize("text", [RESIDUAL, "in > fc > fc > out", "in > embed > lstm > gru > rnn", "in > depthwise > separable > ln"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        RESIDUAL,
+        "in > fc > fc > out",
+        "in > embed > lstm > gru > rnn",
+        "in > depthwise > separable > ln",
+    ],
+)
 def test_config_to_graph_to_config_is_the_identity(text: str) -> None:
-    config = build_config(text) | {"build_config": {"input_shape": [None, 4]}, "compile_config": {"optimizer": "adam"}}
+    config = build_config(text) | {
+        "build_config": {"input_shape": [None, 4]},
+        "compile_config": {"optimizer": "adam"},
+    }
     before = copy.deepcopy(config)
     graph = graph_from_config(config)
     given = graph.to_config()
@@ -149,7 +206,10 @@ def test_config_to_graph_to_config_is_the_identity(text: str) -> None:
 
 def test_hash_ignores_addresses_dialect_build_and_compile_settings() -> None:
     config = build_config(RESIDUAL)
-    other = copy.deepcopy(config) | {"compile_config": {"loss": "mse"}, "shared_object_id": 140505385248208}
+    other = copy.deepcopy(config) | {
+        "compile_config": {"loss": "mse"},
+        "shared_object_id": 140505385248208,
+    }
     for entry in other["config"]["layers"]:
         entry["build_config"] = {"input_shape": (None, 4)}
         del entry["module"], entry["registered_name"]
@@ -159,7 +219,9 @@ def test_hash_ignores_addresses_dialect_build_and_compile_settings() -> None:
 def test_hash_sees_settings_and_connections() -> None:
     graph = build_graph(RESIDUAL)
     assert graph != build_graph("in > conv_1 > bn > relu; relu + conv_1 > add_1 > gap > out")
-    assert graph != build_graph("in > conv_1(strides=[2,2]) > bn > relu; conv_1 + relu > add_1 > gap > out")
+    assert graph != build_graph(
+        "in > conv_1(strides=[2,2]) > bn > relu; conv_1 + relu > add_1 > gap > out"
+    )
     assert build_graph("in > fc[4,4]") == build_graph("in > fc[4,4]")
     assert build_graph("in > fc[4,4]") != build_graph("in > fc[5,4]")
 
@@ -170,24 +232,45 @@ def test_an_unknown_address_names_close_ones() -> None:
     assert str(caught.value) == "net: no layer has the address 'fc9'; closest: 'fc2', 'fc1'"
     with pytest.raises(GraphError) as caught:
         build_graph("in > fc1 > fc2").layer("zzzz")
-    assert str(caught.value) == "net: no layer has the address 'zzzz'; 'graphprune layers MODEL' lists all addresses"
+    assert (
+        str(caught.value)
+        == "net: no layer has the address 'zzzz'; 'graphprune layers MODEL' lists all addresses"
+    )
 
 
 def wrapped_graph() -> tuple[LayerGraph, dict[str, Any]]:
     config = build_config(RESIDUAL)
     entries = config["config"]["layers"]
     entries[1] = wrapped_entry(entries[1])
-    return graph_from_config(
-        config, tensors={"conv_1": [("kernel", (3, 3, 4, 4), "float32"), ("mask_kernel", (3, 3, 4, 4), "bool"), ("pruning_step", (), "int64")]}
-    ), config
+    return (
+        graph_from_config(
+            config,
+            tensors={
+                "conv_1": [
+                    ("kernel", (3, 3, 4, 4), "float32"),
+                    ("mask_kernel", (3, 3, 4, 4), "bool"),
+                    ("pruning_step", (), "int64"),
+                ]
+            },
+        ),
+        config,
+    )
 
 
 def test_a_wrapped_layer_is_the_layer_inside() -> None:
     graph, config = wrapped_graph()
     layer = graph.layer("conv_1")
-    assert (layer.type, layer.config["name"], [tensor.name for tensor in layer.tensors]) == ("Conv2D", "conv_1", ["kernel"])
+    assert (layer.type, layer.config["name"], [tensor.name for tensor in layer.tensors]) == (
+        "Conv2D",
+        "conv_1",
+        ["kernel"],
+    )
     assert layer.wrap is not None
-    assert (layer.wrap.type, layer.wrap.pruning, layer.wrap.provenance) == ("graphprune>PruneLowMagnitude", PRUNING, Provenance("r"))
+    assert (layer.wrap.type, layer.wrap.pruning, layer.wrap.provenance) == (
+        "graphprune>PruneLowMagnitude",
+        PRUNING,
+        Provenance("r"),
+    )
     assert graph.to_config() == config
 
 
@@ -202,53 +285,101 @@ def test_unwrapping_a_layer_gives_the_original_config() -> None:
 def test_replacing_reaches_into_nested_models_and_refuses_other_addresses() -> None:
     graph = build_graph("in > inner > out", models={"inner": "in > fc"})
     layer = graph.layer("inner::fc")
-    changed = graph.replace({"inner::fc": replace(layer, entry={**layer.entry, "config": {**layer.config, "units": 9}})})
+    changed = graph.replace(
+        {"inner::fc": replace(layer, entry={**layer.entry, "config": {**layer.config, "units": 9}})}
+    )
     assert changed.to_config()["config"]["layers"][1]["config"]["layers"][1]["config"]["units"] == 9
     assert graph.layer("inner::fc").config["units"] == 4
     with pytest.raises(GraphError) as caught:
         graph.replace({"out": layer})
-    assert str(caught.value) == "net: layer 'out' cannot become 'inner::fc'; a replacement keeps the address, and nested models are not replaced"
+    assert (
+        str(caught.value)
+        == "net: layer 'out' cannot become 'inner::fc'; a replacement keeps the address, and nested"
+        " models are not replaced"
+    )
 
 
 def test_a_damaged_wrapper_is_named() -> None:
     config = build_config("in > fc")
     config["config"]["layers"][1] = wrapped_entry(config["config"]["layers"][1])
     del config["config"]["layers"][1]["config"]["pruning"]["sparsity"]
-    assert failure(config) == "m.keras: the pruning wrapper of layer 'fc' is damaged (KeyError: 'sparsity'); save the model again"
+    assert (
+        failure(config)
+        == "m.keras: the pruning wrapper of layer 'fc' is damaged (KeyError: 'sparsity'); save the"
+        " model again"
+    )
 
 
 def test_outputs_that_nobody_gives_are_named() -> None:
     config = build_config("in > inner > fc", models={"inner": "in > fc"})
     outputs = config["config"]["output_layers"]
     outputs[0][2] = -1
-    assert failure(config) == "m.keras: the model's outputs take tensor -1 of 'fc', which gives at most 100,000 tensors (counted from 0); save the model again"
+    assert (
+        failure(config)
+        == "m.keras: the model's outputs take tensor -1 of 'fc', which gives at most 100,000"
+        " tensors (counted from 0); save the model again"
+    )
     outputs[0][:] = ["inner", 1, 1]
-    assert failure(config) == "m.keras: the model's outputs take tensor 1 of 'inner', which gives at most 1 tensor (counted from 0); save the model again"
+    assert (
+        failure(config)
+        == "m.keras: the model's outputs take tensor 1 of 'inner', which gives at most 1 tensor"
+        " (counted from 0); save the model again"
+    )
     outputs[0][:] = ["gone", 0, 0]
-    assert failure(config) == "m.keras: the model's outputs take a tensor of 'gone', which is no layer of the model; save the model again"
+    assert (
+        failure(config)
+        == "m.keras: the model's outputs take a tensor of 'gone', which is no layer of the model;"
+        " save the model again"
+    )
 
 
 def test_faults_of_a_config_are_named() -> None:
     config = build_config("in > a:Dense > b:Dense")
     layers = config["config"]["layers"]
     layers[1]["inbound_nodes"] = [[["b", 0, 0, {}]]]
-    assert failure(config) == "m.keras: layer 'a' waits for its own output; a model must be acyclic, save it again"
-    layers[1]["inbound_nodes"] = [[["c", 0, 0, {}]]]
-    assert failure(config) == "m.keras: layer 'a' takes a tensor of 'c', which is no layer of the model; save the model again"
-    layers[1]["inbound_nodes"] = [[["in", 3, 0, {}]]]
-    assert failure(config) == "m.keras: layer 'a' takes a tensor of call 4 of 'in', which has 1 call; save the model again"
-    layers[1]["inbound_nodes"] = [[["in", 0, 10**9, {}]]]
-    assert failure(config) == "m.keras: layer 'a' takes tensor 1000000000 of 'in', which gives at most 1 tensor (counted from 0); save the model again"
-    layers[1]["inbound_nodes"] = 5
-    assert failure(config) == "m.keras: the inbound nodes of layer 'a' are not a list, got '5'; save the model again"
-    layers[1] = copy.deepcopy(layers[0])
-    assert failure(config) == "m.keras: two layers have the name 'in'; give each layer its own name and save the model again"
-    layers[1] = {"class_name": "Dense"}
-    assert failure(config) == (
-        "m.keras: entry 1 of the model's layers is not a layer (class_name, config and a name), got \"{'class_name': 'Dense'}\"; save the model again"
+    assert (
+        failure(config)
+        == "m.keras: layer 'a' waits for its own output; a model must be acyclic, save it again"
     )
-    assert failure({"class_name": "Sub", "config": {}}) == (
-        "m.keras: 'Sub' is not a Functional or Sequential model, its layers are not in its config; rebuild it with the Functional API"
+    layers[1]["inbound_nodes"] = [[["c", 0, 0, {}]]]
+    assert (
+        failure(config)
+        == "m.keras: layer 'a' takes a tensor of 'c', which is no layer of the model; save the"
+        " model again"
+    )
+    layers[1]["inbound_nodes"] = [[["in", 3, 0, {}]]]
+    assert (
+        failure(config)
+        == "m.keras: layer 'a' takes a tensor of call 4 of 'in', which has 1 call; save the model"
+        " again"
+    )
+    layers[1]["inbound_nodes"] = [[["in", 0, 10**9, {}]]]
+    assert (
+        failure(config)
+        == "m.keras: layer 'a' takes tensor 1000000000 of 'in', which gives at most 1 tensor"
+        " (counted from 0); save the model again"
+    )
+    layers[1]["inbound_nodes"] = 5
+    assert (
+        failure(config)
+        == "m.keras: the inbound nodes of layer 'a' are not a list, got '5'; save the model again"
+    )
+    layers[1] = copy.deepcopy(layers[0])
+    assert (
+        failure(config)
+        == "m.keras: two layers have the name 'in'; give each layer its own name and save the model"
+        " again"
+    )
+    layers[1] = {"class_name": "Dense"}
+    assert (
+        failure(config)
+        == "m.keras: entry 1 of the model's layers is not a layer (class_name, config and a name),"
+        " got \"{'class_name': 'Dense'}\"; save the model again"
+    )
+    assert (
+        failure({"class_name": "Sub", "config": {}})
+        == "m.keras: 'Sub' is not a Functional or Sequential model, its layers are not in its"
+        " config; rebuild it with the Functional API"
     )
 
 
@@ -261,4 +392,6 @@ def test_a_config_without_tensors_has_no_candidates() -> None:
 def test_thousands_of_layers_are_read_in_one_pass() -> None:
     graph = build_graph("in > " + " > ".join(f"fc{number}" for number in range(3000)))
     assert len(graph.flow) == 3001
-    assert graph.to_config() == build_config("in > " + " > ".join(f"fc{number}" for number in range(3000)))
+    assert graph.to_config() == build_config(
+        "in > " + " > ".join(f"fc{number}" for number in range(3000))
+    )

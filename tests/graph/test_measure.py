@@ -13,7 +13,10 @@ def test_metrics_are_those_of_the_values_in_float64():
     values = np.random.default_rng(1).normal(1e4, 1, 700_001).astype(np.float32)
     found, wide = measure_values(values), values.astype(np.float64)
     assert (found.zeros, found.non_finite, found.min, found.max) == (0, 0, wide.min(), wide.max())
-    assert (found.mean, found.std) == (pytest.approx(wide.mean(), rel=1e-12), pytest.approx(wide.std(), rel=1e-9))
+    assert (found.mean, found.std) == (
+        pytest.approx(wide.mean(), rel=1e-12),
+        pytest.approx(wide.std(), rel=1e-9),
+    )
 
 
 def test_values_without_figures_have_none():

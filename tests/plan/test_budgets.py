@@ -1,4 +1,6 @@
-"""Budgets in plans: shares, what is left dense, what cannot be met, and that a plan of an applied model is empty."""
+"""Budgets in plans: shares, what is left dense, what cannot be met, and that a plan of an applied
+model is empty.
+"""
 
 import numpy as np
 import pytest
@@ -6,7 +8,13 @@ from builders import build_graph
 from memory_weights import make_weights
 
 from graphprune.errors import PlanError, RuleError
-from graphprune.plan import check_weights_fit, make_plan, plan_from_config, plan_to_config, wrap_graph
+from graphprune.plan import (
+    check_weights_fit,
+    make_plan,
+    plan_from_config,
+    plan_to_config,
+    wrap_graph,
+)
 from graphprune.plan.changes import BudgetChange, DenseTensor
 from graphprune.report import render_plan_text
 from graphprune.rules import parse_rules
@@ -15,17 +23,26 @@ NET = "in > fc1[100,50] > fc2[50,20] > fc3[20,10]"
 SIZES = {"fc1": 5000, "fc2": 1000, "fc3": 200}
 
 
-def rules(budget, rest="- {id: all, match: '*', prune: {budget: net, schedule: {curve: step, begin: 0 steps}}}"):
+def rules(
+    budget,
+    rest="- {id: all, match: '*', prune: {budget: net, schedule: {curve: step, begin: 0 steps}}}",
+):
     return parse_rules(f"version: 1\nbudgets:\n  net: {budget}\nrules:\n{rest}\n", "p.yaml")
 
 
 def plan(budget, graph=None, weights=None, **options):
     graph = graph or build_graph(NET)
-    return make_plan(graph, rules(budget, **options), read_weight=None if weights is None else weights.read)
+    return make_plan(
+        graph, rules(budget, **options), read_weight=None if weights is None else weights.read
+    )
 
 
 def zeros(plan):
-    return {(change.address, tensor.name): tensor.zeros_after for change in plan.changes for tensor in change.tensors}
+    return {
+        (change.address, tensor.name): tensor.zeros_after
+        for change in plan.changes
+        for tensor in change.tensors
+    }
 
 
 def faults(*args, **options):
@@ -38,7 +55,9 @@ def test_uniform_is_one_sparsity_with_the_exact_sum():
     found = plan("{sparsity: 90%}")
     assert zeros(found) == {("fc1", "kernel"): 4500, ("fc2", "kernel"): 900, ("fc3", "kernel"): 180}
     assert [change.after.shares for change in found.changes] == [(0.9,), (0.9,), (0.9,)]
-    assert found.budgets == (BudgetChange("net", "uniform", "claimed", 0.9, None, None, 6200, 5580, 0.1),)
+    assert found.budgets == (
+        BudgetChange("net", "uniform", "claimed", 0.9, None, None, 6200, 5580, 0.1),
+    )
 
 
 def test_bounds_hold_for_each_tensor():
@@ -57,22 +76,35 @@ def test_over_prunable_counts_what_other_rules_zero_and_what_is_kept():
         "- {id: c, match: {name: fc3}, keep: true}"
     )
     found = plan("{sparsity: 80%, over: prunable}", rest=rest)
-    assert zeros(found) == {("fc1", "kernel"): 4460, ("fc2", "kernel"): 500, ("fc3", "kernel"): None}
+    assert zeros(found) == {
+        ("fc1", "kernel"): 4460,
+        ("fc2", "kernel"): 500,
+        ("fc3", "kernel"): None,
+    }
     assert (found.budgets[0].zeros, found.budgets[0].weights) == (4960, 6200)
-    assert faults("{sparsity: 90%, over: prunable}", rest=rest) == (
-        "error[budget/infeasible]: budget 'net' (uniform, 90% over prunable) cannot be met: its tensors can reach 8.07% to 88.69% of 6,200 weights\n"
-        "  --> p.yaml:3:3\n  help: change its sparsity, 'min' or 'max', or let more rules name it"
+    assert (
+        faults("{sparsity: 90%, over: prunable}", rest=rest)
+        == "error[budget/infeasible]: budget 'net' (uniform, 90% over prunable) cannot be met: its"
+        " tensors can reach 8.07% to 88.69% of 6,200 weights\n  --> p.yaml:3:3\n  help: change"
+        " its sparsity, 'min' or 'max', or let more rules name it"
     )
-    assert faults("{sparsity: 80%, over: prunable}\n  other: {sparsity: 80%, over: prunable}", rest=rest.replace("sparsity: 50%", "budget: other")) == (
-        "error[budget/infeasible]: budgets 'net' and 'other' are both over prunable, and each counts the zeros of the other\n"
-        "  --> p.yaml:4:3\n  help: write 'over: claimed' in one of them"
+    assert (
+        faults(
+            "{sparsity: 80%, over: prunable}\n  other: {sparsity: 80%, over: prunable}",
+            rest=rest.replace("sparsity: 50%", "budget: other"),
+        )
+        == "error[budget/infeasible]: budgets 'net' and 'other' are both over prunable, and each"
+        " counts the zeros of the other\n  --> p.yaml:4:3\n  help: write 'over: claimed' in one"
+        " of them"
     )
 
 
 def test_a_budget_that_its_bounds_do_not_allow_says_what_can_be_reached():
-    assert faults("{sparsity: 90%, max: 80%}") == (
-        "error[budget/infeasible]: budget 'net' (uniform, 90% over claimed, max 80%) cannot be met: its tensors can reach 0% to 80% of 6,200 weights\n"
-        "  --> p.yaml:3:3\n  help: change its sparsity, 'min' or 'max', or let more rules name it"
+    assert (
+        faults("{sparsity: 90%, max: 80%}")
+        == "error[budget/infeasible]: budget 'net' (uniform, 90% over claimed, max 80%) cannot be"
+        " met: its tensors can reach 0% to 80% of 6,200 weights\n  --> p.yaml:3:3\n  help:"
+        " change its sparsity, 'min' or 'max', or let more rules name it"
     )
 
 
@@ -99,25 +131,33 @@ def test_magnitude_is_one_threshold_over_all_tensors():
     graph = build_graph(NET)
     weights = weights_of(graph, fc1=0.95, fc3=100)
     found = plan("{sparsity: 90%, allocate: magnitude}", graph, weights)
-    everything = np.concatenate([np.abs(weights.tensors[address, "kernel"]).ravel() for address in SIZES])
+    everything = np.concatenate(
+        [np.abs(weights.tensors[address, "kernel"]).ravel() for address in SIZES]
+    )
     threshold = np.sort(everything)[5580]
     order = np.concatenate([np.full(size, index) for index, size in enumerate(SIZES.values())])
     kept = order[np.argsort(-everything, kind="stable")[:620]]
-    expected = {(address, "kernel"): size - int((kept == index).sum()) for index, (address, size) in enumerate(SIZES.items())}
+    expected = {
+        (address, "kernel"): size - int((kept == index).sum())
+        for index, (address, size) in enumerate(SIZES.items())
+    }
     assert {key: count or 0 for key, count in zeros(found).items()} == expected
     assert expected["fc3", "kernel"] == 0
     assert found.budgets[0].dense == (DenseTensor("fc3", "kernel", 200),)
     assert found.budgets[0].scale == pytest.approx(float(threshold))
     assert render_plan_text(found).splitlines()[9:10] == [
-        f"  budget net   magnitude, 90% over claimed: 5,580 zeros of 6,200 (threshold {float(threshold):.4f}); 90.00% of prunable"
+        "  budget net   magnitude, 90% over claimed: 5,580 zeros of 6,200 (threshold"
+        f" {float(threshold):.4f}); 90.00% of prunable"
     ]
     assert "all (net keeps all of its weights)" in render_plan_text(found)
 
 
 def test_magnitude_needs_weights():
-    assert faults("{sparsity: 90%, allocate: magnitude}") == (
-        "error[budget/no-weights]: budget 'net' is shared out by magnitude, and the weights of the model are not at hand\n"
-        "  --> p.yaml:3:3\n  help: plan from the saved model, or give make_plan 'read_weight'"
+    assert (
+        faults("{sparsity: 90%, allocate: magnitude}")
+        == "error[budget/no-weights]: budget 'net' is shared out by magnitude, and the weights of"
+        " the model are not at hand\n  --> p.yaml:3:3\n  help: plan from the saved model, or"
+        " give make_plan 'read_weight'"
     )
 
 
@@ -125,15 +165,20 @@ def test_a_plan_by_magnitude_depends_on_the_weights_that_it_was_made_from():
     graph = build_graph(NET)
     weights = weights_of(graph)
     found = plan("{sparsity: 90%, allocate: magnitude}", graph, weights)
-    assert (found.depends_on_weights, [address for address, _ in found.weight_hashes]) == (True, ["fc1", "fc2", "fc3"])
+    assert (found.depends_on_weights, [address for address, _ in found.weight_hashes]) == (
+        True,
+        ["fc1", "fc2", "fc3"],
+    )
     assert len(found.model.weights_sha256) == 64
     again = plan_from_config(plan_to_config(found))
     check_weights_fit(graph, again, weights.read)
     with pytest.raises(PlanError) as caught:
         check_weights_fit(graph, again, weights_of(graph, fc2=2, fc3=2).read)
-    assert str(caught.value) == (
-        "error[plan/stale]: the plan was made from other weights of 'fc2', 'fc3', and it depends on them\n"
-        "  help: make the plan again for this model: graphprune plan MODEL -r RULES -o PLAN.json"
+    assert (
+        str(caught.value)
+        == "error[plan/stale]: the plan was made from other weights of 'fc2', 'fc3', and it depends"
+        " on them\n  help: make the plan again for this model: graphprune plan MODEL -r RULES -o"
+        " PLAN.json"
     )
     assert plan("{sparsity: 90%, allocate: erk}", graph).depends_on_weights is False
 
@@ -153,15 +198,23 @@ def test_magnitudes_that_moved_in_training_do_not_move_the_shares_of_a_wrapped_m
 
 
 def test_a_plan_with_budgets_comes_back_from_json():
-    for budget in ("{sparsity: 50%, allocate: erk, min: 1%}", "{sparsity: 50%, allocate: erk, over: prunable}"):
+    for budget in (
+        "{sparsity: 50%, allocate: erk, min: 1%}",
+        "{sparsity: 50%, allocate: erk, over: prunable}",
+    ):
         config = plan_to_config(plan(budget))
         again = plan_from_config(config)
         assert plan_to_config(again)["budgets"] == config["budgets"]
-        assert [change.after for change in again.changes] == [change.after for change in plan(budget).changes]
+        assert [change.after for change in again.changes] == [
+            change.after for change in plan(budget).changes
+        ]
 
 
 def test_budgets_share_out_whole_blocks():
-    rest = "- {id: all, match: '*', prune: {budget: net, pattern: {block: {in: 10, out: 1}}, schedule: {curve: step, begin: 0 steps}}}"
+    rest = (
+        "- {id: all, match: '*', prune: {budget: net, pattern: {block: {in: 10, out: 1}}, schedule:"
+        " {curve: step, begin: 0 steps}}}"
+    )
     found = plan("{sparsity: 75%, allocate: erk}", rest=rest)
     assert all(count % 10 == 0 for count in zeros(found).values())
     assert found.budgets[0].zeros == sum(zeros(found).values())

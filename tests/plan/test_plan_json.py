@@ -7,7 +7,9 @@ from graphprune.plan import make_plan, plan_from_config, plan_sha256, plan_to_co
 
 
 def plan(text=RULES, **options):
-    return make_plan(lenet(), rules(text), **({"zeros": lenet_zeros(), "path": "lenet.keras"} | options))
+    return make_plan(
+        lenet(), rules(text), **({"zeros": lenet_zeros(), "path": "lenet.keras"} | options)
+    )
 
 
 def test_the_example_of_the_specification():
@@ -24,7 +26,15 @@ def test_the_example_of_the_specification():
         "after": {
             "pattern": {"kind": "unstructured"},
             "sparsity": 0.9,
-            "schedule": {"name": "ramp", "curve": "polynomial", "power": 3, "from": 0.0, "begin": {"epoch": 0}, "end": {"epoch": 4}, "every": {"step": 100}},
+            "schedule": {
+                "name": "ramp",
+                "curve": "polynomial",
+                "power": 3,
+                "from": 0.0,
+                "begin": {"epoch": 0},
+                "end": {"epoch": 4},
+                "every": {"step": 100},
+            },
             "weights": ["kernel"],
         },
         "after_unknown": ["mask", "schedule.end.step"],
@@ -54,7 +64,11 @@ def test_the_example_of_the_specification():
         "after_unknown": [],
         "tensors": [],
     }
-    assert {key: config[key] for key in config if key not in ("layer_changes", "model", "rules", "summary")} == {
+    assert {
+        key: config[key]
+        for key in config
+        if key not in ("layer_changes", "model", "rules", "summary")
+    } == {
         "format_version": "1.0",
         "kind": "graphprune.plan",
         "tool": {"name": "graphprune", "version": graphprune.__version__},
@@ -92,7 +106,11 @@ def test_two_runs_give_the_same_bytes():
 
 def test_known_steps_stand_beside_their_epochs():
     schedule = plan_to_config(plan(steps_per_epoch=50))["layer_changes"][0]["after"]["schedule"]
-    assert (schedule["begin"], schedule["end"], schedule["every"]) == ({"epoch": 0, "step": 0}, {"epoch": 4, "step": 200}, {"step": 100})
+    assert (schedule["begin"], schedule["end"], schedule["every"]) == (
+        {"epoch": 0, "step": 0},
+        {"epoch": 4, "step": 200},
+        {"step": 100},
+    )
 
 
 def test_unmeasured_zeros_are_null():
@@ -113,7 +131,9 @@ def test_settings_are_not_rounded_so_that_the_file_asks_for_the_same_zeros():
 
 def test_the_hash_is_of_what_is_done():
     same = plan_sha256(plan())
-    assert same == plan_sha256(plan(path="copy.keras", zeros=None, steps_per_epoch=50, epochs=3, allow_missed=True))
+    assert same == plan_sha256(
+        plan(path="copy.keras", zeros=None, steps_per_epoch=50, epochs=3, allow_missed=True)
+    )
     assert same == plan_sha256(plan_from_config(plan_to_config(plan())))
     assert same != plan_sha256(plan(RULES.replace("0.9}", "0.8}")))
     assert same != plan_sha256(plan(RULES.replace("every: 100", "every: 99")))

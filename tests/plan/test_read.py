@@ -9,7 +9,17 @@ from lenet import RULES, lenet, lenet_zeros, rules
 from graphprune.errors import PlanError
 from graphprune.plan import make_plan, plan_from_config, plan_to_config, read_plan, wrap_graph
 
-CONFIG = plan_to_config(make_plan(lenet(), rules(), zeros=lenet_zeros(), path="lenet.keras", steps_per_epoch=50, epochs=3, allow_missed=True))
+CONFIG = plan_to_config(
+    make_plan(
+        lenet(),
+        rules(),
+        zeros=lenet_zeros(),
+        path="lenet.keras",
+        steps_per_epoch=50,
+        epochs=3,
+        allow_missed=True,
+    )
+)
 
 
 def test_reading_is_the_inverse_of_writing():
@@ -19,8 +29,16 @@ def test_reading_is_the_inverse_of_writing():
 def test_plans_with_every_action_come_back():
     wrapped = wrap_graph(lenet(), make_plan(lenet(), rules()))
     text = RULES.replace("type: Dense}\n    prune", "name: fc2}\n    prune").replace("0.9}", "0.5}")
-    config = plan_to_config(make_plan(wrapped, rules(text), zeros=lenet_zeros(), steps={"fc1": 2000}, steps_per_epoch=500))
-    assert [change["actions"] for change in config["layer_changes"]] == [["unwrap"], ["retarget"], ["keep"]]
+    config = plan_to_config(
+        make_plan(
+            wrapped, rules(text), zeros=lenet_zeros(), steps={"fc1": 2000}, steps_per_epoch=500
+        )
+    )
+    assert [change["actions"] for change in config["layer_changes"]] == [
+        ["unwrap"],
+        ["retarget"],
+        ["keep"],
+    ]
     assert len(config["drift"]) == 1
     assert plan_to_config(plan_from_config(json.loads(json.dumps(config)))) == config
 
@@ -32,7 +50,9 @@ def test_a_plan_is_read_from_a_file(tmp_path):
 
 
 def test_unknown_keys_and_later_minor_versions_are_read():
-    assert plan_from_config(CONFIG | {"format_version": "1.7", "later": {"a": 1}}) == plan_from_config(CONFIG)
+    assert plan_from_config(
+        CONFIG | {"format_version": "1.7", "later": {"a": 1}}
+    ) == plan_from_config(CONFIG)
 
 
 WAY_OUT = "give the JSON file that graphprune plan -o wrote"
@@ -41,18 +61,30 @@ WAY_OUT = "give the JSON file that graphprune plan -o wrote"
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        (b"", f"not a plan, or a damaged one: Expecting value: line 1 column 1 (char 0); {WAY_OUT}"),
+        (
+            b"",
+            f"not a plan, or a damaged one: Expecting value: line 1 column 1 (char 0); {WAY_OUT}",
+        ),
         (b"PK\x03\x04\xff", f"cannot read a plan: it is not UTF-8 text; {WAY_OUT}"),
         (b'{"kind": NaN}', f"not a plan, or a damaged one: NaN is not a JSON number; {WAY_OUT}"),
         (b"[" * 200_000, f"not a plan, or a damaged one: it is nested too deeply; {WAY_OUT}"),
         (b"[1]", "expected an object, got [1]; make the plan again"),
-        (b'{"kind": "graphprune.diff"}', f"not a plan: its kind is 'graphprune.diff', not 'graphprune.plan'; {WAY_OUT}"),
+        (
+            b'{"kind": "graphprune.diff"}',
+            f"not a plan: its kind is 'graphprune.diff', not 'graphprune.plan'; {WAY_OUT}",
+        ),
         (b'{"version": 1}', f"not a plan: its kind is None, not 'graphprune.plan'; {WAY_OUT}"),
         (
             b'{"kind": "graphprune.plan", "format_version": "2.0"}',
-            "plan format '2.0', this graphprune reads 1.x; update graphprune, or make the plan again",
+            (
+                "plan format '2.0', this graphprune reads 1.x; update graphprune, or make the plan"
+                " again"
+            ),
         ),
-        (b'{"kind": "graphprune.plan", "format_version": "1.0"}', "model: this field is missing; make the plan again"),
+        (
+            b'{"kind": "graphprune.plan", "format_version": "1.0"}',
+            "model: this field is missing; make the plan again",
+        ),
     ],
 )
 def test_other_files_are_refused_in_one_line(tmp_path, content, fault):
@@ -66,7 +98,10 @@ def test_other_files_are_refused_in_one_line(tmp_path, content, fault):
 def test_a_missing_file_is_one_line(tmp_path):
     with pytest.raises(PlanError) as error:
         read_plan(tmp_path / "plan.json")
-    assert str(error.value) == f"{tmp_path / 'plan.json'}: cannot read a plan: No such file or directory; {WAY_OUT}"
+    assert (
+        str(error.value)
+        == f"{tmp_path / 'plan.json'}: cannot read a plan: No such file or directory; {WAY_OUT}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -77,17 +112,56 @@ def test_a_missing_file_is_one_line(tmp_path):
         (
             ("layer_changes", 0, "actions"),
             ["melt"],
-            "layer_changes[0].actions: expected one of wrap, unwrap, retarget, keep, unclaimed, noop, or unwrap and wrap, got ['melt']",
+            (
+                "layer_changes[0].actions: expected one of wrap, unwrap, retarget, keep, unclaimed,"
+                " noop, or unwrap and wrap, got ['melt']"
+            ),
         ),
-        (("layer_changes", 0, "after"), None, "layer_changes[0].after: expected how the layer is pruned beside wrap, got 'null'"),
-        (("layer_changes", 0, "actions"), ["unwrap"], "layer_changes[0].after: expected null beside unwrap, got 'a pruning'"),
-        (("layer_changes", 0, "after", "sparsity"), 1.5, "sparsity must be at least 0 and below 1, got 1.5"),
-        (("layer_changes", 0, "after", "weights"), "kernel", "layer_changes[0].after.weights: expected a list, got 'kernel'"),
-        (("layer_changes", 0, "after", "schedule", "end", "step"), -1, "layer_changes[0].after.schedule.end.step: expected a whole number from 0, got -1"),
-        (("layer_changes", 1, "address"), "fc1", "layer_changes: expected each address once, got 'fc1 twice'"),
-        (("layer_changes", 0, "tensors", 0, "zeros_after"), 2.5, "layer_changes[0].tensors[0].zeros_after: expected a whole number from 0, got 2.5"),
-        (("layer_changes", 0, "tensors", 0, "zeros_after"), 235201, "layer_changes[0].tensors[0].zeros_after: expected at most the size 235200, got 235201"),
-        (("layer_changes", 0, "tensors", 0, "size"), 5, "layer_changes[0].tensors[0].size: expected the product of the shape [784, 300], got 5"),
+        (
+            ("layer_changes", 0, "after"),
+            None,
+            "layer_changes[0].after: expected how the layer is pruned beside wrap, got 'null'",
+        ),
+        (
+            ("layer_changes", 0, "actions"),
+            ["unwrap"],
+            "layer_changes[0].after: expected null beside unwrap, got 'a pruning'",
+        ),
+        (
+            ("layer_changes", 0, "after", "sparsity"),
+            1.5,
+            "sparsity must be at least 0 and below 1, got 1.5",
+        ),
+        (
+            ("layer_changes", 0, "after", "weights"),
+            "kernel",
+            "layer_changes[0].after.weights: expected a list, got 'kernel'",
+        ),
+        (
+            ("layer_changes", 0, "after", "schedule", "end", "step"),
+            -1,
+            "layer_changes[0].after.schedule.end.step: expected a whole number from 0, got -1",
+        ),
+        (
+            ("layer_changes", 1, "address"),
+            "fc1",
+            "layer_changes: expected each address once, got 'fc1 twice'",
+        ),
+        (
+            ("layer_changes", 0, "tensors", 0, "zeros_after"),
+            2.5,
+            "layer_changes[0].tensors[0].zeros_after: expected a whole number from 0, got 2.5",
+        ),
+        (
+            ("layer_changes", 0, "tensors", 0, "zeros_after"),
+            235201,
+            "layer_changes[0].tensors[0].zeros_after: expected at most the size 235200, got 235201",
+        ),
+        (
+            ("layer_changes", 0, "tensors", 0, "size"),
+            5,
+            "layer_changes[0].tensors[0].size: expected the product of the shape [784, 300], got 5",
+        ),
     ],
 )
 def test_damaged_fields_are_named(path, value, fault):
@@ -105,12 +179,34 @@ def test_damaged_fields_are_named(path, value, fault):
 
 def places(value, path=()):
     yield path
-    for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+    for key, item in (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    ):
         yield from places(item, (*path, key))
 
 
 @given(
-    st.sampled_from(list(places(CONFIG))[1:]), st.sampled_from([None, True, -1, 1.5, 10**400, "x", "", [], [None], {}, {"step": float("inf")}, {"epoch": "1"}])
+    st.sampled_from(list(places(CONFIG))[1:]),
+    st.sampled_from(
+        [
+            None,
+            True,
+            -1,
+            1.5,
+            10**400,
+            "x",
+            "",
+            [],
+            [None],
+            {},
+            {"step": float("inf")},
+            {"epoch": "1"},
+        ]
+    ),
 )
 def test_a_plan_damaged_anywhere_is_read_or_refused(path, value):
     config = copy.deepcopy(CONFIG)

@@ -1,4 +1,6 @@
-"""What `make_plan`, `read_rules` and `read_plan` take besides values that were read already: paths and dicts."""
+"""What `make_plan`, `read_rules` and `read_plan` take besides values that were read already: paths
+and dicts.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,26 @@ from graphprune.shipped import shipped_file
 
 MODEL = shipped_file("fixtures/digits-cnn.keras")
 SCHEDULE = {"curve": "constant", "begin": "0 steps"}
-DATA = {"version": 1, "rules": [{"id": "dense", "match": {"type": "Dense"}, "prune": {"sparsity": 0.5, "schedule": SCHEDULE}}]}
+DATA = {
+    "version": 1,
+    "rules": [
+        {
+            "id": "dense",
+            "match": {"type": "Dense"},
+            "prune": {"sparsity": 0.5, "schedule": SCHEDULE},
+        }
+    ],
+}
 CONVS = {"version": 1, "rules": [{"id": "convs", "match": {"type": "Conv2D"}, "keep": True}]}
 BY_MAGNITUDE = DATA | {
     "budgets": {"net": {"sparsity": 0.5, "allocate": "magnitude"}},
-    "rules": [{"id": "dense", "match": {"type": "Dense"}, "prune": {"budget": "net", "schedule": SCHEDULE}}],
+    "rules": [
+        {
+            "id": "dense",
+            "match": {"type": "Dense"},
+            "prune": {"budget": "net", "schedule": SCHEDULE},
+        }
+    ],
 }
 
 
@@ -30,7 +47,9 @@ def test_rules_are_read_from_dicts_files_and_both(tmp_path):
     both = rule_set_of([DATA, tmp_path / "convs.json"])
     assert {rule.id for rule in both.rules} == {"dense", "convs"}
     assert {path for path, _ in both.files} == {"<dict>", str(tmp_path / "convs.json")}
-    assert [rule.id for rule in rule_set_of("builtin:dense-90").rules] == [rule.id for rule in read_rules("builtin:dense-90").rules]
+    assert [rule.id for rule in rule_set_of("builtin:dense-90").rules] == [
+        rule.id for rule in read_rules("builtin:dense-90").rules
+    ]
     assert rule_set_of(both) is both
 
 
@@ -44,7 +63,13 @@ def test_faults_of_a_dict_have_places_in_its_text():
 
 
 def test_values_that_no_rule_file_can_hold_are_refused():
-    with pytest.raises(TypeError, match=r"^rules must be a dict of text, numbers, lists and dicts, got ndarray of numpy; write it as a number or as text$"):
+    with pytest.raises(
+        TypeError,
+        match=(
+            r"^rules must be a dict of text, numbers, lists and dicts, got ndarray of numpy; write"
+            r" it as a number or as text$"
+        ),
+    ):
         read_rules(DATA | {"vars": {"final": np.zeros(2)}})
 
 
@@ -53,19 +78,38 @@ def test_a_plan_from_a_path_knows_all_that_the_file_tells():
     plan = make_plan(MODEL, BY_MAGNITUDE)
     assert plan.model.path == str(MODEL)
     assert plan.weight_hashes
-    zeros = {(change.address, tensor.name): tensor.zeros_before for change in plan.changes for tensor in change.tensors}
+    zeros = {
+        (change.address, tensor.name): tensor.zeros_before
+        for change in plan.changes
+        for tensor in change.tensors
+    }
     assert zeros == {key: model.zeros[key] for key in zeros}
     assert zeros
-    short = DATA | {"rules": [DATA["rules"][0] | {"prune": {"sparsity": 0.5, "schedule": {"curve": "step", "begin": "4 epochs"}}}]}
+    short = DATA | {
+        "rules": [
+            DATA["rules"][0]
+            | {"prune": {"sparsity": 0.5, "schedule": {"curve": "step", "begin": "4 epochs"}}}
+        ]
+    }
     with pytest.raises(RuleError, match="never-reached"):
         make_plan(MODEL, short, epochs=2)
-    assert [found.slug for found in make_plan(MODEL, short, epochs=2, allow_missed=True).diagnostics] == ["schedule/never-reached"]
+    assert [
+        found.slug for found in make_plan(MODEL, short, epochs=2, allow_missed=True).diagnostics
+    ] == ["schedule/never-reached"]
     known = make_plan(str(MODEL), DATA, steps_per_epoch=7, epochs=2)
-    assert known == make_plan(model.graph, DATA, steps_per_epoch=7, epochs=2, zeros=model.zeros, path=str(MODEL))
+    assert known == make_plan(
+        model.graph, DATA, steps_per_epoch=7, epochs=2, zeros=model.zeros, path=str(MODEL)
+    )
 
 
 def test_what_a_path_tells_is_not_given_besides():
-    with pytest.raises(TypeError, match=r"^make_plan reads zeros, steps and weights from the saved model; give them, and path, only with a LayerGraph$"):
+    with pytest.raises(
+        TypeError,
+        match=(
+            r"^make_plan reads zeros, steps and weights from the saved model; give them, and path,"
+            r" only with a LayerGraph$"
+        ),
+    ):
         make_plan(MODEL, DATA, zeros={})
 
 
@@ -80,4 +124,6 @@ def test_names_of_public_functions_take_the_same():
 
     model = load_model(MODEL)
     plan = make_plan(MODEL, DATA)
-    assert [layer.name for layer in apply_plan(model, plan_to_config(plan)).layers] == [layer.name for layer in model.layers]
+    assert [layer.name for layer in apply_plan(model, plan_to_config(plan)).layers] == [
+        layer.name for layer in model.layers
+    ]

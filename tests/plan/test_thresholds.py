@@ -1,4 +1,6 @@
-"""Thresholds in plans: weights whose magnitude is below one become zero, as they are when the plan is made."""
+"""Thresholds in plans: weights whose magnitude is below one become zero, as they are when the plan
+is made.
+"""
 
 import numpy as np
 import pytest
@@ -16,7 +18,11 @@ NET = "in > fc1[100,50] > fc2[50,20] > fc3[20,10]"
 
 
 def rules(threshold=0.5, schedule="{curve: step, begin: 0 steps}", match="'*'"):
-    return parse_rules(f"version: 1\nrules:\n- {{id: small, match: {match}, prune: {{threshold: {threshold}, schedule: {schedule}}}}}\n", "p.yaml")
+    return parse_rules(
+        f"version: 1\nrules:\n- {{id: small, match: {match}, prune: {{threshold: {threshold},"
+        f" schedule: {schedule}}}}}\n",
+        "p.yaml",
+    )
 
 
 def below(weights, address, threshold=0.5):
@@ -27,14 +33,28 @@ def test_each_tensor_loses_what_is_below_the_threshold():
     graph = build_graph(NET)
     weights = make_weights(graph)
     plan = make_plan(graph, rules(), read_weight=weights.read)
-    assert {change.address: change.tensors[0].zeros_after for change in plan.changes} == {name: below(weights, name) for name in ("fc1", "fc2", "fc3")}
+    assert {change.address: change.tensors[0].zeros_after for change in plan.changes} == {
+        name: below(weights, name) for name in ("fc1", "fc2", "fc3")
+    }
     assert plan.depends_on_weights
     total = sum(below(weights, name) for name in ("fc1", "fc2", "fc3"))
     (budget,) = plan.budgets
-    assert (budget.name, budget.allocate, budget.zeros, budget.weights, budget.scale) == ("|w| < 0.5", "threshold", total, 6200, 0.5)
-    assert f"  threshold |w| < 0.5: {total:,} zeros of 6,200; {total / 6200:.2%} of prunable" in render_plan_text(plan)
+    assert (budget.name, budget.allocate, budget.zeros, budget.weights, budget.scale) == (
+        "|w| < 0.5",
+        "threshold",
+        total,
+        6200,
+        0.5,
+    )
+    assert (
+        f"  threshold |w| < 0.5: {total:,} zeros of 6,200; {total / 6200:.2%} of prunable"
+        in render_plan_text(plan)
+    )
     again = plan_from_config(plan_to_config(plan))
-    assert ([change.after for change in again.changes], again.budgets) == ([change.after for change in plan.changes], plan.budgets)
+    assert ([change.after for change in again.changes], again.budgets) == (
+        [change.after for change in plan.changes],
+        plan.budgets,
+    )
 
 
 def test_the_share_of_a_layer_is_that_of_its_tensors():
@@ -47,7 +67,10 @@ def test_the_share_of_a_layer_is_that_of_its_tensors():
 
 
 def test_a_tensor_keeps_a_weight_and_one_without_small_weights_stays_dense():
-    assert allocate_by_threshold([np.array([0.1, 0.2]), np.array([np.nan, 1.0])], 0.5).kept == (1, 2)
+    assert allocate_by_threshold([np.array([0.1, 0.2]), np.array([np.nan, 1.0])], 0.5).kept == (
+        1,
+        2,
+    )
     graph = build_graph("in > fc1[100,50] > fc2[50,20]")
     weights = make_weights(graph)
     weights.tensors["fc2", "kernel"] += 1
@@ -63,10 +86,14 @@ def test_a_model_wrapped_by_the_threshold_is_as_planned_whatever_its_weights_bec
     wrapped = wrap_layers(graph, change.after, ("fc1",), "small")
     (layer,) = wrapped.candidates()
     assert layer.wrap.provenance.budget == ""
-    assert not make_plan(wrapped, rules(), read_weight=make_weights(graph, seed=1).read).is_empty  # another budget gave its shares
+    assert not make_plan(
+        wrapped, rules(), read_weight=make_weights(graph, seed=1).read
+    ).is_empty  # another budget gave its shares
     told = wrap_with_budget(graph, change.after, "threshold 0.5")
     assert make_plan(told, rules(), read_weight=make_weights(graph, seed=1).read).is_empty
-    assert not make_plan(told, rules(threshold=0.6), read_weight=make_weights(graph, seed=1).read).is_empty
+    assert not make_plan(
+        told, rules(threshold=0.6), read_weight=make_weights(graph, seed=1).read
+    ).is_empty
 
 
 def wrap_with_budget(graph, pruning: Pruning, budget):
@@ -74,7 +101,15 @@ def wrap_with_budget(graph, pruning: Pruning, budget):
 
     wrapped = wrap_layers(graph, pruning, ("fc1",), "small")
     layer = wrapped.layers["fc1"]
-    return replace(wrapped, layers={**wrapped.layers, "fc1": replace(layer, wrap=replace(layer.wrap, provenance=Provenance("small", budget=budget)))})
+    return replace(
+        wrapped,
+        layers={
+            **wrapped.layers,
+            "fc1": replace(
+                layer, wrap=replace(layer.wrap, provenance=Provenance("small", budget=budget))
+            ),
+        },
+    )
 
 
 def test_a_plan_by_threshold_fits_only_the_weights_that_it_was_made_from():
@@ -88,16 +123,19 @@ def test_a_plan_by_threshold_fits_only_the_weights_that_it_was_made_from():
 def test_without_weights_it_says_what_it_needs():
     with pytest.raises(RuleError) as caught:
         make_plan(build_graph(NET), rules())
-    assert str(caught.value) == (
-        "error[budget/no-weights]: a threshold looks at magnitudes, and the weights of the model are not at hand\n"
-        "  --> p.yaml:3:35\n  help: plan from the saved model, or give make_plan 'read_weight'"
+    assert (
+        str(caught.value)
+        == "error[budget/no-weights]: a threshold looks at magnitudes, and the weights of the model"
+        " are not at hand\n  --> p.yaml:3:35\n  help: plan from the saved model, or give"
+        " make_plan 'read_weight'"
     )
 
 
 def test_two_rules_conflict_in_words():
     text = (
-        "version: 1\nschedules: {once: {curve: step, begin: 0 steps}}\nrules:\n- {id: a, match: {name: fc1}, prune: {threshold: 0.5, schedule: once}}\n"
-        "- {id: b, match: {name: fc1}, prune: {threshold: 0.4, schedule: once}}\n"
+        "version: 1\nschedules: {once: {curve: step, begin: 0 steps}}\nrules:\n- {id: a, match:"
+        " {name: fc1}, prune: {threshold: 0.5, schedule: once}}\n- {id: b, match: {name: fc1},"
+        " prune: {threshold: 0.4, schedule: once}}\n"
     )
     graph = build_graph(NET)
     with pytest.raises(RuleError) as caught:
@@ -108,7 +146,9 @@ def test_two_rules_conflict_in_words():
 def test_a_ramp_never_falls_where_a_tensor_wants_less_than_the_ramp_begins_from():
     graph = build_graph("in > fc1[100,50]")
     ramp = "{curve: polynomial, from: 50%, begin: 0 steps, end: 100 steps, every: 10 steps}"
-    (change,) = make_plan(graph, rules(threshold=0.3, schedule=ramp), read_weight=make_weights(graph).read).changes
+    (change,) = make_plan(
+        graph, rules(threshold=0.3, schedule=ramp), read_weight=make_weights(graph).read
+    ).changes
     from graphprune.sparsity.positions import Run
 
     timetable, (share,) = change.after.schedule.to_timetable(Run()), change.after.shares

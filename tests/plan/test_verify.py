@@ -12,14 +12,21 @@ DONE = lenet_zeros(fc1=211_680, fc2=27_000)
 
 
 def verified(graph=None, zeros=DONE, **kwargs):
-    return verify_plan(make_plan(lenet(), rules()), graph or lenet(), zeros, model_path="lenet.keras", plan_path="plan.json", **kwargs)
+    return verify_plan(
+        make_plan(lenet(), rules()),
+        graph or lenet(),
+        zeros,
+        model_path="lenet.keras",
+        plan_path="plan.json",
+        **kwargs,
+    )
 
 
 def test_a_model_with_all_planned_zeros_is_as_planned_wrapped_or_not():
     wrapped = wrap_graph(lenet(), make_plan(lenet(), rules()))
     assert verified() == verified(wrapped)
-    assert render_verification(verified()) == (
-        "verify  lenet.keras  against  plan.json\n"
+    assert (
+        render_verification(verified()) == "verify  lenet.keras  against  plan.json\n"
         "\n"
         "    fc1  kernel  211,680 of 211,680 zeros  target 90.0%, measured 90.0%\n"
         "    fc2  kernel    27,000 of 27,000 zeros  target 90.0%, measured 90.0%\n"
@@ -33,21 +40,27 @@ def test_more_zeros_than_planned_are_as_planned():
 
 
 def test_missing_zeros_and_weights_under_the_mask_are_drift():
-    found = verified(zeros=DONE | {("fc1", "kernel"): 205_565}, mask_faults={("fc2", "kernel"): 312})
-    assert render_verification(found, brief=True) == (
-        "verify  lenet.keras  against  plan.json\n"
-        "\n"
-        "  ! fc1  kernel  205,565 of 211,680 zeros  target 90.0%, measured 87.4%\n"
-        "  ! fc2  kernel    27,000 of 27,000 zeros  target 90.0%, measured 90.0%; 312 non-zero weights under the mask\n"
-        "\n"
-        "Drift: 2 of 2 tensors; 232,565 zeros of 238,680 planned.\n"
+    found = verified(
+        zeros=DONE | {("fc1", "kernel"): 205_565}, mask_faults={("fc2", "kernel"): 312}
+    )
+    assert (
+        render_verification(found, brief=True)
+        == "verify  lenet.keras  against  plan.json\n\n  ! fc1  kernel  205,565 of 211,680 zeros "
+        " target 90.0%, measured 87.4%\n  ! fc2  kernel    27,000 of 27,000 zeros  target 90.0%,"
+        " measured 90.0%; 312 non-zero weights under the mask\n\nDrift: 2 of 2 tensors; 232,565"
+        " zeros of 238,680 planned.\n"
     )
 
 
 def test_the_document():
     config = verification_to_config(verified(zeros=DONE | {("fc1", "kernel"): 1}))
     assert config["as_planned"] is False
-    assert config["summary"] == {"tensors": 2, "drift": 1, "zeros_planned": 238_680, "zeros_measured": 27_001}
+    assert config["summary"] == {
+        "tensors": 2,
+        "drift": 1,
+        "zeros_planned": 238_680,
+        "zeros_measured": 27_001,
+    }
     assert config["tensors"][0] == {
         "address": "fc1",
         "tensor": "kernel",
@@ -64,8 +77,9 @@ def test_another_model_is_refused():
     with pytest.raises(PlanError) as caught:
         verified(build_graph("in > flatten > fc1[784,300] > predictions[300,10]", name="lenet"))
     differences = "'fc2' is missing; 'predictions' kernel is [300, 10], planned as [100, 10]"
-    assert str(caught.value) == (
-        f"error[plan/stale]: the plan was made for another model: {differences}\n"
+    assert (
+        str(caught.value)
+        == f"error[plan/stale]: the plan was made for another model: {differences}\n"
         "  --> plan.json\n"
         "  help: make the plan again for this model: graphprune plan MODEL -r RULES -o PLAN.json"
     )
@@ -73,4 +87,6 @@ def test_another_model_is_refused():
 
 def test_a_plan_that_prunes_nothing():
     plan = make_plan(lenet(), rules("version: 1\nrules: [{id: none, match: '*', keep: true}]"))
-    assert render_verification(verify_plan(plan, lenet(), {}, model_path="m", plan_path="p")).endswith("\n\nAs planned: the plan prunes nothing.\n")
+    assert render_verification(
+        verify_plan(plan, lenet(), {}, model_path="m", plan_path="p")
+    ).endswith("\n\nAs planned: the plan prunes nothing.\n")

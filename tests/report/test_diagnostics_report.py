@@ -1,13 +1,26 @@
 from graphprune.errors import Diagnostic, Where
 from graphprune.report import diagnostics_to_config, render_annotations, render_diagnostics
 
-NO_MATCH = Diagnostic("rule/no-match", "rule 'a' matches no layer", Where("p.yaml", 3, 9), "narrow it less", severity="warning")
-CONFLICT = Diagnostic("rule/conflict", "layer 'fc1' is claimed twice", None, None, related=((Where("p.yaml", 12, 5), "big"), (Where("p.yaml", 20, 5), "small")))
+NO_MATCH = Diagnostic(
+    "rule/no-match",
+    "rule 'a' matches no layer",
+    Where("p.yaml", 3, 9),
+    "narrow it less",
+    severity="warning",
+)
+CONFLICT = Diagnostic(
+    "rule/conflict",
+    "layer 'fc1' is claimed twice",
+    None,
+    None,
+    related=((Where("p.yaml", 12, 5), "big"), (Where("p.yaml", 20, 5), "small")),
+)
 
 
 def test_every_fault_has_its_place_and_a_line_between():
-    assert render_diagnostics([NO_MATCH, CONFLICT]) == (
-        "warning[rule/no-match]: rule 'a' matches no layer\n"
+    assert (
+        render_diagnostics([NO_MATCH, CONFLICT])
+        == "warning[rule/no-match]: rule 'a' matches no layer\n"
         "  --> p.yaml:3:9\n"
         "  help: narrow it less\n"
         "\n"
@@ -22,7 +35,10 @@ def test_nothing_is_nothing():
 
 
 def test_control_characters_are_shown():
-    assert render_diagnostics([Diagnostic("layer/unknown", "no layer 'a\x1b[2J'")]) == "error[layer/unknown]: no layer 'a\\x1b[2J'"
+    assert (
+        render_diagnostics([Diagnostic("layer/unknown", "no layer 'a\x1b[2J'")])
+        == "error[layer/unknown]: no layer 'a\\x1b[2J'"
+    )
 
 
 def test_diagnostics_as_json():
@@ -56,8 +72,9 @@ def test_diagnostics_as_json():
 
 def test_the_line_stands_under_each_place():
     text = {12: "  - id: big", 20: "  - id: small"}
-    assert render_diagnostics([CONFLICT], lambda where: text[where.line]) == (
-        "error[rule/conflict]: layer 'fc1' is claimed twice\n"
+    assert (
+        render_diagnostics([CONFLICT], lambda where: text[where.line])
+        == "error[rule/conflict]: layer 'fc1' is claimed twice\n"
         "  --> p.yaml:12:5   big\n"
         "    12 |   - id: big\n"
         "       |     ^\n"
@@ -68,9 +85,13 @@ def test_the_line_stands_under_each_place():
 
 
 def test_workflow_commands_escape_what_github_reads():
-    hostile = Diagnostic("rule/count", "50%\r\nof :: a,b", Where("a,b:c%\n.yaml", 3, 9), "x\x1b", severity="note")
-    assert render_annotations([hostile, CONFLICT]) == (
-        "::notice file=a%2Cb%3Ac%25\\n.yaml,line=3,col=9,title=rule/count::50%25\\r\\nof :: a,b%0Ahelp: x\\x1b\n"
-        "::error file=p.yaml,line=12,col=5,title=rule/conflict::layer 'fc1' is claimed twice%0Ap.yaml:12:5   big%0Ap.yaml:20:5   small"
+    hostile = Diagnostic(
+        "rule/count", "50%\r\nof :: a,b", Where("a,b:c%\n.yaml", 3, 9), "x\x1b", severity="note"
+    )
+    assert (
+        render_annotations([hostile, CONFLICT])
+        == "::notice file=a%2Cb%3Ac%25\\n.yaml,line=3,col=9,title=rule/count::50%25\\r\\nof ::"
+        " a,b%0Ahelp: x\\x1b\n::error file=p.yaml,line=12,col=5,title=rule/conflict::layer 'fc1'"
+        " is claimed twice%0Ap.yaml:12:5   big%0Ap.yaml:20:5   small"
     )
     assert render_annotations([Diagnostic("x/y", "m")]) == "::error title=x/y::m"

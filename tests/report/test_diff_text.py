@@ -18,14 +18,24 @@ PRUNING = Pruning(0.9, Schedule(end=Position(4, "epoch"), name="ramp"), ("kernel
 def lenet():
     """LeNet-300-100 before and after: (original graph, wrapped graph, weights, pruned weights)."""
     graph = build_graph("in > flatten > fc1[784,300] > fc2[300,100] > predictions:Dense[100,10]")
-    pruned = with_zeros(make_weights(graph, seed=1), {("fc1", "kernel"): 211_680, ("fc2", "kernel"): 27_000})
+    pruned = with_zeros(
+        make_weights(graph, seed=1), {("fc1", "kernel"): 211_680, ("fc2", "kernel"): 27_000}
+    )
     pruned.states |= {(address, "pruning_step"): np.array(2000) for address in ("fc1", "fc2")}
     return graph, wrap_layers(graph, PRUNING, ("fc1", "fc2")), make_weights(graph), pruned
 
 
-def show(left, right, left_weights=None, right_weights=None, *, gzip=None, show_all=False, brief=False):
+def show(
+    left, right, left_weights=None, right_weights=None, *, gzip=None, show_all=False, brief=False
+):
     diff = diff_graphs(
-        left, right, left_weights=left_weights, right_weights=right_weights, left_path="lenet.keras", right_path="lenet-p90.keras", weights_gzip=gzip
+        left,
+        right,
+        left_weights=left_weights,
+        right_weights=right_weights,
+        left_path="lenet.keras",
+        right_path="lenet-p90.keras",
+        weights_gzip=gzip,
     )
     return render_diff_text(diff, show_all=show_all, brief=brief)
 
@@ -105,7 +115,9 @@ Zeros: 0 -> 0 of 20 parameters (0.0% -> 0.0%).
 def test_brief_is_the_two_summary_lines(lenet):
     graph, wrapped, weights, pruned = lenet
     text = show(graph, wrapped, weights, pruned)
-    assert show(graph, wrapped, weights, pruned, brief=True) == "".join(text.splitlines(keepends=True)[-2:])
+    assert show(graph, wrapped, weights, pruned, brief=True) == "".join(
+        text.splitlines(keepends=True)[-2:]
+    )
 
 
 def test_equal_models_are_one_line(lenet):
@@ -116,7 +128,9 @@ def test_equal_models_are_one_line(lenet):
 
 def test_what_came_went_and_changed_has_a_line_each():
     left = build_graph("in > conv2(strides=[1, 1]) > dense_1[4,4] > relu > out")
-    right = build_graph("in > conv2(strides=[2, 2]) > dense_7[4,4] > out; conv2 + dense_7 > add_1", name="net_1")
+    right = build_graph(
+        "in > conv2(strides=[2, 2]) > dense_7[4,4] > out; conv2 + dense_7 > add_1", name="net_1"
+    )
     assert (
         show(left, right, make_weights(left), make_weights(right))
         == """\
@@ -158,7 +172,10 @@ def test_stripping_shows_what_the_wrapper_was(lenet):
     lines = show(wrapped, graph, pruned, pruned).splitlines()
     assert lines[3:5] == ["pruning   2 unwrapped", "weights   same: 6 tensors"]
     assert lines[6:8] == [
-        "  u fc1  Dense   unwrapped; was wrapped by dense-90: unstructured, ramp finished at step 2000",
+        (
+            "  u fc1  Dense   unwrapped; was wrapped by dense-90: unstructured, ramp finished at"
+            " step 2000"
+        ),
         "      kernel  [784, 300]   zeros 211,680   90.0%   target 90.0% met",
     ]
 
@@ -168,14 +185,22 @@ def test_two_checkpoints_show_steps_and_masks():
     weights = make_weights(graph)
 
     def checkpoint(step, kept):
-        states = {("fc1", "pruning_step"): np.array(step), ("fc1", "mask_kernel"): np.isin(np.arange(10), kept).reshape(2, 5)}
+        states = {
+            ("fc1", "pruning_step"): np.array(step),
+            ("fc1", "mask_kernel"): np.isin(np.arange(10), kept).reshape(2, 5),
+        }
         return MemoryWeights(weights.tensors, states)
 
-    lines = show(graph, graph, checkpoint(100, [0, 1, 2]), checkpoint(200, [1, 2, 3, 4])).splitlines()
+    lines = show(
+        graph, graph, checkpoint(100, [0, 1, 2]), checkpoint(200, [1, 2, 3, 4])
+    ).splitlines()
     assert lines[3] == "pruning   1 wrapped on both sides with changes"
     assert lines[6:8] == [
         "    fc1  Dense   wrapped by dense-90: unstructured, ramp at step 100 -> ramp at step 200",
-        "      kernel  [2, 5]   zeros 0    0.0%   target 90.0% not yet met   mask: 66.7% of kept weights shared, 1 dropped, 2 regrown",
+        (
+            "      kernel  [2, 5]   zeros 0    0.0%   target 90.0% not yet met   mask: 66.7% of"
+            " kept weights shared, 1 dropped, 2 regrown"
+        ),
     ]
 
 
@@ -199,7 +224,10 @@ def test_control_characters_in_names_and_settings_are_escaped():
 
 
 def test_control_characters_in_the_names_of_settings_are_escaped():
-    left, right = build_graph("in > fc(note={'a\\x1b': 1})"), build_graph("in > fc(note={'a\\x1b': 2})")
+    left, right = (
+        build_graph("in > fc(note={'a\\x1b': 1})"),
+        build_graph("in > fc(note={'a\\x1b': 2})"),
+    )
     assert "  ~ fc  config.note.a\\x1b  1 -> 2\n" in show(left, right)
 
 
@@ -212,12 +240,21 @@ def test_calls_count_from_one_in_text_and_from_zero_in_json():
     left = build_graph("in > shared:Dense > relu > shared > out")
     right = build_graph("in > shared:Dense > relu > shared > drop > out")
     lines = show(left, right).splitlines()
-    assert [line for line in lines if "shared" in line] == ["  + shared (call 2) -> drop", "  - shared (call 2) -> out"]
-    assert [edge["source_call"] for edge in graph_diff_to_config(diff_graphs(left, right))["edges"]["added"]] == [1, 0]
+    assert [line for line in lines if "shared" in line] == [
+        "  + shared (call 2) -> drop",
+        "  - shared (call 2) -> out",
+    ]
+    assert [
+        edge["source_call"]
+        for edge in graph_diff_to_config(diff_graphs(left, right))["edges"]["added"]
+    ] == [1, 0]
 
 
 def test_every_call_of_a_shared_layer_has_its_number_once_one_has():
-    lines = show(build_graph("in > shared:Dense > relu > shared > out"), build_graph("in > shared:Dense > drop > shared > relu > out")).splitlines()
+    lines = show(
+        build_graph("in > shared:Dense > relu > shared > out"),
+        build_graph("in > shared:Dense > drop > shared > relu > out"),
+    ).splitlines()
     assert [line for line in lines if line.startswith("  + ") and "->" in line] == [
         "  + drop -> shared (call 2)",
         "  + shared (call 1) -> drop",

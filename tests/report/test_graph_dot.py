@@ -19,6 +19,8 @@ def test_names_cannot_end_a_label_or_act_on_a_terminal():
 
 def test_a_nested_model_without_layers_is_a_plain_node():
     empty = {"class_name": "Sequential", "config": {"name": "empty", "layers": []}}
-    text = render_graph_dot(graph_from_config({"class_name": "Sequential", "config": {"name": "m", "layers": [empty]}}))
+    text = render_graph_dot(
+        graph_from_config({"class_name": "Sequential", "config": {"name": "m", "layers": [empty]}})
+    )
     assert 'n0 [label="Sequential\\nempty", fillcolor="#3b4453"];' in text
     assert "subgraph" not in text

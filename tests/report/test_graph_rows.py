@@ -9,7 +9,13 @@ from graphprune.report.drawing.graph_rows import BENDS_PER_NODE, arrange_rows, p
 @st.composite
 def graphs(draw):
     count = draw(st.integers(1, 12))
-    edges = draw(st.lists(st.tuples(st.integers(0, count - 1), st.integers(0, count - 1)), unique=True, max_size=30))
+    edges = draw(
+        st.lists(
+            st.tuples(st.integers(0, count - 1), st.integers(0, count - 1)),
+            unique=True,
+            max_size=30,
+        )
+    )
     return count, edges
 
 
@@ -33,7 +39,9 @@ def test_each_node_stands_once_and_only_edges_that_close_a_circle_go_up(graph):
     for (source, target), path in zip(edges, rows.paths, strict=True):
         assert (path[0], path[-1]) == (source, target)
         if row_of[source] < row_of[target]:
-            assert [row_of[node] for node in path] == list(range(row_of[source], row_of[target] + 1))
+            assert [row_of[node] for node in path] == list(
+                range(row_of[source], row_of[target] + 1)
+            )
         else:
             assert path == (source, target)
             assert source >= target
@@ -61,7 +69,9 @@ def test_a_crossing_is_taken_out():
 
 
 def test_a_chain_beside_a_skip_connection_is_straight():
-    x = place_rows(arrange_rows(4, [(0, 1), (1, 2), (2, 3), (0, 3)]), [100] * 4, gap=20, bend_width=4)
+    x = place_rows(
+        arrange_rows(4, [(0, 1), (1, 2), (2, 3), (0, 3)]), [100] * 4, gap=20, bend_width=4
+    )
     assert x[:4] == (50, 50, 50, 50)
 
 

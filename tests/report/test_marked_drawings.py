@@ -22,7 +22,9 @@ NAMES = {"svg": "http://www.w3.org/2000/svg"}
 
 
 def script_of(page, name):
-    return json.loads(re.search(rf'<script type="application/json" id="{name}">(.*?)</script>', page, re.S)[1])
+    return json.loads(
+        re.search(rf'<script type="application/json" id="{name}">(.*?)</script>', page, re.S)[1]
+    )
 
 
 def diff_views(left, right):
@@ -37,13 +39,21 @@ def test_a_plan_as_a_drawing(check_golden):
 def test_the_panel_names_the_target_that_a_budget_gives_the_tensor_and_not_the_budgets():
     graph = build_graph("in > conv[3,3,8,8] > flatten > fc_1[512,64] > fc_2[64,10]")
     rules = parse_rules(
-        "version: 1\nbudgets: {net: {sparsity: 80%, allocate: erk}}\n"
-        "rules: [{id: all, match: '*', prune: {budget: net, schedule: {curve: step, begin: 0 steps}}}]\n",
+        "version: 1\nbudgets: {net: {sparsity: 80%, allocate: erk}}\nrules: [{id: all, match: '*',"
+        " prune: {budget: net, schedule: {curve: step, begin: 0 steps}}}]\n",
         "p.yaml",
     )
     plan = make_plan(graph, rules)
-    shares = {change.address: change.tensors[0].zeros_after / change.tensors[0].size for change in plan.changes if change.after is not None}
-    told = {address: dict(mark.facts)["After"].partition(" ")[0] for address, mark in mark_plan(plan).marks.items() if "After" in dict(mark.facts)}
+    shares = {
+        change.address: change.tensors[0].zeros_after / change.tensors[0].size
+        for change in plan.changes
+        if change.after is not None
+    }
+    told = {
+        address: dict(mark.facts)["After"].partition(" ")[0]
+        for address, mark in mark_plan(plan).marks.items()
+        if "After" in dict(mark.facts)
+    }
     assert told == {address: f"{share:.1%}" for address, share in shares.items()}
     assert len(set(told.values())) > 1
     assert "80.0%" not in told.values()
@@ -51,12 +61,20 @@ def test_the_panel_names_the_target_that_a_budget_gives_the_tensor_and_not_the_b
 
 def test_a_diff_as_a_drawing(check_golden):
     left, right = changed_pair()
-    check_golden(render_diff_svg(left, right, diff_graphs(left, right, left_path="a.keras", right_path="b.keras")), "diff.svg")
+    check_golden(
+        render_diff_svg(
+            left, right, diff_graphs(left, right, left_path="a.keras", right_path="b.keras")
+        ),
+        "diff.svg",
+    )
 
 
 def test_the_marks_of_a_plan():
     marking = mark_plan(mixed_plan()[1])
-    told = {address: (mark.sign, mark.status, mark.text, mark.before, mark.after) for address, mark in marking.marks.items()}
+    told = {
+        address: (mark.sign, mark.status, mark.text, mark.before, mark.after)
+        for address, mark in marking.marks.items()
+    }
     assert told == {
         "fc_new": ("+", "wrap", "wrap by new", 0.0, 14 / 16),
         "fc_more": ("~", "retarget", "retarget by more", 0.5, 0.75),
@@ -78,7 +96,11 @@ def test_the_marks_of_a_diff():
         "fc_1": ("w", "wrapped by stem-75"),
         "fc_two": (">", "renamed from fc_2"),
     }
-    assert {address: mark.sign for address, mark in marking.removed.items()} == {"old": "-", "old::in_old": "-", "old::fc_old": "-"}
+    assert {address: mark.sign for address, mark in marking.removed.items()} == {
+        "old": "-",
+        "old::in_old": "-",
+        "old::fc_old": "-",
+    }
     assert dict(marking.marks["conv_1"].facts)["Changed"] == "config.strides  [1, 1] -> [2, 2]"
 
 
@@ -88,11 +110,24 @@ def test_a_layer_of_which_only_the_sparsity_changed_has_a_mark_too():
 
     graph = build_graph("in > fc_1[2,2]")
     values = [
-        MemoryWeights({("fc_1", "kernel"): np.array(kernel, np.float32), ("fc_1", "bias"): np.ones(2, np.float32)})
+        MemoryWeights(
+            {
+                ("fc_1", "kernel"): np.array(kernel, np.float32),
+                ("fc_1", "bias"): np.ones(2, np.float32),
+            }
+        )
         for kernel in ([[1, 1], [1, 1]], [[0, 1], [1, 1]])
     ]
-    mark = mark_diff(diff_graphs(graph, graph, left_weights=values[0], right_weights=values[1])).marks["fc_1"]
-    assert (mark.sign, mark.status, mark.text, mark.before, mark.after) == ("%", "changed", "sparsity changed", 0.0, 0.25)
+    mark = mark_diff(
+        diff_graphs(graph, graph, left_weights=values[0], right_weights=values[1])
+    ).marks["fc_1"]
+    assert (mark.sign, mark.status, mark.text, mark.before, mark.after) == (
+        "%",
+        "changed",
+        "sparsity changed",
+        0.0,
+        0.25,
+    )
 
 
 def test_what_was_removed_stands_where_it_was():
@@ -101,7 +136,12 @@ def test_what_was_removed_stands_where_it_was():
     name = {index: box.name for index, box in enumerate(root.boxes)}
     assert [box.name for box in root.boxes if box.is_gone] == ["old"]
     changes = {(name[wire.source], name[wire.target]): wire.change for wire in root.wires}
-    assert (changes["relu_1", "old"], changes["old", "fc_1"], changes["relu_1", "add_1"], changes["in", "conv_1"]) == ("removed", "removed", "added", "")
+    assert (
+        changes["relu_1", "old"],
+        changes["old", "fc_1"],
+        changes["relu_1", "add_1"],
+        changes["in", "conv_1"],
+    ) == ("removed", "removed", "added", "")
     assert [box.name for box in views["old (removed)"].boxes] == ["in_old", "fc_old", "fc_old"]
 
 
@@ -109,14 +149,20 @@ def test_a_removed_model_keeps_its_view_beside_another_layer_of_its_name():
     left = build_graph("in > same > fc_1[4,4]", models={"same": "in > fc_a[4,4]"})
     right = build_graph("in > same:Conv2D[3,3,4,4] > fc_1[4,4]")
     views = diff_views(left, right)
-    assert [(box.name, box.kind, box.is_gone) for box in views[""].boxes if box.name == "same"] == [("same", "layer", False), ("same", "model", True)]
+    assert [(box.name, box.kind, box.is_gone) for box in views[""].boxes if box.name == "same"] == [
+        ("same", "layer", False),
+        ("same", "model", True),
+    ]
     assert "same (removed)" in views
 
 
 def test_a_diff_of_equal_models_is_their_drawing_without_marks():
     graph = build_graph("in > fc_1[4,4]")
     text = render_diff_svg(graph, graph, diff_graphs(graph, graph))
-    assert (re.findall(r'class="(?:box|end|frame) s-', text), "badge" in text.partition("</style>")[2]) == ([], False)
+    assert (
+        re.findall(r'class="(?:box|end|frame) s-', text),
+        "badge" in text.partition("</style>")[2],
+    ) == ([], False)
 
 
 def test_pages_hold_the_reports_themselves():
@@ -124,14 +170,20 @@ def test_pages_hold_the_reports_themselves():
     assert script_of(render_plan_html(graph, plan), "report") == plan_to_config(plan)
     left, right = changed_pair()
     diff = diff_graphs(left, right)
-    assert script_of(render_diff_html(left, right, diff), "report") == json.loads(json.dumps(graph_diff_to_config(diff)))
+    assert script_of(render_diff_html(left, right, diff), "report") == json.loads(
+        json.dumps(graph_diff_to_config(diff))
+    )
 
 
 @pytest.mark.parametrize("kind", ["plan", "diff"])
 def test_hostile_names_stay_text(kind):
     left, right, hostile = hostile_pair()
     diff = diff_graphs(left, right, left_path=hostile, right_path=hostile)
-    plan = make_plan(left, parse_rules("version: 1\nrules: [{id: r, match: {type: Dense}, keep: true}]", hostile), path=hostile)
+    plan = make_plan(
+        left,
+        parse_rules("version: 1\nrules: [{id: r, match: {type: Dense}, keep: true}]", hostile),
+        path=hostile,
+    )
     svg = render_plan_svg(left, plan) if kind == "plan" else render_diff_svg(left, right, diff)
     page = render_plan_html(left, plan) if kind == "plan" else render_diff_html(left, right, diff)
     assert ET.fromstring(svg).findall(".//svg:img", NAMES) == []
@@ -145,7 +197,9 @@ def test_hostile_names_stay_text(kind):
 def contrast(one, other):
     def light(colour):
         parts = [part / 255 for part in bytes.fromhex(colour[1:])]
-        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        linear = [
+            part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+        ]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
     low, high = sorted((light(one), light(other)))

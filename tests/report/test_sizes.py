@@ -2,8 +2,12 @@ from graphprune.report.sizes import SizeColumn, SizeTable, render_sizes_text
 
 
 def test_each_row_stands_for_one_measure_and_each_column_for_one_model():
-    before = SizeColumn("before", raw=107_100, gzip=97_300, zeros=0, parameters=25_000, accuracy=0.9722)
-    after = SizeColumn("after", raw=107_100, gzip=25_100, zeros=21_000, parameters=25_000, accuracy=0.9694)
+    before = SizeColumn(
+        "before", raw=107_100, gzip=97_300, zeros=0, parameters=25_000, accuracy=0.9722
+    )
+    after = SizeColumn(
+        "after", raw=107_100, gzip=25_100, zeros=21_000, parameters=25_000, accuracy=0.9694
+    )
     tflite = SizeColumn("tflite", raw=102_000, gzip=24_000)
     assert (
         render_sizes_text(SizeTable((before, after, tflite)))
@@ -18,4 +22,7 @@ accuracy      97.2%            96.9%
 
 
 def test_what_nobody_measured_has_no_row():
-    assert render_sizes_text(SizeTable((SizeColumn("before", 10, 5),))) == "           before\nraw size     10 B\ngzip size     5 B\n"
+    assert (
+        render_sizes_text(SizeTable((SizeColumn("before", 10, 5),)))
+        == "           before\nraw size     10 B\ngzip size     5 B\n"
+    )

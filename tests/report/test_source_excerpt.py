@@ -19,7 +19,10 @@ def under_caret(lines):
 
 
 def test_the_caret_stands_under_the_column():
-    assert render_excerpt("  match: {typ: Dense}", 7, 11) == ["    7 |   match: {typ: Dense}", "      |           ^"]
+    assert render_excerpt("  match: {typ: Dense}", 7, 11) == [
+        "    7 |   match: {typ: Dense}",
+        "      |           ^",
+    ]
 
 
 def test_tabs_wide_characters_and_control_characters_keep_the_caret_in_place():
@@ -41,7 +44,10 @@ def test_a_column_behind_the_end_is_the_end_and_none_has_no_caret():
     assert render_excerpt("ab", 1, None) == ["    1 | ab"]
 
 
-@given(st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs"]), max_size=300), st.integers(0, 300))
+@given(
+    st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs"]), max_size=300),
+    st.integers(0, 300),
+)
 def test_the_caret_is_under_its_character_in_any_line(before, column):
     line = before[:column] + "!" + before[column:]
     lines = render_excerpt(line, 3, len(before[:column]) + 1)

@@ -4,7 +4,10 @@ from graphprune.report.tables import align_rows, escape_controls, shorten, text_
 
 
 def test_columns_are_aligned_left_and_right_without_trailing_spaces():
-    assert align_rows([["a", "1", "x"], ["long", "1,000", ""]], right={1}) == ["a         1  x", "long  1,000"]
+    assert align_rows([["a", "1", "x"], ["long", "1,000", ""]], right={1}) == [
+        "a         1  x",
+        "long  1,000",
+    ]
 
 
 def test_a_column_that_is_empty_everywhere_takes_no_space():
@@ -24,7 +27,15 @@ def test_wide_characters_are_aligned_by_what_they_take_on_screen():
     assert text_width("e\u0301") == 1
 
 
-@pytest.mark.parametrize(("text", "shown"), [("a\x1b[31m", "a\\x1b[31m"), ("a\u202eb", "a\\u202eb"), ("a\tb\n", "a\\tb\\n"), ("é 層", "é 層")])
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\x1b[31m", "a\\x1b[31m"),
+        ("a\u202eb", "a\\u202eb"),
+        ("a\tb\n", "a\\tb\\n"),
+        ("é 層", "é 層"),
+    ],
+)
 def test_control_characters_are_shown_and_not_obeyed(text, shown):
     assert escape_controls(text) == shown
     assert align_rows([[text]]) == [shown]

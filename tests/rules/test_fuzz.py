@@ -1,4 +1,6 @@
-"""Whatever stands in a rule file, reading it raises nothing but RuleError, and matching what could be read raises nothing."""
+"""Whatever stands in a rule file, reading it raises nothing but RuleError, and matching what could
+be read raises nothing.
+"""
 
 from builders import build_graph
 from hypothesis import given
@@ -14,14 +16,18 @@ GRAPH = build_graph("in > conv_1 > flatten > fc1 > fc2")
 
 
 def check_reading(text):
-    """Read and match: claims are of the model's candidates, in order; or every fault has a known slug and stands in the file."""
+    """Read and match: claims are of the model's candidates, in order; or every fault has a known
+    slug and stands in the file.
+    """
     try:
         resolved = resolve_rules(GRAPH, parse_rules(text, "p.yaml"))
     except RuleError as error:
         faults = error.diagnostics
     else:
         faults = resolved.diagnostics
-        assert [claim.address for claim in resolved.claims] == [layer.address for layer in GRAPH.candidates()]
+        assert [claim.address for claim in resolved.claims] == [
+            layer.address for layer in GRAPH.candidates()
+        ]
     assert {found.slug for found in faults} <= SLUGS
     assert {found.where.file for found in faults} <= {"p.yaml"}
 

@@ -1,4 +1,6 @@
-"""All faults of a file come in one run: none hides another, and what only follows from another is not told."""
+"""All faults of a file come in one run: none hides another, and what only follows from another is
+not told.
+"""
 
 from textwrap import dedent
 
@@ -27,10 +29,16 @@ def one_rule(rule, before=""):
     [
         (
             f"{{id: a, match: {{type: Dense}}, prune: {{sparsity: 150%, schedule: {LATE}}}}}",
-            ["rule 'a': sparsity must be at least 0% and below 100%, got '150%'", "rule 'a': end (1 step) comes before begin (5 steps)"],
+            [
+                "rule 'a': sparsity must be at least 0% and below 100%, got '150%'",
+                "rule 'a': end (1 step) comes before begin (5 steps)",
+            ],
         ),
         (
-            "{id: a, match: {type: Dense}, prune: {sparsity: 50%, schedule: {curve: linear, begin: 5 steps, end: 6 stps, power: 3, every: 0 steps}}}",
+            (
+                "{id: a, match: {type: Dense}, prune: {sparsity: 50%, schedule: {curve: linear,"
+                " begin: 5 steps, end: 6 stps, power: 3, every: 0 steps}}}"
+            ),
             [
                 "rule 'a': end needs one of the units epochs, steps or %, got '6 stps'",
                 "rule 'a': power has no meaning for the curve linear",
@@ -38,14 +46,23 @@ def one_rule(rule, before=""):
             ],
         ),
         (
-            "{id: a, match: {type: Dense}, prune: {sparsity: 50%, schedule: {curve: cubic, begin: 5 steps, end: 1 step, power: 3}}}",
+            (
+                "{id: a, match: {type: Dense}, prune: {sparsity: 50%, schedule: {curve: cubic,"
+                " begin: 5 steps, end: 1 step, power: 3}}}"
+            ),
             [
-                "rule 'a': curve must be one of constant, linear, polynomial, exponential, step, points, got 'cubic'",
+                (
+                    "rule 'a': curve must be one of constant, linear, polynomial, exponential,"
+                    " step, points, got 'cubic'"
+                ),
                 "rule 'a': end (1 step) comes before begin (5 steps)",
             ],
         ),
         (
-            f"{{match: {{use: nobody, trainable: 3, params: {{gte: 5, lte: 3}}}}, prune: {{budget: none, like: b, schedule: {STEP}}}, overrides: [c]}}",
+            (
+                "{match: {use: nobody, trainable: 3, params: {gte: 5, lte: 3}}, prune:"
+                f" {{budget: none, like: b, schedule: {STEP}}}, overrides: [c]}}"
+            ),
             [
                 "rule 1: the key 'id' is missing",
                 "rule 1: use must name a selector that is defined, got 'nobody'",
@@ -56,16 +73,25 @@ def one_rule(rule, before=""):
             ],
         ),
         (
-            f"{{id: a, match: {{any: [{{typ: Dense}}, {{use: nobody}}]}}, prune: {{sparsity: 50%, budget: none, schedule: {STEP}}}, note: 3}}",
+            (
+                "{id: a, match: {any: [{typ: Dense}, {use: nobody}]}, prune: {sparsity:"
+                f" 50%, budget: none, schedule: {STEP}}}, note: 3}}"
+            ),
             [
                 "rule 'a': unknown key 'typ' in any",
                 "rule 'a': use must name a selector that is defined, got 'nobody'",
-                "rule 'a': must have exactly one of 'sparsity' and 'budget', got 'none' beside a sparsity",
+                (
+                    "rule 'a': must have exactly one of 'sparsity' and 'budget', got 'none' beside"
+                    " a sparsity"
+                ),
                 "rule 'a': note must be text, got 3",
             ],
         ),
         (
-            "{id: a, match: {type: Dense}, prune: {sparsity: '${finl}', schedule: none, pattern: {keep: 4, of: 2, along: in}}}",
+            (
+                "{id: a, match: {type: Dense}, prune: {sparsity: '${finl}', schedule: none,"
+                " pattern: {keep: 4, of: 2, along: in}}}"
+            ),
             [
                 "no variable is named 'finl'",
                 "rule 'a': schedule must name a schedule that is defined, got 'none'",
@@ -82,23 +108,50 @@ def test_a_fault_hides_no_other_in_its_rule(rule, messages):
     ("rule", "message"),
     [
         (
-            f"{{id: a, match: {{type: Dense, not: {{type: Dense, nmae: x}}}}, prune: {{sparsity: 50%, schedule: {STEP}}}}}",
+            (
+                "{id: a, match: {type: Dense, not: {type: Dense, nmae: x}}, prune:"
+                f" {{sparsity: 50%, schedule: {STEP}}}}}"
+            ),
             "rule 'a': unknown key 'nmae' in not",
         ),
-        (f"{{id: a, match: {{typ: Dense}}, prune: {{sparsity: 50%, schedule: {STEP}}}}}", "rule 'a': unknown key 'typ' in match"),
-        (f"{{id: a, match: '*', prune: {{sparsity: 2, schedule: {STEP}}}}}", "rule 'a': sparsity must be at least 0 and below 1, got 2"),
-        (f"{{id: a, match: '*', prune: {{budget: 2, schedule: {STEP}}}}}", "rule 'a': budget must be text, got 2"),
         (
-            "{id: a, match: '*', prune: {sparsity: 50%, schedule: {curve: linear, begin: 0 steps, end: 2}}}",
+            f"{{id: a, match: {{typ: Dense}}, prune: {{sparsity: 50%, schedule: {STEP}}}}}",
+            "rule 'a': unknown key 'typ' in match",
+        ),
+        (
+            f"{{id: a, match: '*', prune: {{sparsity: 2, schedule: {STEP}}}}}",
+            "rule 'a': sparsity must be at least 0 and below 1, got 2",
+        ),
+        (
+            f"{{id: a, match: '*', prune: {{budget: 2, schedule: {STEP}}}}}",
+            "rule 'a': budget must be text, got 2",
+        ),
+        (
+            (
+                "{id: a, match: '*', prune: {sparsity: 50%, schedule: {curve: linear, begin: 0"
+                " steps, end: 2}}}"
+            ),
             "rule 'a': end needs one of the units epochs, steps or %, got 2",
         ),
         (
-            "{id: a, match: '*', prune: {sparsity: 50%, schedule: {curve: points, points: {4 epochs: 2}}}}",
+            (
+                "{id: a, match: '*', prune: {sparsity: 50%, schedule: {curve: points, points: {4"
+                " epochs: 2}}}}"
+            ),
             "rule 'a': 4 epochs must be at least 0 and below 1, got 2",
         ),
         ("{id: a, match: '*', prune: {like: 3}}", "rule 'a': like must be text, got 3"),
-        ("{id: a, match: '*', prune: {sparsity: 50%, schedule: 3}}", "rule 'a': schedule must be the name of a schedule, or a schedule, got 3"),
-        ("{id: a, match: '*', prune: {budget: '${net}', schedule: {curve: step, begin: 0 steps}}}", "no variable is named 'net'"),
+        (
+            "{id: a, match: '*', prune: {sparsity: 50%, schedule: 3}}",
+            "rule 'a': schedule must be the name of a schedule, or a schedule, got 3",
+        ),
+        (
+            (
+                "{id: a, match: '*', prune: {budget: '${net}', schedule: {curve: step, begin: 0"
+                " steps}}}"
+            ),
+            "no variable is named 'net'",
+        ),
         ("{id: a, <<: {match: '*', keep: true}}", "merge keys '<<' are not part of rule files"),
         ("3", "rule 1: must be a mapping, got 3"),
     ],
@@ -108,8 +161,7 @@ def test_what_follows_from_another_fault_is_not_told(rule, message):
 
 
 def test_faults_of_the_text_and_the_version_hide_none_below():
-    assert found(
-        """\
+    assert found("""\
         version: 2
         selectors: {wide: {tpe: Dense, use: nobody}}
         budgets: {net: {sparsity: 90, min: 50%, max: 10%}}
@@ -119,11 +171,14 @@ def test_faults_of_the_text_and_the_version_hide_none_below():
         layers: {Dense: {prunable: {kernel: 3}}}
         rules:
         - {id: a, match: {typ: Dense}, keep: true, keep: true}
-        """
-    ) == [
+        """) == [
         (1, "value/range", "version must be 1, got 2"),
         (2, "key/unknown", "selector 'wide': unknown key 'tpe'"),
-        (2, "selector/unknown", "selector 'wide': use must name a selector that is defined, got 'nobody'"),
+        (
+            2,
+            "selector/unknown",
+            "selector 'wide': use must name a selector that is defined, got 'nobody'",
+        ),
         (3, "value/range", "budget 'net': sparsity must be at least 0 and below 1, got 90"),
         (3, "value/range", "budget 'net': min must be at most max, got 0.5 and 0.1"),
         (4, "key/missing", "schedule 'late': the key 'curve' is missing"),
@@ -131,8 +186,16 @@ def test_faults_of_the_text_and_the_version_hide_none_below():
         (5, "value/range", "defaults: sparsity must be at least 0 and below 1, got 2"),
         (5, "value/range", "defaults: end (1 step) comes before begin (5 steps)"),
         (6, "key/missing", "check 1: the key 'id' is missing"),
-        (6, "selector/unknown", "check 1: use must name a selector that is defined, got 'nobody'"),
-        (6, "match/contradiction", "check 1: is can hold for no number: at least 3 and at most 1"),
+        (
+            6,
+            "selector/unknown",
+            "check 1: use must name a selector that is defined, got 'nobody'",
+        ),
+        (
+            6,
+            "match/contradiction",
+            "check 1: is can hold for no number: at least 3 and at most 1",
+        ),
         (7, "value/type", "layer type 'Dense': kernel must be a list, got 3"),
         (9, "key/unknown", "rule 'a': unknown key 'typ' in match"),
         (9, "yaml/duplicate-key", "the key 'keep' stands twice in one mapping"),
@@ -161,8 +224,18 @@ def test_warnings_come_with_the_errors_unless_an_error_may_explain_them():
     dense = "- {id: b, match: {type: Dense}, keep: tru}\n"
     unused = ["selector/unused", "budget/unused"]
     assert [slug for _, slug, _ in found(text + dense)] == [*unused, "value/type"]
-    assert [slug for _, slug, _ in found(text + "- {id: b, match: {usee: wide}, keep: true}\n")] == ["budget/unused", "key/unknown"]
-    assert [slug for _, slug, _ in found(text + "- {id: b, match: {use: wid}, keep: true}\n")] == ["budget/unused", "selector/unknown"]
-    budget = "- {id: b, match: '*', prune: {budget: nett, schedule: {curve: step, begin: 0 steps}}}\n"
+    assert [
+        slug for _, slug, _ in found(text + "- {id: b, match: {usee: wide}, keep: true}\n")
+    ] == ["budget/unused", "key/unknown"]
+    assert [slug for _, slug, _ in found(text + "- {id: b, match: {use: wid}, keep: true}\n")] == [
+        "budget/unused",
+        "selector/unknown",
+    ]
+    budget = (
+        "- {id: b, match: '*', prune: {budget: nett, schedule: {curve: step, begin: 0 steps}}}\n"
+    )
     assert [slug for _, slug, _ in found(text + budget)] == ["selector/unused", "budget/unknown"]
-    assert [warning.slug for warning in parse_rules(text + dense.replace("tru}", "true}"), "p.yaml").warnings] == unused
+    assert [
+        warning.slug
+        for warning in parse_rules(text + dense.replace("tru}", "true}"), "p.yaml").warnings
+    ] == unused

@@ -14,7 +14,11 @@ ADDRESSES = st.sets(st.sampled_from(ORDER.addresses))
 def test_the_algebra_is_that_of_sets(one, other):
     left, right = ORDER.of(one), ORDER.of(other)
     assert (left & right, left | right, left - right) == (one & other, one | other, one - other)
-    assert (len(left), bool(left), list(left)) == (len(one), bool(one), [address for address in ORDER.addresses if address in one])
+    assert (len(left), bool(left), list(left)) == (
+        len(one),
+        bool(one),
+        [address for address in ORDER.addresses if address in one],
+    )
     assert all((address in left) == (address in one) for address in ORDER.addresses)
 
 

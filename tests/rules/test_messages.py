@@ -26,14 +26,25 @@ FAULTS = {name: faults_of(text) for name, text in WRONG.items()}
 
 
 def test_the_messages_are_these(check_golden):
-    """Read the difference as a user would: does each message say what is wrong there, and what to write instead?"""
-    blocks = [f"=== {name}\n" + "\n".join(map(str, faults)) for name, faults in FAULTS.items() if name not in GENERATED]
+    """Read the difference as a user would: does each message say what is wrong there, and what to
+    write instead?
+    """
+    blocks = [
+        f"=== {name}\n" + "\n".join(map(str, faults))
+        for name, faults in FAULTS.items()
+        if name not in GENERATED
+    ]
     check_golden("\n".join(blocks) + "\n", "rule_messages.txt")
 
 
 def test_each_message_says_what_to_do():
     """By its help, or by what it says must stand there."""
-    silent = [f"{name}: {fault}" for name, faults in FAULTS.items() for fault in faults if not (fault.help or says_what_may_stand(fault.message))]
+    silent = [
+        f"{name}: {fault}"
+        for name, faults in FAULTS.items()
+        for fault in faults
+        if not (fault.help or says_what_may_stand(fault.message))
+    ]
     assert silent == []
 
 
@@ -42,7 +53,12 @@ def says_what_may_stand(message):
 
 
 def test_each_message_says_what_it_got():
-    values = [fault for faults in FAULTS.values() for fault in faults if fault.slug in ("value/type", "value/range", "schedule/unit")]
+    values = [
+        fault
+        for faults in FAULTS.values()
+        for fault in faults
+        if fault.slug in ("value/type", "value/range", "schedule/unit")
+    ]
     without = {fault.message for fault in values if ", got " not in fault.message}
     assert {message.partition(": ")[2] for message in without} <= {
         "power has no meaning for the curve linear",
@@ -95,7 +111,13 @@ OF_MEANING = (
     "is a layer of Keras",
     "there are no rules",
 )
-OF_MEANING += ("must name each prunable weight", "that its schedule begins from", "which the last point", "must hold a condition beside", "a variable must be")
+OF_MEANING += (
+    "must name each prunable weight",
+    "that its schedule begins from",
+    "which the last point",
+    "must hold a condition beside",
+    "a variable must be",
+)
 OF_MEANING += (
     "keep must be at least 1 and below of",
     "needs points",
@@ -119,12 +141,22 @@ MEANING_SLUGS = {
     "rule/unknown",
     "like/cycle",
 }
-MEANING_SLUGS |= {"override/unknown", "override/cycle", "id/duplicate", "var/unknown", "yaml/syntax"}
+MEANING_SLUGS |= {
+    "override/unknown",
+    "override/cycle",
+    "id/duplicate",
+    "var/unknown",
+    "yaml/syntax",
+}
 
 
 def test_the_schema_fails_too_or_the_fault_is_one_of_meaning():
-    passed = [name for name, text in WRONG.items() if SCHEMA.is_valid(parse_document(text, "p.yaml").data)]
-    missed = [f"{name}: {fault}" for name in passed for fault in FAULTS[name] if not is_of_meaning(fault)]
+    passed = [
+        name for name, text in WRONG.items() if SCHEMA.is_valid(parse_document(text, "p.yaml").data)
+    ]
+    missed = [
+        f"{name}: {fault}" for name in passed for fault in FAULTS[name] if not is_of_meaning(fault)
+    ]
     assert missed == []
     assert len(passed) < len(WRONG) / 4
 
@@ -146,4 +178,6 @@ def test_every_key_has_an_example():
         if shape.__name__ in ("MatchShape", "Conditions"):
             continue
         written = {key for base in shape.__mro__ for key in EXAMPLES.get(base.__name__, {})}
-        assert set(keys_of(shape)) <= written, f"{shape.__name__}: add to EXAMPLES in graphprune/rules/shapes/key_hints.py"
+        assert set(keys_of(shape)) <= written, (
+            f"{shape.__name__}: add to EXAMPLES in graphprune/rules/shapes/key_hints.py"
+        )

@@ -1,4 +1,6 @@
-"""Every diagnostic names a place that exists: a file that was given, and in its text a line and a column."""
+"""Every diagnostic names a place that exists: a file that was given, and in its text a line and a
+column.
+"""
 
 from builders import build_graph
 from hypothesis import given
@@ -11,7 +13,10 @@ from graphprune.rules import read_rules
 from graphprune.rules.text.source_lines import SourceLines
 
 GRAPH = build_graph("in > conv_1 > flatten > fc1 > fc2")
-OTHER = "version: 1\nselectors: {unused: {type: Dense}}\nrules:\n- {id: other, match: {name: fc1}, overrides: [shared], keep: true}\n"
+OTHER = (
+    "version: 1\nselectors: {unused: {type: Dense}}\nrules:\n- {id: other, match: {name: fc1},"
+    " overrides: [shared], keep: true}\n"
+)
 BROKEN = "version: 1\nrules:\n- {id: dense-90, match: {typ: Dense}, keep: true}\n"
 
 
@@ -29,7 +34,9 @@ def assert_places_exist(diagnostics, files):
             assert where.file in files, found
             if where.line is not None:
                 line = lines.find(where)
-                assert line is not None or where.line == 1, found  # a text without a line is wrong at its beginning
+                assert line is not None or where.line == 1, (
+                    found
+                )  # a text without a line is wrong at its beginning
                 assert where.column is None or 1 <= where.column <= len(line or "") + 1, found
 
 
@@ -44,7 +51,9 @@ def check_places(folder, *texts):
 
 
 @given(st.one_of(DAMAGED, WITH_OTHER_VALUES), st.sampled_from([(), (OTHER,), (BROKEN,)]))
-def test_whatever_is_wrong_with_rules_or_between_them_and_a_model_its_place_exists(tmp_path, text, others):
+def test_whatever_is_wrong_with_rules_or_between_them_and_a_model_its_place_exists(
+    tmp_path, text, others
+):
     check_places(tmp_path, text, *others)
 
 

@@ -8,12 +8,23 @@ from graphprune.rules import Matches, parse_matcher, parse_rules
 from graphprune.rules.text.globs import compile_glob
 from graphprune.rules.text.regexes import RegexError, compile_regex
 
-NOT = "say what must not match with 'not', as in 'all: [{name: {regex: \".*conv.*\"}}, {not: {name: {regex: \".*bn.*\"}}}]'"
+NOT = (
+    "say what must not match with 'not', as in 'all: [{name: {regex: \".*conv.*\"}}, {not: {name:"
+    ' {regex: ".*bn.*"}}}]\''
+)
 LISTED = "list the names, or write several expressions under 'any'"
 SMALLER = "list the names, or split it into several expressions under 'any'"
 WRITTEN = "write for example 'regex: \"block_[0-9]+\"'"
 LONG = "a" * 998
-CATASTROPHIC = [".*a.*a.*a.*b", "(a+)+b", "(a*)*b", "(a|a)*b", "([a-z]+|[a-z_]+)+x", ".*.*.*.*x", "(a*){1,30}b"]
+CATASTROPHIC = [
+    ".*a.*a.*a.*b",
+    "(a+)+b",
+    "(a*)*b",
+    "(a|a)*b",
+    "([a-z]+|[a-z_]+)+x",
+    ".*.*.*.*x",
+    "(a*){1,30}b",
+]
 
 
 def regex_faults(text, file="p.yaml"):
@@ -57,7 +68,10 @@ def test_a_text_that_needs_more_memory_than_an_expression_may_take_is_matched_al
         (
             "a{2000}",
             "is not a regular expression: invalid repetition size at '{2000}'",
-            "an expression repeats a part at most 1,000 times, nested repeats multiplied; write '*' or '+'",
+            (
+                "an expression repeats a part at most 1,000 times, nested repeats multiplied; write"
+                " '*' or '+'"
+            ),
         ),
         ("a*+", "is not a regular expression: bad repetition operator at '*+'", WRITTEN),
         ("(", "is not a regular expression: missing ) at '('", WRITTEN),
@@ -66,22 +80,28 @@ def test_a_text_that_needs_more_memory_than_an_expression_may_take_is_matched_al
 )
 def test_what_re2_does_not_take_is_a_fault(pattern, reason, help, capfd):
     column = 39
-    assert regex_faults(f"{{name: {{regex: '{pattern}'}}}}") == (
-        f"error[regex/invalid]: rule 'a': regex {reason}, got {pattern!r}\n  --> p.yaml:2:{column}\n  help: {help}"
+    assert (
+        regex_faults(f"{{name: {{regex: '{pattern}'}}}}")
+        == f"error[regex/invalid]: rule 'a': regex {reason}, got {pattern!r}\n  -->"
+        f" p.yaml:2:{column}\n  help: {help}"
     )
     assert capfd.readouterr() == ("", "")
 
 
 def test_so_is_one_that_tests_a_config_value():
-    assert regex_faults("{config: {activation: {regex: '(?!r).*'}}}") == (
-        f"error[regex/invalid]: rule 'a': regex must not use look-around: RE2 does not support '(?!', got '(?!r).*'\n  --> p.yaml:2:54\n  help: {NOT}"
+    assert (
+        regex_faults("{config: {activation: {regex: '(?!r).*'}}}")
+        == "error[regex/invalid]: rule 'a': regex must not use look-around: RE2 does not support"
+        f" '(?!', got '(?!r).*'\n  --> p.yaml:2:54\n  help: {NOT}"
     )
 
 
 def test_a_glob_whose_range_runs_backwards_is_a_fault():
-    assert regex_faults("{name: {glob: 'conv_[9-0]'}}") == (
-        "error[regex/invalid]: rule 'a': glob is not a glob: invalid character class range at '9-0', got 'conv_[9-0]'\n"
-        "  --> p.yaml:2:38\n  help: '[' and ']' enclose single characters, as in 'block_[0-9]'"
+    assert (
+        regex_faults("{name: {glob: 'conv_[9-0]'}}")
+        == "error[regex/invalid]: rule 'a': glob is not a glob: invalid character class range at"
+        " '9-0', got 'conv_[9-0]'\n  --> p.yaml:2:38\n  help: '[' and ']' enclose single"
+        " characters, as in 'block_[0-9]'"
     )
 
 

@@ -7,12 +7,17 @@ from builders import build_graph
 from graphprune.rules import Keep, parse_rules, resolve_rules
 from graphprune.sparsity.counts import zero_count
 
-HEAD = "version: 1\nschedules:\n  ramp: {curve: polynomial, from: 0, begin: 0 epochs, end: 4 epochs, every: 100 steps}\nrules:\n"
+HEAD = (
+    "version: 1\nschedules:\n  ramp: {curve: polynomial, from: 0, begin: 0 epochs, end: 4 epochs,"
+    " every: 100 steps}\nrules:\n"
+)
 LENET = "in > fc1[784,300] > fc2[300,100] > predictions:Dense[100,10]"
 
 
 def resolve(graph, *rules):
-    return resolve_rules(graph, parse_rules(HEAD + "".join(f"- {rule}\n" for rule in rules), "p.yaml"))
+    return resolve_rules(
+        graph, parse_rules(HEAD + "".join(f"- {rule}\n" for rule in rules), "p.yaml")
+    )
 
 
 def selected(graph, match):
@@ -26,12 +31,19 @@ def messages(graph, *rules):
 
 
 def claims(resolution):
-    """Address, the rule that decides, and (rule, what it lost to, and to whom where that is another) of each claim."""
+    """Address, the rule that decides, and (rule, what it lost to, and to whom where that is
+    another) of each claim.
+    """
 
     def losses(claim):
-        return tuple((loss.rule, loss.to, *(() if claim.rule and loss.by == claim.rule.id else (loss.by,))) for loss in claim.lost)
+        return tuple(
+            (loss.rule, loss.to, *(() if claim.rule and loss.by == claim.rule.id else (loss.by,)))
+            for loss in claim.lost
+        )
 
-    return [(claim.address, claim.rule and claim.rule.id, losses(claim)) for claim in resolution.claims]
+    return [
+        (claim.address, claim.rule and claim.rule.id, losses(claim)) for claim in resolution.claims
+    ]
 
 
 def prune(id, match, sparsity="90%", more=""):
@@ -56,9 +68,17 @@ def test_example_1_all_dense_at_90_except_the_last():
         """)
     graph = build_graph(LENET)
     resolution = resolve_rules(graph, parse_rules(text, "prune.yaml"))
-    assert claims(resolution) == [("fc1", "dense-90", ()), ("fc2", "dense-90", ()), ("predictions", None, ())]
+    assert claims(resolution) == [
+        ("fc1", "dense-90", ()),
+        ("fc2", "dense-90", ()),
+        ("predictions", None, ()),
+    ]
     assert resolution.diagnostics == ()
-    zeros = [zero_count(graph.layers[claim.address].tensors[0].size, claim.rule.action.sparsity) for claim in resolution.claims if claim.rule]
+    zeros = [
+        zero_count(graph.layers[claim.address].tensors[0].size, claim.rule.action.sparsity)
+        for claim in resolution.claims
+        if claim.rule
+    ]
     assert zeros == [211_680, 27_000]
 
 
@@ -68,33 +88,52 @@ def test_example_1_spares_both_heads_of_a_two_headed_model():
 
 
 def test_example_2_a_regex_matches_whole_addresses_and_pins_the_count():
-    blocks = [f"block_{i}_{part}:Conv2D > block_{i}_{part}_BN:BatchNormalization" for i in range(1, 18) for part in ("expand", "project")]
+    blocks = [
+        f"block_{i}_{part}:Conv2D > block_{i}_{part}_BN:BatchNormalization"
+        for i in range(1, 18)
+        for part in ("expand", "project")
+    ]
     graph = build_graph("in > " + " > ".join(blocks))
-    rule = prune("late-pointwise", "{name: {regex: 'block_([2-9]|1[0-6])_(expand|project)'}}", "75%")
+    rule = prune(
+        "late-pointwise", "{name: {regex: 'block_([2-9]|1[0-6])_(expand|project)'}}", "75%"
+    )
     resolution = resolve(graph, rule[:-1] + ", expect: 30}")
     claimed = [claim.address for claim in resolution.claims if claim.rule]
     assert resolution.diagnostics == ()
     assert claimed == [f"block_{i}_{part}" for i in range(2, 17) for part in ("expand", "project")]
-    assert str(resolve(graph, rule[:-1] + ", expect: 28}").diagnostics[0]) == (
-        "error[rule/count]: rule 'late-pointwise' matches the wrong number of layers: wanted 28, got 30\n  --> p.yaml:5:3\n"
-        "  help: it matches 'block_2_expand', 'block_2_project', 'block_3_expand', 'block_3_project', 'block_4_expand' and 25 more; "
-        "narrow the match, or write 'expect: 30' if 30 is right"
+    assert (
+        str(resolve(graph, rule[:-1] + ", expect: 28}").diagnostics[0])
+        == "error[rule/count]: rule 'late-pointwise' matches the wrong number of layers: wanted 28,"
+        " got 30\n  --> p.yaml:5:3\n  help: it matches 'block_2_expand', 'block_2_project',"
+        " 'block_3_expand', 'block_3_project', 'block_4_expand' and 25 more; narrow the match,"
+        " or write 'expect: 30' if 30 is right"
     )
 
 
 def test_example_2_a_renamed_block_is_a_near_miss():
-    blocks = [f"block_{i}_{part}:Conv2D" for i in range(1, 18) for part in ("expand", "depthwise", "project")]
-    drawn = "in > stem:Conv2D > " + " > ".join(blocks).replace("block_7_", "block_7_re").replace("block_9_project", "blok_9_project")
-    rule = prune("late-pointwise", "{name: {regex: 'block_([2-9]|1[0-6])_(expand|project)'}}", "75%")
-    assert str(resolve(build_graph(drawn), rule[:-1] + ", expect: 30}").diagnostics[0]) == (
-        "error[rule/count]: rule 'late-pointwise' matches the wrong number of layers: wanted 30, got 27\n  --> p.yaml:5:3\n"
-        "  help: nearest misses by name: 'blok_9_project', 'block_7_reproject', 'block_7_reexpand', 'block_1_expand', 'block_1_project' and 2 more; "
-        "mend the match, or write 'expect: 27' if 27 is right"
+    blocks = [
+        f"block_{i}_{part}:Conv2D"
+        for i in range(1, 18)
+        for part in ("expand", "depthwise", "project")
+    ]
+    drawn = "in > stem:Conv2D > " + " > ".join(blocks).replace("block_7_", "block_7_re").replace(
+        "block_9_project", "blok_9_project"
+    )
+    rule = prune(
+        "late-pointwise", "{name: {regex: 'block_([2-9]|1[0-6])_(expand|project)'}}", "75%"
+    )
+    assert (
+        str(resolve(build_graph(drawn), rule[:-1] + ", expect: 30}").diagnostics[0])
+        == "error[rule/count]: rule 'late-pointwise' matches the wrong number of layers: wanted 30,"
+        " got 27\n  --> p.yaml:5:3\n  help: nearest misses by name: 'blok_9_project',"
+        " 'block_7_reproject', 'block_7_reexpand', 'block_1_expand', 'block_1_project' and 2"
+        " more; mend the match, or write 'expect: 27' if 27 is right"
     )
 
 
 GRAPH = build_graph(
-    "in > conv_1[3,3,1,8] > bn_1 > conv_2(padding='same',strides=[2,2])[3,3,8,8] ; conv_2 + conv_1 > add_1 > flatten > fc1[128,64] > fc2[64,10]"
+    "in > conv_1[3,3,1,8] > bn_1 > conv_2(padding='same',strides=[2,2])[3,3,8,8] ; conv_2 + conv_1"
+    " > add_1 > flatten > fc1[128,64] > fc2[64,10]"
 )
 
 
@@ -161,7 +200,11 @@ def test_a_shared_layer_is_last_when_one_of_its_calls_is():
 
 
 def test_keep_beats_prune():
-    resolution = resolve(build_graph(LENET), prune("dense-90", "{type: Dense}"), keep("keep-classifier", "{last: {type: Dense}}"))
+    resolution = resolve(
+        build_graph(LENET),
+        prune("dense-90", "{type: Dense}"),
+        keep("keep-classifier", "{last: {type: Dense}}"),
+    )
     assert claims(resolution)[2] == ("predictions", "keep-classifier", (("dense-90", "keep"),))
     assert isinstance(resolution.claims[2].rule.action, Keep)
     assert resolution.diagnostics == ()
@@ -171,7 +214,8 @@ def test_an_overriding_rule_beats_others_even_one_that_keeps():
     rules = [
         prune("dense-90", "{type: Dense}"),
         keep("keep-last", "{last: {type: Dense}}"),
-        prune("half", "{name: [fc2, predictions]}", "50%")[:-1] + ", overrides: [keep-last, dense-90]}",
+        prune("half", "{name: [fc2, predictions]}", "50%")[:-1]
+        + ", overrides: [keep-last, dense-90]}",
     ]
     resolution = resolve(build_graph(LENET), *rules)
     assert claims(resolution) == [
@@ -180,8 +224,8 @@ def test_an_overriding_rule_beats_others_even_one_that_keeps():
         ("predictions", "half", (("dense-90", "override"), ("keep-last", "override"))),
     ]
     assert list(map(str, resolution.diagnostics)) == [
-        "warning[rule/shadowed]: rule 'keep-last' decides nothing: every layer that it matches is taken by 'half'\n  --> p.yaml:6:3\n"
-        "  help: narrow the other match, or delete the rule"
+        "warning[rule/shadowed]: rule 'keep-last' decides nothing: every layer that it matches is"
+        " taken by 'half'\n  --> p.yaml:6:3\n  help: narrow the other match, or delete the rule"
     ]
 
 
@@ -204,24 +248,46 @@ def test_rules_that_an_override_leaves_may_still_be_in_conflict():
         prune("b", "{name: fc1}", "20%"),
         keep("k", "{name: fc1}"),
     ]
-    assert "error[rule/conflict]: layer 'fc1' is claimed twice with different settings" in messages(build_graph(LENET), *rules)
+    assert "error[rule/conflict]: layer 'fc1' is claimed twice with different settings" in messages(
+        build_graph(LENET), *rules
+    )
 
 
 def test_the_same_settings_are_recorded_under_the_alphabetically_first_rule():
-    resolution = resolve(build_graph(LENET), prune("b", "{type: Dense}"), prune("a", "{name: fc1}", "0.9"))
+    resolution = resolve(
+        build_graph(LENET), prune("b", "{type: Dense}"), prune("a", "{name: fc1}", "0.9")
+    )
     assert claims(resolution)[0] == ("fc1", "a", (("b", "same settings"),))
-    assert str(resolution.diagnostics[0]) == "note[rule/same-settings]: rules 'a' and 'b' say the same of layer 'fc1'; 'a' is recorded\n  --> p.yaml:5:3"
+    assert (
+        str(resolution.diagnostics[0])
+        == "note[rule/same-settings]: rules 'a' and 'b' say the same of layer 'fc1'; 'a' is"
+        " recorded\n  --> p.yaml:5:3"
+    )
 
 
 def test_the_order_of_rules_never_changes_the_result():
-    rules = [prune("b", "{type: Dense}"), prune("c", "{name: fc1}", "0.9"), prune("d", "{name: fc2}", "0.5"), keep("a", "{last: {type: Dense}}")]
-    results = [claims(resolve(build_graph(LENET), *order)) for order in itertools.permutations(rules)]
+    rules = [
+        prune("b", "{type: Dense}"),
+        prune("c", "{name: fc1}", "0.9"),
+        prune("d", "{name: fc2}", "0.5"),
+        keep("a", "{last: {type: Dense}}"),
+    ]
+    results = [
+        claims(resolve(build_graph(LENET), *order)) for order in itertools.permutations(rules)
+    ]
     assert all(result == results[0] for result in results)
-    assert results[0] == [("fc1", "b", (("c", "same settings"),)), ("fc2", None, ()), ("predictions", "a", (("b", "keep"),))]
+    assert results[0] == [
+        ("fc1", "b", (("c", "same settings"),)),
+        ("fc2", None, ()),
+        ("predictions", "a", (("b", "keep"),)),
+    ]
 
 
 def test_a_conflict_of_a_pattern_and_a_sparsity_names_both():
-    big = "{id: big-dense, match: {type: Dense, params: {gte: 100k}}, prune: {pattern: {keep: 2, of: 4, along: in}, schedule: {curve: step, begin: 0 steps}}}"
+    big = (
+        "{id: big-dense, match: {type: Dense, params: {gte: 100k}}, prune: {pattern: {keep: 2, of:"
+        " 4, along: in}, schedule: {curve: step, begin: 0 steps}}}"
+    )
     assert messages(build_graph(LENET), big, prune("dense-90", "{type: Dense}")).startswith(
         "error[rule/conflict]: layer 'fc1' is claimed twice with different settings\n"
         "  --> p.yaml:5:3   big-dense   keep 2 of 4 along in, step\n"
@@ -231,8 +297,13 @@ def test_a_conflict_of_a_pattern_and_a_sparsity_names_both():
 
 
 def test_different_settings_on_one_layer_are_a_conflict_with_both_places():
-    assert messages(build_graph(LENET), prune("dense-90", "{type: Dense}"), prune("half", "{name: fc1}", "50%")) == (
-        "error[rule/conflict]: layer 'fc1' is claimed twice with different settings\n"
+    assert (
+        messages(
+            build_graph(LENET),
+            prune("dense-90", "{type: Dense}"),
+            prune("half", "{name: fc1}", "50%"),
+        )
+        == "error[rule/conflict]: layer 'fc1' is claimed twice with different settings\n"
         "  --> p.yaml:5:3   dense-90   90% unstructured, ramp\n"
         "  --> p.yaml:6:3   half       50% unstructured, ramp\n"
         "  help: add 'overrides: [dense-90]' to half, or narrow one match"
@@ -244,7 +315,8 @@ def test_different_settings_on_one_layer_are_a_conflict_with_both_places():
     [
         pytest.param(
             keep("a", "{name: [fc1, fcc2]}"),
-            "error[layer/unknown]: no layer has the address 'fcc2'\n  --> p.yaml:5:31\n  help: closest: 'fc2'.  All addresses: graphprune layers MODEL",
+            "error[layer/unknown]: no layer has the address 'fcc2'\n  --> p.yaml:5:31\n  help:"
+            " closest: 'fc2'.  All addresses: graphprune layers MODEL",
             id="layer-unknown",
         ),
         pytest.param(
@@ -261,13 +333,14 @@ def test_different_settings_on_one_layer_are_a_conflict_with_both_places():
         ),
         pytest.param(
             keep("a", "{type: tf.keras.layers.Dense}"),
-            "error[type/unknown]: no layer of the model has the type 'tf.keras.layers.Dense'\n  --> p.yaml:5:25\n  help: write 'Dense', without the module",
+            "error[type/unknown]: no layer of the model has the type 'tf.keras.layers.Dense'\n  -->"
+            " p.yaml:5:25\n  help: write 'Dense', without the module",
             id="type-with-module",
         ),
         pytest.param(
             keep("a", "{type: Conv}"),
-            "error[rule/no-match]: rule 'a' matches no layer\n  --> p.yaml:5:3\n"
-            "  help: Conv is a base class here; did you mean 'isa: Conv'?; write 'expect: {gte: 0}' if none is fine",
+            "error[rule/no-match]: rule 'a' matches no layer\n  --> p.yaml:5:3\n  help: Conv is a"
+            " base class here; did you mean 'isa: Conv'?; write 'expect: {gte: 0}' if none is fine",
             id="base-as-type",
         ),
         pytest.param(
@@ -278,72 +351,82 @@ def test_different_settings_on_one_layer_are_a_conflict_with_both_places():
         ),
         pytest.param(
             keep("a", "{params: {gte: 1M}}"),
-            "error[rule/no-match]: rule 'a' matches no layer\n  --> p.yaml:5:3\n"
-            "  help: the layers have from 72 to 8,192 prunable weights; write 'expect: {gte: 0}' if none is fine",
+            "error[rule/no-match]: rule 'a' matches no layer\n  --> p.yaml:5:3\n  help: the layers"
+            " have from 72 to 8,192 prunable weights; write 'expect: {gte: 0}' if none is fine",
             id="params",
         ),
         pytest.param(
             keep("a", "{weight: {name: kernel, in: 8, dtype: float16}}"),
-            "error[rule/no-match]: rule 'a' matches no layer\n  --> p.yaml:5:3\n"
-            "  help: nearest: conv_2, whose kernel [3, 3, in 8, out 8] fails dtype; write 'expect: {gte: 0}' if none is fine",
+            "error[rule/no-match]: rule 'a' matches no layer\n  --> p.yaml:5:3\n  help: nearest:"
+            " conv_2, whose kernel [3, 3, in 8, out 8] fails dtype; write 'expect: {gte: 0}' if"
+            " none is fine",
             id="weight",
         ),
         pytest.param(
             keep("a", "{name: bn_1}"),
-            "error[layer/not-prunable]: layer 'bn_1' (BatchNormalization) has no prunable weights\n  --> p.yaml:5:25\n"
-            "  help: rules match only layers with prunable weights; delete the name",
+            "error[layer/not-prunable]: layer 'bn_1' (BatchNormalization) has no prunable weights\n"
+            "  --> p.yaml:5:25\n  help: rules match only layers with prunable weights; delete the"
+            " name",
             id="not-prunable",
         ),
         pytest.param(
             keep("a", "{type: Dence}"),
-            "error[type/unknown]: no layer of the model has the type 'Dence'\n  --> p.yaml:5:25\n  help: closest: 'Dense'",
+            "error[type/unknown]: no layer of the model has the type 'Dence'\n  --> p.yaml:5:25\n "
+            " help: closest: 'Dense'",
             id="type-unknown",
         ),
         pytest.param(
             keep("a", "{type: Dense, config: {unit: 3}}"),
-            "error[config/unknown-key]: no Dense layer of the model has the config key 'unit'\n  --> p.yaml:5:41\n  help: closest: 'units'",
+            "error[config/unknown-key]: no Dense layer of the model has the config key 'unit'\n "
+            " --> p.yaml:5:41\n  help: closest: 'units'",
             id="config-unknown-key",
         ),
         pytest.param(
             keep("a", "{type: Embedding}"),
-            "error[rule/no-match]: rule 'a' matches no layer\n  --> p.yaml:5:3\n"
-            "  help: the model's prunable layers are 2 Conv2D, 2 Dense; write 'expect: {gte: 0}' if none is fine",
+            "error[rule/no-match]: rule 'a' matches no layer\n  --> p.yaml:5:3\n  help: the model's"
+            " prunable layers are 2 Conv2D, 2 Dense; write 'expect: {gte: 0}' if none is fine",
             id="no-match",
         ),
         pytest.param(
             keep("a", "{name: {regex: onv}}"),
-            "error[rule/no-match]: rule 'a' matches no layer\n  --> p.yaml:5:3\n  help: a regex must match the whole address; did you mean '.*onv.*'? "
-            "It finds 'conv_1', 'conv_2'; write 'expect: {gte: 0}' if none is fine",
+            "error[rule/no-match]: rule 'a' matches no layer\n  --> p.yaml:5:3\n  help: a regex"
+            " must match the whole address; did you mean '.*onv.*'? It finds 'conv_1', 'conv_2';"
+            " write 'expect: {gte: 0}' if none is fine",
             id="regex-too-narrow",
         ),
         pytest.param(
             keep("a", "{type: Dense, params: {gt: 9k}}"),
-            "error[rule/no-match]: rule 'a' matches no layer\n  --> p.yaml:5:3\n  help: nearest misses: fc1 (1 of 2; fails: params above 9,000 (is 8,192)), "
-            "fc2 (1 of 2; fails: params above 9,000 (is 640)); write 'expect: {gte: 0}' if none is fine",
+            "error[rule/no-match]: rule 'a' matches no layer\n  --> p.yaml:5:3\n  help: nearest"
+            " misses: fc1 (1 of 2; fails: params above 9,000 (is 8,192)), fc2 (1 of 2; fails:"
+            " params above 9,000 (is 640)); write 'expect: {gte: 0}' if none is fine",
             id="near-misses",
         ),
         pytest.param(
             keep("a", "{type: Dense, not: {last: {type: Dense}}}")[:-1] + ", expect: 2}",
-            "error[rule/count]: rule 'a' matches the wrong number of layers: wanted 2, got 1\n  --> p.yaml:5:3\n  help: nearest misses: "
-            "conv_1 (1 of 2; fails: Dense (is Conv2D)), conv_2 (1 of 2; fails: Dense (is Conv2D)), fc2 (1 of 2; fails: not last Dense); "
-            "widen the match, or write 'expect: 1' if 1 is right",
+            "error[rule/count]: rule 'a' matches the wrong number of layers: wanted 2, got 1\n  -->"
+            " p.yaml:5:3\n  help: nearest misses: conv_1 (1 of 2; fails: Dense (is Conv2D)), conv_2"
+            " (1 of 2; fails: Dense (is Conv2D)), fc2 (1 of 2; fails: not last Dense); widen the"
+            " match, or write 'expect: 1' if 1 is right",
             id="count",
         ),
         pytest.param(
             keep("a", "{type: Dense}")[:-1] + ", expect: 3}",
-            "error[rule/count]: rule 'a' matches the wrong number of layers: wanted 3, got 2\n  --> p.yaml:5:3\n"
-            "  help: the model's prunable layers are 2 Conv2D, 2 Dense; widen the match, or write 'expect: 2' if 2 is right",
+            "error[rule/count]: rule 'a' matches the wrong number of layers: wanted 3, got 2\n  -->"
+            " p.yaml:5:3\n  help: the model's prunable layers are 2 Conv2D, 2 Dense; widen the"
+            " match, or write 'expect: 2' if 2 is right",
             id="count-of-a-type",
         ),
         pytest.param(
             keep("a", "{any: [{name: {glob: 'conv_*'}}, {name: fc1}]}")[:-1] + ", expect: {gt: 3}}",
-            "error[rule/count]: rule 'a' matches the wrong number of layers: wanted above 3, got 3\n  --> p.yaml:5:3\n"
-            "  help: nearest misses by name: 'fc2'; mend the match, or write 'expect: 3' if 3 is right",
+            "error[rule/count]: rule 'a' matches the wrong number of layers: wanted above 3, got"
+            " 3\n  --> p.yaml:5:3\n  help: nearest misses by name: 'fc2'; mend the match, or write"
+            " 'expect: 3' if 3 is right",
             id="count-of-names",
         ),
         pytest.param(
             prune("a", "{type: Dense}", more=", weights: [kernal]"),
-            "error[layer/not-prunable]: rule 'a': none of its layers has a prunable tensor 'kernal'\n  --> p.yaml:5:3\n  help: closest: 'kernel'",
+            "error[layer/not-prunable]: rule 'a': none of its layers has a prunable tensor"
+            " 'kernal'\n  --> p.yaml:5:3\n  help: closest: 'kernel'",
             id="weights",
         ),
     ],
@@ -358,17 +441,20 @@ def test_a_name_may_stand_for_a_layer_without_weights_inside_a_relation():
 
 def test_a_nested_model_cannot_be_claimed_by_name():
     graph = build_graph("in > net > fc1", models={"net": "in_a > conv_0"})
-    assert messages(graph, keep("a", "{name: net}")) == (
-        "error[layer/not-prunable]: layer 'net' (Functional) has no prunable weights\n  --> p.yaml:5:25\n"
-        "  help: it is a nested model; match the layers in it: {glob: 'net::**'}"
+    assert (
+        messages(graph, keep("a", "{name: net}"))
+        == "error[layer/not-prunable]: layer 'net' (Functional) has no prunable weights\n  -->"
+        " p.yaml:5:25\n  help: it is a nested model; match the layers in it: {glob: 'net::**'}"
     )
 
 
 def test_a_frozen_layer_is_claimed_only_on_purpose():
     graph = build_graph("in > fc1(trainable=False) > fc2")
-    assert messages(graph, prune("a", "{type: Dense}")) == (
-        "error[layer/frozen]: rule 'a' prunes layer 'fc1', which is frozen (trainable: false)\n  --> p.yaml:5:3\n"
-        "  help: add 'trainable: true' to the match to leave frozen layers out, or 'trainable: false' if you mean them"
+    assert (
+        messages(graph, prune("a", "{type: Dense}"))
+        == "error[layer/frozen]: rule 'a' prunes layer 'fc1', which is frozen (trainable: false)\n "
+        " --> p.yaml:5:3\n  help: add 'trainable: true' to the match to leave frozen layers out,"
+        " or 'trainable: false' if you mean them"
     )
     assert messages(graph, prune("a", "{type: Dense, trainable: true}")) == ""
     assert messages(graph, prune("a", "{type: Dense, trainable: false}")) == ""
@@ -376,19 +462,29 @@ def test_a_frozen_layer_is_claimed_only_on_purpose():
 
 
 def test_a_rule_whose_every_match_is_taken_is_shadowed():
-    assert messages(build_graph(LENET), prune("a", "{name: fc1}"), keep("b", "{type: Dense}")) == (
-        "warning[rule/shadowed]: rule 'a' decides nothing: every layer that it matches is taken by 'b'\n  --> p.yaml:5:3\n"
-        "  help: narrow the other match, or delete the rule"
+    assert (
+        messages(build_graph(LENET), prune("a", "{name: fc1}"), keep("b", "{type: Dense}"))
+        == "warning[rule/shadowed]: rule 'a' decides nothing: every layer that it matches is taken"
+        " by 'b'\n  --> p.yaml:5:3\n  help: narrow the other match, or delete the rule"
     )
 
 
 def test_a_rule_with_a_name_that_is_none_is_not_called_shadowed_too():
-    text = "version: 1\nrules:\n- {id: a, match: {name: [fc, flatten]}, keep: true}\n- {id: b, match: {name: fc}, keep: true, overrides: [a]}\n"
+    text = (
+        "version: 1\nrules:\n- {id: a, match: {name: [fc, flatten]}, keep: true}\n- {id: b, match:"
+        " {name: fc}, keep: true, overrides: [a]}\n"
+    )
     found = resolve_rules(build_graph("in > flatten > fc"), parse_rules(text, "p.yaml")).diagnostics
     assert [fault.slug for fault in found] == ["layer/not-prunable"]
 
 
 def test_where_no_weight_passes_a_test_the_largest_are_named():
     text = "version: 1\nrules:\n- {id: a, match: {weight: {in: {gte: 1M}}}, keep: true}\n"
-    (found,) = resolve_rules(build_graph("in > fc > fc2[4, 9]"), parse_rules(text, "p.yaml")).diagnostics
-    assert found.help == "the largest weights are kernel [in 4, out 9] of 'fc2', kernel [in 4, out 4] of 'fc'; write 'expect: {gte: 0}' if none is fine"
+    (found,) = resolve_rules(
+        build_graph("in > fc > fc2[4, 9]"), parse_rules(text, "p.yaml")
+    ).diagnostics
+    assert (
+        found.help
+        == "the largest weights are kernel [in 4, out 9] of 'fc2', kernel [in 4, out 4] of 'fc';"
+        " write 'expect: {gte: 0}' if none is fine"
+    )

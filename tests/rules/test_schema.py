@@ -1,4 +1,6 @@
-"""The JSON Schema against every rule file that ships or stands in a test: it refuses nothing that the checker accepts, and sees every fault of shape."""
+"""The JSON Schema against every rule file that ships or stands in a test: it refuses nothing that
+the checker accepts, and sees every fault of shape.
+"""
 
 import ast
 import textwrap
@@ -16,9 +18,11 @@ from graphprune.rules.text.yaml_text import parse_document
 
 TESTS = Path(__file__).parents[1]
 VALIDATORS = {kind: jsonschema.Draft7Validator(build_schema(kind)) for kind in KINDS}
-# Faults of shape, which a schema can tell; all other slugs are about what the values mean together, in the text, or in other files.
+# Faults of shape, which a schema can tell; all other slugs are about what the values mean together,
+# in the text, or in other files.
 OF_SHAPE = {"key/unknown", "key/missing", "value/type", "value/range", "schedule/unit"}
-# What the schema lets through of them: values that depend on others, text that is not read as YAML, and matchers that say only how far to look.
+# What the schema lets through of them: values that depend on others, text that is not read as YAML,
+# and matchers that say only how far to look.
 ONLY_THE_CHECKER = (
     "a variable must be",
     "there are no rules",
@@ -33,23 +37,51 @@ ONLY_THE_CHECKER = (
     "half of a surrogate pair",
 )
 HEAD = "version: 1\nschedules: {once: {curve: step, begin: 0 steps}}\n"
-SECTIONS = ("rules: ", "selectors:", "schedules:", "vars:", "layers:", "require:", "budgets:", "defaults:")
+SECTIONS = (
+    "rules: ",
+    "selectors:",
+    "schedules:",
+    "vars:",
+    "layers:",
+    "require:",
+    "budgets:",
+    "defaults:",
+)
 
 
 def as_rule_file(text):
-    """Return a text of a test as a rule file: it is one, or the sections of one, or one rule; "" where it is none of them."""
+    """Return a text of a test as a rule file: it is one, or the sections of one, or one rule; ""
+    where it is none of them.
+    """
     if "rules:" in text and "version: 1" in text:
         return text
-    return f"{HEAD}rules: [{text}]\n" if text.startswith("{id: ") else f"version: 1\n{text}" if text.startswith(SECTIONS) else ""
+    return (
+        f"{HEAD}rules: [{text}]\n"
+        if text.startswith("{id: ")
+        else f"version: 1\n{text}"
+        if text.startswith(SECTIONS)
+        else ""
+    )
 
 
 def rule_texts():
-    """Return every text in the tests' source that is meant to be a rule file, and the rule files that ship."""
+    """Return every text in the tests' source that is meant to be a rule file, and the rule files
+    that ship.
+    """
     found = {path.path.read_text(encoding="utf-8") for path in list_shipped_rules()}
-    found |= {text for help in read_slugs().values() if not help.is_command for text in (help.example, help.mended)}
+    found |= {
+        text
+        for help in read_slugs().values()
+        if not help.is_command
+        for text in (help.example, help.mended)
+    }
     for path in TESTS.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 20_000:
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and len(node.value) < 20_000
+            ):
                 found.add(as_rule_file(textwrap.dedent(node.value)))
     return sorted(found)
 
@@ -90,17 +122,25 @@ def test_there_are_many_texts_of_both_sorts():
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda text: text[:40])
 def test_the_schema_passes_what_is_sound_and_sees_every_fault_of_shape(text):
-    errors = [error.message for error in VALIDATORS["rules"].iter_errors(parse_document(text, "a.yaml").data)]
+    errors = [
+        error.message
+        for error in VALIDATORS["rules"].iter_errors(parse_document(text, "a.yaml").data)
+    ]
     faults = faults_of(text)
     if not faults:
         assert errors == []
     elif not errors:
         # what a variable holds shows only when it is filled in
         missed = [] if "${" in text else [fault.message for fault in faults if is_of_shape(fault)]
-        assert missed == [], "the schema can tell this, or a part of the message belongs into ONLY_THE_CHECKER"
+        assert missed == [], (
+            "the schema can tell this, or a part of the message belongs into ONLY_THE_CHECKER"
+        )
 
 
-RULE = "version: 1\nrules:\n  - {id: a, match: {type: Dense}, prune: {sparsity: 90%, schedule: {curve: step, begin: 0 steps}}}\n"
+RULE = (
+    "version: 1\nrules:\n  - {id: a, match: {type: Dense}, prune: {sparsity: 90%, schedule: {curve:"
+    " step, begin: 0 steps}}}\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -138,9 +178,18 @@ def test_the_schema_and_the_checker_refuse_the_same(old, new):
     ("old", "new"),
     [
         ("{type: Dense}", '"*"'),
-        ("{type: Dense}", "{trainable: '${flag}', params: '${many}', config: {units: 3, use_bias: true, activation: {in: [relu]}}}"),
+        (
+            "{type: Dense}",
+            (
+                "{trainable: '${flag}', params: '${many}', config: {units: 3, use_bias: true,"
+                " activation: {in: [relu]}}}"
+            ),
+        ),
         ("{type: Dense}", "{params: {gte: 1.5M, lt: 2M}, calls: 2}"),
-        ("{type: Dense}", "{fed_by: {type: Conv2D, only: true}, after: {name: conv, hops: 3, until: '*'}}"),
+        (
+            "{type: Dense}",
+            "{fed_by: {type: Conv2D, only: true}, after: {name: conv, hops: 3, until: '*'}}",
+        ),
         ("90%", '"${share}"'),
         ("0 steps", "60%"),
         ("step,", "'${curve}',"),
@@ -158,14 +207,29 @@ def test_every_key_has_help():
     for kind in KINDS:
         schema = build_schema(kind)
         for name, mapping in {"the file": schema, **schema["definitions"]}.items():
-            bare = [key for key, value in mapping.get("properties", {}).items() if not value.get("description")]
-            assert bare == [], f"{name}: add a line to graphprune/rules/shapes/key_help.py for {bare}"
+            bare = [
+                key
+                for key, value in mapping.get("properties", {}).items()
+                if not value.get("description")
+            ]
+            assert bare == [], (
+                f"{name}: add a line to graphprune/rules/shapes/key_help.py for {bare}"
+            )
 
 
 def test_the_schema_of_rule_tests():
-    case = "version: 1\nrules: prune.yaml\ncases:\n  - {graph: g.json, rule: a, selects: [fc1], spares: [], plan: snapshot, fails: [rule/no-match]}\n"
+    case = (
+        "version: 1\nrules: prune.yaml\ncases:\n  - {graph: g.json, rule: a, selects: [fc1],"
+        " spares: [], plan: snapshot, fails: [rule/no-match]}\n"
+    )
     assert accepts(case, "test")
-    for old, new in (("snapshot", "other"), ("rule/no-match", "no match"), ("graph:", "grahp:"), ("[fc1]", "fc1"), ("prune.yaml", "{}")):
+    for old, new in (
+        ("snapshot", "other"),
+        ("rule/no-match", "no match"),
+        ("graph:", "grahp:"),
+        ("[fc1]", "fc1"),
+        ("prune.yaml", "{}"),
+    ):
         assert not accepts(case.replace(old, new), "test")
 
 

@@ -5,15 +5,38 @@ from hypothesis import strategies as st
 
 from graphprune.rules import Matches
 from graphprune.rules.selecting.searches import Search, find_searches
-from graphprune.rules.values.matchers import After, AllOf, Before, Between, First, Last, NameIs, Not, TypeIs, Use
+from graphprune.rules.values.matchers import (
+    After,
+    AllOf,
+    Before,
+    Between,
+    First,
+    Last,
+    NameIs,
+    Not,
+    TypeIs,
+    Use,
+)
 from tests.builders import build_graph
 
 DENSE, RELU = TypeIs(("Dense",)), TypeIs(("ReLU",))
 
 
 def test_each_search_of_a_matcher_is_listed_once():
-    matcher = AllOf((First(DENSE), After(DENSE), Between(DENSE, RELU), Before(RELU, until=DENSE), After(RELU, hops=2)))
-    assert find_searches([matcher, matcher]) == (Search(DENSE, True), Search(RELU, False), Search(RELU, False, DENSE))
+    matcher = AllOf(
+        (
+            First(DENSE),
+            After(DENSE),
+            Between(DENSE, RELU),
+            Before(RELU, until=DENSE),
+            After(RELU, hops=2),
+        )
+    )
+    assert find_searches([matcher, matcher]) == (
+        Search(DENSE, True),
+        Search(RELU, False),
+        Search(RELU, False, DENSE),
+    )
 
 
 def test_searches_that_need_another_first_are_left_out():
@@ -25,11 +48,27 @@ def test_searches_that_need_another_first_are_left_out():
 
 
 @settings(max_examples=30)
-@given(st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11), st.booleans()), min_size=9, max_size=20, unique=True))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 11), st.integers(0, 11), st.booleans()),
+        min_size=9,
+        max_size=20,
+        unique=True,
+    )
+)
 def test_announced_searches_find_what_each_finds_alone(ends):
     graph = build_graph("in > " + " > ".join(f"fc_{index}" for index in range(12)))
     names = [NameIs((f"fc_{index}",)) for index in range(12)]
-    matchers = [After(names[one], until=names[other]) if downstream else Before(names[one], until=names[other]) for one, other, downstream in ends]
+    matchers = [
+        (
+            After(names[one], until=names[other])
+            if downstream
+            else Before(names[one], until=names[other])
+        )
+        for one, other, downstream in ends
+    ]
     together = Matches(graph)
     together.announce(matchers)
-    assert [together.of(matcher) for matcher in matchers] == [set(Matches(graph).of(matcher)) for matcher in matchers]
+    assert [together.of(matcher) for matcher in matchers] == [
+        set(Matches(graph).of(matcher)) for matcher in matchers
+    ]

@@ -11,7 +11,10 @@ from graphprune.rules.text.shipped import find_rule_file, list_shipped_rules
 from graphprune.shipped import shipped_file
 from graphprune.sparsity.positions import Run
 
-DIGITS = "in > conv_1 > bn > conv_2 > conv_3 ; conv_3 + conv_1 > add > flatten > hidden:Dense > digits:Dense"
+DIGITS = (
+    "in > conv_1 > bn > conv_2 > conv_3 ; conv_3 + conv_1 > add > flatten > hidden:Dense >"
+    " digits:Dense"
+)
 
 
 @pytest.mark.parametrize("shipped", list_shipped_rules(), ids=lambda shipped: shipped.name)
@@ -24,7 +27,14 @@ def test_each_shipped_file_reads_and_says_what_it_is_for(shipped):
 def test_the_demo_rules_prune_convolutions_and_the_hidden_dense_and_leave_the_classifier():
     rules = read_rules(find_rule_file("builtin:conv-80-dense-90"))
     resolution = resolve_rules(build_graph(DIGITS), rules)
-    assert [(claim.address, claim.rule and claim.rule.id, tuple((loss.rule, loss.to) for loss in claim.lost)) for claim in resolution.claims] == [
+    assert [
+        (
+            claim.address,
+            claim.rule and claim.rule.id,
+            tuple((loss.rule, loss.to) for loss in claim.lost),
+        )
+        for claim in resolution.claims
+    ] == [
         ("conv_1", "convs-80", ()),
         ("conv_2", "convs-80", ()),
         ("conv_3", "convs-80", ()),
@@ -32,7 +42,11 @@ def test_the_demo_rules_prune_convolutions_and_the_hidden_dense_and_leave_the_cl
         ("digits", "classifier", (("dense-90", "keep"),)),
     ]
     assert resolution.diagnostics == ()
-    settings = {rule.id: (rule.action.sparsity, str(rule.action.schedule)) for rule in rules.rules if isinstance(rule.action, Prune)}
+    settings = {
+        rule.id: (rule.action.sparsity, str(rule.action.schedule))
+        for rule in rules.rules
+        if isinstance(rule.action, Prune)
+    }
     assert settings == {"convs-80": (0.8, "ramp 0%..75%"), "dense-90": (0.9, "ramp 0%..75%")}
 
 
@@ -42,7 +56,8 @@ def test_a_path_stays_a_path_and_an_unknown_name_lists_the_closest(tmp_path):
         find_rule_file("builtin:dense-9")
     assert (
         str(caught.value)
-        == "error[file/unreadable]: no rule file that ships is named 'dense-9'\n  --> builtin:dense-9\n  help: closest: 'dense-90', 'conv-80-dense-90'"
+        == "error[file/unreadable]: no rule file that ships is named 'dense-9'\n  -->"
+        " builtin:dense-9\n  help: closest: 'dense-90', 'conv-80-dense-90'"
     )
 
 
@@ -52,16 +67,42 @@ def test_what_does_not_ship_is_not_found():
 
 
 SHIPPED = {
-    "all-90": (CNN, dict.fromkeys(["conv_1", "depthwise", "conv_2", "conv_3", "fc_1", "fc_2"], "everything")),
+    "all-90": (
+        CNN,
+        dict.fromkeys(["conv_1", "depthwise", "conv_2", "conv_3", "fc_1", "fc_2"], "everything"),
+    ),
     "dense-90": (CNN, {"fc_1": "dense-90", "fc_2": "dense-90"}),
-    "conv-80-dense-90": (CNN, {"conv_1": "convs-80", "conv_2": "convs-80", "conv_3": "convs-80", "fc_1": "dense-90", "fc_2": "dense-90"}),
-    "keep-first-and-last": (CNN, dict.fromkeys(["depthwise", "conv_2", "conv_3", "fc_1", "fc_2"], "middle")),
-    "erk-95": (CNN, dict.fromkeys(["depthwise", "conv_2", "conv_3", "fc_1", "fc_2", "fc_3"], "the-rest")),
-    "global-magnitude-90": (CNN, dict.fromkeys(["conv_1", "depthwise", "conv_2", "conv_3", "fc_1", "fc_2"], "smallest-anywhere")),
+    "conv-80-dense-90": (
+        CNN,
+        {
+            "conv_1": "convs-80",
+            "conv_2": "convs-80",
+            "conv_3": "convs-80",
+            "fc_1": "dense-90",
+            "fc_2": "dense-90",
+        },
+    ),
+    "keep-first-and-last": (
+        CNN,
+        dict.fromkeys(["depthwise", "conv_2", "conv_3", "fc_1", "fc_2"], "middle"),
+    ),
+    "erk-95": (
+        CNN,
+        dict.fromkeys(["depthwise", "conv_2", "conv_3", "fc_1", "fc_2", "fc_3"], "the-rest"),
+    ),
+    "global-magnitude-90": (
+        CNN,
+        dict.fromkeys(
+            ["conv_1", "depthwise", "conv_2", "conv_3", "fc_1", "fc_2"], "smallest-anywhere"
+        ),
+    ),
     "two-of-four": (CNN, {"conv_2": "two-of-four", "fc_2": "two-of-four"}),
     "block-4x1": (CNN, {"fc_2": "block-4in-1out"}),
     "channels-50": (CNN, {"conv_2": "half-of-the-filters", "conv_3": "half-of-the-filters"}),
-    "transformer-90": (ENCODER, {"attention": "attention", "fc_up": "feed-forward", "fc_down": "feed-forward"}),
+    "transformer-90": (
+        ENCODER,
+        {"attention": "attention", "fc_up": "feed-forward", "fc_down": "feed-forward"},
+    ),
     "recurrent-80": (SEQUENCE, {"lstm": "recurrent", "gru": "recurrent"}),
     "xnnpack-latency": (
         GRAPHS["padded-mobile"],
@@ -83,7 +124,9 @@ def test_each_shipped_file_matches_what_it_says_and_its_own_result(shipped):
     drawn, wanted = SHIPPED[shipped.name]
     graph = build_graph(drawn)
     plan = plan_of(shipped, graph)
-    assert {change.address: change.rule.id for change in plan.changes if change.actions == ("wrap",)} == wanted
+    assert {
+        change.address: change.rule.id for change in plan.changes if change.actions == ("wrap",)
+    } == wanted
     assert [str(found) for found in plan.diagnostics] == []
     assert plan_of(shipped, wrap_graph(graph, plan)).is_empty
     assert plan_to_config(plan) == plan_to_config(plan_of(shipped, graph))
@@ -96,8 +139,16 @@ def test_shipped_files_are_listed_with_one_line_each():
 
 
 def test_two_of_four_and_blocks_and_channels_say_so():
-    patterns = {name: {str(rule.action.pattern) for rule in read_rules(find_rule_file(f"builtin:{name}")).rules} for name in ("two-of-four", "block-4x1")}
-    assert patterns == {"two-of-four": {"keep 2 of 4 along in (2 zeros in each 4)"}, "block-4x1": {"block in 4 x out 1, mean"}}
+    patterns = {
+        name: {
+            str(rule.action.pattern) for rule in read_rules(find_rule_file(f"builtin:{name}")).rules
+        }
+        for name in ("two-of-four", "block-4x1")
+    }
+    assert patterns == {
+        "two-of-four": {"keep 2 of 4 along in (2 zeros in each 4)"},
+        "block-4x1": {"block in 4 x out 1, mean"},
+    }
 
 
 @pytest.mark.parametrize(
@@ -116,14 +167,21 @@ def test_all_90_fits_any_model(drawn, pruned):
 
 
 def test_all_90_leaves_frozen_layers_alone():
-    plan = make_plan(build_graph("in > conv_1(trainable=False)[3,3,3,8] > conv_2[3,3,8,8] > fc[8,4]"), read_rules("builtin:all-90"))
+    plan = make_plan(
+        build_graph("in > conv_1(trainable=False)[3,3,3,8] > conv_2[3,3,8,8] > fc[8,4]"),
+        read_rules("builtin:all-90"),
+    )
     assert [change.address for change in plan.changes if change.actions == ("wrap",)] == ["conv_2"]
 
 
 def test_a_shipped_file_that_matches_nothing_names_the_one_that_fits_any_model():
     with pytest.raises(RuleError) as caught:
         make_plan(build_graph("in > conv_1[3,3,3,8] > fc_1[8,8]"), read_rules("builtin:dense-90"))
-    assert str(caught.value).splitlines()[-1].endswith("; builtin:all-90 prunes everything but the last layer of each branch")
+    assert (
+        str(caught.value)
+        .splitlines()[-1]
+        .endswith("; builtin:all-90 prunes everything but the last layer of each branch")
+    )
 
 
 @pytest.mark.parametrize("epochs", [1, 3, 100])
@@ -131,13 +189,21 @@ def test_a_shipped_file_that_matches_nothing_names_the_one_that_fits_any_model()
 def test_each_shipped_file_reaches_its_target_in_a_run_of_any_length(shipped, epochs):
     drawn, _ = SHIPPED[shipped.name]
     graph = build_graph(drawn)
-    plan = make_plan(graph, read_rules(shipped.path), steps_per_epoch=7, epochs=epochs, read_weight=make_weights(graph, seed=1).read)
+    plan = make_plan(
+        graph,
+        read_rules(shipped.path),
+        steps_per_epoch=7,
+        epochs=epochs,
+        read_weight=make_weights(graph, seed=1).read,
+    )
     run = Run(7, epochs)
     for change in plan.changes:
         if change.after is not None:
             timetable = change.after.schedule.to_timetable(run)
             assert timetable.sparsity_at(7 * epochs, change.after.sparsity) == change.after.sparsity
-            assert timetable.last_due(7 * epochs) == (timetable.begin if timetable.end is None else timetable.end)
+            assert timetable.last_due(7 * epochs) == (
+                timetable.begin if timetable.end is None else timetable.end
+            )
 
 
 def test_what_a_network_must_be_for_xnnpack_is_checked():
@@ -150,7 +216,9 @@ def test_what_a_network_must_be_for_xnnpack_is_checked():
 def test_the_rule_tests_of_the_shipped_files_pass_and_each_file_has_some():
     done = run_command("test", FOLDER.parent)
     assert (done.code, done.err) == (0, "")
-    assert {path.name.removesuffix("_test.yaml") for path in FOLDER.parent.glob("*.yaml")} == set(SHIPPED)
+    assert {path.name.removesuffix("_test.yaml") for path in FOLDER.parent.glob("*.yaml")} == set(
+        SHIPPED
+    )
 
 
 @pytest.mark.parametrize("name", GRAPHS)

@@ -44,7 +44,9 @@ def found_in(text, help):
 
 
 def prepare_models(folder):
-    """The files that the commands of the table name: a model, rules, and a plan that was made for another model."""
+    """The files that the commands of the table name: a model, rules, and a plan that was made for
+    another model.
+    """
     (folder / "newer.keras").write_bytes(shipped_file("fixtures/digits-cnn.keras").read_bytes())
     (folder / "prune.yaml").write_text(read_slugs()["rule/no-match"].mended)
     older = json.dumps(graph_to_config(build_graph(GRAPH)))
@@ -66,19 +68,31 @@ def test_an_example_gives_its_slug_alone_and_is_mended(slug):
     assert found_in(help.mended, help) == set()
 
 
-@pytest.mark.parametrize("slug", [pytest.param(help.slug, marks=[pytest.mark.tf] if help.slug in LOADS_TENSORFLOW else []) for help in COMMANDS])
+@pytest.mark.parametrize(
+    "slug",
+    [
+        pytest.param(help.slug, marks=[pytest.mark.tf] if help.slug in LOADS_TENSORFLOW else [])
+        for help in COMMANDS
+    ],
+)
 def test_a_command_gives_its_slug_and_is_mended(slug, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     help = read_slugs()[slug]
     prepare_models(tmp_path)
     failed, mended = (run_command(*shlex.split(text)[1:]) for text in (help.example, help.mended))
-    assert (failed.code, slug in failed.out + failed.err) == (64 if slug.startswith("usage/") else 1, True)
+    assert (failed.code, slug in failed.out + failed.err) == (
+        64 if slug.startswith("usage/") else 1,
+        True,
+    )
     assert (mended.code, slug in mended.out + mended.err) == (0, False)
 
 
 def test_the_whole_message_of_each_slug(check_golden):
     blocks = [
-        f"{text}\n{chr(10).join(map(str, told_by(text, help)))}\n" for help in read_slugs().values() if not help.is_command for text in [help.example.rstrip()]
+        f"{text}\n{chr(10).join(map(str, told_by(text, help)))}\n"
+        for help in read_slugs().values()
+        if not help.is_command
+        for text in [help.example.rstrip()]
     ]
     check_golden("\n".join(blocks), "slug_messages.txt")
 
@@ -86,17 +100,21 @@ def test_the_whole_message_of_each_slug(check_golden):
 def test_the_messages_of_commands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     prepare_models(tmp_path)
-    told = {help.slug: run_command(*shlex.split(help.example)[1:]) for help in COMMANDS if "--format" not in help.example}
+    told = {
+        help.slug: run_command(*shlex.split(help.example)[1:])
+        for help in COMMANDS
+        if "--format" not in help.example
+    }
     assert {slug: done.out + done.err for slug, done in told.items()} == {
         "file/unreadable": (
-            "error[file/unreadable]: no such rule file\n  --> dense-90\n"
-            "  help: did you mean builtin:dense-90? (graphprune rules lists the files that ship)\n\n"
-            "dense-90: 1 error\n"
+            "error[file/unreadable]: no such rule file\n  --> dense-90\n  help: did you mean"
+            " builtin:dense-90? (graphprune rules lists the files that ship)\n\ndense-90: 1 error\n"
         ),
         "plan/stale": (
-            "error[plan/stale]: the plan was made for another model: 'fc_1' is missing; 'fc_2' is missing; 'conv_3' is not in the plan; "
-            "'hidden' is not in the plan; 'digits' is not in the plan\n"
-            "  --> plan.json\n  help: make the plan again for this model: graphprune plan MODEL -r RULES -o PLAN.json\n"
+            "error[plan/stale]: the plan was made for another model: 'fc_1' is missing; 'fc_2' is"
+            " missing; 'conv_3' is not in the plan; 'hidden' is not in the plan; 'digits' is not in"
+            " the plan\n  --> plan.json\n  help: make the plan again for this model: graphprune"
+            " plan MODEL -r RULES -o PLAN.json\n"
         ),
     }
 
@@ -125,7 +143,12 @@ def test_the_documents_of_commands(tmp_path, monkeypatch):
 
 
 def test_every_error_class_has_a_slug_of_its_own_in_the_table():
-    classes = [found for kind in GraphpruneError.__subclasses__() for found in (kind, *kind.__subclasses__()) if found is not RuleError]
+    classes = [
+        found
+        for kind in GraphpruneError.__subclasses__()
+        for found in (kind, *kind.__subclasses__())
+        if found is not RuleError
+    ]
     slugs = [kind.slug for kind in classes]
     assert len(classes) == 9
     assert len(set(slugs)) == len(slugs)
@@ -133,10 +156,12 @@ def test_every_error_class_has_a_slug_of_its_own_in_the_table():
 
 
 SPECIFIED = (
-    "yaml/syntax yaml/duplicate-key key/unknown value/type value/range regex/invalid selector/unknown selector/cycle selector/unused schedule/unknown "
-    "schedule/unit override/unknown override/cycle match/contradiction id/duplicate rule/no-match layer/frozen rule/count rule/shadowed rule/conflict "
-    "layer/unknown layer/not-prunable type/unknown config/unknown-key pattern/misfit pattern/rank budget/infeasible schedule/never-reached require/failed "
-    "plan/stale"
+    "yaml/syntax yaml/duplicate-key key/unknown value/type value/range regex/invalid"
+    " selector/unknown selector/cycle selector/unused schedule/unknown schedule/unit"
+    " override/unknown override/cycle match/contradiction id/duplicate rule/no-match layer/frozen"
+    " rule/count rule/shadowed rule/conflict layer/unknown layer/not-prunable type/unknown"
+    " config/unknown-key pattern/misfit pattern/rank budget/infeasible schedule/never-reached"
+    " require/failed plan/stale"
 )
 
 

@@ -6,7 +6,14 @@ def test_lines_are_counted_as_the_yaml_reader_counts_them(tmp_path):
     path = tmp_path / "p.yaml"
     path.write_bytes("\ufeffone\r\ntwo\rthree\x0c\u2028still three\n".encode())
     lines = SourceLines()
-    assert [lines.find(Where(str(path), line, 1)) for line in range(6)] == [None, "one", "two", "three\x0c\u2028still three", "", None]
+    assert [lines.find(Where(str(path), line, 1)) for line in range(6)] == [
+        None,
+        "one",
+        "two",
+        "three\x0c\u2028still three",
+        "",
+        None,
+    ]
 
 
 def test_places_without_a_line_that_can_be_read_have_none(tmp_path):
@@ -21,5 +28,8 @@ def test_places_without_a_line_that_can_be_read_have_none(tmp_path):
 
 
 def test_only_files_that_were_named_are_read_and_those_that_ship_are_found():
-    assert SourceLines(["builtin:dense-90"]).find(Where("builtin:dense-90", 1, 1)) == "# All Dense layers at 90%, except the last of each branch"
+    assert (
+        SourceLines(["builtin:dense-90"]).find(Where("builtin:dense-90", 1, 1))
+        == "# All Dense layers at 90%, except the last of each branch"
+    )
     assert SourceLines([]).find(Where("builtin:dense-90", 1, 1)) is None

@@ -7,20 +7,32 @@ from graphprune.rules import parse_rules
 
 HEAD = "version: 1\nrules:\n"
 CASES = [
-    ("- id: a\n  match: {type: Dense\n  keep: true\n", 4, 10, "the '{' that opens here is not closed", "write '}' where it ends"),
+    (
+        "- id: a\n  match: {type: Dense\n  keep: true\n",
+        4,
+        10,
+        "the '{' that opens here is not closed",
+        "write '}' where it ends",
+    ),
     (
         "- id: a\n  match: {name: [a, b}\n",
         4,
         22,
         "expected ',' or ']', but got '}'",
-        "the '[' of column 17 needs ',' between its entries and ']' at its end; put quotes around other signs",
+        (
+            "the '[' of column 17 needs ',' between its entries and ']' at its end; put quotes"
+            " around other signs"
+        ),
     ),
     (
         "- id: a\n match: {type: Dense}\n",
         4,
         2,
         "expected <block end>, but found '<block mapping start>'",
-        "indent this line as much as those that it stands beside; keys of one mapping begin in one column",
+        (
+            "indent this line as much as those that it stands beside; keys of one mapping begin in"
+            " one column"
+        ),
     ),
     (
         '- id: "a\n  match: {type: Dense}\n',
@@ -34,15 +46,27 @@ CASES = [
         3,
         8,
         "mapping values are not allowed here",
-        "put quotes around text that holds a colon; begin each 'key: value' on a line of its own, or put them into { }",
+        (
+            "put quotes around text that holds a colon; begin each 'key: value' on a line of its"
+            " own, or put them into { }"
+        ),
     ),
-    ("- id: @a\n", 3, 7, "found character '@' that cannot start any token", "put quotes around text that begins with '@'"),
+    (
+        "- id: @a\n",
+        3,
+        7,
+        "found character '@' that cannot start any token",
+        "put quotes around text that begins with '@'",
+    ),
     (
         '- id: a\n  match: {name: {regex: "conv_\\d"}}\n',
         4,
         32,
         "found unknown escape character 'd'",
-        "between double quotes a backslash begins an escape; use single quotes, such as 'conv_\\d+'",
+        (
+            "between double quotes a backslash begins an escape; use single quotes, such as"
+            " 'conv_\\d+'"
+        ),
     ),
     (
         "- id: a\n  match: {type: Dense}, keep: true\n",
@@ -51,7 +75,13 @@ CASES = [
         "expected <block end>, but found ','",
         "entries with commas between them stand in braces: {key: value, key: value}",
     ),
-    ("- id: a\n\tmatch: b\n", 4, 1, "found character '\\t' that cannot start any token", "indent with spaces, not tabs"),
+    (
+        "- id: a\n\tmatch: b\n",
+        4,
+        1,
+        "found character '\\t' that cannot start any token",
+        "indent with spaces, not tabs",
+    ),
 ]
 
 

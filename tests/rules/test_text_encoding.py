@@ -21,11 +21,16 @@ def test_utf_8_is_text_with_and_without_its_mark(content):
         (TEXT.encode("utf-32"), f"text in UTF-32, not in UTF-8\n  --> p.yaml\n  help: {SAVE}"),
         (b"PK\x03\x04\x14\x00", f"a .keras file, not text\n  --> p.yaml\n  help: {MODEL}"),
         (b"\x89HDF\r\n\x1a\n", f"an HDF5 file, not text\n  --> p.yaml\n  help: {MODEL}"),
-        (b"version: 1\n# caf\xe9\n", "not text in UTF-8\n  --> p.yaml:2\n  help: save it as UTF-8; is this a model?"),
+        (
+            b"version: 1\n# caf\xe9\n",
+            "not text in UTF-8\n  --> p.yaml:2\n  help: save it as UTF-8; is this a model?",
+        ),
         (b"\x00\x00\x00\x00", None),
         (b"", None),
     ],
 )
 def test_what_is_no_utf_8_is_named(content, message):
     found = decode_text(content, "p.yaml")
-    assert str(found) == (content.decode() if message is None else f"error[file/unreadable]: {message}")
+    assert str(found) == (
+        content.decode() if message is None else f"error[file/unreadable]: {message}"
+    )

@@ -1,6 +1,8 @@
-"""Kinds of damage to the folder of a training run as a table, each with its right outcome; without TensorFlow.
+"""Kinds of damage to the folder of a training run as a table, each with its right outcome; without
+TensorFlow.
 
-The table holds for any run with a plan, rules and checkpoints, so that tests of files and of whole training runs can share it.
+The table holds for any run with a plan, rules and checkpoints, so that tests of files and of whole
+training runs can share it.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ class Damage:
         outcome: `on` (resume goes on, to the same bits) or `error` (a CheckpointError).
         says: What the warning or the error must contain; None where nothing can be noticed.
         finished: Whether the run was finished before; otherwise it was stopped.
-        start: Where resume goes on: `newest` checkpoint, the one `before`, the `beginning`, or nowhere, since it is `finished`.
+        start: Where resume goes on: `newest` checkpoint, the one `before`, the `beginning`, or
+            nowhere, since it is `finished`.
     """
 
     name: str
@@ -38,9 +41,15 @@ class Damage:
 
 
 def rewrite(path: Path, **changes: Any) -> None:
-    """Change keys of a sealed JSON file and seal it again, as somebody would who wants to be believed; None removes a key."""
+    """Change keys of a sealed JSON file and seal it again, as somebody would who wants to be
+    believed; None removes a key.
+    """
     config = json.loads(path.read_text())
-    sealed = {name: value for name, value in {**config, **changes}.items() if name != "sha256" and (value is not None or name not in changes)}
+    sealed = {
+        name: value
+        for name, value in {**config, **changes}.items()
+        if name != "sha256" and (value is not None or name not in changes)
+    }
     made = digest({name: value for name, value in sealed.items() if name != "mark"})
     path.write_text(json.dumps({**sealed, "sha256": made}))
 
@@ -108,13 +117,26 @@ KINDS = {
 }
 
 
-def of_file(name: str, outcome: str, *, finished: bool = False, start: str = "newest", **others: tuple[str, str]) -> Iterator[Damage]:
-    """Yield all kinds of damage of one file; `others` has (outcome, start) of kinds that differ, by the first word of the kind."""
+def of_file(
+    name: str,
+    outcome: str,
+    *,
+    finished: bool = False,
+    start: str = "newest",
+    **others: tuple[str, str],
+) -> Iterator[Damage]:
+    """Yield all kinds of damage of one file; `others` has (outcome, start) of kinds that differ, by
+    the first word of the kind.
+    """
     for kind, do in KINDS.items():
         found = others.get(kind.split()[-1], (outcome, start))
 
         def damage(run: Path, do: Callable[[Path], None] = do) -> None:
-            do(steps(run)[0] / name.removeprefix("NEWEST/") if name.startswith("NEWEST/") else run / name)
+            do(
+                steps(run)[0] / name.removeprefix("NEWEST/")
+                if name.startswith("NEWEST/")
+                else run / name
+            )
 
         says = None if f"{name} {kind}" == "result.json deleted" else name.rpartition("/")[2]
         yield Damage(f"{name} {kind}", damage, found[0], says, finished, found[1])
@@ -122,7 +144,9 @@ def of_file(name: str, outcome: str, *, finished: bool = False, start: str = "ne
 
 def change(name: str, says: str, **changes: Any) -> Damage:
     """Return a run.json with other values and a hash that fits."""
-    return Damage(f"run.json with {name}", lambda run: rewrite(run / "run.json", **changes), "error", says)
+    return Damage(
+        f"run.json with {name}", lambda run: rewrite(run / "run.json", **changes), "error", says
+    )
 
 
 RUN_JSON = (
@@ -142,11 +166,36 @@ RUN_JSON = (
     change("a path with a null byte", "data", data="/tmp/a\0b"),
     change("a file of the run that leads elsewhere", "files", files={"rules/..": "0" * 64}),
     change("another run's id", "another run", run_id="0" * 32),
-    Damage("run.json that lies about its hash", lambda run: edit(run / "run.json", seed=12), "error", "run.json is not what was written"),
-    Damage("run.json that is nested without end", lambda run: (run / "run.json").write_text("[" * 10**6), "error", "run.json is not JSON"),
-    Damage("run.json that is a list", lambda run: (run / "run.json").write_text("[]"), "error", "run.json is not a JSON object"),
-    Damage("run.json with a huge number", lambda run: (run / "run.json").write_text("1" * 10**5), "error", "run.json is not JSON"),
-    Damage("run.json that is too large", lambda run: os.truncate(run / "run.json", 2**30), "error", "run.json has 1,073,741,824 bytes"),
+    Damage(
+        "run.json that lies about its hash",
+        lambda run: edit(run / "run.json", seed=12),
+        "error",
+        "run.json is not what was written",
+    ),
+    Damage(
+        "run.json that is nested without end",
+        lambda run: (run / "run.json").write_text("[" * 10**6),
+        "error",
+        "run.json is not JSON",
+    ),
+    Damage(
+        "run.json that is a list",
+        lambda run: (run / "run.json").write_text("[]"),
+        "error",
+        "run.json is not a JSON object",
+    ),
+    Damage(
+        "run.json with a huge number",
+        lambda run: (run / "run.json").write_text("1" * 10**5),
+        "error",
+        "run.json is not JSON",
+    ),
+    Damage(
+        "run.json that is too large",
+        lambda run: os.truncate(run / "run.json", 2**30),
+        "error",
+        "run.json has 1,073,741,824 bytes",
+    ),
 )
 
 
@@ -156,10 +205,31 @@ def edit(path: Path, **changes: Any) -> None:
 
 
 CHECKPOINTS = (
-    Damage("the newest checkpoint deleted", lambda run: delete(steps(run)[0]), "on", None, start="before"),
-    Damage("the newest checkpoint replaced by a link", lambda run: to_link(steps(run)[0]), "error", "is not a folder; move it away"),
-    Damage("the newest checkpoint replaced by a pipe", lambda run: to_pipe(steps(run)[0]), "error", "is not a folder; move it away"),
-    Damage("the newest checkpoint replaced by a file", lambda run: to_file(steps(run)[0]), "error", "is not a folder; move it away"),
+    Damage(
+        "the newest checkpoint deleted",
+        lambda run: delete(steps(run)[0]),
+        "on",
+        None,
+        start="before",
+    ),
+    Damage(
+        "the newest checkpoint replaced by a link",
+        lambda run: to_link(steps(run)[0]),
+        "error",
+        "is not a folder; move it away",
+    ),
+    Damage(
+        "the newest checkpoint replaced by a pipe",
+        lambda run: to_pipe(steps(run)[0]),
+        "error",
+        "is not a folder; move it away",
+    ),
+    Damage(
+        "the newest checkpoint replaced by a file",
+        lambda run: to_file(steps(run)[0]),
+        "error",
+        "is not a folder; move it away",
+    ),
     Damage(
         "the newest checkpoint under a later step",
         lambda run: steps(run)[0].rename(run / "checkpoints/step-00009999"),
@@ -167,26 +237,115 @@ CHECKPOINTS = (
         "state.json is that of step",
         start="before",
     ),
-    Damage("a newer checkpoint format", lambda run: rewrite(steps(run)[0] / "state.json", format_version=3), "error", "newer graphprune"),
-    Damage("a checkpoint of another run", lambda run: rewrite(steps(run)[0] / "state.json", run_id="0" * 32), "error", "checkpoint of another run"),
-    Damage("a checkpoint of other data", lambda run: rewrite(steps(run)[0] / "state.json", data_sha256="0" * 64), "error", "data_sha256"),
-    Damage("a checkpoint of another model", lambda run: rewrite(steps(run)[0] / "state.json", model_sha256="0" * 64), "error", "model_sha256"),
-    Damage("a checkpoint of other rules", lambda run: rewrite(steps(run)[0] / "state.json", rules=[]), "error", "rules"),
-    Damage("all checkpoints deleted", lambda run: delete(run / "checkpoints"), "on", None, start="beginning"),
-    Damage("all checkpoints emptied", lambda run: [empty(path / "state.json") for path in steps(run)], "error", "no checkpoint is whole"),
-    Damage("checkpoints replaced by a link", lambda run: to_link(run / "checkpoints"), "error", "checkpoints: is a symbolic link"),
-    Damage("checkpoints replaced by a file", lambda run: to_file(run / "checkpoints"), "error", "checkpoints: is not a folder"),
-    Damage("a user's notes among the checkpoints", lambda run: (run / "checkpoints/step-notes.txt").write_text("mine"), "on", None),
-    Damage("a user's copy of a checkpoint", lambda run: shutil.copytree(steps(run)[0], run / "checkpoints/step-backup"), "on", None),
-    Damage("a checkpoint that a killed process left", lambda run: (run / "checkpoints/.step-00009999.tmp").mkdir(), "on", None),
+    Damage(
+        "a newer checkpoint format",
+        lambda run: rewrite(steps(run)[0] / "state.json", format_version=3),
+        "error",
+        "newer graphprune",
+    ),
+    Damage(
+        "a checkpoint of another run",
+        lambda run: rewrite(steps(run)[0] / "state.json", run_id="0" * 32),
+        "error",
+        "checkpoint of another run",
+    ),
+    Damage(
+        "a checkpoint of other data",
+        lambda run: rewrite(steps(run)[0] / "state.json", data_sha256="0" * 64),
+        "error",
+        "data_sha256",
+    ),
+    Damage(
+        "a checkpoint of another model",
+        lambda run: rewrite(steps(run)[0] / "state.json", model_sha256="0" * 64),
+        "error",
+        "model_sha256",
+    ),
+    Damage(
+        "a checkpoint of other rules",
+        lambda run: rewrite(steps(run)[0] / "state.json", rules=[]),
+        "error",
+        "rules",
+    ),
+    Damage(
+        "all checkpoints deleted",
+        lambda run: delete(run / "checkpoints"),
+        "on",
+        None,
+        start="beginning",
+    ),
+    Damage(
+        "all checkpoints emptied",
+        lambda run: [empty(path / "state.json") for path in steps(run)],
+        "error",
+        "no checkpoint is whole",
+    ),
+    Damage(
+        "checkpoints replaced by a link",
+        lambda run: to_link(run / "checkpoints"),
+        "error",
+        "checkpoints: is a symbolic link",
+    ),
+    Damage(
+        "checkpoints replaced by a file",
+        lambda run: to_file(run / "checkpoints"),
+        "error",
+        "checkpoints: is not a folder",
+    ),
+    Damage(
+        "a user's notes among the checkpoints",
+        lambda run: (run / "checkpoints/step-notes.txt").write_text("mine"),
+        "on",
+        None,
+    ),
+    Damage(
+        "a user's copy of a checkpoint",
+        lambda run: shutil.copytree(steps(run)[0], run / "checkpoints/step-backup"),
+        "on",
+        None,
+    ),
+    Damage(
+        "a checkpoint that a killed process left",
+        lambda run: (run / "checkpoints/.step-00009999.tmp").mkdir(),
+        "on",
+        None,
+    ),
 )
 RESULTS = (
-    Damage("result.json of a newer format", lambda run: rewrite(run / "result.json", format_version=3), "error", "newer graphprune", True),
-    Damage("result.json of another run", lambda run: rewrite(run / "result.json", run_id="0" * 32), "on", "result.json is of another run", True),
-    Damage("result.json without tensors", lambda run: rewrite(run / "result.json", tensors=None), "on", "result.json has no tensors", True),
-    Damage("result.json that names another model", lambda run: rewrite(run / "result.json", model="../x.keras"), "on", "result.json has a wrong model", True),
     Damage(
-        "result.json and checkpoints deleted", lambda run: (delete(run / "result.json"), delete(run / "checkpoints")), "error", "move model.keras away", True
+        "result.json of a newer format",
+        lambda run: rewrite(run / "result.json", format_version=3),
+        "error",
+        "newer graphprune",
+        True,
+    ),
+    Damage(
+        "result.json of another run",
+        lambda run: rewrite(run / "result.json", run_id="0" * 32),
+        "on",
+        "result.json is of another run",
+        True,
+    ),
+    Damage(
+        "result.json without tensors",
+        lambda run: rewrite(run / "result.json", tensors=None),
+        "on",
+        "result.json has no tensors",
+        True,
+    ),
+    Damage(
+        "result.json that names another model",
+        lambda run: rewrite(run / "result.json", model="../x.keras"),
+        "on",
+        "result.json has a wrong model",
+        True,
+    ),
+    Damage(
+        "result.json and checkpoints deleted",
+        lambda run: (delete(run / "result.json"), delete(run / "checkpoints")),
+        "error",
+        "move model.keras away",
+        True,
     ),
 )
 

@@ -32,13 +32,26 @@ OPTIONS = RunOptions(
     version="0.1.0",
     run_id="5e" * 16,
 )
-TENSOR = {"address": "fc", "name": "kernel", "size": 4, "zeros": 2, "target_zeros": 2, "target": 0.5, "threshold": float("inf")}
+TENSOR = {
+    "address": "fc",
+    "name": "kernel",
+    "size": 4,
+    "zeros": 2,
+    "target_zeros": 2,
+    "target": 0.5,
+    "threshold": float("inf"),
+}
 
 
 def create(folder: Path, options: RunOptions = OPTIONS, *, found: str = "", force: bool = False):
     """Return the context in which the run in `folder` is made and locked."""
     return RunFolder(folder).created(
-        options, plan={"kind": "plan"}, graph={"kind": "graph"}, rule_files={"prune.yaml": b"version: 1\n"}, found=found, force=force
+        options,
+        plan={"kind": "plan"},
+        graph={"kind": "graph"},
+        rule_files={"prune.yaml": b"version: 1\n"},
+        found=found,
+        force=force,
     )
 
 
@@ -69,11 +82,25 @@ def go_on(run: RunFolder, options: RunOptions, first: int, last: int) -> None:
             run.append_metrics({"epoch": step // STEPS, "step": step, "loss": 0.5})
         if step % EVERY == 0:
             mark = run.mark_metrics()
-            state = replace(state_at(step, options), metrics_size=mark.size, metrics_sha256=mark.sha256)
-            write_checkpoint(run.checkpoints, state, {"random/0": np.arange(step)}, options.model_name, lambda path: path.write_bytes(b"weights"))
+            state = replace(
+                state_at(step, options), metrics_size=mark.size, metrics_sha256=mark.sha256
+            )
+            write_checkpoint(
+                run.checkpoints,
+                state,
+                {"random/0": np.arange(step)},
+                options.model_name,
+                lambda path: path.write_bytes(b"weights"),
+            )
     if last == options.steps:
         write_whole(run.path / options.model_name, b"trained weights")
-        result = {"step": last, "steps": last, "model": options.model_name, "metrics": run.last_metrics(), "tensors": [TENSOR]}
+        result = {
+            "step": last,
+            "steps": last,
+            "model": options.model_name,
+            "metrics": run.last_metrics(),
+            "tensors": [TENSOR],
+        }
         run.write_result(result, options.run_id)
 
 

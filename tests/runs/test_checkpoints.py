@@ -74,7 +74,9 @@ def test_a_write_that_is_cut_off_leaves_the_checkpoints_as_they_were(tmp_path, m
     for step in (1, 2, 3):
         write(tmp_path, step)
     if moment == "rename":
-        monkeypatch.setattr(checkpoints, "_put_in_place", lambda temporary, folder: fail(temporary / "more"))
+        monkeypatch.setattr(
+            checkpoints, "_put_in_place", lambda temporary, folder: fail(temporary / "more")
+        )
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path, 4, fail if moment == "model" else lambda path: path.write_bytes(b"weights"))
     assert names(tmp_path) == ["step-00000001", "step-00000002", "step-00000003"]
@@ -103,12 +105,16 @@ def change_text(path, old, new):
 
 
 DAMAGE = {
-    "model.keras is not what was written": lambda folder: (folder / "model.keras").write_bytes(b"weightz"),
+    "model.keras is not what was written": (
+        lambda folder: (folder / "model.keras").write_bytes(b"weightz")
+    ),
     "model.keras is missing": lambda folder: (folder / "model.keras").unlink(),
     "state.npz is not what was written": lambda folder: (folder / "state.npz").write_bytes(b""),
     "state.json is missing": lambda folder: (folder / "state.json").unlink(),
     "state.json is not JSON": lambda folder: (folder / "state.json").write_text('{"step":'),
-    "state.json is not what was written": lambda folder: change_text(folder / "state.json", '"step": 3', '"step": 2'),
+    "state.json is not what was written": lambda folder: change_text(
+        folder / "state.json", '"step": 3', '"step": 2'
+    ),
 }
 
 
@@ -134,16 +140,23 @@ def test_damaged_checkpoints_alone_are_an_error_that_does_not_advise_force(tmp_p
         (write(root, step) / "state.npz").unlink()
     with pytest.raises(CheckpointError) as caught:
         find(root)
-    assert str(caught.value) == (
-        f"{root}/step-00000002: damaged, state.npz is missing\n{root}/step-00000001: damaged, state.npz is missing\n"
-        f"{tmp_path}: no checkpoint is whole; put one back from a copy, "
-        f"or move {root} away: then graphprune resume {tmp_path} starts from the beginning"
+    assert (
+        str(caught.value)
+        == f"{root}/step-00000002: damaged, state.npz is missing\n{root}/step-00000001: damaged,"
+        f" state.npz is missing\n{tmp_path}: no checkpoint is whole; put one back from a copy,"
+        f" or move {root} away: then graphprune resume {tmp_path} starts from the beginning"
     )
 
 
 def test_files_of_the_user_among_checkpoints_are_neither_taken_nor_removed(tmp_path):
     (tmp_path / "step-notes.txt").write_text("mine")
-    for name in ("step-backup", "step-00000020.bak", "step-000000021", "step-٠٠٠٠٠٠٢٢", "step-00000030"):
+    for name in (
+        "step-backup",
+        "step-00000020.bak",
+        "step-000000021",
+        "step-٠٠٠٠٠٠٢٢",
+        "step-00000030",
+    ):
         (tmp_path / name).mkdir()
         (tmp_path / name / "notes.txt").write_text("mine")
     copies = ["step-backup", "step-00000020.bak", "step-000000021", "step-٠٠٠٠٠٠٢٢"]
@@ -158,7 +171,14 @@ def test_files_of_the_user_among_checkpoints_are_neither_taken_nor_removed(tmp_p
     assert find(tmp_path)[0].state.step == 15
     assert [path.name for path in (tmp_path / "step-00000011").iterdir()] == ["notes.txt"]
     assert sorted(path.parent.name for path in tmp_path.rglob("notes.txt")) == sorted(
-        ["step-backup", "step-00000020.bak", "step-000000021", "step-٠٠٠٠٠٠٢٢", "step-00000030", "step-00000011"]
+        [
+            "step-backup",
+            "step-00000020.bak",
+            "step-000000021",
+            "step-٠٠٠٠٠٠٢٢",
+            "step-00000030",
+            "step-00000011",
+        ]
     )
     assert all((tmp_path / name / "state.json").exists() for name in copies)
     assert (tmp_path / "step-notes.txt").read_text() == "mine"
@@ -169,7 +189,12 @@ def test_a_file_of_the_user_stays_where_a_checkpoint_is_written_again(tmp_path):
     (folder / "notes.txt").write_text("mine")
     (folder / "state.json").write_text("{")
     write(tmp_path, 5)
-    assert sorted(path.name for path in folder.iterdir()) == ["model.keras", "notes.txt", "state.json", "state.npz"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "model.keras",
+        "notes.txt",
+        "state.json",
+        "state.npz",
+    ]
     assert names(tmp_path) == ["step-00000005"]
     assert find(tmp_path)[0].state.step == 5
 
@@ -185,7 +210,11 @@ def test_something_else_with_the_name_of_a_checkpoint_is_named(tmp_path):
     (tmp_path / "step-00000002").symlink_to(tmp_path / "step-00000001")
     with pytest.raises(CheckpointError) as caught:
         find(tmp_path)
-    assert str(caught.value) == f"{tmp_path}/step-00000002: has the name of a checkpoint and is not a folder; move it away, then resume"
+    assert (
+        str(caught.value)
+        == f"{tmp_path}/step-00000002: has the name of a checkpoint and is not a folder; move it"
+        " away, then resume"
+    )
 
 
 def test_a_checkpoint_of_another_run_is_refused_and_never_removed(tmp_path):
@@ -197,8 +226,10 @@ def test_a_checkpoint_of_another_run_is_refused_and_never_removed(tmp_path):
     (tmp_path / "other").rmdir()
     with pytest.raises(CheckpointError) as caught:
         find(tmp_path)
-    assert str(caught.value) == (
-        f"{tmp_path}/step-00000002: is a checkpoint of another run (run_id {'0f' * 16}, this run has {'5e' * 16}); move it away, then resume"
+    assert (
+        str(caught.value)
+        == f"{tmp_path}/step-00000002: is a checkpoint of another run (run_id {'0f' * 16}, this run"
+        f" has {'5e' * 16}); move it away, then resume"
     )
     write(tmp_path, 5)
     write(tmp_path, 6)
@@ -211,7 +242,11 @@ def test_a_checkpoint_of_a_newer_graphprune_is_an_error_and_stays(tmp_path):
     rewrite(tmp_path / "step-00000002" / "state.json", format_version=99)
     with pytest.raises(CheckpointError) as caught:
         find(tmp_path)
-    assert str(caught.value) == (f"{tmp_path}/step-00000002/state.json: has format 99 of a newer graphprune, this one reads up to 2; update graphprune")
+    assert (
+        str(caught.value)
+        == f"{tmp_path}/step-00000002/state.json: has format 99 of a newer graphprune, this one"
+        " reads up to 2; update graphprune"
+    )
     write(tmp_path, 1)
     assert names(tmp_path) == ["step-00000001", "step-00000002"]
 
@@ -223,16 +258,29 @@ def npz(path, content, *, compression=zipfile.ZIP_STORED):
 
 def header(shape, dtype="|u1"):
     stream = io.BytesIO()
-    np.lib.format.write_array_header_1_0(stream, {"descr": dtype, "fortran_order": False, "shape": shape})
+    np.lib.format.write_array_header_1_0(
+        stream, {"descr": dtype, "fortran_order": False, "shape": shape}
+    )
     return stream.getvalue()
 
 
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (lambda path: npz(path, header((2**53,))), "an array claims 9,007,199,254,740,992 bytes of uint8"),
-        (lambda path: npz(path, header((1,), "|O") + b"pickle.."), "an array claims 8 bytes of object"),
-        (lambda path: npz(path, header((10**6,)) + bytes(10**6), compression=zipfile.ZIP_DEFLATED), "its arrays are larger than the file"),
+        (
+            lambda path: npz(path, header((2**53,))),
+            "an array claims 9,007,199,254,740,992 bytes of uint8",
+        ),
+        (
+            lambda path: npz(path, header((1,), "|O") + b"pickle.."),
+            "an array claims 8 bytes of object",
+        ),
+        (
+            lambda path: npz(
+                path, header((10**6,)) + bytes(10**6), compression=zipfile.ZIP_DEFLATED
+            ),
+            "its arrays are larger than the file",
+        ),
         (lambda path: npz(path, b"\x93NUMPY\x09\x00"), "too short|unknown|unexpected|EOF"),
         (lambda path: path.write_bytes(b"PK"), "File is not a zip file"),
     ],
@@ -252,12 +300,16 @@ WRONG_STATES = {
     "has a wrong step: should be a valid integer, got 1.5": {"step": 1.5},
     "has a wrong step: should be a valid integer, got '1'": {"step": "1"},
     "has a wrong seed: should be a valid integer, got True": {"seed": True},
-    "has a wrong steps_per_epoch: should be greater than or equal to 1, got 0": {"steps_per_epoch": 0},
+    "has a wrong steps_per_epoch: should be greater than or equal to 1, got 0": {
+        "steps_per_epoch": 0
+    },
     "is that of step 2": {"step": 2},
     "says step 1 is batch 2 of epoch 0, which does not fit 300 epochs of 4 steps": {"batch": 2},
     "has the format_version 'x', which is not a whole number from 1": {"format_version": "x"},
     "has the format_version 0, which is not a whole number from 1": {"format_version": 0},
-    "lists the files ../../x.keras, state.npz; they must be state.npz and one model": {"files": {"../../x.keras": "0" * 64, "state.npz": "0" * 64}},
+    "lists the files ../../x.keras, state.npz; they must be state.npz and one model": {
+        "files": {"../../x.keras": "0" * 64, "state.npz": "0" * 64}
+    },
     "lists the files none; they must be state.npz and one model": {"files": {}},
 }
 
@@ -271,12 +323,17 @@ def test_a_state_with_a_fitting_hash_and_wrong_values_is_damage(tmp_path, why):
     assert str(caught.value) == f"{tmp_path}/step-00000001: damaged, state.json {why}"
 
 
-def test_the_end_of_an_epoch_before_its_validation_is_a_place_and_what_lies_behind_the_run_is_none(tmp_path):
+def test_the_end_of_an_epoch_before_its_validation_is_a_place_and_what_lies_behind_the_run_is_none(
+    tmp_path,
+):
     end = write(tmp_path, 4, epoch=0, batch=4, epochs=1)
     assert read_checkpoint(end).state.batch == 4
     for place in ({"batch": 5, "epoch": 0}, {"batch": 1, "epoch": 1}):
         behind = write(tmp_path, 5, epochs=1, **place)
-        with pytest.raises(CheckpointError, match=r"says step 5 is batch . of epoch ., which does not fit 1 epochs of 4 steps"):
+        with pytest.raises(
+            CheckpointError,
+            match=r"says step 5 is batch . of epoch ., which does not fit 1 epochs of 4 steps",
+        ):
             read_checkpoint(behind)
 
 
@@ -304,7 +361,9 @@ def test_a_state_that_names_files_elsewhere_is_damaged(tmp_path):
     files = json.loads((folder / "state.json").read_text())["files"]
     files["../outside"] = files.pop("state.npz")
     rewrite(folder / "state.json", files=files)
-    with pytest.raises(CheckpointError, match=r"state.json lists the files \.\./outside, model\.keras;"):
+    with pytest.raises(
+        CheckpointError, match=r"state.json lists the files \.\./outside, model\.keras;"
+    ):
         read_checkpoint(folder)
 
 
@@ -316,7 +375,9 @@ def test_a_full_disk_is_one_clear_line(tmp_path):
     with pytest.raises(OutputError) as caught:
         write(tmp_path, 2, full)
     text = str(caught.value)
-    assert text.startswith(f"{tmp_path}/step-00000002: cannot be written: No space left on device (")
+    assert text.startswith(
+        f"{tmp_path}/step-00000002: cannot be written: No space left on device ("
+    )
     way_on = f"make room on the disk, then go on with: graphprune resume {tmp_path.parent}"
     assert text.endswith(f" bytes are free); the checkpoints before are whole; {way_on}")
     assert names(tmp_path) == ["step-00000001"]

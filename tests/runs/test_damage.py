@@ -1,4 +1,6 @@
-"""Every kind of damage to a run's folder has its right outcome: going on from the right place, or an error that names the file."""
+"""Every kind of damage to a run's folder has its right outcome: going on from the right place, or
+an error that names the file.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from graphprune.runs.run_folder import RunFolder
 
 
 def decide(run: RunFolder) -> tuple[str | int, list[str]]:
-    """Return where a resume goes on (a step, or that it is finished), and what it tells; it goes on as `resume` does."""
+    """Return where a resume goes on (a step, or that it is finished), and what it tells; it goes on
+    as `resume` does.
+    """
     told: list[str] = []
     with run.locked():
         options = run.read_options()

@@ -10,15 +10,22 @@ MIB = 2**20
 
 @pytest.fixture
 def system(tmp_path, monkeypatch):
-    """Return a function that writes files of a system of its own: 1,000 MiB are available, and no group has a limit."""
+    """Return a function that writes files of a system of its own: 1,000 MiB are available, and no
+    group has a limit.
+    """
     monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
     monkeypatch.setattr(memory, "_STATM", tmp_path / "statm")
     monkeypatch.setattr(memory, "_CGROUP", tmp_path / "cgroup")
     monkeypatch.setattr(memory, "_GROUPS", tmp_path / "groups")
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    monkeypatch.setattr(
+        resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    )
 
     def write(**files: str) -> None:
-        for name, text in {"meminfo": f"MemTotal: 9 kB\nMemAvailable:    {1000 * 1024} kB\n", **files}.items():
+        for name, text in {
+            "meminfo": f"MemTotal: 9 kB\nMemAvailable:    {1000 * 1024} kB\n",
+            **files,
+        }.items():
             path = tmp_path / name.replace("__", "/")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
@@ -37,7 +44,11 @@ def test_each_group_above_the_process_counts(system, tmp_path, place):
     for group in ("groups", "groups/a", "groups/a/b"):
         (tmp_path / group).mkdir(parents=True, exist_ok=True)
         limit = str(300 * MIB) if group == place else "max"
-        for name, text in {"memory.max": limit, "memory.current": str(200 * MIB), "memory.stat": f"anon 1\ninactive_file {50 * MIB}\n"}.items():
+        for name, text in {
+            "memory.max": limit,
+            "memory.current": str(200 * MIB),
+            "memory.stat": f"anon 1\ninactive_file {50 * MIB}\n",
+        }.items():
             (tmp_path / group / name).write_text(f"{text}\n")
     assert available_memory() == 150 * MIB
 

@@ -1,4 +1,6 @@
-"""A run's folder appears whole and for one process; a kill at any moment leaves an old run or a new one."""
+"""A run's folder appears whole and for one process; a kill at any moment leaves an old run or a new
+one.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ DONE, KILLED, REFUSED = 0, 99, 77
 
 
 def in_child(work: Callable[[], None], *, kill_at: int | None = None) -> int:
-    """Run `work` in a child process and return its process id; it dies at its n-th change of a file, as if it had been killed."""
+    """Run `work` in a child process and return its process id; it dies at its n-th change of a
+    file, as if it had been killed.
+    """
     child = os.fork()
     if child:
         return child
@@ -43,7 +47,9 @@ def die_at(number: int) -> None:
     left = [number]
 
     def count(event, arguments):
-        is_read = event == "open" and not (isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR))
+        is_read = event == "open" and not (
+            isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        )
         if event in CHANGES and not is_read:
             left[0] -= 1
             if left[0] == 0:
@@ -58,7 +64,9 @@ def wait(child: int) -> int:
 
 @pytest.fixture(autouse=True)
 def _no_sync(monkeypatch):
-    """Leave out the flushing to disk, which these tests cannot see and which takes most of their time."""
+    """Leave out the flushing to disk, which these tests cannot see and which takes most of their
+    time.
+    """
     monkeypatch.setattr(os, "fsync", lambda number: None)
 
 
@@ -80,7 +88,9 @@ def start_of(run: RunFolder):
 
 
 def kills(folder: Path, prepare: Callable[[Path], None], *, force: bool) -> set[tuple[str, object]]:
-    """Kill the making of a run at each of its changes; return what a resume would do after each kill."""
+    """Kill the making of a run at each of its changes; return what a resume would do after each
+    kill.
+    """
     seen: set[tuple[str, object]] = set()
     for number in range(1, 500):
         place = folder / str(number)
@@ -93,11 +103,20 @@ def kills(folder: Path, prepare: Callable[[Path], None], *, force: bool) -> set[
             assert told == []
             seen.add((owner, start))
         else:
-            assert not run.exists() or {path.name for path in run.iterdir()} <= {".lock", ".new-run"}
+            assert not run.exists() or {path.name for path in run.iterdir()} <= {
+                ".lock",
+                ".new-run",
+            }
             seen.add(("none", None))
             make_new(run)
-        assert not [path for path in place.iterdir() if path.name != "a" and any(path.iterdir())], "left beside the run"
-        assert not [path.name for path in run.rglob("*") if path.name.startswith(".") and path.name != ".lock"]
+        assert not [path for path in place.iterdir() if path.name != "a" and any(path.iterdir())], (
+            "left beside the run"
+        )
+        assert not [
+            path.name
+            for path in run.rglob("*")
+            if path.name.startswith(".") and path.name != ".lock"
+        ]
         if code == DONE:
             return seen
         assert code == KILLED
@@ -114,7 +133,9 @@ def test_an_empty_folder_becomes_a_run_as_a_whole(tmp_path):
     assert seen == {("none", None), ("70", -1), ("70", 0)}
 
 
-def test_a_run_that_is_replaced_is_the_old_one_or_the_new_one_whenever_its_process_is_killed(tmp_path):
+def test_a_run_that_is_replaced_is_the_old_one_or_the_new_one_whenever_its_process_is_killed(
+    tmp_path,
+):
     def prepare(run):
         make_run(run, stop=12)
         (run / "notes.txt").write_text("mine")
@@ -125,22 +146,50 @@ def test_a_run_that_is_replaced_is_the_old_one_or_the_new_one_whenever_its_proce
     seen = kills(tmp_path, prepare, force=True)
     assert seen == {("5e", "finished"), ("70", -1), ("70", 0)}
     for run in tmp_path.glob("*/a"):
-        assert {name: (run / name).exists() for name in ("notes.txt", "rules/notes.txt", "checkpoints/step-backup", "model.txt")} == dict.fromkeys(
+        assert {
+            name: (run / name).exists()
+            for name in ("notes.txt", "rules/notes.txt", "checkpoints/step-backup", "model.txt")
+        } == dict.fromkeys(
             ("notes.txt", "rules/notes.txt", "checkpoints/step-backup", "model.txt"), True
         )
 
 
 def test_force_removes_what_the_run_wrote_and_nothing_else(tmp_path):
     run = make_run(tmp_path / "run", replace(OPTIONS, tensorboard="tensorboard"), stop=12)
-    mine = ["notes.txt", "checkpoints/step-notes.txt", "checkpoints/step-00000009/notes.txt", "rules/notes.txt", "tensorboard/notes.txt", "model.h5"]
-    events = ["tensorboard/train/events.out.tfevents.1700000000.host.1.0.v2", "tensorboard/validation/events.out.tfevents.1700000000.host.1.0.v2"]
+    mine = [
+        "notes.txt",
+        "checkpoints/step-notes.txt",
+        "checkpoints/step-00000009/notes.txt",
+        "rules/notes.txt",
+        "tensorboard/notes.txt",
+        "model.h5",
+    ]
+    events = [
+        "tensorboard/train/events.out.tfevents.1700000000.host.1.0.v2",
+        "tensorboard/validation/events.out.tfevents.1700000000.host.1.0.v2",
+    ]
     for name in mine + events:
         (run.path / name).parent.mkdir(parents=True, exist_ok=True)
         (run.path / name).write_text("mine")
-    with create(run.path, replace(NEW, model_name="model.keras"), found=run.check_free(force=True), force=True):
+    with create(
+        run.path,
+        replace(NEW, model_name="model.keras"),
+        found=run.check_free(force=True),
+        force=True,
+    ):
         pass
-    names = {path.relative_to(run.path).as_posix() for path in run.path.rglob("*") if path.is_file()}
-    assert names == {*mine, ".lock", "run.json", "plan.json", "original.graph.json", "rules/prune.yaml", "metrics.jsonl"}
+    names = {
+        path.relative_to(run.path).as_posix() for path in run.path.rglob("*") if path.is_file()
+    }
+    assert names == {
+        *mine,
+        ".lock",
+        "run.json",
+        "plan.json",
+        "original.graph.json",
+        "rules/prune.yaml",
+        "metrics.jsonl",
+    }
     assert all((run.path / name).read_text() == "mine" for name in mine)
 
 
@@ -149,9 +198,16 @@ def test_a_file_of_the_user_whose_name_the_new_run_needs_is_not_replaced(tmp_pat
     run = make_run(tmp_path / "run", stop=12)
     rewrite(run.path / "run.json", files={})
     (run.path / name).write_text("mine")
-    with pytest.raises(OutputError) as caught, create(run.path, NEW, found=run.check_free(force=True), force=True):
+    with (
+        pytest.raises(OutputError) as caught,
+        create(run.path, NEW, found=run.check_free(force=True), force=True),
+    ):
         pass
-    assert str(caught.value) == f"{run.path}/{name}: was not written by the run there, and this run needs the name; move it away"
+    assert (
+        str(caught.value)
+        == f"{run.path}/{name}: was not written by the run there, and this run needs the name; move"
+        " it away"
+    )
     assert (run.path / name).read_text() == "mine"
     assert run.read_options().run_id == OPTIONS.run_id
 
@@ -159,12 +215,21 @@ def test_a_file_of_the_user_whose_name_the_new_run_needs_is_not_replaced(tmp_pat
 def test_force_replaces_a_run_of_format_1_with_its_copies_of_rules(tmp_path):
     run = make_run(tmp_path / "run", stop=12)
     copied = file_sha256(run.path / "rules" / "prune.yaml")
-    rewrite(run.path / "run.json", format_version=1, files=None, run_id=None, rules=[["prune.yaml", copied]])
+    rewrite(
+        run.path / "run.json",
+        format_version=1,
+        files=None,
+        run_id=None,
+        rules=[["prune.yaml", copied]],
+    )
     (run.path / "rules" / "notes.yaml").write_text("mine")
     with create(run.path, NEW, found=run.check_free(force=True), force=True):
         pass
     assert run.read_options().run_id == NEW.run_id
-    assert sorted(path.name for path in (run.path / "rules").iterdir()) == ["notes.yaml", "prune.yaml"]
+    assert sorted(path.name for path in (run.path / "rules").iterdir()) == [
+        "notes.yaml",
+        "prune.yaml",
+    ]
     assert not (run.path / "model.keras").exists()
 
 
@@ -199,9 +264,15 @@ def test_of_many_processes_that_want_one_folder_exactly_one_gets_it(tmp_path, fo
 def test_another_process_keeps_its_run(tmp_path):
     found = RunFolder(tmp_path / "run").check_free(force=True)
     run = make_run(tmp_path / "run", stop=12)
-    with pytest.raises(CheckpointError) as caught, create(tmp_path / "run", NEW, found=found, force=True):
+    with (
+        pytest.raises(CheckpointError) as caught,
+        create(tmp_path / "run", NEW, found=found, force=True),
+    ):
         pass
-    assert str(caught.value) == f"{run.path}: another process made a run there meanwhile; give this run another folder"
+    assert (
+        str(caught.value)
+        == f"{run.path}: another process made a run there meanwhile; give this run another folder"
+    )
     assert run.need_model().read_bytes() == b"trained weights"
 
 
@@ -209,12 +280,21 @@ def test_another_process_keeps_its_run(tmp_path):
 def test_a_run_in_which_another_process_trains_is_left_to_it(tmp_path, use):
     run = make_run(tmp_path / "run")
     found = run.check_free(force=True)
-    with run.locked(), pytest.raises(CheckpointError) as caught, run.locked() if use == "resume" else create(run.path, NEW, found=found, force=True):
+    with (
+        run.locked(),
+        pytest.raises(CheckpointError) as caught,
+        run.locked() if use == "resume" else create(run.path, NEW, found=found, force=True),
+    ):
         pass
-    assert str(caught.value) == f"{run.path}: another process is training in this folder; wait for it, or stop it"
+    assert (
+        str(caught.value)
+        == f"{run.path}: another process is training in this folder; wait for it, or stop it"
+    )
 
 
-def test_the_lock_of_a_killed_process_is_free_and_a_living_one_keeps_its_folder_beside_the_run(tmp_path):
+def test_the_lock_of_a_killed_process_is_free_and_a_living_one_keeps_its_folder_beside_the_run(
+    tmp_path,
+):
     run = tmp_path / "a"
     with create(run, NEW, found=""):
         pass
@@ -235,10 +315,16 @@ def test_the_lock_of_a_killed_process_is_free_and_a_living_one_keeps_its_folder_
     ("make", "message"),
     [
         (lambda run: run.write_text("x"), "is a file; give the run a folder of its own"),
-        (lambda run: (run.mkdir(), (run / "notes.txt").write_text("x")), "holds other files; give the run a folder of its own"),
+        (
+            lambda run: (run.mkdir(), (run / "notes.txt").write_text("x")),
+            "holds other files; give the run a folder of its own",
+        ),
         (
             lambda run: (run.mkdir(), (run / "run.json").mkdir()),
-            "/run.json: is not a file, so the run there cannot be replaced; give the run a folder of its own",
+            (
+                "/run.json: is not a file, so the run there cannot be replaced; give the run a"
+                " folder of its own"
+            ),
         ),
     ],
 )
@@ -252,7 +338,13 @@ def test_what_is_no_run_is_not_replaced_by_force(tmp_path, make, message):
 def test_the_run_of_a_newer_graphprune_is_not_replaced(tmp_path):
     run = make_run(tmp_path / "run")
     rewrite(run.path / "run.json", format_version=3)
-    with pytest.raises(CheckpointError, match=r"run\.json: has format 3 of a newer graphprune, this one reads up to 2; update graphprune"):
+    with pytest.raises(
+        CheckpointError,
+        match=(
+            r"run\.json: has format 3 of a newer graphprune, this one reads up to 2; update"
+            r" graphprune"
+        ),
+    ):
         run.check_free(force=True)
 
 
@@ -266,10 +358,18 @@ def test_left_overs_in_the_run_are_removed_and_names_like_them_stay(tmp_path):
         "checkpoints/.step-00000012.tmp",
         "checkpoints/step-00000009/.model.keras.abcdefgh",
     ]
-    mine = [".model.keras.backup", ".run.json.ABCDEFGH", ".notes.abcdefgh", "checkpoints/.step-notes.tmp", "checkpoints/.step-12.tmp"]
+    mine = [
+        ".model.keras.backup",
+        ".run.json.ABCDEFGH",
+        ".notes.abcdefgh",
+        "checkpoints/.step-notes.tmp",
+        "checkpoints/.step-12.tmp",
+    ]
     for name in ours + mine:
         (run.path / name).mkdir()
         (run.path / name / "file").write_text("x")
     with run.locked():
         pass
-    assert {name: (run.path / name).exists() for name in ours + mine} == dict.fromkeys(ours, False) | dict.fromkeys(mine, True)
+    assert {name: (run.path / name).exists() for name in ours + mine} == dict.fromkeys(
+        ours, False
+    ) | dict.fromkeys(mine, True)

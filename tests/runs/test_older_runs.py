@@ -1,7 +1,10 @@
-"""Runs that an older graphprune made lack keys, and those of a newer one have another format: both are told apart from damage."""
+"""Runs that an older graphprune made lack keys, and those of a newer one have another format: both
+are told apart from damage.
+"""
 
 from __future__ import annotations
 
+import ast
 import json
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
@@ -23,13 +26,26 @@ def has_default(field: Any) -> bool:
     return field.default is not MISSING or field.default_factory is not MISSING
 
 
-WITH_DEFAULT = [(name, field.name) for name, record in RECORDS.items() for field in fields(record) if has_default(field)]
-WITHOUT_DEFAULT = [(name, field.name) for name, record in RECORDS.items() for field in fields(record) if not has_default(field)]
+WITH_DEFAULT = [
+    (name, field.name)
+    for name, record in RECORDS.items()
+    for field in fields(record)
+    if has_default(field)
+]
+WITHOUT_DEFAULT = [
+    (name, field.name)
+    for name, record in RECORDS.items()
+    for field in fields(record)
+    if not has_default(field)
+]
 
 
 def write_without(folder: Path, name: str, key: str) -> Path:
     """Write a record as a graphprune did that did not know `key`."""
-    write_record(folder / name, {other: value for other, value in asdict(RECORDS[name]).items() if other != key})
+    write_record(
+        folder / name,
+        {other: value for other, value in asdict(RECORDS[name]).items() if other != key},
+    )
     return folder / name
 
 
@@ -38,7 +54,9 @@ def test_a_missing_key_with_a_default_takes_it(name: str, key: str, tmp_path: Pa
     kind = type(RECORDS[name])
     value = read_record(write_without(tmp_path, name, key)).parse(kind)
     field = next(field for field in fields(kind) if field.name == key)
-    assert getattr(value, key) == (field.default_factory() if field.default is MISSING else field.default)
+    assert getattr(value, key) == (
+        field.default_factory() if field.default is MISSING else field.default
+    )
 
 
 @pytest.mark.parametrize(("name", "key"), WITHOUT_DEFAULT)
@@ -49,7 +67,11 @@ def test_a_missing_key_without_a_default_is_named(name: str, key: str, tmp_path:
 
 
 def rewrite(path: Path, **changes: Any) -> None:
-    config = {key: value for key, value in json.loads(path.read_text()).items() if key not in ("sha256", "mark")}
+    config = {
+        key: value
+        for key, value in json.loads(path.read_text()).items()
+        if key not in ("sha256", "mark")
+    }
     write_record(path, config | changes)
 
 
@@ -64,21 +86,41 @@ def test_a_run_of_a_newer_graphprune_is_said_to_be_newer(tmp_path: Path) -> None
     rewrite(run.path / "run.json", format_version=FORMAT + 1)
     with pytest.raises(CheckpointError) as caught:
         run.read_options()
-    newer = f"has format {FORMAT + 1} of a newer graphprune, this one reads up to {FORMAT}; update graphprune"
+    newer = (
+        f"has format {FORMAT + 1} of a newer graphprune, this one reads up to {FORMAT}; update"
+        " graphprune"
+    )
     assert str(caught.value) == f"{run.path}/run.json: {newer}"
 
 
-@pytest.mark.parametrize("key", [field.name for field in fields(RunOptions) if not has_default(field)])
+@pytest.mark.parametrize(
+    "key", [field.name for field in fields(RunOptions) if not has_default(field)]
+)
 def test_a_damaged_run_is_not_to_be_started_over(key: str, tmp_path: Path) -> None:
     run = made_run(tmp_path / "r")
-    config = {name: value for name, value in json.loads((run.path / "run.json").read_text()).items() if name not in ("sha256", "mark", key)}
+    config = {
+        name: value
+        for name, value in json.loads((run.path / "run.json").read_text()).items()
+        if name not in ("sha256", "mark", key)
+    }
     write_record(run.path / "run.json", config)
     with pytest.raises(CheckpointError) as caught:
         run.read_options()
-    assert str(caught.value) == f"{run.path}: damaged, run.json has no {key}; put the file back from a copy, or start a new run in another folder"
+    assert (
+        str(caught.value)
+        == f"{run.path}: damaged, run.json has no {key}; put the file back from a copy, or start a"
+        " new run in another folder"
+    )
 
 
 def test_no_advice_about_damage_deletes_a_run() -> None:
     package = Path(__file__).parents[2] / "graphprune" / "runs"
-    lines = [line for path in sorted(package.glob("*.py")) for line in path.read_text(encoding="utf-8").splitlines() if "--force" in line]
-    assert [line.count("holds a run already") for line in lines] == [1]
+    sources = [path.read_text(encoding="utf-8") for path in sorted(package.glob("*.py"))]
+    assert sum(source.count("--force") for source in sources) == 1
+    texts = [
+        node.value
+        for source in sources
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Constant) and "--force" in str(node.value)
+    ]
+    assert texts == [", or pass --force to start over"]

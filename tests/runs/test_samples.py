@@ -14,7 +14,13 @@ def write(path, **arrays) -> str:
 
 def test_samples_are_read_with_and_without_a_test_set(tmp_path):
     read = read_samples(write(tmp_path / "a.npz", x_train=X, y_train=Y))
-    assert (read.x_train.tolist(), read.y_train.tolist(), read.x_test, read.y_test, read.unused) == (X.tolist(), Y.tolist(), None, None, ())
+    assert (
+        read.x_train.tolist(),
+        read.y_train.tolist(),
+        read.x_test,
+        read.y_test,
+        read.unused,
+    ) == (X.tolist(), Y.tolist(), None, None, ())
     read = read_samples(write(tmp_path / "b.npz", x_train=X, y_train=Y, x_test=X[:2], y_test=Y[:2]))
     assert (read.x_test.tolist(), read.y_test.tolist()) == (X[:2].tolist(), [0, 1])
 
@@ -26,7 +32,10 @@ def test_headers_alone_show_most_faults(tmp_path, monkeypatch):
         ({"x_train": X}, "has no y_train"),
         ({"x_train": X, "y_train": Y[:2]}, "x_train has 4 samples and y_train has 2"),
         ({"x_train": X, "y_train": Y + 1j}, "y_train has dtype complex128"),
-        ({"x_train": X, "y_train": Y, "x_test": X[:, :2], "y_test": Y}, "samples of x_test have shape (2,)"),
+        (
+            {"x_train": X, "y_train": Y, "x_test": X[:, :2], "y_test": Y},
+            "samples of x_test have shape (2,)",
+        ),
     ]:
         with pytest.raises(DataError) as caught:
             read_samples(write(tmp_path / "b.npz", **arrays))
@@ -36,9 +45,13 @@ def test_headers_alone_show_most_faults(tmp_path, monkeypatch):
 UNUSED = {
     "x_val": "x_val is not used; the test set is measured after each epoch, name it x_test",
     "Y_Valid": "Y_Valid is not used; the test set is measured after each epoch, name it y_test",
-    "sample_weight": "sample_weight is not used; for weights, give a data function that returns (x, y, weight)",
+    "sample_weight": (
+        "sample_weight is not used; for weights, give a data function that returns (x, y, weight)"
+    ),
     "x_tst": "x_tst is not used; did you mean x_test?",
-    "class_names": "class_names is not used; x_train and y_train are needed, x_test and y_test may be given",
+    "class_names": (
+        "class_names is not used; x_train and y_train are needed, x_test and y_test may be given"
+    ),
 }
 
 
@@ -61,17 +74,26 @@ def test_a_long_list_of_names_is_cut(tmp_path):
     with pytest.raises(DataError) as caught:
         read_samples(path)
     names = ", ".join(f"array_{number:02}" for number in range(10))
-    assert str(caught.value) == f"{path}: has no x_train, it holds {names} and 20 more; x_train and y_train are needed, x_test and y_test may be given"
+    assert (
+        str(caught.value)
+        == f"{path}: has no x_train, it holds {names} and 20 more; x_train and y_train are needed,"
+        " x_test and y_test may be given"
+    )
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_values_that_are_no_numbers_are_found_in_both_orders_and_beyond_the_first_block(tmp_path, order):
+def test_values_that_are_no_numbers_are_found_in_both_orders_and_beyond_the_first_block(
+    tmp_path, order
+):
     x = np.zeros((3, 2**20), order=order)
     x[2, 12345] = np.nan
     path = write(tmp_path / "a.npz", x_train=x, y_train=np.arange(3))
     with pytest.raises(DataError) as caught:
         read_samples(path)
-    assert str(caught.value) == f"{path}: x_train holds nan at (2, 12345); training needs numbers, clean the data first"
+    assert (
+        str(caught.value)
+        == f"{path}: x_train holds nan at (2, 12345); training needs numbers, clean the data first"
+    )
 
 
 def test_the_first_place_is_that_in_the_order_of_the_file():

@@ -34,7 +34,16 @@ def test_the_key_is_the_users_alone(tmp_path, state):
 
 
 @pytest.mark.parametrize(
-    "change", [{"data": "os:abort"}, {"model": "/etc/passwd"}, {"files": {}}, {"mark": None}, {"mark": "0" * 64}, {"mark": "é"}, {"mark": 1}]
+    "change",
+    [
+        {"data": "os:abort"},
+        {"model": "/etc/passwd"},
+        {"files": {}},
+        {"mark": None},
+        {"mark": "0" * 64},
+        {"mark": "é"},
+        {"mark": 1},
+    ],
 )
 def test_a_run_with_other_content_has_no_valid_mark(tmp_path, change):
     run = make_run(tmp_path / "run")

@@ -1,7 +1,9 @@
-"""Runs that are killed and stopped at hundreds of moments end as if nothing had happened, bit for bit.
+"""Runs that are killed and stopped at hundreds of moments end as if nothing had happened, bit for
+bit.
 
-pytest tests/soak --slow -s                                     100 kills, 300 signals and all kinds of damage, about half an hour on two cores
-pytest tests/soak --slow -s --soak-kills 10 --soak-signals 20   a short one
+pytest tests/soak --slow -s                                     100 kills, 300 signals and all kinds
+of damage, about half an hour on two cores pytest tests/soak --slow -s --soak-kills 10
+--soak-signals 20   a short one
 """
 
 import itertools
@@ -23,13 +25,18 @@ def server(tmp_path_factory):
 
 
 def interrupt_all(server, folder, request, kinds, break_off):
-    """Interrupt runs of all formats and optimizers at so many moments of each kind; return how often what happened."""
+    """Interrupt runs of all formats and optimizers at so many moments of each kind; return how
+    often what happened.
+    """
     from interrupted_runs import OPTIMIZERS, SUFFIXES, build_soak, spread
 
     rng = random.Random(request.config.getoption("--soak-seed"))
     chains = spread(kinds, rng)
     pairs = itertools.product(OPTIMIZERS, SUFFIXES)
-    made = [build_soak(server, folder / f"{name}{suffix}", suffix, name, rng) for (name, suffix), _ in zip(pairs, chains, strict=False)]
+    made = [
+        build_soak(server, folder / f"{name}{suffix}", suffix, name, rng)
+        for (name, suffix), _ in zip(pairs, chains, strict=False)
+    ]
     for soak, chain in zip(itertools.cycle(made), chains, strict=False):
         soak.interrupt(chain, break_off)
     seen = sum((soak.seen for soak in made), Counter())
@@ -42,7 +49,13 @@ def test_killed_runs_end_as_if_nothing_had_happened(server, tmp_path, request):
 
     count = request.config.getoption("--soak-kills")
     inside, final = math.ceil(count * 0.3), math.ceil(count * 0.15)
-    seen = interrupt_all(server, tmp_path, request, {"random": count - inside - final, "checkpoint": inside, "final": final}, kill)
+    seen = interrupt_all(
+        server,
+        tmp_path,
+        request,
+        {"random": count - inside - final, "checkpoint": inside, "final": final},
+        kill,
+    )
     assert seen["kills"] == count
     assert seen["kills within the write of a checkpoint"] >= count * 0.2
     assert seen["kills within the final save"] >= count * 0.1
@@ -53,7 +66,9 @@ def test_signals_end_a_run_with_one_line_and_it_goes_on(server, tmp_path, reques
 
     count = request.config.getoption("--soak-signals")
     anew = math.ceil(count * 0.2)
-    seen = interrupt_all(server, tmp_path, request, {"forked": count - anew, "anew": anew}, send_signal)
+    seen = interrupt_all(
+        server, tmp_path, request, {"forked": count - anew, "anew": anew}, send_signal
+    )
     assert seen["signals"] == count
     assert seen["signals that saved a checkpoint"] >= count * 0.1
 

@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphprune.sparsity.budgets import InfeasibleBudgetError, Member, allocate_by_magnitude, allocate_by_size, allocate_erk
+from graphprune.sparsity.budgets import (
+    InfeasibleBudgetError,
+    Member,
+    allocate_by_magnitude,
+    allocate_by_size,
+    allocate_erk,
+)
 from graphprune.sparsity.counts import kept_count, zero_count
 
 # Example 6 of RULES.md, without its first convolution.
@@ -27,7 +33,9 @@ def budgets(draw):
     for size in draw(st.lists(st.integers(1, 40), min_size=1, max_size=6)):
         least = draw(st.integers(1, size))
         members.append(Member(size, least, draw(st.integers(least, size))))
-    kept = draw(st.integers(sum(member.least for member in members), sum(member.most for member in members)))
+    kept = draw(
+        st.integers(sum(member.least for member in members), sum(member.most for member in members))
+    )
     return members, kept
 
 
@@ -37,19 +45,34 @@ def test_erk_at_95_percent_gives_the_numbers_of_example_6():
     assert allocation.kept == (1_139, 2_210, 4_309, 48_585, 2_560)
     assert sum(allocation.kept) == kept == 58_803
     assert round(allocation.scale, 4) == 11.1638
-    assert [None if share is None else f"{share:.0%}" for share in allocation.wanted] == [None, None, None, None, "115%"]
+    assert [None if share is None else f"{share:.0%}" for share in allocation.wanted] == [
+        None,
+        None,
+        None,
+        None,
+        "115%",
+    ]
 
 
 def test_a_budget_over_all_prunable_weights_asks_for_more_zeros():
-    assert (zero_count(sum(SIZES), 0.95), zero_count(sum(SIZES) + 864, 0.95)) == (1_117_261, 1_118_082)
+    assert (zero_count(sum(SIZES), 0.95), zero_count(sum(SIZES) + 864, 0.95)) == (
+        1_117_261,
+        1_118_082,
+    )
 
 
 @given(budgets(), st.lists(st.integers(1, 9), min_size=6, max_size=6))
 def test_allocations_keep_exactly_what_they_must_within_bounds(budget, sides):
     members, kept = budget
-    for allocation in (allocate_by_size(members, kept), allocate_erk(members, [(side, 1) for side in sides[: len(members)]], kept)):
+    for allocation in (
+        allocate_by_size(members, kept),
+        allocate_erk(members, [(side, 1) for side in sides[: len(members)]], kept),
+    ):
         assert sum(allocation.kept) == kept
-        assert all(member.least <= count <= member.most for member, count in zip(members, allocation.kept, strict=True))
+        assert all(
+            member.least <= count <= member.most
+            for member, count in zip(members, allocation.kept, strict=True)
+        )
 
 
 @given(budgets())
@@ -80,7 +103,9 @@ class Reader:
 
 
 def by_sorting(members, weights, kept):
-    """The same allocation in another way: weights that bounds decide are taken out, the others compete."""
+    """The same allocation in another way: weights that bounds decide are taken out, the others
+    compete.
+    """
     order = []
     counts = [member.least for member in members]
     for index, (member, values) in enumerate(zip(members, weights, strict=True)):
@@ -93,11 +118,18 @@ def by_sorting(members, weights, kept):
     return tuple(counts)
 
 
-@given(budgets(), st.sampled_from([np.float16, np.float32, np.float64, ml_dtypes.bfloat16]), st.data())
+@given(
+    budgets(), st.sampled_from([np.float16, np.float32, np.float64, ml_dtypes.bfloat16]), st.data()
+)
 def test_magnitudes_compete_over_all_members(budget, dtype, data):
     members, kept = budget
     values = st.sampled_from([0.0, -0.0, 0.5, -0.5, 0.75, 1.0, 3.0]) | st.floats(-2, 2)
-    weights = [np.array(data.draw(st.lists(values, min_size=member.size, max_size=member.size))).astype(dtype) for member in members]
+    weights = [
+        np.array(data.draw(st.lists(values, min_size=member.size, max_size=member.size))).astype(
+            dtype
+        )
+        for member in members
+    ]
     assert allocate_by_magnitude(members, weights, kept).kept == by_sorting(members, weights, kept)
 
 
@@ -129,7 +161,15 @@ def test_nan_stays():
 @pytest.mark.parametrize("kept", [1, 13])
 def test_a_budget_out_of_reach_is_refused(kept):
     members = [Member(10, 2, 8), Member(4, 1, 4)]
-    ways = (lambda: allocate_by_size(members, kept), lambda: allocate_erk(members, [(5, 2), (2, 2)], kept))
-    for allocate in itertools.chain(ways, [lambda: allocate_by_magnitude(members, [np.ones(10), np.ones(4)], kept)]):
-        with pytest.raises(InfeasibleBudgetError, match=f"^{re.escape(f'from 3 to 12 weights can stay, got {kept}')}$"):
+    ways = (
+        lambda: allocate_by_size(members, kept),
+        lambda: allocate_erk(members, [(5, 2), (2, 2)], kept),
+    )
+    for allocate in itertools.chain(
+        ways, [lambda: allocate_by_magnitude(members, [np.ones(10), np.ones(4)], kept)]
+    ):
+        with pytest.raises(
+            InfeasibleBudgetError,
+            match=f"^{re.escape(f'from 3 to 12 weights can stay, got {kept}')}$",
+        ):
             allocate()

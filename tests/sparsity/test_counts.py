@@ -27,7 +27,11 @@ def test_kept_is_in_range_and_never_rises_with_sparsity(size, one, other):
 
 
 @pytest.mark.parametrize(
-    ("size", "sparsity", "text"), [(0, 0.5, "size must be at least 1, got 0"), (4, 1.0, "sparsity must be at least 0 and below 1, got 1.0")]
+    ("size", "sparsity", "text"),
+    [
+        (0, 0.5, "size must be at least 1, got 0"),
+        (4, 1.0, "sparsity must be at least 0 and below 1, got 1.0"),
+    ],
 )
 def test_impossible_requests_are_refused(size, sparsity, text):
     with pytest.raises(ValueError, match=f"^{text}$"):

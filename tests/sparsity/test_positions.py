@@ -22,14 +22,24 @@ def test_text_and_position_are_one(text, position, shown):
 
 @pytest.mark.parametrize("text", ["4", "4 weeks", "", "-1 steps", "epochs", "4 epochs or so"])
 def test_a_position_without_a_known_unit_is_refused(text):
-    with pytest.raises(ValueError, match=r"a position needs a unit: '4 epochs', '2000 steps' or '60%' of the run; got "):
+    with pytest.raises(
+        ValueError,
+        match=r"a position needs a unit: '4 epochs', '2000 steps' or '60%' of the run; got ",
+    ):
         parse_position(text)
 
 
 def test_units_become_steps_when_the_run_is_known():
     run = Run(steps_per_epoch=45, epochs=10)
-    assert [parse_position(text).to_step(run) for text in ("2 epochs", "7 steps", "60%")] == [90, 7, 270]
-    assert [parse_position(text).to_step(Run(steps_per_epoch=45)) for text in ("2 epochs", "7 steps", "60%")] == [90, 7, None]
+    assert [parse_position(text).to_step(run) for text in ("2 epochs", "7 steps", "60%")] == [
+        90,
+        7,
+        270,
+    ]
+    assert [
+        parse_position(text).to_step(Run(steps_per_epoch=45))
+        for text in ("2 epochs", "7 steps", "60%")
+    ] == [90, 7, None]
 
 
 @pytest.mark.parametrize("config", [{}, {"epoch": 1, "step": 2}, {"week": 1}])

@@ -21,9 +21,19 @@ def schedules(draw):
     every = draw(st.none() | st.integers(1, 60))
     if curve == "points":
         places = sorted(draw(st.sets(st.integers(0, 200), min_size=1, max_size=4)))
-        shares = sorted(draw(st.lists(st.floats(0, 0.99), min_size=len(places), max_size=len(places))))
-        return Schedule(curve, every=None if every is None else steps(every), points=tuple(zip(map(steps, places), shares, strict=True)))
-    end = draw(st.integers(begin, 200)) if curve in ("linear", "polynomial", "exponential") else draw(st.none() | st.integers(begin, 200))
+        shares = sorted(
+            draw(st.lists(st.floats(0, 0.99), min_size=len(places), max_size=len(places)))
+        )
+        return Schedule(
+            curve,
+            every=None if every is None else steps(every),
+            points=tuple(zip(map(steps, places), shares, strict=True)),
+        )
+    end = (
+        draw(st.integers(begin, 200))
+        if curve in ("linear", "polynomial", "exponential")
+        else draw(st.none() | st.integers(begin, 200))
+    )
     return Schedule(
         curve,
         steps(begin),
@@ -39,7 +49,13 @@ def schedules(draw):
 def test_config_round_trips(schedule):
     again = Schedule.from_config(schedule.to_config())
     if not schedule.is_ramp:
-        assert (again.curve, again.begin, again.end, again.every, again.name) == (schedule.curve, schedule.begin, schedule.end, schedule.every, schedule.name)
+        assert (again.curve, again.begin, again.end, again.every, again.name) == (
+            schedule.curve,
+            schedule.begin,
+            schedule.end,
+            schedule.every,
+            schedule.name,
+        )
     else:
         assert again == schedule
 
@@ -69,13 +85,26 @@ def points(*pairs, every=None):
 
 
 def test_a_points_schedule_jumps_at_its_points_and_stays_between_them():
-    table = points((steps(3), 0.5), (Position(1, "epoch"), 0.8), (steps(20), 0.9)).to_timetable(Run(steps_per_epoch=10))
+    table = points((steps(3), 0.5), (Position(1, "epoch"), 0.8), (steps(20), 0.9)).to_timetable(
+        Run(steps_per_epoch=10)
+    )
     assert due_steps(table, 50) == [3, 10, 20]
-    assert [table.sparsity_at(step, 0.9) for step in (0, 2, 3, 9, 10, 19, 20, 50)] == [0.0, 0.0, 0.5, 0.5, 0.8, 0.8, 0.9, 0.9]
+    assert [table.sparsity_at(step, 0.9) for step in (0, 2, 3, 9, 10, 19, 20, 50)] == [
+        0.0,
+        0.0,
+        0.5,
+        0.5,
+        0.8,
+        0.8,
+        0.9,
+        0.9,
+    ]
 
 
 def test_a_points_schedule_chooses_masks_anew_between_its_points_where_it_is_told_to():
-    assert due_steps(points((steps(3), 0.5), (steps(20), 0.8), every=steps(6)).to_timetable(Run()), 50) == [3, 9, 15, 20]
+    assert due_steps(
+        points((steps(3), 0.5), (steps(20), 0.8), every=steps(6)).to_timetable(Run()), 50
+    ) == [3, 9, 15, 20]
 
 
 def test_a_target_of_its_own_takes_its_part_of_each_point():
@@ -85,13 +114,22 @@ def test_a_target_of_its_own_takes_its_part_of_each_point():
 
 def test_an_exponential_schedule_takes_the_same_share_of_what_is_left_in_every_stretch():
     table = Schedule("exponential", steps(0), steps(40)).to_timetable(Run())
-    assert [1 - table.sparsity_at(step, 0.9375) for step in (0, 10, 20, 30, 40)] == [1, 0.5, 0.25, 0.125, 0.0625]
+    assert [1 - table.sparsity_at(step, 0.9375) for step in (0, 10, 20, 30, 40)] == [
+        1,
+        0.5,
+        0.25,
+        0.125,
+        0.0625,
+    ]
 
 
 def test_points_whose_step_nobody_knows_are_named():
     schedule = points((steps(0), 0.1), (Position(1, "epoch"), 0.2), (Position(50, "percent"), 0.3))
     assert schedule.missing_facts() == ("end", "points[1]")
-    with pytest.raises(ValueError, match=r"^points\[1\] is 1 epoch, and the number of steps in an epoch is not known$"):
+    with pytest.raises(
+        ValueError,
+        match=r"^points\[1\] is 1 epoch, and the number of steps in an epoch is not known$",
+    ):
         points((steps(0), 0.1), (Position(1, "epoch"), 0.2), (steps(30), 0.3)).to_timetable(Run())
 
 
@@ -121,22 +159,60 @@ def test_epochs_become_steps_with_the_run():
 @pytest.mark.parametrize(
     ("build", "text"),
     [
-        (lambda: Schedule("cubic"), "curve must be one of constant, linear, polynomial, exponential, step, points, got 'cubic'"),
-        (lambda: Schedule("linear"), "a linear schedule needs an end"),
-        (lambda: Schedule("linear", steps(9), steps(3)), r"end \(3 steps\) comes before begin \(9 steps\)"),
-        (lambda: Schedule("linear", steps(0), steps(3), initial=1.0), "from must be at least 0 and below 1, got 1.0"),
-        (lambda: Schedule("linear", steps(0), steps(3), steps(0)), "every must be above 0, got 0 steps"),
-        (lambda: Schedule("polynomial", steps(0), steps(3), power=0), "power must be above 0, got 0"),
-        (lambda: Schedule("points"), "a points schedule needs points"),
-        (lambda: Schedule("constant", points=((steps(1), 0.5),)), "a constant schedule has no points, got 1"),
-        (lambda: points((steps(1), 1.0)), "the sparsity of a point must be at least 0 and below 1, got 1"),
-        (lambda: points((steps(5), 0.5), (steps(5), 0.6)), "points must come one after the other, got 5 steps after 5 steps"),
-        (lambda: points((steps(5), 0.5), (steps(6), 0.4)), "sparsity must not fall from point to point, got 0.4 at 6 steps after 0.5 at 5 steps"),
         (
-            lambda: points((steps(9), 0.5), (Position(1, "epoch"), 0.6), (steps(12), 0.7)).to_timetable(Run(5)),
-            r"points must come one after the other, got 1 epoch \(step 5\) after 9 steps \(step 9\)",
+            lambda: Schedule("cubic"),
+            (
+                "curve must be one of constant, linear, polynomial, exponential, step, points, got"
+                " 'cubic'"
+            ),
         ),
-        (lambda: Schedule("linear", end=Position(3, "epoch")).to_timetable(Run()), "end is 3 epochs, and the number of steps in an epoch is not known"),
+        (lambda: Schedule("linear"), "a linear schedule needs an end"),
+        (
+            lambda: Schedule("linear", steps(9), steps(3)),
+            r"end \(3 steps\) comes before begin \(9 steps\)",
+        ),
+        (
+            lambda: Schedule("linear", steps(0), steps(3), initial=1.0),
+            "from must be at least 0 and below 1, got 1.0",
+        ),
+        (
+            lambda: Schedule("linear", steps(0), steps(3), steps(0)),
+            "every must be above 0, got 0 steps",
+        ),
+        (
+            lambda: Schedule("polynomial", steps(0), steps(3), power=0),
+            "power must be above 0, got 0",
+        ),
+        (lambda: Schedule("points"), "a points schedule needs points"),
+        (
+            lambda: Schedule("constant", points=((steps(1), 0.5),)),
+            "a constant schedule has no points, got 1",
+        ),
+        (
+            lambda: points((steps(1), 1.0)),
+            "the sparsity of a point must be at least 0 and below 1, got 1",
+        ),
+        (
+            lambda: points((steps(5), 0.5), (steps(5), 0.6)),
+            "points must come one after the other, got 5 steps after 5 steps",
+        ),
+        (
+            lambda: points((steps(5), 0.5), (steps(6), 0.4)),
+            "sparsity must not fall from point to point, got 0.4 at 6 steps after 0.5 at 5 steps",
+        ),
+        (
+            lambda: points(
+                (steps(9), 0.5), (Position(1, "epoch"), 0.6), (steps(12), 0.7)
+            ).to_timetable(Run(5)),
+            (
+                r"points must come one after the other, got 1 epoch \(step 5\) after 9 steps"
+                r" \(step 9\)"
+            ),
+        ),
+        (
+            lambda: Schedule("linear", end=Position(3, "epoch")).to_timetable(Run()),
+            "end is 3 epochs, and the number of steps in an epoch is not known",
+        ),
         (
             lambda: Schedule("linear", steps(99), Position(1, "epoch")).to_timetable(Run(10)),
             r"end \(1 epoch, step 10\) comes before begin \(99 steps, step 99\)",

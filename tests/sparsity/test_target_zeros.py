@@ -22,7 +22,13 @@ CONV = ("h", "w", "in", "out")
         (KeepOf(1, 3, "in"), 1 - 1 / 3, CONV, (3, 3, 9, 2), 108),
         (KeepOf(2, 4, "in"), 0.5, DENSE, (7, 2), 2 * (2 + 1)),
         (KeepOf(2, 4, "in"), 0.5, DENSE, (5, 2), 2 * 2),
-        (Block((("in", 4), ("out", 1))), 0.8, DENSE, (4096, 256), 4 * (1024 * 256 - round(1024 * 256 * 0.2))),  # example 5
+        (
+            Block((("in", 4), ("out", 1))),
+            0.8,
+            DENSE,
+            (4096, 256),
+            4 * (1024 * 256 - round(1024 * 256 * 0.2)),
+        ),  # example 5
         (Block((("in", 4), ("out", 1))), 0.99, DENSE, (4, 2), 4),
         (Block((("in", 2), ("out", 2))), 0.75, CONV, (3, 1, 4, 4), 4 * 9),
         (Channel("out"), 0.5, CONV, (3, 3, 4, 5), 36 * 3),
@@ -53,7 +59,10 @@ def test_the_reference_mask_has_as_many_zeros(case, share):
 @given(cases(), SHARES, SHARES)
 def test_zeros_never_fall_as_the_share_grows(case, one, other):
     weights, axes, pattern, pads = case
-    few, many = (target_zeros(pattern, weights.shape, axes, share, pads=pads) for share in sorted((one, other)))
+    few, many = (
+        target_zeros(pattern, weights.shape, axes, share, pads=pads)
+        for share in sorted((one, other))
+    )
     assert few <= many
 
 
@@ -64,7 +73,9 @@ def test_a_group_ends_at_the_pattern_and_never_passes_it(keep, of):
 
 
 def test_a_pattern_that_does_not_fit_is_refused():
-    text = "'keep 2 of 4 along in (2 zeros in each 4)' does not fit [6, 2] (6 is not a multiple of 4)"
+    text = (
+        "'keep 2 of 4 along in (2 zeros in each 4)' does not fit [6, 2] (6 is not a multiple of 4)"
+    )
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
         target_zeros(KeepOf(2, 4, "in"), (6, 2), DENSE, 0.5)
 

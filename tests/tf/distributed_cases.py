@@ -1,7 +1,9 @@
-"""Training on several replicas, in a process of its own: devices and clusters must be set up before TensorFlow starts.
+"""Training on several replicas, in a process of its own: devices and clusters must be set up before
+TensorFlow starts.
 
-`python distributed_cases.py mirrored FOLDER` has two logical CPU devices; `python distributed_cases.py workers` is one worker of the cluster in TF_CONFIG. Each
-prints one line of JSON: for each case the weights that training began with, and what every replica holds at its end.
+`python distributed_cases.py mirrored FOLDER` has two logical CPU devices; `python
+distributed_cases.py workers` is one worker of the cluster in TF_CONFIG. Each prints one line of
+JSON: for each case the weights that training began with, and what every replica holds at its end.
 """
 
 from __future__ import annotations
@@ -37,21 +39,39 @@ HALF = len(X) // 2
 
 
 def state(model: tf_keras.Model) -> list[dict]:
-    """Return what each replica of this process holds: weights, masks, and step counts of both layers."""
+    """Return what each replica of this process holds: weights, masks, and step counts of both
+    layers.
+    """
     wrappers = [model.get_layer(name) for name in "ab"]
     count = len(copies(wrappers[0].pruning_step))
     return [
         {
-            "weights": [copies(weight)[at].numpy().tolist() for wrapper in wrappers for weight in wrapper.layer.weights],
-            "masks": [copies(wrapper.pruning_vars[0][1])[at].numpy().tolist() for wrapper in wrappers],
-            "steps": [[int(copies(counter)[at].numpy()) for counter in (wrapper.pruning_step, wrapper.last_update)] for wrapper in wrappers],
+            "weights": [
+                copies(weight)[at].numpy().tolist()
+                for wrapper in wrappers
+                for weight in wrapper.layer.weights
+            ],
+            "masks": [
+                copies(wrapper.pruning_vars[0][1])[at].numpy().tolist() for wrapper in wrappers
+            ],
+            "steps": [
+                [
+                    int(copies(counter)[at].numpy())
+                    for counter in (wrapper.pruning_step, wrapper.last_update)
+                ]
+                for wrapper in wrappers
+            ],
         }
         for at in range(count)
     ]
 
 
 def start_of(model: tf_keras.Model) -> list[list[float]]:
-    return [weight.numpy().tolist() for name in "ab" for weight in getattr(model.get_layer(name), "layer", model.get_layer(name)).weights]
+    return [
+        weight.numpy().tolist()
+        for name in "ab"
+        for weight in getattr(model.get_layer(name), "layer", model.get_layer(name)).weights
+    ]
 
 
 def wrapped() -> tf_keras.Model:
@@ -59,7 +79,14 @@ def wrapped() -> tf_keras.Model:
 
 
 def fit(model: tf_keras.Model, part: slice = slice(None)) -> None:
-    model.fit(X[part], Y[part], batch_size=BATCH, shuffle=False, verbose=0, callbacks=[UpdatePruningStep(Run())])
+    model.fit(
+        X[part],
+        Y[part],
+        batch_size=BATCH,
+        shuffle=False,
+        verbose=0,
+        callbacks=[UpdatePruningStep(Run())],
+    )
 
 
 def fit_in_scope(strategy: tf.distribute.Strategy, optimizer: str = "SGD", **settings) -> dict:
@@ -93,7 +120,9 @@ def saved_and_resumed(strategy: tf.distribute.Strategy, folder: Path) -> dict:
 
 
 def custom_loop(strategy: tf.distribute.Strategy) -> dict:
-    """Wrap a model of no strategy inside the scope; the pruner stands between the steps, and may not stand in them."""
+    """Wrap a model of no strategy inside the scope; the pruner stands between the steps, and may
+    not stand in them.
+    """
     plain = small_model()
     with strategy.scope():
         model, optimizer = wrap_all(plain, end=11, every=3), tf_keras.optimizers.legacy.SGD(RATE)
@@ -103,14 +132,29 @@ def custom_loop(strategy: tf.distribute.Strategy) -> dict:
     def update(x, y):
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum((model(x, training=True) - y) ** 2) / Y[:BATCH].size
-        optimizer.apply_gradients(zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables, strict=True))
+        optimizer.apply_gradients(
+            zip(
+                tape.gradient(loss, model.trainable_variables),
+                model.trainable_variables,
+                strict=True,
+            )
+        )
 
     step = tf.function(lambda batch: strategy.run(update, batch))
-    data = tf.data.Dataset.from_tensor_slices((X.astype("float32"), Y.astype("float32"))).batch(BATCH)
+    data = tf.data.Dataset.from_tensor_slices((X.astype("float32"), Y.astype("float32"))).batch(
+        BATCH
+    )
     for batch in strategy.experimental_distribute_dataset(data):
         step(batch)
         pruner.on_step()
-    return {"start": start, "replicas": state(model), "refused": [refusal(lambda: strategy.run(pruner.on_step)), refusal(tf.function(pruner.on_step))]}
+    return {
+        "start": start,
+        "replicas": state(model),
+        "refused": [
+            refusal(lambda: strategy.run(pruner.on_step)),
+            refusal(tf.function(pruner.on_step)),
+        ],
+    }
 
 
 def mixed_precision(strategy: tf.distribute.Strategy) -> dict:
@@ -118,7 +162,12 @@ def mixed_precision(strategy: tf.distribute.Strategy) -> dict:
     try:
         with strategy.scope():
             model = wrapped()
-            model.compile(tf_keras.mixed_precision.LossScaleOptimizer(tf_keras.optimizers.SGD(0.05), initial_scale=2.0**20), "mse")
+            model.compile(
+                tf_keras.mixed_precision.LossScaleOptimizer(
+                    tf_keras.optimizers.SGD(0.05), initial_scale=2.0**20
+                ),
+                "mse",
+            )
         fit(model)
     finally:
         tf_keras.mixed_precision.set_global_policy("float32")
@@ -126,11 +175,38 @@ def mixed_precision(strategy: tf.distribute.Strategy) -> dict:
 
 
 def run_folder(folder: Path) -> dict:
-    """A run that is interrupted in the middle of an epoch and resumed by its folder alone, beside one that is not; dropout, batch statistics and Adam in it."""
+    """A run that is interrupted in the middle of an epoch and resumed by its folder alone, beside
+    one that is not; dropout, batch statistics and Adam in it.
+    """
     setting = build_setting(folder)
-    whole = train(setting.model, None, setting.data, folder / "whole", strategy="mirrored:2", **setting.options)
-    options = ["--epochs", EPOCHS, "--batch-size", RUN_BATCH, "--checkpoint-every", "3 steps", "--seed", 11, "--strategy", "mirrored:2", "--stop-after", 7]
-    commands = [run_command("train", setting.model, "--data", setting.data, "--run", folder / "cut", *options), run_command("resume", folder / "cut")]
+    whole = train(
+        setting.model,
+        None,
+        setting.data,
+        folder / "whole",
+        strategy="mirrored:2",
+        **setting.options,
+    )
+    options = [
+        "--epochs",
+        EPOCHS,
+        "--batch-size",
+        RUN_BATCH,
+        "--checkpoint-every",
+        "3 steps",
+        "--seed",
+        11,
+        "--strategy",
+        "mirrored:2",
+        "--stop-after",
+        7,
+    ]
+    commands = [
+        run_command(
+            "train", setting.model, "--data", setting.data, "--run", folder / "cut", *options
+        ),
+        run_command("resume", folder / "cut"),
+    ]
     assert_same_bits(whole.model, folder / "cut" / "model.keras")
     return {
         "codes": [command.code for command in commands],
@@ -147,15 +223,32 @@ def shared_batches(strategy: tf.distribute.Strategy, folder: Path) -> dict:
     np.savez(folder / "counted.npz", x_train=np.arange(31), y_train=np.arange(31))
     data = read_data(str(folder / "counted.npz"), batch_size=8, replicas=2)
     batches = iter(strategy.experimental_distribute_dataset(data.batches()))
-    shares = [[share.numpy().tolist() for share in strategy.experimental_local_results(next(batches)[0])] for _ in range(2 * data.steps_per_epoch)]
-    return {"steps": data.steps_per_epoch, "shares": shares, "orders": [data.order(epoch).tolist() for epoch in (0, 1)]}
+    shares = [
+        [share.numpy().tolist() for share in strategy.experimental_local_results(next(batches)[0])]
+        for _ in range(2 * data.steps_per_epoch)
+    ]
+    return {
+        "steps": data.steps_per_epoch,
+        "shares": shares,
+        "orders": [data.order(epoch).tolist() for epoch in (0, 1)],
+    }
 
 
 def refusals(folder: Path) -> list[str]:
-    """What is refused: a strategy that there is not, more devices than were made, a batch that cannot be shared, a cluster."""
+    """What is refused: a strategy that there is not, more devices than were made, a batch that
+    cannot be shared, a cluster.
+    """
     path = str(folder / "counted.npz")
-    found = [refusal(lambda name=name: open_spread(name)) for name in ("mirror", "mirrored:0", "mirrored:3")]
-    found += [refusal(lambda size=size: read_data(path, batch_size=size, replicas=2)).replace(path, "FILE") for size in (1, 7)]
+    found = [
+        refusal(lambda name=name: open_spread(name))
+        for name in ("mirror", "mirrored:0", "mirrored:3")
+    ]
+    found += [
+        refusal(lambda size=size: read_data(path, batch_size=size, replicas=2)).replace(
+            path, "FILE"
+        )
+        for size in (1, 7)
+    ]
     found.append(refusal(lambda: read_data(path, replicas=40)).replace(path, "FILE"))
     for cluster in ('{"cluster": {"chief": ["a:1"], "worker": ["b:2"]}}', "chief"):
         os.environ["TF_CONFIG"] = cluster

@@ -1,4 +1,6 @@
-"""Every architecture of tf_keras.applications is read without TensorFlow as what the live model is; `--slow` runs all of them."""
+"""Every architecture of tf_keras.applications is read without TensorFlow as what the live model is;
+`--slow` runs all of them.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,22 @@ from graphprune.graph.entries import canonical
 
 pytestmark = pytest.mark.tf
 
-QUICK = ("DenseNet121", "EfficientNetB0", "MobileNet", "MobileNetV2", "MobileNetV3Small", "RegNetY002")
-EVERY = sorted(name for name, build in vars(tf_keras.applications).items() if inspect.isfunction(build) and "weights" in inspect.signature(build).parameters)
-ARCHITECTURES = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in EVERY]
+QUICK = (
+    "DenseNet121",
+    "EfficientNetB0",
+    "MobileNet",
+    "MobileNetV2",
+    "MobileNetV3Small",
+    "RegNetY002",
+)
+EVERY = sorted(
+    name
+    for name, build in vars(tf_keras.applications).items()
+    if inspect.isfunction(build) and "weights" in inspect.signature(build).parameters
+)
+ARCHITECTURES = [
+    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in EVERY
+]
 
 
 def assert_graph_is_model(graph: LayerGraph, model: tf_keras.Model) -> None:
@@ -28,8 +43,13 @@ def assert_graph_is_model(graph: LayerGraph, model: tf_keras.Model) -> None:
     for address, layer in graph.layers.items():
         assert layer.type.rsplit(">", 1)[-1] == type(live[address]).__name__
         if layer.kind != "model":
-            assert [tensor.shape for tensor in layer.tensors] == [tuple(variable.shape) for variable in all_weights(live[address])]
-    assert Counter((source, facts["source_tensor"], target) for source, target, facts in graph.network.edges(data=True)) == edges(model)
+            assert [tensor.shape for tensor in layer.tensors] == [
+                tuple(variable.shape) for variable in all_weights(live[address])
+            ]
+    assert Counter(
+        (source, facts["source_tensor"], target)
+        for source, target, facts in graph.network.edges(data=True)
+    ) == edges(model)
     assert graph.parameters == model.count_params()
     assert graph.prunable_weights > graph.parameters / 2
 

@@ -20,11 +20,23 @@ pytestmark = pytest.mark.tf
 
 RULES = {
     "version": 1,
-    "rules": [{"id": "dense", "match": {"type": "Dense"}, "prune": {"sparsity": 0.5, "schedule": {"curve": "constant", "begin": "0 steps"}}}],
+    "rules": [
+        {
+            "id": "dense",
+            "match": {"type": "Dense"},
+            "prune": {"sparsity": 0.5, "schedule": {"curve": "constant", "begin": "0 steps"}},
+        }
+    ],
 }
 BY_MAGNITUDE = RULES | {
     "budgets": {"net": {"sparsity": 0.5, "allocate": "magnitude"}},
-    "rules": [{"id": "dense", "match": {"type": "Dense"}, "prune": {"budget": "net", "schedule": {"curve": "constant", "begin": "0 steps"}}}],
+    "rules": [
+        {
+            "id": "dense",
+            "match": {"type": "Dense"},
+            "prune": {"budget": "net", "schedule": {"curve": "constant", "begin": "0 steps"}},
+        }
+    ],
 }
 
 
@@ -38,7 +50,13 @@ def chain(*units: int, kind=layers.Dense, rate: float = 0.1) -> tf_keras.Model:
 def crossed() -> tf_keras.Model:
     """Return the layers of `chain(6, 6)`, connected the other way round."""
     inputs = layers.Input((6,), name="x_in")
-    return tf_keras.Model(inputs, layers.Dropout(0.1, name="drop")(layers.Dense(6, name="d1")(layers.Dense(6, name="d2")(inputs))), name="net")
+    return tf_keras.Model(
+        inputs,
+        layers.Dropout(0.1, name="drop")(
+            layers.Dense(6, name="d1")(layers.Dense(6, name="d2")(inputs))
+        ),
+        name="net",
+    )
 
 
 def plan_for(model: tf_keras.Model, rules=RULES):
@@ -52,7 +70,12 @@ def both_forms(plan):
 
 OTHERS = {
     "shape": (lambda: chain(6, 5), "'d2' kernel is [6, 5], planned as [6, 6]"),
-    "type": (lambda: chain(6, 6, kind=lambda size, name: layers.EinsumDense("ab,bc->ac", size, name=name)), "'d1' is EinsumDense, planned as Dense"),
+    "type": (
+        lambda: chain(
+            6, 6, kind=lambda size, name: layers.EinsumDense("ab,bc->ac", size, name=name)
+        ),
+        "'d1' is EinsumDense, planned as Dense",
+    ),
     "wrapper": (lambda: apply_rules(chain(6, 6), RULES), "'d1' is wrapped, but not as planned for"),
     "missing": (lambda: chain(6), "'d2' is missing in net"),
     "more": (lambda: chain(6, 6, 6), "'d3' is not in the plan"),
@@ -65,12 +88,18 @@ def test_a_plan_for_another_model_with_layers_of_the_same_names_is_refused(name)
     for plan in both_forms(plan_for(chain(6, 6))):
         with pytest.raises(StalePlanError) as caught:
             apply_plan(build(), plan)
-        assert str(caught.value).startswith(f"error[plan/stale]: the plan was made for another model: {difference}")
+        assert str(caught.value).startswith(
+            f"error[plan/stale]: the plan was made for another model: {difference}"
+        )
 
 
-@pytest.mark.parametrize("build", [crossed, lambda: chain(6, 6, rate=0.2)], ids=["connections", "settings"])
+@pytest.mark.parametrize(
+    "build", [crossed, lambda: chain(6, 6, rate=0.2)], ids=["connections", "settings"]
+)
 def test_a_plan_made_for_a_live_model_fits_no_other(build):
-    with pytest.raises(StalePlanError, match="layers without prunable weights, or connections, differ"):
+    with pytest.raises(
+        StalePlanError, match="layers without prunable weights, or connections, differ"
+    ):
         apply_plan(build(), plan_for(chain(6, 6)))
 
 
@@ -79,13 +108,20 @@ def test_a_plan_that_depends_on_weights_is_refused_where_they_are_others():
     for plan in both_forms(plan_for(model, BY_MAGNITUDE)):
         assert set(find_wrappers(apply_plan(model, plan))) == {"d1", "d2"}
         other = tf_keras.models.clone_model(model)
-        other.set_weights([*model.get_weights()[:2], model.get_weights()[2] + 1, model.get_weights()[3]])
-        with pytest.raises(StalePlanError, match=r"the plan was made from other weights of 'd2', and it depends on them"):
+        other.set_weights(
+            [*model.get_weights()[:2], model.get_weights()[2] + 1, model.get_weights()[3]]
+        )
+        with pytest.raises(
+            StalePlanError,
+            match=r"the plan was made from other weights of 'd2', and it depends on them",
+        ):
             apply_plan(other, plan)
 
 
 def older(path) -> None:
-    """Leave keys out of a `.keras` file that the Keras of another year did not write, so that Keras adds them when it is loaded."""
+    """Leave keys out of a `.keras` file that the Keras of another year did not write, so that Keras
+    adds them when it is loaded.
+    """
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     config = json.loads(members["config.json"])
@@ -99,9 +135,17 @@ def older(path) -> None:
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5", ""], ids=["keras", "h5", "savedmodel"])
 @pytest.mark.parametrize("is_sequential", [False, True], ids=["functional", "sequential"])
-def test_a_plan_made_from_a_file_fits_the_model_that_is_loaded_from_it(tmp_path, suffix, is_sequential):
+def test_a_plan_made_from_a_file_fits_the_model_that_is_loaded_from_it(
+    tmp_path, suffix, is_sequential
+):
     model = chain(6, 6)
-    model = tf_keras.Sequential([layers.Dense(6, input_shape=(6,), name="d1"), layers.Dense(6, name="d2")], name="net") if is_sequential else model
+    model = (
+        tf_keras.Sequential(
+            [layers.Dense(6, input_shape=(6,), name="d1"), layers.Dense(6, name="d2")], name="net"
+        )
+        if is_sequential
+        else model
+    )
     path = tmp_path / f"m{suffix}"
     model.save(path)
     for plan in both_forms(make_plan(path, BY_MAGNITUDE)):
@@ -126,6 +170,11 @@ def test_a_plan_is_applied_from_its_file_and_calls_are_counted(tmp_path):
     (tmp_path / "plan.json").write_text(json.dumps(plan_to_config(plan)))
     wrapped = apply_plan(model, tmp_path / "plan.json")
     np.testing.assert_array_equal(wrapped(np.ones((1, 6))), model(np.ones((1, 6))))
-    again = replace(plan, graph=None, model=replace(plan.model, graph_sha256=""), changes=tuple(replace(change, calls=2) for change in plan.changes))
+    again = replace(
+        plan,
+        graph=None,
+        model=replace(plan.model, graph_sha256=""),
+        changes=tuple(replace(change, calls=2) for change in plan.changes),
+    )
     with pytest.raises(StalePlanError):
         apply_plan(model, again)

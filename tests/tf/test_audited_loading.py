@@ -1,4 +1,6 @@
-"""Loading in a process that watches it: nothing outside the file is opened, imported, run, written or removed, and memory stays in proportion."""
+"""Loading in a process that watches it: nothing outside the file is opened, imported, run, written
+or removed, and memory stays in proportion.
+"""
 
 import numpy as np
 import pytest
@@ -15,7 +17,9 @@ pytestmark = pytest.mark.tf
 
 
 def write_folder(path, config):
-    return write_saved_model(path, config, {"layer_with_weights-0": {"kernel": KERNEL, "bias": np.zeros(4, "float32")}})
+    return write_saved_model(
+        path, config, {"layer_with_weights-0": {"kernel": KERNEL, "bias": np.zeros(4, "float32")}}
+    )
 
 
 WRITERS = {"keras": write_keras, "h5": write_h5, "folder": write_folder}
@@ -33,10 +37,21 @@ def watched(tmp_path):
 def test_hostile_files_reach_nothing(tmp_path, watched):
     paths = []
     for what, make in CODE.items():
-        paths += [write(tmp_path / f"{what}.{name}", make(watched / "marker")) for name, write in WRITERS.items()]
+        paths += [
+            write(tmp_path / f"{what}.{name}", make(watched / "marker"))
+            for name, write in WRITERS.items()
+        ]
     for what, config in lambda_models().items():
-        paths += [write(tmp_path / f"lambda-{what}.{name}", config) for name, write in WRITERS.items() if name != "folder"]
-    paths += [make(tmp_path / name) for name, (_, make) in REFUSED.items() if name not in ("many-values", "long-name")]
+        paths += [
+            write(tmp_path / f"lambda-{what}.{name}", config)
+            for name, write in WRITERS.items()
+            if name != "folder"
+        ]
+    paths += [
+        make(tmp_path / name)
+        for name, (_, make) in REFUSED.items()
+        if name not in ("many-values", "long-name")
+    ]
     paths.append(controls(tmp_path / "controls.keras"))
     found = load_audited(paths, watched=watched)
     assert faults(found) == []
@@ -47,11 +62,20 @@ def test_hostile_files_reach_nothing(tmp_path, watched):
 
 
 def test_bombs_are_refused_before_memory_is_full(tmp_path):
-    paths = {write(tmp_path / f"{what}.{name}", BOMBS[what][1]): what for what in BOMBS for name, write in WRITERS.items() if name != "folder"}
+    paths = {
+        write(tmp_path / f"{what}.{name}", BOMBS[what][1]): what
+        for what in BOMBS
+        for name, write in WRITERS.items()
+        if name != "folder"
+    }
     found = load_audited(paths, memory=4 * 2**30)
     assert faults(found) == []
     said = {path.name: (found[str(path)].error, found[str(path)].message) for path in paths}
-    assert {name: message for name, (_, message) in said.items() if BOMBS[name.rpartition(".")[0]][0] not in message} == {}
+    assert {
+        name: message
+        for name, (_, message) in said.items()
+        if BOMBS[name.rpartition(".")[0]][0] not in message
+    } == {}
     assert max(loaded.megabytes for loaded in found.values()) < 500
 
 
@@ -71,7 +95,9 @@ def test_sound_models_load_and_reach_nothing(tmp_path):
 
 
 def test_the_audit_sees_what_a_layer_does(tmp_path):
-    config = model(IN, {**layer("Spy", "fc", ("in",)), "module": "warm_models", "registered_name": "Spy"})
+    config = model(
+        IN, {**layer("Spy", "fc", ("in",)), "module": "warm_models", "registered_name": "Spy"}
+    )
     path = write_keras(tmp_path / "m.keras", config)
     loaded = load_audited([path], objects="warm_models:SPY")[str(path)]
     events = loaded.foreign
@@ -81,6 +107,10 @@ def test_the_audit_sees_what_a_layer_does(tmp_path):
 
 
 def test_the_audit_sees_files_that_python_does_not_open_itself(watched):
-    path = write_h5(watched / "m.h5", model(IN, layer("Dense", "fc", ("in",), units=4)))  # the model itself lies in the folder
+    path = write_h5(
+        watched / "m.h5", model(IN, layer("Dense", "fc", ("in",), units=4))
+    )  # the model itself lies in the folder
     found = load_audited([path], watched=watched)
-    assert any(event.startswith("inotify") and event.endswith("m.h5") for event in found[str(path)].foreign)
+    assert any(
+        event.startswith("inotify") and event.endswith("m.h5") for event in found[str(path)].foreign
+    )

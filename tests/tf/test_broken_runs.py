@@ -30,15 +30,30 @@ def test_a_model_with_weights_that_are_no_numbers_is_not_trained(setting, tmp_pa
     save_model(model, tmp_path / "nan.keras")
     with pytest.raises(TrainingError) as caught:
         train(tmp_path / "nan.keras", None, setting.data, tmp_path / "run", **setting.options)
-    assert str(caught.value) == f"{tmp_path}/nan.keras: NaN or infinity in fc/kernel; such a model cannot be pruned by magnitude; train it anew"
+    assert (
+        str(caught.value)
+        == f"{tmp_path}/nan.keras: NaN or infinity in fc/kernel; such a model cannot be pruned by"
+        " magnitude; train it anew"
+    )
     assert not (tmp_path / "run").exists()
 
 
 def test_training_that_breaks_down_is_an_error_and_keeps_the_checkpoints_before(setting, tmp_path):
     with pytest.raises(TrainingError) as caught:
-        train(setting.model, None, setting.data, tmp_path / "run", **{**setting.options, "learning_rate": 1e30})
-    assert str(caught.value).startswith(f"{tmp_path}/run: training broke down by step 3: NaN or infinity in ")
-    assert str(caught.value).endswith("lower the learning rate or look for such values in the data; the checkpoints before are whole")
+        train(
+            setting.model,
+            None,
+            setting.data,
+            tmp_path / "run",
+            **{**setting.options, "learning_rate": 1e30},
+        )
+    assert str(caught.value).startswith(
+        f"{tmp_path}/run: training broke down by step 3: NaN or infinity in "
+    )
+    assert str(caught.value).endswith(
+        "lower the learning rate or look for such values in the data; the checkpoints before are"
+        " whole"
+    )
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000000"]
     assert not (tmp_path / "run" / "model.keras").exists()
 
@@ -53,8 +68,17 @@ def test_a_loss_that_is_no_number_ends_the_run_though_the_weights_are(setting, t
     model.compile("sgd", no_number)
     save_model(model, tmp_path / "model.keras")
     with pytest.raises(TrainingError) as caught:
-        train(tmp_path / "model.keras", None, setting.data, tmp_path / "run", custom_objects={"no_number": no_number}, **setting.options)
-    way_out = "lower the learning rate or look at the loss and the data; the checkpoints before are whole"
+        train(
+            tmp_path / "model.keras",
+            None,
+            setting.data,
+            tmp_path / "run",
+            custom_objects={"no_number": no_number},
+            **setting.options,
+        )
+    way_out = (
+        "lower the learning rate or look at the loss and the data; the checkpoints before are whole"
+    )
     assert str(caught.value) == f"{tmp_path}/run: the loss became nan by step 4; {way_out}"
     assert not (tmp_path / "run" / "model.keras").exists()
 
@@ -63,34 +87,70 @@ def test_two_processes_do_not_train_in_one_folder(setting, tmp_path):
     train(setting.model, None, setting.data, tmp_path / "run", stop_after_step=4, **setting.options)
     with (tmp_path / "run" / ".lock").open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        for call in (lambda: resume(tmp_path / "run"), lambda: train(setting.model, None, setting.data, tmp_path / "run", force=True, **setting.options)):
+        for call in (
+            lambda: resume(tmp_path / "run"),
+            lambda: train(
+                setting.model, None, setting.data, tmp_path / "run", force=True, **setting.options
+            ),
+        ):
             with pytest.raises(CheckpointError) as caught:
                 call()
-            assert str(caught.value) == f"{tmp_path}/run: another process is training in this folder; wait for it, or stop it"
+            assert (
+                str(caught.value)
+                == f"{tmp_path}/run: another process is training in this folder; wait for it, or"
+                " stop it"
+            )
     assert resume(tmp_path / "run").status == "finished"
 
 
 def test_a_batch_larger_than_the_data_is_all_of_it(setting, tmp_path):
-    done = train(setting.model, None, setting.data, tmp_path / "run", **{**setting.options, "batch_size": 10**21, "checkpoint_every": "1 epoch"})
+    done = train(
+        setting.model,
+        None,
+        setting.data,
+        tmp_path / "run",
+        **{**setting.options, "batch_size": 10**21, "checkpoint_every": "1 epoch"},
+    )
     assert (done.status, done.steps) == ("finished", setting.options["epochs"])
 
 
 def test_a_file_is_not_the_folder_of_a_run(setting):
     with pytest.raises(CheckpointError) as caught:
         resume(setting.model)
-    assert str(caught.value) == f"{setting.model}: is a file; name the folder that graphprune train --run made"
+    assert (
+        str(caught.value)
+        == f"{setting.model}: is a file; name the folder that graphprune train --run made"
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("x_test", np.zeros((5, 4, 3, 1), "float32"), "samples of x_test have shape (4, 3, 1), those of x_train (4, 4, 1); give both the same"),
-        ("y_test", np.zeros((5, 2), "int64"), "samples of y_test have shape (2,), those of y_train (); give both the same"),
+        (
+            "x_test",
+            np.zeros((5, 4, 3, 1), "float32"),
+            (
+                "samples of x_test have shape (4, 3, 1), those of x_train (4, 4, 1); give both the"
+                " same"
+            ),
+        ),
+        (
+            "y_test",
+            np.zeros((5, 2), "int64"),
+            "samples of y_test have shape (2,), those of y_train (); give both the same",
+        ),
     ],
 )
-def test_a_test_set_of_other_samples_is_refused_before_training(setting, tmp_path, name, value, message):
+def test_a_test_set_of_other_samples_is_refused_before_training(
+    setting, tmp_path, name, value, message
+):
     with np.load(setting.data) as stored:
-        arrays = {**stored, "x_test": stored["x_test"][:5], "y_test": stored["y_test"][:5], name: value}
+        arrays = {
+            **stored,
+            "x_test": stored["x_test"][:5],
+            "y_test": stored["y_test"][:5],
+            name: value,
+        }
     np.savez(tmp_path / "other.npz", **arrays)
     with pytest.raises(DataError) as caught:
         train(setting.model, None, str(tmp_path / "other.npz"), tmp_path / "run", **setting.options)
@@ -104,4 +164,8 @@ def test_a_plan_that_wraps_nothing_is_not_trained(setting, tmp_path):
     plan = make_plan(read_graph(tmp_path / "plain.keras"), parse_rules(keep, "keep.yaml"))
     with pytest.raises(TrainingError) as caught:
         train(tmp_path / "plain.keras", plan, setting.data, tmp_path / "run", **setting.options)
-    assert str(caught.value) == f"{tmp_path}/plain.keras: the plan wraps no layer, so there is nothing to train for; graphprune plan shows why"
+    assert (
+        str(caught.value)
+        == f"{tmp_path}/plain.keras: the plan wraps no layer, so there is nothing to train for;"
+        " graphprune plan shows why"
+    )

@@ -22,13 +22,22 @@ from graphprune.tf.layers.live_tensors import find_weight, tensor_facts
 pytestmark = pytest.mark.tf
 
 EXPORTED = exported_classes()
-ABSTRACT = {"Layer", "Wrapper", "AbstractRNNCell", "PreprocessingLayer", "InputLayer", "DenseFeatures"}
+ABSTRACT = {
+    "Layer",
+    "Wrapper",
+    "AbstractRNNCell",
+    "PreprocessingLayer",
+    "InputLayer",
+    "DenseFeatures",
+}
 """Classes that are not built here: they need a subclass, or feature columns."""
 
 
 @pytest.fixture(autouse=True)
 def own_input_spec(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let SpectralNormalization be built: it takes InputSpec from `tf.keras`, which is Keras 3 where TF_USE_LEGACY_KERAS is not set."""
+    """Let SpectralNormalization be built: it takes InputSpec from `tf.keras`, which is Keras 3
+    where TF_USE_LEGACY_KERAS is not set.
+    """
     monkeypatch.setattr(tf.keras.layers, "InputSpec", tf_keras.layers.InputSpec)
 
 
@@ -43,10 +52,18 @@ def assert_table_fits(layer: tf_keras.layers.Layer, sample: Sample) -> None:
     weights = own_weights(layer)
     variables = [variable for variable in layer.weights if isinstance(variable, tf.Variable)]
     bare = [variable.name.split("/")[-1].removesuffix(":0") for variable in variables]
-    assert [weight.name.rsplit(".", 1)[-1] if stored != "Variable" else stored for weight, stored in zip(weights, bare, strict=True)] == bare
+    assert [
+        weight.name.rsplit(".", 1)[-1] if stored != "Variable" else stored
+        for weight, stored in zip(weights, bare, strict=True)
+    ] == bare
     if layer.trainable:
-        assert [weight.trainable for weight in weights] == [variable.trainable for variable in variables]
-    assert tensor_facts(layer) == tuple((weight.name, facts[1], facts[2]) for weight, facts in zip(weights, tensor_facts(layer), strict=True))
+        assert [weight.trainable for weight in weights] == [
+            variable.trainable for variable in variables
+        ]
+    assert tensor_facts(layer) == tuple(
+        (weight.name, facts[1], facts[2])
+        for weight, facts in zip(weights, tensor_facts(layer), strict=True)
+    )
     found = {}
     for weight, variable in zip(weights, variables, strict=True):
         assert len(weight.axes) in (0, len(variable.shape))
@@ -56,7 +73,9 @@ def assert_table_fits(layer: tf_keras.layers.Layer, sample: Sample) -> None:
             found[weight.name] = dict(zip(weight.axes, variable.shape, strict=True))
     if layer.trainable:
         assert found == sample.lengths
-        assert [list(axes) for axes in found.values()] == [list(axes) for axes in sample.lengths.values()]
+        assert [list(axes) for axes in found.values()] == [
+            list(axes) for axes in sample.lengths.values()
+        ]
 
 
 @pytest.mark.parametrize("name", [*PRUNABLE, *WEIGHTED, *STRINGS])
@@ -82,7 +101,11 @@ def test_spectral_normalization_has_its_layers_weights_and_a_vector() -> None:
     sample = Sample(spectral, lengths={"layer.kernel": {"h": 2, "w": 3, "in": 5, "out": 7}})
     assert_table_fits(layer, sample)
     layer.trainable = False
-    assert [name for name, _, _ in tensor_facts(layer)] == ["layer.kernel", "vector_u", "layer.bias"]
+    assert [name for name, _, _ in tensor_facts(layer)] == [
+        "layer.kernel",
+        "vector_u",
+        "layer.bias",
+    ]
 
 
 FILES = {**PRUNABLE, **WEIGHTED, "spectral": Sample(spectral, ((6, 8, 5),))}
@@ -111,26 +134,51 @@ def test_files_are_read_by_the_names_of_the_table(name: str, format: str, tmp_pa
     assert {tensor.name: tensor.axes for tensor in graph.layer(layer.name).tensors} == own
 
 
-WEIGHTLESS = sorted(name for name, known in BUILTIN_LAYERS.items() if known.weights == () and name not in ABSTRACT)
+WEIGHTLESS = sorted(
+    name for name, known in BUILTIN_LAYERS.items() if known.weights == () and name not in ABSTRACT
+)
 
 
 @pytest.mark.parametrize("name", WEIGHTLESS)
 def test_other_classes_have_no_weights(name: str) -> None:
     layer = EXPORTED[name](**ARGUMENTS.get(name, {}))
-    rank = next((int(digit) for digit in name if digit.isdigit()), 2 if name in ("Flatten", "Masking") or name.startswith(("Random", "Center", "Resiz")) else 0)
-    inputs = tf.constant(np.zeros((2, *(4,) * rank, 1 if name == "HashedCrossing" else 5), "int64" if name.startswith("Hash") else "float32"))
-    layer([inputs, inputs] if "_Merge" in BUILTIN_LAYERS[name].bases or name == "HashedCrossing" else inputs)
+    rank = next(
+        (int(digit) for digit in name if digit.isdigit()),
+        (
+            2
+            if name in ("Flatten", "Masking") or name.startswith(("Random", "Center", "Resiz"))
+            else 0
+        ),
+    )
+    inputs = tf.constant(
+        np.zeros(
+            (2, *(4,) * rank, 1 if name == "HashedCrossing" else 5),
+            "int64" if name.startswith("Hash") else "float32",
+        )
+    )
+    layer(
+        [inputs, inputs]
+        if "_Merge" in BUILTIN_LAYERS[name].bases or name == "HashedCrossing"
+        else inputs
+    )
     assert layer.weights == []
 
 
 def test_the_table_holds_exactly_the_exported_classes() -> None:
     assert sorted(BUILTIN_LAYERS) == sorted(EXPORTED)
-    built = {type(sample.make()).__name__ for sample in (*PRUNABLE.values(), *WEIGHTED.values(), *STRINGS.values())} | {*CELLS, "SpectralNormalization"}
+    built = {
+        type(sample.make()).__name__
+        for sample in (*PRUNABLE.values(), *WEIGHTED.values(), *STRINGS.values())
+    } | {*CELLS, "SpectralNormalization"}
     assert built | {*WEIGHTLESS} | ABSTRACT == {*EXPORTED}
 
 
 @pytest.mark.parametrize("name", [*BUILTIN_LAYERS])
 def test_bases_and_file_names_are_those_of_the_class(name: str) -> None:
     layer = tf_keras.layers.Layer
-    assert list(BUILTIN_LAYERS[name].bases) == [base.__name__ for base in EXPORTED[name].__mro__[1:] if issubclass(base, layer) and base is not layer]
+    assert list(BUILTIN_LAYERS[name].bases) == [
+        base.__name__
+        for base in EXPORTED[name].__mro__[1:]
+        if issubclass(base, layer) and base is not layer
+    ]
     assert to_snake_case(name) == tf_keras.src.utils.generic_utils.to_snake_case(name)

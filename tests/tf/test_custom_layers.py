@@ -73,7 +73,9 @@ def model_with(low_rank):
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_a_custom_layer_that_rules_teach_is_planned_from_the_file_wrapped_trained_saved_and_stripped(custom, tmp_path, suffix):
+def test_a_custom_layer_that_rules_teach_is_planned_from_the_file_wrapped_trained_saved_and_stripped(
+    custom, tmp_path, suffix
+):
     _, low_rank = custom
     model = model_with(low_rank)
     model.save(tmp_path / f"model{suffix}")
@@ -81,8 +83,14 @@ def test_a_custom_layer_that_rules_teach_is_planned_from_the_file_wrapped_traine
     graph = read_graph(archive)
     rules = parse_rules(RULES, "p.yaml")
     plan = make_plan(graph, rules, zeros=measure_zeros(archive, graph))
-    assert [(change.address, change.is_change) for change in plan.changes] == [("factors", True), ("end", False)]
-    facts = [(tensor.name, tensor.axes, tensor.shape, tensor.zeros_before, tensor.zeros_after) for tensor in plan.changes[0].tensors]
+    assert [(change.address, change.is_change) for change in plan.changes] == [
+        ("factors", True),
+        ("end", False),
+    ]
+    facts = [
+        (tensor.name, tensor.axes, tensor.shape, tensor.zeros_before, tensor.zeros_after)
+        for tensor in plan.changes[0].tensors
+    ]
     assert facts == [("u", ("in", "rank"), (8, 4), 0, 24), ("v", ("rank", "out"), (4, 12), 0, 36)]
 
     wrapped = apply_plan(load_model(tmp_path / f"model{suffix}", {"LowRankDense": low_rank}), plan)
@@ -95,7 +103,10 @@ def test_a_custom_layer_that_rules_teach_is_planned_from_the_file_wrapped_traine
     save_model(wrapped, tmp_path / f"wrapped{suffix}")
 
     saved = read_archive(tmp_path / f"wrapped{suffix}")
-    assert set(measure_mask_faults(saved, read_graph(saved)).items()) == {(("factors", "u"), 0), (("factors", "v"), 0)}
+    assert set(measure_mask_faults(saved, read_graph(saved)).items()) == {
+        (("factors", "u"), 0),
+        (("factors", "v"), 0),
+    }
     zeros = measure_zeros(saved, read_graph(saved))
     assert (zeros["factors", "u"], zeros["factors", "v"]) == (24, 36)
     assert make_plan(read_graph(saved), rules, zeros=zeros).is_empty
@@ -112,11 +123,29 @@ def test_the_command_line_wraps_and_strips_a_taught_custom_layer(custom, tmp_pat
     model_with(low_rank).save(tmp_path / "model.keras")
     (tmp_path / "p.yaml").write_text(RULES)
     for command in (
-        ["apply", "model.keras", "-r", "p.yaml", "-o", "wrapped.keras", "--custom-objects", "lowrank"],
+        [
+            "apply",
+            "model.keras",
+            "-r",
+            "p.yaml",
+            "-o",
+            "wrapped.keras",
+            "--custom-objects",
+            "lowrank",
+        ],
         ["strip", "wrapped.keras", "-o", "out.keras", "--custom-objects", "lowrank"],
     ):
-        program = f"import sys; sys.path.insert(0, {str(folder)!r}); from graphprune.cli.main import main; main()"
-        done = subprocess.run([sys.executable, "-c", program, *command], cwd=tmp_path, capture_output=True, text=True, check=False)
+        program = (
+            f"import sys; sys.path.insert(0, {str(folder)!r}); from graphprune.cli.main import"
+            " main; main()"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program, *command],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
     assert read_graph(tmp_path / "out.keras") == read_graph(tmp_path / "model.keras")
 
@@ -133,10 +162,17 @@ def test_example_3_fails_on_a_stock_mobilenet_and_says_what_is_nearest(tmp_path)
     graph = graph_of_model(tf_keras.applications.MobileNetV2(alpha=0.35, weights=None))
     (tmp_path / "mobilenet.graph.json").write_text(json.dumps(graph_to_config(graph)))
     read = read_graph(tmp_path / "mobilenet.graph.json")
-    found = [str(fault) for fault in resolve_rules(read, parse_rules(EXAMPLE_3, "prune.yaml")).diagnostics if fault.slug == "require/failed"]
-    assert found[0] == (
-        "error[require/failed]: check 'stem-on-every-input': a path from the inputs forward meets no layer that matches stem: "
-        "input_1 > Conv1 > bn_Conv1 > ... > out_relu > global_average_pooling2d > predictions\n  --> prune.yaml:29:5\n"
-        "  help: nearest: Conv1 (Conv2D) holds 4 of 6 conditions; fails padding: valid (is same), fed_by ZeroPadding2D (is InputLayer)"
+    found = [
+        str(fault)
+        for fault in resolve_rules(read, parse_rules(EXAMPLE_3, "prune.yaml")).diagnostics
+        if fault.slug == "require/failed"
+    ]
+    assert (
+        found[0]
+        == "error[require/failed]: check 'stem-on-every-input': a path from the inputs forward"
+        " meets no layer that matches stem: input_1 > Conv1 > bn_Conv1 > ... > out_relu >"
+        " global_average_pooling2d > predictions\n  --> prune.yaml:29:5\n  help: nearest: Conv1"
+        " (Conv2D) holds 4 of 6 conditions; fails padding: valid (is same), fed_by ZeroPadding2D"
+        " (is InputLayer)"
     )
     assert len(found) == 1

@@ -21,7 +21,13 @@ def digits(tmp_path):
     """Write ten samples, whose labels are their numbers, and return the path."""
     path = tmp_path / "digits.npz"
     x = np.arange(10, dtype="float32")
-    np.savez(path, x_train=np.stack([x, x * 10], axis=1), y_train=np.arange(10), x_test=np.ones((3, 2), "float32"), y_test=np.arange(3))
+    np.savez(
+        path,
+        x_train=np.stack([x, x * 10], axis=1),
+        y_train=np.arange(10),
+        x_test=np.ones((3, 2), "float32"),
+        y_test=np.arange(3),
+    )
     return str(path)
 
 
@@ -33,7 +39,9 @@ def module(tmp_path, monkeypatch):
 
     def write(text: str) -> None:
         sys.modules.pop("my_data", None)
-        (tmp_path / "my_data.py").write_text("import tensorflow as tf\nD = tf.data.Dataset\n" + text)
+        (tmp_path / "my_data.py").write_text(
+            "import tensorflow as tf\nD = tf.data.Dataset\n" + text
+        )
 
     yield write
     sys.modules.pop("my_data", None)
@@ -55,7 +63,9 @@ def test_arrays_come_in_batches_with_the_rest_of_an_epoch_last(digits):
 
 def test_each_epoch_has_all_samples_in_an_order_of_its_own(digits):
     batches = labels(read_data(digits, batch_size=4))
-    epochs = [[label for batch in batches[start : start + 3] for label in batch] for start in (0, 3, 6)]
+    epochs = [
+        [label for batch in batches[start : start + 3] for label in batch] for start in (0, 3, 6)
+    ]
     assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 3
 
@@ -91,23 +101,38 @@ KINDS = {
 
 
 def elements(dataset, count=99):
-    return [tuple((tensor.dtype, tensor.numpy().tolist()) for tensor in pair) for pair in islice(dataset, count)]
+    return [
+        tuple((tensor.dtype, tensor.numpy().tolist()) for tensor in pair)
+        for pair in islice(dataset, count)
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_large_arrays_give_the_same_batches_without_a_copy_in_tensorflow(tmp_path, request, monkeypatch, kind, save):
-    save(tmp_path / "a.npz", x_train=KINDS[kind], y_train=np.arange(10), x_test=KINDS[kind], y_test=np.arange(10))
+def test_large_arrays_give_the_same_batches_without_a_copy_in_tensorflow(
+    tmp_path, request, monkeypatch, kind, save
+):
+    save(
+        tmp_path / "a.npz",
+        x_train=KINDS[kind],
+        y_train=np.arange(10),
+        x_test=KINDS[kind],
+        y_test=np.arange(10),
+    )
     held = read_data(str(tmp_path / "a.npz"), batch_size=4, seed=3)
     wanted = (elements(held.batches(1), 7), elements(held.test))
     monkeypatch.setattr(npz, "MAPPED_FROM", 0)
-    between = read_data(str(tmp_path / "a.npz"), batch_size=4, seed=3)  # mapped, and held by TensorFlow while it is used
+    between = read_data(
+        str(tmp_path / "a.npz"), batch_size=4, seed=3
+    )  # mapped, and held by TensorFlow while it is used
     assert (elements(between.batches(1), 7), elements(between.test)) == wanted
     request.getfixturevalue("unheld")
     data = read_data(str(tmp_path / "a.npz"), batch_size=4, seed=3)
     assert isinstance(data.x_train.base, np.memmap) == (save is np.savez)
     assert (elements(data.batches(1), 7), elements(data.test)) == wanted
-    assert [spec.shape for spec in data.batches().element_spec] == [spec.shape for spec in held.batches().element_spec]
+    assert [spec.shape for spec in data.batches().element_spec] == [
+        spec.shape for spec in held.batches().element_spec
+    ]
     assert data.batches().element_spec == data.element_spec
     assert data.test.cardinality() == held.test.cardinality() == 3
 
@@ -134,7 +159,11 @@ def test_a_batch_size_for_a_function_is_refused(module):
     module("def load():\n    return tf.data.Dataset.range(4).map(lambda n: (n, n)).batch(2), None")
     with pytest.raises(DataError) as caught:
         read_data("my_data:load", batch_size=4)
-    assert str(caught.value) == "my_data:load: the datasets of a function have batches of their own; leave the batch size out, or set it in the function"
+    assert (
+        str(caught.value)
+        == "my_data:load: the datasets of a function have batches of their own; leave the batch"
+        " size out, or set it in the function"
+    )
 
 
 def test_a_dataset_that_shuffles_anew_in_each_pass_is_replayed(module):
@@ -145,7 +174,10 @@ def test_a_dataset_that_shuffles_anew_in_each_pass_is_replayed(module):
 
 
 def test_a_dataset_of_unknown_length_is_counted(module):
-    module("def load():\n    return D.range(9).filter(lambda n: n % 2 == 0).map(lambda n: (n, n)).batch(2), None\n")
+    module(
+        "def load():\n    return D.range(9).filter(lambda n: n % 2 == 0).map(lambda n: (n,"
+        " n)).batch(2), None\n"
+    )
     assert read_data("my_data:load").steps_per_epoch == 3
 
 
@@ -153,19 +185,39 @@ def test_an_endless_dataset_needs_the_length_of_an_epoch(module):
     module("def load():\n    return D.range(5).repeat().map(lambda n: (n, n)).batch(2), None\n")
     with pytest.raises(DataError) as caught:
         read_data("my_data:load")
-    assert str(caught.value) == "my_data:load: the training dataset never ends; say how long an epoch is with --steps-per-epoch"
+    assert (
+        str(caught.value)
+        == "my_data:load: the training dataset never ends; say how long an epoch is with"
+        " --steps-per-epoch"
+    )
     assert read_data("my_data:load", steps_per_epoch=7).steps_per_epoch == 7
 
 
 X, Y = np.zeros((4, 2)), np.zeros(4)
 WRONG_ARRAYS = {
-    "has no x_train, it holds images, labels; x_train and y_train are needed, x_test and y_test may be given": {"images": X, "labels": Y},
-    "has no y_train, it holds x_train; x_train and y_train are needed, x_test and y_test may be given": {"x_train": X},
-    "x_train has 4 samples and y_train has 3; each sample needs one label": {"x_train": X, "y_train": Y[:3]},
-    "x_test has 4 samples and y_test has 2; each sample needs one label": {"x_train": X, "y_train": Y, "x_test": X, "y_test": Y[:2]},
+    "has no x_train, it holds images, labels; x_train and y_train are needed, x_test and y_test may be given": {
+        "images": X,
+        "labels": Y,
+    },
+    "has no y_train, it holds x_train; x_train and y_train are needed, x_test and y_test may be given": {
+        "x_train": X
+    },
+    "x_train has 4 samples and y_train has 3; each sample needs one label": {
+        "x_train": X,
+        "y_train": Y[:3],
+    },
+    "x_test has 4 samples and y_test has 2; each sample needs one label": {
+        "x_train": X,
+        "y_train": Y,
+        "x_test": X,
+        "y_test": Y[:2],
+    },
     "has x_test but no y_test; give both or neither": {"x_train": X, "y_train": Y, "x_test": X},
     "x_train has no samples; training needs at least one": {"x_train": X[:0], "y_train": Y[:0]},
-    "y_train is a single value; it needs one row a sample": {"x_train": X, "y_train": np.float32(3)},
+    "y_train is a single value; it needs one row a sample": {
+        "x_train": X,
+        "y_train": np.float32(3),
+    },
     "x_train holds nan at (1, 0); training needs numbers, clean the data first": {
         "x_train": np.where(np.arange(8).reshape(4, 2) == 2, np.nan, X),
         "y_train": Y,
@@ -176,7 +228,10 @@ WRONG_ARRAYS = {
         "x_test": X,
         "y_test": np.array([1, 2, 3, -np.inf], "float32"),
     },
-    "x_train holds Python objects, which are never unpickled; store it as an array of numbers": {"x_train": np.array([{}, {}]), "y_train": Y[:2]},
+    "x_train holds Python objects, which are never unpickled; store it as an array of numbers": {
+        "x_train": np.array([{}, {}]),
+        "y_train": Y[:2],
+    },
 }
 
 
@@ -192,7 +247,10 @@ def test_arrays_that_cannot_be_trained_on_are_refused(tmp_path, message):
 def test_a_missing_file_is_refused():
     with pytest.raises(DataError) as caught:
         read_data("nowhere.npz")
-    assert str(caught.value) == "nowhere.npz: no such file; data is an .npz file, or package.module:function"
+    assert (
+        str(caught.value)
+        == "nowhere.npz: no such file; data is an .npz file, or package.module:function"
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"x_train,y_train\n1,2\n", b"\x93NUMPY\x01\x00"])
@@ -201,7 +259,10 @@ def test_a_file_that_is_no_npz_is_refused(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(DataError) as caught:
         read_data(str(path))
-    assert str(caught.value) == f"{path}: not an .npz file; write one with numpy.savez(path, x_train=..., y_train=...)"
+    assert (
+        str(caught.value)
+        == f"{path}: not an .npz file; write one with numpy.savez(path, x_train=..., y_train=...)"
+    )
 
 
 def test_a_folder_is_refused(tmp_path):
@@ -216,7 +277,10 @@ def test_a_damaged_npz_is_refused(tmp_path):
     path.write_bytes(packed.getvalue().replace(np.arange(500.0, 510.0).tobytes(), bytes(80)))
     with pytest.raises(DataError) as caught:
         read_data(str(path))
-    assert str(caught.value) == f"{path}: damaged, Bad CRC-32 for file 'x_train.npy'; write the file again"
+    assert (
+        str(caught.value)
+        == f"{path}: damaged, Bad CRC-32 for file 'x_train.npy'; write the file again"
+    )
 
 
 def test_a_zip_with_something_else_inside_is_refused(tmp_path):
@@ -230,39 +294,75 @@ def test_a_zip_with_something_else_inside_is_refused(tmp_path):
 
 
 WRONG_FUNCTIONS = {
-    "no module 'my_dat'; closest: 'my_data'; run from the folder that holds it": ("my_dat:load", ""),
+    "no module 'my_dat'; closest: 'my_data'; run from the folder that holds it": (
+        "my_dat:load",
+        "",
+    ),
     "module my_data has no function 'lode'; closest: 'load'": ("my_data:lode", "def load(): ...\n"),
     "load is not a function, got int; it must return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None": (
         "my_data:load",
         "load = 3\n",
     ),
-    "failed at my_data.py:4 with ZeroDivisionError: division by zero": ("my_data:load", "def load():\n    return 1 / 0\n"),
+    "failed at my_data.py:4 with ZeroDivisionError: division by zero": (
+        "my_data:load",
+        "def load():\n    return 1 / 0\n",
+    ),
     "failed at my_data.py:5 with ValueError: cannot reshape array of size 6 into shape (4,)": (
         "my_data:load",
         "import numpy\ndef load():\n    return numpy.zeros((2, 3)).reshape(4)\n",
     ),
-    "failed at my_data.py:4 with SystemExit: 3": ("my_data:load", "def load():\n    raise SystemExit(3)\n"),
-    "failed at my_data.py:5 with GeneratorExit": ("my_data:load", "def load():\n    if True:\n        raise GeneratorExit\n"),
-    "failed at my_data.py:4 with StopIteration": ("my_data:load", "def load():\n    return next(iter([]))\n"),
-    "failed with TypeError: load() missing 1 required positional argument: 'folder'": ("my_data:load", "def load(folder):\n    ...\n"),
+    "failed at my_data.py:4 with SystemExit: 3": (
+        "my_data:load",
+        "def load():\n    raise SystemExit(3)\n",
+    ),
+    "failed at my_data.py:5 with GeneratorExit": (
+        "my_data:load",
+        "def load():\n    if True:\n        raise GeneratorExit\n",
+    ),
+    "failed at my_data.py:4 with StopIteration": (
+        "my_data:load",
+        "def load():\n    return next(iter([]))\n",
+    ),
+    "failed with TypeError: load() missing 1 required positional argument: 'folder'": (
+        "my_data:load",
+        "def load(folder):\n    ...\n",
+    ),
     "returned generator; it must return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None": (
         "my_data:load",
         "def load():\n    yield 1\n",
     ),
-    "importing my_data failed at my_data.py:3 with ModuleNotFoundError: No module named 'not_installed'": ("my_data:load", "import not_installed\n"),
-    "importing my_data failed at my_data.py:3 with SystemExit: 1": ("my_data:load", "raise SystemExit(1)\n"),
-    "importing my_data failed at my_data.py:4 with SyntaxError: '(' was never closed (my_data.py, line 4)": ("my_data:load", "\nload = (\n"),
+    "importing my_data failed at my_data.py:3 with ModuleNotFoundError: No module named 'not_installed'": (
+        "my_data:load",
+        "import not_installed\n",
+    ),
+    "importing my_data failed at my_data.py:3 with SystemExit: 1": (
+        "my_data:load",
+        "raise SystemExit(1)\n",
+    ),
+    "importing my_data failed at my_data.py:4 with SyntaxError: '(' was never closed (my_data.py, line 4)": (
+        "my_data:load",
+        "\nload = (\n",
+    ),
     "the training dataset failed while its batches were counted: ZeroDivisionError: division by zero (my_data.py:5)": (
         "my_data:load",
-        "def numbers():\n    yield 1, 1\n    1 / 0\nS = tf.TensorSpec((), tf.int32)\n"
-        "def load():\n    return D.from_generator(numbers, output_signature=(S, S)).batch(1), None\n",
+        (
+            "def numbers():\n    yield 1, 1\n    1 / 0\nS = tf.TensorSpec((), tf.int32)\ndef"
+            " load():\n    return D.from_generator(numbers, output_signature=(S, S)).batch(1),"
+            " None\n"
+        ),
     ),
     "the training dataset failed while its batches were counted: SystemExit: 4 (my_data.py:5)": (
         "my_data:load",
-        "def numbers():\n    yield 1, 1\n    raise SystemExit(4)\nS = tf.TensorSpec((), tf.int32)\n"
-        "def load():\n    return D.from_generator(numbers, output_signature=(S, S)).batch(1), None\n",
+        (
+            "def numbers():\n    yield 1, 1\n    raise SystemExit(4)\nS = tf.TensorSpec((),"
+            " tf.int32)\ndef load():\n    return D.from_generator(numbers, output_signature=(S,"
+            " S)).batch(1), None\n"
+        ),
     ),
-    "returned NoneType; it must return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None": ("my_data:load", "def load(): ...\n"),
+    "returned NoneType; it must return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None": (
+        "my_data:load",
+        "def load(): ...\n",
+    ),
     "train is list; the function must return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None": (
         "my_data:load",
         "def load():\n    return [1], None\n",
@@ -271,7 +371,10 @@ WRONG_FUNCTIONS = {
         "my_data:load",
         "def load():\n    return D.range(3), None\n",
     ),
-    "the training dataset has no batches; training needs at least one": ("my_data:load", "def load():\n    return D.range(0).map(lambda n: (n, n)), None\n"),
+    "the training dataset has no batches; training needs at least one": (
+        "my_data:load",
+        "def load():\n    return D.range(0).map(lambda n: (n, n)), None\n",
+    ),
     "the validation dataset never ends; cut it with .take(n)": (
         "my_data:load",
         "def load():\n    d = D.range(3).map(lambda n: (n, n))\n    return d, d.repeat()\n",
@@ -295,7 +398,10 @@ def test_ctrl_c_in_a_function_stops_the_run(module):
 
 
 def test_a_function_may_print_and_change_the_working_directory(module, tmp_path, capsys):
-    module("import os\nos.chdir('/')\ndef load():\n    os.chdir('/')\n    print('read')\n    return D.range(3).map(lambda n: (n, n)), None\n")
+    module(
+        "import os\nos.chdir('/')\ndef load():\n    os.chdir('/')\n    print('read')\n    return"
+        " D.range(3).map(lambda n: (n, n)), None\n"
+    )
     assert read_data("my_data:load").steps_per_epoch == 3
     assert (Path.cwd(), capsys.readouterr().out) == (tmp_path, "read\n")
 
@@ -312,7 +418,13 @@ def test_the_search_path_is_left_as_it_was(module):
     [
         ({"batch_size": 0}, "the batch size must be at least 1, got 0"),
         ({"steps_per_epoch": 0}, "the number of steps in an epoch must be at least 1, got 0"),
-        ({"batch_size": 4, "steps_per_epoch": 9}, "an epoch of this file has 3 steps of 4 samples, got 9 steps; change the batch size instead"),
+        (
+            {"batch_size": 4, "steps_per_epoch": 9},
+            (
+                "an epoch of this file has 3 steps of 4 samples, got 9 steps; change the batch size"
+                " instead"
+            ),
+        ),
     ],
 )
 def test_lengths_that_make_no_sense_are_refused(digits, options, message):

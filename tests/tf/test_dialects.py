@@ -58,9 +58,19 @@ def keras_3(tmp_path_factory):
 def test_a_keras_3_model_reads_into_the_same_graph(keras_3, name):
     archive = read_archive(keras_3 / name)
     graph = read_graph(archive)
-    assert (archive.dialect, archive.keras_version.split(".")[0], graph.inputs, graph.outputs) == ("keras3", "3", ("query", "value"), ("tail", "cat"))
-    assert [graph.layer(address).calls for address in ("tower", "tower::fc", "tail", "tail::s2", "mh")] == [3, 3, 1, 1, 1]
-    uses = {(source, facts["source_call"], target, facts["argument"]) for source, target, facts in graph.network.edges(data=True)}
+    assert (archive.dialect, archive.keras_version.split(".")[0], graph.inputs, graph.outputs) == (
+        "keras3",
+        "3",
+        ("query", "value"),
+        ("tail", "cat"),
+    )
+    assert [
+        graph.layer(address).calls for address in ("tower", "tower::fc", "tail", "tail::s2", "mh")
+    ] == [3, 3, 1, 1, 1]
+    uses = {
+        (source, facts["source_call"], target, facts["argument"])
+        for source, target, facts in graph.network.edges(data=True)
+    }
     assert {
         ("value", 0, "mh", "value"),
         ("query", 0, "mh", "0"),
@@ -71,8 +81,14 @@ def test_a_keras_3_model_reads_into_the_same_graph(keras_3, name):
     with np.load(keras_3 / "weights.npz") as stored:
         live = {path: stored[path] for path in stored.files if "seed" not in path}
     weights = locate_weights(archive, graph)
-    found = {f"{address}.{name}": weights.read(address, name) for address, layer in graph.layers.items() for name in (t.name for t in layer.tensors)}
-    assert sorted(value.tobytes() for value in found.values()) == sorted(value.tobytes() for value in live.values())
+    found = {
+        f"{address}.{name}": weights.read(address, name)
+        for address, layer in graph.layers.items()
+        for name in (t.name for t in layer.tensors)
+    }
+    assert sorted(value.tobytes() for value in found.values()) == sorted(
+        value.tobytes() for value in live.values()
+    )
     for path, value in {
         "mh.query.kernel": "mh/query/kernel",
         "tail.s1": "tail/s1/kernel",
@@ -89,12 +105,20 @@ def test_a_keras_3_model_equals_the_same_model_of_tf_keras(keras_3):
     inside = tf_keras.Input((4,))
     tower = tf_keras.Model(inside, layers.Dense(4, name="fc")(inside), name="tower")
     ours = read_graph(tower.get_config())
-    assert [layer.type for layer in ours.layers.values()] == [layer.type for layer in theirs.layers.values() if layer.container == "tower"]
+    assert [layer.type for layer in ours.layers.values()] == [
+        layer.type for layer in theirs.layers.values() if layer.container == "tower"
+    ]
     assert theirs.layer("tower::fc").config["dtype"] == "float32"
 
 
 def test_building_a_keras_3_model_is_refused(keras_3):
-    with pytest.raises(ArchiveError, match=r"written by Keras 3\.\d+\.\d+; graphprune reads, plans and compares such models, but needs tf_keras to build one"):
+    with pytest.raises(
+        ArchiveError,
+        match=(
+            r"written by Keras 3\.\d+\.\d+; graphprune reads, plans and compares such models, but"
+            r" needs tf_keras to build one"
+        ),
+    ):
         load_model(keras_3 / "m.keras")
 
 
@@ -105,7 +129,19 @@ def saved(model, folder, **kwargs):
     return folder
 
 
-@pytest.mark.parametrize("name", ["residual", "sequential", "deferred_sequential", "siamese", "deep", "separable", "gated", "frozen"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "residual",
+        "sequential",
+        "deferred_sequential",
+        "siamese",
+        "deep",
+        "separable",
+        "gated",
+        "frozen",
+    ],
+)
 def test_a_saved_model_reads_and_loads_like_the_live_model(tmp_path, name):
     model = build(name)
     folder = saved(model, tmp_path / "m")
@@ -117,13 +153,17 @@ def test_a_saved_model_reads_and_loads_like_the_live_model(tmp_path, name):
     loaded = load_model(folder)
     assert graph_of_model(loaded) == graph
     inputs = sample(model)
-    for wanted, got in zip(tf.nest.flatten(model(inputs)), tf.nest.flatten(loaded(inputs)), strict=True):
+    for wanted, got in zip(
+        tf.nest.flatten(model(inputs)), tf.nest.flatten(loaded(inputs)), strict=True
+    ):
         np.testing.assert_array_equal(wanted, got)
 
 
 def test_a_wrapped_saved_model_keeps_masks(tmp_path):
     model = wrap_all(build("sequential"))
-    model.layers[0].pruning_vars[0][1].assign(tf.cast(tf.random.uniform(model.layers[0].layer.kernel.shape) > 0.5, tf.bool))
+    model.layers[0].pruning_vars[0][1].assign(
+        tf.cast(tf.random.uniform(model.layers[0].layer.kernel.shape) > 0.5, tf.bool)
+    )
     loaded = load_model(saved(model, tmp_path / "m"))
     for wanted, got in zip(model.weights, loaded.weights, strict=True):
         np.testing.assert_array_equal(wanted, got)
@@ -134,21 +174,35 @@ def test_a_saved_model_says_that_its_optimizer_starts_anew(tmp_path):
     model.compile(tf_keras.optimizers.Adam(0.25), "mse")
     model.fit(np.zeros((4, 5)), np.zeros((4, 2)), verbose=0)
     folder = saved(model, tmp_path / "m")
-    with pytest.warns(UserWarning, match="a SavedModel's optimizer state is not read, so the optimizer starts anew; save as .keras to keep it"):
+    with pytest.warns(
+        UserWarning,
+        match=(
+            "a SavedModel's optimizer state is not read, so the optimizer starts anew; save as"
+            " .keras to keep it"
+        ),
+    ):
         loaded = load_model(folder)
     assert loaded.optimizer.learning_rate.numpy() == 0.25
     assert loaded.optimizer.iterations.numpy() == 0
 
 
 def test_a_learned_vocabulary_in_a_saved_model_is_refused(tmp_path):
-    with pytest.raises(ArchiveError, match="the vocabulary of layer 'lookup' is in the SavedModel's graph, which graphprune does not run"):
+    with pytest.raises(
+        ArchiveError,
+        match=(
+            "the vocabulary of layer 'lookup' is in the SavedModel's graph, which graphprune does"
+            " not run"
+        ),
+    ):
         load_model(saved(build("text"), tmp_path / "m"))
 
 
 def test_metadata_where_tensorflow_2_4_put_it(tmp_path):
     folder = saved(build("siamese"), tmp_path / "m")
     new = read_graph(folder)
-    metadata = saved_metadata_pb2.SavedMetadata.FromString((folder / "keras_metadata.pb").read_bytes())
+    metadata = saved_metadata_pb2.SavedMetadata.FromString(
+        (folder / "keras_metadata.pb").read_bytes()
+    )
     model = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
     for node in metadata.nodes:
         user = model.meta_graphs[0].object_graph_def.nodes[node.node_id].user_object
@@ -169,12 +223,18 @@ def rewrite(path, change):
 
 
 def as_keras_2_0(value):
-    """Return a config as Keras 2.0.8 wrote it: no InputLayer in Sequential models, which are bare lists; class Model; no newer keys."""
+    """Return a config as Keras 2.0.8 wrote it: no InputLayer in Sequential models, which are bare
+    lists; class Model; no newer keys.
+    """
     if isinstance(value, list):
         return [as_keras_2_0(item) for item in value]
     if not isinstance(value, dict):
         return value
-    value = {key: as_keras_2_0(item) for key, item in value.items() if key not in ("reset_after", "ragged", "time_major", "groups", "sparse", "optional")}
+    value = {
+        key: as_keras_2_0(item)
+        for key, item in value.items()
+        if key not in ("reset_after", "ragged", "time_major", "groups", "sparse", "optional")
+    }
     if value.get("class_name") == "Sequential":
         inner = value["config"]["layers"]
         if inner[0]["class_name"] == "InputLayer":
@@ -187,10 +247,26 @@ def as_keras_2_0(value):
 
 
 def old_models():
-    words = tf_keras.Sequential([tf_keras.Input((7,)), layers.Embedding(11, 6), layers.GRU(3, reset_after=False), layers.Dense(2)])
-    shaped = tf_keras.Sequential([tf_keras.Input((6,)), layers.Reshape((2, 3)), layers.Conv1D(4, 2), layers.Bidirectional(layers.GRU(3, reset_after=False))])
+    words = tf_keras.Sequential(
+        [
+            tf_keras.Input((7,)),
+            layers.Embedding(11, 6),
+            layers.GRU(3, reset_after=False),
+            layers.Dense(2),
+        ]
+    )
+    shaped = tf_keras.Sequential(
+        [
+            tf_keras.Input((6,)),
+            layers.Reshape((2, 3)),
+            layers.Conv1D(4, 2),
+            layers.Bidirectional(layers.GRU(3, reset_after=False)),
+        ]
+    )
     image = tf_keras.Input((4,))
-    tower = tf_keras.Sequential([tf_keras.Input((4,)), layers.Dense(4, activation="tanh")], name="tower")
+    tower = tf_keras.Sequential(
+        [tf_keras.Input((4,)), layers.Dense(4, activation="tanh")], name="tower"
+    )
     nested = tf_keras.Model(image, layers.Add()([tower(image), tower(tower(image))]))
     return {"words": words, "shaped": shaped, "nested": nested}
 
@@ -211,7 +287,9 @@ def test_a_file_of_keras_2_0_gives_the_same_outputs(tmp_path, name):
     np.testing.assert_array_equal(loaded(inputs), model(inputs))
     assert path.read_bytes() == before
     live = graph_of_model(loaded)
-    assert {address: layer.tensors for address, layer in graph.layers.items() if layer.tensors} == {a: x.tensors for a, x in live.layers.items() if x.tensors}
+    assert {address: layer.tensors for address, layer in graph.layers.items() if layer.tensors} == {
+        a: x.tensors for a, x in live.layers.items() if x.tensors
+    }
 
 
 def test_a_module_in_a_config_is_not_imported(tmp_path, monkeypatch):
@@ -242,6 +320,10 @@ def test_a_module_in_a_config_is_not_imported(tmp_path, monkeypatch):
 def test_bytecode_is_refused_wherever_it_hides(tmp_path, write, place):
     path = write(tmp_path / ("m.keras" if write is write_keras else "m.h5"), lambda_models()[place])
     with pytest.raises(
-        ArchiveError, match="a Lambda layer holds Python bytecode, which loading would run; if you trust where the file comes from, pass --unsafe"
+        ArchiveError,
+        match=(
+            "a Lambda layer holds Python bytecode, which loading would run; if you trust where the"
+            " file comes from, pass --unsafe"
+        ),
     ):
         load_model(path)

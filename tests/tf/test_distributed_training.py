@@ -1,4 +1,6 @@
-"""Training on several replicas, held against the algorithm in plain NumPy: every replica has its weights, masks and step counts."""
+"""Training on several replicas, held against the algorithm in plain NumPy: every replica has its
+weights, masks and step counts.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,24 @@ from graphprune.sparsity.counts import kept_count
 pytestmark = [pytest.mark.tf, pytest.mark.slow]
 
 SCRIPT = Path(__file__).with_name("distributed_cases.py")
-LIMIT = 500  # seconds; a process that hangs is ended, and the test that asked for it fails by its name
+LIMIT = (
+    500  # seconds; a process that hangs is ended, and the test that asked for it fails by its name
+)
 
 
 def start(*arguments: str, **variables: str) -> subprocess.Popen:
     paths = os.pathsep.join([str(SCRIPT.parents[2]), str(SCRIPT.parents[1])])
-    environment = {**os.environ, "PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", **variables}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": paths,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "-1",
+        **variables,
+    }
     command = [sys.executable, str(SCRIPT), *arguments]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def answers_of(processes: list[subprocess.Popen]) -> list[dict]:
@@ -68,7 +80,10 @@ def check_equal(case: dict, replicas: int, look_every: int = 1) -> Reference:
     return reference
 
 
-@pytest.mark.parametrize(("case", "look_every"), [("fit", 1), ("steps_per_execution", 8), ("saved_and_resumed", 1), ("custom_loop", 1)])
+@pytest.mark.parametrize(
+    ("case", "look_every"),
+    [("fit", 1), ("steps_per_execution", 8), ("saved_and_resumed", 1), ("custom_loop", 1)],
+)
 def test_mirrored_replicas_equal_the_reference(mirrored, case, look_every):
     check_equal(mirrored[case], 2, look_every)
 
@@ -84,14 +99,21 @@ def test_mirrored_mixed_precision_reaches_its_target_though_steps_are_skipped(mi
     assert case["scale"] < 2.0**20, "steps were skipped"
     assert case["replicas"][0] == case["replicas"][1]
     assert case["replicas"][0]["steps"] == [[12, 11]] * 2
-    assert [np.count_nonzero(case["replicas"][0]["weights"][at]) for at in (0, 2)] == [kept_count(30, 0.75), kept_count(10, 0.75)]
+    assert [np.count_nonzero(case["replicas"][0]["weights"][at]) for at in (0, 2)] == [
+        kept_count(30, 0.75),
+        kept_count(10, 0.75),
+    ]
 
 
 def test_masks_are_not_chosen_inside_of_a_step_nor_under_other_strategies(mirrored):
-    text = "on_step was called inside of strategy.run or of a tf.function; call it after the step, in the Python loop around it"
+    text = (
+        "on_step was called inside of strategy.run or of a tf.function; call it after the step, in"
+        " the Python loop around it"
+    )
     assert mirrored["custom_loop"]["refused"] == [text, text]
-    assert mirrored["other_strategy"] == (
-        "small: made under CentralStorageStrategy, where pruning is not supported; "
+    assert (
+        mirrored["other_strategy"]
+        == "small: made under CentralStorageStrategy, where pruning is not supported; "
         "train it under MirroredStrategy, MultiWorkerMirroredStrategy or OneDeviceStrategy"
     )
 
@@ -107,8 +129,16 @@ def test_a_mirrored_run_that_was_interrupted_equals_one_that_was_not_bit_for_bit
 def test_replicas_share_every_batch_equally(mirrored):
     case = mirrored["shared_batches"]
     assert case["steps"] == 4
-    assert [[len(share) for share in shares] for shares in case["shares"]] == [[4, 4], [4, 4], [4, 4], [3, 3]] * 2
-    assert [sample for shares in case["shares"] for share in shares for sample in share] == [*case["orders"][0], *case["orders"][1]]
+    assert [[len(share) for share in shares] for shares in case["shares"]] == [
+        [4, 4],
+        [4, 4],
+        [4, 4],
+        [3, 3],
+    ] * 2
+    assert [sample for shares in case["shares"] for share in shares for sample in share] == [
+        *case["orders"][0],
+        *case["orders"][1],
+    ]
     assert all(len(set(order)) == 30 for order in case["orders"])
 
 
@@ -117,19 +147,34 @@ def test_what_a_run_cannot_be_spread_over_is_refused(mirrored):
     assert mirrored["refusals"] == [
         f"strategy: got 'mirror'; {known}",
         f"strategy: got 'mirrored:0'; {known}",
-        "strategy: mirrored:3 needs 3 devices, and TensorFlow is in use already, with 2; ask for it in a process that has not used TensorFlow",
-        "FILE: 2 replicas share a batch equally, got a batch size of 1; take a multiple of 2, such as 2",
-        "FILE: 2 replicas share a batch equally, got a batch size of 7; take a multiple of 2, such as 6",
+        (
+            "strategy: mirrored:3 needs 3 devices, and TensorFlow is in use already, with 2; ask"
+            " for it in a process that has not used TensorFlow"
+        ),
+        (
+            "FILE: 2 replicas share a batch equally, got a batch size of 1; take a multiple of 2,"
+            " such as 2"
+        ),
+        (
+            "FILE: 2 replicas share a batch equally, got a batch size of 7; take a multiple of 2,"
+            " such as 6"
+        ),
         "FILE: x_train has 31 samples, too few for 40 replicas; take fewer",
-        "TF_CONFIG: names a cluster of 2 tasks, and a run trains on one machine; "
-        "unset it, or train under MultiWorkerMirroredStrategy in Python, with graphprune.UpdatePruningStep in fit",
+        (
+            "TF_CONFIG: names a cluster of 2 tasks, and a run trains on one machine; unset it, or"
+            " train under MultiWorkerMirroredStrategy in Python, with graphprune.UpdatePruningStep"
+            " in fit"
+        ),
         "TF_CONFIG: not what TensorFlow takes for a cluster, got 'chief'; unset it",
     ]
 
 
 def test_two_workers_equal_the_reference():
     workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
-    tasks = [json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}) for index in range(2)]
+    tasks = [
+        json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}})
+        for index in range(2)
+    ]
     first, second = answers_of([start("workers", TF_CONFIG=task) for task in tasks])
     assert first["replicas"] == second["replicas"] == 2
     check_equal(first["fit"], 1)

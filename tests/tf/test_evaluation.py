@@ -23,14 +23,29 @@ def test_a_model_is_measured_on_the_test_set(data, tmp_path):
     model = build_model()
     save_model(model, tmp_path / "net.keras")
     loss, accuracy = model.evaluate(data.x_test, data.y_test, verbose=0)
-    assert evaluate(model, data) == evaluate(tmp_path / "net.keras", data) == {"loss": pytest.approx(loss), "accuracy": pytest.approx(accuracy)}
+    assert (
+        evaluate(model, data)
+        == evaluate(tmp_path / "net.keras", data)
+        == {
+            "loss": pytest.approx(loss),
+            "accuracy": pytest.approx(accuracy),
+        }
+    )
     assert measure_accuracy(model, data) == pytest.approx(accuracy)
 
 
 def test_without_a_test_set_the_training_set_is_taken_whole(tmp_path):
-    np.savez(tmp_path / "train.npz", **{name: np.load(write_data(tmp_path / "data.npz"))[name] for name in ("x_train", "y_train")})
+    np.savez(
+        tmp_path / "train.npz",
+        **{
+            name: np.load(write_data(tmp_path / "data.npz"))[name]
+            for name in ("x_train", "y_train")
+        },
+    )
     model, data = build_model(), read_data(str(tmp_path / "train.npz"), batch_size=4)
-    assert evaluate(model, data)["accuracy"] == pytest.approx(model.evaluate(data.x_train, data.y_train, verbose=0)[1])
+    assert evaluate(model, data)["accuracy"] == pytest.approx(
+        model.evaluate(data.x_train, data.y_train, verbose=0)[1]
+    )
 
 
 def test_a_model_without_compile_settings_is_measured_by_those_given(data):
@@ -38,8 +53,13 @@ def test_a_model_without_compile_settings_is_measured_by_those_given(data):
     assert measure_accuracy(model, data) is None
     with pytest.raises(TrainingError) as caught:
         evaluate(model, data)
-    assert str(caught.value) == "net: saved without compile settings; say how to train it with --loss and --optimizer"
-    found = evaluate(model, data, compiling=Compiling("sgd", "sparse_categorical_crossentropy", ("accuracy",)))
+    assert (
+        str(caught.value)
+        == "net: saved without compile settings; say how to train it with --loss and --optimizer"
+    )
+    found = evaluate(
+        model, data, compiling=Compiling("sgd", "sparse_categorical_crossentropy", ("accuracy",))
+    )
     assert list(found) == ["loss", "accuracy"]
 
 
@@ -48,11 +68,15 @@ def test_measuring_leaves_metrics_and_weights_as_they_were(data):
     before = [weight.numpy().tobytes() for weight in model.weights]
     check_data_fits(model, data)
     assert [weight.numpy().tobytes() for weight in model.weights] == before
-    assert all(not variable.numpy().any() for metric in model.metrics for variable in metric.variables)
+    assert all(
+        not variable.numpy().any() for metric in model.metrics for variable in metric.variables
+    )
 
 
 def test_checking_the_data_leaves_carried_states_as_they_were(tmp_path):
-    model = tf_keras.Sequential([layers.SimpleRNN(2, stateful=True, batch_input_shape=(4, 3, 1), name="rnn")], name="net")
+    model = tf_keras.Sequential(
+        [layers.SimpleRNN(2, stateful=True, batch_input_shape=(4, 3, 1), name="rnn")], name="net"
+    )
     model.compile("sgd", "mse")
     np.savez(tmp_path / "data.npz", x_train=np.ones((4, 3, 1)), y_train=np.ones((4, 2)))
     model.layers[0].reset_states(np.full((4, 2), 0.25))
@@ -66,14 +90,21 @@ def test_inputs_are_counted_and_named(data):
     model.compile("sgd", "mse")
     with pytest.raises(DataError) as caught:
         check_data_fits(model, data)
-    assert str(caught.value) == f"{data.spec}: x has one tensor, the model takes 2 tensors (a, b); give one for each"
+    assert (
+        str(caught.value)
+        == f"{data.spec}: x has one tensor, the model takes 2 tensors (a, b); give one for each"
+    )
 
 
 def test_a_dataset_without_batches_is_one_clear_line(data):
     samples = tf.data.Dataset.from_tensor_slices((data.x_train, data.y_train))
     with pytest.raises(DataError) as caught:
         check_data_fits(build_model(), StreamData("my_data:load", samples, None, 3))
-    assert str(caught.value) == "my_data:load: its elements are single samples of shape (4, 4, 1); call .batch(n) on the dataset"
+    assert (
+        str(caught.value)
+        == "my_data:load: its elements are single samples of shape (4, 4, 1); call .batch(n) on the"
+        " dataset"
+    )
 
 
 def test_a_label_that_the_model_has_no_class_for_is_one_clear_line(tmp_path):
@@ -81,14 +112,21 @@ def test_a_label_that_the_model_has_no_class_for_is_one_clear_line(tmp_path):
     with pytest.raises(DataError) as caught:
         check_data_fits(model, data)
     first = int(np.flatnonzero(data.y_train > 2)[0])
-    assert str(caught.value) == (
-        f"{data.spec}: y_train holds {data.y_train[first]} at ({first},), and output 'predictions' has 3 classes; "
-        "labels for sparse_categorical_crossentropy are integers from 0 to 2"
+    assert (
+        str(caught.value)
+        == f"{data.spec}: y_train holds {data.y_train[first]} at ({first},), and output"
+        " 'predictions' has 3 classes; labels for sparse_categorical_crossentropy are integers"
+        " from 0 to 2"
     )
 
 
 def test_a_loss_that_fails_on_the_labels_is_one_clear_line(tmp_path):
-    np.savez(tmp_path / "data.npz", x_train=np.ones((4, 4, 4, 1)), y_train=np.ones((4, 2, 5), "int64"))
+    np.savez(
+        tmp_path / "data.npz", x_train=np.ones((4, 4, 4, 1)), y_train=np.ones((4, 2, 5), "int64")
+    )
     with pytest.raises(DataError) as caught:
         check_data_fits(build_model(), read_data(str(tmp_path / "data.npz"), batch_size=4))
-    assert str(caught.value).startswith(f"{tmp_path}/data.npz: y has shape (2, 5), the model's output is (3,), and its loss fails on them: ")
+    assert str(caught.value).startswith(
+        f"{tmp_path}/data.npz: y has shape (2, 5), the model's output is (3,), and its loss fails"
+        " on them: "
+    )

@@ -8,12 +8,18 @@ from tf_keras import layers
 from graphprune.errors import OutputError
 from graphprune.tf.models.export import save_tflite, to_tflite, write_model, write_saved_model
 
-pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")]
+pytestmark = [
+    pytest.mark.tf,
+    pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated"),
+]
 
 
 def run_tflite(content, **inputs):
     interpreter = tf.lite.Interpreter(model_content=content)
-    details = {detail["name"].removeprefix("serving_default_").split(":")[0]: detail["index"] for detail in interpreter.get_input_details()}
+    details = {
+        detail["name"].removeprefix("serving_default_").split(":")[0]: detail["index"]
+        for detail in interpreter.get_input_details()
+    }
     for name, value in inputs.items():
         interpreter.resize_tensor_input(details[name], value.shape)
     interpreter.allocate_tensors()
@@ -31,23 +37,31 @@ def test_tflite_predicts_what_keras_predicts(capfd):
     model, x = build_model(), sample(5, 4, 4, 1)
     content = to_tflite(model)
     assert capfd.readouterr() == ("", "")
-    np.testing.assert_allclose(run_tflite(content, image=x)[0], model.predict(x, verbose=0), atol=1e-5, rtol=0)
+    np.testing.assert_allclose(
+        run_tflite(content, image=x)[0], model.predict(x, verbose=0), atol=1e-5, rtol=0
+    )
 
 
 def test_tflite_of_several_inputs_predicts_what_keras_predicts():
     a, b = layers.Input((3,), name="a"), layers.Input((2,), name="b")
     model = tf_keras.Model([a, b], layers.Dense(2)(layers.Concatenate()([a, b])))
     x = {"a": sample(4, 3), "b": sample(4, 2)}
-    np.testing.assert_allclose(run_tflite(to_tflite(model), **x)[0], model.predict(x, verbose=0), atol=1e-5, rtol=0)
+    np.testing.assert_allclose(
+        run_tflite(to_tflite(model), **x)[0], model.predict(x, verbose=0), atol=1e-5, rtol=0
+    )
 
 
 def test_tflite_of_a_recurrent_model_takes_one_sample_and_predicts_what_keras_predicts(capfd):
     words = layers.Input((5, 3), name="words")
-    model = tf_keras.Model(words, layers.Dense(2)(layers.GRU(3)(layers.LSTM(4, return_sequences=True)(words))))
+    model = tf_keras.Model(
+        words, layers.Dense(2)(layers.GRU(3)(layers.LSTM(4, return_sequences=True)(words)))
+    )
     x = sample(1, 5, 3)
     content = to_tflite(model)
     assert capfd.readouterr() == ("", "")
-    np.testing.assert_allclose(run_tflite(content, words=x)[0], model.predict(x, verbose=0), atol=1e-5, rtol=0)
+    np.testing.assert_allclose(
+        run_tflite(content, words=x)[0], model.predict(x, verbose=0), atol=1e-5, rtol=0
+    )
 
 
 def in_one_interpreter(content, samples):
@@ -80,12 +94,20 @@ RECURRENT = {
 @pytest.mark.parametrize("name", RECURRENT)
 def test_later_calls_of_a_tflite_interpreter_predict_what_keras_predicts(name):
     tf_keras.utils.set_random_seed(3)
-    model = tf_keras.Sequential([layers.Input((4, 2), batch_size=1 if name == "stateful" else None), *RECURRENT[name]()])
+    model = tf_keras.Sequential(
+        [layers.Input((4, 2), batch_size=1 if name == "stateful" else None), *RECURRENT[name]()]
+    )
     content = to_tflite(model)
     samples = [sample(1, 4, 2) * scale for scale in (3, -2, 1)]
     for found, x in zip(in_one_interpreter(content, samples), samples, strict=True):
-        np.testing.assert_allclose(found, model(x), atol=1e-6, rtol=0)  # a stateful layer carries its state on in both
-    assert all(layer._could_use_gpu_kernel for layer in model._flatten_layers() if isinstance(layer, layers.LSTM))
+        np.testing.assert_allclose(
+            found, model(x), atol=1e-6, rtol=0
+        )  # a stateful layer carries its state on in both
+    assert all(
+        layer._could_use_gpu_kernel
+        for layer in model._flatten_layers()
+        if isinstance(layer, layers.LSTM)
+    )
 
 
 def test_a_layer_that_tflite_lacks_is_one_clear_line(capfd):
@@ -93,7 +115,10 @@ def test_a_layer_that_tflite_lacks_is_one_clear_line(capfd):
     model = tf_keras.Model(x, tf.raw_ops.Betainc(a=x, b=x, x=x), name="net")
     with pytest.raises(OutputError) as caught:
         to_tflite(model)
-    assert str(caught.value).startswith("net: cannot be written for TensorFlow Lite: 'tf.Betainc' op is neither a custom op nor a flex op")
+    assert str(caught.value).startswith(
+        "net: cannot be written for TensorFlow Lite: 'tf.Betainc' op is neither a custom op nor a"
+        " flex op"
+    )
     assert str(caught.value).endswith("; save it as .keras or as a SavedModel folder")
     assert len(str(caught.value).splitlines()) == 1
     assert capfd.readouterr() == ("", "")
@@ -105,7 +130,9 @@ def test_a_saved_model_predicts_what_keras_predicts_and_loads_again(tmp_path, ca
         write_saved_model(model, tmp_path / "deep" / "net")
     assert capfd.readouterr() == ("", "")
     loaded = tf_keras.models.load_model(tmp_path / "deep" / "net")
-    np.testing.assert_allclose(loaded.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-6, rtol=0)
+    np.testing.assert_allclose(
+        loaded.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-6, rtol=0
+    )
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["net"]
 
 
@@ -124,14 +151,26 @@ def test_a_tflite_file_is_written_whole(tmp_path):
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["net.tflite"]
     with pytest.raises(OutputError) as caught:
         save_tflite(model, tmp_path / "deep")
-    assert str(caught.value) == f"{tmp_path}/deep: cannot be written: Is a directory; give another name"
+    assert (
+        str(caught.value)
+        == f"{tmp_path}/deep: cannot be written: Is a directory; give another name"
+    )
 
 
 def test_the_end_of_the_name_says_the_format(tmp_path):
     model = build_model()
     for name in ("net.keras", "net.h5", "net.tflite", "net"):
         write_model(model, tmp_path / name)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["net", "net.h5", "net.keras", "net.tflite"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "net",
+        "net.h5",
+        "net.keras",
+        "net.tflite",
+    ]
     with pytest.raises(OutputError) as caught:
         write_model(model, tmp_path / "net.onnx")
-    assert str(caught.value) == (f"{tmp_path}/net.onnx: no model format has the suffix .onnx; use .keras, .h5, .tflite, or no suffix for a SavedModel folder")
+    assert (
+        str(caught.value)
+        == f"{tmp_path}/net.onnx: no model format has the suffix .onnx; use .keras, .h5, .tflite,"
+        " or no suffix for a SavedModel folder"
+    )

@@ -1,4 +1,6 @@
-"""The shipped model is what `fixtures/make_fixtures.py` makes: same architecture, trained on the shipped digits, with its optimizer."""
+"""The shipped model is what `fixtures/make_fixtures.py` makes: same architecture, trained on the
+shipped digits, with its optimizer.
+"""
 
 import importlib.util
 from pathlib import Path
@@ -25,7 +27,10 @@ def maker():
 
 
 def test_the_classifier_has_the_architecture_that_the_script_builds(maker):
-    assert read_graph(maker.build_classifier().get_config()).sha256 == read_graph(FIXTURES / "digits-cnn.keras").sha256
+    assert (
+        read_graph(maker.build_classifier().get_config()).sha256
+        == read_graph(FIXTURES / "digits-cnn.keras").sha256
+    )
 
 
 def test_the_classifier_is_trained_and_keeps_its_optimizer(maker):
@@ -38,5 +43,14 @@ def test_the_classifier_is_trained_and_keeps_its_optimizer(maker):
 def test_the_digits_are_all_there(maker):
     with np.load(FIXTURES / "digits.npz") as digits:
         shapes = {name: digits[name].shape for name in digits.files}
-        assert shapes == {"x_train": (1437, 8, 8, 1), "y_train": (1437,), "x_test": (360, 8, 8, 1), "y_test": (360,)}
-        assert (digits["x_train"].min(), digits["x_train"].max(), sorted(set(digits["y_test"]))) == (0, 16, list(range(10)))
+        assert shapes == {
+            "x_train": (1437, 8, 8, 1),
+            "y_train": (1437,),
+            "x_test": (360, 8, 8, 1),
+            "y_test": (360,),
+        }
+        assert (
+            digits["x_train"].min(),
+            digits["x_train"].max(),
+            sorted(set(digits["y_test"])),
+        ) == (0, 16, list(range(10)))

@@ -1,4 +1,6 @@
-"""Layers that are frozen in part: files list their weights in another order, and each is still found by its name."""
+"""Layers that are frozen in part: files list their weights in another order, and each is still
+found by its name.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,17 @@ def stack(*parts, shape=(5, 3), name="net"):
 
 def bidirectional(frozen: str, nested: bool = False) -> tf_keras.Model:
     layer = layers.Bidirectional(layers.LSTM(4), name="bi")
-    model = stack(stack(layer, layers.Dense(3, name="fc"), name="inner")) if nested else stack(layer)
+    model = (
+        stack(stack(layer, layers.Dense(3, name="fc"), name="inner")) if nested else stack(layer)
+    )
     getattr(layer, frozen).trainable = False
     return model
 
 
 def two_kinds() -> tf_keras.Model:
-    layer = layers.Bidirectional(layers.LSTM(4), backward_layer=layers.GRU(4, go_backwards=True), name="bi")
+    layer = layers.Bidirectional(
+        layers.LSTM(4), backward_layer=layers.GRU(4, go_backwards=True), name="bi"
+    )
     model = stack(layer)
     layer.forward_layer.trainable = False
     return model
@@ -59,7 +65,12 @@ def cells(frozen: int) -> tf_keras.Model:
 
 
 def normalization(*frozen: str) -> tf_keras.Model:
-    inner = stack(layers.Dense(4, name="a"), layers.BatchNormalization(name="bn"), layers.Dense(4, name="b"), name="inner")
+    inner = stack(
+        layers.Dense(4, name="a"),
+        layers.BatchNormalization(name="bn"),
+        layers.Dense(4, name="b"),
+        name="inner",
+    )
     for name in frozen:
         inner.get_layer(name).trainable = False
     outer = stack(inner, layers.BatchNormalization(name="last"))
@@ -80,15 +91,24 @@ MODELS: dict[str, Make] = {
     "normalization": lambda: normalization("bn", "a"),
     "all-frozen": lambda: normalization("a", "bn", "b"),
 }
-PARTS = {"query": "_query_dense", "key": "_key_dense", "value": "_value_dense", "attention_output": "_output_dense"}
+PARTS = {
+    "query": "_query_dense",
+    "key": "_key_dense",
+    "value": "_value_dense",
+    "attention_output": "_output_dense",
+}
 
 
 def live_weight(layer: tf_keras.layers.Layer, name: str) -> np.ndarray:
-    """Return the weight that goes by our name (`forward_layer.kernel`, `cells.0.bias`) in a live layer."""
+    """Return the weight that goes by our name (`forward_layer.kernel`, `cells.0.bias`) in a live
+    layer.
+    """
     *path, last = name.split(".")
     for part in path:
         inside = layer.cell.cells if part == "cells" else None
-        layer = inside or (layer[int(part)] if part.isdecimal() else getattr(layer, PARTS.get(part, part)))
+        layer = inside or (
+            layer[int(part)] if part.isdecimal() else getattr(layer, PARTS.get(part, part))
+        )
     cell = getattr(layer, "cell", layer)
     return next(weight for weight in cell.weights if weight.name.endswith(f"/{last}:0")).numpy()
 
@@ -107,7 +127,9 @@ def test_each_weight_is_found_by_its_name(tmp_path, name, suffix):
         if not is_layered_model(layer):
             assert len(located.tensors.get(address, {})) == len(layer.weights)
             for tensor, stored in located.tensors.get(address, {}).items():
-                np.testing.assert_array_equal(archive.read(stored), live_weight(layer, tensor), f"{address} {tensor}")
+                np.testing.assert_array_equal(
+                    archive.read(stored), live_weight(layer, tensor), f"{address} {tensor}"
+                )
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "two-kinds"])
@@ -116,4 +138,6 @@ def test_an_h5_file_loads_with_each_weight_in_its_place(tmp_path, name):
     model = MODELS[name]()
     model.save(tmp_path / "m.h5")
     samples = np.random.default_rng(1).normal(size=(4, *model.input_shape[1:])).astype("float32")
-    np.testing.assert_array_equal(load_model(tmp_path / "m.h5").predict(samples, verbose=0), model.predict(samples, verbose=0))
+    np.testing.assert_array_equal(
+        load_model(tmp_path / "m.h5").predict(samples, verbose=0), model.predict(samples, verbose=0)
+    )

@@ -1,4 +1,6 @@
-"""A full disk: every writer says the same in one message, leaves nothing half-written, and the run goes on once there is room."""
+"""A full disk: every writer says the same in one message, leaves nothing half-written, and the run
+goes on once there is room.
+"""
 
 import errno
 import os
@@ -35,7 +37,10 @@ def test_every_format_of_a_model_is_refused_in_the_same_words(model, tmp_path, n
         with pytest.raises(WriteError) as caught:
             write_model(model, disk / name)
         way_on = "make room on the disk, or give another place"
-        assert re.fullmatch(rf"{disk}/{name}: cannot be written: No space left on device {ROOM}; {way_on}", str(caught.value))
+        assert re.fullmatch(
+            rf"{disk}/{name}: cannot be written: No space left on device {ROOM}; {way_on}",
+            str(caught.value),
+        )
         assert names(disk) == []
         (disk / "filler").unlink()
         (disk / "old").write_text("mine")
@@ -50,14 +55,24 @@ def test_a_model_that_is_there_already_stays(model, tmp_path):
         for name in ("o.keras", "o"):
             with pytest.raises(WriteError):
                 write_model(model, disk / name)
-        assert {path: path.read_bytes() for path in disk.rglob("*") if path.is_file() and path.name != "filler"} == old
+        assert {
+            path: path.read_bytes()
+            for path in disk.rglob("*")
+            if path.is_file() and path.name != "filler"
+        } == old
 
 
 def test_a_report_and_the_demo_are_refused_in_the_same_words(tmp_path):
     with small_disk(tmp_path / "disk", "16k") as disk:
-        for arguments, name in [(("graph", "fixtures/digits-cnn.keras", "-o", disk / "g.html"), "g.html"), (("demo", disk / "demo"), "demo/original.keras")]:
+        for arguments, name in [
+            (("graph", "fixtures/digits-cnn.keras", "-o", disk / "g.html"), "g.html"),
+            (("demo", disk / "demo"), "demo/original.keras"),
+        ]:
             done = run_command(*arguments)
-            text = rf"graphprune: {disk}/{name}: cannot be written: No space left on device {ROOM}; make room on the disk, or give another place\n"
+            text = (
+                rf"graphprune: {disk}/{name}: cannot be written: No space left on device {ROOM};"
+                r" make room on the disk, or give another place\n"
+            )
             assert done.code == 1
             assert re.fullmatch(text, done.err)
         assert [path for path in disk.rglob("*") if path.is_file()] == []
@@ -73,22 +88,42 @@ def test_a_run_that_finds_the_disk_full_goes_on_once_there_is_room(tmp_path):
                 fill(disk, 8_000)
 
         with pytest.raises(WriteError) as caught:
-            train(setting.model, None, setting.data, disk / "run", on_progress=fill_up, **setting.options)
-        way_on = f"the checkpoints before are whole; make room on the disk, then go on with: graphprune resume {disk}/run"
-        assert re.fullmatch(rf"{disk}/run/checkpoints/step-00000006: cannot be written: No space left on device {ROOM}; {way_on}", str(caught.value))
+            train(
+                setting.model,
+                None,
+                setting.data,
+                disk / "run",
+                on_progress=fill_up,
+                **setting.options,
+            )
+        way_on = (
+            "the checkpoints before are whole; make room on the disk, then go on with: graphprune"
+            f" resume {disk}/run"
+        )
+        assert re.fullmatch(
+            rf"{disk}/run/checkpoints/step-00000006: cannot be written: No space left on device"
+            rf" {ROOM}; {way_on}",
+            str(caught.value),
+        )
         assert names(disk / "run/checkpoints") == ["step-00000000", "step-00000003"]
         (disk / "filler").unlink()
         assert_same_bits(whole.model, resume(disk / "run").model)
 
 
-FAULTS = [tf.errors.ResourceExhaustedError, tf.errors.FailedPreconditionError, tf.errors.UnknownError]
+FAULTS = [
+    tf.errors.ResourceExhaustedError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.UnknownError,
+]
 
 
 @pytest.mark.parametrize("kind", FAULTS)
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
 def test_tensorflows_own_errors_say_the_same(model, tmp_path, monkeypatch, kind, number):
     def refuse(*args, **options):
-        raise kind(None, None, f"{args[0]}/variables/variables.data-00000-of-00001; {os.strerror(number)}")
+        raise kind(
+            None, None, f"{args[0]}/variables/variables.data-00000-of-00001; {os.strerror(number)}"
+        )
 
     monkeypatch.setattr(tf_keras.Sequential, "save", refuse)
     with pytest.raises(WriteError) as caught:

@@ -1,4 +1,6 @@
-"""A run can always be gone on with: without a checkpoint, without its result, after a kill, in a folder from elsewhere; and only by its own files."""
+"""A run can always be gone on with: without a checkpoint, without its result, after a kill, in a
+folder from elsewhere; and only by its own files.
+"""
 
 import json
 import os
@@ -8,7 +10,16 @@ import sys
 
 import pytest
 from commands import run_command
-from run_builders import TOTAL, Setting, assert_same_bits, build_dense_model, build_setting, ramp, wrap, write_data
+from run_builders import (
+    TOTAL,
+    Setting,
+    assert_same_bits,
+    build_dense_model,
+    build_setting,
+    ramp,
+    wrap,
+    write_data,
+)
 from runs.damage import rewrite
 
 from graphprune.errors import CheckpointError, OutputError
@@ -30,14 +41,20 @@ rules:
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory):
-    """Return a folder with a model, data, rules, and two runs from a plan: `whole`, and `stopped` after step 7."""
+    """Return a folder with a model, data, rules, and two runs from a plan: `whole`, and `stopped`
+    after step 7.
+    """
     folder = tmp_path_factory.mktemp("begun")
     save_model(build_dense_model("adam"), folder / "net.keras")
     (folder / "prune.yaml").write_text(RULES)
     setting = Setting(str(folder / "net.keras"), write_data(folder / "data.npz"), folder)
-    plan = make_plan(read_graph(setting.model), read_rules(folder / "prune.yaml"), path=setting.model)
+    plan = make_plan(
+        read_graph(setting.model), read_rules(folder / "prune.yaml"), path=setting.model
+    )
     options = {**setting.options, "learning_rate": 0.02}
-    assert train(setting.model, plan, setting.data, folder / "whole", **options).status == "finished"
+    assert (
+        train(setting.model, plan, setting.data, folder / "whole", **options).status == "finished"
+    )
     train(setting.model, plan, setting.data, folder / "stopped", stop_after_step=7, **options)
     return setting
 
@@ -49,7 +66,9 @@ def copy(begun, name, tmp_path):
 def assert_same_end(begun, run, result):
     assert (result.status, result.step) == ("finished", TOTAL)
     assert_same_bits(begun.folder / "whole" / "model.keras", run / "model.keras")
-    assert (run / "metrics.jsonl").read_text() == (begun.folder / "whole" / "metrics.jsonl").read_text()
+    assert (run / "metrics.jsonl").read_text() == (
+        begun.folder / "whole" / "metrics.jsonl"
+    ).read_text()
 
 
 def test_a_run_without_a_checkpoint_starts_from_the_beginning_to_the_same_end(begun, tmp_path):
@@ -65,11 +84,17 @@ def test_a_start_from_the_beginning_needs_the_model_and_the_plan_as_they_were(be
     shutil.rmtree(run / "checkpoints")
     model = tmp_path / "net.keras"
     rewrite(run / "run.json", model=str(model))
-    way_on = f"and the run in {run} has no checkpoint to go on from; put the old model back, or start a new run"
+    way_on = (
+        f"and the run in {run} has no checkpoint to go on from; put the old model back, or start a"
+        " new run"
+    )
     for make, why in [
         (lambda: None, "the model that the run began with is gone"),
         (lambda: os.mkfifo(model), "the model that the run began with is no longer a saved model"),
-        (lambda: (model.unlink(), save_model(build_dense_model("sgd"), model)), "has changed since the run began with it"),
+        (
+            lambda: (model.unlink(), save_model(build_dense_model("sgd"), model)),
+            "has changed since the run began with it",
+        ),
     ]:
         make()
         with pytest.raises(CheckpointError) as caught:
@@ -78,13 +103,16 @@ def test_a_start_from_the_beginning_needs_the_model_and_the_plan_as_they_were(be
     (run / "plan.json").write_text("{}")
     with pytest.raises(CheckpointError) as caught:
         resume(run)
-    assert str(caught.value) == (
-        f"{run}: damaged, plan.json is not what was written, and a start from the beginning needs it; "
-        "put it back from a copy, or start a new run in another folder"
+    assert (
+        str(caught.value)
+        == f"{run}: damaged, plan.json is not what was written, and a start from the beginning"
+        " needs it; put it back from a copy, or start a new run in another folder"
     )
 
 
-def test_a_deleted_model_and_a_damaged_result_are_written_again_from_the_last_checkpoint(begun, tmp_path):
+def test_a_deleted_model_and_a_damaged_result_are_written_again_from_the_last_checkpoint(
+    begun, tmp_path
+):
     run = copy(begun, "whole", tmp_path)
     (run / "model.keras").unlink()
     result = resume(run)
@@ -104,16 +132,19 @@ def test_a_trained_model_that_somebody_changed_is_not_overwritten(begun, tmp_pat
     for call in (lambda: resume(run), lambda: RunFolder(run).need_model()):
         with pytest.raises(CheckpointError) as caught:
             call()
-        assert str(caught.value) == (
-            f"{run}: damaged, model.keras is not what the run wrote; "
-            f"move it away, then graphprune resume {run} writes model.keras again from the last checkpoint"
+        assert (
+            str(caught.value)
+            == f"{run}: damaged, model.keras is not what the run wrote; move it away, then"
+            f" graphprune resume {run} writes model.keras again from the last checkpoint"
         )
     assert (run / "model.keras").read_bytes() == b"mine"
 
 
 def test_a_checkpoint_of_another_run_is_refused(begun, tmp_path):
     run = copy(begun, "stopped", tmp_path)
-    shutil.copytree(begun.folder / "whole/checkpoints/step-00000012", run / "checkpoints/step-00000012")
+    shutil.copytree(
+        begun.folder / "whole/checkpoints/step-00000012", run / "checkpoints/step-00000012"
+    )
     with pytest.raises(CheckpointError, match="step-00000012: is a checkpoint of another run"):
         resume(run)
     shutil.rmtree(run / "checkpoints/step-00000012")
@@ -125,7 +156,10 @@ def test_cut_metrics_are_told_before_training_goes_on(begun, tmp_path):
     (run / "metrics.jsonl").write_text("")
     result = resume(run, on_warning=told.append, on_checkpoint=lambda _: told.append("training"))
     assert told == [
-        f"{run}/metrics.jsonl: cut or edited, its lines up to step 6 are not those that the run wrote; training goes on and adds to what is there",
+        (
+            f"{run}/metrics.jsonl: cut or edited, its lines up to step 6 are not those that the run"
+            " wrote; training goes on and adds to what is there"
+        ),
         "training",
     ]
     assert result.status == "finished"
@@ -135,7 +169,12 @@ def test_a_run_of_format_1_goes_on_to_the_same_end(begun, tmp_path):
     run = copy(begun, "stopped", tmp_path)
     to_format_1(run)
     result = resume(run)
-    assert result.warnings == (f"{run}: was made on another machine, by another user or by an earlier graphprune; its training data is read from {begun.data}",)
+    assert result.warnings == (
+        (
+            f"{run}: was made on another machine, by another user or by an earlier graphprune; its"
+            f" training data is read from {begun.data}"
+        ),
+    )
     assert_same_end(begun, run, result)
 
 
@@ -144,10 +183,19 @@ def to_format_1(run):
     config = json.loads((run / "run.json").read_text())
     new = ("sha256", "mark", "run_id", "first_batch_sha256", "files", "tensorboard", "strategy")
     asked = {name: value for name, value in config["compiling"].items() if value}
-    old = {name: value for name, value in config.items() if name not in new} | {"format_version": 1, "compiling": asked}
+    old = {name: value for name, value in config.items() if name not in new} | {
+        "format_version": 1,
+        "compiling": asked,
+    }
     (run / "run.json").write_text(json.dumps(old, indent=2))
     for path in (run / "checkpoints").glob("*/state.json"):
-        rewrite(path, format_version=1, **dict.fromkeys(("run_id", "model_sha256", "data_sha256", "metrics_size", "metrics_sha256")))
+        rewrite(
+            path,
+            format_version=1,
+            **dict.fromkeys(
+                ("run_id", "model_sha256", "data_sha256", "metrics_size", "metrics_sha256")
+            ),
+        )
     (run / ".lock").unlink()
 
 
@@ -164,17 +212,29 @@ def load():
 
 @pytest.fixture
 def with_function(tmp_path, monkeypatch):
-    """Return a run that was stopped, whose data comes from a function, and a way to change the order of that data."""
+    """Return a run that was stopped, whose data comes from a function, and a way to change the
+    order of that data.
+    """
     setting = build_setting(tmp_path, model=wrap(build_dense_model("adam"), fc=ramp()))
     monkeypatch.chdir(tmp_path)
     called = tmp_path / "called"
 
     def write(order):
         sys.modules.pop("going_on_data", None)
-        (tmp_path / "going_on_data.py").write_text(DATA.format(called=str(called), data=setting.data, order=order))
+        (tmp_path / "going_on_data.py").write_text(
+            DATA.format(called=str(called), data=setting.data, order=order)
+        )
 
     write(1)
-    train(setting.model, None, "going_on_data:load", tmp_path / "run", epochs=3, checkpoint_every="3 steps", stop_after_step=7)
+    train(
+        setting.model,
+        None,
+        "going_on_data:load",
+        tmp_path / "run",
+        epochs=3,
+        checkpoint_every="3 steps",
+        stop_after_step=7,
+    )
     called.unlink()
     sys.dont_write_bytecode = True
     yield tmp_path / "run", called, write
@@ -182,12 +242,15 @@ def with_function(tmp_path, monkeypatch):
     sys.modules.pop("going_on_data", None)
 
 
-def test_a_data_function_of_a_run_from_elsewhere_is_called_only_when_the_user_says_so(with_function, tmp_path, monkeypatch):
+def test_a_data_function_of_a_run_from_elsewhere_is_called_only_when_the_user_says_so(
+    with_function, tmp_path, monkeypatch
+):
     run, called, _ = with_function
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another-user"))
     why = (
-        f"{run}: was made on another machine, by another user or by an earlier graphprune, and resuming it "
-        "calls the function going_on_data:load for its data; if you trust it, add --trust-run (in Python: trust_run=True)"
+        f"{run}: was made on another machine, by another user or by an earlier graphprune, and"
+        " resuming it calls the function going_on_data:load for its data; if you trust it, add"
+        " --trust-run (in Python: trust_run=True)"
     )
     with pytest.raises(CheckpointError) as caught:
         resume(run)
@@ -212,8 +275,10 @@ def test_a_function_that_gives_other_batches_is_told(with_function):
     assert resume(run, stop_after_step=9).warnings == ()
     write(-1)
     assert resume(run).warnings == (
-        "going_on_data:load: its first batch is not the one that the run began with, so the function "
-        "gives other samples, or in another order; the rest of the run will differ",
+        (
+            "going_on_data:load: its first batch is not the one that the run began with, so the"
+            " function gives other samples, or in another order; the rest of the run will differ"
+        ),
     )
 
 
@@ -223,7 +288,10 @@ def test_events_elsewhere_need_trust(begun, tmp_path):
     (run / "linked" / "train").symlink_to(tmp_path)
     for events in ("../outside", str(tmp_path / "outside"), "linked"):
         rewrite(run / "run.json", tensorboard=events)
-        with pytest.raises(CheckpointError, match=f"writes TensorBoard events to {re.escape(events)}; if you trust it"):
+        with pytest.raises(
+            CheckpointError,
+            match=f"writes TensorBoard events to {re.escape(events)}; if you trust it",
+        ):
             resume(run)
     assert {path.name for path in tmp_path.iterdir()} == {"run"}
 
@@ -231,9 +299,13 @@ def test_events_elsewhere_need_trust(begun, tmp_path):
 def test_what_cannot_be_recorded_is_refused_before_anything_is_written(tmp_path):
     setting = build_setting(tmp_path, model=wrap(build_dense_model("adam"), fc=ramp()))
     with pytest.raises(OutputError) as caught:
-        train(setting.model, None, setting.data, tmp_path / "run", **{**setting.options, "seed": -1})
-    assert str(caught.value) == (
-        f"{tmp_path}/run: this run cannot be recorded, run.json has a wrong seed: should be greater than or equal to 0, got -1; change that setting"
+        train(
+            setting.model, None, setting.data, tmp_path / "run", **{**setting.options, "seed": -1}
+        )
+    assert (
+        str(caught.value)
+        == f"{tmp_path}/run: this run cannot be recorded, run.json has a wrong seed: should be"
+        " greater than or equal to 0, got -1; change that setting"
     )
     assert not (tmp_path / "run").exists()
 
@@ -244,13 +316,19 @@ def test_strip_and_verify_tell_a_changed_original_and_refuse_a_changed_model(beg
     rewrite(run / "run.json", model=str(original))
     save_model(build_dense_model("sgd"), original)
     done = run_command("strip", str(run), "-o", str(tmp_path / "sparse.keras"))
-    warning = f"{original}: has changed since the run began with it; compared with the trained model of {run} itself instead"
+    warning = (
+        f"{original}: has changed since the run began with it; compared with the trained model of"
+        f" {run} itself instead"
+    )
     assert (done.code, f"graphprune: warning: {warning}\n" in done.err) == (0, True)
     assert done.err.count("warning") == 1
     rewrite(run / "run.json", model=config["model"])
     content = bytearray((run / "model.keras").read_bytes())
     content[len(content) // 2] ^= 1
     (run / "model.keras").write_bytes(content)
-    for arguments in (("strip", str(run), "-o", str(tmp_path / "other.keras")), ("verify", str(run), "--plan", str(run / "plan.json"))):
+    for arguments in (
+        ("strip", str(run), "-o", str(tmp_path / "other.keras")),
+        ("verify", str(run), "--plan", str(run / "plan.json")),
+    ):
         done = run_command(*arguments)
         assert (done.code, "model.keras is not what the run wrote" in done.err) == (1, True)

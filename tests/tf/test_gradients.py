@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from run_builders import assert_same_bits, build_dense_model, build_model, build_setting, ramp, wrap, write_data
+from run_builders import (
+    assert_same_bits,
+    build_dense_model,
+    build_model,
+    build_setting,
+    ramp,
+    wrap,
+    write_data,
+)
 from tf_keras import layers
 from tf_keras.src.backend import RandomGenerator
 
@@ -21,7 +29,9 @@ from graphprune.tf.training.run import train
 
 pytestmark = pytest.mark.tf
 MISSED = "P: pruned layers that get no gradient from the loss would never reach their target: "
-WAY_OUT = "; leave them out of the rules, or freeze them (trainable = False) to prune them as they are"
+WAY_OUT = (
+    "; leave them out of the rules, or freeze them (trainable = False) to prune them as they are"
+)
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +70,14 @@ def test_the_layer_that_passes_no_gradient_on_is_named(data, operation):
 
 
 def test_an_operation_without_a_gradient_is_named(data):
-    model = wrap(build(lambda x: x + tf.raw_ops.Lu(input=tf.reshape(x[:, :1], (-1, 1, 1)))[0][:, 0]), fc=ramp())
-    why = "layer 'pick' uses the operation Lu, for which TensorFlow has no gradient; put it where no trained layer comes before it"
+    model = wrap(
+        build(lambda x: x + tf.raw_ops.Lu(input=tf.reshape(x[:, :1], (-1, 1, 1)))[0][:, 0]),
+        fc=ramp(),
+    )
+    why = (
+        "layer 'pick' uses the operation Lu, for which TensorFlow has no gradient; put it where no"
+        " trained layer comes before it"
+    )
     assert refusal(model, data) == f"P: {why}"
 
 
@@ -70,7 +86,10 @@ def test_a_head_without_a_loss_is_named(data):
     x = layers.Flatten()(image)
     model = tf_keras.Model(image, [layers.Dense(3, name="a")(x), layers.Dense(3, name="b")(x)])
     model.compile("sgd", ["sparse_categorical_crossentropy", None])
-    assert refusal(wrap(model, a=ramp(), b=ramp()), data) == f"{MISSED}b (its output reaches no loss){WAY_OUT}"
+    assert (
+        refusal(wrap(model, a=ramp(), b=ramp()), data)
+        == f"{MISSED}b (its output reaches no loss){WAY_OUT}"
+    )
 
 
 def test_a_layer_that_is_frozen_inside_is_named(data):
@@ -86,7 +105,13 @@ def test_a_layer_that_is_frozen_inside_is_named(data):
 def test_many_layers_are_cut_short(data):
     image = layers.Input((4, 4, 1))
     x = layers.Flatten()(image)
-    model = tf_keras.Model(image, [layers.Dense(3, name="used")(x), *(layers.Dense(3, name=f"n{number}")(x) for number in range(8))])
+    model = tf_keras.Model(
+        image,
+        [
+            layers.Dense(3, name="used")(x),
+            *(layers.Dense(3, name=f"n{number}")(x) for number in range(8)),
+        ],
+    )
     model.compile("sgd", ["mse", *[None] * 8])
     message = refusal(wrap(model, **{f"n{number}": ramp() for number in range(8)}), data)
     assert message.count("(its output reaches no loss)") == 5
@@ -94,8 +119,13 @@ def test_many_layers_are_cut_short(data):
 
 
 def test_a_loss_that_reaches_nothing_is_told(data):
-    message = "no weight gets a gradient from the loss, so nothing can be trained (layer 'pick' passes none on: Round); change the model or the loss"
-    assert refusal(wrap(build(tf.round, last=False, loss="mse"), fc=ramp()), data) == f"P: {message}"
+    message = (
+        "no weight gets a gradient from the loss, so nothing can be trained (layer 'pick' passes"
+        " none on: Round); change the model or the loss"
+    )
+    assert (
+        refusal(wrap(build(tf.round, last=False, loss="mse"), fc=ramp()), data) == f"P: {message}"
+    )
 
 
 def test_a_model_of_frozen_layers_is_told(data):
@@ -103,7 +133,11 @@ def test_a_model_of_frozen_layers_is_told(data):
     model.trainable = False
     check_gradients(model, data, "P")  # as in `fit`, what was trainable at compile time is
     model.compile("sgd", "mse")
-    assert refusal(model, data) == "P: no weight is trainable, so nothing can be trained; set trainable = True on layers and save the model again"
+    assert (
+        refusal(model, data)
+        == "P: no weight is trainable, so nothing can be trained; set trainable = True on layers"
+        " and save the model again"
+    )
 
 
 def test_a_step_that_fails_is_told_with_its_reason(data):
@@ -150,16 +184,33 @@ def only_while_training():
     return wrap(build(middle), fc=ramp())
 
 
-@pytest.mark.parametrize("make", [lambda: wrap(build_model()), own_step, frozen_before, scaled, only_while_training])
+@pytest.mark.parametrize(
+    "make", [lambda: wrap(build_model()), own_step, frozen_before, scaled, only_while_training]
+)
 def test_what_can_reach_its_target_passes(data, make):
     check_gradients(make(), data, "P")
 
 
 def state_of(model):
-    generators = [value._seed for layer in model._flatten_layers() for value in vars(layer).values() if isinstance(value, RandomGenerator)]
-    variables = [*model.weights, *model.optimizer.variables, *(variable for metric in model.metrics for variable in metric.variables)]
+    generators = [
+        value._seed
+        for layer in model._flatten_layers()
+        for value in vars(layer).values()
+        if isinstance(value, RandomGenerator)
+    ]
+    variables = [
+        *model.weights,
+        *model.optimizer.variables,
+        *(variable for metric in model.metrics for variable in metric.variables),
+    ]
     states = [variable.numpy().tobytes() for variable in variables]
-    return states, generators, random.getstate(), np.random.get_state()[1].tolist(), tf.random.uniform(()).numpy()
+    return (
+        states,
+        generators,
+        random.getstate(),
+        np.random.get_state()[1].tolist(),
+        tf.random.uniform(()).numpy(),
+    )
 
 
 def test_the_check_leaves_everything_as_it_was(data):
@@ -185,11 +236,15 @@ def test_a_run_with_the_check_has_the_bits_of_one_without(tmp_path, monkeypatch)
 def test_a_run_that_cannot_reach_its_target_leaves_no_folder(tmp_path):
     image = layers.Input((4, 4, 1))
     x = layers.Flatten()(image)
-    model = tf_keras.Model(image, [layers.Dense(3, name="a", activation="softmax")(x), layers.Dense(3, name="b")(x)])
+    model = tf_keras.Model(
+        image, [layers.Dense(3, name="a", activation="softmax")(x), layers.Dense(3, name="b")(x)]
+    )
     model.compile("sgd", ["sparse_categorical_crossentropy", None])
     save_model(wrap(model, b=ramp()), tmp_path / "m.keras")
     with pytest.raises(TrainingError, match="b \\(its output reaches no loss\\)"):
-        train(tmp_path / "m.keras", None, write_data(tmp_path / "d.npz"), tmp_path / "run", epochs=1)
+        train(
+            tmp_path / "m.keras", None, write_data(tmp_path / "d.npz"), tmp_path / "run", epochs=1
+        )
     assert not (tmp_path / "run").exists()
 
 
@@ -197,14 +252,26 @@ def fit(model, data, **options):
     """Train for an epoch, and return the warnings that are about layers without gradients."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model.fit(data.batches(), steps_per_epoch=3, epochs=1, verbose=0, callbacks=[graphprune.UpdatePruningStep()], **options)
-    return [str(warning.message) for warning in caught if "gradient" in str(warning.message) and "UpdatePruningStep" not in str(warning.message)]
+        model.fit(
+            data.batches(),
+            steps_per_epoch=3,
+            epochs=1,
+            verbose=0,
+            callbacks=[graphprune.UpdatePruningStep()],
+            **options,
+        )
+    return [
+        str(warning.message)
+        for warning in caught
+        if "gradient" in str(warning.message) and "UpdatePruningStep" not in str(warning.message)
+    ]
 
 
 def test_fit_warns_of_layers_without_gradients_once(data):
     message = (
-        "fc: the loss gives these layers no gradient, so no optimizer update reaches them and their schedules stand still; "
-        "leave them out of the rules, or freeze them (trainable = False) to prune them as they are"
+        "fc: the loss gives these layers no gradient, so no optimizer update reaches them and their"
+        " schedules stand still; leave them out of the rules, or freeze them (trainable = False) to"
+        " prune them as they are"
     )
     model = wrap(build(tf.round), fc=ramp(), out=ramp())
     assert fit(model, data) == [message]
@@ -216,12 +283,16 @@ def test_layers_that_are_all_frozen_follow_the_optimizer(data):
     callback = graphprune.UpdatePruningStep()
     model.fit(data.batches(), steps_per_epoch=3, epochs=2, verbose=0, callbacks=[callback])
     assert (callback.pruner.step, callback.pruner.is_finished) == (6, True)
-    assert [(tensor.zeros, tensor.target_zeros) for tensor in callback.pruner.tensors()] == [(36, 36)]
+    assert [(tensor.zeros, tensor.target_zeros) for tensor in callback.pruner.tensors()] == [
+        (36, 36)
+    ]
     model.fit(data.batches(), steps_per_epoch=3, epochs=1, verbose=0, callbacks=[callback])
     assert callback.pruner.step == 9
 
 
-@pytest.mark.parametrize("make", [frozen_before, scaled, lambda: wrap(build_dense_model("adam"), fc=ramp())])
+@pytest.mark.parametrize(
+    "make", [frozen_before, scaled, lambda: wrap(build_dense_model("adam"), fc=ramp())]
+)
 def test_fit_does_not_warn_of_layers_that_follow_their_schedules(data, make):
     assert fit(make(), data) == []
 
@@ -235,6 +306,12 @@ def test_stopping_early_is_no_advice_for_layers_without_gradients(data):
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model.fit(data.batches(), steps_per_epoch=4, epochs=3, verbose=0, callbacks=[graphprune.UpdatePruningStep(), Stop()])
+        model.fit(
+            data.batches(),
+            steps_per_epoch=4,
+            epochs=3,
+            verbose=0,
+            callbacks=[graphprune.UpdatePruningStep(), Stop()],
+        )
     early = [str(warning.message) for warning in caught if "EarlyStopping" in str(warning.message)]
     assert [message.split(":")[1] for message in early] == [" out"]

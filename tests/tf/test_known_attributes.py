@@ -1,4 +1,6 @@
-"""The wrapper as users of Keras pruning know it: its attributes, its place in a Sequential model, and as a SavedModel."""
+"""The wrapper as users of Keras pruning know it: its attributes, its place in a Sequential model,
+and as a SavedModel.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,13 @@ import tf_keras
 from tf_keras import layers
 
 import graphprune
-from graphprune import ConstantSparsity, PolynomialDecay, PruneLowMagnitude, apply_rules, prune_low_magnitude
+from graphprune import (
+    ConstantSparsity,
+    PolynomialDecay,
+    PruneLowMagnitude,
+    apply_rules,
+    prune_low_magnitude,
+)
 from graphprune.sparsity.positions import Position
 from graphprune.sparsity.pruning import Pruning
 from graphprune.sparsity.schedules import Schedule
@@ -21,7 +29,10 @@ pytestmark = pytest.mark.tf
 PARTS = {
     "bidirectional": ((5, 4), lambda: layers.Bidirectional(layers.LSTM(3), name="part")),
     "time distributed": ((5, 4), lambda: layers.TimeDistributed(layers.Dense(3), name="part")),
-    "stacked cells": ((5, 4), lambda: layers.RNN([layers.LSTMCell(3), layers.GRUCell(2)], name="part")),
+    "stacked cells": (
+        (5, 4),
+        lambda: layers.RNN([layers.LSTMCell(3), layers.GRUCell(2)], name="part"),
+    ),
     "dense": ((4,), lambda: layers.Dense(3, name="part")),
     "spectral": ((4,), lambda: layers.SpectralNormalization(layers.Dense(3), name="part")),
 }
@@ -34,19 +45,27 @@ def test_a_wrapped_saved_model_loads_with_keras_alone(tmp_path, name):
     wrapped = prune_low_magnitude(model, ConstantSparsity(0.5, 0))
     wrapped.compile("sgd", "mse")
     x = np.random.default_rng(3).normal(size=(4, *shape)).astype("float32")
-    wrapped.fit(x, wrapped.predict(x, verbose=0), verbose=0, callbacks=[graphprune.UpdatePruningStep()])
+    wrapped.fit(
+        x, wrapped.predict(x, verbose=0), verbose=0, callbacks=[graphprune.UpdatePruningStep()]
+    )
     wrapped.save(tmp_path / "saved", save_format="tf")
     for loaded in (load_with_keras(tmp_path / "saved"), graphprune.load_model(tmp_path / "saved")):
-        np.testing.assert_allclose(loaded.predict(x, verbose=0), wrapped.predict(x, verbose=0), rtol=1e-6)
+        np.testing.assert_allclose(
+            loaded.predict(x, verbose=0), wrapped.predict(x, verbose=0), rtol=1e-6
+        )
         ((_, again),) = find_wrappers(loaded).items()
-        for old, new in zip(find_wrappers(wrapped)["part"].pruning_vars, again.pruning_vars, strict=True):
+        for old, new in zip(
+            find_wrappers(wrapped)["part"].pruning_vars, again.pruning_vars, strict=True
+        ):
             assert [value.name for value in new] == [value.name for value in old]
             np.testing.assert_array_equal(new[1].numpy(), old[1].numpy())
             assert not old[1].numpy().all()
 
 
 def test_a_saved_model_of_an_earlier_version_is_read(tmp_path, monkeypatch):
-    model = tf_keras.Sequential([layers.Input((5, 4)), layers.TimeDistributed(layers.Dense(3), name="part")])
+    model = tf_keras.Sequential(
+        [layers.Input((5, 4)), layers.TimeDistributed(layers.Dense(3), name="part")]
+    )
     with monkeypatch.context() as patched:
         patched.setattr("graphprune.tf.pruning.wrapper.state_attribute", lambda name: name)
         earlier = prune_low_magnitude(model)
@@ -57,7 +76,9 @@ def test_a_saved_model_of_an_earlier_version_is_read(tmp_path, monkeypatch):
 
 
 def load_with_keras(path) -> tf_keras.Model:
-    unlisted = {layer.__name__: layer for layer in UNLISTED}  # SpectralNormalization, which Keras writes and does not find again by itself
+    unlisted = {
+        layer.__name__: layer for layer in UNLISTED
+    }  # SpectralNormalization, which Keras writes and does not find again by itself
     with tf_keras.utils.custom_object_scope(unlisted):
         return tf_keras.models.load_model(path)
 
@@ -71,7 +92,10 @@ FIRST = {
 
 @pytest.mark.parametrize("make", FIRST.values(), ids=FIRST)
 def test_a_sequential_model_is_built_by_the_input_shape_of_the_layer_inside(make):
-    plain, wrapped = tf_keras.Sequential([make()], name="m"), tf_keras.Sequential([prune_low_magnitude(make())], name="m")
+    plain, wrapped = (
+        tf_keras.Sequential([make()], name="m"),
+        tf_keras.Sequential([prune_low_magnitude(make())], name="m"),
+    )
     assert wrapped.built
     assert wrapped.input_shape == plain.input_shape
     wrapper = wrapped.layers[0]
@@ -83,14 +107,31 @@ def test_a_sequential_model_is_built_by_the_input_shape_of_the_layer_inside(make
     assert tf_keras.Sequential.from_config(own.get_config()).input_shape == (2, 3)
 
 
-@pytest.mark.parametrize("schedule", [ConstantSparsity(0.6, 3, 11, 4), ConstantSparsity(0.5, 0), PolynomialDecay(0.1, 0.8, 2, 13, 2.0, 5)])
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        ConstantSparsity(0.6, 3, 11, 4),
+        ConstantSparsity(0.5, 0),
+        PolynomialDecay(0.1, 0.8, 2, 13, 2.0, 5),
+    ],
+)
 def test_a_wrapper_has_its_arguments_also_when_it_was_saved(schedule):
-    wrapper = prune_low_magnitude(layers.Dense(8), schedule, block_size=(2, 4), block_pooling_type="MAX")
+    wrapper = prune_low_magnitude(
+        layers.Dense(8), schedule, block_size=(2, 4), block_pooling_type="MAX"
+    )
     for each in (wrapper, PruneLowMagnitude.from_config(wrapper.get_config())):
         assert each.pruning_schedule == schedule
-        assert (each.block_size, each.block_pooling_type, each.sparsity_m_by_n) == ((2, 4), "MAX", None)
+        assert (each.block_size, each.block_pooling_type, each.sparsity_m_by_n) == (
+            (2, 4),
+            "MAX",
+            None,
+        )
     groups = prune_low_magnitude(layers.Dense(8), sparsity_m_by_n=(2, 4))
-    assert (groups.block_size, groups.block_pooling_type, groups.sparsity_m_by_n) == ((1, 1), "AVG", (2, 4))
+    assert (groups.block_size, groups.block_pooling_type, groups.sparsity_m_by_n) == (
+        (1, 1),
+        "AVG",
+        (2, 4),
+    )
     rows = prune_low_magnitude(layers.Dense(8), schedule, block_size=(1, 4))
     assert rows.block_size == (1, 4)
 
@@ -102,7 +143,10 @@ def steps(value: int) -> Position:
 @pytest.mark.parametrize(
     ("schedule", "known"),
     [
-        (Schedule("linear", steps(2), steps(10), steps(4), initial=0.2), PolynomialDecay(0.2, 0.5, 2, 10, 1.0, 4)),
+        (
+            Schedule("linear", steps(2), steps(10), steps(4), initial=0.2),
+            PolynomialDecay(0.2, 0.5, 2, 10, 1.0, 4),
+        ),
         (Schedule("polynomial", steps(2), steps(10)), PolynomialDecay(0.0, 0.5, 2, 10, 3.0, 8)),
         (Schedule("step", steps(5)), ConstantSparsity(0.5, 5, 5, 1)),
         (Schedule("constant", steps(5), None, None), ConstantSparsity(0.5, 5, -1, 100)),
@@ -124,12 +168,29 @@ def test_schedules_that_keras_pruning_does_not_have_answer_steps_where_they_are_
     assert PlannedSchedule.from_config(found.get_config()).schedule == ramp
     in_percent = apply_rules(
         tf_keras.Sequential([layers.Input((4,)), layers.Dense(3, name="d")]),
-        {"version": 1, "rules": [{"id": "d", "match": {"type": "Dense"}, "prune": {"sparsity": 0.5, "schedule": {"curve": "polynomial", "end": "60%"}}}]},
+        {
+            "version": 1,
+            "rules": [
+                {
+                    "id": "d",
+                    "match": {"type": "Dense"},
+                    "prune": {"sparsity": 0.5, "schedule": {"curve": "polynomial", "end": "60%"}},
+                }
+            ],
+        },
     )
-    with pytest.raises(ValueError, match=r"^end is 60%, and the number of steps in an epoch is not known$"):
+    with pytest.raises(
+        ValueError, match=r"^end is 60%, and the number of steps in an epoch is not known$"
+    ):
         find_wrappers(in_percent)["d"].pruning_schedule(3)
 
 
 def test_summaries_need_a_folder():
-    with pytest.raises(ValueError, match=r"^log_dir must name a folder, got ''; give the folder that TensorBoard shows, such as 'logs'$"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r"^log_dir must name a folder, got ''; give the folder that TensorBoard shows, such as"
+            r" 'logs'$"
+        ),
+    ):
         graphprune.PruningSummaries(log_dir="")

@@ -1,4 +1,6 @@
-"""The defaults that ship are those of the classes, and a config that leaves them out is no other layer."""
+"""The defaults that ship are those of the classes, and a config that leaves them out is no other
+layer.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,13 @@ from graphprune.graph.classes.completion import DEFAULTS_FILE, complete_config, 
 pytestmark = pytest.mark.tf
 
 TABLE = json.loads(DEFAULTS_FILE.read_text(encoding="utf-8"))
-OTHERS: Mapping[str, Any] = {"activation": "relu", "dtype": "float64", "data_format": "channels_first", "padding": "same", "kernel_initializer": "ones"}
+OTHERS: Mapping[str, Any] = {
+    "activation": "relu",
+    "dtype": "float64",
+    "data_format": "channels_first",
+    "padding": "same",
+    "kernel_initializer": "ones",
+}
 """Values that differ from the defaults, for settings of many classes."""
 WITHOUT_DEFAULTS = {"DynamicEmbedding", "DynamicLookup"}
 """Classes that read every setting from their config."""
@@ -32,9 +40,15 @@ def test_the_table_is_that_of_the_classes() -> None:
 
 
 def without_defaults(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config as an older Keras might have written it: without any setting that has its default."""
+    """Return a config as an older Keras might have written it: without any setting that has its
+    default.
+    """
     defaults = TABLE["layers"][name]
-    return {key: value for key, value in config.items() if not (key in defaults and complete_setting(key, value) == defaults[key])}
+    return {
+        key: value
+        for key, value in config.items()
+        if not (key in defaults and complete_setting(key, value) == defaults[key])
+    }
 
 
 @pytest.mark.parametrize("name", sorted(exported_classes()))
@@ -51,7 +65,10 @@ def test_a_setting_with_another_value_is_another_layer(name: str) -> None:
     entry = serialize_keras_object(make_layer(name))
     whole = complete_config(entry)
     for key, value in with_defaults(name, whole).items():
-        other = {**whole, key: OTHERS.get(key, not value if isinstance(value, bool) else [value, 7])}
+        other = {
+            **whole,
+            key: OTHERS.get(key, not value if isinstance(value, bool) else [value, 7]),
+        }
         assert complete_config(entry | {"config": other}) != whole, key
 
 
@@ -72,9 +89,21 @@ def without_defaults_inside(value: Any, classes: Mapping[str, Any]) -> Any:
     return found
 
 
-UNREADABLE = {"SpectralNormalization", "DenseFeatures", "DynamicEmbedding", "DynamicLookup", "RandomFourierFeatures", "Lambda"}
-"""Classes that Keras cannot read from the config of a model, or not without more than the config; bytecode of a Lambda is written in other bytes."""
-CASES_BY_PLACE = {place: [name for name, case in CASES.items() if case.place == place] for place in ("prunable", "others", "alone")}
+UNREADABLE = {
+    "SpectralNormalization",
+    "DenseFeatures",
+    "DynamicEmbedding",
+    "DynamicLookup",
+    "RandomFourierFeatures",
+    "Lambda",
+}
+"""Classes that Keras cannot read from the config of a model, or not without more than the config;
+bytecode of a Lambda is written in other bytes.
+"""
+CASES_BY_PLACE = {
+    place: [name for name, case in CASES.items() if case.place == place]
+    for place in ("prunable", "others", "alone")
+}
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
-"""Every class of `tf_keras.layers` stands in a model that is pruned: wrapped, trained, saved and loaded in each format, stripped.
+"""Every class of `tf_keras.layers` stands in a model that is pruned: wrapped, trained, saved and
+loaded in each format, stripped.
 
-Models that hold many classes side by side go the whole way once, and a test a class looks at its branch. With `--slow`, each class goes it alone too.
+Models that hold many classes side by side go the whole way once, and a test a class looks at its
+branch. With `--slow`, each class goes it alone too.
 """
 
 from __future__ import annotations
@@ -15,7 +17,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from layer_matrix import CASES, NO_CASE, SPARSITY, STEPS, Bench, Journey, build_bench, class_of, travel
+from layer_matrix import (
+    CASES,
+    NO_CASE,
+    SPARSITY,
+    STEPS,
+    Bench,
+    Journey,
+    build_bench,
+    class_of,
+    travel,
+)
 from layer_zoo import exported_classes
 
 from graphprune.archive import read_archive
@@ -29,7 +41,11 @@ from graphprune.tf.models.export import write_saved_model
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.models.saving import save_model
 from graphprune.tf.pruning.addresses import inner_layer
-from graphprune.tf.pruning.keras_api import collect_prunable_layers, prune_low_magnitude, strip_pruning
+from graphprune.tf.pruning.keras_api import (
+    collect_prunable_layers,
+    prune_low_magnitude,
+    strip_pruning,
+)
 from graphprune.tf.pruning.pruner import Pruner
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
@@ -43,7 +59,9 @@ WITH_TENSORS = [name for name in TOGETHER if CASES[name].sample.lengths]
 
 @pytest.fixture(scope="module", autouse=True)
 def own_input_spec():
-    """Let SpectralNormalization be built: it takes InputSpec from `tf.keras`, which is Keras 3 where TF_USE_LEGACY_KERAS is not set."""
+    """Let SpectralNormalization be built: it takes InputSpec from `tf.keras`, which is Keras 3
+    where TF_USE_LEGACY_KERAS is not set.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tf.keras.layers, "InputSpec", tf_keras.layers.InputSpec)
         yield
@@ -51,7 +69,9 @@ def own_input_spec():
 
 @dataclass(frozen=True, slots=True)
 class Travelled:
-    """A shared model's way: its folder, what became of it, and what each branch gives, by model: wrapped, loaded from each format, stripped."""
+    """A shared model's way: its folder, what became of it, and what each branch gives, by model:
+    wrapped, loaded from each format, stripped.
+    """
 
     folder: Path
     journey: Journey
@@ -65,7 +85,9 @@ def travelled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trave
     @cache
     def go(place: str) -> Travelled:
         folder = tmp_path_factory.mktemp(place)
-        journey = travel(build_bench(name for name in IN_FILES if CASES[name].place == place), folder, FORMATS)
+        journey = travel(
+            build_bench(name for name in IN_FILES if CASES[name].place == place), folder, FORMATS
+        )
         return Travelled(folder, journey, journey.outputs())
 
     return go
@@ -92,15 +114,22 @@ def assert_whole(journey: Journey, name: str) -> None:
         assert_same_values(inner_layer(trained), inner_layer(model.get_layer(address)))
     for model in journey.loaded.values():
         assert described(model.get_layer(address).get_config()) == described(trained.get_config())
-    assert described(journey.stripped.get_layer(address).get_config()) == described(bench.model.get_layer(address).get_config())
+    assert described(journey.stripped.get_layer(address).get_config()) == described(
+        bench.model.get_layer(address).get_config()
+    )
 
 
 def described(config: object) -> object:
-    """Return a config in its canonical form, without bytecode, which Python does not write twice alike."""
+    """Return a config in its canonical form, without bytecode, which Python does not write twice
+    alike.
+    """
 
     def plain(value: object) -> object:
         if isinstance(value, dict):
-            return {key: None if key == "function" and "function_type" in value else plain(item) for key, item in value.items()}
+            return {
+                key: None if key == "function" and "function_type" in value else plain(item)
+                for key, item in value.items()
+            }
         return [plain(item) for item in value] if isinstance(value, list) else value
 
     return plain(canonical(config))
@@ -118,20 +147,26 @@ def assert_same_outputs(outputs: dict[str, dict[str, object]], name: str) -> Non
 
 
 def test_every_exported_class_has_a_case_or_a_reason() -> None:
-    assert sorted({class_of(case) for case in CASES.values()} | {*NO_CASE}) == sorted(exported_classes())
+    assert sorted({class_of(case) for case in CASES.values()} | {*NO_CASE}) == sorted(
+        exported_classes()
+    )
     assert not {class_of(case) for case in CASES.values()} & {*NO_CASE}
     assert len(exported_classes()) == 117
 
 
 @pytest.mark.parametrize("name", TOGETHER)
-def test_a_class_goes_the_whole_way_side_by_side(name: str, travelled: Callable[[str], Travelled]) -> None:
+def test_a_class_goes_the_whole_way_side_by_side(
+    name: str, travelled: Callable[[str], Travelled]
+) -> None:
     found = travelled(CASES[name].place)
     assert_whole(found.journey, name)
     assert_same_outputs(found.outputs, name)
 
 
 @pytest.mark.parametrize("place", ["prunable", "others"])
-def test_a_model_of_many_classes_is_the_same_after_the_whole_way(place: str, travelled: Callable[[str], Travelled]) -> None:
+def test_a_model_of_many_classes_is_the_same_after_the_whole_way(
+    place: str, travelled: Callable[[str], Travelled]
+) -> None:
     folder, journey = travelled(place).folder, travelled(place).journey
     assert len(journey.losses) == STEPS
     assert all(math.isfinite(loss) for loss in journey.losses)
@@ -143,7 +178,10 @@ def test_a_model_of_many_classes_is_the_same_after_the_whole_way(place: str, tra
         graph = read_graph(archive)
         assert set(measure_mask_faults(archive, graph).values()) == {0}
         for wrapper in collect_prunable_layers(journey.wrapped):
-            assert tuple(tensor.name for tensor in graph.layer(wrapper.name).prunable) == wrapper.pruning.weights
+            assert (
+                tuple(tensor.name for tensor in graph.layer(wrapper.name).prunable)
+                == wrapper.pruning.weights
+            )
 
 
 @pytest.mark.slow
@@ -166,9 +204,14 @@ def test_layers_under_construction_are_wrapped_and_pruned() -> None:
     Pruner(bench.model).start(Run(steps_per_epoch=1, epochs=1))
     for name, layer in zip(WITH_TENSORS, made, strict=True):
         wrapper = bench.model.get_layer(bench.branches[name].layer)
-        assert (wrapper.layer, set(wrapper.pruning.weights)) == (layer, set(CASES[name].sample.lengths))
+        assert (wrapper.layer, set(wrapper.pruning.weights)) == (
+            layer,
+            set(CASES[name].sample.lengths),
+        )
         for weight, mask, _ in wrapper.pruning_vars:
-            assert int(tf.size(weight)) - np.count_nonzero(weight.numpy()) == zero_count(int(tf.size(weight)), 0.5)
+            assert int(tf.size(weight)) - np.count_nonzero(weight.numpy()) == zero_count(
+                int(tf.size(weight)), 0.5
+            )
             assert np.count_nonzero(mask.numpy()) == np.count_nonzero(weight.numpy())
 
 
@@ -179,7 +222,9 @@ def test_layers_under_construction_without_tensors_to_prune_are_wrapped_with_not
         wrapper = bench.model.get_layer(bench.branches[name].layer)
         assert (type(wrapper), wrapper.pruning_vars) == (PruneLowMagnitude, [])
     plain = strip_pruning(bench.model)
-    tf.nest.map_structure(np.testing.assert_array_equal, bench.outputs(bench.model), bench.outputs(plain))
+    tf.nest.map_structure(
+        np.testing.assert_array_equal, bench.outputs(bench.model), bench.outputs(plain)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -191,20 +236,28 @@ def test_vocabularies_that_grow_are_pruned_around(dynamic: Bench, tmp_path: Path
     wrapped, name = prune_low_magnitude(dynamic.model), dynamic.branches["dynamic_lookup"].layer
     stripped = strip_pruning(wrapped)
     for model in (wrapped, stripped):
-        tf.nest.map_structure(np.testing.assert_array_equal, dynamic.outputs(dynamic.model), dynamic.outputs(model))
+        tf.nest.map_structure(
+            np.testing.assert_array_equal, dynamic.outputs(dynamic.model), dynamic.outputs(model)
+        )
     for suffix in (".keras", ".h5"):
         with pytest.raises(OutputError) as refused:
             save_model(wrapped, tmp_path / f"m{suffix}")
-        assert str(refused.value) == (
-            f"m{suffix}: layer '{name}' is a DynamicLookup, which Keras rebuilds from no file; "
-            "write a SavedModel folder, which TensorFlow runs, or keep such a table outside the model"
+        assert (
+            str(refused.value)
+            == f"m{suffix}: layer '{name}' is a DynamicLookup, which Keras rebuilds from no file;"
+            " write a SavedModel folder, which TensorFlow runs, or keep such a table outside"
+            " the model"
         )
     write_saved_model(stripped, tmp_path / "m")
     served = tf.saved_model.load(tmp_path / "m").signatures["serving_default"](x0=dynamic.inputs())
     np.testing.assert_allclose(*served.values(), dynamic.model(dynamic.inputs()), rtol=1e-6)
     with pytest.raises(ArchiveError) as unread:
         load_model(tmp_path / "m")
-    assert str(unread.value) == (f"{tmp_path}/m: layer '{name}' is a DynamicLookup, which Keras rebuilds from no file; keep such a table outside the model")
+    assert (
+        str(unread.value)
+        == f"{tmp_path}/m: layer '{name}' is a DynamicLookup, which Keras rebuilds from no file;"
+        " keep such a table outside the model"
+    )
 
 
 def test_a_learned_vocabulary_is_refused_in_h5() -> None:
@@ -214,7 +267,11 @@ def test_a_learned_vocabulary_is_refused_in_h5() -> None:
     model = tf_keras.Model(text, words(text))
     with pytest.raises(OutputError) as caught:
         save_model(model, "m.h5")
-    assert str(caught.value) == "m.h5: the vocabulary of layer 'words' was learned from data, which .h5 files do not hold; save the model as .keras"
+    assert (
+        str(caught.value)
+        == "m.h5: the vocabulary of layer 'words' was learned from data, which .h5 files do not"
+        " hold; save the model as .keras"
+    )
 
 
 def test_a_lambda_of_a_function_that_keras_cannot_describe_is_carried_over() -> None:
@@ -230,11 +287,17 @@ def test_calls_with_keyword_tensors_are_served_as_they_were(tmp_path: Path) -> N
     write_saved_model(wrapped, tmp_path / "m")
     served = tf.saved_model.load(tmp_path / "m").signatures["serving_default"]
     inputs = dict(zip((tensor.name for tensor in wrapped.inputs), bench.inputs(), strict=True))
-    np.testing.assert_allclose(*served(**inputs).values(), bench.model(list(inputs.values())), rtol=1e-5)
+    np.testing.assert_allclose(
+        *served(**inputs).values(), bench.model(list(inputs.values())), rtol=1e-5
+    )
 
 
-def test_spectral_layers_are_built_where_keras_itself_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = tf_keras.Sequential([tf_keras.layers.SpectralNormalization(tf_keras.layers.Dense(3), input_shape=(4,))])
+def test_spectral_layers_are_built_where_keras_itself_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tf_keras.Sequential(
+        [tf_keras.layers.SpectralNormalization(tf_keras.layers.Dense(3), input_shape=(4,))]
+    )
     save_model(model, tmp_path / "m.keras")
     monkeypatch.setattr(tf.keras.layers, "InputSpec", object)
     loaded = load_model(tmp_path / "m.keras")

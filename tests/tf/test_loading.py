@@ -54,41 +54,67 @@ def test_a_saved_model_loads_with_its_optimizer(path):
 def test_lambda_bytecode_is_refused_unless_asked_for(path):
     save_model(in_front(layers.Lambda(lambda tensor: tensor + 1)), path)
     text = (
-        f"{path}: a Lambda layer holds Python bytecode, which loading would run; "
-        "if you trust where the file comes from, pass --unsafe-lambda (unsafe_lambda=True in Python)"
+        f"{path}: a Lambda layer holds Python bytecode, which loading would run; if you trust where"
+        " the file comes from, pass --unsafe-lambda (unsafe_lambda=True in Python)"
     )
     with pytest.raises(ArchiveError, match="^" + re.escape(text) + "$"):
         load_model(path)
-    np.testing.assert_array_equal(load_model(path, unsafe_lambda=True)(np.zeros((1, 4))), np.ones((1, 4)))
+    np.testing.assert_array_equal(
+        load_model(path, unsafe_lambda=True)(np.zeros((1, 4))), np.ones((1, 4))
+    )
 
 
 @pytest.mark.parametrize("code", [b"\x00\x00\x00", marshal.dumps("text")[:-2]])
 def test_lambda_bytecode_of_another_python(tmp_path, code):
     function = [base64.b64encode(code).decode(), None, None]
-    lam = {"class_name": "Lambda", "config": {"name": "lam", "function": function, "function_type": "lambda", "arguments": {}}}
+    lam = {
+        "class_name": "Lambda",
+        "config": {"name": "lam", "function": function, "function_type": "lambda", "arguments": {}},
+    }
     config = {"class_name": "Sequential", "config": {"name": "s", "layers": [lam]}}
     path = write_h5(tmp_path / "m.h5", config, {"lam": {}})
     text = (
-        f"{path}: a Lambda layer holds bytecode that another version of Python wrote, which this one cannot read; "
-        "make it a layer class of your own in the program that built the model, and save it again"
+        f"{path}: a Lambda layer holds bytecode that another version of Python wrote, which this"
+        " one cannot read; make it a layer class of your own in the program that built the model,"
+        " and save it again"
     )
     with pytest.raises(ArchiveError, match="^" + re.escape(text) + "$"):
         load_model(path, unsafe_lambda=True)
 
 
 def test_a_sequential_model_that_tensorflow_2_1_saved_without_the_shape_of_its_input(tmp_path):
-    config = {"class_name": "Sequential", "config": {"name": "s", "layers": [{"class_name": "Dense", "config": {"name": "fc", "units": 3}}]}}
-    path = write_h5(tmp_path / "m.h5", config, {"fc": {"fc/kernel:0": np.ones((4, 3), "float32"), "fc/bias:0": np.ones(3, "float32")}})
+    config = {
+        "class_name": "Sequential",
+        "config": {
+            "name": "s",
+            "layers": [{"class_name": "Dense", "config": {"name": "fc", "units": 3}}],
+        },
+    }
+    path = write_h5(
+        tmp_path / "m.h5",
+        config,
+        {"fc": {"fc/kernel:0": np.ones((4, 3), "float32"), "fc/bias:0": np.ones(3, "float32")}},
+    )
     way_out = "give it an Input in the program that built it, and save it again"
-    text = f"{path}: the file holds the weights of a Sequential model but not the shape of its input; {way_out}"
+    text = (
+        f"{path}: the file holds the weights of a Sequential model but not the shape of its input;"
+        f" {way_out}"
+    )
     with pytest.raises(ArchiveError, match="^" + re.escape(text) + "$"):
         load_model(path)
 
 
 def test_a_keras_file_of_tensorflow_2_12_is_built(tmp_path):
     model = load_model(write_2_12(tmp_path / "m.keras"))
-    assert [float(model.get_layer(name).get_weights()[0][0, 0]) for name in ("tail", "out")] == [3, 4]
-    assert [weight[0, 0] for weight in wrap_all(model).get_layer("mid").get_weights() if weight.dtype == "float32" and weight.shape == (4, 4)] == [0, 1, 2]
+    assert [float(model.get_layer(name).get_weights()[0][0, 0]) for name in ("tail", "out")] == [
+        3,
+        4,
+    ]
+    assert [
+        weight[0, 0]
+        for weight in wrap_all(model).get_layer("mid").get_weights()
+        if weight.dtype == "float32" and weight.shape == (4, 4)
+    ] == [0, 1, 2]
 
 
 def test_an_unknown_class_is_named(path):
@@ -105,8 +131,10 @@ def test_an_unknown_class_is_named(path):
 def test_a_loss_that_cannot_be_restored_leaves_the_model_uncompiled(path):
     save_model(in_front(layers.Dense(2), optimizer="sgd", loss=my_loss), path)
     text = (
-        f"{path}: its compile settings could not be restored, so the model is not compiled (the loss 'my_loss' is not part of Keras; "
-        "give it with --custom-objects (custom_objects={'my_loss': ...} in Python)); compile it again, or say how to train it with --loss and --optimizer"
+        f"{path}: its compile settings could not be restored, so the model is not compiled (the"
+        " loss 'my_loss' is not part of Keras; give it with --custom-objects"
+        " (custom_objects={'my_loss': ...} in Python)); compile it again, or say how to train it"
+        " with --loss and --optimizer"
     )
     with pytest.warns(UserWarning, match="^" + re.escape(text) + "$"):
         assert not load_model(path)._is_compiled
@@ -114,13 +142,24 @@ def test_a_loss_that_cannot_be_restored_leaves_the_model_uncompiled(path):
 
 
 def test_a_lambda_loss_is_never_run(tmp_path):
-    save_model(in_front(layers.Dense(2), optimizer="sgd", loss=lambda wanted, got: wanted - got), tmp_path / "m.keras")
+    save_model(
+        in_front(layers.Dense(2), optimizer="sgd", loss=lambda wanted, got: wanted - got),
+        tmp_path / "m.keras",
+    )
     with pytest.warns(UserWarning, match="a lambda function in them holds Python bytecode"):
         assert not load_model(tmp_path / "m.keras")._is_compiled
 
 
 def test_a_suffix_that_names_no_format_is_refused(tmp_path):
-    with pytest.raises(OutputError, match="^" + re.escape(f"{tmp_path}/m.pb: a model is saved as .keras or .h5, got .pb; change the end of the name") + "$"):
+    with pytest.raises(
+        OutputError,
+        match="^"
+        + re.escape(
+            f"{tmp_path}/m.pb: a model is saved as .keras or .h5, got .pb; change the end of the"
+            " name"
+        )
+        + "$",
+    ):
         save_model(build("sequential"), tmp_path / "m.pb")
 
 
@@ -129,7 +168,11 @@ def test_a_failed_save_leaves_the_old_file(tmp_path):
     save_model(build("sequential"), path)
     before = path.read_bytes()
     with pytest.raises(
-        OutputError, match=r"^m\.h5: Keras cannot save outer \(Unable to synchronously create dataset \(name already exists\)\); save it as \.keras$"
+        OutputError,
+        match=(
+            r"^m\.h5: Keras cannot save outer \(Unable to synchronously create dataset \(name"
+            r" already exists\)\); save it as \.keras$"
+        ),
     ):
         save_model(build("deep"), path)
     assert path.read_bytes() == before
@@ -151,7 +194,13 @@ def edit_config(path, changed, **arguments) -> None:
 @pytest.mark.parametrize(
     ("arguments", "cause"),
     [
-        ({"units": -3}, "TypeError: Received an invalid value for `units`, expected a positive integer. Received: units=-3"),
+        (
+            {"units": -3},
+            (
+                "TypeError: Received an invalid value for `units`, expected a positive integer."
+                " Received: units=-3"
+            ),
+        ),
         ({"other": True}, "TypeError: ('Keyword argument not understood:', 'other')"),
     ],
 )
@@ -160,9 +209,10 @@ def test_what_keras_cannot_build_is_told_with_its_cause(tmp_path, arguments, cau
     edit_config(tmp_path / "old.keras", tmp_path / "new.keras", **arguments)
     with pytest.raises(ArchiveError) as caught:
         load_model(tmp_path / "new.keras")
-    assert str(caught.value) == (
-        f"{tmp_path}/new.keras: Keras cannot load it ({cause}); "
-        "its config and weights do not fit each other or their layers; save the model again in the program that built it"
+    assert (
+        str(caught.value)
+        == f"{tmp_path}/new.keras: Keras cannot load it ({cause}); its config and weights do not"
+        " fit each other or their layers; save the model again in the program that built it"
     )
 
 
@@ -178,7 +228,9 @@ def test_a_lambda_as_activation_is_called_one(tmp_path, kind):
     with pytest.raises(ArchiveError) as caught:
         load_model(path)
     place = f"layer {model.layers[0].name!r}: " if kind == "name.keras" else ""
-    assert str(caught.value) == (
-        f"{path}: {place}a function in it is a lambda, which a model file cannot hold; write it as a function with a name (def) "
-        "in the program that built the model, save the model again, and give the function with --custom-objects"
+    assert (
+        str(caught.value)
+        == f"{path}: {place}a function in it is a lambda, which a model file cannot hold; write it"
+        " as a function with a name (def) in the program that built the model, save the model"
+        " again, and give the function with --custom-objects"
     )

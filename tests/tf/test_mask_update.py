@@ -30,13 +30,22 @@ def check(weights, sparsity):
 
 
 @settings(deadline=None, max_examples=80)
-@given(npst.arrays(st.sampled_from([np.float16, np.float32, np.float64]), npst.array_shapes(max_dims=3, max_side=9), elements=st.sampled_from(FEW)), SHARES)
+@given(
+    npst.arrays(
+        st.sampled_from([np.float16, np.float32, np.float64]),
+        npst.array_shapes(max_dims=3, max_side=9),
+        elements=st.sampled_from(FEW),
+    ),
+    SHARES,
+)
 def test_masks_equal_the_reference_over_ties_zeros_infinities_and_nan(weights, sparsity):
     check(weights, sparsity)
 
 
 @settings(deadline=None, max_examples=50)
-@given(npst.arrays(st.sampled_from([np.float16, np.float32, np.float64]), st.integers(1, 60)), SHARES)
+@given(
+    npst.arrays(st.sampled_from([np.float16, np.float32, np.float64]), st.integers(1, 60)), SHARES
+)
 def test_masks_equal_the_reference_over_any_floats(weights, sparsity):
     check(weights, sparsity)
 

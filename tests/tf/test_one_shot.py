@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import tf_keras
 
-from graphprune import ConstantSparsity, TrainingError, make_plan, prune_low_magnitude, prune_one_shot
+from graphprune import (
+    ConstantSparsity,
+    TrainingError,
+    make_plan,
+    prune_low_magnitude,
+    prune_one_shot,
+)
 from graphprune.errors import StalePlanError
 from graphprune.rules import parse_rules
 from graphprune.tf.pruning.addresses import find_wrappers
@@ -15,7 +21,10 @@ LATE = "schedule: {curve: polynomial, begin: 4 epochs, end: 9 epochs, every: 100
 
 
 def rules(fields, match="'*'"):
-    return parse_rules(f"version: 1\nrules:\n- {{id: all, match: {match}, prune: {{{fields}, {LATE}}}}}\n", "p.yaml")
+    return parse_rules(
+        f"version: 1\nrules:\n- {{id: all, match: {match}, prune: {{{fields}, {LATE}}}}}\n",
+        "p.yaml",
+    )
 
 
 def make_model():
@@ -63,13 +72,19 @@ def test_a_threshold_zeroes_what_is_below_it(model):
         assert np.array_equal(new, np.where(np.abs(old) < 0.05, 0, old)), name
 
 
-@pytest.mark.parametrize("pattern", ["{keep: 2, of: 4, along: in}", "{block: {in: 4, out: 1}}", "{channel: out}"])
+@pytest.mark.parametrize(
+    "pattern", ["{keep: 2, of: 4, along: in}", "{block: {in: 4, out: 1}}", "{channel: out}"]
+)
 def test_patterns_hold(model, pattern):
     target = "" if "keep" in pattern else "sparsity: 50%, "
     pruned = prune_one_shot(model, rules(f"{target}pattern: {pattern}", "{name: hidden}"))
     zeros = pruned.get_layer("hidden").kernel.numpy() == 0
     assert zeros.mean() == 0.5
-    groups = {"k": zeros.reshape(-1, 4, 16).sum(1) == 2, "b": zeros.reshape(-1, 4, 16).sum(1) % 4 == 0, "c": zeros.sum(0) % zeros.shape[0] == 0}
+    groups = {
+        "k": zeros.reshape(-1, 4, 16).sum(1) == 2,
+        "b": zeros.reshape(-1, 4, 16).sum(1) % 4 == 0,
+        "c": zeros.sum(0) % zeros.shape[0] == 0,
+    }
     assert groups[pattern[1]].all()
 
 
@@ -84,7 +99,11 @@ def test_a_plan_is_carried_out_and_one_for_another_model_is_refused(model):
 def test_a_wrapped_model_gets_its_targets(model):
     wrapped = prune_low_magnitude(model, ConstantSparsity(0.75, 5000))
     pruned = prune_one_shot(wrapped, rules("sparsity: 75%", "{name: [conv, hidden, out]}"))
-    assert [share_of_zeros(pruned, name) for name in ("conv", "hidden", "out")] == [0.75, 0.75, 0.75]
+    assert [share_of_zeros(pruned, name) for name in ("conv", "hidden", "out")] == [
+        0.75,
+        0.75,
+        0.75,
+    ]
 
 
 def test_weights_that_are_not_finite_are_refused():
@@ -95,5 +114,9 @@ def test_weights_that_are_not_finite_are_refused():
 
 
 def test_rules_may_be_given_as_a_dict(model):
-    rule = {"id": "all", "match": "*", "prune": {"sparsity": 0.5, "schedule": {"curve": "step", "begin": "0 steps"}}}
+    rule = {
+        "id": "all",
+        "match": "*",
+        "prune": {"sparsity": 0.5, "schedule": {"curve": "step", "begin": "0 steps"}},
+    }
     assert share_of_zeros(prune_one_shot(model, {"version": 1, "rules": [rule]}), "hidden") == 0.5

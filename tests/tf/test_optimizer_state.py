@@ -1,4 +1,6 @@
-"""What optimizers carry from step to step: all of it is in checkpoints, whatever the optimizer keeps it in."""
+"""What optimizers carry from step to step: all of it is in checkpoints, whatever the optimizer
+keeps it in.
+"""
 
 import numpy as np
 import pytest
@@ -8,7 +10,12 @@ from tf_keras import layers
 
 import graphprune
 from graphprune.runs.run_options import Compiling
-from graphprune.tf.layers.optimizer_state import attribute_variables, hidden_variables, listed_variables, python_numbers
+from graphprune.tf.layers.optimizer_state import (
+    attribute_variables,
+    hidden_variables,
+    listed_variables,
+    python_numbers,
+)
 from graphprune.tf.pruning.surgery import strip_model
 from graphprune.tf.training.compiling import compile_model
 from graphprune.tf.training.hidden_state import (
@@ -28,15 +35,21 @@ CLASSES = [
     for name, value in sorted(vars(module).items())
     if isinstance(value, type) and name not in ("Optimizer", "LossScaleOptimizer")
 ]
-IDS = [f"{'legacy.' if module is tf_keras.optimizers.legacy else ''}{name}" for module, name in CLASSES]
+IDS = [
+    f"{'legacy.' if module is tf_keras.optimizers.legacy else ''}{name}" for module, name in CLASSES
+]
 
 
 def build(module, name, *, scaled=False, eager=False):
     tf_keras.utils.set_random_seed(1)
     optimizer = getattr(module, name)(learning_rate=0.05)
     if scaled:
-        optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer, initial_scale=64, dynamic_growth_steps=2)
-    model = tf_keras.Sequential([layers.Input((3,)), layers.Dense(4, name="a"), layers.Dense(2, name="b")])
+        optimizer = tf_keras.mixed_precision.LossScaleOptimizer(
+            optimizer, initial_scale=64, dynamic_growth_steps=2
+        )
+    model = tf_keras.Sequential(
+        [layers.Input((3,)), layers.Dense(4, name="a"), layers.Dense(2, name="b")]
+    )
     model.compile(optimizer, "mse", run_eagerly=eager)
     return model
 
@@ -73,16 +86,29 @@ def test_all_that_changes_in_an_optimizer_is_what_checkpoints_hold(module, name)
     step(model, 1)
     before = {path: np.copy(value) for path, value in all_state(model.optimizer)}
     step(model, 2)
-    changed = {path: value for path, value in all_state(model.optimizer) if path in before and not np.array_equal(before[path], value)}
+    changed = {
+        path: value
+        for path, value in all_state(model.optimizer)
+        if path in before and not np.array_equal(before[path], value)
+    }
     assert any("iterations" in path for path in changed)
     known = [*read_optimizer_rest(model).values(), *read_optimizer_attributes(model).values()]
-    lost = [path for path, value in changed.items() if not path.endswith(DERIVED) and not any(np.array_equal(value, array) for array in known)]
+    lost = [
+        path
+        for path, value in changed.items()
+        if not path.endswith(DERIVED) and not any(np.array_equal(value, array) for array in known)
+    ]
     assert lost == []
 
 
-@pytest.mark.parametrize(("scaled", "eager", "suffix"), [(False, False, ".keras"), *(pytest.param(*rest, marks=pytest.mark.slow) for rest in REST)])
+@pytest.mark.parametrize(
+    ("scaled", "eager", "suffix"),
+    [(False, False, ".keras"), *(pytest.param(*rest, marks=pytest.mark.slow) for rest in REST)],
+)
 @pytest.mark.parametrize(("module", "name"), CLASSES, ids=IDS)
-def test_training_goes_on_bit_for_bit_from_a_checkpoint(tmp_path, module, name, scaled, eager, suffix):
+def test_training_goes_on_bit_for_bit_from_a_checkpoint(
+    tmp_path, module, name, scaled, eager, suffix
+):
     first = build(module, name, scaled=scaled, eager=eager)
     compile_model(first, Compiling(), "here")
     step(first, 3)
@@ -94,15 +120,23 @@ def test_training_goes_on_bit_for_bit_from_a_checkpoint(tmp_path, module, name, 
     restore_optimizer_attributes(second, attributes)
     for model in (first, second):
         step(model, 3)
-    for one, two in zip([*first.weights, *listed_variables(first.optimizer)], [*second.weights, *listed_variables(second.optimizer)], strict=True):
+    for one, two in zip(
+        [*first.weights, *listed_variables(first.optimizer)],
+        [*second.weights, *listed_variables(second.optimizer)],
+        strict=True,
+    ):
         np.testing.assert_array_equal(one.numpy(), two.numpy())
 
 
 @pytest.mark.parametrize("eager", [False, True])
-@pytest.mark.parametrize("module", [tf_keras.optimizers, tf_keras.optimizers.legacy], ids=["new", "legacy"])
+@pytest.mark.parametrize(
+    "module", [tf_keras.optimizers, tf_keras.optimizers.legacy], ids=["new", "legacy"]
+)
 def test_wrapping_and_stripping_keep_the_hidden_state(module, eager):
     model = build(module, "Nadam", eager=eager)
-    compile_model(model, Compiling(), "here")  # slots made before the step is traced, as in the copy: rounding depends on it
+    compile_model(
+        model, Compiling(), "here"
+    )  # slots made before the step is traced, as in the copy: rounding depends on it
     step(model, 3)
     twin = strip_model(graphprune.prune_low_magnitude(model, graphprune.ConstantSparsity(0.5, 0)))
     for each in (model, twin):
@@ -132,7 +166,10 @@ def test_a_checkpoint_of_another_optimizer_is_refused():
 def test_h5_files_keep_steps_per_execution_and_compiled_steps(tmp_path):
     model = build(tf_keras.optimizers, "SGD")
     model.compile("sgd", "mse", steps_per_execution=3, jit_compile=True, run_eagerly=False)
-    for saved in (model, graphprune.prune_low_magnitude(model, graphprune.ConstantSparsity(0.5, 0))):
+    for saved in (
+        model,
+        graphprune.prune_low_magnitude(model, graphprune.ConstantSparsity(0.5, 0)),
+    ):
         graphprune.save_model(saved, tmp_path / "m.h5")
         loaded = graphprune.load_model(tmp_path / "m.h5")
         assert (loaded.steps_per_execution.numpy(), loaded.jit_compile) == (3, True)
@@ -150,7 +187,9 @@ def test_loss_scaling_and_its_slots_come_back(tmp_path, scaled, suffix, capfd):
     policy = tf_keras.mixed_precision.Policy("mixed_float16")
     tf_keras.mixed_precision.set_global_policy("mixed_float16" if scaled else "float32")
     try:
-        model = tf_keras.Sequential([layers.Input((3,)), layers.Dense(4, dtype=policy), layers.Dense(2, dtype="float32")])
+        model = tf_keras.Sequential(
+            [layers.Input((3,)), layers.Dense(4, dtype=policy), layers.Dense(2, dtype="float32")]
+        )
         model.compile("adam", "mse")  # which scales the loss under the global policy only
     finally:
         tf_keras.mixed_precision.set_global_policy("float32")
@@ -163,4 +202,10 @@ def test_loss_scaling_and_its_slots_come_back(tmp_path, scaled, suffix, capfd):
     for one, two in zip(model.optimizer.variables, loaded.optimizer.variables, strict=True):
         np.testing.assert_array_equal(one.numpy(), two.numpy())
     graphprune.save_model(loaded, tmp_path / "again.keras")
-    assert isinstance(graphprune.load_model(tmp_path / "again.keras").optimizer, tf_keras.mixed_precision.LossScaleOptimizer) == scaled
+    assert (
+        isinstance(
+            graphprune.load_model(tmp_path / "again.keras").optimizer,
+            tf_keras.mixed_precision.LossScaleOptimizer,
+        )
+        == scaled
+    )

@@ -1,4 +1,6 @@
-"""Models with the user's own classes and functions: every file that graphprune writes of them is one that it loads again."""
+"""Models with the user's own classes and functions: every file that graphprune writes of them is
+one that it loads again.
+"""
 
 import numpy as np
 import own_objects
@@ -28,16 +30,32 @@ IN_MODEL = {
     "activation": lambda own: build(layers.Dense(4, activation=own["act"])),
     "activation of a class": lambda own: build(layers.Dense(4, activation=own["Act"]())),
     "Activation": lambda own: build(layers.Dense(4), layers.Activation(own["act"])),
-    "recurrent activation": lambda own: build(layers.LSTM(4, recurrent_activation=own["act"]), shape=(3, 2)),
-    "in Bidirectional": lambda own: build(layers.Bidirectional(layers.GRU(4, activation=own["act"])), shape=(3, 2)),
-    "in TimeDistributed": lambda own: build(layers.TimeDistributed(layers.Dense(4, activation=own["act"])), shape=(3, 2)),
-    "in a cell": lambda own: build(layers.RNN([layers.LSTMCell(4, activation=own["act"])]), shape=(3, 2)),
-    "in a model": lambda own: build(tf_keras.Sequential([layers.Input((6,)), layers.Dense(4, activation=own["act"])])),
+    "recurrent activation": lambda own: build(
+        layers.LSTM(4, recurrent_activation=own["act"]), shape=(3, 2)
+    ),
+    "in Bidirectional": lambda own: build(
+        layers.Bidirectional(layers.GRU(4, activation=own["act"])), shape=(3, 2)
+    ),
+    "in TimeDistributed": lambda own: build(
+        layers.TimeDistributed(layers.Dense(4, activation=own["act"])), shape=(3, 2)
+    ),
+    "in a cell": lambda own: build(
+        layers.RNN([layers.LSTMCell(4, activation=own["act"])]), shape=(3, 2)
+    ),
+    "in a model": lambda own: build(
+        tf_keras.Sequential([layers.Input((6,)), layers.Dense(4, activation=own["act"])])
+    ),
     "in an own layer": lambda own: build(own["OwnDense"](4, activation=own["act"])),
     "initializer": lambda own: build(layers.Dense(4, kernel_initializer=own["init"])),
-    "initializer of a class": lambda own: build(layers.Dense(4, kernel_initializer=own["Init"](0.2))),
-    "regularizer": lambda own: build(layers.Dense(4, kernel_regularizer=own["penalty"], activity_regularizer=own["penalty"])),
-    "regularizer of a class": lambda own: build(layers.Dense(4, kernel_regularizer=own["Penalty"](0.2))),
+    "initializer of a class": lambda own: build(
+        layers.Dense(4, kernel_initializer=own["Init"](0.2))
+    ),
+    "regularizer": lambda own: build(
+        layers.Dense(4, kernel_regularizer=own["penalty"], activity_regularizer=own["penalty"])
+    ),
+    "regularizer of a class": lambda own: build(
+        layers.Dense(4, kernel_regularizer=own["Penalty"](0.2))
+    ),
     "constraint": lambda own: build(layers.Dense(4, kernel_constraint=own["clip"])),
     "constraint of a class": lambda own: build(layers.Dense(4, kernel_constraint=own["Clip"](0.2))),
     "loss": lambda own: build(layers.Dense(4), loss=own["loss"], metrics=[own["loss"]]),
@@ -46,7 +64,9 @@ IN_MODEL = {
 
 
 @pytest.mark.filterwarnings("error:.*could not be restored")
-@pytest.mark.parametrize("registered", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["plain", "registered"])
+@pytest.mark.parametrize(
+    "registered", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["plain", "registered"]
+)
 @pytest.mark.parametrize("where", IN_MODEL)
 def test_a_model_with_the_users_own_objects_is_loaded_as_it_was_saved(tmp_path, where, registered):
     own = own_objects.REGISTERED if registered else own_objects.PLAIN
@@ -62,29 +82,51 @@ def test_a_model_with_the_users_own_objects_is_loaded_as_it_was_saved(tmp_path, 
             loaded = graphprune.load_model(path, given)
             np.testing.assert_array_equal(loaded(x), saved(x))
             assert loaded._is_compiled
-            assert [value.numpy() for value in loaded.losses] == [value.numpy() for value in saved.losses]
+            assert [value.numpy() for value in loaded.losses] == [
+                value.numpy() for value in saved.losses
+            ]
     if where != "in an own layer":  # whose weights the formats name differently
         assert read_graph(tmp_path / "a.h5") == read_graph(tmp_path / "a.keras")
-    if where != "in an own layer" and not (registered and "of a class" in where):  # those Keras cannot read from .h5, graphprune can
-        np.testing.assert_array_equal(tf_keras.models.load_model(tmp_path / "a.h5", given)(x), model(x))
+    if where != "in an own layer" and not (
+        registered and "of a class" in where
+    ):  # those Keras cannot read from .h5, graphprune can
+        np.testing.assert_array_equal(
+            tf_keras.models.load_model(tmp_path / "a.h5", given)(x), model(x)
+        )
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])
-def test_a_run_of_a_model_with_an_own_activation_can_be_resumed_and_stripped(tmp_path, monkeypatch, suffix):
+def test_a_run_of_a_model_with_an_own_activation_can_be_resumed_and_stripped(
+    tmp_path, monkeypatch, suffix
+):
     monkeypatch.chdir(tmp_path)
     path, data = tmp_path / f"m{suffix}", tmp_path / "d.npz"
-    IN_MODEL["activation"](own_objects.PLAIN).save(path)  # by Keras, which could not load its own .h5
+    IN_MODEL["activation"](own_objects.PLAIN).save(
+        path
+    )  # by Keras, which could not load its own .h5
     rng = np.random.default_rng(0)
-    np.savez(data, x_train=rng.normal(size=(32, 6)).astype("float32"), y_train=rng.normal(size=(32, 1)).astype("float32"))
+    np.savez(
+        data,
+        x_train=rng.normal(size=(32, 6)).astype("float32"),
+        y_train=rng.normal(size=(32, 1)).astype("float32"),
+    )
     (tmp_path / "r.yaml").write_text(
-        "version: 1\nrules:\n  - id: all\n    match: {type: Dense}\n    prune: {sparsity: 50%, schedule: {curve: constant, begin: 0 steps}}\n"
+        "version: 1\nrules:\n  - id: all\n    match: {type: Dense}\n    prune: {sparsity: 50%,"
+        " schedule: {curve: constant, begin: 0 steps}}\n"
     )
     plan = graphprune.make_plan(read_graph(path), graphprune.read_rules("r.yaml"))
-    train(path, plan, str(data), "run", epochs=2, custom_objects=own_objects.PLAIN, stop_after_step=1)
+    train(
+        path, plan, str(data), "run", epochs=2, custom_objects=own_objects.PLAIN, stop_after_step=1
+    )
     assert resume("run", custom_objects=own_objects.PLAIN).status == "finished"
-    stripped = CliRunner().invoke(cli, ["strip", "run", "-o", f"s{suffix}", "--custom-objects", "own_objects"])
+    stripped = CliRunner().invoke(
+        cli, ["strip", "run", "-o", f"s{suffix}", "--custom-objects", "own_objects"]
+    )
     assert stripped.exit_code == 0, stripped.output
-    assert graphprune.load_model(f"s{suffix}", own_objects.PLAIN).layers[0].activation is own_objects.act
+    assert (
+        graphprune.load_model(f"s{suffix}", own_objects.PLAIN).layers[0].activation
+        is own_objects.act
+    )
 
 
 class Forgetful(layers.Layer):
@@ -125,7 +167,9 @@ class Shuffled(layers.Layer):
 def test_a_file_that_could_not_be_loaded_again_is_refused_before_it_is_needed(layer, suffix, fault):
     given = {"Forgetful": Forgetful, "Shuffled": Shuffled}
     with pytest.raises(OutputError) as caught:
-        check_reads_back(build(layer), suffix, "here", lambda path: graphprune.load_model(path, given))
+        check_reads_back(
+            build(layer), suffix, "here", lambda path: graphprune.load_model(path, given)
+        )
     text = str(caught.value)
     assert text.startswith("here: sequential")
     assert fault in text
@@ -133,4 +177,9 @@ def test_a_file_that_could_not_be_loaded_again_is_refused_before_it_is_needed(la
 
 
 def test_nothing_is_tried_where_everything_is_of_keras():
-    check_reads_back(build(layers.Dense(4, activation="relu")), ".h5", "here", lambda path: pytest.fail("the model was saved and loaded"))
+    check_reads_back(
+        build(layers.Dense(4, activation="relu")),
+        ".h5",
+        "here",
+        lambda path: pytest.fail("the model was saved and loaded"),
+    )

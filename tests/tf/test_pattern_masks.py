@@ -57,12 +57,20 @@ def test_masks_equal_the_reference_on_larger_tensors(pattern, dtype):
     for share in (0.25, 0.5, 0.85):
         mask, _ = select_pattern_mask(weights, pattern, share, DENSE)
         np.testing.assert_array_equal(mask, pattern_mask(weights, pattern, share, DENSE))
-        assert mask.size - np.count_nonzero(mask) == target_zeros(pattern, weights.shape, DENSE, share)
+        assert mask.size - np.count_nonzero(mask) == target_zeros(
+            pattern, weights.shape, DENSE, share
+        )
 
 
 @pytest.mark.parametrize(
     ("pattern", "score"),
-    [(Block((("in", 2),)), 1.5), (Block((("in", 2),), "max"), 2.0), (Channel("in"), 2.5), (KeepOf(1, 2, "in"), 2.0), (UNSTRUCTURED, 2.5)],
+    [
+        (Block((("in", 2),)), 1.5),
+        (Block((("in", 2),), "max"), 2.0),
+        (Channel("in"), 2.5),
+        (KeepOf(1, 2, "in"), 2.0),
+        (UNSTRUCTURED, 2.5),
+    ],
     ids=str,
 )
 def test_the_threshold_is_the_smallest_score_kept(pattern, score):
@@ -80,10 +88,15 @@ def test_a_group_of_nan_keeps_the_first_and_has_no_finite_threshold():
 def test_a_tensor_that_is_not_contiguous_is_read_in_its_own_order():
     weights = np.arange(24.0, dtype=np.float32).reshape(4, 6).T
     for pattern in (KeepOf(1, 2, "in"), Block((("in", 2), ("out", 2))), Channel("out")):
-        np.testing.assert_array_equal(select_pattern_mask(weights, pattern, 0.5, DENSE)[0], pattern_mask(weights, pattern, 0.5, DENSE))
+        np.testing.assert_array_equal(
+            select_pattern_mask(weights, pattern, 0.5, DENSE)[0],
+            pattern_mask(weights, pattern, 0.5, DENSE),
+        )
 
 
-@pytest.mark.parametrize("pattern", [pattern for pattern in PATTERNS if not isinstance(pattern, Channel)], ids=str)
+@pytest.mark.parametrize(
+    "pattern", [pattern for pattern in PATTERNS if not isinstance(pattern, Channel)], ids=str
+)
 def test_short_groups_and_blocks_are_scored_by_the_weights_that_they_have(pattern):
     weights = np.random.default_rng(4).normal(size=(61, 37)).astype("float32")
     for share in (0.25, 0.5, 0.75):

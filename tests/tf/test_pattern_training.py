@@ -22,9 +22,15 @@ pytestmark = pytest.mark.tf
 
 RNG = np.random.default_rng(8)
 STEPS, BATCH = 20, 4
-X, Y = RNG.normal(size=(STEPS * BATCH, 9)).astype("float32"), RNG.normal(size=(STEPS * BATCH, 6)).astype("float32")
+X, Y = (
+    RNG.normal(size=(STEPS * BATCH, 9)).astype("float32"),
+    RNG.normal(size=(STEPS * BATCH, 6)).astype("float32"),
+)
 RAMP = Schedule("polynomial", end=Position(15, "step"), every=Position(4, "step"))
-POINTS = Schedule("points", points=((Position(2, "step"), 0.3), (Position(7, "step"), 0.5), (Position(14, "step"), 0.7)))
+POINTS = Schedule(
+    "points",
+    points=((Position(2, "step"), 0.3), (Position(7, "step"), 0.5), (Position(14, "step"), 0.7)),
+)
 AXES = (("in", "out"),)
 PRUNINGS = [
     Pruning(0.5, RAMP, ("kernel",), KeepOf(2, 4, "in"), pads=True, axes=AXES),
@@ -40,14 +46,24 @@ PRUNINGS = [
 def build(pruning):
     tf_keras.utils.set_random_seed(2)
     x = layers.Input((9,))
-    model = wrap_layers(tf_keras.Model(x, layers.Dense(6, use_bias=False, name="d")(x)), {"d": pruning})
+    model = wrap_layers(
+        tf_keras.Model(x, layers.Dense(6, use_bias=False, name="d")(x)), {"d": pruning}
+    )
     model.compile(tf_keras.optimizers.SGD(0.1), "mse")
     return model
 
 
 def fit(model, steps):
     part = slice(steps.start * BATCH, steps.stop * BATCH)
-    model.fit(X[part], Y[part], batch_size=BATCH, epochs=1, shuffle=False, verbose=0, callbacks=[UpdatePruningStep(), *watchers(model, steps.start)])
+    model.fit(
+        X[part],
+        Y[part],
+        batch_size=BATCH,
+        epochs=1,
+        shuffle=False,
+        verbose=0,
+        callbacks=[UpdatePruningStep(), *watchers(model, steps.start)],
+    )
     return model
 
 
@@ -64,7 +80,9 @@ def watchers(model, start):
 
 
 def reference(pruning, weights):
-    """Return the mask after each step and the weights in the end, of gradient descent on the mean squared error."""
+    """Return the mask after each step and the weights in the end, of gradient descent on the mean
+    squared error.
+    """
     timetable = pruning.schedule.to_timetable(Run())
     mask, masks = np.ones_like(weights, bool), {}
     for step in range(STEPS + 1):
@@ -74,13 +92,20 @@ def reference(pruning, weights):
             weights = np.where(mask, weights, 0)
         masks[step] = mask
         if step < STEPS:
-            batch, wanted = X[BATCH * step : BATCH * (step + 1)], Y[BATCH * step : BATCH * (step + 1)]
+            batch, wanted = (
+                X[BATCH * step : BATCH * (step + 1)],
+                Y[BATCH * step : BATCH * (step + 1)],
+            )
             gradient = 2 * batch.T @ (batch @ weights - wanted) / wanted.size
             weights = np.where(mask, weights - np.float32(0.1) * gradient, 0)
     return masks, weights
 
 
-@pytest.mark.parametrize("pruning", PRUNINGS, ids=lambda pruning: f"{pruning.pattern}, {pruning.schedule.curve}, {pruning.shares}")
+@pytest.mark.parametrize(
+    "pruning",
+    PRUNINGS,
+    ids=lambda pruning: f"{pruning.pattern}, {pruning.schedule.curve}, {pruning.shares}",
+)
 def test_training_equals_the_reference_loop_and_survives_files(pruning, tmp_path):
     model = build(pruning)
     masks, weights = reference(pruning, model.get_layer("d").layer.kernel.numpy())
@@ -103,17 +128,27 @@ def test_training_equals_the_reference_loop_and_survives_files(pruning, tmp_path
     stripped = strip_pruning(model)
     assert type(stripped.get_layer("d")) is layers.Dense
     np.testing.assert_array_equal(stripped.get_layer("d").kernel.numpy(), kernel)
-    assert kernel.size - np.count_nonzero(kernel) >= pruning.target_zeros("kernel", kernel.shape) > 0
+    assert (
+        kernel.size - np.count_nonzero(kernel) >= pruning.target_zeros("kernel", kernel.shape) > 0
+    )
 
 
 def test_a_convolution_keeps_two_of_four_inputs_at_each_place_of_its_window():
     tf_keras.utils.set_random_seed(2)
     image = layers.Input((6, 6, 8))
-    pruning = Pruning(0.5, Schedule("constant"), ("kernel",), KeepOf(2, 4, "in"), axes=(("h", "w", "in", "out"),))
+    pruning = Pruning(
+        0.5, Schedule("constant"), ("kernel",), KeepOf(2, 4, "in"), axes=(("h", "w", "in", "out"),)
+    )
     model = wrap_layers(tf_keras.Model(image, layers.Conv2D(5, 3, name="c")(image)), {"c": pruning})
     weights = model.get_layer("c").layer.kernel.numpy()
     model.compile("adam", "mse")
-    model.fit(np.ones((4, 6, 6, 8), "float32"), np.ones((4, 4, 4, 5), "float32"), batch_size=2, verbose=0, callbacks=[UpdatePruningStep()])
+    model.fit(
+        np.ones((4, 6, 6, 8), "float32"),
+        np.ones((4, 4, 4, 5), "float32"),
+        batch_size=2,
+        verbose=0,
+        callbacks=[UpdatePruningStep()],
+    )
     mask = pattern_mask(weights, pruning.pattern, 0.5, ("h", "w", "in", "out"))
     kernel = model.get_layer("c").layer.kernel.numpy()
     np.testing.assert_array_equal(kernel != 0, mask)

@@ -27,7 +27,12 @@ from graphprune.tf.pruning.surgery import apply_rules, graph_of_model
 pytestmark = pytest.mark.tf
 
 OBJECTS = {"Gated": Gated, "BiasedDense": BiasedDense, "Cell": Cell}
-PRUNED = {"gated": ("kernel", "blocks.0.kernel"), "biased": ("bias",), "rnn": ("cell.recurrent_kernel",), "each": ("layer.bias",)}
+PRUNED = {
+    "gated": ("kernel", "blocks.0.kernel"),
+    "biased": ("bias",),
+    "rnn": ("cell.recurrent_kernel",),
+    "each": ("layer.bias",),
+}
 X = np.random.default_rng(0).normal(size=(8, 5, 4)).astype("float32")
 Y = np.ones((8, 4), "float32")
 
@@ -35,7 +40,9 @@ Y = np.ones((8, 4), "float32")
 def build() -> tf_keras.Model:
     tf_keras.utils.set_random_seed(3)
     x = layers.Input((5, 4))
-    y = layers.TimeDistributed(BiasedDense(4, bias_initializer="random_normal", name="in_each"), name="each")(x)
+    y = layers.TimeDistributed(
+        BiasedDense(4, bias_initializer="random_normal", name="in_each"), name="each"
+    )(x)
     y = layers.RNN(Cell(4, name="step"), name="rnn")(y)
     y = BiasedDense(4, bias_initializer="random_normal", name="biased")(Gated(name="gated")(y))
     return tf_keras.Model(x, y, name="own")
@@ -43,9 +50,16 @@ def build() -> tf_keras.Model:
 
 def zeros(model: tf_keras.Model) -> dict[str, list[int]]:
     kernels = {
-        name: [find_weight(getattr(model.get_layer(name), "layer", model.get_layer(name)), path) for path in PRUNED[name]] for name in ("gated", "biased")
+        name: [
+            find_weight(getattr(model.get_layer(name), "layer", model.get_layer(name)), path)
+            for path in PRUNED[name]
+        ]
+        for name in ("gated", "biased")
     }
-    return {name: [int(weight.shape.num_elements() - np.count_nonzero(weight)) for weight in found] for name, found in kernels.items()}
+    return {
+        name: [int(weight.shape.num_elements() - np.count_nonzero(weight)) for weight in found]
+        for name, found in kernels.items()
+    }
 
 
 def train(model: tf_keras.Model) -> None:
@@ -57,7 +71,9 @@ def train(model: tf_keras.Model) -> None:
 def test_custom_layers_are_pruned_saved_loaded_and_stripped(suffix, tmp_path):
     model = build()
     pruned = prune_low_magnitude(model, ConstantSparsity(0.5, 0, frequency=1))
-    assert {address: wrapper.pruning.weights for address, wrapper in find_wrappers(pruned).items()} == PRUNED
+    assert {
+        address: wrapper.pruning.weights for address, wrapper in find_wrappers(pruned).items()
+    } == PRUNED
     train(pruned)
     path = tmp_path / f"m{suffix}"
     pruned.save(path)
@@ -75,22 +91,33 @@ def test_custom_layers_are_pruned_saved_loaded_and_stripped(suffix, tmp_path):
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_files_of_wrapped_custom_layers_are_read_without_their_classes(suffix, tmp_path):
-    model = tf_keras.Sequential([layers.Input((5, 4)), layers.RNN(Cell(3, name="step"), name="rnn"), BiasedDense(4, name="biased")])
+    model = tf_keras.Sequential(
+        [
+            layers.Input((5, 4)),
+            layers.RNN(Cell(3, name="step"), name="rnn"),
+            BiasedDense(4, name="biased"),
+        ]
+    )
     pruned = prune_low_magnitude(model)
     pruned.get_layer("rnn").pruning_vars[0][1].assign(np.eye(3) > 0)
     pruned.get_layer("rnn").layer.cell.recurrent_kernel.assign(np.eye(3) + np.eye(3, k=1))
     pruned.save(tmp_path / f"m{suffix}")
     archive = read_archive(tmp_path / f"m{suffix}")
-    assert measure_mask_faults(archive, read_graph(archive)) == {("rnn", "cell.recurrent_kernel"): 2, ("biased", "bias"): 0}
+    assert measure_mask_faults(archive, read_graph(archive)) == {
+        ("rnn", "cell.recurrent_kernel"): 2,
+        ("biased", "bias"): 0,
+    }
 
 
 def test_layers_alone_learn_what_to_prune_when_they_are_called():
-    gated, biased, rnn = prune_low_magnitude([Gated(4, name="gated"), BiasedDense(4, name="biased"), layers.RNN(Cell(4), name="rnn")])
+    gated, biased, rnn = prune_low_magnitude(
+        [Gated(4, name="gated"), BiasedDense(4, name="biased"), layers.RNN(Cell(4), name="rnn")]
+    )
     assert [wrapper.pruning.weights for wrapper in (gated, biased, rnn)] == [()] * 3
     model = tf_keras.Sequential([layers.Input((5, 4)), rnn, gated, biased])
-    assert {address: wrapper.pruning.weights for address, wrapper in find_wrappers(model).items()} == {
-        name: PRUNED[name] for name in ("rnn", "gated", "biased")
-    }
+    assert {
+        address: wrapper.pruning.weights for address, wrapper in find_wrappers(model).items()
+    } == {name: PRUNED[name] for name in ("rnn", "gated", "biased")}
     train(model)
     assert zeros(model) == {"gated": [8, 8], "biased": [2]}
 
@@ -108,28 +135,63 @@ def test_rules_see_what_custom_layers_say_of_live_models_and_of_files(tmp_path, 
     model = build()
     types = {layer.address: layer.type for layer in graph_of_model(model).layers.values()}
     rules.write_text(RULES.replace("Custom>Gated", types["gated"]))
-    prunable = {layer.address: tuple(tensor.name for tensor in layer.prunable) for layer in graph_of_model(model).layers.values() if layer.prunable}
+    prunable = {
+        layer.address: tuple(tensor.name for tensor in layer.prunable)
+        for layer in graph_of_model(model).layers.values()
+        if layer.prunable
+    }
     assert prunable == {name: PRUNED[name] for name in ("each", "rnn", "gated", "biased")}
     wrapped = apply_rules(model, read_rules(rules))
-    assert {address: wrapper.pruning.weights for address, wrapper in find_wrappers(wrapped).items()} == {name: PRUNED[name] for name in ("rnn", "gated")}
-    assert find_wrappers(apply_rules(strip_pruning(wrapped), read_rules(rules))).keys() == {"rnn", "gated"}
+    assert {
+        address: wrapper.pruning.weights for address, wrapper in find_wrappers(wrapped).items()
+    } == {name: PRUNED[name] for name in ("rnn", "gated")}
+    assert find_wrappers(apply_rules(strip_pruning(wrapped), read_rules(rules))).keys() == {
+        "rnn",
+        "gated",
+    }
     model.compile("sgd", "mse")
     model.save(tmp_path / "m.keras")
     np.savez(tmp_path / "d.npz", x_train=X, y_train=Y)
     monkeypatch.chdir(tmp_path)
     for command in (
         ["apply", "m.keras", "-r", "own.yaml", "-o", "w.keras", "--custom-objects", "own_layers"],
-        ["train", "m.keras", "-r", "own.yaml", "--data", "d.npz", "--run", "run", "--epochs", "1", "--custom-objects", "own_layers"],
-        ["apply", "m.keras", "--plan", "run/plan.json", "-o", "planned.keras", "--custom-objects", "own_layers"],
+        [
+            "train",
+            "m.keras",
+            "-r",
+            "own.yaml",
+            "--data",
+            "d.npz",
+            "--run",
+            "run",
+            "--epochs",
+            "1",
+            "--custom-objects",
+            "own_layers",
+        ],
+        [
+            "apply",
+            "m.keras",
+            "--plan",
+            "run/plan.json",
+            "-o",
+            "planned.keras",
+            "--custom-objects",
+            "own_layers",
+        ],
         ["strip", "run", "-o", "s.keras", "--custom-objects", "own_layers"],
     ):
         answer = run_command(*command)
         assert answer.code == 0, answer.err
-    assert [find_wrappers(load_model(path, OBJECTS)).keys() for path in ("w.keras", "planned.keras")] == [{"rnn", "gated"}] * 2
+    assert [
+        find_wrappers(load_model(path, OBJECTS)).keys() for path in ("w.keras", "planned.keras")
+    ] == [{"rnn", "gated"}] * 2
     assert zeros(load_model("s.keras", OBJECTS)) == {"gated": [18, 27], "biased": [0]}
 
 
-def test_a_custom_layer_with_layers_inside_goes_the_whole_way_and_is_measured_where_the_file_names_them(tmp_path, monkeypatch):
+def test_a_custom_layer_with_layers_inside_goes_the_whole_way_and_is_measured_where_the_file_names_them(
+    tmp_path, monkeypatch
+):
     model = tf_keras.Sequential([layers.Input((3,)), Twofold(name="two")])
     wrapped = prune_low_magnitude(model, ConstantSparsity(0.5, 0))
     Pruner(wrapped).start(Run())
@@ -138,18 +200,28 @@ def test_a_custom_layer_with_layers_inside_goes_the_whole_way_and_is_measured_wh
         again = load_model(tmp_path / f"w{suffix}", {"Twofold": Twofold})
         for one, other in zip(wrapped.weights, again.weights, strict=True):
             np.testing.assert_array_equal(one.numpy(), other.numpy())
-        assert [weight.shape for weight in strip_pruning(again).weights] == [(3, 6), (6,), (6, 4), (4,)]
+        assert [weight.shape for weight in strip_pruning(again).weights] == [
+            (3, 6),
+            (6,),
+            (6, 4),
+            (4,),
+        ]
         named = read_archive(tmp_path / f"w{suffix}")
         assert set(measure_mask_faults(named, read_graph(named)).values()) == {0}
-    monkeypatch.setattr("graphprune.tf.pruning.wrapper.places_of", lambda layer, names: {})  # as earlier versions saved it
+    monkeypatch.setattr(
+        "graphprune.tf.pruning.wrapper.places_of", lambda layer, names: {}
+    )  # as earlier versions saved it
     wrapped.save(tmp_path / "old.keras")
     numbered = read_archive(tmp_path / "old.keras")
     with pytest.raises(GraphError) as caught:
         measure_mask_faults(numbered, read_graph(numbered))
-    assert str(caught.value) == (
-        f"{tmp_path / 'old.keras'}: layer 'two' has no tensor 'first.kernel'; it has first.0, first.1, second.0, second.1, mask_first.kernel, "
-        "threshold_first.kernel, mask_second.kernel, threshold_second.kernel, pruning_step, last_update; "
-        "load the model and save it again, which writes the names of the weights that a custom layer has in layers inside it"
+    assert (
+        str(caught.value)
+        == f"{tmp_path / 'old.keras'}: layer 'two' has no tensor 'first.kernel'; it has first.0,"
+        " first.1, second.0, second.1, mask_first.kernel, threshold_first.kernel,"
+        " mask_second.kernel, threshold_second.kernel, pruning_step, last_update; load the"
+        " model and save it again, which writes the names of the weights that a custom layer"
+        " has in layers inside it"
     )
 
 
@@ -163,8 +235,14 @@ def test_what_is_no_weight_of_the_layer_is_refused():
             return [self.weight]
 
     texts = {
-        Liar: "l: item 1 of what get_prunable_weights of Liar returns is no weight of the layer; return variables that its attributes hold",
-        Early: "l: get_prunable_weights of Early fails: 'Early' object has no attribute 'weight'; make it return weights that the layer has",
+        Liar: (
+            "l: item 1 of what get_prunable_weights of Liar returns is no weight of the layer;"
+            " return variables that its attributes hold"
+        ),
+        Early: (
+            "l: get_prunable_weights of Early fails: 'Early' object has no attribute 'weight'; make"
+            " it return weights that the layer has"
+        ),
     }
     for made, text in texts.items():
         with pytest.raises(PlanError, match="^" + re.escape(text) + "$"):
@@ -175,6 +253,12 @@ def test_a_prunable_layer_must_say_what_to_prune():
     class Forgetful(PrunableLayer):
         pass
 
-    with pytest.raises(TypeError, match=r"^Can't instantiate abstract class Forgetful with abstract method get_prunable_weights$"):
+    with pytest.raises(
+        TypeError,
+        match=(
+            r"^Can't instantiate abstract class Forgetful with abstract method"
+            r" get_prunable_weights$"
+        ),
+    ):
         Forgetful()
     assert not issubclass(layers.Dense, PrunableLayer)

@@ -19,9 +19,19 @@ def test_a_name_that_leads_nowhere_is_refused() -> None:
     layer = layers.Bidirectional(layers.RNN([layers.GRUCell(2, use_bias=False)]))
     layer.build((None, 3, 2))
     has = "Bidirectional has no weight named {!r}; it has " + ", ".join(
-        f"{side}_layer.cells.0.{name}" for side in ("forward", "backward") for name in ("kernel", "recurrent_kernel")
+        f"{side}_layer.cells.0.{name}"
+        for side in ("forward", "backward")
+        for name in ("kernel", "recurrent_kernel")
     )
-    for name in ("kernel", "forward_layer", "forward_layer.cells.1.kernel", "forward_layer.cells", "backward_layer.cells.0.bias", "query.kernel", "0"):
+    for name in (
+        "kernel",
+        "forward_layer",
+        "forward_layer.cells.1.kernel",
+        "forward_layer.cells",
+        "backward_layer.cells.0.bias",
+        "query.kernel",
+        "0",
+    ):
         with pytest.raises(PlanError) as caught:
             find_weight(layer, name)
         assert str(caught.value) == f"{layer.name}: {has.format(name)}"

@@ -45,11 +45,17 @@ def test_a_policy_may_leave_out_the_layer_that_a_pattern_does_not_fit():
             return isinstance(layer, layers.Dense)
 
     x = layers.Input((5, 8))
-    model = tf_keras.Model(x, layers.Dense(4, name="fc")(layers.MultiHeadAttention(2, 4, name="mha")(x, x)))
+    model = tf_keras.Model(
+        x, layers.Dense(4, name="fc")(layers.MultiHeadAttention(2, 4, name="mha")(x, x))
+    )
     with pytest.raises(ValueError, match=r"^mha: block_size=\(4, 1\) needs a kernel of rank 2, "):
         prune_low_magnitude(model, block_size=(4, 1))
-    pruned = find_wrappers(prune_low_magnitude(model, block_size=(4, 1), pruning_policy=NoAttention()))
-    assert {address: str(wrapper.pruning.pattern) for address, wrapper in pruned.items()} == {"fc": "block in 4 x out 1, mean"}
+    pruned = find_wrappers(
+        prune_low_magnitude(model, block_size=(4, 1), pruning_policy=NoAttention())
+    )
+    assert {address: str(wrapper.pruning.pattern) for address, wrapper in pruned.items()} == {
+        "fc": "block in 4 x out 1, mean"
+    }
 
 
 def test_what_a_policy_raises_reaches_the_caller():
@@ -60,12 +66,18 @@ def test_what_a_policy_raises_reaches_the_caller():
 
 @pytest.mark.parametrize("to_prune", [layers.Dense(2), [layers.Dense(2)]])
 def test_a_policy_without_a_model_is_refused(to_prune):
-    text = "pruning_policy chooses among the layers of a model; leave it out for a layer or a list of layers, which say themselves what to prune"
+    text = (
+        "pruning_policy chooses among the layers of a model; leave it out for a layer or a list of"
+        " layers, which say themselves what to prune"
+    )
     with pytest.raises(ValueError, match="^" + re.escape(text) + "$"):
         prune_low_magnitude(to_prune, pruning_policy=OnlyHead())
 
 
 def test_an_object_that_is_no_policy_is_refused():
-    text = "pruning_policy must have methods allow_pruning(layer) and ensure_model_supports_pruning(model), got 'all' without allow_pruning"
+    text = (
+        "pruning_policy must have methods allow_pruning(layer) and"
+        " ensure_model_supports_pruning(model), got 'all' without allow_pruning"
+    )
     with pytest.raises(ValueError, match="^" + re.escape(text) + "$"):
         prune_low_magnitude(build("sequential"), pruning_policy="all")

@@ -12,7 +12,11 @@ ONES = np.ones((4, 6, 6, 1), "float32")
 
 
 def build():
-    noise = [layers.Dropout(0.5, seed=3, name="a"), layers.GaussianNoise(1.0, name="b"), layers.RandomBrightness(0.5, name="c")]
+    noise = [
+        layers.Dropout(0.5, seed=3, name="a"),
+        layers.GaussianNoise(1.0, name="b"),
+        layers.RandomBrightness(0.5, name="c"),
+    ]
     return tf_keras.Sequential([layers.Input((6, 6, 1)), *noise], name="net")
 
 
@@ -55,7 +59,9 @@ def test_configs_are_as_before_while_a_file_is_written_and_afterwards():
 
 
 def test_cells_of_recurrent_layers_are_found():
-    model = tf_keras.Sequential([layers.Input((3, 2)), layers.RNN([layers.LSTMCell(2, dropout=0.5), layers.GRUCell(2)])])
+    model = tf_keras.Sequential(
+        [layers.Input((3, 2)), layers.RNN([layers.LSTMCell(2, dropout=0.5), layers.GRUCell(2)])]
+    )
     with saved_randomness(model, 5) as randomness:
         assert len(randomness.switched) == 2
 
@@ -66,4 +72,7 @@ def test_the_state_of_another_model_is_refused():
     del state["2"]
     with saved_randomness(build(), 5) as randomness, pytest.raises(CheckpointError) as caught:
         randomness.restore(state)
-    assert str(caught.value) == "the checkpoint holds the state of 2 random generators, the model has 3; start a new run"
+    assert (
+        str(caught.value)
+        == "the checkpoint holds the state of 2 random generators, the model has 3; start a new run"
+    )

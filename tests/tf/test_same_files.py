@@ -1,4 +1,6 @@
-"""The same input and the same command write the same bytes: in another process, at another time, with other memory addresses."""
+"""The same input and the same command write the same bytes: in another process, at another time,
+with other memory addresses.
+"""
 
 import contextlib
 import json
@@ -45,20 +47,35 @@ def folders(tmp_path_factory):
     for number in (1, 2):
         folder = tmp_path_factory.mktemp("same") / "out"
         folder.mkdir()
-        program = PROGRAM.replace("assert done.code == 0", "assert done.code in (0, 1)")  # so short a run misses its target
-        subprocess.run([sys.executable, "-c", program, str(folder), str(number * 12_345)], cwd=ROOT, check=True)
+        program = PROGRAM.replace(
+            "assert done.code == 0", "assert done.code in (0, 1)"
+        )  # so short a run misses its target
+        subprocess.run(
+            [sys.executable, "-c", program, str(folder), str(number * 12_345)], cwd=ROOT, check=True
+        )
         made.append(folder)
         time.sleep(2.1)  # a zip counts in steps of two seconds
     return made
 
 
 def hashes(folder):
-    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in folder.rglob("*") if path.suffix in (".keras", ".h5", ".npz", ".jsonl")}
+    return {
+        path.relative_to(folder).as_posix(): file_sha256(path)
+        for path in folder.rglob("*")
+        if path.suffix in (".keras", ".h5", ".npz", ".jsonl")
+    }
 
 
 def test_every_model_has_the_same_bytes(folders):
     first, second = map(hashes, folders)
-    assert {"wrapped.keras", "wrapped.h5", "run-keras/model.keras", "run-h5/model.h5", "stripped-keras.keras", "stripped-h5.h5"} <= set(first)
+    assert {
+        "wrapped.keras",
+        "wrapped.h5",
+        "run-keras/model.keras",
+        "run-h5/model.h5",
+        "stripped-keras.keras",
+        "stripped-h5.h5",
+    } <= set(first)
     assert first == second
 
 
@@ -74,7 +91,10 @@ def shared_ids(*scopes):
     with contextlib.ExitStack() as stack:
         for scope in (*scopes, serialization_lib.ObjectSharingScope()):
             stack.enter_context(scope)
-        configs = [tf_keras.saving.serialize_keras_object(tf_keras.initializers.Constant(number)) for number in range(20)]
+        configs = [
+            tf_keras.saving.serialize_keras_object(tf_keras.initializers.Constant(number))
+            for number in range(20)
+        ]
     return {config["shared_object_id"] for config in configs if "shared_object_id" in config}
 
 
@@ -91,7 +111,9 @@ def test_objects_that_are_used_twice_are_numbered_in_order(tmp_path):
     save_model(tf_keras.Model(inputs, x), tmp_path / "o.keras")
     with zipfile.ZipFile(tmp_path / "o.keras") as archive:
         entries = json.loads(archive.read("config.json"))["config"]["layers"]
-    numbers = [entry["config"]["kernel_initializer"].get("shared_object_id") for entry in entries[1:]]
+    numbers = [
+        entry["config"]["kernel_initializer"].get("shared_object_id") for entry in entries[1:]
+    ]
     assert numbers[3] == numbers[2] + 1 < 10  # the initializer of all biases is one object as well
     assert load_model(tmp_path / "o.keras").get_layer("fc_2").kernel_initializer.value == 2
 
@@ -107,4 +129,8 @@ def test_vocabularies_come_in_the_order_of_their_names(tmp_path):
         assets = [name for name in archive.namelist() if name.startswith("assets")]
     assert len(assets) == 6
     assert assets == sorted(assets)
-    assert load_model(tmp_path / "o.keras").get_layer("z").get_vocabulary() == ["[UNK]", "dog", "cat"]
+    assert load_model(tmp_path / "o.keras").get_layer("z").get_vocabulary() == [
+        "[UNK]",
+        "dog",
+        "cat",
+    ]

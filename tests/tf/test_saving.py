@@ -28,10 +28,18 @@ except OutputError as fault:
 
 @pytest.mark.parametrize("name", ["model.h5", "model.keras"])
 def test_a_file_that_cannot_grow_is_one_line_and_nothing_is_left(tmp_path, name):
-    done = subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path / name)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path / name)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stdout) == (
         0,
-        f"{tmp_path}/{name}: cannot be written: File too large; raise the limit on the size of files (ulimit -f), or give another place\n",
+        (
+            f"{tmp_path}/{name}: cannot be written: File too large; raise the limit on the size of"
+            " files (ulimit -f), or give another place\n"
+        ),
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -43,5 +51,9 @@ def test_an_h5_file_holds_model_and_optimizer(tmp_path):
     save_model(model, tmp_path / "model.h5")
     assert read_archive(tmp_path / "model.h5").training_config is not None
     again = tf_keras.models.load_model(tmp_path / "model.h5")
-    for one, other in zip([*model.weights, *model.optimizer.variables], [*again.weights, *again.optimizer.variables], strict=True):
+    for one, other in zip(
+        [*model.weights, *model.optimizer.variables],
+        [*again.weights, *again.optimizer.variables],
+        strict=True,
+    ):
         np.testing.assert_array_equal(one, other)

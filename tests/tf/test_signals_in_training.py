@@ -1,4 +1,6 @@
-"""Signals to real command lines that train: exit code, one line, and a run that goes on to the same end. The long version is tests/soak."""
+"""Signals to real command lines that train: exit code, one line, and a run that goes on to the same
+end. The long version is tests/soak.
+"""
 
 import random
 import re
@@ -17,17 +19,25 @@ pytestmark = pytest.mark.tf
 @pytest.fixture(scope="module")
 def soak(tmp_path_factory):
     with ForkServer(tmp_path_factory.mktemp("server")) as server:
-        yield build_soak(server, tmp_path_factory.mktemp("runs") / "adam", ".keras", "adam", random.Random(0))
+        yield build_soak(
+            server, tmp_path_factory.mktemp("runs") / "adam", ".keras", "adam", random.Random(0)
+        )
 
 
 @pytest.mark.parametrize("number", CODES)
-def test_a_signal_saves_a_checkpoint_where_it_comes_and_the_run_goes_on_to_the_same_end(soak, number):
+def test_a_signal_saves_a_checkpoint_where_it_comes_and_the_run_goes_on_to_the_same_end(
+    soak, number
+):
     def stop(soak, moment):
         child = soak.server.start(*soak.way_on())
         assert wait_until(lambda: (soak.run / "checkpoints" / "step-00000003").exists(), child)
         child.send(number)
         done = child.wait()
-        stopped = re.search(r"^graphprune: stopped after step (\d+) of 12; go on with: graphprune resume (.*)$", done.err, re.MULTILINE)
+        stopped = re.search(
+            r"^graphprune: stopped after step (\d+) of 12; go on with: graphprune resume (.*)$",
+            done.err,
+            re.MULTILINE,
+        )
         assert (done.code, stopped[2]) == (CODES[number], str(soak.run)), done
         assert (soak.run / "checkpoints" / f"step-{int(stopped[1]):08}").is_dir()
         assert "Traceback" not in done.err
@@ -57,7 +67,10 @@ def test_a_kill_within_a_write_loses_nothing(soak, moment):
         return soak.server.run(*soak.way_on(), "--stop-after", "4").code == 0
 
     def within():
-        return soak.seen["kills within the final save"] + soak.seen["kills within the write of a checkpoint"]
+        return (
+            soak.seen["kills within the final save"]
+            + soak.seen["kills within the write of a checkpoint"]
+        )
 
     before = within()
     for _ in range(20):  # a write is short, and the kill may come behind it
@@ -74,27 +87,50 @@ def test_a_signal_while_tensorflow_is_imported_ends_with_one_line(soak, tmp_path
         time.sleep(wait)
         child.send(signal.SIGTERM)
         done = child.wait()
-        lines = ["graphprune: stopped by SIGTERM\n", "graphprune: stopped by SIGTERM; no run was begun\n"]  # before and in the command
+        lines = [
+            "graphprune: stopped by SIGTERM\n",
+            "graphprune: stopped by SIGTERM; no run was begun\n",
+        ]  # before and in the command
         assert (done.code, done.err in lines) == (143, True), done
         assert not (tmp_path / "run").exists()
 
 
 def test_training_goes_on_where_nobody_reads_its_output(soak, tmp_path):
     command = [sys.executable, "-m", "graphprune", *soak.train, "--run", str(tmp_path / "run")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, preexec_fn=usual_signals)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        preexec_fn=usual_signals,
+    )
     process.stdout.close()
     err = process.stderr.read()
     assert process.wait() == 0, err
     process.stderr.close()
-    assert err == "graphprune: warning: stdout cannot be written any more (Broken pipe); going on without it\n"
-    assert (tmp_path / "run" / "model.keras").read_bytes() == (soak.whole / "model.keras").read_bytes()
+    assert (
+        err
+        == "graphprune: warning: stdout cannot be written any more (Broken pipe); going on without"
+        " it\n"
+    )
+    assert (tmp_path / "run" / "model.keras").read_bytes() == (
+        soak.whole / "model.keras"
+    ).read_bytes()
 
 
 def test_the_next_apply_removes_what_a_killed_one_left(tmp_path):
     left = tmp_path / ".o.keras.0123456789abcdef.graphprune-part"
     left.write_bytes(b"half")
     with ForkServer(tmp_path) as server:
-        done = server.run("apply", "fixtures/digits-cnn.keras", "-r", "builtin:dense-90", "-o", tmp_path / "o.keras")
+        done = server.run(
+            "apply",
+            "fixtures/digits-cnn.keras",
+            "-r",
+            "builtin:dense-90",
+            "-o",
+            tmp_path / "o.keras",
+        )
     assert done.code == 0, done.err
     assert not left.exists()
     assert (tmp_path / "o.keras").stat().st_mode & 0o777 == 0o644

@@ -1,4 +1,6 @@
-"""What a call that prunes a whole model leaves dense: told, by an error where that is everything, by a warning otherwise."""
+"""What a call that prunes a whole model leaves dense: told, by an error where that is everything,
+by a warning otherwise.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,10 @@ from graphprune.tf.pruning.addresses import find_wrappers
 
 pytestmark = pytest.mark.tf
 
-HELP = "let the class inherit graphprune.PrunableLayer and return the weights to prune from get_prunable_weights"
+HELP = (
+    "let the class inherit graphprune.PrunableLayer and return the weights to prune from"
+    " get_prunable_weights"
+)
 
 
 class Block(layers.Layer):
@@ -54,15 +59,22 @@ def model_of(*parts) -> tf_keras.Model:
 
 
 def assert_refused(model, text: str, **arguments) -> None:
-    with pytest.raises(TrainingError, match=f"^{re.escape(f'net: nothing of the model is pruned: {text}')}$"):
+    with pytest.raises(
+        TrainingError, match=f"^{re.escape(f'net: nothing of the model is pruned: {text}')}$"
+    ):
         prune_low_magnitude(model, **arguments)
 
 
 def test_a_model_with_nothing_to_prune_is_an_error():
     assert_refused(
-        model_of(layers.LayerNormalization()), "no layer has weights that can be pruned, such as the kernels of Dense and Conv2D; there is nothing to do"
+        model_of(layers.LayerNormalization()),
+        "no layer has weights that can be pruned, such as the kernels of Dense and Conv2D; there is"
+        " nothing to do",
     )
-    assert_refused(model_of(Block(name="b")), f"graphprune does not prune inside b (Block, which holds first, second); {HELP}")
+    assert_refused(
+        model_of(Block(name="b")),
+        f"graphprune does not prune inside b (Block, which holds first, second); {HELP}",
+    )
 
 
 class Forbids:
@@ -81,8 +93,13 @@ def test_a_policy_that_allows_nothing_is_an_error():
 @pytest.mark.parametrize("prepare", ["quantize_model", "quantize_annotate_model"])
 def test_a_model_prepared_for_quantization_is_an_error(prepare):
     toolkit = pytest.importorskip("tensorflow_model_optimization")
-    quantized = getattr(toolkit.quantization.keras, prepare)(model_of(layers.Dense(3, name="d1"), layers.Dense(3)))
-    text = r"nothing of the model is pruned: it was prepared for quantization \(\w+ is a Quantize\w+\); prune the model before, and quantize what strip_pruning"
+    quantized = getattr(toolkit.quantization.keras, prepare)(
+        model_of(layers.Dense(3, name="d1"), layers.Dense(3))
+    )
+    text = (
+        r"nothing of the model is pruned: it was prepared for quantization \(\w+ is a"
+        r" Quantize\w+\); prune the model before, and quantize what strip_pruning"
+    )
     with pytest.raises(TrainingError, match=text):
         prune_low_magnitude(quantized)
 
@@ -93,8 +110,13 @@ def test_a_model_that_is_wrapped_already_is_no_error():
 
 
 def test_layers_out_of_reach_are_named_in_a_warning_at_the_line_of_the_call():
-    model = model_of(layers.Dense(4, name="d"), Block(name="b"), LowRank(name="low"), Scale(name="s"))
-    text = f"net: graphprune does not prune inside b (Block, which holds first, second), low (LowRank); {HELP}"
+    model = model_of(
+        layers.Dense(4, name="d"), Block(name="b"), LowRank(name="low"), Scale(name="s")
+    )
+    text = (
+        "net: graphprune does not prune inside b (Block, which holds first, second), low"
+        f" (LowRank); {HELP}"
+    )
     for argument in (model, [model]):
         with pytest.warns(UserWarning, match=f"^{re.escape(text)}$") as caught:
             prune_low_magnitude(argument)
@@ -103,8 +125,14 @@ def test_layers_out_of_reach_are_named_in_a_warning_at_the_line_of_the_call():
 
 def test_a_model_inside_a_layer_is_named_in_a_warning():
     inner = tf_keras.Sequential([layers.Input((4,)), layers.Dense(3, name="inside")])
-    model = tf_keras.Sequential([layers.Input((2, 4)), layers.TimeDistributed(inner, name="frames"), layers.Dense(2)], name="net")
-    text = "net: graphprune does not prune inside frames (TimeDistributed, which holds inside); prune the model inside by itself before it is wrapped"
+    model = tf_keras.Sequential(
+        [layers.Input((2, 4)), layers.TimeDistributed(inner, name="frames"), layers.Dense(2)],
+        name="net",
+    )
+    text = (
+        "net: graphprune does not prune inside frames (TimeDistributed, which holds inside); prune"
+        " the model inside by itself before it is wrapped"
+    )
     with pytest.warns(UserWarning, match=f"^{re.escape(text)}$"):
         prune_low_magnitude(model)
 
@@ -112,7 +140,9 @@ def test_a_model_inside_a_layer_is_named_in_a_warning():
 def test_nothing_is_said_where_nothing_is_left_out():
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        wrapped = prune_low_magnitude(model_of(layers.Dense(4), Scale(), layers.LayerNormalization()))
+        wrapped = prune_low_magnitude(
+            model_of(layers.Dense(4), Scale(), layers.LayerNormalization())
+        )
     assert [str(warning.message) for warning in told] == []
     assert len(find_wrappers(wrapped)) == 1
 
@@ -129,23 +159,37 @@ def test_models_in_a_list_are_pruned_like_models_alone():
 @pytest.mark.parametrize("nested", [False, True])
 def test_a_sequential_model_that_is_not_built_is_pruned_once_it_is(nested):
     parts = [layers.Dense(4, name="d1"), layers.Dense(2, name="d2")]
-    model = tf_keras.Sequential([tf_keras.Sequential(parts, name="inner")] if nested else parts, name="net")
+    model = tf_keras.Sequential(
+        [tf_keras.Sequential(parts, name="inner")] if nested else parts, name="net"
+    )
     model.compile("sgd", "mse", run_eagerly=True)
     pruned = prune_low_magnitude(model)
     assert not pruned.built
     assert (pruned.loss, type(pruned.optimizer)) == ("mse", type(model.optimizer))
     assert list(find_wrappers(pruned)) == (["inner::d1", "inner::d2"] if nested else ["d1", "d2"])
     pruned.build((None, 3))
-    pruned.fit(np.ones((8, 3)), np.ones((8, 2)), batch_size=2, verbose=0, callbacks=[UpdatePruningStep()])
-    assert [np.count_nonzero(wrapper.layer.kernel.numpy()) for wrapper in find_wrappers(pruned).values()] == [6, 4]
+    pruned.fit(
+        np.ones((8, 3)), np.ones((8, 2)), batch_size=2, verbose=0, callbacks=[UpdatePruningStep()]
+    )
+    assert [
+        np.count_nonzero(wrapper.layer.kernel.numpy()) for wrapper in find_wrappers(pruned).values()
+    ] == [6, 4]
     assert not model.built
 
 
 def test_a_model_that_is_not_built_around_layers_with_weights_is_refused_and_models_in_it_keep_theirs():
     dense = layers.Dense(3, name="d")
     dense(np.ones((1, 4)))
-    with pytest.raises(ValueError, match=r"^net: the model is not built, and its layer 'd' has weights; call model.build\(input_shape\) first$"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r"^net: the model is not built, and its layer 'd' has weights; call"
+            r" model.build\(input_shape\) first$"
+        ),
+    ):
         prune_low_magnitude(tf_keras.Sequential([dense], name="net"))
     inner = model_of(layers.Dense(3, name="d"))
     pruned = prune_low_magnitude(tf_keras.Sequential([layers.Flatten(), inner], name="outer"))
-    np.testing.assert_array_equal(find_wrappers(pruned)["net::d"].layer.kernel.numpy(), inner.layers[0].kernel.numpy())
+    np.testing.assert_array_equal(
+        find_wrappers(pruned)["net::d"].layer.kernel.numpy(), inner.layers[0].kernel.numpy()
+    )

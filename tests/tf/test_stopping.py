@@ -1,4 +1,6 @@
-"""A run that is asked to stop stops at the next step, and goes on to the same end, wherever the request comes."""
+"""A run that is asked to stop stops at the next step, and goes on to the same end, wherever the
+request comes.
+"""
 
 import json
 import threading
@@ -32,7 +34,9 @@ def ask_at_step(stop, step):
 
 
 def newest(run_dir):
-    state = find_checkpoint(run_dir / "checkpoints", RunFolder(run_dir).read_options().run_id)[0].state
+    state = find_checkpoint(run_dir / "checkpoints", RunFolder(run_dir).read_options().run_id)[
+        0
+    ].state
     return state.step, state.epoch, state.batch
 
 
@@ -43,7 +47,9 @@ def stop_train(setting, folder, stop, **options):
 
 
 def lines(run_dir):
-    return [json.loads(line)["step"] for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [
+        json.loads(line)["step"] for line in (run_dir / "metrics.jsonl").read_text().splitlines()
+    ]
 
 
 def check_goes_on(whole, run_dir):
@@ -54,8 +60,12 @@ def check_goes_on(whole, run_dir):
     assert (run_dir / "metrics.jsonl").read_text() == (whole.run_dir / "metrics.jsonl").read_text()
 
 
-@pytest.mark.parametrize(("asked_at", "place"), [(1, (2, 0, 2)), (3, (4, 0, 4)), (5, (6, 1, 2)), (11, (12, 2, 4))])
-def test_a_run_stops_behind_the_next_step_and_goes_on_to_the_same_end(setting, whole, tmp_path, asked_at, place):
+@pytest.mark.parametrize(
+    ("asked_at", "place"), [(1, (2, 0, 2)), (3, (4, 0, 4)), (5, (6, 1, 2)), (11, (12, 2, 4))]
+)
+def test_a_run_stops_behind_the_next_step_and_goes_on_to_the_same_end(
+    setting, whole, tmp_path, asked_at, place
+):
     stop = StopRequest()
     done = stop_train(setting, tmp_path / "run", stop, on_progress=ask_at_step(stop, asked_at))
     assert (done.step, newest(tmp_path / "run")) == (place[0], place)
@@ -86,7 +96,9 @@ def test_a_run_of_an_h5_model_stops_and_goes_on_as_well(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("epoch", [0, 2])
-def test_a_run_stops_within_a_validation_and_goes_on_with_it(setting, whole, tmp_path, monkeypatch, epoch):
+def test_a_run_stops_within_a_validation_and_goes_on_with_it(
+    setting, whole, tmp_path, monkeypatch, epoch
+):
     stop = StopRequest()
     with monkeypatch.context() as patch:
         ask_in_validation(patch, stop, epoch)
@@ -111,22 +123,33 @@ def test_a_resumed_validation_can_be_stopped_again(setting, whole, tmp_path, mon
 
 def test_a_run_stops_behind_the_line_of_an_epoch(setting, whole, tmp_path):
     stop = StopRequest()
-    stop_train(setting, tmp_path / "run", stop, on_progress=lambda now: stop.ask() if now.epoch_ended else None)
+    stop_train(
+        setting,
+        tmp_path / "run",
+        stop,
+        on_progress=lambda now: stop.ask() if now.epoch_ended else None,
+    )
     assert (newest(tmp_path / "run"), lines(tmp_path / "run")) == ((STEPS, 1, 0), [STEPS])
     check_goes_on(whole, tmp_path / "run")
 
 
-def test_a_request_at_the_beginning_stops_before_the_first_step(setting, whole, tmp_path, monkeypatch):
+def test_a_request_at_the_beginning_stops_before_the_first_step(
+    setting, whole, tmp_path, monkeypatch
+):
     stop = StopRequest()
     theirs = Recorder.on_train_begin
     with monkeypatch.context() as patch:
-        patch.setattr(Recorder, "on_train_begin", lambda self, logs=None: (stop.ask(), theirs(self, logs)))
+        patch.setattr(
+            Recorder, "on_train_begin", lambda self, logs=None: (stop.ask(), theirs(self, logs))
+        )
         assert stop_train(setting, tmp_path / "run", stop).step == 0
     assert newest(tmp_path / "run") == (0, 0, 0)
     check_goes_on(whole, tmp_path / "run")
 
 
-def test_a_request_within_the_final_save_waits_until_the_run_is_finished(setting, whole, tmp_path, monkeypatch):
+def test_a_request_within_the_final_save_waits_until_the_run_is_finished(
+    setting, whole, tmp_path, monkeypatch
+):
     stop = StopRequest()
     theirs = Recorder.save_model
 
@@ -142,7 +165,9 @@ def test_a_request_within_the_final_save_waits_until_the_run_is_finished(setting
 
 
 def test_a_validation_changes_nothing_that_a_stateful_model_goes_on_with(tmp_path, monkeypatch):
-    """The states of a stateful recurrent layer go on from batch to batch; validation changes them, so a checkpoint holds those from before it."""
+    """The states of a stateful recurrent layer go on from batch to batch; validation changes them,
+    so a checkpoint holds those from before it.
+    """
     import numpy as np
     import tf_keras
     from run_builders import ramp, wrap
@@ -150,7 +175,9 @@ def test_a_validation_changes_nothing_that_a_stateful_model_goes_on_with(tmp_pat
     tf_keras.utils.set_random_seed(7)
     inputs = layers.Input(batch_shape=(6, 5, 2), name="x")
     hidden = layers.GRU(4, stateful=True, name="gru")(inputs)
-    model = tf_keras.Model(inputs, layers.Dense(3, activation="softmax", name="fc")(hidden), name="net")
+    model = tf_keras.Model(
+        inputs, layers.Dense(3, activation="softmax", name="fc")(hidden), name="net"
+    )
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(36, 5, 2)).astype("float32"), rng.integers(0, 3, 36)
@@ -161,10 +188,14 @@ def test_a_validation_changes_nothing_that_a_stateful_model_goes_on_with(tmp_pat
     stop = StopRequest()
     with monkeypatch.context() as patch:
         ask_in_validation(patch, stop, 1)
-        train(setting.model, None, str(tmp_path / "own.npz"), tmp_path / "two", stop=stop, **options)
+        train(
+            setting.model, None, str(tmp_path / "own.npz"), tmp_path / "two", stop=stop, **options
+        )
     two = resume(tmp_path / "two")
     assert_same_bits(one.model, two.model)
-    assert (tmp_path / "one/metrics.jsonl").read_text() == (tmp_path / "two/metrics.jsonl").read_text()
+    assert (tmp_path / "one/metrics.jsonl").read_text() == (
+        tmp_path / "two/metrics.jsonl"
+    ).read_text()
 
 
 def test_training_in_another_thread_leaves_the_signals_alone(setting, whole, tmp_path):
@@ -172,8 +203,14 @@ def test_training_in_another_thread_leaves_the_signals_alone(setting, whole, tmp
 
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     results = []
-    thread = threading.Thread(target=lambda: results.append(train(setting.model, None, setting.data, tmp_path / "run", **setting.options)))
+    thread = threading.Thread(
+        target=lambda: results.append(
+            train(setting.model, None, setting.data, tmp_path / "run", **setting.options)
+        )
+    )
     thread.start()
     thread.join()
     assert_same_bits(whole.model, results[0].model)
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+    assert [
+        signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    ] == before

@@ -1,4 +1,6 @@
-"""Configs for which Keras would build a model without end are refused before it begins, or as soon as it stops getting on."""
+"""Configs for which Keras would build a model without end are refused before it begins, or as soon
+as it stops getting on.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,10 @@ def test_a_call_that_does_not_exist(tmp_path, suffix, write):
 
 @pytest.mark.parametrize("index", [True, 0.5, None, "0"])
 def test_a_call_by_a_number_that_is_none(tmp_path, index):
-    fault = f"layer 'fc' takes a tensor of 'in' by numbers that are none, got {[index, 0]}; save the model again"
+    fault = (
+        f"layer 'fc' takes a tensor of 'in' by numbers that are none, got {[index, 0]}; save the"
+        " model again"
+    )
     assert refusal(write_keras(tmp_path / "m.keras", changed(["in", index, 0, {}]))) == fault
 
 
@@ -49,8 +54,10 @@ def test_a_tensor_of_a_keyword_that_its_layer_does_not_make(tmp_path):
     dropout = layer("Dropout", "out", ("fc",), rate=0.5)
     dropout["inbound_nodes"] = [[["fc", 0, 0, {"training": ["fc", 0, 3]}]]]
     config = model(IN, FC, dropout, outputs="out") | {"module": "tf_keras.src.engine.functional"}
-    assert refusal(write_keras(tmp_path / "m.keras", config)) == (
-        "a layer takes a tensor that no other makes; a keyword argument names it, save the model again"
+    assert (
+        refusal(write_keras(tmp_path / "m.keras", config))
+        == "a layer takes a tensor that no other makes; a keyword argument names it, save the model"
+        " again"
     )
 
 

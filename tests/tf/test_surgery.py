@@ -17,7 +17,14 @@ from graphprune.rules.building.read import parse_rules
 from graphprune.sparsity.pruning import Pruning
 from graphprune.tf.pruning.addresses import addressed_layers, find_wrappers
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
-from graphprune.tf.pruning.surgery import apply_plan, apply_rules, check_model, graph_of_model, strip_model, wrap_layers
+from graphprune.tf.pruning.surgery import (
+    apply_plan,
+    apply_rules,
+    check_model,
+    graph_of_model,
+    strip_model,
+    wrap_layers,
+)
 
 pytestmark = pytest.mark.tf
 
@@ -33,8 +40,16 @@ def assert_same_values(left, right):
 
 def snapshot(model):
     parts = [layer for _, layer in addressed_layers(model)]
-    nodes = [(layer.name, len(layer._inbound_nodes), len(layer._outbound_nodes), sorted(vars(layer))) for layer in parts]
-    return nodes, [id(weight) for weight in model.weights], values(model.weights), copy.deepcopy(model.get_config())
+    nodes = [
+        (layer.name, len(layer._inbound_nodes), len(layer._outbound_nodes), sorted(vars(layer)))
+        for layer in parts
+    ]
+    return (
+        nodes,
+        [id(weight) for weight in model.weights],
+        values(model.weights),
+        copy.deepcopy(model.get_config()),
+    )
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -46,10 +61,14 @@ def test_wrapped_equals_the_original_which_is_untouched(name):
     np.testing.assert_equal(snapshot(model), before)
     assert find_wrappers(wrapped)
     assert not {id(weight) for weight in model.weights} & {id(weight) for weight in wrapped.weights}
-    assert not {id(layer) for _, layer in addressed_layers(model)} & {id(layer) for _, layer in addressed_layers(wrapped)}
+    assert not {id(layer) for _, layer in addressed_layers(model)} & {
+        id(layer) for _, layer in addressed_layers(wrapped)
+    }
     tf.nest.map_structure(np.testing.assert_array_equal, wrapped(inputs), model(inputs))
     assert [layer.name for layer in wrapped.layers] == [layer.name for layer in model.layers]
-    assert [weight.name for weight in wrapped.trainable_weights] == [weight.name for weight in model.trainable_weights]
+    assert [weight.name for weight in wrapped.trainable_weights] == [
+        weight.name for weight in model.trainable_weights
+    ]
     assert [loss.numpy() for loss in wrapped.losses] == [loss.numpy() for loss in model.losses]
 
 
@@ -67,15 +86,23 @@ def test_strip_of_wrap_is_the_identity(name):
 def test_graph_of_a_wrapped_model_has_the_layers_of_the_original(name):
     model = build(name)
     graph, wrapped = graph_of_model(model), graph_of_model(wrap_all(model))
-    assert [(layer.address, layer.tensors) for layer in wrapped.layers.values()] == [(layer.address, layer.tensors) for layer in graph.layers.values()]
-    assert {address for address, layer in wrapped.layers.items() if layer.wrap} == {layer.address for layer in graph.candidates()}
+    assert [(layer.address, layer.tensors) for layer in wrapped.layers.values()] == [
+        (layer.address, layer.tensors) for layer in graph.layers.values()
+    ]
+    assert {address for address, layer in wrapped.layers.items() if layer.wrap} == {
+        layer.address for layer in graph.candidates()
+    }
 
 
 OPTIMIZERS = {
-    "adam": lambda: tf_keras.optimizers.Adam(tf_keras.optimizers.schedules.CosineDecay(0.01, 50), amsgrad=True),
+    "adam": lambda: tf_keras.optimizers.Adam(
+        tf_keras.optimizers.schedules.CosineDecay(0.01, 50), amsgrad=True
+    ),
     "sgd": lambda: tf_keras.optimizers.SGD(0.05, momentum=0.9, use_ema=True),
     "legacy": lambda: tf_keras.optimizers.legacy.Adam(0.01),
-    "scaled": lambda: tf_keras.mixed_precision.LossScaleOptimizer(tf_keras.optimizers.RMSprop(0.01), initial_scale=64.0, dynamic_growth_steps=2),
+    "scaled": lambda: tf_keras.mixed_precision.LossScaleOptimizer(
+        tf_keras.optimizers.RMSprop(0.01), initial_scale=64.0, dynamic_growth_steps=2
+    ),
 }
 
 
@@ -93,7 +120,9 @@ def test_wrap_and_strip_keep_the_optimizer(name):
     twin = strip_model(wrap_all(model))
     assert twin.optimizer is not model.optimizer
     assert str(twin.optimizer.get_config()) == str(model.optimizer.get_config())
-    assert_same_values(*(m.optimizer.weights if name == "legacy" else m.optimizer.variables for m in (model, twin)))
+    assert_same_values(
+        *(m.optimizer.weights if name == "legacy" else m.optimizer.variables for m in (model, twin))
+    )
     for each in (model, twin):
         train_by_hand(each, 2)
     assert_same_values(model.weights, twin.weights)
@@ -104,12 +133,19 @@ def test_wrap_and_strip_keep_compile_settings_but_share_no_metric(has_run):
     model = build("siamese")
     loss = {"head": "mse", "aux": tf_keras.losses.Huber()}
     metrics = {"aux": [tf_keras.metrics.MeanAbsoluteError("mae"), "mse"]}
-    model.compile("adam", loss, metrics, loss_weights={"aux": 0.5}, run_eagerly=True, steps_per_execution=2)
-    data = [np.ones((4, 5), "float32")] * 2, [np.ones((4, 1), "float32"), np.ones((4, 2), "float32")]
+    model.compile(
+        "adam", loss, metrics, loss_weights={"aux": 0.5}, run_eagerly=True, steps_per_execution=2
+    )
+    data = (
+        [np.ones((4, 5), "float32")] * 2,
+        [np.ones((4, 1), "float32"), np.ones((4, 2), "float32")],
+    )
     if has_run:
         model.evaluate(*data, verbose=0)
     twin = strip_model(wrap_all(model))
-    assert model.evaluate(*data, verbose=0, return_dict=True) == twin.evaluate(*data, verbose=0, return_dict=True)
+    assert model.evaluate(*data, verbose=0, return_dict=True) == twin.evaluate(
+        *data, verbose=0, return_dict=True
+    )
     assert (twin.run_eagerly, twin._steps_per_execution.numpy()) == (True, 2)
     assert not {id(metric) for metric in model.metrics} & {id(metric) for metric in twin.metrics}
 
@@ -121,21 +157,44 @@ def test_an_optimizer_keeps_its_order_of_variables_when_layers_are_frozen_later(
     model.layers[1].trainable = False
     twin = wrap_all(model)
     assert_same_values(model.optimizer.variables, twin.optimizer.variables)
-    assert [weight.name for weight in twin.trainable_weights] == [weight.name for weight in model.trainable_weights]
+    assert [weight.name for weight in twin.trainable_weights] == [
+        weight.name for weight in model.trainable_weights
+    ]
 
 
 def plan_of(*changes: LayerChange) -> Plan:
     return Plan(ModelFacts("", "", 0, 0, 0, 0, 0), (("p.yaml", "ab12"),), 1, {}, changes)
 
 
-def change(address: str, actions: tuple, after: Pruning | None, before: Pruning | None = None) -> LayerChange:
-    return LayerChange(address, "Dense", 1, actions, "claimed_by_rule", RuleRef("r", Where("p.yaml", 1)), (), before, after, (), ())
+def change(
+    address: str, actions: tuple, after: Pruning | None, before: Pruning | None = None
+) -> LayerChange:
+    return LayerChange(
+        address,
+        "Dense",
+        1,
+        actions,
+        "claimed_by_rule",
+        RuleRef("r", Where("p.yaml", 1)),
+        (),
+        before,
+        after,
+        (),
+        (),
+    )
 
 
 def trained_and_wrapped():
     model = wrap_all(build("sequential"))
     model.compile("adam", "mse", run_eagerly=True)
-    model.fit(np.ones((8, 5)), np.ones((8, 2)), batch_size=2, verbose=0, epochs=2, callbacks=[UpdatePruningStep()])
+    model.fit(
+        np.ones((8, 5)),
+        np.ones((8, 2)),
+        batch_size=2,
+        verbose=0,
+        epochs=2,
+        callbacks=[UpdatePruningStep()],
+    )
     return model
 
 
@@ -143,19 +202,31 @@ def test_wrap_model_carries_out_each_action_of_a_plan():
     model = trained_and_wrapped()
     old = pruning("kernel")
     new = pruning("kernel", sparsity=0.9)
-    retargeted = apply_plan(model, plan_of(change("d1", ("retarget",), new, old), change("d2", ("noop",), old, old)))
+    retargeted = apply_plan(
+        model, plan_of(change("d1", ("retarget",), new, old), change("d2", ("noop",), old, old))
+    )
     d1, d2 = (retargeted.get_layer(name) for name in ("d1", "d2"))
-    assert (d1.pruning, d1.provenance.rule, d1.provenance.rules_sha256, d2.pruning) == (new, "r", "ab12", old)
+    assert (d1.pruning, d1.provenance.rule, d1.provenance.rules_sha256, d2.pruning) == (
+        new,
+        "r",
+        "ab12",
+        old,
+    )
     assert_same_values(model.get_layer("d1").pruning_state, d1.pruning_state)
     assert_same_values(model.get_layer("d2").pruning_state, d2.pruning_state)
     assert_same_values(model.optimizer.variables, retargeted.optimizer.variables)
 
-    unwrapped = apply_plan(model, plan_of(change("d1", ("unwrap",), None, old), change("d2", ("unwrap", "wrap"), new, old)))
+    unwrapped = apply_plan(
+        model,
+        plan_of(change("d1", ("unwrap",), None, old), change("d2", ("unwrap", "wrap"), new, old)),
+    )
     assert list(find_wrappers(unwrapped)) == ["d2"]
     state = unwrapped.get_layer("d2").pruning_state
     assert state[0].numpy().all()
     assert [int(variable.numpy()) for variable in state[-2:]] == [0, -1]
-    np.testing.assert_array_equal(unwrapped.get_layer("d1").kernel.numpy(), model.get_layer("d1").layer.kernel.numpy())
+    np.testing.assert_array_equal(
+        unwrapped.get_layer("d1").kernel.numpy(), model.get_layer("d1").layer.kernel.numpy()
+    )
 
 
 RULES = """
@@ -173,17 +244,32 @@ def test_rules_are_applied_to_a_live_model_and_a_second_plan_is_empty():
     model = build("siamese")
     wrapped = apply_rules(model, rules, steps_per_epoch=10, epochs=2)
     found = find_wrappers(wrapped)
-    assert {address: wrapper.provenance.rule for address, wrapper in found.items()} == dict.fromkeys(["tower::shared", "head::h1", "aux"], "dense")
-    assert not any(change.is_change for change in make_plan(graph_of_model(wrapped), rules, steps_per_epoch=10, epochs=2).changes)
+    assert {
+        address: wrapper.provenance.rule for address, wrapper in found.items()
+    } == dict.fromkeys(["tower::shared", "head::h1", "aux"], "dense")
+    assert not any(
+        change.is_change
+        for change in make_plan(
+            graph_of_model(wrapped), rules, steps_per_epoch=10, epochs=2
+        ).changes
+    )
 
 
 def test_a_plan_for_another_model_is_refused():
-    with pytest.raises(PlanError, match=r"^error\[plan/stale\]: the plan was made for another model: 'fc9' is missing in seq\n  help: make the plan again"):
+    with pytest.raises(
+        PlanError,
+        match=(
+            r"^error\[plan/stale\]: the plan was made for another model: 'fc9' is missing in seq\n "
+            r" help: make the plan again"
+        ),
+    ):
         apply_plan(build("sequential"), plan_of(change("fc9", ("wrap",), pruning("kernel"))))
 
 
 def test_a_weight_that_does_not_exist_is_refused_by_name():
-    with pytest.raises(PlanError, match=r"^d1: Dense has no weight named 'kernle'; it has kernel, bias$"):
+    with pytest.raises(
+        PlanError, match=r"^d1: Dense has no weight named 'kernle'; it has kernel, bias$"
+    ):
         wrap_layers(build("sequential"), {"d1": pruning("kernle")})
 
 
@@ -203,13 +289,18 @@ class Scaled(layers.Layer):
         self.regularizer = tf_keras.regularizers.get(regularizer)
 
     def build(self, shape):
-        self.scale = self.add_weight("scale", shape[-1:], initializer="uniform", regularizer=self.regularizer)
+        self.scale = self.add_weight(
+            "scale", shape[-1:], initializer="uniform", regularizer=self.regularizer
+        )
 
     def call(self, inputs):
         return inputs * self.scale
 
     def get_config(self):
-        return {**super().get_config(), "regularizer": tf_keras.regularizers.serialize(self.regularizer)}
+        return {
+            **super().get_config(),
+            "regularizer": tf_keras.regularizers.serialize(self.regularizer),
+        }
 
 
 class Tiny(tf_keras.regularizers.Regularizer):
@@ -222,7 +313,12 @@ class Tiny(tf_keras.regularizers.Regularizer):
 
 def test_custom_classes_need_no_registration():
     x = layers.Input((4,))
-    model = tf_keras.Model(x, layers.Dense(2, name="d")(layers.TimeDistributed(Scaled(Tiny()), name="t")(layers.Reshape((2, 2))(x))))
+    model = tf_keras.Model(
+        x,
+        layers.Dense(2, name="d")(
+            layers.TimeDistributed(Scaled(Tiny()), name="t")(layers.Reshape((2, 2))(x))
+        ),
+    )
     wrapped = wrap_all(model)
     assert wrapped.get_layer("t").layer.regularizer is not model.get_layer("t").layer.regularizer
     np.testing.assert_array_equal(wrapped(tf.ones((1, 4))), model(tf.ones((1, 4))))
@@ -231,7 +327,13 @@ def test_custom_classes_need_no_registration():
 def test_a_layer_without_get_config_is_named():
     x = layers.Input((4,))
     model = tf_keras.Model(x, Bare(object(), name="odd")(x))
-    with pytest.raises(GraphError, match=r"^odd: layer class Bare has no get_config, so it cannot be copied; give it one that returns its arguments$"):
+    with pytest.raises(
+        GraphError,
+        match=(
+            r"^odd: layer class Bare has no get_config, so it cannot be copied; give it one that"
+            r" returns its arguments$"
+        ),
+    ):
         strip_model(model)
 
 
@@ -240,10 +342,18 @@ def test_a_layer_without_get_config_is_named():
     [
         (
             lambda: Subclassed(name="s"),
-            "s: {module}.Subclassed is a subclassed model, whose layers and connections cannot be read; "
-            "rebuild it with the Functional API: tf_keras.Model(inputs, outputs)",
+            (
+                "s: {module}.Subclassed is a subclassed model, whose layers and connections cannot"
+                " be read; rebuild it with the Functional API: tf_keras.Model(inputs, outputs)"
+            ),
         ),
-        (lambda: tf_keras.Sequential([layers.Dense(2)], name="q"), "q: the model is not built, so it has no weights yet; call model.build(input_shape) first"),
+        (
+            lambda: tf_keras.Sequential([layers.Dense(2)], name="q"),
+            (
+                "q: the model is not built, so it has no weights yet; call model.build(input_shape)"
+                " first"
+            ),
+        ),
         (lambda: 3, "builtins.int is not a tf_keras model; give a Sequential or Functional model"),
     ],
 )
@@ -256,8 +366,9 @@ def test_a_keras_3_model_is_refused():
     keras = pytest.importorskip("keras")
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name="k3")
     text = (
-        "k3: keras.src.models.sequential.Sequential is of Keras 3 (module keras), graphprune prunes models of tf_keras (module tf_keras); "
-        "build it with tf_keras, which is tf.keras where TF_USE_LEGACY_KERAS=1 is set"
+        "k3: keras.src.models.sequential.Sequential is of Keras 3 (module keras), graphprune prunes"
+        " models of tf_keras (module tf_keras); build it with tf_keras, which is tf.keras where"
+        " TF_USE_LEGACY_KERAS=1 is set"
     )
     with pytest.raises(GraphError, match="^" + re.escape(text) + "$"):
         check_model(model)
@@ -268,15 +379,21 @@ def test_a_clone_draws_no_random_numbers_for_weights_that_it_copies(kind, monkey
     model = tf_keras.Sequential([layers.Input((4,)), layers.Dense(3, kernel_initializer=kind)])
     initializer = getattr(tf_keras.initializers, kind)
     drawn = []
-    monkeypatch.setattr(initializer, "__call__", lambda *_, **__: drawn.append(kind) or tf.zeros((4, 3)))
+    monkeypatch.setattr(
+        initializer, "__call__", lambda *_, **__: drawn.append(kind) or tf.zeros((4, 3))
+    )
     twin = strip_model(wrap_all(model))
     assert drawn == []
     assert_same_values(model.weights, twin.weights)
 
 
-@pytest.mark.parametrize("copied", [strip_model, lambda wrapped: wrap_layers(wrapped, {})], ids=["stripped", "copied"])
+@pytest.mark.parametrize(
+    "copied", [strip_model, lambda wrapped: wrap_layers(wrapped, {})], ids=["stripped", "copied"]
+)
 def test_weights_that_something_wrote_under_the_mask_are_zero_in_a_copy(copied):
-    model = tf_keras.Sequential([layers.Input((4,)), layers.Dense(3, name="d", kernel_initializer="ones")])
+    model = tf_keras.Sequential(
+        [layers.Input((4,)), layers.Dense(3, name="d", kernel_initializer="ones")]
+    )
     wrapped = wrap_all(model)
     ((weight, mask, _),) = wrapped.get_layer("d").pruning_vars
     mask.assign(np.arange(12).reshape(4, 3) % 2 == 0)

@@ -1,4 +1,6 @@
-"""Shapes found without TensorFlow are those of the live tensors; none is wrong, and nearly all are found."""
+"""Shapes found without TensorFlow are those of the live tensors; none is wrong, and nearly all are
+found.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +31,16 @@ SETTINGS = {
     "up strided": (lambda: layers.Conv2DTranspose(4, (3, 2), strides=(2, 3)), (5, 6, 2)),
     "up same": (lambda: layers.Conv1DTranspose(4, 5, strides=3, padding="same"), (6, 2)),
     "up padded": (lambda: layers.Conv2DTranspose(4, 3, strides=2, output_padding=1), (5, 6, 2)),
-    "depthwise strided": (lambda: layers.DepthwiseConv2D(3, strides=2, depth_multiplier=2, padding="same"), (9, 11, 2)),
+    "depthwise strided": (
+        lambda: layers.DepthwiseConv2D(3, strides=2, depth_multiplier=2, padding="same"),
+        (9, 11, 2),
+    ),
     "pool same": (lambda: layers.MaxPooling2D(3, strides=2, padding="same"), (9, 11, 2)),
     "pool first": (lambda: layers.AveragePooling2D(2, data_format="channels_first"), (2, 9, 11)),
-    "global first": (lambda: layers.GlobalMaxPooling2D(data_format="channels_first", keepdims=True), (2, 9, 11)),
+    "global first": (
+        lambda: layers.GlobalMaxPooling2D(data_format="channels_first", keepdims=True),
+        (2, 9, 11),
+    ),
     "pad": (lambda: layers.ZeroPadding2D(((1, 2), (3, 4))), (9, 11, 2)),
     "pad 1": (lambda: layers.ZeroPadding1D(2), (9, 2)),
     "crop 3": (lambda: layers.Cropping3D((1, 2, 1)), (5, 6, 7, 2)),
@@ -43,9 +51,18 @@ SETTINGS = {
     "reshape rest": (lambda: layers.Reshape((2, -1)), (4, 3)),
     "permute": (lambda: layers.Permute((3, 1, 2)), (4, 3, 2)),
     "states": (lambda: layers.LSTM(7, return_state=True, return_sequences=True), (6, 5)),
-    "both states": (lambda: layers.Bidirectional(layers.LSTM(7, return_state=True), merge_mode="sum"), (6, 5)),
-    "both apart": (lambda: layers.Bidirectional(layers.GRU(7, return_sequences=True), merge_mode=None), (6, 5)),
-    "conv lstm": (lambda: layers.ConvLSTM2D(7, 3, strides=2, padding="same", return_sequences=True), (3, 9, 11, 2)),
+    "both states": (
+        lambda: layers.Bidirectional(layers.LSTM(7, return_state=True), merge_mode="sum"),
+        (6, 5),
+    ),
+    "both apart": (
+        lambda: layers.Bidirectional(layers.GRU(7, return_sequences=True), merge_mode=None),
+        (6, 5),
+    ),
+    "conv lstm": (
+        lambda: layers.ConvLSTM2D(7, 3, strides=2, padding="same", return_sequences=True),
+        (3, 9, 11, 2),
+    ),
     "distributed": (lambda: layers.TimeDistributed(layers.Conv2D(4, 3)), (3, 9, 11, 2)),
 }
 
@@ -110,7 +127,9 @@ OPERATIONS = {
     "cumsum": lambda x, y, n, im: tf.reverse(tf.cumsum(x, axis=1), [1]),
     "backend": lambda x, y, n, im: tf_keras.backend.batch_dot(x, y, axes=2),
     "dot": lambda x, y, n, im: layers.Dot((2, 2))([x, y]),
-    "dot of vectors": lambda x, y, n, im: layers.Dot(1, normalize=True)([layers.Flatten()(x), layers.Flatten()(y)]),
+    "dot of vectors": lambda x, y, n, im: layers.Dot(1, normalize=True)(
+        [layers.Flatten()(x), layers.Flatten()(y)]
+    ),
     "pool": lambda x, y, n, im: tf.nn.max_pool2d(im, 2, 2, "SAME"),
     "tensordot": lambda x, y, n, im: tf.tensordot(x, [[1.0, 2.0]] * 6, axes=1),
     "strided": lambda x, y, n, im: tf.strided_slice(x, [0, 1, 0], [2, 3, 4]),
@@ -118,16 +137,25 @@ OPERATIONS = {
 NOT_TOLD = {
     "einsum", "reshape to the shape of another", "reshape to lengths", "slice by tensor", "pool", "tensordot", "strided"
 }  # fmt: skip
-"""Those that depend on values, some that the table leaves out, and einsum, of whose tensors Keras writes nothing into a config."""
+"""Those that depend on values, some that the table leaves out, and einsum, of whose tensors Keras
+writes nothing into a config.
+"""
 
 
 def held() -> Iterator[tf_keras.Model]:
     """Yield models in which a TimeDistributed holds a model."""
-    small = tf_keras.Sequential([layers.Conv2D(4, 3, input_shape=(8, 8, 3)), layers.Flatten(), layers.Dense(5)])
+    small = tf_keras.Sequential(
+        [layers.Conv2D(4, 3, input_shape=(8, 8, 3)), layers.Flatten(), layers.Dense(5)]
+    )
     video = tf_keras.Input((6, 8, 8, 3))
     yield tf_keras.Model(video, layers.LSTM(7)(layers.TimeDistributed(small)(video)))
     inside = tf_keras.Input((None, 3))
-    yield tf_keras.Model(video, layers.TimeDistributed(layers.TimeDistributed(tf_keras.Model(inside, layers.GRU(4)(inside))))(video))
+    yield tf_keras.Model(
+        video,
+        layers.TimeDistributed(
+            layers.TimeDistributed(tf_keras.Model(inside, layers.GRU(4)(inside)))
+        )(video),
+    )
 
 
 def several() -> Iterator[tf_keras.Model]:
@@ -141,8 +169,13 @@ def several() -> Iterator[tf_keras.Model]:
 
 def towers() -> Iterator[tf_keras.Model]:
     inside = tf_keras.Input((None, None, 3), name="inside")
-    tower = tf_keras.Model(inside, layers.Conv2D(4, 3, padding="same", strides=2)(inside), name="tower")
-    small, large = tf_keras.Input((8, 8, 3), name="small"), tf_keras.Input((16, 16, 3), name="large")
+    tower = tf_keras.Model(
+        inside, layers.Conv2D(4, 3, padding="same", strides=2)(inside), name="tower"
+    )
+    small, large = (
+        tf_keras.Input((8, 8, 3), name="small"),
+        tf_keras.Input((16, 16, 3), name="large"),
+    )
     yield tf_keras.Model([small, large], [tower(small), tower(large)])
     deferred = tf_keras.Sequential([layers.Conv2D(4, 3), layers.Flatten()], name="deferred")
     yield tf_keras.Model(small, deferred(small))
@@ -152,7 +185,9 @@ def with_arguments(name: str) -> Iterator[tf_keras.Model]:
     for shape, dtype in itertools.product(SHAPES, ("float32", "int64", "string")):
         x = tf_keras.Input(shape, dtype=dtype)
         try:
-            yield tf_keras.Model(x, getattr(layers, name)(**ARGUMENTS[name])([x, x] if name == "Dot" else x))
+            yield tf_keras.Model(
+                x, getattr(layers, name)(**ARGUMENTS[name])([x, x] if name == "Dot" else x)
+            )
         except (ValueError, TypeError, IndexError, AttributeError):
             continue
 
@@ -161,7 +196,9 @@ def assert_shapes_are_live(model: tf_keras.Model, untold: int = 0) -> None:
     graph, live = read_graph(model.get_config()), output_shapes(model)
     found = find_tensor_shapes(graph)
     assert found.items() <= live.items()
-    assert len(live) - len(found) <= untold or {layer.type for layer in graph.layers.values()} & UNTOLD
+    assert (
+        len(live) - len(found) <= untold or {layer.type for layer in graph.layers.values()} & UNTOLD
+    )
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -169,7 +206,9 @@ def test_a_model_of_the_zoo(name: str) -> None:
     assert_shapes_are_live(build(name), untold=1 if name == "recurrent" else 0)
 
 
-@pytest.mark.parametrize("samples", [PRUNABLE, WEIGHTED, STRINGS], ids=["prunable", "weighted", "strings"])
+@pytest.mark.parametrize(
+    "samples", [PRUNABLE, WEIGHTED, STRINGS], ids=["prunable", "weighted", "strings"]
+)
 def test_each_layer_class(samples: dict[str, object]) -> None:
     tf_keras.backend.clear_session()
     for sample in samples.values():
@@ -178,7 +217,9 @@ def test_each_layer_class(samples: dict[str, object]) -> None:
 
 def test_each_class_without_weights() -> None:
     tf_keras.backend.clear_session()
-    for name in sorted(set(ARGUMENTS) - {"Lambda"}):  # what is inside one is not told, and TensorFlow's own functions do not serialize
+    for name in sorted(
+        set(ARGUMENTS) - {"Lambda"}
+    ):  # what is inside one is not told, and TensorFlow's own functions do not serialize
         for model in with_arguments(name):
             assert_shapes_are_live(model)
 
@@ -203,7 +244,14 @@ def test_operations_that_stand_in_a_model() -> None:
     model = tf_keras.Model([x, y, n, im], made)
     live, found = output_shapes(model), find_tensor_shapes(read_graph(model.get_config()))
     assert {key: (shape, live[key]) for key, shape in found.items() if shape != live[key]} == {}
-    layer_of = {name: (tensor._keras_history.layer.name, tensor._keras_history.node_index, tensor._keras_history.tensor_index) for name, tensor in made.items()}
+    layer_of = {
+        name: (
+            tensor._keras_history.layer.name,
+            tensor._keras_history.node_index,
+            tensor._keras_history.tensor_index,
+        )
+        for name, tensor in made.items()
+    }
     assert {name for name, key in layer_of.items() if key not in found} == NOT_TOLD
 
 

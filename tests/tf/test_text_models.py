@@ -44,21 +44,33 @@ def looked_up(**settings):
     if not settings:
         layer.adapt(WORDS)
     word = tf_keras.Input((1,), dtype="string")
-    return tf_keras.Model(word, layers.Dense(2)(layers.Flatten()(layers.Embedding(20, 4)(layer(word))))), WORDS
+    return (
+        tf_keras.Model(
+            word, layers.Dense(2)(layers.Flatten()(layers.Embedding(20, 4)(layer(word))))
+        ),
+        WORDS,
+    )
 
 
 def nested():
     model, samples = vectorized()
-    return tf_keras.Sequential([tf_keras.Input((), dtype="string"), model, layers.Dense(3)]), samples
+    return (
+        tf_keras.Sequential([tf_keras.Input((), dtype="string"), model, layers.Dense(3)]),
+        samples,
+    )
 
 
 def learned():
-    """Return a model whose first layers learned from data, which they put into constants when they are loaded."""
+    """Return a model whose first layers learned from data, which they put into constants when they
+    are loaded.
+    """
     bins, scale = layers.Discretization(num_bins=3), layers.Normalization()
     bins.adapt(np.array([1.0, 2.0, 3.0, 4.0]))
     scale.adapt(np.arange(10.0).reshape(-1, 1))
     number = tf_keras.Input((1,))
-    x = layers.Concatenate()([scale(number), layers.Embedding(5, 2, input_length=1, name="e")(bins(number))[:, 0]])
+    x = layers.Concatenate()(
+        [scale(number), layers.Embedding(5, 2, input_length=1, name="e")(bins(number))[:, 0]]
+    )
     return tf_keras.Model(number, layers.Dense(2)(x)), np.array([[1.5], [3.5], [9.0]], "float32")
 
 
@@ -107,18 +119,30 @@ def test_a_learned_vocabulary_in_a_saved_model_is_told(tmp_path, name):
     model, _ = MODELS[name]()
     model.save(tmp_path / "m")
     read_graph(tmp_path / "m")
-    with pytest.raises(ArchiveError, match=r"^.*/m: the vocabulary of layer '.*' is in the SavedModel's graph, which graphprune does not run; load it with"):
+    with pytest.raises(
+        ArchiveError,
+        match=(
+            r"^.*/m: the vocabulary of layer '.*' is in the SavedModel's graph, which graphprune"
+            r" does not run; load it with"
+        ),
+    ):
         load_model(tmp_path / "m")
 
 
 def test_a_table_of_texts_is_refused_with_its_place(tmp_path):
-    layer = layers.experimental.DynamicEmbedding(4, 3, tf.constant(["a", "b", "c", "d"]), "LFU", input_length=2, name="words")
+    layer = layers.experimental.DynamicEmbedding(
+        4, 3, tf.constant(["a", "b", "c", "d"]), "LFU", input_length=2, name="words"
+    )
     text = tf_keras.Input((2,), dtype="string")
     tf_keras.Model(text, layers.Dense(2)(layers.Flatten()(layer(text)))).save(tmp_path / "m.keras")
     with pytest.raises(ArchiveError) as caught:
         read_graph(tmp_path / "m.keras")
     path = "layers/dynamic_embedding/dynamic_lookup_layer/vars/0"
-    assert str(caught.value) == f"{tmp_path}/m.keras: {path} holds texts or references, and graphprune reads numbers; keep such a table outside the model"
+    assert (
+        str(caught.value)
+        == f"{tmp_path}/m.keras: {path} holds texts or references, and graphprune reads numbers;"
+        " keep such a table outside the model"
+    )
 
 
 def test_a_model_file_of_any_name_loads(tmp_path):
@@ -130,11 +154,17 @@ def test_a_model_file_of_any_name_loads(tmp_path):
     dense = tf_keras.Model(number, layers.Dense(2)(number))
     dense.save(tmp_path / "m.h5")
     (tmp_path / "m.h5").rename(tmp_path / "model.keras")
-    np.testing.assert_array_equal(load_model(tmp_path / "model.keras")(tf.ones((1, 3))), dense(tf.ones((1, 3))))
+    np.testing.assert_array_equal(
+        load_model(tmp_path / "model.keras")(tf.ones((1, 3))), dense(tf.ones((1, 3)))
+    )
 
 
 def test_a_graph_without_weights_is_told(tmp_path):
     (tmp_path / "g").write_text(json.dumps({"kind": "graphprune.graph"}))
     with pytest.raises(ArchiveError) as caught:
         load_model(tmp_path / "g")
-    assert str(caught.value) == f"{tmp_path}/g: is JSON, which holds no weights; give the saved model that it was exported from"
+    assert (
+        str(caught.value)
+        == f"{tmp_path}/g: is JSON, which holds no weights; give the saved model that it was"
+        " exported from"
+    )

@@ -1,4 +1,6 @@
-"""Files that the TensorFlow toolkit pruned load, train on to their target, are saved again and stripped. It runs in its own process, with its own tf.keras."""
+"""Files that the TensorFlow toolkit pruned load, train on to their target, are saved again and
+stripped. It runs in its own process, with its own tf.keras.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,12 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tfmot")
     np.save(folder / "x.npy", X)
     arguments = [folder / "x.npy", folder / "m.h5", folder / "m.keras", folder]
-    subprocess.run([sys.executable, "-c", PROGRAM, *arguments], env=os.environ | {"TF_USE_LEGACY_KERAS": "1"}, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        env=os.environ | {"TF_USE_LEGACY_KERAS": "1"},
+        check=True,
+        capture_output=True,
+    )
     return folder
 
 
@@ -91,11 +98,17 @@ def test_the_toolkits_files_load_train_on_and_strip(files, suffix, tmp_path):
         model = tf_keras.models.load_model(files / f"m{suffix}")
     np.testing.assert_allclose(model.predict(X, verbose=0), np.load(files / "x.npy"), atol=1e-6)
     wrappers = find_wrappers(model)
-    assert {address: int(wrapper.pruning_step) for address, wrapper in wrappers.items()} == {"prune_low_magnitude_a": 4, "prune_low_magnitude_b": 4}
+    assert {address: int(wrapper.pruning_step) for address, wrapper in wrappers.items()} == {
+        "prune_low_magnitude_a": 4,
+        "prune_low_magnitude_b": 4,
+    }
     before = model.get_layer("prune_low_magnitude_a").pruning_vars[0][1].numpy()
     assert 0 < before.sum() < before.size
     model.fit(X[16:], Y[16:], batch_size=4, verbose=0, callbacks=[UpdatePruningStep()])
-    assert [np.count_nonzero(wrapper.layer.kernel.numpy()) for wrapper in wrappers.values()] == [kept_count(30, 0.8), kept_count(10, 0.8)]
+    assert [np.count_nonzero(wrapper.layer.kernel.numpy()) for wrapper in wrappers.values()] == [
+        kept_count(30, 0.8),
+        kept_count(10, 0.8),
+    ]
     model.save(tmp_path / f"again{suffix}")
     with prune_scope():
         again = tf_keras.models.load_model(tmp_path / f"again{suffix}")
@@ -112,7 +125,10 @@ def test_the_toolkits_files_load_train_on_and_strip(files, suffix, tmp_path):
     [
         (
             {"pruning_schedule": {"class_name": "Own", "config": {}}},
-            "p: schedule 'Own' of the TensorFlow toolkit is not known; known are ConstantSparsity, PolynomialDecay",
+            (
+                "p: schedule 'Own' of the TensorFlow toolkit is not known; known are"
+                " ConstantSparsity, PolynomialDecay"
+            ),
         ),
     ],
 )
@@ -125,23 +141,46 @@ def test_what_cannot_be_read_is_refused(config, text):
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])
 def test_load_model_gives_layers_their_own_names_and_goes_on(files, suffix):
     model = load_model(files / f"m{suffix}")
-    assert {address: int(wrapper.pruning_step) for address, wrapper in find_wrappers(model).items()} == {"a": 4, "b": 4}
-    assert (int(model.optimizer.iterations), read_graph(files / f"m{suffix}").layers.keys()) == (4, {"input_1", "a", "b"})
+    assert {
+        address: int(wrapper.pruning_step) for address, wrapper in find_wrappers(model).items()
+    } == {"a": 4, "b": 4}
+    assert (int(model.optimizer.iterations), read_graph(files / f"m{suffix}").layers.keys()) == (
+        4,
+        {"input_1", "a", "b"},
+    )
     np.testing.assert_allclose(model.predict(X, verbose=0), np.load(files / "x.npy"), atol=1e-6)
     model.fit(X[16:32], Y[16:32], batch_size=4, verbose=0, callbacks=[UpdatePruningStep()])
-    assert [np.count_nonzero(wrapper.layer.kernel.numpy()) for wrapper in find_wrappers(model).values()] == [kept_count(30, 0.8), kept_count(10, 0.8)]
+    assert [
+        np.count_nonzero(wrapper.layer.kernel.numpy()) for wrapper in find_wrappers(model).values()
+    ] == [kept_count(30, 0.8), kept_count(10, 0.8)]
     assert [layer.name for layer in strip_pruning(model).layers] == ["input_1", "a", "b"]
 
 
 def test_the_command_line_takes_them(files, tmp_path):
     model, data, rules = files / "m.keras", tmp_path / "d.npz", tmp_path / "r.yaml"
     np.savez(data, x_train=X, y_train=Y)
-    rules.write_text("version: 1\nrules:\n- {id: a, match: {name: a}, prune: {sparsity: 50%, schedule: {curve: step, begin: 0 steps}}}\n")
+    rules.write_text(
+        "version: 1\nrules:\n- {id: a, match: {name: a}, prune: {sparsity: 50%, schedule: {curve:"
+        " step, begin: 0 steps}}}\n"
+    )
     assert "Dense" in run_command("layers", model).out
     for arguments in (
         ("plan", model, "-r", rules, "-o", tmp_path / "p.json"),
         ("apply", model, "--plan", tmp_path / "p.json", "-o", tmp_path / "w.h5"),
-        ("train", model, "--data", data, "--run", tmp_path / "run", "--epochs", 1, "--batch-size", 8, "--loss", "mse"),
+        (
+            "train",
+            model,
+            "--data",
+            data,
+            "--run",
+            tmp_path / "run",
+            "--epochs",
+            1,
+            "--batch-size",
+            8,
+            "--loss",
+            "mse",
+        ),
         ("resume", tmp_path / "run"),
         ("strip", tmp_path / "run", "-o", tmp_path / "s.keras"),
     ):
@@ -151,12 +190,22 @@ def test_the_command_line_takes_them(files, tmp_path):
     assert "No differences." in run_command("diff", model, files / "m.h5").out
 
 
-@pytest.mark.parametrize(("name", "text"), [("block", "block in 4 x out 1, max"), ("mbyn", "unstructured")])
+@pytest.mark.parametrize(
+    ("name", "text"), [("block", "block in 4 x out 1, max"), ("mbyn", "unstructured")]
+)
 def test_patterns_and_layers_of_several_kernels_are_read(files, name, text):
     graph, model = read_graph(files / f"{name}.keras"), load_model(files / f"{name}.keras")
-    wraps = {address: layer.wrap.pruning for address, layer in graph.layers.items() if layer.wrap is not None}
+    wraps = {
+        address: layer.wrap.pruning
+        for address, layer in graph.layers.items()
+        if layer.wrap is not None
+    }
     assert wraps == {address: wrapper.pruning for address, wrapper in find_wrappers(model).items()}
-    assert {address: (str(pruning.pattern), pruning.weights) for address, pruning in wraps.items() if pruning.weights} == {
+    assert {
+        address: (str(pruning.pattern), pruning.weights)
+        for address, pruning in wraps.items()
+        if pruning.weights
+    } == {
         "lstm": (text, ("kernel", "recurrent_kernel")),
         "nested::in": (text, ("kernel",)),
     }
@@ -168,7 +217,9 @@ def test_patterns_and_layers_of_several_kernels_are_read(files, name, text):
 def test_a_saved_model_that_does_not_hold_all_masks_is_refused(files):
     with pytest.raises(ArchiveError) as caught:
         load_model(files / "block")
-    assert str(caught.value) == (
-        f"{files / 'block'}: layer 'lstm' (LSTM) was pruned in several tensors by the TensorFlow toolkit, whose SavedModels do not hold such a layer whole; "
-        "load it there, and save it as .keras or strip it"
+    assert (
+        str(caught.value)
+        == f"{files / 'block'}: layer 'lstm' (LSTM) was pruned in several tensors by the TensorFlow"
+        " toolkit, whose SavedModels do not hold such a layer whole; load it there, and save it"
+        " as .keras or strip it"
     )

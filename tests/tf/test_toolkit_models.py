@@ -1,6 +1,8 @@
-"""Every layer that the TensorFlow toolkit (tfmot) wraps, pruned and trained by it: its files load, train on and strip, its live models are understood.
+"""Every layer that the TensorFlow toolkit (tfmot) wraps, pruned and trained by it: its files load,
+train on and strip, its live models are understood.
 
-The toolkit itself fails to train an ActivityRegularization and a Masking before an Embedding, so these are not among them.
+The toolkit itself fails to train an ActivityRegularization and a Masking before an Embedding, so
+these are not among them.
 """
 
 from __future__ import annotations
@@ -25,10 +27,17 @@ from graphprune.tf.pruning.keras_api import strip_pruning
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.tf,
-    pytest.mark.skipif(importlib.util.find_spec("tensorflow_model_optimization") is None, reason="tensorflow_model_optimization is not installed"),
+    pytest.mark.skipif(
+        importlib.util.find_spec("tensorflow_model_optimization") is None,
+        reason="tensorflow_model_optimization is not installed",
+    ),
 ]
 
-FILES = [f"{name}{suffix}" for name in ("image", "sequence", "volume", "merges") for suffix in (".h5", ".keras")] + ["recurrent.keras"]
+FILES = [
+    f"{name}{suffix}"
+    for name in ("image", "sequence", "volume", "merges")
+    for suffix in (".h5", ".keras")
+] + ["recurrent.keras"]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +45,12 @@ def folder(tmp_path_factory):
     """A folder with what `toolkit_models.py` leaves."""
     made = tmp_path_factory.mktemp("toolkit")
     program = Path(__file__).with_name("toolkit_models.py")
-    subprocess.run([sys.executable, program, made], env=os.environ | {"TF_USE_LEGACY_KERAS": "1"}, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, program, made],
+        env=os.environ | {"TF_USE_LEGACY_KERAS": "1"},
+        check=True,
+        capture_output=True,
+    )
     return made
 
 
@@ -59,9 +73,17 @@ def test_a_file_loads_trains_on_and_is_stripped(folder, file):
     wrappers = find_wrappers(model)
     assert {int(wrapper.pruning_step) for wrapper in wrappers.values()} == {4}
     pruned = {address: wrapper.pruning.weights for address, wrapper in wrappers.items()}
-    assert {address: layer.wrap.pruning.weights for address, layer in read_graph(folder / file).layers.items() if layer.wrap} == pruned
+    assert {
+        address: layer.wrap.pruning.weights
+        for address, layer in read_graph(folder / file).layers.items()
+        if layer.wrap
+    } == pruned
     model.fit(x, expected, batch_size=4, epochs=2, verbose=0, callbacks=[UpdatePruningStep()])
-    kept = [(int(mask.numpy().sum()), mask.shape.num_elements()) for wrapper in wrappers.values() for _, mask, _ in wrapper.pruning_vars]
+    kept = [
+        (int(mask.numpy().sum()), mask.shape.num_elements())
+        for wrapper in wrappers.values()
+        for _, mask, _ in wrapper.pruning_vars
+    ]
     assert kept == [(kept_count(size, 0.6), size) for _, size in kept]
     stripped = strip_pruning(model)
     assert not find_wrappers(stripped)
@@ -77,7 +99,9 @@ def test_a_live_model_is_converted_and_stripped(folder, facts, name):
     assert (found["steps"], found["optimizer"], found["same_graph"]) == ([4], 4, True)
     graph = read_graph(folder / f"{name}-converted.keras")
     assert found["wrapped"] == {
-        address: list(layer.wrap.pruning.weights) for address, layer in graph.layers.items() if layer.wrap and layer.wrap.pruning.weights
+        address: list(layer.wrap.pruning.weights)
+        for address, layer in graph.layers.items()
+        if layer.wrap and layer.wrap.pruning.weights
     }
 
 
@@ -87,7 +111,8 @@ def test_what_the_files_leave_out_is_read_from_a_live_layer(facts):
 
 def test_a_live_model_is_refused_where_graphprunes_own_wrappers_are_needed(facts):
     text = (
-        "GraphError: prune_low_magnitude_d: this layer is in a pruning wrapper of tensorflow_model_optimization, which graphprune does not train; "
-        "convert the model first: model = graphprune.prune_low_magnitude(model), which keeps masks, steps and schedules"
+        "GraphError: prune_low_magnitude_d: this layer is in a pruning wrapper of"
+        " tensorflow_model_optimization, which graphprune does not train; convert the model first:"
+        " model = graphprune.prune_low_magnitude(model), which keeps masks, steps and schedules"
     )
     assert facts["refusals"] == dict.fromkeys(("collect", "fit", "pruner", "layer"), text)

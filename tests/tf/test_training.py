@@ -50,8 +50,20 @@ def told():
 @pytest.fixture(scope="module")
 def whole(setting, told):
     """Train the standard run without interruption."""
-    result = train(setting.model, None, setting.data, setting.folder / "whole", on_progress=told.append, **setting.options)
-    assert (result.status, result.step, result.missed, result.warnings) == ("finished", TOTAL, (), ())
+    result = train(
+        setting.model,
+        None,
+        setting.data,
+        setting.folder / "whole",
+        on_progress=told.append,
+        **setting.options,
+    )
+    assert (result.status, result.step, result.missed, result.warnings) == (
+        "finished",
+        TOTAL,
+        (),
+        (),
+    )
     return result
 
 
@@ -68,13 +80,22 @@ def run(stopped, tmp_path):
 
 
 def start(setting, folder, stop, **options):
-    result = train(setting.model, None, setting.data, folder, stop_after_step=stop, **{**setting.options, **options})
+    result = train(
+        setting.model,
+        None,
+        setting.data,
+        folder,
+        stop_after_step=stop,
+        **{**setting.options, **options},
+    )
     assert (result.status, result.step, result.model) == ("interrupted", stop, None)
     return result
 
 
 def train_twice(setting, folder, stop, **options):
-    """Return the results of a run without interruption and of one that was interrupted after `stop` and resumed."""
+    """Return the results of a run without interruption and of one that was interrupted after `stop`
+    and resumed.
+    """
     one = train(setting.model, None, setting.data, folder / "one", **{**setting.options, **options})
     start(setting, folder / "two", stop, **options)
     two = resume(folder / "two")
@@ -89,28 +110,46 @@ def test_a_resumed_run_equals_one_that_was_never_interrupted(setting, whole, run
     result = resume(run)
     assert result.resumed_from == run / "checkpoints" / f"step-{step:08d}"
     assert_same_bits(whole.model, result.model)
-    assert (run / "metrics.jsonl").read_text() == (setting.folder / "whole" / "metrics.jsonl").read_text()
+    assert (run / "metrics.jsonl").read_text() == (
+        setting.folder / "whole" / "metrics.jsonl"
+    ).read_text()
     assert result.tensors == whole.tensors
 
 
 OPTIMIZERS = {
     "adam": lambda: tf_keras.optimizers.Adam(0.01),
-    "momentum": lambda: tf_keras.optimizers.SGD(tf_keras.optimizers.schedules.ExponentialDecay(0.05, 3, 0.9), momentum=0.9),
+    "momentum": lambda: tf_keras.optimizers.SGD(
+        tf_keras.optimizers.schedules.ExponentialDecay(0.05, 3, 0.9), momentum=0.9
+    ),
     "legacy": lambda: tf_keras.optimizers.legacy.Adam(0.01),
     "averaged": lambda: tf_keras.optimizers.SGD(0.05, momentum=0.9, use_ema=True, ema_momentum=0.5),
-    "scaled": lambda: tf_keras.mixed_precision.LossScaleOptimizer(tf_keras.optimizers.Adam(0.01), initial_scale=64, dynamic_growth_steps=2),
+    "scaled": lambda: tf_keras.mixed_precision.LossScaleOptimizer(
+        tf_keras.optimizers.Adam(0.01), initial_scale=64, dynamic_growth_steps=2
+    ),
 }
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "suffix"), [("adam", ".h5"), ("momentum", ".keras"), ("momentum", ".h5"), ("legacy", ".keras"), ("scaled", ".h5"), ("averaged", ".keras")]
+    ("optimizer", "suffix"),
+    [
+        ("adam", ".h5"),
+        ("momentum", ".keras"),
+        ("momentum", ".h5"),
+        ("legacy", ".keras"),
+        ("scaled", ".h5"),
+        ("averaged", ".keras"),
+    ],
 )
 def test_resume_is_exact_for_every_optimizer_and_format(tmp_path, optimizer, suffix):
-    setting = build_setting(tmp_path, suffix, wrap(build_dense_model(OPTIMIZERS[optimizer]()), fc=ramp()))
+    setting = build_setting(
+        tmp_path, suffix, wrap(build_dense_model(OPTIMIZERS[optimizer]()), fc=ramp())
+    )
     one, two = train_twice(setting, tmp_path, 7)
     assert_same_bits(one.model, two.model)
     assert (two.model.name, two.missed) == (f"model{suffix}", ())
-    assert optimizer in ("legacy", "scaled") or any(variable.numpy().any() for variable in slots(load_model(two.model)) if variable.shape.rank)
+    assert optimizer in ("legacy", "scaled") or any(
+        variable.numpy().any() for variable in slots(load_model(two.model)) if variable.shape.rank
+    )
 
 
 def test_resume_is_exact_at_the_end_of_an_epoch_and_after_several_interruptions(tmp_path):
@@ -121,7 +160,9 @@ def test_resume_is_exact_at_the_end_of_an_epoch_and_after_several_interruptions(
     two = resume(tmp_path / "two")
     assert two.resumed_from.name == "step-00000008"
     assert_same_bits(one.model, two.model)
-    assert (tmp_path / "one/metrics.jsonl").read_text() == (tmp_path / "two/metrics.jsonl").read_text()
+    assert (tmp_path / "one/metrics.jsonl").read_text() == (
+        tmp_path / "two/metrics.jsonl"
+    ).read_text()
 
 
 def test_resume_is_exact_for_recurrent_dropout_noise_and_carried_states(tmp_path):
@@ -153,7 +194,10 @@ def test_resume_is_exact_for_embeddings_and_custom_generators(tmp_path):
     x = Jitter(name="jitter")(layers.Embedding(20, 3, name="embed")(x))
     x = layers.GlobalAveragePooling1D(name="mean")(x)
     model = tf_keras.Model(inputs, layers.Dense(2, name="predictions")(x), name="net")
-    model.compile(tf_keras.optimizers.SGD(0.1, momentum=0.9), tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.compile(
+        tf_keras.optimizers.SGD(0.1, momentum=0.9),
+        tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
     setting = build_setting(tmp_path, ".h5", wrap(model, embed=ramp("embeddings")))
     rng = np.random.default_rng(0)
     np.savez(setting.data, x_train=rng.integers(0, 20, (30, 4)), y_train=rng.integers(0, 2, 30))
@@ -161,17 +205,20 @@ def test_resume_is_exact_for_embeddings_and_custom_generators(tmp_path):
     assert_same_bits(one.model, two.model)
 
 
-def test_resume_is_exact_for_datasets_of_a_function_that_shuffle_anew_in_each_pass(tmp_path, monkeypatch):
+def test_resume_is_exact_for_datasets_of_a_function_that_shuffle_anew_in_each_pass(
+    tmp_path, monkeypatch
+):
     setting = build_setting(tmp_path, model=wrap(build_dense_model("adam"), fc=ramp()))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run_data.py").write_text(
-        "import numpy as np, tensorflow as tf\n"
-        f"STORED = np.load({setting.data!r})\n"
-        "def load():\n"
-        "    train, test = (tf.data.Dataset.from_tensor_slices((STORED[f'x_{part}'], STORED[f'y_{part}'])) for part in ('train', 'test'))\n"
-        "    return train.shuffle(30).batch(7), test.batch(5)\n"
+        f"import numpy as np, tensorflow as tf\nSTORED = np.load({setting.data!r})\ndef load():\n  "
+        "  train, test = (tf.data.Dataset.from_tensor_slices((STORED[f'x_{part}'],"
+        " STORED[f'y_{part}'])) for part in ('train', 'test'))\n    return"
+        " train.shuffle(30).batch(7), test.batch(5)\n"
     )
-    one, two = train_twice(Setting(setting.model, "run_data:load", tmp_path), tmp_path, 8, batch_size=None)
+    one, two = train_twice(
+        Setting(setting.model, "run_data:load", tmp_path), tmp_path, 8, batch_size=None
+    )
     sys.modules.pop("run_data")
     assert one.steps == EPOCHS * 5
     assert_same_bits(one.model, two.model)
@@ -186,21 +233,56 @@ def test_the_saved_configs_do_not_show_how_random_numbers_were_drawn(setting, wh
 
 
 def test_a_run_leaves_its_files(setting, whole):
-    names = {path.relative_to(setting.folder / "whole").as_posix() for path in (setting.folder / "whole").rglob("*") if path.is_file()}
-    kept = {f"checkpoints/step-{step:08d}/{name}" for step in (6, 9, 12) for name in ("model.keras", "state.json", "state.npz")}
-    assert names == {".lock", "run.json", "original.graph.json", "metrics.jsonl", "model.keras", "result.json"} | kept
+    names = {
+        path.relative_to(setting.folder / "whole").as_posix()
+        for path in (setting.folder / "whole").rglob("*")
+        if path.is_file()
+    }
+    kept = {
+        f"checkpoints/step-{step:08d}/{name}"
+        for step in (6, 9, 12)
+        for name in ("model.keras", "state.json", "state.npz")
+    }
+    assert (
+        names
+        == {
+            ".lock",
+            "run.json",
+            "original.graph.json",
+            "metrics.jsonl",
+            "model.keras",
+            "result.json",
+        }
+        | kept
+    )
 
 
 def test_metrics_have_one_line_an_epoch(setting, whole):
-    lines = [json.loads(line) for line in (setting.folder / "whole" / "metrics.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line)
+        for line in (setting.folder / "whole" / "metrics.jsonl").read_text().splitlines()
+    ]
     assert [(line["epoch"], line["step"]) for line in lines] == [(1, 4), (2, 8), (3, 12)]
-    assert list(lines[0]) == ["epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy", "target_sparsity", "sparsity"]
+    assert list(lines[0]) == [
+        "epoch",
+        "step",
+        "loss",
+        "accuracy",
+        "val_loss",
+        "val_accuracy",
+        "target_sparsity",
+        "sparsity",
+    ]
     assert lines[-1]["sparsity"] == (18 + 768) / (36 + 1024)
     assert whole.metrics == lines[-1]
 
 
 def test_lines_after_the_checkpoint_are_not_doubled(run):
-    steps = lambda: [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]  # noqa: E731
+    def steps():
+        return [
+            json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()
+        ]
+
     assert steps() == [4]
     shutil.rmtree(run / "checkpoints" / "step-00000006")
     assert resume(run, stop_after_step=8).resumed_from.name == "step-00000003"
@@ -213,8 +295,14 @@ def test_lines_after_the_checkpoint_are_not_doubled(run):
 
 @pytest.mark.usefixtures("whole")
 def test_progress_is_told_after_each_step_and_each_epoch(told):
-    assert [progress.step for progress in told if not progress.epoch_ended] == list(range(1, TOTAL + 1))
-    assert [(progress.epoch, progress.step) for progress in told if progress.epoch_ended] == [(1, 4), (2, 8), (3, 12)]
+    assert [progress.step for progress in told if not progress.epoch_ended] == list(
+        range(1, TOTAL + 1)
+    )
+    assert [(progress.epoch, progress.step) for progress in told if progress.epoch_ended] == [
+        (1, 4),
+        (2, 8),
+        (3, 12),
+    ]
     assert list(told[0].metrics) == ["loss", "accuracy"]
     assert list(told[4].metrics) == ["loss", "accuracy", "val_loss", "val_accuracy"]
     last = told[-1]
@@ -226,16 +314,26 @@ def test_a_finished_run_is_left_alone(setting, whole):
     before = whole.model.stat().st_mtime_ns
     result = resume(setting.folder / "whole")
     assert result.status == "already-finished"
-    assert (result.model, result.metrics, result.tensors) == (whole.model, whole.metrics, whole.tensors)
+    assert (result.model, result.metrics, result.tensors) == (
+        whole.model,
+        whole.metrics,
+        whole.tensors,
+    )
     assert whole.model.stat().st_mtime_ns == before
 
 
-def test_a_run_that_stopped_before_its_model_was_saved_is_finished_by_resume(setting, whole, tmp_path):
+def test_a_run_that_stopped_before_its_model_was_saved_is_finished_by_resume(
+    setting, whole, tmp_path
+):
     run = shutil.copytree(setting.folder / "whole", tmp_path / "run")
     (run / "result.json").unlink()
     (run / "model.keras").unlink()
     result = resume(run)
-    assert (result.status, result.step, result.resumed_from.name) == ("finished", TOTAL, "step-00000012")
+    assert (result.status, result.step, result.resumed_from.name) == (
+        "finished",
+        TOTAL,
+        "step-00000012",
+    )
     assert result.tensors == whole.tensors
     assert_same_bits(whole.model, result.model)
 
@@ -260,16 +358,21 @@ def test_a_run_with_no_whole_checkpoint_cannot_be_resumed(run):
     (run / "checkpoints" / "step-00000000" / "state.npz").unlink()
     with pytest.raises(CheckpointError) as caught:
         resume(run)
-    assert str(caught.value) == (
-        f"{run}/checkpoints/step-00000000: damaged, state.npz is missing\n{run}: no checkpoint is whole; put one back from a copy, "
-        f"or move {run}/checkpoints away: then graphprune resume {run} starts from the beginning"
+    assert (
+        str(caught.value)
+        == f"{run}/checkpoints/step-00000000: damaged, state.npz is missing\n{run}: no checkpoint"
+        f" is whole; put one back from a copy, or move {run}/checkpoints away: then graphprune"
+        f" resume {run} starts from the beginning"
     )
 
 
 def test_a_folder_that_is_no_run_cannot_be_resumed(tmp_path):
     for folder, message in [
         (tmp_path, "no run.json; this is not a training run, start one with graphprune train"),
-        (tmp_path / "nowhere", f"no such folder; start a run with graphprune train --run {tmp_path}/nowhere"),
+        (
+            tmp_path / "nowhere",
+            f"no such folder; start a run with graphprune train --run {tmp_path}/nowhere",
+        ),
     ]:
         with pytest.raises(CheckpointError) as caught:
             resume(folder)
@@ -280,7 +383,11 @@ def test_a_folder_with_a_run_or_other_files_is_not_trained_into(setting, whole, 
     taken = setting.folder / "whole"
     with pytest.raises(OutputError) as caught:
         train(setting.model, None, setting.data, taken, **setting.options)
-    assert str(caught.value) == f"{taken}: holds a run already; go on with it by graphprune resume {taken}, or pass --force to start over"
+    assert (
+        str(caught.value)
+        == f"{taken}: holds a run already; go on with it by graphprune resume {taken}, or pass"
+        " --force to start over"
+    )
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(OutputError) as caught:
         train(setting.model, None, setting.data, tmp_path, force=True, **setting.options)
@@ -298,26 +405,47 @@ def test_data_that_changed_since_is_refused(run, tmp_path):
     rewrite(run / "run.json", data=data)
     with pytest.raises(DataError) as caught:
         resume(run)
-    assert str(caught.value) == f"{data}: has changed since the run in {run} began; put the old file back, or start a new run"
+    assert (
+        str(caught.value)
+        == f"{data}: has changed since the run in {run} began; put the old file back, or start a"
+        " new run"
+    )
 
 
 def test_a_run_json_that_says_something_else_is_refused(run):
     rewrite(run / "run.json", batch_size=16)
     with pytest.raises(CheckpointError) as caught:
         resume(run)
-    assert str(caught.value) == (
-        f"{run}/checkpoints/step-00000006: is a checkpoint of another run, with batch_size 8, and run.json says 16; move it away, then resume"
+    assert (
+        str(caught.value)
+        == f"{run}/checkpoints/step-00000006: is a checkpoint of another run, with batch_size 8,"
+        " and run.json says 16; move it away, then resume"
     )
     (run / "run.json").write_text("{")
     with pytest.raises(CheckpointError) as caught:
         resume(run)
-    assert str(caught.value) == f"{run}: damaged, run.json is not JSON; put the file back from a copy, or start a new run in another folder"
+    assert (
+        str(caught.value)
+        == f"{run}: damaged, run.json is not JSON; put the file back from a copy, or start a new"
+        " run in another folder"
+    )
 
 
 def test_a_run_too_short_for_its_schedule_says_what_it_missed(setting, tmp_path):
     with pytest.warns(UserWarning, match="schedule/never-reached"):
-        result = train(setting.model, None, setting.data, tmp_path / "run", epochs=1, batch_size=BATCH, allow_missed=True)
-    assert [(tensor.address, tensor.name, tensor.target_zeros) for tensor in result.missed] == [("conv", "kernel", 18), ("fc", "kernel", 768)]
+        result = train(
+            setting.model,
+            None,
+            setting.data,
+            tmp_path / "run",
+            epochs=1,
+            batch_size=BATCH,
+            allow_missed=True,
+        )
+    assert [(tensor.address, tensor.name, tensor.target_zeros) for tensor in result.missed] == [
+        ("conv", "kernel", 18),
+        ("fc", "kernel", 768),
+    ]
     assert [tensor.address for tensor in resume(tmp_path / "run").missed] == ["conv", "fc"]
 
 
@@ -334,10 +462,29 @@ def test_a_model_without_compile_settings_asks_for_them(setting, tmp_path):
     bare = tf_keras.models.clone_model(model)
     save_model(bare, tmp_path / "bare.keras")
     made = Setting(str(tmp_path / "bare.keras"), setting.data, tmp_path)
-    expect_refusal(TrainingError, f"{made.model}: saved without compile settings; say how to train it with --loss and --optimizer", made, tmp_path)
-    expect_refusal(TrainingError, f"{made.model}: saved without an optimizer; name one with --optimizer", made, tmp_path, loss="mse")
+    expect_refusal(
+        TrainingError,
+        f"{made.model}: saved without compile settings; say how to train it with --loss and"
+        " --optimizer",
+        made,
+        tmp_path,
+    )
+    expect_refusal(
+        TrainingError,
+        f"{made.model}: saved without an optimizer; name one with --optimizer",
+        made,
+        tmp_path,
+        loss="mse",
+    )
     result = train(
-        made.model, None, made.data, tmp_path / "run", optimizer="sgd", loss="sparse_categorical_crossentropy", metrics=("accuracy",), **setting.options
+        made.model,
+        None,
+        made.data,
+        tmp_path / "run",
+        optimizer="sgd",
+        loss="sparse_categorical_crossentropy",
+        metrics=("accuracy",),
+        **setting.options,
     )
     assert result.metrics["val_accuracy"] >= 0
 
@@ -348,14 +495,29 @@ def test_a_model_without_compile_settings_asks_for_them(setting, tmp_path):
         ({"optimizer": "adm"}, "no optimizer is called 'adm'; closest: 'adam', 'nadam', 'adamw'"),
         (
             {"loss": "mean_square_error"},
-            "no loss is called 'mean_square_error'; closest: 'mean_squared_error', 'mean_squared_logarithmic_error', 'mean_absolute_error'",
+            (
+                "no loss is called 'mean_square_error'; closest: 'mean_squared_error',"
+                " 'mean_squared_logarithmic_error', 'mean_absolute_error'"
+            ),
         ),
-        ({"metrics": ("acuracy",)}, "no metric is called 'acuracy'; closest: 'accuracy', 'binary_accuracy'"),
+        (
+            {"metrics": ("acuracy",)},
+            "no metric is called 'acuracy'; closest: 'accuracy', 'binary_accuracy'",
+        ),
         (
             {"metrics": ("PrecisionAtRecall",)},
-            "the metric 'PrecisionAtRecall' needs arguments, which a name cannot give; compile the model with it in Python and save it",
+            (
+                "the metric 'PrecisionAtRecall' needs arguments, which a name cannot give; compile"
+                " the model with it in Python and save it"
+            ),
         ),
-        ({"checkpoint_every": "50"}, "checkpoint every: a position needs a unit: '4 epochs', '2000 steps' or '60%' of the run; got '50'"),
+        (
+            {"checkpoint_every": "50"},
+            (
+                "checkpoint every: a position needs a unit: '4 epochs', '2000 steps' or '60%' of"
+                " the run; got '50'"
+            ),
+        ),
         ({"checkpoint_every": "0 steps"}, "checkpoint every: must be at least 1 step, got 0 steps"),
     ],
 )
@@ -364,24 +526,42 @@ def test_settings_that_do_not_exist_are_refused(setting, tmp_path, options, mess
 
 
 def test_a_learning_rate_must_be_above_zero(setting, tmp_path):
-    expect_refusal(TrainingError, f"{setting.model}: the learning rate must be above 0, got -1", setting, tmp_path, learning_rate=-1.0)
+    expect_refusal(
+        TrainingError,
+        f"{setting.model}: the learning rate must be above 0, got -1",
+        setting,
+        tmp_path,
+        learning_rate=-1.0,
+    )
 
 
 def test_a_model_without_pruned_layers_is_refused(setting, tmp_path):
     save_model(build_model(), tmp_path / "plain.keras")
     made = Setting(str(tmp_path / "plain.keras"), setting.data, tmp_path)
-    message = f"{made.model}: no layer is pruned; give rules with -r RULES, or wrap the model first with graphprune apply"
+    message = (
+        f"{made.model}: no layer is pruned; give rules with -r RULES, or wrap the model first with"
+        " graphprune apply"
+    )
     expect_refusal(TrainingError, message, made, tmp_path)
 
 
 def test_data_of_another_shape_is_refused(setting, tmp_path):
     made = Setting(setting.model, write_data(tmp_path / "data.npz", (5, 5)), tmp_path)
-    expect_refusal(DataError, f"{made.data}: x has shape (5, 5), the model's input image takes (4, 4, 1); reshape the data to fit", made, tmp_path)
+    expect_refusal(
+        DataError,
+        f"{made.data}: x has shape (5, 5), the model's input image takes (4, 4, 1); reshape the"
+        " data to fit",
+        made,
+        tmp_path,
+    )
 
 
 def test_labels_that_the_loss_cannot_take_are_refused(setting, tmp_path):
     why = "ValueError: Shapes (None, 1) and (None, 3) are incompatible"
-    message = f"{setting.data}: y has shape (), the model's output is (3,), and its loss fails on them: {why}"
+    message = (
+        f"{setting.data}: y has shape (), the model's output is (3,), and its loss fails on them:"
+        f" {why}"
+    )
     expect_refusal(DataError, message, setting, tmp_path, loss="categorical_crossentropy")
 
 
@@ -393,11 +573,24 @@ def test_an_image_without_its_channel_axis_fits(setting, tmp_path):
 def test_the_learning_rate_changes_and_slots_stay(tmp_path):
     model = wrap(build_dense_model("adam"), fc=ramp())
     with np.load(write_data(tmp_path / "data.npz")) as stored:
-        model.fit(stored["x_train"], stored["y_train"], epochs=2, batch_size=8, verbose=0, callbacks=[UpdatePruningStep()])
+        model.fit(
+            stored["x_train"],
+            stored["y_train"],
+            epochs=2,
+            batch_size=8,
+            verbose=0,
+            callbacks=[UpdatePruningStep()],
+        )
     setting = build_setting(tmp_path, model=model)
-    for folder, options, iterations in (("kept", {"learning_rate": 0.5}, 8), ("new", {"reset_optimizer": True}, 0), ("other", {"optimizer": "rmsprop"}, 0)):
+    for folder, options, iterations in (
+        ("kept", {"learning_rate": 0.5}, 8),
+        ("new", {"reset_optimizer": True}, 0),
+        ("other", {"optimizer": "rmsprop"}, 0),
+    ):
         start(setting, tmp_path / folder, 1, **options)
-        optimizer = load_model(tmp_path / folder / "checkpoints" / "step-00000000" / "model.keras").optimizer
+        optimizer = load_model(
+            tmp_path / folder / "checkpoints" / "step-00000000" / "model.keras"
+        ).optimizer
         assert int(optimizer.iterations) == iterations
         assert bool(optimizer.variables[1].numpy().any()) == (folder == "kept")
         assert float(optimizer.learning_rate) == pytest.approx(0.5 if folder == "kept" else 0.001)
@@ -423,11 +616,20 @@ def test_a_run_keeps_its_plan_and_refuses_another(tmp_path):
     train(setting.model, plan, setting.data, run, stop_after_step=7, **setting.options)
     assert plan_sha256(read_plan(run / "plan.json")) == plan_sha256(plan)
     assert (run / "rules" / "prune.yaml").read_text() == RULES.replace("SPARSITY", "75%")
-    assert graph_from_config(json.loads((run / "original.graph.json").read_text())).sha256 == read_graph(setting.model).sha256
+    assert (
+        graph_from_config(json.loads((run / "original.graph.json").read_text())).sha256
+        == read_graph(setting.model).sha256
+    )
     with pytest.raises(CheckpointError) as caught:
         resume(run, plan=other)
-    assert str(caught.value) == (
-        f"{run}: made from plan {plan_sha256(plan)[:4]}, this plan is {plan_sha256(other)[:4]}; resume without rules, or apply the new rules to a copy first"
+    assert (
+        str(caught.value)
+        == f"{run}: made from plan {plan_sha256(plan)[:4]}, this plan is {plan_sha256(other)[:4]};"
+        " resume without rules, or apply the new rules to a copy first"
     )
     result = resume(run, plan=plan)
-    assert (result.status, result.missed, [tensor.sparsity for tensor in result.tensors]) == ("finished", (), [0.75])
+    assert (result.status, result.missed, [tensor.sparsity for tensor in result.tensors]) == (
+        "finished",
+        (),
+        [0.75],
+    )

@@ -1,4 +1,6 @@
-"""Every way in which people train, held against the algorithm in plain NumPy: weights, masks, step counts."""
+"""Every way in which people train, held against the algorithm in plain NumPy: weights, masks, step
+counts.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,11 @@ def check_equal(model: tf_keras.Model, reference: Reference, steps: int = STEPS)
     for layer, mask in zip(found, reference.masks, strict=True):
         np.testing.assert_array_equal(layer.pruning_vars[0][1].numpy(), mask)
         assert (int(layer.pruning_step), int(layer.last_update)) == (steps, reference.last_update)
-    weights = [weight for layer in found for weight in (layer.layer.kernel.numpy(), layer.layer.bias.numpy())]
+    weights = [
+        weight
+        for layer in found
+        for weight in (layer.layer.kernel.numpy(), layer.layer.bias.numpy())
+    ]
     for weight, expected in zip(weights, reference.weights, strict=True):
         np.testing.assert_allclose(weight, expected, rtol=1e-3, atol=1e-5)
         np.testing.assert_array_equal(weight == 0, expected == 0)
@@ -44,10 +50,21 @@ def check_equal(model: tf_keras.Model, reference: Reference, steps: int = STEPS)
 
 def fit(model: tf_keras.Model, optimizer=None, callbacks=(), **settings) -> None:
     model.compile(optimizer or tf_keras.optimizers.SGD(RATE), "mse", **settings)
-    model.fit(X, Y, batch_size=BATCH, shuffle=False, verbose=0, callbacks=[*callbacks, UpdatePruningStep()])
+    model.fit(
+        X,
+        Y,
+        batch_size=BATCH,
+        shuffle=False,
+        verbose=0,
+        callbacks=[*callbacks, UpdatePruningStep()],
+    )
 
 
-@pytest.mark.parametrize("settings", [{}, {"steps_per_execution": 8}, {"run_eagerly": True}, {"jit_compile": True}], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"steps_per_execution": 8}, {"run_eagerly": True}, {"jit_compile": True}],
+    ids=str,
+)
 def test_fit(settings):
     model, reference = wrapped()
     reference.look_every = settings.get("steps_per_execution", 1)
@@ -79,7 +96,13 @@ def test_custom_loops(form, compiled):
     def step(x, y):
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean((model(x, training=True) - y) ** 2)
-        optimizer.apply_gradients(zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables, strict=True))
+        optimizer.apply_gradients(
+            zip(
+                tape.gradient(loss, model.trainable_variables),
+                model.trainable_variables,
+                strict=True,
+            )
+        )
 
     if compiled:
         step = tf.function(step)
@@ -113,7 +136,9 @@ def test_gradient_accumulation_counts_updates_and_not_batches():
         callback.on_train_batch_begin(index)
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean((model(tf.constant(x, tf.float32), training=True) - y) ** 2) / 3
-        for total, gradient in zip(sums, tape.gradient(loss, model.trainable_variables), strict=True):
+        for total, gradient in zip(
+            sums, tape.gradient(loss, model.trainable_variables), strict=True
+        ):
             total.assign_add(gradient)
         if index % 3 == 2:
             optimizer.apply_gradients(zip(sums, model.trainable_variables, strict=True))
@@ -137,7 +162,9 @@ def test_float64():
     reference.train(BATCHES)
     assert model.get_layer("a").layer.kernel.dtype == "float64"
     check_equal(model, reference)
-    np.testing.assert_allclose(model.get_layer("a").layer.kernel.numpy(), reference.weights[0], rtol=1e-10)
+    np.testing.assert_allclose(
+        model.get_layer("a").layer.kernel.numpy(), reference.weights[0], rtol=1e-10
+    )
 
 
 def test_a_frozen_layer_is_pruned_and_not_trained():
@@ -157,7 +184,9 @@ def test_a_layers_own_constraint_comes_first():
 
 
 class Watch(tf_keras.callbacks.Callback):
-    """Stands before the pruner: sees weights as the optimizer left them, and the masks that were chosen from what it saw before."""
+    """Stands before the pruner: sees weights as the optimizer left them, and the masks that were
+    chosen from what it saw before.
+    """
 
     def __init__(self):
         super().__init__()
@@ -170,15 +199,21 @@ class Watch(tf_keras.callbacks.Callback):
             (weight, mask, _), step = wrapper.pruning_vars[0], int(wrapper.pruning_step)
             if step in EDGES and address in self.seen:
                 share = timetable.sparsity_at(step, 0.75)
-                np.testing.assert_array_equal(mask.numpy(), magnitude_mask(self.seen[address], share))
+                np.testing.assert_array_equal(
+                    mask.numpy(), magnitude_mask(self.seen[address], share)
+                )
                 assert mask.numpy().sum() == kept_count(mask.shape.num_elements(), share)
             assert not weight.numpy()[~mask.numpy()].any()
-        self.steps.append({int(wrapper.pruning_step) for wrapper in find_wrappers(self.model).values()})
+        self.steps.append(
+            {int(wrapper.pruning_step) for wrapper in find_wrappers(self.model).values()}
+        )
 
     def on_train_batch_end(self, batch, logs=None):
         for address, wrapper in find_wrappers(self.model).items():
-            (weight, mask, _) = wrapper.pruning_vars[0]
-            assert not weight.numpy()[~mask.numpy()].any(), "the optimizer itself leaves masked weights at zero"
+            weight, mask, _ = wrapper.pruning_vars[0]
+            assert not weight.numpy()[~mask.numpy()].any(), (
+                "the optimizer itself leaves masked weights at zero"
+            )
             self.seen[address] = weight.numpy()
 
 
@@ -189,16 +224,35 @@ def check_watched(model: tf_keras.Model, optimizer, **settings) -> None:
     for wrapper in find_wrappers(model).values():
         assert int(wrapper.pruning_step) == STEPS
         size = wrapper.layer.kernel.shape.num_elements()
-        assert (int(wrapper.last_update), np.count_nonzero(wrapper.layer.kernel.numpy())) == (11, kept_count(size, 0.75))
+        assert (int(wrapper.last_update), np.count_nonzero(wrapper.layer.kernel.numpy())) == (
+            11,
+            kept_count(size, 0.75),
+        )
 
 
-NEW = ["Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lion", "Nadam", "RMSprop", "SGD"]
+NEW = [
+    "Adadelta",
+    "Adafactor",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Ftrl",
+    "Lion",
+    "Nadam",
+    "RMSprop",
+    "SGD",
+]
 LEGACY = ["Adadelta", "Adagrad", "Adam", "Adamax", "Ftrl", "Nadam", "RMSprop", "SGD"]
 
 
 def test_the_tables_hold_every_optimizer():
     def classes(module):
-        return sorted(name for name, value in vars(module).items() if isinstance(value, type) and name not in ("Optimizer", "LossScaleOptimizer"))
+        return sorted(
+            name
+            for name, value in vars(module).items()
+            if isinstance(value, type) and name not in ("Optimizer", "LossScaleOptimizer")
+        )
 
     assert (classes(tf_keras.optimizers), classes(tf_keras.optimizers.legacy)) == (NEW, LEGACY)
 
@@ -207,13 +261,20 @@ def test_the_tables_hold_every_optimizer():
 def test_every_optimizer(name):
     owner = tf_keras.optimizers.legacy if name.startswith("legacy.") else tf_keras.optimizers
     model, _ = wrapped()
-    check_watched(model, getattr(owner, name.removeprefix("legacy."))(learning_rate=0.05), jit_compile=False)
+    check_watched(
+        model, getattr(owner, name.removeprefix("legacy."))(learning_rate=0.05), jit_compile=False
+    )
 
 
 @pytest.mark.parametrize("every", [None, 3])
 def test_weight_averaging_leaves_masked_weights_at_zero(every):
     model, _ = wrapped()
-    check_watched(model, tf_keras.optimizers.Adam(0.05, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=every))
+    check_watched(
+        model,
+        tf_keras.optimizers.Adam(
+            0.05, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=every
+        ),
+    )
     for wrapper in find_wrappers(model).values():
         weight, mask, _ = wrapper.pruning_vars[0]
         np.testing.assert_array_equal(weight.numpy() != 0, mask.numpy())
@@ -221,13 +282,19 @@ def test_weight_averaging_leaves_masked_weights_at_zero(every):
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("legacy", [False, True])
-def test_mixed_precision_prunes_float32_weights_and_reaches_its_target_though_loss_scaling_skips_steps(policy, legacy):
+def test_mixed_precision_prunes_float32_weights_and_reaches_its_target_though_loss_scaling_skips_steps(
+    policy, legacy
+):
     before = tf_keras.mixed_precision.global_policy()
     tf_keras.mixed_precision.set_global_policy(policy)
     try:
         model, _ = wrapped()
         inner = tf_keras.optimizers.legacy.SGD(0.05) if legacy else tf_keras.optimizers.SGD(0.05)
-        optimizer = tf_keras.mixed_precision.LossScaleOptimizer(inner, initial_scale=2.0**20) if policy == "mixed_float16" else inner
+        optimizer = (
+            tf_keras.mixed_precision.LossScaleOptimizer(inner, initial_scale=2.0**20)
+            if policy == "mixed_float16"
+            else inner
+        )
         check_watched(model, optimizer)
     finally:
         tf_keras.mixed_precision.set_global_policy(before)
@@ -243,7 +310,9 @@ def test_a_custom_loop_with_loss_scaling_names_its_optimizer():
     pruner.start(Run())
     for index, (x, y) in enumerate(BATCHES):
         with tf.GradientTape() as tape:
-            loss = optimizer.get_scaled_loss(tf.reduce_mean((model(tf.constant(x, tf.float32), training=True) - y) ** 2))
+            loss = optimizer.get_scaled_loss(
+                tf.reduce_mean((model(tf.constant(x, tf.float32), training=True) - y) ** 2)
+            )
         gradients = optimizer.get_unscaled_gradients(tape.gradient(loss, model.trainable_variables))
         if index % 4 == 1:
             gradients = [gradient * np.inf for gradient in gradients]
@@ -257,10 +326,21 @@ def test_a_custom_loop_with_loss_scaling_names_its_optimizer():
 def test_shared_layers_count_a_step_once():
     left, right = layers.Input((6,)), layers.Input((6,))
     tower = small_model()
-    model = wrap_all(tf_keras.Model([left, right], layers.Subtract()([tower(left), tower(right)])), end=11, every=3)
+    model = wrap_all(
+        tf_keras.Model([left, right], layers.Subtract()([tower(left), tower(right)])),
+        end=11,
+        every=3,
+    )
     model.compile("adam", "mse")
     watch = Watch()
-    model.fit([X, X[::-1].copy()], Y, batch_size=BATCH, shuffle=False, verbose=0, callbacks=[watch, UpdatePruningStep()])
+    model.fit(
+        [X, X[::-1].copy()],
+        Y,
+        batch_size=BATCH,
+        shuffle=False,
+        verbose=0,
+        callbacks=[watch, UpdatePruningStep()],
+    )
     assert find_wrappers(model).keys() == {"small::a", "small::b"}
     assert watch.steps == [{step} for step in range(STEPS)]
 
@@ -268,8 +348,22 @@ def test_shared_layers_count_a_step_once():
 @pytest.mark.parametrize("first", ["judge", "maker"])
 def test_two_models_trained_in_turn_count_their_own_steps(first):
     tf_keras.utils.set_random_seed(5)
-    maker = wrap_all(tf_keras.Sequential([layers.Input((3,)), layers.Dense(6, name="m")], name="maker"), end=5, every=1)
-    judge = wrap_all(tf_keras.Sequential([layers.Input((6,)), layers.Dense(4, activation="tanh", name="j"), layers.Dense(1, name="k")]), end=8, every=1)
+    maker = wrap_all(
+        tf_keras.Sequential([layers.Input((3,)), layers.Dense(6, name="m")], name="maker"),
+        end=5,
+        every=1,
+    )
+    judge = wrap_all(
+        tf_keras.Sequential(
+            [
+                layers.Input((6,)),
+                layers.Dense(4, activation="tanh", name="j"),
+                layers.Dense(1, name="k"),
+            ]
+        ),
+        end=8,
+        every=1,
+    )
     judge.compile("adam", "mse")
     judge.trainable = False
     noise = layers.Input((3,))
@@ -292,42 +386,83 @@ def test_two_models_trained_in_turn_count_their_own_steps(first):
         both.train_on_batch(np.ones((8, 3)), np.ones((8, 1)))
 
     for _ in range(8):
-        for train in (train_judge, train_maker, train_maker) if first == "judge" else (train_maker, train_maker, train_judge):
+        for train in (
+            (train_judge, train_maker, train_maker)
+            if first == "judge"
+            else (train_maker, train_maker, train_judge)
+        ):
             train()
     for callback in callbacks.values():
         callback.on_epoch_end(0)
-    assert {address: int(wrapper.pruning_step) for model in (maker, judge) for address, wrapper in find_wrappers(model).items()} == {"m": 16, "j": 8, "k": 8}
+    assert {
+        address: int(wrapper.pruning_step)
+        for model in (maker, judge)
+        for address, wrapper in find_wrappers(model).items()
+    } == {"m": 16, "j": 8, "k": 8}
     assert np.count_nonzero(maker.get_layer("m").layer.kernel.numpy()) == kept_count(18, 0.75)
     assert np.count_nonzero(judge.get_layer("j").layer.kernel.numpy()) == kept_count(24, 0.75)
 
 
 @pytest.mark.parametrize("stop_first", [True, False])
-def test_early_stopping_gives_back_a_whole_state_and_says_where_the_target_was_missed(stop_first, recwarn):
+def test_early_stopping_gives_back_a_whole_state_and_says_where_the_target_was_missed(
+    stop_first, recwarn
+):
     model, _ = wrapped()
     model.compile(tf_keras.optimizers.SGD(1e-6), "mse")
-    stop, pruner = tf_keras.callbacks.EarlyStopping("loss", min_delta=10.0, patience=2, restore_best_weights=True), UpdatePruningStep()
+    stop, pruner = (
+        tf_keras.callbacks.EarlyStopping(
+            "loss", min_delta=10.0, patience=2, restore_best_weights=True
+        ),
+        UpdatePruningStep(),
+    )
     callbacks = [stop, pruner] if stop_first else [pruner, stop]
-    model.fit(X[:16], Y[:16], batch_size=BATCH, epochs=20, shuffle=False, verbose=0, callbacks=callbacks)
+    model.fit(
+        X[:16], Y[:16], batch_size=BATCH, epochs=20, shuffle=False, verbose=0, callbacks=callbacks
+    )
     text = (
-        "schedule/never-reached: a, b: training ends with the weights of step 4, and the schedule reaches 75.0% at step 11; "
-        "let EarlyStopping begin later (start_from_epoch), or end the schedule earlier"
+        "schedule/never-reached: a, b: training ends with the weights of step 4, and the schedule"
+        " reaches 75.0% at step 11; let EarlyStopping begin later (start_from_epoch), or end the"
+        " schedule earlier"
     )
     assert [str(warning.message) for warning in recwarn] == [text]
     for wrapper in find_wrappers(model).values():
         weight, mask, _ = wrapper.pruning_vars[0]
         assert (int(wrapper.pruning_step), int(wrapper.last_update)) == (4, 3)
         share = PRUNING.schedule.to_timetable(Run()).sparsity_at(3, 0.75)
-        assert np.count_nonzero(weight.numpy()) == mask.numpy().sum() == kept_count(mask.shape.num_elements(), share)
+        assert (
+            np.count_nonzero(weight.numpy())
+            == mask.numpy().sum()
+            == kept_count(mask.shape.num_elements(), share)
+        )
 
 
 def test_best_weights_restored_behind_the_pruner_after_a_whole_run_are_told_of(recwarn):
     model, _ = wrapped()
     model.compile(tf_keras.optimizers.SGD(1e-6), "mse")
-    stop, pruner = tf_keras.callbacks.EarlyStopping("loss", min_delta=10.0, patience=9, restore_best_weights=True), UpdatePruningStep()
+    stop, pruner = (
+        tf_keras.callbacks.EarlyStopping(
+            "loss", min_delta=10.0, patience=9, restore_best_weights=True
+        ),
+        UpdatePruningStep(),
+    )
     for _ in range(2):
-        history = model.fit(X[:16], Y[:16], batch_size=BATCH, epochs=3, shuffle=False, verbose=0, callbacks=[pruner, stop])
-    ends = "schedule/never-reached: a, b: training ends with the weights of step {}, and the schedule reaches 75.0% at step 11"
-    assert [str(warning.message).split(";")[0] for warning in recwarn] == [ends.format(4), ends.format(8)]
+        history = model.fit(
+            X[:16],
+            Y[:16],
+            batch_size=BATCH,
+            epochs=3,
+            shuffle=False,
+            verbose=0,
+            callbacks=[pruner, stop],
+        )
+    ends = (
+        "schedule/never-reached: a, b: training ends with the weights of step {}, and the schedule"
+        " reaches 75.0% at step 11"
+    )
+    assert [str(warning.message).split(";")[0] for warning in recwarn] == [
+        ends.format(4),
+        ends.format(8),
+    ]
     assert [int(wrapper.last_update) for wrapper in find_wrappers(model).values()] == [6, 6]
     assert "on_train_end" not in vars(history), "the history is as Keras made it"
 
@@ -337,9 +472,21 @@ def test_training_that_is_stopped_before_the_target_says_so():
     model.compile(tf_keras.optimizers.SGD(1e-6), "mse")
     stop = tf_keras.callbacks.EarlyStopping("loss", min_delta=10.0, patience=1)
     with pytest.warns(
-        UserWarning, match=r"^schedule/never-reached: a, b: training ends with the weights of step 8, and the schedule reaches 75\.0% at step 11; "
+        UserWarning,
+        match=(
+            r"^schedule/never-reached: a, b: training ends with the weights of step 8, and the"
+            r" schedule reaches 75\.0% at step 11; "
+        ),
     ):
-        model.fit(X[:16], Y[:16], batch_size=BATCH, epochs=20, shuffle=False, verbose=0, callbacks=[UpdatePruningStep(), stop])
+        model.fit(
+            X[:16],
+            Y[:16],
+            batch_size=BATCH,
+            epochs=20,
+            shuffle=False,
+            verbose=0,
+            callbacks=[UpdatePruningStep(), stop],
+        )
 
 
 @pytest.mark.parametrize("way", ["train_on_batch", "eager loop", "compiled loop"])
@@ -367,7 +514,13 @@ def compiled_step(model: tf_keras.Model):
     def step():
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(model(tf.constant(X, tf.float32), training=True) ** 2)
-        optimizer.apply_gradients(zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables, strict=True))
+        optimizer.apply_gradients(
+            zip(
+                tape.gradient(loss, model.trainable_variables),
+                model.trainable_variables,
+                strict=True,
+            )
+        )
 
     return step
 
@@ -379,10 +532,28 @@ def around(inner: tf_keras.Model) -> tf_keras.Model:
     return outer
 
 
-@pytest.mark.parametrize("way", ["train_on_batch", "fit", "several steps in one execution", "XLA", "compiled loop", "model around it", "mirrored"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        "train_on_batch",
+        "fit",
+        "several steps in one execution",
+        "XLA",
+        "compiled loop",
+        "model around it",
+        "mirrored",
+    ],
+)
 def test_after_a_refusal_training_goes_on_once_a_pruner_has_started(way):
-    settings = {"several steps in one execution": {"steps_per_execution": 2}, "XLA": {"jit_compile": True}}
-    strategy = tf.distribute.MirroredStrategy(["CPU:0"]) if way == "mirrored" else tf.distribute.get_strategy()
+    settings = {
+        "several steps in one execution": {"steps_per_execution": 2},
+        "XLA": {"jit_compile": True},
+    }
+    strategy = (
+        tf.distribute.MirroredStrategy(["CPU:0"])
+        if way == "mirrored"
+        else tf.distribute.get_strategy()
+    )
     with strategy.scope():
         model, _ = wrapped()
         model.compile("adam", "mse", **settings.get(way, {}))

@@ -21,13 +21,16 @@ from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 pytestmark = pytest.mark.tf
 
 NO_PRUNER = (
-    "d1: a pruned layer is being trained and no pruner is attached, so it would stay dense; "
-    "add graphprune.UpdatePruningStep() to the callbacks of fit, or start a graphprune Pruner and call its on_step() in a custom loop"
+    "d1: a pruned layer is being trained and no pruner is attached, so it would stay dense; add"
+    " graphprune.UpdatePruningStep() to the callbacks of fit, or start a graphprune Pruner and call"
+    " its on_step() in a custom loop"
 )
 
 
 def wrapped_dense(**kwargs):
-    wrapper = PruneLowMagnitude(layers.Dense(4, name="d1", **kwargs), pruning("kernel"), Provenance("r", "ab", "cd"))
+    wrapper = PruneLowMagnitude(
+        layers.Dense(4, name="d1", **kwargs), pruning("kernel"), Provenance("r", "ab", "cd")
+    )
     wrapper.build((None, 3))
     return wrapper
 
@@ -35,7 +38,10 @@ def wrapped_dense(**kwargs):
 def test_state_follows_the_layers_own_weights_by_name():
     wrapper = PruneLowMagnitude(layers.LSTM(2, name="l"), pruning("kernel", "recurrent_kernel"))
     wrapper(np.ones((1, 3, 2), "float32"))
-    names = [(weight.name.rsplit("/", 1)[-1], weight.dtype.name, tuple(weight.shape)) for weight in wrapper.non_trainable_weights]
+    names = [
+        (weight.name.rsplit("/", 1)[-1], weight.dtype.name, tuple(weight.shape))
+        for weight in wrapper.non_trainable_weights
+    ]
     assert names == [
         ("mask_kernel:0", "bool", (2, 8)),
         ("threshold_kernel:0", "float32", ()),
@@ -54,12 +60,26 @@ def test_state_follows_the_layers_own_weights_by_name():
 def test_config_is_complete_and_the_inner_config_is_as_unwrapped():
     wrapper = wrapped_dense(kernel_regularizer="l2", trainable=False)
     config = wrapper.get_config()
-    assert config["layer"]["config"] == layers.Dense(4, name="d1", kernel_regularizer="l2", trainable=False).get_config()
-    assert json.loads(json.dumps(config)).keys() == {"name", "trainable", "dtype", "layer", "pruning", "provenance"}
+    assert (
+        config["layer"]["config"]
+        == layers.Dense(4, name="d1", kernel_regularizer="l2", trainable=False).get_config()
+    )
+    assert json.loads(json.dumps(config)).keys() == {
+        "name",
+        "trainable",
+        "dtype",
+        "layer",
+        "pruning",
+        "provenance",
+    }
     again = PruneLowMagnitude.from_config(json.loads(json.dumps(config)))
     again.build((None, 3))
     assert again.get_config() == config
-    assert (again.pruning, again.provenance, again.trainable) == (pruning("kernel"), Provenance("r", "ab", "cd"), False)
+    assert (again.pruning, again.provenance, again.trainable) == (
+        pruning("kernel"),
+        Provenance("r", "ab", "cd"),
+        False,
+    )
 
 
 def test_the_constraint_projects_after_the_layers_own_and_counts_steps():
@@ -81,9 +101,13 @@ def test_saved_and_loaded_models_have_the_same_state(name, suffix, tmp_path):
     rng = np.random.default_rng(5)
     for wrapper in find_wrappers(model).values():
         for variable in wrapper.pruning_state:
-            variable.assign(rng.integers(0, 2, variable.shape).astype(variable.dtype.as_numpy_dtype))
+            variable.assign(
+                rng.integers(0, 2, variable.shape).astype(variable.dtype.as_numpy_dtype)
+            )
     if (name, suffix) in [("text", ".h5"), ("deep", ".h5")]:
-        pytest.skip("Keras saves neither a StringLookup in .h5, nor layers of one name in models in models")
+        pytest.skip(
+            "Keras saves neither a StringLookup in .h5, nor layers of one name in models in models"
+        )
     model.save(tmp_path / f"m{suffix}")
     with prune_scope():
         loaded = tf_keras.models.load_model(tmp_path / f"m{suffix}")
@@ -93,7 +117,9 @@ def test_saved_and_loaded_models_have_the_same_state(name, suffix, tmp_path):
         assert (twin.pruning, twin.provenance) == (wrapper.pruning, wrapper.provenance)
         for one, other in zip(wrapper.weights, twin.weights, strict=True):
             np.testing.assert_array_equal(one.numpy(), other.numpy())
-    tf.nest.map_structure(np.testing.assert_array_equal, model(sample(model)), loaded(sample(model)))
+    tf.nest.map_structure(
+        np.testing.assert_array_equal, model(sample(model)), loaded(sample(model))
+    )
     if name not in ("text", "deep"):
         loaded.save(tmp_path / "again.h5")
 
@@ -103,8 +129,19 @@ def test_h5_files_name_the_wrapper_by_its_registered_name(tmp_path):
     with h5py.File(tmp_path / "m.h5") as file:
         entry = json.loads(file.attrs["model_config"])["config"]["layers"][1]
         names = [name for name in file["model_weights"]["d1"].attrs["weight_names"]]
-    assert (entry["class_name"], entry["config"]["name"], entry["config"]["layer"]["class_name"]) == ("graphprune>PruneLowMagnitude", "d1", "Dense")
-    assert names == ["d1/kernel:0", "d1/bias:0", "d1/mask_kernel:0", "d1/threshold_kernel:0", "d1/pruning_step:0", "d1/last_update:0"]
+    assert (
+        entry["class_name"],
+        entry["config"]["name"],
+        entry["config"]["layer"]["class_name"],
+    ) == ("graphprune>PruneLowMagnitude", "d1", "Dense")
+    assert names == [
+        "d1/kernel:0",
+        "d1/bias:0",
+        "d1/mask_kernel:0",
+        "d1/threshold_kernel:0",
+        "d1/pruning_step:0",
+        "d1/last_update:0",
+    ]
 
 
 def test_a_custom_layer_inside_is_found_by_its_registered_name_in_both_formats(tmp_path):
@@ -112,7 +149,9 @@ def test_a_custom_layer_inside_is_found_by_its_registered_name_in_both_formats(t
     class Own(layers.Dense):
         pass
 
-    model = tf_keras.Sequential([layers.Input((3,)), PruneLowMagnitude(Own(2, name="own"), pruning("kernel"))])
+    model = tf_keras.Sequential(
+        [layers.Input((3,)), PruneLowMagnitude(Own(2, name="own"), pruning("kernel"))]
+    )
     for suffix in (".keras", ".h5"):
         model.save(tmp_path / f"m{suffix}")
         with prune_scope():
@@ -157,7 +196,10 @@ def test_stateful_layers_are_reset():
 
 
 def test_bad_input_is_refused_as_unwrapped():
-    message = 'Input 0 of layer "d1" is incompatible with the layer: expected axis -1 of input shape to have value 3, but received input with shape (2, 7)'
+    message = (
+        'Input 0 of layer "d1" is incompatible with the layer: expected axis -1 of input shape to'
+        " have value 3, but received input with shape (2, 7)"
+    )
     wrapper = wrapped_dense()
     assert wrapper.input_spec is wrapper.layer.input_spec
     with pytest.raises(ValueError, match=re.escape(message)):

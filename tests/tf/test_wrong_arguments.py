@@ -1,4 +1,6 @@
-"""What every public function says of arguments of the wrong type: it works, or one clear error tells what was wanted, what came, and what to do."""
+"""What every public function says of arguments of the wrong type: it works, or one clear error
+tells what was wanted, what came, and what to do.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +17,38 @@ import tf_keras
 from tf_keras import layers
 
 import graphprune
-from graphprune import ConstantSparsity, GraphpruneError, PolynomialDecay, UpdatePruningStep, prune_low_magnitude
+from graphprune import (
+    ConstantSparsity,
+    GraphpruneError,
+    PolynomialDecay,
+    UpdatePruningStep,
+    prune_low_magnitude,
+)
 
 pytestmark = pytest.mark.tf
 
 SOURCE = str(pathlib.Path(graphprune.__file__).parent)
 RULES = {
     "version": 1,
-    "rules": [{"id": "all", "match": {"type": "Dense"}, "prune": {"sparsity": "50%", "schedule": {"curve": "constant", "begin": "0 steps"}}}],
+    "rules": [
+        {
+            "id": "all",
+            "match": {"type": "Dense"},
+            "prune": {"sparsity": "50%", "schedule": {"curve": "constant", "begin": "0 steps"}},
+        }
+    ],
 }
-RAW = re.compile(r"has no attribute|not subscriptable|not supported between|not iterable|unhashable|expected str, bytes|required positional|indices must be")
+RAW = re.compile(
+    r"has no attribute|not subscriptable|not supported between|not iterable|unhashable|expected"
+    r" str, bytes|required positional|indices must be"
+)
 
 
 @pytest.fixture(scope="module")
 def values(tmp_path_factory):
-    """Return what users hand over by mistake, by name, and what the calls below need; in a folder of its own."""
+    """Return what users hand over by mistake, by name, and what the calls below need; in a folder
+    of its own.
+    """
     folder = tmp_path_factory.mktemp("values")
     model = tf_keras.Sequential([layers.Input((8,)), layers.Dense(4), layers.Dense(2)])
     model.compile("adam", "mse")
@@ -60,17 +79,29 @@ def values(tmp_path_factory):
     }
     try:
         import keras
-        from tensorflow_model_optimization.python.core.sparsity.keras.pruning_schedule import ConstantSparsity as Theirs
+        from tensorflow_model_optimization.python.core.sparsity.keras.pruning_schedule import (
+            ConstantSparsity as Theirs,
+        )
     except ImportError:
         pass
     else:
-        found |= {"layer of Keras 3": keras.layers.Dense(3), "model of Keras 3": keras.Sequential([keras.layers.Input((8,)), keras.layers.Dense(4)])}
+        found |= {
+            "layer of Keras 3": keras.layers.Dense(3),
+            "model of Keras 3": keras.Sequential([keras.layers.Input((8,)), keras.layers.Dense(4)]),
+        }
         found |= {"schedule of the toolkit": Theirs(0.5, 0)}
     return folder, found
 
 
 def train(values, **arguments):
-    given = {"model_path": "m.keras", "plan": values["plan"], "data_spec": "d.npz", "run_dir": "run", "epochs": 1, "stop_after_step": 1} | arguments
+    given = {
+        "model_path": "m.keras",
+        "plan": values["plan"],
+        "data_spec": "d.npz",
+        "run_dir": "run",
+        "epochs": 1,
+        "stop_after_step": 1,
+    } | arguments
     return graphprune.train(**given)
 
 
@@ -90,16 +121,28 @@ CALLS = {
     "apply_plan plan": lambda value, values: graphprune.apply_plan(values["model"], value),
     "apply_rules model": lambda value, values: graphprune.apply_rules(value, values["rule set"]),
     "apply_rules rules": lambda value, values: graphprune.apply_rules(values["model"], value),
-    "apply_rules epochs": lambda value, values: graphprune.apply_rules(values["model"], values["rule set"], epochs=value),
+    "apply_rules epochs": lambda value, values: graphprune.apply_rules(
+        values["model"], values["rule set"], epochs=value
+    ),
     "strip_pruning": lambda value, values: graphprune.strip_pruning(value),
     "collect_prunable_layers": lambda value, values: graphprune.collect_prunable_layers(value),
     "prune_low_magnitude": lambda value, values: prune_low_magnitude(value),
     "prune_low_magnitude list": lambda value, values: prune_low_magnitude([value]),
-    "prune_low_magnitude schedule": lambda value, values: prune_low_magnitude(values["model"], value),
-    "prune_low_magnitude block_size": lambda value, values: prune_low_magnitude(values["model"], block_size=value),
-    "prune_low_magnitude pooling": lambda value, values: prune_low_magnitude(values["model"], block_pooling_type=value),
-    "prune_low_magnitude m_by_n": lambda value, values: prune_low_magnitude(values["model"], sparsity_m_by_n=value),
-    "prune_low_magnitude policy": lambda value, values: prune_low_magnitude(values["model"], pruning_policy=value),
+    "prune_low_magnitude schedule": lambda value, values: prune_low_magnitude(
+        values["model"], value
+    ),
+    "prune_low_magnitude block_size": lambda value, values: prune_low_magnitude(
+        values["model"], block_size=value
+    ),
+    "prune_low_magnitude pooling": lambda value, values: prune_low_magnitude(
+        values["model"], block_pooling_type=value
+    ),
+    "prune_low_magnitude m_by_n": lambda value, values: prune_low_magnitude(
+        values["model"], sparsity_m_by_n=value
+    ),
+    "prune_low_magnitude policy": lambda value, values: prune_low_magnitude(
+        values["model"], pruning_policy=value
+    ),
     "ConstantSparsity sparsity": lambda value, values: ConstantSparsity(value, 0),
     "ConstantSparsity begin": lambda value, values: ConstantSparsity(0.5, value),
     "ConstantSparsity end": lambda value, values: ConstantSparsity(0.5, 0, value),
@@ -107,14 +150,22 @@ CALLS = {
     "PolynomialDecay power": lambda value, values: PolynomialDecay(0.0, 0.5, 0, 10, value),
     "Run": lambda value, values: graphprune.Run(value),
     "Pruner": lambda value, values: graphprune.Pruner(value),
-    "Pruner start": lambda value, values: graphprune.Pruner(prune_low_magnitude(values["model"])).start(value),
+    "Pruner start": (
+        lambda value, values: graphprune.Pruner(prune_low_magnitude(values["model"])).start(value)
+    ),
     "UpdatePruningStep": lambda value, values: UpdatePruningStep(value),
     "UpdatePruningStep model": lambda value, values: UpdatePruningStep().set_model(value),
     "PruningSummaries": lambda value, values: graphprune.PruningSummaries(value),
     "PruningSummaries run": lambda value, values: graphprune.PruningSummaries("logs", run=value),
-    "PruningSummaries model": lambda value, values: graphprune.PruningSummaries("logs").set_model(value),
-    "PruneLowMagnitude layer": lambda value, values: graphprune.PruneLowMagnitude(value, values["plan"].changes[0].after),
-    "PruneLowMagnitude pruning": lambda value, values: graphprune.PruneLowMagnitude(layers.Dense(2), value),
+    "PruningSummaries model": (
+        lambda value, values: graphprune.PruningSummaries("logs").set_model(value)
+    ),
+    "PruneLowMagnitude layer": lambda value, values: graphprune.PruneLowMagnitude(
+        value, values["plan"].changes[0].after
+    ),
+    "PruneLowMagnitude pruning": lambda value, values: graphprune.PruneLowMagnitude(
+        layers.Dense(2), value
+    ),
     "train model": lambda value, values: train(values, model_path=value),
     "train plan": lambda value, values: train(values, plan=value),
     "train data": lambda value, values: train(values, data_spec=value),
@@ -148,7 +199,11 @@ def test_a_call_works_or_says_what_it_takes(values, name, monkeypatch):
         except (TypeError, ValueError) as err:
             told += 1
             is_ours = traceback.extract_tb(err.__traceback__)[-1].filename.startswith(SOURCE)
-            faults += [] if is_ours and not RAW.search(str(err)) else [f"{kind}: {type(err).__name__}: {err}"]
+            faults += (
+                []
+                if is_ours and not RAW.search(str(err))
+                else [f"{kind}: {type(err).__name__}: {err}"]
+            )
     assert faults == []
     assert told >= 10  # the call looks at what it is given
 
@@ -156,23 +211,42 @@ def test_a_call_works_or_says_what_it_takes(values, name, monkeypatch):
 TEXTS = {
     "model for a file": (
         lambda values: graphprune.make_plan(values["model"], RULES),
-        "graph must be a LayerGraph, or the path of a saved model, got Sequential of tf_keras; apply_rules(model, rules) plans for a live model and wraps it",
+        (
+            "graph must be a LayerGraph, or the path of a saved model, got Sequential of tf_keras;"
+            " apply_rules(model, rules) plans for a live model and wraps it"
+        ),
     ),
     "live model to train": (
         lambda values: train(values, model_path=values["model"]),
-        "model_path must be the path of a saved model, got Sequential of tf_keras; save a live model first: graphprune.save_model(model, 'model.keras')",
+        (
+            "model_path must be the path of a saved model, got Sequential of tf_keras; save a live"
+            " model first: graphprune.save_model(model, 'model.keras')"
+        ),
     ),
     "rules to train": (
         lambda values: train(values, plan=values["rule set"]),
-        "plan must be a Plan, or the path of its JSON file, got RuleSet of graphprune; make_plan(model_path, rules) makes a plan from rules",
+        (
+            "plan must be a Plan, or the path of its JSON file, got RuleSet of graphprune;"
+            " make_plan(model_path, rules) makes a plan from rules"
+        ),
     ),
     "dict as schedule": (
-        lambda values: prune_low_magnitude(values["model"], {"pruning_schedule": ConstantSparsity(0.5, 0)}),
-        "pruning_schedule must be a graphprune.PruningSchedule, got dict; give the dict as keywords: prune_low_magnitude(model, **pruning_params)",
+        lambda values: prune_low_magnitude(
+            values["model"], {"pruning_schedule": ConstantSparsity(0.5, 0)}
+        ),
+        (
+            "pruning_schedule must be a graphprune.PruningSchedule, got dict; give the dict as"
+            " keywords: prune_low_magnitude(model, **pruning_params)"
+        ),
     ),
     "tensor for a layer": (
-        lambda values: prune_low_magnitude(layers.Conv2D(4, 3, name="conv")(tf_keras.Input((8, 8, 3)))),
-        "a tensor, the output of 'conv', is not a model; wrap the layer before it is called: prune_low_magnitude(Conv2D(...))(x)",
+        lambda values: prune_low_magnitude(
+            layers.Conv2D(4, 3, name="conv")(tf_keras.Input((8, 8, 3)))
+        ),
+        (
+            "a tensor, the output of 'conv', is not a model; wrap the layer before it is called:"
+            " prune_low_magnitude(Conv2D(...))(x)"
+        ),
     ),
     "path for a model": (
         lambda values: prune_low_magnitude("m.keras"),
@@ -188,12 +262,18 @@ TEXTS = {
     ),
     "keyword of a layer with a model": (
         lambda values: prune_low_magnitude(values["model"], input_shape=(8,)),
-        "prune_low_magnitude takes the keyword 'input_shape' only with a single layer, whose wrapper gets it; leave it out",
+        (
+            "prune_low_magnitude takes the keyword 'input_shape' only with a single layer, whose"
+            " wrapper gets it; leave it out"
+        ),
     ),
     "rules as text": (
         lambda values: graphprune.read_rules("version: 1\nrules: []"),
-        "error[file/unreadable]: the rules themselves, where the path of a rule file is wanted\n  --> 'version: 1\\nrules: []'\n"
-        "  help: parse text with graphprune.rules.parse_rules(text, name), or write it to a file",
+        (
+            "error[file/unreadable]: the rules themselves, where the path of a rule file is"
+            " wanted\n  --> 'version: 1\\nrules: []'\n  help: parse text with"
+            " graphprune.rules.parse_rules(text, name), or write it to a file"
+        ),
     ),
 }
 
@@ -213,7 +293,9 @@ def test_schedules_of_the_toolkit_are_told_with_their_arguments(values):
         pytest.skip("tensorflow_model_optimization is not installed")
     with pytest.raises(TypeError) as caught:
         prune_low_magnitude(values[1]["model"], theirs)
-    own = "graphprune.ConstantSparsity(target_sparsity=0.5, begin_step=0, end_step=-1, frequency=100)"
+    own = (
+        "graphprune.ConstantSparsity(target_sparsity=0.5, begin_step=0, end_step=-1, frequency=100)"
+    )
     assert str(caught.value).endswith(f"graphprune's own has the same arguments: {own}")
 
 
@@ -225,7 +307,10 @@ def test_a_schedule_without_begin_step_is_refused():
         def get_config(self):
             return {}
 
-    text = "pruning_schedule: Own has no whole number begin_step; set it in its __init__, and end_step (-1: never ends)"
+    text = (
+        "pruning_schedule: Own has no whole number begin_step; set it in its __init__, and end_step"
+        " (-1: never ends)"
+    )
     with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
         prune_low_magnitude(layers.Dense(3), Own())
 
@@ -235,12 +320,19 @@ def test_a_callback_in_the_fit_of_a_model_of_keras_3_is_refused(values):
     model = keras.Sequential([keras.layers.Input((8,)), keras.layers.Dense(4)])
     model.compile("adam", "mse")
     for callback in (UpdatePruningStep(), graphprune.PruningSummaries("logs")):
-        with pytest.raises(graphprune.GraphError, match=r"Sequential is of Keras 3 \(module keras\), graphprune prunes models of tf_keras"):
+        with pytest.raises(
+            graphprune.GraphError,
+            match=(
+                r"Sequential is of Keras 3 \(module keras\), graphprune prunes models of tf_keras"
+            ),
+        ):
             model.fit(np.ones((4, 8)), np.ones((4, 4)), verbose=0, callbacks=[callback])
 
 
 def test_steps_may_be_whole_floats_and_numbers_of_numpy():
-    schedule = PolynomialDecay(np.float32(0.0), 0.5, 0, np.ceil(12.5).astype("int32") * 4.0, frequency=np.int64(10))
+    schedule = PolynomialDecay(
+        np.float32(0.0), 0.5, 0, np.ceil(12.5).astype("int32") * 4.0, frequency=np.int64(10)
+    )
     assert (schedule.end_step, type(schedule.end_step), type(schedule.frequency)) == (52, int, int)
     with pytest.raises(TypeError, match=r"^end_step must be a whole number, got 10\.5$"):
         PolynomialDecay(0.0, 0.5, 0, 10.5)

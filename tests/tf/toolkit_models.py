@@ -1,6 +1,8 @@
-"""Models of all layers that the TensorFlow toolkit wraps, pruned and trained by it; run as a program of its own, with its own tf.keras.
+"""Models of all layers that the TensorFlow toolkit wraps, pruned and trained by it; run as a
+program of its own, with its own tf.keras.
 
-python toolkit_models.py FOLDER: leaves FOLDER/<model>.keras, .h5 where the toolkit can write it, and what graphprune made of the live models.
+python toolkit_models.py FOLDER: leaves FOLDER/<model>.keras, .h5 where the toolkit can write it,
+and what graphprune made of the live models.
 """
 
 from __future__ import annotations
@@ -44,7 +46,14 @@ def image():
         layers.ThresholdedReLU(0.0),
     ):
         h = layer(h)
-    return tf_keras.Model(x, [layers.GlobalAveragePooling2D()(h), layers.GlobalMaxPooling2D()(h), layers.Dense(2, name="end")(layers.Flatten()(h))])
+    return tf_keras.Model(
+        x,
+        [
+            layers.GlobalAveragePooling2D()(h),
+            layers.GlobalMaxPooling2D()(h),
+            layers.Dense(2, name="end")(layers.Flatten()(h)),
+        ],
+    )
 
 
 def sequence():
@@ -91,10 +100,25 @@ def merges():
     x = layers.Input((6,))
     a = layers.BatchNormalization(trainable=False)(layers.Dense(6)(x))
     b = layers.GaussianNoise(0.1)(layers.Dense(6, use_bias=False)(layers.Dropout(0.1)(x)))
-    made = [layer()([a, b]) for layer in (layers.Add, layers.Average, layers.Maximum, layers.Minimum, layers.Multiply, layers.Subtract)]
+    made = [
+        layer()([a, b])
+        for layer in (
+            layers.Add,
+            layers.Average,
+            layers.Maximum,
+            layers.Minimum,
+            layers.Multiply,
+            layers.Subtract,
+        )
+    ]
     h = layers.Concatenate()([*made, layers.Dot(1)([a, b])])
-    h = layers.GaussianDropout(0.1)(layers.AlphaDropout(0.1)(layers.Flatten()(layers.RepeatVector(2)(h))))
-    nested = tf_keras.Sequential([layers.Input((74,)), layers.BatchNormalization(name="norm"), layers.Dense(4, name="in")], name="nested")
+    h = layers.GaussianDropout(0.1)(
+        layers.AlphaDropout(0.1)(layers.Flatten()(layers.RepeatVector(2)(h)))
+    )
+    nested = tf_keras.Sequential(
+        [layers.Input((74,)), layers.BatchNormalization(name="norm"), layers.Dense(4, name="in")],
+        name="nested",
+    )
     return tf_keras.Model(x, layers.Lambda(lambda v: v * 2.0, name="own")(nested(h)))
 
 
@@ -107,19 +131,29 @@ def recurrent():
     return tf_keras.Model(x, layers.RNN(layers.SimpleRNNCell(3))(h))
 
 
-MODELS = {"image": image, "sequence": sequence, "volume": volume, "merges": merges, "recurrent": recurrent}
+MODELS = {
+    "image": image,
+    "sequence": sequence,
+    "volume": volume,
+    "merges": merges,
+    "recurrent": recurrent,
+}
 HDF5 = ("image", "sequence", "volume", "merges")
 """The others have several masks of one name in a layer, and the toolkit fails to write them."""
 
 
 def inputs_of(model):
-    return np.random.default_rng(1).integers(0, 9, (8, *model.input_shape[1:])).astype("float32") / (1 if len(model.input_shape) == 2 else 9)
+    return np.random.default_rng(1).integers(0, 9, (8, *model.input_shape[1:])).astype(
+        "float32"
+    ) / (1 if len(model.input_shape) == 2 else 9)
 
 
 def pruned(make):
     """Return a model that the toolkit pruned and trained."""
     tf_keras.utils.set_random_seed(2)
-    model = toolkit.prune_low_magnitude(make(), toolkit.PolynomialDecay(0.3, 0.6, 0, 8, frequency=1))
+    model = toolkit.prune_low_magnitude(
+        make(), toolkit.PolynomialDecay(0.3, 0.6, 0, 8, frequency=1)
+    )
     model.compile("adam", "mse")
     x = inputs_of(model)
     y = [np.ones_like(output) for output in predictions(model, x)]
@@ -145,37 +179,71 @@ def live_facts(model, folder, name):
     """Return what graphprune makes of a live model that the toolkit pruned."""
     x = inputs_of(model)
     expected = predictions(model, x)
-    own, stripped = graphprune.prune_low_magnitude(model, graphprune.ConstantSparsity(0.5, 0)), graphprune.strip_pruning(model)
+    own, stripped = (
+        graphprune.prune_low_magnitude(model, graphprune.ConstantSparsity(0.5, 0)),
+        graphprune.strip_pruning(model),
+    )
     graph = graph_of_model(model)
     own.save(folder / f"{name}-converted.keras")
     return {
-        "outputs": [bool(np.allclose(one, other, atol=1e-5)) for copy in (own, stripped) for one, other in zip(expected, predictions(copy, x), strict=True)],
-        "own_names": not any(layer.name.startswith("prune_low_magnitude") for layer in (*own.layers, *stripped.layers)),
-        "steps": sorted({int(wrapper.pruning_step) for wrapper in graphprune.collect_prunable_layers(own)}),
+        "outputs": [
+            bool(np.allclose(one, other, atol=1e-5))
+            for copy in (own, stripped)
+            for one, other in zip(expected, predictions(copy, x), strict=True)
+        ],
+        "own_names": not any(
+            layer.name.startswith("prune_low_magnitude")
+            for layer in (*own.layers, *stripped.layers)
+        ),
+        "steps": sorted(
+            {int(wrapper.pruning_step) for wrapper in graphprune.collect_prunable_layers(own)}
+        ),
         "optimizer": int(own.optimizer.iterations),
         "same_graph": graph == graph_of_model(own),
-        "wrapped": {address: list(layer.wrap.pruning.weights) for address, layer in graph.layers.items() if layer.wrap and layer.wrap.pruning.weights},
+        "wrapped": {
+            address: list(layer.wrap.pruning.weights)
+            for address, layer in graph.layers.items()
+            if layer.wrap and layer.wrap.pruning.weights
+        },
     }
 
 
 def refusals():
     """Return what graphprune says where a live model of the toolkit is no use to it."""
-    model = toolkit.prune_low_magnitude(tf_keras.Sequential([layers.Input((3,)), layers.Dense(2, name="d")]), toolkit.ConstantSparsity(0.5, 0))
+    model = toolkit.prune_low_magnitude(
+        tf_keras.Sequential([layers.Input((3,)), layers.Dense(2, name="d")]),
+        toolkit.ConstantSparsity(0.5, 0),
+    )
     model.compile("adam", "mse")
     return {
         "collect": caught(lambda: graphprune.collect_prunable_layers(model)),
-        "fit": caught(lambda: model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0, callbacks=[graphprune.UpdatePruningStep()])),
+        "fit": caught(
+            lambda: model.fit(
+                np.ones((4, 3)),
+                np.ones((4, 2)),
+                verbose=0,
+                callbacks=[graphprune.UpdatePruningStep()],
+            )
+        ),
         "pruner": caught(lambda: graphprune.Pruner(model)),
         "layer": caught(lambda: graphprune.prune_low_magnitude(model.layers[0])),
     }
 
 
 def patterns():
-    """Return what a live layer says that the toolkit's files leave out, and that rules go by its layers' own names."""
+    """Return what a live layer says that the toolkit's files leave out, and that rules go by its
+    layers' own names.
+    """
     model = toolkit.prune_low_magnitude(
-        tf_keras.Sequential([layers.Input((8,)), layers.Dense(4, name="d")]), toolkit.ConstantSparsity(0.5, 0), sparsity_m_by_n=(2, 4)
+        tf_keras.Sequential([layers.Input((8,)), layers.Dense(4, name="d")]),
+        toolkit.ConstantSparsity(0.5, 0),
+        sparsity_m_by_n=(2, 4),
     )
-    rules = parse_rules("version: 1\nrules: [{id: a, match: '*', prune: {sparsity: 75%, schedule: {curve: step, begin: 0 steps}}}]", "r.yaml")
+    rules = parse_rules(
+        "version: 1\nrules: [{id: a, match: '*', prune: {sparsity: 75%, schedule: {curve: step,"
+        " begin: 0 steps}}}]",
+        "r.yaml",
+    )
     again = graphprune.apply_rules(model, rules).get_layer("d")
     own = graphprune.prune_low_magnitude(model).get_layer("d")
     return {"live": str(own.pruning.pattern), "rules": again.pruning.sparsity}

@@ -1,7 +1,8 @@
-"""The allow-list: which classes, functions and operations a model file may name, and the check of a config against it.
+"""The allow-list: which classes, functions and operations a model file may name, and the check of a
+config against it.
 
-What belongs here: names as data, and the walk that compares a config with them. What does not: anything that imports
-or resolves a name.
+What belongs here: names as data, and the walk that compares a config with them. What does not:
+anything that imports or resolves a name.
 """
 
 from graphprune.archive.allowed.check import Refusal, find_refused

@@ -1,7 +1,9 @@
-"""The walk over a config: everything that it names must be on the list, or be the user's own and fit its place.
+"""The walk over a config: everything that it names must be on the list, or be the user's own and
+fit its place.
 
-Keras imports any module that a config names, and calls what it finds there while it builds the model
-(`deserialize_keras_object`, tf_keras/src/saving/serialization_lib.py). So nothing is built before this walk is done.
+Keras imports any module that a config names, and calls what it finds there while it builds the
+model (`deserialize_keras_object`, tf_keras/src/saving/serialization_lib.py). So nothing is built
+before this walk is done.
 """
 
 from __future__ import annotations
@@ -11,8 +13,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from graphprune.archive.allowed.entries import OTHER, Given, foreign_module, given_kinds, keras_kinds, name_of, string_fits
-from graphprune.archive.allowed.keras_names import ACTIVATION, FUNCTION, LAYER, LOSS, METRIC, OPERATION_LAYERS, POLICY
+from graphprune.archive.allowed.entries import (
+    OTHER,
+    Given,
+    foreign_module,
+    given_kinds,
+    keras_kinds,
+    name_of,
+    string_fits,
+)
+from graphprune.archive.allowed.keras_names import (
+    ACTIVATION,
+    FUNCTION,
+    LAYER,
+    LOSS,
+    METRIC,
+    OPERATION_LAYERS,
+    POLICY,
+)
 from graphprune.archive.allowed.operations import find_operation
 from graphprune.archive.allowed.places import LIMITS, PATHS, PRUNING_SCHEDULE, kind_at
 
@@ -20,14 +38,21 @@ PATH = "path"
 OPERATION = "operation"
 SIZE = "size"
 WRAPPER = "PruneLowMagnitude"
-"""The class of graphprune's wrappers and of tfmot's, with the layer inside under the key `layer`."""
-_BY_STRING = frozenset({ACTIVATION, "initializer", "regularizer", "constraint", LOSS, METRIC, "optimizer"})
+"""The class of graphprune's wrappers and of tfmot's, with the layer inside under the key `layer`.
+"""
+_BY_STRING = frozenset(
+    {ACTIVATION, "initializer", "regularizer", "constraint", LOSS, METRIC, "optimizer"}
+)
 """Kinds that Keras also looks up by a text alone."""
 _INHERITED = frozenset({LOSS, METRIC})
 """Kinds that a mapping passes on to all its values: losses by the name of the output."""
 CALLED = frozenset({FUNCTION})
 """The kinds of a function of the user's."""
-_FUNCTIONS_OF_LAMBDA = {"function": "function_type", "output_shape": "output_shape_type", "mask": "mask_type"}
+_FUNCTIONS_OF_LAMBDA = {
+    "function": "function_type",
+    "output_shape": "output_shape_type",
+    "mask": "mask_type",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +62,8 @@ class Refusal:
     Attributes:
         name: The class, function, operation or file, as the config has it; of a size its key.
         kind: What stands in its place: `layer`, `activation`, ..., `operation`, `path` or `size`.
-        layer: The name of the layer whose config it is; empty for compile settings and for the model itself.
+        layer: The name of the layer whose config it is; empty for compile settings and for the
+            model itself.
         module: The module that the config takes it from, where that is none of Keras's.
         is_given: Whether it is the user's own, and does not fit its place.
         value: Of a size, what the config asks for.
@@ -66,13 +92,16 @@ class _Place:
     key: str = ""
 
 
-def find_refused(config: Any, given: Given | None, *, unsafe_ops: bool = False, kind: str | None = LAYER) -> Refusal | None:
+def find_refused(
+    config: Any, given: Given | None, *, unsafe_ops: bool = False, kind: str | None = LAYER
+) -> Refusal | None:
     """Return the first thing that a config names and must not; None where all is on the list.
 
     Args:
         config: An entry (`class_name`, `config`), or compile settings.
-        given: The user's own classes and functions by name. None leaves classes and functions unchecked, for a first look
-            before the user's own are imported: operations and paths are refused all the same.
+        given: The user's own classes and functions by name. None leaves classes and functions
+            unchecked, for a first look before the user's own are imported: operations and paths are
+            refused all the same.
         unsafe_ops: Let op layers run any operation.
         kind: What the config must be: a layer, or None for compile settings.
 
@@ -118,12 +147,22 @@ def _judge_entry(place: _Place, given: Given | None, *, unsafe_ops: bool) -> Ref
             return Refusal(operation, OPERATION, layer)
     if given is None:
         return None
-    if owned == CALLED and entry["class_name"] != "function":  # Keras would call it with what the file says
-        return Refusal(name_of(entry), place.kind or "class", layer, foreign_module(entry), is_given=True)
+    if (
+        owned == CALLED and entry["class_name"] != "function"
+    ):  # Keras would call it with what the file says
+        return Refusal(
+            name_of(entry), place.kind or "class", layer, foreign_module(entry), is_given=True
+        )
     kinds = keras_kinds(entry) if owned is None else owned
     if _fits(kinds, place.kind, is_given=owned is not None):
         return None
-    return Refusal(name_of(entry), place.kind or _guess_kind(entry), layer, foreign_module(entry), is_given=owned is not None)
+    return Refusal(
+        name_of(entry),
+        place.kind or _guess_kind(entry),
+        layer,
+        foreign_module(entry),
+        is_given=owned is not None,
+    )
 
 
 def _judge_string(place: _Place, given: Given) -> Refusal | None:
@@ -131,7 +170,9 @@ def _judge_string(place: _Place, given: Given) -> Refusal | None:
     if kind == FUNCTION:
         is_known = name in given and _fits(given[name], FUNCTION, is_given=True)
     elif kind in _BY_STRING:
-        is_known = string_fits(name, kind) or (name in given and _fits(given[name], kind, is_given=True))
+        is_known = string_fits(name, kind) or (
+            name in given and _fits(given[name], kind, is_given=True)
+        )
     else:
         return None
     return None if is_known else Refusal(name, kind, place.layer, is_given=name in given)
@@ -171,14 +212,24 @@ def _inside(place: _Place, given: Given | None) -> Iterator[_Place]:
 def _inside_entry(place: _Place, given: Given | None) -> Iterator[_Place]:
     entry, layer = place.value, _layer_name(place)
     for key, item in entry.items():
-        if key not in ("class_name", "config", "module", "registered_name", "name", "inbound_nodes"):
+        if key not in (
+            "class_name",
+            "config",
+            "module",
+            "registered_name",
+            "name",
+            "inbound_nodes",
+        ):
             yield _Place(item, None, layer)
     yield _Place(entry.get("inbound_nodes"), None, layer)
     config = entry.get("config")
     if not isinstance(config, Mapping):
         yield _Place(config, LAYER if isinstance(config, list) else None, layer)
         return
-    is_own = given_kinds(entry, given or {}) is not None and entry["class_name"].rsplit(">", 1)[-1] != WRAPPER
+    is_own = (
+        given_kinds(entry, given or {}) is not None
+        and entry["class_name"].rsplit(">", 1)[-1] != WRAPPER
+    )
     functions = _FUNCTIONS_OF_LAMBDA if entry["class_name"] == "Lambda" else {}
     for key, item in config.items():
         kind = None if is_own or key == "name" else kind_at(key)
@@ -192,7 +243,9 @@ def _is_entry(value: Any) -> bool:
 
 
 def _layer_name(place: _Place) -> str:
-    """Return the name of the layer that an entry is; that of the layer around it where the entry is none."""
+    """Return the name of the layer that an entry is; that of the layer around it where the entry is
+    none.
+    """
     config = place.value.get("config")
     name = config.get("name") if place.kind == LAYER and isinstance(config, Mapping) else None
     return name if isinstance(name, str) else place.layer

@@ -28,21 +28,29 @@ from graphprune.archive.allowed.places import PRUNING_SCHEDULE
 from graphprune.archive.allowed.tensorflow_names import is_unary_function
 
 Given = Mapping[str, frozenset[str]]
-"""The user's own classes and functions: of which kinds each name is. A kind is one of `keras_names`, or `OTHER`."""
+"""The user's own classes and functions: of which kinds each name is. A kind is one of
+`keras_names`, or `OTHER`.
+"""
 
 OTHER = "other"
-"""A class of the user's that is none of Keras's kinds; it may stand anywhere but where a layer stands."""
+"""A class of the user's that is none of Keras's kinds; it may stand anywhere but where a layer
+stands.
+"""
 
 DATA = frozenset({
     "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__", "__tuple__", "__keras_tensor__", "TensorShape",
     "__lambda__",
 })  # fmt: skip
-"""Objects that are data. `__lambda__` is bytecode, which `holds_lambda_bytecode` finds and which has its own option."""
+"""Objects that are data. `__lambda__` is bytecode, which `holds_lambda_bytecode` finds and which
+has its own option.
+"""
 
 NUMBERS = frozenset({
     "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64", "complex64", "complex128",
 })  # fmt: skip
-"""Types of the arrays that a config may hold; other descriptions of types (`U300000000`, records) let a few bytes become gigabytes."""
+"""Types of the arrays that a config may hold; other descriptions of types (`U300000000`, records)
+let a few bytes become gigabytes.
+"""
 
 TYPE_SPECS = frozenset({"TensorSpec", "RaggedTensorSpec", "SparseTensorSpec"})
 TYPE_SPEC_MODULES = frozenset({
@@ -54,31 +62,49 @@ TENSORFLOW_INITIALIZERS = (
     frozenset({"Constant", "GlorotNormal", "GlorotUniform", "Identity", "Ones", "Orthogonal", "RandomNormal", "RandomUniform", "TruncatedNormal",
                "VarianceScaling", "Zeros"}),
 )  # fmt: skip
-"""Module and classes of TensorFlow's own initializers, which EfficientNetV2 and other models of `tf_keras.applications` use (`tf.constant_initializer`)."""
+"""Module and classes of TensorFlow's own initializers, which EfficientNetV2 and other models of
+`tf_keras.applications` use (`tf.constant_initializer`).
+"""
 NO_NAME = frozenset({None, "function"})
 """What stands as the registered name of a function that was never registered."""
 
 
 def name_of(entry: Mapping[str, Any]) -> str:
-    """Return the name that an object is looked up by: of a function its own, of a class the class name."""
+    """Return the name that an object is looked up by: of a function its own, of a class the class
+    name.
+    """
     named = entry.get("config") if entry["class_name"] == "function" else entry["class_name"]
     return str(named if isinstance(named, str) and named else entry["class_name"])
 
 
 def foreign_module(entry: Mapping[str, Any]) -> str:
-    """Return the module that an entry takes its class or function from; empty where it is Keras's, Python's own, or none."""
+    """Return the module that an entry takes its class or function from; empty where it is Keras's,
+    Python's own, or none.
+    """
     module = entry.get("module")
-    return module if isinstance(module, str) and module != "builtins" and _below_keras(module) is None else ""
+    return (
+        module
+        if isinstance(module, str) and module != "builtins" and _below_keras(module) is None
+        else ""
+    )
 
 
 def given_kinds(entry: Mapping[str, Any], given: Given) -> frozenset[str] | None:
-    """Return the kinds of the user's object that an entry names; None where it names none of the user's."""
-    names = (name_of(entry),) if entry["class_name"] == "function" else (entry.get("registered_name"), entry["class_name"])
+    """Return the kinds of the user's object that an entry names; None where it names none of the
+    user's.
+    """
+    names = (
+        (name_of(entry),)
+        if entry["class_name"] == "function"
+        else (entry.get("registered_name"), entry["class_name"])
+    )
     return next((given[name] for name in names if isinstance(name, str) and name in given), None)
 
 
 def keras_kinds(entry: Mapping[str, Any]) -> frozenset[str]:
-    """Return the kinds of the object of Keras that an entry names; empty where it names nothing on the list."""
+    """Return the kinds of the object of Keras that an entry names; empty where it names nothing on
+    the list.
+    """
     kind = entry["class_name"]
     if not _has_text_names(entry):
         return frozenset()
@@ -94,13 +120,17 @@ def keras_kinds(entry: Mapping[str, Any]) -> frozenset[str]:
 
 
 def string_fits(name: str, kind: str) -> bool:
-    """Return whether a text that names an object by itself (`"activation": "relu"`) names one of Keras's of that kind."""
+    """Return whether a text that names an object by itself (`"activation": "relu"`) names one of
+    Keras's of that kind.
+    """
     if kind == ACTIVATION:
         return name in KERAS[kind].functions or name in ACTIVATION_LAYERS
     if kind == OPTIMIZER:
         return name.lower() in {known.lower() for known in KERAS[kind].classes}
     if kind in (LOSS, METRIC):
-        return name in METRIC_FUNCTIONS or name in KERAS[LOSS].classes or name in KERAS[METRIC].classes
+        return (
+            name in METRIC_FUNCTIONS or name in KERAS[LOSS].classes or name in KERAS[METRIC].classes
+        )
     known = KERAS[kind]
     return name in known.classes or name in known.functions
 
@@ -111,15 +141,21 @@ def _class_kinds(name: str, module: object) -> frozenset[str]:
     tail = _below_keras(module)
     if tail is None:
         return frozenset({PRUNING_SCHEDULE}) if _is_tfmot_schedule(name, module) else frozenset()
-    kinds = {kind for kind, names in KERAS.items() if _has_class(kind, name) and tail in names.modules}
+    kinds = {
+        kind for kind, names in KERAS.items() if _has_class(kind, name) and tail in names.modules
+    }
     is_layer = (
-        (name in MODELS and tail in MODEL_MODULES) or (name in OPERATION_LAYERS and tail in OPERATION_MODULES) or name in KERAS_3_OPERATIONS.get(tail, ())
+        (name in MODELS and tail in MODEL_MODULES)
+        or (name in OPERATION_LAYERS and tail in OPERATION_MODULES)
+        or name in KERAS_3_OPERATIONS.get(tail, ())
     )
     return frozenset(kinds | ({LAYER} if is_layer else set()))
 
 
 def _has_class(kind: str, name: str) -> bool:
-    """Return whether a class is on the list; Keras finds optimizers in lower case too (`optimizers.deserialize`)."""
+    """Return whether a class is on the list; Keras finds optimizers in lower case too
+    (`optimizers.deserialize`).
+    """
     return name in KERAS[kind].classes or (kind == OPTIMIZER and string_fits(name, kind))
 
 
@@ -141,12 +177,17 @@ def _function_kinds(module: object, name: str, registered: object) -> frozenset[
     tail = "" if module in (None, "builtins") else _below_keras(module)
     if tail is None:
         return frozenset({ACTIVATION, FUNCTION}) if is_unary_function(module, name) else frozenset()
-    kinds = {kind for kind, names in KERAS.items() if name in names.functions and (not tail or tail in names.modules)}
+    kinds = {
+        kind
+        for kind, names in KERAS.items()
+        if name in names.functions and (not tail or tail in names.modules)
+    }
     return frozenset(kinds | {FUNCTION} if kinds else kinds)
 
 
 def _below_keras(module: object) -> str | None:
-    """Return the part of a module's name below `keras.` or `tf_keras.`, without `src`; None for a module of another package.
+    """Return the part of a module's name below `keras.` or `tf_keras.`, without `src`; None for a
+    module of another package.
 
     Example:
         >>> [_below_keras(name) for name in ("keras.layers", "tf_keras.src.engine.functional", "keras", "os")]
@@ -161,23 +202,40 @@ def _below_keras(module: object) -> str | None:
 def _has_text_names(entry: Mapping[str, Any]) -> bool:
     """Return whether all names of an entry are texts, as Keras writes them."""
     return isinstance(entry["class_name"], str) and all(
-        isinstance(entry.get(key), str | None) for key in ("module", "registered_name", "spec_name", "type_spec")
+        isinstance(entry.get(key), str | None)
+        for key in ("module", "registered_name", "spec_name", "type_spec")
     )
 
 
 def _is_data(entry: Mapping[str, Any]) -> bool:
-    """Return whether an entry is data and names no module; tf_keras knows not all these classes, and would import the module of those that it does not know."""
-    if entry.get("module") not in (None, "builtins") or entry.get("registered_name") not in (None, entry["class_name"]):
+    """Return whether an entry is data and names no module; tf_keras knows not all these classes,
+    and would import the module of those that it does not know.
+    """
+    if entry.get("module") not in (None, "builtins") or entry.get("registered_name") not in (
+        None,
+        entry["class_name"],
+    ):
         return False
     config = entry.get("config")
-    return entry["class_name"] != "__numpy__" or (isinstance(config, Mapping) and isinstance(config.get("dtype"), str) and config["dtype"] in NUMBERS)
+    return entry["class_name"] != "__numpy__" or (
+        isinstance(config, Mapping)
+        and isinstance(config.get("dtype"), str)
+        and config["dtype"] in NUMBERS
+    )
 
 
 def _is_type_spec(entry: Mapping[str, Any]) -> bool:
     name = entry.get("spec_name", entry.get("type_spec"))
-    return name in TYPE_SPECS and entry.get("module", "builtins") in TYPE_SPEC_MODULES and entry.get("registered_name") is None
+    return (
+        name in TYPE_SPECS
+        and entry.get("module", "builtins") in TYPE_SPEC_MODULES
+        and entry.get("registered_name") is None
+    )
 
 
 def _is_tfmot_schedule(name: str, module: object) -> bool:
     package = str(module).partition(".")[0]
-    return name in ("ConstantSparsity", "PolynomialDecay") and package in ("tensorflow_model_optimization", "graphprune")
+    return name in ("ConstantSparsity", "PolynomialDecay") and package in (
+        "tensorflow_model_optimization",
+        "graphprune",
+    )

@@ -1,9 +1,10 @@
 """The classes and functions of Keras that a model file may name, by the place where they may stand.
 
-Names are those of tf_keras 2.12 to 2.21 and of Keras 3. A class is named by module and class (`keras.layers`, `Dense`),
-a function by module and name. Left out are classes that read files, unpickle, or call code that the config names:
-`TFSMLayer` (loads a SavedModel from a path), `TorchModuleWrapper` (unpickles), `JaxLayer` and `FlaxLayer` (call
-functions), `ExportArchive`, `PyMetric`; and all that is no part of a model's config (`keras.utils`, `keras.callbacks`).
+Names are those of tf_keras 2.12 to 2.21 and of Keras 3. A class is named by module and class
+(`keras.layers`, `Dense`), a function by module and name. Left out are classes that read files,
+unpickle, or call code that the config names: `TFSMLayer` (loads a SavedModel from a path),
+`TorchModuleWrapper` (unpickles), `JaxLayer` and `FlaxLayer` (call functions), `ExportArchive`,
+`PyMetric`; and all that is no part of a model's config (`keras.utils`, `keras.callbacks`).
 """
 
 from __future__ import annotations
@@ -50,26 +51,31 @@ COLUMN = "feature column"
 FUNCTION = "function"
 
 LAYERS = _words("""
-    AbstractRNNCell Activation ActivityRegularization Add AdditiveAttention AlphaDropout Attention AugMix AutoContrast
-    Average BatchNormalization Bidirectional CategoryEncoding CenterCrop Concatenate
-    ContrastLimitedAdaptiveHistogramEqualization CuDNNGRU CuDNNLSTM CutMix Dense DenseFeatures DepthwiseConv1D
-    DepthwiseConv2D Discretization Dot Dropout DynamicEmbedding DynamicLookup ELU EinsumDense Embedding Equalization
-    Flatten GRU GRUCell GaussianDropout GaussianNoise GroupNormalization GroupQueryAttention GroupedQueryAttention
-    HashedCrossing Hashing Identity InputLayer IntegerLookup LSTM LSTMCell Lambda Layer LayerNormalization LeakyReLU
-    LinearModel LocallyConnected1D LocallyConnected2D Masking MaxNumBoundingBoxes Maximum MelSpectrogram Minimum MixUp
-    MultiHeadAttention Multiply Normalization PReLU Permute Pipeline PreprocessingLayer RMSNormalization RNN
-    RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop
-    RandomElasticTransform RandomErasing RandomFlip RandomFourierFeatures RandomGaussianBlur RandomGrayscale
-    RandomHeight RandomHue RandomInvert RandomPerspective RandomPosterization RandomRotation RandomSaturation
-    RandomSharpness RandomShear RandomTranslation RandomWidth RandomZoom ReLU RepeatVector Rescaling Reshape Resizing
-    ReversibleEmbedding STFTSpectrogram SeparableConv1D SeparableConv2D SequenceFeatures SimpleRNN SimpleRNNCell
-    Softmax Solarization SpectralNormalization StackedRNNCells StringLookup Subtract SyncBatchNormalization
-    TextVectorization ThresholdedReLU TimeDistributed UnitNormalization WideDeepModel Wrapper
+    AbstractRNNCell Activation ActivityRegularization Add AdditiveAttention AlphaDropout Attention
+    AugMix AutoContrast Average BatchNormalization Bidirectional CategoryEncoding CenterCrop
+    Concatenate ContrastLimitedAdaptiveHistogramEqualization CuDNNGRU CuDNNLSTM CutMix Dense
+    DenseFeatures DepthwiseConv1D DepthwiseConv2D Discretization Dot Dropout DynamicEmbedding
+    DynamicLookup ELU EinsumDense Embedding Equalization Flatten GRU GRUCell GaussianDropout
+    GaussianNoise GroupNormalization GroupQueryAttention GroupedQueryAttention HashedCrossing
+    Hashing Identity InputLayer IntegerLookup LSTM LSTMCell Lambda Layer LayerNormalization
+    LeakyReLU LinearModel LocallyConnected1D LocallyConnected2D Masking MaxNumBoundingBoxes Maximum
+    MelSpectrogram Minimum MixUp MultiHeadAttention Multiply Normalization PReLU Permute Pipeline
+    PreprocessingLayer RMSNormalization RNN RandAugment RandomBrightness RandomColorDegeneration
+    RandomColorJitter RandomContrast RandomCrop RandomElasticTransform RandomErasing RandomFlip
+    RandomFourierFeatures RandomGaussianBlur RandomGrayscale RandomHeight RandomHue RandomInvert
+    RandomPerspective RandomPosterization RandomRotation RandomSaturation RandomSharpness
+    RandomShear RandomTranslation RandomWidth RandomZoom ReLU RepeatVector Rescaling Reshape
+    Resizing ReversibleEmbedding STFTSpectrogram SeparableConv1D SeparableConv2D SequenceFeatures
+    SimpleRNN SimpleRNNCell Softmax Solarization SpectralNormalization StackedRNNCells StringLookup
+    Subtract SyncBatchNormalization TextVectorization ThresholdedReLU TimeDistributed
+    UnitNormalization WideDeepModel Wrapper
 """) | _ranked("""
     AdaptiveAveragePooling# AdaptiveMaxPooling# AveragePooling# Conv# Conv#Transpose ConvLSTM# Cropping#
     GlobalAveragePooling# GlobalMaxPooling# MaxPooling# SpatialDropout# UpSampling# ZeroPadding#
 """)
-"""Layers that Keras exports; DynamicEmbedding and DynamicLookup are refused later, with a reason of their own."""
+"""Layers that Keras exports; DynamicEmbedding and DynamicLookup are refused later, with a reason of
+their own.
+"""
 
 MODELS = frozenset({"Functional", "Sequential", "Model"})
 ACTIVATION_LAYERS = frozenset({"ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax", "ThresholdedReLU"})
@@ -86,25 +92,33 @@ OPERATION_MODULES = frozenset({"layers.core.tf_op_layer", "layers.core", "engine
 
 KERAS: Mapping[str, Names] = {
     LAYER: Names(
-        ("layers", "layers.experimental", "layers.experimental.preprocessing", "experimental", "layers.preprocessing"),
+        (
+            "layers",
+            "layers.experimental",
+            "layers.experimental.preprocessing",
+            "experimental",
+            "layers.preprocessing",
+        ),
         LAYERS,
     ),
     ACTIVATION: Names(
         ("activations",),
         functions=_words("""
-            celu elu exponential gelu glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu linear
-            log_sigmoid log_softmax mish relu relu6 selu sigmoid silu soft_shrink softmax softplus softsign sparse_plus
-            sparse_sigmoid sparsemax squareplus swish tanh tanh_shrink threshold
+            celu elu exponential gelu glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh
+            leaky_relu linear log_sigmoid log_softmax mish relu relu6 selu sigmoid silu soft_shrink
+            softmax softplus softsign sparse_plus sparse_sigmoid sparsemax squareplus swish tanh
+            tanh_shrink threshold
         """),
     ),
     INITIALIZER: Names(
         ("initializers",),
         _words("""
-            Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity IdentityInitializer Initializer LecunNormal
-            LecunUniform Ones Orthogonal OrthogonalInitializer RandomNormal RandomUniform STFT STFTInitializer
-            TruncatedNormal VarianceScaling Zeros constant glorot_normal glorot_uniform he_normal he_uniform identity
-            lecun_normal lecun_uniform ones orthogonal random_normal random_uniform stft truncated_normal
-            variance_scaling zeros normal uniform one zero glorotnormal glorotuniform henormal heuniform lecunnormal
+            Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity IdentityInitializer
+            Initializer LecunNormal LecunUniform Ones Orthogonal OrthogonalInitializer RandomNormal
+            RandomUniform STFT STFTInitializer TruncatedNormal VarianceScaling Zeros constant
+            glorot_normal glorot_uniform he_normal he_uniform identity lecun_normal lecun_uniform
+            ones orthogonal random_normal random_uniform stft truncated_normal variance_scaling
+            zeros normal uniform one zero glorotnormal glorotuniform henormal heuniform lecunnormal
             lecununiform randomnormal randomuniform truncatednormal variancescaling
         """),
         frozenset({"gaussian", "laplacian"}),  # of RandomFourierFeatures, which knows them itself
@@ -117,41 +131,47 @@ KERAS: Mapping[str, Names] = {
     CONSTRAINT: Names(
         ("constraints",),
         _words("""
-            Constraint MaxNorm MinMaxNorm NonNeg RadialConstraint UnitNorm max_norm maxnorm min_max_norm non_neg nonneg
-            radial_constraint unit_norm unitnorm
+            Constraint MaxNorm MinMaxNorm NonNeg RadialConstraint UnitNorm max_norm maxnorm
+            min_max_norm non_neg nonneg radial_constraint unit_norm unitnorm
         """),
     ),
     LOSS: Names(
         ("losses", "metrics", "__internal__.losses"),
         _words("""
-            BinaryCrossentropy BinaryFocalCrossentropy CTC CategoricalCrossentropy CategoricalFocalCrossentropy
-            CategoricalGeneralizedCrossEntropy CategoricalHinge Circle CosineSimilarity Dice Hinge Huber KLDivergence
-            LogCosh Loss LossFunctionWrapper MeanAbsoluteError MeanAbsolutePercentageError MeanSquaredError
+            BinaryCrossentropy BinaryFocalCrossentropy CTC CategoricalCrossentropy
+            CategoricalFocalCrossentropy CategoricalGeneralizedCrossEntropy CategoricalHinge Circle
+            CosineSimilarity Dice Hinge Huber KLDivergence LogCosh Loss LossFunctionWrapper
+            MeanAbsoluteError MeanAbsolutePercentageError MeanSquaredError
             MeanSquaredLogarithmicError Poisson SparseCategoricalCrossentropy SquaredHinge Tversky
         """),
         _words("""
-            KLD MAE MAPE MSE MSLE bce binary_crossentropy binary_focal_crossentropy categorical_crossentropy
-            categorical_focal_crossentropy categorical_generalized_cross_entropy categorical_hinge circle cosine_proximity
-            cosine_similarity ctc dice hinge huber huber_loss kl_divergence kld kullback_leibler_divergence log_cosh
-            logcosh mae mape mean_absolute_error mean_absolute_percentage_error mean_squared_error
-            mean_squared_logarithmic_error mse msle poisson sparse_categorical_crossentropy squared_hinge tversky
+            KLD MAE MAPE MSE MSLE bce binary_crossentropy binary_focal_crossentropy
+            categorical_crossentropy categorical_focal_crossentropy
+            categorical_generalized_cross_entropy categorical_hinge circle cosine_proximity
+            cosine_similarity ctc dice hinge huber huber_loss kl_divergence kld
+            kullback_leibler_divergence log_cosh logcosh mae mape mean_absolute_error
+            mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error mse
+            msle poisson sparse_categorical_crossentropy squared_hinge tversky
         """),
     ),
     METRIC: Names(
         ("metrics", "metrics.base_metric", "losses"),
         _words("""
-            AUC Accuracy BinaryAccuracy BinaryCrossentropy BinaryIoU CategoricalAccuracy CategoricalCrossentropy
-            CategoricalHinge ConcordanceCorrelation CosineSimilarity F1Score FBetaScore FalseNegatives FalsePositives
-            Hinge IoU KLDivergence LogCoshError Mean MeanAbsoluteError MeanAbsolutePercentageError MeanIoU
-            MeanMetricWrapper MeanRelativeError MeanSquaredError MeanSquaredLogarithmicError MeanTensor Metric OneHotIoU
-            OneHotMeanIoU PearsonCorrelation Poisson Precision PrecisionAtRecall R2Score Recall RecallAtPrecision
-            RootMeanSquaredError SensitivityAtSpecificity SparseCategoricalAccuracy SparseCategoricalCrossentropy
-            SparseTopKCategoricalAccuracy SpecificityAtSensitivity SquaredHinge Sum SumOverBatchSize
-            SumOverBatchSizeMetricWrapper TopKCategoricalAccuracy TrueNegatives TruePositives
+            AUC Accuracy BinaryAccuracy BinaryCrossentropy BinaryIoU CategoricalAccuracy
+            CategoricalCrossentropy CategoricalHinge ConcordanceCorrelation CosineSimilarity F1Score
+            FBetaScore FalseNegatives FalsePositives Hinge IoU KLDivergence LogCoshError Mean
+            MeanAbsoluteError MeanAbsolutePercentageError MeanIoU MeanMetricWrapper
+            MeanRelativeError MeanSquaredError MeanSquaredLogarithmicError MeanTensor Metric
+            OneHotIoU OneHotMeanIoU PearsonCorrelation Poisson Precision PrecisionAtRecall R2Score
+            Recall RecallAtPrecision RootMeanSquaredError SensitivityAtSpecificity
+            SparseCategoricalAccuracy SparseCategoricalCrossentropy SparseTopKCategoricalAccuracy
+            SpecificityAtSensitivity SquaredHinge Sum SumOverBatchSize SumOverBatchSizeMetricWrapper
+            TopKCategoricalAccuracy TrueNegatives TruePositives
         """),
         _words("""
-            acc accuracy binary_accuracy categorical_accuracy ce concordance_correlation cosine crossentropy
-            pearson_correlation sparse_categorical_accuracy sparse_top_k_categorical_accuracy top_k_categorical_accuracy
+            acc accuracy binary_accuracy categorical_accuracy ce concordance_correlation cosine
+            crossentropy pearson_correlation sparse_categorical_accuracy
+            sparse_top_k_categorical_accuracy top_k_categorical_accuracy
         """),
     ),
     OPTIMIZER: Names(
@@ -164,8 +184,8 @@ KERAS: Mapping[str, Names] = {
             "dtensor.experimental.optimizers",
         ),
         _words("""
-            Adadelta Adafactor Adagrad Adam AdamW Adamax Ftrl Lamb Lion LossScaleOptimizer LossScaleOptimizerV3
-            MultiOptimizer Muon Nadam Optimizer RMSprop SGD ScheduleFreeAdamW
+            Adadelta Adafactor Adagrad Adam AdamW Adamax Ftrl Lamb Lion LossScaleOptimizer
+            LossScaleOptimizerV3 MultiOptimizer Muon Nadam Optimizer RMSprop SGD ScheduleFreeAdamW
         """),
     ),
     LEARNING_RATE: Names(
@@ -178,15 +198,15 @@ KERAS: Mapping[str, Names] = {
     POLICY: Names(
         ("", "dtype_policies", "mixed_precision", "mixed_precision.experimental"),
         _words("""
-            AWQDTypePolicy DTypePolicy DTypePolicyMap FloatDTypePolicy GPTQDTypePolicy Int4DTypePolicy Policy PolicyV1
-            QuantizedDTypePolicy QuantizedFloat8DTypePolicy
+            AWQDTypePolicy DTypePolicy DTypePolicyMap FloatDTypePolicy GPTQDTypePolicy
+            Int4DTypePolicy Policy PolicyV1 QuantizedDTypePolicy QuantizedFloat8DTypePolicy
         """),
     ),
     "quantizer": Names(
         ("quantizers",),
         _words("""
-            AWQConfig AbsMaxQuantizer Float8QuantizationConfig GPTQConfig Int4QuantizationConfig Int8QuantizationConfig
-            QuantizationConfig Quantizer
+            AWQConfig AbsMaxQuantizer Float8QuantizationConfig GPTQConfig Int4QuantizationConfig
+            Int8QuantizationConfig QuantizationConfig Quantizer
         """),
     ),
     "seed": Names(("random", "random.seed_generator"), frozenset({"SeedGenerator"})),
@@ -197,50 +217,65 @@ METRIC_FUNCTIONS = KERAS[METRIC].functions | KERAS[LOSS].functions
 """Functions that may stand as a metric: the losses as well."""
 
 FEATURE_COLUMNS = _words("""
-    BucketizedColumn CategoricalColumn CrossedColumn EmbeddingColumn HashedCategoricalColumn IdentityCategoricalColumn
-    IndicatorColumn NumericColumn SequenceCategoricalColumn SequenceNumericColumn SharedEmbeddingColumn
-    VocabularyListCategoricalColumn WeightedCategoricalColumn
+    BucketizedColumn CategoricalColumn CrossedColumn EmbeddingColumn HashedCategoricalColumn
+    IdentityCategoricalColumn IndicatorColumn NumericColumn SequenceCategoricalColumn
+    SequenceNumericColumn SharedEmbeddingColumn VocabularyListCategoricalColumn
+    WeightedCategoricalColumn
 """)
-"""Columns of DenseFeatures; not VocabularyFileCategoricalColumn, which reads a file that the config names."""
+"""Columns of DenseFeatures; not VocabularyFileCategoricalColumn, which reads a file that the config
+names.
+"""
 
 KERAS_3_OPERATIONS: Mapping[str, frozenset[str]] = {
-    "ops.core": _words("Cast ConvertToTensor SaturateCast Scatter ScatterUpdate Slice SliceUpdate StopGradient Unstack"),
+    "ops.core": _words(
+        "Cast ConvertToTensor SaturateCast Scatter ScatterUpdate Slice SliceUpdate StopGradient"
+        " Unstack"
+    ),
     "ops.einops": _words("Rearrange"),
     "ops.image": _words("""
-        AffineTransform CropImages ElasticTransform ExtractPatches GaussianBlur HSVToRGB MapCoordinates PadImages
-        PerspectiveTransform RGBToGrayscale RGBToHSV Resize SSIM ScaleAndTranslate SobelEdges
+        AffineTransform CropImages ElasticTransform ExtractPatches GaussianBlur HSVToRGB
+        MapCoordinates PadImages PerspectiveTransform RGBToGrayscale RGBToHSV Resize SSIM
+        ScaleAndTranslate SobelEdges
     """),
     "ops.linalg": _words("""
-        Cholesky CholeskyInverse Det Eig Eigh Inv Lstsq LuFactor MatrixRank Norm Pinv Qr SVD Solve SolveTriangular
+        Cholesky CholeskyInverse Det Eig Eigh Inv Lstsq LuFactor MatrixRank Norm Pinv Qr SVD Solve
+        SolveTriangular
     """),
     "ops.math": _words("""
-        CDist Erf Erfc Erfinv ExtractSequences FFT FFT2 IFFT2 IRFFT ISTFT InTopK Logdet Logsumexp RFFT Rsqrt STFT
-        SegmentMax SegmentMin SegmentProd SegmentReduction SegmentSum TopK ViewAsComplex ViewAsReal
+        CDist Erf Erfc Erfinv ExtractSequences FFT FFT2 IFFT2 IRFFT ISTFT InTopK Logdet Logsumexp
+        RFFT Rsqrt STFT SegmentMax SegmentMin SegmentProd SegmentReduction SegmentSum TopK
+        ViewAsComplex ViewAsReal
     """),
     "ops.nn": _words("""
-        AdaptiveAveragePool AdaptiveMaxPool AveragePool BatchNorm BinaryCrossentropy CTCDecode CTCLoss
-        CategoricalCrossentropy Celu Conv ConvTranspose DepthToSpace DepthwiseConv DotProductAttention Elu Fold Gelu Glu
-        HardShrink HardSigmoid HardSilu HardTanh LayerNorm LeakyRelu LogSigmoid LogSoftmax MaxPool Moments MultiHot
-        Normalize OneHot PSNR Polar RMSNorm Relu Relu6 Selu SeparableConv Sigmoid Silu SoftShrink Softmax Softplus
-        Softsign SpaceToDepth SparseCategoricalCrossentropy SparsePlus SparseSigmoid Sparsemax Squareplus TanhShrink
+        AdaptiveAveragePool AdaptiveMaxPool AveragePool BatchNorm BinaryCrossentropy CTCDecode
+        CTCLoss CategoricalCrossentropy Celu Conv ConvTranspose DepthToSpace DepthwiseConv
+        DotProductAttention Elu Fold Gelu Glu HardShrink HardSigmoid HardSilu HardTanh LayerNorm
+        LeakyRelu LogSigmoid LogSoftmax MaxPool Moments MultiHot Normalize OneHot PSNR Polar RMSNorm
+        Relu Relu6 Selu SeparableConv Sigmoid Silu SoftShrink Softmax Softplus Softsign SpaceToDepth
+        SparseCategoricalCrossentropy SparsePlus SparseSigmoid Sparsemax Squareplus TanhShrink
         Threshold Unfold
     """),
     "ops.numpy": _words("""
-        Abs Absolute Add All AllClose Amax Amin Angle Any Append Arange Arccos Arccosh Arcsin Arcsinh Arctan Arctan2 Arctanh
-        Argmax Argmin Argpartition Argsort Array ArraySplit Average Bincount BitwiseAnd BitwiseInvert BitwiseLeftShift
-        BitwiseNot BitwiseOr BitwiseRightShift BitwiseXor BroadcastTo Cbrt Ceil Clip Concatenate Conj Conjugate Copy
-        Corrcoef Correlate Cos Cosh CountNonzero Cross Cumprod Cumsum Deg2rad Diag Diagflat Diagonal Diff Digitize Divide
-        DivideNoNan Dot Dsplit Dstack Einsum EmptyLike Equal Exp Exp2 ExpandDims Expm1 Fabs Flip Fliplr Flipud Floor
-        FloorDivide Fmax Fmin Fmod Full FullLike Gcd Geomspace GetItem Greater GreaterEqual Heaviside Histogram Hsplit
-        Hstack Hypot I0 Imag Inner IsIn Isclose Isfinite Isinf Isnan Isneginf Isposinf Isreal Kron Lcm Ldexp LeftShift
-        Less LessEqual Linspace Log Log10 Log1p Log2 Logaddexp Logaddexp2 LogicalAnd LogicalNot LogicalOr LogicalXor
-        Logspace Matmul Max Maximum Mean Median Meshgrid Min Minimum Mod Moveaxis Multiply NanToNum Nanargmax Nanargmin
-        Nancumprod Nancumsum Nanmax Nanmean Nanmedian Nanmin Nanpercentile Nanprod Nanquantile Nanstd Nansum Nanvar Ndim
-        Negative Nextafter Nonzero NotEqual OnesLike Outer Pad Percentile Power Prod Ptp Quantile Rad2deg Ravel Real
-        Reciprocal Repeat Reshape RightShift Roll Rot90 Round SearchSorted Select Sign Signbit Sin Sinc Sinh Size Slogdet
-        Sort Split Sqrt Square Squeeze Stack Std Subtract Sum Swapaxes Take TakeAlongAxis Tan Tanh Tensordot Tile Trace
-        Transpose Trapezoid Tril Triu TrueDivide Trunc Unique UnravelIndex Vander Var Vdot View Vsplit Vstack Where
-        ZerosLike
+        Abs Absolute Add All AllClose Amax Amin Angle Any Append Arange Arccos Arccosh Arcsin
+        Arcsinh Arctan Arctan2 Arctanh Argmax Argmin Argpartition Argsort Array ArraySplit Average
+        Bincount BitwiseAnd BitwiseInvert BitwiseLeftShift BitwiseNot BitwiseOr BitwiseRightShift
+        BitwiseXor BroadcastTo Cbrt Ceil Clip Concatenate Conj Conjugate Copy Corrcoef Correlate Cos
+        Cosh CountNonzero Cross Cumprod Cumsum Deg2rad Diag Diagflat Diagonal Diff Digitize Divide
+        DivideNoNan Dot Dsplit Dstack Einsum EmptyLike Equal Exp Exp2 ExpandDims Expm1 Fabs Flip
+        Fliplr Flipud Floor FloorDivide Fmax Fmin Fmod Full FullLike Gcd Geomspace GetItem Greater
+        GreaterEqual Heaviside Histogram Hsplit Hstack Hypot I0 Imag Inner IsIn Isclose Isfinite
+        Isinf Isnan Isneginf Isposinf Isreal Kron Lcm Ldexp LeftShift Less LessEqual Linspace Log
+        Log10 Log1p Log2 Logaddexp Logaddexp2 LogicalAnd LogicalNot LogicalOr LogicalXor Logspace
+        Matmul Max Maximum Mean Median Meshgrid Min Minimum Mod Moveaxis Multiply NanToNum Nanargmax
+        Nanargmin Nancumprod Nancumsum Nanmax Nanmean Nanmedian Nanmin Nanpercentile Nanprod
+        Nanquantile Nanstd Nansum Nanvar Ndim Negative Nextafter Nonzero NotEqual OnesLike Outer Pad
+        Percentile Power Prod Ptp Quantile Rad2deg Ravel Real Reciprocal Repeat Reshape RightShift
+        Roll Rot90 Round SearchSorted Select Sign Signbit Sin Sinc Sinh Size Slogdet Sort Split Sqrt
+        Square Squeeze Stack Std Subtract Sum Swapaxes Take TakeAlongAxis Tan Tanh Tensordot Tile
+        Trace Transpose Trapezoid Tril Triu TrueDivide Trunc Unique UnravelIndex Vander Var Vdot
+        View Vsplit Vstack Where ZerosLike
     """),
 }
-"""Operations that a Keras 3 model holds as layers; not those that call functions (`Map`, `Scan`, `Cond`, `WhileLoop`)."""
+"""Operations that a Keras 3 model holds as layers; not those that call functions (`Map`, `Scan`,
+`Cond`, `WhileLoop`).
+"""

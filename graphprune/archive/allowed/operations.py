@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from graphprune.archive.allowed.tensorflow_names import ATTRIBUTES, CLASS_METHODS, OPERATIONS, is_pure_function
+from graphprune.archive.allowed.tensorflow_names import (
+    ATTRIBUTES,
+    CLASS_METHODS,
+    OPERATIONS,
+    is_pure_function,
+)
 
 
 def find_operation(kind: str, config: Any) -> str | None:
-    """Return the operation that an op layer of this class runs and that is not on the list; None where it is.
+    """Return the operation that an op layer of this class runs and that is not on the list; None
+    where it is.
 
     Example:
         >>> find_operation("TFOpLambda", {"function": "io.write_file"}), find_operation("TFOpLambda", {"function": "math.add"})
@@ -32,6 +38,12 @@ def find_operation(kind: str, config: Any) -> str | None:
 
 
 def _find_node_operation(node: Any) -> str | None:
-    """Return the operation of a `NodeDef` if it is not on the list; a text, in whatever form, is none that Keras wrote and runs."""
+    """Return the operation of a `NodeDef` if it is not on the list; a text, in whatever form, is
+    none that Keras wrote and runs.
+    """
     operation = node.get("op") if isinstance(node, Mapping) else None
-    return None if isinstance(operation, str) and operation in OPERATIONS else str(operation or "operation in a node_def that is not JSON")
+    return (
+        None
+        if isinstance(operation, str) and operation in OPERATIONS
+        else str(operation or "operation in a node_def that is not JSON")
+    )

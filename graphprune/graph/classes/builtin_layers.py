@@ -1,6 +1,8 @@
-"""The layers of Keras as one table: their weights in storage order, which may be pruned, what the axes mean, and the base classes.
+"""The layers of Keras as one table: their weights in storage order, which may be pruned, what the
+axes mean, and the base classes.
 
-The order of weights is that of `add_weight` calls in `build` (tf_keras/src/layers), trainable ones first, which is how both file formats store them.
+The order of weights is that of `add_weight` calls in `build` (tf_keras/src/layers), trainable ones
+first, which is how both file formats store them.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from graphprune.graph.classes.layer_class import Axes, LayerClass, Weight
 from graphprune.graph.entries import Entry, is_builtin, to_snake_case, type_of
 
 Part = tuple[str, str, Any, str]
-"""Of a layer inside another: the prefix of its weights' names, its path in `.keras` files, its entry, and what stands before its name in paths of variables."""
+"""Of a layer inside another: the prefix of its weights' names, its path in `.keras` files, its
+entry, and what stands before its name in paths of variables.
+"""
 MAX_INSIDE = 1000
 """Layers in a layer."""
 ANY_NAME = "*"
@@ -26,8 +30,15 @@ ANY_NAME = "*"
 OUT_BIAS = Weight("bias", ("out",), needs="use_bias")
 BIAS = Weight("bias", needs="use_bias")
 SCALE_AND_CENTER = (Weight("gamma", needs="scale"), Weight("beta", needs="center"))
-TABLE = tuple(Weight(name, trainable=False) for name in ("vocabulary_table_keys", "vocabulary_table_values", "vocabulary"))
-FOURIER = (Weight("kernel_scale"), Weight("unscaled_kernel", ("in", "out"), trainable=False), Weight("bias", ("out",), trainable=False))
+TABLE = tuple(
+    Weight(name, trainable=False)
+    for name in ("vocabulary_table_keys", "vocabulary_table_values", "vocabulary")
+)
+FOURIER = (
+    Weight("kernel_scale"),
+    Weight("unscaled_kernel", ("in", "out"), trainable=False),
+    Weight("bias", ("out",), trainable=False),
+)
 
 
 def _conv(rank: int) -> tuple[Weight, ...]:
@@ -43,11 +54,19 @@ def _depthwise(rank: int) -> Weight:
 
 
 def _separable(rank: int) -> tuple[Weight, ...]:
-    return _depthwise(rank), Weight("pointwise_kernel", (*SPATIAL[rank], "in", "out"), prunable=True), OUT_BIAS
+    return (
+        _depthwise(rank),
+        Weight("pointwise_kernel", (*SPATIAL[rank], "in", "out"), prunable=True),
+        OUT_BIAS,
+    )
 
 
 def _recurrent(axes: Axes = ("in", "out"), path: str = "cell") -> tuple[Weight, ...]:
-    return Weight("kernel", axes, prunable=True, path=path), Weight("recurrent_kernel", axes, prunable=True, path=path), replace(BIAS, path=path)
+    return (
+        Weight("kernel", axes, prunable=True, path=path),
+        Weight("recurrent_kernel", axes, prunable=True, path=path),
+        replace(BIAS, path=path),
+    )
 
 
 def _conv_lstm(rank: int) -> LayerClass:
@@ -55,12 +74,16 @@ def _conv_lstm(rank: int) -> LayerClass:
 
 
 def _dynamic_embedding() -> tuple[Weight, ...]:
-    table = (replace(weight, name=f"dynamic_lookup_layer.{weight.name}", path="dynamic_lookup_layer") for weight in TABLE)
+    table = (
+        replace(weight, name=f"dynamic_lookup_layer.{weight.name}", path="dynamic_lookup_layer")
+        for weight in TABLE
+    )
     return Weight("embedding_layer.embeddings", ("in", "out"), path="embedding_layer"), *table
 
 
 def has_too_many_inside(entry: Entry) -> bool:
-    """Return whether a built-in layer holds more than `MAX_INSIDE` layers, one in the other or side by side; a Bidirectional holds its layer twice.
+    """Return whether a built-in layer holds more than `MAX_INSIDE` layers, one in the other or side
+    by side; a Bidirectional holds its layer twice.
 
     Example:
         >>> cell = {"class_name": "LSTMCell", "config": {}}
@@ -73,14 +96,25 @@ def has_too_many_inside(entry: Entry) -> bool:
             return True
         config = inner["config"]
         cells = config.get("cells")
-        backward = config.get("backward_layer") or (config.get("layer") if type_of(inner) == "Bidirectional" else None)
-        parts = [config.get("layer"), backward, config.get("cell"), *(cells[: MAX_INSIDE + 1] if isinstance(cells, list | tuple) else ())]
+        backward = config.get("backward_layer") or (
+            config.get("layer") if type_of(inner) == "Bidirectional" else None
+        )
+        parts = [
+            config.get("layer"),
+            backward,
+            config.get("cell"),
+            *(cells[: MAX_INSIDE + 1] if isinstance(cells, list | tuple) else ()),
+        ]
         waiting += [part for part in parts if _is_layer(part) and known_class(part) is not None]
     return False
 
 
 def _is_layer(value: Any) -> bool:
-    return isinstance(value, Mapping) and isinstance(value.get("class_name"), str) and isinstance(value.get("config"), Mapping)
+    return (
+        isinstance(value, Mapping)
+        and isinstance(value.get("class_name"), str)
+        and isinstance(value.get("config"), Mapping)
+    )
 
 
 def _inside(parts: Iterable[Part]) -> tuple[Weight, ...] | None:
@@ -91,7 +125,15 @@ def _inside(parts: Iterable[Part]) -> tuple[Weight, ...] | None:
         if found is None:
             return None
         scope = () if before == ANY_NAME else (f"{before}{entry['config'].get('name', '')}",)
-        weights += [replace(weight, name=f"{name}{weight.name}", path=f"{path}/{weight.path}".rstrip("/"), scopes=scope + weight.scopes) for weight in found]
+        weights += [
+            replace(
+                weight,
+                name=f"{name}{weight.name}",
+                path=f"{path}/{weight.path}".rstrip("/"),
+                scopes=scope + weight.scopes,
+            )
+            for weight in found
+        ]
     return tuple(weights)
 
 
@@ -102,7 +144,12 @@ def _wrapper(config: Mapping[str, Any]) -> tuple[Weight, ...] | None:
 def _bidirectional(config: Mapping[str, Any]) -> tuple[Weight, ...] | None:
     forward = config.get("layer")
     backward = config.get("backward_layer") or forward
-    return _inside([("forward_layer.", "forward_layer", forward, "forward_"), ("backward_layer.", "backward_layer", backward, "backward_")])
+    return _inside(
+        [
+            ("forward_layer.", "forward_layer", forward, "forward_"),
+            ("backward_layer.", "backward_layer", backward, "backward_"),
+        ]
+    )
 
 
 def _rnn(config: Mapping[str, Any]) -> tuple[Weight, ...] | None:
@@ -111,25 +158,46 @@ def _rnn(config: Mapping[str, Any]) -> tuple[Weight, ...] | None:
 
 def _stacked_cells(config: Mapping[str, Any]) -> tuple[Weight, ...] | None:
     cells = config.get("cells")
-    if not isinstance(cells, list | tuple) or not all(isinstance(cell, Mapping) and "class_name" in cell for cell in cells):
+    if not isinstance(cells, list | tuple) or not all(
+        isinstance(cell, Mapping) and "class_name" in cell for cell in cells
+    ):
         return None
     seen: Counter[str] = Counter()
     parts: list[Part] = []
     for index, cell in enumerate(cells):
         kind = to_snake_case(str(cell["class_name"]).rsplit(">", 1)[-1])
-        parts.append((f"cells.{index}.", f"cells/{kind}_{seen[kind]}" if seen[kind] else f"cells/{kind}", cell, ""))
+        parts.append(
+            (
+                f"cells.{index}.",
+                f"cells/{kind}_{seen[kind]}" if seen[kind] else f"cells/{kind}",
+                cell,
+                "",
+            )
+        )
         seen[kind] += 1
     return _inside(parts)
 
 
 def _spectral(config: Mapping[str, Any]) -> tuple[Weight, ...] | None:
-    """Return the weights of a SpectralNormalization, which tracks its layer's kernel as its own as well."""
+    """Return the weights of a SpectralNormalization, which tracks its layer's kernel as its own as
+    well.
+    """
     inner = _wrapper(config)
-    return None if inner is None else (replace(inner[0], path="", is_copy=True), *inner, Weight("vector_u", trainable=False)) if inner else ()
+    return (
+        None
+        if inner is None
+        else (
+            (replace(inner[0], path="", is_copy=True), *inner, Weight("vector_u", trainable=False))
+            if inner
+            else ()
+        )
+    )
 
 
 def _unknown(config: Mapping[str, Any]) -> None:
-    """Return that nothing is known: the weights of a DenseFeatures are those of its feature columns."""
+    """Return that nothing is known: the weights of a DenseFeatures are those of its feature
+    columns.
+    """
 
 
 def _plain(bases: Axes, *names: str) -> dict[str, LayerClass]:
@@ -199,13 +267,67 @@ WEIGHTY: Mapping[str, LayerClass] = {
 
 BUILTIN_LAYERS: Mapping[str, LayerClass] = {
     **WEIGHTY,
-    **_plain((), "Layer", "AbstractRNNCell", "PreprocessingLayer", "InputLayer", "Activation", "ActivityRegularization", "Flatten", "Identity", "Lambda"),
-    **_plain((), "Masking", "Permute", "RepeatVector", "Reshape", "UnitNormalization", "ELU", "LeakyReLU", "ReLU", "Softmax", "ThresholdedReLU"),
-    **_plain((), "CategoryEncoding", "CenterCrop", "HashedCrossing", "Hashing", "Rescaling", "Resizing"),
-    **_plain((), *(f"{name}{rank}D" for name in ("Cropping", "UpSampling", "ZeroPadding") for rank in SPATIAL)),
-    **_plain(("_Merge",), "Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract"),
-    **_plain(RANDOM, "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "RandomBrightness", "RandomContrast", "RandomCrop", "RandomFlip"),
-    **_plain(RANDOM, "RandomHeight", "RandomRotation", "RandomTranslation", "RandomWidth", "RandomZoom"),
+    **_plain(
+        (),
+        "Layer",
+        "AbstractRNNCell",
+        "PreprocessingLayer",
+        "InputLayer",
+        "Activation",
+        "ActivityRegularization",
+        "Flatten",
+        "Identity",
+        "Lambda",
+    ),
+    **_plain(
+        (),
+        "Masking",
+        "Permute",
+        "RepeatVector",
+        "Reshape",
+        "UnitNormalization",
+        "ELU",
+        "LeakyReLU",
+        "ReLU",
+        "Softmax",
+        "ThresholdedReLU",
+    ),
+    **_plain(
+        (), "CategoryEncoding", "CenterCrop", "HashedCrossing", "Hashing", "Rescaling", "Resizing"
+    ),
+    **_plain(
+        (),
+        *(
+            f"{name}{rank}D"
+            for name in ("Cropping", "UpSampling", "ZeroPadding")
+            for rank in SPATIAL
+        ),
+    ),
+    **_plain(
+        ("_Merge",),
+        "Add",
+        "Average",
+        "Concatenate",
+        "Dot",
+        "Maximum",
+        "Minimum",
+        "Multiply",
+        "Subtract",
+    ),
+    **_plain(
+        RANDOM,
+        "AlphaDropout",
+        "Dropout",
+        "GaussianDropout",
+        "GaussianNoise",
+        "RandomBrightness",
+        "RandomContrast",
+        "RandomCrop",
+        "RandomFlip",
+    ),
+    **_plain(
+        RANDOM, "RandomHeight", "RandomRotation", "RandomTranslation", "RandomWidth", "RandomZoom"
+    ),
     **_plain(("Dropout", *RANDOM), *(f"SpatialDropout{rank}D" for rank in SPATIAL)),
     **_ranked("Pooling", "AveragePooling", "MaxPooling"),
     **_ranked("GlobalPooling", "GlobalAveragePooling", "GlobalMaxPooling"),
@@ -213,7 +335,16 @@ BUILTIN_LAYERS: Mapping[str, LayerClass] = {
 """Every class that `tf_keras.layers` exports, experimental and preprocessing ones included."""
 
 
-OPERATION_LAYERS = frozenset({"TFOpLambda", "SlicingOpLambda", "ClassMethod", "InstanceMethod", "InstanceProperty", "TensorFlowOpLayer"})
+OPERATION_LAYERS = frozenset(
+    {
+        "TFOpLambda",
+        "SlicingOpLambda",
+        "ClassMethod",
+        "InstanceMethod",
+        "InstanceProperty",
+        "TensorFlowOpLayer",
+    }
+)
 """Classes without weights that Keras makes of calls of TensorFlow, as in `x + y`."""
 
 
@@ -223,7 +354,8 @@ def known_class(entry: Entry) -> LayerClass | None:
 
 
 def is_custom(entry: Entry) -> bool:
-    """Return whether the class is a user's own: files that name modules say so, in others it is one that the table does not know.
+    """Return whether the class is a user's own: files that name modules say so, in others it is one
+    that the table does not know.
 
     Example:
         >>> [is_custom({"class_name": name, "config": {}}) for name in ("Own", "Dense", "TFOpLambda")]
@@ -237,7 +369,8 @@ def is_custom(entry: Entry) -> bool:
 
 
 def weights_of(entry: Entry) -> tuple[Weight, ...] | None:
-    """Return the weights that a layer with this entry makes, in storage order, copies included; None where the table does not know.
+    """Return the weights that a layer with this entry makes, in storage order, copies included;
+    None where the table does not know.
 
     Example:
         >>> [weight.name for weight in weights_of({"class_name": "Dense", "config": {"use_bias": False}})]

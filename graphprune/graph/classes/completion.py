@@ -1,9 +1,11 @@
-"""Settings that a config leaves out, filled in: two configs that make the same layer become equal, whichever Keras wrote them.
+"""Settings that a config leaves out, filled in: two configs that make the same layer become equal,
+whichever Keras wrote them.
 
-Keras adds settings from version to version (`groups` of a Conv2D, `optional` of an InputLayer), so a
-file of an older Keras that is loaded and saved again has more keys, and nothing has changed.
+Keras adds settings from version to version (`groups` of a Conv2D, `optional` of an InputLayer), so
+a file of an older Keras that is loaded and saved again has more keys, and nothing has changed.
 `defaults.json` has the defaults of every class that `tf_keras.layers` exports, and of initializers,
-regularizers and constraints; `python tests/layer_defaults.py` writes it from the classes themselves.
+regularizers and constraints; `python tests/layer_defaults.py` writes it from the classes
+themselves.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ _ALIASES = {"l1_l2": "L1L2"}
 
 
 def complete_config(entry: Entry) -> dict[str, Any]:
-    """Return the settings of a layer as plain JSON, with the defaults of what is left out, in the layers inside it too.
+    """Return the settings of a layer as plain JSON, with the defaults of what is left out, in the
+    layers inside it too.
 
     Of a class that is not Keras's own, only what holds for all classes is filled in.
 
@@ -41,11 +44,17 @@ def complete_config(entry: Entry) -> dict[str, Any]:
         [3, 'mixed_float16', True, {'class_name': 'GlorotUniform', 'config': {'seed': None}}]
     """
     config = {str(key): complete_setting(str(key), value) for key, value in entry["config"].items()}
-    return config if known_class(entry) is None or type_of(entry) not in _table()["layers"] else _fill(type_of(entry), config)
+    return (
+        config
+        if known_class(entry) is None or type_of(entry) not in _table()["layers"]
+        else _fill(type_of(entry), config)
+    )
 
 
 def complete_setting(key: str, value: Any) -> Any:
-    """Return one setting as plain JSON: objects with their defaults, dtype policies and functions by name, stored tuples as lists."""
+    """Return one setting as plain JSON: objects with their defaults, dtype policies and functions
+    by name, stored tuples as lists.
+    """
     if isinstance(value, str) and key.endswith(_PARAMETERS):
         return _named_parameter(value)
     if isinstance(value, list | tuple):
@@ -59,15 +68,20 @@ def complete_setting(key: str, value: Any) -> Any:
         return complete_setting(key, value["items"])
     if isinstance(kind, str) and isinstance(config, Mapping):
         return _complete_object(key, value)
-    return {str(inner): complete_setting(str(inner), item) for inner, item in canonical(value).items()}
+    return {
+        str(inner): complete_setting(str(inner), item) for inner, item in canonical(value).items()
+    }
 
 
 def fill_from_other(config: dict[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a class that is not Keras's own, with those that only `other` has where they are the default of some class of Keras.
+    """Return the settings of a class that is not Keras's own, with those that only `other` has
+    where they are the default of some class of Keras.
 
     A custom layer inherits settings from a class that its file does not name.
     """
-    inherited = {key: value for key, value in other.items() if key not in config and is_inherited(key, value)}
+    inherited = {
+        key: value for key, value in other.items() if key not in config and is_inherited(key, value)
+    }
     return config | inherited
 
 
@@ -81,12 +95,16 @@ def _complete_object(key: str, entry: Entry) -> Any:
         return entry["config"]["name"]
     plain: dict[str, Any] = canonical({**entry, "config": {}})
     if key.endswith(_PARAMETERS):
-        return plain | {"config": _complete_parameter(key, type_of(entry), canonical(entry["config"]))}
+        return plain | {
+            "config": _complete_parameter(key, type_of(entry), canonical(entry["config"]))
+        }
     return plain | {"config": complete_config(entry)}
 
 
 def _complete_parameter(key: str, kind: str, config: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of an initializer, regularizer or constraint as Keras writes them once it has read them."""
+    """Return the settings of an initializer, regularizer or constraint as Keras writes them once it
+    has read them.
+    """
     known = _table()["parameters"].get(kind)
     if known is None:
         return config
@@ -101,9 +119,13 @@ def _complete_parameter(key: str, kind: str, config: dict[str, Any]) -> dict[str
 
 
 def _named_parameter(name: str) -> Any:
-    """Return what Keras makes of the name of an initializer, regularizer or constraint; one that the table does not have stays a name."""
+    """Return what Keras makes of the name of an initializer, regularizer or constraint; one that
+    the table does not have stays a name.
+    """
     kind = _parameter_names().get(name)
-    return name if kind is None else {"class_name": kind, "config": dict(_table()["parameters"][kind])}
+    return (
+        name if kind is None else {"class_name": kind, "config": dict(_table()["parameters"][kind])}
+    )
 
 
 def _fill(kind: str, config: dict[str, Any]) -> dict[str, Any]:

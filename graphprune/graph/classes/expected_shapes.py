@@ -1,7 +1,8 @@
-"""Which shapes a built-in layer's weights have by its config, as one table; lengths that depend on the layer's input are open.
+"""Which shapes a built-in layer's weights have by its config, as one table; lengths that depend on
+the layer's input are open.
 
-The rules follow the `build` methods of tf_keras (tf_keras/src/layers). A rule that misses a setting says nothing: old files cannot tell a class of Keras from
-one of the user's with the same name.
+The rules follow the `build` methods of tf_keras (tf_keras/src/layers). A rule that misses a setting
+says nothing: old files cannot tell a class of Keras from one of the user's with the same name.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ Config = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """A length that the config does not tell: `times` a length that is the same wherever a layer's weights name it.
+    """A length that the config does not tell: `times` a length that is the same wherever a layer's
+    weights name it.
 
     Example:
         >>> str(Open("in")), str(Open("in", 3))
@@ -51,7 +53,8 @@ class SettingError(ValueError):
 
 
 def find_expected_shapes(entry: Entry) -> Expected:
-    """Return the shapes of a layer's weights as far as its class and config tell them; nothing for custom layers.
+    """Return the shapes of a layer's weights as far as its class and config tell them; nothing for
+    custom layers.
 
     Raises:
         SettingError: a setting is no number that the layer can be built with.
@@ -81,7 +84,10 @@ def _setting(config: Config, key: str, default: int | None = None) -> int:
 
 def _whole(value: Any, key: str) -> int:
     if not _is_length(value) or value < 1:
-        raise SettingError(f"{key} must be a whole number above 0, got {str(value)[:40] if isinstance(value, float) else repr(value)[:40]}")
+        raise SettingError(
+            f"{key} must be a whole number above 0, got"
+            f" {str(value)[:40] if isinstance(value, float) else repr(value)[:40]}"
+        )
     return int(value)
 
 
@@ -133,7 +139,10 @@ def _transposed(rank: int) -> Callable[[Config], Expected]:
 def _depthwise(rank: int) -> Callable[[Config], Expected]:
     def rule(config: Config) -> Expected:
         multiplier = _setting(config, "depth_multiplier", 1)
-        return {"depthwise_kernel": (*_window(rank, config), IN, multiplier), "bias": (Open("in", multiplier),)}
+        return {
+            "depthwise_kernel": (*_window(rank, config), IN, multiplier),
+            "bias": (Open("in", multiplier),),
+        }
 
     return rule
 
@@ -141,7 +150,11 @@ def _depthwise(rank: int) -> Callable[[Config], Expected]:
 def _separable(rank: int) -> Callable[[Config], Expected]:
     def rule(config: Config) -> Expected:
         filters, depthwise = _setting(config, "filters"), _depthwise(rank)(config)
-        return {**depthwise, "pointwise_kernel": (*(1,) * rank, *depthwise["bias"], filters), "bias": (filters,)}
+        return {
+            **depthwise,
+            "pointwise_kernel": (*(1,) * rank, *depthwise["bias"], filters),
+            "bias": (filters,),
+        }
 
     return rule
 
@@ -152,7 +165,11 @@ def _locally_connected(rank: int) -> Callable[[Config], Expected]:
         last: Lengths = (*(None,) * (2 * rank + 1), filters)
         if config.get("data_format") == "channels_first":
             last = (*(None,) * (rank + 1), filters, *(None,) * rank)
-        kernels: Mapping[Any, Lengths] = {1: (None, Open("in", window), filters), 2: last, 3: (None,)}
+        kernels: Mapping[Any, Lengths] = {
+            1: (None, Open("in", window), filters),
+            2: last,
+            3: (None,),
+        }
         implementation = config.get("implementation", 1)
         known = {"kernel": kernels[implementation]} if implementation in (1, 2, 3) else {}
         return {**known, "bias": (*(None,) * rank, filters)}
@@ -163,7 +180,11 @@ def _locally_connected(rank: int) -> Callable[[Config], Expected]:
 def _recurrent(gates: int) -> Callable[[Config], Expected]:
     def rule(config: Config) -> Expected:
         units = _setting(config, "units")
-        return {"kernel": (IN, gates * units), "recurrent_kernel": (units, gates * units), "bias": (gates * units,)}
+        return {
+            "kernel": (IN, gates * units),
+            "recurrent_kernel": (units, gates * units),
+            "bias": (gates * units,),
+        }
 
     return rule
 
@@ -176,7 +197,11 @@ def _gru(config: Config) -> Expected:
 def _conv_lstm(rank: int) -> Callable[[Config], Expected]:
     def rule(config: Config) -> Expected:
         filters, window = _setting(config, "filters"), _window(rank, config)
-        return {"kernel": (*window, IN, 4 * filters), "recurrent_kernel": (*window, filters, 4 * filters), "bias": (4 * filters,)}
+        return {
+            "kernel": (*window, IN, 4 * filters),
+            "recurrent_kernel": (*window, filters, 4 * filters),
+            "bias": (4 * filters,),
+        }
 
     return rule
 
@@ -189,7 +214,10 @@ def _multi_head_attention(config: Config) -> Expected:
     widths = {"query": key_dim, "key": key_dim, "value": value_dim}
     inward = {f"{part}.kernel": (Open(part), heads, width) for part, width in widths.items()}
     biases = {f"{part}.bias": (heads, width) for part, width in widths.items()}
-    outward = {"attention_output.kernel": (heads, value_dim, *results), "attention_output.bias": results}
+    outward = {
+        "attention_output.kernel": (heads, value_dim, *results),
+        "attention_output.bias": results,
+    }
     assert {name.split(".")[0] for name in (*inward, *outward)} == ATTENTION_LAYERS.keys()
     return {**inward, **biases, **outward}
 
@@ -198,40 +226,73 @@ def _result(shape: Any) -> Lengths:
     """Return an `output_shape`, one number or several, in which None is open."""
     lengths = shape if isinstance(shape, list | tuple) else [shape]
     if len(lengths) > MAX_AXES:
-        raise SettingError(f"output_shape must have at most {MAX_AXES} lengths, got {len(lengths):,}")
+        raise SettingError(
+            f"output_shape must have at most {MAX_AXES} lengths, got {len(lengths):,}"
+        )
     return tuple(None if length is None else _whole(length, "output_shape") for length in lengths)
 
 
 def _einsum_dense(config: Config) -> Expected:
-    """Return the shapes of an EinsumDense: letters of the result go by `output_shape`, those of the input are open.
+    """Return the shapes of an EinsumDense: letters of the result go by `output_shape`, those of the
+    input are open.
 
-    The batch axis, and axes that an ellipsis stands for, are no part of `output_shape` (tf_keras/src/layers/core/einsum_dense.py, `_analyze_split_string`).
+    The batch axis, and axes that an ellipsis stands for, are no part of `output_shape`
+    (tf_keras/src/layers/core/einsum_dense.py, `_analyze_split_string`).
     """
     shape = _result(config["output_shape"])
     if len(str(config["equation"])) > MAX_EQUATION:
-        raise SettingError(f"equation must have at most {MAX_EQUATION:,} characters, got {len(str(config['equation'])):,}")
-    parts = re.fullmatch(r"(\.\.\.)?([A-Za-z]+)(\.\.\.)?,([A-Za-z]+)->(\.\.\.)?([A-Za-z]+)(\.\.\.)?", str(config["equation"]).replace(" ", ""))
+        raise SettingError(
+            f"equation must have at most {MAX_EQUATION:,} characters, got"
+            f" {len(str(config['equation'])):,}"
+        )
+    parts = re.fullmatch(
+        r"(\.\.\.)?([A-Za-z]+)(\.\.\.)?,([A-Za-z]+)->(\.\.\.)?([A-Za-z]+)(\.\.\.)?",
+        str(config["equation"]).replace(" ", ""),
+    )
     if parts is None:
         return {}
-    source, kernel, result, starts_open, ends_open = parts[2], parts[4], parts[6], parts[1], parts[3]
+    source, kernel, result, starts_open, ends_open = (
+        parts[2],
+        parts[4],
+        parts[6],
+        parts[1],
+        parts[3],
+    )
     told = dict(zip(result if starts_open else result[1:], shape, strict=False))
-    lengths = {letter: told.get(letter) if letter not in source else Open(letter) for letter in kernel}
+    lengths = {
+        letter: told.get(letter) if letter not in source else Open(letter) for letter in kernel
+    }
     known = {"kernel": tuple(lengths[letter] for letter in kernel)}
     bias = config.get("bias_axes")
-    return known if not bias or ends_open else {**known, "bias": tuple(told.get(letter) if letter not in source else None for letter in str(bias))}
+    return (
+        known
+        if not bias or ends_open
+        else {
+            **known,
+            "bias": tuple(
+                told.get(letter) if letter not in source else None for letter in str(bias)
+            ),
+        }
+    )
 
 
 def _input(config: Config) -> Expected:
     """Check the shape of an input, which has no weights."""
     shape = config.get("batch_input_shape", config.get("batch_shape"))
     is_list = isinstance(shape, list | tuple) and len(shape) <= MAX_AXES
-    if shape is not None and not (is_list and all(length is None or _is_length(length) for length in shape)):
-        raise SettingError(f"its shape must be a list of at most {MAX_AXES} lengths, got {str(shape)[:40]}")
+    if shape is not None and not (
+        is_list and all(length is None or _is_length(length) for length in shape)
+    ):
+        raise SettingError(
+            f"its shape must be a list of at most {MAX_AXES} lengths, got {str(shape)[:40]}"
+        )
     return {}
 
 
 def _is_length(value: Any) -> bool:
-    return (type(value) is int or (isinstance(value, float) and value.is_integer())) and 0 <= value <= MAX_LENGTH
+    return (
+        type(value) is int or (isinstance(value, float) and value.is_integer())
+    ) and 0 <= value <= MAX_LENGTH
 
 
 def _scalars(*names: str) -> Callable[[Config], Expected]:
@@ -239,7 +300,9 @@ def _scalars(*names: str) -> Callable[[Config], Expected]:
 
 
 def _normalized(*names: str) -> Callable[[Config], Expected]:
-    """Return the rule of a layer that keeps one number for each place along its axes, the same number of them for each of `names`."""
+    """Return the rule of a layer that keeps one number for each place along its axes, the same
+    number of them for each of `names`.
+    """
 
     def rule(config: Config) -> Expected:
         axis = config.get("axis", -1)
@@ -251,22 +314,42 @@ def _normalized(*names: str) -> Callable[[Config], Expected]:
 
 def _batch_normalization(config: Config) -> Expected:
     axis = config.get("axis", -1)
-    names = ("gamma", "beta", "moving_mean", "moving_variance", "moving_stddev", "renorm_mean", "renorm_stddev")
+    names = (
+        "gamma",
+        "beta",
+        "moving_mean",
+        "moving_variance",
+        "moving_stddev",
+        "renorm_mean",
+        "renorm_stddev",
+    )
     return {} if isinstance(axis, list | tuple) and len(axis) != 1 else _normalized(*names)(config)
 
 
 def _group_normalization(config: Config) -> Expected:
     groups = config.get("groups", 32)
-    channels = Open("groups" if groups == -1 else "channels in a group", 1 if groups == -1 else _whole(groups, "groups"))
+    channels = Open(
+        "groups" if groups == -1 else "channels in a group",
+        1 if groups == -1 else _whole(groups, "groups"),
+    )
     return {"gamma": (channels,), "beta": (channels,)}
 
 
 def _inside(entry: Any, prefix: str) -> Expected:
-    """Return the shapes of a layer inside another, by names that begin with `prefix`; its open lengths are its own."""
-    if not isinstance(entry, Mapping) or not isinstance(entry.get("class_name"), str) or not isinstance(entry.get("config"), Mapping):
+    """Return the shapes of a layer inside another, by names that begin with `prefix`; its open
+    lengths are its own.
+    """
+    if (
+        not isinstance(entry, Mapping)
+        or not isinstance(entry.get("class_name"), str)
+        or not isinstance(entry.get("config"), Mapping)
+    ):
         return {}
     return {
-        f"{prefix}{name}": tuple(replace(length, name=f"{prefix}{length.name}") if isinstance(length, Open) else length for length in lengths)
+        f"{prefix}{name}": tuple(
+            replace(length, name=f"{prefix}{length.name}") if isinstance(length, Open) else length
+            for length in lengths
+        )
         for name, lengths in find_expected_shapes(entry).items()
     }
 
@@ -283,12 +366,19 @@ def _spectral(config: Config) -> Expected:
 
 def _bidirectional(config: Config) -> Expected:
     forward = config["layer"]
-    return {**_inside(forward, "forward_layer."), **_inside(config.get("backward_layer") or forward, "backward_layer.")}
+    return {
+        **_inside(forward, "forward_layer."),
+        **_inside(config.get("backward_layer") or forward, "backward_layer."),
+    }
 
 
 def _stacked_cells(config: Config) -> Expected:
     cells: Sequence[Any] = config["cells"] if isinstance(config["cells"], list | tuple) else ()
-    return {name: lengths for index, cell in enumerate(cells) for name, lengths in _inside(cell, f"cells.{index}.").items()}
+    return {
+        name: lengths
+        for index, cell in enumerate(cells)
+        for name, lengths in _inside(cell, f"cells.{index}.").items()
+    }
 
 
 _RULES: Mapping[str, Callable[[Config], Expected]] = {

@@ -1,4 +1,6 @@
-"""The patterns that `prune_low_magnitude` takes by position (`block_size`, `sparsity_m_by_n`), as patterns with named axes."""
+"""The patterns that `prune_low_magnitude` takes by position (`block_size`, `sparsity_m_by_n`), as
+patterns with named axes.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,11 @@ class PatternArguments:
     """What the call was given.
 
     Attributes:
-        block_size: (rows, columns) of a block on kernels of rank 2 and on those of 1x1 convolutions; other convolutions are pruned by single weights.
+        block_size: (rows, columns) of a block on kernels of rank 2 and on those of 1x1
+            convolutions; other convolutions are pruned by single weights.
         block_pooling_type: `AVG` or `MAX` of |w| scores a block.
-        sparsity_m_by_n: (m, n): m of each n weights along the input axis are zeroed; the schedule says when, and this how many.
+        sparsity_m_by_n: (m, n): m of each n weights along the input axis are zeroed; the schedule
+            says when, and this how many.
     """
 
     block_size: tuple[int, int] = (1, 1)
@@ -37,15 +41,24 @@ class PatternArguments:
     def __post_init__(self) -> None:
         _check_pair("block_size", self.block_size)
         if not isinstance(self.block_pooling_type, str) or self.block_pooling_type not in _POOLS:
-            raise ValueError(f"block_pooling_type must be 'AVG' or 'MAX', got {describe(self.block_pooling_type)}")
+            raise ValueError(
+                "block_pooling_type must be 'AVG' or 'MAX', got"
+                f" {describe(self.block_pooling_type)}"
+            )
         if self.sparsity_m_by_n is None:
             return
         _check_pair("sparsity_m_by_n", self.sparsity_m_by_n)
         zeros, length = self.sparsity_m_by_n
         if zeros >= length:
-            raise ValueError(f"sparsity_m_by_n=(m, n) zeroes m of each n weights, so m must be below n, got {tuple(self.sparsity_m_by_n)}")
+            raise ValueError(
+                "sparsity_m_by_n=(m, n) zeroes m of each n weights, so m must be below n, got"
+                f" {tuple(self.sparsity_m_by_n)}"
+            )
         if tuple(self.block_size) != (1, 1):
-            raise ValueError(f"give block_size or sparsity_m_by_n, not both, got {tuple(self.block_size)} and {tuple(self.sparsity_m_by_n)}")
+            raise ValueError(
+                f"give block_size or sparsity_m_by_n, not both, got {tuple(self.block_size)} and"
+                f" {tuple(self.sparsity_m_by_n)}"
+            )
 
     @property
     def is_unstructured(self) -> bool:
@@ -55,10 +68,17 @@ class PatternArguments:
     @property
     def text(self) -> str:
         """The argument that asks for groups or blocks, as it was written."""
-        return f"block_size={tuple(self.block_size)}" if self.sparsity_m_by_n is None else f"sparsity_m_by_n={tuple(self.sparsity_m_by_n)}"
+        return (
+            f"block_size={tuple(self.block_size)}"
+            if self.sparsity_m_by_n is None
+            else f"sparsity_m_by_n={tuple(self.sparsity_m_by_n)}"
+        )
 
-    def pruning_for(self, entry: Entry, names: tuple[str, ...], target: float, schedule: Schedule) -> Pruning:
-        """Return how the weights `names` of a serialized built-in layer are pruned; blocks and groups that are short at an edge are pruned like whole ones.
+    def pruning_for(
+        self, entry: Entry, names: tuple[str, ...], target: float, schedule: Schedule
+    ) -> Pruning:
+        """Return how the weights `names` of a serialized built-in layer are pruned; blocks and
+        groups that are short at an edge are pruned like whole ones.
 
         Raises:
             ValueError: the layer has a kernel that does not take the pattern; the text names it.
@@ -69,26 +89,66 @@ class PatternArguments:
         axes = tuple(known.get(name, ()) for name in names)
         if self.sparsity_m_by_n is not None:
             zeros, length = self.sparsity_m_by_n
-            _check_axes(entry, names, axes, ("in" in found for found in axes), f"{self.text} needs an axis 'in'")
-            return Pruning(zeros / length, schedule, names, KeepOf(length - zeros, length, "in"), pads=True, axes=axes)
+            _check_axes(
+                entry,
+                names,
+                axes,
+                ("in" in found for found in axes),
+                f"{self.text} needs an axis 'in'",
+            )
+            return Pruning(
+                zeros / length,
+                schedule,
+                names,
+                KeepOf(length - zeros, length, "in"),
+                pads=True,
+                axes=axes,
+            )
         pattern = self._block(entry, names, axes)
-        return Pruning(target, schedule, names) if pattern == UNSTRUCTURED else Pruning(target, schedule, names, pattern, pads=True, axes=axes)
+        return (
+            Pruning(target, schedule, names)
+            if pattern == UNSTRUCTURED
+            else Pruning(target, schedule, names, pattern, pads=True, axes=axes)
+        )
 
     def _block(self, entry: Entry, names: Sequence[str], axes: Sequence[Axes]) -> Pattern:
-        if any(_SPATIAL & set(found) for found in axes) and set(entry["config"].get("kernel_size", ())) != {1}:
+        if any(_SPATIAL & set(found) for found in axes) and set(
+            entry["config"].get("kernel_size", ())
+        ) != {1}:
             return UNSTRUCTURED
         planes = [tuple(axis for axis in found if axis not in _SPATIAL) for found in axes]
-        _check_axes(entry, names, axes, (len(plane) == 2 and plane == planes[0] for plane in planes), f"{self.text} needs a kernel of rank 2")
-        return Block(tuple(zip(planes[0], self.block_size, strict=True)), _POOLS[self.block_pooling_type]) if planes else UNSTRUCTURED
+        _check_axes(
+            entry,
+            names,
+            axes,
+            (len(plane) == 2 and plane == planes[0] for plane in planes),
+            f"{self.text} needs a kernel of rank 2",
+        )
+        return (
+            Block(
+                tuple(zip(planes[0], self.block_size, strict=True)), _POOLS[self.block_pooling_type]
+            )
+            if planes
+            else UNSTRUCTURED
+        )
 
 
-def _check_axes(entry: Entry, names: Sequence[str], axes: Sequence[Axes], fits: Iterable[bool], need: str) -> None:
+def _check_axes(
+    entry: Entry, names: Sequence[str], axes: Sequence[Axes], fits: Iterable[bool], need: str
+) -> None:
     for name, found, fit in zip(names, axes, fits, strict=True):
         if not fit:
             kind = f"axes {', '.join(found)}" if found else "axes without names"
-            raise ValueError(f"{entry['config']['name']}: {need}, and {name} of {type_of(entry)} has {kind}; {WAY_OUT}")
+            raise ValueError(
+                f"{entry['config']['name']}: {need}, and {name} of {type_of(entry)} has {kind};"
+                f" {WAY_OUT}"
+            )
 
 
 def _check_pair(name: str, value: object) -> None:
-    if not isinstance(value, Sequence) or len(value) != 2 or not all(isinstance(part, int) and part >= 1 for part in value):
+    if (
+        not isinstance(value, Sequence)
+        or len(value) != 2
+        or not all(isinstance(part, int) and part >= 1 for part in value)
+    ):
         raise ValueError(f"{name} must be two whole numbers from 1, got {value!r}")

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 Shape = tuple[int | None, ...]
 
 MAX_RANK = 16
-"""TensorFlow knows no tensor with more axes that it can compute with; a file that claims one tells nothing."""
+"""TensorFlow knows no tensor with more axes that it can compute with; a file that claims one tells
+nothing.
+"""
 
 
 def format_shape(shape: Shape) -> str:
@@ -33,9 +35,11 @@ def size_of(lengths: Sequence[int | None]) -> int | None:
 
 
 def broadcast(shapes: Sequence[Shape]) -> Shape:
-    """Return the shape of an elementwise operation on tensors of these shapes, by the rules of NumPy.
+    """Return the shape of an elementwise operation on tensors of these shapes, by the rules of
+    NumPy.
 
-    An open length stays open beside 1 and is that of a longer axis beside it, as the two must agree when the operation runs.
+    An open length stays open beside 1 and is that of a longer axis beside it, as the two must agree
+    when the operation runs.
 
     Raises:
         ValueError: two lengths do not go together.
@@ -46,7 +50,10 @@ def broadcast(shapes: Sequence[Shape]) -> Shape:
     """
     rank = max(map(len, shapes))
     padded = [(1,) * (rank - len(shape)) + shape for shape in shapes]
-    return tuple(one_length([length for length in lengths if length != 1] or [1]) for lengths in zip(*padded, strict=True))
+    return tuple(
+        one_length([length for length in lengths if length != 1] or [1])
+        for lengths in zip(*padded, strict=True)
+    )
 
 
 def concatenate(shapes: Sequence[Shape], axis: int) -> Shape:
@@ -62,8 +69,14 @@ def concatenate(shapes: Sequence[Shape], axis: int) -> Shape:
     """
     along = range(len(shapes[0]))[axis]
     columns = list(zip(*shapes, strict=True))
-    lengths: list[int | None] = [None if index == along else one_length(column) for index, column in enumerate(columns)]
-    lengths[along] = sum(known) if len(known := [length for length in columns[along] if length is not None]) == len(shapes) else None
+    lengths: list[int | None] = [
+        None if index == along else one_length(column) for index, column in enumerate(columns)
+    ]
+    lengths[along] = (
+        sum(known)
+        if len(known := [length for length in columns[along] if length is not None]) == len(shapes)
+        else None
+    )
     return tuple(lengths)
 
 

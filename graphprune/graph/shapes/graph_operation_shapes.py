@@ -1,4 +1,6 @@
-"""What operations of TensorFlow's graphs (TensorFlowOpLayer, in files of TensorFlow 2.0 to 2.3) make of shapes, by those of the Python interface."""
+"""What operations of TensorFlow's graphs (TensorFlowOpLayer, in files of TensorFlow 2.0 to 2.3)
+make of shapes, by those of the Python interface.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,18 @@ from graphprune.graph.shapes.axis_lengths import Shape
 from graphprune.graph.shapes.operation_calls import OperationCall
 from graphprune.graph.shapes.operation_shapes import operation_shapes
 
-_REDUCTIONS = {"Mean": "mean", "Sum": "sum", "Max": "max", "Min": "min", "Prod": "prod", "Any": "any", "All": "all"}
+_REDUCTIONS = {
+    "Mean": "mean",
+    "Sum": "sum",
+    "Max": "max",
+    "Min": "min",
+    "Prod": "prod",
+    "Any": "any",
+    "All": "all",
+}
 _SAME_NAME = (
-    "Abs Exp Log Log1p Sqrt Rsqrt Square Sign Floor Ceil Round Sigmoid Tanh Softplus Softsign Relu Relu6 Elu Selu Maximum Minimum Pow Greater Less Equal"
+    "Abs Exp Log Log1p Sqrt Rsqrt Square Sign Floor Ceil Round Sigmoid Tanh Softplus Softsign Relu"
+    " Relu6 Elu Selu Maximum Minimum Pow Greater Less Equal"
 )
 _FUNCTIONS: Mapping[str, tuple[str, str]] = {
     **{name: (name.lower(), "y") for name in _SAME_NAME.split()},
@@ -42,16 +53,25 @@ _FUNCTIONS: Mapping[str, tuple[str, str]] = {
     "Pack": ("stack", ""),
     "Squeeze": ("squeeze", ""),
 }
-"""By the graph's operation: the function, and what that calls the argument that a constant is given for."""
+"""By the graph's operation: the function, and what that calls the argument that a constant is given
+for.
+"""
 _SLICE_MASKS = ("ellipsis", "new_axis", "shrink_axis", "begin", "end")
-_ATTRIBUTES = {"keep_dims": "keepdims", "axis": "axis", "squeeze_dims": "axis", "transpose_a": "transpose_a", "transpose_b": "transpose_b"} | {
+_ATTRIBUTES = {
+    "keep_dims": "keepdims",
+    "axis": "axis",
+    "squeeze_dims": "axis",
+    "transpose_a": "transpose_a",
+    "transpose_b": "transpose_b",
+} | {
     "adj_x": "adjoint_a",
     "adj_y": "adjoint_b",
 }
 
 
 def graph_operation_shapes(config: Mapping[str, Any], taken: Sequence[Shape]) -> tuple[Shape, ...]:
-    """Return what the layer's operation gives; its node is JSON, or text in the binary form, of which nothing is known.
+    """Return what the layer's operation gives; its node is JSON, or text in the binary form, of
+    which nothing is known.
 
     Raises:
         ValueError: nothing can be said of it; other errors where it is damaged.
@@ -64,13 +84,29 @@ def graph_operation_shapes(config: Mapping[str, Any], taken: Sequence[Shape]) ->
     node = json.loads(node) if isinstance(node, str) else node
     constants = {int(index): value for index, value in (config.get("constants") or {}).items()}
     if node["op"] == "StridedSlice":
-        return operation_shapes("getitem", OperationCall(tuple(taken), settings={"slice_spec": _slice_items(node["attr"], constants)}))
+        return operation_shapes(
+            "getitem",
+            OperationCall(
+                tuple(taken), settings={"slice_spec": _slice_items(node["attr"], constants)}
+            ),
+        )
     if node["op"] == "Split":
         return operation_shapes(
-            "split", OperationCall(tuple(taken), settings={"num_or_size_splits": _attribute(node["attr"]["num_split"]), "axis": constants[0]})
+            "split",
+            OperationCall(
+                tuple(taken),
+                settings={
+                    "num_or_size_splits": _attribute(node["attr"]["num_split"]),
+                    "axis": constants[0],
+                },
+            ),
         )
     function, argument = _FUNCTIONS[node["op"]]
-    settings = {name: _attribute(value) for key, value in node.get("attr", {}).items() if (name := _ATTRIBUTES.get(key))}
+    settings = {
+        name: _attribute(value)
+        for key, value in node.get("attr", {}).items()
+        if (name := _ATTRIBUTES.get(key))
+    }
     if not constants:
         return operation_shapes(function, OperationCall(tuple(taken), settings=settings))
     (index, value), *others = constants.items()
@@ -78,16 +114,25 @@ def graph_operation_shapes(config: Mapping[str, Any], taken: Sequence[Shape]) ->
         return operation_shapes(function, OperationCall(tuple(taken), constants=(value,)))
     if others or index != (len(taken) if argument else -1):
         raise ValueError("constants in other places")
-    return operation_shapes(function, OperationCall(tuple(taken), settings={**settings, argument: value}))
+    return operation_shapes(
+        function, OperationCall(tuple(taken), settings={**settings, argument: value})
+    )
 
 
 def _slice_items(attributes: Mapping[str, Any], constants: Mapping[int, Any]) -> list[Any]:
-    """Return the items of `x[...]`: begin, end and stride an item, and for each kind of item a number whose bits say which items are of it.
+    """Return the items of `x[...]`: begin, end and stride an item, and for each kind of item a
+    number whose bits say which items are of it.
 
     See tensorflow/core/ops/array_ops.cc, `StridedSlice`.
     """
-    masks = {name: _attribute(attributes[f"{name}_mask"]) if f"{name}_mask" in attributes else 0 for name in _SLICE_MASKS}
-    return [_slice_item({name for name, mask in masks.items() if mask >> place & 1}, *ends) for place, ends in enumerate(_slice_ends(constants))]
+    masks = {
+        name: _attribute(attributes[f"{name}_mask"]) if f"{name}_mask" in attributes else 0
+        for name in _SLICE_MASKS
+    }
+    return [
+        _slice_item({name for name, mask in masks.items() if mask >> place & 1}, *ends)
+        for place, ends in enumerate(_slice_ends(constants))
+    ]
 
 
 def _slice_ends(constants: Mapping[int, Any]) -> list[tuple[int, int, int]]:
@@ -101,11 +146,17 @@ def _slice_item(kinds: Collection[str], begin: int, end: int, step: int) -> Any:
         return None
     if "shrink_axis" in kinds:
         return begin
-    return {"start": None if "begin" in kinds else begin, "stop": None if "end" in kinds else end, "step": step}
+    return {
+        "start": None if "begin" in kinds else begin,
+        "stop": None if "end" in kinds else end,
+        "step": step,
+    }
 
 
 def _attribute(value: Mapping[str, Any]) -> Any:
-    """Return an attribute's value; JSON holds whole numbers of 64 bits as text (the JSON mapping of Protocol Buffers)."""
+    """Return an attribute's value; JSON holds whole numbers of 64 bits as text (the JSON mapping of
+    Protocol Buffers).
+    """
     if "list" in value:
         return [int(item) for item in value["list"].get("i", ())]
     return int(value["i"]) if "i" in value else value.get("b", False)

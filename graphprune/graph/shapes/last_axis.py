@@ -1,4 +1,6 @@
-"""What a layer's weights tell of the tensor that it gives where the tensor that it takes is not known (behind a Lambda): its last axis."""
+"""What a layer's weights tell of the tensor that it gives where the tensor that it takes is not
+known (behind a Lambda): its last axis.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,16 @@ from graphprune.graph.entries import is_builtin
 from graphprune.graph.layers import Layer
 from graphprune.graph.shapes.axis_lengths import Shape, format_shape
 
-_KERNELS: Mapping[str, str] = {"Dense": "kernel", "Embedding": "embeddings", "Conv1D": "kernel", "Conv2D": "kernel", "Conv3D": "kernel"}
-"""Layers that give one tensor, and the weight whose last axis is that of the tensor, unless their channels come first."""
+_KERNELS: Mapping[str, str] = {
+    "Dense": "kernel",
+    "Embedding": "embeddings",
+    "Conv1D": "kernel",
+    "Conv2D": "kernel",
+    "Conv3D": "kernel",
+}
+"""Layers that give one tensor, and the weight whose last axis is that of the tensor, unless their
+channels come first.
+"""
 
 
 def find_last_axis(layer: Layer) -> int | None:
@@ -17,7 +27,14 @@ def find_last_axis(layer: Layer) -> int | None:
     name = _KERNELS.get(layer.type) if is_builtin(layer.entry) else None
     if name is None or layer.config.get("data_format") == "channels_first":
         return None
-    return next((tensor.shape[-1] for tensor in layer.tensors if tensor.name == name and len(tensor.shape) > 1), None)
+    return next(
+        (
+            tensor.shape[-1]
+            for tensor in layer.tensors
+            if tensor.name == name and len(tensor.shape) > 1
+        ),
+        None,
+    )
 
 
 def format_output(layer: Layer, shape: Shape | None) -> str:

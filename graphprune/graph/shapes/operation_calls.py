@@ -1,4 +1,6 @@
-"""One call of a TensorFlow operation that stands in a model as a layer: the shapes that it takes, and its other arguments by name."""
+"""One call of a TensorFlow operation that stands in a model as a layer: the shapes that it takes,
+and its other arguments by name.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ class OperationCall:
         return default if value is None else value
 
     def tensor(self, name: str, position: int) -> Shape:
-        """Return the shape of an argument that may be a tensor or a constant, given by position or by name."""
+        """Return the shape of an argument that may be a tensor or a constant, given by position or
+        by name.
+        """
         if position < len(self.taken):
             if self.constants:
                 raise ValueError("which of the arguments are constants is not told")
@@ -49,10 +53,16 @@ class OperationCall:
         return self.named[name] if name in self.named else shape_of_constant(self.setting(name))
 
     def operands(self) -> list[Shape]:
-        """Return the shapes of all arguments, constants among them; of settings as well, as those that are numbers change no shape."""
+        """Return the shapes of all arguments, constants among them; of settings as well, as those
+        that are numbers change no shape.
+        """
         if self.mixed:
             raise ValueError("a tensor in a list")
-        constants = [shape_of_constant(value) for value in (*self.settings.values(), *self.constants) if value is not None]
+        constants = [
+            shape_of_constant(value)
+            for value in (*self.settings.values(), *self.constants)
+            if value is not None
+        ]
         return [*self.taken, *self.named.values(), *constants]
 
 

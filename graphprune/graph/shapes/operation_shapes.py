@@ -1,4 +1,6 @@
-"""What TensorFlow operations that stand in a model as layers (TFOpLambda, SlicingOpLambda) make of shapes, as one table."""
+"""What TensorFlow operations that stand in a model as layers (TFOpLambda, SlicingOpLambda) make of
+shapes, as one table.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,12 @@ from typing import Any
 from graphprune.graph.shapes.axis_lengths import Shape, broadcast, concatenate, one_length, size_of
 from graphprune.graph.shapes.operation_calls import OperationCall
 
-_PLACES = re.compile(r"(?:compat\.v1\.)?(?:math\.|nn\.|linalg\.|image\.)?|__operators__\.|keras\.activations\.|keras\.backend\.")
-"""Where in TensorFlow an operation of the table may stand; others of the same name (of strings, of sparse tensors) do something else."""
+_PLACES = re.compile(
+    r"(?:compat\.v1\.)?(?:math\.|nn\.|linalg\.|image\.)?|__operators__\.|keras\.activations\.|keras\.backend\."
+)
+"""Where in TensorFlow an operation of the table may stand; others of the same name (of strings, of
+sparse tensors) do something else.
+"""
 
 _REST = ("Ellipsis", ...)
 """How a slice says "all axes between": in a file, and in the config of a live model."""
@@ -22,7 +28,8 @@ def operation_shapes(function: str, call: OperationCall) -> tuple[Shape, ...]:
     """Return what the operation `function` (`math.add`, as the layer's config names it) gives.
 
     Raises:
-        ValueError: nothing can be said of it, or its arguments do not go together; other errors where its settings are damaged.
+        ValueError: nothing can be said of it, or its arguments do not go together; other errors
+            where its settings are damaged.
 
     Example:
         >>> operation_shapes("math.reduce_mean", OperationCall(((None, 7, 7, 9),), settings={"axis": [1, 2]}))
@@ -61,7 +68,11 @@ def _reduced(call: OperationCall) -> Shape:
     axes = range(len(shape)) if axis is None else axis if isinstance(axis, list | tuple) else [axis]
     gone = {range(len(shape))[index] for index in axes}
     keep = call.setting("keepdims", call.setting("keep_dims", False))
-    return tuple(1 if index in gone else length for index, length in enumerate(shape) if keep or index not in gone)
+    return tuple(
+        1 if index in gone else length
+        for index, length in enumerate(shape)
+        if keep or index not in gone
+    )
 
 
 def _best(call: OperationCall) -> Shape:
@@ -107,7 +118,9 @@ def _split(call: OperationCall) -> list[Shape]:
     length = shape[axis]
     if isinstance(parts, list | tuple):
         known = sum(part for part in parts if part != -1)
-        lengths = [(None if length is None else length - known) if part == -1 else part for part in parts]
+        lengths = [
+            (None if length is None else length - known) if part == -1 else part for part in parts
+        ]
     else:
         lengths = [None if length is None else length // parts] * _most(parts)
     return [(*shape[:axis], part, *shape[axis + 1 :]) for part in lengths]
@@ -123,14 +136,19 @@ def _squeezed(call: OperationCall) -> Shape:
         if None in shape:
             raise ValueError("open axes may have the length 1")
         return tuple(length for length in shape if length != 1)
-    gone = {range(len(shape))[index] for index in (axis if isinstance(axis, list | tuple) else [axis])}
+    gone = {
+        range(len(shape))[index] for index in (axis if isinstance(axis, list | tuple) else [axis])
+    }
     return tuple(length for index, length in enumerate(shape) if index not in gone)
 
 
 def _reshaped(call: OperationCall) -> Shape:
     target, size = call.setting("shape"), size_of(call.taken[0])
     rest = size_of([length for length in target if length != -1])
-    return tuple((None if not rest or size is None else size // rest) if length == -1 else length for length in target)
+    return tuple(
+        (None if not rest or size is None else size // rest) if length == -1 else length
+        for length in target
+    )
 
 
 def _transposed(call: OperationCall) -> Shape:
@@ -142,11 +160,17 @@ def _transposed(call: OperationCall) -> Shape:
 
 
 def _tiled(call: OperationCall) -> Shape:
-    return tuple(None if length is None else length * times for length, times in zip(call.taken[0], call.setting("multiples"), strict=True))
+    return tuple(
+        None if length is None else length * times
+        for length, times in zip(call.taken[0], call.setting("multiples"), strict=True)
+    )
 
 
 def _padded(call: OperationCall) -> Shape:
-    return tuple(None if length is None else length + sum(pair) for length, pair in zip(call.taken[0], call.setting("paddings"), strict=True))
+    return tuple(
+        None if length is None else length + sum(pair)
+        for length, pair in zip(call.taken[0], call.setting("paddings"), strict=True)
+    )
 
 
 def _repeated(call: OperationCall) -> Shape:
@@ -155,11 +179,15 @@ def _repeated(call: OperationCall) -> Shape:
     made = (
         sum(repeats)
         if isinstance(repeats, list | tuple) and len(repeats) > 1
-        else None
-        if length is None
-        else length * (repeats[0] if isinstance(repeats, list | tuple) else repeats)
+        else (
+            None
+            if length is None
+            else length * (repeats[0] if isinstance(repeats, list | tuple) else repeats)
+        )
     )
-    return (made,) if axis is None else _inserted(_without(shape, axis), range(len(shape))[axis], made)
+    return (
+        (made,) if axis is None else _inserted(_without(shape, axis), range(len(shape))[axis], made)
+    )
 
 
 def _one_hot(call: OperationCall) -> Shape:
@@ -175,14 +203,22 @@ def _multiplied(call: OperationCall) -> Shape:
 
 
 def _gathered(call: OperationCall) -> Shape:
-    shape, indices, batch = call.tensor("params", 0), call.tensor("indices", 1), call.setting("batch_dims", 0)
+    shape, indices, batch = (
+        call.tensor("params", 0),
+        call.tensor("indices", 1),
+        call.setting("batch_dims", 0),
+    )
     axis = range(len(shape))[call.setting("axis", batch)]
     batch = range(len(indices) + 1)[batch]
     return (*shape[:axis], *indices[batch:], *shape[axis + 1 :])
 
 
 def _gathered_by_places(call: OperationCall) -> Shape:
-    shape, indices, batch = call.tensor("params", 0), call.tensor("indices", 1), call.setting("batch_dims", 0)
+    shape, indices, batch = (
+        call.tensor("params", 0),
+        call.tensor("indices", 1),
+        call.setting("batch_dims", 0),
+    )
     if indices[-1] is None:
         raise ValueError("indices of an open length")
     return (*indices[:-1], *shape[batch + indices[-1] :])
@@ -212,7 +248,11 @@ def _sliced(call: OperationCall) -> Shape:
             made += rest[:axes]
             rest = rest[axes:]
         elif isinstance(item, Mapping):
-            made.append(_slice_length(rest.pop(0), slice(item.get("start"), item.get("stop"), item.get("step"))))
+            made.append(
+                _slice_length(
+                    rest.pop(0), slice(item.get("start"), item.get("stop"), item.get("step"))
+                )
+            )
         elif type(item) is int:
             rest.pop(0)
         else:
@@ -222,7 +262,9 @@ def _sliced(call: OperationCall) -> Shape:
 
 def _slice_length(length: int | None, part: slice) -> int | None:
     if length is None:
-        if any(type(end) is not int for end in (part.start, part.stop, part.step) if end is not None):
+        if any(
+            type(end) is not int for end in (part.start, part.stop, part.step) if end is not None
+        ):
             raise ValueError("a slice by something else than numbers")
         return None
     return len(range(*part.indices(length)))
@@ -239,11 +281,13 @@ def _inserted(shape: Shape, axis: int, length: int | None) -> Shape:
 
 
 _ELEMENTWISE = (
-    "add subtract multiply truediv divide divide_no_nan multiply_no_nan maximum minimum pow squared_difference floordiv floormod mod atan2 add_n "
-    "sub mul radd rsub rmul rtruediv rpow rfloordiv rmod greater greater_equal less less_equal equal not_equal gt ge lt le eq ne "
-    "logical_and logical_or logical_xor logical_not clip_by_value abs negative neg sign exp expm1 log log1p sqrt rsqrt square reciprocal "
-    "sin cos tan asin acos atan sinh cosh floor ceil round rint erf is_nan is_finite is_inf sigmoid hard_sigmoid tanh softplus softsign linear "
-    "relu relu6 leaky_relu elu selu gelu silu swish"
+    "add subtract multiply truediv divide divide_no_nan multiply_no_nan maximum minimum pow"
+    " squared_difference floordiv floormod mod atan2 add_n sub mul radd rsub rmul rtruediv rpow"
+    " rfloordiv rmod greater greater_equal less less_equal equal not_equal gt ge lt le eq ne"
+    " logical_and logical_or logical_xor logical_not clip_by_value abs negative neg sign exp expm1"
+    " log log1p sqrt rsqrt square reciprocal sin cos tan asin acos atan sinh cosh floor ceil round"
+    " rint erf is_nan is_finite is_inf sigmoid hard_sigmoid tanh softplus softsign linear relu"
+    " relu6 leaky_relu elu selu gelu silu swish"
 )
 _KEEPING = (
     "cast identity stop_gradient zeros_like ones_like softmax log_softmax log_sigmoid l2_normalize "

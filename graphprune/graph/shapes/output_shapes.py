@@ -1,4 +1,6 @@
-"""What each built-in layer makes of the shapes of its tensors, as one table; what the table does not know is left out."""
+"""What each built-in layer makes of the shapes of its tensors, as one table; what the table does
+not know is left out.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +18,22 @@ from graphprune.graph.shapes.operation_shapes import operation_shapes
 Config = Mapping[str, Any]
 
 _DAMAGED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What the rules raise for settings that Keras would not have written, and for what they do not know."""
+"""What the rules raise for settings that Keras would not have written, and for what they do not
+know.
+"""
 
 
-def find_output_shapes(entry: Entry, taken: Sequence[Shape | None], call: OperationCall | None = None) -> tuple[Shape | None, ...]:
+def find_output_shapes(
+    entry: Entry, taken: Sequence[Shape | None], call: OperationCall | None = None
+) -> tuple[Shape | None, ...]:
     """Return the shapes of the tensors that a layer gives, in order, as far as they are known.
 
     Args:
         entry: The layer.
-        taken: The shapes of the tensors that it takes, positional ones first; None where they are not known.
-        call: The call with all its arguments, for operations; `taken` are all of them unless it is given.
+        taken: The shapes of the tensors that it takes, positional ones first; None where they are
+            not known.
+        call: The call with all its arguments, for operations; `taken` are all of them unless it is
+            given.
 
     Example:
         >>> find_output_shapes({"class_name": "Dense", "config": {"units": 3}}, [(None, 7)]), find_output_shapes({"class_name": "X", "config": {}}, [(None, 7)])
@@ -41,10 +49,14 @@ def find_output_shapes(entry: Entry, taken: Sequence[Shape | None], call: Operat
 
 
 def _is_shape(shape: Sequence[Any]) -> bool:
-    return len(shape) <= MAX_RANK and all(length is None or (type(length) is int and length >= 0) for length in shape)
+    return len(shape) <= MAX_RANK and all(
+        length is None or (type(length) is int and length >= 0) for length in shape
+    )
 
 
-def _output_shapes(kind: str, config: Config, taken: Sequence[Shape | None], call: OperationCall | None) -> Sequence[Shape | None]:
+def _output_shapes(
+    kind: str, config: Config, taken: Sequence[Shape | None], call: OperationCall | None
+) -> Sequence[Shape | None]:
     known = [shape for shape in taken if shape is not None]
     if len(known) == len(taken) and kind in ("TFOpLambda", "SlicingOpLambda"):
         return operation_shapes(config["function"], call or OperationCall(tuple(known)))
@@ -74,7 +86,9 @@ def _looked_up(_kind: str, config: Config, shape: Shape) -> Shape:
 
 
 def _encoded(_kind: str, config: Config, shape: Shape) -> Shape:
-    """Return what CategoryEncoding gives; one-hot codes get an axis of their own unless there is one of length 1."""
+    """Return what CategoryEncoding gives; one-hot codes get an axis of their own unless there is
+    one of length 1.
+    """
     if len(shape) > 2:
         raise ValueError("categories of more than two axes")
     given = shape if config["output_mode"] == "one_hot" and shape[-1] != 1 else shape[:-1]
@@ -82,8 +96,15 @@ def _encoded(_kind: str, config: Config, shape: Shape) -> Shape:
 
 
 def _vectorized(_kind: str, config: Config, shape: Shape) -> Shape:
-    """Return what TextVectorization gives for one text an example: as many words as it was told, or as the longest text has."""
-    if config["output_mode"] != "int" or config["split"] is None or config.get("ragged") or shape[1:] not in ((), (1,)):
+    """Return what TextVectorization gives for one text an example: as many words as it was told, or
+    as the longest text has.
+    """
+    if (
+        config["output_mode"] != "int"
+        or config["split"] is None
+        or config.get("ragged")
+        or shape[1:] not in ((), (1,))
+    ):
         raise ValueError("only numbers of words have a length that the config tells")
     return shape[0], config["output_sequence_length"]
 
@@ -98,9 +119,15 @@ def _fourier(_kind: str, config: Config, shape: Shape) -> Shape:
 
 
 def _dotted(_kind: str, config: Config, shapes: Sequence[Shape]) -> Shape:
-    """Return the batch-wise product of two tensors without the axes that are summed; two vectors give one number (`Dot.compute_output_shape`)."""
+    """Return the batch-wise product of two tensors without the axes that are summed; two vectors
+    give one number (`Dot.compute_output_shape`).
+    """
     left, right = shapes
-    axes = config["axes"] if isinstance(config["axes"], list | tuple) else (config["axes"], config["axes"])
+    axes = (
+        config["axes"]
+        if isinstance(config["axes"], list | tuple)
+        else (config["axes"], config["axes"])
+    )
     first, second = (range(len(shape))[axis] for axis, shape in zip(axes, shapes, strict=True))
     made = (*left[:first], *left[first + 1 :], *right[1:second], *right[second + 1 :])
     return made if len(made) > 1 else (*made, 1)
@@ -121,7 +148,13 @@ def _flattened(_kind: str, _config: Config, shape: Shape) -> Shape:
 def _reshaped(_kind: str, config: Config, shape: Shape) -> Shape:
     target, size = config["target_shape"], size_of(shape[1:])
     rest = size_of([length for length in target if length != -1])
-    return (shape[0], *((None if size is None or rest is None else size // rest) if length == -1 else length for length in target))
+    return (
+        shape[0],
+        *(
+            (None if size is None or rest is None else size // rest) if length == -1 else length
+            for length in target
+        ),
+    )
 
 
 def _permuted(_kind: str, config: Config, shape: Shape) -> Shape:
@@ -153,7 +186,11 @@ def _time_distributed(config: Config, shape: Shape) -> Sequence[Shape | None]:
 def _bidirectional(config: Config, shape: Shape) -> Sequence[Shape | None]:
     forward = find_output_shapes(config["layer"], [shape])
     backward = find_output_shapes(config.get("backward_layer") or config["layer"], [shape])
-    return sequence_shapes.two_way_shapes(config, [made for made in forward if made is not None], [made for made in backward if made is not None])
+    return sequence_shapes.two_way_shapes(
+        config,
+        [made for made in forward if made is not None],
+        [made for made in backward if made is not None],
+    )
 
 
 def _inner(config: Config, shape: Shape) -> Sequence[Shape | None]:
@@ -187,7 +224,10 @@ _ONE: Sequence[tuple[re.Pattern[str], Callable[[str, Config, Shape], Shape]]] = 
         (r"Dense", _dense),
         (r"EinsumDense", sequence_shapes.einsum_shape),
         (r"Embedding", _embedding),
-        (r"(Separable|Depthwise)?Conv[12]D|Conv3D|Conv[123]DTranspose|LocallyConnected[12]D", spatial_shapes.convolution_shape),
+        (
+            r"(Separable|Depthwise)?Conv[12]D|Conv3D|Conv[123]DTranspose|LocallyConnected[12]D",
+            spatial_shapes.convolution_shape,
+        ),
         (r"(Max|Average)Pooling[123]D", spatial_shapes.pooling_shape),
         (r"Global(Max|Average)Pooling[123]D", spatial_shapes.global_pooling_shape),
         (r"(ZeroPadding|Cropping)[123]D", spatial_shapes.border_shape),
@@ -197,8 +237,14 @@ _ONE: Sequence[tuple[re.Pattern[str], Callable[[str, Config, Shape], Shape]]] = 
         (r"Reshape", _reshaped),
         (r"Permute", _permuted),
         (r"RepeatVector", _repeated),
-        (r"(Batch|SyncBatch|Layer|Group|Unit)?Normalization|Activation|(Leaky|P|Thresholded)?ReLU|ELU|Softmax|Masking|Rescaling|Identity", _same),
-        (r"ActivityRegularization|Gaussian(Noise|Dropout)|(Alpha|Spatial)?Dropout([123]D)?|Random(Brightness|Contrast|Flip|Rotation|Translation|Zoom)", _same),
+        (
+            r"(Batch|SyncBatch|Layer|Group|Unit)?Normalization|Activation|(Leaky|P|Thresholded)?ReLU|ELU|Softmax|Masking|Rescaling|Identity",
+            _same,
+        ),
+        (
+            r"ActivityRegularization|Gaussian(Noise|Dropout)|(Alpha|Spatial)?Dropout([123]D)?|Random(Brightness|Contrast|Flip|Rotation|Translation|Zoom)",
+            _same,
+        ),
         (r"StringLookup|IntegerLookup|Discretization|Hashing", _looked_up),
         (r"CategoryEncoding", _encoded),
         (r"TextVectorization", _vectorized),

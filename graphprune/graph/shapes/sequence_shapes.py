@@ -1,4 +1,6 @@
-"""What layers over sequences make of shapes: recurrent layers and their wrappers, attention, einsum."""
+"""What layers over sequences make of shapes: recurrent layers and their wrappers, attention,
+einsum.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,25 @@ def recurrent_shapes(kind: str, config: Config, shape: Shape) -> tuple[Shape, ..
         raise ValueError("a recurrent layer with time as its first axis")
     batch, steps, _ = shape
     states = ((batch, config["units"]),) * (_STATES[kind] if config.get("return_state") else 0)
-    return ((batch, steps, config["units"]) if config.get("return_sequences") else (batch, config["units"]), *states)
+    return (
+        (
+            (batch, steps, config["units"])
+            if config.get("return_sequences")
+            else (batch, config["units"])
+        ),
+        *states,
+    )
 
 
 def rnn_shapes(_kind: str, config: Config, shape: Shape) -> tuple[Shape, ...]:
     """Return what an RNN of a built-in cell, or of several, gives; its states are not told."""
     cell = config["cell"]
     inner = cell["config"]
-    units = inner["cells"][-1]["config"]["units"] if cell["class_name"] == "StackedRNNCells" else inner["units"]
+    units = (
+        inner["cells"][-1]["config"]["units"]
+        if cell["class_name"] == "StackedRNNCells"
+        else inner["units"]
+    )
     return recurrent_shapes("SimpleRNN", {**config, "units": units, "return_state": False}, shape)
 
 
@@ -36,14 +49,25 @@ def conv_lstm_shapes(kind: str, config: Config, shape: Shape) -> tuple[Shape, ..
     rank = rank_of(kind)
     if config.get("data_format") == "channels_first" or len(shape) != rank + 3:
         raise ValueError("a ConvLSTM whose channels come first")
-    settings = zip(*(per_axis(config.get(key, 1), rank) for key in ("kernel_size", "strides", "dilation_rate")), strict=True)
+    settings = zip(
+        *(
+            per_axis(config.get(key, 1), rank)
+            for key in ("kernel_size", "strides", "dilation_rate")
+        ),
+        strict=True,
+    )
     lengths = zip(shape[2:-1], settings, strict=True)
-    space = tuple(None if length is None else convolved_length(length, k, s, d, config) for length, (k, s, d) in lengths)
+    space = tuple(
+        None if length is None else convolved_length(length, k, s, d, config)
+        for length, (k, s, d) in lengths
+    )
     steps = (shape[1],) if config.get("return_sequences") else ()
     return ((shape[0], *steps, *space, config["filters"]),)
 
 
-def two_way_shapes(config: Config, forward: Sequence[Shape], backward: Sequence[Shape]) -> tuple[Shape, ...]:
+def two_way_shapes(
+    config: Config, forward: Sequence[Shape], backward: Sequence[Shape]
+) -> tuple[Shape, ...]:
     """Return what a Bidirectional gives, from what its two layers give."""
     merge = config["merge_mode"]
     states = (*forward[1:], *backward[1:])
@@ -58,25 +82,38 @@ def two_way_shapes(config: Config, forward: Sequence[Shape], backward: Sequence[
 
 
 def multi_head_shape(_kind: str, config: Config, taken: Sequence[Shape]) -> Shape:
-    """Return what MultiHeadAttention gives for its query; the scores, which it may give as well, are not told."""
+    """Return what MultiHeadAttention gives for its query; the scores, which it may give as well,
+    are not told.
+    """
     query, shape = taken[0], config.get("output_shape")
-    return (*query[:-1], *(query[-1:] if shape is None else shape if isinstance(shape, list | tuple) else (shape,)))
+    return (
+        *query[:-1],
+        *(query[-1:] if shape is None else shape if isinstance(shape, list | tuple) else (shape,)),
+    )
 
 
 def attention_shape(_kind: str, _config: Config, taken: Sequence[Shape]) -> Shape:
-    """Return what a dot-product or additive attention gives for [query, value] or [query, value, key]."""
+    """Return what a dot-product or additive attention gives for [query, value] or [query, value,
+    key].
+    """
     query, value = taken[:2]
     return (*query[:-1], value[-1])
 
 
 def einsum_shape(_kind: str, config: Config, shape: Shape) -> Shape:
     """Return what an EinsumDense gives; an ellipsis stands for the axes before the named ones."""
-    parts = re.fullmatch(r"(\.{3})?([A-Za-z]+),[A-Za-z]+->(\.{3})?([A-Za-z]+)", config["equation"].replace(" ", ""))
+    parts = re.fullmatch(
+        r"(\.{3})?([A-Za-z]+),[A-Za-z]+->(\.{3})?([A-Za-z]+)", config["equation"].replace(" ", "")
+    )
     if parts is None or bool(parts[1]) != bool(parts[3]):
         raise ValueError(f"equation {config['equation']!r} is not known")
     named, result = parts[2], parts[4]
     lengths = dict(zip(named, shape[len(shape) - len(named) :], strict=True))
-    told = config["output_shape"] if isinstance(config["output_shape"], list | tuple) else [config["output_shape"]]
+    told = (
+        config["output_shape"]
+        if isinstance(config["output_shape"], list | tuple)
+        else [config["output_shape"]]
+    )
     made = dict(zip(reversed(result), reversed(told), strict=False))
     extra = shape[: len(shape) - len(named)]
     if extra and not parts[1]:

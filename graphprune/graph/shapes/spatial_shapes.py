@@ -1,6 +1,8 @@
-"""What layers over signals, images and volumes make of a shape: convolutions, pooling, padding, cropping, resizing.
+"""What layers over signals, images and volumes make of a shape: convolutions, pooling, padding,
+cropping, resizing.
 
-Lengths are those of `conv_output_length` and `deconv_output_length` (tf_keras/src/utils/conv_utils.py).
+Lengths are those of `conv_output_length` and `deconv_output_length`
+(tf_keras/src/utils/conv_utils.py).
 """
 
 from __future__ import annotations
@@ -19,13 +21,21 @@ Length = int | None
 def convolution_shape(kind: str, config: Config, shape: Shape) -> Shape:
     """Return what a convolution of the class `kind` (`SeparableConv2D`, `Conv3DTranspose`) gives."""
     rank, channels = rank_of(kind), _channels(config, shape)
-    made = config["filters"] if "filters" in config else channels * config.get("depth_multiplier", 1)  # a depthwise convolution keeps its channels apart
-    return _over_space(config, shape, rank, made, _transposed if kind.endswith("Transpose") else convolved_length)
+    made = (
+        config["filters"] if "filters" in config else channels * config.get("depth_multiplier", 1)
+    )  # a depthwise convolution keeps its channels apart
+    return _over_space(
+        config, shape, rank, made, _transposed if kind.endswith("Transpose") else convolved_length
+    )
 
 
 def pooling_shape(kind: str, config: Config, shape: Shape) -> Shape:
     """Return what a MaxPooling or AveragePooling layer gives."""
-    settings = {"kernel_size": config["pool_size"], "strides": config.get("strides") or config["pool_size"], "padding": config.get("padding", "valid")}
+    settings = {
+        "kernel_size": config["pool_size"],
+        "strides": config.get("strides") or config["pool_size"],
+        "padding": config.get("padding", "valid"),
+    }
     settings["data_format"] = config.get("data_format", "channels_last")
     return _over_space(settings, shape, rank_of(kind), _channels(config, shape), convolved_length)
 
@@ -38,7 +48,9 @@ def global_pooling_shape(kind: str, config: Config, shape: Shape) -> Shape:
 
 def border_shape(kind: str, config: Config, shape: Shape) -> Shape:
     """Return what a ZeroPadding or Cropping layer gives."""
-    sign, borders = (1, config["padding"]) if kind.startswith("ZeroPadding") else (-1, config["cropping"])
+    sign, borders = (
+        (1, config["padding"]) if kind.startswith("ZeroPadding") else (-1, config["cropping"])
+    )
     pairs = [borders] if rank_of(kind) == 1 else borders
     widths = [sum(pair) if isinstance(pair, list | tuple) else 2 * pair for pair in pairs]
     return _each_space(config, shape, operator.add, [sign * width for width in widths])
@@ -88,18 +100,43 @@ def _transposed(length: int, kernel: int, stride: int, dilation: int, config: Co
     return length * stride + (0 if config["padding"] == "same" else max(reach - stride, 0))
 
 
-def _over_space(config: Config, shape: Shape, rank: int, channels: Length, length_of: Callable[[int, int, int, int, Config], int]) -> Shape:
+def _over_space(
+    config: Config,
+    shape: Shape,
+    rank: int,
+    channels: Length,
+    length_of: Callable[[int, int, int, int, Config], int],
+) -> Shape:
     """Return the shape after a kernel has gone over the spatial axes."""
-    settings = zip(*(per_axis(config.get(key, 1), rank) for key in ("kernel_size", "strides", "dilation_rate")), strict=True)
+    settings = zip(
+        *(
+            per_axis(config.get(key, 1), rank)
+            for key in ("kernel_size", "strides", "dilation_rate")
+        ),
+        strict=True,
+    )
     batch, space, _ = _split(config, shape, rank)
-    lengths = (None if length is None else length_of(length, k, s, d, config) for length, (k, s, d) in zip(space, settings, strict=True))
+    lengths = (
+        None if length is None else length_of(length, k, s, d, config)
+        for length, (k, s, d) in zip(space, settings, strict=True)
+    )
     return _joined(config, batch, tuple(lengths), channels)
 
 
-def _each_space(config: Config, shape: Shape, change: Callable[[int, int], int], values: Sequence[int]) -> Shape:
+def _each_space(
+    config: Config, shape: Shape, change: Callable[[int, int], int], values: Sequence[int]
+) -> Shape:
     """Return the shape with each spatial length changed by its value."""
     batch, space, channels = _split(config, shape, len(values))
-    return _joined(config, batch, tuple(None if length is None else change(length, value) for length, value in zip(space, values, strict=True)), channels)
+    return _joined(
+        config,
+        batch,
+        tuple(
+            None if length is None else change(length, value)
+            for length, value in zip(space, values, strict=True)
+        ),
+        channels,
+    )
 
 
 def _is_first(config: Config) -> bool:
@@ -114,7 +151,11 @@ def _split(config: Config, shape: Shape, rank: int) -> tuple[Shape, Shape, Lengt
     """Return batch axes, spatial axes and channels."""
     if len(shape) < rank + 2:
         raise ValueError(f"shape {shape} has no {rank} spatial axes")
-    return (shape[: -rank - 1], shape[-rank:], shape[-rank - 1]) if _is_first(config) else (shape[: -rank - 1], shape[-rank - 1 : -1], shape[-1])
+    return (
+        (shape[: -rank - 1], shape[-rank:], shape[-rank - 1])
+        if _is_first(config)
+        else (shape[: -rank - 1], shape[-rank - 1 : -1], shape[-1])
+    )
 
 
 def _joined(config: Config, batch: Shape, space: Shape, channels: Length) -> Shape:

@@ -1,4 +1,6 @@
-"""The shapes of the tensors between layers: from the inputs through the layers, and from build configs where that is not enough."""
+"""The shapes of the tensors between layers: from the inputs through the layers, and from build
+configs where that is not enough.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ TensorUse = tuple[str, int, int]
 
 _Shapes = tuple[Shape | None, ...]
 _WALKS_PER_FRAME = 8
-"""Nested models are walked again for calls with other shapes, but not more often than this for each model: towers in towers double with each level."""
+"""Nested models are walked again for calls with other shapes, but not more often than this for each
+model: towers in towers double with each level.
+"""
 _HELD_IN_EACH_OTHER = 3
 """Models that are held by layers of models that are held by layers: deeper ones are not walked."""
 
@@ -30,7 +34,8 @@ _HELD_IN_EACH_OTHER = 3
 def find_tensor_shapes(graph: LayerGraph) -> Mapping[TensorUse, Shape]:
     """Return the known shapes, the batch axis included (None where it is open).
 
-    The tensors inside a nested model have the shapes of its own inputs; where it has none (a Sequential that was never built alone), those of its first call.
+    The tensors inside a nested model have the shapes of its own inputs; where it has none (a
+    Sequential that was never built alone), those of its first call.
     """
     walk = _Walk(graph)
     walk.run()
@@ -38,7 +43,9 @@ def find_tensor_shapes(graph: LayerGraph) -> Mapping[TensorUse, Shape]:
 
 
 class _Walk:
-    """Carries shapes through the model, then through the nested models that have inputs of their own."""
+    """Carries shapes through the model, then through the nested models that have inputs of their
+    own.
+    """
 
     def __init__(self, graph: LayerGraph, depth: int = 0) -> None:
         self._depth = depth
@@ -49,7 +56,9 @@ class _Walk:
         self._left = _WALKS_PER_FRAME * len(graph.frames)
 
     def run(self) -> None:
-        """Find the shapes of all frames, the innermost first, so that each is walked with its own inputs before it is walked for its calls."""
+        """Find the shapes of all frames, the innermost first, so that each is walked with its own
+        inputs before it is walked for its calls.
+        """
         for address, frame in reversed(tuple(self._graph.frames.items())):
             if not address or frame.inputs:
                 self._made[address, self._own_inputs(frame)] = self._walk(frame, None)
@@ -62,13 +71,22 @@ class _Walk:
         return self._walk(self._graph.frames[""], (given,))
 
     def _own_inputs(self, frame: Frame) -> _Shapes:
-        return tuple(next(iter(_input_shapes(self._graph.layers[frame.address_of(use.source)])), None) for use in frame.inputs)
+        return tuple(
+            next(iter(_input_shapes(self._graph.layers[frame.address_of(use.source)])), None)
+            for use in frame.inputs
+        )
 
     def _walk(self, frame: Frame, given: _Shapes | None) -> _Shapes:
-        """Return the shapes of the frame's outputs, for its own inputs or for others; the shapes inside are kept unless they are known already."""
+        """Return the shapes of the frame's outputs, for its own inputs or for others; the shapes
+        inside are kept unless they are known already.
+        """
         found: dict[TensorUse, Shape] = {}
         if given is not None:
-            found |= {_key(frame, use): shape for use, shape in zip(frame.inputs, given, strict=False) if shape is not None}
+            found |= {
+                _key(frame, use): shape
+                for use, shape in zip(frame.inputs, given, strict=False)
+                if shape is not None
+            }
         for member, call in _in_order(frame):
             for index, shape in enumerate(self._member_shapes(frame, member, call, given, found)):
                 if shape is not None:
@@ -77,7 +95,14 @@ class _Walk:
             self.shapes.setdefault(key, shape)
         return tuple(found.get(_key(frame, use)) for use in frame.outputs)
 
-    def _member_shapes(self, frame: Frame, member: Member, call: int, given: _Shapes | None, found: Mapping[TensorUse, Shape]) -> _Shapes:
+    def _member_shapes(
+        self,
+        frame: Frame,
+        member: Member,
+        call: int,
+        given: _Shapes | None,
+        found: Mapping[TensorUse, Shape],
+    ) -> _Shapes:
         address = frame.address_of(member.name)
         layer, uses = self._graph.layers[address], member.calls[call]
         if layer.kind == "input":
@@ -90,20 +115,37 @@ class _Walk:
             if layer.kind == "model"
             else self._layer_shapes(layer.entry, tuple(taken), _operation_call(member, call, taken))
         )
-        return made if any(shape is not None for shape in made) or given is not None else (self._built.get((address, call, 0)),)
+        return (
+            made
+            if any(shape is not None for shape in made) or given is not None
+            else (self._built.get((address, call, 0)),)
+        )
 
     def _layer_shapes(self, entry: Entry, taken: _Shapes, call: OperationCall | None) -> _Shapes:
         """Return what a layer gives; of a model that is held by a TimeDistributed, for one step."""
         inner = entry["config"].get("layer")
-        if type_of(entry) != "TimeDistributed" or not is_builtin(entry) or not _is_entry(inner) or not taken or taken[0] is None or len(taken[0]) < 2:
+        if (
+            type_of(entry) != "TimeDistributed"
+            or not is_builtin(entry)
+            or not _is_entry(inner)
+            or not taken
+            or taken[0] is None
+            or len(taken[0]) < 2
+        ):
             return find_output_shapes(entry, taken, call)
         batch, steps, *rest = taken[0]
         step = (batch, *rest)
-        found = self._held_shapes(inner, step) if is_model(inner) else self._layer_shapes(inner, (step,), None)
+        found = (
+            self._held_shapes(inner, step)
+            if is_model(inner)
+            else self._layer_shapes(inner, (step,), None)
+        )
         return tuple(None if made is None else (made[0], steps, *made[1:]) for made in found[:1])
 
     def _held_shapes(self, entry: Entry, given: Shape) -> _Shapes:
-        """Return what a model that is no part of the graph gives for one tensor of the shape `given`."""
+        """Return what a model that is no part of the graph gives for one tensor of the shape
+        `given`.
+        """
         if self._depth >= _HELD_IN_EACH_OTHER:
             return ()
         try:
@@ -112,7 +154,9 @@ class _Walk:
             return ()
 
     def _nested_shapes(self, address: str, taken: _Shapes) -> _Shapes:
-        """Return what a nested model makes of tensors of these shapes, found once for the same shapes."""
+        """Return what a nested model makes of tensors of these shapes, found once for the same
+        shapes.
+        """
         frame = self._graph.frames[address]
         key = address, taken[: len(frame.inputs)] if frame.inputs else taken[:1]
         if key not in self._made:
@@ -128,7 +172,9 @@ def _key(frame: Frame, use: Use) -> TensorUse:
 
 
 def _in_order(frame: Frame) -> Iterator[tuple[Member, int]]:
-    """Yield each call of the frame after those whose tensors it takes; calls in a circle, which only a damaged file has, are left out."""
+    """Yield each call of the frame after those whose tensors it takes; calls in a circle, which
+    only a damaged file has, are left out.
+    """
     members = {member.name: member for member in frame.members}
     waits: dict[tuple[str, int], int] = {}
     takers: dict[tuple[str, int], list[tuple[str, int]]] = {}
@@ -148,15 +194,26 @@ def _in_order(frame: Frame) -> Iterator[tuple[Member, int]]:
 
 
 def _is_entry(value: Any) -> bool:
-    return isinstance(value, Mapping) and isinstance(value.get("class_name"), str) and isinstance(value.get("config"), Mapping)
+    return (
+        isinstance(value, Mapping)
+        and isinstance(value.get("class_name"), str)
+        and isinstance(value.get("config"), Mapping)
+    )
 
 
-def _operation_call(member: Member, call: int, taken: Sequence[Shape | None]) -> OperationCall | None:
+def _operation_call(
+    member: Member, call: int, taken: Sequence[Shape | None]
+) -> OperationCall | None:
     """Return what an operation is called with; None where the shape of a tensor is not known.
 
-    The other arguments of a call stand as fourth item in the first reference of its inbound node, tensors among them as references.
+    The other arguments of a call stand as fourth item in the first reference of its inbound node,
+    tensors among them as references.
     """
-    known = {use.argument: shape for use, shape in zip(member.calls[call], taken, strict=False) if shape is not None}
+    known = {
+        use.argument: shape
+        for use, shape in zip(member.calls[call], taken, strict=False)
+        if shape is not None
+    }
     if len(known) < len(taken):
         return None
     nodes = member.placement.get("inbound_nodes", ())
@@ -165,20 +222,30 @@ def _operation_call(member: Member, call: int, taken: Sequence[Shape | None]) ->
         first = first[0]
     last = first[3] if isinstance(first, list | tuple) and len(first) == 4 else {}
     is_named = {argument: not argument.split(".")[0].isdecimal() for argument in known}
-    mixed = frozenset(argument.split(".")[0] for argument, named in is_named.items() if named and "." in argument)
-    named = {argument: shape for argument, shape in known.items() if is_named[argument] and "." not in argument}
+    mixed = frozenset(
+        argument.split(".")[0] for argument, named in is_named.items() if named and "." in argument
+    )
+    named = {
+        argument: shape
+        for argument, shape in known.items()
+        if is_named[argument] and "." not in argument
+    }
     keywords = last if isinstance(last, Mapping) else {}
     return OperationCall(
         taken=tuple(shape for argument, shape in known.items() if not is_named[argument]),
         named=named,
-        settings={key: value for key, value in keywords.items() if key not in named and key not in mixed},
+        settings={
+            key: value for key, value in keywords.items() if key not in named and key not in mixed
+        },
         constants=tuple(constants_of(node)),
         mixed=mixed,
     )
 
 
 def _first_shapes(frame: Frame, layer: Layer) -> Iterator[Shape]:
-    """Yield the input shape that a Sequential without InputLayer tells in its first layer, or in its own config."""
+    """Yield the input shape that a Sequential without InputLayer tells in its first layer, or in
+    its own config.
+    """
     yield from _input_shapes(layer)
     yield from _shapes_in(frame.entry["config"].get("build_input_shape"))
 
@@ -188,15 +255,23 @@ def _input_shapes(layer: Layer) -> Iterator[Shape]:
 
 
 def _built_shapes(graph: LayerGraph) -> Iterator[tuple[TensorUse, Shape]]:
-    """Yield what the takers of a tensor were built with; of layers that are called once, as a build config is that of the first call."""
+    """Yield what the takers of a tensor were built with; of layers that are called once, as a build
+    config is that of the first call.
+    """
     for frame in graph.frames.values():
         for member in frame.members:
             layer = graph.layers[frame.address_of(member.name)]
             if len(member.calls) == 1 and member.calls[0]:
-                build = (layer.entry if layer.wrap is None else layer.wrap.entry).get("build_config")
-                found = list(_shapes_in(build.get("input_shape") if isinstance(build, Mapping) else None))
+                build = (layer.entry if layer.wrap is None else layer.wrap.entry).get(
+                    "build_config"
+                )
+                found = list(
+                    _shapes_in(build.get("input_shape") if isinstance(build, Mapping) else None)
+                )
                 if len(found) == len(member.calls[0]):
-                    yield from zip((_key(frame, use) for use in member.calls[0]), found, strict=True)
+                    yield from zip(
+                        (_key(frame, use) for use in member.calls[0]), found, strict=True
+                    )
 
 
 def _shapes_in(value: Any) -> Iterator[Shape]:
@@ -210,5 +285,9 @@ def _shapes_in(value: Any) -> Iterator[Shape]:
             yield tuple(value)
         return
     for item in value:
-        if isinstance(item, list | tuple) and len(item) <= MAX_RANK and all(length is None or type(length) is int for length in item):
+        if (
+            isinstance(item, list | tuple)
+            and len(item) <= MAX_RANK
+            and all(length is None or type(length) is int for length in item)
+        ):
             yield tuple(item)

@@ -16,10 +16,15 @@ def mark_diff(diff: GraphDiff) -> Marking:
     """Return the marks of the layers that differ in more than trained values."""
     marks = [(layer, _mark(layer)) for layer in diff.notable_layers]
     used = {status for layer, _ in marks for status in layer.status}
-    legend: list[tuple[str, str, str]] = [(sign, status, status) for status, sign in MARKS.items() if status in used]
+    legend: list[tuple[str, str, str]] = [
+        (sign, status, status) for status, sign in MARKS.items() if status in used
+    ]
     if any(mark.status == "changed" for _, mark in marks):
         legend.append((_CHANGED, "changed", "sparsity, mask or step changed"))
-    lines = (("━", "added", "new connection", diff.added), ("┅", "removed", "removed connection", diff.removed))
+    lines = (
+        ("━", "added", "new connection", diff.added),
+        ("┅", "removed", "removed connection", diff.removed),
+    )
     legend += [(sign, status, words) for sign, status, words, connections in lines if connections]
     return Marking(
         title="diff",
@@ -31,7 +36,11 @@ def mark_diff(diff: GraphDiff) -> Marking:
 
 
 def _mark(layer: LayerDiff) -> LayerMark:
-    pruned = [tensor for tensor in layer.tensors if tensor.target is not None or tensor.is_sparsity_changed]
+    pruned = [
+        tensor
+        for tensor in layer.tensors
+        if tensor.target is not None or tensor.is_sparsity_changed
+    ]
     return LayerMark(
         sign=" ".join(MARKS[status] for status in layer.status) or _CHANGED,
         status=next((status for status in _FIRST if status in layer.status), "changed"),
@@ -45,8 +54,18 @@ def _mark(layer: LayerDiff) -> LayerMark:
 
 def _words(layer: LayerDiff) -> list[str]:
     if not layer.status:
-        return ["sparsity changed" if any(tensor.is_sparsity_changed for tensor in layer.tensors) else "pruning changed"]
-    told = {"renamed": f"renamed from {layer.previous_address}", "wrapped": f"wrapped{_by(layer.after)}", "unwrapped": f"unwrapped{_by(layer.before)}"}
+        return [
+            (
+                "sparsity changed"
+                if any(tensor.is_sparsity_changed for tensor in layer.tensors)
+                else "pruning changed"
+            )
+        ]
+    told = {
+        "renamed": f"renamed from {layer.previous_address}",
+        "wrapped": f"wrapped{_by(layer.after)}",
+        "unwrapped": f"unwrapped{_by(layer.before)}",
+    }
     return [told.get(status, status) for status in layer.status]
 
 
@@ -65,17 +84,38 @@ def _facts(layer: LayerDiff) -> Facts:
     if layer.previous_address is not None and layer.paired_by is not None:
         facts.append(("Paired by", EVIDENCE[layer.paired_by]))
     facts += [("Changed", change_text(change)) for change in layer.config]
-    facts += [(name, f"wrapped{state_text(state)}") for name, state in (("Before", layer.before), ("After", layer.after)) if state is not None]
+    facts += [
+        (name, f"wrapped{state_text(state)}")
+        for name, state in (("Before", layer.before), ("After", layer.after))
+        if state is not None
+    ]
     return tuple(facts)
 
 
 def _tensor_facts(tensor: TensorDiff) -> Facts:
     facts = []
     if tensor.shape_before != tensor.shape_after:
-        facts += [(name, str(list(shape))) for name, shape in (("shape before", tensor.shape_before), ("shape after", tensor.shape_after)) if shape is not None]
-    for name, zeros, size in (("zeros before", tensor.zeros_before, tensor.size_before), ("zeros after", tensor.zeros_after, tensor.size_after)):
-        facts += [(name, f"{format_count(zeros)} ({format_share(zeros / max(size, 1))})")] if zeros is not None and size else []
+        facts += [
+            (name, str(list(shape)))
+            for name, shape in (
+                ("shape before", tensor.shape_before),
+                ("shape after", tensor.shape_after),
+            )
+            if shape is not None
+        ]
+    for name, zeros, size in (
+        ("zeros before", tensor.zeros_before, tensor.size_before),
+        ("zeros after", tensor.zeros_after, tensor.size_after),
+    ):
+        facts += (
+            [(name, f"{format_count(zeros)} ({format_share(zeros / max(size, 1))})")]
+            if zeros is not None and size
+            else []
+        )
     if tensor.target is not None:
         met = {None: "", True: ", met", False: ", not met"}[tensor.target_met]
         facts.append(("target", f"{format_share(tensor.target)}{met}"))
-    return (*facts, *([("values", tensor.values)] if tensor.values is not None and tensor.is_paired else []))
+    return (
+        *facts,
+        *([("values", tensor.values)] if tensor.values is not None and tensor.is_paired else []),
+    )

@@ -33,7 +33,10 @@ def render_graph_dot(graph: LayerGraph) -> str:
     lines = [
         f"digraph {quote(escape_controls(graph.name))} {{",
         '  graph [compound=true, fontname="Helvetica", rankdir=TB];',
-        '  node [shape=box, style="filled,rounded", fontname="Helvetica", fontcolor=white, color="#00000040"];',
+        (
+            '  node [shape=box, style="filled,rounded", fontname="Helvetica", fontcolor=white,'
+            ' color="#00000040"];'
+        ),
         '  edge [fontname="Helvetica", fontsize=10, color="#5d6673"];',
         *_frame_lines(views, "", ids, "  "),
         "}",
@@ -69,18 +72,24 @@ class _Ids:
         return box.frame is not None and bool(self._views[box.frame].boxes)
 
     def node(self, frame: str, index: int, side: str) -> str:
-        """Return the node of a box; for a nested model, the node inside that edges on its `side` (`head` or `tail`) meet."""
+        """Return the node of a box; for a nested model, the node inside that edges on its `side`
+        (`head` or `tail`) meet.
+        """
         while self.is_cluster(box := self._views[frame].boxes[index]):
             frame, boxes = str(box.frame), self._views[str(box.frame)].boxes
             index = 0 if side == "head" else len(boxes) - 1
         return f"n{self._number[frame, index]}"
 
 
-def _frame_lines(views: Mapping[str, FrameView], address: str, ids: _Ids, indent: str) -> Iterator[str]:
+def _frame_lines(
+    views: Mapping[str, FrameView], address: str, ids: _Ids, indent: str
+) -> Iterator[str]:
     view = views[address]
     for index, box in enumerate(view.boxes):
         if ids.is_cluster(box):
-            label = quote(f"{box.title} {box.name}" + (f", {box.calls_text}" if box.calls_text else ""))
+            label = quote(
+                f"{box.title} {box.name}" + (f", {box.calls_text}" if box.calls_text else "")
+            )
             yield f"{indent}subgraph {ids.cluster[str(box.frame)]} {{"
             yield f'{indent}  label={label}; style="rounded"; color="{COLOURS["model"]}";'
             yield from _frame_lines(views, str(box.frame), ids, indent + "  ")
@@ -93,7 +102,10 @@ def _frame_lines(views: Mapping[str, FrameView], address: str, ids: _Ids, indent
         attributes += [f"ltail={ids.cluster[str(source.frame)]}"] if ids.is_cluster(source) else []
         attributes += [f"lhead={ids.cluster[str(target.frame)]}"] if ids.is_cluster(target) else []
         end = f" [{', '.join(attributes)}]" if attributes else ""
-        yield f"{indent}{ids.node(address, wire.source, 'tail')} -> {ids.node(address, wire.target, 'head')}{end};"
+        yield (
+            f"{indent}{ids.node(address, wire.source, 'tail')} ->"
+            f" {ids.node(address, wire.target, 'head')}{end};"
+        )
 
 
 def _node_attributes(box: Box) -> str:

@@ -1,4 +1,6 @@
-"""A model, a plan or a diff as one self-contained HTML page: a graph to open and to search, a table, a panel for each layer, and the data in script tags."""
+"""A model, a plan or a diff as one self-contained HTML page: a graph to open and to search, a
+table, a panel for each layer, and the data in script tags.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ def render_graph_html(graph: LayerGraph, metrics: Metrics | None = None) -> str:
 
     Args:
         graph: The model.
-        metrics: What the values of each tensor say, by (address, tensor name); without them panels show shapes alone.
+        metrics: What the values of each tensor say, by (address, tensor name); without them panels
+            show shapes alone.
     """
     zeros = None if metrics is None else {key: found.zeros for key, found in metrics.items()}
     return render_page(Drawing(graph, view_graph(graph, zeros), metrics))
@@ -39,20 +42,33 @@ def render_graph_html(graph: LayerGraph, metrics: Metrics | None = None) -> str:
 def render_page(drawing: Drawing, report: dict[str, Any] | None = None) -> str:
     """Return the page of a drawing, with `report` as JSON in the script tag of that name.
 
-    It asks for nothing over the network: its content security policy allows only its own style and script, by their hashes.
+    It asks for nothing over the network: its content security policy allows only its own style and
+    script, by their hashes.
     """
     style = (_TEMPLATES / "graph.css").read_text(encoding="utf-8") + _colours_to_css()
     parts = "\n".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in _SCRIPTS)
     script = f'"use strict";\n(() => {{\n{parts}}})();\n'
     marking = drawing.marking
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
     return environment.get_template("graph.html").render(
         title=escape_controls(drawing.graph.name),
         kind="layer graph" if marking is None else marking.title,
         summary=_summary(drawing),
         lines=() if marking is None else [escape_controls(line) for line in marking.lines],
         legend=() if marking is None else marking.legend,
-        headings=[*(["Mark"] if marking and marking.legend else []), "Layer", "Type", "Weights", "Parameters", "Zeros", "Note"],
+        headings=[
+            *(["Mark"] if marking and marking.legend else []),
+            "Layer",
+            "Type",
+            "Weights",
+            "Parameters",
+            "Zeros",
+            "Note",
+        ],
         rows=list(_rows(drawing)),
         style=style,
         script=script,
@@ -81,7 +97,15 @@ def _row(drawing: Drawing, box: Box, key: str) -> dict[str, Any]:
     layer = drawing.layer_of(box)
     tensors = () if layer is None else layer.tensors
     size = sum(tensor.size for tensor in tensors)
-    share = "" if box.sparsity is None else " → ".join(dict.fromkeys(format_share(share) for share in (box.before, box.sparsity) if share is not None))
+    share = (
+        ""
+        if box.sparsity is None
+        else " → ".join(
+            dict.fromkeys(
+                format_share(share) for share in (box.before, box.sparsity) if share is not None
+            )
+        )
+    )
     weights = ", ".join(escape_controls(tensor.label()) for tensor in tensors)
     return {
         "key": key,
@@ -93,7 +117,8 @@ def _row(drawing: Drawing, box: Box, key: str) -> dict[str, Any]:
 
 
 def to_script_json(value: Any) -> str:
-    r"""Return `value` as JSON that may stand in a script tag: no text in it can end the tag or begin a comment.
+    r"""Return `value` as JSON that may stand in a script tag: no text in it can end the tag or
+    begin a comment.
 
     Example:
         >>> to_script_json({"name": "</script><!--"})
@@ -106,11 +131,20 @@ def to_script_json(value: Any) -> str:
 def _summary(drawing: Drawing) -> str:
     graph, metrics = drawing.graph, drawing.metrics
     if is_never_built(graph):
-        return f"{count_of(len(graph.layers), 'layer')}; parameters, prunable weights and zeros are unknown"
-    parts = [count_of(len(graph.layers), "layer"), count_of(graph.parameters, "parameter"), f"{format_count(graph.prunable_weights)} prunable"]
+        return (
+            f"{count_of(len(graph.layers), 'layer')}; parameters, prunable weights and zeros are"
+            " unknown"
+        )
+    parts = [
+        count_of(len(graph.layers), "layer"),
+        count_of(graph.parameters, "parameter"),
+        f"{format_count(graph.prunable_weights)} prunable",
+    ]
     if metrics is not None:
         zeros = sum(found.zeros for found in metrics.values())
-        parts.append(f"{count_of(zeros, 'zero')} ({format_share(zeros / max(graph.parameters, 1))})")
+        parts.append(
+            f"{count_of(zeros, 'zero')} ({format_share(zeros / max(graph.parameters, 1))})"
+        )
     return ", ".join(parts)
 
 

@@ -11,7 +11,9 @@ import networkx as nx
 Edge = tuple[int, int]
 
 BENDS_PER_NODE = 20
-"""Long edges beyond this many bends in all go straight: a layer that feeds thousands must not make a drawing of millions of points."""
+"""Long edges beyond this many bends in all go straight: a layer that feeds thousands must not make
+a drawing of millions of points.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,8 @@ class Rows:
     """A drawing's rows.
 
     Attributes:
-        rows: The nodes of each row from left to right; numbers from the count of nodes on are bends, where a long edge passes a row.
+        rows: The nodes of each row from left to right; numbers from the count of nodes on are
+            bends, where a long edge passes a row.
         paths: For each edge its nodes from source to target, the bends between.
     """
 
@@ -28,16 +31,20 @@ class Rows:
 
 
 def arrange_rows(count: int, edges: Sequence[Edge]) -> Rows:
-    """Return the rows of `count` nodes; of edges in a circle (a shared layer takes what it fed) those to a lower number go up and do not count for rows.
+    """Return the rows of `count` nodes; of edges in a circle (a shared layer takes what it fed)
+    those to a lower number go up and do not count for rows.
 
-    Rows are topological generations, sources just above their first consumer; one barycentre pass from the top orders each row.
+    Rows are topological generations, sources just above their first consumer; one barycentre pass
+    from the top orders each row.
 
     Example:
         >>> arrange_rows(3, [(0, 1), (1, 2), (0, 2)])
         Rows(rows=((0,), (1, 3), (2,)), paths=((0, 1), (1, 2), (0, 3, 2)))
     """
     forward = _without_circles(count, edges)
-    row_of = {node: row for row, nodes in enumerate(nx.topological_generations(forward)) for node in nodes}
+    row_of = {
+        node: row for row, nodes in enumerate(nx.topological_generations(forward)) for node in nodes
+    }
     for node in range(count):
         if not forward.in_degree(node) and forward.out_degree(node):
             row_of[node] = min(row_of[target] for target in forward.successors(node)) - 1
@@ -53,17 +60,33 @@ def _without_circles(count: int, edges: Sequence[Edge]) -> nx.DiGraph[int]:
     network: nx.DiGraph[int] = nx.DiGraph()
     network.add_nodes_from(range(count))
     network.add_edges_from(edges)
-    circle_of = {node: index for index, nodes in enumerate(nx.strongly_connected_components(network)) for node in nodes}
-    network.remove_edges_from([(source, target) for source, target in edges if source >= target and circle_of[source] == circle_of[target]])
+    circle_of = {
+        node: index
+        for index, nodes in enumerate(nx.strongly_connected_components(network))
+        for node in nodes
+    }
+    network.remove_edges_from(
+        [
+            (source, target)
+            for source, target in edges
+            if source >= target and circle_of[source] == circle_of[target]
+        ]
+    )
     return network
 
 
-def _add_bends(edges: Sequence[Edge], row_of: dict[int, int], rows: list[list[int]], count: int) -> list[tuple[int, ...]]:
-    """Return the path of each edge, shortest edges first while there are bends left, and put the bends into the rows."""
+def _add_bends(
+    edges: Sequence[Edge], row_of: dict[int, int], rows: list[list[int]], count: int
+) -> list[tuple[int, ...]]:
+    """Return the path of each edge, shortest edges first while there are bends left, and put the
+    bends into the rows.
+    """
     left = BENDS_PER_NODE * count
     made = count
     paths: list[tuple[int, ...]] = list(edges)
-    for index in sorted(range(len(edges)), key=lambda index: row_of[edges[index][1]] - row_of[edges[index][0]]):
+    for index in sorted(
+        range(len(edges)), key=lambda index: row_of[edges[index][1]] - row_of[edges[index][0]]
+    ):
         source, target = edges[index]
         between = range(row_of[source] + 1, row_of[target])
         if not between or len(between) > left:
@@ -78,11 +101,16 @@ def _add_bends(edges: Sequence[Edge], row_of: dict[int, int], rows: list[list[in
 
 
 def _order(rows: list[list[int]], paths: Sequence[tuple[int, ...]]) -> None:
-    """Order each row by the mean place of what feeds its nodes, measured from the middle of their rows."""
+    """Order each row by the mean place of what feeds its nodes, measured from the middle of their
+    rows.
+    """
     fed_by = _producers(paths)
     place: dict[int, float] = {}
     for row in rows:
-        means = {node: _mean([place[source] for source in fed_by.get(node, ()) if source in place]) for node in row}
+        means = {
+            node: _mean([place[source] for source in fed_by.get(node, ()) if source in place])
+            for node in row
+        }
         row.sort(key=lambda node: means[node])
         place.update({node: index - (len(row) - 1) / 2 for index, node in enumerate(row)})
 
@@ -99,8 +127,11 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
 
 
-def place_rows(rows: Rows, widths: Sequence[float], gap: float, bend_width: float) -> tuple[float, ...]:
-    """Return the x of the middle of each node and bend: below what feeds it, pushed apart where a row is crowded, the leftmost edge at 0.
+def place_rows(
+    rows: Rows, widths: Sequence[float], gap: float, bend_width: float
+) -> tuple[float, ...]:
+    """Return the x of the middle of each node and bend: below what feeds it, pushed apart where a
+    row is crowded, the leftmost edge at 0.
 
     Example:
         >>> place_rows(arrange_rows(3, [(0, 1), (1, 2), (0, 2)]), [100, 100, 100], gap=20, bend_width=4)
@@ -113,7 +144,10 @@ def place_rows(rows: Rows, widths: Sequence[float], gap: float, bend_width: floa
     x = [0.0] * total
     done: set[int] = set()
     for row in rows.rows:
-        wanted = [_wanted([source for source in fed_by.get(node, ()) if source in done], x, count) for node in row]
+        wanted = [
+            _wanted([source for source in fed_by.get(node, ()) if source in done], x, count)
+            for node in row
+        ]
         _place_row(row, wanted, x, width_of, gap, count)
         done.update(row)
     left = min((x[node] - width_of[node] / 2 for node in range(total)), default=0.0)
@@ -122,11 +156,22 @@ def place_rows(rows: Rows, widths: Sequence[float], gap: float, bend_width: floa
 
 def _wanted(sources: Sequence[int], x: Sequence[float], count: int) -> float:
     """Return the mean x of the sources; bends count only where there are no nodes."""
-    return _mean([x[source] for source in sources if source < count] or [x[source] for source in sources])
+    return _mean(
+        [x[source] for source in sources if source < count] or [x[source] for source in sources]
+    )
 
 
-def _place_row(row: Sequence[int], wanted: Sequence[float], x: list[float], width_of: Sequence[float], gap: float, count: int) -> None:
-    """Set the x of one row: left to right with gaps, then all moved so that the nodes are on average where they want to be."""
+def _place_row(
+    row: Sequence[int],
+    wanted: Sequence[float],
+    x: list[float],
+    width_of: Sequence[float],
+    gap: float,
+    count: int,
+) -> None:
+    """Set the x of one row: left to right with gaps, then all moved so that the nodes are on
+    average where they want to be.
+    """
     edge = float("-inf")
     for node, middle in zip(row, wanted, strict=True):
         x[node] = max(middle, edge + gap + width_of[node] / 2)

@@ -10,7 +10,18 @@ from graphprune.report.drawing.graph_rows import place_rows
 from graphprune.report.drawing.graph_view import Box, FrameView, view_graph
 from graphprune.report.drawing.graph_wires import Wire
 from graphprune.report.drawing.layer_marks import STATUSES, Marking
-from graphprune.report.drawing.svg_boxes import HEADER, LETTERS, Picture, draw_head, draw_layer, draw_terminal, number, to_xml, tooltip, width_of
+from graphprune.report.drawing.svg_boxes import (
+    HEADER,
+    LETTERS,
+    Picture,
+    draw_head,
+    draw_layer,
+    draw_terminal,
+    number,
+    to_xml,
+    tooltip,
+    width_of,
+)
 from graphprune.report.drawing.wire_places import LEVEL_HEIGHT, WirePlace, label_lines, place_wires
 from graphprune.report.tables import shorten, text_width
 
@@ -46,7 +57,8 @@ path.head.gone {{ stroke-dasharray: none }}
 
 
 def render_graph_svg(graph: LayerGraph, zeros: Mapping[tuple[str, str], int] | None = None) -> str:
-    """Return the drawing: boxes titled by class and coloured by category, the shape of its tensor beside each arrow, bars of sparsity.
+    """Return the drawing: boxes titled by class and coloured by category, the shape of its tensor
+    beside each arrow, bars of sparsity.
 
     Args:
         graph: The model.
@@ -62,15 +74,23 @@ def render_views(views: Mapping[str, FrameView], marking: Marking | None = None)
     heading = views[""].title
     heads = list(_heads(heading, marking))
     top = _MARGIN + 30 + (len(heads) - 1) * _HEAD_LINE
-    width = max(picture.width, text_width(heading) * 9.5, *(head.width for head in heads)) + 2 * _MARGIN
+    width = (
+        max(picture.width, text_width(heading) * 9.5, *(head.width for head in heads)) + 2 * _MARGIN
+    )
     height = picture.height + top + _MARGIN
     size = f'width="{number(width)}" height="{number(height)}"'
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {number(width)} {number(height)}" role="img">',
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {number(width)}'
+            f' {number(height)}" role="img">'
+        ),
         f"<title>{to_xml(heading)}: {kind}</title>",
         f"<style>{_STYLE}{_status_style() if marking else ''}</style>",
-        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="9" markerHeight="9" markerUnits="userSpaceOnUse" orient="auto">'
-        '<path d="M0 0.5 8 4 0 7.5Z" fill="#8792a2"/></marker></defs>',
+        (
+            '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="9"'
+            ' markerHeight="9" markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0.5 8 4 0'
+            ' 7.5Z" fill="#8792a2"/></marker></defs>'
+        ),
         f'<rect {size} fill="#ffffff"/>',
         *(line for head in heads for line in head.lines),
         f'<g transform="translate({number((width - picture.width) / 2)} {number(top)})">',
@@ -82,14 +102,30 @@ def render_views(views: Mapping[str, FrameView], marking: Marking | None = None)
 
 
 def _heads(heading: str, marking: Marking | None) -> Iterator[Picture]:
-    """Yield the lines above the drawing: the model's name, what the report says of it, the marks in use."""
-    yield Picture(0, 0, (f'<text x="{_MARGIN}" y="{_MARGIN + 4}" style="font-size:16px;font-weight:600">{to_xml(heading)}</text>',))
+    """Yield the lines above the drawing: the model's name, what the report says of it, the marks in
+    use.
+    """
+    yield Picture(
+        0,
+        0,
+        (
+            (
+                f'<text x="{_MARGIN}" y="{_MARGIN + 4}"'
+                f' style="font-size:16px;font-weight:600">{to_xml(heading)}</text>'
+            ),
+        ),
+    )
     lines = marking.lines if marking else ()
     for row, line in enumerate(lines, 1):
         yield Picture(
             text_width(line) * _HEAD_COLUMN,
             0,
-            (f'<text class="line" xml:space="preserve" x="{_MARGIN}" y="{_MARGIN + 4 + row * _HEAD_LINE}">{to_xml(line)}</text>',),
+            (
+                (
+                    f'<text class="line" xml:space="preserve" x="{_MARGIN}"'
+                    f' y="{_MARGIN + 4 + row * _HEAD_LINE}">{to_xml(line)}</text>'
+                ),
+            ),
         )
     if marking and marking.legend:
         yield _legend(marking, _MARGIN + 8 + (len(lines) + 1) * _HEAD_LINE)
@@ -99,7 +135,10 @@ def _legend(marking: Marking, y: float) -> Picture:
     left, lines = 0.0, []
     for sign, status, words in marking.legend:
         told = f"{sign} {words}"
-        lines.append(f'<text class="sign s-{status}" x="{number(_MARGIN + left)}" y="{number(y)}">{to_xml(told)}</text>')
+        lines.append(
+            f'<text class="sign s-{status}" x="{number(_MARGIN + left)}"'
+            f' y="{number(y)}">{to_xml(told)}</text>'
+        )
         left += text_width(told) * 8 + 16
     return Picture(left, 0, tuple(lines))
 
@@ -120,19 +159,33 @@ def _draw_frame(views: Mapping[str, FrameView], address: str) -> Picture:
     row_of = {node: row for row, nodes in enumerate(view.rows.rows) for node in nodes}
     lines: list[str] = []
     labels: list[str] = []
-    right = [x[index] + width / 2 for index, width in enumerate(widths)] + [value + _BEND for value in x]
-    for wire, path, place in zip(view.wires, view.rows.paths, place_wires(view, x, widths), strict=True):
+    right = [x[index] + width / 2 for index, width in enumerate(widths)] + [
+        value + _BEND for value in x
+    ]
+    for wire, path, place in zip(
+        view.wires, view.rows.paths, place_wires(view, x, widths), strict=True
+    ):
         edge = max(right[wire.source], right[wire.target])
         points = _points(path, place, x, tops, heights, row_of, pictures)
         lines.append(_wire(view, wire, points, edge))
         right += [edge + _BACK] if row_of[wire.target] <= row_of[wire.source] else []
         if wire.label:
             label = shorten(wire.label, LETTERS)
-            left, bottom = (place.start, points[0][1] + 15 + place.level * LEVEL_HEIGHT) if place.below_source else _above(place, points[-1][1])
-            labels.append(f'<text class="shape" x="{number(left + 6)}" y="{number(bottom)}">{to_xml(label)}</text>')
+            left, bottom = (
+                (place.start, points[0][1] + 15 + place.level * LEVEL_HEIGHT)
+                if place.below_source
+                else _above(place, points[-1][1])
+            )
+            labels.append(
+                f'<text class="shape" x="{number(left + 6)}"'
+                f' y="{number(bottom)}">{to_xml(label)}</text>'
+            )
             right.append(left + 6 + text_width(label) * 6)
     for index, picture in enumerate(pictures):
-        lines.append(f'<g transform="translate({number(x[index] - picture.width / 2)} {number(tops[row_of[index]])})">')
+        lines.append(
+            f'<g transform="translate({number(x[index] - picture.width / 2)}'
+            f' {number(tops[row_of[index]])})">'
+        )
         lines += [*picture.lines, "</g>"]
     bottom = tops[-1] + heights[-1] if tops else 0.0
     return Picture(max(right, default=0.0), bottom, (*lines, *labels))
@@ -144,11 +197,24 @@ def _above(place: WirePlace, top: float) -> tuple[float, float]:
 
 
 def _row_places(view: FrameView, pictures: Sequence[Picture]) -> tuple[list[float], list[float]]:
-    """Return the top and the height of each row; rows stand apart so far that the labels between have room."""
-    heights = [max((pictures[node].height for node in row if node < len(pictures)), default=0.0) for row in view.rows.rows]
-    below, above = ([max((lines[node] for node in row if node < len(pictures)), default=0) for row in view.rows.rows] for lines in label_lines(view))
+    """Return the top and the height of each row; rows stand apart so far that the labels between
+    have room.
+    """
+    heights = [
+        max((pictures[node].height for node in row if node < len(pictures)), default=0.0)
+        for row in view.rows.rows
+    ]
+    below, above = (
+        [
+            max((lines[node] for node in row if node < len(pictures)), default=0)
+            for row in view.rows.rows
+        ]
+        for lines in label_lines(view)
+    )
     tops, top = [], 0.0
-    for height, under, over in zip(heights, below, [*above[1:], *([0] if above else [])], strict=True):
+    for height, under, over in zip(
+        heights, below, [*above[1:], *([0] if above else [])], strict=True
+    ):
         tops.append(top)
         top += height + _ROW_GAP + LEVEL_HEIGHT * (max(under - 1, 0) + max(over - 1, 0))
     return tops, heights
@@ -163,7 +229,9 @@ def _points(
     row_of: Mapping[int, int],
     pictures: Sequence[Picture],
 ) -> list[tuple[float, float]]:
-    """Return where a wire passes: the bottom of its source, top and bottom of each row between, the top of its target."""
+    """Return where a wire passes: the bottom of its source, top and bottom of each row between, the
+    top of its target.
+    """
     source, target = path[0], path[-1]
     points = [(place.start, tops[row_of[source]] + pictures[source].height)]
     for bend in path[1:-1]:
@@ -179,17 +247,36 @@ def _wire(view: FrameView, wire: Wire, points: Sequence[tuple[float, float]], ed
     back = points[-1][1] <= start[1]
     if back:
         end, bulge = points[-1], 60
-        side = (edge + _BACK - (start[0] + end[0]) / 8) / 0.75  # control points of a curve whose middle is _BACK beyond the boxes
-        steps.append(f"C{number(side)} {number(start[1] + bulge)} {number(side)} {number(end[1] - bulge)} {number(end[0])} {number(end[1])}")
+        side = (
+            edge + _BACK - (start[0] + end[0]) / 8
+        ) / 0.75  # control points of a curve whose middle is _BACK beyond the boxes
+        steps.append(
+            f"C{number(side)} {number(start[1] + bulge)} {number(side)} {number(end[1] - bulge)}"
+            f" {number(end[0])} {number(end[1])}"
+        )
     else:
         for (left, top), (right, bottom) in pairwise(points):
             half = (top + bottom) / 2
             straight = f"L{number(right)} {number(bottom)}"
-            steps.append(straight if left == right else f"C{number(left)} {number(half)} {number(right)} {number(half)} {number(right)} {number(bottom)}")
+            steps.append(
+                straight
+                if left == right
+                else (
+                    f"C{number(left)} {number(half)} {number(right)} {number(half)} {number(right)}"
+                    f" {number(bottom)}"
+                )
+            )
     source, target = view.boxes[wire.source], view.boxes[wire.target]
     change = f" {wire.change}" if wire.change else ""
-    told = f"{wire.change} {source.name} to {target.name}".strip() + (f" ({wire.note})" if wire.note else "") + (f": {wire.shape}" if wire.shape else "")
-    return f'<path class="wire{" back" if back else ""}{change}" d="{" ".join(steps)}" marker-end="url(#tip)"><title>{to_xml(told)}</title></path>'
+    told = (
+        f"{wire.change} {source.name} to {target.name}".strip()
+        + (f" ({wire.note})" if wire.note else "")
+        + (f": {wire.shape}" if wire.shape else "")
+    )
+    return (
+        f'<path class="wire{" back" if back else ""}{change}" d="{" ".join(steps)}"'
+        f' marker-end="url(#tip)"><title>{to_xml(told)}</title></path>'
+    )
 
 
 def _draw_box(views: Mapping[str, FrameView], box: Box) -> Picture:
@@ -200,14 +287,20 @@ def _draw_box(views: Mapping[str, FrameView], box: Box) -> Picture:
 
 def _draw_model(box: Box, inner: Picture) -> Picture:
     title = shorten(f"{box.title}  {box.name}", LETTERS)
-    width, height = max(inner.width + 2 * _MARGIN, width_of([f"{box.sign}  {title}  {box.calls_text}"])), inner.height + HEADER + 2 * 18
+    width, height = (
+        max(inner.width + 2 * _MARGIN, width_of([f"{box.sign}  {title}  {box.calls_text}"])),
+        inner.height + HEADER + 2 * 18,
+    )
     status = (f" s-{box.status}" if box.status else "") + (" gone" if box.is_gone else "")
     return Picture(
         width,
         height,
         (
             tooltip(box),
-            f'<rect class="frame{status}" width="{number(width)}" height="{number(height)}" rx="8"/>',
+            (
+                f'<rect class="frame{status}" width="{number(width)}" height="{number(height)}"'
+                ' rx="8"/>'
+            ),
             *draw_head(box, title, width),
             f'<g transform="translate({number((width - inner.width) / 2)} {HEADER + 18})">',
             *inner.lines,

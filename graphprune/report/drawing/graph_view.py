@@ -1,4 +1,6 @@
-"""A layer graph as a drawing's contents: boxes, the wires between them, and the rows they stand in, one view for each model and nested model."""
+"""A layer graph as a drawing's contents: boxes, the wires between them, and the rows they stand in,
+one view for each model and nested model.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +24,28 @@ _SHOWN_WEIGHTS = 2
 _SHOWN_ATTRIBUTES = 3
 _SIZES = ("units", "filters", "kernel_size", "input_dim", "output_dim")
 """Settings that the shapes of weights tell too."""
-_ATTRIBUTES = ("strides", "padding", "pool_size", "rate", "activation", "num_heads", "key_dim", "target_shape", "function")
-_DULL = {"strides": ([1], [1, 1], [1, 1, 1], 1), "padding": ("valid",), "activation": ("linear", None)}
+_ATTRIBUTES = (
+    "strides",
+    "padding",
+    "pool_size",
+    "rate",
+    "activation",
+    "num_heads",
+    "key_dim",
+    "target_shape",
+    "function",
+)
+_DULL = {
+    "strides": ([1], [1, 1], [1, 1, 1], 1),
+    "padding": ("valid",),
+    "activation": ("linear", None),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """One layer, nested model, input or output in a drawing; all texts are safe to print and none is cut.
+    """One layer, nested model, input or output in a drawing; all texts are safe to print and none
+    is cut.
 
     Attributes:
         kind: `input`, `output`, `layer` or `model`.
@@ -40,7 +57,8 @@ class Box:
         attributes: The settings that tell layers of this class apart.
         shape: The tensors that it gives, as far as they are known.
         sparsity: The measured share of zeros in its prunable tensors.
-        mark: What is said of its pruning wrapper, empty without one; in a plan or a diff, what happens to the layer.
+        mark: What is said of its pruning wrapper, empty without one; in a plan or a diff, what
+            happens to the layer.
         frame: Of a nested model, the key of its view; None for everything else.
         before: The share of zeros before, where a plan or a diff tells it.
         sign, status: The text mark and the status of a plan or a diff; empty without one.
@@ -82,7 +100,11 @@ class FrameView:
     rows: Rows
 
 
-def view_graph(graph: LayerGraph, zeros: Mapping[tuple[str, str], int] | None = None, marks: Mapping[str, LayerMark] | None = None) -> Mapping[str, FrameView]:
+def view_graph(
+    graph: LayerGraph,
+    zeros: Mapping[tuple[str, str], int] | None = None,
+    marks: Mapping[str, LayerMark] | None = None,
+) -> Mapping[str, FrameView]:
     """Return the view of the model (key: empty text) and of each nested model (key: its address).
 
     Args:
@@ -95,7 +117,12 @@ def view_graph(graph: LayerGraph, zeros: Mapping[tuple[str, str], int] | None = 
     members: dict[str, list[Layer]] = {address: [] for address in graph.frames}
     for layer in graph.layers.values():
         members[layer.container or ""].append(layer)
-    return {address: _FrameWalk(graph, frame, members[address], shapes, zeros, marks or {}, reasons).view() for address, frame in graph.frames.items()}
+    return {
+        address: (
+            _FrameWalk(graph, frame, members[address], shapes, zeros, marks or {}, reasons).view()
+        )
+        for address, frame in graph.frames.items()
+    }
 
 
 def mark_of(layer: Layer) -> str:
@@ -103,7 +130,11 @@ def mark_of(layer: Layer) -> str:
     if layer.wrap is None:
         return ""
     rule = layer.wrap.provenance.rule or layer.wrap.type.rpartition(">")[2]
-    target = "" if layer.wrap.pruning is None else f", target {layer.wrap.pruning.describe_target(format_share)}"
+    target = (
+        ""
+        if layer.wrap.pruning is None
+        else f", target {layer.wrap.pruning.describe_target(format_share)}"
+    )
     return escape_controls(f"wrapped by {rule}{target}")
 
 
@@ -126,36 +157,63 @@ class _FrameWalk:
                 for use in uses:
                     self._connect(use, number, number[layer.address], call, layer.type)
         outputs = [self._output(index, use, number) for index, use in enumerate(self.frame.outputs)]
-        boxes = (*(self._box(index, layer, len(calls[layer.address])) for index, layer in enumerate(self.layers)), *outputs)
+        boxes = (
+            *(
+                self._box(index, layer, len(calls[layer.address]))
+                for index, layer in enumerate(self.layers)
+            ),
+            *outputs,
+        )
         wires = self.wires.wires([box.calls for box in boxes])
         rows = arrange_rows(len(boxes), [(wire.source, wire.target) for wire in wires])
-        title = self.graph.name if not self.frame.address else self.frame.address.rsplit(SEPARATOR, 1)[-1]
+        title = (
+            self.graph.name
+            if not self.frame.address
+            else self.frame.address.rsplit(SEPARATOR, 1)[-1]
+        )
         return FrameView(self.frame.address, escape_controls(title), boxes, wires, rows)
 
-    def _connect(self, use: Use, number: Mapping[str, int], target: int, call: int = 0, kind: str = "") -> None:
+    def _connect(
+        self, use: Use, number: Mapping[str, int], target: int, call: int = 0, kind: str = ""
+    ) -> None:
         address = self.frame.address_of(use.source)
-        shape = format_output(self.layers[number[address]], self.shapes.get((address, use.source_call, use.source_tensor)))
+        shape = format_output(
+            self.layers[number[address]],
+            self.shapes.get((address, use.source_call, use.source_tensor)),
+        )
         self.wires.add(number[address], target, call, use, shape, kind)
 
     def _output(self, index: int, use: Use, number: Mapping[str, int]) -> Box:
-        """Return the box of an output: named by its key where the model gives a dict, by its place where it gives several."""
+        """Return the box of an output: named by its key where the model gives a dict, by its place
+        where it gives several.
+        """
         is_keyed = not use.argument.replace(".", "").isdecimal()
         self._connect(replace(use, argument="0"), number, len(self.layers) + index)
-        key = f"{use.argument}: " if is_keyed else f"{index}: " if len(self.frame.outputs) > 1 else ""
+        key = (
+            f"{use.argument}: " if is_keyed else f"{index}: " if len(self.frame.outputs) > 1 else ""
+        )
         return Box("output", "Output", escape_controls(key + use.source), "", "output")
 
     def _box(self, index: int, layer: Layer, calls: int) -> Box:
         size, measured = prunable_zeros(layer, self.zeros)
-        kernels = [escape_controls(tensor.label()) for tensor in layer.tensors if len(tensor.shape) > 1]
+        kernels = [
+            escape_controls(tensor.label()) for tensor in layer.tensors if len(tensor.shape) > 1
+        ]
         more = len(kernels) - _SHOWN_WEIGHTS
-        shapes = [format_output(layer, self.shapes.get((layer.address, *made))) for made in self.wires.made_by(index) or [(0, 0)]]
+        shapes = [
+            format_output(layer, self.shapes.get((layer.address, *made)))
+            for made in self.wires.made_by(index) or [(0, 0)]
+        ]
         box = Box(
             kind=layer.kind,
             title="Input" if layer.kind == "input" else escape_controls(layer.type),
             name=escape_controls(layer.name),
             address=layer.address,
             category=category_of(layer),
-            weights=(*(kernels if more <= 1 else [*kernels[:_SHOWN_WEIGHTS], f"and {more} more"]), *self._reach(layer)),
+            weights=(
+                *(kernels if more <= 1 else [*kernels[:_SHOWN_WEIGHTS], f"and {more} more"]),
+                *self._reach(layer),
+            ),
             attributes=_attributes(layer),
             shape=", ".join(dict.fromkeys(filter(None, shapes))),
             sparsity=None if measured is None else measured / max(size, 1),
@@ -167,21 +225,46 @@ class _FrameWalk:
 
     def _reach(self, layer: Layer) -> tuple[str, ...]:
         reason = self.reasons.get(layer.address)
-        return () if reason is None else ("never built, weights unknown",) if reason == NEVER_BUILT else ("out of reach of rules",)
+        return (
+            ()
+            if reason is None
+            else (
+                ("never built, weights unknown",)
+                if reason == NEVER_BUILT
+                else ("out of reach of rules",)
+            )
+        )
 
 
 def mark_box(box: Box, mark: LayerMark | None) -> Box:
-    """Return the box with what a plan or a diff says of it; its bar is that of the mark where the mark has one."""
+    """Return the box with what a plan or a diff says of it; its bar is that of the mark where the
+    mark has one.
+    """
     if mark is None:
         return box
-    marked = replace(box, sign=mark.sign, status=mark.status, mark=escape_controls(mark.text), before=mark.before)
-    return marked if mark.after is None and mark.before is None else replace(marked, sparsity=mark.before if mark.after is None else mark.after)
+    marked = replace(
+        box, sign=mark.sign, status=mark.status, mark=escape_controls(mark.text), before=mark.before
+    )
+    return (
+        marked
+        if mark.after is None and mark.before is None
+        else replace(marked, sparsity=mark.before if mark.after is None else mark.after)
+    )
 
 
 def _attributes(layer: Layer) -> tuple[str, ...]:
     names = _ATTRIBUTES if layer.tensors else (*_SIZES, *_ATTRIBUTES)
-    shown = [name for name in names if name in layer.config and layer.kind == "layer" and layer.config[name] not in _DULL.get(name, ())]
-    return tuple(escape_controls(f"{name} {_value(layer.config[name])}") for name in shown[:_SHOWN_ATTRIBUTES])
+    shown = [
+        name
+        for name in names
+        if name in layer.config
+        and layer.kind == "layer"
+        and layer.config[name] not in _DULL.get(name, ())
+    ]
+    return tuple(
+        escape_controls(f"{name} {_value(layer.config[name])}")
+        for name in shown[:_SHOWN_ATTRIBUTES]
+    )
 
 
 def _value(value: object) -> str:

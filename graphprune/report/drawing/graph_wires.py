@@ -1,4 +1,6 @@
-"""The wires of a drawing: one for each tensor that one box takes of another, with its shape and what it is taken as."""
+"""The wires of a drawing: one for each tensor that one box takes of another, with its shape and
+what it is taken as.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,17 @@ from graphprune.graph.call_numbers import name_call
 from graphprune.graph.frames import Use
 from graphprune.report.tables import escape_controls
 
-_RECURRENT = frozenset({"LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"})
-"""Keras puts their `initial_state` behind the sequence, as further inputs (`_process_inputs`, tf_keras/src/layers/rnn/base_rnn.py)."""
-_POSITIONS = {"Attention": ("query", "value", "key"), "AdditiveAttention": ("query", "value", "key"), "MultiHeadAttention": ("query",)}
+_RECURRENT = frozenset(
+    {"LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"}
+)
+"""Keras puts their `initial_state` behind the sequence, as further inputs (`_process_inputs`,
+tf_keras/src/layers/rnn/base_rnn.py).
+"""
+_POSITIONS = {
+    "Attention": ("query", "value", "key"),
+    "AdditiveAttention": ("query", "value", "key"),
+    "MultiHeadAttention": ("query",),
+}
 _ALIKE = frozenset({"Add", "Multiply", "Average", "Maximum", "Minimum"})
 """Layers that give the same whatever the order of their inputs."""
 MOST_ALIKE = 8
@@ -26,10 +36,12 @@ class Wire:
     Attributes:
         source, target: The boxes.
         shape: The tensor's shape, empty where it is not known.
-        note: Which call or output of the source it comes from, which call of the target takes it, and as what; empty where there is no choice.
+        note: Which call or output of the source it comes from, which call of the target takes it,
+            and as what; empty where there is no choice.
         change: `added` or `removed` where only one side of a diff has it.
         port: The place of its tensor among those that the source gives, from 0.
-        is_alone: Whether no other wire carries this tensor, so that its label can stand below its source.
+        is_alone: Whether no other wire carries this tensor, so that its label can stand below its
+            source.
         use: Source call, tensor index, target call and argument.
     """
 
@@ -60,7 +72,14 @@ class WireList:
         """Add the tensor that call `call` of the box `target`, a layer of the class `kind`, takes."""
         self._kinds[target] = kind
         self._made.setdefault(source, set()).add((use.source_call, use.source_tensor))
-        self._found.append(Wire(source, target, shape, use=(use.source_call, use.source_tensor, call, argument_of(kind, use.argument))))
+        self._found.append(
+            Wire(
+                source,
+                target,
+                shape,
+                use=(use.source_call, use.source_tensor, call, argument_of(kind, use.argument)),
+            )
+        )
 
     def made_by(self, source: int) -> list[tuple[int, int]]:
         """Return the tensors of a box that are taken: call and index, in order."""
@@ -68,26 +87,37 @@ class WireList:
 
     def wires(self, calls: Sequence[int]) -> tuple[Wire, ...]:
         """Return the wires with their notes; `calls` tells how often each box is called."""
-        ports = {source: {made: port for port, made in enumerate(sorted(all_made))} for source, all_made in self._made.items()}
+        ports = {
+            source: {made: port for port, made in enumerate(sorted(all_made))}
+            for source, all_made in self._made.items()
+        }
         takes = Counter(self._rivals(wire) for wire in self._found if wire.use[3].isdecimal())
         noted = [
             replace(
                 wire,
                 port=ports[wire.source][wire.use[:2]],
-                note=_note(wire, calls, len({tensor for _, tensor in self._made[wire.source]}), takes[self._rivals(wire)]),
+                note=_note(
+                    wire,
+                    calls,
+                    len({tensor for _, tensor in self._made[wire.source]}),
+                    takes[self._rivals(wire)],
+                ),
             )
             for wire in self._found
         ]
         return mark_alone(_bundled(noted))
 
     def _rivals(self, wire: Wire) -> tuple[int, ...]:
-        """Return what wires have in common that must be told apart: the call that takes them, and their source where their order means nothing."""
+        """Return what wires have in common that must be told apart: the call that takes them, and
+        their source where their order means nothing.
+        """
         target = wire.target, wire.use[2]
         return (*target, wire.source) if self._kinds[wire.target] in _ALIKE else target
 
 
 def argument_of(kind: str, argument: str) -> str:
-    """Return what a layer of the class `kind` calls an argument; positional ones keep their number where the class has no names for them.
+    """Return what a layer of the class `kind` calls an argument; positional ones keep their number
+    where the class has no names for them.
 
     Example:
         >>> argument_of("LSTM", "1"), argument_of("Attention", "1"), argument_of("Add", "1"), argument_of("MyAttention", "mask")
@@ -118,7 +148,9 @@ def _note(wire: Wire, calls: Sequence[int], outputs: int, takes: int) -> str:
 
 
 def _bundled(wires: Sequence[Wire]) -> list[Wire]:
-    """Return the wires, of those between the same two boxes only the first few; the last of these says how many more there are."""
+    """Return the wires, of those between the same two boxes only the first few; the last of these
+    says how many more there are.
+    """
     total = Counter((wire.source, wire.target) for wire in wires)
     seen: Counter[tuple[int, int]] = Counter()
     kept = []

@@ -37,15 +37,23 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     ("normalization", r".*Normalization"),
     ("activation", r"Activation|.*ReLU|ELU|Softmax"),
     ("merge", r"Add|Subtract|Multiply|Average|Maximum|Minimum|Concatenate|Dot"),
-    ("shape", r"Flatten|Reshape|Permute|RepeatVector|Cropping\w*|UpSampling\w*|ZeroPadding\w*|Rescaling|Resizing|CenterCrop"),
+    (
+        "shape",
+        r"Flatten|Reshape|Permute|RepeatVector|Cropping\w*|UpSampling\w*|ZeroPadding\w*|Rescaling|Resizing|CenterCrop",
+    ),
     ("operation", r"TFOpLambda|SlicingOpLambda|TensorFlowOpLayer|Lambda|Masking"),
 )
 
 
 def category_of(layer: Layer) -> str:
-    """Return the layer's category, one of the keys of `COLOURS`; custom layers are `custom` whatever their name."""
+    """Return the layer's category, one of the keys of `COLOURS`; custom layers are `custom`
+    whatever their name.
+    """
     if layer.kind != "layer":
         return layer.kind
     if is_custom(layer.entry):
         return "custom"
-    return next((category for category, pattern in _PATTERNS if re.fullmatch(pattern, layer.type)), "operation")
+    return next(
+        (category for category, pattern in _PATTERNS if re.fullmatch(pattern, layer.type)),
+        "operation",
+    )

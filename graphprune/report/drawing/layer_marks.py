@@ -1,4 +1,6 @@
-"""What a plan or a diff says of each layer, for a drawing: a sign, a status that gives the colour, words, and the sparsity before and after."""
+"""What a plan or a diff says of each layer, for a drawing: a sign, a status that gives the colour,
+words, and the sparsity before and after.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,15 @@ Facts = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class LayerMark:
-    """What happens, or has happened, to one layer; texts are as the model has them, not yet safe to print.
+    """What happens, or has happened, to one layer; texts are as the model has them, not yet safe to
+    print.
 
     Attributes:
         sign: The text mark of the report, so that colour is never alone (`+`, `-/+`, `> w`).
         status: One key of `STATUSES`; it gives the colour.
         text: What the box says of it.
-        before, after: The share of zeros in the prunable weights; None where it was not measured, or there are none.
+        before, after: The share of zeros in the prunable weights; None where it was not measured,
+            or there are none.
         facts: What the panel says of it.
         tensors: What the panel says of each tensor, by its name.
     """
@@ -60,8 +64,16 @@ class Colour:
     dark: str
 
 
-_GREEN, _RED, _AMBER = Colour("#1a7f37", "#4ac26b"), Colour("#c62430", "#ff8182"), Colour("#8f5f00", "#e3b341")
-_BLUE, _VIOLET, _PINK = Colour("#0a62c9", "#79b8ff"), Colour("#7a45d1", "#c297ff"), Colour("#b03284", "#ff9bce")
+_GREEN, _RED, _AMBER = (
+    Colour("#1a7f37", "#4ac26b"),
+    Colour("#c62430", "#ff8182"),
+    Colour("#8f5f00", "#e3b341"),
+)
+_BLUE, _VIOLET, _PINK = (
+    Colour("#0a62c9", "#79b8ff"),
+    Colour("#7a45d1", "#c297ff"),
+    Colour("#b03284", "#ff9bce"),
+)
 _TEAL, _GREY = Colour("#0b6f80", "#56c2d1"), Colour("#5b6675", "#a3adbb")
 
 STATUSES: Mapping[str, Colour] = {

@@ -1,4 +1,6 @@
-"""What an HTML page of a drawing shows, as JSON data: frames, boxes by number, and the facts of each layer for its panel."""
+"""What an HTML page of a drawing shows, as JSON data: frames, boxes by number, and the facts of
+each layer for its panel.
+"""
 
 from __future__ import annotations
 
@@ -60,16 +62,27 @@ def page_to_config(drawing: Drawing) -> dict[str, Any]:
     """Return the data of the page; all texts are safe to print."""
     graph = drawing.graph
     number = {key: index for index, key in enumerate(drawing.views)}
-    held = {layer.address: escape_controls(describe_out_of_reach((layer,))[0]) for layer in find_out_of_reach(graph)}
+    held = {
+        layer.address: escape_controls(describe_out_of_reach((layer,))[0])
+        for layer in find_out_of_reach(graph)
+    }
     return {
         "kind": drawing.marking.title if drawing.marking else "graph",
         "format_version": "1.0",
-        "model": {"name": escape_controls(graph.name), "type": escape_controls(graph.type), "graph_sha256": graph.sha256},
-        "frames": [_frame_to_config(drawing, view, number, held) for view in drawing.views.values()],
+        "model": {
+            "name": escape_controls(graph.name),
+            "type": escape_controls(graph.type),
+            "graph_sha256": graph.sha256,
+        },
+        "frames": [
+            _frame_to_config(drawing, view, number, held) for view in drawing.views.values()
+        ],
     }
 
 
-def _frame_to_config(drawing: Drawing, view: FrameView, number: Mapping[str, int], held: Mapping[str, str]) -> dict[str, Any]:
+def _frame_to_config(
+    drawing: Drawing, view: FrameView, number: Mapping[str, int], held: Mapping[str, str]
+) -> dict[str, Any]:
     inputs: dict[int, list[Wire]] = {}
     outputs: dict[int, list[Wire]] = {}
     for wire in view.wires:
@@ -78,19 +91,37 @@ def _frame_to_config(drawing: Drawing, view: FrameView, number: Mapping[str, int
     boxes = []
     for index, box in enumerate(view.boxes):
         entry = _box_to_config(box)
-        entry["inputs"] = [{"box": wire.source, "shape": wire.shape, "note": wire.note} for wire in inputs.get(index, ())]
-        entry["outputs"] = [{"box": wire.target, "shape": wire.shape, "note": wire.note} for wire in outputs.get(index, ())]
+        entry["inputs"] = [
+            {"box": wire.source, "shape": wire.shape, "note": wire.note}
+            for wire in inputs.get(index, ())
+        ]
+        entry["outputs"] = [
+            {"box": wire.target, "shape": wire.shape, "note": wire.note}
+            for wire in outputs.get(index, ())
+        ]
         if box.frame is not None:
             entry["frame"] = number[box.frame]
         layer, mark = drawing.layer_of(box), drawing.mark_of(box)
-        entry |= {} if layer is None else _facts(layer, drawing.metrics_of(box), mark, held.get(layer.address, ""))
+        entry |= (
+            {}
+            if layer is None
+            else _facts(layer, drawing.metrics_of(box), mark, held.get(layer.address, ""))
+        )
         entry |= {} if mark is None else {"facts": _safe(mark.facts)}
         boxes.append(entry)
     return {
         "title": view.title,
         "boxes": boxes,
         "wires": [
-            {"source": wire.source, "target": wire.target, "path": path, "change": wire.change, "label": wire.label, "port": wire.port, "alone": wire.is_alone}
+            {
+                "source": wire.source,
+                "target": wire.target,
+                "path": path,
+                "change": wire.change,
+                "label": wire.label,
+                "port": wire.port,
+                "alone": wire.is_alone,
+            }
             for wire, path in zip(view.wires, view.rows.paths, strict=True)
         ],
         "rows": view.rows.rows,
@@ -118,7 +149,9 @@ def _box_to_config(box: Box) -> dict[str, Any]:
     }
 
 
-def _facts(layer: Layer, metrics: Metrics | None, mark: LayerMark | None, held: str) -> dict[str, Any]:
+def _facts(
+    layer: Layer, metrics: Metrics | None, mark: LayerMark | None, held: str
+) -> dict[str, Any]:
     """Return what the panel says of a layer beyond its box."""
     return {
         "trainable": layer.trainable,
@@ -126,17 +159,34 @@ def _facts(layer: Layer, metrics: Metrics | None, mark: LayerMark | None, held: 
         "bases": [escape_controls(base) for base in layer.bases],
         "rule": escape_controls(wrap_text(layer)),
         "held": held,
-        "attributes": {escape_controls(str(key)): _value_text(value) for key, value in layer.config.items() if layer.kind != "model"},
+        "attributes": {
+            escape_controls(str(key)): _value_text(value)
+            for key, value in layer.config.items()
+            if layer.kind != "model"
+        },
         "tensors": [_tensor_to_config(layer, tensor, metrics, mark) for tensor in layer.tensors],
     }
 
 
-def _tensor_to_config(layer: Layer, tensor: Tensor, metrics: Metrics | None, mark: LayerMark | None) -> dict[str, Any]:
+def _tensor_to_config(
+    layer: Layer, tensor: Tensor, metrics: Metrics | None, mark: LayerMark | None
+) -> dict[str, Any]:
     found = None if metrics is None else metrics.get((layer.address, tensor.name))
-    config: dict[str, Any] = {"name": escape_controls(tensor.label()), "dtype": tensor.dtype, "size": format_count(tensor.size), "prunable": tensor.prunable}
+    config: dict[str, Any] = {
+        "name": escape_controls(tensor.label()),
+        "dtype": tensor.dtype,
+        "size": format_count(tensor.size),
+        "prunable": tensor.prunable,
+    }
     if found is not None:
-        config["zeros"] = f"{format_count(found.zeros)} ({format_share(found.zeros / max(tensor.size, 1))})"
-        config |= {name: f"{getattr(found, name):.6g}" for name in ("min", "max", "mean", "std") if getattr(found, name) is not None}
+        config["zeros"] = (
+            f"{format_count(found.zeros)} ({format_share(found.zeros / max(tensor.size, 1))})"
+        )
+        config |= {
+            name: f"{getattr(found, name):.6g}"
+            for name in ("min", "max", "mean", "std")
+            if getattr(found, name) is not None
+        }
         config |= {"not finite": format_count(found.non_finite)} if found.non_finite else {}
     return config | dict(_safe(() if mark is None else mark.tensors.get(tensor.name, ())))
 
@@ -151,5 +201,11 @@ def _value_text(value: Any) -> str:
     if isinstance(plain, dict) and isinstance(plain.get("class_name"), str):
         inner = plain.get("config")
         plain = {plain["class_name"]: inner} if inner else plain["class_name"]
-    text = escape_controls(plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False))
-    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}… ({len(text):,} characters)"
+    text = escape_controls(
+        plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+    )
+    return (
+        text
+        if len(text) <= _LONGEST_VALUE
+        else f"{text[:_LONGEST_VALUE]}… ({len(text):,} characters)"
+    )

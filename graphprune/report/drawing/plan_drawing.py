@@ -13,7 +13,8 @@ from graphprune.report.drawing.plan_marks import mark_plan
 
 
 def render_plan_html(graph: LayerGraph, plan: Plan, metrics: Metrics | None = None) -> str:
-    """Return the page of the model that `plan` was made for: each layer marked with what will happen to it, and the plan's JSON in the script tag `report`.
+    """Return the page of the model that `plan` was made for: each layer marked with what will
+    happen to it, and the plan's JSON in the script tag `report`.
 
     Args:
         graph: The model.
@@ -21,10 +22,15 @@ def render_plan_html(graph: LayerGraph, plan: Plan, metrics: Metrics | None = No
         metrics: What the values of each tensor say, by (address, tensor name), for the panels.
     """
     marking = mark_plan(plan)
-    return render_page(Drawing(graph, view_graph(graph, marks=marking.marks), metrics, marking), plan_to_config(plan))
+    return render_page(
+        Drawing(graph, view_graph(graph, marks=marking.marks), metrics, marking),
+        plan_to_config(plan),
+    )
 
 
 def render_plan_svg(graph: LayerGraph, plan: Plan) -> str:
-    """Return the drawing of the model that `plan` was made for, each layer marked with what will happen to it."""
+    """Return the drawing of the model that `plan` was made for, each layer marked with what will
+    happen to it.
+    """
     marking = mark_plan(plan)
     return render_views(view_graph(graph, marks=marking.marks), marking)

@@ -8,10 +8,27 @@ from graphprune.plan.changes import LayerChange, Plan, TensorChange
 from graphprune.plan.summary import kind_of
 from graphprune.report.drawing.layer_marks import Facts, LayerMark, Marking
 from graphprune.report.numbers import format_count, format_share
-from graphprune.report.plan_text import LEGEND, SYMBOLS, Wishes, budget_wishes, pattern_text, plan_heads, rule_text, schedule_text
+from graphprune.report.plan_text import (
+    LEGEND,
+    SYMBOLS,
+    Wishes,
+    budget_wishes,
+    pattern_text,
+    plan_heads,
+    rule_text,
+    schedule_text,
+)
 from graphprune.sparsity.pruning import Pruning
 
-_WORDS = {"wrap": "wrap", "unwrap": "unwrap", "retarget": "retarget", "rewrap": "rewrap", "keep": "kept dense", "unclaimed": "no rule", "noop": "as planned"}
+_WORDS = {
+    "wrap": "wrap",
+    "unwrap": "unwrap",
+    "retarget": "retarget",
+    "rewrap": "rewrap",
+    "keep": "kept dense",
+    "unclaimed": "no rule",
+    "noop": "as planned",
+}
 
 
 def mark_plan(plan: Plan) -> Marking:
@@ -21,7 +38,11 @@ def mark_plan(plan: Plan) -> Marking:
         title="plan",
         lines=plan_heads(plan),
         marks={change.address: _mark(change, wishes) for change in plan.changes},
-        legend=tuple((symbol, kind, LEGEND.get(kind, kind)) for kind, symbol in SYMBOLS.items() if kind in kinds),
+        legend=tuple(
+            (symbol, kind, LEGEND.get(kind, kind))
+            for kind, symbol in SYMBOLS.items()
+            if kind in kinds
+        ),
     )
 
 
@@ -43,33 +64,74 @@ def _mark(change: LayerChange, wishes: Wishes) -> LayerMark:
 
 
 def _after(change: LayerChange, size: int) -> float | None:
-    """Return the share of zeros in all prunable tensors when the plan is finished; those that it does not touch stay as they are."""
-    zeros = [tensor.zeros_before if tensor.zeros_after is None else tensor.zeros_after for tensor in change.tensors]
+    """Return the share of zeros in all prunable tensors when the plan is finished; those that it
+    does not touch stay as they are.
+    """
+    zeros = [
+        tensor.zeros_before if tensor.zeros_after is None else tensor.zeros_after
+        for tensor in change.tensors
+    ]
     known = [count for count in zeros if count is not None]
     return sum(known) / size if size and len(known) == len(zeros) else None
 
 
 def _facts(change: LayerChange, kind: str, wishes: Wishes) -> Facts:
     action = " ".join(dict.fromkeys((kind, *change.actions)))
-    facts = [("Action", action), ("Reason", change.action_reason.replace("_", " ")), ("Rule", rule_text(change, wishes))]
+    facts = [
+        ("Action", action),
+        ("Reason", change.action_reason.replace("_", " ")),
+        ("Rule", rule_text(change, wishes)),
+    ]
     if change.rule is not None and change.rule.where.file:
         facts.append(("Place", f"{change.rule.where.file}:{change.rule.where.line}"))
     if change.before is not None:
-        facts.append(("Before", f"{change.before.describe_target(format_share)} {change.before.pattern}, {change.before.schedule}"))
+        facts.append(
+            (
+                "Before",
+                (
+                    f"{change.before.describe_target(format_share)} {change.before.pattern},"
+                    f" {change.before.schedule}"
+                ),
+            )
+        )
     if change.after is not None:
-        facts.append(("After", f"{_target_text(change.tensors, change.after)} {pattern_text(change)}, {schedule_text(change)}"))
+        facts.append(
+            (
+                "After",
+                (
+                    f"{_target_text(change.tensors, change.after)} {pattern_text(change)},"
+                    f" {schedule_text(change)}"
+                ),
+            )
+        )
     return tuple(facts)
 
 
 def _target_text(tensors: tuple[TensorChange, ...], pruning: Pruning) -> str:
-    """Return the shares of zeros that the tensors come to, the numbers of the table; those of the settings where a tensor is not known."""
+    """Return the shares of zeros that the tensors come to, the numbers of the table; those of the
+    settings where a tensor is not known.
+    """
     counts = {tensor.name: (tensor.zeros_after, tensor.size) for tensor in tensors}
-    shares = {name: zeros / max(size, 1) for name, (zeros, size) in counts.items() if zeros is not None}
+    shares = {
+        name: zeros / max(size, 1) for name, (zeros, size) in counts.items() if zeros is not None
+    }
     if not set(pruning.weights) <= set(shares):
         return pruning.describe_target(format_share)
-    return replace(pruning, shares=tuple(shares[name] for name in pruning.weights)).describe_target(format_share)
+    return replace(pruning, shares=tuple(shares[name] for name in pruning.weights)).describe_target(
+        format_share
+    )
 
 
 def _tensor_facts(tensor: TensorChange) -> Facts:
-    facts = [(name, count) for name, count in (("zeros before", tensor.zeros_before), ("zeros after", tensor.zeros_after)) if count is not None]
-    return tuple((name, f"{format_count(count)} ({format_share(count / max(tensor.size, 1))})") for name, count in facts)
+    facts = [
+        (name, count)
+        for name, count in (
+            ("zeros before", tensor.zeros_before),
+            ("zeros after", tensor.zeros_after),
+        )
+        if count is not None
+    ]
+    return tuple(
+        (name, f"{format_count(count)} ({format_share(count / max(tensor.size, 1))})")
+        for name, count in facts
+    )

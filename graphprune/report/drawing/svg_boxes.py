@@ -13,7 +13,9 @@ from graphprune.report.drawing.layer_marks import share_text
 from graphprune.report.tables import shorten, shorten_middle, text_width
 
 LETTERS = 38
-"""Columns of text in a box; a longer text has an ellipsis, names in their middle, and is whole in the tooltip."""
+"""Columns of text in a box; a longer text has an ellipsis, names in their middle, and is whole in
+the tooltip.
+"""
 HEADER = 24
 _COLUMN, _BOLD_COLUMN, _SMALL_COLUMN = 6.6, 8.3, 6.3
 """Widths of a column of text in the widest of the fonts."""
@@ -43,9 +45,15 @@ def draw_terminal(box: Box) -> Picture:
         height,
         (
             tooltip(box),
-            f'<rect class="end{_status(box)}" width="{number(width)}" height="{number(height)}" rx="15" fill="{COLOURS[box.category]}"/>',
+            (
+                f'<rect class="end{_status(box)}" width="{number(width)}" height="{number(height)}"'
+                f' rx="15" fill="{COLOURS[box.category]}"/>'
+            ),
             *badge.lines,
-            f'<text class="title" x="{number(middle)}" y="19.5" text-anchor="middle">{to_xml(text)}</text>',
+            (
+                f'<text class="title" x="{number(middle)}" y="19.5"'
+                f' text-anchor="middle">{to_xml(text)}</text>'
+            ),
         ),
     )
 
@@ -53,20 +61,40 @@ def draw_terminal(box: Box) -> Picture:
 def draw_layer(box: Box) -> Picture:
     """Return a layer: its class on its colour, its name, weights, settings, mark and bar below."""
     mark = [("mark", box.mark if box.sign else f"● {box.mark}")] if box.mark else []
-    rows = [("name", box.name), *(("small", text) for text in (*box.weights, *box.attributes)), *mark]
-    rows = [(kind, (shorten_middle if kind == "name" else shorten)(text, LETTERS)) for kind, text in rows]
+    rows = [
+        ("name", box.name),
+        *(("small", text) for text in (*box.weights, *box.attributes)),
+        *mark,
+    ]
+    rows = [
+        (kind, (shorten_middle if kind == "name" else shorten)(text, LETTERS))
+        for kind, text in rows
+    ]
     share = share_text(box.before, box.sparsity)
-    width = width_of([_titled(box), *(text for kind, text in rows if kind != "small")], [text for kind, text in rows if kind == "small"])
-    width = max(width, text_width(share) * _SMALL_COLUMN + _SHORTEST_RAIL + 2 * _PAD) if share else width
+    width = width_of(
+        [_titled(box), *(text for kind, text in rows if kind != "small")],
+        [text for kind, text in rows if kind == "small"],
+    )
+    width = (
+        max(width, text_width(share) * _SMALL_COLUMN + _SHORTEST_RAIL + 2 * _PAD)
+        if share
+        else width
+    )
     top = HEADER + 6 + len(rows) * _LINE
     height = top + (_BAR if share else 0) + 6
     lines = [
         tooltip(box),
-        f'<rect class="box{_status(box)}{" marked" if box.mark and not box.sign else ""}" width="{number(width)}" height="{number(height)}" rx="6"/>',
+        (
+            f'<rect class="box{_status(box)}{" marked" if box.mark and not box.sign else ""}"'
+            f' width="{number(width)}" height="{number(height)}" rx="6"/>'
+        ),
         *draw_head(box, shorten(box.title, LETTERS), width),
     ]
     for index, (kind, text) in enumerate(rows):
-        lines.append(f'<text class="{kind}{_status(box) if kind == "mark" else ""}" x="{_PAD}" y="{HEADER + 18 + index * _LINE}">{to_xml(text)}</text>')
+        lines.append(
+            f'<text class="{kind}{_status(box) if kind == "mark" else ""}" x="{_PAD}"'
+            f' y="{HEADER + 18 + index * _LINE}">{to_xml(text)}</text>'
+        )
     return Picture(width, height, (*lines, *_bar(box, share, width, top)))
 
 
@@ -78,7 +106,10 @@ def draw_head(box: Box, title: str, width: float) -> Iterator[str]:
     yield from badge.lines
     yield f'<text class="title" x="{number(_PAD + badge.width)}" y="16">{to_xml(title)}</text>'
     if box.calls_text:
-        yield f'<text class="title calls" x="{number(width - _PAD)}" y="16" text-anchor="end">{to_xml(box.calls_text)}</text>'
+        yield (
+            f'<text class="title calls" x="{number(width - _PAD)}" y="16"'
+            f' text-anchor="end">{to_xml(box.calls_text)}</text>'
+        )
 
 
 def _status(box: Box) -> str:
@@ -94,12 +125,27 @@ def _badge(box: Box, left: float, top: float) -> Picture:
     if not box.sign:
         return Picture(0, 0, ())
     width = 10 + text_width(box.sign) * _BOLD_COLUMN
-    sign = f'<text class="sign{_status(box)}" x="{number(left + width / 2)}" y="{number(top + 12.5)}" text-anchor="middle">{to_xml(box.sign)}</text>'
-    return Picture(width, 16, (f'<rect class="badge" x="{number(left)}" y="{number(top)}" width="{number(width)}" height="16" rx="4"/>', sign))
+    sign = (
+        f'<text class="sign{_status(box)}" x="{number(left + width / 2)}" y="{number(top + 12.5)}"'
+        f' text-anchor="middle">{to_xml(box.sign)}</text>'
+    )
+    return Picture(
+        width,
+        16,
+        (
+            (
+                f'<rect class="badge" x="{number(left)}" y="{number(top)}" width="{number(width)}"'
+                ' height="16" rx="4"/>'
+            ),
+            sign,
+        ),
+    )
 
 
 def _bar(box: Box, share: str, width: float, top: float) -> Iterator[str]:
-    """Yield the bar of sparsity: full as far as the share of zeros, darker as far as it was before, with the shares as text beside it."""
+    """Yield the bar of sparsity: full as far as the share of zeros, darker as far as it was before,
+    with the shares as text beside it.
+    """
     if not share:
         return
     rail = width - 3 * _PAD - text_width(share) * _SMALL_COLUMN
@@ -107,20 +153,34 @@ def _bar(box: Box, share: str, width: float, top: float) -> Iterator[str]:
     yield f'<rect class="rail" x="{_PAD}" width="{number(rail)}" {place}/>'
     for kind, zeros in (("zeros", box.sparsity), ("zeros before", box.before)):
         if zeros:
-            yield f'<rect class="{kind}" x="{_PAD}" width="{number(max(rail * zeros, 2))}" {place}/>'
-    yield f'<text class="small" x="{number(width - _PAD)}" y="{number(top + 15.5)}" text-anchor="end">{to_xml(share)}</text>'
+            yield (
+                f'<rect class="{kind}" x="{_PAD}" width="{number(max(rail * zeros, 2))}" {place}/>'
+            )
+    yield (
+        f'<text class="small" x="{number(width - _PAD)}" y="{number(top + 15.5)}"'
+        f' text-anchor="end">{to_xml(share)}</text>'
+    )
 
 
 def width_of(bold: Sequence[str], plain: Sequence[str] = ()) -> float:
     """Return how wide a box must be for these lines of text."""
-    widths = [text_width(text) * _BOLD_COLUMN for text in bold] + [text_width(text) * _COLUMN for text in plain]
+    widths = [text_width(text) * _BOLD_COLUMN for text in bold] + [
+        text_width(text) * _COLUMN for text in plain
+    ]
     return max(_NARROWEST, *(width + 2 * _PAD for width in widths))
 
 
 def tooltip(box: Box) -> str:
     """Return everything that the box tells, uncut."""
     share = share_text(box.before, box.sparsity)
-    told = [f"{box.sign} {box.title} {box.name}".strip(), box.calls_text, *box.weights, *box.attributes, box.mark, f"zeros {share}" if share else ""]
+    told = [
+        f"{box.sign} {box.title} {box.name}".strip(),
+        box.calls_text,
+        *box.weights,
+        *box.attributes,
+        box.mark,
+        f"zeros {share}" if share else "",
+    ]
     told.append(f"gives {box.shape}" if box.shape else "")
     return f"<title>{to_xml(chr(10).join(filter(None, told)))}</title>"
 

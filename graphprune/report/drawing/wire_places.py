@@ -1,4 +1,6 @@
-"""Where wires leave and meet their boxes, and where their labels stand: a place for each tensor, no two labels of a box on one line."""
+"""Where wires leave and meet their boxes, and where their labels stand: a place for each tensor, no
+two labels of a box on one line.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ LEVEL_HEIGHT = 12
 
 @dataclass(frozen=True, slots=True)
 class WirePlace:
-    """One wire's ends as x; its label stands below its source or above its target, `level` lines from there (0 is nearest)."""
+    """One wire's ends as x; its label stands below its source or above its target, `level` lines
+    from there (0 is nearest).
+    """
 
     start: float
     end: float
@@ -34,8 +38,11 @@ def label_lines(view: FrameView) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(below), tuple(above)
 
 
-def place_wires(view: FrameView, x: Sequence[float], widths: Sequence[float]) -> tuple[WirePlace, ...]:
-    """Return the place of each wire; those into a box meet it in the order in which they come from left to right.
+def place_wires(
+    view: FrameView, x: Sequence[float], widths: Sequence[float]
+) -> tuple[WirePlace, ...]:
+    """Return the place of each wire; those into a box meet it in the order in which they come from
+    left to right.
 
     Args:
         view: The boxes and wires.
@@ -51,8 +58,15 @@ def place_wires(view: FrameView, x: Sequence[float], widths: Sequence[float]) ->
     order: list[int] = []
     for target, wires in into.items():
         wires.sort(key=lambda index: (x[view.rows.paths[index][-2]], view.wires[index].port))
-        ends.update({index: x[target] + _offset(place, len(wires), widths[target]) for place, index in enumerate(wires)})
-        order += reversed(wires)  # the rightmost label stands nearest to the box, so that no wire crosses it
+        ends.update(
+            {
+                index: x[target] + _offset(place, len(wires), widths[target])
+                for place, index in enumerate(wires)
+            }
+        )
+        order += reversed(
+            wires
+        )  # the rightmost label stands nearest to the box, so that no wire crosses it
     below, above = [0] * len(view.boxes), [0] * len(view.boxes)
     levels: dict[int, int] = {}
     for index in order:
@@ -60,8 +74,14 @@ def place_wires(view: FrameView, x: Sequence[float], widths: Sequence[float]) ->
         side, box = (below, wire.source) if wire.is_alone else (above, wire.target)
         levels[index] = side[box] % _LEVELS
         side[box] += bool(wire.label)
-    starts = [x[wire.source] + _offset(wire.port, ports[wire.source], widths[wire.source]) for wire in view.wires]
-    return tuple(WirePlace(starts[index], ends[index], wire.is_alone, levels[index]) for index, wire in enumerate(view.wires))
+    starts = [
+        x[wire.source] + _offset(wire.port, ports[wire.source], widths[wire.source])
+        for wire in view.wires
+    ]
+    return tuple(
+        WirePlace(starts[index], ends[index], wire.is_alone, levels[index])
+        for index, wire in enumerate(view.wires)
+    )
 
 
 def _offset(place: int, count: int, width: float) -> float:

@@ -23,7 +23,11 @@ from graphprune.sparsity.positions import Position
 from graphprune.sparsity.schedules import START, Schedule, find_schedule_faults
 from graphprune.suggestions import closest
 
-_CURVES_WITH = {"from": ("linear", "polynomial", "exponential"), "power": ("polynomial",), "points": ("points",)}
+_CURVES_WITH = {
+    "from": ("linear", "polynomial", "exponential"),
+    "power": ("polynomial",),
+    "points": ("points",),
+}
 _CURVES_WITHOUT = {"begin": ("points",), "end": ("points",)}
 _NO_MEANING_HELP = {
     "from": "only linear, polynomial and exponential schedules rise gradually; delete it",
@@ -43,7 +47,10 @@ _SCHEDULE_HELP = {
 }
 _MISSING_HELP = {
     "sparsity": "add the share of zeros, such as 'sparsity: 90%', a 'budget' or a 'threshold'",
-    "schedule": "name one of 'schedules', or write it inline: {curve: polynomial, from: 0, begin: 0 epochs, end: 4 epochs, every: 100 steps}",
+    "schedule": (
+        "name one of 'schedules', or write it inline: {curve: polynomial, from: 0, begin: 0 epochs,"
+        " end: 4 epochs, every: 100 steps}"
+    ),
 }
 
 
@@ -68,12 +75,31 @@ class ActionBuilder:
         fields = self.inheritance.complete(id, fields_of(shape, notes, path, f"rule {id!r}: "))
         if fields is None:
             return None
-        pattern, target, schedule = self._pattern(fields), self._target(fields), self._schedule(fields)
-        is_known = not (self.inheritance.lost_defaults or notes.lacks(path, "like") or notes.has_unknown(path, keys_of(PruneShape)))
-        missing = [name for name in ("sparsity", "schedule") if name not in fields] if is_known else []
+        pattern, target, schedule = (
+            self._pattern(fields),
+            self._target(fields),
+            self._schedule(fields),
+        )
+        is_known = not (
+            self.inheritance.lost_defaults
+            or notes.lacks(path, "like")
+            or notes.has_unknown(path, keys_of(PruneShape))
+        )
+        missing = (
+            [name for name in ("sparsity", "schedule") if name not in fields] if is_known else []
+        )
         for name in missing:
-            if name == "schedule" or (target is None and not _is_targeted(fields) and not notes.lacks(path, "budget", "threshold", "pattern")):
-                notes.fault("key/missing", f"rule {id!r}: the key {name!r} is missing in prune", (*path, name), _MISSING_HELP[name])
+            if name == "schedule" or (
+                target is None
+                and not _is_targeted(fields)
+                and not notes.lacks(path, "budget", "threshold", "pattern")
+            ):
+                notes.fault(
+                    "key/missing",
+                    f"rule {id!r}: the key {name!r} is missing in prune",
+                    (*path, name),
+                    _MISSING_HELP[name],
+                )
         if pattern is None or target is None or schedule is None:
             return None
         _check_way(schedule, target, fields)
@@ -84,7 +110,11 @@ class ActionBuilder:
             weights=_value(fields, "weights", None),
             misfit=_value(fields, "misfit", "error"),
             budget=target if isinstance(target, Budget) else None,
-            pattern_where=fields["pattern"].notes.document.key(fields["pattern"].path) if "pattern" in fields else None,
+            pattern_where=(
+                fields["pattern"].notes.document.key(fields["pattern"].path)
+                if "pattern" in fields
+                else None
+            ),
         )
 
     def _pattern(self, fields: Fields) -> Pattern | None:
@@ -94,7 +124,11 @@ class ActionBuilder:
         try:
             return to_pattern(given.value)
         except ValueError as err:
-            given.fault("value/range", str(err), "a group keeps fewer weights than it has, such as {keep: 2, of: 4, along: in}")
+            given.fault(
+                "value/range",
+                str(err),
+                "a group keeps fewer weights than it has, such as {keep: 2, of: 4, along: in}",
+            )
             return None
 
     def _schedule(self, fields: Fields) -> Schedule | None:
@@ -106,95 +140,174 @@ class ActionBuilder:
         return self.schedules.get(given.value)
 
     def _target(self, fields: Fields) -> float | Budget | None:
-        """Return what sets the share of zeros: a number, a budget, or a pattern that fixes it; None with a fault, or where nothing does."""
+        """Return what sets the share of zeros: a number, a budget, or a pattern that fixes it; None
+        with a fault, or where nothing does.
+        """
         pattern = self._pattern(fields)
         sparsity, budget, threshold = (fields.get(name) for name in TARGETS)
         if isinstance(pattern, KeepOf):
             return _fixed_target(pattern, sparsity, budget or threshold)
         given = [name for name in TARGETS if name in fields]
         if len(given) > 1:
-            second, known = fields[given[-1]], "'sparsity', 'budget' and 'threshold'" if threshold is not None else "'sparsity' and 'budget'"
-            second.fault("value/range", f"must have exactly one of {known}, got {second.value!r} beside a {given[0]}", "delete one of them")
+            second, known = (
+                fields[given[-1]],
+                (
+                    "'sparsity', 'budget' and 'threshold'"
+                    if threshold is not None
+                    else "'sparsity' and 'budget'"
+                ),
+            )
+            second.fault(
+                "value/range",
+                f"must have exactly one of {known}, got {second.value!r} beside a {given[0]}",
+                "delete one of them",
+            )
             return None
         if threshold is not None:
             return _threshold_target(threshold, pattern)
-        return self._budget(budget) if budget is not None else None if sparsity is None else float(sparsity.value)
+        return (
+            self._budget(budget)
+            if budget is not None
+            else None
+            if sparsity is None
+            else float(sparsity.value)
+        )
 
     def _budget(self, given: Given) -> Budget | None:
         if given.value not in self.budget_names:
             help = partial(_names_help, given.value, self.budget_names)
-            given.fault("budget/unknown", f"budget must name a budget that is defined, got {given.value!r}", help)
+            given.fault(
+                "budget/unknown",
+                f"budget must name a budget that is defined, got {given.value!r}",
+                help,
+            )
         return self.budgets.get(given.value)
 
 
-def build_schedule(shape: ScheduleShape, notes: Notes, path: Path, name: str | None, subject: str) -> Schedule | None:
+def build_schedule(
+    shape: ScheduleShape, notes: Notes, path: Path, name: str | None, subject: str
+) -> Schedule | None:
     """Return the schedule at `path`, or None with a fault."""
     before = len(notes.faults)
     points = _points(shape, notes, path, subject)
-    places: dict[str, Any] = {key: shape.given(key) for key in ("begin", "end", "every") if shape.given(key) is not None}
-    given = {"begin": START, "end": None, "every": None, "initial": shape.initial, "power": shape.power, "points": points} | places
+    places: dict[str, Any] = {
+        key: shape.given(key) for key in ("begin", "end", "every") if shape.given(key) is not None
+    }
+    given = {
+        "begin": START,
+        "end": None,
+        "every": None,
+        "initial": shape.initial,
+        "power": shape.power,
+        "points": points,
+    } | places
     if notes.lacks(path, "curve"):
         given["points"] = ()  # nobody knows whether it has points
     untold = ["points"] if len(notes.faults) > before else []
     meaningless = [] if notes.lacks(path, "curve") else _meaningless(shape)
-    faults: list[tuple[str, str, str | None]] = [(key, f"{key} has no meaning for the curve {shape.curve}", _NO_MEANING_HELP[key]) for key in meaningless]
-    faults += [(key, text, _schedule_help(text)) for key, text in find_schedule_faults(shape.curve, **given) if key not in (*meaningless, *untold)]
+    faults: list[tuple[str, str, str | None]] = [
+        (key, f"{key} has no meaning for the curve {shape.curve}", _NO_MEANING_HELP[key])
+        for key in meaningless
+    ]
+    faults += [
+        (key, text, _schedule_help(text))
+        for key, text in find_schedule_faults(shape.curve, **given)
+        if key not in (*meaningless, *untold)
+    ]
     for key, text, help in faults:
         notes.fault("value/range", f"{subject}{text}", (*path, key), help)
-    return None if faults or len(notes.faults) > before else Schedule(curve=shape.curve, name=name, **given)
+    return (
+        None
+        if faults or len(notes.faults) > before
+        else Schedule(curve=shape.curve, name=name, **given)
+    )
 
 
 def _schedule_help(fault: str) -> str | None:
     return next((help for part, help in _SCHEDULE_HELP.items() if part in fault), None)
 
 
-def build_budget(shape: BudgetShape, notes: Notes, path: Path, name: str, subject: str) -> Budget | None:
+def build_budget(
+    shape: BudgetShape, notes: Notes, path: Path, name: str, subject: str
+) -> Budget | None:
     """Return the budget at `path`, or None with a fault."""
     minimum, maximum = shape.given("minimum"), shape.given("maximum")
     if minimum is not None and maximum is not None and minimum > maximum:
         message = f"{subject}min must be at most max, got {minimum:.10g} and {maximum:.10g}"
         notes.fault("value/range", message, (*path, "min"), "lower 'min', or raise 'max'")
         return None
-    return Budget(name, shape.sparsity, shape.allocate, shape.over, minimum, maximum, notes.document.key(path))
+    return Budget(
+        name, shape.sparsity, shape.allocate, shape.over, minimum, maximum, notes.document.key(path)
+    )
 
 
 def _meaningless(shape: ScheduleShape) -> list[str]:
     """Return the keys that the schedule gives although its curve has no use for them."""
     given = {"from" if name == "initial" else name for name in shape.model_fields_set}
-    without = [key for key, curves in _CURVES_WITH.items() if key in given and shape.curve not in curves]
-    return without + [key for key, curves in _CURVES_WITHOUT.items() if key in given and shape.curve in curves]
+    without = [
+        key for key, curves in _CURVES_WITH.items() if key in given and shape.curve not in curves
+    ]
+    return without + [
+        key for key, curves in _CURVES_WITHOUT.items() if key in given and shape.curve in curves
+    ]
 
 
-def _points(shape: ScheduleShape, notes: Notes, path: Path, subject: str) -> tuple[tuple[Position, float], ...]:
+def _points(
+    shape: ScheduleShape, notes: Notes, path: Path, subject: str
+) -> tuple[tuple[Position, float], ...]:
     points = []
     for key, share in (shape.given("points") or {}).items():
         try:
             points.append((parse_place(key), share))
         except Fault as fault:
             message = f"{subject}a point {fault.expectation}, got {key!r}"
-            notes.faults.append(Diagnostic(fault.slug, message, notes.document.key((*path, "points", key)), fault.help))
+            notes.faults.append(
+                Diagnostic(
+                    fault.slug, message, notes.document.key((*path, "points", key)), fault.help
+                )
+            )
     return tuple(points)
 
 
 def _threshold_target(threshold: Given, pattern: Pattern | None) -> Budget | None:
     """Return what a threshold stands for; None with a fault where the pattern has no use for it."""
     if pattern is not None and pattern != UNSTRUCTURED:
-        message = f"threshold looks at single weights, so it takes only the pattern 'unstructured', got '{pattern}'"
-        threshold.fault("value/range", message, "delete the pattern, or give a 'sparsity' in place of the threshold")
+        message = (
+            "threshold looks at single weights, so it takes only the pattern 'unstructured', got"
+            f" '{pattern}'"
+        )
+        threshold.fault(
+            "value/range",
+            message,
+            "delete the pattern, or give a 'sparsity' in place of the threshold",
+        )
         return None
     return Budget.of_threshold(threshold.value, threshold.notes.document.key(threshold.path))
 
 
 def _fixed_target(pattern: KeepOf, sparsity: Given | None, budget: Given | None) -> float | None:
-    """Return the share of zeros that the pattern fixes; None with a fault where something else asks for another."""
+    """Return the share of zeros that the pattern fixes; None with a fault where something else asks
+    for another.
+    """
     fixed = (pattern.of - pattern.keep) / pattern.of
     form = f"keep {pattern.keep} of {pattern.of}"
     if budget is not None:
         key = budget.path[-1]
-        budget.fault("value/range", f"{key} cannot stand beside '{form}', which fixes the sparsity at {fixed:.6g}, got {budget.value!r}", "delete one of them")
+        budget.fault(
+            "value/range",
+            f"{key} cannot stand beside '{form}', which fixes the sparsity at {fixed:.6g}, got"
+            f" {budget.value!r}",
+            "delete one of them",
+        )
         return None
-    if sparsity is not None and not math.isclose(float(sparsity.value), fixed, rel_tol=0, abs_tol=1e-9):
-        sparsity.fault("value/range", f"sparsity must be {fixed:.6g}, which '{form}' fixes, got {sparsity.value:.10g}", "delete it")
+    if sparsity is not None and not math.isclose(
+        float(sparsity.value), fixed, rel_tol=0, abs_tol=1e-9
+    ):
+        sparsity.fault(
+            "value/range",
+            f"sparsity must be {fixed:.6g}, which '{form}' fixes, got {sparsity.value:.10g}",
+            "delete it",
+        )
         return None
     return fixed
 
@@ -202,23 +315,51 @@ def _fixed_target(pattern: KeepOf, sparsity: Given | None, budget: Given | None)
 def _check_way(schedule: Schedule, target: float | Budget, fields: Fields) -> None:
     if isinstance(target, Budget) and target.threshold is not None:
         if schedule.points:
-            given, beside = fields["threshold"], "a schedule of points, whose last point is a share of zeros"
+            given, beside = (
+                fields["threshold"],
+                "a schedule of points, whose last point is a share of zeros",
+            )
             message = f"threshold cannot stand beside {beside}, got {given.value:g}"
-            given.fault("value/range", message, "give a 'sparsity' in place of the threshold, or another curve")
+            given.fault(
+                "value/range",
+                message,
+                "give a 'sparsity' in place of the threshold, or another curve",
+            )
         return  # only a model's weights turn it into a share
     share = target.sparsity if isinstance(target, Budget) else target
     if schedule.is_ramp and schedule.initial > share:
         given = fields.get("sparsity") or fields.get("budget") or fields["pattern"]
-        text = f"sparsity {share:.10g} is below the {schedule.initial:.10g} that its schedule begins from"
-        given.fault("value/range", text, "sparsity never falls; lower 'from' of the schedule, or raise the sparsity")
-    if schedule.points and not math.isclose(schedule.points[-1][1], share, rel_tol=0, abs_tol=1e-9 if "sparsity" in fields or "budget" in fields else 1e-3):
+        text = (
+            f"sparsity {share:.10g} is below the {schedule.initial:.10g} that its schedule begins"
+            " from"
+        )
+        given.fault(
+            "value/range",
+            text,
+            "sparsity never falls; lower 'from' of the schedule, or raise the sparsity",
+        )
+    if schedule.points and not math.isclose(
+        schedule.points[-1][1],
+        share,
+        rel_tol=0,
+        abs_tol=1e-9 if "sparsity" in fields or "budget" in fields else 1e-3,
+    ):
         given = fields.get("sparsity") or fields.get("budget") or fields["pattern"]
-        message = f"sparsity must be {schedule.points[-1][1]:.10g}, which the last point of its schedule reaches, got {share:.10g}"
-        given.fault("value/range", message, "change one of the two, so that the schedule ends at the target")
+        message = (
+            f"sparsity must be {schedule.points[-1][1]:.10g}, which the last point of its schedule"
+            f" reaches, got {share:.10g}"
+        )
+        given.fault(
+            "value/range", message, "change one of the two, so that the schedule ends at the target"
+        )
 
 
 def _names_help(name: str, known: frozenset[str]) -> str:
-    return closest(name, known) or (f"defined: {', '.join(sorted(known))}" if known else "none is defined; add it under 'budgets'")
+    return closest(name, known) or (
+        f"defined: {', '.join(sorted(known))}"
+        if known
+        else "none is defined; add it under 'budgets'"
+    )
 
 
 def _is_targeted(fields: Fields) -> bool:

@@ -12,14 +12,27 @@ from graphprune.sparsity.fit import group_lengths
 from graphprune.suggestions import closest
 
 
-def find_unknown_axes(rules: Sequence[Rule], custom_layers: Sequence[CustomLayer]) -> Iterator[Diagnostic]:
-    """Yield a warning for each axis in a rule's pattern that neither a layer of Keras has nor one that the files teach."""
+def find_unknown_axes(
+    rules: Sequence[Rule], custom_layers: Sequence[CustomLayer]
+) -> Iterator[Diagnostic]:
+    """Yield a warning for each axis in a rule's pattern that neither a layer of Keras has nor one
+    that the files teach.
+    """
     taught = {axis for custom in custom_layers for axes in custom.axes.values() for axis in axes}
     for rule in rules:
         if not isinstance(rule.action, Prune):
             continue
         for axis in group_lengths(rule.action.pattern):
             if not is_axis(axis) and axis not in taught:
-                message = f"rule {rule.id!r}: no layer of Keras has an axis {axis!r}, and no section 'layers' names it"
+                message = (
+                    f"rule {rule.id!r}: no layer of Keras has an axis {axis!r}, and no section"
+                    " 'layers' names it"
+                )
                 help = closest(axis, {*AXES, *taught}) or f"axes are {', '.join(AXES)}"
-                yield Diagnostic("pattern/rank", message, rule.action.pattern_where or rule.where, help, severity="warning")
+                yield Diagnostic(
+                    "pattern/rank",
+                    message,
+                    rule.action.pattern_where or rule.where,
+                    help,
+                    severity="warning",
+                )

@@ -17,15 +17,26 @@ from graphprune.rules.values.rule_set import Keep, Rule
 AT_LEAST_ONE = NumberTest(gte=1)
 
 
-def build_rule(shape: RuleShape, path: Path, notes: Notes, actions: ActionBuilder, selectors: Mapping[str, Use]) -> Rule | None:
+def build_rule(
+    shape: RuleShape, path: Path, notes: Notes, actions: ActionBuilder, selectors: Mapping[str, Use]
+) -> Rule | None:
     """Return the rule at `path`, or None where its action could not be built."""
     subject = f"rule {shape.id!r}: "
     matchers = MatcherBuilder(notes, selectors)
     matcher = matchers.matcher(shape.match, (*path, "match"), subject)
     reason = find_contradiction(matcher)
     if reason is not None:
-        notes.fault("match/contradiction", f"{subject}match can hold for no layer: {reason}", (*path, "match"), contradiction_help(reason))
-    action = Keep() if shape.given("prune") is None else actions.prune(shape.id, shape.prune, notes, (*path, "prune"))
+        notes.fault(
+            "match/contradiction",
+            f"{subject}match can hold for no layer: {reason}",
+            (*path, "match"),
+            contradiction_help(reason),
+        )
+    action = (
+        Keep()
+        if shape.given("prune") is None
+        else actions.prune(shape.id, shape.prune, notes, (*path, "prune"))
+    )
     if action is None:
         return None
     expect = shape.given("expect")
@@ -34,6 +45,10 @@ def build_rule(shape: RuleShape, path: Path, notes: Notes, actions: ActionBuilde
         where=notes.document.value(path),
         matcher=matcher,
         action=action,
-        expect=AT_LEAST_ONE if expect is None else matchers.number_test(expect, (*path, "expect"), subject),
+        expect=(
+            AT_LEAST_ONE
+            if expect is None
+            else matchers.number_test(expect, (*path, "expect"), subject)
+        ),
         note=shape.given("note") or "",
     )

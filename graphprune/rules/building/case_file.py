@@ -29,19 +29,33 @@ _SLUG = re.compile(r"[a-z]+/[a-z-]+")
 
 def _snapshot(value: Any) -> Literal["snapshot"]:
     if value != "snapshot":
-        raise Fault("value/range", "must be snapshot", f"write 'plan: snapshot'; graphprune test --update writes the plan into {SNAPSHOTS}")
+        raise Fault(
+            "value/range",
+            "must be snapshot",
+            f"write 'plan: snapshot'; graphprune test --update writes the plan into {SNAPSHOTS}",
+        )
     return "snapshot"
 
 
 def _slug(value: Any) -> str:
     if not isinstance(value, str) or not _SLUG.fullmatch(value):
-        raise Fault("value/range", "must be the slug of a diagnostic, such as rule/no-match", "graphprune lint --explain list names them")
+        raise Fault(
+            "value/range",
+            "must be the slug of a diagnostic, such as rule/no-match",
+            "graphprune lint --explain list names them",
+        )
     if value not in read_slugs():
-        raise Fault("value/range", "must be the slug of a diagnostic", closest(value, read_slugs()) or "graphprune lint --explain list names them")
+        raise Fault(
+            "value/range",
+            "must be the slug of a diagnostic",
+            closest(value, read_slugs()) or "graphprune lint --explain list names them",
+        )
     return value
 
 
-Slug = Annotated[str, PlainValidator(_slug), WithJsonSchema({"type": "string", "pattern": f"^{_SLUG.pattern}$"})]
+Slug = Annotated[
+    str, PlainValidator(_slug), WithJsonSchema({"type": "string", "pattern": f"^{_SLUG.pattern}$"})
+]
 
 
 class CaseShape(Shape):
@@ -51,7 +65,9 @@ class CaseShape(Shape):
     rule: Text = OPTIONAL
     selects: list[Text] = OPTIONAL
     spares: list[Text] = OPTIONAL
-    plan: Annotated[Literal["snapshot"], PlainValidator(_snapshot), WithJsonSchema({"const": "snapshot"})] = OPTIONAL
+    plan: Annotated[
+        Literal["snapshot"], PlainValidator(_snapshot), WithJsonSchema({"const": "snapshot"})
+    ] = OPTIONAL
     fails: Annotated[list[Slug], Field(min_length=1)] = OPTIONAL
 
 
@@ -99,8 +115,14 @@ class Case:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What can be searched for: the name, `snapshot` where the plan is kept, and the slugs that are expected."""
-        return self.name, *(("snapshot",) if self.has_snapshot else ()), *(slug.name for slug in self.fails)
+        """What can be searched for: the name, `snapshot` where the plan is kept, and the slugs that
+        are expected.
+        """
+        return (
+            self.name,
+            *(("snapshot",) if self.has_snapshot else ()),
+            *(slug.name for slug in self.fails),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +141,8 @@ class CaseFile:
 
 
 def find_case_files(place: str) -> tuple[str, ...]:
-    """Return the files of rule tests in a folder and all below it, sorted; a file stands for itself.
+    """Return the files of rule tests in a folder and all below it, sorted; a file stands for
+    itself.
 
     Raises:
         RuleError: there are none.
@@ -127,7 +150,11 @@ def find_case_files(place: str) -> tuple[str, ...]:
     root = FilePath(place)
     if root.is_file():
         return (place,)
-    found = sorted(str(path) for path in root.rglob("*") if path.name.endswith(SUFFIXES) and not _is_aside(path.relative_to(root)))
+    found = sorted(
+        str(path)
+        for path in root.rglob("*")
+        if path.name.endswith(SUFFIXES) and not _is_aside(path.relative_to(root))
+    )
     if not found:
         message = "no rule tests here" if root.is_dir() else "no such file or folder"
         help = f"rule tests are files named *{SUFFIXES[0]}; graphprune test --help shows one"
@@ -162,8 +189,18 @@ def _read(path: str) -> CaseFile | tuple[Diagnostic, ...]:
     if shape is None or document.faults:
         return (*document.faults, *faults)
     folder = os.path.dirname(path)
-    rules = tuple(rule if rule.startswith(PREFIX) else os.path.normpath(os.path.join(folder, rule)) for rule in shape.rules)
-    return CaseFile(path, rules, tuple(_case(document, part, ("cases", index), folder) for index, part in enumerate(shape.cases)))
+    rules = tuple(
+        rule if rule.startswith(PREFIX) else os.path.normpath(os.path.join(folder, rule))
+        for rule in shape.rules
+    )
+    return CaseFile(
+        path,
+        rules,
+        tuple(
+            _case(document, part, ("cases", index), folder)
+            for index, part in enumerate(shape.cases)
+        ),
+    )
 
 
 def _read_text(path: str) -> str:
@@ -173,7 +210,16 @@ def _read_text(path: str) -> str:
             raise ValueError(f"larger than {MAX_BYTES:,} bytes")
     except (OSError, ValueError) as err:
         reason = getattr(err, "strerror", None) or err
-        raise RuleError((Diagnostic("file/unreadable", f"cannot be read: {reason}", Where(path), "name a file of rule tests, or its folder"),)) from err
+        raise RuleError(
+            (
+                Diagnostic(
+                    "file/unreadable",
+                    f"cannot be read: {reason}",
+                    Where(path),
+                    "name a file of rule tests, or its folder",
+                ),
+            )
+        ) from err
     text = decode_text(content, path)
     if isinstance(text, Diagnostic):
         raise RuleError((text,))
@@ -182,7 +228,10 @@ def _read_text(path: str) -> str:
 
 def _case(document: Document, shape: CaseShape, path: Path, folder: str) -> Case:
     def named(key: str) -> tuple[Named, ...]:
-        return tuple(Named(name, document.value((*path, key, index))) for index, name in enumerate(shape.given(key) or ()))
+        return tuple(
+            Named(name, document.value((*path, key, index)))
+            for index, name in enumerate(shape.given(key) or ())
+        )
 
     rule = shape.given("rule")
     return Case(

@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from graphprune.rules.values.describe import describe
-from graphprune.rules.values.matchers import After, AnyOf, Before, Everything, Flag, Matcher, NameIs, Not, TypeIs, conditions_of, parts_of
+from graphprune.rules.values.matchers import (
+    After,
+    AnyOf,
+    Before,
+    Everything,
+    Flag,
+    Matcher,
+    NameIs,
+    Not,
+    TypeIs,
+    conditions_of,
+    parts_of,
+)
 
 _NOTHING_LEFT = "'not *' leaves nothing"
 
@@ -44,7 +56,9 @@ def _disjoint(conditions: tuple[Matcher, ...]) -> str | None:
     if len(types) > 1 and not set.intersection(*(set(condition.types) for condition in types)):
         return _exclude(types[0], types[1])
     flags = {condition: condition for condition in conditions if isinstance(condition, Flag)}
-    opposite = next((flag for flag in flags if flag.wanted and Flag(flag.name, False) in flags), None)
+    opposite = next(
+        (flag for flag in flags if flag.wanted and Flag(flag.name, False) in flags), None
+    )
     return None if opposite is None else _exclude(opposite, Flag(opposite.name, False))
 
 
@@ -53,9 +67,17 @@ def _exclude(first: Matcher, second: Matcher) -> str:
 
 
 def _inside(condition: Matcher) -> str | None:
-    """Return why a condition on other layers, or every one of its alternatives, can hold for none; selectors are judged where they stand."""
+    """Return why a condition on other layers, or every one of its alternatives, can hold for none;
+    selectors are judged where they stand.
+    """
     if isinstance(condition, Not):
         return None
-    parts = parts_of(condition)[:1] if isinstance(condition, After | Before) else parts_of(condition)
+    parts = (
+        parts_of(condition)[:1] if isinstance(condition, After | Before) else parts_of(condition)
+    )
     reasons = [find_contradiction(part, through_selectors=False) for part in parts]
-    return next(filter(None, reasons), None) if not isinstance(condition, AnyOf) or all(reasons) else None
+    return (
+        next(filter(None, reasons), None)
+        if not isinstance(condition, AnyOf) or all(reasons)
+        else None
+    )

@@ -19,9 +19,11 @@ from graphprune.sparsity.schedules import Schedule
 
 @dataclass(frozen=True, slots=True)
 class FileParts:
-    """One file: what is wrong in it, its plain values, and the shape of the parts that hold together.
+    """One file: what is wrong in it, its plain values, and the shape of the parts that hold
+    together.
 
-    `indexes` are the places, by section that is a list, of the shape's entries in the file's own list.
+    `indexes` are the places, by section that is a list, of the shape's entries in the file's own
+    list.
     """
 
     notes: Notes
@@ -31,7 +33,10 @@ class FileParts:
 
     def listed(self, section: str) -> list[tuple[Any, Path]]:
         """Return the entries that hold together of a section that is a list, each with its place."""
-        return [(part, (section, index)) for part, index in zip(self.section(section) or [], self.indexes[section], strict=True)]
+        return [
+            (part, (section, index))
+            for part, index in zip(self.section(section) or [], self.indexes[section], strict=True)
+        ]
 
     def section(self, name: str) -> Any:
         """Return the checked section of this name, or nothing."""
@@ -81,7 +86,9 @@ def known_ids(files: Sequence[FileParts]) -> frozenset[str]:
 def _schedules(file: FileParts) -> Iterator[tuple[str, Schedule]]:
     shapes: Mapping[str, ScheduleShape] = file.section("schedules") or {}
     for name, shape in shapes.items():
-        schedule = build_schedule(shape, file.notes, ("schedules", name), name, f"schedule {name!r}: ")
+        schedule = build_schedule(
+            shape, file.notes, ("schedules", name), name, f"schedule {name!r}: "
+        )
         if schedule is not None:
             yield name, schedule
 
@@ -101,7 +108,14 @@ def _inheritance(files: Sequence[FileParts]) -> Inheritance:
     for file in files:
         for part, path in file.listed("rules"):
             prune = part.given("prune")
-            actions.setdefault(part.id, None if prune is None else fields_of(prune, file.notes, (*path, "prune"), f"rule {part.id!r}: "))
+            actions.setdefault(
+                part.id,
+                (
+                    None
+                    if prune is None
+                    else fields_of(prune, file.notes, (*path, "prune"), f"rule {part.id!r}: ")
+                ),
+            )
         section: DefaultsShape | None = file.section("defaults")
         prune = None if section is None else section.given("prune")
         defaults = defaults or fields_of(prune, file.notes, ("defaults", "prune"), "defaults: ")

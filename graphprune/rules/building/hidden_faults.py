@@ -1,4 +1,6 @@
-"""Faults of entries that have others besides: what shows when an entry is built from the values that are sound."""
+"""Faults of entries that have others besides: what shows when an entry is built from the values
+that are sound.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,11 @@ from graphprune.rules.values.matchers import Use
 
 
 def find_hidden_faults(
-    document: Document, remains: Remains, actions: ActionBuilder, selectors: Mapping[str, Use], known: frozenset[str]
+    document: Document,
+    remains: Remains,
+    actions: ActionBuilder,
+    selectors: Mapping[str, Use],
+    known: frozenset[str],
 ) -> Iterator[Diagnostic]:
     """Yield what is wrong with the entries of a file from which values were taken out.
 
@@ -38,7 +44,14 @@ def find_hidden_faults(
 
 
 class _Hidden:
-    def __init__(self, document: Document, remains: Remains, actions: ActionBuilder, selectors: Mapping[str, Use], known: frozenset[str]) -> None:
+    def __init__(
+        self,
+        document: Document,
+        remains: Remains,
+        actions: ActionBuilder,
+        selectors: Mapping[str, Use],
+        known: frozenset[str],
+    ) -> None:
         self._document = document
         self._remains = remains
         self._actions = actions
@@ -50,15 +63,26 @@ class _Hidden:
         for index, part in enumerate(self._section(section) or []):
             notes = self._notes((section, index))
             if notes is not None:
-                (self._judge_rule if section == "rules" else self._judge_check)(part, (section, index), notes)
+                (self._judge_rule if section == "rules" else self._judge_check)(
+                    part, (section, index), notes
+                )
                 for fault in notes.faults:
-                    yield replace(fault, message=fault.message.replace(f"{kind} {NAMELESS!r}", f"{kind} {index + 1}", 1))
+                    yield replace(
+                        fault,
+                        message=fault.message.replace(
+                            f"{kind} {NAMELESS!r}", f"{kind} {index + 1}", 1
+                        ),
+                    )
 
     def in_mappings(self) -> Iterator[Diagnostic]:
         """Yield the faults of selectors, schedules, budgets, custom layers and the defaults."""
         for section in ("selectors", "schedules", "budgets", "layers", "defaults"):
             entries = self._section(section) or {}
-            for name, part in entries.items() if isinstance(entries, dict) else [("prune", entries.given("prune"))]:
+            for name, part in (
+                entries.items()
+                if isinstance(entries, dict)
+                else [("prune", entries.given("prune"))]
+            ):
                 notes = self._notes((section, name))
                 if notes is not None and part is not None:
                     self._judge_part(section, name, part, notes)
@@ -83,7 +107,9 @@ class _Hidden:
     def _judge_rule(self, part: Any, path: Path, notes: Notes) -> None:
         build_rule(part, path, notes, self._actions, self._selectors)
         if part.given("overrides") is not None:
-            tell_of_unknown(part.id, Overrides(part.overrides, notes, (*path, "overrides")), self._known)
+            tell_of_unknown(
+                part.id, Overrides(part.overrides, notes, (*path, "overrides")), self._known
+            )
 
     def _judge_check(self, part: Any, path: Path, notes: Notes) -> None:
         build_check(part, path, notes, self._selectors)

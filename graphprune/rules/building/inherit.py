@@ -1,4 +1,6 @@
-"""The fields of a prune action: what the rule gives, then what the rule that it is `like` gives, then the `defaults`."""
+"""The fields of a prune action: what the rule gives, then what the rule that it is `like` gives,
+then the `defaults`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from graphprune.suggestions import closest
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One field that a file gives: its checked value, and where it stands; `subject` begins what is said of it."""
+    """One field that a file gives: its checked value, and where it stands; `subject` begins what is
+    said of it.
+    """
 
     value: Any
     notes: Notes
@@ -32,7 +36,11 @@ Fields = Mapping[str, Given]
 
 def fields_of(shape: PruneFieldsShape | None, notes: Notes, path: Path, subject: str) -> Fields:
     """Return the fields that the mapping at `path` gives, by key."""
-    names = () if shape is None else [name for name in type(shape).model_fields if name in shape.model_fields_set]
+    names = (
+        ()
+        if shape is None
+        else [name for name in type(shape).model_fields if name in shape.model_fields_set]
+    )
     return {name: Given(getattr(shape, name), notes, (*path, name), subject) for name in names}
 
 
@@ -53,7 +61,9 @@ class Inheritance:
     lost_defaults: bool = False
 
     def complete(self, id: str, own: Fields) -> Fields | None:
-        """Return the fields of the prune action of rule `id` after `like` and `defaults`: `own`, filled up; None, with a fault, where `like` leads nowhere."""
+        """Return the fields of the prune action of rule `id` after `like` and `defaults`: `own`,
+        filled up; None, with a fault, where `like` leads nowhere.
+        """
         chain = self._chain(id, own)
         if chain is None:
             return None
@@ -83,26 +93,50 @@ class Inheritance:
 
     def _can_copy(self, like: Given, id: str) -> bool:
         if like.value not in self.actions:
-            like.fault("rule/unknown", f"like names no rule, got {like.value!r}", lambda: closest(like.value, self.actions) or self._others(id))
+            like.fault(
+                "rule/unknown",
+                f"like names no rule, got {like.value!r}",
+                lambda: closest(like.value, self.actions) or self._others(id),
+            )
             return False
         if self.actions[like.value] is None:
-            like.fault("value/range", f"like must name a rule that prunes, and {like.value!r} keeps its layers", "name another rule, or write the fields out")
+            like.fault(
+                "value/range",
+                f"like must name a rule that prunes, and {like.value!r} keeps its layers",
+                "name another rule, or write the fields out",
+            )
             return False
         return True
 
     def _others(self, id: str) -> str:
-        pruning = [other for other, fields in self.actions.items() if fields is not None and other != id]
-        return f"there are {', '.join(sorted(pruning))}" if pruning else "no other rule prunes; write the fields out"
+        pruning = [
+            other for other, fields in self.actions.items() if fields is not None and other != id
+        ]
+        return (
+            f"there are {', '.join(sorted(pruning))}"
+            if pruning
+            else "no other rule prunes; write the fields out"
+        )
 
 
 def _tell_of_cycle(seen: list[str], back: str, like: Given) -> None:
     """Note a cycle once: at `like` of the first of its rules by name, when that rule is asked for."""
     if back == seen[0] == min(seen):
-        like.fault("like/cycle", f"like leads back to itself: {' > '.join((*seen, back))}", "write the fields out in one of them")
+        like.fault(
+            "like/cycle",
+            f"like leads back to itself: {' > '.join((*seen, back))}",
+            "write the fields out in one of them",
+        )
 
 
 def _merge(own: Fields, inherited: Fields) -> Fields:
-    """Return `own` filled up from `inherited`; a target or a pattern that fixes it replaces every inherited target."""
-    fixes_target = bool(own.keys() & set(TARGETS)) or ("pattern" in own and isinstance(own["pattern"].value, KeepOfShape))
+    """Return `own` filled up from `inherited`; a target or a pattern that fixes it replaces every
+    inherited target.
+    """
+    fixes_target = bool(own.keys() & set(TARGETS)) or (
+        "pattern" in own and isinstance(own["pattern"].value, KeepOfShape)
+    )
     dropped = TARGETS if fixes_target else ()
-    return {name: given for name, given in inherited.items() if name not in dropped and name != "like"} | dict(own)
+    return {
+        name: given for name, given in inherited.items() if name not in dropped and name != "like"
+    } | dict(own)

@@ -6,12 +6,29 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphprune.rules.shapes.matcher_shape import ConfigTestShape, MatcherShape, NamePatternShape, NumberTestShape, ShareTestShape, WeightShape
+from graphprune.rules.shapes.matcher_shape import (
+    ConfigTestShape,
+    MatcherShape,
+    NamePatternShape,
+    NumberTestShape,
+    ShareTestShape,
+    WeightShape,
+)
 from graphprune.rules.text.globs import compile_glob
 from graphprune.rules.text.notes import Notes
 from graphprune.rules.text.regexes import RegexError
 from graphprune.rules.text.yaml_text import Path
-from graphprune.rules.values.config_test import Compares, ConfigTest, Equals, Every, Exists, Fits, Negation, OneOf, freeze
+from graphprune.rules.values.config_test import (
+    Compares,
+    ConfigTest,
+    Equals,
+    Every,
+    Exists,
+    Fits,
+    Negation,
+    OneOf,
+    freeze,
+)
 from graphprune.rules.values.matchers import (
     After,
     AllOf,
@@ -67,7 +84,9 @@ class MatcherBuilder:
         if shape.given("isa") is not None:
             yield IsA(shape.isa, self._places((*path, "isa"), shape.isa))
         for key, test in (shape.given("config") or {}).items():
-            yield ConfigIs(key, to_config_test(test), (self.notes.document.key((*path, "config", key)),))
+            yield ConfigIs(
+                key, to_config_test(test), (self.notes.document.key((*path, "config", key)),)
+            )
         if shape.given("params") is not None:
             yield Params(self.number_test(shape.params, (*path, "params"), subject))
         if shape.given("weight") is not None:
@@ -83,7 +102,12 @@ class MatcherBuilder:
         yield from self._relations(shape, path, subject)
         for attribute, key, joined in (("all_of", "all", AllOf), ("any_of", "any", AnyOf)):
             if shape.given(attribute) is not None:
-                yield joined(tuple(self.matcher(part, (*path, key, index), subject) for index, part in enumerate(shape.given(attribute))))
+                yield joined(
+                    tuple(
+                        self.matcher(part, (*path, key, index), subject)
+                        for index, part in enumerate(shape.given(attribute))
+                    )
+                )
         if shape.given("negation") is not None:
             yield Not(self.matcher(shape.negation, (*path, "not"), subject))
         if shape.given("use") is not None:
@@ -93,38 +117,76 @@ class MatcherBuilder:
         for key, near in (("fed_by", FedBy), ("feeds", Feeds)):
             if (value := shape.given(key)) is not None:
                 of = self.matcher(value, (*path, key), subject)
-                yield near(of) if value == "*" else near(of, value.given("every") or False, value.given("only") or False)
+                yield (
+                    near(of)
+                    if value == "*"
+                    else near(of, value.given("every") or False, value.given("only") or False)
+                )
         for key, far in (("after", After), ("before", Before)):
             if (value := shape.given(key)) is not None:
                 of = self.matcher(value, (*path, key), subject)
-                yield far(of) if value == "*" else far(of, value.given("hops"), self._until(value, (*path, key, "until"), subject))
+                yield (
+                    far(of)
+                    if value == "*"
+                    else far(
+                        of, value.given("hops"), self._until(value, (*path, key, "until"), subject)
+                    )
+                )
         if (ends := shape.given("between")) is not None:
-            after, before = (self.matcher(getattr(ends, end), (*path, "between", end), subject) for end in ("after", "before"))
+            after, before = (
+                self.matcher(getattr(ends, end), (*path, "between", end), subject)
+                for end in ("after", "before")
+            )
             yield Between(after, before)
 
     def _until(self, shape: MatcherShape, path: Path, subject: str) -> Matcher | None:
-        return None if shape.given("until") is None else self.matcher(shape.given("until"), path, subject)
+        return (
+            None
+            if shape.given("until") is None
+            else self.matcher(shape.given("until"), path, subject)
+        )
 
     def _use(self, name: str, path: Path, subject: str) -> Matcher:
         if name not in self.selectors:
-            self.notes.fault("selector/unknown", f"{subject}use must name a selector that is defined, got {name!r}", path, lambda: self._known(name))
+            self.notes.fault(
+                "selector/unknown",
+                f"{subject}use must name a selector that is defined, got {name!r}",
+                path,
+                lambda: self._known(name),
+            )
             return Everything()
         return self.selectors[name]
 
     def _known(self, name: str) -> str:
         there = ", ".join(sorted(self.selectors))
-        return closest(name, self.selectors) or (f"defined: {there}" if there else "there are none; add a section 'selectors'")
+        return closest(name, self.selectors) or (
+            f"defined: {there}" if there else "there are none; add a section 'selectors'"
+        )
 
     def _weight(self, shape: WeightShape, path: Path, subject: str) -> HasWeight:
-        numbers = {key: self.number_test(shape.given(name), (*path, key), subject) for name, key in _LENGTHS.items() if shape.given(name) is not None}
+        numbers = {
+            key: self.number_test(shape.given(name), (*path, key), subject)
+            for name, key in _LENGTHS.items()
+            if shape.given(name) is not None
+        }
         kernel = shape.given("kernel")
-        sparsity = None if shape.given("sparsity") is None else self.share_test(shape.sparsity, (*path, "sparsity"), subject)
+        sparsity = (
+            None
+            if shape.given("sparsity") is None
+            else self.share_test(shape.sparsity, (*path, "sparsity"), subject)
+        )
         return HasWeight(
             names=shape.given("name"),
             rank=numbers.get("rank"),
             inputs=numbers.get("in"),
             outputs=numbers.get("out"),
-            kernel=tuple(kernel) if isinstance(kernel, list) else None if kernel is None else self.number_test(kernel, (*path, "kernel"), subject),
+            kernel=(
+                tuple(kernel)
+                if isinstance(kernel, list)
+                else (
+                    None if kernel is None else self.number_test(kernel, (*path, "kernel"), subject)
+                )
+            ),
             dtypes=shape.given("dtype"),
             sparsity=sparsity,
             places=(self.notes.document.key(path),),
@@ -141,7 +203,8 @@ class MatcherBuilder:
         except RegexError as err:
             self.notes.fault(
                 "regex/invalid",
-                f"{subject}glob {err.reason.replace('a regular expression', 'a glob')}, got {value.glob!r}",
+                f"{subject}glob {err.reason.replace('a regular expression', 'a glob')}, got"
+                f" {value.glob!r}",
                 (*path, "glob"),
                 "'[' and ']' enclose single characters, as in 'block_[0-9]'",
             )
@@ -157,7 +220,12 @@ class MatcherBuilder:
 
     def _possible(self, test: NumberTest, path: Path, subject: str) -> NumberTest:
         if test.is_empty():
-            self.notes.fault("match/contradiction", f"{subject}{path[-1]} can hold for no number: {test}", path, "change one of the bounds")
+            self.notes.fault(
+                "match/contradiction",
+                f"{subject}{path[-1]} can hold for no number: {test}",
+                path,
+                "change one of the bounds",
+            )
         return test
 
     def _places(self, path: Path, items: tuple[str, ...]) -> Places:
@@ -168,7 +236,9 @@ def to_number_test(value: Any) -> NumberTest:
     """Return the typed test of a checked shape: a number pins the value."""
     if not isinstance(value, NumberTestShape):
         return NumberTest(eq=value)
-    given = {name: value.given(name) for name in ("eq", "ne", "gt", "gte", "lt", "lte", "multiple_of")}
+    given = {
+        name: value.given(name) for name in ("eq", "ne", "gt", "gte", "lt", "lte", "multiple_of")
+    }
     one_of = value.given("one_of")
     return NumberTest(**given, one_of=None if one_of is None else tuple(one_of))
 
@@ -177,11 +247,16 @@ def to_share_test(value: Any) -> NumberTest:
     """Return the typed test of a checked shape: a share alone pins the value."""
     if not isinstance(value, ShareTestShape):
         return NumberTest(eq=value, is_share=True)
-    return NumberTest(**{name: value.given(name) for name in ("eq", "ne", "gt", "gte", "lt", "lte")}, is_share=True)
+    return NumberTest(
+        **{name: value.given(name) for name in ("eq", "ne", "gt", "gte", "lt", "lte")},
+        is_share=True,
+    )
 
 
 def to_config_test(value: Any) -> ConfigTest:
-    """Return the typed test of a checked shape: anything but a mapping of tests is compared by value."""
+    """Return the typed test of a checked shape: anything but a mapping of tests is compared by
+    value.
+    """
     if not isinstance(value, ConfigTestShape):
         return Equals(freeze(value))
     tests: list[ConfigTest] = []
@@ -191,7 +266,11 @@ def to_config_test(value: Any) -> ConfigTest:
         tests.append(Negation(to_config_test(value.negation)))
     if value.given("regex") is not None:
         tests.append(Fits(value.regex))
-    tests += [Compares(name, value.given(name)) for name in ("gt", "gte", "lt", "lte") if value.given(name) is not None]
+    tests += [
+        Compares(name, value.given(name))
+        for name in ("gt", "gte", "lt", "lte")
+        if value.given(name) is not None
+    ]
     if value.given("exists") is not None:
         tests.append(Exists(value.exists))
     return tests[0] if len(tests) == 1 else Every(tuple(tests))

@@ -21,7 +21,9 @@ class Overrides:
 
 
 def follow_overrides(direct: Mapping[str, Overrides]) -> Mapping[str, frozenset[str]]:
-    """Return the ids of all rules that each rule beats: those it names, those that they name, and so on; `direct` is what each rule names. Cycles are noted."""
+    """Return the ids of all rules that each rule beats: those it names, those that they name, and
+    so on; `direct` is what each rule names. Cycles are noted.
+    """
     found = {id: _reached(id, direct) for id in direct}
     told: set[str] = set()
     for id in sorted(direct):
@@ -43,21 +45,35 @@ def _reached(id: str, direct: Mapping[str, Overrides]) -> frozenset[str]:
 
 
 def tell_of_unknown(id: str, overrides: Overrides, known: frozenset[str]) -> None:
-    """Note each id under `overrides` of rule `id` that is not among those of all rules of all files."""
+    """Note each id under `overrides` of rule `id` that is not among those of all rules of all
+    files.
+    """
     for index, other in enumerate(overrides.ids):
         if other not in known:
             help = partial(_known_help, other, id, known)
-            overrides.notes.fault("override/unknown", f"rule {id!r}: overrides names no rule, got {other!r}", (*overrides.path, index), help)
+            overrides.notes.fault(
+                "override/unknown",
+                f"rule {id!r}: overrides names no rule, got {other!r}",
+                (*overrides.path, index),
+                help,
+            )
 
 
 def _known_help(name: str, id: str, known: frozenset[str]) -> str:
     others = known - {id}
-    return closest(name, others) or (f"there are {', '.join(sorted(others))}" if others else "there is no other rule; delete it")
+    return closest(name, others) or (
+        f"there are {', '.join(sorted(others))}" if others else "there is no other rule; delete it"
+    )
 
 
 def _tell_of_cycle(id: str, direct: Mapping[str, Overrides]) -> None:
     text = " > ".join(_way_back(id, direct))
-    direct[id].notes.fault("override/cycle", f"rule {id!r} overrides itself: {text}", direct[id].path, "delete one of these overrides")
+    direct[id].notes.fault(
+        "override/cycle",
+        f"rule {id!r} overrides itself: {text}",
+        direct[id].path,
+        "delete one of these overrides",
+    )
 
 
 def _way_back(id: str, direct: Mapping[str, Overrides]) -> Sequence[str]:

@@ -1,4 +1,6 @@
-"""What remains of a rule file when its faulty values are taken out: there the faults show that the first ones hide."""
+"""What remains of a rule file when its faulty values are taken out: there the faults show that the
+first ones hide.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,17 @@ from graphprune.rules.text.yaml_text import Document, Path
 _ROUNDS = 8
 NAMELESS = "-"
 """The id of an entry that has none."""
-_STAND_INS: Mapping[tuple[str, str], Any] = {("rules", "id"): NAMELESS, ("rules", "match"): "*", ("require", "id"): NAMELESS, ("budgets", "sparsity"): 0.5}
+_STAND_INS: Mapping[tuple[str, str], Any] = {
+    ("rules", "id"): NAMELESS,
+    ("rules", "match"): "*",
+    ("require", "id"): NAMELESS,
+    ("budgets", "sparsity"): 0.5,
+}
 """What stands in for a key that must be there, by section and key."""
 _CURVE = "step"
-"""What stands in for the curve of a schedule, wherever it is written: the curve that needs least besides."""
+"""What stands in for the curve of a schedule, wherever it is written: the curve that needs least
+besides.
+"""
 _WHOLE: Mapping[str, Mapping[str, Any]] = {
     "rules": {"id": NAMELESS, "match": "*", "keep": True},
     "require": {"id": NAMELESS, "count": {"of": "*", "is": {"gte": 0}}},
@@ -31,8 +40,10 @@ class Remains:
 
     Attributes:
         shape: Their shape; None where nothing sound is left.
-        lost: The paths of the values that were taken out, by the first two steps of them: one entry of a section.
-        texts: Every text in the entries that held them: one of them may be what was meant to name a selector or a budget.
+        lost: The paths of the values that were taken out, by the first two steps of them: one entry
+            of a section.
+        texts: Every text in the entries that held them: one of them may be what was meant to name a
+            selector or a budget.
     """
 
     shape: FileShape | None = None
@@ -40,15 +51,23 @@ class Remains:
     texts: frozenset[str] = frozenset()
 
     def lost_in(self, path: Path) -> frozenset[Path]:
-        """Return what was taken out of the entry at `path`; nothing where it is sound, or gone as a whole."""
+        """Return what was taken out of the entry at `path`; nothing where it is sound, or gone as a
+        whole.
+        """
         lost = self.lost.get(path, frozenset())
         return frozenset() if path in lost else lost
 
 
-def take_out(document: Document, data: Any, paths: Iterable[Path], schedules: frozenset[str]) -> Remains:
-    """Return what remains of `data` without the values at the faulty `paths`, and without those whose fault shows only then."""
+def take_out(
+    document: Document, data: Any, paths: Iterable[Path], schedules: frozenset[str]
+) -> Remains:
+    """Return what remains of `data` without the values at the faulty `paths`, and without those
+    whose fault shows only then.
+    """
     rest, lost, paths = copy.deepcopy(data), set[Path](), tuple(paths)
-    texts = frozenset(text for entry in {path[:2] for path in paths} for text in _texts_in(find_at(data, entry)))
+    texts = frozenset(
+        text for entry in {path[:2] for path in paths} for text in _texts_in(find_at(data, entry))
+    )
     for _ in range(_ROUNDS if isinstance(data, dict) else 0):
         lost |= {_take(rest, path) for path in sorted(set(paths), key=len, reverse=True)}
         shape, _, paths = check_shape(document, rest, schedules)
@@ -77,7 +96,9 @@ def _texts_in(data: Any) -> Iterator[str]:
 
 
 def _take(rest: Any, path: Path) -> Path:
-    """Take the value at `path` out of `rest`, or of what holds it where it cannot be spared; returns the path of what is lost."""
+    """Take the value at `path` out of `rest`, or of what holds it where it cannot be spared;
+    returns the path of what is lost.
+    """
     if not path:
         return path
     *above, key = path
@@ -86,13 +107,25 @@ def _take(rest: Any, path: Path) -> Path:
         return _take_entry(rest, parent, path)
     if not isinstance(parent, dict):
         return path  # it went with what held it
-    stand_in = 1 if path == ("version",) else _CURVE if key == "curve" else _STAND_INS.get((str(path[0]), str(key))) if len(path) == 3 else None
+    stand_in = (
+        1
+        if path == ("version",)
+        else (
+            _CURVE
+            if key == "curve"
+            else _STAND_INS.get((str(path[0]), str(key)))
+            if len(path) == 3
+            else None
+        )
+    )
     if stand_in is not None:
         parent[str(key)] = stand_in
     elif key in parent:
         del parent[str(key)]
     else:
-        return _take(rest, tuple(above))  # without a key that must be there, the mapping says nothing
+        return _take(
+            rest, tuple(above)
+        )  # without a key that must be there, the mapping says nothing
     return path
 
 
@@ -100,8 +133,18 @@ def _take_entry(rest: Any, entries: list[Any], path: Path) -> Path:
     index = path[-1]
     assert isinstance(index, int)
     entry, section = entries[index], str(path[0])
-    if len(path) == 2 and section == "rules" and isinstance(entry, dict) and "id" in entry and "match" in entry:
-        entries[index] = {name: value for name, value in entry.items() if name != "keep"} if "prune" in entry else {**entry, "keep": True}
+    if (
+        len(path) == 2
+        and section == "rules"
+        and isinstance(entry, dict)
+        and "id" in entry
+        and "match" in entry
+    ):
+        entries[index] = (
+            {name: value for name, value in entry.items() if name != "keep"}
+            if "prune" in entry
+            else {**entry, "keep": True}
+        )
         return (*path, "keep")
     if len(path) == 2 and section in _WHOLE:
         entries[index] = copy.deepcopy(_WHOLE[section])

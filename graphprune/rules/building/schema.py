@@ -1,4 +1,6 @@
-"""The JSON Schema of rule files and rule tests, from the models that check them: what an editor's YAML language server reads."""
+"""The JSON Schema of rule files and rule tests, from the models that check them: what an editor's
+YAML language server reads.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,17 @@ from graphprune.rules.shapes.matcher_shape import NamePatternShape
 from graphprune.rules.shapes.shape import Conditions, Shape
 
 Kind = Literal["rules", "test"]
-KINDS: Mapping[Kind, tuple[type[Shape], str]] = {"rules": (FileShape, "graphprune rule file"), "test": (CaseFileShape, "graphprune rule test")}
+KINDS: Mapping[Kind, tuple[type[Shape], str]] = {
+    "rules": (FileShape, "graphprune rule file"),
+    "test": (CaseFileShape, "graphprune rule test"),
+}
 DIALECT = "http://json-schema.org/draft-07/schema#"  # the one that YAML language servers know best
 _VARIABLE = {"$ref": "#/definitions/variable"}
-_VARIABLE_TEXT = {"description": "A variable of the section vars, as the whole value.", "type": "string", "pattern": r"^\s*\$\{[^{}]*\}\s*$"}
+_VARIABLE_TEXT = {
+    "description": "A variable of the section vars, as the whole value.",
+    "type": "string",
+    "pattern": r"^\s*\$\{[^{}]*\}\s*$",
+}
 _ONE_ACTION = [{"required": ["prune"]}, {"required": ["keep"]}]
 _ONE_FORM = [{"required": [form]} for form in FORMS]
 _BOTH_HALVES = {"every": ["satisfies"], "satisfies": ["every"]}
@@ -24,7 +33,8 @@ Node = dict[str, Any]
 
 
 def build_schema(kind: Kind) -> dict[str, Any]:
-    """Return the JSON Schema of a kind of file. What passes may still have faults that need more than one value to see; what fails has a fault.
+    """Return the JSON Schema of a kind of file. What passes may still have faults that need more
+    than one value to see; what fails has a fault.
 
     Example:
         >>> build_schema("rules")["required"]
@@ -33,12 +43,18 @@ def build_schema(kind: Kind) -> dict[str, Any]:
     shape, title = KINDS[kind]
     raw = shape.model_json_schema(by_alias=True, ref_template="#/definitions/{model}")
     shapes = {found.__name__: found for found in _all_shapes(Shape)}
-    definitions = {name: _mapping(shapes[name], node) for name, node in sorted(raw.pop("$defs", {}).items())}
+    definitions = {
+        name: _mapping(shapes[name], node) for name, node in sorted(raw.pop("$defs", {}).items())
+    }
     root = _mapping(shape, raw)
     if kind == "rules":
         definitions["variable"] = _VARIABLE_TEXT
-        root["properties"]["vars"] = raw["properties"]["vars"] | {"description": KEY_HELP["FileShape"]["vars"]}
-        root["patternProperties"] = {"^x-": {"description": "A place for YAML anchors; not read as rules."}}
+        root["properties"]["vars"] = raw["properties"]["vars"] | {
+            "description": KEY_HELP["FileShape"]["vars"]
+        }
+        root["patternProperties"] = {
+            "^x-": {"description": "A place for YAML anchors; not read as rules."}
+        }
     return {"$schema": DIALECT, "title": title, **root, "definitions": definitions}
 
 
@@ -49,10 +65,17 @@ def _all_shapes(base: type[Shape]) -> Iterator[type[Shape]]:
 
 
 def _mapping(shape: type[Shape], node: Node) -> Node:
-    """Return the schema of one mapping with help for each key, and with the rules on its keys that pydantic cannot express."""
+    """Return the schema of one mapping with help for each key, and with the rules on its keys that
+    pydantic cannot express.
+    """
     takes_variables = not shape.__name__.startswith("Case")
-    properties = {key: _described(_value(item, takes_variables), help_for(shape, key)) for key, item in node["properties"].items()}
-    result = {key: value for key, value in node.items() if key != "title"} | {"properties": properties}
+    properties = {
+        key: _described(_value(item, takes_variables), help_for(shape, key))
+        for key, item in node["properties"].items()
+    }
+    result = {key: value for key, value in node.items() if key != "title"} | {
+        "properties": properties
+    }
     if issubclass(shape, NamePatternShape):
         result |= {"minProperties": 1, "maxProperties": 1}
     elif issubclass(shape, Conditions):
@@ -66,7 +89,14 @@ def _mapping(shape: type[Shape], node: Node) -> Node:
 
 def help_for(shape: type[Shape], key: str) -> str | None:
     """Return what an editor shows beside a key, that of the nearest class that says something."""
-    return next((KEY_HELP[base.__name__][key] for base in shape.__mro__ if key in KEY_HELP.get(base.__name__, {})), None)
+    return next(
+        (
+            KEY_HELP[base.__name__][key]
+            for base in shape.__mro__
+            if key in KEY_HELP.get(base.__name__, {})
+        ),
+        None,
+    )
 
 
 def _described(node: Node, help: str | None) -> Node:
@@ -80,7 +110,10 @@ def _value(node: Node, takes_variables: bool) -> Node:
     node = {key: value for key, value in node.items() if key not in ("title", "default")}
     for key in ("anyOf", "oneOf"):
         if key in node:
-            alternatives = [_value(part, False) if _is_scalar(part) else _value(part, takes_variables) for part in node.pop(key)]
+            alternatives = [
+                _value(part, False) if _is_scalar(part) else _value(part, takes_variables)
+                for part in node.pop(key)
+            ]
             # an empty alternative is "any value"; beside it stands a mapping with its own schema
             node["anyOf"] = [part or {"not": {"type": "object"}} for part in alternatives]
             if takes_variables and any(map(_is_scalar, alternatives)):
@@ -95,4 +128,9 @@ def _value(node: Node, takes_variables: bool) -> Node:
 def _is_scalar(node: Node) -> bool:
     """Return whether the schema is of a scalar that is not just any text."""
     is_narrow_text = node.get("type") == "string" and ("pattern" in node or "format" in node)
-    return node.get("type") in ("integer", "number", "boolean") or "enum" in node or "const" in node or is_narrow_text
+    return (
+        node.get("type") in ("integer", "number", "boolean")
+        or "enum" in node
+        or "const" in node
+        or is_narrow_text
+    )

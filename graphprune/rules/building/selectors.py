@@ -17,7 +17,9 @@ from graphprune.rules.values.matchers import Everything, Use
 SECTION = "selectors"
 
 Defined = Mapping[str, tuple[Document, Any]]
-"""By name, the file that defines a selector and the shape of its matcher; None as shape where that has a fault of its own."""
+"""By name, the file that defines a selector and the shape of its matcher; None as shape where that
+has a fault of its own.
+"""
 
 
 def build_selectors(defined: Defined, faults: list[Diagnostic]) -> dict[str, Use]:
@@ -26,22 +28,37 @@ def build_selectors(defined: Defined, faults: list[Diagnostic]) -> dict[str, Use
     faults += [_cycle(cycle, defined) for cycle in cycles]
     broken = {name for cycle in cycles for name in cycle}
     # Selectors with faults stand for every layer, so that those who use them are not blamed.
-    selectors = {name: Use(name, Everything()) for name, (_, shape) in defined.items() if shape is None or name in broken}
+    selectors = {
+        name: Use(name, Everything())
+        for name, (_, shape) in defined.items()
+        if shape is None or name in broken
+    }
     for name in order:
         document, shape = defined[name]
         if name not in selectors:
             notes = Notes(document)
-            matcher = MatcherBuilder(notes, selectors).matcher(shape, (SECTION, name), f"selector {name!r}: ")
+            matcher = MatcherBuilder(notes, selectors).matcher(
+                shape, (SECTION, name), f"selector {name!r}: "
+            )
             reason = find_contradiction(matcher)
             if reason is not None:
-                notes.fault("match/contradiction", f"selector {name!r}: it can hold for no layer: {reason}", (SECTION, name), contradiction_help(reason))
+                notes.fault(
+                    "match/contradiction",
+                    f"selector {name!r}: it can hold for no layer: {reason}",
+                    (SECTION, name),
+                    contradiction_help(reason),
+                )
             selectors[name] = Use(name, Everything() if notes.faults else matcher)
             faults += notes.faults
     return {name: selectors[name] for name in order}
 
 
-def find_unused(defined: Defined, users: Iterable[Any], also: Iterable[str] = ()) -> Iterator[Diagnostic]:
-    """Yield a warning for each selector that none of the shapes in `users` needs, directly or through other selectors; the names in `also` count as used."""
+def find_unused(
+    defined: Defined, users: Iterable[Any], also: Iterable[str] = ()
+) -> Iterator[Diagnostic]:
+    """Yield a warning for each selector that none of the shapes in `users` needs, directly or
+    through other selectors; the names in `also` count as used.
+    """
     waiting = [*also, *(name for shape in users for name in uses_in(shape))]
     used: set[str] = set()
     while waiting:
@@ -68,13 +85,19 @@ def uses_in(shape: Any) -> Iterator[str]:
         if isinstance(part, MatcherShape) and part.given("use") is not None:
             yield part.use
         if isinstance(part, Shape):
-            waiting += [getattr(part, name) for name in type(part).model_fields if name in part.model_fields_set]
+            waiting += [
+                getattr(part, name)
+                for name in type(part).model_fields
+                if name in part.model_fields_set
+            ]
         elif isinstance(part, list):
             waiting += part
 
 
 def _order(uses: Mapping[str, Sequence[str]]) -> tuple[list[str], list[list[str]]]:
-    """Return the names, used ones before their users, and the cycles; by depth-first search, without recursion as chains may be long."""
+    """Return the names, used ones before their users, and the cycles; by depth-first search,
+    without recursion as chains may be long.
+    """
     order: list[str] = []
     cycles: list[list[str]] = []
     done: set[str] = set()
@@ -100,5 +123,14 @@ def _cycle(cycle: Sequence[str], defined: Defined) -> Diagnostic:
     first = min(cycle)
     at = cycle.index(first)
     names = [*cycle[at:], *cycle[:at], first]
-    message = f"selector {first!r} uses itself" if len(cycle) == 1 else f"selectors use one another in a circle: {' > '.join(names)}"
-    return Diagnostic("selector/cycle", message, defined[first][0].key((SECTION, first)), "write out the conditions in one of them")
+    message = (
+        f"selector {first!r} uses itself"
+        if len(cycle) == 1
+        else f"selectors use one another in a circle: {' > '.join(names)}"
+    )
+    return Diagnostic(
+        "selector/cycle",
+        message,
+        defined[first][0].key((SECTION, first)),
+        "write out the conditions in one of them",
+    )

@@ -1,7 +1,8 @@
 """Fields that the command line sets in rule files: `--set`.
 
-A field of a rule's action means what the rule does in the end, wherever it stands in the file: of a schedule that the rule only names, or takes from `like` or
-`defaults`, the rule gets a copy of its own with that field changed.
+A field of a rule's action means what the rule does in the end, wherever it stands in the file: of a
+schedule that the rule only names, or takes from `like` or `defaults`, the rule gets a copy of its
+own with that field changed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from graphprune.rules.text.yaml_text import Document, Path, parse_document
 from graphprune.suggestions import closest
 
 _SECTIONS = {"budgets": "budget", "schedules": "schedule"}
-_HELP = "write RULE.prune.FIELD=VALUE, budgets.NAME.FIELD=VALUE, schedules.NAME.FIELD=VALUE or defaults.prune.FIELD=VALUE, as in dense-90.prune.sparsity=0.5"
+_HELP = (
+    "write RULE.prune.FIELD=VALUE, budgets.NAME.FIELD=VALUE, schedules.NAME.FIELD=VALUE or"
+    " defaults.prune.FIELD=VALUE, as in dense-90.prune.sparsity=0.5"
+)
 
 
 class _Misdirected(Exception):
@@ -37,8 +41,12 @@ class _Value:
     data: Any
 
 
-def change_settings(documents: Sequence[Document], settings: Sequence[tuple[str, str]]) -> tuple[list[Document], list[Diagnostic]]:
-    """Return the documents with each field given its value, and what is wrong with the paths; a fault in a value is told at its `--set`."""
+def change_settings(
+    documents: Sequence[Document], settings: Sequence[tuple[str, str]]
+) -> tuple[list[Document], list[Diagnostic]]:
+    """Return the documents with each field given its value, and what is wrong with the paths; a
+    fault in a value is told at its `--set`.
+    """
     changed, faults = list(documents), []
     for path, text in settings:
         where = Where(f"--set {path}={text}")
@@ -54,7 +62,9 @@ def change_settings(documents: Sequence[Document], settings: Sequence[tuple[str,
     return changed, faults
 
 
-def _change(documents: Sequence[Document], path: str, value: Any, where: Where) -> tuple[int, Document]:
+def _change(
+    documents: Sequence[Document], path: str, value: Any, where: Where
+) -> tuple[int, Document]:
     """Return which document holds the field at `path`, and that document with the field's value."""
     id, dot, field = path.rpartition(".prune.")
     if dot and field and id == "defaults":
@@ -65,27 +75,48 @@ def _change(documents: Sequence[Document], path: str, value: Any, where: Where) 
     if section in _SECTIONS and "." in rest:
         index, target = _find_named(documents, section, rest)
         return index, _with_value(documents[index], target, value, where)
-    raise _Misdirected("key/unknown", "no field of a rule's action, a budget or a schedule has this path", _meant(documents, path) or _HELP)
+    raise _Misdirected(
+        "key/unknown",
+        "no field of a rule's action, a budget or a schedule has this path",
+        _meant(documents, path) or _HELP,
+    )
 
 
 def _meant(documents: Sequence[Document], path: str) -> str:
     """Return the path with the part that `RULE.FIELD` forgets."""
     id, _, field = path.partition(".")
     is_action = field.partition(".")[0] in keys_of(PruneShape)
-    return f"write {id}.prune.{field}" if is_action and any(id == name for document in documents for _, name, _ in _rules(document)) else ""
+    return (
+        f"write {id}.prune.{field}"
+        if is_action
+        and any(id == name for document in documents for _, name, _ in _rules(document))
+        else ""
+    )
 
 
-def _change_rule(documents: Sequence[Document], id: str, field: tuple[str, ...], value: Any, where: Where) -> tuple[int, Document]:
+def _change_rule(
+    documents: Sequence[Document], id: str, field: tuple[str, ...], value: Any, where: Where
+) -> tuple[int, Document]:
     index, place, rule = _find_rule(documents, id)
     if not isinstance(rule.get("prune"), dict):
-        raise _Misdirected("value/range", f"rule {id!r} has no prune action whose fields could be set", f"leave it out instead: --off {id}")
+        raise _Misdirected(
+            "value/range",
+            f"rule {id!r} has no prune action whose fields could be set",
+            f"leave it out instead: --off {id}",
+        )
     document, target = documents[index], ("rules", place, "prune")
     if len(field) == 1:
-        return index, _with_value(_without_targets(document, target, field[0], value), (*target, field[0]), value, where)
+        return index, _with_value(
+            _without_targets(document, target, field[0], value), (*target, field[0]), value, where
+        )
     found = _in_effect(documents, id, field[0], [])
     if found is not None and field[0] == "budget":
         rest = ".".join(field[1:])
-        raise _Misdirected("key/unknown", f"rule {id!r} names its budget, which is set by itself", f"write budgets.{found.data}.{rest}")
+        raise _Misdirected(
+            "key/unknown",
+            f"rule {id!r} names its budget, which is set by itself",
+            f"write budgets.{found.data}.{rest}",
+        )
     if found is not None and field[0] == "schedule" and isinstance(found.data, str):
         found = _named_schedule(documents, id, found.data)
     if found is not None and isinstance(found.data, dict):
@@ -99,12 +130,22 @@ def _named_schedule(documents: Sequence[Document], id: str, name: str) -> _Value
         if isinstance(found, dict):
             return _Value(document, ("schedules", name), found)
     message = f"rule {id!r} takes its schedule from {name!r}, which is no schedule that is defined"
-    raise _Misdirected("schedule/unknown", message, f"set the whole schedule: {id}.prune.schedule={{curve: ..., begin: ..., end: ...}}")
+    raise _Misdirected(
+        "schedule/unknown",
+        message,
+        f"set the whole schedule: {id}.prune.schedule={{curve: ..., begin: ..., end: ...}}",
+    )
 
 
-def _in_effect(documents: Sequence[Document], id: str, field: str, seen: list[str]) -> _Value | None:
-    """Return a field of a rule's action as it comes out: the rule's own, that of the rule it is like, that of the defaults; None where there is none."""
-    if id not in seen and any(id == name for document in documents for _, name, _ in _rules(document)):
+def _in_effect(
+    documents: Sequence[Document], id: str, field: str, seen: list[str]
+) -> _Value | None:
+    """Return a field of a rule's action as it comes out: the rule's own, that of the rule it is
+    like, that of the defaults; None where there is none.
+    """
+    if id not in seen and any(
+        id == name for document in documents for _, name, _ in _rules(document)
+    ):
         index, place, rule = _find_rule(documents, id)
         prune = rule.get("prune")
         own = prune if isinstance(prune, dict) else {}
@@ -119,10 +160,18 @@ def _in_effect(documents: Sequence[Document], id: str, field: str, seen: list[st
     return None
 
 
-def _change_defaults(documents: Sequence[Document], field: tuple[str, ...], value: Any, where: Where) -> tuple[int, Document]:
-    index = next((index for index, document in enumerate(documents) if _section(document, "defaults")), None)
+def _change_defaults(
+    documents: Sequence[Document], field: tuple[str, ...], value: Any, where: Where
+) -> tuple[int, Document]:
+    index = next(
+        (index for index, document in enumerate(documents) if _section(document, "defaults")), None
+    )
     if index is None:
-        raise _Misdirected("key/unknown", "the files have no defaults whose fields could be set", "set the field of a rule, as in dense-90.prune.sparsity=0.5")
+        raise _Misdirected(
+            "key/unknown",
+            "the files have no defaults whose fields could be set",
+            "set the field of a rule, as in dense-90.prune.sparsity=0.5",
+        )
     document, target = documents[index], ("defaults", "prune", *field)
     prune = _section(document, "defaults").get("prune")
     named = prune.get("schedule") if isinstance(prune, dict) else None
@@ -138,21 +187,31 @@ def _find_rule(documents: Sequence[Document], id: str) -> tuple[int, int, Mappin
             if name == id:
                 return index, place, rule
     known = [name for document in documents for _, name, _ in _rules(document)]
-    raise _Misdirected("rule/unknown", f"no rule has the id {id!r}", closest(id, known) or f"there are {', '.join(sorted(known))}")
+    raise _Misdirected(
+        "rule/unknown",
+        f"no rule has the id {id!r}",
+        closest(id, known) or f"there are {', '.join(sorted(known))}",
+    )
 
 
 def _find_named(documents: Sequence[Document], section: str, rest: str) -> tuple[int, Path]:
-    """Return the document and the path of `NAME.FIELD` in a section of named mappings; names may hold dots."""
+    """Return the document and the path of `NAME.FIELD` in a section of named mappings; names may
+    hold dots.
+    """
     kind = _SECTIONS[section]
     known: list[str] = []
     for index, document in enumerate(documents):
-        names = [name for name, value in _section(document, section).items() if isinstance(value, dict)]
+        names = [
+            name for name, value in _section(document, section).items() if isinstance(value, dict)
+        ]
         for name in names:
             if rest.startswith(f"{name}."):
                 return index, (section, name, *rest.removeprefix(f"{name}.").split("."))
         known += names
     name = rest.rpartition(".")[0]
-    help = closest(name, known) or (f"there are {', '.join(sorted(known))}" if known else f"the files define no {section}")
+    help = closest(name, known) or (
+        f"there are {', '.join(sorted(known))}" if known else f"the files define no {section}"
+    )
     raise _Misdirected(f"{kind}/unknown", f"no {kind} is named {name!r}", help)
 
 
@@ -170,7 +229,9 @@ def _section(document: Document, name: str) -> Mapping[str, Any]:
 
 
 def _without_targets(document: Document, target: Path, field: str, value: Any) -> Document:
-    """Return the document without what sets the share of zeros in the action at `target`, where the field that is set replaces it."""
+    """Return the document without what sets the share of zeros in the action at `target`, where the
+    field that is set replaces it.
+    """
     fixes = field in TARGETS or (field == "pattern" and isinstance(value, dict) and "keep" in value)
     if not fixes:
         return document
@@ -184,25 +245,46 @@ def _with_copy(document: Document, path: Path, source: _Value) -> Document:
 
     def moved(places: Mapping[Path, Where]) -> dict[Path, Where]:
         length = len(source.path)
-        return {(*path, *place[length:]): where for place, where in places.items() if place[:length] == source.path}
+        return {
+            (*path, *place[length:]): where
+            for place, where in places.items()
+            if place[:length] == source.path
+        }
 
     data = _set(document.data, path, source.data)
-    return replace(document, data=data, values={**document.values, **moved(source.document.values)}, keys={**document.keys, **moved(source.document.keys)})
+    return replace(
+        document,
+        data=data,
+        values={**document.values, **moved(source.document.values)},
+        keys={**document.keys, **moved(source.document.keys)},
+    )
 
 
 def _with_value(document: Document, path: Path, value: Any, where: Where) -> Document:
-    """Return the document with `value` at `path`, whose place is then the option that set it; so is that of mappings around it that were not there."""
+    """Return the document with `value` at `path`, whose place is then the option that set it; so is
+    that of mappings around it that were not there.
+    """
     kept = {place: there for place, there in document.values.items() if place[: len(path)] != path}
     keys = {place: there for place, there in document.keys.items() if place[: len(path)] != path}
     made = {path[:length]: where for length in range(1, len(path) + 1) if path[:length] not in kept}
-    return replace(document, data=_set(document.data, path, value), values={**kept, **made}, keys={**keys, **made})
+    return replace(
+        document,
+        data=_set(document.data, path, value),
+        values={**kept, **made},
+        keys={**keys, **made},
+    )
 
 
 def _set(data: Any, path: Path, value: Any) -> Any:
-    """Return a copy of `data` with `value` at `path`; mappings that are not there, or are no mappings, are made."""
+    """Return a copy of `data` with `value` at `path`; mappings that are not there, or are no
+    mappings, are made.
+    """
     if not path:
         return value
     if isinstance(data, list):
-        return [_set(item, path[1:], value) if index == path[0] else item for index, item in enumerate(data)]
+        return [
+            _set(item, path[1:], value) if index == path[0] else item
+            for index, item in enumerate(data)
+        ]
     known = data if isinstance(data, dict) else {}
     return {**known, str(path[0]): _set(known.get(str(path[0])), path[1:], value)}

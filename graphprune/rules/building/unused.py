@@ -14,14 +14,20 @@ _USERS = ("rules", "require")
 
 
 def find_unused_names(
-    documents: Sequence[Document], files: Sequence[FileParts], defined: Defined, spare: Collection[str], faults: Sequence[Diagnostic]
+    documents: Sequence[Document],
+    files: Sequence[FileParts],
+    defined: Defined,
+    spare: Collection[str],
+    faults: Sequence[Diagnostic],
 ) -> Iterator[Diagnostic]:
     """Yield a warning for each name that nobody uses.
 
-    Beside a name that is not known nothing is said of its kind: the unknown one may be the one meant.
+    Beside a name that is not known nothing is said of its kind: the unknown one may be the one
+    meant.
 
     Args:
-        documents: The files as they are written, before the command line changes them: what `--set` replaces is used all the same.
+        documents: The files as they are written, before the command line changes them: what `--set`
+            replaces is used all the same.
         files: Their sound parts.
         defined: The selectors.
         spare: Texts in entries with faults; one of them may be what was meant to name something.
@@ -29,9 +35,22 @@ def find_unused_names(
     """
     slugs = {fault.slug for fault in faults}
     if not slugs & {"selector/unknown", "selector/cycle"}:
-        yield from find_unused(defined, [part for file in files for section in _USERS for part in file.section(section) or []], spare)
+        yield from find_unused(
+            defined,
+            [part for file in files for section in _USERS for part in file.section(section) or []],
+            spare,
+        )
     if "budget/unknown" not in slugs:
-        yield from _unused_budgets(files, {*_named("budget", [document.data for document in documents] + [file.data for file in files]), *spare})
+        yield from _unused_budgets(
+            files,
+            {
+                *_named(
+                    "budget",
+                    [document.data for document in documents] + [file.data for file in files],
+                ),
+                *spare,
+            },
+        )
 
 
 def _unused_budgets(files: Sequence[FileParts], used: Collection[str]) -> Iterator[Diagnostic]:
@@ -39,7 +58,13 @@ def _unused_budgets(files: Sequence[FileParts], used: Collection[str]) -> Iterat
         for name in file.section("budgets") or {}:
             if name not in used:
                 place = file.notes.document.key(("budgets", name))
-                yield Diagnostic("budget/unused", f"no rule names the budget {name!r}", place, f"write 'budget: {name}', or delete it", "warning")
+                yield Diagnostic(
+                    "budget/unused",
+                    f"no rule names the budget {name!r}",
+                    place,
+                    f"write 'budget: {name}', or delete it",
+                    "warning",
+                )
 
 
 def _named(kind: str, values: Sequence[Any]) -> Iterator[str]:

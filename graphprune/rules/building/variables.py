@@ -1,4 +1,6 @@
-"""Variables of rule files: `${name}` as a whole scalar, typed by the default, overridden from outside."""
+"""Variables of rule files: `${name}` as a whole scalar, typed by the default, overridden from
+outside.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,12 @@ _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _PART = re.compile(r"\$\{\s*[A-Za-z_][\w-]*\s*\}")
 
 
-def collect_variables(documents: Sequence[Document], overrides: Mapping[str, str]) -> tuple[dict[str, Variable], list[Diagnostic]]:
-    """Return the variables of all files after overrides, and what is wrong with the overrides. Definitions of other types are left to the shape check."""
+def collect_variables(
+    documents: Sequence[Document], overrides: Mapping[str, str]
+) -> tuple[dict[str, Variable], list[Diagnostic]]:
+    """Return the variables of all files after overrides, and what is wrong with the overrides.
+    Definitions of other types are left to the shape check.
+    """
     defaults: dict[str, Variable] = {}
     for document in documents:
         block = document.data.get("vars") if isinstance(document.data, dict) else None
@@ -33,12 +39,18 @@ def collect_variables(documents: Sequence[Document], overrides: Mapping[str, str
     for name, text in overrides.items():
         where = Where(f"--var {name}={text}")
         if name not in defaults:
-            help = closest(name, defaults) or (f"defined: {', '.join(sorted(defaults))}" if defaults else "the rule files define no variables")
+            help = closest(name, defaults) or (
+                f"defined: {', '.join(sorted(defaults))}"
+                if defaults
+                else "the rule files define no variables"
+            )
             faults.append(Diagnostic("var/unknown", f"no variable is named {name!r}", where, help))
             continue
         if HALVES.search(text):
             message = f"variable {name!r} must be text in UTF-8, got {text!r}"
-            faults.append(Diagnostic("value/type", message, where, "is the terminal set to another encoding?"))
+            faults.append(
+                Diagnostic("value/type", message, where, "is the terminal set to another encoding?")
+            )
             continue
         value = _typed_like(defaults[name], text)
         if value is None:
@@ -46,7 +58,8 @@ def collect_variables(documents: Sequence[Document], overrides: Mapping[str, str
             faults.append(
                 Diagnostic(
                     "value/type",
-                    f"variable {name!r} must be {kind} like its default {defaults[name]}, got {text!r}".replace("True", "true").replace("False", "false"),
+                    f"variable {name!r} must be {kind} like its default {defaults[name]}, got"
+                    f" {text!r}".replace("True", "true").replace("False", "false"),
                     where,
                 )
             )
@@ -79,16 +92,24 @@ def _number(text: str, otherwise: str | None) -> Variable | None:
 
 
 def _known_help(name: str, variables: Mapping[str, Variable]) -> str:
-    return closest(name, variables) or (f"defined: {', '.join(sorted(variables))}" if variables else "define it under 'vars'")
+    return closest(name, variables) or (
+        f"defined: {', '.join(sorted(variables))}" if variables else "define it under 'vars'"
+    )
 
 
 def fill_in(document: Document, variables: Mapping[str, Variable]) -> tuple[Any, list[Diagnostic]]:
-    """Return the document's values without `x-` keys and with each `${name}` replaced, and the references that lead nowhere."""
+    """Return the document's values without `x-` keys and with each `${name}` replaced, and the
+    references that lead nowhere.
+    """
     faults: list[Diagnostic] = []
 
     def fill(value: Any, path: Path) -> Any:
         if isinstance(value, dict):
-            return {key: fill(item, (*path, key)) for key, item in value.items() if path or not key.startswith("x-")}
+            return {
+                key: fill(item, (*path, key))
+                for key, item in value.items()
+                if path or not key.startswith("x-")
+            }
         if isinstance(value, list):
             return [fill(item, (*path, index)) for index, item in enumerate(value)]
         if not isinstance(value, str) or "${" not in value or path[:1] == ("vars",):
@@ -102,10 +123,21 @@ def fill_in(document: Document, variables: Mapping[str, Variable]) -> tuple[Any,
             return variables[name]
         if whole:
             help = _known_help(name, variables) if len(faults) < MAX_OF_A_KIND else None
-            faults.append(Diagnostic("var/unknown", f"no variable is named {name!r}", document.value(path), help))
+            faults.append(
+                Diagnostic(
+                    "var/unknown", f"no variable is named {name!r}", document.value(path), help
+                )
+            )
         elif _PART.search(text):
             help = "make the whole text one variable; nothing is put together inside a text"
-            faults.append(Diagnostic("value/type", f"a variable must be the whole value, got {text[:60]!r}", document.value(path), help))
+            faults.append(
+                Diagnostic(
+                    "value/type",
+                    f"a variable must be the whole value, got {text[:60]!r}",
+                    document.value(path),
+                    help,
+                )
+            )
         return text
 
     return fill(document.data, ()), faults

@@ -1,19 +1,27 @@
-"""The layer classes that come with tf_keras 2.21: naming one that a model lacks is no slip of the pen."""
+"""The layer classes that come with tf_keras 2.21: naming one that a model lacks is no slip of the
+pen.
+"""
 
 from __future__ import annotations
 
 _NAMES = """
-AbstractRNNCell Activation ActivityRegularization Add AdditiveAttention AlphaDropout Attention Average AveragePooling1D AveragePooling2D
-AveragePooling3D BatchNormalization Bidirectional CategoryEncoding CenterCrop ClassMethod Concatenate Conv Conv1D Conv1DTranspose Conv2D
-Conv2DTranspose Conv3D Conv3DTranspose ConvLSTM ConvLSTM1D ConvLSTM2D ConvLSTM3D ConvRNN Cropping1D Cropping2D Cropping3D Dense DenseFeatures
-DepthwiseConv DepthwiseConv1D DepthwiseConv2D Discretization Dot Dropout DynamicEmbedding DynamicLookup ELU EinsumDense Embedding Flatten Functional
-GRU GRUCell GaussianDropout GaussianNoise GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D
-GlobalMaxPooling3D GroupNormalization HashedCrossing Hashing Identity InputLayer InstanceMethod InstanceProperty IntegerLookup LSTM LSTMCell Lambda
-Layer LayerNormalization LeakyReLU LocallyConnected1D LocallyConnected2D Masking MaxPooling1D MaxPooling2D MaxPooling3D Maximum Minimum Model
-MultiHeadAttention Multiply Normalization PReLU Permute RNN RandomBrightness RandomContrast RandomCrop RandomFlip RandomFourierFeatures RandomHeight
-RandomRotation RandomTranslation RandomWidth RandomZoom ReLU RepeatVector Rescaling Reshape Resizing SeparableConv SeparableConv1D SeparableConv2D
-Sequential SimpleRNN SimpleRNNCell SlicingOpLambda Softmax SpatialDropout1D SpatialDropout2D SpatialDropout3D SpectralNormalization StackedRNNCells
-StringLookup Subtract SyncBatchNormalization TFOpLambda TextVectorization ThresholdedReLU TimeDistributed UnitNormalization UpSampling1D UpSampling2D
+AbstractRNNCell Activation ActivityRegularization Add AdditiveAttention AlphaDropout Attention
+Average AveragePooling1D AveragePooling2D AveragePooling3D BatchNormalization Bidirectional
+CategoryEncoding CenterCrop ClassMethod Concatenate Conv Conv1D Conv1DTranspose Conv2D
+Conv2DTranspose Conv3D Conv3DTranspose ConvLSTM ConvLSTM1D ConvLSTM2D ConvLSTM3D ConvRNN Cropping1D
+Cropping2D Cropping3D Dense DenseFeatures DepthwiseConv DepthwiseConv1D DepthwiseConv2D
+Discretization Dot Dropout DynamicEmbedding DynamicLookup ELU EinsumDense Embedding Flatten
+Functional GRU GRUCell GaussianDropout GaussianNoise GlobalAveragePooling1D GlobalAveragePooling2D
+GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization
+HashedCrossing Hashing Identity InputLayer InstanceMethod InstanceProperty IntegerLookup LSTM
+LSTMCell Lambda Layer LayerNormalization LeakyReLU LocallyConnected1D LocallyConnected2D Masking
+MaxPooling1D MaxPooling2D MaxPooling3D Maximum Minimum Model MultiHeadAttention Multiply
+Normalization PReLU Permute RNN RandomBrightness RandomContrast RandomCrop RandomFlip
+RandomFourierFeatures RandomHeight RandomRotation RandomTranslation RandomWidth RandomZoom ReLU
+RepeatVector Rescaling Reshape Resizing SeparableConv SeparableConv1D SeparableConv2D Sequential
+SimpleRNN SimpleRNNCell SlicingOpLambda Softmax SpatialDropout1D SpatialDropout2D SpatialDropout3D
+SpectralNormalization StackedRNNCells StringLookup Subtract SyncBatchNormalization TFOpLambda
+TextVectorization ThresholdedReLU TimeDistributed UnitNormalization UpSampling1D UpSampling2D
 UpSampling3D Wrapper ZeroPadding1D ZeroPadding2D ZeroPadding3D
 """
 

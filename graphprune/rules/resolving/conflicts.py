@@ -16,34 +16,65 @@ from graphprune.sparsity.schedules import Schedule
 
 
 def settings_on(layer: Layer, action: Prune) -> tuple[Any, ...]:
-    """Return what `action` does to `layer`; equal for two rules that ask for the same, whatever they call their schedules."""
-    weights = tuple(tensor.name for tensor in layer.prunable if action.weights is None or is_named(tensor.name, action.weights))
-    return action.sparsity, action.budget, replace(action.schedule, name=None), action.pattern, weights, action.misfit
+    """Return what `action` does to `layer`; equal for two rules that ask for the same, whatever
+    they call their schedules.
+    """
+    weights = tuple(
+        tensor.name
+        for tensor in layer.prunable
+        if action.weights is None or is_named(tensor.name, action.weights)
+    )
+    return (
+        action.sparsity,
+        action.budget,
+        replace(action.schedule, name=None),
+        action.pattern,
+        weights,
+        action.misfit,
+    )
 
 
-def conflict(first: Rule, second: Rule, addresses: Sequence[str], sizes: Mapping[str, int]) -> Diagnostic:
+def conflict(
+    first: Rule, second: Rule, addresses: Sequence[str], sizes: Mapping[str, int]
+) -> Diagnostic:
     """Return the error for two rules that claim the same layers with different settings.
 
-    `sizes` is how many layers each rule matches, by its id: a rule whose layers the other all matches too is the exception, so it should win.
+    `sizes` is how many layers each rule matches, by its id: a rule whose layers the other all
+    matches too is the exception, so it should win.
     """
-    first, second = sorted((first, second), key=lambda rule: (rule.where.file, rule.where.line or 0, rule.where.column or 0, rule.id))
+    first, second = sorted(
+        (first, second),
+        key=lambda rule: (rule.where.file, rule.where.line or 0, rule.where.column or 0, rule.id),
+    )
     labels = describe_settings(first), describe_settings(second)
     if labels[0] == labels[1]:
         labels = describe_settings(first, long=True), describe_settings(second, long=True)
     width = max(len(rule.id) for rule in (first, second))
     edge = max(len(str(rule.where)) for rule in (first, second))
     related = tuple(
-        (rule.where, f"{' ' * (edge - len(str(rule.where)))}{rule.id:<{width}}   {label}") for rule, label in zip((first, second), labels, strict=True)
+        (rule.where, f"{' ' * (edge - len(str(rule.where)))}{rule.id:<{width}}   {label}")
+        for rule, label in zip((first, second), labels, strict=True)
     )
     claimed = "is claimed twice" if len(addresses) == 1 else "are claimed twice"
-    winner, loser = (second, first) if sizes[second.id] == len(addresses) < sizes[first.id] else (first, second)
+    winner, loser = (
+        (second, first) if sizes[second.id] == len(addresses) < sizes[first.id] else (first, second)
+    )
     help = f"add 'overrides: [{loser.id}]' to {winner.id}, or narrow one match"
-    return Diagnostic("rule/conflict", f"{list_layers(addresses)} {claimed} with different settings", second.where, help, related=related)
+    return Diagnostic(
+        "rule/conflict",
+        f"{list_layers(addresses)} {claimed} with different settings",
+        second.where,
+        help,
+        related=related,
+    )
 
 
 def same_settings(winner: Rule, other: Rule, addresses: Sequence[str]) -> Diagnostic:
     """Return the note for two rules that ask for the same."""
-    message = f"rules {winner.id!r} and {other.id!r} say the same of {list_layers(addresses)}; {winner.id!r} is recorded"
+    message = (
+        f"rules {winner.id!r} and {other.id!r} say the same of {list_layers(addresses)};"
+        f" {winner.id!r} is recorded"
+    )
     return Diagnostic("rule/same-settings", message, other.where, severity="note")
 
 
@@ -67,7 +98,9 @@ def describe_settings(rule: Rule, *, long: bool = False) -> str:
     action = rule.action
     if not isinstance(action, Prune):
         return "keep"
-    schedule = _long_schedule(action.schedule) if long else action.schedule.name or action.schedule.curve
+    schedule = (
+        _long_schedule(action.schedule) if long else action.schedule.name or action.schedule.curve
+    )
     weights = "" if action.weights is None else f", weights {', '.join(action.weights)}"
     misfit = f", misfit {action.misfit}" if long and action.misfit != "error" else ""
     return f"{_target(action, long=long)}, {schedule}{weights}{misfit}"
@@ -80,7 +113,9 @@ def _target(action: Prune, *, long: bool) -> str:
     if action.budget is not None and action.budget.threshold is not None:
         return f"{action.budget.name} {action.pattern}"
     if action.budget is not None:
-        return f"budget {action.budget.name}{f' ({action.budget})' if long else ''} {action.pattern}"
+        return (
+            f"budget {action.budget.name}{f' ({action.budget})' if long else ''} {action.pattern}"
+        )
     return f"{percent(action.sparsity)} {action.pattern}"
 
 

@@ -90,7 +90,8 @@ class RuleExplanation:
         selected: The candidates that it matches, in graph order.
         candidates: How many candidates the model has.
         lost: (address, rule id) of the selected layers for which another rule decides.
-        misses: The nearest misses in one line, or what else would help; "" where there is nothing to tell.
+        misses: The nearest misses in one line, or what else would help; "" where there is nothing
+            to tell.
         nearest: The nearest misses.
     """
 
@@ -103,7 +104,9 @@ class RuleExplanation:
     nearest: tuple[Miss, ...] = ()
 
 
-def explain_layer(graph: LayerGraph, rules: RuleSet, address: str, zeros: Zeros | None = None) -> LayerExplanation:
+def explain_layer(
+    graph: LayerGraph, rules: RuleSet, address: str, zeros: Zeros | None = None
+) -> LayerExplanation:
     """Return why each rule matches the layer at `address`, or does not, and what becomes of it.
 
     Raises:
@@ -112,18 +115,37 @@ def explain_layer(graph: LayerGraph, rules: RuleSet, address: str, zeros: Zeros 
     graph = teach_layers(graph, rules.custom_layers)
     matches = Matches(graph, zeros)
     if address not in graph.layers:
-        raise RuleError((Diagnostic("layer/unknown", f"no layer has the address {address!r}", Where(f"--layer {address}"), address_help(matches, address)),))
+        raise RuleError(
+            (
+                Diagnostic(
+                    "layer/unknown",
+                    f"no layer has the address {address!r}",
+                    Where(f"--layer {address}"),
+                    address_help(matches, address),
+                ),
+            )
+        )
     layer = graph.layers[address]
     witnesses = Witnesses(Failures(matches))
-    verdicts = tuple(_rule_verdict(witnesses, rule, address) for rule in rules.rules) if layer.is_candidate else ()
-    reason = next((other.reason for other in find_out_of_reach(graph) if other.address == address), "")
+    verdicts = (
+        tuple(_rule_verdict(witnesses, rule, address) for rule in rules.rules)
+        if layer.is_candidate
+        else ()
+    )
+    reason = next(
+        (other.reason for other in find_out_of_reach(graph) if other.address == address), ""
+    )
     result = _result(resolve_rules(graph, rules, zeros), reason, layer, verdicts)
     labels = tuple(tensor.label() for tensor in layer.prunable)
     weights = sum(tensor.size for tensor in layer.prunable)
-    return LayerExplanation(address, layer.type, labels, weights, _producers(matches, address), verdicts, result)
+    return LayerExplanation(
+        address, layer.type, labels, weights, _producers(matches, address), verdicts, result
+    )
 
 
-def explain_rule(graph: LayerGraph, rules: RuleSet, rule_id: str, zeros: Zeros | None = None) -> RuleExplanation:
+def explain_rule(
+    graph: LayerGraph, rules: RuleSet, rule_id: str, zeros: Zeros | None = None
+) -> RuleExplanation:
     """Return which layers the rule selects, which it loses to others, and which it nearly selects.
 
     Raises:
@@ -132,27 +154,53 @@ def explain_rule(graph: LayerGraph, rules: RuleSet, rule_id: str, zeros: Zeros |
     by_id = {rule.id: rule for rule in rules.rules}
     if rule_id not in by_id:
         help = closest(rule_id, by_id) or f"there are {', '.join(by_id)}"
-        raise RuleError((Diagnostic("rule/unknown", f"no rule has the id {rule_id!r}", Where(f"--rule {rule_id}"), help),))
+        raise RuleError(
+            (
+                Diagnostic(
+                    "rule/unknown",
+                    f"no rule has the id {rule_id!r}",
+                    Where(f"--rule {rule_id}"),
+                    help,
+                ),
+            )
+        )
     rule = by_id[rule_id]
     resolution = resolve_rules(graph, rules, zeros)
     graph = teach_layers(graph, rules.custom_layers)
     matches = Matches(graph, zeros)
     selected = tuple(matches.claimed(rule.matcher))
     decided = {claim.address: claim.rule for claim in resolution.claims}
-    lost = tuple((address, winner.id) for address in selected if (winner := decided[address]) is not None and winner.id != rule_id)
+    lost = tuple(
+        (address, winner.id)
+        for address in selected
+        if (winner := decided[address]) is not None and winner.id != rule_id
+    )
     nearest = find_misses(matches, rule.matcher)
     misses = explain_misses(matches, rule.matcher) if nearest or not selected else ""
-    return RuleExplanation(rule_id, rule.where, selected, len(matches.candidates), lost, misses, nearest)
+    return RuleExplanation(
+        rule_id, rule.where, selected, len(matches.candidates), lost, misses, nearest
+    )
 
 
 def _producers(matches: Matches, address: str) -> tuple[str, ...]:
     calls = matches.calls
-    return tuple(dict.fromkeys(calls.address[other] for call in calls.calls_of((address,)) for other in calls.before[call]))
+    return tuple(
+        dict.fromkeys(
+            calls.address[other]
+            for call in calls.calls_of((address,))
+            for other in calls.before[call]
+        )
+    )
 
 
 def _rule_verdict(witnesses: Witnesses, rule: Rule, address: str) -> RuleVerdict:
     conditions = conditions_of(rule.matcher, through_selectors=False)
-    return RuleVerdict(rule.id, rule.where, address in witnesses.matches.of(rule.matcher), tuple(_verdict(witnesses, part, address) for part in conditions))
+    return RuleVerdict(
+        rule.id,
+        rule.where,
+        address in witnesses.matches.of(rule.matcher),
+        tuple(_verdict(witnesses, part, address) for part in conditions),
+    )
 
 
 def _verdict(witnesses: Witnesses, matcher: Matcher, address: str) -> Verdict:
@@ -163,18 +211,33 @@ def _verdict(witnesses: Witnesses, matcher: Matcher, address: str) -> Verdict:
     elif isinstance(inner, AnyOf | AllOf):
         parts = inner.parts
     verdicts = tuple(_verdict(witnesses, part, address) for part in parts)
-    return Verdict(spell(matcher), address in witnesses.matches.of(matcher), witnesses.reason(matcher, address), verdicts)
+    return Verdict(
+        spell(matcher),
+        address in witnesses.matches.of(matcher),
+        witnesses.reason(matcher, address),
+        verdicts,
+    )
 
 
-def _result(resolution: Resolution, reason: str, layer: Layer, verdicts: tuple[RuleVerdict, ...]) -> str:
+def _result(
+    resolution: Resolution, reason: str, layer: Layer, verdicts: tuple[RuleVerdict, ...]
+) -> str:
     if not layer.is_candidate:
         if reason:
             return reason
-        return "no prunable weights, so no rule can claim it" if layer.kind != "model" else "a nested model: rules claim the layers in it"
+        return (
+            "no prunable weights, so no rule can claim it"
+            if layer.kind != "model"
+            else "a nested model: rules claim the layers in it"
+        )
     claim = next(claim for claim in resolution.claims if claim.address == layer.address)
     if claim.rule is None:
         rivals = [verdict.id for verdict in verdicts if verdict.matches]
-        return f"no rule decides: {' and '.join(rivals)} claim it with different settings" if rivals else "left dense, no rule claims it"
+        return (
+            f"no rule decides: {' and '.join(rivals)} claim it with different settings"
+            if rivals
+            else "left dense, no rule claims it"
+        )
     beaten = f" ({describe_losses(claim.rule.id, claim.lost)})" if claim.lost else ""
     if isinstance(claim.rule.action, Keep):
         return f"kept dense by {claim.rule.id}{beaten}"
@@ -186,8 +249,17 @@ def explanation_to_config(found: LayerExplanation | RuleExplanation) -> Mapping[
     head = {"format_version": FORMAT_VERSION, "kind": KIND}
     if isinstance(found, RuleExplanation):
         lost = [{"address": address, "rule": rule} for address, rule in found.lost]
-        facts = {"rule": found.id, "where": found.where.to_config(), "selected": list(found.selected), "candidates": found.candidates, "lost": lost}
-        nearest = [{"address": miss.address, "met": miss.met, "of": miss.total, "fails": list(miss.fails)} for miss in found.nearest]
+        facts = {
+            "rule": found.id,
+            "where": found.where.to_config(),
+            "selected": list(found.selected),
+            "candidates": found.candidates,
+            "lost": lost,
+        }
+        nearest = [
+            {"address": miss.address, "met": miss.met, "of": miss.total, "fails": list(miss.fails)}
+            for miss in found.nearest
+        ]
         return {**head, **facts, "misses": found.misses, "nearest": nearest}
     rules = [
         {
@@ -199,9 +271,20 @@ def explanation_to_config(found: LayerExplanation | RuleExplanation) -> Mapping[
         }
         for rule in found.rules
     ]
-    facts = {"layer": found.address, "type": found.type, "tensors": list(found.tensors), "weights": found.weights, "after": list(found.after)}
+    facts = {
+        "layer": found.address,
+        "type": found.type,
+        "tensors": list(found.tensors),
+        "weights": found.weights,
+        "after": list(found.after),
+    }
     return {**head, **facts, "rules": rules, "result": found.result}
 
 
 def _verdict_to_config(verdict: Verdict) -> dict[str, Any]:
-    return {"condition": verdict.text, "holds": verdict.holds, "why": verdict.why, "parts": [_verdict_to_config(part) for part in verdict.parts]}
+    return {
+        "condition": verdict.text,
+        "holds": verdict.holds,
+        "why": verdict.why,
+        "parts": [_verdict_to_config(part) for part in verdict.parts],
+    }

@@ -1,4 +1,6 @@
-"""Why a rule matches another number of layers than it expects: the cause first, then how to change the number."""
+"""Why a rule matches another number of layers than it expects: the cause first, then how to change
+the number.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,14 @@ from collections.abc import Sequence
 
 from graphprune.rules.resolving.near_misses import explain_misses
 from graphprune.rules.selecting.evaluate import Matches
-from graphprune.rules.values.matchers import AnyOf, Matcher, NameGlob, NameIs, NameRegex, conditions_of
+from graphprune.rules.values.matchers import (
+    AnyOf,
+    Matcher,
+    NameGlob,
+    NameIs,
+    NameRegex,
+    conditions_of,
+)
 from graphprune.rules.values.rule_set import Rule
 
 SHOWN = 5
@@ -31,26 +40,44 @@ def explain_miscount(matches: Matches, rule: Rule, addresses: Sequence[str]) -> 
 
 
 def find_like_named(matches: Matches, matcher: Matcher, inside: Sequence[str]) -> list[str]:
-    """Return the candidates outside whose addresses are most like those `inside`, for a matcher that asks for names and nothing else.
+    """Return the candidates outside whose addresses are most like those `inside`, for a matcher
+    that asks for names and nothing else.
 
-    First some with other words (`block_7_xpand` beside `block_2_expand`), best first, as a renamed layer is the likelier cause; then those that only have other
-    numbers, which the match may leave out on purpose; then the rest.
+    First some with other words (`block_7_xpand` beside `block_2_expand`), best first, as a renamed
+    layer is the likelier cause; then those that only have other numbers, which the match may leave
+    out on purpose; then the rest.
     """
     if not _asks_names_only(matcher):
         return []
     members = frozenset(inside)
     forms = list(dict.fromkeys(map(_form, inside)))[:_FORMS]
-    outside = [layer.address for layer in matches.graph.candidates() if layer.address not in members]
-    likeness = {form: _likeness(form, forms) for form in list(dict.fromkeys(map(_form, outside)))[: 4 * _FORMS]}
-    near = sorted((address for address in outside if likeness.get(_form(address), 0) >= _LIKE), key=lambda address: -likeness[_form(address)])
+    outside = [
+        layer.address for layer in matches.graph.candidates() if layer.address not in members
+    ]
+    likeness = {
+        form: _likeness(form, forms)
+        for form in list(dict.fromkeys(map(_form, outside)))[: 4 * _FORMS]
+    }
+    near = sorted(
+        (address for address in outside if likeness.get(_form(address), 0) >= _LIKE),
+        key=lambda address: -likeness[_form(address)],
+    )
     renamed = [address for address in near if likeness[_form(address)] < 1]
     first = SHOWN - SHOWN // 2
-    return [*renamed[:first], *(address for address in near if likeness[_form(address)] == 1), *renamed[first:]]
+    return [
+        *renamed[:first],
+        *(address for address in near if likeness[_form(address)] == 1),
+        *renamed[first:],
+    ]
 
 
 def _asks_names_only(matcher: Matcher) -> bool:
     parts = conditions_of(matcher)
-    return all(isinstance(part, NameIs | NameGlob | NameRegex) or (isinstance(part, AnyOf) and all(map(_asks_names_only, part.parts))) for part in parts)
+    return all(
+        isinstance(part, NameIs | NameGlob | NameRegex)
+        or (isinstance(part, AnyOf) and all(map(_asks_names_only, part.parts)))
+        for part in parts
+    )
 
 
 def _form(address: str) -> str:

@@ -30,19 +30,26 @@ Pairs = dict[tuple[str, str], list[str]]
 
 @collector_paused()
 def resolve_rules(graph: LayerGraph, rules: RuleSet, zeros: Zeros | None = None) -> Resolution:
-    """Return one claim a candidate, in graph order, and all faults, warnings and notes, sorted by place.
+    """Return one claim a candidate, in graph order, and all faults, warnings and notes, sorted by
+    place.
 
-    `zeros` are the measured zeros by layer address and tensor name; matchers of a tensor's sparsity need them. The custom layers that the rules teach are
-    candidates too.
+    `zeros` are the measured zeros by layer address and tensor name; matchers of a tensor's sparsity
+    need them. The custom layers that the rules teach are candidates too.
 
-    A rule beats those that it overrides; of what is left, `keep` beats `prune`. Of rules with the same settings the alphabetically first is recorded;
-    different settings are the error `rule/conflict`, and no rule decides.
+    A rule beats those that it overrides; of what is left, `keep` beats `prune`. Of rules with the
+    same settings the alphabetically first is recorded; different settings are the error
+    `rule/conflict`, and no rule decides.
     """
     graph = teach_layers(graph, rules.custom_layers)
     matches = Matches(graph, zeros)
-    written = [*(rule.matcher for rule in rules.rules), *(matcher for check in rules.checks for matcher in matchers_of(check))]
+    written = [
+        *(rule.matcher for rule in rules.rules),
+        *(matcher for check in rules.checks for matcher in matchers_of(check)),
+    ]
     matches.announce([*(selector.of for selector in rules.selectors), *written])
-    for selector in rules.selectors:  # those that others use come first, so that chains of any length are evaluated one by one
+    for selector in (
+        rules.selectors
+    ):  # those that others use come first, so that chains of any length are evaluated one by one
         matches.of(selector)
     conflicts: Pairs = {}
     doubles: Pairs = {}
@@ -51,25 +58,41 @@ def resolve_rules(graph: LayerGraph, rules: RuleSet, zeros: Zeros | None = None)
     takers = tuple(map(decided.get, matches.order.addresses))
     by_id = {rule.id: rule for rule in rules.rules}
     faults = [fault for rule in rules.rules for fault in _rule_faults(matches, rule, takers)]
-    sizes = {rule.id: len(matches.claimed(rule.matcher)) for rule in rules.rules} if conflicts else {}
-    faults += [conflict(by_id[first], by_id[second], addresses, sizes) for (first, second), addresses in conflicts.items()]
+    sizes = (
+        {rule.id: len(matches.claimed(rule.matcher)) for rule in rules.rules} if conflicts else {}
+    )
+    faults += [
+        conflict(by_id[first], by_id[second], addresses, sizes)
+        for (first, second), addresses in conflicts.items()
+    ]
     faults += find_layer_faults(graph, rules.custom_layers)
-    notes = [same_settings(by_id[first], by_id[second], addresses) for (first, second), addresses in doubles.items()]
+    notes = [
+        same_settings(by_id[first], by_id[second], addresses)
+        for (first, second), addresses in doubles.items()
+    ]
     unknown = {check.id: list(_check_faults(matches, check)) for check in rules.checks}
     sound = tuple(check for check in rules.checks if not unknown[check.id])
     checks = check_model(matches, sound)
     failed = [outcome.diagnostic for outcome in checks if outcome.diagnostic is not None]
     return Resolution(
         claims=claims,
-        diagnostics=sort_by_place([*faults, *notes, *chain.from_iterable(unknown.values()), *failed]),
+        diagnostics=sort_by_place(
+            [*faults, *notes, *chain.from_iterable(unknown.values()), *failed]
+        ),
         checks=checks,
         sound_checks=sound,
-        is_decided=all(fault.severity != "error" or fault.slug == "layer/frozen" for fault in faults),
+        is_decided=all(
+            fault.severity != "error" or fault.slug == "layer/frozen" for fault in faults
+        ),
     )
 
 
-def _claims(matches: Matches, rules: Sequence[Rule], conflicts: Pairs, doubles: Pairs) -> tuple[Claim, ...]:
-    """Return one claim a candidate, in order; layers that the same rules match, and that have the same weights, are judged once."""
+def _claims(
+    matches: Matches, rules: Sequence[Rule], conflicts: Pairs, doubles: Pairs
+) -> tuple[Claim, ...]:
+    """Return one claim a candidate, in order; layers that the same rules match, and that have the
+    same weights, are judged once.
+    """
     order = matches.order
     alike: dict[tuple[tuple[int, ...], tuple[str, ...]], list[Layer]] = {}
     for layer, row in zip(matches.graph.candidates(), _rows(matches, rules), strict=True):
@@ -107,13 +130,17 @@ def _claim(layer: Layer, rules: Sequence[Rule], conflicts: Pairs, doubles: Pairs
     lost = [_loss(rule, winner, unbeaten) for rule in rules if rule not in standing]
     differing = [rule for rule in others if not _agree(layer, winner, rule)]
     for rule in others:
-        (conflicts if rule in differing else doubles).setdefault((winner.id, rule.id), []).append(layer.address)
+        (conflicts if rule in differing else doubles).setdefault((winner.id, rule.id), []).append(
+            layer.address
+        )
     lost += [Loss(rule.id, "same settings", winner.id) for rule in others if rule not in differing]
     return Claim(layer.address, None if differing else winner, tuple(sorted(lost)))
 
 
 def _loss(rule: Rule, winner: Rule, unbeaten: Sequence[Rule]) -> Loss:
-    """Return what a rule lost to: of several rules that override it, the one that decides is named, or one that nothing overrides."""
+    """Return what a rule lost to: of several rules that override it, the one that decides is named,
+    or one that nothing overrides.
+    """
     if rule in unbeaten:
         return Loss(rule.id, "keep", winner.id)
     overriding = [other for other in unbeaten if rule.id in other.overrides]
@@ -131,7 +158,9 @@ def _check_faults(matches: Matches, check: Check) -> Iterator[Diagnostic]:
         yield from find_matcher_faults(matches, matcher, check.where, judges_candidates=False)
 
 
-def _rule_faults(matches: Matches, rule: Rule, takers: Sequence[str | None]) -> Iterator[Diagnostic]:
+def _rule_faults(
+    matches: Matches, rule: Rule, takers: Sequence[str | None]
+) -> Iterator[Diagnostic]:
     """Yield what is wrong with a rule; `takers` are the ids of the rules that decide, a layer each."""
     claimed = matches.claimed(rule.matcher)
     unknown = list(find_model_faults(matches, rule))
@@ -143,51 +172,100 @@ def _rule_faults(matches: Matches, rule: Rule, takers: Sequence[str | None]) -> 
     deciding = set(compress(takers, claimed.marks))
     if deciding and not unknown and not deciding & {rule.id, None}:
         others = ", ".join(map(repr, sorted(filter(None, deciding))))
-        message = f"rule {rule.id!r} decides nothing: every layer that it matches is taken by {others}"
-        yield Diagnostic("rule/shadowed", message, rule.where, "narrow the other match, or delete the rule", severity="warning")
+        message = (
+            f"rule {rule.id!r} decides nothing: every layer that it matches is taken by {others}"
+        )
+        yield Diagnostic(
+            "rule/shadowed",
+            message,
+            rule.where,
+            "narrow the other match, or delete the rule",
+            severity="warning",
+        )
     if isinstance(rule.action, Prune):
-        own = (address for address, taker in zip(claimed, compress(takers, claimed.marks), strict=True) if taker in (rule.id, None))
-        yield from _prune_faults(rule, rule.action, [matches.graph.layers[address] for address in own])
+        own = (
+            address
+            for address, taker in zip(claimed, compress(takers, claimed.marks), strict=True)
+            if taker in (rule.id, None)
+        )
+        yield from _prune_faults(
+            rule, rule.action, [matches.graph.layers[address] for address in own]
+        )
 
 
 def _miscount(matches: Matches, rule: Rule, addresses: Sequence[str]) -> Diagnostic:
     is_explained = matches.spend_search()
     if addresses:
-        message = f"rule {rule.id!r} matches the wrong number of layers: wanted {rule.expect}, got {len(addresses)}"
-        return Diagnostic("rule/count", message, rule.where, explain_miscount(matches, rule, addresses) if is_explained else None)
+        message = (
+            f"rule {rule.id!r} matches the wrong number of layers: wanted {rule.expect}, got"
+            f" {len(addresses)}"
+        )
+        return Diagnostic(
+            "rule/count",
+            message,
+            rule.where,
+            explain_miscount(matches, rule, addresses) if is_explained else None,
+        )
     if not is_explained:
         help = None
     elif rule.where.file.startswith(PREFIX):
         help = f"{explain_misses(matches, rule.matcher)}; {ANY_MODEL}"
     else:
-        help = f"{explain_misses(matches, rule.matcher)}; write 'expect: {{gte: 0}}' if none is fine"
+        help = (
+            f"{explain_misses(matches, rule.matcher)}; write 'expect: {{gte: 0}}' if none is fine"
+        )
     return Diagnostic("rule/no-match", f"rule {rule.id!r} matches no layer", rule.where, help)
 
 
 def _prune_faults(rule: Rule, action: Prune, layers: Sequence[Layer]) -> Iterator[Diagnostic]:
     frozen = [layer.address for layer in layers if not layer.trainable]
     if frozen and not _wants_frozen(rule.matcher):
-        message = f"rule {rule.id!r} prunes {list_layers(frozen)}, which {'is' if len(frozen) == 1 else 'are'} frozen (trainable: false)"
-        help = "add 'trainable: true' to the match to leave frozen layers out, or 'trainable: false' if you mean them"
+        message = (
+            f"rule {rule.id!r} prunes {list_layers(frozen)}, which"
+            f" {'is' if len(frozen) == 1 else 'are'} frozen (trainable: false)"
+        )
+        help = (
+            "add 'trainable: true' to the match to leave frozen layers out, or 'trainable: false'"
+            " if you mean them"
+        )
         yield Diagnostic("layer/frozen", message, rule.where, help)
     if action.weights is not None:
         yield from _weight_faults(rule, action.weights, layers)
 
 
-def _weight_faults(rule: Rule, weights: tuple[str, ...], layers: Sequence[Layer]) -> Iterator[Diagnostic]:
-    """Yield a fault for each name that no layer has, and for the layers that have none of the names."""
+def _weight_faults(
+    rule: Rule, weights: tuple[str, ...], layers: Sequence[Layer]
+) -> Iterator[Diagnostic]:
+    """Yield a fault for each name that no layer has, and for the layers that have none of the
+    names.
+    """
     names = {layer.address: [tensor.name for tensor in layer.prunable] for layer in layers}
     there = sorted({name for tensors in names.values() for name in tensors})
     missing = [name for name in weights if layers and not means_any(name, there)]
     for name in missing:
         message = f"rule {rule.id!r}: none of its layers has a prunable tensor {name!r}"
-        yield Diagnostic("layer/not-prunable", message, rule.where, closest(name, there) or f"theirs are {', '.join(map(repr, there))}")
-    without = [address for address, tensors in names.items() if not any(is_named(tensor, weights) for tensor in tensors)]
+        yield Diagnostic(
+            "layer/not-prunable",
+            message,
+            rule.where,
+            closest(name, there) or f"theirs are {', '.join(map(repr, there))}",
+        )
+    without = [
+        address
+        for address, tensors in names.items()
+        if not any(is_named(tensor, weights) for tensor in tensors)
+    ]
     if without and len(missing) < len(weights):
         message = (
-            f"rule {rule.id!r}: {list_layers(without)} {'has' if len(without) == 1 else 'have'} no prunable tensor named {' or '.join(map(repr, weights))}"
+            f"rule {rule.id!r}: {list_layers(without)} {'has' if len(without) == 1 else 'have'} no"
+            f" prunable tensor named {' or '.join(map(repr, weights))}"
         )
-        yield Diagnostic("layer/not-prunable", message, rule.where, "narrow the match, or name a tensor of each layer under 'weights'")
+        yield Diagnostic(
+            "layer/not-prunable",
+            message,
+            rule.where,
+            "narrow the match, or name a tensor of each layer under 'weights'",
+        )
 
 
 def _wants_frozen(matcher: Matcher) -> bool:
@@ -198,5 +276,10 @@ def _wants_frozen(matcher: Matcher) -> bool:
         if Flag("trainable", False) in conditions:
             return True
         seen |= conditions
-        waiting += [part for condition in conditions if isinstance(condition, AnyOf) for part in condition.parts]
+        waiting += [
+            part
+            for condition in conditions
+            if isinstance(condition, AnyOf)
+            for part in condition.parts
+        ]
     return False

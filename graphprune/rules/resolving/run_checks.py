@@ -9,7 +9,14 @@ from graphprune.rules.resolving.conflicts import list_layers
 from graphprune.rules.selecting.call_graph import Links
 from graphprune.rules.selecting.evaluate import Matches
 from graphprune.rules.selecting.failures import Failures
-from graphprune.rules.values.checks import Check, CheckOutcome, CountIs, Covers, EachSatisfies, ResultIs
+from graphprune.rules.values.checks import (
+    Check,
+    CheckOutcome,
+    CountIs,
+    Covers,
+    EachSatisfies,
+    ResultIs,
+)
 from graphprune.rules.values.describe import describe
 from graphprune.rules.values.number_test import format_share
 
@@ -19,16 +26,30 @@ Sizes = Mapping[str, tuple[int, int]]
 
 
 def check_model(matches: Matches, checks: Iterable[Check]) -> tuple[CheckOutcome, ...]:
-    """Return what comes of the checks that ask about the model; those about the finished plan are left out."""
-    return tuple(_outcome(check, _model_fault(matches, check)) for check in checks if not isinstance(check.condition, ResultIs))
+    """Return what comes of the checks that ask about the model; those about the finished plan are
+    left out.
+    """
+    return tuple(
+        _outcome(check, _model_fault(matches, check))
+        for check in checks
+        if not isinstance(check.condition, ResultIs)
+    )
 
 
-def check_result(matches: Matches, checks: Iterable[Check], sizes: Sizes) -> tuple[CheckOutcome, ...]:
+def check_result(
+    matches: Matches, checks: Iterable[Check], sizes: Sizes
+) -> tuple[CheckOutcome, ...]:
     """Return what comes of the checks that ask about the finished plan."""
-    return tuple(_outcome(check, _result_fault(matches, check.condition, sizes)) for check in checks if isinstance(check.condition, ResultIs))
+    return tuple(
+        _outcome(check, _result_fault(matches, check.condition, sizes))
+        for check in checks
+        if isinstance(check.condition, ResultIs)
+    )
 
 
-_WAY_OUT = "change the model or the check; graphprune layers MODEL --match shows what a matcher finds"
+_WAY_OUT = (
+    "change the model or the check; graphprune layers MODEL --match shows what a matcher finds"
+)
 Fault = tuple[str, str]
 """What is not as the check wants it, and the help."""
 
@@ -39,7 +60,13 @@ def _outcome(check: Check, fault: Fault | None) -> CheckOutcome:
     text, help = fault
     is_error = check.severity == "error"
     message = f"check {check.id!r}: {text}{f'; {check.message}' if check.message else ''}"
-    diagnostic = Diagnostic("require/failed", message, check.where, help or _WAY_OUT, severity="error" if is_error else "warning")
+    diagnostic = Diagnostic(
+        "require/failed",
+        message,
+        check.where,
+        help or _WAY_OUT,
+        severity="error" if is_error else "warning",
+    )
     return CheckOutcome(check.id, "fail" if is_error else "warn", diagnostic)
 
 
@@ -59,7 +86,10 @@ def _count_fault(matches: Matches, condition: CountIs) -> Fault | None:
     if condition.test.accepts(len(found)):
         return None
     which = f" ({list_layers(found)})" if found else ""
-    return f"wanted {condition.test} of {describe(condition.of)}, got {len(found)}{which}", Failures(matches).nearest(condition.of, matches.universe)
+    return (
+        f"wanted {condition.test} of {describe(condition.of)}, got {len(found)}{which}",
+        Failures(matches).nearest(condition.of, matches.universe),
+    )
 
 
 def _each_fault(matches: Matches, condition: EachSatisfies) -> Fault | None:
@@ -70,32 +100,48 @@ def _each_fault(matches: Matches, condition: EachSatisfies) -> Fault | None:
     whole = f"{len(offenders)} of {len(judged)} in {describe(condition.of)}"
     failures = Failures(matches)
     reasons = [failures.explain(condition.satisfies, address) for address in offenders[:SHOWN]]
-    return f"{list_layers(offenders)} ({whole}) should be {describe(condition.satisfies)}", "; ".join(reasons)
+    return (
+        f"{list_layers(offenders)} ({whole}) should be {describe(condition.satisfies)}",
+        "; ".join(reasons),
+    )
 
 
 def _covers_fault(matches: Matches, condition: Covers) -> Fault | None:
     forward = condition.start == "inputs"
     covered = set(matches.calls.calls_of(matches.of(condition.by)))
     links = matches.calls.after if forward else matches.calls.before
-    ends = set(_output_calls(matches)) if forward else {call for call, producers in enumerate(matches.calls.before) if not producers}
+    ends = (
+        set(_output_calls(matches))
+        if forward
+        else {call for call, producers in enumerate(matches.calls.before) if not producers}
+    )
     starts = _input_calls(matches) if forward else _output_calls(matches)
     walked = _walk([call for call in starts if call not in covered], links, covered)
     open_end = next((call for call in walked if call in ends), None)
     if open_end is None:
         return None
     path = _path(walked, open_end)
-    text = f"a path from the {condition.start} {'forward' if forward else 'backward'} meets no layer that matches {describe(condition.by)}: "
+    text = (
+        f"a path from the {condition.start} {'forward' if forward else 'backward'} meets no layer"
+        f" that matches {describe(condition.by)}: "
+    )
     names = [matches.calls.address[call] for call in path]
     if len(names) > 2 * SHOWN:
         names[SHOWN:-SHOWN] = ["..."]
     walked_layers = {matches.calls.address[call] for call in walked}
-    return text + (" > " if forward else " < ").join(names), Failures(matches).nearest(condition.by, walked_layers)
+    return text + (" > " if forward else " < ").join(names), Failures(matches).nearest(
+        condition.by, walked_layers
+    )
 
 
 def _input_calls(matches: Matches) -> list[int]:
-    """Return the calls at which data enters: those of the input layers; of a model without any, those that nothing feeds."""
+    """Return the calls at which data enters: those of the input layers; of a model without any,
+    those that nothing feeds.
+    """
     heads = [call for call, producers in enumerate(matches.calls.before) if not producers]
-    inputs = [call for call in heads if matches.graph.layers[matches.calls.address[call]].kind == "input"]
+    inputs = [
+        call for call in heads if matches.graph.layers[matches.calls.address[call]].kind == "input"
+    ]
     return inputs or heads
 
 
@@ -105,7 +151,9 @@ def _output_calls(matches: Matches) -> list[int]:
 
 
 def _walk(starts: Sequence[int], links: Links, covered: set[int]) -> dict[int, int | None]:
-    """Return the calls that a walk meets before the covered ones, nearest first, each with the call before it."""
+    """Return the calls that a walk meets before the covered ones, nearest first, each with the call
+    before it.
+    """
     came: dict[int, int | None] = dict.fromkeys(starts)
     waiting = list(starts)
     for call in waiting:
@@ -128,13 +176,22 @@ def _result_fault(matches: Matches, condition: ResultIs, sizes: Sizes) -> Fault 
     members = [address for address in sizes if address in matched]
     zeros, size = (sum(sizes[address][part] for address in members) for part in (0, 1))
     if not size:
-        return f"no layer with prunable weights is {describe(condition.of)}", Failures(matches).nearest(condition.of, matches.candidates)
+        return f"no layer with prunable weights is {describe(condition.of)}", Failures(
+            matches
+        ).nearest(condition.of, matches.candidates)
     share = zeros / size
     if condition.sparsity.accepts(share):
         return None
     ranked = sorted(members, key=lambda address: sizes[address][0] - sizes[address][1])
-    dense = [f"{address} ({format_share(round(sizes[address][0] / sizes[address][1], 6))} of {sizes[address][1]:,})" for address in ranked[:SHOWN]]
+    dense = [
+        f"{address} ({format_share(round(sizes[address][0] / sizes[address][1], 6))} of"
+        f" {sizes[address][1]:,})"
+        for address in ranked[:SHOWN]
+    ]
     return (
-        f"wanted a sparsity of {condition.sparsity} over {describe(condition.of)}, got {format_share(round(share, 6))}",
+        (
+            f"wanted a sparsity of {condition.sparsity} over {describe(condition.of)}, got"
+            f" {format_share(round(share, 6))}"
+        ),
         f"most weights left: {', '.join(dense)}",
     )

@@ -33,10 +33,18 @@ class CallGraph:
         number = {call: index for index, call in enumerate(flow)}
         self.address = [address for address, _ in number]
         self._index = [index for _, index in number]
-        self.after: Links = [tuple(map(number.__getitem__, flow.successors(call))) for call in number]
-        self.before: Links = [tuple(map(number.__getitem__, flow.predecessors(call))) for call in number]
+        self.after: Links = [
+            tuple(map(number.__getitem__, flow.successors(call))) for call in number
+        ]
+        self.before: Links = [
+            tuple(map(number.__getitem__, flow.predecessors(call))) for call in number
+        ]
         is_sorted = all(other < call for call, others in enumerate(self.before) for other in others)
-        self._sorted: Sequence[int] = range(len(number)) if is_sorted else [number[call] for call in nx.topological_sort(flow)]
+        self._sorted: Sequence[int] = (
+            range(len(number))
+            if is_sorted
+            else [number[call] for call in nx.topological_sort(flow)]
+        )
         self._order = order
         self._layer = [order.position[address] for address in self.address]
         self._calls: list[list[int]] = [[] for _ in order.addresses]
@@ -47,25 +55,36 @@ class CallGraph:
         """Return all calls of these layers; nested models, which are containers only, have none."""
         if isinstance(addresses, LayerSet):
             return list(chain.from_iterable(compress(self._calls, addresses.marks)))
-        return [call for address in addresses for call in self._calls[self._order.position[address]]]
+        return [
+            call for address in addresses for call in self._calls[self._order.position[address]]
+        ]
 
     def name(self, call: int) -> str:
-        """Return the address of the layer that this is a call of, and where it has several calls, which of them."""
+        """Return the address of the layer that this is a call of, and where it has several calls,
+        which of them.
+        """
         address = self.address[call]
-        return f"{address} ({name_call(self._index[call])})" if len(self._calls[self._layer[call]]) > 1 else address
+        return (
+            f"{address} ({name_call(self._index[call])})"
+            if len(self._calls[self._layer[call]]) > 1
+            else address
+        )
 
     def layers_of(self, calls: Marks) -> LayerSet:
         """Return the layers that these are calls of."""
         return self._order.at(compress(self._layer, calls))
 
     def search(self, walks: Sequence[Walk], *, downstream: bool) -> list[Marks]:
-        """Return, for each of at most eight walks, the calls that it leads to in one step or more; all calls are looked at once, in topological order.
+        """Return, for each of at most eight walks, the calls that it leads to in one step or more;
+        all calls are looked at once, in topological order.
 
         A walk goes past its stops only where it starts.
         """
         starts, stops = (_bits(calls, len(self.address)) for calls in zip(*walks, strict=True))
         found, given = bytearray(len(starts)), bytearray(starts)
-        sources, order = (self.before, self._sorted) if downstream else (self.after, reversed(self._sorted))
+        sources, order = (
+            (self.before, self._sorted) if downstream else (self.after, reversed(self._sorted))
+        )
         for call in order:
             bits = 0
             for source in sources[call]:
@@ -85,14 +104,20 @@ def _bits(walks: Sequence[Iterable[int]], size: int) -> bytearray:
     return found
 
 
-def reach(starts: Iterable[int], links: Links, stops: Iterable[int] = (), hops: int | None = None) -> Marks:
-    """Return the calls that one step or more along `links` leads to, at most `hops`; a call in `stops` is reached but not passed, unless it is a start."""
+def reach(
+    starts: Iterable[int], links: Links, stops: Iterable[int] = (), hops: int | None = None
+) -> Marks:
+    """Return the calls that one step or more along `links` leads to, at most `hops`; a call in
+    `stops` is reached but not passed, unless it is a start.
+    """
     found, is_closed = bytearray(len(links)), bytearray(len(links))
     edge = list(starts)
     for call in (*stops, *edge):
         is_closed[call] = True
     while edge and (hops is None or hops > 0):
-        further = edge if hops is None else []  # without a bound the walk may go on in the list that it walks along
+        further = (
+            edge if hops is None else []
+        )  # without a bound the walk may go on in the list that it walks along
         for call in edge:
             for other in links[call]:
                 if not found[other]:

@@ -1,4 +1,6 @@
-"""Matchers to sets of layers: each distinct matcher once, relations by breadth-first search over the calls."""
+"""Matchers to sets of layers: each distinct matcher once, relations by breadth-first search over
+the calls.
+"""
 
 from __future__ import annotations
 
@@ -60,12 +62,14 @@ _FLAGS: Mapping[str, Callable[[Layer], bool]] = {
 class Matches:
     """The sets that matchers denote in one graph.
 
-    Relations run on calls, nested models flattened: a layer satisfies one when one of its calls does. A test of one layer looks at one fact of it, and is
-    made once for all layers that agree in the fact.
+    Relations run on calls, nested models flattened: a layer satisfies one when one of its calls
+    does. A test of one layer looks at one fact of it, and is made once for all layers that agree in
+    the fact.
 
     Attributes:
         graph: The model.
-        zeros: Measured zeros of its tensors; None where nobody measured them, and no test of a tensor's sparsity holds.
+        zeros: Measured zeros of its tensors; None where nobody measured them, and no test of a
+            tensor's sparsity holds.
         order: Its layers, numbered.
         universe: All layers.
         candidates: Those with prunable tensors.
@@ -85,14 +89,18 @@ class Matches:
         self._found: dict[Search, Marks] = {}
         self._announced: dict[Search, None] = {}
         self._facts: dict[Hashable, Mapping[Any, Sequence[int]]] = {}
-        self._searches_left = min(MAX_OF_A_KIND, max(MIN_SEARCHES, MAX_SEARCHED // max(1, len(graph.layers))))
+        self._searches_left = min(
+            MAX_OF_A_KIND, max(MIN_SEARCHES, MAX_SEARCHED // max(1, len(graph.layers)))
+        )
 
     def announce(self, matchers: Iterable[Matcher]) -> None:
         """Take note of matchers that will be asked for, so that their searches walk together."""
         self._announced |= dict.fromkeys(find_searches(matchers))
 
     def spend_search(self) -> bool:
-        """Return whether one more search of the whole model for the help of a fault is allowed: thousands of faults must not take hours."""
+        """Return whether one more search of the whole model for the help of a fault is allowed:
+        thousands of faults must not take hours.
+        """
         self._searches_left -= 1
         return self._searches_left >= 0
 
@@ -132,7 +140,10 @@ class Matches:
             case Before(inner, hops, until):
                 return self._reached(Search(inner, False, until), hops)
             case Between(after, before):
-                region = both(self._search(Search(after, downstream=True)), self._search(Search(before, downstream=False)))
+                region = both(
+                    self._search(Search(after, downstream=True)),
+                    self._search(Search(before, downstream=False)),
+                )
                 return self.calls.layers_of(region) - self.of(after) - self.of(before)
             case Use(_, inner):
                 return self.of(inner)
@@ -151,7 +162,9 @@ class Matches:
             case TypeIs(types):
                 return self._where("type", lambda layer: layer.type, types.__contains__)
             case IsA(types):
-                return self._where("bases", class_names, lambda names: any(name in types for name in names))
+                return self._where(
+                    "bases", class_names, lambda names: any(name in types for name in names)
+                )
             case Params(test):
                 return self._where("params", prunable_weights, test.accepts)
             case Calls(test):
@@ -159,16 +172,31 @@ class Matches:
             case Flag(name, wanted):
                 return self._where(name, _FLAGS[name], lambda value: value is wanted)
             case ConfigIs(key, check):
-                return self._where(("config", key), lambda layer: find_config_value(layer.config, key), lambda value: accepts_config(check, value))
+                return self._where(
+                    ("config", key),
+                    lambda layer: find_config_value(layer.config, key),
+                    lambda value: accepts_config(check, value),
+                )
             case HasWeight():
-                return self._where("weights", self._measured, lambda tensors: any(accepts_tensor(matcher, *measured) for measured in tensors))
+                return self._where(
+                    "weights",
+                    self._measured,
+                    lambda tensors: any(accepts_tensor(matcher, *measured) for measured in tensors),
+                )
         raise AssertionError(f"not a matcher of one layer: {matcher}")
 
-    def _where(self, key: Hashable, fact: Callable[[Layer], Fact], accepts: Callable[[Fact], bool]) -> LayerSet:
+    def _where(
+        self, key: Hashable, fact: Callable[[Layer], Fact], accepts: Callable[[Fact], bool]
+    ) -> LayerSet:
         """Return the layers whose fact passes a test; `key` names the fact."""
         if key not in self._facts:
             self._facts[key] = self._layers_by(fact)
-        return self.order.at(position for value, positions in self._facts[key].items() if accepts(value) for position in positions)
+        return self.order.at(
+            position
+            for value, positions in self._facts[key].items()
+            if accepts(value)
+            for position in positions
+        )
 
     def _layers_by(self, fact: Callable[[Layer], Fact]) -> Mapping[Fact, Sequence[int]]:
         """Return the positions of the layers, by a fact of each."""
@@ -187,17 +215,27 @@ class Matches:
     def _inside(self, containers: LayerSet) -> LayerSet:
         found: set[str] = set()
         for address, layer in self.graph.layers.items():  # models come before the layers in them
-            if layer.container is not None and (layer.container in found or layer.container in containers):
+            if layer.container is not None and (
+                layer.container in found or layer.container in containers
+            ):
                 found.add(address)
         return self.order.of(found)
 
     def _search(self, wanted: Search) -> Marks:
         """Return the calls that a search finds; others that were announced go with it."""
         if wanted not in self._found:
-            company = [search for search in self._announced if search.downstream is wanted.downstream and search != wanted]
+            company = [
+                search
+                for search in self._announced
+                if search.downstream is wanted.downstream and search != wanted
+            ]
             searches = [wanted, *company[: TOGETHER - 1]]
-            walks = [(self._calls_of(search.of), self._calls_of(search.until)) for search in searches]
-            self._found |= zip(searches, self.calls.search(walks, downstream=wanted.downstream), strict=True)
+            walks = [
+                (self._calls_of(search.of), self._calls_of(search.until)) for search in searches
+            ]
+            self._found |= zip(
+                searches, self.calls.search(walks, downstream=wanted.downstream), strict=True
+            )
             for search in searches:
                 self._announced.pop(search, None)
         return self._found[wanted]
@@ -206,7 +244,9 @@ class Matches:
         return () if matcher is None else self.calls.calls_of(self.of(matcher))
 
     def _ends(self, search: Search) -> LayerSet:
-        """Return the layers with a call that no call of the set reaches, walking downstream (the first ones) or upstream (the last ones)."""
+        """Return the layers with a call that no call of the set reaches, walking downstream (the
+        first ones) or upstream (the last ones).
+        """
         calls = mark(self._calls_of(search.of), len(self.calls.address))
         return self.calls.layers_of(without(calls, self._search(search)))
 
@@ -214,18 +254,27 @@ class Matches:
         inside = mark(self.calls.calls_of(layers), len(links))
         quantifier = all if every else any
         return self.calls.layers_of(
-            bytes(bool(others) and (not only or len(others) == 1) and quantifier(inside[other] for other in others) for others in links)
+            bytes(
+                bool(others)
+                and (not only or len(others) == 1)
+                and quantifier(inside[other] for other in others)
+                for others in links
+            )
         )
 
     def _reached(self, search: Search, hops: int | None) -> LayerSet:
         if hops is None:
             return self.calls.layers_of(self._search(search))
         links = self.calls.after if search.downstream else self.calls.before
-        return self.calls.layers_of(reach(self._calls_of(search.of), links, self._calls_of(search.until), hops))
+        return self.calls.layers_of(
+            reach(self._calls_of(search.of), links, self._calls_of(search.until), hops)
+        )
 
 
 def class_names(layer: Layer) -> tuple[str, ...]:
-    """Return the names of the layer's class and of its bases: every layer is a Layer, and a Sequential model is a Functional one."""
+    """Return the names of the layer's class and of its bases: every layer is a Layer, and a
+    Sequential model is a Functional one.
+    """
     models = () if layer.kind != "model" else ("Functional", "Model")
     return (layer.type, *layer.bases, *models, "Layer")
 

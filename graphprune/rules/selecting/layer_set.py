@@ -1,4 +1,6 @@
-"""Sets of a graph's layers as one byte a layer, so that their algebra is arithmetic on whole numbers."""
+"""Sets of a graph's layers as one byte a layer, so that their algebra is arithmetic on whole
+numbers.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,9 @@ class LayerOrder:
 
     def __init__(self, addresses: Iterable[str]) -> None:
         self.addresses = tuple(addresses)
-        self.position: Mapping[str, int] = {address: index for index, address in enumerate(self.addresses)}
+        self.position: Mapping[str, int] = {
+            address: index for index, address in enumerate(self.addresses)
+        }
 
     def __len__(self) -> int:
         return len(self.addresses)

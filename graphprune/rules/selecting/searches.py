@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from graphprune.rules.values.matchers import After, Before, Between, First, Last, Matcher, Use, all_parts, parts_of
+from graphprune.rules.values.matchers import (
+    After,
+    Before,
+    Between,
+    First,
+    Last,
+    Matcher,
+    Use,
+    all_parts,
+    parts_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Everything strictly after (downstream), or strictly before, some call of the layers of `of`, on walks that do not go past a layer of `until`."""
+    """Everything strictly after (downstream), or strictly before, some call of the layers of `of`,
+    on walks that do not go past a layer of `until`.
+    """
 
     of: Matcher
     downstream: bool
@@ -18,9 +30,22 @@ class Search:
 
 
 def find_searches(matchers: Iterable[Matcher]) -> tuple[Search, ...]:
-    """Return the searches, each once, that these matchers need and that need no other search first; those in selectors are not looked for."""
-    found = (search for matcher in matchers for part in all_parts(matcher) for search in _searches_of(part))
-    return tuple(dict.fromkeys(search for search in found if _is_local(search.of) and (search.until is None or _is_local(search.until))))
+    """Return the searches, each once, that these matchers need and that need no other search first;
+    those in selectors are not looked for.
+    """
+    found = (
+        search
+        for matcher in matchers
+        for part in all_parts(matcher)
+        for search in _searches_of(part)
+    )
+    return tuple(
+        dict.fromkeys(
+            search
+            for search in found
+            if _is_local(search.of) and (search.until is None or _is_local(search.until))
+        )
+    )
 
 
 def _searches_of(matcher: Matcher) -> Iterator[Search]:

@@ -1,4 +1,6 @@
-"""How near layers come to a matcher: the share of its leaf conditions that each meets, counted for all layers at once."""
+"""How near layers come to a matcher: the share of its leaf conditions that each meets, counted for
+all layers at once.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ Shares = tuple[Sequence[int], Sequence[int]]
 
 
 def count_shares(matches: Matches, matcher: Matcher, among: LayerSet) -> Shares:
-    """Return the shares of the leaf conditions, those inside selectors and under `not` too; of alternatives, those of the nearest."""
+    """Return the shares of the leaf conditions, those inside selectors and under `not` too; of
+    alternatives, those of the nearest.
+    """
     met: Sequence[int] = [0] * len(among)
     total = met
     for condition in map(push_not, conditions_of(matcher)):
@@ -28,7 +32,12 @@ def _condition_shares(matches: Matches, condition: Matcher, among: LayerSet) -> 
     if isinstance(condition, AllOf):
         return count_shares(matches, condition, among)
     if isinstance(condition, AnyOf):
-        alternatives = [zip(*count_shares(matches, part, among), strict=True) for part in condition.parts]
-        nearest = [max(shares, key=lambda share: share[0] / share[1]) for shares in zip(*alternatives, strict=True)]
+        alternatives = [
+            zip(*count_shares(matches, part, among), strict=True) for part in condition.parts
+        ]
+        nearest = [
+            max(shares, key=lambda share: share[0] / share[1])
+            for shares in zip(*alternatives, strict=True)
+        ]
         return [met for met, _ in nearest], [total for _, total in nearest]
     return list(compress(matches.of(condition).marks, among.marks)), [1] * len(among)

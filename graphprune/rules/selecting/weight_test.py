@@ -15,7 +15,9 @@ SPATIAL_AXES = frozenset({"d", "h", "w"})
 
 
 def accepts_tensor(test: HasWeight, tensor: Tensor, zeros: int | None) -> bool:
-    """Return whether a tensor passes; one whose zeros were not measured (None) passes no test of its sparsity."""
+    """Return whether a tensor passes; one whose zeros were not measured (None) passes no test of
+    its sparsity.
+    """
     return all(passes for _, passes in _outcomes(test, tensor, zeros))
 
 
@@ -26,7 +28,18 @@ def failing_tests(test: HasWeight, tensor: Tensor, zeros: int | None) -> tuple[s
 
 def count_tests(test: HasWeight) -> int:
     """Return how many tests there are."""
-    return sum(part is not None for part in (test.names, test.rank, test.inputs, test.outputs, test.kernel, test.dtypes, test.sparsity))
+    return sum(
+        part is not None
+        for part in (
+            test.names,
+            test.rank,
+            test.inputs,
+            test.outputs,
+            test.kernel,
+            test.dtypes,
+            test.sparsity,
+        )
+    )
 
 
 def _outcomes(test: HasWeight, tensor: Tensor, zeros: int | None) -> Iterator[tuple[str, bool]]:
@@ -44,11 +57,15 @@ def _outcomes(test: HasWeight, tensor: Tensor, zeros: int | None) -> Iterator[tu
     if test.kernel is not None:
         yield "kernel", _accepts_kernel(test.kernel, spatial_lengths(tensor))
     if test.sparsity is not None:
-        yield "sparsity", zeros is not None and tensor.size > 0 and test.sparsity.accepts(zeros / tensor.size)
+        yield (
+            "sparsity",
+            zeros is not None and tensor.size > 0 and test.sparsity.accepts(zeros / tensor.size),
+        )
 
 
 def axis_length(tensor: Tensor, meaning: str) -> int | None:
-    """Return the length along an axis by meaning: the product over numbered ones (`out_1`, `out_2`), None where the tensor has none.
+    """Return the length along an axis by meaning: the product over numbered ones (`out_1`,
+    `out_2`), None where the tensor has none.
 
     Example:
         >>> axis_length(Tensor("kernel", (8, 2, 4), axes=("in", "out_1", "out_2")), "out")
@@ -56,13 +73,21 @@ def axis_length(tensor: Tensor, meaning: str) -> int | None:
         >>> axis_length(Tensor("kernel", (3, 3, 16, 4), axes=("h", "w", "out", "in")), "in")
         4
     """
-    lengths = [length for axis, length in zip(tensor.axes, tensor.shape, strict=False) if re.fullmatch(rf"{meaning}(_\d+)?", axis)]
+    lengths = [
+        length
+        for axis, length in zip(tensor.axes, tensor.shape, strict=False)
+        if re.fullmatch(rf"{meaning}(_\d+)?", axis)
+    ]
     return math.prod(lengths) if lengths else None
 
 
 def spatial_lengths(tensor: Tensor) -> tuple[int, ...]:
     """Return the lengths of the spatial axes in order; empty for a tensor without such axes."""
-    return tuple(length for axis, length in zip(tensor.axes, tensor.shape, strict=False) if axis in SPATIAL_AXES)
+    return tuple(
+        length
+        for axis, length in zip(tensor.axes, tensor.shape, strict=False)
+        if axis in SPATIAL_AXES
+    )
 
 
 def _accepts_length(test: NumberTest, length: int | None) -> bool:

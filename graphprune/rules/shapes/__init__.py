@@ -1,1 +1,3 @@
-"""Which keys and values a rule file may hold, as pydantic models; and what is said of those that it may not."""
+"""Which keys and values a rule file may hold, as pydantic models; and what is said of those that it
+may not.
+"""

@@ -25,23 +25,42 @@ class ScheduleShape(Shape):
     end: Place = OPTIONAL
     every: Place = OPTIONAL
     power: Power = Field(default=3.0)
-    points: Annotated[dict[str, Share], Field(min_length=1, json_schema_extra={"propertyNames": {"pattern": PLACE_TEXT}})] = OPTIONAL
+    points: Annotated[
+        dict[str, Share],
+        Field(min_length=1, json_schema_extra={"propertyNames": {"pattern": PLACE_TEXT}}),
+    ] = OPTIONAL
 
 
 def _known_schedule(value: Any, info: ValidationInfo) -> str:
     name = parse_text(value)
     known = info.context["schedules"] if info.context is not None else (name,)
     if name not in known:
-        raise Fault("schedule/unknown", "must name a schedule that is defined", lambda: closest(name, known) or _curve_help(name) or _defined(sorted(known)))
+        raise Fault(
+            "schedule/unknown",
+            "must name a schedule that is defined",
+            lambda: closest(name, known) or _curve_help(name) or _defined(sorted(known)),
+        )
     return name
 
 
 def _curve_help(name: str) -> str:
-    return f"{name} is a curve; write it inline, such as {{curve: {name}, begin: 0 epochs, end: 4 epochs, every: 100 steps}}" if name in CURVES else ""
+    return (
+        f"{name} is a curve; write it inline, such as {{curve: {name}, begin: 0 epochs, end: 4"
+        " epochs, every: 100 steps}"
+        if name in CURVES
+        else ""
+    )
 
 
 def _defined(names: list[str]) -> str:
-    return f"defined: {', '.join(names)}" if names else "none is defined; add it under 'schedules', or write it inline: {curve: step, begin: 0 steps}"
+    return (
+        f"defined: {', '.join(names)}"
+        if names
+        else (
+            "none is defined; add it under 'schedules', or write it inline: {curve: step, begin: 0"
+            " steps}"
+        )
+    )
 
 
 def _schedule_kind(value: Any) -> str | None:
@@ -49,9 +68,18 @@ def _schedule_kind(value: Any) -> str | None:
 
 
 ScheduleValue = Annotated[
-    Annotated[str, PlainValidator(_known_schedule), WithJsonSchema({"type": "string", "pattern": r"\S"}), Tag("~text")]
+    Annotated[
+        str,
+        PlainValidator(_known_schedule),
+        WithJsonSchema({"type": "string", "pattern": r"\S"}),
+        Tag("~text"),
+    ]
     | Annotated[ScheduleShape, Tag("~mapping")],
-    Discriminator(_schedule_kind, custom_error_type="value/type", custom_error_message="must be the name of a schedule, or a schedule"),
+    Discriminator(
+        _schedule_kind,
+        custom_error_type="value/type",
+        custom_error_message="must be the name of a schedule, or a schedule",
+    ),
 ]
 
 
@@ -70,11 +98,15 @@ class BudgetShape(Shape):
 
 
 TARGETS = ("sparsity", "budget", "threshold")
-"""The fields of a prune action that say how many weights become zero: a rule has exactly one of them, or a pattern that fixes the share."""
+"""The fields of a prune action that say how many weights become zero: a rule has exactly one of
+them, or a pattern that fixes the share.
+"""
 
 
 class PruneFieldsShape(Shape):
-    """The settings of a prune action; which of them must be there shows when `like` and `defaults` have filled in theirs."""
+    """The settings of a prune action; which of them must be there shows when `like` and `defaults`
+    have filled in theirs.
+    """
 
     sparsity: Share = OPTIONAL
     budget: Text = OPTIONAL

@@ -66,8 +66,21 @@ class CheckShape(Shape):
                 says_all=True,
             )
         if len(given) != 1 or has_satisfies != (given == ["every"]):
-            found = [*given, *(["satisfies"] if has_satisfies and given != ["every"] and "every" not in given else [])]
+            found = [
+                *given,
+                *(
+                    ["satisfies"]
+                    if has_satisfies and given != ["every"] and "every" not in given
+                    else []
+                ),
+            ]
             got = " beside ".join(found) or "none of them"
             help = "make an entry of each" if found else f"add one, such as {_FORM}"
-            raise Fault("value/range", f"must have exactly one of count, every (with satisfies), covers and result, got {got}", help, says_all=True)
+            raise Fault(
+                "value/range",
+                "must have exactly one of count, every (with satisfies), covers and result, got"
+                f" {got}",
+                help,
+                says_all=True,
+            )
         return self

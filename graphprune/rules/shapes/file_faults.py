@@ -1,4 +1,6 @@
-"""What pydantic found wrong with a rule file, said in the words of the rule language and at its place in the file."""
+"""What pydantic found wrong with a rule file, said in the words of the rule language and at its
+place in the file.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,10 @@ _EXPECTED = {
     "invalid_key": "must have text as keys",
     "recursion_loop": "must not contain itself",
 }
-_EMPTY_FILE_HELP = "begin with 'version: 1' and a list 'rules'; graphprune rules lists the files that ship, as examples"
+_EMPTY_FILE_HELP = (
+    "begin with 'version: 1' and a list 'rules'; graphprune rules lists the files that ship, as"
+    " examples"
+)
 _PARTS = {
     "rules": "rule",
     "schedules": "schedule",
@@ -42,7 +47,9 @@ _PARTS = {
 _PLAIN = {"defaults": "defaults: "}
 
 
-def check_shape(document: Document, data: Any, schedules: frozenset[str]) -> tuple[FileShape | None, tuple[Diagnostic, ...], tuple[Path, ...]]:
+def check_shape(
+    document: Document, data: Any, schedules: frozenset[str]
+) -> tuple[FileShape | None, tuple[Diagnostic, ...], tuple[Path, ...]]:
     """Return the file's shape (None with faults), the faults, and their paths.
 
     Args:
@@ -54,13 +61,19 @@ def check_shape(document: Document, data: Any, schedules: frozenset[str]) -> tup
 
 
 def check_match_shape(document: Document) -> tuple[MatchShape | None, tuple[Diagnostic, ...]]:
-    """Return the shape of a document with one matcher under `match` (None with faults), and the faults."""
+    """Return the shape of a document with one matcher under `match` (None with faults), and the
+    faults.
+    """
     shape, faults, _ = _validate(MatchShape, document, document.data, frozenset())
     return shape, faults
 
 
-def check_document(kind: type[AnyShape], document: Document) -> tuple[AnyShape | None, tuple[Diagnostic, ...]]:
-    """Return the shape of a document of another kind than a rule file (None with faults), and the faults."""
+def check_document(
+    kind: type[AnyShape], document: Document
+) -> tuple[AnyShape | None, tuple[Diagnostic, ...]]:
+    """Return the shape of a document of another kind than a rule file (None with faults), and the
+    faults.
+    """
     shape, faults, _ = _validate(kind, document, document.data, frozenset())
     return shape, faults
 
@@ -80,8 +93,12 @@ def _validate(
         return None, tuple(faults), tuple(path for path, _ in found)
 
 
-def _diagnostics(document: Document, data: Any, found: list[tuple[Path, Any]], shapes: Mapping[int, type[Shape]]) -> list[Diagnostic]:
-    """Return the faults as diagnostics; of each kind as many as are listed, as the help for each takes a search, and the rest as a count."""
+def _diagnostics(
+    document: Document, data: Any, found: list[tuple[Path, Any]], shapes: Mapping[int, type[Shape]]
+) -> list[Diagnostic]:
+    """Return the faults as diagnostics; of each kind as many as are listed, as the help for each
+    takes a search, and the rest as a count.
+    """
     seen: Counter[str] = Counter()
     listed: list[Diagnostic] = []
     for path, detail in found:
@@ -89,28 +106,53 @@ def _diagnostics(document: Document, data: Any, found: list[tuple[Path, Any]], s
         seen[slug] += 1
         if seen[slug] <= MAX_OF_A_KIND:
             listed.append(_diagnostic(document, data, path, detail, shapes))
-    return listed + [count_rest(slug, "error", count - MAX_OF_A_KIND) for slug, count in seen.items() if count > MAX_OF_A_KIND]
+    return listed + [
+        count_rest(slug, "error", count - MAX_OF_A_KIND)
+        for slug, count in seen.items()
+        if count > MAX_OF_A_KIND
+    ]
 
 
 def _slug(detail: Mapping[str, Any]) -> str:
-    return {"extra_forbidden": "key/unknown", "missing": "key/missing"}.get(detail["type"]) or _fault(detail).slug
+    return {"extra_forbidden": "key/unknown", "missing": "key/missing"}.get(
+        detail["type"]
+    ) or _fault(detail).slug
 
 
-def _without_misspelt(found: list[tuple[Path, Any]], data: Any, shapes: Mapping[int, type[Shape]]) -> list[tuple[Path, Any]]:
+def _without_misspelt(
+    found: list[tuple[Path, Any]], data: Any, shapes: Mapping[int, type[Shape]]
+) -> list[tuple[Path, Any]]:
     """Return the faults without the missing keys that are there misspelt: one slip is one fault."""
-    unknown = [path for path, detail in found if detail["type"] == "extra_forbidden"][:MAX_OF_A_KIND]
-    meant = {(*path[:-1], meant_key(shapes[id(find_at(data, path[:-1]))], str(path[-1]))) for path in unknown}
-    return [(path, detail) for path, detail in found if detail["type"] != "missing" or path not in meant]
+    unknown = [path for path, detail in found if detail["type"] == "extra_forbidden"][
+        :MAX_OF_A_KIND
+    ]
+    meant = {
+        (*path[:-1], meant_key(shapes[id(find_at(data, path[:-1]))], str(path[-1])))
+        for path in unknown
+    }
+    return [
+        (path, detail) for path, detail in found if detail["type"] != "missing" or path not in meant
+    ]
 
 
 def _two_actions(document: Document, data: Any) -> Iterator[tuple[Path, Diagnostic]]:
-    """Yield a fault for each rule with both actions: pydantic does not look at the whole of a rule whose parts have faults."""
+    """Yield a fault for each rule with both actions: pydantic does not look at the whole of a rule
+    whose parts have faults.
+    """
     rules = data.get("rules") if isinstance(data, Mapping) else None
     for index, rule in enumerate(rules if isinstance(rules, list) else []):
         if isinstance(rule, Mapping) and {"prune", "keep"} <= rule.keys():
             path: Path = ("rules", index)
             fault = two_actions()
-            yield path, Diagnostic(fault.slug, f"{subject_of(data, path)}{fault.expectation}", document.value(path), fault.help)
+            yield (
+                path,
+                Diagnostic(
+                    fault.slug,
+                    f"{subject_of(data, path)}{fault.expectation}",
+                    document.value(path),
+                    fault.help,
+                ),
+            )
 
 
 def subject_of(data: Any, path: Path) -> str:
@@ -127,7 +169,11 @@ def subject_of(data: Any, path: Path) -> str:
         return f"{kind} {path[1]!r}: "
     part = find_at(data, path[:2])
     name = part.get("id") if isinstance(part, Mapping) else None
-    return f"{kind} {name!r}: " if isinstance(name, str) and name.strip() else f"{kind} {int(path[1]) + 1}: "
+    return (
+        f"{kind} {name!r}: "
+        if isinstance(name, str) and name.strip()
+        else f"{kind} {int(path[1]) + 1}: "
+    )
 
 
 def find_at(data: Any, path: Path) -> Any:
@@ -154,23 +200,53 @@ def show(value: Any) -> str:
 
 
 def _path(detail: Mapping[str, Any]) -> Path:
-    return tuple(step for step in detail["loc"] if not (isinstance(step, str) and step.startswith("~")))
+    return tuple(
+        step for step in detail["loc"] if not (isinstance(step, str) and step.startswith("~"))
+    )
 
 
-def _diagnostic(document: Document, data: Any, path: Path, detail: Mapping[str, Any], shapes: Mapping[int, type[Shape]]) -> Diagnostic:
+def _diagnostic(
+    document: Document,
+    data: Any,
+    path: Path,
+    detail: Mapping[str, Any],
+    shapes: Mapping[int, type[Shape]],
+) -> Diagnostic:
     subject, kind = subject_of(data, path), detail["type"]
     help: str | None
     if kind == "extra_forbidden":
-        help = unknown_help(shapes[id(find_at(data, path[:-1]))], str(path[-1]), _last_key(path[:-1]), find_at(data, path))
-        return Diagnostic(_slug(detail), f"{subject}unknown key {path[-1]!r}{_within(path)}", document.key(path), help)
+        help = unknown_help(
+            shapes[id(find_at(data, path[:-1]))],
+            str(path[-1]),
+            _last_key(path[:-1]),
+            find_at(data, path),
+        )
+        return Diagnostic(
+            _slug(detail),
+            f"{subject}unknown key {path[-1]!r}{_within(path)}",
+            document.key(path),
+            help,
+        )
     if kind == "missing":
         help = missing_help(shapes[id(find_at(data, path[:-1]))], str(path[-1]))
-        return Diagnostic(_slug(detail), f"{subject}the key {path[-1]!r} is missing{_within(path)}", document.value(path[:-1]), help)
+        return Diagnostic(
+            _slug(detail),
+            f"{subject}the key {path[-1]!r} is missing{_within(path)}",
+            document.value(path[:-1]),
+            help,
+        )
     fault = _fault(detail)
     if fault.says_all:
-        return Diagnostic(fault.slug, f"{subject}{fault.expectation}", document.value(path), fault.help)
+        return Diagnostic(
+            fault.slug, f"{subject}{fault.expectation}", document.value(path), fault.help
+        )
     help = fault.help or _value_help(data, path, fault.expectation, shapes)
-    return Diagnostic(fault.slug, f"{subject}{field_name(path)}{fault.expectation}, got {show(find_at(data, path))}", document.value(path), help)
+    return Diagnostic(
+        fault.slug,
+        f"{subject}{field_name(path)}{fault.expectation}, got {show(find_at(data, path))}",
+        document.value(path),
+        help,
+    )
 
 
 def _fault(detail: Mapping[str, Any]) -> Fault:
@@ -179,10 +255,14 @@ def _fault(detail: Mapping[str, Any]) -> Fault:
     if isinstance(error, Fault):
         return error
     kind = detail["type"]
-    return Fault("value/range" if kind == "too_short" else "value/type", _EXPECTED.get(kind, detail["msg"]))
+    return Fault(
+        "value/range" if kind == "too_short" else "value/type", _EXPECTED.get(kind, detail["msg"])
+    )
 
 
-def _value_help(data: Any, path: Path, expectation: str, shapes: Mapping[int, type[Shape]]) -> str | None:
+def _value_help(
+    data: Any, path: Path, expectation: str, shapes: Mapping[int, type[Shape]]
+) -> str | None:
     """Return how the value at `path` is written: that of the nearest key that the language knows."""
     if not path:
         return _EMPTY_FILE_HELP
@@ -204,9 +284,17 @@ def _within(path: Path) -> str:
 
 
 def field_name(path: Path) -> str:
-    """Return the field that a fault at `path` is about, followed by a blank; "" where the subject says it all."""
+    """Return the field that a fault at `path` is about, followed by a blank; "" where the subject
+    says it all.
+    """
     if not path:
         return "a rule file "
-    skipped = 0 if path[0] == "match" else 2 if path[0] in _PARTS else 1 if path[0] in _PLAIN else None
-    names = [str(path[0])] if skipped is None or len(path) == 1 else [step for step in path[skipped:] if isinstance(step, str)]
+    skipped = (
+        0 if path[0] == "match" else 2 if path[0] in _PARTS else 1 if path[0] in _PLAIN else None
+    )
+    names = (
+        [str(path[0])]
+        if skipped is None or len(path) == 1
+        else [step for step in path[skipped:] if isinstance(step, str)]
+    )
     return f"{names[-1]} " if names else ""

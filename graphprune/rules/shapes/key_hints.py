@@ -1,4 +1,6 @@
-"""The way out of faults of shape: how each key is written, by the mapping that it stands in, and what people mean by keys and values that are none."""
+"""The way out of faults of shape: how each key is written, by the mapping that it stands in, and
+what people mean by keys and values that are none.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,10 @@ from graphprune.suggestions import closest, find_close
 
 _RAMP = "{curve: polynomial, begin: 0 epochs, end: 4 epochs, every: 100 steps}"
 _DENSE = "{type: Dense}"
-_NUMBERS = {key: "10k" for key in ("eq", "ne", "gt", "gte", "lt", "lte")} | {"in": "[3, 5]", "multiple_of": "4"}
+_NUMBERS = {key: "10k" for key in ("eq", "ne", "gt", "gte", "lt", "lte")} | {
+    "in": "[3, 5]",
+    "multiple_of": "4",
+}
 _SHARES = {key: "80%" for key in ("eq", "ne", "gt", "gte", "lt", "lte")}
 EXAMPLES: Mapping[str, Mapping[str, str]] = {
     "FileShape": {
@@ -49,7 +54,13 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
     },
     "PruneShape": {"like": "dense-90"},
     "DefaultsShape": {"prune": "{schedule: ramp}"},
-    "BudgetShape": {"sparsity": "95%", "allocate": "erk", "over": "claimed", "min": "10%", "max": "99%"},
+    "BudgetShape": {
+        "sparsity": "95%",
+        "allocate": "erk",
+        "over": "claimed",
+        "min": "10%",
+        "max": "99%",
+    },
     "KeepOfShape": {"keep": "2", "of": "4", "along": "in"},
     "BlockShape": {"block": "{in: 4, out: 1}", "pool": "mean"},
     "ChannelShape": {"channel": "out"},
@@ -125,7 +136,11 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
     "CoversShape": {"from": "inputs", "by": "{type: Conv2D}"},
     "ResultShape": {"of": _DENSE, "sparsity": "{gte: 80%}"},
     "CustomLayerShape": {"prunable": "{u: [in, rank], v: [rank, out]}", "weights": "[u, v, bias]"},
-    "CaseFileShape": {"version": "1", "rules": "prune.yaml", "cases": "[{graph: lenet.json, rule: dense-90, selects: [fc1]}]"},
+    "CaseFileShape": {
+        "version": "1",
+        "rules": "prune.yaml",
+        "cases": "[{graph: lenet.json, rule: dense-90, selects: [fc1]}]",
+    },
     "CaseShape": {
         "graph": "lenet.json",
         "rule": "dense-90",
@@ -139,8 +154,17 @@ _REASONS = {
     ("FileShape", "version"): "begin the file with 'version: 1'",
     ("RuleShape", "id"): "add one, such as 'id: dense-90'; wrapped layers remember it",
     ("CheckShape", "id"): "add one, such as 'id: has-dense'; plans tell by it which checks held",
-    ("RuleShape", "match"): "add the conditions, such as 'match: {type: Dense}', or 'match: \"*\"' for every layer with prunable weights",
-    ("ScheduleShape", "curve"): "add one of constant, linear, polynomial, exponential, step, points",
+    (
+        "RuleShape",
+        "match",
+    ): (
+        "add the conditions, such as 'match: {type: Dense}', or 'match: \"*\"' for every layer with"
+        " prunable weights"
+    ),
+    (
+        "ScheduleShape",
+        "curve",
+    ): "add one of constant, linear, polynomial, exponential, step, points",
     ("BudgetShape", "sparsity"): "add the share of zeros over all tensors, such as 'sparsity: 95%'",
     ("KeepOfShape", "keep"): "write how many stay of each group: {keep: 2, of: 4, along: in}",
     ("KeepOfShape", "of"): "write how long a group is: {keep: 2, of: 4, along: in}",
@@ -160,16 +184,43 @@ _INSIDE: tuple[tuple[type[Shape], str, type[Shape]], ...] = (
 )
 _ELSEWHERE = {
     "hops": "it stands inside 'after' or 'before', such as 'after: {type: Add, hops: 3}'",
-    "until": "it stands inside 'after' or 'before', such as 'after: {type: Add, until: {type: ReLU}}'",
+    "until": (
+        "it stands inside 'after' or 'before', such as 'after: {type: Add, until: {type: ReLU}}'"
+    ),
     "every": "it stands inside 'fed_by' or 'feeds', such as 'fed_by: {type: Add, every: true}'",
     "only": "it stands inside 'fed_by' or 'feeds', such as 'fed_by: {type: Add, only: true}'",
     "glob": "it stands inside 'name', such as 'name: {glob: \"block_*\"}'",
     "regex": "it stands inside 'name', such as 'name: {regex: \"block_[0-9]+\"}'",
 }
-_BOUNDS = {"min": "gte", "max": "lte", "ge": "gte", "le": "lte", "above": "gt", "below": "lt", "at_least": "gte", "at_most": "lte"}
+_BOUNDS = {
+    "min": "gte",
+    "max": "lte",
+    "ge": "gte",
+    "le": "lte",
+    "above": "gt",
+    "below": "lt",
+    "at_least": "gte",
+    "at_most": "lte",
+}
 _MEANT: Mapping[str, Mapping[str, str]] = {
-    "MatcherShape": {"class": "type", "kind": "type", "class_name": "type", "and": "all", "or": "any", "layer": "name", "address": "name", "shared": "calls"},
-    "RuleShape": {"name": "id", "where": "match", "select": "match", "layers": "match", "comment": "note", "description": "note"},
+    "MatcherShape": {
+        "class": "type",
+        "kind": "type",
+        "class_name": "type",
+        "and": "all",
+        "or": "any",
+        "layer": "name",
+        "address": "name",
+        "shared": "calls",
+    },
+    "RuleShape": {
+        "name": "id",
+        "where": "match",
+        "select": "match",
+        "layers": "match",
+        "comment": "note",
+        "description": "note",
+    },
     "PruneFieldsShape": {
         "target": "sparsity",
         "final_sparsity": "sparsity",
@@ -190,13 +241,33 @@ _MEANT: Mapping[str, Mapping[str, str]] = {
         "type": "curve",
         "kind": "curve",
     },
-    "BetweenShape": {"from": "after", "start": "after", "to": "before", "end": "before", "until": "before"},
+    "BetweenShape": {
+        "from": "after",
+        "start": "after",
+        "to": "before",
+        "end": "before",
+        "until": "before",
+    },
     "CheckShape": {"name": "id", "level": "severity", "all": "every"},
     "NumberTestShape": _BOUNDS | {"equals": "eq", "one_of": "in", "divisible_by": "multiple_of"},
     "ShareTestShape": _BOUNDS | {"equals": "eq"},
-    "ConfigTestShape": _BOUNDS | {"one_of": "in", "any": "in", "ne": "not", "matches": "regex", "glob": "regex"},
-    "WeightShape": {"input": "in", "output": "out", "shape": "kernel", "kernel_size": "kernel", "ndim": "rank", "zeros": "sparsity"},
-    "BudgetShape": {"allocation": "allocate", "target": "sparsity", "minimum": "min", "maximum": "max"},
+    "ConfigTestShape": (
+        _BOUNDS | {"one_of": "in", "any": "in", "ne": "not", "matches": "regex", "glob": "regex"}
+    ),
+    "WeightShape": {
+        "input": "in",
+        "output": "out",
+        "shape": "kernel",
+        "kernel_size": "kernel",
+        "ndim": "rank",
+        "zeros": "sparsity",
+    },
+    "BudgetShape": {
+        "allocation": "allocate",
+        "target": "sparsity",
+        "minimum": "min",
+        "maximum": "max",
+    },
 }
 
 
@@ -207,19 +278,31 @@ def missing_help(shape: type[Shape], key: str) -> str | None:
         >>> missing_help(CountShape, "of")
         "add it, such as 'of: {type: Dense}'"
     """
-    reason = next((_REASONS[base.__name__, key] for base in shape.__mro__ if (base.__name__, key) in _REASONS), None)
+    reason = next(
+        (
+            _REASONS[base.__name__, key]
+            for base in shape.__mro__
+            if (base.__name__, key) in _REASONS
+        ),
+        None,
+    )
     example = _example(shape, key)
     return reason or (None if example is None else f"add it, such as '{key}: {example}'")
 
 
 def meant_key(shape: type[Shape], key: str) -> str | None:
     """Return the known key that an unknown one most probably stands for, or belongs into."""
-    words = [word for base in shape.__mro__ if (word := _MEANT.get(base.__name__, {}).get(key.lower())) is not None]
+    words = [
+        word
+        for base in shape.__mro__
+        if (word := _MEANT.get(base.__name__, {}).get(key.lower())) is not None
+    ]
     return next(iter(words or find_close(key, keys_of(shape)) or _outer_keys(shape, key)), None)
 
 
 def unknown_help(shape: type[Shape], key: str, owner: str, value: Any) -> str:
-    """Return what an unknown key may mean: a near one, its usual other name, the place where it belongs; and the keys that are known.
+    """Return what an unknown key may mean: a near one, its usual other name, the place where it
+    belongs; and the keys that are known.
 
     Args:
         shape: The mapping that the key stands in.
@@ -232,11 +315,19 @@ def unknown_help(shape: type[Shape], key: str, owner: str, value: Any) -> str:
         "it stands inside 'of', such as 'of: {type: Dense}'; known here: of, is"
     """
     keys = keys_of(shape)
-    hint = _meant(shape, key) or _config_help(shape, key, owner, value) or closest(key, keys) or _inside(shape, key) or _ELSEWHERE.get(key, "")
+    hint = (
+        _meant(shape, key)
+        or _config_help(shape, key, owner, value)
+        or closest(key, keys)
+        or _inside(shape, key)
+        or _ELSEWHERE.get(key, "")
+    )
     return "; ".join(filter(None, (hint, f"known here: {', '.join(keys)}")))
 
 
-def value_help(shape: type[Shape], key: str, value: Any, expectation: str, label: str) -> str | None:
+def value_help(
+    shape: type[Shape], key: str, value: Any, expectation: str, label: str
+) -> str | None:
     """Return how a value is written that has no help of its own.
 
     Args:
@@ -259,15 +350,33 @@ def value_help(shape: type[Shape], key: str, value: Any, expectation: str, label
     example = _example(shape, key)
     if shape is WeightShape and key == "kernel":
         return f"write for example 'kernel: {example}'"
-    return None if example is None or "must be one of" in expectation or "such as" in expectation else f"write for example '{key}: {example}'"
+    return (
+        None
+        if example is None or "must be one of" in expectation or "such as" in expectation
+        else f"write for example '{key}: {example}'"
+    )
 
 
 def _example(shape: type[Shape], key: str) -> str | None:
-    return next((EXAMPLES[base.__name__][key] for base in shape.__mro__ if key in EXAMPLES.get(base.__name__, {})), None)
+    return next(
+        (
+            EXAMPLES[base.__name__][key]
+            for base in shape.__mro__
+            if key in EXAMPLES.get(base.__name__, {})
+        ),
+        None,
+    )
 
 
 def _meant(shape: type[Shape], key: str) -> str:
-    word = next((_MEANT[base.__name__][key.lower()] for base in shape.__mro__ if key.lower() in _MEANT.get(base.__name__, {})), None)
+    word = next(
+        (
+            _MEANT[base.__name__][key.lower()]
+            for base in shape.__mro__
+            if key.lower() in _MEANT.get(base.__name__, {})
+        ),
+        None,
+    )
     return f"did you mean {word!r}?" if word else ""
 
 
@@ -280,12 +389,21 @@ def _config_help(shape: type[Shape], key: str, owner: str, value: Any) -> str:
     if key == "multiple_of":
         return f"list the values, such as '{owner}: {{in: [64, 128]}}'"
     inner = value if isinstance(value, str | int | float) and not isinstance(value, bool) else "..."
-    return closest(key, keys_of(shape)) or f"if {owner!r} is a mapping, write '{owner}.{key}: {inner}' for the value inside it"
+    return (
+        closest(key, keys_of(shape))
+        or f"if {owner!r} is a mapping, write '{owner}.{key}: {inner}' for the value inside it"
+    )
 
 
 def _outer_keys(shape: type[Shape], key: str) -> dict[str, type[Shape]]:
-    """Return the keys of a mapping that another key belongs into, each with the mapping that stands under it."""
-    return {outer: inner for place, outer, inner in _INSIDE if issubclass(shape, place) and key in keys_of(inner)}
+    """Return the keys of a mapping that another key belongs into, each with the mapping that stands
+    under it.
+    """
+    return {
+        outer: inner
+        for place, outer, inner in _INSIDE
+        if issubclass(shape, place) and key in keys_of(inner)
+    }
 
 
 def _inside(shape: type[Shape], key: str) -> str:
@@ -294,15 +412,24 @@ def _inside(shape: type[Shape], key: str) -> str:
         return ""
     (outer, inner), *_ = found.items()
     example = f"{{{key}: {_example(inner, key)}}}"
-    return f"it stands inside {outer!r}, such as '{outer}: {f'[{example}]' if outer == 'rules' else example}'"
+    return (
+        f"it stands inside {outer!r}, such as '{outer}:"
+        f" {f'[{example}]' if outer == 'rules' else example}'"
+    )
 
 
 def _matcher_help(label: str, value: Any) -> str | None:
     """Return the matcher that a value probably means, after what stands before it."""
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-        return f"write '{label}{{any: [...]}}' where one of them is enough, or '{label}{{all: [...]}}'"
+        return (
+            f"write '{label}{{any: [...]}}' where one of them is enough, or '{label}{{all: [...]}}'"
+        )
     if isinstance(value, str) and value.strip() in ("**", "all", "any", "everything"):
         return f"write '{label}\"*\"' for every layer with prunable weights"
     if isinstance(value, str) and value.strip():
         return f"write '{label}{{{'type' if value[0].isupper() else 'name'}: {value}}}'"
-    return f"write for example '{label}{{type: Dense}}'" if isinstance(value, bool | int | float) else None
+    return (
+        f"write for example '{label}{{type: Dense}}'"
+        if isinstance(value, bool | int | float)
+        else None
+    )

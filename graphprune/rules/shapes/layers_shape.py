@@ -12,7 +12,9 @@ from graphprune.rules.shapes.shape import OPTIONAL, Shape
 
 
 class CustomLayerShape(Shape):
-    """One custom layer: the axes of its prunable weights, and the names of all its weights where files only number them."""
+    """One custom layer: the axes of its prunable weights, and the names of all its weights where
+    files only number them.
+    """
 
     prunable: Annotated[dict[str, Annotated[list[Text], Field(min_length=1)]], Field(min_length=1)]
     weights: Texts = OPTIONAL
@@ -21,8 +23,12 @@ class CustomLayerShape(Shape):
     def check_names(self) -> CustomLayerShape:
         """Refuse a list of weights that lacks a prunable one, or names one twice."""
         weights = self.given("weights")
-        if weights is not None and (not set(self.prunable) <= set(weights) or len(set(weights)) < len(weights)):
+        if weights is not None and (
+            not set(self.prunable) <= set(weights) or len(set(weights)) < len(weights)
+        ):
             raise Fault(
-                "value/range", "must name each prunable weight once in 'weights'", "'weights' lists all weights in the order in which the layer makes them"
+                "value/range",
+                "must name each prunable weight once in 'weights'",
+                "'weights' lists all weights in the order in which the layer makes them",
             )
         return self

@@ -6,7 +6,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
-from graphprune.rules.shapes.scalars import Count, Fault, NumberValue, PositiveCount, RegexText, Share, Text, Truth, parse_text
+from graphprune.rules.shapes.scalars import (
+    Count,
+    Fault,
+    NumberValue,
+    PositiveCount,
+    RegexText,
+    Share,
+    Text,
+    Truth,
+    parse_text,
+)
 from graphprune.rules.shapes.shape import NEGATION, OPTIONAL, Conditions, Shape, kind_of
 
 Texts = Annotated[list[Text], Field(min_length=1)]
@@ -25,7 +35,10 @@ class NumberTestShape(Conditions):
     multiple_of: PositiveCount = OPTIONAL
 
 
-NumberTestValue = Annotated[Annotated[Count, Tag("~value")] | Annotated[NumberTestShape, Tag("~mapping")], kind_of(False, "must be a number or a number test")]
+NumberTestValue = Annotated[
+    Annotated[Count, Tag("~value")] | Annotated[NumberTestShape, Tag("~mapping")],
+    kind_of(False, "must be a number or a number test"),
+]
 
 
 class ShareTestShape(Conditions):
@@ -39,7 +52,10 @@ class ShareTestShape(Conditions):
     lte: Share = OPTIONAL
 
 
-ShareTestValue = Annotated[Annotated[Share, Tag("~value")] | Annotated[ShareTestShape, Tag("~mapping")], kind_of(False, "must be a share or a test of shares")]
+ShareTestValue = Annotated[
+    Annotated[Share, Tag("~value")] | Annotated[ShareTestShape, Tag("~mapping")],
+    kind_of(False, "must be a share or a test of shares"),
+]
 
 
 class NamePatternShape(Shape):
@@ -60,11 +76,21 @@ KernelValue = Annotated[
     Annotated[Annotated[list[PositiveCount], Field(min_length=1)], Tag("~list")]
     | Annotated[Count, Tag("~value")]
     | Annotated[NumberTestShape, Tag("~mapping")],
-    Discriminator(lambda value: "~mapping" if isinstance(value, dict) else "~list" if isinstance(value, list) else "~value"),
+    Discriminator(
+        lambda value: (
+            "~mapping"
+            if isinstance(value, dict)
+            else "~list"
+            if isinstance(value, list)
+            else "~value"
+        )
+    ),
 ]
 
 NameValue = Annotated[
-    Annotated[Text, Tag("~text")] | Annotated[Texts, Tag("~list")] | Annotated[NamePatternShape, Tag("~mapping")],
+    Annotated[Text, Tag("~text")]
+    | Annotated[Texts, Tag("~list")]
+    | Annotated[NamePatternShape, Tag("~mapping")],
     kind_of(True, "must be an address, a list of addresses, {glob: ...} or {regex: ...}"),
 ]
 
@@ -100,7 +126,10 @@ class ConfigTestShape(Conditions):
     exists: Truth = OPTIONAL
 
 
-ConfigTestValue = Annotated[Annotated[Any, Tag("~value")] | Annotated[ConfigTestShape, Tag("~mapping")], kind_of(False, "must be a value or a test")]
+ConfigTestValue = Annotated[
+    Annotated[Any, Tag("~value")] | Annotated[ConfigTestShape, Tag("~mapping")],
+    kind_of(False, "must be a value or a test"),
+]
 
 
 class WeightShape(Conditions):
@@ -145,8 +174,14 @@ class MatcherShape(Conditions):
     def check_has_condition(self) -> MatcherShape:
         """Refuse a mapping that says only how far to look, and not for what."""
         if self.model_fields_set and not self.model_fields_set & MatcherShape.model_fields.keys():
-            beside = " and ".join(name for name in type(self).model_fields if name not in MatcherShape.model_fields)
-            raise Fault("value/range", f"must hold a condition beside {beside}", "add one, such as 'type: Conv2D', or 'all: [\"*\"]' for any layer")
+            beside = " and ".join(
+                name for name in type(self).model_fields if name not in MatcherShape.model_fields
+            )
+            raise Fault(
+                "value/range",
+                f"must hold a condition beside {beside}",
+                "add one, such as 'type: Conv2D', or 'all: [\"*\"]' for any layer",
+            )
         return self
 
 
@@ -176,7 +211,9 @@ def _matcher_kind(value: Any) -> str | None:
 
 
 _MATCHER_KIND = Discriminator(
-    _matcher_kind, custom_error_type="value/type", custom_error_message='must be a mapping of conditions, such as {name: conv_1}, or "*"'
+    _matcher_kind,
+    custom_error_type="value/type",
+    custom_error_message='must be a mapping of conditions, such as {name: conv_1}, or "*"',
 )
 _Star = Annotated[Literal["*"], Tag("~star")]
 MatcherValue = Annotated[_Star | Annotated[MatcherShape, Tag("~mapping")], _MATCHER_KIND]
@@ -190,5 +227,13 @@ class MatchShape(Shape):
     match: MatcherValue
 
 
-for _shape in (ConfigTestShape, WeightShape, MatcherShape, NeighbourShape, ReachShape, BetweenShape, MatchShape):
+for _shape in (
+    ConfigTestShape,
+    WeightShape,
+    MatcherShape,
+    NeighbourShape,
+    ReachShape,
+    BetweenShape,
+    MatchShape,
+):
     _shape.model_rebuild()

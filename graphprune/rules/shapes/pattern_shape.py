@@ -23,9 +23,21 @@ _BY_NAME = {
     "filters": "{channel: out}",
     "block": "{block: {in: 4, out: 1}}",
 }
-_BY_NAME |= {"blocks": "{block: {in: 4, out: 1}}", "n:m": "{keep: 2, of: 4, along: in}", "none": "unstructured", "dense": "unstructured"}
+_BY_NAME |= {
+    "blocks": "{block: {in: 4, out: 1}}",
+    "n:m": "{keep: 2, of: 4, along: in}",
+    "none": "unstructured",
+    "dense": "unstructured",
+}
 _SIZES = re.compile(r"([0-9]{1,6})\s*[xX]\s*([0-9]{1,6})")
-_KIND_OF_KEY = {"keep": "~keep", "of": "~keep", "along": "~keep", "block": "~block", "pool": "~block", "channel": "~channel"}
+_KIND_OF_KEY = {
+    "keep": "~keep",
+    "of": "~keep",
+    "along": "~keep",
+    "block": "~block",
+    "pool": "~block",
+    "channel": "~channel",
+}
 
 
 class KeepOfShape(Shape):
@@ -37,7 +49,9 @@ class KeepOfShape(Shape):
 
 
 class BlockShape(Shape):
-    """Blocks of weights that are zeroed whole: their length along each named axis, and how a block is scored."""
+    """Blocks of weights that are zeroed whole: their length along each named axis, and how a block
+    is scored.
+    """
 
     block: Annotated[dict[str, PositiveCount], Field(min_length=1)]
     pool: PoolName = "mean"
@@ -54,46 +68,81 @@ def _named_pattern(value: str) -> str:
         return value
     ratio, sizes = _RATIO.fullmatch(value.strip()), _SIZES.fullmatch(value.strip())
     if ratio is not None:
-        raise Fault("value/range", "must say what is kept", _ratio_help(int(ratio[1]), int(ratio[2])))
+        raise Fault(
+            "value/range", "must say what is kept", _ratio_help(int(ratio[1]), int(ratio[2]))
+        )
     if sizes is not None:
         raise Fault("value/range", "must name its axes", _sizes_help(sizes[1], sizes[2]))
     kept = _OF.fullmatch(value.strip())
-    form = f"{{keep: {kept[1]}, of: {kept[2]}, along: in}}" if kept else _BY_NAME.get(value.strip().lower())
-    raise Fault("value/range", f"must be one of {_FORMS}", f"write 'pattern: {form}'" if form else closest(value, ["unstructured"]))
+    form = (
+        f"{{keep: {kept[1]}, of: {kept[2]}, along: in}}"
+        if kept
+        else _BY_NAME.get(value.strip().lower())
+    )
+    raise Fault(
+        "value/range",
+        f"must be one of {_FORMS}",
+        f"write 'pattern: {form}'" if form else closest(value, ["unstructured"]),
+    )
 
 
 def _ratio_help(first: int, second: int) -> str:
-    text = "half of the pruning tools read N as kept, the other half as pruned; for 1:4 that is 75% or 25%"
+    text = (
+        "half of the pruning tools read N as kept, the other half as pruned; for 1:4 that is 75%"
+        " or 25%"
+    )
     kept = dict.fromkeys(count for count in (first, second - first) if 1 <= count < second)
-    forms = [f"{{keep: {count}, of: {second}, along: in}} ({second - count} {'zero' if second - count == 1 else 'zeros'} in each {second})" for count in kept]
+    forms = [
+        f"{{keep: {count}, of: {second}, along: in}} ({second - count}"
+        f" {'zero' if second - count == 1 else 'zeros'} in each {second})"
+        for count in kept
+    ]
     return f"{text}.  Write {' or '.join(forms)}" if forms else text
 
 
 def _sizes_help(first: str, second: str) -> str:
-    forms = dict.fromkeys((f"{{block: {{in: {first}, out: {second}}}}}", f"{{block: {{in: {second}, out: {first}}}}}"))
+    forms = dict.fromkeys(
+        (f"{{block: {{in: {first}, out: {second}}}}}", f"{{block: {{in: {second}, out: {first}}}}}")
+    )
     return f"tools disagree on which axis comes first.  Write {' or '.join(forms)}"
 
 
 def _pattern_kind(value: Any) -> str | None:
     if isinstance(value, str):
         return "~text"
-    return next((kind for key, kind in _KIND_OF_KEY.items() if key in value), None) if isinstance(value, dict) else None
+    return (
+        next((kind for key, kind in _KIND_OF_KEY.items() if key in value), None)
+        if isinstance(value, dict)
+        else None
+    )
 
 
 def _check_keys(value: Any) -> Any:
-    """Refuse a mapping that has none of the keys which tell the patterns apart, with the nearest of them."""
+    """Refuse a mapping that has none of the keys which tell the patterns apart, with the nearest of
+    them.
+    """
     if isinstance(value, dict) and value and _pattern_kind(value) is None:
-        near = next((word for key in value for word in find_close(str(key), _KIND_OF_KEY, count=1)), None)
-        raise Fault("value/type", f"must be one of {_FORMS}", f"did you mean {near!r}?" if near else "")
+        near = next(
+            (word for key in value for word in find_close(str(key), _KIND_OF_KEY, count=1)), None
+        )
+        raise Fault(
+            "value/type", f"must be one of {_FORMS}", f"did you mean {near!r}?" if near else ""
+        )
     return value
 
 
 PatternValue = Annotated[
-    Annotated[str, PlainValidator(_named_pattern), WithJsonSchema({"const": "unstructured"}), Tag("~text")]
+    Annotated[
+        str, PlainValidator(_named_pattern), WithJsonSchema({"const": "unstructured"}), Tag("~text")
+    ]
     | Annotated[KeepOfShape, Tag("~keep")]
     | Annotated[BlockShape, Tag("~block")]
     | Annotated[ChannelShape, Tag("~channel")],
-    Discriminator(_pattern_kind, custom_error_type="value/type", custom_error_message=f"must be one of {_FORMS}"),
+    Discriminator(
+        _pattern_kind,
+        custom_error_type="value/type",
+        custom_error_message=f"must be one of {_FORMS}",
+    ),
     BeforeValidator(_check_keys),
 ]
 PatternShape = Literal["unstructured"] | KeepOfShape | BlockShape | ChannelShape

@@ -13,9 +13,26 @@ from graphprune.sparsity.positions import Position, parse_position
 MAX_POSITION = 1e15
 FORMS = "write '4 epochs', '2000 steps' or '60%' (of the run)"
 _UNIT = "needs one of the units epochs, steps or %"
-_PARTS = re.compile(r"([-+]?[0-9.,_]*[0-9][0-9.,_]*(?:[eE][-+]?[0-9]{1,3})?)\s*([kMG]?)\s*([a-zA-Z%]*)")
-_WORDS = {"percent": "%", "batch": "steps", "batches": "steps", "iterations": "steps", "iters": "steps", "updates": "steps", "epoche": "epochs"}
-_UNITS = {"epoch": "epochs", "epochs": "epochs", "step": "steps", "steps": "steps", "%": "%", **_WORDS}
+_PARTS = re.compile(
+    r"([-+]?[0-9.,_]*[0-9][0-9.,_]*(?:[eE][-+]?[0-9]{1,3})?)\s*([kMG]?)\s*([a-zA-Z%]*)"
+)
+_WORDS = {
+    "percent": "%",
+    "batch": "steps",
+    "batches": "steps",
+    "iterations": "steps",
+    "iters": "steps",
+    "updates": "steps",
+    "epoche": "epochs",
+}
+_UNITS = {
+    "epoch": "epochs",
+    "epochs": "epochs",
+    "step": "steps",
+    "steps": "steps",
+    "%": "%",
+    **_WORDS,
+}
 _THOUSANDS = {"": 1, "k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 
 
@@ -48,10 +65,18 @@ def _fault(text: str) -> Fault:
     unit = None if parts is None else _UNITS.get(parts[3].lower())
     if parts is None or unit is None:
         has_unit = text.rpartition(" ")[2] in _UNITS
-        return Fault("schedule/unit", "must be a plain number with its unit" if has_unit else _UNIT, FORMS)
+        return Fault(
+            "schedule/unit", "must be a plain number with its unit" if has_unit else _UNIT, FORMS
+        )
     if text.startswith("-"):
-        return Fault("value/range", "must not be before the beginning of the run", f"the run begins at '0 {unit}'".replace("0 %", "0%"))
-    return Fault("schedule/unit", "must be a plain number with its unit", _written(parts[1], parts[2], unit))
+        return Fault(
+            "value/range",
+            "must not be before the beginning of the run",
+            f"the run begins at '0 {unit}'".replace("0 %", "0%"),
+        )
+    return Fault(
+        "schedule/unit", "must be a plain number with its unit", _written(parts[1], parts[2], unit)
+    )
 
 
 def _written(number: str, thousands: str, unit: str) -> str:
@@ -61,8 +86,16 @@ def _written(number: str, thousands: str, unit: str) -> str:
         amount = float(plain) * _THOUSANDS[thousands]
     except ValueError:
         return FORMS
-    return f"write '{amount:.15g}{'' if unit == '%' else ' '}{unit}'" if 0 <= amount <= MAX_POSITION else FORMS
+    return (
+        f"write '{amount:.15g}{'' if unit == '%' else ' '}{unit}'"
+        if 0 <= amount <= MAX_POSITION
+        else FORMS
+    )
 
 
-PLACE_TEXT = r"^\s*([0-9]+(\.[0-9]+)?\s*(epochs?|steps?)|0*(100(\.0+)?|[0-9]{1,2}(\.[0-9]+)?)\s*%)\s*$"
-Place = Annotated[Position, PlainValidator(parse_place), WithJsonSchema({"type": "string", "pattern": PLACE_TEXT})]
+PLACE_TEXT = (
+    r"^\s*([0-9]+(\.[0-9]+)?\s*(epochs?|steps?)|0*(100(\.0+)?|[0-9]{1,2}(\.[0-9]+)?)\s*%)\s*$"
+)
+Place = Annotated[
+    Position, PlainValidator(parse_place), WithJsonSchema({"type": "string", "pattern": PLACE_TEXT})
+]

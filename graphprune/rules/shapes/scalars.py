@@ -1,4 +1,6 @@
-"""The scalars of rule files: text and numbers to typed values, each with its own fault and its own line of JSON Schema."""
+"""The scalars of rule files: text and numbers to typed values, each with its own fault and its own
+line of JSON Schema.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +19,34 @@ _COMPARISON = re.compile(r"([<>]=?|[=!]=|=)\s*([0-9]{1,18}[kMG]?)")
 _SPELT = re.compile(r"([0-9]{1,3}(?:[,_ ][0-9]{3})+|[0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([kKmMgG]?)")
 _NUMBER_IN_TEXT = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*(percent|pct|per cent|)")
 _COUNT = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([kMG])")
-_TRUTHS = {"true": "true", "yes": "true", "on": "true", "y": "true", "false": "false", "no": "false", "off": "false", "n": "false"}
+_TRUTHS = {
+    "true": "true",
+    "yes": "true",
+    "on": "true",
+    "y": "true",
+    "false": "false",
+    "no": "false",
+    "off": "false",
+    "n": "false",
+}
 QUOTES = "put quotes around it"
 _LARGEST = 3.4028234663852886e38  # of float32
 _PERCENT = re.compile(r"([-+]?[0-9]{1,18}(?:\.[0-9]{1,18})?)\s*%")
 
 
 class Fault(ValueError):
-    """One value is wrong; the message becomes `FIELD EXPECTATION, got VALUE`, or the expectation alone where it says itself what it got (`says_all`)."""
+    """One value is wrong; the message becomes `FIELD EXPECTATION, got VALUE`, or the expectation
+    alone where it says itself what it got (`says_all`).
+    """
 
-    def __init__(self, slug: str, expectation: str, help: str | Callable[[], str] = "", *, says_all: bool = False) -> None:
+    def __init__(
+        self,
+        slug: str,
+        expectation: str,
+        help: str | Callable[[], str] = "",
+        *,
+        says_all: bool = False,
+    ) -> None:
         super().__init__(expectation)
         self.slug = slug
         self.expectation = expectation
@@ -49,9 +69,23 @@ def parse_share(value: Any) -> float:
     else:
         raise Fault("value/type", "must be a share such as 0.9 or 90%", _meant_share(value))
     if not 0 <= share < 1:
-        hint = f"did you mean {value:g}%?" if percent is None and 2 <= share < 100 else "all weights zero is no pruning; 99% is a share" if share == 1 else ""
-        bounds = "must be at least 0 and below 1" if percent is None else "must be at least 0% and below 100%"
-        raise Fault("value/range", bounds, hint or "it is the share of zeros: 0.9 or 90% leaves one weight in ten")
+        hint = (
+            f"did you mean {value:g}%?"
+            if percent is None and 2 <= share < 100
+            else "all weights zero is no pruning; 99% is a share"
+            if share == 1
+            else ""
+        )
+        bounds = (
+            "must be at least 0 and below 1"
+            if percent is None
+            else "must be at least 0% and below 100%"
+        )
+        raise Fault(
+            "value/range",
+            bounds,
+            hint or "it is the share of zeros: 0.9 or 90% leaves one weight in ten",
+        )
     return float(share)
 
 
@@ -70,7 +104,9 @@ def parse_count(value: Any) -> int:
     """Return a whole number of 0 or more; text may end in k, M or G (decimal)."""
     whole = _whole(value)
     if whole is None:
-        raise Fault("value/type", "must be a whole number, such as 12, 10k, 1.5M or 2G", _meant_count(value))
+        raise Fault(
+            "value/type", "must be a whole number, such as 12, 10k, 1.5M or 2G", _meant_count(value)
+        )
     if whole < 0:
         raise Fault("value/range", "must be a whole number of 0 or more")
     return whole
@@ -80,7 +116,9 @@ def parse_positive_count(value: Any) -> int:
     """Return a whole number of 1 or more."""
     whole = _whole(value)
     if whole is None or whole < 1:
-        raise Fault("value/type" if whole is None else "value/range", "must be a whole number of 1 or more")
+        raise Fault(
+            "value/type" if whole is None else "value/range", "must be a whole number of 1 or more"
+        )
     return whole
 
 
@@ -101,7 +139,9 @@ def _whole(value: Any) -> int | None:
 
 
 def _meant_count(value: Any) -> str:
-    """Return what a value that is no count probably means: a comparison, a list, a number spelt otherwise."""
+    """Return what a value that is no count probably means: a comparison, a list, a number spelt
+    otherwise.
+    """
     if isinstance(value, list) and value:
         return "write {in: [...]} for one of several"
     text = value.strip() if isinstance(value, str) else ""
@@ -127,10 +167,18 @@ def parse_number(value: Any) -> float:
 def parse_magnitude(value: Any) -> float:
     """Return a magnitude: a finite number above 0."""
     if isinstance(value, str) and _PERCENT.fullmatch(value.strip()):
-        raise Fault("value/type", "must be a number such as 0.05", "a threshold is a magnitude of single weights; for a share of zeros write 'sparsity'")
+        raise Fault(
+            "value/type",
+            "must be a number such as 0.05",
+            "a threshold is a magnitude of single weights; for a share of zeros write 'sparsity'",
+        )
     magnitude = parse_number(value)
     if not 0 < magnitude <= _LARGEST:
-        raise Fault("value/range", "must be above 0 and finite", "weights whose magnitude is below it become zero, such as 0.05")
+        raise Fault(
+            "value/range",
+            "must be above 0 and finite",
+            "weights whose magnitude is below it become zero, such as 0.05",
+        )
     return float(magnitude)
 
 
@@ -166,7 +214,9 @@ def parse_id(value: Any) -> str:
     """Return a rule id: text without blanks."""
     text = parse_text(value)
     if re.search(r"[\s\x00-\x1f,]", text):
-        raise Fault("value/range", "must be one word without blanks and commas", "join the words with '-'")
+        raise Fault(
+            "value/range", "must be one word without blanks and commas", "join the words with '-'"
+        )
     return text
 
 
@@ -174,7 +224,15 @@ def parse_bool(value: Any) -> bool:
     """Return true or false."""
     if not isinstance(value, bool):
         word = _TRUTHS.get(value.strip().lower()) if isinstance(value, str) else None
-        raise Fault("value/type", "must be true or false", f"write {word}, without quotes; yes, no, on and off are texts in YAML 1.2" if word else "")
+        raise Fault(
+            "value/type",
+            "must be true or false",
+            (
+                f"write {word}, without quotes; yes, no, on and off are texts in YAML 1.2"
+                if word
+                else ""
+            ),
+        )
     return value
 
 
@@ -182,7 +240,11 @@ def parse_true(value: Any) -> bool:
     """Return true: the only thing `keep` can say."""
     if value is not True:
         is_yes = isinstance(value, str) and _TRUTHS.get(value.strip().lower()) == "true"
-        help = "write 'keep: true', without quotes; yes and on are texts in YAML 1.2" if is_yes else "delete the rule if its layers may be pruned"
+        help = (
+            "write 'keep: true', without quotes; yes and on are texts in YAML 1.2"
+            if is_yes
+            else "delete the rule if its layers may be pruned"
+        )
         raise Fault("value/type", "must be true", help)
     return True
 
@@ -191,7 +253,15 @@ def parse_version(value: Any) -> int:
     """Return the version of the rule language."""
     if value != 1 or isinstance(value, bool | float):
         is_meant = isinstance(value, str | float) and str(value).strip() in ("1", "1.0", "v1")
-        raise Fault("value/range", "must be 1", "write 'version: 1', a plain number" if is_meant else "this graphprune reads version 1 of the rule language")
+        raise Fault(
+            "value/range",
+            "must be 1",
+            (
+                "write 'version: 1', a plain number"
+                if is_meant
+                else "this graphprune reads version 1 of the rule language"
+            ),
+        )
     return 1
 
 
@@ -213,16 +283,46 @@ def _number_or_text(kind: dict[str, Any], pattern: str) -> WithJsonSchema:
 _COUNT_TEXT = r"^\s*[0-9]{1,18}(\.[0-9]{1,18})?\s*[kMG]\s*$"
 _SHARE_TEXT = r"^\s*(\+?0*[0-9]{1,2}(\.[0-9]{1,18})?|-0+(\.0{1,18})?)\s*%\s*$"
 
-Share = Annotated[float, PlainValidator(parse_share), _number_or_text({"type": "number", "minimum": 0, "exclusiveMaximum": 1}, _SHARE_TEXT)]
-Count = Annotated[int, PlainValidator(parse_count), _number_or_text({"type": "integer", "minimum": 0}, _COUNT_TEXT)]
-PositiveCount = Annotated[int, PlainValidator(parse_positive_count), _number_or_text({"type": "integer", "minimum": 1}, _COUNT_TEXT)]
+Share = Annotated[
+    float,
+    PlainValidator(parse_share),
+    _number_or_text({"type": "number", "minimum": 0, "exclusiveMaximum": 1}, _SHARE_TEXT),
+]
+Count = Annotated[
+    int,
+    PlainValidator(parse_count),
+    _number_or_text({"type": "integer", "minimum": 0}, _COUNT_TEXT),
+]
+PositiveCount = Annotated[
+    int,
+    PlainValidator(parse_positive_count),
+    _number_or_text({"type": "integer", "minimum": 1}, _COUNT_TEXT),
+]
 NumberValue = Annotated[float, PlainValidator(parse_number), WithJsonSchema({"type": "number"})]
-Power = Annotated[float, PlainValidator(parse_power), WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1_000_000})]
-Magnitude = Annotated[float, PlainValidator(parse_magnitude), WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": _LARGEST})]
-RegexText = Annotated[str, PlainValidator(parse_regex), WithJsonSchema({"type": "string"})]  # RE2's dialect, which "format: regex" is not
-Text = Annotated[str, PlainValidator(parse_text), WithJsonSchema({"type": "string", "pattern": _NOT_BLANK})]
-Identifier = Annotated[str, PlainValidator(parse_id), WithJsonSchema({"type": "string", "pattern": _ID})]
+Power = Annotated[
+    float,
+    PlainValidator(parse_power),
+    WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1_000_000}),
+]
+Magnitude = Annotated[
+    float,
+    PlainValidator(parse_magnitude),
+    WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": _LARGEST}),
+]
+RegexText = Annotated[
+    str, PlainValidator(parse_regex), WithJsonSchema({"type": "string"})
+]  # RE2's dialect, which "format: regex" is not
+Text = Annotated[
+    str, PlainValidator(parse_text), WithJsonSchema({"type": "string", "pattern": _NOT_BLANK})
+]
+Identifier = Annotated[
+    str, PlainValidator(parse_id), WithJsonSchema({"type": "string", "pattern": _ID})
+]
 Truth = Annotated[bool, PlainValidator(parse_bool), WithJsonSchema({"type": "boolean"})]
 OnlyTrue = Annotated[bool, PlainValidator(parse_true), WithJsonSchema({"const": True})]
 Version = Annotated[int, PlainValidator(parse_version), WithJsonSchema({"const": 1})]
-Variable = Annotated[str | int | float | bool, PlainValidator(parse_variable), WithJsonSchema({"type": ["string", "number", "boolean"]})]
+Variable = Annotated[
+    str | int | float | bool,
+    PlainValidator(parse_variable),
+    WithJsonSchema({"type": ["string", "number", "boolean"]}),
+]

@@ -1,8 +1,10 @@
-"""What every mapping of a rule file has in common, as a pydantic model: unknown keys are faults, and nothing that is given may be empty.
+"""What every mapping of a rule file has in common, as a pydantic model: unknown keys are faults,
+and nothing that is given may be empty.
 
-Models see plain values (variables already filled in) and a context: `schedules`, the names that any of the files defines, and `shapes`, into which
-each model writes the identity of the mapping that it judged, so that a fault can tell which keys are known there. Tags of unions begin with `~`; they
-are not part of a place.
+Models see plain values (variables already filled in) and a context: `schedules`, the names that any
+of the files defines, and `shapes`, into which each model writes the identity of the mapping that it
+judged, so that a fault can tell which keys are known there. Tags of unions begin with `~`; they are
+not part of a place.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, ValidationInfo
 
 from graphprune.rules.shapes.scalars import Fault
 
-# A field with this default may be left out, but not be empty: an empty `name:` is a fault, not a condition that is always true.
+# A field with this default may be left out, but not be empty: an empty `name:` is a fault, not a
+# condition that is always true.
 OPTIONAL: Any = Field(default=None)
 NEGATION: Any = Field(default=None, alias="not")
 

@@ -1,1 +1,3 @@
-"""Rule files and the files beside them as text: where they are, how they are encoded, and the place of every value."""
+"""Rule files and the files beside them as text: where they are, how they are encoded, and the place
+of every value.
+"""

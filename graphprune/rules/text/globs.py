@@ -11,7 +11,9 @@ from graphprune.rules.text.regexes import Regex, compile_regex
 _PIECE = re.compile(r"\*\*+|\*|\?|\[!?[^\]]+\]|.", re.DOTALL)
 _SEPARATES = re.compile(f"{SEPARATOR[0]}(?={SEPARATOR[0]})")
 _MARK = "\U0010ffff"
-"""Stands for a colon that begins a `::` while an address is matched: RE2 cannot look at the letter behind. Unicode promises that no text holds it."""
+"""Stands for a colon that begins a `::` while an address is matched: RE2 cannot look at the letter
+behind. Unicode promises that no text holds it.
+"""
 _COLON = f"[{SEPARATOR[0]}{_MARK}]"
 
 
@@ -23,11 +25,14 @@ class Glob:
 
     def matches(self, address: str) -> bool:
         """Return whether the whole address fits the glob."""
-        return self.regex.matches(_SEPARATES.sub(_MARK, address) if SEPARATOR in address else address)
+        return self.regex.matches(
+            _SEPARATES.sub(_MARK, address) if SEPARATOR in address else address
+        )
 
 
 def compile_glob(glob: str) -> Glob:
-    """Return the glob: `*` and `?` do not cross `::`, `**` does; `[a-c]` and `[!a-c]` are one character.
+    """Return the glob: `*` and `?` do not cross `::`, `**` does; `[a-c]` and `[!a-c]` are one
+    character.
 
     Raises:
         RegexError: a range of letters runs backwards, or the glob is too long.

@@ -10,14 +10,17 @@ from graphprune.errors import MAX_OF_A_KIND, Diagnostic
 from graphprune.rules.text.yaml_text import Document, Path
 
 Help = str | Callable[[], str] | None
-"""What to write instead, or how to find it: a search among thousands of names is made only for faults that are listed."""
+"""What to write instead, or how to find it: a search among thousands of names is made only for
+faults that are listed.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Notes:
     """One file, and the faults that show only when its parts are built.
 
-    `lost` are the paths of values that have faults of their own and were taken out: what is said of them, or of what held them, would be a consequence.
+    `lost` are the paths of values that have faults of their own and were taken out: what is said of
+    them, or of what held them, would be a consequence.
     """
 
     document: Document
@@ -39,5 +42,7 @@ class Notes:
         return any((*path, key) in self.lost for key in keys)
 
     def has_unknown(self, path: Path, known: Collection[str]) -> bool:
-        """Return whether the mapping at `path` had a key that is none of the `known`: it may be any of them, misspelt."""
+        """Return whether the mapping at `path` had a key that is none of the `known`: it may be any
+        of them, misspelt.
+        """
         return any(gone[:-1] == path and gone[-1] not in known for gone in self.lost if gone)

@@ -1,4 +1,6 @@
-"""Regular expressions of rule files and options, matched by RE2: the time grows with the length of the text, whatever the expression."""
+"""Regular expressions of rule files and options, matched by RE2: the time grows with the length of
+the text, whatever the expression.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,15 @@ MAX_PROGRAM = 5_000
 """Instructions of a compiled expression: each may look at each byte of the text."""
 
 _LOOK_AROUND = ("(?=", "(?!", "(?<=", "(?<!")
-_NO_LOOK_AROUND = "say what must not match with 'not', as in 'all: [{name: {regex: \".*conv.*\"}}, {not: {name: {regex: \".*bn.*\"}}}]'"
+_NO_LOOK_AROUND = (
+    "say what must not match with 'not', as in 'all: [{name: {regex: \".*conv.*\"}}, {not: {name:"
+    ' {regex: ".*bn.*"}}}]\''
+)
 _NO_REFERENCES = "list the names, or write several expressions under 'any'"
 _SMALLER = "list the names, or split it into several expressions under 'any'"
-_FEWER = "an expression repeats a part at most 1,000 times, nested repeats multiplied; write '*' or '+'"
+_FEWER = (
+    "an expression repeats a part at most 1,000 times, nested repeats multiplied; write '*' or '+'"
+)
 
 
 class RegexError(ValueError):
@@ -54,7 +61,8 @@ class Regex:
 def compile_regex(pattern: str) -> Regex:
     r"""Return the expression, ready to match.
 
-    Syntax: https://github.com/google/re2/wiki/Syntax. `\d`, `\w`, `\s` and `\b` mean ASCII; look-around and backreferences do not exist.
+    Syntax: https://github.com/google/re2/wiki/Syntax. `\d`, `\w`, `\s` and `\b` mean ASCII;
+    look-around and backreferences do not exist.
 
     Raises:
         RegexError: RE2 does not take `pattern`.
@@ -68,7 +76,9 @@ def compile_regex(pattern: str) -> Regex:
     """
     options = re2.Options()
     options.log_errors = False
-    options.never_capture = True  # parts are never asked for, and finding them takes longer than the match
+    options.never_capture = (
+        True  # parts are never asked for, and finding them takes longer than the match
+    )
     options.max_mem = MAX_MEMORY
     try:
         program = re2.compile(_encoded(pattern), options)
@@ -91,11 +101,21 @@ def _text_of(err: Exception) -> str:
 def _fault(reason: str) -> RegexError:
     """Return the fault for RE2's own words."""
     what, _, operator = reason.partition(": ")
-    told = f"is not a regular expression: {what} at {operator!r}" if operator else f"is not a regular expression: {what}"
+    told = (
+        f"is not a regular expression: {what} at {operator!r}"
+        if operator
+        else f"is not a regular expression: {what}"
+    )
     if operator in _LOOK_AROUND:
-        return RegexError(f"must not use look-around: RE2 does not support {operator!r}", _NO_LOOK_AROUND)
-    if operator == "(?P" or (len(operator) == 2 and operator[0] == "\\" and operator[1] in "123456789"):
-        return RegexError(f"must not use backreferences: RE2 does not support {operator!r}", _NO_REFERENCES)
+        return RegexError(
+            f"must not use look-around: RE2 does not support {operator!r}", _NO_LOOK_AROUND
+        )
+    if operator == "(?P" or (
+        len(operator) == 2 and operator[0] == "\\" and operator[1] in "123456789"
+    ):
+        return RegexError(
+            f"must not use backreferences: RE2 does not support {operator!r}", _NO_REFERENCES
+        )
     if what.startswith("pattern too large"):
         return RegexError("is too large", _SMALLER)
     return RegexError(told, _FEWER if what == "invalid repetition size" else "")

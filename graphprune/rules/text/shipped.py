@@ -30,21 +30,34 @@ def list_shipped_rules() -> tuple[ShippedRules, ...]:
 
 
 def find_rule_file(name: str) -> Path:
-    """Return the path of a rule file: `builtin:NAME` is one that ships, all else is a path as it stands.
+    """Return the path of a rule file: `builtin:NAME` is one that ships, all else is a path as it
+    stands.
 
     Raises:
         RuleError: no shipped rule file has that name.
     """
-    return find_shipped_rules(name.removeprefix(PREFIX)).path if name.startswith(PREFIX) else Path(name)
+    return (
+        find_shipped_rules(name.removeprefix(PREFIX)).path
+        if name.startswith(PREFIX)
+        else Path(name)
+    )
 
 
 def find_meant_file(name: str) -> str:
-    """Return, as a question, which rule file was meant by a path that does not exist: one that ships, or one beside it; "" where none is near."""
+    """Return, as a question, which rule file was meant by a path that does not exist: one that
+    ships, or one beside it; "" where none is near.
+    """
     given = Path(name)
-    shipped = find_close(given.name.removesuffix(".yaml"), [rules.name for rules in list_shipped_rules()], count=1)
+    shipped = find_close(
+        given.name.removesuffix(".yaml"), [rules.name for rules in list_shipped_rules()], count=1
+    )
     if shipped and given.parent == Path():
         return f"did you mean {PREFIX}{shipped[0]}? (graphprune rules lists the files that ship)"
-    near = find_close(given.name, [found.name for suffix in _SUFFIXES for found in given.parent.glob(f"*{suffix}")], count=1)
+    near = find_close(
+        given.name,
+        [found.name for suffix in _SUFFIXES for found in given.parent.glob(f"*{suffix}")],
+        count=1,
+    )
     return f"did you mean {given.parent / near[0]}?" if near else ""
 
 
@@ -58,7 +71,16 @@ def find_shipped_rules(name: str) -> ShippedRules:
     if name in known:
         return known[name]
     help = closest(name, known) or f"there are {', '.join(known)}"
-    raise RuleError((Diagnostic("file/unreadable", f"no rule file that ships is named {name!r}", Where(f"{PREFIX}{name}"), help),))
+    raise RuleError(
+        (
+            Diagnostic(
+                "file/unreadable",
+                f"no rule file that ships is named {name!r}",
+                Where(f"{PREFIX}{name}"),
+                help,
+            ),
+        )
+    )
 
 
 def _summary(path: Path) -> str:

@@ -25,7 +25,9 @@ class SourceLines:
         self._read = lru_cache(_read_lines)
 
     def find(self, where: Where) -> str | None:
-        """Return the line at `where` without its end, or None where there is none: the place is no place in a file, or the file is gone."""
+        """Return the line at `where` without its end, or None where there is none: the place is no
+        place in a file, or the file is gone.
+        """
         if where.line is None or (self.files is not None and where.file not in self.files):
             return None
         lines = self._read(where.file)
@@ -41,4 +43,6 @@ def _read_lines(file: str) -> tuple[str, ...]:
         text = path.read_bytes().decode("utf-8-sig", errors="replace")
     except (OSError, ValueError, RuleError):
         return ()  # its own fault was told already
-    return tuple(line.replace("\ufeff", "") for line in _LINE_END.split(text))  # the YAML reader gives a byte order mark no column
+    return tuple(
+        line.replace("\ufeff", "") for line in _LINE_END.split(text)
+    )  # the YAML reader gives a byte order mark no column

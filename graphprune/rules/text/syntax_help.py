@@ -9,15 +9,45 @@ from ruamel.yaml.error import MarkedYAMLError, StreamMark
 
 _OPENER = {"flow mapping": ("{", "}"), "flow sequence": ("[", "]")}
 _BY_PROBLEM = (
-    ("undefined alias", "write '&name' before the value that '*name' repeats; put quotes around text"),
-    ("unknown escape character", "between double quotes a backslash begins an escape; use single quotes, such as 'conv_\\d+'"),
-    ("mapping values are not allowed", "put quotes around text that holds a colon; begin each 'key: value' on a line of its own, or put them into { }"),
+    (
+        "undefined alias",
+        "write '&name' before the value that '*name' repeats; put quotes around text",
+    ),
+    (
+        "unknown escape character",
+        (
+            "between double quotes a backslash begins an escape; use single quotes, such as"
+            " 'conv_\\d+'"
+        ),
+    ),
+    (
+        "mapping values are not allowed",
+        (
+            "put quotes around text that holds a colon; begin each 'key: value' on a line of its"
+            " own, or put them into { }"
+        ),
+    ),
     ("sequence entries are not allowed", "begin the list on the next line, or write it as [a, b]"),
-    ("could not find expected ':'", "write 'key: value', with a space after the colon; put quotes around text"),
+    (
+        "could not find expected ':'",
+        "write 'key: value', with a space after the colon; put quotes around text",
+    ),
     ("found unexpected ':'", "put quotes around text that holds a colon"),
-    ("block end", "indent this line as much as those that it stands beside; keys of one mapping begin in one column"),
-    ("but found '<stream end>'", "the text ends too early; close every bracket, and write a value after every key"),
-    ("expected the node content", "write a value here, or put quotes around text that begins with a sign"),
+    (
+        "block end",
+        (
+            "indent this line as much as those that it stands beside; keys of one mapping begin in"
+            " one column"
+        ),
+    ),
+    (
+        "but found '<stream end>'",
+        "the text ends too early; close every bracket, and write a value after every key",
+    ),
+    (
+        "expected the node content",
+        "write a value here, or put quotes around text that begins with a sign",
+    ),
     ("document start", "only one value stands at the top: a mapping with 'version' and 'rules'"),
     ("block scalar", "after '|' or '>' the text begins on the next line, indented"),
     ("directive", "a line must not begin with '%'; put quotes around text"),
@@ -29,7 +59,9 @@ _SIGN = re.compile(r"found character '(.)' that cannot start any token")
 
 @dataclass(frozen=True, slots=True)
 class SyntaxFault:
-    """A fault of YAML: line and column from 0, None where nobody knows them; what is wrong; the way out."""
+    """A fault of YAML: line and column from 0, None where nobody knows them; what is wrong; the way
+    out.
+    """
 
     mark: tuple[int, int] | None
     problem: str
@@ -37,7 +69,9 @@ class SyntaxFault:
 
 
 def explain_syntax(err: MarkedYAMLError, lines: list[str]) -> SyntaxFault:
-    """Return what is wrong with a text, given line by line, which the parser refused with `err`; open brackets and quotes are told where they begin."""
+    """Return what is wrong with a text, given line by line, which the parser refused with `err`;
+    open brackets and quotes are told where they begin.
+    """
     problem = " ".join(str(err.problem or err.context or "damaged text").split())
     mark, opened = _at(err.problem_mark or err.context_mark), _at(err.context_mark)
     line = lines[mark[0]] if mark is not None and mark[0] < len(lines) else ""
@@ -49,23 +83,40 @@ def explain_syntax(err: MarkedYAMLError, lines: list[str]) -> SyntaxFault:
     if pair is not None and opened is not None and mark is not None:
         return _open_bracket(pair, opened, mark, problem)
     if "quoted scalar" in str(err.context) and "end of stream" in problem:
-        return SyntaxFault(opened, "the quote that begins here never ends", "close it where the text ends; a quote inside the text is written twice")
+        return SyntaxFault(
+            opened,
+            "the quote that begins here never ends",
+            "close it where the text ends; a quote inside the text is written twice",
+        )
     if "alias" in str(err.context) and "undefined" not in problem:
         return SyntaxFault(mark, problem, 'put quotes around a star: "*"')
     if "found ','" in problem:
-        return SyntaxFault(mark, problem, "entries with commas between them stand in braces: {key: value, key: value}")
+        return SyntaxFault(
+            mark,
+            problem,
+            "entries with commas between them stand in braces: {key: value, key: value}",
+        )
     sign = _SIGN.search(problem)
     if sign is not None:
         return SyntaxFault(mark, problem, f"put quotes around text that begins with {sign[1]!r}")
-    return SyntaxFault(mark, problem, next((help for part, help in _BY_PROBLEM if part in problem), _OTHERWISE))
+    return SyntaxFault(
+        mark, problem, next((help for part, help in _BY_PROBLEM if part in problem), _OTHERWISE)
+    )
 
 
-def _open_bracket(pair: tuple[str, str], opened: tuple[int, int], mark: tuple[int, int], problem: str) -> SyntaxFault:
+def _open_bracket(
+    pair: tuple[str, str], opened: tuple[int, int], mark: tuple[int, int], problem: str
+) -> SyntaxFault:
     first, last = pair
     if mark[0] > opened[0] or "stream end" in problem:
-        return SyntaxFault(opened, f"the {first!r} that opens here is not closed", f"write {last!r} where it ends")
+        return SyntaxFault(
+            opened, f"the {first!r} that opens here is not closed", f"write {last!r} where it ends"
+        )
     return SyntaxFault(
-        mark, problem, f"the {first!r} of column {opened[1] + 1} needs ',' between its entries and {last!r} at its end; put quotes around other signs"
+        mark,
+        problem,
+        f"the {first!r} of column {opened[1] + 1} needs ',' between its entries and {last!r} at its"
+        " end; put quotes around other signs",
     )
 
 

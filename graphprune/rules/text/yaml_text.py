@@ -1,4 +1,6 @@
-"""Text of a rule file to plain values, with the place of every key and value. YAML 1.2, and JSON, which reads the same way."""
+"""Text of a rule file to plain values, with the place of every key and value. YAML 1.2, and JSON,
+which reads the same way.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,9 @@ class Document:
 def parse_document(text: str, file: str) -> Document:
     """Return `text` as plain values; faults of the text are in the document, nothing is raised."""
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        return _unreadable(Where(file), f"larger than {MAX_BYTES:,} bytes", "a rule file is a page or two of text")
+        return _unreadable(
+            Where(file), f"larger than {MAX_BYTES:,} bytes", "a rule file is a page or two of text"
+        )
     yaml = YAML(typ="safe", pure=True)
     yaml.max_depth = MAX_DEPTH
     try:
@@ -73,7 +77,17 @@ def parse_document(text: str, file: str) -> Document:
             node = yaml.compose(text)
     except MarkedYAMLError as err:
         return _syntax_error(err, text, file)
-    except (YAMLError, RecursionError, ValueError, ArithmeticError, TypeError, AttributeError, AssertionError, LookupError, NotImplementedError) as err:
+    except (
+        YAMLError,
+        RecursionError,
+        ValueError,
+        ArithmeticError,
+        TypeError,
+        AttributeError,
+        AssertionError,
+        LookupError,
+        NotImplementedError,
+    ) as err:
         # ruamel.yaml lets its own slips through on damaged text
         reason = str(err).strip().splitlines()
         return _unreadable(Where(file), reason[0] if reason else type(err).__name__, None)
@@ -81,16 +95,29 @@ def parse_document(text: str, file: str) -> Document:
 
 
 def _unreadable(where: Where, reason: str, help: str | None) -> Document:
-    return Document(where.file, None, faults=(Diagnostic("yaml/syntax", f"not readable as YAML: {reason}", where, help),), is_readable=False)
+    return Document(
+        where.file,
+        None,
+        faults=(Diagnostic("yaml/syntax", f"not readable as YAML: {reason}", where, help),),
+        is_readable=False,
+    )
 
 
 def _syntax_error(err: MarkedYAMLError, text: str, file: str) -> Document:
     fault = explain_syntax(err, text.splitlines())
     where = Where(file) if fault.mark is None else Where(file, fault.mark[0] + 1, fault.mark[1] + 1)
     if isinstance(err, MaxDepthExceededError):
-        return _unreadable(where, f"nested deeper than {MAX_DEPTH} levels", "write it with fewer brackets inside one another")
+        return _unreadable(
+            where,
+            f"nested deeper than {MAX_DEPTH} levels",
+            "write it with fewer brackets inside one another",
+        )
     if "another document" in str(err.problem):
-        return _unreadable(where, "a second document begins here", "a rule file is one document; delete the line '---', or make two files")
+        return _unreadable(
+            where,
+            "a second document begins here",
+            "a rule file is one document; delete the line '---', or make two files",
+        )
     return _unreadable(where, fault.problem, fault.help)
 
 
@@ -119,7 +146,11 @@ class _Conversion:
         try:
             data = self.convert(node, ())
         except _TooMuchError as err:
-            return _unreadable(self.written(err.path), str(err), "write the repeated part out, or use fewer aliases")
+            return _unreadable(
+                self.written(err.path),
+                str(err),
+                "write the repeated part out, or use fewer aliases",
+            )
         return Document(self.file, data, self.keys, self.values, tuple(self.faults))
 
     def where(self, node: Node) -> Where:
@@ -134,7 +165,9 @@ class _Conversion:
         if len(path) > MAX_DEPTH:
             raise _TooMuchError(f"its aliases nest deeper than {MAX_DEPTH} levels", path)
         is_nothing = isinstance(node, ScalarNode) and node.start_mark.index == node.end_mark.index
-        self.values[path] = self.keys.get(path, self.where(node)) if is_nothing else self.where(node)  # the parser puts nothing before what follows
+        self.values[path] = (
+            self.keys.get(path, self.where(node)) if is_nothing else self.where(node)
+        )  # the parser puts nothing before what follows
         if isinstance(node, ScalarNode):
             return self.scalar(node)
         if not str(node.tag).startswith((f"{_TAG}map", f"{_TAG}seq")):
@@ -144,29 +177,46 @@ class _Conversion:
             if isinstance(node, SequenceNode):
                 return [self.convert(item, (*path, index)) for index, item in enumerate(node.value)]
             assert isinstance(node, MappingNode)
-            return {key: self.convert(value, (*path, key)) for key, value in self.entries(node, path)}
+            return {
+                key: self.convert(value, (*path, key)) for key, value in self.entries(node, path)
+            }
         finally:
             self.open.discard(id(node))
 
     def entries(self, node: MappingNode, path: Path) -> Iterator[tuple[str, Node]]:
-        """Yield the entries with a usable key that stands once; those of a merge key too, so that nothing else is said to be missing."""
+        """Yield the entries with a usable key that stands once; those of a merge key too, so that
+        nothing else is said to be missing.
+        """
         seen: set[Hashable] = set()
         merged: list[tuple[Node, Node]] = []
         for key, value in node.value:
             if not isinstance(key, ScalarNode):
-                self.fault("value/type", "a key must be plain text, got a mapping or a list", key, "write one word before the colon")
+                self.fault(
+                    "value/type",
+                    "a key must be plain text, got a mapping or a list",
+                    key,
+                    "write one word before the colon",
+                )
             elif key.tag == f"{_TAG}merge":
                 self.fault(
                     "key/unknown",
                     "merge keys '<<' are not part of rule files",
                     key,
-                    "what rules share stands under 'defaults', a matcher that several use under 'selectors', to be named with 'use'",
+                    "what rules share stands under 'defaults', a matcher that several use under"
+                    " 'selectors', to be named with 'use'",
                 )
                 parts = value.value if isinstance(value, SequenceNode) else [value]
-                merged += [entry for part in parts if isinstance(part, MappingNode) for entry in part.value]
+                merged += [
+                    entry for part in parts if isinstance(part, MappingNode) for entry in part.value
+                ]
             elif (name := self.text_of(key)) in seen:
                 first = self.keys[(*path, name)]
-                self.fault("yaml/duplicate-key", f"the key {name!r} stands twice in one mapping", key, f"first at {first}; delete or rename one")
+                self.fault(
+                    "yaml/duplicate-key",
+                    f"the key {name!r} stands twice in one mapping",
+                    key,
+                    f"first at {first}; delete or rename one",
+                )
             else:
                 seen.add(name)
                 self.keys[(*path, name)] = self.where(key)
@@ -178,12 +228,19 @@ class _Conversion:
                 yield key.value, value
 
     def text_of(self, node: ScalarNode) -> str:
-        """Return the text of a scalar; a half of a surrogate pair that stands alone is a fault, as no file and no page can hold it."""
-        whole = _PAIRS.sub(lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), node.value)
+        """Return the text of a scalar; a half of a surrogate pair that stands alone is a fault, as
+        no file and no page can hold it.
+        """
+        whole = _PAIRS.sub(
+            lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), node.value
+        )
         half = HALVES.search(whole)
         if half is None:
             return whole
-        message = f"the text contains {ascii(half[0])[1:-1]}, half of a surrogate pair, which is not a character"
+        message = (
+            f"the text contains {ascii(half[0])[1:-1]}, half of a surrogate pair, which is not a"
+            " character"
+        )
         self.fault("value/type", message, node, "write the character itself, or both halves")
         return HALVES.sub("\ufffd", whole)
 
@@ -201,15 +258,26 @@ class _Conversion:
             return 0
         if tag in ("bool", "null"):
             return text.lower() in ("true", "yes", "on", "y") if tag == "bool" else None
-        if str(node.tag).startswith("!") or tag in ("binary", "set", "omap", "pairs") or "python" in tag:
+        if (
+            str(node.tag).startswith("!")
+            or tag in ("binary", "set", "omap", "pairs")
+            or "python" in tag
+        ):
             self.tag_fault(node)
         return text
 
     def tag_fault(self, node: Node) -> None:
-        self.fault("yaml/syntax", f"tags such as {node.tag} are not part of rule files", node, "write the plain value")
+        self.fault(
+            "yaml/syntax",
+            f"tags such as {node.tag} are not part of rule files",
+            node,
+            "write the plain value",
+        )
 
     def written(self, path: Path) -> Where:
-        """Return the place where the value at `path` is written: of what an alias repeats, that of the alias's key or list."""
+        """Return the place where the value at `path` is written: of what an alias repeats, that of
+        the alias's key or list.
+        """
         found = Where(self.file, 1, 1)
         for length in range(1, len(path) + 1):
             where = self.keys.get(path[:length]) or self.values.get(path[:length])
@@ -226,5 +294,9 @@ def _parse_float(text: str) -> float:
     plain = text.lower()
     special = plain.lstrip("+-")
     if special in (".inf", ".nan"):
-        return math.nan if special == ".nan" else math.copysign(math.inf, -1 if plain.startswith("-") else 1)
+        return (
+            math.nan
+            if special == ".nan"
+            else math.copysign(math.inf, -1 if plain.startswith("-") else 1)
+        )
     return float(plain)

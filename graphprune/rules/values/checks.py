@@ -28,7 +28,9 @@ class EachSatisfies:
 
 @dataclass(frozen=True, slots=True)
 class Covers:
-    """Every path from the model's inputs forward, or from its outputs backward, meets a layer of the set."""
+    """Every path from the model's inputs forward, or from its outputs backward, meets a layer of
+    the set.
+    """
 
     start: Literal["inputs", "outputs"]
     by: Matcher
@@ -59,7 +61,9 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class CheckOutcome:
-    """What came of one check: `pass`, `warn` (it failed, and that is no error) or `fail`; the diagnostic says why."""
+    """What came of one check: `pass`, `warn` (it failed, and that is no error) or `fail`; the
+    diagnostic says why.
+    """
 
     id: str
     status: CheckStatus

@@ -9,7 +9,8 @@ from typing import Any
 
 from graphprune.rules.text.regexes import compile_regex
 
-# A value in a form that compares by meaning: (kind, value), where lists equal tuples, 1 equals 1.0, and True is not 1.
+# A value in a form that compares by meaning: (kind, value), where lists equal tuples, 1 equals 1.0,
+# and True is not 1.
 Frozen = tuple[Any, ...]
 
 
@@ -110,7 +111,12 @@ class Compares:
         if value[0] != "number" or value[1] == "nan":
             return False
         number: float = value[1]
-        answers = {"gt": number > self.bound, "gte": number >= self.bound, "lt": number < self.bound, "lte": number <= self.bound}
+        answers = {
+            "gt": number > self.bound,
+            "gte": number >= self.bound,
+            "lt": number < self.bound,
+            "lte": number <= self.bound,
+        }
         return answers[self.operator]
 
     def __str__(self) -> str:
@@ -155,7 +161,9 @@ ConfigTest = Equals | OneOf | Fits | Compares | Exists | Negation | Every
 
 
 def accepts_config(test: ConfigTest, value: Frozen | None) -> bool:
-    """Return whether a config value passes `test`; None stands for a key that is not there, which passes only `exists: false`."""
+    """Return whether a config value passes `test`; None stands for a key that is not there, which
+    passes only `exists: false`.
+    """
     if isinstance(test, Every):
         return all(accepts_config(part, value) for part in test.tests)
     if isinstance(test, Exists):

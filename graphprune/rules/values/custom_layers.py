@@ -1,4 +1,6 @@
-"""Custom layers that rule files teach: which of their weights may be pruned, and what the axes mean."""
+"""Custom layers that rule files teach: which of their weights may be pruned, and what the axes
+mean.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,9 @@ class CustomLayer:
         type: Registered class name.
         where: The place of the entry.
         axes: Axis names of each prunable weight; by name, in the order of the file.
-        weights: The names of all weights in the order in which the layer makes them. `.keras` files number the weights of custom layers; without this list
-            the first of them are those of `axes`.
+        weights: The names of all weights in the order in which the layer makes them. `.keras` files
+            number the weights of custom layers; without this list the first of them are those of
+            `axes`.
         places: The place of each name in `axes`.
     """
 
@@ -34,9 +37,11 @@ class CustomLayer:
 
 
 def teach_layers(graph: LayerGraph, table: Sequence[CustomLayer]) -> LayerGraph:
-    """Return the graph in which the custom layers of `table` have names, axes and prunable tensors; teaching twice changes nothing more.
+    """Return the graph in which the custom layers of `table` have names, axes and prunable tensors;
+    teaching twice changes nothing more.
 
-    Of a class that says itself what to prune (`PrunableLayer`), what the table says counts: its weights may be pruned and no others.
+    Of a class that says itself what to prune (`PrunableLayer`), what the table says counts: its
+    weights may be pruned and no others.
     """
     known = {custom.type: custom for custom in table}
     taught = {
@@ -47,7 +52,9 @@ def teach_layers(graph: LayerGraph, table: Sequence[CustomLayer]) -> LayerGraph:
     return replace(graph, layers=MappingProxyType({**graph.layers, **taught})) if taught else graph
 
 
-def taught_zeros(before: LayerGraph, after: LayerGraph, zeros: Mapping[tuple[str, str], int]) -> Mapping[tuple[str, str], int]:
+def taught_zeros(
+    before: LayerGraph, after: LayerGraph, zeros: Mapping[tuple[str, str], int]
+) -> Mapping[tuple[str, str], int]:
     """Return measured zeros under the names that teaching gave the tensors."""
     renamed = {
         (address, old.name): new.name
@@ -55,24 +62,53 @@ def taught_zeros(before: LayerGraph, after: LayerGraph, zeros: Mapping[tuple[str
         for old, new in zip(before.layers[address].tensors, layer.tensors, strict=True)
         if old.name != new.name
     }
-    return {(address, renamed.get((address, name), name)): count for (address, name), count in zeros.items()} if renamed else zeros
+    return (
+        {
+            (address, renamed.get((address, name), name)): count
+            for (address, name), count in zeros.items()
+        }
+        if renamed
+        else zeros
+    )
 
 
 def stored_names(graph: LayerGraph) -> Mapping[tuple[str, str], str]:
     """Return the names in the file of the tensors that teaching gave another, by address and name."""
-    return {(address, tensor.name): tensor.stored_as for address, layer in graph.layers.items() for tensor in layer.tensors if tensor.stored_as}
+    return {
+        (address, tensor.name): tensor.stored_as
+        for address, layer in graph.layers.items()
+        for tensor in layer.tensors
+        if tensor.stored_as
+    }
 
 
 def find_layer_faults(graph: LayerGraph, table: Sequence[CustomLayer]) -> Iterator[Diagnostic]:
-    """Yield what `table` says of the layers of a taught graph that is not so, once a type; and a warning for a type that looks misspelt."""
+    """Yield what `table` says of the layers of a taught graph that is not so, once a type; and a
+    warning for a type that looks misspelt.
+    """
     types = {layer.type for layer in graph.layers.values() if _is_custom(layer)}
     for custom in table:
-        layer = next((layer for layer in graph.layers.values() if layer.type == custom.type and _is_custom(layer) and layer.tensors), None)
+        layer = next(
+            (
+                layer
+                for layer in graph.layers.values()
+                if layer.type == custom.type and _is_custom(layer) and layer.tensors
+            ),
+            None,
+        )
         if layer is not None:
             yield from _tensor_faults(layer, custom)
-        elif custom.type not in types and find_close(custom.type, types - {other.type for other in table}):
+        elif custom.type not in types and find_close(
+            custom.type, types - {other.type for other in table}
+        ):
             message = f"layers: no layer of the model has the type {custom.type!r}"
-            yield Diagnostic("type/unknown", message, custom.where, closest(custom.type, types), severity="warning")
+            yield Diagnostic(
+                "type/unknown",
+                message,
+                custom.where,
+                closest(custom.type, types),
+                severity="warning",
+            )
 
 
 def _is_custom(layer: Layer) -> bool:
@@ -80,13 +116,16 @@ def _is_custom(layer: Layer) -> bool:
 
 
 def _taught(layer: Layer, custom: CustomLayer) -> tuple[Tensor, ...]:
-    labels = _labels([tensor.name for tensor in layer.tensors], custom.weights or tuple(custom.axes))
+    labels = _labels(
+        [tensor.name for tensor in layer.tensors], custom.weights or tuple(custom.axes)
+    )
     named = ((tensor, labels.get(tensor.name, tensor.name)) for tensor in layer.tensors)
     return tuple(_taught_tensor(tensor, name, custom.axes.get(name)) for tensor, name in named)
 
 
 def _labels(names: Sequence[str], listed: Sequence[str]) -> dict[str, str]:
-    """Return what `listed` calls the weights that `names` only number, layer inside by layer inside: the first of `a` is `a.0`, however it is called.
+    """Return what `listed` calls the weights that `names` only number, layer inside by layer
+    inside: the first of `a` is `a.0`, however it is called.
 
     Example:
         >>> _labels(["0", "a.0", "a.1"], ["a.kernel", "a.bias", "scale"]), _labels(["a.0", "a.1"], ["a.1"]), _labels(["w"], ["v"])
@@ -94,11 +133,21 @@ def _labels(names: Sequence[str], listed: Sequence[str]) -> dict[str, str]:
     """
     counts = Counter(name.rpartition(".")[0] for name in names)
     numbers: dict[str, Iterator[str]] = {
-        inside: iter([number for index in range(count) if (number := _join(inside, str(index))) not in listed])
+        inside: iter(
+            [
+                number
+                for index in range(count)
+                if (number := _join(inside, str(index))) not in listed
+            ]
+        )
         for inside, count in counts.items()
         if all(_join(inside, str(index)) in names for index in range(count))
     }
-    free = ((next(numbers[inside], None), name) for name in listed if name not in names and (inside := name.rpartition(".")[0]) in numbers)
+    free = (
+        (next(numbers[inside], None), name)
+        for name in listed
+        if name not in names and (inside := name.rpartition(".")[0]) in numbers
+    )
     return {number: name for number, name in free if number is not None}
 
 
@@ -109,7 +158,13 @@ def _join(inside: str, name: str) -> str:
 def _taught_tensor(tensor: Tensor, name: str, axes: tuple[str, ...] | None) -> Tensor:
     fits = axes is not None and len(axes) == len(tensor.shape)
     stored_as = tensor.name if name != tensor.name else tensor.stored_as
-    return replace(tensor, name=name, axes=axes if axes is not None and fits else tensor.axes, prunable=fits, stored_as=stored_as)
+    return replace(
+        tensor,
+        name=name,
+        axes=axes if axes is not None and fits else tensor.axes,
+        prunable=fits,
+        stored_as=stored_as,
+    )
 
 
 def _tensor_faults(layer: Layer, custom: CustomLayer) -> Iterator[Diagnostic]:
@@ -118,7 +173,21 @@ def _tensor_faults(layer: Layer, custom: CustomLayer) -> Iterator[Diagnostic]:
         place = custom.places.get(name, custom.where)
         if name not in shapes:
             message = f"layers: {custom.type} has no weight {name!r} (layer {layer.address!r})"
-            yield Diagnostic("layer/not-prunable", message, place, closest(name, shapes) or f"it has {', '.join(map(repr, shapes))}")
+            yield Diagnostic(
+                "layer/not-prunable",
+                message,
+                place,
+                closest(name, shapes) or f"it has {', '.join(map(repr, shapes))}",
+            )
         elif len(axes) != len(shapes[name]):
-            message = f"layers: the weight {name!r} of {custom.type} has shape {list(shapes[name])} (layer {layer.address!r}), got {len(axes)} axes"
-            yield Diagnostic("layer/not-prunable", message, place, "name each axis, such as [in, out]; where weights are numbered, list all under 'weights'")
+            message = (
+                f"layers: the weight {name!r} of {custom.type} has shape {list(shapes[name])}"
+                f" (layer {layer.address!r}), got {len(axes)} axes"
+            )
+            yield Diagnostic(
+                "layer/not-prunable",
+                message,
+                place,
+                "name each axis, such as [in, out]; where weights are numbered, list all under"
+                " 'weights'",
+            )

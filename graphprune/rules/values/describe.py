@@ -105,7 +105,11 @@ def _bounds(hops: int | None, until: Matcher | None) -> str:
 
 
 def _weight_tests(weight: HasWeight) -> str:
-    kernel = f"[{', '.join(map(str, weight.kernel))}]" if isinstance(weight.kernel, tuple) else weight.kernel
+    kernel = (
+        f"[{', '.join(map(str, weight.kernel))}]"
+        if isinstance(weight.kernel, tuple)
+        else weight.kernel
+    )
     tests = {
         "name": None if weight.names is None else " or ".join(weight.names),
         "rank": weight.rank,

@@ -14,8 +14,10 @@ class Loss:
 
     Attributes:
         rule: Its id.
-        to: `override` where a rule that overrides it matches, `keep` where a keep rule beat it, `same settings` where the rule that decides says the same.
-        by: The id of the rule that it lost to. That need not be the one that decides, which may have beaten it in turn.
+        to: `override` where a rule that overrides it matches, `keep` where a keep rule beat it,
+            `same settings` where the rule that decides says the same.
+        by: The id of the rule that it lost to. That need not be the one that decides, which may
+            have beaten it in turn.
     """
 
     rule: str

@@ -1,4 +1,6 @@
-"""Matchers as values. Each denotes a set of layers; equal matchers denote the same set, so places in files do not count for equality."""
+"""Matchers as values. Each denotes a set of layers; equal matchers denote the same set, so places
+in files do not count for equality.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ class IsA:
 
 @dataclass(frozen=True, slots=True)
 class ConfigIs:
-    """The config value under a dotted key passes a test; a key that is not there passes only `exists: false`."""
+    """The config value under a dotted key passes a test; a key that is not there passes only
+    `exists: false`.
+    """
 
     key: str
     test: ConfigTest
@@ -117,9 +121,11 @@ class HasWeight:
     Attributes:
         names: Its name is one of these.
         rank: How many axes it has.
-        inputs, outputs: Lengths along `in` and `out` by meaning, whatever the storage order: the product where several axes carry the meaning (`out_1`,
-            `out_2`). As stored: a convolution in groups has 1/groups of its input channels along `in`.
-        kernel: Lengths of the spatial axes (`d`, `h`, `w`), all of them in order, or a test that each must pass; tensors without such axes fail.
+        inputs, outputs: Lengths along `in` and `out` by meaning, whatever the storage order: the
+            product where several axes carry the meaning (`out_1`, `out_2`). As stored: a
+            convolution in groups has 1/groups of its input channels along `in`.
+        kernel: Lengths of the spatial axes (`d`, `h`, `w`), all of them in order, or a test that
+            each must pass; tensors without such axes fail.
         dtypes: Its dtype is one of these.
         sparsity: Share of zeros, measured in the file.
     """
@@ -136,7 +142,9 @@ class HasWeight:
 
 @dataclass(frozen=True, slots=True)
 class FedBy:
-    """Some direct producer matches; with `every` all of them, with `only` there is exactly one. Producers are calls."""
+    """Some direct producer matches; with `every` all of them, with `only` there is exactly one.
+    Producers are calls.
+    """
 
     of: Matcher
     every: bool = False
@@ -145,7 +153,9 @@ class FedBy:
 
 @dataclass(frozen=True, slots=True)
 class Feeds:
-    """Some direct consumer matches; with `every` all of them, with `only` there is exactly one. Consumers are calls."""
+    """Some direct consumer matches; with `every` all of them, with `only` there is exactly one.
+    Consumers are calls.
+    """
 
     of: Matcher
     every: bool = False
@@ -154,7 +164,9 @@ class Feeds:
 
 @dataclass(frozen=True, slots=True)
 class After:
-    """Some strict ancestor matches, at most `hops` calls away, on a walk that does not go past a layer matching `until`."""
+    """Some strict ancestor matches, at most `hops` calls away, on a walk that does not go past a
+    layer matching `until`.
+    """
 
     of: Matcher
     hops: int | None = None
@@ -163,7 +175,9 @@ class After:
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """Some strict descendant matches, at most `hops` calls away, on a walk that does not go past a layer matching `until`."""
+    """Some strict descendant matches, at most `hops` calls away, on a walk that does not go past a
+    layer matching `until`.
+    """
 
     of: Matcher
     hops: int | None = None
@@ -172,7 +186,9 @@ class Before:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """Strictly downstream of a layer in one set and strictly upstream of one in the other; the layers of both sets are outside."""
+    """Strictly downstream of a layer in one set and strictly upstream of one in the other; the
+    layers of both sets are outside.
+    """
 
     after: Matcher
     before: Matcher
@@ -180,7 +196,9 @@ class Between:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What a selector matches. Names are unique in a rule set, so the name alone tells two apart: selectors that use others twice stay cheap."""
+    """What a selector matches. Names are unique in a rule set, so the name alone tells two apart:
+    selectors that use others twice stay cheap.
+    """
 
     name: str
     of: Matcher = field(compare=False, repr=False)
@@ -236,7 +254,8 @@ Matcher = (
 
 
 def conditions_of(matcher: Matcher, *, through_selectors: bool = True) -> tuple[Matcher, ...]:
-    """Return the conditions that must all hold: conjunctions inside conjunctions taken apart, and selectors too (each once) unless told not to.
+    """Return the conditions that must all hold: conjunctions inside conjunctions taken apart, and
+    selectors too (each once) unless told not to.
 
     Example:
         >>> dense = TypeIs(("Dense",))
@@ -261,7 +280,8 @@ def conditions_of(matcher: Matcher, *, through_selectors: bool = True) -> tuple[
 
 
 def push_not(matcher: Matcher) -> Matcher:
-    """Return the matcher with a `not` on the outside of alternatives or of a conjunction moved inside.
+    """Return the matcher with a `not` on the outside of alternatives or of a conjunction moved
+    inside.
 
     Example:
         >>> push_not(Not(AnyOf((Params(NumberTest(eq=1)), Not(Calls(NumberTest(eq=1))))))) == AllOf((Not(Params(NumberTest(eq=1))), Calls(NumberTest(eq=1))))
@@ -280,7 +300,9 @@ def push_not(matcher: Matcher) -> Matcher:
 
 
 def parts_of(matcher: Matcher) -> tuple[Matcher, ...]:
-    """Return the matchers that stand directly inside another; a selector is named there, and does not stand there."""
+    """Return the matchers that stand directly inside another; a selector is named there, and does
+    not stand there.
+    """
     match matcher:
         case First(inner) | Last(inner) | Inside(inner) | Not(inner) | FedBy(inner) | Feeds(inner):
             return (inner,)
@@ -304,5 +326,9 @@ def all_parts(matcher: Matcher) -> Iterator[Matcher]:
 
 
 def reads_weights(matcher: Matcher) -> bool:
-    """Return whether the set depends on measured zeros, as far as it is written here; what selectors say stands with them."""
-    return any(isinstance(part, HasWeight) and part.sparsity is not None for part in all_parts(matcher))
+    """Return whether the set depends on measured zeros, as far as it is written here; what
+    selectors say stands with them.
+    """
+    return any(
+        isinstance(part, HasWeight) and part.sparsity is not None for part in all_parts(matcher)
+    )

@@ -6,12 +6,21 @@ from dataclasses import dataclass
 
 Number = int | float
 
-_PHRASES = {"eq": "{}", "ne": "other than {}", "gt": "above {}", "gte": "at least {}", "lt": "below {}", "lte": "at most {}", "multiple_of": "a multiple of {}"}
+_PHRASES = {
+    "eq": "{}",
+    "ne": "other than {}",
+    "gt": "above {}",
+    "gte": "at least {}",
+    "lt": "below {}",
+    "lte": "at most {}",
+    "multiple_of": "a multiple of {}",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class NumberTest:
-    """All the given tests must hold; `is_share` says that the numbers are shares from 0 to 1 and not whole.
+    """All the given tests must hold; `is_share` says that the numbers are shares from 0 to 1 and
+    not whole.
 
     Example:
         >>> some = NumberTest(gte=1, lt=4)
@@ -47,7 +56,9 @@ class NumberTest:
         )
 
     def is_empty(self) -> bool:
-        """Return whether no whole number of 0 or more, or no share, can pass (found for single values, and where bounds cross)."""
+        """Return whether no whole number of 0 or more, or no share, can pass (found for single
+        values, and where bounds cross).
+        """
         if self.eq is not None:
             return not self.accepts(self.eq)
         if self.one_of is not None:
@@ -59,12 +70,19 @@ class NumberTest:
         return high < low
 
     def _bounds_cross(self) -> bool:
-        low, high = max(self.gte or 0, self.gt or 0), min(1 if self.lte is None else self.lte, 1 if self.lt is None else self.lt)
+        low, high = (
+            max(self.gte or 0, self.gt or 0),
+            min(1 if self.lte is None else self.lte, 1 if self.lt is None else self.lt),
+        )
         return high < low or (high == low and (low == self.gt or high == self.lt))
 
     def __str__(self) -> str:
         show = format_share if self.is_share else format_number
-        parts = [_PHRASES[name].format(show(value)) for name in _PHRASES if (value := getattr(self, name)) is not None]
+        parts = [
+            _PHRASES[name].format(show(value))
+            for name in _PHRASES
+            if (value := getattr(self, name)) is not None
+        ]
         if self.one_of is not None:
             texts = [show(value) for value in self.one_of]
             parts.append(texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} or {texts[-1]}")

@@ -28,10 +28,13 @@ class Budget:
     Attributes:
         name: What the rule file calls it.
         sparsity: The share of zeros over all tensors that count.
-        allocate: How the zeros are shared out. `threshold` is not shared out: it stands for a rule's own `threshold`.
-        over: Which tensors count: those of the rules that name the budget, or all prunable ones of the model.
+        allocate: How the zeros are shared out. `threshold` is not shared out: it stands for a
+            rule's own `threshold`.
+        over: Which tensors count: those of the rules that name the budget, or all prunable ones of
+            the model.
         minimum, maximum: Bounds of each tensor's own share; None where there is none.
-        threshold: The magnitude below which weights become zero, where a rule gives one; `sparsity` is then 0 and says nothing.
+        threshold: The magnitude below which weights become zero, where a rule gives one; `sparsity`
+            is then 0 and says nothing.
         where: The place of its definition.
     """
 
@@ -46,13 +49,19 @@ class Budget:
 
     @classmethod
     def of_threshold(cls, threshold: float, where: Where) -> Budget:
-        """Return the budget that a rule with a `threshold` of its own stands for: every tensor loses the weights below it."""
+        """Return the budget that a rule with a `threshold` of its own stands for: every tensor
+        loses the weights below it.
+        """
         return cls(f"|w| < {threshold:g}", 0.0, "threshold", where=where, threshold=threshold)
 
     def __str__(self) -> str:
         if self.threshold is not None:
             return f"threshold {self.threshold:g}"
-        bounds = "".join(f", {name} {percent(share)}" for name, share in (("min", self.minimum), ("max", self.maximum)) if share is not None)
+        bounds = "".join(
+            f", {name} {percent(share)}"
+            for name, share in (("min", self.minimum), ("max", self.maximum))
+            if share is not None
+        )
         return f"{self.allocate}, {percent(self.sparsity)} over {self.over}{bounds}"
 
 
@@ -66,10 +75,12 @@ class Prune:
     """Prune the layer.
 
     Attributes:
-        sparsity: The target share of zeros; of a budget, its share over all its tensors; 0 with a threshold, which only a model's weights turn into a share.
+        sparsity: The target share of zeros; of a budget, its share over all its tensors; 0 with a
+            threshold, which only a model's weights turn into a share.
         schedule: When masks change.
         pattern: Which weights are zeroed together.
-        weights: Names of the tensors to prune, or the ends of their names (`kernel` of `forward_layer.kernel`); None means all prunable ones.
+        weights: Names of the tensors to prune, or the ends of their names (`kernel` of
+            `forward_layer.kernel`); None means all prunable ones.
         misfit: What becomes of a tensor that the pattern does not fit.
         budget: What gives each tensor its own share; None where all have `sparsity`.
         pattern_where: The place of the pattern in the file.
@@ -86,7 +97,8 @@ class Prune:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: which layers (`matcher`), what to do (`action`), and how many layers must match (`expect`).
+    """One rule: which layers (`matcher`), what to do (`action`), and how many layers must match
+    (`expect`).
 
     `overrides` are the ids of the rules that it beats, those that they beat in turn included.
     """
@@ -119,7 +131,9 @@ class Switches:
     def __str__(self) -> str:
         """Return the options as one would type them."""
         parts = [f"--only {rule}" for rule in self.only] + [f"--off {rule}" for rule in self.off]
-        parts += [f"--var {name}={text}" for name, text in self.variables] + [f"--set {path}={text}" for path, text in self.settings]
+        parts += [f"--var {name}={text}" for name, text in self.variables] + [
+            f"--set {path}={text}" for path, text in self.settings
+        ]
         return " ".join(parts)
 
 
@@ -151,9 +165,18 @@ class RuleSet:
 
     @property
     def reads_weights(self) -> bool:
-        """Whether a matcher looks at measured zeros, so that the plan depends on the values in the file."""
-        written = [rule.matcher for rule in self.rules] + [selector.of for selector in self.selectors]
-        return any(map(reads_weights, [*written, *(matcher for check in self.checks for matcher in matchers_of(check))]))
+        """Whether a matcher looks at measured zeros, so that the plan depends on the values in the
+        file.
+        """
+        written = [rule.matcher for rule in self.rules] + [
+            selector.of for selector in self.selectors
+        ]
+        return any(
+            map(
+                reads_weights,
+                [*written, *(matcher for check in self.checks for matcher in matchers_of(check))],
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +202,10 @@ class Resolution:
         claims: One a candidate, in graph order.
         diagnostics: Everything found wrong or noteworthy, sorted by place.
         checks: What came of the checks on the model.
-        sound_checks: The checks whose matchers name only what the model has; of the others nothing can be said.
-        is_decided: Whether no fault leaves open which rule decides for a layer, so that the finished plan can be judged.
+        sound_checks: The checks whose matchers name only what the model has; of the others nothing
+            can be said.
+        is_decided: Whether no fault leaves open which rule decides for a layer, so that the
+            finished plan can be judged.
     """
 
     claims: tuple[Claim, ...]

@@ -49,9 +49,15 @@ def spell(matcher: Matcher) -> str:
             return f"{type(matcher).__name__.lower()}: {_nested(inner)}"
         case FedBy(inner, every, only) | Feeds(inner, every, only):
             key = "fed_by" if isinstance(matcher, FedBy) else "feeds"
-            return f"{key}: {_nested(inner, *(['every: true'] if every else []), *(['only: true'] if only else []))}"
+            return (
+                f"{key}:"
+                f" {_nested(inner, *(['every: true'] if every else []), *(['only: true'] if only else []))}"
+            )
         case After(inner, hops, until) | Before(inner, hops, until):
-            bounds = [*([] if hops is None else [f"hops: {hops}"]), *([] if until is None else [f"until: {_nested(until)}"])]
+            bounds = [
+                *([] if hops is None else [f"hops: {hops}"]),
+                *([] if until is None else [f"until: {_nested(until)}"]),
+            ]
             return f"{type(matcher).__name__.lower()}: {_nested(inner, *bounds)}"
         case Between(after, before):
             return f"between: {{after: {_nested(after)}, before: {_nested(before)}}}"
@@ -69,7 +75,9 @@ def spell(matcher: Matcher) -> str:
 def _nested(matcher: Matcher, *more: str) -> str:
     """Return a matcher as the value of a key, in braces where it has several keys."""
     text = ", ".join([spell(matcher), *more])
-    return f"{{{text}}}" if more or (isinstance(matcher, AllOf) and len(matcher.parts) > 1) else text
+    return (
+        f"{{{text}}}" if more or (isinstance(matcher, AllOf) and len(matcher.parts) > 1) else text
+    )
 
 
 def _list(texts: tuple[str, ...] | list[str]) -> str:

@@ -1,4 +1,6 @@
-"""Names of weights as rules write them. Layers that hold layers name theirs by parts: `forward_layer.kernel`, `cells.0.kernel`, `query.kernel`."""
+"""Names of weights as rules write them. Layers that hold layers name theirs by parts:
+`forward_layer.kernel`, `cells.0.kernel`, `query.kernel`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,8 @@ from collections.abc import Collection, Iterable
 
 
 def is_named(tensor: str, names: Collection[str]) -> bool:
-    """Return whether one of `names` means the tensor: its whole name, or the end of it after a dot, so that `kernel` means that of both directions.
+    """Return whether one of `names` means the tensor: its whole name, or the end of it after a dot,
+    so that `kernel` means that of both directions.
 
     Example:
         >>> [is_named(name, ["kernel"]) for name in ("kernel", "forward_layer.kernel", "backward_layer.recurrent_kernel")]

@@ -1,1 +1,3 @@
-"""Single live layers: what is known of their weights, copies of them, and what Keras gets wrong about some."""
+"""Single live layers: what is known of their weights, copies of them, and what Keras gets wrong
+about some.
+"""

@@ -1,4 +1,6 @@
-"""Layers whose vocabulary grows while they run: Keras builds them from no file, and their `get_config` does not give what their constructor takes."""
+"""Layers whose vocabulary grows while they run: Keras builds them from no file, and their
+`get_config` does not give what their constructor takes.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,20 @@ GROWING = (DynamicEmbedding, DynamicLookup)
 
 
 def constructor_arguments(layer: Layer) -> dict[str, Any]:
-    """Return what builds a layer like this one: the vocabulary as a tensor, and without the unknown words that `get_config` counts as known."""
+    """Return what builds a layer like this one: the vocabulary as a tensor, and without the unknown
+    words that `get_config` counts as known.
+    """
     config = layer.get_config()
     own = {"initial_vocabulary": tf.constant(config["initial_vocabulary"])}
-    return {**config, **own, **({"input_dim": config["input_dim"] - config["num_oov_indices"]} if "input_dim" in config else {})}
+    return {
+        **config,
+        **own,
+        **(
+            {"input_dim": config["input_dim"] - config["num_oov_indices"]}
+            if "input_dim" in config
+            else {}
+        ),
+    }
 
 
 def check_config(config: Any, place: str) -> None:
@@ -35,7 +47,10 @@ def check_config(config: Any, place: str) -> None:
         item = waiting.popleft()
         if isinstance(item, Mapping):
             if _is_growing(item):
-                raise ArchiveError(f"{place}: layer {item['config'].get('name')!r} is a {item['class_name']}, {_WHY}; keep such a table outside the model")
+                raise ArchiveError(
+                    f"{place}: layer {item['config'].get('name')!r} is a {item['class_name']},"
+                    f" {_WHY}; keep such a table outside the model"
+                )
             waiting.extend(item.values())
         elif isinstance(item, list | tuple):
             waiting.extend(item)
@@ -49,8 +64,13 @@ def check_savable(model: tf_keras.Model, place: str) -> None:
     """
     for layer in model._flatten_layers():
         if isinstance(layer, GROWING):
-            way_out = "write a SavedModel folder, which TensorFlow runs, or keep such a table outside the model"
-            raise OutputError(f"{place}: layer {layer.name!r} is a {type(layer).__name__}, {_WHY}; {way_out}")
+            way_out = (
+                "write a SavedModel folder, which TensorFlow runs, or keep such a table outside the"
+                " model"
+            )
+            raise OutputError(
+                f"{place}: layer {layer.name!r} is a {type(layer).__name__}, {_WHY}; {way_out}"
+            )
 
 
 _WHY = "which Keras rebuilds from no file"
@@ -58,4 +78,8 @@ _WHY = "which Keras rebuilds from no file"
 
 def _is_growing(item: Entry) -> bool:
     names = [kind.__name__ for kind in GROWING]
-    return item.get("class_name") in names and isinstance(item.get("config"), Mapping) and is_builtin(item)
+    return (
+        item.get("class_name") in names
+        and isinstance(item.get("config"), Mapping)
+        and is_builtin(item)
+    )

@@ -29,7 +29,8 @@ _OWN_PACKAGES = ("tf_keras", "keras", "graphprune", "tensorflow", "builtins", "n
 
 
 def clone_layer(layer: Layer, address: str) -> Layer:
-    """Return a new, unbuilt layer like `layer`; its classes and functions come from the live layer, so nothing needs registering.
+    """Return a new, unbuilt layer like `layer`; its classes and functions come from the live layer,
+    so nothing needs registering.
 
     A Lambda gets the same function object: its code is never written out and read back.
 
@@ -46,23 +47,33 @@ def _clone(layer: Layer, address: str) -> Layer:
         return _clone_lambda(layer)
     try:
         if type(layer) is tf_keras.layers.TimeDistributed:
-            return tf_keras.layers.TimeDistributed(clone_layer(layer.layer, address), **Layer.get_config(layer))
+            return tf_keras.layers.TimeDistributed(
+                clone_layer(layer.layer, address), **Layer.get_config(layer)
+            )
         with tf_keras.utils.custom_object_scope(_live_objects(layer)):
             return type(layer).from_config(_config_with_functions(layer))
     except NotImplementedError as err:
         raise GraphError(
-            f"{address}: layer class {type(layer).__name__} has no get_config, so it cannot be copied; give it one that returns its arguments"
+            f"{address}: layer class {type(layer).__name__} has no get_config, so it cannot be"
+            " copied; give it one that returns its arguments"
         ) from err
     except (TypeError, ValueError) as err:
-        raise GraphError(f"{address}: layer class {type(layer).__name__} cannot be rebuilt from its get_config ({err}); make it return every argument") from err
+        raise GraphError(
+            f"{address}: layer class {type(layer).__name__} cannot be rebuilt from its get_config"
+            f" ({err}); make it return every argument"
+        ) from err
 
 
 def copy_state(source: Layer, target: Layer) -> None:
-    """Give `target` the weights of `source`, a layer of the same class and config, and its tables (vocabularies)."""
+    """Give `target` the weights of `source`, a layer of the same class and config, and its tables
+    (vocabularies).
+    """
     for old, new in zip(source.weights, target.weights, strict=True):
         if isinstance(old, tf.Variable):  # or a handle on a table, which is copied below
             new.assign(old)
-    for old_layer, new_layer in zip(source._flatten_layers(), target._flatten_layers(), strict=True):
+    for old_layer, new_layer in zip(
+        source._flatten_layers(), target._flatten_layers(), strict=True
+    ):
         if type(old_layer).load_own_variables is not Layer.load_own_variables:
             state: dict[str, Any] = {}
             old_layer.save_own_variables(state)
@@ -76,7 +87,8 @@ def copy_state(source: Layer, target: Layer) -> None:
 
 @contextmanager
 def without_random_values() -> Iterator[None]:
-    """Let variables that Keras would fill with random numbers begin with whatever memory holds, for a clone that gets its values from another model.
+    """Let variables that Keras would fill with random numbers begin with whatever memory holds, for
+    a clone that gets its values from another model.
 
     Constants stay as they are, and so do initializers of the user's own.
     """
@@ -92,24 +104,40 @@ def without_random_values() -> Iterator[None]:
 
 
 def _empty(shape: Any, dtype: Any = None, **_: Any) -> tf.Tensor:
-    """Return a tensor of this shape that was never written, so that its memory costs nothing until it is replaced."""
-    return tf.raw_ops.Empty(shape=tf.TensorShape(shape).as_list(), dtype=tf.as_dtype(dtype or tf_keras.backend.floatx()), init=False)
+    """Return a tensor of this shape that was never written, so that its memory costs nothing until
+    it is replaced.
+    """
+    return tf.raw_ops.Empty(
+        shape=tf.TensorShape(shape).as_list(),
+        dtype=tf.as_dtype(dtype or tf_keras.backend.floatx()),
+        init=False,
+    )
 
 
 def finalize(layer: Layer) -> None:
-    """Let every layer in `layer` work out what it derives from its weights: the bins of a Discretization, the constants of a Normalization."""
+    """Let every layer in `layer` work out what it derives from its weights: the bins of a
+    Discretization, the constants of a Normalization.
+    """
     for part in layer._flatten_layers():
         part.finalize_state()
 
 
 def _clone_lambda(layer: Layer) -> Layer:
-    settings = {"output_shape": layer._output_shape, "mask": layer.mask, "arguments": dict(layer.arguments)}
+    settings = {
+        "output_shape": layer._output_shape,
+        "mask": layer.mask,
+        "arguments": dict(layer.arguments),
+    }
     return type(layer)(layer.function, **settings, **Layer.get_config(layer))
 
 
 def _config_with_functions(layer: Layer) -> dict[str, Any]:
-    """Return the layer's config with the user's own functions (an activation) as they are, not by name or bytecode, and as its constructor takes it."""
-    config = constructor_arguments(layer) if isinstance(layer, GROWING) else dict(layer.get_config())
+    """Return the layer's config with the user's own functions (an activation) as they are, not by
+    name or bytecode, and as its constructor takes it.
+    """
+    config = (
+        constructor_arguments(layer) if isinstance(layer, GROWING) else dict(layer.get_config())
+    )
     for key in config:
         live = getattr(layer, key, None)
         if inspect.isfunction(live) and not _is_known(live):
@@ -118,7 +146,9 @@ def _config_with_functions(layer: Layer) -> dict[str, Any]:
 
 
 def _live_objects(layer: Layer) -> dict[str, Any]:
-    """Return the user's own classes and functions in a layer and the layers in it, by the names that configs use."""
+    """Return the user's own classes and functions in a layer and the layers in it, by the names
+    that configs use.
+    """
     found: dict[str, Any] = {}
     for part in layer._flatten_layers():
         for value in (part, *vars(part).values()):

@@ -1,4 +1,6 @@
-"""What is known of the weights of a live layer: from the table of built-in layers, and from custom layers that say themselves what to prune."""
+"""What is known of the weights of a live layer: from the table of built-in layers, and from custom
+layers that say themselves what to prune.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,14 @@ from graphprune.tf.layers.stored_names import attribute_paths, kept_names, names
 
 
 def prunable_names(layer: Layer) -> tuple[str, ...]:
-    """Return the names of the weights that may be pruned, in storage order; none for layers of which nothing is known.
+    """Return the names of the weights that may be pruned, in storage order; none for layers of
+    which nothing is known.
 
     Layers of the table need not be built; a `PrunableLayer` must be, and until then has no names.
 
     Raises:
-        PlanError: `get_prunable_weights` of a custom layer fails, or returns what is no weight of it.
+        PlanError: `get_prunable_weights` of a custom layer fails, or returns what is no weight of
+            it.
     """
     if isinstance(layer, PrunableLayer):
         return _own_names(layer)
@@ -38,14 +42,20 @@ def prunable_names(layer: Layer) -> tuple[str, ...]:
 
 
 def holds_prunable_layer(layer: Layer) -> bool:
-    """Return whether this is a `PrunableLayer`, or a layer of Keras around one (RNN around a cell): what to prune in it is known once it was called."""
+    """Return whether this is a `PrunableLayer`, or a layer of Keras around one (RNN around a cell):
+    what to prune in it is known once it was called.
+    """
     if isinstance(layer, PrunableLayer):
         return True
-    return is_builtin_layer(layer) and any(holds_prunable_layer(part) for _, part in parts_of_builtin(layer))
+    return is_builtin_layer(layer) and any(
+        holds_prunable_layer(part) for _, part in parts_of_builtin(layer)
+    )
 
 
 def tensor_facts(layer: Layer, asked: Collection[str] = ()) -> tuple[TensorFacts, ...]:
-    """Return name, shape and dtype of a built layer's weights; `asked` are names that others use for weights of a custom layer, as in `names_like`."""
+    """Return name, shape and dtype of a built layer's weights; `asked` are names that others use
+    for weights of a custom layer, as in `names_like`.
+    """
     kept = kept_names(layer)
     named = dict(named_weights(layer, asked))
     listed = kept.listed if kept is not None and set(kept.listed) == named.keys() else named
@@ -53,21 +63,34 @@ def tensor_facts(layer: Layer, asked: Collection[str] = ()) -> tuple[TensorFacts
 
 
 def tensor_zeros(layer: Layer, asked: Collection[str] = ()) -> dict[str, int]:
-    """Return how many values are zero in each of a built layer's weights, by the names of `tensor_facts`."""
+    """Return how many values are zero in each of a built layer's weights, by the names of
+    `tensor_facts`.
+    """
     return {
-        name: int(tf.size(weight) - tf.math.count_nonzero(weight, dtype=tf.int32)) for name, weight in named_weights(layer, asked) if weight.dtype.is_floating
+        name: int(tf.size(weight) - tf.math.count_nonzero(weight, dtype=tf.int32))
+        for name, weight in named_weights(layer, asked)
+        if weight.dtype.is_floating
     }
 
 
 def weight_names(layer: Layer) -> tuple[str, ...]:
-    """Return the names of all weights of a built custom layer, in the order of `layer.weights`; none for layers of the table."""
+    """Return the names of all weights of a built custom layer, in the order of `layer.weights`;
+    none for layers of the table.
+    """
     known = known_class(_class_entry(layer))
-    is_told = known is not None and (not callable(known.weights) or _known_weights(layer) is not None)
-    return () if is_told and not isinstance(layer, PrunableLayer) else tuple(name for name, _ in named_weights(layer))
+    is_told = known is not None and (
+        not callable(known.weights) or _known_weights(layer) is not None
+    )
+    return (
+        ()
+        if is_told and not isinstance(layer, PrunableLayer)
+        else tuple(name for name, _ in named_weights(layer))
+    )
 
 
 def named_weights(layer: Layer, asked: Collection[str] = ()) -> list[tuple[str, tf.Variable]]:
-    """Return the weights with their names: of the table; else of the layer's file; else of variables, or of attributes where those are not unique.
+    """Return the weights with their names: of the table; else of the layer's file; else of
+    variables, or of attributes where those are not unique.
 
     What a layer itself says is to be pruned is named by its attributes.
     """
@@ -82,14 +105,28 @@ def named_weights(layer: Layer, asked: Collection[str] = ()) -> list[tuple[str, 
     return list(zip(names, weights, strict=True))
 
 
-def _custom_names(layer: Layer, weights: Sequence[tf.Variable], bare: Sequence[str]) -> tuple[str, ...]:
+def _custom_names(
+    layer: Layer, weights: Sequence[tf.Variable], bare: Sequence[str]
+) -> tuple[str, ...]:
     kept, says_itself = kept_names(layer), holds_prunable_layer(layer)
     if kept is not None and (kept.decided or not says_itself):
         return kept.names
-    by_weight = {id(find_weight(layer, name)): name for name in prunable_names(layer)} if says_itself else {}
+    by_weight = (
+        {id(find_weight(layer, name)): name for name in prunable_names(layer)}
+        if says_itself
+        else {}
+    )
     own = [by_weight.get(id(weight)) for weight in weights]
-    ways = (bare, attribute_paths(layer) if len(set(bare)) < len(bare) else (), [str(index) for index in range(len(bare))])
-    named = ([name or other for name, other in zip(own, way, strict=True)] for way in ways if len(way) == len(own))
+    ways = (
+        bare,
+        attribute_paths(layer) if len(set(bare)) < len(bare) else (),
+        [str(index) for index in range(len(bare))],
+    )
+    named = (
+        [name or other for name, other in zip(own, way, strict=True)]
+        for way in ways
+        if len(way) == len(own)
+    )
     return tuple(next(names for names in named if len(set(names)) == len(names)))
 
 
@@ -98,7 +135,9 @@ def _bare_name(weight: tf.Variable) -> str:
 
 
 def _shape(weight: tf.Variable) -> tuple[int, ...]:
-    """Return the shape of a variable's value; what a layer collects from data has none before it has a value."""
+    """Return the shape of a variable's value; what a layer collects from data has none before it
+    has a value.
+    """
     return tuple(weight.shape if weight.shape.is_fully_defined() else weight.numpy().shape)
 
 
@@ -117,7 +156,9 @@ def _class_entry(layer: Layer) -> Entry:
 
 
 def _known_weights(layer: Layer) -> tuple[Weight, ...] | None:
-    """Return what the table says; the config is not asked for where the class says it all (of a Lambda, Keras cannot always describe the function)."""
+    """Return what the table says; the config is not asked for where the class says it all (of a
+    Lambda, Keras cannot always describe the function).
+    """
     known = known_class(_class_entry(layer))
     if known is None or known.weights == ():
         return None if known is None else ()
@@ -125,7 +166,9 @@ def _known_weights(layer: Layer) -> tuple[Weight, ...] | None:
 
 
 def bare_names(layer: Layer) -> list[str]:
-    """Return the names of a layer's variables without what stands before them, in the order of `layer.weights`."""
+    """Return the names of a layer's variables without what stands before them, in the order of
+    `layer.weights`.
+    """
     return [_bare_name(weight) for weight in variables_of(layer)]
 
 
@@ -136,19 +179,32 @@ def _own_names(layer: Any) -> tuple[str, ...]:
         weights = list(layer.get_prunable_weights())
     except AttributeError as err:
         raise unburied(
-            PlanError(f"{layer.name}: get_prunable_weights of {type(layer).__name__} fails: {err}; make it return weights that the layer has")
+            PlanError(
+                f"{layer.name}: get_prunable_weights of {type(layer).__name__} fails: {err}; make"
+                " it return weights that the layer has"
+            )
         ) from err
     names = [find_path(layer, weight) for weight in weights]
     if None in names:
-        place = f"item {names.index(None)} of what get_prunable_weights of {type(layer).__name__} returns"
-        raise unburied(PlanError(f"{layer.name}: {place} is no weight of the layer; return variables that its attributes hold"))
+        place = (
+            f"item {names.index(None)} of what get_prunable_weights of {type(layer).__name__}"
+            " returns"
+        )
+        raise unburied(
+            PlanError(
+                f"{layer.name}: {place} is no weight of the layer; return variables that its"
+                " attributes hold"
+            )
+        )
     return tuple(name for name in names if name is not None)
 
 
 def find_weight(layer: Layer, name: str) -> tf.Variable:
-    """Return the variable that the table of layers calls `name` in a built layer: `kernel`, `forward_layer.kernel`, `query.kernel`, `cells.0.kernel`.
+    """Return the variable that the table of layers calls `name` in a built layer: `kernel`,
+    `forward_layer.kernel`, `query.kernel`, `cells.0.kernel`.
 
-    In a custom layer that is the name in its file, of an attribute, or the variable's own, whichever `tensor_facts` gives it.
+    In a custom layer that is the name in its file, of an attribute, or the variable's own,
+    whichever `tensor_facts` gives it.
 
     Raises:
         PlanError: the layer has no such variable.
@@ -158,20 +214,34 @@ def find_weight(layer: Layer, name: str) -> tf.Variable:
         if found is not None:
             return found
     known = ", ".join(name for name, _ in named_weights(layer)) or "none"
-    raise unburied(PlanError(f"{layer.name}: {type(layer).__name__} has no weight named {name!r}; it has {known}"))
+    raise unburied(
+        PlanError(
+            f"{layer.name}: {type(layer).__name__} has no weight named {name!r}; it has {known}"
+        )
+    )
 
 
 def _ways(layer: Layer) -> tuple[Callable[[Layer, str], tf.Variable | None], ...]:
-    """Return how a name is looked up, the first way first; a layer that says itself what to prune has its attributes before the names of its file."""
+    """Return how a name is looked up, the first way first; a layer that says itself what to prune
+    has its attributes before the names of its file.
+    """
     kept = kept_names(layer)
     if isinstance(layer, PrunableLayer):
-        return (_find_kept, _find_by_path, _find_by_variable) if kept is not None and kept.decided else (_find_by_path, _find_kept, _find_by_variable)
+        return (
+            (_find_kept, _find_by_path, _find_by_variable)
+            if kept is not None and kept.decided
+            else (_find_by_path, _find_kept, _find_by_variable)
+        )
     return _find_kept, _find_by_variable, _find_by_path
 
 
 def _find_kept(layer: Layer, name: str) -> tf.Variable | None:
     kept = kept_names(layer)
-    return variables_of(layer)[kept.names.index(name)] if kept is not None and name in kept.names else None
+    return (
+        variables_of(layer)[kept.names.index(name)]
+        if kept is not None and name in kept.names
+        else None
+    )
 
 
 def _find_by_path(layer: Layer, name: str) -> tf.Variable | None:
@@ -183,21 +253,37 @@ def _find_by_path(layer: Layer, name: str) -> tf.Variable | None:
 
 def _find_by_variable(layer: Layer, name: str) -> tf.Variable | None:
     """Return the only weight of a custom layer whose variable has this name."""
-    found = [] if is_builtin_layer(layer) else [weight for weight in layer.weights if isinstance(weight, tf.Variable) and _bare_name(weight) == name]
+    found = (
+        []
+        if is_builtin_layer(layer)
+        else [
+            weight
+            for weight in layer.weights
+            if isinstance(weight, tf.Variable) and _bare_name(weight) == name
+        ]
+    )
     return found[0] if len(found) == 1 else None
 
 
 def _find_part(owner: Any, part: str) -> Any:
-    """Return what `part` of a weight's name stands for: an item of a list, or an attribute of a layer or of its cell; None if there is none."""
+    """Return what `part` of a weight's name stands for: an item of a list, or an attribute of a
+    layer or of its cell; None if there is none.
+    """
     if part.isdecimal():
         return owner[int(part)] if isinstance(owner, Sequence) and int(part) < len(owner) else None
-    attribute = ATTENTION_LAYERS.get(part, part) if isinstance(owner, tf_keras.layers.MultiHeadAttention) else part
+    attribute = (
+        ATTENTION_LAYERS.get(part, part)
+        if isinstance(owner, tf_keras.layers.MultiHeadAttention)
+        else part
+    )
     found = getattr(owner, attribute, None)
     return getattr(getattr(owner, "cell", None), part, None) if found is None else found
 
 
 def unburied(error: Exception) -> Exception:
-    """Return the error marked in the ways of Keras and autograph to leave its text as it is, where they would bury it in their own."""
+    """Return the error marked in the ways of Keras and autograph to leave its text as it is, where
+    they would bury it in their own.
+    """
     error._keras_call_info_injected = True  # type: ignore[attr-defined]
     error.ag_pass_through = True  # type: ignore[attr-defined]
     return error

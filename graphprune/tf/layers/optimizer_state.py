@@ -1,4 +1,6 @@
-"""State of optimizers that is not among their `variables`, so that no model file holds it: `_u_product` of Nadam, for one."""
+"""State of optimizers that is not among their `variables`, so that no model file holds it:
+`_u_product` of Nadam, for one.
+"""
 
 from __future__ import annotations
 
@@ -24,26 +26,41 @@ def listed_variables(optimizer: Any) -> list[tf.Variable]:
 
 
 def attribute_variables(optimizer: Any) -> dict[str, tf.Variable]:
-    """Return the variables that the optimizer's attributes hold, by attribute; those in lists and dicts by `attribute/index`."""
+    """Return the variables that the optimizer's attributes hold, by attribute; those in lists and
+    dicts by `attribute/index`.
+    """
     attributes = vars(inner_optimizer(optimizer))
-    return {path: value for name in sorted(attributes) if name not in _LISTS for path, value in _variables(name, attributes[name])}
+    return {
+        path: value
+        for name in sorted(attributes)
+        if name not in _LISTS
+        for path, value in _variables(name, attributes[name])
+    }
 
 
 def hidden_variables(optimizer: Any) -> dict[str, tf.Variable]:
     """Return those of `attribute_variables` that are not among the optimizer's `variables`."""
     listed = {id(variable) for variable in listed_variables(optimizer)}
-    return {path: variable for path, variable in attribute_variables(optimizer).items() if id(variable) not in listed}
+    return {
+        path: variable
+        for path, variable in attribute_variables(optimizer).items()
+        if id(variable) not in listed
+    }
 
 
 def python_numbers(model: tf_keras.Model) -> dict[str, int | float]:
-    """Return the numbers that the model's optimizer has as attributes, by attribute, where Python runs at each step.
+    """Return the numbers that the model's optimizer has as attributes, by attribute, where Python
+    runs at each step.
 
-    In a compiled step they are constants, which they became when it was traced: there what they are now says nothing.
+    In a compiled step they are constants, which they became when it was traced: there what they are
+    now says nothing.
     """
     if not model.run_eagerly:
         return {}
     attributes = vars(inner_optimizer(model.optimizer))
-    return {name: value for name, value in sorted(attributes.items()) if type(value) in (int, float)}
+    return {
+        name: value for name, value in sorted(attributes.items()) if type(value) in (int, float)
+    }
 
 
 def set_python_numbers(model: tf_keras.Model, numbers: Mapping[str, int | float]) -> None:

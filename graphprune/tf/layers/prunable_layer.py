@@ -1,4 +1,6 @@
-"""What a custom layer says so that it can be pruned, and how its weights are named: by the attribute that holds them."""
+"""What a custom layer says so that it can be pruned, and how its weights are named: by the
+attribute that holds them.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,11 @@ from tf_keras.src.engine.base_layer import Layer
 
 
 class PrunableLayer(ABC):
-    """A custom layer, or RNN cell, that names its weights to prune; also to be mixed into a subclass of a layer that comes with Keras.
+    """A custom layer, or RNN cell, that names its weights to prune; also to be mixed into a
+    subclass of a layer that comes with Keras.
 
-    Any layer with a method `get_prunable_weights` counts as one, so layers that were written for another pruning library need no change:
+    Any layer with a method `get_prunable_weights` counts as one, so layers that were written for
+    another pruning library need no change:
 
         class Scaled(tf_keras.layers.Layer, graphprune.PrunableLayer):
             def build(self, input_shape):
@@ -30,15 +34,23 @@ class PrunableLayer(ABC):
 
     @abstractmethod
     def get_prunable_weights(self) -> list[tf.Variable]:
-        """Return the variables to prune; asked for once the layer has been called, in the same order each time."""
+        """Return the variables to prune; asked for once the layer has been called, in the same
+        order each time.
+        """
 
     @classmethod
     def __subclasshook__(cls, other: type) -> Any:
-        return True if cls is PrunableLayer and callable(getattr(other, "get_prunable_weights", None)) else NotImplemented
+        return (
+            True
+            if cls is PrunableLayer and callable(getattr(other, "get_prunable_weights", None))
+            else NotImplemented
+        )
 
 
 def find_path(layer: Layer, weight: tf.Variable) -> str | None:
-    """Return the attributes that lead from `layer` to `weight`, as in `kernel` or `blocks.0.kernel`; the shortest way, public attributes first."""
+    """Return the attributes that lead from `layer` to `weight`, as in `kernel` or
+    `blocks.0.kernel`; the shortest way, public attributes first.
+    """
     waiting: deque[tuple[str, Any]] = deque([("", layer)])
     seen: set[int] = set()
     while waiting:
@@ -47,7 +59,9 @@ def find_path(layer: Layer, weight: tf.Variable) -> str | None:
             return path
         if id(owner) not in seen:
             seen.add(id(owner))
-            waiting.extend((f"{path}.{name}" if path else name, part) for name, part in _parts(owner))
+            waiting.extend(
+                (f"{path}.{name}" if path else name, part) for name, part in _parts(owner)
+            )
     return None
 
 
@@ -68,5 +82,9 @@ def _parts(owner: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(owner, dict):
         yield from ((str(key), part) for key, part in owner.items())
     elif isinstance(owner, Layer):
-        attributes = ((name, part) for name, part in vars(owner).items() if isinstance(part, Layer | tf.Variable | list | tuple | dict))
+        attributes = (
+            (name, part)
+            for name, part in vars(owner).items()
+            if isinstance(part, Layer | tf.Variable | list | tuple | dict)
+        )
         yield from sorted(attributes, key=lambda item: item[0].startswith("_"))

@@ -1,7 +1,10 @@
-"""Models on several replicas (`tf.distribute`): whose variables there is one copy of for each replica.
+"""Models on several replicas (`tf.distribute`): whose variables there is one copy of for each
+replica.
 
-Training works under `MirroredStrategy`, `MultiWorkerMirroredStrategy` and `OneDeviceStrategy`: gradients are summed over the replicas, so weights stay equal
-on all of them, and masks chosen from equal weights are equal. Masks are chosen on the host, between steps, once a process, and assigned on its replicas.
+Training works under `MirroredStrategy`, `MultiWorkerMirroredStrategy` and `OneDeviceStrategy`:
+gradients are summed over the replicas, so weights stay equal on all of them, and masks chosen from
+equal weights are equal. Masks are chosen on the host, between steps, once a process, and assigned
+on its replicas.
 """
 
 from __future__ import annotations
@@ -15,17 +18,27 @@ import tf_keras
 from graphprune.errors import TrainingError
 from graphprune.tf.layers.live_tensors import unburied
 
-_SUPPORTED = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy, tf.distribute.OneDeviceStrategy)
+_SUPPORTED = (
+    tf.distribute.MirroredStrategy,
+    tf.distribute.MultiWorkerMirroredStrategy,
+    tf.distribute.OneDeviceStrategy,
+)
 
 
 def copies(variable: Any) -> tuple[tf.Variable, ...]:
-    """Return the variables that hold a variable's values, one for each replica of this process; the variable itself where it is not distributed."""
-    bare = getattr(variable, "_variable", variable)  # under mixed precision, an AutoCastVariable around it
+    """Return the variables that hold a variable's values, one for each replica of this process; the
+    variable itself where it is not distributed.
+    """
+    bare = getattr(
+        variable, "_variable", variable
+    )  # under mixed precision, an AutoCastVariable around it
     return tuple(bare.values) if isinstance(bare, tf.distribute.DistributedValues) else (bare,)
 
 
 def strategy_scope(model: tf_keras.Model) -> AbstractContextManager[Any]:
-    """Return the scope that a copy of `model` is made in: the one that the caller is in, or that of the model's own strategy."""
+    """Return the scope that a copy of `model` is made in: the one that the caller is in, or that of
+    the model's own strategy.
+    """
     strategy = getattr(model, "_distribution_strategy", None)
     return nullcontext() if strategy is None or tf.distribute.has_strategy() else strategy.scope()
 
@@ -50,6 +63,11 @@ def check_between_steps(call: str) -> None:
     Raises:
         TrainingError: this is inside of `strategy.run` or of a compiled function.
     """
-    if not tf.executing_eagerly() or (tf.distribute.has_strategy() and not tf.distribute.in_cross_replica_context()):
-        fault = f"{call} was called inside of strategy.run or of a tf.function; call it after the step, in the Python loop around it"
+    if not tf.executing_eagerly() or (
+        tf.distribute.has_strategy() and not tf.distribute.in_cross_replica_context()
+    ):
+        fault = (
+            f"{call} was called inside of strategy.run or of a tf.function; call it after the step,"
+            " in the Python loop around it"
+        )
         raise unburied(TrainingError(fault))

@@ -1,4 +1,6 @@
-"""SpectralNormalization takes its InputSpec from `tf.keras`: where that is Keras 3, tf_keras refuses it, and no model with such a layer can be built."""
+"""SpectralNormalization takes its InputSpec from `tf.keras`: where that is Keras 3, tf_keras
+refuses it, and no model with such a layer can be built.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from tf_keras.src.layers.normalization import spectral_normalization
 
 @contextmanager
 def spectral_layers_buildable() -> Iterator[None]:
-    """Let SpectralNormalization build with the InputSpec of its own package, whatever `tf.keras` is; nothing else sees a change."""
+    """Let SpectralNormalization build with the InputSpec of its own package, whatever `tf.keras`
+    is; nothing else sees a change.
+    """
     before = spectral_normalization.tf
     spectral_normalization.tf = _TensorFlowOfTfKeras(before)
     try:

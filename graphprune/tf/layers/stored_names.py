@@ -1,8 +1,10 @@
-"""The names of a custom layer's weights: one table that plans read from a file, and wrappers of the loaded model, go by.
+"""The names of a custom layer's weights: one table that plans read from a file, and wrappers of the
+loaded model, go by.
 
-Each format names what a custom layer holds in its own way, because none of them knows the class: `.keras` files by attribute and number
-(`a.0`, `blocks.dense.0`), `.h5` files by the paths of variables (`dense.kernel`), SavedModels by attributes (`a.kernel`, `blocks.0.kernel`).
-A layer that was loaded keeps the names of its file.
+Each format names what a custom layer holds in its own way, because none of them knows the class:
+`.keras` files by attribute and number (`a.0`, `blocks.dense.0`), `.h5` files by the paths of
+variables (`dense.kernel`), SavedModels by attributes (`a.kernel`, `blocks.0.kernel`). A layer that
+was loaded keeps the names of its file.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ class StoredNames:
     Attributes:
         names: One a weight.
         listed: The same names in the order of the file.
-        decided: Whether a plan or a wrapper gave them; a layer that says itself what to prune (`PrunableLayer`) has its own names unless they are.
+        decided: Whether a plan or a wrapper gave them; a layer that says itself what to prune
+            (`PrunableLayer`) has its own names unless they are.
     """
 
     names: tuple[str, ...]
@@ -43,14 +46,20 @@ def variables_of(layer: Layer) -> list[tf.Variable]:
     return [weight for weight in layer.weights if isinstance(weight, tf.Variable)]
 
 
-def keep_names(layer: Layer, names: Sequence[str], listed: Sequence[str] = (), *, decided: bool = False) -> None:
-    """Let a layer know the names of its weights, given in the order of `layer.weights`; names that are not unique are none."""
+def keep_names(
+    layer: Layer, names: Sequence[str], listed: Sequence[str] = (), *, decided: bool = False
+) -> None:
+    """Let a layer know the names of its weights, given in the order of `layer.weights`; names that
+    are not unique are none.
+    """
     if names and len(set(names)) == len(names):
         setattr(layer, _ATTRIBUTE, StoredNames(tuple(names), tuple(listed), decided))
 
 
 def kept_names(layer: Layer) -> StoredNames | None:
-    """Return the names that the layer was given; None without any, or where they are not as many as its weights."""
+    """Return the names that the layer was given; None without any, or where they are not as many as
+    its weights.
+    """
     found: StoredNames | None = getattr(layer, _ATTRIBUTE, None)
     return found if found is not None and len(found.names) == len(variables_of(layer)) else None
 
@@ -63,7 +72,8 @@ def copy_names(source: Layer, target: Layer) -> None:
 
 
 def names_in_format(layer: Layer, kind: str, stored: Sequence[str]) -> tuple[str, ...]:
-    """Return the names that a file of this format (`keras`, `h5`, `savedmodel`) has for a layer's weights, in the order of `layer.weights`.
+    """Return the names that a file of this format (`keras`, `h5`, `savedmodel`) has for a layer's
+    weights, in the order of `layer.weights`.
 
     Args:
         layer: The layer, loaded from the file.
@@ -73,34 +83,59 @@ def names_in_format(layer: Layer, kind: str, stored: Sequence[str]) -> tuple[str
     Returns:
         Nothing where the names do not fit the layer.
     """
-    names = tuple(stored) if kind == "h5" else keras_places(layer) if kind == "keras" else _tracked_names(layer, stored)
+    names = (
+        tuple(stored)
+        if kind == "h5"
+        else keras_places(layer)
+        if kind == "keras"
+        else _tracked_names(layer, stored)
+    )
     return names if len(names) == len(variables_of(layer)) and set(names) == set(stored) else ()
 
 
 def names_like(layer: Layer, asked: Collection[str]) -> tuple[str, ...]:
-    """Return the names of all weights of a layer, in the way in which `asked` are names of them: by attribute, place in a `.keras` file, or variable.
+    """Return the names of all weights of a layer, in the way in which `asked` are names of them: by
+    attribute, place in a `.keras` file, or variable.
 
     Nothing where they are names in none of these ways.
     """
-    ways: tuple[Callable[[Layer], tuple[str, ...]], ...] = (attribute_paths, keras_places, _variable_paths)
-    found = (names for way in ways if len(names := way(layer)) == len(set(names)) == len(variables_of(layer)))
+    ways: tuple[Callable[[Layer], tuple[str, ...]], ...] = (
+        attribute_paths,
+        keras_places,
+        _variable_paths,
+    )
+    found = (
+        names
+        for way in ways
+        if len(names := way(layer)) == len(set(names)) == len(variables_of(layer))
+    )
     return next((names for names in found if asked and set(asked) <= set(names)), ())
 
 
 def places_of(layer: Layer, names: Sequence[str]) -> dict[str, list[str]]:
-    """Return where `.keras` files and SavedModels have the weights of these names, by format, where that is not under the same names."""
+    """Return where `.keras` files and SavedModels have the weights of these names, by format, where
+    that is not under the same names.
+    """
     found = {"keras": keras_places(layer), "savedmodel": tracked_paths(layer)}
-    return {kind: list(places) for kind, places in found.items() if names and len(places) == len(names) and tuple(names) != places}
+    return {
+        kind: list(places)
+        for kind, places in found.items()
+        if names and len(places) == len(names) and tuple(names) != places
+    }
 
 
 def attribute_paths(layer: Layer) -> tuple[str, ...]:
-    """Return the attributes that lead to each weight (`a.kernel`); nothing where one is in no attribute."""
+    """Return the attributes that lead to each weight (`a.kernel`); nothing where one is in no
+    attribute.
+    """
     found = [find_path(layer, weight) for weight in variables_of(layer)]
     return () if None in found else tuple(str(path) for path in found)
 
 
 def tracked_paths(layer: Layer) -> tuple[str, ...]:
-    """Return where a SavedModel has each weight: the nearest path of what TensorFlow tracks, which knows a variable by its own name before its attribute."""
+    """Return where a SavedModel has each weight: the nearest path of what TensorFlow tracks, which
+    knows a variable by its own name before its attribute.
+    """
     paths: dict[int, str] = {}
     waiting: deque[tuple[str, Any]] = deque([("", layer)])
     seen = {id(layer)}
@@ -118,7 +153,9 @@ def tracked_paths(layer: Layer) -> tuple[str, ...]:
 
 
 def keras_places(layer: Layer) -> tuple[str, ...]:
-    """Return where a `.keras` file has each weight, below the layer (`a.0`); nothing where one is in none of its attributes."""
+    """Return where a `.keras` file has each weight, below the layer (`a.0`); nothing where one is
+    in none of its attributes.
+    """
     places = {id(variable): place for place, variable in _walk(layer, "", set())}
     found = [places.get(id(variable)) for variable in variables_of(layer)]
     return () if None in found else tuple(str(place) for place in found)
@@ -145,11 +182,15 @@ def _walk_container(container: Any, path: str, seen: set[int]) -> Iterator[tuple
         if saving_lib._is_keras_trackable(part) and id(part) not in seen:
             kind = to_snake_case(type(part).__name__)
             used[kind] = used.get(kind, -1) + 1
-            yield from _walk(part, f"{path}{kind}_{used[kind]}." if used[kind] else f"{path}{kind}.", seen)
+            yield from _walk(
+                part, f"{path}{kind}_{used[kind]}." if used[kind] else f"{path}{kind}.", seen
+            )
 
 
 def _tracked_names(layer: Layer, stored: Sequence[str]) -> tuple[str, ...]:
-    """Return for each weight the one of `stored`, which are paths of what TensorFlow tracks, that leads to it; nothing where one leads nowhere."""
+    """Return for each weight the one of `stored`, which are paths of what TensorFlow tracks, that
+    leads to it; nothing where one leads nowhere.
+    """
     by_variable = {id(_follow(layer, name)): name for name in stored}
     found = [by_variable.get(id(variable)) for variable in variables_of(layer)]
     return () if None in found else tuple(str(name) for name in found)
@@ -163,6 +204,10 @@ def _follow(layer: Layer, name: str) -> Any:
 
 
 def _variable_paths(layer: Layer) -> tuple[str, ...]:
-    """Return the names of variables below the layer's own, as an `.h5` file that was saved now would have them."""
+    """Return the names of variables below the layer's own, as an `.h5` file that was saved now
+    would have them.
+    """
     paths = (f"/{variable.name.split(':')[0]}" for variable in variables_of(layer))
-    return tuple((path.partition(f"/{layer.name}/")[2] or path[1:]).replace("/", ".") for path in paths)
+    return tuple(
+        (path.partition(f"/{layer.name}/")[2] or path[1:]).replace("/", ".") for path in paths
+    )

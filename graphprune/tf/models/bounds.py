@@ -1,8 +1,10 @@
-"""Bounds on what a config lets Keras allocate while it builds a model: no more than the file's own weights explain.
+"""Bounds on what a config lets Keras allocate while it builds a model: no more than the file's own
+weights explain.
 
-A config of a few bytes may ask for a Dense of 10 ** 9 units, an LSTM unrolled over 10 ** 6 steps, or a state for a batch of 10 ** 9. A real file holds the
-weights that its config asks for, so the variables that are made may take some times their bytes, and a fixed amount for those that no file holds (metrics,
-states of recurrent layers).
+A config of a few bytes may ask for a Dense of 10 ** 9 units, an LSTM unrolled over 10 ** 6 steps,
+or a state for a batch of 10 ** 9. A real file holds the weights that its config asks for, so the
+variables that are made may take some times their bytes, and a fixed amount for those that no file
+holds (metrics, states of recurrent layers).
 """
 
 from __future__ import annotations
@@ -25,22 +27,38 @@ from graphprune.errors import ArchiveError
 FREE = 512 * 2**20
 """Bytes of variables that any model may have, whatever its file holds."""
 TIMES = 8
-"""How many times the bytes of the weights in the file: optimizers that keep three values for each weight, types that were widened."""
+"""How many times the bytes of the weights in the file: optimizers that keep three values for each
+weight, types that were widened.
+"""
 MAX_STEPS = 10_000
 """Steps of a recurrent layer that is unrolled, each of which becomes operations of its own."""
 
 
 @contextmanager
 def growth_bounded(archive: Archive) -> Iterator[None]:
-    """Raise an ArchiveError where building the model would allocate far more than its file explains."""
+    """Raise an ArchiveError where building the model would allocate far more than its file
+    explains.
+    """
     budget = _Budget(archive)
     patched: list[tuple[Any, str, Callable[..., Any]]] = [
         (base_layer_utils, "make_variable", _bounded_variable(budget)),
         (rnn_utils, "generate_zero_filled_state", _bounded_state(budget)),
         (backend, "rnn", _bounded_steps(archive.path)),
-        (Normalization, "build", _bounded_build(budget, Normalization.build, _cells_of_normalization)),
-        (LocallyConnected1D, "build", _bounded_build(budget, LocallyConnected1D.build, _cells_of_local)),
-        (LocallyConnected2D, "build", _bounded_build(budget, LocallyConnected2D.build, _cells_of_local)),
+        (
+            Normalization,
+            "build",
+            _bounded_build(budget, Normalization.build, _cells_of_normalization),
+        ),
+        (
+            LocallyConnected1D,
+            "build",
+            _bounded_build(budget, LocallyConnected1D.build, _cells_of_local),
+        ),
+        (
+            LocallyConnected2D,
+            "build",
+            _bounded_build(budget, LocallyConnected2D.build, _cells_of_local),
+        ),
     ]
     before = [(owner, name, getattr(owner, name)) for owner, name, _ in patched]
     for owner, name, value in patched:
@@ -57,7 +75,9 @@ class _Budget:
 
     def __init__(self, archive: Archive) -> None:
         self._place = archive.path
-        stored = sum(math.prod(tensor.shape) * 8 for tensors in archive.stored.values() for tensor in tensors)
+        stored = sum(
+            math.prod(tensor.shape) * 8 for tensors in archive.stored.values() for tensor in tensors
+        )
         self._held = stored
         self._left = FREE + TIMES * stored
 
@@ -67,8 +87,9 @@ class _Budget:
         wanted = math.prod(known) * size
         if wanted > self._left:
             raise ArchiveError(
-                f"{self._place}: its config asks for a tensor of {wanted:,} bytes (shape {known}), and the file holds weights of at most {self._held:,}; "
-                "the file is damaged, save the model again"
+                f"{self._place}: its config asks for a tensor of {wanted:,} bytes (shape {known}),"
+                f" and the file holds weights of at most {self._held:,}; the file is damaged, save"
+                " the model again"
             )
         self._left -= wanted
 
@@ -89,7 +110,13 @@ def _bounded_state(budget: _Budget) -> Callable[..., Any]:
     def bounded(batch_size_tensor: Any, state_size: Any, dtype: Any) -> Any:
         if isinstance(batch_size_tensor, int):  # a tensor where the batch is not known yet
             for size in tf.nest.flatten(state_size):
-                budget.spend([batch_size_tensor, *_lengths(size if isinstance(size, tf.TensorShape) else [size])], 8)
+                budget.spend(
+                    [
+                        batch_size_tensor,
+                        *_lengths(size if isinstance(size, tf.TensorShape) else [size]),
+                    ],
+                    8,
+                )
         return make(batch_size_tensor, state_size, dtype)
 
     return bounded
@@ -106,15 +133,24 @@ def _bounded_steps(place: str) -> Callable[..., Any]:
     def bounded(step_function: Any, inputs: Any, *rest: Any, **options: Any) -> Any:
         unrolled = options.get("unroll", rest[4] if len(rest) > 4 else False)
         first = tf.nest.flatten(inputs)[0]
-        steps = max((length or 0 for length in first.shape[:2]), default=0) if unrolled and first.shape.rank else 0
+        steps = (
+            max((length or 0 for length in first.shape[:2]), default=0)
+            if unrolled and first.shape.rank
+            else 0
+        )
         if steps > MAX_STEPS:
-            raise ArchiveError(f"{place}: a layer is unrolled over {steps:,} steps, more than {MAX_STEPS:,}; build it with unroll=False and save it again")
+            raise ArchiveError(
+                f"{place}: a layer is unrolled over {steps:,} steps, more than {MAX_STEPS:,}; build"
+                " it with unroll=False and save it again"
+            )
         return run(step_function, inputs, *rest, **options)
 
     return bounded
 
 
-def _bounded_build(budget: _Budget, build: Callable[..., Any], cells: Callable[[Any, list[int | None]], int]) -> Callable[..., Any]:
+def _bounded_build(
+    budget: _Budget, build: Callable[..., Any], cells: Callable[[Any, list[int | None]], int]
+) -> Callable[..., Any]:
     def bounded(layer: Any, input_shape: Any) -> Any:
         budget.spend([cells(layer, _lengths(input_shape))], 4)
         return build(layer, input_shape)
@@ -131,7 +167,12 @@ def _cells_of_normalization(layer: Any, shape: list[int | None]) -> int:
 def _cells_of_local(layer: Any, shape: list[int | None]) -> int:
     """Return how many values the kernel has, for which Python walks over all of them."""
     inner = shape[2:] if layer.data_format == "channels_first" else shape[1:-1]
-    outer = [conv_output_length(*each) for each in zip(inner, layer.kernel_size, [layer.padding] * len(inner), layer.strides, strict=False)]
+    outer = [
+        conv_output_length(*each)
+        for each in zip(
+            inner, layer.kernel_size, [layer.padding] * len(inner), layer.strides, strict=False
+        )
+    ]
     if layer.implementation == 2:
         return math.prod(length or 1 for length in [*inner, *outer])
     return 16 * math.prod(length or 1 for length in [*outer, *layer.kernel_size])

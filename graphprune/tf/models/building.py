@@ -1,4 +1,6 @@
-"""Building of models, also those that `tf_keras.models.load_model` refuses, runs or reads wrongly: odd names, SavedModel folders, old dialects of `.h5`."""
+"""Building of models, also those that `tf_keras.models.load_model` refuses, runs or reads wrongly:
+odd names, SavedModel folders, old dialects of `.h5`.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,8 @@ from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
 
 def load_zip(archive: Archive, *, compiled: bool) -> tf_keras.Model:
-    """Return the model of a `.keras` file, built from the config that was checked; Keras itself would read the file's once more.
+    """Return the model of a `.keras` file, built from the config that was checked; Keras itself
+    would read the file's once more.
 
     Raises:
         ArchiveError: the zip holds more than it should.
@@ -57,7 +60,9 @@ def load_zip(archive: Archive, *, compiled: bool) -> tf_keras.Model:
         _scale_loss_as_saved(model, archive)
         with open_weights(archive.path) as weights, unpacked_assets(archive.path) as assets:
             assets_store = None if assets is None else DiskIOStore(str(assets), mode="r")
-            saving_lib._load_state(model, _Weights(weights), assets_store, inner_path="", visited_trackables=set())
+            saving_lib._load_state(
+                model, _Weights(weights), assets_store, inner_path="", visited_trackables=set()
+            )
     finalize(model)
     return model
 
@@ -65,8 +70,9 @@ def load_zip(archive: Archive, *, compiled: bool) -> tf_keras.Model:
 def _scale_loss_as_saved(model: tf_keras.Model, archive: Archive) -> None:
     """Scale the loss again where the saved model did.
 
-    Under the policy `mixed_float16`, `compile` puts a LossScaleOptimizer around the optimizer that it is given, and `.keras` files hold what it was given.
-    That the loss was scaled, only the group of the optimizer's state tells.
+    Under the policy `mixed_float16`, `compile` puts a LossScaleOptimizer around the optimizer that
+    it is given, and `.keras` files hold what it was given. That the loss was scaled, only the group
+    of the optimizer's state tells.
     """
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None or isinstance(optimizer, BaseLossScaleOptimizer):
@@ -74,11 +80,15 @@ def _scale_loss_as_saved(model: tf_keras.Model, archive: Archive) -> None:
     with open_weights(archive.path) as weights:
         is_scaled = "optimizer/inner_optimizer" in weights
     if is_scaled:
-        model.optimizer = model._compile_config.config["optimizer"] = BaseLossScaleOptimizer(optimizer)
+        model.optimizer = model._compile_config.config["optimizer"] = BaseLossScaleOptimizer(
+            optimizer
+        )
 
 
 class _Weights:
-    """The open weights as Keras asks for them: by the place of an object in the model (`H5IOStore`, tf_keras/src/saving/saving_lib.py)."""
+    """The open weights as Keras asks for them: by the place of an object in the model (`H5IOStore`,
+    tf_keras/src/saving/saving_lib.py).
+    """
 
     def __init__(self, file: h5py.File) -> None:
         self._file = file
@@ -89,15 +99,24 @@ class _Weights:
 
 
 def _build_until_2_14(archive: Archive, *, compiled: bool) -> tf_keras.Model:
-    """Return the model of a `.keras` file of TensorFlow 2.12 to 2.14, which names modules and groups of weights that no later Keras has."""
+    """Return the model of a `.keras` file of TensorFlow 2.12 to 2.14, which names modules and
+    groups of weights that no later Keras has.
+    """
     model = _build({key: archive.config[key] for key in ("class_name", "config")})
-    _check_vocabularies(model, archive, "where only TensorFlow 2.12 to 2.14 read it; set it there by the layer's argument vocabulary, and save it again")
+    _check_vocabularies(
+        model,
+        archive,
+        "where only TensorFlow 2.12 to 2.14 read it; set it there by the layer's argument"
+        " vocabulary, and save it again",
+    )
     _assign_weights(model, archive)
     finalize(model)
     if compiled and archive.config.get("compile_config"):
         model.compile_from_config(copy_config(archive.config["compile_config"]))
         warnings.warn(
-            f"{archive.path}: the optimizer's state in a .keras file of TensorFlow 2.12 to 2.14 is not read, so the optimizer starts anew", stacklevel=7
+            f"{archive.path}: the optimizer's state in a .keras file of TensorFlow 2.12 to 2.14 is"
+            " not read, so the optimizer starts anew",
+            stacklevel=7,
         )
     return model
 
@@ -105,8 +124,10 @@ def _build_until_2_14(archive: Archive, *, compiled: bool) -> tf_keras.Model:
 def load_hdf5(archive: Archive, *, compiled: bool) -> tf_keras.Model:
     """Return the model of an `.h5` file, built from the config as graphprune reads it.
 
-    Keras gives weights to layers by order, and writes what is frozen last. But no config says that one direction of a Bidirectional, or a part of a
-    MultiHeadAttention, was frozen: built anew it is not, and its weights would go to the others. So where names say so, the model is loaded in their order.
+    Keras gives weights to layers by order, and writes what is frozen last. But no config says that
+    one direction of a Bidirectional, or a part of a MultiHeadAttention, was frozen: built anew it
+    is not, and its weights would go to the others. So where names say so, the model is loaded in
+    their order.
     """
     _ = archive.stored  # read, and kept, before a copy of the file holds its lock
     configs = {"model_config": archive.config, "training_config": archive.training_config}
@@ -133,7 +154,9 @@ def _load_in_order(archive: Archive, texts: Mapping[str, str], *, compiled: bool
 
 
 def _other_orders_when_built(archive: Archive) -> dict[str, list[str]]:
-    """Return what `_other_orders` says of the model without weights; nothing where it cannot be built, of which Keras's own error says more."""
+    """Return what `_other_orders` says of the model without weights; nothing where it cannot be
+    built, of which Keras's own error says more.
+    """
     try:
         return _other_orders(archive, _build(archive.config))
     except (AttributeError, KeyError, TypeError, ValueError):
@@ -142,15 +165,23 @@ def _other_orders_when_built(archive: Archive) -> dict[str, list[str]]:
 
 def _build(config: Mapping[str, Any]) -> tf_keras.Model:
     """Return a new model from its class name and config."""
-    with readable_as_written(), SharedObjectLoadingScope(), keras_option_scope(save_traces=False, in_tf_saved_model_scope=True):
+    with (
+        readable_as_written(),
+        SharedObjectLoadingScope(),
+        keras_option_scope(save_traces=False, in_tf_saved_model_scope=True),
+    ):
         return model_config.model_from_config(copy_config(config))
 
 
 def _other_orders(archive: Archive, model: tf_keras.Model) -> dict[str, list[str]]:
-    """Return, for each layer of the model that lists its variables in another order than the file, the file's names in the layer's order."""
+    """Return, for each layer of the model that lists its variables in another order than the file,
+    the file's names in the layer's order.
+    """
     orders = {}
     for layer in model.layers:
-        stored = {_plain_name(tensor.name): tensor.name for tensor in archive.stored.get(layer.name, ())}
+        stored = {
+            _plain_name(tensor.name): tensor.name for tensor in archive.stored.get(layer.name, ())
+        }
         live = [_plain_name(variable.name) for variable in _legacy_weights(layer)]
         if live != list(stored) and len(live) == len(stored) and set(live) == set(stored):
             orders[layer.name] = [stored[name] for name in live]
@@ -158,29 +189,51 @@ def _other_orders(archive: Archive, model: tf_keras.Model) -> dict[str, list[str
 
 
 def _plain_name(name: str) -> str:
-    """Return a variable's name without the number that Keras gives to the cell inside a recurrent layer, another one in each process."""
+    """Return a variable's name without the number that Keras gives to the cell inside a recurrent
+    layer, another one in each process.
+    """
     return re.sub(r"_cell_\d+/", "_cell/", name)
 
 
 def build_saved_model(archive: Archive, *, compiled: bool) -> tf_keras.Model:
-    """Return the model of a SavedModel folder, built from its Keras config, with the weights of its checkpoint; nothing of its graph is run.
+    """Return the model of a SavedModel folder, built from its Keras config, with the weights of its
+    checkpoint; nothing of its graph is run.
 
     Raises:
         ArchiveError: weights are missing, do not fit, or are in a form that is not read.
     """
     model = _build(archive.config)
-    _check_vocabularies(model, archive, "in the SavedModel's graph, which graphprune does not run; load it with tf_keras and save it as .keras")
+    _check_vocabularies(
+        model,
+        archive,
+        "in the SavedModel's graph, which graphprune does not run; load it with tf_keras and save"
+        " it as .keras",
+    )
     _assign_weights(model, archive)
     finalize(model)
     if compiled and archive.training_config:
-        model.compile(**saving_utils.compile_args_from_training_config(dict(archive.training_config)), from_serialized=True)
-        warnings.warn(f"{archive.path}: a SavedModel's optimizer state is not read, so the optimizer starts anew; save as .keras to keep it", stacklevel=7)
+        model.compile(
+            **saving_utils.compile_args_from_training_config(dict(archive.training_config)),
+            from_serialized=True,
+        )
+        warnings.warn(
+            f"{archive.path}: a SavedModel's optimizer state is not read, so the optimizer starts"
+            " anew; save as .keras to keep it",
+            stacklevel=7,
+        )
     return model
 
 
 def _check_vocabularies(model: tf_keras.Model, archive: Archive, place: str) -> None:
-    """Raise where a lookup layer had learned its vocabulary, which the file keeps in a `place` that is not read; by its config alone it would be empty."""
-    lookups = ((address, part) for address, layer in addressed_layers(model) for part in layer._flatten_layers() if isinstance(part, IndexLookup))
+    """Raise where a lookup layer had learned its vocabulary, which the file keeps in a `place` that
+    is not read; by its config alone it would be empty.
+    """
+    lookups = (
+        (address, part)
+        for address, layer in addressed_layers(model)
+        for part in layer._flatten_layers()
+        if isinstance(part, IndexLookup)
+    )
     learned = [address for address, lookup in lookups if not lookup._has_input_vocabulary]
     if learned:
         raise ArchiveError(f"{archive.path}: the vocabulary of layer {learned[0]!r} is {place}")
@@ -194,7 +247,11 @@ def _assign_weights(model: tf_keras.Model, archive: Archive) -> None:
             continue
         done.add(id(layer))
         if isinstance(layer, PruneLowMagnitude):
-            state = {name: tensor for name, tensor in _own_variables(layer).items() if name in weights.tensors.get(address, {})}
+            state = {
+                name: tensor
+                for name, tensor in _own_variables(layer).items()
+                if name in weights.tensors.get(address, {})
+            }
             for name, variable in state.items():
                 _assign(variable, weights, address, name)
         _assign_layer(inner_layer(layer), weights, address)
@@ -206,25 +263,39 @@ def _own_variables(layer: PruneLowMagnitude) -> Mapping[str, Any]:
 
 
 def _assign_layer(layer: Layer, weights: ModelWeights, address: str) -> None:
-    """Set the weights of a layer; they are found by name, or by order and shape where a layer has several of one name (Bidirectional)."""
+    """Set the weights of a layer; they are found by name, or by order and shape where a layer has
+    several of one name (Bidirectional).
+    """
     located = weights.tensors.get(address, {})
-    names = [name for name in located if not name.startswith(("mask_", "threshold_")) and name not in ("pruning_step", "last_update")]
+    names = [
+        name
+        for name in located
+        if not name.startswith(("mask_", "threshold_"))
+        and name not in ("pruning_step", "last_update")
+    ]
     variables = [variable for variable in layer.weights if isinstance(variable, tf.Variable)]
     if len(names) != len(variables):
-        raise ArchiveError(f"{weights.archive.path}: layer {address!r} has {len(variables)} weights, the checkpoint {len(names)}; save the model as .keras")
+        raise ArchiveError(
+            f"{weights.archive.path}: layer {address!r} has {len(variables)} weights, the"
+            f" checkpoint {len(names)}; save the model as .keras"
+        )
     ordered = _names_in_custom_layer(layer, weights.archive.format, names)
     if ordered:
         for name, variable in zip(ordered, variables, strict=True):
             _assign(variable, weights, address, name)
         return
     by_name = {name.rsplit(".", 1)[-1]: name for name in names}
-    unique = len(by_name) == len(names) and {_last(variable) for variable in variables} == set(by_name)
+    unique = len(by_name) == len(names) and {_last(variable) for variable in variables} == set(
+        by_name
+    )
     for position, variable in enumerate(variables):
         _assign(variable, weights, address, by_name[_last(variable)] if unique else names[position])
 
 
 def _names_in_custom_layer(layer: Layer, kind: str, stored: Sequence[str]) -> tuple[str, ...]:
-    """Return the file's names of a custom layer's weights, in the order of the layer; nothing for layers of Keras, or where they do not fit."""
+    """Return the file's names of a custom layer's weights, in the order of the layer; nothing for
+    layers of Keras, or where they do not fit.
+    """
     kept = kept_names(layer)
     if kept is not None and set(kept.names) == set(stored):
         return kept.names
@@ -239,5 +310,10 @@ def _assign(variable: Any, weights: ModelWeights, address: str, name: str) -> No
     values = weights.read(address, name)
     if not variable.shape.is_compatible_with(values.shape):
         shapes = f"{list(values.shape)} in the checkpoint and {list(variable.shape)} in the model"
-        raise ArchiveError(f"{weights.archive.path}: {name!r} of layer {address!r} is {shapes}; save the model as .keras")
-    variable.assign(values.astype(variable.dtype.as_numpy_dtype) if variable.dtype == tf.bool else values)
+        raise ArchiveError(
+            f"{weights.archive.path}: {name!r} of layer {address!r} is {shapes}; save the model as"
+            " .keras"
+        )
+    variable.assign(
+        values.astype(variable.dtype.as_numpy_dtype) if variable.dtype == tf.bool else values
+    )

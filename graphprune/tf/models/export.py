@@ -19,8 +19,9 @@ from graphprune.write_faults import find_reason
 def to_tflite(model: tf_keras.Model) -> bytes:
     """Return `model` as a TensorFlow Lite file's bytes, with float32 weights.
 
-    The batch size stays open, except for models with recurrent layers, which TensorFlow Lite takes with a fixed one: theirs is 1.
-    Each call of an interpreter starts a sequence anew, as Keras does; only layers with `stateful=True` carry their state on.
+    The batch size stays open, except for models with recurrent layers, which TensorFlow Lite takes
+    with a fixed one: theirs is 1. Each call of an interpreter starts a sequence anew, as Keras
+    does; only layers with `stateful=True` carry their state on.
 
     Raises:
         OutputError: TensorFlow Lite has no operation for a layer.
@@ -29,12 +30,16 @@ def to_tflite(model: tf_keras.Model) -> bytes:
         with quiet_output():
             content = _converter(model).convert()
     except Exception as fault:  # the converter raises its own, MLIR's and TensorFlow's errors
-        raise OutputError(f"{model.name}: cannot be written for TensorFlow Lite: {_first_line(fault)}; save it as .keras or as a SavedModel folder") from fault
+        raise OutputError(
+            f"{model.name}: cannot be written for TensorFlow Lite: {_first_line(fault)}; save it as"
+            " .keras or as a SavedModel folder"
+        ) from fault
     return bytes(content)
 
 
 def write_model(model: tf_keras.Model, path: str | Path) -> None:
-    """Write `model` in the format that the end of the name says: `.keras`, `.h5`, `.tflite`, or a SavedModel folder where there is none.
+    """Write `model` in the format that the end of the name says: `.keras`, `.h5`, `.tflite`, or a
+    SavedModel folder where there is none.
 
     Raises:
         OutputError: the suffix names no format, or the model cannot be written.
@@ -55,7 +60,10 @@ def check_export_suffix(path: str | Path) -> None:
     """
     suffix = Path(path).suffix
     if suffix not in ("", ".tflite", *SUFFIXES):
-        raise OutputError(f"{path}: no model format has the suffix {suffix}; use .keras, .h5, .tflite, or no suffix for a SavedModel folder")
+        raise OutputError(
+            f"{path}: no model format has the suffix {suffix}; use .keras, .h5, .tflite, or no"
+            " suffix for a SavedModel folder"
+        )
 
 
 def save_tflite(model: tf_keras.Model, path: str | Path) -> None:
@@ -68,13 +76,18 @@ def save_tflite(model: tf_keras.Model, path: str | Path) -> None:
 
 
 def write_saved_model(model: tf_keras.Model, path: str | Path) -> None:
-    """Write `model` as a SavedModel folder that Keras loads again, whole or not at all; a SavedModel at `path` is replaced.
+    """Write `model` as a SavedModel folder that Keras loads again, whole or not at all; a
+    SavedModel at `path` is replaced.
 
     Raises:
         OutputError: something else stands at `path`, or the folder cannot be written.
     """
     target = Path(path)
-    if target.exists() and not (target / "saved_model.pb").is_file() and not (target.is_dir() and not any(target.iterdir())):
+    if (
+        target.exists()
+        and not (target / "saved_model.pb").is_file()
+        and not (target.is_dir() and not any(target.iterdir()))
+    ):
         raise OutputError(f"{target}: exists and is not a SavedModel; give another path")
     with whole_folder(target, needed=estimate_bytes(model)) as folder:
         try:
@@ -82,15 +95,22 @@ def write_saved_model(model: tf_keras.Model, path: str | Path) -> None:
                 model.save(folder, save_format="tf")
         except tf.errors.OpError as fault:
             reason = find_reason(fault)
-            raise reason or OutputError(f"{target}: cannot be written: {_first_line(fault)}; save it as .keras") from fault
+            raise reason or OutputError(
+                f"{target}: cannot be written: {_first_line(fault)}; save it as .keras"
+            ) from fault
 
 
 def _converter(model: tf_keras.Model) -> tf.lite.TFLiteConverter:
     if not any(isinstance(layer, tf_keras.layers.RNN) for layer in model._flatten_layers()):
         return tf.lite.TFLiteConverter.from_keras_model(model)
     named = zip(model.input_names, model.inputs, strict=True)
-    specs = [tf.TensorSpec([tensor.shape[0] or 1, *tensor.shape[1:]], tensor.dtype, name=name) for name, tensor in named]
-    call = tf.function(lambda *inputs: model(inputs[0] if len(inputs) == 1 else list(inputs), training=False))
+    specs = [
+        tf.TensorSpec([tensor.shape[0] or 1, *tensor.shape[1:]], tensor.dtype, name=name)
+        for name, tensor in named
+    ]
+    call = tf.function(
+        lambda *inputs: model(inputs[0] if len(inputs) == 1 else list(inputs), training=False)
+    )
     with _lstm_as_loop(model):
         traced = call.get_concrete_function(*specs)
     return tf.lite.TFLiteConverter.from_concrete_functions([traced], model)
@@ -100,10 +120,16 @@ def _converter(model: tf_keras.Model) -> tf.lite.TFLiteConverter:
 def _lstm_as_loop(model: tf_keras.Model) -> Iterator[None]:
     """Let LSTM layers be traced as a loop over their cell.
 
-    Keras marks its own kernel of an LSTM (`api_implements`, tf_keras/src/layers/rnn/gru_lstm_utils.py), and TensorFlow Lite replaces what is marked with
-    UNIDIRECTIONAL_SEQUENCE_LSTM. That operation keeps its state in variable tensors, which the next call of an interpreter goes on with.
+    Keras marks its own kernel of an LSTM (`api_implements`,
+    tf_keras/src/layers/rnn/gru_lstm_utils.py), and TensorFlow Lite replaces what is marked with
+    UNIDIRECTIONAL_SEQUENCE_LSTM. That operation keeps its state in variable tensors, which the next
+    call of an interpreter goes on with.
     """
-    marked = [layer for layer in model._flatten_layers() if isinstance(layer, tf_keras.layers.LSTM) and layer._could_use_gpu_kernel]
+    marked = [
+        layer
+        for layer in model._flatten_layers()
+        if isinstance(layer, tf_keras.layers.LSTM) and layer._could_use_gpu_kernel
+    ]
     for layer in marked:
         layer._could_use_gpu_kernel = False
     try:
@@ -114,5 +140,7 @@ def _lstm_as_loop(model: tf_keras.Model) -> Iterator[None]:
 
 
 def _first_line(fault: Exception) -> str:
-    lines = [line.strip() for line in str(fault).splitlines() if "error:" in line] or [line.strip() for line in str(fault).splitlines() if line.strip()]
+    lines = [line.strip() for line in str(fault).splitlines() if "error:" in line] or [
+        line.strip() for line in str(fault).splitlines() if line.strip()
+    ]
     return lines[0].partition("error: ")[2] or lines[0] if lines else type(fault).__name__

@@ -1,4 +1,6 @@
-"""The user's own classes and functions: those handed over, and those that the user's imports registered with Keras."""
+"""The user's own classes and functions: those handed over, and those that the user's imports
+registered with Keras.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ KINDS: tuple[tuple[type, str], ...] = (
 
 
 def given_objects(custom_objects: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all that Keras finds by a name alone, as it looks them up: registered, in an open scope, handed over."""
+    """Return all that Keras finds by a name alone, as it looks them up: registered, in an open
+    scope, handed over.
+    """
     scope = object_registration._THREAD_LOCAL_CUSTOM_OBJECTS.__dict__
     return {**object_registration._GLOBAL_CUSTOM_OBJECTS, **scope, **custom_objects}
 

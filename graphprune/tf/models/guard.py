@@ -1,8 +1,10 @@
-"""The places where Keras turns a name into an object, held against the allow-list while a model loads.
+"""The places where Keras turns a name into an object, held against the allow-list while a model
+loads.
 
-`archive.allowed.find_refused` has judged every name of the config before; this stands behind it, for names that Keras
-makes up on the way, such as a text that a class of the user's hands to `activations.get`, which looks it up among all
-that Keras's module holds. Nothing is imported here because a file names it.
+`archive.allowed.find_refused` has judged every name of the config before; this stands behind it,
+for names that Keras makes up on the way, such as a text that a class of the user's hands to
+`activations.get`, which looks it up among all that Keras's module holds. Nothing is imported here
+because a file names it.
 """
 
 from __future__ import annotations
@@ -21,12 +23,18 @@ from graphprune.errors import ArchiveError
 
 @contextmanager
 def names_guarded(place: str, given: Mapping[str, Any]) -> Iterator[None]:
-    """Let Keras find what the user gave and what is on the list, and raise an ArchiveError for anything else."""
+    """Let Keras find what the user gave and what is on the list, and raise an ArchiveError for
+    anything else.
+    """
     find, build = serialization_lib._retrieve_class_or_fn, legacy.deserialize_keras_object
     refused: list[ArchiveError] = []
 
     def refuse(name: str) -> ArchiveError:
-        refused.append(ArchiveError(f"{place}: {name} may not be named by a model file; it is not safe to load"))
+        refused.append(
+            ArchiveError(
+                f"{place}: {name} may not be named by a model file; it is not safe to load"
+            )
+        )
         return refused[-1]
 
     serialization_lib._retrieve_class_or_fn = _guard_modules(find, given, refuse)
@@ -41,10 +49,21 @@ def names_guarded(place: str, given: Mapping[str, Any]) -> Iterator[None]:
         serialization_lib._retrieve_class_or_fn, legacy.deserialize_keras_object = find, build
 
 
-def _guard_modules(find: Callable[..., Any], given: Mapping[str, Any], refuse: Callable[[str], ArchiveError]) -> Callable[..., Any]:
-    def guarded(name: str, registered_name: Any, module: Any, obj_type: str, full_config: Any, custom_objects: Any = None) -> Any:
+def _guard_modules(
+    find: Callable[..., Any], given: Mapping[str, Any], refuse: Callable[[str], ArchiveError]
+) -> Callable[..., Any]:
+    def guarded(
+        name: str,
+        registered_name: Any,
+        module: Any,
+        obj_type: str,
+        full_config: Any,
+        custom_objects: Any = None,
+    ) -> Any:
         names = (name,) if obj_type == "function" else (registered_name, name)
-        owned = next((given[known] for known in names if isinstance(known, str) and known in given), None)
+        owned = next(
+            (given[known] for known in names if isinstance(known, str) and known in given), None
+        )
         if owned is not None:
             return owned
         if not keras_kinds(full_config):
@@ -54,12 +73,26 @@ def _guard_modules(find: Callable[..., Any], given: Mapping[str, Any], refuse: C
     return guarded
 
 
-def _guard_texts(build: Callable[..., Any], given: Mapping[str, Any], refuse: Callable[[str], ArchiveError]) -> Callable[..., Any]:
-    def guarded(identifier: Any, module_objects: Any = None, custom_objects: Any = None, printable_module_name: str = "object") -> Any:
-        if isinstance(identifier, Mapping) and _registered(identifier, given):  # what was judged is what is built
+def _guard_texts(
+    build: Callable[..., Any], given: Mapping[str, Any], refuse: Callable[[str], ArchiveError]
+) -> Callable[..., Any]:
+    def guarded(
+        identifier: Any,
+        module_objects: Any = None,
+        custom_objects: Any = None,
+        printable_module_name: str = "object",
+    ) -> Any:
+        if isinstance(identifier, Mapping) and _registered(
+            identifier, given
+        ):  # what was judged is what is built
             identifier = {**identifier, "class_name": identifier["registered_name"]}
         name = identifier.get("class_name") if isinstance(identifier, Mapping) else identifier
-        if isinstance(name, str) and name in (module_objects or {}) and name not in given and not _is_known(name, identifier):
+        if (
+            isinstance(name, str)
+            and name in (module_objects or {})
+            and name not in given
+            and not _is_known(name, identifier)
+        ):
             raise refuse(repr(name))
         return build(identifier, module_objects, custom_objects, printable_module_name)
 
@@ -67,9 +100,15 @@ def _guard_texts(build: Callable[..., Any], given: Mapping[str, Any], refuse: Ca
 
 
 def _registered(identifier: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
-    """Return whether an object is the user's by its registered name; the older lookup knows the class name alone."""
+    """Return whether an object is the user's by its registered name; the older lookup knows the
+    class name alone.
+    """
     registered = identifier.get("registered_name")
-    return isinstance(registered, str) and registered in given and identifier.get("class_name") != "function"
+    return (
+        isinstance(registered, str)
+        and registered in given
+        and identifier.get("class_name") != "function"
+    )
 
 
 def _is_known(name: str, identifier: Any) -> bool:

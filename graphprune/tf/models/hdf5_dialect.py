@@ -1,9 +1,13 @@
-"""What Keras leaves out of `.h5` files or cannot read back from them, mended where graphprune writes and reads them.
+"""What Keras leaves out of `.h5` files or cannot read back from them, mended where graphprune
+writes and reads them.
 
-- A function of the user's (`activation=swish_2`) is written as an object of class `function`, which the reader of `.h5` files then looks up under that
-  name (tf_keras/src/activations.py, `serialize`; saving/legacy/serialization.py). By its name alone it is found, by every version of Keras.
-- `steps_per_execution`, `jit_compile` and `run_eagerly` are not among the compile settings (saving/legacy/saving_utils.py, `model_metadata`).
-- An optimizer that scales the loss says that it was never built, so that its saved slots are refused (mixed_precision/loss_scale_optimizer.py).
+- A function of the user's (`activation=swish_2`) is written as an object of class `function`, which
+  the reader of `.h5` files then looks up under that name (tf_keras/src/activations.py, `serialize`;
+  saving/legacy/serialization.py). By its name alone it is found, by every version of Keras.
+- `steps_per_execution`, `jit_compile` and `run_eagerly` are not among the compile settings
+  (saving/legacy/saving_utils.py, `model_metadata`).
+- An optimizer that scales the loss says that it was never built, so that its saved slots are
+  refused (mixed_precision/loss_scale_optimizer.py).
 """
 
 from __future__ import annotations
@@ -22,19 +26,27 @@ from graphprune.archive.allowed.keras_names import KERAS, LAYER
 from graphprune.archive.allowed.places import kind_at
 from graphprune.graph.entries import WRAPPER
 
-_DEFAULTS: Mapping[str, Any] = {"run_eagerly": False, "steps_per_execution": 1, "jit_compile": False}
+_DEFAULTS: Mapping[str, Any] = {
+    "run_eagerly": False,
+    "steps_per_execution": 1,
+    "jit_compile": False,
+}
 _SETTINGS = frozenset(_DEFAULTS)
 
 
 def complete_texts(model: tf_keras.Model, file: h5py.File) -> None:
-    """Rewrite the configs in a file that Keras has just written of `model`, where it could not read them back or left something out."""
+    """Rewrite the configs in a file that Keras has just written of `model`, where it could not read
+    them back or left something out.
+    """
     config = json.loads(file.attrs["model_config"])
     named = _name_functions(config)
     if named != config:
         file.attrs["model_config"] = json.dumps(named).encode()
     settings = _settings(model)
     if settings and "training_config" in file.attrs:
-        file.attrs["training_config"] = json.dumps(json.loads(file.attrs["training_config"]) | settings).encode()
+        file.attrs["training_config"] = json.dumps(
+            json.loads(file.attrs["training_config"]) | settings
+        ).encode()
 
 
 def restore_settings(model: tf_keras.Model, training_config: Mapping[str, Any] | None) -> None:
@@ -54,14 +66,18 @@ def restore_settings(model: tf_keras.Model, training_config: Mapping[str, Any] |
 
 @contextmanager
 def readable_as_written() -> Iterator[None]:
-    """Let Keras find functions in `.h5` files by their own names, and give the slots of an optimizer that scales the loss to the optimizer inside."""
+    """Let Keras find functions in `.h5` files by their own names, and give the slots of an
+    optimizer that scales the loss to the optimizer inside.
+    """
     theirs, set_weights = serialization.deserialize_keras_object, LossScaleOptimizerV3.set_weights
 
     def deserialize(identifier: Any, *args: Any, **kwargs: Any) -> Any:
         return theirs(_name_function(identifier), *args, **kwargs)
 
     serialization.deserialize_keras_object = deserialize
-    LossScaleOptimizerV3.set_weights = lambda scaled, weights: scaled.inner_optimizer.set_weights(weights)
+    LossScaleOptimizerV3.set_weights = lambda scaled, weights: scaled.inner_optimizer.set_weights(
+        weights
+    )
     try:
         yield
     finally:
@@ -73,24 +89,41 @@ def _settings(model: tf_keras.Model) -> dict[str, Any]:
     """Return the compile settings that Keras leaves out, where they are not the defaults."""
     if not getattr(model, "_is_compiled", False):
         return {}
-    given = {name: value for name, value in model._compile_config.config.items() if name in _SETTINGS}
-    return {name: value for name, value in given.items() if value is not None and value != _DEFAULTS[name]}
+    given = {
+        name: value for name, value in model._compile_config.config.items() if name in _SETTINGS
+    }
+    return {
+        name: value
+        for name, value in given.items()
+        if value is not None and value != _DEFAULTS[name]
+    }
 
 
 def _name_functions(value: Any) -> Any:
-    """Return a config in which the layers of Keras name functions by a text; what the user's own layers hold, only they know how to read."""
+    """Return a config in which the layers of Keras name functions by a text; what the user's own
+    layers hold, only they know how to read.
+    """
     if isinstance(value, list):
         return [_name_functions(item) for item in value]
     if not isinstance(value, dict):
         return value
     named = {key: _name_functions(item) for key, item in value.items()}
     inside = named.get("config")
-    if isinstance(inside, dict) and (value.get("class_name") in KERAS[LAYER].classes or value.get("class_name") == WRAPPER):
-        named["config"] = {key: item if kind_at(key) is None else _name_function(item) for key, item in inside.items()}
+    if isinstance(inside, dict) and (
+        value.get("class_name") in KERAS[LAYER].classes or value.get("class_name") == WRAPPER
+    ):
+        named["config"] = {
+            key: item if kind_at(key) is None else _name_function(item)
+            for key, item in inside.items()
+        }
     return named
 
 
 def _name_function(value: Any) -> Any:
     """Return the name of a serialized function; anything else as it is."""
-    is_function = isinstance(value, dict) and value.get("class_name") == "function" and isinstance(value.get("config"), str)
+    is_function = (
+        isinstance(value, dict)
+        and value.get("class_name") == "function"
+        and isinstance(value.get("config"), str)
+    )
     return value["config"] if is_function else value

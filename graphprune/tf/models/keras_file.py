@@ -1,7 +1,9 @@
-"""Writing of `.keras` and `.h5` files with the same bytes for the same model, in every process and at every time.
+"""Writing of `.keras` and `.h5` files with the same bytes for the same model, in every process and
+at every time.
 
-Keras itself puts the time into the zip and its metadata, and memory addresses into the config: where one object is used in several places, both configs
-get its `id()` as `shared_object_id`. An address may even belong to two objects that live one after the other, which then load as one.
+Keras itself puts the time into the zip and its metadata, and memory addresses into the config:
+where one object is used in several places, both configs get its `id()` as `shared_object_id`. An
+address may even belong to two objects that live one after the other, which then load as one.
 """
 
 from __future__ import annotations
@@ -29,13 +31,22 @@ def write_keras(model: tf_keras.Model, stream: BinaryIO) -> None:
     with keras_format(), _numbered_objects(), serialization_lib.ObjectSharingScope():
         config = serialization_lib.serialize_keras_object(model)
         with zipfile.ZipFile(stream, "w") as archive:
-            archive.writestr(_timeless(saving_lib._METADATA_FILENAME), json.dumps({"keras_version": tf_keras.__version__, "date_saved": _DATE_SAVED}))
+            archive.writestr(
+                _timeless(saving_lib._METADATA_FILENAME),
+                json.dumps({"keras_version": tf_keras.__version__, "date_saved": _DATE_SAVED}),
+            )
             archive.writestr(_timeless(saving_lib._CONFIG_FILENAME), json.dumps(config))
             name = f"{saving_lib._VARS_FNAME}.h5"
             weights = saving_lib.H5IOStore(name, archive=archive, mode="w")
             assets = saving_lib.DiskIOStore(saving_lib._ASSETS_DIRNAME, archive=archive, mode="w")
             try:
-                saving_lib._save_state(model, weights_store=weights, assets_store=assets, inner_path="", visited_trackables=set())
+                saving_lib._save_state(
+                    model,
+                    weights_store=weights,
+                    assets_store=assets,
+                    inner_path="",
+                    visited_trackables=set(),
+                )
                 weights.h5_file.close()
                 archive.writestr(_timeless(name), weights.io_file.getbuffer())
                 _add_assets(archive, Path(assets.tmp_dir))
@@ -44,8 +55,13 @@ def write_keras(model: tf_keras.Model, stream: BinaryIO) -> None:
 
 
 def to_hdf5(model: tf_keras.Model) -> bytes:
-    """Return the bytes of an `.h5` file, made in memory: where a disk is full, HDF5 would end the process instead of raising an error."""
-    with _numbered_objects(), h5py.File(f"{model.name}.h5", "w", driver="core", backing_store=False) as file:
+    """Return the bytes of an `.h5` file, made in memory: where a disk is full, HDF5 would end the
+    process instead of raising an error.
+    """
+    with (
+        _numbered_objects(),
+        h5py.File(f"{model.name}.h5", "w", driver="core", backing_store=False) as file,
+    ):
         model.save(file, save_format="h5")
         complete_texts(model, file)
         file.flush()
@@ -67,7 +83,9 @@ def _timeless(name: str) -> zipfile.ZipInfo:
 
 @contextmanager
 def keras_format() -> Iterator[None]:
-    """Let Keras write and read objects as `.keras` files have them (tf_keras/src/saving/saving_lib.py)."""
+    """Let Keras write and read objects as `.keras` files have them
+    (tf_keras/src/saving/saving_lib.py).
+    """
     before = getattr(saving_lib._SAVING_V3_ENABLED, "value", False)
     saving_lib._SAVING_V3_ENABLED.value = True
     try:
@@ -78,7 +96,9 @@ def keras_format() -> Iterator[None]:
 
 @contextmanager
 def _numbered_objects() -> Iterator[None]:
-    """Let Keras number the objects that several configs share in the order in which they are met again, and keep them alive meanwhile."""
+    """Let Keras number the objects that several configs share in the order in which they are met
+    again, and keep them alive meanwhile.
+    """
     seen: dict[int, tuple[Any, dict[str, Any]]] = {}
     numbers: dict[int, int] = {}
     theirs = serialization_lib.record_object_after_serialization

@@ -22,20 +22,32 @@ from graphprune.tf.models.bounds import growth_bounded
 from graphprune.tf.models.building import build_saved_model, load_hdf5, load_zip
 from graphprune.tf.models.given import given_objects, kinds_of
 from graphprune.tf.models.guard import names_guarded
-from graphprune.tf.models.refusals import LAMBDA_FAULT, check_loadable, explain_refusal, refuse_settings
+from graphprune.tf.models.refusals import (
+    LAMBDA_FAULT,
+    check_loadable,
+    explain_refusal,
+    refuse_settings,
+)
 from graphprune.tf.models.stuck_calls import stuck_calls_refused
 from graphprune.tf.pruning.file_names import keep_file_names
 from graphprune.tf.pruning.scope import prune_scope
 from graphprune.tf.pruning.surgery import adopt_wrappers
 
-_MISSING = re.compile(r"(?:Cannot deserialize object of type|Unknown [\w ]+:|Could not (?:locate|deserialize) (?:class|function)) [`'](?P<name>[^`']+)[`']")
+_MISSING = re.compile(
+    r"(?:Cannot deserialize object of type|Unknown [\w ]+:|Could not (?:locate|deserialize)"
+    r" (?:class|function)) [`'](?P<name>[^`']+)[`']"
+)
 
-_LAMBDA = re.compile(r"<lambda>|\{'value': \['")  # the name, or what Keras makes of the code where it expects a name
+_LAMBDA = re.compile(
+    r"<lambda>|\{'value': \['"
+)  # the name, or what Keras makes of the code where it expects a name
 _CAUSE = "Exception encountered: "
 _LONGEST_CAUSE = 400
 """Characters of Keras's own error that a message shows."""
 
-_OTHER_PYTHON = re.compile(r"bad marshal data|EOF read where object expected|marshal data too short")
+_OTHER_PYTHON = re.compile(
+    r"bad marshal data|EOF read where object expected|marshal data too short"
+)
 _NO_INPUT_SHAPE = re.compile(r"Model expected 0 layers, found [1-9]")
 
 
@@ -48,15 +60,19 @@ def load_model(
 ) -> tf_keras.Model:
     """Return the model in a `.keras` or `.h5` file or in a SavedModel folder.
 
-    Where compile settings cannot be restored (a loss of another program), the model still comes, uncompiled, with a warning. A SavedModel is built anew from
-    its config and weights, nothing of its graph is run; its compile settings come with it, the optimizer's state does not. Layers that the TensorFlow toolkit
-    (tfmot) pruned come in graphprune's wrappers, with masks and step, under the names of the layers inside.
+    Where compile settings cannot be restored (a loss of another program), the model still comes,
+    uncompiled, with a warning. A SavedModel is built anew from its config and weights, nothing of
+    its graph is run; its compile settings come with it, the optimizer's state does not. Layers that
+    the TensorFlow toolkit (tfmot) pruned come in graphprune's wrappers, with masks and step, under
+    the names of the layers inside.
 
     Args:
         path: The file or folder.
         custom_objects: The user's own classes and functions by name.
-        unsafe_lambda: Run the Python bytecode of Lambda layers in the file; only for files whose origin you trust.
-        unsafe_ops: Let layers run operations of TensorFlow that may do more than compute, such as writing files.
+        unsafe_lambda: Run the Python bytecode of Lambda layers in the file; only for files whose
+            origin you trust.
+        unsafe_ops: Let layers run operations of TensorFlow that may do more than compute, such as
+            writing files.
 
     Raises:
         ArchiveError: the file is not a model that can be loaded; the text says what to do.
@@ -79,7 +95,11 @@ def load_model(
 
 
 def _load_guarded(archive: Archive, given: Given, *, unsafe_lambda: bool) -> tf_keras.Model:
-    with spectral_layers_buildable(), stuck_calls_refused(archive.path), SafeModeScope(not unsafe_lambda):
+    with (
+        spectral_layers_buildable(),
+        stuck_calls_refused(archive.path),
+        SafeModeScope(not unsafe_lambda),
+    ):
         refused = refuse_settings(archive, given, unsafe_lambda=unsafe_lambda)
         if refused is not None:
             return _load_uncompiled(archive, refused)
@@ -110,8 +130,8 @@ def _load_uncompiled(archive: Archive, reason: str) -> tf_keras.Model:
     except Exception as err:
         raise ArchiveError(f"{archive.path}: {_explain(err, archive)}") from err
     warnings.warn(
-        f"{archive.path}: its compile settings could not be restored, so the model is not compiled ({reason}); "
-        "compile it again, or say how to train it with --loss and --optimizer",
+        f"{archive.path}: its compile settings could not be restored, so the model is not compiled"
+        f" ({reason}); compile it again, or say how to train it with --loss and --optimizer",
         stacklevel=4,
     )
     return model
@@ -127,19 +147,25 @@ def _explain(err: Exception, archive: Archive) -> str:
         return explain_refusal(Refusal(missing["name"].rsplit(">", 1)[-1], "class or function"))
     if _OTHER_PYTHON.search(str(err)):
         return (
-            "a Lambda layer holds bytecode that another version of Python wrote, which this one cannot read; "
-            "make it a layer class of your own in the program that built the model, and save it again"
+            "a Lambda layer holds bytecode that another version of Python wrote, which this one"
+            " cannot read; make it a layer class of your own in the program that built the model,"
+            " and save it again"
         )
     if _NO_INPUT_SHAPE.search(str(err)):
         return (
-            "the file holds the weights of a Sequential model but not the shape of its input; give it an Input in the program that built it, and save it again"
+            "the file holds the weights of a Sequential model but not the shape of its input; give"
+            " it an Input in the program that built it, and save it again"
         )
     shown = cause if len(cause) <= _LONGEST_CAUSE else f"{cause[:_LONGEST_CAUSE]}..."
-    return f"Keras cannot load it ({type(err).__name__}: {shown or 'no message'}); {_advise(archive)}"
+    return (
+        f"Keras cannot load it ({type(err).__name__}: {shown or 'no message'}); {_advise(archive)}"
+    )
 
 
 def _find_cause(err: Exception) -> str:
-    """Return the line that names the cause; Keras puts it behind the whole config of each layer around it."""
+    """Return the line that names the cause; Keras puts it behind the whole config of each layer
+    around it.
+    """
     lines = str(err).rpartition(_CAUSE)[2].strip().splitlines()
     return lines[0].rstrip() if lines else ""
 
@@ -147,5 +173,11 @@ def _find_cause(err: Exception) -> str:
 def _advise(archive: Archive) -> str:
     saved, own = archive.keras_version, tf_keras.__version__
     if saved and saved != own:
-        return f"it was saved by Keras {saved}, and this is tf_keras {own}: load it with the version that saved it, and save it as .keras"
-    return "its config and weights do not fit each other or their layers; save the model again in the program that built it"
+        return (
+            f"it was saved by Keras {saved}, and this is tf_keras {own}: load it with the version"
+            " that saved it, and save it as .keras"
+        )
+    return (
+        "its config and weights do not fit each other or their layers; save the model again in the"
+        " program that built it"
+    )

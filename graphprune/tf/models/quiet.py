@@ -1,4 +1,6 @@
-"""Keeps what TensorFlow writes about itself off the terminal: start-up notes, converter logs. Imports no TensorFlow itself."""
+"""Keeps what TensorFlow writes about itself off the terminal: start-up notes, converter logs.
+Imports no TensorFlow itself.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,17 @@ _LOGGERS = ("tensorflow", "absl")
 
 @contextmanager
 def quiet_output() -> Iterator[None]:
-    """Send the process's stdout and stderr, C++ parts included, nowhere for a while; errors are raised all the same."""
+    """Send the process's stdout and stderr, C++ parts included, nowhere for a while; errors are
+    raised all the same.
+    """
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     sys.stdout.flush()
     sys.stderr.flush()
     streams = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (getattr(stream, "beneath", stream) for stream in streams)  # those of a live display write past descriptors 1 and 2
+    sys.stdout, sys.stderr = (
+        getattr(stream, "beneath", stream) for stream in streams
+    )  # those of a live display write past descriptors 1 and 2
     kept = [os.dup(1), os.dup(2)]
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
@@ -42,7 +48,9 @@ def quiet_output() -> Iterator[None]:
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow without its start-up notes about processors and graphics cards; for command lines, before they use the rest of this package."""
+    """Import TensorFlow without its start-up notes about processors and graphics cards; for command
+    lines, before they use the rest of this package.
+    """
     if "tensorflow" not in sys.modules:
         with quiet_output():
             importlib.import_module("tensorflow")

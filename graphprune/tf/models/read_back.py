@@ -1,4 +1,6 @@
-"""A trial of saving, before anything depends on it: a run whose checkpoints cannot be loaded is lost."""
+"""A trial of saving, before anything depends on it: a run whose checkpoints cannot be loaded is
+lost.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,11 @@ from graphprune.tf.models.saving import save_model
 from graphprune.tf.pruning.scope import prune_objects
 
 
-def check_reads_back(model: tf_keras.Model, suffix: str, place: str, load: Callable[[Path], tf_keras.Model]) -> None:
-    """Save `model` to a temporary file and load that, unless everything in the model is Keras's own.
+def check_reads_back(
+    model: tf_keras.Model, suffix: str, place: str, load: Callable[[Path], tf_keras.Model]
+) -> None:
+    """Save `model` to a temporary file and load that, unless everything in the model is Keras's
+    own.
 
     Args:
         model: The model as it will be saved.
@@ -38,7 +43,10 @@ def check_reads_back(model: tf_keras.Model, suffix: str, place: str, load: Calla
         save_model(model, path)
         fault = _find_fault(model, path, load)
     if fault:
-        raise OutputError(f"{place}: {model.name} can be saved as {suffix}, but not be loaded again ({fault}); {_remedy(suffix)}")
+        raise OutputError(
+            f"{place}: {model.name} can be saved as {suffix}, but not be loaded again ({fault});"
+            f" {_remedy(suffix)}"
+        )
 
 
 def _has_custom_objects(model: tf_keras.Model) -> bool:
@@ -46,11 +54,16 @@ def _has_custom_objects(model: tf_keras.Model) -> bool:
         config = serialization_lib.serialize_keras_object(model)
     compiling = config.pop("compile_config", None)
     given = kinds_of(prune_objects())
-    return find_refused(config, given, unsafe_ops=True) is not None or find_refused(compiling, given, kind=None) is not None
+    return (
+        find_refused(config, given, unsafe_ops=True) is not None
+        or find_refused(compiling, given, kind=None) is not None
+    )
 
 
 def _find_fault(model: tf_keras.Model, path: Path, load: Callable[[Path], tf_keras.Model]) -> str:
-    """Return what is wrong with the model that `load` makes of the file; empty where it is the model that was saved."""
+    """Return what is wrong with the model that `load` makes of the file; empty where it is the
+    model that was saved.
+    """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -58,9 +71,18 @@ def _find_fault(model: tf_keras.Model, path: Path, load: Callable[[Path], tf_ker
         except GraphpruneError as fault:
             return str(fault).removeprefix(f"{path}: ")
     if model._is_compiled and not loaded._is_compiled:
-        return next((str(told.message).removeprefix(f"{path}: ") for told in caught if "compile" in str(told.message)), "its compile settings are lost")
+        return next(
+            (
+                str(told.message).removeprefix(f"{path}: ")
+                for told in caught
+                if "compile" in str(told.message)
+            ),
+            "its compile settings are lost",
+        )
     before, after = model.get_weights(), loaded.get_weights()
-    if len(before) != len(after) or not all(np.array_equal(one, two) for one, two in zip(before, after, strict=True)):
+    if len(before) != len(after) or not all(
+        np.array_equal(one, two) for one, two in zip(before, after, strict=True)
+    ):
         return "its weights come back in another order or with other values"
     return ""
 
@@ -68,4 +90,7 @@ def _find_fault(model: tf_keras.Model, path: Path, load: Callable[[Path], tf_ker
 def _remedy(suffix: str) -> str:
     if suffix == ".h5":
         return "choose .keras: save the original model as .keras and start from that file"
-    return "give its classes get_config and from_config that fit each other, and name all of them with --custom-objects (custom_objects in Python)"
+    return (
+        "give its classes get_config and from_config that fit each other, and name all of them with"
+        " --custom-objects (custom_objects in Python)"
+    )

@@ -1,4 +1,5 @@
-"""Files that are refused before anything is built: models that tf_keras cannot build, and files that would run code of their own.
+"""Files that are refused before anything is built: models that tf_keras cannot build, and files
+that would run code of their own.
 
 Imports no TensorFlow itself.
 """
@@ -22,23 +23,30 @@ MAX_NAME = 80
 """Characters of a name that a message shows."""
 
 
-def check_loadable(archive: Archive, *, unsafe_lambda: bool, unsafe_ops: bool = False, given: Given | None = None) -> None:
+def check_loadable(
+    archive: Archive, *, unsafe_lambda: bool, unsafe_ops: bool = False, given: Given | None = None
+) -> None:
     """Raise unless tf_keras can build the model, and building it runs nothing that the file brings.
 
     Args:
         archive: The saved model.
         unsafe_lambda: Allow Python bytecode.
         unsafe_ops: Allow layers that run any operation of TensorFlow.
-        given: The user's own classes and functions; None for a first look before they are imported, which leaves names alone.
+        given: The user's own classes and functions; None for a first look before they are imported,
+            which leaves names alone.
 
     Raises:
-        ArchiveError: Keras 3 wrote it, or it holds bytecode, names a file, an operation that is not on the list, or a class
-            or function that is neither on the list nor given, or that does not fit its place.
+        ArchiveError: Keras 3 wrote it, or it holds bytecode, names a file, an operation that is not
+            on the list, or a class or function that is neither on the list nor given, or that does
+            not fit its place.
     """
     _check_buildable(archive)
     model = {key: value for key, value in archive.config.items() if key != "compile_config"}
     if not unsafe_lambda and holds_lambda_bytecode(model):
-        raise ArchiveError(f"{archive.path}: a Lambda layer holds Python bytecode, which loading would run; {_TRUST.format('lambda')}")
+        raise ArchiveError(
+            f"{archive.path}: a Lambda layer holds Python bytecode, which loading would run;"
+            f" {_TRUST.format('lambda')}"
+        )
     refusal = find_refused(model, given, unsafe_ops=unsafe_ops)
     if refusal is not None:
         raise ArchiveError(f"{archive.path}: {explain_refusal(refusal)}")
@@ -55,8 +63,9 @@ def refuse_settings(archive: Archive, given: Given, *, unsafe_lambda: bool) -> s
 
 LAMBDA = "<lambda>"
 LAMBDA_FAULT = (
-    "a function in it is a lambda, which a model file cannot hold; write it as a function with a name (def) "
-    "in the program that built the model, save the model again, and give the function with --custom-objects"
+    "a function in it is a lambda, which a model file cannot hold; write it as a function with a"
+    " name (def) in the program that built the model, save the model again, and give the function"
+    " with --custom-objects"
 )
 
 
@@ -67,25 +76,50 @@ def explain_refusal(refusal: Refusal) -> str:
     name = _cut(refusal.name)
     if refusal.kind == PATH:
         return (
-            f"{refusal.where}its config names the file {name!r}, which loading would open; "
-            "give the layer its vocabulary as a list in the program that built the model, and save it again"
+            f"{refusal.where}its config names the file {name!r}, which loading would open; give the"
+            " layer its vocabulary as a list in the program that built the model, and save it"
+            " again"
         )
     if refusal.kind == OPERATION:
-        return f"{refusal.where}it runs TensorFlow's {name}, which is not on the list of operations that only compute; {_TRUST.format('ops')}"
+        return (
+            f"{refusal.where}it runs TensorFlow's {name}, which is not on the list of operations"
+            f" that only compute; {_TRUST.format('ops')}"
+        )
     if refusal.kind == SIZE:
-        return f"{refusal.where}{name} must be at most {LIMITS[refusal.name]:,}, got {refusal.value}; the file is damaged, save the model again"
+        return (
+            f"{refusal.where}{name} must be at most {LIMITS[refusal.name]:,}, got {refusal.value};"
+            " the file is damaged, save the model again"
+        )
     kind = "class" if refusal.kind == LAYER else refusal.kind
     if refusal.is_given:
-        return f"{refusal.where}{name!r} is named as {refusal.kind} and is not one; the file is not safe to load"
-    named = f"the {kind} {name!r} of {_cut(refusal.module)!r}" if refusal.module else f"the {kind} {name!r}"
+        return (
+            f"{refusal.where}{name!r} is named as {refusal.kind} and is not one; the file is not"
+            " safe to load"
+        )
+    named = (
+        f"the {kind} {name!r} of {_cut(refusal.module)!r}"
+        if refusal.module
+        else f"the {kind} {name!r}"
+    )
     if not name.rsplit(">", 1)[-1].isidentifier() or _is_pythons(refusal):
-        return f"{refusal.where}{named} is not one that a model file may name; the file is not safe to load"
-    return f"{refusal.where}{named} is not part of Keras; give it with --custom-objects (custom_objects={{{name!r}: ...}} in Python)"
+        return (
+            f"{refusal.where}{named} is not one that a model file may name; the file is not safe to"
+            " load"
+        )
+    return (
+        f"{refusal.where}{named} is not part of Keras; give it with --custom-objects"
+        f" (custom_objects={{{name!r}: ...}} in Python)"
+    )
 
 
 def _is_pythons(refusal: Refusal) -> bool:
-    """Return whether a file names something of Python itself, which nobody should hand over because a file asks for it."""
-    return refusal.name in vars(builtins) or refusal.module.partition(".")[0] in sys.stdlib_module_names
+    """Return whether a file names something of Python itself, which nobody should hand over because
+    a file asks for it.
+    """
+    return (
+        refusal.name in vars(builtins)
+        or refusal.module.partition(".")[0] in sys.stdlib_module_names
+    )
 
 
 def _cut(name: str) -> str:
@@ -95,6 +129,8 @@ def _cut(name: str) -> str:
 def _check_buildable(archive: Archive) -> None:
     if archive.dialect == "keras3":
         raise ArchiveError(
-            f"{archive.path}: written by Keras {archive.keras_version or '3'}; graphprune reads, plans and compares such models, but needs tf_keras to build "
-            "one: rebuild it with tf_keras (TF_USE_LEGACY_KERAS=1), copy the weights with set_weights(model.get_weights()), and save that"
+            f"{archive.path}: written by Keras {archive.keras_version or '3'}; graphprune reads,"
+            " plans and compares such models, but needs tf_keras to build one: rebuild it with"
+            " tf_keras (TF_USE_LEGACY_KERAS=1), copy the weights with"
+            " set_weights(model.get_weights()), and save that"
         )

@@ -24,7 +24,8 @@ SUFFIXES = (".keras", ".h5")
 
 
 def save_model(model: tf_keras.Model, path: str | PathLike[str]) -> None:
-    """Write `model`, with its optimizer, to a `.keras` or `.h5` file, replacing what is there; folders on the way are made.
+    """Write `model`, with its optimizer, to a `.keras` or `.h5` file, replacing what is there;
+    folders on the way are made.
 
     Raises:
         GraphError: `model` is not a model of tf_keras.
@@ -32,7 +33,9 @@ def save_model(model: tf_keras.Model, path: str | PathLike[str]) -> None:
         TypeError: `path` is not a path.
     """
     if not isinstance(model, tf_keras.Model):
-        refuse_other_kind(model, "model", "a model and the path to save it at: save_model(model, path)")
+        refuse_other_kind(
+            model, "model", "a model and the path to save it at: save_model(model, path)"
+        )
     check_model_suffix(check_path("path", path, "the path of a .keras or .h5 file"))
     target = Path(path)
     _check_vocabularies(model, target)
@@ -47,11 +50,17 @@ def save_model(model: tf_keras.Model, path: str | PathLike[str]) -> None:
 
 
 def estimate_bytes(model: tf_keras.Model) -> int:
-    """Return how many bytes the numbers of a model and of its optimizer take, those of variables that grow left out; a file of it is a little larger."""
+    """Return how many bytes the numbers of a model and of its optimizer take, those of variables
+    that grow left out; a file of it is a little larger.
+    """
     optimizer: Any = getattr(model, "optimizer", None)
     slots = getattr(optimizer, "variables", [])
     variables = [*model.weights, *(slots() if callable(slots) else slots)]
-    return sum((variable.shape.num_elements() or 0) * variable.dtype.size for variable in variables if isinstance(variable, tf.Variable))
+    return sum(
+        (variable.shape.num_elements() or 0) * variable.dtype.size
+        for variable in variables
+        if isinstance(variable, tf.Variable)
+    )
 
 
 def check_model_suffix(path: str | PathLike[str]) -> None:
@@ -62,14 +71,24 @@ def check_model_suffix(path: str | PathLike[str]) -> None:
     """
     suffix = Path(path).suffix
     if suffix not in SUFFIXES:
-        raise OutputError(f"{fspath(path)}: a model is saved as {' or '.join(SUFFIXES)}, got {suffix or 'no suffix'}; change the end of the name")
+        raise OutputError(
+            f"{fspath(path)}: a model is saved as {' or '.join(SUFFIXES)}, got"
+            f" {suffix or 'no suffix'}; change the end of the name"
+        )
 
 
 def _check_vocabularies(model: tf_keras.Model, path: Path) -> None:
     check_savable(model, path.name)
-    learned = [layer.name for layer in model._flatten_layers() if isinstance(layer, IndexLookup) and not layer._has_input_vocabulary]
+    learned = [
+        layer.name
+        for layer in model._flatten_layers()
+        if isinstance(layer, IndexLookup) and not layer._has_input_vocabulary
+    ]
     if learned and path.suffix == ".h5":
-        raise OutputError(f"{path.name}: the vocabulary of layer {learned[0]!r} was learned from data, which .h5 files do not hold; save the model as .keras")
+        raise OutputError(
+            f"{path.name}: the vocabulary of layer {learned[0]!r} was learned from data, which .h5"
+            " files do not hold; save the model as .keras"
+        )
 
 
 @contextmanager
@@ -81,5 +100,12 @@ def _keras_faults(model: tf_keras.Model, path: Path) -> Iterator[None]:
             yield
         except (NotImplementedError, TypeError, ValueError, RuntimeError) as err:
             lines = str(err).strip().splitlines()
-            way_out = "save it as .keras" if path.suffix == ".h5" else "every layer needs a get_config that returns plain values"
-            raise OutputError(f"{path.name}: Keras cannot save {model.name} ({lines[0] if lines else type(err).__name__}); {way_out}") from err
+            way_out = (
+                "save it as .keras"
+                if path.suffix == ".h5"
+                else "every layer needs a get_config that returns plain values"
+            )
+            raise OutputError(
+                f"{path.name}: Keras cannot save {model.name}"
+                f" ({lines[0] if lines else type(err).__name__}); {way_out}"
+            ) from err

@@ -1,4 +1,6 @@
-"""Keras builds a model by going through its calls again and again until all are made; where one never can be, it goes on for ever."""
+"""Keras builds a model by going through its calls again and again until all are made; where one
+never can be, it goes on for ever.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,19 @@ from graphprune.errors import ArchiveError
 def stuck_calls_refused(place: str) -> Iterator[None]:
     """Raise an ArchiveError that begins with `place` where Keras would build a model without end.
 
-    `graph.from_config.check_models` finds what a config alone tells. That a keyword argument takes the third tensor of a layer that makes two is seen only
-    here (`reconstruct_from_config`, tf_keras/src/engine/functional.py).
+    `graph.from_config.check_models` finds what a config alone tells. That a keyword argument takes
+    the third tensor of a layer that makes two is seen only here (`reconstruct_from_config`,
+    tf_keras/src/engine/functional.py).
     """
     rebuild = functional.reconstruct_from_config
 
-    def watched(config: dict[str, Any], custom_objects: Any = None, created_layers: Any = None) -> Any:
+    def watched(
+        config: dict[str, Any], custom_objects: Any = None, created_layers: Any = None
+    ) -> Any:
         created = _Created(created_layers or {})
-        return rebuild({**config, "layers": _Layers(config["layers"], created, place)}, custom_objects, created)
+        return rebuild(
+            {**config, "layers": _Layers(config["layers"], created, place)}, custom_objects, created
+        )
 
     functional.reconstruct_from_config = watched
     try:
@@ -33,21 +40,31 @@ def stuck_calls_refused(place: str) -> Iterator[None]:
 
 
 class _Created(OrderedDict):
-    """The layers made so far by name; true even when empty, so that Keras fills this one and not another."""
+    """The layers made so far by name; true even when empty, so that Keras fills this one and not
+    another.
+    """
 
     def __bool__(self) -> bool:
         return True
 
 
 class _Layers(list):
-    """The layers of a config. Keras walks over them once to make them and then once for each round of calls, in which at least one call must be made."""
+    """The layers of a config. Keras walks over them once to make them and then once for each round
+    of calls, in which at least one call must be made.
+    """
 
     def __init__(self, layers: list[Any], created: _Created, place: str) -> None:
         super().__init__(layers)
         self._created, self._place, self._made = created, place, [-2, -1]
 
     def __iter__(self) -> Iterator[Any]:
-        self._made = [self._made[1], sum(len(getattr(layer, "_inbound_nodes", ())) for layer in self._created.values())]
+        self._made = [
+            self._made[1],
+            sum(len(getattr(layer, "_inbound_nodes", ())) for layer in self._created.values()),
+        ]
         if self._created and self._made[0] == self._made[1]:
-            raise ArchiveError(f"{self._place}: a layer takes a tensor that no other makes; a keyword argument names it, save the model again")
+            raise ArchiveError(
+                f"{self._place}: a layer takes a tensor that no other makes; a keyword argument"
+                " names it, save the model again"
+            )
         return super().__iter__()

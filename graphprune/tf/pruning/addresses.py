@@ -18,7 +18,9 @@ from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
 
 def addressed_layers(model: tf_keras.Model, prefix: str = "") -> Iterator[tuple[str, Layer]]:
-    """Yield (address, layer) of every layer, nested models before the layers in them, in the order of `model.layers`; input layers included."""
+    """Yield (address, layer) of every layer, nested models before the layers in them, in the order
+    of `model.layers`; input layers included.
+    """
     for layer in model._flatten_layers(include_self=False, recursive=False):
         address = f"{prefix}{name_of(layer)}"
         yield address, layer
@@ -27,10 +29,12 @@ def addressed_layers(model: tf_keras.Model, prefix: str = "") -> Iterator[tuple[
 
 
 def find_wrappers(model: tf_keras.Model) -> dict[str, PruneLowMagnitude]:
-    """Return the pruned layers by address, each once, at its first address; inside custom layers and subclassed models the address is the plain name.
+    """Return the pruned layers by address, each once, at its first address; inside custom layers
+    and subclassed models the address is the plain name.
 
     Raises:
-        GraphError: this is not a model of tf_keras, or a layer is in a wrapper of the TensorFlow toolkit.
+        GraphError: this is not a model of tf_keras, or a layer is in a wrapper of the TensorFlow
+            toolkit.
     """
     if not isinstance(model, tf_keras.Model):
         refuse_other_kind(model, "model", "a Sequential or Functional model")
@@ -45,46 +49,66 @@ def find_wrappers(model: tf_keras.Model) -> dict[str, PruneLowMagnitude]:
 
 
 def is_wrapped(model: tf_keras.Model) -> bool:
-    """Return whether a layer of the model is in a pruning wrapper, graphprune's or the TensorFlow toolkit's."""
-    return any(isinstance(layer, PruneLowMagnitude) or is_toolkit_layer(layer) for layer in model._flatten_layers())
+    """Return whether a layer of the model is in a pruning wrapper, graphprune's or the TensorFlow
+    toolkit's.
+    """
+    return any(
+        isinstance(layer, PruneLowMagnitude) or is_toolkit_layer(layer)
+        for layer in model._flatten_layers()
+    )
 
 
 def is_layered_model(layer: object) -> bool:
     """Return whether this is a Sequential or Functional model, whose layers are known."""
-    return isinstance(layer, tf_keras.Sequential) or (isinstance(layer, tf_keras.Model) and getattr(layer, "_is_graph_network", False))
+    return isinstance(layer, tf_keras.Sequential) or (
+        isinstance(layer, tf_keras.Model) and getattr(layer, "_is_graph_network", False)
+    )
 
 
 def is_unbuilt(model: object) -> bool:
-    """Return whether this is a Sequential model that does not know its input yet, so that its layers have no weights."""
+    """Return whether this is a Sequential model that does not know its input yet, so that its
+    layers have no weights.
+    """
     return isinstance(model, tf_keras.Sequential) and not model.built
 
 
 def refuse_other_kind(value: Any, kind: str, wanted: str) -> NoReturn:
-    """Raise the error that says what `value` is, which is not the `kind` (model or layer) of tf_keras that is wanted.
+    """Raise the error that says what `value` is, which is not the `kind` (model or layer) of
+    tf_keras that is wanted.
 
     Raises:
         GraphError: always.
     """
     if isinstance(value, str | PathLike):
-        raise GraphError(f"{describe(value)} is a path, not a {kind}; load the model first: graphprune.load_model({describe(fspath(value))})")
+        raise GraphError(
+            f"{describe(value)} is a path, not a {kind}; load the model first:"
+            f" graphprune.load_model({describe(fspath(value))})"
+        )
     if isinstance(value, type):
-        raise GraphError(f"{describe(value)} is not a {kind}; give an object of it, such as {value.__name__}(...)")
+        raise GraphError(
+            f"{describe(value)} is not a {kind}; give an object of it, such as"
+            f" {value.__name__}(...)"
+        )
     if isinstance(value, KerasTensor) and hasattr(value, "_keras_history"):
         layer = value._keras_history.layer
         raise GraphError(
-            f"a tensor, the output of {layer.name!r}, is not a {kind}; wrap the layer before it is called: prune_low_magnitude({type(layer).__name__}(...))(x)"
+            f"a tensor, the output of {layer.name!r}, is not a {kind}; wrap the layer before it is"
+            f" called: prune_low_magnitude({type(layer).__name__}(...))(x)"
         )
     named = f"{type(value).__module__}.{type(value).__qualname__}"
     if "keras" in {base.__module__.split(".")[0] for base in type(value).__mro__}:
         raise GraphError(
-            f"{getattr(value, 'name', kind)}: {named} is of Keras 3 (module keras), graphprune prunes models of tf_keras (module tf_keras); "
-            "build it with tf_keras, which is tf.keras where TF_USE_LEGACY_KERAS=1 is set"
+            f"{getattr(value, 'name', kind)}: {named} is of Keras 3 (module keras), graphprune"
+            " prunes models of tf_keras (module tf_keras); build it with tf_keras, which is"
+            " tf.keras where TF_USE_LEGACY_KERAS=1 is set"
         )
     raise GraphError(f"{named} is not a tf_keras {kind}; give {wanted}")
 
 
 def inner_layer(layer: Layer) -> Layer:
-    """Return the layer inside a pruning wrapper, the TensorFlow toolkit's included, or `layer` itself."""
+    """Return the layer inside a pruning wrapper, the TensorFlow toolkit's included, or `layer`
+    itself.
+    """
     return layer.layer if isinstance(layer, PruneLowMagnitude) or is_toolkit_layer(layer) else layer
 
 

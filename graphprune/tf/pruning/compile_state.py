@@ -11,11 +11,19 @@ import tf_keras
 from tf_keras.src.optimizers.legacy.optimizer_v2 import OptimizerV2, _var_key
 
 from graphprune.errors import TrainingError
-from graphprune.tf.layers.optimizer_state import attribute_variables, hidden_variables, python_numbers, set_python_numbers
+from graphprune.tf.layers.optimizer_state import (
+    attribute_variables,
+    hidden_variables,
+    python_numbers,
+    set_python_numbers,
+)
 
 
-def copy_compile_state(source: tf_keras.Model, target: tf_keras.Model, variables: Mapping[int, tf.Variable]) -> None:
-    """Compile `target` like `source`, with a copy of its optimizer: same class, settings, iterations and slots.
+def copy_compile_state(
+    source: tf_keras.Model, target: tf_keras.Model, variables: Mapping[int, tf.Variable]
+) -> None:
+    """Compile `target` like `source`, with a copy of its optimizer: same class, settings,
+    iterations and slots.
 
     A model that is not compiled leaves its copy so.
 
@@ -30,32 +38,58 @@ def copy_compile_state(source: tf_keras.Model, target: tf_keras.Model, variables
     if not getattr(source, "_is_compiled", False):
         return
     optimizer = copy_optimizer(source.optimizer, source, target, variables)
-    settings = {name: value for name, value in source._compile_config.config.items() if name != "optimizer"}
-    settings |= {"run_eagerly": source._run_eagerly, "from_serialized": source.compiled_metrics._from_serialized}
+    settings = {
+        name: value for name, value in source._compile_config.config.items() if name != "optimizer"
+    }
+    settings |= {
+        "run_eagerly": source._run_eagerly,
+        "from_serialized": source.compiled_metrics._from_serialized,
+    }
     # Once it has run, a model with several outputs has put their names before the metrics' own.
-    is_named = source.compiled_metrics.built and not source.compiled_metrics._from_serialized and len(source.output_names) > 1
+    is_named = (
+        source.compiled_metrics.built
+        and not source.compiled_metrics._from_serialized
+        and len(source.output_names) > 1
+    )
     prefixes = tuple(f"{output}_" for output in source.output_names) if is_named else ()
     for name in ("metrics", "weighted_metrics"):
         settings[name] = _new_metrics(settings.get(name), prefixes)
     try:
         target.compile(optimizer=optimizer, **settings)
     except (TypeError, ValueError) as err:
-        raise TrainingError(f"{source.name}: its copy cannot be compiled like it ({err}); compile the model without custom settings first") from err
+        raise TrainingError(
+            f"{source.name}: its copy cannot be compiled like it ({err}); compile the model without"
+            " custom settings first"
+        ) from err
     set_python_numbers(target, python_numbers(source))
 
 
-def copy_optimizer(optimizer: Any, source: tf_keras.Model, target: tf_keras.Model, variables: Mapping[int, tf.Variable]) -> Any:
-    """Return an optimizer like `optimizer` for the variables of `target`, with its iterations and slots.
+def copy_optimizer(
+    optimizer: Any,
+    source: tf_keras.Model,
+    target: tf_keras.Model,
+    variables: Mapping[int, tf.Variable],
+) -> Any:
+    """Return an optimizer like `optimizer` for the variables of `target`, with its iterations and
+    slots.
 
     Raises:
         TrainingError: the optimizer cannot be rebuilt from its config.
     """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     try:
-        with tf_keras.utils.custom_object_scope({type(part).__name__: type(part) for part in (inner, getattr(inner, "_learning_rate", None))}):
+        with tf_keras.utils.custom_object_scope(
+            {
+                type(part).__name__: type(part)
+                for part in (inner, getattr(inner, "_learning_rate", None))
+            }
+        ):
             copied = type(optimizer).from_config(optimizer.get_config())
     except (NotImplementedError, TypeError, ValueError) as err:
-        raise TrainingError(f"{source.name}: optimizer {type(inner).__name__} cannot be rebuilt from its get_config ({err})") from err
+        raise TrainingError(
+            f"{source.name}: optimizer {type(inner).__name__} cannot be rebuilt from its get_config"
+            f" ({err})"
+        ) from err
     read = _read_legacy if isinstance(inner, OptimizerV2) else _read_slots
     read(inner, getattr(copied, "inner_optimizer", copied), source, variables)
     scale: Any = getattr(optimizer, "_loss_scale", None)
@@ -66,10 +100,18 @@ def copy_optimizer(optimizer: Any, source: tf_keras.Model, target: tf_keras.Mode
     return copied
 
 
-def _read_slots(optimizer: Any, copied: Any, source: tf_keras.Model, variables: Mapping[int, tf.Variable]) -> None:
-    """Build the copy over the copied variables, in the order that the optimizer was built in, and take over its values."""
+def _read_slots(
+    optimizer: Any, copied: Any, source: tf_keras.Model, variables: Mapping[int, tf.Variable]
+) -> None:
+    """Build the copy over the copied variables, in the order that the optimizer was built in, and
+    take over its values.
+    """
     if getattr(optimizer, "_built", False):
-        own = {optimizer._var_key(variable): variable for variable in source.weights if isinstance(variable, tf.Variable)}
+        own = {
+            optimizer._var_key(variable): variable
+            for variable in source.weights
+            if isinstance(variable, tf.Variable)
+        }
         order = sorted(optimizer._index_dict, key=optimizer._index_dict.__getitem__)
         if not _knows_all(source, order, own):
             return
@@ -82,20 +124,29 @@ def _read_slots(optimizer: Any, copied: Any, source: tf_keras.Model, variables: 
             hidden[name].assign(variable)
 
 
-def _read_legacy(optimizer: Any, copied: Any, source: tf_keras.Model, variables: Mapping[int, tf.Variable]) -> None:
+def _read_legacy(
+    optimizer: Any, copied: Any, source: tf_keras.Model, variables: Mapping[int, tf.Variable]
+) -> None:
     if not optimizer.weights:
         return
-    own = {_var_key(variable): variable for variable in source.weights if isinstance(variable, tf.Variable)}
+    own = {
+        _var_key(variable): variable
+        for variable in source.weights
+        if isinstance(variable, tf.Variable)
+    }
     if not _knows_all(source, list(optimizer._slots), own):
         return
-    # Legacy Keras makes slots slot by slot, so the order of `_slots` is the order of the variables at the first step.
+    # Legacy Keras makes slots slot by slot, so the order of `_slots` is the order of the variables
+    # at the first step.
     copied._create_all_weights([variables[id(own[key])] for key in optimizer._slots])
     for key, slots in optimizer._slots.items():
         for name, slot in slots.items():
             copied.get_slot(variables[id(own[key])], name).assign(slot)
     copied.iterations.assign(optimizer.iterations)
     own_attributes = attribute_variables(copied)
-    for name, variable in attribute_variables(optimizer).items():  # `_m_cache` of Nadam, which is no slot
+    for name, variable in attribute_variables(
+        optimizer
+    ).items():  # `_m_cache` of Nadam, which is no slot
         if name in own_attributes:
             own_attributes[name].assign(variable)
 
@@ -103,12 +154,18 @@ def _read_legacy(optimizer: Any, copied: Any, source: tf_keras.Model, variables:
 def _knows_all(source: tf_keras.Model, keys: list[Any], own: Mapping[Any, tf.Variable]) -> bool:
     if all(key in own for key in keys):
         return True
-    warnings.warn(f"{source.name}: its optimizer has trained variables that are not the model's; the copy's optimizer starts anew", stacklevel=4)
+    warnings.warn(
+        f"{source.name}: its optimizer has trained variables that are not the model's; the copy's"
+        " optimizer starts anew",
+        stacklevel=4,
+    )
     return False
 
 
 def _new_metrics(metrics: Any, prefixes: tuple[str, ...]) -> Any:
-    """Return the metrics with every Metric object replaced by a new one like it, its name without the first of `prefixes` that it begins with."""
+    """Return the metrics with every Metric object replaced by a new one like it, its name without
+    the first of `prefixes` that it begins with.
+    """
     if isinstance(metrics, tf_keras.metrics.Metric):
         config = metrics.get_config()
         prefix = next((prefix for prefix in prefixes if metrics.name.startswith(prefix)), "")

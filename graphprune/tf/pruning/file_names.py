@@ -12,8 +12,14 @@ from graphprune.tf.pruning.addresses import addressed_layers, inner_layer, is_la
 
 
 def keep_file_names(archive: Archive, model: tf_keras.Model) -> None:
-    """Let the custom layers of a model that was loaded from `archive` know the names of their weights there, which plans of the file go by."""
-    custom = {address: inner_layer(layer) for address, layer in addressed_layers(model) if not is_layered_model(layer) and weight_names(inner_layer(layer))}
+    """Let the custom layers of a model that was loaded from `archive` know the names of their
+    weights there, which plans of the file go by.
+    """
+    custom = {
+        address: inner_layer(layer)
+        for address, layer in addressed_layers(model)
+        if not is_layered_model(layer) and weight_names(inner_layer(layer))
+    }
     if not custom:
         return
     graph = read_graph(archive)

@@ -1,4 +1,6 @@
-"""Pruning of layers and models in one call, with the names and meaning that users of Keras pruning know."""
+"""Pruning of layers and models in one call, with the names and meaning that users of Keras pruning
+know.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +19,49 @@ from graphprune.sparsity.missed_targets import explain_missed
 from graphprune.sparsity.pruning import Pruning
 from graphprune.suggestions import find_close
 from graphprune.tf.layers.live_tensors import holds_prunable_layer, is_builtin_layer, prunable_names
-from graphprune.tf.pruning.addresses import addressed_layers, find_wrappers, is_layered_model, is_unbuilt, is_wrapped, refuse_other_kind
-from graphprune.tf.pruning.keras_schedules import ConstantSparsity, PruningSchedule, check_schedule, own_schedule
+from graphprune.tf.pruning.addresses import (
+    addressed_layers,
+    find_wrappers,
+    is_layered_model,
+    is_unbuilt,
+    is_wrapped,
+    refuse_other_kind,
+)
+from graphprune.tf.pruning.keras_schedules import (
+    ConstantSparsity,
+    PruningSchedule,
+    check_schedule,
+    own_schedule,
+)
 from graphprune.tf.pruning.live_toolkit import foreign_wrapper, is_toolkit_layer
-from graphprune.tf.pruning.skipped_layers import Skipped, describe_skipped, find_quantized, find_skipped
+from graphprune.tf.pruning.skipped_layers import (
+    Skipped,
+    describe_skipped,
+    find_quantized,
+    find_skipped,
+)
 from graphprune.tf.pruning.surgery import check_model, find_missed_targets, strip_model, wrap_layers
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
-_OWN_KEYWORDS = ("to_prune", "pruning_schedule", "block_size", "block_pooling_type", "pruning_policy", "sparsity_m_by_n")
+_OWN_KEYWORDS = (
+    "to_prune",
+    "pruning_schedule",
+    "block_size",
+    "block_pooling_type",
+    "pruning_policy",
+    "sparsity_m_by_n",
+)
 _LAYER_KEYWORDS = (
-    *("name", "trainable", "dtype", "dynamic", "autocast", "activity_regularizer", "weights", "implementation"),
+    *(
+        "name",
+        "trainable",
+        "dtype",
+        "dynamic",
+        "autocast",
+        "activity_regularizer",
+        "weights",
+        "implementation",
+    ),
     *("input_shape", "input_dim", "batch_input_shape", "batch_size"),
 )
 """What the constructor of every Keras layer takes (tf_keras/src/engine/base_layer.py)."""
@@ -43,28 +78,37 @@ def prune_low_magnitude(
 ) -> Any:
     """Return a layer, a list of layers or a model whose prunable layers are wrapped for pruning.
 
-    A layer alone is wrapped itself; a model is cloned, with its weights, compile settings and optimizer state, and is not touched. Layers that cannot be
-    pruned are carried over unchanged; a warning names those of them that hold weights graphprune cannot reach.
+    A layer alone is wrapped itself; a model is cloned, with its weights, compile settings and
+    optimizer state, and is not touched. Layers that cannot be pruned are carried over unchanged; a
+    warning names those of them that hold weights graphprune cannot reach.
 
     Args:
-        to_prune: A layer, a list of layers, or a Sequential or Functional model. A Sequential model that is not built yet has its masks once it is built.
+        to_prune: A layer, a list of layers, or a Sequential or Functional model. A Sequential model
+            that is not built yet has its masks once it is built.
         pruning_schedule: When and how much; half of the weights from step 0 on unless given.
-        block_size: (rows, columns) of blocks that are zeroed whole, on kernels of rank 2 and on those of 1x1 convolutions. Other convolutions are pruned by
-            single weights.
-        block_pooling_type: Whether a block is scored by the mean (`AVG`) or the largest (`MAX`) of its magnitudes.
-        pruning_policy: Only with a model. Any object with `allow_pruning(layer)`, which says of each layer that can be pruned whether it should be, and
-            `ensure_model_supports_pruning(model)`, which is called first, with the model, and raises where the whole does not suit it.
-        sparsity_m_by_n: (m, n) to zero m of each n weights along the input axis; how many is fixed by it, when is said by the schedule.
+        block_size: (rows, columns) of blocks that are zeroed whole, on kernels of rank 2 and on
+            those of 1x1 convolutions. Other convolutions are pruned by single weights.
+        block_pooling_type: Whether a block is scored by the mean (`AVG`) or the largest (`MAX`) of
+            its magnitudes.
+        pruning_policy: Only with a model. Any object with `allow_pruning(layer)`, which says of
+            each layer that can be pruned whether it should be, and
+            `ensure_model_supports_pruning(model)`, which is called first, with the model, and
+            raises where the whole does not suit it.
+        sparsity_m_by_n: (m, n) to zero m of each n weights along the input axis; how many is fixed
+            by it, when is said by the schedule.
         **kwargs: Further arguments of a wrapper around a layer alone, such as `input_shape`.
 
     Raises:
         GraphError: a model that cannot be copied, or neither a layer nor a model.
         TrainingError: a model of which nothing can be pruned.
         TypeError: an unknown keyword, or a schedule that is not a `PruningSchedule`.
-        ValueError: a custom layer alone, of whose weights nothing is known; an argument out of range; a kernel that does not take the blocks or groups;
-            a policy without a model, or an object that is none.
+        ValueError: a custom layer alone, of whose weights nothing is known; an argument out of
+            range; a kernel that does not take the blocks or groups; a policy without a model, or an
+            object that is none.
     """
-    is_model = isinstance(to_prune, tf_keras.Model) or not isinstance(to_prune, list | tuple | Layer)
+    is_model = isinstance(to_prune, tf_keras.Model) or not isinstance(
+        to_prune, list | tuple | Layer
+    )
     _check_keywords(kwargs, is_layer=isinstance(to_prune, Layer) and not is_model)
     patterns = PatternArguments(block_size, block_pooling_type, sparsity_m_by_n)
     if pruning_policy is not None:
@@ -82,9 +126,11 @@ def prune_low_magnitude(
 
 
 def strip_pruning(model: tf_keras.Model) -> tf_keras.Model:
-    """Return a clone of `model` without pruning wrappers; its pruned weights are zero where their masks say so.
+    """Return a clone of `model` without pruning wrappers; its pruned weights are zero where their
+    masks say so.
 
-    Warns where pruned weights have fewer zeros than their target: the model was not trained, or not to the end of its schedules.
+    Warns where pruned weights have fewer zeros than their target: the model was not trained, or not
+    to the end of its schedules.
 
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
@@ -93,8 +139,8 @@ def strip_pruning(model: tf_keras.Model) -> tf_keras.Model:
     missed = find_missed_targets(model)
     if missed:
         warnings.warn(
-            f"{model.name}: stripped, and {explain_missed(missed)}; train it with UpdatePruningStep until its schedules end, "
-            "or prune without training, with prune_one_shot",
+            f"{model.name}: stripped, and {explain_missed(missed)}; train it with UpdatePruningStep"
+            " until its schedules end, or prune without training, with prune_one_shot",
             stacklevel=2,
         )
     return stripped
@@ -112,15 +158,22 @@ def collect_prunable_layers(model: tf_keras.Model) -> list[PruneLowMagnitude]:
 def _check_keywords(keywords: Mapping[str, Any], *, is_layer: bool) -> None:
     for name in keywords:
         if name in _LAYER_KEYWORDS and not is_layer:
-            raise TypeError(f"prune_low_magnitude takes the keyword {name!r} only with a single layer, whose wrapper gets it; leave it out")
+            raise TypeError(
+                f"prune_low_magnitude takes the keyword {name!r} only with a single layer, whose"
+                " wrapper gets it; leave it out"
+            )
         if name not in _LAYER_KEYWORDS:
             close = find_close(name, (*_OWN_KEYWORDS, *_LAYER_KEYWORDS), count=1)
             help = f"closest: {close[0]!r}" if close else f"it takes {', '.join(_OWN_KEYWORDS)}"
             raise TypeError(f"prune_low_magnitude has no keyword {name!r}; {help}")
 
 
-def _prune_model(model: Any, schedule: PruningSchedule, patterns: PatternArguments, policy: Any) -> tuple[tf_keras.Model, list[Skipped]]:
-    """Return the pruned clone of a model, and the layers that are not pruned though they hold weights to prune."""
+def _prune_model(
+    model: Any, schedule: PruningSchedule, patterns: PatternArguments, policy: Any
+) -> tuple[tf_keras.Model, list[Skipped]]:
+    """Return the pruned clone of a model, and the layers that are not pruned though they hold
+    weights to prune.
+    """
     if not is_unbuilt(model):
         check_model(model)
     if policy is not None:
@@ -136,7 +189,10 @@ def _prune_model(model: Any, schedule: PruningSchedule, patterns: PatternArgumen
             forbidden += 1
     skipped = find_skipped(model)
     if not prunings and not is_wrapped(model):
-        raise TrainingError(f"{model.name}: nothing of the model is pruned: {_why_nothing(model, skipped, forbidden)}")
+        raise TrainingError(
+            f"{model.name}: nothing of the model is pruned:"
+            f" {_why_nothing(model, skipped, forbidden)}"
+        )
     return wrap_layers(model, prunings, own_schedule(schedule)), skipped
 
 
@@ -144,10 +200,23 @@ def _why_nothing(model: tf_keras.Model, skipped: list[Skipped], forbidden: int) 
     """Return why no layer is pruned, with what to do."""
     quantized = find_quantized(model)
     if quantized:
-        return f"it was prepared for quantization ({quantized[0]}); prune the model before, and quantize what strip_pruning returns"
+        return (
+            f"it was prepared for quantization ({quantized[0]}); prune the model before, and"
+            " quantize what strip_pruning returns"
+        )
     if forbidden:
-        return f"pruning_policy allows none of the {forbidden} layers that can be pruned; change its allow_pruning"
-    return describe_skipped(skipped) if skipped else "no layer has weights that can be pruned, such as the kernels of Dense and Conv2D; there is nothing to do"
+        return (
+            f"pruning_policy allows none of the {forbidden} layers that can be pruned; change its"
+            " allow_pruning"
+        )
+    return (
+        describe_skipped(skipped)
+        if skipped
+        else (
+            "no layer has weights that can be pruned, such as the kernels of Dense and Conv2D;"
+            " there is nothing to do"
+        )
+    )
 
 
 def _prune_listed(layer: Any, schedule: PruningSchedule, patterns: PatternArguments) -> Any:
@@ -162,7 +231,9 @@ def _prune_listed(layer: Any, schedule: PruningSchedule, patterns: PatternArgume
     return pruned
 
 
-def _prune_layer(layer: Any, schedule: PruningSchedule, patterns: PatternArguments, kwargs: Mapping[str, Any]) -> PruneLowMagnitude:
+def _prune_layer(
+    layer: Any, schedule: PruningSchedule, patterns: PatternArguments, kwargs: Mapping[str, Any]
+) -> PruneLowMagnitude:
     if isinstance(layer, PruneLowMagnitude):
         return layer
     if is_toolkit_layer(layer):
@@ -172,29 +243,53 @@ def _prune_layer(layer: Any, schedule: PruningSchedule, patterns: PatternArgumen
     names = prunable_names(layer)
     if not names and not is_builtin_layer(layer) and not holds_prunable_layer(layer):
         raise ValueError(
-            f"{layer.name}: graphprune does not know the weights of custom layer class {type(layer).__name__}; "
-            "leave it out, or let the class inherit graphprune.PrunableLayer and name its weights in get_prunable_weights"
+            f"{layer.name}: graphprune does not know the weights of custom layer class"
+            f" {type(layer).__name__}; leave it out, or let the class inherit"
+            " graphprune.PrunableLayer and name its weights in get_prunable_weights"
         )
     pruning = _pruning_for(layer, names, patterns, schedule)
     return PruneLowMagnitude(layer, pruning, own_schedule=own_schedule(schedule), **kwargs)
 
 
-def _pruning_for(layer: Layer, names: tuple[str, ...], patterns: PatternArguments, schedule: PruningSchedule) -> Pruning:
-    """Return how the weights `names` of a layer are pruned; custom layers take no patterns, as nothing is known of the axes of their kernels."""
+def _pruning_for(
+    layer: Layer, names: tuple[str, ...], patterns: PatternArguments, schedule: PruningSchedule
+) -> Pruning:
+    """Return how the weights `names` of a layer are pruned; custom layers take no patterns, as
+    nothing is known of the axes of their kernels.
+    """
     kind = type(layer).__name__
-    whose = f"custom layer class {kind}" if not is_builtin_layer(layer) else f"the custom layer in {kind}" if holds_prunable_layer(layer) else None
+    whose = (
+        f"custom layer class {kind}"
+        if not is_builtin_layer(layer)
+        else f"the custom layer in {kind}"
+        if holds_prunable_layer(layer)
+        else None
+    )
     if patterns.is_unstructured:
         return Pruning(schedule.target, schedule.to_schedule(), names)
     if whose is not None:
-        raise ValueError(f"{layer.name}: {patterns.text} needs the meaning of a kernel's axes, and nothing is known of those of {whose}; {WAY_OUT}")
-    return patterns.pruning_for(serialize_keras_object(layer), names, schedule.target, schedule.to_schedule())
+        raise ValueError(
+            f"{layer.name}: {patterns.text} needs the meaning of a kernel's axes, and nothing is"
+            f" known of those of {whose}; {WAY_OUT}"
+        )
+    return patterns.pruning_for(
+        serialize_keras_object(layer), names, schedule.target, schedule.to_schedule()
+    )
 
 
 def _check_policy(policy: Any, *, is_model: bool) -> None:
     if not is_model:
-        raise ValueError("pruning_policy chooses among the layers of a model; leave it out for a layer or a list of layers, which say themselves what to prune")
-    missing = [name for name in ("allow_pruning", "ensure_model_supports_pruning") if not callable(getattr(policy, name, None))]
+        raise ValueError(
+            "pruning_policy chooses among the layers of a model; leave it out for a layer or a list"
+            " of layers, which say themselves what to prune"
+        )
+    missing = [
+        name
+        for name in ("allow_pruning", "ensure_model_supports_pruning")
+        if not callable(getattr(policy, name, None))
+    ]
     if missing:
         raise ValueError(
-            f"pruning_policy must have methods allow_pruning(layer) and ensure_model_supports_pruning(model), got {describe(policy)} without {missing[0]}"
+            "pruning_policy must have methods allow_pruning(layer) and"
+            f" ensure_model_supports_pruning(model), got {describe(policy)} without {missing[0]}"
         )

@@ -1,4 +1,6 @@
-"""Schedules with the names and meaning that users of Keras pruning know, and those that users write themselves."""
+"""Schedules with the names and meaning that users of Keras pruning know, and those that users write
+themselves.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,14 @@ from graphprune.sparsity.schedules import Schedule
 
 
 class PruningSchedule(ABC):
-    """When masks change and how much must be zero, in optimizer steps: what `prune_low_magnitude` takes.
+    """When masks change and how much must be zero, in optimizer steps: what `prune_low_magnitude`
+    takes.
 
-    Calling it with a step, a number or a tensor, returns (whether masks change then, the share of weights that must be zero). A schedule of your own says
-    that in `__call__`, returns its arguments from `get_config`, has the attributes `begin_step` and `end_step` (-1: never ends), and is registered with
-    `tf_keras.utils.register_keras_serializable()`, or given as a custom object, where its model is loaded.
+    Calling it with a step, a number or a tensor, returns (whether masks change then, the share of
+    weights that must be zero). A schedule of your own says that in `__call__`, returns its
+    arguments from `get_config`, has the attributes `begin_step` and `end_step` (-1: never ends),
+    and is registered with `tf_keras.utils.register_keras_serializable()`, or given as a custom
+    object, where its model is loaded.
     """
 
     begin_step: int
@@ -28,7 +33,9 @@ class PruningSchedule(ABC):
 
     @abstractmethod
     def __call__(self, step: Any) -> tuple[Any, Any]:
-        """Return (bool, float) scalars: whether masks change at `step`, and the share of weights that must be zero."""
+        """Return (bool, float) scalars: whether masks change at `step`, and the share of weights
+        that must be zero.
+        """
 
     @abstractmethod
     def get_config(self) -> dict[str, Any]:
@@ -41,17 +48,27 @@ class PruningSchedule(ABC):
 
     @property
     def target(self) -> float:
-        """The share of zeros in the end: at `end_step`, or at `begin_step` of a schedule that never ends."""
+        """The share of zeros in the end: at `end_step`, or at `begin_step` of a schedule that never
+        ends.
+        """
         return float(self(self.end_step if self.end_step >= 0 else self.begin_step)[1])
 
     def to_schedule(self) -> Schedule:
-        """Return the schedule as plans and reports show it; the pruner calls a schedule of your own itself."""
+        """Return the schedule as plans and reports show it; the pruner calls a schedule of your own
+        itself.
+        """
         end = None if self.end_step < 0 else Position(self.end_step, "step")
         begin, every = Position(self.begin_step, "step"), Position(self.frequency, "step")
-        return Schedule(curve="constant", begin=begin, end=end, every=every, name=type(self).__name__)
+        return Schedule(
+            curve="constant", begin=begin, end=end, every=every, name=type(self).__name__
+        )
 
-    def _should_prune_in_step(self, step: Any, begin_step: int, end_step: int, frequency: int) -> tf.Tensor:
-        """Return whether masks change at `step`: from `begin_step` to `end_step` (-1: for ever) every `frequency` steps, and at `end_step`."""
+    def _should_prune_in_step(
+        self, step: Any, begin_step: int, end_step: int, frequency: int
+    ) -> tf.Tensor:
+        """Return whether masks change at `step`: from `begin_step` to `end_step` (-1: for ever)
+        every `frequency` steps, and at `end_step`.
+        """
         step = tf.cast(step, tf.int64)
         is_turn = tf.logical_or((step - begin_step) % frequency == 0, step == end_step)
         is_over = tf.logical_and(end_step >= 0, step > end_step)
@@ -68,9 +85,13 @@ class _Known(PruningSchedule):
     def _sparsity_at(self, step: tf.Tensor) -> tf.Tensor: ...
 
     def __call__(self, step: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return (bool, float32) scalars: whether masks change at `step`, and the share of weights that must be zero."""
+        """Return (bool, float32) scalars: whether masks change at `step`, and the share of weights
+        that must be zero.
+        """
         step = tf.cast(step, tf.int64)
-        return self._should_prune_in_step(step, self.begin_step, self.end_step, self.frequency), self._sparsity_at(step)
+        return self._should_prune_in_step(
+            step, self.begin_step, self.end_step, self.frequency
+        ), self._sparsity_at(step)
 
     def get_config(self) -> dict[str, Any]:
         """Return the class name and every argument."""
@@ -84,11 +105,17 @@ class _Known(PruningSchedule):
 
 
 class ConstantSparsity(_Known):
-    """The same sparsity from `begin_step` on; masks change every `frequency` steps until `end_step` (-1: for ever)."""
+    """The same sparsity from `begin_step` on; masks change every `frequency` steps until `end_step`
+    (-1: for ever).
+    """
 
-    def __init__(self, target_sparsity: float, begin_step: int, end_step: int = -1, frequency: int = 100) -> None:
+    def __init__(
+        self, target_sparsity: float, begin_step: int, end_step: int = -1, frequency: int = 100
+    ) -> None:
         _check_share("target_sparsity", target_sparsity)
-        self.begin_step, self.end_step, self.frequency = _check_steps(begin_step, end_step, frequency, endless=True)
+        self.begin_step, self.end_step, self.frequency = _check_steps(
+            begin_step, end_step, frequency, endless=True
+        )
         self.target_sparsity = target_sparsity
 
     @property
@@ -99,25 +126,51 @@ class ConstantSparsity(_Known):
     def to_schedule(self) -> Schedule:
         """Return the schedule as plans and wrappers hold it."""
         end = None if self.end_step == -1 else Position(self.end_step, "step")
-        return Schedule(curve="constant", begin=Position(self.begin_step, "step"), end=end, every=Position(self.frequency, "step"))
+        return Schedule(
+            curve="constant",
+            begin=Position(self.begin_step, "step"),
+            end=end,
+            every=Position(self.frequency, "step"),
+        )
 
     def _arguments(self) -> dict[str, Any]:
-        return {"target_sparsity": self.target_sparsity, "begin_step": self.begin_step, "end_step": self.end_step, "frequency": self.frequency}
+        return {
+            "target_sparsity": self.target_sparsity,
+            "begin_step": self.begin_step,
+            "end_step": self.end_step,
+            "frequency": self.frequency,
+        }
 
     def _sparsity_at(self, step: tf.Tensor) -> tf.Tensor:
         return tf.constant(self.target_sparsity, tf.float32)
 
 
 class PolynomialDecay(_Known):
-    """Sparsity that rises from `initial_sparsity` at `begin_step` to `final_sparsity` at `end_step`, fast at first where `power` is above 1."""
+    """Sparsity that rises from `initial_sparsity` at `begin_step` to `final_sparsity` at
+    `end_step`, fast at first where `power` is above 1.
+    """
 
-    def __init__(self, initial_sparsity: float, final_sparsity: float, begin_step: int, end_step: int, power: float = 3, frequency: int = 100) -> None:
+    def __init__(
+        self,
+        initial_sparsity: float,
+        final_sparsity: float,
+        begin_step: int,
+        end_step: int,
+        power: float = 3,
+        frequency: int = 100,
+    ) -> None:
         _check_share("initial_sparsity", initial_sparsity)
         _check_share("final_sparsity", final_sparsity)
-        self.begin_step, self.end_step, self.frequency = _check_steps(begin_step, end_step, frequency, endless=False)
+        self.begin_step, self.end_step, self.frequency = _check_steps(
+            begin_step, end_step, frequency, endless=False
+        )
         if check_number("power", power) <= 0:
             raise ValueError(f"power must be above 0, got {power}")
-        self.initial_sparsity, self.final_sparsity, self.power = initial_sparsity, final_sparsity, power
+        self.initial_sparsity, self.final_sparsity, self.power = (
+            initial_sparsity,
+            final_sparsity,
+            power,
+        )
 
     @property
     def target(self) -> float:
@@ -126,17 +179,36 @@ class PolynomialDecay(_Known):
 
     def to_schedule(self) -> Schedule:
         """Return the schedule as plans and wrappers hold it."""
-        begin, end, every = (Position(step, "step") for step in (self.begin_step, self.end_step, self.frequency))
-        return Schedule(curve="polynomial", begin=begin, end=end, every=every, initial=float(self.initial_sparsity), power=float(self.power))
+        begin, end, every = (
+            Position(step, "step") for step in (self.begin_step, self.end_step, self.frequency)
+        )
+        return Schedule(
+            curve="polynomial",
+            begin=begin,
+            end=end,
+            every=every,
+            initial=float(self.initial_sparsity),
+            power=float(self.power),
+        )
 
     def _arguments(self) -> dict[str, Any]:
         shares = {"initial_sparsity": self.initial_sparsity, "final_sparsity": self.final_sparsity}
-        return shares | {"begin_step": self.begin_step, "end_step": self.end_step, "power": self.power, "frequency": self.frequency}
+        return shares | {
+            "begin_step": self.begin_step,
+            "end_step": self.end_step,
+            "power": self.power,
+            "frequency": self.frequency,
+        }
 
     def _sparsity_at(self, step: tf.Tensor) -> tf.Tensor:
-        progress = tf.cast(step - self.begin_step, tf.float32) / max(1, self.end_step - self.begin_step)
+        progress = tf.cast(step - self.begin_step, tf.float32) / max(
+            1, self.end_step - self.begin_step
+        )
         progress = tf.where(step >= self.end_step, 1.0, tf.maximum(progress, 0.0))
-        return self.final_sparsity + (self.initial_sparsity - self.final_sparsity) * (1 - progress) ** self.power
+        return (
+            self.final_sparsity
+            + (self.initial_sparsity - self.final_sparsity) * (1 - progress) ** self.power
+        )
 
 
 class OwnTimetable:
@@ -153,14 +225,20 @@ class OwnTimetable:
         self._undue = range(0)
 
     def is_due(self, *, after: int, step: int) -> bool:
-        """Return whether the schedule asks for an update in (`after`, `step`]; steps that it said no to are not asked again."""
-        if any(bool(self.schedule(at)[0]) for at in range(step, after, -1) if at not in self._undue):
+        """Return whether the schedule asks for an update in (`after`, `step`]; steps that it said
+        no to are not asked again.
+        """
+        if any(
+            bool(self.schedule(at)[0]) for at in range(step, after, -1) if at not in self._undue
+        ):
             return True
         self._undue = range(after + 1, step + 1)
         return False
 
     def sparsity_at(self, step: int, target: float) -> float:
-        """Return the share of weights that must be zero at `step`: the schedule's, in proportion to `target` where a pattern fixes another than its own."""
+        """Return the share of weights that must be zero at `step`: the schedule's, in proportion to
+        `target` where a pattern fixes another than its own.
+        """
         share, own = float(self.schedule(step)[1]), self.schedule.target
         return share if target == own or own == 0 else share * target / own
 
@@ -172,24 +250,42 @@ def own_schedule(schedule: PruningSchedule) -> PruningSchedule | None:
 
 def write_own_schedule(schedule: PruningSchedule | None) -> dict[str, Any]:
     """Return the part of a wrapper's config that holds a user's own schedule; nothing without one."""
-    return {} if schedule is None else {"own_schedule": tf_keras.utils.serialize_keras_object(schedule)}
+    return (
+        {}
+        if schedule is None
+        else {"own_schedule": tf_keras.utils.serialize_keras_object(schedule)}
+    )
 
 
-def read_own_schedule(value: Any, custom_objects: Mapping[str, Any] | None = None) -> PruningSchedule | None:
-    """Return the schedule that `write_own_schedule` wrote; a schedule, or None, is returned as it is."""
-    return tf_keras.utils.deserialize_keras_object(value, custom_objects) if isinstance(value, Mapping) else value
+def read_own_schedule(
+    value: Any, custom_objects: Mapping[str, Any] | None = None
+) -> PruningSchedule | None:
+    """Return the schedule that `write_own_schedule` wrote; a schedule, or None, is returned as it
+    is.
+    """
+    return (
+        tf_keras.utils.deserialize_keras_object(value, custom_objects)
+        if isinstance(value, Mapping)
+        else value
+    )
 
 
 def check_schedule(schedule: Any) -> None:
-    """Raise unless `schedule` is a pruning schedule of graphprune, or a user's own that inherits from it.
+    """Raise unless `schedule` is a pruning schedule of graphprune, or a user's own that inherits
+    from it.
 
     Raises:
         TypeError: it is something else; the text says what to write instead.
     """
     if not isinstance(schedule, PruningSchedule):
-        raise wrong_type("pruning_schedule", "a graphprune.PruningSchedule", schedule, _other_schedule(schedule))
+        raise wrong_type(
+            "pruning_schedule", "a graphprune.PruningSchedule", schedule, _other_schedule(schedule)
+        )
     if not isinstance(getattr(schedule, "begin_step", None), int):
-        raise TypeError(f"pruning_schedule: {type(schedule).__name__} has no whole number begin_step; set it in its __init__, and end_step (-1: never ends)")
+        raise TypeError(
+            f"pruning_schedule: {type(schedule).__name__} has no whole number begin_step; set it in"
+            " its __init__, and end_step (-1: never ends)"
+        )
 
 
 def _other_schedule(value: Any) -> str:
@@ -197,22 +293,30 @@ def _other_schedule(value: Any) -> str:
     if isinstance(value, Mapping) and "pruning_schedule" in value:
         return "give the dict as keywords: prune_low_magnitude(model, **pruning_params)"
     if isinstance(value, Mapping):
-        return "make one from a config by ConstantSparsity.from_config or PolynomialDecay.from_config"
+        return (
+            "make one from a config by ConstantSparsity.from_config or PolynomialDecay.from_config"
+        )
     own = _OWN.get((value if isinstance(value, type) else type(value)).__name__)
     if own is None or isinstance(value, type):
         return "such as graphprune.ConstantSparsity(0.5, begin_step=0)"
     try:
-        arguments = ", ".join(f"{name}={argument!r}" for name, argument in own(**value.get_config()["config"])._arguments().items())
+        arguments = ", ".join(
+            f"{name}={argument!r}"
+            for name, argument in own(**value.get_config()["config"])._arguments().items()
+        )
     except (AttributeError, KeyError, TypeError, ValueError):
         arguments = "..."
     return f"graphprune's own has the same arguments: graphprune.{own.__name__}({arguments})"
 
 
-_OWN: Mapping[str, type[_Known]] = {kind.__name__: kind for kind in (ConstantSparsity, PolynomialDecay)}
+_OWN: Mapping[str, type[_Known]] = {
+    kind.__name__: kind for kind in (ConstantSparsity, PolynomialDecay)
+}
 
 
 class PlannedSchedule(PruningSchedule):
-    """A schedule of a rule file that `ConstantSparsity` and `PolynomialDecay` cannot say: another curve, or places in epochs or percent of the run.
+    """A schedule of a rule file that `ConstantSparsity` and `PolynomialDecay` cannot say: another
+    curve, or places in epochs or percent of the run.
 
     Attributes:
         schedule: The schedule, as plans hold it.
@@ -220,7 +324,9 @@ class PlannedSchedule(PruningSchedule):
     """
 
     def __init__(self, schedule: Schedule | Mapping[str, Any], sparsity: float) -> None:
-        self.schedule = schedule if isinstance(schedule, Schedule) else Schedule.from_config(schedule)
+        self.schedule = (
+            schedule if isinstance(schedule, Schedule) else Schedule.from_config(schedule)
+        )
         self.sparsity = sparsity
 
     @property
@@ -233,32 +339,52 @@ class PlannedSchedule(PruningSchedule):
         return self.schedule
 
     def __call__(self, step: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return (bool, float32) scalars: whether masks change at `step` (a number), and the share of weights that must be zero.
+        """Return (bool, float32) scalars: whether masks change at `step` (a number), and the share
+        of weights that must be zero.
 
         Raises:
             ValueError: the schedule is in epochs or percent, whose steps only a run knows.
         """
         timetable, at = self.schedule.to_timetable(Run()), int(step)
-        return tf.constant(timetable.is_due(after=at - 1, step=at)), tf.constant(timetable.sparsity_at(at, self.sparsity), tf.float32)
+        return tf.constant(timetable.is_due(after=at - 1, step=at)), tf.constant(
+            timetable.sparsity_at(at, self.sparsity), tf.float32
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
-        return {"class_name": type(self).__name__, "config": {"schedule": self.schedule.to_config(), "sparsity": self.sparsity}}
+        return {
+            "class_name": type(self).__name__,
+            "config": {"schedule": self.schedule.to_config(), "sparsity": self.sparsity},
+        }
 
 
 def keras_schedule(schedule: Schedule, sparsity: float) -> PruningSchedule:
     """Return the schedule of a plan as users of Keras pruning know it."""
-    places = [place for place in (schedule.begin, schedule.end, schedule.every) if place is not None]
-    if schedule.curve not in ("constant", "step", "linear", "polynomial") or any(place.unit != "step" and place.value for place in places):
+    places = [
+        place for place in (schedule.begin, schedule.end, schedule.every) if place is not None
+    ]
+    if schedule.curve not in ("constant", "step", "linear", "polynomial") or any(
+        place.unit != "step" and place.value for place in places
+    ):
         return PlannedSchedule(schedule, sparsity)
-    begin, end = round(schedule.begin.value), -1 if schedule.end is None else round(schedule.end.value)
+    begin, end = (
+        round(schedule.begin.value),
+        -1 if schedule.end is None else round(schedule.end.value),
+    )
     every = None if schedule.every is None else round(schedule.every.value)
     if schedule.curve == "constant":
         return ConstantSparsity(sparsity, begin, end, every or 100)
     if schedule.curve == "step":
-        return ConstantSparsity(sparsity, begin, begin if end == -1 and every is None else end, every or max(1, end - begin))
+        return ConstantSparsity(
+            sparsity,
+            begin,
+            begin if end == -1 and every is None else end,
+            every or max(1, end - begin),
+        )
     power = schedule.power if schedule.curve == "polynomial" else 1.0
-    return PolynomialDecay(schedule.initial, sparsity, begin, end, power, every or max(1, end - begin))
+    return PolynomialDecay(
+        schedule.initial, sparsity, begin, end, power, every or max(1, end - begin)
+    )
 
 
 def _check_share(name: str, value: float) -> None:
@@ -267,17 +393,30 @@ def _check_share(name: str, value: float) -> None:
         raise ValueError(f"{name} must be at least 0 and below 1, got {value}")
 
 
-def _check_steps(begin_step: int, end_step: int, frequency: int, *, endless: bool) -> tuple[int, int, int]:
-    """Return the three as whole numbers of Python; floats may stand for them, as in `end_step=steps_per_epoch * 4.0`."""
-    begin_step, end_step, frequency = _whole("begin_step", begin_step), _whole("end_step", end_step), _whole("frequency", frequency)
+def _check_steps(
+    begin_step: int, end_step: int, frequency: int, *, endless: bool
+) -> tuple[int, int, int]:
+    """Return the three as whole numbers of Python; floats may stand for them, as in
+    `end_step=steps_per_epoch * 4.0`.
+    """
+    begin_step, end_step, frequency = (
+        _whole("begin_step", begin_step),
+        _whole("end_step", end_step),
+        _whole("frequency", frequency),
+    )
     if begin_step < 0:
         raise ValueError(f"begin_step must be at least 0, got {begin_step}")
     if end_step < begin_step and not (endless and end_step == -1):
-        raise ValueError(f"end_step must be at least begin_step ({begin_step}){' or -1' if endless else ''}, got {end_step}")
+        raise ValueError(
+            f"end_step must be at least begin_step ({begin_step}){' or -1' if endless else ''}, got"
+            f" {end_step}"
+        )
     if frequency < 1:
         raise ValueError(f"frequency must be at least 1, got {frequency}")
     return begin_step, end_step, frequency
 
 
 def _whole(name: str, value: float) -> int:
-    return int(check_whole(name, int(value) if isinstance(value, float) and value.is_integer() else value))
+    return int(
+        check_whole(name, int(value) if isinstance(value, float) and value.is_integer() else value)
+    )

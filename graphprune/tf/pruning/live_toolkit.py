@@ -1,4 +1,6 @@
-"""Live layers in wrappers of the TensorFlow Model Optimization toolkit (tfmot), told by their class without importing it."""
+"""Live layers in wrappers of the TensorFlow Model Optimization toolkit (tfmot), told by their class
+without importing it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ def is_toolkit_layer(layer: object) -> bool:
 
 
 def read_live_pruning(wrapper: Layer) -> Pruning:
-    """Return how the toolkit's wrapper prunes the layer inside, `sparsity_m_by_n` included, which its config leaves out.
+    """Return how the toolkit's wrapper prunes the layer inside, `sparsity_m_by_n` included, which
+    its config leaves out.
 
     Raises:
         GraphError: its schedule is of a user's own class, or its pattern does not fit.
@@ -40,16 +43,23 @@ def live_masks(wrapper: Layer) -> list[tuple[str, tf.Variable]]:
 
 
 def live_state(wrapper: Layer) -> list[tf.Variable]:
-    """Return masks, thresholds and the step of the toolkit's wrapper, in the order of graphprune's `pruning_state`."""
-    pairs = [variable for _, mask, threshold in wrapper.pruning_vars for variable in (mask, threshold)]
+    """Return masks, thresholds and the step of the toolkit's wrapper, in the order of graphprune's
+    `pruning_state`.
+    """
+    pairs = [
+        variable for _, mask, threshold in wrapper.pruning_vars for variable in (mask, threshold)
+    ]
     return [*pairs, wrapper.pruning_step]
 
 
 def foreign_wrapper(layer: Layer) -> GraphError:
-    """Return the error where a layer in the toolkit's wrapper is given to what works on graphprune's own."""
+    """Return the error where a layer in the toolkit's wrapper is given to what works on
+    graphprune's own.
+    """
     return GraphError(
-        f"{layer.name}: this layer is in a pruning wrapper of tensorflow_model_optimization, which graphprune does not train; "
-        "convert the model first: model = graphprune.prune_low_magnitude(model), which keeps masks, steps and schedules"
+        f"{layer.name}: this layer is in a pruning wrapper of tensorflow_model_optimization, which"
+        " graphprune does not train; convert the model first: model ="
+        " graphprune.prune_low_magnitude(model), which keeps masks, steps and schedules"
     )
 
 

@@ -1,8 +1,10 @@
-"""Exact masks, fast: a radix select over the bits of |w|, on the host, of the few weights that a sample finds to be near the cut.
+"""Exact masks, fast: a radix select over the bits of |w|, on the host, of the few weights that a
+sample finds to be near the cut.
 
-Measured on 2 cores at 4,194,304 float32 weights: 13 ms, against 29 ms for `np.partition` and 781 ms for the full sort of the TensorFlow toolkit; once 80%
-of the weights are zero, as pruned weights are, 13 ms against 588 and 347 ms (benchmarks/mask_speed.py). Masks that are chosen on the host keep the training
-graph free of it.
+Measured on 2 cores at 4,194,304 float32 weights: 13 ms, against 29 ms for `np.partition` and 781 ms
+for the full sort of the TensorFlow toolkit; once 80% of the weights are zero, as pruned weights
+are, 13 ms against 588 and 347 ms (benchmarks/mask_speed.py). Masks that are chosen on the host keep
+the training graph free of it.
 """
 
 from __future__ import annotations
@@ -12,15 +14,24 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from graphprune.sparsity.magnitudes import BITS, Scores, count_digits, digit_shifts, digits, magnitude_bits
+from graphprune.sparsity.magnitudes import (
+    BITS,
+    Scores,
+    count_digits,
+    digit_shifts,
+    digits,
+    magnitude_bits,
+)
 
 _SAMPLE = 1 << 16
 
 
 def select_mask(weights: NDArray[np.floating], kept: int) -> tuple[NDArray[np.bool_], float]:
-    """Return the mask (True keeps) of exactly `kept` weights of largest magnitude, and the smallest magnitude kept.
+    """Return the mask (True keeps) of exactly `kept` weights of largest magnitude, and the smallest
+    magnitude kept.
 
-    Equals `graphprune.sparsity.masks.magnitude_mask` bit for bit: ties keep the lower flat index, NaN counts as larger than infinity.
+    Equals `graphprune.sparsity.masks.magnitude_mask` bit for bit: ties keep the lower flat index,
+    NaN counts as larger than infinity.
     """
     scores = magnitude_bits(weights)
     cut, needed, tied = _smallest_kept(scores, kept)
@@ -34,15 +45,19 @@ def select_mask(weights: NDArray[np.floating], kept: int) -> tuple[NDArray[np.bo
 
 
 def apply_mask(weights: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArray[np.floating]:
-    """Return the weights with +0.0 where the mask is False; a masked NaN or infinity becomes zero as well."""
+    """Return the weights with +0.0 where the mask is False; a masked NaN or infinity becomes zero
+    as well.
+    """
     bits = np.ascontiguousarray(weights).view(BITS[weights.dtype.itemsize])
     return np.multiply(bits, mask, dtype=bits.dtype).view(weights.dtype)
 
 
 def _smallest_kept(scores: Scores, kept: int) -> tuple[int, int, int]:
-    """Return the `kept`-th largest score, how many scores equal to it are needed to make up `kept`, and how many there are.
+    """Return the `kept`-th largest score, how many scores equal to it are needed to make up `kept`,
+    and how many there are.
 
-    A sample says between which two scores it should be, so that the select looks at few; where the sample misled, it looks at all.
+    A sample says between which two scores it should be, so that the select looks at few; where the
+    sample misled, it looks at all.
     """
     if scores.size <= _SAMPLE:
         return _radix_select(scores, kept)
@@ -55,12 +70,16 @@ def _smallest_kept(scores: Scores, kept: int) -> tuple[int, int, int]:
 
 
 def _bracket(scores: Scores, kept: int) -> tuple[int, int]:
-    """Return two scores between which, lower one included, the `kept`-th largest is in all likelihood: four standard deviations of its rank in a sample."""
+    """Return two scores between which, lower one included, the `kept`-th largest is in all
+    likelihood: four standard deviations of its rank in a sample.
+    """
     stride = scores.size // _SAMPLE | 1  # odd, so that not only some columns are looked at
     sample = np.sort(scores[::stride])
     rank, margin = kept // stride, 2 * math.isqrt(sample.size) + 2
     low, high = sample.size - rank - margin, sample.size - rank + margin
-    return int(sample[low]) if low > 0 else 0, int(sample[high]) if high < sample.size else int(np.iinfo(scores.dtype).max)
+    return int(sample[low]) if low > 0 else 0, (
+        int(sample[high]) if high < sample.size else int(np.iinfo(scores.dtype).max)
+    )
 
 
 def _radix_select(scores: Scores, kept: int) -> tuple[int, int, int]:

@@ -16,15 +16,20 @@ from graphprune.tf.pruning.pruner import choose_masks
 from graphprune.tf.pruning.surgery import apply_plan, apply_rules, strip_model
 
 
-def prune_one_shot(model: tf_keras.Model, rules: RuleSet | Plan | str | PathLike[str] | Mapping[str, Any]) -> tf_keras.Model:
-    """Return a clone of `model` in which the smallest weights that `rules` select are zero at once; nothing else is changed, and nothing is wrapped.
+def prune_one_shot(
+    model: tf_keras.Model, rules: RuleSet | Plan | str | PathLike[str] | Mapping[str, Any]
+) -> tf_keras.Model:
+    """Return a clone of `model` in which the smallest weights that `rules` select are zero at once;
+    nothing else is changed, and nothing is wrapped.
 
-    The targets, patterns, budgets and thresholds of the rules hold; their schedules play no part, since nothing is trained. Layers that are wrapped already
-    get the target of their wrapper. Counts are exact: those that the plan tells.
+    The targets, patterns, budgets and thresholds of the rules hold; their schedules play no part,
+    since nothing is trained. Layers that are wrapped already get the target of their wrapper.
+    Counts are exact: those that the plan tells.
 
     Args:
         model: A built Sequential or Functional model; it is not changed.
-        rules: What to prune: rules in any form that `apply_rules` takes, or a plan that was made for this model.
+        rules: What to prune: rules in any form that `apply_rules` takes, or a plan that was made
+            for this model.
 
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.

@@ -24,10 +24,19 @@ _ADDED = 64
 """Blocks up to this many weights are pooled place by place, over all blocks at once."""
 
 
-def select_pattern_mask(weights: Weights, pattern: Pattern, share: float, axes: Sequence[str] = (), *, pads: bool = False) -> tuple[Mask, float]:
-    """Return the mask (True keeps) that zeroes the share `share` as `pattern` says, and the smallest score kept: of a weight, a block or a channel.
+def select_pattern_mask(
+    weights: Weights,
+    pattern: Pattern,
+    share: float,
+    axes: Sequence[str] = (),
+    *,
+    pads: bool = False,
+) -> tuple[Mask, float]:
+    """Return the mask (True keeps) that zeroes the share `share` as `pattern` says, and the
+    smallest score kept: of a weight, a block or a channel.
 
-    Equals `graphprune.sparsity.masks.pattern_mask`. Means are taken in float64; where two differ by less than adding in another order does, they may tie.
+    Equals `graphprune.sparsity.masks.pattern_mask`. Means are taken in float64; where two differ by
+    less than adding in another order does, they may tie.
 
     Raises:
         ValueError: `share` is outside [0, 1), or the pattern does not fit.
@@ -49,14 +58,20 @@ def _keep_of_mask(weights: Weights, kept: int, of: int, axis: int) -> tuple[Mask
     blocks = _split(scores, [of if index == axis else 1 for index in range(weights.ndim)])
     groups = np.moveaxis(blocks, 2 * axis + 1, 0)
     mask = np.empty(blocks.shape, dtype=np.bool_)
-    np.moveaxis(mask, 2 * axis + 1, 0)[...] = _rank_by_pairs(groups) < kept if of <= _COMPARED else _rank_by_sorting(groups) < kept
+    np.moveaxis(mask, 2 * axis + 1, 0)[...] = (
+        _rank_by_pairs(groups) < kept if of <= _COMPARED else _rank_by_sorting(groups) < kept
+    )
     mask = _join(mask, weights.shape)
-    smallest = np.asarray([scores.min(where=mask, initial=np.iinfo(scores.dtype).max)], dtype=scores.dtype).view(weights.dtype)[0]
+    smallest = np.asarray(
+        [scores.min(where=mask, initial=np.iinfo(scores.dtype).max)], dtype=scores.dtype
+    ).view(weights.dtype)[0]
     return mask, math.inf if np.isnan(smallest) else float(smallest)
 
 
 def _rank_by_pairs(groups: NDArray[np.unsignedinteger]) -> NDArray[np.uint8]:
-    """Return how many of its group (axis 0) stand before each score: larger ones, and equal ones with a lower index."""
+    """Return how many of its group (axis 0) stand before each score: larger ones, and equal ones
+    with a lower index.
+    """
     ranks = np.zeros(groups.shape, dtype=np.uint8)
     for first, second in itertools.combinations(range(len(groups)), 2):
         wins = groups[first] >= groups[second]
@@ -73,9 +88,15 @@ def _rank_by_sorting(groups: NDArray[np.unsignedinteger]) -> NDArray[np.intp]:
     return ranks
 
 
-def _block_mask(weights: Weights, lengths: Sequence[int], pool: Pool, share: float) -> tuple[Mask, float]:
+def _block_mask(
+    weights: Weights, lengths: Sequence[int], pool: Pool, share: float
+) -> tuple[Mask, float]:
     blocks = _split(np.abs(weights), lengths)
-    scores = _largest(blocks) if pool == "max" else _sum(blocks) / _weights_in_blocks(weights.shape, lengths)
+    scores = (
+        _largest(blocks)
+        if pool == "max"
+        else _sum(blocks) / _weights_in_blocks(weights.shape, lengths)
+    )
     chosen, smallest = select_mask(scores, kept_count(scores.size, share))
     mask = np.empty(blocks.shape, dtype=np.bool_)
     mask[...] = np.expand_dims(chosen, tuple(range(1, blocks.ndim, 2)))
@@ -109,7 +130,9 @@ def _places(blocks: Weights) -> Iterator[Weights]:
 
 
 def _weights_in_blocks(shape: Sequence[int], lengths: Sequence[int]) -> NDArray[np.float64]:
-    """Return how many weights each block has, in a shape that broadcasts over the blocks; only the last along an axis may be short."""
+    """Return how many weights each block has, in a shape that broadcasts over the blocks; only the
+    last along an axis may be short.
+    """
     counts = np.ones([1] * len(shape))
     for axis, (size, length) in enumerate(zip(shape, lengths, strict=True)):
         line = np.minimum(length, size - np.arange(0, size, length, dtype=np.float64))
@@ -120,19 +143,34 @@ def _weights_in_blocks(shape: Sequence[int], lengths: Sequence[int]) -> NDArray[
 def _channel_mask(weights: Weights, axis: int, share: float) -> tuple[Mask, float]:
     others = tuple(index for index in range(weights.ndim) if index != axis)
     with np.errstate(over="ignore"):
-        scores = np.abs(weights).sum(axis=others, dtype=np.float64) / (weights.size // weights.shape[axis])
+        scores = np.abs(weights).sum(axis=others, dtype=np.float64) / (
+            weights.size // weights.shape[axis]
+        )
     chosen, smallest = select_mask(scores, kept_count(scores.size, share))
     return np.array(np.broadcast_to(np.expand_dims(chosen, others), weights.shape)), smallest
 
 
 def _split(values: NDArray, lengths: Sequence[int]) -> NDArray:
-    """Return `values` with each axis split into (blocks, length in a block); zeros fill up what is short."""
+    """Return `values` with each axis split into (blocks, length in a block); zeros fill up what is
+    short.
+    """
     short = [-size % length for size, length in zip(values.shape, lengths, strict=True)]
     padded = np.pad(values, [(0, count) for count in short]) if any(short) else values
-    return padded.reshape([part for size, length in zip(padded.shape, lengths, strict=True) for part in (size // length, length)])
+    return padded.reshape(
+        [
+            part
+            for size, length in zip(padded.shape, lengths, strict=True)
+            for part in (size // length, length)
+        ]
+    )
 
 
 def _join(blocks: Mask, shape: Sequence[int]) -> Mask:
     """Return the inverse of `_split`, without what was filled up."""
-    whole = blocks.reshape([count * length for count, length in zip(blocks.shape[::2], blocks.shape[1::2], strict=True)])
+    whole = blocks.reshape(
+        [
+            count * length
+            for count, length in zip(blocks.shape[::2], blocks.shape[1::2], strict=True)
+        ]
+    )
     return np.ascontiguousarray(whole[tuple(slice(size) for size in shape)])

@@ -12,10 +12,12 @@ from graphprune.tf.layers.live_tensors import bare_names, find_weight, named_wei
 
 
 def planned_names(layer: Layer, change: LayerChange) -> tuple[str, ...]:
-    """Return the names of a custom layer's weights, those of the plan among them, in the order of `layer.weights`; nothing for layers of the table.
+    """Return the names of a custom layer's weights, those of the plan among them, in the order of
+    `layer.weights`; nothing for layers of the table.
 
     Raises:
-        PlanError: the layer has no such weight, or a rule file calls a weight by the name of another one.
+        PlanError: the layer has no such weight, or a rule file calls a weight by the name of
+            another one.
     """
     if not layer.built or not weight_names(layer):
         return ()
@@ -27,19 +29,28 @@ def planned_names(layer: Layer, change: LayerChange) -> tuple[str, ...]:
             _check_label(layer, name, label)
     bare = bare_names(layer)
     counts = Counter(bare)
-    plain = {name: other for name, other in zip(names, bare, strict=True) if name.isdecimal() and counts[other] == 1 and other not in labels.values()}
+    plain = {
+        name: other
+        for name, other in zip(names, bare, strict=True)
+        if name.isdecimal() and counts[other] == 1 and other not in labels.values()
+    }
     found = tuple(labels.get(name) or plain.get(name, name) for name in names)
-    return found if len(set(found)) == len(found) else tuple(labels.get(name, name) for name in names)
+    return (
+        found if len(set(found)) == len(found) else tuple(labels.get(name, name) for name in names)
+    )
 
 
 def _check_label(layer: Layer, name: str, label: str) -> None:
-    """Raise where what a rule file calls the numbered weight `name` is the name of another weight in the class."""
+    """Raise where what a rule file calls the numbered weight `name` is the name of another weight
+    in the class.
+    """
     try:
         other = find_weight(layer, label)
     except PlanError:
         return
     if other is not find_weight(layer, name):
         raise PlanError(
-            f"{layer.name}: the rule file calls the weight {name!r} of {type(layer).__name__} {label!r}, which is another weight of the class; "
-            "list all weights under 'weights' in the order in which the layer makes them"
+            f"{layer.name}: the rule file calls the weight {name!r} of {type(layer).__name__}"
+            f" {label!r}, which is another weight of the class; list all weights under 'weights' in"
+            " the order in which the layer makes them"
         )

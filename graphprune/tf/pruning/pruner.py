@@ -33,9 +33,11 @@ class TensorProgress:
         name: The tensor's name in the layer.
         size: The number of weights.
         zeros: Weights that are zero now.
-        target_zeros: Exact zeros when the schedule is finished; the fewest, where short blocks leave it open.
+        target_zeros: Exact zeros when the schedule is finished; the fewest, where short blocks
+            leave it open.
         target: The share of zeros that the schedule asks for at this step.
-        threshold: The smallest score that the last mask update kept: a magnitude, or that of a block or channel.
+        threshold: The smallest score that the last mask update kept: a magnitude, or that of a
+            block or channel.
     """
 
     address: str
@@ -55,7 +57,8 @@ class TensorProgress:
 class Pruner:
     """Follows the schedules of all pruned layers of a model, nested models included.
 
-    `start` it once before training; then call `on_step` after every optimizer update (more often does no harm). `UpdatePruningStep` does both in `fit`:
+    `start` it once before training; then call `on_step` after every optimizer update (more often
+    does no harm). `UpdatePruningStep` does both in `fit`:
 
         pruner = Pruner(model)
         pruner.start(Run(steps_per_epoch=100, epochs=10))
@@ -63,8 +66,9 @@ class Pruner:
             train_step(x, y)
             pruner.on_step()
 
-    A step is what the optimizer counts as one: an update, or one that loss scaling skipped (`mixed_float16`), so that a schedule that ends with the run reaches
-    its target. A custom loop whose model is not compiled gives a loss scaling optimizer as `optimizer`.
+    A step is what the optimizer counts as one: an update, or one that loss scaling skipped
+    (`mixed_float16`), so that a schedule that ends with the run reaches its target. A custom loop
+    whose model is not compiled gives a loss scaling optimizer as `optimizer`.
 
     Attributes:
         model: The model.
@@ -75,7 +79,11 @@ class Pruner:
     def __init__(self, model: tf_keras.Model, optimizer: Any = None) -> None:
         self.model = model
         self.attached = find_wrappers(model)
-        self.wrappers = {address: wrapper for address, wrapper in self.attached.items() if wrapper.pruning.weights}
+        self.wrappers = {
+            address: wrapper
+            for address, wrapper in self.attached.items()
+            if wrapper.pruning.weights
+        }
         self._optimizer = getattr(model, "optimizer", None) if optimizer is None else optimizer
         self._planned: int | None = None
         self._seen: tuple[int | None, dict[str, int]] = (None, {})
@@ -83,11 +91,14 @@ class Pruner:
         self._looked: dict[str, int] = {}
         self._began: tuple[int, dict[str, int]] = (0, {})
         for wrapper in self.attached.values():
-            if wrapper.missed_pruner:  # under MirroredStrategy, a trace that the refusal broke off in another thread cannot be repaired
+            # under MirroredStrategy, a trace that the refusal broke off in another thread cannot be
+            # repaired
+            if wrapper.missed_pruner:
                 model.train_function, wrapper.missed_pruner = None, False
 
     def start(self, run: Run, *, done: int = 0) -> None:
-        """Turn every schedule into optimizer steps, attach to the pruned layers and do the update that is due at step 0.
+        """Turn every schedule into optimizer steps, attach to the pruned layers and do the update
+        that is due at step 0.
 
         Args:
             run: The length of the run.
@@ -96,22 +107,33 @@ class Pruner:
         Warns with `schedule/never-reached` for layers whose schedule ends after the run.
 
         Raises:
-            TrainingError: a schedule needs the length of an epoch or of the run, and `run` does not say; or the optimizer cannot prune a layer; or the
-                model is distributed by a strategy that is not supported.
+            TrainingError: a schedule needs the length of an epoch or of the run, and `run` does not
+                say; or the optimizer cannot prune a layer; or the model is distributed by a
+                strategy that is not supported.
         """
         if not isinstance(run, Run):
-            raise wrong_type("run", "a graphprune.Run", run, "such as Run(steps_per_epoch=100, epochs=10), or Run() where the length is not known")
+            raise wrong_type(
+                "run",
+                "a graphprune.Run",
+                run,
+                "such as Run(steps_per_epoch=100, epochs=10), or Run() where the length is not"
+                " known",
+            )
         check_strategy(self.model)
         for address, wrapper in self.attached.items():
             if not wrapper.pruning_state:
-                raise TrainingError(f"{address}: the pruned layer is not built; call model.build(input_shape) first")
+                raise TrainingError(
+                    f"{address}: the pruned layer is not built; call model.build(input_shape) first"
+                )
         for address, wrapper in self.wrappers.items():
             if isinstance(self._optimizer, OptimizerV2) and _has_embedding(wrapper):
                 raise TrainingError(
-                    f"{address}: a legacy optimizer ({type(self._optimizer).__name__}) cannot prune an Embedding, whose gradients are sparse; "
-                    f"{_new_optimizer(self._optimizer)}"
+                    f"{address}: a legacy optimizer ({type(self._optimizer).__name__}) cannot prune"
+                    f" an Embedding, whose gradients are sparse; {_new_optimizer(self._optimizer)}"
                 )
-            if int(wrapper.pruning_step.numpy()) < 0:  # the TensorFlow toolkit's way to say that training has not begun
+            if (
+                int(wrapper.pruning_step.numpy()) < 0
+            ):  # the TensorFlow toolkit's way to say that training has not begun
                 wrapper.pruning_step.assign(0)
         self.follow(run)
         self._warn_never_reached(run, done)
@@ -125,12 +147,16 @@ class Pruner:
         self.on_step()
 
     def follow(self, run: Run) -> None:
-        """Turn every schedule into optimizer steps, so that `tensors` can say what they ask for; nothing is pruned.
+        """Turn every schedule into optimizer steps, so that `tensors` can say what they ask for;
+        nothing is pruned.
 
         Raises:
-            TrainingError: a schedule needs the length of an epoch or of the run, and `run` does not say.
+            TrainingError: a schedule needs the length of an epoch or of the run, and `run` does not
+                say.
         """
-        self._timetables = {address: _timetable(address, wrapper, run) for address, wrapper in self.wrappers.items()}
+        self._timetables = {
+            address: _timetable(address, wrapper, run) for address, wrapper in self.wrappers.items()
+        }
 
     def stop(self) -> None:
         """Detach from the pruned layers; training them again needs a pruner again."""
@@ -141,13 +167,16 @@ class Pruner:
             self.model.train_function = _WithPruner(function, list(self.attached.values()))
 
     def project(self) -> None:
-        """Zero what the masks mask, where something other than an optimizer update has written the weights: weight averaging (`use_ema`) when it ends."""
+        """Zero what the masks mask, where something other than an optimizer update has written the
+        weights: weight averaging (`use_ema`) when it ends.
+        """
         for wrapper in self.wrappers.values():
             for weight, mask, _ in wrapper.pruning_vars:
                 weight.assign(apply_mask(weight.numpy(), mask.numpy()))
 
     def on_step(self) -> None:
-        """Update the masks that are due since the last update, on all replicas; nothing happens when none is.
+        """Update the masks that are due since the last update, on all replicas; nothing happens
+        when none is.
 
         Raises:
             TrainingError: it is called inside of a step, where weights are changing.
@@ -161,12 +190,17 @@ class Pruner:
     @property
     def step(self) -> int:
         """Optimizer updates since the wrap; the largest number where layers differ."""
-        return max((int(wrapper.pruning_step.numpy()) for wrapper in self.wrappers.values()), default=0)
+        return max(
+            (int(wrapper.pruning_step.numpy()) for wrapper in self.wrappers.values()), default=0
+        )
 
     @property
     def is_finished(self) -> bool:
         """Whether every layer has had the update that reaches its target."""
-        return all(wrapper.last_update.numpy() >= _target_step(self._started(address)) for address, wrapper in self.wrappers.items())
+        return all(
+            wrapper.last_update.numpy() >= _target_step(self._started(address))
+            for address, wrapper in self.wrappers.items()
+        )
 
     @property
     def has_advanced(self) -> bool:
@@ -174,14 +208,24 @@ class Pruner:
         return self._updates() > self._began[0]
 
     def standing_still(self) -> tuple[str, ...]:
-        """Return the addresses of layers that no update has reached since `start`, although the optimizer has counted some: they get no gradient.
+        """Return the addresses of layers that no update has reached since `start`, although the
+        optimizer has counted some: they get no gradient.
 
-        Frozen layers follow the model, and those that several models share may be trained by another one.
+        Frozen layers follow the model, and those that several models share may be trained by
+        another one.
         """
         if not self.has_advanced:
             return ()
-        still = [address for address, step in self._began[1].items() if int(self.wrappers[address].pruning_step.numpy()) == step]
-        return tuple(address for address in still if self.wrappers[address].trainable and set(self.wrappers[address].pruners) <= {self})
+        still = [
+            address
+            for address, step in self._began[1].items()
+            if int(self.wrappers[address].pruning_step.numpy()) == step
+        ]
+        return tuple(
+            address
+            for address in still
+            if self.wrappers[address].trainable and set(self.wrappers[address].pruners) <= {self}
+        )
 
     def _updates(self) -> int:
         iterations = getattr(self._optimizer, "iterations", None)
@@ -190,39 +234,61 @@ class Pruner:
     def tensors(self) -> tuple[TensorProgress, ...]:
         """Return where each pruned tensor stands, in the model's order."""
         steps = self._read_steps()
-        return tuple(progress for address, wrapper in self.wrappers.items() for progress in self._progress(address, wrapper, steps[address]))
+        return tuple(
+            progress
+            for address, wrapper in self.wrappers.items()
+            for progress in self._progress(address, wrapper, steps[address])
+        )
 
     def total_sparsity(self) -> float:
         """Return the measured share of zeros over all pruned tensors; 0 when there are none."""
         tensors = self.tensors()
-        return sum(tensor.zeros for tensor in tensors) / max(1, sum(tensor.size for tensor in tensors))
+        return sum(tensor.zeros for tensor in tensors) / max(
+            1, sum(tensor.size for tensor in tensors)
+        )
 
-    def _progress(self, address: str, wrapper: PruneLowMagnitude, step: int) -> Iterator[TensorProgress]:
+    def _progress(
+        self, address: str, wrapper: PruneLowMagnitude, step: int
+    ) -> Iterator[TensorProgress]:
         timetable, pruning = self._started(address), wrapper.pruning
         for name, (weight, _, threshold) in zip(pruning.weights, wrapper.pruning_vars, strict=True):
             size = math.prod(weight.shape)
             zeros = size - int(np.count_nonzero(weight.numpy()))
             target = timetable.sparsity_at(step, pruning.share_of(name))
-            yield TensorProgress(address, name, size, zeros, pruning.target_zeros(name, weight.shape), target, float(threshold.numpy()))
+            yield TensorProgress(
+                address,
+                name,
+                size,
+                zeros,
+                pruning.target_zeros(name, weight.shape),
+                target,
+                float(threshold.numpy()),
+            )
 
     def _count(self) -> tuple[int | None, dict[str, int]]:
-        """Return the optimizer's updates, where the layers cannot count them all, and the steps of each layer.
+        """Return the optimizer's updates, where the layers cannot count them all, and the steps of
+        each layer.
 
         Loss scaling counts updates that it skips, and layers that are all frozen see none.
         """
         is_scaled = isinstance(self._optimizer, tf_keras.mixed_precision.LossScaleOptimizer)
         counted = self._updates() if is_scaled or self._all_frozen else None
-        return counted, {address: int(wrapper.pruning_step.numpy()) for address, wrapper in self.wrappers.items()}
+        return counted, {
+            address: int(wrapper.pruning_step.numpy()) for address, wrapper in self.wrappers.items()
+        }
 
     @property
     def _all_frozen(self) -> bool:
         return not any(wrapper.trainable for wrapper in self.wrappers.values())
 
     def _read_steps(self) -> dict[str, int]:
-        """Return the step of each layer, each variable read once: it is what a batch costs on the host.
+        """Return the step of each layer, each variable read once: it is what a batch costs on the
+        host.
 
-        Layers get the steps since the last look that loss scaling skipped; what sets steps back (weights restored from earlier) is left as it is. A frozen
-        layer has no updates of its own and follows the other pruned layers, or the optimizer where all are frozen, unless another model trains it in turn.
+        Layers get the steps since the last look that loss scaling skipped; what sets steps back
+        (weights restored from earlier) is left as it is. A frozen layer has no updates of its own
+        and follows the other pruned layers, or the optimizer where all are frozen, unless another
+        model trains it in turn.
         """
         before, known = self._seen
         counted, read = self._count()
@@ -244,20 +310,28 @@ class Pruner:
         return steps
 
     def _is_due(self, address: str, step: int) -> bool:
-        """Return whether masks change at `step`; the variable with the last update is read only where the schedule asks for one since the last look."""
+        """Return whether masks change at `step`; the variable with the last update is read only
+        where the schedule asks for one since the last look.
+        """
         looked, timetable = self._looked.get(address), self._started(address)
         self._looked[address] = step
-        if looked is not None and (looked == step or (looked < step and not timetable.is_due(after=looked, step=step))):
+        if looked is not None and (
+            looked == step or (looked < step and not timetable.is_due(after=looked, step=step))
+        ):
             return False
         return timetable.is_due(after=int(self.wrappers[address].last_update.numpy()), step=step)
 
     def _started(self, address: str) -> Timetable | OwnTimetable:
         if address not in self._timetables:
-            raise TrainingError("the pruner has not started; call start(Run(steps_per_epoch=..., epochs=...)) before training")
+            raise TrainingError(
+                "the pruner has not started; call start(Run(steps_per_epoch=..., epochs=...))"
+                " before training"
+            )
         return self._timetables[address]
 
     def check_pruned(self, callback: str) -> None:
-        """Refuse to train a model in which no layer is pruned, with a callback that has nothing to do in it; warn where its pruned layers have no weights.
+        """Refuse to train a model in which no layer is pruned, with a callback that has nothing to
+        do in it; warn where its pruned layers have no weights.
 
         Raises:
             TrainingError: no layer of the model is pruned.
@@ -265,19 +339,23 @@ class Pruner:
         name = self.model.name
         if not self.attached:
             raise TrainingError(
-                f"{name}: {callback} was given to a model without pruned layers, so nothing would be pruned; "
-                "train the model that prune_low_magnitude or apply_rules returned, the original stays as it is"
+                f"{name}: {callback} was given to a model without pruned layers, so nothing would"
+                " be pruned; train the model that prune_low_magnitude or apply_rules returned, the"
+                " original stays as it is"
             )
         if not self.wrappers:
             warnings.warn(
-                f"{name}: nothing is pruned, since its pruned layers have no weights to prune ({', '.join(self.attached)}); prune layers with a kernel",
+                f"{name}: nothing is pruned, since its pruned layers have no weights to prune"
+                f" ({', '.join(self.attached)}); prune layers with a kernel",
                 stacklevel=2,
             )
 
     def warn_missed(self, *, was_stopped: bool) -> None:
-        """Warn of layers that the planned run would have brought to their target and that are not there, where training ends.
+        """Warn of layers that the planned run would have brought to their target and that are not
+        there, where training ends.
 
-        That is so when training was stopped (`was_stopped`), or when weights of an earlier step were restored: both are what EarlyStopping does.
+        That is so when training was stopped (`was_stopped`), or when weights of an earlier step
+        were restored: both are what EarlyStopping does.
         """
         missed: dict[tuple[str, int, int], list[str]] = {}
         still = self.standing_still()
@@ -287,11 +365,14 @@ class Pruner:
             end = _target_step(self._started(address))
             is_planned = was_stopped if self._planned is None else end <= self._planned
             if is_planned and int(wrapper.last_update.numpy()) < end:
-                missed.setdefault((_target_text(wrapper), end, int(wrapper.pruning_step.numpy())), []).append(address)
+                missed.setdefault(
+                    (_target_text(wrapper), end, int(wrapper.pruning_step.numpy())), []
+                ).append(address)
         for (target, end, step), addresses in missed.items():
             warnings.warn(
-                f"schedule/never-reached: {', '.join(addresses)}: training ends with the weights of step {step}, and the schedule reaches {target} "
-                f"at step {end}; let EarlyStopping begin later (start_from_epoch), or end the schedule earlier",
+                f"schedule/never-reached: {', '.join(addresses)}: training ends with the weights of"
+                f" step {step}, and the schedule reaches {target} at step {end}; let EarlyStopping"
+                " begin later (start_from_epoch), or end the schedule earlier",
                 stacklevel=2,
             )
 
@@ -300,8 +381,9 @@ class Pruner:
         still = self.standing_still()
         if still:
             warnings.warn(
-                f"{', '.join(still)}: the loss gives these layers no gradient, so no optimizer update reaches them and their schedules "
-                "stand still; leave them out of the rules, or freeze them (trainable = False) to prune them as they are",
+                f"{', '.join(still)}: the loss gives these layers no gradient, so no optimizer"
+                " update reaches them and their schedules stand still; leave them out of the"
+                " rules, or freeze them (trainable = False) to prune them as they are",
                 stacklevel=2,
             )
 
@@ -311,17 +393,22 @@ class Pruner:
             late.setdefault((_target_text(self.wrappers[address]), end, last), []).append(address)
         for (target, end, last), addresses in late.items():
             warnings.warn(
-                f"schedule/never-reached: {', '.join(addresses)}: the schedule reaches {target} at step {end} and the run ends at step {last}; "
-                "train for longer, or end the schedule earlier",
+                f"schedule/never-reached: {', '.join(addresses)}: the schedule reaches {target} at"
+                f" step {end} and the run ends at step {last}; train for longer, or end the"
+                " schedule earlier",
                 stacklevel=2,
             )
 
 
-def find_unreached(wrappers: Mapping[str, PruneLowMagnitude], run: Run, done: int = 0) -> Iterator[tuple[str, int, int]]:
-    """Yield (address, step of the target, step at which the run ends) of each layer whose schedule ends after the run.
+def find_unreached(
+    wrappers: Mapping[str, PruneLowMagnitude], run: Run, done: int = 0
+) -> Iterator[tuple[str, int, int]]:
+    """Yield (address, step of the target, step at which the run ends) of each layer whose schedule
+    ends after the run.
 
     Args:
-        wrappers: The pruned layers by address; those that were trained before go on from their step.
+        wrappers: The pruned layers by address; those that were trained before go on from their
+            step.
         run: The length of the run; nothing is yielded where it is not known.
         done: Steps of the run that were done before, where a run is resumed.
 
@@ -331,13 +418,18 @@ def find_unreached(wrappers: Mapping[str, PruneLowMagnitude], run: Run, done: in
     if run.steps is None:
         return
     for address, wrapper in wrappers.items():
-        end, last = _target_step(_timetable(address, wrapper, run)), max(0, int(wrapper.pruning_step.numpy())) + run.steps - done
+        end, last = (
+            _target_step(_timetable(address, wrapper, run)),
+            max(0, int(wrapper.pruning_step.numpy())) + run.steps - done,
+        )
         if end > last:
             yield address, end, last
 
 
 class _WithPruner:
-    """A model's train function that is kept from one `fit` to the next, where no trace would miss the pruner."""
+    """A model's train function that is kept from one `fit` to the next, where no trace would miss
+    the pruner.
+    """
 
     def __init__(self, function: Callable[..., Any], wrappers: list[PruneLowMagnitude]) -> None:
         self.function = function
@@ -350,17 +442,25 @@ class _WithPruner:
         return self.function(*args, **kwargs)
 
 
-def update_masks(wrapper: PruneLowMagnitude, timetable: Timetable | OwnTimetable, step: int) -> None:
-    """Choose the masks of a layer anew from the weights that it has at `step`, and zero what they mask."""
+def update_masks(
+    wrapper: PruneLowMagnitude, timetable: Timetable | OwnTimetable, step: int
+) -> None:
+    """Choose the masks of a layer anew from the weights that it has at `step`, and zero what they
+    mask.
+    """
     choose_masks(wrapper, lambda name: timetable.sparsity_at(step, wrapper.pruning.share_of(name)))
 
 
 def choose_masks(wrapper: PruneLowMagnitude, share_of: Callable[[str], float]) -> None:
-    """Choose the masks of a layer anew, with the share of zeros that `share_of` tells for the name of each weight, and zero what they mask."""
+    """Choose the masks of a layer anew, with the share of zeros that `share_of` tells for the name
+    of each weight, and zero what they mask.
+    """
     pruning = wrapper.pruning
     for name, (weight, mask, threshold) in zip(pruning.weights, wrapper.pruning_vars, strict=True):
         values, share = weight.numpy(), share_of(name)
-        chosen, smallest = select_pattern_mask(values, pruning.pattern, share, pruning.axes_of(name), pads=pruning.pads)
+        chosen, smallest = select_pattern_mask(
+            values, pruning.pattern, share, pruning.axes_of(name), pads=pruning.pads
+        )
         mask.assign(chosen)
         threshold.assign(smallest)
         weight.assign(apply_mask(values, chosen))
@@ -369,11 +469,16 @@ def choose_masks(wrapper: PruneLowMagnitude, share_of: Callable[[str], float]) -
 def _new_optimizer(legacy: OptimizerV2) -> str:
     name = type(legacy).__name__
     known = name if hasattr(tf_keras.optimizers, name) else "Adam"
-    return f"compile with tf_keras.optimizers.{known}, or give --optimizer {known.lower()} to graphprune train"
+    return (
+        f"compile with tf_keras.optimizers.{known}, or give --optimizer {known.lower()} to"
+        " graphprune train"
+    )
 
 
 def _has_embedding(wrapper: PruneLowMagnitude) -> bool:
-    return any(isinstance(layer, tf_keras.layers.Embedding) for layer in wrapper.layer._flatten_layers())
+    return any(
+        isinstance(layer, tf_keras.layers.Embedding) for layer in wrapper.layer._flatten_layers()
+    )
 
 
 def _timetable(address: str, wrapper: PruneLowMagnitude, run: Run) -> Timetable | OwnTimetable:
@@ -383,8 +488,9 @@ def _timetable(address: str, wrapper: PruneLowMagnitude, run: Run) -> Timetable 
         return wrapper.pruning.schedule.to_timetable(run)
     except ValueError as err:
         raise TrainingError(
-            f"{address}: {err}; give the run's length: UpdatePruningStep(run=Run(steps_per_epoch=..., epochs=...)) in fit, "
-            "or pruner.start(Run(...)) in a custom loop"
+            f"{address}: {err}; give the run's length:"
+            " UpdatePruningStep(run=Run(steps_per_epoch=..., epochs=...)) in fit, or"
+            " pruner.start(Run(...)) in a custom loop"
         ) from err
 
 
@@ -393,7 +499,13 @@ def _target_text(wrapper: PruneLowMagnitude) -> str:
 
 
 def _target_step(timetable: Timetable | OwnTimetable) -> int:
-    """Return the step at which the target is reached: the end of a ramp, the beginning of anything else."""
+    """Return the step at which the target is reached: the end of a ramp, the beginning of anything
+    else.
+    """
     if isinstance(timetable, OwnTimetable):
         return timetable.target_step
-    return timetable.end if timetable.schedule.is_ramp and timetable.end is not None else timetable.begin
+    return (
+        timetable.end
+        if timetable.schedule.is_ramp and timetable.end is not None
+        else timetable.begin
+    )

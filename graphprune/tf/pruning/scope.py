@@ -1,4 +1,6 @@
-"""The names under which classes are found while a saved model loads, where Keras does not know them: graphprune's own, and some of Keras's."""
+"""The names under which classes are found while a saved model loads, where Keras does not know
+them: graphprune's own, and some of Keras's.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,16 @@ UNLISTED: tuple[type, ...] = (
 
 
 def prune_scope() -> Any:
-    """Return a scope, for `with`, in which `tf_keras.models.load_model` knows graphprune's classes, and all of its own."""
+    """Return a scope, for `with`, in which `tf_keras.models.load_model` knows graphprune's classes,
+    and all of its own.
+    """
     return tf_keras.utils.custom_object_scope(prune_objects())
 
 
 def prune_objects() -> dict[str, type]:
     """Return the classes of `prune_scope` by name."""
-    own = {f"{PACKAGE}>{PruneLowMagnitude.__name__}": PruneLowMagnitude, PruneLowMagnitude.__name__: PruneLowMagnitude}
+    own = {
+        f"{PACKAGE}>{PruneLowMagnitude.__name__}": PruneLowMagnitude,
+        PruneLowMagnitude.__name__: PruneLowMagnitude,
+    }
     return {**{unlisted.__name__: unlisted for unlisted in UNLISTED}, **own}

@@ -1,4 +1,6 @@
-"""Layers that stay dense when a whole model is pruned, though they hold weights to prune: what to warn of."""
+"""Layers that stay dense when a whole model is pruned, though they hold weights to prune: what to
+warn of.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ class Skipped:
     Attributes:
         address: Its address.
         kind: Its class.
-        inside: The names of the layers inside it that could be pruned by themselves; none where it has weights of its own.
+        inside: The names of the layers inside it that could be pruned by themselves; none where it
+            has weights of its own.
         is_custom: Whether the class is the user's own.
     """
 
@@ -33,19 +36,35 @@ class Skipped:
     is_custom: bool
 
     def __str__(self) -> str:
-        holds = f", which holds {', '.join(self.inside[:LISTED])}{' ...' if len(self.inside) > LISTED else ''}" if self.inside else ""
+        holds = (
+            ", which holds"
+            f" {', '.join(self.inside[:LISTED])}{' ...' if len(self.inside) > LISTED else ''}"
+            if self.inside
+            else ""
+        )
         return f"{self.address} ({self.kind}{holds})"
 
 
 def find_skipped(model: tf_keras.Model) -> list[Skipped]:
-    """Return the layers that hold layers which could be pruned, or custom layers with matrices, of whose weights graphprune does not know what to prune."""
+    """Return the layers that hold layers which could be pruned, or custom layers with matrices, of
+    whose weights graphprune does not know what to prune.
+    """
     found = []
     for address, layer in addressed_layers(model):
-        if is_layered_model(layer) or isinstance(layer, PruneLowMagnitude) or holds_prunable_layer(layer) or prunable_names(layer):
+        if (
+            is_layered_model(layer)
+            or isinstance(layer, PruneLowMagnitude)
+            or holds_prunable_layer(layer)
+            or prunable_names(layer)
+        ):
             continue
-        inside = tuple(part.name for part in layer._flatten_layers(include_self=False) if prunable_names(part))
+        inside = tuple(
+            part.name for part in layer._flatten_layers(include_self=False) if prunable_names(part)
+        )
         is_custom = not is_builtin_layer(layer)
-        if inside or (is_custom and any(weight.shape.rank >= 2 for weight in layer.trainable_weights)):
+        if inside or (
+            is_custom and any(weight.shape.rank >= 2 for weight in layer.trainable_weights)
+        ):
             found.append(Skipped(address, type(layer).__name__, inside, is_custom))
     return found
 
@@ -54,17 +73,28 @@ def describe_skipped(skipped: Sequence[Skipped]) -> str:
     """Return which layers stay dense, and what to do."""
     more = f" and {len(skipped) - LISTED} more" if len(skipped) > LISTED else ""
     if any(layer.is_custom for layer in skipped):
-        help = "let the class inherit graphprune.PrunableLayer and return the weights to prune from get_prunable_weights"
+        help = (
+            "let the class inherit graphprune.PrunableLayer and return the weights to prune from"
+            " get_prunable_weights"
+        )
     else:
         help = "prune the model inside by itself before it is wrapped"
     return f"graphprune does not prune inside {', '.join(map(str, skipped[:LISTED]))}{more}; {help}"
 
 
 def find_quantized(model: tf_keras.Model) -> list[str]:
-    """Return the layers that the TensorFlow toolkit prepared for quantization-aware training, as `name is a class`."""
-    return [f"{address} is a {type(layer).__name__}" for address, layer in addressed_layers(model) if _is_quantized(layer)]
+    """Return the layers that the TensorFlow toolkit prepared for quantization-aware training, as
+    `name is a class`.
+    """
+    return [
+        f"{address} is a {type(layer).__name__}"
+        for address, layer in addressed_layers(model)
+        if _is_quantized(layer)
+    ]
 
 
 def _is_quantized(layer: Layer) -> bool:
     kind = type(layer)
-    return kind.__module__.partition(".")[0] == _TOOLKIT and kind.__name__.startswith(("QuantizeWrapper", "QuantizeAnnotate"))
+    return kind.__module__.partition(".")[0] == _TOOLKIT and kind.__name__.startswith(
+        ("QuantizeWrapper", "QuantizeAnnotate")
+    )

@@ -16,11 +16,13 @@ from graphprune.tf.pruning.pruner import Pruner, TensorProgress
 
 
 class PruningSummaries(tf_keras.callbacks.TensorBoard):
-    """Keras's TensorBoard callback, which writes for each pruned tensor its target sparsity, its measured sparsity and the threshold of its mask as well.
+    """Keras's TensorBoard callback, which writes for each pruned tensor its target sparsity, its
+    measured sparsity and the threshold of its mask as well.
 
-    Put it behind `UpdatePruningStep`. The tags are `target_sparsity/LAYER/TENSOR`, `sparsity/LAYER/TENSOR` and `threshold/LAYER/TENSOR`, with the layer's
-    address and the tensor's name; the horizontal axis counts optimizer updates since the wrap, so a resumed training goes on in the same curve. The last
-    point is the state in which training ends.
+    Put it behind `UpdatePruningStep`. The tags are `target_sparsity/LAYER/TENSOR`,
+    `sparsity/LAYER/TENSOR` and `threshold/LAYER/TENSOR`, with the layer's address and the tensor's
+    name; the horizontal axis counts optimizer updates since the wrap, so a resumed training goes on
+    in the same curve. The last point is the state in which training ends.
 
     Args:
         log_dir: The folder that TensorBoard shows; events go into its folder `train`.
@@ -34,16 +36,32 @@ class PruningSummaries(tf_keras.callbacks.TensorBoard):
         ValueError: `update_freq` is none of these, or `log_dir` is empty.
     """
 
-    def __init__(self, log_dir: str | PathLike[str] = "logs", update_freq: str | int = "epoch", *, run: Run | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        log_dir: str | PathLike[str] = "logs",
+        update_freq: str | int = "epoch",
+        *,
+        run: Run | None = None,
+        **kwargs: Any,
+    ) -> None:
         check_tensorboard()
         if not check_path("log_dir", log_dir, "the path of a folder"):
-            raise ValueError("log_dir must name a folder, got ''; give the folder that TensorBoard shows, such as 'logs'")
+            raise ValueError(
+                "log_dir must name a folder, got ''; give the folder that TensorBoard shows, such"
+                " as 'logs'"
+            )
         check_run(run)
-        is_steps = isinstance(update_freq, int) and not isinstance(update_freq, bool) and update_freq >= 1
+        is_steps = (
+            isinstance(update_freq, int) and not isinstance(update_freq, bool) and update_freq >= 1
+        )
         if update_freq not in ("epoch", "batch") and not is_steps:
-            raise ValueError(f"update_freq must be 'epoch', 'batch' or a number of steps, got {update_freq!r}")
+            raise ValueError(
+                f"update_freq must be 'epoch', 'batch' or a number of steps, got {update_freq!r}"
+            )
         super().__init__(log_dir=log_dir, update_freq=update_freq, **kwargs)
-        self.params: dict[str, Any] | None = None  # a loop that is no `fit` never calls `set_params`
+        self.params: dict[str, Any] | None = (
+            None  # a loop that is no `fit` never calls `set_params`
+        )
         self.run = run
         self._pruner: Pruner | None = None
         self._written: tuple[int, tuple[TensorProgress, ...]] = (0, ())
@@ -71,7 +89,10 @@ class PruningSummaries(tf_keras.callbacks.TensorBoard):
         """Write what is due after these steps."""
         super().on_train_batch_end(batch, logs)
         step = 0 if self._pruner is None else self._pruner.step
-        if self.update_freq != "epoch" and step // self.update_freq > self._written[0] // self.update_freq:
+        if (
+            self.update_freq != "epoch"
+            and step // self.update_freq > self._written[0] // self.update_freq
+        ):
             self._write()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -115,4 +136,7 @@ def check_tensorboard() -> None:
         TrainingError: it is not installed.
     """
     if importlib.util.find_spec("tensorboard") is None:
-        raise TrainingError("TensorBoard events need the package tensorboard, which is not installed; pip install 'graphprune[tensorboard]'")
+        raise TrainingError(
+            "TensorBoard events need the package tensorboard, which is not installed; pip install"
+            " 'graphprune[tensorboard]'"
+        )

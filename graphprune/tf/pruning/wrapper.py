@@ -24,22 +24,41 @@ from graphprune.errors import TrainingError
 from graphprune.graph.checkpoint_weights import state_attribute
 from graphprune.sparsity.patterns import Block, KeepOf
 from graphprune.sparsity.pruning import Provenance, Pruning
-from graphprune.tf.layers.live_tensors import find_weight, holds_prunable_layer, is_builtin_layer, prunable_names, unburied, weight_names
+from graphprune.tf.layers.live_tensors import (
+    find_weight,
+    holds_prunable_layer,
+    is_builtin_layer,
+    prunable_names,
+    unburied,
+    weight_names,
+)
 from graphprune.tf.layers.replicas import copies
 from graphprune.tf.layers.stored_names import keep_names, places_of
-from graphprune.tf.pruning.keras_schedules import PruningSchedule, keras_schedule, read_own_schedule, write_own_schedule
+from graphprune.tf.pruning.keras_schedules import (
+    PruningSchedule,
+    keras_schedule,
+    read_own_schedule,
+    write_own_schedule,
+)
 from graphprune.tf.pruning.tfmot_config import convert_tfmot_config
 
 PACKAGE = "graphprune"
 
 
 class Projection:
-    """The constraint of a pruned weight: the layer's own constraint first, then zero wherever the mask says so.
+    """The constraint of a pruned weight: the layer's own constraint first, then zero wherever the
+    mask says so.
 
-    Optimizers apply constraints once after each update, so the projection of a layer's first pruned weight also counts the layer's steps.
+    Optimizers apply constraints once after each update, so the projection of a layer's first pruned
+    weight also counts the layer's steps.
     """
 
-    def __init__(self, own: Callable[[tf.Tensor], tf.Tensor] | None, mask: tf.Variable, counter: tf.Variable | None) -> None:
+    def __init__(
+        self,
+        own: Callable[[tf.Tensor], tf.Tensor] | None,
+        mask: tf.Variable,
+        counter: tf.Variable | None,
+    ) -> None:
         self.own = own
         self.mask = mask
         self.counter = counter
@@ -49,27 +68,33 @@ class Projection:
         if self.counter is not None:
             self.counter.assign_add(1)
         value = tf.convert_to_tensor(weight if self.own is None else self.own(weight))
-        return tf.math.multiply_no_nan(value, tf.cast(self.mask, value.dtype))  # zero times infinity is zero; half the time of tf.where
+        return tf.math.multiply_no_nan(
+            value, tf.cast(self.mask, value.dtype)
+        )  # zero times infinity is zero; half the time of tf.where
 
 
 @tf_keras.utils.register_keras_serializable(package=PACKAGE)
 class PruneLowMagnitude(tf_keras.layers.Wrapper):
     """A layer whose smallest weights are zero, as a pruner chooses them while the layer trains.
 
-    It has the name of the layer that it wraps and calls it, so outputs, losses, masks, states and keyword tensors are as unwrapped. Masks act after each
-    optimizer update, through the constraint of the pruned variables; nothing is assigned in the forward pass. Being called with `training=True` needs a
-    pruner: `UpdatePruningStep` in `fit`, a started `Pruner` elsewhere.
+    It has the name of the layer that it wraps and calls it, so outputs, losses, masks, states and
+    keyword tensors are as unwrapped. Masks act after each optimizer update, through the constraint
+    of the pruned variables; nothing is assigned in the forward pass. Being called with
+    `training=True` needs a pruner: `UpdatePruningStep` in `fit`, a started `Pruner` elsewhere.
 
     Attributes:
         layer: The layer inside.
-        pruning: What to prune, how much, and when; `pruning_schedule`, `block_size`, `block_pooling_type` and `sparsity_m_by_n` say it as
-            `prune_low_magnitude` takes it.
+        pruning: What to prune, how much, and when; `pruning_schedule`, `block_size`,
+            `block_pooling_type` and `sparsity_m_by_n` say it as `prune_low_magnitude` takes it.
         provenance: Which rule asked for it.
         pruning_step: Optimizer updates since the wrap (int64), once built.
         last_update: The step of the last mask update (int64), -1 before the first; once built.
-        own_schedule: The schedule, where it is of a user's own class; None where `pruning` says it all.
-        pruners: The started pruners that follow this layer; several where several models share it and train in turn.
-        missed_pruner: Whether training has been refused for want of one, and no pruner was made since.
+        own_schedule: The schedule, where it is of a user's own class; None where `pruning` says it
+            all.
+        pruners: The started pruners that follow this layer; several where several models share it
+            and train in turn.
+        missed_pruner: Whether training has been refused for want of one, and no pruner was made
+            since.
     """
 
     def __init__(
@@ -87,9 +112,17 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         own = {"name": layer.name, "trainable": layer.trainable, "dtype": layer._dtype_policy}
         super().__init__(layer, **{**own, **kwargs, "autocast": False})
         if hasattr(layer, "_batch_input_shape") and not hasattr(self, "_batch_input_shape"):
-            self._batch_input_shape = layer._batch_input_shape  # by it a Sequential model is built when its first layer is added
-        self.pruning = pruning if isinstance(pruning, Pruning) else _read_pruning(layer.name, pruning)
-        self.provenance = provenance if isinstance(provenance, Provenance) else Provenance.from_config(provenance or {})
+            self._batch_input_shape = (
+                layer._batch_input_shape
+            )  # by it a Sequential model is built when its first layer is added
+        self.pruning = (
+            pruning if isinstance(pruning, Pruning) else _read_pruning(layer.name, pruning)
+        )
+        self.provenance = (
+            provenance
+            if isinstance(provenance, Provenance)
+            else Provenance.from_config(provenance or {})
+        )
         self._weight_names = tuple(weight_names)
         self._weight_places = dict(weight_places or {})
         keep_names(layer, self._weight_names, decided=True)
@@ -97,7 +130,8 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         self.own_schedule = schedule
         self.pruners: weakref.WeakSet[Any] = weakref.WeakSet()
         self.missed_pruner = False
-        # Keras passes in what the inner layer expects (training, mask, its own context arguments) and writes nodes with its argument names.
+        # Keras passes in what the inner layer expects (training, mask, its own context arguments)
+        # and writes nodes with its argument names.
         self._call_spec = layer._call_spec
         self._call_context_args = layer._call_context_args
         self._supports_masking = layer.supports_masking
@@ -109,11 +143,21 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
 
     @property
     def pruning_vars(self) -> list[tuple[tf.Variable, tf.Variable, tf.Variable]]:
-        """(weight, mask, threshold) of each pruned tensor, in the order of `pruning.weights`; empty before the layer is built."""
+        """(weight, mask, threshold) of each pruned tensor, in the order of `pruning.weights`; empty
+        before the layer is built.
+        """
         if not hasattr(self, "pruning_step"):
             return []
-        state = {name: [getattr(self, state_attribute(f"{kind}_{name}")) for kind in ("mask", "threshold")] for name in self.pruning.weights}
-        return [(find_weight(self.layer, name), mask, threshold) for name, (mask, threshold) in state.items()]
+        state = {
+            name: [
+                getattr(self, state_attribute(f"{kind}_{name}")) for kind in ("mask", "threshold")
+            ]
+            for name in self.pruning.weights
+        }
+        return [
+            (find_weight(self.layer, name), mask, threshold)
+            for name, (mask, threshold) in state.items()
+        ]
 
     @property
     def pruning_schedule(self) -> PruningSchedule:
@@ -127,30 +171,50 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         if not isinstance(pattern, Block):
             return (1, 1)
         sizes = dict(pattern.sizes)
-        plane = [axis for axis in (self.pruning.axes or (tuple(sizes),))[0] if axis in sizes or axis in ("in", "out")]
+        plane = [
+            axis
+            for axis in (self.pruning.axes or (tuple(sizes),))[0]
+            if axis in sizes or axis in ("in", "out")
+        ]
         rows, columns = [*(sizes.get(axis, 1) for axis in plane), 1, 1][:2]
         return (rows, columns)
 
     @property
     def block_pooling_type(self) -> str:
         """`MAX` where a block is scored by its largest magnitude, else `AVG`."""
-        return "MAX" if isinstance(self.pruning.pattern, Block) and self.pruning.pattern.pool == "max" else "AVG"
+        return (
+            "MAX"
+            if isinstance(self.pruning.pattern, Block) and self.pruning.pattern.pool == "max"
+            else "AVG"
+        )
 
     @property
     def sparsity_m_by_n(self) -> tuple[int, int] | None:
         """(m, n) where m of each n weights along the input axis are zeroed."""
         pattern = self.pruning.pattern
-        return (pattern.of - pattern.keep, pattern.of) if isinstance(pattern, KeepOf) and pattern.along == "in" else None
+        return (
+            (pattern.of - pattern.keep, pattern.of)
+            if isinstance(pattern, KeepOf) and pattern.along == "in"
+            else None
+        )
 
     @property
     def pruning_state(self) -> list[tf.Variable]:
-        """Masks, thresholds, `pruning_step` and `last_update`, in storage order; empty before the layer is built."""
-        pairs = [variable for _, mask, threshold in self.pruning_vars for variable in (mask, threshold)]
-        return [*pairs, self.pruning_step, self.last_update] if hasattr(self, "pruning_step") else []
+        """Masks, thresholds, `pruning_step` and `last_update`, in storage order; empty before the
+        layer is built.
+        """
+        pairs = [
+            variable for _, mask, threshold in self.pruning_vars for variable in (mask, threshold)
+        ]
+        return (
+            [*pairs, self.pruning_step, self.last_update] if hasattr(self, "pruning_step") else []
+        )
 
     @property
     def input_spec(self) -> Any:
-        """The inner layer's input spec; None for a layer that takes its states as further inputs (RNN), and so checks inputs itself."""
+        """The inner layer's input spec; None for a layer that takes its states as further inputs
+        (RNN), and so checks inputs itself.
+        """
         return self.layer.input_spec if self._is_called_as_layer else None
 
     @input_spec.setter
@@ -172,7 +236,9 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
 
     @property
     def non_trainable_weights(self) -> list[tf.Variable]:
-        """What optimizers do not update; a wrapper read from the toolkit's config lists its state last, as the toolkit does: `.h5` files go by this order."""
+        """What optimizers do not update; a wrapper read from the toolkit's config lists its state
+        last, as the toolkit does: `.h5` files go by this order.
+        """
         if not self._is_tfmot:
             return super().non_trainable_weights  # type: ignore[no-any-return]
         return [*self.layer.non_trainable_weights, *self._non_trainable_weights]
@@ -182,7 +248,9 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         self.layer.reset_states(*args, **kwargs)
 
     def build(self, input_shape: Any = None) -> None:
-        """Build the inner layer, then masks and counters, and put the projection on each pruned weight; attention waits for its first call."""
+        """Build the inner layer, then masks and counters, and put the projection on each pruned
+        weight; attention waits for its first call.
+        """
         super().build(input_shape)
         if not hasattr(self, "pruning_step") and not _builds_when_called(self.layer):
             self._add_pruning_state()
@@ -196,7 +264,9 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
             self._add_state(f"threshold_{name}", (), tf.float32, 0)
         self._add_state("pruning_step", (), tf.int64, 0)
         self._add_state("last_update", (), tf.int64, -1)
-        if self._is_tfmot:  # the toolkit's files hold no such variable, so it is no weight until the model is saved
+        if (
+            self._is_tfmot
+        ):  # the toolkit's files hold no such variable, so it is no weight until the model is saved
             self._non_trainable_weights.pop()
         counter = self.pruning_step
         for weight, mask, _ in self.pruning_vars:
@@ -211,12 +281,17 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
             dtype=dtype,
             initializer=tf_keras.initializers.Constant(value),
             trainable=False,
-            aggregation=tf.VariableAggregation.NONE,  # each replica counts its own updates, which come on all of them at once
+            # each replica counts its own updates, which come on all of them at once
+            aggregation=tf.VariableAggregation.NONE,
             experimental_autocast=False,
         )
         setattr(self, state_attribute(name), variable)
         if state_attribute(name) != name:
-            self._delete_tracking(name)  # `add_weight` tracks a variable by its name, which Keras's loader of SavedModels reads as a path
+            self._delete_tracking(
+                name
+                # `add_weight` tracks a variable by its name, which Keras's loader of SavedModels reads
+                # as a path
+            )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the inner layer, once it is sure that a pruner follows the training.
@@ -225,9 +300,15 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
             TrainingError: the layer is called for training and no pruner is attached.
         """
         context = call_context()
-        # A layer called with a fixed `training=True` inside a model (Monte Carlo dropout) does not train when its model does not.
+        # A layer called with a fixed `training=True` inside a model (Monte Carlo dropout) does not
+        # train when its model does not.
         training = context.training if context.in_call else kwargs.get("training")
-        if training is True and not self.has_pruner and not context.saving and not _is_symbolic((args, kwargs)):
+        if (
+            training is True
+            and not self.has_pruner
+            and not context.saving
+            and not _is_symbolic((args, kwargs))
+        ):
             self.missed_pruner = True
             _forget_first_traces()
             raise unburied(no_pruner(self.name))
@@ -236,7 +317,8 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
     def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Return what the inner layer returns."""
         if not self._is_called_as_layer:
-            # Keras calls by the order of `call`'s arguments when it saves; a recurrent layer's own `__call__` has another order.
+            # Keras calls by the order of `call`'s arguments when it saves; a recurrent layer's own
+            # `__call__` has another order.
             kwargs |= zip(self.layer._call_spec.arg_names[1:], args, strict=False)
             args = ()
         outputs = self.layer(inputs, *args, **kwargs)
@@ -256,7 +338,8 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
     def get_config(self) -> dict[str, Any]:
         """Return everything that `from_config` needs; the inner layer's own config is as unwrapped.
 
-        Of a custom layer, it also names the weights, and where other formats have them, so that the file can be measured without the layer's class.
+        Of a custom layer, it also names the weights, and where other formats have them, so that the
+        file can be measured without the layer's class.
         """
         if self._is_tfmot and hasattr(self, "pruning_step"):
             self._is_tfmot = False
@@ -276,11 +359,19 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         }
 
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
-        """Read the state from a `.keras` file; in those of the TensorFlow toolkit the pruned weights come first, once more, and masks are numbers."""
+        """Read the state from a `.keras` file; in those of the TensorFlow toolkit the pruned
+        weights come first, once more, and masks are numbers.
+        """
         if self._is_tfmot:
-            own, again = [*self._trainable_weights, *self._non_trainable_weights], len(self.pruning.weights)
+            own, again = (
+                [*self._trainable_weights, *self._non_trainable_weights],
+                len(self.pruning.weights),
+            )
             values = [np.asarray(store[str(index)]) for index in range(again, len(store))]
-            store = {str(index): value.astype(variable.dtype.as_numpy_dtype) for index, (value, variable) in enumerate(zip(values, own, strict=True))}
+            store = {
+                str(index): value.astype(variable.dtype.as_numpy_dtype)
+                for index, (value, variable) in enumerate(zip(values, own, strict=True))
+            }
         super().load_own_variables(store)
 
     def get_build_config(self) -> None:
@@ -288,15 +379,28 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         return
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> PruneLowMagnitude:
-        """Return the wrapper that `get_config` described, around a new inner layer; both of Keras's dialects are read."""
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> PruneLowMagnitude:
+        """Return the wrapper that `get_config` described, around a new inner layer; both of Keras's
+        dialects are read.
+        """
         config = copy.deepcopy(config)
-        # Without `build_config`: the inner layer is built by `build`, under the wrapper's name, or weight names of nested models would clash in an .h5 file.
+        # Without `build_config`: the inner layer is built by `build`, under the wrapper's name, or
+        # weight names of nested models would clash in an .h5 file.
         entry = {key: value for key, value in config.pop("layer").items() if key != "build_config"}
-        if in_tf_saved_model_scope():  # An .h5 file is loading: Keras reads its dialect, in which a custom class goes by its registered name.
-            entry = {"class_name": entry.get("registered_name") or entry["class_name"], "config": entry["config"]}
-        # RNN.from_config takes the cell out of the config that it is given, and the toolkit's config is read after it.
-        layer = tf_keras.layers.deserialize(copy.deepcopy(entry), custom_objects, use_legacy_format="module" not in entry)
+        # An .h5 file is loading: Keras reads its dialect, in which a custom class goes by its
+        # registered name.
+        if in_tf_saved_model_scope():
+            entry = {
+                "class_name": entry.get("registered_name") or entry["class_name"],
+                "config": entry["config"],
+            }
+        # RNN.from_config takes the cell out of the config that it is given, and the toolkit's
+        # config is read after it.
+        layer = tf_keras.layers.deserialize(
+            copy.deepcopy(entry), custom_objects, use_legacy_format="module" not in entry
+        )
         if is_toolkit_config(config):
             return cls(layer, **convert_tfmot_config(config | {"layer": entry}, layer))
         config["own_schedule"] = read_own_schedule(config.get("own_schedule"), custom_objects)
@@ -305,9 +409,19 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
 
 def _check_arguments(layer: Any, pruning: Any) -> None:
     if not isinstance(layer, Layer):
-        raise wrong_type("layer", "a layer of tf_keras", layer, "give a layer that is not called yet, such as tf_keras.layers.Dense(10)")
+        raise wrong_type(
+            "layer",
+            "a layer of tf_keras",
+            layer,
+            "give a layer that is not called yet, such as tf_keras.layers.Dense(10)",
+        )
     if not isinstance(pruning, Pruning | Mapping):
-        raise wrong_type("pruning", "a Pruning", pruning, "prune_low_magnitude(layer, pruning_schedule) makes a wrapper from a schedule")
+        raise wrong_type(
+            "pruning",
+            "a Pruning",
+            pruning,
+            "prune_low_magnitude(layer, pruning_schedule) makes a wrapper from a schedule",
+        )
 
 
 def _read_pruning(name: str, config: Mapping[str, Any]) -> Pruning:
@@ -315,12 +429,15 @@ def _read_pruning(name: str, config: Mapping[str, Any]) -> Pruning:
         return Pruning.from_config(config)
     except (KeyError, TypeError, AttributeError) as err:
         raise ValueError(
-            f"{name}: 'pruning' is not what Pruning.to_config returns ({type(err).__name__}: {err}); make wrappers by prune_low_magnitude"
+            f"{name}: 'pruning' is not what Pruning.to_config returns ({type(err).__name__}:"
+            f" {err}); make wrappers by prune_low_magnitude"
         ) from err
 
 
 def _builds_when_called(layer: Layer) -> bool:
-    """Return whether the layer may have yet to be called to have weights: custom layers, and MultiHeadAttention with the shapes of query, value and key."""
+    """Return whether the layer may have yet to be called to have weights: custom layers, and
+    MultiHeadAttention with the shapes of query, value and key.
+    """
     if not is_builtin_layer(layer) or holds_prunable_layer(layer):
         return True
     return isinstance(layer, tf_keras.layers.MultiHeadAttention) and not layer.weights
@@ -329,16 +446,19 @@ def _builds_when_called(layer: Layer) -> bool:
 def no_pruner(name: str) -> TrainingError:
     """Return the error for a wrapped model that trains without a pruner."""
     return TrainingError(
-        f"{name}: a pruned layer is being trained and no pruner is attached, so it would stay dense; "
-        "add graphprune.UpdatePruningStep() to the callbacks of fit, or start a graphprune Pruner and call its on_step() in a custom loop"
+        f"{name}: a pruned layer is being trained and no pruner is attached, so it would stay"
+        " dense; add graphprune.UpdatePruningStep() to the callbacks of fit, or start a graphprune"
+        " Pruner and call its on_step() in a custom loop"
     )
 
 
 def _forget_first_traces() -> None:
-    """Let each tf.function that is being traced for the first time, in this thread, trace anew at its next call.
+    """Let each tf.function that is being traced for the first time, in this thread, trace anew at
+    its next call.
 
-    TensorFlow takes a first trace that ends in an error for one that made no variables, and refuses those of optimizer and metrics in a second one
-    (`Function._call`, tensorflow/python/eager/polymorphic_function/polymorphic_function.py).
+    TensorFlow takes a first trace that ends in an error for one that made no variables, and refuses
+    those of optimizer and metrics in a second one (`Function._call`,
+    tensorflow/python/eager/polymorphic_function/polymorphic_function.py).
     """
     frame = inspect.currentframe()
     while frame is not None:
@@ -349,7 +469,10 @@ def _forget_first_traces() -> None:
 
 def _is_symbolic(arguments: Any) -> bool:
     """Return whether a functional model is being built, in which case nothing trains."""
-    if any(isinstance(tensor, tf_keras.__internal__.KerasTensor) for tensor in tf.nest.flatten(arguments)):
+    if any(
+        isinstance(tensor, tf_keras.__internal__.KerasTensor)
+        for tensor in tf.nest.flatten(arguments)
+    ):
         return True
     graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
     while graph is not None:

@@ -10,8 +10,13 @@ from graphprune.runs.stopping import StopRequest
 from graphprune.sparsity.positions import Position
 
 _SAVE_FIRST = "save a live model first: graphprune.save_model(model, 'model.keras')"
-_NAME_DATA = "arrays go into a file by numpy.savez('data.npz', x_train=x, y_train=y), datasets come from a function that returns (train, validation)"
-_COMPILED = "for an object of your own, compile the model with it and save it, then leave the argument out"
+_NAME_DATA = (
+    "arrays go into a file by numpy.savez('data.npz', x_train=x, y_train=y), datasets come from a"
+    " function that returns (train, validation)"
+)
+_COMPILED = (
+    "for an object of your own, compile the model with it and save it, then leave the argument out"
+)
 
 
 def check_places(model_path: Any, data_spec: Any, run_dir: Any) -> tuple[str, str, str]:
@@ -21,7 +26,9 @@ def check_places(model_path: Any, data_spec: Any, run_dir: Any) -> tuple[str, st
         TypeError: one is not a path, such as a live model or a dataset.
     """
     model = check_path("model_path", model_path, "the path of a saved model", _SAVE_FIRST)
-    data = check_path("data_spec", data_spec, "the path of an .npz file, or 'package.module:function'", _NAME_DATA)
+    data = check_path(
+        "data_spec", data_spec, "the path of an .npz file, or 'package.module:function'", _NAME_DATA
+    )
     return model, data, check_run_dir(run_dir)
 
 
@@ -50,7 +57,8 @@ def check_settings(
     Args:
         counts: Whole numbers by argument; None means not given.
         names: Names that Keras knows by argument (`optimizer`, `loss`); None means not given.
-        metrics, learning_rate, checkpoint_every, custom_objects, strategy, stop: As `train` was given them.
+        metrics, learning_rate, checkpoint_every, custom_objects, strategy, stop: As `train` was
+            given them.
 
     Raises:
         TypeError: an argument has another type.
@@ -60,11 +68,18 @@ def check_settings(
             check_whole(name, value)
     for name, value in names.items():
         if value is not None and not isinstance(value, str):
-            raise wrong_type(name, f"the name of one, such as {'adam' if name == 'optimizer' else 'mse'!r}", value, _COMPILED)
+            raise wrong_type(
+                name,
+                f"the name of one, such as {'adam' if name == 'optimizer' else 'mse'!r}",
+                value,
+                _COMPILED,
+            )
     if learning_rate is not None:
         check_number("learning_rate", learning_rate)
     if not isinstance(checkpoint_every, str | Position):
-        raise wrong_type("checkpoint_every", "text such as '1 epoch' or '50 steps'", checkpoint_every)
+        raise wrong_type(
+            "checkpoint_every", "text such as '1 epoch' or '50 steps'", checkpoint_every
+        )
     if custom_objects is not None:
         check_mapping("custom_objects", custom_objects, "a dict of classes and functions by name")
     if not isinstance(strategy, str):

@@ -10,10 +10,12 @@ from tf_keras.src.utils import tf_utils
 
 
 class BeginAt(tf_keras.callbacks.Callback):
-    """Lets `fit` begin in the middle of an epoch, through the seam that Keras's own BackupAndRestore uses.
+    """Lets `fit` begin in the middle of an epoch, through the seam that Keras's own
+    BackupAndRestore uses.
 
     Args:
-        epoch, batch: The place, both from 0. Behind the last batch of an epoch, the epoch is ended first: validation, and what callbacks do at its end.
+        epoch, batch: The place, both from 0. Behind the last batch of an epoch, the epoch is ended
+            first: validation, and what callbacks do at its end.
         steps_per_epoch: The batches of an epoch.
         validation_data: What `fit` validates with.
 
@@ -32,8 +34,12 @@ class BeginAt(tf_keras.callbacks.Callback):
         """Offer the place to `fit`, which asks for it next."""
         self.model._training_state = self
 
-    def maybe_load_initial_counters_from_ckpt(self, steps_per_epoch: int, initial_epoch: int, mode: Any = None) -> tuple[int, int]:
-        """Return (epoch, batch) to begin at; `fit` asks when every callback's `on_train_begin` was called."""
+    def maybe_load_initial_counters_from_ckpt(
+        self, steps_per_epoch: int, initial_epoch: int, mode: Any = None
+    ) -> tuple[int, int]:
+        """Return (epoch, batch) to begin at; `fit` asks when every callback's `on_train_begin` was
+        called.
+        """
         self.model._training_state = None
         epoch, _ = self._place
         if not self._is_trained:
@@ -42,10 +48,14 @@ class BeginAt(tf_keras.callbacks.Callback):
         return epoch + 1, 0
 
     def _end_epoch(self, epoch: int) -> None:
-        """Do what `fit` does after the last batch of an epoch; the recorder restores the sums of metrics when the epoch begins."""
+        """Do what `fit` does after the last batch of an epoch; the recorder restores the sums of
+        metrics when the epoch begins.
+        """
         self.hooks.on_epoch_begin(epoch)
         logs = tf_utils.sync_to_numpy_or_python_type(self.model.get_metrics_result())
         if self._validation_data is not None:
-            found = self.model.evaluate(self._validation_data, verbose=0, callbacks=self.hooks, return_dict=True)
+            found = self.model.evaluate(
+                self._validation_data, verbose=0, callbacks=self.hooks, return_dict=True
+            )
             logs |= {f"val_{name}": value for name, value in found.items()}
         self.hooks.on_epoch_end(epoch, logs)

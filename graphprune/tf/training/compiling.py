@@ -1,4 +1,6 @@
-"""How a model is compiled for training: by what it was saved with, overridden by what the user asks for."""
+"""How a model is compiled for training: by what it was saved with, overridden by what the user asks
+for.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +17,20 @@ from graphprune.runs.run_options import Compiling
 
 
 def compile_model(model: tf_keras.Model, asked: Compiling, place: str) -> None:
-    """Compile `model` in place, unless it is compiled as asked; an optimizer that stays keeps its slots and iterations.
+    """Compile `model` in place, unless it is compiled as asked; an optimizer that stays keeps its
+    slots and iterations.
 
     Raises:
-        TrainingError: a name is unknown, or the model was saved without settings that are not given either.
+        TrainingError: a name is unknown, or the model was saved without settings that are not given
+            either.
     """
     saved = _saved_settings(model)
     loss = saved.get("loss") if asked.loss is None else asked.loss
     if not loss and not (saved and model.losses):
-        raise TrainingError(f"{place}: saved without compile settings; say how to train it with --loss and --optimizer")
+        raise TrainingError(
+            f"{place}: saved without compile settings; say how to train it with --loss and"
+            " --optimizer"
+        )
     optimizer = _choose_optimizer(model, asked, place)
     if asked.loss is not None:
         _check_name("loss", asked.loss, tf_keras.losses.get, tf_keras.losses)
@@ -32,8 +39,18 @@ def compile_model(model: tf_keras.Model, asked: Compiling, place: str) -> None:
             _check_name("metric", name, tf_keras.metrics.get, tf_keras.metrics)
     if optimizer is not model.optimizer or asked.loss is not None or asked.metrics is not None:
         metrics = saved.get("metrics") if asked.metrics is None else list(asked.metrics)
-        others = {name: value for name, value in saved.items() if name not in ("optimizer", "loss", "metrics")}
-        model.compile(optimizer=optimizer, loss=loss, metrics=metrics, from_serialized=bool(saved) and asked.metrics is None, **others)
+        others = {
+            name: value
+            for name, value in saved.items()
+            if name not in ("optimizer", "loss", "metrics")
+        }
+        model.compile(
+            optimizer=optimizer,
+            loss=loss,
+            metrics=metrics,
+            from_serialized=bool(saved) and asked.metrics is None,
+            **others,
+        )
     if asked.learning_rate is not None:
         _set_learning_rate(model, asked.learning_rate, place)
     model.autotune_steps_per_execution = False
@@ -49,7 +66,9 @@ def _saved_settings(model: tf_keras.Model) -> dict[str, Any]:
 
 def _choose_optimizer(model: tf_keras.Model, asked: Compiling, place: str) -> Any:
     if asked.optimizer is not None:
-        return _check_name("optimizer", asked.optimizer, tf_keras.optimizers.get, tf_keras.optimizers)
+        return _check_name(
+            "optimizer", asked.optimizer, tf_keras.optimizers.get, tf_keras.optimizers
+        )
     current = getattr(model, "optimizer", None)
     if current is None:
         raise TrainingError(f"{place}: saved without an optimizer; name one with --optimizer")
@@ -63,8 +82,13 @@ def _build_optimizer(model: tf_keras.Model) -> None:
         inner._create_all_weights(model.trainable_variables)
         return
     inner.build(model.trainable_variables)
-    if inner.use_ema and int(inner.iterations.numpy()) == 0:  # Keras loads weights after it built the optimizer, so averages began at weights that are gone
-        for average, weight in zip(inner._model_variables_moving_average, model.trainable_variables, strict=True):
+    if (
+        inner.use_ema and int(inner.iterations.numpy()) == 0
+        # Keras loads weights after it built the optimizer, so averages began at weights that are gone
+    ):
+        for average, weight in zip(
+            inner._model_variables_moving_average, model.trainable_variables, strict=True
+        ):
             average.assign(weight)
 
 
@@ -74,7 +98,10 @@ def _set_learning_rate(model: tf_keras.Model, rate: float, place: str) -> None:
     try:
         model.optimizer.learning_rate = rate
     except TypeError as fault:
-        raise TrainingError(f"{place}: its learning rate follows a schedule; to use a constant one, name the optimizer too, with --optimizer") from fault
+        raise TrainingError(
+            f"{place}: its learning rate follows a schedule; to use a constant one, name the"
+            " optimizer too, with --optimizer"
+        ) from fault
 
 
 def _check_name(kind: str, name: str, get: Any, module: Any) -> Any:
@@ -82,21 +109,40 @@ def _check_name(kind: str, name: str, get: Any, module: Any) -> Any:
     try:
         found = get(name)
     except TypeError as fault:
-        raise TrainingError(f"the {kind} {name!r} needs arguments, which a name cannot give; compile the model with it in Python and save it") from fault
+        raise TrainingError(
+            f"the {kind} {name!r} needs arguments, which a name cannot give; compile the model with"
+            " it in Python and save it"
+        ) from fault
     except ValueError:
         found = None
-    if found is None or isinstance(found, str):  # Keras returns the name of a metric that it does not know
+    if found is None or isinstance(
+        found, str
+    ):  # Keras returns the name of a metric that it does not know
         known = _names(module)
         close = difflib.get_close_matches(name, known, n=3)
-        hint = f"closest: {', '.join(repr(match) for match in close)}" if close else f"known are {', '.join(known)}"
+        hint = (
+            f"closest: {', '.join(repr(match) for match in close)}"
+            if close
+            else f"known are {', '.join(known)}"
+        )
         raise TrainingError(f"no {kind} is called {name!r}; {hint}")
     return found
 
 
 def _names(module: Any) -> list[str]:
-    """Return the names that users write: of optimizers the classes in lower case, of losses and metrics the functions."""
+    """Return the names that users write: of optimizers the classes in lower case, of losses and
+    metrics the functions.
+    """
     members: Mapping[str, Any] = vars(module)
     if module is tf_keras.optimizers:
-        return sorted(name.lower() for name, value in members.items() if inspect.isclass(value) and name != "Optimizer")
-    names = {name for name, value in members.items() if inspect.isfunction(value)} - {"get", "serialize", "deserialize"}
+        return sorted(
+            name.lower()
+            for name, value in members.items()
+            if inspect.isclass(value) and name != "Optimizer"
+        )
+    names = {name for name, value in members.items() if inspect.isfunction(value)} - {
+        "get",
+        "serialize",
+        "deserialize",
+    }
     return sorted(names | {"accuracy"} if module is tf_keras.metrics else names)

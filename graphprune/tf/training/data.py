@@ -1,7 +1,7 @@
 """Training data: an `.npz` of arrays, or a function of the user's that returns `tf.data` datasets.
 
-Both kinds give the same batches in the same order each time they are read with the same seed, from any step on: that is what makes a resumed run equal
-to one that was never interrupted.
+Both kinds give the same batches in the same order each time they are read with the same seed, from
+any step on: that is what makes a resumed run equal to one that was never interrupted.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ from graphprune.tf.training.faults import explain_fault
 
 DEFAULT_BATCH_SIZE = 32
 HELD_BELOW = 256 * 2**20
-"""Bytes of an array below which TensorFlow holds a copy; tiny models take steps a third faster from one than from NumPy's arrays."""
+"""Bytes of an array below which TensorFlow holds a copy; tiny models take steps a third faster from
+one than from NumPy's arrays.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ArrayData:
     """Arrays from an `.npz` file; each epoch takes them in its own random order.
 
-    Several replicas share each batch equally, so `batch_size` is a multiple of `replicas`, and an epoch leaves out the last samples that cannot be shared.
+    Several replicas share each batch equally, so `batch_size` is a multiple of `replicas`, and an
+    epoch leaves out the last samples that cannot be shared.
     """
 
     spec: str
@@ -65,8 +68,12 @@ class ArrayData:
         return _slices(self.x_train[:few], self.y_train[:few]).batch(self.batch_size)
 
     def order(self, epoch: int) -> np.ndarray:
-        """Return the order of the samples in `epoch`: a permutation that depends on the seed and the epoch alone."""
-        return np.random.default_rng([self.seed, epoch]).permutation(len(self.x_train))[: _shared(len(self.x_train), self.replicas)]
+        """Return the order of the samples in `epoch`: a permutation that depends on the seed and
+        the epoch alone.
+        """
+        return np.random.default_rng([self.seed, epoch]).permutation(len(self.x_train))[
+            : _shared(len(self.x_train), self.replicas)
+        ]
 
     def batches(self, step: int = 0) -> tf.data.Dataset:
         """Return the batches from `step` (counted from the start of the run) on, without end."""
@@ -78,12 +85,19 @@ class ArrayData:
                 yield self.order(number)
                 number += 1
 
-        epochs = tf.data.Dataset.from_generator(orders, output_signature=tf.TensorSpec([_shared(len(self.x_train), self.replicas)], tf.int64))
-        indices = epochs.flat_map(lambda order: tf.data.Dataset.from_tensor_slices(order).batch(self.batch_size)).skip(batch)
+        epochs = tf.data.Dataset.from_generator(
+            orders,
+            output_signature=tf.TensorSpec([_shared(len(self.x_train), self.replicas)], tf.int64),
+        )
+        indices = epochs.flat_map(
+            lambda order: tf.data.Dataset.from_tensor_slices(order).batch(self.batch_size)
+        ).skip(batch)
         return self._gathered(indices, self.x_train, self.y_train).prefetch(1)
 
     def _gathered(self, indices: tf.data.Dataset, x: np.ndarray, y: np.ndarray) -> tf.data.Dataset:
-        """Return the samples that each batch of indices names. TensorFlow copies the arrays as a whole; NumPy takes the rows of large ones where they are."""
+        """Return the samples that each batch of indices names. TensorFlow copies the arrays as a
+        whole; NumPy takes the rows of large ones where they are.
+        """
         if max(x.nbytes, y.nbytes) < HELD_BELOW:
             held_x, held_y = tf.constant(_native(x)), tf.constant(_native(y))
             return indices.map(lambda index: (tf.gather(held_x, index), tf.gather(held_y, index)))
@@ -98,7 +112,9 @@ class ArrayData:
 
         def gather(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             rows = tf.numpy_function(take, [index], types)
-            return tuple(tf.ensure_shape(tensor, shape) for tensor, shape in zip(rows, shapes, strict=True))
+            return tuple(
+                tf.ensure_shape(tensor, shape) for tensor, shape in zip(rows, shapes, strict=True)
+            )
 
         return indices.map(gather)
 
@@ -108,7 +124,9 @@ def _slices(x: np.ndarray, y: np.ndarray) -> tf.data.Dataset:
 
 
 def _native(array: np.ndarray) -> np.ndarray:
-    """Return the values as TensorFlow takes them: in this machine's order of bytes, text as UTF-8, each row in one piece."""
+    """Return the values as TensorFlow takes them: in this machine's order of bytes, text as UTF-8,
+    each row in one piece.
+    """
     if array.dtype.kind == "U":
         return np.char.encode(array, "utf-8")
     return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
@@ -136,8 +154,9 @@ class StreamData:
     def batches(self, step: int = 0) -> tf.data.Dataset:
         """Return the batches from `step` (counted from the start of the run) on, without end.
 
-        A finite dataset is repeated as a whole and then skipped into, so that one that shuffles anew in each pass comes in the same orders again. That fails
-        where the validation set is cut from the same shuffled dataset, because each look at it changes the next order.
+        A finite dataset is repeated as a whole and then skipped into, so that one that shuffles
+        anew in each pass comes in the same orders again. That fails where the validation set is cut
+        from the same shuffled dataset, because each look at it changes the next order.
         """
         return self.train.repeat().skip(step)
 
@@ -145,15 +164,27 @@ class StreamData:
 Data = ArrayData | StreamData
 
 
-def read_data(spec: str, *, batch_size: int | None = None, seed: int = 0, steps_per_epoch: int | None = None, replicas: int = 1) -> Data:
+def read_data(
+    spec: str,
+    *,
+    batch_size: int | None = None,
+    seed: int = 0,
+    steps_per_epoch: int | None = None,
+    replicas: int = 1,
+) -> Data:
     """Return the data that `spec` names: the path of an `.npz`, or `package.module:function`.
 
     Args:
-        spec: An `.npz` file with x_train and y_train (x_test and y_test too, if there is a test set), or a function that takes nothing and returns
-            `(train, validation)` as batched `tf.data.Dataset`; validation may be None. Modules are looked for in the working directory too.
-        batch_size: Samples in a batch of an `.npz`, 32 when None; datasets of a function have their own, and it must be None.
-        seed: Decides the order of the samples of an `.npz`, and the seeds that a function's datasets did not set themselves.
-        steps_per_epoch: The length of an epoch, for datasets of a function that have none or should be cut into other epochs.
+        spec: An `.npz` file with x_train and y_train (x_test and y_test too, if there is a test
+            set), or a function that takes nothing and returns `(train, validation)` as batched
+            `tf.data.Dataset`; validation may be None. Modules are looked for in the working
+            directory too.
+        batch_size: Samples in a batch of an `.npz`, 32 when None; datasets of a function have their
+            own, and it must be None.
+        seed: Decides the order of the samples of an `.npz`, and the seeds that a function's
+            datasets did not set themselves.
+        steps_per_epoch: The length of an epoch, for datasets of a function that have none or should
+            be cut into other epochs.
         replicas: How many replicas share a batch: `batch_size` is that of all of them together.
 
     Raises:
@@ -162,15 +193,29 @@ def read_data(spec: str, *, batch_size: int | None = None, seed: int = 0, steps_
     if batch_size is not None and batch_size < 1:
         raise DataError(f"{spec}: the batch size must be at least 1, got {batch_size}")
     if steps_per_epoch is not None and steps_per_epoch < 1:
-        raise DataError(f"{spec}: the number of steps in an epoch must be at least 1, got {steps_per_epoch}")
+        raise DataError(
+            f"{spec}: the number of steps in an epoch must be at least 1, got {steps_per_epoch}"
+        )
     if is_data_function(spec):
         if batch_size is not None:
-            raise DataError(f"{spec}: the datasets of a function have batches of their own; leave the batch size out, or set it in the function")
+            raise DataError(
+                f"{spec}: the datasets of a function have batches of their own; leave the batch"
+                " size out, or set it in the function"
+            )
         return _read_function(spec, seed, steps_per_epoch)
     if batch_size is not None and batch_size % replicas:
         near = max(replicas, _shared(batch_size, replicas))
-        raise DataError(f"{spec}: {replicas} replicas share a batch equally, got a batch size of {batch_size}; take a multiple of {replicas}, such as {near}")
-    return _read_arrays(spec, batch_size or max(replicas, _shared(DEFAULT_BATCH_SIZE, replicas)), seed, steps_per_epoch, replicas)
+        raise DataError(
+            f"{spec}: {replicas} replicas share a batch equally, got a batch size of {batch_size};"
+            f" take a multiple of {replicas}, such as {near}"
+        )
+    return _read_arrays(
+        spec,
+        batch_size or max(replicas, _shared(DEFAULT_BATCH_SIZE, replicas)),
+        seed,
+        steps_per_epoch,
+        replicas,
+    )
 
 
 def _shared(samples: int, replicas: int) -> int:
@@ -178,21 +223,31 @@ def _shared(samples: int, replicas: int) -> int:
     return samples - samples % replicas
 
 
-def _read_arrays(spec: str, batch_size: int, seed: int, steps_per_epoch: int | None, replicas: int) -> ArrayData:
+def _read_arrays(
+    spec: str, batch_size: int, seed: int, steps_per_epoch: int | None, replicas: int
+) -> ArrayData:
     read = read_samples(spec)
     samples = _shared(len(read.x_train), replicas)
     if samples == 0:
-        raise DataError(f"{spec}: x_train has {len(read.x_train)} samples, too few for {replicas} replicas; take fewer")
+        raise DataError(
+            f"{spec}: x_train has {len(read.x_train)} samples, too few for {replicas} replicas;"
+            " take fewer"
+        )
     batch_size = min(batch_size, samples)
     steps = math.ceil(samples / batch_size)
     if steps_per_epoch not in (None, steps):
-        raise DataError(f"{spec}: an epoch of this file has {steps} steps of {batch_size} samples, got {steps_per_epoch} steps; change the batch size instead")
+        raise DataError(
+            f"{spec}: an epoch of this file has {steps} steps of {batch_size} samples, got"
+            f" {steps_per_epoch} steps; change the batch size instead"
+        )
     arrays = (read.x_train, read.y_train, read.x_test, read.y_test)
     return ArrayData(spec, *arrays, batch_size, seed, steps, read.sha256, replicas, read.mapped)
 
 
 def _read_function(spec: str, seed: int, steps_per_epoch: int | None) -> StreamData:
-    tf.random.set_seed(seed)  # datasets that shuffle without a seed of their own come in the same order again on resume
+    tf.random.set_seed(
+        seed
+    )  # datasets that shuffle without a seed of their own come in the same order again on resume
     train, test = call_data_function(spec)
     if test is not None and test.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise DataError(f"{spec}: the validation dataset never ends; cut it with .take(n)")
@@ -202,12 +257,18 @@ def _read_function(spec: str, seed: int, steps_per_epoch: int | None) -> StreamD
 def _count_steps(spec: str, train: tf.data.Dataset) -> int:
     steps = int(train.cardinality())
     if steps == tf.data.INFINITE_CARDINALITY:
-        raise DataError(f"{spec}: the training dataset never ends; say how long an epoch is with --steps-per-epoch")
+        raise DataError(
+            f"{spec}: the training dataset never ends; say how long an epoch is with"
+            " --steps-per-epoch"
+        )
     if steps == tf.data.UNKNOWN_CARDINALITY:
         try:
             steps = int(train.reduce(np.int64(0), lambda count, *_: count + 1))
         except tf.errors.OpError as fault:
-            raise DataError(f"{spec}: the training dataset failed while its batches were counted: {explain_fault(fault)}") from fault
+            raise DataError(
+                f"{spec}: the training dataset failed while its batches were counted:"
+                f" {explain_fault(fault)}"
+            ) from fault
     if steps == 0:
         raise DataError(f"{spec}: the training dataset has no batches; training needs at least one")
     return steps

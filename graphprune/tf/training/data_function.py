@@ -24,7 +24,8 @@ _WANTED = "return (train, validation) as batched tf.data.Dataset of (x, y); vali
 
 
 def call_data_function(spec: str) -> tuple[tf.data.Dataset, tf.data.Dataset | None]:
-    """Return what the function that `spec` names returns: the training dataset, and the validation dataset or None.
+    """Return what the function that `spec` names returns: the training dataset, and the validation
+    dataset or None.
 
     Raises:
         DataError: the module or function does not exist, fails, or returns something else.
@@ -38,13 +39,22 @@ def call_data_function(spec: str) -> tuple[tf.data.Dataset, tf.data.Dataset | No
 
 @contextmanager
 def _failure_named(spec: str, what: str) -> Iterator[None]:
-    """Say where the user's code failed, whatever it raised: `sys.exit()` there must not look like the end of a run."""
+    """Say where the user's code failed, whatever it raised: `sys.exit()` there must not look like
+    the end of a run.
+    """
     try:
         yield
     except BaseException as fault:
-        if isinstance(fault, KeyboardInterrupt) or type(fault).__module__.partition(".")[0] == "graphprune":
+        if (
+            isinstance(fault, KeyboardInterrupt)
+            or type(fault).__module__.partition(".")[0] == "graphprune"
+        ):
             raise  # the user stops the run
-        said = f"{type(fault).__name__}: {str(fault)[:_LONGEST]}" if str(fault) else type(fault).__name__
+        said = (
+            f"{type(fault).__name__}: {str(fault)[:_LONGEST]}"
+            if str(fault)
+            else type(fault).__name__
+        )
         place = find_place(fault)
         raise DataError(f"{spec}: {what}{f' at {place}' if place else ''} with {said}") from fault
 
@@ -77,10 +87,18 @@ def _find_function(spec: str) -> Callable[[], Any]:
     module = _import(spec, module_name)
     function = getattr(module, name, None)
     if function is None:
-        public = [other for other, value in vars(module).items() if callable(value) and not other.startswith("_")]
-        raise DataError(f"{spec}: module {module_name} has no function {name!r}{_closest(name, public)}")
+        public = [
+            other
+            for other, value in vars(module).items()
+            if callable(value) and not other.startswith("_")
+        ]
+        raise DataError(
+            f"{spec}: module {module_name} has no function {name!r}{_closest(name, public)}"
+        )
     if not callable(function):
-        raise DataError(f"{spec}: {name} is not a function, got {type(function).__name__}; it must {_WANTED}")
+        raise DataError(
+            f"{spec}: {name} is not a function, got {type(function).__name__}; it must {_WANTED}"
+        )
     return function  # type: ignore[no-any-return]
 
 
@@ -90,10 +108,14 @@ def _import(spec: str, module_name: str) -> ModuleType:
         try:
             return importlib.import_module(module_name)
         except ModuleNotFoundError as fault:
-            if fault.name is None or not (module_name == fault.name or module_name.startswith(f"{fault.name}.")):
+            if fault.name is None or not (
+                module_name == fault.name or module_name.startswith(f"{fault.name}.")
+            ):
                 raise
             close = _closest(fault.name, _modules_beside(fault.name))
-            raise DataError(f"{spec}: no module {fault.name!r}{close}; run from the folder that holds it") from fault
+            raise DataError(
+                f"{spec}: no module {fault.name!r}{close}; run from the folder that holds it"
+            ) from fault
 
 
 def _modules_beside(name: str) -> list[str]:
@@ -116,8 +138,12 @@ def _check_result(spec: str, result: Any) -> tuple[tf.data.Dataset, tf.data.Data
         if dataset is None and name == "validation":
             continue
         if not isinstance(dataset, tf.data.Dataset):
-            raise DataError(f"{spec}: {name} is {type(dataset).__name__}; the function must {_WANTED}")
+            raise DataError(
+                f"{spec}: {name} is {type(dataset).__name__}; the function must {_WANTED}"
+            )
         element = dataset.element_spec
         if not isinstance(element, tuple) or len(element) not in (2, 3):
-            raise DataError(f"{spec}: {name} has elements that are not (x, y); the function must {_WANTED}")
+            raise DataError(
+                f"{spec}: {name} has elements that are not (x, y); the function must {_WANTED}"
+            )
     return train, test

@@ -18,7 +18,10 @@ from graphprune.tf.training.faults import explain_fault
 from graphprune.tf.training.hidden_state import read_recurrent_states, restore_recurrent_states
 from graphprune.tf.training.label_rules import check_array_labels, check_batch_labels
 
-_EMPTY = {"training": "training needs at least one", "validation": "return None where there is none"}
+_EMPTY = {
+    "training": "training needs at least one",
+    "validation": "return None where there is none",
+}
 
 
 def evaluate(
@@ -30,7 +33,8 @@ def evaluate(
     unsafe_lambda: bool = False,
     unsafe_ops: bool = False,
 ) -> dict[str, float]:
-    """Return the loss and metrics of `model` by name, on the test set, or on the training set where there is no test set.
+    """Return the loss and metrics of `model` by name, on the test set, or on the training set where
+    there is no test set.
 
     Args:
         model: A compiled model, or the path of a saved one.
@@ -43,17 +47,29 @@ def evaluate(
         TrainingError: the model was saved without compile settings and none are given.
         DataError: the data does not fit the model.
     """
-    loaded = load_model(model, custom_objects, unsafe_lambda=unsafe_lambda, unsafe_ops=unsafe_ops) if isinstance(model, str | Path) else model
+    loaded = (
+        load_model(model, custom_objects, unsafe_lambda=unsafe_lambda, unsafe_ops=unsafe_ops)
+        if isinstance(model, str | Path)
+        else model
+    )
     place = str(model) if isinstance(model, str | Path) else loaded.name
     if not loaded._is_compiled or compiling is not None:
         compile_model(loaded, compiling or Compiling(), place)
     check_data_fits(loaded, data)
-    samples, steps = (data.batches(), data.steps_per_epoch) if data.test is None else (data.test, None)
-    return {name: float(value) for name, value in loaded.evaluate(samples, steps=steps, verbose=0, return_dict=True).items()}
+    samples, steps = (
+        (data.batches(), data.steps_per_epoch) if data.test is None else (data.test, None)
+    )
+    return {
+        name: float(value)
+        for name, value in loaded.evaluate(
+            samples, steps=steps, verbose=0, return_dict=True
+        ).items()
+    }
 
 
 def measure_accuracy(model: tf_keras.Model, data: Data) -> float | None:
-    """Return the share of right answers, 0 to 1; None for a model that is not compiled, or has no accuracy among its metrics.
+    """Return the share of right answers, 0 to 1; None for a model that is not compiled, or has no
+    accuracy among its metrics.
 
     Raises:
         DataError: the data does not fit the model.
@@ -64,7 +80,8 @@ def measure_accuracy(model: tf_keras.Model, data: Data) -> float | None:
 
 
 def check_data_fits(model: tf_keras.Model, data: Data) -> None:
-    """Refuse data that a compiled model cannot take; the model's loss is computed on one batch, which also builds its metrics.
+    """Refuse data that a compiled model cannot take; the model's loss is computed on one batch,
+    which also builds its metrics.
 
     Raises:
         DataError: the shapes do not fit, or the model or its loss fails on the first batch.
@@ -85,15 +102,23 @@ def check_data_fits(model: tf_keras.Model, data: Data) -> None:
 
 
 def _first_batch(model: tf_keras.Model, data: Data) -> tf.data.Dataset:
-    """Return the first batch as a dataset; of a function's datasets, it is taken once and looked at, and so is that of the validation set."""
+    """Return the first batch as a dataset; of a function's datasets, it is taken once and looked
+    at, and so is that of the validation set.
+    """
     if isinstance(data, ArrayData):
         return data.sample()
     first = _take_first(data.spec, "training", data.sample())
     check_batch_labels(model, f"{data.spec}: the first training batch", first)
     if data.test is not None:
         _check_inputs(model, f"{data.spec}: validation", data.test.element_spec)
-        check_batch_labels(model, f"{data.spec}: the first validation batch", _take_first(data.spec, "validation", data.test))
-    return tf.data.Dataset.from_generator(lambda: [first], output_signature=data.element_spec)  # the specification of `train`, so that Keras traces once
+        check_batch_labels(
+            model,
+            f"{data.spec}: the first validation batch",
+            _take_first(data.spec, "validation", data.test),
+        )
+    return tf.data.Dataset.from_generator(
+        lambda: [first], output_signature=data.element_spec
+    )  # the specification of `train`, so that Keras traces once
 
 
 def _take_first(spec: str, part: str, dataset: tf.data.Dataset) -> Any:
@@ -110,21 +135,41 @@ def _check_inputs(model: tf_keras.Model, place: str, element_spec: Any) -> None:
     given = tf.nest.flatten(element_spec[0])
     wanted = tf.nest.flatten(model.inputs)
     if len(given) != len(wanted):
-        raise DataError(f"{place}: x has {_count(given)}, the model takes {_count(wanted)} ({', '.join(model.input_names)}); give one for each")
+        raise DataError(
+            f"{place}: x has {_count(given)}, the model takes {_count(wanted)}"
+            f" ({', '.join(model.input_names)}); give one for each"
+        )
     if isinstance(element_spec[0], Mapping):
         return  # matched by name, by Keras
     for name, x, tensor in zip(model.input_names, given, wanted, strict=True):
         if (x.dtype == tf.string) != (tensor.dtype == tf.string):
-            got, takes = ("text", tensor.dtype.name) if x.dtype == tf.string else (x.dtype.name, "text")
-            raise DataError(f"{place}: x is {got}, the model's input {name} takes {takes}; convert the data to fit")
-        if x.shape.rank is not None and not _shapes_fit(x.shape, tensor.shape) and tensor.shape[1:].is_compatible_with(x.shape):
-            raise DataError(f"{place}: its elements are single samples of shape {tuple(x.shape.as_list())}; call .batch(n) on the dataset")
+            got, takes = (
+                ("text", tensor.dtype.name) if x.dtype == tf.string else (x.dtype.name, "text")
+            )
+            raise DataError(
+                f"{place}: x is {got}, the model's input {name} takes {takes}; convert the data"
+                " to fit"
+            )
+        if (
+            x.shape.rank is not None
+            and not _shapes_fit(x.shape, tensor.shape)
+            and tensor.shape[1:].is_compatible_with(x.shape)
+        ):
+            raise DataError(
+                f"{place}: its elements are single samples of shape {tuple(x.shape.as_list())};"
+                " call .batch(n) on the dataset"
+            )
         if not _shapes_fit(x.shape, tensor.shape):
-            raise DataError(f"{place}: x has shape {_text(x.shape)}, the model's input {name} takes {_text(tensor.shape)}; reshape the data to fit")
+            raise DataError(
+                f"{place}: x has shape {_text(x.shape)}, the model's input {name} takes"
+                f" {_text(tensor.shape)}; reshape the data to fit"
+            )
 
 
 def _shapes_fit(given: tf.TensorShape, wanted: tf.TensorShape) -> bool:
-    """Return whether Keras takes `given` for `wanted`: it adds or drops one last axis of length 1 itself."""
+    """Return whether Keras takes `given` for `wanted`: it adds or drops one last axis of length 1
+    itself.
+    """
     if given.rank is None or wanted.rank is None:
         return True
     candidates = [given]
@@ -138,7 +183,10 @@ def _shapes_fit(given: tf.TensorShape, wanted: tf.TensorShape) -> bool:
 def _misfit(model: tf_keras.Model, data: Data, why: str) -> str:
     y = ", ".join(_text(spec.shape) for spec in tf.nest.flatten(data.element_spec[1]))
     outputs = ", ".join(_text(tensor.shape) for tensor in tf.nest.flatten(model.outputs))
-    return f"{data.spec}: y has shape {y}, the model's output is {outputs}, and its loss fails on them: {why}"
+    return (
+        f"{data.spec}: y has shape {y}, the model's output is {outputs}, and its loss fails on"
+        f" them: {why}"
+    )
 
 
 def _count(tensors: list[Any]) -> str:

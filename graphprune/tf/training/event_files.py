@@ -1,4 +1,6 @@
-"""TensorBoard's event files of a run that goes on from a checkpoint: what was written after the checkpoint comes again, so it is taken out."""
+"""TensorBoard's event files of a run that goes on from a checkpoint: what was written after the
+checkpoint comes again, so it is taken out.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ class Place:
     step: int
 
     def is_behind(self, tag: str, step: int) -> bool:
-        """Return whether a point of the curve `tag` lies behind this place, so that the resumed run writes it again."""
+        """Return whether a point of the curve `tag` lies behind this place, so that the resumed run
+        writes it again.
+        """
         if tag.startswith("epoch_"):
             return step >= self.epoch
         if tag.startswith("evaluation_"):
@@ -40,7 +44,8 @@ def cut_events(folder: Path, place: Place, since: float) -> None:
     Args:
         folder: The folder that TensorBoard shows.
         place: Where the run goes on.
-        since: When the run began, in seconds since 1970; files from before are another run's, and stay as they are.
+        since: When the run began, in seconds since 1970; files from before are another run's, and
+            stay as they are.
     """
     for path in sorted(folder.glob("*/events.out.tfevents.*")):
         if path.parent.name in ("train", "validation") and _began(path) >= int(since):
@@ -61,7 +66,10 @@ def _records(path: Path) -> Iterator[bytes]:
     while True:
         try:
             yield next(records)
-        except (StopIteration, tf.errors.DataLossError):  # the process was killed while it wrote the last one
+        except (
+            StopIteration,
+            tf.errors.DataLossError,
+        ):  # the process was killed while it wrote the last one
             return
 
 

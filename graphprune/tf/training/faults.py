@@ -19,21 +19,29 @@ _ARGUMENTS = re.compile(r"\n\s*\n\s*Call arguments received by")
 
 
 def explain_fault(fault: Exception) -> str:
-    """Return the line of a Keras or TensorFlow error that says what is wrong: the last one, without the names of graph nodes.
+    """Return the line of a Keras or TensorFlow error that says what is wrong: the last one, without
+    the names of graph nodes.
 
-    Where a Python function of a dataset failed, the place in it is added, by the traceback that TensorFlow puts into the message.
+    Where a Python function of a dataset failed, the place in it is added, by the traceback that
+    TensorFlow puts into the message.
     """
     message = str(getattr(fault, "message", fault))
     lines = [line.strip() for line in _ARGUMENTS.split(message)[0].splitlines()]
     said = [line for line in lines if line and not line.startswith("[[")]
     text = said[-1] if said else type(fault).__name__
     place = _render_place([(file, int(line)) for file, line in _FRAME.findall(message)])
-    return (text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...") + (f" ({place})" if place else "")
+    return (text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...") + (
+        f" ({place})" if place else ""
+    )
 
 
 def find_place(fault: BaseException) -> str:
-    """Return `FILE:LINE` of the user's own code where a failure was raised: the innermost line that is of no installed package; empty where there is none."""
-    frames = [(frame.filename, frame.lineno or 1) for frame in traceback.extract_tb(fault.__traceback__)]
+    """Return `FILE:LINE` of the user's own code where a failure was raised: the innermost line that
+    is of no installed package; empty where there is none.
+    """
+    frames = [
+        (frame.filename, frame.lineno or 1) for frame in traceback.extract_tb(fault.__traceback__)
+    ]
     if isinstance(fault, SyntaxError) and fault.filename:
         frames.append((fault.filename, fault.lineno or 1))
     return _render_place(frames)
@@ -48,5 +56,12 @@ def _render_place(frames: list[tuple[str, int]]) -> str:
 
 
 def _is_own(file: Path) -> bool:
-    """Return whether a file is of the user's, not of Python, of an installed package or of graphprune."""
-    return not _INSTALLED & set(file.parts) and not file.is_relative_to(_LIBRARY) and not file.is_relative_to(_OURS) and file.is_file()
+    """Return whether a file is of the user's, not of Python, of an installed package or of
+    graphprune.
+    """
+    return (
+        not _INSTALLED & set(file.parts)
+        and not file.is_relative_to(_LIBRARY)
+        and not file.is_relative_to(_OURS)
+        and file.is_file()
+    )

@@ -1,4 +1,6 @@
-"""Whether the loss of a model reaches its pruned layers: checked before training, since a layer without gradients never follows its schedule."""
+"""Whether the loss of a model reaches its pruned layers: checked before training, since a layer
+without gradients never follows its schedule.
+"""
 
 from __future__ import annotations
 
@@ -36,44 +38,70 @@ class _Blocked:
 
 
 def check_gradients(model: tf_keras.Model, data: Data, place: str) -> None:
-    """Refuse a compiled model, whose losses and metrics are built, of which no weight, or not every pruned layer, gets a gradient from the loss.
+    """Refuse a compiled model, whose losses and metrics are built, of which no weight, or not every
+    pruned layer, gets a gradient from the loss.
 
-    A training step is traced and not run, so weights, statistics, states and random numbers stay as they are. A model with a training step of its own
-    class is not checked: what it does with gradients is not known.
+    A training step is traced and not run, so weights, statistics, states and random numbers stay as
+    they are. A model with a training step of its own class is not checked: what it does with
+    gradients is not known.
 
     Raises:
         TrainingError: it names the layers and what keeps the gradient from them.
     """
     if type(model).train_step is not tf_keras.Model.train_step or model.run_eagerly:
         return
-    with RespectCompiledTrainableState(model):  # as `fit` does: what was frozen after `compile` still trains
+    with RespectCompiledTrainableState(
+        model
+    ):  # as `fit` does: what was frozen after `compile` still trains
         _check_gradients(model, data, place)
 
 
 def _check_gradients(model: tf_keras.Model, data: Data, place: str) -> None:
     if not model.trainable_variables:
-        raise TrainingError(f"{place}: no weight is trainable, so nothing can be trained; set trainable = True on layers and save the model again")
+        raise TrainingError(
+            f"{place}: no weight is trainable, so nothing can be trained; set trainable = True on"
+            " layers and save the model again"
+        )
     watched = _watched(model)
     trained = {id(variable) for variable in model.trainable_variables}
-    blocked = {id(found.variable): found.reason for found in _trace(model, data, model.trainable_variables, place)}
-    blocked |= {id(weight): "a layer inside it is frozen" for _, weight in watched if id(weight) not in trained}
+    blocked = {
+        id(found.variable): found.reason
+        for found in _trace(model, data, model.trainable_variables, place)
+    }
+    blocked |= {
+        id(weight): "a layer inside it is frozen"
+        for _, weight in watched
+        if id(weight) not in trained
+    }
     if all(id(variable) in blocked for variable in model.trainable_variables):
         reasons = dict.fromkeys(blocked[id(variable)] for variable in model.trainable_variables)
-        raise TrainingError(f"{place}: no weight gets a gradient from the loss, so nothing can be trained ({'; '.join(reasons)}); change the model or the loss")
-    missed = [f"{address} ({blocked[id(weight)]})" for address, weight in watched if id(weight) in blocked]
+        raise TrainingError(
+            f"{place}: no weight gets a gradient from the loss, so nothing can be trained"
+            f" ({'; '.join(reasons)}); change the model or the loss"
+        )
+    missed = [
+        f"{address} ({blocked[id(weight)]})" for address, weight in watched if id(weight) in blocked
+    ]
     if missed:
         more = f" and {len(missed) - _SHOWN} more" if len(missed) > _SHOWN else ""
         raise TrainingError(
-            f"{place}: pruned layers that get no gradient from the loss would never reach their target: {', '.join(missed[:_SHOWN])}{more}; "
-            "leave them out of the rules, or freeze them (trainable = False) to prune them as they are"
+            f"{place}: pruned layers that get no gradient from the loss would never reach their"
+            f" target: {', '.join(missed[:_SHOWN])}{more}; leave them out of the rules, or freeze"
+            " them (trainable = False) to prune them as they are"
         )
 
 
 def _watched(model: tf_keras.Model) -> list[tuple[str, Any]]:
-    """Return the weights whose updates count the steps of the pruned layers that are not frozen; under loss scaling the optimizer's steps count."""
+    """Return the weights whose updates count the steps of the pruned layers that are not frozen;
+    under loss scaling the optimizer's steps count.
+    """
     if isinstance(model.optimizer, tf_keras.mixed_precision.LossScaleOptimizer):
         return []
-    return [(address, wrapper.pruning_vars[0][0]) for address, wrapper in Pruner(model).wrappers.items() if wrapper.trainable]
+    return [
+        (address, wrapper.pruning_vars[0][0])
+        for address, wrapper in Pruner(model).wrappers.items()
+        if wrapper.trainable
+    ]
 
 
 def _trace(model: tf_keras.Model, data: Data, variables: list[Any], place: str) -> list[_Blocked]:
@@ -97,25 +125,42 @@ def _trace(model: tf_keras.Model, data: Data, variables: list[Any], place: str) 
             traced.get_concrete_function(data.element_spec)
     except GraphpruneError:
         raise
-    except Exception as fault:  # whatever the layers raise; `fit` would meet the same after the run's folder was made
+    # whatever the layers raise; `fit` would meet the same after the run's folder was made
+    except Exception as fault:
         raise TrainingError(f"{place}: {_explain_failure(model, fault, graphs)}") from fault
     return found
 
 
 @tf.autograph.experimental.do_not_convert
-def _without(model: tf_keras.Model, variables: list[Any], gradients: list[Any], loss: tf.Tensor) -> list[_Blocked]:
-    without = [variable for variable, gradient in zip(variables, gradients, strict=True) if gradient is None]
+def _without(
+    model: tf_keras.Model, variables: list[Any], gradients: list[Any], loss: tf.Tensor
+) -> list[_Blocked]:
+    without = [
+        variable
+        for variable, gradient in zip(variables, gradients, strict=True)
+        if gradient is None
+    ]
     return [_Blocked(variable, _explain(model, variable, loss)) for variable in without]
 
 
 def _explain_failure(model: tf_keras.Model, fault: Exception, graphs: list[Any]) -> str:
-    """Return what is wrong with a step that cannot be traced, and the layer, where it is an operation that TensorFlow has no gradient for."""
+    """Return what is wrong with a step that cannot be traced, and the layer, where it is an
+    operation that TensorFlow has no gradient for.
+    """
     missing = _NO_GRADIENT.search(str(fault))
     if missing is None:
         return f"a training step fails: {explain_fault(fault)}"
-    names = [operation.name for graph in graphs for operation in graph.get_operations() if operation.type == missing["type"]]
+    names = [
+        operation.name
+        for graph in graphs
+        for operation in graph.get_operations()
+        if operation.type == missing["type"]
+    ]
     layer = f"layer {_layer_of(model, names[0])!r}" if names else "the model"
-    return f"{layer} uses the operation {missing['type']}, for which TensorFlow has no gradient; put it where no trained layer comes before it"
+    return (
+        f"{layer} uses the operation {missing['type']}, for which TensorFlow has no gradient; put"
+        " it where no trained layer comes before it"
+    )
 
 
 @contextmanager
@@ -131,17 +176,29 @@ def _pruned(model: tf_keras.Model) -> Iterator[None]:
 
 
 def _explain(model: tf_keras.Model, variable: Any, loss: tf.Tensor) -> str:
-    """Return why the loss gives `variable` no gradient: follow its value forward to the first operation that has one behind it and passes none on."""
+    """Return why the loss gives `variable` no gradient: follow its value forward to the first
+    operation that has one behind it and passes none on.
+    """
     tensors = _reached_from(variable, loss.graph)
     differentiable = [tensor for tensor in tensors if _is_differentiable(tensor)]
     gradients = tf.gradients(loss, differentiable) if differentiable else []
-    ends = {id(tensor) for tensor, gradient in zip(differentiable, gradients, strict=True) if gradient is not None}
+    ends = {
+        id(tensor)
+        for tensor, gradient in zip(differentiable, gradients, strict=True)
+        if gradient is not None
+    }
     end = next((tensor for tensor in tensors if id(tensor) in ends or tensor is loss), None)
     if end is None:
         return "its output reaches no loss"
     operation, reached = end.op, {id(tensor) for tensor in tensors}
-    while whole := [tensor for tensor in operation.inputs if id(tensor) in reached and not _is_differentiable(tensor) and tensor.dtype != tf.resource]:
-        operation = whole[0].op  # integers on the way: what made them of floats is what passes no gradient on
+    while whole := [
+        tensor
+        for tensor in operation.inputs
+        if id(tensor) in reached and not _is_differentiable(tensor) and tensor.dtype != tf.resource
+    ]:
+        operation = whole[
+            0
+        ].op  # integers on the way: what made them of floats is what passes no gradient on
     return f"layer {_layer_of(model, operation.name)!r} passes none on: {operation.type}"
 
 
@@ -151,7 +208,9 @@ def _is_differentiable(tensor: tf.Tensor) -> bool:
 
 def _reached_from(variable: Any, graph: Any) -> list[tf.Tensor]:
     """Return the tensors that depend on `variable`, the nearest first."""
-    handles = [inside for outside, inside in graph.captures if outside is getattr(variable, "handle", None)]
+    handles = [
+        inside for outside, inside in graph.captures if outside is getattr(variable, "handle", None)
+    ]
     found, queue = {id(handle): handle for handle in handles}, list(handles)
     for tensor in queue:
         for consumer in tensor.consumers():

@@ -1,8 +1,9 @@
 """What a model carries from batch to batch that model files do not hold.
 
-These are sums of metrics, what differs between replicas, states of stateful recurrent layers, and optimizers that Keras does not restore from every
-format: legacy ones, whose slots `.keras` leaves out, those that scale the loss for mixed precision, which `.h5` starts anew, and what optimizers keep
-outside their `variables`, which no format holds.
+These are sums of metrics, what differs between replicas, states of stateful recurrent layers, and
+optimizers that Keras does not restore from every format: legacy ones, whose slots `.keras` leaves
+out, those that scale the loss for mixed precision, which `.h5` starts anew, and what optimizers
+keep outside their `variables`, which no format holds.
 """
 
 from __future__ import annotations
@@ -16,7 +17,13 @@ import tf_keras
 from tf_keras.src.optimizers.legacy.optimizer_v2 import OptimizerV2
 
 from graphprune.errors import CheckpointError
-from graphprune.tf.layers.optimizer_state import hidden_variables, inner_optimizer, listed_variables, python_numbers, set_python_numbers
+from graphprune.tf.layers.optimizer_state import (
+    hidden_variables,
+    inner_optimizer,
+    listed_variables,
+    python_numbers,
+    set_python_numbers,
+)
 from graphprune.tf.layers.replicas import copies
 
 _NUMBER = "number:"
@@ -51,7 +58,9 @@ def restore_recurrent_states(model: tf_keras.Model, arrays: Mapping[str, np.ndar
 
 
 def read_replica_values(model: tf_keras.Model) -> dict[str, np.ndarray]:
-    """Return the weights that differ between replicas (batch statistics) by their number, for each replica; model files hold their mean."""
+    """Return the weights that differ between replicas (batch statistics) by their number, for each
+    replica; model files hold their mean.
+    """
     return _values(_replica_variables(model))
 
 
@@ -79,21 +88,32 @@ def restore_optimizer_rest(model: tf_keras.Model, arrays: Mapping[str, np.ndarra
 
 
 def read_optimizer_attributes(model: tf_keras.Model) -> dict[str, np.ndarray]:
-    """Return what the optimizer keeps outside its `variables`, by attribute: no model file holds it, in any format."""
-    numbers = {f"{_NUMBER}{name}": np.asarray(value) for name, value in python_numbers(model).items()}
+    """Return what the optimizer keeps outside its `variables`, by attribute: no model file holds
+    it, in any format.
+    """
+    numbers = {
+        f"{_NUMBER}{name}": np.asarray(value) for name, value in python_numbers(model).items()
+    }
     return numbers | {name: variable.numpy() for name, variable in _attribute_copies(model).items()}
 
 
 def restore_optimizer_attributes(model: tf_keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
-    """Put back what `read_optimizer_attributes` returned, into an optimizer that was built; what it does not name stays.
+    """Put back what `read_optimizer_attributes` returned, into an optimizer that was built; what it
+    does not name stays.
 
     Raises:
         CheckpointError: the model has another optimizer.
     """
     known, found = python_numbers(model), _attribute_copies(model)
-    numbers = {name.removeprefix(_NUMBER): array.item() for name, array in arrays.items() if name.startswith(_NUMBER)}
+    numbers = {
+        name.removeprefix(_NUMBER): array.item()
+        for name, array in arrays.items()
+        if name.startswith(_NUMBER)
+    }
     variables = {name: array for name, array in arrays.items() if not name.startswith(_NUMBER)}
-    if any(name not in found or found[name].shape != array.shape for name, array in variables.items()):
+    if any(
+        name not in found or found[name].shape != array.shape for name, array in variables.items()
+    ):
         raise CheckpointError("the checkpoint was written with another optimizer; start a new run")
     set_python_numbers(model, {name: value for name, value in numbers.items() if name in known})
     for name, array in variables.items():
@@ -102,7 +122,11 @@ def restore_optimizer_attributes(model: tf_keras.Model, arrays: Mapping[str, np.
 
 def _attribute_copies(model: tf_keras.Model) -> dict[str, tf.Variable]:
     hidden = hidden_variables(model.optimizer).items()
-    return {f"{name}:{index}": copy for name, variable in hidden for index, copy in enumerate(copies(variable))}
+    return {
+        f"{name}:{index}": copy
+        for name, variable in hidden
+        for index, copy in enumerate(copies(variable))
+    }
 
 
 def _optimizer_variables(model: tf_keras.Model) -> list[tf.Variable]:
@@ -110,7 +134,14 @@ def _optimizer_variables(model: tf_keras.Model) -> list[tf.Variable]:
     if inner is model.optimizer and not isinstance(inner, OptimizerV2):
         return []
     scale: Any = getattr(model.optimizer, "_loss_scale", None)
-    return [*listed_variables(inner), *([scale.current_loss_scale, scale.counter] if hasattr(scale, "current_loss_scale") else [])]
+    return [
+        *listed_variables(inner),
+        *(
+            [scale.current_loss_scale, scale.counter]
+            if hasattr(scale, "current_loss_scale")
+            else []
+        ),
+    ]
 
 
 def _metric_variables(model: tf_keras.Model) -> list[tf.Variable]:
@@ -118,17 +149,35 @@ def _metric_variables(model: tf_keras.Model) -> list[tf.Variable]:
 
 
 def _recurrent_variables(model: tf_keras.Model) -> list[tf.Variable]:
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, tf_keras.layers.RNN) and layer.stateful]
-    return [variable for layer in layers for variable in tf.nest.flatten(layer.states) if isinstance(variable, tf.Variable)]
+    layers = [
+        layer
+        for layer in model._flatten_layers()
+        if isinstance(layer, tf_keras.layers.RNN) and layer.stateful
+    ]
+    return [
+        variable
+        for layer in layers
+        for variable in tf.nest.flatten(layer.states)
+        if isinstance(variable, tf.Variable)
+    ]
 
 
 def _replica_variables(model: tf_keras.Model) -> list[tf.Variable]:
-    return [weight for weight in model.weights if len(copies(weight)) > 1 and weight.synchronization == tf.VariableSynchronization.ON_READ]
+    return [
+        weight
+        for weight in model.weights
+        if len(copies(weight)) > 1 and weight.synchronization == tf.VariableSynchronization.ON_READ
+    ]
 
 
 def _values(variables: list[tf.Variable]) -> dict[str, np.ndarray]:
     """Return the values by number; of a variable on several replicas, the values on each."""
-    return {str(index): variable.numpy() for index, variable in enumerate(copy for variable in variables for copy in copies(variable))}
+    return {
+        str(index): variable.numpy()
+        for index, variable in enumerate(
+            copy for variable in variables for copy in copies(variable)
+        )
+    }
 
 
 def _assign(distributed: list[tf.Variable], arrays: Mapping[str, np.ndarray], what: str) -> None:

@@ -14,7 +14,9 @@ from graphprune.tf.training.data import ArrayData, Data
 
 _CLASSES = (tf_keras.losses.sparse_categorical_crossentropy,)
 _DIGITS = {tf.float16: 11, tf.bfloat16: 8}
-"""Binary digits that a type holds of a number; Keras turns labels that are floats into the output's type."""
+"""Binary digits that a type holds of a number; Keras turns labels that are floats into the output's
+type.
+"""
 _SHARES = (tf_keras.losses.binary_crossentropy, tf_keras.losses.binary_focal_crossentropy)
 
 
@@ -41,7 +43,11 @@ def check_batch_labels(model: tf_keras.Model, place: str, batch: Any) -> None:
     has_weights = len(batch) == 3
     rules = find_label_rules(model)
     for rule, labels in zip(rules, _labels_of(model, batch[1], len(rules)), strict=True):
-        if rule is None or not isinstance(labels, tf.Tensor) or (has_weights and rule.kind == "share"):
+        if (
+            rule is None
+            or not isinstance(labels, tf.Tensor)
+            or (has_weights and rule.kind == "share")
+        ):
             continue  # a weight of 0 may leave out what is no share
         which = f" of output {rule.output!r}" if len(rules) > 1 else ""
         check_labels(f"{place}: y{which}", np.atleast_1d(labels.numpy()), rule)
@@ -51,7 +57,10 @@ def find_label_rules(model: tf_keras.Model) -> list[LabelRule | None]:
     """Return what the loss of each output takes; None where that is not known."""
     outputs = tf.nest.flatten(model.outputs)
     losses = _losses_of(model, len(outputs))
-    return [_rule(loss, name, output) for loss, name, output in zip(losses, model.output_names, outputs, strict=True)]
+    return [
+        _rule(loss, name, output)
+        for loss, name, output in zip(losses, model.output_names, outputs, strict=True)
+    ]
 
 
 def _losses_of(model: tf_keras.Model, count: int) -> list[Any]:
@@ -77,12 +86,16 @@ def _rule(loss: Any, output: str, tensor: Any) -> LabelRule | None:
         return None
     function, settings = known, {}
     if isinstance(known, tf_keras.losses.Loss):
-        base = tf_keras.losses.SparseCategoricalCrossentropy  # `call` of all losses that wrap a function
+        base = (
+            tf_keras.losses.SparseCategoricalCrossentropy
+        )  # `call` of all losses that wrap a function
         if type(known).call is not base.call:
             return None
         function, settings = known.fn, known._fn_kwargs
     name = getattr(function, "__name__", "")
-    if function in _SHARES and getattr(tensor, "_keras_mask", None) is None:  # masked labels may be anything
+    if (
+        function in _SHARES and getattr(tensor, "_keras_mask", None) is None
+    ):  # masked labels may be anything
         return LabelRule("share", name, output)
     if function in _CLASSES:
         classes = tensor.shape[-1] if tensor.shape.rank else None

@@ -1,7 +1,8 @@
 """Random numbers of layers (dropout, noise, augmentation) whose state can be saved and put back.
 
-Keras layers draw from operations whose state lives inside TensorFlow's kernels and cannot be read. While a model is trained they draw from
-`tf.random.Generator` instead, whose state is a variable. Model files must not show that, so the layers say what they were while a file is written.
+Keras layers draw from operations whose state lives inside TensorFlow's kernels and cannot be read.
+While a model is trained they draw from `tf.random.Generator` instead, whose state is a variable.
+Model files must not show that, so the layers say what they were while a file is written.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ class Randomness:
         states = self._states()
         wanted = {str(index): state.shape.as_list() for index, state in enumerate(states)}
         if wanted != {name: list(array.shape) for name, array in arrays.items()}:
-            raise CheckpointError(f"the checkpoint holds the state of {len(arrays)} random generators, the model has {len(wanted)}; start a new run")
+            raise CheckpointError(
+                f"the checkpoint holds the state of {len(arrays)} random generators, the model has"
+                f" {len(wanted)}; start a new run"
+            )
         for name, array in arrays.items():
             states[int(name)].assign(array)
 
@@ -66,10 +70,11 @@ class Randomness:
 
 @contextmanager
 def saved_randomness(model: tf_keras.Model, seed: int) -> Iterator[Randomness]:
-    """Let every layer of `model` draw from a generator seeded by `seed` and its place, and put everything back afterwards.
+    """Let every layer of `model` draw from a generator seeded by `seed` and its place, and put
+    everything back afterwards.
 
-    It covers Keras's random layers, recurrent cells with dropout, and custom layers that hold a `tf.random.Generator`. A Lambda that calls `tf.random`
-    itself is out of reach.
+    It covers Keras's random layers, recurrent cells with dropout, and custom layers that hold a
+    `tf.random.Generator`. A Lambda that calls `tf.random` itself is out of reach.
     """
     switched, generators = [], []
     for index, found in enumerate(_find_generators(model)):
@@ -98,6 +103,10 @@ def _find_generators(model: tf_keras.Model) -> list[Any]:
 
 
 def _switch(generator: RandomGenerator, seed: int) -> tf.random.Generator:
-    generator._rng_type, generator._seed, generator._built = RandomGenerator.RNG_STATEFUL, seed, False
+    generator._rng_type, generator._seed, generator._built = (
+        RandomGenerator.RNG_STATEFUL,
+        seed,
+        False,
+    )
     generator._maybe_init()
     return generator._generator

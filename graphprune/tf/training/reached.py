@@ -12,7 +12,10 @@ from graphprune.sparsity.positions import Run
 from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.pruner import find_unreached
 
-_HELP = "train for longer, let the schedule end earlier (in % of the run it fits any run), or go on with --allow-missed (in Python: allow_missed=True)"
+_HELP = (
+    "train for longer, let the schedule end earlier (in % of the run it fits any run), or go on"
+    " with --allow-missed (in Python: allow_missed=True)"
+)
 
 
 def check_targets_reached(model: tf_keras.Model, run: Run, plan: Plan | None) -> None:
@@ -27,17 +30,40 @@ def check_targets_reached(model: tf_keras.Model, run: Run, plan: Plan | None) ->
         RuleError: some target is out of reach; there is a diagnostic for each rule.
     """
     wrappers = find_wrappers(model)
-    places = {} if plan is None else {change.address: change.rule.where for change in plan.changes if change.rule is not None}
+    places = (
+        {}
+        if plan is None
+        else {
+            change.address: change.rule.where for change in plan.changes if change.rule is not None
+        }
+    )
     groups: dict[tuple[str, Where | None, str, int, int], list[str]] = {}
     for address, end, last in find_unreached(wrappers, run):
         wrapper = wrappers[address]
-        groups.setdefault((wrapper.provenance.rule, places.get(address), wrapper.pruning.describe_target(percent), end, last), []).append(address)
-    faults = [_fault(rule, where, target, end, last, layers) for (rule, where, target, end, last), layers in groups.items()]
+        groups.setdefault(
+            (
+                wrapper.provenance.rule,
+                places.get(address),
+                wrapper.pruning.describe_target(percent),
+                end,
+                last,
+            ),
+            [],
+        ).append(address)
+    faults = [
+        _fault(rule, where, target, end, last, layers)
+        for (rule, where, target, end, last), layers in groups.items()
+    ]
     if faults:
         raise RuleError(sort_by_place(faults))
 
 
-def _fault(rule: str, where: Where | None, target: str, end: int, last: int, layers: list[str]) -> Diagnostic:
+def _fault(
+    rule: str, where: Where | None, target: str, end: int, last: int, layers: list[str]
+) -> Diagnostic:
     subject = f"rule '{rule}'" if rule else list_layers(layers)
-    message = f"{subject}: the schedule reaches its target of {target} at step {end}, and the run ends at step {last}"
+    message = (
+        f"{subject}: the schedule reaches its target of {target} at step {end}, and the run ends at"
+        f" step {last}"
+    )
     return Diagnostic("schedule/never-reached", message, where, _HELP)

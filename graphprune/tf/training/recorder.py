@@ -1,4 +1,6 @@
-"""What a training run writes while it goes: checkpoints, metrics, progress. Keras callbacks, to stand behind the pruner's."""
+"""What a training run writes while it goes: checkpoints, metrics, progress. Keras callbacks, to
+stand behind the pruner's.
+"""
 
 from __future__ import annotations
 
@@ -32,15 +34,19 @@ from graphprune.tf.training.randomness import Randomness
 
 
 class Interrupted(Exception):
-    """Training was asked to stop: by `stop_after_step` as if the process had been killed, by a `StopRequest` once a checkpoint is written."""
+    """Training was asked to stop: by `stop_after_step` as if the process had been killed, by a
+    `StopRequest` once a checkpoint is written.
+    """
 
 
 class Recorder(tf_keras.callbacks.Callback):
     """Writes checkpoints and one line of metrics an epoch, and tells progress.
 
-    A checkpoint in the middle of an epoch holds the sums that the epoch's metrics are made of; one at its end is written after the epoch's line. Where
-    training is asked to stop behind the last batch of an epoch, or while the model is validated, the checkpoint is one in the middle of the epoch with no
-    batch left: the run goes on with the validation. It holds what validation changes as it was before: the sums, random states and recurrent states.
+    A checkpoint in the middle of an epoch holds the sums that the epoch's metrics are made of; one
+    at its end is written after the epoch's line. Where training is asked to stop behind the last
+    batch of an epoch, or while the model is validated, the checkpoint is one in the middle of the
+    epoch with no batch left: the run goes on with the validation. It holds what validation changes
+    as it was before: the sums, random states and recurrent states.
     """
 
     def __init__(
@@ -60,8 +66,18 @@ class Recorder(tf_keras.callbacks.Callback):
         self._supports_tf_logs = True
         self._stop, self._saved_at = stop, (start.epoch, start.batch)
         self._before_validation: dict[str, Mapping[str, np.ndarray]] = {}
-        self._folder, self._options, self._start, self._pruning, self._randomness = folder, options, start, pruning, randomness
-        self._metric_sums, self._stop_after_step, self._on_progress = metric_sums, stop_after_step, on_progress
+        self._folder, self._options, self._start, self._pruning, self._randomness = (
+            folder,
+            options,
+            start,
+            pruning,
+            randomness,
+        )
+        self._metric_sums, self._stop_after_step, self._on_progress = (
+            metric_sums,
+            stop_after_step,
+            on_progress,
+        )
         self._epoch = start.epoch
         self._sparsity = (0.0, 0.0)
         self._last_updates: list[int] = []
@@ -105,7 +121,15 @@ class Recorder(tf_keras.callbacks.Callback):
         self._check_loss(logs or {})
         target, measured = self._measure(anew=True)
         values = {name: _plain(value) for name, value in (logs or {}).items()}
-        self._folder.append_metrics({"epoch": epoch + 1, "step": self.step, **values, "target_sparsity": target, "sparsity": measured})
+        self._folder.append_metrics(
+            {
+                "epoch": epoch + 1,
+                "step": self.step,
+                **values,
+                "target_sparsity": target,
+                "sparsity": measured,
+            }
+        )
         if self._on_progress is not None:
             self._tell(logs or {}, epoch_ended=True)
         if self._is_due() or self.step == self._options.steps:
@@ -113,7 +137,8 @@ class Recorder(tf_keras.callbacks.Callback):
         self._stop_if_asked(epoch + 1, 0)
 
     def _stop_if_asked(self, epoch: int, batch: int) -> None:
-        """Write a checkpoint that goes on at `batch` of `epoch`, unless there is one, and stop, where that was asked for.
+        """Write a checkpoint that goes on at `batch` of `epoch`, unless there is one, and stop,
+        where that was asked for.
 
         Raises:
             Interrupted: training was asked to stop.
@@ -131,19 +156,41 @@ class Recorder(tf_keras.callbacks.Callback):
             TrainingError: a weight is not finite; the checkpoints before stay.
         """
         place = f"{self._folder.path}: training broke down by step {self.step}"
-        check_finite(self.model, place, "lower the learning rate or look for such values in the data; the checkpoints before are whole")
+        check_finite(
+            self.model,
+            place,
+            "lower the learning rate or look for such values in the data; the checkpoints before"
+            " are whole",
+        )
         arrays: dict[str, Mapping[str, np.ndarray]] = {
             "optimizer": read_optimizer_rest(self.model),
             "attributes": read_optimizer_attributes(self.model),
             "replicas": read_replica_values(self.model),
-            **(self._before_validation if batch == self._options.steps_per_epoch else self._read_passing()),
+            **(
+                self._before_validation
+                if batch == self._options.steps_per_epoch
+                else self._read_passing()
+            ),
         }
         if not batch:
             arrays["metrics"] = {}
-        flat = {f"{kind}/{name}": array for kind, found in arrays.items() for name, array in found.items()}
+        flat = {
+            f"{kind}/{name}": array
+            for kind, found in arrays.items()
+            for name, array in found.items()
+        }
         mark = self._folder.mark_metrics()
-        state = replace(self._start, step=self.step, epoch=epoch, batch=batch, metrics_size=mark.size, metrics_sha256=mark.sha256)
-        write_checkpoint(self._folder.checkpoints, state, flat, self._options.model_name, self.save_model)
+        state = replace(
+            self._start,
+            step=self.step,
+            epoch=epoch,
+            batch=batch,
+            metrics_size=mark.size,
+            metrics_sha256=mark.sha256,
+        )
+        write_checkpoint(
+            self._folder.checkpoints, state, flat, self._options.model_name, self.save_model
+        )
         self._saved_at = epoch, batch
 
     def _read_passing(self) -> dict[str, Mapping[str, np.ndarray]]:
@@ -160,29 +207,38 @@ class Recorder(tf_keras.callbacks.Callback):
             save_model(self.model, path)
 
     def _check_loss(self, logs: Mapping[str, Any]) -> None:
-        """Refuse to go on where the epoch's loss is no number, though the weights still are: the next checkpoints would be of no use.
+        """Refuse to go on where the epoch's loss is no number, though the weights still are: the
+        next checkpoints would be of no use.
 
         Raises:
-            TrainingError: the training loss is NaN or infinite; under loss scaling, whose skipped steps may have such losses, NaN only.
+            TrainingError: the training loss is NaN or infinite; under loss scaling, whose skipped
+                steps may have such losses, NaN only.
         """
         loss = float(np.asarray(logs.get("loss", 0.0)))
         scales = isinstance(self.model.optimizer, tf_keras.mixed_precision.LossScaleOptimizer)
         if math.isnan(loss) or (math.isinf(loss) and not scales):
             raise TrainingError(
-                f"{self._folder.path}: the loss became {loss:g} by step {self.step}; "
-                "lower the learning rate or look at the loss and the data; the checkpoints before are whole"
+                f"{self._folder.path}: the loss became {loss:g} by step {self.step}; lower the"
+                " learning rate or look at the loss and the data; the checkpoints before are whole"
             )
 
     def _is_due(self) -> bool:
         return self.step % self._options.checkpoint_every == 0
 
     def _measure(self, *, anew: bool) -> tuple[float, float]:
-        """Return target and measured sparsity over all pruned weights; measured again where a mask was updated, or `anew`."""
-        updates = [int(wrapper.last_update.numpy()) for wrapper in self._pruning.pruner.wrappers.values()]
+        """Return target and measured sparsity over all pruned weights; measured again where a mask
+        was updated, or `anew`.
+        """
+        updates = [
+            int(wrapper.last_update.numpy()) for wrapper in self._pruning.pruner.wrappers.values()
+        ]
         if anew or updates != self._last_updates:
             tensors = self._pruning.pruner.tensors()
             size = max(1, sum(tensor.size for tensor in tensors))
-            self._sparsity = (sum(tensor.target * tensor.size for tensor in tensors) / size, sum(tensor.zeros for tensor in tensors) / size)
+            self._sparsity = (
+                sum(tensor.target * tensor.size for tensor in tensors) / size,
+                sum(tensor.zeros for tensor in tensors) / size,
+            )
             self._last_updates = updates
         return self._sparsity
 
@@ -191,7 +247,18 @@ class Recorder(tf_keras.callbacks.Callback):
             return
         target, measured = self._measure(anew=False)
         values = {name: float(value) for name, value in logs.items() if np.ndim(value) == 0}
-        self._on_progress(Progress(self._epoch + 1, self._options.epochs, self.step, self._options.steps, values, target, measured, epoch_ended))
+        self._on_progress(
+            Progress(
+                self._epoch + 1,
+                self._options.epochs,
+                self.step,
+                self._options.steps,
+                values,
+                target,
+                measured,
+                epoch_ended,
+            )
+        )
 
 
 def _plain(value: Any) -> Any:

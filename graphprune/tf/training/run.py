@@ -1,7 +1,9 @@
-"""Training runs: a wrapped model is trained along its schedules, with checkpoints from which `resume` goes on exactly.
+"""Training runs: a wrapped model is trained along its schedules, with checkpoints from which
+`resume` goes on exactly.
 
-A resumed run equals one that was never interrupted, bit for bit: weights, masks, optimizer, metrics. That holds on the same machine with the same versions,
-and for data that comes in the same order again (an `.npz` always does).
+A resumed run equals one that was never interrupted, bit for bit: weights, masks, optimizer,
+metrics. That holds on the same machine with the same versions, and for data that comes in the same
+order again (an `.npz` always does).
 """
 
 from __future__ import annotations
@@ -56,7 +58,11 @@ from graphprune.tf.training.same_run import (
 from graphprune.tf.training.strategies import NONE, open_spread
 from graphprune.tf.training.training_loop import TrainingResult, run_to_end
 
-LOADING, READING, CHECKING = "loading the model", "reading the data", "checking that model and data fit"
+LOADING, READING, CHECKING = (
+    "loading the model",
+    "reading the data",
+    "checking that model and data fit",
+)
 TRACING = "tracing the training step"
 
 
@@ -96,12 +102,14 @@ def train(
     on_stage: Tell = tell_nobody,
     stop: StopRequest | None = None,
 ) -> TrainingResult:
-    """Wrap the saved model by `plan`, train it on the data, and leave everything in `run_dir`; the file at `model_path` is not touched.
+    """Wrap the saved model by `plan`, train it on the data, and leave everything in `run_dir`; the
+    file at `model_path` is not touched.
 
     Nothing is written before model, data and settings were found to fit together.
 
     Args:
-        model_path: A saved model; checkpoints have the same format, those of a SavedModel are `.keras`.
+        model_path: A saved model; checkpoints have the same format, those of a SavedModel are
+            `.keras`.
         plan: What to wrap, or the path of its JSON file; None for a model that is wrapped already.
         data_spec: An `.npz` or `package.module:function`; see `read_data`.
         run_dir: A new folder, or one with an earlier run and `force`.
@@ -109,29 +117,40 @@ def train(
         batch_size: Samples in a batch of an `.npz`, 32 by default.
         optimizer, loss, metrics, learning_rate: Instead of what the model was saved with.
         reset_optimizer: Start the saved optimizer anew.
-        checkpoint_every: Such as `1 epoch` or `50 steps`. The beginning and the end have checkpoints as well.
+        checkpoint_every: Such as `1 epoch` or `50 steps`. The beginning and the end have
+            checkpoints as well.
         steps_per_epoch: The length of an epoch, for datasets that never end.
         seed: Of the order of the samples and of dropout.
         custom_objects: Classes and functions by name, to load the model with.
         unsafe_lambda, unsafe_ops: As for `load_model`.
         force: Replace an earlier run in `run_dir`.
-        tensorboard: Write TensorBoard events into this folder, here and when the run is resumed; a relative one is in `run_dir`.
-        strategy: `none`; `mirrored` for all GPUs, `mirrored:N` for N of them (without a GPU, N devices made of the CPU). They share each batch: `batch_size`
-            is that of all together.
+        tensorboard: Write TensorBoard events into this folder, here and when the run is resumed; a
+            relative one is in `run_dir`.
+        strategy: `none`; `mirrored` for all GPUs, `mirrored:N` for N of them (without a GPU, N
+            devices made of the CPU). They share each batch: `batch_size` is that of all together.
         stop_after_step: Stop right after this step, as if the process had been killed.
-        allow_missed: Go on, with a warning, where the run is too short for a schedule to reach its target.
+        allow_missed: Go on, with a warning, where the run is too short for a schedule to reach its
+            target.
         on_progress: Called after each step and each epoch.
-        on_stage: Called with what is done before the first step, such as `loading the model`, when it begins.
-        stop: Stops the run at its next step, with a checkpoint there, when another thread asks for it.
+        on_stage: Called with what is done before the first step, such as `loading the model`, when
+            it begins.
+        stop: Stops the run at its next step, with a checkpoint there, when another thread asks for
+            it.
 
     Raises:
-        GraphpruneError: a file, a setting or the data is not usable; the text says which and what to do.
+        GraphpruneError: a file, a setting or the data is not usable; the text says which and what
+            to do.
         TypeError: an argument has another type, such as a live model for `model_path`.
     """
     place, data_spec, run_dir = check_places(model_path, data_spec, run_dir)
     plan = None if plan is None else plan_of(plan)
     check_whole("epochs", epochs)
-    counts = {"batch_size": batch_size, "steps_per_epoch": steps_per_epoch, "seed": seed, "stop_after_step": stop_after_step}
+    counts = {
+        "batch_size": batch_size,
+        "steps_per_epoch": steps_per_epoch,
+        "seed": seed,
+        "stop_after_step": stop_after_step,
+    }
     metrics = check_settings(
         counts=counts,
         names={"optimizer": optimizer, "loss": loss},
@@ -145,16 +164,26 @@ def train(
     folder = RunFolder(Path(run_dir))
     found = folder.check_free(force=force)
     if not 1 <= epochs <= MAX_EPOCHS:
-        raise TrainingError(f"{run_dir}: the number of epochs must be from 1 to {MAX_EPOCHS:,}, got {epochs}")
+        raise TrainingError(
+            f"{run_dir}: the number of epochs must be from 1 to {MAX_EPOCHS:,}, got {epochs}"
+        )
     if tensorboard is not None:
         check_tensorboard()
     asked = Compiling(optimizer, loss, metrics, learning_rate, reset_optimizer)
     spread = open_spread(strategy)
     with spread.scope():
         on_stage(LOADING)
-        model = load_model(model_path, custom_objects, unsafe_lambda=unsafe_lambda, unsafe_ops=unsafe_ops)
+        model = load_model(
+            model_path, custom_objects, unsafe_lambda=unsafe_lambda, unsafe_ops=unsafe_ops
+        )
         on_stage(READING)
-        data = read_data(data_spec, batch_size=batch_size, seed=seed, steps_per_epoch=steps_per_epoch, replicas=spread.replicas)
+        data = read_data(
+            data_spec,
+            batch_size=batch_size,
+            seed=seed,
+            steps_per_epoch=steps_per_epoch,
+            replicas=spread.replicas,
+        )
         graph = read_graph(model_path).to_config()
         first_batch = first_batch_sha256(data)
         on_stage(CHECKING)
@@ -163,14 +192,48 @@ def train(
             check_targets_reached(model, Run(data.steps_per_epoch, epochs), plan)
         every = _checkpoint_steps(checkpoint_every, Run(data.steps_per_epoch, epochs))
         options = _options(
-            model_path, model, plan, data, data_spec, epochs, steps_per_epoch is not None, seed, every, asked, tensorboard, spread.name, first_batch
+            model_path,
+            model,
+            plan,
+            data,
+            data_spec,
+            epochs,
+            steps_per_epoch is not None,
+            seed,
+            every,
+            asked,
+            tensorboard,
+            spread.name,
+            first_batch,
         )
-        load = partial(load_model, custom_objects=custom_objects, unsafe_lambda=unsafe_lambda, unsafe_ops=unsafe_ops)
+        load = partial(
+            load_model,
+            custom_objects=custom_objects,
+            unsafe_lambda=unsafe_lambda,
+            unsafe_ops=unsafe_ops,
+        )
         check_reads_back(model, Path(options.model_name).suffix, str(model_path), load)
         plan_config = None if plan is None else plan_to_config(plan)
         on_stage(TRACING)
-        with folder.created(options, plan=plan_config, graph=graph, rule_files=_rule_files(options.rules), found=found, force=force):
-            return run_to_end(model, data, options, folder, _first_state(options), None, stop_after_step=stop_after_step, on_progress=on_progress, stop=stop)
+        with folder.created(
+            options,
+            plan=plan_config,
+            graph=graph,
+            rule_files=_rule_files(options.rules),
+            found=found,
+            force=force,
+        ):
+            return run_to_end(
+                model,
+                data,
+                options,
+                folder,
+                _first_state(options),
+                None,
+                stop_after_step=stop_after_step,
+                on_progress=on_progress,
+                stop=stop,
+            )
 
 
 def resume(
@@ -188,20 +251,26 @@ def resume(
     on_warning: Tell | None = None,
     stop: StopRequest | None = None,
 ) -> TrainingResult:
-    """Go on with the run in `run_dir` from its newest whole checkpoint, to the same end as if it had never stopped.
+    """Go on with the run in `run_dir` from its newest whole checkpoint, to the same end as if it
+    had never stopped.
 
-    Without any checkpoint it starts from the beginning. A finished run is left as it is; what was deleted of it is written again.
+    Without any checkpoint it starts from the beginning. A finished run is left as it is; what was
+    deleted of it is written again.
 
     Args:
         run_dir: What `train` made.
         plan: Refused unless it is the plan that the run was made from; None trusts the run.
-        custom_objects, unsafe_lambda, unsafe_ops, stop_after_step, on_progress, on_stage, stop: As for `train`.
-        trust_run: Call the data function that a run names, and write events where it says, though this user did not make the run on this machine.
-        on_checkpoint: Called before training goes on, with the checkpoint's folder, or with None for a start from the beginning.
+        custom_objects, unsafe_lambda, unsafe_ops, stop_after_step, on_progress, on_stage, stop: As
+            for `train`.
+        trust_run: Call the data function that a run names, and write events where it says, though
+            this user did not make the run on this machine.
+        on_checkpoint: Called before training goes on, with the checkpoint's folder, or with None
+            for a start from the beginning.
         on_warning: Called at once with each of the result's warnings.
 
     Raises:
-        CheckpointError: the folder is no run, no checkpoint is whole, another plan was given, or the run is not trusted.
+        CheckpointError: the folder is no run, no checkpoint is whole, another plan was given, or
+            the run is not trusted.
         DataError: the data is gone, or is not what the run began with.
         TypeError: `run_dir` is not a path, or `plan` not a plan.
     """
@@ -209,7 +278,9 @@ def resume(
     plan = None if plan is None else plan_of(plan)
     options = folder.read_options() if not folder.is_replaced else None
     if options is not None and plan is None:
-        finished = find_finished(folder, options, lambda message: None)  # also in a folder that cannot be written
+        finished = find_finished(
+            folder, options, lambda message: None
+        )  # also in a folder that cannot be written
         if finished is not None:
             return TrainingResult.from_config(folder.path, asdict(finished))
     told: list[str] = []
@@ -228,7 +299,12 @@ def resume(
         checkpoint = find_start(folder, options, tell)
         if not is_own:
             check_trusted(folder, options, trust_run=trust_run, tell=tell)
-        load = partial(load_model, custom_objects=custom_objects, unsafe_lambda=unsafe_lambda, unsafe_ops=unsafe_ops)
+        load = partial(
+            load_model,
+            custom_objects=custom_objects,
+            unsafe_lambda=unsafe_lambda,
+            unsafe_ops=unsafe_ops,
+        )
         spread = open_spread(options.strategy)
         with spread.scope():
             on_stage(READING)
@@ -241,7 +317,12 @@ def resume(
                 model = load(checkpoint.model)
                 compile_model(model, Compiling(), str(checkpoint.model))
                 check_data_fits(model, data)
-                state = replace(checkpoint.state, versions=_versions(), model_sha256=options.model_sha256, data_sha256=options.data_sha256)
+                state = replace(
+                    checkpoint.state,
+                    versions=_versions(),
+                    model_sha256=options.model_sha256,
+                    data_sha256=options.data_sha256,
+                )
                 for message in _other_versions(checkpoint):
                     tell(message)
             cut_metrics(folder, state, tell)
@@ -249,7 +330,16 @@ def resume(
                 on_checkpoint(None if checkpoint is None else checkpoint.folder)
             on_stage(TRACING)
             return run_to_end(
-                model, data, options, folder, state, checkpoint, stop_after_step=stop_after_step, on_progress=on_progress, warnings=tuple(told), stop=stop
+                model,
+                data,
+                options,
+                folder,
+                state,
+                checkpoint,
+                stop_after_step=stop_after_step,
+                on_progress=on_progress,
+                warnings=tuple(told),
+                stop=stop,
             )
 
 
@@ -264,11 +354,17 @@ def _load_first(folder: RunFolder, options: RunOptions, data: Data, load: Load) 
     model = _make_ready(load(options.model), plan, options.compiling, data, options.model)
     if options.tensorboard is not None:
         since = folder.began if Path(options.tensorboard).is_absolute() else 0.0
-        cut_events(folder.path / options.tensorboard, Place(0, int(model.optimizer.iterations.numpy()), 0), since)
+        cut_events(
+            folder.path / options.tensorboard,
+            Place(0, int(model.optimizer.iterations.numpy()), 0),
+            since,
+        )
     return model
 
 
-def _make_ready(model: tf_keras.Model, plan: Plan | None, asked: Compiling, data: Data, place: str) -> tf_keras.Model:
+def _make_ready(
+    model: tf_keras.Model, plan: Plan | None, asked: Compiling, data: Data, place: str
+) -> tf_keras.Model:
     """Return the model wrapped by `plan` and compiled as asked, once it was found to fit the data.
 
     Raises:
@@ -278,9 +374,15 @@ def _make_ready(model: tf_keras.Model, plan: Plan | None, asked: Compiling, data
     if plan is not None:
         model = apply_plan(model, plan)
     if not find_wrappers(model) and plan is not None:
-        raise TrainingError(f"{place}: the plan wraps no layer, so there is nothing to train for; graphprune plan shows why")
+        raise TrainingError(
+            f"{place}: the plan wraps no layer, so there is nothing to train for; graphprune plan"
+            " shows why"
+        )
     if not find_wrappers(model):
-        raise TrainingError(f"{place}: no layer is pruned; give rules with -r RULES, or wrap the model first with graphprune apply")
+        raise TrainingError(
+            f"{place}: no layer is pruned; give rules with -r RULES, or wrap the model first with"
+            " graphprune apply"
+        )
     check_finite(model, place, "such a model cannot be pruned by magnitude; train it anew")
     compile_model(model, asked, place)
     check_data_fits(model, data)
@@ -362,14 +464,21 @@ def _checkpoint_steps(every: Position | str, run: Run) -> int:
 
 
 def _wrapped_by(model: tf_keras.Model) -> str:
-    """Return the hash of the plan that the model was wrapped by; empty where there are several, or none is known."""
+    """Return the hash of the plan that the model was wrapped by; empty where there are several, or
+    none is known.
+    """
     plans = {wrapper.provenance.plan_sha256 for wrapper in find_wrappers(model).values()}
     return plans.pop() if len(plans) == 1 else ""
 
 
 def _schedule_units(model: tf_keras.Model) -> tuple[Unit, ...]:
     schedules = [wrapper.pruning.schedule for wrapper in find_wrappers(model).values()]
-    places = [place for schedule in schedules for place in (schedule.begin, schedule.end, schedule.every) if place is not None]
+    places = [
+        place
+        for schedule in schedules
+        for place in (schedule.begin, schedule.end, schedule.every)
+        if place is not None
+    ]
     return tuple(sorted({place.unit for place in places}))
 
 
@@ -379,15 +488,34 @@ def _rule_files(rules: tuple[tuple[str, str], ...]) -> dict[str, bytes]:
     for path, digest in rules:
         file = find_rule_file(path)
         if file.is_file() and file_sha256(file) == digest:
-            found[file.name if file.name not in found else f"{len(found)}-{file.name}"] = file.read_bytes()
+            found[file.name if file.name not in found else f"{len(found)}-{file.name}"] = (
+                file.read_bytes()
+            )
     return found
 
 
 def _versions() -> dict[str, str]:
-    return {"graphprune": graphprune.__version__, "tensorflow": tf.__version__, "tf_keras": tf_keras.__version__}
+    return {
+        "graphprune": graphprune.__version__,
+        "tensorflow": tf.__version__,
+        "tf_keras": tf_keras.__version__,
+    }
 
 
 def _other_versions(checkpoint: Checkpoint) -> tuple[str, ...]:
     old = checkpoint.state.versions
-    changed = [f"{name} {old.get(name)}, now {version}" for name, version in _versions().items() if old.get(name) != version]
-    return (f"{checkpoint.folder}: written with {'; '.join(changed)}; the rest of the run may differ in the last bits",) if changed else ()
+    changed = [
+        f"{name} {old.get(name)}, now {version}"
+        for name, version in _versions().items()
+        if old.get(name) != version
+    ]
+    return (
+        (
+            (
+                f"{checkpoint.folder}: written with {'; '.join(changed)}; the rest of the run may"
+                " differ in the last bits"
+            ),
+        )
+        if changed
+        else ()
+    )

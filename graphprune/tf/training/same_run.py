@@ -20,7 +20,8 @@ from graphprune.tf.training.data import ArrayData, Data, read_data
 
 
 def check_trusted(folder: RunFolder, options: RunOptions, *, trust_run: bool, tell: Tell) -> None:
-    """Refuse to run code, or to write elsewhere, because a run says so that this user did not make here.
+    """Refuse to run code, or to write elsewhere, because a run says so that this user did not make
+    here.
 
     Raises:
         CheckpointError: it names a function or a folder elsewhere, and `trust_run` is not given.
@@ -32,19 +33,27 @@ def check_trusted(folder: RunFolder, options: RunOptions, *, trust_run: bool, te
         asks.append(f"writes TensorBoard events to {options.tensorboard}")
     if asks and not trust_run:
         raise CheckpointError(
-            f"{folder.path}: was made on another machine, by another user or by an earlier graphprune, "
-            f"and resuming it {' and '.join(asks)}; if you trust it, add --trust-run (in Python: trust_run=True)"
+            f"{folder.path}: was made on another machine, by another user or by an earlier"
+            f" graphprune, and resuming it {' and '.join(asks)}; if you trust it, add --trust-run"
+            " (in Python: trust_run=True)"
         )
     if not asks:
-        tell(f"{folder.path}: was made on another machine, by another user or by an earlier graphprune; its training data is read from {options.data}")
+        tell(
+            f"{folder.path}: was made on another machine, by another user or by an earlier"
+            f" graphprune; its training data is read from {options.data}"
+        )
 
 
 def _has_events_elsewhere(folder: RunFolder, options: RunOptions) -> bool:
-    """Return whether TensorBoard's events go out of the run's folder, by their path or through a link."""
+    """Return whether TensorBoard's events go out of the run's folder, by their path or through a
+    link.
+    """
     if options.tensorboard is None:
         return False
     home, events = os.path.realpath(folder.path), folder.path / options.tensorboard
-    places = [os.path.realpath(place) for place in (events, events / "train", events / "validation")]
+    places = [
+        os.path.realpath(place) for place in (events, events / "train", events / "validation")
+    ]
     return any(not Path(place).is_relative_to(home) for place in places)
 
 
@@ -57,7 +66,10 @@ def check_plan(folder: RunFolder, options: RunOptions, plan: Plan | None) -> Non
     given = options.plan_sha256 if plan is None else plan_sha256(plan)
     if given != options.plan_sha256:
         made = options.plan_sha256[:4] or "no plan"
-        raise CheckpointError(f"{folder.path}: made from plan {made}, this plan is {given[:4]}; resume without rules, or apply the new rules to a copy first")
+        raise CheckpointError(
+            f"{folder.path}: made from plan {made}, this plan is {given[:4]}; resume without rules,"
+            " or apply the new rules to a copy first"
+        )
 
 
 def read_same_data(folder: RunFolder, options: RunOptions, replicas: int, tell: Tell) -> Data:
@@ -75,21 +87,26 @@ def read_same_data(folder: RunFolder, options: RunOptions, replicas: int, tell: 
         replicas=replicas,
     )
     if data.sha256 != options.data_sha256:
-        raise DataError(f"{options.data}: has changed since the run in {folder.path} began; put the old file back, or start a new run")
+        raise DataError(
+            f"{options.data}: has changed since the run in {folder.path} began; put the old file"
+            " back, or start a new run"
+        )
     if data.steps_per_epoch != options.steps_per_epoch:
         raise DataError(
-            f"{options.data}: has {data.steps_per_epoch} steps in an epoch, the run in {folder.path} began with {options.steps_per_epoch}; start a new run"
+            f"{options.data}: has {data.steps_per_epoch} steps in an epoch, the run in"
+            f" {folder.path} began with {options.steps_per_epoch}; start a new run"
         )
     if options.first_batch_sha256 and first_batch_sha256(data) != options.first_batch_sha256:
         tell(
-            f"{options.data}: its first batch is not the one that the run began with, so the function "
-            "gives other samples, or in another order; the rest of the run will differ"
+            f"{options.data}: its first batch is not the one that the run began with, so the"
+            " function gives other samples, or in another order; the rest of the run will differ"
         )
     return data
 
 
 def first_batch_sha256(data: Data) -> str:
-    """Return the hash of the first training batch of a function's data; empty for an `.npz`, whose file is hashed.
+    """Return the hash of the first training batch of a function's data; empty for an `.npz`, whose
+    file is hashed.
 
     It looks at the dataset once more, which changes the order of one that shuffles anew each time:
     `train` and `resume` look equally often.
@@ -119,7 +136,8 @@ def read_first_plan(folder: RunFolder, options: RunOptions) -> Plan | None:
             raise Damage(f"{name} is not what was written")
     except Damage as fault:
         raise CheckpointError(
-            f"{folder.path}: damaged, {fault}, and a start from the beginning needs it; put it back from a copy, or start a new run in another folder"
+            f"{folder.path}: damaged, {fault}, and a start from the beginning needs it; put it back"
+            " from a copy, or start a new run in another folder"
         ) from fault
     plan = read_plan(folder.plan)
     check_plan(folder, options, plan)
@@ -134,4 +152,7 @@ def check_original(folder: RunFolder, options: RunOptions) -> None:
     """
     fault = find_original_fault(options)
     if fault is not None:
-        raise CheckpointError(f"{fault}, and the run in {folder.path} has no checkpoint to go on from; put the old model back, or start a new run")
+        raise CheckpointError(
+            f"{fault}, and the run in {folder.path} has no checkpoint to go on from; put the old"
+            " model back, or start a new run"
+        )

@@ -1,4 +1,6 @@
-"""The strategy of a training run: `none`, or `mirrored:N`, one machine with N replicas of the model."""
+"""The strategy of a training run: `none`, or `mirrored:N`, one machine with N replicas of the
+model.
+"""
 
 from __future__ import annotations
 
@@ -41,10 +43,12 @@ class Spread:
 
 
 def open_spread(name: str) -> Spread:
-    """Return the spread that `name` asks for: `none`, `mirrored` (all GPUs, or one CPU), `mirrored:N` (N GPUs; without any GPU, N devices made of the CPU).
+    """Return the spread that `name` asks for: `none`, `mirrored` (all GPUs, or one CPU),
+    `mirrored:N` (N GPUs; without any GPU, N devices made of the CPU).
 
     Raises:
-        TrainingError: there is no such strategy, the machine has other devices, or the environment asks for several machines.
+        TrainingError: there is no such strategy, the machine has other devices, or the environment
+            asks for several machines.
     """
     _check_one_machine()
     if name == NONE:
@@ -55,18 +59,24 @@ def open_spread(name: str) -> Spread:
 
 @cache
 def _mirrored(kind: str, count: int) -> tf.distribute.Strategy:
-    """Return the process's one strategy for these devices: what two strategies for the same devices sum would get mixed up in TensorFlow."""
+    """Return the process's one strategy for these devices: what two strategies for the same devices
+    sum would get mixed up in TensorFlow.
+    """
     return tf.distribute.MirroredStrategy([f"{kind}:{number}" for number in range(count)])
 
 
 def _devices(name: str) -> tuple[str, int]:
     found = _MIRRORED.fullmatch(name)
     if found is None:
-        raise TrainingError(f"strategy: got {name!r}; known are none, mirrored and mirrored:N, such as mirrored:2")
+        raise TrainingError(
+            f"strategy: got {name!r}; known are none, mirrored and mirrored:N, such as mirrored:2"
+        )
     gpus = len(tf.config.list_physical_devices("GPU"))
     count = int(found["count"] or gpus or 1)
     if gpus and count > gpus:
-        raise TrainingError(f"strategy: {name} needs {count} GPUs, this machine has {gpus}; take mirrored:{gpus}")
+        raise TrainingError(
+            f"strategy: {name} needs {count} GPUs, this machine has {gpus}; take mirrored:{gpus}"
+        )
     if not gpus:
         _divide_cpu(name, count)
     return "GPU" if gpus else "CPU", count
@@ -75,17 +85,22 @@ def _devices(name: str) -> tuple[str, int]:
 def _divide_cpu(name: str, count: int) -> None:
     """Make `count` devices of the CPU, which is possible before TensorFlow is first used."""
     try:
-        tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * count)
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0],
+            [tf.config.LogicalDeviceConfiguration()] * count,
+        )
     except RuntimeError:
         made = len(tf.config.list_logical_devices("CPU"))
         if made < count:
             raise TrainingError(
-                f"strategy: {name} needs {count} devices, and TensorFlow is in use already, with {made}; ask for it in a process that has not used TensorFlow"
+                f"strategy: {name} needs {count} devices, and TensorFlow is in use already, with"
+                f" {made}; ask for it in a process that has not used TensorFlow"
             ) from None
 
 
 def _check_one_machine() -> None:
-    """Refuse an environment that names other machines: every one of them would train the whole run for itself.
+    """Refuse an environment that names other machines: every one of them would train the whole run
+    for itself.
 
     Raises:
         TrainingError: TF_CONFIG names a cluster of several tasks, or is no JSON.
@@ -95,9 +110,12 @@ def _check_one_machine() -> None:
         cluster = json.loads(text or "{}").get("cluster", {})
         tasks = sum(len(addresses) for addresses in cluster.values())
     except (ValueError, AttributeError, TypeError):
-        raise TrainingError(f"TF_CONFIG: not what TensorFlow takes for a cluster, got {text!r}; unset it") from None
+        raise TrainingError(
+            f"TF_CONFIG: not what TensorFlow takes for a cluster, got {text!r}; unset it"
+        ) from None
     if tasks > 1:
         raise TrainingError(
-            f"TF_CONFIG: names a cluster of {tasks} tasks, and a run trains on one machine; "
-            "unset it, or train under MultiWorkerMirroredStrategy in Python, with graphprune.UpdatePruningStep in fit"
+            f"TF_CONFIG: names a cluster of {tasks} tasks, and a run trains on one machine; unset"
+            " it, or train under MultiWorkerMirroredStrategy in Python, with"
+            " graphprune.UpdatePruningStep in fit"
         )

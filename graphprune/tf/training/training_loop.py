@@ -28,7 +28,12 @@ from graphprune.tf.training.begin_at import BeginAt
 from graphprune.tf.training.data import Data
 from graphprune.tf.training.event_files import Place, cut_events
 from graphprune.tf.training.faults import explain_fault
-from graphprune.tf.training.hidden_state import restore_optimizer_attributes, restore_optimizer_rest, restore_recurrent_states, restore_replica_values
+from graphprune.tf.training.hidden_state import (
+    restore_optimizer_attributes,
+    restore_optimizer_rest,
+    restore_recurrent_states,
+    restore_replica_values,
+)
 from graphprune.tf.training.randomness import saved_randomness
 from graphprune.tf.training.recorder import Interrupted, Recorder
 from graphprune.write_faults import cannot_write
@@ -46,10 +51,13 @@ class TrainingResult:
         step, steps: Optimizer updates done, and of the whole run.
         model: The trained, wrapped model; None while the run is not finished.
         metrics: The last line of `metrics.jsonl`.
-        tensors: Every pruned tensor with its zeros and its target; empty while the run is not finished.
+        tensors: Every pruned tensor with its zeros and its target; empty while the run is not
+            finished.
         resumed_from: The checkpoint that the run went on from, if any.
-        warnings: What the user should know: a damaged checkpoint that was passed over, other versions of TensorFlow.
-        standing_still: Addresses of pruned layers that no update reached, because they get no gradient.
+        warnings: What the user should know: a damaged checkpoint that was passed over, other
+            versions of TensorFlow.
+        standing_still: Addresses of pruned layers that no update reached, because they get no
+            gradient.
     """
 
     run_dir: Path
@@ -71,13 +79,27 @@ class TrainingResult:
     def to_config(self) -> dict[str, Any]:
         """Return what `result.json` holds of a finished run."""
         model = None if self.model is None else self.model.name
-        return {"step": self.step, "steps": self.steps, "model": model, "metrics": dict(self.metrics), "tensors": [asdict(tensor) for tensor in self.tensors]}
+        return {
+            "step": self.step,
+            "steps": self.steps,
+            "model": model,
+            "metrics": dict(self.metrics),
+            "tensors": [asdict(tensor) for tensor in self.tensors],
+        }
 
     @classmethod
     def from_config(cls, run_dir: Path, config: Mapping[str, Any]) -> TrainingResult:
         """Return the result of a run that was finished earlier."""
         tensors = tuple(TensorProgress(**tensor) for tensor in config["tensors"])
-        return cls(run_dir, "already-finished", config["step"], config["steps"], run_dir / config["model"], config["metrics"], tensors)
+        return cls(
+            run_dir,
+            "already-finished",
+            config["step"],
+            config["steps"],
+            run_dir / config["model"],
+            config["metrics"],
+            tensors,
+        )
 
 
 def run_to_end(
@@ -110,22 +132,64 @@ def run_to_end(
             _cut_events(model, options, folder, start)
         pruning = UpdatePruningStep(Run(options.steps_per_epoch, options.epochs), done=start.step)
         sums = {} if checkpoint is None else _part(checkpoint, "metrics")
-        recorder = Recorder(folder, options, start, pruning, randomness, metric_sums=sums, stop_after_step=stop_after_step, on_progress=on_progress, stop=stop)
-        summaries = [] if options.tensorboard is None else [PruningSummaries(folder.path / options.tensorboard, run=pruning.run, write_graph=False)]
+        recorder = Recorder(
+            folder,
+            options,
+            start,
+            pruning,
+            randomness,
+            metric_sums=sums,
+            stop_after_step=stop_after_step,
+            on_progress=on_progress,
+            stop=stop,
+        )
+        summaries = (
+            []
+            if options.tensorboard is None
+            else [
+                PruningSummaries(
+                    folder.path / options.tensorboard, run=pruning.run, write_graph=False
+                )
+            ]
+        )
         try:
             _fit(model, data, options, start, [pruning, *summaries, recorder])
         except Interrupted:
-            return TrainingResult(folder.path, "interrupted", recorder.step, options.steps, None, folder.last_metrics(), (), resumed_from, warnings)
+            return TrainingResult(
+                folder.path,
+                "interrupted",
+                recorder.step,
+                options.steps,
+                None,
+                folder.last_metrics(),
+                (),
+                resumed_from,
+                warnings,
+            )
         except tf.errors.OpError as fault:
-            raise DataError(f"{data.spec}: failed after step {recorder.step}: {explain_fault(fault)}") from fault
+            raise DataError(
+                f"{data.spec}: failed after step {recorder.step}: {explain_fault(fault)}"
+            ) from fault
         finally:
             for summary in summaries:
                 summary.close()
         path = folder.path / options.model_name
-        model.reset_metrics()  # a run that was resumed behind its last step has seen no batch, and its model is the same
+        # a run that was resumed behind its last step has seen no batch, and its model is the same
+        model.reset_metrics()
         recorder.save_model(path)
         tensors, still = pruning.pruner.tensors(), pruning.pruner.standing_still()
-        result = TrainingResult(folder.path, "finished", recorder.step, options.steps, path, folder.last_metrics(), tensors, resumed_from, warnings, still)
+        result = TrainingResult(
+            folder.path,
+            "finished",
+            recorder.step,
+            options.steps,
+            path,
+            folder.last_metrics(),
+            tensors,
+            resumed_from,
+            warnings,
+            still,
+        )
         folder.write_result(result.to_config(), options.run_id)
     return result
 
@@ -141,13 +205,34 @@ def run_faults(folder: RunFolder) -> Iterator[None]:
         yield
     except WriteError as fault:
         kept = "the checkpoints before are whole" if any(folder.checkpoints.glob("step-*")) else ""
-        raise cannot_write(fault.path, fault.fault, needed=fault.needed, kept=kept, then=f"graphprune resume {shlex.quote(str(folder.path))}") from fault
+        raise cannot_write(
+            fault.path,
+            fault.fault,
+            needed=fault.needed,
+            kept=kept,
+            then=f"graphprune resume {shlex.quote(str(folder.path))}",
+        ) from fault
 
 
-def _fit(model: tf_keras.Model, data: Data, options: RunOptions, start: RunState, callbacks: list[tf_keras.callbacks.Callback]) -> None:
-    """Train in one call of `fit`, so that whatever happens once a training (the pruner's start, averages of weights at the end) happens once."""
+def _fit(
+    model: tf_keras.Model,
+    data: Data,
+    options: RunOptions,
+    start: RunState,
+    callbacks: list[tf_keras.callbacks.Callback],
+) -> None:
+    """Train in one call of `fit`, so that whatever happens once a training (the pruner's start,
+    averages of weights at the end) happens once.
+    """
     begin = BeginAt(start.epoch, start.batch, options.steps_per_epoch, data.test)
-    hooks = CallbackList([begin, *callbacks], add_history=True, model=model, verbose=0, epochs=options.epochs, steps=options.steps_per_epoch)
+    hooks = CallbackList(
+        [begin, *callbacks],
+        add_history=True,
+        model=model,
+        verbose=0,
+        epochs=options.epochs,
+        steps=options.steps_per_epoch,
+    )
     begin.hooks = hooks
     hooks._check_timing = False  # writing a checkpoint may well take longer than a step
     model.fit(
@@ -161,8 +246,12 @@ def _fit(model: tf_keras.Model, data: Data, options: RunOptions, start: RunState
     )
 
 
-def _cut_events(model: tf_keras.Model, options: RunOptions, folder: RunFolder, start: RunState) -> None:
-    """Take out of TensorBoard's files what the run will write again; in a folder that is not the run's, other runs may have theirs."""
+def _cut_events(
+    model: tf_keras.Model, options: RunOptions, folder: RunFolder, start: RunState
+) -> None:
+    """Take out of TensorBoard's files what the run will write again; in a folder that is not the
+    run's, other runs may have theirs.
+    """
     if options.tensorboard is not None:
         since = folder.began if Path(options.tensorboard).is_absolute() else 0.0
         place = Place(start.epoch, int(model.optimizer.iterations.numpy()), Pruner(model).step)
@@ -170,4 +259,8 @@ def _cut_events(model: tf_keras.Model, options: RunOptions, folder: RunFolder, s
 
 
 def _part(checkpoint: Checkpoint, kind: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(f"{kind}/"): array for name, array in checkpoint.arrays.items() if name.startswith(f"{kind}/")}
+    return {
+        name.removeprefix(f"{kind}/"): array
+        for name, array in checkpoint.arrays.items()
+        if name.startswith(f"{kind}/")
+    }
