@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 from builders import build_graph
+from planned import plan_with
 
 from graphprune.graph import LayerGraph, graph_from_config
 from graphprune.plan import Plan, make_plan, wrap_graph
@@ -59,7 +60,7 @@ def mixed_plan() -> tuple[LayerGraph, Plan]:
         "after.yaml",
     )
     zeros = {(f"fc_{name}", "kernel"): 8 if name in ("more", "off") else 0 for name in layers}
-    return wrapped, make_plan(wrapped, rules, zeros=zeros, path="mixed.keras")
+    return wrapped, plan_with(wrapped, rules, zeros=zeros, path="mixed.keras")
 
 
 def changed_pair() -> tuple[LayerGraph, LayerGraph]:

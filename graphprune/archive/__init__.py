@@ -9,17 +9,24 @@ from typing import TYPE_CHECKING
 from graphprune.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from graphprune.archive.archive import Archive, TensorReader
-    from graphprune.archive.hdf5 import StoredTensor
-    from graphprune.archive.read import no_weights, read_archive, read_document
+    from graphprune.archive.archive import Archive
+    from graphprune.archive.read import no_weights, opened_archive, read_archive, read_document
+    from graphprune.archive.stored import StoredTensor
 
-__all__ = ["Archive", "StoredTensor", "TensorReader", "no_weights", "read_archive", "read_document"]
+__all__ = [
+    "Archive",
+    "StoredTensor",
+    "no_weights",
+    "opened_archive",
+    "read_archive",
+    "read_document",
+]
 
 __getattr__ = lazy_names(
     __name__,
     {
-        "archive": ["Archive", "TensorReader"],
-        "hdf5": ["StoredTensor"],
-        "read": ["no_weights", "read_archive", "read_document"],
+        "archive": ["Archive"],
+        "read": ["no_weights", "opened_archive", "read_archive", "read_document"],
+        "stored": ["StoredTensor"],
     },
 )

@@ -15,7 +15,6 @@ import re
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import h5py
@@ -28,6 +27,7 @@ from graphprune.archive.hdf5_headers import check_root, is_group, read_messages
 from graphprune.archive.hdf5_plain import Stretch, find_stretch, read_stretch
 from graphprune.archive.hdf5_texts import read_texts
 from graphprune.archive.json_text import MAX_JSON
+from graphprune.archive.stored import StoredTensor
 from graphprune.errors import ArchiveError
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -65,26 +65,6 @@ class OpenedFile(h5py.File):  # type: ignore[misc] # h5py ships no types
                 yield file
         else:
             yield self._source
-
-
-@dataclass(frozen=True, slots=True)
-class StoredTensor:
-    """One data set.
-
-    Attributes:
-        group: The group that it belongs to, see `Archive.stored`.
-        name: Its name there: `0`, `1`, ... in a `.keras` file, `fc1/kernel:0` in an `.h5` file.
-        path: Its path in the HDF5 file.
-        shape, dtype: As NumPy names them.
-        stretch: Where its values lie in the HDF5 file; None where only the HDF5 library can tell.
-    """
-
-    group: str
-    name: str
-    path: str
-    shape: tuple[int, ...]
-    dtype: str
-    stretch: Stretch | None = field(default=None, compare=False, repr=False)
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from graphprune.cli.options import (
 )
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, to_json
 from graphprune.errors import EXIT_DIFFERENT
-from graphprune.graph import measure_mask_faults, measure_zeros
 from graphprune.plan import read_plan, verification_to_config, verify_plan
 from graphprune.report import render_verification
 
@@ -57,10 +56,16 @@ def command(
     """  # noqa: D301 - click wants the real character
     check_report_free(output, force=force, inputs=[model, plan_file], format_=format_)
     saved, plan = open_model(model), read_plan(plan_file)
-    archive = saved.need_archive()
-    archive.check_checksums()
-    zeros, faults = measure_zeros(archive, saved.graph), measure_mask_faults(archive, saved.graph)
-    found = verify_plan(plan, saved.graph, zeros, faults, model_path=model, plan_path=plan_file)
+    with saved.weights.opened():
+        saved.need_archive().check_checksums()
+        found = verify_plan(
+            plan,
+            saved.graph,
+            saved.zeros or {},
+            saved.mask_faults or {},
+            model_path=model,
+            plan_path=plan_file,
+        )
     if choose_format(format_, output) == "json":
         print_report(to_json(verification_to_config(found)), output)
     else:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from builders import build_graph
 from memory_weights import make_weights
+from planned import plan_with
 
 from graphprune.errors import PlanError, RuleError
 from graphprune.plan import (
@@ -32,7 +33,7 @@ def rules(
 
 def plan(budget, graph=None, weights=None, **options):
     graph = graph or build_graph(NET)
-    return make_plan(
+    return plan_with(
         graph, rules(budget, **options), read_weight=None if weights is None else weights.read
     )
 

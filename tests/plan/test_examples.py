@@ -8,6 +8,7 @@ import pytest
 from builders import build_graph
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planned import plan_with
 
 from graphprune.errors import RuleError
 from graphprune.plan import make_plan, plan_to_config, wrap_graph
@@ -65,7 +66,7 @@ def plan(number, graph=None, text=None, **options):
         for layer in graph.layers.values()
         for tensor in layer.prunable
     }
-    return make_plan(
+    return plan_with(
         graph, parse_rules(text or rules, "prune.yaml"), zeros=zeros, path="net.keras", **options
     )
 

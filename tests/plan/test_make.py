@@ -1,6 +1,7 @@
 import pytest
 from builders import build_graph
 from lenet import RULES, lenet, lenet_zeros, rules
+from planned import plan_with
 
 from graphprune.errors import RuleError
 from graphprune.plan import check_reached, make_plan, strip_graph, wrap_graph
@@ -38,7 +39,7 @@ def test_a_layer_that_no_rule_matches_is_unclaimed():
 
 
 def test_zeros_are_counted_exactly():
-    plan = make_plan(lenet(), rules(), zeros=lenet_zeros(fc1=7))
+    plan = plan_with(lenet(), rules(), zeros=lenet_zeros(fc1=7))
     tensors = [
         (tensor.size, tensor.zeros_before, tensor.zeros_after)
         for change in plan.changes
@@ -56,7 +57,7 @@ def test_unmeasured_zeros_are_not_made_up():
 
 
 def test_the_model_is_described():
-    model = make_plan(lenet(), rules(), path="lenet.keras", weights_sha256="ab").model
+    model = plan_with(lenet(), rules(), path="lenet.keras", weights_sha256="ab").model
     assert (model.path, model.layers, model.hidden_layers, model.prunable_tensors) == (
         "lenet.keras",
         5,

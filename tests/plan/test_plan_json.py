@@ -1,13 +1,14 @@
 import json
 
 from lenet import RULES, lenet, lenet_zeros, rules
+from planned import plan_with
 
 import graphprune
-from graphprune.plan import make_plan, plan_from_config, plan_sha256, plan_to_config
+from graphprune.plan import plan_from_config, plan_sha256, plan_to_config
 
 
 def plan(text=RULES, **options):
-    return make_plan(
+    return plan_with(
         lenet(), rules(text), **({"zeros": lenet_zeros(), "path": "lenet.keras"} | options)
     )
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from builders import build_graph
 from drawings import changed_pair, hostile_pair, mixed_plan
+from planned import plan_with
 
 from graphprune.diff import diff_graphs, graph_diff_to_config
 from graphprune.plan import make_plan, plan_to_config
@@ -179,7 +180,7 @@ def test_pages_hold_the_reports_themselves():
 def test_hostile_names_stay_text(kind):
     left, right, hostile = hostile_pair()
     diff = diff_graphs(left, right, left_path=hostile, right_path=hostile)
-    plan = make_plan(
+    plan = plan_with(
         left,
         parse_rules("version: 1\nrules: [{id: r, match: {type: Dense}, keep: true}]", hostile),
         path=hostile,

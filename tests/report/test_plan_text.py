@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 from builders import build_graph
 from lenet import RULES, lenet, lenet_zeros, rules
+from planned import plan_with
 
 from graphprune.errors import Where
 from graphprune.plan import make_plan, plan_from_config, plan_to_config, wrap_graph
@@ -36,7 +37,7 @@ Zeros when finished: 238,680 = 90.0% of claimed, 89.7% of prunable, 89.5% of all
 
 
 def lenet_plan(graph=None, text=RULES, **options):
-    return make_plan(
+    return plan_with(
         graph or lenet(), rules(text), **({"zeros": lenet_zeros(), "path": "lenet.keras"} | options)
     )
 
@@ -165,7 +166,7 @@ LSTM = (
 
 def test_a_layer_with_several_tensors_takes_a_line_each():
     lines = render_plan_text(
-        make_plan(build_graph("in > lstm[4,16] > fc[4,4]"), rules(LSTM), path="m.keras")
+        plan_with(build_graph("in > lstm[4,16] > fc[4,4]"), rules(LSTM), path="m.keras")
     ).splitlines()
     assert lines[3:8] == [
         "  + wrap   ? unclaimed",

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tf_keras
+from planned import plan_with
 from tf_keras import layers
 
 from graphprune import StalePlanError, apply_plan, apply_rules, load_model, make_plan, read_graph
@@ -60,7 +61,7 @@ def crossed() -> tf_keras.Model:
 
 
 def plan_for(model: tf_keras.Model, rules=RULES):
-    return make_plan(graph_of_model(model), rules, read_weight=weight_reader(model))
+    return plan_with(graph_of_model(model), rules, read_weight=weight_reader(model))
 
 
 def both_forms(plan):

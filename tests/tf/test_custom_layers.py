@@ -8,12 +8,18 @@ import textwrap
 import numpy as np
 import pytest
 import tf_keras
+from planned import plan_with
 from rule_examples import EXAMPLE_3
 from tf_keras import layers
 
 from graphprune.archive import read_archive
-from graphprune.graph import graph_to_config, measure_mask_faults, measure_zeros, read_graph
-from graphprune.plan import make_plan
+from graphprune.graph import (
+    graph_to_config,
+    locate_weights,
+    measure_mask_faults,
+    measure_zeros,
+    read_graph,
+)
 from graphprune.rules import parse_rules, resolve_rules
 from graphprune.sparsity.positions import Run
 from graphprune.tf.models.loading import load_model
@@ -82,7 +88,7 @@ def test_a_custom_layer_that_rules_teach_is_planned_from_the_file_wrapped_traine
     archive = read_archive(tmp_path / f"model{suffix}")
     graph = read_graph(archive)
     rules = parse_rules(RULES, "p.yaml")
-    plan = make_plan(graph, rules, zeros=measure_zeros(archive, graph))
+    plan = plan_with(graph, rules, zeros=measure_zeros(locate_weights(archive, graph)))
     assert [(change.address, change.is_change) for change in plan.changes] == [
         ("factors", True),
         ("end", False),
@@ -103,13 +109,13 @@ def test_a_custom_layer_that_rules_teach_is_planned_from_the_file_wrapped_traine
     save_model(wrapped, tmp_path / f"wrapped{suffix}")
 
     saved = read_archive(tmp_path / f"wrapped{suffix}")
-    assert set(measure_mask_faults(saved, read_graph(saved)).items()) == {
+    assert set(measure_mask_faults(locate_weights(saved, read_graph(saved))).items()) == {
         (("factors", "u"), 0),
         (("factors", "v"), 0),
     }
-    zeros = measure_zeros(saved, read_graph(saved))
+    zeros = measure_zeros(locate_weights(saved, read_graph(saved)))
     assert (zeros["factors", "u"], zeros["factors", "v"]) == (24, 36)
-    assert make_plan(read_graph(saved), rules, zeros=zeros).is_empty
+    assert plan_with(read_graph(saved), rules, zeros=zeros).is_empty
 
     stripped = strip_model(load_model(tmp_path / f"wrapped{suffix}", {"LowRankDense": low_rank}))
     assert stripped.get_config() == model.get_config()

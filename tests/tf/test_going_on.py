@@ -10,6 +10,7 @@ import sys
 
 import pytest
 from commands import run_command
+from planned import plan_with
 from run_builders import (
     TOTAL,
     Setting,
@@ -24,7 +25,6 @@ from runs.damage import rewrite
 
 from graphprune.errors import CheckpointError, OutputError
 from graphprune.graph import read_graph
-from graphprune.plan import make_plan
 from graphprune.rules import read_rules
 from graphprune.runs.run_folder import RunFolder
 from graphprune.tf.models.saving import save_model
@@ -48,7 +48,7 @@ def begun(tmp_path_factory):
     save_model(build_dense_model("adam"), folder / "net.keras")
     (folder / "prune.yaml").write_text(RULES)
     setting = Setting(str(folder / "net.keras"), write_data(folder / "data.npz"), folder)
-    plan = make_plan(
+    plan = plan_with(
         read_graph(setting.model), read_rules(folder / "prune.yaml"), path=setting.model
     )
     options = {**setting.options, "learning_rate": 0.02}

@@ -11,7 +11,7 @@ from tf_keras import layers
 
 from graphprune.archive import read_archive
 from graphprune.errors import GraphError, PlanError
-from graphprune.graph import measure_mask_faults, read_graph
+from graphprune.graph import locate_weights, measure_mask_faults, read_graph
 from graphprune.rules import read_rules
 from graphprune.sparsity.positions import Run
 from graphprune.tf.layers.live_tensors import find_weight
@@ -103,7 +103,7 @@ def test_files_of_wrapped_custom_layers_are_read_without_their_classes(suffix, t
     pruned.get_layer("rnn").layer.cell.recurrent_kernel.assign(np.eye(3) + np.eye(3, k=1))
     pruned.save(tmp_path / f"m{suffix}")
     archive = read_archive(tmp_path / f"m{suffix}")
-    assert measure_mask_faults(archive, read_graph(archive)) == {
+    assert measure_mask_faults(locate_weights(archive, read_graph(archive))) == {
         ("rnn", "cell.recurrent_kernel"): 2,
         ("biased", "bias"): 0,
     }
@@ -207,14 +207,14 @@ def test_a_custom_layer_with_layers_inside_goes_the_whole_way_and_is_measured_wh
             (4,),
         ]
         named = read_archive(tmp_path / f"w{suffix}")
-        assert set(measure_mask_faults(named, read_graph(named)).values()) == {0}
+        assert set(measure_mask_faults(locate_weights(named, read_graph(named))).values()) == {0}
     monkeypatch.setattr(
         "graphprune.tf.pruning.wrapper.places_of", lambda layer, names: {}
     )  # as earlier versions saved it
     wrapped.save(tmp_path / "old.keras")
     numbered = read_archive(tmp_path / "old.keras")
     with pytest.raises(GraphError) as caught:
-        measure_mask_faults(numbered, read_graph(numbered))
+        measure_mask_faults(locate_weights(numbered, read_graph(numbered)))
     assert (
         str(caught.value)
         == f"{tmp_path / 'old.keras'}: layer 'two' has no tensor 'first.kernel'; it has first.0,"

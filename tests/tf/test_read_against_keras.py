@@ -342,7 +342,7 @@ def test_zeros_are_counted_in_every_tensor(saved: tuple[tf_keras.Model, dict[str
     _, paths = saved
     for path in paths.values():
         graph: LayerGraph = read_graph(path)
-        zeros = measure_zeros(read_archive(path), graph)
+        zeros = measure_zeros(locate_weights(read_archive(path), graph))
         assert set(zeros) == {
             (address, tensor.name)
             for address, layer in graph.layers.items()
@@ -407,7 +407,7 @@ def test_wrapped_layers_are_read_with_their_state(tmp_path: Path, format: str) -
         "pruning_step",
         "last_update",
     }
-    assert read_steps(archive, graph) == {"sep": 0, "lstm": 0, "fc": 0}
+    assert read_steps(locate_weights(archive, graph)) == {"sep": 0, "lstm": 0, "fc": 0}
 
 
 def test_a_model_saved_as_h5_before_is_read_from_keras_too(tmp_path: Path) -> None:

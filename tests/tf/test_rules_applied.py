@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import tf_keras
 from commands import run_command
+from planned import plan_with
 from tf_keras import layers
 
-from graphprune import PruneLowMagnitude, apply_rules, load_model, make_plan, read_rules
+from graphprune import PruneLowMagnitude, apply_rules, load_model, read_rules
 from graphprune.rules.text.shipped import list_shipped_rules
 from graphprune.shipped import shipped_file
 from graphprune.tf.pruning.surgery import count_zeros, graph_of_model, weight_reader
@@ -79,7 +80,7 @@ def test_each_shipped_file_applied_to_a_live_model_that_it_matches_leaves_nothin
     model, rules = tf_keras.Model(inputs, build(inputs)), read_rules(shipped.path)
     wrapped = apply_rules(model, rules)
     assert any(isinstance(layer, PruneLowMagnitude) for layer in wrapped.layers)
-    again = make_plan(
+    again = plan_with(
         graph_of_model(wrapped),
         rules,
         zeros=count_zeros(wrapped),

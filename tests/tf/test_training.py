@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from planned import plan_with
 from run_builders import (
     BATCH,
     EPOCHS,
@@ -25,7 +26,7 @@ from tf_keras import layers
 
 from graphprune.errors import CheckpointError, DataError, OutputError, TrainingError
 from graphprune.graph import graph_from_config, read_graph
-from graphprune.plan import make_plan, plan_sha256, read_plan
+from graphprune.plan import plan_sha256, read_plan
 from graphprune.rules import read_rules
 from graphprune.runs.checkpoints import read_checkpoint
 from graphprune.tf.models.loading import load_model
@@ -605,7 +606,7 @@ rules:
 
 def plan_for(model, folder, sparsity):
     (folder / "prune.yaml").write_text(RULES.replace("SPARSITY", sparsity))
-    return make_plan(read_graph(model), read_rules(folder / "prune.yaml"), path=model)
+    return plan_with(read_graph(model), read_rules(folder / "prune.yaml"), path=model)
 
 
 def test_a_run_keeps_its_plan_and_refuses_another(tmp_path):

@@ -23,13 +23,14 @@ from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import SEPARATOR, Tensor
 from graphprune.plan.budgets import ReadWeight
 from graphprune.plan.changes import Plan
-from graphprune.plan.make import make_plan
+from graphprune.plan.make import plan_graph
 from graphprune.plan.read import plan_of
 from graphprune.plan.rewrite import wrap_graph
 from graphprune.plan.staleness import check_weights_fit, other_model
 from graphprune.rules.building.read import rule_set_of
 from graphprune.rules.values.rule_set import RuleSet
 from graphprune.sparsity.missed_targets import MissedTarget
+from graphprune.sparsity.positions import Run
 from graphprune.sparsity.pruning import Pruning
 from graphprune.tf.layers.layer_clone import clone_layer, copy_state, without_random_values
 from graphprune.tf.layers.live_tensors import (
@@ -118,13 +119,8 @@ def apply_rules(
     asked = {custom.type: tuple(custom.axes) for custom in rules.custom_layers}
     graph, read_weight = graph_of_model(model, asked), weight_reader(model, asked)
     zeros = count_zeros(model, asked) if rules.reads_weights else None
-    plan = make_plan(
-        graph,
-        rules,
-        steps_per_epoch=steps_per_epoch,
-        epochs=epochs,
-        zeros=zeros,
-        read_weight=read_weight,
+    plan = plan_graph(
+        graph, rules, Run(steps_per_epoch, epochs), zeros=zeros, read_weight=read_weight
     )
     graph = _with_planned_names(model, graph, plan)
     return _carry_out(model, plan, graph, wrap_graph(graph, plan, is_live=True))
