@@ -32,7 +32,7 @@ def load_with_classes(model: ModelFile, loading: LoadingOptions) -> LoadedModel 
         return None
     import_tensorflow()
     from graphprune.tf.models.loading import load_model
-    from graphprune.tf.pruning.surgery import count_zeros, graph_of_model, weight_reader
+    from graphprune.tf.pruning.live_graph import count_zeros, graph_of_model, weight_reader
 
     live = load_model(model.need_archive().path, **loading_arguments(loading))
     return LoadedModel(graph_of_model(live), count_zeros(live), weight_reader(live))

@@ -80,7 +80,8 @@ def command(
     from graphprune.cli.stripped_files import write_stripped
     from graphprune.tf.models.export import check_export_suffix
     from graphprune.tf.models.loading import load_model
-    from graphprune.tf.pruning.surgery import find_missed_targets, strip_model
+    from graphprune.tf.pruning.missed_targets import find_missed_targets
+    from graphprune.tf.pruning.surgery import strip_model
 
     for output in outputs:
         check_export_suffix(output)

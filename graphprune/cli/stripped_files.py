@@ -22,7 +22,8 @@ from graphprune.tf.models.export import write_model
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.models.read_back import check_reads_back
 from graphprune.tf.models.saving import SUFFIXES
-from graphprune.tf.pruning.surgery import count_zeros, strip_model
+from graphprune.tf.pruning.live_graph import count_zeros
+from graphprune.tf.pruning.surgery import strip_model
 from graphprune.tf.training.data import read_data
 from graphprune.tf.training.evaluation import measure_accuracy
 

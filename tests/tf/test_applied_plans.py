@@ -15,7 +15,7 @@ from tf_keras import layers
 from graphprune import StalePlanError, apply_plan, apply_rules, load_model, make_plan, read_graph
 from graphprune.plan import plan_from_config, plan_to_config
 from graphprune.tf.pruning.addresses import find_wrappers
-from graphprune.tf.pruning.surgery import graph_of_model, weight_reader
+from graphprune.tf.pruning.live_graph import graph_of_model, weight_reader
 
 pytestmark = pytest.mark.tf
 

@@ -23,7 +23,7 @@ from graphprune.archive import read_archive
 from graphprune.errors import ArchiveError
 from graphprune.graph import locate_weights, read_graph
 from graphprune.tf.models.loading import load_model
-from graphprune.tf.pruning.surgery import graph_of_model
+from graphprune.tf.pruning.live_graph import graph_of_model
 
 pytestmark = pytest.mark.tf
 KERAS_3 = """

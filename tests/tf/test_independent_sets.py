@@ -17,7 +17,7 @@ from live_models import walk
 from tf_keras import applications, layers
 
 from graphprune.rules import parse_rules, resolve_rules
-from graphprune.tf.pruning.surgery import graph_of_model
+from graphprune.tf.pruning.live_graph import graph_of_model
 
 pytestmark = pytest.mark.tf
 

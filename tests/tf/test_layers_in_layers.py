@@ -23,7 +23,8 @@ from graphprune.plan.plan_json import plan_to_config
 from graphprune.rules import parse_rules
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.models.saving import save_model
-from graphprune.tf.pruning.surgery import apply_plan, apply_rules, graph_of_model, strip_model
+from graphprune.tf.pruning.live_graph import graph_of_model
+from graphprune.tf.pruning.surgery import apply_plan, apply_rules, strip_model
 
 pytestmark = pytest.mark.tf
 

@@ -5,7 +5,7 @@ import tf_keras
 
 from graphprune.plan import make_plan
 from graphprune.rules import read_rules
-from graphprune.tf.pruning.surgery import graph_of_model
+from graphprune.tf.pruning.live_graph import graph_of_model
 
 pytestmark = pytest.mark.tf
 

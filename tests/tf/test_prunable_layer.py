@@ -21,8 +21,9 @@ from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
 from graphprune.tf.pruning.keras_api import prune_low_magnitude, strip_pruning
 from graphprune.tf.pruning.keras_schedules import ConstantSparsity
+from graphprune.tf.pruning.live_graph import graph_of_model
 from graphprune.tf.pruning.pruner import Pruner
-from graphprune.tf.pruning.surgery import apply_rules, graph_of_model
+from graphprune.tf.pruning.surgery import apply_rules
 
 pytestmark = pytest.mark.tf
 

@@ -21,8 +21,9 @@ from graphprune.tf.models.loading import load_model
 from graphprune.tf.models.saving import save_model
 from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
-from graphprune.tf.pruning.pruner import Pruner, TensorProgress
+from graphprune.tf.pruning.pruner import Pruner
 from graphprune.tf.pruning.surgery import wrap_layers
+from graphprune.tf.pruning.tensor_progress import TensorProgress
 
 pytestmark = pytest.mark.tf
 

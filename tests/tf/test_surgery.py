@@ -15,16 +15,10 @@ from graphprune.plan.changes import LayerChange, ModelFacts, Plan, RuleRef
 from graphprune.plan.make import make_plan
 from graphprune.rules.building.read import parse_rules
 from graphprune.sparsity.pruning import Pruning
-from graphprune.tf.pruning.addresses import addressed_layers, find_wrappers
+from graphprune.tf.pruning.addresses import addressed_layers, check_model, find_wrappers
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
-from graphprune.tf.pruning.surgery import (
-    apply_plan,
-    apply_rules,
-    check_model,
-    graph_of_model,
-    strip_model,
-    wrap_layers,
-)
+from graphprune.tf.pruning.live_graph import graph_of_model
+from graphprune.tf.pruning.surgery import apply_plan, apply_rules, strip_model, wrap_layers
 
 pytestmark = pytest.mark.tf
 

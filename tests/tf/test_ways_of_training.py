@@ -18,8 +18,8 @@ from graphprune.sparsity.masks import magnitude_mask
 from graphprune.sparsity.positions import Run
 from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
+from graphprune.tf.pruning.missing_pruner import no_pruner
 from graphprune.tf.pruning.pruner import Pruner
-from graphprune.tf.pruning.wrapper import no_pruner
 
 pytestmark = pytest.mark.tf
 

@@ -18,7 +18,7 @@ from tf_keras import layers
 
 import graphprune
 from graphprune.rules import parse_rules
-from graphprune.tf.pruning.surgery import graph_of_model
+from graphprune.tf.pruning.live_graph import graph_of_model
 
 toolkit = tfmot.sparsity.keras
 

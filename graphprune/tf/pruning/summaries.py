@@ -12,7 +12,8 @@ import tf_keras
 from graphprune.arguments import check_path
 from graphprune.errors import TrainingError
 from graphprune.sparsity.positions import Run, check_run
-from graphprune.tf.pruning.pruner import Pruner, TensorProgress
+from graphprune.tf.pruning.pruner import Pruner
+from graphprune.tf.pruning.tensor_progress import TensorProgress
 
 
 class PruningSummaries(tf_keras.callbacks.TensorBoard):

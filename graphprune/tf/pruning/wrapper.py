@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
-from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
 from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.engine.base_layer_utils import call_context
 from tf_keras.src.saving.legacy.saved_model.utils import in_tf_saved_model_scope
@@ -20,9 +18,8 @@ from tf_keras.src.utils.tf_utils import maybe_init_scope
 
 from graphprune.archive.toolkit import is_toolkit_config
 from graphprune.arguments import wrong_type
-from graphprune.errors import TrainingError
 from graphprune.graph.checkpoint_weights import state_attribute
-from graphprune.sparsity.patterns import Block, KeepOf
+from graphprune.graph.classes.python_patterns import pattern_arguments
 from graphprune.sparsity.pruning import Provenance, Pruning
 from graphprune.tf.layers.live_tensors import (
     find_weight,
@@ -34,43 +31,14 @@ from graphprune.tf.layers.live_tensors import (
 )
 from graphprune.tf.layers.replicas import copies
 from graphprune.tf.layers.stored_names import keep_names, places_of
-from graphprune.tf.pruning.keras_schedules import (
-    PruningSchedule,
-    keras_schedule,
-    read_own_schedule,
-    write_own_schedule,
-)
+from graphprune.tf.pruning.keras_schedules import PruningSchedule
+from graphprune.tf.pruning.missing_pruner import forget_first_traces, is_symbolic, no_pruner
+from graphprune.tf.pruning.own_schedule import read_own_schedule, write_own_schedule
+from graphprune.tf.pruning.planned_schedule import keras_schedule
+from graphprune.tf.pruning.projection import Projection
 from graphprune.tf.pruning.tfmot_config import convert_tfmot_config
 
 PACKAGE = "graphprune"
-
-
-class Projection:
-    """The constraint of a pruned weight: the layer's own constraint first, then zero wherever the
-    mask says so.
-
-    Optimizers apply constraints once after each update, so the projection of a layer's first pruned
-    weight also counts the layer's steps.
-    """
-
-    def __init__(
-        self,
-        own: Callable[[tf.Tensor], tf.Tensor] | None,
-        mask: tf.Variable,
-        counter: tf.Variable | None,
-    ) -> None:
-        self.own = own
-        self.mask = mask
-        self.counter = counter
-
-    def __call__(self, weight: tf.Variable) -> tf.Tensor:
-        """Return the value that the optimizer assigns to `weight`."""
-        if self.counter is not None:
-            self.counter.assign_add(1)
-        value = tf.convert_to_tensor(weight if self.own is None else self.own(weight))
-        return tf.math.multiply_no_nan(
-            value, tf.cast(self.mask, value.dtype)
-        )  # zero times infinity is zero; half the time of tf.where
 
 
 @tf_keras.utils.register_keras_serializable(package=PACKAGE)
@@ -167,36 +135,17 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
     @property
     def block_size(self) -> tuple[int, int]:
         """(rows, columns) of the blocks that are zeroed whole; (1, 1) where single weights are."""
-        pattern = self.pruning.pattern
-        if not isinstance(pattern, Block):
-            return (1, 1)
-        sizes = dict(pattern.sizes)
-        plane = [
-            axis
-            for axis in (self.pruning.axes or (tuple(sizes),))[0]
-            if axis in sizes or axis in ("in", "out")
-        ]
-        rows, columns = [*(sizes.get(axis, 1) for axis in plane), 1, 1][:2]
-        return (rows, columns)
+        return pattern_arguments(self.pruning).block_size
 
     @property
     def block_pooling_type(self) -> str:
         """`MAX` where a block is scored by its largest magnitude, else `AVG`."""
-        return (
-            "MAX"
-            if isinstance(self.pruning.pattern, Block) and self.pruning.pattern.pool == "max"
-            else "AVG"
-        )
+        return pattern_arguments(self.pruning).block_pooling_type
 
     @property
     def sparsity_m_by_n(self) -> tuple[int, int] | None:
         """(m, n) where m of each n weights along the input axis are zeroed."""
-        pattern = self.pruning.pattern
-        return (
-            (pattern.of - pattern.keep, pattern.of)
-            if isinstance(pattern, KeepOf) and pattern.along == "in"
-            else None
-        )
+        return pattern_arguments(self.pruning).sparsity_m_by_n
 
     @property
     def pruning_state(self) -> list[tf.Variable]:
@@ -307,10 +256,10 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
             training is True
             and not self.has_pruner
             and not context.saving
-            and not _is_symbolic((args, kwargs))
+            and not is_symbolic((args, kwargs))
         ):
             self.missed_pruner = True
-            _forget_first_traces()
+            forget_first_traces()
             raise unburied(no_pruner(self.name))
         return super().__call__(*args, **kwargs)
 
@@ -441,43 +390,3 @@ def _builds_when_called(layer: Layer) -> bool:
     if not is_builtin_layer(layer) or holds_prunable_layer(layer):
         return True
     return isinstance(layer, tf_keras.layers.MultiHeadAttention) and not layer.weights
-
-
-def no_pruner(name: str) -> TrainingError:
-    """Return the error for a wrapped model that trains without a pruner."""
-    return TrainingError(
-        f"{name}: a pruned layer is being trained and no pruner is attached, so it would stay"
-        " dense; add graphprune.UpdatePruningStep() to the callbacks of fit, or start a graphprune"
-        " Pruner and call its on_step() in a custom loop"
-    )
-
-
-def _forget_first_traces() -> None:
-    """Let each tf.function that is being traced for the first time, in this thread, trace anew at
-    its next call.
-
-    TensorFlow takes a first trace that ends in an error for one that made no variables, and refuses
-    those of optimizer and metrics in a second one (`Function._call`,
-    tensorflow/python/eager/polymorphic_function/polymorphic_function.py).
-    """
-    frame = inspect.currentframe()
-    while frame is not None:
-        if frame.f_code is Function._initialize.__code__:
-            frame.f_locals["self"]._variable_creation_config = None
-        frame = frame.f_back
-
-
-def _is_symbolic(arguments: Any) -> bool:
-    """Return whether a functional model is being built, in which case nothing trains."""
-    if any(
-        isinstance(tensor, tf_keras.__internal__.KerasTensor)
-        for tensor in tf.nest.flatten(arguments)
-    ):
-        return True
-    graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
-    while graph is not None:
-        name = getattr(graph, "name", "")
-        if name.endswith("_scratch_graph") or name == "keras_graph":
-            return True
-        graph = getattr(graph, "outer_graph", None)
-    return False
