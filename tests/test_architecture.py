@@ -14,10 +14,13 @@ SOURCE = Path(__file__).parents[1] / "graphprune"
 LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("lazy", frozenset()),
     ("signals", frozenset()),
+    ("wrapper_names", frozenset()),
     ("errors", frozenset()),
     ("arguments", frozenset()),
     ("write_faults", frozenset()),
     ("files", frozenset()),
+    ("json_text", frozenset()),
+    ("shown", frozenset()),
     ("suggestions", frozenset()),
     ("shipped", frozenset()),
     ("sparsity", frozenset({"numpy"})),
@@ -29,6 +32,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("runs", frozenset({"numpy", "pydantic"})),
     ("report", frozenset({"rich", "jinja2", "networkx"})),
     ("tf", frozenset({"tensorflow", "tf_keras", "absl", "h5py", "numpy"})),
+    ("interface", frozenset()),
     ("cli", frozenset({"click", "rich"})),
 )
 ORDER = [part for part, _ in LAYERS]

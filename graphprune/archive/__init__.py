@@ -22,11 +22,12 @@ __all__ = [
     "read_document",
 ]
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "archive": ["Archive"],
-        "read": ["no_weights", "opened_archive", "read_archive", "read_document"],
-        "stored": ["StoredTensor"],
-    },
-)
+if not TYPE_CHECKING:  # so that type checkers know every name, and no other
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "archive": ["Archive"],
+            "read": ["no_weights", "opened_archive", "read_archive", "read_document"],
+            "stored": ["StoredTensor"],
+        },
+    )

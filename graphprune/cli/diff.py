@@ -20,12 +20,12 @@ from graphprune.cli.outputs import (
     check_report_free,
     choose_drawing_format,
     print_report,
-    to_json,
 )
 from graphprune.diff import GraphDiff, graph_diff_to_config
 from graphprune.diff.archive_weights import diff_models
 from graphprune.errors import EXIT_DIFFERENT
 from graphprune.graph import ModelFile
+from graphprune.json_text import to_json
 
 
 @click.command("diff")

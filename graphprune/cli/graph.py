@@ -9,8 +9,9 @@ import click
 from graphprune import report
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import force_option
-from graphprune.cli.outputs import check_report_free, print_report, to_json
+from graphprune.cli.outputs import check_report_free, print_report
 from graphprune.graph import ModelFile, graph_to_config
+from graphprune.json_text import to_json
 
 FORMATS = ("json", "dot", "svg", "html")
 

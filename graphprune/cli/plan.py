@@ -26,11 +26,11 @@ from graphprune.cli.outputs import (
     print_report,
     print_warnings,
     terminal_width,
-    to_json,
 )
 from graphprune.cli.planning import plan_for
 from graphprune.errors import EXIT_DIFFERENT
 from graphprune.graph import ModelFile
+from graphprune.json_text import to_json
 from graphprune.plan import Plan, plan_to_config
 from graphprune.sparsity.positions import Run
 

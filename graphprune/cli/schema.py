@@ -7,7 +7,8 @@ from typing import cast
 import click
 
 from graphprune.cli.options import force_option
-from graphprune.cli.outputs import check_report_free, print_report, to_json
+from graphprune.cli.outputs import check_report_free, print_report
+from graphprune.json_text import to_json
 from graphprune.rules.building.schema import KINDS, Kind, build_schema
 
 

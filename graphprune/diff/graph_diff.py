@@ -24,6 +24,7 @@ from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 from graphprune.graph.shapes.tensor_shapes import Shape, TensorUse, find_tensor_shapes
 from graphprune.sparsity.positions import Run
+from graphprune.wrapper_names import STEP
 
 
 def diff_graphs(
@@ -92,6 +93,7 @@ def diff_graphs(
         added=added,
         removed=removed,
         weights_gzip=weights_gzip,
+        graphs=(left, right),
     )
 
 
@@ -172,7 +174,7 @@ class _Comparison:
     ) -> PruningState | None:
         if layer is None or layer.wrap is None:
             return None
-        stored = None if weights is None else weights.read_state(layer.address, "pruning_step")
+        stored = None if weights is None else weights.read_state(layer.address, STEP)
         step = None if stored is None else int(stored)
         return PruningState(
             rule=layer.wrap.provenance.rule,

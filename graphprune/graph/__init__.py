@@ -44,22 +44,23 @@ __all__ = [
     "read_steps",
 ]
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "from_config": ["graph_from_config"],
-        "graph_json": ["graph_from_json_config", "graph_to_config"],
-        "layer_graph": ["LayerGraph"],
-        "layers": ["SEPARATOR", "Layer", "Tensor", "Wrap"],
-        "measure": [
-            "TensorMetrics",
-            "measure_mask_faults",
-            "measure_tensors",
-            "measure_zeros",
-            "read_steps",
-        ],
-        "read": ["ModelFile", "open_model_file", "read_graph"],
-        "shapes.tensor_shapes": ["find_tensor_shapes"],
-        "weights": ["ModelWeights", "locate_weights"],
-    },
-)
+if not TYPE_CHECKING:  # so that type checkers know every name, and no other
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "from_config": ["graph_from_config"],
+            "graph_json": ["graph_from_json_config", "graph_to_config"],
+            "layer_graph": ["LayerGraph"],
+            "layers": ["SEPARATOR", "Layer", "Tensor", "Wrap"],
+            "measure": [
+                "TensorMetrics",
+                "measure_mask_faults",
+                "measure_tensors",
+                "measure_zeros",
+                "read_steps",
+            ],
+            "read": ["ModelFile", "open_model_file", "read_graph"],
+            "shapes.tensor_shapes": ["find_tensor_shapes"],
+            "weights": ["ModelWeights", "locate_weights"],
+        },
+    )

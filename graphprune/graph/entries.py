@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from graphprune.archive.entries import Entry, is_builtin, is_model, type_of
+from graphprune.wrapper_names import REGISTERED
 
 __all__ = [
     "PLACEMENT",
-    "WRAPPER",
     "Entry",
     "canonical",
     "copy_config",
@@ -23,7 +23,6 @@ __all__ = [
     "type_of",
 ]
 
-WRAPPER = "graphprune>PruneLowMagnitude"
 PLACEMENT = ("name", "inbound_nodes")
 """The keys that say where a layer stands in its model and not what it is."""
 
@@ -35,7 +34,7 @@ def is_input(entry: Entry) -> bool:
 
 def is_wrapper(entry: Entry) -> bool:
     """Return whether this is graphprune's pruning wrapper."""
-    return type_of(entry) == WRAPPER
+    return type_of(entry) == REGISTERED
 
 
 def name_of(entry: Entry) -> str:

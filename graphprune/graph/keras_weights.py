@@ -18,6 +18,7 @@ from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 from graphprune.graph.toolkit import TOOLKIT_STATE, toolkit_state_names
 from graphprune.graph.weight_misfits import Named, misfit, names_in_wrapper, rename_by_wrapper
+from graphprune.wrapper_names import state_names
 
 Below = list[tuple[str, StoredTensor]]
 """Tensors with their groups."""
@@ -135,10 +136,7 @@ class _KerasWalk:
         if is_toolkit_config(layer.wrap.entry["config"]):
             return {**self._own(layer, f"{path}/layer"), **self._toolkit_state(layer, state)}
         pruned = layer.wrap.pruning.weights if layer.wrap.pruning else ()
-        names = [f"{kind}_{weight}" for weight in pruned for kind in ("mask", "threshold")] + [
-            "pruning_step",
-            "last_update",
-        ]
+        names = state_names(pruned)
         if len(names) != len(state):
             raise misfit(self._archive, layer, names, len(state))
         return {**self._own(layer, f"{path}/layer"), **dict(zip(names, state, strict=True))}

@@ -5,14 +5,40 @@ one tensor in memory at a time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.errors import ArchiveError
-from graphprune.graph.weights import ModelWeights
+from graphprune.graph.layer_graph import LayerGraph
+from graphprune.wrapper_names import STEP, mask_name
+
+
+class ReadableWeights(Protocol):
+    """The weights of one model, of a file or live, one tensor in memory at a time."""
+
+    @property
+    def graph(self) -> LayerGraph:
+        """The layers of the model."""
+
+    @property
+    def path(self) -> str:
+        """What to call the model."""
+
+    def opened(self) -> AbstractContextManager[object]:
+        """Keep open what is behind it for many reads."""
+
+    def read(self, address: str, name: str, /) -> NDArray[Any]:
+        """Return a weight of the layer at `address`, or a tensor of the wrapper around it."""
+
+    def read_state(self, address: str, name: str, /) -> NDArray[Any] | None:
+        """Return a tensor of the pruning wrapper around the layer; None where it has none of that
+        name.
+        """
+
 
 TensorKey = tuple[str, str]
 """Layer address and tensor name."""
@@ -41,7 +67,7 @@ _BLOCK = 1 << 16
 """Values that are widened to float64 at once."""
 
 
-def measure_tensors(weights: ModelWeights) -> Mapping[TensorKey, TensorMetrics]:
+def measure_tensors(weights: ReadableWeights) -> Mapping[TensorKey, TensorMetrics]:
     """Return the metrics of each tensor of each layer, without the state of wrappers.
 
     Raises:
@@ -89,7 +115,7 @@ def _finite_blocks(values: NDArray[Any]) -> Iterator[NDArray[np.float64]]:
             yield finite
 
 
-def measure_zeros(weights: ModelWeights) -> Mapping[TensorKey, int]:
+def measure_zeros(weights: ReadableWeights) -> Mapping[TensorKey, int]:
     """Return the number of weights that are exactly zero in each tensor of each layer, without the
     state of wrappers.
 
@@ -105,7 +131,7 @@ def measure_zeros(weights: ModelWeights) -> Mapping[TensorKey, int]:
     return zeros
 
 
-def measure_mask_faults(weights: ModelWeights) -> Mapping[TensorKey, int]:
+def measure_mask_faults(weights: ReadableWeights) -> Mapping[TensorKey, int]:
     """Return, for each tensor that a wrapper prunes, how many weights are not zero although their
     mask is.
 
@@ -122,18 +148,18 @@ def measure_mask_faults(weights: ModelWeights) -> Mapping[TensorKey, int]:
             )
             for name in pruned:
                 values = weights.read(address, name)
-                mask = weights.read(address, f"mask_{name}")
+                mask = weights.read(address, mask_name(name))
                 if values.shape != mask.shape:
                     shapes = (
                         f"the mask of {name!r} in layer {address!r} has shape {list(mask.shape)},"
                         f" the weight {list(values.shape)}"
                     )
-                    raise ArchiveError(f"{weights.archive.path}: {shapes}; save the model again")
+                    raise ArchiveError(f"{weights.path}: {shapes}; save the model again")
                 faults[address, name] = int(np.count_nonzero(values[mask == 0]))
     return faults
 
 
-def read_steps(weights: ModelWeights) -> Mapping[str, int]:
+def read_steps(weights: ReadableWeights) -> Mapping[str, int]:
     """Return after how many optimizer updates each of graphprune's wrappers was saved, by the
     address of its layer.
 
@@ -146,4 +172,4 @@ def read_steps(weights: ModelWeights) -> Mapping[str, int]:
         if layer.wrap is not None and layer.wrap.pruning is not None
     ]
     with weights.opened():
-        return {address: int(weights.read(address, "pruning_step")) for address in wrapped}
+        return {address: int(weights.read(address, STEP)) for address in wrapped}

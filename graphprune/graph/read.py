@@ -17,6 +17,7 @@ from graphprune.graph.from_config import TensorFacts, graph_from_config, graph_w
 from graphprune.graph.graph_json import graph_from_json_config, is_graph_document
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.measure import (
+    ReadableWeights,
     TensorKey,
     TensorMetrics,
     measure_mask_faults,
@@ -32,7 +33,7 @@ _LIVE = "a live model is written to a file first: graphprune.save_model(model, '
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A saved model: everything that reads it goes through this.
+    """A saved model, or a live one: everything that reads its weights goes through this.
 
     The file is opened once for config and layout, and again where weights are asked for; `opened`
     keeps it open for several questions. What was measured is kept.
@@ -45,15 +46,15 @@ class ModelFile:
 
     path: str
     graph: LayerGraph
-    located: ModelWeights | None
+    located: ReadableWeights | None
 
     @property
     def archive(self) -> Archive | None:
-        """The saved model; None for a layer graph as JSON."""
-        return None if self.located is None else self.located.archive
+        """The file; None for a layer graph as JSON, and for a live model."""
+        return self.located.archive if isinstance(self.located, ModelWeights) else None
 
     @contextmanager
-    def opened(self) -> Iterator[ModelWeights | None]:
+    def opened(self) -> Iterator[ReadableWeights | None]:
         """Keep the file open for many reads; gives the weights."""
         if self.located is None:
             yield None
@@ -87,12 +88,12 @@ class ModelFile:
 
     @property
     def weights(self) -> ModelWeights:
-        """The weights.
+        """The weights in the file.
 
         Raises:
             ArchiveError: the file is a layer graph as JSON.
         """
-        if self.located is None:
+        if not isinstance(self.located, ModelWeights):
             raise no_weights(self.path)
         return self.located
 

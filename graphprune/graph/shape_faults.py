@@ -14,9 +14,9 @@ from graphprune.graph.classes.expected_shapes import (
     SettingError,
     find_expected_shapes,
 )
-from graphprune.graph.from_config import WRAPPER_COUNTERS
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
+from graphprune.wrapper_names import COUNTERS, mask_name, threshold_name
 
 DAMAGED = "the file is damaged, save the model again"
 
@@ -74,18 +74,18 @@ def find_state_fault(
         )
         stored = located.get(address, {})
         for name in pruned:
-            mask, weight = stored.get(f"mask_{name}"), stored.get(name)
+            mask, weight = stored.get(mask_name(name)), stored.get(name)
             if mask is not None and weight is not None and mask.shape != weight.shape:
                 shapes = f"shape {list(mask.shape)}, the weight {list(weight.shape)}"
                 return (
                     f"the mask of {name!r} in layer {address!r} has {shapes}; save the model again"
                 )
-        numbers = (*(f"threshold_{name}" for name in pruned), *WRAPPER_COUNTERS) if pruned else ()
+        numbers = (*map(threshold_name, pruned), *COUNTERS) if pruned else ()
         odd = next(
             (
                 stored[name]
                 for name in numbers
-                if name in stored and not _is_number(stored[name], whole=name in WRAPPER_COUNTERS)
+                if name in stored and not _is_number(stored[name], whole=name in COUNTERS)
             ),
             None,
         )

@@ -17,6 +17,7 @@ from graphprune.graph.keras_weights import locate_keras
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.legacy_weights import locate_legacy
 from graphprune.graph.weight_misfits import Named
+from graphprune.wrapper_names import mask_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,11 @@ class ModelWeights:
     archive: Archive
     graph: LayerGraph
     tensors: Mapping[str, Named]
+
+    @property
+    def path(self) -> str:
+        """What to call the model."""
+        return self.archive.path
 
     def opened(self) -> AbstractContextManager[object]:
         """Keep the file open for many reads."""
@@ -65,7 +71,7 @@ class ModelWeights:
         """
         named = self.tensors.get(address, {})
         if name not in named:
-            is_pruned = self.archive.format == "keras" and f"mask_{name}" in named
+            is_pruned = self.archive.format == "keras" and mask_name(name) in named
             way_out = (
                 "; load the model and save it again, which writes the names of the weights that a"
                 " custom layer has in layers inside it"

@@ -36,16 +36,17 @@ __all__ = [
     "wrap_graph",
 ]
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "changes": ["LayerChange", "Plan"],
-        "make": ["make_plan"],
-        "plan_json": ["plan_sha256", "plan_to_config"],
-        "read": ["plan_from_config", "read_plan"],
-        "rewrite": ["strip_graph", "wrap_entry", "wrap_graph"],
-        "staleness": ["check_plan_fits", "check_weights_fit", "other_model"],
-        "timing": ["check_reached"],
-        "verify": ["Verification", "verification_to_config", "verify_plan"],
-    },
-)
+if not TYPE_CHECKING:  # so that type checkers know every name, and no other
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "changes": ["LayerChange", "Plan"],
+            "make": ["make_plan"],
+            "plan_json": ["plan_sha256", "plan_to_config"],
+            "read": ["plan_from_config", "read_plan"],
+            "rewrite": ["strip_graph", "wrap_entry", "wrap_graph"],
+            "staleness": ["check_plan_fits", "check_weights_fit", "other_model"],
+            "timing": ["check_reached"],
+            "verify": ["Verification", "verification_to_config", "verify_plan"],
+        },
+    )

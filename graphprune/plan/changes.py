@@ -12,6 +12,7 @@ from graphprune.graph.out_of_reach import OutOfReach
 from graphprune.rules.values.checks import CheckStatus
 from graphprune.rules.values.losses import Loss
 from graphprune.rules.values.rule_set import NO_SWITCHES, Switches
+from graphprune.shown import Shown
 from graphprune.sparsity.pruning import Pruning
 
 Action = Literal["wrap", "unwrap", "retarget", "keep", "unclaimed", "noop"]
@@ -178,8 +179,8 @@ class BudgetChange:
     dense: tuple[DenseTensor, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+@dataclass(frozen=True, slots=True, repr=False)
+class Plan(Shown):
     """What the rules would change in a model; made by `make_plan`, carried out by
     `graphprune.tf.pruning.surgery`.
 

@@ -9,15 +9,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from graphprune.graph.entries import WRAPPER
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Wrap
 from graphprune.plan.changes import LayerChange, Plan
 from graphprune.plan.plan_json import plan_sha256
 from graphprune.plan.staleness import check_plan_fits
 from graphprune.sparsity.pruning import Provenance, Pruning
-
-_MODULE = "graphprune.tf.pruning.wrapper"
+from graphprune.wrapper_names import CLASS, MODULE, REGISTERED
 
 
 def wrap_graph(graph: LayerGraph, plan: Plan, *, is_live: bool = False) -> LayerGraph:
@@ -75,12 +73,12 @@ def wrap_entry(layer: Layer, pruning: Pruning, provenance: Provenance) -> dict[s
         "provenance": provenance.to_config(),
     }
     if "module" not in layer.entry:
-        return {"class_name": WRAPPER, "config": config}
+        return {"class_name": REGISTERED, "config": config}
     return {
-        "module": _MODULE,
-        "class_name": WRAPPER.partition(">")[2],
+        "module": MODULE,
+        "class_name": CLASS,
         "config": config,
-        "registered_name": WRAPPER,
+        "registered_name": REGISTERED,
     }
 
 
@@ -91,7 +89,7 @@ def _rewrap(layer: Layer, pruning: Pruning | None, provenance: Provenance) -> La
     return replace(
         layer,
         wrap=Wrap(
-            type=WRAPPER,
+            type=REGISTERED,
             entry=wrap_entry(layer, pruning, provenance),
             pruning=pruning,
             provenance=provenance,

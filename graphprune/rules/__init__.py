@@ -31,14 +31,15 @@ __all__ = [
     "resolve_rules",
 ]
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "selecting.evaluate": ["Matches"],
-        "match_text": ["find_matched", "parse_matcher"],
-        "values.matchers": ["Matcher", "reads_weights"],
-        "building.read": ["parse_rules", "read_rules"],
-        "resolving.resolve": ["resolve_rules"],
-        "values.rule_set": ["Claim", "Keep", "Prune", "Resolution", "Rule", "RuleSet"],
-    },
-)
+if not TYPE_CHECKING:  # so that type checkers know every name, and no other
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "selecting.evaluate": ["Matches"],
+            "match_text": ["find_matched", "parse_matcher"],
+            "values.matchers": ["Matcher", "reads_weights"],
+            "building.read": ["parse_rules", "read_rules"],
+            "resolving.resolve": ["resolve_rules"],
+            "values.rule_set": ["Claim", "Keep", "Prune", "Resolution", "Rule", "RuleSet"],
+        },
+    )

@@ -33,11 +33,11 @@ from graphprune.archive.allowed.keras_names import (
 )
 from graphprune.archive.allowed.operations import find_operation
 from graphprune.archive.allowed.places import LIMITS, PATHS, PRUNING_SCHEDULE, kind_at
+from graphprune.wrapper_names import CLASS
 
 PATH = "path"
 OPERATION = "operation"
 SIZE = "size"
-WRAPPER = "PruneLowMagnitude"
 """The class of graphprune's wrappers and of tfmot's, with the layer inside under the key `layer`.
 """
 _BY_STRING = frozenset(
@@ -228,7 +228,7 @@ def _inside_entry(place: _Place, given: Given | None) -> Iterator[_Place]:
         return
     is_own = (
         given_kinds(entry, given or {}) is not None
-        and entry["class_name"].rsplit(">", 1)[-1] != WRAPPER
+        and entry["class_name"].rsplit(">", 1)[-1] != CLASS
     )
     functions = _FUNCTIONS_OF_LAMBDA if entry["class_name"] == "Lambda" else {}
     for key, item in config.items():

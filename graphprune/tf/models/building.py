@@ -39,6 +39,7 @@ from graphprune.tf.models.hdf5_dialect import readable_as_written, restore_setti
 from graphprune.tf.models.keras_file import keras_format
 from graphprune.tf.pruning.addresses import addressed_layers, inner_layer, is_layered_model
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
+from graphprune.wrapper_names import is_state
 
 
 def load_zip(archive: Archive, *, compiled: bool) -> tf_keras.Model:
@@ -274,12 +275,7 @@ def _assign_layer(layer: Layer, weights: ModelWeights, address: str) -> None:
     several of one name (Bidirectional).
     """
     located = weights.tensors.get(address, {})
-    names = [
-        name
-        for name in located
-        if not name.startswith(("mask_", "threshold_"))
-        and name not in ("pruning_step", "last_update")
-    ]
+    names = [name for name in located if not is_state(name)]
     variables = [variable for variable in layer.weights if isinstance(variable, tf.Variable)]
     if len(names) != len(variables):
         raise ArchiveError(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import tf_keras
+from numpy.typing import NDArray
 
 from graphprune.errors import GraphError
 from graphprune.graph.from_config import graph_from_config
@@ -28,8 +31,53 @@ from graphprune.tf.pruning.addresses import (
     inner_layer,
     is_layered_model,
 )
-from graphprune.tf.pruning.live_toolkit import is_toolkit_layer
+from graphprune.tf.pruning.live_toolkit import is_toolkit_layer, live_masks, live_state
 from graphprune.tf.pruning.model_clone import clone_with_state, clone_wrapped
+from graphprune.tf.pruning.wrapper import PruneLowMagnitude
+from graphprune.wrapper_names import state_names
+
+
+class LiveWeights:
+    """The weights of a live model by address and name, as `graph_of_model` names them.
+
+    Args:
+        model: The model.
+        asked: Names of weights that rules or a plan use, as for `graph_of_model`.
+
+    Raises:
+        GraphError: the model is not a built Sequential or Functional model of tf_keras.
+    """
+
+    def __init__(
+        self, model: tf_keras.Model, asked: Mapping[str, Sequence[str]] = MappingProxyType({})
+    ) -> None:
+        self.graph = graph_of_model(model, asked)
+        self.path = str(model.name)
+        self._layers = dict(addressed_layers(model))
+        self._read = weight_reader(model, asked)
+
+    def opened(self) -> AbstractContextManager[object]:
+        """Do nothing: a live model is open."""
+        return nullcontext()
+
+    def read(self, address: str, name: str, /) -> NDArray[Any]:
+        """Return a weight of the layer at `address`, or a tensor of the wrapper around it."""
+        state = self.read_state(address, name)
+        return np.asarray(self._read(address, name)) if state is None else state
+
+    def read_state(self, address: str, name: str, /) -> NDArray[Any] | None:
+        """Return a tensor of the pruning wrapper around the layer; None where it has none of that
+        name.
+        """
+        wrapper = self._layers[address]
+        if isinstance(wrapper, PruneLowMagnitude):
+            variables, weights = wrapper.pruning_state, wrapper.pruning.weights
+        elif is_toolkit_layer(wrapper):
+            variables, weights = live_state(wrapper), tuple(of for of, _ in live_masks(wrapper))
+        else:
+            return None
+        state = dict(zip(state_names(weights), variables, strict=False))
+        return np.asarray(state[name].numpy()) if name in state else None
 
 
 def weight_reader(

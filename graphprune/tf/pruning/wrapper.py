@@ -37,8 +37,7 @@ from graphprune.tf.pruning.own_schedule import read_own_schedule, write_own_sche
 from graphprune.tf.pruning.planned_schedule import keras_schedule
 from graphprune.tf.pruning.projection import Projection
 from graphprune.tf.pruning.tfmot_config import convert_tfmot_config
-
-PACKAGE = "graphprune"
+from graphprune.wrapper_names import LAST_UPDATE, PACKAGE, STEP, mask_name, threshold_name
 
 
 @tf_keras.utils.register_keras_serializable(package=PACKAGE)
@@ -114,11 +113,11 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         """(weight, mask, threshold) of each pruned tensor, in the order of `pruning.weights`; empty
         before the layer is built.
         """
-        if not hasattr(self, "pruning_step"):
+        if not hasattr(self, STEP):
             return []
         state = {
             name: [
-                getattr(self, state_attribute(f"{kind}_{name}")) for kind in ("mask", "threshold")
+                getattr(self, state_attribute(named(name))) for named in (mask_name, threshold_name)
             ]
             for name in self.pruning.weights
         }
@@ -155,9 +154,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         pairs = [
             variable for _, mask, threshold in self.pruning_vars for variable in (mask, threshold)
         ]
-        return (
-            [*pairs, self.pruning_step, self.last_update] if hasattr(self, "pruning_step") else []
-        )
+        return [*pairs, self.pruning_step, self.last_update] if hasattr(self, STEP) else []
 
     @property
     def input_spec(self) -> Any:
@@ -201,7 +198,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         weight; attention waits for its first call.
         """
         super().build(input_shape)
-        if not hasattr(self, "pruning_step") and not _builds_when_called(self.layer):
+        if not hasattr(self, STEP) and not _builds_when_called(self.layer):
             self._add_pruning_state()
 
     def _add_pruning_state(self) -> None:
@@ -209,10 +206,10 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
             self.pruning = replace(self.pruning, weights=prunable_names(self.layer))
         weights = [find_weight(self.layer, name) for name in self.pruning.weights]
         for name, weight in zip(self.pruning.weights, weights, strict=True):
-            self._add_state(f"mask_{name}", weight.shape, tf.bool, True)
-            self._add_state(f"threshold_{name}", (), tf.float32, 0)
-        self._add_state("pruning_step", (), tf.int64, 0)
-        self._add_state("last_update", (), tf.int64, -1)
+            self._add_state(mask_name(name), weight.shape, tf.bool, True)
+            self._add_state(threshold_name(name), (), tf.float32, 0)
+        self._add_state(STEP, (), tf.int64, 0)
+        self._add_state(LAST_UPDATE, (), tf.int64, -1)
         if (
             self._is_tfmot
         ):  # the toolkit's files hold no such variable, so it is no weight until the model is saved
@@ -271,7 +268,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
             kwargs |= zip(self.layer._call_spec.arg_names[1:], args, strict=False)
             args = ()
         outputs = self.layer(inputs, *args, **kwargs)
-        if not hasattr(self, "pruning_step"):
+        if not hasattr(self, STEP):
             with maybe_init_scope(self):
                 self._add_pruning_state()
         return outputs
@@ -290,7 +287,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         Of a custom layer, it also names the weights, and where other formats have them, so that the
         file can be measured without the layer's class.
         """
-        if self._is_tfmot and hasattr(self, "pruning_step"):
+        if self._is_tfmot and hasattr(self, STEP):
             self._is_tfmot = False
             self._non_trainable_weights.append(self.last_update)
         names = (weight_names(self.layer) if self.layer.built else ()) or self._weight_names
