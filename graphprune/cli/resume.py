@@ -34,10 +34,7 @@ from graphprune.tf.models.quiet import import_tensorflow
 )
 @loading_options
 def command(
-    run_folder: str,
-    stop_after: int | None,
-    trust_run: bool,
-    loading: LoadingOptions,
+    run_folder: str, stop_after: int | None, trust_run: bool, loading: LoadingOptions
 ) -> None:
     """Go on with the training run in DIR from its newest whole checkpoint, to the same end as if it had never stopped.
 

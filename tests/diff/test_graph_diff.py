@@ -91,10 +91,7 @@ def test_connections_of_renamed_layers_are_the_same():
     assert (diff.added, diff.removed) == ((), ())
     assert [
         (layer.previous_address, layer.address, layer.status) for layer in diff.notable_layers
-    ] == [
-        ("dense_1", "dense_7", ("renamed",)),
-        ("dense_2", "dense_8", ("renamed",)),
-    ]
+    ] == [("dense_1", "dense_7", ("renamed",)), ("dense_2", "dense_8", ("renamed",))]
     assert not diff.is_graph_equal
 
 

@@ -87,11 +87,7 @@ def test_padding_prunes_a_short_last_group_like_a_whole_one():
     assert [
         (change.address, change.after.pads, change.tensors[0].zeros_after)
         for change in found.changes
-    ] == [
-        ("conv", True, 9 * 8 * 2),
-        ("fc", True, 8 * 4),
-        ("embed", False, 8 * 4),
-    ]
+    ] == [("conv", True, 9 * 8 * 2), ("fc", True, 8 * 4), ("embed", False, 8 * 4)]
 
 
 @pytest.mark.parametrize(

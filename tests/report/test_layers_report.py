@@ -55,13 +55,7 @@ def test_nested_models_are_indented():
             else line[: len(line) - len(line.lstrip())] + line.split()[0]
         )
         for line in lines[3:8]
-    ] == [
-        "in",
-        "inner",
-        "  in",
-        "  fc_a",
-        "  deep",
-    ]
+    ] == ["in", "inner", "  in", "  fc_a", "  deep"]
 
 
 def test_a_narrow_terminal_shortens_the_weights_first():

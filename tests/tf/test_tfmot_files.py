@@ -129,7 +129,7 @@ def test_the_toolkits_files_load_train_on_and_strip(files, suffix, tmp_path):
                 "p: schedule 'Own' of the TensorFlow toolkit is not known; known are"
                 " ConstantSparsity, PolynomialDecay"
             ),
-        ),
+        )
     ],
 )
 def test_what_cannot_be_read_is_refused(config, text):
@@ -205,10 +205,7 @@ def test_patterns_and_layers_of_several_kernels_are_read(files, name, text):
         address: (str(pruning.pattern), pruning.weights)
         for address, pruning in wraps.items()
         if pruning.weights
-    } == {
-        "lstm": (text, ("kernel", "recurrent_kernel")),
-        "nested::in": (text, ("kernel",)),
-    }
+    } == {"lstm": (text, ("kernel", "recurrent_kernel")), "nested::in": (text, ("kernel",))}
     for wrapper in find_wrappers(model).values():
         for weight, mask, _ in wrapper.pruning_vars:
             np.testing.assert_array_equal(weight.numpy() != 0, mask.numpy())

@@ -63,10 +63,7 @@ _ATTRIBUTES = {
     "squeeze_dims": "axis",
     "transpose_a": "transpose_a",
     "transpose_b": "transpose_b",
-} | {
-    "adj_x": "adjoint_a",
-    "adj_y": "adjoint_b",
-}
+} | {"adj_x": "adjoint_a", "adj_y": "adjoint_b"}
 
 
 def graph_operation_shapes(config: Mapping[str, Any], taken: Sequence[Shape]) -> tuple[Shape, ...]:
