@@ -68,9 +68,20 @@ def cannot_write(
     `writing`.
 
     Example:
-        >>> print(cannot_write("o.keras", OSError(errno.ENOSPC, "No space left on device"), needed=2048))  # doctest: +ELLIPSIS
+        >>> print(
+        ...     cannot_write(
+        ...         "o.keras", OSError(errno.ENOSPC, "No space left on device"), needed=2048
+        ...     )
+        ... )  # doctest: +ELLIPSIS
         o.keras: cannot be written: No space left on device (... bytes are free); make room on the disk, or give another place
-        >>> print(cannot_write("run", OSError(errno.EROFS, "Read-only file system"), kept="checkpoints are whole", then="graphprune resume run"))
+        >>> print(
+        ...     cannot_write(
+        ...         "run",
+        ...         OSError(errno.EROFS, "Read-only file system"),
+        ...         kept="checkpoints are whole",
+        ...         then="graphprune resume run",
+        ...     )
+        ... )
         run: cannot be written: Read-only file system; checkpoints are whole; mount the file system for writing, then go on with: graphprune resume run
     """
     room = _describe_room(Path(path), needed) if fault.errno in _NO_ROOM else ""
@@ -89,7 +100,9 @@ def find_reason(fault: BaseException) -> OSError | None:
     an error of another kind.
 
     Example:
-        >>> find_reason(RuntimeError("/data/o/variables: No space left on device [Op:SaveV2]")).errno == errno.ENOSPC
+        >>> find_reason(
+        ...     RuntimeError("/data/o/variables: No space left on device [Op:SaveV2]")
+        ... ).errno == errno.ENOSPC
         True
         >>> find_reason(ValueError("layer fc has no weights")) is None
         True

@@ -27,7 +27,10 @@ def find_machine_format(words: Sequence[str]) -> str | None:
     Where `--format` is given twice, the last counts, as click reads it.
 
     Example:
-        >>> find_machine_format(["plan", "m.keras", "--format", "json"]), find_machine_format(["plan", "m.keras", "-o", "p.json"])
+        >>> (
+        ...     find_machine_format(["plan", "m.keras", "--format", "json"]),
+        ...     find_machine_format(["plan", "m.keras", "-o", "p.json"]),
+        ... )
         ('json', None)
         >>> find_machine_format(["lint", "--format=github", "--", "--format", "json"])
         'github'

@@ -54,7 +54,14 @@ def find_held_model(layer: Layer) -> HeldModel | None:
         >>> from graphprune.graph.layers import Tensor
         >>> inner = {"class_name": "Sequential", "config": {"name": "frame_model", "layers": []}}
         >>> entry = {"class_name": "TimeDistributed", "config": {"layer": inner}}
-        >>> find_held_model(Layer("frames", "TimeDistributed", entry, tensors=(Tensor("layer.fc.kernel", (144, 5)),)))
+        >>> find_held_model(
+        ...     Layer(
+        ...         "frames",
+        ...         "TimeDistributed",
+        ...         entry,
+        ...         tensors=(Tensor("layer.fc.kernel", (144, 5)),),
+        ...     )
+        ... )
         HeldModel(name='frame_model', weights=720, layers=())
     """
     _, inner = find_held_entry(layer)

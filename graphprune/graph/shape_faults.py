@@ -145,7 +145,9 @@ def find_misfit(
     do.
 
     Example:
-        >>> find_misfit({"gamma": (Open("axis"),), "beta": (Open("axis"),)}, {"gamma": (3,), "beta": (4,)})
+        >>> find_misfit(
+        ...     {"gamma": (Open("axis"),), "beta": (Open("axis"),)}, {"gamma": (3,), "beta": (4,)}
+        ... )
         ('beta', '[3]', '[4]')
         >>> find_misfit({"kernel": (3, Open("in"), None)}, {"kernel": (3, 1, 1)})
     """

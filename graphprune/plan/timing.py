@@ -17,7 +17,9 @@ def known_steps(schedule: Schedule, run: Run) -> tuple[tuple[str, int], ...]:
     `run` tells it.
 
     Example:
-        >>> ramp = Schedule(begin=Position(1, "epoch"), end=Position(4, "epoch"), every=Position(100, "step"))
+        >>> ramp = Schedule(
+        ...     begin=Position(1, "epoch"), end=Position(4, "epoch"), every=Position(100, "step")
+        ... )
         >>> known_steps(ramp, Run(steps_per_epoch=50)), known_steps(ramp, Run())
         ((('begin', 50), ('end', 200)), ())
     """

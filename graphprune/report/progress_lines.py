@@ -20,7 +20,15 @@ def render_epoch(now: Progress, width: int | None = None) -> str:
     left out from the last on, which an ellipsis says.
 
     Example:
-        >>> now = Progress(1, 10, 225, 2250, {"loss": 0.25, "accuracy": 0.9, "val_loss": 0.3, "val_accuracy": 0.91}, 0.5, 0.4999)
+        >>> now = Progress(
+        ...     1,
+        ...     10,
+        ...     225,
+        ...     2250,
+        ...     {"loss": 0.25, "accuracy": 0.9, "val_loss": 0.3, "val_accuracy": 0.91},
+        ...     0.5,
+        ...     0.4999,
+        ... )
         >>> print(render_epoch(now))
         epoch  1/10  step  225/2250  loss 0.2500  accuracy 0.9000  val_loss 0.3000  val_accuracy 0.9100  sparsity 50.0% (target 50.0%)
         >>> print(render_epoch(now, 80))

@@ -80,7 +80,9 @@ def align_rows(
         indent: What every line starts with.
 
     Example:
-        >>> for line in align_rows([["fc1", "235,200", "dense"], ["predictions", "1,000"]], right={1}):
+        >>> for line in align_rows(
+        ...     [["fc1", "235,200", "dense"], ["predictions", "1,000"]], right={1}
+        ... ):
         ...     print(line)
         fc1          235,200  dense
         predictions    1,000

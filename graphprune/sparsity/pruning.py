@@ -90,8 +90,12 @@ class Pruning:
 
         Example:
             >>> from graphprune.sparsity.positions import Position
-            >>> ramp = Schedule(begin=Position(0, "step"), end=Position(9, "step"), every=Position(1, "step"))
-            >>> Pruning(0.8, ramp, ("kernel", "recurrent_kernel"), shares=(0.62, 0.9)).describe_target("{:.0%}".format)
+            >>> ramp = Schedule(
+            ...     begin=Position(0, "step"), end=Position(9, "step"), every=Position(1, "step")
+            ... )
+            >>> Pruning(
+            ...     0.8, ramp, ("kernel", "recurrent_kernel"), shares=(0.62, 0.9)
+            ... ).describe_target("{:.0%}".format)
             'kernel 62%, recurrent_kernel 90%'
             >>> Pruning(0.8, ramp, ("kernel",), shares=(0.62,)).describe_target("{:.0%}".format)
             '62%'

@@ -171,12 +171,16 @@ class Timetable:
     before the first.
 
     Example:
-        >>> ramp = Schedule(end=Position(1000, "step"), every=Position(300, "step")).to_timetable(Run())
+        >>> ramp = Schedule(end=Position(1000, "step"), every=Position(300, "step")).to_timetable(
+        ...     Run()
+        ... )
         >>> [s for s in range(2000) if ramp.is_due(after=s - 1, step=s)]
         [0, 300, 600, 900, 1000]
         >>> [round(ramp.sparsity_at(s, 0.9), 4) for s in (0, 500, 900, 1000, 5000)]
         [0.0, 0.7875, 0.8991, 0.9, 0.9]
-        >>> jumps = Schedule("points", points=((Position(10, "step"), 0.5), (Position(30, "step"), 0.8))).to_timetable(Run())
+        >>> jumps = Schedule(
+        ...     "points", points=((Position(10, "step"), 0.5), (Position(30, "step"), 0.8))
+        ... ).to_timetable(Run())
         >>> [jumps.sparsity_at(s, 0.8) for s in (0, 10, 29, 30, 99)]
         [0.0, 0.5, 0.5, 0.8, 0.8]
     """

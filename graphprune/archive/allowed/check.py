@@ -108,7 +108,9 @@ def find_refused(
     Example:
         >>> dense = {"class_name": "Dense", "config": {"name": "fc", "activation": "relu"}}
         >>> find_refused(dense, {})
-        >>> refusal = find_refused({"class_name": "Dense", "config": {"name": "fc", "activation": "exec"}}, {})
+        >>> refusal = find_refused(
+        ...     {"class_name": "Dense", "config": {"name": "fc", "activation": "exec"}}, {}
+        ... )
         >>> refusal.name, refusal.kind, refusal.layer
         ('exec', 'activation', 'fc')
     """

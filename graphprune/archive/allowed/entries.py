@@ -190,7 +190,10 @@ def _below_keras(module: object) -> str | None:
     module of another package.
 
     Example:
-        >>> [_below_keras(name) for name in ("keras.layers", "tf_keras.src.engine.functional", "keras", "os")]
+        >>> [
+        ...     _below_keras(name)
+        ...     for name in ("keras.layers", "tf_keras.src.engine.functional", "keras", "os")
+        ... ]
         ['layers', 'engine.functional', '', None]
     """
     if not isinstance(module, str):

@@ -363,7 +363,10 @@ def is_pure_function(symbol: object) -> bool:
     compute on tensors.
 
     Example:
-        >>> [is_pure_function(name) for name in ("math.add", "compat.v1.nn.relu", "io.write_file", "print")]
+        >>> [
+        ...     is_pure_function(name)
+        ...     for name in ("math.add", "compat.v1.nn.relu", "io.write_file", "print")
+        ... ]
         [True, True, False, False]
     """
     return isinstance(symbol, str) and (

@@ -87,7 +87,12 @@ def has_too_many_inside(entry: Entry) -> bool:
 
     Example:
         >>> cell = {"class_name": "LSTMCell", "config": {}}
-        >>> [has_too_many_inside({"class_name": "StackedRNNCells", "config": {"cells": [cell] * count}}) for count in (2, 2000)]
+        >>> [
+        ...     has_too_many_inside(
+        ...         {"class_name": "StackedRNNCells", "config": {"cells": [cell] * count}}
+        ...     )
+        ...     for count in (2, 2000)
+        ... ]
         [False, True]
     """
     waiting = [entry]
@@ -358,9 +363,19 @@ def is_custom(entry: Entry) -> bool:
     that the table does not know.
 
     Example:
-        >>> [is_custom({"class_name": name, "config": {}}) for name in ("Own", "Dense", "TFOpLambda")]
+        >>> [
+        ...     is_custom({"class_name": name, "config": {}})
+        ...     for name in ("Own", "Dense", "TFOpLambda")
+        ... ]
         [True, False, False]
-        >>> is_custom({"module": "own", "class_name": "Dense", "registered_name": "Own>Dense", "config": {}})
+        >>> is_custom(
+        ...     {
+        ...         "module": "own",
+        ...         "class_name": "Dense",
+        ...         "registered_name": "Own>Dense",
+        ...         "config": {},
+        ...     }
+        ... )
         True
     """
     if "module" in entry:
@@ -373,10 +388,17 @@ def weights_of(entry: Entry) -> tuple[Weight, ...] | None:
     None where the table does not know.
 
     Example:
-        >>> [weight.name for weight in weights_of({"class_name": "Dense", "config": {"use_bias": False}})]
+        >>> [
+        ...     weight.name
+        ...     for weight in weights_of({"class_name": "Dense", "config": {"use_bias": False}})
+        ... ]
         ['kernel']
         >>> lstm = {"class_name": "LSTM", "config": {"use_bias": False}}
-        >>> [weight.name for weight in weights_of({"class_name": "Bidirectional", "config": {"layer": lstm}}) if weight.prunable]
+        >>> [
+        ...     weight.name
+        ...     for weight in weights_of({"class_name": "Bidirectional", "config": {"layer": lstm}})
+        ...     if weight.prunable
+        ... ]
         ['forward_layer.kernel', 'forward_layer.recurrent_kernel', 'backward_layer.kernel', 'backward_layer.recurrent_kernel']
     """
     found = known_class(entry)

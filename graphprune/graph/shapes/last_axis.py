@@ -42,7 +42,12 @@ def format_output(layer: Layer, shape: Shape | None) -> str:
 
     Example:
         >>> from graphprune.graph.layers import Tensor
-        >>> dense = Layer("fc", "Dense", {"class_name": "Dense", "config": {}}, tensors=(Tensor("kernel", (8, 10)),))
+        >>> dense = Layer(
+        ...     "fc",
+        ...     "Dense",
+        ...     {"class_name": "Dense", "config": {}},
+        ...     tensors=(Tensor("kernel", (8, 10)),),
+        ... )
         >>> format_output(dense, (None, 10)), format_output(dense, None)
         ('?×10', '…×10')
     """  # noqa: RUF002 - the sign of multiplication is meant

@@ -32,9 +32,14 @@ def operation_shapes(function: str, call: OperationCall) -> tuple[Shape, ...]:
             where its settings are damaged.
 
     Example:
-        >>> operation_shapes("math.reduce_mean", OperationCall(((None, 7, 7, 9),), settings={"axis": [1, 2]}))
+        >>> operation_shapes(
+        ...     "math.reduce_mean", OperationCall(((None, 7, 7, 9),), settings={"axis": [1, 2]})
+        ... )
         ((None, 9),)
-        >>> operation_shapes("split", OperationCall(((None, 6),), settings={"num_or_size_splits": [2, -1], "axis": 1}))
+        >>> operation_shapes(
+        ...     "split",
+        ...     OperationCall(((None, 6),), settings={"num_or_size_splits": [2, -1], "axis": 1}),
+        ... )
         ((None, 2), (None, 4))
     """
     place, _, name = function.rpartition(".")

@@ -36,7 +36,10 @@ def find_output_shapes(
             given.
 
     Example:
-        >>> find_output_shapes({"class_name": "Dense", "config": {"units": 3}}, [(None, 7)]), find_output_shapes({"class_name": "X", "config": {}}, [(None, 7)])
+        >>> (
+        ...     find_output_shapes({"class_name": "Dense", "config": {"units": 3}}, [(None, 7)]),
+        ...     find_output_shapes({"class_name": "X", "config": {}}, [(None, 7)]),
+        ... )
         (((None, 3),), ())
     """
     if not taken or not is_builtin(entry) or is_model(entry):

@@ -17,7 +17,10 @@ def render_graph_dot(graph: LayerGraph) -> str:
 
     Example:
         >>> from graphprune.graph import graph_from_config
-        >>> layer = {"class_name": "InputLayer", "config": {"name": "x", "batch_input_shape": [None, 4]}}
+        >>> layer = {
+        ...     "class_name": "InputLayer",
+        ...     "config": {"name": "x", "batch_input_shape": [None, 4]},
+        ... }
         >>> print(render_graph_dot(graph_from_config({"name": "m", "layers": [layer]})), end="")
         digraph "m" {
           graph [compound=true, fontname="Helvetica", rankdir=TB];

@@ -120,7 +120,12 @@ def argument_of(kind: str, argument: str) -> str:
     where the class has no names for them.
 
     Example:
-        >>> argument_of("LSTM", "1"), argument_of("Attention", "1"), argument_of("Add", "1"), argument_of("MyAttention", "mask")
+        >>> (
+        ...     argument_of("LSTM", "1"),
+        ...     argument_of("Attention", "1"),
+        ...     argument_of("Add", "1"),
+        ...     argument_of("MyAttention", "mask"),
+        ... )
         ('initial_state.0', 'value', '1', 'mask')
     """
     if not argument.isdecimal():
