@@ -43,7 +43,9 @@ import json, resource, subprocess, sys, time
 start = time.perf_counter()
 subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(json.dumps({"processor": used.ru_utime + used.ru_stime, "wall": time.perf_counter() - start, "peak": used.ru_maxrss / 1000}))
+wall = time.perf_counter() - start
+processor = used.ru_utime + used.ru_stime
+print(json.dumps({"processor": processor, "wall": wall, "peak": used.ru_maxrss / 1000}))
 """
 """Runs in a small process, whose only child is the one that is measured."""
 

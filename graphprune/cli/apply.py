@@ -47,13 +47,15 @@ def command(
     format_: str | None,
     force: bool,
 ) -> None:
-    """Wrap the layers of MODEL that the rules (or a plan) select. The file MODEL is not touched; the optimizer's state is kept.
+    """Wrap the layers of MODEL that the rules (or a plan) select. The file MODEL is not touched;
+    the optimizer's state is kept.
 
     \b
         graphprune apply model.keras -r builtin:dense-90 -o wrapped.keras
         graphprune apply model.keras --plan plan.json -o wrapped.keras
 
-    With --format json the whole plan is printed, as `graphprune plan` prints it; or the faults, as `graphprune lint` does.
+    With --format json the whole plan is printed, as `graphprune plan` prints it; or the faults, as
+    `graphprune lint` does.
     """  # noqa: D301 - click wants the real character
     check_output_free(
         output, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])]

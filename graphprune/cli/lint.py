@@ -56,7 +56,8 @@ def command(
     force: bool,
     explain: str | None,
 ) -> None:
-    """Check rule files: all faults at once, each with its line and a way out. Exits 1 when there are errors.
+    """Check rule files: all faults at once, each with its line and a way out. Exits 1 when there
+    are errors.
 
     \b
         graphprune lint prune.yaml

@@ -1,4 +1,4 @@
-"""The entry point: finds the command, turns user mistakes into one message, and sets the exit code."""
+"""The entry point: finds the command, reports user mistakes in one message, sets the exit code."""
 
 from __future__ import annotations
 

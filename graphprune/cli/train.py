@@ -137,11 +137,13 @@ def command(
     loading: LoadingOptions,
     force: bool,
 ) -> None:
-    """Train MODEL to its planned sparsity: wrap it by rules or by a plan, or take it as it is when it is wrapped already.
+    """Train MODEL to its planned sparsity: wrap it by rules or by a plan, or take it as it is when
+    it is wrapped already.
 
-    Everything goes into the run's folder: checkpoints, metrics.jsonl, the plan, and at the end model.keras (or .h5). If it is interrupted,
-    `graphprune resume DIR` goes on exactly where the last checkpoint stands.
-    A run that is too short for a target is refused before it begins. Exit code 1 when a target was missed.
+    Everything goes into the run's folder: checkpoints, metrics.jsonl, the plan, and at the end
+    model.keras (or .h5). If it is interrupted, `graphprune resume DIR` goes on exactly where the
+    last checkpoint stands. A run that is too short for a target is refused before it begins. Exit
+    code 1 when a target was missed.
 
     \b
         graphprune train model.keras -r builtin:dense-90 --data digits.npz --epochs 10 --run runs/a
@@ -206,7 +208,7 @@ def command(
 
 
 def _open_devices(strategy: str) -> None:
-    """Make the strategy's devices while that is possible: before a model is loaded for its classes."""
+    """Make the strategy's devices while that is possible: before a model is loaded."""
     import_tensorflow()
     from graphprune.tf.training.strategies import open_spread
 

@@ -1,4 +1,4 @@
-"""Which tensor of a `.keras` file is which weight: layers by class and number, weights by number."""
+"""Which tensor of a `.keras` file is which weight: layers by class and number, weights by order."""
 
 from __future__ import annotations
 

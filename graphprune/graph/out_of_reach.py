@@ -157,7 +157,7 @@ def describe_out_of_reach(unreached: Sequence[OutOfReach]) -> tuple[str, ...]:
 
 
 def _awaits_weights(layer: Layer) -> bool:
-    """Return whether the layer would have weights if it were built, as far as its class is known."""
+    """Return whether the layer would have weights once built, as far as its class is known."""
     if layer.kind != "layer" or layer.tensors:
         return False
     return find_held_entry(layer)[1] is not None or bool(weights_of(layer.entry))

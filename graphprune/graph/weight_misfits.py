@@ -79,5 +79,6 @@ def _find_extra(layer: Layer) -> str | None:
     rank = layer.config.get("lora_rank")
     return (
         rank
-        and f"has LoRA weights of rank {str(rank)[:40]} beside its own; load and save the model with Keras 3.15, which merges them into the kernel"
+        and f"has LoRA weights of rank {str(rank)[:40]} beside its own; load and save the model"
+        " with Keras 3.15, which merges them into the kernel"
     )

@@ -221,7 +221,7 @@ def _loss_from_fields(fields: Fields, decides: Fields | None) -> Loss:
 def _pruning_from_fields(
     fields: Fields, name: str
 ) -> tuple[Pruning | None, tuple[tuple[str, int], ...]]:
-    """Return how a layer is pruned, and the steps written beside places that are in another unit."""
+    """Return how a layer is pruned, and the steps written beside places in another unit."""
     found = fields.mapping_or_none(name)
     if found is None:
         return None, ()

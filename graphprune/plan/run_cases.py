@@ -207,7 +207,7 @@ def _with_snapshot(result: CaseResult, snapshot: dict[str, Any], kept: Snapshots
 
 
 def _difference(before: Any, after: Any) -> Iterator[str]:
-    """Yield each value that differs, by its path: `layer_changes.fc1.after.sparsity: 0.9 -> 0.8`."""
+    """Yield each difference with its path: `layer_changes.fc1.after.sparsity: 0.9 -> 0.8`."""
     old, new = dict(_leaves(before)), dict(_leaves(after))
     paths = [path for path in dict.fromkeys([*old, *new]) if old.get(path) != new.get(path)]
     yield from (

@@ -328,7 +328,7 @@ def _schedule_text(state: PruningState) -> str:
 
 
 def _progress_text(before: PruningState, after: PruningState) -> str:
-    """Return the text of a layer that is wrapped on both sides, with what differs between the two."""
+    """Return the text of a layer that is wrapped on both sides, with the differences."""
     rules = (
         f" by {_arrow(before.rule or 'no rule', after.rule or 'no rule')}"
         if before.rule or after.rule

@@ -68,14 +68,9 @@ def _render_rule(found: RuleExplanation, *, show_all: bool) -> str:
         f"  rule {found.id}   matches {len(found.selected)} of {found.candidates}"
         f" candidates{f': {names}' if names else ''}"
     ]
-    lines += (
-        [
-            "  decided by others:"
-            f" {_listed([f'{address} ({rule})' for address, rule in found.lost], show_all=show_all)}"
-        ]
-        if found.lost
-        else []
-    )
+    if found.lost:
+        lost = [f"{address} ({rule})" for address, rule in found.lost]
+        lines.append(f"  decided by others: {_listed(lost, show_all=show_all)}")
     lines += [f"  {found.misses}"] if found.misses else []
     return "\n".join(map(escape_controls, lines)) + "\n"
 

@@ -238,7 +238,7 @@ def _notes(layer: Layer, unreached: OutOfReach | None) -> Iterator[str]:
 
 
 def _address_note(layers: Sequence[Layer]) -> str:
-    """Return what rules call the layers that the table shows indented, with one of them as example."""
+    """Return what rules call the layers that the table shows indented, with an example."""
     nested = [layer for layer in layers if layer.container is not None]
     if not nested:
         return ""

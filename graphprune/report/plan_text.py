@@ -387,7 +387,7 @@ def rule_text(change: LayerChange, wishes: Wishes) -> str:
 
 
 def _dense_notes(change: LayerChange, wishes: Wishes) -> list[str]:
-    """Return why tensors that the rule claims stay dense; with a name where the layer has others."""
+    """Return why tensors that the rule claims stay dense; with names if the layer has others."""
     reasons = {name: reason for name, reason in change.skipped}
     for tensor in change.tensors:
         if (change.address, tensor.name) in wishes:

@@ -244,7 +244,7 @@ def _taken(folder: Path) -> CheckpointError:
 
 
 def is_replaced(folder: Path) -> bool:
-    """Return whether a new run was written whole into `folder`, and waits to be moved into place."""
+    """Return whether a whole new run waits in `folder` to be moved into place."""
     return is_folder(folder / STAGED) and (folder / STAGED / RUN).is_file()
 
 

@@ -305,7 +305,7 @@ def _parse_header(path: str, name: str, member: IO[bytes]) -> Header:
 
 
 def _check_kind(path: str, name: str, dtype: np.dtype[Any]) -> None:
-    """Refuse arrays that TensorFlow has no type for, and text where labels stand: no loss takes it."""
+    """Refuse arrays that TensorFlow has no type for, and text as labels: no loss takes it."""
     if dtype.hasobject:
         raise DataError(
             f"{path}: {name} holds Python objects, which are never unpickled; store it as an array"

@@ -90,7 +90,7 @@ class Position:
         return cls(float(value), unit)  # type: ignore[arg-type]
 
     def to_step(self, run: Run) -> int | None:
-        """Return the optimizer step, rounded half to even, or None while `run` does not say enough."""
+        """Return the optimizer step, rounded half to even; None where `run` does not say enough."""
         if self.unit == "step":
             return round(self.value)
         if self.unit == "epoch":

@@ -106,7 +106,7 @@ class Pruning:
         return ", ".join(f"{weight} {text}" for weight, text in texts.items())
 
     def axes_of(self, weight: str) -> tuple[str, ...]:
-        """Return the names of the axes of the tensor named `weight`; none where nobody gave them."""
+        """Return the names of the axes of the tensor named `weight`; none where not given."""
         return () if self.axes is None else self.axes[self.weights.index(weight)]
 
     def target_zeros(self, weight: str, shape: Sequence[int]) -> int:

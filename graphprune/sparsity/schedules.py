@@ -192,7 +192,7 @@ class Timetable:
     points: tuple[tuple[int, float], ...] = ()
 
     def last_due(self, step: int) -> int | None:
-        """Return the latest step, `step` included, at which masks are updated; None before `begin`."""
+        """Return the latest step up to `step` at which masks are updated; None before `begin`."""
         if step < self.begin:
             return None
         if self.end is not None and step >= self.end:
@@ -253,7 +253,7 @@ def find_schedule_faults(
     power: float,
     points: Sequence[tuple[Position, float]],
 ) -> Iterator[tuple[str, str]]:
-    """Yield (field, what is wrong) of everything that keeps these values from being a `Schedule`."""
+    """Yield (field, what is wrong) for all that keeps these values from being a `Schedule`."""
     if curve not in CURVES:
         yield "curve", f"curve must be one of {', '.join(CURVES)}, got {curve!r}"
     if not 0 <= initial < 1:

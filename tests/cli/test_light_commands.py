@@ -16,7 +16,8 @@ def test_layers_lists_every_layer_and_the_totals():
     done = run_command("layers", MODEL)
     assert done.code == 0
     assert [line.split()[0] for line in done.out.splitlines()[3:15]] == [
-        "image", "scale", "conv_1", "conv_2", "bn", "relu", "conv_3", "add", "pool", "flatten", "hidden", "digits",
+        "image", "scale", "conv_1", "conv_2", "bn", "relu", "conv_3", "add", "pool", "flatten",
+        "hidden", "digits",
     ]  # fmt: skip
     assert "12 layers, 52,394 parameters, 52,128 prunable" in done.out
 
@@ -163,8 +164,11 @@ def test_switches_change_the_rules_and_the_plan_says_so():
     ]
     plan = json.loads(run_command("plan", MODEL, "-r", RULES, *switches, "--format", "json").out)
     assert plan["switches"] == {
-        "only": ["dense-90", "classifier"], "off": ["classifier"], "var": {"dense": "0.5"}, "set": {"dense-90.prune.sparsity": "75%"}
-    }  # fmt: skip
+        "only": ["dense-90", "classifier"],
+        "off": ["classifier"],
+        "var": {"dense": "0.5"},
+        "set": {"dense-90.prune.sparsity": "75%"},
+    }
     assert (plan["summary"]["wrap"], plan["summary"]["unclaimed"]) == (2, 3)
 
 

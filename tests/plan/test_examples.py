@@ -46,7 +46,9 @@ rules:
     keep: true
   - id: the-rest
     match: "*"
-    prune: {budget: net, schedule: {curve: polynomial, from: 0, begin: 0 epochs, end: 20 epochs, every: 100 steps}}
+    prune:
+      budget: net
+      schedule: {curve: polynomial, from: 0, begin: 0 epochs, end: 20 epochs, every: 100 steps}
 """
 WIDE = "in > fc1[4096,256] > fc2[256,1000] > fc3[1000,10]"
 MLP = "in > fc1[784,300] > fc2[300,102] > fc3[102,50] > fc4[50,10]"

@@ -30,10 +30,13 @@ version: 1
 selectors:
   stem: {first: {type: Conv2D}}
 rules:
-  - {id: a, match: {type: Conv2D, after: {use: stem}, before: {type: Dense}, not: {use: stem}}, keep: true}
-  - {id: b, match: {any: [{name: {glob: 'conv*'}}, {fed_by: {type: ReLU, only: true}}], weight: {in: {multiple_of: 64}}}, keep: true}
+  - {id: a, match: {type: Conv2D, after: {use: stem}, before: {type: Dense}, not: {use: stem}}, \
+     keep: true}
+  - {id: b, match: {any: [{name: {glob: 'conv*'}}, {fed_by: {type: ReLU, only: true}}], \
+     weight: {in: {multiple_of: 64}}}, keep: true}
   - {id: c, match: {between: {after: {use: stem}, before: {type: Dense}}}, keep: true}
-  - {id: d, match: {after: {type: Conv2D, hops: 1, until: {type: ReLU}}, inside: {name: net}, params: {gte: 1M}}, keep: true}
+  - {id: d, match: {after: {type: Conv2D, hops: 1, until: {type: ReLU}}, inside: {name: net}, \
+     params: {gte: 1M}}, keep: true}
 """
 
 

@@ -83,7 +83,8 @@ def test_the_marks_of_a_plan():
         "fc_free": ("?", "unclaimed", "no rule", 0.0, 0.0),
     }
     assert marking.legend == (
-        ("+", "wrap", "wrap"), ("-", "unwrap", "unwrap"), ("~", "retarget", "retarget"), ("=", "keep", "keep dense"), ("?", "unclaimed", "unclaimed"),
+        ("+", "wrap", "wrap"), ("-", "unwrap", "unwrap"), ("~", "retarget", "retarget"),
+        ("=", "keep", "keep dense"), ("?", "unclaimed", "unclaimed"),
     )  # fmt: skip
 
 

@@ -24,9 +24,12 @@ rules  prune.yaml    2 rules
 
   + wrap   = keep dense
 
-  + fc1          Dense  kernel [in 784, out 300]  235,200   0.0% -> 90.0%  unstructured  ramp 0 epochs..4 epochs   dense-90
-  + fc2          Dense  kernel [in 300, out 100]   30,000   0.0% -> 90.0%  unstructured  ramp 0 epochs..4 epochs   dense-90
-  = predictions  Dense  kernel [in 100, out 10]     1,000   dense                                                  keep-classifier (beats dense-90)
+  + fc1          Dense  kernel [in 784, out 300]  235,200   0.0% -> 90.0%  \
+unstructured  ramp 0 epochs..4 epochs   dense-90
+  + fc2          Dense  kernel [in 300, out 100]   30,000   0.0% -> 90.0%  \
+unstructured  ramp 0 epochs..4 epochs   dense-90
+  = predictions  Dense  kernel [in 100, out 10]     1,000   dense          \
+                                        keep-classifier (beats dense-90)
 
 2 layers without prunable weights hidden (--all shows them).
 

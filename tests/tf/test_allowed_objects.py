@@ -22,10 +22,13 @@ RATE = {
     "PolynomialDecay": {"initial_learning_rate": 0.1, "decay_steps": 10},
 }
 ARGUMENTS = {
-    "MeanIoU": {"num_classes": 2}, "OneHotIoU": {"num_classes": 2, "target_class_ids": [0]}, "OneHotMeanIoU": {"num_classes": 2},
-    "IoU": {"num_classes": 2, "target_class_ids": [0]}, "BinaryIoU": {"target_class_ids": [0]}, "PrecisionAtRecall": {"recall": 0.5},
-    "RecallAtPrecision": {"precision": 0.5}, "SensitivityAtSpecificity": {"specificity": 0.5}, "SpecificityAtSensitivity": {"sensitivity": 0.5},
-    "MeanRelativeError": None, "Constant": {"value": 0.5}, "MeanMetricWrapper": None, "SumOverBatchSizeMetricWrapper": None, "Reduction": None,
+    "MeanIoU": {"num_classes": 2}, "OneHotIoU": {"num_classes": 2, "target_class_ids": [0]},
+    "OneHotMeanIoU": {"num_classes": 2}, "IoU": {"num_classes": 2, "target_class_ids": [0]},
+    "BinaryIoU": {"target_class_ids": [0]}, "PrecisionAtRecall": {"recall": 0.5},
+    "RecallAtPrecision": {"precision": 0.5}, "SensitivityAtSpecificity": {"specificity": 0.5},
+    "SpecificityAtSensitivity": {"sensitivity": 0.5}, "MeanRelativeError": None,
+    "Constant": {"value": 0.5}, "MeanMetricWrapper": None, "SumOverBatchSizeMetricWrapper": None,
+    "Reduction": None,
 }  # fmt: skip
 ABSTRACT = frozenset({
     "Metric", "Loss", "Initializer", "Regularizer", "Constraint", "Optimizer",

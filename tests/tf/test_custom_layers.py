@@ -34,9 +34,10 @@ MODULE = textwrap.dedent("""\
             self.units, self.rank = units, rank
 
         def build(self, shape):
-            self.u = self.add_weight(name="u", shape=(shape[-1], self.rank), initializer="glorot_uniform")
+            start = "glorot_uniform"
+            self.u = self.add_weight(name="u", shape=(shape[-1], self.rank), initializer=start)
             self.offset = self.add_weight(name="offset", shape=(self.units,), initializer="zeros")
-            self.v = self.add_weight(name="v", shape=(self.rank, self.units), initializer="glorot_uniform")
+            self.v = self.add_weight(name="v", shape=(self.rank, self.units), initializer=start)
 
         def call(self, inputs):
             return inputs @ self.u @ self.v + self.offset
@@ -73,7 +74,7 @@ def model_with(low_rank):
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_a_custom_layer_that_rules_teach_is_planned_from_the_file_wrapped_trained_saved_and_stripped(
+def test_a_custom_layer_that_rules_teach_is_planned_wrapped_trained_saved_and_stripped(
     custom, tmp_path, suffix
 ):
     _, low_rank = custom

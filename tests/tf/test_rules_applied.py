@@ -24,11 +24,15 @@ MIXED = """\
 version: 1
 budgets: {net: {sparsity: 80%, allocate: erk}}
 rules:
-  - {id: convs, match: {type: Conv2D}, prune: {budget: net, schedule: {curve: step, begin: 0 steps}}}
+  - id: convs
+    match: {type: Conv2D}
+    prune: {budget: net, schedule: {curve: step, begin: 0 steps}}
   - id: hidden
     match: {name: hidden}
     prune: {pattern: {keep: 2, of: 4, along: in}, schedule: {curve: step, begin: 0 steps}}
-  - {id: digits, match: {name: digits}, prune: {like: hidden, pattern: {block: {in: 4, out: 1}}, sparsity: 50%}}
+  - id: digits
+    match: {name: digits}
+    prune: {like: hidden, pattern: {block: {in: 4, out: 1}}, sparsity: 50%}
 """
 
 

@@ -135,7 +135,8 @@ OPERATIONS = {
     "strided": lambda x, y, n, im: tf.strided_slice(x, [0, 1, 0], [2, 3, 4]),
 }
 NOT_TOLD = {
-    "einsum", "reshape to the shape of another", "reshape to lengths", "slice by tensor", "pool", "tensordot", "strided"
+    "einsum", "reshape to the shape of another", "reshape to lengths", "slice by tensor", "pool",
+    "tensordot", "strided",
 }  # fmt: skip
 """Those that depend on values, some that the table leaves out, and einsum, of whose tensors Keras
 writes nothing into a config.

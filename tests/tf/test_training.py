@@ -599,7 +599,11 @@ def test_the_learning_rate_changes_and_slots_stay(tmp_path):
 RULES = """
 version: 1
 rules:
-  - {id: dense, match: {name: fc}, prune: {sparsity: SPARSITY, schedule: {curve: linear, begin: 0 steps, end: 2 epochs, every: 1 step}}}
+  - id: dense
+    match: {name: fc}
+    prune:
+      sparsity: SPARSITY
+      schedule: {curve: linear, begin: 0 steps, end: 2 epochs, every: 1 step}
 """
 
 

@@ -397,9 +397,9 @@ def weights_of(entry: Entry) -> tuple[Weight, ...] | None:
         >>> [
         ...     weight.name
         ...     for weight in weights_of({"class_name": "Bidirectional", "config": {"layer": lstm}})
-        ...     if weight.prunable
+        ...     if weight.name.startswith("forward") and weight.prunable
         ... ]
-        ['forward_layer.kernel', 'forward_layer.recurrent_kernel', 'backward_layer.kernel', 'backward_layer.recurrent_kernel']
+        ['forward_layer.kernel', 'forward_layer.recurrent_kernel']
     """
     found = known_class(entry)
     return None if found is None else found.weights_in(entry["config"])

@@ -153,7 +153,7 @@ def normalization(config: Mapping[str, Any]) -> tuple[Weight, ...]:
 
 
 def discretization(config: Mapping[str, Any]) -> tuple[Weight, ...]:
-    """Return what a Discretization layer has learned from data; nothing where it was told its bins."""
+    """Return what a Discretization layer learned from data; nothing where its bins were given."""
     return () if config.get("bin_boundaries") is not None else (Weight("summary", trainable=False),)
 
 

@@ -17,7 +17,7 @@ _STATES = {"LSTM": 2, "GRU": 1, "SimpleRNN": 1}
 
 
 def recurrent_shapes(kind: str, config: Config, shape: Shape) -> tuple[Shape, ...]:
-    """Return what an LSTM, GRU or SimpleRNN gives: its output, and its states where it gives them."""
+    """Return what an LSTM, GRU or SimpleRNN gives: its output, and states if it returns them."""
     if config.get("time_major"):
         raise ValueError("a recurrent layer with time as its first axis")
     batch, steps, _ = shape

@@ -19,7 +19,7 @@ Length = int | None
 
 
 def convolution_shape(kind: str, config: Config, shape: Shape) -> Shape:
-    """Return what a convolution of the class `kind` (`SeparableConv2D`, `Conv3DTranspose`) gives."""
+    """Return the output of a convolution of class `kind` (`SeparableConv2D`, `Conv3DTranspose`)."""
     rank, channels = rank_of(kind), _channels(config, shape)
     made = (
         config["filters"] if "filters" in config else channels * config.get("depth_multiplier", 1)

@@ -34,7 +34,8 @@ text {{ font-family: {_FONT}; font-size: 12px; fill: #1f2733 }}
 .title {{ fill: #ffffff; font-weight: 600 }}
 .name {{ font-weight: 600 }}
 .small {{ font-size: 11px; fill: #4b5563 }}
-.shape {{ font-size: 10.5px; fill: #4b5563; paint-order: stroke; stroke: #ffffff; stroke-width: 4px; stroke-linejoin: round }}
+.shape {{ font-size: 10.5px; fill: #4b5563; paint-order: stroke; stroke: #ffffff; \
+stroke-width: 4px; stroke-linejoin: round }}
 .mark {{ font-size: 11px; font-weight: 600; fill: #92400e }}
 .box {{ fill: #ffffff; stroke: #c3cad4 }}
 .marked {{ stroke: #b45309; stroke-width: 2.5 }}
@@ -241,7 +242,7 @@ def _points(
 
 
 def _wire(view: FrameView, wire: Wire, points: Sequence[tuple[float, float]], edge: float) -> str:
-    """Return a wire through `points`; one that goes up passes right of `edge`, where its boxes end."""
+    """Return a wire through `points`; one that goes up passes right of `edge`, where boxes end."""
     start = points[0]
     steps = [f"M{number(start[0])} {number(start[1])}"]
     back = points[-1][1] <= start[1]

@@ -69,7 +69,7 @@ class WireList:
     _kinds: dict[int, str] = field(default_factory=dict)
 
     def add(self, source: int, target: int, call: int, use: Use, shape: str, kind: str) -> None:
-        """Add the tensor that call `call` of the box `target`, a layer of the class `kind`, takes."""
+        """Add the tensor that call `call` of the box `target`, a layer of class `kind`, takes."""
         self._kinds[target] = kind
         self._made.setdefault(source, set()).add((use.source_call, use.source_tensor))
         self._found.append(

@@ -162,7 +162,7 @@ def keras_places(layer: Layer) -> tuple[str, ...]:
 
 
 def _walk(owner: Any, path: str, seen: set[int]) -> Iterator[tuple[str, tf.Variable]]:
-    """Yield place and variable as `_save_state` of tf_keras/src/saving/saving_lib.py writes them."""
+    """Yield place and variable as `_save_state` of tf_keras/src/saving/saving_lib.py does."""
     if id(owner) in seen:
         return
     seen.add(id(owner))

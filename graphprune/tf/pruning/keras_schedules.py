@@ -249,7 +249,7 @@ def own_schedule(schedule: PruningSchedule) -> PruningSchedule | None:
 
 
 def write_own_schedule(schedule: PruningSchedule | None) -> dict[str, Any]:
-    """Return the part of a wrapper's config that holds a user's own schedule; nothing without one."""
+    """Return the part of a wrapper's config that holds a user's own schedule, if there is one."""
     return (
         {}
         if schedule is None

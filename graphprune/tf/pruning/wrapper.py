@@ -1,4 +1,4 @@
-"""The pruning wrapper: a layer of the same name that holds masks and keeps masked weights at zero."""
+"""The pruning wrapper: a layer of the same name that holds masks and keeps masked weights zero."""
 
 from __future__ import annotations
 
@@ -287,11 +287,9 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         )
         setattr(self, state_attribute(name), variable)
         if state_attribute(name) != name:
-            self._delete_tracking(
-                name
-                # `add_weight` tracks a variable by its name, which Keras's loader of SavedModels reads
-                # as a path
-            )
+            # `add_weight` tracks a variable by its name, which Keras's loader of SavedModels reads
+            # as a path
+            self._delete_tracking(name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the inner layer, once it is sure that a pruner follows the training.

@@ -76,16 +76,14 @@ def _choose_optimizer(model: tf_keras.Model, asked: Compiling, place: str) -> An
 
 
 def _build_optimizer(model: tf_keras.Model) -> None:
-    """Make the optimizer's slots now, so that a run has the same variables from its first step on."""
+    """Make the optimizer's slots now: a run has the same variables from its first step on."""
     inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     if isinstance(inner, OptimizerV2):
         inner._create_all_weights(model.trainable_variables)
         return
     inner.build(model.trainable_variables)
-    if (
-        inner.use_ema and int(inner.iterations.numpy()) == 0
-        # Keras loads weights after it built the optimizer, so averages began at weights that are gone
-    ):
+    # Keras loads weights after it built the optimizer, so averages began at weights that are gone
+    if inner.use_ema and int(inner.iterations.numpy()) == 0:
         for average, weight in zip(
             inner._model_variables_moving_average, model.trainable_variables, strict=True
         ):
