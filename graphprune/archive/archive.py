@@ -14,14 +14,8 @@ from numpy.typing import NDArray
 
 from graphprune.archive.checkpoint import Checkpoint
 from graphprune.archive.entries import holds_lambda_bytecode
-from graphprune.archive.hdf5 import (
-    OpenedFile,
-    StoredTensor,
-    index_keras_groups,
-    index_legacy_groups,
-    open_hdf5,
-    read_dataset,
-)
+from graphprune.archive.hdf5 import OpenedFile, StoredTensor, open_hdf5, read_dataset
+from graphprune.archive.hdf5_index import index_keras_groups, index_legacy_groups
 from graphprune.archive.saved_model import index_checkpoint, open_checkpoint
 from graphprune.archive.zipped import check_crcs, open_weights
 

@@ -13,7 +13,8 @@ from graphprune.archive.archive import Archive
 from graphprune.archive.collector import collector_paused
 from graphprune.archive.entries import is_model, type_of
 from graphprune.archive.files import READABLE, open_file, read_whole
-from graphprune.archive.hdf5 import SIGNATURE, damage_named, open_hdf5, read_names
+from graphprune.archive.hdf5 import SIGNATURE, damage_named, open_hdf5
+from graphprune.archive.hdf5_index import read_names
 from graphprune.archive.hdf5_texts import read_texts
 from graphprune.archive.json_text import MAX_JSON, parse_object
 from graphprune.archive.keras2 import upgrade_config, upgrade_zip_config

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from graphprune.archive import Archive, StoredTensor
-from graphprune.archive.hdf5 import LAYERS, LAYERS_UNTIL_2_14
+from graphprune.archive.hdf5_index import LAYERS, LAYERS_UNTIL_2_14
 from graphprune.archive.toolkit import is_toolkit_config
 from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.classes.layer_class import Weight

@@ -6,14 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from graphprune.archive import StoredTensor
 from graphprune.graph.classes.builtin_layers import weights_of
-from graphprune.graph.classes.expected_shapes import (
-    Expected,
-    Length,
-    Lengths,
-    Open,
-    SettingError,
-    find_expected_shapes,
-)
+from graphprune.graph.classes.expected_shapes import Expected, find_expected_shapes
+from graphprune.graph.classes.lengths import Length, Lengths, Open, SettingError
 from graphprune.graph.from_config import WRAPPER_COUNTERS
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
