@@ -51,13 +51,11 @@ def escape_controls(text: str) -> str:
         >>> print(escape_controls("fc1\x1b[2J\n"))
         fc1\x1b[2J\n
     """
-    return (
-        text
-        if text.isprintable()
-        else "".join(
-            char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-            for char in text
-        )
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in text
     )
 
 

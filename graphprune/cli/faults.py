@@ -42,7 +42,9 @@ def find_machine_format(words: Sequence[str]) -> str | None:
         name, equals, value = word.partition("=")
         if name == "--format":
             asked = value if equals else following
-    return "json" if "--json" in words else asked if asked in ("json", "github") else None
+    if "--json" in words:
+        return "json"
+    return asked if asked in ("json", "github") else None
 
 
 def diagnose(fault: Fault, words: Sequence[str]) -> tuple[Diagnostic, ...]:

@@ -187,13 +187,7 @@ def command(
                 reset_optimizer=reset_optimizer,
                 checkpoint_every=checkpoint_every,
                 seed=seed,
-                tensorboard=(
-                    None
-                    if tensorboard is None
-                    else tensorboard
-                    if tensorboard == TENSORBOARD
-                    else Path(tensorboard).absolute()
-                ),
+                tensorboard=_summaries_folder(tensorboard),
                 strategy=strategy,
                 stop_after_step=stop_after,
                 allow_missed=allow_missed,
@@ -205,6 +199,12 @@ def command(
             )
         check_stop(result, stop)
         report_run(result)
+
+
+def _summaries_folder(tensorboard: str | None) -> str | Path | None:
+    if tensorboard is None or tensorboard == TENSORBOARD:
+        return tensorboard
+    return Path(tensorboard).absolute()
 
 
 def _open_devices(strategy: str) -> None:

@@ -20,13 +20,9 @@ def misfit(
     """
     wanted = ", ".join(names) or "no weights"
     holds = f"should hold {wanted}, the file holds {count} tensor{'' if count == 1 else 's'} there"
-    fault = (
-        f"{holds}, {', '.join(missing)} is missing"
-        if len(missing) == 1
-        else f"{holds}, {', '.join(missing)} are missing"
-        if missing
-        else holds
-    )
+    fault = holds
+    if missing:
+        fault += f", {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
     return ArchiveError(
         f"{archive.path}: layer {layer.address!r} ({layer.type})"
         f" {_find_extra(layer) or f'{fault}; save the model again'}"

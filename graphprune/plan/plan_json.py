@@ -207,4 +207,6 @@ def _switches_to_config(switches: Switches) -> dict[str, Any]:
 
 
 def _share(zeros: int | None, size: int) -> float | None:
-    return None if zeros is None else round(zeros / size, 6) if size else 0.0
+    if zeros is None:
+        return None
+    return round(zeros / size, 6) if size else 0.0

@@ -102,13 +102,9 @@ def _rewrap(layer: Layer, pruning: Pruning | None, provenance: Provenance) -> La
 def rules_sha256(plan: Plan) -> str:
     """Return the hash of the rule file, or of all files' hashes in order."""
     hashes = [sha256 for _, sha256 in plan.rules]
-    return (
-        hashes[0]
-        if len(hashes) == 1
-        else hashlib.sha256("".join(hashes).encode()).hexdigest()
-        if hashes
-        else ""
-    )
+    if len(hashes) <= 1:
+        return "".join(hashes)
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def _replace_checked(graph: LayerGraph, changed: Mapping[str, Layer]) -> LayerGraph:

@@ -451,11 +451,8 @@ def _connection_text(connection: Connection, again: Collection[str | None]) -> s
     if target is None:
         return f"{made} -> {connection.argument}"
     argument = connection.argument
-    places = (
-        []
-        if argument == "0"
-        else [argument if argument.startswith(("input", "output")) else f"input {argument}"]
-    )
+    taken = argument if argument.startswith(("input", "output")) else f"input {argument}"
+    places = [] if argument == "0" else [taken]
     if target in again:
         places.append(name_call(connection.target_call))
     return f"{made} -> {target}" + (f" ({', '.join(places)})" if places else "")

@@ -43,11 +43,9 @@ def _render_layer(found: LayerExplanation) -> str:
 
 def _rule_lines(rule: RuleVerdict) -> Iterator[str]:
     total = len(rule.conditions)
-    verdict = (
-        "matches"
-        if rule.matches
-        else f"does not match ({rule.met} of {total} condition{'' if total == 1 else 's'})"
-    )
+    verdict = "matches"
+    if not rule.matches:
+        verdict = f"does not match ({rule.met} of {total} condition{'' if total == 1 else 's'})"
     yield escape_controls(f"  rule {rule.id}   {_place(rule.where)}   {verdict}")
     yield from align_rows(
         [row for condition in rule.conditions for row in _rows(condition, 0)],

@@ -72,14 +72,10 @@ def check_labels(place: str, labels: np.ndarray[Any, Any], rule: LabelRule) -> N
             )
     last = None if rule.classes is None else rule.classes - 1
     wanted = f"labels for {rule.loss} are integers from 0" + ("" if last is None else f" to {last}")
-    has = (
-        ""
-        if last is None
-        else (
-            f", and output {rule.output!r} has {rule.classes}"
-            f" {'class' if rule.classes == 1 else 'classes'}"
-        )
-    )
+    has = ""
+    if last is not None:
+        noun = "class" if rule.classes == 1 else "classes"
+        has = f", and output {rule.output!r} has {rule.classes} {noun}"
     _refuse_first(place, labels, labels_outside(labels, last, rule.ignored), wanted, has)
 
 

@@ -230,7 +230,9 @@ class Timetable:
                 max(point for point in self.points if point[0] <= step)[1],
                 self.points[-1][1],
             )
-            return share if target == last else min(target, target * share / last) if last else 0.0
+            if target == last:
+                return share
+            return min(target, target * share / last) if last else 0.0
         left = 1 - (step - self.begin) / (self.end - self.begin)
         initial = min(
             self.schedule.initial, target

@@ -183,15 +183,9 @@ def _spectral(config: Mapping[str, Any]) -> tuple[Weight, ...] | None:
     well.
     """
     inner = _wrapper(config)
-    return (
-        None
-        if inner is None
-        else (
-            (replace(inner[0], path="", is_copy=True), *inner, Weight("vector_u", trainable=False))
-            if inner
-            else ()
-        )
-    )
+    if not inner:
+        return inner
+    return replace(inner[0], path="", is_copy=True), *inner, Weight("vector_u", trainable=False)
 
 
 def _unknown(config: Mapping[str, Any]) -> None:

@@ -64,12 +64,8 @@ def einsum_axes(equation: str) -> Axes:
     if parts is None:
         return ()
     source, kernel, result = parts.groups()
-    return _numbered(
-        tuple(
-            "in" if letter not in result else "each" if letter in source else "out"
-            for letter in kernel
-        )
-    )
+    kept = {letter: "each" if letter in source else "out" for letter in result}
+    return _numbered(tuple(kept.get(letter, "in") for letter in kernel))
 
 
 def _numbered(kinds: Axes) -> Axes:

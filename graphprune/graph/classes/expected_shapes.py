@@ -195,29 +195,14 @@ def _einsum_dense(config: Config) -> Expected:
     )
     if parts is None:
         return {}
-    source, kernel, result, starts_open, ends_open = (
-        parts[2],
-        parts[4],
-        parts[6],
-        parts[1],
-        parts[3],
-    )
+    starts_open, source, ends_open, kernel, _, result, _ = parts.groups()
     told = dict(zip(result if starts_open else result[1:], shape, strict=False))
-    lengths = {
-        letter: told.get(letter) if letter not in source else Open(letter) for letter in kernel
-    }
-    known = {"kernel": tuple(lengths[letter] for letter in kernel)}
+    known = {"kernel": tuple(Open(one) if one in source else told.get(one) for one in kernel)}
     bias = config.get("bias_axes")
-    return (
-        known
-        if not bias or ends_open
-        else {
-            **known,
-            "bias": tuple(
-                told.get(letter) if letter not in source else None for letter in str(bias)
-            ),
-        }
-    )
+    if not bias or ends_open:
+        return known
+    letters = [None if letter in source else told.get(letter) for letter in str(bias)]
+    return {**known, "bias": tuple(letters)}
 
 
 def _input(config: Config) -> Expected:
@@ -244,7 +229,8 @@ def _normalized(*names: str) -> Callable[[Config], Expected]:
 
     def rule(config: Config) -> Expected:
         axis = config.get("axis", -1)
-        axes = axis if isinstance(axis, list | tuple) else [] if axis is None else [axis]
+        axes = axis if isinstance(axis, list | tuple) else [axis]
+        axes = [] if axis is None else axes
         return dict.fromkeys(names, tuple(Open(f"axis {one}") for one in axes))
 
     return rule

@@ -52,5 +52,7 @@ def format_output(layer: Layer, shape: Shape | None) -> str:
         >>> format_output(dense, (None, 10)), format_output(dense, None)
         ('?×10', '…×10')
     """  # noqa: RUF002 - the sign of multiplication is meant
-    last = find_last_axis(layer) if shape is None else None
-    return format_shape(shape) if shape is not None else "" if last is None else f"…×{last}"  # noqa: RUF001
+    if shape is not None:
+        return format_shape(shape)
+    last = find_last_axis(layer)
+    return "" if last is None else f"…×{last}"  # noqa: RUF001

@@ -70,8 +70,9 @@ def _reduced(call: OperationCall) -> Shape:
     shape, axis = call.taken[0], call.setting("axis")
     if call.setting("reduction_indices") is not None:
         raise ValueError("axes in the dialect of TensorFlow 0")
-    axes = range(len(shape)) if axis is None else axis if isinstance(axis, list | tuple) else [axis]
-    gone = {range(len(shape))[index] for index in axes}
+    every = range(len(shape))
+    axes = axis if isinstance(axis, list | tuple) else [axis]
+    gone = set(every) if axis is None else {every[index] for index in axes}
     keep = call.setting("keepdims", call.setting("keep_dims", False))
     return tuple(
         1 if index in gone else length
@@ -123,9 +124,8 @@ def _split(call: OperationCall) -> list[Shape]:
     length = shape[axis]
     if isinstance(parts, list | tuple):
         known = sum(part for part in parts if part != -1)
-        lengths = [
-            (None if length is None else length - known) if part == -1 else part for part in parts
-        ]
+        rest = None if length is None else length - known
+        lengths = [rest if part == -1 else part for part in parts]
     else:
         lengths = [None if length is None else length // parts] * _most(parts)
     return [(*shape[:axis], part, *shape[axis + 1 :]) for part in lengths]
@@ -150,10 +150,8 @@ def _squeezed(call: OperationCall) -> Shape:
 def _reshaped(call: OperationCall) -> Shape:
     target, size = call.setting("shape"), size_of(call.taken[0])
     rest = size_of([length for length in target if length != -1])
-    return tuple(
-        (None if not rest or size is None else size // rest) if length == -1 else length
-        for length in target
-    )
+    left = None if not rest or size is None else size // rest
+    return tuple(left if length == -1 else length for length in target)
 
 
 def _transposed(call: OperationCall) -> Shape:
@@ -181,15 +179,12 @@ def _padded(call: OperationCall) -> Shape:
 def _repeated(call: OperationCall) -> Shape:
     shape, repeats, axis = call.taken[0], call.setting("repeats"), call.setting("axis")
     length = size_of(shape) if axis is None else shape[axis]
-    made = (
-        sum(repeats)
-        if isinstance(repeats, list | tuple) and len(repeats) > 1
-        else (
-            None
-            if length is None
-            else length * (repeats[0] if isinstance(repeats, list | tuple) else repeats)
-        )
-    )
+    counts = repeats if isinstance(repeats, list | tuple) else [repeats]
+    made: int | None = None
+    if len(counts) > 1:
+        made = sum(counts)
+    elif length is not None:
+        made = length * counts[0]
     return (
         (made,) if axis is None else _inserted(_without(shape, axis), range(len(shape))[axis], made)
     )

@@ -151,13 +151,8 @@ def _flattened(_kind: str, _config: Config, shape: Shape) -> Shape:
 def _reshaped(_kind: str, config: Config, shape: Shape) -> Shape:
     target, size = config["target_shape"], size_of(shape[1:])
     rest = size_of([length for length in target if length != -1])
-    return (
-        shape[0],
-        *(
-            (None if size is None or rest is None else size // rest) if length == -1 else length
-            for length in target
-        ),
-    )
+    left = None if size is None or rest is None else size // rest
+    return shape[0], *(left if length == -1 else length for length in target)
 
 
 def _permuted(_kind: str, config: Config, shape: Shape) -> Shape:

@@ -86,10 +86,9 @@ def multi_head_shape(_kind: str, config: Config, taken: Sequence[Shape]) -> Shap
     are not told.
     """
     query, shape = taken[0], config.get("output_shape")
-    return (
-        *query[:-1],
-        *(query[-1:] if shape is None else shape if isinstance(shape, list | tuple) else (shape,)),
-    )
+    if shape is None:
+        return query
+    return *query[:-1], *(shape if isinstance(shape, list | tuple) else (shape,))
 
 
 def attention_shape(_kind: str, _config: Config, taken: Sequence[Shape]) -> Shape:

@@ -146,7 +146,9 @@ def _note(wire: Wire, calls: Sequence[int], outputs: int, takes: int) -> str:
     source_call, tensor, call, argument = wire.use
     parts = [f"of {name_call(source_call)}"] if calls[wire.source] > 1 else []
     parts += [f"output {tensor}"] if outputs > 1 or tensor else []
-    role = argument if not argument.isdecimal() else f"input {argument}" if takes > 1 else ""
+    role = argument
+    if argument.isdecimal():
+        role = f"input {argument}" if takes > 1 else ""
     if calls[wire.target] > 1:
         role = f"{name_call(call)}: {role}" if role else name_call(call)
     return escape_controls(", ".join([*parts, role] if role else parts))

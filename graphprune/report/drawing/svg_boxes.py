@@ -60,7 +60,9 @@ def draw_terminal(box: Box) -> Picture:
 
 def draw_layer(box: Box) -> Picture:
     """Return a layer: its class on its colour, its name, weights, settings, mark and bar below."""
-    mark = [("mark", box.mark if box.sign else f"● {box.mark}")] if box.mark else []
+    mark: list[tuple[str, str]] = []
+    if box.mark:
+        mark.append(("mark", box.mark if box.sign else f"● {box.mark}"))
     rows = [
         ("name", box.name),
         *(("small", text) for text in (*box.weights, *box.attributes)),
