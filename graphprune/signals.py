@@ -246,7 +246,8 @@ def _hold() -> None:
     """Hold signals back while a process forks: one to the child must not go to the parent's pipe,
     which the child has too.
     """
-    _held[_thread.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # type: ignore[assignment]
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    _held[_thread.get_ident()] = before  # type: ignore[assignment]
 
 
 def _let_go() -> None:

@@ -108,4 +108,5 @@ def parse_position(text: str) -> Position:
             f"a position needs a unit: '4 epochs', '2000 steps' or '60%' of the run; got {text!r}"
         )
     unit = match["unit"].rstrip("s")
-    return Position(float(match["value"]), "percent" if unit == "%" else unit)  # type: ignore[arg-type]
+    unit = "percent" if unit == "%" else unit
+    return Position(float(match["value"]), unit)  # type: ignore[arg-type]

@@ -12,7 +12,8 @@ from graphprune.graph.shapes.axis_lengths import Shape, broadcast, concatenate, 
 from graphprune.graph.shapes.operation_calls import OperationCall
 
 _PLACES = re.compile(
-    r"(?:compat\.v1\.)?(?:math\.|nn\.|linalg\.|image\.)?|__operators__\.|keras\.activations\.|keras\.backend\."
+    r"(?:compat\.v1\.)?(?:math\.|nn\.|linalg\.|image\.)?"
+    r"|__operators__\.|keras\.activations\.|keras\.backend\."
 )
 """Where in TensorFlow an operation of the table may stand; others of the same name (of strings, of
 sparse tensors) do something else.

@@ -235,14 +235,10 @@ _ONE: Sequence[tuple[re.Pattern[str], Callable[[str, Config, Shape], Shape]]] = 
         (r"Reshape", _reshaped),
         (r"Permute", _permuted),
         (r"RepeatVector", _repeated),
-        (
-            r"(Batch|SyncBatch|Layer|Group|Unit)?Normalization|Activation|(Leaky|P|Thresholded)?ReLU|ELU|Softmax|Masking|Rescaling|Identity",
-            _same,
-        ),
-        (
-            r"ActivityRegularization|Gaussian(Noise|Dropout)|(Alpha|Spatial)?Dropout([123]D)?|Random(Brightness|Contrast|Flip|Rotation|Translation|Zoom)",
-            _same,
-        ),
+        (r"(Batch|SyncBatch|Layer|Group|Unit)?Normalization", _same),
+        (r"Activation|(Leaky|P|Thresholded)?ReLU|ELU|Softmax|Masking|Rescaling|Identity", _same),
+        (r"ActivityRegularization|Gaussian(Noise|Dropout)|(Alpha|Spatial)?Dropout([123]D)?", _same),
+        (r"Random(Brightness|Contrast|Flip|Rotation|Translation|Zoom)", _same),
         (r"StringLookup|IntegerLookup|Discretization|Hashing", _looked_up),
         (r"CategoryEncoding", _encoded),
         (r"TextVectorization", _vectorized),

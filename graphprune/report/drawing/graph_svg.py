@@ -146,7 +146,8 @@ def _legend(marking: Marking, y: float) -> Picture:
 
 def _status_style() -> str:
     return "".join(
-        f".box.s-{status},.frame.s-{status},.end.s-{status}{{stroke:{colour.light}}}.sign.s-{status},.mark.s-{status}{{fill:{colour.light}}}\n"
+        f".box.s-{status},.frame.s-{status},.end.s-{status}{{stroke:{colour.light}}}"
+        f".sign.s-{status},.mark.s-{status}{{fill:{colour.light}}}\n"
         for status, colour in STATUSES.items()
     )
 

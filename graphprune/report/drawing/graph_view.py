@@ -263,5 +263,6 @@ def _attributes(layer: Layer) -> tuple[str, ...]:
 
 def _value(value: object) -> str:
     if isinstance(value, list | tuple):
-        return "×".join("?" if item is None else _value(item) for item in value[:8])  # noqa: RUF001 - the sign of multiplication is meant
+        items = ("?" if item is None else _value(item) for item in value[:8])
+        return "×".join(items)  # noqa: RUF001 - the sign of multiplication is meant
     return str(value.get("class_name", "…")) if isinstance(value, dict) else str(value)[:40]

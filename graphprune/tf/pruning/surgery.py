@@ -518,7 +518,7 @@ def _twin(old: Layer, new: Layer, name: str) -> tf.Variable:
 
 
 def _state_of(wrapper: Layer) -> list[tf.Variable]:
-    return live_state(wrapper) if is_toolkit_layer(wrapper) else wrapper.pruning_state  # type: ignore[no-any-return]
+    return live_state(wrapper) if is_toolkit_layer(wrapper) else wrapper.pruning_state
 
 
 def _masks_of(wrapper: Layer) -> list[tuple[str, tf.Variable]]:
