@@ -15,8 +15,11 @@ KEEP = "rules: [{id: a, match: '*', keep: true}]\n"
 AROUND = {
     "match": "version: 1\nrules:\n- {id: a, match: VALUE, keep: true}\n",
     "prune": (
-        f"version: 1\n{SCHEDULES}budgets: {{net: {{sparsity: 95%}}}}\nrules:\n- {{id: a, match:"
-        " '*', prune: VALUE}\n- {id: z, match: '*', prune: {budget: net, schedule: once}}\n"
+        "version: 1\n"
+        f"{SCHEDULES}budgets: {{net: {{sparsity: 95%}}}}\n"
+        "rules:\n"
+        "- {id: a, match: '*', prune: VALUE}\n"
+        "- {id: z, match: '*', prune: {budget: net, schedule: once}}\n"
     ),
     "schedule": (
         "version: 1\nschedules: {s: VALUE}\nrules:\n- {id: a, match: '*', prune: {sparsity: 50%,"
@@ -479,12 +482,14 @@ WRONG = {
         ),
         "version: 1\nlayers: {My>D: {prunable: {}}}\nrules: [{id: a, match: '*', keep: true}]\n",
         (
-            "version: 1\nlayers: {My>D: {prunable: {u: [in]}, weights: [v]}}\nrules: [{id: a,"
-            " match: '*', keep: true}]\n"
+            "version: 1\n"
+            "layers: {My>D: {prunable: {u: [in]}, weights: [v]}}\n"
+            "rules: [{id: a, match: '*', keep: true}]\n"
         ),
         (
-            "version: 1\nlayers: {Dense: {prunable: {kernel: [in, out]}}}\nrules: [{id: a, match:"
-            " '*', keep: true}]\n"
+            "version: 1\n"
+            "layers: {Dense: {prunable: {kernel: [in, out]}}}\n"
+            "rules: [{id: a, match: '*', keep: true}]\n"
         ),
         (
             "version: 1\nlayers: {My>D: {prunabel: {u: [in]}}}\nrules: [{id: a, match: '*', keep:"

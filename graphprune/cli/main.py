@@ -176,9 +176,8 @@ def main() -> NoReturn:
     --detailed-exitcode), 64 wrong usage.
     """
     click.UsageError.exit_code = EXIT_USAGE
-    os.environ.setdefault(
-        "TF_CPP_MIN_LOG_LEVEL", "3"
-    )  # before TensorFlow is imported: its start-up notes are not for users of a command line
+    # before TensorFlow is imported: its start-up notes are not for users of a command line
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:

@@ -110,9 +110,8 @@ def live_display() -> Iterator[Display]:
         if not sys.stderr.isatty() or os.environ.get("TERM") in ("dumb", "unknown"):
             yield Display(None, stack)
             return
-        descriptor = os.dup(
-            sys.stderr.fileno()
-        )  # stderr itself leads nowhere while TensorFlow is imported
+        # stderr itself leads nowhere while TensorFlow is imported
+        descriptor = os.dup(sys.stderr.fileno())
         stream = stack.enter_context(
             os.fdopen(descriptor, "w", encoding=sys.stderr.encoding, errors="backslashreplace")
         )

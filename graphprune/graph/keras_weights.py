@@ -173,9 +173,8 @@ class _KerasWalk:
         numbered = _named_by_place(path, below)
         if (named := rename_by_wrapper(layer, "keras", numbered)) is not numbered:
             return named
-        if (
-            len(names) == len(below) and len({group for group, _ in below}) == 1
-        ):  # in one group, the order is that of `layer.weights`
+        # in one group, the order is that of `layer.weights`
+        if len(names) == len(below) and len({group for group, _ in below}) == 1:
             return {name: tensor for name, (_, tensor) in zip(names, below, strict=True)}
         is_twice = type_of(layer.entry) == "Bidirectional" and is_builtin(layer.entry)
         return _named_by_place(

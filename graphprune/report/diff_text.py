@@ -77,8 +77,9 @@ def _header(diff: GraphDiff) -> str:
 
 def _facts(diff: GraphDiff) -> str:
     return (
-        f"graph     {_graph_fact(diff)}\npruning   {_pruning_fact(diff)}\nweights  "
-        f" {_weights_fact(diff)}"
+        f"graph     {_graph_fact(diff)}\n"
+        f"pruning   {_pruning_fact(diff)}\n"
+        f"weights   {_weights_fact(diff)}"
     )
 
 
@@ -248,8 +249,8 @@ def layer_lines(layers: Sequence[LayerDiff], *, show_all: bool) -> Iterator[tupl
                 next(table)
                 if head.change is None
                 else (
-                    f"  {head.mark} {_pad(escape_controls(head.address), width)} "
-                    f" {change_text(head.change)}"
+                    f"  {head.mark} {_pad(escape_controls(head.address), width)}  "
+                    f"{change_text(head.change)}"
                 )
             )
             yield head.mark, line

@@ -162,9 +162,8 @@ def _sibling(name: str) -> re.Pattern[str]:
 
 
 def _remove_sibling(path: Path) -> None:
-    with suppress(
-        OSError, OutputError
-    ):  # another process may remove it too; where it may not be removed, it does no harm
+    # another process may remove it too; where it may not be removed, it does no harm
+    with suppress(OSError, OutputError):
         if not (path / LOCK).is_file():
             if time.time() - path.stat().st_mtime > _UNLOCKED:
                 path.rmdir()

@@ -234,9 +234,8 @@ class Timetable:
                 return share
             return min(target, target * share / last) if last else 0.0
         left = 1 - (step - self.begin) / (self.end - self.begin)
-        initial = min(
-            self.schedule.initial, target
-        )  # of a budget, a tensor's own target may be below the share that all begin from
+        # of a budget, a tensor's own target may be below the share that all begin from
+        initial = min(self.schedule.initial, target)
         if self.schedule.curve == "exponential":
             kept = 1 - initial
             return sorted((initial, 1 - kept * float(((1 - target) / kept) ** (1 - left)), target))[

@@ -46,9 +46,8 @@ def test_plain_data_sets_are_known_by_their_headers(shape, tmp_path):
     assert [(tensor.shape, tensor.dtype) for tensor in found] == [
         (shape, np.dtype(kind).name) for kind in PLAIN
     ]
-    assert [tensor.stretch is not None for tensor in found] == [shape != (0,)] * len(
-        PLAIN
-    )  # what has no values lies nowhere
+    # what has no values lies nowhere
+    assert [tensor.stretch is not None for tensor in found] == [shape != (0,)] * len(PLAIN)
 
 
 def test_other_types_and_layouts_are_left_to_the_library(tmp_path):

@@ -67,15 +67,17 @@ def test_layers_shows_only_what_a_matcher_finds_of_every_kind_of_layer():
         (
             "{name: hiden}",
             (
-                "error[layer/unknown]: no layer has the address 'hiden'\n  --> --match:1:8\n  help:"
-                " closest: 'hidden'.  All addresses: graphprune layers MODEL\n"
+                "error[layer/unknown]: no layer has the address 'hiden'\n"
+                "  --> --match:1:8\n"
+                "  help: closest: 'hidden'.  All addresses: graphprune layers MODEL\n"
             ),
         ),
         (
             "type: Dence",
             (
-                "error[type/unknown]: no layer of the model has the type 'Dence'\n  -->"
-                " --match:1:7\n  help: closest: 'Dense'\n"
+                "error[type/unknown]: no layer of the model has the type 'Dence'\n"
+                "  --> --match:1:7\n"
+                "  help: closest: 'Dense'\n"
             ),
         ),
         (
@@ -88,8 +90,9 @@ def test_layers_shows_only_what_a_matcher_finds_of_every_kind_of_layer():
         (
             "weight: {name: kernal}",
             (
-                "error[layer/not-prunable]: no layer of the model has a prunable weight 'kernal'\n "
-                " --> --match:1:1\n  help: closest: 'kernel'\n"
+                "error[layer/not-prunable]: no layer of the model has a prunable weight 'kernal'\n"
+                "  --> --match:1:1\n"
+                "  help: closest: 'kernel'\n"
             ),
         ),
     ],
@@ -177,8 +180,9 @@ def test_switches_that_lead_nowhere_are_told_and_need_rules(tmp_path):
     assert (done.code, done.err) == (
         1,
         (
-            "error[rule/unknown]: no rule has the id 'dens-90'\n  --> --off dens-90\n  help:"
-            " closest: 'dense-90'\n"
+            "error[rule/unknown]: no rule has the id 'dens-90'\n"
+            "  --> --off dens-90\n"
+            "  help: closest: 'dense-90'\n"
         ),
     )
     done = run_command("plan", MODEL, "-r", RULES, "--set", "dense-90")
@@ -268,8 +272,10 @@ def test_lint_against_a_model_checks_patterns_and_budgets_too(tmp_path):
         ),
     )
     rules.write_text(
-        "version: 1\nbudgets: {b: {sparsity: 99.99%, max: 90%}}\nrules:\n- {id: a, match:"
-        f" '*', prune: {{budget: b, {once}}}}}\n"
+        "version: 1\n"
+        "budgets: {b: {sparsity: 99.99%, max: 90%}}\n"
+        "rules:\n"
+        f"- {{id: a, match: '*', prune: {{budget: b, {once}}}}}\n"
     )
     done = run_command("lint", rules, "--model", MODEL)
     assert (done.code, "error[budget/infeasible]" in done.out) == (1, True)
@@ -304,8 +310,9 @@ def test_rules_names_the_closest_for_an_unknown_name():
     done = run_command("rules", "dens-90")
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith(
-        "error[file/unreadable]: no rule file that ships is named 'dens-90'\n  -->"
-        " builtin:dens-90\n  help: closest: 'dense-90'"
+        "error[file/unreadable]: no rule file that ships is named 'dens-90'\n"
+        "  --> builtin:dens-90\n"
+        "  help: closest: 'dense-90'"
     )
 
 

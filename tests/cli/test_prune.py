@@ -54,12 +54,8 @@ def test_the_share_is_zero_and_every_other_weight_untouched(dense, tmp_path):
         0,
         [f"wrote {tmp_path}/{name}" for name in ("s.keras", "s.h5", "s")],
     ), done.err
-    assert done.out.splitlines()[3].split() == [
-        "zeros",
-        "35",
-        "(4.5%)",
-        *["485", "(61.8%)"] * 3,
-    ]  # 450 of the kernels, and the biases
+    # 450 of the kernels, and the biases
+    assert done.out.splitlines()[3].split() == ["zeros", "35", "(4.5%)", *["485", "(61.8%)"] * 3]
     for name in ("s.keras", "s.h5", "s"):
         found = weights_of(tmp_path / name)
         assert [float((values == 0).mean()) for values in found[::2]] == [0.6, 0.6]

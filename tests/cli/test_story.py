@@ -203,9 +203,8 @@ def test_strip_writes_for_serving_and_keeps_the_optimizer_only_when_asked(story,
         assert large > 2 * small
         assert load_model(tmp_path / name).optimizer is None
         if name != "s":  # of a SavedModel, the optimizer's state is not read
-            assert (
-                int(load_model(kept).optimizer.iterations) == 855
-            )  # 540 before the run, 315 in it
+            # 540 before the run, 315 in it
+            assert int(load_model(kept).optimizer.iterations) == 855
     assert (tmp_path / "s.keras").stat().st_size <= MODEL.stat().st_size
 
 

@@ -225,9 +225,8 @@ def write_objects(random: Random, folder: Path) -> Path:
     path = write_h5(folder / "fuzz.h5", model(IN, FC))
     with h5py.File(path, "a") as file:
         for _ in range(random.randint(1, 3)):
-            with contextlib.suppress(
-                KeyError, OSError, RuntimeError, TypeError, ValueError
-            ):  # below a link, HDF5 itself makes nothing
+            # below a link, HDF5 itself makes nothing
+            with contextlib.suppress(KeyError, OSError, RuntimeError, TypeError, ValueError):
                 _change_object(random, file)
     return path
 

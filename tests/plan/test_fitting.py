@@ -13,8 +13,14 @@ NET = "in > conv[3,3,6,8] > flatten > fc[10,8] > embed:Embedding[16,4]"
 
 def rules(pattern, more="", match="'*'"):
     return parse_rules(
-        f"version: 1\nrules:\n- id: a\n  match: {match}\n  prune:\n    pattern: {pattern}\n   "
-        f" schedule: {{curve: step, begin: 0 steps}}\n{more}",
+        "version: 1\n"
+        "rules:\n"
+        "- id: a\n"
+        f"  match: {match}\n"
+        "  prune:\n"
+        f"    pattern: {pattern}\n"
+        "    schedule: {curve: step, begin: 0 steps}\n"
+        f"{more}",
         "p.yaml",
     )
 

@@ -86,9 +86,8 @@ def test_a_model_wrapped_by_the_threshold_is_as_planned_whatever_its_weights_bec
     wrapped = wrap_layers(graph, change.after, ("fc1",), "small")
     (layer,) = wrapped.candidates()
     assert layer.wrap.provenance.budget == ""
-    assert not make_plan(
-        wrapped, rules(), read_weight=make_weights(graph, seed=1).read
-    ).is_empty  # another budget gave its shares
+    # another budget gave its shares
+    assert not make_plan(wrapped, rules(), read_weight=make_weights(graph, seed=1).read).is_empty
     told = wrap_with_budget(graph, change.after, "threshold 0.5")
     assert make_plan(told, rules(), read_weight=make_weights(graph, seed=1).read).is_empty
     assert not make_plan(
@@ -133,9 +132,11 @@ def test_without_weights_it_says_what_it_needs():
 
 def test_two_rules_conflict_in_words():
     text = (
-        "version: 1\nschedules: {once: {curve: step, begin: 0 steps}}\nrules:\n- {id: a, match:"
-        " {name: fc1}, prune: {threshold: 0.5, schedule: once}}\n- {id: b, match: {name: fc1},"
-        " prune: {threshold: 0.4, schedule: once}}\n"
+        "version: 1\n"
+        "schedules: {once: {curve: step, begin: 0 steps}}\n"
+        "rules:\n"
+        "- {id: a, match: {name: fc1}, prune: {threshold: 0.5, schedule: once}}\n"
+        "- {id: b, match: {name: fc1}, prune: {threshold: 0.4, schedule: once}}\n"
     )
     graph = build_graph(NET)
     with pytest.raises(RuleError) as caught:

@@ -93,16 +93,16 @@ def test_all_shows_what_is_already_as_planned():
         "    in           InputLayer",
         "    flatten      Flatten",
         (
-            "  . fc1          Dense       kernel [in 784, out 300]  235,200   90.0% -> 90.0% "
-            " unstructured  ramp 0 epochs..4 epochs   dense-90"
+            "  . fc1          Dense       kernel [in 784, out 300]  235,200   90.0% -> 90.0%  "
+            "unstructured  ramp 0 epochs..4 epochs   dense-90"
         ),
         (
-            "  . fc2          Dense       kernel [in 300, out 100]   30,000    0.0% -> 90.0% "
-            " unstructured  ramp 0 epochs..4 epochs   dense-90"
+            "  . fc2          Dense       kernel [in 300, out 100]   30,000    0.0% -> 90.0%  "
+            "unstructured  ramp 0 epochs..4 epochs   dense-90"
         ),
         (
-            "  = predictions  Dense       kernel [in 100, out 10]     1,000  "
-            f" dense{'':51}keep-classifier (beats dense-90)"
+            "  = predictions  Dense       kernel [in 100, out 10]     1,000   "
+            f"dense{'':51}keep-classifier (beats dense-90)"
         ),
         "",
         "No changes. The model already follows prune.yaml.",
@@ -120,16 +120,16 @@ def test_changes_of_a_wrapped_model():
         "  - unwrap   ~ retarget   = keep dense",
         "",
         (
-            "  ~ fc1          Dense  kernel [in 784, out 300]  235,200   90.0% -> 95.0% "
-            " unstructured  ramp 0 epochs..4 epochs   dense-90"
+            "  ~ fc1          Dense  kernel [in 784, out 300]  235,200   90.0% -> 95.0%  "
+            "unstructured  ramp 0 epochs..4 epochs   dense-90"
         ),
         (
-            "  - fc2          Dense  kernel [in 300, out 100]   30,000    0.0% -> dense            "
-            "                              no rule"
+            "  - fc2          Dense  kernel [in 300, out 100]   30,000    0.0% ->"
+            " dense                                          no rule"
         ),
         (
-            "  = predictions  Dense  kernel [in 100, out 10]     1,000   dense                     "
-            "                              keep-classifier"
+            "  = predictions  Dense  kernel [in 100, out 10]     1,000   "
+            "dense                                                   keep-classifier"
         ),
         "",
         "2 layers without prunable weights hidden (--all shows them).",
@@ -179,8 +179,8 @@ def test_a_layer_with_several_tensors_takes_a_line_each():
         ),
         "                 recurrent_kernel [in 4, out 16]  64   -> 50.0%",
         (
-            "  ? fc    Dense  kernel [in 4, out 4]             16   dense                          "
-            "        no rule"
+            "  ? fc    Dense  kernel [in 4, out 4]             16   "
+            "dense                                  no rule"
         ),
     ]
 
@@ -345,16 +345,17 @@ def test_a_plan_from_json_shows_what_it_knows():
     ]
     assert lines[5:8] == [
         (
-            "  + fc1          Dense  kernel [in 784, out 300]  235,200   0.0% -> 90.0% "
-            " unstructured  ramp 0 epochs..4 epochs   dense-90"
+            "  + fc1          Dense  kernel [in 784, out 300]  235,200   0.0% -> 90.0%  "
+            "unstructured  ramp 0 epochs..4 epochs   dense-90"
         ),
         (
-            "  + fc2          Dense  kernel [in 300, out 100]   30,000   0.0% -> 90.0% "
-            " unstructured  ramp 0 epochs..4 epochs   dense-90"
+            "  + fc2          Dense  kernel [in 300, out 100]   30,000   0.0% -> 90.0%  "
+            "unstructured  ramp 0 epochs..4 epochs   dense-90"
         ),
         (
-            "  = predictions  Dense                                      dense                     "
-            "                             keep-classifier (beats dense-90)"
+            "  = predictions  Dense                                      "
+            "dense                                                  keep-classifier (beats"
+            " dense-90)"
         ),
     ]
 

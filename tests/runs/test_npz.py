@@ -93,10 +93,8 @@ def pack_zeros(path, mebibytes: int) -> str:
         info = archive.getinfo("x_train.npy")
         info.compress_type, info.file_size = zipfile.ZIP_DEFLATED, size
     data = bytearray(path.read_bytes())
-    data[8:10], data[22:26] = (
-        struct.pack("<H", 8),
-        struct.pack("<I", size),
-    )  # the local header says the same
+    # the local header says the same
+    data[8:10], data[22:26] = (struct.pack("<H", 8), struct.pack("<I", size))
     path.write_bytes(data)
     return str(path)
 
@@ -309,9 +307,8 @@ def test_a_wrong_checksum_is_refused_however_the_array_is_read(
 ):
     monkeypatch.setattr(npz, "MAPPED_FROM", mapped_from)
     path = tmp_path / "a.npz"
-    save(
-        path, x_train=np.random.default_rng(1).normal(size=20_000)
-    )  # more than zipfile reads at once
+    # more than zipfile reads at once
+    save(path, x_train=np.random.default_rng(1).normal(size=20_000))
     data = bytearray(path.read_bytes())
     data[data.rindex(b"PK\x01\x02") + 16] ^= 1
     path.write_bytes(data)

@@ -196,9 +196,8 @@ def test_optimizers_and_schedules(tmp_path):
     for what, make in OPTIMIZERS.items():
         model = tf_keras.Sequential([layers.Input((2,)), layers.Dense(2)])
         model.compile(make(), "mse", ["mae"], weighted_metrics=["mse"])
-        formats = (
-            FORMATS[1:] if what == "scaled" else FORMATS
-        )  # Keras itself does not load it from .keras
+        # Keras itself does not load it from .keras
+        formats = FORMATS[1:] if what == "scaled" else FORMATS
         try:
             assert all(
                 type(loaded.optimizer) is type(model.optimizer)

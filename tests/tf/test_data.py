@@ -122,9 +122,8 @@ def test_large_arrays_give_the_same_batches_without_a_copy_in_tensorflow(
     held = read_data(str(tmp_path / "a.npz"), batch_size=4, seed=3)
     wanted = (elements(held.batches(1), 7), elements(held.test))
     monkeypatch.setattr(npz, "MAPPED_FROM", 0)
-    between = read_data(
-        str(tmp_path / "a.npz"), batch_size=4, seed=3
-    )  # mapped, and held by TensorFlow while it is used
+    # mapped, and held by TensorFlow while it is used
+    between = read_data(str(tmp_path / "a.npz"), batch_size=4, seed=3)
     assert (elements(between.batches(1), 7), elements(between.test)) == wanted
     request.getfixturevalue("unheld")
     data = read_data(str(tmp_path / "a.npz"), batch_size=4, seed=3)
@@ -384,8 +383,12 @@ def test_ctrl_c_in_a_function_stops_the_run(module):
 
 def test_a_function_may_print_and_change_the_working_directory(module, tmp_path, capsys):
     module(
-        "import os\nos.chdir('/')\ndef load():\n    os.chdir('/')\n    print('read')\n    return"
-        " D.range(3).map(lambda n: (n, n)), None\n"
+        "import os\n"
+        "os.chdir('/')\n"
+        "def load():\n"
+        "    os.chdir('/')\n"
+        "    print('read')\n"
+        "    return D.range(3).map(lambda n: (n, n)), None\n"
     )
     assert read_data("my_data:load").steps_per_epoch == 3
     assert (Path.cwd(), capsys.readouterr().out) == (tmp_path, "read\n")

@@ -142,9 +142,8 @@ def test_what_the_user_gave_must_fit_its_place(tmp_path):
     )
     ran = []
     objects = {"run": ran.append, "evil": Odd}
-    with pytest.raises(
-        GraphError, match="layer 'evil' is called on no tensor of the model"
-    ):  # the user's function never runs on what the file says
+    # the user's function never runs on what the file says
+    with pytest.raises(GraphError, match="layer 'evil' is called on no tensor of the model"):
         load_model(path, objects)
     assert ran == []
     layer_as_initializer = {

@@ -208,9 +208,8 @@ def test_a_custom_layer_with_layers_inside_goes_the_whole_way_and_is_measured_by
         ]
         named = read_archive(tmp_path / f"w{suffix}")
         assert set(measure_mask_faults(named, read_graph(named)).values()) == {0}
-    monkeypatch.setattr(
-        "graphprune.tf.pruning.wrapper.places_of", lambda layer, names: {}
-    )  # as earlier versions saved it
+    # as earlier versions saved it
+    monkeypatch.setattr("graphprune.tf.pruning.wrapper.places_of", lambda layer, names: {})
     wrapped.save(tmp_path / "old.keras")
     numbered = read_archive(tmp_path / "old.keras")
     with pytest.raises(GraphError) as caught:

@@ -218,9 +218,8 @@ def test_each_layer_class(samples: dict[str, object]) -> None:
 
 def test_each_class_without_weights() -> None:
     tf_keras.backend.clear_session()
-    for name in sorted(
-        set(ARGUMENTS) - {"Lambda"}
-    ):  # what is inside one is not told, and TensorFlow's own functions do not serialize
+    # what is inside one is not told, and TensorFlow's own functions do not serialize
+    for name in sorted(set(ARGUMENTS) - {"Lambda"}):
         for model in with_arguments(name):
             assert_shapes_are_live(model)
 

@@ -211,10 +211,12 @@ def test_resume_is_exact_for_datasets_of_a_function_that_shuffle_anew_in_each_pa
     setting = build_setting(tmp_path, model=wrap(build_dense_model("adam"), fc=ramp()))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run_data.py").write_text(
-        f"import numpy as np, tensorflow as tf\nSTORED = np.load({setting.data!r})\ndef load():\n  "
-        "  train, test = (tf.data.Dataset.from_tensor_slices((STORED[f'x_{part}'],"
-        " STORED[f'y_{part}'])) for part in ('train', 'test'))\n    return"
-        " train.shuffle(30).batch(7), test.batch(5)\n"
+        "import numpy as np, tensorflow as tf\n"
+        f"STORED = np.load({setting.data!r})\n"
+        "def load():\n"
+        "    train, test = (tf.data.Dataset.from_tensor_slices((STORED[f'x_{part}'],"
+        " STORED[f'y_{part}'])) for part in ('train', 'test'))\n"
+        "    return train.shuffle(30).batch(7), test.batch(5)\n"
     )
     one, two = train_twice(
         Setting(setting.model, "run_data:load", tmp_path), tmp_path, 8, batch_size=None

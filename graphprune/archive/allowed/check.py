@@ -149,9 +149,8 @@ def _judge_entry(place: _Place, given: Given | None, *, unsafe_ops: bool) -> Ref
             return Refusal(operation, OPERATION, layer)
     if given is None:
         return None
-    if (
-        owned == CALLED and entry["class_name"] != "function"
-    ):  # Keras would call it with what the file says
+    # Keras would call it with what the file says
+    if owned == CALLED and entry["class_name"] != "function":
         return Refusal(
             name_of(entry), place.kind or "class", layer, foreign_module(entry), is_given=True
         )

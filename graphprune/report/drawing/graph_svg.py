@@ -249,9 +249,8 @@ def _wire(view: FrameView, wire: Wire, points: Sequence[tuple[float, float]], ed
     back = points[-1][1] <= start[1]
     if back:
         end, bulge = points[-1], 60
-        side = (
-            edge + _BACK - (start[0] + end[0]) / 8
-        ) / 0.75  # control points of a curve whose middle is _BACK beyond the boxes
+        # control points of a curve whose middle is _BACK beyond the boxes
+        side = (edge + _BACK - (start[0] + end[0]) / 8) / 0.75
         steps.append(
             f"C{number(side)} {number(start[1] + bulge)} {number(side)} {number(end[1] - bulge)}"
             f" {number(end[0])} {number(end[1])}"

@@ -327,9 +327,8 @@ def find_missed_targets(model: tf_keras.Model) -> tuple[MissedTarget, ...]:
 def _missed_in(address: str, wrapper: PruneLowMagnitude) -> Iterator[MissedTarget]:
     for name, (weight, mask, _) in zip(wrapper.pruning.weights, wrapper.pruning_vars, strict=False):
         wanted, size = wrapper.pruning.target_zeros(name, weight.shape), weight.shape.num_elements()
-        if (
-            size - np.count_nonzero(mask.numpy()) >= wanted
-        ):  # counting a mask takes a tenth of the time of counting weights
+        # counting a mask takes a tenth of the time of counting weights
+        if size - np.count_nonzero(mask.numpy()) >= wanted:
             continue
         zeros = size - int(np.count_nonzero(weight.numpy()))
         if zeros < wanted:
@@ -444,9 +443,8 @@ class _Clone:
             model, clone_function=lambda layer: self.of_layer(layer, f"{prefix}{name_of(layer)}")
         )
         clone._trainable = model._trainable
-        if hasattr(
-            model, "use_legacy_config"
-        ):  # Keras leaves it on nested models that were once saved as .h5; `get_config` heeds it
+        # Keras leaves it on nested models that were once saved as .h5; `get_config` heeds it
+        if hasattr(model, "use_legacy_config"):
             clone.use_legacy_config = model.use_legacy_config
         return clone
 
@@ -496,15 +494,13 @@ def _copy_layer(old: Layer, new: Layer, *, keep_masks: bool) -> None:
     if inner_layer(old) is old:
         return
     if isinstance(new, PruneLowMagnitude) and keep_masks:
-        for source, target in zip(
-            _state_of(old), new.pruning_state, strict=False
-        ):  # the toolkit has no `last_update`, which is the last
+        # the toolkit has no `last_update`, which is the last
+        for source, target in zip(_state_of(old), new.pruning_state, strict=False):
             target.assign(tf.cast(source, target.dtype))
     for name, mask in _masks_of(old):
         chosen = tf.cast(mask, tf.bool)
-        if not tf.reduce_all(
-            chosen
-        ):  # reading and writing a weight takes far longer than looking at its mask
+        # reading and writing a weight takes far longer than looking at its mask
+        if not tf.reduce_all(chosen):
             weight = _twin(inner_layer(old), inner_layer(new), name)
             weight.assign(apply_mask(weight.numpy(), chosen.numpy()))
 

@@ -68,9 +68,8 @@ class Projection:
         if self.counter is not None:
             self.counter.assign_add(1)
         value = tf.convert_to_tensor(weight if self.own is None else self.own(weight))
-        return tf.math.multiply_no_nan(
-            value, tf.cast(self.mask, value.dtype)
-        )  # zero times infinity is zero; half the time of tf.where
+        # zero times infinity is zero; half the time of tf.where
+        return tf.math.multiply_no_nan(value, tf.cast(self.mask, value.dtype))
 
 
 @tf_keras.utils.register_keras_serializable(package=PACKAGE)
@@ -112,9 +111,8 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         own = {"name": layer.name, "trainable": layer.trainable, "dtype": layer._dtype_policy}
         super().__init__(layer, **{**own, **kwargs, "autocast": False})
         if hasattr(layer, "_batch_input_shape") and not hasattr(self, "_batch_input_shape"):
-            self._batch_input_shape = (
-                layer._batch_input_shape
-            )  # by it a Sequential model is built when its first layer is added
+            # by it a Sequential model is built when its first layer is added
+            self._batch_input_shape = layer._batch_input_shape
         self.pruning = (
             pruning if isinstance(pruning, Pruning) else _read_pruning(layer.name, pruning)
         )
@@ -264,9 +262,8 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
             self._add_state(f"threshold_{name}", (), tf.float32, 0)
         self._add_state("pruning_step", (), tf.int64, 0)
         self._add_state("last_update", (), tf.int64, -1)
-        if (
-            self._is_tfmot
-        ):  # the toolkit's files hold no such variable, so it is no weight until the model is saved
+        # the toolkit's files hold no such variable, so it is no weight until the model is saved
+        if self._is_tfmot:
             self._non_trainable_weights.pop()
         counter = self.pruning_step
         for weight, mask, _ in self.pruning_vars:

@@ -113,9 +113,8 @@ def _check_name(kind: str, name: str, get: Any, module: Any) -> Any:
         ) from fault
     except ValueError:
         found = None
-    if found is None or isinstance(
-        found, str
-    ):  # Keras returns the name of a metric that it does not know
+    # Keras returns the name of a metric that it does not know
+    if found is None or isinstance(found, str):
         known = _names(module)
         close = difflib.get_close_matches(name, known, n=3)
         hint = (
