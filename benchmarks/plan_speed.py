@@ -77,8 +77,8 @@ def main() -> None:
             "graphprune layers": [*command, "layers", model],
         }
         print(
-            f"{Path(model).name}, {Path(model).stat().st_size / 1e6:.0f} MB\n{'':<18}"
-            f" {'processor time':>18} {'wall time':>18} {'peak memory':>18}"
+            f"{Path(model).name}, {Path(model).stat().st_size / 1e6:.0f} MB\n"
+            f"{'':<18} {'processor time':>18} {'wall time':>18} {'peak memory':>18}"
         )
         rounds = [
             {name: run_process(way) for name, way in ways.items()} for _ in range(options.repeats)

@@ -85,7 +85,7 @@ def command(
     click.echo(f"wrote {output}", err=format_ == "json")
     if any("wrap" in change.actions for change in plan.changes):
         click.echo(
-            "no weight is pruned yet, training prunes\nnext: graphprune train"
-            f" {shlex.quote(output)} --data DATA --epochs N --run DIR",
+            "no weight is pruned yet, training prunes\n"
+            f"next: graphprune train {shlex.quote(output)} --data DATA --epochs N --run DIR",
             err=format_ == "json",
         )

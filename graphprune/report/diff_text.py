@@ -170,8 +170,8 @@ def _summary_lines(diff: GraphDiff) -> str:
         f"{format_count(count)} {status}" for status, count in diff.count_statuses().items()
     )
     return (
-        f"Diff: {statuses}; {count_of(diff.sparsity_changed, 'tensor')} changed"
-        f" sparsity.\n{_zeros_line(diff)}"
+        f"Diff: {statuses}; {count_of(diff.sparsity_changed, 'tensor')} changed sparsity.\n"
+        f"{_zeros_line(diff)}"
     )
 
 

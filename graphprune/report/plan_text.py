@@ -188,8 +188,8 @@ def _summary_lines(plan: Plan) -> str:
         f"{format_share(summary.share_of(whole))} of {name}" for name, whole in shares.items()
     )
     return (
-        f"Plan: {changes}; {counts['keep']} kept dense, {counts['unclaimed']} unclaimed.\nZeros"
-        f" when finished: {format_count(summary.zeros_after)} = {listed}."
+        f"Plan: {changes}; {counts['keep']} kept dense, {counts['unclaimed']} unclaimed.\n"
+        f"Zeros when finished: {format_count(summary.zeros_after)} = {listed}."
     )
 
 

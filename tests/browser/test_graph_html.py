@@ -16,8 +16,9 @@ from graphprune.rules import parse_rules
 pytestmark = pytest.mark.browser
 
 RULES = (
-    "version: 1\nrules: [{id: stem-75, match: {name: fc_1}, prune: {sparsity: 75%, schedule:"
-    " {curve: constant, begin: 0 steps}}}]"
+    "version: 1\n"
+    "rules: [{id: stem-75, match: {name: fc_1}, prune: {sparsity: 75%, schedule: {curve: constant,"
+    " begin: 0 steps}}}]"
 )
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 

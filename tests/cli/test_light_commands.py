@@ -84,7 +84,8 @@ def test_layers_shows_only_what_a_matcher_finds_of_every_kind_of_layer():
             "{type: Dense, config: {unit: 3}}",
             (
                 "error[config/unknown-key]: no Dense layer of the model has the config key 'unit'\n"
-                "  --> --match:1:24\n  help: closest: 'units'\n"
+                "  --> --match:1:24\n"
+                "  help: closest: 'units'\n"
             ),
         ),
         (
@@ -260,8 +261,10 @@ def test_lint_against_a_model_checks_patterns_and_budgets_too(tmp_path):
     rules = tmp_path / "p.yaml"
     once = "schedule: {curve: step, begin: 0 steps}"
     rules.write_text(
-        "version: 1\nrules:\n- {id: a, match: {name: digits}, prune: {pattern: {keep: 1, of:"
-        f" 3, along: in}}, {once}}}}}\n"
+        "version: 1\n"
+        "rules:\n"
+        "- {id: a, match: {name: digits}, prune: {pattern: {keep: 1, of: 3, along: in},"
+        f" {once}}}}}\n"
     )
     done = run_command("lint", rules, "--model", MODEL)
     assert (done.code, done.out.splitlines()[0]) == (
@@ -328,8 +331,9 @@ def test_a_report_goes_to_a_file(tmp_path):
 def test_a_plan_for_a_run_that_is_too_short_is_refused_unless_that_is_allowed(tmp_path):
     rules = tmp_path / "late.yaml"
     rules.write_text(
-        "version: 1\nrules: [{id: a, match: {type: Dense}, prune: {sparsity: 90%, schedule: {curve:"
-        " linear, end: 4 epochs, every: 9 steps}}}]\n"
+        "version: 1\n"
+        "rules: [{id: a, match: {type: Dense}, prune: {sparsity: 90%, schedule: {curve: linear,"
+        " end: 4 epochs, every: 9 steps}}}]\n"
     )
     done = run_command("plan", MODEL, "-r", rules, "--epochs", "3")
     assert (done.code, done.out) == (1, "")

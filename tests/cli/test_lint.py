@@ -162,10 +162,10 @@ def test_github_gets_one_command_a_fault(folder):
     assert (
         done.out
         == "::error file=p.yaml,line=4,col=13,title=key/unknown::rule 'a': unknown key 'typ' in"
-        f" match%0Ahelp: closest: 'type'; known here: {KNOWN}\n::error"
-        " file=p.yaml,line=5,col=23,title=value/range::rule 'a': sparsity must be at least 0"
-        " and below 1, got 1.2%0Ahelp: it is the share of zeros: 0.9 or 90%25 leaves one weight"
-        " in ten\n"
+        f" match%0Ahelp: closest: 'type'; known here: {KNOWN}\n"
+        "::error file=p.yaml,line=5,col=23,title=value/range::rule 'a': sparsity must be at"
+        " least 0 and below 1, got 1.2%0Ahelp: it is the share of zeros: 0.9 or 90%25 leaves one"
+        " weight in ten\n"
     )
     assert run_command("lint", "builtin:dense-90", "--format", "github").out == ""
 
@@ -190,8 +190,9 @@ def test_a_pipe_is_read_once_and_shows_no_line(folder):
     done = run_command("lint", "pipe", "--format", "text")
     writer.join()
     assert (
-        "  --> pipe:5:23\n  help: it is the share of zeros: 0.9 or 90% leaves one weight in"
-        " ten\n\npipe: 2 errors\n" in done.out
+        "  --> pipe:5:23\n"
+        "  help: it is the share of zeros: 0.9 or 90% leaves one weight in ten\n\n"
+        "pipe: 2 errors\n" in done.out
     )
 
 

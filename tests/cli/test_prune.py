@@ -16,8 +16,11 @@ pytestmark = pytest.mark.tf
 MODEL = shipped_file("fixtures/digits-cnn.keras")
 DIGITS = shipped_file("fixtures/digits.npz")
 RULES = (
-    "version: 1\nrules:\n  - id: all\n    match: '*'\n    prune: {%s, schedule: {curve: constant,"
-    " begin: 0 steps}}\n"
+    "version: 1\n"
+    "rules:\n"
+    "  - id: all\n"
+    "    match: '*'\n"
+    "    prune: {%s, schedule: {curve: constant, begin: 0 steps}}\n"
 )
 
 

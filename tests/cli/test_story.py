@@ -243,8 +243,9 @@ def test_a_saved_model_folder_goes_the_whole_way(tmp_path):
     tf_keras.models.load_model(MODEL).save(tmp_path / "model")
     rules = tmp_path / "p.yaml"
     rules.write_text(
-        "version: 1\nrules: [{id: a, match: {name: hidden}, prune: {sparsity: 90%, schedule:"
-        " {curve: linear, end: 30 steps, every: 10 steps}}}]\n"
+        "version: 1\n"
+        "rules: [{id: a, match: {name: hidden}, prune: {sparsity: 90%, schedule: {curve: linear,"
+        " end: 30 steps, every: 10 steps}}}]\n"
     )
     options = ("-r", rules, "--data", DIGITS, "--epochs", "1", "--run", tmp_path / "run")
     stopped = run_command("train", tmp_path / "model", *options, "--stop-after", "20")

@@ -35,8 +35,9 @@ from graphprune.rules import parse_rules
 ROOT = Path(__file__).parents[2]
 MAX_MESSAGE = 20_000
 RULES = parse_rules(
-    "version: 1\nrules:\n  - {id: all, match: '*', prune: {sparsity: 50%, schedule: {curve: step,"
-    " begin: 0 steps}}}\n",
+    "version: 1\n"
+    "rules:\n"
+    "  - {id: all, match: '*', prune: {sparsity: 50%, schedule: {curve: step, begin: 0 steps}}}\n",
     "rules.yaml",
 )
 REAL = (ROOT / "fixtures" / "digits-cnn.keras").read_bytes()

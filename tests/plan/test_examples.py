@@ -102,8 +102,10 @@ def test_example_4_stops_where_the_pattern_does_not_fit():
     assert (
         fault("4", graph)
         == "error[pattern/misfit]: 'keep 2 of 4 along in' does not fit kernel [in 1023, out 1200]"
-        " of 'fc7' (1023 is not a multiple of 4)\n  --> prune.yaml:6:7\n  help: add 'weight:"
-        " {in: {multiple_of: 4}}' to the match, or 'misfit: skip' / 'misfit: pad'"
+        " of 'fc7' (1023 is not a multiple of 4)\n"
+        "  --> prune.yaml:6:7\n"
+        "  help: add 'weight: {in: {multiple_of: 4}}' to the match, or 'misfit: skip' / 'misfit:"
+        " pad'"
     )
     text = EXAMPLE_4 + "      misfit: skip\n"
     assert plan("4", graph, text).changes[0].action_reason == "misfit_skipped"
@@ -114,7 +116,9 @@ def test_example_4_takes_the_sparsity_that_the_pattern_fixes_and_no_other():
     assert (
         fault("4", text=EXAMPLE_4 + "      sparsity: 0.75\n")
         == "error[value/range]: rule 'big-dense-2of4': sparsity must be 0.5, which 'keep 2 of 4'"
-        " fixes, got 0.75\n  --> prune.yaml:8:17\n  help: delete it"
+        " fixes, got 0.75\n"
+        "  --> prune.yaml:8:17\n"
+        "  help: delete it"
     )
 
 

@@ -42,11 +42,15 @@ def test_every_tensor_that_a_pattern_does_not_fit_is_told():
     assert (
         faults(TWO_OF_FOUR)
         == "error[pattern/misfit]: 'keep 2 of 4 along in' does not fit kernel [3, 3, in 6, out 8]"
-        " of 'conv' (6 is not a multiple of 4)\n  --> p.yaml:6:5\n  help: add 'weight: {in:"
-        " {multiple_of: 4}}' to the match, or 'misfit: skip' / 'misfit:"
-        " pad'\n\nerror[pattern/misfit]: 'keep 2 of 4 along in' does not fit kernel [in 10, out"
-        " 8] of 'fc' (10 is not a multiple of 4)\n  --> p.yaml:6:5\n  help: add 'weight: {in:"
-        " {multiple_of: 4}}' to the match, or 'misfit: skip' / 'misfit: pad'"
+        " of 'conv' (6 is not a multiple of 4)\n"
+        "  --> p.yaml:6:5\n"
+        "  help: add 'weight: {in: {multiple_of: 4}}' to the match, or 'misfit: skip' / 'misfit:"
+        " pad'\n\n"
+        "error[pattern/misfit]: 'keep 2 of 4 along in' does not fit kernel [in 10, out 8] of"
+        " 'fc' (10 is not a multiple of 4)\n"
+        "  --> p.yaml:6:5\n"
+        "  help: add 'weight: {in: {multiple_of: 4}}' to the match, or 'misfit: skip' / 'misfit:"
+        " pad'"
     )
 
 
@@ -54,8 +58,9 @@ def test_a_tensor_without_the_axis_is_told_also_with_padding():
     assert (
         faults("{channel: h}", "    sparsity: 50%\n    misfit: pad\n", "{type: Dense}")
         == "error[pattern/rank]: 'channel h' does not fit kernel [in 10, out 8] of 'fc' (no axis"
-        " 'h'; its axes are in, out)\n  --> p.yaml:6:5\n  help: narrow the match to layers that"
-        " have the axis, or 'misfit: skip'"
+        " 'h'; its axes are in, out)\n"
+        "  --> p.yaml:6:5\n"
+        "  help: narrow the match to layers that have the axis, or 'misfit: skip'"
     )
 
 
@@ -153,9 +158,10 @@ def test_a_pattern_that_fits_many_tensors_badly_is_one_fault():
         == "error[pattern/misfit]: 'block in 4 x out 4, mean' does not fit 5 tensors: kernel [in 6,"
         " out 8] of 'fc_1' (6 is not a multiple of 4), kernel [in 8, out 10] of 'fc_2' (10 is"
         " not a multiple of 4), kernel [in 10, out 9] of 'fc_3' (10 is not a multiple of 4, 9 is"
-        " not a multiple of 4) and 2 more\n  --> p.yaml:6:5\n  help: add 'weight: {in:"
-        " {multiple_of: 4}, out: {multiple_of: 4}}' to the match, or 'misfit: skip' / 'misfit:"
-        " pad'"
+        " not a multiple of 4) and 2 more\n"
+        "  --> p.yaml:6:5\n"
+        "  help: add 'weight: {in: {multiple_of: 4}, out: {multiple_of: 4}}' to the match, or"
+        " 'misfit: skip' / 'misfit: pad'"
     )
 
 
@@ -165,7 +171,9 @@ def test_an_axis_that_no_tensor_has_gets_the_closest():
         == "error[pattern/rank]: 'block inn 4, mean' does not fit 5 tensors: kernel [in 6, out 8]"
         " of 'fc_1' (no axis 'inn'; its axes are in, out), kernel [in 8, out 10] of 'fc_2' (no"
         " axis 'inn'; its axes are in, out), kernel [in 10, out 9] of 'fc_3' (no axis 'inn'; its"
-        " axes are in, out) and 2 more\n  --> p.yaml:6:5\n  help: closest: 'in'"
+        " axes are in, out) and 2 more\n"
+        "  --> p.yaml:6:5\n"
+        "  help: closest: 'in'"
     )
 
 
@@ -215,5 +223,7 @@ def test_a_name_that_no_weight_ends_in_is_a_fault_with_the_closest():
     assert (
         str(caught.value)
         == "error[layer/not-prunable]: rule 'a': none of its layers has a prunable tensor"
-        " 'qery.kernel'\n  --> p.yaml:2:9\n  help: closest: 'query.kernel', 'key.kernel'"
+        " 'qery.kernel'\n"
+        "  --> p.yaml:2:9\n"
+        "  help: closest: 'query.kernel', 'key.kernel'"
     )

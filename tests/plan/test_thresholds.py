@@ -19,8 +19,10 @@ NET = "in > fc1[100,50] > fc2[50,20] > fc3[20,10]"
 
 def rules(threshold=0.5, schedule="{curve: step, begin: 0 steps}", match="'*'"):
     return parse_rules(
-        f"version: 1\nrules:\n- {{id: small, match: {match}, prune: {{threshold: {threshold},"
-        f" schedule: {schedule}}}}}\n",
+        "version: 1\n"
+        "rules:\n"
+        f"- {{id: small, match: {match}, prune: {{threshold: {threshold}, schedule:"
+        f" {schedule}}}}}\n",
         "p.yaml",
     )
 
@@ -125,8 +127,9 @@ def test_without_weights_it_says_what_it_needs():
     assert (
         str(caught.value)
         == "error[budget/no-weights]: a threshold looks at magnitudes, and the weights of the model"
-        " are not at hand\n  --> p.yaml:3:35\n  help: plan from the saved model, or give"
-        " make_plan 'read_weight'"
+        " are not at hand\n"
+        "  --> p.yaml:3:35\n"
+        "  help: plan from the saved model, or give make_plan 'read_weight'"
     )
 
 

@@ -79,16 +79,16 @@ def test_a_layer_that_is_pruned():
 def test_a_rule():
     assert (
         render_explanation(explain_rule(lenet(), example(), "dense-90"))
-        == "  rule dense-90   matches 2 of 3 candidates: fc1, fc2\n  nearest misses: predictions (1"
-        " of 2; fails: not last Dense)\n"
+        == "  rule dense-90   matches 2 of 3 candidates: fc1, fc2\n"
+        "  nearest misses: predictions (1 of 2; fails: not last Dense)\n"
     )
 
 
 def test_a_layer_that_rules_cannot_claim():
     assert (
         render_explanation(explain_layer(lenet(), example(), "flatten"))
-        == "flatten   Flatten   after in\n\n  result: no prunable weights, so no rule can claim"
-        " it\n"
+        == "flatten   Flatten   after in\n\n"
+        "  result: no prunable weights, so no rule can claim it\n"
     )
 
 
@@ -128,8 +128,9 @@ def test_every_relation_names_a_witness():
 def test_a_way_through_a_shared_layer_tells_its_calls_apart():
     graph = build_graph("in > shared:Dense > relu > shared > drop > pool > out")
     text = (
-        "version: 1\nrules: [{id: a, match: {after: {type: ReLU}}, keep: true}, {id: b, match:"
-        " {before: {type: MaxPooling2D}}, keep: true}]"
+        "version: 1\n"
+        "rules: [{id: a, match: {after: {type: ReLU}}, keep: true}, {id: b, match: {before: {type:"
+        " MaxPooling2D}}, keep: true}]"
     )
     rules = parse_rules(text, "r.yaml")
     assert [rule.conditions[0].why for rule in explain_layer(graph, rules, "shared").rules] == [
@@ -336,8 +337,9 @@ def test_each_key_says_why(address, match, why):
 )
 def test_near_misses_rank_by_the_share_of_leaves(match, misses):
     text = (
-        "version: 1\nselectors: {padded: {isa: Conv2D, config: {padding: same}}}\nrules:"
-        f" [{{id: a, match: {match}, keep: true, expect: {{gte: 0}}}}]"
+        "version: 1\n"
+        "selectors: {padded: {isa: Conv2D, config: {padding: same}}}\n"
+        f"rules: [{{id: a, match: {match}, keep: true, expect: {{gte: 0}}}}]"
     )
     found = explain_rule(NET, parse_rules(text, "r.yaml"), "a")
     assert found.misses == f"nearest misses: {misses}"
@@ -393,22 +395,25 @@ def test_the_documents():
         (
             lambda: explain_layer(lenet(), example(), "fc_1"),
             (
-                "error[layer/unknown]: no layer has the address 'fc_1'\n  --> --layer fc_1\n  help:"
-                " closest: 'fc1'.  All addresses: graphprune layers MODEL"
+                "error[layer/unknown]: no layer has the address 'fc_1'\n"
+                "  --> --layer fc_1\n"
+                "  help: closest: 'fc1'.  All addresses: graphprune layers MODEL"
             ),
         ),
         (
             lambda: explain_rule(lenet(), example(), "dense"),
             (
-                "error[rule/unknown]: no rule has the id 'dense'\n  --> --rule dense\n  help:"
-                " closest: 'dense-90'"
+                "error[rule/unknown]: no rule has the id 'dense'\n"
+                "  --> --rule dense\n"
+                "  help: closest: 'dense-90'"
             ),
         ),
         (
             lambda: explain_rule(lenet(), example(), "x"),
             (
-                "error[rule/unknown]: no rule has the id 'x'\n  --> --rule x\n  help: there are"
-                " dense-90"
+                "error[rule/unknown]: no rule has the id 'x'\n"
+                "  --> --rule x\n"
+                "  help: there are dense-90"
             ),
         ),
     ],

@@ -187,9 +187,9 @@ def test_a_filtered_table_has_whole_addresses_and_its_own_totals():
 
 def test_a_filter_that_nothing_passes_says_so():
     assert (
-        render_layers_text(lenet(), matched=set())
-        == "model  lenet   Functional\n\nno layer matches\n\n0 of 5 layers, 0 parameters, 0"
-        " prunable, zeros unknown, 0 B of weights.\n"
+        render_layers_text(lenet(), matched=set()) == "model  lenet   Functional\n\n"
+        "no layer matches\n\n"
+        "0 of 5 layers, 0 parameters, 0 prunable, zeros unknown, 0 B of weights.\n"
     )
 
 

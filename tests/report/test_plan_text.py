@@ -155,14 +155,17 @@ def test_layers_as_planned_are_counted_beside_changes():
 def test_drift_stands_above_changes():
     plan = replace(lenet_plan(), drift=(Drift("fc2", "kernel", "dense-90", 2000, under_mask=312),))
     assert render_plan_text(plan) == (
-        "Note: the model has moved since rule dense-90 was applied\n  ! fc2  kernel  312 non-zero"
-        " weights under the mask\n\n" + EXAMPLE
+        "Note: the model has moved since rule dense-90 was applied\n"
+        "  ! fc2  kernel  312 non-zero weights under the mask\n\n" + EXAMPLE
     )
 
 
 LSTM = (
-    "version: 1\nrules:\n  - id: half\n    match: {type: LSTM}\n    prune: {sparsity: 50%,"
-    " schedule: {curve: step, begin: 0 steps}}\n"
+    "version: 1\n"
+    "rules:\n"
+    "  - id: half\n"
+    "    match: {type: LSTM}\n"
+    "    prune: {sparsity: 50%, schedule: {curve: step, begin: 0 steps}}\n"
 )
 
 

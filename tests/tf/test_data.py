@@ -174,8 +174,8 @@ def test_a_dataset_that_shuffles_anew_in_each_pass_is_replayed(module):
 
 def test_a_dataset_of_unknown_length_is_counted(module):
     module(
-        "def load():\n    return D.range(9).filter(lambda n: n % 2 == 0).map(lambda n: (n,"
-        " n)).batch(2), None\n"
+        "def load():\n"
+        "    return D.range(9).filter(lambda n: n % 2 == 0).map(lambda n: (n, n)).batch(2), None\n"
     )
     assert read_data("my_data:load").steps_per_epoch == 3
 
@@ -334,14 +334,18 @@ WRONG_FUNCTIONS = {
     " line 4)": ("my_data:load", "\nload = (\n"),
     f"{UNCOUNTED}: ZeroDivisionError: division by zero (my_data.py:5)": (
         "my_data:load",
-        "def numbers():\n    yield 1, 1\n    1 / 0\n"
+        "def numbers():\n"
+        "    yield 1, 1\n"
+        "    1 / 0\n"
         "S = tf.TensorSpec((), tf.int32)\n"
         "def load():\n"
         "    return D.from_generator(numbers, output_signature=(S, S)).batch(1), None\n",
     ),
     f"{UNCOUNTED}: SystemExit: 4 (my_data.py:5)": (
         "my_data:load",
-        "def numbers():\n    yield 1, 1\n    raise SystemExit(4)\n"
+        "def numbers():\n"
+        "    yield 1, 1\n"
+        "    raise SystemExit(4)\n"
         "S = tf.TensorSpec((), tf.int32)\n"
         "def load():\n"
         "    return D.from_generator(numbers, output_signature=(S, S)).batch(1), None\n",

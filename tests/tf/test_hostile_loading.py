@@ -55,8 +55,10 @@ def test_no_command_loads_such_a_file(tmp_path, command):
     )
     rules = tmp_path / "all.yaml"
     rules.write_text(
-        "version: 1\nrules:\n  - {id: all, match: '*', prune: {sparsity: 50%, schedule: {curve:"
-        " step, begin: 0 steps}}}\n"
+        "version: 1\n"
+        "rules:\n"
+        "  - {id: all, match: '*', prune: {sparsity: 50%, schedule: {curve: step, begin: 0"
+        " steps}}}\n"
     )
     options = {
         "apply": ("-r", rules, "-o", tmp_path / "out.keras"),

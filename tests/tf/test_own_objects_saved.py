@@ -109,8 +109,11 @@ def test_a_run_of_a_model_with_an_own_activation_can_be_resumed_and_stripped(
         y_train=rng.normal(size=(32, 1)).astype("float32"),
     )
     (tmp_path / "r.yaml").write_text(
-        "version: 1\nrules:\n  - id: all\n    match: {type: Dense}\n    prune: {sparsity: 50%,"
-        " schedule: {curve: constant, begin: 0 steps}}\n"
+        "version: 1\n"
+        "rules:\n"
+        "  - id: all\n"
+        "    match: {type: Dense}\n"
+        "    prune: {sparsity: 50%, schedule: {curve: constant, begin: 0 steps}}\n"
     )
     plan = graphprune.make_plan(read_graph(path), graphprune.read_rules("r.yaml"))
     train(

@@ -130,8 +130,10 @@ def test_a_plan_by_magnitude_is_stale_for_other_weights(tmp_path):
     assert (
         done.err
         == "error[plan/stale]: the plan was made from other weights of 'conv_2', and it depends on"
-        f" them\n  --> {tmp_path / 'plan.json'}\n  help: make the plan again for this model:"
-        " graphprune plan MODEL -r RULES -o PLAN.json\n"
+        " them\n"
+        f"  --> {tmp_path / 'plan.json'}\n"
+        "  help: make the plan again for this model: graphprune plan MODEL -r RULES -o"
+        " PLAN.json\n"
     )
     assert not (tmp_path / "wrapped.keras").exists()
 

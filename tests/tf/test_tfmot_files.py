@@ -169,8 +169,10 @@ def test_the_command_line_takes_them(files, tmp_path):
     model, data, rules = files / "m.keras", tmp_path / "d.npz", tmp_path / "r.yaml"
     np.savez(data, x_train=X, y_train=Y)
     rules.write_text(
-        "version: 1\nrules:\n- {id: a, match: {name: a}, prune: {sparsity: 50%, schedule: {curve:"
-        " step, begin: 0 steps}}}\n"
+        "version: 1\n"
+        "rules:\n"
+        "- {id: a, match: {name: a}, prune: {sparsity: 50%, schedule: {curve: step, begin: 0"
+        " steps}}}\n"
     )
     assert "Dense" in run_command("layers", model).out
     for arguments in (

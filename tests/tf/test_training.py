@@ -361,10 +361,9 @@ def test_a_run_with_no_whole_checkpoint_cannot_be_resumed(run):
     with pytest.raises(CheckpointError) as caught:
         resume(run)
     assert (
-        str(caught.value)
-        == f"{run}/checkpoints/step-00000000: damaged, state.npz is missing\n{run}: no checkpoint"
-        f" is whole; put one back from a copy, or move {run}/checkpoints away: then graphprune"
-        f" resume {run} starts from the beginning"
+        str(caught.value) == f"{run}/checkpoints/step-00000000: damaged, state.npz is missing\n"
+        f"{run}: no checkpoint is whole; put one back from a copy, or move {run}/checkpoints"
+        f" away: then graphprune resume {run} starts from the beginning"
     )
 
 
