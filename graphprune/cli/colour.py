@@ -72,7 +72,7 @@ def paint_diagnostics(text: str) -> str:
 
 def echo(text: str, paint: Paint, *, err: bool = False, nl: bool = True) -> None:
     """Print text to stdout, or stderr, painted where that takes colour."""
-    colourful = is_colourful(err=err)
-    click.echo(
-        paint(text) if colourful else text, err=err, nl=nl, color=True if colourful else None
-    )
+    if is_colourful(err=err):
+        click.echo(paint(text), err=err, nl=nl, color=True)
+    else:
+        click.echo(text, err=err, nl=nl)

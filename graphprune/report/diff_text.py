@@ -293,11 +293,8 @@ def _lone_text(layer: LayerDiff) -> str:
         for tensor in layer.tensors
     )
     state = layer.after or layer.before
-    return (
-        what
-        + (f": {listed}" if listed else "")
-        + ("" if state is None else f"; wrapped{state_text(state)}")
-    )
+    what += f": {listed}" if listed else ""
+    return what if state is None else f"{what}; wrapped{state_text(state)}"
 
 
 def _quiet_text(layer: LayerDiff) -> str:
@@ -444,11 +441,8 @@ def _connection_text(connection: Connection, again: Collection[str | None]) -> s
     if source is None:
         return f"input {connection.source_tensor} -> {target}"
     tensor = connection.source_tensor
-    made = (
-        source
-        + (f" ({name_call(connection.source_call)})" if source in again else "")
-        + (f" (tensor {tensor})" if tensor else "")
-    )
+    made = f"{source} ({name_call(connection.source_call)})" if source in again else source
+    made += f" (tensor {tensor})" if tensor else ""
     if target is None:
         return f"{made} -> {connection.argument}"
     argument = connection.argument

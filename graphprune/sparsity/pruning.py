@@ -150,20 +150,17 @@ class Pruning:
             KeyError: a field is missing.
             ValueError: a field has a value that no pruning can have.
         """
+        shares, axes = config.get("shares"), config.get("axes")
+        if axes is not None:
+            axes = tuple(tuple(map(str, names)) for names in axes)
         return cls(
             sparsity=float(config["sparsity"]),
             schedule=Schedule.from_config(config["schedule"]),
             weights=_names(config["weights"]),
             pattern=pattern_from_config(config["pattern"]),
             pads=bool(config.get("pads", False)),
-            shares=(
-                tuple(map(float, config["shares"])) if config.get("shares") is not None else None
-            ),
-            axes=(
-                tuple(tuple(map(str, names)) for names in config["axes"])
-                if config.get("axes") is not None
-                else None
-            ),
+            shares=None if shares is None else tuple(map(float, shares)),
+            axes=axes,
         )
 
 

@@ -130,11 +130,11 @@ def batch_normalization(config: Mapping[str, Any]) -> tuple[Weight, ...]:
 
 def attention(config: Mapping[str, Any]) -> tuple[Weight, ...]:
     """Return the weights of a dot-product Attention."""
-    concat = config.get("score_mode") == "concat"
-    return (
-        *((Weight("scale"),) if config.get("use_scale") else ()),
-        *((Weight("concat_score_weight"),) if concat else ()),
-    )
+    has = {
+        "scale": config.get("use_scale"),
+        "concat_score_weight": config.get("score_mode") == "concat",
+    }
+    return tuple(Weight(name) for name, is_there in has.items() if is_there)
 
 
 def normalization(config: Mapping[str, Any]) -> tuple[Weight, ...]:

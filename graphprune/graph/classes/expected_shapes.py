@@ -252,10 +252,9 @@ def _batch_normalization(config: Config) -> Expected:
 
 def _group_normalization(config: Config) -> Expected:
     groups = config.get("groups", 32)
-    channels = Open(
-        "groups" if groups == -1 else "channels in a group",
-        1 if groups == -1 else parse_length(groups, "groups"),
-    )
+    channels = Open("groups")
+    if groups != -1:
+        channels = Open("channels in a group", parse_length(groups, "groups"))
     return {"gamma": (channels,), "beta": (channels,)}
 
 

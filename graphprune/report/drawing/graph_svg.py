@@ -14,6 +14,7 @@ from graphprune.report.drawing.svg_boxes import (
     HEADER,
     LETTERS,
     Picture,
+    css_of,
     draw_head,
     draw_layer,
     draw_terminal,
@@ -269,11 +270,9 @@ def _wire(view: FrameView, wire: Wire, points: Sequence[tuple[float, float]], ed
             )
     source, target = view.boxes[wire.source], view.boxes[wire.target]
     change = f" {wire.change}" if wire.change else ""
-    told = (
-        f"{wire.change} {source.name} to {target.name}".strip()
-        + (f" ({wire.note})" if wire.note else "")
-        + (f": {wire.shape}" if wire.shape else "")
-    )
+    told = f"{wire.change} {source.name} to {target.name}".strip()
+    told += f" ({wire.note})" if wire.note else ""
+    told += f": {wire.shape}" if wire.shape else ""
     return (
         f'<path class="wire{" back" if back else ""}{change}" d="{" ".join(steps)}"'
         f' marker-end="url(#tip)"><title>{to_xml(told)}</title></path>'
@@ -292,7 +291,7 @@ def _draw_model(box: Box, inner: Picture) -> Picture:
         max(inner.width + 2 * _MARGIN, width_of([f"{box.sign}  {title}  {box.calls_text}"])),
         inner.height + HEADER + 2 * 18,
     )
-    status = (f" s-{box.status}" if box.status else "") + (" gone" if box.is_gone else "")
+    status = css_of(box)
     return Picture(
         width,
         height,
