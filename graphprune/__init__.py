@@ -3,6 +3,9 @@ every change.
 
 Every name resolves on first use, so that importing this package costs nothing and TensorFlow is
 imported only by the names that need it.
+
+What belongs here: the public names, and modules that every package may use (errors, files,
+signals). What does not: what one package alone needs.
 """
 
 from __future__ import annotations

@@ -26,10 +26,12 @@ from typing import Any
 
 TESTS = Path(__file__).parent
 EVENTS = (
-    "open", "import", "marshal.loads", "ctypes.dlopen", "subprocess.Popen", "socket.", "os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn",
-    "os.kill", "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.listdir", "os.scandir", "os.walk", "os.chmod", "os.chown",
-    "os.truncate", "os.utime", "os.putenv", "os.chdir", "shutil.", "glob.", "pty.", "pickle.", "urllib.", "webbrowser.", "code.__new__", "builtins.input",
-    "sqlite3.", "ftplib.", "smtplib.", "http.", "tempfile.", "exec", "compile",
+    "open", "import", "marshal.loads", "ctypes.dlopen", "subprocess.Popen", "socket.", "os.system",
+    "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "os.kill", "os.remove", "os.rename",
+    "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.listdir", "os.scandir", "os.walk",
+    "os.chmod", "os.chown", "os.truncate", "os.utime", "os.putenv", "os.chdir", "shutil.", "glob.",
+    "pty.", "pickle.", "urllib.", "webbrowser.", "code.__new__", "builtins.input", "sqlite3.",
+    "ftplib.", "smtplib.", "http.", "tempfile.", "exec", "compile",
 )  # fmt: skip
 """Events, or how their names begin, that are looked at."""
 RUNNING = (

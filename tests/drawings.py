@@ -13,8 +13,9 @@ from graphprune.plan import Plan, make_plan, wrap_graph
 from graphprune.rules import parse_rules
 
 RULES = (
-    "version: 1\nrules: [{id: stem-75, match: {name: fc_1}, prune: {sparsity: 75%, schedule:"
-    " {curve: constant, begin: 0 steps}}}]"
+    "version: 1\n"
+    "rules: [{id: stem-75, match: {name: fc_1}, prune: {sparsity: 75%, schedule: {curve: constant,"
+    " begin: 0 steps}}}]"
 )
 
 

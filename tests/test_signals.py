@@ -146,7 +146,8 @@ def test_a_signal_that_was_ignored_before_stays_ignored():
 def test_a_signal_removes_what_is_being_written(tmp_path):
     program = """
 from graphprune.files import whole_file, whole_folder
-with whole_file(Path(sys.argv[1], "o.keras")) as file, whole_folder(Path(sys.argv[1], "o")) as folder:
+folder = Path(sys.argv[1])
+with whole_file(folder / "o.keras") as file, whole_folder(folder / "o") as folder:
     file.write(b"half")
     (folder / "half").write_bytes(b"half")
     ready()

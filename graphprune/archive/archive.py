@@ -124,7 +124,7 @@ class Archive:
 
     @cached_property
     def has_lambda_bytecode(self) -> bool:
-        """Whether a Lambda layer, a loss or anything else in the configs carries serialized code."""
+        """Whether a Lambda layer, a loss or anything else in the configs holds serialized code."""
         return holds_lambda_bytecode(self.config) or holds_lambda_bytecode(self.training_config)
 
     @cached_property

@@ -11,14 +11,8 @@ import h5py
 from numpy.typing import NDArray
 
 from graphprune.archive.archive import Header
-from graphprune.archive.hdf5 import (
-    OpenedFile,
-    damage_named,
-    index_legacy_groups,
-    open_hdf5,
-    read_dataset,
-    read_names,
-)
+from graphprune.archive.hdf5 import OpenedFile, damage_named, open_hdf5, read_dataset
+from graphprune.archive.hdf5_index import index_legacy_groups, read_names
 from graphprune.archive.hdf5_texts import read_texts
 from graphprune.archive.json_text import MAX_JSON, parse_object
 from graphprune.archive.keras2 import upgrade_config

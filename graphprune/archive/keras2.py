@@ -95,7 +95,13 @@ def upgrade_zip_config(config: dict[str, Any], version: str) -> dict[str, Any]:
     as objects, in places where no layer reads them back.
 
     Example:
-        >>> upgrade_zip_config({"class_name": "ReLU", "config": {"threshold": {"class_name": "__numpy__", "config": {"value": 0.0}}}}, "2.12.0")
+        >>> upgrade_zip_config(
+        ...     {
+        ...         "class_name": "ReLU",
+        ...         "config": {"threshold": {"class_name": "__numpy__", "config": {"value": 0.0}}},
+        ...     },
+        ...     "2.12.0",
+        ... )
         {'class_name': 'ReLU', 'config': {'threshold': 0.0}}
     """
     upgraded: dict[str, Any] = _without_numpy(config) if version.startswith("2.12.") else config

@@ -48,8 +48,8 @@ MAX_LEVELS = 50
 ROOT_KINDS = ("_tf_keras_network", "_tf_keras_sequential", "_tf_keras_model")
 _LAYER = re.compile(r"layer-(0|[1-9][0-9]{0,6})")
 NOT_OWN = re.compile(
-    "keras_api|signatures|optimizer|loss|losses|metrics|layers|layer_metrics|layer_with_weights-.*|(layer_)?regularization_losses|(non_)?(trainable_)?variables|"
-    "inbound_nodes|outbound_nodes"
+    "keras_api|signatures|optimizer|loss|losses|metrics|layers|layer_metrics|layer_with_weights-.*"
+    "|(layer_)?regularization_losses|(non_)?(trainable_)?variables|inbound_nodes|outbound_nodes"
 )
 """Attributes of a layer that repeat its weights or hold what is not its own."""
 

@@ -18,14 +18,8 @@ from numpy.typing import NDArray
 
 from graphprune.archive.archive import Header
 from graphprune.archive.files import open_file
-from graphprune.archive.hdf5 import (
-    MAX_RATIO,
-    MAX_UNCHECKED,
-    OpenedFile,
-    index_keras_groups,
-    open_hdf5,
-    read_dataset,
-)
+from graphprune.archive.hdf5 import MAX_RATIO, MAX_UNCHECKED, OpenedFile, open_hdf5, read_dataset
+from graphprune.archive.hdf5_index import index_keras_groups
 from graphprune.archive.json_text import MAX_JSON, parse_object
 from graphprune.archive.keras2 import upgrade_zip_config
 from graphprune.archive.stored import StoredTensor
@@ -161,8 +155,8 @@ class OpenedZip:
             return None
         if info.file_size > MAX_JSON:
             raise ArchiveError(
-                f"{self._path}: {name} has {info.file_size:,} bytes, more than the {MAX_JSON:,} that"
-                " a model's config may have; save the model again"
+                f"{self._path}: {name} has {info.file_size:,} bytes, more than the {MAX_JSON:,}"
+                " that a model's config may have; save the model again"
             )
         with _damage_named(self._path):
             return _read(self._path, self._members, info)

@@ -48,13 +48,15 @@ def command(
     format_: str | None,
     force: bool,
 ) -> None:
-    """Wrap the layers of MODEL that the rules (or a plan) select. The file MODEL is not touched; the optimizer's state is kept.
+    """Wrap the layers of MODEL that the rules (or a plan) select. The file MODEL is not touched;
+    the optimizer's state is kept.
 
     \b
         graphprune apply model.keras -r builtin:dense-90 -o wrapped.keras
         graphprune apply model.keras --plan plan.json -o wrapped.keras
 
-    With --format json the whole plan is printed, as `graphprune plan` prints it; or the faults, as `graphprune lint` does.
+    With --format json the whole plan is printed, as `graphprune plan` prints it; or the faults, as
+    `graphprune lint` does.
     """  # noqa: D301 - click wants the real character
     check_output_free(
         output, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])]
@@ -84,7 +86,7 @@ def command(
     click.echo(f"wrote {output}", err=format_ == "json")
     if any("wrap" in change.actions for change in plan.changes):
         click.echo(
-            "no weight is pruned yet, training prunes\nnext: graphprune train"
-            f" {shlex.quote(output)} --data DATA --epochs N --run DIR",
+            "no weight is pruned yet, training prunes\n"
+            f"next: graphprune train {shlex.quote(output)} --data DATA --epochs N --run DIR",
             err=format_ == "json",
         )

@@ -47,7 +47,8 @@ def command(
     detailed_exitcode: bool,
     force: bool,
 ) -> None:
-    """Show what changed from model A to model B: layers, connections, wrappers, sparsity and weights.
+    """Show what changed from model A to model B: layers, connections, wrappers, sparsity and
+    weights.
 
     \b
         graphprune diff model.keras sparse.keras

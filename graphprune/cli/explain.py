@@ -43,7 +43,8 @@ def command(
     show_all: bool,
     force: bool,
 ) -> None:
-    """Say why RULES claim a layer of MODEL or leave it, condition by condition; or what one rule selects.
+    """Say why RULES claim a layer of MODEL or leave it, condition by condition; or what one rule
+    selects.
 
     For example:
 

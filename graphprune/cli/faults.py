@@ -27,7 +27,10 @@ def find_machine_format(words: Sequence[str]) -> str | None:
     Where `--format` is given twice, the last counts, as click reads it.
 
     Example:
-        >>> find_machine_format(["plan", "m.keras", "--format", "json"]), find_machine_format(["plan", "m.keras", "-o", "p.json"])
+        >>> (
+        ...     find_machine_format(["plan", "m.keras", "--format", "json"]),
+        ...     find_machine_format(["plan", "m.keras", "-o", "p.json"]),
+        ... )
         ('json', None)
         >>> find_machine_format(["lint", "--format=github", "--", "--format", "json"])
         'github'
@@ -39,7 +42,9 @@ def find_machine_format(words: Sequence[str]) -> str | None:
         name, equals, value = word.partition("=")
         if name == "--format":
             asked = value if equals else following
-    return "json" if "--json" in words else asked if asked in ("json", "github") else None
+    if "--json" in words:
+        return "json"
+    return asked if asked in ("json", "github") else None
 
 
 def diagnose(fault: Fault, words: Sequence[str]) -> tuple[Diagnostic, ...]:

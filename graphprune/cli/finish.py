@@ -155,7 +155,12 @@ def find_accuracy(metrics: Mapping[str, Any]) -> float | None:
     measured.
 
     Example:
-        >>> find_accuracy({"loss": 0.1, "accuracy": 1.0, "val_loss": 0.2, "val_accuracy": 0.98}), find_accuracy({"accuracy": 1.0})
+        >>> (
+        ...     find_accuracy(
+        ...         {"loss": 0.1, "accuracy": 1.0, "val_loss": 0.2, "val_accuracy": 0.98}
+        ...     ),
+        ...     find_accuracy({"accuracy": 1.0}),
+        ... )
         (0.98, None)
     """
     return next(

@@ -36,9 +36,8 @@ def find_model_file(path: str) -> str:
     """
     if not Path(path).is_dir():
         return path
-    from graphprune.runs.run_folder import (
-        RunFolder,
-    )  # only now: it imports pydantic, which a model's file does not need
+    # only now: it imports pydantic, which a model's file does not need
+    from graphprune.runs.run_folder import RunFolder
 
     run = RunFolder(Path(path))
     return str(run.need_model()) if run.is_run else path

@@ -33,7 +33,8 @@ MATCH = "--match"
 def command(
     model: str, match: str | None, format_: str | None, output: str | None, force: bool
 ) -> None:
-    """Show the layers of MODEL (.keras, .h5, a SavedModel folder or graph JSON): type, weights, what can be pruned, sparsity, and which rule wrapped it.
+    """Show the layers of MODEL (.keras, .h5, a SavedModel folder or graph JSON): type, weights,
+    what can be pruned, sparsity, and which rule wrapped it.
 
     \b
     --match takes one matcher of the rule language. Rules claim only layers with

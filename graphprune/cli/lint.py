@@ -56,7 +56,8 @@ def command(
     force: bool,
     explain: str | None,
 ) -> None:
-    """Check rule files: all faults at once, each with its line and a way out. Exits 1 when there are errors.
+    """Check rule files: all faults at once, each with its line and a way out. Exits 1 when there
+    are errors.
 
     \b
         graphprune lint prune.yaml
@@ -126,13 +127,9 @@ def _render(
 ) -> str:
     if kind in ("json", "github"):
         return render_document(found, kind)
-    against = (
-        ""
-        if model is None
-        else f"; not held against {model} yet"
-        if count is None
-        else f" against {model}"
-    )
+    against = ""
+    if model is not None:
+        against = f"; not held against {model} yet" if count is None else f" against {model}"
     numbers = [
         count_of(count_severity(found, severity), severity)
         for severity in ("error", "warning", "note")

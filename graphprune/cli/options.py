@@ -228,7 +228,8 @@ def rule_options(command: Command) -> Command:
     ) -> Any:
         return command(*args, rules=RuleOptions(rules, variables, only, off, settings), **others)
 
-    return rules_option(variables_option(only_option(off_option(set_option(run)))))  # type: ignore[return-value]
+    switched = only_option(off_option(set_option(run)))
+    return rules_option(variables_option(switched))  # type: ignore[return-value]
 
 
 allow_missed_option = click.option(

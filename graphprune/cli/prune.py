@@ -42,10 +42,12 @@ def command(
     format_: str | None,
     force: bool,
 ) -> None:
-    """Zero the smallest weights of MODEL that the rules (or a plan) select, at once: one-shot pruning, without training.
+    """Zero the smallest weights of MODEL that the rules (or a plan) select, at once: one-shot
+    pruning, without training.
 
-    The rules say which layers, how sparse and in which pattern; their schedules play no part. Every other weight stays as it is, and nothing is wrapped.
-    Accuracy falls more than with `graphprune train`; --data shows how far. The files are for serving: without compile settings and optimizer.
+    The rules say which layers, how sparse and in which pattern; their schedules play no part. Every
+    other weight stays as it is, and nothing is wrapped. Accuracy falls more than with `graphprune
+    train`; --data shows how far. The files are for serving: without compile settings and optimizer.
 
     \b
         graphprune prune model.keras -r builtin:all-90 -o sparse.keras

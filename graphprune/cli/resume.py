@@ -34,14 +34,13 @@ from graphprune.tf.models.quiet import import_tensorflow
 )
 @loading_options
 def command(
-    run_folder: str,
-    stop_after: int | None,
-    trust_run: bool,
-    loading: LoadingOptions,
+    run_folder: str, stop_after: int | None, trust_run: bool, loading: LoadingOptions
 ) -> None:
-    """Go on with the training run in DIR from its newest whole checkpoint, to the same end as if it had never stopped.
+    """Go on with the training run in DIR from its newest whole checkpoint, to the same end as if it
+    had never stopped.
 
-    Without any checkpoint it starts from the beginning. What was deleted of a finished run's result is written again.
+    Without any checkpoint it starts from the beginning. What was deleted of a finished run's result
+    is written again.
 
     \b
         graphprune resume runs/a

@@ -23,7 +23,8 @@ from graphprune.rules.building.schema import KINDS, Kind, build_schema
 @click.option("-o", "--output", metavar="FILE", help="Write the schema to FILE.")
 @force_option
 def command(kind: str, output: str | None, force: bool) -> None:
-    """Write the JSON Schema of rule files, with help for every key: editors then complete keys and mark faults while you type.
+    """Write the JSON Schema of rule files, with help for every key: editors then complete keys and
+    mark faults while you type.
 
     \b
         graphprune schema -o graphprune-rules.schema.json

@@ -59,14 +59,16 @@ def command(
     format_: str | None,
     force: bool,
 ) -> None:
-    """Take the wrappers off MODEL (a wrapped model, or the folder of a finished training run): the original architecture, sparse.
+    """Take the wrappers off MODEL (a wrapped model, or the folder of a finished training run): the
+    original architecture, sparse.
 
     \b
         graphprune strip runs/a -o sparse.keras
         graphprune strip wrapped.keras -o sparse.keras -o sparse.tflite
 
-    The files are for serving: without compile settings and optimizer, as model.save(..., include_optimizer=False) writes them.
-    A warning names the layers that have fewer zeros than their target.
+    The files are for serving: without compile settings and optimizer, as model.save(...,
+    include_optimizer=False) writes them. A warning names the layers that have fewer zeros than
+    their target.
     """  # noqa: D301 - click wants the real character
     model_file, origin = find_model_file(model), original or find_training_origin(model)
     check_outputs_free(outputs, force=force, inputs=[model, model_file, origin])

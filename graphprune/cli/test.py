@@ -41,7 +41,8 @@ from graphprune.suggestions import closest
 def command(
     place: str, pattern: str, update: bool, format_: str | None, output: str | None, force: bool
 ) -> None:
-    """Run the rule tests in DIR: files named *_test.yaml (.yml, .json) that say which layers rules select in which graphs.
+    """Run the rule tests in DIR: files named *_test.yaml (.yml, .json) that say which layers rules
+    select in which graphs.
 
     \b
         graphprune test tests

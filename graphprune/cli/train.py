@@ -137,11 +137,13 @@ def command(
     loading: LoadingOptions,
     force: bool,
 ) -> None:
-    """Train MODEL to its planned sparsity: wrap it by rules or by a plan, or take it as it is when it is wrapped already.
+    """Train MODEL to its planned sparsity: wrap it by rules or by a plan, or take it as it is when
+    it is wrapped already.
 
-    Everything goes into the run's folder: checkpoints, metrics.jsonl, the plan, and at the end model.keras (or .h5). If it is interrupted,
-    `graphprune resume DIR` goes on exactly where the last checkpoint stands.
-    A run that is too short for a target is refused before it begins. Exit code 1 when a target was missed.
+    Everything goes into the run's folder: checkpoints, metrics.jsonl, the plan, and at the end
+    model.keras (or .h5). If it is interrupted, `graphprune resume DIR` goes on exactly where the
+    last checkpoint stands. A run that is too short for a target is refused before it begins. Exit
+    code 1 when a target was missed.
 
     \b
         graphprune train model.keras -r builtin:dense-90 --data digits.npz --epochs 10 --run runs/a
@@ -185,13 +187,7 @@ def command(
                 reset_optimizer=reset_optimizer,
                 checkpoint_every=checkpoint_every,
                 seed=seed,
-                tensorboard=(
-                    None
-                    if tensorboard is None
-                    else tensorboard
-                    if tensorboard == TENSORBOARD
-                    else Path(tensorboard).absolute()
-                ),
+                tensorboard=_summaries_folder(tensorboard),
                 strategy=strategy,
                 stop_after_step=stop_after,
                 allow_missed=allow_missed,
@@ -205,8 +201,14 @@ def command(
         report_run(result)
 
 
+def _summaries_folder(tensorboard: str | None) -> str | Path | None:
+    if tensorboard is None or tensorboard == TENSORBOARD:
+        return tensorboard
+    return Path(tensorboard).absolute()
+
+
 def _open_devices(strategy: str) -> None:
-    """Make the strategy's devices while that is possible: before a model is loaded for its classes."""
+    """Make the strategy's devices while that is possible: before a model is loaded."""
     import_tensorflow()
     from graphprune.tf.training.strategies import open_spread
 

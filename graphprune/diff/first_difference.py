@@ -14,8 +14,16 @@ def find_difference(diff: GraphDiff) -> str | None:
     Example:
         >>> from graphprune.diff.graph_diff import diff_graphs
         >>> from graphprune.graph.read import read_graph
-        >>> layers = ({"class_name": "Dense", "config": {"name": "fc", "units": units}} for units in (3, 4))
-        >>> graphs = [read_graph({"class_name": "Sequential", "config": {"name": "net", "layers": [layer]}}) for layer in layers]
+        >>> layers = (
+        ...     {"class_name": "Dense", "config": {"name": "fc", "units": units}}
+        ...     for units in (3, 4)
+        ... )
+        >>> graphs = [
+        ...     read_graph(
+        ...         {"class_name": "Sequential", "config": {"name": "net", "layers": [layer]}}
+        ...     )
+        ...     for layer in layers
+        ... ]
         >>> find_difference(diff_graphs(*graphs, left_path="a.keras", right_path="b.keras"))
         "layer 'fc' has units 3 in a.keras and 4 in b.keras"
     """

@@ -58,7 +58,9 @@ def diff_graphs(
     Example:
         >>> from graphprune.graph.read import read_graph
         >>> dense = {"class_name": "Dense", "config": {"name": "fc", "units": 3}}
-        >>> graph = read_graph({"class_name": "Sequential", "config": {"name": "net", "layers": [dense]}})
+        >>> graph = read_graph(
+        ...     {"class_name": "Sequential", "config": {"name": "net", "layers": [dense]}}
+        ... )
         >>> diff_graphs(graph, graph).is_empty
         True
     """

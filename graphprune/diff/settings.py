@@ -92,7 +92,12 @@ def compare_settings(
     """Yield what differs between two values that `plain_config` made; a missing key equals null.
 
     Example:
-        >>> [change.path for change in compare_settings({"units": 3, "bias": {"seed": 1}}, {"units": 3, "bias": {"seed": 2}}, "config")]
+        >>> [
+        ...     change.path
+        ...     for change in compare_settings(
+        ...         {"units": 3, "bias": {"seed": 1}}, {"units": 3, "bias": {"seed": 2}}, "config"
+        ...     )
+        ... ]
         ['config.bias.seed']
     """
     if isinstance(before, dict) and isinstance(after, dict):

@@ -1,4 +1,8 @@
-"""A saved model as a value: `LayerGraph`, from a Keras config and back."""
+"""A saved model as a value: `LayerGraph`, from a Keras config and back.
+
+What belongs here: layers, their weights and connections, and what a config says of them. What does
+not: which layers are pruned (`rules`, `plan`), and how a file stores them (`archive`).
+"""
 
 from __future__ import annotations
 

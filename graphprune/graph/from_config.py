@@ -77,7 +77,9 @@ def graph_from_config(
             if address in frames
             else {key: value for key, value in raw.items() if key not in PLACEMENT}
         )
-        kind: Kind = "model" if address in frames else "input" if is_input(raw) else "layer"
+        kind: Kind = "input" if is_input(raw) else "layer"
+        if address in frames:
+            kind = "model"
         layers[address] = _layer(
             address,
             container,

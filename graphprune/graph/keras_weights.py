@@ -1,4 +1,4 @@
-"""Which tensor of a `.keras` file is which weight: layers by class and number, weights by number."""
+"""Which tensor of a `.keras` file is which weight: layers by class and number, weights by order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from graphprune.archive import Archive, StoredTensor
-from graphprune.archive.hdf5 import LAYERS, LAYERS_UNTIL_2_14
+from graphprune.archive.hdf5_index import LAYERS, LAYERS_UNTIL_2_14
 from graphprune.archive.toolkit import is_toolkit_config
 from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.classes.layer_class import Weight
@@ -171,9 +171,8 @@ class _KerasWalk:
         numbered = _named_by_place(path, below)
         if (named := rename_by_wrapper(layer, "keras", numbered)) is not numbered:
             return named
-        if (
-            len(names) == len(below) and len({group for group, _ in below}) == 1
-        ):  # in one group, the order is that of `layer.weights`
+        # in one group, the order is that of `layer.weights`
+        if len(names) == len(below) and len({group for group, _ in below}) == 1:
             return {name: tensor for name, (_, tensor) in zip(names, below, strict=True)}
         is_twice = type_of(layer.entry) == "Bidirectional" and is_builtin(layer.entry)
         return _named_by_place(

@@ -117,7 +117,7 @@ def _name_legacy(archive: Archive, layer: Layer, stored: Sequence[StoredTensor])
 
 
 def _missing(names: Sequence[str], stored: Sequence[StoredTensor]) -> list[str]:
-    """Return which of the weights of a layer are not there, where the names of its variables tell."""
+    """Return which weights of a layer are missing, where the names of its variables tell."""
     known = {name.rpartition(".")[2] for name in names}
     there = {_last(tensor) for tensor in stored}
     return (

@@ -6,14 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from graphprune.archive import StoredTensor
 from graphprune.graph.classes.builtin_layers import weights_of
-from graphprune.graph.classes.expected_shapes import (
-    Expected,
-    Length,
-    Lengths,
-    Open,
-    SettingError,
-    find_expected_shapes,
-)
+from graphprune.graph.classes.expected_shapes import Expected, find_expected_shapes
+from graphprune.graph.classes.lengths import Length, Lengths, Open, SettingError
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 from graphprune.wrapper_names import COUNTERS, mask_name, threshold_name
@@ -145,7 +139,9 @@ def find_misfit(
     do.
 
     Example:
-        >>> find_misfit({"gamma": (Open("axis"),), "beta": (Open("axis"),)}, {"gamma": (3,), "beta": (4,)})
+        >>> find_misfit(
+        ...     {"gamma": (Open("axis"),), "beta": (Open("axis"),)}, {"gamma": (3,), "beta": (4,)}
+        ... )
         ('beta', '[3]', '[4]')
         >>> find_misfit({"kernel": (3, Open("in"), None)}, {"kernel": (3, 1, 1)})
     """

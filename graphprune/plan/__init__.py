@@ -1,4 +1,8 @@
-"""From a layer graph and rules to a plan, from a plan to the rewritten graph, and back."""
+"""From a layer graph and rules to a plan, from a plan to the rewritten graph, and back.
+
+What belongs here: decisions for every layer, their JSON, budgets, drift and the check of a result.
+What does not: matching (`rules`), texts (`report`), and live models (`tf`).
+"""
 
 from __future__ import annotations
 

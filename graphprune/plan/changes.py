@@ -96,7 +96,7 @@ class LayerChange:
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """The model that a plan was made for; a plan read from JSON does not know `prunable_tensors`."""
+    """The model that a plan was made for; a plan read from JSON has no `prunable_tensors`."""
 
     path: str
     graph_sha256: str

@@ -227,9 +227,8 @@ def _judge(
     allocated = allocate_budgets(graph, fitted, read_weight) if is_decided else Allocated()
     changes: tuple[LayerChange, ...] = ()
     finished: tuple[CheckOutcome, ...] = ()
-    if (
-        is_decided and not allocated.faults
-    ):  # otherwise what would be said of the finished plan is only a consequence
+    # otherwise what would be said of the finished plan is only a consequence
+    if is_decided and not allocated.faults:
         changes = tuple(
             _layer_change(
                 graph.layers[claim.address],
@@ -249,9 +248,10 @@ def _judge(
     ]
     failed = [outcome.diagnostic for outcome in finished if outcome.diagnostic is not None]
     placed = {(misfit.slug, misfit.where) for misfit in misfits}
+    # a misfit says the same of the model at hand
     warnings = [
         warning for warning in rules.warnings if (warning.slug, warning.where) not in placed
-    ]  # a misfit says the same of the model at hand
+    ]
     diagnostics = sort_by_place(
         [*warnings, *resolution.diagnostics, *timing, *misfits, *allocated.faults, *failed]
     )

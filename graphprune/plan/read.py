@@ -53,13 +53,11 @@ def read_plan(path: str | PathLike[str] | Mapping[str, Any]) -> Plan:
             )
         text = Path(place).read_bytes().decode()
     except (OSError, ValueError) as err:
-        reason = (
-            (err.strerror or str(err))
-            if isinstance(err, OSError)
-            else "it is not UTF-8 text"
-            if isinstance(err, UnicodeDecodeError)
-            else str(err)
-        )
+        reason = str(err)
+        if isinstance(err, OSError):
+            reason = err.strerror or reason
+        elif isinstance(err, UnicodeDecodeError):
+            reason = "it is not UTF-8 text"
         raise PlanError(
             f"{place}: cannot read a plan: {reason}; give the JSON file that graphprune plan -o"
             " wrote"
@@ -221,7 +219,7 @@ def _loss_from_fields(fields: Fields, decides: Fields | None) -> Loss:
 def _pruning_from_fields(
     fields: Fields, name: str
 ) -> tuple[Pruning | None, tuple[tuple[str, int], ...]]:
-    """Return how a layer is pruned, and the steps written beside places that are in another unit."""
+    """Return how a layer is pruned, and the steps written beside places in another unit."""
     found = fields.mapping_or_none(name)
     if found is None:
         return None, ()

@@ -74,12 +74,7 @@ def wrap_entry(layer: Layer, pruning: Pruning, provenance: Provenance) -> dict[s
     }
     if "module" not in layer.entry:
         return {"class_name": REGISTERED, "config": config}
-    return {
-        "module": MODULE,
-        "class_name": CLASS,
-        "config": config,
-        "registered_name": REGISTERED,
-    }
+    return {"module": MODULE, "class_name": CLASS, "config": config, "registered_name": REGISTERED}
 
 
 def _rewrap(layer: Layer, pruning: Pruning | None, provenance: Provenance) -> Layer:
@@ -100,13 +95,9 @@ def _rewrap(layer: Layer, pruning: Pruning | None, provenance: Provenance) -> La
 def rules_sha256(plan: Plan) -> str:
     """Return the hash of the rule file, or of all files' hashes in order."""
     hashes = [sha256 for _, sha256 in plan.rules]
-    return (
-        hashes[0]
-        if len(hashes) == 1
-        else hashlib.sha256("".join(hashes).encode()).hexdigest()
-        if hashes
-        else ""
-    )
+    if len(hashes) <= 1:
+        return "".join(hashes)
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def _replace_checked(graph: LayerGraph, changed: Mapping[str, Layer]) -> LayerGraph:

@@ -57,9 +57,8 @@ def _is_like(graph: LayerGraph, plan: Plan) -> bool:
         return False
     if plan.graph is None:
         return True
-    return not plan.graph.is_bare and _skeleton(graph) == _skeleton(
-        plan.graph
-    )  # a bare config comes from a live model: its hash is that of all like it
+    # a bare config comes from a live model: its hash is that of all like it
+    return not plan.graph.is_bare and _skeleton(graph) == _skeleton(plan.graph)
 
 
 def _skeleton(graph: LayerGraph) -> tuple[dict[str, str], Counter[tuple[str, str]]]:

@@ -1,4 +1,8 @@
-"""Values to text and JSON: every function returns what it made and prints nothing."""
+"""Values to text and JSON: every function returns what it made and prints nothing.
+
+What belongs here: tables, sentences and numbers as users read them. What does not: decisions, and
+where the text goes (`cli`).
+"""
 
 from __future__ import annotations
 

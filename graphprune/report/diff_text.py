@@ -77,8 +77,9 @@ def _header(diff: GraphDiff) -> str:
 
 def _facts(diff: GraphDiff) -> str:
     return (
-        f"graph     {_graph_fact(diff)}\npruning   {_pruning_fact(diff)}\nweights  "
-        f" {_weights_fact(diff)}"
+        f"graph     {_graph_fact(diff)}\n"
+        f"pruning   {_pruning_fact(diff)}\n"
+        f"weights   {_weights_fact(diff)}"
     )
 
 
@@ -169,8 +170,8 @@ def _summary_lines(diff: GraphDiff) -> str:
         f"{format_count(count)} {status}" for status, count in diff.count_statuses().items()
     )
     return (
-        f"Diff: {statuses}; {count_of(diff.sparsity_changed, 'tensor')} changed"
-        f" sparsity.\n{_zeros_line(diff)}"
+        f"Diff: {statuses}; {count_of(diff.sparsity_changed, 'tensor')} changed sparsity.\n"
+        f"{_zeros_line(diff)}"
     )
 
 
@@ -248,8 +249,8 @@ def layer_lines(layers: Sequence[LayerDiff], *, show_all: bool) -> Iterator[tupl
                 next(table)
                 if head.change is None
                 else (
-                    f"  {head.mark} {_pad(escape_controls(head.address), width)} "
-                    f" {change_text(head.change)}"
+                    f"  {head.mark} {_pad(escape_controls(head.address), width)}  "
+                    f"{change_text(head.change)}"
                 )
             )
             yield head.mark, line
@@ -292,11 +293,8 @@ def _lone_text(layer: LayerDiff) -> str:
         for tensor in layer.tensors
     )
     state = layer.after or layer.before
-    return (
-        what
-        + (f": {listed}" if listed else "")
-        + ("" if state is None else f"; wrapped{state_text(state)}")
-    )
+    what += f": {listed}" if listed else ""
+    return what if state is None else f"{what}; wrapped{state_text(state)}"
 
 
 def _quiet_text(layer: LayerDiff) -> str:
@@ -328,7 +326,7 @@ def _schedule_text(state: PruningState) -> str:
 
 
 def _progress_text(before: PruningState, after: PruningState) -> str:
-    """Return the text of a layer that is wrapped on both sides, with what differs between the two."""
+    """Return the text of a layer that is wrapped on both sides, with the differences."""
     rules = (
         f" by {_arrow(before.rule or 'no rule', after.rule or 'no rule')}"
         if before.rule or after.rule
@@ -443,19 +441,13 @@ def _connection_text(connection: Connection, again: Collection[str | None]) -> s
     if source is None:
         return f"input {connection.source_tensor} -> {target}"
     tensor = connection.source_tensor
-    made = (
-        source
-        + (f" ({name_call(connection.source_call)})" if source in again else "")
-        + (f" (tensor {tensor})" if tensor else "")
-    )
+    made = f"{source} ({name_call(connection.source_call)})" if source in again else source
+    made += f" (tensor {tensor})" if tensor else ""
     if target is None:
         return f"{made} -> {connection.argument}"
     argument = connection.argument
-    places = (
-        []
-        if argument == "0"
-        else [argument if argument.startswith(("input", "output")) else f"input {argument}"]
-    )
+    taken = argument if argument.startswith(("input", "output")) else f"input {argument}"
+    places = [] if argument == "0" else [taken]
     if target in again:
         places.append(name_call(connection.target_call))
     return f"{made} -> {target}" + (f" ({', '.join(places)})" if places else "")

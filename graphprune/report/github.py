@@ -24,12 +24,10 @@ def render_plan_github(plan: Plan, *, show_all: bool = False, brief: bool = Fals
     heads = plan_heads(plan)
     ends = 1 if plan.is_empty else _ENDS
     shown = [change for change in plan.changes if show_all or change.actions != ("noop",)]
-    table = [
-        _marked(symbol, line)
-        for symbol, line in table_lines(
-            plan, [] if plan.is_empty and not show_all else shown, plan.hidden if show_all else ()
-        )
-    ]
+    if plan.is_empty and not show_all:
+        shown = []
+    hidden = plan.hidden if show_all else ()
+    table = [_marked(symbol, line) for symbol, line in table_lines(plan, shown, hidden)]
     return _document("Pruning plan", heads[:-ends], table, heads[-ends:], brief=brief)
 
 

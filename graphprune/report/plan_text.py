@@ -188,8 +188,8 @@ def _summary_lines(plan: Plan) -> str:
         f"{format_share(summary.share_of(whole))} of {name}" for name, whole in shares.items()
     )
     return (
-        f"Plan: {changes}; {counts['keep']} kept dense, {counts['unclaimed']} unclaimed.\nZeros"
-        f" when finished: {format_count(summary.zeros_after)} = {listed}."
+        f"Plan: {changes}; {counts['keep']} kept dense, {counts['unclaimed']} unclaimed.\n"
+        f"Zeros when finished: {format_count(summary.zeros_after)} = {listed}."
     )
 
 
@@ -301,16 +301,11 @@ def _rows(change: LayerChange | HiddenLayer, wishes: Wishes) -> Iterator[_Cells]
 
 def _with_tensor(cells: _Cells, tensor: TensorChange | None, change: LayerChange) -> _Cells:
     """Return the row with what happens to one tensor of the layer."""
-    label = (
-        ""
-        if tensor is None
-        else Tensor(
-            tensor.name,
-            tensor.shape,
-            axes=tensor.axes if len(tensor.axes) == len(tensor.shape) else (),
-        ).label()
-    )
-    size = "" if tensor is None else format_count(tensor.size)
+    label, size = "", ""
+    if tensor is not None:
+        axes = tensor.axes if len(tensor.axes) == len(tensor.shape) else ()
+        label = Tensor(tensor.name, tensor.shape, axes=axes).label()
+        size = format_count(tensor.size)
     before, after = _sparsity_cells(tensor, change)
     return _Cells(
         cells.symbol,
@@ -387,7 +382,7 @@ def rule_text(change: LayerChange, wishes: Wishes) -> str:
 
 
 def _dense_notes(change: LayerChange, wishes: Wishes) -> list[str]:
-    """Return why tensors that the rule claims stay dense; with a name where the layer has others."""
+    """Return why tensors that the rule claims stay dense; with names if the layer has others."""
     reasons = {name: reason for name, reason in change.skipped}
     for tensor in change.tensors:
         if (change.address, tensor.name) in wishes:

@@ -27,10 +27,13 @@ def text_width(text: str) -> int:
     """
     if text.isascii():
         return len(text)
-    return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
-        for char in text
-    )
+    return sum(map(_columns, text))
+
+
+def _columns(char: str) -> int:
+    if unicodedata.combining(char):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
 def shorten(text: str, width: int) -> str:
@@ -80,7 +83,9 @@ def align_rows(
         indent: What every line starts with.
 
     Example:
-        >>> for line in align_rows([["fc1", "235,200", "dense"], ["predictions", "1,000"]], right={1}):
+        >>> for line in align_rows(
+        ...     [["fc1", "235,200", "dense"], ["predictions", "1,000"]], right={1}
+        ... ):
         ...     print(line)
         fc1          235,200  dense
         predictions    1,000

@@ -65,11 +65,9 @@ class Position:
 
     def __str__(self) -> str:
         number = f"{self.value:g}" if self.value < 1e6 else str(int(self.value))
-        return (
-            f"{number}%"
-            if self.unit == "percent"
-            else f"{number} {self.unit}{'' if self.value == 1 else 's'}"
-        )
+        if self.unit == "percent":
+            return f"{number}%"
+        return f"{number} {self.unit}{'' if self.value == 1 else 's'}"
 
     def to_config(self) -> dict[str, float]:
         """Return the JSON form, such as `{"epoch": 4}`."""
@@ -90,7 +88,7 @@ class Position:
         return cls(float(value), unit)  # type: ignore[arg-type]
 
     def to_step(self, run: Run) -> int | None:
-        """Return the optimizer step, rounded half to even, or None while `run` does not say enough."""
+        """Return the optimizer step, rounded half to even; None where `run` does not say enough."""
         if self.unit == "step":
             return round(self.value)
         if self.unit == "epoch":
@@ -110,4 +108,5 @@ def parse_position(text: str) -> Position:
             f"a position needs a unit: '4 epochs', '2000 steps' or '60%' of the run; got {text!r}"
         )
     unit = match["unit"].rstrip("s")
-    return Position(float(match["value"]), "percent" if unit == "%" else unit)  # type: ignore[arg-type]
+    unit = "percent" if unit == "%" else unit
+    return Position(float(match["value"]), unit)  # type: ignore[arg-type]

@@ -171,12 +171,16 @@ class Timetable:
     before the first.
 
     Example:
-        >>> ramp = Schedule(end=Position(1000, "step"), every=Position(300, "step")).to_timetable(Run())
+        >>> ramp = Schedule(end=Position(1000, "step"), every=Position(300, "step")).to_timetable(
+        ...     Run()
+        ... )
         >>> [s for s in range(2000) if ramp.is_due(after=s - 1, step=s)]
         [0, 300, 600, 900, 1000]
         >>> [round(ramp.sparsity_at(s, 0.9), 4) for s in (0, 500, 900, 1000, 5000)]
         [0.0, 0.7875, 0.8991, 0.9, 0.9]
-        >>> jumps = Schedule("points", points=((Position(10, "step"), 0.5), (Position(30, "step"), 0.8))).to_timetable(Run())
+        >>> jumps = Schedule(
+        ...     "points", points=((Position(10, "step"), 0.5), (Position(30, "step"), 0.8))
+        ... ).to_timetable(Run())
         >>> [jumps.sparsity_at(s, 0.8) for s in (0, 10, 29, 30, 99)]
         [0.0, 0.5, 0.5, 0.8, 0.8]
     """
@@ -188,7 +192,7 @@ class Timetable:
     points: tuple[tuple[int, float], ...] = ()
 
     def last_due(self, step: int) -> int | None:
-        """Return the latest step, `step` included, at which masks are updated; None before `begin`."""
+        """Return the latest step up to `step` at which masks are updated; None before `begin`."""
         if step < self.begin:
             return None
         if self.end is not None and step >= self.end:
@@ -226,11 +230,12 @@ class Timetable:
                 max(point for point in self.points if point[0] <= step)[1],
                 self.points[-1][1],
             )
-            return share if target == last else min(target, target * share / last) if last else 0.0
+            if target == last:
+                return share
+            return min(target, target * share / last) if last else 0.0
         left = 1 - (step - self.begin) / (self.end - self.begin)
-        initial = min(
-            self.schedule.initial, target
-        )  # of a budget, a tensor's own target may be below the share that all begin from
+        # of a budget, a tensor's own target may be below the share that all begin from
+        initial = min(self.schedule.initial, target)
         if self.schedule.curve == "exponential":
             kept = 1 - initial
             return sorted((initial, 1 - kept * float(((1 - target) / kept) ** (1 - left)), target))[
@@ -249,7 +254,7 @@ def find_schedule_faults(
     power: float,
     points: Sequence[tuple[Position, float]],
 ) -> Iterator[tuple[str, str]]:
-    """Yield (field, what is wrong) of everything that keeps these values from being a `Schedule`."""
+    """Yield (field, what is wrong) for all that keeps these values from being a `Schedule`."""
     if curve not in CURVES:
         yield "curve", f"curve must be one of {', '.join(CURVES)}, got {curve!r}"
     if not 0 <= initial < 1:

@@ -129,7 +129,7 @@ def test_a_config_with_a_changed_value(data: st.DataObject) -> None:
     config = copy.deepcopy(model(IN, FC))
     place: object = config
     while True:
-        keys = sorted(place) if isinstance(place, dict) else list(range(len(place)))  # type: ignore[arg-type]
+        keys = sorted(place) if isinstance(place, dict) else list(range(len(place)))
         key = data.draw(st.sampled_from(keys))
         inner = place[key]  # type: ignore[index]
         if not isinstance(inner, dict | list) or not inner or data.draw(st.booleans()):

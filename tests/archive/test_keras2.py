@@ -131,10 +131,7 @@ def old_siamese() -> dict[str, Any]:
     dense = plain("Dense", name="dense_1", units=4, use_bias=True, batch_input_shape=[None, 4])
     layers = [
         plain("InputLayer", name=name, batch_input_shape=[None, 4])
-        | {
-            "name": name,
-            "inbound_nodes": [],
-        }
+        | {"name": name, "inbound_nodes": []}
         for name in ("a", "b")
     ]
     layers.append(
@@ -147,10 +144,7 @@ def old_siamese() -> dict[str, Any]:
     )
     layers.append(
         plain("Add", name="add")
-        | {
-            "name": "add",
-            "inbound_nodes": [[["tower", 1, 0, {}], ["tower", 2, 0, {}]]],
-        }
+        | {"name": "add", "inbound_nodes": [[["tower", 1, 0, {}], ["tower", 2, 0, {}]]]}
     )
     model = {
         "name": "model_1",

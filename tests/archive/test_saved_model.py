@@ -134,11 +134,7 @@ def test_what_export_saved_model_wrote_has_its_config_beside_it(tmp_path: Path) 
             tmp_path / "m",
             json.dumps(
                 config
-                | {
-                    "class_name": "Model",
-                    "keras_version": "2.2.4-tf",
-                    "backend": "tensorflow",
-                }
+                | {"class_name": "Model", "keras_version": "2.2.4-tf", "backend": "tensorflow"}
             ),
         )
     )

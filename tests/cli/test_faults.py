@@ -125,8 +125,11 @@ def test_an_output_below_a_file_is_refused(tmp_path):
 def test_a_rule_that_matches_nothing_stops_the_plan(tmp_path):
     rules = tmp_path / "prune.yaml"
     rules.write_text(
-        "version: 1\nrules:\n  - id: wide\n    match: {name: {glob: 'wide_*'}}\n    prune:"
-        " {sparsity: 0.9, schedule: {curve: step, begin: 0 steps}}\n"
+        "version: 1\n"
+        "rules:\n"
+        "  - id: wide\n"
+        "    match: {name: {glob: 'wide_*'}}\n"
+        "    prune: {sparsity: 0.9, schedule: {curve: step, begin: 0 steps}}\n"
     )
     done = run_command("plan", MODEL, "-r", rules)
     assert (done.code, done.out) == (1, "")

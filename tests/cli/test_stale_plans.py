@@ -27,8 +27,8 @@ RULES = {
         f" {{sparsity: 80%, {STEP}}}}}]\n"
     ),
     "selector": (
-        "selectors: {dense: {weight: {sparsity: 0}}}\nrules: [{id: a, match: {use:"
-        f" dense}}, prune: {{sparsity: 80%, {STEP}}}}}]\n"
+        "selectors: {dense: {weight: {sparsity: 0}}}\n"
+        f"rules: [{{id: a, match: {{use: dense}}, prune: {{sparsity: 80%, {STEP}}}}}]\n"
     ),
     "check": (
         "require: [{id: c, every: '*', satisfies: {weight: {sparsity: {lt: 10%}}}}]\n"

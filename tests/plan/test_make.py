@@ -176,9 +176,10 @@ def test_steps_are_resolved_when_an_epoch_has_a_length():
 
 NEVER_REACHED = (
     "[schedule/never-reached]: rule 'dense-90': the schedule ends at 4 epochs, the run is 3 epochs"
-    " (150 steps); its target of 90% is never reached\n  --> prune.yaml:6:5\n  help: train until 4"
-    " epochs, let the schedule end earlier (in % of the run it fits any run), or go on with"
-    " --allow-missed"
+    " (150 steps); its target of 90% is never reached\n"
+    "  --> prune.yaml:6:5\n"
+    "  help: train until 4 epochs, let the schedule end earlier (in % of the run it fits any run),"
+    " or go on with --allow-missed"
 )
 
 
@@ -253,7 +254,9 @@ def test_an_end_before_the_beginning_is_an_error_once_the_run_is_known():
     assert (
         str(fault.value)
         == "error[value/range]: rule 'dense-90': end (100 steps, step 100) comes before begin (3"
-        " epochs, step 150)\n  --> prune.yaml:6:5\n  help: let the schedule end after it begins"
+        " epochs, step 150)\n"
+        "  --> prune.yaml:6:5\n"
+        "  help: let the schedule end after it begins"
     )
 
 

@@ -96,8 +96,9 @@ def test_the_example_of_the_specification():
 
 def test_keys_stand_in_the_order_of_the_specification():
     assert list(plan_to_config(plan())) == [
-        "format_version", "kind", "tool", "model", "rules", "vars", "switches", "applyable", "complete", "errored", "depends_on_weights",
-        "drift", "layer_changes", "budgets", "checks", "diagnostics", "summary",
+        "format_version", "kind", "tool", "model", "rules", "vars", "switches", "applyable",
+        "complete", "errored", "depends_on_weights", "drift", "layer_changes", "budgets", "checks",
+        "diagnostics", "summary",
     ]  # fmt: skip
 
 

@@ -20,8 +20,10 @@ NET = "in > fc1[100,50] > fc2[50,20] > fc3[20,10]"
 
 def rules(threshold=0.5, schedule="{curve: step, begin: 0 steps}", match="'*'"):
     return parse_rules(
-        f"version: 1\nrules:\n- {{id: small, match: {match}, prune: {{threshold: {threshold},"
-        f" schedule: {schedule}}}}}\n",
+        "version: 1\n"
+        "rules:\n"
+        f"- {{id: small, match: {match}, prune: {{threshold: {threshold}, schedule:"
+        f" {schedule}}}}}\n",
         "p.yaml",
     )
 
@@ -87,9 +89,8 @@ def test_a_model_wrapped_by_the_threshold_is_as_planned_whatever_its_weights_bec
     wrapped = wrap_layers(graph, change.after, ("fc1",), "small")
     (layer,) = wrapped.candidates()
     assert layer.wrap.provenance.budget == ""
-    assert not plan_with(
-        wrapped, rules(), read_weight=make_weights(graph, seed=1).read
-    ).is_empty  # another budget gave its shares
+    # another budget gave its shares
+    assert not plan_with(wrapped, rules(), read_weight=make_weights(graph, seed=1).read).is_empty
     told = wrap_with_budget(graph, change.after, "threshold 0.5")
     assert plan_with(told, rules(), read_weight=make_weights(graph, seed=1).read).is_empty
     assert not plan_with(
@@ -127,16 +128,19 @@ def test_without_weights_it_says_what_it_needs():
     assert (
         str(caught.value)
         == "error[budget/no-weights]: a threshold looks at magnitudes, and the weights of the model"
-        " are not at hand\n  --> p.yaml:3:35\n  help: plan from the saved model, or give"
-        " make_plan 'read_weight'"
+        " are not at hand\n"
+        "  --> p.yaml:3:35\n"
+        "  help: plan from the saved model, or give make_plan 'read_weight'"
     )
 
 
 def test_two_rules_conflict_in_words():
     text = (
-        "version: 1\nschedules: {once: {curve: step, begin: 0 steps}}\nrules:\n- {id: a, match:"
-        " {name: fc1}, prune: {threshold: 0.5, schedule: once}}\n- {id: b, match: {name: fc1},"
-        " prune: {threshold: 0.4, schedule: once}}\n"
+        "version: 1\n"
+        "schedules: {once: {curve: step, begin: 0 steps}}\n"
+        "rules:\n"
+        "- {id: a, match: {name: fc1}, prune: {threshold: 0.5, schedule: once}}\n"
+        "- {id: b, match: {name: fc1}, prune: {threshold: 0.4, schedule: once}}\n"
     )
     graph = build_graph(NET)
     with pytest.raises(RuleError) as caught:

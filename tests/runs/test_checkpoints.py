@@ -141,10 +141,10 @@ def test_damaged_checkpoints_alone_are_an_error_that_does_not_advise_force(tmp_p
     with pytest.raises(CheckpointError) as caught:
         find(root)
     assert (
-        str(caught.value)
-        == f"{root}/step-00000002: damaged, state.npz is missing\n{root}/step-00000001: damaged,"
-        f" state.npz is missing\n{tmp_path}: no checkpoint is whole; put one back from a copy,"
-        f" or move {root} away: then graphprune resume {tmp_path} starts from the beginning"
+        str(caught.value) == f"{root}/step-00000002: damaged, state.npz is missing\n"
+        f"{root}/step-00000001: damaged, state.npz is missing\n"
+        f"{tmp_path}: no checkpoint is whole; put one back from a copy, or move {root} away:"
+        f" then graphprune resume {tmp_path} starts from the beginning"
     )
 
 

@@ -41,9 +41,10 @@ MODULE = textwrap.dedent("""\
             self.units, self.rank = units, rank
 
         def build(self, shape):
-            self.u = self.add_weight(name="u", shape=(shape[-1], self.rank), initializer="glorot_uniform")
+            start = "glorot_uniform"
+            self.u = self.add_weight(name="u", shape=(shape[-1], self.rank), initializer=start)
             self.offset = self.add_weight(name="offset", shape=(self.units,), initializer="zeros")
-            self.v = self.add_weight(name="v", shape=(self.rank, self.units), initializer="glorot_uniform")
+            self.v = self.add_weight(name="v", shape=(self.rank, self.units), initializer=start)
 
         def call(self, inputs):
             return inputs @ self.u @ self.v + self.offset
@@ -80,7 +81,7 @@ def model_with(low_rank):
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_a_custom_layer_that_rules_teach_is_planned_from_the_file_wrapped_trained_saved_and_stripped(
+def test_a_custom_layer_that_rules_teach_is_planned_wrapped_trained_saved_and_stripped(
     custom, tmp_path, suffix
 ):
     _, low_rank = custom
@@ -178,8 +179,9 @@ def test_example_3_fails_on_a_stock_mobilenet_and_says_what_is_nearest(tmp_path)
         found[0]
         == "error[require/failed]: check 'stem-on-every-input': a path from the inputs forward"
         " meets no layer that matches stem: input_1 > Conv1 > bn_Conv1 > ... > out_relu >"
-        " global_average_pooling2d > predictions\n  --> prune.yaml:29:5\n  help: nearest: Conv1"
-        " (Conv2D) holds 4 of 6 conditions; fails padding: valid (is same), fed_by ZeroPadding2D"
-        " (is InputLayer)"
+        " global_average_pooling2d > predictions\n"
+        "  --> prune.yaml:29:5\n"
+        "  help: nearest: Conv1 (Conv2D) holds 4 of 6 conditions; fails padding: valid (is"
+        " same), fed_by ZeroPadding2D (is InputLayer)"
     )
     assert len(found) == 1

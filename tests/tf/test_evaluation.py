@@ -26,10 +26,7 @@ def test_a_model_is_measured_on_the_test_set(data, tmp_path):
     assert (
         evaluate(model, data)
         == evaluate(tmp_path / "net.keras", data)
-        == {
-            "loss": pytest.approx(loss),
-            "accuracy": pytest.approx(accuracy),
-        }
+        == {"loss": pytest.approx(loss), "accuracy": pytest.approx(accuracy)}
     )
     assert measure_accuracy(model, data) == pytest.approx(accuracy)
 

@@ -35,7 +35,11 @@ pytestmark = pytest.mark.tf
 RULES = """
 version: 1
 rules:
-  - {id: dense, match: {name: fc}, prune: {sparsity: 75%, schedule: {curve: linear, begin: 0 steps, end: 2 epochs, every: 1 step}}}
+  - id: dense
+    match: {name: fc}
+    prune:
+      sparsity: 75%
+      schedule: {curve: linear, begin: 0 steps, end: 2 epochs, every: 1 step}
 """
 
 
@@ -205,8 +209,8 @@ CALLED = pathlib.Path({called!r})
 STORED = np.load({data!r})
 def load():
     CALLED.write_text("called")
-    train = tf.data.Dataset.from_tensor_slices((STORED["x_train"][::{order}], STORED["y_train"][::{order}]))
-    return train.batch(8), None
+    arrays = STORED["x_train"][::{order}], STORED["y_train"][::{order}]
+    return tf.data.Dataset.from_tensor_slices(arrays).batch(8), None
 """
 
 

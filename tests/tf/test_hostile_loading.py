@@ -55,8 +55,10 @@ def test_no_command_loads_such_a_file(tmp_path, command):
     )
     rules = tmp_path / "all.yaml"
     rules.write_text(
-        "version: 1\nrules:\n  - {id: all, match: '*', prune: {sparsity: 50%, schedule: {curve:"
-        " step, begin: 0 steps}}}\n"
+        "version: 1\n"
+        "rules:\n"
+        "  - {id: all, match: '*', prune: {sparsity: 50%, schedule: {curve: step, begin: 0"
+        " steps}}}\n"
     )
     options = {
         "apply": ("-r", rules, "-o", tmp_path / "out.keras"),
@@ -142,9 +144,8 @@ def test_what_the_user_gave_must_fit_its_place(tmp_path):
     )
     ran = []
     objects = {"run": ran.append, "evil": Odd}
-    with pytest.raises(
-        GraphError, match="layer 'evil' is called on no tensor of the model"
-    ):  # the user's function never runs on what the file says
+    # the user's function never runs on what the file says
+    with pytest.raises(GraphError, match="layer 'evil' is called on no tensor of the model"):
         load_model(path, objects)
     assert ran == []
     layer_as_initializer = {

@@ -292,8 +292,9 @@ def assert_sets_agree(model: tf_keras.Model) -> None:
     assert set(graph.layers) == set(live.layers)
     for name, (match, expected) in RULES.items():
         rules = parse_rules(
-            f"version: 1\n{SELECTORS}\nrules: [{{id: a, match: {match}, keep: true, expect: {{gte:"
-            " 0}}]",
+            "version: 1\n"
+            f"{SELECTORS}\n"
+            f"rules: [{{id: a, match: {match}, keep: true, expect: {{gte: 0}}}}]",
             "p.yaml",
         )
         selected = [

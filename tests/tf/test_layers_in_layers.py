@@ -103,8 +103,11 @@ def rules_for(names, listed=()):
     axes = ", ".join(f"'{name}': [in, out]" for name in names)
     weights = f", weights: [{', '.join(map(repr, listed))}]" if listed else ""
     return parse_rules(
-        f"version: 1\nlayers:\n  Nest: {{prunable: {{{axes}}}{weights}}}\nrules:\n- {{id: all,"
-        " match: {name: nest}, prune: {sparsity: 50%, schedule: {curve: step, begin: 0"
+        "version: 1\n"
+        "layers:\n"
+        f"  Nest: {{prunable: {{{axes}}}{weights}}}\n"
+        "rules:\n"
+        "- {id: all, match: {name: nest}, prune: {sparsity: 50%, schedule: {curve: step, begin: 0"
         " steps}}}\n",
         "r.yaml",
     )

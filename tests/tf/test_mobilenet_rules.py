@@ -1,4 +1,4 @@
-"""The rule file for stock MobileNets takes the 1x1 convolutions of their bodies, and nothing else."""
+"""The rule file for stock MobileNets takes the 1x1 convolutions of their bodies and no others."""
 
 import pytest
 import tf_keras

@@ -87,9 +87,8 @@ def test_a_model_with_the_users_own_objects_is_loaded_as_it_was_saved(tmp_path, 
             ]
     if where != "in an own layer":  # whose weights the formats name differently
         assert read_graph(tmp_path / "a.h5") == read_graph(tmp_path / "a.keras")
-    if where != "in an own layer" and not (
-        registered and "of a class" in where
-    ):  # those Keras cannot read from .h5, graphprune can
+    # those Keras cannot read from .h5, graphprune can
+    if where != "in an own layer" and not (registered and "of a class" in where):
         np.testing.assert_array_equal(
             tf_keras.models.load_model(tmp_path / "a.h5", given)(x), model(x)
         )
@@ -101,9 +100,8 @@ def test_a_run_of_a_model_with_an_own_activation_can_be_resumed_and_stripped(
 ):
     monkeypatch.chdir(tmp_path)
     path, data = tmp_path / f"m{suffix}", tmp_path / "d.npz"
-    IN_MODEL["activation"](own_objects.PLAIN).save(
-        path
-    )  # by Keras, which could not load its own .h5
+    # by Keras, which could not load its own .h5
+    IN_MODEL["activation"](own_objects.PLAIN).save(path)
     rng = np.random.default_rng(0)
     np.savez(
         data,
@@ -111,8 +109,11 @@ def test_a_run_of_a_model_with_an_own_activation_can_be_resumed_and_stripped(
         y_train=rng.normal(size=(32, 1)).astype("float32"),
     )
     (tmp_path / "r.yaml").write_text(
-        "version: 1\nrules:\n  - id: all\n    match: {type: Dense}\n    prune: {sparsity: 50%,"
-        " schedule: {curve: constant, begin: 0 steps}}\n"
+        "version: 1\n"
+        "rules:\n"
+        "  - id: all\n"
+        "    match: {type: Dense}\n"
+        "    prune: {sparsity: 50%, schedule: {curve: constant, begin: 0 steps}}\n"
     )
     plan = graphprune.make_plan(read_graph(path), graphprune.read_rules("r.yaml"))
     train(

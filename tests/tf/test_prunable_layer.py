@@ -190,7 +190,7 @@ def test_rules_see_what_custom_layers_say_of_live_models_and_of_files(tmp_path, 
     assert zeros(load_model("s.keras", OBJECTS)) == {"gated": [18, 27], "biased": [0]}
 
 
-def test_a_custom_layer_with_layers_inside_goes_the_whole_way_and_is_measured_where_the_file_names_them(
+def test_a_custom_layer_with_layers_inside_goes_the_whole_way_and_is_measured_by_file_names(
     tmp_path, monkeypatch
 ):
     model = tf_keras.Sequential([layers.Input((3,)), Twofold(name="two")])
@@ -209,9 +209,8 @@ def test_a_custom_layer_with_layers_inside_goes_the_whole_way_and_is_measured_wh
         ]
         named = read_archive(tmp_path / f"w{suffix}")
         assert set(measure_mask_faults(locate_weights(named, read_graph(named))).values()) == {0}
-    monkeypatch.setattr(
-        "graphprune.tf.pruning.wrapper.places_of", lambda layer, names: {}
-    )  # as earlier versions saved it
+    # as earlier versions saved it
+    monkeypatch.setattr("graphprune.tf.pruning.wrapper.places_of", lambda layer, names: {})
     wrapped.save(tmp_path / "old.keras")
     numbered = read_archive(tmp_path / "old.keras")
     with pytest.raises(GraphError) as caught:

@@ -192,12 +192,7 @@ def test_shared_layers_and_nested_models_count_a_step_once():
     assert {
         address: int(wrapper.pruning_step.numpy())
         for address, wrapper in find_wrappers(model).items()
-    } == {
-        "tower::shared": 8,
-        "head::h1": 8,
-        "head::h2": 8,
-        "aux": 8,
-    }
+    } == {"tower::shared": 8, "head::h1": 8, "head::h2": 8, "aux": 8}
 
 
 def test_a_custom_loop_calls_on_step_as_often_as_it_likes():

@@ -292,10 +292,8 @@ def test_layers_and_weights_equal_the_live_model(
             tuple(variable.shape) for variable in variables
         ]
         last = [variable.name.split("/")[-1].removesuffix(":0") for variable in variables]
-        if (address, format) != (
-            "td",
-            "keras",
-        ):  # a model inside a wrapper: the file has numbers and no names
+        # a model inside a wrapper: the file has numbers and no names
+        if (address, format) != ("td", "keras"):
             assert [tensor.name.rsplit(".", 1)[-1] for tensor in layer.tensors] == last
         for tensor, variable in zip(layer.tensors, variables, strict=True):
             np.testing.assert_array_equal(weights.read(address, tensor.name), variable.numpy())

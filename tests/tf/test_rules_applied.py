@@ -25,11 +25,15 @@ MIXED = """\
 version: 1
 budgets: {net: {sparsity: 80%, allocate: erk}}
 rules:
-  - {id: convs, match: {type: Conv2D}, prune: {budget: net, schedule: {curve: step, begin: 0 steps}}}
+  - id: convs
+    match: {type: Conv2D}
+    prune: {budget: net, schedule: {curve: step, begin: 0 steps}}
   - id: hidden
     match: {name: hidden}
     prune: {pattern: {keep: 2, of: 4, along: in}, schedule: {curve: step, begin: 0 steps}}
-  - {id: digits, match: {name: digits}, prune: {like: hidden, pattern: {block: {in: 4, out: 1}}, sparsity: 50%}}
+  - id: digits
+    match: {name: digits}
+    prune: {like: hidden, pattern: {block: {in: 4, out: 1}}, sparsity: 50%}
 """
 
 
@@ -127,8 +131,10 @@ def test_a_plan_by_magnitude_is_stale_for_other_weights(tmp_path):
     assert (
         done.err
         == "error[plan/stale]: the plan was made from other weights of 'conv_2', and it depends on"
-        f" them\n  --> {tmp_path / 'plan.json'}\n  help: make the plan again for this model:"
-        " graphprune plan MODEL -r RULES -o PLAN.json\n"
+        " them\n"
+        f"  --> {tmp_path / 'plan.json'}\n"
+        "  help: make the plan again for this model: graphprune plan MODEL -r RULES -o"
+        " PLAN.json\n"
     )
     assert not (tmp_path / "wrapped.keras").exists()
 

@@ -87,10 +87,11 @@ def test_a_signal_while_tensorflow_is_imported_ends_with_one_line(soak, tmp_path
         time.sleep(wait)
         child.send(signal.SIGTERM)
         done = child.wait()
+        # before and in the command
         lines = [
             "graphprune: stopped by SIGTERM\n",
             "graphprune: stopped by SIGTERM; no run was begun\n",
-        ]  # before and in the command
+        ]
         assert (done.code, done.err in lines) == (143, True), done
         assert not (tmp_path / "run").exists()
 

@@ -1,4 +1,4 @@
-"""Models that turn texts into numbers: their vocabularies come along, or a clear line says why not."""
+"""Models that turn texts into numbers: vocabularies come along, or a clear line says why not."""
 
 from __future__ import annotations
 

@@ -212,10 +212,12 @@ def test_resume_is_exact_for_datasets_of_a_function_that_shuffle_anew_in_each_pa
     setting = build_setting(tmp_path, model=wrap(build_dense_model("adam"), fc=ramp()))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run_data.py").write_text(
-        f"import numpy as np, tensorflow as tf\nSTORED = np.load({setting.data!r})\ndef load():\n  "
-        "  train, test = (tf.data.Dataset.from_tensor_slices((STORED[f'x_{part}'],"
-        " STORED[f'y_{part}'])) for part in ('train', 'test'))\n    return"
-        " train.shuffle(30).batch(7), test.batch(5)\n"
+        "import numpy as np, tensorflow as tf\n"
+        f"STORED = np.load({setting.data!r})\n"
+        "def load():\n"
+        "    train, test = (tf.data.Dataset.from_tensor_slices((STORED[f'x_{part}'],"
+        " STORED[f'y_{part}'])) for part in ('train', 'test'))\n"
+        "    return train.shuffle(30).batch(7), test.batch(5)\n"
     )
     one, two = train_twice(
         Setting(setting.model, "run_data:load", tmp_path), tmp_path, 8, batch_size=None
@@ -360,10 +362,9 @@ def test_a_run_with_no_whole_checkpoint_cannot_be_resumed(run):
     with pytest.raises(CheckpointError) as caught:
         resume(run)
     assert (
-        str(caught.value)
-        == f"{run}/checkpoints/step-00000000: damaged, state.npz is missing\n{run}: no checkpoint"
-        f" is whole; put one back from a copy, or move {run}/checkpoints away: then graphprune"
-        f" resume {run} starts from the beginning"
+        str(caught.value) == f"{run}/checkpoints/step-00000000: damaged, state.npz is missing\n"
+        f"{run}: no checkpoint is whole; put one back from a copy, or move {run}/checkpoints"
+        f" away: then graphprune resume {run} starts from the beginning"
     )
 
 
@@ -600,7 +601,11 @@ def test_the_learning_rate_changes_and_slots_stay(tmp_path):
 RULES = """
 version: 1
 rules:
-  - {id: dense, match: {name: fc}, prune: {sparsity: SPARSITY, schedule: {curve: linear, begin: 0 steps, end: 2 epochs, every: 1 step}}}
+  - id: dense
+    match: {name: fc}
+    prune:
+      sparsity: SPARSITY
+      schedule: {curve: linear, begin: 0 steps, end: 2 epochs, every: 1 step}
 """
 
 

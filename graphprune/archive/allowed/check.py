@@ -108,7 +108,9 @@ def find_refused(
     Example:
         >>> dense = {"class_name": "Dense", "config": {"name": "fc", "activation": "relu"}}
         >>> find_refused(dense, {})
-        >>> refusal = find_refused({"class_name": "Dense", "config": {"name": "fc", "activation": "exec"}}, {})
+        >>> refusal = find_refused(
+        ...     {"class_name": "Dense", "config": {"name": "fc", "activation": "exec"}}, {}
+        ... )
         >>> refusal.name, refusal.kind, refusal.layer
         ('exec', 'activation', 'fc')
     """
@@ -147,9 +149,8 @@ def _judge_entry(place: _Place, given: Given | None, *, unsafe_ops: bool) -> Ref
             return Refusal(operation, OPERATION, layer)
     if given is None:
         return None
-    if (
-        owned == CALLED and entry["class_name"] != "function"
-    ):  # Keras would call it with what the file says
+    # Keras would call it with what the file says
+    if owned == CALLED and entry["class_name"] != "function":
         return Refusal(
             name_of(entry), place.kind or "class", layer, foreign_module(entry), is_given=True
         )

@@ -39,8 +39,17 @@ def complete_config(entry: Entry) -> dict[str, Any]:
     Of a class that is not Keras's own, only what holds for all classes is filled in.
 
     Example:
-        >>> dense = {"class_name": "Dense", "config": {"units": 3, "dtype": {"class_name": "Policy", "config": {"name": "mixed_float16"}}}}
-        >>> [complete_config(dense)[key] for key in ("units", "dtype", "use_bias", "kernel_initializer")]
+        >>> dense = {
+        ...     "class_name": "Dense",
+        ...     "config": {
+        ...         "units": 3,
+        ...         "dtype": {"class_name": "Policy", "config": {"name": "mixed_float16"}},
+        ...     },
+        ... }
+        >>> [
+        ...     complete_config(dense)[key]
+        ...     for key in ("units", "dtype", "use_bias", "kernel_initializer")
+        ... ]
         [3, 'mixed_float16', True, {'class_name': 'GlorotUniform', 'config': {'seed': None}}]
     """
     config = {str(key): complete_setting(str(key), value) for key, value in entry["config"].items()}

@@ -32,7 +32,7 @@ _WORDS = {
 
 
 def mark_plan(plan: Plan) -> Marking:
-    """Return the marks of all layers that the plan speaks of, those it leaves as they are included."""
+    """Return the marks of all layers that the plan names, those that it leaves included."""
     kinds, wishes = {kind_of(change) for change in plan.changes}, budget_wishes(plan)
     return Marking(
         title="plan",

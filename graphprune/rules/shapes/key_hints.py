@@ -154,10 +154,7 @@ _REASONS = {
     ("FileShape", "version"): "begin the file with 'version: 1'",
     ("RuleShape", "id"): "add one, such as 'id: dense-90'; wrapped layers remember it",
     ("CheckShape", "id"): "add one, such as 'id: has-dense'; plans tell by it which checks held",
-    (
-        "RuleShape",
-        "match",
-    ): (
+    ("RuleShape", "match"): (
         "add the conditions, such as 'match: {type: Dense}', or 'match: \"*\"' for every layer with"
         " prunable weights"
     ),

@@ -38,9 +38,8 @@ _MISSING = re.compile(
     r" (?:class|function)) [`'](?P<name>[^`']+)[`']"
 )
 
-_LAMBDA = re.compile(
-    r"<lambda>|\{'value': \['"
-)  # the name, or what Keras makes of the code where it expects a name
+# the name, or what Keras makes of the code where it expects a name
+_LAMBDA = re.compile(r"<lambda>|\{'value': \['")
 _CAUSE = "Exception encountered: "
 _LONGEST_CAUSE = 400
 """Characters of Keras's own error that a message shows."""

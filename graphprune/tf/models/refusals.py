@@ -53,7 +53,7 @@ def check_loadable(
 
 
 def refuse_settings(archive: Archive, given: Given, *, unsafe_lambda: bool) -> str | None:
-    """Return why the compile settings must not be restored; None where nothing stands against it."""
+    """Return why the compile settings must not be restored; None where they may be."""
     settings: tuple[Any, ...] = (archive.training_config, archive.config.get("compile_config"))
     if not unsafe_lambda and holds_lambda_bytecode(settings):
         return "a lambda function in them holds Python bytecode"

@@ -1,4 +1,4 @@
-"""Layers of live models by address: the name, prefixed by the names of the nested models around it."""
+"""Layers of live models by address: the name after the names of the nested models around it."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def inner_layer(layer: Layer) -> Layer:
 
 
 def name_of(layer: Layer) -> str:
-    """Return the layer's name, without what the TensorFlow toolkit's live wrapper puts before it."""
+    """Return the layer's name, without the prefix of the TensorFlow toolkit's live wrapper."""
     return str(layer.layer.name if is_toolkit_layer(layer) else layer.name)
 
 

@@ -256,13 +256,11 @@ def _pruning_for(
     nothing is known of the axes of their kernels.
     """
     kind = type(layer).__name__
-    whose = (
-        f"custom layer class {kind}"
-        if not is_builtin_layer(layer)
-        else f"the custom layer in {kind}"
-        if holds_prunable_layer(layer)
-        else None
-    )
+    whose = None
+    if not is_builtin_layer(layer):
+        whose = f"custom layer class {kind}"
+    elif holds_prunable_layer(layer):
+        whose = f"the custom layer in {kind}"
     if patterns.is_unstructured:
         return Pruning(schedule.target, schedule.to_schedule(), names)
     if whose is not None:

@@ -77,9 +77,9 @@ def _bracket(scores: Scores, kept: int) -> tuple[int, int]:
     sample = np.sort(scores[::stride])
     rank, margin = kept // stride, 2 * math.isqrt(sample.size) + 2
     low, high = sample.size - rank - margin, sample.size - rank + margin
-    return int(sample[low]) if low > 0 else 0, (
-        int(sample[high]) if high < sample.size else int(np.iinfo(scores.dtype).max)
-    )
+    lowest = int(sample[low]) if low > 0 else 0
+    highest = sample[high] if high < sample.size else np.iinfo(scores.dtype).max
+    return lowest, int(highest)
 
 
 def _radix_select(scores: Scores, kept: int) -> tuple[int, int, int]:

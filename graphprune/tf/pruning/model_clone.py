@@ -1,4 +1,4 @@
-"""Clones of live models: new layers, the same names, connections, weights, masks and compile state."""
+"""Clones of live models: new layers, the same names, connections, weights, masks, compile state."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def own_schedule(schedule: PruningSchedule) -> PruningSchedule | None:
 
 
 def write_own_schedule(schedule: PruningSchedule | None) -> dict[str, Any]:
-    """Return the part of a wrapper's config that holds a user's own schedule; nothing without one."""
+    """Return the part of a wrapper's config that holds a user's own schedule, or nothing."""
     return (
         {}
         if schedule is None

@@ -105,9 +105,8 @@ class Pruner:
                     f"{address}: a legacy optimizer ({type(self._optimizer).__name__}) cannot prune"
                     f" an Embedding, whose gradients are sparse; {_new_optimizer(self._optimizer)}"
                 )
-            if (
-                int(wrapper.pruning_step.numpy()) < 0
-            ):  # the TensorFlow toolkit's way to say that training has not begun
+            # the TensorFlow toolkit's way to say that training has not begun
+            if int(wrapper.pruning_step.numpy()) < 0:
                 wrapper.pruning_step.assign(0)
         self.follow(run)
         warn_never_reached(self.wrappers, run, done)

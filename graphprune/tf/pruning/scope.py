@@ -29,8 +29,5 @@ def prune_scope() -> Any:
 
 def prune_objects() -> dict[str, type]:
     """Return the classes of `prune_scope` by name."""
-    own = {
-        REGISTERED: PruneLowMagnitude,
-        PruneLowMagnitude.__name__: PruneLowMagnitude,
-    }
+    own = {REGISTERED: PruneLowMagnitude, PruneLowMagnitude.__name__: PruneLowMagnitude}
     return {**{unlisted.__name__: unlisted for unlisted in UNLISTED}, **own}

@@ -108,7 +108,7 @@ class PruningSummaries(tf_keras.callbacks.TensorBoard):
         super().on_train_end(logs)
 
     def close(self) -> None:
-        """Write out what is waiting, where training was broken off and `on_train_end` never came."""
+        """Write out what is waiting, where training was broken off before `on_train_end`."""
         self._close_writers()
 
     def _write(self) -> None:

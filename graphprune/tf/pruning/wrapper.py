@@ -1,4 +1,4 @@
-"""The pruning wrapper: a layer of the same name that holds masks and keeps masked weights at zero."""
+"""The pruning wrapper: a layer of the same name that holds masks and keeps masked weights zero."""
 
 from __future__ import annotations
 
@@ -79,9 +79,8 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         own = {"name": layer.name, "trainable": layer.trainable, "dtype": layer._dtype_policy}
         super().__init__(layer, **{**own, **kwargs, "autocast": False})
         if hasattr(layer, "_batch_input_shape") and not hasattr(self, "_batch_input_shape"):
-            self._batch_input_shape = (
-                layer._batch_input_shape
-            )  # by it a Sequential model is built when its first layer is added
+            # by it a Sequential model is built when its first layer is added
+            self._batch_input_shape = layer._batch_input_shape
         self.pruning = (
             pruning if isinstance(pruning, Pruning) else _read_pruning(layer.name, pruning)
         )
@@ -210,9 +209,8 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
             self._add_state(threshold_name(name), (), tf.float32, 0)
         self._add_state(STEP, (), tf.int64, 0)
         self._add_state(LAST_UPDATE, (), tf.int64, -1)
-        if (
-            self._is_tfmot
-        ):  # the toolkit's files hold no such variable, so it is no weight until the model is saved
+        # the toolkit's files hold no such variable, so it is no weight until the model is saved
+        if self._is_tfmot:
             self._non_trainable_weights.pop()
         counter = self.pruning_step
         for weight, mask, _ in self.pruning_vars:
@@ -233,11 +231,9 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         )
         setattr(self, state_attribute(name), variable)
         if state_attribute(name) != name:
-            self._delete_tracking(
-                name
-                # `add_weight` tracks a variable by its name, which Keras's loader of SavedModels reads
-                # as a path
-            )
+            # `add_weight` tracks a variable by its name, which Keras's loader of SavedModels reads
+            # as a path
+            self._delete_tracking(name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the inner layer, once it is sure that a pruner follows the training.

@@ -116,9 +116,8 @@ def _first_batch(model: tf_keras.Model, data: Data) -> tf.data.Dataset:
             f"{data.spec}: the first validation batch",
             _take_first(data.spec, "validation", data.test),
         )
-    return tf.data.Dataset.from_generator(
-        lambda: [first], output_signature=data.element_spec
-    )  # the specification of `train`, so that Keras traces once
+    # the specification of `train`, so that Keras traces once
+    return tf.data.Dataset.from_generator(lambda: [first], output_signature=data.element_spec)
 
 
 def _take_first(spec: str, part: str, dataset: tf.data.Dataset) -> Any:

@@ -272,9 +272,8 @@ def resume(
     plan = None if plan is None else plan_of(plan)
     options = folder.read_options() if not folder.is_replaced else None
     if options is not None and plan is None:
-        finished = find_finished(
-            folder, options, lambda message: None
-        )  # also in a folder that cannot be written
+        # also in a folder that cannot be written
+        finished = find_finished(folder, options, lambda message: None)
         if finished is not None:
             return TrainingResult.from_config(folder.path, asdict(finished))
     told: list[str] = []
