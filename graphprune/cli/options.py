@@ -190,8 +190,11 @@ custom_option = click.option(
     "--custom-objects",
     "custom_objects",
     multiple=True,
-    metavar="MODULE[:NAME]",
-    help="Import MODULE (and take NAME from it), for custom layers, losses and metrics.",
+    metavar="[OTHER=]MODULE[:NAME]",
+    help=(
+        "Import MODULE (and take NAME from it), for custom layers, losses and metrics."
+        " OTHER=MODULE:NAME gives it under the name that the file has for it, such as <lambda>."
+    ),
 )
 
 
@@ -257,7 +260,7 @@ class LoadingOptions:
     """What a model file may bring into the process: see `graphprune.load_model`.
 
     Attributes:
-        custom_objects: The user's own classes and functions, as `MODULE[:NAME]`.
+        custom_objects: The user's own classes and functions, as `[OTHER=]MODULE[:NAME]`.
         unsafe_lambda: Run Python bytecode of Lambda layers.
         unsafe_ops: Run operations that are not on the list of those that only compute.
     """
