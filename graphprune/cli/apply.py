@@ -84,6 +84,6 @@ def command(
     if any("wrap" in change.actions for change in plan.changes):
         click.echo(
             "no weight is pruned yet, training prunes\nnext: graphprune train"
-            f" {shlex.quote(output)} --data DATA --epochs N --run DIR",
+            f" {shlex.quote(output)} --data DATA --epochs N --run DIR{loading.typed}",
             err=format_ == "json",
         )

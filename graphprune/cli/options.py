@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -265,9 +266,21 @@ class LoadingOptions:
         unsafe_ops: Run operations that are not on the list of those that only compute.
     """
 
-    custom_objects: tuple[str, ...]
-    unsafe_lambda: bool
-    unsafe_ops: bool
+    custom_objects: tuple[str, ...] = ()
+    unsafe_lambda: bool = False
+    unsafe_ops: bool = False
+
+    @property
+    def typed(self) -> str:
+        """The options as they are typed behind the next command, with a space before each.
+
+        Example:
+            >>> LoadingOptions(("<lambda>=own:act",), unsafe_ops=True).typed
+            " --custom-objects '<lambda>=own:act' --unsafe-ops"
+        """
+        given = [f" --custom-objects {shlex.quote(spec)}" for spec in self.custom_objects]
+        flags = {" --unsafe-lambda": self.unsafe_lambda, " --unsafe-ops": self.unsafe_ops}
+        return "".join([*given, *(flag for flag, is_set in flags.items() if is_set)])
 
 
 def loading_options(command: Command) -> Command:
