@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 Entry = Mapping[str, Any]
+LAMBDA = "<lambda>"
+"""What Python calls every lambda, and old files say of one."""
 
 
 def type_of(entry: Entry) -> str:

@@ -87,6 +87,7 @@ def command(
     if any("wrap" in change.actions for change in plan.changes):
         click.echo(
             "no weight is pruned yet, training prunes\n"
-            f"next: graphprune train {shlex.quote(output)} --data DATA --epochs N --run DIR",
+            f"next: graphprune train {shlex.quote(output)} --data DATA --epochs N --run"
+            f" DIR{loading.typed}",
             err=format_ == "json",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -190,8 +191,11 @@ custom_option = click.option(
     "--custom-objects",
     "custom_objects",
     multiple=True,
-    metavar="MODULE[:NAME]",
-    help="Import MODULE (and take NAME from it), for custom layers, losses and metrics.",
+    metavar="[OTHER=]MODULE[:NAME]",
+    help=(
+        "Import MODULE (and take NAME from it), for custom layers, losses and metrics."
+        " OTHER=MODULE:NAME gives it under the name that the file has for it, such as <lambda>."
+    ),
 )
 
 
@@ -258,14 +262,26 @@ class LoadingOptions:
     """What a model file may bring into the process: see `graphprune.load_model`.
 
     Attributes:
-        custom_objects: The user's own classes and functions, as `MODULE[:NAME]`.
+        custom_objects: The user's own classes and functions, as `[OTHER=]MODULE[:NAME]`.
         unsafe_lambda: Run Python bytecode of Lambda layers.
         unsafe_ops: Run operations that are not on the list of those that only compute.
     """
 
-    custom_objects: tuple[str, ...]
-    unsafe_lambda: bool
-    unsafe_ops: bool
+    custom_objects: tuple[str, ...] = ()
+    unsafe_lambda: bool = False
+    unsafe_ops: bool = False
+
+    @property
+    def typed(self) -> str:
+        """The options as they are typed behind the next command, with a space before each.
+
+        Example:
+            >>> LoadingOptions(("<lambda>=own:act",), unsafe_ops=True).typed
+            " --custom-objects '<lambda>=own:act' --unsafe-ops"
+        """
+        given = [f" --custom-objects {shlex.quote(spec)}" for spec in self.custom_objects]
+        flags = {" --unsafe-lambda": self.unsafe_lambda, " --unsafe-ops": self.unsafe_ops}
+        return "".join([*given, *(flag for flag, is_set in flags.items() if is_set)])
 
 
 def loading_options(command: Command) -> Command:

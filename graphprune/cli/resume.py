@@ -45,7 +45,11 @@ def command(
     \b
         graphprune resume runs/a
     """  # noqa: D301 - click wants the real character
-    with lasting_output(), stoppable(run_folder, is_new=False) as stop, live_display() as display:
+    with (
+        lasting_output(),
+        stoppable(run_folder, is_new=False, loading=loading) as stop,
+        live_display() as display,
+    ):
         display.say(IMPORTING)
         import_tensorflow()
         from graphprune.tf.training.run import resume
@@ -64,8 +68,8 @@ def command(
                 stop=stop,
                 **loading_arguments(loading),
             )
-        check_stop(result, stop)
-        report_run(result)
+        check_stop(result, stop, loading)
+        report_run(result, loading)
 
 
 def _say_start(run_folder: str, checkpoint: Path | None) -> str:

@@ -97,7 +97,7 @@ def command(
     if missed:
         click.echo(
             f"graphprune: warning: {model}: stripped, and {explain_missed(missed)};"
-            f" {_advise(model, model_file)}",
+            f" {_advise(model, model_file, loading)}",
             err=True,
         )
     write_stripped(
@@ -112,13 +112,13 @@ def command(
     )
 
 
-def _advise(model: str, model_file: str) -> str:
+def _advise(model: str, model_file: str, loading: LoadingOptions) -> str:
     """Return what to do about missed targets in a wrapped model, or in the model of a finished
     training run.
     """
     if model != model_file:
         return "train for more epochs, or let the schedules end earlier, and strip then"
-    train = f"graphprune train {shlex.quote(model)} --data DATA --epochs N --run DIR"
+    train = f"graphprune train {shlex.quote(model)} --data DATA --epochs N --run DIR{loading.typed}"
     return (
         f"train it first, with {train}, or prune without training, with graphprune prune MODEL -r"
         " RULES -o OUT"

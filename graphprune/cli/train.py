@@ -148,7 +148,11 @@ def command(
     \b
         graphprune train model.keras -r builtin:dense-90 --data digits.npz --epochs 10 --run runs/a
     """  # noqa: D301 - click wants the real character
-    with lasting_output(), stoppable(run_folder, is_new=True) as stop, live_display() as display:
+    with (
+        lasting_output(),
+        stoppable(run_folder, is_new=True, loading=loading) as stop,
+        live_display() as display,
+    ):
         display.say("reading the model")
         plan = None
         saved = open_model(model)
@@ -197,8 +201,8 @@ def command(
                 stop=stop,
                 **loading_arguments(loading),
             )
-        check_stop(result, stop)
-        report_run(result)
+        check_stop(result, stop, loading)
+        report_run(result, loading)
 
 
 def _summaries_folder(tensorboard: str | None) -> str | Path | None:

@@ -226,7 +226,7 @@ def rewrite(path, change):
 
 def as_keras_2_0(value):
     """Return a config as Keras 2.0.8 wrote it: no InputLayer in Sequential models, which are bare
-    lists; class Model; no newer keys.
+    lists; class Model; an Embedding with the type of its input; no newer keys.
     """
     if isinstance(value, list):
         return [as_keras_2_0(item) for item in value]
@@ -243,6 +243,8 @@ def as_keras_2_0(value):
             inner[1]["config"]["batch_input_shape"] = inner[0]["config"]["batch_input_shape"]
             inner = inner[1:]
         value["config"] = inner
+    if value.get("class_name") == "Embedding":
+        value["config"]["dtype"] = "int32"
     if value.get("class_name") == "Functional":
         value["class_name"] = "Model"
     return value

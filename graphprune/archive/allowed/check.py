@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphprune.archive.allowed.entries import (
+    KERAS_3,
     OTHER,
     Given,
     foreign_module,
@@ -66,6 +67,7 @@ class Refusal:
             model itself.
         module: The module that the config takes it from, where that is none of Keras's.
         is_given: Whether it is the user's own, and does not fit its place.
+        is_keras_3: Whether the user's own is built on Keras 3.
         value: Of a size, what the config asks for.
     """
 
@@ -74,6 +76,7 @@ class Refusal:
     layer: str = ""
     module: str = ""
     is_given: bool = False
+    is_keras_3: bool = False
     value: str = ""
 
     @property
@@ -163,6 +166,7 @@ def _judge_entry(place: _Place, given: Given | None, *, unsafe_ops: bool) -> Ref
         layer,
         foreign_module(entry),
         is_given=owned is not None,
+        is_keras_3=KERAS_3 in kinds,
     )
 
 
@@ -176,11 +180,16 @@ def _judge_string(place: _Place, given: Given) -> Refusal | None:
         )
     else:
         return None
-    return None if is_known else Refusal(name, kind, place.layer, is_given=name in given)
+    if is_known:
+        return None
+    own = given.get(name, frozenset())
+    return Refusal(name, kind, place.layer, is_given=name in given, is_keras_3=KERAS_3 in own)
 
 
 def _fits(kinds: frozenset[str], place: str | None, *, is_given: bool) -> bool:
     """Return whether an object of these kinds may stand in a place."""
+    if KERAS_3 in kinds:
+        return False
     if place is None:
         return bool(kinds)
     if place == LAYER:

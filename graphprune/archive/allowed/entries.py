@@ -45,6 +45,9 @@ DATA = frozenset({
 has its own option.
 """
 
+KERAS_3 = "Keras 3"
+"""A class of the user's that is built on Keras 3; it fits nowhere in a model of tf_keras."""
+
 NUMBERS = frozenset({
     "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16",
     "float32", "float64", "complex64", "complex128",
