@@ -91,7 +91,10 @@ def check_stop(
             f" {resume_command(result.run_dir, loading)}"
         )
     else:
-        text = f"stopped when the run was finished; see it with: {resume_command(result.run_dir, loading)}"
+        text = (
+            "stopped when the run was finished; see it with:"
+            f" {resume_command(result.run_dir, loading)}"
+        )
     signals.say(f"graphprune: {text}")
     raise click.exceptions.Exit(signals.EXIT_SIGNAL + signals.first_signal())
 

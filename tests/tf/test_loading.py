@@ -135,8 +135,8 @@ def test_a_loss_that_cannot_be_restored_leaves_the_model_uncompiled(path):
     text = (
         f"{path}: its compile settings could not be restored, so the model is not compiled (the"
         " loss 'my_loss' is not part of Keras; give it with --custom-objects"
-        " MODULE:my_loss (custom_objects={'my_loss': ...} in Python)); compile it again, or say how to train it"
-        " with --loss and --optimizer"
+        " MODULE:my_loss (custom_objects={'my_loss': ...} in Python)); compile it again, or say"
+        " how to train it with --loss and --optimizer"
     )
     with pytest.warns(UserWarning, match="^" + re.escape(text) + "$"):
         assert not load_model(path)._is_compiled
