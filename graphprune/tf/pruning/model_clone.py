@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 from tf_keras.src.engine.base_layer import Layer
@@ -12,6 +13,7 @@ from tf_keras.src.engine.functional import has_functional_like_constructor
 
 from graphprune.errors import GraphError
 from graphprune.graph.layers import SEPARATOR
+from graphprune.tf.layers.known_outputs import foresee_outputs
 from graphprune.tf.layers.layer_clone import clone_layer, copy_state, without_random_values
 from graphprune.tf.layers.live_tensors import find_weight
 from graphprune.tf.layers.replicas import strategy_scope
@@ -24,7 +26,7 @@ from graphprune.tf.pruning.live_toolkit import (
     live_state,
     read_live_pruning,
 )
-from graphprune.tf.pruning.mask_update import apply_mask
+from graphprune.tf.pruning.mask_update import apply_mask, is_masked
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
 MakeLayer = Callable[[str, Layer], Layer]
@@ -91,8 +93,9 @@ class _Clone:
             if is_layered_model(layer):
                 self.made[id(layer)] = self.of_model(layer, f"{address}{SEPARATOR}")
             else:
-                self.made[id(layer)] = self.make(address, layer)
-                self.pairs.append((address, layer, self.made[id(layer)]))
+                clone = self.made[id(layer)] = self.make(address, layer)
+                foresee_outputs(layer, clone, inner_layer(clone))
+                self.pairs.append((address, layer, clone))
         return self.made[id(layer)]
 
 
@@ -137,12 +140,13 @@ def _copy_layer(old: Layer, new: Layer, *, keep_masks: bool) -> None:
         ):  # the toolkit has no `last_update`, which is the last
             target.assign(tf.cast(source, target.dtype))
     for name, mask in _masks_of(old):
-        chosen = tf.cast(mask, tf.bool)
-        if not tf.reduce_all(
-            chosen
-        ):  # reading and writing a weight takes far longer than looking at its mask
-            weight = _twin(inner_layer(old), inner_layer(new), name)
-            weight.assign(apply_mask(weight.numpy(), chosen.numpy()))
+        kept = np.asarray(tf.cast(mask, tf.bool))
+        if kept.all():
+            continue
+        weight = _twin(inner_layer(old), inner_layer(new), name)
+        values = np.asarray(tf.convert_to_tensor(weight))  # no copy, as `weight.numpy()` is
+        if not is_masked(values, kept):  # trained weights are, and writing takes far longer
+            weight.assign(apply_mask(values, kept))
 
 
 def _twin(old: Layer, new: Layer, name: str) -> tf.Variable:
