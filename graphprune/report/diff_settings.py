@@ -7,15 +7,19 @@ import re
 
 from graphprune.diff.changes import ConfigChange
 from graphprune.graph.call_numbers import name_call
+from graphprune.graph.classes.python_code import CODE
 from graphprune.report.tables import escape_controls, shorten
 
 _VALUE_WIDTH = 60
+_CODE = f".{CODE}"
 _CALL = re.compile(r"^calls\.([0-9]{1,9})\.?")
 """What the path of a constant argument begins with: the index of its call."""
 
 
 def change_text(change: ConfigChange) -> str:
-    """Return a changed setting with both values, long ones cut."""
+    """Return a changed setting with both values, long ones cut; of Python code only that it differs."""
+    if change.path.endswith(_CODE):
+        return f"{escape_controls(change.path.removesuffix(_CODE))}  Python code differs"
     path = _CALL.sub(lambda call: f"{name_call(int(call[1]))} ", change.path)
     return f"{escape_controls(path)}  {_value_text(change.before)} -> {_value_text(change.after)}"
 

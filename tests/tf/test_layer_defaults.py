@@ -95,11 +95,8 @@ UNREADABLE = {
     "DynamicEmbedding",
     "DynamicLookup",
     "RandomFourierFeatures",
-    "Lambda",
 }
-"""Classes that Keras cannot read from the config of a model, or not without more than the config;
-bytecode of a Lambda is written in other bytes.
-"""
+"""Classes that Keras cannot read from the config of a model, or not without more than the config."""
 CASES_BY_PLACE = {
     place: [name for name, case in CASES.items() if case.place == place]
     for place in ("prunable", "others", "alone")
