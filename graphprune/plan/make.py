@@ -12,6 +12,7 @@ from typing import Any
 from graphprune.archive.collector import collector_paused
 from graphprune.arguments import wrong_type
 from graphprune.errors import Diagnostic, RuleError, sort_by_place
+from graphprune.graph.architecture import hash_architecture
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
 from graphprune.graph.measure import measure_mask_faults, read_steps
@@ -289,6 +290,7 @@ def _model_facts(graph: LayerGraph, path: str, weights_sha256: str | None) -> Mo
         prunable_tensors=sum(len(layer.prunable) for layer in candidates),
         hidden_layers=len(graph.layers) - len(candidates),
         weights_sha256=weights_sha256,
+        architecture_sha256=hash_architecture(graph),
     )
 
 

@@ -123,6 +123,7 @@ def plan_from_config(config: Mapping[str, Any], *, place: str = "plan") -> Plan:
             prunable_tensors=None,
             hidden_layers=layers - len(changes),
             weights_sha256=model.text_or_none("weights_sha256"),
+            architecture_sha256=model.text_or_none("architecture_sha256"),
         ),
         rules=tuple((rule.text("path"), rule.text("sha256")) for rule in fields.entries("rules")),
         rule_count=None,
