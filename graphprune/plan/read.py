@@ -29,6 +29,7 @@ from graphprune.rules.values.checks import CheckStatus
 from graphprune.rules.values.losses import Loss
 from graphprune.rules.values.rule_set import NO_SWITCHES, Switches
 from graphprune.sparsity.pruning import Pruning
+from graphprune.suggestions import ask_for_file
 
 MAX_BYTES = 512 * 1024 * 1024
 _PLACES = ("begin", "end", "every")
@@ -60,9 +61,14 @@ def read_plan(path: str | PathLike[str] | Mapping[str, Any]) -> Plan:
             if isinstance(err, UnicodeDecodeError)
             else str(err)
         )
+        near = (
+            ask_for_file(place, lambda found: found.suffix == ".json")
+            if isinstance(err, FileNotFoundError)
+            else ""
+        )
         raise PlanError(
-            f"{place}: cannot read a plan: {reason}; give the JSON file that graphprune plan -o"
-            " wrote"
+            f"{place}: cannot read a plan: {reason};"
+            f" {near or 'give the JSON file that graphprune plan -o wrote'}"
         ) from err
     try:
         config = json.loads(text, parse_constant=_refuse_constant)
