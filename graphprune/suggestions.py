@@ -48,7 +48,8 @@ def ask_for_file(path: str, is_meant: Callable[[Path], bool]) -> str:
             names = [entry.name for entry in islice(entries, MAX_FILES)]
     except (OSError, ValueError):
         return ""
-    near = find_close(given.name, names, count=5)
+    stems = set(find_close(given.stem, [Path(name).stem for name in names], count=5))
+    near = [name for name in find_close(given.name, names, count=5) if Path(name).stem in stems]
     meant = next((given.parent / name for name in near if is_meant(given.parent / name)), None)
     return "" if meant is None else f"did you mean {meant}?"
 

@@ -194,7 +194,7 @@ def test_a_damaged_plan_file_is_one_line(tmp_path):
 def test_a_plan_for_another_model_is_stale(tmp_path):
     run_command("plan", MODEL, "-r", RULES, "-o", tmp_path / "plan.json")
     plan = json.loads((tmp_path / "plan.json").read_text())
-    plan["model"]["graph_sha256"] = "0" * 64
+    plan["model"] |= {"graph_sha256": "0" * 64, "architecture_sha256": "0" * 64}
     (tmp_path / "stale.json").write_text(json.dumps(plan))
     done = run_command(
         "apply", MODEL, "--plan", tmp_path / "stale.json", "-o", tmp_path / "out.keras"
