@@ -29,7 +29,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("rules", frozenset({"pydantic", "ruamel", "networkx", "re2"})),
     ("plan", frozenset()),
     ("diff", frozenset({"networkx", "numpy"})),
-    ("runs", frozenset({"numpy", "pydantic"})),
+    ("runs", frozenset({"numpy", "pydantic", "pydantic_core"})),
     ("report", frozenset({"rich", "jinja2", "networkx"})),
     ("tf", frozenset({"tensorflow", "tf_keras", "absl", "h5py", "numpy"})),
     ("interface", frozenset()),

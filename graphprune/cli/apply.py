@@ -19,11 +19,13 @@ from graphprune.cli.options import (
 )
 from graphprune.cli.outputs import check_output_free, print_warnings
 from graphprune.cli.planning import load_with_classes, plan_for
+from graphprune.cli.progress import IMPORTING, LOADING, live_display
 from graphprune.json_text import to_json
 from graphprune.plan import plan_to_config
 from graphprune.report import render_plan_text
 from graphprune.tf.models.quiet import import_tensorflow
 from graphprune.tf.models.refusals import check_loadable
+from graphprune.tf.models.suffixes import check_model_suffix
 
 
 @click.command("apply")
@@ -58,27 +60,32 @@ def command(
     With --format json the whole plan is printed, as `graphprune plan` prints it; or the faults, as
     `graphprune lint` does.
     """  # noqa: D301 - click wants the real character
+    check_model_suffix(output)
     check_output_free(
         output, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])]
     )
     saved = open_model(model)
     archive = saved.need_archive()
     check_loadable(archive, unsafe_lambda=loading.unsafe_lambda, unsafe_ops=loading.unsafe_ops)
-    loaded = load_with_classes(saved, loading)
-    plan = plan_for(saved, rules, plan_file, loaded=loaded)
-    print_warnings(plan.diagnostics, rules.files)
+    with live_display() as display:
+        display.say(LOADING)
+        loaded = load_with_classes(saved, loading)
+        plan = plan_for(saved, rules, plan_file, loaded=loaded)
+        print_warnings(plan.diagnostics, rules.files)
 
-    import_tensorflow()
-    from graphprune.tf.models.loading import load_model
-    from graphprune.tf.models.read_back import check_reads_back
-    from graphprune.tf.models.saving import check_model_suffix, save_model
-    from graphprune.tf.pruning.surgery import apply_plan
+        display.say(IMPORTING)
+        import_tensorflow()
+        from graphprune.tf.models.loading import load_model
+        from graphprune.tf.models.read_back import check_reads_back
+        from graphprune.tf.models.saving import save_model
+        from graphprune.tf.pruning.surgery import apply_plan
 
-    check_model_suffix(output)
-    arguments = loading_arguments(loading)
-    wrapped = apply_plan(load_model(archive.path, **arguments), plan)
-    check_reads_back(wrapped, Path(output).suffix, output, partial(load_model, **arguments))
-    save_model(wrapped, output)
+        display.say(LOADING)
+        arguments = loading_arguments(loading)
+        wrapped = apply_plan(load_model(archive.path, **arguments), plan)
+        display.say(f"writing {output}")
+        check_reads_back(wrapped, Path(output).suffix, output, partial(load_model, **arguments))
+        save_model(wrapped, output)
     click.echo(
         to_json(plan_to_config(plan)) if format_ == "json" else render_plan_text(plan, brief=True),
         nl=False,

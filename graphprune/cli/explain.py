@@ -68,4 +68,4 @@ def command(
     if as_json or choose_format(format_, output) == "json":
         print_report(to_json(explanation_to_config(found)), output)
     else:
-        print_report(render_explanation(found, show_all=show_all), output)
+        print_report(render_explanation(found, show_all=show_all), output, wraps=True)

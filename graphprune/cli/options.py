@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import click
 
+from graphprune.suggestions import find_close
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -41,6 +43,18 @@ class RealNumber(click.types.FloatParamType):
         """Return the number."""
         if isinstance(value, str) and not _REAL.fullmatch(value):
             self.fail(f"{value!r} is not a number; write it in digits, such as 0.001", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Choice(click.Choice):  # type: ignore[type-arg]  # click 8.1 has no type arguments here
+    """One of some words; a word that is none of them is answered with the closest."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the word."""
+        near = find_close(value, self.choices, count=1) if value not in self.choices else []
+        if near:
+            known = ", ".join(map(repr, self.choices))
+            self.fail(f"{value!r} is not one of {known}; did you mean {near[0]!r}?", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -110,14 +124,14 @@ force_option = click.option("--force", is_flag=True, help="Overwrite what is the
 format_option = click.option(
     "--format",
     "format_",
-    type=click.Choice(["text", "json"]),
+    type=Choice(["text", "json"]),
     default=None,
     help="How to print the report [default: text].",
 )
 drawing_format_option = click.option(
     "--format",
     "format_",
-    type=click.Choice(["text", "json", "github", "html", "svg"]),
+    type=Choice(["text", "json", "github", "html", "svg"]),
     default=None,
     help=(
         "How to print the report: text, JSON, Markdown for a comment on GitHub, a page, a drawing"

@@ -17,6 +17,7 @@ from graphprune.cli.colour import Paint, echo, paint_diagnostics
 from graphprune.errors import OUTPUT_EXISTS, Diagnostic, OutputError
 from graphprune.files import write_whole
 from graphprune.json_text import encodable
+from graphprune.report.tables import wrap_lines
 from graphprune.rules.text.source_lines import SourceLines
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".tflite")
@@ -125,14 +126,23 @@ def choose_drawing_format(format_: str | None, output: str | None) -> str:
     return format_ or DRAWING_SUFFIXES.get(Path(output or "").suffix.lower(), "text")
 
 
-def print_report(text: str, output: str | None, paint: Paint = str) -> None:
+def print_report(text: str, output: str | None, paint: Paint = str, *, wraps: bool = False) -> None:
     """Print a report, painted where stdout takes colour, or write it whole to `output`, which
     `check_report_free` has found free.
+
+    Args:
+        text: The report.
+        output: The file to write; None is the terminal.
+        paint: Adds colour.
+        wraps: Whether lines that are longer than the terminal is wide are broken.
 
     Raises:
         WriteError: the file cannot be written.
     """
     text = encodable(text)
+    width = terminal_width(output) if wraps else None
+    if width is not None:
+        text = wrap_lines(text, width)
     if output is None:
         echo(text, paint, nl=not text.endswith("\n"))
         return

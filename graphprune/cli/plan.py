@@ -91,7 +91,7 @@ def command(
     print_warnings(plan.diagnostics, rules.files)
     kind = choose_drawing_format(format_, output)
     text = _render(saved, plan, kind, show_all=show_all, brief=brief, width=terminal_width(output))
-    print_report(text, output, paint_marks if kind == "text" else str)
+    print_report(text, output, paint_marks if kind == "text" else str, wraps=kind == "text")
     if detailed_exitcode and (plan.drift or not plan.is_empty):
         raise click.exceptions.Exit(EXIT_DIFFERENT)
 

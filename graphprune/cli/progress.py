@@ -36,7 +36,7 @@ WINDOW = 100
 """Steps whose time tells how long the rest will take."""
 
 
-IMPORTING = "loading TensorFlow"
+IMPORTING, LOADING = "loading TensorFlow", "loading the model"
 
 
 class Display:

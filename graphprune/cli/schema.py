@@ -6,7 +6,7 @@ from typing import cast
 
 import click
 
-from graphprune.cli.options import force_option
+from graphprune.cli.options import Choice, force_option
 from graphprune.cli.outputs import check_report_free, print_report
 from graphprune.json_text import to_json
 from graphprune.rules.building.schema import KINDS, Kind, build_schema
@@ -15,7 +15,7 @@ from graphprune.rules.building.schema import KINDS, Kind, build_schema
 @click.command("schema")
 @click.option(
     "--kind",
-    type=click.Choice(list(KINDS)),
+    type=Choice(list(KINDS)),
     default="rules",
     show_default=True,
     help="Of which files: rule files, or rule tests.",

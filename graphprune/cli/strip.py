@@ -25,6 +25,7 @@ from graphprune.cli.options import (
     outputs_option,
 )
 from graphprune.cli.outputs import check_outputs_free
+from graphprune.cli.progress import IMPORTING, LOADING, live_display
 from graphprune.diff import diff_graphs
 from graphprune.diff.first_difference import find_difference
 from graphprune.errors import GraphError
@@ -34,6 +35,7 @@ from graphprune.graph.from_config import graph_with_tensors
 from graphprune.sparsity.missed_targets import explain_missed
 from graphprune.tf.models.quiet import import_tensorflow
 from graphprune.tf.models.refusals import check_loadable
+from graphprune.tf.models.suffixes import check_export_suffix
 
 
 @click.command("strip")
@@ -70,6 +72,8 @@ def command(
     include_optimizer=False) writes them. A warning names the layers that have fewer zeros than
     their target.
     """  # noqa: D301 - click wants the real character
+    for output in outputs:
+        check_export_suffix(output)
     model_file, origin = find_model_file(model), original or find_training_origin(model)
     check_outputs_free(outputs, force=force, inputs=[model, model_file, origin])
     wrapped = replace(open_model(model_file), path=model)
@@ -78,38 +82,40 @@ def command(
     check_loadable(archive, unsafe_lambda=loading.unsafe_lambda, unsafe_ops=loading.unsafe_ops)
     check_same_architecture(open_model(origin), wrapped)
 
-    import_tensorflow()
-    from graphprune.cli.stripped_files import write_stripped
-    from graphprune.tf.models.export import check_export_suffix
-    from graphprune.tf.models.loading import load_model
-    from graphprune.tf.pruning.missed_targets import find_missed_targets
-    from graphprune.tf.pruning.surgery import strip_model
+    with live_display() as display:
+        display.say(IMPORTING)
+        import_tensorflow()
+        from graphprune.cli.stripped_files import write_stripped
+        from graphprune.tf.models.loading import load_model
+        from graphprune.tf.pruning.missed_targets import find_missed_targets
+        from graphprune.tf.pruning.surgery import strip_model
 
-    for output in outputs:
-        check_export_suffix(output)
-    pruned = load_model(archive.path, **loading_arguments(loading))
-    missed = find_missed_targets(pruned)
-    stripped = strip_model(pruned, compiled=keep_optimizer or data is not None)
-    if all(layer.wrap is None for layer in wrapped.graph.layers.values()):
-        click.echo(
-            f"graphprune: warning: {model}: no layer is wrapped; it is written as it is", err=True
+        display.say(LOADING)
+        pruned = load_model(archive.path, **loading_arguments(loading))
+        missed = find_missed_targets(pruned)
+        stripped = strip_model(pruned, compiled=keep_optimizer or data is not None)
+        if all(layer.wrap is None for layer in wrapped.graph.layers.values()):
+            click.echo(
+                f"graphprune: warning: {model}: no layer is wrapped; it is written as it is",
+                err=True,
+            )
+        if missed:
+            click.echo(
+                f"graphprune: warning: {model}: stripped, and {explain_missed(missed)};"
+                f" {_advise(model, model_file, loading)}",
+                err=True,
+            )
+        write_stripped(
+            stripped,
+            outputs,
+            origin,
+            data,
+            loading,
+            format_,
+            display,
+            keep_optimizer=keep_optimizer,
+            missed=missed,
         )
-    if missed:
-        click.echo(
-            f"graphprune: warning: {model}: stripped, and {explain_missed(missed)};"
-            f" {_advise(model, model_file, loading)}",
-            err=True,
-        )
-    write_stripped(
-        stripped,
-        outputs,
-        origin,
-        data,
-        loading,
-        format_,
-        keep_optimizer=keep_optimizer,
-        missed=missed,
-    )
 
 
 def _advise(model: str, model_file: str, loading: LoadingOptions) -> str:

@@ -29,6 +29,7 @@ from graphprune.runs.samples import check_samples, is_data_function
 from graphprune.sparsity.positions import Run
 from graphprune.tf.models.quiet import import_tensorflow
 from graphprune.tf.models.refusals import check_loadable
+from graphprune.tf.training.strategy_names import parse_strategy
 
 TENSORBOARD = "tensorboard"
 """Where events go unless the user says where: in the run's folder."""
@@ -148,6 +149,7 @@ def command(
     \b
         graphprune train model.keras -r builtin:dense-90 --data digits.npz --epochs 10 --run runs/a
     """  # noqa: D301 - click wants the real character
+    parse_strategy(strategy)
     with (
         lasting_output(),
         stoppable(run_folder, is_new=True, loading=loading) as stop,

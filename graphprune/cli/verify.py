@@ -72,6 +72,6 @@ def command(
     if choose_format(format_, output) == "json":
         print_report(to_json(verification_to_config(found)), output)
     else:
-        print_report(render_verification(found, brief=brief), output, paint_marks)
+        print_report(render_verification(found, brief=brief), output, paint_marks, wraps=True)
     if detailed_exitcode and found.drift:
         raise click.exceptions.Exit(EXIT_DIFFERENT)

@@ -15,11 +15,12 @@ from graphprune.diff.changes import (
     Status,
     TensorDiff,
 )
-from graphprune.diff.connections import collect_call_constants, compare_connections
+from graphprune.diff.connections import compare_connections
 from graphprune.diff.pairing import Pair, pair_layers
 from graphprune.diff.settings import compare_layers, compare_settings
 from graphprune.diff.tensors import compare_tensors
 from graphprune.diff.weights import Weights
+from graphprune.graph.architecture import collect_call_constants
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 from graphprune.graph.shapes.tensor_shapes import Shape, TensorUse, find_tensor_shapes

@@ -96,7 +96,12 @@ class LayerChange:
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """The model that a plan was made for; a plan read from JSON has no `prunable_tensors`."""
+    """The model that a plan was made for; a plan read from JSON does not know `prunable_tensors`,
+    and one that an earlier version wrote no `architecture_sha256`.
+
+    `graph_sha256` is the hash of the config as it is in the file, `architecture_sha256` that of
+    `hash_architecture`, which all files of one model share.
+    """
 
     path: str
     graph_sha256: str
@@ -106,6 +111,7 @@ class ModelFacts:
     prunable_tensors: int | None
     hidden_layers: int
     weights_sha256: str | None = None
+    architecture_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ def plan_to_config(plan: Plan) -> dict[str, Any]:
         "model": {
             "path": plan.model.path,
             "graph_sha256": plan.model.graph_sha256,
+            "architecture_sha256": plan.model.architecture_sha256,
             "weights_sha256": plan.model.weights_sha256,
             "layers": plan.model.layers,
             "prunable_weights": plan.model.prunable_weights,

@@ -26,6 +26,7 @@ from graphprune.archive.zipped import MAX_DIRECTORY, directory_size
 from graphprune.errors import DataError
 from graphprune.runs.memory import available_memory
 from graphprune.runs.npy_header import Header, clip, read_header
+from graphprune.suggestions import ask_for_file
 
 MAPPED_FROM = 64 * 2**20
 """Bytes from which on an uncompressed member is mapped; smaller ones are read."""
@@ -151,7 +152,10 @@ def _read_headers(
 def _open(path: str) -> Iterator[BufferedReader]:
     place = Path(path)
     if not place.exists():
-        raise DataError(f"{path}: no such file; data is an .npz file, or package.module:function")
+        near = ask_for_file(path, lambda found: found.suffix == ".npz")
+        raise DataError(
+            f"{path}: no such file; {near or 'data is an .npz file, or package.module:function'}"
+        )
     if not place.is_file():
         _refuse_format(path)
     try:

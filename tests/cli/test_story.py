@@ -250,8 +250,9 @@ def test_a_saved_model_folder_goes_the_whole_way(tmp_path):
     options = ("-r", rules, "--data", DIGITS, "--epochs", "1", "--run", tmp_path / "run")
     stopped = run_command("train", tmp_path / "model", *options, "--stop-after", "20")
     lost = (
-        "a SavedModel's optimizer state is not read, so the optimizer starts anew; save as .keras"
-        " to keep it"
+        "a SavedModel's optimizer state is not read, so the optimizer starts anew, and"
+        " steps_per_execution, jit_compile and run_eagerly are not in the folder; save as .keras to"
+        " keep them"
     )
     assert (stopped.code, stopped.err) == (0, f"graphprune: warning: {tmp_path}/model: {lost}\n")
     assert run_command("resume", tmp_path / "run").code == 0

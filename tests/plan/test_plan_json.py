@@ -4,6 +4,7 @@ from lenet import RULES, lenet, lenet_zeros, rules
 from planned import plan_with
 
 import graphprune
+from graphprune.graph.architecture import hash_architecture
 from graphprune.plan import plan_from_config, plan_sha256, plan_to_config
 
 
@@ -87,6 +88,7 @@ def test_the_example_of_the_specification():
     assert config["model"] == {
         "path": "lenet.keras",
         "graph_sha256": lenet().sha256,
+        "architecture_sha256": hash_architecture(lenet()),
         "weights_sha256": None,
         "layers": 5,
         "prunable_weights": 266200,

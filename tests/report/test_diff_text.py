@@ -1,3 +1,6 @@
+import base64
+import marshal
+
 import numpy as np
 import pytest
 from builders import build_graph
@@ -274,3 +277,31 @@ def test_a_constant_argument_has_the_number_of_its_call():
         return graph_from_config(config)
 
     assert "  ~ times  call 1 [0].y  2.0 -> 3.0\n" in show(build(2.0), build(3.0))
+
+
+def lambda_model(code, scale):
+    config = build_graph("in > double:Lambda").to_config()
+    config["config"]["layers"][1]["config"] |= {
+        "function": [base64.b64encode(marshal.dumps(code)).decode(), None, [scale]],
+        "function_type": "lambda",
+    }
+    return graph_from_config(config)
+
+
+def test_python_code_that_differs_is_one_line_without_the_code():
+    before, after = (lambda x: x * 2).__code__, (lambda x: x * 3).__code__
+    assert [
+        line
+        for line in show(lambda_model(before, 2.0), lambda_model(after, 3.0)).splitlines()
+        if line.startswith("  ~")
+    ] == [
+        "  ~ double  config.function  Python code differs",
+        "  ~ double  config.function.closure  [2.0] -> [3.0]",
+    ]
+
+
+def test_python_code_that_was_only_written_again_is_no_difference():
+    code = (lambda x: (x, "name", "name")).__code__
+    again = marshal.loads(marshal.dumps(code))
+    assert marshal.dumps(code) != marshal.dumps(again)
+    assert show(lambda_model(code, 2.0), lambda_model(again, 2.0)).startswith("No differences")

@@ -179,11 +179,13 @@ def test_a_saved_model_says_that_its_optimizer_starts_anew(tmp_path):
     with pytest.warns(
         UserWarning,
         match=(
-            "a SavedModel's optimizer state is not read, so the optimizer starts anew; save as"
-            " .keras to keep it"
+            "a SavedModel's optimizer state is not read, so the optimizer starts anew, and"
+            " steps_per_execution, jit_compile and run_eagerly are not in the folder; save as"
+            " .keras to keep them"
         ),
-    ):
+    ) as told:
         loaded = load_model(folder)
+    assert [warning.filename for warning in told] == [__file__]
     assert loaded.optimizer.learning_rate.numpy() == 0.25
     assert loaded.optimizer.iterations.numpy() == 0
 

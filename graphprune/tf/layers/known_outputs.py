@@ -54,13 +54,7 @@ def foresee_outputs(source: Layer, clone: Layer, inner: Layer) -> None:
 
 
 def _infer(
-    source: Layer,
-    clone: Layer,
-    inner: Layer,
-    inputs: Any,
-    args: Any,
-    kwargs: Any,
-    input_masks: Any,
+    source: Layer, clone: Layer, inner: Layer, inputs: Any, args: Any, kwargs: Any, input_masks: Any
 ) -> KerasTensor:
     """Build `clone` and return its outputs, as `Layer._infer_output_signature` does."""
     del vars(clone)[_INFER]

@@ -227,8 +227,9 @@ def build_saved_model(archive: Archive, *, compiled: bool) -> tf_keras.Model:
         )
         warnings.warn(
             f"{archive.path}: a SavedModel's optimizer state is not read, so the optimizer starts"
-            " anew; save as .keras to keep it",
-            stacklevel=7,
+            " anew, and steps_per_execution, jit_compile and run_eagerly are not in the folder;"
+            " save as .keras to keep them",
+            stacklevel=5,
         )
     return model
 

@@ -300,6 +300,17 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
             **({"weight_places": places} if places else {}),
         }
 
+    def _lookup_dependency(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Return the variable or layer that a checkpoint of `save_weights` calls `name`: an earlier
+        version kept the dots in the names of masks and thresholds.
+        """
+        found = super()._lookup_dependency(name, *args, **kwargs)
+        return (
+            super()._lookup_dependency(state_attribute(name), *args, **kwargs)
+            if found is None
+            else found
+        )
+
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
         """Read the state from a `.keras` file; in those of the TensorFlow toolkit the pruned
         weights come first, once more, and masks are numbers.

@@ -53,7 +53,8 @@ from graphprune.tf.training.same_run import (
     read_first_plan,
     read_same_data,
 )
-from graphprune.tf.training.strategies import NONE, open_spread
+from graphprune.tf.training.strategies import open_spread
+from graphprune.tf.training.strategy_names import NONE
 from graphprune.tf.training.training_loop import TrainingResult, run_to_end
 
 LOADING, READING, CHECKING = (
