@@ -34,7 +34,7 @@ from graphprune.tf.pruning.surgery import strip_model
 MODELS = {
     "MobileNetV2": {"input_shape": (96, 96, 3)},
     "VGG16": {},
-    "RegNetY080": {"include_preprocessing": False},  # tfmot refuses its Rescaling layer
+    "RegNetY080": {"include_preprocessing": False},
 }
 TOOLKIT = tfmot.sparsity.keras
 Times = dict[str, float]
@@ -70,7 +70,7 @@ def _round(model: tf_keras.Model) -> dict[str, Times]:
     copied, copy = _time(lambda: _copy(model))
     wrap["Keras copy"] = strip["Keras copy"] = copied
     wrap["tfmot"], wrapped = _time(
-        lambda: TOOLKIT.prune_low_magnitude(copy, TOOLKIT.ConstantSparsity(0.5, 0))
+        lambda: tf_keras.models.clone_model(copy, clone_function=_wrap_by_toolkit)
     )
     strip["tfmot"], _ = _time(lambda: TOOLKIT.strip_pruning(wrapped))
     return {"wrap": wrap, "strip": strip}
@@ -80,6 +80,15 @@ def _copy(model: tf_keras.Model) -> tf_keras.Model:
     copy = tf_keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     return copy
+
+
+def _wrap_by_toolkit(layer: Any) -> Any:
+    """Return the layer in tfmot's wrapper, as its own wrapping of a whole model does, which refuses
+    models with an operation of TensorFlow's in them.
+    """
+    if type(layer).__name__ in ("TFOpLambda", "Rescaling"):
+        return layer
+    return TOOLKIT.prune_low_magnitude(layer, TOOLKIT.ConstantSparsity(0.5, 0))
 
 
 def _time(run: Callable[[], Any]) -> tuple[float, Any]:
