@@ -202,8 +202,20 @@ def test_a_closed_stderr_does_not_change_the_exit_code():
     assert finish(process)[0] == 129
 
 
-@pytest.mark.parametrize("wait", [0.1, 0.2, 0.4, 0.8])
-@pytest.mark.parametrize(("number", "name", "code"), SIGNALS)
+WAITS = (0.1, 0.2, 0.4, 0.8)
+MOMENTS = [
+    pytest.param(
+        *SIGNALS[index],
+        wait,
+        marks=() if (index + place) % len(SIGNALS) == 0 else pytest.mark.slow,
+    )
+    for index in range(len(SIGNALS))
+    for place, wait in enumerate(WAITS)
+]
+"""Every signal at every moment; without `--slow`, one signal at each moment, and each signal once."""
+
+
+@pytest.mark.parametrize(("number", "name", "code", "wait"), MOMENTS)
 def test_a_light_command_is_stopped_or_done_whenever_the_signal_comes(
     tmp_path, number, name, code, wait
 ):
