@@ -178,7 +178,7 @@ class _Process:
         return self._err.read_text(errors="replace")
 
     def answers(self, order: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return what the process says of each file, until the order is done or the process ends."""
+        """Return what the process says of each file, until all are done or the process ends."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(order) + "\n")

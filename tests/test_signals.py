@@ -205,14 +205,12 @@ def test_a_closed_stderr_does_not_change_the_exit_code():
 WAITS = (0.1, 0.2, 0.4, 0.8)
 MOMENTS = [
     pytest.param(
-        *SIGNALS[index],
-        wait,
-        marks=() if (index + place) % len(SIGNALS) == 0 else pytest.mark.slow,
+        *SIGNALS[index], wait, marks=() if (index + place) % len(SIGNALS) == 0 else pytest.mark.slow
     )
     for index in range(len(SIGNALS))
     for place, wait in enumerate(WAITS)
 ]
-"""Every signal at every moment; without `--slow`, one signal at each moment, and each signal once."""
+"""Every signal at every moment; without `--slow`, one at each moment, and each signal once."""
 
 
 @pytest.mark.parametrize(("number", "name", "code", "wait"), MOMENTS)

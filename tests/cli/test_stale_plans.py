@@ -38,7 +38,8 @@ RULES = {
 }
 EARLIER = """\
 error[plan/stale]: the plan was made for another model: its config is another (an earlier\
- graphprune wrote this plan, which does not tell changed layers from settings that another Keras wrote)
+ graphprune wrote this plan, which does not tell changed layers from settings that another Keras\
+ wrote)
   --> earlier.json
   help: make the plan again for this model: graphprune plan MODEL -r RULES -o PLAN.json
 """
