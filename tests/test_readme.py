@@ -12,7 +12,7 @@ from commands import run_command
 
 from graphprune.cli.main import COMMANDS
 from graphprune.rules import parse_rules
-from graphprune.rules.shapes.matcher_shape import MatcherShape
+from graphprune.rules.matchers.keys import MatcherShape
 from graphprune.rules.shapes.shape import keys_of
 from graphprune.shipped import shipped_file
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from graphprune.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from graphprune.rules.building.read import parse_rules, read_rules
-    from graphprune.rules.match_text import find_matched, parse_matcher
+    from graphprune.rules.building.parse import parse_rules
+    from graphprune.rules.building.read import read_rules
+    from graphprune.rules.matchers.matcher import Matcher, reads_weights
+    from graphprune.rules.matchers.matches import Matches
+    from graphprune.rules.resolving.match_text import find_matched, parse_matcher
     from graphprune.rules.resolving.resolve import resolve_rules
-    from graphprune.rules.selecting.evaluate import Matches
-    from graphprune.rules.values.matchers import Matcher, reads_weights
     from graphprune.rules.values.rule_set import Claim, Keep, Prune, Resolution, Rule, RuleSet
 
 __all__ = [
@@ -34,10 +35,11 @@ __all__ = [
 __getattr__ = lazy_names(
     __name__,
     {
-        "selecting.evaluate": ["Matches"],
-        "match_text": ["find_matched", "parse_matcher"],
-        "values.matchers": ["Matcher", "reads_weights"],
-        "building.read": ["parse_rules", "read_rules"],
+        "matchers.matches": ["Matches"],
+        "resolving.match_text": ["find_matched", "parse_matcher"],
+        "matchers.matcher": ["Matcher", "reads_weights"],
+        "building.parse": ["parse_rules"],
+        "building.read": ["read_rules"],
         "resolving.resolve": ["resolve_rules"],
         "values.rule_set": ["Claim", "Keep", "Prune", "Resolution", "Rule", "RuleSet"],
     },

@@ -65,11 +65,9 @@ class Position:
 
     def __str__(self) -> str:
         number = f"{self.value:g}" if self.value < 1e6 else str(int(self.value))
-        return (
-            f"{number}%"
-            if self.unit == "percent"
-            else f"{number} {self.unit}{'' if self.value == 1 else 's'}"
-        )
+        if self.unit == "percent":
+            return f"{number}%"
+        return f"{number} {self.unit}" if self.value == 1 else f"{number} {self.unit}s"
 
     def to_config(self) -> dict[str, float]:
         """Return the JSON form, such as `{"epoch": 4}`."""

@@ -1,1 +1,1 @@
-"""Which rule decides for which layer, and everything that is wrong between the rules and the model."""
+"""Which rule decides for which layer, and what is wrong between the rules and the model."""
