@@ -195,13 +195,9 @@ def _constants(node: Any) -> Any:
         and isinstance(node[0], str)
         and type(node[1]) is int
     ):
-        return (
-            canonical(node[2])
-            if node[0] == CONSTANT
-            else _constants(node[3])
-            if len(node) == 4
-            else None
-        )
+        if node[0] == CONSTANT:
+            return canonical(node[2])
+        return _constants(node[3]) if len(node) == 4 else None
     if isinstance(node, Mapping):
         parts = {str(key): _constants(item) for key, item in node.items()}
         return {key: item for key, item in parts.items() if item not in _NOTHING}

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from graphprune.graph import LayerGraph
 from graphprune.plan.changes import LayerChange, TensorChange
+from graphprune.rules.matchers.matches import Matches, Zeros
 from graphprune.rules.resolving.run_checks import check_result
-from graphprune.rules.selecting.evaluate import Matches, Zeros
 from graphprune.rules.values.checks import Check, CheckOutcome, ResultIs
 
 

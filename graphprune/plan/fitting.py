@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from graphprune.errors import Diagnostic, Where
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
+from graphprune.rules.matchers.weight_names import is_named
 from graphprune.rules.values.rule_set import Claim, Prune, Rule
-from graphprune.rules.values.weight_names import is_named
 from graphprune.sparsity.fit import Misfit, find_misfit, group_lengths, is_exact
 from graphprune.sparsity.patterns import Pattern
 from graphprune.sparsity.pruning import Pruning

@@ -41,11 +41,10 @@ def _connection_text(connection: Connection, again: Collection[str | None]) -> s
     if target is None:
         return f"{made} -> {connection.argument}"
     argument = connection.argument
-    places = (
-        []
-        if argument == "0"
-        else [argument if argument.startswith(("input", "output")) else f"input {argument}"]
-    )
+    places = []
+    if argument != "0":
+        is_named = argument.startswith(("input", "output"))
+        places.append(argument if is_named else f"input {argument}")
     if target in again:
         places.append(name_call(connection.target_call))
     return f"{made} -> {target}" + (f" ({', '.join(places)})" if places else "")

@@ -154,16 +154,11 @@ def _rows(change: LayerChange | HiddenLayer, wishes: Wishes) -> Iterator[_Cells]
 
 def _with_tensor(cells: _Cells, tensor: TensorChange | None, change: LayerChange) -> _Cells:
     """Return the row with what happens to one tensor of the layer."""
-    label = (
-        ""
-        if tensor is None
-        else Tensor(
-            tensor.name,
-            tensor.shape,
-            axes=tensor.axes if len(tensor.axes) == len(tensor.shape) else (),
-        ).label()
-    )
-    size = "" if tensor is None else format_count(tensor.size)
+    label, size = "", ""
+    if tensor is not None:
+        axes = tensor.axes if len(tensor.axes) == len(tensor.shape) else ()
+        label = Tensor(tensor.name, tensor.shape, axes=axes).label()
+        size = format_count(tensor.size)
     before, after = _sparsity_cells(tensor, change)
     return _Cells(
         cells.symbol,

@@ -1,4 +1,8 @@
-"""Rule files: text to typed values with places, matchers, and which rule claims which layer."""
+"""Rule files: text to typed values with places, matchers, and which rule claims which layer.
+
+What belongs here: what a rule file says, and which layers it says it of. What does not: what happens
+to a layer (`plan`), and texts of reports (`report`).
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,12 @@ from typing import TYPE_CHECKING
 from graphprune.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from graphprune.rules.building.read import parse_rules, read_rules
-    from graphprune.rules.match_text import find_matched, parse_matcher
+    from graphprune.rules.building.parse import parse_rules
+    from graphprune.rules.building.read import read_rules
+    from graphprune.rules.matchers.matcher import Matcher, reads_weights
+    from graphprune.rules.matchers.matches import Matches
+    from graphprune.rules.resolving.match_text import find_matched, parse_matcher
     from graphprune.rules.resolving.resolve import resolve_rules
-    from graphprune.rules.selecting.evaluate import Matches
-    from graphprune.rules.values.matchers import Matcher, reads_weights
     from graphprune.rules.values.rule_set import Claim, Keep, Prune, Resolution, Rule, RuleSet
 
 __all__ = [
@@ -35,10 +40,11 @@ if not TYPE_CHECKING:  # so that type checkers know every name, and no other
     __getattr__ = lazy_names(
         __name__,
         {
-            "selecting.evaluate": ["Matches"],
-            "match_text": ["find_matched", "parse_matcher"],
-            "values.matchers": ["Matcher", "reads_weights"],
-            "building.read": ["parse_rules", "read_rules"],
+            "matchers.matches": ["Matches"],
+            "resolving.match_text": ["find_matched", "parse_matcher"],
+            "matchers.matcher": ["Matcher", "reads_weights"],
+            "building.parse": ["parse_rules"],
+            "building.read": ["read_rules"],
             "resolving.resolve": ["resolve_rules"],
             "values.rule_set": ["Claim", "Keep", "Prune", "Resolution", "Rule", "RuleSet"],
         },

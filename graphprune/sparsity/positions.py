@@ -67,7 +67,7 @@ class Position:
         number = f"{self.value:g}" if self.value < 1e6 else str(int(self.value))
         if self.unit == "percent":
             return f"{number}%"
-        return f"{number} {self.unit}{'' if self.value == 1 else 's'}"
+        return f"{number} {self.unit}" if self.value == 1 else f"{number} {self.unit}s"
 
     def to_config(self) -> dict[str, float]:
         """Return the JSON form, such as `{"epoch": 4}`."""
@@ -88,7 +88,7 @@ class Position:
         return cls(float(value), unit)  # type: ignore[arg-type]
 
     def to_step(self, run: Run) -> int | None:
-        """Return the optimizer step, rounded half to even; None where `run` does not say enough."""
+        """Return the optimizer step, rounded half to even; None while `run` says too little."""
         if self.unit == "step":
             return round(self.value)
         if self.unit == "epoch":
@@ -108,5 +108,4 @@ def parse_position(text: str) -> Position:
             f"a position needs a unit: '4 epochs', '2000 steps' or '60%' of the run; got {text!r}"
         )
     unit = match["unit"].rstrip("s")
-    unit = "percent" if unit == "%" else unit
-    return Position(float(match["value"]), unit)  # type: ignore[arg-type]
+    return Position(float(match["value"]), "percent" if unit == "%" else unit)  # type: ignore[arg-type]

@@ -3,16 +3,75 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 from graphprune.sparsity.positions import Position, Run
 
-Curve = Literal["constant", "linear", "polynomial", "exponential", "step", "points"]
-CURVES: tuple[str, ...] = get_args(Curve)
 START = Position(0, "step")
-_RAMPS = ("linear", "polynomial", "exponential", "points")
+_LIMITS = frozenset({"begin", "end"})
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One way to the target. A new one is an entry of `CURVES`.
+
+    Attributes:
+        name: What rule files, plans and wrappers call it.
+        description: What the reference of the rule language says of it.
+        keys: The keys of a schedule that it reads, besides `curve` and `every`.
+        ramp: The share of zeros between `begin` and `end`: of (initial share, target, part of the
+            way from 0 to 1, power). None for a curve that does not rise bit by bit.
+    """
+
+    name: str
+    description: str
+    keys: frozenset[str] = _LIMITS
+    ramp: Callable[[float, float, float, float], float] | None = None
+
+
+def _polynomial(initial: float, target: float, progress: float, power: float) -> float:
+    """Return equation 1 of Zhu and Gupta, 2017 (arXiv:1710.01878)."""
+    return target + (initial - target) * float((1 - progress) ** power)
+
+
+def _linear(initial: float, target: float, progress: float, power: float) -> float:
+    return _polynomial(initial, target, progress, 1.0)
+
+
+def _exponential(initial: float, target: float, progress: float, power: float) -> float:
+    """Return the share at which each stretch of steps has taken the same part of what was left."""
+    kept = 1 - initial
+    share = 1 - kept * float(((1 - target) / kept) ** progress)
+    return sorted((initial, share, target))[1]
+
+
+CURVES: Mapping[str, Curve] = {
+    curve.name: curve
+    for curve in (
+        Curve("constant", "the target from `begin` on; the mask is chosen anew every `every`"),
+        Curve("linear", "rises evenly from `from` to the target", _LIMITS | {"from"}, _linear),
+        Curve(
+            "polynomial",
+            "rises fast at first and slowly at the end, by the exponent `power`",
+            _LIMITS | {"from", "power"},
+            _polynomial,
+        ),
+        Curve(
+            "exponential",
+            "takes the same part of the weights that are left in each stretch of steps",
+            _LIMITS | {"from"},
+            _exponential,
+        ),
+        Curve("step", "the target from `begin` on; the mask is chosen once"),
+        Curve(
+            "points",
+            "jumps to the sparsity of each of `points` and stays there until the next",
+            frozenset({"points"}),
+        ),
+    )
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +100,7 @@ class Schedule:
         points: (place, share of zeros) of each jump of `points`; the last one is the target.
     """
 
-    curve: Curve = "polynomial"
+    curve: str = "polynomial"
     begin: Position = START
     end: Position | None = None
     every: Position | None = None
@@ -64,7 +123,7 @@ class Schedule:
         """Whether sparsity rises bit by bit, so that the target is reached at `end` and not at
         `begin`.
         """
-        return self.curve in _RAMPS
+        return bool(self.points) or CURVES[self.curve].ramp is not None
 
     def __str__(self) -> str:
         name = self.name or self.curve
@@ -171,16 +230,14 @@ class Timetable:
     before the first.
 
     Example:
-        >>> ramp = Schedule(end=Position(1000, "step"), every=Position(300, "step")).to_timetable(
-        ...     Run()
-        ... )
+        >>> schedule = Schedule(end=Position(1000, "step"), every=Position(300, "step"))
+        >>> ramp = schedule.to_timetable(Run())
         >>> [s for s in range(2000) if ramp.is_due(after=s - 1, step=s)]
         [0, 300, 600, 900, 1000]
         >>> [round(ramp.sparsity_at(s, 0.9), 4) for s in (0, 500, 900, 1000, 5000)]
         [0.0, 0.7875, 0.8991, 0.9, 0.9]
-        >>> jumps = Schedule(
-        ...     "points", points=((Position(10, "step"), 0.5), (Position(30, "step"), 0.8))
-        ... ).to_timetable(Run())
+        >>> points = (Position(10, "step"), 0.5), (Position(30, "step"), 0.8)
+        >>> jumps = Schedule("points", points=points).to_timetable(Run())
         >>> [jumps.sparsity_at(s, 0.8) for s in (0, 10, 29, 30, 99)]
         [0.0, 0.5, 0.5, 0.8, 0.8]
     """
@@ -210,11 +267,8 @@ class Timetable:
     def sparsity_at(self, step: int, target: float) -> float:
         """Return the share of weights that must be zero at `step`, on the way to `target`.
 
-        The polynomial ramp is equation 1 of Zhu and Gupta, 2017 (arXiv:1710.01878): target +
-        (initial - target) * (1 - progress) ** power. The exponential one keeps (1 - initial) * ((1
-        - target) / (1 - initial)) ** progress, so that each stretch of steps takes the same share
-        of what is left. It stays at `target` after `end`. Before its last point a `points` schedule
-        asks a tensor with a target of its own (from a budget) for its part of each point.
+        It stays at `target` after `end`. Before its last point a `points` schedule asks a tensor
+        with a target of its own (from a budget) for its part of each point.
 
         Raises:
             ValueError: `step` is negative.
@@ -226,23 +280,17 @@ class Timetable:
         if not self.schedule.is_ramp or self.end is None or step >= self.end:
             return target
         if self.points:
-            share, last = (
-                max(point for point in self.points if point[0] <= step)[1],
-                self.points[-1][1],
-            )
+            share = max(point for point in self.points if point[0] <= step)[1]
+            last = self.points[-1][1]
             if target == last:
                 return share
             return min(target, target * share / last) if last else 0.0
-        left = 1 - (step - self.begin) / (self.end - self.begin)
+        ramp = CURVES[self.schedule.curve].ramp
+        assert ramp is not None, f"{self.schedule.curve} is no ramp"
         # of a budget, a tensor's own target may be below the share that all begin from
         initial = min(self.schedule.initial, target)
-        if self.schedule.curve == "exponential":
-            kept = 1 - initial
-            return sorted((initial, 1 - kept * float(((1 - target) / kept) ** (1 - left)), target))[
-                1
-            ]
-        power: float = self.schedule.power if self.schedule.curve == "polynomial" else 1.0
-        return target + (initial - target) * float(left**power)
+        progress = (step - self.begin) / (self.end - self.begin)
+        return ramp(initial, target, progress, self.schedule.power)
 
 
 def find_schedule_faults(
@@ -254,7 +302,7 @@ def find_schedule_faults(
     power: float,
     points: Sequence[tuple[Position, float]],
 ) -> Iterator[tuple[str, str]]:
-    """Yield (field, what is wrong) for all that keeps these values from being a `Schedule`."""
+    """Yield (field, what is wrong) of all that keeps these values from being a `Schedule`."""
     if curve not in CURVES:
         yield "curve", f"curve must be one of {', '.join(CURVES)}, got {curve!r}"
     if not 0 <= initial < 1:
@@ -262,7 +310,7 @@ def find_schedule_faults(
     if power <= 0:
         yield "power", f"power must be above 0, got {power:g}"
     yield from (("points", fault) for fault in _point_faults(curve, points))
-    if curve in _RAMPS and end is None and curve != "points":
+    if curve in CURVES and CURVES[curve].ramp is not None and end is None:
         yield "end", f"a {curve} schedule needs an end"
     if end is not None and not points and end.unit == begin.unit and end.value < begin.value:
         yield "end", f"end ({end}) comes before begin ({begin})"

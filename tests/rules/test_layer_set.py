@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphprune.rules.selecting.layer_set import LayerOrder
+from graphprune.rules.matchers.layer_set import LayerOrder
 
 ORDER = LayerOrder(f"layer_{index}" for index in range(20))
 ADDRESSES = st.sets(st.sampled_from(ORDER.addresses))

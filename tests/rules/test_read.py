@@ -4,7 +4,7 @@ import pytest
 
 from graphprune.errors import RuleError, Where
 from graphprune.rules import Keep, Prune, parse_rules, read_rules
-from graphprune.rules.values.number_test import NumberTest
+from graphprune.rules.matchers.number_test import NumberTest
 from graphprune.sparsity.positions import Position
 from graphprune.sparsity.schedules import Schedule
 
@@ -33,7 +33,8 @@ def test_a_rule_file_becomes_typed_rules_with_places():
     rules = good("""\
         version: 1
         schedules:
-          ramp: {curve: polynomial, power: 2, from: 10%, begin: 0 epochs, end: 4 epochs, every: 100 steps}
+          ramp: {curve: polynomial, power: 2, from: 10%, begin: 0 epochs, end: 4 epochs,
+                 every: 100 steps}
         rules:
           - id: dense-90
             note: hidden
@@ -58,7 +59,7 @@ def test_a_rule_file_becomes_typed_rules_with_places():
     assert (dense.id, dense.note, dense.where, dense.expect) == (
         "dense-90",
         "hidden",
-        Where("p.yaml", 5, 5),
+        Where("p.yaml", 6, 5),
         NumberTest(gte=2, lt=1000),
     )
     assert (rest.action, rest.expect) == (Keep(), NumberTest(gte=1))
@@ -74,7 +75,9 @@ def test_variables_keep_the_type_of_their_default_and_can_be_overridden():
         version: 1
         vars: {final: 0.9, kind: Dense}
         rules:
-        - {id: a, match: {type: "${kind}"}, prune: {sparsity: "${final}", schedule: {curve: step, begin: 0 steps}}}
+        - id: a
+          match: {type: "${kind}"}
+          prune: {sparsity: "${final}", schedule: {curve: step, begin: 0 steps}}
         """
     assert good(text).rules[0].action.sparsity == 0.9
     rules = good(text, final="0.8")

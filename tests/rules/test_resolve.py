@@ -58,7 +58,8 @@ def test_example_1_all_dense_at_90_except_the_last():
     text = textwrap.dedent("""\
         version: 1
         schedules:
-          ramp: {curve: polynomial, power: 3, from: 0, begin: 0 epochs, end: 4 epochs, every: 100 steps}
+          ramp: {curve: polynomial, power: 3, from: 0, begin: 0 epochs, end: 4 epochs,
+                 every: 100 steps}
         rules:
           - id: dense-90
             match:

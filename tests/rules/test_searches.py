@@ -4,19 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphprune.rules import Matches
-from graphprune.rules.selecting.searches import Search, find_searches
-from graphprune.rules.values.matchers import (
-    After,
-    AllOf,
-    Before,
-    Between,
-    First,
-    Last,
-    NameIs,
-    Not,
-    TypeIs,
-    Use,
-)
+from graphprune.rules.matchers.classes import TypeIs
+from graphprune.rules.matchers.logic import AllOf, Not, Use
+from graphprune.rules.matchers.matcher import Search
+from graphprune.rules.matchers.matches import find_searches
+from graphprune.rules.matchers.names import NameIs
+from graphprune.rules.matchers.positions import First, Last
+from graphprune.rules.matchers.reach import After, Before, Between
 from tests.builders import build_graph
 
 DENSE, RELU = TypeIs(("Dense",)), TypeIs(("ReLU",))

@@ -233,7 +233,9 @@ rules:
 - {id: named, match: {name: a}, prune: {sparsity: 50%, schedule: ramp}}
 - {id: alike, match: {name: b}, prune: {like: named, sparsity: 60%}}
 - {id: default, match: {name: c}, prune: {misfit: skip}}
-- {id: "own.one", match: {name: d}, prune: {budget: net, schedule: {curve: linear, begin: 0 steps, end: 9 steps}}}
+- id: "own.one"
+  match: {name: d}
+  prune: {budget: net, schedule: {curve: linear, begin: 0 steps, end: 9 steps}}
 - {id: two-of-four, match: {name: e}, prune: {pattern: {keep: 2, of: 4, along: in}}}
 - {id: variable, match: {name: f}, prune: {sparsity: 50%, schedule: "${way}"}}
 """

@@ -17,7 +17,7 @@ def due_steps(timetable, last):
 @st.composite
 def schedules(draw):
     begin = draw(st.integers(0, 50))
-    curve = draw(st.sampled_from(CURVES))
+    curve = draw(st.sampled_from(list(CURVES)))
     every = draw(st.none() | st.integers(1, 60))
     if curve == "points":
         places = sorted(draw(st.sets(st.integers(0, 200), min_size=1, max_size=4)))

@@ -13,7 +13,7 @@ from tf_zoo import ZOO, build, pruning, sample, wrap_all
 from graphprune.errors import GraphError, PlanError, Where
 from graphprune.plan.changes import LayerChange, ModelFacts, Plan, RuleRef
 from graphprune.plan.make import make_plan
-from graphprune.rules.building.read import parse_rules
+from graphprune.rules import parse_rules
 from graphprune.sparsity.pruning import Pruning
 from graphprune.tf.pruning.addresses import addressed_layers, check_model, find_wrappers
 from graphprune.tf.pruning.callbacks import UpdatePruningStep

@@ -12,10 +12,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PlainValidator, WithJsonSchema
 
 from graphprune.errors import Diagnostic, RuleError, Where, sort_by_place
-from graphprune.rules.shapes.file_faults import check_document
-from graphprune.rules.shapes.matcher_shape import TextOrList
-from graphprune.rules.shapes.scalars import Fault, Text, Version
-from graphprune.rules.shapes.shape import OPTIONAL, Shape
+from graphprune.rules.building.file_faults import check_document
+from graphprune.rules.shapes.scalars import Fault, Text, TextOrList, Version
+from graphprune.rules.shapes.shape import Shape, optional, required
 from graphprune.rules.slugs import read_slugs
 from graphprune.rules.text.shipped import PREFIX
 from graphprune.rules.text.text_encoding import decode_text
@@ -61,22 +60,50 @@ Slug = Annotated[
 class CaseShape(Shape):
     """One case: a graph, and what the rules should make of it."""
 
-    graph: Text
-    rule: Text = OPTIONAL
-    selects: list[Text] = OPTIONAL
-    spares: list[Text] = OPTIONAL
+    graph: Text = required(
+        (
+            "A graph that `graphprune graph MODEL -o FILE.json` wrote, or a model, as seen from"
+            " this file's folder."
+        ),
+        "lenet.json",
+    )
+    rule: Text = optional(
+        "The rule that 'selects' and 'spares' are about. Without it all rules that prune.",
+        "dense-90",
+    )
+    selects: list[Text] = optional("Layers that the rule must decide.", "[fc1, fc2]")
+    spares: list[Text] = optional(
+        "Layers that the rule must leave to others, or dense.", "[predictions]"
+    )
     plan: Annotated[
         Literal["snapshot"], PlainValidator(_snapshot), WithJsonSchema({"const": "snapshot"})
-    ] = OPTIONAL
-    fails: Annotated[list[Slug], Field(min_length=1)] = OPTIONAL
+    ] = optional(
+        "snapshot: the whole plan must be the one kept by graphprune test --update.", "snapshot"
+    )
+    fails: Annotated[list[Slug], Field(min_length=1)] = optional(
+        (
+            "Slugs of the diagnostics that are expected, such as rule/no-match. Other errors fail"
+            " the case."
+        ),
+        "[rule/no-match]",
+    )
 
 
 class CaseFileShape(Shape):
     """A whole file of rule tests."""
 
-    version: Version
-    rules: TextOrList
-    cases: Annotated[list[CaseShape], Field(min_length=1)]
+    version: Version = required("The version of the rule language: 1.", "1")
+    rules: TextOrList = required(
+        (
+            "The rule file, or a list of them, as seen from this file's folder; builtin:NAME for"
+            " one that ships."
+        ),
+        "prune.yaml",
+    )
+    cases: Annotated[list[CaseShape], Field(min_length=1)] = required(
+        "What the rules should make of which graphs.",
+        "[{graph: lenet.json, rule: dense-90, selects: [fc1]}]",
+    )
 
 
 @dataclass(frozen=True, slots=True)

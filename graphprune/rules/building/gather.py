@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graphprune.rules.building.action_build import ActionBuilder, build_budget, build_schedule
-from graphprune.rules.building.inherit import Fields, Inheritance, fields_of
+from graphprune.rules.building.actions import ActionBuilder, BudgetShape, build_budget
 from graphprune.rules.building.overrides import Overrides, follow_overrides, tell_of_unknown
-from graphprune.rules.shapes.action_shape import BudgetShape, DefaultsShape, ScheduleShape
-from graphprune.rules.shapes.file_shape import FileShape
+from graphprune.rules.building.prune_fields import DefaultsShape, Fields, Inheritance, fields_of
+from graphprune.rules.building.rule_file import FileShape
+from graphprune.rules.building.schedules import ScheduleShape, build_schedule
 from graphprune.rules.text.notes import Notes
 from graphprune.rules.text.yaml_text import Path
 from graphprune.rules.values.rule_set import Budget
@@ -32,7 +32,7 @@ class FileParts:
     indexes: Mapping[str, list[int]]
 
     def listed(self, section: str) -> list[tuple[Any, Path]]:
-        """Return the entries that hold together of a section that is a list, each with its place."""
+        """Return the sound entries of a section that is a list, each with its place."""
         return [
             (part, (section, index))
             for part, index in zip(self.section(section) or [], self.indexes[section], strict=True)

@@ -9,17 +9,17 @@ from dataclasses import replace
 from typing import Any
 
 from graphprune.errors import Diagnostic
-from graphprune.rules.building.action_build import ActionBuilder, build_budget, build_schedule
-from graphprune.rules.building.build import build_rule
-from graphprune.rules.building.check_build import build_check
-from graphprune.rules.building.layers_build import build_custom_layer
-from graphprune.rules.building.matcher_build import MatcherBuilder
+from graphprune.rules.building.actions import ActionBuilder, build_budget
+from graphprune.rules.building.checks import build_check
+from graphprune.rules.building.layers import build_custom_layer
 from graphprune.rules.building.overrides import Overrides, tell_of_unknown
 from graphprune.rules.building.remains import NAMELESS, Remains
-from graphprune.rules.shapes.action_shape import ScheduleShape
+from graphprune.rules.building.rule_file import build_rule
+from graphprune.rules.building.schedules import ScheduleShape, build_schedule
+from graphprune.rules.matchers.keys import MatcherBuilder
+from graphprune.rules.matchers.logic import Use
 from graphprune.rules.text.notes import Notes
 from graphprune.rules.text.yaml_text import Document, Path
-from graphprune.rules.values.matchers import Use
 
 
 def find_hidden_faults(

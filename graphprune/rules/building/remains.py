@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphprune.rules.shapes.file_faults import check_shape, find_at
-from graphprune.rules.shapes.file_shape import FileShape
+from graphprune.rules.building.file_faults import check_shape, find_at
+from graphprune.rules.building.rule_file import FileShape
 from graphprune.rules.text.yaml_text import Document, Path
 
 _ROUNDS = 8
@@ -107,26 +107,23 @@ def _take(rest: Any, path: Path) -> Path:
         return _take_entry(rest, parent, path)
     if not isinstance(parent, dict):
         return path  # it went with what held it
-    stand_in = (
-        1
-        if path == ("version",)
-        else (
-            _CURVE
-            if key == "curve"
-            else _STAND_INS.get((str(path[0]), str(key)))
-            if len(path) == 3
-            else None
-        )
-    )
+    stand_in = _stand_in(path)
     if stand_in is not None:
         parent[str(key)] = stand_in
     elif key in parent:
         del parent[str(key)]
     else:
-        return _take(
-            rest, tuple(above)
-        )  # without a key that must be there, the mapping says nothing
+        return _take(rest, tuple(above))  # without a required key the mapping says nothing
     return path
+
+
+def _stand_in(path: Path) -> Any:
+    """Return what stands in for the value at `path` of a mapping; None where it can be left out."""
+    if path == ("version",):
+        return 1
+    if path[-1] == "curve":
+        return _CURVE
+    return _STAND_INS.get((str(path[0]), str(path[-1]))) if len(path) == 3 else None
 
 
 def _take_entry(rest: Any, entries: list[Any], path: Path) -> Path:

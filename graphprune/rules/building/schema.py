@@ -8,11 +8,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from graphprune.rules.building.case_file import CaseFileShape
-from graphprune.rules.shapes.check_shape import FORMS, CheckShape
-from graphprune.rules.shapes.file_shape import FileShape, RuleShape
-from graphprune.rules.shapes.key_help import KEY_HELP
-from graphprune.rules.shapes.matcher_shape import NamePatternShape
-from graphprune.rules.shapes.shape import Conditions, Shape
+from graphprune.rules.building.checks import FORMS, CheckShape
+from graphprune.rules.building.rule_file import FileShape, RuleShape
+from graphprune.rules.matchers.names import NamePatternShape
+from graphprune.rules.shapes.shape import Conditions, Shape, help_for
 
 Kind = Literal["rules", "test"]
 KINDS: Mapping[Kind, tuple[type[Shape], str]] = {
@@ -29,6 +28,8 @@ _VARIABLE_TEXT = {
 _ONE_ACTION = [{"required": ["prune"]}, {"required": ["keep"]}]
 _ONE_FORM = [{"required": [form]} for form in FORMS]
 _BOTH_HALVES = {"every": ["satisfies"], "satisfies": ["every"]}
+_UNUSED = ("title", "default", "description", "examples")
+"""What pydantic writes beside a value that its schema does not need, or stands elsewhere."""
 Node = dict[str, Any]
 
 
@@ -49,9 +50,10 @@ def build_schema(kind: Kind) -> dict[str, Any]:
     root = _mapping(shape, raw)
     if kind == "rules":
         definitions["variable"] = _VARIABLE_TEXT
-        root["properties"]["vars"] = raw["properties"]["vars"] | {
-            "description": KEY_HELP["FileShape"]["vars"]
+        variables = {
+            key: value for key, value in raw["properties"]["vars"].items() if key != "examples"
         }
+        root["properties"]["vars"] = variables
         root["patternProperties"] = {
             "^x-": {"description": "A place for YAML anchors; not read as rules."}
         }
@@ -87,18 +89,6 @@ def _mapping(shape: type[Shape], node: Node) -> Node:
     return result
 
 
-def help_for(shape: type[Shape], key: str) -> str | None:
-    """Return what an editor shows beside a key, that of the nearest class that says something."""
-    return next(
-        (
-            KEY_HELP[base.__name__][key]
-            for base in shape.__mro__
-            if key in KEY_HELP.get(base.__name__, {})
-        ),
-        None,
-    )
-
-
 def _described(node: Node, help: str | None) -> Node:
     if "$ref" in node:
         node = {"allOf": [node]}  # draft 7 ignores what stands beside $ref
@@ -107,7 +97,7 @@ def _described(node: Node, help: str | None) -> Node:
 
 def _value(node: Node, takes_variables: bool) -> Node:
     """Return the schema of a value as it stands in a file: a variable may stand for any scalar."""
-    node = {key: value for key, value in node.items() if key not in ("title", "default")}
+    node = {key: value for key, value in node.items() if key not in _UNUSED}
     for key in ("anyOf", "oneOf"):
         if key in node:
             alternatives = [

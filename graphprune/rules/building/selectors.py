@@ -6,13 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from graphprune.errors import Diagnostic
-from graphprune.rules.building.contradictions import contradiction_help, find_contradiction
-from graphprune.rules.building.matcher_build import MatcherBuilder
-from graphprune.rules.shapes.matcher_shape import MatcherShape
+from graphprune.rules.matchers.contradictions import contradiction_help, find_contradiction
+from graphprune.rules.matchers.keys import MatcherBuilder, MatcherShape
+from graphprune.rules.matchers.logic import Everything, Use
 from graphprune.rules.shapes.shape import Shape
 from graphprune.rules.text.notes import Notes
 from graphprune.rules.text.yaml_text import Document
-from graphprune.rules.values.matchers import Everything, Use
 
 SECTION = "selectors"
 
@@ -23,7 +22,7 @@ has a fault of its own.
 
 
 def build_selectors(defined: Defined, faults: list[Diagnostic]) -> dict[str, Use]:
-    """Return the selectors, those that others use first; adds to `faults` what is wrong with them."""
+    """Return the selectors, those that others use first; add to `faults` what is wrong."""
     order, cycles = _order({name: tuple(uses_in(shape)) for name, (_, shape) in defined.items()})
     faults += [_cycle(cycle, defined) for cycle in cycles]
     broken = {name for cycle in cycles for name in cycle}
@@ -83,7 +82,7 @@ def uses_in(shape: Any) -> Iterator[str]:
     while waiting:
         part = waiting.pop()
         if isinstance(part, MatcherShape) and part.given("use") is not None:
-            yield part.use
+            yield part.given("use")
         if isinstance(part, Shape):
             waiting += [
                 getattr(part, name)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from graphprune.errors import Diagnostic, Where
-from graphprune.rules.shapes.action_shape import TARGETS, PruneShape
+from graphprune.rules.building.prune_fields import TARGETS, PruneShape
 from graphprune.rules.shapes.shape import keys_of
 from graphprune.rules.text.yaml_text import Document, Path, parse_document
 from graphprune.suggestions import closest

@@ -8,8 +8,8 @@ from typing import Any
 
 from graphprune.errors import Diagnostic
 from graphprune.graph import Layer
+from graphprune.rules.matchers.weight_names import is_named
 from graphprune.rules.values.rule_set import Prune, Rule
-from graphprune.rules.values.weight_names import is_named
 from graphprune.sparsity.counts import percent
 from graphprune.sparsity.patterns import KeepOf
 from graphprune.sparsity.schedules import Schedule

@@ -9,18 +9,17 @@ from typing import Any
 from graphprune.errors import Diagnostic, RuleError, Where
 from graphprune.graph import Layer, LayerGraph
 from graphprune.graph.out_of_reach import find_out_of_reach
+from graphprune.rules.matchers.failures import Failures
+from graphprune.rules.matchers.logic import AllOf, AnyOf, Not, Use, conditions_of
+from graphprune.rules.matchers.matcher import Matcher
+from graphprune.rules.matchers.matches import Matches, Zeros
+from graphprune.rules.matchers.names import address_help
 from graphprune.rules.resolving.conflicts import describe_settings
-from graphprune.rules.resolving.model_faults import address_help
 from graphprune.rules.resolving.near_misses import Miss, explain_misses, find_misses
 from graphprune.rules.resolving.resolve import resolve_rules
-from graphprune.rules.selecting.evaluate import Matches, Zeros
-from graphprune.rules.selecting.failures import Failures
-from graphprune.rules.selecting.witnesses import Witnesses
 from graphprune.rules.values.custom_layers import teach_layers
 from graphprune.rules.values.losses import describe_losses
-from graphprune.rules.values.matchers import AllOf, AnyOf, Matcher, Not, Use, conditions_of
 from graphprune.rules.values.rule_set import Keep, Resolution, Rule, RuleSet
-from graphprune.rules.values.spelling import spell
 from graphprune.suggestions import closest
 
 FORMAT_VERSION = "1.0"
@@ -126,9 +125,9 @@ def explain_layer(
             )
         )
     layer = graph.layers[address]
-    witnesses = Witnesses(Failures(matches))
+    failures = Failures(matches)
     verdicts = (
-        tuple(_rule_verdict(witnesses, rule, address) for rule in rules.rules)
+        tuple(_rule_verdict(failures, rule, address) for rule in rules.rules)
         if layer.is_candidate
         else ()
     )
@@ -193,28 +192,28 @@ def _producers(matches: Matches, address: str) -> tuple[str, ...]:
     )
 
 
-def _rule_verdict(witnesses: Witnesses, rule: Rule, address: str) -> RuleVerdict:
+def _rule_verdict(failures: Failures, rule: Rule, address: str) -> RuleVerdict:
     conditions = conditions_of(rule.matcher, through_selectors=False)
     return RuleVerdict(
         rule.id,
         rule.where,
-        address in witnesses.matches.of(rule.matcher),
-        tuple(_verdict(witnesses, part, address) for part in conditions),
+        address in failures.matches.of(rule.matcher),
+        tuple(_verdict(failures, part, address) for part in conditions),
     )
 
 
-def _verdict(witnesses: Witnesses, matcher: Matcher, address: str) -> Verdict:
+def _verdict(failures: Failures, matcher: Matcher, address: str) -> Verdict:
     inner = matcher.of if isinstance(matcher, Not) else matcher
     parts: tuple[Matcher, ...] = ()
     if isinstance(inner, Use):
         parts = conditions_of(inner.of, through_selectors=False)
     elif isinstance(inner, AnyOf | AllOf):
         parts = inner.parts
-    verdicts = tuple(_verdict(witnesses, part, address) for part in parts)
+    verdicts = tuple(_verdict(failures, part, address) for part in parts)
     return Verdict(
-        spell(matcher),
-        address in witnesses.matches.of(matcher),
-        witnesses.reason(matcher, address),
+        matcher.spelled(),
+        address in failures.matches.of(matcher),
+        matcher.reason(failures, address),
         verdicts,
     )
 

@@ -8,16 +8,11 @@ import difflib
 import re
 from collections.abc import Sequence
 
+from graphprune.rules.matchers.logic import AnyOf, conditions_of
+from graphprune.rules.matchers.matcher import Matcher
+from graphprune.rules.matchers.matches import Matches
+from graphprune.rules.matchers.names import NameGlob, NameIs, NameRegex
 from graphprune.rules.resolving.near_misses import explain_misses
-from graphprune.rules.selecting.evaluate import Matches
-from graphprune.rules.values.matchers import (
-    AnyOf,
-    Matcher,
-    NameGlob,
-    NameIs,
-    NameRegex,
-    conditions_of,
-)
 from graphprune.rules.values.rule_set import Rule
 
 SHOWN = 5

@@ -1,4 +1,4 @@
-"""Which rule decides for which layer, and everything that is wrong between the rules and the model."""
+"""Which rule decides for which layer, and what is wrong between the rules and the model."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from itertools import chain, compress, repeat
 from graphprune.archive.collector import collector_paused
 from graphprune.errors import Diagnostic, sort_by_place
 from graphprune.graph import Layer, LayerGraph
+from graphprune.rules.matchers.flags import Flag
+from graphprune.rules.matchers.logic import AnyOf, conditions_of
+from graphprune.rules.matchers.matcher import Matcher
+from graphprune.rules.matchers.matches import Matches, Zeros
+from graphprune.rules.matchers.weight_names import is_named, means_any
 from graphprune.rules.resolving.conflicts import conflict, list_layers, same_settings, settings_on
 from graphprune.rules.resolving.miscounts import explain_miscount
 from graphprune.rules.resolving.model_faults import find_matcher_faults, find_model_faults
 from graphprune.rules.resolving.near_misses import explain_misses
 from graphprune.rules.resolving.run_checks import check_model
-from graphprune.rules.selecting.evaluate import Matches, Zeros
 from graphprune.rules.text.shipped import ANY_MODEL, PREFIX
 from graphprune.rules.values.checks import Check, matchers_of
 from graphprune.rules.values.custom_layers import find_layer_faults, teach_layers
 from graphprune.rules.values.losses import Loss
-from graphprune.rules.values.matchers import AnyOf, Flag, Matcher, conditions_of
 from graphprune.rules.values.rule_set import Claim, Keep, Prune, Resolution, Rule, RuleSet
-from graphprune.rules.values.weight_names import is_named, means_any
 from graphprune.suggestions import closest
 
 # By pair of rule ids, the layers that both claim.
@@ -113,7 +115,7 @@ def _claims(
 
 
 def _rows(matches: Matches, rules: Sequence[Rule]) -> Iterator[tuple[int, ...]]:
-    """Yield for each candidate which of the rules match it: 1 where one does, 0 where it does not."""
+    """Yield for each candidate which of the rules match it: 1 where one does, else 0."""
     inside = matches.candidates.marks
     marks = [compress(matches.of(rule.matcher).marks, inside) for rule in rules]
     return zip(*marks, strict=True) if marks else repeat((), inside.count(1))
@@ -161,7 +163,7 @@ def _check_faults(matches: Matches, check: Check) -> Iterator[Diagnostic]:
 def _rule_faults(
     matches: Matches, rule: Rule, takers: Sequence[str | None]
 ) -> Iterator[Diagnostic]:
-    """Yield what is wrong with a rule; `takers` are the ids of the rules that decide, a layer each."""
+    """Yield what is wrong with a rule; `takers` has the id of the deciding rule of each layer."""
     claimed = matches.claimed(rule.matcher)
     unknown = list(find_model_faults(matches, rule))
     yield from unknown

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from graphprune.errors import Diagnostic
+from graphprune.rules.matchers.call_graph import Links
+from graphprune.rules.matchers.failures import Failures
+from graphprune.rules.matchers.matches import Matches
+from graphprune.rules.matchers.number_test import format_share
 from graphprune.rules.resolving.conflicts import list_layers
-from graphprune.rules.selecting.call_graph import Links
-from graphprune.rules.selecting.evaluate import Matches
-from graphprune.rules.selecting.failures import Failures
 from graphprune.rules.values.checks import (
     Check,
     CheckOutcome,
@@ -17,8 +18,6 @@ from graphprune.rules.values.checks import (
     EachSatisfies,
     ResultIs,
 )
-from graphprune.rules.values.describe import describe
-from graphprune.rules.values.number_test import format_share
 
 SHOWN = 3
 Sizes = Mapping[str, tuple[int, int]]
@@ -87,7 +86,7 @@ def _count_fault(matches: Matches, condition: CountIs) -> Fault | None:
         return None
     which = f" ({list_layers(found)})" if found else ""
     return (
-        f"wanted {condition.test} of {describe(condition.of)}, got {len(found)}{which}",
+        f"wanted {condition.test} of {condition.of.words()}, got {len(found)}{which}",
         Failures(matches).nearest(condition.of, matches.universe),
     )
 
@@ -97,11 +96,11 @@ def _each_fault(matches: Matches, condition: EachSatisfies) -> Fault | None:
     offenders = list(judged - matches.of(condition.satisfies))
     if not offenders:
         return None
-    whole = f"{len(offenders)} of {len(judged)} in {describe(condition.of)}"
+    whole = f"{len(offenders)} of {len(judged)} in {condition.of.words()}"
     failures = Failures(matches)
     reasons = [failures.explain(condition.satisfies, address) for address in offenders[:SHOWN]]
     return (
-        f"{list_layers(offenders)} ({whole}) should be {describe(condition.satisfies)}",
+        f"{list_layers(offenders)} ({whole}) should be {condition.satisfies.words()}",
         "; ".join(reasons),
     )
 
@@ -123,7 +122,7 @@ def _covers_fault(matches: Matches, condition: Covers) -> Fault | None:
     path = _path(walked, open_end)
     text = (
         f"a path from the {condition.start} {'forward' if forward else 'backward'} meets no layer"
-        f" that matches {describe(condition.by)}: "
+        f" that matches {condition.by.words()}: "
     )
     names = [matches.calls.address[call] for call in path]
     if len(names) > 2 * SHOWN:
@@ -176,7 +175,7 @@ def _result_fault(matches: Matches, condition: ResultIs, sizes: Sizes) -> Fault 
     members = [address for address in sizes if address in matched]
     zeros, size = (sum(sizes[address][part] for address in members) for part in (0, 1))
     if not size:
-        return f"no layer with prunable weights is {describe(condition.of)}", Failures(
+        return f"no layer with prunable weights is {condition.of.words()}", Failures(
             matches
         ).nearest(condition.of, matches.candidates)
     share = zeros / size
@@ -190,7 +189,7 @@ def _result_fault(matches: Matches, condition: ResultIs, sizes: Sizes) -> Fault 
     ]
     return (
         (
-            f"wanted a sparsity of {condition.sparsity} over {describe(condition.of)}, got"
+            f"wanted a sparsity of {condition.sparsity} over {condition.of.words()}, got"
             f" {format_share(round(share, 6))}"
         ),
         f"most weights left: {', '.join(dense)}",

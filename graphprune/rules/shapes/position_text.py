@@ -86,11 +86,9 @@ def _written(number: str, thousands: str, unit: str) -> str:
         amount = float(plain) * _THOUSANDS[thousands]
     except ValueError:
         return FORMS
-    return (
-        f"write '{amount:.15g}{'' if unit == '%' else ' '}{unit}'"
-        if 0 <= amount <= MAX_POSITION
-        else FORMS
-    )
+    if not 0 <= amount <= MAX_POSITION:
+        return FORMS
+    return f"write '{amount:.15g}{'' if unit == '%' else ' '}{unit}'"
 
 
 PLACE_TEXT = (

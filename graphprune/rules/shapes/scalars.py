@@ -9,7 +9,7 @@ from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
-from pydantic import PlainValidator, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
 
 from graphprune.rules.text.regexes import RegexError, compile_regex
 
@@ -59,33 +59,31 @@ class Fault(ValueError):
         return self._help if isinstance(self._help, str) else self._help()
 
 
+def parse_percent(value: Any) -> float | None:
+    """Return a hundredth of the number in a text such as `90%`; None for any other value."""
+    match = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
+    return None if match is None else float(Decimal(match[1]) / 100)
+
+
 def parse_share(value: Any) -> float:
     """Return a share of zeros, 0 to below 1, from `0.9` or `90%`."""
-    percent = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
+    percent = parse_percent(value)
     if percent is not None:
-        share = float(Decimal(percent[1]) / 100)
+        share = percent
     elif isinstance(value, int | float) and not isinstance(value, bool):
         share = value
     else:
         raise Fault("value/type", "must be a share such as 0.9 or 90%", _meant_share(value))
     if not 0 <= share < 1:
-        hint = (
-            f"did you mean {value:g}%?"
-            if percent is None and 2 <= share < 100
-            else "all weights zero is no pruning; 99% is a share"
-            if share == 1
-            else ""
-        )
-        bounds = (
-            "must be at least 0 and below 1"
-            if percent is None
-            else "must be at least 0% and below 100%"
-        )
-        raise Fault(
-            "value/range",
-            bounds,
-            hint or "it is the share of zeros: 0.9 or 90% leaves one weight in ten",
-        )
+        bounds = "must be at least 0 and below 1"
+        if percent is not None:
+            bounds = "must be at least 0% and below 100%"
+        help = "it is the share of zeros: 0.9 or 90% leaves one weight in ten"
+        if percent is None and 2 <= share < 100:
+            help = f"did you mean {value:g}%?"
+        elif share == 1:
+            help = "all weights zero is no pruning; 99% is a share"
+        raise Fault("value/range", bounds, help)
     return float(share)
 
 
@@ -210,6 +208,17 @@ def parse_text(value: Any) -> str:
     return value
 
 
+def parse_names(value: Any) -> tuple[Any, ...]:
+    """Return one name or several as a tuple; those of a list are judged one by one later."""
+    if isinstance(value, str):
+        return (parse_text(value),)
+    if not isinstance(value, list):
+        raise Fault("value/type", "must be a name or a list of names")
+    if not value:
+        raise Fault("value/range", "must not be empty")
+    return tuple(value)
+
+
 def parse_id(value: Any) -> str:
     """Return a rule id: text without blanks."""
     text = parse_text(value)
@@ -273,7 +282,6 @@ def parse_variable(value: Any) -> str | int | float | bool:
 
 
 _ID = r"^[^\s,\u0000-\u001f]+$"
-_NOT_BLANK = r"\S"
 
 
 def _number_or_text(kind: dict[str, Any], pattern: str) -> WithJsonSchema:
@@ -312,8 +320,13 @@ Magnitude = Annotated[
 RegexText = Annotated[
     str, PlainValidator(parse_regex), WithJsonSchema({"type": "string"})
 ]  # RE2's dialect, which "format: regex" is not
-Text = Annotated[
-    str, PlainValidator(parse_text), WithJsonSchema({"type": "string", "pattern": _NOT_BLANK})
+_TEXT = {"type": "string", "pattern": r"\S"}
+Text = Annotated[str, PlainValidator(parse_text), WithJsonSchema(_TEXT)]
+Texts = Annotated[list[Text], Field(min_length=1)]
+TextOrList = Annotated[
+    tuple[Text, ...],
+    BeforeValidator(parse_names),
+    WithJsonSchema({"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}),
 ]
 Identifier = Annotated[
     str, PlainValidator(parse_id), WithJsonSchema({"type": "string", "pattern": _ID})

@@ -1,6 +1,9 @@
 """What every mapping of a rule file has in common, as a pydantic model: unknown keys are faults,
 and nothing that is given may be empty.
 
+Each key carries its description (`Field(description=)`) and an example of its value in YAML
+(`examples=`): editors, messages and the reference of the language take them from there.
+
 Models see plain values (variables already filled in) and a context: `schedules`, the names that any
 of the files defines, and `shapes`, into which each model writes the identity of the mapping that it
 judged, so that a fault can tell which keys are known there. Tags of unions begin with `~`; they are
@@ -9,22 +12,41 @@ not part of a place.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, ValidationInfo, model_validator
+from pydantic.fields import FieldInfo
 
 from graphprune.rules.shapes.scalars import Fault
 
-# A field with this default may be left out, but not be empty: an empty `name:` is a fault, not a
-# condition that is always true.
-OPTIONAL: Any = Field(default=None)
-NEGATION: Any = Field(default=None, alias="not")
+
+def optional(
+    description: str, example: str, *, alias: str | None = None, default: Any = None
+) -> Any:
+    """Return a key that may be left out, but not be empty: an empty `name:` is a fault, not a
+    condition that is always true.
+    """
+    return Field(default=default, alias=alias, description=description, examples=[example])
+
+
+def required(description: str, example: str, *, alias: str | None = None) -> Any:
+    """Return a key that must be given."""
+    return Field(alias=alias, description=description, examples=[example])
 
 
 class Shape(BaseModel):
-    """One mapping of the file; unknown keys are faults."""
+    """One mapping of the file; unknown keys are faults.
+
+    Attributes:
+        meant: Keys that people write here, and the key that each stands for.
+        missing: What to say where a key is missing, if its example does not say enough.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+    meant: ClassVar[Mapping[str, str]] = {}
+    missing: ClassVar[Mapping[str, str]] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -52,7 +74,24 @@ class Conditions(Shape):
 
 def keys_of(shape: type[Shape]) -> tuple[str, ...]:
     """Return the keys that a mapping of this shape may have."""
-    return tuple(info.alias or name for name, info in shape.model_fields.items())
+    return tuple(key for key, _ in _fields(shape))
+
+
+def help_for(shape: type[Shape], key: str) -> str | None:
+    """Return what an editor shows beside a key."""
+    info = dict(_fields(shape)).get(key)
+    return None if info is None else info.description
+
+
+def example_of(shape: type[Shape], key: str) -> str | None:
+    """Return an example of a key's value, as YAML."""
+    info = dict(_fields(shape)).get(key)
+    return str(info.examples[0]) if info is not None and info.examples else None
+
+
+def _fields(shape: type[Shape]) -> Iterator[tuple[str, FieldInfo]]:
+    for name, info in shape.model_fields.items():
+        yield info.alias or name, info
 
 
 def kind_of(text: bool, expectation: str) -> Discriminator:
@@ -63,6 +102,8 @@ def kind_of(text: bool, expectation: str) -> Discriminator:
             return "~mapping"
         if not text:
             return "~value"
-        return "~text" if isinstance(value, str) else "~list" if isinstance(value, list) else None
+        if isinstance(value, str):
+            return "~text"
+        return "~list" if isinstance(value, list) else None
 
     return Discriminator(kind, custom_error_type="value/type", custom_error_message=expectation)

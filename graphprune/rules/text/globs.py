@@ -38,7 +38,8 @@ def compile_glob(glob: str) -> Glob:
         RegexError: a range of letters runs backwards, or the glob is too long.
 
     Example:
-        >>> [compile_glob("block_*").matches(address) for address in ("block_1", "net::block_1", "block_1::conv")]
+        >>> block = compile_glob("block_*")
+        >>> [block.matches(address) for address in ("block_1", "net::block_1", "block_1::conv")]
         [True, False, False]
         >>> compile_glob("**block_*").matches("net::block_1")
         True
@@ -64,4 +65,5 @@ def _one_of(letters: str, *, is_negated: bool) -> str:
     """Return a class of letters; it holds the mark where it holds the colon."""
     escaped = letters.replace("\\", r"\\").replace("^", r"\^").replace("[", r"\[")
     holds_colon = compile_regex(f"[{escaped}]").matches(SEPARATOR[0])
-    return f"[{'^' if is_negated else ''}{escaped}{_MARK if holds_colon else ''}]"
+    held = f"{escaped}{_MARK}" if holds_colon else escaped
+    return f"[^{held}]" if is_negated else f"[{held}]"

@@ -4,7 +4,6 @@ which reads the same way.
 
 from __future__ import annotations
 
-import math
 import re
 import warnings
 from collections.abc import Hashable, Iterator, Mapping
@@ -294,9 +293,5 @@ def _parse_float(text: str) -> float:
     plain = text.lower()
     special = plain.lstrip("+-")
     if special in (".inf", ".nan"):
-        return (
-            math.nan
-            if special == ".nan"
-            else math.copysign(math.inf, -1 if plain.startswith("-") else 1)
-        )
+        plain = plain.replace(".", "")  # float() reads inf and nan
     return float(plain)

@@ -1,1 +1,4 @@
-"""What rules say, as values: matchers, checks, rules. Nothing here knows a file or a model."""
+"""What rules say, as values: matchers, checks, rules.
+
+What belongs here: frozen values. What does not: how they are written or carried out.
+"""

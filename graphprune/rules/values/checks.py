@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from graphprune.errors import Diagnostic, Where
-from graphprune.rules.values.matchers import Matcher
-from graphprune.rules.values.number_test import NumberTest
+from graphprune.rules.matchers.matcher import Matcher
+
+if TYPE_CHECKING:
+    from graphprune.rules.matchers.number_test import NumberTest
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def matchers_of(check: Check) -> tuple[Matcher, ...]:
     """Return the matchers of a check.
 
     Example:
-        >>> from graphprune.rules.values.matchers import Everything
+        >>> from graphprune.rules.matchers.logic import Everything
         >>> matchers_of(Check("all", Where("p.yaml"), Covers("inputs", Everything())))
         (Everything(),)
     """

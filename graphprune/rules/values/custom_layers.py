@@ -73,7 +73,7 @@ def taught_zeros(
 
 
 def stored_names(graph: LayerGraph) -> Mapping[tuple[str, str], str]:
-    """Return the names in the file of the tensors that teaching gave another, by address and name."""
+    """Return, by address and name, the names in the file of tensors that teaching gave another."""
     return {
         (address, tensor.name): tensor.stored_as
         for address, layer in graph.layers.items()
@@ -128,8 +128,10 @@ def _labels(names: Sequence[str], listed: Sequence[str]) -> dict[str, str]:
     inside: the first of `a` is `a.0`, however it is called.
 
     Example:
-        >>> _labels(["0", "a.0", "a.1"], ["a.kernel", "a.bias", "scale"]), _labels(["a.0", "a.1"], ["a.1"]), _labels(["w"], ["v"])
-        ({'a.0': 'a.kernel', 'a.1': 'a.bias', '0': 'scale'}, {}, {})
+        >>> _labels(["0", "a.0", "a.1"], ["a.kernel", "a.bias", "scale"])
+        {'a.0': 'a.kernel', 'a.1': 'a.bias', '0': 'scale'}
+        >>> _labels(["a.0", "a.1"], ["a.1"]), _labels(["w"], ["v"])
+        ({}, {})
     """
     counts = Counter(name.rpartition(".")[0] for name in names)
     numbers: dict[str, Iterator[str]] = {

@@ -29,7 +29,8 @@ def describe_losses(decides: str, losses: Sequence[Loss]) -> str:
     """Return who beat whom on a layer, what the rule that decides did first.
 
     Example:
-        >>> describe_losses("stem", [Loss("half", "override", "most"), Loss("most", "keep", "stem")])
+        >>> lost = [Loss("half", "override", "most"), Loss("most", "keep", "stem")]
+        >>> describe_losses("stem", lost)
         'beats most; most overrides half'
         >>> describe_losses("a", [Loss("b", "same settings", "a")])
         'same settings: b'

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from graphprune.errors import Diagnostic, Where
+from graphprune.rules.matchers.matcher import Matcher, reads_weights
 from graphprune.rules.values.checks import Check, CheckOutcome, matchers_of
 from graphprune.rules.values.custom_layers import CustomLayer
 from graphprune.rules.values.losses import Loss
-from graphprune.rules.values.matchers import Matcher, Use, reads_weights
-from graphprune.rules.values.number_test import NumberTest
 from graphprune.sparsity.counts import percent
 from graphprune.sparsity.patterns import UNSTRUCTURED, Pattern
 from graphprune.sparsity.schedules import Schedule
+
+if TYPE_CHECKING:
+    from graphprune.rules.matchers.logic import Use
+    from graphprune.rules.matchers.number_test import NumberTest
 
 Allocate = Literal["uniform", "erk", "magnitude", "threshold"]
 Over = Literal["claimed", "prunable"]

@@ -1,0 +1,348 @@
+"""Prune actions and budgets from their shapes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, ClassVar
+
+from graphprune.rules.building.patterns import KeepOfShape, to_pattern
+from graphprune.rules.building.prune_fields import (
+    TARGETS,
+    Fields,
+    Given,
+    Inheritance,
+    PruneShape,
+    fields_of,
+)
+from graphprune.rules.building.schedules import ScheduleShape, build_schedule
+from graphprune.rules.shapes.choices import choice
+from graphprune.rules.shapes.scalars import Share
+from graphprune.rules.shapes.shape import Shape, keys_of, optional, required
+from graphprune.rules.text.notes import Notes
+from graphprune.rules.text.yaml_text import Path
+from graphprune.rules.values.rule_set import Allocate, Budget, Over, Prune
+from graphprune.sparsity.patterns import UNSTRUCTURED, KeepOf, Pattern
+from graphprune.sparsity.schedules import Schedule
+from graphprune.suggestions import closest
+
+AllocateName = Annotated[
+    Allocate,
+    *choice(
+        ("uniform", "erk", "magnitude"),
+        {
+            "global": "allocate: magnitude",
+            "local": "allocate: uniform",
+            "layerwise": "allocate: uniform",
+            "equal": "allocate: uniform",
+            "er": "allocate: erk",
+            "erdos-renyi": "allocate: erk",
+        },
+        (
+            "uniform makes all tensors equally sparse, erk leaves small ones denser, magnitude"
+            " takes the smallest weights of all"
+        ),
+    ),
+]
+OverName = Annotated[
+    Over,
+    *choice(
+        ("claimed", "prunable"),
+        {
+            "all": "over: prunable",
+            "model": "over: prunable",
+            "rules": "over: claimed",
+            "members": "over: claimed",
+        },
+        (
+            "claimed are the tensors of the rules that name the budget, prunable are all that can"
+            " be pruned"
+        ),
+    ),
+]
+
+
+class BudgetShape(Shape):
+    """A target that several layers share."""
+
+    meant: ClassVar[Mapping[str, str]] = {
+        "allocation": "allocate",
+        "target": "sparsity",
+        "minimum": "min",
+        "maximum": "max",
+    }
+    missing: ClassVar[Mapping[str, str]] = {
+        "sparsity": "add the share of zeros over all tensors, such as 'sparsity: 95%'"
+    }
+
+    sparsity: Share = required("The share of zeros over all tensors of the budget.", "95%")
+    allocate: AllocateName = optional(
+        (
+            "How the zeros are shared out: uniform, erk (by the sum of the axes) or magnitude (one"
+            " threshold)."
+        ),
+        "erk",
+        default="uniform",
+    )
+    over: OverName = optional(
+        (
+            "Which tensors count: claimed (of the rules that name the budget) or prunable (all of"
+            " the model)."
+        ),
+        "claimed",
+        default="claimed",
+    )
+    minimum: Share = optional("The least share of zeros of one tensor.", "10%", alias="min")
+    maximum: Share = optional("The greatest share of zeros of one tensor.", "99%", alias="max")
+
+
+_MISSING_HELP = {
+    "sparsity": "add the share of zeros, such as 'sparsity: 90%', a 'budget' or a 'threshold'",
+    "schedule": (
+        "name one of 'schedules', or write it inline: {curve: polynomial, from: 0, begin: 0 epochs,"
+        " end: 4 epochs, every: 100 steps}"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ActionBuilder:
+    """Builds what rules do.
+
+    Attributes:
+        schedules, budgets: Those of all files, by name.
+        budget_names: The names of all budgets, of those with faults too.
+        inheritance: What the actions of all files take over from one another.
+        used: Names of the budgets that the actions built so far name.
+    """
+
+    schedules: Mapping[str, Schedule]
+    budgets: Mapping[str, Budget]
+    budget_names: frozenset[str]
+    inheritance: Inheritance
+
+    def prune(self, id: str, shape: PruneShape, notes: Notes, path: Path) -> Prune | None:
+        """Return the action of rule `id`, which stands at `path`, or None with a fault."""
+        fields = self.inheritance.complete(id, fields_of(shape, notes, path, f"rule {id!r}: "))
+        if fields is None:
+            return None
+        pattern, target, schedule = (
+            self._pattern(fields),
+            self._target(fields),
+            self._schedule(fields),
+        )
+        is_known = not (
+            self.inheritance.lost_defaults
+            or notes.lacks(path, "like")
+            or notes.has_unknown(path, keys_of(PruneShape))
+        )
+        missing = (
+            [name for name in ("sparsity", "schedule") if name not in fields] if is_known else []
+        )
+        for name in missing:
+            if name == "schedule" or (
+                target is None
+                and not _is_targeted(fields)
+                and not notes.lacks(path, "budget", "threshold", "pattern")
+            ):
+                notes.fault(
+                    "key/missing",
+                    f"rule {id!r}: the key {name!r} is missing in prune",
+                    (*path, name),
+                    _MISSING_HELP[name],
+                )
+        if pattern is None or target is None or schedule is None:
+            return None
+        _check_way(schedule, target, fields)
+        budget = target if isinstance(target, Budget) else None
+        given = fields.get("pattern")
+        return Prune(
+            sparsity=target.sparsity if isinstance(target, Budget) else target,
+            schedule=schedule,
+            pattern=pattern,
+            weights=_value(fields, "weights", None),
+            misfit=_value(fields, "misfit", "error"),
+            budget=budget,
+            pattern_where=None if given is None else given.notes.document.key(given.path),
+        )
+
+    def _pattern(self, fields: Fields) -> Pattern | None:
+        given = fields.get("pattern")
+        if given is None:
+            return UNSTRUCTURED
+        try:
+            return to_pattern(given.value)
+        except ValueError as err:
+            given.fault(
+                "value/range",
+                str(err),
+                "a group keeps fewer weights than it has, such as {keep: 2, of: 4, along: in}",
+            )
+            return None
+
+    def _schedule(self, fields: Fields) -> Schedule | None:
+        given = fields.get("schedule")
+        if given is None:
+            return None
+        if isinstance(given.value, ScheduleShape):
+            return build_schedule(given.value, given.notes, given.path, None, given.subject)
+        return self.schedules.get(given.value)
+
+    def _target(self, fields: Fields) -> float | Budget | None:
+        """Return what sets the share of zeros: a number, a budget, or a pattern that fixes it; None
+        with a fault, or where nothing does.
+        """
+        pattern = self._pattern(fields)
+        sparsity, budget, threshold = (fields.get(name) for name in TARGETS)
+        if isinstance(pattern, KeepOf):
+            return _fixed_target(pattern, sparsity, budget or threshold)
+        given = [name for name in TARGETS if name in fields]
+        if len(given) > 1:
+            second, known = (
+                fields[given[-1]],
+                (
+                    "'sparsity', 'budget' and 'threshold'"
+                    if threshold is not None
+                    else "'sparsity' and 'budget'"
+                ),
+            )
+            second.fault(
+                "value/range",
+                f"must have exactly one of {known}, got {second.value!r} beside a {given[0]}",
+                "delete one of them",
+            )
+            return None
+        if threshold is not None:
+            return _threshold_target(threshold, pattern)
+        if budget is not None:
+            return self._budget(budget)
+        return None if sparsity is None else float(sparsity.value)
+
+    def _budget(self, given: Given) -> Budget | None:
+        if given.value not in self.budget_names:
+            help = partial(_names_help, given.value, self.budget_names)
+            given.fault(
+                "budget/unknown",
+                f"budget must name a budget that is defined, got {given.value!r}",
+                help,
+            )
+        return self.budgets.get(given.value)
+
+
+def build_budget(
+    shape: BudgetShape, notes: Notes, path: Path, name: str, subject: str
+) -> Budget | None:
+    """Return the budget at `path`, or None with a fault."""
+    minimum, maximum = shape.given("minimum"), shape.given("maximum")
+    if minimum is not None and maximum is not None and minimum > maximum:
+        message = f"{subject}min must be at most max, got {minimum:.10g} and {maximum:.10g}"
+        notes.fault("value/range", message, (*path, "min"), "lower 'min', or raise 'max'")
+        return None
+    return Budget(
+        name, shape.sparsity, shape.allocate, shape.over, minimum, maximum, notes.document.key(path)
+    )
+
+
+def _threshold_target(threshold: Given, pattern: Pattern | None) -> Budget | None:
+    """Return what a threshold stands for; None with a fault where the pattern has no use for it."""
+    if pattern is not None and pattern != UNSTRUCTURED:
+        message = (
+            "threshold looks at single weights, so it takes only the pattern 'unstructured', got"
+            f" '{pattern}'"
+        )
+        threshold.fault(
+            "value/range",
+            message,
+            "delete the pattern, or give a 'sparsity' in place of the threshold",
+        )
+        return None
+    return Budget.of_threshold(threshold.value, threshold.notes.document.key(threshold.path))
+
+
+def _fixed_target(pattern: KeepOf, sparsity: Given | None, budget: Given | None) -> float | None:
+    """Return the share of zeros that the pattern fixes; None with a fault where something else asks
+    for another.
+    """
+    fixed = (pattern.of - pattern.keep) / pattern.of
+    form = f"keep {pattern.keep} of {pattern.of}"
+    if budget is not None:
+        key = budget.path[-1]
+        budget.fault(
+            "value/range",
+            f"{key} cannot stand beside '{form}', which fixes the sparsity at {fixed:.6g}, got"
+            f" {budget.value!r}",
+            "delete one of them",
+        )
+        return None
+    if sparsity is not None and not math.isclose(
+        float(sparsity.value), fixed, rel_tol=0, abs_tol=1e-9
+    ):
+        sparsity.fault(
+            "value/range",
+            f"sparsity must be {fixed:.6g}, which '{form}' fixes, got {sparsity.value:.10g}",
+            "delete it",
+        )
+        return None
+    return fixed
+
+
+def _check_way(schedule: Schedule, target: float | Budget, fields: Fields) -> None:
+    if isinstance(target, Budget) and target.threshold is not None:
+        if schedule.points:
+            given, beside = (
+                fields["threshold"],
+                "a schedule of points, whose last point is a share of zeros",
+            )
+            message = f"threshold cannot stand beside {beside}, got {given.value:g}"
+            given.fault(
+                "value/range",
+                message,
+                "give a 'sparsity' in place of the threshold, or another curve",
+            )
+        return  # only a model's weights turn it into a share
+    share = target.sparsity if isinstance(target, Budget) else target
+    if schedule.is_ramp and schedule.initial > share:
+        given = fields.get("sparsity") or fields.get("budget") or fields["pattern"]
+        text = (
+            f"sparsity {share:.10g} is below the {schedule.initial:.10g} that its schedule begins"
+            " from"
+        )
+        given.fault(
+            "value/range",
+            text,
+            "sparsity never falls; lower 'from' of the schedule, or raise the sparsity",
+        )
+    if schedule.points and not math.isclose(
+        schedule.points[-1][1],
+        share,
+        rel_tol=0,
+        abs_tol=1e-9 if "sparsity" in fields or "budget" in fields else 1e-3,
+    ):
+        given = fields.get("sparsity") or fields.get("budget") or fields["pattern"]
+        message = (
+            f"sparsity must be {schedule.points[-1][1]:.10g}, which the last point of its schedule"
+            f" reaches, got {share:.10g}"
+        )
+        given.fault(
+            "value/range", message, "change one of the two, so that the schedule ends at the target"
+        )
+
+
+def _names_help(name: str, known: frozenset[str]) -> str:
+    return closest(name, known) or (
+        f"defined: {', '.join(sorted(known))}"
+        if known
+        else "none is defined; add it under 'budgets'"
+    )
+
+
+def _is_targeted(fields: Fields) -> bool:
+    """Return whether something other than a sparsity says how many weights become zero."""
+    is_fixed = "pattern" in fields and isinstance(fields["pattern"].value, KeepOfShape)
+    return is_fixed or "budget" in fields or "threshold" in fields
+
+
+def _value(fields: Fields, name: str, otherwise: Any) -> Any:
+    return fields[name].value if name in fields else otherwise

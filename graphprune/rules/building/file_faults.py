@@ -1,0 +1,298 @@
+"""What pydantic found wrong with a rule file, said in the words of the rule language and at its
+place in the file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from graphprune.errors import MAX_OF_A_KIND, Diagnostic, count_rest
+from graphprune.rules.building.key_hints import meant_key, missing_help, unknown_help, value_help
+from graphprune.rules.building.rule_file import FileShape, two_actions
+from graphprune.rules.matchers.config_test import freeze, thaw
+from graphprune.rules.matchers.keys import MatchShape
+from graphprune.rules.shapes.scalars import Fault
+from graphprune.rules.shapes.shape import Shape
+from graphprune.rules.text.yaml_text import Document, Path
+
+AnyShape = TypeVar("AnyShape", bound=Shape)
+
+_EXPECTED = {
+    "model_type": "must be a mapping",
+    "dict_type": "must be a mapping",
+    "list_type": "must be a list",
+    "string_type": "must be text",
+    "too_short": "must not be empty",
+    "invalid_key": "must have text as keys",
+    "recursion_loop": "must not contain itself",
+}
+_EMPTY_FILE_HELP = (
+    "begin with 'version: 1' and a list 'rules'; graphprune rules lists the files that ship, as"
+    " examples"
+)
+_PARTS = {
+    "rules": "rule",
+    "schedules": "schedule",
+    "budgets": "budget",
+    "vars": "variable",
+    "selectors": "selector",
+    "require": "check",
+    "layers": "layer type",
+    "cases": "case",
+}
+_PLAIN = {"defaults": "defaults: "}
+
+
+def check_shape(
+    document: Document, data: Any, schedules: frozenset[str]
+) -> tuple[FileShape | None, tuple[Diagnostic, ...], tuple[Path, ...]]:
+    """Return the file's shape (None with faults), the faults, and their paths.
+
+    Args:
+        document: Tells where everything stands.
+        data: The document's values with variables filled in and `x-` keys left out.
+        schedules: The names that any of the files defines.
+    """
+    return _validate(FileShape, document, data, schedules)
+
+
+def check_match_shape(document: Document) -> tuple[MatchShape | None, tuple[Diagnostic, ...]]:
+    """Return the shape of a document with one matcher under `match` (None with faults), and the
+    faults.
+    """
+    shape, faults, _ = _validate(MatchShape, document, document.data, frozenset())
+    return shape, faults
+
+
+def check_document(
+    kind: type[AnyShape], document: Document
+) -> tuple[AnyShape | None, tuple[Diagnostic, ...]]:
+    """Return the shape of a document of another kind than a rule file (None with faults), and the
+    faults.
+    """
+    shape, faults, _ = _validate(kind, document, document.data, frozenset())
+    return shape, faults
+
+
+def _validate(
+    kind: type[AnyShape], document: Document, data: Any, schedules: frozenset[str]
+) -> tuple[AnyShape | None, tuple[Diagnostic, ...], tuple[Path, ...]]:
+    context: dict[str, Any] = {"schedules": schedules, "shapes": {}}
+    try:
+        return kind.model_validate(data, context=context), (), ()
+    except ValidationError as err:
+        found = [(_path(detail), detail) for detail in err.errors()]
+        found = _without_misspelt(found, data, context["shapes"])
+        faults = _diagnostics(document, data, found, context["shapes"])
+        judged = {path for path, _ in found}
+        faults += [fault for path, fault in _two_actions(document, data) if path not in judged]
+        return None, tuple(faults), tuple(path for path, _ in found)
+
+
+def _diagnostics(
+    document: Document, data: Any, found: list[tuple[Path, Any]], shapes: Mapping[int, type[Shape]]
+) -> list[Diagnostic]:
+    """Return the faults as diagnostics; of each kind as many as are listed, as the help for each
+    takes a search, and the rest as a count.
+    """
+    seen: Counter[str] = Counter()
+    listed: list[Diagnostic] = []
+    for path, detail in found:
+        slug = _slug(detail)
+        seen[slug] += 1
+        if seen[slug] <= MAX_OF_A_KIND:
+            listed.append(_diagnostic(document, data, path, detail, shapes))
+    return listed + [
+        count_rest(slug, "error", count - MAX_OF_A_KIND)
+        for slug, count in seen.items()
+        if count > MAX_OF_A_KIND
+    ]
+
+
+def _slug(detail: Mapping[str, Any]) -> str:
+    return {"extra_forbidden": "key/unknown", "missing": "key/missing"}.get(
+        detail["type"]
+    ) or _fault(detail).slug
+
+
+def _without_misspelt(
+    found: list[tuple[Path, Any]], data: Any, shapes: Mapping[int, type[Shape]]
+) -> list[tuple[Path, Any]]:
+    """Return the faults without the missing keys that are there misspelt: one slip is one fault."""
+    unknown = [path for path, detail in found if detail["type"] == "extra_forbidden"][
+        :MAX_OF_A_KIND
+    ]
+    meant = {
+        (*path[:-1], meant_key(shapes[id(find_at(data, path[:-1]))], str(path[-1])))
+        for path in unknown
+    }
+    return [
+        (path, detail) for path, detail in found if detail["type"] != "missing" or path not in meant
+    ]
+
+
+def _two_actions(document: Document, data: Any) -> Iterator[tuple[Path, Diagnostic]]:
+    """Yield a fault for each rule with both actions: pydantic does not look at the whole of a rule
+    whose parts have faults.
+    """
+    rules = data.get("rules") if isinstance(data, Mapping) else None
+    for index, rule in enumerate(rules if isinstance(rules, list) else []):
+        if isinstance(rule, Mapping) and {"prune", "keep"} <= rule.keys():
+            path: Path = ("rules", index)
+            fault = two_actions()
+            yield (
+                path,
+                Diagnostic(
+                    fault.slug,
+                    f"{subject_of(data, path)}{fault.expectation}",
+                    document.value(path),
+                    fault.help,
+                ),
+            )
+
+
+def subject_of(data: Any, path: Path) -> str:
+    """Return who a fault at `path` is about, as the beginning of its message.
+
+    Example:
+        >>> subject_of({"rules": [{"id": "wide"}]}, ("rules", 0, "prune"))
+        "rule 'wide': "
+        >>> subject_of({}, ("schedules", "ramp", "end"))
+        "schedule 'ramp': "
+    """
+    if len(path) < 2 or path[0] not in _PARTS:
+        return _PLAIN.get(str(path[0]), "") if len(path) > 1 else ""
+    kind = _PARTS[str(path[0])]
+    if kind not in ("rule", "check", "case"):
+        return f"{kind} {path[1]!r}: "
+    part = find_at(data, path[:2])
+    name = part.get("id") if isinstance(part, Mapping) else None
+    return (
+        f"{kind} {name!r}: "
+        if isinstance(name, str) and name.strip()
+        else f"{kind} {int(path[1]) + 1}: "
+    )
+
+
+def find_at(data: Any, path: Path) -> Any:
+    """Return the value at `path`, or None where there is none."""
+    for step in path:
+        try:
+            data = data[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data
+
+
+def show(value: Any) -> str:
+    """Return a value as messages quote it, cut where it is long.
+
+    Example:
+        >>> show("90 %"), show(1.2), show(True), show(None), show({"a": 1})
+        ("'90 %'", '1.2', 'true', 'nothing', '{a: 1}')
+    """
+    if value is None:
+        return "nothing"
+    text = repr(value) if isinstance(value, str) else thaw(freeze(value))
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _path(detail: Mapping[str, Any]) -> Path:
+    return tuple(
+        step for step in detail["loc"] if not (isinstance(step, str) and step.startswith("~"))
+    )
+
+
+def _diagnostic(
+    document: Document,
+    data: Any,
+    path: Path,
+    detail: Mapping[str, Any],
+    shapes: Mapping[int, type[Shape]],
+) -> Diagnostic:
+    subject, kind = subject_of(data, path), detail["type"]
+    help: str | None
+    if kind == "extra_forbidden":
+        help = unknown_help(
+            shapes[id(find_at(data, path[:-1]))],
+            str(path[-1]),
+            _last_key(path[:-1]),
+            find_at(data, path),
+        )
+        return Diagnostic(
+            _slug(detail),
+            f"{subject}unknown key {path[-1]!r}{_within(path)}",
+            document.key(path),
+            help,
+        )
+    if kind == "missing":
+        help = missing_help(shapes[id(find_at(data, path[:-1]))], str(path[-1]))
+        return Diagnostic(
+            _slug(detail),
+            f"{subject}the key {path[-1]!r} is missing{_within(path)}",
+            document.value(path[:-1]),
+            help,
+        )
+    fault = _fault(detail)
+    if fault.says_all:
+        return Diagnostic(
+            fault.slug, f"{subject}{fault.expectation}", document.value(path), fault.help
+        )
+    help = fault.help or _value_help(data, path, fault.expectation, shapes)
+    return Diagnostic(
+        fault.slug,
+        f"{subject}{field_name(path)}{fault.expectation}, got {show(find_at(data, path))}",
+        document.value(path),
+        help,
+    )
+
+
+def _fault(detail: Mapping[str, Any]) -> Fault:
+    """Return an error about one value, in the words of the rule language."""
+    error = detail.get("ctx", {}).get("error")
+    if isinstance(error, Fault):
+        return error
+    kind = detail["type"]
+    return Fault(
+        "value/range" if kind == "too_short" else "value/type", _EXPECTED.get(kind, detail["msg"])
+    )
+
+
+def _value_help(
+    data: Any, path: Path, expectation: str, shapes: Mapping[int, type[Shape]]
+) -> str | None:
+    """Return how the value at `path` is written, after the nearest key that the language knows."""
+    if not path:
+        return _EMPTY_FILE_HELP
+    label = f"{path[-1]}: " if isinstance(path[-1], str) else ""
+    for length in range(len(path), 0, -1):
+        shape = shapes.get(id(find_at(data, path[: length - 1])))
+        if shape is not None and isinstance(path[length - 1], str):
+            return value_help(shape, str(path[length - 1]), find_at(data, path), expectation, label)
+    return None
+
+
+def _last_key(path: Path) -> str:
+    return next((step for step in reversed(path) if isinstance(step, str)), "")
+
+
+def _within(path: Path) -> str:
+    names = [step for step in path[2:-1] if isinstance(step, str)]
+    return f" in {names[-1]}" if names else ""
+
+
+def field_name(path: Path) -> str:
+    """Return the field that a fault at `path` is about, followed by a blank; "" where the subject
+    says it all.
+    """
+    if not path:
+        return "a rule file "
+    skipped = {"match": 0, **dict.fromkeys(_PARTS, 2), **dict.fromkeys(_PLAIN, 1)}
+    if path[0] not in skipped or len(path) == 1:
+        return f"{path[0]} "
+    names = [step for step in path[skipped[str(path[0])] :] if isinstance(step, str)]
+    return f"{names[-1]} " if names else ""

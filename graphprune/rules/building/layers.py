@@ -1,0 +1,102 @@
+"""Custom layers: their shape, their values, and the axes that patterns name and no layer has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from graphprune.errors import Diagnostic
+from graphprune.graph.classes.builtin_layers import BUILTIN_LAYERS
+from graphprune.graph.classes.config_weights import AXES, is_axis
+from graphprune.rules.shapes.scalars import Fault, Text, Texts
+from graphprune.rules.shapes.shape import Shape, optional, required
+from graphprune.rules.text.notes import Notes
+from graphprune.rules.values.custom_layers import CustomLayer
+from graphprune.rules.values.rule_set import Prune, Rule
+from graphprune.sparsity.fit import group_lengths
+from graphprune.suggestions import closest
+
+SECTION = "layers"
+
+
+class CustomLayerShape(Shape):
+    """One custom layer: the axes of its prunable weights, and the names of all its weights where
+    files only number them.
+    """
+
+    prunable: Annotated[
+        dict[str, Annotated[list[Text], Field(min_length=1)]], Field(min_length=1)
+    ] = required(
+        "By weight name, the meaning of each axis: {u: [in, rank], v: [rank, out]}.",
+        "{u: [in, rank], v: [rank, out]}",
+    )
+    weights: Texts = optional(
+        "All weights, in the order in which the layer makes them, where files only number them.",
+        "[u, v, bias]",
+    )
+
+    @model_validator(mode="after")
+    def check_names(self) -> CustomLayerShape:
+        """Refuse a list of weights that lacks a prunable one, or names one twice."""
+        weights = self.given("weights")
+        if weights is not None and (
+            not set(self.prunable) <= set(weights) or len(set(weights)) < len(weights)
+        ):
+            raise Fault(
+                "value/range",
+                "must name each prunable weight once in 'weights'",
+                "'weights' lists all weights in the order in which the layer makes them",
+            )
+        return self
+
+
+def build_custom_layer(name: str, shape: CustomLayerShape, notes: Notes) -> CustomLayer:
+    """Return what the entry `name` of the section says."""
+    if name in BUILTIN_LAYERS:
+        message = f"layers: {name!r} is a layer of Keras, whose weights are known"
+        notes.faults.append(
+            Diagnostic(
+                "value/range",
+                message,
+                notes.document.key((SECTION, name)),
+                "delete the entry; name custom layers only",
+            )
+        )
+    return CustomLayer(
+        type=name,
+        where=notes.document.key((SECTION, name)),
+        axes={weight: tuple(axes) for weight, axes in shape.prunable.items()},
+        weights=tuple(shape.given("weights") or ()),
+        places={
+            weight: notes.document.key((SECTION, name, "prunable", weight))
+            for weight in shape.prunable
+        },
+    )
+
+
+def find_unknown_axes(
+    rules: Sequence[Rule], custom_layers: Sequence[CustomLayer]
+) -> Iterator[Diagnostic]:
+    """Yield a warning for each axis in a rule's pattern that neither a layer of Keras has nor one
+    that the files teach.
+    """
+    taught = {axis for custom in custom_layers for axes in custom.axes.values() for axis in axes}
+    for rule in rules:
+        if not isinstance(rule.action, Prune):
+            continue
+        for axis in group_lengths(rule.action.pattern):
+            if not is_axis(axis) and axis not in taught:
+                message = (
+                    f"rule {rule.id!r}: no layer of Keras has an axis {axis!r}, and no section"
+                    " 'layers' names it"
+                )
+                help = closest(axis, {*AXES, *taught}) or f"axes are {', '.join(AXES)}"
+                yield Diagnostic(
+                    "pattern/rank",
+                    message,
+                    rule.action.pattern_where or rule.where,
+                    help,
+                    severity="warning",
+                )

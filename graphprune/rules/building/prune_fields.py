@@ -1,0 +1,239 @@
+"""The fields of a prune action: their shape; and what the rule gives, then what the rule that it is
+`like` gives, then the `defaults`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from graphprune.rules.building.patterns import KeepOfShape, PatternValue
+from graphprune.rules.building.schedules import ScheduleValue
+from graphprune.rules.shapes.choices import choice
+from graphprune.rules.shapes.scalars import Magnitude, Share, Text, TextOrList
+from graphprune.rules.shapes.shape import Shape, optional
+from graphprune.rules.text.notes import Help, Notes
+from graphprune.rules.text.yaml_text import Path
+from graphprune.rules.values.rule_set import Misfit
+from graphprune.suggestions import closest
+
+TARGETS = ("sparsity", "budget", "threshold")
+"""The fields of a prune action that say how many weights become zero: a rule has exactly one of
+them, or a pattern that fixes the share.
+"""
+
+
+MisfitName = Annotated[
+    Misfit,
+    *choice(
+        ("error", "skip", "pad"),
+        {
+            "ignore": "misfit: skip",
+            "dense": "misfit: skip",
+            "warn": "misfit: skip",
+            "raise": "misfit: error",
+            "fail": "misfit: error",
+        },
+        (
+            "error refuses a tensor that the pattern does not fit, skip leaves it dense, pad prunes"
+            " a short last group too"
+        ),
+    ),
+]
+
+
+class PruneFieldsShape(Shape):
+    """The settings of a prune action; which of them must be there shows when `like` and `defaults`
+    have filled in theirs.
+    """
+
+    meant: ClassVar[Mapping[str, str]] = {
+        "target": "sparsity",
+        "final_sparsity": "sparsity",
+        "amount": "sparsity",
+        "cutoff": "threshold",
+        "block_size": "pattern",
+        "on_misfit": "misfit",
+    }
+
+    sparsity: Share = optional("The share of weights that become zero: 0.9 or 90%.", "90%")
+    budget: Text = optional(
+        "The name of a budget that gives each tensor its share, instead of sparsity.", "net"
+    )
+    threshold: Magnitude = optional(
+        (
+            "Instead of sparsity: weights whose magnitude is below this become zero, as the model's"
+            " weights are when the plan is made."
+        ),
+        "0.05",
+    )
+    schedule: ScheduleValue = optional(
+        "When masks change: the name of a schedule, or one written here.",
+        "{curve: polynomial, begin: 0 epochs, end: 4 epochs, every: 100 steps}",
+    )
+    pattern: PatternValue = optional(
+        "Which weights are zeroed together; 'unstructured' takes each by itself.",
+        "{block: {in: 4, out: 1}}",
+    )
+    weights: TextOrList = optional(
+        (
+            "Names of the tensors to prune inside the layer: kernel, or forward_layer.kernel for"
+            " one of several. Without it all that can be pruned."
+        ),
+        "[kernel]",
+    )
+    misfit: MisfitName = optional(
+        (
+            "What becomes of a tensor that the pattern does not fit: error, skip (stays dense) or"
+            " pad (short last group)."
+        ),
+        "skip",
+    )
+
+
+class PruneShape(PruneFieldsShape):
+    """How a layer is pruned."""
+
+    like: Text = optional(
+        (
+            "The id of a rule whose fields are copied; what stands here beside it replaces single"
+            " ones."
+        ),
+        "dense-90",
+    )
+
+
+class DefaultsShape(Shape):
+    """What fills the missing fields of every action."""
+
+    prune: PruneFieldsShape = optional(
+        "Fields for every prune action that leaves them out.", "{schedule: ramp}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One field that a file gives: its checked value, and where it stands; `subject` begins what is
+    said of it.
+    """
+
+    value: Any
+    notes: Notes
+    path: Path
+    subject: str
+
+    def fault(self, slug: str, message: str, help: Help) -> None:
+        """Note what is wrong with the value."""
+        self.notes.fault(slug, f"{self.subject}{message}", self.path, help)
+
+
+Fields = Mapping[str, Given]
+
+
+def fields_of(shape: PruneFieldsShape | None, notes: Notes, path: Path, subject: str) -> Fields:
+    """Return the fields that the mapping at `path` gives, by key."""
+    names = (
+        ()
+        if shape is None
+        else [name for name in type(shape).model_fields if name in shape.model_fields_set]
+    )
+    return {name: Given(getattr(shape, name), notes, (*path, name), subject) for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class Inheritance:
+    """What actions of all files take over from one another.
+
+    Attributes:
+        actions: The fields that each rule gives itself, by rule id; None for a rule that keeps.
+        defaults: The fields under `defaults`.
+        unread: Ids of rules with faults, of which nothing more is said.
+        lost_defaults: Whether `defaults` have faults, so that nobody knows what they would fill in.
+    """
+
+    actions: Mapping[str, Fields | None]
+    defaults: Fields
+    unread: frozenset[str] = frozenset()
+    lost_defaults: bool = False
+
+    def complete(self, id: str, own: Fields) -> Fields | None:
+        """Return the fields of the prune action of rule `id` after `like` and `defaults`: `own`,
+        filled up; None, with a fault, where `like` leads nowhere.
+        """
+        chain = self._chain(id, own)
+        if chain is None:
+            return None
+        merged = self.defaults
+        for fields in reversed(chain):
+            merged = _merge(fields, merged)
+        return merged
+
+    def _chain(self, id: str, own: Fields) -> list[Fields] | None:
+        """Return the fields of the rule, of the rule that it is like, and so on."""
+        seen, chain = [id], [own]
+        while "like" in chain[-1]:
+            like = chain[-1]["like"]
+            if like.value in seen:
+                _tell_of_cycle(seen, like.value, own["like"])
+                return None
+            if like.value in self.unread or not self._can_copy(like, seen[-1]):
+                return None
+            seen.append(like.value)
+            chain.append(self._fields(like.value))
+        return chain
+
+    def _fields(self, id: str) -> Fields:
+        fields = self.actions[id]
+        assert fields is not None, f"{id} keeps"
+        return fields
+
+    def _can_copy(self, like: Given, id: str) -> bool:
+        if like.value not in self.actions:
+            like.fault(
+                "rule/unknown",
+                f"like names no rule, got {like.value!r}",
+                lambda: closest(like.value, self.actions) or self._others(id),
+            )
+            return False
+        if self.actions[like.value] is None:
+            like.fault(
+                "value/range",
+                f"like must name a rule that prunes, and {like.value!r} keeps its layers",
+                "name another rule, or write the fields out",
+            )
+            return False
+        return True
+
+    def _others(self, id: str) -> str:
+        pruning = [
+            other for other, fields in self.actions.items() if fields is not None and other != id
+        ]
+        return (
+            f"there are {', '.join(sorted(pruning))}"
+            if pruning
+            else "no other rule prunes; write the fields out"
+        )
+
+
+def _tell_of_cycle(seen: list[str], back: str, like: Given) -> None:
+    """Note a cycle once: at `like` of its first rule by name, when that rule is asked for."""
+    if back == seen[0] == min(seen):
+        like.fault(
+            "like/cycle",
+            f"like leads back to itself: {' > '.join((*seen, back))}",
+            "write the fields out in one of them",
+        )
+
+
+def _merge(own: Fields, inherited: Fields) -> Fields:
+    """Return `own` filled up from `inherited`; a target or a pattern that fixes it replaces every
+    inherited target.
+    """
+    fixes_target = bool(own.keys() & set(TARGETS)) or (
+        "pattern" in own and isinstance(own["pattern"].value, KeepOfShape)
+    )
+    dropped = TARGETS if fixes_target else ()
+    return {
+        name: given for name, given in inherited.items() if name not in dropped and name != "like"
+    } | dict(own)

@@ -1,0 +1,222 @@
+"""Schedules: their shape, and their values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Discriminator, Field, PlainValidator, Tag, ValidationInfo, WithJsonSchema
+
+from graphprune.errors import Diagnostic
+from graphprune.rules.shapes.choices import choice
+from graphprune.rules.shapes.position_text import PLACE_TEXT, Place, parse_place
+from graphprune.rules.shapes.scalars import Fault, Power, Share, parse_text
+from graphprune.rules.shapes.shape import Shape, optional, required
+from graphprune.rules.text.notes import Notes
+from graphprune.rules.text.yaml_text import Path
+from graphprune.sparsity.positions import Position
+from graphprune.sparsity.schedules import CURVES, START, Schedule, find_schedule_faults
+from graphprune.suggestions import closest
+
+# What people write for want of the right word, and what they should write.
+_MEANT = {
+    "cubic": "curve: polynomial, power: 3",
+    "quadratic": "curve: polynomial, power: 2",
+    "exp": "curve: exponential",
+    "once": "curve: step",
+    "oneshot": "curve: step",
+    "one-shot": "curve: step",
+    "staircase": "curve: points",
+    "steps": "curve: points",
+    "iterative": "curve: points",
+}
+_ABOUT = "most runs want 'curve: polynomial', which rises fast at first and slowly at the end"
+_NO_MEANING_HELP = {
+    "points": "write 'curve: points', or delete them",
+    "begin": "its points say when it begins; delete it",
+    "end": "its points say when it ends; delete it",
+}
+# By a part of what is wrong with a schedule: what to do.
+_SCHEDULE_HELP = {
+    "needs an end": "add it, such as 'end: 4 epochs'",
+    "needs points": "add them, such as 'points: {4 epochs: 50%, 8 epochs: 80%}'",
+    "comes before begin": "let it end after it begins",
+    "every must be above 0": "write for example 'every: 100 steps'",
+    "one after the other": "list them in the order of the run",
+    "must not fall": "masks only grow; raise the later share, or lower the earlier one",
+}
+
+CurveName = Annotated[str, *choice(tuple(CURVES), _MEANT, _ABOUT)]
+
+
+class ScheduleShape(Shape):
+    """When masks change, and the way to the target."""
+
+    meant: ClassVar[Mapping[str, str]] = {
+        "initial": "from",
+        "initial_sparsity": "from",
+        "start": "begin",
+        "begin_step": "begin",
+        "stop": "end",
+        "end_step": "end",
+        "frequency": "every",
+        "exponent": "power",
+        "type": "curve",
+        "kind": "curve",
+    }
+    missing: ClassVar[Mapping[str, str]] = {"curve": f"add one of {', '.join(CURVES)}"}
+
+    curve: CurveName = required(
+        "How the sparsity gets to its target: constant, linear, polynomial, step, ...", "polynomial"
+    )
+    initial: Share = optional(
+        "The share of zeros at the beginning of a ramp.", "30%", alias="from", default=0.0
+    )
+    begin: Place = optional("The first mask: 0 epochs, 2000 steps or 10% (of the run).", "0 epochs")
+    end: Place = optional(
+        "The last change of masks, at the target. Needs its unit, as begin does.", "4 epochs"
+    )
+    every: Place = optional(
+        (
+            "The distance between two changes of masks, such as 100 steps. begin and end always"
+            " count."
+        ),
+        "100 steps",
+    )
+    power: Power = optional(
+        "The exponent of a polynomial ramp; 3 rises fast first and slowly at the end.",
+        "3",
+        default=3.0,
+    )
+    points: Annotated[
+        dict[str, Share],
+        Field(min_length=1, json_schema_extra={"propertyNames": {"pattern": PLACE_TEXT}}),
+    ] = optional(
+        "Sparsity by position: {4 epochs: 50%, 8 epochs: 80%}.", "{4 epochs: 50%, 8 epochs: 80%}"
+    )
+
+
+def _known_schedule(value: Any, info: ValidationInfo) -> str:
+    name = parse_text(value)
+    known = info.context["schedules"] if info.context is not None else (name,)
+    if name not in known:
+        raise Fault(
+            "schedule/unknown",
+            "must name a schedule that is defined",
+            lambda: closest(name, known) or _unknown_help(name, sorted(known)),
+        )
+    return name
+
+
+def _unknown_help(name: str, known: list[str]) -> str:
+    if name in CURVES:
+        return (
+            f"{name} is a curve; write it inline, such as {{curve: {name}, begin: 0 epochs, end: 4"
+            " epochs, every: 100 steps}"
+        )
+    if known:
+        return f"defined: {', '.join(known)}"
+    return (
+        "none is defined; add it under 'schedules', or write it inline: {curve: step, begin: 0"
+        " steps}"
+    )
+
+
+def _schedule_kind(value: Any) -> str | None:
+    if isinstance(value, dict):
+        return "~mapping"
+    return "~text" if isinstance(value, str) else None
+
+
+ScheduleValue = Annotated[
+    Annotated[
+        str,
+        PlainValidator(_known_schedule),
+        WithJsonSchema({"type": "string", "pattern": r"\S"}),
+        Tag("~text"),
+    ]
+    | Annotated[ScheduleShape, Tag("~mapping")],
+    Discriminator(
+        _schedule_kind,
+        custom_error_type="value/type",
+        custom_error_message="must be the name of a schedule, or a schedule",
+    ),
+]
+
+
+def build_schedule(
+    shape: ScheduleShape, notes: Notes, path: Path, name: str | None, subject: str
+) -> Schedule | None:
+    """Return the schedule at `path`, or None with a fault."""
+    before = len(notes.faults)
+    points = _points(shape, notes, path, subject)
+    places: dict[str, Any] = {
+        key: shape.given(key) for key in ("begin", "end", "every") if shape.given(key) is not None
+    }
+    given = {
+        "begin": START,
+        "end": None,
+        "every": None,
+        "initial": shape.initial,
+        "power": shape.power,
+        "points": points,
+    } | places
+    if notes.lacks(path, "curve"):
+        given["points"] = ()  # nobody knows whether it has points
+    untold = ["points"] if len(notes.faults) > before else []
+    meaningless = [] if notes.lacks(path, "curve") else _meaningless(shape)
+    faults: list[tuple[str, str, str | None]] = [
+        (key, f"{key} has no meaning for the curve {shape.curve}", _no_meaning_help(key))
+        for key in meaningless
+    ]
+    faults += [
+        (key, text, _schedule_help(text))
+        for key, text in find_schedule_faults(shape.curve, **given)
+        if key not in (*meaningless, *untold)
+    ]
+    for key, text, help in faults:
+        notes.fault("value/range", f"{subject}{text}", (*path, key), help)
+    return (
+        None
+        if faults or len(notes.faults) > before
+        else Schedule(curve=shape.curve, name=name, **given)
+    )
+
+
+def _schedule_help(fault: str) -> str | None:
+    return next((help for part, help in _SCHEDULE_HELP.items() if part in fault), None)
+
+
+def _meaningless(shape: ScheduleShape) -> list[str]:
+    """Return the keys that the schedule gives although its curve has no use for them."""
+    used = CURVES[shape.curve].keys
+    given = {"from" if name == "initial" else name for name in shape.model_fields_set}
+    keys = ("from", "power", "points", "begin", "end")
+    return [key for key in keys if key in given and key not in used]
+
+
+def _no_meaning_help(key: str) -> str:
+    curves = [name for name, curve in CURVES.items() if key in curve.keys]
+    if key == "from":
+        listed = f"{', '.join(curves[:-1])} and {curves[-1]}"
+        return f"only {listed} schedules rise gradually; delete it"
+    if key == "power":
+        return f"only {' and '.join(curves)} schedules have one; delete it"
+    return _NO_MEANING_HELP[key]
+
+
+def _points(
+    shape: ScheduleShape, notes: Notes, path: Path, subject: str
+) -> tuple[tuple[Position, float], ...]:
+    points = []
+    for key, share in (shape.given("points") or {}).items():
+        try:
+            points.append((parse_place(key), share))
+        except Fault as fault:
+            message = f"{subject}a point {fault.expectation}, got {key!r}"
+            notes.faults.append(
+                Diagnostic(
+                    fault.slug, message, notes.document.key((*path, "points", key)), fault.help
+                )
+            )
+    return tuple(points)

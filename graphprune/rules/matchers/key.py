@@ -1,0 +1,143 @@
+"""A matcher key as data, and the place in a file that its value is built from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from pydantic import create_model
+
+from graphprune.errors import Where
+from graphprune.rules.matchers.matcher import Matcher, Places
+from graphprune.rules.matchers.number_test import NumberTest, to_number_test, to_share_test
+from graphprune.rules.shapes.shape import Shape, optional, required
+from graphprune.rules.text.notes import Help, Notes
+from graphprune.rules.text.yaml_text import Path
+
+ONE_MATCHER = "MatcherValue"
+SEVERAL_MATCHERS = "MatcherList"
+"""Values that hold matchers are given by name: `keys.py` resolves the names, as a matcher's shape
+needs all keys first.
+"""
+
+AnyShape = TypeVar("AnyShape", bound=Shape)
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaKey:
+    """A key of a mapping of the rule language.
+
+    Attributes:
+        name: The key.
+        value: What it may hold, as a type for pydantic, or the name of one in `keys.py`.
+        description: What an editor and the reference say of it.
+        example: A value, as YAML.
+        is_required: Whether it must be given.
+    """
+
+    name: str
+    value: Any
+    description: str
+    example: str
+    is_required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MatcherKey(SchemaKey):
+    """A key of a matcher.
+
+    Attributes:
+        build: Returns the condition that a checked value states, or several that must all hold.
+        meant_by: What people write instead of the key.
+    """
+
+    build: Callable[[Any, Place], Matcher | tuple[Matcher, ...]] = field(kw_only=True)
+    meant_by: tuple[str, ...] = field(default=(), kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The place of a value in a file.
+
+    Attributes:
+        notes: The file, and what is wrong in it.
+        path: The way to the value.
+        subject: How messages about it begin.
+        selectors: Those of all files.
+        build: Returns the matcher of a checked shape.
+    """
+
+    notes: Notes
+    path: Path
+    subject: str
+    selectors: Mapping[str, Matcher]
+    build: Callable[[Any, Place], Matcher]
+
+    def under(self, *steps: str | int) -> Place:
+        """Return the place of a value inside this one."""
+        return replace(self, path=(*self.path, *steps))
+
+    def where(self, *steps: str | int) -> Where:
+        """Return the place of this value, or of one inside it."""
+        return self.notes.document.value((*self.path, *steps))
+
+    def where_key(self, *steps: str | int) -> Where:
+        """Return the place of the key of this value, or of one inside it."""
+        return self.notes.document.key((*self.path, *steps))
+
+    def where_items(self, items: Sequence[Any]) -> Places:
+        """Return the places of the items of a list."""
+        return tuple(self.where(index) for index in range(len(items)))
+
+    def fault(self, slug: str, message: str, help: Help) -> None:
+        """Note what is wrong with the value."""
+        self.notes.fault(slug, f"{self.subject}{message}", self.path, help)
+
+    def matcher(self, shape: Any, *steps: str | int) -> Matcher:
+        """Return the matcher of a checked shape at this place, or inside it."""
+        return self.build(shape, self.under(*steps))
+
+    def number_test(self, value: Any, *steps: str | int) -> NumberTest:
+        """Return the test of a whole number at this place, or inside it."""
+        return self.under(*steps)._possible(to_number_test(value))
+
+    def share_test(self, value: Any, *steps: str | int) -> NumberTest:
+        """Return the test of a share at this place, or inside it."""
+        return self.under(*steps)._possible(to_share_test(value))
+
+    def _possible(self, test: NumberTest) -> NumberTest:
+        if test.is_empty():
+            self.fault(
+                "match/contradiction",
+                f"{self.path[-1]} can hold for no number: {test}",
+                "change one of the bounds",
+            )
+        return test
+
+
+def with_keys(keys: Sequence[SchemaKey], module: str) -> Callable[[type[AnyShape]], type[AnyShape]]:
+    """Return a class decorator that gives a shape these keys as its fields.
+
+    Args:
+        keys: In the order of messages and the reference.
+        module: The module in which named values are found.
+    """
+    fields: dict[str, Any] = {
+        key.name: (
+            key.value,
+            (required if key.is_required else optional)(key.description, key.example),
+        )
+        for key in keys
+    }
+
+    def give(shape: type[AnyShape]) -> type[AnyShape]:
+        made = create_model(shape.__name__, __base__=shape, __module__=module, **fields)
+        made.__doc__ = shape.__doc__
+        words = {
+            word: key.name for key in keys if isinstance(key, MatcherKey) for word in key.meant_by
+        }
+        made.meant = {**shape.meant, **words}
+        return made
+
+    return give

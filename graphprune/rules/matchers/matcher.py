@@ -1,0 +1,155 @@
+"""What every matcher can do, as the base class of the families' values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from graphprune.errors import Diagnostic, Where
+
+if TYPE_CHECKING:
+    from graphprune.graph import Layer
+    from graphprune.rules.matchers.failures import Failures
+    from graphprune.rules.matchers.layer_set import LayerSet
+    from graphprune.rules.matchers.matches import Matches
+
+Places = tuple[Where, ...]
+
+
+class Matcher:
+    """A condition on one layer, as a value: it stands for a set of layers.
+
+    Equal matchers stand for the same set, so places in files do not count for equality.
+
+    Attributes:
+        walks: Whether the set takes a search through the graph.
+        reads_weights: Whether the set depends on measured zeros.
+    """
+
+    __slots__ = ()
+
+    walks: ClassVar[bool] = False
+
+    @property
+    def reads_weights(self) -> bool:
+        """Whether the set depends on measured zeros, matchers inside this one aside."""
+        return False
+
+    def find(self, matches: Matches) -> LayerSet:
+        """Return the layers, of all kinds, that the matcher holds for."""
+        raise NotImplementedError
+
+    def words(self) -> str:
+        """Return the matcher as one phrase."""
+        raise NotImplementedError
+
+    def grouped(self) -> str:
+        """Return the phrase so that it can stand inside another."""
+        return self.words()
+
+    def noun(self) -> str:
+        """Return what a layer of the set is called."""
+        return self.words()
+
+    def spelled(self) -> str:
+        """Return the matcher in the keys of a rule file, on one line."""
+        key, _, test = self.words().partition(" ")
+        return self.words() if not test or key.endswith(":") else f"{key}: {test}"
+
+    def nested(self, *more: str) -> str:
+        """Return the matcher as the value of a key, in braces where `more` keys stand beside it."""
+        return f"{{{', '.join([self.spelled(), *more])}}}" if more else self.spelled()
+
+    def inner(self) -> tuple[Matcher, ...]:
+        """Return the matchers that stand directly inside; a selector is named, and does not stand
+        there.
+        """
+        return ()
+
+    def searches(self) -> Iterable[Search]:
+        """Return the searches over all calls that the set takes."""
+        return ()
+
+    def found(self, matches: Matches, layer: Layer) -> str:
+        """Return what a layer outside the set is instead; "" where nothing can be told."""
+        return ""
+
+    def failing(self, failures: Failures, address: str) -> str:
+        """Return the condition, and what a layer that fails it is: `padding: valid (is same)`."""
+        found = self.found(failures.matches, failures.matches.graph.layers[address])
+        return f"{self.words()} (is {found})" if found else self.words()
+
+    def reason(self, failures: Failures, address: str) -> str:
+        """Return why a layer is in the set, or outside it; "" where the condition says it all."""
+        if address in failures.matches.of(self):
+            return ""
+        found = self.found(failures.matches, failures.matches.graph.layers[address])
+        return f"is {found}" if found else ""
+
+    def wider(self, matches: Matches) -> str:
+        """Return what would match, or what there is, where the matcher holds for no candidate."""
+        return ""
+
+    def faults(self, matches: Matches, context: Context) -> Iterator[Diagnostic]:
+        """Yield each name in this matcher, those inside aside, that the model does not know."""
+        yield from ()
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where a matcher stands that is held against a model.
+
+    Attributes:
+        where: The place of faults whose own is not known.
+        judges_candidates: Whether only layers with prunable weights can be meant.
+        beside: The conditions that must hold together with it.
+    """
+
+    where: Where
+    judges_candidates: bool
+    beside: tuple[Matcher, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Everything strictly after (downstream), or strictly before, some call of the layers of `of`,
+    on walks that do not go past a layer of `until`.
+    """
+
+    of: Matcher
+    downstream: bool
+    until: Matcher | None = None
+
+
+def all_parts(matcher: Matcher) -> Iterator[Matcher]:
+    """Yield the matcher and all that stand inside it, selectors by name only."""
+    waiting = [matcher]
+    while waiting:
+        part = waiting.pop()
+        yield part
+        waiting += reversed(part.inner())
+
+
+def reads_weights(matcher: Matcher) -> bool:
+    """Return whether the set depends on measured zeros, as far as it is written here; what
+    selectors say stands with them.
+    """
+    return any(part.reads_weights for part in all_parts(matcher))
+
+
+def listed(names: Iterable[str], shown: int = 3) -> str:
+    """Return the first few names, and how many more there are.
+
+    Example:
+        >>> listed(["a", "b"]), listed("abcde")
+        ('a, b', 'a, b, c and 2 more')
+    """
+    found = list(names)
+    text = ", ".join(found[:shown])
+    return text if len(found) <= shown else f"{text} and {len(found) - shown} more"
+
+
+def quoted(names: Iterable[str], shown: int = 3) -> str:
+    """Return the first few names in quotes, and how many more there are."""
+    return listed(map(repr, names), shown)

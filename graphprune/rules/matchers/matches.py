@@ -1,0 +1,165 @@
+"""Matchers to sets of layers: each distinct matcher once, relations by breadth-first search over
+the calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from graphprune.errors import MAX_OF_A_KIND
+from graphprune.graph import Layer, LayerGraph, Tensor
+from graphprune.rules.matchers.call_graph import TOGETHER, CallGraph
+from graphprune.rules.matchers.classes import class_names
+from graphprune.rules.matchers.layer_set import LayerOrder, LayerSet, Marks, mark, without
+from graphprune.rules.matchers.logic import Use
+from graphprune.rules.matchers.matcher import Matcher, Search, all_parts
+
+Fact = TypeVar("Fact", bound=Hashable)
+Zeros = Mapping[tuple[str, str], int]
+"""Measured zeros by layer address and tensor name."""
+
+MIN_SEARCHES = 3
+MAX_SEARCHED = 100_000
+"""Layers that the searches for the help of faults look at together."""
+
+
+class Matches:
+    """The sets that matchers denote in one graph.
+
+    Relations run on calls, nested models flattened: a layer satisfies one when one of its calls
+    does. A test of one layer looks at one fact of it, and is made once for all layers that agree in
+    the fact.
+
+    Attributes:
+        graph: The model.
+        zeros: Measured zeros of its tensors; None where nobody measured them, and no test of a
+            tensor's sparsity holds.
+        order: Its layers, numbered.
+        universe: All layers.
+        candidates: Those with prunable tensors.
+        types: The names of all classes and base classes.
+        calls: The call graph.
+    """
+
+    def __init__(self, graph: LayerGraph, zeros: Zeros | None = None) -> None:
+        self.graph = graph
+        self.zeros = zeros
+        self.order = LayerOrder(graph.layers)
+        self.universe = self.order.everything()
+        self.candidates = self.order.of(layer.address for layer in graph.candidates())
+        self.types = frozenset(name for names in self._layers_by(class_names) for name in names)
+        self.calls = CallGraph(graph.flow, self.order)
+        self._known: dict[Matcher, LayerSet] = {}
+        self._found: dict[Search, Marks] = {}
+        self._announced: dict[Search, None] = {}
+        self._facts: dict[Hashable, Mapping[Any, Sequence[int]]] = {}
+        self._searches_left = min(
+            MAX_OF_A_KIND, max(MIN_SEARCHES, MAX_SEARCHED // max(1, len(graph.layers)))
+        )
+
+    def announce(self, matchers: Iterable[Matcher]) -> None:
+        """Take note of matchers that will be asked for, so that their searches walk together."""
+        self._announced |= dict.fromkeys(find_searches(matchers))
+
+    def spend_search(self) -> bool:
+        """Return whether one more search of the whole model for the help of a fault is allowed:
+        thousands of faults must not take hours.
+        """
+        self._searches_left -= 1
+        return self._searches_left >= 0
+
+    def of(self, matcher: Matcher) -> LayerSet:
+        """Return the layers, of all kinds, that `matcher` holds for."""
+        found = self._known.get(matcher)
+        if found is None:
+            found = self._known[matcher] = matcher.find(self)
+        return found
+
+    def claimed(self, matcher: Matcher) -> LayerSet:
+        """Return the candidates that `matcher` holds for."""
+        return self.of(matcher) & self.candidates
+
+    def where(
+        self, key: Hashable, fact: Callable[[Layer], Fact], accepts: Callable[[Fact], bool]
+    ) -> LayerSet:
+        """Return the layers whose fact passes a test; `key` names the fact."""
+        if key not in self._facts:
+            self._facts[key] = self._layers_by(fact)
+        return self.order.at(
+            position
+            for value, positions in self._facts[key].items()
+            if accepts(value)
+            for position in positions
+        )
+
+    def _layers_by(self, fact: Callable[[Layer], Fact]) -> Mapping[Fact, Sequence[int]]:
+        """Return the positions of the layers, by a fact of each."""
+        found: dict[Fact, list[int]] = {}
+        for position, layer in enumerate(self.graph.layers.values()):
+            found.setdefault(fact(layer), []).append(position)
+        return found
+
+    def measured(self, layer: Layer) -> tuple[tuple[Tensor, int | None], ...]:
+        """Return the layer's prunable tensors, each with its measured zeros."""
+        zeros = self.zeros or {}
+        return tuple((tensor, zeros.get((layer.address, tensor.name))) for tensor in layer.prunable)
+
+    def search(self, wanted: Search) -> Marks:
+        """Return the calls that a search finds; others that were announced go with it."""
+        if wanted not in self._found:
+            company = [
+                search
+                for search in self._announced
+                if search.downstream is wanted.downstream and search != wanted
+            ]
+            searches = [wanted, *company[: TOGETHER - 1]]
+            walks = [(self.calls_of(search.of), self.calls_of(search.until)) for search in searches]
+            self._found |= zip(
+                searches, self.calls.search(walks, downstream=wanted.downstream), strict=True
+            )
+            for search in searches:
+                self._announced.pop(search, None)
+        return self._found[wanted]
+
+    def calls_of(self, matcher: Matcher | None) -> Sequence[int]:
+        """Return all calls of the layers that `matcher` holds for."""
+        return () if matcher is None else self.calls.calls_of(self.of(matcher))
+
+    def ends(self, search: Search) -> LayerSet:
+        """Return the layers with a call that no call of the set reaches, walking downstream (the
+        first ones) or upstream (the last ones).
+        """
+        calls = mark(self.calls_of(search.of), len(self.calls.address))
+        return self.calls.layers_of(without(calls, self.search(search)))
+
+
+def find_searches(matchers: Iterable[Matcher]) -> tuple[Search, ...]:
+    """Return the searches, each once, that these matchers need and that need no other search first;
+    those in selectors are not looked for.
+    """
+    found = (
+        search for matcher in matchers for part in all_parts(matcher) for search in part.searches()
+    )
+    return tuple(
+        dict.fromkeys(
+            search
+            for search in found
+            if _is_local(search.of) and (search.until is None or _is_local(search.until))
+        )
+    )
+
+
+def _is_local(matcher: Matcher) -> bool:
+    """Return whether the set is known without any search, selectors looked through."""
+    waiting = [matcher]
+    seen: set[str] = set()
+    while waiting:
+        part = waiting.pop()
+        if part.walks:
+            return False
+        if isinstance(part, Use) and part.name not in seen:
+            seen.add(part.name)
+            waiting.append(part.of)
+        waiting += part.inner()
+    return True
