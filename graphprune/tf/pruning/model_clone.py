@@ -20,7 +20,7 @@ from graphprune.tf.layers.replicas import strategy_scope
 from graphprune.tf.layers.spectral_build import spectral_layers_buildable
 from graphprune.tf.pruning.addresses import check_model, inner_layer, is_layered_model, name_of
 from graphprune.tf.pruning.compile_state import copy_compile_state
-from graphprune.tf.pruning.live_toolkit import (
+from graphprune.tf.pruning.live_tfmot import (
     is_toolkit_layer,
     live_masks,
     live_state,
