@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("suggestions", frozenset()),
     ("shipped", frozenset()),
     ("sparsity", frozenset({"numpy"})),
-    ("archive", frozenset({"h5py", "numpy"})),
+    ("archive", frozenset({"google_crc32c", "h5py", "numpy"})),
     ("graph", frozenset({"networkx", "numpy"})),
     ("rules", frozenset({"pydantic", "ruamel", "networkx", "re2"})),
     ("plan", frozenset()),

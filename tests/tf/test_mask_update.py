@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from reference_masks import magnitude_mask
 
 from graphprune.sparsity.counts import kept_count
-from graphprune.sparsity.masks import magnitude_mask
 from graphprune.tf.pruning.mask_update import apply_mask, select_mask
 
 pytestmark = pytest.mark.tf
