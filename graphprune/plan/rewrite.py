@@ -13,8 +13,8 @@ from graphprune.graph.entries import WRAPPER
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Wrap
 from graphprune.plan.changes import LayerChange, Plan
-from graphprune.plan.plan_json import plan_sha256
 from graphprune.plan.staleness import check_plan_fits
+from graphprune.plan.to_document import plan_sha256
 from graphprune.sparsity.pruning import Provenance, Pruning
 
 _MODULE = "graphprune.tf.pruning.wrapper"

@@ -23,8 +23,8 @@ from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import SEPARATOR, Tensor
 from graphprune.plan.budgets import ReadWeight
 from graphprune.plan.changes import Plan
+from graphprune.plan.from_document import plan_of
 from graphprune.plan.make import make_plan
-from graphprune.plan.read import plan_of
 from graphprune.plan.rewrite import wrap_graph
 from graphprune.plan.staleness import check_weights_fit, other_model
 from graphprune.rules.building.read import rule_set_of

@@ -25,7 +25,7 @@ from graphprune.errors import TrainingError
 from graphprune.files import file_sha256, model_sha256
 from graphprune.graph import read_graph
 from graphprune.plan import Plan, plan_sha256, plan_to_config
-from graphprune.plan.read import plan_of
+from graphprune.plan.from_document import plan_of
 from graphprune.rules.text.shipped import find_rule_file
 from graphprune.runs.checkpoints import Checkpoint, RunState
 from graphprune.runs.progress import OnProgress
