@@ -14,7 +14,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 if TYPE_CHECKING:
-    from pydantic import GetCoreSchemaHandler, TypeAdapter, ValidationError
+    from pydantic import (
+        GetCoreSchemaHandler,
+        GetJsonSchemaHandler,
+        TypeAdapter,
+        ValidationError,
+    )
+    from pydantic.json_schema import JsonSchemaValue
     from pydantic_core import CoreSchema, ErrorDetails
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -41,11 +47,12 @@ class Expected:
 
     Args:
         text: The words, which stand behind "expected".
+        about: The description of a key that can have no docstring, as its name is a Python keyword.
         limits: Those of pydantic's core schema, such as `ge` and `pattern`.
     """
 
-    def __init__(self, text: str, **limits: Any) -> None:
-        self.text, self.limits = text, limits
+    def __init__(self, text: str, *, about: str = "", **limits: Any) -> None:
+        self.text, self.about, self.limits = text, about, limits
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -56,6 +63,11 @@ class Expected:
         return core_schema.custom_error_schema(
             limited, custom_error_type="expected", custom_error_message=self.text
         )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return handler(schema) | ({"description": self.about} if self.about else {})
 
 
 Text = Annotated[str, Expected("a string")]

@@ -105,18 +105,13 @@ class LossJson(TypedDict):
     """The id of the rule that it lost to, where that is not the rule that decides."""
 
 
-class StoredJson(TypedDict, total=False):
-    """Where a tensor is in the file."""
-
-    stored_as: Text | None
-    """Its name in the file, where a rule file gave it another."""
-
-
-class TensorJson(StoredJson):
+class TensorJson(TypedDict):
     """A tensor that is pruned, before and after."""
 
     name: Text
     """As rules name it."""
+    stored_as: NotRequired[Text | None]
+    """Its name in the file, where a rule file gave it another."""
     axes: dict[str, Count]
     """Axis lengths by name; empty where the names are not known."""
     shape: list[Count]

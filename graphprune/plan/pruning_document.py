@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, NotRequired
 
-from pydantic import Field
 from typing_extensions import TypedDict
 
-from graphprune.documents import Count, Flag, Number, Share, Text
+from graphprune.documents import Count, Expected, Flag, Number, Share, Text
 from graphprune.sparsity.patterns import Pool
 from graphprune.sparsity.schedules import Curve
 
@@ -53,10 +52,8 @@ class PointJson(TypedDict):
     """The share of zeros from there on."""
 
 
-_FromJson = TypedDict(
-    "_FromJson",
-    {"from": NotRequired[Annotated[Share, Field(description="The share of zeros at `begin`.")]]},
-)
+_From = Annotated[Share, Expected("a number from 0 to 1", about="The share of zeros at `begin`.")]
+_FromJson = TypedDict("_FromJson", {"from": NotRequired[_From]})
 
 
 class ScheduleJson(_FromJson):

@@ -11,6 +11,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
+from typing_extensions import TypedDict
+
 import graphprune
 from graphprune.plan.changes import BudgetChange, Drift, LayerChange, Plan, TensorChange
 from graphprune.plan.document import (
@@ -22,7 +24,6 @@ from graphprune.plan.document import (
     LayerChangeJson,
     LossJson,
     PlanJson,
-    StoredJson,
     SummaryJson,
     TensorJson,
 )
@@ -30,6 +31,10 @@ from graphprune.plan.pruning_document import PruningJson
 from graphprune.plan.summary import summarize
 from graphprune.rules.values.losses import Loss
 from graphprune.sparsity.pruning import Pruning
+
+
+class _Stored(TypedDict, total=False):
+    stored_as: str | None
 
 
 def plan_to_config(plan: Plan) -> dict[str, Any]:
@@ -175,7 +180,7 @@ def _budget(budget: BudgetChange) -> BudgetJson:
 
 
 def _tensor(tensor: TensorChange) -> TensorJson:
-    stored: StoredJson = {"stored_as": tensor.stored_as} if tensor.stored_as else {}
+    stored: _Stored = {"stored_as": tensor.stored_as} if tensor.stored_as else {}
     return {
         "name": tensor.name,
         **stored,
