@@ -33,7 +33,9 @@ _WORDS = {
     "float_type": "a number",
     "int_type": "a whole number",
     "list_type": "a list",
+    "mapping_type": "an object",
     "string_type": "a string",
+    "too_long": "a shorter list",
     "tuple_type": "a list",
 }
 """What was expected, by the type of pydantic's error."""

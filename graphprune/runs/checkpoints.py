@@ -33,8 +33,8 @@ from graphprune.runs.records import (
     Count,
     Damage,
     Hash,
+    HashOrNone,
     Length,
-    NoHash,
     RunId,
     hash_file,
     open_regular,
@@ -86,14 +86,14 @@ class RunState:
     batch_size: Length | None
     seed: Count
     schedule_units: tuple[Unit, ...]
-    plan_sha256: Hash | NoHash
+    plan_sha256: HashOrNone
     rules: tuple[tuple[str, str], ...]
     versions: Mapping[str, str]
     run_id: RunId = ""
-    model_sha256: Hash | NoHash = ""
-    data_sha256: Hash | NoHash = ""
+    model_sha256: HashOrNone = ""
+    data_sha256: HashOrNone = ""
     metrics_size: Count | None = None
-    metrics_sha256: Hash | NoHash = ""
+    metrics_sha256: HashOrNone = ""
 
 
 @dataclass(frozen=True, slots=True)

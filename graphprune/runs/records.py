@@ -21,8 +21,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, TypeAdapter, ValidationError
-
+from graphprune.documents import Expected, Unexpected, check_json
 from graphprune.errors import CheckpointError
 from graphprune.files import write_whole
 
@@ -30,12 +29,14 @@ FORMAT = 2
 MAX_BYTES = 64 * 2**20
 """Bytes of one JSON file; `result.json` has some 200 a pruned tensor."""
 
-Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-NoHash = Literal[""]
-RunId = Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")]
-Count = Annotated[int, Field(ge=0)]
-Length = Annotated[int, Field(ge=1)]
-PathText = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
+Hash = Annotated[str, Expected("64 hexadecimal digits", pattern=r"^[0-9a-f]{64}$")]
+HashOrNone = Annotated[str, Expected("64 hexadecimal digits or none", pattern=r"^([0-9a-f]{64})?$")]
+RunId = Annotated[str, Expected("32 hexadecimal digits or none", pattern=r"^([0-9a-f]{32})?$")]
+Count = Annotated[int, Expected("a whole number from 0", ge=0)]
+Length = Annotated[int, Expected("a whole number from 1", ge=1)]
+PathText = Annotated[
+    str, Expected("a path of 1 to 4,096 characters", pattern=r"^[^\x00]+$", max_length=4096)
+]
 ModelName = Literal["model.keras", "model.h5"]
 
 _SEAL = ("sha256", "mark")
@@ -47,7 +48,6 @@ _KINDS = {
     stat.S_IFBLK: "a device",
 }
 _T = TypeVar("_T")
-_ADAPTERS: dict[type, TypeAdapter[Any]] = {}
 
 
 class Damage(Exception):
@@ -83,10 +83,11 @@ class Record:
                 missing.
         """
         try:
-            value: _T = _adapter(kind).validate_json(json.dumps(self.config), strict=True)
-        except ValidationError as fault:
-            raise Damage(f"{self.name} {_explain(fault)}") from fault
-        return value
+            return check_json(kind, json.dumps(self.config))
+        except Unexpected as fault:
+            wrong = f"a wrong {fault.place}: expected {fault.expected}, got {fault.shown}"
+            told = wrong if fault.expected else f"no {fault.place}"
+            raise Damage(f"{self.name} has {told}") from fault
 
 
 def write_record(
@@ -195,19 +196,3 @@ def _read_object(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise Damage(f"{path.name} is not a JSON object")
     return config
-
-
-def _adapter(kind: type) -> TypeAdapter[Any]:
-    """Return the checker of a dataclass; making one takes some 10 ms."""
-    if kind not in _ADAPTERS:
-        _ADAPTERS[kind] = TypeAdapter(kind)
-    return _ADAPTERS[kind]
-
-
-def _explain(fault: ValidationError) -> str:
-    first = fault.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"] if part != "[key]")
-    if first["type"] == "missing":
-        return f"has no {where}"
-    said = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"has a wrong {where}: {said[:1].lower()}{said[1:]}, got {reprlib.repr(first['input'])}"

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
 
-from graphprune.runs.records import Count, Hash, Length, ModelName, NoHash, PathText, RunId
+from graphprune.documents import Expected
+from graphprune.runs.records import Count, Hash, HashOrNone, Length, ModelName, PathText, RunId
 from graphprune.sparsity.positions import Unit
 
 MAX_EPOCHS = 1_000_000
@@ -20,11 +21,16 @@ def _check_name(name: str) -> str:
     folder, slash, file = name.rpartition("/")
     is_rule_file = slash and folder == "rules" and file not in ("", ".", "..") and "\0" not in file
     if name not in ("plan.json", "original.graph.json") and not is_rule_file:
-        raise ValueError("must be plan.json, original.graph.json or a file in rules")
+        raise ValueError("plan.json, original.graph.json or a file in rules")
     return name
 
 
 FileName = Annotated[str, AfterValidator(_check_name)]
+Rate = Annotated[float, Expected("a number above 0", gt=0, allow_inf_nan=False)]
+Epochs = Annotated[int, Expected(f"a whole number from 1 to {MAX_EPOCHS:,}", ge=1, le=MAX_EPOCHS)]
+Strategy = Annotated[
+    str, Expected("none or mirrored:N", pattern=r"^(none|mirrored:[1-9][0-9]{0,2})$")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,7 @@ class Compiling:
     optimizer: str | None = None
     loss: str | None = None
     metrics: tuple[str, ...] | None = None
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    learning_rate: Rate | None = None
     reset_optimizer: bool = False
 
 
@@ -75,22 +81,22 @@ class RunOptions:
     model_sha256: Hash
     model_name: ModelName
     data: PathText
-    data_sha256: Hash | NoHash
+    data_sha256: HashOrNone
     batch_size: Length | None
-    epochs: Annotated[int, Field(ge=1, le=MAX_EPOCHS)]
+    epochs: Epochs
     steps_per_epoch: Length
     own_steps_per_epoch: bool
     seed: Count
     checkpoint_every: Length
     compiling: Compiling
-    plan_sha256: Hash | NoHash
+    plan_sha256: HashOrNone
     rules: tuple[tuple[str, str], ...]
     schedule_units: tuple[Unit, ...]
     version: str
     tensorboard: PathText | None = None
-    strategy: Annotated[str, Field(pattern=r"^(none|mirrored:[1-9][0-9]{0,2})$")] = "none"
+    strategy: Strategy = "none"
     run_id: RunId = ""
-    first_batch_sha256: Hash | NoHash = ""
+    first_batch_sha256: HashOrNone = ""
     files: Mapping[FileName, Hash] = field(default_factory=dict)
 
     @property
@@ -143,5 +149,5 @@ class RunResult:
     model: ModelName
     metrics: Mapping[str, Any]
     tensors: tuple[TensorResult, ...]
-    model_sha256: Hash | NoHash = ""
+    model_sha256: HashOrNone = ""
     run_id: RunId = ""

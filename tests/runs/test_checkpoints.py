@@ -296,13 +296,24 @@ def test_arrays_that_claim_more_than_their_file_are_damage(tmp_path, make, why):
 
 WRONG_STATES = {
     "has no step": {"step": None},
-    "has a wrong step: should be greater than or equal to 0, got -1": {"step": -1},
-    "has a wrong step: should be a valid integer, got 1.5": {"step": 1.5},
-    "has a wrong step: should be a valid integer, got '1'": {"step": "1"},
-    "has a wrong seed: should be a valid integer, got True": {"seed": True},
-    "has a wrong steps_per_epoch: should be greater than or equal to 1, got 0": {
-        "steps_per_epoch": 0
+    "has a wrong step: expected a whole number from 0, got -1": {"step": -1},
+    "has a wrong step: expected a whole number from 0, got 1.5": {"step": 1.5},
+    "has a wrong step: expected a whole number from 0, got '1'": {"step": "1"},
+    "has a wrong seed: expected a whole number from 0, got true": {"seed": True},
+    "has a wrong steps_per_epoch: expected a whole number from 1, got 0": {"steps_per_epoch": 0},
+    "has a wrong plan_sha256: expected 64 hexadecimal digits or none, got 'x'": {
+        "plan_sha256": "x"
     },
+    "has a wrong schedule_units[0]: expected one of epoch, step, percent, got 'day'": {
+        "schedule_units": ["day"]
+    },
+    "has a wrong rules[0]: expected a shorter list, got ['a', 'b', 'c']": {
+        "rules": [["a", "b", "c"]]
+    },
+    "has no rules[0][1]": {"rules": [["a"]]},
+    "has a wrong rules: expected a list, got 'a'": {"rules": "a"},
+    "has a wrong versions: expected an object, got []": {"versions": []},
+    "has a wrong versions.keras: expected a string, got 2": {"versions": {"keras": 2}},
     "is that of step 2": {"step": 2},
     "says step 1 is batch 2 of epoch 0, which does not fit 300 epochs of 4 steps": {"batch": 2},
     "has the format_version 'x', which is not a whole number from 1": {"format_version": "x"},

@@ -1,0 +1,74 @@
+"""What pydantic finds wrong is told in this project's words, wherever it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+from lenet import lenet, lenet_zeros, rules
+from runs.made_runs import OPTIONS, state_at
+
+from graphprune.documents import Unexpected, check_document, check_json
+from graphprune.plan import make_plan, plan_to_config
+from graphprune.plan.document import PlanJson
+from graphprune.runs.checkpoints import RunState
+from graphprune.runs.run_options import RunOptions
+
+VALUES = (None, True, -1, 1.5, 10**30, "x", [], [None], [1, 2, 3], {}, {"x": [1]})
+KNOWN = (
+    "one of ",
+    "a ",
+    "an object",
+    "true or false",
+    "64 hexadecimal digits",
+    "32 hexadecimal digits",
+    "none or mirrored:N",
+    "plan.json, original.graph.json or a file in rules",
+)
+PLAN = plan_to_config(make_plan(lenet(), rules(), zeros=lenet_zeros()))
+
+
+def damaged(value: Any, put: Any) -> Iterator[Any]:
+    """Yield `value` with one part taken out, added or replaced by `put`, for every part."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield {name: other for name, other in value.items() if name != key}
+            for changed in (put, *damaged(item, put)):
+                yield value | {key: changed}
+        yield value | {"../x": put}
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            for changed in (put, *damaged(item, put)):
+                yield [*value[:index], changed, *value[index + 1 :]]
+
+
+def faults(check: Any, document: Any) -> Iterator[Unexpected]:
+    for value in VALUES:
+        for changed in damaged(document, value):
+            try:
+                check(changed)
+            except Unexpected as fault:
+                yield fault
+
+
+@pytest.mark.parametrize(
+    ("check", "document"),
+    [
+        (lambda data: check_document(PlanJson, data), PLAN),
+        (lambda data: check_json(RunOptions, json.dumps(data)), asdict(OPTIONS)),
+        (lambda data: check_json(RunState, json.dumps(data)), asdict(state_at(4))),
+    ],
+    ids=["plan", "run.json", "state.json"],
+)
+def test_every_fault_is_in_plain_words(check, document):
+    document = json.loads(json.dumps(document))
+    check(document)
+    found = list(faults(check, document))
+    assert len(found) > 100
+    for fault in found:
+        assert fault.path
+        assert not fault.expected or fault.expected.startswith(KNOWN), str(fault)
+        assert "another value" not in str(fault)
