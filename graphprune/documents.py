@@ -1,4 +1,4 @@
-"""JSON documents: their types, what is wrong with one in plain words, and their JSON Schemas.
+"""JSON documents: their types and text, what is wrong with one in plain words, JSON Schemas.
 
 The keys of a document are a TypedDict, the one place that says them: mypy holds what is written
 against it, pydantic what is read, and the schema is made from it. pydantic is imported only where a
@@ -7,6 +7,7 @@ document is read or a schema asked for, since its import takes longer than to wr
 
 from __future__ import annotations
 
+import json
 import re
 import reprlib
 from collections.abc import Iterator
@@ -42,6 +43,37 @@ _WORDS = {
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {}
 _T = TypeVar("_T")
 Key = str | int
+
+
+def to_json(config: Any, *, is_strict: bool = True) -> str:
+    r"""Return `config` as indented JSON with a newline at the end; the same value gives the same
+    bytes.
+
+    Strict JSON has no infinities and is written in Unicode, halves of surrogate pairs as escapes:
+    paths and configs may hold them, and no file takes them. The records of a run are not strict.
+
+    Raises:
+        ValueError: a number is not finite and `is_strict`.
+
+    Example:
+        >>> to_json({"path": "\udcffä.keras"})
+        '{\n  "path": "\\udcffä.keras"\n}\n'
+        >>> to_json([float("inf"), "ä"], is_strict=False)
+        '[\n  Infinity,\n  "\\u00e4"\n]\n'
+    """
+    text = json.dumps(config, indent=2, ensure_ascii=not is_strict, allow_nan=not is_strict)
+    return encodable(text) + "\n"
+
+
+def encodable(text: str) -> str:
+    r"""Return `text` with halves of surrogate pairs as escapes: paths and configs may hold them,
+    and no file and no terminal takes them.
+
+    Example:
+        >>> encodable('{"path": "\udcff.keras"}')
+        '{"path": "\\udcff.keras"}'
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 class Expected:

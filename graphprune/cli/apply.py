@@ -17,8 +17,9 @@ from graphprune.cli.options import (
     loading_options,
     model_and_rules,
 )
-from graphprune.cli.outputs import check_output_free, print_warnings, to_json
+from graphprune.cli.outputs import check_output_free, print_warnings
 from graphprune.cli.planning import load_with_classes, plan_for
+from graphprune.documents import to_json
 from graphprune.plan import plan_to_config
 from graphprune.report import render_plan_text
 from graphprune.tf.models.quiet import import_tensorflow

@@ -20,10 +20,10 @@ from graphprune.cli.outputs import (
     check_report_free,
     choose_drawing_format,
     print_report,
-    to_json,
 )
 from graphprune.diff import GraphDiff, graph_diff_to_config
 from graphprune.diff.archive_weights import diff_models
+from graphprune.documents import to_json
 from graphprune.errors import EXIT_DIFFERENT
 from graphprune.graph import ModelFile
 

@@ -13,8 +13,9 @@ from graphprune.cli.options import (
     report_option,
     rule_options,
 )
-from graphprune.cli.outputs import check_report_free, choose_format, print_report, to_json
+from graphprune.cli.outputs import check_report_free, choose_format, print_report
 from graphprune.cli.planning import open_rules
+from graphprune.documents import to_json
 from graphprune.report import render_explanation
 from graphprune.rules.resolving.explain import explain_layer, explain_rule, explanation_to_config
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from graphprune import report
-from graphprune.cli.outputs import encodable, to_json
+from graphprune.documents import encodable, to_json
 from graphprune.errors import Diagnostic, GraphpruneError, Where
 
 USAGE = "usage/invalid"

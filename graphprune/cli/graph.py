@@ -9,7 +9,8 @@ import click
 from graphprune import report
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import force_option
-from graphprune.cli.outputs import check_report_free, print_report, to_json
+from graphprune.cli.outputs import check_report_free, print_report
+from graphprune.documents import to_json
 from graphprune.graph import ModelFile, graph_to_config
 
 FORMATS = ("json", "dot", "svg", "html")

@@ -4,18 +4,17 @@ user allowed to overwrite.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
 from graphprune import report
 from graphprune.cli.colour import Paint, echo, paint_diagnostics
+from graphprune.documents import encodable
 from graphprune.errors import OUTPUT_EXISTS, Diagnostic, OutputError
 from graphprune.files import write_whole
 from graphprune.rules.text.source_lines import SourceLines
@@ -124,24 +123,6 @@ def choose_drawing_format(format_: str | None, output: str | None) -> str:
     the output file says.
     """
     return format_ or DRAWING_SUFFIXES.get(Path(output or "").suffix.lower(), "text")
-
-
-def to_json(config: Any) -> str:
-    """Return `config` as indented strict JSON with a newline at the end; the same value gives the
-    same bytes.
-    """
-    return encodable(json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
-
-
-def encodable(text: str) -> str:
-    r"""Return `text` with halves of surrogate pairs as escapes: paths and configs may hold them,
-    and no file and no terminal takes them.
-
-    Example:
-        >>> encodable('{"path": "\udcff.keras"}')
-        '{"path": "\\udcff.keras"}'
-    """
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def print_report(text: str, output: str | None, paint: Paint = str) -> None:

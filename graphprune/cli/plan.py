@@ -26,9 +26,9 @@ from graphprune.cli.outputs import (
     print_report,
     print_warnings,
     terminal_width,
-    to_json,
 )
 from graphprune.cli.planning import plan_for
+from graphprune.documents import to_json
 from graphprune.errors import EXIT_DIFFERENT
 from graphprune.graph import ModelFile
 from graphprune.plan import Plan, plan_to_config

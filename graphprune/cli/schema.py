@@ -7,9 +7,9 @@ from typing import Any, cast
 import click
 
 from graphprune.cli.options import force_option
-from graphprune.cli.outputs import check_report_free, print_report, to_json
+from graphprune.cli.outputs import check_report_free, print_report
 from graphprune.diff.document import DiffJson
-from graphprune.documents import make_schema
+from graphprune.documents import make_schema, to_json
 from graphprune.plan.document import PlanJson
 from graphprune.plan.verify import VerificationJson
 from graphprune.rules.building.schema import KINDS, Kind, build_schema

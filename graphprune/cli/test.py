@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from graphprune.cli.options import force_option, format_option, report_option
-from graphprune.cli.outputs import check_report_free, choose_format, print_report, to_json
+from graphprune.cli.outputs import check_report_free, choose_format, print_report
+from graphprune.documents import to_json
 from graphprune.errors import EXIT_ERROR
 from graphprune.files import write_whole
 from graphprune.plan.run_cases import CaseResult, read_snapshots, run_cases, updated_snapshots

@@ -13,7 +13,8 @@ from graphprune.cli.options import (
     format_option,
     report_option,
 )
-from graphprune.cli.outputs import check_report_free, choose_format, print_report, to_json
+from graphprune.cli.outputs import check_report_free, choose_format, print_report
+from graphprune.documents import to_json
 from graphprune.errors import EXIT_DIFFERENT
 from graphprune.graph import measure_mask_faults, measure_zeros
 from graphprune.plan import read_plan, verification_to_config, verify_plan

@@ -21,7 +21,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from graphprune.documents import Expected, Unexpected, check_json
+from graphprune.documents import Expected, Unexpected, check_json, to_json
 from graphprune.errors import CheckpointError
 from graphprune.files import write_whole
 
@@ -99,7 +99,7 @@ def write_record(
     whole = {"format_version": FORMAT, **config}
     made = digest(whole)
     sealed = {**whole, "sha256": made} | ({} if mark is None else {"mark": mark(made)})
-    write_whole(path, (json.dumps(sealed, indent=2) + "\n").encode())
+    write_whole(path, to_json(sealed, is_strict=False).encode())
 
 
 def read_record(path: Path, *, sealed_since: int = 1) -> Record:

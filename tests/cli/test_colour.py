@@ -26,7 +26,7 @@ def folder(tmp_path):
     from builders import build_graph
     from commands import run_command
 
-    from graphprune.cli.outputs import to_json
+    from graphprune.documents import to_json
     from graphprune.graph import graph_to_config
 
     (tmp_path / "faulty.yaml").write_text(FAULTY)
