@@ -33,6 +33,7 @@ _WORDS = {
     "dict_type": "an object",
     "float_type": "a number",
     "int_type": "a whole number",
+    "json_invalid": "valid Unicode",
     "list_type": "a list",
     "mapping_type": "an object",
     "string_type": "a string",
@@ -45,23 +46,27 @@ _T = TypeVar("_T")
 Key = str | int
 
 
-def to_json(config: Any, *, is_strict: bool = True) -> str:
+def to_json(config: Any, *, allow_nan: bool = False, ascii_only: bool = False) -> str:
     r"""Return `config` as indented JSON with a newline at the end; the same value gives the same
     bytes.
 
-    Strict JSON has no infinities and is written in Unicode, halves of surrogate pairs as escapes:
-    paths and configs may hold them, and no file takes them. The records of a run are not strict.
+    Halves of surrogate pairs become escapes, see `encodable`.
+
+    Args:
+        config: JSON data.
+        allow_nan: Write NaN and the infinities bare, as Python reads them and strict JSON does not.
+        ascii_only: Write all other characters as escapes.
 
     Raises:
-        ValueError: a number is not finite and `is_strict`.
+        ValueError: a number is not finite, without `allow_nan`.
 
     Example:
         >>> to_json({"path": "\udcffä.keras"})
         '{\n  "path": "\\udcffä.keras"\n}\n'
-        >>> to_json([float("inf"), "ä"], is_strict=False)
+        >>> to_json([float("inf"), "ä"], allow_nan=True, ascii_only=True)
         '[\n  Infinity,\n  "\\u00e4"\n]\n'
     """
-    text = json.dumps(config, indent=2, ensure_ascii=not is_strict, allow_nan=not is_strict)
+    text = json.dumps(config, indent=2, ensure_ascii=ascii_only, allow_nan=allow_nan)
     return encodable(text) + "\n"
 
 

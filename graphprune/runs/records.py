@@ -85,7 +85,7 @@ class Record:
         try:
             return check_json(kind, json.dumps(self.config))
         except Unexpected as fault:
-            wrong = f"a wrong {fault.place}: expected {fault.expected}, got {fault.shown}"
+            wrong = f"a wrong {fault.place or 'text'}: expected {fault.expected}, got {fault.shown}"
             told = wrong if fault.expected else f"no {fault.place}"
             raise Damage(f"{self.name} has {told}") from fault
 
@@ -99,7 +99,7 @@ def write_record(
     whole = {"format_version": FORMAT, **config}
     made = digest(whole)
     sealed = {**whole, "sha256": made} | ({} if mark is None else {"mark": mark(made)})
-    write_whole(path, to_json(sealed, is_strict=False).encode())
+    write_whole(path, to_json(sealed, allow_nan=True, ascii_only=True).encode())
 
 
 def read_record(path: Path, *, sealed_since: int = 1) -> Record:

@@ -158,7 +158,7 @@ class RunFolder:
             OutputError: the folder is taken, or cannot be written.
             CheckpointError: another process made a run there meanwhile, or is training there.
         """
-        first = {GRAPH: to_json(graph).encode()} | {
+        first = {GRAPH: to_json(graph, allow_nan=True).encode()} | {
             f"{RULES}/{name}": content for name, content in rule_files.items()
         }
         if plan is not None:

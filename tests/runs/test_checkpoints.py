@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from runs.damage import rewrite
 
+from graphprune import files
 from graphprune.errors import CheckpointError, OutputError
 from graphprune.files import file_sha256
 from graphprune.runs import checkpoints
@@ -75,7 +76,7 @@ def test_a_write_that_is_cut_off_leaves_the_checkpoints_as_they_were(tmp_path, m
         write(tmp_path, step)
     if moment == "rename":
         monkeypatch.setattr(
-            checkpoints, "_put_in_place", lambda temporary, folder: fail(temporary / "more")
+            files, "_take_place", lambda temporary, folder: fail(temporary / "more")
         )
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path, 4, fail if moment == "model" else lambda path: path.write_bytes(b"weights"))
@@ -84,8 +85,9 @@ def test_a_write_that_is_cut_off_leaves_the_checkpoints_as_they_were(tmp_path, m
 
 def test_what_a_killed_process_left_is_cleared_by_the_next_write(tmp_path):
     write(tmp_path, 1)
-    (tmp_path / ".step-00000002.tmp").mkdir()
-    (tmp_path / ".step-00000002.tmp" / "model.keras").write_bytes(b"half")
+    for name in (".step-00000002.tmp", f".step-00000002.{'0' * 16}.graphprune-part"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.keras").write_bytes(b"half")
     assert find(tmp_path)[0].state.step == 1
     write(tmp_path, 2)
     assert names(tmp_path) == ["step-00000001", "step-00000002"]
