@@ -13,7 +13,6 @@ import h5py
 from numpy.typing import NDArray
 
 from graphprune.archive.checkpoint import Checkpoint
-from graphprune.archive.entries import holds_lambda_bytecode
 from graphprune.archive.hdf5 import (
     OpenedFile,
     StoredTensor,
@@ -61,11 +60,6 @@ class Archive:
     training_config: Mapping[str, Any] | None = None
     dialect: Literal["tf_keras", "keras3"] = "tf_keras"
     renamed: Mapping[str, str] = field(default_factory=dict)
-
-    @cached_property
-    def has_lambda_bytecode(self) -> bool:
-        """Whether a Lambda layer, a loss or anything else in the configs carries serialized code."""
-        return holds_lambda_bytecode(self.config) or holds_lambda_bytecode(self.training_config)
 
     @cached_property
     def stored(self) -> Mapping[str, tuple[StoredTensor, ...]]:
