@@ -12,7 +12,7 @@ import re
 import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from pydantic import (
@@ -109,6 +109,20 @@ class Expected:
         return handler(schema) | ({"description": self.about} if self.about else {})
 
 
+class FirstOnly:
+    """Ends the check of a list or an object at its first fault: a hostile file may have millions,
+    and pydantic collects all of them.
+    """
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        schema: Any = {**handler(source), "fail_fast": True}
+        return cast("CoreSchema", schema)
+
+
+Items = Annotated[list[_T], FirstOnly()]
+Table = Annotated[dict[str, _T], FirstOnly()]
 Text = Annotated[str, Expected("a string")]
 Flag = Annotated[bool, Expected("true or false")]
 Count = Annotated[int, Expected("a whole number from 0", ge=0, le=LARGEST)]

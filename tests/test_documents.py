@@ -72,3 +72,36 @@ def test_every_fault_is_in_plain_words(check, document):
         assert fault.path
         assert not fault.expected or fault.expected.startswith(KNOWN), str(fault)
         assert "another value" not in str(fault)
+
+
+@pytest.mark.parametrize(
+    ("check", "document", "changes"),
+    [
+        (lambda data: check_document(PlanJson, data), PLAN, {"rules": [1] * 1000}),
+        (
+            lambda data: check_document(PlanJson, data),
+            PLAN,
+            {"switches": PLAN["switches"] | {"var": dict.fromkeys(map(str, range(1000)), 1)}},
+        ),
+        (
+            lambda data: check_json(RunOptions, json.dumps(data)),
+            asdict(OPTIONS),
+            {"rules": [1] * 1000},
+        ),
+        (
+            lambda data: check_json(RunOptions, json.dumps(data)),
+            asdict(OPTIONS),
+            {"files": dict.fromkeys(map(str, range(1000)), 1)},
+        ),
+        (
+            lambda data: check_json(RunState, json.dumps(data)),
+            asdict(state_at(4)),
+            {"versions": dict.fromkeys(map(str, range(1000)), 1)},
+        ),
+    ],
+)
+def test_of_many_faults_in_one_place_only_the_first_is_collected(check, document, changes):
+    """A hostile file may have millions."""
+    with pytest.raises(Unexpected) as caught:
+        check(document | changes)
+    assert caught.value.__cause__.error_count() <= 2

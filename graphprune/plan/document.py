@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from graphprune.documents import Count, Flag, Number, Share, Text
+from graphprune.documents import Count, Flag, Items, Number, Share, Table, Text
 from graphprune.plan.pruning_document import PruningJson
 from graphprune.rules.values.checks import CheckStatus
 
@@ -54,13 +54,13 @@ class RuleFileJson(TypedDict):
 class SwitchesJson(TypedDict):
     """What the command line changed in the rule files."""
 
-    only: list[Text]
+    only: Items[Text]
     """Rules of `--only`; all others are off."""
-    off: list[Text]
+    off: Items[Text]
     """Rules of `--disable`."""
-    var: dict[str, Text]
+    var: Table[Text]
     """Values of `--var`, by variable."""
-    set: dict[str, Text]
+    set: Table[Text]
     """Values of `--set`, by key."""
 
 
@@ -112,9 +112,9 @@ class TensorJson(TypedDict):
     """As rules name it."""
     stored_as: NotRequired[Text | None]
     """Its name in the file, where a rule file gave it another."""
-    axes: dict[str, Count]
+    axes: Table[Count]
     """Axis lengths by name; empty where the names are not known."""
-    shape: list[Count]
+    shape: Items[Count]
     """Axis lengths in storage order."""
     size: Count
     """The number of weights."""
@@ -146,23 +146,23 @@ class LayerChangeJson(TypedDict):
     """Its registered class."""
     calls: Count
     """How often it is used."""
-    actions: list[Text]
+    actions: Items[Text]
     """What is done: one of wrap, unwrap, retarget, keep, unclaimed and noop, or unwrap and wrap."""
     action_reason: Text
     """Why, as a word for scripts."""
     rule: RuleJson | None
     """The rule that decides; null where no rule matches."""
-    also_matched: list[LossJson]
+    also_matched: Items[LossJson]
     """The other rules that match."""
     before: PruningJson | None
     """How the layer is pruned in the model; null where it is not."""
     after: PruningJson | None
     """How it is pruned when the plan is carried out; null where it is not."""
-    after_unknown: list[Text]
+    after_unknown: Items[Text]
     """Dotted keys of `after` that only training, or the length of the run, will tell."""
-    tensors: list[TensorJson]
+    tensors: Items[TensorJson]
     """Its prunable tensors; empty where `after` is null."""
-    skipped: NotRequired[list[SkippedJson] | None]
+    skipped: NotRequired[Items[SkippedJson] | None]
     """The tensors that stay dense."""
     budget: NotRequired[Text | None]
     """The budget that the rule names, in words."""
@@ -204,7 +204,7 @@ class BudgetJson(TypedDict):
     """The same as a share."""
     scale: Number | None
     """`eps` of ERK, the share kept of `uniform`, the threshold of `magnitude`."""
-    dense: list[DenseJson]
+    dense: Items[DenseJson]
     """The tensors that stay whole."""
 
 
@@ -250,7 +250,7 @@ class DiagnosticJson(TypedDict):
     """The place that it is about."""
     help: Text | None
     """What to do."""
-    related: list[RelatedJson]
+    related: Items[RelatedJson]
     """Further places."""
     count: NotRequired[Count | None]
     """How many it stands for, where that is not 1."""
@@ -319,27 +319,27 @@ class PlanJson(TypedDict):
     """What wrote it."""
     model: ModelJson
     """What the plan was made for."""
-    rules: list[RuleFileJson]
+    rules: Items[RuleFileJson]
     """The rule files."""
-    vars: dict[str, Any]
+    vars: Table[Any]
     """Values of the rule files' variables."""
     switches: NotRequired[SwitchesJson | None]
     """What the command line changed; plans of early versions do not have it."""
     depends_on_weights: Flag
     """Whether values of weights decided something; `apply` then compares them."""
-    drift: list[DriftJson]
+    drift: Items[DriftJson]
     """Pruned tensors that are not as sparse as they should be."""
-    layer_changes: list[LayerChangeJson]
+    layer_changes: Items[LayerChangeJson]
     """Every layer with prunable weights, in the model's order."""
-    budgets: list[BudgetJson]
+    budgets: Items[BudgetJson]
     """What each budget comes to."""
-    checks: list[CheckJson]
+    checks: Items[CheckJson]
     """What came of the checks."""
-    diagnostics: list[DiagnosticJson]
+    diagnostics: Items[DiagnosticJson]
     """Warnings and notes."""
     summary: SummaryJson
     """Layers by action, and zeros."""
-    out_of_reach: NotRequired[list[OutOfReachJson]]
+    out_of_reach: NotRequired[Items[OutOfReachJson]]
     """Layers with weights that no rule can reach; absent where there are none."""
-    layer_weights: NotRequired[list[LayerWeightsJson] | None]
+    layer_weights: NotRequired[Items[LayerWeightsJson] | None]
     """Hashes of the layers whose weights the plan depends on; absent where it depends on none."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from graphprune.documents import Count, Expected, Flag, Number, Share, Text
+from graphprune.documents import Count, Expected, Flag, Items, Number, Share, Table, Text
 from graphprune.sparsity.patterns import Pool
 from graphprune.sparsity.schedules import Curve
 
@@ -22,7 +22,7 @@ class PatternJson(TypedDict):
     """keep_of: the length of a group."""
     along: NotRequired[Text]
     """keep_of: the axis that groups lie along."""
-    block: NotRequired[dict[str, Count]]
+    block: NotRequired[Table[Count]]
     """block: the length along each axis, where it is not 1."""
     pool: NotRequired[Pool]
     """block: what a block is scored by."""
@@ -65,7 +65,7 @@ class ScheduleJson(_FromJson):
     """The shape of the rise."""
     power: NotRequired[Number]
     """The exponent of `polynomial`."""
-    points: NotRequired[list[PointJson]]
+    points: NotRequired[Items[PointJson]]
     """The jumps of `points`."""
     begin: PlaceJson
     """The first update of masks."""
@@ -84,11 +84,11 @@ class PruningJson(TypedDict):
     """The target share of zeros of each tensor; of a budget, over all its tensors."""
     schedule: ScheduleJson
     """When masks change."""
-    weights: list[Text]
+    weights: Items[Text]
     """The tensors to prune."""
     pads: NotRequired[Flag]
     """Whether a last group or block that is short is pruned like a whole one."""
-    shares: NotRequired[list[Share] | None]
+    shares: NotRequired[Items[Share] | None]
     """The target of each tensor, where a budget gave them their own."""
-    axes: NotRequired[list[list[Text]] | None]
+    axes: NotRequired[Items[Items[Text]] | None]
     """The names of the axes of each tensor."""

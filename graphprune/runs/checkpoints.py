@@ -35,6 +35,8 @@ from graphprune.runs.records import (
     Hash,
     HashOrNone,
     Length,
+    Many,
+    Named,
     RunId,
     hash_file,
     open_regular,
@@ -85,10 +87,10 @@ class RunState:
     steps_per_epoch: Length
     batch_size: Length | None
     seed: Count
-    schedule_units: tuple[Unit, ...]
+    schedule_units: Many[Unit]
     plan_sha256: HashOrNone
-    rules: tuple[tuple[str, str], ...]
-    versions: Mapping[str, str]
+    rules: Many[tuple[str, str]]
+    versions: Named[str]
     run_id: RunId = ""
     model_sha256: HashOrNone = ""
     data_sha256: HashOrNone = ""
@@ -100,7 +102,7 @@ class RunState:
 class _Manifest:
     """The hash of each file of a checkpoint, by name."""
 
-    files: Mapping[str, Hash] = field(default_factory=dict)
+    files: Named[Hash] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from graphprune.documents import Expected, Unexpected, check_json, to_json
+from graphprune.documents import Expected, FirstOnly, Unexpected, check_json, to_json
 from graphprune.errors import CheckpointError
 from graphprune.files import write_whole
 
@@ -29,6 +29,7 @@ FORMAT = 2
 MAX_BYTES = 64 * 2**20
 """Bytes of one JSON file; `result.json` has some 200 a pruned tensor."""
 
+_T = TypeVar("_T")
 Hash = Annotated[str, Expected("64 hexadecimal digits", pattern=r"^[0-9a-f]{64}$")]
 HashOrNone = Annotated[str, Expected("64 hexadecimal digits or none", pattern=r"^([0-9a-f]{64})?$")]
 RunId = Annotated[str, Expected("32 hexadecimal digits or none", pattern=r"^([0-9a-f]{32})?$")]
@@ -37,6 +38,8 @@ Length = Annotated[int, Expected("a whole number from 1", ge=1)]
 PathText = Annotated[
     str, Expected("a path of 1 to 4,096 characters", pattern=r"^[^\x00]+$", max_length=4096)
 ]
+Many = Annotated[tuple[_T, ...], FirstOnly()]
+Named = Annotated[Mapping[str, _T], FirstOnly()]
 ModelName = Literal["model.keras", "model.h5"]
 
 _SEAL = ("sha256", "mark")
@@ -47,7 +50,6 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-_T = TypeVar("_T")
 
 
 class Damage(Exception):

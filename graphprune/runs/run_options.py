@@ -9,8 +9,17 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from graphprune.documents import Expected
-from graphprune.runs.records import Count, Hash, HashOrNone, Length, ModelName, PathText, RunId
+from graphprune.documents import Expected, FirstOnly
+from graphprune.runs.records import (
+    Count,
+    Hash,
+    HashOrNone,
+    Length,
+    Many,
+    ModelName,
+    PathText,
+    RunId,
+)
 from graphprune.sparsity.positions import Unit
 
 MAX_EPOCHS = 1_000_000
@@ -47,7 +56,7 @@ class Compiling:
 
     optimizer: str | None = None
     loss: str | None = None
-    metrics: tuple[str, ...] | None = None
+    metrics: Many[str] | None = None
     learning_rate: Rate | None = None
     reset_optimizer: bool = False
 
@@ -90,14 +99,14 @@ class RunOptions:
     checkpoint_every: Length
     compiling: Compiling
     plan_sha256: HashOrNone
-    rules: tuple[tuple[str, str], ...]
-    schedule_units: tuple[Unit, ...]
+    rules: Many[tuple[str, str]]
+    schedule_units: Many[Unit]
     version: str
     tensorboard: PathText | None = None
     strategy: Strategy = "none"
     run_id: RunId = ""
     first_batch_sha256: HashOrNone = ""
-    files: Mapping[FileName, Hash] = field(default_factory=dict)
+    files: Annotated[Mapping[FileName, Hash], FirstOnly()] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -148,6 +157,6 @@ class RunResult:
     steps: Count
     model: ModelName
     metrics: Mapping[str, Any]
-    tensors: tuple[TensorResult, ...]
+    tensors: Many[TensorResult]
     model_sha256: HashOrNone = ""
     run_id: RunId = ""
