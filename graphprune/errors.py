@@ -145,6 +145,27 @@ class Diagnostic:
             self, "related", tuple((where, shorten(label)) for where, label in self.related)
         )
 
+    def to_config(self) -> dict[str, Any]:
+        """Return the JSON form, the same in every document; `count` is there where it is not 1.
+
+        Example:
+            >>> Diagnostic("rule/no-match", "nothing matches", Where("p.yaml", 3, 9)).to_config()[
+            ...     "where"
+            ... ]
+            {'file': 'p.yaml', 'line': 3, 'column': 9}
+        """
+        return {
+            "slug": self.slug,
+            "severity": self.severity,
+            "message": self.message,
+            "where": None if self.where is None else self.where.to_config(),
+            "help": self.help,
+            "related": [
+                {"where": where.to_config(), "label": label} for where, label in self.related
+            ],
+            **({} if self.count == 1 else {"count": self.count}),
+        }
+
     def __str__(self) -> str:
         lines = [f"{self.severity}[{self.slug}]: {escape_controls(self.message)}"]
         if self.where is not None and not self.related:

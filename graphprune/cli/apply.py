@@ -21,7 +21,7 @@ from graphprune.cli.options import (
 from graphprune.cli.outputs import check_output_free, print_warnings
 from graphprune.cli.planning import load_with_classes, plan_for
 from graphprune.cli.progress import IMPORTING, LOADING, live_display
-from graphprune.json_text import to_json
+from graphprune.documents import to_json
 from graphprune.plan import plan_to_config
 from graphprune.report import render_plan_text
 from graphprune.tf.models.quiet import import_tensorflow

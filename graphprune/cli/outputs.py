@@ -14,9 +14,9 @@ import click
 
 from graphprune import report
 from graphprune.cli.colour import Paint, echo, paint_diagnostics
+from graphprune.documents import encodable
 from graphprune.errors import OUTPUT_EXISTS, Diagnostic, OutputError
 from graphprune.files import write_whole
-from graphprune.json_text import encodable
 from graphprune.report.tables import wrap_lines
 from graphprune.rules.text.source_lines import SourceLines
 

@@ -10,8 +10,8 @@ from typing import Any
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Wrap
 from graphprune.plan.changes import LayerChange, Plan
-from graphprune.plan.plan_json import plan_sha256
 from graphprune.plan.staleness import check_plan_fits
+from graphprune.plan.to_document import plan_sha256
 from graphprune.sparsity.pruning import Provenance, Pruning
 from graphprune.wrapper_names import CLASS, MODULE, REGISTERED
 

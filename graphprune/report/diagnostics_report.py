@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from graphprune.errors import Diagnostic, Where, count_severity
-from graphprune.plan.diagnostic_json import diagnostic_to_config
 from graphprune.report.source_excerpt import render_excerpt
 from graphprune.report.tables import escape_controls
 
@@ -74,7 +73,7 @@ def diagnostics_to_config(diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
     return {
         "format_version": "1.0",
         "kind": "graphprune.diagnostics",
-        "diagnostics": [diagnostic_to_config(diagnostic) for diagnostic in diagnostics],
+        "diagnostics": [diagnostic.to_config() for diagnostic in diagnostics],
         "summary": {severity: count_severity(diagnostics, severity) for severity in _SEVERITIES},
     }
 

@@ -31,7 +31,7 @@ def select_mask(weights: NDArray[np.floating], kept: int) -> tuple[NDArray[np.bo
     """Return the mask (True keeps) of exactly `kept` weights of largest magnitude, and the smallest
     magnitude kept.
 
-    Equals `graphprune.sparsity.masks.magnitude_mask` bit for bit: ties keep the lower flat index,
+    Equals `magnitude_mask` of tests/reference_masks.py bit for bit: ties keep the lower flat index,
     NaN counts as larger than infinity.
     """
     scores = magnitude_bits(weights)

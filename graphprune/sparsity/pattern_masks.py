@@ -36,8 +36,8 @@ def select_pattern_mask(
     """Return the mask (True keeps) that zeroes the share `share` as `pattern` says, and the
     smallest score kept: of a weight, a block or a channel.
 
-    Equals `graphprune.sparsity.masks.pattern_mask`. Means are taken in float64; where two differ by
-    less than adding in another order does, they may tie.
+    Equals `pattern_mask` of tests/reference_masks.py. Means are taken in float64; where two differ
+    by less than adding in another order does, they may tie.
 
     Raises:
         ValueError: `share` is outside [0, 1), or the pattern does not fit.

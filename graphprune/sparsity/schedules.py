@@ -161,26 +161,6 @@ class Schedule:
             ),
         )
 
-    def missing_facts(self) -> tuple[str, ...]:
-        """Return the fields whose optimizer step nobody knows before the run's length is given.
-
-        Example:
-            >>> Schedule(begin=Position(0, "epoch"), end=Position(4, "epoch")).missing_facts()
-            ('end',)
-        """
-        fields = {"begin": self.begin, "end": self.end, "every": self.every} | {
-            f"points[{index}]": place for index, place in self._inner_points()
-        }
-        return tuple(
-            name
-            for name, place in fields.items()
-            if place is not None and place.unit != "step" and place.value != 0
-        )
-
-    def _inner_points(self) -> list[tuple[int, Position]]:
-        """Return the points between `begin` and `end`, with their numbers."""
-        return [(index, place) for index, (place, _) in enumerate(self.points)][1:-1]
-
     def to_timetable(self, run: Run) -> Timetable:
         """Return this schedule in optimizer steps.
 

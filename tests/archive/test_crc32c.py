@@ -1,12 +1,15 @@
-"""The fast checksum against the definition, bit by bit."""
+"""The checksum of the library against the definition, bit by bit."""
 
 from __future__ import annotations
 
 import random
 
+import google_crc32c
 import pytest
 
 from graphprune.archive.saved_model import crc32c as crc
+
+POLYNOMIAL = 0x82F63B78
 
 
 def by_definition(data: bytes) -> int:
@@ -14,22 +17,18 @@ def by_definition(data: bytes) -> int:
     for byte in data:
         register ^= byte
         for _ in range(8):
-            register = (register >> 1) ^ (crc.POLYNOMIAL if register & 1 else 0)
+            register = (register >> 1) ^ (POLYNOMIAL if register & 1 else 0)
     return register ^ 0xFFFFFFFF
 
 
-@pytest.mark.parametrize("size", [0, 1, 3, 255, 256, 257, 511, 512, 513, 4096, 10_001])
+@pytest.mark.parametrize("size", [0, 1, 3, 255, 513, 4096, 10_001])
 def test_any_size(size: int) -> None:
     data = random.Random(size).randbytes(size)
-    assert crc.crc32c(data) == by_definition(data)
+    assert crc.crc32c(data) == crc.crc32c(memoryview(data)) == by_definition(data)
 
 
-@pytest.mark.parametrize("size", [4095, 4096, 4097, 8191, 12_289])
-def test_several_blocks(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    monkeypatch.setattr(crc, "LANES", 64)
-    monkeypatch.setattr(crc, "LANE", 64)
-    data = random.Random(size).randbytes(size)
-    assert crc.crc32c(memoryview(data)) == by_definition(data)
+def test_the_library_is_the_one_in_c() -> None:
+    assert google_crc32c.implementation == "c"
 
 
 def test_every_bit_counts() -> None:

@@ -20,7 +20,7 @@ from graphprune.arguments import check_whole
 from graphprune.errors import TrainingError
 from graphprune.graph import read_graph
 from graphprune.plan import Plan, plan_to_config
-from graphprune.plan.read import plan_of
+from graphprune.plan.from_document import plan_of
 from graphprune.runs.progress import OnProgress
 from graphprune.runs.resume_point import Tell, cut_metrics, find_finished, find_start
 from graphprune.runs.run_folder import RunFolder

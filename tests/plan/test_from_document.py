@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from lenet import RULES, lenet, lenet_zeros, rules
 from planned import plan_with
 
-from graphprune.errors import PlanError
+from graphprune.errors import Diagnostic, PlanError, Where
 from graphprune.plan import make_plan, plan_from_config, plan_to_config, read_plan, wrap_graph
 
 CONFIG = plan_to_config(
@@ -56,6 +56,29 @@ def test_unknown_keys_and_later_minor_versions_are_read():
     ) == plan_from_config(CONFIG)
 
 
+@pytest.mark.parametrize(
+    "diagnostic",
+    [
+        Diagnostic("rule/no-match", "nothing", Where("p.yaml", 3, 9), "help", severity="warning"),
+        Diagnostic("a/b", "c", Where("p.yaml"), count=3),
+        Diagnostic(
+            "a/b", "c", related=((Where("p.yaml", 1, 2), "x"), (Where("q.yaml", 3, 4), "y"))
+        ),
+    ],
+)
+def test_diagnostics_come_back(diagnostic):
+    config = CONFIG | {"diagnostics": [diagnostic.to_config()]}
+    assert plan_from_config(config).diagnostics == (diagnostic,)
+
+
+def test_a_plan_of_an_early_version_is_read():
+    """Before switches, and with keys that never said anything."""
+    early = {key: value for key, value in CONFIG.items() if key != "switches"}
+    assert plan_from_config(
+        early | {"applyable": True, "complete": True, "errored": False}
+    ) == plan_from_config(CONFIG)
+
+
 WAY_OUT = "give the JSON file that graphprune plan -o wrote"
 
 
@@ -84,7 +107,7 @@ WAY_OUT = "give the JSON file that graphprune plan -o wrote"
         ),
         (
             b'{"kind": "graphprune.plan", "format_version": "1.0"}',
-            "model: this field is missing; make the plan again",
+            "tool: this field is missing; make the plan again",
         ),
     ],
 )
@@ -121,18 +144,43 @@ def test_a_missing_file_is_one_line(tmp_path):
         (
             ("layer_changes", 0, "after"),
             None,
-            "layer_changes[0].after: expected how the layer is pruned beside wrap, got 'null'",
+            "layer_changes[0].after: expected how the layer is pruned beside wrap, got null",
         ),
         (
             ("layer_changes", 0, "actions"),
             ["unwrap"],
-            "layer_changes[0].after: expected null beside unwrap, got 'a pruning'",
+            "layer_changes[0].after: expected null beside unwrap, got {",
         ),
         (
             ("layer_changes", 0, "after", "sparsity"),
             1.5,
-            "sparsity must be at least 0 and below 1, got 1.5",
+            "layer_changes[0].after.sparsity: expected a number from 0 to 1, got 1.5",
         ),
+        (
+            ("layer_changes", 0, "after", "sparsity"),
+            1.0,
+            "a pruning (sparsity must be at least 0 and below 1, got 1), got {",
+        ),
+        (
+            ("layer_changes", 0, "after", "pattern"),
+            {"kind": "keep_of", "keep": 2},
+            "layer_changes[0].after: expected a pruning with the field 'of', got {",
+        ),
+        (
+            ("layer_changes", 0, "after", "pattern", "kind"),
+            "checkered",
+            (
+                "layer_changes[0].after.pattern.kind: expected one of unstructured, keep_of, block,"
+                " channel, got 'checkered'"
+            ),
+        ),
+        (
+            ("layer_changes", 0, "rule"),
+            ["dense-90"],
+            "layer_changes[0].rule: expected an object, got ['dense-90']",
+        ),
+        (("depends_on_weights",), "no", "depends_on_weights: expected true or false, got 'no'"),
+        (("vars",), None, "vars: expected an object, got null"),
         (
             ("layer_changes", 0, "after", "weights"),
             "kernel",
@@ -141,7 +189,12 @@ def test_a_missing_file_is_one_line(tmp_path):
         (
             ("layer_changes", 0, "after", "schedule", "end", "step"),
             -1,
-            "layer_changes[0].after.schedule.end.step: expected a whole number from 0, got -1",
+            "layer_changes[0].after.schedule.end.step: expected a number from 0, got -1",
+        ),
+        (
+            ("layer_changes", 0, "after", "schedule", "end", "step"),
+            1.5,
+            "layer_changes[0].after.schedule.end.step: expected a whole number from 0, got 1.5",
         ),
         (
             ("layer_changes", 1, "address"),

@@ -76,9 +76,6 @@ def test_the_example_of_the_specification():
         "tool": {"name": "graphprune", "version": graphprune.__version__},
         "vars": {"final": 0.9},
         "switches": {"only": [], "off": [], "var": {}, "set": {}},
-        "applyable": True,
-        "complete": True,
-        "errored": False,
         "depends_on_weights": False,
         "drift": [],
         "budgets": [],
@@ -98,9 +95,9 @@ def test_the_example_of_the_specification():
 
 def test_keys_stand_in_the_order_of_the_specification():
     assert list(plan_to_config(plan())) == [
-        "format_version", "kind", "tool", "model", "rules", "vars", "switches", "applyable",
-        "complete", "errored", "depends_on_weights", "drift", "layer_changes", "budgets", "checks",
-        "diagnostics", "summary",
+        "format_version", "kind", "tool", "model", "rules", "vars", "switches",
+        "depends_on_weights", "drift", "layer_changes", "budgets", "checks", "diagnostics",
+        "summary",
     ]  # fmt: skip
 
 

@@ -9,70 +9,84 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
+
+from typing_extensions import TypedDict
 
 import graphprune
 from graphprune.plan.changes import BudgetChange, Drift, LayerChange, Plan, TensorChange
-from graphprune.plan.diagnostic_json import diagnostic_to_config
+from graphprune.plan.document import (
+    FORMAT_VERSION,
+    KIND,
+    BudgetJson,
+    DiagnosticJson,
+    DriftJson,
+    LayerChangeJson,
+    LossJson,
+    PlanJson,
+    SummaryJson,
+    TensorJson,
+)
+from graphprune.plan.pruning_document import PruningJson
 from graphprune.plan.summary import summarize
 from graphprune.rules.values.losses import Loss
-from graphprune.rules.values.rule_set import Switches
 from graphprune.sparsity.pruning import Pruning
 
-FORMAT_VERSION = "1.0"
-KIND = "graphprune.plan"
+
+class _Stored(TypedDict, total=False):
+    stored_as: str | None
 
 
 def plan_to_config(plan: Plan) -> dict[str, Any]:
     """Return `plan` as JSON data, keys and layers in fixed order; without clock time and host data,
     so that two runs give the same bytes.
     """
-    return {
+    return dict(to_document(plan))
+
+
+def to_document(plan: Plan) -> PlanJson:
+    """Return the same with typed keys."""
+    model, switches = plan.model, plan.switches
+    document: PlanJson = {
         "format_version": FORMAT_VERSION,
         "kind": KIND,
         "tool": {"name": "graphprune", "version": graphprune.__version__},
         "model": {
-            "path": plan.model.path,
-            "graph_sha256": plan.model.graph_sha256,
-            "architecture_sha256": plan.model.architecture_sha256,
-            "weights_sha256": plan.model.weights_sha256,
-            "layers": plan.model.layers,
-            "prunable_weights": plan.model.prunable_weights,
-            "parameters": plan.model.parameters,
+            "path": model.path,
+            "graph_sha256": model.graph_sha256,
+            "architecture_sha256": model.architecture_sha256,
+            "weights_sha256": model.weights_sha256,
+            "layers": model.layers,
+            "prunable_weights": model.prunable_weights,
+            "parameters": model.parameters,
         },
         "rules": [{"path": path, "sha256": sha256} for path, sha256 in plan.rules],
         "vars": dict(plan.variables),
-        "switches": _switches_to_config(plan.switches),
-        "applyable": True,
-        "complete": True,
-        "errored": False,
+        "switches": {
+            "only": list(switches.only),
+            "off": list(switches.off),
+            "var": dict(switches.variables),
+            "set": dict(switches.settings),
+        },
         "depends_on_weights": plan.depends_on_weights,
-        "drift": [_drift_to_config(drift) for drift in plan.drift],
-        "layer_changes": [_change_to_config(change) for change in plan.changes],
-        "budgets": [_budget_to_config(budget) for budget in plan.budgets],
+        "drift": [_drift(drift) for drift in plan.drift],
+        "layer_changes": [_change(change) for change in plan.changes],
+        "budgets": [_budget(budget) for budget in plan.budgets],
         "checks": [{"id": check, "status": status} for check, status in plan.checks],
-        "diagnostics": [diagnostic_to_config(diagnostic) for diagnostic in plan.diagnostics],
-        "summary": summarize(plan).to_config(),
-        **(
-            {
-                "out_of_reach": [
-                    {"address": layer.address, "reason": layer.reason}
-                    for layer in plan.out_of_reach
-                ]
-            }
-            if plan.out_of_reach
-            else {}
-        ),
-        **(
-            {
-                "layer_weights": [
-                    {"address": address, "sha256": sha256} for address, sha256 in plan.weight_hashes
-                ]
-            }
-            if plan.weight_hashes
-            else {}
-        ),
+        "diagnostics": [
+            cast(DiagnosticJson, diagnostic.to_config()) for diagnostic in plan.diagnostics
+        ],
+        "summary": cast(SummaryJson, summarize(plan).to_config()),
     }
+    if plan.out_of_reach:
+        document["out_of_reach"] = [
+            {"address": layer.address, "reason": layer.reason} for layer in plan.out_of_reach
+        ]
+    if plan.weight_hashes:
+        document["layer_weights"] = [
+            {"address": address, "sha256": sha256} for address, sha256 in plan.weight_hashes
+        ]
+    return document
 
 
 def plan_sha256(plan: Plan) -> str:
@@ -96,9 +110,9 @@ def plan_sha256(plan: Plan) -> str:
     ).hexdigest()
 
 
-def _change_to_config(change: LayerChange) -> dict[str, Any]:
-    rule = change.rule
-    return {
+def _change(change: LayerChange) -> LayerChangeJson:
+    rule, before, after = change.rule, change.before, change.after
+    document: LayerChangeJson = {
         "address": change.address,
         "type": change.type,
         "calls": change.calls,
@@ -109,45 +123,40 @@ def _change_to_config(change: LayerChange) -> dict[str, Any]:
             if rule is None
             else {"id": rule.id, "file": rule.where.file, "line": rule.where.line}
         ),
-        "also_matched": [_loss_to_config(loss, change) for loss in change.also_matched],
-        "before": None if change.before is None else _pruning_to_config(change.before),
-        "after": (
-            None
-            if change.after is None
-            else _pruning_to_config(change.after, dict(change.known_steps))
-        ),
+        "also_matched": [_loss(loss, change) for loss in change.also_matched],
+        "before": None if before is None else _pruning(before, {}),
+        "after": None if after is None else _pruning(after, dict(change.known_steps)),
         "after_unknown": list(change.after_unknown),
-        "tensors": (
-            [] if change.after is None else [_tensor_to_config(tensor) for tensor in change.tensors]
-        ),
-        **(
-            {"skipped": [{"tensor": name, "reason": reason} for name, reason in change.skipped]}
-            if change.skipped
-            else {}
-        ),
-        **({"budget": change.budget} if change.budget else {}),
+        "tensors": [] if after is None else [_tensor(tensor) for tensor in change.tensors],
     }
+    if change.skipped:
+        document["skipped"] = [
+            {"tensor": name, "reason": reason} for name, reason in change.skipped
+        ]
+    if change.budget:
+        document["budget"] = change.budget
+    return document
 
 
-def _loss_to_config(loss: Loss, change: LayerChange) -> dict[str, Any]:
-    decides = change.rule is not None and loss.by == change.rule.id
-    return {"id": loss.rule, "lost_to": loss.to, **({} if decides else {"by": loss.by})}
+def _loss(loss: Loss, change: LayerChange) -> LossJson:
+    document: LossJson = {"id": loss.rule, "lost_to": loss.to}
+    if change.rule is None or loss.by != change.rule.id:
+        document["by"] = loss.by
+    return document
 
 
-def _pruning_to_config(
-    pruning: Pruning, known_steps: Mapping[str, int] | None = None
-) -> dict[str, Any]:
+def _pruning(pruning: Pruning, known_steps: Mapping[str, int]) -> PruningJson:
     """Return how a layer is pruned, each place of the schedule with its step if that is known."""
     config = pruning.to_config()
     schedule = config["schedule"]
     if "power" in schedule and float(schedule["power"]).is_integer():
         schedule["power"] = int(schedule["power"])
-    for name, step in (known_steps or {}).items():
+    for name, step in known_steps.items():
         schedule[name] = {**schedule[name], "step": step}
-    return config
+    return cast(PruningJson, config)
 
 
-def _budget_to_config(budget: BudgetChange) -> dict[str, Any]:
+def _budget(budget: BudgetChange) -> BudgetJson:
     return {
         "name": budget.name,
         "sparsity": budget.sparsity,
@@ -158,23 +167,24 @@ def _budget_to_config(budget: BudgetChange) -> dict[str, Any]:
         "weights": budget.weights,
         "zeros_after": budget.zeros,
         "sparsity_after": _share(budget.zeros, budget.weights),
-        "scale": None if budget.scale is None else round(budget.scale, 6),
+        "scale": _rounded(budget.scale),
         "dense": [
             {
                 "address": dense.address,
                 "tensor": dense.tensor,
                 "size": dense.size,
-                "wanted": None if dense.wanted is None else round(dense.wanted, 6),
+                "wanted": _rounded(dense.wanted),
             }
             for dense in budget.dense
         ],
     }
 
 
-def _tensor_to_config(tensor: TensorChange) -> dict[str, Any]:
+def _tensor(tensor: TensorChange) -> TensorJson:
+    stored: _Stored = {"stored_as": tensor.stored_as} if tensor.stored_as else {}
     return {
         "name": tensor.name,
-        **({"stored_as": tensor.stored_as} if tensor.stored_as else {}),
+        **stored,
         "axes": dict(zip(tensor.axes, tensor.shape, strict=False)),
         "shape": list(tensor.shape),
         "size": tensor.size,
@@ -185,25 +195,20 @@ def _tensor_to_config(tensor: TensorChange) -> dict[str, Any]:
     }
 
 
-def _drift_to_config(drift: Drift) -> dict[str, Any]:
+def _drift(drift: Drift) -> DriftJson:
     return {
         "address": drift.address,
         "tensor": drift.tensor,
         "rule": drift.rule,
         "step": drift.step,
-        "target": None if drift.target is None else round(drift.target, 6),
-        "measured": None if drift.measured is None else round(drift.measured, 6),
+        "target": _rounded(drift.target),
+        "measured": _rounded(drift.measured),
         "under_mask": drift.under_mask,
     }
 
 
-def _switches_to_config(switches: Switches) -> dict[str, Any]:
-    return {
-        "only": list(switches.only),
-        "off": list(switches.off),
-        "var": dict(switches.variables),
-        "set": dict(switches.settings),
-    }
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
 
 
 def _share(zeros: int | None, size: int) -> float | None:
