@@ -78,7 +78,8 @@ def test_the_rule_files_have_no_faults():
 
 def test_every_matcher_and_verb_of_the_tables_exists():
     table = "".join(line for line in README.splitlines() if line.startswith("| of "))
-    assert set(re.findall(r"`(\w+)`", table)) == {"selectors", *keys_of(MatcherShape)}
+    # docs/rule-language.md, which is generated, names them all
+    assert set(re.findall(r"`(\w+)`", table)) <= {"selectors", *keys_of(MatcherShape)}
     assert set(re.findall(r"`graphprune (\w+)", README)) <= set(COMMANDS)
 
 
