@@ -21,6 +21,7 @@ BOUNDS_HELP = {
     "lt": "Less than this.",
     "lte": "This or less.",
 }
+COMPARISONS_HELP = {"eq": "Equal to this.", "ne": "Not equal to this.", **BOUNDS_HELP}
 BOUNDS_MEANT = {
     "min": "gte",
     "max": "lte",

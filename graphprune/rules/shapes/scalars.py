@@ -59,11 +59,17 @@ class Fault(ValueError):
         return self._help if isinstance(self._help, str) else self._help()
 
 
+def parse_percent(value: Any) -> float | None:
+    """Return a hundredth of the number in a text such as `90%`; None for any other value."""
+    match = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
+    return None if match is None else float(Decimal(match[1]) / 100)
+
+
 def parse_share(value: Any) -> float:
     """Return a share of zeros, 0 to below 1, from `0.9` or `90%`."""
-    percent = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
+    percent = parse_percent(value)
     if percent is not None:
-        share = float(Decimal(percent[1]) / 100)
+        share = percent
     elif isinstance(value, int | float) and not isinstance(value, bool):
         share = value
     else:
