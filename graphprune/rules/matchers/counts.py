@@ -1,14 +1,24 @@
-"""Number tests of a layer: `params`, `calls`."""
+"""Number tests of a layer: `params`, `params_share`, `calls`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import PlainValidator, Tag, WithJsonSchema
 
 from graphprune.graph import Layer
-from graphprune.rules.matchers.key import MatcherKey
+from graphprune.rules.matchers.key import MatcherKey, SchemaKey, with_keys
 from graphprune.rules.matchers.matcher import Matcher
-from graphprune.rules.matchers.number_test import NumberTest, NumberTestValue
+from graphprune.rules.matchers.number_test import (
+    COMPARISONS_HELP,
+    NumberTest,
+    NumberTestValue,
+    ShareTestShape,
+    format_share,
+)
+from graphprune.rules.shapes.scalars import Fault, parse_percent
+from graphprune.rules.shapes.shape import Conditions, kind_of
 
 if TYPE_CHECKING:
     from graphprune.rules.matchers.layer_set import LayerSet
@@ -47,6 +57,45 @@ class Params(Matcher):
 
 
 @dataclass(frozen=True, slots=True)
+class ParamsShare(Matcher):
+    """The layer's share of all prunable weights of the model."""
+
+    test: NumberTest
+
+    def find(self, matches: Matches) -> LayerSet:
+        """Return the layers with such a share."""
+        total = _all_weights(matches)
+        return matches.where(
+            "params", prunable_weights, lambda count: self.test.accepts(count / total)
+        )
+
+    def words(self) -> str:
+        """Return `params_share at least 5%`."""
+        return f"params_share {self.test}"
+
+    def found(self, matches: Matches, layer: Layer) -> str:
+        """Return the layer's share."""
+        return _percent(prunable_weights(layer) / _all_weights(matches))
+
+    def wider(self, matches: Matches) -> str:
+        """Return the smallest and the largest share of the candidates."""
+        sizes = sorted(map(prunable_weights, matches.graph.candidates()))
+        if not sizes:
+            return ""
+        least, most = (_percent(size / _all_weights(matches)) for size in (sizes[0], sizes[-1]))
+        return f"the layers have from {least} to {most} of the prunable weights"
+
+
+def _all_weights(matches: Matches) -> int:
+    """Return how many weights the model has that rules may claim; 1 where there are none."""
+    return sum(map(prunable_weights, matches.graph.candidates())) or 1
+
+
+def _percent(share: float) -> str:
+    return format_share(round(share, 6))
+
+
+@dataclass(frozen=True, slots=True)
 class Calls(Matcher):
     """How often the layer is called."""
 
@@ -74,6 +123,47 @@ PARAMS = MatcherKey(
     ),
     "{gte: 10k}",
     build=lambda value, place: Params(place.number_test(value)),
+)
+
+
+def _parse_part(value: Any) -> float:
+    """Return a part of the whole, 0 to 1, from `0.05` or `5%`."""
+    percent = parse_percent(value)
+    if percent is None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise Fault("value/type", "must be a share such as 0.05 or 5%", "write for example 5%")
+    part = float(value) if percent is None else percent
+    if not 0 <= part <= 1:
+        is_percent = percent is None and 1 < part <= 100
+        help = f"did you mean {part:g}%?" if is_percent else "all prunable weights are 100%"
+        raise Fault("value/range", "must be from 0 to 1, or from 0% to 100%", help)
+    return part
+
+
+_PART = {
+    "anyOf": [
+        {"type": "number", "minimum": 0, "maximum": 1},
+        {"type": "string", "pattern": r"^\s*\+?0*(100(\.0+)?|[0-9]{1,2}(\.[0-9]+)?)\s*%\s*$"},
+    ]
+}
+Part = Annotated[float, PlainValidator(_parse_part), WithJsonSchema(_PART)]
+
+
+@with_keys([SchemaKey(name, Part, help, "5%") for name, help in COMPARISONS_HELP.items()], __name__)
+class PartTestShape(Conditions):
+    """Tests of a part of the model's prunable weights."""
+
+    meant = ShareTestShape.meant
+
+
+PARAMS_SHARE = MatcherKey(
+    "params_share",
+    Annotated[
+        Annotated[Part, Tag("~value")] | Annotated[PartTestShape, Tag("~mapping")],
+        kind_of(False, "must be a share or a test of shares"),
+    ],
+    "The layer's share of all prunable weights of the model.",
+    "{gte: 5%}",
+    build=lambda value, place: ParamsShare(place.share_test(value)),
 )
 CALLS = MatcherKey(
     "calls",

@@ -13,7 +13,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from graphprune.rules.matchers.classes import ISA, TYPE
 from graphprune.rules.matchers.config import CONFIG
-from graphprune.rules.matchers.counts import CALLS, PARAMS
+from graphprune.rules.matchers.counts import CALLS, PARAMS, PARAMS_SHARE
 from graphprune.rules.matchers.flags import PRODUCES_OUTPUT, TRAINABLE, WRAPPED
 from graphprune.rules.matchers.key import MatcherKey, Place, with_keys
 from graphprune.rules.matchers.logic import ALL, ANY, NOT, USE, AllOf, Everything, Use
@@ -35,6 +35,7 @@ KEYS: tuple[MatcherKey, ...] = (
     ISA,
     CONFIG,
     PARAMS,
+    PARAMS_SHARE,
     WEIGHT,
     TRAINABLE,
     WRAPPED,
