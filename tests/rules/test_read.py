@@ -61,7 +61,7 @@ def test_a_rule_file_becomes_typed_rules_with_places():
     assert (dense.id, dense.note, dense.where, dense.expect) == (
         "dense-90",
         "hidden",
-        Where("p.yaml", 5, 5),
+        Where("p.yaml", 6, 5),
         NumberTest(gte=2, lt=1000),
     )
     assert (rest.action, rest.expect) == (Keep(), NumberTest(gte=1))
