@@ -1,6 +1,4 @@
-"""The example of RULES.md section 12: 784-300-100-10, one rule for Dense at 90%, one that keeps the
-classifier.
-"""
+"""LeNet-300-100: 784-300-100-10, one rule for Dense at 90%, one that keeps the classifier."""
 
 from builders import build_graph
 

@@ -2,12 +2,13 @@
 
 import re
 
+from graphprune.rules.building.patterns import PATTERN_SHAPES
 from graphprune.rules.building.schema import KINDS
 from graphprune.rules.shapes.shape import Shape, example_of, help_for, keys_of
 from graphprune.rules.slugs import read_slugs
 from graphprune.sparsity.schedules import CURVES
 
-TABLE = re.compile(r"(<!-- (keys: (\w+)|curves|slugs) -->\n).*?(<!-- end -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- (keys: (\w+)|patterns|curves|slugs) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def shapes():
@@ -76,6 +77,13 @@ def curve_table():
     return table(["curve", "sparsity", "keys"], rows)
 
 
+def pattern_tables():
+    return "\n".join(
+        f"`{shape.form}`: {' '.join(shape.__doc__.split())}\n\n{key_table(shape)}"
+        for shape in PATTERN_SHAPES
+    )
+
+
 def slug_table():
     return table(
         ["slug", "meaning"], [[code(slug), entry.means] for slug, entry in read_slugs().items()]
@@ -90,7 +98,9 @@ def fill_in(text):
         if match[3]:
             content = key_table(known[match[3]])
         else:
-            content = {"curves": curve_table, "slugs": slug_table}[match[2]]()
+            content = {"patterns": pattern_tables, "curves": curve_table, "slugs": slug_table}[
+                match[2]
+            ]()
         return f"{match[1]}{content}{match[4]}"
 
     return TABLE.sub(made, text)

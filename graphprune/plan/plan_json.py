@@ -1,5 +1,4 @@
-"""Plans as JSON: what `plan --format json` writes and `apply --plan` reads. The layout is RULES.md,
-section 12.
+"""Plans as JSON: what `plan --format json` writes and `apply --plan` reads.
 
 Shares that were computed are rounded to 6 places. Settings (`before`, `after`) are written as they
 are, so that applying the file is applying the plan.

@@ -1,6 +1,4 @@
-"""A diff as text: RULES.md, section 13. Its last two lines are an interface; scripts should read
-the JSON.
-"""
+"""A diff as text. Its last two lines are an interface; scripts should read the JSON."""
 
 from __future__ import annotations
 

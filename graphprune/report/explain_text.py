@@ -1,4 +1,4 @@
-"""Explanations as text, as in RULES.md section 9."""
+"""Explanations of layers and rules as text."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""A plan as text: RULES.md, section 12. Its last two lines are an interface; scripts should read
-the JSON.
-"""
+"""A plan as text. Its last two lines are an interface; scripts should read the JSON."""
 
 from __future__ import annotations
 

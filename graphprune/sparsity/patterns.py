@@ -1,32 +1,93 @@
 """Which weights of a tensor are zeroed together. Axes have names, as in the layer graph (`in`,
 `out`, ...), whatever the storage order.
+
+A new pattern is a class here with its zeros and its JSON form, a shape in rules/building/patterns.py
+and a mask in tf/pruning/pattern_masks.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
+
+from graphprune.sparsity.counts import kept_count, kept_in_group, zero_count
 
 Pool = Literal["mean", "max"]
 POOLS: tuple[str, ...] = get_args(Pool)
 
 
+class Pattern:
+    """Which weights are zeroed together.
+
+    Attributes:
+        kind: What plans and wrappers call the pattern.
+        is_exact_when_short: Whether the number of zeros is known where a group or block at an edge
+            is short.
+    """
+
+    __slots__ = ()
+
+    kind: ClassVar[str]
+    is_exact_when_short: ClassVar[bool] = True
+
+    def lengths(self) -> dict[str, int]:
+        """Return how far a group or block reaches along each axis that the pattern names."""
+        raise NotImplementedError
+
+    def zeros(self, shape: Sequence[int], axes: Sequence[str], sparsity: float) -> int:
+        """Return how many weights of a tensor that the pattern fits are zero, or the fewest that
+        may be.
+        """
+        raise NotImplementedError
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the JSON form without its `kind`."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Pattern:
+        """Return the pattern that `to_config` wrote."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, slots=True)
-class Unstructured:
+class Unstructured(Pattern):
     """Each weight for itself."""
+
+    kind = "unstructured"
 
     def __str__(self) -> str:
         return "unstructured"
 
+    def lengths(self) -> dict[str, int]:
+        """Return nothing: no axis has a meaning."""
+        return {}
+
+    def zeros(self, shape: Sequence[int], axes: Sequence[str], sparsity: float) -> int:
+        """Return `zero_count` of all weights."""
+        return zero_count(math.prod(shape), sparsity)
+
+    def to_config(self) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Pattern:
+        """Return the pattern."""
+        return UNSTRUCTURED
+
 
 @dataclass(frozen=True, slots=True)
-class KeepOf:
+class KeepOf(Pattern):
     """In each group of `of` neighbours along an axis, the `keep` largest stay."""
 
     keep: int
     of: int
     along: str
+
+    kind = "keep_of"
 
     def __post_init__(self) -> None:
         if not 1 <= self.keep < self.of:
@@ -39,15 +100,41 @@ class KeepOf:
             f" {'zero' if zeros == 1 else 'zeros'} in each {self.of})"
         )
 
+    def lengths(self) -> dict[str, int]:
+        """Return the length of a group."""
+        return {self.along: self.of}
+
+    def zeros(self, shape: Sequence[int], axes: Sequence[str], sparsity: float) -> int:
+        """Return in each group all but `kept_in_group`; a short last group keeps as many as a whole
+        one, or all that it has.
+        """
+        length = shape[axes.index(self.along)]
+        kept = kept_in_group(self.keep, self.of, sparsity)
+        whole, rest = divmod(length, self.of)
+        in_line = whole * (self.of - kept) + max(0, rest - kept)
+        return math.prod(shape) // length * in_line
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the three fields."""
+        return {"keep": self.keep, "of": self.of, "along": self.along}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Pattern:
+        """Return the pattern with these fields."""
+        return cls(int(config["keep"]), int(config["of"]), str(config["along"]))
+
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class Block(Pattern):
     """Blocks of weights, scored by the mean or the largest |w| and zeroed whole; `sizes` has the
     length along each axis that is longer than 1.
     """
 
     sizes: tuple[tuple[str, int], ...]
     pool: Pool = "mean"
+
+    kind = "block"
+    is_exact_when_short = False
 
     def __post_init__(self) -> None:
         if not self.sizes or any(size < 1 for _, size in self.sizes):
@@ -58,32 +145,71 @@ class Block:
     def __str__(self) -> str:
         return f"block {' x '.join(f'{axis} {size}' for axis, size in self.sizes)}, {self.pool}"
 
+    def lengths(self) -> dict[str, int]:
+        """Return the lengths of a block."""
+        return dict(self.sizes)
+
+    def zeros(self, shape: Sequence[int], axes: Sequence[str], sparsity: float) -> int:
+        """Return the weights of whole blocks; max(1, round_half_even(blocks * (1 - sparsity))) of
+        them stay. Where blocks at the edge are short the number of blocks is exact, and the number
+        of weights depends on which they are: this is then the fewest.
+        """
+        sizes = self.lengths()
+        lengths = [(length, sizes.get(axis, 1)) for axis, length in zip(axes, shape, strict=True)]
+        return _fewest_in_blocks(lengths, sparsity)
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the lengths and how a block is scored."""
+        return {"block": self.lengths(), "pool": self.pool}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Pattern:
+        """Return the pattern with these fields."""
+        sizes = ((str(axis), int(size)) for axis, size in config["block"].items())
+        return cls(tuple(sizes), config["pool"])
+
 
 @dataclass(frozen=True, slots=True)
-class Channel:
+class Channel(Pattern):
     """All weights at one place of an axis, such as a whole filter; scored by the mean |w|."""
 
     axis: str
 
+    kind = "channel"
+
     def __str__(self) -> str:
         return f"channel {self.axis}"
 
+    def lengths(self) -> dict[str, int]:
+        """Return 1 along the axis."""
+        return {self.axis: 1}
 
-Pattern = Unstructured | KeepOf | Block | Channel
+    def zeros(self, shape: Sequence[int], axes: Sequence[str], sparsity: float) -> int:
+        """Return the weights of whole channels; max(1, round_half_even(channels * (1 - sparsity)))
+        of them stay.
+        """
+        length = shape[axes.index(self.axis)]
+        return math.prod(shape) // length * zero_count(length, sparsity)
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the axis."""
+        return {"axis": self.axis}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Pattern:
+        """Return the pattern with this axis."""
+        return cls(str(config["axis"]))
+
+
 UNSTRUCTURED = Unstructured()
+PATTERNS: Mapping[str, type[Pattern]] = {
+    pattern.kind: pattern for pattern in (Unstructured, KeepOf, Block, Channel)
+}
 
 
 def pattern_to_config(pattern: Pattern) -> dict[str, Any]:
     """Return the JSON form, as plans and wrappers store it."""
-    match pattern:
-        case Unstructured():
-            return {"kind": "unstructured"}
-        case KeepOf(keep, of, along):
-            return {"kind": "keep_of", "keep": keep, "of": of, "along": along}
-        case Block(sizes, pool):
-            return {"kind": "block", "block": dict(sizes), "pool": pool}
-        case Channel(axis):
-            return {"kind": "channel", "axis": axis}
+    return {"kind": pattern.kind, **pattern.to_config()}
 
 
 def pattern_from_config(config: Mapping[str, Any]) -> Pattern:
@@ -98,16 +224,31 @@ def pattern_from_config(config: Mapping[str, Any]) -> Pattern:
         KeepOf(keep=2, of=4, along='in')
     """
     kind = config["kind"]
-    if kind not in _KINDS:
-        raise ValueError(f"pattern must be one of {', '.join(_KINDS)}, got {kind!r}")
-    return _KINDS[kind](config)
+    if kind not in PATTERNS:
+        raise ValueError(f"pattern must be one of {', '.join(PATTERNS)}, got {kind!r}")
+    return PATTERNS[kind].from_config(config)
 
 
-_KINDS: Mapping[str, Callable[[Mapping[str, Any]], Pattern]] = {
-    "unstructured": lambda config: UNSTRUCTURED,
-    "keep_of": lambda config: KeepOf(int(config["keep"]), int(config["of"]), str(config["along"])),
-    "block": lambda config: Block(
-        tuple((str(axis), int(size)) for axis, size in config["block"].items()), config["pool"]
-    ),
-    "channel": lambda config: Channel(str(config["axis"])),
-}
+def _fewest_in_blocks(lengths: Sequence[tuple[int, int]], sparsity: float) -> int:
+    """Return the weights in the smallest blocks, as many as are zeroed; `lengths` are (axis, block)
+    pairs.
+    """
+    counts = {1: 1}
+    for length, block in lengths:
+        whole, rest = divmod(length, block)
+        counts = _times(counts, {block: whole} | ({rest: 1} if rest else {}))
+    blocks = sum(counts.values())
+    left, zeros = blocks - kept_count(blocks, sparsity), 0
+    for size in sorted(counts):
+        taken = min(left, counts[size])
+        left, zeros = left - taken, zeros + taken * size
+    return zeros
+
+
+def _times(counts: dict[int, int], more: dict[int, int]) -> dict[int, int]:
+    """Return how many blocks of each size there are, once each is split along one more axis."""
+    product: dict[int, int] = {}
+    for size, count in counts.items():
+        for length, times in more.items():
+            product[size * length] = product.get(size * length, 0) + count * times
+    return product

@@ -1,4 +1,4 @@
-"""Examples 4, 5 and 6 of RULES.md with their exact numbers, and what holds for the plan of every
+"""Three examples of rule files with their exact numbers, and what holds for the plan of every
 example: same bytes, empty when applied, any order.
 """
 
@@ -163,7 +163,7 @@ def test_example_6_row_by_row():
             "  + conv3  Conv2D  kernel [3, 3, in 64, out 128]      73,728   0.0% -> 97.0% "
             " unstructured  polynomial 0 epochs..20 epochs   the-rest"
         ),
-        # 28,459 of 32,768 are 86.84998%; RULES.md rounds that to 86.9%
+        # 28,459 of 32,768 are 86.84998%
         (
             "  + conv4  Conv2D  kernel [1, 1, in 128, out 256]     32,768   0.0% -> 86.8% "
             " unstructured  polynomial 0 epochs..20 epochs   the-rest"

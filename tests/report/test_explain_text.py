@@ -1,6 +1,4 @@
-"""Explanations of layers and rules: the example of RULES.md section 9, and a witness for every
-relation.
-"""
+"""Explanations of layers and rules: an example, and a witness for every relation."""
 
 import json
 

@@ -17,7 +17,7 @@ from graphprune.sparsity.budgets import (
 )
 from graphprune.sparsity.counts import kept_count, zero_count
 
-# Example 6 of RULES.md, without its first convolution.
+# A small convolutional network, without its first convolution.
 SHAPES = ((3, 3, 32, 64), (3, 3, 64, 128), (1, 1, 128, 256), (4096, 256), (256, 10))
 SIZES = tuple(int(np.prod(shape)) for shape in SHAPES)
 

@@ -17,7 +17,7 @@ CONV = ("h", "w", "in", "out")
     ("pattern", "share", "axes", "shape", "zeros"),
     [
         (UNSTRUCTURED, 0.9, (), (784, 300), 211_680),
-        (KeepOf(2, 4, "in"), 0.5, DENSE, (4096, 256), 524_288),  # example 4 of RULES.md
+        (KeepOf(2, 4, "in"), 0.5, DENSE, (4096, 256), 524_288),
         (KeepOf(2, 4, "in"), 0.25, DENSE, (4096, 256), 262_144),
         (KeepOf(1, 3, "in"), 1 - 1 / 3, CONV, (3, 3, 9, 2), 108),
         (KeepOf(2, 4, "in"), 0.5, DENSE, (7, 2), 2 * (2 + 1)),

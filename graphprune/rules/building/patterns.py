@@ -4,42 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag, WithJsonSchema
 
 from graphprune.rules.shapes.choices import choice
 from graphprune.rules.shapes.scalars import Fault, PositiveCount, Text
-from graphprune.rules.shapes.shape import Shape, optional, required
+from graphprune.rules.shapes.shape import Shape, keys_of, optional, required
 from graphprune.sparsity.patterns import POOLS, UNSTRUCTURED, Block, Channel, KeepOf, Pattern, Pool
 from graphprune.suggestions import closest, find_close
 
-_FORMS = "unstructured, {keep: 2, of: 4, along: in}, {block: {in: 4, out: 1}} or {channel: out}"
 _RATIO = re.compile(r"([0-9]{1,6})\s*:\s*([0-9]{1,6})")
 _OF = re.compile(r"(?:keep\s*)?([0-9]{1,6})\s*of\s*([0-9]{1,6})")
-_BY_NAME = {
-    "channel": "{channel: out}",
-    "channels": "{channel: out}",
-    "filter": "{channel: out}",
-    "filters": "{channel: out}",
-    "block": "{block: {in: 4, out: 1}}",
-}
-_BY_NAME |= {
-    "blocks": "{block: {in: 4, out: 1}}",
-    "n:m": "{keep: 2, of: 4, along: in}",
-    "none": "unstructured",
-    "dense": "unstructured",
-}
 _SIZES = re.compile(r"([0-9]{1,6})\s*[xX]\s*([0-9]{1,6})")
-_KIND_OF_KEY = {
-    "keep": "~keep",
-    "of": "~keep",
-    "along": "~keep",
-    "block": "~block",
-    "pool": "~block",
-    "channel": "~channel",
-}
-
 
 PoolName = Annotated[
     Pool,
@@ -51,9 +30,31 @@ PoolName = Annotated[
 ]
 
 
-class KeepOfShape(Shape):
+class PatternShape(Shape):
+    """A pattern as a mapping; its first key tells it from the others.
+
+    Attributes:
+        form: An example of the whole mapping, for messages and the reference.
+        called: What people write for want of the mapping.
+    """
+
+    form: ClassVar[str]
+    called: ClassVar[tuple[str, ...]] = ()
+
+    def to_pattern(self) -> Pattern:
+        """Return the pattern.
+
+        Raises:
+            ValueError: no pattern has these values.
+        """
+        raise NotImplementedError
+
+
+class KeepOfShape(PatternShape):
     """In each group of `of` neighbours along an axis, the `keep` largest stay."""
 
+    form: ClassVar[str] = "{keep: 2, of: 4, along: in}"
+    called: ClassVar[tuple[str, ...]] = ("n:m",)
     missing: ClassVar[Mapping[str, str]] = {
         "keep": "write how many stay of each group: {keep: 2, of: 4, along: in}",
         "of": "write how long a group is: {keep: 2, of: 4, along: in}",
@@ -64,12 +65,18 @@ class KeepOfShape(Shape):
     of: PositiveCount = required("How many weights a group has.", "4")
     along: Text = required("The axis that groups run along: in or out.", "in")
 
+    def to_pattern(self) -> Pattern:
+        """Return the pattern; `keep` must be below `of`."""
+        return KeepOf(self.keep, self.of, self.along)
 
-class BlockShape(Shape):
+
+class BlockShape(PatternShape):
     """Blocks of weights that are zeroed whole: their length along each named axis, and how a block
     is scored.
     """
 
+    form: ClassVar[str] = "{block: {in: 4, out: 1}}"
+    called: ClassVar[tuple[str, ...]] = ("block", "blocks")
     missing: ClassVar[Mapping[str, str]] = {
         "block": "write its length along each axis: {block: {in: 4, out: 1}}"
     }
@@ -81,11 +88,38 @@ class BlockShape(Shape):
         "How a block is scored: mean or max of its magnitudes.", "mean", default="mean"
     )
 
+    def to_pattern(self) -> Pattern:
+        """Return the pattern, its axes in alphabetical order."""
+        return Block(tuple(sorted(self.block.items())), self.pool)
 
-class ChannelShape(Shape):
+
+class ChannelShape(PatternShape):
     """All weights at one place of an axis."""
 
+    form: ClassVar[str] = "{channel: out}"
+    called: ClassVar[tuple[str, ...]] = ("channel", "channels", "filter", "filters")
+
     channel: Text = required("The axis whose slices are zeroed whole: out.", "out")
+
+    def to_pattern(self) -> Pattern:
+        """Return the pattern."""
+        return Channel(self.channel)
+
+
+PATTERN_SHAPES: tuple[type[PatternShape], ...] = (KeepOfShape, BlockShape, ChannelShape)
+
+
+def _tag(shape: type[PatternShape]) -> str:
+    return f"~{keys_of(shape)[0]}"
+
+
+*_MOST, _LAST = ("unstructured", *(shape.form for shape in PATTERN_SHAPES))
+_FORMS = f"{', '.join(_MOST)} or {_LAST}"
+_BY_NAME = {word: shape.form for shape in PATTERN_SHAPES for word in shape.called} | {
+    "none": "unstructured",
+    "dense": "unstructured",
+}
+_KIND_OF_KEY = {key: _tag(shape) for shape in PATTERN_SHAPES for key in keys_of(shape)}
 
 
 def _named_pattern(value: str) -> str:
@@ -99,16 +133,11 @@ def _named_pattern(value: str) -> str:
     if sizes is not None:
         raise Fault("value/range", "must name its axes", _sizes_help(sizes[1], sizes[2]))
     kept = _OF.fullmatch(value.strip())
-    form = (
-        f"{{keep: {kept[1]}, of: {kept[2]}, along: in}}"
-        if kept
-        else _BY_NAME.get(value.strip().lower())
-    )
-    raise Fault(
-        "value/range",
-        f"must be one of {_FORMS}",
-        f"write 'pattern: {form}'" if form else closest(value, ["unstructured"]),
-    )
+    form = _BY_NAME.get(value.strip().lower())
+    if kept is not None:
+        form = f"{{keep: {kept[1]}, of: {kept[2]}, along: in}}"
+    help = f"write 'pattern: {form}'" if form else closest(value, ["unstructured"])
+    raise Fault("value/range", f"must be one of {_FORMS}", help)
 
 
 def _ratio_help(first: int, second: int) -> str:
@@ -154,34 +183,31 @@ def _check_keys(value: Any) -> Any:
     return value
 
 
-PatternValue = Annotated[
-    Annotated[
-        str, PlainValidator(_named_pattern), WithJsonSchema({"const": "unstructured"}), Tag("~text")
+if TYPE_CHECKING:
+    PatternValue = Any
+else:
+    _Text = Annotated[
+        str,
+        PlainValidator(_named_pattern),
+        WithJsonSchema({"const": "unstructured"}),
+        Tag("~text"),
     ]
-    | Annotated[KeepOfShape, Tag("~keep")]
-    | Annotated[BlockShape, Tag("~block")]
-    | Annotated[ChannelShape, Tag("~channel")],
-    Discriminator(
-        _pattern_kind,
-        custom_error_type="value/type",
-        custom_error_message=f"must be one of {_FORMS}",
-    ),
-    BeforeValidator(_check_keys),
-]
-PatternShape = Literal["unstructured"] | KeepOfShape | BlockShape | ChannelShape
+    _Mappings = (Annotated[shape, Tag(_tag(shape))] for shape in PATTERN_SHAPES)
+    PatternValue = Annotated[
+        reduce(or_, _Mappings, _Text),
+        Discriminator(
+            _pattern_kind,
+            custom_error_type="value/type",
+            custom_error_message=f"must be one of {_FORMS}",
+        ),
+        BeforeValidator(_check_keys),
+    ]
 
 
-def to_pattern(shape: PatternShape) -> Pattern:
-    """Return the pattern of a checked shape, the axes of a block in alphabetical order.
+def to_pattern(value: Any) -> Pattern:
+    """Return the pattern of a checked value.
 
     Raises:
-        ValueError: `keep` is not below `of`.
+        ValueError: no pattern has these values.
     """
-    match shape:
-        case KeepOfShape():
-            return KeepOf(shape.keep, shape.of, shape.along)
-        case BlockShape():
-            return Block(tuple(sorted(shape.block.items())), shape.pool)
-        case ChannelShape():
-            return Channel(shape.channel)
-    return UNSTRUCTURED
+    return value.to_pattern() if isinstance(value, PatternShape) else UNSTRUCTURED
