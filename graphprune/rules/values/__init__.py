@@ -1,1 +1,3 @@
-"""What rules say, as values: matchers, checks, rules. Nothing here knows a file or a model."""
+"""What rules say, as values: rules, actions, checks, custom layers. Nothing here knows a file; what
+matchers say stands in `matchers`.
+"""
