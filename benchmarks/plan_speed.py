@@ -43,7 +43,9 @@ import json, resource, subprocess, sys, time
 start = time.perf_counter()
 subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(json.dumps({"processor": used.ru_utime + used.ru_stime, "wall": time.perf_counter() - start, "peak": used.ru_maxrss / 1000}))
+wall = time.perf_counter() - start
+processor = used.ru_utime + used.ru_stime
+print(json.dumps({"processor": processor, "wall": wall, "peak": used.ru_maxrss / 1000}))
 """
 """Runs in a small process, whose only child is the one that is measured."""
 
@@ -75,8 +77,8 @@ def main() -> None:
             "graphprune layers": [*command, "layers", model],
         }
         print(
-            f"{Path(model).name}, {Path(model).stat().st_size / 1e6:.0f} MB\n{'':<18}"
-            f" {'processor time':>18} {'wall time':>18} {'peak memory':>18}"
+            f"{Path(model).name}, {Path(model).stat().st_size / 1e6:.0f} MB\n"
+            f"{'':<18} {'processor time':>18} {'wall time':>18} {'peak memory':>18}"
         )
         rounds = [
             {name: run_process(way) for name, way in ways.items()} for _ in range(options.repeats)

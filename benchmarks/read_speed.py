@@ -47,8 +47,8 @@ def main() -> None:
                 config, index, graph = time_reading(path)
                 total = config + index + graph
                 print(
-                    f"{size:>9,}  {path.suffix:<6}  {config:6.2f}  {index:6.2f}  {graph:6.2f} "
-                    f" {total:6.2f}  {1e6 * total / size:6.0f}",
+                    f"{size:>9,}  {path.suffix:<6}  {config:6.2f}  {index:6.2f}  {graph:6.2f}  "
+                    f"{total:6.2f}  {1e6 * total / size:6.0f}",
                     flush=True,
                 )
 

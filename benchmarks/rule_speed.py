@@ -83,8 +83,8 @@ def main() -> None:
         make_plan(graph, rules)
         marks.append(time.process_time())
         print(
-            f"{len(graph.layers):>9,}  {marks[1] - marks[0]:6.2f}  {marks[2] - marks[1]:7.2f} "
-            f" {marks[3] - marks[2]:6.2f}",
+            f"{len(graph.layers):>9,}  {marks[1] - marks[0]:6.2f}  {marks[2] - marks[1]:7.2f}  "
+            f"{marks[3] - marks[2]:6.2f}",
             flush=True,
         )
 

@@ -219,9 +219,8 @@ def graphprune() -> Callable[[Any], tuple[Any, list[Any]]]:
     from graphprune.sparsity.positions import Run
 
     ramp = graphprune.PolynomialDecay(0.0, 0.9, 0, RAMP, frequency=TURN)
-    callback = graphprune.UpdatePruningStep(
-        run=Run(steps_per_epoch=RAMP, epochs=1)
-    )  # each turn is a part of the run
+    # each turn is a part of the run
+    callback = graphprune.UpdatePruningStep(run=Run(steps_per_epoch=RAMP, epochs=1))
     return lambda model: (graphprune.prune_low_magnitude(model, ramp), [callback])
 
 

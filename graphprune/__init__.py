@@ -3,6 +3,9 @@ every change.
 
 Every name resolves on first use, so that importing this package costs nothing and TensorFlow is
 imported only by the names that need it.
+
+What belongs here: the public names, and modules that every package may use (errors, files,
+signals). What does not: what one package alone needs.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from graphprune.lazy import lazy_names
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
-    from graphprune.diff import diff_graphs
+    from graphprune.diff import GraphDiff, diff_graphs
     from graphprune.errors import (
         ArchiveError,
         CheckpointError,
@@ -28,11 +31,22 @@ if TYPE_CHECKING:
         TrainingError,
         Where,
     )
-    from graphprune.graph import LayerGraph, read_graph
-    from graphprune.plan import Plan, make_plan, read_plan
+    from graphprune.graph import LayerGraph
+    from graphprune.interface import (
+        apply_plan,
+        apply_rules,
+        diff_models,
+        make_plan,
+        read_graph,
+        verify,
+        write_plan,
+    )
+    from graphprune.plan import Plan, read_plan
+    from graphprune.plan.verify import Verification
     from graphprune.rules import RuleSet, read_rules
     from graphprune.runs.stopping import StopRequest
     from graphprune.sparsity.positions import Run
+    from graphprune.sparsity.schedules import Schedule
     from graphprune.tf.layers.prunable_layer import PrunableLayer
     from graphprune.tf.models.loading import load_model
     from graphprune.tf.models.saving import save_model
@@ -51,9 +65,9 @@ if TYPE_CHECKING:
     from graphprune.tf.pruning.pruner import Pruner
     from graphprune.tf.pruning.scope import prune_scope
     from graphprune.tf.pruning.summaries import PruningSummaries
-    from graphprune.tf.pruning.surgery import apply_plan, apply_rules
     from graphprune.tf.pruning.wrapper import PruneLowMagnitude
     from graphprune.tf.training.run import resume, train
+    from graphprune.tf.training.training_loop import TrainingResult
 
 __version__ = "0.1.0"
 
@@ -72,12 +86,22 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "TrainingError",
         "Where",
     ),
-    "graph": ("LayerGraph", "read_graph"),
+    "graph": ("LayerGraph",),
+    "interface": (
+        "apply_plan",
+        "apply_rules",
+        "diff_models",
+        "make_plan",
+        "read_graph",
+        "verify",
+        "write_plan",
+    ),
     "rules": ("RuleSet", "read_rules"),
     "runs.stopping": ("StopRequest",),
     "sparsity.positions": ("Run",),
-    "plan": ("Plan", "make_plan", "read_plan"),
-    "diff": ("diff_graphs",),
+    "plan": ("Plan", "read_plan"),
+    "plan.verify": ("Verification",),
+    "diff": ("GraphDiff", "diff_graphs"),
     "tf.pruning.callbacks": ("UpdatePruningStep",),
     "tf.pruning.keras_api": ("collect_prunable_layers", "prune_low_magnitude", "strip_pruning"),
     "tf.pruning.keras_schedules": ("ConstantSparsity", "PolynomialDecay", "PruningSchedule"),
@@ -88,7 +112,8 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "tf.models.saving": ("save_model",),
     "tf.pruning.scope": ("prune_scope",),
     "tf.pruning.summaries": ("PruningSummaries",),
-    "tf.pruning.surgery": ("apply_plan", "apply_rules"),
+    "tf.training.training_loop": ("TrainingResult",),
+    "sparsity.schedules": ("Schedule",),
     "tf.training.run": ("resume", "train"),
     "tf.pruning.wrapper": ("PruneLowMagnitude",),
 }
@@ -99,6 +124,7 @@ __all__ = [
     "ConstantSparsity",
     "DataError",
     "Diagnostic",
+    "GraphDiff",
     "GraphError",
     "GraphpruneError",
     "LayerGraph",
@@ -114,15 +140,19 @@ __all__ = [
     "RuleError",
     "RuleSet",
     "Run",
+    "Schedule",
     "StalePlanError",
     "StopRequest",
     "TrainingError",
+    "TrainingResult",
     "UpdatePruningStep",
+    "Verification",
     "Where",
     "apply_plan",
     "apply_rules",
     "collect_prunable_layers",
     "diff_graphs",
+    "diff_models",
     "load_model",
     "make_plan",
     "prune_low_magnitude",
@@ -135,10 +165,13 @@ __all__ = [
     "save_model",
     "strip_pruning",
     "train",
+    "verify",
+    "write_plan",
 ]
 
 
-__getattr__ = lazy_names(__name__, _HOMES)
+if not TYPE_CHECKING:  # so that type checkers know every name, and no other
+    __getattr__ = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -37,11 +37,9 @@ def describe(value: object) -> str:
         return shorten(repr(value), 100)
     kind = value if isinstance(value, type) else type(value)
     package = kind.__module__.partition(".")[0]
-    named = (
-        kind.__qualname__
-        if package == "builtins"
-        else f"{kind.__qualname__} of {'Keras 3' if package == 'keras' else package}"
-    )
+    named = kind.__qualname__
+    if package != "builtins":
+        named += f" of {'Keras 3' if package == 'keras' else package}"
     return f"the class {named} itself" if isinstance(value, type) else named
 
 

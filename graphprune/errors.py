@@ -51,13 +51,11 @@ def escape_controls(text: str) -> str:
         >>> print(escape_controls("fc1\x1b[2J\n"))
         fc1\x1b[2J\n
     """
-    return (
-        text
-        if text.isprintable()
-        else "".join(
-            char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-            for char in text
-        )
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in text
     )
 
 
@@ -68,7 +66,9 @@ def shorten(text: str, limit: int = MAX_TEXT) -> str:
     much is said.
 
     Example:
-        >>> shorten(f"no layer is named '{'a' * 1_000_000}'") == f"no layer is named '{'a' * 99}...(999,862 characters)...{'a' * 39}'"
+        >>> shorten(
+        ...     f"no layer is named '{'a' * 1_000_000}'"
+        ... ) == f"no layer is named '{'a' * 99}...(999,862 characters)...{'a' * 39}'"
         True
     """
     if len(text) <= MAX_WORD:
@@ -117,7 +117,14 @@ class Diagnostic:
     many it stands for: more than one where the rest of a kind is only counted.
 
     Example:
-        >>> print(Diagnostic("layer/unknown", "no layer has the address 'fc9'", Where("p.yaml", 3, 9), "closest: 'fc1'"))
+        >>> print(
+        ...     Diagnostic(
+        ...         "layer/unknown",
+        ...         "no layer has the address 'fc9'",
+        ...         Where("p.yaml", 3, 9),
+        ...         "closest: 'fc1'",
+        ...     )
+        ... )
         error[layer/unknown]: no layer has the address 'fc9'
           --> p.yaml:3:9
           help: closest: 'fc1'
@@ -156,7 +163,10 @@ def sort_by_place(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     besides.
 
     Example:
-        >>> late, early = (Diagnostic("rule/count", "wanted 2, got 1", Where("p.yaml", line)) for line in (9, 4))
+        >>> late, early = (
+        ...     Diagnostic("rule/count", "wanted 2, got 1", Where("p.yaml", line))
+        ...     for line in (9, 4)
+        ... )
         >>> [found.where.line for found in sort_by_place([late, early, late])]
         [4, 9]
     """
@@ -168,7 +178,9 @@ def bound_diagnostics(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ..
     one a kind that counts the rest.
 
     Example:
-        >>> bound_diagnostics(Diagnostic("rule/count", f"wanted 2, got {count}") for count in range(9_000))[-1].message
+        >>> bound_diagnostics(
+        ...     Diagnostic("rule/count", f"wanted 2, got {count}") for count in range(9_000)
+        ... )[-1].message
         '8,900 more errors of this kind are not listed'
     """
     listed: list[Diagnostic] = []

@@ -57,15 +57,13 @@ class SignalWatch:
         self.describe: Callable[[], str] = lambda: ""
         self._at = 0.0
         self._tell_at: float | None = None
-        self._terminal = (
-            _copy_of_stderr()
-        )  # what is written to TensorFlow's own stderr goes nowhere at times
+        # what is written to TensorFlow's own stderr goes nowhere at times
+        self._terminal = _copy_of_stderr()
         self._requests, written = os.pipe()
         os.set_blocking(written, False)
         for number in STOPPING:
-            if (
-                signal.getsignal(number) is not signal.SIG_IGN
-            ):  # nohup, and jobs in the background of a script
+            # nohup, and jobs in the background of a script
+            if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, _leave_to_the_thread)
         signal.set_wakeup_fd(written, warn_on_full_buffer=False)
         os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_forget)
@@ -246,7 +244,8 @@ def _hold() -> None:
     """Hold signals back while a process forks: one to the child must not go to the parent's pipe,
     which the child has too.
     """
-    _held[_thread.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # type: ignore[assignment]
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    _held[_thread.get_ident()] = before  # type: ignore[assignment]
 
 
 def _let_go() -> None:

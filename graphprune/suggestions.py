@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import difflib
 import heapq
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable
+from itertools import islice
+from pathlib import Path
 
 SHORTLIST = 100
+MAX_FILES = 10_000
+"""Names in a folder that are looked at."""
 MAX_NAME = 100
 """Letters of a name that are compared: names are shorter, and the time grows with their square."""
 
@@ -31,6 +36,22 @@ def find_close(name: str, known: Iterable[str], *, count: int = 2) -> list[str]:
         by_folded[text]
         for text in difflib.get_close_matches(name[:MAX_NAME].casefold(), by_folded, n=count)
     ]
+
+
+def ask_for_file(path: str, is_meant: Callable[[Path], bool]) -> str:
+    """Return, as a question, which file beside a path that does not exist was meant, of those that
+    `is_meant` takes; "" where none is near.
+    """
+    given = Path(path)
+    try:
+        with os.scandir(given.parent) as entries:
+            names = [entry.name for entry in islice(entries, MAX_FILES)]
+    except (OSError, ValueError):
+        return ""
+    stems = set(find_close(given.stem, [Path(name).stem for name in names], count=5))
+    near = [name for name in find_close(given.name, names, count=5) if Path(name).stem in stems]
+    meant = next((given.parent / name for name in near if is_meant(given.parent / name)), None)
+    return "" if meant is None else f"did you mean {meant}?"
 
 
 def _shortlist(name: str, candidates: list[str]) -> list[str]:

@@ -68,10 +68,18 @@ def cannot_write(
     `writing`.
 
     Example:
-        >>> print(cannot_write("o.keras", OSError(errno.ENOSPC, "No space left on device"), needed=2048))  # doctest: +ELLIPSIS
-        o.keras: cannot be written: No space left on device (... bytes are free); make room on the disk, or give another place
-        >>> print(cannot_write("run", OSError(errno.EROFS, "Read-only file system"), kept="checkpoints are whole", then="graphprune resume run"))
-        run: cannot be written: Read-only file system; checkpoints are whole; mount the file system for writing, then go on with: graphprune resume run
+        >>> full = OSError(errno.ENOSPC, "No space left on device")
+        >>> print(cannot_write("o.keras", full, needed=2048))  # doctest: +ELLIPSIS
+        o.keras: cannot be written: No space left on device (... bytes are free); make room ...
+        >>> read_only = OSError(errno.EROFS, "Read-only file system")
+        >>> fault = cannot_write(
+        ...     "run", read_only, kept="checkpoints are whole", then="graphprune a"
+        ... )
+        >>> for part in str(fault).split("; "):
+        ...     print(part)
+        run: cannot be written: Read-only file system
+        checkpoints are whole
+        mount the file system for writing, then go on with: graphprune a
     """
     room = _describe_room(Path(path), needed) if fault.errno in _NO_ROOM else ""
     parts = [
@@ -89,7 +97,9 @@ def find_reason(fault: BaseException) -> OSError | None:
     an error of another kind.
 
     Example:
-        >>> find_reason(RuntimeError("/data/o/variables: No space left on device [Op:SaveV2]")).errno == errno.ENOSPC
+        >>> find_reason(
+        ...     RuntimeError("/data/o/variables: No space left on device [Op:SaveV2]")
+        ... ).errno == errno.ENOSPC
         True
         >>> find_reason(ValueError("layer fc has no weights")) is None
         True

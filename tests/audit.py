@@ -8,6 +8,7 @@ that a hostile model names are put there.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import json
 import os
@@ -22,14 +23,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 TESTS = Path(__file__).parent
 EVENTS = (
-    "open", "import", "marshal.loads", "ctypes.dlopen", "subprocess.Popen", "socket.", "os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn",
-    "os.kill", "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.listdir", "os.scandir", "os.walk", "os.chmod", "os.chown",
-    "os.truncate", "os.utime", "os.putenv", "os.chdir", "shutil.", "glob.", "pty.", "pickle.", "urllib.", "webbrowser.", "code.__new__", "builtins.input",
-    "sqlite3.", "ftplib.", "smtplib.", "http.", "tempfile.", "exec", "compile",
+    "open", "import", "marshal.loads", "ctypes.dlopen", "subprocess.Popen", "socket.", "os.system",
+    "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "os.kill", "os.remove", "os.rename",
+    "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.listdir", "os.scandir", "os.walk",
+    "os.chmod", "os.chown", "os.truncate", "os.utime", "os.putenv", "os.chdir", "shutil.", "glob.",
+    "pty.", "pickle.", "urllib.", "webbrowser.", "code.__new__", "builtins.input", "sqlite3.",
+    "ftplib.", "smtplib.", "http.", "tempfile.", "exec", "compile",
 )  # fmt: skip
 """Events, or how their names begin, that are looked at."""
 RUNNING = (
@@ -59,7 +62,7 @@ PACKAGES = (
     "ml_dtypes",
 )
 """What may be imported while a model loads: the libraries' own parts, on first use."""
-MARK = "loaded: "
+MARK, DONE = "loaded: ", "done\n"
 CPU_SECONDS = 40
 """For one file; then the process ends, and the file is named."""
 IN_OPEN, IN_CREATE, IN_DELETE = 0x20, 0x100, 0x200
@@ -97,7 +100,10 @@ def load_audited(
     objects: str = "",
     memory: int = 8 * 2**30,
 ) -> dict[str, Loaded]:
-    """Load files one after another in a new process; return what came of each, by path.
+    """Load files one after another in another process; return what came of each, by path.
+
+    The process is kept for later calls, since it takes fifteen seconds to start, and another is
+    started where it ended.
 
     Args:
         paths: The files, or SavedModel folders.
@@ -111,26 +117,8 @@ def load_audited(
         "objects": objects,
         "memory": memory,
     }
-    with tempfile.TemporaryDirectory() as scratch:
-        environment = os.environ | {
-            "TMPDIR": scratch,
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-        }
-        done = subprocess.run(
-            [sys.executable, __file__],
-            input=json.dumps(order),
-            capture_output=True,
-            text=True,
-            env=environment,
-            cwd=scratch,
-            check=False,
-        )
-    lines = [
-        json.loads(line.removeprefix(MARK))
-        for line in done.stdout.split("\n")
-        if line.startswith(MARK)
-    ]
+    process = _Process.running()
+    lines = process.answers(order)
     found = {
         line.pop("path"): Loaded(
             **{
@@ -142,27 +130,100 @@ def load_audited(
     }
     missing = [path for path in order["paths"] if path not in found]
     assert not missing, (
-        f"the process ended with {done.returncode} at {missing[0]}: {done.stderr[-3000:]}"
+        f"the process ended with {process.code} at {missing[0]}: {process.said[-3000:]}"
     )
     return found
 
 
+class _Process:
+    """A process that loads files: takes an order on a line, answers with a line for each file."""
+
+    _latest: ClassVar[_Process | None] = None
+
+    def __init__(self) -> None:
+        self._scratch = tempfile.TemporaryDirectory()
+        self._err = Path(self._scratch.name, "stderr.txt")
+        environment = os.environ | {
+            "TMPDIR": self._scratch.name,
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        }
+        with self._err.open("wb") as err:
+            self._process = subprocess.Popen(
+                [sys.executable, __file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=err,
+                text=True,
+                env=environment,
+                cwd=self._scratch.name,
+            )
+
+    @classmethod
+    def running(cls) -> _Process:
+        """Return the process that runs, or a new one."""
+        if cls._latest is None or cls._latest.code is not None:
+            cls._latest = cls()
+            atexit.register(cls._latest.end)
+        return cls._latest
+
+    @property
+    def code(self) -> int | None:
+        """How the process ended."""
+        return self._process.poll()
+
+    @property
+    def said(self) -> str:
+        """What the process wrote to stderr."""
+        return self._err.read_text(errors="replace")
+
+    def answers(self, order: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return what the process says of each file, until all are done or the process ends."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        found = []
+        for line in self._process.stdout:
+            if line.startswith(MARK):
+                found.append(json.loads(line.removeprefix(MARK)))
+            if line == DONE:
+                return found
+        self._process.wait()
+        return found
+
+    def end(self) -> None:
+        """End the process, and remove its files."""
+        self._process.communicate()
+        self._scratch.cleanup()
+
+
 def main() -> None:
-    """Read an order from standard input, load its files, and write a line for each."""
-    order = json.load(sys.stdin)
+    """Read orders from standard input, load their files, and write a line for each."""
     sys.path.insert(0, str(TESTS))
     log: list[str] = []
     auditor = Auditor(log)
-    load, objects = _prepared(order["objects"])
-    _limit_memory(order["memory"])
+    load = _warm_load_model()
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     sys.addaudithook(auditor)
-    with _watching(order["watched"], log) as look:
+    for line in sys.stdin:
+        _do(json.loads(line), load, auditor)
+        sys.__stdout__.write(DONE)
+        sys.__stdout__.flush()
+
+
+def _do(order: Mapping[str, Any], load: Any, auditor: Auditor) -> None:
+    """Load the files of an order."""
+    module, _, name = order["objects"].partition(":")
+    objects = getattr(__import__(module), name) if name else None
+    _limit_memory(order["memory"])
+    with _watching(order["watched"], auditor.log) as look:
         for path in order["paths"]:
             signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
             report = _load_one(load, path, objects, auditor, look)
             sys.__stdout__.write(f"{MARK}{json.dumps({'path': path, **report})}\n")
             sys.__stdout__.flush()
+    signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 class Auditor:
@@ -223,8 +284,8 @@ def _runs_library_code(libraries: tuple[str, ...]) -> bool:
     return frame is not None and frame.f_code.co_filename.startswith("<frozen importlib")
 
 
-def _prepared(objects: str) -> tuple[Any, Any]:
-    """Return `load_model` after TensorFlow has done what it does once, and the custom objects."""
+def _warm_load_model() -> Any:
+    """Return `load_model` after TensorFlow has done what it does once."""
     import warm_models
 
     from graphprune.tf.models.loading import load_model
@@ -233,8 +294,7 @@ def _prepared(objects: str) -> tuple[Any, Any]:
         warnings.simplefilter("ignore")
         for path in warm_models.write_all(Path(folder)):
             load_model(path)
-    module, _, name = objects.partition(":")
-    return load_model, getattr(__import__(module), name) if name else None
+    return load_model
 
 
 def _load_one(load: Any, path: str, objects: Any, auditor: Auditor, look: Any) -> dict[str, Any]:

@@ -67,8 +67,8 @@ SHAPES: dict[str, tuple[int, ...]] = {
 GATES = {"LSTM": 4, "GRU": 3, "SimpleRNN": 1}
 
 _LAYER = re.compile(
-    r"(?P<name>[\w./-]+)(?:@(?P<call>\d+))?(?::(?P<type>[A-Za-z][\w>]*))?(?:\((?P<arguments>[^()]*(?:\([^()]*\)[^()]*)*)\))?(?:\[(?P<shape>[\d,"
-    r" ]+)\])?"
+    r"(?P<name>[\w./-]+)(?:@(?P<call>\d+))?(?::(?P<type>[A-Za-z][\w>]*))?"
+    r"(?:\((?P<arguments>[^()]*(?:\([^()]*\)[^()]*)*)\))?(?:\[(?P<shape>[\d, ]+)\])?"
 )
 
 

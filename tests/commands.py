@@ -4,6 +4,7 @@ see.
 
 import contextlib
 import io
+import os
 import sys
 from dataclasses import dataclass
 from unittest import mock
@@ -21,6 +22,7 @@ class Done:
 def run_command(*arguments) -> Done:
     out, err = io.StringIO(), io.StringIO()
     with (
+        mock.patch.dict(os.environ),  # `main` sets what TensorFlow reads
         mock.patch.object(sys, "argv", ["graphprune", *map(str, arguments)]),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),

@@ -29,7 +29,7 @@ def pytest_configure(config):
 
 
 def pytest_addoption(parser):
-    """Add the options that rewrite golden files, run slow tests, and say how long tests/soak takes."""
+    """Add the options to rewrite golden files, run slow tests, and set how long soak tests take."""
     parser.addoption(
         "--rewrite-golden",
         action="store_true",

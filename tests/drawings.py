@@ -6,14 +6,16 @@ import json
 from dataclasses import replace
 
 from builders import build_graph
+from planned import plan_with
 
 from graphprune.graph import LayerGraph, graph_from_config
 from graphprune.plan import Plan, make_plan, wrap_graph
 from graphprune.rules import parse_rules
 
 RULES = (
-    "version: 1\nrules: [{id: stem-75, match: {name: fc_1}, prune: {sparsity: 75%, schedule:"
-    " {curve: constant, begin: 0 steps}}}]"
+    "version: 1\n"
+    "rules: [{id: stem-75, match: {name: fc_1}, prune: {sparsity: 75%, schedule: {curve: constant,"
+    " begin: 0 steps}}}]"
 )
 
 
@@ -59,7 +61,7 @@ def mixed_plan() -> tuple[LayerGraph, Plan]:
         "after.yaml",
     )
     zeros = {(f"fc_{name}", "kernel"): 8 if name in ("more", "off") else 0 for name in layers}
-    return wrapped, make_plan(wrapped, rules, zeros=zeros, path="mixed.keras")
+    return wrapped, plan_with(wrapped, rules, zeros=zeros, path="mixed.keras")
 
 
 def changed_pair() -> tuple[LayerGraph, LayerGraph]:

@@ -135,10 +135,7 @@ def lambda_models() -> dict[str, dict[str, Any]]:
         "nested": model(
             IN,
             model(IN, layer("Lambda", "fc", ("in",), function=LAMBDA))
-            | {
-                "name": "fc",
-                "inbound_nodes": [[["in", 0, 0, {}]]],
-            },
+            | {"name": "fc", "inbound_nodes": [[["in", 0, 0, {}]]]},
             call=1,
         ),
     }

@@ -288,9 +288,8 @@ class Damaged:
         lines, wanted = (
             (folder / "metrics.jsonl").read_text().splitlines() for folder in (run, whole)
         )
-        if damage.name.startswith(
-            "metrics.jsonl"
-        ):  # what was lost or changed there stays so, and is told; what comes after it is right
+        # what was lost or changed there stays so, and is told; what comes after it is right
+        if damage.name.startswith("metrics.jsonl"):
             assert (lines[-1], len(lines) <= len(wanted)) == (wanted[-1], True), damage.name
             return "ended with the same bits, earlier lines of metrics told as damaged"
         assert lines == wanted, damage.name

@@ -42,7 +42,7 @@ Connect = Callable[[layers.Layer, list[Any]], Any]
 """From a layer and its inputs to the tensor that it gives; what else the branch needs is made on
 the way.
 """
-BATCH, STEPS, SPARSITY = 2, 20, 0.75
+BATCH, STEPS, SPARSITY = 2, 6, 0.75
 
 
 def _plainly(layer: layers.Layer, inputs: list[Any]) -> Any:
@@ -334,7 +334,7 @@ def travel(
     run, which no reading of the model asks for: both take minutes for a model of many classes.
     """
     wrapped = prune_low_magnitude(
-        bench.model, PolynomialDecay(0.0, SPARSITY, 0, STEPS - 5, frequency=5)
+        bench.model, PolynomialDecay(0.0, SPARSITY, 0, STEPS - 2, frequency=2)
     )
     wrapped.compile(tf_keras.optimizers.Adam(0.01), "mse", run_eagerly=not is_compiled)
     losses = _Losses()

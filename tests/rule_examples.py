@@ -15,12 +15,27 @@ selectors:
       - {type: [Add, Multiply, ZeroPadding2D, ReLU, LeakyReLU, ELU, Dropout]}
       - {use: pointwise, config: {strides: [1, 1], dilation_rate: [1, 1], groups: 1}}
       - isa: DepthwiseConv2D
-        config: {kernel_size: {in: [[3, 3], [5, 5]]}, strides: [1, 1], padding: same, dilation_rate: [1, 1], depth_multiplier: 1}
+        config:
+          kernel_size: {in: [[3, 3], [5, 5]]}
+          strides: [1, 1]
+          padding: same
+          dilation_rate: [1, 1]
+          depth_multiplier: 1
       - isa: DepthwiseConv2D
-        config: {kernel_size: [3, 3], strides: {in: [[1, 1], [2, 2]]}, padding: valid, dilation_rate: [1, 1], depth_multiplier: 1}
+        config:
+          kernel_size: [3, 3]
+          strides: {in: [[1, 1], [2, 2]]}
+          padding: valid
+          dilation_rate: [1, 1]
+          depth_multiplier: 1
         fed_by: {type: ZeroPadding2D, config: {padding: [[1, 1], [1, 1]]}, only: true}
       - isa: DepthwiseConv2D
-        config: {kernel_size: [5, 5], strides: {in: [[1, 1], [2, 2]]}, padding: valid, dilation_rate: [1, 1], depth_multiplier: 1}
+        config:
+          kernel_size: [5, 5]
+          strides: {in: [[1, 1], [2, 2]]}
+          padding: valid
+          dilation_rate: [1, 1]
+          depth_multiplier: 1
         fed_by: {type: ZeroPadding2D, config: {padding: [[2, 2], [2, 2]]}, only: true}
       - {isa: GlobalAveragePooling2D, config: {keepdims: true}}
       - {isa: BatchNormalization, config: {axis: {in: [3, [3], -1]}}}
@@ -39,5 +54,7 @@ require:
 rules:
   - id: pointwise-in-body
     match: {use: pointwise, between: {after: {use: stem}, before: {use: pool}}}
-    prune: {sparsity: 75%, schedule: {curve: polynomial, from: 25%, begin: 0 epochs, end: 6 epochs, every: 100 steps}}
+    prune:
+      sparsity: 75%
+      schedule: {curve: polynomial, from: 25%, begin: 0 epochs, end: 6 epochs, every: 100 steps}
 """

@@ -28,7 +28,10 @@ rules:
     match: {any: [{name: {regex: 'conv_[0-9]'}}, "*"], all: [{trainable: true}]}
     overrides: [dense-90]
     keep: true
-  - {id: like-it, match: {name: fc2}, overrides: [keep], prune: {like: dense-90, schedule: jumps, pattern: {block: {in: 4, out: 1}}}}
+  - id: like-it
+    match: {name: fc2}
+    overrides: [keep]
+    prune: {like: dense-90, schedule: jumps, pattern: {block: {in: 4, out: 1}}}
   - {id: shared, match: {name: [conv_1, fc1]}, overrides: [keep, dense-90], prune: {budget: net}}
 """
 WORDS = [

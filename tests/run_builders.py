@@ -101,7 +101,7 @@ def build_setting(folder: Path, suffix: str = ".keras", model=None) -> Setting:
 
 
 def everything(path: Path) -> dict[str, np.ndarray]:
-    """Return all that a saved model holds: weights, masks, steps, optimizer slots and iterations."""
+    """Return all that a saved model holds: weights, masks, steps, slots and iterations."""
     model = load_model(path)
     found = {
         f"weight {index} {weight.name}": weight.numpy()

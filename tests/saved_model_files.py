@@ -136,7 +136,7 @@ def write_saved_model(
     old: bool = False,
     **checkpoint: Any,
 ) -> Path:
-    """Write a SavedModel of Keras; `old` puts the metadata where TensorFlow 2.4 and older had it."""
+    """Write a SavedModel of Keras; `old` puts the metadata where TensorFlow up to 2.4 did."""
     folder.mkdir(parents=True, exist_ok=True)
     metadata = json.dumps(
         {"class_name": config["class_name"], "config": config["config"], "keras_version": "2.11.0"}

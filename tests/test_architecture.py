@@ -14,10 +14,13 @@ SOURCE = Path(__file__).parents[1] / "graphprune"
 LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("lazy", frozenset()),
     ("signals", frozenset()),
+    ("wrapper_names", frozenset()),
     ("errors", frozenset()),
     ("arguments", frozenset()),
     ("write_faults", frozenset()),
     ("files", frozenset()),
+    ("json_text", frozenset()),
+    ("shown", frozenset()),
     ("suggestions", frozenset()),
     ("shipped", frozenset()),
     ("sparsity", frozenset({"numpy"})),
@@ -26,9 +29,10 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("rules", frozenset({"pydantic", "ruamel", "networkx", "re2"})),
     ("plan", frozenset()),
     ("diff", frozenset({"networkx", "numpy"})),
-    ("runs", frozenset({"numpy", "pydantic"})),
+    ("runs", frozenset({"numpy", "pydantic", "pydantic_core"})),
     ("report", frozenset({"rich", "jinja2", "networkx"})),
     ("tf", frozenset({"tensorflow", "tf_keras", "absl", "h5py", "numpy"})),
+    ("interface", frozenset()),
     ("cli", frozenset({"click", "rich"})),
 )
 ORDER = [part for part, _ in LAYERS]
@@ -84,6 +88,23 @@ def test_a_module_has_at_most_400_lines(module):
     assert len((SOURCE / module).read_text(encoding="utf-8").splitlines()) <= 400
 
 
+def nested_conditionals(path: Path) -> list[int]:
+    """The lines of the conditional expressions that have another one anywhere inside."""
+    return [
+        outer.lineno
+        for outer in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(outer, ast.IfExp)
+        and sum(isinstance(inner, ast.IfExp) for inner in ast.walk(outer)) > 1
+    ]
+
+
+def test_no_conditional_expression_stands_in_another():
+    nested = {
+        f"{module}:{line}" for module in MODULES for line in nested_conditionals(SOURCE / module)
+    }
+    assert nested == set()
+
+
 def test_every_part_of_the_table_exists():
     assert {part_of(module) for module in MODULES} == set(ORDER)
 
@@ -118,3 +139,15 @@ def test_every_folder_stands_in_its_row():
     assert {(path.parts[0], path.parts[1]) for path in MODULES if len(path.parts) > 2} == {
         (part, name) for part, names in FOLDERS.items() for name in names
     }
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [path.parent.relative_to(SOURCE) for path in SOURCE.rglob("__init__.py")],
+    ids=lambda folder: folder.as_posix(),
+)
+def test_a_folder_says_what_belongs_in_it_and_what_does_not(folder):
+    text = (SOURCE / folder / "__init__.py").read_text(encoding="utf-8")
+    words = (ast.get_docstring(ast.parse(text)) or "").split()
+    assert "What belongs here:" in " ".join(words)
+    assert "What does not:" in " ".join(words)

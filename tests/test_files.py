@@ -21,7 +21,8 @@ HALF = """
 import os, sys, time
 from pathlib import Path
 from graphprune.files import whole_file, whole_folder
-with whole_file(Path(sys.argv[1], "o.keras")) as file, whole_folder(Path(sys.argv[1], "o")) as folder:
+folder = Path(sys.argv[1])
+with whole_file(folder / "o.keras") as file, whole_folder(folder / "o") as folder:
     file.write(b"half")
     (folder / "half").write_bytes(b"half")
     print("ready", flush=True)

@@ -146,7 +146,8 @@ def test_a_signal_that_was_ignored_before_stays_ignored():
 def test_a_signal_removes_what_is_being_written(tmp_path):
     program = """
 from graphprune.files import whole_file, whole_folder
-with whole_file(Path(sys.argv[1], "o.keras")) as file, whole_folder(Path(sys.argv[1], "o")) as folder:
+folder = Path(sys.argv[1])
+with whole_file(folder / "o.keras") as file, whole_folder(folder / "o") as folder:
     file.write(b"half")
     (folder / "half").write_bytes(b"half")
     ready()
@@ -201,8 +202,18 @@ def test_a_closed_stderr_does_not_change_the_exit_code():
     assert finish(process)[0] == 129
 
 
-@pytest.mark.parametrize("wait", [0.1, 0.2, 0.4, 0.8])
-@pytest.mark.parametrize(("number", "name", "code"), SIGNALS)
+WAITS = (0.1, 0.2, 0.4, 0.8)
+MOMENTS = [
+    pytest.param(
+        *SIGNALS[index], wait, marks=() if (index + place) % len(SIGNALS) == 0 else pytest.mark.slow
+    )
+    for index in range(len(SIGNALS))
+    for place, wait in enumerate(WAITS)
+]
+"""Every signal at every moment; without `--slow`, one at each moment, and each signal once."""
+
+
+@pytest.mark.parametrize(("number", "name", "code", "wait"), MOMENTS)
 def test_a_light_command_is_stopped_or_done_whenever_the_signal_comes(
     tmp_path, number, name, code, wait
 ):

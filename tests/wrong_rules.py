@@ -15,16 +15,23 @@ KEEP = "rules: [{id: a, match: '*', keep: true}]\n"
 AROUND = {
     "match": "version: 1\nrules:\n- {id: a, match: VALUE, keep: true}\n",
     "prune": (
-        f"version: 1\n{SCHEDULES}budgets: {{net: {{sparsity: 95%}}}}\nrules:\n- {{id: a, match:"
-        " '*', prune: VALUE}\n- {id: z, match: '*', prune: {budget: net, schedule: once}}\n"
+        "version: 1\n"
+        f"{SCHEDULES}budgets: {{net: {{sparsity: 95%}}}}\n"
+        "rules:\n"
+        "- {id: a, match: '*', prune: VALUE}\n"
+        "- {id: z, match: '*', prune: {budget: net, schedule: once}}\n"
     ),
     "schedule": (
-        "version: 1\nschedules: {s: VALUE}\nrules:\n- {id: a, match: '*', prune: {sparsity: 50%,"
-        " schedule: s}}\n"
+        "version: 1\n"
+        "schedules: {s: VALUE}\n"
+        "rules:\n"
+        "- {id: a, match: '*', prune: {sparsity: 50%, schedule: s}}\n"
     ),
     "budget": (
-        f"version: 1\n{SCHEDULES}budgets: {{b: VALUE}}\nrules:\n- {{id: a, match: '*', prune:"
-        " {budget: b, schedule: once}}\n"
+        "version: 1\n"
+        f"{SCHEDULES}budgets: {{b: VALUE}}\n"
+        "rules:\n"
+        "- {id: a, match: '*', prune: {budget: b, schedule: once}}\n"
     ),
     "check": f"version: 1\nrequire:\n- VALUE\n{KEEP}",
     "rule": f"version: 1\n{SCHEDULES}rules:\n- VALUE\n",
@@ -419,8 +426,9 @@ WRONG = {
     ],
     "file": [
         (
-            "version: 1\nrequire: {id: r, count: {of: '*', is: 1}}\nrules: [{id: a, match: '*',"
-            " keep: true}]\n"
+            "version: 1\n"
+            "require: {id: r, count: {of: '*', is: 1}}\n"
+            "rules: [{id: a, match: '*', keep: true}]\n"
         ),
         "",
         "null",
@@ -445,8 +453,9 @@ WRONG = {
         "version: 1\nselectors: {a: Dense}\nrules: [{id: a, match: '*', keep: true}]\n",
         "version: 1\nselectors: {a: {use: a}}\nrules: [{id: a, match: '*', keep: true}]\n",
         (
-            "version: 1\nselectors: {a: {use: b}, b: {use: a}}\nrules: [{id: a, match: '*', keep:"
-            " true}]\n"
+            "version: 1\n"
+            "selectors: {a: {use: b}, b: {use: a}}\n"
+            "rules: [{id: a, match: '*', keep: true}]\n"
         ),
         "version: 1\nbudgets: 95%\nrules: [{id: a, match: '*', keep: true}]\n",
         "version: 1\nvars: [a]\nrules: [{id: a, match: '*', keep: true}]\n",
@@ -462,37 +471,46 @@ WRONG = {
         "version: 1\nlayers: {My>D: [u]}\nrules: [{id: a, match: '*', keep: true}]\n",
         "version: 1\nlayers: {My>D: {}}\nrules: [{id: a, match: '*', keep: true}]\n",
         (
-            "version: 1\nlayers: {My>D: {prunable: [u, v]}}\nrules: [{id: a, match: '*', keep:"
-            " true}]\n"
+            "version: 1\n"
+            "layers: {My>D: {prunable: [u, v]}}\n"
+            "rules: [{id: a, match: '*', keep: true}]\n"
         ),
         (
-            "version: 1\nlayers: {My>D: {prunable: {u: in}}}\nrules: [{id: a, match: '*', keep:"
-            " true}]\n"
+            "version: 1\n"
+            "layers: {My>D: {prunable: {u: in}}}\n"
+            "rules: [{id: a, match: '*', keep: true}]\n"
         ),
         (
-            "version: 1\nlayers: {My>D: {prunable: {u: []}}}\nrules: [{id: a, match: '*', keep:"
-            " true}]\n"
+            "version: 1\n"
+            "layers: {My>D: {prunable: {u: []}}}\n"
+            "rules: [{id: a, match: '*', keep: true}]\n"
         ),
         (
-            "version: 1\nlayers: {My>D: {prunable: {u: [in, 3]}}}\nrules: [{id: a, match: '*',"
-            " keep: true}]\n"
+            "version: 1\n"
+            "layers: {My>D: {prunable: {u: [in, 3]}}}\n"
+            "rules: [{id: a, match: '*', keep: true}]\n"
         ),
         "version: 1\nlayers: {My>D: {prunable: {}}}\nrules: [{id: a, match: '*', keep: true}]\n",
         (
-            "version: 1\nlayers: {My>D: {prunable: {u: [in]}, weights: [v]}}\nrules: [{id: a,"
-            " match: '*', keep: true}]\n"
+            "version: 1\n"
+            "layers: {My>D: {prunable: {u: [in]}, weights: [v]}}\n"
+            "rules: [{id: a, match: '*', keep: true}]\n"
         ),
         (
-            "version: 1\nlayers: {Dense: {prunable: {kernel: [in, out]}}}\nrules: [{id: a, match:"
-            " '*', keep: true}]\n"
+            "version: 1\n"
+            "layers: {Dense: {prunable: {kernel: [in, out]}}}\n"
+            "rules: [{id: a, match: '*', keep: true}]\n"
         ),
         (
-            "version: 1\nlayers: {My>D: {prunabel: {u: [in]}}}\nrules: [{id: a, match: '*', keep:"
-            " true}]\n"
+            "version: 1\n"
+            "layers: {My>D: {prunabel: {u: [in]}}}\n"
+            "rules: [{id: a, match: '*', keep: true}]\n"
         ),
         (
-            "version: 1\nvars: {f: 0.9}\nrules: [{id: a, match: '*', prune: {sparsity: '${g}',"
-            " schedule: {curve: step, begin: 0 steps}}}]\n"
+            "version: 1\n"
+            "vars: {f: 0.9}\n"
+            "rules: [{id: a, match: '*', prune: {sparsity: '${g}', schedule: {curve: step, begin: 0"
+            " steps}}}]\n"
         ),
         "version: 1\nrules: [{id: a, match: {name: 'x_${f}'}, keep: true}]\n",
         "version: 1\nrules:\n\t- {id: a}\n",

@@ -1,33 +1,56 @@
-"""A saved model as data: its config, and its tensors one by one."""
+"""A saved model as data: its config, and its tensors one by one.
+
+What the formats have in common stands here; each format is a `Source` in a module of its own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, BinaryIO, Literal, Protocol
+from typing import Any, Literal, Protocol
 
-import h5py
 from numpy.typing import NDArray
 
-from graphprune.archive.checkpoint import Checkpoint
 from graphprune.archive.entries import holds_lambda_bytecode
-from graphprune.archive.hdf5 import (
-    OpenedFile,
-    StoredTensor,
-    index_keras_groups,
-    index_legacy_groups,
-    open_hdf5,
-    read_dataset,
-)
-from graphprune.archive.saved_model import index_checkpoint, open_checkpoint
-from graphprune.archive.zipped import check_crcs, open_weights
+from graphprune.archive.stored import StoredTensor
+
+Format = Literal["keras", "h5", "savedmodel"]
 
 
-class TensorReader(Protocol):
-    """Reads tensors while their file is open."""
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a saved model says of itself beside its weights.
+
+    Attributes:
+        keras_version: The version of Keras that wrote it; empty if the file does not say.
+        config: The model's serialized entry.
+        training_config: The compile settings, where they are not part of the entry.
+    """
+
+    keras_version: str
+    config: Mapping[str, Any]
+    training_config: Mapping[str, Any] | None = None
+
+
+class OpenedModel(Protocol):
+    """A saved model while its file is open."""
+
+    def read_header(self) -> Header:
+        """Return the config and what stands beside it.
+
+        Raises:
+            ArchiveError: the file is damaged, or holds no config.
+        """
+
+    def index(self) -> Mapping[str, tuple[StoredTensor, ...]]:
+        """Return the tensors in storage order, by group (see `Archive.stored`).
+
+        Raises:
+            ArchiveError: the weights are missing or damaged.
+        """
 
     def read(self, tensor: StoredTensor, /) -> NDArray[Any]:
         """Return the values of one tensor.
@@ -36,14 +59,41 @@ class TensorReader(Protocol):
             ArchiveError: the file is damaged.
         """
 
+    def check_checksums(self) -> None:
+        """Check what the file says of its members' bytes, where tensors are read past it.
+
+        Raises:
+            ArchiveError: a member is damaged.
+        """
+
+
+class Source(Protocol):
+    """Where a saved model lies, in one of the formats."""
+
+    @property
+    def path(self) -> str:
+        """The file or folder."""
+
+    @property
+    def format(self) -> Format:
+        """The name of the format."""
+
+    def opened(self) -> AbstractContextManager[OpenedModel]:
+        """Open the file.
+
+        Raises:
+            ArchiveError: it is damaged.
+        """
+
 
 @dataclass(frozen=True)
 class Archive:
-    """One saved model; nothing of it is kept open, tensors are read when they are asked for.
+    """One saved model; tensors are read when they are asked for.
+
+    Nothing of it is kept open, except inside of `opened`: there everything goes through one handle.
 
     Attributes:
-        path: The file or folder.
-        format: `keras` for the zip, `h5` for HDF5, `savedmodel` for a folder of TensorFlow's.
+        source: Where it lies.
         keras_version: The version of Keras that wrote it; empty if the file does not say.
         config: The model's serialized entry (`class_name`, `config`, in `.keras` files `module`,
             `build_config`, `compile_config`); do not change it.
@@ -54,17 +104,27 @@ class Archive:
             toolkit (tfmot) had named wrappers its own way.
     """
 
-    path: str
-    format: Literal["keras", "h5", "savedmodel"]
+    source: Source
     keras_version: str
     config: Mapping[str, Any]
     training_config: Mapping[str, Any] | None = None
     dialect: Literal["tf_keras", "keras3"] = "tf_keras"
     renamed: Mapping[str, str] = field(default_factory=dict)
+    _open: list[OpenedModel] = field(default_factory=list, compare=False, repr=False)
+
+    @property
+    def path(self) -> str:
+        """The file or folder."""
+        return self.source.path
+
+    @property
+    def format(self) -> Format:
+        """`keras` for the zip, `h5` for HDF5, `savedmodel` for a folder of TensorFlow's."""
+        return self.source.format
 
     @cached_property
     def has_lambda_bytecode(self) -> bool:
-        """Whether a Lambda layer, a loss or anything else in the configs carries serialized code."""
+        """Whether a Lambda layer, a loss or anything else in the configs holds serialized code."""
         return holds_lambda_bytecode(self.config) or holds_lambda_bytecode(self.training_config)
 
     @cached_property
@@ -77,26 +137,24 @@ class Archive:
         Raises:
             ArchiveError: the weights are missing or damaged.
         """
-        if self.format == "savedmodel":
-            return MappingProxyType(index_checkpoint(open_checkpoint(self.path)))
-        with self._open() as file:
-            index = (
-                index_keras_groups(file, self.path)
-                if self.format == "keras"
-                else index_legacy_groups(file, self.path)
-            )
+        with self.opened() as file:
+            index = file.index()
         return MappingProxyType(
             {self.renamed.get(group, group): tensors for group, tensors in index.items()}
         )
 
     @contextmanager
-    def opened(self) -> Iterator[TensorReader]:
-        """Open the weights for many reads."""
-        if self.format == "savedmodel":
-            yield _CheckpointReader(open_checkpoint(self.path))
+    def opened(self) -> Iterator[OpenedModel]:
+        """Keep the file open for what follows; inside of it, this opens nothing once more."""
+        if self._open:
+            yield self._open[0]
             return
-        with self._open() as file, file.raw() as raw:
-            yield _Hdf5Reader(file, raw, self.path)
+        with self.source.opened() as file:
+            self._open.append(file)
+            try:
+                yield file
+            finally:
+                self._open.clear()
 
     def check_checksums(self) -> None:
         """Check what a `.keras` file says of its members' bytes; HDF5 and TensorFlow's checkpoints
@@ -105,8 +163,8 @@ class Archive:
         Raises:
             ArchiveError: a member is damaged.
         """
-        if self.format == "keras":
-            check_crcs(self.path)
+        with self.opened() as file:
+            file.check_checksums()
 
     def read(self, tensor: StoredTensor) -> NDArray[Any]:
         """Return the values of one tensor.
@@ -114,30 +172,5 @@ class Archive:
         Raises:
             ArchiveError: the file has changed or is damaged.
         """
-        with self.opened() as reader:
-            return reader.read(tensor)
-
-    @contextmanager
-    def _open(self) -> Iterator[OpenedFile]:
-        with (
-            open_weights(self.path) if self.format == "keras" else open_hdf5(self.path, self.path)
-        ) as file:
-            yield file
-
-
-@dataclass(frozen=True, slots=True)
-class _Hdf5Reader:
-    file: h5py.File
-    raw: BinaryIO
-    place: str
-
-    def read(self, tensor: StoredTensor, /) -> NDArray[Any]:
-        return read_dataset(self.file, self.raw, tensor, self.place)
-
-
-@dataclass(frozen=True, slots=True)
-class _CheckpointReader:
-    checkpoint: Checkpoint
-
-    def read(self, tensor: StoredTensor, /) -> NDArray[Any]:
-        return self.checkpoint.read(tensor.path)
+        with self.opened() as file:
+            return file.read(tensor)

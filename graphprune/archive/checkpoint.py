@@ -40,8 +40,9 @@ MAX_OBJECTS = 64 * 2**20
 STRING = 7
 INCOMPLETE = "the SavedModel is not complete, save or copy it again"
 DTYPES: Mapping[int, str] = {
-    1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 8: "complex64", 9: "int64", 10: "bool",
-    14: "bfloat16", 17: "uint16", 18: "complex128", 19: "float16", 22: "uint32", 23: "uint64",
+    1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 8: "complex64",
+    9: "int64", 10: "bool", 14: "bfloat16", 17: "uint16", 18: "complex128", 19: "float16",
+    22: "uint32", 23: "uint64",
 }  # fmt: skip
 """tensorflow/core/framework/types.proto, by number."""
 

@@ -58,7 +58,7 @@ def mask_crc(crc: int) -> int:
 
 
 def _extend(crc: int, block: memoryview) -> int:
-    """Return the register after `block`, at most LANES * LANE bytes, where `crc` was in it before."""
+    """Return the register `crc` after `block`, which has at most LANES * LANE bytes."""
     if len(block) < FEW:
         for byte in block:
             crc = int(_BYTE[(crc ^ byte) & 0xFF]) ^ (crc >> 8)

@@ -12,13 +12,18 @@ from collections.abc import Mapping
 from typing import Any
 
 Entry = Mapping[str, Any]
+LAMBDA = "<lambda>"
+"""What Python calls every lambda, and old files say of one."""
 
 
 def type_of(entry: Entry) -> str:
     """Return the registered class name.
 
     Example:
-        >>> type_of({"class_name": "Dense", "registered_name": None}), type_of({"class_name": "Low", "registered_name": "My>Low"})
+        >>> (
+        ...     type_of({"class_name": "Dense", "registered_name": None}),
+        ...     type_of({"class_name": "Low", "registered_name": "My>Low"}),
+        ... )
         ('Dense', 'My>Low')
     """
     return str(entry.get("registered_name") or entry["class_name"])

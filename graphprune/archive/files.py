@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from graphprune.errors import ArchiveError
+from graphprune.suggestions import ask_for_file
 
+SUFFIXES = (".keras", ".h5", ".hdf5", ".json")
 READABLE = ".keras, .h5, SavedModel folders and graph JSON"
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
@@ -23,12 +25,18 @@ _KINDS = {
 }
 
 
+def _ask(path: str) -> str:
+    """Return what to do where there is no model at `path`: the model beside it that was meant."""
+    return (
+        ask_for_file(path, lambda near: near.suffix in SUFFIXES or near.is_dir())
+        or f"check the path (graphprune reads {READABLE})"
+    )
+
+
 @contextmanager
-def open_file(
-    path: str, missing: str = f"check the path (graphprune reads {READABLE})"
-) -> Iterator[BinaryIO]:
+def open_file(path: str, missing: str | None = None) -> Iterator[BinaryIO]:
     """Open a regular file for reading, without waiting where `path` is a named pipe; `missing` says
-    what to do where there is none.
+    what to do where there is none, unless it is a model's.
 
     Raises:
         ArchiveError: there is no such file, it is no regular file, or it cannot be read.
@@ -36,7 +44,7 @@ def open_file(
     try:
         number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError as err:
-        raise ArchiveError(f"{path}: no such file; {missing}") from err
+        raise ArchiveError(f"{path}: no such file; {missing or _ask(path)}") from err
     except (OSError, ValueError) as err:
         raise ArchiveError(
             f"{path}: cannot be read ({getattr(err, 'strerror', None) or err}); check the path and"
@@ -59,7 +67,7 @@ def open_file(
             ) from err
 
 
-def read_whole(path: str, limit: int, missing: str = "check the path") -> bytes:
+def read_whole(path: str, limit: int, missing: str | None = None) -> bytes:
     """Return the content of a regular file of at most `limit` bytes.
 
     Raises:

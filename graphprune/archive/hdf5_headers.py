@@ -75,7 +75,7 @@ def read_messages(file: BinaryIO, address: int) -> Iterator[tuple[int, bytes]]:
     if head.startswith(b"OHDR"):
         flags = head[5]
         width = 1 << (flags & 3)
-        start = address + 6 + (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
+        start = address + 6 + 16 * bool(flags & 0x20) + 4 * bool(flags & 0x10)
         chunks = [(start + width, int.from_bytes(read_bytes(file, start, width), "little"))]
         message_head, is_new = 6 if flags & 4 else 4, True
     elif head[0] == 1:

@@ -65,7 +65,8 @@ def read_stretch(file: BinaryIO, stretch: Stretch) -> NDArray[Any]:
     """
     values = np.empty(stretch.shape, stretch.dtype)
     file.seek(stretch.start)
-    if values.size and file.readinto(values.reshape(-1).view(np.uint8).data) < values.nbytes:  # type: ignore[attr-defined]
+    room = values.reshape(-1).view(np.uint8).data
+    if values.size and file.readinto(room) < values.nbytes:  # type: ignore[attr-defined]
         raise ValueError("values beyond the end of the file")
     return values
 

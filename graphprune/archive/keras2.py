@@ -10,6 +10,8 @@ writes today.
 - MultiHeadAttention of TensorFlow 2.4 did not write the shapes that it is built with; without these
   keys no later version can load it, with null it waits for its first call
   (tf_keras/src/layers/attention/multi_head_attention.py, `from_config`).
+- In Keras 2.0, the dtype of an Embedding was that of its input, always int32; its weights were
+  floats (keras/layers/embeddings.py). Today it is that of the weights.
 - Until TensorFlow 2.1, a Sequential model had no InputLayer in its config: its first layer had
   `batch_input_shape` (keras/engine/sequential.py, `layers`).
 """
@@ -56,7 +58,7 @@ def upgrade_config(
     Raises:
         ArchiveError: Keras 1 wrote it.
     """
-    upgraded: dict[str, Any] = _upgrade(config)
+    upgraded: dict[str, Any] = _upgrade(config, version)
     if version.split(".")[0] in ("0", "1") or any(
         _is_keras_1(entry) for entry in _entries(upgraded)
     ):
@@ -71,13 +73,13 @@ def upgrade_config(
     return upgraded
 
 
-def _upgrade(value: Any) -> Any:
+def _upgrade(value: Any, version: str) -> Any:
     """Return a copy in which every serialized object has today's form."""
     if isinstance(value, list):
-        return [_upgrade(item) for item in value]
+        return [_upgrade(item, version) for item in value]
     if not isinstance(value, dict):
         return value
-    copy = {key: _upgrade(item) for key, item in value.items()}
+    copy = {key: _upgrade(item, version) for key, item in value.items()}
     kind, config = copy.get("class_name"), copy.get("config")
     if kind == "Sequential" and isinstance(config, list):
         copy["config"] = {"layers": config} | ({"name": copy["name"]} if "name" in copy else {})
@@ -87,6 +89,8 @@ def _upgrade(value: Any) -> Any:
         config.setdefault("reset_after", False)
     elif kind == "MultiHeadAttention" and isinstance(config, dict):
         copy["config"] = config | {key: config.get(key) for key in ATTENTION_SHAPES}
+    elif kind == "Embedding" and isinstance(config, dict) and config.get("dtype") == "int32":
+        copy["config"] = config | ({"dtype": "float32"} if version.startswith("2.0.") else {})
     return copy
 
 
@@ -95,7 +99,13 @@ def upgrade_zip_config(config: dict[str, Any], version: str) -> dict[str, Any]:
     as objects, in places where no layer reads them back.
 
     Example:
-        >>> upgrade_zip_config({"class_name": "ReLU", "config": {"threshold": {"class_name": "__numpy__", "config": {"value": 0.0}}}}, "2.12.0")
+        >>> upgrade_zip_config(
+        ...     {
+        ...         "class_name": "ReLU",
+        ...         "config": {"threshold": {"class_name": "__numpy__", "config": {"value": 0.0}}},
+        ...     },
+        ...     "2.12.0",
+        ... )
         {'class_name': 'ReLU', 'config': {'threshold': 0.0}}
     """
     upgraded: dict[str, Any] = _without_numpy(config) if version.startswith("2.12.") else config

@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
-import h5py
-
-from graphprune.archive.archive import Archive
+from graphprune.archive.archive import Archive, Source
 from graphprune.archive.collector import collector_paused
 from graphprune.archive.entries import is_model, type_of
 from graphprune.archive.files import READABLE, open_file, read_whole
-from graphprune.archive.hdf5 import SIGNATURE, damage_named, open_hdf5, read_names
-from graphprune.archive.hdf5_texts import read_texts
+from graphprune.archive.hdf5 import SIGNATURE
+from graphprune.archive.hdf5_model import Hdf5Model
 from graphprune.archive.json_text import MAX_JSON, parse_object
-from graphprune.archive.keras2 import upgrade_config, upgrade_zip_config
 from graphprune.archive.keras3 import config_from_keras_3, is_keras_3
-from graphprune.archive.saved_model import is_saved_model, read_metadata
+from graphprune.archive.saved_model import SavedModelFolder
 from graphprune.archive.toolkit import rename_toolkit_wrappers
-from graphprune.archive.zipped import SIGNATURES, read_member
+from graphprune.archive.zipped import SIGNATURES, KerasZip
 from graphprune.errors import ArchiveError
-
-WEIGHT_MARKS = (
-    "layer_names",
-    "layer_names0",
-    "model_weights",
-    "top_level_model_weights",
-    "layers",
-    "vars",
-)
-"""Attributes and groups at the root of HDF5 files that hold a model's weights without its config.
-"""
 
 
 @collector_paused()
@@ -46,14 +34,39 @@ def read_archive(path: str | PathLike[str]) -> Archive:
         ArchiveError: there is no such file, it is damaged, or it is not a whole Functional or
             Sequential model.
     """
-    place = fspath(path)
+    with opened_archive(path) as archive:
+        return archive
+
+
+@contextmanager
+def opened_archive(path: str | PathLike[str]) -> Iterator[Archive]:
+    """Read the saved model at `path` as `read_archive` does, and keep its file open for what
+    follows.
+
+    Raises:
+        ArchiveError: there is no such file, it is damaged, or it is not a whole model.
+    """
+    source = _find_source(fspath(path))
+    with source.opened() as file:
+        header = file.read_header()
+        archive = Archive(
+            source, header.keras_version, header.config, header.training_config, _open=[file]
+        )
+        try:
+            yield _checked(archive)
+        finally:
+            archive._open.clear()
+
+
+def _find_source(place: str) -> Source:
+    """Return what lies at `place`, told by its content."""
     if Path(place).is_dir():
-        return _checked(_read_folder(place))
+        return SavedModelFolder(place)
     signature = _signature(place)
     if signature.startswith(SIGNATURES):
-        return _checked(_read_zip(place))
+        return KerasZip(place)
     if signature == SIGNATURE:
-        return _checked(_read_hdf5(place))
+        return Hdf5Model(place)
     if is_json_beginning(signature):
         raise no_weights(place)
     if not signature:
@@ -91,90 +104,6 @@ def is_json_beginning(data: bytes) -> bool:
 def _signature(place: str) -> bytes:
     with open_file(place) as file:
         return file.read(8)
-
-
-def _read_folder(place: str) -> Archive:
-    if not is_saved_model(place):
-        raise ArchiveError(
-            f"{place}: is a directory without saved_model.pb, so no SavedModel; graphprune reads"
-            f" {READABLE}"
-        )
-    metadata = read_metadata(place)
-    version = str(metadata.get("keras_version") or "")
-    entry: dict[str, Any] = {
-        key: metadata[key] for key in ("class_name", "config") if key in metadata
-    }
-    training = metadata.get("training_config")
-    return Archive(
-        place,
-        "savedmodel",
-        version,
-        upgrade_config(entry, place, version),
-        training if isinstance(training, dict) else None,
-    )
-
-
-def _read_zip(place: str) -> Archive:
-    text = read_member(place, "config.json")
-    if text is None:
-        raise ArchiveError(
-            f"{place}: no config.json in this zip, so it is not a Keras model; name a file that"
-            " model.save() wrote"
-        )
-    metadata_text = read_member(place, "metadata.json")
-    metadata = {} if metadata_text is None else parse_object(metadata_text, place, "metadata.json")
-    version = str(metadata.get("keras_version", ""))
-    return Archive(
-        place,
-        "keras",
-        version,
-        upgrade_zip_config(parse_object(text, place, "config.json"), version),
-    )
-
-
-def _read_hdf5(place: str) -> Archive:
-    with open_hdf5(place, place) as file, damage_named(place):
-        text = _attribute(file, "model_config", place)
-        training = _attribute(file, "training_config", place)
-        version = (_attribute(file, "keras_version", place) or b"").decode("utf-8", "replace")
-        weights_only = any(mark in file.attrs or mark in file for mark in WEIGHT_MARKS)
-        weights = (
-            file.get("model_weights")
-            if "model_weights" in file
-            and file.get("model_weights", getlink=True).__class__ is h5py.HardLink
-            else None
-        )
-        names = (
-            (read_names(weights, "layer_names") or []) if isinstance(weights, h5py.Group) else []
-        )
-    if text is None and weights_only:
-        raise ArchiveError(
-            f"{place}: no model_config attribute; this file holds weights only, save the whole"
-            " model instead"
-        )
-    if text is None:
-        raise ArchiveError(
-            f"{place}: no model_config attribute; this HDF5 file is not a Keras model, name a file"
-            " that model.save() wrote"
-        )
-    training_config = None if training is None else parse_object(training, place, "training_config")
-    config = parse_object(text, place, "model_config")
-    return Archive(
-        place,
-        "h5",
-        version,
-        config if is_keras_3(version, config) else upgrade_config(config, place, version, names),
-        training_config,
-    )
-
-
-def _attribute(file: h5py.File, name: str, place: str) -> bytes | None:
-    texts = read_texts(file, name, MAX_JSON)
-    if texts is not None and len(texts) != 1:
-        raise ArchiveError(
-            f"{place}: {name} is not a text; the file is damaged, save the model again"
-        )
-    return None if texts is None else texts[0]
 
 
 def _checked(archive: Archive) -> Archive:

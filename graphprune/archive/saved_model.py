@@ -13,10 +13,16 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from numpy.typing import NDArray
+
+from graphprune.archive.archive import Header
 from graphprune.archive.checkpoint import (
     DTYPES,
     INCOMPLETE,
@@ -25,9 +31,10 @@ from graphprune.archive.checkpoint import (
     message_damage_named,
     read_checkpoint,
 )
-from graphprune.archive.files import read_whole
-from graphprune.archive.hdf5 import StoredTensor
+from graphprune.archive.files import READABLE, read_whole
 from graphprune.archive.json_text import parse_object
+from graphprune.archive.keras2 import upgrade_config
+from graphprune.archive.stored import StoredTensor
 from graphprune.archive.wire import messages_in, read_fields, texts_of
 from graphprune.errors import ArchiveError
 
@@ -41,10 +48,84 @@ MAX_LEVELS = 50
 ROOT_KINDS = ("_tf_keras_network", "_tf_keras_sequential", "_tf_keras_model")
 _LAYER = re.compile(r"layer-(0|[1-9][0-9]{0,6})")
 NOT_OWN = re.compile(
-    "keras_api|signatures|optimizer|loss|losses|metrics|layers|layer_metrics|layer_with_weights-.*|(layer_)?regularization_losses|(non_)?(trainable_)?variables|"
-    "inbound_nodes|outbound_nodes"
+    "keras_api|signatures|optimizer|loss|losses|metrics|layers|layer_metrics|layer_with_weights-.*"
+    "|(layer_)?regularization_losses|(non_)?(trainable_)?variables|inbound_nodes|outbound_nodes"
 )
 """Attributes of a layer that repeat its weights or hold what is not its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedModelFolder:
+    """A SavedModel folder."""
+
+    path: str
+
+    @property
+    def format(self) -> Literal["savedmodel"]:
+        """The name of the format."""
+        return "savedmodel"
+
+    @contextmanager
+    def opened(self) -> Iterator[OpenedSavedModel]:
+        """Keep what was read of the folder.
+
+        Raises:
+            ArchiveError: it is no SavedModel.
+        """
+        if not is_saved_model(self.path):
+            raise ArchiveError(
+                f"{self.path}: is a directory without saved_model.pb, so no SavedModel; graphprune"
+                f" reads {READABLE}"
+            )
+        yield OpenedSavedModel(self.path)
+
+
+class OpenedSavedModel:
+    """A SavedModel folder, whose checkpoint is opened when it is first asked for."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def read_header(self) -> Header:
+        """Return what Keras wrote of the model.
+
+        Raises:
+            ArchiveError: Keras wrote nothing, or it is damaged.
+        """
+        metadata = read_metadata(self._path)
+        version = str(metadata.get("keras_version") or "")
+        entry: dict[str, Any] = {
+            key: metadata[key] for key in ("class_name", "config") if key in metadata
+        }
+        training = metadata.get("training_config")
+        return Header(
+            version,
+            upgrade_config(entry, self._path, version),
+            training if isinstance(training, dict) else None,
+        )
+
+    def index(self) -> Mapping[str, tuple[StoredTensor, ...]]:
+        """Return the tensors by the position of the layer that they are in.
+
+        Raises:
+            ArchiveError: the checkpoint is missing or damaged.
+        """
+        return index_checkpoint(self._checkpoint)
+
+    def read(self, tensor: StoredTensor, /) -> NDArray[Any]:
+        """Return the values of one tensor.
+
+        Raises:
+            ArchiveError: the checkpoint is missing or damaged.
+        """
+        return self._checkpoint.read(tensor.path)
+
+    def check_checksums(self) -> None:
+        """Do nothing: the checksums of a checkpoint are checked as tensors are read."""
+
+    @cached_property
+    def _checkpoint(self) -> Checkpoint:
+        return read_checkpoint(f"{self._path}/variables/variables")
 
 
 def is_saved_model(folder: str) -> bool:
@@ -130,15 +211,6 @@ def _plain(value: Any) -> Any:
             return _plain(value["items"])
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list) else value
-
-
-def open_checkpoint(folder: str) -> Checkpoint:
-    """Return the checkpoint with the folder's weights.
-
-    Raises:
-        ArchiveError: it is missing or damaged.
-    """
-    return read_checkpoint(f"{folder}/variables/variables")
 
 
 def index_checkpoint(checkpoint: Checkpoint) -> dict[str, tuple[StoredTensor, ...]]:

@@ -12,11 +12,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from graphprune.archive.entries import Entry, is_model, type_of
+from graphprune.wrapper_names import CLASS, MODULE, REGISTERED
 
 PREFIX = "prune_low_magnitude_"
-CLASS = "PruneLowMagnitude"
-WRAPPER = f"graphprune>{CLASS}"
-MODULE = "graphprune.tf.pruning.wrapper"
 
 
 def is_toolkit_config(config: Mapping[str, Any]) -> bool:
@@ -96,8 +94,8 @@ def _rename(value: Any, names: Mapping[str, str]) -> Any:
     copy = {names.get(key, key): _rename(item, names) for key, item in value.items()}
     if is_toolkit_wrapper(value):
         copy |= (
-            {"class_name": CLASS, "registered_name": WRAPPER, "module": MODULE}
+            {"class_name": CLASS, "registered_name": REGISTERED, "module": MODULE}
             if "module" in value
-            else {"class_name": WRAPPER}
+            else {"class_name": REGISTERED}
         )
     return copy

@@ -54,7 +54,10 @@ def read_fields(data: memoryview) -> Iterator[tuple[int, Field]]:
         WireError: the bytes are no message.
 
     Example:
-        >>> [(number, bytes(value) if isinstance(value, memoryview) else value) for number, value in read_fields(memoryview(bytes([8, 5, 18, 1, 65])))]
+        >>> [
+        ...     (number, bytes(value) if isinstance(value, memoryview) else value)
+        ...     for number, value in read_fields(memoryview(bytes([8, 5, 18, 1, 65])))
+        ... ]
         [(1, 5), (2, b'A')]
     """
     at = 0

@@ -7,14 +7,22 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, Literal, cast
 
+from numpy.typing import NDArray
+
+from graphprune.archive.archive import Header
 from graphprune.archive.files import open_file
-from graphprune.archive.hdf5 import MAX_RATIO, MAX_UNCHECKED, OpenedFile, open_hdf5
-from graphprune.archive.json_text import MAX_JSON
+from graphprune.archive.hdf5 import MAX_RATIO, MAX_UNCHECKED, OpenedFile, open_hdf5, read_dataset
+from graphprune.archive.hdf5_index import index_keras_groups
+from graphprune.archive.json_text import MAX_JSON, parse_object
+from graphprune.archive.keras2 import upgrade_zip_config
+from graphprune.archive.stored import StoredTensor
 from graphprune.errors import ArchiveError
 
 SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
@@ -37,123 +45,184 @@ _CUT = {"File is not a zip file": "its list of members is missing, the file was 
 """What zipfile says of a file that begins as a zip and does not end as one."""
 
 
-def read_member(path: str, name: str) -> bytes | None:
-    """Return a small member of the zip (at most 128 MB), or None if there is none of this name.
+@dataclass(frozen=True, slots=True)
+class KerasZip:
+    """A `.keras` file."""
 
-    Raises:
-        ArchiveError: the zip is damaged, or the member is too big.
-    """
-    with _open_zip(path) as archive:
-        info = archive.NameToInfo.get(name)
+    path: str
+
+    @property
+    def format(self) -> Literal["keras"]:
+        """The name of the format."""
+        return "keras"
+
+    @contextmanager
+    def opened(self) -> Iterator[OpenedZip]:
+        """Open the zip, unless its directory lists more members than any model has: Python reads
+        all of it first.
+
+        Raises:
+            ArchiveError: it is damaged, or not safe to read.
+        """
+        with open_file(self.path) as file, ExitStack() as opened:
+            with _damage_named(self.path):
+                members = opened.enter_context(_read_directory(self.path, file))
+            yield OpenedZip(self.path, file, members, opened)
+
+
+class OpenedZip:
+    """A `.keras` file while it is open; its weights are opened when they are first asked for."""
+
+    def __init__(
+        self, path: str, file: BinaryIO, members: zipfile.ZipFile, weights: ExitStack
+    ) -> None:
+        self._path = path
+        self._file = file
+        self._members = members
+        self._opened_weights = weights
+
+    def read_header(self) -> Header:
+        """Return the config and the version of Keras.
+
+        Raises:
+            ArchiveError: there is no config, or it is damaged.
+        """
+        text = self.member("config.json")
+        if text is None:
+            raise ArchiveError(
+                f"{self._path}: no config.json in this zip, so it is not a Keras model; name a file"
+                " that model.save() wrote"
+            )
+        metadata_text = self.member("metadata.json")
+        metadata = (
+            {}
+            if metadata_text is None
+            else parse_object(metadata_text, self._path, "metadata.json")
+        )
+        version = str(metadata.get("keras_version", ""))
+        config = parse_object(text, self._path, "config.json")
+        return Header(version, upgrade_zip_config(config, version))
+
+    def index(self) -> Mapping[str, tuple[StoredTensor, ...]]:
+        """Return the tensors of each layer, by group.
+
+        Raises:
+            ArchiveError: the weights are missing, damaged or not safe to read.
+        """
+        return index_keras_groups(self.weights, self._path)
+
+    def read(self, tensor: StoredTensor, /) -> NDArray[Any]:
+        """Return the values of one tensor.
+
+        Raises:
+            ArchiveError: they are damaged.
+        """
+        with self.weights.raw() as raw:
+            return read_dataset(self.weights, raw, tensor, self._path)
+
+    def check_checksums(self) -> None:
+        """Check the CRC-32 of every member; weights that are stored uncompressed are otherwise read
+        past it.
+
+        Raises:
+            ArchiveError: a member's bytes are not those that were written.
+        """
+        with _damage_named(self._path):
+            for info in self._members.infolist():
+                _check_ratio(self._path, info)
+                with self._members.open(info) as member:
+                    while member.read(_BLOCK):  # at the end, zipfile compares the CRC-32
+                        pass
+
+    def check_members(self) -> None:
+        """Check that no member unpacks to far more than it holds: Keras unpacks all of them to disk
+        where there are vocabularies among them.
+
+        Raises:
+            ArchiveError: one does.
+        """
+        for info in self._members.infolist():
+            _check_ratio(self._path, info)
+
+    def member(self, name: str) -> bytes | None:
+        """Return a small member (at most 128 MB), or None if there is none of this name.
+
+        Raises:
+            ArchiveError: it is damaged, or too big.
+        """
+        info = self._members.NameToInfo.get(name)
         if info is None:
             return None
         if info.file_size > MAX_JSON:
             raise ArchiveError(
-                f"{path}: {name} has {info.file_size:,} bytes, more than the {MAX_JSON:,} that a"
-                " model's config may have; save the model again"
+                f"{self._path}: {name} has {info.file_size:,} bytes, more than the {MAX_JSON:,}"
+                " that a model's config may have; save the model again"
             )
-        return _read(path, archive, info)
+        with _damage_named(self._path):
+            return _read(self._path, self._members, info)
 
+    @cached_property
+    def weights(self) -> OpenedFile:
+        """The weights.
 
-def check_members(path: str) -> None:
-    """Check that no member unpacks to far more than it holds: Keras unpacks all of them to disk
-    where there are vocabularies among them.
-
-    Raises:
-        ArchiveError: one does, or the zip is damaged.
-    """
-    with _open_zip(path) as archive:
-        for info in archive.infolist():
-            _check_ratio(path, info)
-
-
-def check_crcs(path: str) -> None:
-    """Check the CRC-32 of every member; weights that are stored uncompressed are otherwise read
-    past it.
-
-    Raises:
-        ArchiveError: a member's bytes are not those that were written, or the zip is damaged.
-    """
-    with _open_zip(path) as archive:
-        for info in archive.infolist():
-            _check_ratio(path, info)
-            with archive.open(info) as member:
-                while member.read(_BLOCK):  # at the end, zipfile compares the CRC-32
-                    pass
-
-
-@contextmanager
-def open_weights(path: str) -> Iterator[OpenedFile]:
-    """Open the weights inside the zip.
-
-    Raises:
-        ArchiveError: they are missing or damaged.
-    """
-    with _open_zip(path) as archive:
-        info = archive.NameToInfo.get(WEIGHTS)
+        Raises:
+            ArchiveError: they are missing or damaged.
+        """
+        info = self._members.NameToInfo.get(WEIGHTS)
         if info is None:
             raise ArchiveError(
-                f"{path}: no {WEIGHTS} in it; the weights are missing, save the model again"
+                f"{self._path}: no {WEIGHTS} in it; the weights are missing, save the model again"
             )
-        unpacked = (
-            None if info.compress_type == zipfile.ZIP_STORED else _unpack(path, archive, info)
-        )
-    if unpacked is not None:
-        with open_hdf5(unpacked, path) as file:
-            yield file
-    else:
-        with Path(path).open("rb") as whole, open_hdf5(_window(path, whole, info), path) as file:
-            yield file
+        with _damage_named(self._path):
+            source = (
+                _window(self._path, self._file, info)
+                if info.compress_type == zipfile.ZIP_STORED
+                else _unpack(self._path, self._members, info)
+            )
+        return self._opened_weights.enter_context(open_hdf5(source, self._path))
 
+    @contextmanager
+    def unpacked_assets(self) -> Iterator[Path | None]:
+        """Unpack what layers keep beside their weights (vocabularies) for a while; gives the
+        folder, or None where there is nothing of it.
 
-@contextmanager
-def unpacked_assets(path: str) -> Iterator[Path | None]:
-    """Unpack what layers keep beside their weights (vocabularies) for a while; gives the folder, or
-    None where there is nothing of it.
-
-    Raises:
-        ArchiveError: the zip is damaged, or holds more than it should.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        with _open_zip(path) as archive:
-            members = [
-                info
-                for info in archive.infolist()
-                if info.filename.startswith(f"{ASSETS}/") and not info.is_dir()
-            ]
-            if sum(info.file_size for info in members) > MAX_UNPACKED:
-                raise ArchiveError(
-                    f"{path}: the files of its layers would take more than {MAX_UNPACKED:,} bytes;"
-                    " keep such tables outside the model"
-                )
-            for info in members:
-                target = Path(folder, info.filename)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(_read(path, archive, info))
-        yield Path(folder, ASSETS) if members else None
-
-
-@contextmanager
-def _open_zip(path: str) -> Iterator[zipfile.ZipFile]:
-    """Open the zip, unless its directory lists more members than any model has: Python reads all of
-    it first.
-    """
-    with _damage_named(path):
-        with open_file(path) as file:
-            size = directory_size(file)
-        if size > MAX_DIRECTORY:
+        Raises:
+            ArchiveError: the zip is damaged, or holds more than it should.
+        """
+        members = [
+            info
+            for info in self._members.infolist()
+            if info.filename.startswith(f"{ASSETS}/") and not info.is_dir()
+        ]
+        if sum(info.file_size for info in members) > MAX_UNPACKED:
             raise ArchiveError(
-                f"{path}: the zip's list of members has {size:,} bytes, more than the"
-                f" {MAX_DIRECTORY:,} that a model's may have; save the model again"
+                f"{self._path}: the files of its layers would take more than {MAX_UNPACKED:,}"
+                " bytes; keep such tables outside the model"
             )
-        with zipfile.ZipFile(path) as archive:
-            if len(archive.infolist()) > MAX_MEMBERS:
-                raise ArchiveError(
-                    f"{path}: the zip has {len(archive.infolist()):,} members, more than the"
-                    f" {MAX_MEMBERS:,} that a model's may have; save the model again"
-                )
-            _check_names(path, archive)
-            yield archive
+        with tempfile.TemporaryDirectory() as folder:
+            with _damage_named(self._path):
+                for info in members:
+                    target = Path(folder, info.filename)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(_read(self._path, self._members, info))
+            yield Path(folder, ASSETS) if members else None
+
+
+def _read_directory(path: str, file: BinaryIO) -> zipfile.ZipFile:
+    size = directory_size(file)
+    if size > MAX_DIRECTORY:
+        raise ArchiveError(
+            f"{path}: the zip's list of members has {size:,} bytes, more than the"
+            f" {MAX_DIRECTORY:,} that a model's may have; save the model again"
+        )
+    members = zipfile.ZipFile(file)
+    if len(members.infolist()) > MAX_MEMBERS:
+        raise ArchiveError(
+            f"{path}: the zip has {len(members.infolist()):,} members, more than the"
+            f" {MAX_MEMBERS:,} that a model's may have; save the model again"
+        )
+    _check_names(path, members)
+    return members
 
 
 def _check_names(path: str, archive: zipfile.ZipFile) -> None:

@@ -17,12 +17,15 @@ from graphprune.cli.options import (
     loading_options,
     model_and_rules,
 )
-from graphprune.cli.outputs import check_output_free, print_warnings, to_json
+from graphprune.cli.outputs import check_output_free, print_warnings
 from graphprune.cli.planning import load_with_classes, plan_for
+from graphprune.cli.progress import IMPORTING, LOADING, live_display
+from graphprune.json_text import to_json
 from graphprune.plan import plan_to_config
 from graphprune.report import render_plan_text
 from graphprune.tf.models.quiet import import_tensorflow
 from graphprune.tf.models.refusals import check_loadable
+from graphprune.tf.models.suffixes import check_model_suffix
 
 
 @click.command("apply")
@@ -47,35 +50,42 @@ def command(
     format_: str | None,
     force: bool,
 ) -> None:
-    """Wrap the layers of MODEL that the rules (or a plan) select. The file MODEL is not touched; the optimizer's state is kept.
+    """Wrap the layers of MODEL that the rules (or a plan) select. The file MODEL is not touched;
+    the optimizer's state is kept.
 
     \b
         graphprune apply model.keras -r builtin:dense-90 -o wrapped.keras
         graphprune apply model.keras --plan plan.json -o wrapped.keras
 
-    With --format json the whole plan is printed, as `graphprune plan` prints it; or the faults, as `graphprune lint` does.
+    With --format json the whole plan is printed, as `graphprune plan` prints it; or the faults, as
+    `graphprune lint` does.
     """  # noqa: D301 - click wants the real character
+    check_model_suffix(output)
     check_output_free(
         output, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])]
     )
     saved = open_model(model)
     archive = saved.need_archive()
     check_loadable(archive, unsafe_lambda=loading.unsafe_lambda, unsafe_ops=loading.unsafe_ops)
-    loaded = load_with_classes(saved, loading)
-    plan = plan_for(saved, rules, plan_file, loaded=loaded)
-    print_warnings(plan.diagnostics, rules.files)
+    with live_display() as display:
+        display.say(LOADING)
+        loaded = load_with_classes(saved, loading)
+        plan = plan_for(saved, rules, plan_file, loaded=loaded)
+        print_warnings(plan.diagnostics, rules.files)
 
-    import_tensorflow()
-    from graphprune.tf.models.loading import load_model
-    from graphprune.tf.models.read_back import check_reads_back
-    from graphprune.tf.models.saving import check_model_suffix, save_model
-    from graphprune.tf.pruning.surgery import apply_plan
+        display.say(IMPORTING)
+        import_tensorflow()
+        from graphprune.tf.models.loading import load_model
+        from graphprune.tf.models.read_back import check_reads_back
+        from graphprune.tf.models.saving import save_model
+        from graphprune.tf.pruning.surgery import apply_plan
 
-    check_model_suffix(output)
-    arguments = loading_arguments(loading)
-    wrapped = apply_plan(load_model(archive.path, **arguments), plan)
-    check_reads_back(wrapped, Path(output).suffix, output, partial(load_model, **arguments))
-    save_model(wrapped, output)
+        display.say(LOADING)
+        arguments = loading_arguments(loading)
+        wrapped = apply_plan(load_model(archive.path, **arguments), plan)
+        display.say(f"writing {output}")
+        check_reads_back(wrapped, Path(output).suffix, output, partial(load_model, **arguments))
+        save_model(wrapped, output)
     click.echo(
         to_json(plan_to_config(plan)) if format_ == "json" else render_plan_text(plan, brief=True),
         nl=False,
@@ -83,7 +93,8 @@ def command(
     click.echo(f"wrote {output}", err=format_ == "json")
     if any("wrap" in change.actions for change in plan.changes):
         click.echo(
-            "no weight is pruned yet, training prunes\nnext: graphprune train"
-            f" {shlex.quote(output)} --data DATA --epochs N --run DIR",
+            "no weight is pruned yet, training prunes\n"
+            f"next: graphprune train {shlex.quote(output)} --data DATA --epochs N --run"
+            f" DIR{loading.typed}",
             err=format_ == "json",
         )

@@ -61,8 +61,8 @@ def paint_diagnostics(text: str) -> str:
     r"""Return diagnostics with their severities, places, carets and help painted.
 
     Example:
-        >>> paint_diagnostics("note[rule/same-settings]: the same\n  help: merge them")
-        '\x1b[36m\x1b[1mnote[rule/same-settings]\x1b[0m: the same\n\x1b[36m  help:\x1b[0m merge them'
+        >>> paint_diagnostics("note[rule/same]: the same\n  help: merge them").split("\n")
+        ['\x1b[36m\x1b[1mnote[rule/same]\x1b[0m: the same', '\x1b[36m  help:\x1b[0m merge them']
     """
     text = _HEAD.sub(lambda found: click.style(found[0], fg=_SEVERITIES[found[1]], bold=True), text)
     text = _CARET.sub(lambda found: click.style(found[0], fg="red"), text)
@@ -72,7 +72,7 @@ def paint_diagnostics(text: str) -> str:
 
 def echo(text: str, paint: Paint, *, err: bool = False, nl: bool = True) -> None:
     """Print text to stdout, or stderr, painted where that takes colour."""
-    colourful = is_colourful(err=err)
-    click.echo(
-        paint(text) if colourful else text, err=err, nl=nl, color=True if colourful else None
-    )
+    if is_colourful(err=err):
+        click.echo(paint(text), err=err, nl=nl, color=True)
+    else:
+        click.echo(text, err=err, nl=nl)

@@ -42,7 +42,8 @@ OWN_FILES = frozenset(
 @click.argument("folder", metavar="[DIR]", default="graphprune-demo")
 @force_option
 def command(folder: str, force: bool) -> None:
-    """Prune a digit classifier that ships with graphprune, in DIR: read, plan, wrap, train, interrupt, resume, strip, compare.
+    """Prune a digit classifier that ships with graphprune, in DIR: read, plan, wrap, train,
+    interrupt, resume, strip, compare.
 
     \b
         graphprune demo

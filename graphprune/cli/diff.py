@@ -20,12 +20,13 @@ from graphprune.cli.outputs import (
     check_report_free,
     choose_drawing_format,
     print_report,
-    to_json,
+    terminal_width,
 )
 from graphprune.diff import GraphDiff, graph_diff_to_config
 from graphprune.diff.archive_weights import diff_models
 from graphprune.errors import EXIT_DIFFERENT
 from graphprune.graph import ModelFile
+from graphprune.json_text import to_json
 
 
 @click.command("diff")
@@ -47,7 +48,8 @@ def command(
     detailed_exitcode: bool,
     force: bool,
 ) -> None:
-    """Show what changed from model A to model B: layers, connections, wrappers, sparsity and weights.
+    """Show what changed from model A to model B: layers, connections, wrappers, sparsity and
+    weights.
 
     \b
         graphprune diff model.keras sparse.keras
@@ -66,20 +68,23 @@ def command(
         print_report(_draw(before, after, difference, kind), output)
     else:
         print_report(
-            _render(difference, kind, show_all=show_all, brief=brief),
+            _render(difference, kind, show_all=show_all, brief=brief, width=terminal_width(output)),
             output,
             paint_marks if kind == "text" else str,
+            wraps=kind == "text",
         )
     if detailed_exitcode and not difference.is_empty:
         raise click.exceptions.Exit(EXIT_DIFFERENT)
 
 
-def _render(difference: GraphDiff, kind: str, *, show_all: bool, brief: bool) -> str:
+def _render(
+    difference: GraphDiff, kind: str, *, show_all: bool, brief: bool, width: int | None
+) -> str:
     if kind == "json":
         return to_json(graph_diff_to_config(difference))
     if kind == "github":
         return report.render_diff_github(difference, show_all=show_all, brief=brief)
-    return report.render_diff_text(difference, show_all=show_all, brief=brief)
+    return report.render_diff_text(difference, show_all=show_all, brief=brief, width=width)
 
 
 def _draw(before: ModelFile, after: ModelFile, difference: GraphDiff, kind: str) -> str:

@@ -13,8 +13,9 @@ from graphprune.cli.options import (
     report_option,
     rule_options,
 )
-from graphprune.cli.outputs import check_report_free, choose_format, print_report, to_json
+from graphprune.cli.outputs import check_report_free, choose_format, print_report
 from graphprune.cli.planning import open_rules
+from graphprune.json_text import to_json
 from graphprune.report import render_explanation
 from graphprune.rules.resolving.explain import explain_layer, explain_rule, explanation_to_config
 
@@ -42,7 +43,8 @@ def command(
     show_all: bool,
     force: bool,
 ) -> None:
-    """Say why RULES claim a layer of MODEL or leave it, condition by condition; or what one rule selects.
+    """Say why RULES claim a layer of MODEL or leave it, condition by condition; or what one rule
+    selects.
 
     For example:
 
@@ -66,4 +68,4 @@ def command(
     if as_json or choose_format(format_, output) == "json":
         print_report(to_json(explanation_to_config(found)), output)
     else:
-        print_report(render_explanation(found, show_all=show_all), output)
+        print_report(render_explanation(found, show_all=show_all), output, wraps=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 
 from graphprune import report
-from graphprune.cli.outputs import encodable, to_json
 from graphprune.errors import Diagnostic, GraphpruneError, Where
+from graphprune.json_text import encodable, to_json
 
 USAGE = "usage/invalid"
 SYSTEM = "system/failed"
@@ -27,7 +27,10 @@ def find_machine_format(words: Sequence[str]) -> str | None:
     Where `--format` is given twice, the last counts, as click reads it.
 
     Example:
-        >>> find_machine_format(["plan", "m.keras", "--format", "json"]), find_machine_format(["plan", "m.keras", "-o", "p.json"])
+        >>> (
+        ...     find_machine_format(["plan", "m.keras", "--format", "json"]),
+        ...     find_machine_format(["plan", "m.keras", "-o", "p.json"]),
+        ... )
         ('json', None)
         >>> find_machine_format(["lint", "--format=github", "--", "--format", "json"])
         'github'
@@ -39,7 +42,9 @@ def find_machine_format(words: Sequence[str]) -> str | None:
         name, equals, value = word.partition("=")
         if name == "--format":
             asked = value if equals else following
-    return "json" if "--json" in words else asked if asked in ("json", "github") else None
+    if "--json" in words:
+        return "json"
+    return asked if asked in ("json", "github") else None
 
 
 def diagnose(fault: Fault, words: Sequence[str]) -> tuple[Diagnostic, ...]:

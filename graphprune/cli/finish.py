@@ -12,6 +12,7 @@ import click
 
 from graphprune import signals
 from graphprune.cli.inputs import find_training_origin, open_model
+from graphprune.cli.options import LoadingOptions
 from graphprune.cli.sizes import Measured, size_columns
 from graphprune.errors import EXIT_ERROR
 from graphprune.report import SizeTable, render_sizes_text
@@ -22,23 +23,30 @@ from graphprune.runs.stopping import StopRequest
 if TYPE_CHECKING:
     from graphprune.tf.training.training_loop import TrainingResult
 
+NOTHING_GIVEN = LoadingOptions()
+
 
 @contextmanager
-def stoppable(run_folder: str, *, is_new: bool) -> Iterator[StopRequest]:
+def stoppable(
+    run_folder: str, *, is_new: bool, loading: LoadingOptions = NOTHING_GIVEN
+) -> Iterator[StopRequest]:
     """Yield what a run is stopped by when the first signal comes; a second signal, or one while the
     run does not train, ends the process at once.
 
     Args:
         run_folder: Where the run is, or will be.
         is_new: Whether the run begins: an earlier one in the folder is another.
+        loading: How the command loads models, which the next one needs as well.
     """
     stop = StopRequest()
     before = _identity(run_folder) if is_new else None
-    with signals.stopping(stop.ask, lambda: f"; {say_how_to_go_on(run_folder, before)}"):
+    with signals.stopping(stop.ask, lambda: f"; {say_how_to_go_on(run_folder, before, loading)}"):
         yield stop
 
 
-def say_how_to_go_on(run_folder: str, before: tuple[int, int] | None) -> str:
+def say_how_to_go_on(
+    run_folder: str, before: tuple[int, int] | None, loading: LoadingOptions = NOTHING_GIVEN
+) -> str:
     """Return what to do after training in `run_folder` was stopped; `before` is the identity of an
     earlier run that was there.
     """
@@ -47,7 +55,7 @@ def say_how_to_go_on(run_folder: str, before: tuple[int, int] | None) -> str:
         return "no run was begun"
     if now == before:
         return f"no run was begun, the earlier one in {run_folder} is unchanged"
-    return f"go on with: {resume_command(run_folder)}"
+    return f"go on with: {resume_command(run_folder, loading)}"
 
 
 def _identity(run_folder: str) -> tuple[int, int] | None:
@@ -59,17 +67,19 @@ def _identity(run_folder: str) -> tuple[int, int] | None:
     return found.st_ino, found.st_mtime_ns
 
 
-def resume_command(run_folder: str | Path) -> str:
+def resume_command(run_folder: str | Path, loading: LoadingOptions = NOTHING_GIVEN) -> str:
     """Return the command that goes on with a run, as it is typed.
 
     Example:
         >>> resume_command("my runs/a")
         "graphprune resume 'my runs/a'"
     """
-    return f"graphprune resume {shlex.quote(str(run_folder))}"
+    return f"graphprune resume {shlex.quote(str(run_folder))}{loading.typed}"
 
 
-def check_stop(result: TrainingResult, stop: StopRequest) -> None:
+def check_stop(
+    result: TrainingResult, stop: StopRequest, loading: LoadingOptions = NOTHING_GIVEN
+) -> None:
     """Say where a run stands that a signal stopped, and exit with the signal's code; do nothing
     where none came.
     """
@@ -78,20 +88,23 @@ def check_stop(result: TrainingResult, stop: StopRequest) -> None:
     if result.status == "interrupted":
         text = (
             f"stopped after step {result.step} of {result.steps}; go on with:"
-            f" {resume_command(result.run_dir)}"
+            f" {resume_command(result.run_dir, loading)}"
         )
     else:
-        text = f"stopped when the run was finished; see it with: {resume_command(result.run_dir)}"
+        text = (
+            "stopped when the run was finished; see it with:"
+            f" {resume_command(result.run_dir, loading)}"
+        )
     signals.say(f"graphprune: {text}")
     raise click.exceptions.Exit(signals.EXIT_SIGNAL + signals.first_signal())
 
 
-def report_run(result: TrainingResult) -> None:
+def report_run(result: TrainingResult, loading: LoadingOptions = NOTHING_GIVEN) -> None:
     """Print how the run ended and what to do next; exit 1 when a tensor missed its target."""
     if result.status == "interrupted":
         click.echo(
             f"stopped after step {result.step} of {result.steps}; go on with:"
-            f" {resume_command(result.run_dir)}"
+            f" {resume_command(result.run_dir, loading)}"
         )
         return
     if result.status == "already-finished":
@@ -99,7 +112,8 @@ def report_run(result: TrainingResult) -> None:
     click.echo("\n".join(tensor_rows(result)) + "\n")
     click.echo(render_sizes_text(size_table(result)))
     did = "wrote" if result.status == "finished" else "the trained model is"
-    click.echo(f"{did} {result.model}\nnext: graphprune strip {result.run_dir} -o sparse.keras")
+    run = shlex.quote(str(result.run_dir))
+    click.echo(f"{did} {result.model}\nnext: graphprune strip {run} -o sparse.keras{loading.typed}")
     if result.missed:
         names = ", ".join(f"{tensor.address} {tensor.name}" for tensor in result.missed)
         click.echo(
@@ -155,7 +169,12 @@ def find_accuracy(metrics: Mapping[str, Any]) -> float | None:
     measured.
 
     Example:
-        >>> find_accuracy({"loss": 0.1, "accuracy": 1.0, "val_loss": 0.2, "val_accuracy": 0.98}), find_accuracy({"accuracy": 1.0})
+        >>> (
+        ...     find_accuracy(
+        ...         {"loss": 0.1, "accuracy": 1.0, "val_loss": 0.2, "val_accuracy": 0.98}
+        ...     ),
+        ...     find_accuracy({"accuracy": 1.0}),
+        ... )
         (0.98, None)
     """
     return next(

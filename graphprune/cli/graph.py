@@ -8,9 +8,10 @@ import click
 
 from graphprune import report
 from graphprune.cli.inputs import open_model
-from graphprune.cli.options import force_option
-from graphprune.cli.outputs import check_report_free, print_report, to_json
+from graphprune.cli.options import Choice, force_option
+from graphprune.cli.outputs import check_report_free, print_report
 from graphprune.graph import ModelFile, graph_to_config
+from graphprune.json_text import to_json
 
 FORMATS = ("json", "dot", "svg", "html")
 
@@ -26,7 +27,7 @@ FORMATS = ("json", "dot", "svg", "html")
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(FORMATS),
+    type=Choice(FORMATS),
     help="What to write, whatever the name of FILE says.",
 )
 @force_option

@@ -36,9 +36,8 @@ def find_model_file(path: str) -> str:
     """
     if not Path(path).is_dir():
         return path
-    from graphprune.runs.run_folder import (
-        RunFolder,
-    )  # only now: it imports pydantic, which a model's file does not need
+    # only now: it imports pydantic, which a model's file does not need
+    from graphprune.runs.run_folder import RunFolder
 
     run = RunFolder(Path(path))
     return str(run.need_model()) if run.is_run else path
@@ -99,19 +98,26 @@ def _is_own(value: Any, module_name: str) -> bool:
 
 def import_custom_objects(specs: tuple[str, ...]) -> dict[str, Any]:
     """Return custom objects by name: of `MODULE:NAME` that one, of `MODULE` every public class and
-    function of its package.
+    function of its package, of `OTHER=MODULE:NAME` the one under the name that a file has for it.
 
     What a module only imports from elsewhere (`from subprocess import run`) is left out: a model
     file could name it.
 
     Raises:
-        TrainingError: a module cannot be imported, or has no such name.
+        TrainingError: a module cannot be imported, has no such name, or is given another name
+            as a whole.
     """
     if specs and "" not in sys.path:
         sys.path.insert(0, "")
     found: dict[str, Any] = {}
     for spec in specs:
-        module_name, _, name = spec.partition(":")
+        renamed, _, source = spec.rpartition("=")
+        module_name, _, name = source.partition(":")
+        if renamed and not name:
+            raise TrainingError(
+                f"--custom-objects {spec}: only one class or function can have another name; write"
+                f" it as {renamed}={module_name}:NAME"
+            )
         try:
             module = importlib.import_module(module_name)
         except ImportError as fault:
@@ -133,5 +139,5 @@ def import_custom_objects(specs: tuple[str, ...]) -> dict[str, Any]:
                 if not n.startswith("_") and _is_own(value, module_name)
             ]
         )
-        found |= {n: getattr(module, n) for n in names}
+        found |= {renamed or n: getattr(module, n) for n in names}
     return found

@@ -8,15 +8,10 @@ import click
 
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import force_option, format_option, report_option
-from graphprune.cli.outputs import (
-    check_report_free,
-    choose_format,
-    print_report,
-    terminal_width,
-    to_json,
-)
+from graphprune.cli.outputs import check_report_free, choose_format, print_report, terminal_width
 from graphprune.errors import escape_controls
 from graphprune.graph import ModelFile
+from graphprune.json_text import to_json
 from graphprune.report import layers_to_config, render_layers_text
 
 MATCH = "--match"
@@ -38,7 +33,8 @@ MATCH = "--match"
 def command(
     model: str, match: str | None, format_: str | None, output: str | None, force: bool
 ) -> None:
-    """Show the layers of MODEL (.keras, .h5, a SavedModel folder or graph JSON): type, weights, what can be pruned, sparsity, and which rule wrapped it.
+    """Show the layers of MODEL (.keras, .h5, a SavedModel folder or graph JSON): type, weights,
+    what can be pruned, sparsity, and which rule wrapped it.
 
     \b
     --match takes one matcher of the rule language. Rules claim only layers with

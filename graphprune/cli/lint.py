@@ -11,7 +11,7 @@ from graphprune import report
 from graphprune.cli.colour import paint_diagnostics
 from graphprune.cli.faults import render_document
 from graphprune.cli.inputs import open_model
-from graphprune.cli.options import RuleOptions, force_option, rule_options
+from graphprune.cli.options import Choice, RuleOptions, force_option, rule_options
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, render_with_lines
 from graphprune.cli.planning import open_rules, plan_from_rules
 from graphprune.errors import EXIT_ERROR, Diagnostic, RuleError, count_severity, escape_controls
@@ -29,7 +29,7 @@ from graphprune.suggestions import closest
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["text", "json", "github"]),
+    type=Choice(["text", "json", "github"]),
     help=(
         "How to print what is found: text, JSON, or workflow commands that GitHub Actions shows"
         " beside the lines [default: text]."
@@ -56,7 +56,8 @@ def command(
     force: bool,
     explain: str | None,
 ) -> None:
-    """Check rule files: all faults at once, each with its line and a way out. Exits 1 when there are errors.
+    """Check rule files: all faults at once, each with its line and a way out. Exits 1 when there
+    are errors.
 
     \b
         graphprune lint prune.yaml
@@ -126,13 +127,9 @@ def _render(
 ) -> str:
     if kind in ("json", "github"):
         return render_document(found, kind)
-    against = (
-        ""
-        if model is None
-        else f"; not held against {model} yet"
-        if count is None
-        else f" against {model}"
-    )
+    against = ""
+    if model is not None:
+        against = f"; not held against {model} yet" if count is None else f" against {model}"
     numbers = [
         count_of(count_severity(found, severity), severity)
         for severity in ("error", "warning", "note")

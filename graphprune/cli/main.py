@@ -1,4 +1,4 @@
-"""The entry point: finds the command, turns user mistakes into one message, and sets the exit code."""
+"""The entry point: finds the command, reports user mistakes in one message, sets the exit code."""
 
 from __future__ import annotations
 
@@ -176,9 +176,10 @@ def main() -> NoReturn:
     --detailed-exitcode), 64 wrong usage.
     """
     click.UsageError.exit_code = EXIT_USAGE
-    os.environ.setdefault(
-        "TF_CPP_MIN_LOG_LEVEL", "3"
-    )  # before TensorFlow is imported: its start-up notes are not for users of a command line
+    # before TensorFlow is imported: its start-up notes are not for users of a command line
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # classes and data functions that import tensorflow.keras get the Keras that models are of
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
+
+from graphprune.suggestions import find_close
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -40,6 +43,18 @@ class RealNumber(click.types.FloatParamType):
         """Return the number."""
         if isinstance(value, str) and not _REAL.fullmatch(value):
             self.fail(f"{value!r} is not a number; write it in digits, such as 0.001", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Choice(click.Choice):  # type: ignore[type-arg]  # click 8.1 has no type arguments here
+    """One of some words; a word that is none of them is answered with the closest."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the word."""
+        near = find_close(value, self.choices, count=1) if value not in self.choices else []
+        if near:
+            known = ", ".join(map(repr, self.choices))
+            self.fail(f"{value!r} is not one of {known}; did you mean {near[0]!r}?", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -109,14 +124,14 @@ force_option = click.option("--force", is_flag=True, help="Overwrite what is the
 format_option = click.option(
     "--format",
     "format_",
-    type=click.Choice(["text", "json"]),
+    type=Choice(["text", "json"]),
     default=None,
     help="How to print the report [default: text].",
 )
 drawing_format_option = click.option(
     "--format",
     "format_",
-    type=click.Choice(["text", "json", "github", "html", "svg"]),
+    type=Choice(["text", "json", "github", "html", "svg"]),
     default=None,
     help=(
         "How to print the report: text, JSON, Markdown for a comment on GitHub, a page, a drawing"
@@ -190,8 +205,11 @@ custom_option = click.option(
     "--custom-objects",
     "custom_objects",
     multiple=True,
-    metavar="MODULE[:NAME]",
-    help="Import MODULE (and take NAME from it), for custom layers, losses and metrics.",
+    metavar="[OTHER=]MODULE[:NAME]",
+    help=(
+        "Import MODULE (and take NAME from it), for custom layers, losses and metrics."
+        " OTHER=MODULE:NAME gives it under the name that the file has for it, such as <lambda>."
+    ),
 )
 
 
@@ -228,7 +246,8 @@ def rule_options(command: Command) -> Command:
     ) -> Any:
         return command(*args, rules=RuleOptions(rules, variables, only, off, settings), **others)
 
-    return rules_option(variables_option(only_option(off_option(set_option(run)))))  # type: ignore[return-value]
+    switched = only_option(off_option(set_option(run)))
+    return rules_option(variables_option(switched))  # type: ignore[return-value]
 
 
 allow_missed_option = click.option(
@@ -257,14 +276,26 @@ class LoadingOptions:
     """What a model file may bring into the process: see `graphprune.load_model`.
 
     Attributes:
-        custom_objects: The user's own classes and functions, as `MODULE[:NAME]`.
+        custom_objects: The user's own classes and functions, as `[OTHER=]MODULE[:NAME]`.
         unsafe_lambda: Run Python bytecode of Lambda layers.
         unsafe_ops: Run operations that are not on the list of those that only compute.
     """
 
-    custom_objects: tuple[str, ...]
-    unsafe_lambda: bool
-    unsafe_ops: bool
+    custom_objects: tuple[str, ...] = ()
+    unsafe_lambda: bool = False
+    unsafe_ops: bool = False
+
+    @property
+    def typed(self) -> str:
+        """The options as they are typed behind the next command, with a space before each.
+
+        Example:
+            >>> LoadingOptions(("<lambda>=own:act",), unsafe_ops=True).typed
+            " --custom-objects '<lambda>=own:act' --unsafe-ops"
+        """
+        given = [f" --custom-objects {shlex.quote(spec)}" for spec in self.custom_objects]
+        flags = {" --unsafe-lambda": self.unsafe_lambda, " --unsafe-ops": self.unsafe_ops}
+        return "".join([*given, *(flag for flag, is_set in flags.items() if is_set)])
 
 
 def loading_options(command: Command) -> Command:

@@ -4,13 +4,11 @@ user allowed to overwrite.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -18,6 +16,8 @@ from graphprune import report
 from graphprune.cli.colour import Paint, echo, paint_diagnostics
 from graphprune.errors import OUTPUT_EXISTS, Diagnostic, OutputError
 from graphprune.files import write_whole
+from graphprune.json_text import encodable
+from graphprune.report.tables import wrap_lines
 from graphprune.rules.text.source_lines import SourceLines
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".tflite")
@@ -126,32 +126,23 @@ def choose_drawing_format(format_: str | None, output: str | None) -> str:
     return format_ or DRAWING_SUFFIXES.get(Path(output or "").suffix.lower(), "text")
 
 
-def to_json(config: Any) -> str:
-    """Return `config` as indented strict JSON with a newline at the end; the same value gives the
-    same bytes.
-    """
-    return encodable(json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
-
-
-def encodable(text: str) -> str:
-    r"""Return `text` with halves of surrogate pairs as escapes: paths and configs may hold them,
-    and no file and no terminal takes them.
-
-    Example:
-        >>> encodable('{"path": "\udcff.keras"}')
-        '{"path": "\\udcff.keras"}'
-    """
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def print_report(text: str, output: str | None, paint: Paint = str) -> None:
+def print_report(text: str, output: str | None, paint: Paint = str, *, wraps: bool = False) -> None:
     """Print a report, painted where stdout takes colour, or write it whole to `output`, which
     `check_report_free` has found free.
+
+    Args:
+        text: The report.
+        output: The file to write; None is the terminal.
+        paint: Adds colour.
+        wraps: Whether lines that are longer than the terminal is wide are broken.
 
     Raises:
         WriteError: the file cannot be written.
     """
     text = encodable(text)
+    width = terminal_width(output) if wraps else None
+    if width is not None:
+        text = wrap_lines(text, width)
     if output is None:
         echo(text, paint, nl=not text.endswith("\n"))
         return

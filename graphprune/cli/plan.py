@@ -26,11 +26,11 @@ from graphprune.cli.outputs import (
     print_report,
     print_warnings,
     terminal_width,
-    to_json,
 )
 from graphprune.cli.planning import plan_for
 from graphprune.errors import EXIT_DIFFERENT
 from graphprune.graph import ModelFile
+from graphprune.json_text import to_json
 from graphprune.plan import Plan, plan_to_config
 from graphprune.sparsity.positions import Run
 
@@ -68,14 +68,16 @@ def command(
     detailed_exitcode: bool,
     force: bool,
 ) -> None:
-    """Show what RULES would change in MODEL. Nothing is written but the report; `apply --plan` carries out the JSON form.
+    """Show what RULES would change in MODEL. Nothing is written but the report; `apply --plan`
+    carries out the JSON form.
 
     \b
         graphprune plan model.keras -r builtin:dense-90
         graphprune plan model.keras -r prune.yaml -o plan.json
 
-    Where the rules have faults there is no plan and FILE is not written; with --format json or github the faults are printed in that form.
-    With --detailed-exitcode the exit code is 2 where the model would be changed.
+    Where the rules have faults there is no plan and FILE is not written; with --format json or
+    github the faults are printed in that form. With --detailed-exitcode the exit code is 2 where
+    the model would be changed.
     """  # noqa: D301 - click wants the real character
     check_report_free(
         output,
@@ -89,7 +91,7 @@ def command(
     print_warnings(plan.diagnostics, rules.files)
     kind = choose_drawing_format(format_, output)
     text = _render(saved, plan, kind, show_all=show_all, brief=brief, width=terminal_width(output))
-    print_report(text, output, paint_marks if kind == "text" else str)
+    print_report(text, output, paint_marks if kind == "text" else str, wraps=kind == "text")
     if detailed_exitcode and (plan.drift or not plan.is_empty):
         raise click.exceptions.Exit(EXIT_DIFFERENT)
 

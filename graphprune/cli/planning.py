@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import replace
 
 import click
 
-from graphprune.archive import no_weights
 from graphprune.cli.inputs import loading_arguments
 from graphprune.cli.options import LoadingOptions, RuleOptions
-from graphprune.diff.archive_weights import open_archive_weights
 from graphprune.errors import StalePlanError, Where
 from graphprune.graph import LayerGraph, ModelFile
 from graphprune.plan import Plan, check_plan_fits, check_weights_fit, read_plan
-from graphprune.plan.budgets import ReadWeight
 from graphprune.plan.make import LoadedModel, plan_saved_model
 from graphprune.rules import RuleSet, read_rules
 from graphprune.sparsity.positions import Run
@@ -36,7 +32,7 @@ def load_with_classes(model: ModelFile, loading: LoadingOptions) -> LoadedModel 
         return None
     import_tensorflow()
     from graphprune.tf.models.loading import load_model
-    from graphprune.tf.pruning.surgery import count_zeros, graph_of_model, weight_reader
+    from graphprune.tf.pruning.live_graph import count_zeros, graph_of_model, weight_reader
 
     live = load_model(model.need_archive().path, **loading_arguments(loading))
     return LoadedModel(graph_of_model(live), count_zeros(live), weight_reader(live))
@@ -134,9 +130,8 @@ def _read_fitting_plan(
     where = Where(plan_file)
     check_plan_fits(graph, plan, where)
     if plan.depends_on_weights:
-        with _weights_of(model, loaded) as read_weight:
-            if read_weight is None:
-                raise no_weights(model.path)
+        with model.opened():
+            read_weight = model.weights.read if loaded is None else loaded.read_weight
             check_weights_fit(graph, plan, read_weight, where)
     return plan
 
@@ -154,16 +149,3 @@ def _is_of_file(graph: LayerGraph, loaded: LayerGraph, plan: Plan) -> bool:
     except StalePlanError:
         return False
     return True
-
-
-@contextmanager
-def _weights_of(model: ModelFile, loaded: LoadedModel | None) -> Iterator[ReadWeight | None]:
-    """Open the weights of a model for budgets by magnitude; None for a layer graph as JSON."""
-    if loaded is not None:
-        yield loaded.read_weight
-        return
-    if model.archive is None:
-        yield None
-        return
-    with open_archive_weights(model.archive, model.graph) as weights:
-        yield weights.read

@@ -36,7 +36,7 @@ WINDOW = 100
 """Steps whose time tells how long the rest will take."""
 
 
-IMPORTING = "loading TensorFlow"
+IMPORTING, LOADING = "loading TensorFlow", "loading the model"
 
 
 class Display:
@@ -55,7 +55,7 @@ class Display:
         self._console = None
 
     def say(self, stage: str) -> None:
-        """Show what is being done until the next step of the training, such as `loading the model`."""
+        """Show what is done until the next training step, such as `loading the model`."""
         self._stage, self._began, self._now = stage, time.monotonic(), None
 
     def show(self, now: Progress) -> None:
@@ -96,7 +96,7 @@ class Display:
         )
 
     def _estimate(self, now: Progress) -> float | None:
-        """Return the seconds that the rest of the run will take; None before two steps were seen."""
+        """Return the seconds that the rest of the run takes; None before two steps were seen."""
         (first, before), (last, step) = self._times[0], self._times[-1]
         return None if step <= before else (last - first) / (step - before) * (now.steps - now.step)
 
@@ -110,9 +110,8 @@ def live_display() -> Iterator[Display]:
         if not sys.stderr.isatty() or os.environ.get("TERM") in ("dumb", "unknown"):
             yield Display(None, stack)
             return
-        descriptor = os.dup(
-            sys.stderr.fileno()
-        )  # stderr itself leads nowhere while TensorFlow is imported
+        # stderr itself leads nowhere while TensorFlow is imported
+        descriptor = os.dup(sys.stderr.fileno())
         stream = stack.enter_context(
             os.fdopen(descriptor, "w", encoding=sys.stderr.encoding, errors="backslashreplace")
         )
@@ -140,7 +139,7 @@ def live_display() -> Iterator[Display]:
 
 @contextmanager
 def _lines_above(name: str, console: Console) -> Iterator[None]:
-    """Let the lines that anybody writes to `sys.stdout` or `sys.stderr` stand above the live line."""
+    """Print what is written to `sys.stdout` or `sys.stderr` above the live line."""
     before: TextIO = getattr(sys, name)
     lines = LinesAbove(before, console)
     setattr(sys, name, lines)

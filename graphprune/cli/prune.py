@@ -18,8 +18,10 @@ from graphprune.cli.options import (
 )
 from graphprune.cli.outputs import check_outputs_free, print_warnings
 from graphprune.cli.planning import load_with_classes, plan_for
+from graphprune.cli.progress import IMPORTING, LOADING, live_display
 from graphprune.tf.models.quiet import import_tensorflow
 from graphprune.tf.models.refusals import check_loadable
+from graphprune.tf.models.suffixes import check_export_suffix
 
 
 @click.command("prune")
@@ -42,15 +44,19 @@ def command(
     format_: str | None,
     force: bool,
 ) -> None:
-    """Zero the smallest weights of MODEL that the rules (or a plan) select, at once: one-shot pruning, without training.
+    """Zero the smallest weights of MODEL that the rules (or a plan) select, at once: one-shot
+    pruning, without training.
 
-    The rules say which layers, how sparse and in which pattern; their schedules play no part. Every other weight stays as it is, and nothing is wrapped.
-    Accuracy falls more than with `graphprune train`; --data shows how far. The files are for serving: without compile settings and optimizer.
+    The rules say which layers, how sparse and in which pattern; their schedules play no part. Every
+    other weight stays as it is, and nothing is wrapped. Accuracy falls more than with `graphprune
+    train`; --data shows how far. The files are for serving: without compile settings and optimizer.
 
     \b
         graphprune prune model.keras -r builtin:all-90 -o sparse.keras
         graphprune prune model.keras -r small-weights.yaml -o sparse.keras --data digits.npz
     """  # noqa: D301 - click wants the real character
+    for output in outputs:
+        check_export_suffix(output)
     check_outputs_free(
         outputs, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])]
     )
@@ -58,19 +64,27 @@ def command(
     archive = saved.need_archive()
     archive.check_checksums()
     check_loadable(archive, unsafe_lambda=loading.unsafe_lambda, unsafe_ops=loading.unsafe_ops)
-    loaded = load_with_classes(saved, loading)
-    plan = plan_for(saved, rules, plan_file, loaded=loaded)
-    print_warnings(plan.diagnostics, rules.files)
+    with live_display() as display:
+        display.say(LOADING)
+        loaded = load_with_classes(saved, loading)
+        plan = plan_for(saved, rules, plan_file, loaded=loaded)
+        print_warnings(plan.diagnostics, rules.files)
 
-    import_tensorflow()
-    from graphprune.cli.stripped_files import write_stripped
-    from graphprune.tf.models.export import check_export_suffix
-    from graphprune.tf.models.loading import load_model
-    from graphprune.tf.pruning.one_shot import prune_one_shot
+        display.say(IMPORTING)
+        import_tensorflow()
+        from graphprune.cli.stripped_files import write_stripped
+        from graphprune.tf.models.loading import load_model
+        from graphprune.tf.pruning.one_shot import prune_one_shot
 
-    for output in outputs:
-        check_export_suffix(output)
-    pruned = prune_one_shot(load_model(archive.path, **loading_arguments(loading)), plan)
-    write_stripped(
-        pruned, outputs, archive.path, data, loading, format_, keep_optimizer=keep_optimizer
-    )
+        display.say(LOADING)
+        pruned = prune_one_shot(load_model(archive.path, **loading_arguments(loading)), plan)
+        write_stripped(
+            pruned,
+            outputs,
+            archive.path,
+            data,
+            loading,
+            format_,
+            display,
+            keep_optimizer=keep_optimizer,
+        )

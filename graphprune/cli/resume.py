@@ -34,19 +34,22 @@ from graphprune.tf.models.quiet import import_tensorflow
 )
 @loading_options
 def command(
-    run_folder: str,
-    stop_after: int | None,
-    trust_run: bool,
-    loading: LoadingOptions,
+    run_folder: str, stop_after: int | None, trust_run: bool, loading: LoadingOptions
 ) -> None:
-    """Go on with the training run in DIR from its newest whole checkpoint, to the same end as if it had never stopped.
+    """Go on with the training run in DIR from its newest whole checkpoint, to the same end as if it
+    had never stopped.
 
-    Without any checkpoint it starts from the beginning. What was deleted of a finished run's result is written again.
+    Without any checkpoint it starts from the beginning. What was deleted of a finished run's result
+    is written again.
 
     \b
         graphprune resume runs/a
     """  # noqa: D301 - click wants the real character
-    with lasting_output(), stoppable(run_folder, is_new=False) as stop, live_display() as display:
+    with (
+        lasting_output(),
+        stoppable(run_folder, is_new=False, loading=loading) as stop,
+        live_display() as display,
+    ):
         display.say(IMPORTING)
         import_tensorflow()
         from graphprune.tf.training.run import resume
@@ -65,8 +68,8 @@ def command(
                 stop=stop,
                 **loading_arguments(loading),
             )
-        check_stop(result, stop)
-        report_run(result)
+        check_stop(result, stop, loading)
+        report_run(result, loading)
 
 
 def _say_start(run_folder: str, checkpoint: Path | None) -> str:

@@ -6,15 +6,16 @@ from typing import cast
 
 import click
 
-from graphprune.cli.options import force_option
-from graphprune.cli.outputs import check_report_free, print_report, to_json
+from graphprune.cli.options import Choice, force_option
+from graphprune.cli.outputs import check_report_free, print_report
+from graphprune.json_text import to_json
 from graphprune.rules.building.schema import KINDS, Kind, build_schema
 
 
 @click.command("schema")
 @click.option(
     "--kind",
-    type=click.Choice(list(KINDS)),
+    type=Choice(list(KINDS)),
     default="rules",
     show_default=True,
     help="Of which files: rule files, or rule tests.",
@@ -22,7 +23,8 @@ from graphprune.rules.building.schema import KINDS, Kind, build_schema
 @click.option("-o", "--output", metavar="FILE", help="Write the schema to FILE.")
 @force_option
 def command(kind: str, output: str | None, force: bool) -> None:
-    """Write the JSON Schema of rule files, with help for every key: editors then complete keys and mark faults while you type.
+    """Write the JSON Schema of rule files, with help for every key: editors then complete keys and
+    mark faults while you type.
 
     \b
         graphprune schema -o graphprune-rules.schema.json

@@ -25,6 +25,7 @@ from graphprune.cli.options import (
     outputs_option,
 )
 from graphprune.cli.outputs import check_outputs_free
+from graphprune.cli.progress import IMPORTING, LOADING, live_display
 from graphprune.diff import diff_graphs
 from graphprune.diff.first_difference import find_difference
 from graphprune.errors import GraphError
@@ -34,6 +35,7 @@ from graphprune.graph.from_config import graph_with_tensors
 from graphprune.sparsity.missed_targets import explain_missed
 from graphprune.tf.models.quiet import import_tensorflow
 from graphprune.tf.models.refusals import check_loadable
+from graphprune.tf.models.suffixes import check_export_suffix
 
 
 @click.command("strip")
@@ -59,15 +61,19 @@ def command(
     format_: str | None,
     force: bool,
 ) -> None:
-    """Take the wrappers off MODEL (a wrapped model, or the folder of a finished training run): the original architecture, sparse.
+    """Take the wrappers off MODEL (a wrapped model, or the folder of a finished training run): the
+    original architecture, sparse.
 
     \b
         graphprune strip runs/a -o sparse.keras
         graphprune strip wrapped.keras -o sparse.keras -o sparse.tflite
 
-    The files are for serving: without compile settings and optimizer, as model.save(..., include_optimizer=False) writes them.
-    A warning names the layers that have fewer zeros than their target.
+    The files are for serving: without compile settings and optimizer, as model.save(...,
+    include_optimizer=False) writes them. A warning names the layers that have fewer zeros than
+    their target.
     """  # noqa: D301 - click wants the real character
+    for output in outputs:
+        check_export_suffix(output)
     model_file, origin = find_model_file(model), original or find_training_origin(model)
     check_outputs_free(outputs, force=force, inputs=[model, model_file, origin])
     wrapped = replace(open_model(model_file), path=model)
@@ -76,46 +82,49 @@ def command(
     check_loadable(archive, unsafe_lambda=loading.unsafe_lambda, unsafe_ops=loading.unsafe_ops)
     check_same_architecture(open_model(origin), wrapped)
 
-    import_tensorflow()
-    from graphprune.cli.stripped_files import write_stripped
-    from graphprune.tf.models.export import check_export_suffix
-    from graphprune.tf.models.loading import load_model
-    from graphprune.tf.pruning.surgery import find_missed_targets, strip_model
+    with live_display() as display:
+        display.say(IMPORTING)
+        import_tensorflow()
+        from graphprune.cli.stripped_files import write_stripped
+        from graphprune.tf.models.loading import load_model
+        from graphprune.tf.pruning.missed_targets import find_missed_targets
+        from graphprune.tf.pruning.surgery import strip_model
 
-    for output in outputs:
-        check_export_suffix(output)
-    pruned = load_model(archive.path, **loading_arguments(loading))
-    missed = find_missed_targets(pruned)
-    stripped = strip_model(pruned, compiled=keep_optimizer or data is not None)
-    if all(layer.wrap is None for layer in wrapped.graph.layers.values()):
-        click.echo(
-            f"graphprune: warning: {model}: no layer is wrapped; it is written as it is", err=True
+        display.say(LOADING)
+        pruned = load_model(archive.path, **loading_arguments(loading))
+        missed = find_missed_targets(pruned)
+        stripped = strip_model(pruned, compiled=keep_optimizer or data is not None)
+        if all(layer.wrap is None for layer in wrapped.graph.layers.values()):
+            click.echo(
+                f"graphprune: warning: {model}: no layer is wrapped; it is written as it is",
+                err=True,
+            )
+        if missed:
+            click.echo(
+                f"graphprune: warning: {model}: stripped, and {explain_missed(missed)};"
+                f" {_advise(model, model_file, loading)}",
+                err=True,
+            )
+        write_stripped(
+            stripped,
+            outputs,
+            origin,
+            data,
+            loading,
+            format_,
+            display,
+            keep_optimizer=keep_optimizer,
+            missed=missed,
         )
-    if missed:
-        click.echo(
-            f"graphprune: warning: {model}: stripped, and {explain_missed(missed)};"
-            f" {_advise(model, model_file)}",
-            err=True,
-        )
-    write_stripped(
-        stripped,
-        outputs,
-        origin,
-        data,
-        loading,
-        format_,
-        keep_optimizer=keep_optimizer,
-        missed=missed,
-    )
 
 
-def _advise(model: str, model_file: str) -> str:
+def _advise(model: str, model_file: str, loading: LoadingOptions) -> str:
     """Return what to do about missed targets in a wrapped model, or in the model of a finished
     training run.
     """
     if model != model_file:
         return "train for more epochs, or let the schedules end earlier, and strip then"
-    train = f"graphprune train {shlex.quote(model)} --data DATA --epochs N --run DIR"
+    train = f"graphprune train {shlex.quote(model)} --data DATA --epochs N --run DIR{loading.typed}"
     return (
         f"train it first, with {train}, or prune without training, with graphprune prune MODEL -r"
         " RULES -o OUT"

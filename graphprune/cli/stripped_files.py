@@ -14,15 +14,17 @@ import click
 
 from graphprune.cli.inputs import loading_arguments, open_model
 from graphprune.cli.options import LoadingOptions
-from graphprune.cli.outputs import to_json
+from graphprune.cli.progress import Display
 from graphprune.cli.sizes import Measured, size_columns
+from graphprune.json_text import to_json
 from graphprune.report import SizeTable, render_sizes_text, sizes_to_config
 from graphprune.sparsity.missed_targets import MissedTarget
 from graphprune.tf.models.export import write_model
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.models.read_back import check_reads_back
-from graphprune.tf.models.saving import SUFFIXES
-from graphprune.tf.pruning.surgery import count_zeros, strip_model
+from graphprune.tf.models.suffixes import SUFFIXES
+from graphprune.tf.pruning.live_graph import count_zeros
+from graphprune.tf.pruning.surgery import strip_model
 from graphprune.tf.training.data import read_data
 from graphprune.tf.training.evaluation import measure_accuracy
 
@@ -34,6 +36,7 @@ def write_stripped(
     data: str | None,
     loading: LoadingOptions,
     format_: str | None,
+    display: Display,
     *,
     keep_optimizer: bool = False,
     missed: Sequence[MissedTarget] = (),
@@ -48,6 +51,7 @@ def write_stripped(
         data: What to measure accuracy on; None measures none.
         loading: How `origin` is loaded where its accuracy is measured.
         format_: `json` prints the table as JSON on stdout, and the rest on stderr.
+        display: Says what is being done, until the table is printed.
         keep_optimizer: Write the compile settings and the optimizer's state too.
         missed: Tensors that are less sparse than their target, for the JSON.
 
@@ -58,6 +62,7 @@ def write_stripped(
     archive = before.need_archive()
     accuracies: tuple[float | None, float | None] = (None, None)
     if data is not None:
+        display.say("measuring accuracy")
         samples = read_data(data)
         original = load_model(archive.path, **loading_arguments(loading))
         accuracies = measure_accuracy(original, samples), measure_accuracy(stripped, samples)
@@ -73,6 +78,7 @@ def write_stripped(
         else strip_model(stripped, compiled=False)
     )
     for output in outputs:
+        display.say(f"writing {output}")
         if Path(output).suffix in SUFFIXES:
             check_reads_back(
                 served,
@@ -91,6 +97,7 @@ def write_stripped(
         {**column, "missed_targets": [asdict(tensor) for tensor in missed if index]}
         for index, column in enumerate(sizes_to_config(table))
     ]
+    display.close()
     click.echo(to_json(as_json) if format_ == "json" else render_sizes_text(table), nl=False)
     for output in outputs:
         click.echo(f"wrote {output}", err=format_ == "json")

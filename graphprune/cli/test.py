@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from graphprune.cli.options import force_option, format_option, report_option
-from graphprune.cli.outputs import check_report_free, choose_format, print_report, to_json
+from graphprune.cli.outputs import check_report_free, choose_format, print_report
 from graphprune.errors import EXIT_ERROR
 from graphprune.files import write_whole
+from graphprune.json_text import to_json
 from graphprune.plan.run_cases import CaseResult, read_snapshots, run_cases, updated_snapshots
 from graphprune.report import cases_to_config, render_cases
 from graphprune.rules.building.case_file import Case, CaseFile, find_case_files, read_cases
@@ -40,7 +41,8 @@ from graphprune.suggestions import closest
 def command(
     place: str, pattern: str, update: bool, format_: str | None, output: str | None, force: bool
 ) -> None:
-    """Run the rule tests in DIR: files named *_test.yaml (.yml, .json) that say which layers rules select in which graphs.
+    """Run the rule tests in DIR: files named *_test.yaml (.yml, .json) that say which layers rules
+    select in which graphs.
 
     \b
         graphprune test tests

@@ -29,6 +29,7 @@ from graphprune.runs.samples import check_samples, is_data_function
 from graphprune.sparsity.positions import Run
 from graphprune.tf.models.quiet import import_tensorflow
 from graphprune.tf.models.refusals import check_loadable
+from graphprune.tf.training.strategy_names import parse_strategy
 
 TENSORBOARD = "tensorboard"
 """Where events go unless the user says where: in the run's folder."""
@@ -137,16 +138,23 @@ def command(
     loading: LoadingOptions,
     force: bool,
 ) -> None:
-    """Train MODEL to its planned sparsity: wrap it by rules or by a plan, or take it as it is when it is wrapped already.
+    """Train MODEL to its planned sparsity: wrap it by rules or by a plan, or take it as it is when
+    it is wrapped already.
 
-    Everything goes into the run's folder: checkpoints, metrics.jsonl, the plan, and at the end model.keras (or .h5). If it is interrupted,
-    `graphprune resume DIR` goes on exactly where the last checkpoint stands.
-    A run that is too short for a target is refused before it begins. Exit code 1 when a target was missed.
+    Everything goes into the run's folder: checkpoints, metrics.jsonl, the plan, and at the end
+    model.keras (or .h5). If it is interrupted, `graphprune resume DIR` goes on exactly where the
+    last checkpoint stands. A run that is too short for a target is refused before it begins. Exit
+    code 1 when a target was missed.
 
     \b
         graphprune train model.keras -r builtin:dense-90 --data digits.npz --epochs 10 --run runs/a
     """  # noqa: D301 - click wants the real character
-    with lasting_output(), stoppable(run_folder, is_new=True) as stop, live_display() as display:
+    parse_strategy(strategy)
+    with (
+        lasting_output(),
+        stoppable(run_folder, is_new=True, loading=loading) as stop,
+        live_display() as display,
+    ):
         display.say("reading the model")
         plan = None
         saved = open_model(model)
@@ -185,13 +193,7 @@ def command(
                 reset_optimizer=reset_optimizer,
                 checkpoint_every=checkpoint_every,
                 seed=seed,
-                tensorboard=(
-                    None
-                    if tensorboard is None
-                    else tensorboard
-                    if tensorboard == TENSORBOARD
-                    else Path(tensorboard).absolute()
-                ),
+                tensorboard=_summaries_folder(tensorboard),
                 strategy=strategy,
                 stop_after_step=stop_after,
                 allow_missed=allow_missed,
@@ -201,12 +203,18 @@ def command(
                 stop=stop,
                 **loading_arguments(loading),
             )
-        check_stop(result, stop)
-        report_run(result)
+        check_stop(result, stop, loading)
+        report_run(result, loading)
+
+
+def _summaries_folder(tensorboard: str | None) -> str | Path | None:
+    if tensorboard is None or tensorboard == TENSORBOARD:
+        return tensorboard
+    return Path(tensorboard).absolute()
 
 
 def _open_devices(strategy: str) -> None:
-    """Make the strategy's devices while that is possible: before a model is loaded for its classes."""
+    """Make the strategy's devices while that is possible: before a model is loaded."""
     import_tensorflow()
     from graphprune.tf.training.strategies import open_spread
 

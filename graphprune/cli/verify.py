@@ -13,9 +13,9 @@ from graphprune.cli.options import (
     format_option,
     report_option,
 )
-from graphprune.cli.outputs import check_report_free, choose_format, print_report, to_json
+from graphprune.cli.outputs import check_report_free, choose_format, print_report
 from graphprune.errors import EXIT_DIFFERENT
-from graphprune.graph import measure_mask_faults, measure_zeros
+from graphprune.json_text import to_json
 from graphprune.plan import read_plan, verification_to_config, verify_plan
 from graphprune.report import render_verification
 
@@ -45,25 +45,33 @@ def command(
 ) -> None:
     """Measure MODEL against a plan: are the zeros there that it promised?
 
-    MODEL is wrapped, trained or stripped: what counts are the zeros in its weights. For example, before a model is shipped:
+    MODEL is wrapped, trained or stripped: what counts are the zeros in its weights. For example,
+    before a model is shipped:
 
     \b
         graphprune plan model.keras -r prune.yaml -o plan.json
         ...
         graphprune verify sparse.keras --plan plan.json --detailed-exitcode
 
-    A file whose own checksums do not fit is refused, and the folder of a training run whose model is not the one that the run wrote.
-    With --detailed-exitcode the exit code is 2 where a tensor is not as planned.
+    A file whose own checksums do not fit is refused, and the folder of a training run whose model
+    is not the one that the run wrote. With --detailed-exitcode the exit code is 2 where a tensor is
+    not as planned.
     """  # noqa: D301 - click wants the real character
     check_report_free(output, force=force, inputs=[model, plan_file], format_=format_)
     saved, plan = open_model(model), read_plan(plan_file)
-    archive = saved.need_archive()
-    archive.check_checksums()
-    zeros, faults = measure_zeros(archive, saved.graph), measure_mask_faults(archive, saved.graph)
-    found = verify_plan(plan, saved.graph, zeros, faults, model_path=model, plan_path=plan_file)
+    with saved.weights.opened():
+        saved.need_archive().check_checksums()
+        found = verify_plan(
+            plan,
+            saved.graph,
+            saved.zeros or {},
+            saved.mask_faults or {},
+            model_path=model,
+            plan_path=plan_file,
+        )
     if choose_format(format_, output) == "json":
         print_report(to_json(verification_to_config(found)), output)
     else:
-        print_report(render_verification(found, brief=brief), output, paint_marks)
+        print_report(render_verification(found, brief=brief), output, paint_marks, wraps=True)
     if detailed_exitcode and found.drift:
         raise click.exceptions.Exit(EXIT_DIFFERENT)

@@ -2,56 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
-from numpy.typing import NDArray
-
-from graphprune.archive import Archive, TensorReader
 from graphprune.diff.changes import GraphDiff
 from graphprune.diff.graph_diff import diff_graphs
 from graphprune.diff.sizes import measure_weights_gzip, side_by_side
-from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.read import ModelFile
-from graphprune.graph.weights import ModelWeights, locate_weights
 from graphprune.sparsity.positions import Run
-
-
-@dataclass(frozen=True, slots=True)
-class ArchiveWeights:
-    """The weights in an open archive, one tensor in memory at a time; a `Weights`."""
-
-    located: ModelWeights
-    reader: TensorReader
-
-    def read(self, address: str, name: str, /) -> NDArray[Any]:
-        """Return a weight tensor of the layer at `address`.
-
-        Raises:
-            GraphError: there is no such tensor.
-            ArchiveError: the file is damaged.
-        """
-        return self.reader.read(self.located.find(address, name))
-
-    def read_state(self, address: str, name: str, /) -> NDArray[Any] | None:
-        """Return a tensor of the pruning wrapper around the layer, or None where it has none of
-        that name.
-
-        Raises:
-            ArchiveError: the file is damaged.
-        """
-        stored = self.located.tensors.get(address, {}).get(name)
-        return None if stored is None else self.reader.read(stored)
-
-
-@contextmanager
-def open_archive_weights(archive: Archive, graph: LayerGraph) -> Iterator[ArchiveWeights]:
-    """Open the weights of `archive`, from which `graph` was read."""
-    located = locate_weights(archive, graph)
-    with archive.opened() as reader:
-        yield ArchiveWeights(located, reader)
 
 
 def diff_models(
@@ -70,7 +27,7 @@ def diff_models(
     Raises:
         ArchiveError: the weights of one side are damaged.
     """
-    with _open_weights(left) as left_weights, _open_weights(right) as right_weights:
+    with left.opened() as left_weights, right.opened() as right_weights:
         difference = diff_graphs(
             left.graph,
             right.graph,
@@ -93,12 +50,3 @@ def diff_models(
             (right.graph, right_weights),
         )
         return replace(difference, weights_gzip=(before, after))
-
-
-@contextmanager
-def _open_weights(model: ModelFile) -> Iterator[ArchiveWeights | None]:
-    if model.archive is None:
-        yield None
-        return
-    with open_archive_weights(model.archive, model.graph) as weights:
-        yield weights

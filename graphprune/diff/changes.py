@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from graphprune.graph.layer_graph import LayerGraph
+from graphprune.shown import Shown
 from graphprune.sparsity.pruning import Pruning
 
 Evidence = Literal["address", "weights", "structure"]
@@ -234,8 +236,8 @@ class Side:
     zeros: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class GraphDiff:
+@dataclass(frozen=True, slots=True, repr=False)
+class GraphDiff(Shown):
     """Everything that differs between two models; made by `diff_graphs`.
 
     Attributes:
@@ -245,6 +247,7 @@ class GraphDiff:
         added, removed: Connections that only one side has, in the right side's names.
         weights_gzip: Bytes of all weights, left and right, after gzip; None where they are the
             same, or nobody measured.
+        graphs: The models themselves, to draw them.
     """
 
     left: Side
@@ -254,6 +257,7 @@ class GraphDiff:
     added: tuple[Connection, ...] = ()
     removed: tuple[Connection, ...] = ()
     weights_gzip: tuple[int, int] | None = None
+    graphs: tuple[LayerGraph, LayerGraph] | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_graph_equal(self) -> bool:

@@ -1,17 +1,13 @@
-"""How the layers of a model are called: which tensors they take, and what else."""
+"""How the layers of a model are connected."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from graphprune.diff.changes import Connection
-from graphprune.graph.entries import canonical
-from graphprune.graph.frames import CONSTANT, Frame
+from graphprune.graph.frames import Frame
 from graphprune.graph.layer_graph import LayerGraph
-
-_NOTHING: tuple[Any, ...] = (None, {}, [])
 
 
 def compare_connections(
@@ -27,25 +23,6 @@ def compare_connections(
     """
     before, after = Counter(_connections(left, renames)), Counter(_connections(right, {}))
     return tuple((after - before).elements()), tuple((before - after).elements())
-
-
-def collect_call_constants(graph: LayerGraph) -> dict[str, dict[str, Any]]:
-    """Return, for each layer that is called with more than tensors (`y` of `x * 2.0`), these
-    arguments by call index.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    for frame in graph.frames.values():
-        for member in frame.members:
-            calls = {
-                str(call): _constants(node)
-                for call, node in enumerate(member.placement.get("inbound_nodes") or ())
-            }
-            kept = {
-                call: constants for call, constants in calls.items() if constants not in _NOTHING
-            }
-            if kept:
-                found[frame.address_of(member.name)] = kept
-    return found
 
 
 def _connections(graph: LayerGraph, renames: Mapping[str, str]) -> Iterator[Connection]:
@@ -78,28 +55,3 @@ def _frame_connections(
         yield Connection(
             names[use.source], use.source_call, use.source_tensor, model, 0, f"output {index}"
         )
-
-
-def _constants(node: Any) -> Any:
-    """Return an inbound node without the tensors in it: the constants, in the nesting that they
-    stand in; empty parts are left out.
-    """
-    if (
-        isinstance(node, list | tuple)
-        and len(node) in (3, 4)
-        and isinstance(node[0], str)
-        and type(node[1]) is int
-    ):
-        return (
-            canonical(node[2])
-            if node[0] == CONSTANT
-            else _constants(node[3])
-            if len(node) == 4
-            else None
-        )
-    if isinstance(node, Mapping):
-        parts = {str(key): _constants(item) for key, item in node.items()}
-        return {key: item for key, item in parts.items() if item not in _NOTHING}
-    if isinstance(node, list | tuple):
-        return [item for item in map(_constants, node) if item not in _NOTHING]
-    return canonical(node)

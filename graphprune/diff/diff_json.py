@@ -107,8 +107,8 @@ def _tensor_to_config(tensor: TensorDiff) -> dict[str, Any]:
     )
     return {
         "name": tensor.name,
-        "shape_before": None if tensor.shape_before is None else list(tensor.shape_before),
-        "shape_after": None if tensor.shape_after is None else list(tensor.shape_after),
+        "shape_before": _listed(tensor.shape_before),
+        "shape_after": _listed(tensor.shape_after),
         "zeros_before": tensor.zeros_before,
         "zeros_after": tensor.zeros_after,
         "sparsity_before": _round(tensor.sparsity_before),
@@ -118,6 +118,10 @@ def _tensor_to_config(tensor: TensorDiff) -> dict[str, Any]:
         "values": tensor.values,
         "mask": mask,
     }
+
+
+def _listed(shape: tuple[int, ...] | None) -> list[int] | None:
+    return None if shape is None else list(shape)
 
 
 def _connection_to_config(edge: Connection) -> dict[str, Any]:

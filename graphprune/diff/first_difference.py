@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 from graphprune.diff.changes import PRUNING_PREFIX, ConfigChange, Connection, GraphDiff, LayerDiff
 
+_FUNCTIONS = ("config.function.", "config.output_shape.", "config.mask.")
+"""What the paths of settings inside a stored Python function begin with."""
+
 
 def find_difference(diff: GraphDiff) -> str | None:
     """Return what differs first between two models in more than wrappers and weights; None where
@@ -14,8 +17,16 @@ def find_difference(diff: GraphDiff) -> str | None:
     Example:
         >>> from graphprune.diff.graph_diff import diff_graphs
         >>> from graphprune.graph.read import read_graph
-        >>> layers = ({"class_name": "Dense", "config": {"name": "fc", "units": units}} for units in (3, 4))
-        >>> graphs = [read_graph({"class_name": "Sequential", "config": {"name": "net", "layers": [layer]}}) for layer in layers]
+        >>> layers = (
+        ...     {"class_name": "Dense", "config": {"name": "fc", "units": units}}
+        ...     for units in (3, 4)
+        ... )
+        >>> graphs = [
+        ...     read_graph(
+        ...         {"class_name": "Sequential", "config": {"name": "net", "layers": [layer]}}
+        ...     )
+        ...     for layer in layers
+        ... ]
         >>> find_difference(diff_graphs(*graphs, left_path="a.keras", right_path="b.keras"))
         "layer 'fc' has units 3 in a.keras and 4 in b.keras"
     """
@@ -52,15 +63,10 @@ def _layer_differences(layer: LayerDiff, left: str, right: str) -> Iterator[str]
 
 
 def _is_bytecode(layer: LayerDiff, change: ConfigChange) -> bool:
-    """Return whether both sides have a Lambda's Python bytecode: Python writes that of one function
-    in other bytes once it was read from a file.
+    """Return whether the functions of a Lambda differ, which pruning does not touch: another Python
+    writes one function as other bytecode.
     """
-    return (
-        layer.type == "Lambda"
-        and change.path == "config.function"
-        and isinstance(change.before, list)
-        and isinstance(change.after, list)
-    )
+    return layer.type == "Lambda" and change.path.startswith(_FUNCTIONS)
 
 
 def _changed(change: ConfigChange, left: str, right: str) -> str:

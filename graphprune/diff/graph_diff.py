@@ -15,15 +15,17 @@ from graphprune.diff.changes import (
     Status,
     TensorDiff,
 )
-from graphprune.diff.connections import collect_call_constants, compare_connections
+from graphprune.diff.connections import compare_connections
 from graphprune.diff.pairing import Pair, pair_layers
 from graphprune.diff.settings import compare_layers, compare_settings
 from graphprune.diff.tensors import compare_tensors
 from graphprune.diff.weights import Weights
+from graphprune.graph.architecture import collect_call_constants
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 from graphprune.graph.shapes.tensor_shapes import Shape, TensorUse, find_tensor_shapes
 from graphprune.sparsity.positions import Run
+from graphprune.wrapper_names import STEP
 
 
 def diff_graphs(
@@ -57,7 +59,9 @@ def diff_graphs(
     Example:
         >>> from graphprune.graph.read import read_graph
         >>> dense = {"class_name": "Dense", "config": {"name": "fc", "units": 3}}
-        >>> graph = read_graph({"class_name": "Sequential", "config": {"name": "net", "layers": [dense]}})
+        >>> graph = read_graph(
+        ...     {"class_name": "Sequential", "config": {"name": "net", "layers": [dense]}}
+        ... )
         >>> diff_graphs(graph, graph).is_empty
         True
     """
@@ -92,6 +96,7 @@ def diff_graphs(
         added=added,
         removed=removed,
         weights_gzip=weights_gzip,
+        graphs=(left, right),
     )
 
 
@@ -172,7 +177,7 @@ class _Comparison:
     ) -> PruningState | None:
         if layer is None or layer.wrap is None:
             return None
-        stored = None if weights is None else weights.read_state(layer.address, "pruning_step")
+        stored = None if weights is None else weights.read_state(layer.address, STEP)
         step = None if stored is None else int(stored)
         return PruningState(
             rule=layer.wrap.provenance.rule,

@@ -98,7 +98,7 @@ class _Matching:
                 self._add(address, address, "address")
 
     def pair_weights(self, left_weights: Weights, right_weights: Weights) -> None:
-        """Pair left-overs of which exactly one on each side has these settings, shapes and weights."""
+        """Pair the rest where exactly one on each side has these settings, shapes and weights."""
         wanted = {self._left_kinds[address] for address in self._left_rest()} & {
             self._right_kinds[address] for address in self._right_rest()
         }

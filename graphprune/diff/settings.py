@@ -2,65 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from graphprune.diff.changes import ConfigChange
+from graphprune.graph.architecture import WHEN_BUILT, plain_config
 from graphprune.graph.classes.builtin_layers import known_class
-from graphprune.graph.classes.completion import complete_config, fill_from_other, is_inherited
+from graphprune.graph.classes.completion import fill_from_other
 from graphprune.graph.entries import Entry
 
 GetRank = Callable[[], int | None]
 """Returns how many axes the tensor has that a layer takes; None where that is not known."""
-
-_CONNECTIONS = frozenset({"input_layers", "output_layers", "inbound_nodes"})
-_WHEN_BUILT = frozenset(
-    {
-        "batch_input_shape",
-        "build_input_shape",
-        "key_shape",
-        "query_shape",
-        "value_shape",
-        "vocabulary_size",
-    }
-)
-"""Settings that may be null, or not there, until a layer or a model is built; an InputLayer always
-has its shape.
-"""
-
-
-def plain_config(entry: Entry, *, names: bool, is_model: bool = False) -> dict[str, Any]:
-    """Return a layer's settings without its own name, alike for the `.keras` and the `.h5` way of
-    writing them and for every version of Keras.
-
-    Of a model the inner layers and connections are left out: they are layers and connections of the
-    graph themselves.
-
-    Args:
-        entry: The layer.
-        names: Whether layers inside it (of `TimeDistributed`, `Bidirectional`) keep their names.
-        is_model: Whether the layer is a model.
-    """
-    left_out = {"name"} | (_CONNECTIONS | {"layers"} if is_model else frozenset())
-    config = {key: value for key, value in entry["config"].items() if key not in left_out}
-    added = {"trainable": True} if is_model else {}
-    plain: dict[str, Any] = _simplify(
-        added | complete_config({**entry, "config": config}), names=names
-    )
-    return plain
-
-
-def settings_to_hash(entry: Entry, *, is_model: bool = False) -> dict[str, Any]:
-    """Return the settings that two layers which may be one have in common, whatever Keras wrote
-    them and whether they were built.
-    """
-    plain = plain_config(entry, names=False, is_model=is_model)
-    is_custom = known_class(entry) is None
-    return {
-        key: value
-        for key, value in plain.items()
-        if key not in _WHEN_BUILT | {"axis"} and not (is_custom and is_inherited(key, value))
-    }
 
 
 def compare_layers(
@@ -92,7 +44,12 @@ def compare_settings(
     """Yield what differs between two values that `plain_config` made; a missing key equals null.
 
     Example:
-        >>> [change.path for change in compare_settings({"units": 3, "bias": {"seed": 1}}, {"units": 3, "bias": {"seed": 2}}, "config")]
+        >>> [
+        ...     change.path
+        ...     for change in compare_settings(
+        ...         {"units": 3, "bias": {"seed": 1}}, {"units": 3, "bias": {"seed": 2}}, "config"
+        ...     )
+        ... ]
         ['config.bias.seed']
     """
     if isinstance(before, dict) and isinstance(after, dict):
@@ -107,29 +64,11 @@ def compare_settings(
         yield ConfigChange(path, before, after)
 
 
-def _simplify(value: Any, *, names: bool) -> Any:
-    """Return a plain value, where asked for without the names of the layers in it."""
-    if isinstance(value, list):
-        return [_simplify(item, names=names) for item in value]
-    if not isinstance(value, Mapping):
-        return value
-    kept = {
-        key: _simplify(item, names=names)
-        for key, item in value.items()
-        if names or key not in _CONNECTIONS
-    }
-    if not names and "class_name" in kept and isinstance(kept.get("config"), dict):
-        kept = {key: item for key, item in kept.items() if key != "name"} | {
-            "config": {key: item for key, item in kept["config"].items() if key != "name"}
-        }
-    return kept
-
-
 def _is_same_when_built(key: str, before: Any, after: Any, get_rank: GetRank) -> bool:
     """Return whether two values of a setting differ only in that one of the layers was not built
     when it was saved.
     """
-    if key in _WHEN_BUILT:
+    if key in WHEN_BUILT:
         return before is None or after is None
     if (
         key != "axis"

@@ -13,8 +13,7 @@ from typing import Any
 
 import networkx as nx
 
-from graphprune.diff.connections import collect_call_constants
-from graphprune.diff.settings import settings_to_hash
+from graphprune.graph.architecture import collect_call_constants, settings_to_hash
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 

@@ -11,6 +11,7 @@ from graphprune.diff.changes import MaskOverlap, TensorDiff
 from graphprune.diff.weights import Weights, count_zeros, has_same_bits
 from graphprune.graph.layers import Layer, Tensor
 from graphprune.sparsity.pruning import Pruning
+from graphprune.wrapper_names import mask_name
 
 
 def compare_tensors(
@@ -87,8 +88,8 @@ def _compare_masks(
         or right_weights is None
     ):
         return None
-    before = left_weights.read_state(left.address, f"mask_{name}")
-    after = right_weights.read_state(right.address, f"mask_{name}")
+    before = left_weights.read_state(left.address, mask_name(name))
+    after = right_weights.read_state(right.address, mask_name(name))
     if before is None or after is None or before.shape != after.shape:
         return None
     kept_before, kept_after = before != 0, after != 0

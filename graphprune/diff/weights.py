@@ -40,7 +40,10 @@ def has_same_bits(left: NDArray[Any], right: NDArray[Any]) -> bool:
     not 0.0.
 
     Example:
-        >>> has_same_bits(np.array([np.nan, 0.0]), np.array([np.nan, 0.0])), has_same_bits(np.array([0.0]), np.array([-0.0]))
+        >>> (
+        ...     has_same_bits(np.array([np.nan, 0.0]), np.array([np.nan, 0.0])),
+        ...     has_same_bits(np.array([0.0]), np.array([-0.0])),
+        ... )
         (True, False)
     """
     return (

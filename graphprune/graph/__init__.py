@@ -1,4 +1,8 @@
-"""A saved model as a value: `LayerGraph`, from a Keras config and back."""
+"""A saved model as a value: `LayerGraph`, from a Keras config and back.
+
+What belongs here: layers, their weights and connections, and what a config says of them. What does
+not: which layers are pruned (`rules`, `plan`), and how a file stores them (`archive`).
+"""
 
 from __future__ import annotations
 
@@ -44,22 +48,23 @@ __all__ = [
     "read_steps",
 ]
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "from_config": ["graph_from_config"],
-        "graph_json": ["graph_from_json_config", "graph_to_config"],
-        "layer_graph": ["LayerGraph"],
-        "layers": ["SEPARATOR", "Layer", "Tensor", "Wrap"],
-        "measure": [
-            "TensorMetrics",
-            "measure_mask_faults",
-            "measure_tensors",
-            "measure_zeros",
-            "read_steps",
-        ],
-        "read": ["ModelFile", "open_model_file", "read_graph"],
-        "shapes.tensor_shapes": ["find_tensor_shapes"],
-        "weights": ["ModelWeights", "locate_weights"],
-    },
-)
+if not TYPE_CHECKING:  # so that type checkers know every name, and no other
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "from_config": ["graph_from_config"],
+            "graph_json": ["graph_from_json_config", "graph_to_config"],
+            "layer_graph": ["LayerGraph"],
+            "layers": ["SEPARATOR", "Layer", "Tensor", "Wrap"],
+            "measure": [
+                "TensorMetrics",
+                "measure_mask_faults",
+                "measure_tensors",
+                "measure_zeros",
+                "read_steps",
+            ],
+            "read": ["ModelFile", "open_model_file", "read_graph"],
+            "shapes.tensor_shapes": ["find_tensor_shapes"],
+            "weights": ["ModelWeights", "locate_weights"],
+        },
+    )

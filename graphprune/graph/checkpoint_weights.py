@@ -18,6 +18,7 @@ from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 from graphprune.graph.toolkit import TOOLKIT_STATE, toolkit_state_names
 from graphprune.graph.weight_misfits import rename_by_wrapper
+from graphprune.wrapper_names import state_names
 
 _DEEPEST = 30
 """Models in models, first layer in first layer."""
@@ -93,15 +94,7 @@ def _name(archive: Archive, layer: Layer, group: str) -> dict[str, StoredTensor]
     state: dict[str, StoredTensor] = {}
     if layer.wrap is not None:
         state = {path: tensor for path, tensor in by_path.items() if "/" not in path}
-        names = (
-            ()
-            if layer.wrap.pruning is None
-            else [
-                f"{kind}_{name}"
-                for name in layer.wrap.pruning.weights
-                for kind in ("mask", "threshold")
-            ]
-        )
+        names = () if layer.wrap.pruning is None else state_names(layer.wrap.pruning.weights)
         by_attribute = {state_attribute(name): name for name in names}
         state = {by_attribute.get(path, path): tensor for path, tensor in state.items()}
         if is_toolkit_config(layer.wrap.entry["config"]):

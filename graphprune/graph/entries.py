@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from graphprune.archive.entries import Entry, is_builtin, is_model, type_of
+from graphprune.wrapper_names import REGISTERED
 
 __all__ = [
     "PLACEMENT",
-    "WRAPPER",
     "Entry",
     "canonical",
     "copy_config",
@@ -23,7 +23,6 @@ __all__ = [
     "type_of",
 ]
 
-WRAPPER = "graphprune>PruneLowMagnitude"
 PLACEMENT = ("name", "inbound_nodes")
 """The keys that say where a layer stands in its model and not what it is."""
 
@@ -35,7 +34,7 @@ def is_input(entry: Entry) -> bool:
 
 def is_wrapper(entry: Entry) -> bool:
     """Return whether this is graphprune's pruning wrapper."""
-    return type_of(entry) == WRAPPER
+    return type_of(entry) == REGISTERED
 
 
 def name_of(entry: Entry) -> str:
@@ -51,7 +50,12 @@ def to_snake_case(name: str) -> str:
     """Return a class name as `.keras` files spell it (tf_keras/src/utils/generic_utils.py).
 
     Example:
-        >>> to_snake_case("PReLU"), to_snake_case("Conv2DTranspose"), to_snake_case("TFOpLambda"), to_snake_case("_Low")
+        >>> (
+        ...     to_snake_case("PReLU"),
+        ...     to_snake_case("Conv2DTranspose"),
+        ...     to_snake_case("TFOpLambda"),
+        ...     to_snake_case("_Low"),
+        ... )
         ('p_re_lu', 'conv2d_transpose', 'tf_op_lambda', 'private__low')
     """
     snake = re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
@@ -81,9 +85,26 @@ def canonical(value: Any) -> Any:
     settings leave no trace.
 
     Example:
-        >>> canonical({"module": "keras.layers", "class_name": "A", "config": {"n": (1, 2)}, "registered_name": None, "shared_object_id": 7})
+        >>> canonical(
+        ...     {
+        ...         "module": "keras.layers",
+        ...         "class_name": "A",
+        ...         "config": {"n": (1, 2)},
+        ...         "registered_name": None,
+        ...         "shared_object_id": 7,
+        ...     }
+        ... )
         {'class_name': 'A', 'config': {'n': [1, 2]}}
-        >>> canonical({"activation": {"module": "builtins", "class_name": "function", "config": "mine", "registered_name": "function"}})
+        >>> canonical(
+        ...     {
+        ...         "activation": {
+        ...             "module": "builtins",
+        ...             "class_name": "function",
+        ...             "config": "mine",
+        ...             "registered_name": "function",
+        ...         }
+        ...     }
+        ... )
         {'activation': 'mine'}
     """
     kind = type(value)

@@ -167,10 +167,6 @@ def _bind(inputs: Iterable[Use], given: list[list[Call]]) -> dict[str, list[Call
 def _pick(made: Mapping[Call, list[list[Call]]], use: Use) -> list[Call]:
     """Return the producers of one tensor: only nested models keep their tensors apart."""
     tensors = made[use.source, use.source_call]
-    return (
-        tensors[use.source_tensor]
-        if 0 < use.source_tensor < len(tensors)
-        else tensors[0]
-        if tensors
-        else []
-    )
+    if not tensors:
+        return []
+    return tensors[use.source_tensor if 0 < use.source_tensor < len(tensors) else 0]

@@ -30,13 +30,11 @@ from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor, Wrap
 from graphprune.graph.toolkit import read_toolkit_pruning
 from graphprune.sparsity.pruning import Provenance, Pruning
+from graphprune.wrapper_names import is_state
 
 TensorFacts = tuple[str, Sequence[int], str]
 """Name, shape and dtype."""
 Kind = Literal["input", "layer", "model"]
-
-WRAPPER_STATE = ("mask_", "threshold_")
-WRAPPER_COUNTERS = ("pruning_step", "last_update")
 
 
 def graph_from_config(
@@ -79,7 +77,9 @@ def graph_from_config(
             if address in frames
             else {key: value for key, value in raw.items() if key not in PLACEMENT}
         )
-        kind: Kind = "model" if address in frames else "input" if is_input(raw) else "layer"
+        kind: Kind = "input" if is_input(raw) else "layer"
+        if address in frames:
+            kind = "model"
         layers[address] = _layer(
             address,
             container,
@@ -235,13 +235,6 @@ def _layer(
     )
 
 
-def is_wrapper_state(name: str) -> bool:
-    """Return whether a tensor of this name belongs to the pruning wrapper and not to the layer
-    inside.
-    """
-    return name in WRAPPER_COUNTERS or name.startswith(WRAPPER_STATE)
-
-
 def _wrap(entry: Entry, address: str, place: str) -> Wrap:
     config = entry["config"]
     try:
@@ -274,7 +267,7 @@ def _tensors(
     own = None if prunable is None else frozenset(prunable)
     tensors = []
     for name, shape, dtype in facts:
-        if layer.wrap is not None and is_wrapper_state(name):
+        if layer.wrap is not None and is_state(name):
             continue
         weight = known.get(name)
         fits = weight is not None and len(weight.axes) == len(shape)

@@ -1,4 +1,4 @@
-"""Which tensor of a `.keras` file is which weight: layers by class and number, weights by number."""
+"""Which tensor of a `.keras` file is which weight: layers by class and number, weights by order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from graphprune.archive import Archive, StoredTensor
-from graphprune.archive.hdf5 import LAYERS, LAYERS_UNTIL_2_14
+from graphprune.archive.hdf5_index import LAYERS, LAYERS_UNTIL_2_14
 from graphprune.archive.toolkit import is_toolkit_config
 from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.classes.layer_class import Weight
@@ -18,6 +18,7 @@ from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 from graphprune.graph.toolkit import TOOLKIT_STATE, toolkit_state_names
 from graphprune.graph.weight_misfits import Named, misfit, names_in_wrapper, rename_by_wrapper
+from graphprune.wrapper_names import state_names
 
 Below = list[tuple[str, StoredTensor]]
 """Tensors with their groups."""
@@ -135,10 +136,7 @@ class _KerasWalk:
         if is_toolkit_config(layer.wrap.entry["config"]):
             return {**self._own(layer, f"{path}/layer"), **self._toolkit_state(layer, state)}
         pruned = layer.wrap.pruning.weights if layer.wrap.pruning else ()
-        names = [f"{kind}_{weight}" for weight in pruned for kind in ("mask", "threshold")] + [
-            "pruning_step",
-            "last_update",
-        ]
+        names = state_names(pruned)
         if len(names) != len(state):
             raise misfit(self._archive, layer, names, len(state))
         return {**self._own(layer, f"{path}/layer"), **dict(zip(names, state, strict=True))}
@@ -173,9 +171,8 @@ class _KerasWalk:
         numbered = _named_by_place(path, below)
         if (named := rename_by_wrapper(layer, "keras", numbered)) is not numbered:
             return named
-        if (
-            len(names) == len(below) and len({group for group, _ in below}) == 1
-        ):  # in one group, the order is that of `layer.weights`
+        # in one group, the order is that of `layer.weights`
+        if len(names) == len(below) and len({group for group, _ in below}) == 1:
             return {name: tensor for name, (_, tensor) in zip(names, below, strict=True)}
         is_twice = type_of(layer.entry) == "Bidirectional" and is_builtin(layer.entry)
         return _named_by_place(

@@ -16,11 +16,12 @@ from graphprune.errors import GraphError
 from graphprune.graph.entries import canonical, copy_config
 from graphprune.graph.frames import Frame, Member
 from graphprune.graph.layers import Layer
+from graphprune.shown import Shown
 from graphprune.suggestions import find_close
 
 
-@dataclass(frozen=True, eq=False)
-class LayerGraph:
+@dataclass(frozen=True, eq=False, repr=False)
+class LayerGraph(Shown):
     """The layers of one model and their connections; never changed, `replace` returns another.
 
     Two graphs are equal when their configs say the same and their layers have the same tensors;

@@ -14,12 +14,12 @@ from graphprune.errors import ArchiveError
 from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.classes.layer_class import names_in_order
 from graphprune.graph.entries import canonical
-from graphprune.graph.from_config import is_wrapper_state
 from graphprune.graph.held_models import find_held_graph
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 from graphprune.graph.toolkit import TOOLKIT_STATE, toolkit_state_names
 from graphprune.graph.weight_misfits import Named, misfit, names_in_wrapper
+from graphprune.wrapper_names import is_state
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +88,7 @@ def _name_legacy(archive: Archive, layer: Layer, stored: Sequence[StoredTensor])
         tensor
         for tensor in stored
         if layer.wrap is not None
-        and (_last(tensor) in TOOLKIT_STATE if is_toolkit else is_wrapper_state(_last(tensor)))
+        and (_last(tensor) in TOOLKIT_STATE if is_toolkit else is_state(_last(tensor)))
     ]
     lasts = [_last(tensor) for tensor in state]
     state_names = (
@@ -117,7 +117,7 @@ def _name_legacy(archive: Archive, layer: Layer, stored: Sequence[StoredTensor])
 
 
 def _missing(names: Sequence[str], stored: Sequence[StoredTensor]) -> list[str]:
-    """Return which of the weights of a layer are not there, where the names of its variables tell."""
+    """Return which weights of a layer are missing, where the names of its variables tell."""
     known = {name.rpartition(".")[2] for name in names}
     there = {_last(tensor) for tensor in stored}
     return (

@@ -5,16 +5,40 @@ one tensor in memory at a time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graphprune.archive import Archive
 from graphprune.errors import ArchiveError
 from graphprune.graph.layer_graph import LayerGraph
-from graphprune.graph.weights import locate_weights
+from graphprune.wrapper_names import STEP, mask_name
+
+
+class ReadableWeights(Protocol):
+    """The weights of one model, of a file or live, one tensor in memory at a time."""
+
+    @property
+    def graph(self) -> LayerGraph:
+        """The layers of the model."""
+
+    @property
+    def path(self) -> str:
+        """What to call the model."""
+
+    def opened(self) -> AbstractContextManager[object]:
+        """Keep open what is behind it for many reads."""
+
+    def read(self, address: str, name: str, /) -> NDArray[Any]:
+        """Return a weight of the layer at `address`, or a tensor of the wrapper around it."""
+
+    def read_state(self, address: str, name: str, /) -> NDArray[Any] | None:
+        """Return a tensor of the pruning wrapper around the layer; None where it has none of that
+        name.
+        """
+
 
 TensorKey = tuple[str, str]
 """Layer address and tensor name."""
@@ -43,20 +67,19 @@ _BLOCK = 1 << 16
 """Values that are widened to float64 at once."""
 
 
-def measure_tensors(archive: Archive, graph: LayerGraph) -> Mapping[TensorKey, TensorMetrics]:
+def measure_tensors(weights: ReadableWeights) -> Mapping[TensorKey, TensorMetrics]:
     """Return the metrics of each tensor of each layer, without the state of wrappers.
 
     Raises:
         ArchiveError: the weights are damaged.
     """
-    weights = locate_weights(archive, graph)
-    with archive.opened() as reader:
+    with weights.opened():
         keys = (
             (address, tensor.name)
-            for address, layer in graph.layers.items()
+            for address, layer in weights.graph.layers.items()
             for tensor in layer.tensors
         )
-        return {key: measure_values(reader.read(weights.find(*key))) for key in keys}
+        return {key: measure_values(weights.read(*key)) for key in keys}
 
 
 def measure_values(values: NDArray[Any]) -> TensorMetrics:
@@ -92,68 +115,61 @@ def _finite_blocks(values: NDArray[Any]) -> Iterator[NDArray[np.float64]]:
             yield finite
 
 
-def measure_zeros(archive: Archive, graph: LayerGraph) -> Mapping[TensorKey, int]:
+def measure_zeros(weights: ReadableWeights) -> Mapping[TensorKey, int]:
     """Return the number of weights that are exactly zero in each tensor of each layer, without the
     state of wrappers.
 
     Raises:
         ArchiveError: the weights are damaged.
     """
-    weights = locate_weights(archive, graph)
     zeros = {}
-    with archive.opened() as reader:
-        for address, layer in graph.layers.items():
+    with weights.opened():
+        for address, layer in weights.graph.layers.items():
             for tensor in layer.tensors:
-                values = reader.read(weights.find(address, tensor.name))
+                values = weights.read(address, tensor.name)
                 zeros[address, tensor.name] = int(values.size - np.count_nonzero(values))
     return zeros
 
 
-def measure_mask_faults(archive: Archive, graph: LayerGraph) -> Mapping[TensorKey, int]:
+def measure_mask_faults(weights: ReadableWeights) -> Mapping[TensorKey, int]:
     """Return, for each tensor that a wrapper prunes, how many weights are not zero although their
     mask is.
 
     Raises:
         ArchiveError: the weights are damaged, or a mask has another shape than its weight.
     """
-    weights = locate_weights(archive, graph)
     faults = {}
-    with archive.opened() as reader:
-        for address, layer in graph.layers.items():
+    with weights.opened():
+        for address, layer in weights.graph.layers.items():
             pruned = (
                 layer.wrap.pruning.weights
                 if layer.wrap is not None and layer.wrap.pruning is not None
                 else ()
             )
             for name in pruned:
-                values, mask = (
-                    reader.read(weights.find(address, name)),
-                    reader.read(weights.find(address, f"mask_{name}")),
-                )
+                values = weights.read(address, name)
+                mask = weights.read(address, mask_name(name))
                 if values.shape != mask.shape:
                     shapes = (
                         f"the mask of {name!r} in layer {address!r} has shape {list(mask.shape)},"
                         f" the weight {list(values.shape)}"
                     )
-                    raise ArchiveError(f"{archive.path}: {shapes}; save the model again")
+                    raise ArchiveError(f"{weights.path}: {shapes}; save the model again")
                 faults[address, name] = int(np.count_nonzero(values[mask == 0]))
     return faults
 
 
-def read_steps(archive: Archive, graph: LayerGraph) -> Mapping[str, int]:
+def read_steps(weights: ReadableWeights) -> Mapping[str, int]:
     """Return after how many optimizer updates each of graphprune's wrappers was saved, by the
     address of its layer.
 
     Raises:
         ArchiveError: the weights are damaged.
     """
-    weights = locate_weights(archive, graph)
     wrapped = [
         address
-        for address, layer in graph.layers.items()
+        for address, layer in weights.graph.layers.items()
         if layer.wrap is not None and layer.wrap.pruning is not None
     ]
-    with archive.opened() as reader:
-        return {
-            address: int(reader.read(weights.find(address, "pruning_step"))) for address in wrapped
-        }
+    with weights.opened():
+        return {address: int(weights.read(address, STEP)) for address in wrapped}

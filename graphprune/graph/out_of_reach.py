@@ -54,7 +54,14 @@ def find_held_model(layer: Layer) -> HeldModel | None:
         >>> from graphprune.graph.layers import Tensor
         >>> inner = {"class_name": "Sequential", "config": {"name": "frame_model", "layers": []}}
         >>> entry = {"class_name": "TimeDistributed", "config": {"layer": inner}}
-        >>> find_held_model(Layer("frames", "TimeDistributed", entry, tensors=(Tensor("layer.fc.kernel", (144, 5)),)))
+        >>> find_held_model(
+        ...     Layer(
+        ...         "frames",
+        ...         "TimeDistributed",
+        ...         entry,
+        ...         tensors=(Tensor("layer.fc.kernel", (144, 5)),),
+        ...     )
+        ... )
         HeldModel(name='frame_model', weights=720, layers=())
     """
     _, inner = find_held_entry(layer)
@@ -150,7 +157,7 @@ def describe_out_of_reach(unreached: Sequence[OutOfReach]) -> tuple[str, ...]:
 
 
 def _awaits_weights(layer: Layer) -> bool:
-    """Return whether the layer would have weights if it were built, as far as its class is known."""
+    """Return whether the layer would have weights once built, as far as its class is known."""
     if layer.kind != "layer" or layer.tensors:
         return False
     return find_held_entry(layer)[1] is not None or bool(weights_of(layer.entry))

@@ -2,49 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
 from typing import Any
 
-from graphprune.archive import Archive, no_weights, read_archive, read_document
+from graphprune.archive import Archive, no_weights, opened_archive, read_document
 from graphprune.archive.collector import collector_paused
 from graphprune.arguments import check_path, wrong_type
 from graphprune.errors import ArchiveError
 from graphprune.graph.from_config import TensorFacts, graph_from_config, graph_with_tensors
 from graphprune.graph.graph_json import graph_from_json_config, is_graph_document
 from graphprune.graph.layer_graph import LayerGraph
-from graphprune.graph.measure import TensorKey, TensorMetrics, measure_tensors, measure_zeros
+from graphprune.graph.measure import (
+    ReadableWeights,
+    TensorKey,
+    TensorMetrics,
+    measure_mask_faults,
+    measure_tensors,
+    measure_zeros,
+    read_steps,
+)
 from graphprune.graph.shape_faults import find_missing_fault, find_shape_fault, find_state_fault
-from graphprune.graph.weights import locate_weights
+from graphprune.graph.weights import ModelWeights, locate_weights
 
 _LIVE = "a live model is written to a file first: graphprune.save_model(model, 'model.keras')"
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model as a file or folder holds it; weights are read when they are asked for.
+    """A saved model, or a live one: everything that reads its weights goes through this.
+
+    The file is opened once for config and layout, and again where weights are asked for; `opened`
+    keeps it open for several questions. What was measured is kept.
 
     Attributes:
         path: What to call it in reports.
         graph: Its layers.
-        archive: The saved model; None for a layer graph as JSON, which has no weights.
+        located: Its weights; None for a layer graph as JSON, which has none.
     """
 
     path: str
     graph: LayerGraph
-    archive: Archive | None
+    located: ReadableWeights | None
+
+    @property
+    def archive(self) -> Archive | None:
+        """The file; None for a layer graph as JSON, and for a live model."""
+        return self.located.archive if isinstance(self.located, ModelWeights) else None
+
+    @contextmanager
+    def opened(self) -> Iterator[ReadableWeights | None]:
+        """Keep the file open for many reads; gives the weights."""
+        if self.located is None:
+            yield None
+            return
+        with self.located.opened():
+            yield self.located
 
     @cached_property
     def zeros(self) -> Mapping[TensorKey, int] | None:
         """The measured zeros of each weight tensor; None where there are no weights."""
-        return None if self.archive is None else measure_zeros(self.archive, self.graph)
+        return None if self.located is None else measure_zeros(self.located)
 
     @cached_property
     def metrics(self) -> Mapping[TensorKey, TensorMetrics] | None:
         """What the values of each weight tensor say; None where there are no weights."""
-        return None if self.archive is None else measure_tensors(self.archive, self.graph)
+        return None if self.located is None else measure_tensors(self.located)
+
+    @cached_property
+    def mask_faults(self) -> Mapping[TensorKey, int] | None:
+        """The weights of each pruned tensor that are not zero although their mask is; None where
+        there are no weights.
+        """
+        return None if self.located is None else measure_mask_faults(self.located)
+
+    @cached_property
+    def steps(self) -> Mapping[str, int] | None:
+        """After how many optimizer updates each wrapper was saved, by address; None where there are
+        no weights.
+        """
+        return None if self.located is None else read_steps(self.located)
+
+    @property
+    def weights(self) -> ModelWeights:
+        """The weights in the file.
+
+        Raises:
+            ArchiveError: the file is a layer graph as JSON.
+        """
+        if not isinstance(self.located, ModelWeights):
+            raise no_weights(self.path)
+        return self.located
 
     def need_archive(self) -> Archive:
         """Return the saved model.
@@ -52,9 +103,7 @@ class ModelFile:
         Raises:
             ArchiveError: the file is a layer graph as JSON.
         """
-        if self.archive is None:
-            raise no_weights(self.path)
-        return self.archive
+        return self.weights.archive
 
 
 def open_model_file(path: str | PathLike[str]) -> ModelFile:
@@ -69,8 +118,34 @@ def open_model_file(path: str | PathLike[str]) -> ModelFile:
     document = read_document(place)
     if document is not None:
         return ModelFile(place, graph_from_json_config(document, place), None)
-    archive = read_archive(place)
-    return ModelFile(place, read_graph(archive), archive)
+    with collector_paused(), opened_archive(place) as archive:
+        return model_file_of(archive)
+
+
+def model_file_of(archive: Archive) -> ModelFile:
+    """Return the model in an archive.
+
+    Raises:
+        ArchiveError: its weights are damaged or do not fit its config.
+        GraphError: the config does not hold together.
+    """
+    graph = graph_from_config(archive.config, place=archive.path)
+    located = locate_weights(archive, graph)
+    read = graph_with_tensors(
+        graph,
+        {
+            address: [(name, stored.shape, stored.dtype) for name, stored in named.items()]
+            for address, named in located.tensors.items()
+        },
+    )
+    fault = (
+        find_missing_fault(read)
+        or find_shape_fault(read)
+        or find_state_fault(read, located.tensors)
+    )
+    if fault is not None:
+        raise ArchiveError(f"{archive.path}: {fault}")
+    return ModelFile(archive.path, read, replace(located, graph=read))
 
 
 @collector_paused()
@@ -105,16 +180,4 @@ def read_graph(
         raise TypeError("tensors come from the file; give them only with a config")
     if not isinstance(source, Archive):
         return open_model_file(source).graph
-    graph = graph_from_config(source.config, place=source.path)
-    located = locate_weights(source, graph).tensors
-    read = graph_with_tensors(
-        graph,
-        {
-            address: [(name, stored.shape, stored.dtype) for name, stored in named.items()]
-            for address, named in located.items()
-        },
-    )
-    fault = find_missing_fault(read) or find_shape_fault(read) or find_state_fault(read, located)
-    if fault is not None:
-        raise ArchiveError(f"{source.path}: {fault}")
-    return read
+    return model_file_of(source).graph

@@ -6,17 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from graphprune.archive import StoredTensor
 from graphprune.graph.classes.builtin_layers import weights_of
-from graphprune.graph.classes.expected_shapes import (
-    Expected,
-    Length,
-    Lengths,
-    Open,
-    SettingError,
-    find_expected_shapes,
-)
-from graphprune.graph.from_config import WRAPPER_COUNTERS
+from graphprune.graph.classes.expected_shapes import Expected, find_expected_shapes
+from graphprune.graph.classes.lengths import Length, Lengths, Open, SettingError
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
+from graphprune.wrapper_names import COUNTERS, mask_name, threshold_name
 
 DAMAGED = "the file is damaged, save the model again"
 
@@ -74,18 +68,18 @@ def find_state_fault(
         )
         stored = located.get(address, {})
         for name in pruned:
-            mask, weight = stored.get(f"mask_{name}"), stored.get(name)
+            mask, weight = stored.get(mask_name(name)), stored.get(name)
             if mask is not None and weight is not None and mask.shape != weight.shape:
                 shapes = f"shape {list(mask.shape)}, the weight {list(weight.shape)}"
                 return (
                     f"the mask of {name!r} in layer {address!r} has {shapes}; save the model again"
                 )
-        numbers = (*(f"threshold_{name}" for name in pruned), *WRAPPER_COUNTERS) if pruned else ()
+        numbers = (*map(threshold_name, pruned), *COUNTERS) if pruned else ()
         odd = next(
             (
                 stored[name]
                 for name in numbers
-                if name in stored and not _is_number(stored[name], whole=name in WRAPPER_COUNTERS)
+                if name in stored and not _is_number(stored[name], whole=name in COUNTERS)
             ),
             None,
         )
@@ -145,7 +139,9 @@ def find_misfit(
     do.
 
     Example:
-        >>> find_misfit({"gamma": (Open("axis"),), "beta": (Open("axis"),)}, {"gamma": (3,), "beta": (4,)})
+        >>> find_misfit(
+        ...     {"gamma": (Open("axis"),), "beta": (Open("axis"),)}, {"gamma": (3,), "beta": (4,)}
+        ... )
         ('beta', '[3]', '[4]')
         >>> find_misfit({"kernel": (3, Open("in"), None)}, {"kernel": (3, 1, 1)})
     """

@@ -29,7 +29,8 @@ def to_strict(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [to_strict(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
-        return {MARK: "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"}
+        infinity = "Infinity" if value > 0 else "-Infinity"
+        return {MARK: "NaN" if math.isnan(value) else infinity}
     return value
 
 

@@ -20,13 +20,9 @@ def misfit(
     """
     wanted = ", ".join(names) or "no weights"
     holds = f"should hold {wanted}, the file holds {count} tensor{'' if count == 1 else 's'} there"
-    fault = (
-        f"{holds}, {', '.join(missing)} is missing"
-        if len(missing) == 1
-        else f"{holds}, {', '.join(missing)} are missing"
-        if missing
-        else holds
-    )
+    fault = holds
+    if missing:
+        fault += f", {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
     return ArchiveError(
         f"{archive.path}: layer {layer.address!r} ({layer.type})"
         f" {_find_extra(layer) or f'{fault}; save the model again'}"
@@ -79,5 +75,6 @@ def _find_extra(layer: Layer) -> str | None:
     rank = layer.config.get("lora_rank")
     return (
         rank
-        and f"has LoRA weights of rank {str(rank)[:40]} beside its own; load and save the model with Keras 3.15, which merges them into the kernel"
+        and f"has LoRA weights of rank {str(rank)[:40]} beside its own; load and save the model"
+        " with Keras 3.15, which merges them into the kernel"
     )

@@ -1,4 +1,8 @@
-"""From a layer graph and rules to a plan, from a plan to the rewritten graph, and back."""
+"""From a layer graph and rules to a plan, from a plan to the rewritten graph, and back.
+
+What belongs here: decisions for every layer, their JSON, budgets, drift and the check of a result.
+What does not: matching (`rules`), texts (`report`), and live models (`tf`).
+"""
 
 from __future__ import annotations
 
@@ -36,16 +40,17 @@ __all__ = [
     "wrap_graph",
 ]
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "changes": ["LayerChange", "Plan"],
-        "make": ["make_plan"],
-        "plan_json": ["plan_sha256", "plan_to_config"],
-        "read": ["plan_from_config", "read_plan"],
-        "rewrite": ["strip_graph", "wrap_entry", "wrap_graph"],
-        "staleness": ["check_plan_fits", "check_weights_fit", "other_model"],
-        "timing": ["check_reached"],
-        "verify": ["Verification", "verification_to_config", "verify_plan"],
-    },
-)
+if not TYPE_CHECKING:  # so that type checkers know every name, and no other
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "changes": ["LayerChange", "Plan"],
+            "make": ["make_plan"],
+            "plan_json": ["plan_sha256", "plan_to_config"],
+            "read": ["plan_from_config", "read_plan"],
+            "rewrite": ["strip_graph", "wrap_entry", "wrap_graph"],
+            "staleness": ["check_plan_fits", "check_weights_fit", "other_model"],
+            "timing": ["check_reached"],
+            "verify": ["Verification", "verification_to_config", "verify_plan"],
+        },
+    )

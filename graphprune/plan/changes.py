@@ -12,6 +12,7 @@ from graphprune.graph.out_of_reach import OutOfReach
 from graphprune.rules.values.checks import CheckStatus
 from graphprune.rules.values.losses import Loss
 from graphprune.rules.values.rule_set import NO_SWITCHES, Switches
+from graphprune.shown import Shown
 from graphprune.sparsity.pruning import Pruning
 
 Action = Literal["wrap", "unwrap", "retarget", "keep", "unclaimed", "noop"]
@@ -95,7 +96,12 @@ class LayerChange:
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """The model that a plan was made for; a plan read from JSON does not know `prunable_tensors`."""
+    """The model that a plan was made for; a plan read from JSON does not know `prunable_tensors`,
+    and one that an earlier version wrote no `architecture_sha256`.
+
+    `graph_sha256` is the hash of the config as it is in the file, `architecture_sha256` that of
+    `hash_architecture`, which all files of one model share.
+    """
 
     path: str
     graph_sha256: str
@@ -105,6 +111,7 @@ class ModelFacts:
     prunable_tensors: int | None
     hidden_layers: int
     weights_sha256: str | None = None
+    architecture_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +185,8 @@ class BudgetChange:
     dense: tuple[DenseTensor, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+@dataclass(frozen=True, slots=True, repr=False)
+class Plan(Shown):
     """What the rules would change in a model; made by `make_plan`, carried out by
     `graphprune.tf.pruning.surgery`.
 

@@ -14,7 +14,9 @@ def diagnostic_to_config(diagnostic: Diagnostic) -> dict[str, Any]:
     """Return the JSON form of one diagnostic; `count` is there where it stands for more than one.
 
     Example:
-        >>> diagnostic_to_config(Diagnostic("rule/no-match", "nothing matches", Where("p.yaml", 3, 9)))["where"]
+        >>> diagnostic_to_config(
+        ...     Diagnostic("rule/no-match", "nothing matches", Where("p.yaml", 3, 9))
+        ... )["where"]
         {'file': 'p.yaml', 'line': 3, 'column': 9}
     """
     return {

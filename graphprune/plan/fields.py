@@ -17,10 +17,11 @@ class Fields:
     `PlanError` with its dotted path.
 
     Example:
-        >>> Fields({"model": {"layers": "5"}}, "p.json").mapping("model").count("layers")
-        Traceback (most recent call last):
-        ...
-        graphprune.errors.PlanError: p.json: model.layers: expected a whole number from 0, got '5'; make the plan again
+        >>> try:
+        ...     Fields({"model": {"layers": "5"}}, "p.json").mapping("model").count("layers")
+        ... except PlanError as fault:
+        ...     print(fault)
+        p.json: model.layers: expected a whole number from 0, got '5'; make the plan again
     """
 
     __slots__ = ("_config", "_path", "_place")

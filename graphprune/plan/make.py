@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -12,12 +11,11 @@ from typing import Any
 from graphprune.archive.collector import collector_paused
 from graphprune.arguments import wrong_type
 from graphprune.errors import Diagnostic, RuleError, sort_by_place
+from graphprune.graph.architecture import hash_architecture
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
-from graphprune.graph.measure import measure_mask_faults, read_steps
 from graphprune.graph.out_of_reach import find_out_of_reach
 from graphprune.graph.read import ModelFile, open_model_file
-from graphprune.graph.weights import locate_weights
 from graphprune.plan.budgets import Allocated, ReadWeight, allocate_budgets, hash_layers
 from graphprune.plan.changes import (
     HiddenLayer,
@@ -40,12 +38,13 @@ from graphprune.rules.values.rule_set import Claim, RuleSet
 from graphprune.sparsity.positions import Run
 from graphprune.sparsity.pruning import Pruning
 
+_UNKNOWN_RUN = Run()
 _LIVE = "apply_rules(model, rules) plans for a live model and wraps it"
 
 
 @collector_paused()
 def make_plan(
-    graph: LayerGraph | str | PathLike[str],
+    graph: LayerGraph | ModelFile | str | PathLike[str],
     rules: (
         RuleSet
         | str
@@ -56,6 +55,40 @@ def make_plan(
     *,
     steps_per_epoch: int | None = None,
     epochs: int | None = None,
+    allow_missed: bool = False,
+) -> Plan:
+    """Return what `rules` would change in a model.
+
+    Args:
+        graph: The path of a saved model, or what `open_model_file` returned for it, of which
+            everything that the file tells is read; or a layer graph, of which it is not known how
+            sparse the weights are, and budgets by magnitude cannot be shared out.
+        rules: What to do with it: a rule set, a rule file, `builtin:NAME`, what a rule file holds
+            as a dict, or a list of these.
+        steps_per_epoch: Optimizer steps in an epoch of the training run, where it is known.
+        epochs: Epochs of the training run, where they are known.
+        allow_missed: Only warn of targets that a run of this length cannot reach.
+
+    Raises:
+        RuleError: the rules do not fit the model; it holds every fault, and the warnings beside
+            them.
+        TypeError: the model, or the rules, are something else, such as a live model.
+    """
+    rules, run = rule_set_of(rules), Run(steps_per_epoch, epochs)
+    if isinstance(graph, str | PathLike):
+        graph = open_model_file(graph)
+    if isinstance(graph, ModelFile):
+        return plan_saved_model(graph, rules, run, allow_missed=allow_missed)
+    if not isinstance(graph, LayerGraph):
+        raise wrong_type("graph", "a LayerGraph, or the path of a saved model", graph, _LIVE)
+    return plan_graph(graph, rules, run, allow_missed=allow_missed)
+
+
+def plan_graph(
+    graph: LayerGraph,
+    rules: RuleSet,
+    run: Run = _UNKNOWN_RUN,
+    *,
     zeros: Mapping[tuple[str, str], int] | None = None,
     path: str = "",
     weights_sha256: str | None = None,
@@ -64,15 +97,12 @@ def make_plan(
     read_weight: ReadWeight | None = None,
     allow_missed: bool = False,
 ) -> Plan:
-    """Return what `rules` would change in the model of `graph`.
+    """Return what `rules` would change in the model of `graph`, with what is known of its weights.
 
     Args:
-        graph: The model; or the path of a saved model, of which everything that it tells is read,
-            so that the arguments from `zeros` on are not needed.
-        rules: What to do with it: a rule set, a rule file, `builtin:NAME`, what a rule file holds
-            as a dict, or a list of these.
-        steps_per_epoch: Optimizer steps in an epoch of the training run, where it is known.
-        epochs: Epochs of the training run, where they are known.
+        graph: The model.
+        rules: What to do with it.
+        run: The length of the training run, where it is known.
         zeros: Measured zeros by (address, tensor name); without them the plan does not say how
             sparse tensors are now.
         path: Where the model lies, as the user wrote it.
@@ -87,18 +117,7 @@ def make_plan(
     Raises:
         RuleError: the rules do not fit the model; it holds every fault, and the warnings beside
             them.
-        TypeError: the model, or the rules, are something else, such as a live model.
     """
-    rules, run = rule_set_of(rules), Run(steps_per_epoch, epochs)
-    if isinstance(graph, str | PathLike):
-        if (zeros, weights_sha256, steps, mask_faults, read_weight) != (None,) * 5 or path:
-            raise TypeError(
-                "make_plan reads zeros, steps and weights from the saved model; give them, and"
-                " path, only with a LayerGraph"
-            )
-        return plan_saved_model(open_model_file(graph), rules, run, allow_missed=allow_missed)
-    if not isinstance(graph, LayerGraph):
-        raise wrong_type("graph", "a LayerGraph, or the path of a saved model", graph, _LIVE)
     original, taught = graph, teach_layers(graph, rules.custom_layers)
     measured = taught_zeros(graph, taught, zeros or {})
     graph = taught
@@ -163,28 +182,17 @@ def plan_saved_model(
     Raises:
         RuleError: the rules do not fit the model.
     """
-    archive = model.archive
-    with ExitStack() as opened:
-        read_weight = None if loaded is None else loaded.read_weight
-        if read_weight is None and archive is not None:
-            located, reader = (
-                locate_weights(archive, model.graph),
-                opened.enter_context(archive.opened()),
-            )
-
-            def read_weight(address: str, name: str) -> Any:
-                return reader.read(located.find(address, name))
-
-        return make_plan(
+    with model.opened() as weights:
+        from_file = None if weights is None else weights.read
+        return plan_graph(
             model.graph if loaded is None else loaded.graph,
             rules,
-            steps_per_epoch=run.steps_per_epoch,
-            epochs=run.epochs,
+            run,
             zeros=model.zeros if loaded is None else loaded.zeros,
             path=model.path,
-            steps=None if archive is None else read_steps(archive, model.graph),
-            mask_faults=None if archive is None else measure_mask_faults(archive, model.graph),
-            read_weight=read_weight,
+            steps=model.steps,
+            mask_faults=model.mask_faults,
+            read_weight=from_file if loaded is None else loaded.read_weight,
             allow_missed=allow_missed,
         )
 
@@ -220,9 +228,8 @@ def _judge(
     allocated = allocate_budgets(graph, fitted, read_weight) if is_decided else Allocated()
     changes: tuple[LayerChange, ...] = ()
     finished: tuple[CheckOutcome, ...] = ()
-    if (
-        is_decided and not allocated.faults
-    ):  # otherwise what would be said of the finished plan is only a consequence
+    # otherwise what would be said of the finished plan is only a consequence
+    if is_decided and not allocated.faults:
         changes = tuple(
             _layer_change(
                 graph.layers[claim.address],
@@ -242,9 +249,10 @@ def _judge(
     ]
     failed = [outcome.diagnostic for outcome in finished if outcome.diagnostic is not None]
     placed = {(misfit.slug, misfit.where) for misfit in misfits}
+    # a misfit says the same of the model at hand
     warnings = [
         warning for warning in rules.warnings if (warning.slug, warning.where) not in placed
-    ]  # a misfit says the same of the model at hand
+    ]
     diagnostics = sort_by_place(
         [*warnings, *resolution.diagnostics, *timing, *misfits, *allocated.faults, *failed]
     )
@@ -289,6 +297,7 @@ def _model_facts(graph: LayerGraph, path: str, weights_sha256: str | None) -> Mo
         prunable_tensors=sum(len(layer.prunable) for layer in candidates),
         hidden_layers=len(graph.layers) - len(candidates),
         weights_sha256=weights_sha256,
+        architecture_sha256=hash_architecture(graph),
     )
 
 

@@ -34,6 +34,7 @@ def plan_to_config(plan: Plan) -> dict[str, Any]:
         "model": {
             "path": plan.model.path,
             "graph_sha256": plan.model.graph_sha256,
+            "architecture_sha256": plan.model.architecture_sha256,
             "weights_sha256": plan.model.weights_sha256,
             "layers": plan.model.layers,
             "prunable_weights": plan.model.prunable_weights,
@@ -136,7 +137,7 @@ def _loss_to_config(loss: Loss, change: LayerChange) -> dict[str, Any]:
 def _pruning_to_config(
     pruning: Pruning, known_steps: Mapping[str, int] | None = None
 ) -> dict[str, Any]:
-    """Return how a layer is pruned, each place of the schedule with its step where that is known."""
+    """Return how a layer is pruned, each place of the schedule with its step if that is known."""
     config = pruning.to_config()
     schedule = config["schedule"]
     if "power" in schedule and float(schedule["power"]).is_integer():
@@ -206,4 +207,6 @@ def _switches_to_config(switches: Switches) -> dict[str, Any]:
 
 
 def _share(zeros: int | None, size: int) -> float | None:
-    return None if zeros is None else round(zeros / size, 6) if size else 0.0
+    if zeros is None:
+        return None
+    return round(zeros / size, 6) if size else 0.0

@@ -29,6 +29,7 @@ from graphprune.rules.values.checks import CheckStatus
 from graphprune.rules.values.losses import Loss
 from graphprune.rules.values.rule_set import NO_SWITCHES, Switches
 from graphprune.sparsity.pruning import Pruning
+from graphprune.suggestions import ask_for_file
 
 MAX_BYTES = 512 * 1024 * 1024
 _PLACES = ("begin", "end", "every")
@@ -53,16 +54,16 @@ def read_plan(path: str | PathLike[str] | Mapping[str, Any]) -> Plan:
             )
         text = Path(place).read_bytes().decode()
     except (OSError, ValueError) as err:
-        reason = (
-            (err.strerror or str(err))
-            if isinstance(err, OSError)
-            else "it is not UTF-8 text"
-            if isinstance(err, UnicodeDecodeError)
-            else str(err)
-        )
+        reason, near = str(err), ""
+        if isinstance(err, OSError):
+            reason = err.strerror or reason
+        elif isinstance(err, UnicodeDecodeError):
+            reason = "it is not UTF-8 text"
+        if isinstance(err, FileNotFoundError):
+            near = ask_for_file(place, lambda found: found.suffix == ".json")
         raise PlanError(
-            f"{place}: cannot read a plan: {reason}; give the JSON file that graphprune plan -o"
-            " wrote"
+            f"{place}: cannot read a plan: {reason};"
+            f" {near or 'give the JSON file that graphprune plan -o wrote'}"
         ) from err
     try:
         config = json.loads(text, parse_constant=_refuse_constant)
@@ -123,6 +124,7 @@ def plan_from_config(config: Mapping[str, Any], *, place: str = "plan") -> Plan:
             prunable_tensors=None,
             hidden_layers=layers - len(changes),
             weights_sha256=model.text_or_none("weights_sha256"),
+            architecture_sha256=model.text_or_none("architecture_sha256"),
         ),
         rules=tuple((rule.text("path"), rule.text("sha256")) for rule in fields.entries("rules")),
         rule_count=None,
@@ -221,7 +223,7 @@ def _loss_from_fields(fields: Fields, decides: Fields | None) -> Loss:
 def _pruning_from_fields(
     fields: Fields, name: str
 ) -> tuple[Pruning | None, tuple[tuple[str, int], ...]]:
-    """Return how a layer is pruned, and the steps written beside places that are in another unit."""
+    """Return how a layer is pruned, and the steps written beside places in another unit."""
     found = fields.mapping_or_none(name)
     if found is None:
         return None, ()

@@ -9,15 +9,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from graphprune.graph.entries import WRAPPER
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Wrap
 from graphprune.plan.changes import LayerChange, Plan
 from graphprune.plan.plan_json import plan_sha256
 from graphprune.plan.staleness import check_plan_fits
 from graphprune.sparsity.pruning import Provenance, Pruning
-
-_MODULE = "graphprune.tf.pruning.wrapper"
+from graphprune.wrapper_names import CLASS, MODULE, REGISTERED
 
 
 def wrap_graph(graph: LayerGraph, plan: Plan, *, is_live: bool = False) -> LayerGraph:
@@ -75,13 +73,8 @@ def wrap_entry(layer: Layer, pruning: Pruning, provenance: Provenance) -> dict[s
         "provenance": provenance.to_config(),
     }
     if "module" not in layer.entry:
-        return {"class_name": WRAPPER, "config": config}
-    return {
-        "module": _MODULE,
-        "class_name": WRAPPER.partition(">")[2],
-        "config": config,
-        "registered_name": WRAPPER,
-    }
+        return {"class_name": REGISTERED, "config": config}
+    return {"module": MODULE, "class_name": CLASS, "config": config, "registered_name": REGISTERED}
 
 
 def _rewrap(layer: Layer, pruning: Pruning | None, provenance: Provenance) -> Layer:
@@ -91,7 +84,7 @@ def _rewrap(layer: Layer, pruning: Pruning | None, provenance: Provenance) -> La
     return replace(
         layer,
         wrap=Wrap(
-            type=WRAPPER,
+            type=REGISTERED,
             entry=wrap_entry(layer, pruning, provenance),
             pruning=pruning,
             provenance=provenance,
@@ -102,13 +95,9 @@ def _rewrap(layer: Layer, pruning: Pruning | None, provenance: Provenance) -> La
 def rules_sha256(plan: Plan) -> str:
     """Return the hash of the rule file, or of all files' hashes in order."""
     hashes = [sha256 for _, sha256 in plan.rules]
-    return (
-        hashes[0]
-        if len(hashes) == 1
-        else hashlib.sha256("".join(hashes).encode()).hexdigest()
-        if hashes
-        else ""
-    )
+    if len(hashes) <= 1:
+        return "".join(hashes)
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def _replace_checked(graph: LayerGraph, changed: Mapping[str, Layer]) -> LayerGraph:

@@ -181,11 +181,9 @@ def _layers(
         if layer.name not in decides:
             return "it has no prunable weights"
         rule = decides[layer.name]
-        return (
-            "no rule decides it"
-            if rule is None
-            else f"{rule.id} {'prunes' if isinstance(rule.action, Prune) else 'keeps'} it"
-        )
+        if rule is None:
+            return "no rule decides it"
+        return f"{rule.id} {'prunes' if isinstance(rule.action, Prune) else 'keeps'} it"
 
     for layer in (layer for layer in case.selects if layer.where not in unknown):
         yield LayerOutcome(
@@ -197,9 +195,9 @@ def _layers(
 
 def _with_snapshot(result: CaseResult, snapshot: dict[str, Any], kept: Snapshots) -> CaseResult:
     before = kept.get(result.case.graph)
-    status: Literal["same", "new", "different"] = (
-        "new" if before is None else "same" if before == snapshot else "different"
-    )
+    status: Literal["same", "new", "different"] = "same" if before == snapshot else "different"
+    if before is None:
+        status = "new"
     difference = tuple(_difference(before, snapshot)) if status == "different" else ()
     return CaseResult(
         result.case, result.layers, result.faults, result.missing, snapshot, status, difference
@@ -207,7 +205,7 @@ def _with_snapshot(result: CaseResult, snapshot: dict[str, Any], kept: Snapshots
 
 
 def _difference(before: Any, after: Any) -> Iterator[str]:
-    """Yield each value that differs, by its path: `layer_changes.fc1.after.sparsity: 0.9 -> 0.8`."""
+    """Yield each difference with its path: `layer_changes.fc1.after.sparsity: 0.9 -> 0.8`."""
     old, new = dict(_leaves(before)), dict(_leaves(after))
     paths = [path for path in dict.fromkeys([*old, *new]) if old.get(path) != new.get(path)]
     yield from (

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from graphprune.errors import Diagnostic, StalePlanError, Where
+from graphprune.graph.architecture import hash_architecture
 from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
@@ -23,10 +24,11 @@ def check_plan_fits(
 ) -> None:
     """Raise unless `plan` was made for the model of `graph`; `where` is the plan's file.
 
-    A live model (`is_live`) may have been loaded from the file that the plan was made for. Keras
-    then wrote its config anew, with settings that an older Keras left out, so another hash alone is
-    no difference: connections, number of calls, and every layer that the plan names are compared
-    instead. Custom layers need not be in the plan, as it may have been made without their classes.
+    The same model that another Keras saved again, with settings that the first one left out, is no
+    other model. A live model (`is_live`) may have been loaded from the file that the plan was made
+    for, so connections, number of calls, and every layer that the plan names are compared instead
+    of hashes. Custom layers need not be in the plan, as it may have been made without their
+    classes.
 
     Raises:
         StalePlanError: it was made for another model; the message names the layers that differ.
@@ -41,12 +43,26 @@ def check_plan_fits(
         for layer in missing
         if not is_live or weights_of(layer.entry) is not None
     ]
-    if differences or not (
-        graph.sha256 == plan.model.graph_sha256 or (is_live and _is_like(graph, plan))
-    ):
-        raise other_model(
-            differences or ["layers without prunable weights, or connections, differ"], where
-        )
+    if differences or not (_is_same(graph, plan) or (is_live and _is_like(graph, plan))):
+        raise other_model(differences or [_hash_difference(plan)], where)
+
+
+def _is_same(graph: LayerGraph, plan: Plan) -> bool:
+    """Return whether a plan was made for this config, or for another file of this model."""
+    known = plan.model.architecture_sha256
+    return graph.sha256 == plan.model.graph_sha256 or (
+        known is not None and hash_architecture(graph) == known
+    )
+
+
+def _hash_difference(plan: Plan) -> str:
+    """Return what is known where no layer with prunable weights differs."""
+    if plan.model.architecture_sha256 is not None:
+        return "layers without prunable weights, or connections, differ"
+    return (
+        "its config is another (an earlier graphprune wrote this plan, which does not tell changed"
+        " layers from settings that another Keras wrote)"
+    )
 
 
 def _is_like(graph: LayerGraph, plan: Plan) -> bool:
@@ -57,9 +73,8 @@ def _is_like(graph: LayerGraph, plan: Plan) -> bool:
         return False
     if plan.graph is None:
         return True
-    return not plan.graph.is_bare and _skeleton(graph) == _skeleton(
-        plan.graph
-    )  # a bare config comes from a live model: its hash is that of all like it
+    # a bare config comes from a live model: its hash is that of all like it
+    return not plan.graph.is_bare and _skeleton(graph) == _skeleton(plan.graph)
 
 
 def _skeleton(graph: LayerGraph) -> tuple[dict[str, str], Counter[tuple[str, str]]]:

@@ -17,7 +17,9 @@ def known_steps(schedule: Schedule, run: Run) -> tuple[tuple[str, int], ...]:
     `run` tells it.
 
     Example:
-        >>> ramp = Schedule(begin=Position(1, "epoch"), end=Position(4, "epoch"), every=Position(100, "step"))
+        >>> ramp = Schedule(
+        ...     begin=Position(1, "epoch"), end=Position(4, "epoch"), every=Position(100, "step")
+        ... )
         >>> known_steps(ramp, Run(steps_per_epoch=50)), known_steps(ramp, Run())
         ((('begin', 50), ('end', 200)), ())
     """
@@ -102,9 +104,8 @@ def find_missed_target(
     last = schedule.end if schedule.is_ramp and schedule.end is not None else schedule.begin
     if not lies_beyond(last, run):
         return None
-    length = f"{run.epochs} epoch{'' if run.epochs == 1 else 's'}" + (
-        "" if run.steps is None else f" ({run.steps} steps)"
-    )
+    length = f"{run.epochs} epoch{'' if run.epochs == 1 else 's'}"
+    length += "" if run.steps is None else f" ({run.steps} steps)"
     verb = "ends" if schedule.is_ramp else "begins"
     return Diagnostic(
         "schedule/never-reached",

@@ -12,6 +12,7 @@ from graphprune.errors import Where
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.plan.changes import Plan
 from graphprune.plan.staleness import check_layers_fit
+from graphprune.shown import Shown
 
 FORMAT_VERSION = "1.0"
 KIND = "graphprune.verification"
@@ -44,8 +45,8 @@ class TensorCheck:
         return self.measured >= self.planned and self.under_mask == 0
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
+@dataclass(frozen=True, slots=True, repr=False)
+class Verification(Shown):
     """What was measured in the model at `model` against the plan in `plan`: one check a pruned
     tensor, in the plan's order.
     """

@@ -1,4 +1,8 @@
-"""Values to text and JSON: every function returns what it made and prints nothing."""
+"""Values to text and JSON: every function returns what it made and prints nothing.
+
+What belongs here: tables, sentences and numbers as users read them. What does not: decisions, and
+where the text goes (`cli`).
+"""
 
 from __future__ import annotations
 
@@ -57,24 +61,29 @@ __all__ = [
     "sizes_to_config",
 ]
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "cases_text": ["cases_to_config", "render_cases"],
-        "diagnostics_report": ["diagnostics_to_config", "render_annotations", "render_diagnostics"],
-        "drawing.diff_drawing": ["render_diff_html", "render_diff_svg"],
-        "diff_text": ["render_diff_text"],
-        "explain_text": ["render_explanation"],
-        "github": ["render_diff_github", "render_plan_github"],
-        "drawing.graph_dot": ["render_graph_dot"],
-        "drawing.graph_html": ["render_graph_html"],
-        "drawing.graph_svg": ["render_graph_svg"],
-        "layers_json": ["layers_to_config"],
-        "layers_report": ["render_layers_text"],
-        "drawing.plan_drawing": ["render_plan_html", "render_plan_svg"],
-        "plan_text": ["render_plan_text"],
-        "slug_report": ["render_slug", "render_slug_list"],
-        "sizes": ["SizeColumn", "SizeTable", "render_sizes_text", "sizes_to_config"],
-        "verify_text": ["render_verification"],
-    },
-)
+if not TYPE_CHECKING:  # so that type checkers know every name, and no other
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "cases_text": ["cases_to_config", "render_cases"],
+            "diagnostics_report": [
+                "diagnostics_to_config",
+                "render_annotations",
+                "render_diagnostics",
+            ],
+            "drawing.diff_drawing": ["render_diff_html", "render_diff_svg"],
+            "diff_text": ["render_diff_text"],
+            "explain_text": ["render_explanation"],
+            "github": ["render_diff_github", "render_plan_github"],
+            "drawing.graph_dot": ["render_graph_dot"],
+            "drawing.graph_html": ["render_graph_html"],
+            "drawing.graph_svg": ["render_graph_svg"],
+            "layers_json": ["layers_to_config"],
+            "layers_report": ["render_layers_text"],
+            "drawing.plan_drawing": ["render_plan_html", "render_plan_svg"],
+            "plan_text": ["render_plan_text"],
+            "slug_report": ["render_slug", "render_slug_list"],
+            "sizes": ["SizeColumn", "SizeTable", "render_sizes_text", "sizes_to_config"],
+            "verify_text": ["render_verification"],
+        },
+    )

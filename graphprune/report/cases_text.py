@@ -47,8 +47,8 @@ def render_cases(
 def _case(result: CaseResult, find_line: FindLine, *, updated: bool) -> Iterator[str]:
     passed = result.holds if updated else result.is_passed
     yield (
-        f"  {'ok  ' if passed else 'FAIL'}  {escape_controls(result.case.name)}  "
-        f" {_counts(result, updated=updated)}".rstrip()
+        f"  {'ok  ' if passed else 'FAIL'}  {escape_controls(result.case.name)}   "
+        f"{_counts(result, updated=updated)}".rstrip()
     )
     wrong = [
         (layer.outcome, layer.address, layer.reason)

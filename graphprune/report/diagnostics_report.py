@@ -30,7 +30,19 @@ def render_diagnostics(diagnostics: Iterable[Diagnostic], find_line: FindLine = 
     Under each place stands its line, as far as `find_line` returns it, with a caret.
 
     Example:
-        >>> print(render_diagnostics([Diagnostic("key/unknown", "unknown key 'typ'", Where("a.yaml", 4, 3), "closest: 'type'")], lambda where: "  typ: Dense"))
+        >>> print(
+        ...     render_diagnostics(
+        ...         [
+        ...             Diagnostic(
+        ...                 "key/unknown",
+        ...                 "unknown key 'typ'",
+        ...                 Where("a.yaml", 4, 3),
+        ...                 "closest: 'type'",
+        ...             )
+        ...         ],
+        ...         lambda where: "  typ: Dense",
+        ...     )
+        ... )
         error[key/unknown]: unknown key 'typ'
           --> a.yaml:4:3
             4 |   typ: Dense
@@ -75,7 +87,15 @@ def render_annotations(diagnostics: Iterable[Diagnostic]) -> str:
     line ends everywhere, `:` and `,` in properties too.
 
     Example:
-        >>> print(render_annotations([Diagnostic("rule/count", "wanted 3, got 2", Where("a.yaml", 4, 3), "nearest: 'fc1'")]))
+        >>> print(
+        ...     render_annotations(
+        ...         [
+        ...             Diagnostic(
+        ...                 "rule/count", "wanted 3, got 2", Where("a.yaml", 4, 3), "nearest: 'fc1'"
+        ...             )
+        ...         ]
+        ...     )
+        ... )
         ::error file=a.yaml,line=4,col=3,title=rule/count::wanted 3, got 2%0Ahelp: nearest: 'fc1'
     """
     return "\n".join(_annotation(diagnostic) for diagnostic in diagnostics)

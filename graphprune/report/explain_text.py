@@ -43,11 +43,9 @@ def _render_layer(found: LayerExplanation) -> str:
 
 def _rule_lines(rule: RuleVerdict) -> Iterator[str]:
     total = len(rule.conditions)
-    verdict = (
-        "matches"
-        if rule.matches
-        else f"does not match ({rule.met} of {total} condition{'' if total == 1 else 's'})"
-    )
+    verdict = "matches"
+    if not rule.matches:
+        verdict = f"does not match ({rule.met} of {total} condition{'' if total == 1 else 's'})"
     yield escape_controls(f"  rule {rule.id}   {_place(rule.where)}   {verdict}")
     yield from align_rows(
         [row for condition in rule.conditions for row in _rows(condition, 0)],
@@ -68,14 +66,9 @@ def _render_rule(found: RuleExplanation, *, show_all: bool) -> str:
         f"  rule {found.id}   matches {len(found.selected)} of {found.candidates}"
         f" candidates{f': {names}' if names else ''}"
     ]
-    lines += (
-        [
-            "  decided by others:"
-            f" {_listed([f'{address} ({rule})' for address, rule in found.lost], show_all=show_all)}"
-        ]
-        if found.lost
-        else []
-    )
+    if found.lost:
+        lost = [f"{address} ({rule})" for address, rule in found.lost]
+        lines.append(f"  decided by others: {_listed(lost, show_all=show_all)}")
     lines += [f"  {found.misses}"] if found.misses else []
     return "\n".join(map(escape_controls, lines)) + "\n"
 

@@ -9,8 +9,11 @@ from collections.abc import Sequence
 
 from graphprune.diff.changes import GraphDiff
 from graphprune.plan.changes import Plan
-from graphprune.report.diff_text import diff_heads, graph_lines, layer_lines
-from graphprune.report.plan_text import plan_heads, table_lines
+from graphprune.report.diff_connections import graph_lines
+from graphprune.report.diff_layers import layer_lines
+from graphprune.report.diff_summary import diff_heads
+from graphprune.report.plan_table import table_lines
+from graphprune.report.plan_text import plan_heads
 
 _ENDS = 2
 """The last lines of the heads of a report are its summary."""
@@ -24,12 +27,10 @@ def render_plan_github(plan: Plan, *, show_all: bool = False, brief: bool = Fals
     heads = plan_heads(plan)
     ends = 1 if plan.is_empty else _ENDS
     shown = [change for change in plan.changes if show_all or change.actions != ("noop",)]
-    table = [
-        _marked(symbol, line)
-        for symbol, line in table_lines(
-            plan, [] if plan.is_empty and not show_all else shown, plan.hidden if show_all else ()
-        )
-    ]
+    if plan.is_empty and not show_all:
+        shown = []
+    hidden = plan.hidden if show_all else ()
+    table = [_marked(symbol, line) for symbol, line in table_lines(plan, shown, hidden)]
     return _document("Pruning plan", heads[:-ends], table, heads[-ends:], brief=brief)
 
 

@@ -28,7 +28,7 @@ class Totals:
 
 
 def shown_layers(graph: LayerGraph, matched: Collection[str] | None) -> tuple[Layer, ...]:
-    """Return the layers at the addresses `matched`, in the graph's order; all of them without it."""
+    """Return the layers at the addresses `matched`, in the graph's order; without it, all."""
     return tuple(
         layer for address, layer in graph.layers.items() if matched is None or address in matched
     )

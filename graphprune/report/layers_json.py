@@ -55,14 +55,10 @@ def layers_to_config(
 
 def _layer_to_config(layer: Layer, zeros: Zeros | None, shape: Shape | None) -> dict[str, Any]:
     wrap, held = layer.wrap, find_held_model(layer)
-    wrapped = (
-        None
-        if wrap is None
-        else {
-            "rule": wrap.provenance.rule,
-            "pruning": None if wrap.pruning is None else wrap.pruning.to_config(),
-        }
-    )
+    wrapped = None
+    if wrap is not None:
+        pruning = None if wrap.pruning is None else wrap.pruning.to_config()
+        wrapped = {"rule": wrap.provenance.rule, "pruning": pruning}
     return {
         "address": layer.address,
         "type": layer.type,

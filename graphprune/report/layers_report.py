@@ -94,11 +94,9 @@ def render_layers_text(
     fitted = rows if width is None else _fit(rows, width)
     title = f"model  {escape_controls(graph.name)}   {escape_controls(graph.type)}"
     of = None if matched is None else len(graph.layers)
-    lines = (
-        _align(fitted)
-        if layers
-        else ["no layer matches" if graph.layers else "the model has no layers"]
-    )
+    lines = ["no layer matches" if graph.layers else "the model has no layers"]
+    if layers:
+        lines = _align(fitted)
     note = _address_note(layers) if matched is None else ""
     held = [
         escape_controls(line)
@@ -158,23 +156,14 @@ class _Table:
     def rows(self, layer: Layer) -> Iterator[tuple[str, ...]]:
         """Yield the layer's line, and one for each layer inside it that has weights."""
         name = _indented_name(layer) if self.is_whole else layer.address
-        size = sum(tensor.size for tensor in layer.tensors)
-        prunable = sum(tensor.size for tensor in layer.prunable)
         inner = inner_tensors(layer)
+        labels = ", ".join(tensor.label() for tensor in layer.tensors if not inner_path(tensor))
         yield (
             name,
             layer.type,
             format_output(layer, self.shapes.get((layer.address, 0, 0))),
-            (
-                self._content(layer)
-                if layer.kind == "model"
-                else ", ".join(
-                    tensor.label() for tensor in layer.tensors if inner_path(tensor) == ""
-                )
-            ),
-            "-" if self._is_unknown(layer) else format_count(size) if size else "",
-            "-" if self._is_unknown(layer) else format_count(prunable) if prunable else "",
-            "-" if self._is_unknown(layer) else _sparsity_cell(layer, self.zeros),
+            self._content(layer) if layer.kind == "model" else labels,
+            *self._figures(layer),
             wrap_text(layer),
             ", ".join(_notes(layer, self.unreached.get(layer.address))),
         )
@@ -191,6 +180,13 @@ class _Table:
                 "",
                 "",
             )
+
+    def _figures(self, layer: Layer) -> tuple[str, str, str]:
+        if self._is_unknown(layer):
+            return "-", "-", "-"
+        sizes = (sum(tensor.size for tensor in one) for one in (layer.tensors, layer.prunable))
+        weights, prunable = (format_count(size) if size else "" for size in sizes)
+        return weights, prunable, _sparsity_cell(layer, self.zeros)
 
     @property
     def is_unbuilt(self) -> bool:
@@ -238,7 +234,7 @@ def _notes(layer: Layer, unreached: OutOfReach | None) -> Iterator[str]:
 
 
 def _address_note(layers: Sequence[Layer]) -> str:
-    """Return what rules call the layers that the table shows indented, with one of them as example."""
+    """Return what rules call the layers that the table shows indented, with an example."""
     nested = [layer for layer in layers if layer.container is not None]
     if not nested:
         return ""

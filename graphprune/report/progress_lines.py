@@ -20,10 +20,10 @@ def render_epoch(now: Progress, width: int | None = None) -> str:
     left out from the last on, which an ellipsis says.
 
     Example:
-        >>> now = Progress(1, 10, 225, 2250, {"loss": 0.25, "accuracy": 0.9, "val_loss": 0.3, "val_accuracy": 0.91}, 0.5, 0.4999)
+        >>> now = Progress(1, 10, 225, 2250, {"loss": 0.25, "val_loss": 0.3}, 0.5, 0.4999)
         >>> print(render_epoch(now))
-        epoch  1/10  step  225/2250  loss 0.2500  accuracy 0.9000  val_loss 0.3000  val_accuracy 0.9100  sparsity 50.0% (target 50.0%)
-        >>> print(render_epoch(now, 80))
+        epoch  1/10  step  225/2250  loss 0.2500  val_loss 0.3000  sparsity 50.0% (target 50.0%)
+        >>> print(render_epoch(now, 70))
         epoch  1/10  step  225/2250  loss 0.2500  …  sparsity 50.0%/50.0%
     """
     epoch, step = (
@@ -49,9 +49,9 @@ def render_bar(now: Progress, eta: float | None, width: int, *, is_ascii: bool =
     last on, then the bar.
 
     Example:
-        >>> now = Progress(1, 10, 225, 450, {"loss": 0.25, "accuracy": 0.9}, 0.5, 0.4999)
-        >>> print(render_bar(now, 83.2, 110))
-        epoch 1/10  ━━━━━━━━──────── 225/450  loss 0.2500  accuracy 0.9000  sparsity 50.0% (target 50.0%)  eta 0:01:23
+        >>> now = Progress(1, 10, 225, 450, {"loss": 0.25}, 0.5, 0.4999)
+        >>> print(render_bar(now, 83.2, 90))
+        epoch 1/10  ━━━━━━─────── 225/450  loss 0.2500  sparsity 50.0% (target 50.0%)  eta 0:01:23
         >>> print(render_bar(now, None, 60, is_ascii=True))
         epoch 1/10  225/450  ...  sparsity 50.0%/50.0%  eta -:--:--
     """
@@ -67,10 +67,9 @@ def render_bar(now: Progress, eta: float | None, width: int, *, is_ascii: bool =
         rest = GAP.join([step, *metrics, sparsity, end])
         room = width - text_width(f"{epoch}{GAP}{rest}") - 1
         if room >= SHORTEST_BAR:
-            return (
-                f"{epoch}{GAP}{draw_bar(now.step / max(now.steps, 1), min(room, LONGEST_BAR), is_ascii=is_ascii)}"
-                f" {rest}"
-            )
+            share = now.step / max(now.steps, 1)
+            bar = draw_bar(share, min(room, LONGEST_BAR), is_ascii=is_ascii)
+            return f"{epoch}{GAP}{bar} {rest}"
         if room >= -1 and len(metrics) <= 1:
             return f"{epoch}{GAP}{rest}"
     return shorten(GAP.join([step, end, _short_sparsity(now)]), width)

@@ -42,8 +42,8 @@ def sizes_to_config(table: SizeTable) -> list[dict[str, Any]]:
     """Return `table` as the value of its JSON: one object a column, what was not measured as null.
 
     Example:
-        >>> sizes_to_config(SizeTable((SizeColumn("sparse.keras", 107_100, 25_100, zeros=21_000, parameters=25_000),)))
-        [{'title': 'sparse.keras', 'raw': 107100, 'gzip': 25100, 'zeros': 21000, 'parameters': 25000, 'accuracy': None}]
+        >>> sizes_to_config(SizeTable((SizeColumn("a", 900, 300, zeros=80, parameters=100),)))
+        [{'title': 'a', 'raw': 900, 'gzip': 300, 'zeros': 80, 'parameters': 100, 'accuracy': None}]
     """
     return [asdict(column) for column in table.columns]
 
@@ -53,8 +53,12 @@ def render_sizes_text(table: SizeTable) -> str:
     its last line ends with a line break.
 
     Example:
-        >>> before = SizeColumn("before", 107_100, 97_300, zeros=0, parameters=25_000, accuracy=0.9722)
-        >>> after = SizeColumn("after", 107_100, 25_100, zeros=21_000, parameters=25_000, accuracy=0.9694)
+        >>> before = SizeColumn(
+        ...     "before", 107_100, 97_300, zeros=0, parameters=25_000, accuracy=0.9722
+        ... )
+        >>> after = SizeColumn(
+        ...     "after", 107_100, 25_100, zeros=21_000, parameters=25_000, accuracy=0.9694
+        ... )
         >>> print(render_sizes_text(SizeTable((before, after))), end="")
                      before            after
         raw size   107.1 kB         107.1 kB

@@ -26,13 +26,12 @@ def render_excerpt(text: str, line: int, column: int | None) -> list[str]:
     first, last = _window(text, at)
     shown, before = _shown(text[first:last]).rstrip(), _shown(text[first:at])
     head = f"    {line} | "
-    excerpt = (head + (_CUT if first else "") + shown + (_CUT if last < len(text) else "")).rstrip()
+    left = _CUT if first else ""
+    right = _CUT if last < len(text) else ""
+    excerpt = f"{head}{left}{shown}{right}".rstrip()
     if column is None:
         return [excerpt]
-    return [
-        excerpt,
-        f"{' ' * (len(head) - 2)}| {' ' * (text_width(before) + (len(_CUT) if first else 0))}^",
-    ]
+    return [excerpt, f"{' ' * (len(head) - 2)}| {' ' * (text_width(before) + len(left))}^"]
 
 
 def _shown(text: str) -> str:

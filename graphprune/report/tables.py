@@ -7,6 +7,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from graphprune.errors import escape_controls
 
+HANGING = 4
+"""Columns by which the rest of a broken line is indented further."""
+
 __all__ = [
     "align_rows",
     "escape_controls",
@@ -15,6 +18,7 @@ __all__ = [
     "shorten",
     "shorten_middle",
     "text_width",
+    "wrap_lines",
 ]
 
 
@@ -27,10 +31,13 @@ def text_width(text: str) -> int:
     """
     if text.isascii():
         return len(text)
-    return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
-        for char in text
-    )
+    return sum(map(_columns, text))
+
+
+def _columns(char: str) -> int:
+    if unicodedata.combining(char):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
 def shorten(text: str, width: int) -> str:
@@ -64,6 +71,36 @@ def shorten_middle(text: str, width: int) -> str:
     return start + end
 
 
+def wrap_lines(text: str, width: int) -> str:
+    r"""Return `text` with a line break in each line that is longer than `width` columns, at a space
+    where there is one; what follows is indented.
+
+    Example:
+        >>> print(wrap_lines("  + conv2d_1 -> flatten (input 1)\nshort", 24))
+          + conv2d_1 -> flatten
+              (input 1)
+        short
+    """
+    return "\n".join(part for line in text.split("\n") for part in _wrap_line(line, width))
+
+
+def _wrap_line(line: str, width: int) -> list[str]:
+    if text_width(line) <= width:
+        return [line]
+    indent = " " * min(len(line) - len(line.lstrip()) + HANGING, width // 2)
+    lines, rest = [], line
+    while text_width(rest) > width:
+        head = rest
+        while text_width(head) > max(width, len(indent) + 2):
+            head = head[:-1]
+        end = len(head) if rest[len(head)] == " " else head.rfind(" ")
+        if end <= len(rest) - len(rest.lstrip()):
+            end = len(head)
+        lines.append(rest[:end].rstrip())
+        rest = indent + rest[end:].lstrip()
+    return [*lines, rest]
+
+
 def align_rows(
     rows: Sequence[Sequence[str]],
     right: Collection[int] = (),
@@ -80,7 +117,9 @@ def align_rows(
         indent: What every line starts with.
 
     Example:
-        >>> for line in align_rows([["fc1", "235,200", "dense"], ["predictions", "1,000"]], right={1}):
+        >>> for line in align_rows(
+        ...     [["fc1", "235,200", "dense"], ["predictions", "1,000"]], right={1}
+        ... ):
         ...     print(line)
         fc1          235,200  dense
         predictions    1,000

@@ -1,4 +1,8 @@
-"""Rule files: text to typed values with places, matchers, and which rule claims which layer."""
+"""Rule files: text to typed values with places, matchers, and which rule claims which layer.
+
+What belongs here: what a rule file says, and which layers it says it of. What does not: what
+happens to a layer (`plan`), and texts of reports (`report`).
+"""
 
 from __future__ import annotations
 
@@ -32,15 +36,16 @@ __all__ = [
     "resolve_rules",
 ]
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "matchers.matches": ["Matches"],
-        "resolving.match_text": ["find_matched", "parse_matcher"],
-        "matchers.matcher": ["Matcher", "reads_weights"],
-        "building.parse": ["parse_rules"],
-        "building.read": ["read_rules"],
-        "resolving.resolve": ["resolve_rules"],
-        "values.rule_set": ["Claim", "Keep", "Prune", "Resolution", "Rule", "RuleSet"],
-    },
-)
+if not TYPE_CHECKING:  # so that type checkers know every name, and no other
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "matchers.matches": ["Matches"],
+            "resolving.match_text": ["find_matched", "parse_matcher"],
+            "matchers.matcher": ["Matcher", "reads_weights"],
+            "building.parse": ["parse_rules"],
+            "building.read": ["read_rules"],
+            "resolving.resolve": ["resolve_rules"],
+            "values.rule_set": ["Claim", "Keep", "Prune", "Resolution", "Rule", "RuleSet"],
+        },
+    )

@@ -143,7 +143,8 @@ def write_checkpoint(
         temporary.mkdir()
         save_model(temporary / model_name)
         with (temporary / ARRAYS).open("xb") as stream:
-            np.savez(stream, **dict(arrays))  # type: ignore[arg-type]  # its other parameter is a flag
+            # its other parameter is a flag
+            np.savez(stream, **dict(arrays))  # type: ignore[arg-type]
         files = {path.name: file_sha256(path) for path in sorted(temporary.iterdir())}
         write_record(temporary / STATE, {**asdict(state), "files": files})
         for path in temporary.iterdir():

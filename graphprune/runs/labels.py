@@ -41,9 +41,11 @@ def check_labels(place: str, labels: np.ndarray[Any, Any], rule: LabelRule) -> N
         DataError: one is of the wrong kind, or out of range.
 
     Example:
-        >>> check_labels("d.npz: y_train", np.array([0, 3]), LabelRule("class", "scce", "probs", 3))
-        Traceback (most recent call last):
-        graphprune.errors.DataError: d.npz: y_train holds 3 at (1,), and output 'probs' has 3 classes; labels for scce are integers from 0 to 2
+        >>> try:
+        ...     check_labels("y", np.array([0, 3]), LabelRule("class", "ce", "f", 3))
+        ... except DataError as fault:
+        ...     print(fault)
+        y holds 3 at (1,), and output 'f' has 3 classes; labels for ce are integers from 0 to 2
     """
     if labels.dtype.kind not in "biuf":
         return  # text, which the model itself cannot take
@@ -70,14 +72,10 @@ def check_labels(place: str, labels: np.ndarray[Any, Any], rule: LabelRule) -> N
             )
     last = None if rule.classes is None else rule.classes - 1
     wanted = f"labels for {rule.loss} are integers from 0" + ("" if last is None else f" to {last}")
-    has = (
-        ""
-        if last is None
-        else (
-            f", and output {rule.output!r} has {rule.classes}"
-            f" {'class' if rule.classes == 1 else 'classes'}"
-        )
-    )
+    has = ""
+    if last is not None:
+        noun = "class" if rule.classes == 1 else "classes"
+        has = f", and output {rule.output!r} has {rule.classes} {noun}"
     _refuse_first(place, labels, labels_outside(labels, last, rule.ignored), wanted, has)
 
 

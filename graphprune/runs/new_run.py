@@ -162,9 +162,8 @@ def _sibling(name: str) -> re.Pattern[str]:
 
 
 def _remove_sibling(path: Path) -> None:
-    with suppress(
-        OSError, OutputError
-    ):  # another process may remove it too; where it may not be removed, it does no harm
+    # another process may remove it too; where it may not be removed, it does no harm
+    with suppress(OSError, OutputError):
         if not (path / LOCK).is_file():
             if time.time() - path.stat().st_mtime > _UNLOCKED:
                 path.rmdir()
@@ -244,7 +243,7 @@ def _taken(folder: Path) -> CheckpointError:
 
 
 def is_replaced(folder: Path) -> bool:
-    """Return whether a new run was written whole into `folder`, and waits to be moved into place."""
+    """Return whether a whole new run waits in `folder` to be moved into place."""
     return is_folder(folder / STAGED) and (folder / STAGED / RUN).is_file()
 
 

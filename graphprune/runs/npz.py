@@ -8,7 +8,6 @@ read into memory fits there. Large uncompressed members are mapped, not read.
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import struct
 import zipfile
@@ -18,21 +17,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from tokenize import TokenError  # of NumPy's reader of headers that Python 2 wrote
-from typing import IO, Any, Literal, NoReturn
+from typing import IO, Any, NoReturn
 
 import numpy as np
-from numpy.lib import format as npy
 
 from graphprune.archive.hdf5 import MAX_DEFLATE, MAX_RATIO, MAX_UNCHECKED
 from graphprune.archive.zipped import MAX_DIRECTORY, directory_size
 from graphprune.errors import DataError
 from graphprune.runs.memory import available_memory
+from graphprune.runs.npy_header import Header, clip, read_header
+from graphprune.suggestions import ask_for_file
 
 MAPPED_FROM = 64 * 2**20
 """Bytes from which on an uncompressed member is mapped; smaller ones are read."""
-MAX_DIMENSIONS = 32
-MAX_HEADER = 10_000
 _BLOCK = 2**20
 _USABLE = 0.8
 """The share of the available memory that arrays may fill; training needs some as well."""
@@ -89,32 +86,6 @@ class NpzFile:
     names: tuple[str, ...]
     sha256: str
     mapped: FileState | None
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What a member's header declares.
-
-    Attributes:
-        dtype, shape: Of the array.
-        is_fortran: Whether the first axis varies fastest.
-        length: Bytes of the header itself.
-    """
-
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    is_fortran: bool
-    length: int
-
-    @property
-    def size(self) -> int:
-        """Bytes of the array."""
-        return math.prod(self.shape) * self.dtype.itemsize
-
-    def shaped(self, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Return the bytes as the array that the header declares."""
-        order: Literal["C", "F"] = "F" if self.is_fortran else "C"
-        return values.view(self.dtype).reshape(self.shape, order=order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +152,10 @@ def _read_headers(
 def _open(path: str) -> Iterator[BufferedReader]:
     place = Path(path)
     if not place.exists():
-        raise DataError(f"{path}: no such file; data is an .npz file, or package.module:function")
+        near = ask_for_file(path, lambda found: found.suffix == ".npz")
+        raise DataError(
+            f"{path}: no such file; {near or 'data is an .npz file, or package.module:function'}"
+        )
     if not place.is_file():
         _refuse_format(path)
     try:
@@ -214,7 +188,7 @@ def _damage_named(path: str) -> Iterator[None]:
         UnicodeError,
     ) as fault:
         raise DataError(
-            f"{path}: damaged, {_short(str(fault)) or type(fault).__name__}; write the file again"
+            f"{path}: damaged, {clip(str(fault)) or type(fault).__name__}; write the file again"
         ) from fault
 
 
@@ -246,90 +220,20 @@ def _members(path: str, file: BufferedReader) -> dict[str, zipfile.ZipInfo]:
 def _read_header(path: str, archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> Header:
     _check_member(path, archive, name, info)
     with archive.open(info) as member:
-        header = _parse_header(path, name, member)
-    _check_kind(path, name, header.dtype)
+        header = read_header(path, name, member)
     holds = info.file_size - header.length
     if header.size != holds:
-        size, shape = _short(f"{header.size:,}"), _short(str(header.shape))
+        size, shape = clip(f"{header.size:,}"), clip(str(header.shape))
         raise DataError(
             f"{path}: damaged, {name} declares {size} bytes (shape {shape}, {header.dtype}) and"
             f" holds {holds:,}; write the file again"
         )
     if 0 in header.shape[1:]:
         raise DataError(
-            f"{path}: {name} has shape {_short(str(header.shape))}, so its samples hold no values;"
+            f"{path}: {name} has shape {clip(str(header.shape))}, so its samples hold no values;"
             " write it again with data"
         )
     return header
-
-
-def _parse_header(path: str, name: str, member: IO[bytes]) -> Header:
-    """Return what the header says; NumPy reads it as a Python literal and runs nothing."""
-    try:
-        version = npy.read_magic(member)
-    except ValueError as fault:
-        raise DataError(
-            f"{path}: {name} is not an array; write the file with numpy.savez"
-        ) from fault
-    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-    if version not in readers:  # version 3 is for names of fields that are not Latin-1
-        raise DataError(
-            f"{path}: {name} is written in version {version[0]}.{version[1]} of the .npy format;"
-            " store it as a plain array of numbers"
-        )
-    try:
-        shape, is_fortran, dtype = readers[version](member, max_header_size=MAX_HEADER)
-    except (
-        ValueError,
-        TypeError,
-        SyntaxError,
-        TokenError,
-        RecursionError,
-        MemoryError,
-        OverflowError,
-    ) as fault:
-        raise DataError(
-            f"{path}: damaged, {name} has a header that cannot be read ({_short(str(fault))});"
-            " write the file again"
-        ) from fault
-    if len(shape) > MAX_DIMENSIONS:
-        raise DataError(
-            f"{path}: {name} has {len(shape)} dimensions, more than the {MAX_DIMENSIONS} that are"
-            " read; reshape it"
-        )
-    if any(isinstance(length, bool) or not 0 <= length < 2**63 for length in shape):
-        raise DataError(
-            f"{path}: damaged, {name} declares the shape {_short(str(shape))}; write the file again"
-        )
-    return Header(dtype, shape, is_fortran, member.tell())
-
-
-def _check_kind(path: str, name: str, dtype: np.dtype[Any]) -> None:
-    """Refuse arrays that TensorFlow has no type for, and text where labels stand: no loss takes it."""
-    if dtype.hasobject:
-        raise DataError(
-            f"{path}: {name} holds Python objects, which are never unpickled; store it as an array"
-            " of numbers"
-        )
-    is_number = dtype.kind == "b" or (dtype.kind in "iuf" and dtype.itemsize <= 8)
-    is_text = dtype.kind in "US" and dtype.itemsize > 0 and name.startswith("x_")
-    if not is_number and not is_text:
-        is_kind = "is a structured array" if dtype.names else f"has dtype {_short(str(dtype))}"
-        raise DataError(
-            f"{path}: {name} {is_kind}; store it as integers, floats of at most 64 bits or bool"
-            + _advice(dtype)
-        )
-
-
-def _advice(dtype: np.dtype[Any]) -> str:
-    match dtype.kind:
-        case "M" | "m":
-            return ", for example seconds as float64"
-        case "c":
-            return ", for example with real and imaginary part on an axis of length 2"
-        case "U" | "S" if dtype.itemsize:
-            return ", with a number for each label"
-    return ""
 
 
 def _check_member(path: str, archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> None:
@@ -424,7 +328,3 @@ def _map(file: BufferedReader, member: _Member) -> np.ndarray[Any, Any]:
     if start + member.header.size > os.fstat(file.fileno()).st_size:
         raise EOFError(f"{member.name} goes on behind the end of the file")
     return np.memmap(file, np.uint8, "r", start, (member.header.size,))
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 80 else f"{text[:80]}..."

@@ -1,4 +1,4 @@
-"""Where a run goes on: whether it is finished, else from which checkpoint, else from the beginning."""
+"""Where a run goes on: finished already, from which checkpoint, or from the beginning."""
 
 from __future__ import annotations
 

@@ -41,7 +41,16 @@ def step_of(name: str) -> int | None:
     """Return the step of a checkpoint's folder by its name; None for any other name.
 
     Example:
-        >>> [step_of(name) for name in ("step-00000400", "step-123456789", "step-notes.txt", "step-00000020.bak", "step-000000400")]
+        >>> [
+        ...     step_of(name)
+        ...     for name in (
+        ...         "step-00000400",
+        ...         "step-123456789",
+        ...         "step-notes.txt",
+        ...         "step-00000020.bak",
+        ...         "step-000000400",
+        ...     )
+        ... ]
         [400, 123456789, None, None, None]
     """
     found = _STEP.fullmatch(name)

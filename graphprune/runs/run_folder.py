@@ -59,7 +59,7 @@ _FROM_A_COPY = "put the file back from a copy, or start a new run in another fol
 
 @dataclass(frozen=True, slots=True)
 class MetricsMark:
-    """How much of `metrics.jsonl` a checkpoint has seen: its first `size` bytes, and their sha256."""
+    """How much of `metrics.jsonl` a checkpoint has seen: its first `size` bytes, their sha256."""
 
     size: int
     sha256: str
@@ -136,7 +136,7 @@ class RunFolder:
             yield
 
     def check_free(self, *, force: bool) -> str:
-        """Refuse a folder that holds something already; see `graphprune.runs.new_run.check_free`."""
+        """Refuse a folder that holds something; see `graphprune.runs.new_run.check_free`."""
         return new_run.check_free(self.path, force=force)
 
     @contextmanager

@@ -9,7 +9,16 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from graphprune.runs.records import Count, Hash, Length, ModelName, NoHash, PathText, RunId
+from graphprune.runs.records import (
+    Count,
+    Hash,
+    Length,
+    ModelName,
+    NoHash,
+    PathText,
+    RunId,
+    StrategyName,
+)
 from graphprune.sparsity.positions import Unit
 
 MAX_EPOCHS = 1_000_000
@@ -88,7 +97,7 @@ class RunOptions:
     schedule_units: tuple[Unit, ...]
     version: str
     tensorboard: PathText | None = None
-    strategy: Annotated[str, Field(pattern=r"^(none|mirrored:[1-9][0-9]{0,2})$")] = "none"
+    strategy: StrategyName = "none"
     run_id: RunId = ""
     first_batch_sha256: Hash | NoHash = ""
     files: Mapping[FileName, Hash] = field(default_factory=dict)

@@ -1,1 +1,5 @@
-"""Numbers only: exact counts, schedules, patterns and reference masks, without a framework."""
+"""Numbers only: exact counts, schedules, patterns and reference masks, without a framework.
+
+What belongs here: arithmetic on arrays and steps, with its source. What does not: layers, models
+and files.
+"""

@@ -90,7 +90,11 @@ def allocate_by_magnitude(
     memory at a time.
 
     Example:
-        >>> allocate_by_magnitude([Member(3, 1, 3), Member(3, 1, 3)], [np.array([5.0, 4.0, 1.0]), np.array([3.0, 2.0, 0.5])], 3).kept
+        >>> allocate_by_magnitude(
+        ...     [Member(3, 1, 3), Member(3, 1, 3)],
+        ...     [np.array([5.0, 4.0, 1.0]), np.array([3.0, 2.0, 0.5])],
+        ...     3,
+        ... ).kept
         (2, 1)
     """
     _check(members, kept)

@@ -18,7 +18,7 @@ _CHUNK = 1 << 18
 
 
 def magnitude_bits(weights: NDArray[np.floating]) -> Scores:
-    """Return |w| as integers in the same order, flat; every NaN becomes the integer after infinity."""
+    """Return |w| as integers in the same order, flat; NaN becomes the integer after infinity."""
     flat = np.ascontiguousarray(weights).ravel()
     bits = flat.view(BITS[flat.dtype.itemsize])
     infinity = np.asarray([np.inf], dtype=flat.dtype).view(bits.dtype)[0]

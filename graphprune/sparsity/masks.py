@@ -1,4 +1,4 @@
-"""Reference masks in NumPy: what every faster implementation must equal. They are short and slow."""
+"""Reference masks in NumPy, short and slow: every faster implementation must equal them."""
 
 from __future__ import annotations
 

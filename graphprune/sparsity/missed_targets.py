@@ -50,8 +50,11 @@ def explain_missed(missed: Sequence[MissedTarget]) -> str:
     not to the end of its schedules.
 
     Example:
-        >>> explain_missed([MissedTarget("conv", "kernel", 400, 18, 240, was_updated=False)])
-        'its masks were never updated, so nothing was pruned (zeros measured, of target: conv kernel 4.5% of 60.0%)'
+        >>> missed = explain_missed([MissedTarget("fc", "kernel", 400, 18, 240, was_updated=False)])
+        >>> for part in missed.split(", so "):
+        ...     print(part)
+        its masks were never updated
+        nothing was pruned (zeros measured, of target: fc kernel 4.5% of 60.0%)
     """
     never = not any(tensor.was_updated for tensor in missed)
     why = (

@@ -1,8 +1,8 @@
 """Which weights of a tensor are zeroed together. Axes have names, as in the layer graph (`in`,
 `out`, ...), whatever the storage order.
 
-A new pattern is a class here with its zeros and its JSON form, a shape in rules/building/patterns.py
-and a mask in tf/pruning/pattern_masks.py.
+A new pattern is a class here with its zeros and its JSON form, a shape in
+rules/building/patterns.py and a mask in tf/pruning/pattern_masks.py.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ class Position:
         return cls(float(value), unit)  # type: ignore[arg-type]
 
     def to_step(self, run: Run) -> int | None:
-        """Return the optimizer step, rounded half to even, or None while `run` does not say enough."""
+        """Return the optimizer step, rounded half to even; None while `run` says too little."""
         if self.unit == "step":
             return round(self.value)
         if self.unit == "epoch":

@@ -90,8 +90,12 @@ class Pruning:
 
         Example:
             >>> from graphprune.sparsity.positions import Position
-            >>> ramp = Schedule(begin=Position(0, "step"), end=Position(9, "step"), every=Position(1, "step"))
-            >>> Pruning(0.8, ramp, ("kernel", "recurrent_kernel"), shares=(0.62, 0.9)).describe_target("{:.0%}".format)
+            >>> ramp = Schedule(
+            ...     begin=Position(0, "step"), end=Position(9, "step"), every=Position(1, "step")
+            ... )
+            >>> Pruning(
+            ...     0.8, ramp, ("kernel", "recurrent_kernel"), shares=(0.62, 0.9)
+            ... ).describe_target("{:.0%}".format)
             'kernel 62%, recurrent_kernel 90%'
             >>> Pruning(0.8, ramp, ("kernel",), shares=(0.62,)).describe_target("{:.0%}".format)
             '62%'
@@ -102,7 +106,7 @@ class Pruning:
         return ", ".join(f"{weight} {text}" for weight, text in texts.items())
 
     def axes_of(self, weight: str) -> tuple[str, ...]:
-        """Return the names of the axes of the tensor named `weight`; none where nobody gave them."""
+        """Return the names of the axes of the tensor named `weight`; none where not given."""
         return () if self.axes is None else self.axes[self.weights.index(weight)]
 
     def target_zeros(self, weight: str, shape: Sequence[int]) -> int:
@@ -146,20 +150,17 @@ class Pruning:
             KeyError: a field is missing.
             ValueError: a field has a value that no pruning can have.
         """
+        shares, axes = config.get("shares"), config.get("axes")
+        if axes is not None:
+            axes = tuple(tuple(map(str, names)) for names in axes)
         return cls(
             sparsity=float(config["sparsity"]),
             schedule=Schedule.from_config(config["schedule"]),
             weights=_names(config["weights"]),
             pattern=pattern_from_config(config["pattern"]),
             pads=bool(config.get("pads", False)),
-            shares=(
-                tuple(map(float, config["shares"])) if config.get("shares") is not None else None
-            ),
-            axes=(
-                tuple(tuple(map(str, names)) for names in config["axes"])
-                if config.get("axes") is not None
-                else None
-            ),
+            shares=None if shares is None else tuple(map(float, shares)),
+            axes=axes,
         )
 
 

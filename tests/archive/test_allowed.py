@@ -130,21 +130,47 @@ FOREIGN_TYPE = {
 }
 REFUSED = {
     "a dotted builtin": (layer(activation=BUILTIN), ("exec.__call__", "activation", "fc")),
-    "a builtin in a Lambda": (layer("Lambda", function=BUILTIN, function_type="function"), ("exec.__call__", "function", "fc")),
+    "a builtin in a Lambda": (
+        layer("Lambda", function=BUILTIN, function_type="function"),
+        ("exec.__call__", "function", "fc"),
+    ),
     "a registered name beside another function": (
         layer(activation=function("os.system", "builtins", "graphprune>PruneLowMagnitude")),
         ("os.system", "activation", "fc"),
     ),
     "a registered layer that is no activation": (
-        layer(kernel_initializer={"class_name": "MyLayer", "config": {}, "module": None, "registered_name": "MyLayer"}),
+        layer(
+            kernel_initializer={
+                "class_name": "MyLayer",
+                "config": {},
+                "module": None,
+                "registered_name": "MyLayer",
+            }
+        ),
         ("MyLayer", "initializer", "fc"),
     ),
-    "a function where a layer stands": ({"class_name": "Functional", "config": {"layers": [function("my_function")]}}, ("my_function", "layer", "")),
-    "the user's class where a layer stands": (layer("TimeDistributed", layer={"class_name": "MyThing", "config": {}}), ("MyThing", "layer", "fc")),
-    "an initializer where a layer stands": (layer("TimeDistributed", layer={"class_name": "Zeros", "config": {}}), ("Zeros", "layer", "fc")),
-    "Keras's loader of files": (layer(activation=function("get_file", "keras.utils", "get_file")), ("get_file", "activation", "fc")),
+    "a function where a layer stands": (
+        {"class_name": "Functional", "config": {"layers": [function("my_function")]}},
+        ("my_function", "layer", ""),
+    ),
+    "the user's class where a layer stands": (
+        layer("TimeDistributed", layer={"class_name": "MyThing", "config": {}}),
+        ("MyThing", "layer", "fc"),
+    ),
+    "an initializer where a layer stands": (
+        layer("TimeDistributed", layer={"class_name": "Zeros", "config": {}}),
+        ("Zeros", "layer", "fc"),
+    ),
+    "Keras's loader of files": (
+        layer(activation=function("get_file", "keras.utils", "get_file")),
+        ("get_file", "activation", "fc"),
+    ),
     "TensorFlow's loader of sources": (
-        layer(activation=function("load_source", "tensorflow.python.autograph.pyct.loader", "load_source")),
+        layer(
+            activation=function(
+                "load_source", "tensorflow.python.autograph.pyct.loader", "load_source"
+            )
+        ),
         ("load_source", "activation", "fc"),
     ),
     "TensorFlow's writer of files": (
@@ -160,44 +186,119 @@ REFUSED = {
         ("Functional", "layer", ""),
     ),
     "a column with its vocabulary in a file": (
-        layer("DenseFeatures", feature_columns=[{"class_name": "VocabularyListCategoricalColumn", "config": {"vocabulary_file": "/tmp/x"}}]),
+        layer(
+            "DenseFeatures",
+            feature_columns=[
+                {
+                    "class_name": "VocabularyListCategoricalColumn",
+                    "config": {"vocabulary_file": "/tmp/x"},
+                }
+            ],
+        ),
         ("/tmp/x", "path", "fc"),
     ),
     "a function that normalizes a column": (
-        layer("DenseFeatures", feature_columns=[{"class_name": "NumericColumn", "config": {"normalizer_fn": "exec"}}]),
+        layer(
+            "DenseFeatures",
+            feature_columns=[{"class_name": "NumericColumn", "config": {"normalizer_fn": "exec"}}],
+        ),
         ("exec", "function", "fc"),
     ),
-    "the model's own module": ({"class_name": "Functional", "module": "this", "config": {"layers": []}}, ("Functional", "layer", "")),
+    "the model's own module": (
+        {"class_name": "Functional", "module": "this", "config": {"layers": []}},
+        ("Functional", "layer", ""),
+    ),
     "a class of a module that is not Keras's": (layer("Dense", "evil"), ("Dense", "layer", "fc")),
-    "a class of a module of Keras that does not have it": (layer("Dense", "keras.utils"), ("Dense", "layer", "fc")),
+    "a class of a module of Keras that does not have it": (
+        layer("Dense", "keras.utils"),
+        ("Dense", "layer", "fc"),
+    ),
     "another registered name": (layer(registered="x>Dense"), ("Dense", "layer", "fc")),
-    "a text that Keras looks up": (layer(activation="deserialize_keras_object"), ("deserialize_keras_object", "activation", "fc")),
+    "a text that Keras looks up": (
+        layer(activation="deserialize_keras_object"),
+        ("deserialize_keras_object", "activation", "fc"),
+    ),
     "a text for a constraint": (layer(kernel_constraint="get"), ("get", "constraint", "fc")),
     "a text in a Lambda": (
-        {"class_name": "Lambda", "config": {"name": "fc", "function": "system", "function_type": "function", "module": "os"}},
+        {
+            "class_name": "Lambda",
+            "config": {
+                "name": "fc",
+                "function": "system",
+                "function_type": "function",
+                "module": "os",
+            },
+        },
         ("system", "function", "fc"),
     ),
-    "a SavedModel as a layer": (layer("TFSMLayer", filepath="/tmp/x"), ("TFSMLayer", "layer", "fc")),
-    "a pickled module": (layer("TorchModuleWrapper", module={}), ("TorchModuleWrapper", "layer", "fc")),
+    "a SavedModel as a layer": (
+        layer("TFSMLayer", filepath="/tmp/x"),
+        ("TFSMLayer", "layer", "fc"),
+    ),
+    "a pickled module": (
+        layer("TorchModuleWrapper", module={}),
+        ("TorchModuleWrapper", "layer", "fc"),
+    ),
     "a column that reads a file": (
-        layer("DenseFeatures", feature_columns=[{"class_name": "VocabularyFileCategoricalColumn", "config": {}}]),
+        layer(
+            "DenseFeatures",
+            feature_columns=[{"class_name": "VocabularyFileCategoricalColumn", "config": {}}],
+        ),
         ("VocabularyFileCategoricalColumn", "feature column", "fc"),
     ),
     "a column that reads a checkpoint": (
-        layer("DenseFeatures", feature_columns=[{"class_name": "EmbeddingColumn", "config": {"ckpt_to_load_from": "/tmp/x"}}]),
+        layer(
+            "DenseFeatures",
+            feature_columns=[
+                {"class_name": "EmbeddingColumn", "config": {"ckpt_to_load_from": "/tmp/x"}}
+            ],
+        ),
         ("/tmp/x", "path", "fc"),
     ),
-    "a vocabulary in a file": (layer("StringLookup", vocabulary="/etc/passwd"), ("/etc/passwd", "path", "fc")),
-    "a vocabulary at a URL": (layer("TextVectorization", vocabulary="gs://a/b"), ("gs://a/b", "path", "fc")),
-    "deep inside": (layer("TimeDistributed", layer=layer("Bidirectional", layer=layer("LSTM", name="in", activation="exec"))), ("exec", "activation", "in")),
-    "inside a custom layer": (layer("MyLayer", None, part={"class_name": "Popen", "module": "subprocess", "config": {}}), ("Popen", "class", "fc")),
-    "inside a wrapped layer": (layer("PruneLowMagnitude", None, "graphprune>PruneLowMagnitude", layer=function("relu")), ("relu", "layer", "fc")),
-    "in an argument of a call": (layer() | {"inbound_nodes": [[["in", 0, 0, {"x": function("os.system")}]]]}, ("os.system", "function", "fc")),
-    "in the shapes that a layer is built with": (layer() | {"build_config": {"x": function("eval")}}, ("eval", "function", "fc")),
-    "in settings of a model in a model": (layer("Sequential", "keras", layers=[]) | {"compile_config": {"loss": "exec"}}, ("exec", "loss", "fc")),
-    "a type of another module": (layer("InputLayer", type_spec=FOREIGN_TYPE), ("__typespec__", "class", "fc")),
-    "a class name that is no text": (layer(activation={"class_name": ["x"], "config": {}}), ("['x']", "activation", "fc")),
-}  # fmt: skip
+    "a vocabulary in a file": (
+        layer("StringLookup", vocabulary="/etc/passwd"),
+        ("/etc/passwd", "path", "fc"),
+    ),
+    "a vocabulary at a URL": (
+        layer("TextVectorization", vocabulary="gs://a/b"),
+        ("gs://a/b", "path", "fc"),
+    ),
+    "deep inside": (
+        layer(
+            "TimeDistributed",
+            layer=layer("Bidirectional", layer=layer("LSTM", name="in", activation="exec")),
+        ),
+        ("exec", "activation", "in"),
+    ),
+    "inside a custom layer": (
+        layer("MyLayer", None, part={"class_name": "Popen", "module": "subprocess", "config": {}}),
+        ("Popen", "class", "fc"),
+    ),
+    "inside a wrapped layer": (
+        layer("PruneLowMagnitude", None, "graphprune>PruneLowMagnitude", layer=function("relu")),
+        ("relu", "layer", "fc"),
+    ),
+    "in an argument of a call": (
+        layer() | {"inbound_nodes": [[["in", 0, 0, {"x": function("os.system")}]]]},
+        ("os.system", "function", "fc"),
+    ),
+    "in the shapes that a layer is built with": (
+        layer() | {"build_config": {"x": function("eval")}},
+        ("eval", "function", "fc"),
+    ),
+    "in settings of a model in a model": (
+        layer("Sequential", "keras", layers=[]) | {"compile_config": {"loss": "exec"}},
+        ("exec", "loss", "fc"),
+    ),
+    "a type of another module": (
+        layer("InputLayer", type_spec=FOREIGN_TYPE),
+        ("__typespec__", "class", "fc"),
+    ),
+    "a class name that is no text": (
+        layer(activation={"class_name": ["x"], "config": {}}),
+        ("['x']", "activation", "fc"),
+    ),
+}
 
 
 @pytest.mark.parametrize("what", REFUSED)

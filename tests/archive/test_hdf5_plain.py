@@ -8,7 +8,8 @@ import pytest
 from builders import build_config
 
 from graphprune.archive import read_archive
-from graphprune.archive.hdf5 import index_keras_groups, open_hdf5
+from graphprune.archive.hdf5 import open_hdf5
+from graphprune.archive.hdf5_index import index_keras_groups
 from graphprune.errors import ArchiveError
 
 PLAIN = ["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"]
@@ -45,9 +46,8 @@ def test_plain_data_sets_are_known_by_their_headers(shape, tmp_path):
     assert [(tensor.shape, tensor.dtype) for tensor in found] == [
         (shape, np.dtype(kind).name) for kind in PLAIN
     ]
-    assert [tensor.stretch is not None for tensor in found] == [shape != (0,)] * len(
-        PLAIN
-    )  # what has no values lies nowhere
+    # what has no values lies nowhere
+    assert [tensor.stretch is not None for tensor in found] == [shape != (0,)] * len(PLAIN)
 
 
 def test_other_types_and_layouts_are_left_to_the_library(tmp_path):

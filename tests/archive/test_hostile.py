@@ -32,7 +32,8 @@ for path in sys.argv[1:]:
         open_model(path).zeros
     except GraphpruneError as fault:
         said = str(fault)
-    print(json.dumps([path, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, said]), flush=True)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps([path, peak - before, said]), flush=True)
 """
 MAX_KILOBYTES = 400_000
 

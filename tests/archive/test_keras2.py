@@ -70,6 +70,21 @@ def test_a_sequential_config_that_is_a_bare_list(tmp_path: Path) -> None:
     assert graph.to_config() == archive.config
 
 
+@pytest.mark.parametrize(
+    ("version", "expected"), [("2.0.2", "float32"), ("2.1.6", "int32"), ("", "int32")]
+)
+def test_an_embedding_of_keras_2_0_says_what_its_input_is(version: str, expected: str) -> None:
+    embedding = plain("Embedding", name="e", input_dim=9, output_dim=4, dtype="int32")
+    wrapped = plain("TimeDistributed", name="t", layer=embedding)
+    first = plain("InputLayer", name="in", batch_input_shape=[None, 5], dtype="int32")
+    upgraded = upgrade_config(
+        plain("Sequential", name="s", layers=[first, wrapped]), "a.h5", version
+    )
+    of_input, of_wrapper = upgraded["config"]["layers"]
+    assert of_wrapper["config"]["layer"]["config"]["dtype"] == expected
+    assert of_input["config"]["dtype"] == "int32"
+
+
 def test_reset_after_is_added_inside_wrappers_and_kept_where_it_is(tmp_path: Path) -> None:
     inside, kept = (
         plain("Bidirectional", layer=plain("GRU", units=3)),
@@ -131,10 +146,7 @@ def old_siamese() -> dict[str, Any]:
     dense = plain("Dense", name="dense_1", units=4, use_bias=True, batch_input_shape=[None, 4])
     layers = [
         plain("InputLayer", name=name, batch_input_shape=[None, 4])
-        | {
-            "name": name,
-            "inbound_nodes": [],
-        }
+        | {"name": name, "inbound_nodes": []}
         for name in ("a", "b")
     ]
     layers.append(
@@ -147,10 +159,7 @@ def old_siamese() -> dict[str, Any]:
     )
     layers.append(
         plain("Add", name="add")
-        | {
-            "name": "add",
-            "inbound_nodes": [[["tower", 1, 0, {}], ["tower", 2, 0, {}]]],
-        }
+        | {"name": "add", "inbound_nodes": [[["tower", 1, 0, {}], ["tower", 2, 0, {}]]]}
     )
     model = {
         "name": "model_1",

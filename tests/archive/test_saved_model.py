@@ -51,7 +51,7 @@ def test_a_saved_model_gives_config_and_tensors(tmp_path: Path, old: bool) -> No
         "bias [out 4]",
     ]
     np.testing.assert_array_equal(weights.read("fc", "kernel"), KERNEL)
-    assert measure_zeros(archive, graph) == {("fc", "kernel"): 1, ("fc", "bias"): 4}
+    assert measure_zeros(locate_weights(archive, graph)) == {("fc", "kernel"): 1, ("fc", "bias"): 4}
 
 
 def test_tuples_and_shapes_in_the_metadata_are_lists(tmp_path: Path) -> None:
@@ -134,11 +134,7 @@ def test_what_export_saved_model_wrote_has_its_config_beside_it(tmp_path: Path) 
             tmp_path / "m",
             json.dumps(
                 config
-                | {
-                    "class_name": "Model",
-                    "keras_version": "2.2.4-tf",
-                    "backend": "tensorflow",
-                }
+                | {"class_name": "Model", "keras_version": "2.2.4-tf", "backend": "tensorflow"}
             ),
         )
     )
@@ -268,7 +264,7 @@ def test_values_beyond_the_end_of_the_shard(tmp_path: Path) -> None:
     )
     archive = read_archive(folder)
     with pytest.raises(ArchiveError) as caught:
-        measure_zeros(archive, read_graph(archive))
+        measure_zeros(locate_weights(archive, read_graph(archive)))
     assert "a tensor should end at byte 1,000,000,064, the file has" in str(caught.value)
 
 
@@ -300,7 +296,7 @@ def test_a_flipped_bit_in_a_tensor_is_seen_when_it_is_read(tmp_path: Path) -> No
     archive = read_archive(tmp_path / "m")
     graph = read_graph(archive)
     with pytest.raises(ArchiveError) as caught:
-        measure_zeros(archive, graph)
+        measure_zeros(locate_weights(archive, graph))
     key = "layer-1/bias/.ATTRIBUTES/VARIABLE_VALUE"
     assert (
         str(caught.value)

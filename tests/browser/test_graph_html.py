@@ -16,8 +16,9 @@ from graphprune.rules import parse_rules
 pytestmark = pytest.mark.browser
 
 RULES = (
-    "version: 1\nrules: [{id: stem-75, match: {name: fc_1}, prune: {sparsity: 75%, schedule:"
-    " {curve: constant, begin: 0 steps}}}]"
+    "version: 1\n"
+    "rules: [{id: stem-75, match: {name: fc_1}, prune: {sparsity: 75%, schedule: {curve: constant,"
+    " begin: 0 steps}}}]"
 )
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
@@ -52,9 +53,8 @@ def test_the_page_draws_each_layer_of_the_model_and_no_box_covers_another(opened
     page = opened(*siamese())
     assert page.one("h1").text == "siamese"
     assert sorted(page.names()) == ["add_1", "fc_1", "fc_2", "fc_2", "in_a", "in_b", "tower"]
-    assert (
-        len(page.all("#stage svg .wire")) == 7
-    )  # one for each tensor: the sum takes those of both calls of the tower
+    # one for each tensor: the sum takes those of both calls of the tower
+    assert len(page.all("#stage svg .wire")) == 7
     places = [box.rect for box in page.all("#stage .box")]
     for index, a in enumerate(places):
         for b in places[:index]:
@@ -231,10 +231,11 @@ def test_a_wide_model_begins_with_its_input_and_fits_when_asked(opened):
     assert canvas["x"] < first["x"] < first["x"] + first["width"] < canvas["x"] + canvas["width"]
     assert page.box("conv_branch_number_11_with_a_long_name").is_displayed()  # names are never cut
     page.click(page.one("#zoom-fit"))
+    # `rect` does not know zoom
     places = [
         page.browser.execute_script("return arguments[0].getBoundingClientRect()", box)
         for box in page.all("#stage .box")
-    ]  # `rect` does not know zoom
+    ]
     assert min(box["left"] for box in places) >= canvas["x"]
     assert max(box["right"] for box in places) <= canvas["x"] + canvas["width"]
 
@@ -305,9 +306,8 @@ def test_the_drawing_moves_with_the_mouse_and_zooms_with_keys_and_wheel(opened):
     assert page.one("#zoom-reset").text == "122%"
     page.type("/")
     page.type("conv+-", Keys.ESCAPE)
-    assert (
-        page.one("#zoom-reset").text == "122%"
-    )  # signs that are typed into the find box zoom nothing
+    # signs that are typed into the find box zoom nothing
+    assert page.one("#zoom-reset").text == "122%"
 
 
 def test_paper_shows_a_graph_that_fits_and_the_table_of_one_that_does_not(opened):

@@ -5,10 +5,11 @@ import json
 import pytest
 from builders import build_graph
 from drawings import changed_pair, hostile_pair, mixed_plan
+from planned import plan_with
 
 from graphprune.diff import diff_graphs
 from graphprune.graph.measure import measure_values
-from graphprune.plan import make_plan, plan_to_config
+from graphprune.plan import plan_to_config
 from graphprune.report import render_diff_html, render_plan_html
 from graphprune.report.drawing.layer_marks import STATUSES
 from graphprune.rules import parse_rules
@@ -160,7 +161,7 @@ def test_the_table_of_a_diff_lists_removed_layers_too(open_html):
 @pytest.mark.parametrize("kind", ["plan", "diff"])
 def test_hostile_names_are_shown_and_do_nothing(open_html, kind):
     left, right, hostile = hostile_pair()
-    plan = make_plan(
+    plan = plan_with(
         left,
         parse_rules(
             "version: 1\nrules: [{id: r, match: {type: Dense}, keep: true}]", "</script>\u202e.yaml"

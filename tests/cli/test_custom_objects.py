@@ -1,5 +1,6 @@
 """What `--custom-objects` takes from a module."""
 
+import re
 import sys
 
 import pytest
@@ -41,3 +42,17 @@ def test_a_name_gives_what_the_user_asked_for(own):
     ]
     with pytest.raises(TrainingError, match="own_parts has no gone"):
         import_custom_objects((f"{own}:gone",))
+
+
+def test_a_name_before_the_module_is_what_the_file_calls_it(own):
+    found = import_custom_objects((f"<lambda>={own}.layers:loss", f"{own}.layers:Layer"))
+    assert {name: value.__name__ for name, value in found.items()} == {
+        "<lambda>": "loss",
+        "Layer": "Layer",
+    }
+    text = (
+        f"--custom-objects Old={own}: only one class or function can have another name; write it as"
+        f" Old={own}:NAME"
+    )
+    with pytest.raises(TrainingError, match="^" + re.escape(text) + "$"):
+        import_custom_objects((f"Old={own}",))

@@ -3,6 +3,7 @@ traceback, nothing half-written.
 """
 
 import json
+import shutil
 import zipfile
 
 import h5py
@@ -125,8 +126,11 @@ def test_an_output_below_a_file_is_refused(tmp_path):
 def test_a_rule_that_matches_nothing_stops_the_plan(tmp_path):
     rules = tmp_path / "prune.yaml"
     rules.write_text(
-        "version: 1\nrules:\n  - id: wide\n    match: {name: {glob: 'wide_*'}}\n    prune:"
-        " {sparsity: 0.9, schedule: {curve: step, begin: 0 steps}}\n"
+        "version: 1\n"
+        "rules:\n"
+        "  - id: wide\n"
+        "    match: {name: {glob: 'wide_*'}}\n"
+        "    prune: {sparsity: 0.9, schedule: {curve: step, begin: 0 steps}}\n"
     )
     done = run_command("plan", MODEL, "-r", rules)
     assert (done.code, done.out) == (1, "")
@@ -149,6 +153,16 @@ def test_a_rule_that_matches_nothing_stops_the_plan(tmp_path):
             "give rules (-r) or a plan (--plan), not both",
         ),
         (("layers", MODEL, "--format", "xml"), "'xml' is not one of"),
+        (
+            ("layers", MODEL, "--format", "jsn"),
+            "Invalid value for '--format': 'jsn' is not one of 'text', 'json'; did you mean"
+            " 'json'?",
+        ),
+        (
+            ("graph", MODEL, "--format", "sgv"),
+            "'sgv' is not one of 'json', 'dot', 'svg', 'html'; did you mean 'svg'?",
+        ),
+        (("schema", "--kind", "rule"), "did you mean 'rules'?"),
         (("train", MODEL, "--data", "d.npz"), "Missing option '--run'"),
         (("pln", MODEL), "Error: no command is called 'pln'; did you mean 'plan'?"),
         (("xyz",), "Error: no command is called 'xyz'; graphprune --help lists them"),
@@ -184,7 +198,7 @@ def test_a_damaged_plan_file_is_one_line(tmp_path):
 def test_a_plan_for_another_model_is_stale(tmp_path):
     run_command("plan", MODEL, "-r", RULES, "-o", tmp_path / "plan.json")
     plan = json.loads((tmp_path / "plan.json").read_text())
-    plan["model"]["graph_sha256"] = "0" * 64
+    plan["model"] |= {"graph_sha256": "0" * 64, "architecture_sha256": "0" * 64}
     (tmp_path / "stale.json").write_text(json.dumps(plan))
     done = run_command(
         "apply", MODEL, "--plan", tmp_path / "stale.json", "-o", tmp_path / "out.keras"
@@ -240,3 +254,54 @@ def test_an_output_of_no_known_format_stops_strip_before_anything_is_written(tmp
         " .tflite, or no suffix for a SavedModel folder\n"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("layers", "m.kera"), "m.kera: no such file; did you mean m.keras?"),
+        (("layers", "sub/M.KERAS"), "sub/M.KERAS: no such file; did you mean sub/m.keras?"),
+        (("layers", "saved_modle"), "saved_modle: no such file; did you mean saved_model?"),
+        (
+            ("verify", "m.keras", "--plan", "pln.json"),
+            "pln.json: cannot read a plan: No such file or directory; did you mean plan.json?",
+        ),
+        (
+            ("train", "m.keras", "--data", "digit.npz", "--epochs", "1", "--run", "r"),
+            "digit.npz: no such file; did you mean digits.npz?",
+        ),
+        (
+            ("layers", "digits.kras"),
+            (
+                "digits.kras: no such file; check the path (graphprune reads .keras, .h5,"
+                " SavedModel folders and graph JSON)"
+            ),
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_a_file_that_is_not_there_is_answered_with_the_one_beside_it(
+    tmp_path, monkeypatch, command, told
+):
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path, tmp_path / "sub"):
+        folder.mkdir(exist_ok=True)
+        shutil.copy(MODEL, folder / "m.keras")
+    for name in ("plan.json", "digits.npz"):
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "saved_model").mkdir()
+    done = run_command(*command)
+    assert (done.code, done.out, done.err) == (1, "", f"graphprune: {told}\n")
+
+
+def test_a_wrong_strategy_is_told_before_tensorflow_is_imported(monkeypatch):
+    def fail():
+        raise AssertionError("too late")
+
+    monkeypatch.setattr("graphprune.cli.train.import_tensorflow", fail)
+    options = ("--data", "d.npz", "--epochs", "1", "--run", "r", "--strategy", "mirored:2")
+    done = run_command("train", MODEL, *options)
+    assert done.err == (
+        "graphprune: strategy: got 'mirored:2'; closest: 'mirrored'; known are none, mirrored and"
+        " mirrored:N, such as mirrored:2\n"
+    )

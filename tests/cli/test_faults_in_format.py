@@ -140,8 +140,10 @@ def test_a_stale_plan_is_a_diagnostic_that_names_its_file_and_the_layers(folder)
         "",
         (
             "error[plan/stale]: the plan was made for another model: 'fc_1' is missing; 'hidden' is"
-            " not in the plan\n  --> plan.json\n  help: make the plan again for this model:"
-            " graphprune plan MODEL -r RULES -o PLAN.json\n"
+            " not in the plan\n"
+            "  --> plan.json\n"
+            "  help: make the plan again for this model: graphprune plan MODEL -r RULES -o"
+            " PLAN.json\n"
         ),
     )
     found = json.loads(

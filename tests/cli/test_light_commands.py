@@ -16,7 +16,8 @@ def test_layers_lists_every_layer_and_the_totals():
     done = run_command("layers", MODEL)
     assert done.code == 0
     assert [line.split()[0] for line in done.out.splitlines()[3:15]] == [
-        "image", "scale", "conv_1", "conv_2", "bn", "relu", "conv_3", "add", "pool", "flatten", "hidden", "digits",
+        "image", "scale", "conv_1", "conv_2", "bn", "relu", "conv_3", "add", "pool", "flatten",
+        "hidden", "digits",
     ]  # fmt: skip
     assert "12 layers, 52,394 parameters, 52,128 prunable" in done.out
 
@@ -66,29 +67,33 @@ def test_layers_shows_only_what_a_matcher_finds_of_every_kind_of_layer():
         (
             "{name: hiden}",
             (
-                "error[layer/unknown]: no layer has the address 'hiden'\n  --> --match:1:8\n  help:"
-                " closest: 'hidden'.  All addresses: graphprune layers MODEL\n"
+                "error[layer/unknown]: no layer has the address 'hiden'\n"
+                "  --> --match:1:8\n"
+                "  help: closest: 'hidden'.  All addresses: graphprune layers MODEL\n"
             ),
         ),
         (
             "type: Dence",
             (
-                "error[type/unknown]: no layer of the model has the type 'Dence'\n  -->"
-                " --match:1:7\n  help: closest: 'Dense'\n"
+                "error[type/unknown]: no layer of the model has the type 'Dence'\n"
+                "  --> --match:1:7\n"
+                "  help: closest: 'Dense'\n"
             ),
         ),
         (
             "{type: Dense, config: {unit: 3}}",
             (
                 "error[config/unknown-key]: no Dense layer of the model has the config key 'unit'\n"
-                "  --> --match:1:24\n  help: closest: 'units'\n"
+                "  --> --match:1:24\n"
+                "  help: closest: 'units'\n"
             ),
         ),
         (
             "weight: {name: kernal}",
             (
-                "error[layer/not-prunable]: no layer of the model has a prunable weight 'kernal'\n "
-                " --> --match:1:1\n  help: closest: 'kernel'\n"
+                "error[layer/not-prunable]: no layer of the model has a prunable weight 'kernal'\n"
+                "  --> --match:1:1\n"
+                "  help: closest: 'kernel'\n"
             ),
         ),
     ],
@@ -163,8 +168,11 @@ def test_switches_change_the_rules_and_the_plan_says_so():
     ]
     plan = json.loads(run_command("plan", MODEL, "-r", RULES, *switches, "--format", "json").out)
     assert plan["switches"] == {
-        "only": ["dense-90", "classifier"], "off": ["classifier"], "var": {"dense": "0.5"}, "set": {"dense-90.prune.sparsity": "75%"}
-    }  # fmt: skip
+        "only": ["dense-90", "classifier"],
+        "off": ["classifier"],
+        "var": {"dense": "0.5"},
+        "set": {"dense-90.prune.sparsity": "75%"},
+    }
     assert (plan["summary"]["wrap"], plan["summary"]["unclaimed"]) == (2, 3)
 
 
@@ -173,8 +181,9 @@ def test_switches_that_lead_nowhere_are_told_and_need_rules(tmp_path):
     assert (done.code, done.err) == (
         1,
         (
-            "error[rule/unknown]: no rule has the id 'dens-90'\n  --> --off dens-90\n  help:"
-            " closest: 'dense-90'\n"
+            "error[rule/unknown]: no rule has the id 'dens-90'\n"
+            "  --> --off dens-90\n"
+            "  help: closest: 'dense-90'\n"
         ),
     )
     done = run_command("plan", MODEL, "-r", RULES, "--set", "dense-90")
@@ -252,8 +261,10 @@ def test_lint_against_a_model_checks_patterns_and_budgets_too(tmp_path):
     rules = tmp_path / "p.yaml"
     once = "schedule: {curve: step, begin: 0 steps}"
     rules.write_text(
-        "version: 1\nrules:\n- {id: a, match: {name: digits}, prune: {pattern: {keep: 1, of:"
-        f" 3, along: in}}, {once}}}}}\n"
+        "version: 1\n"
+        "rules:\n"
+        "- {id: a, match: {name: digits}, prune: {pattern: {keep: 1, of: 3, along: in},"
+        f" {once}}}}}\n"
     )
     done = run_command("lint", rules, "--model", MODEL)
     assert (done.code, done.out.splitlines()[0]) == (
@@ -264,8 +275,10 @@ def test_lint_against_a_model_checks_patterns_and_budgets_too(tmp_path):
         ),
     )
     rules.write_text(
-        "version: 1\nbudgets: {b: {sparsity: 99.99%, max: 90%}}\nrules:\n- {id: a, match:"
-        f" '*', prune: {{budget: b, {once}}}}}\n"
+        "version: 1\n"
+        "budgets: {b: {sparsity: 99.99%, max: 90%}}\n"
+        "rules:\n"
+        f"- {{id: a, match: '*', prune: {{budget: b, {once}}}}}\n"
     )
     done = run_command("lint", rules, "--model", MODEL)
     assert (done.code, "error[budget/infeasible]" in done.out) == (1, True)
@@ -300,8 +313,9 @@ def test_rules_names_the_closest_for_an_unknown_name():
     done = run_command("rules", "dens-90")
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith(
-        "error[file/unreadable]: no rule file that ships is named 'dens-90'\n  -->"
-        " builtin:dens-90\n  help: closest: 'dense-90'"
+        "error[file/unreadable]: no rule file that ships is named 'dens-90'\n"
+        "  --> builtin:dens-90\n"
+        "  help: closest: 'dense-90'"
     )
 
 
@@ -317,8 +331,9 @@ def test_a_report_goes_to_a_file(tmp_path):
 def test_a_plan_for_a_run_that_is_too_short_is_refused_unless_that_is_allowed(tmp_path):
     rules = tmp_path / "late.yaml"
     rules.write_text(
-        "version: 1\nrules: [{id: a, match: {type: Dense}, prune: {sparsity: 90%, schedule: {curve:"
-        " linear, end: 4 epochs, every: 9 steps}}}]\n"
+        "version: 1\n"
+        "rules: [{id: a, match: {type: Dense}, prune: {sparsity: 90%, schedule: {curve: linear,"
+        " end: 4 epochs, every: 9 steps}}}]\n"
     )
     done = run_command("plan", MODEL, "-r", rules, "--epochs", "3")
     assert (done.code, done.out) == (1, "")

@@ -79,16 +79,22 @@ def test_errors_and_warnings_against_a_model_come_together_by_place(folder):
     assert (done.code, done.out) == (
         1,
         (
-            "warning[selector/unused]: selector 'wide' is used by no rule and no check\n  -->"
-            " twice.yaml:3:3\n    3 |   wide: {type: Dense}\n      |   ^\n  help: write '{use:"
-            " wide}' where it is meant, or delete it\n\nerror[rule/conflict]: layer 'hidden' is"
-            " claimed twice with different settings\n  --> twice.yaml:5:5   a   50% unstructured,"
-            " step\n    5 |   - {id: a, match: {name: hidden}, prune: {sparsity: 50%,"
-            " schedule: {curve: step, begin: 0 steps}}}\n      |     ^\n  --> twice.yaml:6:5  "
-            " b   60% unstructured, step\n    6 |   - {id: b, match: {type: Dense}, prune:"
-            " {sparsity: 60%, schedule: {curve: step, begin: 0 steps}}}\n      |     ^\n "
-            " help: add 'overrides: [b]' to a, or narrow one match\n\ntwice.yaml: 1 error, 1"
-            f" warning against {MODEL}\n"
+            "warning[selector/unused]: selector 'wide' is used by no rule and no check\n"
+            "  --> twice.yaml:3:3\n"
+            "    3 |   wide: {type: Dense}\n"
+            "      |   ^\n"
+            "  help: write '{use: wide}' where it is meant, or delete it\n\n"
+            "error[rule/conflict]: layer 'hidden' is claimed twice with different settings\n"
+            "  --> twice.yaml:5:5   a   50% unstructured, step\n"
+            "    5 |   - {id: a, match: {name: hidden}, prune: {sparsity: 50%, schedule: {curve:"
+            " step, begin: 0 steps}}}\n"
+            "      |     ^\n"
+            "  --> twice.yaml:6:5   b   60% unstructured, step\n"
+            "    6 |   - {id: b, match: {type: Dense}, prune: {sparsity: 60%, schedule: {curve:"
+            " step, begin: 0 steps}}}\n"
+            "      |     ^\n"
+            "  help: add 'overrides: [b]' to a, or narrow one match\n\n"
+            f"twice.yaml: 1 error, 1 warning against {MODEL}\n"
         ),
     )
 
@@ -113,8 +119,9 @@ def test_rules_are_switched_as_in_every_other_command(folder):
     done = run_command("lint", "twice.yaml", "--set", "a.prune.sparsity=2")
     assert done.code == 1
     assert done.out.startswith(
-        "error[value/range]: rule 'a': sparsity must be at least 0 and below 1, got 2\n  --> --set"
-        " a.prune.sparsity=2\n  help: did you mean 2%?\n\n"
+        "error[value/range]: rule 'a': sparsity must be at least 0 and below 1, got 2\n"
+        "  --> --set a.prune.sparsity=2\n"
+        "  help: did you mean 2%?\n\n"
     )
     assert done.out.endswith("\n\ntwice.yaml: 1 error, 1 warning\n")
 
@@ -154,10 +161,10 @@ def test_github_gets_one_command_a_fault(folder):
     assert (
         done.out
         == "::error file=p.yaml,line=4,col=13,title=key/unknown::rule 'a': unknown key 'typ' in"
-        f" match%0Ahelp: closest: 'type'; known here: {KNOWN}\n::error"
-        " file=p.yaml,line=5,col=23,title=value/range::rule 'a': sparsity must be at least 0"
-        " and below 1, got 1.2%0Ahelp: it is the share of zeros: 0.9 or 90%25 leaves one weight"
-        " in ten\n"
+        f" match%0Ahelp: closest: 'type'; known here: {KNOWN}\n"
+        "::error file=p.yaml,line=5,col=23,title=value/range::rule 'a': sparsity must be at"
+        " least 0 and below 1, got 1.2%0Ahelp: it is the share of zeros: 0.9 or 90%25 leaves one"
+        " weight in ten\n"
     )
     assert run_command("lint", "builtin:dense-90", "--format", "github").out == ""
 
@@ -182,8 +189,9 @@ def test_a_pipe_is_read_once_and_shows_no_line(folder):
     done = run_command("lint", "pipe", "--format", "text")
     writer.join()
     assert (
-        "  --> pipe:5:23\n  help: it is the share of zeros: 0.9 or 90% leaves one weight in"
-        " ten\n\npipe: 2 errors\n" in done.out
+        "  --> pipe:5:23\n"
+        "  help: it is the share of zeros: 0.9 or 90% leaves one weight in ten\n\n"
+        "pipe: 2 errors\n" in done.out
     )
 
 
@@ -220,12 +228,17 @@ def test_a_slug_is_explained_with_an_example_and_its_mending():
     done = run_command("lint", "--explain", "rule/count")
     assert (done.code, done.err) == (0, "")
     assert (
-        done.out
-        == "rule/count\n\nA rule matches another number of layers than its 'expect' says.\nWhy it"
-        " hurts: The model has changed since the number was written, and the rule now reaches"
-        " too few\nlayers or too many.\n\nA rule file that gives it:\n\n    version: 1\n   "
-        " rules: [{id: a, match: {type: Dense}, keep: true, expect: 3}]\n\nMended:\n\n   "
-        " version: 1\n    rules: [{id: a, match: {type: Dense}, keep: true, expect: 2}]\n"
+        done.out == "rule/count\n\n"
+        "A rule matches another number of layers than its 'expect' says.\n"
+        "Why it hurts: The model has changed since the number was written, and the rule now"
+        " reaches too few\n"
+        "layers or too many.\n\n"
+        "A rule file that gives it:\n\n"
+        "    version: 1\n"
+        "    rules: [{id: a, match: {type: Dense}, keep: true, expect: 3}]\n\n"
+        "Mended:\n\n"
+        "    version: 1\n"
+        "    rules: [{id: a, match: {type: Dense}, keep: true, expect: 2}]\n"
     )
     assert "in a run of 3 epochs:" in run_command("lint", "--explain", "schedule/never-reached").out
     assert (

@@ -32,7 +32,8 @@ with lasting_output(), stoppable("none", is_new=True), live_display() as display
     metrics = {"loss": 0.25, "accuracy": 0.9, "val_loss": 0.3, "val_accuracy": 0.91}
     for step in range(1, last + 1):
         epoch = (step + 9) // 10
-        display.show(Progress(epoch, last // 10, step, last, dict(list(metrics.items())[:2]), 0.5, 0.4))
+        shown = dict(list(metrics.items())[:2])
+        display.show(Progress(epoch, last // 10, step, last, shown, 0.5, 0.4))
         time.sleep(0.02)
         if step % 10 == 0:
             display.show(Progress(epoch, last // 10, step, last, metrics, 0.5, 0.5, True))

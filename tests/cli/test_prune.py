@@ -16,8 +16,11 @@ pytestmark = pytest.mark.tf
 MODEL = shipped_file("fixtures/digits-cnn.keras")
 DIGITS = shipped_file("fixtures/digits.npz")
 RULES = (
-    "version: 1\nrules:\n  - id: all\n    match: '*'\n    prune: {%s, schedule: {curve: constant,"
-    " begin: 0 steps}}\n"
+    "version: 1\n"
+    "rules:\n"
+    "  - id: all\n"
+    "    match: '*'\n"
+    "    prune: {%s, schedule: {curve: constant, begin: 0 steps}}\n"
 )
 
 
@@ -54,12 +57,8 @@ def test_the_share_is_zero_and_every_other_weight_untouched(dense, tmp_path):
         0,
         [f"wrote {tmp_path}/{name}" for name in ("s.keras", "s.h5", "s")],
     ), done.err
-    assert done.out.splitlines()[3].split() == [
-        "zeros",
-        "35",
-        "(4.5%)",
-        *["485", "(61.8%)"] * 3,
-    ]  # 450 of the kernels, and the biases
+    # 450 of the kernels, and the biases
+    assert done.out.splitlines()[3].split() == ["zeros", "35", "(4.5%)", *["485", "(61.8%)"] * 3]
     for name in ("s.keras", "s.h5", "s"):
         found = weights_of(tmp_path / name)
         assert [float((values == 0).mean()) for values in found[::2]] == [0.6, 0.6]

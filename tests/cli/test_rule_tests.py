@@ -49,9 +49,9 @@ def test_layers_as_wanted_pass(folder):
     done = run()
     assert (done.code, done.err) == (0, "")
     assert (
-        done.out
-        == "tests/prune_test.yaml\n  ok    lenet.json  dense-90   2 selected, 1 spared\n\n1 case: 1"
-        " passed, 0 failed.\n"
+        done.out == "tests/prune_test.yaml\n"
+        "  ok    lenet.json  dense-90   2 selected, 1 spared\n\n"
+        "1 case: 1 passed, 0 failed.\n"
     )
 
 
@@ -89,8 +89,9 @@ def test_expected_diagnostics_must_come_and_no_other_errors(folder):
     assert done.code == 1
     assert "  ok    conv.json   rule/no-match\n" in done.out
     assert (
-        "  FAIL  conv.json\n        rule/conflict was expected and did not come\n       "
-        " error[rule/no-match]: rule 'dense-90' matches no layer\n" in done.out
+        "  FAIL  conv.json\n"
+        "        rule/conflict was expected and did not come\n"
+        "        error[rule/no-match]: rule 'dense-90' matches no layer\n" in done.out
     )
 
 

@@ -11,11 +11,16 @@ from graphprune.shipped import shipped_file
 MODEL = shipped_file("fixtures/digits-cnn.keras")
 RULES = """\
 version: 1
-selectors: {wide: {type: [Dense, Conv2D], params: {gte: 100}}, unused: {any: [{type: Dense}, {type: Conv2D}]}}
+selectors:
+  wide: {type: [Dense, Conv2D], params: {gte: 100}}
+  unused: {any: [{type: Dense}, {type: Conv2D}]}
 budgets: {net: {sparsity: 80%, allocate: magnitude, over: prunable}}
 rules:
   - {id: wide, match: {use: wide}, prune: {budget: net, schedule: {curve: step, begin: 0 steps}}}
-  - {id: again, match: {any: [{name: {glob: 'conv_*'}}, {isa: Dense}]}, overrides: [wide], prune: {like: wide, pattern: {channel: out}}}
+  - id: again
+    match: {any: [{name: {glob: 'conv_*'}}, {isa: Dense}]}
+    overrides: [wide]
+    prune: {like: wide, pattern: {channel: out}}
   - {id: classifier, match: {last: {type: Dense}}, overrides: [again], keep: true}
 """
 FAULTS = """\
@@ -23,7 +28,10 @@ version: 1
 rules:
   - {id: a, match: {type: Dense}, prune: {sparsity: 50%, schedule: {curve: step, begin: 0 steps}}}
   - {id: b, match: {isa: [Dense, Conv2D], config: {unit: 3}}, keep: true}
-  - {id: c, match: {name: [hiden, {a: 1}]}, nmae: x, prune: {sparsity: 50%, budget: net, schedule: ramp}}
+  - id: c
+    match: {name: [hiden, {a: 1}]}
+    nmae: x
+    prune: {sparsity: 50%, budget: net, schedule: ramp}
 """
 COMMANDS = """\
 from commands import run_command

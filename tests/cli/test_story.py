@@ -203,9 +203,8 @@ def test_strip_writes_for_serving_and_keeps_the_optimizer_only_when_asked(story,
         assert large > 2 * small
         assert load_model(tmp_path / name).optimizer is None
         if name != "s":  # of a SavedModel, the optimizer's state is not read
-            assert (
-                int(load_model(kept).optimizer.iterations) == 855
-            )  # 540 before the run, 315 in it
+            # 540 before the run, 315 in it
+            assert int(load_model(kept).optimizer.iterations) == 855
     assert (tmp_path / "s.keras").stat().st_size <= MODEL.stat().st_size
 
 
@@ -244,14 +243,16 @@ def test_a_saved_model_folder_goes_the_whole_way(tmp_path):
     tf_keras.models.load_model(MODEL).save(tmp_path / "model")
     rules = tmp_path / "p.yaml"
     rules.write_text(
-        "version: 1\nrules: [{id: a, match: {name: hidden}, prune: {sparsity: 90%, schedule:"
-        " {curve: linear, end: 30 steps, every: 10 steps}}}]\n"
+        "version: 1\n"
+        "rules: [{id: a, match: {name: hidden}, prune: {sparsity: 90%, schedule: {curve: linear,"
+        " end: 30 steps, every: 10 steps}}}]\n"
     )
     options = ("-r", rules, "--data", DIGITS, "--epochs", "1", "--run", tmp_path / "run")
     stopped = run_command("train", tmp_path / "model", *options, "--stop-after", "20")
     lost = (
-        "a SavedModel's optimizer state is not read, so the optimizer starts anew; save as .keras"
-        " to keep it"
+        "a SavedModel's optimizer state is not read, so the optimizer starts anew, and"
+        " steps_per_execution, jit_compile and run_eagerly are not in the folder; save as .keras to"
+        " keep them"
     )
     assert (stopped.code, stopped.err) == (0, f"graphprune: warning: {tmp_path}/model: {lost}\n")
     assert run_command("resume", tmp_path / "run").code == 0

@@ -79,8 +79,8 @@ def test_a_bit_that_flipped_in_an_hdf5_file_is_found_where_the_file_has_checksum
     values = np.ones((40, 30), "float32")
     model = write_h5(tmp_path / "model.h5", config, {"in": {}, "fc": {"fc/kernel:0": values}})
     (tmp_path / "all.yaml").write_text(
-        "version: 1\nrules: [{id: all, match: '*', prune: {sparsity: 50%, schedule: {curve:"
-        " step}}}]"
+        "version: 1\n"
+        "rules: [{id: all, match: '*', prune: {sparsity: 50%, schedule: {curve: step}}}]"
     )
     assert (
         run_command("plan", model, "-r", tmp_path / "all.yaml", "-o", tmp_path / "plan.json").code

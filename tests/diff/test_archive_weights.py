@@ -6,8 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from graphprune.archive import read_archive
-from graphprune.diff.archive_weights import diff_models, open_archive_weights
+from graphprune.diff.archive_weights import diff_models
 from graphprune.graph.read import open_model_file, read_graph
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "digits-cnn.keras"
@@ -24,9 +23,7 @@ def first_dense():
 @pytest.fixture
 def sparser(tmp_path, first_dense):
     """The shipped model with 100 weights of a Dense kernel set to zero."""
-    archive = read_archive(FIXTURE)
-    with open_archive_weights(archive, read_graph(archive)) as weights:
-        path = weights.located.find(first_dense, "kernel").path
+    path = open_model_file(FIXTURE).weights.find(first_dense, "kernel").path
     copy = tmp_path / "sparser.keras"
     with zipfile.ZipFile(FIXTURE) as source, zipfile.ZipFile(copy, "w") as target:
         for name in source.namelist():
@@ -66,7 +63,6 @@ def test_zeros_in_a_file_are_found(sparser, first_dense):
 
 
 def test_a_layer_without_a_wrapper_has_no_state(first_dense):
-    archive = read_archive(FIXTURE)
-    with open_archive_weights(archive, read_graph(archive)) as weights:
-        assert weights.read_state(first_dense, "pruning_step") is None
-        assert weights.read(first_dense, "kernel").dtype == np.float32
+    weights = open_model_file(FIXTURE).weights
+    assert weights.read_state(first_dense, "pruning_step") is None
+    assert weights.read(first_dense, "kernel").dtype == np.float32

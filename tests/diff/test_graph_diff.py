@@ -26,7 +26,8 @@ def graphs(draw, numbers=(0, 1, 2)):
     steps = []
     for index in range(draw(st.integers(1, 12))):
         sources = draw(st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True))
-        name = f"{'add' if len(sources) > 1 else draw(st.sampled_from(KINDS))}_{draw(st.sampled_from(numbers))}{index}"
+        kind = "add" if len(sources) > 1 else draw(st.sampled_from(KINDS))
+        name = f"{kind}_{draw(st.sampled_from(numbers))}{index}"
         steps.append(f"{' + '.join(sources)} > {name}")
         names.append(name)
     graph = build_graph("; ".join(steps))
@@ -91,10 +92,7 @@ def test_connections_of_renamed_layers_are_the_same():
     assert (diff.added, diff.removed) == ((), ())
     assert [
         (layer.previous_address, layer.address, layer.status) for layer in diff.notable_layers
-    ] == [
-        ("dense_1", "dense_7", ("renamed",)),
-        ("dense_2", "dense_8", ("renamed",)),
-    ]
+    ] == [("dense_1", "dense_7", ("renamed",)), ("dense_2", "dense_8", ("renamed",))]
     assert not diff.is_graph_equal
 
 

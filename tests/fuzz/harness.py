@@ -133,7 +133,8 @@ def _child(target: Target, asked: Iterator[str], answer: int, folder: Path) -> N
         signal.signal(limit, signal.SIG_DFL)  # ends the process wherever it is, in C too
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY + _mapped(), resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - the process ends with it
+    # the process ends with it
+    sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for line in asked:
         try:
             _limit(CPU_SECONDS, WAITING_SECONDS)

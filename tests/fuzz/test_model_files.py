@@ -35,8 +35,9 @@ from graphprune.rules import parse_rules
 ROOT = Path(__file__).parents[2]
 MAX_MESSAGE = 20_000
 RULES = parse_rules(
-    "version: 1\nrules:\n  - {id: all, match: '*', prune: {sparsity: 50%, schedule: {curve: step,"
-    " begin: 0 steps}}}\n",
+    "version: 1\n"
+    "rules:\n"
+    "  - {id: all, match: '*', prune: {sparsity: 50%, schedule: {curve: step, begin: 0 steps}}}\n",
     "rules.yaml",
 )
 REAL = (ROOT / "fixtures" / "digits-cnn.keras").read_bytes()
@@ -225,9 +226,8 @@ def write_objects(random: Random, folder: Path) -> Path:
     path = write_h5(folder / "fuzz.h5", model(IN, FC))
     with h5py.File(path, "a") as file:
         for _ in range(random.randint(1, 3)):
-            with contextlib.suppress(
-                KeyError, OSError, RuntimeError, TypeError, ValueError
-            ):  # below a link, HDF5 itself makes nothing
+            # below a link, HDF5 itself makes nothing
+            with contextlib.suppress(KeyError, OSError, RuntimeError, TypeError, ValueError):
                 _change_object(random, file)
     return path
 

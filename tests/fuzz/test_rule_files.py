@@ -65,8 +65,9 @@ class Case:
 
     def show(self) -> str:
         return (
-            f"{self.path.read_bytes()!r}\nmodel {self.model}, epochs {self.epochs},"
-            f" {self.format}\n{json.dumps(self.config)}"
+            f"{self.path.read_bytes()!r}\n"
+            f"model {self.model}, epochs {self.epochs}, {self.format}\n"
+            f"{json.dumps(self.config)}"
         )
 
 

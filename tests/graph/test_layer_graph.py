@@ -102,11 +102,7 @@ def test_a_shared_layer_may_feed_itself() -> None:
     assert [
         (source, target, facts["source_call"], facts["target_call"])
         for source, target, facts in graph.network.edges(data=True)
-    ] == [
-        ("in", "fc", 0, 0),
-        ("fc", "fc", 0, 1),
-        ("fc", "out", 1, 0),
-    ]
+    ] == [("in", "fc", 0, 0), ("fc", "fc", 0, 1), ("fc", "out", 1, 0)]
 
 
 def test_a_shared_layer_comes_after_all_layers_that_feed_it() -> None:

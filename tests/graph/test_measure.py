@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 
 from graphprune.archive import read_archive
-from graphprune.graph import TensorMetrics, measure_tensors, measure_zeros, read_graph
+from graphprune.graph import (
+    TensorMetrics,
+    locate_weights,
+    measure_tensors,
+    measure_zeros,
+    read_graph,
+)
 from graphprune.graph.measure import measure_values
 from graphprune.shipped import shipped_file
 
@@ -28,8 +34,10 @@ def test_values_without_figures_have_none():
 def test_every_tensor_of_a_model_is_measured_with_the_zeros_that_layers_counts():
     archive = read_archive(MODEL)
     graph = read_graph(archive)
-    metrics = measure_tensors(archive, graph)
-    assert {key: found.zeros for key, found in metrics.items()} == measure_zeros(archive, graph)
+    metrics = measure_tensors(locate_weights(archive, graph))
+    assert {key: found.zeros for key, found in metrics.items()} == measure_zeros(
+        locate_weights(archive, graph)
+    )
     assert all(found.min <= found.mean <= found.max for found in metrics.values())
 
 

@@ -92,14 +92,14 @@ def test_zeros_mask_faults_and_steps_are_measured(tmp_path: Path) -> None:
     for path in wrapped_files(tmp_path):
         archive = read_archive(path)
         graph = read_graph(archive)
-        assert measure_zeros(archive, graph) == {
+        assert measure_zeros(locate_weights(archive, graph)) == {
             ("fc", "kernel"): 4,
             ("fc", "bias"): 4,
             ("out", "kernel"): 4,
             ("out", "bias"): 4,
         }
-        assert measure_mask_faults(archive, graph) == {("fc", "kernel"): 4}
-        assert read_steps(archive, graph) == {"fc": 40}
+        assert measure_mask_faults(locate_weights(archive, graph)) == {("fc", "kernel"): 4}
+        assert read_steps(locate_weights(archive, graph)) == {"fc": 40}
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_mask_of_another_shape_is_named(tmp_path: Path) -> None:
     archive = read_archive(wrapped_files(tmp_path, [MASK[:2], *STATE[1:]])[1])
     with pytest.raises(ArchiveError) as caught:
-        measure_mask_faults(archive, read_graph(archive))
+        measure_mask_faults(locate_weights(archive, read_graph(archive)))
     assert (
         str(caught.value)
         == f"{archive.path}: the mask of 'kernel' in layer 'fc' has shape [2, 4], the weight [4,"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from builders import build_graph
 from memory_weights import make_weights
+from planned import plan_with
 
 from graphprune.errors import PlanError, RuleError
 from graphprune.plan import (
@@ -32,7 +33,7 @@ def rules(
 
 def plan(budget, graph=None, weights=None, **options):
     graph = graph or build_graph(NET)
-    return make_plan(
+    return plan_with(
         graph, rules(budget, **options), read_weight=None if weights is None else weights.read
     )
 
@@ -85,8 +86,9 @@ def test_over_prunable_counts_what_other_rules_zero_and_what_is_kept():
     assert (
         faults("{sparsity: 90%, over: prunable}", rest=rest)
         == "error[budget/infeasible]: budget 'net' (uniform, 90% over prunable) cannot be met: its"
-        " tensors can reach 8.07% to 88.69% of 6,200 weights\n  --> p.yaml:3:3\n  help: change"
-        " its sparsity, 'min' or 'max', or let more rules name it"
+        " tensors can reach 8.07% to 88.69% of 6,200 weights\n"
+        "  --> p.yaml:3:3\n"
+        "  help: change its sparsity, 'min' or 'max', or let more rules name it"
     )
     assert (
         faults(
@@ -94,8 +96,9 @@ def test_over_prunable_counts_what_other_rules_zero_and_what_is_kept():
             rest=rest.replace("sparsity: 50%", "budget: other"),
         )
         == "error[budget/infeasible]: budgets 'net' and 'other' are both over prunable, and each"
-        " counts the zeros of the other\n  --> p.yaml:4:3\n  help: write 'over: claimed' in one"
-        " of them"
+        " counts the zeros of the other\n"
+        "  --> p.yaml:4:3\n"
+        "  help: write 'over: claimed' in one of them"
     )
 
 
@@ -103,8 +106,9 @@ def test_a_budget_that_its_bounds_do_not_allow_says_what_can_be_reached():
     assert (
         faults("{sparsity: 90%, max: 80%}")
         == "error[budget/infeasible]: budget 'net' (uniform, 90% over claimed, max 80%) cannot be"
-        " met: its tensors can reach 0% to 80% of 6,200 weights\n  --> p.yaml:3:3\n  help:"
-        " change its sparsity, 'min' or 'max', or let more rules name it"
+        " met: its tensors can reach 0% to 80% of 6,200 weights\n"
+        "  --> p.yaml:3:3\n"
+        "  help: change its sparsity, 'min' or 'max', or let more rules name it"
     )
 
 
@@ -156,8 +160,9 @@ def test_magnitude_needs_weights():
     assert (
         faults("{sparsity: 90%, allocate: magnitude}")
         == "error[budget/no-weights]: budget 'net' is shared out by magnitude, and the weights of"
-        " the model are not at hand\n  --> p.yaml:3:3\n  help: plan from the saved model, or"
-        " give make_plan 'read_weight'"
+        " the model are not at hand\n"
+        "  --> p.yaml:3:3\n"
+        "  help: plan from the saved model, or give make_plan 'read_weight'"
     )
 
 
@@ -177,8 +182,8 @@ def test_a_plan_by_magnitude_depends_on_the_weights_that_it_was_made_from():
     assert (
         str(caught.value)
         == "error[plan/stale]: the plan was made from other weights of 'fc2', 'fc3', and it depends"
-        " on them\n  help: make the plan again for this model: graphprune plan MODEL -r RULES -o"
-        " PLAN.json"
+        " on them\n"
+        "  help: make the plan again for this model: graphprune plan MODEL -r RULES -o PLAN.json"
     )
     assert plan("{sparsity: 90%, allocate: erk}", graph).depends_on_weights is False
 

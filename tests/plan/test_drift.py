@@ -1,4 +1,5 @@
 from lenet import RULES, lenet, lenet_zeros, rules
+from planned import plan_with
 
 from graphprune.plan import make_plan, wrap_graph
 from graphprune.plan.changes import Drift
@@ -10,7 +11,7 @@ RUN = Run(steps_per_epoch=500)
 
 def drift(zeros, steps=FINISHED, mask_faults=None, run=RUN):
     wrapped = wrap_graph(lenet(), make_plan(lenet(), rules()))
-    return make_plan(
+    return plan_with(
         wrapped,
         rules(),
         zeros=zeros,
@@ -44,7 +45,7 @@ def test_before_the_first_step_nothing_can_have_moved():
     wrapped = wrap_graph(lenet(), make_plan(lenet(), rules(text)))
     length = {"steps_per_epoch": RUN.steps_per_epoch, "epochs": RUN.epochs}
     found = [
-        make_plan(wrapped, rules(text), zeros=lenet_zeros(), steps={"fc1": step}, **length).drift
+        plan_with(wrapped, rules(text), zeros=lenet_zeros(), steps={"fc1": step}, **length).drift
         for step in (0, 1)
     ]
     assert found == [(), (Drift("fc1", "kernel", "dense-90", 1, target=0.5, measured=0.0),)]

@@ -8,6 +8,7 @@ import pytest
 from builders import build_graph
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planned import plan_with
 
 from graphprune.errors import RuleError
 from graphprune.plan import make_plan, plan_to_config, wrap_graph
@@ -46,7 +47,9 @@ rules:
     keep: true
   - id: the-rest
     match: "*"
-    prune: {budget: net, schedule: {curve: polynomial, from: 0, begin: 0 epochs, end: 20 epochs, every: 100 steps}}
+    prune:
+      budget: net
+      schedule: {curve: polynomial, from: 0, begin: 0 epochs, end: 20 epochs, every: 100 steps}
 """
 WIDE = "in > fc1[4096,256] > fc2[256,1000] > fc3[1000,10]"
 MLP = "in > fc1[784,300] > fc2[300,102] > fc3[102,50] > fc4[50,10]"
@@ -65,7 +68,7 @@ def plan(number, graph=None, text=None, **options):
         for layer in graph.layers.values()
         for tensor in layer.prunable
     }
-    return make_plan(
+    return plan_with(
         graph, parse_rules(text or rules, "prune.yaml"), zeros=zeros, path="net.keras", **options
     )
 
@@ -83,12 +86,12 @@ def test_example_4_selects_large_dense_layers_and_halves_them():
             " along in (2 zeros in each 4)  step 1 epoch   big-dense-2of4"
         ),
         (
-            "  ? fc2  Dense  kernel [in 256, out 1000]    256,000   dense                          "
-            "                                         no rule"
+            "  ? fc2  Dense  kernel [in 256, out 1000]    256,000   "
+            "dense                                                                   no rule"
         ),
         (
-            "  ? fc3  Dense  kernel [in 1000, out 10]      10,000   dense                          "
-            "                                         no rule"
+            "  ? fc3  Dense  kernel [in 1000, out 10]      10,000   "
+            "dense                                                                   no rule"
         ),
         "",
     ]
@@ -100,8 +103,10 @@ def test_example_4_stops_where_the_pattern_does_not_fit():
     assert (
         fault("4", graph)
         == "error[pattern/misfit]: 'keep 2 of 4 along in' does not fit kernel [in 1023, out 1200]"
-        " of 'fc7' (1023 is not a multiple of 4)\n  --> prune.yaml:6:7\n  help: add 'weight:"
-        " {in: {multiple_of: 4}}' to the match, or 'misfit: skip' / 'misfit: pad'"
+        " of 'fc7' (1023 is not a multiple of 4)\n"
+        "  --> prune.yaml:6:7\n"
+        "  help: add 'weight: {in: {multiple_of: 4}}' to the match, or 'misfit: skip' / 'misfit:"
+        " pad'"
     )
     text = EXAMPLE_4 + "      misfit: skip\n"
     assert plan("4", graph, text).changes[0].action_reason == "misfit_skipped"
@@ -112,7 +117,9 @@ def test_example_4_takes_the_sparsity_that_the_pattern_fixes_and_no_other():
     assert (
         fault("4", text=EXAMPLE_4 + "      sparsity: 0.75\n")
         == "error[value/range]: rule 'big-dense-2of4': sparsity must be 0.5, which 'keep 2 of 4'"
-        " fixes, got 0.75\n  --> prune.yaml:8:17\n  help: delete it"
+        " fixes, got 0.75\n"
+        "  --> prune.yaml:8:17\n"
+        "  help: delete it"
     )
 
 
@@ -127,12 +134,12 @@ def test_example_5_zeroes_whole_blocks():
             " mean  linear 0 epochs..5 epochs   block-4in-1out"
         ),
         (
-            "  ? fc3  Dense  kernel [in 102, out 50]     5,100   dense                             "
-            "                                   no rule"
+            "  ? fc3  Dense  kernel [in 102, out 50]     5,100   "
+            "dense                                                                no rule"
         ),
         (
-            "  ? fc4  Dense  kernel [in 50, out 10]        500   dense                             "
-            "                                   no rule"
+            "  ? fc4  Dense  kernel [in 50, out 10]        500   "
+            "dense                                                                no rule"
         ),
     ]
     zeros = [tensor.zeros_after for change in plan("5").changes[:2] for tensor in change.tensors]
@@ -152,29 +159,31 @@ def test_example_6_row_by_row():
         "  + wrap   = keep dense",
         "",
         (
-            "  = conv1  Conv2D  kernel [3, 3, in 3, out 32]           864   dense                  "
-            "                                       stem-stays-dense (beats the-rest)"
+            "  = conv1  Conv2D  kernel [3, 3, in 3, out 32]           864   "
+            "dense                                                         stem-stays-dense (beats"
+            " the-rest)"
         ),
         (
-            "  + conv2  Conv2D  kernel [3, 3, in 32, out 64]       18,432   0.0% -> 93.8% "
-            " unstructured  polynomial 0 epochs..20 epochs   the-rest"
+            "  + conv2  Conv2D  kernel [3, 3, in 32, out 64]       18,432   0.0% -> 93.8%  "
+            "unstructured  polynomial 0 epochs..20 epochs   the-rest"
         ),
         (
-            "  + conv3  Conv2D  kernel [3, 3, in 64, out 128]      73,728   0.0% -> 97.0% "
-            " unstructured  polynomial 0 epochs..20 epochs   the-rest"
+            "  + conv3  Conv2D  kernel [3, 3, in 64, out 128]      73,728   0.0% -> 97.0%  "
+            "unstructured  polynomial 0 epochs..20 epochs   the-rest"
         ),
         # 28,459 of 32,768 are 86.84998%
         (
-            "  + conv4  Conv2D  kernel [1, 1, in 128, out 256]     32,768   0.0% -> 86.8% "
-            " unstructured  polynomial 0 epochs..20 epochs   the-rest"
+            "  + conv4  Conv2D  kernel [1, 1, in 128, out 256]     32,768   0.0% -> 86.8%  "
+            "unstructured  polynomial 0 epochs..20 epochs   the-rest"
         ),
         (
-            "  + fc1    Dense   kernel [in 4096, out 256]       1,048,576   0.0% -> 95.4% "
-            " unstructured  polynomial 0 epochs..20 epochs   the-rest"
+            "  + fc1    Dense   kernel [in 4096, out 256]       1,048,576   0.0% -> 95.4%  "
+            "unstructured  polynomial 0 epochs..20 epochs   the-rest"
         ),
         (
-            "  = fc2    Dense   kernel [in 256, out 10]             2,560   dense                  "
-            "                                       the-rest (ERK would keep 115% of its weights)"
+            "  = fc2    Dense   kernel [in 256, out 10]             2,560   "
+            "dense                                                         the-rest (ERK would keep"
+            " 115% of its weights)"
         ),
         "",
         (

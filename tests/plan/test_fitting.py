@@ -13,8 +13,14 @@ NET = "in > conv[3,3,6,8] > flatten > fc[10,8] > embed:Embedding[16,4]"
 
 def rules(pattern, more="", match="'*'"):
     return parse_rules(
-        f"version: 1\nrules:\n- id: a\n  match: {match}\n  prune:\n    pattern: {pattern}\n   "
-        f" schedule: {{curve: step, begin: 0 steps}}\n{more}",
+        "version: 1\n"
+        "rules:\n"
+        "- id: a\n"
+        f"  match: {match}\n"
+        "  prune:\n"
+        f"    pattern: {pattern}\n"
+        "    schedule: {curve: step, begin: 0 steps}\n"
+        f"{more}",
         "p.yaml",
     )
 
@@ -36,11 +42,15 @@ def test_every_tensor_that_a_pattern_does_not_fit_is_told():
     assert (
         faults(TWO_OF_FOUR)
         == "error[pattern/misfit]: 'keep 2 of 4 along in' does not fit kernel [3, 3, in 6, out 8]"
-        " of 'conv' (6 is not a multiple of 4)\n  --> p.yaml:6:5\n  help: add 'weight: {in:"
-        " {multiple_of: 4}}' to the match, or 'misfit: skip' / 'misfit:"
-        " pad'\n\nerror[pattern/misfit]: 'keep 2 of 4 along in' does not fit kernel [in 10, out"
-        " 8] of 'fc' (10 is not a multiple of 4)\n  --> p.yaml:6:5\n  help: add 'weight: {in:"
-        " {multiple_of: 4}}' to the match, or 'misfit: skip' / 'misfit: pad'"
+        " of 'conv' (6 is not a multiple of 4)\n"
+        "  --> p.yaml:6:5\n"
+        "  help: add 'weight: {in: {multiple_of: 4}}' to the match, or 'misfit: skip' / 'misfit:"
+        " pad'\n\n"
+        "error[pattern/misfit]: 'keep 2 of 4 along in' does not fit kernel [in 10, out 8] of"
+        " 'fc' (10 is not a multiple of 4)\n"
+        "  --> p.yaml:6:5\n"
+        "  help: add 'weight: {in: {multiple_of: 4}}' to the match, or 'misfit: skip' / 'misfit:"
+        " pad'"
     )
 
 
@@ -48,8 +58,9 @@ def test_a_tensor_without_the_axis_is_told_also_with_padding():
     assert (
         faults("{channel: h}", "    sparsity: 50%\n    misfit: pad\n", "{type: Dense}")
         == "error[pattern/rank]: 'channel h' does not fit kernel [in 10, out 8] of 'fc' (no axis"
-        " 'h'; its axes are in, out)\n  --> p.yaml:6:5\n  help: narrow the match to layers that"
-        " have the axis, or 'misfit: skip'"
+        " 'h'; its axes are in, out)\n"
+        "  --> p.yaml:6:5\n"
+        "  help: narrow the match to layers that have the axis, or 'misfit: skip'"
     )
 
 
@@ -87,11 +98,7 @@ def test_padding_prunes_a_short_last_group_like_a_whole_one():
     assert [
         (change.address, change.after.pads, change.tensors[0].zeros_after)
         for change in found.changes
-    ] == [
-        ("conv", True, 9 * 8 * 2),
-        ("fc", True, 8 * 4),
-        ("embed", False, 8 * 4),
-    ]
+    ] == [("conv", True, 9 * 8 * 2), ("fc", True, 8 * 4), ("embed", False, 8 * 4)]
 
 
 @pytest.mark.parametrize(
@@ -151,9 +158,10 @@ def test_a_pattern_that_fits_many_tensors_badly_is_one_fault():
         == "error[pattern/misfit]: 'block in 4 x out 4, mean' does not fit 5 tensors: kernel [in 6,"
         " out 8] of 'fc_1' (6 is not a multiple of 4), kernel [in 8, out 10] of 'fc_2' (10 is"
         " not a multiple of 4), kernel [in 10, out 9] of 'fc_3' (10 is not a multiple of 4, 9 is"
-        " not a multiple of 4) and 2 more\n  --> p.yaml:6:5\n  help: add 'weight: {in:"
-        " {multiple_of: 4}, out: {multiple_of: 4}}' to the match, or 'misfit: skip' / 'misfit:"
-        " pad'"
+        " not a multiple of 4) and 2 more\n"
+        "  --> p.yaml:6:5\n"
+        "  help: add 'weight: {in: {multiple_of: 4}, out: {multiple_of: 4}}' to the match, or"
+        " 'misfit: skip' / 'misfit: pad'"
     )
 
 
@@ -163,7 +171,9 @@ def test_an_axis_that_no_tensor_has_gets_the_closest():
         == "error[pattern/rank]: 'block inn 4, mean' does not fit 5 tensors: kernel [in 6, out 8]"
         " of 'fc_1' (no axis 'inn'; its axes are in, out), kernel [in 8, out 10] of 'fc_2' (no"
         " axis 'inn'; its axes are in, out), kernel [in 10, out 9] of 'fc_3' (no axis 'inn'; its"
-        " axes are in, out) and 2 more\n  --> p.yaml:6:5\n  help: closest: 'in'"
+        " axes are in, out) and 2 more\n"
+        "  --> p.yaml:6:5\n"
+        "  help: closest: 'in'"
     )
 
 
@@ -213,5 +223,7 @@ def test_a_name_that_no_weight_ends_in_is_a_fault_with_the_closest():
     assert (
         str(caught.value)
         == "error[layer/not-prunable]: rule 'a': none of its layers has a prunable tensor"
-        " 'qery.kernel'\n  --> p.yaml:2:9\n  help: closest: 'query.kernel', 'key.kernel'"
+        " 'qery.kernel'\n"
+        "  --> p.yaml:2:9\n"
+        "  help: closest: 'query.kernel', 'key.kernel'"
     )

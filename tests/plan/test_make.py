@@ -1,6 +1,7 @@
 import pytest
 from builders import build_graph
 from lenet import RULES, lenet, lenet_zeros, rules
+from planned import plan_with
 
 from graphprune.errors import RuleError
 from graphprune.plan import check_reached, make_plan, strip_graph, wrap_graph
@@ -38,7 +39,7 @@ def test_a_layer_that_no_rule_matches_is_unclaimed():
 
 
 def test_zeros_are_counted_exactly():
-    plan = make_plan(lenet(), rules(), zeros=lenet_zeros(fc1=7))
+    plan = plan_with(lenet(), rules(), zeros=lenet_zeros(fc1=7))
     tensors = [
         (tensor.size, tensor.zeros_before, tensor.zeros_after)
         for change in plan.changes
@@ -56,7 +57,7 @@ def test_unmeasured_zeros_are_not_made_up():
 
 
 def test_the_model_is_described():
-    model = make_plan(lenet(), rules(), path="lenet.keras", weights_sha256="ab").model
+    model = plan_with(lenet(), rules(), path="lenet.keras", weights_sha256="ab").model
     assert (model.path, model.layers, model.hidden_layers, model.prunable_tensors) == (
         "lenet.keras",
         5,
@@ -175,9 +176,10 @@ def test_steps_are_resolved_when_an_epoch_has_a_length():
 
 NEVER_REACHED = (
     "[schedule/never-reached]: rule 'dense-90': the schedule ends at 4 epochs, the run is 3 epochs"
-    " (150 steps); its target of 90% is never reached\n  --> prune.yaml:6:5\n  help: train until 4"
-    " epochs, let the schedule end earlier (in % of the run it fits any run), or go on with"
-    " --allow-missed"
+    " (150 steps); its target of 90% is never reached\n"
+    "  --> prune.yaml:6:5\n"
+    "  help: train until 4 epochs, let the schedule end earlier (in % of the run it fits any run),"
+    " or go on with --allow-missed"
 )
 
 
@@ -252,7 +254,9 @@ def test_an_end_before_the_beginning_is_an_error_once_the_run_is_known():
     assert (
         str(fault.value)
         == "error[value/range]: rule 'dense-90': end (100 steps, step 100) comes before begin (3"
-        " epochs, step 150)\n  --> prune.yaml:6:5\n  help: let the schedule end after it begins"
+        " epochs, step 150)\n"
+        "  --> prune.yaml:6:5\n"
+        "  help: let the schedule end after it begins"
     )
 
 

@@ -1,13 +1,15 @@
 import json
 
 from lenet import RULES, lenet, lenet_zeros, rules
+from planned import plan_with
 
 import graphprune
-from graphprune.plan import make_plan, plan_from_config, plan_sha256, plan_to_config
+from graphprune.graph.architecture import hash_architecture
+from graphprune.plan import plan_from_config, plan_sha256, plan_to_config
 
 
 def plan(text=RULES, **options):
-    return make_plan(
+    return plan_with(
         lenet(), rules(text), **({"zeros": lenet_zeros(), "path": "lenet.keras"} | options)
     )
 
@@ -86,6 +88,7 @@ def test_the_example_of_the_specification():
     assert config["model"] == {
         "path": "lenet.keras",
         "graph_sha256": lenet().sha256,
+        "architecture_sha256": hash_architecture(lenet()),
         "weights_sha256": None,
         "layers": 5,
         "prunable_weights": 266200,
@@ -95,8 +98,9 @@ def test_the_example_of_the_specification():
 
 def test_keys_stand_in_the_order_of_the_specification():
     assert list(plan_to_config(plan())) == [
-        "format_version", "kind", "tool", "model", "rules", "vars", "switches", "applyable", "complete", "errored", "depends_on_weights",
-        "drift", "layer_changes", "budgets", "checks", "diagnostics", "summary",
+        "format_version", "kind", "tool", "model", "rules", "vars", "switches", "applyable",
+        "complete", "errored", "depends_on_weights", "drift", "layer_changes", "budgets", "checks",
+        "diagnostics", "summary",
     ]  # fmt: skip
 
 

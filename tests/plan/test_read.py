@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lenet import RULES, lenet, lenet_zeros, rules
+from planned import plan_with
 
 from graphprune.errors import PlanError
 from graphprune.plan import make_plan, plan_from_config, plan_to_config, read_plan, wrap_graph
 
 CONFIG = plan_to_config(
-    make_plan(
+    plan_with(
         lenet(),
         rules(),
         zeros=lenet_zeros(),
@@ -30,7 +31,7 @@ def test_plans_with_every_action_come_back():
     wrapped = wrap_graph(lenet(), make_plan(lenet(), rules()))
     text = RULES.replace("type: Dense}\n    prune", "name: fc2}\n    prune").replace("0.9}", "0.5}")
     config = plan_to_config(
-        make_plan(
+        plan_with(
             wrapped, rules(text), zeros=lenet_zeros(), steps={"fc1": 2000}, steps_per_epoch=500
         )
     )

@@ -20,8 +20,11 @@ from graphprune.plan import (
 from graphprune.sparsity.pruning import Provenance
 
 HALF = (
-    "version: 1\nrules:\n  - id: half\n    match: '*'\n    prune: {sparsity: 50%, schedule: {curve:"
-    " step, begin: 0 steps}}\n"
+    "version: 1\n"
+    "rules:\n"
+    "  - id: half\n"
+    "    match: '*'\n"
+    "    prune: {sparsity: 50%, schedule: {curve: step, begin: 0 steps}}\n"
 )
 
 

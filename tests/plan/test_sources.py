@@ -9,6 +9,7 @@ import json
 import numpy as np
 import pytest
 from lenet import lenet, rules
+from planned import plan_with
 
 from graphprune import RuleError, apply_plan, make_plan, read_plan, read_rules
 from graphprune.graph.read import open_model_file
@@ -97,20 +98,17 @@ def test_a_plan_from_a_path_knows_all_that_the_file_tells():
         found.slug for found in make_plan(MODEL, short, epochs=2, allow_missed=True).diagnostics
     ] == ["schedule/never-reached"]
     known = make_plan(str(MODEL), DATA, steps_per_epoch=7, epochs=2)
-    assert known == make_plan(
-        model.graph, DATA, steps_per_epoch=7, epochs=2, zeros=model.zeros, path=str(MODEL)
+    assert known == make_plan(model, DATA, steps_per_epoch=7, epochs=2)
+    assert known == plan_with(
+        model.graph,
+        read_rules(DATA),
+        steps_per_epoch=7,
+        epochs=2,
+        zeros=model.zeros,
+        path=str(MODEL),
+        steps={},
+        mask_faults={},
     )
-
-
-def test_what_a_path_tells_is_not_given_besides():
-    with pytest.raises(
-        TypeError,
-        match=(
-            r"^make_plan reads zeros, steps and weights from the saved model; give them, and path,"
-            r" only with a LayerGraph$"
-        ),
-    ):
-        make_plan(MODEL, DATA, zeros={})
 
 
 def test_a_plan_is_read_from_json_data():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from builders import build_graph
 from memory_weights import make_weights, wrap_layers
+from planned import plan_with
 
 from graphprune.errors import RuleError, StalePlanError
 from graphprune.plan import check_weights_fit, make_plan, plan_from_config, plan_to_config
@@ -19,8 +20,10 @@ NET = "in > fc1[100,50] > fc2[50,20] > fc3[20,10]"
 
 def rules(threshold=0.5, schedule="{curve: step, begin: 0 steps}", match="'*'"):
     return parse_rules(
-        f"version: 1\nrules:\n- {{id: small, match: {match}, prune: {{threshold: {threshold},"
-        f" schedule: {schedule}}}}}\n",
+        "version: 1\n"
+        "rules:\n"
+        f"- {{id: small, match: {match}, prune: {{threshold: {threshold}, schedule:"
+        f" {schedule}}}}}\n",
         "p.yaml",
     )
 
@@ -32,7 +35,7 @@ def below(weights, address, threshold=0.5):
 def test_each_tensor_loses_what_is_below_the_threshold():
     graph = build_graph(NET)
     weights = make_weights(graph)
-    plan = make_plan(graph, rules(), read_weight=weights.read)
+    plan = plan_with(graph, rules(), read_weight=weights.read)
     assert {change.address: change.tensors[0].zeros_after for change in plan.changes} == {
         name: below(weights, name) for name in ("fc1", "fc2", "fc3")
     }
@@ -60,7 +63,7 @@ def test_each_tensor_loses_what_is_below_the_threshold():
 def test_the_share_of_a_layer_is_that_of_its_tensors():
     graph = build_graph("in > lstm[64,16]")
     weights = make_weights(graph)
-    (change,) = make_plan(graph, rules(), read_weight=weights.read).changes
+    (change,) = plan_with(graph, rules(), read_weight=weights.read).changes
     zeros = sum(tensor.zeros_after for tensor in change.tensors)
     assert len(change.after.shares) == 2
     assert change.after.sparsity == zeros / sum(tensor.size for tensor in change.tensors)
@@ -74,7 +77,7 @@ def test_a_tensor_keeps_a_weight_and_one_without_small_weights_stays_dense():
     graph = build_graph("in > fc1[100,50] > fc2[50,20]")
     weights = make_weights(graph)
     weights.tensors["fc2", "kernel"] += 1
-    plan = make_plan(graph, rules(), read_weight=weights.read)
+    plan = plan_with(graph, rules(), read_weight=weights.read)
     assert [change.actions for change in plan.changes] == [("wrap",), ("keep",)]
     assert "small (no weight has |w| < 0.5)" in render_plan_text(plan)
 
@@ -82,16 +85,15 @@ def test_a_tensor_keeps_a_weight_and_one_without_small_weights_stays_dense():
 def test_a_model_wrapped_by_the_threshold_is_as_planned_whatever_its_weights_became():
     graph = build_graph("in > fc1[100,50]")
     weights = make_weights(graph)
-    (change,) = make_plan(graph, rules(), read_weight=weights.read).changes
+    (change,) = plan_with(graph, rules(), read_weight=weights.read).changes
     wrapped = wrap_layers(graph, change.after, ("fc1",), "small")
     (layer,) = wrapped.candidates()
     assert layer.wrap.provenance.budget == ""
-    assert not make_plan(
-        wrapped, rules(), read_weight=make_weights(graph, seed=1).read
-    ).is_empty  # another budget gave its shares
+    # another budget gave its shares
+    assert not plan_with(wrapped, rules(), read_weight=make_weights(graph, seed=1).read).is_empty
     told = wrap_with_budget(graph, change.after, "threshold 0.5")
-    assert make_plan(told, rules(), read_weight=make_weights(graph, seed=1).read).is_empty
-    assert not make_plan(
+    assert plan_with(told, rules(), read_weight=make_weights(graph, seed=1).read).is_empty
+    assert not plan_with(
         told, rules(threshold=0.6), read_weight=make_weights(graph, seed=1).read
     ).is_empty
 
@@ -114,7 +116,7 @@ def wrap_with_budget(graph, pruning: Pruning, budget):
 
 def test_a_plan_by_threshold_fits_only_the_weights_that_it_was_made_from():
     graph = build_graph(NET)
-    plan = make_plan(graph, rules(), read_weight=make_weights(graph).read)
+    plan = plan_with(graph, rules(), read_weight=make_weights(graph).read)
     check_weights_fit(graph, plan, make_weights(graph).read)
     with pytest.raises(StalePlanError, match="made from other weights of 'fc1', 'fc2', 'fc3'"):
         check_weights_fit(graph, plan, make_weights(graph, seed=1).read)
@@ -126,27 +128,30 @@ def test_without_weights_it_says_what_it_needs():
     assert (
         str(caught.value)
         == "error[budget/no-weights]: a threshold looks at magnitudes, and the weights of the model"
-        " are not at hand\n  --> p.yaml:3:35\n  help: plan from the saved model, or give"
-        " make_plan 'read_weight'"
+        " are not at hand\n"
+        "  --> p.yaml:3:35\n"
+        "  help: plan from the saved model, or give make_plan 'read_weight'"
     )
 
 
 def test_two_rules_conflict_in_words():
     text = (
-        "version: 1\nschedules: {once: {curve: step, begin: 0 steps}}\nrules:\n- {id: a, match:"
-        " {name: fc1}, prune: {threshold: 0.5, schedule: once}}\n- {id: b, match: {name: fc1},"
-        " prune: {threshold: 0.4, schedule: once}}\n"
+        "version: 1\n"
+        "schedules: {once: {curve: step, begin: 0 steps}}\n"
+        "rules:\n"
+        "- {id: a, match: {name: fc1}, prune: {threshold: 0.5, schedule: once}}\n"
+        "- {id: b, match: {name: fc1}, prune: {threshold: 0.4, schedule: once}}\n"
     )
     graph = build_graph(NET)
     with pytest.raises(RuleError) as caught:
-        make_plan(graph, parse_rules(text, "p.yaml"), read_weight=make_weights(graph).read)
+        plan_with(graph, parse_rules(text, "p.yaml"), read_weight=make_weights(graph).read)
     assert "  --> p.yaml:4:3   a   |w| < 0.5 unstructured, once" in str(caught.value)
 
 
 def test_a_ramp_never_falls_where_a_tensor_wants_less_than_the_ramp_begins_from():
     graph = build_graph("in > fc1[100,50]")
     ramp = "{curve: polynomial, from: 50%, begin: 0 steps, end: 100 steps, every: 10 steps}"
-    (change,) = make_plan(
+    (change,) = plan_with(
         graph, rules(threshold=0.3, schedule=ramp), read_weight=make_weights(graph).read
     ).changes
     from graphprune.sparsity.positions import Run

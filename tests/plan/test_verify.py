@@ -44,11 +44,11 @@ def test_missing_zeros_and_weights_under_the_mask_are_drift():
         zeros=DONE | {("fc1", "kernel"): 205_565}, mask_faults={("fc2", "kernel"): 312}
     )
     assert (
-        render_verification(found, brief=True)
-        == "verify  lenet.keras  against  plan.json\n\n  ! fc1  kernel  205,565 of 211,680 zeros "
-        " target 90.0%, measured 87.4%\n  ! fc2  kernel    27,000 of 27,000 zeros  target 90.0%,"
-        " measured 90.0%; 312 non-zero weights under the mask\n\nDrift: 2 of 2 tensors; 232,565"
-        " zeros of 238,680 planned.\n"
+        render_verification(found, brief=True) == "verify  lenet.keras  against  plan.json\n\n"
+        "  ! fc1  kernel  205,565 of 211,680 zeros  target 90.0%, measured 87.4%\n"
+        "  ! fc2  kernel    27,000 of 27,000 zeros  target 90.0%, measured 90.0%; 312 non-zero"
+        " weights under the mask\n\n"
+        "Drift: 2 of 2 tensors; 232,565 zeros of 238,680 planned.\n"
     )
 
 

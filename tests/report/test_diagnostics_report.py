@@ -91,7 +91,8 @@ def test_workflow_commands_escape_what_github_reads():
     assert (
         render_annotations([hostile, CONFLICT])
         == "::notice file=a%2Cb%3Ac%25\\n.yaml,line=3,col=9,title=rule/count::50%25\\r\\nof ::"
-        " a,b%0Ahelp: x\\x1b\n::error file=p.yaml,line=12,col=5,title=rule/conflict::layer 'fc1'"
-        " is claimed twice%0Ap.yaml:12:5   big%0Ap.yaml:20:5   small"
+        " a,b%0Ahelp: x\\x1b\n"
+        "::error file=p.yaml,line=12,col=5,title=rule/conflict::layer 'fc1' is claimed"
+        " twice%0Ap.yaml:12:5   big%0Ap.yaml:20:5   small"
     )
     assert render_annotations([Diagnostic("x/y", "m")]) == "::error title=x/y::m"

@@ -1,3 +1,6 @@
+import base64
+import marshal
+
 import numpy as np
 import pytest
 from builders import build_graph
@@ -58,7 +61,8 @@ weights   6 tensors, 6 with new values
 
 3 layers without structural or sparsity changes hidden (--all).
 
-Diff: 0 added, 0 removed, 0 renamed, 0 reconfigured, 2 wrapped, 0 unwrapped; 2 tensors changed sparsity.
+Diff: 0 added, 0 removed, 0 renamed, 0 reconfigured, 2 wrapped, 0 unwrapped; \
+2 tensors changed sparsity.
 Zeros: 0 -> 238,680 of 266,610 parameters (0.0% -> 89.5%).   Weights gzip: 988.0 kB -> 152.0 kB
 """
     )
@@ -82,7 +86,8 @@ weights   6 tensors, 6 with new values
 
 3 layers without structural or sparsity changes hidden (--all).
 
-Diff: 0 added, 0 removed, 0 renamed, 0 reconfigured, 0 wrapped, 0 unwrapped; 2 tensors changed sparsity.
+Diff: 0 added, 0 removed, 0 renamed, 0 reconfigured, 0 wrapped, 0 unwrapped; \
+2 tensors changed sparsity.
 Zeros: 0 -> 238,680 of 266,610 parameters (0.0% -> 89.5%).
 """
     )
@@ -106,7 +111,8 @@ weights   same: 2 tensors
       bias    [4]      zeros 0    0.0%
     relu  ReLU         same
 
-Diff: 0 added, 0 removed, 0 renamed, 0 reconfigured, 0 wrapped, 0 unwrapped; 0 tensors changed sparsity.
+Diff: 0 added, 0 removed, 0 renamed, 0 reconfigured, 0 wrapped, 0 unwrapped; \
+0 tensors changed sparsity.
 Zeros: 0 -> 0 of 20 parameters (0.0% -> 0.0%).
 """
     )
@@ -155,7 +161,8 @@ weights   same: 6 tensors
 
 2 layers without structural or sparsity changes hidden (--all).
 
-Diff: 1 added, 1 removed, 1 renamed, 1 reconfigured, 0 wrapped, 0 unwrapped; 0 tensors changed sparsity.
+Diff: 1 added, 1 removed, 1 renamed, 1 reconfigured, 0 wrapped, 0 unwrapped; \
+0 tensors changed sparsity.
 Zeros: 0 -> 0 of 188 parameters (0.0% -> 0.0%).
 """
     )
@@ -270,3 +277,31 @@ def test_a_constant_argument_has_the_number_of_its_call():
         return graph_from_config(config)
 
     assert "  ~ times  call 1 [0].y  2.0 -> 3.0\n" in show(build(2.0), build(3.0))
+
+
+def lambda_model(code, scale):
+    config = build_graph("in > double:Lambda").to_config()
+    config["config"]["layers"][1]["config"] |= {
+        "function": [base64.b64encode(marshal.dumps(code)).decode(), None, [scale]],
+        "function_type": "lambda",
+    }
+    return graph_from_config(config)
+
+
+def test_python_code_that_differs_is_one_line_without_the_code():
+    before, after = (lambda x: x * 2).__code__, (lambda x: x * 3).__code__
+    assert [
+        line
+        for line in show(lambda_model(before, 2.0), lambda_model(after, 3.0)).splitlines()
+        if line.startswith("  ~")
+    ] == [
+        "  ~ double  config.function  Python code differs",
+        "  ~ double  config.function.closure  [2.0] -> [3.0]",
+    ]
+
+
+def test_python_code_that_was_only_written_again_is_no_difference():
+    code = (lambda x: (x, "name", "name")).__code__
+    again = marshal.loads(marshal.dumps(code))
+    assert marshal.dumps(code) != marshal.dumps(again)
+    assert show(lambda_model(code, 2.0), lambda_model(again, 2.0)).startswith("No differences")

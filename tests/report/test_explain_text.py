@@ -28,10 +28,13 @@ version: 1
 selectors:
   stem: {first: {type: Conv2D}}
 rules:
-  - {id: a, match: {type: Conv2D, after: {use: stem}, before: {type: Dense}, not: {use: stem}}, keep: true}
-  - {id: b, match: {any: [{name: {glob: 'conv*'}}, {fed_by: {type: ReLU, only: true}}], weight: {in: {multiple_of: 64}}}, keep: true}
+  - {id: a, match: {type: Conv2D, after: {use: stem}, before: {type: Dense}, not: {use: stem}}, \
+     keep: true}
+  - {id: b, match: {any: [{name: {glob: 'conv*'}}, {fed_by: {type: ReLU, only: true}}], \
+     weight: {in: {multiple_of: 64}}}, keep: true}
   - {id: c, match: {between: {after: {use: stem}, before: {type: Dense}}}, keep: true}
-  - {id: d, match: {after: {type: Conv2D, hops: 1, until: {type: ReLU}}, inside: {name: net}, params: {gte: 1M}}, keep: true}
+  - {id: d, match: {after: {type: Conv2D, hops: 1, until: {type: ReLU}}, inside: {name: net}, \
+     params: {gte: 1M}}, keep: true}
 """
 
 
@@ -74,48 +77,58 @@ def test_a_layer_that_is_pruned():
 def test_a_rule():
     assert (
         render_explanation(explain_rule(lenet(), example(), "dense-90"))
-        == "  rule dense-90   matches 2 of 3 candidates: fc1, fc2\n  nearest misses: predictions (1"
-        " of 2; fails: not last Dense)\n"
+        == "  rule dense-90   matches 2 of 3 candidates: fc1, fc2\n"
+        "  nearest misses: predictions (1 of 2; fails: not last Dense)\n"
     )
 
 
 def test_a_layer_that_rules_cannot_claim():
     assert (
         render_explanation(explain_layer(lenet(), example(), "flatten"))
-        == "flatten   Flatten   after in\n\n  result: no prunable weights, so no rule can claim"
-        " it\n"
+        == "flatten   Flatten   after in\n\n"
+        "  result: no prunable weights, so no rule can claim it\n"
     )
 
 
 def test_every_relation_names_a_witness():
     assert (
         render_explanation(explain_layer(*relations(), "conv_2"))
-        == "conv_2   Conv2D   kernel [3, 3, in 4, out 4]   144 weights   after relu\n\n  rule a  "
-        " r.yaml:5   matches\n    yes  type: Conv2D\n    yes  after: use: stem           after"
-        " conv_1: reached through conv_1 > bn > relu > conv_2\n    yes  before: type: Dense     "
-        "   before fc: reached through conv_2 > relu_2 > conv_3 > flatten > fc\n    yes  not:"
-        " use: stem\n    no     first: type: Conv2D      conv_1 comes before conv_2: reached"
-        " through conv_1 > bn > relu > conv_2\n\n  rule b   r.yaml:6   does not match (1 of 2"
-        " conditions)\n    no   weight: in a multiple of 64                                     "
-        "    is kernel [3, 3, in 4, out 4]\n    yes  any: [name: {glob: 'conv*'}, fed_by: {type:"
-        " ReLU, only: true}]\n    yes    name: {glob: 'conv*'}\n    yes    fed_by: {type: ReLU,"
-        " only: true}                                  fed by relu\n\n  rule c   r.yaml:7  "
-        " matches\n    yes  between: {after: use: stem, before: type: Dense}      after conv_1:"
-        " reached through conv_1 > bn > relu > conv_2; before fc: reached through conv_2 >"
-        " relu_2 > conv_3 > flatten > fc\n\n  rule d   r.yaml:8   does not match (0 of 3"
-        " conditions)\n    no  params: at least 1,000,000                             is 144\n  "
-        "  no  inside: name: net                                      is in no nested model\n   "
-        " no  after: {type: Conv2D, hops: 1, until: type: ReLU}      conv_1 is 3 calls away:"
-        " reached through conv_1 > bn > relu > conv_2\n\n  result: kept dense by a (same"
-        " settings: c)\n"
+        == "conv_2   Conv2D   kernel [3, 3, in 4, out 4]   144 weights   after relu\n\n"
+        "  rule a   r.yaml:5   matches\n"
+        "    yes  type: Conv2D\n"
+        "    yes  after: use: stem           after conv_1: reached through conv_1 > bn > relu >"
+        " conv_2\n"
+        "    yes  before: type: Dense        before fc: reached through conv_2 > relu_2 > conv_3"
+        " > flatten > fc\n"
+        "    yes  not: use: stem\n"
+        "    no     first: type: Conv2D      conv_1 comes before conv_2: reached through conv_1"
+        " > bn > relu > conv_2\n\n"
+        "  rule b   r.yaml:6   does not match (1 of 2 conditions)\n"
+        "    no   weight: in a multiple of 64                                         is kernel"
+        " [3, 3, in 4, out 4]\n"
+        "    yes  any: [name: {glob: 'conv*'}, fed_by: {type: ReLU, only: true}]\n"
+        "    yes    name: {glob: 'conv*'}\n"
+        "    yes    fed_by: {type: ReLU, only: true}                                  fed by"
+        " relu\n\n"
+        "  rule c   r.yaml:7   matches\n"
+        "    yes  between: {after: use: stem, before: type: Dense}      after conv_1: reached"
+        " through conv_1 > bn > relu > conv_2; before fc: reached through conv_2 > relu_2 >"
+        " conv_3 > flatten > fc\n\n"
+        "  rule d   r.yaml:8   does not match (0 of 3 conditions)\n"
+        "    no  params: at least 1,000,000                             is 144\n"
+        "    no  inside: name: net                                      is in no nested model\n"
+        "    no  after: {type: Conv2D, hops: 1, until: type: ReLU}      conv_1 is 3 calls away:"
+        " reached through conv_1 > bn > relu > conv_2\n\n"
+        "  result: kept dense by a (same settings: c)\n"
     )
 
 
 def test_a_way_through_a_shared_layer_tells_its_calls_apart():
     graph = build_graph("in > shared:Dense > relu > shared > drop > pool > out")
     text = (
-        "version: 1\nrules: [{id: a, match: {after: {type: ReLU}}, keep: true}, {id: b, match:"
-        " {before: {type: MaxPooling2D}}, keep: true}]"
+        "version: 1\n"
+        "rules: [{id: a, match: {after: {type: ReLU}}, keep: true}, {id: b, match: {before: {type:"
+        " MaxPooling2D}}, keep: true}]"
     )
     rules = parse_rules(text, "r.yaml")
     assert [rule.conditions[0].why for rule in explain_layer(graph, rules, "shared").rules] == [
@@ -322,8 +335,9 @@ def test_each_key_says_why(address, match, why):
 )
 def test_near_misses_rank_by_the_share_of_leaves(match, misses):
     text = (
-        "version: 1\nselectors: {padded: {isa: Conv2D, config: {padding: same}}}\nrules:"
-        f" [{{id: a, match: {match}, keep: true, expect: {{gte: 0}}}}]"
+        "version: 1\n"
+        "selectors: {padded: {isa: Conv2D, config: {padding: same}}}\n"
+        f"rules: [{{id: a, match: {match}, keep: true, expect: {{gte: 0}}}}]"
     )
     found = explain_rule(NET, parse_rules(text, "r.yaml"), "a")
     assert found.misses == f"nearest misses: {misses}"
@@ -379,22 +393,25 @@ def test_the_documents():
         (
             lambda: explain_layer(lenet(), example(), "fc_1"),
             (
-                "error[layer/unknown]: no layer has the address 'fc_1'\n  --> --layer fc_1\n  help:"
-                " closest: 'fc1'.  All addresses: graphprune layers MODEL"
+                "error[layer/unknown]: no layer has the address 'fc_1'\n"
+                "  --> --layer fc_1\n"
+                "  help: closest: 'fc1'.  All addresses: graphprune layers MODEL"
             ),
         ),
         (
             lambda: explain_rule(lenet(), example(), "dense"),
             (
-                "error[rule/unknown]: no rule has the id 'dense'\n  --> --rule dense\n  help:"
-                " closest: 'dense-90'"
+                "error[rule/unknown]: no rule has the id 'dense'\n"
+                "  --> --rule dense\n"
+                "  help: closest: 'dense-90'"
             ),
         ),
         (
             lambda: explain_rule(lenet(), example(), "x"),
             (
-                "error[rule/unknown]: no rule has the id 'x'\n  --> --rule x\n  help: there are"
-                " dense-90"
+                "error[rule/unknown]: no rule has the id 'x'\n"
+                "  --> --rule x\n"
+                "  help: there are dense-90"
             ),
         ),
     ],

@@ -29,10 +29,12 @@ def test_a_plan_that_changes_nothing_says_so():
     plan = mixed_plan()[1]
     kept = tuple(change for change in plan.changes if change.actions == ("keep",))
     assert (
-        render_plan_github(replace(plan, changes=kept))
-        == "### Pruning plan\n\nNo changes. The model already follows after.yaml.\n\n```diff\nmodel"
-        "  mixed.keras   6 layers, 5 prunable tensors, 80 prunable of 100 parameters\nrules "
-        " after.yaml    3 rules\n```\n"
+        render_plan_github(replace(plan, changes=kept)) == "### Pruning plan\n\n"
+        "No changes. The model already follows after.yaml.\n\n"
+        "```diff\n"
+        "model  mixed.keras   6 layers, 5 prunable tensors, 80 prunable of 100 parameters\n"
+        "rules  after.yaml    3 rules\n"
+        "```\n"
     )
 
 

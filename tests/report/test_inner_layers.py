@@ -29,8 +29,9 @@ SAYS = (
     " apply the rules to that model by itself."
 )
 RULES = (
-    "version: 1\nrules: [{id: all, match: '*', prune: {sparsity: 50%, schedule: {curve: constant,"
-    " begin: 0 steps}}}]"
+    "version: 1\n"
+    "rules: [{id: all, match: '*', prune: {sparsity: 50%, schedule: {curve: constant, begin: 0"
+    " steps}}}]"
 )
 
 

@@ -19,16 +19,19 @@ def all_zeros(graph, **zeros):
 def test_the_table_of_a_wrapped_model():
     graph = wrap_graph(lenet(), make_plan(lenet(), rules()))
     assert (
-        render_layers_text(graph, all_zeros(graph, fc1=211_680))
-        == "model  lenet   Functional\n\nlayer        type        output  weights                  "
-        "                  params  prunable  sparsity  wrapped by\nin           InputLayer "
-        " ?×4\nflatten      Flatten     ?×4\nfc1          Dense       ?×300   kernel [in 784,"
-        " out 300], bias [out 300]  235,500   235,200     90.0%  dense-90: 90.0%, ramp 0"
-        " epochs..4 epochs\nfc2          Dense       ?×100   kernel [in 300, out 100], bias [out"
-        " 100]   30,100    30,000      0.0%  dense-90: 90.0%, ramp 0 epochs..4"
-        " epochs\npredictions  Dense       ?×10    kernel [in 100, out 10], bias [out 10]     "
-        " 1,010     1,000      0.0%\n\n5 layers, 266,610 parameters, 266,200 prunable, 211,680"
-        " zeros (79.4%), 1.1 MB of weights.\n"
+        render_layers_text(graph, all_zeros(graph, fc1=211_680)) == "model  lenet   Functional\n\n"
+        "layer        type        output  weights                                    params  "
+        "prunable  sparsity  wrapped by\n"
+        "in           InputLayer  ?×4\n"
+        "flatten      Flatten     ?×4\n"
+        "fc1          Dense       ?×300   kernel [in 784, out 300], bias [out 300]  235,500   "
+        "235,200     90.0%  dense-90: 90.0%, ramp 0 epochs..4 epochs\n"
+        "fc2          Dense       ?×100   kernel [in 300, out 100], bias [out 100]   30,100    "
+        "30,000      0.0%  dense-90: 90.0%, ramp 0 epochs..4 epochs\n"
+        "predictions  Dense       ?×10    kernel [in 100, out 10], bias [out 10]      1,010     "
+        "1,000      0.0%\n\n"
+        "5 layers, 266,610 parameters, 266,200 prunable, 211,680 zeros (79.4%), 1.1 MB of"
+        " weights.\n"
     )
 
 
@@ -55,13 +58,7 @@ def test_nested_models_are_indented():
             else line[: len(line) - len(line.lstrip())] + line.split()[0]
         )
         for line in lines[3:8]
-    ] == [
-        "in",
-        "inner",
-        "  in",
-        "  fc_a",
-        "  deep",
-    ]
+    ] == ["in", "inner", "  in", "  fc_a", "  deep"]
 
 
 def test_a_narrow_terminal_shortens_the_weights_first():
@@ -69,8 +66,8 @@ def test_a_narrow_terminal_shortens_the_weights_first():
     assert max(map(len, lines[2:8])) == 90
     assert (
         lines[5]
-        == "fc1          Dense       ?×300   kernel [in 784, out 300], bias [out 3…  235,500  "
-        " 235,200"
+        == "fc1          Dense       ?×300   kernel [in 784, out 300], bias [out 3…  235,500   "
+        "235,200"
     )
 
 
@@ -190,9 +187,9 @@ def test_a_filtered_table_has_whole_addresses_and_its_own_totals():
 
 def test_a_filter_that_nothing_passes_says_so():
     assert (
-        render_layers_text(lenet(), matched=set())
-        == "model  lenet   Functional\n\nno layer matches\n\n0 of 5 layers, 0 parameters, 0"
-        " prunable, zeros unknown, 0 B of weights.\n"
+        render_layers_text(lenet(), matched=set()) == "model  lenet   Functional\n\n"
+        "no layer matches\n\n"
+        "0 of 5 layers, 0 parameters, 0 prunable, zeros unknown, 0 B of weights.\n"
     )
 
 
@@ -216,8 +213,8 @@ def test_the_layers_inside_a_wrapper_layer_have_lines_of_their_own():
     assert render_layers_text(graph.replace({"both": both})).splitlines()[3:7] == [
         "in                 InputLayer     ?×4",
         (
-            "both               Bidirectional                                                     "
-            "  144"
+            "both               "
+            "Bidirectional                                                       144"
         ),
         "  .forward_layer   LSTM                   kernel [3, 12], recurrent_kernel [3, 12]",
         "  .backward_layer  LSTM                   kernel [3, 12], recurrent_kernel [3, 12]",

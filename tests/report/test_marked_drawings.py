@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from builders import build_graph
 from drawings import changed_pair, hostile_pair, mixed_plan
+from planned import plan_with
 
 from graphprune.diff import diff_graphs, graph_diff_to_config
 from graphprune.plan import make_plan, plan_to_config
@@ -39,8 +40,10 @@ def test_a_plan_as_a_drawing(check_golden):
 def test_the_panel_names_the_target_that_a_budget_gives_the_tensor_and_not_the_budgets():
     graph = build_graph("in > conv[3,3,8,8] > flatten > fc_1[512,64] > fc_2[64,10]")
     rules = parse_rules(
-        "version: 1\nbudgets: {net: {sparsity: 80%, allocate: erk}}\nrules: [{id: all, match: '*',"
-        " prune: {budget: net, schedule: {curve: step, begin: 0 steps}}}]\n",
+        "version: 1\n"
+        "budgets: {net: {sparsity: 80%, allocate: erk}}\n"
+        "rules: [{id: all, match: '*', prune: {budget: net, schedule: {curve: step, begin: 0"
+        " steps}}}]\n",
         "p.yaml",
     )
     plan = make_plan(graph, rules)
@@ -83,7 +86,8 @@ def test_the_marks_of_a_plan():
         "fc_free": ("?", "unclaimed", "no rule", 0.0, 0.0),
     }
     assert marking.legend == (
-        ("+", "wrap", "wrap"), ("-", "unwrap", "unwrap"), ("~", "retarget", "retarget"), ("=", "keep", "keep dense"), ("?", "unclaimed", "unclaimed"),
+        ("+", "wrap", "wrap"), ("-", "unwrap", "unwrap"), ("~", "retarget", "retarget"),
+        ("=", "keep", "keep dense"), ("?", "unclaimed", "unclaimed"),
     )  # fmt: skip
 
 
@@ -179,7 +183,7 @@ def test_pages_hold_the_reports_themselves():
 def test_hostile_names_stay_text(kind):
     left, right, hostile = hostile_pair()
     diff = diff_graphs(left, right, left_path=hostile, right_path=hostile)
-    plan = make_plan(
+    plan = plan_with(
         left,
         parse_rules("version: 1\nrules: [{id: r, match: {type: Dense}, keep: true}]", hostile),
         path=hostile,

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 from builders import build_graph
 from lenet import RULES, lenet, lenet_zeros, rules
+from planned import plan_with
 
 from graphprune.errors import Where
 from graphprune.plan import make_plan, plan_from_config, plan_to_config, wrap_graph
@@ -24,9 +25,12 @@ rules  prune.yaml    2 rules
 
   + wrap   = keep dense
 
-  + fc1          Dense  kernel [in 784, out 300]  235,200   0.0% -> 90.0%  unstructured  ramp 0 epochs..4 epochs   dense-90
-  + fc2          Dense  kernel [in 300, out 100]   30,000   0.0% -> 90.0%  unstructured  ramp 0 epochs..4 epochs   dense-90
-  = predictions  Dense  kernel [in 100, out 10]     1,000   dense                                                  keep-classifier (beats dense-90)
+  + fc1          Dense  kernel [in 784, out 300]  235,200   0.0% -> 90.0%  \
+unstructured  ramp 0 epochs..4 epochs   dense-90
+  + fc2          Dense  kernel [in 300, out 100]   30,000   0.0% -> 90.0%  \
+unstructured  ramp 0 epochs..4 epochs   dense-90
+  = predictions  Dense  kernel [in 100, out 10]     1,000   dense          \
+                                        keep-classifier (beats dense-90)
 
 2 layers without prunable weights hidden (--all shows them).
 
@@ -36,7 +40,7 @@ Zeros when finished: 238,680 = 90.0% of claimed, 89.7% of prunable, 89.5% of all
 
 
 def lenet_plan(graph=None, text=RULES, **options):
-    return make_plan(
+    return plan_with(
         graph or lenet(), rules(text), **({"zeros": lenet_zeros(), "path": "lenet.keras"} | options)
     )
 
@@ -90,16 +94,16 @@ def test_all_shows_what_is_already_as_planned():
         "    in           InputLayer",
         "    flatten      Flatten",
         (
-            "  . fc1          Dense       kernel [in 784, out 300]  235,200   90.0% -> 90.0% "
-            " unstructured  ramp 0 epochs..4 epochs   dense-90"
+            "  . fc1          Dense       kernel [in 784, out 300]  235,200   90.0% -> 90.0%  "
+            "unstructured  ramp 0 epochs..4 epochs   dense-90"
         ),
         (
-            "  . fc2          Dense       kernel [in 300, out 100]   30,000    0.0% -> 90.0% "
-            " unstructured  ramp 0 epochs..4 epochs   dense-90"
+            "  . fc2          Dense       kernel [in 300, out 100]   30,000    0.0% -> 90.0%  "
+            "unstructured  ramp 0 epochs..4 epochs   dense-90"
         ),
         (
-            "  = predictions  Dense       kernel [in 100, out 10]     1,000  "
-            f" dense{'':51}keep-classifier (beats dense-90)"
+            "  = predictions  Dense       kernel [in 100, out 10]     1,000   "
+            f"dense{'':51}keep-classifier (beats dense-90)"
         ),
         "",
         "No changes. The model already follows prune.yaml.",
@@ -117,16 +121,16 @@ def test_changes_of_a_wrapped_model():
         "  - unwrap   ~ retarget   = keep dense",
         "",
         (
-            "  ~ fc1          Dense  kernel [in 784, out 300]  235,200   90.0% -> 95.0% "
-            " unstructured  ramp 0 epochs..4 epochs   dense-90"
+            "  ~ fc1          Dense  kernel [in 784, out 300]  235,200   90.0% -> 95.0%  "
+            "unstructured  ramp 0 epochs..4 epochs   dense-90"
         ),
         (
-            "  - fc2          Dense  kernel [in 300, out 100]   30,000    0.0% -> dense            "
-            "                              no rule"
+            "  - fc2          Dense  kernel [in 300, out 100]   30,000    0.0% ->"
+            " dense                                          no rule"
         ),
         (
-            "  = predictions  Dense  kernel [in 100, out 10]     1,000   dense                     "
-            "                              keep-classifier"
+            "  = predictions  Dense  kernel [in 100, out 10]     1,000   "
+            "dense                                                   keep-classifier"
         ),
         "",
         "2 layers without prunable weights hidden (--all shows them).",
@@ -152,20 +156,23 @@ def test_layers_as_planned_are_counted_beside_changes():
 def test_drift_stands_above_changes():
     plan = replace(lenet_plan(), drift=(Drift("fc2", "kernel", "dense-90", 2000, under_mask=312),))
     assert render_plan_text(plan) == (
-        "Note: the model has moved since rule dense-90 was applied\n  ! fc2  kernel  312 non-zero"
-        " weights under the mask\n\n" + EXAMPLE
+        "Note: the model has moved since rule dense-90 was applied\n"
+        "  ! fc2  kernel  312 non-zero weights under the mask\n\n" + EXAMPLE
     )
 
 
 LSTM = (
-    "version: 1\nrules:\n  - id: half\n    match: {type: LSTM}\n    prune: {sparsity: 50%,"
-    " schedule: {curve: step, begin: 0 steps}}\n"
+    "version: 1\n"
+    "rules:\n"
+    "  - id: half\n"
+    "    match: {type: LSTM}\n"
+    "    prune: {sparsity: 50%, schedule: {curve: step, begin: 0 steps}}\n"
 )
 
 
 def test_a_layer_with_several_tensors_takes_a_line_each():
     lines = render_plan_text(
-        make_plan(build_graph("in > lstm[4,16] > fc[4,4]"), rules(LSTM), path="m.keras")
+        plan_with(build_graph("in > lstm[4,16] > fc[4,4]"), rules(LSTM), path="m.keras")
     ).splitlines()
     assert lines[3:8] == [
         "  + wrap   ? unclaimed",
@@ -176,8 +183,8 @@ def test_a_layer_with_several_tensors_takes_a_line_each():
         ),
         "                 recurrent_kernel [in 4, out 16]  64   -> 50.0%",
         (
-            "  ? fc    Dense  kernel [in 4, out 4]             16   dense                          "
-            "        no rule"
+            "  ? fc    Dense  kernel [in 4, out 4]             16   "
+            "dense                                  no rule"
         ),
     ]
 
@@ -342,16 +349,17 @@ def test_a_plan_from_json_shows_what_it_knows():
     ]
     assert lines[5:8] == [
         (
-            "  + fc1          Dense  kernel [in 784, out 300]  235,200   0.0% -> 90.0% "
-            " unstructured  ramp 0 epochs..4 epochs   dense-90"
+            "  + fc1          Dense  kernel [in 784, out 300]  235,200   0.0% -> 90.0%  "
+            "unstructured  ramp 0 epochs..4 epochs   dense-90"
         ),
         (
-            "  + fc2          Dense  kernel [in 300, out 100]   30,000   0.0% -> 90.0% "
-            " unstructured  ramp 0 epochs..4 epochs   dense-90"
+            "  + fc2          Dense  kernel [in 300, out 100]   30,000   0.0% -> 90.0%  "
+            "unstructured  ramp 0 epochs..4 epochs   dense-90"
         ),
         (
-            "  = predictions  Dense                                      dense                     "
-            "                             keep-classifier (beats dense-90)"
+            "  = predictions  Dense                                      "
+            "dense                                                  keep-classifier (beats"
+            " dense-90)"
         ),
     ]
 

@@ -1,6 +1,8 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from graphprune.report.tables import align_rows, escape_controls, shorten, text_width
+from graphprune.report.tables import align_rows, escape_controls, shorten, text_width, wrap_lines
 
 
 def test_columns_are_aligned_left_and_right_without_trailing_spaces():
@@ -43,3 +45,23 @@ def test_control_characters_are_shown_and_not_obeyed(text, shown):
 
 def test_shortened_text_fits():
     assert [shorten("kernel", width) for width in (6, 5, 1)] == ["kernel", "kern…", "…"]
+
+
+WORDS = st.lists(st.text("ab層", min_size=1, max_size=9), min_size=1, max_size=12)
+
+
+@given(WORDS, st.integers(24, 40), st.integers(0, 6))
+def test_broken_lines_fit_and_lose_no_word(words, width, indent):
+    line = " " * indent + " ".join(words)
+    broken = wrap_lines(line, width).split("\n")
+    assert max(map(text_width, broken)) <= width
+    assert " ".join(broken).split() == words
+
+
+def test_a_word_that_is_longer_than_the_terminal_is_broken():
+    assert wrap_lines("  + " + "a" * 30 + " b", 20).split("\n") == [
+        "  +",
+        "      " + "a" * 14,
+        "      " + "a" * 14,
+        "      aa b",
+    ]

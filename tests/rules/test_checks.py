@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from builders import build_graph
+from planned import plan_with
 from rule_examples import EXAMPLE_3
 
 from graphprune.errors import RuleError
@@ -21,7 +22,7 @@ HALF = (
 
 
 def plan(check, graph=GRAPH, rules=KEEP, **options):
-    return make_plan(
+    return plan_with(
         graph, parse_rules(f"version: 1\nrequire:\n- {check}\n{rules}", "p.yaml"), **options
     )
 

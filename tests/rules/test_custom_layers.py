@@ -142,10 +142,7 @@ def test_a_fault_of_the_section(section, message):
                 " as [in, out]; where weights are numbered, list all under 'weights'"
             ),
         ),
-        (
-            SECTION + "\nx-more: 1\n",
-            "",
-        ),
+        (SECTION + "\nx-more: 1\n", ""),
     ],
 )
 def test_what_the_section_says_of_a_model_that_is_not_so(section, message):

@@ -186,16 +186,8 @@ def test_faults_of_the_text_and_the_version_hide_none_below():
         (5, "value/range", "defaults: sparsity must be at least 0 and below 1, got 2"),
         (5, "value/range", "defaults: end (1 step) comes before begin (5 steps)"),
         (6, "key/missing", "check 1: the key 'id' is missing"),
-        (
-            6,
-            "selector/unknown",
-            "check 1: use must name a selector that is defined, got 'nobody'",
-        ),
-        (
-            6,
-            "match/contradiction",
-            "check 1: is can hold for no number: at least 3 and at most 1",
-        ),
+        (6, "selector/unknown", "check 1: use must name a selector that is defined, got 'nobody'"),
+        (6, "match/contradiction", "check 1: is can hold for no number: at least 3 and at most 1"),
         (7, "value/type", "layer type 'Dense': kernel must be a list, got 3"),
         (9, "key/unknown", "rule 'a': unknown key 'typ' in match"),
         (9, "yaml/duplicate-key", "the key 'keep' stands twice in one mapping"),

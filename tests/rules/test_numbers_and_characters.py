@@ -41,8 +41,7 @@ def test_a_share_in_other_digits_is_a_fault(share):
 
 
 @pytest.mark.parametrize(
-    "place",
-    ["１０ epochs", "٤ epochs", "٥٠%", "1_000 steps", "inf steps", "nan steps", "² steps"],
+    "place", ["１０ epochs", "٤ epochs", "٥٠%", "1_000 steps", "inf steps", "nan steps", "² steps"]
 )
 def test_a_position_in_other_digits_is_a_fault(place):
     (fault,) = faults_of(rule(f"{{sparsity: 50%, schedule: {{curve: step, begin: '{place}'}}}}"))

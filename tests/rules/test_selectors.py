@@ -95,9 +95,9 @@ def test_a_selector_is_its_matcher_and_is_joined_with_the_keys_beside_it():
             "selectors: {wide: {tpye: Dense, params: many}}\n" + RULES,
             (
                 "error[key/unknown]: selector 'wide': unknown key 'tpye'\n  --> p.yaml:2:20\n "
-                f" help: closest: 'type'; known here: {KNOWN}\n\nerror[value/type]: selector 'wide':"
-                " params must be a whole number, such as 12, 10k, 1.5M or 2G, got 'many'\n  -->"
-                " p.yaml:2:41"
+                f" help: closest: 'type'; known here: {KNOWN}\n\n"
+                "error[value/type]: selector 'wide': params must be a whole number, such as 12,"
+                " 10k, 1.5M or 2G, got 'many'\n  --> p.yaml:2:41"
             ),
         ),
         (

@@ -2,6 +2,7 @@ import pytest
 from builders import build_graph
 from commands import run_command
 from memory_weights import make_weights
+from planned import plan_with
 from shipped_graphs import CNN, ENCODER, FOLDER, GRAPHS, SEQUENCE, graph_text
 
 from graphprune.errors import RuleError
@@ -116,7 +117,7 @@ SHIPPED = {
 
 
 def plan_of(shipped, graph):
-    return make_plan(graph, read_rules(shipped.path), read_weight=make_weights(graph, seed=1).read)
+    return plan_with(graph, read_rules(shipped.path), read_weight=make_weights(graph, seed=1).read)
 
 
 @pytest.mark.parametrize("shipped", list_shipped_rules(), ids=lambda shipped: shipped.name)
@@ -189,7 +190,7 @@ def test_a_shipped_file_that_matches_nothing_names_the_one_that_fits_any_model()
 def test_each_shipped_file_reaches_its_target_in_a_run_of_any_length(shipped, epochs):
     drawn, _ = SHIPPED[shipped.name]
     graph = build_graph(drawn)
-    plan = make_plan(
+    plan = plan_with(
         graph,
         read_rules(shipped.path),
         steps_per_epoch=7,

@@ -24,11 +24,7 @@ CASES = (
     ("{inside: {type: Dense}}", "inside Dense", "inside: type: Dense"),
     ("{first: {type: Dense}}", "first Dense", "first: type: Dense"),
     ("{not: {last: {type: Dense}}}", "not last Dense", "not: last: type: Dense"),
-    (
-        "{fed_by: {type: ReLU, only: true}}",
-        "fed_by only ReLU",
-        "fed_by: {type: ReLU, only: true}",
-    ),
+    ("{fed_by: {type: ReLU, only: true}}", "fed_by only ReLU", "fed_by: {type: ReLU, only: true}"),
     (
         "{feeds: {type: ReLU, every: true}}",
         "feeds nothing but ReLU",

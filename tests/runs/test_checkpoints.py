@@ -141,10 +141,10 @@ def test_damaged_checkpoints_alone_are_an_error_that_does_not_advise_force(tmp_p
     with pytest.raises(CheckpointError) as caught:
         find(root)
     assert (
-        str(caught.value)
-        == f"{root}/step-00000002: damaged, state.npz is missing\n{root}/step-00000001: damaged,"
-        f" state.npz is missing\n{tmp_path}: no checkpoint is whole; put one back from a copy,"
-        f" or move {root} away: then graphprune resume {tmp_path} starts from the beginning"
+        str(caught.value) == f"{root}/step-00000002: damaged, state.npz is missing\n"
+        f"{root}/step-00000001: damaged, state.npz is missing\n"
+        f"{tmp_path}: no checkpoint is whole; put one back from a copy, or move {root} away:"
+        f" then graphprune resume {tmp_path} starts from the beginning"
     )
 
 
@@ -296,13 +296,11 @@ def test_arrays_that_claim_more_than_their_file_are_damage(tmp_path, make, why):
 
 WRONG_STATES = {
     "has no step": {"step": None},
-    "has a wrong step: should be greater than or equal to 0, got -1": {"step": -1},
-    "has a wrong step: should be a valid integer, got 1.5": {"step": 1.5},
-    "has a wrong step: should be a valid integer, got '1'": {"step": "1"},
-    "has a wrong seed: should be a valid integer, got True": {"seed": True},
-    "has a wrong steps_per_epoch: should be greater than or equal to 1, got 0": {
-        "steps_per_epoch": 0
-    },
+    "has a wrong step: must be at least 0, got -1": {"step": -1},
+    "has a wrong step: must be a whole number, got 1.5": {"step": 1.5},
+    "has a wrong step: must be a whole number, got '1'": {"step": "1"},
+    "has a wrong seed: must be a whole number, got True": {"seed": True},
+    "has a wrong steps_per_epoch: must be at least 1, got 0": {"steps_per_epoch": 0},
     "is that of step 2": {"step": 2},
     "says step 1 is batch 2 of epoch 0, which does not fit 300 epochs of 4 steps": {"batch": 2},
     "has the format_version 'x', which is not a whole number from 1": {"format_version": "x"},

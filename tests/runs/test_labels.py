@@ -6,15 +6,10 @@ from graphprune.runs.labels import LabelRule, check_labels
 
 CLASSES = LabelRule("class", "scce", "probs", 3)
 SHARES = LabelRule("share", "bce", "p")
+PROBS = "output 'probs' has 3 classes; labels for scce are integers from 0 to 2"
 WRONG = {
-    "y holds 3 at (1,), and output 'probs' has 3 classes; labels for scce are integers from 0 to 2": (
-        np.array([0, 3]),
-        CLASSES,
-    ),
-    "y holds -1 at (1, 0), and output 'probs' has 3 classes; labels for scce are integers from 0 to 2": (
-        np.array([[0], [-1]]),
-        CLASSES,
-    ),
+    f"y holds 3 at (1,), and {PROBS}": (np.array([0, 3]), CLASSES),
+    f"y holds -1 at (1, 0), and {PROBS}": (np.array([[0], [-1]]), CLASSES),
     "y holds 1 at (0,), and output 'o' has 1 class; labels for scce are integers from 0 to 0": (
         np.array([1], "uint8"),
         LabelRule("class", "scce", "o", 1),
@@ -23,7 +18,7 @@ WRONG = {
         np.array([5, -2]),
         LabelRule("class", "scce", "o"),
     ),
-    "y holds 18446744073709551615 at (0,), and output 'probs' has 3 classes; labels for scce are integers from 0 to 2": (
+    f"y holds 18446744073709551615 at (0,), and {PROBS}": (
         np.array([2**64 - 1], "uint64"),
         CLASSES,
     ),
@@ -31,10 +26,7 @@ WRONG = {
         np.array([1, 0.5]),
         CLASSES,
     ),
-    "y holds 3.0 at (0,), and output 'probs' has 3 classes; labels for scce are integers from 0 to 2": (
-        np.array([3.0]),
-        CLASSES,
-    ),
+    f"y holds 3.0 at (0,), and {PROBS}": (np.array([3.0]), CLASSES),
     "y holds 254 at (0,), and output 'o' has 9 classes; labels for scce are integers from 0 to 8": (
         np.array([254, 255]),
         LabelRule("class", "scce", "o", 9, ignored=255),

@@ -93,10 +93,8 @@ def pack_zeros(path, mebibytes: int) -> str:
         info = archive.getinfo("x_train.npy")
         info.compress_type, info.file_size = zipfile.ZIP_DEFLATED, size
     data = bytearray(path.read_bytes())
-    data[8:10], data[22:26] = (
-        struct.pack("<H", 8),
-        struct.pack("<I", size),
-    )  # the local header says the same
+    # the local header says the same
+    data[8:10], data[22:26] = (struct.pack("<H", 8), struct.pack("<I", size))
     path.write_bytes(data)
     return str(path)
 
@@ -135,7 +133,8 @@ def test_a_large_uncompressed_file_is_mapped_and_never_in_memory_as_a_whole(tmp_
         """
         import resource, sys
         from graphprune.runs.samples import read_samples
-        now = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmData"))
+        status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+        now = int(status["VmData"].split()[0])
         resource.setrlimit(resource.RLIMIT_DATA, (now * 1024 + 48 * 2**20,) * 2)
         read = read_samples(sys.argv[1])
         print(float(read.x_train[[3, 99]].sum()), read.x_train.nbytes)
@@ -175,9 +174,8 @@ KINDS = {
     f"x_train has dtype timedelta64[s]; {PLAIN}, for example seconds as float64": np.array(
         [1], "m8[s]"
     ),
-    f"x_train has dtype complex128; {PLAIN}, for example with real and imaginary part on an axis of length 2": np.array(
-        [1j]
-    ),
+    f"x_train has dtype complex128; {PLAIN}, for example with real and imaginary part on an axis of"
+    " length 2": np.array([1j]),
     f"x_train has dtype float128; {PLAIN}": np.array([1], np.longdouble),
     f"x_train is a structured array; {PLAIN}": np.array([(1, 2)], "i4,f4"),
     f"x_train has dtype |V2; {PLAIN}": np.array([b"ab"], "V2"),
@@ -202,9 +200,8 @@ def test_text_labels_are_refused(tmp_path):
 
 
 HEADERS = {
-    "damaged, x_train declares 9,007,199,254,740,992 bytes (shape (2251799813685248,), float32) and holds 8; write the file again": declare(
-        f"({2**51},)"
-    ),
+    "damaged, x_train declares 9,007,199,254,740,992 bytes (shape (2251799813685248,), float32) and"
+    " holds 8; write the file again": declare(f"({2**51},)"),
     "damaged, x_train declares 0 bytes (shape (0,), float32) and holds 8; write the file again": (
         declare("(0,)")
     ),
@@ -310,9 +307,8 @@ def test_a_wrong_checksum_is_refused_however_the_array_is_read(
 ):
     monkeypatch.setattr(npz, "MAPPED_FROM", mapped_from)
     path = tmp_path / "a.npz"
-    save(
-        path, x_train=np.random.default_rng(1).normal(size=20_000)
-    )  # more than zipfile reads at once
+    # more than zipfile reads at once
+    save(path, x_train=np.random.default_rng(1).normal(size=20_000))
     data = bytearray(path.read_bytes())
     data[data.rindex(b"PK\x01\x02") + 16] ^= 1
     path.write_bytes(data)

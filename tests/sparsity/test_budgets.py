@@ -141,7 +141,8 @@ def test_the_threshold_is_the_smallest_magnitude_that_stays():
 
 def test_equal_magnitudes_stay_in_the_first_members():
     weights = [np.ones(2, "float32"), -np.ones(3, "float32"), np.ones(2, "float16")]
-    assert [allocate_by_magnitude([Member(values.size, 0, values.size) for values in weights], weights, kept).kept for kept in range(8)] == [
+    members = [Member(values.size, 0, values.size) for values in weights]
+    assert [allocate_by_magnitude(members, weights, kept).kept for kept in range(8)] == [
         (0, 0, 0), (1, 0, 0), (2, 0, 0), (2, 1, 0), (2, 2, 0), (2, 3, 0), (2, 3, 1), (2, 3, 2),
     ]  # fmt: skip
 

@@ -99,7 +99,7 @@ def fit_in_scope(strategy: tf.distribute.Strategy, optimizer: str = "SGD", **set
 
 
 def saved_and_resumed(strategy: tf.distribute.Strategy, folder: Path) -> dict:
-    """Wrap and strip outside of the scope, save in the middle of the schedule, go on with the file."""
+    """Wrap and strip outside of the scope, save within the schedule, go on with the file."""
     with strategy.scope():
         plain = small_model()
         plain.compile(tf_keras.optimizers.SGD(RATE), "mse")

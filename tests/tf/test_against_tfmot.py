@@ -29,8 +29,10 @@ from tensorflow_model_optimization.python.core.sparsity.keras import pruning_imp
 masks = {}
 for name, (share, block, pool, zeros) in json.loads(sys.argv[3]).items():
     schedule = pruning_schedule.ConstantSparsity(share, 0)
-    pruning = pruning_impl.Pruning(lambda: tf.constant(0), [], schedule, block, pool, tuple(zeros) if zeros else None)
-    masks[name] = pruning._maybe_update_block_mask(tf.constant(np.load(sys.argv[1])[name.split()[0]]))[1].numpy() != 0
+    m_by_n = tuple(zeros) if zeros else None
+    pruning = pruning_impl.Pruning(lambda: tf.constant(0), [], schedule, block, pool, m_by_n)
+    weights = tf.constant(np.load(sys.argv[1])[name.split()[0]])
+    masks[name] = pruning._maybe_update_block_mask(weights)[1].numpy() != 0
 np.savez(sys.argv[2], **masks)
 """
 AXES = {

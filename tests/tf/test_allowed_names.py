@@ -50,8 +50,10 @@ CALL_FUNCTIONS = {
     "Function",
     "JVP",
 }
-RANDOM = {"Multinomial", "ParameterizedTruncatedNormal", "RandomCrop", "RandomGamma", "RandomPoisson", "RandomPoissonV2", "RandomShuffle"} | {
-    "RandomStandardNormal", "RandomUniform", "RandomUniformInt", "SampleDistortedBoundingBox", "SampleDistortedBoundingBoxV2", "TruncatedNormal",
+RANDOM = {
+    "Multinomial", "ParameterizedTruncatedNormal", "RandomCrop", "RandomGamma", "RandomPoisson",
+    "RandomPoissonV2", "RandomShuffle", "RandomStandardNormal", "RandomUniform", "RandomUniformInt",
+    "SampleDistortedBoundingBox", "SampleDistortedBoundingBoxV2", "TruncatedNormal",
     "CheckNumerics", "CheckNumericsV2", "GuaranteeConst",
 }  # fmt: skip
 

@@ -22,10 +22,13 @@ RATE = {
     "PolynomialDecay": {"initial_learning_rate": 0.1, "decay_steps": 10},
 }
 ARGUMENTS = {
-    "MeanIoU": {"num_classes": 2}, "OneHotIoU": {"num_classes": 2, "target_class_ids": [0]}, "OneHotMeanIoU": {"num_classes": 2},
-    "IoU": {"num_classes": 2, "target_class_ids": [0]}, "BinaryIoU": {"target_class_ids": [0]}, "PrecisionAtRecall": {"recall": 0.5},
-    "RecallAtPrecision": {"precision": 0.5}, "SensitivityAtSpecificity": {"specificity": 0.5}, "SpecificityAtSensitivity": {"sensitivity": 0.5},
-    "MeanRelativeError": None, "Constant": {"value": 0.5}, "MeanMetricWrapper": None, "SumOverBatchSizeMetricWrapper": None, "Reduction": None,
+    "MeanIoU": {"num_classes": 2}, "OneHotIoU": {"num_classes": 2, "target_class_ids": [0]},
+    "OneHotMeanIoU": {"num_classes": 2}, "IoU": {"num_classes": 2, "target_class_ids": [0]},
+    "BinaryIoU": {"target_class_ids": [0]}, "PrecisionAtRecall": {"recall": 0.5},
+    "RecallAtPrecision": {"precision": 0.5}, "SensitivityAtSpecificity": {"specificity": 0.5},
+    "SpecificityAtSensitivity": {"sensitivity": 0.5}, "MeanRelativeError": None,
+    "Constant": {"value": 0.5}, "MeanMetricWrapper": None, "SumOverBatchSizeMetricWrapper": None,
+    "Reduction": None,
 }  # fmt: skip
 ABSTRACT = frozenset({
     "Metric", "Loss", "Initializer", "Regularizer", "Constraint", "Optimizer",
@@ -193,9 +196,8 @@ def test_optimizers_and_schedules(tmp_path):
     for what, make in OPTIMIZERS.items():
         model = tf_keras.Sequential([layers.Input((2,)), layers.Dense(2)])
         model.compile(make(), "mse", ["mae"], weighted_metrics=["mse"])
-        formats = (
-            FORMATS[1:] if what == "scaled" else FORMATS
-        )  # Keras itself does not load it from .keras
+        # Keras itself does not load it from .keras
+        formats = FORMATS[1:] if what == "scaled" else FORMATS
         try:
             assert all(
                 type(loaded.optimizer) is type(model.optimizer)

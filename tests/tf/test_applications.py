@@ -1,40 +1,57 @@
-"""Every architecture of tf_keras.applications is read without TensorFlow as what the live model is;
-`--slow` runs all of them.
+"""Every architecture of tf_keras.applications is read without TensorFlow as what the live model is,
+and a plan is made for it; `--slow` runs all of them, else a few and some with fewer blocks.
 """
 
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 import tf_keras
 from live_models import all_weights, edges, output_shapes, walk
+from tf_keras.src.applications import densenet, efficientnet, regnet
 
 from graphprune.archive import read_archive
 from graphprune.graph import LayerGraph, find_tensor_shapes, read_graph
 from graphprune.graph.entries import canonical
+from graphprune.plan import make_plan
+from graphprune.rules import read_rules
+from graphprune.sparsity.counts import zero_count
+from graphprune.tf.pruning.surgery import graph_of_model
 
 pytestmark = pytest.mark.tf
 
-QUICK = (
-    "DenseNet121",
-    "EfficientNetB0",
-    "MobileNet",
-    "MobileNetV2",
-    "MobileNetV3Small",
-    "RegNetY002",
-)
+QUICK = ("MobileNet", "MobileNetV3Small")
+FEWER_BLOCKS: Mapping[str, Callable[[], tf_keras.Model]] = {
+    "DenseNet": lambda: densenet.DenseNet([2, 1, 1, 2], weights=None),
+    "EfficientNet": lambda: efficientnet.EfficientNet(1.0, 0.1, 64, weights=None),
+    "RegNetY": lambda: regnet.RegNet([1, 1, 1, 2], [24, 56, 152, 368], 8, "Y", 64, weights=None),
+}
+"""Architectures with a few of their blocks; the layers and how they are joined stay those of the
+whole ones.
+"""
 EVERY = sorted(
     name
     for name, build in vars(tf_keras.applications).items()
     if inspect.isfunction(build) and "weights" in inspect.signature(build).parameters
 )
 ARCHITECTURES = [
-    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in EVERY
+    *(pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in EVERY),
+    *FEWER_BLOCKS,
 ]
+
+
+def build(name: str) -> tf_keras.Model:
+    """Return an architecture with random weights."""
+    tf_keras.backend.clear_session()
+    if name in FEWER_BLOCKS:
+        return FEWER_BLOCKS[name]()
+    return getattr(tf_keras.applications, name)(weights=None)
 
 
 def assert_graph_is_model(graph: LayerGraph, model: tf_keras.Model) -> None:
@@ -61,8 +78,7 @@ def rebuild(graph: LayerGraph, model: tf_keras.Model) -> tf_keras.Model:
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_an_architecture_is_read_as_it_is(name: str, tmp_path: Path) -> None:
-    tf_keras.backend.clear_session()
-    model = getattr(tf_keras.applications, name)(weights=None)
+    model = build(name)
     graphs = {}
     for format in ("keras", "h5"):
         path = tmp_path / f"model.{format}"
@@ -76,10 +92,22 @@ def test_an_architecture_is_read_as_it_is(name: str, tmp_path: Path) -> None:
         assert_graph_is_model(graphs[format], model)
     shapes = find_tensor_shapes(graphs["h5"])
     assert shapes.items() <= output_shapes(model).items()
-    assert len(shapes) == len(output_shapes(model)) or name not in QUICK
+    assert len(shapes) == len(output_shapes(model)) or name not in (*QUICK, *FEWER_BLOCKS)
     model.use_legacy_config = False
     assert graphs["keras"].sha256 == graphs["h5"].sha256
     assert canonical(rebuild(graphs["keras"], model).get_config()) == canonical(model.get_config())
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_an_architecture_is_planned_by_shipped_rules(name: str) -> None:
+    graph = graph_of_model(build(name))
+    plan = make_plan(graph, read_rules("builtin:all-90"))
+    assert plan.diagnostics == ()
+    pruned = [tensor for change in plan.changes if change.is_change for tensor in change.tensors]
+    assert len(pruned) >= len(plan.changes) - 1  # all but the last layer
+    assert [tensor.zeros_after for tensor in pruned] == [
+        zero_count(math.prod(tensor.shape), 0.9) for tensor in pruned
+    ]
 
 
 def test_every_architecture_is_here() -> None:

@@ -9,12 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tf_keras
+from planned import plan_with
 from tf_keras import layers
 
 from graphprune import StalePlanError, apply_plan, apply_rules, load_model, make_plan, read_graph
 from graphprune.plan import plan_from_config, plan_to_config
 from graphprune.tf.pruning.addresses import find_wrappers
-from graphprune.tf.pruning.surgery import graph_of_model, weight_reader
+from graphprune.tf.pruning.live_graph import graph_of_model, weight_reader
 
 pytestmark = pytest.mark.tf
 
@@ -60,7 +61,7 @@ def crossed() -> tf_keras.Model:
 
 
 def plan_for(model: tf_keras.Model, rules=RULES):
-    return make_plan(graph_of_model(model), rules, read_weight=weight_reader(model))
+    return plan_with(graph_of_model(model), rules, read_weight=weight_reader(model))
 
 
 def both_forms(plan):

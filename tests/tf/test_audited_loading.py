@@ -107,9 +107,8 @@ def test_the_audit_sees_what_a_layer_does(tmp_path):
 
 
 def test_the_audit_sees_files_that_python_does_not_open_itself(watched):
-    path = write_h5(
-        watched / "m.h5", model(IN, layer("Dense", "fc", ("in",), units=4))
-    )  # the model itself lies in the folder
+    # the model itself lies in the folder
+    path = write_h5(watched / "m.h5", model(IN, layer("Dense", "fc", ("in",), units=4)))
     found = load_audited([path], watched=watched)
     assert any(
         event.startswith("inotify") and event.endswith("m.h5") for event in found[str(path)].foreign

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -78,10 +79,16 @@ def assert_table_fits(layer: tf_keras.layers.Layer, sample: Sample) -> None:
         ]
 
 
+@cache
+def model_of(name: str) -> tf_keras.Model:
+    """Return the model of a sample, the same for all tests: building one takes longest."""
+    return (FILES | STRINGS)[name].model()
+
+
 @pytest.mark.parametrize("name", [*PRUNABLE, *WEIGHTED, *STRINGS])
 def test_weights_are_those_of_the_class_in_storage_order(name: str) -> None:
     sample = (PRUNABLE | WEIGHTED | STRINGS)[name]
-    assert_table_fits(sample.model().layers[-1], sample)
+    assert_table_fits(model_of(name).layers[-1], sample)
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -114,7 +121,7 @@ FILES = {**PRUNABLE, **WEIGHTED, "spectral": Sample(spectral, ((6, 8, 5),))}
 @pytest.mark.parametrize("format", ["keras", "h5"])
 @pytest.mark.parametrize("name", FILES)
 def test_files_are_read_by_the_names_of_the_table(name: str, format: str, tmp_path: Path) -> None:
-    model = FILES[name].model()
+    model = model_of(name)
     layer = model.layers[-1]
     variables = [variable for variable in layer.weights if isinstance(variable, tf.Variable)]
     for variable in variables:

@@ -122,9 +122,8 @@ def test_large_arrays_give_the_same_batches_without_a_copy_in_tensorflow(
     held = read_data(str(tmp_path / "a.npz"), batch_size=4, seed=3)
     wanted = (elements(held.batches(1), 7), elements(held.test))
     monkeypatch.setattr(npz, "MAPPED_FROM", 0)
-    between = read_data(
-        str(tmp_path / "a.npz"), batch_size=4, seed=3
-    )  # mapped, and held by TensorFlow while it is used
+    # mapped, and held by TensorFlow while it is used
+    between = read_data(str(tmp_path / "a.npz"), batch_size=4, seed=3)
     assert (elements(between.batches(1), 7), elements(between.test)) == wanted
     request.getfixturevalue("unheld")
     data = read_data(str(tmp_path / "a.npz"), batch_size=4, seed=3)
@@ -175,8 +174,8 @@ def test_a_dataset_that_shuffles_anew_in_each_pass_is_replayed(module):
 
 def test_a_dataset_of_unknown_length_is_counted(module):
     module(
-        "def load():\n    return D.range(9).filter(lambda n: n % 2 == 0).map(lambda n: (n,"
-        " n)).batch(2), None\n"
+        "def load():\n"
+        "    return D.range(9).filter(lambda n: n % 2 == 0).map(lambda n: (n, n)).batch(2), None\n"
     )
     assert read_data("my_data:load").steps_per_epoch == 3
 
@@ -194,14 +193,10 @@ def test_an_endless_dataset_needs_the_length_of_an_epoch(module):
 
 
 X, Y = np.zeros((4, 2)), np.zeros(4)
+NEEDED = "x_train and y_train are needed, x_test and y_test may be given"
 WRONG_ARRAYS = {
-    "has no x_train, it holds images, labels; x_train and y_train are needed, x_test and y_test may be given": {
-        "images": X,
-        "labels": Y,
-    },
-    "has no y_train, it holds x_train; x_train and y_train are needed, x_test and y_test may be given": {
-        "x_train": X
-    },
+    f"has no x_train, it holds images, labels; {NEEDED}": {"images": X, "labels": Y},
+    f"has no y_train, it holds x_train; {NEEDED}": {"x_train": X},
     "x_train has 4 samples and y_train has 3; each sample needs one label": {
         "x_train": X,
         "y_train": Y[:3],
@@ -293,16 +288,17 @@ def test_a_zip_with_something_else_inside_is_refused(tmp_path):
     assert str(caught.value) == f"{path}: x_train is not an array; write the file with numpy.savez"
 
 
+RETURNED = (
+    "must return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None"
+)
+UNCOUNTED = "the training dataset failed while its batches were counted"
 WRONG_FUNCTIONS = {
     "no module 'my_dat'; closest: 'my_data'; run from the folder that holds it": (
         "my_dat:load",
         "",
     ),
     "module my_data has no function 'lode'; closest: 'load'": ("my_data:lode", "def load(): ...\n"),
-    "load is not a function, got int; it must return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None": (
-        "my_data:load",
-        "load = 3\n",
-    ),
+    f"load is not a function, got int; it {RETURNED}": ("my_data:load", "load = 3\n"),
     "failed at my_data.py:4 with ZeroDivisionError: division by zero": (
         "my_data:load",
         "def load():\n    return 1 / 0\n",
@@ -327,47 +323,39 @@ WRONG_FUNCTIONS = {
         "my_data:load",
         "def load(folder):\n    ...\n",
     ),
-    "returned generator; it must return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None": (
-        "my_data:load",
-        "def load():\n    yield 1\n",
-    ),
-    "importing my_data failed at my_data.py:3 with ModuleNotFoundError: No module named 'not_installed'": (
-        "my_data:load",
-        "import not_installed\n",
-    ),
+    f"returned generator; it {RETURNED}": ("my_data:load", "def load():\n    yield 1\n"),
+    "importing my_data failed at my_data.py:3 with ModuleNotFoundError: No module named"
+    " 'not_installed'": ("my_data:load", "import not_installed\n"),
     "importing my_data failed at my_data.py:3 with SystemExit: 1": (
         "my_data:load",
         "raise SystemExit(1)\n",
     ),
-    "importing my_data failed at my_data.py:4 with SyntaxError: '(' was never closed (my_data.py, line 4)": (
+    "importing my_data failed at my_data.py:4 with SyntaxError: '(' was never closed (my_data.py,"
+    " line 4)": ("my_data:load", "\nload = (\n"),
+    f"{UNCOUNTED}: ZeroDivisionError: division by zero (my_data.py:5)": (
         "my_data:load",
-        "\nload = (\n",
+        "def numbers():\n"
+        "    yield 1, 1\n"
+        "    1 / 0\n"
+        "S = tf.TensorSpec((), tf.int32)\n"
+        "def load():\n"
+        "    return D.from_generator(numbers, output_signature=(S, S)).batch(1), None\n",
     ),
-    "the training dataset failed while its batches were counted: ZeroDivisionError: division by zero (my_data.py:5)": (
+    f"{UNCOUNTED}: SystemExit: 4 (my_data.py:5)": (
         "my_data:load",
-        (
-            "def numbers():\n    yield 1, 1\n    1 / 0\nS = tf.TensorSpec((), tf.int32)\ndef"
-            " load():\n    return D.from_generator(numbers, output_signature=(S, S)).batch(1),"
-            " None\n"
-        ),
+        "def numbers():\n"
+        "    yield 1, 1\n"
+        "    raise SystemExit(4)\n"
+        "S = tf.TensorSpec((), tf.int32)\n"
+        "def load():\n"
+        "    return D.from_generator(numbers, output_signature=(S, S)).batch(1), None\n",
     ),
-    "the training dataset failed while its batches were counted: SystemExit: 4 (my_data.py:5)": (
-        "my_data:load",
-        (
-            "def numbers():\n    yield 1, 1\n    raise SystemExit(4)\nS = tf.TensorSpec((),"
-            " tf.int32)\ndef load():\n    return D.from_generator(numbers, output_signature=(S,"
-            " S)).batch(1), None\n"
-        ),
-    ),
-    "returned NoneType; it must return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None": (
-        "my_data:load",
-        "def load(): ...\n",
-    ),
-    "train is list; the function must return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None": (
+    f"returned NoneType; it {RETURNED}": ("my_data:load", "def load(): ...\n"),
+    f"train is list; the function {RETURNED}": (
         "my_data:load",
         "def load():\n    return [1], None\n",
     ),
-    "train has elements that are not (x, y); the function must return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None": (
+    f"train has elements that are not (x, y); the function {RETURNED}": (
         "my_data:load",
         "def load():\n    return D.range(3), None\n",
     ),
@@ -399,8 +387,12 @@ def test_ctrl_c_in_a_function_stops_the_run(module):
 
 def test_a_function_may_print_and_change_the_working_directory(module, tmp_path, capsys):
     module(
-        "import os\nos.chdir('/')\ndef load():\n    os.chdir('/')\n    print('read')\n    return"
-        " D.range(3).map(lambda n: (n, n)), None\n"
+        "import os\n"
+        "os.chdir('/')\n"
+        "def load():\n"
+        "    os.chdir('/')\n"
+        "    print('read')\n"
+        "    return D.range(3).map(lambda n: (n, n)), None\n"
     )
     assert read_data("my_data:load").steps_per_epoch == 3
     assert (Path.cwd(), capsys.readouterr().out) == (tmp_path, "read\n")

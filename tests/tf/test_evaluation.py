@@ -26,10 +26,7 @@ def test_a_model_is_measured_on_the_test_set(data, tmp_path):
     assert (
         evaluate(model, data)
         == evaluate(tmp_path / "net.keras", data)
-        == {
-            "loss": pytest.approx(loss),
-            "accuracy": pytest.approx(accuracy),
-        }
+        == {"loss": pytest.approx(loss), "accuracy": pytest.approx(accuracy)}
     )
     assert measure_accuracy(model, data) == pytest.approx(accuracy)
 
@@ -88,12 +85,24 @@ def test_inputs_are_counted_and_named(data):
     a, b = layers.Input((4, 4, 1), name="a"), layers.Input((2,), name="b")
     model = tf_keras.Model([a, b], layers.Dense(3)(layers.Concatenate()([layers.Flatten()(a), b])))
     model.compile("sgd", "mse")
+    counted = "x has one tensor, the model takes 2 tensors (a, b)"
     with pytest.raises(DataError) as caught:
         check_data_fits(model, data)
     assert (
         str(caught.value)
-        == f"{data.spec}: x has one tensor, the model takes 2 tensors (a, b); give one for each"
+        == f"{data.spec}: {counted}; an .npz holds one: write a function that returns (train,"
+        " validation) as tf.data.Dataset, with batches of ((x1, x2, ...), y), and give it as --data"
+        " MODULE:FUNCTION"
     )
+    images, others, y = np.ones((2, 4, 4, 1)), np.ones((2, 2)), np.ones((2, 3))
+    with pytest.raises(DataError) as caught:
+        check_data_fits(model, one_batch(images, y))
+    assert str(caught.value) == f"own:data: {counted}; give one for each"
+    check_data_fits(model, one_batch((images, others), y))
+
+
+def one_batch(x, y):
+    return StreamData("own:data", tf.data.Dataset.from_tensors((x, y)), None, 1)
 
 
 def test_a_dataset_without_batches_is_one_clear_line(data):

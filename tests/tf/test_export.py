@@ -100,9 +100,8 @@ def test_later_calls_of_a_tflite_interpreter_predict_what_keras_predicts(name):
     content = to_tflite(model)
     samples = [sample(1, 4, 2) * scale for scale in (3, -2, 1)]
     for found, x in zip(in_one_interpreter(content, samples), samples, strict=True):
-        np.testing.assert_allclose(
-            found, model(x), atol=1e-6, rtol=0
-        )  # a stateful layer carries its state on in both
+        # a stateful layer carries its state on in both
+        np.testing.assert_allclose(found, model(x), atol=1e-6, rtol=0)
     assert all(
         layer._could_use_gpu_kernel
         for layer in model._flatten_layers()

@@ -114,22 +114,26 @@ def live_weight(layer: tf_keras.layers.Layer, name: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("suffix", [".h5", ".keras", ""])
-def test_each_weight_is_found_by_its_name(tmp_path, name, suffix):
+def test_each_weight_is_found_by_its_name(tmp_path, name):
     tf.random.set_seed(7)
-    model, path = MODELS[name](), str(tmp_path / f"m{suffix}")
+    model = MODELS[name]()
     for weight in model.weights:
         weight.assign(tf.random.normal(weight.shape))
-    model.save(path)
-    archive = read_archive(path)
-    located = locate_weights(archive, read_graph(archive))
-    for address, layer in addressed_layers(model):
-        if not is_layered_model(layer):
-            assert len(located.tensors.get(address, {})) == len(layer.weights)
-            for tensor, stored in located.tensors.get(address, {}).items():
-                np.testing.assert_array_equal(
-                    archive.read(stored), live_weight(layer, tensor), f"{address} {tensor}"
-                )
+    model.save(tmp_path / "m.keras")
+    model.save(tmp_path / "m.h5")
+    model.save(tmp_path / "m", save_format="tf", save_traces=False)  # no reader asks for these
+    for path in (tmp_path / "m.keras", tmp_path / "m.h5", tmp_path / "m"):
+        archive = read_archive(path)
+        located = locate_weights(archive, read_graph(archive))
+        for address, layer in addressed_layers(model):
+            if not is_layered_model(layer):
+                assert len(located.tensors.get(address, {})) == len(layer.weights)
+                for tensor, stored in located.tensors.get(address, {}).items():
+                    np.testing.assert_array_equal(
+                        archive.read(stored),
+                        live_weight(layer, tensor),
+                        f"{path.name} {address} {tensor}",
+                    )
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "two-kinds"])
@@ -138,6 +142,4 @@ def test_an_h5_file_loads_with_each_weight_in_its_place(tmp_path, name):
     model = MODELS[name]()
     model.save(tmp_path / "m.h5")
     samples = np.random.default_rng(1).normal(size=(4, *model.input_shape[1:])).astype("float32")
-    np.testing.assert_array_equal(
-        load_model(tmp_path / "m.h5").predict(samples, verbose=0), model.predict(samples, verbose=0)
-    )
+    np.testing.assert_array_equal(load_model(tmp_path / "m.h5")(samples), model(samples))

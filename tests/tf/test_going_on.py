@@ -10,6 +10,7 @@ import sys
 
 import pytest
 from commands import run_command
+from planned import plan_with
 from run_builders import (
     TOTAL,
     Setting,
@@ -24,7 +25,6 @@ from runs.damage import rewrite
 
 from graphprune.errors import CheckpointError, OutputError
 from graphprune.graph import read_graph
-from graphprune.plan import make_plan
 from graphprune.rules import read_rules
 from graphprune.runs.run_folder import RunFolder
 from graphprune.tf.models.saving import save_model
@@ -35,7 +35,11 @@ pytestmark = pytest.mark.tf
 RULES = """
 version: 1
 rules:
-  - {id: dense, match: {name: fc}, prune: {sparsity: 75%, schedule: {curve: linear, begin: 0 steps, end: 2 epochs, every: 1 step}}}
+  - id: dense
+    match: {name: fc}
+    prune:
+      sparsity: 75%
+      schedule: {curve: linear, begin: 0 steps, end: 2 epochs, every: 1 step}
 """
 
 
@@ -48,7 +52,7 @@ def begun(tmp_path_factory):
     save_model(build_dense_model("adam"), folder / "net.keras")
     (folder / "prune.yaml").write_text(RULES)
     setting = Setting(str(folder / "net.keras"), write_data(folder / "data.npz"), folder)
-    plan = make_plan(
+    plan = plan_with(
         read_graph(setting.model), read_rules(folder / "prune.yaml"), path=setting.model
     )
     options = {**setting.options, "learning_rate": 0.02}
@@ -205,8 +209,8 @@ CALLED = pathlib.Path({called!r})
 STORED = np.load({data!r})
 def load():
     CALLED.write_text("called")
-    train = tf.data.Dataset.from_tensor_slices((STORED["x_train"][::{order}], STORED["y_train"][::{order}]))
-    return train.batch(8), None
+    arrays = STORED["x_train"][::{order}], STORED["y_train"][::{order}]
+    return tf.data.Dataset.from_tensor_slices(arrays).batch(8), None
 """
 
 
@@ -304,8 +308,8 @@ def test_what_cannot_be_recorded_is_refused_before_anything_is_written(tmp_path)
         )
     assert (
         str(caught.value)
-        == f"{tmp_path}/run: this run cannot be recorded, run.json has a wrong seed: should be"
-        " greater than or equal to 0, got -1; change that setting"
+        == f"{tmp_path}/run: this run cannot be recorded, run.json has a wrong seed: must be at"
+        " least 0, got -1; change that setting"
     )
     assert not (tmp_path / "run").exists()
 

@@ -55,8 +55,10 @@ def test_no_command_loads_such_a_file(tmp_path, command):
     )
     rules = tmp_path / "all.yaml"
     rules.write_text(
-        "version: 1\nrules:\n  - {id: all, match: '*', prune: {sparsity: 50%, schedule: {curve:"
-        " step, begin: 0 steps}}}\n"
+        "version: 1\n"
+        "rules:\n"
+        "  - {id: all, match: '*', prune: {sparsity: 50%, schedule: {curve: step, begin: 0"
+        " steps}}}\n"
     )
     options = {
         "apply": ("-r", rules, "-o", tmp_path / "out.keras"),
@@ -142,9 +144,8 @@ def test_what_the_user_gave_must_fit_its_place(tmp_path):
     )
     ran = []
     objects = {"run": ran.append, "evil": Odd}
-    with pytest.raises(
-        GraphError, match="layer 'evil' is called on no tensor of the model"
-    ):  # the user's function never runs on what the file says
+    # the user's function never runs on what the file says
+    with pytest.raises(GraphError, match="layer 'evil' is called on no tensor of the model"):
         load_model(path, objects)
     assert ran == []
     layer_as_initializer = {
@@ -157,7 +158,11 @@ def test_what_the_user_gave_must_fit_its_place(tmp_path):
         "x", "relu", "Dense", "activation", units=4, kernel_initializer=layer_as_initializer
     )
     with pytest.raises(
-        ArchiveError, match="layer 'evil': 'Odd' is named as initializer and is not one"
+        ArchiveError,
+        match=(
+            r"layer 'evil': 'Odd' is named as initializer and is not one; give the initializer of"
+            r" that name, or leave the file alone, for it is not safe to load$"
+        ),
     ):
         load_model(write_keras(tmp_path / "n.keras", config), {"Odd": Odd})
 

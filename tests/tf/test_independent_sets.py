@@ -15,9 +15,10 @@ import tensorflow as tf
 import tf_keras
 from live_models import walk
 from tf_keras import applications, layers
+from tf_keras.src.applications import regnet, resnet
 
 from graphprune.rules import parse_rules, resolve_rules
-from graphprune.tf.pruning.surgery import graph_of_model
+from graphprune.tf.pruning.live_graph import graph_of_model
 
 pytestmark = pytest.mark.tf
 
@@ -292,8 +293,9 @@ def assert_sets_agree(model: tf_keras.Model) -> None:
     assert set(graph.layers) == set(live.layers)
     for name, (match, expected) in RULES.items():
         rules = parse_rules(
-            f"version: 1\n{SELECTORS}\nrules: [{{id: a, match: {match}, keep: true, expect: {{gte:"
-            " 0}}]",
+            "version: 1\n"
+            f"{SELECTORS}\n"
+            f"rules: [{{id: a, match: {match}, keep: true, expect: {{gte: 0}}}}]",
             "p.yaml",
         )
         selected = [
@@ -307,10 +309,17 @@ QUICK = {
     "MobileNetV2": lambda: applications.MobileNetV2(alpha=0.35, weights=None),
     "MobileNetV3Small": lambda: applications.MobileNetV3Small(weights=None),
     "VGG16": lambda: applications.VGG16(weights=None, input_shape=(32, 32, 3), classes=10),
-    "RegNetX002": lambda: applications.RegNetX002(weights=None),
-    "ResNet50": lambda: applications.ResNet50(weights=None),
+    "RegNetX": lambda: regnet.RegNet([1, 1, 2, 2], [24, 56, 152, 368], 8, "X", 64, weights=None),
+    "ResNet": lambda: resnet.ResNet(
+        lambda x: resnet.stack1(resnet.stack1(x, 64, 2, stride1=1, name="a"), 128, 2, name="b"),
+        preact=False,
+        use_bias=True,
+        weights=None,
+    ),
 }
 SLOW = {
+    "RegNetX002": lambda: applications.RegNetX002(weights=None),
+    "ResNet50": lambda: applications.ResNet50(weights=None),
     "DenseNet121": lambda: applications.DenseNet121(weights=None),
     "EfficientNetB0": lambda: applications.EfficientNetB0(weights=None),
     "EfficientNetV2B0": lambda: applications.EfficientNetV2B0(weights=None),

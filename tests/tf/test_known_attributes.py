@@ -21,7 +21,7 @@ from graphprune.sparsity.positions import Position
 from graphprune.sparsity.pruning import Pruning
 from graphprune.sparsity.schedules import Schedule
 from graphprune.tf.pruning.addresses import find_wrappers
-from graphprune.tf.pruning.keras_schedules import PlannedSchedule
+from graphprune.tf.pruning.planned_schedule import PlannedSchedule
 from graphprune.tf.pruning.scope import UNLISTED
 
 pytestmark = pytest.mark.tf
@@ -76,9 +76,8 @@ def test_a_saved_model_of_an_earlier_version_is_read(tmp_path, monkeypatch):
 
 
 def load_with_keras(path) -> tf_keras.Model:
-    unlisted = {
-        layer.__name__: layer for layer in UNLISTED
-    }  # SpectralNormalization, which Keras writes and does not find again by itself
+    # SpectralNormalization, which Keras writes and does not find again by itself
+    unlisted = {layer.__name__: layer for layer in UNLISTED}
     with tf_keras.utils.custom_object_scope(unlisted):
         return tf_keras.models.load_model(path)
 

@@ -172,11 +172,8 @@ STREAMS = {
         1,
         lambda: stream(batches(GOOD).filter(lambda x, y: False)),
     ),
-    "my_data:load: validation: x has shape (5,), the model's input input takes (2,); reshape the data to fit": (
-        SPARSE,
-        1,
-        lambda: stream(batches(GOOD), batches(GOOD, x=np.ones((6, 5)))),
-    ),
+    "my_data:load: validation: x has shape (5,), the model's input input takes (2,); reshape the"
+    " data to fit": (SPARSE, 1, lambda: stream(batches(GOOD), batches(GOOD, x=np.ones((6, 5))))),
     "my_data:load: x is text, the model's input input takes float32; convert the data to fit": (
         SPARSE,
         1,

@@ -32,7 +32,7 @@ from layer_zoo import exported_classes
 
 from graphprune.archive import read_archive
 from graphprune.errors import ArchiveError, OutputError
-from graphprune.graph import measure_mask_faults, read_graph
+from graphprune.graph import locate_weights, measure_mask_faults, read_graph
 from graphprune.graph.entries import canonical
 from graphprune.sparsity.counts import zero_count
 from graphprune.sparsity.positions import Run
@@ -176,7 +176,7 @@ def test_a_model_of_many_classes_is_the_same_after_the_whole_way(
     for suffix in FORMATS:
         archive = read_archive(folder / f"model{suffix}")
         graph = read_graph(archive)
-        assert set(measure_mask_faults(archive, graph).values()) == {0}
+        assert set(measure_mask_faults(locate_weights(archive, graph)).values()) == {0}
         for wrapper in collect_prunable_layers(journey.wrapped):
             assert (
                 tuple(tensor.name for tensor in graph.layer(wrapper.name).prunable)

@@ -23,7 +23,8 @@ from graphprune.plan.plan_json import plan_to_config
 from graphprune.rules import parse_rules
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.models.saving import save_model
-from graphprune.tf.pruning.surgery import apply_plan, apply_rules, graph_of_model, strip_model
+from graphprune.tf.pruning.live_graph import graph_of_model
+from graphprune.tf.pruning.surgery import apply_plan, apply_rules, strip_model
 
 pytestmark = pytest.mark.tf
 
@@ -102,8 +103,11 @@ def rules_for(names, listed=()):
     axes = ", ".join(f"'{name}': [in, out]" for name in names)
     weights = f", weights: [{', '.join(map(repr, listed))}]" if listed else ""
     return parse_rules(
-        f"version: 1\nlayers:\n  Nest: {{prunable: {{{axes}}}{weights}}}\nrules:\n- {{id: all,"
-        " match: {name: nest}, prune: {sparsity: 50%, schedule: {curve: step, begin: 0"
+        "version: 1\n"
+        "layers:\n"
+        f"  Nest: {{prunable: {{{axes}}}{weights}}}\n"
+        "rules:\n"
+        "- {id: all, match: {name: nest}, prune: {sparsity: 50%, schedule: {curve: step, begin: 0"
         " steps}}}\n",
         "r.yaml",
     )

@@ -16,8 +16,9 @@ pytestmark = pytest.mark.tf
 
 MODEL, DATA = shipped_file("fixtures/digits-cnn.keras"), shipped_file("fixtures/digits.npz")
 RULES = (
-    "version: 1\nrules: [{id: dense, match: {name: hidden}, prune: {sparsity: 80%, schedule:"
-    " {curve: step, begin: 0 steps}}}]\n"
+    "version: 1\n"
+    "rules: [{id: dense, match: {name: hidden}, prune: {sparsity: 80%, schedule: {curve: step,"
+    " begin: 0 steps}}}]\n"
 )
 TRAIN = (
     "train",

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as npst
 
 from graphprune.sparsity.counts import kept_count
 from graphprune.sparsity.masks import magnitude_mask
-from graphprune.tf.pruning.mask_update import apply_mask, select_mask
+from graphprune.tf.pruning.mask_update import apply_mask, is_masked, select_mask
 
 pytestmark = pytest.mark.tf
 
@@ -27,6 +27,8 @@ def check(weights, sparsity):
     assert pruned.shape == weights.shape
     assert pruned[mask].tobytes() == weights[mask].tobytes()
     assert not np.any(pruned[~mask].view(np.uint8))  # +0.0 to the bit
+    assert is_masked(pruned, mask)
+    assert is_masked(weights, mask) == (pruned.tobytes() == weights.tobytes())
 
 
 @settings(deadline=None, max_examples=80)

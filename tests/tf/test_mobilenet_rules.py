@@ -1,11 +1,11 @@
-"""The rule file for stock MobileNets takes the 1x1 convolutions of their bodies, and nothing else."""
+"""The rule file for stock MobileNets takes the 1x1 convolutions of their bodies and no others."""
 
 import pytest
 import tf_keras
 
 from graphprune.plan import make_plan
 from graphprune.rules import read_rules
-from graphprune.tf.pruning.surgery import graph_of_model
+from graphprune.tf.pruning.live_graph import graph_of_model
 
 pytestmark = pytest.mark.tf
 

@@ -14,7 +14,7 @@ from graphprune import (
 from graphprune.errors import StalePlanError
 from graphprune.rules import parse_rules
 from graphprune.tf.pruning.addresses import find_wrappers
-from graphprune.tf.pruning.surgery import graph_of_model
+from graphprune.tf.pruning.live_graph import graph_of_model
 
 pytestmark = pytest.mark.tf
 LATE = "schedule: {curve: polynomial, begin: 4 epochs, end: 9 epochs, every: 100 steps}"

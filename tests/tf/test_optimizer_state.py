@@ -134,9 +134,8 @@ def test_training_goes_on_bit_for_bit_from_a_checkpoint(
 )
 def test_wrapping_and_stripping_keep_the_hidden_state(module, eager):
     model = build(module, "Nadam", eager=eager)
-    compile_model(
-        model, Compiling(), "here"
-    )  # slots made before the step is traced, as in the copy: rounding depends on it
+    # slots made before the step is traced, as in the copy: rounding depends on it
+    compile_model(model, Compiling(), "here")
     step(model, 3)
     twin = strip_model(graphprune.prune_low_magnitude(model, graphprune.ConstantSparsity(0.5, 0)))
     for each in (model, twin):

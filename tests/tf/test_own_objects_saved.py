@@ -2,11 +2,20 @@
 one that it loads again.
 """
 
+import importlib
+import json
+import os
+import shlex
+import subprocess
+import sys
+
+import h5py
 import numpy as np
 import own_objects
 import pytest
 import tf_keras
 from click.testing import CliRunner
+from commands import run_command
 from tf_keras import layers
 
 import graphprune
@@ -87,9 +96,8 @@ def test_a_model_with_the_users_own_objects_is_loaded_as_it_was_saved(tmp_path, 
             ]
     if where != "in an own layer":  # whose weights the formats name differently
         assert read_graph(tmp_path / "a.h5") == read_graph(tmp_path / "a.keras")
-    if where != "in an own layer" and not (
-        registered and "of a class" in where
-    ):  # those Keras cannot read from .h5, graphprune can
+    # those Keras cannot read from .h5, graphprune can
+    if where != "in an own layer" and not (registered and "of a class" in where):
         np.testing.assert_array_equal(
             tf_keras.models.load_model(tmp_path / "a.h5", given)(x), model(x)
         )
@@ -101,9 +109,8 @@ def test_a_run_of_a_model_with_an_own_activation_can_be_resumed_and_stripped(
 ):
     monkeypatch.chdir(tmp_path)
     path, data = tmp_path / f"m{suffix}", tmp_path / "d.npz"
-    IN_MODEL["activation"](own_objects.PLAIN).save(
-        path
-    )  # by Keras, which could not load its own .h5
+    # by Keras, which could not load its own .h5
+    IN_MODEL["activation"](own_objects.PLAIN).save(path)
     rng = np.random.default_rng(0)
     np.savez(
         data,
@@ -111,8 +118,11 @@ def test_a_run_of_a_model_with_an_own_activation_can_be_resumed_and_stripped(
         y_train=rng.normal(size=(32, 1)).astype("float32"),
     )
     (tmp_path / "r.yaml").write_text(
-        "version: 1\nrules:\n  - id: all\n    match: {type: Dense}\n    prune: {sparsity: 50%,"
-        " schedule: {curve: constant, begin: 0 steps}}\n"
+        "version: 1\n"
+        "rules:\n"
+        "  - id: all\n"
+        "    match: {type: Dense}\n"
+        "    prune: {sparsity: 50%, schedule: {curve: constant, begin: 0 steps}}\n"
     )
     plan = graphprune.make_plan(read_graph(path), graphprune.read_rules("r.yaml"))
     train(
@@ -127,6 +137,70 @@ def test_a_run_of_a_model_with_an_own_activation_can_be_resumed_and_stripped(
         graphprune.load_model(f"s{suffix}", own_objects.PLAIN).layers[0].activation
         is own_objects.act
     )
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+@pytest.mark.parametrize("function", ["act", "nameless"])
+def test_a_lambda_that_a_file_knows_by_name_only_goes_the_whole_way_under_that_name(
+    tmp_path, monkeypatch, function, suffix
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "functions", raising=False)
+    build(layers.Dense(4, activation=own_objects.act, name="fc")).save("m.h5")
+    name_activation("m.h5", "fc", "<lambda>")
+    (tmp_path / "functions.py").write_text(
+        "import own_objects\nact = own_objects.act\nnameless = lambda x: own_objects.act(x)\n"
+    )
+    given = {"<lambda>": getattr(importlib.import_module("functions"), function)}
+    graphprune.save_model(graphprune.load_model("m.h5", given), f"m{suffix}")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(32, 6)).astype("float32")
+    np.savez("d.npz", x_train=x, y_train=rng.normal(size=(32, 1)).astype("float32"))
+    options = ("--custom-objects", f"<lambda>=functions:{function}")
+    started = ("train", f"m{suffix}", "-r", "builtin:all-90", "--data", "d.npz", "--epochs", "4")
+    done = run_command(*started, "--run", "my run", "--stop-after", "2", *options)
+    for following in ("go on with: ", "next: "):  # what each command says, as it says it
+        assert done.code == 0, done.err
+        program, *command = shlex.split(done.out.splitlines()[-1].partition(following)[2])
+        assert program == "graphprune"
+        done = run_command(*command)
+    assert (done.code, run_command("strip", "my run", "-o", "s.h5", *options).code) == (0, 0)
+    for name in ("sparse.keras", "s.h5"):
+        difference = run_command("diff", "m.h5", name)
+        assert "0 reconfigured" in difference.out
+        stripped = graphprune.load_model(name, given)
+        np.testing.assert_array_equal(  # served as the original was, without graphprune
+            tf_keras.models.load_model(name, given)(x), stripped(x)
+        )
+    assert tf_keras.utils.get_registered_name(own_objects.act) == "act"
+
+
+def name_activation(path, layer, name) -> None:
+    """Let an `.h5` file name the activation of a layer by a text, as Keras did until 2.12."""
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        entry = next(e for e in config["config"]["layers"] if e["config"]["name"] == layer)
+        entry["config"]["activation"] = name
+        file.attrs["model_config"] = json.dumps(config)
+
+
+def test_a_class_that_imports_tensorflow_keras_is_taken_from_the_command_line(tmp_path):
+    (tmp_path / "older.py").write_text(
+        "from tensorflow.keras.layers import Layer\n"
+        "class Twice(Layer):\n    def call(self, x):\n        return 2 * x\n"
+    )
+    twice = type("Twice", (layers.Layer,), {"call": lambda self, x: 2 * x})
+    build(layers.Dense(4), twice()).save(tmp_path / "m.h5")
+    command = ("apply", "m.h5", "-r", "builtin:all-90", "-o", "w.h5", "--custom-objects", "older")
+    done = subprocess.run(
+        [sys.executable, "-m", "graphprune", *command],
+        cwd=tmp_path,
+        env={name: text for name, text in os.environ.items() if name != "TF_USE_LEGACY_KERAS"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 class Forgetful(layers.Layer):

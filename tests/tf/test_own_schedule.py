@@ -12,7 +12,7 @@ from graphprune.tf.models.loading import load_model
 from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
 from graphprune.tf.pruning.keras_api import prune_low_magnitude, strip_pruning
-from graphprune.tf.pruning.keras_schedules import OwnTimetable
+from graphprune.tf.pruning.own_schedule import OwnTimetable
 from graphprune.tf.pruning.scope import prune_scope
 
 pytestmark = pytest.mark.tf

@@ -11,7 +11,7 @@ from tf_keras import layers
 
 from graphprune.archive import read_archive
 from graphprune.errors import GraphError, PlanError
-from graphprune.graph import measure_mask_faults, read_graph
+from graphprune.graph import locate_weights, measure_mask_faults, read_graph
 from graphprune.rules import read_rules
 from graphprune.sparsity.positions import Run
 from graphprune.tf.layers.live_tensors import find_weight
@@ -21,8 +21,9 @@ from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
 from graphprune.tf.pruning.keras_api import prune_low_magnitude, strip_pruning
 from graphprune.tf.pruning.keras_schedules import ConstantSparsity
+from graphprune.tf.pruning.live_graph import graph_of_model
 from graphprune.tf.pruning.pruner import Pruner
-from graphprune.tf.pruning.surgery import apply_rules, graph_of_model
+from graphprune.tf.pruning.surgery import apply_rules
 
 pytestmark = pytest.mark.tf
 
@@ -103,7 +104,7 @@ def test_files_of_wrapped_custom_layers_are_read_without_their_classes(suffix, t
     pruned.get_layer("rnn").layer.cell.recurrent_kernel.assign(np.eye(3) + np.eye(3, k=1))
     pruned.save(tmp_path / f"m{suffix}")
     archive = read_archive(tmp_path / f"m{suffix}")
-    assert measure_mask_faults(archive, read_graph(archive)) == {
+    assert measure_mask_faults(locate_weights(archive, read_graph(archive))) == {
         ("rnn", "cell.recurrent_kernel"): 2,
         ("biased", "bias"): 0,
     }
@@ -189,7 +190,7 @@ def test_rules_see_what_custom_layers_say_of_live_models_and_of_files(tmp_path, 
     assert zeros(load_model("s.keras", OBJECTS)) == {"gated": [18, 27], "biased": [0]}
 
 
-def test_a_custom_layer_with_layers_inside_goes_the_whole_way_and_is_measured_where_the_file_names_them(
+def test_a_custom_layer_with_layers_inside_goes_the_whole_way_and_is_measured_by_file_names(
     tmp_path, monkeypatch
 ):
     model = tf_keras.Sequential([layers.Input((3,)), Twofold(name="two")])
@@ -207,14 +208,13 @@ def test_a_custom_layer_with_layers_inside_goes_the_whole_way_and_is_measured_wh
             (4,),
         ]
         named = read_archive(tmp_path / f"w{suffix}")
-        assert set(measure_mask_faults(named, read_graph(named)).values()) == {0}
-    monkeypatch.setattr(
-        "graphprune.tf.pruning.wrapper.places_of", lambda layer, names: {}
-    )  # as earlier versions saved it
+        assert set(measure_mask_faults(locate_weights(named, read_graph(named))).values()) == {0}
+    # as earlier versions saved it
+    monkeypatch.setattr("graphprune.tf.pruning.wrapper.places_of", lambda layer, names: {})
     wrapped.save(tmp_path / "old.keras")
     numbered = read_archive(tmp_path / "old.keras")
     with pytest.raises(GraphError) as caught:
-        measure_mask_faults(numbered, read_graph(numbered))
+        measure_mask_faults(locate_weights(numbered, read_graph(numbered)))
     assert (
         str(caught.value)
         == f"{tmp_path / 'old.keras'}: layer 'two' has no tensor 'first.kernel'; it has first.0,"

@@ -21,8 +21,9 @@ from graphprune.tf.models.loading import load_model
 from graphprune.tf.models.saving import save_model
 from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
-from graphprune.tf.pruning.pruner import Pruner, TensorProgress
+from graphprune.tf.pruning.pruner import Pruner
 from graphprune.tf.pruning.surgery import wrap_layers
+from graphprune.tf.pruning.tensor_progress import TensorProgress
 
 pytestmark = pytest.mark.tf
 
@@ -191,12 +192,7 @@ def test_shared_layers_and_nested_models_count_a_step_once():
     assert {
         address: int(wrapper.pruning_step.numpy())
         for address, wrapper in find_wrappers(model).items()
-    } == {
-        "tower::shared": 8,
-        "head::h1": 8,
-        "head::h2": 8,
-        "aux": 8,
-    }
+    } == {"tower::shared": 8, "head::h1": 8, "head::h2": 8, "aux": 8}
 
 
 def test_a_custom_loop_calls_on_step_as_often_as_it_likes():

@@ -28,7 +28,7 @@ class OnlyHead:
             raise ValueError(f"{model.name}: no Dense layer at the top")
 
 
-def test_a_policy_is_asked_of_the_callers_model_and_of_each_layer_that_can_be_pruned_nested_ones_included():
+def test_a_policy_is_asked_of_the_callers_model_and_of_each_layer_that_can_be_pruned_nested_too():
     model, policy = build("siamese"), OnlyHead()
     pruned = prune_low_magnitude(model, pruning_policy=policy)
     assert [one is model for one in policy.models] == [True]

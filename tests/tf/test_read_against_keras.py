@@ -292,10 +292,8 @@ def test_layers_and_weights_equal_the_live_model(
             tuple(variable.shape) for variable in variables
         ]
         last = [variable.name.split("/")[-1].removesuffix(":0") for variable in variables]
-        if (address, format) != (
-            "td",
-            "keras",
-        ):  # a model inside a wrapper: the file has numbers and no names
+        # a model inside a wrapper: the file has numbers and no names
+        if (address, format) != ("td", "keras"):
             assert [tensor.name.rsplit(".", 1)[-1] for tensor in layer.tensors] == last
         for tensor, variable in zip(layer.tensors, variables, strict=True):
             np.testing.assert_array_equal(weights.read(address, tensor.name), variable.numpy())
@@ -342,7 +340,7 @@ def test_zeros_are_counted_in_every_tensor(saved: tuple[tf_keras.Model, dict[str
     _, paths = saved
     for path in paths.values():
         graph: LayerGraph = read_graph(path)
-        zeros = measure_zeros(read_archive(path), graph)
+        zeros = measure_zeros(locate_weights(read_archive(path), graph))
         assert set(zeros) == {
             (address, tensor.name)
             for address, layer in graph.layers.items()
@@ -407,7 +405,7 @@ def test_wrapped_layers_are_read_with_their_state(tmp_path: Path, format: str) -
         "pruning_step",
         "last_update",
     }
-    assert read_steps(archive, graph) == {"sep": 0, "lstm": 0, "fc": 0}
+    assert read_steps(locate_weights(archive, graph)) == {"sep": 0, "lstm": 0, "fc": 0}
 
 
 def test_a_model_saved_as_h5_before_is_read_from_keras_too(tmp_path: Path) -> None:

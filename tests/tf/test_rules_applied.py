@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import tf_keras
 from commands import run_command
+from planned import plan_with
 from tf_keras import layers
 
-from graphprune import PruneLowMagnitude, apply_rules, load_model, make_plan, read_rules
+from graphprune import PruneLowMagnitude, apply_rules, load_model, read_rules
 from graphprune.rules.text.shipped import list_shipped_rules
 from graphprune.shipped import shipped_file
-from graphprune.tf.pruning.surgery import count_zeros, graph_of_model, weight_reader
+from graphprune.tf.pruning.live_graph import count_zeros, graph_of_model, weight_reader
 
 pytestmark = pytest.mark.tf
 
@@ -24,11 +25,15 @@ MIXED = """\
 version: 1
 budgets: {net: {sparsity: 80%, allocate: erk}}
 rules:
-  - {id: convs, match: {type: Conv2D}, prune: {budget: net, schedule: {curve: step, begin: 0 steps}}}
+  - id: convs
+    match: {type: Conv2D}
+    prune: {budget: net, schedule: {curve: step, begin: 0 steps}}
   - id: hidden
     match: {name: hidden}
     prune: {pattern: {keep: 2, of: 4, along: in}, schedule: {curve: step, begin: 0 steps}}
-  - {id: digits, match: {name: digits}, prune: {like: hidden, pattern: {block: {in: 4, out: 1}}, sparsity: 50%}}
+  - id: digits
+    match: {name: digits}
+    prune: {like: hidden, pattern: {block: {in: 4, out: 1}}, sparsity: 50%}
 """
 
 
@@ -79,7 +84,7 @@ def test_each_shipped_file_applied_to_a_live_model_that_it_matches_leaves_nothin
     model, rules = tf_keras.Model(inputs, build(inputs)), read_rules(shipped.path)
     wrapped = apply_rules(model, rules)
     assert any(isinstance(layer, PruneLowMagnitude) for layer in wrapped.layers)
-    again = make_plan(
+    again = plan_with(
         graph_of_model(wrapped),
         rules,
         zeros=count_zeros(wrapped),
@@ -126,8 +131,10 @@ def test_a_plan_by_magnitude_is_stale_for_other_weights(tmp_path):
     assert (
         done.err
         == "error[plan/stale]: the plan was made from other weights of 'conv_2', and it depends on"
-        f" them\n  --> {tmp_path / 'plan.json'}\n  help: make the plan again for this model:"
-        " graphprune plan MODEL -r RULES -o PLAN.json\n"
+        " them\n"
+        f"  --> {tmp_path / 'plan.json'}\n"
+        "  help: make the plan again for this model: graphprune plan MODEL -r RULES -o"
+        " PLAN.json\n"
     )
     assert not (tmp_path / "wrapped.keras").exists()
 

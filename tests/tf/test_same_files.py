@@ -35,7 +35,8 @@ run("apply", model, "-r", rules, "-o", folder + "/wrapped.keras")
 run("apply", model, "-r", rules, "-o", folder + "/wrapped.h5")
 for suffix in ("keras", "h5"):
     run_folder = folder + "/run-" + suffix
-    run("train", folder + "/wrapped." + suffix, "--data", "fixtures/digits.npz", "--epochs", "2", "--batch-size", "500", "--run", run_folder)
+    options = ["--data", "fixtures/digits.npz", "--epochs", "2", "--batch-size", "500"]
+    run("train", folder + "/wrapped." + suffix, *options, "--run", run_folder)
     for output in ("keras", "h5"):
         run("strip", run_folder, "-o", folder + "/stripped-" + suffix + "." + output)
 """
@@ -47,9 +48,8 @@ def folders(tmp_path_factory):
     for number in (1, 2):
         folder = tmp_path_factory.mktemp("same") / "out"
         folder.mkdir()
-        program = PROGRAM.replace(
-            "assert done.code == 0", "assert done.code in (0, 1)"
-        )  # so short a run misses its target
+        # so short a run misses its target
+        program = PROGRAM.replace("assert done.code == 0", "assert done.code in (0, 1)")
         subprocess.run(
             [sys.executable, "-c", program, str(folder), str(number * 12_345)], cwd=ROOT, check=True
         )

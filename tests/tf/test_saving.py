@@ -1,45 +1,38 @@
 """A model file is written whole or not at all, and a full disk is one line."""
 
-import subprocess
-import sys
+import resource
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import tf_keras
 
 from graphprune.archive import read_archive
+from graphprune.errors import OutputError
 from graphprune.tf.models.saving import save_model
 
 pytestmark = pytest.mark.tf
 
-PROGRAM = """
-import resource, sys
-import tf_keras
-from graphprune.errors import OutputError
-from graphprune.tf.models.saving import save_model
-model = tf_keras.Sequential([tf_keras.layers.Dense(100, input_shape=(100,))], name="net")
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-try:
-    save_model(model, sys.argv[1])
-except OutputError as fault:
-    print(fault)
-"""
+
+@contextmanager
+def files_of_at_most(size):
+    """Let no file of this process grow beyond a size, as `ulimit -f` does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("name", ["model.h5", "model.keras"])
 def test_a_file_that_cannot_grow_is_one_line_and_nothing_is_left(tmp_path, name):
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path / name)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (
-        0,
-        (
-            f"{tmp_path}/{name}: cannot be written: File too large; raise the limit on the size of"
-            " files (ulimit -f), or give another place\n"
-        ),
+    model = tf_keras.Sequential([tf_keras.layers.Dense(100, input_shape=(100,))], name="net")
+    with files_of_at_most(20_000), pytest.raises(OutputError) as caught:
+        save_model(model, tmp_path / name)
+    assert str(caught.value) == (
+        f"{tmp_path}/{name}: cannot be written: File too large; raise the limit on the size of"
+        " files (ulimit -f), or give another place"
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -87,10 +87,11 @@ def test_a_signal_while_tensorflow_is_imported_ends_with_one_line(soak, tmp_path
         time.sleep(wait)
         child.send(signal.SIGTERM)
         done = child.wait()
+        # before and in the command
         lines = [
             "graphprune: stopped by SIGTERM\n",
             "graphprune: stopped by SIGTERM; no run was begun\n",
-        ]  # before and in the command
+        ]
         assert (done.code, done.err in lines) == (143, True), done
         assert not (tmp_path / "run").exists()
 
@@ -119,18 +120,12 @@ def test_training_goes_on_where_nobody_reads_its_output(soak, tmp_path):
     ).read_bytes()
 
 
-def test_the_next_apply_removes_what_a_killed_one_left(tmp_path):
+def test_the_next_apply_removes_what_a_killed_one_left(soak, tmp_path):
     left = tmp_path / ".o.keras.0123456789abcdef.graphprune-part"
     left.write_bytes(b"half")
-    with ForkServer(tmp_path) as server:
-        done = server.run(
-            "apply",
-            "fixtures/digits-cnn.keras",
-            "-r",
-            "builtin:dense-90",
-            "-o",
-            tmp_path / "o.keras",
-        )
+    done = soak.server.run(
+        "apply", "fixtures/digits-cnn.keras", "-r", "builtin:dense-90", "-o", tmp_path / "o.keras"
+    )
     assert done.code == 0, done.err
     assert not left.exists()
     assert (tmp_path / "o.keras").stat().st_mode & 0o777 == 0o644

@@ -177,7 +177,7 @@ def test_a_sequential_model_that_is_not_built_is_pruned_once_it_is(nested):
     assert not model.built
 
 
-def test_a_model_that_is_not_built_around_layers_with_weights_is_refused_and_models_in_it_keep_theirs():
+def test_a_model_not_built_around_layers_with_weights_is_refused_and_models_in_it_keep_theirs():
     dense = layers.Dense(3, name="d")
     dense(np.ones((1, 4)))
     with pytest.raises(

@@ -15,16 +15,10 @@ from graphprune.plan.changes import LayerChange, ModelFacts, Plan, RuleRef
 from graphprune.plan.make import make_plan
 from graphprune.rules import parse_rules
 from graphprune.sparsity.pruning import Pruning
-from graphprune.tf.pruning.addresses import addressed_layers, find_wrappers
+from graphprune.tf.pruning.addresses import addressed_layers, check_model, find_wrappers
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
-from graphprune.tf.pruning.surgery import (
-    apply_plan,
-    apply_rules,
-    check_model,
-    graph_of_model,
-    strip_model,
-    wrap_layers,
-)
+from graphprune.tf.pruning.live_graph import graph_of_model
+from graphprune.tf.pruning.surgery import apply_plan, apply_rules, strip_model, wrap_layers
 
 pytestmark = pytest.mark.tf
 
@@ -401,3 +395,11 @@ def test_weights_that_something_wrote_under_the_mask_are_zero_in_a_copy(copied):
     kernel = getattr(twin, "layer", twin).kernel
     np.testing.assert_array_equal(kernel.numpy(), mask.numpy().astype("float32"))
     assert weight.numpy().all()  # the model that was copied is left as it was
+
+
+def test_initializers_of_a_clone_are_its_own():
+    kernel = tf_keras.initializers.RandomNormal(stddev=0.2, seed=3)
+    model = tf_keras.Sequential([layers.Dense(3, kernel_initializer=kernel, input_shape=(4,))])
+    twin = strip_model(model)
+    assert twin.layers[0].kernel_initializer is not model.layers[0].kernel_initializer
+    assert twin.get_config() == model.get_config()

@@ -135,7 +135,8 @@ OPERATIONS = {
     "strided": lambda x, y, n, im: tf.strided_slice(x, [0, 1, 0], [2, 3, 4]),
 }
 NOT_TOLD = {
-    "einsum", "reshape to the shape of another", "reshape to lengths", "slice by tensor", "pool", "tensordot", "strided"
+    "einsum", "reshape to the shape of another", "reshape to lengths", "slice by tensor", "pool",
+    "tensordot", "strided",
 }  # fmt: skip
 """Those that depend on values, some that the table leaves out, and einsum, of whose tensors Keras
 writes nothing into a config.
@@ -217,9 +218,8 @@ def test_each_layer_class(samples: dict[str, object]) -> None:
 
 def test_each_class_without_weights() -> None:
     tf_keras.backend.clear_session()
-    for name in sorted(
-        set(ARGUMENTS) - {"Lambda"}
-    ):  # what is inside one is not told, and TensorFlow's own functions do not serialize
+    # what is inside one is not told, and TensorFlow's own functions do not serialize
+    for name in sorted(set(ARGUMENTS) - {"Lambda"}):
         for model in with_arguments(name):
             assert_shapes_are_live(model)
 

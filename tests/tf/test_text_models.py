@@ -1,4 +1,4 @@
-"""Models that turn texts into numbers: their vocabularies come along, or a clear line says why not."""
+"""Models that turn texts into numbers: vocabularies come along, or a clear line says why not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tf_zoo import wrap_all
 
 from graphprune.archive import read_archive
 from graphprune.errors import ArchiveError
-from graphprune.graph import measure_zeros, read_graph
+from graphprune.graph import locate_weights, measure_zeros, read_graph
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.models.saving import save_model
 from graphprune.tf.pruning.surgery import strip_model
@@ -89,7 +89,7 @@ def assert_survives(model, samples, path):
     answers = model(samples).numpy()
     model.save(path)
     archive = read_archive(path)
-    assert sum(measure_zeros(archive, read_graph(archive)).values()) >= 0
+    assert sum(measure_zeros(locate_weights(archive, read_graph(archive))).values()) >= 0
     loaded = load_model(path)
     np.testing.assert_array_equal(loaded(samples), answers)
     save_model(wrap_all(loaded), path.with_stem("wrapped"))

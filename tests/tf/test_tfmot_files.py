@@ -33,21 +33,25 @@ import tensorflow_model_optimization as tfmot
 import tf_keras
 from tf_keras import layers
 
+Update = tfmot.sparsity.keras.UpdatePruningStep
+Constant = tfmot.sparsity.keras.ConstantSparsity
 x = layers.Input((6,))
-model = tf_keras.Model(x, layers.Dense(2, name="b")(layers.Dense(5, activation="tanh", name="a")(x)))
+hidden = layers.Dense(5, activation="tanh", name="a")(x)
+model = tf_keras.Model(x, layers.Dense(2, name="b")(hidden))
 schedule = tfmot.sparsity.keras.PolynomialDecay(0.2, 0.8, 0, 8, frequency=2)
 model = tfmot.sparsity.keras.prune_low_magnitude(model, schedule)
 model.compile("adam", "mse")
 x, y = np.load(sys.argv[1]), np.ones((40, 2), "float32")
-model.fit(x[:16], y[:16], batch_size=4, verbose=0, callbacks=[tfmot.sparsity.keras.UpdatePruningStep()])
+model.fit(x[:16], y[:16], batch_size=4, verbose=0, callbacks=[Update()])
 for path in sys.argv[2:4]:
     model.save(path)
 np.save(sys.argv[1], model.predict(x, verbose=0))
 
-model = tf_keras.Sequential([layers.Input((6,)), layers.Dense(3, name="d"), layers.BatchNormalization(name="bn")])
-model = tfmot.sparsity.keras.prune_low_magnitude(model, tfmot.sparsity.keras.ConstantSparsity(0.5, 0, frequency=1))
+normalization = layers.BatchNormalization(name="bn")
+model = tf_keras.Sequential([layers.Input((6,)), layers.Dense(3, name="d"), normalization])
+model = tfmot.sparsity.keras.prune_low_magnitude(model, Constant(0.5, 0, frequency=1))
 model.compile("adam", "mse")
-model.fit(x, np.ones((40, 3)), epochs=2, verbose=0, callbacks=[tfmot.sparsity.keras.UpdatePruningStep()])
+model.fit(x, np.ones((40, 3)), epochs=2, verbose=0, callbacks=[Update()])
 for suffix in ("h5", "keras"):
     model.save(f"{sys.argv[4]}/normalized.{suffix}")
 np.save(f"{sys.argv[4]}/normalized.npy", model.predict(x, verbose=0))
@@ -55,13 +59,18 @@ np.save(f"{sys.argv[4]}/normalized.npy", model.predict(x, verbose=0))
 def several():
     x = layers.Input((8, 6))
     h = layers.BatchNormalization(name="bn")(layers.LSTM(8, name="lstm")(x))
-    return tf_keras.Model(x, tf_keras.Sequential([layers.Input((8,)), layers.Dense(4, name="in")], name="nested")(h))
+    inside = [layers.Input((8,)), layers.Dense(4, name="in")]
+    return tf_keras.Model(x, tf_keras.Sequential(inside, name="nested")(h))
 
-constant = tfmot.sparsity.keras.ConstantSparsity(0.5, 0, frequency=2)
-for name, arguments in [("block", {"block_size": (4, 1), "block_pooling_type": "MAX"}), ("mbyn", {"sparsity_m_by_n": (2, 4)})]:
+constant = Constant(0.5, 0, frequency=2)
+for name, arguments in [
+    ("block", {"block_size": (4, 1), "block_pooling_type": "MAX"}),
+    ("mbyn", {"sparsity_m_by_n": (2, 4)}),
+]:
     model = tfmot.sparsity.keras.prune_low_magnitude(several(), constant, **arguments)
     model.compile("adam", "mse")
-    model.fit(np.ones((8, 8, 6)), np.ones((8, 4)), batch_size=4, verbose=0, callbacks=[tfmot.sparsity.keras.UpdatePruningStep()])
+    samples, labels = np.ones((8, 8, 6)), np.ones((8, 4))
+    model.fit(samples, labels, batch_size=4, verbose=0, callbacks=[Update()])
     model.save(f"{sys.argv[4]}/{name}.keras")
     model.save(f"{sys.argv[4]}/{name}", save_format="tf")
 """
@@ -129,7 +138,7 @@ def test_the_toolkits_files_load_train_on_and_strip(files, suffix, tmp_path):
                 "p: schedule 'Own' of the TensorFlow toolkit is not known; known are"
                 " ConstantSparsity, PolynomialDecay"
             ),
-        ),
+        )
     ],
 )
 def test_what_cannot_be_read_is_refused(config, text):
@@ -160,8 +169,10 @@ def test_the_command_line_takes_them(files, tmp_path):
     model, data, rules = files / "m.keras", tmp_path / "d.npz", tmp_path / "r.yaml"
     np.savez(data, x_train=X, y_train=Y)
     rules.write_text(
-        "version: 1\nrules:\n- {id: a, match: {name: a}, prune: {sparsity: 50%, schedule: {curve:"
-        " step, begin: 0 steps}}}\n"
+        "version: 1\n"
+        "rules:\n"
+        "- {id: a, match: {name: a}, prune: {sparsity: 50%, schedule: {curve: step, begin: 0"
+        " steps}}}\n"
     )
     assert "Dense" in run_command("layers", model).out
     for arguments in (
@@ -205,10 +216,7 @@ def test_patterns_and_layers_of_several_kernels_are_read(files, name, text):
         address: (str(pruning.pattern), pruning.weights)
         for address, pruning in wraps.items()
         if pruning.weights
-    } == {
-        "lstm": (text, ("kernel", "recurrent_kernel")),
-        "nested::in": (text, ("kernel",)),
-    }
+    } == {"lstm": (text, ("kernel", "recurrent_kernel")), "nested::in": (text, ("kernel",))}
     for wrapper in find_wrappers(model).values():
         for weight, mask, _ in wrapper.pruning_vars:
             np.testing.assert_array_equal(weight.numpy() != 0, mask.numpy())

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from planned import plan_with
 from run_builders import (
     BATCH,
     EPOCHS,
@@ -25,7 +26,7 @@ from tf_keras import layers
 
 from graphprune.errors import CheckpointError, DataError, OutputError, TrainingError
 from graphprune.graph import graph_from_config, read_graph
-from graphprune.plan import make_plan, plan_sha256, read_plan
+from graphprune.plan import plan_sha256, read_plan
 from graphprune.rules import read_rules
 from graphprune.runs.checkpoints import read_checkpoint
 from graphprune.tf.models.loading import load_model
@@ -211,10 +212,12 @@ def test_resume_is_exact_for_datasets_of_a_function_that_shuffle_anew_in_each_pa
     setting = build_setting(tmp_path, model=wrap(build_dense_model("adam"), fc=ramp()))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run_data.py").write_text(
-        f"import numpy as np, tensorflow as tf\nSTORED = np.load({setting.data!r})\ndef load():\n  "
-        "  train, test = (tf.data.Dataset.from_tensor_slices((STORED[f'x_{part}'],"
-        " STORED[f'y_{part}'])) for part in ('train', 'test'))\n    return"
-        " train.shuffle(30).batch(7), test.batch(5)\n"
+        "import numpy as np, tensorflow as tf\n"
+        f"STORED = np.load({setting.data!r})\n"
+        "def load():\n"
+        "    train, test = (tf.data.Dataset.from_tensor_slices((STORED[f'x_{part}'],"
+        " STORED[f'y_{part}'])) for part in ('train', 'test'))\n"
+        "    return train.shuffle(30).batch(7), test.batch(5)\n"
     )
     one, two = train_twice(
         Setting(setting.model, "run_data:load", tmp_path), tmp_path, 8, batch_size=None
@@ -359,10 +362,9 @@ def test_a_run_with_no_whole_checkpoint_cannot_be_resumed(run):
     with pytest.raises(CheckpointError) as caught:
         resume(run)
     assert (
-        str(caught.value)
-        == f"{run}/checkpoints/step-00000000: damaged, state.npz is missing\n{run}: no checkpoint"
-        f" is whole; put one back from a copy, or move {run}/checkpoints away: then graphprune"
-        f" resume {run} starts from the beginning"
+        str(caught.value) == f"{run}/checkpoints/step-00000000: damaged, state.npz is missing\n"
+        f"{run}: no checkpoint is whole; put one back from a copy, or move {run}/checkpoints"
+        f" away: then graphprune resume {run} starts from the beginning"
     )
 
 
@@ -599,13 +601,17 @@ def test_the_learning_rate_changes_and_slots_stay(tmp_path):
 RULES = """
 version: 1
 rules:
-  - {id: dense, match: {name: fc}, prune: {sparsity: SPARSITY, schedule: {curve: linear, begin: 0 steps, end: 2 epochs, every: 1 step}}}
+  - id: dense
+    match: {name: fc}
+    prune:
+      sparsity: SPARSITY
+      schedule: {curve: linear, begin: 0 steps, end: 2 epochs, every: 1 step}
 """
 
 
 def plan_for(model, folder, sparsity):
     (folder / "prune.yaml").write_text(RULES.replace("SPARSITY", sparsity))
-    return make_plan(read_graph(model), read_rules(folder / "prune.yaml"), path=model)
+    return plan_with(read_graph(model), read_rules(folder / "prune.yaml"), path=model)
 
 
 def test_a_run_keeps_its_plan_and_refuses_another(tmp_path):

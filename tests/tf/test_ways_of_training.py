@@ -18,8 +18,8 @@ from graphprune.sparsity.masks import magnitude_mask
 from graphprune.sparsity.positions import Run
 from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
+from graphprune.tf.pruning.missing_pruner import no_pruner
 from graphprune.tf.pruning.pruner import Pruner
-from graphprune.tf.pruning.wrapper import no_pruner
 
 pytestmark = pytest.mark.tf
 
@@ -282,7 +282,7 @@ def test_weight_averaging_leaves_masked_weights_at_zero(every):
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("legacy", [False, True])
-def test_mixed_precision_prunes_float32_weights_and_reaches_its_target_though_loss_scaling_skips_steps(
+def test_mixed_precision_prunes_float32_weights_to_the_target_though_loss_scaling_skips_steps(
     policy, legacy
 ):
     before = tf_keras.mixed_precision.global_policy()
@@ -507,7 +507,7 @@ def test_the_first_step_without_a_pruner_says_what_to_add(way):
 
 
 def compiled_step(model: tf_keras.Model):
-    """Return a user's own train step as a tf.function, whose optimizer makes its variables in it."""
+    """Return a user's own train step as a tf.function; the optimizer makes its variables in it."""
     optimizer = tf_keras.optimizers.Adam()
 
     @tf.function

@@ -271,8 +271,10 @@ TEXTS = {
         lambda values: graphprune.read_rules("version: 1\nrules: []"),
         (
             "error[file/unreadable]: the rules themselves, where the path of a rule file is"
-            " wanted\n  --> 'version: 1\\nrules: []'\n  help: parse text with"
-            " graphprune.rules.parse_rules(text, name), or write it to a file"
+            " wanted\n"
+            "  --> 'version: 1\\nrules: []'\n"
+            "  help: parse text with graphprune.rules.parse_rules(text, name), or write it to a"
+            " file"
         ),
     ),
 }

@@ -18,7 +18,7 @@ from tf_keras import layers
 
 import graphprune
 from graphprune.rules import parse_rules
-from graphprune.tf.pruning.surgery import graph_of_model
+from graphprune.tf.pruning.live_graph import graph_of_model
 
 toolkit = tfmot.sparsity.keras
 
@@ -240,8 +240,9 @@ def patterns():
         sparsity_m_by_n=(2, 4),
     )
     rules = parse_rules(
-        "version: 1\nrules: [{id: a, match: '*', prune: {sparsity: 75%, schedule: {curve: step,"
-        " begin: 0 steps}}}]",
+        "version: 1\n"
+        "rules: [{id: a, match: '*', prune: {sparsity: 75%, schedule: {curve: step, begin: 0"
+        " steps}}}]",
         "r.yaml",
     )
     again = graphprune.apply_rules(model, rules).get_layer("d")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphprune.archive.allowed.entries import (
+    KERAS_3,
     OTHER,
     Given,
     foreign_module,
@@ -33,11 +34,11 @@ from graphprune.archive.allowed.keras_names import (
 )
 from graphprune.archive.allowed.operations import find_operation
 from graphprune.archive.allowed.places import LIMITS, PATHS, PRUNING_SCHEDULE, kind_at
+from graphprune.wrapper_names import CLASS
 
 PATH = "path"
 OPERATION = "operation"
 SIZE = "size"
-WRAPPER = "PruneLowMagnitude"
 """The class of graphprune's wrappers and of tfmot's, with the layer inside under the key `layer`.
 """
 _BY_STRING = frozenset(
@@ -66,6 +67,7 @@ class Refusal:
             model itself.
         module: The module that the config takes it from, where that is none of Keras's.
         is_given: Whether it is the user's own, and does not fit its place.
+        is_keras_3: Whether the user's own is built on Keras 3.
         value: Of a size, what the config asks for.
     """
 
@@ -74,6 +76,7 @@ class Refusal:
     layer: str = ""
     module: str = ""
     is_given: bool = False
+    is_keras_3: bool = False
     value: str = ""
 
     @property
@@ -108,7 +111,9 @@ def find_refused(
     Example:
         >>> dense = {"class_name": "Dense", "config": {"name": "fc", "activation": "relu"}}
         >>> find_refused(dense, {})
-        >>> refusal = find_refused({"class_name": "Dense", "config": {"name": "fc", "activation": "exec"}}, {})
+        >>> refusal = find_refused(
+        ...     {"class_name": "Dense", "config": {"name": "fc", "activation": "exec"}}, {}
+        ... )
         >>> refusal.name, refusal.kind, refusal.layer
         ('exec', 'activation', 'fc')
     """
@@ -147,9 +152,8 @@ def _judge_entry(place: _Place, given: Given | None, *, unsafe_ops: bool) -> Ref
             return Refusal(operation, OPERATION, layer)
     if given is None:
         return None
-    if (
-        owned == CALLED and entry["class_name"] != "function"
-    ):  # Keras would call it with what the file says
+    # Keras would call it with what the file says
+    if owned == CALLED and entry["class_name"] != "function":
         return Refusal(
             name_of(entry), place.kind or "class", layer, foreign_module(entry), is_given=True
         )
@@ -162,6 +166,7 @@ def _judge_entry(place: _Place, given: Given | None, *, unsafe_ops: bool) -> Ref
         layer,
         foreign_module(entry),
         is_given=owned is not None,
+        is_keras_3=KERAS_3 in kinds,
     )
 
 
@@ -175,11 +180,16 @@ def _judge_string(place: _Place, given: Given) -> Refusal | None:
         )
     else:
         return None
-    return None if is_known else Refusal(name, kind, place.layer, is_given=name in given)
+    if is_known:
+        return None
+    own = given.get(name, frozenset())
+    return Refusal(name, kind, place.layer, is_given=name in given, is_keras_3=KERAS_3 in own)
 
 
 def _fits(kinds: frozenset[str], place: str | None, *, is_given: bool) -> bool:
     """Return whether an object of these kinds may stand in a place."""
+    if KERAS_3 in kinds:
+        return False
     if place is None:
         return bool(kinds)
     if place == LAYER:
@@ -228,7 +238,7 @@ def _inside_entry(place: _Place, given: Given | None) -> Iterator[_Place]:
         return
     is_own = (
         given_kinds(entry, given or {}) is not None
-        and entry["class_name"].rsplit(">", 1)[-1] != WRAPPER
+        and entry["class_name"].rsplit(">", 1)[-1] != CLASS
     )
     functions = _FUNCTIONS_OF_LAMBDA if entry["class_name"] == "Lambda" else {}
     for key, item in config.items():

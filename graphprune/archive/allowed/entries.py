@@ -38,15 +38,19 @@ stands.
 """
 
 DATA = frozenset({
-    "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__", "__tuple__", "__keras_tensor__", "TensorShape",
-    "__lambda__",
+    "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__", "__tuple__",
+    "__keras_tensor__", "TensorShape", "__lambda__",
 })  # fmt: skip
 """Objects that are data. `__lambda__` is bytecode, which `holds_lambda_bytecode` finds and which
 has its own option.
 """
 
+KERAS_3 = "Keras 3"
+"""A class of the user's that is built on Keras 3; it fits nowhere in a model of tf_keras."""
+
 NUMBERS = frozenset({
-    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64", "complex64", "complex128",
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16",
+    "float32", "float64", "complex64", "complex128",
 })  # fmt: skip
 """Types of the arrays that a config may hold; other descriptions of types (`U300000000`, records)
 let a few bytes become gigabytes.
@@ -54,13 +58,16 @@ let a few bytes become gigabytes.
 
 TYPE_SPECS = frozenset({"TensorSpec", "RaggedTensorSpec", "SparseTensorSpec"})
 TYPE_SPEC_MODULES = frozenset({
-    "tensorflow.python.framework.tensor", "tensorflow.python.framework.tensor_spec", "tensorflow.python.framework.sparse_tensor",
-    "tensorflow.python.ops.ragged.ragged_tensor", "builtins",
+    "tensorflow.python.framework.tensor", "tensorflow.python.framework.tensor_spec",
+    "tensorflow.python.framework.sparse_tensor", "tensorflow.python.ops.ragged.ragged_tensor",
+    "builtins",
 })  # fmt: skip
 TENSORFLOW_INITIALIZERS = (
     "tensorflow.python.ops.init_ops_v2",
-    frozenset({"Constant", "GlorotNormal", "GlorotUniform", "Identity", "Ones", "Orthogonal", "RandomNormal", "RandomUniform", "TruncatedNormal",
-               "VarianceScaling", "Zeros"}),
+    frozenset({
+        "Constant", "GlorotNormal", "GlorotUniform", "Identity", "Ones", "Orthogonal",
+        "RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling", "Zeros",
+    }),
 )  # fmt: skip
 """Module and classes of TensorFlow's own initializers, which EfficientNetV2 and other models of
 `tf_keras.applications` use (`tf.constant_initializer`).
@@ -190,7 +197,10 @@ def _below_keras(module: object) -> str | None:
     module of another package.
 
     Example:
-        >>> [_below_keras(name) for name in ("keras.layers", "tf_keras.src.engine.functional", "keras", "os")]
+        >>> [
+        ...     _below_keras(name)
+        ...     for name in ("keras.layers", "tf_keras.src.engine.functional", "keras", "os")
+        ... ]
         ['layers', 'engine.functional', '', None]
     """
     if not isinstance(module, str):

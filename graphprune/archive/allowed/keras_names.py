@@ -70,8 +70,9 @@ LAYERS = _words("""
     Subtract SyncBatchNormalization TextVectorization ThresholdedReLU TimeDistributed
     UnitNormalization WideDeepModel Wrapper
 """) | _ranked("""
-    AdaptiveAveragePooling# AdaptiveMaxPooling# AveragePooling# Conv# Conv#Transpose ConvLSTM# Cropping#
-    GlobalAveragePooling# GlobalMaxPooling# MaxPooling# SpatialDropout# UpSampling# ZeroPadding#
+    AdaptiveAveragePooling# AdaptiveMaxPooling# AveragePooling# Conv# Conv#Transpose ConvLSTM#
+    Cropping# GlobalAveragePooling# GlobalMaxPooling# MaxPooling# SpatialDropout#
+    UpSampling# ZeroPadding#
 """)
 """Layers that Keras exports; DynamicEmbedding and DynamicLookup are refused later, with a reason of
 their own.
@@ -82,12 +83,15 @@ ACTIVATION_LAYERS = frozenset({"ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax", "
 """Layers that may stand where an activation is named."""
 
 OPERATION_LAYERS = frozenset({
-    "TFOpLambda", "SlicingOpLambda", "ClassMethod", "InstanceMethod", "InstanceProperty", "TensorFlowOpLayer",
+    "TFOpLambda", "SlicingOpLambda", "ClassMethod", "InstanceMethod", "InstanceProperty",
+    "TensorFlowOpLayer",
 })  # fmt: skip
 """Layers that call an operation which their config names; see `tensorflow_names`."""
 
-MODEL_MODULES = frozenset({"", "models", "engine.functional", "engine.sequential", "engine.training", "models.functional",
-                           "models.sequential", "models.model"})  # fmt: skip
+MODEL_MODULES = frozenset({
+    "", "models", "engine.functional", "engine.sequential", "engine.training", "models.functional",
+    "models.sequential", "models.model",
+})  # fmt: skip
 OPERATION_MODULES = frozenset({"layers.core.tf_op_layer", "layers.core", "engine.base_layer"})
 
 KERAS: Mapping[str, Names] = {

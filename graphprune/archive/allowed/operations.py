@@ -18,7 +18,10 @@ def find_operation(kind: str, config: Any) -> str | None:
     where it is.
 
     Example:
-        >>> find_operation("TFOpLambda", {"function": "io.write_file"}), find_operation("TFOpLambda", {"function": "math.add"})
+        >>> (
+        ...     find_operation("TFOpLambda", {"function": "io.write_file"}),
+        ...     find_operation("TFOpLambda", {"function": "math.add"}),
+        ... )
         ('io.write_file', None)
         >>> find_operation("TensorFlowOpLayer", {"node_def": {"op": "DebugIdentity"}})
         'DebugIdentity'

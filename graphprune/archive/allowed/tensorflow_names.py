@@ -343,9 +343,9 @@ OPERATIONS = _words("""
 """Operations that a TensorFlowOpLayer may run."""
 
 FUNCTION_MODULES = frozenset(f"tensorflow.python.ops.{name}" for name in (
-    "array_ops", "bitwise_ops", "clip_ops", "gen_array_ops", "gen_bitwise_ops", "gen_math_ops", "gen_nn_ops",
-    "gen_linalg_ops", "gen_special_math_ops", "math_ops", "nn", "nn_impl", "nn_ops", "special_math_ops", "linalg_ops",
-    "linalg.linalg_impl",
+    "array_ops", "bitwise_ops", "clip_ops", "gen_array_ops", "gen_bitwise_ops", "gen_math_ops",
+    "gen_nn_ops", "gen_linalg_ops", "gen_special_math_ops", "math_ops", "nn", "nn_impl", "nn_ops",
+    "special_math_ops", "linalg_ops", "linalg.linalg_impl",
 ))  # fmt: skip
 """Modules inside TensorFlow whose functions of one tensor a config may name as an activation."""
 
@@ -363,7 +363,10 @@ def is_pure_function(symbol: object) -> bool:
     compute on tensors.
 
     Example:
-        >>> [is_pure_function(name) for name in ("math.add", "compat.v1.nn.relu", "io.write_file", "print")]
+        >>> [
+        ...     is_pure_function(name)
+        ...     for name in ("math.add", "compat.v1.nn.relu", "io.write_file", "print")
+        ... ]
         [True, True, False, False]
     """
     return isinstance(symbol, str) and (

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from graphprune.graph.classes.builtin_layers import known_class
+from graphprune.graph.classes.python_code import comparable_function
 from graphprune.graph.entries import Entry, canonical, to_snake_case, type_of
 
 DEFAULTS_FILE = Path(__file__).with_name("defaults.json")
@@ -27,6 +28,8 @@ _POLICIES = frozenset({"Policy", "PolicyV1"})
 _STORED_SEQUENCES = frozenset({"__tuple__", "TensorShape"})
 _TAKEN_FROM = {"strides": "pool_size", "value_dim": "key_dim"}
 _LISTED_AXES = frozenset({"BatchNormalization", "SyncBatchNormalization", "LayerNormalization"})
+_FUNCTIONS = ("function", "output_shape", "mask")
+"""Of a Lambda: what may be Python code."""
 _MODULES = ("module", "output_shape_module", "mask_module")
 """Of a Lambda: where its Python code was, which is another place once it is loaded from a file."""
 _ALIASES = {"l1_l2": "L1L2"}
@@ -39,8 +42,17 @@ def complete_config(entry: Entry) -> dict[str, Any]:
     Of a class that is not Keras's own, only what holds for all classes is filled in.
 
     Example:
-        >>> dense = {"class_name": "Dense", "config": {"units": 3, "dtype": {"class_name": "Policy", "config": {"name": "mixed_float16"}}}}
-        >>> [complete_config(dense)[key] for key in ("units", "dtype", "use_bias", "kernel_initializer")]
+        >>> dense = {
+        ...     "class_name": "Dense",
+        ...     "config": {
+        ...         "units": 3,
+        ...         "dtype": {"class_name": "Policy", "config": {"name": "mixed_float16"}},
+        ...     },
+        ... }
+        >>> [
+        ...     complete_config(dense)[key]
+        ...     for key in ("units", "dtype", "use_bias", "kernel_initializer")
+        ... ]
         [3, 'mixed_float16', True, {'class_name': 'GlorotUniform', 'config': {'seed': None}}]
     """
     config = {str(key): complete_setting(str(key), value) for key, value in entry["config"].items()}
@@ -53,7 +65,7 @@ def complete_config(entry: Entry) -> dict[str, Any]:
 
 def complete_setting(key: str, value: Any) -> Any:
     """Return one setting as plain JSON: objects with their defaults, dtype policies and functions
-    by name, stored tuples as lists.
+    by name, Python code as a hash, stored tuples as lists.
     """
     if isinstance(value, str) and key.endswith(_PARAMETERS):
         return _named_parameter(value)
@@ -66,6 +78,8 @@ def complete_setting(key: str, value: Any) -> Any:
         return config
     if isinstance(kind, str) and kind in _STORED_SEQUENCES and "items" in value:
         return complete_setting(key, value["items"])
+    if kind == "__lambda__" and isinstance(config, Mapping):
+        return comparable_function(complete_setting(key, config.get("value", config)))
     if isinstance(kind, str) and isinstance(config, Mapping):
         return _complete_object(key, value)
     return {
@@ -144,7 +158,20 @@ def _fill(kind: str, config: dict[str, Any]) -> dict[str, Any]:
         filled["implementation"] = 1
     if kind == "SimpleRNN":
         filled.pop("implementation", None)
-    return {key: value for key, value in filled.items() if kind != "Lambda" or key not in _MODULES}
+    return _fill_lambda(filled) if kind == "Lambda" else filled
+
+
+def _fill_lambda(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a Lambda with its Python code as hashes, and not where that was."""
+    return {
+        key: (
+            comparable_function(value)
+            if key in _FUNCTIONS and config.get(f"{key}_type") == "lambda"
+            else value
+        )
+        for key, value in config.items()
+        if key not in _MODULES
+    }
 
 
 def _to_float32(value: Any) -> Any:

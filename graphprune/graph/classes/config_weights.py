@@ -64,12 +64,8 @@ def einsum_axes(equation: str) -> Axes:
     if parts is None:
         return ()
     source, kernel, result = parts.groups()
-    return _numbered(
-        tuple(
-            "in" if letter not in result else "each" if letter in source else "out"
-            for letter in kernel
-        )
-    )
+    kept = {letter: "each" if letter in source else "out" for letter in result}
+    return _numbered(tuple(kept.get(letter, "in") for letter in kernel))
 
 
 def _numbered(kinds: Axes) -> Axes:
@@ -134,11 +130,11 @@ def batch_normalization(config: Mapping[str, Any]) -> tuple[Weight, ...]:
 
 def attention(config: Mapping[str, Any]) -> tuple[Weight, ...]:
     """Return the weights of a dot-product Attention."""
-    concat = config.get("score_mode") == "concat"
-    return (
-        *((Weight("scale"),) if config.get("use_scale") else ()),
-        *((Weight("concat_score_weight"),) if concat else ()),
-    )
+    has = {
+        "scale": config.get("use_scale"),
+        "concat_score_weight": config.get("score_mode") == "concat",
+    }
+    return tuple(Weight(name) for name, is_there in has.items() if is_there)
 
 
 def normalization(config: Mapping[str, Any]) -> tuple[Weight, ...]:
@@ -153,7 +149,7 @@ def normalization(config: Mapping[str, Any]) -> tuple[Weight, ...]:
 
 
 def discretization(config: Mapping[str, Any]) -> tuple[Weight, ...]:
-    """Return what a Discretization layer has learned from data; nothing where it was told its bins."""
+    """Return what a Discretization layer learned from data; nothing where its bins were given."""
     return () if config.get("bin_boundaries") is not None else (Weight("summary", trainable=False),)
 
 

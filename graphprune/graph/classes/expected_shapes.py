@@ -10,46 +10,27 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from graphprune.graph.classes.config_weights import ATTENTION_LAYERS, MAX_EQUATION
+from graphprune.graph.classes.lengths import (
+    MAX_AXES,
+    Config,
+    Lengths,
+    Open,
+    SettingError,
+    is_length,
+    parse_length,
+    parse_lengths,
+    read_setting,
+    read_window,
+)
 from graphprune.graph.entries import Entry, is_builtin, type_of
 
-Config = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    """A length that the config does not tell: `times` a length that is the same wherever a layer's
-    weights name it.
-
-    Example:
-        >>> str(Open("in")), str(Open("in", 3))
-        ('in', '3 x in')
-    """
-
-    name: str
-    times: int = 1
-
-    def __str__(self) -> str:
-        name = self.name.rsplit(".", 1)[-1]
-        return name if self.times == 1 else f"{self.times} x {name}"
-
-
-Length = int | Open | None
-"""None: anything."""
-Lengths = tuple[Length, ...]
 Expected = Mapping[str, Lengths]
 """By the weights' names; one that is left out may have any shape."""
 IN = Open("in")
-MAX_AXES = 254
-"""TensorFlow's limit (tensorflow/core/framework/tensor_shape.h), as is that of a length."""
-MAX_LENGTH = 2**63 - 1
-
-
-class SettingError(ValueError):
-    """A setting that no layer can have."""
 
 
 def find_expected_shapes(entry: Entry) -> Expected:
@@ -71,42 +52,13 @@ def find_expected_shapes(entry: Entry) -> Expected:
         return {}
 
 
-def _setting(config: Config, key: str, default: int | None = None) -> int:
-    """Return a setting that must be a whole number above 0.
-
-    Raises:
-        KeyError: it is missing, and there is no `default`.
-        SettingError: it is something else.
-    """
-    value = config[key] if default is None else config.get(key, default)
-    return _whole(value, key)
-
-
-def _whole(value: Any, key: str) -> int:
-    if not _is_length(value) or value < 1:
-        raise SettingError(
-            f"{key} must be a whole number above 0, got"
-            f" {str(value)[:40] if isinstance(value, float) else repr(value)[:40]}"
-        )
-    return int(value)
-
-
-def _window(rank: int, config: Config) -> tuple[int, ...]:
-    """Return the lengths of a kernel, which a config may give as one number for all axes."""
-    value = config["kernel_size"]
-    lengths = value if isinstance(value, list | tuple) else [value] * rank
-    if len(lengths) != rank:
-        raise SettingError(f"kernel_size must have {rank} lengths, got {str(value)[:40]}")
-    return tuple(_whole(length, "kernel_size") for length in lengths)
-
-
 def _dense(config: Config) -> Expected:
-    units = _setting(config, "units")
+    units = read_setting(config, "units")
     return {"kernel": (IN, units), "bias": (units,)}
 
 
 def _embedding(config: Config) -> Expected:
-    return {"embeddings": (_setting(config, "input_dim"), _setting(config, "output_dim"))}
+    return {"embeddings": (read_setting(config, "input_dim"), read_setting(config, "output_dim"))}
 
 
 def _dynamic_embedding(config: Config) -> Expected:
@@ -114,33 +66,33 @@ def _dynamic_embedding(config: Config) -> Expected:
 
 
 def _fourier(config: Config) -> Expected:
-    length = _setting(config, "output_dim")
+    length = read_setting(config, "output_dim")
     return {"kernel_scale": (1,), "unscaled_kernel": (IN, length), "bias": (length,)}
 
 
 def _convolution(rank: int) -> Callable[[Config], Expected]:
     def rule(config: Config) -> Expected:
-        filters, groups = _setting(config, "filters"), _setting(config, "groups", 1)
+        filters, groups = read_setting(config, "filters"), read_setting(config, "groups", 1)
         if filters % groups:
             raise SettingError(f"filters must be a multiple of groups, got {filters} and {groups}")
-        return {"kernel": (*_window(rank, config), IN, filters), "bias": (filters,)}
+        return {"kernel": (*read_window(rank, config), IN, filters), "bias": (filters,)}
 
     return rule
 
 
 def _transposed(rank: int) -> Callable[[Config], Expected]:
     def rule(config: Config) -> Expected:
-        filters = _setting(config, "filters")
-        return {"kernel": (*_window(rank, config), filters, IN), "bias": (filters,)}
+        filters = read_setting(config, "filters")
+        return {"kernel": (*read_window(rank, config), filters, IN), "bias": (filters,)}
 
     return rule
 
 
 def _depthwise(rank: int) -> Callable[[Config], Expected]:
     def rule(config: Config) -> Expected:
-        multiplier = _setting(config, "depth_multiplier", 1)
+        multiplier = read_setting(config, "depth_multiplier", 1)
         return {
-            "depthwise_kernel": (*_window(rank, config), IN, multiplier),
+            "depthwise_kernel": (*read_window(rank, config), IN, multiplier),
             "bias": (Open("in", multiplier),),
         }
 
@@ -149,7 +101,7 @@ def _depthwise(rank: int) -> Callable[[Config], Expected]:
 
 def _separable(rank: int) -> Callable[[Config], Expected]:
     def rule(config: Config) -> Expected:
-        filters, depthwise = _setting(config, "filters"), _depthwise(rank)(config)
+        filters, depthwise = read_setting(config, "filters"), _depthwise(rank)(config)
         return {
             **depthwise,
             "pointwise_kernel": (*(1,) * rank, *depthwise["bias"], filters),
@@ -161,7 +113,7 @@ def _separable(rank: int) -> Callable[[Config], Expected]:
 
 def _locally_connected(rank: int) -> Callable[[Config], Expected]:
     def rule(config: Config) -> Expected:
-        filters, window = _setting(config, "filters"), math.prod(_window(rank, config))
+        filters, window = read_setting(config, "filters"), math.prod(read_window(rank, config))
         last: Lengths = (*(None,) * (2 * rank + 1), filters)
         if config.get("data_format") == "channels_first":
             last = (*(None,) * (rank + 1), filters, *(None,) * rank)
@@ -179,7 +131,7 @@ def _locally_connected(rank: int) -> Callable[[Config], Expected]:
 
 def _recurrent(gates: int) -> Callable[[Config], Expected]:
     def rule(config: Config) -> Expected:
-        units = _setting(config, "units")
+        units = read_setting(config, "units")
         return {
             "kernel": (IN, gates * units),
             "recurrent_kernel": (units, gates * units),
@@ -196,7 +148,7 @@ def _gru(config: Config) -> Expected:
 
 def _conv_lstm(rank: int) -> Callable[[Config], Expected]:
     def rule(config: Config) -> Expected:
-        filters, window = _setting(config, "filters"), _window(rank, config)
+        filters, window = read_setting(config, "filters"), read_window(rank, config)
         return {
             "kernel": (*window, IN, 4 * filters),
             "recurrent_kernel": (*window, filters, 4 * filters),
@@ -207,10 +159,12 @@ def _conv_lstm(rank: int) -> Callable[[Config], Expected]:
 
 
 def _multi_head_attention(config: Config) -> Expected:
-    heads, key_dim = _setting(config, "num_heads"), _setting(config, "key_dim")
-    value_dim = _setting(config, "value_dim") if config.get("value_dim") is not None else key_dim
+    heads, key_dim = read_setting(config, "num_heads"), read_setting(config, "key_dim")
+    value_dim = (
+        read_setting(config, "value_dim") if config.get("value_dim") is not None else key_dim
+    )
     shape = config.get("output_shape")
-    results: Lengths = (Open("query"),) if not shape else _result(shape)
+    results: Lengths = (Open("query"),) if not shape else parse_lengths(shape)
     widths = {"query": key_dim, "key": key_dim, "value": value_dim}
     inward = {f"{part}.kernel": (Open(part), heads, width) for part, width in widths.items()}
     biases = {f"{part}.bias": (heads, width) for part, width in widths.items()}
@@ -222,16 +176,6 @@ def _multi_head_attention(config: Config) -> Expected:
     return {**inward, **biases, **outward}
 
 
-def _result(shape: Any) -> Lengths:
-    """Return an `output_shape`, one number or several, in which None is open."""
-    lengths = shape if isinstance(shape, list | tuple) else [shape]
-    if len(lengths) > MAX_AXES:
-        raise SettingError(
-            f"output_shape must have at most {MAX_AXES} lengths, got {len(lengths):,}"
-        )
-    return tuple(None if length is None else _whole(length, "output_shape") for length in lengths)
-
-
 def _einsum_dense(config: Config) -> Expected:
     """Return the shapes of an EinsumDense: letters of the result go by `output_shape`, those of the
     input are open.
@@ -239,7 +183,7 @@ def _einsum_dense(config: Config) -> Expected:
     The batch axis, and axes that an ellipsis stands for, are no part of `output_shape`
     (tf_keras/src/layers/core/einsum_dense.py, `_analyze_split_string`).
     """
-    shape = _result(config["output_shape"])
+    shape = parse_lengths(config["output_shape"])
     if len(str(config["equation"])) > MAX_EQUATION:
         raise SettingError(
             f"equation must have at most {MAX_EQUATION:,} characters, got"
@@ -251,29 +195,14 @@ def _einsum_dense(config: Config) -> Expected:
     )
     if parts is None:
         return {}
-    source, kernel, result, starts_open, ends_open = (
-        parts[2],
-        parts[4],
-        parts[6],
-        parts[1],
-        parts[3],
-    )
+    starts_open, source, ends_open, kernel, _, result, _ = parts.groups()
     told = dict(zip(result if starts_open else result[1:], shape, strict=False))
-    lengths = {
-        letter: told.get(letter) if letter not in source else Open(letter) for letter in kernel
-    }
-    known = {"kernel": tuple(lengths[letter] for letter in kernel)}
+    known = {"kernel": tuple(Open(one) if one in source else told.get(one) for one in kernel)}
     bias = config.get("bias_axes")
-    return (
-        known
-        if not bias or ends_open
-        else {
-            **known,
-            "bias": tuple(
-                told.get(letter) if letter not in source else None for letter in str(bias)
-            ),
-        }
-    )
+    if not bias or ends_open:
+        return known
+    letters = [None if letter in source else told.get(letter) for letter in str(bias)]
+    return {**known, "bias": tuple(letters)}
 
 
 def _input(config: Config) -> Expected:
@@ -281,18 +210,12 @@ def _input(config: Config) -> Expected:
     shape = config.get("batch_input_shape", config.get("batch_shape"))
     is_list = isinstance(shape, list | tuple) and len(shape) <= MAX_AXES
     if shape is not None and not (
-        is_list and all(length is None or _is_length(length) for length in shape)
+        is_list and all(length is None or is_length(length) for length in shape)
     ):
         raise SettingError(
             f"its shape must be a list of at most {MAX_AXES} lengths, got {str(shape)[:40]}"
         )
     return {}
-
-
-def _is_length(value: Any) -> bool:
-    return (
-        type(value) is int or (isinstance(value, float) and value.is_integer())
-    ) and 0 <= value <= MAX_LENGTH
 
 
 def _scalars(*names: str) -> Callable[[Config], Expected]:
@@ -306,7 +229,8 @@ def _normalized(*names: str) -> Callable[[Config], Expected]:
 
     def rule(config: Config) -> Expected:
         axis = config.get("axis", -1)
-        axes = axis if isinstance(axis, list | tuple) else [] if axis is None else [axis]
+        axes = axis if isinstance(axis, list | tuple) else [axis]
+        axes = [] if axis is None else axes
         return dict.fromkeys(names, tuple(Open(f"axis {one}") for one in axes))
 
     return rule
@@ -328,10 +252,9 @@ def _batch_normalization(config: Config) -> Expected:
 
 def _group_normalization(config: Config) -> Expected:
     groups = config.get("groups", 32)
-    channels = Open(
-        "groups" if groups == -1 else "channels in a group",
-        1 if groups == -1 else _whole(groups, "groups"),
-    )
+    channels = Open("groups")
+    if groups != -1:
+        channels = Open("channels in a group", parse_length(groups, "groups"))
     return {"gamma": (channels,), "beta": (channels,)}
 
 

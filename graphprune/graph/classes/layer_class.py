@@ -75,9 +75,15 @@ def names_in_order(weights: Sequence[Weight], stored: Sequence[str]) -> tuple[st
     numbers differ.
 
     Example:
-        >>> names_in_order([Weight("layer.kernel"), Weight("u", trainable=False)], ["spectral/u", "spectral/kernel"])
+        >>> names_in_order(
+        ...     [Weight("layer.kernel"), Weight("u", trainable=False)],
+        ...     ["spectral/u", "spectral/kernel"],
+        ... )
         ('u', 'layer.kernel')
-        >>> both = [Weight("forward_layer.kernel", scopes=("forward_a",)), Weight("backward_layer.kernel", scopes=("backward_a",))]
+        >>> both = [
+        ...     Weight("forward_layer.kernel", scopes=("forward_a",)),
+        ...     Weight("backward_layer.kernel", scopes=("backward_a",)),
+        ... ]
         >>> names_in_order(both, ["b/backward_a/kernel", "b/forward_a/kernel"])
         ('backward_layer.kernel', 'forward_layer.kernel')
     """

@@ -133,6 +133,23 @@ class PatternArguments:
         )
 
 
+def pattern_arguments(pruning: Pruning) -> PatternArguments:
+    """Return the arguments that say the pattern of `pruning` by position, as far as they can."""
+    pattern = pruning.pattern
+    if isinstance(pattern, KeepOf) and pattern.along == "in":
+        return PatternArguments(sparsity_m_by_n=(pattern.of - pattern.keep, pattern.of))
+    if not isinstance(pattern, Block):
+        return PatternArguments()
+    sizes = dict(pattern.sizes)
+    plane = [
+        axis
+        for axis in (pruning.axes or (tuple(sizes),))[0]
+        if axis in sizes or axis in ("in", "out")
+    ]
+    rows, columns = [*(sizes.get(axis, 1) for axis in plane), 1, 1][:2]
+    return PatternArguments((rows, columns), "MAX" if pattern.pool == "max" else "AVG")
+
+
 def _check_axes(
     entry: Entry, names: Sequence[str], axes: Sequence[Axes], fits: Iterable[bool], need: str
 ) -> None:

@@ -20,7 +20,8 @@ def format_shape(shape: Shape) -> str:
         >>> format_shape((None, 8, 8, 32)), format_shape(())
         ('?×8×8×32', 'scalar')
     """  # noqa: RUF002 - the sign of multiplication is meant
-    return "×".join("?" if length is None else str(length) for length in shape) or "scalar"  # noqa: RUF001
+    lengths = ("?" if length is None else str(length) for length in shape)
+    return "×".join(lengths) or "scalar"  # noqa: RUF001
 
 
 def size_of(lengths: Sequence[int | None]) -> int | None:

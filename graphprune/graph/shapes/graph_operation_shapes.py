@@ -63,10 +63,7 @@ _ATTRIBUTES = {
     "squeeze_dims": "axis",
     "transpose_a": "transpose_a",
     "transpose_b": "transpose_b",
-} | {
-    "adj_x": "adjoint_a",
-    "adj_y": "adjoint_b",
-}
+} | {"adj_x": "adjoint_a", "adj_y": "adjoint_b"}
 
 
 def graph_operation_shapes(config: Mapping[str, Any], taken: Sequence[Shape]) -> tuple[Shape, ...]:
@@ -77,7 +74,10 @@ def graph_operation_shapes(config: Mapping[str, Any], taken: Sequence[Shape]) ->
         ValueError: nothing can be said of it; other errors where it is damaged.
 
     Example:
-        >>> graph_operation_shapes({"node_def": {"op": "Mean", "input": ["x", "axis"]}, "constants": {"1": [1, 2]}}, [(None, 7, 7, 9)])
+        >>> graph_operation_shapes(
+        ...     {"node_def": {"op": "Mean", "input": ["x", "axis"]}, "constants": {"1": [1, 2]}},
+        ...     [(None, 7, 7, 9)],
+        ... )
         ((None, 9),)
     """
     node = config["node_def"]

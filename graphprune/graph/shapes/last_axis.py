@@ -23,7 +23,7 @@ channels come first.
 
 
 def find_last_axis(layer: Layer) -> int | None:
-    """Return the length of the last axis of what the layer gives, if one of its weights tells it."""
+    """Return the length of the last axis of the layer's output, if one of its weights tells it."""
     name = _KERNELS.get(layer.type) if is_builtin(layer.entry) else None
     if name is None or layer.config.get("data_format") == "channels_first":
         return None
@@ -38,13 +38,21 @@ def find_last_axis(layer: Layer) -> int | None:
 
 
 def format_output(layer: Layer, shape: Shape | None) -> str:
-    """Return the shape of what a layer gives as reports show it, `…×10` where only its last axis is known, and nothing where nothing is.
+    """Return a layer's output shape as reports show it: `…×10` where only the last axis is known,
+    and nothing where nothing is known.
 
     Example:
         >>> from graphprune.graph.layers import Tensor
-        >>> dense = Layer("fc", "Dense", {"class_name": "Dense", "config": {}}, tensors=(Tensor("kernel", (8, 10)),))
+        >>> dense = Layer(
+        ...     "fc",
+        ...     "Dense",
+        ...     {"class_name": "Dense", "config": {}},
+        ...     tensors=(Tensor("kernel", (8, 10)),),
+        ... )
         >>> format_output(dense, (None, 10)), format_output(dense, None)
         ('?×10', '…×10')
     """  # noqa: RUF002 - the sign of multiplication is meant
-    last = find_last_axis(layer) if shape is None else None
-    return format_shape(shape) if shape is not None else "" if last is None else f"…×{last}"  # noqa: RUF001
+    if shape is not None:
+        return format_shape(shape)
+    last = find_last_axis(layer)
+    return "" if last is None else f"…×{last}"  # noqa: RUF001

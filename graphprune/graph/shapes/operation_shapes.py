@@ -12,7 +12,8 @@ from graphprune.graph.shapes.axis_lengths import Shape, broadcast, concatenate, 
 from graphprune.graph.shapes.operation_calls import OperationCall
 
 _PLACES = re.compile(
-    r"(?:compat\.v1\.)?(?:math\.|nn\.|linalg\.|image\.)?|__operators__\.|keras\.activations\.|keras\.backend\."
+    r"(?:compat\.v1\.)?(?:math\.|nn\.|linalg\.|image\.)?"
+    r"|__operators__\.|keras\.activations\.|keras\.backend\."
 )
 """Where in TensorFlow an operation of the table may stand; others of the same name (of strings, of
 sparse tensors) do something else.
@@ -32,9 +33,14 @@ def operation_shapes(function: str, call: OperationCall) -> tuple[Shape, ...]:
             where its settings are damaged.
 
     Example:
-        >>> operation_shapes("math.reduce_mean", OperationCall(((None, 7, 7, 9),), settings={"axis": [1, 2]}))
+        >>> operation_shapes(
+        ...     "math.reduce_mean", OperationCall(((None, 7, 7, 9),), settings={"axis": [1, 2]})
+        ... )
         ((None, 9),)
-        >>> operation_shapes("split", OperationCall(((None, 6),), settings={"num_or_size_splits": [2, -1], "axis": 1}))
+        >>> operation_shapes(
+        ...     "split",
+        ...     OperationCall(((None, 6),), settings={"num_or_size_splits": [2, -1], "axis": 1}),
+        ... )
         ((None, 2), (None, 4))
     """
     place, _, name = function.rpartition(".")
@@ -65,8 +71,9 @@ def _reduced(call: OperationCall) -> Shape:
     shape, axis = call.taken[0], call.setting("axis")
     if call.setting("reduction_indices") is not None:
         raise ValueError("axes in the dialect of TensorFlow 0")
-    axes = range(len(shape)) if axis is None else axis if isinstance(axis, list | tuple) else [axis]
-    gone = {range(len(shape))[index] for index in axes}
+    every = range(len(shape))
+    axes = axis if isinstance(axis, list | tuple) else [axis]
+    gone = set(every) if axis is None else {every[index] for index in axes}
     keep = call.setting("keepdims", call.setting("keep_dims", False))
     return tuple(
         1 if index in gone else length
@@ -118,9 +125,8 @@ def _split(call: OperationCall) -> list[Shape]:
     length = shape[axis]
     if isinstance(parts, list | tuple):
         known = sum(part for part in parts if part != -1)
-        lengths = [
-            (None if length is None else length - known) if part == -1 else part for part in parts
-        ]
+        rest = None if length is None else length - known
+        lengths = [rest if part == -1 else part for part in parts]
     else:
         lengths = [None if length is None else length // parts] * _most(parts)
     return [(*shape[:axis], part, *shape[axis + 1 :]) for part in lengths]
@@ -145,10 +151,8 @@ def _squeezed(call: OperationCall) -> Shape:
 def _reshaped(call: OperationCall) -> Shape:
     target, size = call.setting("shape"), size_of(call.taken[0])
     rest = size_of([length for length in target if length != -1])
-    return tuple(
-        (None if not rest or size is None else size // rest) if length == -1 else length
-        for length in target
-    )
+    left = None if not rest or size is None else size // rest
+    return tuple(left if length == -1 else length for length in target)
 
 
 def _transposed(call: OperationCall) -> Shape:
@@ -176,15 +180,12 @@ def _padded(call: OperationCall) -> Shape:
 def _repeated(call: OperationCall) -> Shape:
     shape, repeats, axis = call.taken[0], call.setting("repeats"), call.setting("axis")
     length = size_of(shape) if axis is None else shape[axis]
-    made = (
-        sum(repeats)
-        if isinstance(repeats, list | tuple) and len(repeats) > 1
-        else (
-            None
-            if length is None
-            else length * (repeats[0] if isinstance(repeats, list | tuple) else repeats)
-        )
-    )
+    counts = repeats if isinstance(repeats, list | tuple) else [repeats]
+    made: int | None = None
+    if len(counts) > 1:
+        made = sum(counts)
+    elif length is not None:
+        made = length * counts[0]
     return (
         (made,) if axis is None else _inserted(_without(shape, axis), range(len(shape))[axis], made)
     )

@@ -36,7 +36,10 @@ def find_output_shapes(
             given.
 
     Example:
-        >>> find_output_shapes({"class_name": "Dense", "config": {"units": 3}}, [(None, 7)]), find_output_shapes({"class_name": "X", "config": {}}, [(None, 7)])
+        >>> (
+        ...     find_output_shapes({"class_name": "Dense", "config": {"units": 3}}, [(None, 7)]),
+        ...     find_output_shapes({"class_name": "X", "config": {}}, [(None, 7)]),
+        ... )
         (((None, 3),), ())
     """
     if not taken or not is_builtin(entry) or is_model(entry):
@@ -148,13 +151,8 @@ def _flattened(_kind: str, _config: Config, shape: Shape) -> Shape:
 def _reshaped(_kind: str, config: Config, shape: Shape) -> Shape:
     target, size = config["target_shape"], size_of(shape[1:])
     rest = size_of([length for length in target if length != -1])
-    return (
-        shape[0],
-        *(
-            (None if size is None or rest is None else size // rest) if length == -1 else length
-            for length in target
-        ),
-    )
+    left = None if size is None or rest is None else size // rest
+    return shape[0], *(left if length == -1 else length for length in target)
 
 
 def _permuted(_kind: str, config: Config, shape: Shape) -> Shape:
@@ -237,14 +235,10 @@ _ONE: Sequence[tuple[re.Pattern[str], Callable[[str, Config, Shape], Shape]]] = 
         (r"Reshape", _reshaped),
         (r"Permute", _permuted),
         (r"RepeatVector", _repeated),
-        (
-            r"(Batch|SyncBatch|Layer|Group|Unit)?Normalization|Activation|(Leaky|P|Thresholded)?ReLU|ELU|Softmax|Masking|Rescaling|Identity",
-            _same,
-        ),
-        (
-            r"ActivityRegularization|Gaussian(Noise|Dropout)|(Alpha|Spatial)?Dropout([123]D)?|Random(Brightness|Contrast|Flip|Rotation|Translation|Zoom)",
-            _same,
-        ),
+        (r"(Batch|SyncBatch|Layer|Group|Unit)?Normalization", _same),
+        (r"Activation|(Leaky|P|Thresholded)?ReLU|ELU|Softmax|Masking|Rescaling|Identity", _same),
+        (r"ActivityRegularization|Gaussian(Noise|Dropout)|(Alpha|Spatial)?Dropout([123]D)?", _same),
+        (r"Random(Brightness|Contrast|Flip|Rotation|Translation|Zoom)", _same),
         (r"StringLookup|IntegerLookup|Discretization|Hashing", _looked_up),
         (r"CategoryEncoding", _encoded),
         (r"TextVectorization", _vectorized),

@@ -17,7 +17,7 @@ _STATES = {"LSTM": 2, "GRU": 1, "SimpleRNN": 1}
 
 
 def recurrent_shapes(kind: str, config: Config, shape: Shape) -> tuple[Shape, ...]:
-    """Return what an LSTM, GRU or SimpleRNN gives: its output, and its states where it gives them."""
+    """Return what an LSTM, GRU or SimpleRNN gives: its output, and states if it returns them."""
     if config.get("time_major"):
         raise ValueError("a recurrent layer with time as its first axis")
     batch, steps, _ = shape
@@ -86,10 +86,9 @@ def multi_head_shape(_kind: str, config: Config, taken: Sequence[Shape]) -> Shap
     are not told.
     """
     query, shape = taken[0], config.get("output_shape")
-    return (
-        *query[:-1],
-        *(query[-1:] if shape is None else shape if isinstance(shape, list | tuple) else (shape,)),
-    )
+    if shape is None:
+        return query
+    return *query[:-1], *(shape if isinstance(shape, list | tuple) else (shape,))
 
 
 def attention_shape(_kind: str, _config: Config, taken: Sequence[Shape]) -> Shape:

@@ -19,11 +19,12 @@ Length = int | None
 
 
 def convolution_shape(kind: str, config: Config, shape: Shape) -> Shape:
-    """Return what a convolution of the class `kind` (`SeparableConv2D`, `Conv3DTranspose`) gives."""
+    """Return the output of a convolution of class `kind` (`SeparableConv2D`, `Conv3DTranspose`)."""
     rank, channels = rank_of(kind), _channels(config, shape)
+    # a depthwise convolution keeps its channels apart
     made = (
         config["filters"] if "filters" in config else channels * config.get("depth_multiplier", 1)
-    )  # a depthwise convolution keeps its channels apart
+    )
     return _over_space(
         config, shape, rank, made, _transposed if kind.endswith("Transpose") else convolved_length
     )

@@ -1,1 +1,5 @@
-"""Models, plans and diffs as drawings: HTML pages, SVG, DOT."""
+"""Models, plans and diffs as drawings: HTML pages, SVG, DOT.
+
+What belongs here: places, lines, boxes and marks. What does not: sentences, which text reports
+share.
+"""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from graphprune.diff.changes import GraphDiff, LayerDiff, PruningState, TensorDiff
-from graphprune.report.diff_text import EVIDENCE, MARKS, change_text, diff_heads, state_text
+from graphprune.report.diff_layers import EVIDENCE, MARKS, state_text
+from graphprune.report.diff_settings import change_text
+from graphprune.report.diff_summary import diff_heads
 from graphprune.report.drawing.layer_marks import Facts, LayerMark, Marking
 from graphprune.report.numbers import format_count, format_share
 

@@ -13,15 +13,21 @@ _MARKED = "#b45309"
 
 
 def render_graph_dot(graph: LayerGraph) -> str:
-    r"""Return a digraph: one node a layer, nested models as clusters, tensor shapes on the edges where they are known.
+    r"""Return a digraph: one node a layer, nested models as clusters, known tensor shapes on the
+    edges.
 
     Example:
         >>> from graphprune.graph import graph_from_config
-        >>> layer = {"class_name": "InputLayer", "config": {"name": "x", "batch_input_shape": [None, 4]}}
+        >>> layer = {
+        ...     "class_name": "InputLayer",
+        ...     "config": {"name": "x", "batch_input_shape": [None, 4]},
+        ... }
         >>> print(render_graph_dot(graph_from_config({"name": "m", "layers": [layer]})), end="")
+        ... # doctest: +NORMALIZE_WHITESPACE
         digraph "m" {
           graph [compound=true, fontname="Helvetica", rankdir=TB];
-          node [shape=box, style="filled,rounded", fontname="Helvetica", fontcolor=white, color="#00000040"];
+          node [shape=box, style="filled,rounded", fontname="Helvetica", fontcolor=white,
+                color="#00000040"];
           edge [fontname="Helvetica", fontsize=10, color="#5d6673"];
           n0 [label="Input\nx", fillcolor="#2d5d4f"];
           n1 [label="Output\nx", fillcolor="#2d5d4f"];

@@ -134,7 +134,9 @@ def place_rows(
     row is crowded, the leftmost edge at 0.
 
     Example:
-        >>> place_rows(arrange_rows(3, [(0, 1), (1, 2), (0, 2)]), [100, 100, 100], gap=20, bend_width=4)
+        >>> place_rows(
+        ...     arrange_rows(3, [(0, 1), (1, 2), (0, 2)]), [100, 100, 100], gap=20, bend_width=4
+        ... )
         (50.0, 50.0, 50.0, 122.0)
     """
     count = len(widths)

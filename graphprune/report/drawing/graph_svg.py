@@ -14,6 +14,7 @@ from graphprune.report.drawing.svg_boxes import (
     HEADER,
     LETTERS,
     Picture,
+    css_of,
     draw_head,
     draw_layer,
     draw_terminal,
@@ -34,7 +35,8 @@ text {{ font-family: {_FONT}; font-size: 12px; fill: #1f2733 }}
 .title {{ fill: #ffffff; font-weight: 600 }}
 .name {{ font-weight: 600 }}
 .small {{ font-size: 11px; fill: #4b5563 }}
-.shape {{ font-size: 10.5px; fill: #4b5563; paint-order: stroke; stroke: #ffffff; stroke-width: 4px; stroke-linejoin: round }}
+.shape {{ font-size: 10.5px; fill: #4b5563; paint-order: stroke; stroke: #ffffff; \
+stroke-width: 4px; stroke-linejoin: round }}
 .mark {{ font-size: 11px; font-weight: 600; fill: #92400e }}
 .box {{ fill: #ffffff; stroke: #c3cad4 }}
 .marked {{ stroke: #b45309; stroke-width: 2.5 }}
@@ -145,7 +147,8 @@ def _legend(marking: Marking, y: float) -> Picture:
 
 def _status_style() -> str:
     return "".join(
-        f".box.s-{status},.frame.s-{status},.end.s-{status}{{stroke:{colour.light}}}.sign.s-{status},.mark.s-{status}{{fill:{colour.light}}}\n"
+        f".box.s-{status},.frame.s-{status},.end.s-{status}{{stroke:{colour.light}}}"
+        f".sign.s-{status},.mark.s-{status}{{fill:{colour.light}}}\n"
         for status, colour in STATUSES.items()
     )
 
@@ -241,15 +244,14 @@ def _points(
 
 
 def _wire(view: FrameView, wire: Wire, points: Sequence[tuple[float, float]], edge: float) -> str:
-    """Return a wire through `points`; one that goes up passes right of `edge`, where its boxes end."""
+    """Return a wire through `points`; one that goes up passes right of `edge`, where boxes end."""
     start = points[0]
     steps = [f"M{number(start[0])} {number(start[1])}"]
     back = points[-1][1] <= start[1]
     if back:
         end, bulge = points[-1], 60
-        side = (
-            edge + _BACK - (start[0] + end[0]) / 8
-        ) / 0.75  # control points of a curve whose middle is _BACK beyond the boxes
+        # control points of a curve whose middle is _BACK beyond the boxes
+        side = (edge + _BACK - (start[0] + end[0]) / 8) / 0.75
         steps.append(
             f"C{number(side)} {number(start[1] + bulge)} {number(side)} {number(end[1] - bulge)}"
             f" {number(end[0])} {number(end[1])}"
@@ -268,11 +270,9 @@ def _wire(view: FrameView, wire: Wire, points: Sequence[tuple[float, float]], ed
             )
     source, target = view.boxes[wire.source], view.boxes[wire.target]
     change = f" {wire.change}" if wire.change else ""
-    told = (
-        f"{wire.change} {source.name} to {target.name}".strip()
-        + (f" ({wire.note})" if wire.note else "")
-        + (f": {wire.shape}" if wire.shape else "")
-    )
+    told = f"{wire.change} {source.name} to {target.name}".strip()
+    told += f" ({wire.note})" if wire.note else ""
+    told += f": {wire.shape}" if wire.shape else ""
     return (
         f'<path class="wire{" back" if back else ""}{change}" d="{" ".join(steps)}"'
         f' marker-end="url(#tip)"><title>{to_xml(told)}</title></path>'
@@ -291,7 +291,7 @@ def _draw_model(box: Box, inner: Picture) -> Picture:
         max(inner.width + 2 * _MARGIN, width_of([f"{box.sign}  {title}  {box.calls_text}"])),
         inner.height + HEADER + 2 * 18,
     )
-    status = (f" s-{box.status}" if box.status else "") + (" gone" if box.is_gone else "")
+    status = css_of(box)
     return Picture(
         width,
         height,

@@ -189,9 +189,9 @@ class _FrameWalk:
         """
         is_keyed = not use.argument.replace(".", "").isdecimal()
         self._connect(replace(use, argument="0"), number, len(self.layers) + index)
-        key = (
-            f"{use.argument}: " if is_keyed else f"{index}: " if len(self.frame.outputs) > 1 else ""
-        )
+        key = ""
+        if is_keyed or len(self.frame.outputs) > 1:
+            key = f"{use.argument if is_keyed else index}: "
         return Box("output", "Output", escape_controls(key + use.source), "", "output")
 
     def _box(self, index: int, layer: Layer, calls: int) -> Box:
@@ -225,14 +225,10 @@ class _FrameWalk:
 
     def _reach(self, layer: Layer) -> tuple[str, ...]:
         reason = self.reasons.get(layer.address)
+        if reason is None:
+            return ()
         return (
-            ()
-            if reason is None
-            else (
-                ("never built, weights unknown",)
-                if reason == NEVER_BUILT
-                else ("out of reach of rules",)
-            )
+            "never built, weights unknown" if reason == NEVER_BUILT else "out of reach of rules",
         )
 
 
@@ -245,11 +241,9 @@ def mark_box(box: Box, mark: LayerMark | None) -> Box:
     marked = replace(
         box, sign=mark.sign, status=mark.status, mark=escape_controls(mark.text), before=mark.before
     )
-    return (
-        marked
-        if mark.after is None and mark.before is None
-        else replace(marked, sparsity=mark.before if mark.after is None else mark.after)
-    )
+    if mark.after is None and mark.before is None:
+        return marked
+    return replace(marked, sparsity=mark.before if mark.after is None else mark.after)
 
 
 def _attributes(layer: Layer) -> tuple[str, ...]:
@@ -269,5 +263,6 @@ def _attributes(layer: Layer) -> tuple[str, ...]:
 
 def _value(value: object) -> str:
     if isinstance(value, list | tuple):
-        return "×".join("?" if item is None else _value(item) for item in value[:8])  # noqa: RUF001 - the sign of multiplication is meant
+        items = ("?" if item is None else _value(item) for item in value[:8])
+        return "×".join(items)  # noqa: RUF001 - the sign of multiplication is meant
     return str(value.get("class_name", "…")) if isinstance(value, dict) else str(value)[:40]

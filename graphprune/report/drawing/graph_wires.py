@@ -69,7 +69,7 @@ class WireList:
     _kinds: dict[int, str] = field(default_factory=dict)
 
     def add(self, source: int, target: int, call: int, use: Use, shape: str, kind: str) -> None:
-        """Add the tensor that call `call` of the box `target`, a layer of the class `kind`, takes."""
+        """Add the tensor that call `call` of the box `target`, a layer of class `kind`, takes."""
         self._kinds[target] = kind
         self._made.setdefault(source, set()).add((use.source_call, use.source_tensor))
         self._found.append(
@@ -120,7 +120,12 @@ def argument_of(kind: str, argument: str) -> str:
     where the class has no names for them.
 
     Example:
-        >>> argument_of("LSTM", "1"), argument_of("Attention", "1"), argument_of("Add", "1"), argument_of("MyAttention", "mask")
+        >>> (
+        ...     argument_of("LSTM", "1"),
+        ...     argument_of("Attention", "1"),
+        ...     argument_of("Add", "1"),
+        ...     argument_of("MyAttention", "mask"),
+        ... )
         ('initial_state.0', 'value', '1', 'mask')
     """
     if not argument.isdecimal():
@@ -141,7 +146,9 @@ def _note(wire: Wire, calls: Sequence[int], outputs: int, takes: int) -> str:
     source_call, tensor, call, argument = wire.use
     parts = [f"of {name_call(source_call)}"] if calls[wire.source] > 1 else []
     parts += [f"output {tensor}"] if outputs > 1 or tensor else []
-    role = argument if not argument.isdecimal() else f"input {argument}" if takes > 1 else ""
+    role = argument
+    if argument.isdecimal():
+        role = f"input {argument}" if takes > 1 else ""
     if calls[wire.target] > 1:
         role = f"{name_call(call)}: {role}" if role else name_call(call)
     return escape_controls(", ".join([*parts, role] if role else parts))

@@ -39,7 +39,8 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     ("merge", r"Add|Subtract|Multiply|Average|Maximum|Minimum|Concatenate|Dot"),
     (
         "shape",
-        r"Flatten|Reshape|Permute|RepeatVector|Cropping\w*|UpSampling\w*|ZeroPadding\w*|Rescaling|Resizing|CenterCrop",
+        r"Flatten|Reshape|Permute|RepeatVector|Cropping\w*|UpSampling\w*|ZeroPadding\w*"
+        r"|Rescaling|Resizing|CenterCrop",
     ),
     ("operation", r"TFOpLambda|SlicingOpLambda|TensorFlowOpLayer|Lambda|Masking"),
 )

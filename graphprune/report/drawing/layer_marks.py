@@ -99,7 +99,13 @@ def share_text(before: float | None, after: float | None) -> str:
     """Return the sparsity of a bar as text.
 
     Example:
-        >>> share_text(0.0, 0.9), share_text(0.5, 0.5), share_text(None, 0.5), share_text(0.25, None), share_text(None, None)
+        >>> (
+        ...     share_text(0.0, 0.9),
+        ...     share_text(0.5, 0.5),
+        ...     share_text(None, 0.5),
+        ...     share_text(0.25, None),
+        ...     share_text(None, None),
+        ... )
         ('0.0% → 90.0%', '50.0%', '50.0%', '25.0%', '')
     """
     known = [format_share(share) for share in (before, after) if share is not None]

@@ -8,16 +8,15 @@ from graphprune.plan.changes import LayerChange, Plan, TensorChange
 from graphprune.plan.summary import kind_of
 from graphprune.report.drawing.layer_marks import Facts, LayerMark, Marking
 from graphprune.report.numbers import format_count, format_share
-from graphprune.report.plan_text import (
-    LEGEND,
-    SYMBOLS,
+from graphprune.report.plan_cells import (
     Wishes,
     budget_wishes,
     pattern_text,
-    plan_heads,
     rule_text,
     schedule_text,
 )
+from graphprune.report.plan_table import SYMBOLS
+from graphprune.report.plan_text import LEGEND, plan_heads
 from graphprune.sparsity.pruning import Pruning
 
 _WORDS = {
@@ -32,7 +31,7 @@ _WORDS = {
 
 
 def mark_plan(plan: Plan) -> Marking:
-    """Return the marks of all layers that the plan speaks of, those it leaves as they are included."""
+    """Return the marks of all layers that the plan names, those that it leaves included."""
     kinds, wishes = {kind_of(change) for change in plan.changes}, budget_wishes(plan)
     return Marking(
         title="plan",

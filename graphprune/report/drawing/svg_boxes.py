@@ -46,7 +46,7 @@ def draw_terminal(box: Box) -> Picture:
         (
             tooltip(box),
             (
-                f'<rect class="end{_status(box)}" width="{number(width)}" height="{number(height)}"'
+                f'<rect class="end{css_of(box)}" width="{number(width)}" height="{number(height)}"'
                 f' rx="15" fill="{COLOURS[box.category]}"/>'
             ),
             *badge.lines,
@@ -60,7 +60,9 @@ def draw_terminal(box: Box) -> Picture:
 
 def draw_layer(box: Box) -> Picture:
     """Return a layer: its class on its colour, its name, weights, settings, mark and bar below."""
-    mark = [("mark", box.mark if box.sign else f"● {box.mark}")] if box.mark else []
+    mark: list[tuple[str, str]] = []
+    if box.mark:
+        mark.append(("mark", box.mark if box.sign else f"● {box.mark}"))
     rows = [
         ("name", box.name),
         *(("small", text) for text in (*box.weights, *box.attributes)),
@@ -85,14 +87,14 @@ def draw_layer(box: Box) -> Picture:
     lines = [
         tooltip(box),
         (
-            f'<rect class="box{_status(box)}{" marked" if box.mark and not box.sign else ""}"'
+            f'<rect class="box{css_of(box)}{" marked" if box.mark and not box.sign else ""}"'
             f' width="{number(width)}" height="{number(height)}" rx="6"/>'
         ),
         *draw_head(box, shorten(box.title, LETTERS), width),
     ]
     for index, (kind, text) in enumerate(rows):
         lines.append(
-            f'<text class="{kind}{_status(box) if kind == "mark" else ""}" x="{_PAD}"'
+            f'<text class="{kind}{css_of(box) if kind == "mark" else ""}" x="{_PAD}"'
             f' y="{HEADER + 18 + index * _LINE}">{to_xml(text)}</text>'
         )
     return Picture(width, height, (*lines, *_bar(box, share, width, top)))
@@ -102,7 +104,7 @@ def draw_head(box: Box, title: str, width: float) -> Iterator[str]:
     """Yield the coloured head of a box with its sign and `title`, and how often it is called."""
     badge = _badge(box, 5, 4)
     path = f"M0.5 {HEADER}V6.5a6 6 0 0 1 6-6H{number(width - 6.5)}a6 6 0 0 1 6 6V{HEADER}Z"
-    yield f'<path class="head{_status(box)}" d="{path}" fill="{COLOURS[box.category]}"/>'
+    yield f'<path class="head{css_of(box)}" d="{path}" fill="{COLOURS[box.category]}"/>'
     yield from badge.lines
     yield f'<text class="title" x="{number(_PAD + badge.width)}" y="16">{to_xml(title)}</text>'
     if box.calls_text:
@@ -112,8 +114,10 @@ def draw_head(box: Box, title: str, width: float) -> Iterator[str]:
         )
 
 
-def _status(box: Box) -> str:
-    return (f" s-{box.status}" if box.status else "") + (" gone" if box.is_gone else "")
+def css_of(box: Box) -> str:
+    """Return the CSS classes that say what a plan or diff does to the box, each after a space."""
+    names = [f"s-{box.status}"] if box.status else []
+    return "".join(f" {name}" for name in (*names, *["gone"] * box.is_gone))
 
 
 def _titled(box: Box) -> str:
@@ -126,7 +130,7 @@ def _badge(box: Box, left: float, top: float) -> Picture:
         return Picture(0, 0, ())
     width = 10 + text_width(box.sign) * _BOLD_COLUMN
     sign = (
-        f'<text class="sign{_status(box)}" x="{number(left + width / 2)}" y="{number(top + 12.5)}"'
+        f'<text class="sign{css_of(box)}" x="{number(left + width / 2)}" y="{number(top + 12.5)}"'
         f' text-anchor="middle">{to_xml(box.sign)}</text>'
     )
     return Picture(

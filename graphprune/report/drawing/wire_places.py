@@ -64,9 +64,8 @@ def place_wires(
                 for place, index in enumerate(wires)
             }
         )
-        order += reversed(
-            wires
-        )  # the rightmost label stands nearest to the box, so that no wire crosses it
+        # the rightmost label stands nearest to the box, so that no wire crosses it
+        order += reversed(wires)
     below, above = [0] * len(view.boxes), [0] * len(view.boxes)
     levels: dict[int, int] = {}
     for index in order:

@@ -1,5 +1,5 @@
 """From the text of rule files to a rule set: every fault of every file in one run.
 
-What belongs here: the shape of each section and what is built from it, and what is wrong with a
-file. What does not: anything that needs a model.
+What belongs here: the values that texts stand for, and faults with their places. What does not:
+anything that looks at a model (`rules.resolving`).
 """

@@ -187,10 +187,7 @@ if TYPE_CHECKING:
     PatternValue = Any
 else:
     _Text = Annotated[
-        str,
-        PlainValidator(_named_pattern),
-        WithJsonSchema({"const": "unstructured"}),
-        Tag("~text"),
+        str, PlainValidator(_named_pattern), WithJsonSchema({"const": "unstructured"}), Tag("~text")
     ]
     _Mappings = (Annotated[shape, Tag(_tag(shape))] for shape in PATTERN_SHAPES)
     PatternValue = Annotated[

@@ -64,8 +64,7 @@ class ScheduleShape(Shape):
     missing: ClassVar[Mapping[str, str]] = {"curve": f"add one of {', '.join(CURVES)}"}
 
     curve: CurveName = required(
-        "How the sparsity gets to its target: constant, linear, polynomial, step, ...",
-        "polynomial",
+        "How the sparsity gets to its target: constant, linear, polynomial, step, ...", "polynomial"
     )
     initial: Share = optional(
         "The share of zeros at the beginning of a ramp.", "30%", alias="from", default=0.0

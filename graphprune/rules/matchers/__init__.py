@@ -3,5 +3,7 @@ they stand for in a graph.
 
 A family module holds all that is known of its keys: how a rule file writes them (`MatcherKey`, with
 what an editor and the reference say), the value that is built, which layers it holds for, its
-words, and why a layer is outside. `keys.py` lists the keys. Nothing here knows rules or actions.
+words, and why a layer is outside. `keys.py` lists the keys.
+
+What belongs here: all that is known of a matcher key. What does not: rules and actions.
 """

@@ -1,4 +1,5 @@
 """Which rule decides for which layer, and what is wrong between the rules and the model.
 
-What belongs here: everything that needs both a rule set and a model. What does not: reading files.
+What belongs here: claims, conflicts, near misses and explanations. What does not: how a file is
+written (`rules.building`), and what a claim does to a layer (`plan`).
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from graphprune.errors import Diagnostic, RuleError, Where
 from graphprune.shipped import shipped_file
-from graphprune.suggestions import closest, find_close
+from graphprune.suggestions import ask_for_file, closest, find_close
 
 PREFIX = "builtin:"
 ANY_MODEL = f"{PREFIX}all-90 prunes everything but the last layer of each branch"
@@ -53,12 +53,7 @@ def find_meant_file(name: str) -> str:
     )
     if shipped and given.parent == Path():
         return f"did you mean {PREFIX}{shipped[0]}? (graphprune rules lists the files that ship)"
-    near = find_close(
-        given.name,
-        [found.name for suffix in _SUFFIXES for found in given.parent.glob(f"*{suffix}")],
-        count=1,
-    )
-    return f"did you mean {given.parent / near[0]}?" if near else ""
+    return ask_for_file(name, lambda near: near.suffix in _SUFFIXES)
 
 
 def find_shipped_rules(name: str) -> ShippedRules:

@@ -1,3 +1,5 @@
-"""What rules say, as values: rules, actions, checks, custom layers. Nothing here knows a file; what
-matchers say stands in `matchers`.
+"""What rules say, as values: rules, actions, checks, custom layers.
+
+What belongs here: frozen values. What does not: matchers (`rules.matchers`), and how values are
+written or carried out.
 """

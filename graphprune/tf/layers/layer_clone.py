@@ -134,6 +134,9 @@ def _clone_lambda(layer: Layer) -> Layer:
 def _config_with_functions(layer: Layer) -> dict[str, Any]:
     """Return the layer's config with the user's own functions (an activation) as they are, not by
     name or bytecode, and as its constructor takes it.
+
+    The initializers of Keras's own layers are there as new objects, since finding a class by its
+    serialized name takes longer than the rest of a layer's constructor.
     """
     config = (
         constructor_arguments(layer) if isinstance(layer, GROWING) else dict(layer.get_config())
@@ -142,7 +145,13 @@ def _config_with_functions(layer: Layer) -> dict[str, Any]:
         live = getattr(layer, key, None)
         if inspect.isfunction(live) and not _is_known(live):
             config[key] = live
+        elif isinstance(live, _FILLERS.Initializer) and _is_of_keras(layer) and _is_of_keras(live):
+            config[key] = type(live).from_config(live.get_config())
     return config
+
+
+def _is_of_keras(value: object) -> bool:
+    return type(value).__module__.startswith("tf_keras.")
 
 
 def _live_objects(layer: Layer) -> dict[str, Any]:

@@ -29,9 +29,8 @@ def copies(variable: Any) -> tuple[tf.Variable, ...]:
     """Return the variables that hold a variable's values, one for each replica of this process; the
     variable itself where it is not distributed.
     """
-    bare = getattr(
-        variable, "_variable", variable
-    )  # under mixed precision, an AutoCastVariable around it
+    # under mixed precision, an AutoCastVariable around it
+    bare = getattr(variable, "_variable", variable)
     return tuple(bare.values) if isinstance(bare, tf.distribute.DistributedValues) else (bare,)
 
 

@@ -83,13 +83,12 @@ def names_in_format(layer: Layer, kind: str, stored: Sequence[str]) -> tuple[str
     Returns:
         Nothing where the names do not fit the layer.
     """
-    names = (
-        tuple(stored)
-        if kind == "h5"
-        else keras_places(layer)
-        if kind == "keras"
-        else _tracked_names(layer, stored)
-    )
+    if kind == "h5":
+        names = tuple(stored)
+    elif kind == "keras":
+        names = keras_places(layer)
+    else:
+        names = _tracked_names(layer, stored)
     return names if len(names) == len(variables_of(layer)) and set(names) == set(stored) else ()
 
 
@@ -162,7 +161,7 @@ def keras_places(layer: Layer) -> tuple[str, ...]:
 
 
 def _walk(owner: Any, path: str, seen: set[int]) -> Iterator[tuple[str, tf.Variable]]:
-    """Yield place and variable as `_save_state` of tf_keras/src/saving/saving_lib.py writes them."""
+    """Yield place and variable as `_save_state` of tf_keras/src/saving/saving_lib.py does."""
     if id(owner) in seen:
         return
     seen.add(id(owner))

@@ -25,8 +25,9 @@ from tf_keras.src.saving.saving_lib import DiskIOStore
 from tf_keras.src.saving.serialization_lib import ObjectSharingScope, deserialize_keras_object
 
 from graphprune.archive import Archive
-from graphprune.archive.hdf5 import LAYERS_UNTIL_2_14, open_with_texts
-from graphprune.archive.zipped import check_members, open_weights, unpacked_assets
+from graphprune.archive.hdf5 import open_with_texts
+from graphprune.archive.hdf5_index import LAYERS_UNTIL_2_14
+from graphprune.archive.zipped import KerasZip, OpenedZip
 from graphprune.errors import ArchiveError
 from graphprune.graph.entries import copy_config
 from graphprune.graph.from_config import graph_from_config
@@ -39,6 +40,7 @@ from graphprune.tf.models.hdf5_dialect import readable_as_written, restore_setti
 from graphprune.tf.models.keras_file import keras_format
 from graphprune.tf.pruning.addresses import addressed_layers, inner_layer, is_layered_model
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
+from graphprune.wrapper_names import is_state
 
 
 def load_zip(archive: Archive, *, compiled: bool) -> tf_keras.Model:
@@ -48,8 +50,13 @@ def load_zip(archive: Archive, *, compiled: bool) -> tf_keras.Model:
     Raises:
         ArchiveError: the zip holds more than it should.
     """
-    check_members(archive.path)
-    archive.check_checksums()
+    with KerasZip(archive.path).opened() as zipped:
+        zipped.check_members()
+        zipped.check_checksums()
+        return _load_zip(archive, zipped, compiled=compiled)
+
+
+def _load_zip(archive: Archive, zipped: OpenedZip, *, compiled: bool) -> tf_keras.Model:
     if layers_group(archive) == LAYERS_UNTIL_2_14:
         return _build_until_2_14(archive, compiled=compiled)
     config = copy_config(archive.config)
@@ -57,17 +64,21 @@ def load_zip(archive: Archive, *, compiled: bool) -> tf_keras.Model:
         config["compile_config"] = None
     with keras_format(), ObjectSharingScope():
         model = deserialize_keras_object(config)
-        _scale_loss_as_saved(model, archive)
-        with open_weights(archive.path) as weights, unpacked_assets(archive.path) as assets:
+        _scale_loss_as_saved(model, zipped)
+        with zipped.unpacked_assets() as assets:
             assets_store = None if assets is None else DiskIOStore(str(assets), mode="r")
             saving_lib._load_state(
-                model, _Weights(weights), assets_store, inner_path="", visited_trackables=set()
+                model,
+                _Weights(zipped.weights),
+                assets_store,
+                inner_path="",
+                visited_trackables=set(),
             )
     finalize(model)
     return model
 
 
-def _scale_loss_as_saved(model: tf_keras.Model, archive: Archive) -> None:
+def _scale_loss_as_saved(model: tf_keras.Model, zipped: OpenedZip) -> None:
     """Scale the loss again where the saved model did.
 
     Under the policy `mixed_float16`, `compile` puts a LossScaleOptimizer around the optimizer that
@@ -77,9 +88,7 @@ def _scale_loss_as_saved(model: tf_keras.Model, archive: Archive) -> None:
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None or isinstance(optimizer, BaseLossScaleOptimizer):
         return
-    with open_weights(archive.path) as weights:
-        is_scaled = "optimizer/inner_optimizer" in weights
-    if is_scaled:
+    if "optimizer/inner_optimizer" in zipped.weights:
         model.optimizer = model._compile_config.config["optimizer"] = BaseLossScaleOptimizer(
             optimizer
         )
@@ -218,8 +227,9 @@ def build_saved_model(archive: Archive, *, compiled: bool) -> tf_keras.Model:
         )
         warnings.warn(
             f"{archive.path}: a SavedModel's optimizer state is not read, so the optimizer starts"
-            " anew; save as .keras to keep it",
-            stacklevel=7,
+            " anew, and steps_per_execution, jit_compile and run_eagerly are not in the folder;"
+            " save as .keras to keep them",
+            stacklevel=5,
         )
     return model
 
@@ -267,12 +277,7 @@ def _assign_layer(layer: Layer, weights: ModelWeights, address: str) -> None:
     several of one name (Bidirectional).
     """
     located = weights.tensors.get(address, {})
-    names = [
-        name
-        for name in located
-        if not name.startswith(("mask_", "threshold_"))
-        and name not in ("pruning_step", "last_update")
-    ]
+    names = [name for name in located if not is_state(name)]
     variables = [variable for variable in layer.weights if isinstance(variable, tf.Variable)]
     if len(names) != len(variables):
         raise ArchiveError(

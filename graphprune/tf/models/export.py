@@ -12,7 +12,8 @@ import tf_keras
 from graphprune.errors import OutputError
 from graphprune.files import whole_folder, write_whole
 from graphprune.tf.models.quiet import quiet_output
-from graphprune.tf.models.saving import SUFFIXES, estimate_bytes, save_model
+from graphprune.tf.models.saving import estimate_bytes, save_model
+from graphprune.tf.models.suffixes import check_export_suffix
 from graphprune.write_faults import find_reason
 
 
@@ -50,20 +51,6 @@ def write_model(model: tf_keras.Model, path: str | Path) -> None:
         save_tflite(model, path)
     else:
         (save_model if suffix else write_saved_model)(model, path)
-
-
-def check_export_suffix(path: str | Path) -> None:
-    """Raise unless the end of the name says in which format to write a model.
-
-    Raises:
-        OutputError: the suffix names no format.
-    """
-    suffix = Path(path).suffix
-    if suffix not in ("", ".tflite", *SUFFIXES):
-        raise OutputError(
-            f"{path}: no model format has the suffix {suffix}; use .keras, .h5, .tflite, or no"
-            " suffix for a SavedModel folder"
-        )
 
 
 def save_tflite(model: tf_keras.Model, path: str | Path) -> None:

@@ -4,7 +4,9 @@ registered with Keras.
 
 from __future__ import annotations
 
+import functools
 import inspect
+import types
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +17,7 @@ from tf_keras.src.optimizers.schedules.learning_rate_schedule import LearningRat
 from tf_keras.src.saving import object_registration
 
 from graphprune.archive.allowed import Given
-from graphprune.archive.allowed.entries import OTHER
+from graphprune.archive.allowed.entries import KERAS_3, OTHER
 from graphprune.archive.allowed.keras_names import (
     CONSTRAINT,
     FUNCTION,
@@ -29,6 +31,7 @@ from graphprune.archive.allowed.keras_names import (
     REGULARIZER,
 )
 from graphprune.archive.allowed.places import PRUNING_SCHEDULE
+from graphprune.archive.entries import LAMBDA
 from graphprune.tf.pruning.keras_schedules import PruningSchedule
 
 KINDS: tuple[tuple[type, str], ...] = (
@@ -46,6 +49,43 @@ KINDS: tuple[tuple[type, str], ...] = (
 )
 
 
+def named_as_given(custom_objects: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the user's objects with copies of the functions that have another name of their own,
+    which Keras then writes under the name that they were given by.
+
+    So a model file that names its activation `<lambda>` goes on doing so in every file that is
+    written of it, and whoever served the original serves those in the same way. A lambda itself
+    is never written as bytecode.
+    """
+    return {
+        name: _renamed(value, name) if _needs_name(value, name) else value
+        for name, value in custom_objects.items()
+    }
+
+
+def _needs_name(value: Any, name: str) -> bool:
+    if not isinstance(value, types.FunctionType) or not isinstance(name, str):
+        return False
+    own = (value.__name__, object_registration.get_registered_name(value))
+    return name == LAMBDA or name not in own
+
+
+@functools.cache
+def _renamed(function: types.FunctionType, name: str) -> types.FunctionType:
+    """Return a copy of a function that Keras writes as `name`; the user's own is left as it is."""
+    copy = types.FunctionType(
+        function.__code__,
+        function.__globals__,
+        name.strip("<>"),  # what is called `<lambda>`, Keras writes as bytecode
+        function.__defaults__,
+        function.__closure__,
+    )
+    copy.__kwdefaults__, copy.__doc__ = function.__kwdefaults__, function.__doc__
+    copy.__module__ = function.__module__
+    object_registration._GLOBAL_CUSTOM_NAMES[copy] = name
+    return copy
+
+
 def given_objects(custom_objects: Mapping[str, Any]) -> dict[str, Any]:
     """Return all that Keras finds by a name alone, as it looks them up: registered, in an open
     scope, handed over.
@@ -61,6 +101,8 @@ def kinds_of(objects: Mapping[str, Any]) -> Given:
 
 def _kinds(value: Any) -> frozenset[str]:
     kind = value if inspect.isclass(value) else type(value)
+    if any(base.__module__.partition(".")[0] == "keras" for base in kind.__mro__):
+        return frozenset({KERAS_3})
     found = {name for base, name in KINDS if issubclass(kind, base)}
     if found:
         return frozenset(found)

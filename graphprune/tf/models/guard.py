@@ -82,9 +82,8 @@ def _guard_texts(
         custom_objects: Any = None,
         printable_module_name: str = "object",
     ) -> Any:
-        if isinstance(identifier, Mapping) and _registered(
-            identifier, given
-        ):  # what was judged is what is built
+        # what was judged is what is built
+        if isinstance(identifier, Mapping) and _registered(identifier, given):
             identifier = {**identifier, "class_name": identifier["registered_name"]}
         name = identifier.get("class_name") if isinstance(identifier, Mapping) else identifier
         if (

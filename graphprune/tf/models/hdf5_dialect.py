@@ -24,7 +24,7 @@ from tf_keras.src.saving.legacy import serialization
 
 from graphprune.archive.allowed.keras_names import KERAS, LAYER
 from graphprune.archive.allowed.places import kind_at
-from graphprune.graph.entries import WRAPPER
+from graphprune.wrapper_names import REGISTERED
 
 _DEFAULTS: Mapping[str, Any] = {
     "run_eagerly": False,
@@ -110,7 +110,7 @@ def _name_functions(value: Any) -> Any:
     named = {key: _name_functions(item) for key, item in value.items()}
     inside = named.get("config")
     if isinstance(inside, dict) and (
-        value.get("class_name") in KERAS[LAYER].classes or value.get("class_name") == WRAPPER
+        value.get("class_name") in KERAS[LAYER].classes or value.get("class_name") == REGISTERED
     ):
         named["config"] = {
             key: item if kind_at(key) is None else _name_function(item)

@@ -20,11 +20,11 @@ from graphprune.tf.layers.growing_vocabularies import check_config
 from graphprune.tf.layers.spectral_build import spectral_layers_buildable
 from graphprune.tf.models.bounds import growth_bounded
 from graphprune.tf.models.building import build_saved_model, load_hdf5, load_zip
-from graphprune.tf.models.given import given_objects, kinds_of
+from graphprune.tf.models.given import given_objects, kinds_of, named_as_given
 from graphprune.tf.models.guard import names_guarded
 from graphprune.tf.models.refusals import (
-    LAMBDA_FAULT,
     check_loadable,
+    explain_lambda,
     explain_refusal,
     refuse_settings,
 )
@@ -38,9 +38,6 @@ _MISSING = re.compile(
     r" (?:class|function)) [`'](?P<name>[^`']+)[`']"
 )
 
-_LAMBDA = re.compile(
-    r"<lambda>|\{'value': \['"
-)  # the name, or what Keras makes of the code where it expects a name
 _CAUSE = "Exception encountered: "
 _LONGEST_CAUSE = 400
 """Characters of Keras's own error that a message shows."""
@@ -68,7 +65,8 @@ def load_model(
 
     Args:
         path: The file or folder.
-        custom_objects: The user's own classes and functions by name.
+        custom_objects: The user's own classes and functions, by the names that the file has for
+            them; functions are saved again under these names. `<lambda>` is the name of a lambda.
         unsafe_lambda: Run the Python bytecode of Lambda layers in the file; only for files whose
             origin you trust.
         unsafe_ops: Let layers run operations of TensorFlow that may do more than compute, such as
@@ -82,8 +80,9 @@ def load_model(
     if custom_objects is not None:
         check_mapping("custom_objects", custom_objects, "a dict of classes and functions by name")
     archive = read_archive(path)
-    with prune_scope(), tf_keras.utils.custom_object_scope(dict(custom_objects or {})):
-        objects = given_objects(custom_objects or {})
+    own = named_as_given(custom_objects or {})
+    with prune_scope(), tf_keras.utils.custom_object_scope(own):
+        objects = given_objects(own)
         given = kinds_of(objects)
         check_loadable(archive, unsafe_lambda=unsafe_lambda, unsafe_ops=unsafe_ops, given=given)
         check_models(archive.config, name)
@@ -140,8 +139,9 @@ def _load_uncompiled(archive: Archive, reason: str) -> tf_keras.Model:
 def _explain(err: Exception, archive: Archive) -> str:
     """Return in one line what went wrong, and what to do."""
     cause = _find_cause(err)
-    if _LAMBDA.search(cause):
-        return LAMBDA_FAULT
+    about_lambda = explain_lambda(cause)
+    if about_lambda is not None:
+        return about_lambda
     missing = _MISSING.search(str(err))
     if missing is not None:
         return explain_refusal(Refusal(missing["name"].rsplit(">", 1)[-1], "class or function"))

@@ -24,9 +24,8 @@ def quiet_output() -> Iterator[None]:
     sys.stdout.flush()
     sys.stderr.flush()
     streams = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (
-        getattr(stream, "beneath", stream) for stream in streams
-    )  # those of a live display write past descriptors 1 and 2
+    # those of a live display write past descriptors 1 and 2
+    sys.stdout, sys.stderr = (getattr(stream, "beneath", stream) for stream in streams)
     kept = [os.dup(1), os.dup(2)]
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:

@@ -15,7 +15,7 @@ from graphprune.archive.allowed import Given, Refusal, find_refused
 from graphprune.archive.allowed.check import OPERATION, PATH, SIZE
 from graphprune.archive.allowed.keras_names import LAYER
 from graphprune.archive.allowed.places import LIMITS
-from graphprune.archive.entries import holds_lambda_bytecode
+from graphprune.archive.entries import LAMBDA, holds_lambda_bytecode
 from graphprune.errors import ArchiveError
 
 _TRUST = "if you trust where the file comes from, pass --unsafe-{0} (unsafe_{0}=True in Python)"
@@ -53,7 +53,7 @@ def check_loadable(
 
 
 def refuse_settings(archive: Archive, given: Given, *, unsafe_lambda: bool) -> str | None:
-    """Return why the compile settings must not be restored; None where nothing stands against it."""
+    """Return why the compile settings must not be restored; None where they may be."""
     settings: tuple[Any, ...] = (archive.training_config, archive.config.get("compile_config"))
     if not unsafe_lambda and holds_lambda_bytecode(settings):
         return "a lambda function in them holds Python bytecode"
@@ -61,18 +61,33 @@ def refuse_settings(archive: Archive, given: Given, *, unsafe_lambda: bool) -> s
     return None if refusal is None else explain_refusal(refusal)
 
 
-LAMBDA = "<lambda>"
-LAMBDA_FAULT = (
+_LAMBDA_AS_CODE = (
     "a function in it is a lambda, which a model file cannot hold; write it as a function with a"
     " name (def) in the program that built the model, save the model again, and give the function"
     " with --custom-objects"
 )
+_CODE = "{'value': ['"
+"""What Keras makes of a lambda's bytecode where it expects the name of a function."""
+_LAMBDA_BY_NAME = (
+    "a function in it is a lambda, of which a model file holds nothing but the name '<lambda>';"
+    " give the function under that name, with --custom-objects '<lambda>=MODULE:FUNCTION'"
+    " (custom_objects={'<lambda>': ...} in Python); it then stands for every lambda of the file"
+)
+
+
+def explain_lambda(cause: str) -> str | None:
+    """Return what to do where Keras could not read a lambda in an object of the user's, by the text
+    of its error; None where it is about something else.
+    """
+    if LAMBDA in cause:
+        return _LAMBDA_BY_NAME
+    return _LAMBDA_AS_CODE if _CODE in cause else None
 
 
 def explain_refusal(refusal: Refusal) -> str:
     """Return what a file names and must not, with what to do."""
     if refusal.name == LAMBDA:
-        return f"{refusal.where}{LAMBDA_FAULT}"
+        return f"{refusal.where}{_LAMBDA_BY_NAME}"
     name = _cut(refusal.name)
     if refusal.kind == PATH:
         return (
@@ -91,10 +106,16 @@ def explain_refusal(refusal: Refusal) -> str:
             " the file is damaged, save the model again"
         )
     kind = "class" if refusal.kind == LAYER else refusal.kind
+    if refusal.is_keras_3:
+        return (
+            f"{refusal.where}the class that was given as {name!r} is built on Keras 3 (module"
+            " keras), and this model is one of tf_keras; import tf_keras instead of keras where the"
+            " class is written, or set TF_USE_LEGACY_KERAS=1 where it imports tensorflow.keras"
+        )
     if refusal.is_given:
         return (
-            f"{refusal.where}{name!r} is named as {refusal.kind} and is not one; the file is not"
-            " safe to load"
+            f"{refusal.where}{name!r} is named as {refusal.kind} and is not one; give the"
+            f" {refusal.kind} of that name, or leave the file alone, for it is not safe to load"
         )
     named = (
         f"the {kind} {name!r} of {_cut(refusal.module)!r}"
@@ -108,7 +129,7 @@ def explain_refusal(refusal: Refusal) -> str:
         )
     return (
         f"{refusal.where}{named} is not part of Keras; give it with --custom-objects"
-        f" (custom_objects={{{name!r}: ...}} in Python)"
+        f" MODULE:{name.rsplit('>', 1)[-1]} (custom_objects={{{name!r}: ...}} in Python)"
     )
 
 

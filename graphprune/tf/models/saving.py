@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,8 @@ from graphprune.errors import OutputError
 from graphprune.files import whole_file, write_whole
 from graphprune.tf.layers.growing_vocabularies import check_savable
 from graphprune.tf.models.keras_file import to_hdf5, write_keras
+from graphprune.tf.models.suffixes import check_model_suffix
 from graphprune.tf.pruning.addresses import refuse_other_kind
-
-SUFFIXES = (".keras", ".h5")
 
 
 def save_model(model: tf_keras.Model, path: str | PathLike[str]) -> None:
@@ -61,20 +60,6 @@ def estimate_bytes(model: tf_keras.Model) -> int:
         for variable in variables
         if isinstance(variable, tf.Variable)
     )
-
-
-def check_model_suffix(path: str | PathLike[str]) -> None:
-    """Raise unless the file name says in which format to save a model.
-
-    Raises:
-        OutputError: it ends neither in `.keras` nor in `.h5`.
-    """
-    suffix = Path(path).suffix
-    if suffix not in SUFFIXES:
-        raise OutputError(
-            f"{fspath(path)}: a model is saved as {' or '.join(SUFFIXES)}, got"
-            f" {suffix or 'no suffix'}; change the end of the name"
-        )
 
 
 def _check_vocabularies(model: tf_keras.Model, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Layers of live models by address: the name, prefixed by the names of the nested models around it."""
+"""Layers of live models by address: the name after the names of the nested models around it."""
 
 from __future__ import annotations
 
@@ -113,5 +113,26 @@ def inner_layer(layer: Layer) -> Layer:
 
 
 def name_of(layer: Layer) -> str:
-    """Return the layer's name, without what the TensorFlow toolkit's live wrapper puts before it."""
+    """Return the layer's name, without the prefix of the TensorFlow toolkit's live wrapper."""
     return str(layer.layer.name if is_toolkit_layer(layer) else layer.name)
+
+
+def check_model(model: object) -> None:
+    """Raise unless `model` is a built Sequential or Functional model of tf_keras.
+
+    Raises:
+        GraphError: it is something else; the text names its class.
+    """
+    if not isinstance(model, tf_keras.Model):
+        refuse_other_kind(model, "model", "a Sequential or Functional model")
+    kind = f"{type(model).__module__}.{type(model).__qualname__}"
+    if not is_layered_model(model):
+        raise GraphError(
+            f"{model.name}: {kind} is a subclassed model, whose layers and connections cannot be"
+            " read; rebuild it with the Functional API: tf_keras.Model(inputs, outputs)"
+        )
+    if not model.built:
+        raise GraphError(
+            f"{model.name}: the model is not built, so it has no weights yet; call"
+            " model.build(input_shape) first"
+        )

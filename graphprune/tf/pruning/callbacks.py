@@ -111,9 +111,8 @@ class UpdatePruningStep(tf_keras.callbacks.Callback):
         weights: in `fit`, Keras's History is the last of all.
         """
         history: Any = getattr(self.model, "history", None)
-        is_fit = (
-            self.params is not None and getattr(history, "params", None) is self.params
-        )  # Keras gives all callbacks of one fit the same dict
+        # Keras gives all callbacks of one fit the same dict
+        is_fit = self.params is not None and getattr(history, "params", None) is self.params
         self.params = None
         if not is_fit:
             finish()

@@ -144,9 +144,8 @@ def _read_legacy(
             copied.get_slot(variables[id(own[key])], name).assign(slot)
     copied.iterations.assign(optimizer.iterations)
     own_attributes = attribute_variables(copied)
-    for name, variable in attribute_variables(
-        optimizer
-    ).items():  # `_m_cache` of Nadam, which is no slot
+    # `_m_cache` of Nadam, which is no slot
+    for name, variable in attribute_variables(optimizer).items():
         if name in own_attributes:
             own_attributes[name].assign(variable)
 

@@ -1,4 +1,4 @@
-"""What a model that was loaded keeps of its file: how the weights of custom layers are named there."""
+"""What a loaded model keeps of its file: how the weights of custom layers are named there."""
 
 from __future__ import annotations
 

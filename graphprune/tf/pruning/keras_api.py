@@ -21,26 +21,24 @@ from graphprune.suggestions import find_close
 from graphprune.tf.layers.live_tensors import holds_prunable_layer, is_builtin_layer, prunable_names
 from graphprune.tf.pruning.addresses import (
     addressed_layers,
+    check_model,
     find_wrappers,
     is_layered_model,
     is_unbuilt,
     is_wrapped,
     refuse_other_kind,
 )
-from graphprune.tf.pruning.keras_schedules import (
-    ConstantSparsity,
-    PruningSchedule,
-    check_schedule,
-    own_schedule,
-)
+from graphprune.tf.pruning.keras_schedules import ConstantSparsity, PruningSchedule, check_schedule
 from graphprune.tf.pruning.live_toolkit import foreign_wrapper, is_toolkit_layer
+from graphprune.tf.pruning.missed_targets import find_missed_targets
+from graphprune.tf.pruning.own_schedule import own_schedule
 from graphprune.tf.pruning.skipped_layers import (
     Skipped,
     describe_skipped,
     find_quantized,
     find_skipped,
 )
-from graphprune.tf.pruning.surgery import check_model, find_missed_targets, strip_model, wrap_layers
+from graphprune.tf.pruning.surgery import strip_model, wrap_layers
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
 _OWN_KEYWORDS = (
@@ -258,13 +256,11 @@ def _pruning_for(
     nothing is known of the axes of their kernels.
     """
     kind = type(layer).__name__
-    whose = (
-        f"custom layer class {kind}"
-        if not is_builtin_layer(layer)
-        else f"the custom layer in {kind}"
-        if holds_prunable_layer(layer)
-        else None
-    )
+    whose = None
+    if not is_builtin_layer(layer):
+        whose = f"custom layer class {kind}"
+    elif holds_prunable_layer(layer):
+        whose = f"the custom layer in {kind}"
     if patterns.is_unstructured:
         return Pruning(schedule.target, schedule.to_schedule(), names)
     if whose is not None:

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
-import tf_keras
 
 from graphprune.arguments import check_number, check_whole, wrong_type
-from graphprune.sparsity.positions import Position, Run
+from graphprune.sparsity.positions import Position
 from graphprune.sparsity.schedules import Schedule
 
 
@@ -75,7 +74,7 @@ class PruningSchedule(ABC):
         return tf.logical_and(is_turn, tf.logical_and(step >= begin_step, tf.logical_not(is_over)))
 
 
-class _Known(PruningSchedule):
+class KnownSchedule(PruningSchedule):
     """A schedule that plans can hold."""
 
     @abstractmethod
@@ -104,7 +103,7 @@ class _Known(PruningSchedule):
         return hash((type(self), *self._arguments().values()))
 
 
-class ConstantSparsity(_Known):
+class ConstantSparsity(KnownSchedule):
     """The same sparsity from `begin_step` on; masks change every `frequency` steps until `end_step`
     (-1: for ever).
     """
@@ -145,7 +144,7 @@ class ConstantSparsity(_Known):
         return tf.constant(self.target_sparsity, tf.float32)
 
 
-class PolynomialDecay(_Known):
+class PolynomialDecay(KnownSchedule):
     """Sparsity that rises from `initial_sparsity` at `begin_step` to `final_sparsity` at
     `end_step`, fast at first where `power` is above 1.
     """
@@ -211,65 +210,6 @@ class PolynomialDecay(_Known):
         )
 
 
-class OwnTimetable:
-    """A user's own schedule, as the pruner asks it: like `graphprune.sparsity.schedules.Timetable`.
-
-    Attributes:
-        schedule: The user's.
-        target_step: The step at which its target is reached.
-    """
-
-    def __init__(self, schedule: PruningSchedule) -> None:
-        self.schedule = schedule
-        self.target_step = schedule.end_step if schedule.end_step >= 0 else schedule.begin_step
-        self._undue = range(0)
-
-    def is_due(self, *, after: int, step: int) -> bool:
-        """Return whether the schedule asks for an update in (`after`, `step`]; steps that it said
-        no to are not asked again.
-        """
-        if any(
-            bool(self.schedule(at)[0]) for at in range(step, after, -1) if at not in self._undue
-        ):
-            return True
-        self._undue = range(after + 1, step + 1)
-        return False
-
-    def sparsity_at(self, step: int, target: float) -> float:
-        """Return the share of weights that must be zero at `step`: the schedule's, in proportion to
-        `target` where a pattern fixes another than its own.
-        """
-        share, own = float(self.schedule(step)[1]), self.schedule.target
-        return share if target == own or own == 0 else share * target / own
-
-
-def own_schedule(schedule: PruningSchedule) -> PruningSchedule | None:
-    """Return a schedule of a user's own class, None for those that plans can hold."""
-    return None if isinstance(schedule, _Known) else schedule
-
-
-def write_own_schedule(schedule: PruningSchedule | None) -> dict[str, Any]:
-    """Return the part of a wrapper's config that holds a user's own schedule; nothing without one."""
-    return (
-        {}
-        if schedule is None
-        else {"own_schedule": tf_keras.utils.serialize_keras_object(schedule)}
-    )
-
-
-def read_own_schedule(
-    value: Any, custom_objects: Mapping[str, Any] | None = None
-) -> PruningSchedule | None:
-    """Return the schedule that `write_own_schedule` wrote; a schedule, or None, is returned as it
-    is.
-    """
-    return (
-        tf_keras.utils.deserialize_keras_object(value, custom_objects)
-        if isinstance(value, Mapping)
-        else value
-    )
-
-
 def check_schedule(schedule: Any) -> None:
     """Raise unless `schedule` is a pruning schedule of graphprune, or a user's own that inherits
     from it.
@@ -309,82 +249,9 @@ def _other_schedule(value: Any) -> str:
     return f"graphprune's own has the same arguments: graphprune.{own.__name__}({arguments})"
 
 
-_OWN: Mapping[str, type[_Known]] = {
+_OWN: Mapping[str, type[KnownSchedule]] = {
     kind.__name__: kind for kind in (ConstantSparsity, PolynomialDecay)
 }
-
-
-class PlannedSchedule(PruningSchedule):
-    """A schedule of a rule file that `ConstantSparsity` and `PolynomialDecay` cannot say: another
-    curve, or places in epochs or percent of the run.
-
-    Attributes:
-        schedule: The schedule, as plans hold it.
-        sparsity: Its target.
-    """
-
-    def __init__(self, schedule: Schedule | Mapping[str, Any], sparsity: float) -> None:
-        self.schedule = (
-            schedule if isinstance(schedule, Schedule) else Schedule.from_config(schedule)
-        )
-        self.sparsity = sparsity
-
-    @property
-    def target(self) -> float:
-        """The share of zeros in the end."""
-        return self.sparsity
-
-    def to_schedule(self) -> Schedule:
-        """Return the schedule as plans hold it."""
-        return self.schedule
-
-    def __call__(self, step: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return (bool, float32) scalars: whether masks change at `step` (a number), and the share
-        of weights that must be zero.
-
-        Raises:
-            ValueError: the schedule is in epochs or percent, whose steps only a run knows.
-        """
-        timetable, at = self.schedule.to_timetable(Run()), int(step)
-        return tf.constant(timetable.is_due(after=at - 1, step=at)), tf.constant(
-            timetable.sparsity_at(at, self.sparsity), tf.float32
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
-        return {
-            "class_name": type(self).__name__,
-            "config": {"schedule": self.schedule.to_config(), "sparsity": self.sparsity},
-        }
-
-
-def keras_schedule(schedule: Schedule, sparsity: float) -> PruningSchedule:
-    """Return the schedule of a plan as users of Keras pruning know it."""
-    places = [
-        place for place in (schedule.begin, schedule.end, schedule.every) if place is not None
-    ]
-    if schedule.curve not in ("constant", "step", "linear", "polynomial") or any(
-        place.unit != "step" and place.value for place in places
-    ):
-        return PlannedSchedule(schedule, sparsity)
-    begin, end = (
-        round(schedule.begin.value),
-        -1 if schedule.end is None else round(schedule.end.value),
-    )
-    every = None if schedule.every is None else round(schedule.every.value)
-    if schedule.curve == "constant":
-        return ConstantSparsity(sparsity, begin, end, every or 100)
-    if schedule.curve == "step":
-        return ConstantSparsity(
-            sparsity,
-            begin,
-            begin if end == -1 and every is None else end,
-            every or max(1, end - begin),
-        )
-    power = schedule.power if schedule.curve == "polynomial" else 1.0
-    return PolynomialDecay(
-        schedule.initial, sparsity, begin, end, power, every or max(1, end - begin)
-    )
 
 
 def _check_share(name: str, value: float) -> None:

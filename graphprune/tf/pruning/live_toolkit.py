@@ -7,11 +7,11 @@ from __future__ import annotations
 import tensorflow as tf
 from tf_keras.src.engine.base_layer import Layer
 
-from graphprune.archive.toolkit import CLASS
 from graphprune.errors import GraphError
 from graphprune.graph.toolkit import toolkit_pruning
 from graphprune.sparsity.pruning import Pruning
 from graphprune.tf.layers.live_tensors import named_weights
+from graphprune.wrapper_names import CLASS
 
 _PACKAGE = "tensorflow_model_optimization"
 

@@ -12,7 +12,7 @@ from graphprune.plan.changes import Plan
 from graphprune.rules.values.rule_set import RuleSet
 from graphprune.tf.layers.finite import check_finite
 from graphprune.tf.pruning.addresses import find_wrappers
-from graphprune.tf.pruning.pruner import choose_masks
+from graphprune.tf.pruning.mask_choice import choose_masks
 from graphprune.tf.pruning.surgery import apply_plan, apply_rules, strip_model
 
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
+import tensorflow as tf
+import tf_keras
 from tf_keras.src.engine.base_layer import Layer
 
 from graphprune.errors import PlanError
-from graphprune.plan.changes import LayerChange
+from graphprune.graph.classes.builtin_layers import weights_of
+from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.layers import Tensor
+from graphprune.plan.changes import LayerChange, Plan
 from graphprune.tf.layers.live_tensors import bare_names, find_weight, named_weights, weight_names
+from graphprune.tf.pruning.addresses import addressed_layers, inner_layer
 
 
 def planned_names(layer: Layer, change: LayerChange) -> tuple[str, ...]:
@@ -54,3 +61,41 @@ def _check_label(layer: Layer, name: str, label: str) -> None:
             f" {label!r}, which is another weight of the class; list all weights under 'weights' in"
             " the order in which the layer makes them"
         )
+
+
+def with_planned_names(model: tf_keras.Model, graph: LayerGraph, plan: Plan) -> LayerGraph:
+    """Return the graph in which custom layers also have their weights by the names that the plan
+    uses: those of a file, or of a rule file's `layers`.
+    """
+    layers, renamed = dict(addressed_layers(model)), {}
+    for change in plan.changes:
+        layer = graph.layers.get(change.address)
+        if layer is None or layer.type != change.type or weights_of(layer.entry) is not None:
+            continue
+        known = {tensor.name: tensor for tensor in layer.tensors}
+        wanted = {name: name for name in (change.after.weights if change.after is not None else ())}
+        wanted |= {tensor.name: tensor.stored_as or tensor.name for tensor in change.tensors}
+        more = [
+            replace(known[stored], name=name, prunable=False)
+            for name, stored in wanted.items()
+            if name not in known and stored in known
+        ]
+        found = [
+            (name, _find(inner_layer(layers[change.address]), name))
+            for name, stored in wanted.items()
+            if name not in known and stored not in known
+        ]
+        more += [
+            Tensor(name, tuple(weight.shape), weight.dtype.name, (), False)
+            for name, weight in found
+            if weight is not None
+        ]
+        renamed[change.address] = replace(layer, tensors=(*layer.tensors, *more))
+    return graph.replace(renamed)
+
+
+def _find(layer: Layer, name: str) -> tf.Variable | None:
+    try:
+        return find_weight(layer, name)
+    except PlanError:  # told as a difference between the plan and the model
+        return None

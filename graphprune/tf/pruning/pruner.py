@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import tf_keras
 from tf_keras.src.optimizers.legacy.optimizer_v2 import OptimizerV2
 
@@ -18,40 +14,18 @@ from graphprune.sparsity.positions import Run
 from graphprune.sparsity.schedules import Timetable
 from graphprune.tf.layers.replicas import check_between_steps, check_strategy
 from graphprune.tf.pruning.addresses import find_wrappers
-from graphprune.tf.pruning.keras_schedules import OwnTimetable
+from graphprune.tf.pruning.mask_choice import update_masks
 from graphprune.tf.pruning.mask_update import apply_mask
-from graphprune.tf.pruning.pattern_masks import select_pattern_mask
-from graphprune.tf.pruning.wrapper import PruneLowMagnitude, no_pruner
-
-
-@dataclass(frozen=True, slots=True)
-class TensorProgress:
-    """Where one pruned tensor stands.
-
-    Attributes:
-        address: The layer's address.
-        name: The tensor's name in the layer.
-        size: The number of weights.
-        zeros: Weights that are zero now.
-        target_zeros: Exact zeros when the schedule is finished; the fewest, where short blocks
-            leave it open.
-        target: The share of zeros that the schedule asks for at this step.
-        threshold: The smallest score that the last mask update kept: a magnitude, or that of a
-            block or channel.
-    """
-
-    address: str
-    name: str
-    size: int
-    zeros: int
-    target_zeros: int
-    target: float
-    threshold: float
-
-    @property
-    def sparsity(self) -> float:
-        """The measured share of zeros."""
-        return self.zeros / self.size
+from graphprune.tf.pruning.missing_pruner import WithPruner
+from graphprune.tf.pruning.own_schedule import OwnTimetable
+from graphprune.tf.pruning.target_steps import (
+    target_step,
+    target_text,
+    timetable_of,
+    warn_never_reached,
+)
+from graphprune.tf.pruning.tensor_progress import TensorProgress, progress_of
+from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
 
 class Pruner:
@@ -131,12 +105,11 @@ class Pruner:
                     f"{address}: a legacy optimizer ({type(self._optimizer).__name__}) cannot prune"
                     f" an Embedding, whose gradients are sparse; {_new_optimizer(self._optimizer)}"
                 )
-            if (
-                int(wrapper.pruning_step.numpy()) < 0
-            ):  # the TensorFlow toolkit's way to say that training has not begun
+            # the TensorFlow toolkit's way to say that training has not begun
+            if int(wrapper.pruning_step.numpy()) < 0:
                 wrapper.pruning_step.assign(0)
         self.follow(run)
-        self._warn_never_reached(run, done)
+        warn_never_reached(self.wrappers, run, done)
         for wrapper in self.attached.values():
             for other in [pruner for pruner in wrapper.pruners if pruner.model is self.model]:
                 wrapper.pruners.discard(other)
@@ -155,7 +128,8 @@ class Pruner:
                 say.
         """
         self._timetables = {
-            address: _timetable(address, wrapper, run) for address, wrapper in self.wrappers.items()
+            address: timetable_of(address, wrapper, run)
+            for address, wrapper in self.wrappers.items()
         }
 
     def stop(self) -> None:
@@ -163,8 +137,8 @@ class Pruner:
         for wrapper in self.attached.values():
             wrapper.pruners.discard(self)
         function = getattr(self.model, "train_function", None)
-        if function is not None and not isinstance(function, _WithPruner):
-            self.model.train_function = _WithPruner(function, list(self.attached.values()))
+        if function is not None and not isinstance(function, WithPruner):
+            self.model.train_function = WithPruner(function, list(self.attached.values()))
 
     def project(self) -> None:
         """Zero what the masks mask, where something other than an optimizer update has written the
@@ -198,7 +172,7 @@ class Pruner:
     def is_finished(self) -> bool:
         """Whether every layer has had the update that reaches its target."""
         return all(
-            wrapper.last_update.numpy() >= _target_step(self._started(address))
+            wrapper.last_update.numpy() >= target_step(self._started(address))
             for address, wrapper in self.wrappers.items()
         )
 
@@ -237,7 +211,7 @@ class Pruner:
         return tuple(
             progress
             for address, wrapper in self.wrappers.items()
-            for progress in self._progress(address, wrapper, steps[address])
+            for progress in progress_of(address, wrapper, self._started(address), steps[address])
         )
 
     def total_sparsity(self) -> float:
@@ -246,24 +220,6 @@ class Pruner:
         return sum(tensor.zeros for tensor in tensors) / max(
             1, sum(tensor.size for tensor in tensors)
         )
-
-    def _progress(
-        self, address: str, wrapper: PruneLowMagnitude, step: int
-    ) -> Iterator[TensorProgress]:
-        timetable, pruning = self._started(address), wrapper.pruning
-        for name, (weight, _, threshold) in zip(pruning.weights, wrapper.pruning_vars, strict=True):
-            size = math.prod(weight.shape)
-            zeros = size - int(np.count_nonzero(weight.numpy()))
-            target = timetable.sparsity_at(step, pruning.share_of(name))
-            yield TensorProgress(
-                address,
-                name,
-                size,
-                zeros,
-                pruning.target_zeros(name, weight.shape),
-                target,
-                float(threshold.numpy()),
-            )
 
     def _count(self) -> tuple[int | None, dict[str, int]]:
         """Return the optimizer's updates, where the layers cannot count them all, and the steps of
@@ -362,11 +318,11 @@ class Pruner:
         for address, wrapper in self.wrappers.items():
             if address in still:
                 continue  # told at the first step, and not a matter of when training stops
-            end = _target_step(self._started(address))
+            end = target_step(self._started(address))
             is_planned = was_stopped if self._planned is None else end <= self._planned
             if is_planned and int(wrapper.last_update.numpy()) < end:
                 missed.setdefault(
-                    (_target_text(wrapper), end, int(wrapper.pruning_step.numpy())), []
+                    (target_text(wrapper), end, int(wrapper.pruning_step.numpy())), []
                 ).append(address)
         for (target, end, step), addresses in missed.items():
             warnings.warn(
@@ -387,84 +343,6 @@ class Pruner:
                 stacklevel=2,
             )
 
-    def _warn_never_reached(self, run: Run, done: int) -> None:
-        late: dict[tuple[str, int, int], list[str]] = {}
-        for address, end, last in find_unreached(self.wrappers, run, done):
-            late.setdefault((_target_text(self.wrappers[address]), end, last), []).append(address)
-        for (target, end, last), addresses in late.items():
-            warnings.warn(
-                f"schedule/never-reached: {', '.join(addresses)}: the schedule reaches {target} at"
-                f" step {end} and the run ends at step {last}; train for longer, or end the"
-                " schedule earlier",
-                stacklevel=2,
-            )
-
-
-def find_unreached(
-    wrappers: Mapping[str, PruneLowMagnitude], run: Run, done: int = 0
-) -> Iterator[tuple[str, int, int]]:
-    """Yield (address, step of the target, step at which the run ends) of each layer whose schedule
-    ends after the run.
-
-    Args:
-        wrappers: The pruned layers by address; those that were trained before go on from their
-            step.
-        run: The length of the run; nothing is yielded where it is not known.
-        done: Steps of the run that were done before, where a run is resumed.
-
-    Raises:
-        TrainingError: a schedule needs the length of an epoch, and `run` does not say.
-    """
-    if run.steps is None:
-        return
-    for address, wrapper in wrappers.items():
-        end, last = (
-            _target_step(_timetable(address, wrapper, run)),
-            max(0, int(wrapper.pruning_step.numpy())) + run.steps - done,
-        )
-        if end > last:
-            yield address, end, last
-
-
-class _WithPruner:
-    """A model's train function that is kept from one `fit` to the next, where no trace would miss
-    the pruner.
-    """
-
-    def __init__(self, function: Callable[..., Any], wrappers: list[PruneLowMagnitude]) -> None:
-        self.function = function
-        self.wrappers = wrappers
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        for wrapper in self.wrappers:
-            if not wrapper.has_pruner:
-                raise no_pruner(wrapper.name)
-        return self.function(*args, **kwargs)
-
-
-def update_masks(
-    wrapper: PruneLowMagnitude, timetable: Timetable | OwnTimetable, step: int
-) -> None:
-    """Choose the masks of a layer anew from the weights that it has at `step`, and zero what they
-    mask.
-    """
-    choose_masks(wrapper, lambda name: timetable.sparsity_at(step, wrapper.pruning.share_of(name)))
-
-
-def choose_masks(wrapper: PruneLowMagnitude, share_of: Callable[[str], float]) -> None:
-    """Choose the masks of a layer anew, with the share of zeros that `share_of` tells for the name
-    of each weight, and zero what they mask.
-    """
-    pruning = wrapper.pruning
-    for name, (weight, mask, threshold) in zip(pruning.weights, wrapper.pruning_vars, strict=True):
-        values, share = weight.numpy(), share_of(name)
-        chosen, smallest = select_pattern_mask(
-            values, pruning.pattern, share, pruning.axes_of(name), pads=pruning.pads
-        )
-        mask.assign(chosen)
-        threshold.assign(smallest)
-        weight.assign(apply_mask(values, chosen))
-
 
 def _new_optimizer(legacy: OptimizerV2) -> str:
     name = type(legacy).__name__
@@ -478,34 +356,4 @@ def _new_optimizer(legacy: OptimizerV2) -> str:
 def _has_embedding(wrapper: PruneLowMagnitude) -> bool:
     return any(
         isinstance(layer, tf_keras.layers.Embedding) for layer in wrapper.layer._flatten_layers()
-    )
-
-
-def _timetable(address: str, wrapper: PruneLowMagnitude, run: Run) -> Timetable | OwnTimetable:
-    if wrapper.own_schedule is not None:
-        return OwnTimetable(wrapper.own_schedule)
-    try:
-        return wrapper.pruning.schedule.to_timetable(run)
-    except ValueError as err:
-        raise TrainingError(
-            f"{address}: {err}; give the run's length:"
-            " UpdatePruningStep(run=Run(steps_per_epoch=..., epochs=...)) in fit, or"
-            " pruner.start(Run(...)) in a custom loop"
-        ) from err
-
-
-def _target_text(wrapper: PruneLowMagnitude) -> str:
-    return wrapper.pruning.describe_target("{:.1%}".format)
-
-
-def _target_step(timetable: Timetable | OwnTimetable) -> int:
-    """Return the step at which the target is reached: the end of a ramp, the beginning of anything
-    else.
-    """
-    if isinstance(timetable, OwnTimetable):
-        return timetable.target_step
-    return (
-        timetable.end
-        if timetable.schedule.is_ramp and timetable.end is not None
-        else timetable.begin
     )

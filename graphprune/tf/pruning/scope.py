@@ -8,7 +8,8 @@ from typing import Any
 
 import tf_keras
 
-from graphprune.tf.pruning.wrapper import PACKAGE, PruneLowMagnitude
+from graphprune.tf.pruning.wrapper import PruneLowMagnitude
+from graphprune.wrapper_names import REGISTERED
 
 UNLISTED: tuple[type, ...] = (
     tf_keras.layers.SpectralNormalization,
@@ -28,8 +29,5 @@ def prune_scope() -> Any:
 
 def prune_objects() -> dict[str, type]:
     """Return the classes of `prune_scope` by name."""
-    own = {
-        f"{PACKAGE}>{PruneLowMagnitude.__name__}": PruneLowMagnitude,
-        PruneLowMagnitude.__name__: PruneLowMagnitude,
-    }
+    own = {REGISTERED: PruneLowMagnitude, PruneLowMagnitude.__name__: PruneLowMagnitude}
     return {**{unlisted.__name__: unlisted for unlisted in UNLISTED}, **own}

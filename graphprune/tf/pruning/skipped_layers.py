@@ -36,12 +36,10 @@ class Skipped:
     is_custom: bool
 
     def __str__(self) -> str:
-        holds = (
-            ", which holds"
-            f" {', '.join(self.inside[:LISTED])}{' ...' if len(self.inside) > LISTED else ''}"
-            if self.inside
-            else ""
-        )
+        holds = ""
+        if self.inside:
+            more = " ..." if len(self.inside) > LISTED else ""
+            holds = f", which holds {', '.join(self.inside[:LISTED])}{more}"
         return f"{self.address} ({self.kind}{holds})"
 
 

@@ -12,7 +12,8 @@ import tf_keras
 from graphprune.arguments import check_path
 from graphprune.errors import TrainingError
 from graphprune.sparsity.positions import Run, check_run
-from graphprune.tf.pruning.pruner import Pruner, TensorProgress
+from graphprune.tf.pruning.pruner import Pruner
+from graphprune.tf.pruning.tensor_progress import TensorProgress
 
 
 class PruningSummaries(tf_keras.callbacks.TensorBoard):
@@ -107,7 +108,7 @@ class PruningSummaries(tf_keras.callbacks.TensorBoard):
         super().on_train_end(logs)
 
     def close(self) -> None:
-        """Write out what is waiting, where training was broken off and `on_train_end` never came."""
+        """Write out what is waiting, where training was broken off before `on_train_end`."""
         self._close_writers()
 
     def _write(self) -> None:

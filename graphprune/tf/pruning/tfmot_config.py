@@ -1,4 +1,4 @@
-"""Wrappers that the TensorFlow Model Optimization toolkit wrote, read as wrappers of this package."""
+"""Wrappers that the TensorFlow Model Optimization toolkit wrote, read as wrappers of our own."""
 
 from __future__ import annotations
 

@@ -1,18 +1,16 @@
-"""The pruning wrapper: a layer of the same name that holds masks and keeps masked weights at zero."""
+"""The pruning wrapper: a layer of the same name that holds masks and keeps masked weights zero."""
 
 from __future__ import annotations
 
 import copy
-import inspect
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
-from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
 from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.engine.base_layer_utils import call_context
 from tf_keras.src.saving.legacy.saved_model.utils import in_tf_saved_model_scope
@@ -20,9 +18,8 @@ from tf_keras.src.utils.tf_utils import maybe_init_scope
 
 from graphprune.archive.toolkit import is_toolkit_config
 from graphprune.arguments import wrong_type
-from graphprune.errors import TrainingError
 from graphprune.graph.checkpoint_weights import state_attribute
-from graphprune.sparsity.patterns import Block, KeepOf
+from graphprune.graph.classes.python_patterns import pattern_arguments
 from graphprune.sparsity.pruning import Provenance, Pruning
 from graphprune.tf.layers.live_tensors import (
     find_weight,
@@ -34,43 +31,13 @@ from graphprune.tf.layers.live_tensors import (
 )
 from graphprune.tf.layers.replicas import copies
 from graphprune.tf.layers.stored_names import keep_names, places_of
-from graphprune.tf.pruning.keras_schedules import (
-    PruningSchedule,
-    keras_schedule,
-    read_own_schedule,
-    write_own_schedule,
-)
+from graphprune.tf.pruning.keras_schedules import PruningSchedule
+from graphprune.tf.pruning.missing_pruner import forget_first_traces, is_symbolic, no_pruner
+from graphprune.tf.pruning.own_schedule import read_own_schedule, write_own_schedule
+from graphprune.tf.pruning.planned_schedule import keras_schedule
+from graphprune.tf.pruning.projection import Projection
 from graphprune.tf.pruning.tfmot_config import convert_tfmot_config
-
-PACKAGE = "graphprune"
-
-
-class Projection:
-    """The constraint of a pruned weight: the layer's own constraint first, then zero wherever the
-    mask says so.
-
-    Optimizers apply constraints once after each update, so the projection of a layer's first pruned
-    weight also counts the layer's steps.
-    """
-
-    def __init__(
-        self,
-        own: Callable[[tf.Tensor], tf.Tensor] | None,
-        mask: tf.Variable,
-        counter: tf.Variable | None,
-    ) -> None:
-        self.own = own
-        self.mask = mask
-        self.counter = counter
-
-    def __call__(self, weight: tf.Variable) -> tf.Tensor:
-        """Return the value that the optimizer assigns to `weight`."""
-        if self.counter is not None:
-            self.counter.assign_add(1)
-        value = tf.convert_to_tensor(weight if self.own is None else self.own(weight))
-        return tf.math.multiply_no_nan(
-            value, tf.cast(self.mask, value.dtype)
-        )  # zero times infinity is zero; half the time of tf.where
+from graphprune.wrapper_names import LAST_UPDATE, PACKAGE, STEP, mask_name, threshold_name
 
 
 @tf_keras.utils.register_keras_serializable(package=PACKAGE)
@@ -112,9 +79,8 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         own = {"name": layer.name, "trainable": layer.trainable, "dtype": layer._dtype_policy}
         super().__init__(layer, **{**own, **kwargs, "autocast": False})
         if hasattr(layer, "_batch_input_shape") and not hasattr(self, "_batch_input_shape"):
-            self._batch_input_shape = (
-                layer._batch_input_shape
-            )  # by it a Sequential model is built when its first layer is added
+            # by it a Sequential model is built when its first layer is added
+            self._batch_input_shape = layer._batch_input_shape
         self.pruning = (
             pruning if isinstance(pruning, Pruning) else _read_pruning(layer.name, pruning)
         )
@@ -146,11 +112,11 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         """(weight, mask, threshold) of each pruned tensor, in the order of `pruning.weights`; empty
         before the layer is built.
         """
-        if not hasattr(self, "pruning_step"):
+        if not hasattr(self, STEP):
             return []
         state = {
             name: [
-                getattr(self, state_attribute(f"{kind}_{name}")) for kind in ("mask", "threshold")
+                getattr(self, state_attribute(named(name))) for named in (mask_name, threshold_name)
             ]
             for name in self.pruning.weights
         }
@@ -167,36 +133,17 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
     @property
     def block_size(self) -> tuple[int, int]:
         """(rows, columns) of the blocks that are zeroed whole; (1, 1) where single weights are."""
-        pattern = self.pruning.pattern
-        if not isinstance(pattern, Block):
-            return (1, 1)
-        sizes = dict(pattern.sizes)
-        plane = [
-            axis
-            for axis in (self.pruning.axes or (tuple(sizes),))[0]
-            if axis in sizes or axis in ("in", "out")
-        ]
-        rows, columns = [*(sizes.get(axis, 1) for axis in plane), 1, 1][:2]
-        return (rows, columns)
+        return pattern_arguments(self.pruning).block_size
 
     @property
     def block_pooling_type(self) -> str:
         """`MAX` where a block is scored by its largest magnitude, else `AVG`."""
-        return (
-            "MAX"
-            if isinstance(self.pruning.pattern, Block) and self.pruning.pattern.pool == "max"
-            else "AVG"
-        )
+        return pattern_arguments(self.pruning).block_pooling_type
 
     @property
     def sparsity_m_by_n(self) -> tuple[int, int] | None:
         """(m, n) where m of each n weights along the input axis are zeroed."""
-        pattern = self.pruning.pattern
-        return (
-            (pattern.of - pattern.keep, pattern.of)
-            if isinstance(pattern, KeepOf) and pattern.along == "in"
-            else None
-        )
+        return pattern_arguments(self.pruning).sparsity_m_by_n
 
     @property
     def pruning_state(self) -> list[tf.Variable]:
@@ -206,9 +153,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         pairs = [
             variable for _, mask, threshold in self.pruning_vars for variable in (mask, threshold)
         ]
-        return (
-            [*pairs, self.pruning_step, self.last_update] if hasattr(self, "pruning_step") else []
-        )
+        return [*pairs, self.pruning_step, self.last_update] if hasattr(self, STEP) else []
 
     @property
     def input_spec(self) -> Any:
@@ -252,7 +197,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         weight; attention waits for its first call.
         """
         super().build(input_shape)
-        if not hasattr(self, "pruning_step") and not _builds_when_called(self.layer):
+        if not hasattr(self, STEP) and not _builds_when_called(self.layer):
             self._add_pruning_state()
 
     def _add_pruning_state(self) -> None:
@@ -260,13 +205,12 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
             self.pruning = replace(self.pruning, weights=prunable_names(self.layer))
         weights = [find_weight(self.layer, name) for name in self.pruning.weights]
         for name, weight in zip(self.pruning.weights, weights, strict=True):
-            self._add_state(f"mask_{name}", weight.shape, tf.bool, True)
-            self._add_state(f"threshold_{name}", (), tf.float32, 0)
-        self._add_state("pruning_step", (), tf.int64, 0)
-        self._add_state("last_update", (), tf.int64, -1)
-        if (
-            self._is_tfmot
-        ):  # the toolkit's files hold no such variable, so it is no weight until the model is saved
+            self._add_state(mask_name(name), weight.shape, tf.bool, True)
+            self._add_state(threshold_name(name), (), tf.float32, 0)
+        self._add_state(STEP, (), tf.int64, 0)
+        self._add_state(LAST_UPDATE, (), tf.int64, -1)
+        # the toolkit's files hold no such variable, so it is no weight until the model is saved
+        if self._is_tfmot:
             self._non_trainable_weights.pop()
         counter = self.pruning_step
         for weight, mask, _ in self.pruning_vars:
@@ -287,11 +231,9 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         )
         setattr(self, state_attribute(name), variable)
         if state_attribute(name) != name:
-            self._delete_tracking(
-                name
-                # `add_weight` tracks a variable by its name, which Keras's loader of SavedModels reads
-                # as a path
-            )
+            # `add_weight` tracks a variable by its name, which Keras's loader of SavedModels reads
+            # as a path
+            self._delete_tracking(name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the inner layer, once it is sure that a pruner follows the training.
@@ -307,10 +249,10 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
             training is True
             and not self.has_pruner
             and not context.saving
-            and not _is_symbolic((args, kwargs))
+            and not is_symbolic((args, kwargs))
         ):
             self.missed_pruner = True
-            _forget_first_traces()
+            forget_first_traces()
             raise unburied(no_pruner(self.name))
         return super().__call__(*args, **kwargs)
 
@@ -322,7 +264,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
             kwargs |= zip(self.layer._call_spec.arg_names[1:], args, strict=False)
             args = ()
         outputs = self.layer(inputs, *args, **kwargs)
-        if not hasattr(self, "pruning_step"):
+        if not hasattr(self, STEP):
             with maybe_init_scope(self):
                 self._add_pruning_state()
         return outputs
@@ -341,7 +283,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         Of a custom layer, it also names the weights, and where other formats have them, so that the
         file can be measured without the layer's class.
         """
-        if self._is_tfmot and hasattr(self, "pruning_step"):
+        if self._is_tfmot and hasattr(self, STEP):
             self._is_tfmot = False
             self._non_trainable_weights.append(self.last_update)
         names = (weight_names(self.layer) if self.layer.built else ()) or self._weight_names
@@ -357,6 +299,17 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
             **({"weight_names": list(names)} if names else {}),
             **({"weight_places": places} if places else {}),
         }
+
+    def _lookup_dependency(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Return the variable or layer that a checkpoint of `save_weights` calls `name`: an earlier
+        version kept the dots in the names of masks and thresholds.
+        """
+        found = super()._lookup_dependency(name, *args, **kwargs)
+        return (
+            super()._lookup_dependency(state_attribute(name), *args, **kwargs)
+            if found is None
+            else found
+        )
 
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
         """Read the state from a `.keras` file; in those of the TensorFlow toolkit the pruned
@@ -441,43 +394,3 @@ def _builds_when_called(layer: Layer) -> bool:
     if not is_builtin_layer(layer) or holds_prunable_layer(layer):
         return True
     return isinstance(layer, tf_keras.layers.MultiHeadAttention) and not layer.weights
-
-
-def no_pruner(name: str) -> TrainingError:
-    """Return the error for a wrapped model that trains without a pruner."""
-    return TrainingError(
-        f"{name}: a pruned layer is being trained and no pruner is attached, so it would stay"
-        " dense; add graphprune.UpdatePruningStep() to the callbacks of fit, or start a graphprune"
-        " Pruner and call its on_step() in a custom loop"
-    )
-
-
-def _forget_first_traces() -> None:
-    """Let each tf.function that is being traced for the first time, in this thread, trace anew at
-    its next call.
-
-    TensorFlow takes a first trace that ends in an error for one that made no variables, and refuses
-    those of optimizer and metrics in a second one (`Function._call`,
-    tensorflow/python/eager/polymorphic_function/polymorphic_function.py).
-    """
-    frame = inspect.currentframe()
-    while frame is not None:
-        if frame.f_code is Function._initialize.__code__:
-            frame.f_locals["self"]._variable_creation_config = None
-        frame = frame.f_back
-
-
-def _is_symbolic(arguments: Any) -> bool:
-    """Return whether a functional model is being built, in which case nothing trains."""
-    if any(
-        isinstance(tensor, tf_keras.__internal__.KerasTensor)
-        for tensor in tf.nest.flatten(arguments)
-    ):
-        return True
-    graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
-    while graph is not None:
-        name = getattr(graph, "name", "")
-        if name.endswith("_scratch_graph") or name == "keras_graph":
-            return True
-        graph = getattr(graph, "outer_graph", None)
-    return False

@@ -76,16 +76,14 @@ def _choose_optimizer(model: tf_keras.Model, asked: Compiling, place: str) -> An
 
 
 def _build_optimizer(model: tf_keras.Model) -> None:
-    """Make the optimizer's slots now, so that a run has the same variables from its first step on."""
+    """Make the optimizer's slots now: a run has the same variables from its first step on."""
     inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     if isinstance(inner, OptimizerV2):
         inner._create_all_weights(model.trainable_variables)
         return
     inner.build(model.trainable_variables)
-    if (
-        inner.use_ema and int(inner.iterations.numpy()) == 0
-        # Keras loads weights after it built the optimizer, so averages began at weights that are gone
-    ):
+    # Keras loads weights after it built the optimizer, so averages began at weights that are gone
+    if inner.use_ema and int(inner.iterations.numpy()) == 0:
         for average, weight in zip(
             inner._model_variables_moving_average, model.trainable_variables, strict=True
         ):
@@ -115,9 +113,8 @@ def _check_name(kind: str, name: str, get: Any, module: Any) -> Any:
         ) from fault
     except ValueError:
         found = None
-    if found is None or isinstance(
-        found, str
-    ):  # Keras returns the name of a metric that it does not know
+    # Keras returns the name of a metric that it does not know
+    if found is None or isinstance(found, str):
         known = _names(module)
         close = difflib.get_close_matches(name, known, n=3)
         hint = (

@@ -245,9 +245,8 @@ def _read_arrays(
 
 
 def _read_function(spec: str, seed: int, steps_per_epoch: int | None) -> StreamData:
-    tf.random.set_seed(
-        seed
-    )  # datasets that shuffle without a seed of their own come in the same order again on resume
+    # datasets that shuffle without a seed of their own come in the same order again on resume
+    tf.random.set_seed(seed)
     train, test = call_data_function(spec)
     if test is not None and test.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise DataError(f"{spec}: the validation dataset never ends; cut it with .take(n)")

@@ -86,7 +86,12 @@ def check_data_fits(model: tf_keras.Model, data: Data) -> None:
     Raises:
         DataError: the shapes do not fit, or the model or its loss fails on the first batch.
     """
-    _check_inputs(model, data.spec, data.element_spec)
+    _check_inputs(
+        model,
+        data.spec,
+        data.element_spec,
+        _ONE_IN_A_FILE if isinstance(data, ArrayData) else "give one for each",
+    )
     check_array_labels(model, data)
     samples = _first_batch(model, data)
     states = read_recurrent_states(model)
@@ -116,9 +121,8 @@ def _first_batch(model: tf_keras.Model, data: Data) -> tf.data.Dataset:
             f"{data.spec}: the first validation batch",
             _take_first(data.spec, "validation", data.test),
         )
-    return tf.data.Dataset.from_generator(
-        lambda: [first], output_signature=data.element_spec
-    )  # the specification of `train`, so that Keras traces once
+    # the specification of `train`, so that Keras traces once
+    return tf.data.Dataset.from_generator(lambda: [first], output_signature=data.element_spec)
 
 
 def _take_first(spec: str, part: str, dataset: tf.data.Dataset) -> Any:
@@ -131,13 +135,21 @@ def _take_first(spec: str, part: str, dataset: tf.data.Dataset) -> Any:
     return first
 
 
-def _check_inputs(model: tf_keras.Model, place: str, element_spec: Any) -> None:
+_ONE_IN_A_FILE = (
+    "an .npz holds one: write a function that returns (train, validation) as tf.data.Dataset, with"
+    " batches of ((x1, x2, ...), y), and give it as --data MODULE:FUNCTION"
+)
+
+
+def _check_inputs(
+    model: tf_keras.Model, place: str, element_spec: Any, remedy: str = "give one for each"
+) -> None:
     given = tf.nest.flatten(element_spec[0])
     wanted = tf.nest.flatten(model.inputs)
     if len(given) != len(wanted):
         raise DataError(
             f"{place}: x has {_count(given)}, the model takes {_count(wanted)}"
-            f" ({', '.join(model.input_names)}); give one for each"
+            f" ({', '.join(model.input_names)}); {remedy}"
         )
     if isinstance(element_spec[0], Mapping):
         return  # matched by name, by Keras

@@ -66,10 +66,8 @@ def _records(path: Path) -> Iterator[bytes]:
     while True:
         try:
             yield next(records)
-        except (
-            StopIteration,
-            tf.errors.DataLossError,
-        ):  # the process was killed while it wrote the last one
+        except (StopIteration, tf.errors.DataLossError):
+            # the process was killed while it wrote the last one
             return
 
 

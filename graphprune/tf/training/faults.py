@@ -30,9 +30,8 @@ def explain_fault(fault: Exception) -> str:
     said = [line for line in lines if line and not line.startswith("[[")]
     text = said[-1] if said else type(fault).__name__
     place = _render_place([(file, int(line)) for file, line in _FRAME.findall(message)])
-    return (text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...") + (
-        f" ({place})" if place else ""
-    )
+    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return f"{text} ({place})" if place else text
 
 
 def find_place(fault: BaseException) -> str:

@@ -50,9 +50,8 @@ def check_gradients(model: tf_keras.Model, data: Data, place: str) -> None:
     """
     if type(model).train_step is not tf_keras.Model.train_step or model.run_eagerly:
         return
-    with RespectCompiledTrainableState(
-        model
-    ):  # as `fit` does: what was frozen after `compile` still trains
+    # as `fit` does: what was frozen after `compile` still trains
+    with RespectCompiledTrainableState(model):
         _check_gradients(model, data, place)
 
 
@@ -196,9 +195,8 @@ def _explain(model: tf_keras.Model, variable: Any, loss: tf.Tensor) -> str:
         for tensor in operation.inputs
         if id(tensor) in reached and not _is_differentiable(tensor) and tensor.dtype != tf.resource
     ]:
-        operation = whole[
-            0
-        ].op  # integers on the way: what made them of floats is what passes no gradient on
+        # integers on the way: what made them of floats is what passes no gradient on
+        operation = whole[0].op
     return f"layer {_layer_of(model, operation.name)!r} passes none on: {operation.type}"
 
 

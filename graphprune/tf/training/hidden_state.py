@@ -30,7 +30,7 @@ _NUMBER = "number:"
 
 
 def read_metric_sums(model: tf_keras.Model) -> dict[str, np.ndarray]:
-    """Return the variables of all metrics by their number: the means of an epoch are made of them."""
+    """Return the variables of all metrics by number: the means of an epoch come from them."""
     return _values(_metric_variables(model))
 
 

@@ -86,16 +86,14 @@ def _rule(loss: Any, output: str, tensor: Any) -> LabelRule | None:
         return None
     function, settings = known, {}
     if isinstance(known, tf_keras.losses.Loss):
-        base = (
-            tf_keras.losses.SparseCategoricalCrossentropy
-        )  # `call` of all losses that wrap a function
+        # `call` of all losses that wrap a function
+        base = tf_keras.losses.SparseCategoricalCrossentropy
         if type(known).call is not base.call:
             return None
         function, settings = known.fn, known._fn_kwargs
     name = getattr(function, "__name__", "")
-    if (
-        function in _SHARES and getattr(tensor, "_keras_mask", None) is None
-    ):  # masked labels may be anything
+    # masked labels may be anything
+    if function in _SHARES and getattr(tensor, "_keras_mask", None) is None:
         return LabelRule("share", name, output)
     if function in _CLASSES:
         classes = tensor.shape[-1] if tensor.shape.rank else None

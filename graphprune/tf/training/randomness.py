@@ -34,7 +34,7 @@ class Randomness:
     generators: tuple[tf.random.Generator, ...]
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return the state of every generator by its number; on several replicas each has its own."""
+        """Return the state of every generator by number; on several replicas each has its own."""
         return {str(index): state.numpy() for index, state in enumerate(self._states())}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:

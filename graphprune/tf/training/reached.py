@@ -10,7 +10,7 @@ from graphprune.rules.resolving.conflicts import list_layers
 from graphprune.sparsity.counts import percent
 from graphprune.sparsity.positions import Run
 from graphprune.tf.pruning.addresses import find_wrappers
-from graphprune.tf.pruning.pruner import find_unreached
+from graphprune.tf.pruning.target_steps import find_unreached
 
 _HELP = (
     "train for longer, let the schedule end earlier (in % of the run it fits any run), or go on"

@@ -8,45 +8,43 @@ order again (an `.npz` always does).
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
 import tf_keras
 
-import graphprune
-from graphprune.archive import read_archive
 from graphprune.arguments import check_whole
 from graphprune.errors import TrainingError
-from graphprune.files import file_sha256, model_sha256
 from graphprune.graph import read_graph
-from graphprune.plan import Plan, plan_sha256, plan_to_config
+from graphprune.plan import Plan, plan_to_config
 from graphprune.plan.read import plan_of
-from graphprune.rules.text.shipped import find_rule_file
-from graphprune.runs.checkpoints import Checkpoint, RunState
 from graphprune.runs.progress import OnProgress
 from graphprune.runs.resume_point import Tell, cut_metrics, find_finished, find_start
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import MAX_EPOCHS, Compiling, RunOptions
 from graphprune.runs.stopping import StopRequest
-from graphprune.sparsity.positions import Position, Run, Unit, parse_position
-from graphprune.tf.layers.finite import check_finite
+from graphprune.sparsity.positions import Position, Run
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.models.read_back import check_reads_back
-from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.summaries import check_tensorboard
-from graphprune.tf.pruning.surgery import apply_plan
 from graphprune.tf.training.arguments import check_places, check_run_dir, check_settings
 from graphprune.tf.training.compiling import compile_model
-from graphprune.tf.training.data import ArrayData, Data, read_data
+from graphprune.tf.training.data import Data, read_data
 from graphprune.tf.training.evaluation import check_data_fits
 from graphprune.tf.training.event_files import Place, cut_events
-from graphprune.tf.training.gradients import check_gradients
 from graphprune.tf.training.reached import check_targets_reached
+from graphprune.tf.training.ready_model import Load, make_ready
+from graphprune.tf.training.run_record import (
+    checkpoint_steps,
+    first_state,
+    other_versions,
+    rule_files,
+    run_options,
+    versions,
+)
 from graphprune.tf.training.same_run import (
     check_original,
     check_plan,
@@ -55,7 +53,8 @@ from graphprune.tf.training.same_run import (
     read_first_plan,
     read_same_data,
 )
-from graphprune.tf.training.strategies import NONE, open_spread
+from graphprune.tf.training.strategies import open_spread
+from graphprune.tf.training.strategy_names import NONE
 from graphprune.tf.training.training_loop import TrainingResult, run_to_end
 
 LOADING, READING, CHECKING = (
@@ -68,10 +67,6 @@ TRACING = "tracing the training step"
 
 def tell_nobody(_text: str) -> None:
     """Do nothing: nobody wants to know."""
-
-
-Load = Callable[[str | Path], tf_keras.Model]
-"""Loads a saved model with the user's own classes."""
 
 
 def train(
@@ -187,11 +182,11 @@ def train(
         graph = read_graph(model_path).to_config()
         first_batch = first_batch_sha256(data)
         on_stage(CHECKING)
-        model = _make_ready(model, plan, asked, data, place)
+        model = make_ready(model, plan, asked, data, place)
         if not allow_missed:
             check_targets_reached(model, Run(data.steps_per_epoch, epochs), plan)
-        every = _checkpoint_steps(checkpoint_every, Run(data.steps_per_epoch, epochs))
-        options = _options(
+        every = checkpoint_steps(checkpoint_every, Run(data.steps_per_epoch, epochs))
+        options = run_options(
             model_path,
             model,
             plan,
@@ -219,7 +214,7 @@ def train(
             options,
             plan=plan_config,
             graph=graph,
-            rule_files=_rule_files(options.rules),
+            rule_files=rule_files(options.rules),
             found=found,
             force=force,
         ):
@@ -228,7 +223,7 @@ def train(
                 data,
                 options,
                 folder,
-                _first_state(options),
+                first_state(options),
                 None,
                 stop_after_step=stop_after_step,
                 on_progress=on_progress,
@@ -278,9 +273,8 @@ def resume(
     plan = None if plan is None else plan_of(plan)
     options = folder.read_options() if not folder.is_replaced else None
     if options is not None and plan is None:
-        finished = find_finished(
-            folder, options, lambda message: None
-        )  # also in a folder that cannot be written
+        # also in a folder that cannot be written
+        finished = find_finished(folder, options, lambda message: None)
         if finished is not None:
             return TrainingResult.from_config(folder.path, asdict(finished))
     told: list[str] = []
@@ -312,18 +306,18 @@ def resume(
             on_stage(LOADING)
             if checkpoint is None:
                 model = _load_first(folder, options, data, load)
-                state = _first_state(options)
+                state = first_state(options)
             else:
                 model = load(checkpoint.model)
                 compile_model(model, Compiling(), str(checkpoint.model))
                 check_data_fits(model, data)
                 state = replace(
                     checkpoint.state,
-                    versions=_versions(),
+                    versions=versions(),
                     model_sha256=options.model_sha256,
                     data_sha256=options.data_sha256,
                 )
-                for message in _other_versions(checkpoint):
+                for message in other_versions(checkpoint):
                     tell(message)
             cut_metrics(folder, state, tell)
             if on_checkpoint is not None:
@@ -351,7 +345,7 @@ def _load_first(folder: RunFolder, options: RunOptions, data: Data, load: Load) 
     """
     plan = read_first_plan(folder, options)
     check_original(folder, options)
-    model = _make_ready(load(options.model), plan, options.compiling, data, options.model)
+    model = make_ready(load(options.model), plan, options.compiling, data, options.model)
     if options.tensorboard is not None:
         since = folder.began if Path(options.tensorboard).is_absolute() else 0.0
         cut_events(
@@ -360,162 +354,3 @@ def _load_first(folder: RunFolder, options: RunOptions, data: Data, load: Load) 
             since,
         )
     return model
-
-
-def _make_ready(
-    model: tf_keras.Model, plan: Plan | None, asked: Compiling, data: Data, place: str
-) -> tf_keras.Model:
-    """Return the model wrapped by `plan` and compiled as asked, once it was found to fit the data.
-
-    Raises:
-        TrainingError: no layer is pruned, a weight is not finite, or a setting does not exist.
-        DataError: the data does not fit.
-    """
-    if plan is not None:
-        model = apply_plan(model, plan)
-    if not find_wrappers(model) and plan is not None:
-        raise TrainingError(
-            f"{place}: the plan wraps no layer, so there is nothing to train for; graphprune plan"
-            " shows why"
-        )
-    if not find_wrappers(model):
-        raise TrainingError(
-            f"{place}: no layer is pruned; give rules with -r RULES, or wrap the model first with"
-            " graphprune apply"
-        )
-    check_finite(model, place, "such a model cannot be pruned by magnitude; train it anew")
-    compile_model(model, asked, place)
-    check_data_fits(model, data)
-    check_gradients(model, data, place)
-    return model
-
-
-def _options(
-    model_path: str | Path,
-    model: tf_keras.Model,
-    plan: Plan | None,
-    data: Data,
-    data_spec: str,
-    epochs: int,
-    own_steps_per_epoch: bool,
-    seed: int,
-    checkpoint_every: int,
-    asked: Compiling,
-    tensorboard: str | Path | None,
-    strategy: str,
-    first_batch: str,
-) -> RunOptions:
-    return RunOptions(
-        model=str(Path(model_path).absolute()),
-        model_sha256=model_sha256(Path(model_path)),
-        model_name="model.h5" if read_archive(model_path).format == "h5" else "model.keras",
-        data=str(Path(data_spec).absolute()) if isinstance(data, ArrayData) else data_spec,
-        data_sha256=data.sha256,
-        batch_size=data.batch_size if isinstance(data, ArrayData) else None,
-        epochs=epochs,
-        steps_per_epoch=data.steps_per_epoch,
-        own_steps_per_epoch=own_steps_per_epoch,
-        seed=seed,
-        checkpoint_every=checkpoint_every,
-        compiling=asked,
-        plan_sha256=_wrapped_by(model) if plan is None else plan_sha256(plan),
-        rules=() if plan is None else plan.rules,
-        schedule_units=_schedule_units(model),
-        version=graphprune.__version__,
-        tensorboard=None if tensorboard is None else str(tensorboard),
-        strategy=strategy,
-        run_id=secrets.token_hex(16),
-        first_batch_sha256=first_batch,
-    )
-
-
-def _first_state(options: RunOptions) -> RunState:
-    return RunState(
-        step=0,
-        epoch=0,
-        batch=0,
-        epochs=options.epochs,
-        steps_per_epoch=options.steps_per_epoch,
-        batch_size=options.batch_size,
-        seed=options.seed,
-        schedule_units=options.schedule_units,
-        plan_sha256=options.plan_sha256,
-        rules=options.rules,
-        versions=_versions(),
-        run_id=options.run_id,
-        model_sha256=options.model_sha256,
-        data_sha256=options.data_sha256,
-    )
-
-
-def _checkpoint_steps(every: Position | str, run: Run) -> int:
-    """Return the distance between checkpoints in steps.
-
-    Raises:
-        TrainingError: it is no position, or shorter than a step.
-    """
-    try:
-        steps = (every if isinstance(every, Position) else parse_position(every)).to_step(run)
-    except ValueError as fault:
-        raise TrainingError(f"checkpoint every: {fault}") from fault
-    if not steps:
-        raise TrainingError(f"checkpoint every: must be at least 1 step, got {every}")
-    return steps
-
-
-def _wrapped_by(model: tf_keras.Model) -> str:
-    """Return the hash of the plan that the model was wrapped by; empty where there are several, or
-    none is known.
-    """
-    plans = {wrapper.provenance.plan_sha256 for wrapper in find_wrappers(model).values()}
-    return plans.pop() if len(plans) == 1 else ""
-
-
-def _schedule_units(model: tf_keras.Model) -> tuple[Unit, ...]:
-    schedules = [wrapper.pruning.schedule for wrapper in find_wrappers(model).values()]
-    places = [
-        place
-        for schedule in schedules
-        for place in (schedule.begin, schedule.end, schedule.every)
-        if place is not None
-    ]
-    return tuple(sorted({place.unit for place in places}))
-
-
-def _rule_files(rules: tuple[tuple[str, str], ...]) -> dict[str, bytes]:
-    """Return the rule files by a name each, as far as they are still there and unchanged."""
-    found: dict[str, bytes] = {}
-    for path, digest in rules:
-        file = find_rule_file(path)
-        if file.is_file() and file_sha256(file) == digest:
-            found[file.name if file.name not in found else f"{len(found)}-{file.name}"] = (
-                file.read_bytes()
-            )
-    return found
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "graphprune": graphprune.__version__,
-        "tensorflow": tf.__version__,
-        "tf_keras": tf_keras.__version__,
-    }
-
-
-def _other_versions(checkpoint: Checkpoint) -> tuple[str, ...]:
-    old = checkpoint.state.versions
-    changed = [
-        f"{name} {old.get(name)}, now {version}"
-        for name, version in _versions().items()
-        if old.get(name) != version
-    ]
-    return (
-        (
-            (
-                f"{checkpoint.folder}: written with {'; '.join(changed)}; the rest of the run may"
-                " differ in the last bits"
-            ),
-        )
-        if changed
-        else ()
-    )

@@ -1,4 +1,4 @@
-"""What a run that goes on must find as it was: data, plan and original model; and whose run it is."""
+"""What a resumed run must find as it was: data, plan and original model; and whose run it is."""
 
 from __future__ import annotations
 

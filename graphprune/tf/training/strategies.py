@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
@@ -15,9 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from graphprune.errors import TrainingError
-
-NONE = "none"
-_MIRRORED = re.compile(r"mirrored(?::(?P<count>[1-9][0-9]{0,2}))?")
+from graphprune.tf.training.strategy_names import NONE, parse_strategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +63,9 @@ def _mirrored(kind: str, count: int) -> tf.distribute.Strategy:
 
 
 def _devices(name: str) -> tuple[str, int]:
-    found = _MIRRORED.fullmatch(name)
-    if found is None:
-        raise TrainingError(
-            f"strategy: got {name!r}; known are none, mirrored and mirrored:N, such as mirrored:2"
-        )
+    named = parse_strategy(name)
     gpus = len(tf.config.list_physical_devices("GPU"))
-    count = int(found["count"] or gpus or 1)
+    count = named or gpus or 1
     if gpus and count > gpus:
         raise TrainingError(
             f"strategy: {name} needs {count} GPUs, this machine has {gpus}; take mirrored:{gpus}"

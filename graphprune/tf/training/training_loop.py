@@ -22,8 +22,9 @@ from graphprune.runs.run_options import RunOptions
 from graphprune.runs.stopping import StopRequest
 from graphprune.sparsity.positions import Run
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
-from graphprune.tf.pruning.pruner import Pruner, TensorProgress
+from graphprune.tf.pruning.pruner import Pruner
 from graphprune.tf.pruning.summaries import PruningSummaries
+from graphprune.tf.pruning.tensor_progress import TensorProgress
 from graphprune.tf.training.begin_at import BeginAt
 from graphprune.tf.training.data import Data
 from graphprune.tf.training.event_files import Place, cut_events

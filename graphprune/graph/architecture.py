@@ -1,0 +1,206 @@
+"""What a model is, whichever Keras wrote its file: layers with the defaults of the settings that
+are left out, what they are called with, and how they are connected.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from graphprune.graph.classes.builtin_layers import known_class
+from graphprune.graph.classes.completion import complete_config, is_inherited
+from graphprune.graph.classes.python_code import CODE
+from graphprune.graph.entries import Entry, canonical, type_of
+from graphprune.graph.frames import CONSTANT, Frame
+from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.layers import Layer
+
+_CONNECTIONS = frozenset({"input_layers", "output_layers", "inbound_nodes"})
+WHEN_BUILT = frozenset(
+    {
+        "batch_input_shape",
+        "build_input_shape",
+        "key_shape",
+        "query_shape",
+        "value_shape",
+        "vocabulary_size",
+    }
+)
+"""Settings that may be null, or not there, until a layer or a model is built; an InputLayer always
+has its shape.
+"""
+
+
+_NOTHING: tuple[Any, ...] = (None, {}, [])
+
+
+def hash_architecture(graph: LayerGraph) -> str:
+    """Return a hash (hex) that two files of one model share, whichever version of Keras wrote them,
+    wrappers included.
+
+    The code of a Lambda has no part in it, as another Python writes it anew, and neither have the
+    inputs of a Sequential model, which Keras once did not write.
+    """
+    document = {
+        "name": graph.name,
+        "frames": [_frame_facts(graph, frame) for frame in graph.frames.values()],
+        "layers": {
+            address: _layer_facts(layer)
+            for address, layer in graph.layers.items()
+            if not _is_implied(graph, layer)
+        },
+        "constants": collect_call_constants(graph),
+    }
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _frame_facts(graph: LayerGraph, frame: Frame) -> list[Any]:
+    """Return what a model is apart from its layers: its class and settings, and its connections."""
+    facts = [
+        frame.address,
+        type_of(frame.entry),
+        _without_code(_settings(frame.entry, names=True, is_model=True)),
+    ]
+    if _is_sequential(frame):
+        addresses = map(frame.address_of, (member.name for member in frame.members))
+        return [*facts, [name for name in addresses if graph.layers[name].kind != "input"]]
+    uses = [
+        [member.name, call, use.source, use.source_call, use.source_tensor, use.argument]
+        for member in frame.members
+        for call, taken in enumerate(member.calls)
+        for use in taken
+    ]
+    ends = [
+        [[use.source, use.source_call, use.source_tensor] for use in end]
+        for end in (frame.inputs, frame.outputs)
+    ]
+    return [*facts, sorted(uses), ends]
+
+
+def _is_sequential(frame: Frame) -> bool:
+    return "input_layers" not in frame.entry["config"]
+
+
+def _is_implied(graph: LayerGraph, layer: Layer) -> bool:
+    """Return whether this is the input of a Sequential model."""
+    return layer.kind == "input" and _is_sequential(graph.frames[layer.container or ""])
+
+
+def _layer_facts(layer: Layer) -> list[Any]:
+    wrap = layer.wrap
+    return [
+        layer.type,
+        layer.kind,
+        _without_code(
+            plain_config(layer.entry, names=True)
+            if layer.kind == "input"
+            else _settings(layer.entry, names=True, is_model=layer.kind == "model")
+        ),
+        None if wrap is None else [wrap.type, wrap.pruning and wrap.pruning.to_config()],
+    ]
+
+
+def _without_code(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_code(item) for key, item in value.items() if key != CODE}
+    return [_without_code(item) for item in value] if isinstance(value, list) else value
+
+
+def plain_config(entry: Entry, *, names: bool, is_model: bool = False) -> dict[str, Any]:
+    """Return a layer's settings without its own name, alike for the `.keras` and the `.h5` way of
+    writing them and for every version of Keras.
+
+    Of a model the inner layers and connections are left out: they are layers and connections of the
+    graph themselves.
+
+    Args:
+        entry: The layer.
+        names: Whether layers inside it (of `TimeDistributed`, `Bidirectional`) keep their names.
+        is_model: Whether the layer is a model.
+    """
+    left_out = {"name"} | (_CONNECTIONS | {"layers"} if is_model else frozenset())
+    config = {key: value for key, value in entry["config"].items() if key not in left_out}
+    added = {"trainable": True} if is_model else {}
+    plain: dict[str, Any] = _simplify(
+        added | complete_config({**entry, "config": config}), names=names
+    )
+    return plain
+
+
+def settings_to_hash(entry: Entry, *, is_model: bool = False) -> dict[str, Any]:
+    """Return the settings that two layers which may be one have in common, whatever Keras wrote
+    them and whether they were built.
+    """
+    found = _settings(entry, names=False, is_model=is_model)
+    return {key: value for key, value in found.items() if key != "axis"}
+
+
+def _settings(entry: Entry, *, names: bool, is_model: bool) -> dict[str, Any]:
+    plain = plain_config(entry, names=names, is_model=is_model)
+    is_custom = known_class(entry) is None
+    return {
+        key: value
+        for key, value in plain.items()
+        if key not in WHEN_BUILT and not (is_custom and is_inherited(key, value))
+    }
+
+
+def _simplify(value: Any, *, names: bool) -> Any:
+    """Return a plain value, where asked for without the names of the layers in it."""
+    if isinstance(value, list):
+        return [_simplify(item, names=names) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    kept = {
+        key: _simplify(item, names=names)
+        for key, item in value.items()
+        if names or key not in _CONNECTIONS
+    }
+    if not names and "class_name" in kept and isinstance(kept.get("config"), dict):
+        kept = {key: item for key, item in kept.items() if key != "name"} | {
+            "config": {key: item for key, item in kept["config"].items() if key != "name"}
+        }
+    return kept
+
+
+def collect_call_constants(graph: LayerGraph) -> dict[str, dict[str, Any]]:
+    """Return, for each layer that is called with more than tensors (`y` of `x * 2.0`), these
+    arguments by call index.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for frame in graph.frames.values():
+        for member in frame.members:
+            calls = {
+                str(call): _constants(node)
+                for call, node in enumerate(member.placement.get("inbound_nodes") or ())
+            }
+            kept = {
+                call: constants for call, constants in calls.items() if constants not in _NOTHING
+            }
+            if kept:
+                found[frame.address_of(member.name)] = kept
+    return found
+
+
+def _constants(node: Any) -> Any:
+    """Return an inbound node without the tensors in it: the constants, in the nesting that they
+    stand in; empty parts are left out.
+    """
+    if (
+        isinstance(node, list | tuple)
+        and len(node) in (3, 4)
+        and isinstance(node[0], str)
+        and type(node[1]) is int
+    ):
+        if node[0] == CONSTANT:
+            return canonical(node[2])
+        return _constants(node[3]) if len(node) == 4 else None
+    if isinstance(node, Mapping):
+        parts = {str(key): _constants(item) for key, item in node.items()}
+        return {key: item for key, item in parts.items() if item not in _NOTHING}
+    if isinstance(node, list | tuple):
+        return [item for item in map(_constants, node) if item not in _NOTHING]
+    return canonical(node)

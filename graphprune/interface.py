@@ -1,0 +1,228 @@
+"""The functions of the Python interface that take a model in any form that users hold: the path of
+a saved model, a live model, or a layer graph.
+
+Everything below this module works on values; here they are made from what the user gave.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+from graphprune.arguments import wrong_type
+from graphprune.diff.archive_weights import diff_models as diff_model_files
+from graphprune.diff.changes import GraphDiff
+from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.read import ModelFile, open_model_file
+from graphprune.graph.read import read_graph as read_graph_of_data
+from graphprune.plan.changes import Plan
+from graphprune.plan.make import plan_graph, plan_saved_model
+from graphprune.plan.read import plan_of
+from graphprune.plan.verify import Verification, verify_plan
+from graphprune.rules.building.read import rule_set_of
+from graphprune.rules.values.rule_set import RuleSet
+from graphprune.sparsity.positions import Run
+
+_KERAS = ("keras", "tf_keras")
+_KINDS = "the path of a saved model, a Keras model, or a LayerGraph"
+
+Path = str | PathLike[str]
+Rules = RuleSet | Path | Mapping[str, Any] | Sequence[Path | Mapping[str, Any]]
+
+
+def read_graph(source: Any, **tensors: Any) -> LayerGraph:
+    """Return the layer graph of a model.
+
+    Args:
+        source: The path of a saved model (`.keras`, `.h5`, SavedModel folder) or of a graph JSON
+            file; a Keras model; what a model's `get_config()` returns; or a layer graph as JSON
+            data.
+        **tensors: Only with a config: `tensors={address: [(name, shape, dtype), ...]}`, the weights
+            of each layer; without them no layer has weights, and none can be pruned.
+
+    Raises:
+        ArchiveError: the file cannot be read or is not a whole model.
+        GraphError: the model, its config or the graph JSON does not hold together.
+        TypeError: `source` is something else.
+    """
+    if is_live(source):
+        return _live(source).graph
+    return read_graph_of_data(source, **tensors)
+
+
+def make_plan(
+    model: Any,
+    rules: Rules,
+    *,
+    steps_per_epoch: int | None = None,
+    epochs: int | None = None,
+    allow_missed: bool = False,
+) -> Plan:
+    """Return what `rules` would change in a model; `print(plan)` shows it, `plan.save("p.html")`
+    writes it as a page.
+
+    Args:
+        model: The path of a saved model, or a Keras model: everything that it tells is used. Or a
+            layer graph, of which it is not known how sparse the weights are, and budgets by
+            magnitude cannot be shared out.
+        rules: What to do with it: a rule set, a rule file, `builtin:NAME`, what a rule file holds
+            as a dict, or a list of these.
+        steps_per_epoch: Optimizer steps in an epoch of the training run, where it is known.
+        epochs: Epochs of the training run, where they are known.
+        allow_missed: Only warn of targets that a run of this length cannot reach.
+
+    Raises:
+        ArchiveError: the file cannot be read or is not a whole model.
+        GraphError: the model cannot be read as a graph of layers.
+        RuleError: the rules have faults, or do not fit the model; it holds all of them.
+        TypeError: the model, or the rules, are something else.
+
+    Example:
+        >>> dense = {"class_name": "Dense", "config": {"name": "fc", "units": 10}}
+        >>> config = {"class_name": "Sequential", "config": {"name": "net", "layers": [dense]}}
+        >>> graph = read_graph(config, tensors={"fc": [("kernel", (30, 10), "float32")]})
+        >>> print(make_plan(graph, "builtin:all-90"))
+        No changes. The model already follows builtin:all-90.
+    """
+    rules, run = rule_set_of(rules), Run(steps_per_epoch, epochs)
+    if isinstance(model, LayerGraph):
+        return plan_graph(model, rules, run, allow_missed=allow_missed)
+    asked = {custom.type: tuple(custom.axes) for custom in rules.custom_layers}
+    return plan_saved_model(_opened(model, asked), rules, run, allow_missed=allow_missed)
+
+
+def apply_plan(model: Any, plan: Plan | Path) -> Any:
+    """Return a clone of a model with `plan` carried out: same names, weights, outputs and optimizer
+    state; the layers that the plan claims are wrapped.
+
+    Layers that are wrapped already keep masks and step, unless the plan wraps them anew; layers
+    that the plan does not change are as they were.
+
+    Args:
+        model: The model that the plan was made for: a Keras model, or the path of a saved one.
+        plan: The plan, or the path of its JSON file.
+
+    Raises:
+        ArchiveError: the file is not a model that can be loaded.
+        GraphError: the model, or a layer in it, cannot be copied.
+        PlanError: the plan's file cannot be read.
+        StalePlanError: the plan was made for another model: its layers, their types, shapes or
+            wrappers, or weights that the plan depends on, are others.
+        TypeError: `plan` is not a plan.
+    """
+    return _surgery().apply_plan(_loaded(model), plan)
+
+
+def apply_rules(
+    model: Any, rules: Rules, *, steps_per_epoch: int | None = None, epochs: int | None = None
+) -> Any:
+    """Return a clone of a model, wrapped as `rules` say.
+
+    Args:
+        model: A Keras model, or the path of a saved one.
+        rules: As for `make_plan`.
+        steps_per_epoch, epochs: The length of the training run, where it is known.
+
+    Raises:
+        ArchiveError: the file is not a model that can be loaded.
+        GraphError: the model, or a layer in it, cannot be copied.
+        RuleError: the rules have faults, or do not fit the model.
+        TypeError: `rules` is something else.
+    """
+    length = {"steps_per_epoch": steps_per_epoch, "epochs": epochs}
+    return _surgery().apply_rules(_loaded(model), rules, **length)
+
+
+def diff_models(before: Any, after: Any, *, measure_gzip: bool = False) -> GraphDiff:
+    """Return everything that differs between two models, weights included where they are known;
+    `print(diff)` shows it, `diff.save("d.html")` writes it as a page.
+
+    Args:
+        before, after: Paths of saved models, Keras models, or layer graphs.
+        measure_gzip: Also gzip all weights of both sides, about a second for 20 MB.
+
+    Raises:
+        ArchiveError: a file cannot be read, or the weights of one side are damaged.
+        GraphError: a model cannot be read as a graph of layers.
+        TypeError: one side is something else.
+    """
+    return diff_model_files(_opened(before), _opened(after), measure_gzip=measure_gzip)
+
+
+def verify(model: Any, plan: Plan | Path) -> Verification:
+    """Return the measured zeros of every tensor that `plan` prunes: `found.drift` has those that
+    are not as planned.
+
+    Args:
+        model: The path of a saved model, or a Keras model; wrapped or stripped.
+        plan: The plan, or the path of its JSON file.
+
+    Raises:
+        ArchiveError: the file cannot be read, holds no weights, or is damaged.
+        PlanError: the plan's file cannot be read.
+        StalePlanError: the plan was made for a model with other layers.
+        TypeError: the model, or `plan`, is something else.
+    """
+    plan_path = "" if isinstance(plan, Plan | Mapping) else str(plan)
+    found = _opened(model)
+    with found.opened() as weights:
+        if weights is None:
+            raise wrong_type(
+                "model", "the path of a saved model, or a Keras model", model, "it needs weights"
+            )
+        return verify_plan(
+            plan_of(plan),
+            found.graph,
+            found.zeros or {},
+            found.mask_faults or {},
+            model_path=found.path,
+            plan_path=plan_path,
+        )
+
+
+def write_plan(plan: Plan, path: Path) -> None:
+    """Write a plan; `.json` can be read again by `read_plan` and `graphprune apply --plan`, the
+    other suffixes are reports (see `Plan.save`).
+
+    Raises:
+        OutputError: no report has such a suffix, or the file cannot be written.
+        TypeError: `plan` is not a plan.
+    """
+    if not isinstance(plan, Plan):
+        raise wrong_type("plan", "a Plan", plan)
+    plan.save(path)
+
+
+def is_live(value: object) -> bool:
+    """Return whether this is an object of Keras, without importing it."""
+    return any(kind.__module__.partition(".")[0] in _KERAS for kind in type(value).__mro__)
+
+
+def _opened(model: Any, asked: Mapping[str, Sequence[str]] | None = None) -> ModelFile:
+    if isinstance(model, ModelFile):
+        return model
+    if isinstance(model, LayerGraph):
+        return ModelFile(model.name, model, None)
+    if is_live(model):
+        return _live(model, asked or {})
+    if not isinstance(model, str | PathLike):
+        raise wrong_type("model", _KINDS, model)
+    return open_model_file(model)
+
+
+def _live(model: Any, asked: Mapping[str, Sequence[str]] | None = None) -> ModelFile:
+    live: Any = importlib.import_module("graphprune.tf.pruning.live_graph")
+    weights = live.LiveWeights(model, asked or {})
+    return ModelFile(weights.path, weights.graph, weights)
+
+
+def _loaded(model: Any) -> Any:
+    if isinstance(model, str | PathLike):
+        return importlib.import_module("graphprune.tf.models.loading").load_model(model)
+    return model
+
+
+def _surgery() -> Any:
+    return importlib.import_module("graphprune.tf.pruning.surgery")

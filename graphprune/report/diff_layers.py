@@ -1,0 +1,253 @@
+"""The lines of a diff about layers and their tensors, in aligned columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from graphprune.diff.changes import ConfigChange, LayerDiff, PruningState, Status, TensorDiff
+from graphprune.report.diff_settings import arrow, change_text
+from graphprune.report.numbers import format_count, format_share
+from graphprune.report.tables import align_rows, escape_controls, shorten_middle, text_width
+
+EVIDENCE = {"weights": "equal weights", "structure": "equal structure", "address": "same address"}
+MARKS: Mapping[Status, str] = {
+    "added": "+",
+    "removed": "-",
+    "reconfigured": "~",
+    "renamed": ">",
+    "wrapped": "w",
+    "unwrapped": "u",
+}
+_SHARE_WIDTH = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """One line about a layer: a row of the table, or a changed setting, which has no type and
+    reaches further.
+    """
+
+    mark: str
+    address: str
+    type: str
+    text: str
+    change: ConfigChange | None = None
+
+
+def layer_lines(
+    layers: Sequence[LayerDiff], *, show_all: bool, name_width: int | None = None
+) -> Iterator[tuple[str, str]]:
+    """Yield the mark (a space for none) and the text of each line about the layers; heads are
+    aligned with heads, tensors with tensors.
+
+    Names of layers and tensors that are longer than `name_width` columns lose their middle.
+    """
+    heads = [list(_heads(layer)) for layer in layers]
+    tensors = [_shown_tensors(layer, show_all=show_all) for layer in layers]
+    rows = [
+        (head.mark, _fit_name(head.address, name_width), head.type, head.text)
+        for group in heads
+        for head in group
+        if head.change is None
+    ]
+    table = iter(align_rows(rows, gaps={1: 1, 3: 3}, indent="  "))
+    width = max((text_width(_fit_name(layer.address, name_width)) for layer in layers), default=0)
+    tensor_lines = iter(
+        _tensor_lines(
+            [
+                (tensor, layer)
+                for layer, group in zip(layers, tensors, strict=True)
+                for tensor in group
+            ],
+            name_width,
+        )
+    )
+    for group, shown in zip(heads, tensors, strict=True):
+        for head in group:
+            line = (
+                next(table)
+                if head.change is None
+                else (
+                    f"  {head.mark} {_pad(_fit_name(head.address, name_width), width)} "
+                    f" {change_text(head.change)}"
+                )
+            )
+            yield head.mark, line
+        for _ in shown:
+            yield " ", next(tensor_lines)
+
+
+def _heads(layer: LayerDiff) -> Iterator[_Head]:
+    if layer.paired_by is None:
+        yield _Head(
+            "+" if "added" in layer.status else "-", layer.address, layer.type, _lone_text(layer)
+        )
+        return
+    if "renamed" in layer.status:
+        yield _Head(
+            ">",
+            layer.address,
+            layer.type,
+            f"renamed from {layer.previous_address} ({EVIDENCE[layer.paired_by]})",
+        )
+    for change in layer.config:
+        yield _Head("~", layer.address, "", "", change)
+    if layer.before is None and layer.after is not None:
+        yield _Head("w", layer.address, layer.type, f"wrapped{state_text(layer.after)}")
+    elif layer.before is not None and layer.after is None:
+        yield _Head(
+            "u", layer.address, layer.type, f"unwrapped; was wrapped{state_text(layer.before)}"
+        )
+    elif layer.before != layer.after and layer.before is not None and layer.after is not None:
+        yield _Head(" ", layer.address, layer.type, _progress_text(layer.before, layer.after))
+    elif not layer.status:
+        yield _Head(" ", layer.address, layer.type, _quiet_text(layer))
+
+
+def _lone_text(layer: LayerDiff) -> str:
+    """Return the text of a layer that only one side has."""
+    what = "added" if "added" in layer.status else "removed"
+    listed = ", ".join(
+        f"{tensor.name} {_shape(tensor.shape_after or tensor.shape_before or ())}"
+        for tensor in layer.tensors
+    )
+    state = layer.after or layer.before
+    return (
+        what
+        + (f": {listed}" if listed else "")
+        + ("" if state is None else f"; wrapped{state_text(state)}")
+    )
+
+
+def _quiet_text(layer: LayerDiff) -> str:
+    """Return the text of a layer that is the same in structure and has the same wrapper, if any."""
+    if any(tensor.is_sparsity_changed for tensor in layer.tensors):
+        return "sparsity changed"
+    if layer.is_pruning_changed:
+        return "mask changed"
+    return "new values" if any(tensor.values == "changed" for tensor in layer.tensors) else "same"
+
+
+def state_text(state: PruningState) -> str:
+    """Return by which rule a layer is wrapped, and how; it follows the word `wrapped`."""
+    by = f" by {state.rule}" if state.rule else ""
+    return (
+        by if state.pruning is None else f"{by}: {state.pruning.pattern}, {_schedule_text(state)}"
+    )
+
+
+def _schedule_text(state: PruningState) -> str:
+    assert state.pruning is not None
+    schedule = state.pruning.schedule
+    if state.step is None:
+        return str(schedule)
+    return (
+        f"{schedule.name or schedule.curve} {'finished at' if state.finished else 'at'} step"
+        f" {state.step}"
+    )
+
+
+def _progress_text(before: PruningState, after: PruningState) -> str:
+    """Return the text of a layer that is wrapped on both sides, with what differs."""
+    rules = (
+        f" by {arrow(before.rule or 'no rule', after.rule or 'no rule')}"
+        if before.rule or after.rule
+        else ""
+    )
+    if before.pruning is None or after.pruning is None:
+        return f"wrapped{rules}"
+    return (
+        f"wrapped{rules}: {arrow(str(before.pruning.pattern), str(after.pruning.pattern))},"
+        f" {arrow(_schedule_text(before), _schedule_text(after))}"
+    )
+
+
+def _shown_tensors(layer: LayerDiff, *, show_all: bool) -> tuple[TensorDiff, ...]:
+    if layer.paired_by is None:
+        return ()
+    return layer.tensors if show_all else layer.notable_tensors
+
+
+def _tensor_lines(
+    tensors: Sequence[tuple[TensorDiff, LayerDiff]], name_width: int | None
+) -> list[str]:
+    shares = [
+        tensor.sparsity_before if tensor.shape_before is not None else tensor.sparsity_after
+        for tensor, _ in tensors
+    ]
+    width = max((len(format_share(share)) for share in shares if share is not None), default=0)
+    rows = [
+        (
+            _fit_name(tensor.name, name_width),
+            _shapes(tensor),
+            _zeros_text(tensor),
+            _share_text(tensor, max(width, _SHARE_WIDTH)),
+            _target_text(tensor, layer),
+            _mask_text(tensor),
+        )
+        for tensor, layer in tensors
+    ]
+    return align_rows(rows, gaps={2: 3, 3: 3, 4: 3, 5: 3}, indent="      ")
+
+
+def _shapes(tensor: TensorDiff) -> str:
+    if tensor.shape_before is None:
+        return f"added {_shape(tensor.shape_after or ())}"
+    if tensor.shape_after is None:
+        return f"removed {_shape(tensor.shape_before)}"
+    return arrow(_shape(tensor.shape_before), _shape(tensor.shape_after))
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return str(list(shape))
+
+
+def _zeros_text(tensor: TensorDiff) -> str:
+    counts = [
+        format_count(zeros)
+        for zeros in (tensor.zeros_before, tensor.zeros_after)
+        if zeros is not None
+    ]
+    return f"zeros {arrow(counts[0], counts[-1])}" if counts else ""
+
+
+def _share_text(tensor: TensorDiff, width: int) -> str:
+    shares = [
+        format_share(share)
+        for share in (tensor.sparsity_before, tensor.sparsity_after)
+        if share is not None
+    ]
+    if not shares:
+        return ""
+    return f"{shares[0]:>{width}}" + (f" -> {shares[-1]}" if tensor.is_sparsity_changed else "")
+
+
+def _target_text(tensor: TensorDiff, layer: LayerDiff) -> str:
+    if tensor.target is None:
+        return ""
+    unfinished = layer.after is not None and layer.after.finished is False
+    met = {None: "", True: " met", False: " not yet met" if unfinished else " missed"}[
+        tensor.target_met
+    ]
+    return f"target {format_share(tensor.target)}{met}"
+
+
+def _mask_text(tensor: TensorDiff) -> str:
+    if tensor.mask is None:
+        return ""
+    mask = tensor.mask
+    return (
+        f"mask: {format_share(mask.shared)} of kept weights shared, {format_count(mask.dropped)}"
+        f" dropped, {format_count(mask.regrown)} regrown"
+    )
+
+
+def _fit_name(name: str, width: int | None) -> str:
+    """Return a name safe to print, without its middle where it is longer than `width` columns."""
+    text = escape_controls(name)
+    return text if width is None else shorten_middle(text, width)
+
+
+def _pad(text: str, width: int) -> str:
+    return text + " " * (width - text_width(text))

@@ -1,0 +1,192 @@
+"""The table of a plan: one row a tensor, cut to the terminal's width where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from graphprune.graph.layers import Tensor
+from graphprune.plan.changes import HiddenLayer, LayerChange, Plan, TensorChange
+from graphprune.plan.summary import kind_of
+from graphprune.report.numbers import format_count, format_share
+from graphprune.report.plan_cells import (
+    Wishes,
+    budget_wishes,
+    pattern_text,
+    rule_text,
+    schedule_text,
+)
+from graphprune.report.tables import align_rows, fit_rows, name_left_out
+
+SYMBOLS = {
+    "wrap": "+",
+    "unwrap": "-",
+    "retarget": "~",
+    "rewrap": "-/+",
+    "keep": "=",
+    "unclaimed": "?",
+    "noop": ".",
+}
+_SYMBOL, _ADDRESS, _TYPE, _LABEL, _SIZE, _SPARSITY, _PATTERN, _SCHEDULE, _RULE = range(9)
+_SHORTENED = (
+    (_SCHEDULE, 12),
+    (_LABEL, 14),
+    (_RULE, 16),
+    (_SCHEDULE, 0),
+    (_LABEL, 0),
+    (_PATTERN, 12),
+    (_ADDRESS, 24),
+    (_PATTERN, 0),
+    (_ADDRESS, 12),
+)
+"""What gives way on a narrow terminal, in turn: (column, how narrow it may become); 0 leaves it
+out.
+"""
+_HEADINGS = {_LABEL: "weights", _PATTERN: "patterns", _SCHEDULE: "schedules"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """One row; the sparsity before is apart, so that arrows stand below each other."""
+
+    symbol: str
+    address: str
+    type: str
+    label: str = ""
+    size: str = ""
+    before: str | None = None
+    after: str = ""
+    pattern: str = ""
+    schedule: str = ""
+    rule: str = ""
+
+    def to_row(self, before_width: int) -> tuple[str, ...]:
+        """Return the cells in the table's order."""
+        sparsity = (
+            self.after
+            if self.before is None
+            else f"{self.before:>{before_width}} -> {self.after}".removeprefix(
+                " " * (not before_width)
+            )
+        )
+        return (
+            self.symbol,
+            self.address,
+            self.type,
+            self.label,
+            self.size,
+            sparsity,
+            self.pattern,
+            self.schedule,
+            self.rule,
+        )
+
+
+def render_table(
+    plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...], width: int | None
+) -> str:
+    """Return the table; without a `width` nothing is cut."""
+    rows = _table_rows(plan, changes, hidden)
+    fitted = rows if width is None else fit_rows(rows, width, _SHORTENED, (_ADDRESS, _TYPE), _align)
+    note = name_left_out(rows, fitted, _HEADINGS)
+    return "\n".join([*_align(fitted), *(["", note] if note else [])])
+
+
+def table_lines(
+    plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...] = ()
+) -> list[tuple[str, str]]:
+    """Return the symbol and the line of each tensor, in the order of the graph; only a layer's
+    first line has a symbol.
+    """
+    rows = _table_rows(plan, changes, hidden)
+    return [(row[_SYMBOL], line) for row, line in zip(rows, _align(rows), strict=True)]
+
+
+def _table_rows(
+    plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...]
+) -> list[tuple[str, ...]]:
+    wishes = budget_wishes(plan)
+    cells = [
+        row for change in _in_graph_order(plan, changes, hidden) for row in _rows(change, wishes)
+    ]
+    before_width = max((len(row.before) for row in cells if row.before is not None), default=0)
+    return [row.to_row(before_width) for row in cells]
+
+
+def _align(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    return align_rows(rows, right={_SIZE}, gaps={_ADDRESS: 1, _SPARSITY: 3, _RULE: 3}, indent="  ")
+
+
+def _in_graph_order(
+    plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...]
+) -> Iterator[LayerChange | HiddenLayer]:
+    """Yield changes and hidden layers, each hidden layer at its position among all layers."""
+    if not hidden:
+        yield from changes
+        return
+    at = {layer.position: layer for layer in hidden}
+    waiting = iter(changes)
+    for position in range(plan.model.layers):
+        entry = at[position] if position in at else next(waiting, None)
+        if entry is not None:
+            yield entry
+
+
+def _rows(change: LayerChange | HiddenLayer, wishes: Wishes) -> Iterator[_Cells]:
+    if isinstance(change, HiddenLayer):
+        yield _Cells(" ", change.address, change.type)
+        return
+    kind = kind_of(change)
+    pattern, schedule = pattern_text(change), schedule_text(change)
+    first = _Cells(
+        SYMBOLS[kind],
+        change.address,
+        change.type,
+        pattern=pattern,
+        schedule=schedule,
+        rule=rule_text(change, wishes),
+    )
+    if not change.tensors:
+        yield _with_tensor(first, None, change)
+    for index, tensor in enumerate(change.tensors):
+        yield _with_tensor(first if index == 0 else _Cells("", "", ""), tensor, change)
+
+
+def _with_tensor(cells: _Cells, tensor: TensorChange | None, change: LayerChange) -> _Cells:
+    """Return the row with what happens to one tensor of the layer."""
+    label, size = "", ""
+    if tensor is not None:
+        axes = tensor.axes if len(tensor.axes) == len(tensor.shape) else ()
+        label = Tensor(tensor.name, tensor.shape, axes=axes).label()
+        size = format_count(tensor.size)
+    before, after = _sparsity_cells(tensor, change)
+    return _Cells(
+        cells.symbol,
+        cells.address,
+        cells.type,
+        label,
+        size,
+        before,
+        after,
+        cells.pattern,
+        cells.schedule,
+        cells.rule,
+    )
+
+
+def _sparsity_cells(tensor: TensorChange | None, change: LayerChange) -> tuple[str | None, str]:
+    """Return the share of zeros before and after; before is None where one word says all."""
+    pruned = tensor is not None and tensor.zeros_after is not None
+    was_pruned = change.before is not None and (
+        tensor is None or tensor.name in change.before.weights
+    )
+    if not pruned and not was_pruned:
+        return None, "dense"
+    before = (
+        ""
+        if tensor is None or tensor.zeros_before is None
+        else format_share(tensor.zeros_before / max(tensor.size, 1))
+    )
+    if tensor is None or tensor.zeros_after is None:
+        return before, "dense"
+    return before, format_share(tensor.zeros_after / max(tensor.size, 1))

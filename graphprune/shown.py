@@ -1,0 +1,54 @@
+"""Values that print as a short report, show as a page in a notebook, and save themselves.
+
+The reports stand above the values in the table of packages, so they are found by name on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from html import escape
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+from graphprune.errors import OutputError
+from graphprune.files import write_whole
+
+_RENDERERS = "graphprune.report.rendering"
+_FRAME = (
+    '<iframe srcdoc="{page}" style="width: 100%; height: 640px; border: 1px solid #ccc"></iframe>'
+)
+
+
+class Shown:
+    """A value with a report of its own: a plan, a diff, a verification, a layer graph."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return str(importlib.import_module(_RENDERERS).render_brief(self))
+
+    def __repr__(self) -> str:
+        first = " ".join(str(self).partition("\n")[0].split())
+        return f"<{type(self).__name__}: {first.partition(': ')[2] or first}>"
+
+    def _repr_html_(self) -> str:
+        """Return the page in a frame, as notebooks show it."""
+        page = importlib.import_module(_RENDERERS).render(self, "html")
+        return _FRAME.format(page=escape(page))
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the report into a file; the end of its name says the format: `.txt`, `.json`,
+        `.html`, `.svg` or `.md`. A file that is there already is replaced.
+
+        Raises:
+            OutputError: no report has such a suffix, or the file cannot be written.
+        """
+        renderers: Any = importlib.import_module(_RENDERERS)
+        place = fspath(path)
+        kind = renderers.find_format(place)
+        if kind is None:
+            raise OutputError(
+                f"{place}: no report has this suffix; known are {', '.join(renderers.SUFFIXES)}"
+            )
+        write_whole(Path(place), renderers.render(self, kind).encode())

@@ -1,0 +1,85 @@
+"""Layers of a clone whose output shape and dtype are taken from the model, so that Keras need not
+trace `call` to find them: that is most of the time of cloning a large model.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+from tf_keras.src import backend
+from tf_keras.src.engine.base_layer import Layer
+from tf_keras.src.engine.keras_tensor import KerasTensor
+
+_L = tf_keras.layers
+_PURE = frozenset(
+    {
+        *(_L.Conv1D, _L.Conv2D, _L.Conv3D, _L.DepthwiseConv1D, _L.DepthwiseConv2D),
+        *(_L.SeparableConv1D, _L.SeparableConv2D, _L.Conv2DTranspose, _L.Dense, _L.EinsumDense),
+        *(_L.BatchNormalization, _L.LayerNormalization, _L.Activation, _L.ReLU, _L.LeakyReLU),
+        *(_L.PReLU, _L.Softmax, _L.Rescaling, _L.Add, _L.Subtract, _L.Multiply, _L.Average),
+        *(_L.Maximum, _L.Minimum, _L.Concatenate, _L.Flatten, _L.Reshape, _L.Permute),
+        *(_L.MaxPooling1D, _L.MaxPooling2D, _L.AveragePooling1D, _L.AveragePooling2D),
+        *(_L.GlobalAveragePooling1D, _L.GlobalAveragePooling2D, _L.GlobalMaxPooling1D),
+        *(_L.GlobalMaxPooling2D, _L.ZeroPadding1D, _L.ZeroPadding2D, _L.Cropping2D),
+        *(_L.UpSampling1D, _L.UpSampling2D),
+    }
+)
+"""Classes whose `call` leaves nothing behind in the layer: no seed, no loss, no attribute."""
+
+_INFER = "_infer_output_signature"
+
+
+def foresee_outputs(source: Layer, clone: Layer, inner: Layer) -> None:
+    """Let the first call of `clone` in a functional model return tensors like those that `source`
+    returned, where the class and the inputs allow it.
+
+    Args:
+        source: A layer of a functional model; it may be in a pruning wrapper.
+        clone: A new, unbuilt layer that stands for it; it may be in one as well.
+        inner: The layer in the clone's wrapper, or `clone` itself.
+    """
+    nodes = source._inbound_nodes
+    if type(inner) not in _PURE or len(nodes) != 1 or inner._activity_regularizer is not None:
+        return
+    tensors = tf.nest.flatten((nodes[0].keras_inputs, nodes[0].outputs))
+    if all(
+        type(tensor) is KerasTensor and getattr(tensor, "_keras_mask", None) is None
+        for tensor in tensors
+    ):
+        # not by setattr, which Keras tracks: it is gone once the layer is called
+        vars(clone)[_INFER] = partial(_infer, source, clone, inner)
+
+
+def _infer(
+    source: Layer, clone: Layer, inner: Layer, inputs: Any, args: Any, kwargs: Any, input_masks: Any
+) -> KerasTensor:
+    """Build `clone` and return its outputs, as `Layer._infer_output_signature` does."""
+    del vars(clone)[_INFER]
+    node = source._inbound_nodes[0]
+    if _specs(inputs) != _specs(node.keras_inputs) or any(
+        mask is not None for mask in tf.nest.flatten(input_masks)
+    ):
+        return clone._infer_output_signature(inputs, args, kwargs, input_masks)
+    with backend.name_scope(clone._name_scope()):
+        clone._maybe_build(inputs)
+    clone._set_save_spec(inputs, args, kwargs)
+    if inner is not clone:
+        inner._set_save_spec(tf.nest.map_structure(_unnamed, inputs), args, kwargs)
+
+    def like(output: KerasTensor) -> KerasTensor:
+        name = output.name.removeprefix(f"{source.name}/").removeprefix(f"{inner.name}/")
+        scope = f"{inner.name}/" if inner is clone else f"{clone.name}/{inner.name}/"
+        return KerasTensor(output.type_spec, output._inferred_value, f"{scope}{name}")
+
+    return tf.nest.map_structure(like, node.outputs)
+
+
+def _unnamed(tensor: KerasTensor) -> KerasTensor:
+    return KerasTensor(tf.TensorSpec(tensor.shape, tensor.dtype))
+
+
+def _specs(inputs: Any) -> list[tf.TypeSpec | None]:
+    return [getattr(tensor, "type_spec", None) for tensor in tf.nest.flatten(inputs)]
