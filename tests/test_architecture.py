@@ -115,7 +115,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "tf": ("layers", "pruning", "models", "training"),
     "graph": ("classes", "shapes"),
     "report": ("drawing",),
-    "archive": ("allowed",),
+    "archive": ("hdf5", "saved_model", "allowed"),
 }
 
 

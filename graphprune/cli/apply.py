@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from graphprune.archive.suffixes import check_model_suffix
 from graphprune.cli.inputs import loading_arguments, open_model
 from graphprune.cli.options import (
     LoadingOptions,
@@ -25,7 +26,6 @@ from graphprune.plan import plan_to_config
 from graphprune.report import render_plan_text
 from graphprune.tf.models.quiet import import_tensorflow
 from graphprune.tf.models.refusals import check_loadable
-from graphprune.tf.models.suffixes import check_model_suffix
 
 
 @click.command("apply")

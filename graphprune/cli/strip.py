@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import click
 
+from graphprune.archive.suffixes import check_export_suffix
 from graphprune.cli.inputs import (
     find_model_file,
     find_training_origin,
@@ -35,7 +36,6 @@ from graphprune.graph.from_config import graph_with_tensors
 from graphprune.sparsity.missed_targets import explain_missed
 from graphprune.tf.models.quiet import import_tensorflow
 from graphprune.tf.models.refusals import check_loadable
-from graphprune.tf.models.suffixes import check_export_suffix
 
 
 @click.command("strip")

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from graphprune.archive.suffixes import SUFFIXES
 from graphprune.cli.inputs import loading_arguments, open_model
 from graphprune.cli.options import LoadingOptions
 from graphprune.cli.progress import Display
@@ -22,7 +23,6 @@ from graphprune.sparsity.missed_targets import MissedTarget
 from graphprune.tf.models.export import write_model
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.models.read_back import check_reads_back
-from graphprune.tf.models.suffixes import SUFFIXES
 from graphprune.tf.pruning.live_graph import count_zeros
 from graphprune.tf.pruning.surgery import strip_model
 from graphprune.tf.training.data import read_data

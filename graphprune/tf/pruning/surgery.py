@@ -9,7 +9,7 @@ from typing import Any
 import tf_keras
 from tf_keras.src.engine.base_layer import Layer
 
-from graphprune.archive.toolkit import PREFIX
+from graphprune.archive.tfmot import PREFIX
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.plan.changes import Plan
 from graphprune.plan.make import plan_graph

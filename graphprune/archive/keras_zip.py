@@ -18,8 +18,14 @@ from numpy.typing import NDArray
 
 from graphprune.archive.archive import Header
 from graphprune.archive.files import open_file
-from graphprune.archive.hdf5 import MAX_RATIO, MAX_UNCHECKED, OpenedFile, open_hdf5, read_dataset
-from graphprune.archive.hdf5_index import index_keras_groups
+from graphprune.archive.hdf5.file import (
+    MAX_RATIO,
+    MAX_UNCHECKED,
+    OpenedFile,
+    open_hdf5,
+    read_dataset,
+)
+from graphprune.archive.hdf5.index import index_keras_groups
 from graphprune.archive.json_text import MAX_JSON, parse_object
 from graphprune.archive.keras2 import upgrade_zip_config
 from graphprune.archive.stored import StoredTensor

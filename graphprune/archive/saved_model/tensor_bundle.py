@@ -20,10 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.archive.bfloat16 import widen_bfloat16
-from graphprune.archive.crc import crc32c, mask_crc
 from graphprune.archive.files import open_file, read_whole
-from graphprune.archive.sstable import read_table
-from graphprune.archive.wire import (
+from graphprune.archive.saved_model.crc32c import crc32c, mask_crc
+from graphprune.archive.saved_model.protobuf import (
     WireError,
     messages_in,
     numbers_of,
@@ -31,6 +30,7 @@ from graphprune.archive.wire import (
     read_varint,
     take_bytes,
 )
+from graphprune.archive.saved_model.sstable import read_table
 from graphprune.errors import ArchiveError
 
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"

@@ -23,7 +23,11 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from graphprune.archive.archive import Header
-from graphprune.archive.checkpoint import (
+from graphprune.archive.files import READABLE, read_whole
+from graphprune.archive.json_text import parse_object
+from graphprune.archive.keras2 import upgrade_config
+from graphprune.archive.saved_model.protobuf import messages_in, read_fields, texts_of
+from graphprune.archive.saved_model.tensor_bundle import (
     DTYPES,
     INCOMPLETE,
     Checkpoint,
@@ -31,11 +35,7 @@ from graphprune.archive.checkpoint import (
     message_damage_named,
     read_checkpoint,
 )
-from graphprune.archive.files import READABLE, read_whole
-from graphprune.archive.json_text import parse_object
-from graphprune.archive.keras2 import upgrade_config
 from graphprune.archive.stored import StoredTensor
-from graphprune.archive.wire import messages_in, read_fields, texts_of
 from graphprune.errors import ArchiveError
 
 METADATA = "keras_metadata.pb"

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from graphprune.archive import crc
+from graphprune.archive.saved_model import crc32c as crc
 
 
 def by_definition(data: bytes) -> int:

@@ -8,10 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from graphprune.sparsity.counts import kept_count
+from graphprune.sparsity.mask_kernels import apply_mask, is_masked, select_mask
 from graphprune.sparsity.masks import magnitude_mask
-from graphprune.tf.pruning.mask_update import apply_mask, is_masked, select_mask
-
-pytestmark = pytest.mark.tf
 
 FEW = [0.0, -0.0, 1.0, -1.0, 0.5, np.inf, -np.inf, np.nan, 1e-40, -1e-40, 65504.0]
 SHARES = st.sampled_from([0.0, 0.1, 0.5, 0.75, 0.9, 0.99]) | st.floats(0, 0.999)

@@ -11,10 +11,8 @@ from pattern_cases import SHARES, cases
 
 from graphprune.sparsity.fit import target_zeros
 from graphprune.sparsity.masks import pattern_mask
+from graphprune.sparsity.pattern_masks import select_pattern_mask
 from graphprune.sparsity.patterns import UNSTRUCTURED, Block, Channel, KeepOf
-from graphprune.tf.pruning.pattern_masks import select_pattern_mask
-
-pytestmark = pytest.mark.tf
 
 DENSE = ("in", "out")
 

@@ -50,7 +50,8 @@ def apply_mask(weights: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArra
     as well.
     """
     bits = np.ascontiguousarray(weights).view(BITS[weights.dtype.itemsize])
-    return np.multiply(bits, mask, dtype=bits.dtype).view(weights.dtype)
+    kept: NDArray[np.floating] = np.multiply(bits, mask, dtype=bits.dtype).view(weights.dtype)
+    return kept
 
 
 def is_masked(weights: NDArray[np.floating], mask: NDArray[np.bool_]) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hostile_files import FC, IN, model, write_keras
 
-from graphprune.archive.zipped import KerasZip
+from graphprune.archive.keras_zip import KerasZip
 from graphprune.errors import ArchiveError
 
 

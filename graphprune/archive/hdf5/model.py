@@ -11,9 +11,9 @@ import h5py
 from numpy.typing import NDArray
 
 from graphprune.archive.archive import Header
-from graphprune.archive.hdf5 import OpenedFile, damage_named, open_hdf5, read_dataset
-from graphprune.archive.hdf5_index import index_legacy_groups, read_names
-from graphprune.archive.hdf5_texts import read_texts
+from graphprune.archive.hdf5.file import OpenedFile, damage_named, open_hdf5, read_dataset
+from graphprune.archive.hdf5.index import index_legacy_groups, read_names
+from graphprune.archive.hdf5.texts import read_texts
 from graphprune.archive.json_text import MAX_JSON, parse_object
 from graphprune.archive.keras2 import upgrade_config
 from graphprune.archive.keras3 import is_keras_3

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from graphprune.archive.bfloat16 import IN_HDF5, widen_bfloat16
 from graphprune.archive.files import open_file
-from graphprune.archive.hdf5_headers import check_root
-from graphprune.archive.hdf5_plain import Stretch, read_stretch
+from graphprune.archive.hdf5.headers import check_root
+from graphprune.archive.hdf5.plain import Stretch, read_stretch
 from graphprune.archive.stored import StoredTensor
 from graphprune.errors import ArchiveError
 

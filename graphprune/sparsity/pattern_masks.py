@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 from graphprune.sparsity.counts import kept_count, kept_in_group
 from graphprune.sparsity.fit import check_fit, group_lengths
 from graphprune.sparsity.magnitudes import magnitude_bits
+from graphprune.sparsity.mask_kernels import select_mask
 from graphprune.sparsity.patterns import Block, Channel, KeepOf, Pattern, Pool
-from graphprune.tf.pruning.mask_update import select_mask
 
 Weights = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -105,7 +106,8 @@ def _block_mask(
 
 def _largest(blocks: Weights) -> Weights:
     if math.prod(blocks.shape[1::2]) > _ADDED:
-        return blocks.max(axis=tuple(range(1, blocks.ndim, 2)))
+        found: Weights = blocks.max(axis=tuple(range(1, blocks.ndim, 2)))
+        return found
     first, *others = _places(blocks)
     largest = first.copy()
     for place in others:
@@ -116,7 +118,8 @@ def _largest(blocks: Weights) -> Weights:
 def _sum(blocks: Weights) -> NDArray[np.float64]:
     with np.errstate(over="ignore"):
         if math.prod(blocks.shape[1::2]) > _ADDED:
-            return blocks.sum(axis=tuple(range(1, blocks.ndim, 2)), dtype=np.float64)
+            axes = tuple(range(1, blocks.ndim, 2))
+            return np.asarray(blocks.sum(axis=axes, dtype=np.float64), np.float64)
         total = np.zeros(blocks.shape[::2])
         for place in _places(blocks):
             total += place
@@ -150,7 +153,7 @@ def _channel_mask(weights: Weights, axis: int, share: float) -> tuple[Mask, floa
     return np.array(np.broadcast_to(np.expand_dims(chosen, others), weights.shape)), smallest
 
 
-def _split(values: NDArray, lengths: Sequence[int]) -> NDArray:
+def _split(values: NDArray[Any], lengths: Sequence[int]) -> NDArray[Any]:
     """Return `values` with each axis split into (blocks, length in a block); zeros fill up what is
     short.
     """

@@ -23,7 +23,7 @@ import numpy as np
 from h5py import h5a, h5o, h5t
 
 from graphprune.archive.files import open_file
-from graphprune.archive.hdf5_headers import ATTRIBUTE, read_bytes, read_messages
+from graphprune.archive.hdf5.headers import ATTRIBUTE, read_bytes, read_messages
 from graphprune.errors import ArchiveError
 
 MAX_TEXTS = 1_000_000

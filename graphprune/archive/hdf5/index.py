@@ -15,10 +15,10 @@ from typing import Any
 
 import h5py
 
-from graphprune.archive.hdf5 import OpenedFile, damage_named, describe_dataset, open_dataset
-from graphprune.archive.hdf5_headers import is_group, read_messages
-from graphprune.archive.hdf5_plain import Stretch, find_stretch
-from graphprune.archive.hdf5_texts import read_texts
+from graphprune.archive.hdf5.file import OpenedFile, damage_named, describe_dataset, open_dataset
+from graphprune.archive.hdf5.headers import is_group, read_messages
+from graphprune.archive.hdf5.plain import Stretch, find_stretch
+from graphprune.archive.hdf5.texts import read_texts
 from graphprune.archive.json_text import MAX_JSON
 from graphprune.archive.stored import StoredTensor
 from graphprune.errors import ArchiveError

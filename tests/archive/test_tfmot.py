@@ -1,4 +1,4 @@
-from graphprune.archive.toolkit import rename_toolkit_wrappers
+from graphprune.archive.tfmot import rename_toolkit_wrappers
 
 
 def wrapper(name, inner, *, zipped=False, **config):

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from graphprune.archive.crc import crc32c, unmask_crc
-from graphprune.archive.wire import WireError, read_varint, take_bytes
+from graphprune.archive.saved_model.crc32c import crc32c, unmask_crc
+from graphprune.archive.saved_model.protobuf import WireError, read_varint, take_bytes
 
 MAGIC = 0xDB4775248B80FB57
 FOOTER = 48
