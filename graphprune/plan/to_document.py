@@ -54,7 +54,7 @@ def to_document(plan: Plan) -> PlanJson:
         "model": {
             "path": model.path,
             "graph_sha256": model.graph_sha256,
-            "architecture_sha256": model.architecture_sha256,
+            "architecture_sha256": plan.architecture_sha256,
             "weights_sha256": model.weights_sha256,
             "layers": model.layers,
             "prunable_weights": model.prunable_weights,
