@@ -60,10 +60,10 @@ def command(
     With --format json the whole plan is printed, as `graphprune plan` prints it; or the faults, as
     `graphprune lint` does.
     """  # noqa: D301 - click wants the real character
-    check_model_suffix(output)
     check_output_free(
         output, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])]
     )
+    check_model_suffix(output)
     saved = open_model(model)
     archive = saved.need_archive()
     check_loadable(archive, unsafe_lambda=loading.unsafe_lambda, unsafe_ops=loading.unsafe_ops)

@@ -55,11 +55,11 @@ def command(
         graphprune prune model.keras -r builtin:all-90 -o sparse.keras
         graphprune prune model.keras -r small-weights.yaml -o sparse.keras --data digits.npz
     """  # noqa: D301 - click wants the real character
-    for output in outputs:
-        check_export_suffix(output)
     check_outputs_free(
         outputs, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])]
     )
+    for output in outputs:
+        check_export_suffix(output)
     saved = open_model(model)
     archive = saved.need_archive()
     archive.check_checksums()

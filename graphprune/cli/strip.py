@@ -72,10 +72,10 @@ def command(
     include_optimizer=False) writes them. A warning names the layers that have fewer zeros than
     their target.
     """  # noqa: D301 - click wants the real character
-    for output in outputs:
-        check_export_suffix(output)
     model_file, origin = find_model_file(model), original or find_training_origin(model)
     check_outputs_free(outputs, force=force, inputs=[model, model_file, origin])
+    for output in outputs:
+        check_export_suffix(output)
     wrapped = replace(open_model(model_file), path=model)
     archive = wrapped.need_archive()
     archive.check_checksums()
