@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -19,6 +20,8 @@ import pyte
 from fork_server import ROOT, usual_signals
 
 LINES = 400
+ERASE = rb"(?=\r\x1b\[2K)"
+"""What the live line begins with: a busy machine may show several of them in one piece."""
 QUIET = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "TERM": "xterm-256color", "LANG": "C.UTF-8"}
 
 
@@ -27,7 +30,7 @@ class Seen:
     """How a command ended in a terminal: its code, the lines of the final screen without empty ones
     at its end, and whether the cursor is shown.
 
-    `moments` are all screens in between, one a piece of output; `raw` is what was written.
+    `moments` are all screens in between, one a live line that was drawn; `raw` is what was written.
     """
 
     code: int
@@ -86,8 +89,9 @@ class Terminal:
         except OSError:  # Linux, where the other side is closed
             return False
         self._raw += piece
-        self._stream.feed(piece)
-        self._moments.append(self.lines)
+        for frame in re.split(ERASE, piece):
+            self._stream.feed(frame)
+            self._moments.append(self.lines)
         return bool(piece)
 
     def wait_for(self, text: str, seconds: float = 120) -> None:

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -48,15 +48,17 @@ class Display:
         self._stage, self._began = "", time.monotonic()
         self._now: Progress | None = None
         self._times: deque[tuple[float, int]] = deque(maxlen=WINDOW)
+        self.draw: Callable[[], None] = lambda: None
 
     def close(self) -> None:
         """Take the live line away, with no trace of it."""
         self._live.close()
-        self._console = None
+        self._console, self.draw = None, lambda: None
 
     def say(self, stage: str) -> None:
         """Show what is done until the next training step, such as `loading the model`."""
         self._stage, self._began, self._now = stage, time.monotonic(), None
+        self.draw()  # at once: an import may keep the thread that draws from running
 
     def show(self, now: Progress) -> None:
         """Show where the run stands, and print the line of an epoch that has ended."""
@@ -120,7 +122,7 @@ def live_display() -> Iterator[Display]:
         fit_terminal(console)
         display = Display(console, stack)
         stack.enter_context(signals.drawing_on(descriptor))
-        stack.enter_context(
+        live = stack.enter_context(
             Live(
                 console=console,
                 get_renderable=display.render,
@@ -131,6 +133,7 @@ def live_display() -> Iterator[Display]:
                 redirect_stderr=False,
             )
         )
+        display.draw = live.refresh
         if is_one_terminal():
             stack.enter_context(_lines_above("stdout", console))
         stack.enter_context(_lines_above("stderr", console))
