@@ -7,18 +7,18 @@ from dataclasses import replace
 
 import click
 
-from graphprune import report
 from graphprune.cli.colour import paint_diagnostics
 from graphprune.cli.faults import render_document
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import Choice, RuleOptions, force_option, rule_options
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, render_with_lines
 from graphprune.cli.planning import open_rules, plan_from_rules
+from graphprune.diagnostics.slug_report import render_slug, render_slug_list
+from graphprune.diagnostics.slugs import read_slugs
 from graphprune.errors import EXIT_ERROR, Diagnostic, RuleError, count_severity, escape_controls
 from graphprune.graph import ModelFile
 from graphprune.report.numbers import count_of
 from graphprune.rules import RuleSet
-from graphprune.rules.slugs import read_slugs
 from graphprune.suggestions import closest
 
 
@@ -90,13 +90,13 @@ def _explain(slug: str, rules: Sequence[str]) -> str:
         raise click.UsageError("give --explain SLUG or rule files, not both")
     table = read_slugs()
     if slug == "list":
-        return report.render_slug_list(table.values())
+        return render_slug_list(table.values())
     if slug not in table:
         help = closest(slug, table) or "graphprune lint --explain list names them all"
         raise click.UsageError(
             f"--explain: no diagnostic has the slug {escape_controls(repr(slug))}; {help}"
         )
-    return report.render_slug(table[slug])
+    return render_slug(table[slug])
 
 
 def _check(options: RuleOptions, model: str | None) -> tuple[int | None, tuple[Diagnostic, ...]]:

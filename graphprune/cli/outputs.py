@@ -12,13 +12,14 @@ from pathlib import Path
 
 import click
 
-from graphprune import report
 from graphprune.cli.colour import Paint, echo, paint_diagnostics
+from graphprune.diagnostics.renderings import render_diagnostics
+from graphprune.diagnostics.source_lines import SourceLines
 from graphprune.errors import OUTPUT_EXISTS, Diagnostic, OutputError
 from graphprune.files import write_whole
 from graphprune.json_text import encodable
 from graphprune.report.tables import wrap_lines
-from graphprune.rules.text.source_lines import SourceLines
+from graphprune.rules.text.shipped import find_source
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".tflite")
 REPORT_SUFFIXES: Mapping[str, str] = {".txt": "text", ".json": "json"}
@@ -173,7 +174,7 @@ def render_with_lines(
     A plan from somewhere else may name any file as the place of a warning; what the user did not
     name is not read.
     """
-    return report.render_diagnostics(diagnostics, SourceLines(rules).find)
+    return render_diagnostics(diagnostics, SourceLines(find_source, rules).find)
 
 
 def terminal_width(output: str | None = None) -> int | None:

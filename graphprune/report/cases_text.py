@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from graphprune.plan.diagnostic_json import diagnostic_to_config
+from graphprune.diagnostics.diagnostic import FindLine, no_line
+from graphprune.diagnostics.renderings import render_diagnostics
 from graphprune.plan.run_cases import CaseResult
-from graphprune.report.diagnostics_report import FindLine, no_line, render_diagnostics
 from graphprune.report.numbers import count_of
 from graphprune.report.tables import align_rows, escape_controls
 
@@ -118,7 +118,7 @@ def _case_to_config(path: str, result: CaseResult) -> dict[str, Any]:
             {"address": layer.address, "outcome": layer.outcome, "reason": layer.reason}
             for layer in result.layers
         ],
-        "diagnostics": [diagnostic_to_config(fault) for fault in result.faults],
+        "diagnostics": [fault.to_config() for fault in result.faults],
         "missing": list(result.missing),
         "snapshot": result.snapshot_status,
         "difference": list(result.difference),

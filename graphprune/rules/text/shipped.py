@@ -43,6 +43,16 @@ def find_rule_file(name: str) -> Path:
     )
 
 
+def find_source(name: str) -> Path | None:
+    """Return the path of a rule file as `find_rule_file` does; None where none that ships has the
+    name.
+    """
+    if not name.startswith(PREFIX):
+        return Path(name)
+    shipped = (rules for rules in list_shipped_rules() if f"{PREFIX}{rules.name}" == name)
+    return next((rules.path for rules in shipped), None)
+
+
 def find_meant_file(name: str) -> str:
     """Return, as a question, which rule file was meant by a path that does not exist: one that
     ships, or one beside it; "" where none is near.

@@ -10,11 +10,11 @@ from builders import build_graph
 from commands import run_command
 
 import graphprune
+from graphprune.diagnostics.slugs import read_slugs
 from graphprune.errors import GraphpruneError, RuleError
 from graphprune.graph import graph_to_config
 from graphprune.plan import make_plan
 from graphprune.rules import parse_rules
-from graphprune.rules.slugs import read_slugs
 from graphprune.shipped import shipped_file
 
 GRAPH = "in > conv_1[3,3,3,8] > bn > conv_2[3,3,8,8] > flatten > fc_1[512,64] > fc_2[64,10]"

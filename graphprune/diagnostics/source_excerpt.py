@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graphprune.report.tables import escape_controls, text_width
+from graphprune.diagnostics.terminal_text import escape_controls, text_width
 
 MAX_WIDTH = 100
 """Terminal columns that are shown of a line."""
