@@ -130,12 +130,11 @@ def _render(
     against = ""
     if model is not None:
         against = f"; not held against {model} yet" if count is None else f" against {model}"
-    numbers = [
-        count_of(count_severity(found, severity), severity)
-        for severity in ("error", "warning", "note")
-    ]
+    numbers = {
+        severity: count_severity(found, severity) for severity in ("error", "warning", "note")
+    }
     summary = (
-        ", ".join(number for number in numbers if not number.startswith("0 "))
+        ", ".join(count_of(number, severity) for severity, number in numbers.items() if number)
         or f"{count_of(count or 0, 'rule')}, no faults"
     )
     return "\n\n".join(

@@ -106,12 +106,12 @@ def find_missed_target(
         return None
     length = f"{run.epochs} epoch{'' if run.epochs == 1 else 's'}"
     length += "" if run.steps is None else f" ({run.steps} steps)"
-    verb = "ends" if schedule.is_ramp else "begins"
+    verb = "end" if schedule.is_ramp else "begin"
     return Diagnostic(
         "schedule/never-reached",
-        f"{subject}: the schedule {verb} at {last}, the run is {length}; {target} never reached",
+        f"{subject}: the schedule {verb}s at {last}, the run is {length}; {target} never reached",
         where,
-        f"train until {last}, let the schedule {verb.removesuffix('s')} earlier (in % of the run it"
+        f"train until {last}, let the schedule {verb} earlier (in % of the run it"
         " fits any run), or go on with --allow-missed",
         severity="warning" if allow_missed else "error",
     )

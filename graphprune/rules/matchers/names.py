@@ -241,7 +241,7 @@ def _build(value: Any, place: Place) -> Matcher:
     except RegexError as err:
         place.under("glob").fault(
             "regex/invalid",
-            f"glob {err.reason.replace('a regular expression', 'a glob')}, got {value.glob!r}",
+            f"glob {err.reason}, got {value.glob!r}",
             "'[' and ']' enclose single characters, as in 'block_[0-9]'",
         )
     return NameGlob(value.glob, (place.where("glob"),))

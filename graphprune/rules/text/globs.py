@@ -14,6 +14,7 @@ _MARK = "\U0010ffff"
 """Stands for a colon that begins a `::` while an address is matched: RE2 cannot look at the letter
 behind. Unicode promises that no text holds it.
 """
+_KIND = "a glob"
 _COLON = f"[{SEPARATOR[0]}{_MARK}]"
 
 
@@ -44,7 +45,8 @@ def compile_glob(glob: str) -> Glob:
         >>> compile_glob("**block_*").matches("net::block_1")
         True
     """
-    return Glob(compile_regex("(?s:" + "".join(map(_translate, _PIECE.findall(glob))) + ")"))
+    pattern = "(?s:" + "".join(map(_translate, _PIECE.findall(glob))) + ")"
+    return Glob(compile_regex(pattern, _KIND))
 
 
 def _translate(piece: str) -> str:
@@ -64,6 +66,6 @@ def _translate(piece: str) -> str:
 def _one_of(letters: str, *, is_negated: bool) -> str:
     """Return a class of letters; it holds the mark where it holds the colon."""
     escaped = letters.replace("\\", r"\\").replace("^", r"\^").replace("[", r"\[")
-    holds_colon = compile_regex(f"[{escaped}]").matches(SEPARATOR[0])
+    holds_colon = compile_regex(f"[{escaped}]", _KIND).matches(SEPARATOR[0])
     held = f"{escaped}{_MARK}" if holds_colon else escaped
     return f"[^{held}]" if is_negated else f"[{held}]"
