@@ -111,12 +111,6 @@ def _syntax_error(err: MarkedYAMLError, text: str, file: str) -> Document:
             f"nested deeper than {MAX_DEPTH} levels",
             "write it with fewer brackets inside one another",
         )
-    if "another document" in str(err.problem):
-        return _unreadable(
-            where,
-            "a second document begins here",
-            "a rule file is one document; delete the line '---', or make two files",
-        )
     return _unreadable(where, fault.problem, fault.help)
 
 
