@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import click
 
-from graphprune.cli.colour import paint_diagnostics
+from graphprune.cli.colour import is_colourful
 from graphprune.cli.faults import render_document
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import Choice, RuleOptions, force_option, rule_options
@@ -77,9 +77,10 @@ def command(
         raise click.UsageError("no rules: name a rule file, as in graphprune lint prune.yaml")
     count, found = _check(rules, model)
     kind = choose_format(format_, output)
-    text = _render(rules.files, count, model, found, kind)
+    is_painted = output is None and is_colourful()
+    text = _render(rules.files, count, model, found, kind, is_painted=is_painted)
     if text or output:
-        print_report(text, output, paint_diagnostics if kind == "text" else str)
+        print_report(text, output)
     if any(diagnostic.severity == "error" for diagnostic in found):
         raise click.exceptions.Exit(EXIT_ERROR)
 
@@ -124,6 +125,8 @@ def _render(
     model: str | None,
     found: Sequence[Diagnostic],
     kind: str,
+    *,
+    is_painted: bool,
 ) -> str:
     if kind in ("json", "github"):
         return render_document(found, kind)
@@ -137,6 +140,5 @@ def _render(
         ", ".join(count_of(number, severity) for severity, number in numbers.items() if number)
         or f"{count_of(count or 0, 'rule')}, no faults"
     )
-    return "\n\n".join(
-        [*([render_with_lines(found)] if found else []), f"{', '.join(files)}: {summary}{against}"]
-    )
+    told = [render_with_lines(found, is_painted=is_painted)] if found else []
+    return "\n\n".join([*told, f"{', '.join(files)}: {summary}{against}"])

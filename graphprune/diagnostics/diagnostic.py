@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from graphprune.diagnostics.source_excerpt import render_excerpt
-from graphprune.diagnostics.terminal_text import escape_controls, shorten
+from graphprune.diagnostics.terminal_text import PaintPart, escape_controls, plain, shorten
 
 MAX_OF_A_KIND = 100
 """Diagnostics of one slug and severity that are told one by one; the rest is counted."""
@@ -89,21 +89,23 @@ class Diagnostic:
     def __str__(self) -> str:
         return "\n".join(self.to_lines())
 
-    def to_lines(self, find_line: FindLine = no_line) -> list[str]:
+    def to_lines(self, find_line: FindLine = no_line, paint: PaintPart = plain) -> list[str]:
         """Return the diagnostic as lines of text with slug, cause, places and help; control
         characters are escaped.
 
         Under each place stands its line, as far as `find_line` returns it, with a caret.
         """
-        lines = [f"{self.severity}[{self.slug}]: {escape_controls(self.message)}"]
+        head = paint(self.severity, f"{self.severity}[{self.slug}]")
+        lines = [f"{head}: {escape_controls(self.message)}"]
         places = self.related or (((self.where, ""),) if self.where is not None else ())
         for where, label in places:
-            lines.append(escape_controls(f"  --> {where}" + (f"   {label}" if label else "")))
+            named = f"{where}   {label}" if label else f"{where}"
+            lines.append(f"{paint('place', '  -->')} {escape_controls(named)}")
             text = find_line(where)
             if text is not None and where.line is not None:
-                lines += render_excerpt(text, where.line, where.column)
+                lines += render_excerpt(text, where.line, where.column, paint)
         if self.help:
-            lines.append(f"  help: {escape_controls(self.help)}")
+            lines.append(f"{paint('help', '  help:')} {escape_controls(self.help)}")
         return lines
 
     def to_config(self) -> dict[str, Any]:

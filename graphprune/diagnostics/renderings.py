@@ -6,18 +6,21 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from graphprune.diagnostics.diagnostic import Diagnostic, FindLine, Where, count_severity, no_line
-from graphprune.diagnostics.terminal_text import escape_controls
+from graphprune.diagnostics.terminal_text import PaintPart, escape_controls, plain
 
 _SEVERITIES = ("error", "warning", "note")
 _LEVELS = {"error": "error", "warning": "warning", "note": "notice"}
 """What GitHub calls each severity."""
 
 
-def render_diagnostics(diagnostics: Iterable[Diagnostic], find_line: FindLine = no_line) -> str:
+def render_diagnostics(
+    diagnostics: Iterable[Diagnostic], find_line: FindLine = no_line, paint: PaintPart = plain
+) -> str:
     """Return every diagnostic with its slug, cause, places and help, with an empty line between
     two; control characters are escaped.
 
-    Under each place stands its line, as far as `find_line` returns it, with a caret.
+    Under each place stands its line, as far as `find_line` returns it, with a caret; `paint` adds
+    colour.
 
     Example:
         >>> print(
@@ -39,7 +42,7 @@ def render_diagnostics(diagnostics: Iterable[Diagnostic], find_line: FindLine = 
               |   ^
           help: closest: 'type'
     """
-    return "\n\n".join("\n".join(found.to_lines(find_line)) for found in diagnostics)
+    return "\n\n".join("\n".join(found.to_lines(find_line, paint)) for found in diagnostics)
 
 
 def diagnostics_to_config(diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
+from typing import Literal
 
+Part = Literal["error", "warning", "note", "place", "caret", "help"]
+PaintPart = Callable[[Part, str], str]
+"""Returns a part of a diagnostic in its colour: a severity with its slug, a mark, or a caret."""
 MAX_WORD = 300
 MAX_TEXT = 4_000
 _LONG_WORD = re.compile(rf"\S{{{MAX_WORD + 1},}}")
@@ -53,6 +58,11 @@ def shorten(text: str, limit: int = MAX_TEXT) -> str:
     return (
         text if len(text) <= limit else f"{text[:limit]}... ({len(text) - limit:,} more characters)"
     )
+
+
+def plain(_part: Part, text: str) -> str:
+    """Return the text without colour."""
+    return text
 
 
 def text_width(text: str) -> int:
