@@ -24,8 +24,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_model_optimization.python.core.sparsity.keras import pruning_impl, pruning_schedule
 
+from graphprune.sparsity.pattern_masks import select_pattern_mask
 from graphprune.sparsity.patterns import UNSTRUCTURED, Block, Channel, KeepOf, Pattern
-from graphprune.tf.pruning.pattern_masks import select_pattern_mask
 
 SHAPE = (4096, 1024)
 AXES = ("in", "out")

@@ -70,6 +70,22 @@ def write_whole(path: Path, content: bytes) -> None:
         stream.write(content)
 
 
+def write_once(path: Path, content: bytes, mode: int) -> None:
+    """Write `content` to `path` with the permissions `mode`, unless something is there; of several
+    processes that do it at once, the first one's content stays.
+
+    Raises:
+        WriteError: the operating system refuses.
+    """
+    with writing(path), _part_beside(path, is_folder=False, mode=mode) as (part, descriptor):
+        with os.fdopen(descriptor, "wb", closefd=False) as stream:
+            stream.write(content)
+        os.fsync(descriptor)
+        with suppress(FileExistsError):
+            os.link(part, path)
+        sync(path.parent)
+
+
 @contextmanager
 def whole_file(path: Path, *, needed: int | None = None) -> Iterator[BinaryIO]:
     """Yield a file to write into, which takes the place of `path` when the block ends well; folders
@@ -129,14 +145,14 @@ def remove_unfinished() -> None:
 
 
 @contextmanager
-def _part_beside(path: Path, *, is_folder: bool) -> Iterator[tuple[Path, int]]:
+def _part_beside(path: Path, *, is_folder: bool, mode: int = 0o666) -> Iterator[tuple[Path, int]]:
     with suppress(FileNotFoundError):
         # a name that is too long, or a file among the folders, is an error before anything is
         # written
         path.lstat()
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path)
-    part, descriptor = _make_part(path, is_folder=is_folder)
+    part, descriptor = _make_part(path, is_folder=is_folder, mode=mode)
     try:
         yield part, descriptor
     finally:
@@ -147,7 +163,7 @@ def _part_beside(path: Path, *, is_folder: bool) -> Iterator[tuple[Path, int]]:
                 _unfinished.discard(part)
 
 
-def _make_part(path: Path, *, is_folder: bool) -> tuple[Path, int]:
+def _make_part(path: Path, *, is_folder: bool, mode: int) -> tuple[Path, int]:
     """Return a new temporary file or folder with its open descriptor, locked: whoever can lock it
     knows that its writer is gone.
     """
@@ -159,7 +175,7 @@ def _make_part(path: Path, *, is_folder: bool) -> tuple[Path, int]:
             flags = (
                 os.O_RDONLY | os.O_DIRECTORY if is_folder else os.O_RDWR | os.O_CREAT | os.O_EXCL
             )
-            descriptor = os.open(part, flags | os.O_NOFOLLOW, 0o666)
+            descriptor = os.open(part, flags | os.O_NOFOLLOW, mode)
             _unfinished.add(part)
         with suppress(OSError):  # some network file systems have no locks; there, leftovers stay
             fcntl.flock(descriptor, fcntl.LOCK_EX)

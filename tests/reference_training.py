@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import tf_keras
+from reference_masks import magnitude_mask
 from tf_keras import layers
 
-from graphprune.sparsity.masks import magnitude_mask
 from graphprune.sparsity.positions import Run
 from graphprune.sparsity.pruning import Pruning
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from graphprune.archive.crc import crc32c, mask_crc
-from graphprune.archive.sstable import MAGIC
+from graphprune.archive.saved_model.crc32c import crc32c, mask_crc
+from graphprune.archive.saved_model.sstable import MAGIC
 
 DTYPES = {"float32": 1, "int64": 9, "bool": 10}
 Tree = Mapping[str, Any]

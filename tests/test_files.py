@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from graphprune import files
 from graphprune.errors import WriteError, shorten
-from graphprune.files import PART, whole_file, whole_folder, write_whole
+from graphprune.files import PART, whole_file, whole_folder, write_once, write_whole
 from graphprune.write_faults import cannot_write, find_reason, writing
 
 HALF = """
@@ -74,6 +75,15 @@ def test_a_folder_takes_the_place_of_the_one_before_in_one_step(tmp_path, monkey
     with whole_folder(tmp_path / "model") as folder:
         (folder / "newest").write_text("newest")
     assert (names(tmp_path), names(tmp_path / "model")) == (["model"], ["newest"])
+
+
+def test_what_is_written_once_stays_and_has_its_mode(tmp_path):
+    path = tmp_path / "key"
+    for content in (b"first", b"second"):
+        write_once(path, content, 0o600)
+    assert path.read_bytes() == b"first"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [found.name for found in tmp_path.iterdir()] == ["key"]
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path):

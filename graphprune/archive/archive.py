@@ -14,7 +14,6 @@ from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
-from graphprune.archive.entries import holds_lambda_bytecode
 from graphprune.archive.stored import StoredTensor
 
 Format = Literal["keras", "h5", "savedmodel"]
@@ -121,11 +120,6 @@ class Archive:
     def format(self) -> Format:
         """`keras` for the zip, `h5` for HDF5, `savedmodel` for a folder of TensorFlow's."""
         return self.source.format
-
-    @cached_property
-    def has_lambda_bytecode(self) -> bool:
-        """Whether a Lambda layer, a loss or anything else in the configs holds serialized code."""
-        return holds_lambda_bytecode(self.config) or holds_lambda_bytecode(self.training_config)
 
     @cached_property
     def stored(self) -> Mapping[str, tuple[StoredTensor, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from graphprune.archive.hdf5_plain import Stretch
+from graphprune.archive.hdf5.plain import Stretch
 
 
 @dataclass(frozen=True, slots=True)

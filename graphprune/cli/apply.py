@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from graphprune.archive.suffixes import check_model_suffix
 from graphprune.cli.inputs import loading_arguments, open_model
 from graphprune.cli.options import (
     LoadingOptions,
@@ -20,12 +21,11 @@ from graphprune.cli.options import (
 from graphprune.cli.outputs import check_output_free, print_warnings
 from graphprune.cli.planning import load_with_classes, plan_for
 from graphprune.cli.progress import IMPORTING, LOADING, live_display
-from graphprune.json_text import to_json
+from graphprune.documents import to_json
 from graphprune.plan import plan_to_config
 from graphprune.report import render_plan_text
 from graphprune.tf.models.quiet import import_tensorflow
 from graphprune.tf.models.refusals import check_loadable
-from graphprune.tf.models.suffixes import check_model_suffix
 
 
 @click.command("apply")
@@ -60,10 +60,10 @@ def command(
     With --format json the whole plan is printed, as `graphprune plan` prints it; or the faults, as
     `graphprune lint` does.
     """  # noqa: D301 - click wants the real character
-    check_model_suffix(output)
     check_output_free(
         output, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])]
     )
+    check_model_suffix(output)
     saved = open_model(model)
     archive = saved.need_archive()
     check_loadable(archive, unsafe_lambda=loading.unsafe_lambda, unsafe_ops=loading.unsafe_ops)

@@ -24,9 +24,9 @@ from graphprune.cli.outputs import (
 )
 from graphprune.diff import GraphDiff, graph_diff_to_config
 from graphprune.diff.archive_weights import diff_models
+from graphprune.documents import to_json
 from graphprune.errors import EXIT_DIFFERENT
 from graphprune.graph import ModelFile
-from graphprune.json_text import to_json
 
 
 @click.command("diff")

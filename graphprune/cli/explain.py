@@ -15,7 +15,7 @@ from graphprune.cli.options import (
 )
 from graphprune.cli.outputs import check_report_free, choose_format, print_report
 from graphprune.cli.planning import open_rules
-from graphprune.json_text import to_json
+from graphprune.documents import to_json
 from graphprune.report import render_explanation
 from graphprune.rules.resolving.explain import explain_layer, explain_rule, explanation_to_config
 
@@ -27,7 +27,6 @@ from graphprune.rules.resolving.explain import explain_layer, explain_rule, expl
 @click.option(
     "--rule", metavar="ID", help="Say what this rule selects, and which layers it nearly selects."
 )
-@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @format_option
 @report_option
 @all_option
@@ -37,7 +36,6 @@ def command(
     rules: RuleOptions,
     layer: str | None,
     rule: str | None,
-    as_json: bool,
     format_: str | None,
     output: str | None,
     show_all: bool,
@@ -54,9 +52,7 @@ def command(
     """  # noqa: D301 - click wants the real character
     if (layer is None) == (rule is None):
         raise click.UsageError("give one of --layer ADDRESS and --rule ID")
-    check_report_free(
-        output, force=force, inputs=[model, *rules.files], format_="json" if as_json else format_
-    )
+    check_report_free(output, force=force, inputs=[model, *rules.files], format_=format_)
     saved = open_model(model)
     rule_set = open_rules(rules)
     zeros = saved.zeros if rule_set.reads_weights else None
@@ -65,7 +61,7 @@ def command(
         if layer is not None
         else explain_rule(saved.graph, rule_set, rule or "", zeros)
     )
-    if as_json or choose_format(format_, output) == "json":
+    if choose_format(format_, output) == "json":
         print_report(to_json(explanation_to_config(found)), output)
     else:
         print_report(render_explanation(found, show_all=show_all), output, wraps=True)

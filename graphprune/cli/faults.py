@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 
 from graphprune.diagnostics.renderings import diagnostics_to_config, render_annotations
+from graphprune.documents import encodable, to_json
 from graphprune.errors import Diagnostic, GraphpruneError, Where
-from graphprune.json_text import encodable, to_json
 
 USAGE = "usage/invalid"
 SYSTEM = "system/failed"

@@ -10,8 +10,8 @@ from graphprune import report
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import Choice, force_option
 from graphprune.cli.outputs import check_report_free, print_report
+from graphprune.documents import to_json
 from graphprune.graph import ModelFile, graph_to_config
-from graphprune.json_text import to_json
 
 FORMATS = ("json", "dot", "svg", "html")
 

@@ -9,9 +9,9 @@ import click
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import force_option, format_option, report_option
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, terminal_width
+from graphprune.documents import to_json
 from graphprune.errors import escape_controls
 from graphprune.graph import ModelFile
-from graphprune.json_text import to_json
 from graphprune.report import layers_to_config, render_layers_text
 
 MATCH = "--match"

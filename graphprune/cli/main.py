@@ -42,7 +42,7 @@ COMMANDS: dict[str, str] = {
     "strip": "Take the wrappers off: the original architecture, sparse.",
     "diff": "Show what changed between two models.",
     "verify": "Measure a model against a plan.",
-    "schema": "Write the JSON Schema of rule files, for editors.",
+    "schema": "Write the JSON Schema of rule files, plans, diffs or verifications.",
     "rules": "List the rule files that ship, or print one.",
     "demo": "Run the whole story on a real model and real digits.",
 }

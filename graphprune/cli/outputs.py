@@ -16,9 +16,9 @@ from graphprune.cli.colour import Paint, echo, is_colourful, paint_part
 from graphprune.diagnostics.renderings import render_diagnostics
 from graphprune.diagnostics.source_lines import SourceLines
 from graphprune.diagnostics.terminal_text import plain
+from graphprune.documents import encodable
 from graphprune.errors import OUTPUT_EXISTS, Diagnostic, OutputError
 from graphprune.files import write_whole
-from graphprune.json_text import encodable
 from graphprune.report.tables import wrap_lines
 from graphprune.rules.text.shipped import find_source
 

@@ -28,9 +28,9 @@ from graphprune.cli.outputs import (
     terminal_width,
 )
 from graphprune.cli.planning import plan_for
+from graphprune.documents import to_json
 from graphprune.errors import EXIT_DIFFERENT
 from graphprune.graph import ModelFile
-from graphprune.json_text import to_json
 from graphprune.plan import Plan, plan_to_config
 from graphprune.sparsity.positions import Run
 

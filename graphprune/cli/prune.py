@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from graphprune.archive.suffixes import check_export_suffix
 from graphprune.cli.inputs import loading_arguments, open_model
 from graphprune.cli.options import (
     LoadingOptions,
@@ -21,7 +22,6 @@ from graphprune.cli.planning import load_with_classes, plan_for
 from graphprune.cli.progress import IMPORTING, LOADING, live_display
 from graphprune.tf.models.quiet import import_tensorflow
 from graphprune.tf.models.refusals import check_loadable
-from graphprune.tf.models.suffixes import check_export_suffix
 
 
 @click.command("prune")
@@ -55,11 +55,11 @@ def command(
         graphprune prune model.keras -r builtin:all-90 -o sparse.keras
         graphprune prune model.keras -r small-weights.yaml -o sparse.keras --data digits.npz
     """  # noqa: D301 - click wants the real character
-    for output in outputs:
-        check_export_suffix(output)
     check_outputs_free(
         outputs, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])]
     )
+    for output in outputs:
+        check_export_suffix(output)
     saved = open_model(model)
     archive = saved.need_archive()
     archive.check_checksums()

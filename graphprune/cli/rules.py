@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from graphprune.cli.options import format_option
-from graphprune.json_text import to_json
+from graphprune.documents import to_json
 from graphprune.report.tables import align_rows
 from graphprune.rules.text.shipped import (
     PREFIX,

@@ -1,25 +1,33 @@
-"""`graphprune schema`: the JSON Schema of rule files, for editors."""
+"""`graphprune schema`: JSON Schemas, of the files that graphprune reads and of those it writes."""
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import click
 
 from graphprune.cli.options import Choice, force_option
 from graphprune.cli.outputs import check_report_free, print_report
-from graphprune.json_text import to_json
+from graphprune.diff.document import DiffJson
+from graphprune.documents import make_schema, to_json
+from graphprune.plan.document import PlanJson
+from graphprune.plan.verify import VerificationJson
 from graphprune.rules.building.schema import KINDS, Kind, build_schema
+
+DOCUMENTS: dict[str, tuple[type, str]] = {
+    "plan": (PlanJson, "graphprune plan"),
+    "diff": (DiffJson, "graphprune diff"),
+    "verify": (VerificationJson, "graphprune verification"),
+}
+
+
+def schema_of(kind: str) -> dict[str, Any]:
+    """Return the JSON Schema of `rules` or `test` files, or of the JSON that a verb writes."""
+    return make_schema(*DOCUMENTS[kind]) if kind in DOCUMENTS else build_schema(cast(Kind, kind))
 
 
 @click.command("schema")
-@click.option(
-    "--kind",
-    type=Choice(list(KINDS)),
-    default="rules",
-    show_default=True,
-    help="Of which files: rule files, or rule tests.",
-)
+@click.argument("kind", type=Choice([*KINDS, *DOCUMENTS]), default="rules")
 @click.option("-o", "--output", metavar="FILE", help="Write the schema to FILE.")
 @force_option
 def command(kind: str, output: str | None, force: bool) -> None:
@@ -33,6 +41,9 @@ def command(kind: str, output: str | None, force: bool) -> None:
 
     \b
         # yaml-language-server: $schema=./graphprune-rules.schema.json
+
+    KIND is one of rules (the default), test (rule tests), and plan, diff or verify: the JSON that
+    these commands write with --format json.
     """  # noqa: D301 - click wants the real character
     check_report_free(output, force=force, known=[".json"])
-    print_report(to_json(build_schema(cast(Kind, kind))), output)
+    print_report(to_json(schema_of(kind)), output)

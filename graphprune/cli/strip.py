@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import click
 
+from graphprune.archive.suffixes import check_export_suffix
 from graphprune.cli.inputs import (
     find_model_file,
     find_training_origin,
@@ -35,7 +36,6 @@ from graphprune.graph.from_config import graph_with_tensors
 from graphprune.sparsity.missed_targets import explain_missed
 from graphprune.tf.models.quiet import import_tensorflow
 from graphprune.tf.models.refusals import check_loadable
-from graphprune.tf.models.suffixes import check_export_suffix
 
 
 @click.command("strip")
@@ -72,10 +72,10 @@ def command(
     include_optimizer=False) writes them. A warning names the layers that have fewer zeros than
     their target.
     """  # noqa: D301 - click wants the real character
-    for output in outputs:
-        check_export_suffix(output)
     model_file, origin = find_model_file(model), original or find_training_origin(model)
     check_outputs_free(outputs, force=force, inputs=[model, model_file, origin])
+    for output in outputs:
+        check_export_suffix(output)
     wrapped = replace(open_model(model_file), path=model)
     archive = wrapped.need_archive()
     archive.check_checksums()

@@ -12,17 +12,17 @@ from typing import Any
 
 import click
 
+from graphprune.archive.suffixes import SUFFIXES
 from graphprune.cli.inputs import loading_arguments, open_model
 from graphprune.cli.options import LoadingOptions
 from graphprune.cli.progress import Display
 from graphprune.cli.sizes import Measured, size_columns
-from graphprune.json_text import to_json
+from graphprune.documents import to_json
 from graphprune.report import SizeTable, render_sizes_text, sizes_to_config
 from graphprune.sparsity.missed_targets import MissedTarget
 from graphprune.tf.models.export import write_model
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.models.read_back import check_reads_back
-from graphprune.tf.models.suffixes import SUFFIXES
 from graphprune.tf.pruning.live_graph import count_zeros
 from graphprune.tf.pruning.surgery import strip_model
 from graphprune.tf.training.data import read_data

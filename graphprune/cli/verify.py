@@ -14,8 +14,8 @@ from graphprune.cli.options import (
     report_option,
 )
 from graphprune.cli.outputs import check_report_free, choose_format, print_report
+from graphprune.documents import to_json
 from graphprune.errors import EXIT_DIFFERENT
-from graphprune.json_text import to_json
 from graphprune.plan import read_plan, verification_to_config, verify_plan
 from graphprune.report import render_verification
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
+
+from typing_extensions import TypedDict
 
 from graphprune.diff.changes import (
     ConfigChange,
@@ -13,10 +15,26 @@ from graphprune.diff.changes import (
     Side,
     TensorDiff,
 )
+from graphprune.diff.document import (
+    FORMAT_VERSION,
+    KIND,
+    ConfigChangeJson,
+    ConnectionJson,
+    DiffJson,
+    DiffSummaryJson,
+    LayerDiffJson,
+    MaskJson,
+    PruningStateJson,
+    SideJson,
+    TensorDiffJson,
+)
 from graphprune.graph.strict_json import to_strict
+from graphprune.plan.pruning_document import PatternJson
 from graphprune.sparsity.patterns import pattern_to_config
 
-FORMAT_VERSION = "1.0"
+
+class _Model(TypedDict, total=False):
+    model: list[ConfigChangeJson]
 
 
 def graph_diff_to_config(diff: GraphDiff, *, show_all: bool = False) -> dict[str, Any]:
@@ -29,9 +47,13 @@ def graph_diff_to_config(diff: GraphDiff, *, show_all: bool = False) -> dict[str
     values differs are left out unless `show_all`. The key `model` stands before `layers` only where
     the model's own name, class or settings differ.
     """
-    config: dict[str, Any] = {
+    model: _Model = {}
+    if diff.model:
+        model["model"] = [_change_to_config(change) for change in diff.model]
+    layers = diff.layers if show_all else diff.notable_layers
+    document: DiffJson = {
         "format_version": FORMAT_VERSION,
-        "kind": "graphprune.diff",
+        "kind": KIND,
         "left": _side_to_config(diff.left),
         "right": _side_to_config(diff.right),
         "equal": {
@@ -39,22 +61,20 @@ def graph_diff_to_config(diff: GraphDiff, *, show_all: bool = False) -> dict[str
             "pruning": diff.is_pruning_equal,
             "weights": diff.is_weights_equal,
         },
+        **model,
+        "layers": [_layer_to_config(layer, show_all=show_all) for layer in layers],
+        "edges": {
+            "added": [_connection_to_config(edge) for edge in diff.added],
+            "removed": [_connection_to_config(edge) for edge in diff.removed],
+        },
+        "summary": cast(
+            DiffSummaryJson, {**diff.count_statuses(), "sparsity_changed": diff.sparsity_changed}
+        ),
     }
-    if diff.model:
-        config["model"] = [_change_to_config(change) for change in diff.model]
-    config["layers"] = [
-        _layer_to_config(layer, show_all=show_all)
-        for layer in (diff.layers if show_all else diff.notable_layers)
-    ]
-    config["edges"] = {
-        "added": [_connection_to_config(edge) for edge in diff.added],
-        "removed": [_connection_to_config(edge) for edge in diff.removed],
-    }
-    config["summary"] = {**diff.count_statuses(), "sparsity_changed": diff.sparsity_changed}
-    return config
+    return dict(document)
 
 
-def _side_to_config(side: Side) -> dict[str, Any]:
+def _side_to_config(side: Side) -> SideJson:
     return {
         "path": side.path,
         "graph_sha256": side.graph_sha256,
@@ -63,7 +83,7 @@ def _side_to_config(side: Side) -> dict[str, Any]:
     }
 
 
-def _layer_to_config(layer: LayerDiff, *, show_all: bool) -> dict[str, Any]:
+def _layer_to_config(layer: LayerDiff, *, show_all: bool) -> LayerDiffJson:
     tensors = layer.tensors if show_all or layer.paired_by is None else layer.notable_tensors
     return {
         "address": layer.address,
@@ -80,7 +100,7 @@ def _layer_to_config(layer: LayerDiff, *, show_all: bool) -> dict[str, Any]:
     }
 
 
-def _change_to_config(change: ConfigChange) -> dict[str, Any]:
+def _change_to_config(change: ConfigChange) -> ConfigChangeJson:
     return {
         "path": change.path,
         "before": to_strict(change.before),
@@ -88,15 +108,16 @@ def _change_to_config(change: ConfigChange) -> dict[str, Any]:
     }
 
 
-def _state_to_config(state: PruningState | None) -> dict[str, Any] | None:
+def _state_to_config(state: PruningState | None) -> PruningStateJson | None:
     if state is None:
         return None
-    pattern = None if state.pruning is None else pattern_to_config(state.pruning.pattern)
+    pruning = state.pruning
+    pattern = None if pruning is None else cast(PatternJson, pattern_to_config(pruning.pattern))
     return {"rule": state.rule, "pattern": pattern, "step": state.step, "finished": state.finished}
 
 
-def _tensor_to_config(tensor: TensorDiff) -> dict[str, Any]:
-    mask = (
+def _tensor_to_config(tensor: TensorDiff) -> TensorDiffJson:
+    mask: MaskJson | None = (
         None
         if tensor.mask is None
         else {
@@ -124,7 +145,7 @@ def _listed(shape: tuple[int, ...] | None) -> list[int] | None:
     return None if shape is None else list(shape)
 
 
-def _connection_to_config(edge: Connection) -> dict[str, Any]:
+def _connection_to_config(edge: Connection) -> ConnectionJson:
     return {
         "source": edge.source,
         "source_call": edge.source_call,

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterator
 
 from graphprune.archive import Archive, StoredTensor
-from graphprune.archive.toolkit import is_toolkit_config
+from graphprune.archive.tfmot import is_toolkit_config
 from graphprune.errors import ArchiveError
 from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.classes.layer_class import Weight
@@ -16,7 +16,7 @@ from graphprune.graph.entries import is_input
 from graphprune.graph.held_models import find_held_graph
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
-from graphprune.graph.toolkit import TOOLKIT_STATE, toolkit_state_names
+from graphprune.graph.tfmot import TOOLKIT_STATE, toolkit_state_names
 from graphprune.graph.weight_misfits import rename_by_wrapper
 from graphprune.wrapper_names import state_names
 

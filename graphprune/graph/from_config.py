@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Literal
 
-from graphprune.archive.toolkit import is_toolkit_config
+from graphprune.archive.tfmot import is_toolkit_config
 from graphprune.errors import GraphError
 from graphprune.graph.classes.builtin_layers import (
     MAX_INSIDE,
@@ -28,7 +28,7 @@ from graphprune.graph.flow import FlowBuilder, call_order, layer_order
 from graphprune.graph.frames import Frame, frame_from_entry
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor, Wrap
-from graphprune.graph.toolkit import read_toolkit_pruning
+from graphprune.graph.tfmot import read_toolkit_pruning
 from graphprune.sparsity.pruning import Provenance, Pruning
 from graphprune.wrapper_names import is_state
 

@@ -17,7 +17,7 @@ from graphprune.graph.entries import canonical, copy_config
 from graphprune.graph.frames import Frame, Member
 from graphprune.graph.layers import Layer
 from graphprune.shown import Shown
-from graphprune.suggestions import find_close
+from graphprune.suggestions import closest
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -122,12 +122,8 @@ class LayerGraph(Shown):
         """
         if address in self.layers:
             return self.layers[address]
-        close = find_close(address, self.layers, count=3)
-        way_out = (
-            f"closest: {', '.join(map(repr, close))}"
-            if close
-            else "'graphprune layers MODEL' lists all addresses"
-        )
+        near = closest(address, self.layers, count=3)
+        way_out = near or "'graphprune layers MODEL' lists all addresses"
         raise GraphError(
             f"{self.name}: no layer has the address {address!r}; {way_out}", "layer/unknown"
         )

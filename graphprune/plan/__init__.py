@@ -12,12 +12,12 @@ from graphprune.lazy import lazy_names
 
 if TYPE_CHECKING:
     from graphprune.plan.changes import LayerChange, Plan
+    from graphprune.plan.from_document import plan_from_config, read_plan
     from graphprune.plan.make import make_plan
-    from graphprune.plan.plan_json import plan_sha256, plan_to_config
-    from graphprune.plan.read import plan_from_config, read_plan
-    from graphprune.plan.rewrite import strip_graph, wrap_entry, wrap_graph
+    from graphprune.plan.rewrite import wrap_graph
     from graphprune.plan.staleness import check_plan_fits, check_weights_fit, other_model
     from graphprune.plan.timing import check_reached
+    from graphprune.plan.to_document import plan_sha256, plan_to_config
     from graphprune.plan.verify import Verification, verification_to_config, verify_plan
 
 __all__ = [
@@ -33,10 +33,8 @@ __all__ = [
     "plan_sha256",
     "plan_to_config",
     "read_plan",
-    "strip_graph",
     "verification_to_config",
     "verify_plan",
-    "wrap_entry",
     "wrap_graph",
 ]
 
@@ -46,9 +44,9 @@ if not TYPE_CHECKING:  # so that type checkers know every name, and no other
         {
             "changes": ["LayerChange", "Plan"],
             "make": ["make_plan"],
-            "plan_json": ["plan_sha256", "plan_to_config"],
-            "read": ["plan_from_config", "read_plan"],
-            "rewrite": ["strip_graph", "wrap_entry", "wrap_graph"],
+            "to_document": ["plan_sha256", "plan_to_config"],
+            "from_document": ["plan_from_config", "read_plan"],
+            "rewrite": ["wrap_graph"],
             "staleness": ["check_plan_fits", "check_weights_fit", "other_model"],
             "timing": ["check_reached"],
             "verify": ["Verification", "verification_to_config", "verify_plan"],

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from graphprune.errors import Diagnostic, Where
+from graphprune.graph.architecture import hash_architecture
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.out_of_reach import OutOfReach
 from graphprune.rules.values.checks import CheckStatus
@@ -97,7 +98,7 @@ class LayerChange:
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
     """The model that a plan was made for; a plan read from JSON does not know `prunable_tensors`,
-    and one that an earlier version wrote no `architecture_sha256`.
+    and only one that was read from JSON has an `architecture_sha256` (see there in `Plan`).
 
     `graph_sha256` is the hash of the config as it is in the file, `architecture_sha256` that of
     `hash_architecture`, which all files of one model share.
@@ -226,6 +227,16 @@ class Plan(Shown):
     checks: tuple[tuple[str, CheckStatus], ...] = ()
     depends_on_weights: bool = False
     graph: LayerGraph | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def architecture_sha256(self) -> str | None:
+        """The hash that all files of the model share; None in a plan that an earlier version wrote.
+
+        It takes as long as the rest of a plan of a large model, and only written plans need it.
+        """
+        if self.model.architecture_sha256 is None and self.graph is not None:
+            return hash_architecture(self.graph)
+        return self.model.architecture_sha256
 
     @property
     def is_empty(self) -> bool:

@@ -11,7 +11,6 @@ from typing import Any
 from graphprune.archive.collector import collector_paused
 from graphprune.arguments import wrong_type
 from graphprune.errors import Diagnostic, RuleError, sort_by_place
-from graphprune.graph.architecture import hash_architecture
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
 from graphprune.graph.out_of_reach import find_out_of_reach
@@ -297,7 +296,6 @@ def _model_facts(graph: LayerGraph, path: str, weights_sha256: str | None) -> Mo
         prunable_tensors=sum(len(layer.prunable) for layer in candidates),
         hidden_layers=len(graph.layers) - len(candidates),
         weights_sha256=weights_sha256,
-        architecture_sha256=hash_architecture(graph),
     )
 
 

@@ -1,6 +1,4 @@
-"""The rewrite that a plan asks for, and its reverse: layer graph to layer graph, checked after
-each.
-"""
+"""The rewrite that a plan asks for: layer graph to layer graph, checked afterwards."""
 
 from __future__ import annotations
 
@@ -12,8 +10,8 @@ from typing import Any
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Wrap
 from graphprune.plan.changes import LayerChange, Plan
-from graphprune.plan.plan_json import plan_sha256
 from graphprune.plan.staleness import check_plan_fits
+from graphprune.plan.to_document import plan_sha256
 from graphprune.sparsity.pruning import Provenance, Pruning
 from graphprune.wrapper_names import CLASS, MODULE, REGISTERED
 
@@ -46,19 +44,7 @@ def provenance_of(change: LayerChange, rules_sha256: str, plan_sha256: str) -> P
     )
 
 
-def strip_graph(graph: LayerGraph) -> LayerGraph:
-    """Return `graph` without any pruning wrapper: the reverse of every `wrap_graph`."""
-    return _replace_checked(
-        graph,
-        {
-            address: _rewrap(layer, None, Provenance())
-            for address, layer in graph.layers.items()
-            if layer.wrap is not None
-        },
-    )
-
-
-def wrap_entry(layer: Layer, pruning: Pruning, provenance: Provenance) -> dict[str, Any]:
+def _wrap_entry(layer: Layer, pruning: Pruning, provenance: Provenance) -> dict[str, Any]:
     """Return the serialized wrapper around `layer`, in the dialect of the layer's own entry:
     `.keras` files name modules, `.h5` files do not.
 
@@ -85,7 +71,7 @@ def _rewrap(layer: Layer, pruning: Pruning | None, provenance: Provenance) -> La
         layer,
         wrap=Wrap(
             type=REGISTERED,
-            entry=wrap_entry(layer, pruning, provenance),
+            entry=_wrap_entry(layer, pruning, provenance),
             pruning=pruning,
             provenance=provenance,
         ),

@@ -9,7 +9,7 @@ from typing import Any
 
 from graphprune.errors import Diagnostic
 from graphprune.plan.changes import Plan
-from graphprune.plan.plan_json import plan_to_config
+from graphprune.plan.to_document import plan_to_config
 
 _ELSEWHERE = ("format_version", "kind", "tool", "rules", "diagnostics")
 
@@ -31,7 +31,7 @@ def snapshot_of(plan: Plan) -> dict[str, Any]:
 
 def snapshot_of_faults(faults: Iterable[Diagnostic]) -> dict[str, Any]:
     """Return the snapshot of a plan that could not be made."""
-    return {"applyable": False, "errored": True, "diagnostics": _diagnostics(faults)}
+    return {"diagnostics": _diagnostics(faults)}
 
 
 def _diagnostics(diagnostics: Iterable[Diagnostic]) -> list[dict[str, str]]:

@@ -49,7 +49,7 @@ def check_plan_fits(
 
 def _is_same(graph: LayerGraph, plan: Plan) -> bool:
     """Return whether a plan was made for this config, or for another file of this model."""
-    known = plan.model.architecture_sha256
+    known = plan.architecture_sha256
     return graph.sha256 == plan.model.graph_sha256 or (
         known is not None and hash_architecture(graph) == known
     )
@@ -57,7 +57,7 @@ def _is_same(graph: LayerGraph, plan: Plan) -> bool:
 
 def _hash_difference(plan: Plan) -> str:
     """Return what is known where no layer with prunable weights differs."""
-    if plan.model.architecture_sha256 is not None:
+    if plan.architecture_sha256 is not None:
         return "layers without prunable weights, or connections, differ"
     return (
         "its config is another (an earlier graphprune wrote this plan, which does not tell changed"

@@ -6,8 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Literal
 
+from typing_extensions import TypedDict
+
+from graphprune.documents import Count, Flag, Text
 from graphprune.errors import Where
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.plan.changes import Plan
@@ -15,7 +18,60 @@ from graphprune.plan.staleness import check_layers_fit
 from graphprune.shown import Shown
 
 FORMAT_VERSION = "1.0"
-KIND = "graphprune.verification"
+KIND: Final = "graphprune.verification"
+
+
+class TensorCheckJson(TypedDict):
+    """One tensor that the plan prunes."""
+
+    address: Text
+    """The layer."""
+    tensor: Text
+    """The weight tensor."""
+    rule: Text
+    """The id of the rule that the plan prunes it by."""
+    size: Count
+    """The number of weights."""
+    zeros_planned: Count
+    """Zeros when the plan is finished."""
+    zeros_measured: Count
+    """Zeros in the model."""
+    under_mask: Count
+    """Non-zero weights where the mask says zero."""
+    as_planned: Flag
+    """Whether at least the planned zeros are there, and none is missing under the mask."""
+
+
+class VerificationSummaryJson(TypedDict):
+    """How many tensors are as planned."""
+
+    tensors: Count
+    """Tensors that the plan prunes."""
+    drift: Count
+    """Those that are not as planned."""
+    zeros_planned: Count
+    """Zeros when the plan is finished."""
+    zeros_measured: Count
+    """Zeros in the model."""
+
+
+class VerificationJson(TypedDict):
+    """The zeros of a model against a plan."""
+
+    format_version: Text
+    """Readers refuse another major version."""
+    kind: Literal["graphprune.verification"]
+    """What this document is."""
+    model: Text
+    """The model, as the command named it."""
+    plan: Text
+    """The plan's file."""
+    as_planned: Flag
+    """Whether every tensor is as planned."""
+    tensors: list[TensorCheckJson]
+    """Every tensor that the plan prunes, in its order."""
+    summary: VerificationSummaryJson
+    """The figures over all tensors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +163,7 @@ def _checks(
 
 def verification_to_config(found: Verification) -> dict[str, Any]:
     """Return the verification as JSON data, keys and tensors in fixed order."""
-    return {
+    document: VerificationJson = {
         "format_version": FORMAT_VERSION,
         "kind": KIND,
         "model": found.model,
@@ -133,3 +189,4 @@ def verification_to_config(found: Verification) -> dict[str, Any]:
             "zeros_measured": sum(check.measured for check in found.checks),
         },
     }
+    return dict(document)

@@ -8,12 +8,12 @@ from typing import Any
 
 from graphprune.diff.changes import GraphDiff
 from graphprune.diff.diff_json import graph_diff_to_config
+from graphprune.documents import to_json
 from graphprune.errors import OutputError
 from graphprune.graph.graph_json import graph_to_config
 from graphprune.graph.layer_graph import LayerGraph
-from graphprune.json_text import to_json
 from graphprune.plan.changes import Plan
-from graphprune.plan.plan_json import plan_to_config
+from graphprune.plan.to_document import plan_to_config
 from graphprune.plan.verify import Verification, verification_to_config
 from graphprune.report.diff_text import render_diff_text
 from graphprune.report.drawing.diff_drawing import render_diff_html, render_diff_svg

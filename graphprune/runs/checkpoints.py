@@ -18,9 +18,9 @@ import io
 import math
 import os
 import shlex
-import shutil
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -28,13 +28,15 @@ from typing import BinaryIO
 import numpy as np
 
 from graphprune.errors import CheckpointError, WriteError
-from graphprune.files import file_sha256, sync
+from graphprune.files import file_sha256, whole_folder
 from graphprune.runs.records import (
     Count,
     Damage,
     Hash,
+    HashOrNone,
     Length,
-    NoHash,
+    Many,
+    Named,
     RunId,
     hash_file,
     open_regular,
@@ -51,7 +53,7 @@ from graphprune.runs.run_files import (
     step_of,
 )
 from graphprune.sparsity.positions import Unit
-from graphprune.write_faults import cannot_write
+from graphprune.write_faults import cannot_write, writing
 
 KEPT = 3
 STATE, ARRAYS = "state.json", "state.npz"
@@ -85,22 +87,22 @@ class RunState:
     steps_per_epoch: Length
     batch_size: Length | None
     seed: Count
-    schedule_units: tuple[Unit, ...]
-    plan_sha256: Hash | NoHash
-    rules: tuple[tuple[str, str], ...]
-    versions: Mapping[str, str]
+    schedule_units: Many[Unit]
+    plan_sha256: HashOrNone
+    rules: Many[tuple[str, str]]
+    versions: Named[str]
     run_id: RunId = ""
-    model_sha256: Hash | NoHash = ""
-    data_sha256: Hash | NoHash = ""
+    model_sha256: HashOrNone = ""
+    data_sha256: HashOrNone = ""
     metrics_size: Count | None = None
-    metrics_sha256: Hash | NoHash = ""
+    metrics_sha256: HashOrNone = ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Manifest:
     """The hash of each file of a checkpoint, by name."""
 
-    files: Mapping[str, Hash] = field(default_factory=dict)
+    files: Named[Hash] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,36 +138,41 @@ def write_checkpoint(
         WriteError: the disk is full, or the folder cannot be written.
     """
     folder = root / f"step-{state.step:08d}"
-    temporary = root / f".{folder.name}.tmp"
-    try:
+    with resumable(root, folder):
         root.mkdir(parents=True, exist_ok=True)
         clear_unfinished(root)
-        temporary.mkdir()
-        save_model(temporary / model_name)
-        with (temporary / ARRAYS).open("xb") as stream:
-            # its other parameter is a flag
-            np.savez(stream, **dict(arrays))  # type: ignore[arg-type]
-        files = {path.name: file_sha256(path) for path in sorted(temporary.iterdir())}
-        write_record(temporary / STATE, {**asdict(state), "files": files})
-        for path in temporary.iterdir():
-            sync(path)
-        sync(temporary)
-        _put_in_place(temporary, folder)
+        with _set_aside(folder), whole_folder(folder) as part:
+            save_model(part / model_name)
+            with (part / ARRAYS).open("xb") as stream:
+                np.savez(stream, **dict(arrays))  # type: ignore[arg-type]  # its other parameter is a flag
+            files = {path.name: file_sha256(path) for path in sorted(part.iterdir())}
+            write_record(part / STATE, {**asdict(state), "files": files})
         _remove_others(root, state)
-    except (OSError, WriteError) as fault:
-        refused = fault.fault if isinstance(fault, WriteError) else fault
-        kept = "the checkpoints before are whole" if any(root.glob("step-*")) else ""
-        needed = fault.needed if isinstance(fault, WriteError) else None
+    return folder
+
+
+@contextmanager
+def resumable(root: Path, path: Path | None = None) -> Iterator[None]:
+    """Let a file of a run that cannot be written be reported with what is whole, and how to go on.
+
+    Args:
+        root: The run's folder of checkpoints.
+        path: What is written; None for what an inner message names.
+
+    Raises:
+        WriteError: the operating system refuses.
+    """
+    try:
+        with nullcontext() if path is None else writing(path):
+            yield
+    except WriteError as fault:
         raise cannot_write(
-            folder,
-            refused,
-            needed=needed,
-            kept=kept,
+            fault.path,
+            fault.fault,
+            needed=fault.needed,
+            kept="the checkpoints before are whole" if any(root.glob("step-*")) else "",
             then=f"graphprune resume {shlex.quote(str(root.parent))}",
         ) from fault
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return folder
 
 
 def find_checkpoint(root: Path, run_id: str = "") -> tuple[Checkpoint | None, tuple[str, ...]]:
@@ -356,14 +363,19 @@ def _owner(folder: Path) -> str | None:
         return None
 
 
-def _put_in_place(temporary: Path, folder: Path) -> None:
+@contextmanager
+def _set_aside(folder: Path) -> Iterator[None]:
+    """Keep what stands at `folder` out of the way meanwhile: a damaged checkpoint, which a resume
+    had to go back behind, or a user's files.
+    """
     aside = folder.with_name(f".{folder.name}.old")
-    if folder.exists():  # damaged: a resume had to go back behind it; or a user's files are in it
+    if folder.exists():
         os.rename(folder, aside)
-    os.rename(temporary, folder)
-    sync(folder.parent)
-    if aside.exists():
-        settle_aside(aside)
+    try:
+        yield
+    finally:
+        if aside.exists():
+            settle_aside(aside)
 
 
 def _remove_others(root: Path, state: RunState) -> None:

@@ -21,8 +21,8 @@ from typing import IO, Any, NoReturn
 
 import numpy as np
 
-from graphprune.archive.hdf5 import MAX_DEFLATE, MAX_RATIO, MAX_UNCHECKED
-from graphprune.archive.zipped import MAX_DIRECTORY, directory_size
+from graphprune.archive.hdf5.file import MAX_DEFLATE, MAX_RATIO, MAX_UNCHECKED
+from graphprune.archive.keras_zip import MAX_DIRECTORY, directory_size
 from graphprune.errors import DataError
 from graphprune.runs.memory import available_memory
 from graphprune.runs.npy_header import Header, clip, read_header

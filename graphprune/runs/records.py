@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 import reprlib
 import stat
 from collections.abc import Callable, Iterator, Mapping
@@ -22,9 +21,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
-
+from graphprune.documents import Expected, FirstOnly, Unexpected, check_json, to_json
 from graphprune.errors import CheckpointError
 from graphprune.files import write_whole
 
@@ -32,15 +29,17 @@ FORMAT = 2
 MAX_BYTES = 64 * 2**20
 """Bytes of one JSON file; `result.json` has some 200 a pruned tensor."""
 
-HASH, RUN_ID = r"^[0-9a-f]{64}$", r"^([0-9a-f]{32})?$"
-PATH, STRATEGY = r"^[^\x00]+$", r"^(none|mirrored:[1-9][0-9]{0,2})$"
-Hash = Annotated[str, Field(pattern=HASH)]
-NoHash = Literal[""]
-RunId = Annotated[str, Field(pattern=RUN_ID)]
-Count = Annotated[int, Field(ge=0)]
-Length = Annotated[int, Field(ge=1)]
-PathText = Annotated[str, Field(min_length=1, max_length=4096, pattern=PATH)]
-StrategyName = Annotated[str, Field(pattern=STRATEGY)]
+_T = TypeVar("_T")
+Hash = Annotated[str, Expected("64 hexadecimal digits", pattern=r"^[0-9a-f]{64}$")]
+HashOrNone = Annotated[str, Expected("64 hexadecimal digits or none", pattern=r"^([0-9a-f]{64})?$")]
+RunId = Annotated[str, Expected("32 hexadecimal digits or none", pattern=r"^([0-9a-f]{32})?$")]
+Count = Annotated[int, Expected("a whole number from 0", ge=0)]
+Length = Annotated[int, Expected("a whole number from 1", ge=1)]
+PathText = Annotated[
+    str, Expected("a path of 1 to 4,096 characters", pattern=r"^[^\x00]+$", max_length=4096)
+]
+Many = Annotated[tuple[_T, ...], FirstOnly()]
+Named = Annotated[Mapping[str, _T], FirstOnly()]
 ModelName = Literal["model.keras", "model.h5"]
 
 _SEAL = ("sha256", "mark")
@@ -51,39 +50,6 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-_CHOICES = re.compile(r"(constrained-str|literal\[|function-|str$)")
-_NEEDS = {
-    "bool_type": "must be true or false",
-    "dataclass_type": "must be an object",
-    "dict_type": "must be an object",
-    "finite_number": "must be a finite number",
-    "float_type": "must be a number",
-    "greater_than": "must be above {gt:g}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be below {lt:g}",
-    "less_than_equal": "must be at most {le}",
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "literal_error": "must be {expected}",
-    "mapping_type": "must be an object",
-    "missing_argument": "must have all values",
-    "string_too_long": "must have at most {max_length} characters",
-    "string_too_short": "must have at least {min_length} character",
-    "string_type": "must be a string",
-    "too_long": "must have {max_length} values",
-    "tuple_type": "must be a list",
-}
-"""What pydantic's errors mean, for all types of fields that the files have."""
-OTHER = "does not fit"
-"""Of an error that `_NEEDS` does not have."""
-_PATTERNS = {
-    HASH: "must be a sha256 of 64 hexadecimal digits",
-    RUN_ID: "must be 32 hexadecimal digits",
-    PATH: "must be a path without a null character",
-    STRATEGY: "must be none or mirrored:N",
-}
-_T = TypeVar("_T")
-_ADAPTERS: dict[type, TypeAdapter[Any]] = {}
 
 
 class Damage(Exception):
@@ -119,10 +85,11 @@ class Record:
                 missing.
         """
         try:
-            value: _T = _adapter(kind).validate_json(json.dumps(self.config), strict=True)
-        except ValidationError as fault:
-            raise Damage(f"{self.name} {_explain(fault)}") from fault
-        return value
+            return check_json(kind, json.dumps(self.config))
+        except Unexpected as fault:
+            wrong = f"a wrong {fault.place or 'text'}: expected {fault.expected}, got {fault.shown}"
+            told = wrong if fault.expected else f"no {fault.place}"
+            raise Damage(f"{self.name} has {told}") from fault
 
 
 def write_record(
@@ -134,7 +101,7 @@ def write_record(
     whole = {"format_version": FORMAT, **config}
     made = digest(whole)
     sealed = {**whole, "sha256": made} | ({} if mark is None else {"mark": mark(made)})
-    write_whole(path, (json.dumps(sealed, indent=2) + "\n").encode())
+    write_whole(path, to_json(sealed, allow_nan=True, ascii_only=True).encode())
 
 
 def read_record(path: Path, *, sealed_since: int = 1) -> Record:
@@ -231,34 +198,3 @@ def _read_object(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise Damage(f"{path.name} is not a JSON object")
     return config
-
-
-def _adapter(kind: type) -> TypeAdapter[Any]:
-    """Return the checker of a dataclass; making one takes some 10 ms."""
-    if kind not in _ADAPTERS:
-        _ADAPTERS[kind] = TypeAdapter(kind)
-    return _ADAPTERS[kind]
-
-
-def _explain(fault: ValidationError) -> str:
-    """Return which key is wrong first, what it must be, and what it is."""
-    first = fault.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"] if not _is_choice(part))
-    if first["type"] == "missing":
-        return f"has no {where}"
-    return f"has a wrong {where}: {_need(first)}, got {reprlib.repr(first['input'])}"
-
-
-def _is_choice(part: int | str) -> bool:
-    """Return whether a part of a place is no key, but which of several forms was tried."""
-    return isinstance(part, str) and (part == "[key]" or bool(_CHOICES.match(part)))
-
-
-def _need(first: ErrorDetails) -> str:
-    """Return what the value must be, in plain words."""
-    kind, facts = first["type"], first.get("ctx", {})
-    if kind == "string_pattern_mismatch":
-        return _PATTERNS[facts["pattern"]]
-    if kind == "value_error":
-        return first["msg"].removeprefix("Value error, ")
-    return _NEEDS.get(kind, OTHER).format(**facts)

@@ -2,8 +2,9 @@
 never touched.
 
 Temporary files of a process that was killed have exact names too: `.run.json.abcd1234` or
-`.model.keras.0123456789abcdef.graphprune-part` in the run's folder, `.step-00000400.tmp` and `.old`
-among its checkpoints.
+`.model.keras.0123456789abcdef.graphprune-part` in the run's folder, and among its checkpoints
+`.step-00000400.0123456789abcdef.graphprune-part` and `.step-00000400.old`, before also
+`.step-00000400.tmp`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import stat
 from pathlib import Path
 
 from graphprune.errors import OutputError
+from graphprune.files import PART
 from graphprune.runs.records import Damage, hash_file
 from graphprune.runs.run_lock import LOCK
 from graphprune.runs.run_options import RunOptions
@@ -31,7 +33,7 @@ RULES, CHECKPOINTS, STAGED = "rules", "checkpoints", ".new-run"
 MODELS = ("model.keras", "model.h5")
 STEP_FILES = (*MODELS, "state.npz", "state.json")
 _STEP = re.compile(r"step-(0[0-9]{7}|[1-9][0-9]{7,})")
-_UNFINISHED = re.compile(r"\.step-[0-9]{8,}\.(tmp|old)")
+_UNFINISHED = re.compile(rf"\.step-[0-9]{{8,}}\.(tmp|old|[0-9a-f]{{16}}{re.escape(PART)})")
 _NAMES = "|".join(re.escape(name) for name in (*FIXED, *STEP_FILES))
 _TEMPORARY = re.compile(rf"\.({_NAMES})\.([a-z0-9_]{{8}}|[0-9a-f]{{16}}\.graphprune-part)")
 _EVENTS = re.compile(r"events\.out\.tfevents\.[0-9]+\..+")
@@ -93,10 +95,10 @@ def clear_unfinished(steps: Path) -> None:
     """
     for path in list(steps.iterdir()):
         if _UNFINISHED.fullmatch(path.name) and is_folder(path):
-            if path.name.endswith(".tmp"):
-                shutil.rmtree(path)
-            else:
+            if path.name.endswith(".old"):
                 settle_aside(path)
+            else:
+                shutil.rmtree(path)
 
 
 def settle_aside(aside: Path) -> None:

@@ -26,6 +26,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from graphprune.documents import to_json
 from graphprune.errors import CheckpointError, OutputError
 from graphprune.files import write_whole
 from graphprune.runs import new_run
@@ -157,11 +158,11 @@ class RunFolder:
             OutputError: the folder is taken, or cannot be written.
             CheckpointError: another process made a run there meanwhile, or is training there.
         """
-        first = {GRAPH: _to_json(graph)} | {
+        first = {GRAPH: to_json(graph, allow_nan=True).encode()} | {
             f"{RULES}/{name}": content for name, content in rule_files.items()
         }
         if plan is not None:
-            first[PLAN] = _to_json(plan)
+            first[PLAN] = to_json(plan).encode()
         files = {name: sha256(content).hexdigest() for name, content in first.items()}
         config = {**asdict(options), "files": files}
         try:
@@ -369,7 +370,3 @@ def _ends_by(line: bytes, step: int) -> bool:
         return int(json.loads(line)["step"]) <= step
     except (ValueError, KeyError, TypeError, RecursionError):
         return False
-
-
-def _to_json(config: Mapping[str, Any]) -> bytes:
-    return (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()

@@ -7,17 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
 
+from graphprune.documents import Expected, FirstOnly
 from graphprune.runs.records import (
     Count,
     Hash,
+    HashOrNone,
     Length,
+    Many,
     ModelName,
-    NoHash,
     PathText,
     RunId,
-    StrategyName,
 )
 from graphprune.sparsity.positions import Unit
 
@@ -29,11 +30,16 @@ def _check_name(name: str) -> str:
     folder, slash, file = name.rpartition("/")
     is_rule_file = slash and folder == "rules" and file not in ("", ".", "..") and "\0" not in file
     if name not in ("plan.json", "original.graph.json") and not is_rule_file:
-        raise ValueError("must be plan.json, original.graph.json or a file in rules")
+        raise ValueError("plan.json, original.graph.json or a file in rules")
     return name
 
 
 FileName = Annotated[str, AfterValidator(_check_name)]
+Rate = Annotated[float, Expected("a number above 0", gt=0, allow_inf_nan=False)]
+Epochs = Annotated[int, Expected(f"a whole number from 1 to {MAX_EPOCHS:,}", ge=1, le=MAX_EPOCHS)]
+Strategy = Annotated[
+    str, Expected("none or mirrored:N", pattern=r"^(none|mirrored:[1-9][0-9]{0,2})$")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +56,8 @@ class Compiling:
 
     optimizer: str | None = None
     loss: str | None = None
-    metrics: tuple[str, ...] | None = None
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    metrics: Many[str] | None = None
+    learning_rate: Rate | None = None
     reset_optimizer: bool = False
 
 
@@ -84,23 +90,23 @@ class RunOptions:
     model_sha256: Hash
     model_name: ModelName
     data: PathText
-    data_sha256: Hash | NoHash
+    data_sha256: HashOrNone
     batch_size: Length | None
-    epochs: Annotated[int, Field(ge=1, le=MAX_EPOCHS)]
+    epochs: Epochs
     steps_per_epoch: Length
     own_steps_per_epoch: bool
     seed: Count
     checkpoint_every: Length
     compiling: Compiling
-    plan_sha256: Hash | NoHash
-    rules: tuple[tuple[str, str], ...]
-    schedule_units: tuple[Unit, ...]
+    plan_sha256: HashOrNone
+    rules: Many[tuple[str, str]]
+    schedule_units: Many[Unit]
     version: str
     tensorboard: PathText | None = None
-    strategy: StrategyName = "none"
+    strategy: Strategy = "none"
     run_id: RunId = ""
-    first_batch_sha256: Hash | NoHash = ""
-    files: Mapping[FileName, Hash] = field(default_factory=dict)
+    first_batch_sha256: HashOrNone = ""
+    files: Annotated[Mapping[FileName, Hash], FirstOnly()] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -151,6 +157,6 @@ class RunResult:
     steps: Count
     model: ModelName
     metrics: Mapping[str, Any]
-    tensors: tuple[TensorResult, ...]
-    model_sha256: Hash | NoHash = ""
+    tensors: Many[TensorResult]
+    model_sha256: HashOrNone = ""
     run_id: RunId = ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import warnings
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 
 from graphprune.errors import DataError
 from graphprune.runs.npz import FileState, read_npz, read_shapes
+from graphprune.suggestions import find_close
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
@@ -146,7 +146,7 @@ def _explain_unused(name: str) -> str:
             f"{name[:40]} is not used; for weights, give a data function that returns (x, y,"
             " weight)"
         )
-    close = difflib.get_close_matches(name.lower(), NAMES, n=1)
+    close = find_close(name.lower(), NAMES, count=1)
     return f"{name[:40]} is not used; {f'did you mean {close[0]}?' if close else _NEEDED}"
 
 

@@ -15,6 +15,8 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from graphprune.errors import WriteError
+from graphprune.files import write_once
 from graphprune.runs.records import Record
 
 _KEY_BYTES = 32
@@ -24,7 +26,7 @@ def make_mark(sha256: str) -> str:
     """Return the mark for a `run.json` of this hash; empty where no key can be kept, as without a
     home folder.
     """
-    with suppress(OSError, RuntimeError):
+    with suppress(OSError, RuntimeError, WriteError):
         _create_key(_key_file())
     key = _read_key()
     return "" if key is None else _sign(key, sha256)
@@ -58,20 +60,9 @@ def _create_key(path: Path) -> None:
     """Make the key unless there is one; of two processes that make it at once, both use the first
     one's.
     """
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f".run-key.{secrets.token_hex(8)}")
-    number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(number, "wb") as stream:
-            stream.write(secrets.token_bytes(_KEY_BYTES))
-            stream.flush()
-            os.fsync(number)
-        with suppress(FileExistsError):
-            os.link(temporary, path)
-    finally:
-        temporary.unlink()
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_once(path, secrets.token_bytes(_KEY_BYTES), 0o600)
 
 
 def _read_key() -> bytes | None:

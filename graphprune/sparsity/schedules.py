@@ -110,10 +110,10 @@ class Schedule:
     points: tuple[tuple[Position, float], ...] = ()
 
     def __post_init__(self) -> None:
-        for _, fault in find_schedule_faults(
+        for fault in find_schedule_faults(
             self.curve, self.begin, self.end, self.every, self.initial, self.power, self.points
         ):
-            raise ValueError(fault)
+            raise ValueError(fault.text)
         if self.points:
             object.__setattr__(self, "begin", self.points[0][0])
             object.__setattr__(self, "end", self.points[-1][0])
@@ -160,26 +160,6 @@ class Schedule:
                 for point in config.get("points", ())
             ),
         )
-
-    def missing_facts(self) -> tuple[str, ...]:
-        """Return the fields whose optimizer step nobody knows before the run's length is given.
-
-        Example:
-            >>> Schedule(begin=Position(0, "epoch"), end=Position(4, "epoch")).missing_facts()
-            ('end',)
-        """
-        fields = {"begin": self.begin, "end": self.end, "every": self.every} | {
-            f"points[{index}]": place for index, place in self._inner_points()
-        }
-        return tuple(
-            name
-            for name, place in fields.items()
-            if place is not None and place.unit != "step" and place.value != 0
-        )
-
-    def _inner_points(self) -> list[tuple[int, Position]]:
-        """Return the points between `begin` and `end`, with their numbers."""
-        return [(index, place) for index, (place, _) in enumerate(self.points)][1:-1]
 
     def to_timetable(self, run: Run) -> Timetable:
         """Return this schedule in optimizer steps.
@@ -293,6 +273,15 @@ class Timetable:
         return ramp(initial, target, progress, self.schedule.power)
 
 
+@dataclass(frozen=True, slots=True)
+class ScheduleFault:
+    """What keeps some values from being a `Schedule`: the key, what is wrong, and what to do."""
+
+    key: str
+    text: str
+    help: str | None = None
+
+
 def find_schedule_faults(
     curve: str,
     begin: Position,
@@ -301,38 +290,48 @@ def find_schedule_faults(
     initial: float,
     power: float,
     points: Sequence[tuple[Position, float]],
-) -> Iterator[tuple[str, str]]:
-    """Yield (field, what is wrong) of all that keeps these values from being a `Schedule`."""
+) -> Iterator[ScheduleFault]:
+    """Yield all that keeps these values from being a `Schedule`."""
     if curve not in CURVES:
-        yield "curve", f"curve must be one of {', '.join(CURVES)}, got {curve!r}"
+        yield ScheduleFault("curve", f"curve must be one of {', '.join(CURVES)}, got {curve!r}")
     if not 0 <= initial < 1:
-        yield "from", f"from must be at least 0 and below 1, got {initial}"
+        yield ScheduleFault("from", f"from must be at least 0 and below 1, got {initial}")
     if power <= 0:
-        yield "power", f"power must be above 0, got {power:g}"
-    yield from (("points", fault) for fault in _point_faults(curve, points))
+        yield ScheduleFault("power", f"power must be above 0, got {power:g}")
+    for text, help in _point_faults(curve, points):
+        yield ScheduleFault("points", text, help)
     if curve in CURVES and CURVES[curve].ramp is not None and end is None:
-        yield "end", f"a {curve} schedule needs an end"
+        help = "add it, such as 'end: 4 epochs'"
+        yield ScheduleFault("end", f"a {curve} schedule needs an end", help)
     if end is not None and not points and end.unit == begin.unit and end.value < begin.value:
-        yield "end", f"end ({end}) comes before begin ({begin})"
+        text = f"end ({end}) comes before begin ({begin})"
+        yield ScheduleFault("end", text, "let it end after it begins")
     if every is not None and every.value <= 0:
-        yield "every", f"every must be above 0, got {every}"
+        help = "write for example 'every: 100 steps'"
+        yield ScheduleFault("every", f"every must be above 0, got {every}", help)
 
 
-def _point_faults(curve: str, points: Sequence[tuple[Position, float]]) -> Iterator[str]:
-    if (curve == "points") != bool(points):
-        yield (
-            "a points schedule needs points"
-            if curve == "points"
-            else f"a {curve} schedule has no points, got {len(points)}"
-        )
+def _point_faults(
+    curve: str, points: Sequence[tuple[Position, float]]
+) -> Iterator[tuple[str, str | None]]:
+    """Yield what is wrong with the points, and what to do."""
+    if curve == "points" and not points:
+        help = "add them, such as 'points: {4 epochs: 50%, 8 epochs: 80%}'"
+        yield "a points schedule needs points", help
+    elif curve != "points" and points:
+        yield f"a {curve} schedule has no points, got {len(points)}", None
     for _, share in points:
         if not 0 <= share < 1:
-            yield f"the sparsity of a point must be at least 0 and below 1, got {share:g}"
+            yield f"the sparsity of a point must be at least 0 and below 1, got {share:g}", None
     for (place, share), (later, more) in itertools.pairwise(points):
         if later.unit == place.unit and later.value <= place.value:
-            yield f"points must come one after the other, got {later} after {place}"
+            text = f"points must come one after the other, got {later} after {place}"
+            yield text, "list them in the order of the run"
         if more < share:
             yield (
-                f"sparsity must not fall from point to point, got {more:g} at {later} after"
-                f" {share:g} at {place}"
+                (
+                    f"sparsity must not fall from point to point, got {more:g} at {later} after"
+                    f" {share:g} at {place}"
+                ),
+                "masks only grow; raise the later share, or lower the earlier one",
             )

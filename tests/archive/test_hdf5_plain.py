@@ -8,8 +8,8 @@ import pytest
 from builders import build_config
 
 from graphprune.archive import read_archive
-from graphprune.archive.hdf5 import open_hdf5
-from graphprune.archive.hdf5_index import index_keras_groups
+from graphprune.archive.hdf5.file import open_hdf5
+from graphprune.archive.hdf5.index import index_keras_groups
 from graphprune.errors import ArchiveError
 
 PLAIN = ["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"]

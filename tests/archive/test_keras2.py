@@ -10,7 +10,7 @@ import pytest
 from builders import build_config
 
 from graphprune.archive import read_archive
-from graphprune.archive.hdf5 import open_with_texts
+from graphprune.archive.hdf5.file import open_with_texts
 from graphprune.archive.keras2 import upgrade_config
 from graphprune.errors import ArchiveError
 from graphprune.graph import read_graph

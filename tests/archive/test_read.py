@@ -15,6 +15,7 @@ import pytest
 from builders import build_config
 
 from graphprune.archive import read_archive
+from graphprune.archive.entries import holds_lambda_bytecode
 from graphprune.archive.files import open_file
 from graphprune.archive.json_text import MAX_JSON
 from graphprune.errors import ArchiveError
@@ -151,7 +152,8 @@ def test_lambda_bytecode_is_seen_and_not_run(
 ) -> None:
     config = build_config("in > fc")
     config["config"]["layers"][1]["config"]["activation"] = part
-    assert read_archive(write_keras(tmp_path / "a.keras", config)).has_lambda_bytecode is found
+    archive = read_archive(write_keras(tmp_path / "a.keras", config))
+    assert holds_lambda_bytecode(archive.config) is found
 
 
 def test_missing_file(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ def folder(tmp_path):
     from builders import build_graph
     from commands import run_command
 
+    from graphprune.documents import to_json
     from graphprune.graph import graph_to_config
-    from graphprune.json_text import to_json
 
     (tmp_path / "faulty.yaml").write_text(FAULTY)
     (tmp_path / "a.json").write_text(

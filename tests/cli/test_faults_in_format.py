@@ -95,12 +95,10 @@ def test_faults_of_a_matcher_and_of_rule_tests_are_such_documents_too():
     assert [(fault["slug"], fault["where"]["line"]) for fault in found["diagnostics"]] == [
         ("value/type", 3)
     ]
-    assert (
-        json.loads(run_command("explain", MODEL, "-r", "faulty.yaml", "--rule", "a", "--json").out)[
-            "summary"
-        ]["error"]
-        == 1
+    explained = run_command(
+        "explain", MODEL, "-r", "faulty.yaml", "--rule", "a", "--format", "json"
     )
+    assert json.loads(explained.out)["summary"]["error"] == 1
 
 
 def test_a_plan_with_errors_shows_warnings_and_notes_too_by_place_as_lint_does():

@@ -240,7 +240,7 @@ def test_detailed_exitcode_is_2_only_when_something_would_change():
         ("plan", MODEL),
         ("verify", MODEL),
         ("diff", MODEL),
-        ("schema", "--kind", "model"),
+        ("schema", "model"),
         ("rules", "dense-90", "dense-90"),
     ],
     ids=lambda arguments: " ".join(map(str, arguments)).replace(str(MODEL), "MODEL"),

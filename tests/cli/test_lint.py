@@ -7,6 +7,8 @@ import threading
 import pytest
 from commands import run_command
 
+from graphprune.rules.matchers.keys import MatcherShape
+from graphprune.rules.shapes.shape import keys_of
 from graphprune.shipped import shipped_file
 
 MODEL = shipped_file("fixtures/digits-cnn.keras")
@@ -17,10 +19,7 @@ rules:
     match: {typ: Dense}
     prune: {sparsity: 1.2, schedule: {curve: step, begin: 0 steps}}
 """
-KNOWN = (
-    "name, type, isa, config, params, weight, trainable, wrapped, produces_output, calls, inside,"
-    " first, last, fed_by, feeds, after, before, between, all, any, not, use"
-)
+KNOWN = ", ".join(keys_of(MatcherShape))  # tests/golden/rule_messages.txt pins them
 FAULTS = (
     f"""\
 error[key/unknown]: rule 'a': unknown key 'typ' in match

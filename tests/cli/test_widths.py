@@ -10,7 +10,7 @@ from builders import build_graph
 from commands import run_command
 from terminals import Terminal, graphprune
 
-from graphprune.cli.outputs import to_json
+from graphprune.documents import to_json
 from graphprune.graph import graph_to_config
 
 LONG = "expanded_conv_project_batch_normalization_of_the_last_block"

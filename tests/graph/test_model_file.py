@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from graphprune import ArchiveError, make_plan
-from graphprune.archive.zipped import KerasZip, OpenedZip
+from graphprune.archive.keras_zip import KerasZip, OpenedZip
 from graphprune.graph import graph_to_config
 from graphprune.graph.read import ModelFile, open_model_file
 

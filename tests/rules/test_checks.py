@@ -340,7 +340,7 @@ def test_example_3_names_the_layer_of_the_body_that_would_run_dense():
     ]
     assert found == [
         "error[require/failed]: check 'body-runs-sparse': layer 'relu_2' (1 of 7 in body) should be"
-        " runs-sparse; the sparse kernels would not be used for this layer\n  --> prune.yaml:33:5\n"
+        " runs-sparse; the sparse kernels would not be used for this layer\n  --> prune.yaml:48:5\n"
         "  help: relu_2 (Softmax) fails Add or Multiply or ZeroPadding2D or ReLU or LeakyReLU or"
         " ELU or Dropout (is Softmax)"
     ]

@@ -5,8 +5,7 @@ from builders import build_graph
 
 from graphprune.errors import RuleError
 from graphprune.rules import Matches, parse_matcher, parse_rules
-from graphprune.rules.text.globs import compile_glob
-from graphprune.rules.text.regexes import RegexError, compile_regex
+from graphprune.rules.text.regexes import RegexError, compile_glob, compile_regex
 
 NOT = (
     "say what must not match with 'not', as in 'all: [{name: {regex: \".*conv.*\"}}, {not: {name:"

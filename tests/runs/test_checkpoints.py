@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from runs.damage import rewrite
 
+from graphprune import files
 from graphprune.errors import CheckpointError, OutputError
 from graphprune.files import file_sha256
 from graphprune.runs import checkpoints
@@ -75,7 +76,7 @@ def test_a_write_that_is_cut_off_leaves_the_checkpoints_as_they_were(tmp_path, m
         write(tmp_path, step)
     if moment == "rename":
         monkeypatch.setattr(
-            checkpoints, "_put_in_place", lambda temporary, folder: fail(temporary / "more")
+            files, "_take_place", lambda temporary, folder: fail(temporary / "more")
         )
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path, 4, fail if moment == "model" else lambda path: path.write_bytes(b"weights"))
@@ -84,8 +85,9 @@ def test_a_write_that_is_cut_off_leaves_the_checkpoints_as_they_were(tmp_path, m
 
 def test_what_a_killed_process_left_is_cleared_by_the_next_write(tmp_path):
     write(tmp_path, 1)
-    (tmp_path / ".step-00000002.tmp").mkdir()
-    (tmp_path / ".step-00000002.tmp" / "model.keras").write_bytes(b"half")
+    for name in (".step-00000002.tmp", f".step-00000002.{'0' * 16}.graphprune-part"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.keras").write_bytes(b"half")
     assert find(tmp_path)[0].state.step == 1
     write(tmp_path, 2)
     assert names(tmp_path) == ["step-00000001", "step-00000002"]
@@ -296,11 +298,24 @@ def test_arrays_that_claim_more_than_their_file_are_damage(tmp_path, make, why):
 
 WRONG_STATES = {
     "has no step": {"step": None},
-    "has a wrong step: must be at least 0, got -1": {"step": -1},
-    "has a wrong step: must be a whole number, got 1.5": {"step": 1.5},
-    "has a wrong step: must be a whole number, got '1'": {"step": "1"},
-    "has a wrong seed: must be a whole number, got True": {"seed": True},
-    "has a wrong steps_per_epoch: must be at least 1, got 0": {"steps_per_epoch": 0},
+    "has a wrong step: expected a whole number from 0, got -1": {"step": -1},
+    "has a wrong step: expected a whole number from 0, got 1.5": {"step": 1.5},
+    "has a wrong step: expected a whole number from 0, got '1'": {"step": "1"},
+    "has a wrong seed: expected a whole number from 0, got true": {"seed": True},
+    "has a wrong steps_per_epoch: expected a whole number from 1, got 0": {"steps_per_epoch": 0},
+    "has a wrong plan_sha256: expected 64 hexadecimal digits or none, got 'x'": {
+        "plan_sha256": "x"
+    },
+    "has a wrong schedule_units[0]: expected one of epoch, step, percent, got 'day'": {
+        "schedule_units": ["day"]
+    },
+    "has a wrong rules[0]: expected a shorter list, got ['a', 'b', 'c']": {
+        "rules": [["a", "b", "c"]]
+    },
+    "has no rules[0][1]": {"rules": [["a"]]},
+    "has a wrong rules: expected a list, got 'a'": {"rules": "a"},
+    "has a wrong versions: expected an object, got []": {"versions": []},
+    "has a wrong versions.keras: expected a string, got 2": {"versions": {"keras": 2}},
     "is that of step 2": {"step": 2},
     "says step 1 is batch 2 of epoch 0, which does not fit 300 epochs of 4 steps": {"batch": 2},
     "has the format_version 'x', which is not a whole number from 1": {"format_version": "x"},

@@ -4,6 +4,7 @@ one.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -348,6 +349,28 @@ def test_the_run_of_a_newer_graphprune_is_not_replaced(tmp_path):
         run.check_free(force=True)
 
 
+def test_a_path_that_is_not_unicode_cannot_be_recorded(tmp_path):
+    options = replace(OPTIONS, model="/models/\udcff.keras")
+    with (
+        pytest.raises(
+            OutputError,
+            match=r"this run cannot be recorded, run.json has a wrong text: expected valid Unicode",
+        ),
+        create(tmp_path / "run", options),
+    ):
+        pass
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_graph_with_infinities_and_any_characters_is_recorded(tmp_path):
+    graph = {"mask_value": float("-inf"), "name": "größe \udcff"}
+    run = RunFolder(tmp_path / "run")
+    with run.created(OPTIONS, plan=None, graph=graph, rule_files={}, found="", force=False):
+        text = (run.path / "original.graph.json").read_text()
+    assert json.loads(text) == graph
+    assert "größe" in text
+
+
 def test_left_overs_in_the_run_are_removed_and_names_like_them_stay(tmp_path):
     run = make_run(tmp_path / "run")
     ours = [
@@ -356,6 +379,7 @@ def test_left_overs_in_the_run_are_removed_and_names_like_them_stay(tmp_path):
         ".metrics.jsonl.abcdefgh",
         ".result.json.0123456789abcdef.graphprune-part",
         "checkpoints/.step-00000012.tmp",
+        "checkpoints/.step-00000012.0123456789abcdef.graphprune-part",
         "checkpoints/step-00000009/.model.keras.abcdefgh",
     ]
     mine = [

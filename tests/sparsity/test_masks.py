@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pattern_cases import SHARES, cases
+from reference_masks import magnitude_mask, pattern_mask
 
 from graphprune.sparsity.counts import kept_count
-from graphprune.sparsity.masks import magnitude_mask, pattern_mask
 from graphprune.sparsity.patterns import Block, Channel, KeepOf
 
 

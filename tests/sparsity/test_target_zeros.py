@@ -3,10 +3,10 @@ import re
 import pytest
 from hypothesis import given
 from pattern_cases import SHARES, cases
+from reference_masks import pattern_mask
 
 from graphprune.sparsity.counts import kept_in_group, zero_count
 from graphprune.sparsity.fit import is_exact, target_zeros
-from graphprune.sparsity.masks import pattern_mask
 from graphprune.sparsity.patterns import UNSTRUCTURED, Block, Channel, KeepOf
 
 DENSE = ("in", "out")

@@ -308,8 +308,8 @@ def test_what_cannot_be_recorded_is_refused_before_anything_is_written(tmp_path)
         )
     assert (
         str(caught.value)
-        == f"{tmp_path}/run: this run cannot be recorded, run.json has a wrong seed: must be at"
-        " least 0, got -1; change that setting"
+        == f"{tmp_path}/run: this run cannot be recorded, run.json has a wrong seed: expected"
+        " a whole number from 0, got -1; change that setting"
     )
     assert not (tmp_path / "run").exists()
 

@@ -19,7 +19,7 @@ from graphprune.graph import read_graph
 from graphprune.graph.read import open_model_file
 from graphprune.graph.weights import locate_weights
 from graphprune.plan import make_plan, read_plan
-from graphprune.plan.plan_json import plan_to_config
+from graphprune.plan.to_document import plan_to_config
 from graphprune.rules import parse_rules
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.models.saving import save_model

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tf_keras
+from reference_masks import pattern_mask
 from tf_keras import layers
 
-from graphprune.sparsity.masks import pattern_mask
 from graphprune.sparsity.patterns import UNSTRUCTURED, Block, Channel, KeepOf
 from graphprune.sparsity.positions import Position, Run
 from graphprune.sparsity.pruning import Pruning

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from reference_masks import magnitude_mask
 from tf_keras import layers
 from tf_zoo import build, pruning, wrap_all
 
 from graphprune.errors import TrainingError
 from graphprune.sparsity.counts import kept_count, zero_count
-from graphprune.sparsity.masks import magnitude_mask
 from graphprune.sparsity.positions import Position, Run
 from graphprune.sparsity.pruning import Pruning
 from graphprune.sparsity.schedules import Schedule

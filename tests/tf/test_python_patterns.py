@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tf_keras
 from own_layers import BiasedDense, Cell
+from reference_masks import pattern_mask
 from tf_keras import layers
 
-from graphprune.sparsity.masks import pattern_mask
 from graphprune.sparsity.patterns import UNSTRUCTURED, Block, KeepOf
 from graphprune.sparsity.positions import Run
 from graphprune.tf.pruning.keras_api import (

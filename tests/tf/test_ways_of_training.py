@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from reference_masks import magnitude_mask
 from reference_training import BATCH, BATCHES, RATE, STEPS, Reference, X, Y, small_model
 from tf_keras import layers
 from tf_zoo import pruning, wrap_all
 
 from graphprune.errors import TrainingError
 from graphprune.sparsity.counts import kept_count
-from graphprune.sparsity.masks import magnitude_mask
 from graphprune.sparsity.positions import Run
 from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.callbacks import UpdatePruningStep

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graphprune.graph import LayerGraph
 from graphprune.plan.changes import Plan
-from graphprune.plan.plan_json import plan_to_config
+from graphprune.plan.to_document import plan_to_config
 from graphprune.report.drawing.graph_html import render_page
 from graphprune.report.drawing.graph_svg import render_views
 from graphprune.report.drawing.graph_view import view_graph

@@ -158,15 +158,17 @@ class ActionBuilder:
             return None
         _check_way(schedule, target, fields)
         budget = target if isinstance(target, Budget) else None
+        sparsity = target.sparsity if isinstance(target, Budget) else target
         given = fields.get("pattern")
+        place = None if given is None else given.notes.document.key(given.path)
         return Prune(
-            sparsity=target.sparsity if isinstance(target, Budget) else target,
+            sparsity=sparsity,
             schedule=schedule,
             pattern=pattern,
             weights=_value(fields, "weights", None),
             misfit=_value(fields, "misfit", "error"),
             budget=budget,
-            pattern_where=None if given is None else given.notes.document.key(given.path),
+            pattern_where=place,
         )
 
     def _pattern(self, fields: Fields) -> Pattern | None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import model_validator
 
-from graphprune.rules.matchers.contradictions import find_contradiction
+from graphprune.rules.matchers.faults import find_contradiction
 from graphprune.rules.matchers.keys import MatcherBuilder, MatcherValue
 from graphprune.rules.matchers.logic import Use
 from graphprune.rules.matchers.matcher import Matcher

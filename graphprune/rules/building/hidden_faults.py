@@ -10,8 +10,8 @@ from typing import Any
 from graphprune.errors import Diagnostic
 from graphprune.rules.building.actions import ActionBuilder, build_budget
 from graphprune.rules.building.checks import build_check
+from graphprune.rules.building.gather import Overrides, tell_of_unknown
 from graphprune.rules.building.layers import build_custom_layer
-from graphprune.rules.building.overrides import Overrides, tell_of_unknown
 from graphprune.rules.building.remains import Remains
 from graphprune.rules.building.rule_file import build_rule
 from graphprune.rules.building.schedules import ScheduleShape, build_schedule

@@ -24,8 +24,7 @@ from graphprune.rules.building.layers import build_custom_layer, find_unknown_ax
 from graphprune.rules.building.remains import Remains, take_out
 from graphprune.rules.building.rule_file import FileShape, build_rule
 from graphprune.rules.building.selectors import Defined, build_selectors
-from graphprune.rules.building.settings import change_settings
-from graphprune.rules.building.switches import select_rules
+from graphprune.rules.building.settings import change_settings, select_rules
 from graphprune.rules.building.unused import find_unused_names
 from graphprune.rules.building.variables import Variable, collect_variables, fill_in
 from graphprune.rules.matchers.config_test import freeze

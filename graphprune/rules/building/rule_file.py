@@ -14,7 +14,7 @@ from graphprune.rules.building.checks import CheckShape
 from graphprune.rules.building.layers import CustomLayerShape
 from graphprune.rules.building.prune_fields import DefaultsShape, PruneShape
 from graphprune.rules.building.schedules import ScheduleShape
-from graphprune.rules.matchers.contradictions import find_contradiction
+from graphprune.rules.matchers.faults import find_contradiction
 from graphprune.rules.matchers.keys import MatcherBuilder, MatcherValue
 from graphprune.rules.matchers.logic import Use
 from graphprune.rules.matchers.number_test import NumberTest, NumberTestValue

@@ -15,7 +15,13 @@ from graphprune.rules.shapes.shape import Shape, optional, required
 from graphprune.rules.text.notes import Notes
 from graphprune.rules.text.yaml_text import Path
 from graphprune.sparsity.positions import Position
-from graphprune.sparsity.schedules import CURVES, START, Schedule, find_schedule_faults
+from graphprune.sparsity.schedules import (
+    CURVES,
+    START,
+    Schedule,
+    ScheduleFault,
+    find_schedule_faults,
+)
 from graphprune.suggestions import closest
 
 # What people write for want of the right word, and what they should write.
@@ -35,15 +41,6 @@ _NO_MEANING_HELP = {
     "points": "write 'curve: points', or delete them",
     "begin": "its points say when it begins; delete it",
     "end": "its points say when it ends; delete it",
-}
-# By a part of what is wrong with a schedule: what to do.
-_SCHEDULE_HELP = {
-    "needs an end": "add it, such as 'end: 4 epochs'",
-    "needs points": "add them, such as 'points: {4 epochs: 50%, 8 epochs: 80%}'",
-    "comes before begin": "let it end after it begins",
-    "every must be above 0": "write for example 'every: 100 steps'",
-    "one after the other": "list them in the order of the run",
-    "must not fall": "masks only grow; raise the later share, or lower the earlier one",
 }
 
 CurveName = Annotated[str, *choice(tuple(CURVES), _MEANT, _ABOUT)]
@@ -165,26 +162,22 @@ def build_schedule(
         given["points"] = ()  # nobody knows whether it has points
     untold = ["points"] if len(notes.faults) > before else []
     meaningless = [] if notes.lacks(path, "curve") else _meaningless(shape)
-    faults: list[tuple[str, str, str | None]] = [
-        (key, f"{key} has no meaning for the curve {shape.curve}", _no_meaning_help(key))
+    faults = [
+        ScheduleFault(
+            key, f"{key} has no meaning for the curve {shape.curve}", _no_meaning_help(key)
+        )
         for key in meaningless
     ]
     faults += [
-        (key, text, _schedule_help(text))
-        for key, text in find_schedule_faults(shape.curve, **given)
-        if key not in (*meaningless, *untold)
+        fault
+        for fault in find_schedule_faults(shape.curve, **given)
+        if fault.key not in (*meaningless, *untold)
     ]
-    for key, text, help in faults:
-        notes.fault("value/range", f"{subject}{text}", (*path, key), help)
-    return (
-        None
-        if faults or len(notes.faults) > before
-        else Schedule(curve=shape.curve, name=name, **given)
-    )
-
-
-def _schedule_help(fault: str) -> str | None:
-    return next((help for part, help in _SCHEDULE_HELP.items() if part in fault), None)
+    for fault in faults:
+        notes.fault("value/range", f"{subject}{fault.text}", (*path, fault.key), fault.help)
+    if faults or len(notes.faults) > before:
+        return None
+    return Schedule(curve=shape.curve, name=name, **given)
 
 
 def _meaningless(shape: ScheduleShape) -> list[str]:

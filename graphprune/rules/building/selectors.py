@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from graphprune.errors import Diagnostic
-from graphprune.rules.matchers.contradictions import find_contradiction
+from graphprune.rules.matchers.faults import find_contradiction
 from graphprune.rules.matchers.keys import MatcherBuilder, MatcherShape
 from graphprune.rules.matchers.logic import Everything, Use
 from graphprune.rules.shapes.shape import Shape

@@ -1,4 +1,5 @@
-"""Fields that the command line sets in rule files: `--set`.
+"""What the command line changes in rule files: fields with `--set`, and which rules are left with
+`--only` and `--off`.
 
 A field of a rule's action means what the rule does in the end, wherever it stands in the file: of a
 schedule that the rule only names, or takes from `like` or `defaults`, the rule gets a copy of its
@@ -15,6 +16,7 @@ from graphprune.errors import Diagnostic, Where
 from graphprune.rules.building.prune_fields import TARGETS, PruneShape
 from graphprune.rules.shapes.shape import keys_of
 from graphprune.rules.text.yaml_text import Document, Path, parse_document
+from graphprune.rules.values.rule_set import Rule, Switches
 from graphprune.suggestions import closest
 
 _SECTIONS = {"budgets": "budget", "schedules": "schedule"}
@@ -288,3 +290,40 @@ def _set(data: Any, path: Path, value: Any) -> Any:
         ]
     known = data if isinstance(data, dict) else {}
     return {**known, str(path[0]): _set(known.get(str(path[0])), path[1:], value)}
+
+
+def select_rules(
+    rules: Sequence[Rule], switches: Switches, known: frozenset[str]
+) -> tuple[list[Rule], list[Diagnostic]]:
+    """Return the rules that are used, and a fault for each id that names none of `known`, or where
+    no rule is left.
+    """
+    faults = [
+        Diagnostic(
+            "rule/unknown",
+            f"no rule has the id {id!r}",
+            Where(f"{option} {id}"),
+            closest(id, known) or f"there are {', '.join(sorted(known))}",
+        )
+        for option, ids in (("--only", switches.only), ("--off", switches.off))
+        for id in ids
+        if id not in known
+    ]
+    left = [
+        rule
+        for rule in rules
+        if (not switches.only or rule.id in switches.only) and rule.id not in switches.off
+    ]
+    if rules and not left and not faults:
+        options = " ".join(
+            [*(f"--only {id}" for id in switches.only), *(f"--off {id}" for id in switches.off)]
+        )
+        faults.append(
+            Diagnostic(
+                "rule/unknown",
+                "no rule is left",
+                Where(options),
+                f"the files have {', '.join(sorted(known))}",
+            )
+        )
+    return left, faults

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from graphprune.archive.allowed.keras_names import MODELS, OPERATION_LAYERS
 from graphprune.errors import Diagnostic, Where
 from graphprune.graph import Layer
-from graphprune.rules.matchers.class_names import KERAS_CLASSES
+from graphprune.graph.classes.builtin_layers import BUILTIN_LAYERS
 from graphprune.rules.matchers.key import MatcherKey
 from graphprune.rules.matchers.matcher import Context, Matcher, Places, quoted
 from graphprune.rules.shapes.scalars import TextOrList
@@ -18,6 +19,15 @@ from graphprune.suggestions import closest
 if TYPE_CHECKING:
     from graphprune.rules.matchers.layer_set import LayerSet
     from graphprune.rules.matchers.matches import Matches
+
+
+_BASES = (base for layer_class in BUILTIN_LAYERS.values() for base in layer_class.bases)
+KERAS_CLASSES = frozenset(
+    name
+    for name in (*BUILTIN_LAYERS, *_BASES, *MODELS, *OPERATION_LAYERS)
+    if not name.startswith("_")
+)
+"""Classes of Keras and their bases: naming one that a model lacks is no slip of the pen."""
 
 
 def class_names(layer: Layer) -> tuple[str, ...]:

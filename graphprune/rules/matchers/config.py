@@ -86,14 +86,15 @@ class ConfigIs(Matcher):
             if isinstance(other, TypeIs | IsA):
                 types += [name for name in other.types if name not in types]
                 addresses &= matches.of(other)
-        configs = [matches.graph.layers[address].config for address in addresses]
-        if not configs or any(
-            find_config_value(config, self.key) is not None for config in configs
+        layers = matches.graph.layers
+        if not addresses or any(
+            find_config_value(layers[address].config, self.key) is not None for address in addresses
         ):
             return
         owner = f"{' or '.join(types)} layer" if types else "layer"
         message = f"no {owner} of the model has the config key {self.key!r}"
         place = self.places[0] if self.places else context.where
+        configs = (layers[address].config for address in addresses)
         help = _key_help(configs, self.key) if matches.spend_search() else None
         yield Diagnostic("config/unknown-key", message, place, help)
 

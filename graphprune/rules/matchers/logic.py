@@ -66,8 +66,32 @@ class Use(Matcher):
         return ""
 
 
+class _Several(Matcher):
+    """Matchers side by side."""
+
+    __slots__ = ()
+
+    parts: tuple[Matcher, ...]
+
+    def grouped(self) -> str:
+        """Return the phrase, in brackets where it has several parts."""
+        return f"({self.words()})" if len(self.parts) > 1 else self.words()
+
+    def noun(self) -> str:
+        """Return `layer (...)`."""
+        return f"layer ({self.words()})"
+
+    def inner(self) -> tuple[Matcher, ...]:
+        """Return the parts."""
+        return self.parts
+
+    def reason(self, failures: Failures, address: str) -> str:
+        """Return "": the parts say it."""
+        return ""
+
+
 @dataclass(frozen=True, slots=True)
-class AllOf(Matcher):
+class AllOf(_Several):
     """In every one of the sets."""
 
     parts: tuple[Matcher, ...]
@@ -80,14 +104,6 @@ class AllOf(Matcher):
         """Return the phrases, joined by `and`."""
         return ", and ".join(part.grouped() for part in self.parts)
 
-    def grouped(self) -> str:
-        """Return the phrase, in brackets where it has several parts."""
-        return f"({self.words()})" if len(self.parts) > 1 else self.words()
-
-    def noun(self) -> str:
-        """Return `layer (...)`."""
-        return f"layer ({self.words()})"
-
     def spelled(self) -> str:
         """Return the keys side by side, as in one mapping."""
         return ", ".join(part.spelled() for part in self.parts)
@@ -97,17 +113,9 @@ class AllOf(Matcher):
         text = ", ".join([self.spelled(), *more])
         return f"{{{text}}}" if more or len(self.parts) > 1 else text
 
-    def inner(self) -> tuple[Matcher, ...]:
-        """Return the parts."""
-        return self.parts
-
-    def reason(self, failures: Failures, address: str) -> str:
-        """Return "": the parts say it."""
-        return ""
-
 
 @dataclass(frozen=True, slots=True)
-class AnyOf(Matcher):
+class AnyOf(_Several):
     """In one of the sets at least."""
 
     parts: tuple[Matcher, ...]
@@ -120,25 +128,9 @@ class AnyOf(Matcher):
         """Return the phrases after `any of`."""
         return "any of " + "; ".join(part.grouped() for part in self.parts)
 
-    def grouped(self) -> str:
-        """Return the phrase, in brackets where it has several parts."""
-        return f"({self.words()})" if len(self.parts) > 1 else self.words()
-
-    def noun(self) -> str:
-        """Return `layer (...)`."""
-        return f"layer ({self.words()})"
-
     def spelled(self) -> str:
         """Return `any: [...]`."""
         return f"any: [{', '.join(part.nested() for part in self.parts)}]"
-
-    def inner(self) -> tuple[Matcher, ...]:
-        """Return the parts."""
-        return self.parts
-
-    def reason(self, failures: Failures, address: str) -> str:
-        """Return "": the parts say it."""
-        return ""
 
 
 @dataclass(frozen=True, slots=True)

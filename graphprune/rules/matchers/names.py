@@ -17,8 +17,7 @@ from graphprune.rules.matchers.layer_set import LayerSet
 from graphprune.rules.matchers.matcher import Context, Matcher, Places, quoted
 from graphprune.rules.shapes.scalars import Fault, RegexText, Text, Texts
 from graphprune.rules.shapes.shape import Shape, kind_of, optional
-from graphprune.rules.text.globs import compile_glob
-from graphprune.rules.text.regexes import RegexError, compile_regex
+from graphprune.rules.text.regexes import RegexError, compile_glob, compile_regex
 from graphprune.suggestions import find_close
 
 if TYPE_CHECKING:

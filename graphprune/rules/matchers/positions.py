@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from graphprune.rules.matchers.key import ONE_MATCHER, MatcherKey
 from graphprune.rules.matchers.logic import conditions_of
@@ -58,90 +58,77 @@ class Inside(Matcher):
         return f"is inside {listed(chain)}" if chain else "is in no nested model"
 
 
+class _End(Matcher):
+    """In the set, and no layer of the set lies on one side of it."""
+
+    __slots__ = ()
+
+    walks = True
+    key: ClassVar[str]
+    verb: ClassVar[str]
+    is_first: ClassVar[bool]
+
+    of: Matcher
+
+    def find(self, matches: Matches) -> LayerSet:
+        """Return the layers with a call that no call of the set comes before, or follows."""
+        (search,) = self.searches()
+        return matches.ends(search)
+
+    def words(self) -> str:
+        """Return `first ...`."""
+        return f"{self.key} {self.of.grouped()}"
+
+    def spelled(self) -> str:
+        """Return `first: ...`."""
+        return f"{self.key}: {self.of.nested()}"
+
+    def inner(self) -> tuple[Matcher, ...]:
+        """Return the matcher of the set."""
+        return (self.of,)
+
+    def searches(self) -> tuple[Search, ...]:
+        """Return the search for what comes after the set, or before it."""
+        return (Search(self.of, downstream=self.is_first),)
+
+    def reason(self, failures: Failures, address: str) -> str:
+        """Return what the layer lacks, or which layer of the set comes before it, or follows it."""
+        matches = failures.matches
+        if address in matches.of(self):
+            return f"no {self.of.noun()} {self.verb} {address}, so it is the {self.key} one"
+        inside = matches.of(self.of)
+        if address not in inside:
+            is_simple = len(conditions_of(self.of)) == 1
+            return f"is no {self.of.noun()}" if is_simple else failures.lacks(self.of, address)
+        links = matches.calls.before if self.is_first else matches.calls.after
+        way = find_way(matches, address, inside, links)
+        if not way:
+            return ""
+        found, here = matches.calls.name(way[-1]), matches.calls.name(way[0])
+        along = through(matches, way[::-1] if self.is_first else way)
+        return f"{found} {self.verb} {here}{along}"
+
+
 @dataclass(frozen=True, slots=True)
-class First(Matcher):
+class First(_End):
     """In the set, and no strict ancestor is."""
 
     of: Matcher
 
-    walks = True
-
-    def find(self, matches: Matches) -> LayerSet:
-        """Return the layers with a call that no call of the set comes before."""
-        return matches.ends(Search(self.of, downstream=True))
-
-    def words(self) -> str:
-        """Return `first ...`."""
-        return f"first {self.of.grouped()}"
-
-    def spelled(self) -> str:
-        """Return `first: ...`."""
-        return f"first: {self.of.nested()}"
-
-    def inner(self) -> tuple[Matcher, ...]:
-        """Return the matcher of the set."""
-        return (self.of,)
-
-    def searches(self) -> tuple[Search, ...]:
-        """Return the search for what comes after the set."""
-        return (Search(self.of, downstream=True),)
-
-    def reason(self, failures: Failures, address: str) -> str:
-        """Return that no layer of the set comes before this one, or which does."""
-        if address in failures.matches.of(self):
-            return f"no {self.of.noun()} comes before {address}, so it is the first one"
-        return _not_an_end(failures, self.of, address, upstream=True)
+    key = "first"
+    verb = "comes before"
+    is_first = True
 
 
 @dataclass(frozen=True, slots=True)
-class Last(Matcher):
+class Last(_End):
     """In the set, and no strict descendant is."""
 
     of: Matcher
 
-    walks = True
-
-    def find(self, matches: Matches) -> LayerSet:
-        """Return the layers with a call that no call of the set follows."""
-        return matches.ends(Search(self.of, downstream=False))
-
-    def words(self) -> str:
-        """Return `last ...`."""
-        return f"last {self.of.grouped()}"
-
-    def spelled(self) -> str:
-        """Return `last: ...`."""
-        return f"last: {self.of.nested()}"
-
-    def inner(self) -> tuple[Matcher, ...]:
-        """Return the matcher of the set."""
-        return (self.of,)
-
-    def searches(self) -> tuple[Search, ...]:
-        """Return the search for what comes before the set."""
-        return (Search(self.of, downstream=False),)
-
-    def reason(self, failures: Failures, address: str) -> str:
-        """Return that no layer of the set follows this one, or which does."""
-        if address in failures.matches.of(self):
-            return f"no {self.of.noun()} follows {address}, so it is the last one"
-        return _not_an_end(failures, self.of, address, upstream=False)
-
-
-def _not_an_end(failures: Failures, of: Matcher, address: str, *, upstream: bool) -> str:
-    """Return what the layer lacks, or which layer of the set comes before it, or follows it."""
-    matches = failures.matches
-    inside = matches.of(of)
-    if address not in inside:
-        is_simple = len(conditions_of(of)) == 1
-        return f"is no {of.noun()}" if is_simple else failures.lacks(of, address)
-    links = matches.calls.before if upstream else matches.calls.after
-    way = find_way(matches, address, inside, links)
-    if not way:
-        return ""
-    found, here = matches.calls.name(way[-1]), matches.calls.name(way[0])
-    verb = "comes before" if upstream else "follows"
-    return f"{found} {verb} {here}{through(matches, way[::-1] if upstream else way)}"
+    key = "last"
+    verb = "follows"
+    is_first = False
 
 
 INSIDE = MatcherKey(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from graphprune.rules.matchers.call_graph import reach
+from graphprune.rules.matchers.call_graph import Links, reach
 from graphprune.rules.matchers.key import ONE_MATCHER, MatcherKey, Place, SchemaKey
 from graphprune.rules.matchers.layer_set import both
 from graphprune.rules.matchers.logic import Use
@@ -20,8 +20,96 @@ if TYPE_CHECKING:
     from graphprune.rules.matchers.matches import Matches
 
 
+class _Reach(Matcher):
+    """Some layer of the set lies on one side, near or far."""
+
+    __slots__ = ()
+
+    walks = True
+    key: ClassVar[str]
+    is_upstream: ClassVar[bool]
+
+    of: Matcher
+    hops: int | None
+    until: Matcher | None
+
+    def find(self, matches: Matches) -> LayerSet:
+        """Return the layers downstream of the set, or upstream."""
+        search = Search(self.of, self.is_upstream, self.until)
+        if self.hops is None:
+            return matches.calls.layers_of(matches.search(search))
+        links = matches.calls.after if self.is_upstream else matches.calls.before
+        starts, stops = matches.calls_of(self.of), matches.calls_of(self.until)
+        return matches.calls.layers_of(reach(starts, links, stops, self.hops))
+
+    def words(self) -> str:
+        """Return `after ... at most 3 calls away`."""
+        bounds = []
+        if self.hops is not None:
+            bounds.append(f" at most {self.hops} {'call' if self.hops == 1 else 'calls'} away")
+        if self.until is not None:
+            bounds.append(f" not past {self.until.grouped()}")
+        return f"{self.key} {self.of.grouped()}{','.join(bounds)}"
+
+    def spelled(self) -> str:
+        """Return `after: {..., hops: 3}`."""
+        bounds = [] if self.hops is None else [f"hops: {self.hops}"]
+        if self.until is not None:
+            bounds.append(f"until: {self.until.nested()}")
+        return f"{self.key}: {self.of.nested(*bounds)}"
+
+    def inner(self) -> tuple[Matcher, ...]:
+        """Return the matchers of the set and of what ends a walk."""
+        return (self.of,) if self.until is None else (self.of, self.until)
+
+    def searches(self) -> tuple[Search, ...]:
+        """Return the search; with `hops` it walks alone."""
+        return () if self.hops is not None else (Search(self.of, self.is_upstream, self.until),)
+
+    def reason(self, failures: Failures, address: str) -> str:
+        """Return the way between the layer and one of the set, or why there is none."""
+        is_reached = address in failures.matches.of(self)
+        return (
+            self.reached(failures.matches, address)
+            if is_reached
+            else self.missed(failures, address)
+        )
+
+    def reached(self, matches: Matches, address: str) -> str:
+        """Return the way between the layer and one of the set; "" where there is none."""
+        stops: Collection[str] = () if self.until is None else matches.of(self.until)
+        links = self._links(matches)
+        way = find_way(matches, address, matches.of(self.of), links, stops, self.hops)
+        if not way:
+            return ""
+        return f"{self.key} {matches.calls.name(way[-1])}{self._through(matches, way)}"
+
+    def missed(self, failures: Failures, address: str) -> str:
+        """Return why no layer of the set is reached: there is none on that side, it is too many
+        calls away, or another layer stops the walk.
+        """
+        matches, calls = failures.matches, failures.matches.calls
+        way = find_way(matches, address, matches.of(self.of), self._links(matches))
+        if not way:
+            return not_reached(failures, self.of, address, upstream=self.is_upstream)
+        found, along = calls.name(way[-1]), self._through(matches, way)
+        stops: Collection[str] = () if self.until is None else matches.of(self.until)
+        between = way[-2:0:-1]  # a walk begins at the layer of the set
+        stop = next((call for call in between if calls.address[call] in stops), None)
+        if stop is not None and (self.hops is None or len(way) - 1 <= self.hops):
+            side = "from" if self.is_upstream else "to"
+            return f"{calls.name(stop)} stops the walk {side} {found}{along}"
+        return f"{found} is {len(way) - 1} calls away{along}"
+
+    def _links(self, matches: Matches) -> Links:
+        return matches.calls.before if self.is_upstream else matches.calls.after
+
+    def _through(self, matches: Matches, way: Sequence[int]) -> str:
+        return through(matches, way[::-1] if self.is_upstream else way)
+
+
 @dataclass(frozen=True, slots=True)
-class After(Matcher):
+class After(_Reach):
     """Some strict ancestor matches, at most `hops` calls away, on a walk that does not go past a
     layer matching `until`.
     """
@@ -30,36 +118,12 @@ class After(Matcher):
     hops: int | None = None
     until: Matcher | None = None
 
-    walks = True
-
-    def find(self, matches: Matches) -> LayerSet:
-        """Return the layers downstream of the set."""
-        return _reached(matches, Search(self.of, True, self.until), self.hops)
-
-    def words(self) -> str:
-        """Return `after ...`."""
-        return f"after {self.of.grouped()}{_bounds(self.hops, self.until)}"
-
-    def spelled(self) -> str:
-        """Return `after: {..., hops: 3}`."""
-        return f"after: {self.of.nested(*_spelled_bounds(self.hops, self.until))}"
-
-    def inner(self) -> tuple[Matcher, ...]:
-        """Return the matchers of the set and of what ends a walk."""
-        return (self.of,) if self.until is None else (self.of, self.until)
-
-    def searches(self) -> tuple[Search, ...]:
-        """Return the search downstream; with `hops` it walks alone."""
-        return () if self.hops is not None else (Search(self.of, True, self.until),)
-
-    def reason(self, failures: Failures, address: str) -> str:
-        """Return the way from a layer of the set, or why there is none."""
-        is_reached = address in failures.matches.of(self)
-        return _way(failures, self, address, upstream=True, is_reached=is_reached)
+    key = "after"
+    is_upstream = True
 
 
 @dataclass(frozen=True, slots=True)
-class Before(Matcher):
+class Before(_Reach):
     """Some strict descendant matches, at most `hops` calls away, on a walk that does not go past a
     layer matching `until`.
     """
@@ -68,32 +132,8 @@ class Before(Matcher):
     hops: int | None = None
     until: Matcher | None = None
 
-    walks = True
-
-    def find(self, matches: Matches) -> LayerSet:
-        """Return the layers upstream of the set."""
-        return _reached(matches, Search(self.of, False, self.until), self.hops)
-
-    def words(self) -> str:
-        """Return `before ...`."""
-        return f"before {self.of.grouped()}{_bounds(self.hops, self.until)}"
-
-    def spelled(self) -> str:
-        """Return `before: {..., hops: 3}`."""
-        return f"before: {self.of.nested(*_spelled_bounds(self.hops, self.until))}"
-
-    def inner(self) -> tuple[Matcher, ...]:
-        """Return the matchers of the set and of what ends a walk."""
-        return (self.of,) if self.until is None else (self.of, self.until)
-
-    def searches(self) -> tuple[Search, ...]:
-        """Return the search upstream; with `hops` it walks alone."""
-        return () if self.hops is not None else (Search(self.of, False, self.until),)
-
-    def reason(self, failures: Failures, address: str) -> str:
-        """Return the way to a layer of the set, or why there is none."""
-        is_reached = address in failures.matches.of(self)
-        return _way(failures, self, address, upstream=False, is_reached=is_reached)
+    key = "before"
+    is_upstream = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,77 +175,10 @@ class Between(Matcher):
             if address in failures.matches.of(end):
                 return f"is itself {'a ' if isinstance(end, Use) else ''}{end.noun()}"
         ways = (
-            _way(failures, end, address, upstream=upstream, is_reached=True)
-            or _way(failures, end, address, upstream=upstream, is_reached=False)
-            for end, upstream in ((After(self.after), True), (Before(self.before), False))
+            end.reached(failures.matches, address) or end.missed(failures, address)
+            for end in (After(self.after), Before(self.before))
         )
         return "; ".join(ways)
-
-
-def _reached(matches: Matches, search: Search, hops: int | None) -> LayerSet:
-    if hops is None:
-        return matches.calls.layers_of(matches.search(search))
-    links = matches.calls.after if search.downstream else matches.calls.before
-    starts, stops = matches.calls_of(search.of), matches.calls_of(search.until)
-    return matches.calls.layers_of(reach(starts, links, stops, hops))
-
-
-def _bounds(hops: int | None, until: Matcher | None) -> str:
-    bounds = []
-    if hops is not None:
-        bounds.append(f" at most {hops} {'call' if hops == 1 else 'calls'} away")
-    if until is not None:
-        bounds.append(f" not past {until.grouped()}")
-    return ",".join(bounds)
-
-
-def _spelled_bounds(hops: int | None, until: Matcher | None) -> list[str]:
-    bounds = [] if hops is None else [f"hops: {hops}"]
-    return bounds if until is None else [*bounds, f"until: {until.nested()}"]
-
-
-def _way(
-    failures: Failures, relation: After | Before, address: str, *, upstream: bool, is_reached: bool
-) -> str:
-    """Return the way between the layer and one of the relation's set ("" where none is found), or,
-    where it is not reached, what is in the way.
-    """
-    matches = failures.matches
-    links = matches.calls.before if upstream else matches.calls.after
-    wanted = matches.of(relation.of)
-    stops: Collection[str] = () if relation.until is None else matches.of(relation.until)
-    if is_reached:
-        way = find_way(matches, address, wanted, links, stops, relation.hops)
-        if not way:
-            return ""
-        found = matches.calls.name(way[-1])
-        ordered = way[::-1] if upstream else way
-        return f"{'after' if upstream else 'before'} {found}{through(matches, ordered)}"
-    far = find_way(matches, address, wanted, links)
-    if far:
-        return _too_far(matches, far, stops, relation.hops, upstream=upstream)
-    return not_reached(failures, relation.of, address, upstream=upstream)
-
-
-def _too_far(
-    matches: Matches,
-    way: Sequence[int],
-    stops: Collection[str],
-    hops: int | None,
-    *,
-    upstream: bool,
-) -> str:
-    """Return why the layer at the end of the way is not reached: it is too many calls away, or
-    another stops the walk.
-    """
-    calls = matches.calls
-    found = calls.name(way[-1])
-    along = through(matches, way[::-1] if upstream else way)
-    between = way[-2:0:-1]  # a walk begins at the layer of the set
-    stop = next((call for call in between if calls.address[call] in stops), None)
-    if stop is not None and (hops is None or len(way) - 1 <= hops):
-        return f"{calls.name(stop)} stops the walk {'from' if upstream else 'to'} {found}{along}"
-    return f"{found} is {len(way) - 1} calls away{along}"
 
 
 REACH_KEYS = (

@@ -292,13 +292,14 @@ def _build(shape: WeightShape, place: Place) -> Matcher:
         return None if value is None else place.number_test(value, key)
 
     kernel = shape.given("kernel")
+    lengths = tuple(kernel) if isinstance(kernel, list) else number("kernel", "kernel")
     sparsity = shape.given("sparsity")
     return HasWeight(
         names=shape.given("name"),
         rank=number("rank", "rank"),
         inputs=number("inputs", "in"),
         outputs=number("outputs", "out"),
-        kernel=tuple(kernel) if isinstance(kernel, list) else number("kernel", "kernel"),
+        kernel=lengths,
         dtypes=shape.given("dtype"),
         sparsity=None if sparsity is None else place.share_test(sparsity, "sparsity"),
         places=(place.where_key(),),

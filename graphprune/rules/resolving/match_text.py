@@ -8,14 +8,13 @@ from dataclasses import replace
 
 from graphprune.errors import Diagnostic, RuleError, Where
 from graphprune.rules.building.file_faults import check_match_shape
-from graphprune.rules.matchers.contradictions import find_contradiction
 from graphprune.rules.matchers.failures import Failures
+from graphprune.rules.matchers.faults import find_contradiction, find_matcher_faults
 from graphprune.rules.matchers.keys import MatcherBuilder
 from graphprune.rules.matchers.layer_set import LayerSet
 from graphprune.rules.matchers.logic import Everything
 from graphprune.rules.matchers.matcher import Matcher
 from graphprune.rules.matchers.matches import Matches
-from graphprune.rules.resolving.model_faults import find_matcher_faults
 from graphprune.rules.text.notes import Notes
 from graphprune.rules.text.yaml_text import Document, parse_document
 

@@ -1,16 +1,23 @@
-"""Why a rule matched less than its author expected."""
+"""Why a rule matched less than its author expected, or another number of layers: the cause first,
+then how to change the number.
+"""
 
 from __future__ import annotations
 
+import difflib
 import heapq
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graphprune.graph.out_of_reach import NEVER_BUILT, describe_out_of_reach, find_out_of_reach
 from graphprune.rules.matchers.classes import what_there_is
 from graphprune.rules.matchers.failures import Failures, count_shares
-from graphprune.rules.matchers.logic import conditions_of
-from graphprune.rules.matchers.matcher import Matcher
+from graphprune.rules.matchers.logic import AnyOf, conditions_of
+from graphprune.rules.matchers.matcher import Matcher, quoted
 from graphprune.rules.matchers.matches import Matches
+from graphprune.rules.matchers.names import NameGlob, NameIs, NameRegex
+from graphprune.rules.values.rule_set import Rule
 
 SHOWN = 3
 
@@ -87,3 +94,77 @@ def _miss(failures: Failures, matcher: Matcher, address: str) -> Miss:
         if address not in failures.matches.of(condition)
     )
     return Miss(address, fails, len(conditions))
+
+
+LISTED = 5
+_LIKE = 0.75
+"""From this likeness on (difflib's ratio) an address counts as a near miss of another."""
+_FORMS = 60
+_DIGITS = re.compile(r"\d+")
+
+
+def explain_miscount(matches: Matches, rule: Rule, addresses: Sequence[str]) -> str:
+    """Return the help for `rule/count` where the rule matches `addresses`, at least one."""
+    count = len(addresses)
+    pin = f"'expect: {count}' if {count} is right"
+    if any(rule.expect.accepts(fewer) for fewer in range(count)):
+        return f"it matches {quoted(addresses, LISTED)}; narrow the match, or write {pin}"
+    by_name = find_like_named(matches, rule.matcher, addresses)
+    if by_name:
+        return f"nearest misses by name: {quoted(by_name, LISTED)}; mend the match, or write {pin}"
+    return f"{explain_misses(matches, rule.matcher)}; widen the match, or write {pin}"
+
+
+def find_like_named(matches: Matches, matcher: Matcher, inside: Sequence[str]) -> list[str]:
+    """Return the candidates outside whose addresses are most like those `inside`, for a matcher
+    that asks for names and nothing else.
+
+    First some with other words (`block_7_xpand` beside `block_2_expand`), best first, as a renamed
+    layer is the likelier cause; then those that only have other numbers, which the match may leave
+    out on purpose; then the rest.
+    """
+    if not _asks_names_only(matcher):
+        return []
+    members = frozenset(inside)
+    forms = list(dict.fromkeys(map(_form, inside)))[:_FORMS]
+    outside = [
+        layer.address for layer in matches.graph.candidates() if layer.address not in members
+    ]
+    likeness = {
+        form: _likeness(form, forms)
+        for form in list(dict.fromkeys(map(_form, outside)))[: 4 * _FORMS]
+    }
+    near = sorted(
+        (address for address in outside if likeness.get(_form(address), 0) >= _LIKE),
+        key=lambda address: -likeness[_form(address)],
+    )
+    renamed = [address for address in near if likeness[_form(address)] < 1]
+    first = LISTED - LISTED // 2
+    return [
+        *renamed[:first],
+        *(address for address in near if likeness[_form(address)] == 1),
+        *renamed[first:],
+    ]
+
+
+def _asks_names_only(matcher: Matcher) -> bool:
+    parts = conditions_of(matcher)
+    return all(
+        isinstance(part, NameIs | NameGlob | NameRegex)
+        or (isinstance(part, AnyOf) and all(map(_asks_names_only, part.parts)))
+        for part in parts
+    )
+
+
+def _form(address: str) -> str:
+    return _DIGITS.sub("#", address)[:200]
+
+
+def _likeness(form: str, others: Sequence[str]) -> float:
+    matcher = difflib.SequenceMatcher(b=form, autojunk=False)
+    best = 0.0
+    for other in others:
+        matcher.set_seq1(other)
+        if matcher.real_quick_ratio() > best and matcher.quick_ratio() > best:
+            best = max(best, matcher.ratio())
+    return best

@@ -9,15 +9,14 @@ from itertools import chain, compress, repeat
 from graphprune.archive.collector import collector_paused
 from graphprune.errors import Diagnostic, sort_by_place
 from graphprune.graph import Layer, LayerGraph
+from graphprune.rules.matchers.faults import find_matcher_faults
 from graphprune.rules.matchers.flags import Flag
 from graphprune.rules.matchers.logic import AnyOf, conditions_of
 from graphprune.rules.matchers.matcher import Matcher
 from graphprune.rules.matchers.matches import Matches, Zeros
 from graphprune.rules.matchers.weight_names import is_named, means_any
 from graphprune.rules.resolving.conflicts import conflict, list_layers, same_settings, settings_on
-from graphprune.rules.resolving.miscounts import explain_miscount
-from graphprune.rules.resolving.model_faults import find_matcher_faults, find_model_faults
-from graphprune.rules.resolving.near_misses import explain_misses
+from graphprune.rules.resolving.near_misses import explain_miscount, explain_misses
 from graphprune.rules.resolving.run_checks import check_model
 from graphprune.rules.text.shipped import ANY_MODEL, PREFIX
 from graphprune.rules.values.checks import Check, matchers_of
@@ -165,7 +164,7 @@ def _rule_faults(
 ) -> Iterator[Diagnostic]:
     """Yield what is wrong with a rule; `takers` has the id of the deciding rule of each layer."""
     claimed = matches.claimed(rule.matcher)
-    unknown = list(find_model_faults(matches, rule))
+    unknown = list(find_matcher_faults(matches, rule.matcher, rule.where, judges_candidates=True))
     yield from unknown
     if not rule.expect.accepts(len(claimed)):
         if not unknown:  # a name that does not exist already says why

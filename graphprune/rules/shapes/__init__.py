@@ -1,6 +1,5 @@
-"""Which keys and values a rule file may hold, as pydantic models; and what is said of those that it
-may not.
+"""What the mappings and scalars of rule files have in common, as pydantic models and types.
 
-What belongs here: the base of those models, and forms of values that several keys share. What does
-not: the fields of one key, which stand beside what builds them.
+What belongs here: parts that several sections use. What does not: the shape of one section, which
+stands beside what is built from it in `matchers` and `building`.
 """

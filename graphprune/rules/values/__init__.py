@@ -1,4 +1,5 @@
-"""What rules say, as values: matchers, checks, rules.
+"""What rules say, as values: rules, actions, checks, custom layers.
 
-What belongs here: frozen values. What does not: how they are written or carried out.
+What belongs here: frozen values. What does not: matchers (`rules.matchers`), and how values are
+written or carried out.
 """

@@ -19,7 +19,7 @@ from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.saving import saving_lib
 from tf_keras.src.utils.generic_utils import to_snake_case
 
-from graphprune.archive.saved_model import NOT_OWN
+from graphprune.archive.saved_model.folder import NOT_OWN
 from graphprune.tf.layers.prunable_layer import find_path
 
 _ATTRIBUTE = "_graphprune_stored_names"

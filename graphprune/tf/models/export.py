@@ -9,11 +9,11 @@ from pathlib import Path
 import tensorflow as tf
 import tf_keras
 
+from graphprune.archive.suffixes import check_export_suffix
 from graphprune.errors import OutputError
 from graphprune.files import whole_folder, write_whole
 from graphprune.tf.models.quiet import quiet_output
 from graphprune.tf.models.saving import estimate_bytes, save_model
-from graphprune.tf.models.suffixes import check_export_suffix
 from graphprune.write_faults import find_reason
 
 

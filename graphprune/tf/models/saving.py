@@ -13,12 +13,12 @@ import tensorflow as tf
 import tf_keras
 from tf_keras.src.layers.preprocessing.index_lookup import IndexLookup
 
+from graphprune.archive.suffixes import check_model_suffix
 from graphprune.arguments import check_path
 from graphprune.errors import OutputError
 from graphprune.files import whole_file, write_whole
 from graphprune.tf.layers.growing_vocabularies import check_savable
 from graphprune.tf.models.keras_file import to_hdf5, write_keras
-from graphprune.tf.models.suffixes import check_model_suffix
 from graphprune.tf.pruning.addresses import refuse_other_kind
 
 

@@ -29,7 +29,7 @@ from graphprune.tf.pruning.addresses import (
     refuse_other_kind,
 )
 from graphprune.tf.pruning.keras_schedules import ConstantSparsity, PruningSchedule, check_schedule
-from graphprune.tf.pruning.live_toolkit import foreign_wrapper, is_toolkit_layer
+from graphprune.tf.pruning.live_tfmot import foreign_wrapper, is_toolkit_layer
 from graphprune.tf.pruning.missed_targets import find_missed_targets
 from graphprune.tf.pruning.own_schedule import own_schedule
 from graphprune.tf.pruning.skipped_layers import (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from graphprune.sparsity.mask_kernels import apply_mask
+from graphprune.sparsity.pattern_masks import select_pattern_mask
 from graphprune.sparsity.schedules import Timetable
-from graphprune.tf.pruning.mask_update import apply_mask
 from graphprune.tf.pruning.own_schedule import OwnTimetable
-from graphprune.tf.pruning.pattern_masks import select_pattern_mask
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
 

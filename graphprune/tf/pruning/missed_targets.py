@@ -9,7 +9,7 @@ import tf_keras
 
 from graphprune.sparsity.missed_targets import MissedTarget
 from graphprune.tf.pruning.addresses import find_wrappers
-from graphprune.tf.pruning.live_toolkit import is_toolkit_layer
+from graphprune.tf.pruning.live_tfmot import is_toolkit_layer
 from graphprune.tf.pruning.model_clone import clone_with_state, clone_wrapped
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 

@@ -10,12 +10,12 @@ from tf_keras.src.optimizers.legacy.optimizer_v2 import OptimizerV2
 
 from graphprune.arguments import wrong_type
 from graphprune.errors import TrainingError
+from graphprune.sparsity.mask_kernels import apply_mask
 from graphprune.sparsity.positions import Run
 from graphprune.sparsity.schedules import Timetable
 from graphprune.tf.layers.replicas import check_between_steps, check_strategy
 from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.mask_choice import update_masks
-from graphprune.tf.pruning.mask_update import apply_mask
 from graphprune.tf.pruning.missing_pruner import WithPruner
 from graphprune.tf.pruning.own_schedule import OwnTimetable
 from graphprune.tf.pruning.target_steps import (

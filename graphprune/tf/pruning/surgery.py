@@ -9,11 +9,11 @@ from typing import Any
 import tf_keras
 from tf_keras.src.engine.base_layer import Layer
 
-from graphprune.archive.toolkit import PREFIX
+from graphprune.archive.tfmot import PREFIX
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.plan.changes import Plan
+from graphprune.plan.from_document import plan_of
 from graphprune.plan.make import plan_graph
-from graphprune.plan.read import plan_of
 from graphprune.plan.rewrite import wrap_graph
 from graphprune.plan.staleness import check_weights_fit, other_model
 from graphprune.rules.building.read import rule_set_of

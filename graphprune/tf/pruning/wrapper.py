@@ -16,7 +16,7 @@ from tf_keras.src.engine.base_layer_utils import call_context
 from tf_keras.src.saving.legacy.saved_model.utils import in_tf_saved_model_scope
 from tf_keras.src.utils.tf_utils import maybe_init_scope
 
-from graphprune.archive.toolkit import is_toolkit_config
+from graphprune.archive.tfmot import is_toolkit_config
 from graphprune.arguments import wrong_type
 from graphprune.graph.checkpoint_weights import state_attribute
 from graphprune.graph.classes.python_patterns import pattern_arguments

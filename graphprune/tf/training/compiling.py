@@ -4,7 +4,6 @@ for.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +13,7 @@ from tf_keras.src.optimizers.legacy.optimizer_v2 import OptimizerV2
 
 from graphprune.errors import TrainingError
 from graphprune.runs.run_options import Compiling
+from graphprune.suggestions import closest
 
 
 def compile_model(model: tf_keras.Model, asked: Compiling, place: str) -> None:
@@ -116,12 +116,7 @@ def _check_name(kind: str, name: str, get: Any, module: Any) -> Any:
     # Keras returns the name of a metric that it does not know
     if found is None or isinstance(found, str):
         known = _names(module)
-        close = difflib.get_close_matches(name, known, n=3)
-        hint = (
-            f"closest: {', '.join(repr(match) for match in close)}"
-            if close
-            else f"known are {', '.join(known)}"
-        )
+        hint = closest(name, known, count=3) or f"known are {', '.join(known)}"
         raise TrainingError(f"no {kind} is called {name!r}; {hint}")
     return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import os
@@ -17,6 +16,7 @@ from typing import Any
 import tensorflow as tf
 
 from graphprune.errors import DataError
+from graphprune.suggestions import closest
 from graphprune.tf.training.faults import find_place
 
 _LONGEST = 300
@@ -125,8 +125,8 @@ def _modules_beside(name: str) -> list[str]:
 
 
 def _closest(name: str, names: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(names), n=3)
-    return f"; closest: {', '.join(repr(match) for match in close)}" if close else ""
+    close = closest(name, names, count=3)
+    return f"; {close}" if close else ""
 
 
 def _check_result(spec: str, result: Any) -> tuple[tf.data.Dataset, tf.data.Dataset | None]:

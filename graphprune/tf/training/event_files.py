@@ -12,6 +12,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from graphprune.files import write_whole
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -77,9 +79,9 @@ def _is_behind(record: bytes, place: Place) -> bool:
 
 
 def _write(path: Path, records: list[bytes]) -> None:
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+    with tempfile.TemporaryDirectory() as folder:
         temporary = Path(folder, path.name)
         with tf.io.TFRecordWriter(str(temporary)) as writer:
             for record in records:
                 writer.write(record)
-        temporary.replace(path)
+        write_whole(path, temporary.read_bytes())

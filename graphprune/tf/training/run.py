@@ -20,17 +20,18 @@ from graphprune.arguments import check_whole
 from graphprune.errors import TrainingError
 from graphprune.graph import read_graph
 from graphprune.plan import Plan, plan_to_config
-from graphprune.plan.read import plan_of
+from graphprune.plan.from_document import plan_of
 from graphprune.runs.progress import OnProgress
 from graphprune.runs.resume_point import Tell, cut_metrics, find_finished, find_start
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import MAX_EPOCHS, Compiling, RunOptions
 from graphprune.runs.stopping import StopRequest
+from graphprune.runs.strategy_names import NONE
+from graphprune.runs.training_arguments import check_places, check_run_dir, check_settings
 from graphprune.sparsity.positions import Position, Run
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.models.read_back import check_reads_back
 from graphprune.tf.pruning.summaries import check_tensorboard
-from graphprune.tf.training.arguments import check_places, check_run_dir, check_settings
 from graphprune.tf.training.compiling import compile_model
 from graphprune.tf.training.data import Data, read_data
 from graphprune.tf.training.evaluation import check_data_fits
@@ -54,7 +55,6 @@ from graphprune.tf.training.same_run import (
     read_same_data,
 )
 from graphprune.tf.training.strategies import open_spread
-from graphprune.tf.training.strategy_names import NONE
 from graphprune.tf.training.training_loop import TrainingResult, run_to_end
 
 LOADING, READING, CHECKING = (

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,8 +12,8 @@ import tensorflow as tf
 import tf_keras
 from tf_keras.src.callbacks import CallbackList
 
-from graphprune.errors import DataError, WriteError
-from graphprune.runs.checkpoints import Checkpoint, RunState
+from graphprune.errors import DataError
+from graphprune.runs.checkpoints import Checkpoint, RunState, resumable
 from graphprune.runs.progress import OnProgress
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import RunOptions
@@ -37,7 +35,6 @@ from graphprune.tf.training.hidden_state import (
 )
 from graphprune.tf.training.randomness import saved_randomness
 from graphprune.tf.training.recorder import Interrupted, Recorder
-from graphprune.write_faults import cannot_write
 
 Status = Literal["finished", "interrupted", "already-finished"]
 
@@ -123,7 +120,11 @@ def run_to_end(
     """
     resumed_from = None if checkpoint is None else checkpoint.folder
     stop = stop or StopRequest()
-    with stop.listening(), run_faults(folder), saved_randomness(model, options.seed) as randomness:
+    with (
+        stop.listening(),
+        resumable(folder.checkpoints),
+        saved_randomness(model, options.seed) as randomness,
+    ):
         if checkpoint is not None:
             randomness.restore(_part(checkpoint, "random"))
             restore_recurrent_states(model, _part(checkpoint, "recurrent"))
@@ -193,26 +194,6 @@ def run_to_end(
         )
         folder.write_result(result.to_config(), options.run_id)
     return result
-
-
-@contextmanager
-def run_faults(folder: RunFolder) -> Iterator[None]:
-    """Let a file of a run that cannot be written be reported with what is whole, and how to go on.
-
-    Raises:
-        WriteError: the operating system refuses.
-    """
-    try:
-        yield
-    except WriteError as fault:
-        kept = "the checkpoints before are whole" if any(folder.checkpoints.glob("step-*")) else ""
-        raise cannot_write(
-            fault.path,
-            fault.fault,
-            needed=fault.needed,
-            kept=kept,
-            then=f"graphprune resume {shlex.quote(str(folder.path))}",
-        ) from fault
 
 
 def _fit(

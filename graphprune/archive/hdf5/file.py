@@ -1,0 +1,247 @@
+"""HDF5 files with weights, opened and read without following links or believing sizes; which
+data sets they hold says `hdf5_index`.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from graphprune.archive.bfloat16 import IN_HDF5, widen_bfloat16
+from graphprune.archive.files import open_file
+from graphprune.archive.hdf5.headers import check_root
+from graphprune.archive.hdf5.plain import Stretch, read_stretch
+from graphprune.archive.stored import StoredTensor
+from graphprune.errors import ArchiveError
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+MAX_UNCHECKED = 64 * 2**20
+MAX_RATIO = 300
+"""Keras itself stores weights uncompressed; those of which 99 of 100 are zero shrink some 50 times.
+Above 64 MB, what claims to shrink more is refused.
+"""
+MAX_DEFLATE = 1100
+"""Deflate shrinks at most about 1032 times; a data set that claims more than this times its bytes
+on disk is refused.
+"""
+_CUT = re.compile(r"truncated file: eof = (\d+), .*stored_eof = (\d+)")
+"""What HDF5 says of a file that is shorter than its own head tells (H5FD.c); h5py gives no code."""
+
+
+class OpenedFile(h5py.File):  # type: ignore[misc] # h5py ships no types
+    """An HDF5 file that is open for reading, and what it was opened from."""
+
+    def __init__(self, source: str | BinaryIO) -> None:
+        self._source = source
+        with self.raw() as raw:
+            check_root(raw)
+        super().__init__(source, "r")
+
+    @contextmanager
+    def raw(self) -> Iterator[BinaryIO]:
+        """Open the bytes of the file."""
+        if isinstance(self._source, str):
+            with open_file(self._source) as file:
+                yield file
+        else:
+            yield self._source
+
+
+@contextmanager
+def damage_named(place: str) -> Iterator[None]:
+    """Turn what h5py raises on damaged data into an ArchiveError that begins with `place`."""
+    try:
+        yield
+    except (
+        OSError,
+        RuntimeError,
+        LookupError,
+        ValueError,
+        struct.error,
+        TypeError,
+        OverflowError,
+        SystemError,
+        MemoryError,
+    ) as err:
+        raise ArchiveError(
+            f"{place}: damaged HDF5 data ({_one_line(err)}); save or copy the model again"
+        ) from err
+
+
+@contextmanager
+def open_hdf5(source: str | BinaryIO, place: str) -> Iterator[OpenedFile]:
+    """Open an HDF5 file for reading; `place` begins error texts.
+
+    Raises:
+        ArchiveError: the file is damaged.
+    """
+    with damage_named(place):
+        file = OpenedFile(source)
+    try:
+        yield file
+    finally:
+        file.close()
+
+
+@contextmanager
+def open_with_texts(
+    path: str, texts: Mapping[str, str], orders: Mapping[str, list[str]] | None = None
+) -> Iterator[h5py.File]:
+    """Open an `.h5` model for reading with `texts` as its attributes, whatever its own are; the
+    file stays as it is.
+
+    So a reader takes the configs that were checked, and none from the file once more.
+
+    Args:
+        path: The file.
+        texts: Its attributes (`model_config`, `training_config`).
+        orders: What to put in place of the lists of weights of some layers, in a copy in memory.
+
+    Raises:
+        ArchiveError: the file is damaged.
+    """
+    with damage_named(path):
+        file = (
+            _CopyWithTexts(path, "r+", driver="core", backing_store=False)
+            if orders
+            else _FileWithTexts(path)
+        )
+    file.texts = texts
+    try:
+        with damage_named(path):
+            for layer, names in (orders or {}).items():
+                file["model_weights"][layer].attrs["weight_names"] = [
+                    name.encode() for name in names
+                ]
+        yield file
+    finally:
+        file.close()
+
+
+class _FileWithTexts(OpenedFile):
+    texts: Mapping[str, str]
+
+    @property
+    def attrs(self) -> Mapping[str, str]:
+        return self.texts
+
+
+class _CopyWithTexts(h5py.File):  # type: ignore[misc] # h5py ships no types
+    texts: Mapping[str, str]
+
+    @property
+    def attrs(self) -> Mapping[str, str]:
+        return self.texts
+
+
+def _one_line(err: Exception) -> str:
+    cut = _CUT.search(str(err))
+    if cut is not None:
+        return f"the file was cut off, it has {int(cut[1]):,} bytes of {int(cut[2]):,}"
+    return " ".join(str(err.args[0] if err.args else type(err).__name__).split())[:120]
+
+
+def read_dataset(file: h5py.File, raw: BinaryIO, tensor: StoredTensor, place: str) -> NDArray[Any]:
+    """Return the values of a data set that an index of this file gave; `raw` are the bytes of the
+    file.
+
+    Raises:
+        ArchiveError: it is missing or damaged.
+    """
+    with damage_named(place):
+        if tensor.stretch is not None:
+            return read_stretch(raw, tensor.stretch)
+        dataset, shape, dtype = _open_numbers(file, tensor.path, place)
+        values = np.empty(shape, dtype)
+        if values.size:
+            dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
+        return widen_bfloat16(values.view("<u2")) if dtype == IN_HDF5 else values
+
+
+def describe_dataset(
+    file: h5py.File, group: str, name: str, path: str, stretch: Stretch | None, place: str
+) -> StoredTensor:
+    """Return the data set at `path` as the tensor `name` of `group`; `stretch` is where its values
+    lie, None where only the HDF5 library can tell.
+
+    Raises:
+        ArchiveError: it is missing, not safe to read, or holds no numbers.
+    """
+    if stretch is not None:
+        return StoredTensor(group, name, path, stretch.shape, _dtype_name(stretch.dtype), stretch)
+    _, shape, dtype = _open_numbers(file, path, place)
+    return StoredTensor(group, name, path, shape, _dtype_name(dtype))
+
+
+@functools.cache
+def _dtype_name(dtype: np.dtype[Any]) -> str:
+    return "float32" if dtype == IN_HDF5 else dtype.name
+
+
+def _check_numbers(dtype: np.dtype[Any], path: str, place: str) -> None:
+    """Raise unless the values of a data set are numbers."""
+    if dtype.kind in "biufc" or dtype == IN_HDF5:
+        return
+    kind = "bytes without a meaning"
+    if dtype.hasobject or dtype.kind in "SU":
+        kind = "texts or references"
+    elif dtype.names or dtype.subdtype:
+        kind = "records"
+    raise ArchiveError(
+        f"{place}: {path} holds {kind}, and graphprune reads numbers; keep such a table outside the"
+        " model"
+    )
+
+
+def open_dataset(file: h5py.File, path: str, place: str) -> h5py.h5d.DatasetID:
+    """Return a data set opened (by h5py's low level: ten times faster), whose storage is checked.
+
+    Raises:
+        ArchiveError: it is missing or not safe to read.
+    """
+    try:
+        dataset = h5py.h5d.open(file.id, path.encode())
+    except (KeyError, ValueError) as err:
+        raise ArchiveError(
+            f"{place}: no tensor {path} in its HDF5 data; the file is damaged, save the model again"
+        ) from err
+    _check_storage(dataset, path, place)
+    return dataset
+
+
+def _open_numbers(
+    file: h5py.File, path: str, place: str
+) -> tuple[h5py.h5d.DatasetID, tuple[int, ...], np.dtype[Any]]:
+    """Return the open data set of a tensor, its shape and type."""
+    dataset = open_dataset(file, path, place)
+    _check_numbers(dataset.dtype, path, place)
+    return dataset, tuple(dataset.shape), dataset.dtype
+
+
+def _check_storage(dataset: h5py.h5d.DatasetID, path: str, place: str) -> None:
+    """Refuse a data set that reads other files, or claims more than the file holds."""
+    settings = dataset.get_create_plist()
+    if settings.get_layout() == h5py.h5d.VIRTUAL or settings.get_external_count():
+        raise ArchiveError(
+            f"{place}: {path} keeps its values in another file, which Keras never does; the file is"
+            " not safe to read, save the model again"
+        )
+    stored = dataset.get_storage_size()
+    claimed = math.prod(dataset.shape) * dataset.dtype.itemsize
+    is_chunked = settings.get_layout() == h5py.h5d.CHUNKED
+    if claimed > stored * (MAX_DEFLATE if is_chunked else 1) or claimed > max(
+        MAX_UNCHECKED, stored * MAX_RATIO
+    ):
+        raise ArchiveError(
+            f"{place}: {path} claims {claimed:,} bytes and holds {stored:,}; the file is damaged,"
+            " save the model again"
+        )

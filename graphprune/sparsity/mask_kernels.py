@@ -1,0 +1,107 @@
+"""Exact masks, fast: a radix select over the bits of |w|, on the host, of the few weights that a
+sample finds to be near the cut.
+
+Measured on 2 cores at 4,194,304 float32 weights: 13 ms, against 29 ms for `np.partition` and 781 ms
+for the full sort of the TensorFlow toolkit; once 80% of the weights are zero, as pruned weights
+are, 13 ms against 588 and 347 ms (benchmarks/mask_speed.py). Masks that are chosen on the host keep
+the training graph free of it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphprune.sparsity.magnitudes import (
+    BITS,
+    Scores,
+    count_digits,
+    digit_shifts,
+    digits,
+    magnitude_bits,
+)
+
+_SAMPLE = 1 << 16
+_CHUNK = 1 << 15  # weights whose comparison fits a processor's cache
+
+
+def select_mask(weights: NDArray[np.floating], kept: int) -> tuple[NDArray[np.bool_], float]:
+    """Return the mask (True keeps) of exactly `kept` weights of largest magnitude, and the smallest
+    magnitude kept.
+
+    Equals `magnitude_mask` of tests/reference_masks.py bit for bit: ties keep the lower flat index,
+    NaN counts as larger than infinity.
+    """
+    scores = magnitude_bits(weights)
+    cut, needed, tied = _smallest_kept(scores, kept)
+    if needed == tied:
+        mask = scores >= cut
+    else:
+        mask = scores > cut
+        mask[np.flatnonzero(scores == cut)[:needed]] = True
+    threshold = np.asarray([cut], dtype=scores.dtype).view(weights.dtype)[0]
+    return mask.reshape(weights.shape), math.inf if np.isnan(threshold) else float(threshold)
+
+
+def apply_mask(weights: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArray[np.floating]:
+    """Return the weights with +0.0 where the mask is False; a masked NaN or infinity becomes zero
+    as well.
+    """
+    bits = np.ascontiguousarray(weights).view(BITS[weights.dtype.itemsize])
+    kept: NDArray[np.floating] = np.multiply(bits, mask, dtype=bits.dtype).view(weights.dtype)
+    return kept
+
+
+def is_masked(weights: NDArray[np.floating], mask: NDArray[np.bool_]) -> bool:
+    """Return whether `apply_mask` would change nothing; it takes less than half of its time."""
+    bits = np.ascontiguousarray(weights).view(BITS[weights.dtype.itemsize]).ravel()
+    kept = np.ascontiguousarray(mask).ravel()
+    return not any(
+        np.any((bits[start : start + _CHUNK] != 0) > kept[start : start + _CHUNK])
+        for start in range(0, bits.size, _CHUNK)
+    )
+
+
+def _smallest_kept(scores: Scores, kept: int) -> tuple[int, int, int]:
+    """Return the `kept`-th largest score, how many scores equal to it are needed to make up `kept`,
+    and how many there are.
+
+    A sample says between which two scores it should be, so that the select looks at few; where the
+    sample misled, it looks at all.
+    """
+    if scores.size <= _SAMPLE:
+        return _radix_select(scores, kept)
+    low, high = _bracket(scores, kept)
+    above = int(np.count_nonzero(scores >= high))
+    between = scores[(scores >= low) & (scores < high)]
+    if above < kept <= above + between.size:
+        return _radix_select(between, kept - above)
+    return _radix_select(scores, kept)
+
+
+def _bracket(scores: Scores, kept: int) -> tuple[int, int]:
+    """Return two scores between which, lower one included, the `kept`-th largest is in all
+    likelihood: four standard deviations of its rank in a sample.
+    """
+    stride = scores.size // _SAMPLE | 1  # odd, so that not only some columns are looked at
+    sample = np.sort(scores[::stride])
+    rank, margin = kept // stride, 2 * math.isqrt(sample.size) + 2
+    low, high = sample.size - rank - margin, sample.size - rank + margin
+    lowest = int(sample[low]) if low > 0 else 0
+    highest = sample[high] if high < sample.size else np.iinfo(scores.dtype).max
+    return lowest, int(highest)
+
+
+def _radix_select(scores: Scores, kept: int) -> tuple[int, int, int]:
+    """Return what `_smallest_kept` does, by counting the digits of all `scores`."""
+    candidates, needed, cut = scores, kept, 0
+    for shift in digit_shifts(scores.dtype):
+        counts = count_digits(candidates, shift)
+        at_least = counts[::-1].cumsum()[::-1]
+        digit = int(np.flatnonzero(at_least >= needed)[-1])
+        needed -= int(at_least[digit] - counts[digit])
+        candidates = candidates[digits(candidates, shift) == digit]
+        cut |= digit << shift
+    return cut, needed, candidates.size

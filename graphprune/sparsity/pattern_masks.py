@@ -1,0 +1,179 @@
+"""Masks of every pattern, exact and fast, on the host."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphprune.sparsity.counts import kept_count, kept_in_group
+from graphprune.sparsity.fit import check_fit, group_lengths
+from graphprune.sparsity.magnitudes import magnitude_bits
+from graphprune.sparsity.mask_kernels import select_mask
+from graphprune.sparsity.patterns import Block, Channel, KeepOf, Pattern, Pool
+
+Weights = NDArray[np.floating]
+Mask = NDArray[np.bool_]
+
+_COMPARED = 16
+"""Groups up to this length are ranked by comparing each pair, which beats sorting them."""
+_ADDED = 64
+"""Blocks up to this many weights are pooled place by place, over all blocks at once."""
+
+
+def select_pattern_mask(
+    weights: Weights,
+    pattern: Pattern,
+    share: float,
+    axes: Sequence[str] = (),
+    *,
+    pads: bool = False,
+) -> tuple[Mask, float]:
+    """Return the mask (True keeps) that zeroes the share `share` as `pattern` says, and the
+    smallest score kept: of a weight, a block or a channel.
+
+    Equals `pattern_mask` of tests/reference_masks.py. Means are taken in float64; where two differ
+    by less than adding in another order does, they may tie.
+
+    Raises:
+        ValueError: `share` is outside [0, 1), or the pattern does not fit.
+    """
+    check_fit(pattern, weights.shape, axes, pads=pads)
+    match pattern:
+        case KeepOf(keep, of, along):
+            return _keep_of_mask(weights, kept_in_group(keep, of, share), of, axes.index(along))
+        case Block(pool=pool):
+            lengths = group_lengths(pattern)
+            return _block_mask(weights, [lengths.get(axis, 1) for axis in axes], pool, share)
+        case Channel(axis):
+            return _channel_mask(weights, axes.index(axis), share)
+    return select_mask(weights, kept_count(weights.size, share))
+
+
+def _keep_of_mask(weights: Weights, kept: int, of: int, axis: int) -> tuple[Mask, float]:
+    scores = magnitude_bits(weights).reshape(weights.shape)
+    blocks = _split(scores, [of if index == axis else 1 for index in range(weights.ndim)])
+    groups = np.moveaxis(blocks, 2 * axis + 1, 0)
+    mask = np.empty(blocks.shape, dtype=np.bool_)
+    np.moveaxis(mask, 2 * axis + 1, 0)[...] = (
+        _rank_by_pairs(groups) < kept if of <= _COMPARED else _rank_by_sorting(groups) < kept
+    )
+    mask = _join(mask, weights.shape)
+    smallest = np.asarray(
+        [scores.min(where=mask, initial=np.iinfo(scores.dtype).max)], dtype=scores.dtype
+    ).view(weights.dtype)[0]
+    return mask, math.inf if np.isnan(smallest) else float(smallest)
+
+
+def _rank_by_pairs(groups: NDArray[np.unsignedinteger]) -> NDArray[np.uint8]:
+    """Return how many of its group (axis 0) stand before each score: larger ones, and equal ones
+    with a lower index.
+    """
+    ranks = np.zeros(groups.shape, dtype=np.uint8)
+    for first, second in itertools.combinations(range(len(groups)), 2):
+        wins = groups[first] >= groups[second]
+        ranks[second] += wins
+        ranks[first] += ~wins
+    return ranks
+
+
+def _rank_by_sorting(groups: NDArray[np.unsignedinteger]) -> NDArray[np.intp]:
+    order = np.argsort(~groups, axis=0, kind="stable")
+    ranks = np.empty(groups.shape, dtype=np.intp)
+    places = np.arange(len(groups)).reshape(-1, *[1] * (groups.ndim - 1))
+    np.put_along_axis(ranks, order, np.broadcast_to(places, groups.shape), axis=0)
+    return ranks
+
+
+def _block_mask(
+    weights: Weights, lengths: Sequence[int], pool: Pool, share: float
+) -> tuple[Mask, float]:
+    blocks = _split(np.abs(weights), lengths)
+    scores = (
+        _largest(blocks)
+        if pool == "max"
+        else _sum(blocks) / _weights_in_blocks(weights.shape, lengths)
+    )
+    chosen, smallest = select_mask(scores, kept_count(scores.size, share))
+    mask = np.empty(blocks.shape, dtype=np.bool_)
+    mask[...] = np.expand_dims(chosen, tuple(range(1, blocks.ndim, 2)))
+    return _join(mask, weights.shape), smallest
+
+
+def _largest(blocks: Weights) -> Weights:
+    if math.prod(blocks.shape[1::2]) > _ADDED:
+        found: Weights = blocks.max(axis=tuple(range(1, blocks.ndim, 2)))
+        return found
+    first, *others = _places(blocks)
+    largest = first.copy()
+    for place in others:
+        np.maximum(largest, place, out=largest)
+    return largest
+
+
+def _sum(blocks: Weights) -> NDArray[np.float64]:
+    with np.errstate(over="ignore"):
+        if math.prod(blocks.shape[1::2]) > _ADDED:
+            axes = tuple(range(1, blocks.ndim, 2))
+            return np.asarray(blocks.sum(axis=axes, dtype=np.float64), np.float64)
+        total = np.zeros(blocks.shape[::2])
+        for place in _places(blocks):
+            total += place
+        return total
+
+
+def _places(blocks: Weights) -> Iterator[Weights]:
+    """Yield, for each place in a block, the weights that all blocks have there."""
+    for place in itertools.product(*map(range, blocks.shape[1::2])):
+        yield blocks[tuple(part for index in place for part in (slice(None), index))]
+
+
+def _weights_in_blocks(shape: Sequence[int], lengths: Sequence[int]) -> NDArray[np.float64]:
+    """Return how many weights each block has, in a shape that broadcasts over the blocks; only the
+    last along an axis may be short.
+    """
+    counts = np.ones([1] * len(shape))
+    for axis, (size, length) in enumerate(zip(shape, lengths, strict=True)):
+        line = np.minimum(length, size - np.arange(0, size, length, dtype=np.float64))
+        counts = counts * line.reshape([-1 if index == axis else 1 for index in range(len(shape))])
+    return counts
+
+
+def _channel_mask(weights: Weights, axis: int, share: float) -> tuple[Mask, float]:
+    others = tuple(index for index in range(weights.ndim) if index != axis)
+    with np.errstate(over="ignore"):
+        scores = np.abs(weights).sum(axis=others, dtype=np.float64) / (
+            weights.size // weights.shape[axis]
+        )
+    chosen, smallest = select_mask(scores, kept_count(scores.size, share))
+    return np.array(np.broadcast_to(np.expand_dims(chosen, others), weights.shape)), smallest
+
+
+def _split(values: NDArray[Any], lengths: Sequence[int]) -> NDArray[Any]:
+    """Return `values` with each axis split into (blocks, length in a block); zeros fill up what is
+    short.
+    """
+    short = [-size % length for size, length in zip(values.shape, lengths, strict=True)]
+    padded = np.pad(values, [(0, count) for count in short]) if any(short) else values
+    return padded.reshape(
+        [
+            part
+            for size, length in zip(padded.shape, lengths, strict=True)
+            for part in (size // length, length)
+        ]
+    )
+
+
+def _join(blocks: Mask, shape: Sequence[int]) -> Mask:
+    """Return the inverse of `_split`, without what was filled up."""
+    whole = blocks.reshape(
+        [
+            count * length
+            for count, length in zip(blocks.shape[::2], blocks.shape[1::2], strict=True)
+        ]
+    )
+    return np.ascontiguousarray(whole[tuple(slice(size) for size in shape)])
