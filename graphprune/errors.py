@@ -17,15 +17,8 @@ A fault of graphprune itself is not in this tree: it stays an assertion or a pla
 
 from __future__ import annotations
 
-from graphprune.diagnostics.diagnostic import MAX_OF_A_KIND as MAX_OF_A_KIND
-from graphprune.diagnostics.diagnostic import Diagnostic as Diagnostic
-from graphprune.diagnostics.diagnostic import Where as Where
-from graphprune.diagnostics.diagnostic import bound_diagnostics as bound_diagnostics
-from graphprune.diagnostics.diagnostic import count_rest as count_rest
-from graphprune.diagnostics.diagnostic import count_severity as count_severity
-from graphprune.diagnostics.diagnostic import sort_by_place as sort_by_place
-from graphprune.diagnostics.terminal_text import escape_controls as escape_controls
-from graphprune.diagnostics.terminal_text import shorten as shorten
+from graphprune.diagnostics.diagnostic import Diagnostic, bound_diagnostics
+from graphprune.diagnostics.terminal_text import shorten
 
 EXIT_OK = 0
 EXIT_ERROR = 1

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import click
 
+from graphprune.diagnostics.diagnostic import Diagnostic, Where
 from graphprune.diagnostics.renderings import diagnostics_to_config, render_annotations
 from graphprune.documents import encodable, to_json
-from graphprune.errors import Diagnostic, GraphpruneError, Where
+from graphprune.errors import GraphpruneError
 
 USAGE = "usage/invalid"
 SYSTEM = "system/failed"

@@ -13,9 +13,11 @@ from graphprune.cli.inputs import open_model
 from graphprune.cli.options import Choice, RuleOptions, force_option, rule_options
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, render_with_lines
 from graphprune.cli.planning import open_rules, plan_from_rules
+from graphprune.diagnostics.diagnostic import Diagnostic, count_severity
 from graphprune.diagnostics.slug_report import render_slug, render_slug_list
 from graphprune.diagnostics.slugs import read_slugs
-from graphprune.errors import EXIT_ERROR, Diagnostic, RuleError, count_severity, escape_controls
+from graphprune.diagnostics.terminal_text import escape_controls
+from graphprune.errors import EXIT_ERROR, RuleError
 from graphprune.graph import ModelFile
 from graphprune.report.numbers import count_of
 from graphprune.rules import RuleSet

@@ -13,11 +13,12 @@ from pathlib import Path
 import click
 
 from graphprune.cli.colour import Paint, echo, is_colourful, paint_part
+from graphprune.diagnostics.diagnostic import Diagnostic
 from graphprune.diagnostics.renderings import render_diagnostics
 from graphprune.diagnostics.source_lines import SourceLines
 from graphprune.diagnostics.terminal_text import plain
 from graphprune.documents import encodable
-from graphprune.errors import OUTPUT_EXISTS, Diagnostic, OutputError
+from graphprune.errors import OUTPUT_EXISTS, OutputError
 from graphprune.files import write_whole
 from graphprune.report.tables import wrap_lines
 from graphprune.rules.text.shipped import find_source

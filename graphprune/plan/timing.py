@@ -4,7 +4,8 @@ targets out of reach.
 
 from __future__ import annotations
 
-from graphprune.errors import Diagnostic, RuleError, Where, sort_by_place
+from graphprune.diagnostics.diagnostic import Diagnostic, Where, sort_by_place
+from graphprune.errors import RuleError
 from graphprune.plan.changes import Plan
 from graphprune.rules.values.rule_set import Prune, Rule
 from graphprune.sparsity.counts import percent

@@ -9,17 +9,6 @@ from graphprune.diagnostics.terminal_text import escape_controls, text_width
 HANGING = 4
 """Columns by which the rest of a broken line is indented further."""
 
-__all__ = [
-    "align_rows",
-    "escape_controls",
-    "fit_rows",
-    "name_left_out",
-    "shorten",
-    "shorten_middle",
-    "text_width",
-    "wrap_lines",
-]
-
 
 def shorten(text: str, width: int) -> str:
     """Return `text`, cut to `width` columns with an ellipsis where it is longer.

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, WithJsonSchema
 
+from graphprune.diagnostics.diagnostic import Diagnostic, Where, sort_by_place
 from graphprune.diagnostics.slugs import read_slugs
-from graphprune.errors import Diagnostic, RuleError, Where, sort_by_place
+from graphprune.errors import RuleError
 from graphprune.rules.building.file_faults import check_document
 from graphprune.rules.shapes.scalars import Fault, Text, TextOrList, Version
 from graphprune.rules.shapes.shape import Shape, optional, required

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from graphprune.errors import MAX_OF_A_KIND, Diagnostic, count_rest
+from graphprune.diagnostics.diagnostic import MAX_OF_A_KIND, Diagnostic, count_rest
 from graphprune.rules.building.key_hints import meant_key, missing_help, unknown_help, value_help
 from graphprune.rules.building.rule_file import FileShape, two_actions
 from graphprune.rules.matchers.config_test import freeze, thaw

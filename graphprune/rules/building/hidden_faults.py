@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from graphprune.errors import Diagnostic
+from graphprune.diagnostics.diagnostic import Diagnostic
 from graphprune.rules.building.actions import ActionBuilder, build_budget
 from graphprune.rules.building.checks import build_check
 from graphprune.rules.building.gather import Overrides, tell_of_unknown

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graphprune.archive.collector import collector_paused
-from graphprune.errors import Diagnostic, RuleError, Where, sort_by_place
+from graphprune.diagnostics.diagnostic import Diagnostic, Where, sort_by_place
+from graphprune.errors import RuleError
 from graphprune.rules.building.checks import build_check
 from graphprune.rules.building.file_faults import check_shape, show
 from graphprune.rules.building.gather import (

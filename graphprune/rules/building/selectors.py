@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from graphprune.errors import Diagnostic
+from graphprune.diagnostics.diagnostic import Diagnostic
 from graphprune.rules.matchers.faults import find_contradiction
 from graphprune.rules.matchers.keys import MatcherBuilder, MatcherShape
 from graphprune.rules.matchers.logic import Everything, Use

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from graphprune.errors import Diagnostic, Where
+from graphprune.diagnostics.diagnostic import Diagnostic, Where
 from graphprune.rules.matchers.classes import TypeIs
 from graphprune.rules.matchers.flags import Flag
 from graphprune.rules.matchers.logic import AllOf, AnyOf, Everything, Not, Use, conditions_of

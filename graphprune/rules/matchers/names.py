@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Tag, model_validator
 
-from graphprune.errors import Diagnostic, Where
+from graphprune.diagnostics.diagnostic import Diagnostic, Where
 from graphprune.graph.classes.builtin_layers import is_custom
 from graphprune.graph.layers import Layer
 from graphprune.graph.out_of_reach import explain_out_of_reach

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Discriminator, Field, Tag
 
-from graphprune.errors import Diagnostic
+from graphprune.diagnostics.diagnostic import Diagnostic
 from graphprune.graph import Layer, Tensor
 from graphprune.rules.matchers.key import MatcherKey, Place
 from graphprune.rules.matchers.matcher import Context, Matcher, Places

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from graphprune.errors import Diagnostic, RuleError, Where
+from graphprune.diagnostics.diagnostic import Diagnostic, Where
+from graphprune.errors import RuleError
 from graphprune.rules.building.file_faults import check_match_shape
 from graphprune.rules.matchers.failures import Failures
 from graphprune.rules.matchers.faults import find_contradiction, find_matcher_faults

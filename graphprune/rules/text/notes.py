@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from graphprune.errors import MAX_OF_A_KIND, Diagnostic
+from graphprune.diagnostics.diagnostic import MAX_OF_A_KIND, Diagnostic
 from graphprune.rules.text.yaml_text import Document, Path
 
 Help = str | Callable[[], str] | None

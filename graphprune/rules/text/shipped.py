@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from graphprune.errors import Diagnostic, RuleError, Where
+from graphprune.diagnostics.diagnostic import Diagnostic, Where
+from graphprune.errors import RuleError
 from graphprune.shipped import shipped_file
 from graphprune.suggestions import ask_for_file, closest, find_close
 

@@ -15,7 +15,7 @@ from ruamel.yaml.composer import MaxDepthExceededError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from graphprune.errors import Diagnostic, Where
+from graphprune.diagnostics.diagnostic import Diagnostic, Where
 from graphprune.rules.text.syntax_help import explain_syntax
 
 Path = tuple[str | int, ...]
