@@ -16,12 +16,12 @@ from graphprune.lazy import lazy_names
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from graphprune.diagnostics.diagnostic import Diagnostic, Where
     from graphprune.diff import GraphDiff, diff_graphs
     from graphprune.errors import (
         ArchiveError,
         CheckpointError,
         DataError,
-        Diagnostic,
         GraphError,
         GraphpruneError,
         OutputError,
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
         RuleError,
         StalePlanError,
         TrainingError,
-        Where,
     )
     from graphprune.graph import LayerGraph
     from graphprune.interface import (
@@ -72,11 +71,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES: dict[str, tuple[str, ...]] = {
+    "diagnostics.diagnostic": ("Diagnostic", "Where"),
     "errors": (
         "ArchiveError",
         "CheckpointError",
         "DataError",
-        "Diagnostic",
         "GraphError",
         "GraphpruneError",
         "OutputError",
@@ -84,7 +83,6 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "RuleError",
         "StalePlanError",
         "TrainingError",
-        "Where",
     ),
     "graph": ("LayerGraph",),
     "interface": (

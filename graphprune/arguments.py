@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from os import PathLike, fspath
 from typing import Any
 
-from graphprune.errors import shorten
+from graphprune.diagnostics.terminal_text import shorten
 
 _PLAIN = (str, bytes, bool, int, float, PathLike)
 

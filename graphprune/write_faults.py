@@ -107,7 +107,8 @@ def find_reason(fault: BaseException) -> OSError | None:
     if isinstance(fault, OSError) and fault.errno:
         return fault
     text = str(fault)
-    numbered = re.search(r"errno = (\d+)", text)  # as HDF5 writes it
+    # HDF5 writes the number, TensorFlow only the system's words for it
+    numbered = re.search(r"errno = (\d+)", text)
     number = (
         int(numbered[1])
         if numbered

@@ -15,6 +15,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("lazy", frozenset()),
     ("signals", frozenset()),
     ("wrapper_names", frozenset()),
+    ("diagnostics", frozenset({"ruamel"})),
     ("errors", frozenset()),
     ("arguments", frozenset()),
     ("write_faults", frozenset()),

@@ -8,17 +8,16 @@ import pytest
 from builders import build_graph
 from commands import run_command
 
-from graphprune.errors import (
+from graphprune.diagnostics.diagnostic import (
     MAX_OF_A_KIND,
     Diagnostic,
-    GraphError,
-    RuleError,
     Where,
     bound_diagnostics,
     count_severity,
-    shorten,
     sort_by_place,
 )
+from graphprune.diagnostics.terminal_text import shorten
+from graphprune.errors import GraphError, RuleError
 from graphprune.plan import make_plan
 from graphprune.rules import parse_rules
 

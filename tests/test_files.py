@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from graphprune import files
-from graphprune.errors import WriteError, shorten
+from graphprune.diagnostics.terminal_text import shorten
+from graphprune.errors import WriteError
 from graphprune.files import PART, whole_file, whole_folder, write_once, write_whole
 from graphprune.write_faults import cannot_write, find_reason, writing
 

@@ -8,9 +8,11 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import click
+
+from graphprune.diagnostics.terminal_text import Part
 
 Paint = Callable[[str], str]
 
@@ -27,11 +29,15 @@ _MARKS = {
     "?": "bright_black",
 }
 _MARKED = re.compile(r"^  (-/\+|[-+~!=>wu?])( +\S+)", re.MULTILINE)
-_SEVERITIES = {"error": "red", "warning": "yellow", "note": "cyan"}
-_HEAD = re.compile(r"^(error|warning|note)\[[a-z/-]+\]", re.MULTILINE)
-_PLACE = re.compile(r"^  -->", re.MULTILINE)
-_CARET = re.compile(r"(?<=\| )( *\^)$", re.MULTILINE)
-_HELP = re.compile(r"^  help:", re.MULTILINE)
+_PARTS: Mapping[Part, str] = {
+    "error": "red",
+    "warning": "yellow",
+    "note": "cyan",
+    "place": "blue",
+    "caret": "red",
+    "help": "cyan",
+}
+_BOLD = ("error", "warning", "note")
 
 
 def is_colourful(*, err: bool = False) -> bool:
@@ -57,20 +63,17 @@ def paint_marks(text: str) -> str:
     )
 
 
-def paint_diagnostics(text: str) -> str:
-    r"""Return diagnostics with their severities, places, carets and help painted.
+def paint_part(part: Part, text: str) -> str:
+    r"""Return a part of a diagnostic in its colour.
 
     Example:
-        >>> paint_diagnostics("note[rule/same]: the same\n  help: merge them").split("\n")
-        ['\x1b[36m\x1b[1mnote[rule/same]\x1b[0m: the same', '\x1b[36m  help:\x1b[0m merge them']
+        >>> paint_part("note", "note[rule/same]"), paint_part("help", "  help:")
+        ('\x1b[36m\x1b[1mnote[rule/same]\x1b[0m', '\x1b[36m  help:\x1b[0m')
     """
-    text = _HEAD.sub(lambda found: click.style(found[0], fg=_SEVERITIES[found[1]], bold=True), text)
-    text = _CARET.sub(lambda found: click.style(found[0], fg="red"), text)
-    text = _PLACE.sub(lambda found: click.style(found[0], fg="blue"), text)
-    return _HELP.sub(lambda found: click.style(found[0], fg="cyan"), text)
+    return click.style(text, fg=_PARTS[part], bold=True if part in _BOLD else None)
 
 
-def echo(text: str, paint: Paint, *, err: bool = False, nl: bool = True) -> None:
+def echo(text: str, paint: Paint = str, *, err: bool = False, nl: bool = True) -> None:
     """Print text to stdout, or stderr, painted where that takes colour."""
     if is_colourful(err=err):
         click.echo(paint(text), err=err, nl=nl, color=True)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import click
 
-from graphprune import report
+from graphprune.diagnostics.diagnostic import Diagnostic, Where
+from graphprune.diagnostics.renderings import diagnostics_to_config, render_annotations
 from graphprune.documents import encodable, to_json
-from graphprune.errors import Diagnostic, GraphpruneError, Where
+from graphprune.errors import GraphpruneError
 
 USAGE = "usage/invalid"
 SYSTEM = "system/failed"
@@ -106,6 +107,6 @@ def render_document(diagnostics: Sequence[Diagnostic], format_: str) -> str:
     where there is none to annotate.
     """
     if format_ == "json":
-        return to_json(report.diagnostics_to_config(diagnostics))
-    annotations = encodable(report.render_annotations(diagnostics))
+        return to_json(diagnostics_to_config(diagnostics))
+    annotations = encodable(render_annotations(diagnostics))
     return f"{annotations}\n" if annotations else ""

@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from graphprune.cli.options import LoadingOptions
-from graphprune.errors import TrainingError, escape_controls
+from graphprune.diagnostics.terminal_text import escape_controls
+from graphprune.errors import TrainingError
 from graphprune.graph import ModelFile, open_model_file
 
 

@@ -9,8 +9,8 @@ import click
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import force_option, format_option, report_option
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, terminal_width
+from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.documents import to_json
-from graphprune.errors import escape_controls
 from graphprune.graph import ModelFile
 from graphprune.report import layers_to_config, render_layers_text
 

@@ -7,18 +7,20 @@ from dataclasses import replace
 
 import click
 
-from graphprune import report
-from graphprune.cli.colour import paint_diagnostics
+from graphprune.cli.colour import is_colourful
 from graphprune.cli.faults import render_document
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import Choice, RuleOptions, force_option, rule_options
 from graphprune.cli.outputs import check_report_free, choose_format, print_report, render_with_lines
 from graphprune.cli.planning import open_rules, plan_from_rules
-from graphprune.errors import EXIT_ERROR, Diagnostic, RuleError, count_severity, escape_controls
+from graphprune.diagnostics.diagnostic import Diagnostic, count_severity
+from graphprune.diagnostics.slug_report import render_slug, render_slug_list
+from graphprune.diagnostics.slugs import read_slugs
+from graphprune.diagnostics.terminal_text import escape_controls
+from graphprune.errors import EXIT_ERROR, RuleError
 from graphprune.graph import ModelFile
 from graphprune.report.numbers import count_of
 from graphprune.rules import RuleSet
-from graphprune.rules.slugs import read_slugs
 from graphprune.suggestions import closest
 
 
@@ -77,9 +79,10 @@ def command(
         raise click.UsageError("no rules: name a rule file, as in graphprune lint prune.yaml")
     count, found = _check(rules, model)
     kind = choose_format(format_, output)
-    text = _render(rules.files, count, model, found, kind)
+    is_painted = output is None and is_colourful()
+    text = _render(rules.files, count, model, found, kind, is_painted=is_painted)
     if text or output:
-        print_report(text, output, paint_diagnostics if kind == "text" else str)
+        print_report(text, output)
     if any(diagnostic.severity == "error" for diagnostic in found):
         raise click.exceptions.Exit(EXIT_ERROR)
 
@@ -90,13 +93,13 @@ def _explain(slug: str, rules: Sequence[str]) -> str:
         raise click.UsageError("give --explain SLUG or rule files, not both")
     table = read_slugs()
     if slug == "list":
-        return report.render_slug_list(table.values())
+        return render_slug_list(table.values())
     if slug not in table:
         help = closest(slug, table) or "graphprune lint --explain list names them all"
         raise click.UsageError(
             f"--explain: no diagnostic has the slug {escape_controls(repr(slug))}; {help}"
         )
-    return report.render_slug(table[slug])
+    return render_slug(table[slug])
 
 
 def _check(options: RuleOptions, model: str | None) -> tuple[int | None, tuple[Diagnostic, ...]]:
@@ -124,20 +127,20 @@ def _render(
     model: str | None,
     found: Sequence[Diagnostic],
     kind: str,
+    *,
+    is_painted: bool,
 ) -> str:
     if kind in ("json", "github"):
         return render_document(found, kind)
     against = ""
     if model is not None:
         against = f"; not held against {model} yet" if count is None else f" against {model}"
-    numbers = [
-        count_of(count_severity(found, severity), severity)
-        for severity in ("error", "warning", "note")
-    ]
+    numbers = {
+        severity: count_severity(found, severity) for severity in ("error", "warning", "note")
+    }
     summary = (
-        ", ".join(number for number in numbers if not number.startswith("0 "))
+        ", ".join(count_of(number, severity) for severity, number in numbers.items() if number)
         or f"{count_of(count or 0, 'rule')}, no faults"
     )
-    return "\n\n".join(
-        [*([render_with_lines(found)] if found else []), f"{', '.join(files)}: {summary}{against}"]
-    )
+    told = [render_with_lines(found, is_painted=is_painted)] if found else []
+    return "\n\n".join([*told, f"{', '.join(files)}: {summary}{against}"])

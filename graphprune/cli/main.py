@@ -16,15 +16,8 @@ from typing import NoReturn, TextIO
 import click
 
 import graphprune
-from graphprune.errors import (
-    EXIT_ERROR,
-    EXIT_OK,
-    EXIT_STOPPED,
-    EXIT_USAGE,
-    GraphpruneError,
-    escape_controls,
-    shorten,
-)
+from graphprune.diagnostics.terminal_text import escape_controls, shorten
+from graphprune.errors import EXIT_ERROR, EXIT_OK, EXIT_STOPPED, EXIT_USAGE, GraphpruneError
 
 # Command name -> one line of help. The module graphprune.cli.NAME holds it as `command`, imported
 # only when it is called: `--help` stays fast.

@@ -12,13 +12,16 @@ from pathlib import Path
 
 import click
 
-from graphprune import report
-from graphprune.cli.colour import Paint, echo, paint_diagnostics
+from graphprune.cli.colour import Paint, echo, is_colourful, paint_part
+from graphprune.diagnostics.diagnostic import Diagnostic
+from graphprune.diagnostics.renderings import render_diagnostics
+from graphprune.diagnostics.source_lines import SourceLines
+from graphprune.diagnostics.terminal_text import plain
 from graphprune.documents import encodable
-from graphprune.errors import OUTPUT_EXISTS, Diagnostic, OutputError
+from graphprune.errors import OUTPUT_EXISTS, OutputError
 from graphprune.files import write_whole
 from graphprune.report.tables import wrap_lines
-from graphprune.rules.text.source_lines import SourceLines
+from graphprune.rules.text.shipped import find_source
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".tflite")
 REPORT_SUFFIXES: Mapping[str, str] = {".txt": "text", ".json": "json"}
@@ -156,24 +159,28 @@ def print_warnings(diagnostics: Iterable[Diagnostic], rules: Collection[str] = (
     """
     found = tuple(diagnostics)
     if found:
-        echo(render_with_lines(found, rules), paint_diagnostics, err=True)
+        echo(render_with_lines(found, rules, is_painted=is_colourful(err=True)), err=True)
 
 
 def print_faults(diagnostics: Iterable[Diagnostic]) -> None:
     """Print the diagnostics that end a command to stderr, each with the line that it is about."""
-    echo(render_with_lines(diagnostics), paint_diagnostics, err=True)
+    echo(render_with_lines(diagnostics, is_painted=is_colourful(err=True)), err=True)
 
 
 def render_with_lines(
-    diagnostics: Iterable[Diagnostic], rules: Collection[str] | None = None
+    diagnostics: Iterable[Diagnostic],
+    rules: Collection[str] | None = None,
+    *,
+    is_painted: bool = False,
 ) -> str:
-    """Return diagnostics as text with the lines that they are about: of the files in `rules`, or of
-    any.
+    """Return diagnostics as text, painted or not, with the lines that they are about: of the files
+    in `rules`, or of any.
 
     A plan from somewhere else may name any file as the place of a warning; what the user did not
     name is not read.
     """
-    return report.render_diagnostics(diagnostics, SourceLines(rules).find)
+    find_line = SourceLines(find_source, rules).find
+    return render_diagnostics(diagnostics, find_line, paint_part if is_painted else plain)
 
 
 def terminal_width(output: str | None = None) -> int | None:

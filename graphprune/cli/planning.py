@@ -9,7 +9,8 @@ import click
 
 from graphprune.cli.inputs import loading_arguments
 from graphprune.cli.options import LoadingOptions, RuleOptions
-from graphprune.errors import StalePlanError, Where
+from graphprune.diagnostics.diagnostic import Where
+from graphprune.errors import StalePlanError
 from graphprune.graph import LayerGraph, ModelFile
 from graphprune.plan import Plan, check_plan_fits, check_weights_fit, read_plan
 from graphprune.plan.make import LoadedModel, plan_saved_model

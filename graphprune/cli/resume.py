@@ -12,7 +12,7 @@ from graphprune.cli.inputs import loading_arguments
 from graphprune.cli.lasting_output import lasting_output
 from graphprune.cli.options import LoadingOptions, WholeNumber, loading_options
 from graphprune.cli.progress import IMPORTING, live_display
-from graphprune.errors import escape_controls
+from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.tf.models.quiet import import_tensorflow
 
 

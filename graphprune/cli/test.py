@@ -8,13 +8,14 @@ import click
 
 from graphprune.cli.options import force_option, format_option, report_option
 from graphprune.cli.outputs import check_report_free, choose_format, print_report
+from graphprune.diagnostics.source_lines import SourceLines
 from graphprune.documents import to_json
 from graphprune.errors import EXIT_ERROR
 from graphprune.files import write_whole
 from graphprune.plan.run_cases import CaseResult, read_snapshots, run_cases, updated_snapshots
 from graphprune.report import cases_to_config, render_cases
 from graphprune.rules.building.case_file import Case, CaseFile, find_case_files, read_cases
-from graphprune.rules.text.source_lines import SourceLines
+from graphprune.rules.text.shipped import find_source
 from graphprune.suggestions import closest
 
 
@@ -65,7 +66,7 @@ def command(
     """  # noqa: D301 - click wants the real character
     check_report_free(output, force=force, inputs=[place], format_=format_)
     files = read_cases(find_case_files(place))
-    lines = SourceLines({path for file in files for path in (file.path, *file.rules)})
+    lines = SourceLines(find_source, {path for file in files for path in (file.path, *file.rules)})
     results = [(file.path, _run(file, pattern, update=update)) for file in files]
     results = [(path, found) for path, found in results if found]
     if not results:

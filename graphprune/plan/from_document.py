@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, NoReturn, cast, get_args
 
 from graphprune.arguments import check_path, wrong_type
+from graphprune.diagnostics.diagnostic import Diagnostic, Where
 from graphprune.documents import Unexpected, check_document, within
-from graphprune.errors import Diagnostic, PlanError, Where
+from graphprune.errors import PlanError
 from graphprune.plan.changes import (
     Action,
     BudgetChange,

@@ -10,7 +10,8 @@ from typing import Any
 
 from graphprune.archive.collector import collector_paused
 from graphprune.arguments import wrong_type
-from graphprune.errors import Diagnostic, RuleError, sort_by_place
+from graphprune.diagnostics.diagnostic import Diagnostic, sort_by_place
+from graphprune.errors import RuleError
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
 from graphprune.graph.out_of_reach import find_out_of_reach

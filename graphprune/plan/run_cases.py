@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from graphprune.errors import Diagnostic, GraphpruneError, RuleError, Where
+from graphprune.diagnostics.diagnostic import Diagnostic, Where
+from graphprune.errors import GraphpruneError, RuleError
 from graphprune.graph import LayerGraph, read_graph
 from graphprune.plan.make import make_plan
 from graphprune.plan.snapshot import snapshot_of, snapshot_of_faults

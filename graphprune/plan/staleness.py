@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from graphprune.errors import Diagnostic, StalePlanError, Where
+from graphprune.diagnostics.diagnostic import Diagnostic, Where
+from graphprune.errors import StalePlanError
 from graphprune.graph.architecture import hash_architecture
 from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.layer_graph import LayerGraph

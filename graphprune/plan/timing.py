@@ -4,7 +4,8 @@ targets out of reach.
 
 from __future__ import annotations
 
-from graphprune.errors import Diagnostic, RuleError, Where, sort_by_place
+from graphprune.diagnostics.diagnostic import Diagnostic, Where, sort_by_place
+from graphprune.errors import RuleError
 from graphprune.plan.changes import Plan
 from graphprune.rules.values.rule_set import Prune, Rule
 from graphprune.sparsity.counts import percent
@@ -106,12 +107,12 @@ def find_missed_target(
         return None
     length = f"{run.epochs} epoch{'' if run.epochs == 1 else 's'}"
     length += "" if run.steps is None else f" ({run.steps} steps)"
-    verb = "ends" if schedule.is_ramp else "begins"
+    verb = "end" if schedule.is_ramp else "begin"
     return Diagnostic(
         "schedule/never-reached",
-        f"{subject}: the schedule {verb} at {last}, the run is {length}; {target} never reached",
+        f"{subject}: the schedule {verb}s at {last}, the run is {length}; {target} never reached",
         where,
-        f"train until {last}, let the schedule {verb.removesuffix('s')} earlier (in % of the run it"
+        f"train until {last}, let the schedule {verb} earlier (in % of the run it"
         " fits any run), or go on with --allow-missed",
         severity="warning" if allow_missed else "error",
     )

@@ -10,8 +10,8 @@ from typing import Any, Final, Literal
 
 from typing_extensions import TypedDict
 
+from graphprune.diagnostics.diagnostic import Where
 from graphprune.documents import Count, Flag, Text
-from graphprune.errors import Where
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.plan.changes import Plan
 from graphprune.plan.staleness import check_layers_fit

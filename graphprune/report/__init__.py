@@ -12,11 +12,6 @@ from graphprune.lazy import lazy_names
 
 if TYPE_CHECKING:
     from graphprune.report.cases_text import cases_to_config, render_cases
-    from graphprune.report.diagnostics_report import (
-        diagnostics_to_config,
-        render_annotations,
-        render_diagnostics,
-    )
     from graphprune.report.diff_text import render_diff_text
     from graphprune.report.drawing.diff_drawing import render_diff_html, render_diff_svg
     from graphprune.report.drawing.graph_dot import render_graph_dot
@@ -29,18 +24,14 @@ if TYPE_CHECKING:
     from graphprune.report.layers_report import render_layers_text
     from graphprune.report.plan_text import render_plan_text
     from graphprune.report.sizes import SizeColumn, SizeTable, render_sizes_text, sizes_to_config
-    from graphprune.report.slug_report import render_slug, render_slug_list
     from graphprune.report.verify_text import render_verification
 
 __all__ = [
     "SizeColumn",
     "SizeTable",
     "cases_to_config",
-    "diagnostics_to_config",
     "layers_to_config",
-    "render_annotations",
     "render_cases",
-    "render_diagnostics",
     "render_diff_github",
     "render_diff_html",
     "render_diff_svg",
@@ -55,8 +46,6 @@ __all__ = [
     "render_plan_svg",
     "render_plan_text",
     "render_sizes_text",
-    "render_slug",
-    "render_slug_list",
     "render_verification",
     "sizes_to_config",
 ]
@@ -66,11 +55,6 @@ if not TYPE_CHECKING:  # so that type checkers know every name, and no other
         __name__,
         {
             "cases_text": ["cases_to_config", "render_cases"],
-            "diagnostics_report": [
-                "diagnostics_to_config",
-                "render_annotations",
-                "render_diagnostics",
-            ],
             "drawing.diff_drawing": ["render_diff_html", "render_diff_svg"],
             "diff_text": ["render_diff_text"],
             "explain_text": ["render_explanation"],
@@ -82,7 +66,6 @@ if not TYPE_CHECKING:  # so that type checkers know every name, and no other
             "layers_report": ["render_layers_text"],
             "drawing.plan_drawing": ["render_plan_html", "render_plan_svg"],
             "plan_text": ["render_plan_text"],
-            "slug_report": ["render_slug", "render_slug_list"],
             "sizes": ["SizeColumn", "SizeTable", "render_sizes_text", "sizes_to_config"],
             "verify_text": ["render_verification"],
         },

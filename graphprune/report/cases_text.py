@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from graphprune.diagnostics.diagnostic import FindLine, no_line
+from graphprune.diagnostics.renderings import render_diagnostics
+from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.plan.run_cases import CaseResult
-from graphprune.report.diagnostics_report import FindLine, no_line, render_diagnostics
 from graphprune.report.numbers import count_of
-from graphprune.report.tables import align_rows, escape_controls
+from graphprune.report.tables import align_rows
 
 FORMAT_VERSION = "1.0"
 KIND = "graphprune.test-report"

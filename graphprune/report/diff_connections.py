@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
+from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.diff.changes import Connection, GraphDiff
 from graphprune.graph.call_numbers import name_call
 from graphprune.report.diff_settings import change_text
-from graphprune.report.tables import escape_controls
 
 
 def graph_lines(diff: GraphDiff) -> Iterator[tuple[str, str]]:

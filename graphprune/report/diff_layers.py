@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from graphprune.diagnostics.terminal_text import escape_controls, text_width
 from graphprune.diff.changes import ConfigChange, LayerDiff, PruningState, Status, TensorDiff
 from graphprune.report.diff_settings import arrow, change_text
 from graphprune.report.numbers import format_count, format_share
-from graphprune.report.tables import align_rows, escape_controls, shorten_middle, text_width
+from graphprune.report.tables import align_rows, shorten_middle
 
 EVIDENCE = {"weights": "equal weights", "structure": "equal structure", "address": "same address"}
 MARKS: Mapping[Status, str] = {

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 
+from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.diff.changes import ConfigChange
 from graphprune.graph.call_numbers import name_call
 from graphprune.graph.classes.python_code import CODE
-from graphprune.report.tables import escape_controls, shorten
+from graphprune.report.tables import shorten
 
 _VALUE_WIDTH = 60
 _CODE = f".{CODE}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.diff.changes import GraphDiff, Side, TensorDiff
 from graphprune.report.diff_settings import arrow
 from graphprune.report.numbers import count_of, format_bytes, format_count, format_share
-from graphprune.report.tables import escape_controls
 
 
 def diff_heads(diff: GraphDiff) -> tuple[str, ...]:

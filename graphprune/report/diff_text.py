@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from graphprune.diagnostics.terminal_text import text_width
 from graphprune.diff.changes import GraphDiff, LayerDiff
 from graphprune.report.diff_connections import graph_lines
 from graphprune.report.diff_layers import layer_lines
 from graphprune.report.diff_summary import diff_facts, diff_header, hidden_line, summary_lines
-from graphprune.report.tables import text_width
 
 _NARROWEST = 16
 """Columns that a layer's name keeps on a narrow terminal."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from graphprune.errors import Where
+from graphprune.diagnostics.diagnostic import Where
+from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.report.numbers import format_count
-from graphprune.report.tables import align_rows, escape_controls
+from graphprune.report.tables import align_rows
 from graphprune.rules.resolving.explain import (
     LayerExplanation,
     RuleExplanation,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import SEPARATOR, Layer
 from graphprune.graph.out_of_reach import (
@@ -26,7 +27,7 @@ from graphprune.report.layer_figures import (
     wrap_text,
 )
 from graphprune.report.numbers import count_of, format_bytes, format_count, format_share
-from graphprune.report.tables import align_rows, escape_controls, fit_rows, name_left_out
+from graphprune.report.tables import align_rows, fit_rows, name_left_out
 
 _HEADINGS = (
     "layer",

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from graphprune.report.tables import shorten, text_width
+from graphprune.diagnostics.terminal_text import text_width
+from graphprune.report.tables import shorten
 from graphprune.runs.progress import Progress
 
 GAP = "  "

@@ -2,42 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from graphprune.errors import escape_controls
+from graphprune.diagnostics.terminal_text import escape_controls, text_width
 
 HANGING = 4
 """Columns by which the rest of a broken line is indented further."""
-
-__all__ = [
-    "align_rows",
-    "escape_controls",
-    "fit_rows",
-    "name_left_out",
-    "shorten",
-    "shorten_middle",
-    "text_width",
-    "wrap_lines",
-]
-
-
-def text_width(text: str) -> int:
-    """Return how many terminal columns `text` takes.
-
-    Example:
-        >>> text_width("fc1"), text_width("層")
-        (3, 2)
-    """
-    if text.isascii():
-        return len(text)
-    return sum(map(_columns, text))
-
-
-def _columns(char: str) -> int:
-    if unicodedata.combining(char):
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
 def shorten(text: str, width: int) -> str:

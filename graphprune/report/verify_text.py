@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.plan.verify import TensorCheck, Verification
 from graphprune.report.numbers import format_count, format_share
-from graphprune.report.tables import align_rows, escape_controls
+from graphprune.report.tables import align_rows
 
 
 def render_verification(found: Verification, *, brief: bool = False) -> str:

@@ -20,11 +20,11 @@ from rule_mutations import PIECES, TEXT, VALUES, WORDS
 from shipped_graphs import GRAPHS
 
 from graphprune import report
+from graphprune.diagnostics.slugs import read_slugs
 from graphprune.errors import GraphpruneError, RuleError
 from graphprune.graph import LayerGraph, graph_from_config
 from graphprune.plan import make_plan, plan_from_config, plan_to_config
 from graphprune.rules import RuleSet, read_rules
-from graphprune.rules.slugs import read_slugs
 
 ROOT = Path(__file__).parents[2]
 SEEDS = [

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from lenet import RULES, lenet, lenet_zeros, rules
 from planned import plan_with
 
-from graphprune.errors import Diagnostic, PlanError, Where
+from graphprune.diagnostics.diagnostic import Diagnostic, Where
+from graphprune.errors import PlanError
 from graphprune.plan import make_plan, plan_from_config, plan_to_config, read_plan, wrap_graph
 
 CONFIG = plan_to_config(

@@ -5,7 +5,7 @@ from builders import build_graph
 from lenet import RULES, lenet, lenet_zeros, rules
 from planned import plan_with
 
-from graphprune.errors import Where
+from graphprune.diagnostics.diagnostic import Where
 from graphprune.plan import make_plan, plan_from_config, plan_to_config, wrap_graph
 from graphprune.plan.changes import (
     Drift,

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphprune.report.tables import align_rows, escape_controls, shorten, text_width, wrap_lines
+from graphprune.diagnostics.terminal_text import escape_controls, text_width
+from graphprune.report.tables import align_rows, shorten, wrap_lines
 
 
 def test_columns_are_aligned_left_and_right_without_trailing_spaces():

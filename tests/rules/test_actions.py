@@ -6,7 +6,8 @@ from textwrap import dedent
 
 import pytest
 
-from graphprune.errors import RuleError, Where
+from graphprune.diagnostics.diagnostic import Where
+from graphprune.errors import RuleError
 from graphprune.rules import parse_rules, read_rules
 from graphprune.rules.values.rule_set import Budget
 from graphprune.sparsity.patterns import Block, Channel, KeepOf, Unstructured

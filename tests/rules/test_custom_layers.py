@@ -3,7 +3,8 @@
 import pytest
 from builders import build_config
 
-from graphprune.errors import RuleError, Where
+from graphprune.diagnostics.diagnostic import Where
+from graphprune.errors import RuleError
 from graphprune.graph import graph_from_config
 from graphprune.plan import make_plan, wrap_graph
 from graphprune.rules import parse_rules, resolve_rules

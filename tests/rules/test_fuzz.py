@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rule_mutations import DAMAGED, WITH_OTHER_VALUES
 
+from graphprune.diagnostics.slugs import read_slugs
 from graphprune.errors import RuleError
 from graphprune.rules import parse_rules, resolve_rules
-from graphprune.rules.slugs import read_slugs
 
 SLUGS = frozenset(read_slugs())
 GRAPH = build_graph("in > conv_1 > flatten > fc1 > fc2")

@@ -231,3 +231,13 @@ def test_warnings_come_with_the_errors_unless_an_error_may_explain_them():
         warning.slug
         for warning in parse_rules(text + dense.replace("tru}", "true}"), "p.yaml").warnings
     ] == unused
+
+
+def test_an_id_that_is_a_dash_is_an_id():
+    assert [
+        message
+        for _, _, message in one_rule("{id: '-', match: {use: nobody, trainable: 3}, keep: true}")
+    ] == [
+        "rule '-': use must name a selector that is defined, got 'nobody'",
+        "rule '-': trainable must be true or false, got 3",
+    ]

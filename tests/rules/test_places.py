@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rule_mutations import DAMAGED, TEXT, WITH_OTHER_VALUES
 
+from graphprune.diagnostics.source_lines import SourceLines
 from graphprune.errors import RuleError
 from graphprune.plan import make_plan
 from graphprune.rules import read_rules
-from graphprune.rules.text.source_lines import SourceLines
+from graphprune.rules.text.shipped import find_source
 
 GRAPH = build_graph("in > conv_1 > flatten > fc1 > fc2")
 OTHER = (
@@ -28,7 +29,7 @@ def diagnostics_of(*paths):
 
 
 def assert_places_exist(diagnostics, files):
-    lines = SourceLines(files)
+    lines = SourceLines(find_source, files)
     for found in diagnostics:
         for where in [found.where, *(where for where, _ in found.related)]:
             assert where.file in files, found

@@ -2,7 +2,8 @@ import textwrap
 
 import pytest
 
-from graphprune.errors import RuleError, Where
+from graphprune.diagnostics.diagnostic import Where
+from graphprune.errors import RuleError
 from graphprune.rules import Keep, Prune, parse_rules, read_rules
 from graphprune.rules.matchers.keys import MatcherShape
 from graphprune.rules.matchers.number_test import NumberTest

@@ -10,7 +10,7 @@ from builders import build_graph
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphprune.errors import Where
+from graphprune.diagnostics.diagnostic import Where
 from graphprune.rules import (
     Keep,
     Matches,

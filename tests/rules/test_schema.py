@@ -9,10 +9,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from graphprune.diagnostics.slugs import read_slugs
 from graphprune.errors import RuleError
 from graphprune.rules import parse_rules
 from graphprune.rules.building.schema import KINDS, build_schema
-from graphprune.rules.slugs import read_slugs
 from graphprune.rules.text.shipped import list_shipped_rules
 from graphprune.rules.text.yaml_text import parse_document
 

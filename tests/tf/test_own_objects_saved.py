@@ -250,6 +250,23 @@ def test_a_file_that_could_not_be_loaded_again_is_refused_before_it_is_needed(la
     assert ("choose .keras" in text) == (suffix == ".h5")
 
 
+def test_a_file_that_comes_back_uncompiled_is_refused_with_what_was_lost():
+    def own_loss(wanted, found):
+        return (wanted - found) ** 2
+
+    model = build(layers.Dense(4), loss=own_loss)
+    with pytest.raises(OutputError) as caught:
+        check_reads_back(model, ".keras", "here", graphprune.load_model)
+    assert str(caught.value) == (
+        f"here: {model.name} can be saved as .keras, but not be loaded again (its compile settings"
+        " could not be restored, so the model is not compiled (the loss 'own_loss' is not part of"
+        " Keras; give it with --custom-objects MODULE:own_loss (custom_objects={'own_loss': ...}"
+        " in Python)); compile it again, or say how to train it with --loss and --optimizer); give"
+        " its classes get_config and from_config that fit each other, and name all of them with"
+        " --custom-objects (custom_objects in Python)"
+    )
+
+
 def test_nothing_is_tried_where_everything_is_of_keras():
     check_reads_back(
         build(layers.Dense(4, activation="relu")),

@@ -10,7 +10,8 @@ import tf_keras
 from tf_keras import layers
 from tf_zoo import ZOO, build, pruning, sample, wrap_all
 
-from graphprune.errors import GraphError, PlanError, Where
+from graphprune.diagnostics.diagnostic import Where
+from graphprune.errors import GraphError, PlanError
 from graphprune.plan.changes import LayerChange, ModelFacts, Plan, RuleRef
 from graphprune.plan.make import make_plan
 from graphprune.rules import parse_rules

@@ -34,6 +34,7 @@ MAX_DEFLATE = 1100
 on disk is refused.
 """
 _CUT = re.compile(r"truncated file: eof = (\d+), .*stored_eof = (\d+)")
+"""What HDF5 says of a file that is shorter than its own head tells (H5FD.c); h5py gives no code."""
 
 
 class OpenedFile(h5py.File):  # type: ignore[misc] # h5py ships no types

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.graph import LayerGraph
 from graphprune.report.drawing.graph_view import Box, FrameView, view_graph
 from graphprune.report.drawing.layer_categories import COLOURS
-from graphprune.report.tables import escape_controls
 
 _MARKED = "#b45309"
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import jinja2
 
+from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.graph import LayerGraph
 from graphprune.graph.out_of_reach import is_never_built
 from graphprune.report.drawing.graph_view import Box, view_graph
@@ -20,7 +21,6 @@ from graphprune.report.drawing.layer_categories import COLOURS
 from graphprune.report.drawing.layer_marks import STATUSES
 from graphprune.report.drawing.page_data import Drawing, Metrics, page_to_config
 from graphprune.report.numbers import count_of, format_count, format_share
-from graphprune.report.tables import escape_controls
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SCRIPTS = ("start.js", "boxes.js", "layout.js", "panel.js", "find.js", "tools.js")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
+from graphprune.diagnostics.terminal_text import text_width
 from graphprune.graph import LayerGraph
 from graphprune.report.drawing.graph_rows import place_rows
 from graphprune.report.drawing.graph_view import Box, FrameView, view_graph
@@ -24,7 +25,7 @@ from graphprune.report.drawing.svg_boxes import (
     width_of,
 )
 from graphprune.report.drawing.wire_places import LEVEL_HEIGHT, WirePlace, label_lines, place_wires
-from graphprune.report.tables import shorten, text_width
+from graphprune.report.tables import shorten
 
 _FONT = "ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 _GAP, _BEND, _ROW_GAP, _MARGIN = 28, 6, 46, 28

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.graph import SEPARATOR, Layer, LayerGraph, find_tensor_shapes
 from graphprune.graph.frames import Frame, Use
 from graphprune.graph.out_of_reach import NEVER_BUILT, find_out_of_reach
@@ -18,7 +19,6 @@ from graphprune.report.drawing.layer_categories import category_of
 from graphprune.report.drawing.layer_marks import LayerMark
 from graphprune.report.layer_figures import prunable_zeros
 from graphprune.report.numbers import format_share
-from graphprune.report.tables import escape_controls
 
 _SHOWN_WEIGHTS = 2
 _SHOWN_ATTRIBUTES = 3

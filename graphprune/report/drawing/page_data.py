@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.graph import Layer, LayerGraph, Tensor, TensorMetrics
 from graphprune.graph.entries import canonical
 from graphprune.graph.out_of_reach import describe_out_of_reach, find_out_of_reach
@@ -17,7 +18,6 @@ from graphprune.report.drawing.graph_wires import Wire
 from graphprune.report.drawing.layer_marks import Facts, LayerMark, Marking, share_text
 from graphprune.report.layer_figures import wrap_text
 from graphprune.report.numbers import format_count, format_share
-from graphprune.report.tables import escape_controls
 
 _LONGEST_VALUE = 400
 Metrics = Mapping[tuple[str, str], TensorMetrics]

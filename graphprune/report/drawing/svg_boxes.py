@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
+from graphprune.diagnostics.terminal_text import text_width
 from graphprune.report.drawing.graph_view import Box
 from graphprune.report.drawing.layer_categories import COLOURS
 from graphprune.report.drawing.layer_marks import share_text
-from graphprune.report.tables import shorten, shorten_middle, text_width
+from graphprune.report.tables import shorten, shorten_middle
 
 LETTERS = 38
 """Columns of text in a box; a longer text has an ellipsis, names in their middle, and is whole in

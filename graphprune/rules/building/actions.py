@@ -125,7 +125,8 @@ class ActionBuilder:
 
     def prune(self, id: str, shape: PruneShape, notes: Notes, path: Path) -> Prune | None:
         """Return the action of rule `id`, which stands at `path`, or None with a fault."""
-        fields = self.inheritance.complete(id, fields_of(shape, notes, path, f"rule {id!r}: "))
+        subject = f"{notes.name('rule', id)}: "
+        fields = self.inheritance.complete(id, fields_of(shape, notes, path, subject))
         if fields is None:
             return None
         pattern, target, schedule = (
@@ -149,7 +150,7 @@ class ActionBuilder:
             ):
                 notes.fault(
                     "key/missing",
-                    f"rule {id!r}: the key {name!r} is missing in prune",
+                    f"{subject}the key {name!r} is missing in prune",
                     (*path, name),
                     _MISSING_HELP[name],
                 )

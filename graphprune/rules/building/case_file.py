@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, WithJsonSchema
 
-from graphprune.errors import Diagnostic, RuleError, Where, sort_by_place
+from graphprune.diagnostics.diagnostic import Diagnostic, Where, sort_by_place
+from graphprune.diagnostics.slugs import read_slugs
+from graphprune.errors import RuleError
 from graphprune.rules.building.file_faults import check_document
 from graphprune.rules.shapes.scalars import Fault, Text, TextOrList, Version
 from graphprune.rules.shapes.shape import Shape, optional, required
-from graphprune.rules.slugs import read_slugs
 from graphprune.rules.text.shipped import PREFIX
 from graphprune.rules.text.text_encoding import decode_text
 from graphprune.rules.text.yaml_text import MAX_BYTES, Document, Path, parse_document

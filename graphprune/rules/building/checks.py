@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import model_validator
 
-from graphprune.rules.matchers.faults import contradiction_help, find_contradiction
+from graphprune.rules.matchers.faults import find_contradiction
 from graphprune.rules.matchers.keys import MatcherBuilder, MatcherValue
 from graphprune.rules.matchers.logic import Use
 from graphprune.rules.matchers.matcher import Matcher
@@ -147,7 +147,7 @@ class CheckShape(Shape):
 
 def build_check(shape: CheckShape, path: Path, notes: Notes, selectors: Mapping[str, Use]) -> Check:
     """Return the check at `path`."""
-    builder = _CheckBuilder(notes, selectors, f"check {shape.id!r}: ")
+    builder = _CheckBuilder(notes, selectors, f"{notes.name('check', shape.id)}: ")
     condition = builder.condition(shape, path)
     return Check(
         shape.id,
@@ -186,12 +186,12 @@ class _CheckBuilder:
 
     def _matcher(self, shape: Any, path: Path) -> Matcher:
         matcher = self._matchers.matcher(shape, path, self._subject)
-        reason = find_contradiction(matcher)
-        if reason is not None:
+        found = find_contradiction(matcher)
+        if found is not None:
             self._notes.fault(
                 "match/contradiction",
-                f"{self._subject}{path[-1]} can hold for no layer: {reason}",
+                f"{self._subject}{path[-1]} can hold for no layer: {found.reason}",
                 path,
-                contradiction_help(reason),
+                found.help,
             )
         return matcher

@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from graphprune.errors import MAX_OF_A_KIND, Diagnostic, count_rest
+from graphprune.diagnostics.diagnostic import MAX_OF_A_KIND, Diagnostic, count_rest
 from graphprune.rules.building.key_hints import meant_key, missing_help, unknown_help, value_help
 from graphprune.rules.building.rule_file import FileShape, two_actions
 from graphprune.rules.matchers.config_test import freeze, thaw
 from graphprune.rules.matchers.keys import MatchShape
-from graphprune.rules.shapes.scalars import Fault
-from graphprune.rules.shapes.shape import Shape
+from graphprune.rules.shapes.scalars import QUOTES, Fault, Form
+from graphprune.rules.shapes.shape import FORM_SHOWN, MATCHER_WANTED, Shape
 from graphprune.rules.text.yaml_text import Document, Path
 
 AnyShape = TypeVar("AnyShape", bound=Shape)
@@ -30,6 +30,7 @@ _EXPECTED = {
     "invalid_key": "must have text as keys",
     "recursion_loop": "must not contain itself",
 }
+_FORM_OF_TYPE: Mapping[str, Form] = {FORM_SHOWN: "shown", MATCHER_WANTED: "matcher"}
 _EMPTY_FILE_HELP = (
     "begin with 'version: 1' and a list 'rules'; graphprune rules lists the files that ship, as"
     " examples"
@@ -242,7 +243,7 @@ def _diagnostic(
         return Diagnostic(
             fault.slug, f"{subject}{fault.expectation}", document.value(path), fault.help
         )
-    help = fault.help or _value_help(data, path, fault.expectation, shapes)
+    help = fault.help or _value_help(data, path, fault.form, shapes)
     return Diagnostic(
         fault.slug,
         f"{subject}{field_name(path)}{fault.expectation}, got {show(find_at(data, path))}",
@@ -257,14 +258,17 @@ def _fault(detail: Mapping[str, Any]) -> Fault:
     if isinstance(error, Fault):
         return error
     kind = detail["type"]
+    slug = "value/range" if kind == "too_short" else "value/type"
+    is_number = kind == "string_type" and isinstance(detail["input"], int | float)
     return Fault(
-        "value/range" if kind == "too_short" else "value/type", _EXPECTED.get(kind, detail["msg"])
+        slug,
+        _EXPECTED.get(kind, detail["msg"]),
+        QUOTES if is_number else "",
+        form=_FORM_OF_TYPE.get(kind, "example"),
     )
 
 
-def _value_help(
-    data: Any, path: Path, expectation: str, shapes: Mapping[int, type[Shape]]
-) -> str | None:
+def _value_help(data: Any, path: Path, form: Form, shapes: Mapping[int, type[Shape]]) -> str | None:
     """Return how the value at `path` is written, after the nearest key that the language knows."""
     if not path:
         return _EMPTY_FILE_HELP
@@ -272,7 +276,7 @@ def _value_help(
     for length in range(len(path), 0, -1):
         shape = shapes.get(id(find_at(data, path[: length - 1])))
         if shape is not None and isinstance(path[length - 1], str):
-            return value_help(shape, str(path[length - 1]), find_at(data, path), expectation, label)
+            return value_help(shape, str(path[length - 1]), find_at(data, path), form, label)
     return None
 
 

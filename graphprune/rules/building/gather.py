@@ -60,7 +60,7 @@ def tell_of_unknown(id: str, overrides: Overrides, known: frozenset[str]) -> Non
             help = partial(_known_help, other, id, known)
             overrides.notes.fault(
                 "override/unknown",
-                f"rule {id!r}: overrides names no rule, got {other!r}",
+                f"{overrides.notes.name('rule', id)}: overrides names no rule, got {other!r}",
                 (*overrides.path, index),
                 help,
             )

@@ -5,15 +5,14 @@ that are sound.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
-from graphprune.errors import Diagnostic
+from graphprune.diagnostics.diagnostic import Diagnostic
 from graphprune.rules.building.actions import ActionBuilder, build_budget
 from graphprune.rules.building.checks import build_check
 from graphprune.rules.building.gather import Overrides, tell_of_unknown
 from graphprune.rules.building.layers import build_custom_layer
-from graphprune.rules.building.remains import NAMELESS, Remains
+from graphprune.rules.building.remains import Remains
 from graphprune.rules.building.rule_file import build_rule
 from graphprune.rules.building.schedules import ScheduleShape, build_schedule
 from graphprune.rules.matchers.keys import MatcherBuilder
@@ -61,18 +60,11 @@ class _Hidden:
     def in_list(self, section: str, kind: str) -> Iterator[Diagnostic]:
         """Yield the faults of rules or checks; one without a usable id is called by its number."""
         for index, part in enumerate(self._section(section) or []):
-            notes = self._notes((section, index))
+            notes = self._notes((section, index), f"{kind} {index + 1}")
             if notes is not None:
-                (self._judge_rule if section == "rules" else self._judge_check)(
-                    part, (section, index), notes
-                )
-                for fault in notes.faults:
-                    yield replace(
-                        fault,
-                        message=fault.message.replace(
-                            f"{kind} {NAMELESS!r}", f"{kind} {index + 1}", 1
-                        ),
-                    )
+                judge = self._judge_rule if section == "rules" else self._judge_check
+                judge(part, (section, index), notes)
+                yield from notes.faults
 
     def in_mappings(self) -> Iterator[Diagnostic]:
         """Yield the faults of selectors, schedules, budgets, custom layers and the defaults."""
@@ -117,7 +109,10 @@ class _Hidden:
     def _section(self, name: str) -> Any:
         return None if self._remains.shape is None else self._remains.shape.given(name)
 
-    def _notes(self, path: Path) -> Notes | None:
-        """Return notes for an entry from which values were taken out; None for a sound one."""
+    def _notes(self, path: Path, nameless: str = "") -> Notes | None:
+        """Return notes for an entry from which values were taken out; None for a sound one.
+        `nameless` is what it is called where its id was taken out.
+        """
         lost = self._remains.lost_in(path)
-        return Notes(self._document, lost=lost) if lost else None
+        called = nameless if (*path, "id") in lost else ""
+        return Notes(self._document, lost=lost, called=called) if lost else None

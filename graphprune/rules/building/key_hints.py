@@ -12,7 +12,7 @@ from graphprune.rules.building.rule_file import FileShape, RuleShape
 from graphprune.rules.matchers.config_test import ConfigTestShape
 from graphprune.rules.matchers.keys import MatcherShape
 from graphprune.rules.matchers.weights import WeightShape
-from graphprune.rules.shapes.scalars import QUOTES
+from graphprune.rules.shapes.scalars import Form
 from graphprune.rules.shapes.shape import Shape, example_of, keys_of
 from graphprune.suggestions import closest, find_close
 
@@ -84,36 +84,28 @@ def unknown_help(shape: type[Shape], key: str, owner: str, value: Any) -> str:
     return "; ".join(filter(None, (hint, f"known here: {', '.join(keys)}")))
 
 
-def value_help(
-    shape: type[Shape], key: str, value: Any, expectation: str, label: str
-) -> str | None:
+def value_help(shape: type[Shape], key: str, value: Any, form: Form, label: str) -> str | None:
     """Return how a value is written that has no help of its own.
 
     Args:
         shape: The nearest mapping around it whose keys are those of the language.
         key: The key of that mapping that the value stands under.
         value: The value.
-        expectation: What it should be.
+        form: How to show what is written instead.
         label: What stands directly before the value: its key with a colon; "" in a list.
 
     Example:
-        >>> value_help(MatcherShape, "last", "Dense", "must be a mapping of conditions", "last: ")
+        >>> value_help(MatcherShape, "last", "Dense", "matcher", "last: ")
         "write 'last: {type: Dense}'"
-        >>> value_help(MatcherShape, "config", 3, "must be a mapping", "config: ")
+        >>> value_help(MatcherShape, "config", 3, "example", "config: ")
         "write for example 'config: {padding: same, units: {gte: 64}}'"
     """
-    if expectation == "must be text" and isinstance(value, int | float):
-        return QUOTES
-    if "mapping of conditions" in expectation:
+    if form == "matcher":
         return _matcher_help(label, value)
     example = example_of(shape, key)
     if shape is WeightShape and key == "kernel":
         return f"write for example 'kernel: {example}'"
-    return (
-        None
-        if example is None or "must be one of" in expectation or "such as" in expectation
-        else f"write for example '{key}: {example}'"
-    )
+    return None if example is None or form == "shown" else f"write for example '{key}: {example}'"
 
 
 def _meant(shape: type[Shape], key: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from graphprune.errors import Diagnostic
+from graphprune.diagnostics.diagnostic import Diagnostic
 from graphprune.graph.classes.builtin_layers import BUILTIN_LAYERS
 from graphprune.graph.classes.config_weights import AXES, is_axis
 from graphprune.rules.shapes.scalars import Fault, Text, Texts

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graphprune.archive.collector import collector_paused
-from graphprune.errors import Diagnostic, RuleError, Where, sort_by_place
+from graphprune.diagnostics.diagnostic import Diagnostic, Where, sort_by_place
+from graphprune.errors import RuleError
 from graphprune.rules.building.checks import build_check
 from graphprune.rules.building.file_faults import check_shape, show
 from graphprune.rules.building.gather import (
@@ -155,10 +156,12 @@ def _build(
     faults: list[Diagnostic],
 ) -> _Parts:
     filled: list[Any] = []
+    unfilled: list[Diagnostic] = []
     for document in documents:
         data, more = fill_in(document, variables)
         filled.append(data)
-        faults += more
+        unfilled += more
+    faults += unfilled
     names = frozenset(itertools.chain.from_iterable(_section(data, "schedules") for data in filled))
     checked = [
         _checked(document, data, names, faults)
@@ -193,7 +196,7 @@ def _build(
     faults += itertools.chain.from_iterable(file.notes.faults for file in files)
     for document, one in zip(documents, checked, strict=True):
         faults += find_hidden_faults(document, one.remains, actions, selectors, known_ids(files))
-    _forget_consequences(faults)
+    _forget_consequences(faults, unfilled)
     spare = frozenset(itertools.chain.from_iterable(one.remains.texts for one in checked))
     parts.warnings += find_unknown_axes(parts.rules, parts.custom_layers)
     parts.warnings += find_unused_names((*written, *documents), files, defined, spare, faults)
@@ -211,22 +214,12 @@ def _defined_selectors(files: Sequence[FileParts]) -> Defined:
     return defined
 
 
-def _forget_consequences(faults: list[Diagnostic]) -> None:
-    """Drop what is said of a value only because its variable is unknown, or its text has a fault of
-    its own.
+def _forget_consequences(faults: list[Diagnostic], unfilled: Sequence[Diagnostic]) -> None:
+    """Drop what is said of a value only because no variable could be filled in there; `unfilled`
+    says that itself.
     """
-    places = {
-        fault.where
-        for fault in faults
-        if fault.slug == "var/unknown" or fault.message.startswith("a variable must be")
-    }
-    faults[:] = [
-        fault
-        for fault in faults
-        if fault.where not in places
-        or fault.slug == "var/unknown"
-        or fault.message.startswith("a variable must be")
-    ]
+    places, causes = {fault.where for fault in unfilled}, set(unfilled)
+    faults[:] = [fault for fault in faults if fault in causes or fault.where not in places]
 
 
 def _section(data: Any, name: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag,
 
 from graphprune.rules.shapes.choices import choice
 from graphprune.rules.shapes.scalars import Fault, PositiveCount, Text
-from graphprune.rules.shapes.shape import Shape, keys_of, optional, required
+from graphprune.rules.shapes.shape import FORM_SHOWN, Shape, keys_of, optional, required
 from graphprune.sparsity.patterns import POOLS, UNSTRUCTURED, Block, Channel, KeepOf, Pattern, Pool
 from graphprune.suggestions import closest, find_close
 
@@ -137,7 +137,7 @@ def _named_pattern(value: str) -> str:
     if kept is not None:
         form = f"{{keep: {kept[1]}, of: {kept[2]}, along: in}}"
     help = f"write 'pattern: {form}'" if form else closest(value, ["unstructured"])
-    raise Fault("value/range", f"must be one of {_FORMS}", help)
+    raise Fault("value/range", f"must be one of {_FORMS}", help, form="shown")
 
 
 def _ratio_help(first: int, second: int) -> str:
@@ -177,9 +177,8 @@ def _check_keys(value: Any) -> Any:
         near = next(
             (word for key in value for word in find_close(str(key), _KIND_OF_KEY, count=1)), None
         )
-        raise Fault(
-            "value/type", f"must be one of {_FORMS}", f"did you mean {near!r}?" if near else ""
-        )
+        help = f"did you mean {near!r}?" if near else ""
+        raise Fault("value/type", f"must be one of {_FORMS}", help, form="shown")
     return value
 
 
@@ -194,7 +193,7 @@ else:
         reduce(or_, _Mappings, _Text),
         Discriminator(
             _pattern_kind,
-            custom_error_type="value/type",
+            custom_error_type=FORM_SHOWN,
             custom_error_message=f"must be one of {_FORMS}",
         ),
         BeforeValidator(_check_keys),

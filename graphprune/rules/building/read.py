@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphprune.arguments import check_path, describe, wrong_type
-from graphprune.errors import Diagnostic, RuleError, Where
+from graphprune.diagnostics.diagnostic import Diagnostic, Where
+from graphprune.errors import RuleError
 from graphprune.rules.building.parse import parse_texts
 from graphprune.rules.text.shipped import PREFIX, find_meant_file, find_rule_file
 from graphprune.rules.text.text_encoding import decode_text

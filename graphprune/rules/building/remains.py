@@ -14,12 +14,12 @@ from graphprune.rules.building.rule_file import FileShape
 from graphprune.rules.text.yaml_text import Document, Path
 
 _ROUNDS = 8
-NAMELESS = "-"
+_NAMELESS = "-"
 """The id of an entry that has none."""
 _STAND_INS: Mapping[tuple[str, str], Any] = {
-    ("rules", "id"): NAMELESS,
+    ("rules", "id"): _NAMELESS,
     ("rules", "match"): "*",
-    ("require", "id"): NAMELESS,
+    ("require", "id"): _NAMELESS,
     ("budgets", "sparsity"): 0.5,
 }
 """What stands in for a key that must be there, by section and key."""
@@ -28,8 +28,8 @@ _CURVE = "step"
 besides.
 """
 _WHOLE: Mapping[str, Mapping[str, Any]] = {
-    "rules": {"id": NAMELESS, "match": "*", "keep": True},
-    "require": {"id": NAMELESS, "count": {"of": "*", "is": {"gte": 0}}},
+    "rules": {"id": _NAMELESS, "match": "*", "keep": True},
+    "require": {"id": _NAMELESS, "count": {"of": "*", "is": {"gte": 0}}},
 }
 """What stands in for a whole entry."""
 

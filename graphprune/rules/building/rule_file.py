@@ -14,7 +14,7 @@ from graphprune.rules.building.checks import CheckShape
 from graphprune.rules.building.layers import CustomLayerShape
 from graphprune.rules.building.prune_fields import DefaultsShape, PruneShape
 from graphprune.rules.building.schedules import ScheduleShape
-from graphprune.rules.matchers.faults import contradiction_help, find_contradiction
+from graphprune.rules.matchers.faults import find_contradiction
 from graphprune.rules.matchers.keys import MatcherBuilder, MatcherValue
 from graphprune.rules.matchers.logic import Use
 from graphprune.rules.matchers.number_test import NumberTest, NumberTestValue
@@ -150,16 +150,16 @@ def build_rule(
     shape: RuleShape, path: Path, notes: Notes, actions: ActionBuilder, selectors: Mapping[str, Use]
 ) -> Rule | None:
     """Return the rule at `path`, or None where its action could not be built."""
-    subject = f"rule {shape.id!r}: "
+    subject = f"{notes.name('rule', shape.id)}: "
     matchers = MatcherBuilder(notes, selectors)
     matcher = matchers.matcher(shape.match, (*path, "match"), subject)
-    reason = find_contradiction(matcher)
-    if reason is not None:
+    found = find_contradiction(matcher)
+    if found is not None:
         notes.fault(
             "match/contradiction",
-            f"{subject}match can hold for no layer: {reason}",
+            f"{subject}match can hold for no layer: {found.reason}",
             (*path, "match"),
-            contradiction_help(reason),
+            found.help,
         )
     action: Keep | Prune | None = Keep()
     if shape.given("prune") is not None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Discriminator, Field, PlainValidator, Tag, ValidationInfo, WithJsonSchema
 
-from graphprune.errors import Diagnostic
+from graphprune.diagnostics.diagnostic import Diagnostic
 from graphprune.rules.shapes.choices import choice
 from graphprune.rules.shapes.position_text import PLACE_TEXT, Place, parse_place
 from graphprune.rules.shapes.scalars import Fault, Power, Share, parse_text

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from graphprune.errors import Diagnostic
-from graphprune.rules.matchers.faults import contradiction_help, find_contradiction
+from graphprune.diagnostics.diagnostic import Diagnostic
+from graphprune.rules.matchers.faults import find_contradiction
 from graphprune.rules.matchers.keys import MatcherBuilder, MatcherShape
 from graphprune.rules.matchers.logic import Everything, Use
 from graphprune.rules.shapes.shape import Shape
@@ -39,13 +39,13 @@ def build_selectors(defined: Defined, faults: list[Diagnostic]) -> dict[str, Use
             matcher = MatcherBuilder(notes, selectors).matcher(
                 shape, (SECTION, name), f"selector {name!r}: "
             )
-            reason = find_contradiction(matcher)
-            if reason is not None:
+            found = find_contradiction(matcher)
+            if found is not None:
                 notes.fault(
                     "match/contradiction",
-                    f"selector {name!r}: it can hold for no layer: {reason}",
+                    f"selector {name!r}: it can hold for no layer: {found.reason}",
                     (SECTION, name),
-                    contradiction_help(reason),
+                    found.help,
                 )
             selectors[name] = Use(name, Everything() if notes.faults else matcher)
             faults += notes.faults

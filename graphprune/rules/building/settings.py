@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from graphprune.errors import Diagnostic, Where
+from graphprune.diagnostics.diagnostic import Diagnostic, Where
 from graphprune.rules.building.prune_fields import TARGETS, PruneShape
 from graphprune.rules.shapes.shape import keys_of
 from graphprune.rules.text.yaml_text import Document, Path, parse_document

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from graphprune.errors import Diagnostic
+from graphprune.diagnostics.diagnostic import Diagnostic
 from graphprune.rules.building.gather import FileParts
 from graphprune.rules.building.selectors import Defined, find_unused
 from graphprune.rules.text.yaml_text import Document

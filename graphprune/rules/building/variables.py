@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from graphprune.errors import MAX_OF_A_KIND, Diagnostic, Where
+from graphprune.diagnostics.diagnostic import MAX_OF_A_KIND, Diagnostic, Where
 from graphprune.rules.text.yaml_text import HALVES, MAX_DIGITS, Document, Path
 from graphprune.suggestions import closest
 

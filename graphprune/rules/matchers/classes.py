@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from graphprune.archive.allowed.keras_names import MODELS, OPERATION_LAYERS
-from graphprune.errors import Diagnostic, Where
+from graphprune.diagnostics.diagnostic import Diagnostic, Where
 from graphprune.graph import Layer
 from graphprune.graph.classes.builtin_layers import BUILTIN_LAYERS
 from graphprune.rules.matchers.key import MatcherKey

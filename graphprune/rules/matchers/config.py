@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from graphprune.errors import Diagnostic
+from graphprune.diagnostics.diagnostic import Diagnostic
 from graphprune.graph import Layer
 from graphprune.rules.matchers.classes import IsA, TypeIs
 from graphprune.rules.matchers.config_test import (

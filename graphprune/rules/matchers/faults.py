@@ -5,9 +5,9 @@ from the text, and names that one model does not have.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from graphprune.errors import Diagnostic, Where
+from graphprune.diagnostics.diagnostic import Diagnostic, Where
 from graphprune.rules.matchers.classes import TypeIs
 from graphprune.rules.matchers.flags import Flag
 from graphprune.rules.matchers.logic import AllOf, AnyOf, Everything, Not, Use, conditions_of
@@ -16,16 +16,27 @@ from graphprune.rules.matchers.matches import Matches
 from graphprune.rules.matchers.names import NameIs
 from graphprune.rules.matchers.reach import After, Before
 
-_NOTHING_LEFT = "'not *' leaves nothing"
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """Why nothing can match, and what to do."""
+
+    reason: str
+    help: str = "delete one of them, or put them under 'any' where one is enough"
 
 
-def find_contradiction(matcher: Matcher, *, through_selectors: bool = True) -> str | None:
+_NOTHING_LEFT = Contradiction(
+    "'not *' leaves nothing", "write what to leave out, such as 'not: {type: Dense}'"
+)
+
+
+def find_contradiction(matcher: Matcher, *, through_selectors: bool = True) -> Contradiction | None:
     """Return why nothing can match, or None.
 
     Example:
         >>> from graphprune.rules.matchers.logic import AllOf
         >>> dense = TypeIs(("Dense",))
-        >>> find_contradiction(AllOf((dense, Not(dense))))
+        >>> find_contradiction(AllOf((dense, Not(dense)))).reason
         "'Dense' and 'not Dense' exclude each other"
     """
     conditions = conditions_of(matcher, through_selectors=through_selectors)
@@ -34,20 +45,11 @@ def find_contradiction(matcher: Matcher, *, through_selectors: bool = True) -> s
         if isinstance(condition, Not) and isinstance(condition.of, Everything):
             return _NOTHING_LEFT
         if isinstance(condition, Not) and condition.of in present:
-            return f"'{condition.of.words()}' and '{condition.words()}' exclude each other"
+            return _exclude(condition.of, condition)
     return _disjoint(conditions) or next(filter(None, map(_inside, conditions)), None)
 
 
-def contradiction_help(reason: str) -> str:
-    """Return the way out of what `find_contradiction` found."""
-    return (
-        "write what to leave out, such as 'not: {type: Dense}'"
-        if reason == _NOTHING_LEFT
-        else "delete one of them, or put them under 'any' where one is enough"
-    )
-
-
-def _disjoint(conditions: tuple[Matcher, ...]) -> str | None:
+def _disjoint(conditions: tuple[Matcher, ...]) -> Contradiction | None:
     names = [condition for condition in conditions if isinstance(condition, NameIs)]
     types = [condition for condition in conditions if isinstance(condition, TypeIs)]
     if len(names) > 1 and not set.intersection(*(set(condition.addresses) for condition in names)):
@@ -62,11 +64,11 @@ def _disjoint(conditions: tuple[Matcher, ...]) -> str | None:
     return None
 
 
-def _exclude(first: Matcher, second: Matcher) -> str:
-    return f"'{first.words()}' and '{second.words()}' exclude each other"
+def _exclude(first: Matcher, second: Matcher) -> Contradiction:
+    return Contradiction(f"'{first.words()}' and '{second.words()}' exclude each other")
 
 
-def _inside(condition: Matcher) -> str | None:
+def _inside(condition: Matcher) -> Contradiction | None:
     """Return why a condition on other layers, or every one of its alternatives, can hold for none;
     selectors are judged where they stand.
     """

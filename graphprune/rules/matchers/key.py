@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import create_model
 
-from graphprune.errors import Where
+from graphprune.diagnostics.diagnostic import Where
 from graphprune.rules.matchers.matcher import Matcher, Places
 from graphprune.rules.matchers.number_test import NumberTest, to_number_test, to_share_test
 from graphprune.rules.shapes.shape import Shape, optional, required

@@ -25,7 +25,7 @@ from graphprune.rules.matchers.positions import FIRST, INSIDE, LAST
 from graphprune.rules.matchers.reach import AFTER, BEFORE, BETWEEN, BETWEEN_KEYS, REACH_KEYS
 from graphprune.rules.matchers.weights import WEIGHT
 from graphprune.rules.shapes.scalars import Fault
-from graphprune.rules.shapes.shape import Conditions, Shape, required
+from graphprune.rules.shapes.shape import MATCHER_WANTED, Conditions, Shape, required
 from graphprune.rules.text.notes import Notes
 from graphprune.rules.text.yaml_text import Path
 
@@ -107,7 +107,7 @@ def _matcher_kind(value: Any) -> str | None:
 
 _MATCHER_KIND = Discriminator(
     _matcher_kind,
-    custom_error_type="value/type",
+    custom_error_type=MATCHER_WANTED,
     custom_error_message='must be a mapping of conditions, such as {name: conv_1}, or "*"',
 )
 _Star = Annotated[Literal["*"], Tag("~star")]

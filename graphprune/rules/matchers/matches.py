@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from graphprune.errors import MAX_OF_A_KIND
+from graphprune.diagnostics.diagnostic import MAX_OF_A_KIND
 from graphprune.graph import Layer, LayerGraph, Tensor
 from graphprune.rules.matchers.call_graph import TOGETHER, CallGraph
 from graphprune.rules.matchers.classes import class_names

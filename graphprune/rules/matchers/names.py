@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Tag, model_validator
 
-from graphprune.errors import Diagnostic, Where
+from graphprune.diagnostics.diagnostic import Diagnostic, Where
 from graphprune.graph.classes.builtin_layers import is_custom
 from graphprune.graph.layers import Layer
 from graphprune.graph.out_of_reach import explain_out_of_reach
@@ -240,7 +240,7 @@ def _build(value: Any, place: Place) -> Matcher:
     except RegexError as err:
         place.under("glob").fault(
             "regex/invalid",
-            f"glob {err.reason.replace('a regular expression', 'a glob')}, got {value.glob!r}",
+            f"glob {err.reason}, got {value.glob!r}",
             "'[' and ']' enclose single characters, as in 'block_[0-9]'",
         )
     return NameGlob(value.glob, (place.where("glob"),))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Discriminator, Field, Tag
 
-from graphprune.errors import Diagnostic
+from graphprune.diagnostics.diagnostic import Diagnostic
 from graphprune.graph import Layer, Tensor
 from graphprune.rules.matchers.key import MatcherKey, Place
 from graphprune.rules.matchers.matcher import Context, Matcher, Places
@@ -99,9 +99,8 @@ class HasWeight(Matcher):
         if not candidates:
             return ""
         layer = min(candidates, key=lambda layer: len(self._nearest(matches, layer)[1]))
-        near = self._tensors(matches, layer)
-        if not near.startswith("is "):
-            return f"nearest: {layer.address}, whose {near}"
+        if len(self._nearest(matches, layer)[1]) < len(self._tests()):
+            return f"nearest: {layer.address}, whose {self._tensors(matches, layer)}"
         tensors = ((layer.address, tensor) for layer in candidates for tensor in layer.prunable)
         largest = heapq.nlargest(SHOWN, tensors, key=lambda found: found[1].size)
         shown = ", ".join(f"{tensor.label()} of {address!r}" for address, tensor in largest)

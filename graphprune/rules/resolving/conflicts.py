@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from graphprune.errors import Diagnostic
+from graphprune.diagnostics.diagnostic import Diagnostic
 from graphprune.graph import Layer
 from graphprune.rules.matchers.weight_names import is_named
 from graphprune.rules.values.rule_set import Prune, Rule

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from graphprune.errors import Diagnostic, RuleError, Where
+from graphprune.diagnostics.diagnostic import Diagnostic, Where
+from graphprune.errors import RuleError
 from graphprune.graph import Layer, LayerGraph
 from graphprune.graph.out_of_reach import find_out_of_reach
 from graphprune.rules.matchers.failures import Failures

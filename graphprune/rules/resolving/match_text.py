@@ -6,14 +6,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from graphprune.errors import Diagnostic, RuleError, Where
+from graphprune.diagnostics.diagnostic import Diagnostic, Where
+from graphprune.errors import RuleError
 from graphprune.rules.building.file_faults import check_match_shape
 from graphprune.rules.matchers.failures import Failures
-from graphprune.rules.matchers.faults import (
-    contradiction_help,
-    find_contradiction,
-    find_matcher_faults,
-)
+from graphprune.rules.matchers.faults import find_contradiction, find_matcher_faults
 from graphprune.rules.matchers.keys import MatcherBuilder
 from graphprune.rules.matchers.layer_set import LayerSet
 from graphprune.rules.matchers.logic import Everything
@@ -45,15 +42,15 @@ def parse_matcher(text: str, place: str) -> Matcher:
         Everything() if shape is None else MatcherBuilder(notes).matcher(shape.match, (MATCH,), "")
     )
     faults = (*document.faults, *faults, *notes.faults)
-    reason = find_contradiction(matcher)
-    if reason is not None:
+    found = find_contradiction(matcher)
+    if found is not None:
         faults = (
             *faults,
             Diagnostic(
                 "match/contradiction",
-                f"match can hold for no layer: {reason}",
+                f"match can hold for no layer: {found.reason}",
                 document.value((MATCH,)),
-                contradiction_help(reason),
+                found.help,
             ),
         )
     if faults:

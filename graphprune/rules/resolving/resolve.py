@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import chain, compress, repeat
 
 from graphprune.archive.collector import collector_paused
-from graphprune.errors import Diagnostic, sort_by_place
+from graphprune.diagnostics.diagnostic import Diagnostic, sort_by_place
 from graphprune.graph import Layer, LayerGraph
 from graphprune.rules.matchers.faults import find_matcher_faults
 from graphprune.rules.matchers.flags import Flag

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from graphprune.errors import Diagnostic
+from graphprune.diagnostics.diagnostic import Diagnostic
 from graphprune.rules.matchers.call_graph import Links
 from graphprune.rules.matchers.failures import Failures
 from graphprune.rules.matchers.matches import Matches

@@ -26,12 +26,12 @@ def parse_choice(
     """
     expectation = f"must be one of {', '.join(choices)}"
     if not isinstance(value, str):
-        raise Fault("value/type", expectation, about)
+        raise Fault("value/type", expectation, about, form="shown")
     if value not in choices:
         instead = meant.get(value.strip().casefold())
         if instead:
             raise Fault("value/range", expectation, f"write {instead!r}")
-        raise Fault("value/range", expectation, closest(value, choices) or about)
+        raise Fault("value/range", expectation, closest(value, choices) or about, form="shown")
     return value
 
 

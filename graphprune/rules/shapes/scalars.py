@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
 
@@ -34,9 +34,15 @@ _LARGEST = 3.4028234663852886e38  # of float32
 _PERCENT = re.compile(r"([-+]?[0-9]{1,18}(?:\.[0-9]{1,18})?)\s*%")
 
 
+Form = Literal["example", "shown", "matcher"]
+
+
 class Fault(ValueError):
     """One value is wrong; the message becomes `FIELD EXPECTATION, got VALUE`, or the expectation
     alone where it says itself what it got (`says_all`).
+
+    Where there is no other help, `form` says how to show what is written instead: by the example of
+    the key, not at all as the expectation shows it, or as a matcher.
     """
 
     def __init__(
@@ -46,12 +52,14 @@ class Fault(ValueError):
         help: str | Callable[[], str] = "",
         *,
         says_all: bool = False,
+        form: Form = "example",
     ) -> None:
         super().__init__(expectation)
         self.slug = slug
         self.expectation = expectation
         self._help = help
         self.says_all = says_all
+        self.form = form
 
     @property
     def help(self) -> str:
@@ -73,7 +81,8 @@ def parse_share(value: Any) -> float:
     elif isinstance(value, int | float) and not isinstance(value, bool):
         share = value
     else:
-        raise Fault("value/type", "must be a share such as 0.9 or 90%", _meant_share(value))
+        expectation = "must be a share such as 0.9 or 90%"
+        raise Fault("value/type", expectation, _meant_share(value), form="shown")
     if not 0 <= share < 1:
         bounds = "must be at least 0 and below 1"
         if percent is not None:
@@ -102,9 +111,8 @@ def parse_count(value: Any) -> int:
     """Return a whole number of 0 or more; text may end in k, M or G (decimal)."""
     whole = _whole(value)
     if whole is None:
-        raise Fault(
-            "value/type", "must be a whole number, such as 12, 10k, 1.5M or 2G", _meant_count(value)
-        )
+        expectation = "must be a whole number, such as 12, 10k, 1.5M or 2G"
+        raise Fault("value/type", expectation, _meant_count(value), form="shown")
     if whole < 0:
         raise Fault("value/range", "must be a whole number of 0 or more")
     return whole

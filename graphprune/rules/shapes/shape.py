@@ -20,6 +20,10 @@ from pydantic.fields import FieldInfo
 
 from graphprune.rules.shapes.scalars import Fault
 
+FORM_SHOWN = "form_shown"
+MATCHER_WANTED = "matcher_wanted"
+"""Types of pydantic errors, beside its own, that say how help shows the form of a value."""
+
 
 def optional(
     description: str, example: str, *, alias: str | None = None, default: Any = None

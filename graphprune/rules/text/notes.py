@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from graphprune.errors import MAX_OF_A_KIND, Diagnostic
+from graphprune.diagnostics.diagnostic import MAX_OF_A_KIND, Diagnostic
 from graphprune.rules.text.yaml_text import Document, Path
 
 Help = str | Callable[[], str] | None
@@ -20,12 +20,14 @@ class Notes:
     """One file, and the faults that show only when its parts are built.
 
     `lost` are the paths of values that have faults of their own and were taken out: what is said of
-    them, or of what held them, would be a consequence.
+    them, or of what held them, would be a consequence. `called` is the name of an entry whose id is
+    among them, such as `rule 2`.
     """
 
     document: Document
     faults: list[Diagnostic] = field(default_factory=list)
     lost: frozenset[Path] = frozenset()
+    called: str = ""
     counts: Counter[str] = field(default_factory=Counter)
 
     def fault(self, slug: str, message: str, path: Path, help: Help) -> None:
@@ -36,6 +38,10 @@ class Notes:
         if callable(help):
             help = help() if self.counts[slug] <= MAX_OF_A_KIND else None
         self.faults.append(Diagnostic(slug, message, self.document.value(path), help))
+
+    def name(self, kind: str, id: str) -> str:
+        """Return what messages call the rule or check of that id."""
+        return self.called or f"{kind} {id!r}"
 
     def lacks(self, path: Path, *keys: str) -> bool:
         """Return whether one of these keys of the mapping at `path` was taken out."""

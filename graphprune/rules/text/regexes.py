@@ -18,6 +18,10 @@ MAX_MEMORY = 1 << 20
 MAX_PROGRAM = 5_000
 """Instructions of a compiled expression: each may look at each byte of the text."""
 
+# RE2's errors have no codes in Python; these are its words (re2/regexp.cc, re2/re2.cc).
+_TOO_LARGE = "pattern too large"
+_TOO_MANY_REPEATS = "invalid repetition size"
+
 _LOOK_AROUND = ("(?=", "(?!", "(?<=", "(?<!")
 _NO_LOOK_AROUND = (
     "say what must not match with 'not', as in 'all: [{name: {regex: \".*conv.*\"}}, {not: {name:"
@@ -61,8 +65,8 @@ class Regex:
 
 
 @lru_cache(maxsize=128)
-def compile_regex(pattern: str) -> Regex:
-    r"""Return the expression, ready to match.
+def compile_regex(pattern: str, kind: str = "a regular expression") -> Regex:
+    r"""Return the expression, ready to match; `kind` is what messages call it.
 
     Syntax: https://github.com/google/re2/wiki/Syntax. `\d`, `\w`, `\s` and `\b` mean ASCII;
     look-around and backreferences do not exist.
@@ -90,9 +94,9 @@ def compile_regex(pattern: str) -> Regex:
     try:
         program = re2.compile(_encoded(pattern), options)
     except re2.error as err:
-        raise _fault(_text_of(err)) from None
+        raise _fault(_text_of(err), kind) from None
     if program.programsize > MAX_PROGRAM:
-        raise _fault("pattern too large")
+        raise RegexError("is too large", _SMALLER)
     return Regex(program)
 
 
@@ -105,14 +109,12 @@ def _text_of(err: Exception) -> str:
     return reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
 
 
-def _fault(reason: str) -> RegexError:
+def _fault(reason: str, kind: str) -> RegexError:
     """Return the fault for RE2's own words."""
     what, _, operator = reason.partition(": ")
-    told = (
-        f"is not a regular expression: {what} at {operator!r}"
-        if operator
-        else f"is not a regular expression: {what}"
-    )
+    told = f"is not {kind}: {what}"
+    if operator:
+        told += f" at {operator!r}"
     if operator in _LOOK_AROUND:
         return RegexError(
             f"must not use look-around: RE2 does not support {operator!r}", _NO_LOOK_AROUND
@@ -123,9 +125,9 @@ def _fault(reason: str) -> RegexError:
         return RegexError(
             f"must not use backreferences: RE2 does not support {operator!r}", _NO_REFERENCES
         )
-    if what.startswith("pattern too large"):
+    if what.startswith(_TOO_LARGE):
         return RegexError("is too large", _SMALLER)
-    return RegexError(told, _FEWER if what == "invalid repetition size" else "")
+    return RegexError(told, _FEWER if what == _TOO_MANY_REPEATS else "")
 
 
 _PIECE = re.compile(r"\*\*+|\*|\?|\[!?[^\]]+\]|.", re.DOTALL)
@@ -134,6 +136,7 @@ _MARK = "\U0010ffff"
 """Stands for a colon that begins a `::` while an address is matched: RE2 cannot look at the letter
 behind. Unicode promises that no text holds it.
 """
+_GLOB = "a glob"
 _COLON = f"[{SEPARATOR[0]}{_MARK}]"
 
 
@@ -164,7 +167,8 @@ def compile_glob(glob: str) -> Glob:
         >>> compile_glob("**block_*").matches("net::block_1")
         True
     """
-    return Glob(compile_regex("(?s:" + "".join(map(_translate, _PIECE.findall(glob))) + ")"))
+    pattern = "(?s:" + "".join(map(_translate, _PIECE.findall(glob))) + ")"
+    return Glob(compile_regex(pattern, _GLOB))
 
 
 def _translate(piece: str) -> str:
@@ -184,6 +188,6 @@ def _translate(piece: str) -> str:
 def _one_of(letters: str, *, is_negated: bool) -> str:
     """Return a class of letters; it holds the mark where it holds the colon."""
     escaped = letters.replace("\\", r"\\").replace("^", r"\^").replace("[", r"\[")
-    holds_colon = compile_regex(f"[{escaped}]").matches(SEPARATOR[0])
+    holds_colon = compile_regex(f"[{escaped}]", _GLOB).matches(SEPARATOR[0])
     held = f"{escaped}{_MARK}" if holds_colon else escaped
     return f"[^{held}]" if is_negated else f"[{held}]"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from graphprune.errors import Diagnostic, RuleError, Where
+from graphprune.diagnostics.diagnostic import Diagnostic, Where
+from graphprune.errors import RuleError
 from graphprune.shipped import shipped_file
 from graphprune.suggestions import ask_for_file, closest, find_close
 
@@ -41,6 +42,16 @@ def find_rule_file(name: str) -> Path:
         if name.startswith(PREFIX)
         else Path(name)
     )
+
+
+def find_source(name: str) -> Path | None:
+    """Return the path of a rule file as `find_rule_file` does; None where none that ships has the
+    name.
+    """
+    if not name.startswith(PREFIX):
+        return Path(name)
+    shipped = (rules for rules in list_shipped_rules() if f"{PREFIX}{rules.name}" == name)
+    return next((rules.path for rules in shipped), None)
 
 
 def find_meant_file(name: str) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from ruamel.yaml.error import MarkedYAMLError, StreamMark
 
+# ruamel.yaml's errors have no codes: what the parser was doing and what it found is told by the
+# words of its scanner.py, parser.py and composer.py.
 _OPENER = {"flow mapping": ("{", "}"), "flow sequence": ("[", "]")}
 _BY_PROBLEM = (
     (
@@ -54,6 +56,7 @@ _BY_PROBLEM = (
     ("tag", "put quotes around text that begins with '!'"),
 )
 _OTHERWISE = "put quotes around text that holds any of : # , [ ] { } & * ! | > % @"
+_SECOND_DOCUMENT = "another document"
 _SIGN = re.compile(r"found character '(.)' that cannot start any token")
 
 
@@ -74,6 +77,12 @@ def explain_syntax(err: MarkedYAMLError, lines: list[str]) -> SyntaxFault:
     """
     problem = " ".join(str(err.problem or err.context or "damaged text").split())
     mark, opened = _at(err.problem_mark or err.context_mark), _at(err.context_mark)
+    if _SECOND_DOCUMENT in problem:
+        return SyntaxFault(
+            mark,
+            "a second document begins here",
+            "a rule file is one document; delete the line '---', or make two files",
+        )
     line = lines[mark[0]] if mark is not None and mark[0] < len(lines) else ""
     if "${" in line:
         return SyntaxFault(mark, problem, 'put quotes around a variable: "${name}"')

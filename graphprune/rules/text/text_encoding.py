@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 
-from graphprune.errors import Diagnostic, Where
+from graphprune.diagnostics.diagnostic import Diagnostic, Where
 
 _MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",

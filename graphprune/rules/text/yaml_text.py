@@ -15,7 +15,7 @@ from ruamel.yaml.composer import MaxDepthExceededError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from graphprune.errors import Diagnostic, Where
+from graphprune.diagnostics.diagnostic import Diagnostic, Where
 from graphprune.rules.text.syntax_help import explain_syntax
 
 Path = tuple[str | int, ...]
@@ -110,12 +110,6 @@ def _syntax_error(err: MarkedYAMLError, text: str, file: str) -> Document:
             where,
             f"nested deeper than {MAX_DEPTH} levels",
             "write it with fewer brackets inside one another",
-        )
-    if "another document" in str(err.problem):
-        return _unreadable(
-            where,
-            "a second document begins here",
-            "a rule file is one document; delete the line '---', or make two files",
         )
     return _unreadable(where, fault.problem, fault.help)
 

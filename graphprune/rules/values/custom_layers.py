@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from graphprune.errors import Diagnostic, Where
+from graphprune.diagnostics.diagnostic import Diagnostic, Where
 from graphprune.graph import Layer, LayerGraph, Tensor
 from graphprune.graph.classes.builtin_layers import is_custom
 from graphprune.suggestions import closest, find_close

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from graphprune.errors import Diagnostic, Where
+from graphprune.diagnostics.diagnostic import Diagnostic, Where
 from graphprune.rules.matchers.matcher import Matcher, reads_weights
 from graphprune.rules.values.checks import Check, CheckOutcome, matchers_of
 from graphprune.rules.values.custom_layers import CustomLayer

@@ -126,8 +126,13 @@ def _lstm_as_loop(model: tf_keras.Model) -> Iterator[None]:
             layer._could_use_gpu_kernel = True
 
 
+_ERROR = "error: "
+"""What MLIR writes before what is wrong, behind the place in its own source; it has no codes."""
+
+
 def _first_line(fault: Exception) -> str:
-    lines = [line.strip() for line in str(fault).splitlines() if "error:" in line] or [
-        line.strip() for line in str(fault).splitlines() if line.strip()
-    ]
-    return lines[0].partition("error: ")[2] or lines[0] if lines else type(fault).__name__
+    lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
+    if not lines:
+        return type(fault).__name__
+    told = next((line for line in lines if _ERROR.rstrip() in line), lines[0])
+    return told.partition(_ERROR)[2] or told

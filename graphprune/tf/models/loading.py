@@ -33,19 +33,45 @@ from graphprune.tf.pruning.file_names import keep_file_names
 from graphprune.tf.pruning.scope import prune_scope
 from graphprune.tf.pruning.surgery import adopt_wrappers
 
+# Keras and Python raise errors without codes; what they are about is told by their words, which
+# are those of tf_keras 2.21 (src/saving) and CPython 3.11 (marshal.c).
 _MISSING = re.compile(
     r"(?:Cannot deserialize object of type|Unknown [\w ]+:|Could not (?:locate|deserialize)"
     r" (?:class|function)) [`'](?P<name>[^`']+)[`']"
 )
-
 _CAUSE = "Exception encountered: "
 _LONGEST_CAUSE = 400
 """Characters of Keras's own error that a message shows."""
 
-_OTHER_PYTHON = re.compile(
-    r"bad marshal data|EOF read where object expected|marshal data too short"
+_BY_WORDS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (
+        re.compile(r"bad marshal data|EOF read where object expected|marshal data too short"),
+        (
+            "a Lambda layer holds bytecode that another version of Python wrote, which this one"
+            " cannot read; make it a layer class of your own in the program that built the model,"
+            " and save it again"
+        ),
+    ),
+    (
+        re.compile(r"Model expected 0 layers, found [1-9]"),
+        (
+            "the file holds the weights of a Sequential model but not the shape of its input; give"
+            " it an Input in the program that built it, and save it again"
+        ),
+    ),
 )
-_NO_INPUT_SHAPE = re.compile(r"Model expected 0 layers, found [1-9]")
+
+
+class UncompiledWarning(UserWarning):
+    """A model was loaded without the compile settings that its file has.
+
+    Attributes:
+        fault: What is wrong, to follow the path of the file.
+    """
+
+    def __init__(self, path: str, fault: str) -> None:
+        super().__init__(f"{path}: {fault}")
+        self.fault = fault
 
 
 def load_model(
@@ -128,11 +154,11 @@ def _load_uncompiled(archive: Archive, reason: str) -> tf_keras.Model:
         raise
     except Exception as err:
         raise ArchiveError(f"{archive.path}: {_explain(err, archive)}") from err
-    warnings.warn(
-        f"{archive.path}: its compile settings could not be restored, so the model is not compiled"
-        f" ({reason}); compile it again, or say how to train it with --loss and --optimizer",
-        stacklevel=4,
+    fault = (
+        f"its compile settings could not be restored, so the model is not compiled ({reason});"
+        " compile it again, or say how to train it with --loss and --optimizer"
     )
+    warnings.warn(UncompiledWarning(archive.path, fault), stacklevel=4)
     return model
 
 
@@ -145,17 +171,9 @@ def _explain(err: Exception, archive: Archive) -> str:
     missing = _MISSING.search(str(err))
     if missing is not None:
         return explain_refusal(Refusal(missing["name"].rsplit(">", 1)[-1], "class or function"))
-    if _OTHER_PYTHON.search(str(err)):
-        return (
-            "a Lambda layer holds bytecode that another version of Python wrote, which this one"
-            " cannot read; make it a layer class of your own in the program that built the model,"
-            " and save it again"
-        )
-    if _NO_INPUT_SHAPE.search(str(err)):
-        return (
-            "the file holds the weights of a Sequential model but not the shape of its input; give"
-            " it an Input in the program that built it, and save it again"
-        )
+    known = next((text for words, text in _BY_WORDS if words.search(str(err))), None)
+    if known is not None:
+        return known
     shown = cause if len(cause) <= _LONGEST_CAUSE else f"{cause[:_LONGEST_CAUSE]}..."
     return (
         f"Keras cannot load it ({type(err).__name__}: {shown or 'no message'}); {_advise(archive)}"

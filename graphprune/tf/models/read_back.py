@@ -17,6 +17,7 @@ from graphprune.archive.allowed import find_refused
 from graphprune.errors import GraphpruneError, OutputError
 from graphprune.tf.models.given import kinds_of
 from graphprune.tf.models.keras_file import keras_format
+from graphprune.tf.models.loading import UncompiledWarning
 from graphprune.tf.models.saving import save_model
 from graphprune.tf.pruning.scope import prune_objects
 
@@ -71,14 +72,9 @@ def _find_fault(model: tf_keras.Model, path: Path, load: Callable[[Path], tf_ker
         except GraphpruneError as fault:
             return str(fault).removeprefix(f"{path}: ")
     if model._is_compiled and not loaded._is_compiled:
-        return next(
-            (
-                str(told.message).removeprefix(f"{path}: ")
-                for told in caught
-                if "compile" in str(told.message)
-            ),
-            "its compile settings are lost",
-        )
+        messages = (told.message for told in caught)
+        faults = (told.fault for told in messages if isinstance(told, UncompiledWarning))
+        return next(faults, "its compile settings are lost")
     before, after = model.get_weights(), loaded.get_weights()
     if len(before) != len(after) or not all(
         np.array_equal(one, two) for one, two in zip(before, after, strict=True)

@@ -66,22 +66,23 @@ _LAMBDA_AS_CODE = (
     " name (def) in the program that built the model, save the model again, and give the function"
     " with --custom-objects"
 )
-_CODE = "{'value': ['"
-"""What Keras makes of a lambda's bytecode where it expects the name of a function."""
 _LAMBDA_BY_NAME = (
     "a function in it is a lambda, of which a model file holds nothing but the name '<lambda>';"
     " give the function under that name, with --custom-objects '<lambda>=MODULE:FUNCTION'"
     " (custom_objects={'<lambda>': ...} in Python); it then stands for every lambda of the file"
 )
 
+_BY_WORDS = ((LAMBDA, _LAMBDA_BY_NAME), ("{'value': ['", _LAMBDA_AS_CODE))
+"""By a part of an error of Keras, which has no codes: the name of a lambda, and what Keras makes of
+a lambda's bytecode where it expects the name of a function.
+"""
+
 
 def explain_lambda(cause: str) -> str | None:
     """Return what to do where Keras could not read a lambda in an object of the user's, by the text
     of its error; None where it is about something else.
     """
-    if LAMBDA in cause:
-        return _LAMBDA_BY_NAME
-    return _LAMBDA_AS_CODE if _CODE in cause else None
+    return next((text for words, text in _BY_WORDS if words in cause), None)
 
 
 def explain_refusal(refusal: Refusal) -> str:

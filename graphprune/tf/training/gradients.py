@@ -21,6 +21,7 @@ from graphprune.tf.training.faults import explain_fault
 from graphprune.tf.training.randomness import saved_randomness
 
 _NO_GRADIENT = re.compile(r"gradient registry has no entry for: (?P<type>\w+)")
+"""TensorFlow's LookupError (framework/registry.py), which has no code."""
 _SHOWN = 5
 
 

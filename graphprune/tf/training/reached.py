@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tf_keras
 
-from graphprune.errors import Diagnostic, RuleError, Where, sort_by_place
+from graphprune.diagnostics.diagnostic import Diagnostic, Where, sort_by_place
+from graphprune.errors import RuleError
 from graphprune.plan import Plan
 from graphprune.rules.resolving.conflicts import list_layers
 from graphprune.sparsity.counts import percent

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graphprune.report.tables import escape_controls, text_width
+from graphprune.diagnostics.terminal_text import PaintPart, escape_controls, plain, text_width
 
 MAX_WIDTH = 100
 """Terminal columns that are shown of a line."""
@@ -10,7 +10,7 @@ _TAB = "    "
 _CUT = "..."
 
 
-def render_excerpt(text: str, line: int, column: int | None) -> list[str]:
+def render_excerpt(text: str, line: int, column: int | None, paint: PaintPart = plain) -> list[str]:
     r"""Return the numbered line, and one with a caret under its character `column` (from 1) where
     that is known; long lines are cut around the caret.
 
@@ -31,7 +31,8 @@ def render_excerpt(text: str, line: int, column: int | None) -> list[str]:
     excerpt = f"{head}{left}{shown}{right}".rstrip()
     if column is None:
         return [excerpt]
-    return [excerpt, f"{' ' * (len(head) - 2)}| {' ' * (text_width(before) + len(left))}^"]
+    caret = f"{' ' * (text_width(before) + len(left))}^"
+    return [excerpt, f"{' ' * (len(head) - 2)}| {paint('caret', caret)}"]
 
 
 def _shown(text: str) -> str:

@@ -10,11 +10,12 @@ from builders import build_graph
 from commands import run_command
 
 import graphprune
+from graphprune.cli.outputs import render_with_lines
+from graphprune.diagnostics.slugs import read_slugs
 from graphprune.errors import GraphpruneError, RuleError
 from graphprune.graph import graph_to_config
 from graphprune.plan import make_plan
 from graphprune.rules import parse_rules
-from graphprune.rules.slugs import read_slugs
 from graphprune.shipped import shipped_file
 
 GRAPH = "in > conv_1[3,3,3,8] > bn > conv_2[3,3,8,8] > flatten > fc_1[512,64] > fc_2[64,10]"
@@ -95,6 +96,16 @@ def test_the_whole_message_of_each_slug(check_golden):
         for text in [help.example.rstrip()]
     ]
     check_golden("\n".join(blocks), "slug_messages.txt")
+
+
+def test_what_the_terminal_shows_of_each_slug(check_golden, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = []
+    for help in read_slugs().values():
+        if not help.is_command:
+            Path("example.yaml").write_text(help.example, encoding="utf-8")
+            blocks.append(f"{render_with_lines(told_by(help.example, help))}\n")
+    check_golden("\n".join(blocks), "slug_terminal.txt")
 
 
 def test_the_messages_of_commands(tmp_path, monkeypatch):

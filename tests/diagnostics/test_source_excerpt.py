@@ -3,8 +3,8 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphprune.report.source_excerpt import MAX_WIDTH, render_excerpt
-from graphprune.report.tables import text_width
+from graphprune.diagnostics.source_excerpt import MAX_WIDTH, render_excerpt
+from graphprune.diagnostics.terminal_text import text_width
 
 
 def under_caret(lines):

@@ -47,7 +47,7 @@ def read_slugs() -> dict[str, SlugHelp]:
         "A rule matches another number of layers than its 'expect' says."
     """
     table = YAML(typ="safe", pure=True).load(
-        files("graphprune.rules").joinpath("slugs.yaml").read_text(encoding="utf-8")
+        files("graphprune.diagnostics").joinpath("slugs.yaml").read_text(encoding="utf-8")
     )
     return {slug: _entry(slug, fields) for slug, fields in table.items()}
 

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from graphprune.errors import Diagnostic, Where, count_severity
-from graphprune.report.source_excerpt import render_excerpt
-from graphprune.report.tables import escape_controls
+from graphprune.diagnostics.diagnostic import Diagnostic, FindLine, Where, count_severity, no_line
+from graphprune.diagnostics.terminal_text import PaintPart, escape_controls, plain
 
 _SEVERITIES = ("error", "warning", "note")
 _LEVELS = {"error": "error", "warning": "warning", "note": "notice"}
 """What GitHub calls each severity."""
 
-FindLine = Callable[[Where], str | None]
-"""Returns the source line at a place, or None."""
 
-
-def no_line(_where: Where) -> None:
-    """Return None: show no source lines."""
-    return
-
-
-def render_diagnostics(diagnostics: Iterable[Diagnostic], find_line: FindLine = no_line) -> str:
+def render_diagnostics(
+    diagnostics: Iterable[Diagnostic], find_line: FindLine = no_line, paint: PaintPart = plain
+) -> str:
     """Return every diagnostic with its slug, cause, places and help, with an empty line between
     two; control characters are escaped.
 
-    Under each place stands its line, as far as `find_line` returns it, with a caret.
+    Under each place stands its line, as far as `find_line` returns it, with a caret; `paint` adds
+    colour.
 
     Example:
         >>> print(
@@ -48,24 +42,7 @@ def render_diagnostics(diagnostics: Iterable[Diagnostic], find_line: FindLine = 
               |   ^
           help: closest: 'type'
     """
-    return "\n\n".join(
-        "\n".join(_diagnostic_lines(diagnostic, find_line)) for diagnostic in diagnostics
-    )
-
-
-def _diagnostic_lines(diagnostic: Diagnostic, find_line: FindLine) -> list[str]:
-    lines = [f"{diagnostic.severity}[{diagnostic.slug}]: {escape_controls(diagnostic.message)}"]
-    places = diagnostic.related or (
-        ((diagnostic.where, ""),) if diagnostic.where is not None else ()
-    )
-    for where, label in places:
-        lines.append(escape_controls(f"  --> {where}" + (f"   {label}" if label else "")))
-        text = find_line(where)
-        if text is not None and where.line is not None:
-            lines += render_excerpt(text, where.line, where.column)
-    if diagnostic.help:
-        lines.append(f"  help: {escape_controls(diagnostic.help)}")
-    return lines
+    return "\n\n".join("\n".join(found.to_lines(find_line, paint)) for found in diagnostics)
 
 
 def diagnostics_to_config(diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from functools import lru_cache
+from collections.abc import Callable, Collection
+from functools import lru_cache, partial
+from pathlib import Path
 
-from graphprune.errors import RuleError, Where
-from graphprune.rules.text.shipped import find_rule_file
+from graphprune.diagnostics.diagnostic import Where
+
+FindPath = Callable[[str], Path | None]
+"""Returns where the file is that a place names; None where there is none."""
 
 _MAX_BYTES = 1_000_000
 _LINE_END = re.compile(r"\r\n|\n|\r")  # as the YAML reader counts lines
@@ -19,10 +22,10 @@ class SourceLines:
     Only regular files are read: a pipe would be waited for, and what stood in it is gone.
     """
 
-    def __init__(self, files: Collection[str] | None = None) -> None:
-        """Read any file that a place names, or only these."""
+    def __init__(self, find_path: FindPath, files: Collection[str] | None = None) -> None:
+        """Read any file that a place names, or only these; `find_path` says where they are."""
         self.files = files
-        self._read = lru_cache(_read_lines)
+        self._read = lru_cache(partial(_read_lines, find_path))
 
     def find(self, where: Where) -> str | None:
         """Return the line at `where` without its end, or None where there is none: the place is no
@@ -34,14 +37,14 @@ class SourceLines:
         return lines[where.line - 1] if 0 < where.line <= len(lines) else None
 
 
-def _read_lines(file: str) -> tuple[str, ...]:
+def _read_lines(find_path: FindPath, file: str) -> tuple[str, ...]:
     """Return the lines of a file; none where it is no readable file of a rule file's size."""
     try:
-        path = find_rule_file(file)
-        if not path.is_file() or path.stat().st_size > _MAX_BYTES:
+        path = find_path(file)
+        if path is None or not path.is_file() or path.stat().st_size > _MAX_BYTES:
             return ()
         text = path.read_bytes().decode("utf-8-sig", errors="replace")
-    except (OSError, ValueError, RuleError):
+    except (OSError, ValueError):
         return ()  # its own fault was told already
     return tuple(
         line.replace("\ufeff", "") for line in _LINE_END.split(text)

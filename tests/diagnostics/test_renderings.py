@@ -1,5 +1,9 @@
-from graphprune.errors import Diagnostic, Where
-from graphprune.report import diagnostics_to_config, render_annotations, render_diagnostics
+from graphprune.diagnostics.diagnostic import Diagnostic, Where
+from graphprune.diagnostics.renderings import (
+    diagnostics_to_config,
+    render_annotations,
+    render_diagnostics,
+)
 
 NO_MATCH = Diagnostic(
     "rule/no-match",

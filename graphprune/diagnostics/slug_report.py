@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Collection
 
-from graphprune.report.tables import align_rows
-from graphprune.rules.slugs import SlugHelp
+from graphprune.diagnostics.slugs import SlugHelp
 
 _MARGIN = "    "
 
@@ -37,10 +36,11 @@ def render_slug(help: SlugHelp, width: int = 100) -> str:
     return "\n".join(parts)
 
 
-def render_slug_list(table: Iterable[SlugHelp]) -> str:
+def render_slug_list(table: Collection[SlugHelp]) -> str:
     """Return one line a slug: the first sentence of what it means."""
+    width = max((len(help.slug) for help in table), default=0)
     return "\n".join(
-        align_rows([(help.slug, help.means.split(". ")[0].rstrip(".")) for help in table])
+        f"{help.slug:<{width}}  {help.means.split('. ')[0].rstrip('.')}" for help in table
     )
 
 

@@ -1,0 +1,200 @@
+"""One fault or warning as a value, its place, and many of them in order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from graphprune.diagnostics.source_excerpt import render_excerpt
+from graphprune.diagnostics.terminal_text import PaintPart, escape_controls, plain, shorten
+
+MAX_OF_A_KIND = 100
+"""Diagnostics of one slug and severity that are told one by one; the rest is counted."""
+MAX_HELP = 1_000
+
+Severity = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Where:
+    """A place in a file; lines and columns count from 1.
+
+    Example:
+        >>> str(Where("prune.yaml", 14, 7)), str(Where("old.h5"))
+        ('prune.yaml:14:7', 'old.h5')
+    """
+
+    file: str
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        return ":".join(
+            str(part) for part in (self.file, self.line, self.column) if part is not None
+        )
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the JSON form, the same in every document."""
+        return {"file": self.file, "line": self.line, "column": self.column}
+
+
+FindLine = Callable[[Where], str | None]
+"""Returns the source line at a place, or None."""
+
+
+def no_line(_where: Where) -> None:
+    """Return None: show no source lines."""
+    return
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One fault or warning, with a stable slug for scripts and a way out for people. Its texts are
+    shortened to a readable length.
+
+    `related` holds further places with a label each (the two sides of a conflict). `count` is how
+    many it stands for: more than one where the rest of a kind is only counted.
+
+    Example:
+        >>> print(
+        ...     Diagnostic(
+        ...         "layer/unknown",
+        ...         "no layer has the address 'fc9'",
+        ...         Where("p.yaml", 3, 9),
+        ...         "closest: 'fc1'",
+        ...     )
+        ... )
+        error[layer/unknown]: no layer has the address 'fc9'
+          --> p.yaml:3:9
+          help: closest: 'fc1'
+    """
+
+    slug: str
+    message: str
+    where: Where | None = None
+    help: str | None = None
+    severity: Severity = "error"
+    related: tuple[tuple[Where, str], ...] = ()
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", shorten(self.message))
+        object.__setattr__(self, "help", shorten(self.help, MAX_HELP) if self.help else self.help)
+        object.__setattr__(
+            self, "related", tuple((where, shorten(label)) for where, label in self.related)
+        )
+
+    def __str__(self) -> str:
+        return "\n".join(self.to_lines())
+
+    def to_lines(self, find_line: FindLine = no_line, paint: PaintPart = plain) -> list[str]:
+        """Return the diagnostic as lines of text with slug, cause, places and help; control
+        characters are escaped.
+
+        Under each place stands its line, as far as `find_line` returns it, with a caret.
+        """
+        head = paint(self.severity, f"{self.severity}[{self.slug}]")
+        lines = [f"{head}: {escape_controls(self.message)}"]
+        places = self.related or (((self.where, ""),) if self.where is not None else ())
+        for where, label in places:
+            named = f"{where}   {label}" if label else f"{where}"
+            lines.append(f"{paint('place', '  -->')} {escape_controls(named)}")
+            text = find_line(where)
+            if text is not None and where.line is not None:
+                lines += render_excerpt(text, where.line, where.column, paint)
+        if self.help:
+            lines.append(f"{paint('help', '  help:')} {escape_controls(self.help)}")
+        return lines
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the JSON form, the same in every document; `count` is there where it is not 1.
+
+        Example:
+            >>> found = Diagnostic("rule/no-match", "nothing matches", Where("p.yaml", 3, 9))
+            >>> found.to_config()["where"]
+            {'file': 'p.yaml', 'line': 3, 'column': 9}
+        """
+        return {
+            "slug": self.slug,
+            "severity": self.severity,
+            "message": self.message,
+            "where": None if self.where is None else self.where.to_config(),
+            "help": self.help,
+            "related": [
+                {"where": where.to_config(), "label": label} for where, label in self.related
+            ],
+            **({} if self.count == 1 else {"count": self.count}),
+        }
+
+
+def sort_by_place(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Return the diagnostics once each, by file, line and column; those without a place come last.
+    The order that they are given in does not matter.
+
+    Of each kind (slug and severity) the first 100 are kept; one more says how many there are
+    besides.
+
+    Example:
+        >>> late, early = (
+        ...     Diagnostic("rule/count", "wanted 2, got 1", Where("p.yaml", line))
+        ...     for line in (9, 4)
+        ... )
+        >>> [found.where.line for found in sort_by_place([late, early, late])]
+        [4, 9]
+    """
+    return bound_diagnostics(sorted(dict.fromkeys(diagnostics), key=_place_key))
+
+
+def bound_diagnostics(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Return the first 100 diagnostics of each slug and severity, in their order, and behind them
+    one a kind that counts the rest.
+
+    Example:
+        >>> bound_diagnostics(
+        ...     Diagnostic("rule/count", f"wanted 2, got {count}") for count in range(9_000)
+        ... )[-1].message
+        '8,900 more errors of this kind are not listed'
+    """
+    listed: list[Diagnostic] = []
+    seen: Counter[tuple[str, str]] = Counter()
+    left: Counter[tuple[str, Severity]] = Counter()
+    for diagnostic in diagnostics:
+        kind = (diagnostic.slug, diagnostic.severity)
+        if diagnostic.count > 1 or seen[kind] >= MAX_OF_A_KIND:
+            left[kind] += diagnostic.count
+        else:
+            seen[kind] += 1
+            listed.append(diagnostic)
+    return (
+        *listed,
+        *(count_rest(slug, severity, count) for (slug, severity), count in left.items()),
+    )
+
+
+def count_severity(diagnostics: Iterable[Diagnostic], severity: str) -> int:
+    """Return how many diagnostics of one severity there are, those too that are only counted."""
+    return sum(diagnostic.count for diagnostic in diagnostics if diagnostic.severity == severity)
+
+
+def count_rest(slug: str, severity: Severity, count: int) -> Diagnostic:
+    """Return the diagnostic that stands for `count` others of its kind."""
+    text = (
+        f"{count:,} more {severity}s of this kind are not listed"
+        if count > 1
+        else f"1 more {severity} of this kind is not listed"
+    )
+    return Diagnostic(slug, text, severity=severity, count=count)
+
+
+def _place_key(diagnostic: Diagnostic) -> tuple[bool, str, int, int, str, str]:
+    where = diagnostic.where or (diagnostic.related[0][0] if diagnostic.related else Where(""))
+    return (
+        where == Where(""),
+        where.file,
+        where.line or 0,
+        where.column or 0,
+        diagnostic.slug,
+        diagnostic.message,
+    )
