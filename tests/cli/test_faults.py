@@ -162,7 +162,7 @@ def test_a_rule_that_matches_nothing_stops_the_plan(tmp_path):
             ("graph", MODEL, "--format", "sgv"),
             "'sgv' is not one of 'json', 'dot', 'svg', 'html'; did you mean 'svg'?",
         ),
-        (("schema", "--kind", "rule"), "did you mean 'rules'?"),
+        (("schema", "rule"), "did you mean 'rules'?"),
         (("train", MODEL, "--data", "d.npz"), "Missing option '--run'"),
         (("pln", MODEL), "Error: no command is called 'pln'; did you mean 'plan'?"),
         (("xyz",), "Error: no command is called 'xyz'; graphprune --help lists them"),

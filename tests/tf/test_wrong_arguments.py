@@ -209,12 +209,9 @@ def test_a_call_works_or_says_what_it_takes(values, name, monkeypatch):
 
 
 TEXTS = {
-    "model for a file": (
-        lambda values: graphprune.make_plan(values["model"], RULES),
-        (
-            "graph must be a LayerGraph, or the path of a saved model, got Sequential of tf_keras;"
-            " apply_rules(model, rules) plans for a live model and wraps it"
-        ),
+    "a model that is none": (
+        lambda values: graphprune.make_plan(3, RULES),
+        "model must be the path of a saved model, a Keras model, or a LayerGraph, got 3",
     ),
     "live model to train": (
         lambda values: train(values, model_path=values["model"]),
