@@ -38,9 +38,8 @@ def given_rules(rules: Any) -> Plan | RuleSet | None:
         return None
     if is_plan(rules):
         return plan_of(rules)
-    if not isinstance(rules, RuleSet | str | PathLike | Mapping) and (
-        not rules or not isinstance(rules, list | tuple)
-    ):
+    is_list = isinstance(rules, list | tuple) and len(rules) > 0
+    if not is_list and not isinstance(rules, RuleSet | str | PathLike | Mapping):
         raise wrong_type("rules", _KINDS, rules)
     return rule_set_of(rules)
 
