@@ -14,6 +14,7 @@ import tensorflow as tf
 import tf_keras
 from commands import run_command
 from run_builders import assert_same_bits, build_dense_model
+from runs.damage import rewrite
 from tf_keras import layers
 
 import graphprune
@@ -245,6 +246,38 @@ def test_own_functions_of_a_live_model_need_not_be_given(tmp_path):
           allow_missed=True)  # fmt: skip
     result = resume(tmp_path / "run", data=ARRAYS, custom_objects={"own_loss": own_loss})
     assert load_model(result.model, {"own_loss": own_loss}).loss is own_loss
+
+
+def test_a_trained_optimizer_goes_on_where_it_was(tmp_path):
+    trained = build_dense_model("adam")
+    trained.fit(*ARRAYS[0], batch_size=8, verbose=0)
+    train(trained, TEXT, ARRAYS, tmp_path / "run", **OPTIONS, stop_after_step=1)
+    first = load_model(tmp_path / "run" / "checkpoints" / "step-00000000" / "model.keras")
+    assert int(first.optimizer.iterations) == int(trained.optimizer.iterations) == 4
+    assert [variable.numpy().tolist() for variable in first.optimizer.variables] == [
+        variable.numpy().tolist() for variable in trained.optimizer.variables
+    ]
+
+
+def test_a_lambda_layer_is_refused_unless_it_may_be_loaded(tmp_path):
+    inside = layers.Lambda(lambda x: x * 2.0)
+    own = tf_keras.Sequential([layers.Input((4, 4, 1)), layers.Flatten(), inside])
+    own.add(layers.Dense(3, activation="softmax", name="fc"))
+    own.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises(
+        TrainingError, match=r"^sequential\w*: a Lambda layer holds .*unsafe_lambda"
+    ):
+        train(own, TEXT, ARRAYS, tmp_path / "run", **OPTIONS)
+    assert list(tmp_path.iterdir()) == []
+    given = OPTIONS | {"unsafe_lambda": True, "stop_after_step": 1}
+    assert train(own, TEXT, ARRAYS, tmp_path / "run", **given).step == 1
+
+
+def test_a_run_of_another_user_calls_nothing_for_given_data(stopped):
+    rewrite(stopped / "run.json", mark=None)
+    result = resume(stopped, data=ARRAYS)
+    assert result.status == "finished"
+    assert any(line.endswith("its training data is given in Python") for line in result.warnings)
 
 
 def test_two_own_functions_of_one_name_are_refused(tmp_path):

@@ -18,7 +18,7 @@ import tensorflow as tf
 import tf_keras
 
 from graphprune.arguments import check_path
-from graphprune.errors import TrainingError
+from graphprune.errors import GraphpruneError, TrainingError
 from graphprune.graph.read import ModelFile
 from graphprune.runs.run_options import ORIGINAL
 from graphprune.tf.models.given import KINDS
@@ -49,6 +49,20 @@ class Origin:
     is_live: bool
     has_own_objects: bool
     load: Load
+
+    def load_first(self) -> tf_keras.Model:
+        """Return the model.
+
+        Raises:
+            GraphpruneError: it cannot be loaded; of a live model, the text begins with its name.
+        """
+        try:
+            return self.load(self.file)
+        except GraphpruneError as fault:
+            if not self.is_live:
+                raise
+            said = str(fault).removeprefix(f"{self.file}: ")
+            raise TrainingError(f"{self.place}: {said}") from fault
 
     def discard(self) -> None:
         """Remove the temporary file of a live model: a run that has begun has its own."""

@@ -197,7 +197,7 @@ def train(
         ) as origin,
         spread.scope(),
     ):
-        trained = origin.load(origin.file)
+        trained = origin.load_first()
         on_stage(READING)
         samples = read_data(
             given,
