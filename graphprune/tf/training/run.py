@@ -297,6 +297,11 @@ def resume(
         DataError: the data is gone, is not what the run began with, or must be given again.
         TypeError: `run_dir` is not a path, `plan` not a plan, or `data` of no kind that can be
             trained on.
+
+    Example:
+        A run on arrays, which must be the same ones:
+
+            result = graphprune.resume("runs/a", data=((x, y), (x_val, y_val)))
     """
     folder = RunFolder(Path(check_run_dir(run_dir)))
     given = None if data is None else given_data(data)
