@@ -68,7 +68,7 @@ def make_plan(
             layer graph, of which it is not known how sparse the weights are, and budgets by
             magnitude cannot be shared out.
         rules: What to do with it: a rule set, a rule file, `builtin:NAME`, what a rule file holds
-            as a dict, or a list of these.
+            as YAML text (with a line break) or as a dict, or a list of these.
         steps_per_epoch: Optimizer steps in an epoch of the training run, where it is known.
         epochs: Epochs of the training run, where they are known.
         allow_missed: Only warn of targets that a run of this length cannot reach.
@@ -219,7 +219,7 @@ def _live(model: Any, asked: Mapping[str, Sequence[str]] | None = None) -> Model
 
 
 def _loaded(model: Any) -> Any:
-    if isinstance(model, str | PathLike):
+    if isinstance(model, str | PathLike | ModelFile):
         return importlib.import_module("graphprune.tf.models.loading").load_model(model)
     return model
 

@@ -52,16 +52,16 @@ def find_training_origin(path: str) -> str:
     """
     if not Path(path).is_dir():
         return path
-    from graphprune.runs.original import find_original_fault
+    from graphprune.runs.original import find_original, find_original_fault
     from graphprune.runs.run_folder import RunFolder
 
     run = RunFolder(Path(path))
     if not run.is_run:
         return path
     options = run.read_options()
-    fault = find_original_fault(options)
+    fault = find_original_fault(run.path, options)
     if fault is None:
-        return options.model
+        return str(find_original(run.path, options))
     click.echo(
         escape_controls(
             f"graphprune: warning: {fault}; compared with the trained model of {path} itself"

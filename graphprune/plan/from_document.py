@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, NoReturn, cast, get_args
 
@@ -80,6 +80,27 @@ def _read_text(place: str) -> str:
         if isinstance(err, FileNotFoundError):
             near = ask_for_file(place, lambda found: found.suffix == ".json")
         raise PlanError(f"{place}: cannot read a plan: {reason}; {near or _FILE}") from err
+
+
+def is_plan(value: Any) -> bool:
+    """Return whether `value` is a plan, a plan's JSON data, or the path of its file, rather than
+    rules. A path that ends in `.json` is a plan's, unless the file holds rules.
+
+    Example:
+        >>> is_plan("p.json"), is_plan("rules.yaml"), is_plan({"version": 1, "rules": []})
+        (True, False, False)
+    """
+    if isinstance(value, Plan):
+        return True
+    if isinstance(value, Mapping):
+        return value.get("kind") == KIND
+    if not isinstance(value, str | PathLike) or Path(fspath(value)).suffix != ".json":
+        return False
+    try:
+        document = json.loads(Path(value).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return True
+    return not (isinstance(document, Mapping) and "version" in document)
 
 
 def plan_of(plan: Any) -> Plan:

@@ -52,7 +52,7 @@ def read_header(path: str, name: str, member: IO[bytes]) -> Header:
         DataError: it cannot be read, or declares an array that no model is trained on.
     """
     header = _parse_header(path, name, member)
-    _check_kind(path, name, header.dtype)
+    check_kind(path, name, header.dtype)
     return header
 
 
@@ -96,11 +96,15 @@ def _parse_header(path: str, name: str, member: IO[bytes]) -> Header:
     return Header(dtype, shape, is_fortran, member.tell())
 
 
-def _check_kind(path: str, name: str, dtype: np.dtype[Any]) -> None:
-    """Refuse arrays that TensorFlow has no type for, and text as labels: no loss takes it."""
+def check_kind(place: str, name: str, dtype: np.dtype[Any]) -> None:
+    """Refuse arrays that TensorFlow has no type for, and text as labels: no loss takes it.
+
+    Raises:
+        DataError: no model is trained on an array of this type.
+    """
     if dtype.hasobject:
         raise DataError(
-            f"{path}: {name} holds Python objects, which are never unpickled; store it as an array"
+            f"{place}: {name} holds Python objects, which are never unpickled; store it as an array"
             " of numbers"
         )
     is_number = dtype.kind == "b" or (dtype.kind in "iuf" and dtype.itemsize <= 8)
@@ -108,7 +112,7 @@ def _check_kind(path: str, name: str, dtype: np.dtype[Any]) -> None:
     if not is_number and not is_text:
         is_kind = "is a structured array" if dtype.names else f"has dtype {clip(str(dtype))}"
         raise DataError(
-            f"{path}: {name} {is_kind}; store it as integers, floats of at most 64 bits or bool"
+            f"{place}: {name} {is_kind}; store it as integers, floats of at most 64 bits or bool"
             + _advice(dtype)
         )
 

@@ -19,7 +19,7 @@ from graphprune.errors import OutputError
 from graphprune.files import PART
 from graphprune.runs.records import Damage, hash_file
 from graphprune.runs.run_lock import LOCK
-from graphprune.runs.run_options import RunOptions
+from graphprune.runs.run_options import ORIGINAL, RunOptions
 
 RUN, RESULT, PLAN, GRAPH, METRICS = (
     "run.json",
@@ -34,7 +34,7 @@ MODELS = ("model.keras", "model.h5")
 STEP_FILES = (*MODELS, "state.npz", "state.json")
 _STEP = re.compile(r"step-(0[0-9]{7}|[1-9][0-9]{7,})")
 _UNFINISHED = re.compile(rf"\.step-[0-9]{{8,}}\.(tmp|old|[0-9a-f]{{16}}{re.escape(PART)})")
-_NAMES = "|".join(re.escape(name) for name in (*FIXED, *STEP_FILES))
+_NAMES = "|".join(re.escape(name) for name in (*FIXED, ORIGINAL, *STEP_FILES))
 _TEMPORARY = re.compile(rf"\.({_NAMES})\.([a-z0-9_]{{8}}|[0-9a-f]{{16}}\.graphprune-part)")
 _EVENTS = re.compile(r"events\.out\.tfevents\.[0-9]+\..+")
 

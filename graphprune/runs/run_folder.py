@@ -5,6 +5,7 @@ leaves.
     DIR/plan.json               the plan, when the run began with one
     DIR/rules/                  copies of the rule files
     DIR/original.graph.json     the layer graph of the model that the run began with
+    DIR/original.keras          that model, where it was a live one
     DIR/checkpoints/            see `graphprune.runs.checkpoints`
     DIR/metrics.jsonl           one line an epoch
     DIR/tensorboard/            events, where they were asked for
@@ -19,6 +20,7 @@ holds is untrusted input: each file has its hash, and no link is followed out of
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -28,7 +30,7 @@ from typing import Any
 
 from graphprune.documents import to_json
 from graphprune.errors import CheckpointError, OutputError
-from graphprune.files import write_whole
+from graphprune.files import whole_file, write_whole
 from graphprune.runs import new_run
 from graphprune.runs.records import (
     FORMAT,
@@ -52,7 +54,7 @@ from graphprune.runs.run_files import (
     is_folder,
 )
 from graphprune.runs.run_lock import run_locked
-from graphprune.runs.run_options import RunOptions, RunResult
+from graphprune.runs.run_options import ORIGINAL, RunOptions, RunResult
 from graphprune.runs.user_mark import is_own, make_mark
 
 _FROM_A_COPY = "put the file back from a copy, or start a new run in another folder"
@@ -150,9 +152,10 @@ class RunFolder:
         rule_files: Mapping[str, bytes],
         found: str,
         force: bool,
+        original: Path | None = None,
     ) -> Iterator[None]:
         """Make the run, in place of the earlier one that `check_free` found, and hold its lock; the
-        folder appears whole.
+        folder appears whole. The file `original`, where there is one, is copied into it.
 
         Raises:
             OutputError: the folder is taken, or cannot be written.
@@ -164,6 +167,8 @@ class RunFolder:
         if plan is not None:
             first[PLAN] = to_json(plan).encode()
         files = {name: sha256(content).hexdigest() for name, content in first.items()}
+        if original is not None:
+            files[ORIGINAL] = hash_file(original)
         config = {**asdict(options), "files": files}
         try:
             Record(RUN, FORMAT, config, "", "").parse(RunOptions)
@@ -176,6 +181,8 @@ class RunFolder:
             for name, content in first.items():
                 (folder / name).parent.mkdir(exist_ok=True)
                 write_whole(folder / name, content)
+            if original is not None:
+                _copy(original, folder / ORIGINAL)
             write_whole(folder / METRICS, b"")
             write_record(folder / RUN, config, mark=make_mark)
 
@@ -370,3 +377,8 @@ def _ends_by(line: bytes, step: int) -> bool:
         return int(json.loads(line)["step"]) <= step
     except (ValueError, KeyError, TypeError, RecursionError):
         return False
+
+
+def _copy(source: Path, target: Path) -> None:
+    with source.open("rb") as stream, whole_file(target, needed=source.stat().st_size) as copied:
+        shutil.copyfileobj(stream, copied)

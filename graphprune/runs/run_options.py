@@ -23,14 +23,18 @@ from graphprune.runs.records import (
 from graphprune.sparsity.positions import Unit
 
 MAX_EPOCHS = 1_000_000
+ORIGINAL = "original.keras"
+"""The name, in a run's folder, of the model that the run began with, where that was a live one."""
+GIVEN = "data given in Python"
+"""How the description of data begins that was no file and no function."""
 
 
 def _check_name(name: str) -> str:
     """Refuse a name that is not that of a file which a run writes at its beginning."""
     folder, slash, file = name.rpartition("/")
     is_rule_file = slash and folder == "rules" and file not in ("", ".", "..") and "\0" not in file
-    if name not in ("plan.json", "original.graph.json") and not is_rule_file:
-        raise ValueError("plan.json, original.graph.json or a file in rules")
+    if name not in ("plan.json", "original.graph.json", ORIGINAL) and not is_rule_file:
+        raise ValueError(f"plan.json, original.graph.json, {ORIGINAL} or a file in rules")
     return name
 
 
@@ -67,11 +71,13 @@ class RunOptions:
     objects.
 
     Attributes:
-        model, model_sha256: The saved model that it began with.
+        model, model_sha256: The saved model that it began with: an absolute path, or `ORIGINAL` in
+            the run's folder for a model that was live.
         model_name: The name of its model files, `model.keras` or `model.h5`.
-        data, data_sha256: What `read_data` was given, an absolute path or a function; the hash is
-            empty where data comes from a function.
-        batch_size: None where datasets of a function bring their own.
+        data, data_sha256: What `read_data` was given, an absolute path or a function; or, begun by
+            `GIVEN`, the description of Python objects. The hash is empty for a function, datasets
+            and a Sequence.
+        batch_size: None where datasets or a Sequence bring their own.
         epochs, steps_per_epoch, seed: Its length and order.
         own_steps_per_epoch: Whether the length of an epoch was given by the user.
         checkpoint_every: Optimizer steps between checkpoints.
@@ -82,7 +88,8 @@ class RunOptions:
             for none.
         strategy: `none`, or `mirrored:N` with the number of replicas that share each batch.
         run_id: Drawn at random when the run was made; empty in format 1.
-        first_batch_sha256: Of the first training batch of a function; empty for an `.npz`.
+        first_batch_sha256: Of the first training batch of datasets or a Sequence; empty for arrays
+            and an `.npz`.
         files: The hash of each file that the run began with, by name.
     """
 
@@ -118,7 +125,12 @@ class RunOptions:
         """Whether the data comes from a function, which runs when the data is read; the path of a
         file is always absolute.
         """
-        return not Path(self.data).is_absolute()
+        return not Path(self.data).is_absolute() and not self.is_data_given
+
+    @property
+    def is_data_given(self) -> bool:
+        """Whether the data was given as Python objects, which only their owner can give again."""
+        return self.data.startswith(GIVEN)
 
     @property
     def events_outside(self) -> bool:

@@ -1,15 +1,20 @@
-"""Training and test samples of an `.npz`, checked before TensorFlow is imported."""
+"""Training and test samples: arrays of an `.npz`, checked before TensorFlow is imported, or arrays
+that were given in Python.
+"""
 
 from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Literal
 
 import numpy as np
 
 from graphprune.errors import DataError
+from graphprune.runs.npy_header import check_kind
 from graphprune.runs.npz import FileState, read_npz, read_shapes
 from graphprune.suggestions import find_close
 
@@ -23,12 +28,12 @@ _SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """The arrays of an `.npz`; large ones are maps of the file.
+    """Arrays of samples; large ones of an `.npz` are maps of the file.
 
     Attributes:
         x_train, y_train, x_test, y_test: Arrays with one row a sample; None where there is no test
             set.
-        sha256: The hash of the file's bytes.
+        sha256: The hash of the file's bytes, or of the arrays that were given.
         mapped: The file as it is now, where arrays are maps of it.
         unused: One line for each array of the file that training does not use.
     """
@@ -61,6 +66,10 @@ def check_samples(spec: str) -> None:
     """
     shapes, names = read_shapes(spec, NAMES)
     _check_names(spec, names)
+    _check_shapes(spec, shapes)
+
+
+def _check_shapes(spec: str, shapes: Mapping[str, tuple[int, ...]]) -> None:
     for part in ("train", "test") if "x_test" in shapes else ("train",):
         _check_pair(spec, part, shapes[f"x_{part}"], shapes[f"y_{part}"])
     for side in "xy" if "x_test" in shapes else "":
@@ -86,6 +95,35 @@ def read_samples(spec: str) -> Samples:
     if x_train is None or y_train is None:  # between the two looks, another file took its place
         raise DataError(f"{spec}: has changed while it was read; start again")
     return Samples(x_train, y_train, x_test, y_test, file.sha256, file.mapped, unused)
+
+
+def samples_of(place: str, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Samples:
+    """Return arrays that were given, by their names in an `.npz`, once they are found sound as
+    those of a file are.
+
+    Args:
+        place: What messages call the data.
+        arrays: x_train and y_train, and x_test and y_test where there is a test set.
+
+    Raises:
+        DataError: they are of a kind that no model is trained on, do not belong together, or hold
+            values that are NaN or infinite.
+    """
+    for name, array in arrays.items():
+        check_kind(place, name, array.dtype)
+    _check_shapes(place, {name: array.shape for name, array in arrays.items()})
+    digest = sha256()
+    for name, array in arrays.items():
+        if 0 in array.shape[1:]:
+            raise DataError(
+                f"{place}: {name} has shape {array.shape}, so its samples hold no values; give"
+                " samples that do"
+            )
+        _check_finite(place, name, array)
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array).data.cast("B"))
+    tests = arrays.get("x_test"), arrays.get("y_test")
+    return Samples(arrays["x_train"], arrays["y_train"], *tests, digest.hexdigest())
 
 
 def find_first(array: np.ndarray[Any, Any], is_wrong: Any) -> tuple[int, ...] | None:

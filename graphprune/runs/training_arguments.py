@@ -9,27 +9,10 @@ from graphprune.arguments import check_mapping, check_number, check_path, check_
 from graphprune.runs.stopping import StopRequest
 from graphprune.sparsity.positions import Position
 
-_SAVE_FIRST = "save a live model first: graphprune.save_model(model, 'model.keras')"
-_NAME_DATA = (
-    "arrays go into a file by numpy.savez('data.npz', x_train=x, y_train=y), datasets come from a"
-    " function that returns (train, validation)"
-)
 _COMPILED = (
-    "for an object of your own, compile the model with it and save it, then leave the argument out"
+    "for an object of your own, compile the model with it, give that model to train, and leave the"
+    " argument out"
 )
-
-
-def check_places(model_path: Any, data_spec: Any, run_dir: Any) -> tuple[str, str, str]:
-    """Return the three as text.
-
-    Raises:
-        TypeError: one is not a path, such as a live model or a dataset.
-    """
-    model = check_path("model_path", model_path, "the path of a saved model", _SAVE_FIRST)
-    data = check_path(
-        "data_spec", data_spec, "the path of an .npz file, or 'package.module:function'", _NAME_DATA
-    )
-    return model, data, check_run_dir(run_dir)
 
 
 def check_run_dir(run_dir: Any) -> str:

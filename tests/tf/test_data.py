@@ -187,7 +187,7 @@ def test_an_endless_dataset_needs_the_length_of_an_epoch(module):
     assert (
         str(caught.value)
         == "my_data:load: the training dataset never ends; say how long an epoch is with"
-        " --steps-per-epoch"
+        " --steps-per-epoch (steps_per_epoch in Python)"
     )
     assert read_data("my_data:load", steps_per_epoch=7).steps_per_epoch == 7
 
@@ -413,7 +413,7 @@ def test_the_search_path_is_left_as_it_was(module):
         (
             {"batch_size": 4, "steps_per_epoch": 9},
             (
-                "an epoch of this file has 3 steps of 4 samples, got 9 steps; change the batch size"
+                "an epoch of this data has 3 steps of 4 samples, got 9 steps; change the batch size"
                 " instead"
             ),
         ),

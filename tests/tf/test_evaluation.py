@@ -52,7 +52,8 @@ def test_a_model_without_compile_settings_is_measured_by_those_given(data):
         evaluate(model, data)
     assert (
         str(caught.value)
-        == "net: saved without compile settings; say how to train it with --loss and --optimizer"
+        == "net: has no compile settings; compile the model before it is saved, or say how to train"
+        " it with --loss and --optimizer (loss and optimizer in Python)"
     )
     found = evaluate(
         model, data, compiling=Compiling("sgd", "sparse_categorical_crossentropy", ("accuracy",))

@@ -466,14 +466,14 @@ def test_a_model_without_compile_settings_asks_for_them(setting, tmp_path):
     made = Setting(str(tmp_path / "bare.keras"), setting.data, tmp_path)
     expect_refusal(
         TrainingError,
-        f"{made.model}: saved without compile settings; say how to train it with --loss and"
-        " --optimizer",
+        f"{made.model}: has no compile settings; compile the model before it is saved, or say how"
+        " to train it with --loss and --optimizer (loss and optimizer in Python)",
         made,
         tmp_path,
     )
     expect_refusal(
         TrainingError,
-        f"{made.model}: saved without an optimizer; name one with --optimizer",
+        f"{made.model}: has no optimizer; name one with --optimizer (optimizer in Python)",
         made,
         tmp_path,
         loss="mse",
@@ -541,7 +541,8 @@ def test_a_model_without_pruned_layers_is_refused(setting, tmp_path):
     save_model(build_model(), tmp_path / "plain.keras")
     made = Setting(str(tmp_path / "plain.keras"), setting.data, tmp_path)
     message = (
-        f"{made.model}: no layer is pruned; give rules with -r RULES, or wrap the model first with"
+        f"{made.model}: no layer is pruned; give rules with -r RULES (rules in Python), or wrap the"
+        " model first with"
         " graphprune apply"
     )
     expect_refusal(TrainingError, message, made, tmp_path)

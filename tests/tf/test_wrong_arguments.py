@@ -95,14 +95,21 @@ def values(tmp_path_factory):
 
 def train(values, **arguments):
     given = {
-        "model_path": "m.keras",
-        "plan": values["plan"],
-        "data_spec": "d.npz",
+        "model": "m.keras",
+        "rules": values["plan"],
+        "data": "d.npz",
         "run_dir": "run",
         "epochs": 1,
         "stop_after_step": 1,
     } | arguments
     return graphprune.train(**given)
+
+
+def _stopped(values):
+    """Return the folder of a run that was stopped."""
+    if not pathlib.Path("stopped").exists():
+        train(values, batch_size=8, run_dir="stopped")
+    return "stopped"
 
 
 CALLS = {
@@ -166,9 +173,9 @@ CALLS = {
     "PruneLowMagnitude pruning": lambda value, values: graphprune.PruneLowMagnitude(
         layers.Dense(2), value
     ),
-    "train model": lambda value, values: train(values, model_path=value),
-    "train plan": lambda value, values: train(values, plan=value),
-    "train data": lambda value, values: train(values, data_spec=value),
+    "train model": lambda value, values: train(values, model=value),
+    "train rules": lambda value, values: train(values, rules=value),
+    "train data": lambda value, values: train(values, data=value),
     "train folder": lambda value, values: train(values, run_dir=value),
     "train epochs": lambda value, values: train(values, epochs=value),
     "train metrics": lambda value, values: train(values, metrics=value),
@@ -179,6 +186,8 @@ CALLS = {
     "train stop": lambda value, values: train(values, stop=value),
     "train custom_objects": lambda value, values: train(values, custom_objects=value),
     "resume": lambda value, values: graphprune.resume(value),
+    "resume plan": lambda value, values: graphprune.resume(_stopped(values), plan=value),
+    "resume data": lambda value, values: graphprune.resume(_stopped(values), data=value),
 }
 
 
@@ -213,18 +222,19 @@ TEXTS = {
         lambda values: graphprune.make_plan(3, RULES),
         "model must be the path of a saved model, a Keras model, or a LayerGraph, got 3",
     ),
-    "live model to train": (
-        lambda values: train(values, model_path=values["model"]),
+    "class to train": (
+        lambda values: train(values, model=values["class"]),
         (
-            "model_path must be the path of a saved model, got Sequential of tf_keras; save a live"
-            " model first: graphprune.save_model(model, 'model.keras')"
+            "model must be the path of a saved model, or a Keras model, got the class Dense of"
+            " tf_keras itself"
         ),
     ),
-    "rules to train": (
-        lambda values: train(values, plan=values["rule set"]),
+    "model as rules": (
+        lambda values: train(values, rules=values["model"]),
         (
-            "plan must be a Plan, or the path of its JSON file, got RuleSet of graphprune;"
-            " make_plan(model_path, rules) makes a plan from rules"
+            "rules must be a RuleSet, the path of a rule file, 'builtin:NAME', YAML text, a dict, a"
+            " list of these, a Plan or the path of its JSON file, or None for a model that is"
+            " wrapped already, got Sequential of tf_keras"
         ),
     ),
     "dict as schedule": (
@@ -267,11 +277,10 @@ TEXTS = {
     "rules as text": (
         lambda values: graphprune.read_rules("version: 1\nrules: []"),
         (
-            "error[file/unreadable]: the rules themselves, where the path of a rule file is"
-            " wanted\n"
-            "  --> 'version: 1\\nrules: []'\n"
-            "  help: parse text with graphprune.rules.parse_rules(text, name), or write it to a"
-            " file"
+            "error[key/missing]: there are no rules\n"
+            "  --> <text>:2:8\n"
+            "  help: add a list 'rules' with entries such as {id: dense-90, match: {type: Dense},"
+            " prune: ...}"
         ),
     ),
 }

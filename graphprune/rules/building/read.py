@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from graphprune.arguments import check_path, describe, wrong_type
+from graphprune.arguments import check_path, wrong_type
 from graphprune.diagnostics.diagnostic import Diagnostic, Where
 from graphprune.errors import RuleError
 from graphprune.rules.building.parse import parse_texts
@@ -17,7 +17,7 @@ from graphprune.rules.text.text_encoding import decode_text
 from graphprune.rules.text.yaml_text import MAX_BYTES
 from graphprune.rules.values.rule_set import RuleSet, Switches
 
-_TAKEN = "the path of a rule file, 'builtin:NAME', or a dict"
+_TAKEN = "the path of a rule file, 'builtin:NAME', YAML text, or a dict"
 _NOT_TAKEN = "rules that were read already are used as they are, as in make_plan(graph, rules)"
 
 
@@ -28,14 +28,14 @@ def read_rules(
     off: Sequence[str] = (),
     settings: Mapping[str, str] | None = None,
 ) -> RuleSet:
-    """Return the rules of all files together; their order never changes meaning.
+    r"""Return the rules of all files together; their order never changes meaning.
 
     Schedules, budgets, defaults and variables of one file are known in all; a name may be defined
     twice only with the same value.
 
     Args:
         *paths: Rule files (YAML or JSON), or `builtin:NAME` for one that ships; or what such a file
-            holds, as a dict.
+            holds, as YAML text (a `str` with a line break) or as a dict.
         variables: Values for variables of the files, as text: `{"final": "0.8"}`.
         only: Ids of the rules that alone are used; none means all.
         off: Ids of rules that are not used.
@@ -45,13 +45,19 @@ def read_rules(
     Raises:
         RuleError: with every fault of every file, and the warnings beside them; those of files
             without faults are in the rule set.
-        TypeError: a rule file is neither a path nor a dict.
+        TypeError: one of `paths` is neither a path, text nor a dict.
+
+    Example:
+        >>> text = "version: 1\nrules:\n- {id: stem, match: {name: conv_1}, keep: true}"
+        >>> [(rule.id, str(rule.where)) for rule in read_rules(text).rules]
+        [('stem', '<text>:3:3')]
     """
     data = [path for path in paths if isinstance(path, Mapping)]
+    written = [path for path in paths if isinstance(path, str) and is_rule_text(path)]
     names = [
         check_path("rules", path, _TAKEN, _NOT_TAKEN)
         for path in paths
-        if not isinstance(path, Mapping)
+        if not isinstance(path, Mapping) and not is_rule_text(path)
     ]
     spellings: dict[str, list[str]] = {}
     for name in names:
@@ -60,6 +66,7 @@ def read_rules(
         ).append(name)
     texts = [
         *map(_read_text, (same[0] for same in spellings.values())),
+        *((_numbered("text", number), text) for number, text in enumerate(written, start=1)),
         *itertools.starmap(_write_text, enumerate(data, start=1)),
     ]
     faults = [text for text in texts if isinstance(text, Diagnostic)]
@@ -73,8 +80,8 @@ def read_rules(
 
 
 def rule_set_of(rules: Any) -> RuleSet:
-    """Return `rules`, or the rules that it names: a rule file, `builtin:NAME`, a dict, or a list of
-    these.
+    """Return `rules`, or the rules that it names: a rule file, `builtin:NAME`, YAML text, a dict,
+    or a list of these.
 
     Raises:
         RuleError: the rules have faults.
@@ -89,11 +96,26 @@ def rule_set_of(rules: Any) -> RuleSet:
     return read_rules(rules)
 
 
+def is_rule_text(value: Any) -> bool:
+    r"""Return whether `value` holds rules themselves, as YAML text, rather than the name of a file.
+
+    Example:
+        >>> is_rule_text("version: 1\nrules: []"), is_rule_text("rules.yaml")
+        (True, False)
+    """
+    return isinstance(value, str) and "\n" in value
+
+
+def _numbered(kind: str, number: int) -> str:
+    """Return what to call rules without a file of their own: `<text>`, then `<text 2>`."""
+    return f"<{kind}>" if number == 1 else f"<{kind} {number}>"
+
+
 def _write_text(number: int, data: Mapping[str, Any]) -> tuple[str, str]:
     """Return the name and the text of rules that were given as a dict; faults name the line of this
     text.
     """
-    name = "<dict>" if number == 1 else f"<dict {number}>"
+    name = _numbered("dict", number)
     try:
         return name, json.dumps(data, indent=2, ensure_ascii=False, default=_refuse_value)
     except ValueError as err:
@@ -124,14 +146,6 @@ def _given_again(names: Sequence[str]) -> Diagnostic:
 
 def _read_text(path: str) -> tuple[str, str] | Diagnostic:
     where = Where(path or "''")
-    if "\n" in path:
-        help = "parse text with graphprune.rules.parse_rules(text, name), or write it to a file"
-        return Diagnostic(
-            "file/unreadable",
-            "the rules themselves, where the path of a rule file is wanted",
-            Where(describe(path)),
-            help,
-        )
     if not path:
         return Diagnostic(
             "file/unreadable",

@@ -16,6 +16,7 @@ from graphprune.archive.allowed import Given, Refusal
 from graphprune.arguments import check_mapping, check_path
 from graphprune.errors import ArchiveError, GraphpruneError
 from graphprune.graph.from_config import check_models
+from graphprune.graph.read import ModelFile
 from graphprune.tf.layers.growing_vocabularies import check_config
 from graphprune.tf.layers.spectral_build import spectral_layers_buildable
 from graphprune.tf.models.bounds import growth_bounded
@@ -75,7 +76,7 @@ class UncompiledWarning(UserWarning):
 
 
 def load_model(
-    path: str | PathLike[str],
+    path: str | PathLike[str] | ModelFile,
     custom_objects: Mapping[str, Any] | None = None,
     *,
     unsafe_lambda: bool = False,
@@ -90,7 +91,7 @@ def load_model(
     the names of the layers inside.
 
     Args:
-        path: The file or folder.
+        path: The file or folder, or what `open_model_file` returned for it.
         custom_objects: The user's own classes and functions, by the names that the file has for
             them; functions are saved again under these names. `<lambda>` is the name of a lambda.
         unsafe_lambda: Run the Python bytecode of Lambda layers in the file; only for files whose
@@ -102,6 +103,8 @@ def load_model(
         ArchiveError: the file is not a model that can be loaded; the text says what to do.
         GraphError: the calls of its layers do not fit together.
     """
+    if isinstance(path, ModelFile):
+        path = path.need_archive().path
     name = check_path("path", path, "the path of a saved model")
     if custom_objects is not None:
         check_mapping("custom_objects", custom_objects, "a dict of classes and functions by name")

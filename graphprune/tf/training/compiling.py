@@ -28,8 +28,8 @@ def compile_model(model: tf_keras.Model, asked: Compiling, place: str) -> None:
     loss = saved.get("loss") if asked.loss is None else asked.loss
     if not loss and not (saved and model.losses):
         raise TrainingError(
-            f"{place}: saved without compile settings; say how to train it with --loss and"
-            " --optimizer"
+            f"{place}: has no compile settings; compile the model before it is saved, or say how to"
+            " train it with --loss and --optimizer (loss and optimizer in Python)"
         )
     optimizer = _choose_optimizer(model, asked, place)
     if asked.loss is not None:
@@ -71,7 +71,9 @@ def _choose_optimizer(model: tf_keras.Model, asked: Compiling, place: str) -> An
         )
     current = getattr(model, "optimizer", None)
     if current is None:
-        raise TrainingError(f"{place}: saved without an optimizer; name one with --optimizer")
+        raise TrainingError(
+            f"{place}: has no optimizer; name one with --optimizer (optimizer in Python)"
+        )
     return type(current).from_config(current.get_config()) if asked.reset_optimizer else current
 
 

@@ -1,6 +1,7 @@
-"""Training data: an `.npz` of arrays, or a function of the user's that returns `tf.data` datasets.
+"""Training data: arrays, of an `.npz` or given in Python, and batches: `tf.data` datasets, of a
+function of the user's or given in Python, and Sequences.
 
-Both kinds give the same batches in the same order each time they are read with the same seed, from
+All kinds give the same batches in the same order each time they are read with the same seed, from
 any step on: that is what makes a resumed run equal to one that was never interrupted.
 """
 
@@ -13,14 +14,18 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tf_keras
 
 from graphprune.errors import DataError
 from graphprune.runs.npz import FileState
-from graphprune.runs.samples import is_data_function, read_samples
-from graphprune.tf.training.data_function import call_data_function
+from graphprune.runs.samples import Samples, is_data_function, read_samples, samples_of
+from graphprune.tf.training.data_function import call_data_function, check_elements
 from graphprune.tf.training.faults import explain_fault
+from graphprune.tf.training.given_data import NAME, GivenBatches, GivenData
+from graphprune.tf.training.sequence_data import SequenceData, read_first, whole_sequence
 
 DEFAULT_BATCH_SIZE = 32
+_ELEMENTS = "give batches of (x, y) or (x, y, weight)"
 HELD_BELOW = 256 * 2**20
 """Bytes of an array below which TensorFlow holds a copy; tiny models take steps a third faster from
 one than from NumPy's arrays.
@@ -29,7 +34,7 @@ one than from NumPy's arrays.
 
 @dataclass(frozen=True, slots=True)
 class ArrayData:
-    """Arrays from an `.npz` file; each epoch takes them in its own random order.
+    """Arrays; each epoch takes them in its own random order.
 
     Several replicas share each batch equally, so `batch_size` is a multiple of `replicas`, and an
     epoch leaves out the last samples that cannot be shared.
@@ -134,7 +139,7 @@ def _native(array: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class StreamData:
-    """Datasets from a function of the user's; batches are taken as they come."""
+    """Datasets of the user's; batches are taken as they come."""
 
     spec: str
     train: tf.data.Dataset
@@ -161,42 +166,50 @@ class StreamData:
         return self.train.repeat().skip(step)
 
 
-Data = ArrayData | StreamData
+Data = ArrayData | StreamData | SequenceData
 
 
 def read_data(
-    spec: str,
+    given: str | GivenData,
     *,
     batch_size: int | None = None,
     seed: int = 0,
     steps_per_epoch: int | None = None,
     replicas: int = 1,
 ) -> Data:
-    """Return the data that `spec` names: the path of an `.npz`, or `package.module:function`.
+    """Return the data that `given` names, the path of an `.npz` or `package.module:function`, or
+    that it holds.
 
     Args:
-        spec: An `.npz` file with x_train and y_train (x_test and y_test too, if there is a test
+        given: An `.npz` file with x_train and y_train (x_test and y_test too, if there is a test
             set), or a function that takes nothing and returns `(train, validation)` as batched
             `tf.data.Dataset`; validation may be None. Modules are looked for in the working
-            directory too.
-        batch_size: Samples in a batch of an `.npz`, 32 when None; datasets of a function have their
+            directory too. Or what `given_data` made of Python objects.
+        batch_size: Samples in a batch of arrays, 32 when None; datasets and Sequences have their
             own, and it must be None.
-        seed: Decides the order of the samples of an `.npz`, and the seeds that a function's
-            datasets did not set themselves.
-        steps_per_epoch: The length of an epoch, for datasets of a function that have none or should
+        seed: Decides the order of the samples of arrays, and the seeds that a function's datasets
+            did not set themselves.
+        steps_per_epoch: The length of an epoch, for datasets and Sequences that have none or should
             be cut into other epochs.
         replicas: How many replicas share a batch: `batch_size` is that of all of them together.
 
     Raises:
         DataError: the data is missing or damaged, or is not what its kind must be.
     """
+    spec = given if isinstance(given, str) else NAME
     if batch_size is not None and batch_size < 1:
         raise DataError(f"{spec}: the batch size must be at least 1, got {batch_size}")
     if steps_per_epoch is not None and steps_per_epoch < 1:
         raise DataError(
             f"{spec}: the number of steps in an epoch must be at least 1, got {steps_per_epoch}"
         )
-    if is_data_function(spec):
+    if isinstance(given, GivenBatches):
+        if batch_size is not None:
+            raise DataError(
+                f"{spec}: datasets and Sequences have batches of their own; leave batch_size out"
+            )
+        return _take_batches(given, steps_per_epoch)
+    if isinstance(given, str) and is_data_function(given):
         if batch_size is not None:
             raise DataError(
                 f"{spec}: the datasets of a function have batches of their own; leave the batch"
@@ -209,8 +222,9 @@ def read_data(
             f"{spec}: {replicas} replicas share a batch equally, got a batch size of {batch_size};"
             f" take a multiple of {replicas}, such as {near}"
         )
-    return _read_arrays(
+    return _to_data(
         spec,
+        read_samples(given) if isinstance(given, str) else samples_of(spec, given.arrays),
         batch_size or max(replicas, _shared(DEFAULT_BATCH_SIZE, replicas)),
         seed,
         steps_per_epoch,
@@ -223,10 +237,9 @@ def _shared(samples: int, replicas: int) -> int:
     return samples - samples % replicas
 
 
-def _read_arrays(
-    spec: str, batch_size: int, seed: int, steps_per_epoch: int | None, replicas: int
+def _to_data(
+    spec: str, read: Samples, batch_size: int, seed: int, steps_per_epoch: int | None, replicas: int
 ) -> ArrayData:
-    read = read_samples(spec)
     samples = _shared(len(read.x_train), replicas)
     if samples == 0:
         raise DataError(
@@ -237,7 +250,7 @@ def _read_arrays(
     steps = math.ceil(samples / batch_size)
     if steps_per_epoch not in (None, steps):
         raise DataError(
-            f"{spec}: an epoch of this file has {steps} steps of {batch_size} samples, got"
+            f"{spec}: an epoch of this data has {steps} steps of {batch_size} samples, got"
             f" {steps_per_epoch} steps; change the batch size instead"
         )
     arrays = (read.x_train, read.y_train, read.x_test, read.y_test)
@@ -248,9 +261,34 @@ def _read_function(spec: str, seed: int, steps_per_epoch: int | None) -> StreamD
     # datasets that shuffle without a seed of their own come in the same order again on resume
     tf.random.set_seed(seed)
     train, test = call_data_function(spec)
+    return _to_stream(spec, train, test, steps_per_epoch)
+
+
+def _to_stream(
+    spec: str, train: tf.data.Dataset, test: tf.data.Dataset | None, steps_per_epoch: int | None
+) -> StreamData:
+    _check_ends(spec, test)
+    return StreamData(spec, train, test, steps_per_epoch or _count_steps(spec, train))
+
+
+def _check_ends(spec: str, test: tf.data.Dataset | None) -> None:
     if test is not None and test.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise DataError(f"{spec}: the validation dataset never ends; cut it with .take(n)")
-    return StreamData(spec, train, test, steps_per_epoch or _count_steps(spec, train))
+
+
+def _take_batches(given: GivenBatches, steps_per_epoch: int | None) -> StreamData | SequenceData:
+    test = given.test
+    if isinstance(test, tf_keras.utils.Sequence):
+        test = whole_sequence(test, read_first(f"{NAME}: validation", test))
+    elif test is not None:
+        check_elements(f"{NAME}: validation", test.element_spec, _ELEMENTS)
+        _check_ends(NAME, test)
+    if isinstance(given.train, tf_keras.utils.Sequence):
+        first = read_first(NAME, given.train)
+        steps = steps_per_epoch or len(given.train)
+        return SequenceData(NAME, given.train, first, test, steps)
+    check_elements(f"{NAME}: the training dataset", given.train.element_spec, _ELEMENTS)
+    return _to_stream(NAME, given.train, test, steps_per_epoch)
 
 
 def _count_steps(spec: str, train: tf.data.Dataset) -> int:
@@ -258,7 +296,7 @@ def _count_steps(spec: str, train: tf.data.Dataset) -> int:
     if steps == tf.data.INFINITE_CARDINALITY:
         raise DataError(
             f"{spec}: the training dataset never ends; say how long an epoch is with"
-            " --steps-per-epoch"
+            " --steps-per-epoch (steps_per_epoch in Python)"
         )
     if steps == tf.data.UNKNOWN_CARDINALITY:
         try:

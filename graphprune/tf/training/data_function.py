@@ -141,9 +141,15 @@ def _check_result(spec: str, result: Any) -> tuple[tf.data.Dataset, tf.data.Data
             raise DataError(
                 f"{spec}: {name} is {type(dataset).__name__}; the function must {_WANTED}"
             )
-        element = dataset.element_spec
-        if not isinstance(element, tuple) or len(element) not in (2, 3):
-            raise DataError(
-                f"{spec}: {name} has elements that are not (x, y); the function must {_WANTED}"
-            )
+        check_elements(f"{spec}: {name}", dataset.element_spec, f"the function must {_WANTED}")
     return train, test
+
+
+def check_elements(place: str, element_spec: Any, remedy: str) -> None:
+    """Refuse a dataset whose elements are not batches of (x, y) or (x, y, weight).
+
+    Raises:
+        DataError: they are something else.
+    """
+    if not isinstance(element_spec, tuple) or len(element_spec) not in (2, 3):
+        raise DataError(f"{place} has elements that are not (x, y); {remedy}")

@@ -40,8 +40,8 @@ def make_ready(
         )
     if not find_wrappers(model):
         raise TrainingError(
-            f"{place}: no layer is pruned; give rules with -r RULES, or wrap the model first with"
-            " graphprune apply"
+            f"{place}: no layer is pruned; give rules with -r RULES (rules in Python), or wrap the"
+            " model first with graphprune apply"
         )
     check_finite(model, place, "such a model cannot be pruned by magnitude; train it anew")
     compile_model(model, asked, place)

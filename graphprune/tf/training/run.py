@@ -18,16 +18,18 @@ import tf_keras
 
 from graphprune.arguments import check_whole
 from graphprune.errors import TrainingError
-from graphprune.graph import read_graph
+from graphprune.graph import ModelFile, read_graph
 from graphprune.plan import Plan, plan_to_config
 from graphprune.plan.from_document import plan_of
+from graphprune.rules.values.rule_set import RuleSet
+from graphprune.runs.original import find_original
 from graphprune.runs.progress import OnProgress
 from graphprune.runs.resume_point import Tell, cut_metrics, find_finished, find_start
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import MAX_EPOCHS, Compiling, RunOptions
 from graphprune.runs.stopping import StopRequest
 from graphprune.runs.strategy_names import NONE
-from graphprune.runs.training_arguments import check_places, check_run_dir, check_settings
+from graphprune.runs.training_arguments import check_run_dir, check_settings
 from graphprune.sparsity.positions import Position, Run
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.models.read_back import check_reads_back
@@ -36,6 +38,9 @@ from graphprune.tf.training.compiling import compile_model
 from graphprune.tf.training.data import Data, read_data
 from graphprune.tf.training.evaluation import check_data_fits
 from graphprune.tf.training.event_files import Place, cut_events
+from graphprune.tf.training.given_data import given_data
+from graphprune.tf.training.given_rules import given_rules, plan_for
+from graphprune.tf.training.origin import check_origin, open_origin
 from graphprune.tf.training.reached import check_targets_reached
 from graphprune.tf.training.ready_model import Load, make_ready
 from graphprune.tf.training.run_record import (
@@ -65,14 +70,18 @@ LOADING, READING, CHECKING = (
 TRACING = "tracing the training step"
 
 
+Rules = RuleSet | str | Path | Mapping[str, Any] | Sequence[str | Path | Mapping[str, Any]]
+"""Rules as users give them."""
+
+
 def tell_nobody(_text: str) -> None:
     """Do nothing: nobody wants to know."""
 
 
 def train(
-    model_path: str | Path,
-    plan: Plan | str | Path | None,
-    data_spec: str | Path,
+    model: str | Path | ModelFile | tf_keras.Model,
+    rules: Plan | Rules | None,
+    data: Any,
     run_dir: str | Path,
     *,
     epochs: int,
@@ -97,25 +106,31 @@ def train(
     on_stage: Tell = tell_nobody,
     stop: StopRequest | None = None,
 ) -> TrainingResult:
-    """Wrap the saved model by `plan`, train it on the data, and leave everything in `run_dir`; the
-    file at `model_path` is not touched.
+    """Wrap the model as `rules` say, train it on the data, and leave everything in `run_dir`; the
+    user's file or live model is not touched.
 
     Nothing is written before model, data and settings were found to fit together.
 
     Args:
-        model_path: A saved model; checkpoints have the same format, those of a SavedModel are
-            `.keras`.
-        plan: What to wrap, or the path of its JSON file; None for a model that is wrapped already.
-        data_spec: An `.npz` or `package.module:function`; see `read_data`.
+        model: The path of a saved model, or what `open_model_file` returned for it; checkpoints
+            have the same format, those of a SavedModel are `.keras`. Or a Keras model, with the
+            optimizer, loss and metrics that it is compiled with; a copy of it is kept in `run_dir`,
+            and its own classes and functions need not be among `custom_objects`.
+        rules: What to prune: a rule set, a rule file, `builtin:NAME`, YAML text (with a line break)
+            or what a rule file holds as a dict, or a list of these; or a plan, or the path of its
+            JSON file. None for a model that is wrapped already.
+        data: Arrays as `(x, y)` or `((x, y), (x_val, y_val))`; a `tf.data.Dataset` or a
+            `tf_keras.utils.Sequence`, or a pair (training, validation) of them, in an order of
+            their own; the path of an `.npz`, or `package.module:function` (see `read_data`).
         run_dir: A new folder, or one with an earlier run and `force`.
         epochs: Passes over the data.
-        batch_size: Samples in a batch of an `.npz`, 32 by default.
-        optimizer, loss, metrics, learning_rate: Instead of what the model was saved with.
+        batch_size: Samples in a batch of arrays, 32 by default.
+        optimizer, loss, metrics, learning_rate: Instead of what the model was compiled with.
         reset_optimizer: Start the saved optimizer anew.
         checkpoint_every: Such as `1 epoch` or `50 steps`. The beginning and the end have
             checkpoints as well.
         steps_per_epoch: The length of an epoch, for datasets that never end.
-        seed: Of the order of the samples and of dropout.
+        seed: Seed for the order of the samples of arrays, and for dropout.
         custom_objects: Classes and functions by name, to load the model with.
         unsafe_lambda, unsafe_ops: As for `load_model`.
         force: Replace an earlier run in `run_dir`.
@@ -135,10 +150,19 @@ def train(
     Raises:
         GraphpruneError: a file, a setting or the data is not usable; the text says which and what
             to do.
-        TypeError: an argument has another type, such as a live model for `model_path`.
+        TypeError: an argument has another type.
+
+    Example:
+        A compiled model, arrays and a rule, for ten epochs; `load_model(result.model)` is the
+        trained model, `graphprune strip runs/a -o sparse.keras` writes it without wrappers.
+
+            result = graphprune.train(
+                model, "builtin:dense-90", ((x, y), (x_val, y_val)), "runs/a", epochs=10
+            )
     """
-    place, data_spec, run_dir = check_places(model_path, data_spec, run_dir)
-    plan = None if plan is None else plan_of(plan)
+    check_origin(model)
+    given, run_dir = given_data(data), check_run_dir(run_dir)
+    asked_rules = given_rules(rules)
     check_whole("epochs", epochs)
     counts = {
         "batch_size": batch_size,
@@ -166,32 +190,37 @@ def train(
         check_tensorboard()
     asked = Compiling(optimizer, loss, metrics, learning_rate, reset_optimizer)
     spread = open_spread(strategy)
-    with spread.scope():
-        on_stage(LOADING)
-        model = load_model(
-            model_path, custom_objects, unsafe_lambda=unsafe_lambda, unsafe_ops=unsafe_ops
-        )
+    on_stage(LOADING)
+    with (
+        open_origin(
+            model, custom_objects, unsafe_lambda=unsafe_lambda, unsafe_ops=unsafe_ops
+        ) as origin,
+        spread.scope(),
+    ):
+        trained = origin.load_first()
         on_stage(READING)
-        data = read_data(
-            data_spec,
+        samples = read_data(
+            given,
             batch_size=batch_size,
             seed=seed,
             steps_per_epoch=steps_per_epoch,
             replicas=spread.replicas,
         )
-        graph = read_graph(model_path).to_config()
-        first_batch = first_batch_sha256(data)
+        graph = read_graph(origin.file).to_config()
+        first_batch = first_batch_sha256(samples)
         on_stage(CHECKING)
-        model = make_ready(model, plan, asked, data, place)
+        length = Run(samples.steps_per_epoch, epochs)
+        plan = plan_for(origin, trained, asked_rules, length, allow_missed=allow_missed)
+        trained = make_ready(trained, plan, asked, samples, origin.place)
         if not allow_missed:
-            check_targets_reached(model, Run(data.steps_per_epoch, epochs), plan)
-        every = checkpoint_steps(checkpoint_every, Run(data.steps_per_epoch, epochs))
+            check_targets_reached(trained, length, plan)
+        every = checkpoint_steps(checkpoint_every, length)
         options = run_options(
-            model_path,
-            model,
+            origin,
+            trained,
             plan,
-            data,
-            data_spec,
+            samples,
+            given,
             epochs,
             steps_per_epoch is not None,
             seed,
@@ -201,13 +230,7 @@ def train(
             spread.name,
             first_batch,
         )
-        load = partial(
-            load_model,
-            custom_objects=custom_objects,
-            unsafe_lambda=unsafe_lambda,
-            unsafe_ops=unsafe_ops,
-        )
-        check_reads_back(model, Path(options.model_name).suffix, str(model_path), load)
+        check_reads_back(trained, Path(options.model_name).suffix, origin.place, origin.load)
         plan_config = None if plan is None else plan_to_config(plan)
         on_stage(TRACING)
         with folder.created(
@@ -217,10 +240,12 @@ def train(
             rule_files=rule_files(options.rules),
             found=found,
             force=force,
+            original=origin.file if origin.is_live else None,
         ):
+            origin.discard()
             return run_to_end(
-                model,
-                data,
+                trained,
+                samples,
                 options,
                 folder,
                 first_state(options),
@@ -235,6 +260,7 @@ def resume(
     run_dir: str | Path,
     *,
     plan: Plan | str | Path | None = None,
+    data: Any = None,
     custom_objects: Mapping[str, Any] | None = None,
     unsafe_lambda: bool = False,
     unsafe_ops: bool = False,
@@ -255,6 +281,8 @@ def resume(
     Args:
         run_dir: What `train` made.
         plan: Refused unless it is the plan that the run was made from; None trusts the run.
+        data: The same data again, where it was given to `train` as Python objects. Arrays must be
+            equal; datasets and a Sequence must come in the same order as from the start.
         custom_objects, unsafe_lambda, unsafe_ops, stop_after_step, on_progress, on_stage, stop: As
             for `train`.
         trust_run: Call the data function that a run names, and write events where it says, though
@@ -266,10 +294,17 @@ def resume(
     Raises:
         CheckpointError: the folder is no run, no checkpoint is whole, another plan was given, or
             the run is not trusted.
-        DataError: the data is gone, or is not what the run began with.
-        TypeError: `run_dir` is not a path, or `plan` not a plan.
+        DataError: the data is gone, is not what the run began with, or must be given again.
+        TypeError: `run_dir` is not a path, `plan` not a plan, or `data` of no kind that can be
+            trained on.
+
+    Example:
+        A run on arrays, which must be the same ones:
+
+            result = graphprune.resume("runs/a", data=((x, y), (x_val, y_val)))
     """
     folder = RunFolder(Path(check_run_dir(run_dir)))
+    given = None if data is None else given_data(data)
     plan = None if plan is None else plan_of(plan)
     options = folder.read_options() if not folder.is_replaced else None
     if options is not None and plan is None:
@@ -302,15 +337,15 @@ def resume(
         spread = open_spread(options.strategy)
         with spread.scope():
             on_stage(READING)
-            data = read_same_data(folder, options, spread.replicas, tell)
+            samples = read_same_data(folder, options, spread.replicas, tell, given)
             on_stage(LOADING)
             if checkpoint is None:
-                model = _load_first(folder, options, data, load)
+                model = _load_first(folder, options, samples, load)
                 state = first_state(options)
             else:
                 model = load(checkpoint.model)
                 compile_model(model, Compiling(), str(checkpoint.model))
-                check_data_fits(model, data)
+                check_data_fits(model, samples)
                 state = replace(
                     checkpoint.state,
                     versions=versions(),
@@ -325,7 +360,7 @@ def resume(
             on_stage(TRACING)
             return run_to_end(
                 model,
-                data,
+                samples,
                 options,
                 folder,
                 state,
@@ -345,7 +380,8 @@ def _load_first(folder: RunFolder, options: RunOptions, data: Data, load: Load) 
     """
     plan = read_first_plan(folder, options)
     check_original(folder, options)
-    model = make_ready(load(options.model), plan, options.compiling, data, options.model)
+    original = find_original(folder.path, options)
+    model = make_ready(load(original), plan, options.compiling, data, str(original))
     if options.tensorboard is not None:
         since = folder.began if Path(options.tensorboard).is_absolute() else 0.0
         cut_events(

@@ -19,14 +19,16 @@ from graphprune.runs.run_options import Compiling, RunOptions
 from graphprune.sparsity.positions import Position, Run, Unit, parse_position
 from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.training.data import ArrayData, Data
+from graphprune.tf.training.given_data import GivenData
+from graphprune.tf.training.origin import Origin
 
 
 def run_options(
-    model_path: str | Path,
+    origin: Origin,
     model: tf_keras.Model,
     plan: Plan | None,
     data: Data,
-    data_spec: str,
+    given: str | GivenData,
     epochs: int,
     own_steps_per_epoch: bool,
     seed: int,
@@ -38,10 +40,10 @@ def run_options(
 ) -> RunOptions:
     """Return what `options.json` of a new run holds, for `model`, which is wrapped and compiled."""
     return RunOptions(
-        model=str(Path(model_path).absolute()),
-        model_sha256=model_sha256(Path(model_path)),
-        model_name="model.h5" if read_archive(model_path).format == "h5" else "model.keras",
-        data=str(Path(data_spec).absolute()) if isinstance(data, ArrayData) else data_spec,
+        model=origin.recorded,
+        model_sha256=model_sha256(origin.file),
+        model_name="model.h5" if read_archive(origin.file).format == "h5" else "model.keras",
+        data=_describe_data(data, given),
         data_sha256=data.sha256,
         batch_size=data.batch_size if isinstance(data, ArrayData) else None,
         epochs=epochs,
@@ -59,6 +61,12 @@ def run_options(
         run_id=secrets.token_hex(16),
         first_batch_sha256=first_batch,
     )
+
+
+def _describe_data(data: Data, given: str | GivenData) -> str:
+    if not isinstance(given, str):
+        return given.describe()
+    return str(Path(given).absolute()) if isinstance(data, ArrayData) else given
 
 
 def first_state(options: RunOptions) -> RunState:

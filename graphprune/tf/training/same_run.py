@@ -15,8 +15,9 @@ from graphprune.runs.original import find_original_fault
 from graphprune.runs.records import Damage, hash_file
 from graphprune.runs.resume_point import Tell
 from graphprune.runs.run_folder import RunFolder
-from graphprune.runs.run_options import RunOptions
+from graphprune.runs.run_options import GIVEN, RunOptions
 from graphprune.tf.training.data import ArrayData, Data, read_data
+from graphprune.tf.training.given_data import NAME, GivenArrays, GivenData, other_data
 
 
 def check_trusted(folder: RunFolder, options: RunOptions, *, trust_run: bool, tell: Tell) -> None:
@@ -38,9 +39,10 @@ def check_trusted(folder: RunFolder, options: RunOptions, *, trust_run: bool, te
             " (in Python: trust_run=True)"
         )
     if not asks:
+        source = "given in Python" if options.is_data_given else f"read from {options.data}"
         tell(
             f"{folder.path}: was made on another machine, by another user or by an earlier"
-            f" graphprune; its training data is read from {options.data}"
+            f" graphprune; its training data is {source}"
         )
 
 
@@ -72,12 +74,37 @@ def check_plan(folder: RunFolder, options: RunOptions, plan: Plan | None) -> Non
         )
 
 
-def read_same_data(folder: RunFolder, options: RunOptions, replicas: int, tell: Tell) -> Data:
-    """Return the data that the run began with.
+def check_data_source(folder: RunFolder, options: RunOptions, given: object | None) -> None:
+    """Refuse to go on without the data that only the user can give again, or with some where the
+    run reads its own.
+
+    Raises:
+        DataError: `given` is None and must not be, or the reverse.
+    """
+    if options.is_data_given and given is None:
+        details = options.data.removeprefix(GIVEN).removeprefix(": ")
+        raise DataError(
+            f"{folder.path}: its training data was given in Python ({details}) and cannot be read"
+            " again; go on in Python, with the same data:"
+            f" graphprune.resume({str(folder.path)!r}, data=...)"
+        )
+    if given is not None and not options.is_data_given:
+        raise DataError(
+            f"{NAME}: the run in {folder.path} reads its data from {options.data}; leave data out"
+        )
+
+
+def read_same_data(
+    folder: RunFolder, options: RunOptions, replicas: int, tell: Tell, given: str | GivenData | None
+) -> Data:
+    """Return the data that the run began with; `given` is that which the user gives again.
 
     Raises:
         DataError: it is gone, or is other data.
     """
+    check_data_source(folder, options, given)
+    if given is not None:
+        return _same_given_data(folder, options, replicas, tell, given)
     own_steps = options.steps_per_epoch if options.own_steps_per_epoch else None
     data = read_data(
         options.data,
@@ -104,9 +131,33 @@ def read_same_data(folder: RunFolder, options: RunOptions, replicas: int, tell: 
     return data
 
 
+def _same_given_data(
+    folder: RunFolder, options: RunOptions, replicas: int, tell: Tell, given: str | GivenData
+) -> Data:
+    other = other_data(folder.path, options.data)
+    is_arrays = options.batch_size is not None
+    if isinstance(given, str) or isinstance(given, GivenArrays) != is_arrays:
+        raise other
+    data = read_data(
+        given,
+        batch_size=options.batch_size,
+        seed=options.seed,
+        steps_per_epoch=options.steps_per_epoch if options.own_steps_per_epoch else None,
+        replicas=replicas,
+    )
+    if (data.sha256, data.steps_per_epoch) != (options.data_sha256, options.steps_per_epoch):
+        raise other
+    if options.first_batch_sha256 != first_batch_sha256(data):
+        tell(
+            f"{NAME}: its first batch is not the one that the run in {folder.path} began with, so"
+            " it holds other samples, or in another order; the rest of the run will differ"
+        )
+    return data
+
+
 def first_batch_sha256(data: Data) -> str:
-    """Return the hash of the first training batch of a function's data; empty for an `.npz`, whose
-    file is hashed.
+    """Return the hash of the first training batch of datasets or a Sequence; empty for arrays,
+    which are hashed as a whole.
 
     It looks at the dataset once more, which changes the order of one that shuffles anew each time:
     `train` and `resume` look equally often.
@@ -150,7 +201,7 @@ def check_original(folder: RunFolder, options: RunOptions) -> None:
     Raises:
         CheckpointError: that model is gone or has changed.
     """
-    fault = find_original_fault(options)
+    fault = find_original_fault(folder.path, options)
     if fault is not None:
         raise CheckpointError(
             f"{fault}, and the run in {folder.path} has no checkpoint to go on from; put the old"
