@@ -332,7 +332,6 @@ PLAIN = {"x": X[:30], "y": Y[:30]}
             "data: the validation dataset never ends; cut it with .take(n)",
         ),
     ],
-    ids=str,
 )
 def test_data_that_does_not_fit_is_refused_before_anything_is_written(
     model, tmp_path, data, message
@@ -416,7 +415,6 @@ OTHERWISE = "give a tf.data.Dataset with batches of ((x1, x2, ...), y) or (x, y,
             "data[1] must be a tf.data.Dataset, a tf_keras.utils.Sequence or None, got tuple",
         ),
     ],
-    ids=str,
 )
 def test_data_of_another_kind_is_a_type_error(model, tmp_path, data, message):
     with pytest.raises(TypeError) as caught:
