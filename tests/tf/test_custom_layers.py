@@ -177,7 +177,7 @@ def test_example_3_fails_on_a_stock_mobilenet_and_says_what_is_nearest(tmp_path)
         == "error[require/failed]: check 'stem-on-every-input': a path from the inputs forward"
         " meets no layer that matches stem: input_1 > Conv1 > bn_Conv1 > ... > out_relu >"
         " global_average_pooling2d > predictions\n"
-        "  --> prune.yaml:29:5\n"
+        "  --> prune.yaml:44:5\n"
         "  help: nearest: Conv1 (Conv2D) holds 4 of 6 conditions; fails padding: valid (is"
         " same), fed_by ZeroPadding2D (is InputLayer)"
     )

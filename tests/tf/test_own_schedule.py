@@ -19,7 +19,7 @@ pytestmark = pytest.mark.tf
 
 TEXT = (
     "{}: layer 'a': the class 'Stairs' of 'own_layers' is not part of Keras; give it with"
-    " --custom-objects (custom_objects={{'Stairs': ...}} in Python)"
+    " --custom-objects MODULE:Stairs (custom_objects={{'Stairs': ...}} in Python)"
 )
 
 
