@@ -6,18 +6,37 @@ The reports stand above the values in the table of packages, so they are found b
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from html import escape
 from os import PathLike, fspath
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
 
 from graphprune.errors import OutputError
 from graphprune.files import write_whole
 
+SUFFIXES: Mapping[str, str] = {
+    ".txt": "text",
+    ".json": "json",
+    ".html": "html",
+    ".svg": "svg",
+    ".md": "github",
+    ".dot": "dot",
+}
+"""The format that the end of a file's name says."""
 _RENDERERS = "graphprune.report.rendering"
 _FRAME = (
     '<iframe srcdoc="{page}" style="width: 100%; height: 640px; border: 1px solid #ccc"></iframe>'
 )
+
+
+def find_format(path: str) -> str | None:
+    """Return the format that a file's name says; None where it says none.
+
+    Example:
+        >>> find_format("plan.HTML"), find_format("plan.pdf")
+        ('html', None)
+    """
+    return SUFFIXES.get(PurePath(path).suffix.lower())
 
 
 class Shown:
@@ -44,11 +63,11 @@ class Shown:
         Raises:
             OutputError: no report has such a suffix, or the file cannot be written.
         """
-        renderers: Any = importlib.import_module(_RENDERERS)
         place = fspath(path)
-        kind = renderers.find_format(place)
+        kind = find_format(place)
         if kind is None:
             raise OutputError(
-                f"{place}: no report has this suffix; known are {', '.join(renderers.SUFFIXES)}"
+                f"{place}: no report has this suffix; known are {', '.join(SUFFIXES)}"
             )
-        write_whole(Path(place), renderers.render(self, kind).encode())
+        text: str = importlib.import_module(_RENDERERS).render(self, kind)
+        write_whole(Path(place), text.encode())

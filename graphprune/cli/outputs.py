@@ -22,14 +22,12 @@ from graphprune.errors import OUTPUT_EXISTS, OutputError
 from graphprune.files import write_whole
 from graphprune.report.tables import wrap_lines
 from graphprune.rules.text.shipped import find_source
+from graphprune.shown import SUFFIXES
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".tflite")
 REPORT_SUFFIXES: Mapping[str, str] = {".txt": "text", ".json": "json"}
 DRAWING_SUFFIXES: Mapping[str, str] = {
-    **REPORT_SUFFIXES,
-    ".html": "html",
-    ".svg": "svg",
-    ".md": "github",
+    suffix: kind for suffix, kind in SUFFIXES.items() if kind != "dot"
 }
 """The format that the end of a file's name says, of reports and of those that are drawn too."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import PurePath
 from typing import Any
 
 from graphprune.diff.changes import GraphDiff
@@ -26,28 +25,9 @@ from graphprune.report.layers_report import render_layers_text
 from graphprune.report.plan_text import render_plan_text
 from graphprune.report.verify_text import render_verification
 
-SUFFIXES: Mapping[str, str] = {
-    ".txt": "text",
-    ".json": "json",
-    ".html": "html",
-    ".svg": "svg",
-    ".md": "github",
-    ".dot": "dot",
-}
-"""The format that the end of a file's name says."""
 _SHOWN_LAYERS = 30
 
 Renderers = Mapping[str, Callable[[Any], str]]
-
-
-def find_format(path: str) -> str | None:
-    """Return the format that a file's name says; None where it says none.
-
-    Example:
-        >>> find_format("plan.HTML"), find_format("plan.pdf")
-        ('html', None)
-    """
-    return SUFFIXES.get(PurePath(path).suffix.lower())
 
 
 def render(value: object, kind: str) -> str:
