@@ -118,7 +118,9 @@ class Terminal:
             self.lines,
             not self._screen.cursor.hidden,
             self._moments,
-            self._raw.decode(),
+            # Ctrl-C makes a terminal drop what it has not shown yet (termios, NOFLSH), so that
+            # a character may be cut in two.
+            self._raw.decode(errors="replace"),
         )
 
 
