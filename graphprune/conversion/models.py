@@ -1,0 +1,454 @@
+"""A whole model's config rewritten for the other Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graphprune.archive.entries import is_builtin, is_model, type_of
+from graphprune.conversion.calls import (
+    Call,
+    is_reference,
+    node_for_keras_2,
+    node_for_keras_3,
+    read_call,
+    references,
+)
+from graphprune.conversion.operations import SLICING, Operation, by_class, by_function
+from graphprune.conversion.settings import Names, Parameters, converted_layer
+from graphprune.errors import GraphError
+from graphprune.graph.entries import name_of
+from graphprune.graph.layers import SEPARATOR
+
+_OP_LAYERS = ("TFOpLambda", "SlicingOpLambda")
+_MODELS = {
+    3: {"Functional": "keras.src.models.functional", "Sequential": "keras.src.models.sequential"},
+    2: {"Functional": "keras.src.engine.functional", "Sequential": "keras"},
+}
+_OWN_INPUT = ("batch_input_shape", "batch_shape", "input_shape", "input_dim")
+_POSITIONAL = {
+    "MultiHeadAttention": ("query", "value", "key"),
+    "GroupQueryAttention": ("query", "value", "key"),
+    **dict.fromkeys(
+        ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM2D"),
+        ("inputs", "initial_state"),
+    ),
+}
+"""The argument names of classes that Keras 3 calls with several positional tensors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A config of the other Keras.
+
+    Attributes:
+        config: The model's entry, which that Keras builds.
+        renamed: The new address of each layer whose name the other Keras does not allow.
+    """
+
+    config: dict[str, Any]
+    renamed: Mapping[str, str]
+
+
+def convert_config(
+    config: Mapping[str, Any], parameters: Parameters, *, keras: int, place: str
+) -> Converted:
+    """Return a model's config for Keras `keras`.
+
+    Args:
+        config: The model's entry in the form in which archives give it, which is that of tf_keras
+            for both Kerases.
+        parameters: See `Parameters`.
+        keras: The major version of the Keras that is to build the model: 2 or 3.
+        place: What error texts begin with.
+
+    Raises:
+        GraphError: the other Keras has no counterpart of a layer, a setting or an operation.
+    """
+    writer = _Writer(parameters, keras, place, {})
+    return Converted(writer.model(config, "", ""), writer.renamed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    parameters: Parameters
+    keras: int
+    place: str
+    renamed: dict[str, str]
+
+    def model(self, entry: Mapping[str, Any], before: str, after: str) -> dict[str, Any]:
+        """Return the entry of a model; `before` and `after` are its address in the file and now."""
+        if not is_builtin(entry):
+            raise self._no_counterpart(name_of(entry), type_of(entry), "a model class of its own")
+        config = entry["config"]
+        layers = _without_mask_operations(config["layers"]) if self.keras == 2 else config["layers"]
+        names = self._names(layers, before, after)
+        kind = "Functional" if "input_layers" in config else "Sequential"
+        kept = {key: config[key] for key in ("name", "trainable") if key in config}
+        if kind == "Functional":
+            made = kept | self._functional(config, layers, names, before, after)
+        else:
+            members = self._members(layers, names, before, after)
+            made = kept | {"layers": _with_input(members) if self.keras == 3 else members}
+            if config.get("build_input_shape"):
+                made["build_input_shape"] = config["build_input_shape"]
+        return {
+            "module": _MODELS[self.keras][kind],
+            "class_name": kind,
+            "config": made,
+            "registered_name": kind if kind == "Functional" else None,
+        }
+
+    def _names(self, layers: list[Any], before: str, after: str) -> dict[str, str]:
+        """Return the name of each layer in the other Keras; Keras 3 allows no slash."""
+        names: dict[str, str] = {}
+        taken = {name_of(entry) for entry in layers}
+        for entry in layers:
+            name = new = name_of(entry)
+            if self.keras == 3 and "/" in name:
+                new = _free(name.replace("/", "_"), taken)
+                taken.add(new)
+            names[name] = new
+            if _join(before, name) != _join(after, new):
+                self.renamed[_join(before, name)] = _join(after, new)
+        return names
+
+    def _functional(
+        self,
+        config: Mapping[str, Any],
+        layers: list[Any],
+        names: Mapping[str, str],
+        before: str,
+        after: str,
+    ) -> dict[str, Any]:
+        members = self._members(layers, names, before, after)
+        shift = {name_of(entry): 1 for entry in layers if _has_input(entry)}
+        for entry, member in zip(layers, members, strict=True):
+            member["name"] = names[name_of(entry)]
+            calls = [read_call(node) for node in entry.get("inbound_nodes") or ()]
+            member["inbound_nodes"] = [self._node(entry, call, names, shift) for call in calls]
+        in_outputs = {
+            name_of(entry): 1
+            for entry in layers
+            if _has_input(entry) and type_of(entry) == "Sequential" and self.keras == 3
+        }
+        return {
+            "layers": members,
+            "input_layers": _renamed(config["input_layers"], names, {}),
+            "output_layers": _renamed(config["output_layers"], names, in_outputs),
+        }
+
+    def _members(
+        self, layers: list[Any], names: Mapping[str, str], before: str, after: str
+    ) -> list[dict[str, Any]]:
+        members = []
+        for entry in layers:
+            name = name_of(entry)
+            if is_model(entry):
+                made = self.model(entry, _join(before, name), _join(after, names[name]))
+            elif _operation_of(entry) is not None:
+                made = self._operation(entry)
+            elif type_of(entry) == "InputLayer":
+                made = self._input(entry)
+            else:
+                made = converted_layer(entry, self.parameters, keras=self.keras, place=self.place)
+                made["config"] |= {
+                    key: entry["config"][key]
+                    for key in _OWN_INPUT
+                    if key in entry["config"] and self.keras == 3
+                }
+            made["config"] |= {"name": names[name]}
+            members.append(made)
+        return members
+
+    def _input(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        config = dict(entry["config"])
+        shape = config.pop("batch_input_shape", config.pop("batch_shape", None))
+        for key in ("sparse", "ragged", "optional"):
+            if config.get(key):
+                raise self._no_counterpart(
+                    name_of(entry), "InputLayer", f"no counterpart of {key} inputs"
+                )
+        key = "batch_shape" if self.keras == 3 else "batch_input_shape"
+        kept = {name: config[name] for name in ("name", "dtype") if config.get(name) is not None}
+        return {
+            "module": "keras.layers",
+            "class_name": "InputLayer",
+            "config": {key: shape, **kept},
+            "registered_name": None,
+        }
+
+    def _operation(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the entry of an operation; settings that Keras 3 has in the config come from the
+        first call.
+        """
+        operation = self._known_operation(entry)
+        name = name_of(entry)
+        if self.keras == 2:
+            return {
+                "module": "keras.layers",
+                "class_name": _op_layer(operation),
+                "config": {
+                    "name": name,
+                    "trainable": True,
+                    "dtype": "float32",
+                    "function": operation.functions[0],
+                },
+                "registered_name": _op_layer(operation),
+            }
+        calls = [read_call(node) for node in entry.get("inbound_nodes") or ()]
+        settings = [self._settings(entry, operation, keywords) for _, keywords in calls]
+        if any(each != settings[0] for each in settings[1:]):
+            raise self._no_counterpart(
+                name, type_of(entry), "no operation with other settings at each call"
+            )
+        return {
+            "module": f"keras.src.ops.{operation.module}",
+            "class_name": operation.name,
+            "config": {"name": name, **(settings[0] if settings else {})},
+            "registered_name": operation.name,
+        }
+
+    def _settings(
+        self, entry: Mapping[str, Any], operation: Operation, keywords: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        found = {
+            other: keywords.get(key, operation.defaults.get(key))
+            for key, other in operation.settings.items()
+            if key in keywords or key in operation.defaults
+        }
+        for key, value in keywords.items():
+            is_known = key in operation.settings or key in operation.operands or key == "name"
+            sliced = key == "slice_spec" and operation.functions[0] == SLICING
+            neutral = key in operation.neutral and operation.neutral[key] == value
+            if not (is_known or sliced or neutral):
+                raise self._no_counterpart(
+                    name_of(entry),
+                    str(entry["config"].get("function")),
+                    f"no counterpart of the argument {key!r}",
+                )
+        for value in found.values():
+            if any(True for _ in references(value)):
+                raise self._no_counterpart(
+                    name_of(entry),
+                    str(entry["config"].get("function")),
+                    "no operation whose settings are tensors",
+                )
+        return found
+
+    def _known_operation(self, entry: Mapping[str, Any]) -> Operation:
+        operation = _operation_of(entry)
+        if operation is None:
+            raise AssertionError(f"{type_of(entry)} is no operation")
+        if isinstance(operation, str):
+            raise self._no_counterpart(
+                name_of(entry), operation, "no counterpart of this operation"
+            )
+        return operation
+
+    def _node(
+        self,
+        entry: Mapping[str, Any],
+        call: Call,
+        names: Mapping[str, str],
+        shift: Mapping[str, int],
+    ) -> Any:
+        operation = _operation_of(entry)
+        if isinstance(operation, Operation):
+            call = (
+                _operands_for_3(operation, call)
+                if self.keras == 3
+                else _operands_for_2(operation, call, entry["config"])
+            )
+        elif self.keras == 2:
+            call = _named_arguments(type_of(entry), call, names)
+        args, keywords = call
+        renamed: Call = (
+            [_renamed(arg, names, {}) for arg in args],
+            {key: _renamed(value, names, {}) for key, value in keywords.items()},
+        )
+        if self.keras == 2:
+            return node_for_keras_2(renamed)
+        new_shift = {names[name]: number for name, number in shift.items()}
+        return node_for_keras_3(renamed, frozenset(names.values()), new_shift)
+
+    def _no_counterpart(self, name: str, kind: str, what: str) -> GraphError:
+        return GraphError(
+            f"{self.place}: layer {name!r} ({kind}): {Names[self.keras]} has {what}; replace the"
+            " layer before the model is converted",
+            "convert/no-counterpart",
+        )
+
+
+def _op_layer(operation: Operation) -> str:
+    return "SlicingOpLambda" if operation.functions[0] == SLICING else "TFOpLambda"
+
+
+def _operation_of(entry: Mapping[str, Any]) -> Operation | str | None:
+    """Return the operation that an entry stands for, or its name where it has no counterpart; None
+    for layers.
+    """
+    if type_of(entry) in _OP_LAYERS:
+        function = str(entry["config"].get("function"))
+        return by_function().get(function, f"tf.{function}")
+    module = str(entry.get("module") or "")
+    if module.startswith("keras.src.ops."):
+        return by_class().get((module, entry["class_name"]), f"{module}.{entry['class_name']}")
+    return None
+
+
+def _operands_for_3(operation: Operation, call: Call) -> Call:
+    (first,), keywords = call
+    if operation.functions[0] == SLICING:
+        return [first, [_slice_for_3(part) for part in _parts(keywords.get("slice_spec"))]], {}
+    others = [keywords[name] for name in operation.operands[1:] if name in keywords]
+    return [first, *others], {}
+
+
+def _parts(spec: Any) -> list[Any]:
+    return spec if isinstance(spec, list) else [spec]
+
+
+def _slice_for_3(part: Any) -> Any:
+    if isinstance(part, Mapping) and {"start", "stop", "step"} <= set(part):
+        return {"class_name": "__slice__", "config": {key: part[key] for key in _BOUNDS}}
+    if part == "Ellipsis" or (
+        isinstance(part, Mapping) and part.get("class_name") == "__ellipsis__"
+    ):
+        return {"class_name": "__ellipsis__", "config": {}}
+    return part
+
+
+_BOUNDS = ("start", "stop", "step")
+
+
+def _operands_for_2(operation: Operation, call: Call, config: Mapping[str, Any]) -> Call:
+    (first,), keywords = call
+    given = {
+        int(key.removeprefix("arg_")): value
+        for key, value in keywords.items()
+        if key.removeprefix("arg_").isdecimal()
+    }
+    count = len(operation.operands)
+    tensors = [first] if count == 1 or is_reference(first) else list(first)
+    rest = iter(tensors)
+    total = len(tensors) + len(given)
+    ordered = [given[at] if at in given else next(rest) for at in range(total)]
+    if operation.functions[0] == SLICING:
+        spec = [_slice_for_2(part) for part in _parts(ordered[1])]
+        return [ordered[0]], {"slice_spec": spec}
+    named = dict(zip(operation.operands[1:], ordered[1:], strict=False))
+    back = {other: key for key, other in operation.settings.items()}
+    settings = {back[key]: value for key, value in config.items() if key in back}
+    return [ordered[0]], named | settings
+
+
+def _slice_for_2(part: Any) -> Any:
+    if isinstance(part, Mapping) and part.get("class_name") == "__slice__":
+        return {key: part["config"].get(key) for key in _BOUNDS}
+    if isinstance(part, Mapping) and part.get("class_name") == "__ellipsis__":
+        return "Ellipsis"
+    return part
+
+
+def _named_arguments(kind: str, call: Call, names: Mapping[str, str]) -> Call:
+    """Return the call with its positional arguments named, where Keras 3 had several; implicit
+    masks are left out, since tf_keras makes them again.
+    """
+    (first,), keywords = call
+    kept = {
+        key: value
+        for key, value in keywords.items()
+        if not any(reference[0] not in names for reference in references(value))
+        and not (key == "training" and value is False)
+    }
+    arguments = _POSITIONAL.get(kind)
+    if arguments is None or is_reference(first) or not isinstance(first, list):
+        return [first], kept
+    named = dict(zip(arguments[1:], first[1:], strict=False))
+    return [first[0]], named | kept
+
+
+def _without_mask_operations(layers: list[Any]) -> list[Any]:
+    """Return the layers without the operations that compute the mask of an Embedding or a Masking:
+    Keras 3 stores these in the config, and tf_keras computes masks by itself.
+
+    An operation goes when nothing but the `mask` of other layers takes it.
+    """
+    kept = list(layers)
+    while True:
+        takers = _takers(kept)
+        gone = [
+            entry
+            for entry in kept
+            if isinstance(_operation_of(entry), Operation)
+            and takers[name_of(entry)]
+            and takers[name_of(entry)] <= {"mask"}
+        ]
+        if not gone:
+            return kept
+        names = {name_of(entry) for entry in gone}
+        kept = [entry for entry in kept if name_of(entry) not in names]
+
+
+def _takers(layers: list[Any]) -> Mapping[str, set[str]]:
+    """Return, by layer, under which arguments its tensors are taken."""
+    found: dict[str, set[str]] = {name_of(entry): set() for entry in layers}
+    for entry in layers:
+        for node in entry.get("inbound_nodes") or ():
+            args, keywords = read_call(node)
+            for argument, value in (("0", args), *keywords.items()):
+                for reference in references(value):
+                    found.setdefault(reference[0], set()).add(argument)
+    return found
+
+
+def _has_input(entry: Mapping[str, Any]) -> bool:
+    layers = entry["config"].get("layers") if is_model(entry) else None
+    return bool(layers) and layers[0].get("class_name") == "InputLayer"
+
+
+def _with_input(members: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the layers of a Sequential model with an InputLayer where the first layer says the
+    shape of its input.
+    """
+    if not members or members[0]["class_name"] == "InputLayer":
+        return members
+    config = members[0]["config"]
+    shape = config.get("batch_input_shape") or config.get("batch_shape")
+    for key in _OWN_INPUT:
+        config.pop(key, None)
+    if shape is None:
+        return members
+    first = {
+        "module": "keras.layers",
+        "class_name": "InputLayer",
+        "config": {"batch_shape": shape, "name": f"{config['name']}_input"},
+        "registered_name": None,
+    }
+    if isinstance(config.get("dtype"), str) and members[0]["class_name"] != "Embedding":
+        first["config"] |= {"dtype": config["dtype"]}
+    return [first, *members]
+
+
+def _renamed(value: Any, names: Mapping[str, str], shift: Mapping[str, int]) -> Any:
+    if is_reference(value) and value[0] in names:
+        return [names[value[0]], value[1] - shift.get(value[0], 0), *value[2:]]
+    if isinstance(value, list | tuple):
+        return [_renamed(item, names, shift) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _renamed(item, names, shift) for key, item in value.items()}
+    return value
+
+
+def _free(name: str, taken: set[str]) -> str:
+    return next(
+        each
+        for each in (name, *(f"{name}_{number}" for number in range(1, len(taken) + 2)))
+        if each not in taken
+    )
+
+
+def _join(address: str, name: str) -> str:
+    return f"{address}{SEPARATOR}{name}" if address else name

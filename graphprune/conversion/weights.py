@@ -1,0 +1,76 @@
+"""The weights of one saved model written into a `.keras` file of the other Keras."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from typing import BinaryIO
+
+import h5py
+
+from graphprune.archive.keras_zip import WEIGHTS
+from graphprune.errors import GraphError
+from graphprune.graph.read import ModelFile
+from graphprune.wrapper_names import is_state
+
+_GENERATOR = "seed_generator"
+
+
+def write_converted(
+    source: ModelFile, made: ModelFile, renamed: Mapping[str, str], stream: BinaryIO
+) -> None:
+    """Write the file `made` with the weights of `source`.
+
+    Args:
+        source: The model whose weights are taken.
+        made: The same model as the other Keras built and saved it, a `.keras` file.
+        renamed: The addresses in `made` of layers that have another one there.
+        stream: Where to write the `.keras` file.
+
+    Raises:
+        GraphError: the layers of the two files do not have the same weights.
+        ArchiveError: a file is damaged.
+    """
+    with zipfile.ZipFile(made.path) as members:
+        content = io.BytesIO(members.read(WEIGHTS))
+        with h5py.File(content, "r+") as file, source.opened():
+            _copy_weights(source, made, renamed, file)
+        with zipfile.ZipFile(stream, "w") as whole:
+            for info in members.infolist():
+                whole.writestr(
+                    info, content.getbuffer() if info.filename == WEIGHTS else members.read(info)
+                )
+
+
+def _copy_weights(
+    source: ModelFile, made: ModelFile, renamed: Mapping[str, str], file: h5py.File
+) -> None:
+    addresses = {renamed.get(address, address): address for address in source.graph.layers}
+    for address, named in source.weights.tensors.items():
+        if renamed.get(address, address) not in made.weights.tensors and named:
+            raise _other_weights(source.path, address, sorted(named), ["none"])
+    for address, named in made.weights.tensors.items():
+        own = source.weights.tensors.get(addresses.get(address, address), {})
+        theirs = {name: stored for name, stored in named.items() if _GENERATOR not in name}
+        mine = {name for name in own if not is_state(name) and _GENERATOR not in name}
+        if mine != set(theirs):
+            raise _other_weights(source.path, address, sorted(mine), sorted(theirs))
+        for name, stored in theirs.items():
+            values = source.weights.read(addresses.get(address, address), name)
+            if tuple(values.shape) != stored.shape:
+                raise GraphError(
+                    f"{source.path}: {name!r} of layer {address!r} has the shape"
+                    f" {list(values.shape)}, and {list(stored.shape)} in the other Keras; please"
+                    " report this with the layer's config",
+                    "convert/other-weights",
+                )
+            file[stored.path][...] = values.astype(file[stored.path].dtype)
+
+
+def _other_weights(path: str, address: str, mine: list[str], theirs: list[str]) -> GraphError:
+    return GraphError(
+        f"{path}: layer {address!r} has the weights {', '.join(mine) or 'none'}, and in the other"
+        f" Keras {', '.join(theirs) or 'none'}; this layer cannot be converted",
+        "convert/other-weights",
+    )
