@@ -21,7 +21,7 @@ from graphprune.documents import encodable
 from graphprune.errors import OUTPUT_EXISTS, OutputError
 from graphprune.files import write_whole
 from graphprune.report.tables import wrap_lines
-from graphprune.rules.text.shipped import find_source
+from graphprune.rules.text.files import find_source
 from graphprune.shown import SUFFIXES
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".tflite")

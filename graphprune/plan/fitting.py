@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from graphprune.diagnostics.diagnostic import Diagnostic, Where
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
-from graphprune.rules.matchers.weight_names import is_named
 from graphprune.rules.values.rule_set import Claim, Prune, Rule
 from graphprune.sparsity.fit import Misfit, find_misfit, group_lengths, is_exact
 from graphprune.sparsity.patterns import Pattern
@@ -89,33 +88,25 @@ def _fit(layer: Layer, action: Prune) -> Fitted:
     pads = action.misfit == "pad"
     misfits = {
         tensor.name: find_misfit(action.pattern, tensor.shape, tensor.axes, pads=pads)
-        for tensor in _chosen(layer, action)
+        for tensor in action.tensors_of(layer)
     }
     return Fitted(
         layer,
         action,
-        tuple(tensor for tensor in _chosen(layer, action) if misfits[tensor.name] is None),
+        tuple(tensor for tensor in action.tensors_of(layer) if misfits[tensor.name] is None),
         tuple((name, misfit.reason) for name, misfit in misfits.items() if misfit is not None),
         pads
         and any(
             find_misfit(action.pattern, tensor.shape, tensor.axes) is not None
-            for tensor in _chosen(layer, action)
+            for tensor in action.tensors_of(layer)
         ),
     )
-
-
-def _chosen(layer: Layer, action: Prune) -> list[Tensor]:
-    return [
-        tensor
-        for tensor in layer.prunable
-        if action.weights is None or is_named(tensor.name, action.weights)
-    ]
 
 
 def _misfits(layer: Layer, rule: Rule, action: Prune) -> Iterator[_Misfitting]:
     if action.misfit == "skip":
         return
-    for tensor in _chosen(layer, action):
+    for tensor in action.tensors_of(layer):
         misfit = find_misfit(action.pattern, tensor.shape, tensor.axes, pads=action.misfit == "pad")
         if misfit is not None:
             yield _Misfitting(

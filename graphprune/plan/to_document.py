@@ -29,7 +29,7 @@ from graphprune.plan.document import (
 )
 from graphprune.plan.pruning_document import PruningJson
 from graphprune.plan.summary import summarize
-from graphprune.rules.values.losses import Loss
+from graphprune.rules.values.rule_set import Loss
 from graphprune.sparsity.pruning import Pruning
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from graphprune.plan.changes import BudgetChange, LayerChange, Plan
 from graphprune.plan.decision import changed_fields
 from graphprune.plan.summary import kind_of
-from graphprune.rules.values.losses import describe_losses
+from graphprune.rules.values.rule_set import describe_losses
 
 _ALLOCATIONS = {"erk": "ERK"}
 _REBUILT = "  # mask is rebuilt"

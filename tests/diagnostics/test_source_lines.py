@@ -1,6 +1,6 @@
 from graphprune.diagnostics.diagnostic import Where
 from graphprune.diagnostics.source_lines import SourceLines
-from graphprune.rules.text.shipped import find_source
+from graphprune.rules.text.files import find_source
 
 
 def test_lines_are_counted_as_the_yaml_reader_counts_them(tmp_path):

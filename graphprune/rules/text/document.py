@@ -1,18 +1,51 @@
-"""What is found wrong while a file's parts are built."""
+"""A rule file as plain values with their places, and the faults found while it is built."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from graphprune.diagnostics.diagnostic import MAX_OF_A_KIND, Diagnostic
-from graphprune.rules.text.yaml_text import Document, Path
+from graphprune.diagnostics.diagnostic import MAX_OF_A_KIND, Diagnostic, Where
 
+Path = tuple[str | int, ...]
+"""The way to a value: keys of mappings, and places in lists from 0."""
 Help = str | Callable[[], str] | None
 """What to write instead, or how to find it: a search among thousands of names is made only for
 faults that are listed.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One rule file as plain values.
+
+    Attributes:
+        file: The name to print.
+        data: Mappings, lists, text, numbers, bools and None.
+        keys: The place of each mapping key, by path.
+        values: The place of each value, by path.
+        faults: What is wrong with the text itself; with a syntax error `data` is None.
+    """
+
+    file: str
+    data: Any
+    keys: Mapping[Path, Where] = field(default_factory=dict)
+    values: Mapping[Path, Where] = field(default_factory=dict)
+    faults: tuple[Diagnostic, ...] = ()
+    is_readable: bool = True
+
+    def key(self, path: Path) -> Where:
+        """Return the place of the key at `path`, or of its nearest enclosing value."""
+        return self.keys.get(path) or self.value(path)
+
+    def value(self, path: Path) -> Where:
+        """Return the place of the value at `path`, or of its nearest enclosing value."""
+        for length in range(len(path), -1, -1):
+            if path[:length] in self.values:
+                return self.values[path[:length]]
+        return Where(self.file, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)

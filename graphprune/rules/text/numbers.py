@@ -1,17 +1,14 @@
-"""The scalars of rule files: text and numbers to typed values, each with its own fault and its own
-line of JSON Schema.
-"""
+"""Numbers of rule files: counts, shares, magnitudes; each with its own fault and JSON Schema."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
+from pydantic import PlainValidator, WithJsonSchema
 
-from graphprune.rules.text.regexes import RegexError, compile_regex
+from graphprune.rules.text.shape import Fault
 
 _UNITS = {"k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 _OPERATORS = {">=": "gte", ">": "gt", "<=": "lte", "<": "lt", "=": "eq", "==": "eq", "!=": "ne"}
@@ -19,52 +16,8 @@ _COMPARISON = re.compile(r"([<>]=?|[=!]=|=)\s*([0-9]{1,18}[kMG]?)")
 _SPELT = re.compile(r"([0-9]{1,3}(?:[,_ ][0-9]{3})+|[0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([kKmMgG]?)")
 _NUMBER_IN_TEXT = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*(percent|pct|per cent|)")
 _COUNT = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([kMG])")
-_TRUTHS = {
-    "true": "true",
-    "yes": "true",
-    "on": "true",
-    "y": "true",
-    "false": "false",
-    "no": "false",
-    "off": "false",
-    "n": "false",
-}
-QUOTES = "put quotes around it"
 _LARGEST = 3.4028234663852886e38  # of float32
 _PERCENT = re.compile(r"([-+]?[0-9]{1,18}(?:\.[0-9]{1,18})?)\s*%")
-
-
-Form = Literal["example", "shown", "matcher"]
-
-
-class Fault(ValueError):
-    """One value is wrong; the message becomes `FIELD EXPECTATION, got VALUE`, or the expectation
-    alone where it says itself what it got (`says_all`).
-
-    Where there is no other help, `form` says how to show what is written instead: by the example of
-    the key, not at all as the expectation shows it, or as a matcher.
-    """
-
-    def __init__(
-        self,
-        slug: str,
-        expectation: str,
-        help: str | Callable[[], str] = "",
-        *,
-        says_all: bool = False,
-        form: Form = "example",
-    ) -> None:
-        super().__init__(expectation)
-        self.slug = slug
-        self.expectation = expectation
-        self._help = help
-        self.says_all = says_all
-        self.form = form
-
-    @property
-    def help(self) -> str:
-        """What to write instead; a search for it is made only when it is asked for."""
-        return self._help if isinstance(self._help, str) else self._help()
 
 
 def parse_percent(value: Any) -> float | None:
@@ -196,109 +149,12 @@ def parse_power(value: Any) -> float:
     return float(power)
 
 
-def parse_regex(value: Any) -> str:
-    """Return a regular expression that RE2 compiles."""
-    if not isinstance(value, str):
-        raise Fault("value/type", "must be a regular expression in quotes")
-    try:
-        compile_regex(value)
-    except RegexError as err:
-        raise Fault("regex/invalid", err.reason, err.help) from None
-    return value
-
-
-def parse_text(value: Any) -> str:
-    """Return text that is not empty."""
-    if not isinstance(value, str):
-        raise Fault("value/type", "must be text", QUOTES if isinstance(value, int | float) else "")
-    if not value.strip():
-        raise Fault("value/range", "must not be empty")
-    return value
-
-
-def parse_names(value: Any) -> tuple[Any, ...]:
-    """Return one name or several as a tuple; those of a list are judged one by one later."""
-    if isinstance(value, str):
-        return (parse_text(value),)
-    if not isinstance(value, list):
-        raise Fault("value/type", "must be a name or a list of names")
-    if not value:
-        raise Fault("value/range", "must not be empty")
-    return tuple(value)
-
-
-def parse_id(value: Any) -> str:
-    """Return a rule id: text without blanks."""
-    text = parse_text(value)
-    if re.search(r"[\s\x00-\x1f,]", text):
-        raise Fault(
-            "value/range", "must be one word without blanks and commas", "join the words with '-'"
-        )
-    return text
-
-
-def parse_bool(value: Any) -> bool:
-    """Return true or false."""
-    if not isinstance(value, bool):
-        word = _TRUTHS.get(value.strip().lower()) if isinstance(value, str) else None
-        raise Fault(
-            "value/type",
-            "must be true or false",
-            (
-                f"write {word}, without quotes; yes, no, on and off are texts in YAML 1.2"
-                if word
-                else ""
-            ),
-        )
-    return value
-
-
-def parse_true(value: Any) -> bool:
-    """Return true: the only thing `keep` can say."""
-    if value is not True:
-        is_yes = isinstance(value, str) and _TRUTHS.get(value.strip().lower()) == "true"
-        help = (
-            "write 'keep: true', without quotes; yes and on are texts in YAML 1.2"
-            if is_yes
-            else "delete the rule if its layers may be pruned"
-        )
-        raise Fault("value/type", "must be true", help)
-    return True
-
-
-def parse_version(value: Any) -> int:
-    """Return the version of the rule language."""
-    if value != 1 or isinstance(value, bool | float):
-        is_meant = isinstance(value, str | float) and str(value).strip() in ("1", "1.0", "v1")
-        raise Fault(
-            "value/range",
-            "must be 1",
-            (
-                "write 'version: 1', a plain number"
-                if is_meant
-                else "this graphprune reads version 1 of the rule language"
-            ),
-        )
-    return 1
-
-
-def parse_variable(value: Any) -> str | int | float | bool:
-    """Return a variable's default: text, a number, or a bool."""
-    if not isinstance(value, str | int | float):
-        raise Fault("value/type", "must be text, a number, true or false")
-    return value
-
-
-_ID = r"^[^\s,\u0000-\u001f]+$"
-
-
 def _number_or_text(kind: dict[str, Any], pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [kind, {"type": "string", "pattern": pattern}]})
 
 
 _COUNT_TEXT = r"^\s*[0-9]{1,18}(\.[0-9]{1,18})?\s*[kMG]\s*$"
 _SHARE_TEXT = r"^\s*(\+?0*[0-9]{1,2}(\.[0-9]{1,18})?|-0+(\.0{1,18})?)\s*%\s*$"
-
 Share = Annotated[
     float,
     PlainValidator(parse_share),
@@ -324,26 +180,4 @@ Magnitude = Annotated[
     float,
     PlainValidator(parse_magnitude),
     WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": _LARGEST}),
-]
-RegexText = Annotated[
-    str, PlainValidator(parse_regex), WithJsonSchema({"type": "string"})
-]  # RE2's dialect, which "format: regex" is not
-_TEXT = {"type": "string", "pattern": r"\S"}
-Text = Annotated[str, PlainValidator(parse_text), WithJsonSchema(_TEXT)]
-Texts = Annotated[list[Text], Field(min_length=1)]
-TextOrList = Annotated[
-    tuple[Text, ...],
-    BeforeValidator(parse_names),
-    WithJsonSchema({"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}),
-]
-Identifier = Annotated[
-    str, PlainValidator(parse_id), WithJsonSchema({"type": "string", "pattern": _ID})
-]
-Truth = Annotated[bool, PlainValidator(parse_bool), WithJsonSchema({"type": "boolean"})]
-OnlyTrue = Annotated[bool, PlainValidator(parse_true), WithJsonSchema({"const": True})]
-Version = Annotated[int, PlainValidator(parse_version), WithJsonSchema({"const": 1})]
-Variable = Annotated[
-    str | int | float | bool,
-    PlainValidator(parse_variable),
-    WithJsonSchema({"type": ["string", "number", "boolean"]}),
 ]

@@ -12,17 +12,47 @@ not part of a place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, ValidationInfo, model_validator
 from pydantic.fields import FieldInfo
 
-from graphprune.rules.shapes.scalars import Fault
-
 FORM_SHOWN = "form_shown"
 MATCHER_WANTED = "matcher_wanted"
 """Types of pydantic errors, beside its own, that say how help shows the form of a value."""
+
+Form = Literal["example", "shown", "matcher"]
+
+
+class Fault(ValueError):
+    """One value is wrong; the message becomes `FIELD EXPECTATION, got VALUE`, or the expectation
+    alone where it says itself what it got (`says_all`).
+
+    Where there is no other help, `form` says how to show what is written instead: by the example of
+    the key, not at all as the expectation shows it, or as a matcher.
+    """
+
+    def __init__(
+        self,
+        slug: str,
+        expectation: str,
+        help: str | Callable[[], str] = "",
+        *,
+        says_all: bool = False,
+        form: Form = "example",
+    ) -> None:
+        super().__init__(expectation)
+        self.slug = slug
+        self.expectation = expectation
+        self._help = help
+        self.says_all = says_all
+        self.form = form
+
+    @property
+    def help(self) -> str:
+        """What to write instead; a search for it is made only when it is asked for."""
+        return self._help if isinstance(self._help, str) else self._help()
 
 
 def optional(

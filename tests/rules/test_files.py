@@ -1,6 +1,6 @@
 import pytest
 
-from graphprune.rules.text.text_encoding import decode_text
+from graphprune.rules.text.files import decode_text
 
 TEXT = "version: 1\nrules: []\n"
 SAVE = "save it as UTF-8 (in Windows editors: UTF-8, not Unicode)"
