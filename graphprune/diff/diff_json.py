@@ -28,7 +28,7 @@ from graphprune.diff.document import (
     SideJson,
     TensorDiffJson,
 )
-from graphprune.graph.strict_json import to_strict
+from graphprune.graph.graph_json import to_strict
 from graphprune.plan.pruning_document import PatternJson
 from graphprune.sparsity.patterns import pattern_to_config
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.diff.changes import Connection, GraphDiff
-from graphprune.graph.call_numbers import name_call
+from graphprune.graph.layers import name_call
 from graphprune.report.diff_settings import change_text
 
 

@@ -7,8 +7,8 @@ import re
 
 from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.diff.changes import ConfigChange
-from graphprune.graph.call_numbers import name_call
 from graphprune.graph.classes.python_code import CODE
+from graphprune.graph.layers import name_call
 from graphprune.report.tables import shorten
 
 _VALUE_WIDTH = 60
