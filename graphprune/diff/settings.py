@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from graphprune.archive.entries import Entry
 from graphprune.diff.changes import ConfigChange
 from graphprune.graph.architecture import WHEN_BUILT, plain_config
 from graphprune.graph.classes.builtin_layers import known_class
 from graphprune.graph.classes.completion import fill_from_other
-from graphprune.graph.entries import Entry
 
 GetRank = Callable[[], int | None]
 """Returns how many axes the tensor has that a layer takes; None where that is not known."""
