@@ -23,7 +23,7 @@ from graphprune.report.progress_lines import render_bar, render_epoch
 from graphprune.report.tables import shorten
 
 if TYPE_CHECKING:
-    from graphprune.runs.progress import Progress
+    from graphprune.runs.training_arguments import Progress
 
 KEY_ECHO = 4
 """Columns that the live line leaves free: a terminal writes ^C behind it, which must not begin a

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from graphprune.plan.changes import BudgetChange, LayerChange, Plan
+from graphprune.plan.changes import BudgetChange, LayerChange, Plan, kind_of
 from graphprune.plan.decision import changed_fields
-from graphprune.plan.summary import kind_of
 from graphprune.rules.values.losses import describe_losses
 
 _ALLOCATIONS = {"erk": "ERK"}

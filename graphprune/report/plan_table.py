@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from graphprune.graph.layers import Tensor
-from graphprune.plan.changes import HiddenLayer, LayerChange, Plan, TensorChange
-from graphprune.plan.summary import kind_of
+from graphprune.plan.changes import HiddenLayer, LayerChange, Plan, TensorChange, kind_of
 from graphprune.report.numbers import format_count, format_share
 from graphprune.report.plan_cells import (
     Wishes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphprune.diff.changes import GraphDiff
-from graphprune.diff.diff_json import graph_diff_to_config
+from graphprune.diff.document import graph_diff_to_config
 from graphprune.graph import LayerGraph
 from graphprune.report.drawing.diff_marks import mark_diff
 from graphprune.report.drawing.diff_view import view_diff

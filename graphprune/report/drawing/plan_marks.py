@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from graphprune.plan.changes import LayerChange, Plan, TensorChange
-from graphprune.plan.summary import kind_of
+from graphprune.plan.changes import LayerChange, Plan, TensorChange, kind_of
 from graphprune.report.drawing.layer_marks import Facts, LayerMark, Marking
 from graphprune.report.numbers import format_count, format_share
 from graphprune.report.plan_cells import (
