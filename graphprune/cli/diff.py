@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from graphprune import report
-from graphprune.cli.colour import paint_marks
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import (
     all_option,
@@ -19,6 +18,7 @@ from graphprune.cli.outputs import (
     DRAWING_SUFFIXES,
     check_report_free,
     choose_drawing_format,
+    paint_marks,
     print_report,
     terminal_width,
 )

@@ -8,7 +8,7 @@ import click
 
 from graphprune.cli.options import force_option, format_option, report_option
 from graphprune.cli.outputs import check_report_free, choose_format, print_report
-from graphprune.diagnostics.source_lines import SourceLines
+from graphprune.diagnostics.renderings import SourceLines
 from graphprune.documents import to_json
 from graphprune.errors import EXIT_ERROR
 from graphprune.files import write_whole

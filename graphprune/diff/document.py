@@ -20,7 +20,7 @@ from graphprune.diff.changes import (
     TensorDiff,
 )
 from graphprune.documents import Count, Flag, Share, Text
-from graphprune.graph.strict_json import to_strict
+from graphprune.graph.graph_json import to_strict
 from graphprune.plan.pruning_document import PatternJson
 from graphprune.sparsity.patterns import pattern_to_config
 
@@ -222,7 +222,7 @@ def graph_diff_to_config(diff: GraphDiff, *, show_all: bool = False) -> dict[str
 
     Calls (`source_call`, `target_call`, `calls.0` in paths of settings) count from 0, as Keras's
     node indices do; texts and drawings count from 1. It is strict JSON: NaN and the infinities in
-    settings are objects, see `graph.strict_json`. Layers and tensors in which nothing but trained
+    settings are objects, see `graph.graph_json`. Layers and tensors in which nothing but trained
     values differs are left out unless `show_all`. The key `model` stands before `layers` only where
     the model's own name, class or settings differ.
     """

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
+from graphprune.archive.entries import Entry
 from graphprune.diff.changes import ConfigChange, LayerDiff, PruningState, Status
 from graphprune.diff.pairing import Pair
 from graphprune.diff.weights import Weights, compare_tensors
 from graphprune.graph.architecture import WHEN_BUILT, collect_call_constants, plain_config
 from graphprune.graph.classes.builtin_layers import known_class
 from graphprune.graph.classes.completion import fill_from_other
-from graphprune.graph.entries import Entry
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 from graphprune.graph.shapes.tensor_shapes import Shape, TensorUse, find_tensor_shapes

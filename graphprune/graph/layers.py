@@ -129,3 +129,15 @@ class Layer:
     def is_candidate(self) -> bool:
         """Whether the layer owns at least one prunable tensor."""
         return any(tensor.prunable for tensor in self.tensors)
+
+
+def name_call(index: int) -> str:
+    """Return how reports and drawings write the call with this index: numbered from 1.
+
+    Configs, graphs and JSON keep the index, which counts from 0 as Keras's node index does.
+
+    Example:
+        >>> name_call(0), name_call(1)
+        ('call 1', 'call 2')
+    """
+    return f"call {index + 1:,}"

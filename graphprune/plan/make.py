@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
-from graphprune.archive.collector import collector_paused
+from graphprune.archive.files import collector_paused
 from graphprune.arguments import wrong_type
 from graphprune.diagnostics.diagnostic import Diagnostic, sort_by_place
 from graphprune.errors import RuleError

@@ -15,7 +15,7 @@ RUN = """
 import sys, time, warnings, click
 from graphprune import signals
 from graphprune.cli.finish import stoppable
-from graphprune.cli.lasting_output import lasting_output
+from graphprune.cli.progress import lasting_output
 from graphprune.cli.progress import live_display
 from graphprune.runs.training_arguments import Progress
 

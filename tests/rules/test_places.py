@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rule_mutations import DAMAGED, TEXT, WITH_OTHER_VALUES
 
-from graphprune.diagnostics.source_lines import SourceLines
+from graphprune.diagnostics.renderings import SourceLines
 from graphprune.errors import RuleError
 from graphprune.plan import make_plan
 from graphprune.rules import read_rules

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from graphprune.archive.collector import collector_paused
+from graphprune.archive.files import collector_paused
 from graphprune.diagnostics.diagnostic import Diagnostic, Where, sort_by_place
 from graphprune.errors import RuleError
 from graphprune.rules.building.checks import build_check

@@ -8,7 +8,7 @@ from typing import Any
 
 import networkx as nx
 
-from graphprune.graph.call_numbers import name_call
+from graphprune.graph.layers import name_call
 from graphprune.rules.matchers.layer_set import LayerOrder, LayerSet, Marks
 
 Links = Sequence[Sequence[int]]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, compress, repeat
 
-from graphprune.archive.collector import collector_paused
+from graphprune.archive.files import collector_paused
 from graphprune.diagnostics.diagnostic import Diagnostic, sort_by_place
 from graphprune.graph import Layer, LayerGraph
 from graphprune.rules.matchers.faults import find_matcher_faults

@@ -1,8 +1,8 @@
-"""What the wrapper of the TensorFlow Model Optimization toolkit (tfmot) was told to do, in
-graphprune's words.
+"""What the config of a pruning wrapper says: graphprune's own, and that of tfmot.
 
-Its files do not say `sparsity_m_by_n` (`get_config` in pruning_wrapper.py leaves it out), so such a
-layer goes on with single weights, as it does there; of a live wrapper it is known.
+tfmot is the TensorFlow Model Optimization toolkit. Its files do not say `sparsity_m_by_n`
+(`get_config` in pruning_wrapper.py leaves it out), so a wrapper read from a file prunes single
+weights, as it does in tfmot; of a live wrapper the pattern is known.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from graphprune.archive import StoredTensor
+from graphprune.archive.entries import Entry, type_of
+from graphprune.archive.tfmot import is_toolkit_config
+from graphprune.errors import GraphError
 from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.classes.python_patterns import PatternArguments
-from graphprune.graph.entries import Entry, type_of
+from graphprune.graph.layers import Layer, Wrap
 from graphprune.sparsity.positions import Position
-from graphprune.sparsity.pruning import Pruning
+from graphprune.sparsity.pruning import Provenance, Pruning
 from graphprune.sparsity.schedules import Schedule
 
 TOOLKIT_STATE = ("mask", "threshold", "pruning_step")
@@ -26,6 +30,62 @@ _OWN_CHOICE: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"), ("pointwise_kernel",)),
 }
 """Layers of which the toolkit prunes fewer weights (prune_registry.py)."""
+
+
+def read_wrap(entry: Entry, address: str, place: str) -> Wrap:
+    """Return what the pruning wrapper with this entry was told to do; `place` begins error texts.
+
+    Raises:
+        GraphError: the wrapper is damaged.
+    """
+    config = entry["config"]
+    try:
+        inner = config["layer"]
+        if not isinstance(inner["class_name"], str) or not isinstance(inner["config"], Mapping):
+            raise TypeError("the layer inside is no layer")
+        pruning = (
+            read_toolkit_pruning(config)
+            if is_toolkit_config(config)
+            else Pruning.from_config(config["pruning"])
+        )
+        return Wrap(
+            type_of(entry), entry, pruning, Provenance.from_config(config.get("provenance") or {})
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as err:
+        raise GraphError(
+            f"{place}: the pruning wrapper of layer {address!r} is damaged ({type(err).__name__}:"
+            f" {err}); save the model again"
+        ) from err
+
+
+def names_in_wrapper(layer: Layer) -> list[str]:
+    """Return the names of a custom layer's weights where its wrapper tells them, in the order of
+    the layer; `.keras` files number them.
+    """
+    names = layer.wrap.entry["config"].get("weight_names") if layer.wrap is not None else None
+    return (
+        names
+        if isinstance(names, list)
+        and all(isinstance(name, str) for name in names)
+        and len(set(names)) == len(names)
+        else []
+    )
+
+
+def rename_by_wrapper(
+    layer: Layer, kind: str, found: Mapping[str, StoredTensor]
+) -> Mapping[str, StoredTensor]:
+    """Return the tensors of a custom layer, named by their places in this format, under the names
+    that its wrapper tells.
+    """
+    names, places = (
+        names_in_wrapper(layer),
+        layer.wrap.entry["config"].get("weight_places") if layer.wrap is not None else None,
+    )
+    listed = places.get(kind) if isinstance(places, Mapping) else None
+    if not isinstance(listed, list) or len(listed) != len(names) or set(listed) != found.keys():
+        return found
+    return {name: found[place] for name, place in zip(names, listed, strict=True)}
 
 
 def read_toolkit_pruning(config: Mapping[str, Any]) -> Pruning | None:

@@ -10,7 +10,7 @@ from hostile_files import IN, layer, model, write_h5, write_keras
 
 from graphprune.errors import ArchiveError, GraphError
 from graphprune.graph import LayerGraph, graph_from_config, graph_to_config, read_graph
-from graphprune.graph.shape_faults import find_shape_fault
+from graphprune.graph.weight_faults import find_shape_fault
 
 LSTM = {"class_name": "LSTM", "config": {"name": "lstm", "units": 2}}
 GRU = {"class_name": "GRU", "config": {"name": "gru", "units": 2, "reset_after": False}}

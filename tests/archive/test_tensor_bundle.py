@@ -7,7 +7,7 @@ import random
 import google_crc32c
 import pytest
 
-from graphprune.archive.saved_model import crc32c as crc
+from graphprune.archive.saved_model import tensor_bundle as crc
 
 POLYNOMIAL = 0x82F63B78
 

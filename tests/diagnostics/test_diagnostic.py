@@ -3,7 +3,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphprune.diagnostics.source_excerpt import MAX_WIDTH, render_excerpt
+from graphprune.diagnostics.diagnostic import MAX_WIDTH, render_excerpt
 from graphprune.diagnostics.terminal_text import text_width
 
 

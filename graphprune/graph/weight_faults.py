@@ -1,10 +1,11 @@
-"""Whether the weights that a file holds have the shapes that its layers were built with."""
+"""Whether the weights in a file are those that its config asks for: number, names and shapes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from graphprune.archive import StoredTensor
+from graphprune.archive import Archive, StoredTensor
+from graphprune.errors import ArchiveError
 from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.classes.expected_shapes import Expected, find_expected_shapes
 from graphprune.graph.classes.lengths import Length, Lengths, Open, SettingError
@@ -176,3 +177,47 @@ def _shown_one(length: Length, bound: Mapping[str, int]) -> str:
     if isinstance(length, Open) and length.name in bound:
         return str(bound[length.name] * length.times)
     return "?" if length is None else str(length)
+
+
+Named = Mapping[str, StoredTensor]
+"""Tensors by bare name."""
+
+
+def misfit(
+    archive: Archive, layer: Layer, names: Iterable[str], count: int, missing: Sequence[str] = ()
+) -> ArchiveError:
+    """Return the error for a layer of which the file holds `count` tensors where `names` should be;
+    `missing` are those that are known not to be there.
+    """
+    wanted = ", ".join(names) or "no weights"
+    holds = f"should hold {wanted}, the file holds {count} tensor{'' if count == 1 else 's'} there"
+    fault = holds
+    if missing:
+        fault += f", {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
+    return ArchiveError(
+        f"{archive.path}: layer {layer.address!r} ({layer.type})"
+        f" {_find_extra(layer) or f'{fault}; save the model again'}"
+    )
+
+
+def _find_extra(layer: Layer) -> str | None:
+    """Return what Keras 3 keeps beside or instead of a layer's own weights, with a way out; None
+    for an ordinary layer.
+
+    A quantized layer names its mode in its dtype policy (keras/src/dtype_policies/dtype_policy.py
+    of Keras 3), one with LoRA its rank (`enable_lora`).
+    """
+    policy = layer.config.get("dtype")
+    inside = policy.get("config") if isinstance(policy, Mapping) else None
+    mode = inside.get("mode") if isinstance(inside, Mapping) else None
+    if mode is not None:
+        return (
+            f"is quantized to {str(mode)[:40]}, with integers or scales for weights; prune a model"
+            " before it is quantized, and give the one that was not"
+        )
+    rank = layer.config.get("lora_rank")
+    return (
+        rank
+        and f"has LoRA weights of rank {str(rank)[:40]} beside its own; load and save the model"
+        " with Keras 3.15, which merges them into the kernel"
+    )

@@ -6,7 +6,7 @@ import pytest
 from builders import build_config
 
 from graphprune.archive import read_archive
-from graphprune.archive.collector import collector_paused
+from graphprune.archive.files import collector_paused
 from graphprune.errors import ArchiveError
 from graphprune.graph import read_graph
 

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from graphprune.archive.hdf5.texts import read_texts
+from graphprune.archive.hdf5.headers import read_texts
 from graphprune.errors import ArchiveError
 
 VALUES: dict[str, Any] = {

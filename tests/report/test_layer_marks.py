@@ -1,7 +1,7 @@
 import pytest
 from builders import build_graph
 
-from graphprune.report.drawing.layer_categories import COLOURS, category_of
+from graphprune.report.drawing.layer_marks import COLOURS, category_of
 
 
 @pytest.mark.parametrize(

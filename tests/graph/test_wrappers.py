@@ -1,6 +1,6 @@
 import pytest
 
-from graphprune.graph.tfmot import read_toolkit_pruning, toolkit_state_names
+from graphprune.graph.wrappers import read_toolkit_pruning, toolkit_state_names
 
 RAMP = {
     "class_name": "PolynomialDecay",

@@ -9,7 +9,7 @@ from graphprune.graph import (
     measure_zeros,
     read_graph,
 )
-from graphprune.graph.measure import measure_values
+from graphprune.graph.weights import measure_values
 from graphprune.shipped import shipped_file
 
 MODEL = shipped_file("fixtures/digits-cnn.keras")
