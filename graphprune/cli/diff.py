@@ -23,7 +23,7 @@ from graphprune.cli.outputs import (
     terminal_width,
 )
 from graphprune.diff import GraphDiff, graph_diff_to_config
-from graphprune.diff.archive_weights import diff_models
+from graphprune.diff.graph_diff import diff_models
 from graphprune.documents import to_json
 from graphprune.errors import EXIT_DIFFERENT
 from graphprune.graph import ModelFile

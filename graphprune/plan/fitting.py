@@ -9,8 +9,7 @@ from graphprune.diagnostics.diagnostic import Diagnostic, Where
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
 from graphprune.rules.values.rule_set import Claim, Prune, Rule
-from graphprune.sparsity.fit import Misfit, find_misfit, group_lengths, is_exact
-from graphprune.sparsity.patterns import Pattern
+from graphprune.sparsity.patterns import Misfit, Pattern, find_misfit, is_exact
 from graphprune.sparsity.pruning import Pruning
 from graphprune.suggestions import closest
 
@@ -123,7 +122,7 @@ def _faults(found: Sequence[_Misfitting], axes: frozenset[str]) -> Iterator[Diag
     """Yield the faults of one rule with one slug; `axes` are those of all prunable tensors of the
     model.
     """
-    is_slip = any(axis not in axes for axis in group_lengths(found[0].pattern))
+    is_slip = any(axis not in axes for axis in found[0].pattern.lengths())
     groups = [found] if is_slip or len(found) > SHOWN else [[one] for one in found]
     for group in groups:
         names = ", ".join(map(str, group[:SHOWN]))
@@ -144,7 +143,7 @@ def _short(pattern: Pattern) -> str:
 
 
 def _help(group: Sequence[_Misfitting], axes: frozenset[str]) -> str:
-    lengths = group_lengths(group[0].pattern)
+    lengths = group[0].pattern.lengths()
     if group[0].misfit.slug == "pattern/rank":
         unknown = next((axis for axis in lengths if axis not in axes), None)
         near = "" if unknown is None else closest(unknown, axes)

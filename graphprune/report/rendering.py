@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from graphprune.diff.changes import GraphDiff
-from graphprune.diff.diff_json import graph_diff_to_config
+from graphprune.diff.document import graph_diff_to_config
 from graphprune.documents import to_json
 from graphprune.errors import OutputError
 from graphprune.graph.graph_json import graph_to_config

@@ -15,7 +15,6 @@ from graphprune.rules.text.shape import Fault, Shape, optional, required
 from graphprune.rules.text.words import Text, Texts
 from graphprune.rules.values.custom_layers import CustomLayer
 from graphprune.rules.values.rule_set import Prune, Rule
-from graphprune.sparsity.fit import group_lengths
 from graphprune.suggestions import closest
 
 SECTION = "layers"
@@ -86,7 +85,7 @@ def find_unknown_axes(
     for rule in rules:
         if not isinstance(rule.action, Prune):
             continue
-        for axis in group_lengths(rule.action.pattern):
+        for axis in rule.action.pattern.lengths():
             if not is_axis(axis) and axis not in taught:
                 message = (
                     f"rule {rule.id!r}: no layer of Keras has an axis {axis!r}, and no section"

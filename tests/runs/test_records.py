@@ -6,7 +6,7 @@ import pytest
 from runs.damage import rewrite
 from runs.made_runs import make_run
 
-from graphprune.runs import user_mark
+from graphprune.runs import records
 from graphprune.runs.run_folder import RunFolder
 
 
@@ -80,7 +80,7 @@ def test_where_no_key_can_be_kept_a_run_is_made_without_a_mark(tmp_path, state):
 def test_a_relative_state_folder_is_ignored(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", "state")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert user_mark.make_mark("0" * 64)
+    assert records.make_mark("0" * 64)
     assert (tmp_path / "home/.local/state/graphprune/run-key").exists()
 
 

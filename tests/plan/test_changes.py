@@ -1,7 +1,7 @@
 from lenet import lenet, rules
 
 from graphprune.plan import make_plan
-from graphprune.plan.summary import summarize
+from graphprune.plan.changes import summarize
 
 
 def test_figures_of_the_example():
