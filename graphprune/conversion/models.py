@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from graphprune.archive.entries import is_builtin, is_model, type_of
+from graphprune.archive.entries import is_builtin, is_model, name_of, type_of
 from graphprune.conversion.calls import (
     Call,
     is_reference,
@@ -16,9 +16,7 @@ from graphprune.conversion.calls import (
     references,
 )
 from graphprune.conversion.operations import SLICING, Operation, by_class, by_function
-from graphprune.conversion.settings import Names, Parameters, converted_layer
-from graphprune.errors import GraphError
-from graphprune.graph.entries import name_of
+from graphprune.conversion.settings import LayerConverter, Parameters
 from graphprune.graph.layers import SEPARATOR
 
 _OP_LAYERS = ("TFOpLambda", "SlicingOpLambda")
@@ -26,7 +24,7 @@ _MODELS = {
     3: {"Functional": "keras.src.models.functional", "Sequential": "keras.src.models.sequential"},
     2: {"Functional": "keras.src.engine.functional", "Sequential": "keras"},
 }
-_OWN_INPUT = ("batch_input_shape", "batch_shape", "input_shape", "input_dim")
+_NUMBERS = ("float16", "bfloat16", "float32", "float64")
 _POSITIONAL = {
     "MultiHeadAttention": ("query", "value", "key"),
     "GroupQueryAttention": ("query", "value", "key"),
@@ -66,21 +64,33 @@ def convert_config(
     Raises:
         GraphError: the other Keras has no counterpart of a layer, a setting or an operation.
     """
-    writer = _Writer(parameters, keras, place, {})
+    writer = _ModelConverter(parameters, keras, place, {})
     return Converted(writer.model(config, "", ""), writer.renamed)
 
 
 @dataclass(frozen=True, slots=True)
-class _Writer:
+class _ModelConverter:
     parameters: Parameters
     keras: int
     place: str
     renamed: dict[str, str]
 
+    @property
+    def _layers(self) -> LayerConverter:
+        return LayerConverter(self.parameters, self.keras, self.place, self._held_model)
+
+    def _held_model(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a model that a layer holds; its layers have no addresses of their own."""
+        converter = _ModelConverter(self.parameters, self.keras, self.place, {})
+        made = converter.model(entry, "", "")
+        if converter.renamed:
+            raise self._layers.no_counterpart(entry, "allows no '/' in the names of layers in it")
+        return made
+
     def model(self, entry: Mapping[str, Any], before: str, after: str) -> dict[str, Any]:
         """Return the entry of a model; `before` and `after` are its address in the file and now."""
         if not is_builtin(entry):
-            raise self._no_counterpart(name_of(entry), type_of(entry), "a model class of its own")
+            raise self._layers.no_counterpart(entry, "cannot get a model class by conversion")
         config = entry["config"]
         layers = _without_mask_operations(config["layers"]) if self.keras == 2 else config["layers"]
         names = self._names(layers, before, after)
@@ -89,8 +99,8 @@ class _Writer:
         if kind == "Functional":
             made = kept | self._functional(config, layers, names, before, after)
         else:
-            members = self._members(layers, names, before, after)
-            made = kept | {"layers": _with_input(members) if self.keras == 3 else members}
+            first = _own_input(layers, names) if self.keras == 3 else []
+            made = kept | {"layers": [*first, *self._members(layers, names, before, after)]}
             if config.get("build_input_shape"):
                 made["build_input_shape"] = config["build_input_shape"]
         return {
@@ -152,12 +162,7 @@ class _Writer:
             elif type_of(entry) == "InputLayer":
                 made = self._input(entry)
             else:
-                made = converted_layer(entry, self.parameters, keras=self.keras, place=self.place)
-                made["config"] |= {
-                    key: entry["config"][key]
-                    for key in _OWN_INPUT
-                    if key in entry["config"] and self.keras == 3
-                }
+                made = self._layers.layer(entry)
             made["config"] |= {"name": names[name]}
             members.append(made)
         return members
@@ -167,9 +172,7 @@ class _Writer:
         shape = config.pop("batch_input_shape", config.pop("batch_shape", None))
         for key in ("sparse", "ragged", "optional"):
             if config.get(key):
-                raise self._no_counterpart(
-                    name_of(entry), "InputLayer", f"no counterpart of {key} inputs"
-                )
+                raise self._layers.no_counterpart(entry, f"takes no {key} inputs here")
         key = "batch_shape" if self.keras == 3 else "batch_input_shape"
         kept = {name: config[name] for name in ("name", "dtype") if config.get(name) is not None}
         return {
@@ -200,8 +203,8 @@ class _Writer:
         calls = [read_call(node) for node in entry.get("inbound_nodes") or ()]
         settings = [self._settings(entry, operation, keywords) for _, keywords in calls]
         if any(each != settings[0] for each in settings[1:]):
-            raise self._no_counterpart(
-                name, type_of(entry), "no operation with other settings at each call"
+            raise self._layers.no_counterpart(
+                entry, "has no operation with other settings at each call"
             )
         return {
             "module": f"keras.src.ops.{operation.module}",
@@ -223,17 +226,13 @@ class _Writer:
             sliced = key == "slice_spec" and operation.functions[0] == SLICING
             neutral = key in operation.neutral and operation.neutral[key] == value
             if not (is_known or sliced or neutral):
-                raise self._no_counterpart(
-                    name_of(entry),
-                    str(entry["config"].get("function")),
-                    f"no counterpart of the argument {key!r}",
+                raise self._layers.no_counterpart(
+                    entry, f"has no counterpart of the argument {key!r} of {operation.functions[0]}"
                 )
         for value in found.values():
             if any(True for _ in references(value)):
-                raise self._no_counterpart(
-                    name_of(entry),
-                    str(entry["config"].get("function")),
-                    "no operation whose settings are tensors",
+                raise self._layers.no_counterpart(
+                    entry, f"takes no tensors as settings of {operation.name}"
                 )
         return found
 
@@ -242,9 +241,7 @@ class _Writer:
         if operation is None:
             raise AssertionError(f"{type_of(entry)} is no operation")
         if isinstance(operation, str):
-            raise self._no_counterpart(
-                name_of(entry), operation, "no counterpart of this operation"
-            )
+            raise self._layers.no_counterpart(entry, f"has no counterpart of {operation}")
         return operation
 
     def _node(
@@ -272,13 +269,6 @@ class _Writer:
             return node_for_keras_2(renamed)
         new_shift = {names[name]: number for name, number in shift.items()}
         return node_for_keras_3(renamed, frozenset(names.values()), new_shift)
-
-    def _no_counterpart(self, name: str, kind: str, what: str) -> GraphError:
-        return GraphError(
-            f"{self.place}: layer {name!r} ({kind}): {Names[self.keras]} has {what}; replace the"
-            " layer before the model is converted",
-            "convert/no-counterpart",
-        )
 
 
 def _op_layer(operation: Operation) -> str:
@@ -405,31 +395,31 @@ def _takers(layers: list[Any]) -> Mapping[str, set[str]]:
 
 
 def _has_input(entry: Mapping[str, Any]) -> bool:
-    layers = entry["config"].get("layers") if is_model(entry) else None
+    layers = entry["config"]["layers"] if is_model(entry) else ()
     return bool(layers) and layers[0].get("class_name") == "InputLayer"
 
 
-def _with_input(members: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the layers of a Sequential model with an InputLayer where the first layer says the
-    shape of its input.
+def _own_input(layers: list[Any], names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the InputLayer that a Sequential model needs where its first layer says the shape of
+    the input.
     """
-    if not members or members[0]["class_name"] == "InputLayer":
-        return members
-    config = members[0]["config"]
+    if not layers or type_of(layers[0]) == "InputLayer":
+        return []
+    config = layers[0]["config"]
     shape = config.get("batch_input_shape") or config.get("batch_shape")
-    for key in _OWN_INPUT:
-        config.pop(key, None)
     if shape is None:
-        return members
-    first = {
-        "module": "keras.layers",
-        "class_name": "InputLayer",
-        "config": {"batch_shape": shape, "name": f"{config['name']}_input"},
-        "registered_name": None,
-    }
-    if isinstance(config.get("dtype"), str) and members[0]["class_name"] != "Embedding":
-        first["config"] |= {"dtype": config["dtype"]}
-    return [first, *members]
+        return []
+    own = {"batch_shape": shape, "name": f"{names[name_of(layers[0])]}_input"}
+    if config.get("dtype") in _NUMBERS and type_of(layers[0]) != "Embedding":
+        own["dtype"] = config["dtype"]
+    return [
+        {
+            "module": "keras.layers",
+            "class_name": "InputLayer",
+            "config": own,
+            "registered_name": None,
+        }
+    ]
 
 
 def _renamed(value: Any, names: Mapping[str, str], shift: Mapping[str, int]) -> Any:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphprune.archive.entries import is_builtin, type_of
+from graphprune.archive.entries import is_builtin, is_model, type_of
 from graphprune.errors import GraphError
 
 Parameters = Callable[[str, str], frozenset[str] | None]
-"""From a module (`layers`, `initializers`, `regularizers`, `constraints`) and a class to the
+"""From a module (`layers`, `initializers`, `optimizers`, ...) and a class to the
 arguments that its constructor takes in the Keras that reads the result; None where that Keras has
 no such class.
 """
-Names = {2: "tf_keras", 3: "Keras 3"}
+NAMES = {2: "tf_keras", 3: "Keras 3"}
 
 OWN_INPUT = frozenset({"batch_input_shape", "batch_shape", "input_shape", "input_dim"})
 """Settings of the first layer of a Sequential model that say the shape of the model's input."""
+_SIZES = {"Embedding": frozenset({"input_dim"}), "ReversibleEmbedding": frozenset({"input_dim"})}
 _PARTS = ("layer", "backward_layer", "cell", "cells")
 """Settings that hold layers."""
 
@@ -64,10 +64,7 @@ DIFFERENCES: Mapping[int, Differences] = {
             "dynamic": False,
             "groups": 1,
             "renorm": False,
-            "fused": None,
             "softmax_robust_masking": False,
-            "virtual_batch_size": None,
-            "adjustment": None,
             "sparse": False,
             "ragged": False,
             "optional": False,
@@ -75,7 +72,13 @@ DIFFERENCES: Mapping[int, Differences] = {
         },
     ),
     2: Differences(
-        classes={},
+        classes={
+            "MultiHeadAttention": (
+                "MultiHeadAttention",
+                # read without a default (tf_keras/src/layers/attention/multi_head_attention.py)
+                dict.fromkeys(("query_shape", "key_shape", "value_shape")),
+            )
+        },
         renamed={"LeakyReLU": {"negative_slope": "alpha"}},
         dropped={
             "": OWN_INPUT | {"autocast"},
@@ -90,12 +93,6 @@ DIFFERENCES: Mapping[int, Differences] = {
             "zero_output_for_mask": False,
             "use_gate": False,
             "rms_scaling": False,
-            "flash_attention": None,
-            "lora_rank": None,
-            "lora_alpha": None,
-            "quantization_config": None,
-            "quantization_mode": None,
-            "gptq_unpacked_column_size": None,
             "sparse": False,
             "ragged": False,
             "optional": False,
@@ -110,91 +107,111 @@ DIFFERENCES: Mapping[int, Differences] = {
 }
 
 
-def converted_layer(
-    entry: Mapping[str, Any], parameters: Parameters, *, keras: int, place: str
-) -> dict[str, Any]:
-    """Return the entry of a layer (class and config, no calls) for Keras `keras`.
+@dataclass(frozen=True, slots=True)
+class LayerConverter:
+    """Converts single layers, without their calls.
 
-    Raises:
-        GraphError: that Keras has no such class, or the layer has a setting that is not at its
-            neutral value and that the class does not take.
+    Attributes:
+        parameters: The classes of the Keras that reads the result.
+        keras: Its major version, 2 or 3.
+        place: What error texts begin with.
+        model: Converts a model that a layer such as TimeDistributed holds.
     """
-    kind = type_of(entry)
-    differences = DIFFERENCES[keras]
-    name, added = differences.classes.get(kind, (kind, {}))
-    accepted = parameters("layers", name) if is_builtin(entry) else None
-    if accepted is None:
-        what = "a layer class of its own" if not is_builtin(entry) else f"no {kind} layer"
-        has = "has" if is_builtin(entry) else "cannot get"
-        raise GraphError(
-            f"{place}: layer {entry['config'].get('name')!r} ({kind}): {Names[keras]} {has} {what};"
-            " replace the layer before the model is converted",
+
+    parameters: Parameters
+    keras: int
+    place: str
+    model: Callable[[Mapping[str, Any]], dict[str, Any]]
+
+    def layer(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the entry of a layer (class and config).
+
+        Raises:
+            GraphError: the other Keras has no such class, or the layer has a setting that is not
+                at its neutral value and that the class does not take.
+        """
+        kind = type_of(entry)
+        name, added = DIFFERENCES[self.keras].classes.get(kind, (kind, {}))
+        if not is_builtin(entry):
+            raise self.no_counterpart(entry, "cannot get a layer class of its own by conversion")
+        accepted = self.parameters("layers", name)
+        if accepted is None or kind == "Lambda":
+            raise self.no_counterpart(entry, f"cannot take a {kind} layer")
+        return {
+            "module": "keras.layers",
+            "class_name": name,
+            "config": self._settings(entry, kind, accepted) | dict(added),
+            "registered_name": None,
+        }
+
+    def no_counterpart(self, entry: Mapping[str, Any], what: str) -> GraphError:
+        """Return the error about a layer that the other Keras cannot have."""
+        name = entry["config"].get("name") or entry.get("name")
+        return GraphError(
+            f"{self.place}: layer {name!r} ({type_of(entry)}): {NAMES[self.keras]} {what}; replace"
+            " the layer before the model is converted",
             "convert/no-counterpart",
         )
-    config = _settings(entry["config"], kind, accepted, parameters, keras=keras, place=place)
-    return {
-        "module": "keras.layers",
-        "class_name": name,
-        "config": config | dict(added),
-        "registered_name": None,
-    }
 
+    def _settings(
+        self, entry: Mapping[str, Any], kind: str, accepted: frozenset[str]
+    ) -> dict[str, Any]:
+        differences = DIFFERENCES[self.keras]
+        dropped = differences.dropped[""] | differences.dropped.get(kind, frozenset())
+        renamed = differences.renamed.get(kind, {})
+        shape_only = OWN_INPUT - _SIZES.get(kind, frozenset())
+        taken = (accepted | differences.accepted.get(kind, frozenset())) - shape_only
+        found: dict[str, Any] = {}
+        for key, value in entry["config"].items():
+            other = renamed.get(key, key)
+            if other in taken:
+                found[other] = self._setting(entry, key, value)
+            elif key not in dropped and not _is_neutral(key, value, differences):
+                raise self.no_counterpart(
+                    entry, f"has no setting {key!r}, and here it is {str(value)[:60]!r}"
+                )
+        if kind in _ONE_AXIS and self.keras == 3:
+            found["axis"] = self._one_axis(entry)
+        if kind == "Bidirectional" and self.keras == 2:
+            return _without_derived_direction(found)
+        return found
 
-def _settings(
-    config: Mapping[str, Any],
-    kind: str,
-    accepted: frozenset[str],
-    parameters: Parameters,
-    *,
-    keras: int,
-    place: str,
-) -> dict[str, Any]:
-    differences = DIFFERENCES[keras]
-    dropped = differences.dropped.get("", frozenset()) | differences.dropped.get(kind, frozenset())
-    renamed = differences.renamed.get(kind, {})
-    accepted |= differences.accepted.get(kind, frozenset())
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        other = renamed.get(key, key)
-        if other in accepted:
-            found[other] = _setting(key, value, parameters, keras=keras, place=place)
-        elif key not in dropped and not _is_neutral(key, value, differences):
-            raise GraphError(
-                f"{place}: layer {config.get('name')!r} ({kind}): {Names[keras]} has no setting"
-                f" {key!r}, and here it is {value!r}; set it to its default before the model is"
-                " converted",
-                "convert/no-counterpart",
-            )
-    if kind in _ONE_AXIS and keras == 3:
-        found["axis"] = _one_axis(found["axis"], config.get("name"), place)
-    if kind == "Bidirectional" and keras == 2:
-        return _without_derived_direction(found)
-    return found
+    def _one_axis(self, entry: Mapping[str, Any]) -> Any:
+        """Return the axis of a batch normalization, which tf_keras stores as a list."""
+        axis = entry["config"]["axis"]
+        if not isinstance(axis, list | tuple):
+            return axis
+        if len(axis) != 1:
+            raise self.no_counterpart(entry, f"normalizes over one axis, not over {list(axis)}")
+        return axis[0]
 
-
-def _one_axis(axis: Any, name: Any, place: str) -> Any:
-    """Return the axis of a batch normalization, which tf_keras stores as a list."""
-    if not isinstance(axis, list | tuple):
-        return axis
-    if len(axis) != 1:
-        raise GraphError(
-            f"{place}: layer {name!r} normalizes over the axes {list(axis)}, and Keras 3 takes one;"
-            " replace the layer before the model is converted",
-            "convert/no-counterpart",
-        )
-    return axis[0]
-
-
-def _is_neutral(key: str, value: Any, differences: Differences) -> bool:
-    return key in differences.neutral and value == differences.neutral[key]
-
-
-def _setting(key: str, value: Any, parameters: Parameters, *, keras: int, place: str) -> Any:
-    if key in _PARTS and isinstance(value, list):
-        return [_setting("cell", item, parameters, keras=keras, place=place) for item in value]
-    if key in _PARTS and isinstance(value, Mapping):
-        return converted_layer(value, parameters, keras=keras, place=place)
-    return _object(key, value, parameters)
+    def _setting(self, entry: Mapping[str, Any], key: str, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [self._setting(entry, key, item) for item in value]
+        if not isinstance(value, Mapping) or "class_name" not in value or "config" not in value:
+            return value
+        if key in _PARTS:
+            return self.model(value) if is_model(value) else self.layer(value)
+        kind, config = value["class_name"], value["config"]
+        if kind in _POLICIES:
+            return config["name"]
+        if kind in _VALUES:
+            return dict(value)
+        if kind == "function" and isinstance(config, str):
+            return config
+        if is_builtin(value) and self.parameters("layers", kind) is not None:
+            return self.layer(value)
+        module = _MODULES.get(key.rpartition("_")[2], "")
+        accepted = self.parameters(module, kind) if module and is_builtin(value) else None
+        if accepted is None:
+            raise self.no_counterpart(entry, f"has no {kind} for the setting {key!r}")
+        return {
+            "module": f"keras.{module}",
+            "class_name": kind,
+            # what the other Keras does not take chose the first weights, and these are there
+            "config": {name: item for name, item in config.items() if name in accepted},
+            "registered_name": None,
+        }
 
 
 _MODULES = {
@@ -202,33 +219,13 @@ _MODULES = {
     "regularizer": "regularizers",
     "constraint": "constraints",
 }
+_POLICIES = frozenset({"Policy", "PolicyV1", "DTypePolicy", "FloatDTypePolicy"})
+_VALUES = frozenset({"__tensor__", "__numpy__", "__bytes__", "__slice__", "__ellipsis__"})
+"""Classes that stand for plain values, in both Kerases."""
 
 
-def _object(key: str, value: Any, parameters: Parameters) -> Any:
-    """Return the value of a setting: initializers, regularizers, constraints and dtype policies
-    under the module that both Kerases know, everything else as it is.
-
-    Of an initializer only what the other Keras takes is kept: the weights are there already.
-    """
-    if isinstance(value, list):
-        return [_object(key, item, parameters) for item in value]
-    if not isinstance(value, Mapping) or not isinstance(value.get("config"), Mapping):
-        return value
-    if value.get("class_name") in ("Policy", "PolicyV1", "DTypePolicy", "FloatDTypePolicy"):
-        return value["config"]["name"]
-    module = _MODULES.get(key.rpartition("_")[2])
-    if module is None or not is_builtin(value):
-        return value
-    accepted = parameters(module, value["class_name"])
-    config = value["config"]
-    if accepted is not None:
-        config = {name: item for name, item in config.items() if name in accepted}
-    return {
-        "module": f"keras.{module}",
-        "class_name": value["class_name"],
-        "config": dict(config),
-        "registered_name": None,
-    }
+def _is_neutral(key: str, value: Any, differences: Differences) -> bool:
+    return value is None or (key in differences.neutral and value == differences.neutral[key])
 
 
 def _without_derived_direction(config: dict[str, Any]) -> dict[str, Any]:
@@ -248,24 +245,3 @@ def _without_derived_direction(config: dict[str, Any]) -> dict[str, Any]:
         return config
     plain = forward | {"config": forward["config"] | {"name": base}}
     return {key: item for key, item in config.items() if key != "backward_layer"} | {"layer": plain}
-
-
-def parameters_of(keras: Any, module: str, name: str) -> frozenset[str] | None:
-    """Return the arguments that a class of a Keras takes, those of its base classes included; None
-    where the module has no such class.
-
-    Args:
-        keras: The Keras that was imported.
-        module: `layers`, `initializers`, `regularizers` or `constraints`.
-        name: The class.
-    """
-    found = getattr(getattr(keras, module), name, None)
-    if not isinstance(found, type):
-        return None
-    return frozenset(
-        argument
-        for each in found.__mro__
-        if each.__module__.partition(".")[0] in ("keras", "tf_keras") and "__init__" in vars(each)
-        for argument, parameter in inspect.signature(vars(each)["__init__"]).parameters.items()
-        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-    ) - {"self"}

@@ -1,0 +1,80 @@
+"""The compile settings of a model for the other Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from graphprune.archive import Archive
+from graphprune.archive.entries import is_builtin
+from graphprune.conversion.settings import Parameters
+
+_PARTS = {
+    "optimizer": "optimizers",
+    "loss": "losses",
+    "metrics": "metrics",
+    "weighted_metrics": "metrics",
+}
+_PLAIN = ("loss_weights",)
+_SCALED = ("LossScaleOptimizer", "LossScaleOptimizerV3")
+
+
+class UnknownSettingError(Exception):
+    """A part of the compile settings has no counterpart; the text names it."""
+
+
+def converted_compile_settings(archive: Archive, parameters: Parameters) -> dict[str, Any] | None:
+    """Return the compile settings in the form that `compile_from_config` takes; None where the
+    file has none.
+
+    Raises:
+        UnknownSettingError: they name something that the other Keras does not have.
+    """
+    given = archive.config.get("compile_config") or archive.training_config
+    if not isinstance(given, Mapping):
+        return None
+    settings = {"optimizer": given.get("optimizer_config"), **given}
+    if settings.get("optimizer") is None:
+        return None
+    found = {
+        key: _converted(module, settings[key], parameters)
+        for key, module in _PARTS.items()
+        if settings.get(key) is not None
+    }
+    return found | {key: settings[key] for key in _PLAIN if settings.get(key) is not None}
+
+
+def _converted(module: str, value: Any, parameters: Parameters) -> Any:
+    if isinstance(value, list | tuple):
+        return [_converted(module, item, parameters) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    if "class_name" not in value or "config" not in value:
+        return {key: _converted(module, item, parameters) for key, item in value.items()}
+    kind, config = value["class_name"], value["config"]
+    if kind == "function" and isinstance(config, str):
+        return config
+    if kind in _SCALED:
+        return _converted(module, config["inner_optimizer"], parameters)
+    found = _class_of(module, kind, parameters) if is_builtin(value) else None
+    if found is None:
+        raise UnknownSettingError(f"{kind} of {value.get('module') or 'the file'}")
+    where, accepted = found
+    return {
+        "module": f"keras.{where}",
+        "class_name": kind,
+        "config": {
+            key: _converted("optimizers.schedules", item, parameters)
+            for key, item in config.items()
+            if key in accepted
+        },
+        "registered_name": None,
+    }
+
+
+def _class_of(module: str, kind: str, parameters: Parameters) -> tuple[str, frozenset[str]] | None:
+    for where in (module, "losses") if module == "metrics" else (module,):
+        accepted = parameters(where, kind)
+        if accepted is not None:
+            return where, accepted
+    return None

@@ -1,0 +1,108 @@
+"""A saved model of one Keras written as a saved model of the other.
+
+The config is rewritten, the other Keras builds and saves the model from it, and the weights are
+written into that file by layer address and name. Nothing in the file runs: only classes of Keras
+itself are built.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+from graphprune.archive import Archive
+from graphprune.archive.allowed import find_refused
+from graphprune.conversion.compile_settings import UnknownSettingError, converted_compile_settings
+from graphprune.conversion.libraries import Library
+from graphprune.conversion.models import Converted, convert_config
+from graphprune.conversion.settings import NAMES
+from graphprune.conversion.weights import write_converted
+from graphprune.errors import ArchiveError, GraphError
+from graphprune.files import whole_file, write_whole
+from graphprune.graph.from_config import check_models
+from graphprune.graph.read import ModelFile, open_model_file
+from graphprune.tf.models.refusals import explain_refusal
+from graphprune.wrapper_names import REGISTERED
+
+
+def keras_of(archive: Archive) -> int:
+    """Return the major version of the Keras whose config a file holds, 2 or 3."""
+    return 3 if archive.dialect == "keras3" else 2
+
+
+def convert(source: ModelFile, output: Path, keras: int) -> Converted:
+    """Write a model as a file of Keras `keras` (2 or 3), and return its config.
+
+    The optimizer's state is not converted: the optimizer starts anew, with the same settings.
+
+    Args:
+        source: The saved model.
+        output: A `.keras` or `.h5` file; what is there is replaced.
+        keras: The major version of the Keras that is to read the file.
+
+    Raises:
+        ArchiveError: the file is damaged, or holds no weights.
+        GraphError: the model is of that Keras already, is wrapped, or has a layer, a setting or an
+            operation without a counterpart; the text names it.
+        OutputError: the file cannot be written.
+    """
+    archive = source.need_archive()
+    _check_convertible(source, archive, keras)
+    library = Library(keras)
+    converted = convert_config(archive.config, library.parameters, keras=keras, place=archive.path)
+    model = library.build(converted.config, archive.path)
+    _compile(library, model, archive)
+    with tempfile.TemporaryDirectory() as folder:
+        built, whole = Path(folder, "built.keras"), Path(folder, "whole.keras")
+        library.save(model, built)
+        with whole.open("wb") as stream:
+            write_converted(source, open_model_file(built), converted.renamed, stream)
+        if output.suffix == ".h5":
+            hdf5 = Path(folder, "whole.h5")
+            library.save(library.load(whole), hdf5)
+            write_whole(output, hdf5.read_bytes())
+        else:
+            with whole_file(output, needed=whole.stat().st_size) as target:
+                target.write(whole.read_bytes())
+    return converted
+
+
+def _check_convertible(source: ModelFile, archive: Archive, keras: int) -> None:
+    if keras_of(archive) == keras:
+        raise GraphError(
+            f"{archive.path}: is a model of {NAMES[keras]} already; there is nothing to convert",
+            "convert/same-keras",
+        )
+    wrapped = next((layer for layer in source.graph.layers.values() if layer.wrap), None)
+    if wrapped is not None:
+        raise GraphError(
+            f"{archive.path}: layer {wrapped.address!r} has a pruning wrapper ({REGISTERED}); strip"
+            " the model first, and convert the result",
+            "convert/wrapped",
+        )
+    check_models(archive.config, archive.path)
+    model = {key: value for key, value in archive.config.items() if key != "compile_config"}
+    refusal = find_refused(model, {})
+    if refusal is not None:
+        raise ArchiveError(f"{archive.path}: {explain_refusal(refusal)}")
+
+
+def _compile(library: Library, model: Any, archive: Archive) -> None:
+    """Compile the model as the file says, or warn that it is not compiled."""
+    try:
+        settings = converted_compile_settings(archive, library.parameters)
+        if settings is not None:
+            library.compile(model, settings)
+    except UnknownSettingError as err:
+        reason = f"there is no {err}"
+    except (AttributeError, KeyError, TypeError, ValueError) as err:
+        reason = (str(err).strip().splitlines() or [type(err).__name__])[0]
+    else:
+        return
+    warnings.warn(
+        f"{archive.path}: the compile settings could not be converted ({reason}); compile the model"
+        " before it is trained",
+        stacklevel=3,
+    )

@@ -1,0 +1,119 @@
+"""The Keras that builds a converted model: tf_keras for 2, keras for 3.
+
+Imports the one that is asked for, and never the other.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from graphprune.errors import GraphError
+
+MODULES = {2: "tf_keras", 3: "keras"}
+
+
+class Library:
+    """One Keras.
+
+    Attributes:
+        version: Its major version.
+    """
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+        self._name = MODULES[version]
+
+    @cached_property
+    def keras(self) -> Any:
+        """The module.
+
+        Raises:
+            GraphError: it cannot be imported.
+        """
+        try:
+            return importlib.import_module(self._name)
+        except ImportError as err:
+            raise GraphError(
+                f"{self._name} cannot be imported ({err}); install it with: pip install"
+                f" {self._name.replace('_', '-')}",
+                "keras/not-installed",
+            ) from err
+
+    def parameters(self, module: str, name: str) -> frozenset[str] | None:
+        """Return the arguments that a class takes, those of its base classes included; None where
+        the module has no such class.
+
+        Args:
+            module: A module below `keras.`, such as `layers` or `optimizers.schedules`.
+            name: The class.
+        """
+        holder = self.keras
+        for part in module.split("."):
+            holder = getattr(holder, part)
+        found = getattr(holder, name, None)
+        if not isinstance(found, type):
+            return None
+        return frozenset(
+            argument
+            for each in found.__mro__
+            if each.__module__.partition(".")[0] == self._name and "__init__" in vars(each)
+            for argument, parameter in inspect.signature(vars(each)["__init__"]).parameters.items()
+            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        ) - {"self"}
+
+    def build(self, config: Mapping[str, Any], place: str) -> Any:
+        """Return a new model.
+
+        Raises:
+            GraphError: this Keras cannot build it; the text has the reason that it gives.
+        """
+        serialization = importlib.import_module(f"{self._name}.src.saving.serialization_lib")
+        with ExitStack() as stack:
+            stack.enter_context(self._format())
+            stack.enter_context(serialization.ObjectSharingScope())
+            try:
+                model = serialization.deserialize_keras_object(dict(config), safe_mode=True)
+            except Exception as err:  # what a layer's constructor raises, which may be anything
+                cause = str(err).rpartition("Exception encountered: ")[2].strip()
+                reason = (cause.splitlines() or [type(err).__name__])[0][:300]
+                raise GraphError(
+                    f"{place}: {self._name} {self.keras.__version__} cannot build the converted"
+                    f" model ({reason}); the model uses a layer or a call that it does not"
+                    " support",
+                    "convert/cannot-build",
+                ) from err
+        if not model.built:
+            raise GraphError(
+                f"{place}: the shape of the model's input is not known, so that it has no weights;"
+                " give it an Input, or call it once, and save it again",
+                "convert/not-built",
+            )
+        return model
+
+    def compile(self, model: Any, settings: Mapping[str, Any]) -> None:
+        """Compile a model; raises whatever the optimizer, losses and metrics raise."""
+        with self._format():
+            model.compile_from_config(dict(settings))
+
+    def save(self, model: Any, path: Path) -> None:
+        """Write a model to a `.keras` or `.h5` file."""
+        if self.version == 2:
+            importlib.import_module("graphprune.tf.models.saving").save_model(model, path)
+        else:
+            model.save(path)
+
+    def load(self, path: Path) -> Any:
+        """Return the model in a file that this Keras wrote, of built-in layers only."""
+        return self.keras.saving.load_model(str(path), safe_mode=True)
+
+    def _format(self) -> Any:
+        """Read configs as those of `.keras` files."""
+        if self.version == 2:
+            return importlib.import_module("graphprune.tf.models.keras_file").keras_format()
+        return ExitStack()
