@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from graphprune.engine.held import PrunedLayer
-
 from graphprune.engine.timetables import Times
 from graphprune.sparsity.mask_kernels import apply_mask
 from graphprune.sparsity.patterns import select_pattern_mask
