@@ -144,13 +144,13 @@ def prepare_folder(home: Path, *, force: bool) -> Path:
 def tell(text: str) -> None:
     """Print one step's heading."""
     click.echo()
-    echo(text, partial(click.style, bold=True))
+    echo(click.style(text, bold=True))
 
 
 def call(*arguments: str) -> None:
     """Run a command of graphprune in this process, shown as a user would type it."""
     click.echo()
-    echo(f"$ graphprune {shlex.join(arguments)}", partial(click.style, fg="cyan"))
+    echo(click.style(f"$ graphprune {shlex.join(arguments)}", fg="cyan"))
     sys.stdout.flush()
     check_code(run(list(arguments)), arguments)
 
@@ -158,7 +158,7 @@ def call(*arguments: str) -> None:
 def call_in_new_process(*arguments: str) -> None:
     """Run a command of graphprune in a new Python process, shown as a user would type it."""
     click.echo()
-    echo(f"$ graphprune {shlex.join(arguments)}", partial(click.style, fg="cyan"))
+    echo(click.style(f"$ graphprune {shlex.join(arguments)}", fg="cyan"))
     sys.stdout.flush()
     with (
         subprocess.Popen([sys.executable, "-m", "graphprune", *arguments]) as process,
