@@ -20,7 +20,7 @@ from graphprune.cli.outputs import (
     print_report,
     view_for,
 )
-from graphprune.diff.archive_weights import diff_models
+from graphprune.diff.graph_diff import diff_models
 from graphprune.errors import EXIT_DIFFERENT
 from graphprune.report.rendering import render
 

@@ -20,7 +20,7 @@ from graphprune.graph import ModelFile
 from graphprune.report import SizeColumn, SizeTable, render_sizes_text
 from graphprune.report.numbers import format_count, format_share
 from graphprune.report.tables import align_rows
-from graphprune.runs.stopping import StopRequest
+from graphprune.runs.training_arguments import StopRequest
 
 if TYPE_CHECKING:
     from graphprune.tf.training.training_loop import TrainingResult

@@ -22,7 +22,7 @@ from graphprune.documents import encodable
 from graphprune.errors import OUTPUT_EXISTS, OutputError
 from graphprune.files import write_whole
 from graphprune.report.rendering import View
-from graphprune.rules.text.shipped import find_source
+from graphprune.rules.text.files import find_source
 from graphprune.shown import SUFFIXES
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from graphprune.report.progress_lines import render_bar, render_epoch
 from graphprune.report.tables import shorten
 
 if TYPE_CHECKING:
-    from graphprune.runs.progress import Progress
+    from graphprune.runs.training_arguments import Progress
 
 
 class LastingStream:

@@ -15,7 +15,7 @@ from graphprune.files import write_whole
 from graphprune.plan.run_cases import CaseResult, read_snapshots, run_cases, updated_snapshots
 from graphprune.report import cases_to_config, render_cases
 from graphprune.rules.building.case_file import Case, CaseFile, find_case_files, read_cases
-from graphprune.rules.text.shipped import find_source
+from graphprune.rules.text.files import find_source
 from graphprune.suggestions import closest
 
 

@@ -25,7 +25,7 @@ from graphprune.cli.progress import IMPORTING, lasting_output, live_display
 from graphprune.plan import check_reached
 from graphprune.report import render_plan_text
 from graphprune.runs.samples import check_samples, is_data_function
-from graphprune.runs.strategy_names import parse_strategy
+from graphprune.runs.training_arguments import parse_strategy
 from graphprune.sparsity.positions import Run
 from graphprune.tf.models.quiet import import_tensorflow
 from graphprune.tf.models.refusals import check_loadable

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from graphprune.diagnostics.terminal_text import escape_controls, text_width
 from graphprune.diff.changes import ConfigChange, LayerDiff, PruningState, Status, TensorDiff
-from graphprune.graph.call_numbers import name_call
 from graphprune.graph.classes.python_code import CODE
+from graphprune.graph.layers import name_call
 from graphprune.report.numbers import format_count, format_share
 from graphprune.report.tables import Line, align_rows, mark_rows, shorten, shorten_middle
 

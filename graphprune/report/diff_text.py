@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from graphprune.diagnostics.terminal_text import Paint, escape_controls, plain, text_width
 from graphprune.diff.changes import Connection, GraphDiff, LayerDiff, Side, TensorDiff
-from graphprune.graph.call_numbers import name_call
+from graphprune.graph.layers import name_call
 from graphprune.report.diff_layers import arrow, change_text, layer_lines
 from graphprune.report.numbers import count_of, format_bytes, format_count, format_share
 from graphprune.report.tables import Line, join_blocks, render_lines, to_lines

@@ -6,12 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphprune.graph.layers import Tensor
-from graphprune.plan.changes import BudgetChange, HiddenLayer, LayerChange, Plan, TensorChange
+from graphprune.plan.changes import (
+    BudgetChange,
+    HiddenLayer,
+    LayerChange,
+    Plan,
+    TensorChange,
+    kind_of,
+)
 from graphprune.plan.decision import changed_fields
-from graphprune.plan.summary import kind_of
 from graphprune.report.numbers import format_count, format_share
 from graphprune.report.tables import Line, fit_rows, join_blocks, mark_rows, name_left_out, to_lines
-from graphprune.rules.values.losses import describe_losses
+from graphprune.rules.values.rule_set import describe_losses
 
 _ALLOCATIONS = {"erk": "ERK"}
 _REBUILT = "  # mask is rebuilt"

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 
 from graphprune.diagnostics.terminal_text import Paint, escape_controls, plain
 from graphprune.graph.out_of_reach import describe_out_of_reach
-from graphprune.plan.changes import BudgetChange, Drift, LayerChange, Plan
-from graphprune.plan.summary import kind_of, summarize
+from graphprune.plan.changes import BudgetChange, Drift, LayerChange, Plan, kind_of, summarize
 from graphprune.plan.verify import TensorCheck, Verification
 from graphprune.report.numbers import count_of, format_count, format_share
 from graphprune.report.plan_table import SYMBOLS, table_lines

@@ -101,7 +101,7 @@ def _graph_text(graph: LayerGraph, view: View) -> str:
 
 
 def _diff_json(diff: GraphDiff, view: View) -> str:
-    from graphprune.diff.diff_json import graph_diff_to_config  # the package imports all of itself
+    from graphprune.diff.document import graph_diff_to_config  # the package imports all of itself
 
     return to_json(graph_diff_to_config(diff))
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from graphprune.diff.changes import GraphDiff, LayerDiff, PruningState, TensorDiff
-from graphprune.diff.diff_json import graph_diff_to_config
+from graphprune.diff.document import graph_diff_to_config
 from graphprune.graph import LayerGraph
 from graphprune.report.diff_layers import EVIDENCE, MARKS, change_text, state_text
 from graphprune.report.diff_text import diff_heads

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from graphprune.diagnostics.terminal_text import escape_controls
-from graphprune.graph.call_numbers import name_call
 from graphprune.graph.frames import Use
+from graphprune.graph.layers import name_call
 
 _RECURRENT = frozenset(
     {"LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"}

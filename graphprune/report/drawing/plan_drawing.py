@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from graphprune.graph import LayerGraph
-from graphprune.plan.changes import LayerChange, Plan, TensorChange
-from graphprune.plan.summary import kind_of
+from graphprune.plan.changes import LayerChange, Plan, TensorChange, kind_of
 from graphprune.plan.to_document import plan_to_config
 from graphprune.report.drawing.graph_html import render_page
 from graphprune.report.drawing.graph_svg import render_views

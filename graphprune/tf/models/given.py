@@ -28,9 +28,9 @@ from graphprune.archive.allowed.keras_names import (
     METRIC,
     OPTIMIZER,
     POLICY,
+    PRUNING_SCHEDULE,
     REGULARIZER,
 )
-from graphprune.archive.allowed.places import PRUNING_SCHEDULE
 from graphprune.archive.entries import LAMBDA
 from graphprune.tf.pruning.keras_schedules import PruningSchedule
 

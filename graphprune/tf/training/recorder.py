@@ -15,10 +15,9 @@ import tf_keras
 
 from graphprune.errors import TrainingError
 from graphprune.runs.checkpoints import RunState, write_checkpoint
-from graphprune.runs.progress import OnProgress, Progress
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import RunOptions
-from graphprune.runs.stopping import StopRequest
+from graphprune.runs.training_arguments import OnProgress, Progress, StopRequest
 from graphprune.tf.layers.finite import check_finite
 from graphprune.tf.models.saving import save_model
 from graphprune.tf.pruning.callbacks import UpdatePruningStep

@@ -22,14 +22,16 @@ from graphprune.graph import ModelFile, read_graph
 from graphprune.plan import Plan, plan_to_config
 from graphprune.plan.from_document import plan_of
 from graphprune.rules.values.rule_set import RuleSet
-from graphprune.runs.original import find_original
-from graphprune.runs.progress import OnProgress
-from graphprune.runs.resume_point import Tell, cut_metrics, find_finished, find_start
+from graphprune.runs.resume_point import Tell, cut_metrics, find_finished, find_original, find_start
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import MAX_EPOCHS, Compiling, RunOptions
-from graphprune.runs.stopping import StopRequest
-from graphprune.runs.strategy_names import NONE
-from graphprune.runs.training_arguments import check_run_dir, check_settings
+from graphprune.runs.training_arguments import (
+    NONE,
+    OnProgress,
+    StopRequest,
+    check_run_dir,
+    check_settings,
+)
 from graphprune.sparsity.positions import Position, Run
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.models.read_back import check_reads_back

@@ -14,10 +14,9 @@ from tf_keras.src.callbacks import CallbackList
 
 from graphprune.errors import DataError
 from graphprune.runs.checkpoints import Checkpoint, RunState, resumable
-from graphprune.runs.progress import OnProgress
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import RunOptions
-from graphprune.runs.stopping import StopRequest
+from graphprune.runs.training_arguments import OnProgress, StopRequest
 from graphprune.sparsity.positions import Run
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
 from graphprune.tf.pruning.pruner import Pruner
