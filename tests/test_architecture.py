@@ -32,6 +32,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("diff", frozenset({"networkx", "numpy", "typing_extensions"})),
     ("runs", frozenset({"numpy", "pydantic"})),
     ("report", frozenset({"rich", "jinja2", "networkx"})),
+    ("engine", frozenset({"numpy"})),
     ("tf", frozenset({"tensorflow", "tf_keras", "absl", "h5py", "numpy"})),
     ("interface", frozenset()),
     ("cli", frozenset({"click", "rich"})),

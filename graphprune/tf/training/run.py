@@ -17,6 +17,7 @@ from typing import Any
 import tf_keras
 
 from graphprune.arguments import check_whole
+from graphprune.engine.reached import check_targets_reached
 from graphprune.errors import TrainingError
 from graphprune.graph import ModelFile, read_graph
 from graphprune.plan import Plan, plan_to_config
@@ -35,6 +36,8 @@ from graphprune.runs.training_arguments import (
 from graphprune.sparsity.positions import Position, Run
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.models.read_back import check_reads_back
+from graphprune.tf.pruning.addresses import find_wrappers
+from graphprune.tf.pruning.held import held_layers
 from graphprune.tf.pruning.summaries import check_tensorboard
 from graphprune.tf.training.compiling import compile_model
 from graphprune.tf.training.data import Data, read_data
@@ -43,7 +46,6 @@ from graphprune.tf.training.event_files import Place, cut_events
 from graphprune.tf.training.given_data import given_data
 from graphprune.tf.training.given_rules import given_rules, plan_for
 from graphprune.tf.training.origin import check_origin, open_origin
-from graphprune.tf.training.reached import check_targets_reached
 from graphprune.tf.training.ready_model import Load, make_ready
 from graphprune.tf.training.run_record import (
     checkpoint_steps,
@@ -215,7 +217,7 @@ def train(
         plan = plan_for(origin, trained, asked_rules, length, allow_missed=allow_missed)
         trained = make_ready(trained, plan, asked, samples, origin.place)
         if not allow_missed:
-            check_targets_reached(trained, length, plan)
+            check_targets_reached(held_layers(find_wrappers(trained)), length, plan)
         every = checkpoint_steps(checkpoint_every, length)
         options = run_options(
             origin,

@@ -1,17 +1,17 @@
-"""Whether a run is long enough for its schedules: known before the first step."""
+"""Whether a run is long enough for its schedules, checked before the first step."""
 
 from __future__ import annotations
 
-import tf_keras
+from collections.abc import Mapping
 
 from graphprune.diagnostics.diagnostic import Diagnostic, Where, sort_by_place
+from graphprune.engine.held import PrunedLayer
+from graphprune.engine.timetables import find_unreached
 from graphprune.errors import RuleError
 from graphprune.plan import Plan
 from graphprune.rules.resolving.conflicts import list_layers
 from graphprune.sparsity.counts import percent
 from graphprune.sparsity.positions import Run
-from graphprune.tf.pruning.addresses import find_wrappers
-from graphprune.tf.pruning.target_steps import find_unreached
 
 _HELP = (
     "train for longer, let the schedule end earlier (in % of the run it fits any run), or go on"
@@ -19,18 +19,17 @@ _HELP = (
 )
 
 
-def check_targets_reached(model: tf_keras.Model, run: Run, plan: Plan | None) -> None:
+def check_targets_reached(layers: Mapping[str, PrunedLayer], run: Run, plan: Plan | None) -> None:
     """Refuse a run that ends before a layer's schedule reaches its target.
 
     Args:
-        model: The wrapped model; layers that were trained before go on from their step.
+        layers: The pruned layers by address; those that were trained before go on from their step.
         run: The length of the run.
         plan: What the model was wrapped by, for the places of its rules.
 
     Raises:
         RuleError: some target is out of reach; there is a diagnostic for each rule.
     """
-    wrappers = find_wrappers(model)
     places = (
         {}
         if plan is None
@@ -39,21 +38,21 @@ def check_targets_reached(model: tf_keras.Model, run: Run, plan: Plan | None) ->
         }
     )
     groups: dict[tuple[str, Where | None, str, int, int], list[str]] = {}
-    for address, end, last in find_unreached(wrappers, run):
-        wrapper = wrappers[address]
+    for address, end, last in find_unreached(layers, run):
+        layer = layers[address]
         groups.setdefault(
             (
-                wrapper.provenance.rule,
+                layer.provenance.rule,
                 places.get(address),
-                wrapper.pruning.describe_target(percent),
+                layer.pruning.describe_target(percent),
                 end,
                 last,
             ),
             [],
         ).append(address)
     faults = [
-        _fault(rule, where, target, end, last, layers)
-        for (rule, where, target, end, last), layers in groups.items()
+        _fault(rule, where, target, end, last, addresses)
+        for (rule, where, target, end, last), addresses in groups.items()
     ]
     if faults:
         raise RuleError(sort_by_place(faults))
