@@ -95,13 +95,16 @@ def _tensors(value: Any, names: Collection[str], shift: Mapping[str, int]) -> An
     return value
 
 
-def node_for_keras_2(call: Call) -> list[Any]:
+def node_for_keras_2(call: Call, *, is_operation: bool) -> list[Any]:
     """Return a call in the form of tf_keras: the first argument with all keywords on each of its
     references.
+
+    The references of a layer stand in a list; an operation takes its argument as it stands
+    (`_preserve_input_structure_in_config` of tf_keras/src/engine/base_layer.py).
     """
     args, keywords = call
-    node = _with_keywords(args[0], keywords)
-    return [node] if is_reference(node) else node
+    node: list[Any] = _with_keywords(args[0], keywords)
+    return [node] if is_reference(node) and not is_operation else node
 
 
 def _with_keywords(value: Any, keywords: Mapping[str, Any]) -> Any:

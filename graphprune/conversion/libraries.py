@@ -59,13 +59,7 @@ class Library:
         found = getattr(holder, name, None)
         if not isinstance(found, type):
             return None
-        return frozenset(
-            argument
-            for each in found.__mro__
-            if each.__module__.partition(".")[0] == self._name and "__init__" in vars(each)
-            for argument, parameter in inspect.signature(vars(each)["__init__"]).parameters.items()
-            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-        ) - {"self"}
+        return _arguments(found) - {"self"}
 
     def build(self, config: Mapping[str, Any], place: str) -> Any:
         """Return a new model.
@@ -80,8 +74,7 @@ class Library:
             try:
                 model = serialization.deserialize_keras_object(dict(config), safe_mode=True)
             except Exception as err:  # what a layer's constructor raises, which may be anything
-                cause = str(err).rpartition("Exception encountered: ")[2].strip()
-                reason = (cause.splitlines() or [type(err).__name__])[0][:300]
+                reason = _reason(err)
                 raise GraphError(
                     f"{place}: {self._name} {self.keras.__version__} cannot build the converted"
                     f" model ({reason}); the model uses a layer or a call that it does not"
@@ -117,3 +110,31 @@ class Library:
         if self.version == 2:
             return importlib.import_module("graphprune.tf.models.keras_file").keras_format()
         return ExitStack()
+
+
+def _arguments(found: type) -> frozenset[str]:
+    """Return the named arguments of a constructor, and of those that it passes the rest to."""
+    names: frozenset[str] = frozenset()
+    for each in found.__mro__:
+        if "__init__" not in vars(each) or each is object:
+            continue
+        parameters = inspect.signature(vars(each)["__init__"]).parameters.values()
+        names |= {
+            parameter.name
+            for parameter in parameters
+            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        }
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return names
+
+
+def _reason(err: Exception) -> str:
+    """Return in one line why a model cannot be built; Keras puts the config of each layer around
+    the cause before it, and the arguments of the call behind it.
+    """
+    text = str(err).rpartition("Exception encountered: ")[2].strip()
+    lines = [line for line in text.splitlines() if line]
+    if lines and lines[0].startswith("Exception encountered when calling") and len(lines) > 1:
+        return lines[1][:300]
+    return (lines or [type(err).__name__])[0][:300]

@@ -29,7 +29,10 @@ _POSITIONAL = {
     "MultiHeadAttention": ("query", "value", "key"),
     "GroupQueryAttention": ("query", "value", "key"),
     **dict.fromkeys(
-        ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM2D"),
+        (
+            *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional"),
+            *("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
+        ),
         ("inputs", "initial_state"),
     ),
 }
@@ -258,15 +261,19 @@ class _ModelConverter:
                 if self.keras == 3
                 else _operands_for_2(operation, call, entry["config"])
             )
-        elif self.keras == 2:
-            call = _named_arguments(type_of(entry), call, names)
+        else:
+            call = _named_arguments(type_of(entry), call)
+            call = (
+                call[0],
+                {key: value for key, value in call[1].items() if _is_kept(value, names)},
+            )
         args, keywords = call
         renamed: Call = (
             [_renamed(arg, names, {}) for arg in args],
             {key: _renamed(value, names, {}) for key, value in keywords.items()},
         )
         if self.keras == 2:
-            return node_for_keras_2(renamed)
+            return node_for_keras_2(renamed, is_operation=isinstance(operation, Operation))
         new_shift = {names[name]: number for name, number in shift.items()}
         return node_for_keras_3(renamed, frozenset(names.values()), new_shift)
 
@@ -342,22 +349,27 @@ def _slice_for_2(part: Any) -> Any:
     return part
 
 
-def _named_arguments(kind: str, call: Call, names: Mapping[str, str]) -> Call:
-    """Return the call with its positional arguments named, where Keras 3 had several; implicit
-    masks are left out, since tf_keras makes them again.
+def _named_arguments(kind: str, call: Call) -> Call:
+    """Return the call with its arguments named where several tensors stand in the first place: a
+    recurrent layer of tf_keras keeps the initial state there, and Keras 3 may call layers with
+    several positional tensors.
     """
     (first,), keywords = call
-    kept = {
-        key: value
-        for key, value in keywords.items()
-        if not any(reference[0] not in names for reference in references(value))
-        and not (key == "training" and value is False)
-    }
+    kept = {key: value for key, value in keywords.items() if (key, value) != ("training", False)}
     arguments = _POSITIONAL.get(kind)
     if arguments is None or is_reference(first) or not isinstance(first, list):
         return [first], kept
-    named = dict(zip(arguments[1:], first[1:], strict=False))
-    return [first[0]], named | kept
+    if arguments[1] == "initial_state":
+        state = first[1:] if len(first) > 2 or is_reference(first[1]) else first[1]
+        return [first[0]], {"initial_state": state} | kept
+    return [first[0]], dict(zip(arguments[1:], first[1:], strict=False)) | kept
+
+
+def _is_kept(value: Any, names: Mapping[str, str]) -> bool:
+    """Return whether all tensors in an argument are of layers that the result has: implicit masks
+    are left out, since tf_keras makes them again.
+    """
+    return all(reference[0] in names for reference in references(value))
 
 
 def _without_mask_operations(layers: list[Any]) -> list[Any]:
@@ -395,7 +407,7 @@ def _takers(layers: list[Any]) -> Mapping[str, set[str]]:
 
 
 def _has_input(entry: Mapping[str, Any]) -> bool:
-    layers = entry["config"]["layers"] if is_model(entry) else ()
+    layers = list(entry["config"]["layers"]) if is_model(entry) else []
     return bool(layers) and layers[0].get("class_name") == "InputLayer"
 
 

@@ -91,6 +91,9 @@ def _all() -> Iterator[Operation]:
     for name, functions in unary.items():
         yield Operation(functions, "numpy", name)
     yield Operation(("math.rsqrt",), "math", "Rsqrt")
+    for name, function in {"OnesLike": "ones_like", "ZerosLike": "zeros_like"}.items():
+        neutral = {"dtype": None, "optimize": True}
+        yield Operation((function, f"compat.v1.{function}"), "numpy", name, ("input",), {}, neutral)
     reductions = {
         "Mean": "math.reduce_mean",
         "Sum": "math.reduce_sum",

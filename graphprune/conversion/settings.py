@@ -52,7 +52,9 @@ DIFFERENCES: Mapping[int, Differences] = {
         classes={"SyncBatchNormalization": ("BatchNormalization", {"synchronized": True})},
         renamed={"LeakyReLU": {"alpha": "negative_slope"}},
         dropped={
-            "": OWN_INPUT | {"implementation", "input_length", "input_dtype"},
+            "": OWN_INPUT
+            | {"implementation", "input_length", "input_dtype"}
+            | {"vocabulary_size", "has_input_vocabulary", "has_static_table"},
             "MultiHeadAttention": frozenset({"query_shape", "key_shape", "value_shape"}),
             "SeparableConv1D": _UNUSED_KERNEL,
             "SeparableConv2D": _UNUSED_KERNEL,
@@ -65,6 +67,7 @@ DIFFERENCES: Mapping[int, Differences] = {
             "groups": 1,
             "renorm": False,
             "softmax_robust_masking": False,
+            "trainable": True,
             "sparse": False,
             "ragged": False,
             "optional": False,
@@ -134,6 +137,7 @@ class LayerConverter:
         name, added = DIFFERENCES[self.keras].classes.get(kind, (kind, {}))
         if not is_builtin(entry):
             raise self.no_counterpart(entry, "cannot get a layer class of its own by conversion")
+        self._check_computes_the_same(entry)
         accepted = self.parameters("layers", name)
         if accepted is None or kind == "Lambda":
             raise self.no_counterpart(entry, f"cannot take a {kind} layer")
@@ -143,6 +147,20 @@ class LayerConverter:
             "config": self._settings(entry, kind, accepted) | dict(added),
             "registered_name": None,
         }
+
+    def _check_computes_the_same(self, entry: Mapping[str, Any]) -> None:
+        config = entry["config"]
+        for key in ("activation", "recurrent_activation"):
+            if config.get(key) == "hard_sigmoid":
+                raise self.no_counterpart(
+                    entry,
+                    f"computes hard_sigmoid, its {key}, in another way (tf_keras: 0.2 x + 0.5, Keras"
+                    " 3: x / 6 + 0.5, both cut at 0 and 1)",
+                )
+        if type_of(entry) in _LOOKUPS and config.get("vocabulary") is None:
+            raise self.no_counterpart(
+                entry, "is given no vocabulary: it was learned from data and is not in the config"
+            )
 
     def no_counterpart(self, entry: Mapping[str, Any], what: str) -> GraphError:
         """Return the error about a layer that the other Keras cannot have."""
@@ -214,6 +232,7 @@ class LayerConverter:
         }
 
 
+_LOOKUPS = frozenset({"StringLookup", "IntegerLookup", "TextVectorization"})
 _MODULES = {
     "initializer": "initializers",
     "regularizer": "regularizers",
