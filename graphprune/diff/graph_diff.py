@@ -23,7 +23,7 @@ from graphprune.diff.weights import Weights
 from graphprune.graph.architecture import collect_call_constants
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
-from graphprune.graph.shapes.tensor_shapes import Shape, TensorUse, find_tensor_shapes
+from graphprune.graph.tensor_shapes import Shape, TensorUse, find_tensor_shapes
 from graphprune.sparsity.positions import Run
 from graphprune.wrapper_names import STEP
 

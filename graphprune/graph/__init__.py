@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         read_steps,
     )
     from graphprune.graph.read import ModelFile, open_model_file, read_graph
-    from graphprune.graph.shapes.tensor_shapes import find_tensor_shapes
+    from graphprune.graph.tensor_shapes import find_tensor_shapes
     from graphprune.graph.weights import ModelWeights, locate_weights
 
 __all__ = [
@@ -64,7 +64,7 @@ if not TYPE_CHECKING:  # so that type checkers know every name, and no other
                 "read_steps",
             ],
             "read": ["ModelFile", "open_model_file", "read_graph"],
-            "shapes.tensor_shapes": ["find_tensor_shapes"],
+            "tensor_shapes": ["find_tensor_shapes"],
             "weights": ["ModelWeights", "locate_weights"],
         },
     )

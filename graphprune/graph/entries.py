@@ -15,6 +15,7 @@ __all__ = [
     "canonical",
     "copy_config",
     "is_builtin",
+    "is_entry",
     "is_input",
     "is_model",
     "is_wrapper",
@@ -25,6 +26,15 @@ __all__ = [
 
 PLACEMENT = ("name", "inbound_nodes")
 """The keys that say where a layer stands in its model and not what it is."""
+
+
+def is_entry(value: Any) -> bool:
+    """Return whether `value` is a serialized layer, whatever class it names."""
+    return (
+        isinstance(value, Mapping)
+        and isinstance(value.get("class_name"), str)
+        and isinstance(value.get("config"), Mapping)
+    )
 
 
 def is_input(entry: Entry) -> bool:

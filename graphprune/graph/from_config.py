@@ -9,12 +9,8 @@ from typing import Any, Literal
 
 from graphprune.archive.tfmot import is_toolkit_config
 from graphprune.errors import GraphError
-from graphprune.graph.classes.builtin_layers import (
-    MAX_INSIDE,
-    has_too_many_inside,
-    known_class,
-    weights_of,
-)
+from graphprune.graph.classes.builtin_layers import has_too_many_inside, known_class, weights_of
+from graphprune.graph.classes.layer_class import MAX_INSIDE
 from graphprune.graph.entries import (
     PLACEMENT,
     Entry,

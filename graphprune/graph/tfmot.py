@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from graphprune.graph.classes.builtin_layers import weights_of
+from graphprune.graph.classes.builtin_layers import layer_class, weights_of
 from graphprune.graph.classes.python_patterns import PatternArguments
 from graphprune.graph.entries import Entry, type_of
 from graphprune.sparsity.positions import Position
@@ -21,11 +21,6 @@ from graphprune.sparsity.schedules import Schedule
 TOOLKIT_STATE = ("mask", "threshold", "pruning_step")
 TOOLKIT_KEYS = ("pruning_schedule", "block_size", "block_pooling_type")
 _TARGETS = {"ConstantSparsity": "target_sparsity", "PolynomialDecay": "final_sparsity"}
-_OWN_CHOICE: Mapping[str, tuple[str, ...]] = {
-    "DepthwiseConv2D": (),
-    **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"), ("pointwise_kernel",)),
-}
-"""Layers of which the toolkit prunes fewer weights (prune_registry.py)."""
 
 
 def read_toolkit_pruning(config: Mapping[str, Any]) -> Pruning | None:
@@ -110,8 +105,9 @@ def _schedule(kind: str, config: Mapping[str, Any]) -> Schedule:
 def _pruned(entry: Entry, names: Sequence[str] | None) -> tuple[str, ...]:
     if names is not None:
         return tuple(names)
-    kind = type_of(entry)
-    prunable = (
+    fewer = layer_class(type_of(entry)).tfmot_prunes
+    if fewer is not None:
+        return fewer
+    return tuple(
         weight.name for weight in weights_of(entry) or () if weight.prunable and not weight.is_copy
     )
-    return _OWN_CHOICE[kind] if kind in _OWN_CHOICE else tuple(prunable)

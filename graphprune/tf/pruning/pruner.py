@@ -13,6 +13,7 @@ from graphprune.errors import TrainingError
 from graphprune.sparsity.mask_kernels import apply_mask
 from graphprune.sparsity.positions import Run
 from graphprune.sparsity.schedules import Timetable
+from graphprune.tf.layers.prunable_layer import live_class
 from graphprune.tf.layers.replicas import check_between_steps, check_strategy
 from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.mask_choice import update_masks
@@ -354,6 +355,4 @@ def _new_optimizer(legacy: OptimizerV2) -> str:
 
 
 def _has_embedding(wrapper: PruneLowMagnitude) -> bool:
-    return any(
-        isinstance(layer, tf_keras.layers.Embedding) for layer in wrapper.layer._flatten_layers()
-    )
+    return any(live_class(layer).has_sparse_gradients for layer in wrapper.layer._flatten_layers())
