@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from graphprune.graph.classes.layer_class import SAME, Expected, LayerClass, Weight
@@ -67,7 +68,7 @@ BATCH_NORMALIZATION = LayerClass(
 
 CLASSES: Mapping[str, LayerClass] = {
     "BatchNormalization": BATCH_NORMALIZATION,
-    "SyncBatchNormalization": BATCH_NORMALIZATION,
+    "SyncBatchNormalization": replace(BATCH_NORMALIZATION, is_pure=False),
     "LayerNormalization": LayerClass(
         "normalization",
         (),
