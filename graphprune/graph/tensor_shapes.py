@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from graphprune.archive.entries import Entry, is_model
 from graphprune.errors import GraphError
 from graphprune.graph.classes.builtin_layers import find_output_shapes, known_class
-from graphprune.graph.entries import Entry, is_model
 from graphprune.graph.frames import Frame, Member, Use, constants_of
 from graphprune.graph.from_config import graph_from_config
 from graphprune.graph.layer_graph import LayerGraph

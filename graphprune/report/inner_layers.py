@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from graphprune.archive.entries import is_model
 from graphprune.graph.classes.builtin_layers import layer_class
-from graphprune.graph.entries import is_model
 from graphprune.graph.layers import SEPARATOR, Layer, Tensor
 
 _CELL = re.compile(r"cells\.([0-9]{1,9})")

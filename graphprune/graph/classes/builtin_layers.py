@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from graphprune.archive.entries import Entry, is_builtin, is_entry, is_model, type_of
 from graphprune.graph.classes import (
     activations,
     attention,
@@ -34,7 +35,6 @@ from graphprune.graph.classes.layer_class import (
     Weight,
 )
 from graphprune.graph.classes.lengths import Lengths, Open
-from graphprune.graph.entries import Entry, is_builtin, is_entry, is_model, type_of
 from graphprune.graph.shapes.axis_lengths import MAX_RANK, Shape
 from graphprune.graph.shapes.operation_calls import OperationCall
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from graphprune.archive.entries import Entry
 from graphprune.graph.classes.lengths import Config, Lengths
-from graphprune.graph.entries import Entry
 from graphprune.graph.shapes.axis_lengths import Shape
 from graphprune.graph.shapes.operation_calls import OperationCall
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from graphprune.archive.entries import is_entry, to_snake_case
 from graphprune.graph.classes.layer_class import (
     MAX_INSIDE,
     SPATIAL,
@@ -19,7 +20,6 @@ from graphprune.graph.classes.layer_class import (
 )
 from graphprune.graph.classes.lengths import Config, Open, read_setting, read_window
 from graphprune.graph.classes.spatial import convolved_length, per_axis
-from graphprune.graph.entries import is_entry, to_snake_case
 from graphprune.graph.shapes.axis_lengths import Shape
 
 IN = Open("in")

@@ -14,8 +14,7 @@ from graphprune.graph.out_of_reach import NEVER_BUILT, find_out_of_reach
 from graphprune.graph.tensor_shapes import Shape, TensorUse, format_output
 from graphprune.report.drawing.graph_rows import Rows, arrange_rows
 from graphprune.report.drawing.graph_wires import Wire, WireList
-from graphprune.report.drawing.layer_categories import category_of
-from graphprune.report.drawing.layer_marks import LayerMark
+from graphprune.report.drawing.layer_marks import LayerMark, category_of
 from graphprune.report.layer_figures import prunable_zeros
 from graphprune.report.numbers import format_share
 

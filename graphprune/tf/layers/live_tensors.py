@@ -12,10 +12,10 @@ import tf_keras
 from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.saving.serialization_lib import serialize_keras_object
 
+from graphprune.archive.entries import is_builtin
 from graphprune.errors import PlanError
 from graphprune.graph.classes.builtin_layers import known_class, weights_of
 from graphprune.graph.classes.layer_class import Weight, names_in_order
-from graphprune.graph.entries import is_builtin
 from graphprune.graph.from_config import TensorFacts
 from graphprune.tf.layers.prunable_layer import (
     PrunableLayer,

@@ -12,9 +12,9 @@ from typing import Any
 import tensorflow as tf
 from tf_keras.src.engine.base_layer import Layer
 
+from graphprune.archive.entries import Entry
 from graphprune.graph.classes.builtin_layers import NO_CLASS, known_class
 from graphprune.graph.classes.layer_class import LayerClass
-from graphprune.graph.entries import Entry
 
 
 class PrunableLayer(ABC):
