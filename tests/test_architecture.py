@@ -153,3 +153,28 @@ def test_a_folder_says_what_belongs_in_it_and_what_does_not(folder):
     words = (ast.get_docstring(ast.parse(text)) or "").split()
     assert "What belongs here:" in " ".join(words)
     assert "What does not:" in " ".join(words)
+
+
+LAZY = [path for path in SOURCE.rglob("__init__.py") if "lazy_names(" in path.read_text("utf-8")]
+
+
+@pytest.mark.parametrize("path", LAZY, ids=lambda path: path.parent.name)
+def test_a_lazy_package_says_where_its_names_are_as_it_says_for_type_checkers(path):
+    package = ".".join(path.parent.relative_to(SOURCE.parent).parts)
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typed = {
+        (node.module, alias.name)
+        for block in tree.body
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in block.body
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("graphprune.")
+        for alias in node.names
+    }
+    tables = [node for node in ast.walk(tree) if isinstance(node, ast.Dict)]
+    lazy = {
+        (f"{package}.{home}", name)
+        for table in tables
+        for home, names in ast.literal_eval(table).items()
+        for name in names
+    }
+    assert lazy == typed

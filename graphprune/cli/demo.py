@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -51,17 +52,21 @@ def command(folder: str, force: bool) -> None:
     """  # noqa: D301 - click wants the real character
     started = time.monotonic()
     home = prepare_folder(Path(folder), force=force)
-    original, wrapped, run_folder = (
-        str(home / "original.keras"),
-        str(home / "wrapped.keras"),
-        str(home / RUN_FOLDER),
-    )
-    sparse, tflite, digits = (
-        str(home / "sparse.keras"),
-        str(home / "sparse.tflite"),
-        str(home / "digits.npz"),
-    )
+    show_plan(home)
+    train_and_resume(home)
+    original, sparse = home / "original.keras", home / "sparse.keras"
+    tell("5. Strip: the original architecture, sparse, ready to serve.")
+    outputs: list[str | Path] = ["-o", sparse, "-o", home / "sparse.tflite"]
+    data: list[str | Path] = ["--data", home / "digits.npz"]
+    call("strip", home / RUN_FOLDER, "--original", original, *outputs, *data)
+    tell("6. What changed, from the original to the result.")
+    call("diff", original, sparse)
+    tell(closing_words(home, time.monotonic() - started))
 
+
+def show_plan(home: Path) -> None:
+    """Show the model and what the rules would change, without TensorFlow."""
+    original, plan = home / "original.keras", home / "plan.json"
     tell(
         "1. The model: a digit classifier, read from the file alone. TensorFlow is not loaded,"
         " nothing in the file is run."
@@ -69,44 +74,31 @@ def command(folder: str, force: bool) -> None:
     call("layers", original)
     tell("2. The plan: what the rules would change, and what they leave alone.")
     call("rules", "conv-80-dense-90")
-    call("plan", original, "-r", RULES, "-o", str(home / "plan.json"))
+    call("plan", original, "-r", RULES, "-o", plan)
     call("plan", original, "-r", RULES)
     if "tensorflow" in sys.modules:
         raise AssertionError("a command that must not load TensorFlow has loaded it")
+
+
+def train_and_resume(home: Path) -> None:
+    """Wrap the model, train it until it is cut off, and resume in a new process."""
+    wrapped, run_folder = home / "wrapped.keras", home / RUN_FOLDER
     tell(
         "3. Wrap the selected layers in a clone, and train it. TensorFlow loads now, which takes a"
         " few seconds."
     )
-    call("apply", original, "--plan", str(home / "plan.json"), "-o", wrapped)
+    call("apply", home / "original.keras", "--plan", home / "plan.json", "-o", wrapped)
     call("plan", wrapped, "-r", RULES)
     tell(f"   Training is cut off after step {STOP_AFTER}, as if the power had failed.")
-    call(
-        "train",
-        wrapped,
-        "--data",
-        digits,
-        "--epochs",
-        EPOCHS,
-        "--batch-size",
-        "32",
-        "--checkpoint-every",
-        "50 steps",
-        "--run",
-        run_folder,
-        "--stop-after",
-        STOP_AFTER,
-        *(["--force"] if Path(run_folder).exists() else []),
-    )
+    length = ["--epochs", EPOCHS, "--batch-size", "32", "--checkpoint-every", "50 steps"]
+    place: list[str | Path] = ["--run", run_folder, "--stop-after", STOP_AFTER]
+    place += ["--force"] if run_folder.exists() else []
+    call("train", wrapped, "--data", home / "digits.npz", *length, *place)
     tell(
         "4. Resume in a new process: weights, masks, optimizer state and the order of the data go"
         " on exactly where they were."
     )
     call_in_new_process("resume", run_folder)
-    tell("5. Strip: the original architecture, sparse, ready to serve.")
-    call("strip", run_folder, "--original", original, "-o", sparse, "-o", tflite, "--data", digits)
-    tell("6. What changed, from the original to the result.")
-    call("diff", original, sparse)
-    tell(closing_words(home, time.monotonic() - started))
 
 
 def prepare_folder(home: Path, *, force: bool) -> Path:
@@ -144,28 +136,33 @@ def prepare_folder(home: Path, *, force: bool) -> Path:
 def tell(text: str) -> None:
     """Print one step's heading."""
     click.echo()
-    echo(text, partial(click.style, bold=True))
+    echo(click.style(text, bold=True))
 
 
-def call(*arguments: str) -> None:
+def call(*arguments: str | Path) -> None:
     """Run a command of graphprune in this process, shown as a user would type it."""
-    click.echo()
-    echo(f"$ graphprune {shlex.join(arguments)}", partial(click.style, fg="cyan"))
-    sys.stdout.flush()
-    check_code(run(list(arguments)), arguments)
+    words = show_command(arguments)
+    check_code(run(words), words)
 
 
-def call_in_new_process(*arguments: str) -> None:
+def call_in_new_process(*arguments: str | Path) -> None:
     """Run a command of graphprune in a new Python process, shown as a user would type it."""
-    click.echo()
-    echo(f"$ graphprune {shlex.join(arguments)}", partial(click.style, fg="cyan"))
-    sys.stdout.flush()
+    words = show_command(arguments)
     with (
-        subprocess.Popen([sys.executable, "-m", "graphprune", *arguments]) as process,
+        subprocess.Popen([sys.executable, "-m", "graphprune", *words]) as process,
         signals.stopping(partial(hand_on_signal, process), str),
     ):
         code = process.wait()
-    check_code(code, arguments)
+    check_code(code, words)
+
+
+def show_command(arguments: Sequence[str | Path]) -> list[str]:
+    """Print a command as a user would type it, and return its words."""
+    words = [str(argument) for argument in arguments]
+    click.echo()
+    echo(click.style(f"$ graphprune {shlex.join(words)}", fg="cyan"))
+    sys.stdout.flush()
+    return words
 
 
 def hand_on_signal(process: subprocess.Popen[bytes]) -> bool:
@@ -178,7 +175,7 @@ def hand_on_signal(process: subprocess.Popen[bytes]) -> bool:
     return True
 
 
-def check_code(code: int, arguments: tuple[str, ...]) -> None:
+def check_code(code: int, arguments: Sequence[str]) -> None:
     """Refuse to go on after a command that failed; one that a signal stopped has said all, and its
     code is this command's.
     """

@@ -13,7 +13,7 @@ from graphprune.cli.options import (
     report_option,
     rule_options,
 )
-from graphprune.cli.outputs import check_report_free, choose_format, print_report
+from graphprune.cli.outputs import check_report_free, choose_format, print_report, terminal_width
 from graphprune.cli.planning import open_rules
 from graphprune.documents import to_json
 from graphprune.report import render_explanation
@@ -64,4 +64,5 @@ def command(
     if choose_format(format_, output) == "json":
         print_report(to_json(explanation_to_config(found)), output)
     else:
-        print_report(render_explanation(found, show_all=show_all), output, wraps=True)
+        width = terminal_width(output)
+        print_report(render_explanation(found, show_all=show_all, width=width), output)

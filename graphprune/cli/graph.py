@@ -6,12 +6,10 @@ from pathlib import PurePath
 
 import click
 
-from graphprune import report
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import Choice, force_option
-from graphprune.cli.outputs import check_report_free, print_report
-from graphprune.documents import to_json
-from graphprune.graph import ModelFile, graph_to_config
+from graphprune.cli.outputs import check_report_free, print_report, view_for
+from graphprune.report.rendering import render
 
 FORMATS = ("json", "dot", "svg", "html")
 
@@ -45,7 +43,8 @@ def command(model: str, output: str | None, format_: str | None, force: bool) ->
     """  # noqa: D301 - click wants the real character
     kind = choose_graph_format(format_, output)
     check_report_free(output, force=force, inputs=[model], format_=kind)
-    print_report(_render(open_model(model), kind), output)
+    saved = open_model(model)
+    print_report(render(saved.graph, kind, view_for(output, measured=saved)), output)
 
 
 def choose_graph_format(format_: str | None, output: str | None) -> str:
@@ -60,13 +59,3 @@ def choose_graph_format(format_: str | None, output: str | None) -> str:
             f" got {got}"
         )
     return format_ or suffix
-
-
-def _render(model: ModelFile, kind: str) -> str:
-    if kind == "json":
-        return to_json(graph_to_config(model.graph))
-    if kind == "dot":
-        return report.render_graph_dot(model.graph)
-    if kind == "svg":
-        return report.render_graph_svg(model.graph, model.zeros)
-    return report.render_graph_html(model.graph, model.metrics)

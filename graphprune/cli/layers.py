@@ -8,7 +8,7 @@ import click
 
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import force_option, format_option, report_option
-from graphprune.cli.outputs import check_report_free, choose_format, print_report, terminal_width
+from graphprune.cli.outputs import check_report_free, choose_format, print_report, view_for
 from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.documents import to_json
 from graphprune.graph import ModelFile
@@ -58,7 +58,7 @@ def command(
     else:
         print_report(
             render_layers_text(
-                saved.graph, saved.zeros, width=terminal_width(output), matched=matched
+                saved.graph, saved.zeros, width=view_for(output).width, matched=matched
             ),
             output,
         )

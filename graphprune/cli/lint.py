@@ -13,14 +13,14 @@ from graphprune.cli.options import Choice, RuleOptions, force_option, rule_optio
 from graphprune.cli.outputs import (
     check_report_free,
     choose_format,
-    is_colourful,
+    paint,
     print_report,
     render_with_lines,
 )
 from graphprune.cli.planning import open_rules, plan_from_rules
 from graphprune.diagnostics.diagnostic import Diagnostic, count_severity
 from graphprune.diagnostics.slugs import read_slugs, render_slug, render_slug_list
-from graphprune.diagnostics.terminal_text import escape_controls
+from graphprune.diagnostics.terminal_text import Paint, escape_controls, plain
 from graphprune.errors import EXIT_ERROR, RuleError
 from graphprune.graph import ModelFile
 from graphprune.report.numbers import count_of
@@ -83,8 +83,8 @@ def command(
         raise click.UsageError("no rules: name a rule file, as in graphprune lint prune.yaml")
     count, found = _check(rules, model)
     kind = choose_format(format_, output)
-    is_painted = output is None and is_colourful()
-    text = _render(rules.files, count, model, found, kind, is_painted=is_painted)
+    painted = plain if output is not None else paint
+    text = _render(rules.files, count, model, found, kind, painted)
     if text or output:
         print_report(text, output)
     if any(diagnostic.severity == "error" for diagnostic in found):
@@ -131,8 +131,7 @@ def _render(
     model: str | None,
     found: Sequence[Diagnostic],
     kind: str,
-    *,
-    is_painted: bool,
+    paint: Paint,
 ) -> str:
     if kind in ("json", "github"):
         return render_document(found, kind)
@@ -146,5 +145,5 @@ def _render(
         ", ".join(count_of(number, severity) for severity, number in numbers.items() if number)
         or f"{count_of(count or 0, 'rule')}, no faults"
     )
-    told = [render_with_lines(found, is_painted=is_painted)] if found else []
+    told = [render_with_lines(found, paint=paint)] if found else []
     return "\n\n".join([*told, f"{', '.join(files)}: {summary}{against}"])

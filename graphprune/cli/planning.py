@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import click
 
-from graphprune.cli.inputs import loading_arguments
+from graphprune.cli.inputs import loading_arguments, open_model
 from graphprune.cli.options import LoadingOptions, RuleOptions
 from graphprune.diagnostics.diagnostic import Where
 from graphprune.errors import StalePlanError
@@ -17,8 +17,25 @@ from graphprune.plan.make import LoadedModel, plan_saved_model
 from graphprune.rules import RuleSet, read_rules
 from graphprune.sparsity.positions import Run
 from graphprune.tf.models.quiet import import_tensorflow
+from graphprune.tf.models.refusals import check_loadable
 
 UNKNOWN_RUN = Run()
+
+
+def open_to_load(path: str, loading: LoadingOptions, *, checks_sums: bool = False) -> ModelFile:
+    """Return the saved model at `path`, which TensorFlow may load.
+
+    `checks_sums` holds the file against its own checksums.
+
+    Raises:
+        ArchiveError: there is no readable model, or loading it would run what is not allowed.
+    """
+    saved = open_model(path)
+    archive = saved.need_archive()
+    if checks_sums:
+        archive.check_checksums()
+    check_loadable(archive, unsafe_lambda=loading.unsafe_lambda, unsafe_ops=loading.unsafe_ops)
+    return saved
 
 
 def load_with_classes(model: ModelFile, loading: LoadingOptions) -> LoadedModel | None:

@@ -20,6 +20,7 @@ from rich.live import Live
 from rich.text import Text
 
 from graphprune import signals
+from graphprune.cli.outputs import is_dumb
 from graphprune.report.progress_lines import render_bar, render_epoch
 from graphprune.report.tables import shorten
 
@@ -167,7 +168,7 @@ def live_display() -> Iterator[Display]:
     which ends without a trace.
     """
     with ExitStack() as stack:
-        if not sys.stderr.isatty() or os.environ.get("TERM") in ("dumb", "unknown"):
+        if not sys.stderr.isatty() or is_dumb():
             yield Display(None, stack)
             return
         # stderr itself leads nowhere while TensorFlow is imported

@@ -26,6 +26,7 @@ from graphprune.cli.options import (
     outputs_option,
 )
 from graphprune.cli.outputs import check_outputs_free
+from graphprune.cli.planning import open_to_load
 from graphprune.cli.progress import IMPORTING, LOADING, live_display
 from graphprune.diff import diff_graphs
 from graphprune.diff.first_difference import find_difference
@@ -35,7 +36,6 @@ from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.from_config import graph_with_tensors
 from graphprune.sparsity.missed_targets import explain_missed
 from graphprune.tf.models.quiet import import_tensorflow
-from graphprune.tf.models.refusals import check_loadable
 
 
 @click.command("strip")
@@ -76,10 +76,7 @@ def command(
     check_outputs_free(outputs, force=force, inputs=[model, model_file, origin])
     for output in outputs:
         check_export_suffix(output)
-    wrapped = replace(open_model(model_file), path=model)
-    archive = wrapped.need_archive()
-    archive.check_checksums()
-    check_loadable(archive, unsafe_lambda=loading.unsafe_lambda, unsafe_ops=loading.unsafe_ops)
+    wrapped = replace(open_to_load(model_file, loading, checks_sums=True), path=model)
     check_same_architecture(open_model(origin), wrapped)
 
     with live_display() as display:
@@ -87,24 +84,18 @@ def command(
         import_tensorflow()
         from graphprune.cli.stripped_files import write_stripped
         from graphprune.tf.models.loading import load_model
-        from graphprune.tf.pruning.missed_targets import find_missed_targets
+        from graphprune.tf.pruning.pruner import find_missed_targets
         from graphprune.tf.pruning.surgery import strip_model
 
         display.say(LOADING)
-        pruned = load_model(archive.path, **loading_arguments(loading))
+        pruned = load_model(wrapped.need_archive().path, **loading_arguments(loading))
         missed = find_missed_targets(pruned)
         stripped = strip_model(pruned, compiled=keep_optimizer or data is not None)
         if all(layer.wrap is None for layer in wrapped.graph.layers.values()):
-            click.echo(
-                f"graphprune: warning: {model}: no layer is wrapped; it is written as it is",
-                err=True,
-            )
+            _warn(f"{model}: no layer is wrapped; it is written as it is")
         if missed:
-            click.echo(
-                f"graphprune: warning: {model}: stripped, and {explain_missed(missed)};"
-                f" {_advise(model, model_file, loading)}",
-                err=True,
-            )
+            help = _advise(model, model_file, loading)
+            _warn(f"{model}: stripped, and {explain_missed(missed)}; {help}")
         write_stripped(
             stripped,
             outputs,
@@ -116,6 +107,10 @@ def command(
             keep_optimizer=keep_optimizer,
             missed=missed,
         )
+
+
+def _warn(text: str) -> None:
+    click.echo(f"graphprune: warning: {text}", err=True)
 
 
 def _advise(model: str, model_file: str, loading: LoadingOptions) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from graphprune.cli.finish import check_stop, report_run, stoppable
-from graphprune.cli.inputs import loading_arguments, open_model
+from graphprune.cli.inputs import loading_arguments
 from graphprune.cli.options import (
     LoadingOptions,
     RealNumber,
@@ -20,15 +20,13 @@ from graphprune.cli.options import (
     model_and_rules,
 )
 from graphprune.cli.outputs import print_warnings
-from graphprune.cli.planning import load_with_classes, plan_for
+from graphprune.cli.planning import load_with_classes, open_to_load, plan_for
 from graphprune.cli.progress import IMPORTING, lasting_output, live_display
 from graphprune.plan import check_reached
-from graphprune.report import render_plan_text
 from graphprune.runs.samples import check_samples, is_data_function
 from graphprune.runs.training_arguments import parse_strategy
 from graphprune.sparsity.positions import Run
 from graphprune.tf.models.quiet import import_tensorflow
-from graphprune.tf.models.refusals import check_loadable
 
 TENSORBOARD = "tensorboard"
 """Where events go unless the user says where: in the run's folder."""
@@ -155,20 +153,16 @@ def command(
         live_display() as display,
     ):
         display.say("reading the model")
-        plan = None
-        saved = open_model(model)
-        archive = saved.need_archive()
-        check_loadable(archive, unsafe_lambda=loading.unsafe_lambda, unsafe_ops=loading.unsafe_ops)
+        saved = open_to_load(model, loading)
         if strategy != "none":
             _open_devices(strategy)
+        plan = None
         if rules.files or rules.has_switches or plan_file is not None:
-            loaded = load_with_classes(saved, loading)
-            plan = plan_for(saved, rules, plan_file, loaded=loaded)
+            plan = plan_for(saved, rules, plan_file, loaded=load_with_classes(saved, loading))
             print_warnings(plan.diagnostics, rules.files)
             if not allow_missed:
                 check_reached(plan, Run(steps_per_epoch, epochs))
-            display.print(render_plan_text(plan, brief=True).removesuffix("\n"))
-
+            display.print(str(plan))
         if not is_data_function(data):
             check_samples(data)  # before TensorFlow is imported
 
@@ -178,7 +172,7 @@ def command(
 
         with closing(display):
             result = train(
-                archive.path,
+                saved.need_archive().path,
                 plan,
                 data,
                 run_folder,

@@ -12,11 +12,10 @@ from graphprune.cli.options import (
     format_option,
     report_option,
 )
-from graphprune.cli.outputs import check_report_free, choose_format, paint_marks, print_report
-from graphprune.documents import to_json
+from graphprune.cli.outputs import check_report_free, choose_format, print_report, view_for
 from graphprune.errors import EXIT_DIFFERENT
-from graphprune.plan import read_plan, verification_to_config, verify_plan
-from graphprune.report import render_verification
+from graphprune.plan import read_plan, verify_plan
+from graphprune.report.rendering import render
 
 
 @click.command("verify")
@@ -68,9 +67,7 @@ def command(
             model_path=model,
             plan_path=plan_file,
         )
-    if choose_format(format_, output) == "json":
-        print_report(to_json(verification_to_config(found)), output)
-    else:
-        print_report(render_verification(found, brief=brief), output, paint_marks, wraps=True)
+    view = view_for(output, brief=brief)
+    print_report(render(found, choose_format(format_, output), view), output)
     if detailed_exitcode and found.drift:
         raise click.exceptions.Exit(EXIT_DIFFERENT)

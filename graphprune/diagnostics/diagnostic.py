@@ -7,13 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from graphprune.diagnostics.terminal_text import (
-    PaintPart,
-    escape_controls,
-    plain,
-    shorten,
-    text_width,
-)
+from graphprune.diagnostics.terminal_text import Paint, escape_controls, plain, shorten, text_width
 
 MAX_WIDTH = 100
 """Terminal columns that are shown of a line."""
@@ -21,7 +15,7 @@ _TAB = "    "
 _CUT = "..."
 
 
-def render_excerpt(text: str, line: int, column: int | None, paint: PaintPart = plain) -> list[str]:
+def render_excerpt(text: str, line: int, column: int | None, paint: Paint = plain) -> list[str]:
     r"""Return the numbered line, and one with a caret under its character `column` (from 1) where
     that is known; long lines are cut around the caret.
 
@@ -144,7 +138,7 @@ class Diagnostic:
     def __str__(self) -> str:
         return "\n".join(self.to_lines())
 
-    def to_lines(self, find_line: FindLine = no_line, paint: PaintPart = plain) -> list[str]:
+    def to_lines(self, find_line: FindLine = no_line, paint: Paint = plain) -> list[str]:
         """Return the diagnostic as lines of text with slug, cause, places and help; control
         characters are escaped.
 

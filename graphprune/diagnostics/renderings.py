@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from graphprune.diagnostics.diagnostic import Diagnostic, FindLine, Where, count_severity, no_line
-from graphprune.diagnostics.terminal_text import PaintPart, escape_controls, plain
+from graphprune.diagnostics.terminal_text import Paint, escape_controls, plain
 
 _SEVERITIES = ("error", "warning", "note")
 _LEVELS = {"error": "error", "warning": "warning", "note": "notice"}
@@ -17,7 +17,7 @@ _LEVELS = {"error": "error", "warning": "warning", "note": "notice"}
 
 
 def render_diagnostics(
-    diagnostics: Iterable[Diagnostic], find_line: FindLine = no_line, paint: PaintPart = plain
+    diagnostics: Iterable[Diagnostic], find_line: FindLine = no_line, paint: Paint = plain
 ) -> str:
     """Return every diagnostic with its slug, cause, places and help, with an empty line between
     two; control characters are escaped.

@@ -11,7 +11,7 @@ from graphprune.diagnostics.renderings import render_diagnostics
 from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.plan.run_cases import CaseResult
 from graphprune.report.numbers import count_of, format_count
-from graphprune.report.tables import align_rows
+from graphprune.report.tables import align_rows, render_lines, to_lines
 from graphprune.rules.resolving.explain import (
     LayerExplanation,
     RuleExplanation,
@@ -22,15 +22,19 @@ from graphprune.rules.resolving.explain import (
 SHOWN = 12
 
 
-def render_explanation(found: LayerExplanation | RuleExplanation, *, show_all: bool = False) -> str:
-    """Return the verdict of every rule on a layer, or what one rule selects; `show_all` lists every
-    selected layer.
+def render_explanation(
+    found: LayerExplanation | RuleExplanation, *, show_all: bool = False, width: int | None = None
+) -> str:
+    """Return the verdict of every rule on a layer, or the layers that one rule selects.
+
+    `show_all` lists every selected layer; lines that are longer than `width` columns are broken.
     """
-    return (
+    text = (
         _render_rule(found, show_all=show_all)
         if isinstance(found, RuleExplanation)
         else _render_layer(found)
     )
+    return render_lines(to_lines(text), width)
 
 
 def _render_layer(found: LayerExplanation) -> str:
@@ -43,7 +47,7 @@ def _render_layer(found: LayerExplanation) -> str:
     facts.append(f"after {', '.join(found.after)}" if found.after else "")
     blocks = [escape_controls("   ".join(fact for fact in facts if fact))]
     blocks += ["\n".join(_rule_lines(rule)) for rule in found.rules]
-    return "\n\n".join([*blocks, f"  result: {escape_controls(found.result)}"]) + "\n"
+    return "\n\n".join([*blocks, f"  result: {escape_controls(found.result)}"])
 
 
 def _rule_lines(rule: RuleVerdict) -> Iterator[str]:
@@ -75,7 +79,7 @@ def _render_rule(found: RuleExplanation, *, show_all: bool) -> str:
         lost = [f"{address} ({rule})" for address, rule in found.lost]
         lines.append(f"  decided by others: {_listed(lost, show_all=show_all)}")
     lines += [f"  {found.misses}"] if found.misses else []
-    return "\n".join(map(escape_controls, lines)) + "\n"
+    return "\n".join(map(escape_controls, lines))
 
 
 def _listed(names: Sequence[str], *, show_all: bool) -> str:

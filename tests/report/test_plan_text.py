@@ -55,7 +55,7 @@ def test_the_example_of_the_specification():
 
 def test_a_narrow_terminal_cuts_the_table_and_says_what_it_leaves_out():
     lines = render_plan_text(lenet_plan(), width=84).splitlines()
-    assert lines[5:10] == [
+    assert lines[6:11] == [
         "  + fc1          Dense  235,200   0.0% -> 90.0%  unstructured   dense-90",
         "  + fc2          Dense   30,000   0.0% -> 90.0%  unstructured   dense-90",
         "  = predictions  Dense    1,000   dense                         keep-classifier…",

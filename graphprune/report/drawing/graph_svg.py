@@ -182,17 +182,9 @@ def _draw_frame(views: Mapping[str, FrameView], address: str) -> Picture:
         lines.append(_wire(view, wire, points, edge))
         right += [edge + _BACK] if row_of[wire.target] <= row_of[wire.source] else []
         if wire.label:
-            label = shorten(wire.label, LETTERS)
-            left, bottom = (
-                (place.start, points[0][1] + 15 + place.level * LEVEL_HEIGHT)
-                if place.below_source
-                else _above(place, points[-1][1])
-            )
-            labels.append(
-                f'<text class="shape" x="{number(left + 6)}"'
-                f' y="{number(bottom)}">{to_xml(label)}</text>'
-            )
-            right.append(left + 6 + text_width(label) * 6)
+            label, end = _label(wire, place, points)
+            labels.append(label)
+            right.append(end)
     for index, picture in enumerate(pictures):
         lines.append(
             f'<g transform="translate({number(x[index] - picture.width / 2)}'
@@ -203,9 +195,17 @@ def _draw_frame(views: Mapping[str, FrameView], address: str) -> Picture:
     return Picture(max(right, default=0.0), bottom, (*lines, *labels))
 
 
-def _above(place: WirePlace, top: float) -> tuple[float, float]:
-    """Return where the label of a wire begins that stands above its target."""
-    return place.end, top - 10 - place.level * LEVEL_HEIGHT
+def _label(
+    wire: Wire, place: WirePlace, points: Sequence[tuple[float, float]]
+) -> tuple[str, float]:
+    """Return the label of a wire, below its source or above its target, and where it ends."""
+    text, shift = shorten(wire.label, LETTERS), place.level * LEVEL_HEIGHT
+    if place.below_source:
+        left, bottom = place.start + 6, points[0][1] + 15 + shift
+    else:
+        left, bottom = place.end + 6, points[-1][1] - 10 - shift
+    label = f'<text class="shape" x="{number(left)}" y="{number(bottom)}">{to_xml(text)}</text>'
+    return label, left + text_width(text) * 6
 
 
 def _row_places(view: FrameView, pictures: Sequence[Picture]) -> tuple[list[float], list[float]]:

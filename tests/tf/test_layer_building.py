@@ -6,7 +6,7 @@ import tf_keras
 from tf_keras import layers
 
 from graphprune.graph.classes.builtin_layers import BUILTIN_LAYERS
-from graphprune.tf.layers import known_outputs
+from graphprune.tf.layers.building import foresee_outputs
 from graphprune.tf.pruning import model_clone
 from graphprune.tf.pruning.keras_api import prune_low_magnitude
 from graphprune.tf.pruning.keras_schedules import ConstantSparsity
@@ -163,6 +163,6 @@ def test_what_a_call_does_besides_is_done_in_the_clone(make, monkeypatch):
 def test_other_inputs_are_traced():
     model = tf_keras.Sequential([layers.Dense(3, input_shape=(4,))])
     clone = layers.Dense(3)
-    known_outputs.foresee_outputs(model.layers[0], clone, clone)
+    foresee_outputs(model.layers[0], clone, clone)
     assert clone(layers.Input((6, 4))).shape.as_list() == [None, 6, 3]
     assert clone(layers.Input((4,))).shape.as_list() == [None, 3]
