@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from graphprune.interface import (
         apply_plan,
         apply_rules,
+        convert,
         diff_models,
         make_plan,
         read_graph,
@@ -87,6 +88,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "interface": (
         "apply_plan",
         "apply_rules",
+        "convert",
         "diff_models",
         "make_plan",
         "read_graph",
@@ -151,6 +153,7 @@ __all__ = [
     "apply_plan",
     "apply_rules",
     "collect_prunable_layers",
+    "convert",
     "diff_graphs",
     "diff_models",
     "load_model",

@@ -9,9 +9,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from os import PathLike
+from pathlib import Path as FilePath
 from typing import Any
 
-from graphprune.arguments import wrong_type
+from graphprune.archive.files import check_model_suffix
+from graphprune.arguments import check_path, wrong_type
 from graphprune.diff.changes import GraphDiff
 from graphprune.diff.graph_diff import diff_models as diff_model_files
 from graphprune.graph.layer_graph import LayerGraph
@@ -133,6 +135,34 @@ def apply_rules(
     """
     length = {"steps_per_epoch": steps_per_epoch, "epochs": epochs}
     return _surgery().apply_rules(_loaded(model), rules, **length)
+
+
+def convert(model: Path, output: Path, *, keras: int) -> None:
+    """Write a saved model of tf_keras as one of Keras 3, or the other way round: the same layers,
+    names and weights.
+
+    Only classes of Keras itself are built; nothing in the file runs. The optimizer keeps its
+    settings and loses its state.
+
+    Args:
+        model: The path of a saved model (`.keras`, `.h5`, SavedModel folder).
+        output: A `.keras` or `.h5` file; what is there is replaced.
+        keras: The major version of the Keras that is to read `output`: 2 for tf_keras, or 3.
+
+    Raises:
+        ArchiveError: the file cannot be read or is not a whole model.
+        GraphError: the model cannot be converted; the text names the layer, setting or operation
+            that has no counterpart.
+        OutputError: `output` cannot be written, or its suffix is neither `.keras` nor `.h5`.
+        ValueError: `keras` is neither 2 nor 3.
+    """
+    if keras not in (2, 3):
+        raise ValueError(f"keras must be 2 (tf_keras) or 3, got {keras!r}")
+    target = check_path("output", output, "the path of a .keras or .h5 file")
+    check_model_suffix(target)
+    source = open_model_file(check_path("model", model, "the path of a saved model"))
+    converted = importlib.import_module("graphprune.conversion.convert")
+    converted.convert(source, FilePath(target), keras)
 
 
 def diff_models(before: Any, after: Any, *, measure_gzip: bool = False) -> GraphDiff:

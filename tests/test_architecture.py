@@ -34,6 +34,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("report", frozenset({"rich", "jinja2", "networkx"})),
     ("engine", frozenset({"numpy"})),
     ("tf", frozenset({"tensorflow", "tf_keras", "absl", "h5py", "numpy"})),
+    ("conversion", frozenset({"h5py"})),
     ("interface", frozenset()),
     ("cli", frozenset({"click", "rich"})),
 )

@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "train": "Train a model to its planned sparsity, with checkpoints.",
     "resume": "Go on with an interrupted training run, exactly.",
     "strip": "Take the wrappers off: the original architecture, sparse.",
+    "convert": "Write a model of tf_keras for Keras 3, or the other way round.",
     "diff": "Show what changed between two models.",
     "verify": "Measure a model against a plan.",
     "schema": "Write the JSON Schema of rule files, plans, diffs or verifications.",

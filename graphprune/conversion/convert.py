@@ -49,7 +49,7 @@ def convert(source: ModelFile, output: Path, keras: int) -> Converted:
         OutputError: the file cannot be written.
     """
     archive = source.need_archive()
-    _check_convertible(source, archive, keras)
+    check_convertible(source, keras)
     library = Library(keras)
     converted = convert_config(archive.config, library.parameters, keras=keras, place=archive.path)
     model = library.build(converted.config, archive.path)
@@ -69,18 +69,25 @@ def convert(source: ModelFile, output: Path, keras: int) -> Converted:
     return converted
 
 
-def _check_convertible(source: ModelFile, archive: Archive, keras: int) -> None:
+def check_convertible(source: ModelFile, keras: int) -> None:
+    """Check what can be told before a Keras is imported.
+
+    Raises:
+        ArchiveError: the file holds no weights, or names something that no model file may name.
+        GraphError: the model is of that Keras already, or is wrapped.
+    """
+    archive = source.need_archive()
     if keras_of(archive) == keras:
         raise GraphError(
             f"{archive.path}: is a model of {NAMES[keras]} already; there is nothing to convert",
-            "convert/same-keras",
+            "convert/refused",
         )
     wrapped = next((layer for layer in source.graph.layers.values() if layer.wrap), None)
     if wrapped is not None:
         raise GraphError(
             f"{archive.path}: layer {wrapped.address!r} has a pruning wrapper ({REGISTERED}); strip"
             " the model first, and convert the result",
-            "convert/wrapped",
+            "convert/refused",
         )
     check_models(archive.config, archive.path)
     model = {key: value for key, value in archive.config.items() if key != "compile_config"}

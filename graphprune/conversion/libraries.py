@@ -42,7 +42,7 @@ class Library:
             raise GraphError(
                 f"{self._name} cannot be imported ({err}); install it with: pip install"
                 f" {self._name.replace('_', '-')}",
-                "keras/not-installed",
+                "convert/refused",
             ) from err
 
     def parameters(self, module: str, name: str) -> frozenset[str] | None:
@@ -79,13 +79,13 @@ class Library:
                     f"{place}: {self._name} {self.keras.__version__} cannot build the converted"
                     f" model ({reason}); the model uses a layer or a call that it does not"
                     " support",
-                    "convert/cannot-build",
+                    "convert/refused",
                 ) from err
         if not model.built:
             raise GraphError(
                 f"{place}: the shape of the model's input is not known, so that it has no weights;"
                 " give it an Input, or call it once, and save it again",
-                "convert/not-built",
+                "convert/refused",
             )
         return model
 

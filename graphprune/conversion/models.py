@@ -263,14 +263,14 @@ class _ModelConverter:
             )
         else:
             call = _named_arguments(type_of(entry), call)
-            call = (
-                call[0],
-                {key: value for key, value in call[1].items() if _is_kept(value, names)},
-            )
         args, keywords = call
         renamed: Call = (
             [_renamed(arg, names, {}) for arg in args],
-            {key: _renamed(value, names, {}) for key, value in keywords.items()},
+            {
+                key: _renamed(value, names, {})
+                for key, value in keywords.items()
+                if _is_kept(value, names)
+            },
         )
         if self.keras == 2:
             return node_for_keras_2(renamed, is_operation=isinstance(operation, Operation))

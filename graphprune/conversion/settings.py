@@ -67,6 +67,7 @@ DIFFERENCES: Mapping[int, Differences] = {
             "groups": 1,
             "renorm": False,
             "softmax_robust_masking": False,
+            "rng_type": "stateful",
             "trainable": True,
             "sparse": False,
             "ragged": False,
@@ -102,6 +103,8 @@ DIFFERENCES: Mapping[int, Differences] = {
             "data_format": "channels_last",
             "pad_to_aspect_ratio": False,
             "antialias": False,
+            "fill_mode": "constant",
+            "fill_value": 0.0,
         },
         accepted=dict.fromkeys(
             ("RNN", "SimpleRNN", "LSTM", "GRU"), frozenset({"zero_output_for_mask"})
@@ -154,8 +157,8 @@ class LayerConverter:
             if config.get(key) == "hard_sigmoid":
                 raise self.no_counterpart(
                     entry,
-                    f"computes hard_sigmoid, its {key}, in another way (tf_keras: 0.2 x + 0.5, Keras"
-                    " 3: x / 6 + 0.5, both cut at 0 and 1)",
+                    f"computes hard_sigmoid, its {key}, in another way (tf_keras: 0.2 x + 0.5,"
+                    " Keras 3: x / 6 + 0.5, both cut at 0 and 1)",
                 )
         if type_of(entry) in _LOOKUPS and config.get("vocabulary") is None:
             raise self.no_counterpart(
@@ -168,7 +171,7 @@ class LayerConverter:
         return GraphError(
             f"{self.place}: layer {name!r} ({type_of(entry)}): {NAMES[self.keras]} {what}; replace"
             " the layer before the model is converted",
-            "convert/no-counterpart",
+            "convert/refused",
         )
 
     def _settings(

@@ -63,7 +63,7 @@ def _copy_weights(
                     f"{source.path}: {name!r} of layer {address!r} has the shape"
                     f" {list(values.shape)}, and {list(stored.shape)} in the other Keras; please"
                     " report this with the layer's config",
-                    "convert/other-weights",
+                    "convert/refused",
                 )
             file[stored.path][...] = values.astype(file[stored.path].dtype)
 
@@ -72,5 +72,5 @@ def _other_weights(path: str, address: str, mine: list[str], theirs: list[str]) 
     return GraphError(
         f"{path}: layer {address!r} has the weights {', '.join(mine) or 'none'}, and in the other"
         f" Keras {', '.join(theirs) or 'none'}; this layer cannot be converted",
-        "convert/other-weights",
+        "convert/refused",
     )

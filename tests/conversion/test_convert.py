@@ -1,0 +1,250 @@
+"""Models of one Keras as models of the other: equal outputs, and clear refusals."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tf_keras
+from commands import run_command
+from layer_matrix import CASES, Case, build_bench
+from tf_keras import layers
+from tf_zoo import sample
+
+import graphprune
+from graphprune.errors import GraphError
+
+pytestmark = pytest.mark.tf
+
+NO_COUNTERPART = {
+    "conv_lstm1": "hard_sigmoid",
+    "conv_lstm2": "hard_sigmoid",
+    "conv_lstm3": "hard_sigmoid",
+    "dynamic_embedding": "has a non-numeric dtype",
+    "dynamic_lookup": "has a non-numeric dtype",
+    "fourier": "RandomFourierFeatures",
+    "integer_lookup": "vocabulary",
+    "local1": "LocallyConnected1D",
+    "local1_full": "LocallyConnected1D",
+    "local1_sparse": "LocallyConnected1D",
+    "local2": "LocallyConnected2D",
+    "local2_full": "LocallyConnected2D",
+    "string_lookup": "vocabulary",
+    "text": "vocabulary",
+    "text_idf": "vocabulary",
+    "DenseFeatures": "DenseFeatures",
+    "Lambda": "Lambda",
+    "Layer": "Layer",
+    "RandomHeight": "RandomHeight",
+    "RandomWidth": "RandomWidth",
+    "ThresholdedReLU": "ThresholdedReLU",
+}
+"""What the refusal of a case names."""
+UNTRACEABLE = {"spectral"}
+"""tf_keras alone cannot save or build these by a call outside of graphprune."""
+
+
+@dataclass(frozen=True)
+class Both:
+    """A model of tf_keras in three files: as it was saved, for Keras 3, and back again."""
+
+    two: Path
+    three: Path
+    back: Path
+
+    def convert(self) -> None:
+        graphprune.convert(self.two, self.three, keras=3)
+        graphprune.convert(self.three, self.back, keras=2)
+
+    def outputs(self, inputs: list[Any]) -> Iterator[np.ndarray]:
+        """Yield what each file computes, flat."""
+        given = inputs if len(inputs) > 1 else inputs[0]
+        for path, library in ((self.two, tf_keras), (self.three, keras), (self.back, tf_keras)):
+            model = library.models.load_model(path, compile=False)
+            found = model(given, training=False)
+            several = found if isinstance(found, list | tuple) else [found]
+            yield np.concatenate([np.asarray(each, "float64").ravel() for each in several])
+
+
+def both(folder: Path, model: tf_keras.Model, suffix: str = ".keras") -> Both:
+    files = Both(folder / f"two{suffix}", folder / "three.keras", folder / "back.keras")
+    model.save(files.two)
+    return files
+
+
+def arrays(model: tf_keras.Model) -> list[np.ndarray]:
+    given = sample(model, 2, 0, words=5)
+    several = list(given.values()) if isinstance(given, dict) else given
+    return [
+        np.array(each) for each in (several if isinstance(several, list | tuple) else [several])
+    ]
+
+
+def check_equal(files: Both, inputs: list[np.ndarray]) -> None:
+    files.convert()
+    before, three, back = files.outputs(inputs)
+    np.testing.assert_allclose(three, before, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(back, before, rtol=1e-6, atol=1e-6)
+
+
+def model_of(case: Case) -> tf_keras.Model:
+    inputs = [
+        layers.Input(shape, dtype=case.sample.dtype, batch_size=case.batch)
+        for shape in case.sample.shapes
+    ]
+    tf_keras.utils.set_random_seed(1)
+    return tf_keras.Model(inputs, case.connect(case.sample.make(), inputs))
+
+
+EACH = sorted(CASES.keys() - NO_COUNTERPART.keys() - UNTRACEABLE)
+SHORT = (
+    *("dense", "einsum", "embedding", "conv1", "conv2", "conv2_groups", "conv2_up", "depthwise2"),
+    *("separable2", "lstm", "gru", "bidirectional", "attention", "batch_norm", "layer_norm"),
+    *("prelu", "dot_attention", "normalization", "decoder", "masked_embedding", "LeakyReLU"),
+    *("MaxPooling2D", "Concatenate", "SpatialDropout1D", "RandomFlip", "Resizing", "Dot"),
+)
+
+
+def test_layers_side_by_side_compute_the_same(tmp_path):
+    model = build_bench(SHORT).model  # one model, since building takes longest
+    check_equal(both(tmp_path, model), arrays(model))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EACH)
+def test_every_layer_that_both_have_computes_the_same(tmp_path, name):
+    model = model_of(CASES[name])
+    check_equal(both(tmp_path, model), arrays(model))
+
+
+@pytest.mark.parametrize("name", ["local1", "conv_lstm2", "Lambda", "text", "ThresholdedReLU"])
+def test_what_has_no_counterpart_is_refused_by_name(tmp_path, name):
+    check_refused(tmp_path, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(NO_COUNTERPART))
+def test_everything_without_counterpart_is_refused_by_name(tmp_path, name):
+    check_refused(tmp_path, name)
+
+
+def check_refused(folder: Path, name: str) -> None:
+    files = both(folder, model_of(CASES[name]))
+    with pytest.raises(graphprune.GraphpruneError, match=NO_COUNTERPART[name]):
+        graphprune.convert(files.two, files.three, keras=3)
+    assert not files.three.exists()
+
+
+def operations() -> tf_keras.Model:
+    import tensorflow as tf
+
+    a, b = layers.Input((4, 6), name="a"), layers.Input((4, 6), name="b")
+    x = 3.0 - (a * 2.0 + 1.0) / (b + 7.0)
+    y = tf.reshape(x, (-1, 24))[:, 2:8:2]
+    z = tf.transpose(tf.concat([a, b], axis=-1), (0, 2, 1))
+    w = tf.where(a > 0, tf.sqrt(tf.abs(b)), 0.0)
+    v = tf.clip_by_value(tf.nn.softmax(tf.matmul(a, tf.transpose(b, (0, 2, 1)))), 0.1, 0.9)
+    means = [tf.reduce_mean(each, axis=1, keepdims=True) for each in (x, w, tf.nn.gelu(a))]
+    return tf_keras.Model([a, b], [y, z, v, tf.stack(means, axis=1), tf.squeeze(y[..., None], -1)])
+
+
+def nested() -> tf_keras.Model:
+    inner = tf_keras.Sequential([layers.Dense(4, input_shape=(4,), name="a/b")], name="inner")
+    part = layers.Input((4,))
+    deep = tf_keras.Model(part, layers.Dense(3)(inner(part)), name="deep")
+    a, b = layers.Input((4,)), layers.Input((4,))
+    shared = layers.Dense(4, activation="relu", kernel_regularizer="l2", name="x/y")
+    x = layers.Add(name="together")([inner(shared(a)), inner(b)])
+    return tf_keras.Model([a, b], [deep(x), deep(shared(x))])
+
+
+def recurrent() -> tf_keras.Model:
+    words = layers.Input((6,), dtype="int32")
+    x = layers.Embedding(9, 5, mask_zero=True)(words)
+    x, *state = layers.LSTM(4, return_sequences=True, return_state=True)(x)
+    x = layers.Bidirectional(layers.GRU(3, return_sequences=True))(x)
+    y = layers.LSTM(4)(layers.Masking()(x), initial_state=state)
+    return tf_keras.Model(words, layers.TimeDistributed(layers.Dense(2))(x) + y[:, None, :2])
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("build", [operations, nested, recurrent], ids=lambda build: build.__name__)
+def test_models_compute_the_same(tmp_path, build, suffix):
+    tf_keras.utils.set_random_seed(2)
+    model = build()
+    check_equal(both(tmp_path, model, suffix), arrays(model))
+
+
+def test_names_with_a_slash_are_written_with_an_underscore(tmp_path):
+    files = both(tmp_path, nested())
+    done = run_command("convert", files.two, "-o", files.three, "--keras", "3")
+    assert done.code == 0
+    assert "renamed  x/y -> x_y\n" in done.output
+    assert "renamed  inner/a/b -> inner/a_b\n" in done.output
+    assert "x_y" in graphprune.read_graph(files.three).layers
+
+
+def test_weights_and_layers_are_the_same_graph(tmp_path):
+    files = both(tmp_path, tf_keras.Sequential([layers.Dense(3, input_shape=(4,), name="d")]))
+    files.convert()
+    assert not any(layer.tensors for layer in graphprune.diff_models(files.two, files.back).layers)
+
+
+def test_compile_settings_are_kept(tmp_path):
+    model = tf_keras.Sequential([layers.Dense(3, input_shape=(4,))])
+    model.compile(
+        tf_keras.optimizers.Adam(tf_keras.optimizers.schedules.ExponentialDecay(0.5, 7, 0.9)),
+        tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    model.fit(np.ones((8, 4)), np.ones(8), verbose=0)
+    files = both(tmp_path, model)
+    files.convert()
+    three = keras.models.load_model(files.three)
+    assert three.optimizer._learning_rate.get_config()["initial_learning_rate"] == 0.5
+    assert three.loss.get_config()["from_logits"]
+    three.fit(np.ones((8, 4)), np.ones(8), verbose=0)
+
+
+def test_settings_that_the_other_keras_lacks_leave_the_model_uncompiled(tmp_path):
+    model = tf_keras.Sequential([layers.Dense(3, input_shape=(4,))])
+    model.compile("adam", "mse", metrics=[tf_keras.metrics.RecallAtPrecision(0.5), _own])
+    files = both(tmp_path, model)
+    with pytest.warns(UserWarning, match="the compile settings could not be converted"):
+        graphprune.convert(files.two, files.three, keras=3)
+    assert keras.models.load_model(files.three).optimizer is None
+
+
+def _own(truth, guess):
+    return keras.ops.mean(truth - guess)
+
+
+def test_hdf5_files_are_written(tmp_path):
+    model = tf_keras.Sequential([layers.Dense(3, input_shape=(4,))])
+    files = both(tmp_path, model)
+    graphprune.convert(files.two, tmp_path / "three.h5", keras=3)
+    graphprune.convert(tmp_path / "three.h5", tmp_path / "two.h5", keras=2)
+    inputs = np.ones((2, 4), "float32")
+    np.testing.assert_array_equal(
+        tf_keras.models.load_model(tmp_path / "two.h5")(inputs), model(inputs)
+    )
+
+
+def test_a_model_of_that_keras_already_is_refused_without_a_file(tmp_path):
+    files = both(tmp_path, tf_keras.Sequential([layers.Dense(3, input_shape=(4,))]))
+    with pytest.raises(GraphError) as raised:
+        graphprune.convert(files.two, files.back, keras=2)
+    assert str(raised.value) == (
+        f"{files.two}: is a model of tf_keras already; there is nothing to convert"
+    )
+    assert not files.back.exists()
+
+
+def test_a_wrapped_model_is_refused(tmp_path):
+    model = tf_keras.Sequential([layers.Dense(3, input_shape=(4,), name="d")])
+    files = both(tmp_path, graphprune.prune_low_magnitude(model))
+    with pytest.raises(GraphError, match="layer 'd' has a pruning wrapper"):
+        graphprune.convert(files.two, files.three, keras=3)
