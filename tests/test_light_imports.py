@@ -38,6 +38,7 @@ COMMANDS = [
     "train",
     "resume",
     "strip",
+    "convert",
     "diff",
     "verify",
     "schema",
