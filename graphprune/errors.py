@@ -31,8 +31,9 @@ OUTPUT_EXISTS = "output/exists"
 
 
 class GraphpruneError(Exception):
-    """The user's input is wrong; the text says where, what, and one way out. Only its subclasses
-    are raised.
+    """The user's input is wrong; only subclasses are raised.
+
+    The text says where, what, and what to do.
 
     Attributes:
         exit_code: That of the command line.
@@ -63,8 +64,9 @@ class GraphError(GraphpruneError):
 
 
 class RuleError(GraphpruneError):
-    """Rules have faults, alone or with a model; `diagnostics` holds all of them, each with its
-    slug, and the warnings beside them, sorted by place.
+    """Rules have faults, alone or with a model.
+
+    `diagnostics` has all faults and warnings with their slugs, sorted by place.
     """
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:

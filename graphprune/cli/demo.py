@@ -1,6 +1,4 @@
-"""`graphprune demo`: the whole story on a real model and real digits, through the same commands
-that a user types.
-"""
+"""`graphprune demo`: all steps on a real model and real digits, through the commands users type."""
 
 from __future__ import annotations
 
@@ -43,8 +41,9 @@ OWN_FILES = frozenset(
 @click.argument("folder", metavar="[DIR]", default="graphprune-demo")
 @force_option
 def command(folder: str, force: bool) -> None:
-    """Prune a digit classifier that ships with graphprune, in DIR: read, plan, wrap, train,
-    interrupt, resume, strip, compare.
+    """Prune a digit classifier that ships with graphprune, in the folder DIR.
+
+    The demo reads, plans, wraps, trains, interrupts, resumes, strips and compares.
 
     \b
         graphprune demo
@@ -102,8 +101,9 @@ def train_and_resume(home: Path) -> None:
 
 
 def prepare_folder(home: Path, *, force: bool) -> Path:
-    """Return the folder with the shipped model and digits in it; of an earlier demo there, `force`
-    removes just what that demo wrote.
+    """Return the folder `home` with the shipped model and digits in it.
+
+    `force` removes the files of an earlier demo there, and no others.
 
     Raises:
         OutputError: something is there already, and `force` was not given; or there is more than a
@@ -166,9 +166,7 @@ def show_command(arguments: Sequence[str | Path]) -> list[str]:
 
 
 def hand_on_signal(process: subprocess.Popen[bytes]) -> bool:
-    """Send the signal that came to a command in another process, which ends as it does for its own;
-    return whether it runs.
-    """
+    """Send the signal that this command received to another process; return whether it runs."""
     if process.poll() is not None:
         return False
     process.send_signal(signals.first_signal())
@@ -176,9 +174,7 @@ def hand_on_signal(process: subprocess.Popen[bytes]) -> bool:
 
 
 def check_code(code: int, arguments: Sequence[str]) -> None:
-    """Refuse to go on after a command that failed; one that a signal stopped has said all, and its
-    code is this command's.
-    """
+    """Exit if a command failed or a signal stopped it, with the code of the signal."""
     if signals.first_signal():
         raise click.exceptions.Exit(signals.EXIT_SIGNAL + signals.first_signal())
     if code:

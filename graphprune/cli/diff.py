@@ -44,8 +44,9 @@ def command(
     detailed_exitcode: bool,
     force: bool,
 ) -> None:
-    """Show what changed from model A to model B: layers, connections, wrappers, sparsity and
-    weights.
+    """Show what changed from model A to model B.
+
+    The report has layers, connections, wrappers, sparsity and weights.
 
     \b
         graphprune diff model.keras sparse.keras

@@ -41,8 +41,9 @@ def command(
     show_all: bool,
     force: bool,
 ) -> None:
-    """Say why RULES claim a layer of MODEL or leave it, condition by condition; or what one rule
-    selects.
+    """Say why RULES claim a layer of MODEL or not, condition by condition.
+
+    With --rule: which layers one rule selects.
 
     For example:
 

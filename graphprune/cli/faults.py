@@ -1,6 +1,4 @@
-"""What went wrong, in the form that a command's report was asked for in: every failure of every
-command has a slug and a machine form.
-"""
+"""Every failure of every command as diagnostics, in the format that the report was asked for in."""
 
 from __future__ import annotations
 
@@ -22,8 +20,10 @@ Fault = GraphpruneError | click.ClickException | OSError
 
 
 def find_machine_format(words: Sequence[str]) -> str | None:
-    """Return `json` or `github` where a command line asks for it, also one that cannot be parsed;
-    None for anything else.
+    """Return `json` or `github` if the command line asks for it, and None otherwise.
+
+    The command line may be one that cannot be parsed. If `--format` is given twice, the last one
+    counts, as in click.
 
     Where `--format` is given twice, the last counts, as click reads it.
 
@@ -103,8 +103,9 @@ def _is_within(place: str, word: str) -> bool:
 
 
 def render_document(diagnostics: Sequence[Diagnostic], format_: str) -> str:
-    """Return diagnostics as one JSON document, or as workflow commands of GitHub, one a line; ""
-    where there is none to annotate.
+    """Return diagnostics as one JSON document, or as GitHub workflow commands, one a line.
+
+    Without diagnostics there is no text for GitHub.
     """
     if format_ == "json":
         return to_json(diagnostics_to_config(diagnostics))

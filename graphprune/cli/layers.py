@@ -33,8 +33,9 @@ MATCH = "--match"
 def command(
     model: str, match: str | None, format_: str | None, output: str | None, force: bool
 ) -> None:
-    """Show the layers of MODEL (.keras, .h5, a SavedModel folder or graph JSON): type, weights,
-    what can be pruned, sparsity, and which rule wrapped it.
+    """Show the layers of MODEL: type, weights, what can be pruned, sparsity and wrapper.
+
+    MODEL is a .keras or .h5 file, a SavedModel folder or graph JSON.
 
     \b
     --match takes one matcher of the rule language. Rules claim only layers with
@@ -65,8 +66,9 @@ def command(
 
 
 def _finder(match: str) -> Callable[[ModelFile], Collection[str]]:
-    """Return what finds the layers that a matcher holds for; the rule language is imported only
-    where it is asked for, as it takes a quarter of a second.
+    """Return the function that finds the layers that a matcher selects.
+
+    The rule language is imported only here: that takes a quarter of a second.
     """
     from graphprune.rules import Matches, find_matched, parse_matcher, reads_weights
 

@@ -62,8 +62,9 @@ def command(
     force: bool,
     explain: str | None,
 ) -> None:
-    """Check rule files: all faults at once, each with its line and a way out. Exits 1 when there
-    are errors.
+    """Check rule files and show all faults at once, each with its line and a remedy.
+
+    Exits 1 if there are errors.
 
     \b
         graphprune lint prune.yaml
@@ -107,8 +108,9 @@ def _explain(slug: str, rules: Sequence[str]) -> str:
 
 
 def _check(options: RuleOptions, model: str | None) -> tuple[int | None, tuple[Diagnostic, ...]]:
-    """Return how many rules there are (None where the files have faults: they are not held against
-    the model), and all that is found.
+    """Return the number of rules, and all faults.
+
+    The number is None if the files have faults; such rules are not checked against the model.
     """
     try:
         rules = open_rules(options)

@@ -64,9 +64,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that the words name, and the rest of them; an unknown one is answered
-        with the closest.
-        """
+        """Return the command that the words name, and the other words; suggest a close name."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             close = importlib.import_module("graphprune.suggestions").find_close(
                 args[0], COMMANDS, count=1
@@ -102,8 +100,9 @@ def cli() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line and return its exit code; faults are raised. With
-    `standalone_mode=False`, click returns the code of an `Exit`.
+    """Run one command line and return its exit code; faults are raised.
+
+    With `standalone_mode=False`, click returns the code of an `Exit`.
     """
     code = cli.main(args=arguments, prog_name="graphprune", standalone_mode=False)
     return code if isinstance(code, int) else EXIT_OK
@@ -127,8 +126,7 @@ def show_warning(
 
 
 def tell_fault(fault: Fault, words: Sequence[str]) -> None:
-    """Print what went wrong: on stdout in the machine form that the command line asks for, else as
-    text on stderr.
+    """Print a fault on stdout as JSON or for GitHub if that was asked for, else as text on stderr.
 
     A file named by `-o` is not written: whoever reads it next would take the fault for the report.
     """
@@ -165,8 +163,10 @@ def render_fault(fault: Fault) -> str:
 
 
 def main() -> NoReturn:
-    """Run the command line and exit: 0 done, 1 wrong input, 2 different (only with
-    --detailed-exitcode), 64 wrong usage.
+    """Run the command line and exit.
+
+    The codes are 0 (done), 1 (wrong input), 2 (different, only with --detailed-exitcode) and 64
+    (wrong usage).
     """
     click.UsageError.exit_code = EXIT_USAGE
     # before TensorFlow is imported: its start-up notes are not for users of a command line

@@ -21,8 +21,9 @@ _REAL = re.compile(r"[-+]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][-+]?[0-
 
 
 class WholeNumber(click.IntRange):
-    """A whole number in ASCII digits; Python's `int` takes digits of other scripts and underscores
-    too.
+    """A whole number in ASCII digits.
+
+    Python's `int` accepts digits of other scripts and underscores too.
     """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -35,8 +36,9 @@ class WholeNumber(click.IntRange):
 
 
 class RealNumber(click.types.FloatParamType):
-    """A finite number in ASCII digits; Python's `float` takes `inf`, `nan`, underscores and digits
-    of other scripts too.
+    """A finite number in ASCII digits.
+
+    Python's `float` accepts `inf`, `nan`, underscores and digits of other scripts too.
     """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -230,9 +232,7 @@ class RuleOptions:
 
 
 def rule_options(command: Command) -> Command:
-    """Add `-r RULES` and what changes rule files: `--var`, `--only`, `--off`, `--set`. The command
-    gets one `rules: RuleOptions`.
-    """
+    """Add `-r RULES`, `--var`, `--only`, `--off` and `--set` as one `rules: RuleOptions`."""
 
     @functools.wraps(command)
     def run(
@@ -299,9 +299,7 @@ class LoadingOptions:
 
 
 def loading_options(command: Command) -> Command:
-    """Add the options that say how a model is loaded. The command gets one `loading:
-    LoadingOptions`.
-    """
+    """Add the options that say how a model is loaded, as one `loading: LoadingOptions`."""
 
     @functools.wraps(command)
     def run(

@@ -91,8 +91,9 @@ DRAWING_SUFFIXES: Mapping[str, str] = {
 
 
 def check_output_free(path: str | Path, *, force: bool, inputs: Iterable[str | Path] = ()) -> None:
-    """Refuse a path that exists, unless `force`; even then, devices, pipes and what the command
-    itself reads. Called before any work is done.
+    """Refuse a path that exists, unless `force`; called before any work is done.
+
+    Devices, pipes and the inputs of the command are refused in any case.
 
     Raises:
         OutputError: something stands at `path` that may not be overwritten, or a file stands where
@@ -147,8 +148,9 @@ def check_report_free(
     format_: str | None = None,
     known: Iterable[str] = tuple(REPORT_SUFFIXES),
 ) -> None:
-    """Refuse a place for a report as `check_output_free` does, and the name of a model or a folder
-    besides; None is the terminal.
+    """Refuse a path for a report as `check_output_free` does, and model names and folders.
+
+    None is the terminal.
 
     Without a `format_` that was asked for, a name must end in a suffix that is `known`, or have
     none, which means text.
@@ -179,9 +181,7 @@ def choose_format(format_: str | None, output: str | None) -> str:
 
 
 def choose_drawing_format(format_: str | None, output: str | None) -> str:
-    """Return `text`, `json`, `github`, `html` or `svg`: what was asked for, else what the name of
-    the output file says.
-    """
+    """Return the format that was asked for, or that of the output's name: `text` by default."""
     return format_ or DRAWING_SUFFIXES.get(Path(output or "").suffix.lower(), "text")
 
 

@@ -64,8 +64,9 @@ def command(
     detailed_exitcode: bool,
     force: bool,
 ) -> None:
-    """Show what RULES would change in MODEL. Nothing is written but the report; `apply --plan`
-    carries out the JSON form.
+    """Show what RULES would change in MODEL.
+
+    Only the report is written; `apply --plan` carries out its JSON form.
 
     \b
         graphprune plan model.keras -r builtin:dense-90

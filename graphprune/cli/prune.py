@@ -43,8 +43,7 @@ def command(
     format_: str | None,
     force: bool,
 ) -> None:
-    """Zero the smallest weights of MODEL that the rules (or a plan) select, at once: one-shot
-    pruning, without training.
+    """Zero the smallest weights of MODEL that the rules (or a plan) select, without training.
 
     The rules say which layers, how sparse and in which pattern; their schedules play no part. Every
     other weight stays as it is, and nothing is wrapped. Accuracy falls more than with `graphprune

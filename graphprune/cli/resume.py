@@ -35,8 +35,9 @@ from graphprune.tf.models.quiet import import_tensorflow
 def command(
     run_folder: str, stop_after: int | None, trust_run: bool, loading: LoadingOptions
 ) -> None:
-    """Go on with the training run in DIR from its newest whole checkpoint, to the same end as if it
-    had never stopped.
+    """Continue the training run in DIR from its newest complete checkpoint.
+
+    The result is the same as that of a run that was never stopped.
 
     Without any checkpoint it starts from the beginning. What was deleted of a finished run's result
     is written again.

@@ -1,6 +1,4 @@
-"""`graphprune strip`: take the wrappers off, and write the result for Keras, TensorFlow Serving or
-TensorFlow Lite.
-"""
+"""`graphprune strip`: remove the wrappers and write the result for Keras, TensorFlow or TFLite."""
 
 from __future__ import annotations
 
@@ -61,8 +59,9 @@ def command(
     format_: str | None,
     force: bool,
 ) -> None:
-    """Take the wrappers off MODEL (a wrapped model, or the folder of a finished training run): the
-    original architecture, sparse.
+    """Remove the wrappers of MODEL: the original architecture, with sparse weights.
+
+    MODEL is a wrapped model, or the folder of a finished training run.
 
     \b
         graphprune strip runs/a -o sparse.keras
@@ -114,9 +113,7 @@ def _warn(text: str) -> None:
 
 
 def _advise(model: str, model_file: str, loading: LoadingOptions) -> str:
-    """Return what to do about missed targets in a wrapped model, or in the model of a finished
-    training run.
-    """
+    """Return what to do about missed targets in a wrapped model or a finished training run."""
     if model != model_file:
         return "train for more epochs, or let the schedules end earlier, and strip then"
     train = f"graphprune train {shlex.quote(model)} --data DATA --epochs N --run DIR{loading.typed}"
@@ -144,9 +141,7 @@ def check_same_architecture(before: ModelFile, wrapped: ModelFile) -> None:
 
 
 def _with_numbers(graph: LayerGraph) -> LayerGraph:
-    """Return the graph with the weights of custom layers by number: only a wrapper says what they
-    are called.
-    """
+    """Return the graph with numbered weights for custom layers; only wrappers know their names."""
     custom = {
         address: layer for address, layer in graph.layers.items() if weights_of(layer.entry) is None
     }

@@ -42,8 +42,9 @@ from graphprune.suggestions import closest
 def command(
     place: str, pattern: str, update: bool, format_: str | None, output: str | None, force: bool
 ) -> None:
-    """Run the rule tests in DIR: files named *_test.yaml (.yml, .json) that say which layers rules
-    select in which graphs.
+    """Run the rule tests in DIR: which layers do rules select in which graphs?
+
+    Test files are named *_test.yaml (.yml, .json).
 
     \b
         graphprune test tests

@@ -135,8 +135,9 @@ def command(
     loading: LoadingOptions,
     force: bool,
 ) -> None:
-    """Train MODEL to its planned sparsity: wrap it by rules or by a plan, or take it as it is when
-    it is wrapped already.
+    """Train MODEL to its planned sparsity.
+
+    MODEL is wrapped by rules or by a plan, unless it is wrapped already.
 
     Everything goes into the run's folder: checkpoints, metrics.jsonl, the plan, and at the end
     model.keras (or .h5). If it is interrupted, `graphprune resume DIR` goes on exactly where the
