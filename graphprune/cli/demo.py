@@ -71,7 +71,7 @@ def show_plan(home: Path) -> None:
         " nothing in the file is run."
     )
     call("layers", original)
-    tell("2. The plan: what the rules would change, and what they leave alone.")
+    tell("2. The plan: what the rules would change, and what they would not.")
     call("rules", "conv-80-dense-90")
     call("plan", original, "-r", RULES, "-o", plan)
     call("plan", original, "-r", RULES)
@@ -94,8 +94,8 @@ def train_and_resume(home: Path) -> None:
     place += ["--force"] if run_folder.exists() else []
     call("train", wrapped, "--data", home / "digits.npz", *length, *place)
     tell(
-        "4. Resume in a new process: weights, masks, optimizer state and the order of the data go"
-        " on exactly where they were."
+        "4. Resume in a new process: weights, masks, optimizer state and the order of the data"
+        " continue exactly where they were."
     )
     call_in_new_process("resume", run_folder)
 

@@ -162,8 +162,8 @@ def _advise(result: TrainingResult) -> str:
     if not still:
         return longer
     why = (
-        f"no update reached {', '.join(still)}, since the loss gives no gradient there; leave out"
-        " of the rules, or freeze, what gets none"
+        f"the loss gives no gradient for {', '.join(still)}; freeze such layers, or leave them out"
+        " of the rules"
     )
     return (
         why

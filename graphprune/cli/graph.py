@@ -20,13 +20,13 @@ FORMATS = ("json", "dot", "svg", "html")
     "-o",
     "--output",
     metavar="FILE",
-    help="Write to FILE; its name ends in .json, .dot, .svg or .html.",
+    help="Write to FILE, in the format of its suffix: .json, .dot, .svg or .html.",
 )
 @click.option(
     "--format",
     "format_",
     type=Choice(FORMATS),
-    help="What to write, whatever the name of FILE says.",
+    help="Format of the output, in place of that of FILE's name.",
 )
 @force_option
 def command(model: str, output: str | None, format_: str | None, force: bool) -> None:

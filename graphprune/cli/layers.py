@@ -23,8 +23,8 @@ MATCH = "--match"
     MATCH,
     metavar="MATCHER",
     help=(
-        "Show only the layers that MATCHER holds for, as a rule writes it: 'type: Dense', '{isa:"
-        " Conv2D, params: {gte: 10k}}'."
+        "Show only layers that match MATCHER, written as in a rule: 'type: Dense', '{isa: Conv2D,"
+        " params: {gte: 10k}}'."
     ),
 )
 @format_option
@@ -39,10 +39,9 @@ def command(
 
     \b
     --match takes one matcher of the rule language. Rules claim only layers with
-    prunable weights; here every layer can be found ('type: ReLU', 'trainable: false'),
-    except that "*" means, as in rules, every layer with prunable weights. Names
-    that the model does not know are errors, with the closest that it knows.
-    The totals are those of the layers shown.
+    prunable weights; here every layer can match ('type: ReLU', 'trainable: false'),
+    but "*" means, as in rules, every layer with prunable weights. Names that are
+    not in the model are errors, with a suggestion. Totals are of the layers shown.
 
     \b
         graphprune layers model.keras

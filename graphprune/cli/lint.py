@@ -30,28 +30,28 @@ from graphprune.suggestions import closest
 
 @click.command("lint")
 @click.argument("files", nargs=-1, metavar="[RULES]...")
-@click.option("--model", metavar="MODEL", help="Check the rules against this saved model too.")
+@click.option("--model", metavar="MODEL", help="Also check the rules against this saved model.")
 @rule_options
 @click.option(
     "--format",
     "format_",
     type=Choice(["text", "json", "github"]),
     help=(
-        "How to print what is found: text, JSON, or workflow commands that GitHub Actions shows"
-        " beside the lines [default: text]."
+        "Format of the report; github prints workflow commands that GitHub Actions shows beside the"
+        " lines [default: text]."
     ),
 )
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
-    help="Write the report to FILE; the end of its name says its format: .txt or .json.",
+    help="Write the report to FILE, in the format of its suffix: .txt or .json.",
 )
 @force_option
 @click.option(
     "--explain",
     metavar="SLUG",
-    help="Say what a slug such as rule/conflict means, with an example; 'list' names them all.",
+    help="Explain a slug such as rule/conflict, with an example; 'list' shows all slugs.",
 )
 def command(
     files: tuple[str, ...],
@@ -81,7 +81,7 @@ def command(
         print_report(_explain(explain, rules.files), output)
         return
     if not rules.files:
-        raise click.UsageError("no rules: name a rule file, as in graphprune lint prune.yaml")
+        raise click.UsageError("no rules: give a rule file, as in graphprune lint prune.yaml")
     count, found = _check(rules, model)
     kind = choose_format(format_, output)
     painted = plain if output is not None else paint
@@ -139,7 +139,7 @@ def _render(
         return render_document(found, kind)
     against = ""
     if model is not None:
-        against = f"; not held against {model} yet" if count is None else f" against {model}"
+        against = f"; not checked against {model} yet" if count is None else f" against {model}"
     numbers = {
         severity: count_severity(found, severity) for severity in ("error", "warning", "note")
     }

@@ -1,4 +1,4 @@
-"""The entry point: finds the command, reports user mistakes in one message, sets the exit code."""
+"""The entry point: find the command, report errors in one message, set the exit code."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ COMMANDS: dict[str, str] = {
     "layers": "Show the layers of a saved model as a table.",
     "graph": "Draw a saved model: HTML, SVG, DOT or JSON.",
     "lint": "Check rule files, alone or against a model.",
-    "explain": "Say why rules claim a layer, or leave it.",
-    "test": "Run rule tests: do the rules still select what they should?",
+    "explain": "Explain why rules claim a layer or not.",
+    "test": "Run rule tests: do rules still select the right layers?",
     "plan": "Show what rules would change in a model.",
     "apply": "Wrap the layers that the rules select, and save the wrapped model.",
-    "prune": "Zero the smallest weights at once, without training.",
+    "prune": "Zero the smallest weights, without training.",
     "train": "Train a model to its planned sparsity, with checkpoints.",
-    "resume": "Go on with an interrupted training run, exactly.",
-    "strip": "Take the wrappers off: the original architecture, sparse.",
+    "resume": "Continue an interrupted training run exactly.",
+    "strip": "Remove the wrappers: the original architecture, with sparse weights.",
     "diff": "Show what changed between two models.",
-    "verify": "Measure a model against a plan.",
+    "verify": "Check a model against a plan.",
     "schema": "Write the JSON Schema of rule files, plans, diffs or verifications.",
     "rules": "List the rule files that ship, or print one.",
-    "demo": "Run the whole story on a real model and real digits.",
+    "demo": "Run all steps on a real model and real digits.",
 }
 
 
@@ -47,7 +47,7 @@ Fault = click.ClickException | GraphpruneError | OSError
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command's module when the command is called."""
+    """A group that imports the module of a command when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order of work, not of the alphabet."""

@@ -101,7 +101,7 @@ def check_output_free(path: str | Path, *, force: bool, inputs: Iterable[str | P
     """
     target = Path(path)
     if not str(path):
-        raise OutputError("the name of the output is empty; give one")
+        raise OutputError("the output has no name; give one")
     if os.path.lexists(target) and not force:
         raise OutputError(
             f"{target}: exists already; give another name, or --force to overwrite it",
@@ -113,7 +113,7 @@ def check_output_free(path: str | Path, *, force: bool, inputs: Iterable[str | P
         )
     if any(is_same_file(target, Path(source)) for source in inputs):
         raise OutputError(
-            f"{target}: is what this command reads, so it is not overwritten; give another name"
+            f"{target}: is an input of this command, so it is not overwritten; give another name"
         )
     for parent in target.parents:
         if os.path.lexists(parent) and not parent.is_dir():
@@ -165,7 +165,7 @@ def check_report_free(
         raise OutputError(f"{path}: is a folder; name a file in it")
     if Path(path).suffix in MODEL_SUFFIXES:
         raise OutputError(
-            f"{path}: is the name of a model, and this writes a report; give a name such as"
+            f"{path}: is the name of a model, and the output is a report; use a name such as"
             f" {Path(path).stem}.txt or {Path(path).stem}.json"
         )
     suffix = Path(path).suffix.lower()

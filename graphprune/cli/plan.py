@@ -72,9 +72,9 @@ def command(
         graphprune plan model.keras -r builtin:dense-90
         graphprune plan model.keras -r prune.yaml -o plan.json
 
-    Where the rules have faults there is no plan and FILE is not written; with --format json or
-    github the faults are printed in that form. With --detailed-exitcode the exit code is 2 where
-    the model would be changed.
+    If the rules have faults there is no plan, and FILE is not written; with --format json or github
+    the faults are printed in that format. With --detailed-exitcode the exit code is 2 if the model
+    would change.
     """  # noqa: D301 - click wants the real character
     check_report_free(
         output,

@@ -43,7 +43,7 @@ from graphprune.tf.models.quiet import import_tensorflow
 @click.option(
     "--original",
     metavar="MODEL",
-    help="The model to compare with [default: what the training run began with, else MODEL].",
+    help="Model to compare with [default: the original of the training run, else MODEL].",
 )
 @keep_optimizer_option
 @loading_options
@@ -67,9 +67,9 @@ def command(
         graphprune strip runs/a -o sparse.keras
         graphprune strip wrapped.keras -o sparse.keras -o sparse.tflite
 
-    The files are for serving: without compile settings and optimizer, as model.save(...,
-    include_optimizer=False) writes them. A warning names the layers that have fewer zeros than
-    their target.
+    The files are for serving: they have no compile settings and no optimizer, like those of
+    model.save(..., include_optimizer=False). A warning names layers with fewer zeros than their
+    target.
     """  # noqa: D301 - click wants the real character
     model_file, origin = find_model_file(model), original or find_training_origin(model)
     check_outputs_free(outputs, force=force, inputs=[model, model_file, origin])
@@ -91,7 +91,7 @@ def command(
         missed = find_missed_targets(pruned)
         stripped = strip_model(pruned, compiled=keep_optimizer or data is not None)
         if all(layer.wrap is None for layer in wrapped.graph.layers.values()):
-            _warn(f"{model}: no layer is wrapped; it is written as it is")
+            _warn(f"{model}: no layer is wrapped; it is written unchanged")
         if missed:
             help = _advise(model, model_file, loading)
             _warn(f"{model}: stripped, and {explain_missed(missed)}; {help}")
