@@ -68,7 +68,7 @@ class Shown:
         kind = find_format(place)
         if kind is None:
             raise OutputError(
-                f"{place}: no report has this suffix; known are {', '.join(SUFFIXES)}"
+                f"no report has this suffix; known are {', '.join(SUFFIXES)}", place=place
             )
         text: str = importlib.import_module(_RENDERERS).render(self, kind)
         write_whole(Path(place), text.encode())

@@ -83,9 +83,7 @@ def cannot_write(
         kept,
         _advise(fault.errno, then),
     ]
-    return WriteError(
-        f"{path}: {'; '.join(part for part in parts if part)}", str(path), fault, needed
-    )
+    return WriteError("; ".join(part for part in parts if part), str(path), fault, needed)
 
 
 def find_reason(fault: BaseException) -> OSError | None:

@@ -112,9 +112,9 @@ def prepare_folder(home: Path, *, force: bool) -> Path:
     if home.exists():
         if not force:
             raise OutputError(
-                f"{home}: exists already; give another folder, or --force to run the demo there"
-                " again",
+                "exists already; give another folder, or --force to run the demo there again",
                 OUTPUT_EXISTS,
+                place=home,
             )
         others = (
             []
@@ -123,8 +123,9 @@ def prepare_folder(home: Path, *, force: bool) -> Path:
         )
         if others or not home.is_dir():
             raise OutputError(
-                f"{home}: holds more than an earlier demo ({', '.join(others) or 'it is a file'}),"
-                " so --force does not touch it; give another folder"
+                f"holds more than an earlier demo ({', '.join(others) or 'it is a file'}),"
+                " so --force does not touch it; give another folder",
+                place=home,
             )
         for name in OWN_FILES - {RUN_FOLDER}:
             (home / name).unlink(missing_ok=True)

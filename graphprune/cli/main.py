@@ -138,7 +138,7 @@ def tell_fault(fault: Fault, words: Sequence[str]) -> None:
     format_ = None if faults is None else faults.find_machine_format(words)
     if faults is not None and format_ is not None:
         with suppress(OSError):  # stdout itself may be what cannot be written
-            click.echo(faults.render_document(faults.diagnose(fault, words), format_), nl=False)
+            click.echo(faults.render_document(faults.diagnose(fault), format_), nl=False)
             return
     diagnostics = getattr(fault, "diagnostics", ())
     if diagnostics:

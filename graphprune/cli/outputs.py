@@ -104,20 +104,22 @@ def check_output_free(path: str | Path, *, force: bool, inputs: Iterable[str | P
         raise OutputError("the output has no name; give one")
     if os.path.lexists(target) and not force:
         raise OutputError(
-            f"{target}: exists already; give another name, or --force to overwrite it",
+            "exists already; give another name, or --force to overwrite it",
             OUTPUT_EXISTS,
+            place=target,
         )
     if os.path.lexists(target) and not (target.is_file() or target.is_dir()):
         raise OutputError(
-            f"{target}: is neither a file nor a folder, so it is not overwritten; give another name"
+            "is neither a file nor a folder, so it is not overwritten; give another name",
+            place=target,
         )
     if any(is_same_file(target, Path(source)) for source in inputs):
         raise OutputError(
-            f"{target}: is an input of this command, so it is not overwritten; give another name"
+            "is an input of this command, so it is not overwritten; give another name", place=target
         )
     for parent in target.parents:
         if os.path.lexists(parent) and not parent.is_dir():
-            raise OutputError(f"{target}: {parent} is a file, not a folder; give another name")
+            raise OutputError(f"{parent} is a file, not a folder; give another name", place=target)
 
 
 def check_outputs_free(
@@ -162,16 +164,17 @@ def check_report_free(
         return
     check_output_free(path, force=force, inputs=inputs)
     if Path(path).is_dir():
-        raise OutputError(f"{path}: is a folder; name a file in it")
+        raise OutputError("is a folder; name a file in it", place=path)
     if Path(path).suffix in MODEL_SUFFIXES:
         raise OutputError(
-            f"{path}: is the name of a model, and the output is a report; use a name such as"
-            f" {Path(path).stem}.txt or {Path(path).stem}.json"
+            f"is the name of a model, and the output is a report; use a name such as"
+            f" {Path(path).stem}.txt or {Path(path).stem}.json",
+            place=path,
         )
     suffix = Path(path).suffix.lower()
     if suffix and format_ is None and suffix not in known:
         raise OutputError(
-            f"{path}: no report has the suffix {suffix}; known are {', '.join(known)}"
+            f"no report has the suffix {suffix}; known are {', '.join(known)}", place=path
         )
 
 

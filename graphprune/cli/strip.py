@@ -135,8 +135,9 @@ def check_same_architecture(before: ModelFile, wrapped: ModelFile) -> None:
     )
     if difference is not None:
         raise GraphError(
-            f"{before.path}: is not the model that {wrapped.path} was pruned from: {difference}; "
-            "graphprune diff shows all differences, --original names another model"
+            f"is not the model that {wrapped.path} was pruned from: {difference}; "
+            "graphprune diff shows all differences, --original names another model",
+            place=before.path,
         )
 
 

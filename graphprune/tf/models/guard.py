@@ -32,7 +32,7 @@ def names_guarded(place: str, given: Mapping[str, Any]) -> Iterator[None]:
     def refuse(name: str) -> ArchiveError:
         refused.append(
             ArchiveError(
-                f"{place}: {name} may not be named by a model file; it is not safe to load"
+                f"{name} may not be named by a model file; it is not safe to load", place=place
             )
         )
         return refused[-1]

@@ -64,7 +64,8 @@ class _Layers(list):
         ]
         if self._created and self._made[0] == self._made[1]:
             raise ArchiveError(
-                f"{self._place}: a layer takes a tensor that no other makes; a keyword argument"
-                " names it, save the model again"
+                "a layer takes a tensor that no other makes; a keyword argument"
+                " names it, save the model again",
+                place=self._place,
             )
         return super().__iter__()
