@@ -180,17 +180,18 @@ def _has_half(value: Any) -> bool:
     return False
 
 
-def _is_deeper(value: Any, limit: int) -> bool:
-    level = [value]
-    while level and limit >= 0:
+def _is_deeper(value: dict[str, Any], limit: int) -> bool:
+    """Return whether `value` is nested more than `limit` deep."""
+    level: list[Any] = [value]
+    while level and limit > 0:
         limit -= 1
         level = [
             inner
             for item in level
-            if isinstance(item, dict | list)
             for inner in (item.values() if isinstance(item, dict) else item)
+            if isinstance(inner, dict | list)
         ]
-    return bool(level)
+    return any(level)
 
 
 @contextmanager

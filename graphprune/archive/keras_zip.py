@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 from graphprune.archive.archive import Header, StoredTensor
 from graphprune.archive.files import MAX_JSON, open_file, parse_object
 from graphprune.archive.hdf5.file import (
+    MAX_IMAGE,
     MAX_RATIO,
     MAX_UNCHECKED,
     OpenedFile,
     open_hdf5,
     read_dataset,
+    read_plain,
 )
 from graphprune.archive.hdf5.index import index_keras_groups
 from graphprune.archive.keras2 import upgrade_zip_config
@@ -122,8 +124,9 @@ class OpenedZip:
         Raises:
             ArchiveError: they are damaged.
         """
-        with self.weights.raw() as raw:
-            return read_dataset(self.weights, raw, tensor, self._path)
+        if tensor.stretch is not None:
+            return read_plain(self._weight_bytes, tensor.stretch, self._path)
+        return read_dataset(self.weights, tensor, self._path)
 
     def check_checksums(self) -> None:
         """Check the CRC-32 of every member; weights that are stored uncompressed are otherwise read
@@ -174,6 +177,10 @@ class OpenedZip:
         Raises:
             ArchiveError: they are missing or damaged.
         """
+        return self._opened_weights.enter_context(open_hdf5(self._weight_bytes, self._path))
+
+    @cached_property
+    def _weight_bytes(self) -> BinaryIO:
         info = self._members.NameToInfo.get(WEIGHTS)
         if info is None:
             raise ArchiveError(
@@ -181,12 +188,10 @@ class OpenedZip:
                 place=self._path,
             )
         with _damage_named(self._path):
-            source = (
-                _window(self._path, self._file, info)
-                if info.compress_type == zipfile.ZIP_STORED
-                else _unpack(self._path, self._members, info)
-            )
-        return self._opened_weights.enter_context(open_hdf5(source, self._path))
+            if info.compress_type != zipfile.ZIP_STORED:
+                return _unpack(self._path, self._members, info)
+            window = _window(self._path, self._file, info)
+            return io.BytesIO(window.read()) if info.file_size <= MAX_IMAGE else window
 
     @contextmanager
     def unpacked_assets(self) -> Iterator[Path | None]:

@@ -74,8 +74,7 @@ def command(
         display.say(IMPORTING)
         import_tensorflow()
         from graphprune.tf.models.loading import load_model
-        from graphprune.tf.models.read_back import check_reads_back
-        from graphprune.tf.models.saving import save_model
+        from graphprune.tf.models.saving import check_reads_back, save_model
         from graphprune.tf.pruning.surgery import apply_plan
 
         display.say(LOADING)

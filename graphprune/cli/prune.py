@@ -70,7 +70,7 @@ def command(
         import_tensorflow()
         from graphprune.cli.stripped_files import write_stripped
         from graphprune.tf.models.loading import load_model
-        from graphprune.tf.pruning.one_shot import prune_one_shot
+        from graphprune.tf.pruning.surgery import prune_one_shot
 
         display.say(LOADING)
         pruned = prune_one_shot(load_model(path, **loading_arguments(loading)), plan)

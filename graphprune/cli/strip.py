@@ -83,7 +83,7 @@ def command(
         import_tensorflow()
         from graphprune.cli.stripped_files import write_stripped
         from graphprune.tf.models.loading import load_model
-        from graphprune.tf.pruning.missed_targets import find_missed_targets
+        from graphprune.tf.pruning.pruner import find_missed_targets
         from graphprune.tf.pruning.surgery import strip_model
 
         display.say(LOADING)

@@ -20,7 +20,7 @@ from graphprune.report import SizeTable, render_sizes_text, sizes_to_config
 from graphprune.sparsity.missed_targets import MissedTarget
 from graphprune.tf.models.export import write_model
 from graphprune.tf.models.loading import load_model
-from graphprune.tf.models.read_back import check_reads_back
+from graphprune.tf.models.saving import check_reads_back
 from graphprune.tf.pruning.live_graph import count_zeros
 from graphprune.tf.pruning.surgery import strip_model
 from graphprune.tf.training.data import read_data

@@ -8,7 +8,6 @@ the model, with data sets `vars/0`, `vars/1`, ... Layout of `.h5`
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +23,7 @@ from graphprune.archive.hdf5.file import (
     find_stretch,
     open_dataset,
 )
-from graphprune.archive.hdf5.headers import is_group, read_messages, read_texts
+from graphprune.archive.hdf5.headers import Blocks, is_group, read_messages, read_texts
 from graphprune.errors import ArchiveError
 
 LAYERS = "layers"
@@ -74,16 +73,16 @@ def _all_objects(file: OpenedFile, place: str) -> Mapping[bytes, Stretch | None]
     seen: set[int] = set()
     faults: list[Exception] = []
     with file.raw() as raw:
-        room = raw.seek(0, os.SEEK_END)
+        headers = Blocks(raw)
 
         def visit(name: bytes, info: Any) -> bytes | None:
             objects[name] = None
             if info.type != h5py.h5l.TYPE_HARD:
                 return name
             try:
-                messages = dict(read_messages(raw, info.u))
-                if not is_group(raw, messages):
-                    objects[name] = find_stretch(messages, room)
+                messages = dict(read_messages(headers, info.u))
+                if not is_group(headers, messages):
+                    objects[name] = find_stretch(messages, headers.size)
                     if objects[name] is None:
                         others.append(name)
                 elif info.u in seen:

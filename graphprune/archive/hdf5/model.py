@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from graphprune.archive.archive import Header, StoredTensor
 from graphprune.archive.files import MAX_JSON, parse_object
-from graphprune.archive.hdf5.file import OpenedFile, damage_named, open_hdf5, read_dataset
+from graphprune.archive.hdf5.file import (
+    OpenedFile,
+    damage_named,
+    open_hdf5,
+    read_dataset,
+    read_plain,
+)
 from graphprune.archive.hdf5.headers import read_texts
 from graphprune.archive.hdf5.index import index_legacy_groups, read_names
 from graphprune.archive.keras2 import upgrade_config
@@ -93,7 +99,9 @@ class OpenedHdf5:
         Raises:
             ArchiveError: the file is damaged.
         """
-        return read_dataset(self.file, self.raw, tensor, self.path)
+        if tensor.stretch is not None:
+            return read_plain(self.raw, tensor.stretch, self.path)
+        return read_dataset(self.file, tensor, self.path)
 
     def check_checksums(self) -> None:
         """Do nothing: HDF5 checks its checksums, where it has some, as tensors are read."""

@@ -7,13 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.saving.serialization_lib import serialize_keras_object
 
 from graphprune.archive.entries import Entry, is_builtin
-from graphprune.errors import PlanError
+from graphprune.errors import PlanError, TrainingError
 from graphprune.graph.classes.builtin_layers import known_class, weights_of
 from graphprune.graph.classes.config_weights import ATTENTION_LAYERS
 from graphprune.graph.classes.layer_class import Weight, names_in_order
@@ -287,3 +288,30 @@ def unburied(error: Exception) -> Exception:
     error._keras_call_info_injected = True  # type: ignore[attr-defined]
     error.ag_pass_through = True  # type: ignore[attr-defined]
     return error
+
+
+_SHOWN = 3
+
+
+def find_nonfinite(model: tf_keras.Model) -> tuple[str, ...]:
+    """Return the names of the weights that hold NaN or infinity."""
+    floating = (variable for variable in model.weights if variable.dtype.is_floating)
+    return tuple(
+        variable.name.removesuffix(":0")
+        for variable in floating
+        if not np.isfinite(variable.numpy().astype(np.float64)).all()
+    )
+
+
+def check_finite(model: tf_keras.Model, place: str, way_out: str) -> None:
+    """Refuse a model with weights that are not finite.
+
+    Raises:
+        TrainingError: some weights hold NaN or infinity.
+    """
+    found = find_nonfinite(model)
+    if found:
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        raise TrainingError(
+            f"NaN or infinity in {', '.join(found[:_SHOWN])}{more}; {way_out}", place=place
+        )

@@ -16,13 +16,19 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from graphprune.engine.faults import explain_fault
 from graphprune.errors import DataError
 from graphprune.runs.npz import FileState
 from graphprune.runs.samples import Samples, is_data_function, read_samples, samples_of
 from graphprune.tf.training.data_function import call_data_function, check_elements
-from graphprune.tf.training.faults import explain_fault
-from graphprune.tf.training.given_data import NAME, GivenBatches, GivenData
-from graphprune.tf.training.sequence_data import SequenceData, read_first, whole_sequence
+from graphprune.tf.training.given_data import (
+    NAME,
+    GivenBatches,
+    GivenData,
+    SequenceData,
+    read_first,
+    whole_sequence,
+)
 
 DEFAULT_BATCH_SIZE = 32
 _ELEMENTS = "give batches of (x, y) or (x, y, weight)"

@@ -15,9 +15,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from graphprune.engine.faults import find_place
 from graphprune.errors import DataError
 from graphprune.suggestions import closest
-from graphprune.tf.training.faults import find_place
 
 _LONGEST = 300
 _WANTED = "return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None"

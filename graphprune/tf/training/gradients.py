@@ -14,10 +14,10 @@ import tensorflow as tf
 import tf_keras
 from tf_keras.src.engine.training_utils import RespectCompiledTrainableState
 
+from graphprune.engine.faults import explain_fault
 from graphprune.errors import GraphpruneError, TrainingError
 from graphprune.tf.pruning.pruner import Pruner
 from graphprune.tf.training.data import Data
-from graphprune.tf.training.faults import explain_fault
 from graphprune.tf.training.randomness import saved_randomness
 
 _NO_GRADIENT = re.compile(r"gradient registry has no entry for: (?P<type>\w+)")

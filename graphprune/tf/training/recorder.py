@@ -19,7 +19,7 @@ from graphprune.runs.checkpoints import RunState, write_checkpoint
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import RunOptions
 from graphprune.runs.training_arguments import OnProgress, Progress, StopRequest
-from graphprune.tf.layers.finite import check_finite
+from graphprune.tf.layers.live_tensors import check_finite
 from graphprune.tf.models.saving import save_model
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
 from graphprune.tf.training.hidden_state import (

@@ -1,9 +1,15 @@
-"""Layers of a clone whose output shape and dtype are taken from the model, so that Keras need not
-trace `call` to find them: that is most of the time of cloning a large model.
+"""Help for Keras while it builds the layers of a clone.
+
+`foresee_outputs` takes output shapes and dtypes from the original, so that Keras need not trace
+`call` to find them: that is most of the time of cloning a large model. `spectral_layers_buildable`
+gives SpectralNormalization the InputSpec of tf_keras; it takes that of `tf.keras`, which tf_keras
+refuses if it is Keras 3.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -12,9 +18,10 @@ import tf_keras
 from tf_keras.src import backend
 from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.engine.keras_tensor import KerasTensor
+from tf_keras.src.layers.normalization import spectral_normalization
 
 _L = tf_keras.layers
-_PURE = frozenset(
+PURE = frozenset(
     {
         *(_L.Conv1D, _L.Conv2D, _L.Conv3D, _L.DepthwiseConv1D, _L.DepthwiseConv2D),
         *(_L.SeparableConv1D, _L.SeparableConv2D, _L.Conv2DTranspose, _L.Dense, _L.EinsumDense),
@@ -42,7 +49,7 @@ def foresee_outputs(source: Layer, clone: Layer, inner: Layer) -> None:
         inner: The layer in the clone's wrapper, or `clone` itself.
     """
     nodes = source._inbound_nodes
-    if type(inner) not in _PURE or len(nodes) != 1 or inner._activity_regularizer is not None:
+    if type(inner) not in PURE or len(nodes) != 1 or inner._activity_regularizer is not None:
         return
     tensors = tf.nest.flatten((nodes[0].keras_inputs, nodes[0].outputs))
     if all(
@@ -83,3 +90,28 @@ def _unnamed(tensor: KerasTensor) -> KerasTensor:
 
 def _specs(inputs: Any) -> list[tf.TypeSpec | None]:
     return [getattr(tensor, "type_spec", None) for tensor in tf.nest.flatten(inputs)]
+
+
+@contextmanager
+def spectral_layers_buildable() -> Iterator[None]:
+    """Let SpectralNormalization build with the InputSpec of its own package, whatever `tf.keras`
+    is; nothing else sees a change.
+    """
+    before = spectral_normalization.tf
+    spectral_normalization.tf = _TensorFlowOfTfKeras(before)
+    try:
+        yield
+    finally:
+        spectral_normalization.tf = before
+
+
+class _TensorFlowOfTfKeras:
+    """TensorFlow, with tf_keras as its `keras`."""
+
+    keras = tf_keras
+
+    def __init__(self, tensorflow: Any) -> None:
+        self._tensorflow = tensorflow
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tensorflow, name)

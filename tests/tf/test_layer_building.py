@@ -5,7 +5,7 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
-from graphprune.tf.layers import known_outputs
+from graphprune.tf.layers.building import PURE, foresee_outputs
 from graphprune.tf.pruning import model_clone
 from graphprune.tf.pruning.keras_api import prune_low_magnitude
 from graphprune.tf.pruning.keras_schedules import ConstantSparsity
@@ -75,7 +75,7 @@ def everything(model: tf_keras.Model) -> list[list[object]]:
 
 
 def test_the_model_has_every_class():
-    assert {type(layer) for layer in every_class().layers} >= known_outputs._PURE
+    assert {type(layer) for layer in every_class().layers} >= PURE
 
 
 @pytest.mark.parametrize("is_strip", [False, True])
@@ -102,7 +102,7 @@ def test_calls_are_not_traced(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("call was traced")
 
-    for kind in known_outputs._PURE:
+    for kind in PURE:
         monkeypatch.setattr(kind, "call", refuse)
     assert strip_model(wrapped).output_shape == model.output_shape
     assert prune_low_magnitude(model, PRUNED).output_shape == model.output_shape
@@ -156,6 +156,6 @@ def test_what_a_call_does_besides_is_done_in_the_clone(make, monkeypatch):
 def test_other_inputs_are_traced():
     model = tf_keras.Sequential([layers.Dense(3, input_shape=(4,))])
     clone = layers.Dense(3)
-    known_outputs.foresee_outputs(model.layers[0], clone, clone)
+    foresee_outputs(model.layers[0], clone, clone)
     assert clone(layers.Input((6, 4))).shape.as_list() == [None, 6, 3]
     assert clone(layers.Input((4,))).shape.as_list() == [None, 3]
