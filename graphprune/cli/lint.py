@@ -81,7 +81,7 @@ def command(
         print_report(_explain(explain, rules.files), output)
         return
     if not rules.files:
-        raise click.UsageError("no rules: give a rule file, as in graphprune lint prune.yaml")
+        raise click.UsageError("no rules: name a rule file, as in graphprune lint prune.yaml")
     count, found = _check(rules, model)
     kind = choose_format(format_, output)
     painted = plain if output is not None else paint
