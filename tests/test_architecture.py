@@ -116,7 +116,7 @@ def test_every_part_of_the_table_exists():
 FOLDERS: dict[str, tuple[str, ...]] = {
     "rules": ("text", "matchers", "values", "building", "resolving"),
     "tf": ("layers", "pruning", "models", "training"),
-    "graph": ("classes", "shapes"),
+    "graph": ("shapes", "classes"),
     "report": ("drawing",),
     "archive": ("hdf5", "saved_model", "allowed"),
 }

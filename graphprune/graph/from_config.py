@@ -17,12 +17,8 @@ from graphprune.archive.entries import (
     type_of,
 )
 from graphprune.errors import GraphError
-from graphprune.graph.classes.builtin_layers import (
-    MAX_INSIDE,
-    has_too_many_inside,
-    known_class,
-    weights_of,
-)
+from graphprune.graph.classes.builtin_layers import has_too_many_inside, known_class, weights_of
+from graphprune.graph.classes.layer_class import MAX_INSIDE
 from graphprune.graph.flow import FlowBuilder, call_order, layer_order
 from graphprune.graph.frames import Frame, frame_from_entry
 from graphprune.graph.layer_graph import LayerGraph

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from graphprune.archive.entries import is_model
-from graphprune.graph.classes.config_weights import ATTENTION_LAYERS
+from graphprune.graph.classes.builtin_layers import layer_class
 from graphprune.graph.layers import SEPARATOR, Layer, Tensor
 
 _CELL = re.compile(r"cells\.([0-9]{1,9})")
@@ -40,8 +40,9 @@ def inner_type(layer: Layer, path: str) -> str:
 
 
 def _class_inside(kind: str, config: Mapping[str, Any], path: str) -> str:
-    if kind == "MultiHeadAttention" and path in ATTENTION_LAYERS:
-        return "EinsumDense"
+    known = layer_class(kind)
+    if path in known.attributes:
+        return known.attribute_class
     if (cell := _CELL.fullmatch(path)) is not None:
         return _class_of(_item(_cells(config), int(cell[1])))
     first, _, rest = path.partition(".")

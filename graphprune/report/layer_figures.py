@@ -10,7 +10,7 @@ from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
 from graphprune.graph.out_of_reach import find_held_model, is_never_built
 from graphprune.graph.shapes.axis_lengths import Shape
-from graphprune.graph.shapes.tensor_shapes import find_tensor_shapes
+from graphprune.graph.tensor_shapes import find_tensor_shapes
 from graphprune.report.numbers import format_share
 
 Zeros = Mapping[tuple[str, str], int]

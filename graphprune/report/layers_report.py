@@ -15,8 +15,7 @@ from graphprune.graph.out_of_reach import (
     find_out_of_reach,
 )
 from graphprune.graph.shapes.axis_lengths import Shape
-from graphprune.graph.shapes.last_axis import format_output
-from graphprune.graph.shapes.tensor_shapes import TensorUse, find_tensor_shapes
+from graphprune.graph.tensor_shapes import TensorUse, find_tensor_shapes, format_output
 from graphprune.report.inner_layers import inner_path, inner_tensors, inner_type
 from graphprune.report.layer_figures import (
     Totals,

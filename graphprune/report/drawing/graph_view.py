@@ -9,8 +9,7 @@ from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.graph import SEPARATOR, Layer, LayerGraph, find_tensor_shapes
 from graphprune.graph.frames import Frame, Use
 from graphprune.graph.out_of_reach import NEVER_BUILT, find_out_of_reach
-from graphprune.graph.shapes.last_axis import format_output
-from graphprune.graph.shapes.tensor_shapes import Shape, TensorUse
+from graphprune.graph.tensor_shapes import Shape, TensorUse, format_output
 from graphprune.report.drawing.graph_rows import Rows, arrange_rows
 from graphprune.report.drawing.graph_wires import Wire, WireList
 from graphprune.report.drawing.layer_marks import LayerMark, category_of

@@ -11,22 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from graphprune.diagnostics.terminal_text import escape_controls
+from graphprune.graph.classes.builtin_layers import layer_class
 from graphprune.graph.frames import Use
 from graphprune.graph.layers import name_call
 
-_RECURRENT = frozenset(
-    {"LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"}
-)
-"""Keras puts their `initial_state` behind the sequence, as further inputs (`_process_inputs`,
-tf_keras/src/layers/rnn/base_rnn.py).
-"""
-_POSITIONS = {
-    "Attention": ("query", "value", "key"),
-    "AdditiveAttention": ("query", "value", "key"),
-    "MultiHeadAttention": ("query",),
-}
-_ALIKE = frozenset({"Add", "Multiply", "Average", "Maximum", "Minimum"})
-"""Layers that give the same whatever the order of their inputs."""
 MOST_ALIKE = 8
 """More tensors than this from one box to another share the last wire."""
 
@@ -79,7 +67,12 @@ class WireList:
                 source,
                 target,
                 shape,
-                use=(use.source_call, use.source_tensor, call, argument_of(kind, use.argument)),
+                use=(
+                    use.source_call,
+                    use.source_tensor,
+                    call,
+                    layer_class(kind).argument_name(use.argument),
+                ),
             )
         )
 
@@ -115,27 +108,9 @@ class WireList:
         These are the wires into one call; from one source if the order of inputs has no meaning.
         """
         target = wire.target, wire.use[2]
-        return (*target, wire.source) if self._kinds[wire.target] in _ALIKE else target
-
-
-def argument_of(kind: str, argument: str) -> str:
-    """Return the argument name in a layer class; positional arguments may keep their number.
-
-    Example:
-        >>> (
-        ...     argument_of("LSTM", "1"),
-        ...     argument_of("Attention", "1"),
-        ...     argument_of("Add", "1"),
-        ...     argument_of("MyAttention", "mask"),
-        ... )
-        ('initial_state.0', 'value', '1', 'mask')
-    """
-    if not argument.isdecimal():
-        return argument
-    if kind in _RECURRENT and argument != "0":
-        return f"initial_state.{int(argument) - 1}"
-    names = _POSITIONS.get(kind, ())
-    return names[int(argument)] if int(argument) < len(names) else argument
+        return (
+            (*target, wire.source) if layer_class(self._kinds[wire.target]).is_symmetric else target
+        )
 
 
 def mark_alone(wires: Sequence[Wire]) -> tuple[Wire, ...]:
