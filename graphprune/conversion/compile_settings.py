@@ -66,7 +66,7 @@ def _converted(module: str, value: Any, parameters: Parameters) -> Any:
         "config": {
             key: _converted("optimizers.schedules", item, parameters)
             for key, item in config.items()
-            if key in accepted
+            if key in accepted and (key, item) != ("reduction", "auto")  # the default of both
         },
         "registered_name": None,
     }

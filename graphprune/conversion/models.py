@@ -25,16 +25,14 @@ _MODELS = {
     2: {"Functional": "keras.src.engine.functional", "Sequential": "keras"},
 }
 _NUMBERS = ("float16", "bfloat16", "float32", "float64")
+_RECURRENT = (
+    *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional"),
+    *("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
+)
 _POSITIONAL = {
     "MultiHeadAttention": ("query", "value", "key"),
     "GroupQueryAttention": ("query", "value", "key"),
-    **dict.fromkeys(
-        (
-            *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional"),
-            *("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
-        ),
-        ("inputs", "initial_state"),
-    ),
+    **dict.fromkeys(_RECURRENT, ("inputs", "initial_state")),
 }
 """The argument names of classes that Keras 3 calls with several positional tensors."""
 
@@ -135,6 +133,7 @@ class _ModelConverter:
         before: str,
         after: str,
     ) -> dict[str, Any]:
+        self._check_masks(layers)
         members = self._members(layers, names, before, after)
         shift = {name_of(entry): 1 for entry in layers if _has_input(entry)}
         for entry, member in zip(layers, members, strict=True):
@@ -151,6 +150,26 @@ class _ModelConverter:
             "input_layers": _renamed(config["input_layers"], names, {}),
             "output_layers": _renamed(config["output_layers"], names, in_outputs),
         }
+
+    def _check_masks(self, layers: list[Any]) -> None:
+        """Check that no recurrent layer has both an initial state and an implicit mask.
+
+        tf_keras passes the mask of the sequence on, and Keras 3 does not where a call has another
+        tensor (`Layer.__call__`, keras/src/layers/layer.py).
+        """
+        masked = _masked(layers)
+        for entry in layers:
+            if type_of(entry) not in _RECURRENT:
+                continue
+            for node in entry.get("inbound_nodes") or ():
+                (first, *_), keywords = _named_arguments(type_of(entry), read_call(node))
+                is_masked = any(reference[0] in masked for reference in references(first))
+                if "initial_state" in keywords and "mask" not in keywords and is_masked:
+                    raise self._layers.no_counterpart(
+                        entry,
+                        "handles the mask of a sequence differently where a call has an initial"
+                        " state as well; pass the mask by the argument 'mask'",
+                    )
 
     def _members(
         self, layers: list[Any], names: Mapping[str, str], before: str, after: str
@@ -288,7 +307,7 @@ def _operation_of(entry: Mapping[str, Any]) -> Operation | str | None:
     """
     if type_of(entry) in _OP_LAYERS:
         function = str(entry["config"].get("function"))
-        return by_function().get(function, f"tf.{function}")
+        return by_function().get(function.removeprefix("compat.v1."), f"tf.{function}")
     module = str(entry.get("module") or "")
     if module.startswith("keras.src.ops."):
         return by_class().get((module, entry["class_name"]), f"{module}.{entry['class_name']}")
@@ -392,6 +411,25 @@ def _without_mask_operations(layers: list[Any]) -> list[Any]:
             return kept
         names = {name_of(entry) for entry in gone}
         kept = [entry for entry in kept if name_of(entry) not in names]
+
+
+def _masked(layers: list[Any]) -> set[str]:
+    """Return the layers below an Embedding or a Masking that makes a mask."""
+    found = {
+        name_of(entry)
+        for entry in layers
+        if type_of(entry) == "Masking" or entry["config"].get("mask_zero")
+    }
+    while True:
+        more = {
+            name_of(entry)
+            for entry in layers
+            for node in entry.get("inbound_nodes") or ()
+            if any(reference[0] in found for reference in references(read_call(node)[0]))
+        }
+        if more <= found:
+            return found
+        found |= more
 
 
 def _takers(layers: list[Any]) -> Mapping[str, set[str]]:

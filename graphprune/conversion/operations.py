@@ -93,7 +93,7 @@ def _all() -> Iterator[Operation]:
     yield Operation(("math.rsqrt",), "math", "Rsqrt")
     for name, function in {"OnesLike": "ones_like", "ZerosLike": "zeros_like"}.items():
         neutral = {"dtype": None, "optimize": True}
-        yield Operation((function, f"compat.v1.{function}"), "numpy", name, ("input",), {}, neutral)
+        yield Operation((function,), "numpy", name, ("input",), {}, neutral)
     reductions = {
         "Mean": "math.reduce_mean",
         "Sum": "math.reduce_sum",
@@ -149,7 +149,7 @@ def _all() -> Iterator[Operation]:
     )
     yield Operation(("expand_dims",), "numpy", "ExpandDims", ("input",), {"axis": "axis"})
     yield Operation(
-        ("squeeze", "compat.v1.squeeze"),
+        ("squeeze",),
         "numpy",
         "Squeeze",
         ("input",),
