@@ -16,6 +16,8 @@ _PARTS = {
     "weighted_metrics": "metrics",
 }
 _PLAIN = ("loss_weights",)
+_DEFAULTS = (("reduction", "auto"), ("name", None))
+"""Settings that tf_keras writes and Keras 3 does not read, at the default of both."""
 _SCALED = ("LossScaleOptimizer", "LossScaleOptimizerV3")
 
 
@@ -66,7 +68,7 @@ def _converted(module: str, value: Any, parameters: Parameters) -> Any:
         "config": {
             key: _converted("optimizers.schedules", item, parameters)
             for key, item in config.items()
-            if key in accepted and (key, item) != ("reduction", "auto")  # the default of both
+            if key in accepted and (key, item) not in _DEFAULTS
         },
         "registered_name": None,
     }

@@ -23,7 +23,7 @@ from graphprune.errors import ArchiveError, GraphError
 from graphprune.files import whole_file, write_whole
 from graphprune.graph.from_config import check_models
 from graphprune.graph.read import ModelFile, open_model_file
-from graphprune.tf.models.refusals import explain_refusal
+from graphprune.tf.models.refusals import explain_refusal, refuse_settings
 from graphprune.wrapper_names import REGISTERED
 
 
@@ -98,6 +98,10 @@ def check_convertible(source: ModelFile, keras: int) -> None:
 
 def _compile(library: Library, model: Any, archive: Archive) -> None:
     """Compile the model as the file says, or warn that it is not compiled."""
+    refused = refuse_settings(archive, {}, unsafe_lambda=False)
+    if refused is not None:
+        _warn_uncompiled(archive, refused)
+        return
     try:
         settings = converted_compile_settings(archive, library.parameters)
         if settings is not None:
@@ -108,8 +112,12 @@ def _compile(library: Library, model: Any, archive: Archive) -> None:
         reason = (str(err).strip().splitlines() or [type(err).__name__])[0]
     else:
         return
+    _warn_uncompiled(archive, reason)
+
+
+def _warn_uncompiled(archive: Archive, reason: str) -> None:
     warnings.warn(
         f"{archive.path}: the compile settings could not be converted ({reason}); compile the model"
         " before it is trained",
-        stacklevel=3,
+        stacklevel=4,
     )

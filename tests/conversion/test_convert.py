@@ -26,15 +26,11 @@ NO_COUNTERPART = {
     "dynamic_embedding": "has a non-numeric dtype",
     "dynamic_lookup": "has a non-numeric dtype",
     "fourier": "RandomFourierFeatures",
-    "integer_lookup": "vocabulary",
     "local1": "LocallyConnected1D",
     "local1_full": "LocallyConnected1D",
     "local1_sparse": "LocallyConnected1D",
     "local2": "LocallyConnected2D",
     "local2_full": "LocallyConnected2D",
-    "string_lookup": "vocabulary",
-    "text": "vocabulary",
-    "text_idf": "vocabulary",
     "DenseFeatures": "DenseFeatures",
     "Lambda": "Lambda",
     "Layer": "Layer",
@@ -62,8 +58,12 @@ class Both:
     def outputs(self, inputs: list[Any]) -> Iterator[np.ndarray]:
         """Yield what each file computes, flat."""
         given = inputs if len(inputs) > 1 else inputs[0]
-        for path, library in ((self.two, tf_keras), (self.three, keras), (self.back, tf_keras)):
-            model = library.models.load_model(path, compile=False)
+        for path, load in (
+            (self.two, graphprune.load_model),
+            (self.three, keras.models.load_model),
+            (self.back, graphprune.load_model),
+        ):
+            model = load(path)
             found = model(given, training=False)
             several = found if isinstance(found, list | tuple) else [found]
             yield np.concatenate([np.asarray(each, "float64").ravel() for each in several])
@@ -120,7 +120,7 @@ def test_every_layer_that_both_have_computes_the_same(tmp_path, name):
     check_equal(both(tmp_path, model), arrays(model))
 
 
-@pytest.mark.parametrize("name", ["local1", "conv_lstm2", "Lambda", "text", "ThresholdedReLU"])
+@pytest.mark.parametrize("name", ["local1", "conv_lstm2", "Lambda", "ThresholdedReLU"])
 def test_what_has_no_counterpart_is_refused_by_name(tmp_path, name):
     check_refused(tmp_path, name)
 
@@ -148,13 +148,13 @@ def operations() -> tf_keras.Model:
     w = tf.where(a > 0, tf.sqrt(tf.abs(b)), 0.0)
     v = tf.clip_by_value(tf.nn.softmax(tf.matmul(a, tf.transpose(b, (0, 2, 1)))), 0.1, 0.9)
     means = [tf.reduce_mean(each, axis=1, keepdims=True) for each in (x, w, tf.nn.gelu(a))]
-    return tf_keras.Model([a, b], [y, z, v, tf.stack(means, axis=1), tf.squeeze(y[..., None], -1)])
+    return tf_keras.Model([a, b], [y, z, v, tf.stack(means, axis=1), tf.squeeze(y[:, :, None], -1)])
 
 
 def nested() -> tf_keras.Model:
     inner = tf_keras.Sequential([layers.Dense(4, input_shape=(4,), name="a/b")], name="inner")
     part = layers.Input((4,))
-    deep = tf_keras.Model(part, layers.Dense(3)(inner(part)), name="deep")
+    deep = tf_keras.Model(part, layers.Dense(3)(layers.ReLU()(part)), name="deep")
     a, b = layers.Input((4,)), layers.Input((4,))
     shared = layers.Dense(4, activation="relu", kernel_regularizer="l2", name="x/y")
     x = layers.Add(name="together")([inner(shared(a)), inner(b)])
@@ -162,12 +162,14 @@ def nested() -> tf_keras.Model:
 
 
 def recurrent() -> tf_keras.Model:
-    words = layers.Input((6,), dtype="int32")
+    words, more = layers.Input((6,), dtype="int32"), layers.Input((3, 2))
     x = layers.Embedding(9, 5, mask_zero=True)(words)
     x, *state = layers.LSTM(4, return_sequences=True, return_state=True)(x)
     x = layers.Bidirectional(layers.GRU(3, return_sequences=True))(x)
-    y = layers.LSTM(4)(layers.Masking()(x), initial_state=state)
-    return tf_keras.Model(words, layers.TimeDistributed(layers.Dense(2))(x) + y[:, None, :2])
+    y = layers.LSTM(4)(layers.Masking()(x))
+    z = layers.GRU(4)(more, initial_state=state[0])
+    steps = layers.TimeDistributed(layers.Dense(2))(x)
+    return tf_keras.Model([words, more], [steps + y[:, None, :2], z])
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
@@ -178,19 +180,30 @@ def test_models_compute_the_same(tmp_path, build, suffix):
     check_equal(both(tmp_path, model, suffix), arrays(model))
 
 
+def test_a_mask_beside_an_initial_state_is_refused(tmp_path):
+    words = layers.Input((6,))
+    x, *state = layers.LSTM(4, return_sequences=True, return_state=True)(
+        layers.Embedding(9, 5, mask_zero=True)(words)
+    )
+    y = layers.LSTM(4, name="decoder")(x, initial_state=state)
+    files = both(tmp_path, tf_keras.Model(words, y))
+    with pytest.raises(GraphError, match=r"layer 'decoder' \(LSTM\): Keras 3 handles the mask"):
+        graphprune.convert(files.two, files.three, keras=3)
+
+
 def test_names_with_a_slash_are_written_with_an_underscore(tmp_path):
     files = both(tmp_path, nested())
     done = run_command("convert", files.two, "-o", files.three, "--keras", "3")
     assert done.code == 0
-    assert "renamed  x/y -> x_y\n" in done.output
-    assert "renamed  inner/a/b -> inner/a_b\n" in done.output
+    assert "renamed  x/y -> x_y\n" in done.out
+    assert "renamed  inner/a/b -> inner/a_b\n" in done.out
     assert "x_y" in graphprune.read_graph(files.three).layers
 
 
 def test_weights_and_layers_are_the_same_graph(tmp_path):
     files = both(tmp_path, tf_keras.Sequential([layers.Dense(3, input_shape=(4,), name="d")]))
     files.convert()
-    assert not any(layer.tensors for layer in graphprune.diff_models(files.two, files.back).layers)
+    assert run_command("diff", files.two, files.back).out == "No differences.\n"
 
 
 def test_compile_settings_are_kept(tmp_path):
@@ -211,15 +224,15 @@ def test_compile_settings_are_kept(tmp_path):
 
 def test_settings_that_the_other_keras_lacks_leave_the_model_uncompiled(tmp_path):
     model = tf_keras.Sequential([layers.Dense(3, input_shape=(4,))])
-    model.compile("adam", "mse", metrics=[tf_keras.metrics.RecallAtPrecision(0.5), _own])
+    model.compile("adam", "mse", metrics=[_own])
     files = both(tmp_path, model)
-    with pytest.warns(UserWarning, match="the compile settings could not be converted"):
+    with pytest.warns(UserWarning, match=r"could not be converted \(.*'_own'.*\); compile"):
         graphprune.convert(files.two, files.three, keras=3)
-    assert keras.models.load_model(files.three).optimizer is None
+    assert not keras.models.load_model(files.three).compiled
 
 
 def _own(truth, guess):
-    return keras.ops.mean(truth - guess)
+    return truth - guess
 
 
 def test_hdf5_files_are_written(tmp_path):
