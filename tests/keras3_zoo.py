@@ -62,6 +62,32 @@ def _attention(**settings: Any) -> Sample:
     )
 
 
+def _quantized(mode: str) -> dict[str, Sample]:
+    """Return the classes that Keras can quantize, and layers that hold such."""
+    return {
+        f"Dense_{mode}": Sample(lambda: layers.Dense(4), mode=mode),
+        f"Dense_{mode}_no_bias": Sample(lambda: layers.Dense(4, use_bias=False), mode=mode),
+        f"EinsumDense_{mode}": Sample(
+            lambda: layers.EinsumDense("abc,cd->abd", (None, 4), bias_axes="d"),
+            (SIGNAL,),
+            mode=mode,
+        ),
+        f"Embedding_{mode}": Sample(lambda: layers.Embedding(7, 4), ((6,),), "int32", mode),
+        f"ReversibleEmbedding_{mode}": Sample(
+            lambda: layers.ReversibleEmbedding(7, 4), ((6,),), "int32", mode
+        ),
+        f"ReversibleEmbedding_{mode}_untied": Sample(
+            lambda: layers.ReversibleEmbedding(7, 4, tie_weights=False), ((6,),), "int32", mode
+        ),
+        f"MultiHeadAttention_{mode}": Sample(
+            lambda: layers.MultiHeadAttention(2, 4), ((4, 8), (6, 8)), mode=mode, spread=True
+        ),
+        f"TimeDistributed_{mode}": Sample(
+            lambda: layers.TimeDistributed(layers.Dense(4)), (SIGNAL,), mode=mode
+        ),
+    }
+
+
 WITH_WEIGHTS: Mapping[str, Sample] = {
     "Dense": Sample(lambda: layers.Dense(4)),
     "Dense_no_bias": Sample(lambda: layers.Dense(4, use_bias=False)),
@@ -118,6 +144,9 @@ WITH_WEIGHTS: Mapping[str, Sample] = {
     "GroupNormalization": Sample(lambda: layers.GroupNormalization(1)),
     "PReLU": Sample(lambda: layers.PReLU()),
     "Normalization": Sample(lambda: layers.Normalization()),
+    **_quantized("int8"),
+    **_quantized("int4"),
+    **_quantized("float8"),
     "STFTSpectrogram": Sample(lambda: layers.STFTSpectrogram(frame_length=8), ((64, 1),)),
     "STFTSpectrogram_real": Sample(
         lambda: layers.STFTSpectrogram(mode="real", frame_length=8), ((64, 1),)

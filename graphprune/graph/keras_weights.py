@@ -12,6 +12,7 @@ from graphprune.archive.hdf5.index import LAYERS, LAYERS_UNTIL_2_14
 from graphprune.archive.tfmot import is_toolkit_config
 from graphprune.graph.classes.builtin_layers import known_class, weights_of
 from graphprune.graph.classes.layer_class import Weight
+from graphprune.graph.classes.quantization import quantized_weights
 from graphprune.graph.frames import Frame
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
@@ -200,6 +201,9 @@ class _KerasWalk:
         found: dict[str, StoredTensor] = {}
         for group, members in by_group.items():
             stored = self._archive.stored.get(group, ())
+            if len(stored) != len(members) and self._archive.dialect == "keras3":
+                quantized = quantized_weights(members, [tensor.dtype for tensor in stored])
+                members = members if quantized is None else list(quantized)
             if len(stored) != len(members):
                 raise misfit(
                     self._archive,
@@ -213,7 +217,8 @@ class _KerasWalk:
                 for weight, tensor in zip(members, stored, strict=True)
                 if not weight.is_copy
             )
-        return {weight.name: found[weight.name] for weight in weights if not weight.is_copy}
+        own = [weight.name for weight in weights if weight.name in found]
+        return {name: found[name] for name in own} | found
 
     def _path_inside(self, weight: Weight, path: str) -> str:
         """Return where the layer stored at `path` has a weight.
