@@ -205,8 +205,9 @@ def misfit(
     if missing:
         fault += f", {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
     return ArchiveError(
-        f"{archive.path}: layer {layer.address!r} ({layer.type})"
-        f" {_find_extra(layer) or f'{fault}; save the model again'}"
+        f"layer {layer.address!r} ({layer.type})"
+        f" {_find_extra(layer) or f'{fault}; save the model again'}",
+        place=archive.path,
     )
 
 

@@ -48,8 +48,9 @@ def read_wrap(entry: Entry, address: str, place: str) -> Wrap:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as err:
         raise GraphError(
-            f"{place}: the pruning wrapper of layer {address!r} is damaged ({type(err).__name__}:"
-            f" {err}); save the model again"
+            f"the pruning wrapper of layer {address!r} is damaged ({type(err).__name__}:"
+            f" {err}); save the model again",
+            place=place,
         ) from err
 
 

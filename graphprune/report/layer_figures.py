@@ -95,8 +95,9 @@ def layers_to_config(
     path: str = "",
     matched: Collection[str] | None = None,
 ) -> dict[str, Any]:
-    """Return the table as JSON data, layers in the graph's order and shares rounded to 6 places;
-    `matched` as for the text.
+    """Return the layers as JSON data, in graph order, with shares rounded to 6 places.
+
+    `matched` is that of the text.
     """
     layers = shown_layers(graph, matched)
     totals, shapes = totals_of(layers, zeros), find_tensor_shapes(graph)

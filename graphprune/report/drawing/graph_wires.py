@@ -103,8 +103,9 @@ class WireList:
         return mark_alone(_bundled(noted))
 
     def _rivals(self, wire: Wire) -> tuple[int, ...]:
-        """Return what wires have in common that must be told apart: the call that takes them, and
-        their source where their order means nothing.
+        """Return the key of the wires that need notes to tell them apart.
+
+        These are the wires into one call; from one source if the order of inputs has no meaning.
         """
         target = wire.target, wire.use[2]
         return (
@@ -131,9 +132,7 @@ def _note(wire: Wire, calls: Sequence[int], outputs: int, takes: int) -> str:
 
 
 def _bundled(wires: Sequence[Wire]) -> list[Wire]:
-    """Return the wires, of those between the same two boxes only the first few; the last of these
-    says how many more there are.
-    """
+    """Return the first few wires between any two boxes, with a count of the others."""
     total = Counter((wire.source, wire.target) for wire in wires)
     seen: Counter[tuple[int, int]] = Counter()
     kept = []
@@ -156,8 +155,9 @@ LEVEL_HEIGHT = 12
 
 @dataclass(frozen=True, slots=True)
 class WirePlace:
-    """One wire's ends as x; its label stands below its source or above its target, `level` lines
-    from there (0 is nearest).
+    """The ends of one wire as x, and the place of its label.
+
+    The label is below the source or above the target, `level` lines away (0 is nearest).
     """
 
     start: float

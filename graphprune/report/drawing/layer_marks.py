@@ -19,8 +19,7 @@ Facts = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class LayerMark:
-    """What happens, or has happened, to one layer; texts are as the model has them, not yet safe to
-    print.
+    """The change of one layer; its texts are not yet escaped.
 
     Attributes:
         sign: The text mark of the report, so that colour is never alone (`+`, `-/+`, `> w`).
@@ -137,9 +136,7 @@ COLOURS: Mapping[str, str] = {
 
 
 def category_of(layer: Layer) -> str:
-    """Return the layer's category, one of the keys of `COLOURS`; custom layers are `custom`
-    whatever their name.
-    """
+    """Return the layer's category, a key of `COLOURS`; `custom` for every custom layer."""
     if layer.kind != "layer":
         return layer.kind
     if is_custom(layer.entry):

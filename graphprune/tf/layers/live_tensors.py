@@ -308,5 +308,5 @@ def check_finite(model: tf_keras.Model, place: str, way_out: str) -> None:
     if found:
         more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         raise TrainingError(
-            f"{place}: NaN or infinity in {', '.join(found[:_SHOWN])}{more}; {way_out}"
+            f"NaN or infinity in {', '.join(found[:_SHOWN])}{more}; {way_out}", place=place
         )

@@ -218,8 +218,9 @@ class Recorder(tf_keras.callbacks.Callback):
         scales = isinstance(self.model.optimizer, tf_keras.mixed_precision.LossScaleOptimizer)
         if math.isnan(loss) or (math.isinf(loss) and not scales):
             raise TrainingError(
-                f"{self._folder.path}: the loss became {loss:g} by step {self.step}; lower the"
-                " learning rate or look at the loss and the data; the checkpoints before are whole"
+                f"the loss became {loss:g} by step {self.step}; lower the"
+                " learning rate or look at the loss and the data; the checkpoints before are whole",
+                place=self._folder.path,
             )
 
     def _is_due(self) -> bool:

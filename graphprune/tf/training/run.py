@@ -187,7 +187,7 @@ def train(
     found = folder.check_free(force=force)
     if not 1 <= epochs <= MAX_EPOCHS:
         raise TrainingError(
-            f"{run_dir}: the number of epochs must be from 1 to {MAX_EPOCHS:,}, got {epochs}"
+            f"the number of epochs must be from 1 to {MAX_EPOCHS:,}, got {epochs}", place=run_dir
         )
     if tensorboard is not None:
         check_tensorboard()

@@ -221,7 +221,7 @@ def run_to_end(
             )
         except tf.errors.OpError as fault:
             raise DataError(
-                f"{data.spec}: failed after step {recorder.step}: {explain_fault(fault)}"
+                f"failed after step {recorder.step}: {explain_fault(fault)}", place=data.spec
             ) from fault
         finally:
             for summary in summaries:
