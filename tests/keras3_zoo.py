@@ -150,13 +150,6 @@ WITH_WEIGHTS: Mapping[str, Sample] = {
     "Pipeline_normalized": Sample(
         lambda: layers.Pipeline([layers.Rescaling(2.0), layers.Normalization()])
     ),
-    "StringLookup_weighted": Sample(
-        lambda: layers.StringLookup(
-            vocabulary=["a", "b"], idf_weights=[1.0, 2.0], output_mode="tf_idf"
-        ),
-        ((3,),),
-        "string",
-    ),
     "STFTSpectrogram": Sample(lambda: layers.STFTSpectrogram(frame_length=8), ((64, 1),)),
     "STFTSpectrogram_real": Sample(
         lambda: layers.STFTSpectrogram(mode="real", frame_length=8), ((64, 1),)
