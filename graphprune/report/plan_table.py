@@ -37,7 +37,7 @@ def pattern_text(change: LayerChange) -> str:
 
 
 def schedule_text(change: LayerChange) -> str:
-    """Return the schedule to come, in steps too where they are known."""
+    """Return the planned schedule, also in steps if they are known."""
     if change.after is None:
         return ""
     schedule, steps = change.after.schedule, dict(change.known_steps)
@@ -57,7 +57,7 @@ def schedule_text(change: LayerChange) -> str:
 
 
 def rule_text(change: LayerChange, wishes: Wishes) -> str:
-    """Return the rule that decides, those that lost to it, and what a budget wished."""
+    """Return the rule of a layer, the rules that it overrides, and the wish of a budget."""
     if change.rule is None:
         return "no rule"
     losses = describe_losses(change.rule.id, change.also_matched)
@@ -66,7 +66,7 @@ def rule_text(change: LayerChange, wishes: Wishes) -> str:
 
 
 def _dense_notes(change: LayerChange, wishes: Wishes) -> list[str]:
-    """Return why claimed tensors stay dense; with a name where the layer has others."""
+    """Return why claimed tensors stay dense, with their names if there are several."""
     reasons = {name: reason for name, reason in change.skipped}
     for tensor in change.tensors:
         if (change.address, tensor.name) in wishes:
@@ -253,7 +253,7 @@ def _with_tensor(cells: _Cells, tensor: TensorChange | None, change: LayerChange
 
 
 def _sparsity_cells(tensor: TensorChange | None, change: LayerChange) -> tuple[str | None, str]:
-    """Return the share of zeros before and after; before is None where one word says all."""
+    """Return the share of zeros before and after; before is None if one word is enough."""
     pruned = tensor is not None and tensor.zeros_after is not None
     was_pruned = change.before is not None and (
         tensor is None or tensor.name in change.before.weights

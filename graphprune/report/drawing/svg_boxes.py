@@ -125,7 +125,7 @@ def _titled(box: Box) -> str:
 
 
 def _badge(box: Box, left: float, top: float) -> Picture:
-    """Return the sign of a plan or diff on white; it takes no room where there is none."""
+    """Return the sign of a plan or diff on white, or an empty picture."""
     if not box.sign:
         return Picture(0, 0, ())
     width = 10 + text_width(box.sign) * _BOLD_COLUMN
@@ -173,7 +173,7 @@ def width_of(bold: Sequence[str], plain: Sequence[str] = ()) -> float:
 
 
 def tooltip(box: Box) -> str:
-    """Return everything that the box tells, uncut."""
+    """Return the full texts of the box."""
     share = share_text(box.before, box.sparsity)
     told = [
         f"{box.sign} {box.title} {box.name}".strip(),
