@@ -52,9 +52,7 @@ _SHORTENED = (
     (_LAYER, 16),
     (_TYPE, 12),
 )
-"""What gives way on a narrow terminal, in turn: (column, how narrow it may become); 0 leaves it
-out.
-"""
+"""What is shortened on a narrow terminal, in turn: (column, least width); 0 leaves it out."""
 
 
 def render_layers_text(

@@ -118,9 +118,7 @@ _SHORTENED = (
     (_PATTERN, 0),
     (_ADDRESS, 12),
 )
-"""What gives way on a narrow terminal, in turn: (column, how narrow it may become); 0 leaves it
-out.
-"""
+"""What is shortened on a narrow terminal, in turn: (column, least width); 0 leaves it out."""
 _RIGHT, _GAPS = {_SIZE}, {_SPARSITY: 3, _RULE: 3}
 _HEADINGS = {_LABEL: "weights", _PATTERN: "patterns", _SCHEDULE: "schedules"}
 

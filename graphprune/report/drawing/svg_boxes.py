@@ -13,9 +13,7 @@ from graphprune.report.drawing.layer_marks import COLOURS, share_text
 from graphprune.report.tables import shorten, shorten_middle
 
 LETTERS = 38
-"""Columns of text in a box; a longer text has an ellipsis, names in their middle, and is whole in
-the tooltip.
-"""
+"""Columns of text in a box; longer texts are shortened, and whole in the tooltip."""
 HEADER = 24
 _COLUMN, _BOLD_COLUMN, _SMALL_COLUMN = 6.6, 8.3, 6.3
 """Widths of a column of text in the widest of the fonts."""
