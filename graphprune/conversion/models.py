@@ -403,7 +403,7 @@ def _without_mask_operations(layers: list[Any]) -> list[Any]:
         gone = [
             entry
             for entry in kept
-            if isinstance(_operation_of(entry), Operation)
+            if _operation_of(entry) is not None
             and takers[name_of(entry)]
             and takers[name_of(entry)] <= {"mask"}
         ]

@@ -102,6 +102,8 @@ def _all() -> Iterator[Operation]:
         "Prod": "math.reduce_prod",
         "Std": "math.reduce_std",
         "Var": "math.reduce_variance",
+        "Any": "math.reduce_any",
+        "All": "math.reduce_all",
     }
     for name, function in reductions.items():
         yield Operation((function,), "numpy", name, ("input_tensor",), _REDUCED, defaults=_WHOLE)

@@ -196,7 +196,7 @@ def test_names_with_a_slash_are_written_with_an_underscore(tmp_path):
     done = run_command("convert", files.two, "-o", files.three, "--keras", "3")
     assert done.code == 0
     assert "renamed  x/y -> x_y\n" in done.out
-    assert "renamed  inner/a/b -> inner/a_b\n" in done.out
+    assert "renamed  inner::a/b -> inner::a_b\n" in done.out
     assert "x_y" in graphprune.read_graph(files.three).layers
 
 
