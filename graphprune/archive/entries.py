@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from graphprune.nested import mappings_in, rebuild
 from graphprune.wrapper_names import REGISTERED
 
 Entry = Mapping[str, Any]
@@ -54,20 +55,12 @@ def holds_lambda_bytecode(value: Any) -> bool:
     Keras writes a lambda as an object of class `__lambda__`, and a Lambda layer's function as
     `function_type: lambda`.
     """
-    waiting = [value]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, Mapping):
-            if item.get("class_name") == "__lambda__" or "lambda" in (
-                item.get("function_type"),
-                item.get("output_shape_type"),
-                item.get("mask_type"),
-            ):
-                return True
-            waiting.extend(item.values())
-        elif isinstance(item, list | tuple):
-            waiting.extend(item)
-    return False
+    return any(
+        item.get("class_name") == "__lambda__"
+        or "lambda"
+        in (item.get("function_type"), item.get("output_shape_type"), item.get("mask_type"))
+        for item in mappings_in(value)
+    )
 
 
 PLACEMENT = ("name", "inbound_nodes")
@@ -113,13 +106,7 @@ def copy_config(value: Any) -> Any:
     """Return a copy that shares no dict, list or tuple with `value`; other objects are kept as they
     are.
     """
-    if isinstance(value, dict):
-        return {key: copy_config(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [copy_config(item) for item in value]
-    if type(value) is tuple:
-        return tuple(copy_config(item) for item in value)
-    return value
+    return rebuild(value, lambda mapping: mapping)
 
 
 _PLAIN = frozenset({str, bool, int, float, type(None)})
@@ -167,7 +154,9 @@ def canonical(value: Any) -> Any:
             for key, item in value.items()
             if key not in left_out
         }
-        return found | {"class_name": type_of(value)} if is_object else found
+        if is_object:
+            found["class_name"] = type_of(value)
+        return found
     if isinstance(value, list | tuple):
         return [item if type(item) in _PLAIN else canonical(item) for item in value]
     if isinstance(value, str | int | float):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from graphprune.errors import ArchiveError, OutputError
+from graphprune.nested import values_in
 from graphprune.suggestions import ask_for_file
 
 READABLE_SUFFIXES = (".keras", ".h5", ".hdf5", ".json")
@@ -157,20 +158,12 @@ def _has_half(value: Any) -> bool:
     """Return whether a text somewhere in `value` has half of a surrogate pair, with which no file
     can be written.
     """
-    waiting = [value]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, dict):
-            waiting += [*item, *item.values()]
-        elif isinstance(item, list):
-            waiting += item
-        elif (
-            isinstance(item, str)
-            and not item.isascii()
-            and any("\ud800" <= char <= "\udfff" for char in item)
-        ):
-            return True
-    return False
+    return any(
+        any("\ud800" <= char <= "\udfff" for char in text)
+        for item in values_in(value)
+        for text in (item if isinstance(item, dict) else [item])
+        if isinstance(text, str) and not text.isascii()
+    )
 
 
 def _is_deeper(value: dict[str, Any], limit: int) -> bool:

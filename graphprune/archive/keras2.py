@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from graphprune.errors import ArchiveError
+from graphprune.nested import rebuild
 
 ATTENTION_SHAPES = ("query_shape", "key_shape", "value_shape")
 RECURRENT_WITH_RESET = ("GRU", "GRUCell")
@@ -73,25 +74,27 @@ def upgrade_config(
     return upgraded
 
 
-def _upgrade(value: Any, version: str) -> Any:
+def _upgrade(value: Mapping[str, Any], version: str) -> Any:
     """Return a copy in which every serialized object has today's form."""
-    if isinstance(value, list):
-        return [_upgrade(item, version) for item in value]
-    if not isinstance(value, dict):
-        return value
-    copy = {key: _upgrade(item, version) for key, item in value.items()}
-    kind, config = copy.get("class_name"), copy.get("config")
-    if kind == "Sequential" and isinstance(config, list):
-        copy["config"] = {"layers": config} | ({"name": copy["name"]} if "name" in copy else {})
-    elif kind == "Model" and isinstance(config, dict) and "input_layers" in config:
-        copy["class_name"] = "Functional"
-    elif kind in RECURRENT_WITH_RESET and isinstance(config, dict):
-        config.setdefault("reset_after", False)
-    elif kind == "MultiHeadAttention" and isinstance(config, dict):
-        copy["config"] = config | {key: config.get(key) for key in ATTENTION_SHAPES}
-    elif kind == "Embedding" and isinstance(config, dict) and config.get("dtype") == "int32":
-        copy["config"] = config | ({"dtype": "float32"} if version.startswith("2.0.") else {})
-    return copy
+
+    def upgrade(entry: dict[str, Any]) -> dict[str, Any]:
+        kind, config = entry.get("class_name"), entry.get("config")
+        if kind == "Sequential" and isinstance(config, list):
+            entry["config"] = {"layers": config}
+            entry["config"] |= {"name": entry["name"]} if "name" in entry else {}
+        elif not isinstance(config, dict):
+            return entry
+        elif kind == "Model" and "input_layers" in config:
+            entry["class_name"] = "Functional"
+        elif kind in RECURRENT_WITH_RESET:
+            config.setdefault("reset_after", False)
+        elif kind == "MultiHeadAttention":
+            config |= {key: config.get(key) for key in ATTENTION_SHAPES}
+        elif kind == "Embedding" and config.get("dtype") == "int32" and version.startswith("2.0."):
+            config["dtype"] = "float32"
+        return entry
+
+    return rebuild(value, upgrade)
 
 
 def upgrade_zip_config(config: dict[str, Any], version: str) -> dict[str, Any]:
@@ -108,19 +111,17 @@ def upgrade_zip_config(config: dict[str, Any], version: str) -> dict[str, Any]:
         ... )
         {'class_name': 'ReLU', 'config': {'threshold': 0.0}}
     """
-    upgraded: dict[str, Any] = _without_numpy(config) if version.startswith("2.12.") else config
+    upgraded: dict[str, Any] = (
+        rebuild(config, _without_numpy) if version.startswith("2.12.") else config
+    )
     return upgraded
 
 
-def _without_numpy(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_without_numpy(item) for item in value]
-    if not isinstance(value, dict):
-        return value
+def _without_numpy(value: dict[str, Any]) -> Any:
     inside = value.get("config")
     if value.get("class_name") == "__numpy__" and isinstance(inside, dict) and "value" in inside:
         return inside["value"]
-    return {key: _without_numpy(item) for key, item in value.items()}
+    return value
 
 
 def _entries(model: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -9,13 +9,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from graphprune.archive.entries import Entry, canonical, type_of
+from graphprune.archive.entries import Entry, canonical, copy_config, type_of
 from graphprune.graph.classes.builtin_layers import known_class
 from graphprune.graph.classes.completion import complete_config, is_inherited
 from graphprune.graph.classes.python_code import CODE
 from graphprune.graph.frames import CONSTANT, Frame
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
+from graphprune.nested import rebuild
 
 _CONNECTIONS = frozenset({"input_layers", "output_layers", "inbound_nodes"})
 WHEN_BUILT = frozenset(
@@ -104,9 +105,9 @@ def _layer_facts(layer: Layer) -> list[Any]:
 
 
 def _without_code(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_code(item) for key, item in value.items() if key != CODE}
-    return [_without_code(item) for item in value] if isinstance(value, list) else value
+    return rebuild(
+        value, lambda mapping: {key: item for key, item in mapping.items() if key != CODE}
+    )
 
 
 def plain_config(entry: Entry, *, names: bool, is_model: bool = False) -> dict[str, Any]:
@@ -124,9 +125,8 @@ def plain_config(entry: Entry, *, names: bool, is_model: bool = False) -> dict[s
     left_out = {"name"} | (_CONNECTIONS | {"layers"} if is_model else frozenset())
     config = {key: value for key, value in entry["config"].items() if key not in left_out}
     added = {"trainable": True} if is_model else {}
-    plain: dict[str, Any] = _simplify(
-        added | complete_config({**entry, "config": config}), names=names
-    )
+    complete = added | complete_config({**entry, "config": config})
+    plain: dict[str, Any] = copy_config(complete) if names else rebuild(complete, _without_names)
     return plain
 
 
@@ -148,21 +148,12 @@ def _settings(entry: Entry, *, names: bool, is_model: bool) -> dict[str, Any]:
     }
 
 
-def _simplify(value: Any, *, names: bool) -> Any:
-    """Return a plain value, where asked for without the names of the layers in it."""
-    if isinstance(value, list):
-        return [_simplify(item, names=names) for item in value]
-    if not isinstance(value, Mapping):
-        return value
-    kept = {
-        key: _simplify(item, names=names)
-        for key, item in value.items()
-        if names or key not in _CONNECTIONS
-    }
-    if not names and "class_name" in kept and isinstance(kept.get("config"), dict):
-        kept = {key: item for key, item in kept.items() if key != "name"} | {
-            "config": {key: item for key, item in kept["config"].items() if key != "name"}
-        }
+def _without_names(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return what is left of a mapping without connections, and of a layer without its name."""
+    kept = {key: item for key, item in entry.items() if key not in _CONNECTIONS}
+    if "class_name" in kept and isinstance(kept.get("config"), dict):
+        kept.pop("name", None)
+        kept["config"].pop("name", None)
     return kept
 
 

@@ -28,6 +28,7 @@ from graphprune.graph.frames import Frame, frame_from_entry
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
 from graphprune.graph.wrappers import read_wrap
+from graphprune.nested import mappings_in
 from graphprune.wrapper_names import is_state
 
 TensorFacts = tuple[str, Sequence[int], str]
@@ -111,17 +112,11 @@ def check_models(config: Any, place: str) -> None:
             called on constants alone: Keras writes no such call, and would run it, at any size,
             while it builds the model.
     """
-    waiting = [config]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, Mapping):
-            if isinstance(item.get("class_name"), str) and is_model(item):
-                frame = frame_from_entry("", item, place)
-                call_order(frame, place)
-                _check_tensors_taken(frame, place)
-            waiting.extend(item.values())
-        elif isinstance(item, list | tuple):
-            waiting.extend(item)
+    for item in mappings_in(config):
+        if isinstance(item.get("class_name"), str) and is_model(item):
+            frame = frame_from_entry("", item, place)
+            call_order(frame, place)
+            _check_tensors_taken(frame, place)
 
 
 def _check_tensors_taken(frame: Frame, place: str) -> None:

@@ -35,6 +35,7 @@ from graphprune.archive.saved_model.tensor_bundle import (
     read_checkpoint,
 )
 from graphprune.errors import ArchiveError
+from graphprune.nested import rebuild
 
 METADATA = "keras_metadata.pb"
 GRAPH = "saved_model.pb"
@@ -153,7 +154,9 @@ def read_metadata(folder: str) -> dict[str, Any]:
             f"{folder}: a SavedModel without Keras metadata, so its layers are not known; save the"
             " Keras model itself with model.save()"
         )
-    value: dict[str, Any] = _plain(parse_object(text.encode(), place, "its Keras metadata"))
+    value: dict[str, Any] = rebuild(
+        parse_object(text.encode(), place, "its Keras metadata"), _plain
+    )
     return value
 
 
@@ -200,15 +203,12 @@ def _root_of_graph(place: str) -> str:
     return ""
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: dict[str, Any]) -> Any:
     """Return JSON of a SavedModel as that of an `.h5` file
     (tf_keras/src/saving/legacy/saved_model/json_utils.py).
     """
-    if isinstance(value, dict):
-        if value.get("class_name") in ("__tuple__", "TensorShape") and "items" in value:
-            return _plain(value["items"])
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+    is_sequence = value.get("class_name") in ("__tuple__", "TensorShape") and "items" in value
+    return value["items"] if is_sequence else value
 
 
 def index_checkpoint(checkpoint: Checkpoint) -> dict[str, tuple[StoredTensor, ...]]:
