@@ -180,8 +180,10 @@ class Archive:
                 self._open.clear()
 
     def check_checksums(self) -> None:
-        """Check what a `.keras` file says of its members' bytes; HDF5 and TensorFlow's checkpoints
-        check theirs, where they have some, as tensors are read.
+        """Check the checksums of a `.keras` file's members.
+
+        HDF5 and TensorFlow's checkpoints check theirs, where they have some, as tensors are
+        read.
 
         Raises:
             ArchiveError: a member is damaged.

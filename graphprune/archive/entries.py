@@ -33,8 +33,9 @@ def type_of(entry: Entry) -> str:
 
 
 def is_builtin(entry: Entry) -> bool:
-    """Return whether the class comes from Keras; the older dialect cannot tell, there a plain name
-    counts as Keras's.
+    """Return whether the class comes from Keras.
+
+    In the older dialect, which has no module, a plain name counts as Keras's.
     """
     if "module" not in entry:
         return ">" not in entry["class_name"]
@@ -103,9 +104,7 @@ def to_snake_case(name: str) -> str:
 
 
 def copy_config(value: Any) -> Any:
-    """Return a copy that shares no dict, list or tuple with `value`; other objects are kept as they
-    are.
-    """
+    """Return a copy that shares no dict, list or tuple with `value`; other objects are kept."""
     return rebuild(value, lambda mapping: mapping)
 
 
@@ -115,8 +114,7 @@ _TRACES = _ADDRESS | {"module", "registered_name", "build_config", "compile_conf
 
 
 def canonical(value: Any) -> Any:
-    """Return `value` as plain JSON in which dialects, memory addresses and build or compile
-    settings leave no trace.
+    """Return `value` as plain JSON without dialect, memory addresses, build or compile settings.
 
     Example:
         >>> canonical(

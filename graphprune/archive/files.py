@@ -42,8 +42,9 @@ def _ask(path: str) -> str:
 
 @contextmanager
 def open_file(path: str, missing: str | None = None) -> Iterator[BinaryIO]:
-    """Open a regular file for reading, without waiting where `path` is a named pipe; `missing` says
-    what to do where there is none, unless it is a model's.
+    """Open a regular file for reading; a named pipe is refused and not waited for.
+
+    `missing` is the advice where there is no such file; that for a model's file unless given.
 
     Raises:
         ArchiveError: there is no such file, it is no regular file, or it cannot be read.
@@ -105,8 +106,9 @@ _LONG = re.compile(r"value has (\d+) digits")
 
 
 def parse_object(text: bytes, place: str, part: str, *, strict: bool = False) -> dict[str, Any]:
-    """Return the JSON object in `text`, which is the `part` of the file `place`; `strict` refuses
-    the NaN and Infinity that Keras writes and JSON has not.
+    """Return the JSON object in `text`, which is the `part` of the file `place`.
+
+    `strict` refuses NaN and Infinity, which Keras writes and JSON does not have.
 
     Raises:
         ArchiveError: this is no JSON object, or it would take too much memory.
@@ -155,9 +157,7 @@ def _refuse(constant: str) -> None:
 
 
 def _has_half(value: Any) -> bool:
-    """Return whether a text somewhere in `value` has half of a surrogate pair, with which no file
-    can be written.
-    """
+    """Return whether a text in `value` has half of a surrogate pair, which no file can hold."""
     return any(
         any("\ud800" <= char <= "\udfff" for char in text)
         for item in values_in(value)

@@ -1,5 +1,4 @@
-"""Configs of Keras 2.0 to 2.4 and of TensorFlow 1.x to 2.12, brought into the form that tf_keras
-writes today.
+"""Configs of Keras 2.0 to 2.4 and TensorFlow 1.x to 2.12, converted to the form of tf_keras today.
 
 - Until Keras 2.2.3 and TensorFlow 1.12, a Sequential model's config was the bare list of its layers
   (keras/models.py and keras/engine/sequential.py, `get_config`).
@@ -98,8 +97,9 @@ def _upgrade(value: Mapping[str, Any], version: str) -> Any:
 
 
 def upgrade_zip_config(config: dict[str, Any], version: str) -> dict[str, Any]:
-    """Return the config in a `.keras` file in today's form: TensorFlow 2.12 wrote numbers of NumPy
-    as objects, in places where no layer reads them back.
+    """Return the config in a `.keras` file in today's form.
+
+    TensorFlow 2.12 wrote NumPy numbers as objects, in places where no layer reads them back.
 
     Example:
         >>> upgrade_zip_config(
@@ -151,9 +151,7 @@ def _is_keras_1(entry: Mapping[str, Any]) -> bool:
 
 
 def _name_models(model: dict[str, Any], layer_names: Sequence[str]) -> None:
-    """Give each Sequential model without a name the one that its weights have, or `sequential_1`,
-    `sequential_2`, ... as Keras did.
-    """
+    """Name each Sequential model without a name as its weights do, or `sequential_1` and so on."""
     layers = model["config"].get("layers") if isinstance(model.get("config"), dict) else None
     if isinstance(layers, list) and len(layers) == len(layer_names):
         for entry, name in zip(layers, layer_names, strict=True):
@@ -183,9 +181,7 @@ def _is_nameless(entry: Any) -> bool:
 
 
 def _add_input(model: dict[str, Any]) -> None:
-    """Give a Sequential model whose first layer knows the input's shape the InputLayer that it has
-    once it is built.
-    """
+    """Add the InputLayer of a built Sequential model whose first layer knows the input's shape."""
     config = model.get("config")
     layers = (
         config.get("layers")

@@ -64,8 +64,7 @@ class KerasZip:
 
     @contextmanager
     def opened(self) -> Iterator[OpenedZip]:
-        """Open the zip, unless its directory lists more members than any model has: Python reads
-        all of it first.
+        """Open the zip; its list of members is limited, because Python reads all of it first.
 
         Raises:
             ArchiveError: it is damaged, or not safe to read.
@@ -128,8 +127,7 @@ class OpenedZip:
         return read_dataset(self.weights, tensor, self._path)
 
     def check_checksums(self) -> None:
-        """Check the CRC-32 of every member; weights that are stored uncompressed are otherwise read
-        past it.
+        """Check the CRC-32 of every member; uncompressed weights are otherwise read without it.
 
         Raises:
             ArchiveError: a member's bytes are not those that were written.
@@ -142,8 +140,9 @@ class OpenedZip:
                         pass
 
     def check_members(self) -> None:
-        """Check that no member unpacks to far more than it holds: Keras unpacks all of them to disk
-        where there are vocabularies among them.
+        """Check that no member unpacks to far more than it holds.
+
+        Keras unpacks all members to disk where there are vocabularies among them.
 
         Raises:
             ArchiveError: one does.
@@ -192,8 +191,7 @@ class OpenedZip:
 
     @contextmanager
     def unpacked_assets(self) -> Iterator[Path | None]:
-        """Unpack what layers keep beside their weights (vocabularies) for a while; gives the
-        folder, or None where there is nothing of it.
+        """Unpack the vocabularies of layers to a temporary folder; gives the folder, or None.
 
         Raises:
             ArchiveError: the zip is damaged, or holds more than it should.
@@ -235,8 +233,9 @@ def _read_directory(path: str, file: BinaryIO) -> zipfile.ZipFile:
 
 
 def _check_names(path: str, archive: zipfile.ZipFile) -> None:
-    """Refuse members that would be unpacked outside of the folder they are unpacked to, and two of
-    one name, of which readers take different ones.
+    """Refuse members that would be unpacked outside of their folder, and two members of one name.
+
+    Readers differ in which of the two they take.
     """
     for info in archive.infolist():
         parts = info.filename.replace("\\", "/").split("/")
@@ -253,8 +252,9 @@ def _check_names(path: str, archive: zipfile.ZipFile) -> None:
 
 
 def directory_size(file: BinaryIO) -> int:
-    """Return the bytes of a zip's list of members by the record at its end (APPNOTE.TXT 4.3.14 to
-    4.3.16); 0 where there is no such record.
+    """Return the bytes of a zip's list of members, by the record at its end; 0 without one.
+
+    See APPNOTE.TXT 4.3.14 to 4.3.16.
     """
     start = max(0, file.seek(0, io.SEEK_END) - (1 << 16) - 42)
     file.seek(start)
@@ -289,8 +289,9 @@ def _damage_named(path: str) -> Iterator[None]:
 
 
 def _read(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    """Return a member's bytes; `ZipFile.read` would unpack whatever is there, also beyond the size
-    that the member claims.
+    """Return a member's bytes.
+
+    `ZipFile.read` would unpack all that is there, also beyond the size that the member claims.
     """
     _check_ratio(path, info)
     with archive.open(info) as member:
@@ -328,8 +329,9 @@ def _unpack(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Binar
 
 
 def _window(path: str, file: BinaryIO, info: zipfile.ZipInfo) -> BinaryIO:
-    """Return a member's bytes, which begin after its local header of 30 bytes, name and extra field
-    (APPNOTE.TXT 4.3.7).
+    """Return a member's bytes: after its local header of 30 bytes, name and extra field.
+
+    See APPNOTE.TXT 4.3.7.
     """
     with _damage_named(path):
         file.seek(info.header_offset)

@@ -30,8 +30,9 @@ from graphprune.errors import ArchiveError
 
 @collector_paused()
 def read_archive(path: str | PathLike[str]) -> Archive:
-    """Return the saved model at `path`: a `.keras` or `.h5` file, or a SavedModel folder with Keras
-    metadata; the format is told by content, not by name.
+    """Return the saved model at `path`, its format told by content and not by name.
+
+    It may be a `.keras` or `.h5` file, or a SavedModel folder with Keras metadata.
 
     Its config comes in the form that tf_keras writes, whichever Keras wrote it.
 
@@ -119,9 +120,7 @@ def is_json_beginning(data: bytes) -> bool:
 
 
 def _checked(archive: Archive) -> Archive:
-    """Return the archive with a config in the form of tf_keras, after checking that it describes a
-    whole model.
-    """
+    """Return the archive with its config in the form of tf_keras, checked to be a whole model."""
     config = archive.config
     if not isinstance(config.get("class_name"), str) or not isinstance(config.get("config"), dict):
         raise ArchiveError(

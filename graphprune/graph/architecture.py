@@ -1,5 +1,6 @@
-"""What a model is, whichever Keras wrote its file: layers with the defaults of the settings that
-are left out, what they are called with, and how they are connected.
+"""What a model is, whichever Keras wrote its file: layers, arguments and connections.
+
+Settings that are left out have their defaults.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ _NOTHING: tuple[Any, ...] = (None, {}, [])
 
 
 def hash_architecture(graph: LayerGraph) -> str:
-    """Return a hash (hex) that two files of one model share, whichever version of Keras wrote them,
-    wrappers included.
+    """Return a hash (hex), the same for files of one model whichever Keras version wrote them.
+
+    Wrappers are included.
 
     The code of a Lambda has no part in it, as another Python writes it anew, and neither have the
     inputs of a Sequential model, which Keras once did not write.
@@ -111,8 +113,7 @@ def _without_code(value: Any) -> Any:
 
 
 def plain_config(entry: Entry, *, names: bool, is_model: bool = False) -> dict[str, Any]:
-    """Return a layer's settings without its own name, alike for the `.keras` and the `.h5` way of
-    writing them and for every version of Keras.
+    """Return a layer's settings without its name, alike in both dialects and all Keras versions.
 
     Of a model the inner layers and connections are left out: they are layers and connections of the
     graph themselves.
@@ -131,9 +132,7 @@ def plain_config(entry: Entry, *, names: bool, is_model: bool = False) -> dict[s
 
 
 def settings_to_hash(entry: Entry, *, is_model: bool = False) -> dict[str, Any]:
-    """Return the settings that two layers which may be one have in common, whatever Keras wrote
-    them and whether they were built.
-    """
+    """Return the settings that tell whether two layers are the same, built or not."""
     found = _settings(entry, names=False, is_model=is_model)
     return {key: value for key, value in found.items() if key != "axis"}
 
@@ -158,9 +157,7 @@ def _without_names(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def collect_call_constants(graph: LayerGraph) -> dict[str, dict[str, Any]]:
-    """Return, for each layer that is called with more than tensors (`y` of `x * 2.0`), these
-    arguments by call index.
-    """
+    """Return the arguments of calls that are not tensors (`y` of `x * 2.0`), by layer and call."""
     found: dict[str, dict[str, Any]] = {}
     for frame in graph.frames.values():
         for member in frame.members:
@@ -177,8 +174,9 @@ def collect_call_constants(graph: LayerGraph) -> dict[str, dict[str, Any]]:
 
 
 def _constants(node: Any) -> Any:
-    """Return an inbound node without the tensors in it: the constants, in the nesting that they
-    stand in; empty parts are left out.
+    """Return the constants of an inbound node as they are nested, without tensors.
+
+    Empty parts are left out.
     """
     if (
         isinstance(node, list | tuple)

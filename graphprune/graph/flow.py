@@ -57,8 +57,9 @@ def call_order(frame: Frame, place: str) -> tuple[tuple[int, int], ...]:
 
 
 def layer_order(frame: Frame, calls: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
-    """Return the positions of all members in topological order, ties by position; `calls` is what
-    `call_order` returned.
+    """Return the positions of all members in topological order, ties by position.
+
+    `calls` is what `call_order` returned.
 
     Shared layers may feed each other, `b(a(b(x)))`: where every layer left waits for another, the
     one that is called first comes next.
@@ -119,9 +120,7 @@ class FlowBuilder:
     def _call_model(
         self, frame: Frame, given: list[list[Call]] | None, number: int
     ) -> list[list[Call]]:
-        """Make call `number` of a model on `given`, the producers of each of its inputs; return the
-        producers of each of its outputs.
-        """
+        """Make call `number` of a model on its inputs' producers; return those of its outputs."""
         made: dict[Call, list[list[Call]]] = {}
         taken = {} if given is None else _bind(frame.inputs, given)
         fed = given is not None and not frame.inputs

@@ -43,8 +43,7 @@ def graph_from_config(
     prunable: Mapping[str, Iterable[str]] = MappingProxyType({}),
     place: str = "",
 ) -> LayerGraph:
-    """Return the layer graph of a serialized model (`class_name` and `config`) or of what its
-    `get_config()` returns.
+    """Return the layer graph of a serialized model, or of what its `get_config()` returned.
 
     Args:
         config: Either dialect; kept, not copied: do not change it afterwards.
@@ -104,8 +103,9 @@ def graph_from_config(
 
 
 def check_models(config: Any, place: str) -> None:
-    """Check the calls in every model that `config` holds, at any depth: in wrappers and custom
-    layers as well, whose insides are no part of a graph.
+    """Check the calls in every model inside `config`, at any depth.
+
+    Models in wrappers and custom layers, which are not part of a graph, are checked too.
 
     Raises:
         GraphError: a model takes tensors that nobody makes, its calls form a cycle, or a layer is
@@ -133,8 +133,9 @@ def graph_with_tensors(
     tensors: Mapping[str, Iterable[TensorFacts]],
     prunable: Mapping[str, Iterable[str]] = MappingProxyType({}),
 ) -> LayerGraph:
-    """Return the graph whose layers have these weights, by address; a wrapper's own state may be
-    among them and is left out.
+    """Return the graph with these weights of its layers, by address.
+
+    The state of wrappers may be among them and is left out.
     """
     layers = {
         address: replace(

@@ -64,8 +64,7 @@ _KEYS = frozenset({"format_version", "kind", "graph_sha256", "is_bare", "config"
 
 
 def graph_to_config(graph: LayerGraph) -> dict[str, Any]:
-    """Return the graph as strict JSON data: the model's config as `to_strict` writes it, and each
-    layer's tensors by address.
+    """Return the graph as strict JSON data: the model's config, and the tensors by address.
 
     It is the inverse of `graph_from_json_config`.
 

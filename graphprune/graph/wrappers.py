@@ -59,8 +59,9 @@ def read_wrap(entry: Entry, address: str, place: str) -> Wrap:
 
 
 def names_in_wrapper(layer: Layer) -> list[str]:
-    """Return the names of a custom layer's weights where its wrapper tells them, in the order of
-    the layer; `.keras` files number them.
+    """Return the names of a custom layer's weights, in order, where its wrapper has them.
+
+    `.keras` files only number them.
     """
     names = layer.wrap.entry["config"].get("weight_names") if layer.wrap is not None else None
     return (
@@ -75,9 +76,7 @@ def names_in_wrapper(layer: Layer) -> list[str]:
 def rename_by_wrapper(
     layer: Layer, kind: str, found: Mapping[str, StoredTensor]
 ) -> Mapping[str, StoredTensor]:
-    """Return the tensors of a custom layer, named by their places in this format, under the names
-    that its wrapper tells.
-    """
+    """Return a custom layer's tensors under the names in its wrapper, given by places."""
     names, places = (
         names_in_wrapper(layer),
         layer.wrap.entry["config"].get("weight_places") if layer.wrap is not None else None,
@@ -89,8 +88,7 @@ def rename_by_wrapper(
 
 
 def read_toolkit_pruning(config: Mapping[str, Any]) -> Pruning | None:
-    """Return how the toolkit's wrapper with this config prunes the layer inside; None where only
-    the user's own classes say that.
+    """Return how tfmot's wrapper with this config prunes; None where only user classes can tell.
 
     Raises:
         KeyError, TypeError, ValueError: the config is no wrapper's.
@@ -103,8 +101,9 @@ def read_toolkit_pruning(config: Mapping[str, Any]) -> Pruning | None:
 
 
 def toolkit_state_names(stored: Sequence[str], pruning: Pruning | None) -> list[str]:
-    """Return graphprune's names for the wrapper's variables, given in storage order by the
-    toolkit's, which all masks share.
+    """Return graphprune's names for tfmot's state variables, which are given in storage order.
+
+    All masks have one name there.
 
     Example:
         >>> toolkit_state_names(["mask", "threshold", "pruning_step"], None)

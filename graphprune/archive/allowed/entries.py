@@ -77,17 +77,13 @@ NO_NAME = frozenset({None, "function"})
 
 
 def name_of(entry: Mapping[str, Any]) -> str:
-    """Return the name that an object is looked up by: of a function its own, of a class the class
-    name.
-    """
+    """Return the name that an object is looked up by: a function's own name, or the class name."""
     named = entry.get("config") if entry["class_name"] == "function" else entry["class_name"]
     return str(named if isinstance(named, str) and named else entry["class_name"])
 
 
 def foreign_module(entry: Mapping[str, Any]) -> str:
-    """Return the module that an entry takes its class or function from; empty where it is Keras's,
-    Python's own, or none.
-    """
+    """Return the module that an entry names; empty for Keras's and Python's own or none."""
     module = entry.get("module")
     return (
         module
@@ -97,9 +93,7 @@ def foreign_module(entry: Mapping[str, Any]) -> str:
 
 
 def given_kinds(entry: Mapping[str, Any], given: Given) -> frozenset[str] | None:
-    """Return the kinds of the user's object that an entry names; None where it names none of the
-    user's.
-    """
+    """Return the kinds of the user's object that an entry names; None where it names none."""
     names = (
         (name_of(entry),)
         if entry["class_name"] == "function"
@@ -109,9 +103,7 @@ def given_kinds(entry: Mapping[str, Any], given: Given) -> frozenset[str] | None
 
 
 def keras_kinds(entry: Mapping[str, Any]) -> frozenset[str]:
-    """Return the kinds of the object of Keras that an entry names; empty where it names nothing on
-    the list.
-    """
+    """Return the kinds of the Keras object that an entry names; empty if it is not on the list."""
     kind = entry["class_name"]
     if not _has_text_names(entry):
         return frozenset()
@@ -127,9 +119,7 @@ def keras_kinds(entry: Mapping[str, Any]) -> frozenset[str]:
 
 
 def string_fits(name: str, kind: str) -> bool:
-    """Return whether a text that names an object by itself (`"activation": "relu"`) names one of
-    Keras's of that kind.
-    """
+    """Return whether Keras has an object of this kind and name (`"activation": "relu"`)."""
     if kind == ACTIVATION:
         return name in KERAS[kind].functions or name in ACTIVATION_LAYERS
     if kind == OPTIMIZER:
@@ -160,8 +150,9 @@ def _class_kinds(name: str, module: object) -> frozenset[str]:
 
 
 def _has_class(kind: str, name: str) -> bool:
-    """Return whether a class is on the list; Keras finds optimizers in lower case too
-    (`optimizers.deserialize`).
+    """Return whether a class is on the list.
+
+    Keras also finds optimizers by names in lower case (`optimizers.deserialize`).
     """
     return name in KERAS[kind].classes or (kind == OPTIMIZER and string_fits(name, kind))
 
@@ -193,8 +184,9 @@ def _function_kinds(module: object, name: str, registered: object) -> frozenset[
 
 
 def _below_keras(module: object) -> str | None:
-    """Return the part of a module's name below `keras.` or `tf_keras.`, without `src`; None for a
-    module of another package.
+    """Return the part of a module's name below `keras.` or `tf_keras.`, without `src`.
+
+    None for a module of another package.
 
     Example:
         >>> [
@@ -218,8 +210,10 @@ def _has_text_names(entry: Mapping[str, Any]) -> bool:
 
 
 def _is_data(entry: Mapping[str, Any]) -> bool:
-    """Return whether an entry is data and names no module; tf_keras knows not all these classes,
-    and would import the module of those that it does not know.
+    """Return whether an entry is plain data and names no module.
+
+    tf_keras does not know all of these classes, and would import the module of those that it
+    does not know.
     """
     if entry.get("module") not in (None, "builtins") or entry.get("registered_name") not in (
         None,

@@ -329,8 +329,7 @@ weight could tell that it is too much.
 
 
 def kind_at(key: object) -> str | None:
-    """Return what stands behind a key of the config of a class of Keras; None where it is plain
-    data or may be anything.
+    """Return the kind of object under a config key of a Keras class; None for data and the rest.
 
     Example:
         >>> [kind_at(key) for key in ("recurrent_activation", "cell", "units")]

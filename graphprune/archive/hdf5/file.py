@@ -39,8 +39,9 @@ _TYPES = ("<f2", "<f4", "<f8", "|i1", "<i2", "<i4", "<i8", "|u1", "<u2", "<u4", 
 
 
 def find_stretch(messages: Mapping[int, bytes], room: int) -> Stretch | None:
-    """Return where the values of a data set lie by the messages of its header, or None where it is
-    not plain or does not lie in a file of `room` bytes.
+    """Return where the values of a data set lie, by the messages of its header.
+
+    None where it is not plain or does not lie in a file of `room` bytes.
     """
     dtype = _known_types().get(messages.get(DATATYPE, b"").rstrip(b"\0"))
     shape = _find_shape(messages.get(DATASPACE, b""))
@@ -86,8 +87,9 @@ def _find_shape(message: bytes) -> tuple[int, ...] | None:
 
 @functools.cache
 def _known_types() -> Mapping[bytes, np.dtype[Any]]:
-    """Return the types that are read here by their messages, which the library writes with two
-    bytes in front.
+    """Return the NumPy types by their datatype messages.
+
+    The library writes two bytes before each message.
     """
     return {
         h5t.py_create(np.dtype(name)).encode()[2:].rstrip(b"\0"): np.dtype(name) for name in _TYPES
@@ -182,8 +184,7 @@ def open_hdf5(source: str | BinaryIO, place: str) -> Iterator[OpenedFile]:
 def open_with_texts(
     path: str, texts: Mapping[str, str], orders: Mapping[str, list[str]] | None = None
 ) -> Iterator[h5py.File]:
-    """Open an `.h5` model for reading with `texts` as its attributes, whatever its own are; the
-    file stays as it is.
+    """Open an `.h5` model for reading with `texts` as its attributes; the file is not changed.
 
     So a reader takes the configs that were checked, and none from the file once more.
 
@@ -263,8 +264,9 @@ def read_dataset(file: h5py.File, tensor: StoredTensor, place: str) -> NDArray[A
 def describe_dataset(
     file: h5py.File, group: str, name: str, path: str, stretch: Stretch | None, place: str
 ) -> StoredTensor:
-    """Return the data set at `path` as the tensor `name` of `group`; `stretch` is where its values
-    lie, None where only the HDF5 library can tell.
+    """Return the data set at `path` as the tensor `name` of `group`.
+
+    `stretch` is where its values lie; None where only the HDF5 library can tell.
 
     Raises:
         ArchiveError: it is missing, not safe to read, or holds no numbers.

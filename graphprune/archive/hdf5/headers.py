@@ -116,8 +116,7 @@ def _check_heap(file: Blocks, address: int) -> None:
 
 
 def read_messages(file: Blocks, address: int) -> Iterator[tuple[int, bytes]]:
-    """Yield kind and content of each message of the object header at `address`, continuations
-    followed.
+    """Yield type and content of each message of the object header at `address`, continuations too.
 
     Raises:
         ValueError: it is damaged.
@@ -157,8 +156,7 @@ MAX_TEXTS = 1_000_000
 
 
 def read_texts(group: h5py.Group, name: str, limit: int) -> list[bytes] | None:
-    """Return the texts in an attribute of `group`, one for each element, or None where it has no
-    such attribute.
+    """Return the texts in an attribute of `group`, one an element; None without such an attribute.
 
     Raises:
         ArchiveError: it holds no text, or more than `limit` bytes.
@@ -222,8 +220,9 @@ def _find_references(
 
 
 def _index_heaps(file: Blocks, addresses: set[int]) -> dict[int, dict[int, tuple[int, int]]]:
-    """Return, for each global heap, where its objects begin and their lengths, by index; the object
-    with index 0 is free room and the last.
+    """Return start and length of the objects in each global heap, by index.
+
+    The object with index 0 is free space and ends the heap.
     """
     room = file.size
     heaps: dict[int, dict[int, tuple[int, int]]] = {}

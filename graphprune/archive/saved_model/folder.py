@@ -1,5 +1,4 @@
-"""SavedModel folders of tf_keras and tf.keras, read without TensorFlow: the config, and which
-tensor belongs to which layer.
+"""SavedModel folders of tf_keras and tf.keras: the config, and which tensor belongs to which layer.
 
 Since TensorFlow 2.5 the config stands in `keras_metadata.pb`
 (tf_keras/protobuf/saved_metadata.proto), before that in the objects of `saved_model.pb`
@@ -133,8 +132,9 @@ def is_saved_model(folder: str) -> bool:
 
 
 def read_metadata(folder: str) -> dict[str, Any]:
-    """Return what Keras wrote of the model: `class_name`, `config`, perhaps `training_config` and
-    `keras_version`; tuples and shapes as lists.
+    """Return what Keras wrote of the model, with tuples and shapes as lists.
+
+    It has `class_name` and `config`, perhaps `training_config` and `keras_version`.
 
     Raises:
         ArchiveError: Keras wrote nothing, or it is damaged.
@@ -161,8 +161,9 @@ def read_metadata(folder: str) -> dict[str, Any]:
 
 
 def _root_of_metadata(place: str) -> str:
-    """Return the JSON of the root object: field 1 holds the objects, of which 2 is the number, 4
-    the kind and 5 the JSON.
+    """Return the JSON of the root object.
+
+    Field 1 holds the objects: 2 is the number, 4 the kind, 5 the JSON.
     """
     with message_damage_named(place):
         for node in messages_in(memoryview(read_whole(place, MAX_METADATA)), 1):
@@ -173,8 +174,9 @@ def _root_of_metadata(place: str) -> str:
 
 
 def _check_graph(place: str) -> None:
-    """Check that TensorFlow's half of the model is there and whole: nothing is read of it, but
-    without it the folder is no model, whatever Keras wrote.
+    """Check that TensorFlow's half of the model is there and whole.
+
+    Nothing is read from it, but a folder without it is not a model, whatever Keras wrote.
     """
     with message_damage_named(place):
         graphs = [
@@ -189,8 +191,10 @@ def _check_graph(place: str) -> None:
 
 
 def _root_of_graph(place: str) -> str:
-    """Return the JSON of object 0: field 2 holds the graphs, 7 in it the objects, 1 in it each of
-    them, 4 in it what Keras wrote (1 the kind, 3 the JSON).
+    """Return the JSON of object 0.
+
+    Field 2 holds the graphs, 7 in it the objects, 1 in it each of them, 4 in it what Keras
+    wrote (1 the kind, 3 the JSON).
     """
     with message_damage_named(place):
         for graph in messages_in(memoryview(read_whole(place, MAX_GRAPH)), 2):
@@ -204,16 +208,18 @@ def _root_of_graph(place: str) -> str:
 
 
 def _plain(value: dict[str, Any]) -> Any:
-    """Return JSON of a SavedModel as that of an `.h5` file
-    (tf_keras/src/saving/legacy/saved_model/json_utils.py).
+    """Return JSON of a SavedModel as that of an `.h5` file, with lists for tuples and shapes.
+
+    See tf_keras/src/saving/legacy/saved_model/json_utils.py.
     """
     is_sequence = value.get("class_name") in ("__tuple__", "TensorShape") and "items" in value
     return value["items"] if is_sequence else value
 
 
 def index_checkpoint(checkpoint: Checkpoint) -> dict[str, tuple[StoredTensor, ...]]:
-    """Return the tensors of each layer; the group is its place (`layer-1/layer-0`), the name the
-    path of attributes (`cell/kernel`).
+    """Return the tensors of each layer by its position (`layer-1/layer-0`).
+
+    The name of a tensor is the path of attributes (`cell/kernel`).
 
     Raises:
         ArchiveError: the objects are damaged.
@@ -232,9 +238,7 @@ def index_checkpoint(checkpoint: Checkpoint) -> dict[str, tuple[StoredTensor, ..
 
 
 def _layers(objects: Sequence[TrackedObject], place: str) -> Iterator[tuple[str, int]]:
-    """Yield the place and the object of each layer that is no model, those of models inside layers
-    too.
-    """
+    """Yield position and object of each layer that is not a model, also in models inside layers."""
     waiting: list[tuple[str, int, int]] = [("", 0, 0)]
     made = 0
     while waiting:
@@ -258,8 +262,9 @@ def _layers(objects: Sequence[TrackedObject], place: str) -> Iterator[tuple[str,
 def _held_layers(
     objects: Sequence[TrackedObject], number: int, place: str
 ) -> list[tuple[str, int]]:
-    """Return the layers of a model that a layer holds, through wrappers in wrappers
-    (`layer/layer/layer-0`).
+    """Return the layers of a model inside a layer.
+
+    Wrappers may be nested (`layer/layer/layer-0`).
     """
     path = ""
     for _ in range(MAX_LEVELS):

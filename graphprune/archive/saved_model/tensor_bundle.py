@@ -61,9 +61,7 @@ def unmask_crc(masked: int) -> int:
 
 
 def mask_crc(crc: int) -> int:
-    """Return `crc` in the form in which it is stored: a checksum among data whose checksum is taken
-    would weaken that.
-    """
+    """Return `crc` as it is stored: masked, because the CRC of data that holds its CRC is weak."""
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & _ONES
 
 
@@ -152,8 +150,9 @@ class BundleEntry:
 
 @dataclass(frozen=True, slots=True)
 class TrackedObject:
-    """One object of the program that saved the checkpoint: its attributes by name, and the key of
-    its own value if it is a variable.
+    """One object of the program that saved the checkpoint.
+
+    It has its attributes by name, and the key of its value if it is a variable.
     """
 
     children: Mapping[str, int]
