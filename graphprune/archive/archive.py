@@ -168,7 +168,7 @@ class Archive:
 
     @contextmanager
     def opened(self) -> Iterator[OpenedModel]:
-        """Keep the file open for what follows; inside of it, this opens nothing once more."""
+        """Keep the file open for what follows; nested calls share it."""
         if self._open:
             yield self._open[0]
             return
@@ -204,7 +204,7 @@ class Archive:
 
 
 IN_HDF5 = np.dtype("V2")
-"""HDF5 does not know them either; h5py keeps them as two bytes without a meaning."""
+"""HDF5 does not know them either; h5py keeps them as two opaque bytes."""
 
 
 def widen_bfloat16(bits: NDArray[Any]) -> NDArray[np.float32]:

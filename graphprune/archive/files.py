@@ -47,7 +47,7 @@ def open_file(path: str, missing: str | None = None) -> Iterator[BinaryIO]:
     `missing` is the advice where there is no such file; that for a model's file unless given.
 
     Raises:
-        ArchiveError: there is no such file, it is no regular file, or it cannot be read.
+        ArchiveError: there is no such file, it is not a regular file, or it cannot be read.
     """
     try:
         number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -111,7 +111,7 @@ def parse_object(text: bytes, place: str, part: str, *, strict: bool = False) ->
     `strict` refuses NaN and Infinity, which Keras writes and JSON does not have.
 
     Raises:
-        ArchiveError: this is no JSON object, or it would take too much memory.
+        ArchiveError: this is not a JSON object, or it would take too much memory.
     """
     values = text.count(b",") + text.count(b"{") + text.count(b"[")
     if values > MAX_VALUES:
@@ -146,8 +146,8 @@ def parse_object(text: bytes, place: str, part: str, *, strict: bool = False) ->
         raise ArchiveError(too_deep)
     if _HALF.search(text) and _has_half(value):
         raise ArchiveError(
-            f"{place}: {part} holds half a character, which is no text; the file is damaged, save"
-            " the model again"
+            f"{place}: {part} holds half a surrogate pair, which is not valid text; the file is"
+            " damaged, save the model again"
         )
     return value
 

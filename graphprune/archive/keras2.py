@@ -65,7 +65,7 @@ def upgrade_config(
         written = f" {version}" if version else " 1"
         raise ArchiveError(
             f"{place}: written by Keras{written}, whose layers differ; load it in Keras 2.0 to 2.2"
-            " and save it there once more"
+            " and save it again there"
         )
     _name_models(upgraded, layer_names)
     for entry in _entries(upgraded):

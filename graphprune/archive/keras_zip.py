@@ -241,8 +241,8 @@ def _check_names(path: str, archive: zipfile.ZipFile) -> None:
         parts = info.filename.replace("\\", "/").split("/")
         if ".." in parts or parts[0] == "" or ":" in parts[0]:
             raise ArchiveError(
-                f"{path}: the member {info.filename[:60]!r} leads out of the zip; the file is not"
-                " safe to read, save the model again"
+                f"{path}: the member {info.filename[:60]!r} points outside of the zip; the file is"
+                " not safe to read, save the model again"
             )
         if archive.NameToInfo[info.filename] is not info:
             raise ArchiveError(

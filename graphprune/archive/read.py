@@ -93,7 +93,7 @@ def find_source(path: str | PathLike[str]) -> Source | None:
     if not signature:
         raise ArchiveError(f"{place}: is empty (0 bytes); save or copy the model again")
     raise ArchiveError(
-        f"{place}: is no saved model, neither a zip nor an HDF5 file; graphprune reads {READABLE}"
+        f"{place}: is not a saved model (neither zip nor HDF5); graphprune reads {READABLE}"
     )
 
 

@@ -43,8 +43,8 @@ def hash_architecture(graph: LayerGraph) -> str:
 
     Wrappers are included.
 
-    The code of a Lambda has no part in it, as another Python writes it anew, and neither have the
-    inputs of a Sequential model, which Keras once did not write.
+    The code of a Lambda is left out, because another Python version writes other bytecode, and so
+    are the inputs of a Sequential model, which Keras once did not write.
     """
     document = {
         "name": graph.name,

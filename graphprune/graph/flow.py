@@ -95,7 +95,7 @@ class FlowBuilder:
     """Walks a model's calls once, descending into nested models, and collects the call graph.
 
     Attributes:
-        graph: Nodes are calls of layers that are no models; inputs of nested models are passed
+        graph: Nodes are calls of layers that are not models; inputs of nested models are passed
             through, so a layer's producers are always layers that compute.
         calls: How often each address is called, nested models and their inputs included.
         outputs: The calls whose tensors leave the top-level model.

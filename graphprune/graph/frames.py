@@ -132,7 +132,7 @@ def _name_fault(name: str) -> str | None:
         return "is empty"
     if len(name) > MAX_NAME:
         return f"has {len(name):,} characters, more than {MAX_NAME:,}"
-    return "is no text" if any("\ud800" <= char <= "\udfff" for char in name) else None
+    return "is not valid text" if any("\ud800" <= char <= "\udfff" for char in name) else None
 
 
 def _functional_member(name: str, entry: Entry, first: Mapping[str, int], place: str) -> Member:
@@ -185,7 +185,7 @@ def _uses(
 
 
 def constants_of(node: Any) -> Iterator[Any]:
-    """Yield the positional arguments in one inbound node that are no tensors, in order."""
+    """Yield the positional arguments in one inbound node that are not tensors, in order."""
     return (reference[2] for _, reference in _references(node, "") if reference[0] == CONSTANT)
 
 
@@ -223,7 +223,7 @@ def _use(
         )
     if type(index) is not int or type(tensor) is not int:
         raise GraphError(
-            f"{place}: {taker} a tensor of {source!r} by numbers that are none, got"
+            f"{place}: {taker} a tensor of {source!r} by an index that is not an integer, got"
             f" {str(reference[1:3])[:60]}; save the model again"
         )
     return Use(source, index - first[source], tensor, argument)

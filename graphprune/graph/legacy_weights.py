@@ -26,7 +26,7 @@ from graphprune.wrapper_names import is_state
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Leaf:
-    """A layer that is no model, in a nested model or in one that a layer holds.
+    """A layer that is not a model, in a nested model or in one that a layer holds.
 
     Attributes:
         address: Of the layer of the graph that it is, or that holds it.

@@ -108,7 +108,7 @@ class HeldModel:
 
 @dataclass(frozen=True, slots=True)
 class OutOfReach:
-    """A layer with weights that rules cannot claim, and the reason with a way out."""
+    """A layer with weights that rules cannot claim, and the reason, with what to do."""
 
     address: str
     type: str

@@ -137,7 +137,7 @@ class TensorMetrics:
         zeros: How many are exactly zero.
         non_finite: How many are NaN or infinite; the other figures leave these out.
         min, max, mean, std: Of the finite values, in float64; None where there are none, or the
-            values are no numbers.
+            values are not numbers.
     """
 
     zeros: int

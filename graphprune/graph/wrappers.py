@@ -42,7 +42,7 @@ def read_wrap(entry: Entry, address: str, place: str) -> Wrap:
     try:
         inner = config["layer"]
         if not isinstance(inner["class_name"], str) or not isinstance(inner["config"], Mapping):
-            raise TypeError("the layer inside is no layer")
+            raise TypeError("the layer inside is not a layer")
         pruning = (
             read_toolkit_pruning(config)
             if is_toolkit_config(config)
@@ -91,7 +91,7 @@ def read_toolkit_pruning(config: Mapping[str, Any]) -> Pruning | None:
     """Return how tfmot's wrapper with this config prunes; None where only user classes can tell.
 
     Raises:
-        KeyError, TypeError, ValueError: the config is no wrapper's.
+        KeyError, TypeError, ValueError: the config is not a wrapper's.
     """
     is_known = (
         config["pruning_schedule"].get("class_name") in _TARGETS
@@ -129,7 +129,7 @@ def toolkit_pruning(config: Mapping[str, Any], names: Sequence[str] | None = Non
             without it.
 
     Raises:
-        ValueError: its schedule is of a user's own class, or the config is no wrapper's.
+        ValueError: its schedule is of a user's own class, or the config is not a wrapper's.
     """
     schedule, groups = config["pruning_schedule"], config.get("sparsity_m_by_n")
     patterns = PatternArguments(

@@ -76,7 +76,7 @@ def test_numbers_are_no_text(tmp_path: Path) -> None:
         read_texts(file, "layer_names", 1000)
     assert (
         str(caught.value)
-        == f"{path}: layer_names is not a text; the file is damaged, save the model again"
+        == f"{path}: layer_names is not a string; the file is damaged, save the model again"
     )
 
 

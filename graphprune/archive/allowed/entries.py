@@ -202,7 +202,7 @@ def _below_keras(module: object) -> str | None:
 
 
 def _has_text_names(entry: Mapping[str, Any]) -> bool:
-    """Return whether all names of an entry are texts, as Keras writes them."""
+    """Return whether all names of an entry are strings, as Keras writes them."""
     return isinstance(entry["class_name"], str) and all(
         isinstance(entry.get(key), str | None)
         for key in ("module", "registered_name", "spec_name", "type_spec")

@@ -186,7 +186,7 @@ def open_with_texts(
 ) -> Iterator[h5py.File]:
     """Open an `.h5` model for reading with `texts` as its attributes; the file is not changed.
 
-    So a reader takes the configs that were checked, and none from the file once more.
+    So a reader takes the configs that were checked, and not those in the file.
 
     Args:
         path: The file.
@@ -286,14 +286,13 @@ def _check_numbers(dtype: np.dtype[Any], path: str, place: str) -> None:
     """Raise unless the values of a data set are numbers."""
     if dtype.kind in "biufc" or dtype == IN_HDF5:
         return
-    kind = "bytes without a meaning"
+    kind = "opaque bytes"
     if dtype.hasobject or dtype.kind in "SU":
-        kind = "texts or references"
+        kind = "strings or references"
     elif dtype.names or dtype.subdtype:
         kind = "records"
     raise ArchiveError(
-        f"{place}: {path} holds {kind}, and graphprune reads numbers; keep such a table outside the"
-        " model"
+        f"{place}: {path} has a non-numeric dtype ({kind}); keep such a table outside the model"
     )
 
 

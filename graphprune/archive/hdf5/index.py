@@ -85,7 +85,7 @@ def _all_objects(file: OpenedFile, place: str) -> Mapping[bytes, Stretch | None]
                     if objects[name] is None:
                         others.append(name)
                 elif info.u in seen:
-                    raise ValueError("a group stands in two places")
+                    raise ValueError("one group at two paths")
                 else:
                     seen.add(info.u)
             except (ValueError, struct.error, OverflowError) as err:  # h5py lets no exception pass

@@ -124,7 +124,7 @@ class OpenedHdf5:
         texts = read_texts(self.file, name, MAX_JSON)
         if texts is not None and len(texts) != 1:
             raise ArchiveError(
-                f"{self.path}: {name} is not a text; the file is damaged, save the model again"
+                f"{self.path}: {name} is not a string; the file is damaged, save the model again"
             )
         return None if texts is None else texts[0]
 

@@ -68,12 +68,12 @@ class SavedModelFolder:
         """Keep what was read of the folder.
 
         Raises:
-            ArchiveError: it is no SavedModel.
+            ArchiveError: it is not a SavedModel.
         """
         if not is_saved_model(self.path):
             raise ArchiveError(
-                f"{self.path}: is a directory without saved_model.pb, so no SavedModel; graphprune"
-                f" reads {READABLE}"
+                f"{self.path}: is a directory without saved_model.pb, so not a SavedModel;"
+                f" graphprune reads {READABLE}"
             )
         yield OpenedSavedModel(self.path)
 
@@ -254,7 +254,8 @@ def _layers(objects: Sequence[TrackedObject], place: str) -> Iterator[tuple[str,
         made += len(children)
         if level > MAX_LEVELS or made > MAX_GROUPS:
             raise ArchiveError(
-                f"{place}: layers are nested without end; the file is damaged, save the model again"
+                f"{place}: layers are nested too deep or in a cycle; the file is damaged,"
+                " save the model again"
             )
         waiting += [(f"{path}/{name}".lstrip("/"), child, level + 1) for name, child in children]
 
@@ -321,7 +322,7 @@ def _stored(checkpoint: Checkpoint, group: str, path: str, key: str, place: str)
     dtype = DTYPES.get(entry.dtype)
     if dtype is None:
         raise ArchiveError(
-            f"{place}: {key!r} has the type {entry.dtype}, which holds no numbers; save the model"
+            f"{place}: {key!r} has the type {entry.dtype}, which is not numeric; save the model"
             " again"
         )
     return StoredTensor(group, path, key, entry.shape, "float32" if dtype == "bfloat16" else dtype)

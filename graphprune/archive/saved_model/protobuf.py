@@ -12,7 +12,7 @@ MAX_VARINT = 10
 
 
 class WireError(ValueError):
-    """The bytes are no message."""
+    """The bytes are not a message."""
 
 
 def read_varint(data: memoryview, at: int) -> tuple[int, int]:
@@ -51,7 +51,7 @@ def read_fields(data: memoryview) -> Iterator[tuple[int, Field]]:
     """Yield number and value of each field: an unsigned int for varint and fixed, else its bytes.
 
     Raises:
-        WireError: the bytes are no message.
+        WireError: the bytes are not a message.
 
     Example:
         >>> [

@@ -75,7 +75,7 @@ def read_table(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     """Yield the keys and values of a table in their order.
 
     Raises:
-        WireError: this is no such table, it is damaged, or it is compressed, which
+        WireError: this is not such a table, it is damaged, or it is compressed, which
             `TableBuilderOptions` of tensorflow/core/util/tensor_bundle/tensor_bundle.cc rules out.
     """
     if len(data) < FOOTER or int.from_bytes(data[-8:], "little") != MAGIC:
@@ -231,8 +231,8 @@ class Checkpoint:
         entry = self.entries.get(OBJECT_GRAPH)
         if entry is None or entry.dtype != STRING:
             raise ArchiveError(
-                f"{place}: says not whose the tensors are; this is no checkpoint of a Keras model,"
-                " save the model again"
+                f"{place}: has no object graph, so its tensors cannot be matched to layers; not a"
+                " Keras checkpoint, save the model again"
             )
         if entry.size > MAX_OBJECTS:
             raise ArchiveError(
