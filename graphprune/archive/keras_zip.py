@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, ClassVar, Literal, cast
 
 from numpy.typing import NDArray
 
@@ -31,7 +31,6 @@ from graphprune.archive.hdf5.index import index_keras_groups
 from graphprune.archive.keras2 import upgrade_zip_config
 from graphprune.errors import ArchiveError
 
-SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 WEIGHTS = "model.weights.h5"
 ASSETS = "assets"
 MAX_DIRECTORY = 4 * 2**20
@@ -55,6 +54,7 @@ _CUT = {"File is not a zip file": "its list of members is missing, the file was 
 class KerasZip:
     """A `.keras` file."""
 
+    signatures: ClassVar = (b"PK\x03\x04", b"PK\x05\x06")
     path: str
 
     @property

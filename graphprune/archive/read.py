@@ -19,13 +19,15 @@ from graphprune.archive.files import (
     parse_object,
     read_whole,
 )
-from graphprune.archive.hdf5.file import SIGNATURE
 from graphprune.archive.hdf5.model import Hdf5Model
 from graphprune.archive.keras3 import config_from_keras_3, is_keras_3
-from graphprune.archive.keras_zip import SIGNATURES, KerasZip
+from graphprune.archive.keras_zip import KerasZip
 from graphprune.archive.saved_model.folder import SavedModelFolder
 from graphprune.archive.tfmot import rename_toolkit_wrappers
 from graphprune.errors import ArchiveError
+
+FORMATS: tuple[type[KerasZip | Hdf5Model], ...] = (KerasZip, Hdf5Model)
+"""The formats of one file, told by their signatures; a folder is a SavedModel."""
 
 
 @collector_paused()
@@ -84,10 +86,9 @@ def find_source(path: str | PathLike[str]) -> Source | None:
         return SavedModelFolder(place)
     with open_file(place) as file:
         signature = file.read(8)
-    if signature.startswith(SIGNATURES):
-        return KerasZip(place)
-    if signature == SIGNATURE:
-        return Hdf5Model(place)
+    for known in FORMATS:
+        if signature.startswith(known.signatures):
+            return known(place)
     if is_json_beginning(signature):
         return None
     if not signature:

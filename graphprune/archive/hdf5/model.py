@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, ClassVar, Literal
 
 import h5py
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from graphprune.archive.archive import Header, StoredTensor
 from graphprune.archive.files import MAX_JSON, parse_object
 from graphprune.archive.hdf5.file import (
+    SIGNATURE,
     OpenedFile,
     damage_named,
     open_hdf5,
@@ -41,6 +42,7 @@ WEIGHT_MARKS = (
 class Hdf5Model:
     """An `.h5` file."""
 
+    signatures: ClassVar = (SIGNATURE,)
     path: str
 
     @property
