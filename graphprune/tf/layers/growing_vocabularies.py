@@ -45,8 +45,9 @@ def check_config(config: Any, place: str) -> None:
     for item in mappings_in(config):
         if _is_growing(item):
             raise ArchiveError(
-                f"{place}: layer {item['config'].get('name')!r} is a {item['class_name']},"
-                f" {_WHY}; keep such a table outside the model"
+                f"layer {item['config'].get('name')!r} is a {item['class_name']}, {_WHY}; keep"
+                " such a table outside the model",
+                place=place,
             )
 
 
@@ -63,7 +64,7 @@ def check_savable(model: tf_keras.Model, place: str) -> None:
                 " model"
             )
             raise OutputError(
-                f"{place}: layer {layer.name!r} is a {type(layer).__name__}, {_WHY}; {way_out}"
+                f"layer {layer.name!r} is a {type(layer).__name__}, {_WHY}; {way_out}", place=place
             )
 
 
