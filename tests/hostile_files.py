@@ -443,7 +443,7 @@ REFUSED: Mapping[str, tuple[str, Make]] = {
         ),
     ),
     "half-character-in-a-setting": (
-        "config.json holds half a character",
+        "config.json holds half a surrogate pair",
         lambda path: write_keras(
             path, model(IN, layer("Dense", "fc", ("in",), units=4, use_bias=True, note="\udc00"))
         ),

@@ -67,7 +67,7 @@ class OpenedModel(Protocol):
     """A saved model while its file is open."""
 
     def read_header(self) -> Header:
-        """Return the config and what stands beside it.
+        """Return the config and the facts beside it.
 
         Raises:
             ArchiveError: the file is damaged, or holds no config.

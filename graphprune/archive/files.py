@@ -102,11 +102,9 @@ MAX_DEPTH = 200
 MAX_VALUES = 8_000_000
 """Values of one JSON text; Python takes some 60 bytes for the smallest object."""
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]|\xed")
-"""What every half of a surrogate pair begins with, escaped or in UTF-8; whole pairs and some
-letters begin so too.
-"""
+"""The first bytes of half a surrogate pair, escaped or in UTF-8; other characters share them."""
 _LONG = re.compile(r"value has (\d+) digits")
-"""What Python says of whole numbers that would take it too long to read."""
+"""Python's message for integers with too many digits."""
 
 
 def parse_object(text: bytes, place: str, part: str, *, strict: bool = False) -> dict[str, Any]:
@@ -209,7 +207,7 @@ def collector_paused() -> Iterator[None]:
 
 
 MODEL_SUFFIXES = (".keras", ".h5")
-"""Of files that hold a whole Keras model."""
+"""The suffixes of files that hold a whole Keras model."""
 
 
 def check_model_suffix(path: str | PathLike[str]) -> None:

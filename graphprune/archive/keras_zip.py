@@ -34,20 +34,18 @@ from graphprune.errors import ArchiveError
 WEIGHTS = "model.weights.h5"
 ASSETS = "assets"
 MAX_DIRECTORY = 4 * 2**20
-"""Bytes of a zip's list of members, which Python reads before it can be counted."""
+"""Bytes of a zip's list of members, which Python reads as a whole before members are counted."""
 MAX_MEMBERS = 2_000
 """A model has three, and one for each vocabulary. Keras unpacks all of them to disk where there are
 vocabularies: 60,000 empty ones take it half a minute.
 """
 MAX_UNPACKED = 4 * 2**30
-"""Weights that somebody compressed afterwards are unpacked in memory; Keras itself stores them
-uncompressed.
-"""
+"""Bytes of compressed weights, which are unpacked in memory; Keras stores them uncompressed."""
 MAX_OVERHEAD = 1000
 """Bytes that deflate may add to what does not shrink; more would unpack to more than it claims."""
 _BLOCK = 2**20
 _CUT = {"File is not a zip file": "its list of members is missing, the file was cut off"}
-"""What zipfile says of a file that begins as a zip and does not end as one."""
+"""The message of zipfile for a zip without its end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,9 +30,7 @@ WHEN_BUILT = frozenset(
         "vocabulary_size",
     }
 )
-"""Settings that may be null, or not there, until a layer or a model is built; an InputLayer always
-has its shape.
-"""
+"""Settings that may be null or missing until a layer or model is built; not of InputLayers."""
 
 
 _NOTHING: tuple[Any, ...] = (None, {}, [])

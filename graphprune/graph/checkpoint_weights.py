@@ -18,7 +18,7 @@ from graphprune.graph.wrappers import TOOLKIT_STATE, rename_by_wrapper, toolkit_
 from graphprune.wrapper_names import state_names
 
 _DEEPEST = 30
-"""Models in models, first layer in first layer."""
+"""Levels of models that are the first layer of another."""
 _INSIDE_WRAPPER = "layer/"
 _TOOLKIT_LISTS = ("pruning_vars/", "prunable_weights/")
 _CELL = re.compile(r"(?:^|\.)cells\.(\d+)\.")

@@ -15,7 +15,7 @@ Call = tuple[str, int]
 """Address and call index."""
 
 MAX_CALLS = 2_000_000
-"""Nested models called several times each multiply; beyond this a file is refused."""
+"""Calls of one model; those of nested models that are called several times multiply."""
 
 
 def call_order(frame: Frame, place: str) -> tuple[tuple[int, int], ...]:

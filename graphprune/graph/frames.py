@@ -16,7 +16,7 @@ CONSTANT = "_CONSTANT_VALUE"
 
 MAX_NAME = 1000
 MAX_TENSORS = 100_000
-"""That one call of a layer may give."""
+"""Outputs of one call of a layer."""
 
 
 @dataclass(frozen=True, slots=True)

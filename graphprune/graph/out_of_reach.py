@@ -82,7 +82,7 @@ def find_held_entry(layer: Layer) -> tuple[tuple[str, ...], Entry | None]:
 _WAY_OUT = "call it once on data or give it an Input, and save it again"
 NEVER_BUILT = f"the model was never built, so its weights are unknown; {_WAY_OUT}"
 _SHAPES = ("batch_input_shape", "batch_shape", "input_shape", "input_dim", "build_config")
-"""What the first layer of a Sequential model tells of its input, in any dialect."""
+"""Keys of a Sequential model's first layer that give the shape of its input, in any dialect."""
 
 
 @dataclass(frozen=True, slots=True)

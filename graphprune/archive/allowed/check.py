@@ -86,16 +86,14 @@ def _find_node_operation(node: Any) -> str | None:
 PATH = "path"
 OPERATION = "operation"
 SIZE = "size"
-"""The class of graphprune's wrappers and of tfmot's, with the layer inside under the key `layer`.
-"""
 _BY_STRING = frozenset(
     {ACTIVATION, "initializer", "regularizer", "constraint", LOSS, METRIC, "optimizer"}
 )
-"""Kinds that Keras also looks up by a text alone."""
+"""Kinds that Keras also looks up by a string alone."""
 _INHERITED = frozenset({LOSS, METRIC})
 """Kinds that a mapping passes on to all its values: losses by the name of the output."""
 CALLED = frozenset({FUNCTION})
-"""The kinds of a function of the user's."""
+"""The kinds of the user's own functions."""
 _FUNCTIONS_OF_LAMBDA = {
     "function": "function_type",
     "output_shape": "output_shape_type",

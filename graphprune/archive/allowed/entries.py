@@ -33,9 +33,7 @@ Given = Mapping[str, frozenset[str]]
 """
 
 OTHER = "other"
-"""A class of the user's that is none of Keras's kinds; it may stand anywhere but where a layer
-stands.
-"""
+"""A class of the user's of none of Keras's kinds; allowed anywhere but in place of a layer."""
 
 DATA = frozenset({
     "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__", "__tuple__",
@@ -73,7 +71,7 @@ TENSORFLOW_INITIALIZERS = (
 `tf_keras.applications` use (`tf.constant_initializer`).
 """
 NO_NAME = frozenset({None, "function"})
-"""What stands as the registered name of a function that was never registered."""
+"""The registered names of a function that was never registered."""
 
 
 def name_of(entry: Mapping[str, Any]) -> str:

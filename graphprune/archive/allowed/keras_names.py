@@ -74,8 +74,8 @@ LAYERS = _words("""
     Cropping# GlobalAveragePooling# GlobalMaxPooling# MaxPooling# SpatialDropout#
     UpSampling# ZeroPadding#
 """)
-"""Layers that Keras exports; DynamicEmbedding and DynamicLookup are refused later, with a reason of
-their own.
+"""Layers that Keras exports; DynamicEmbedding and DynamicLookup are refused later, with their own
+reason.
 """
 
 MODELS = frozenset({"Functional", "Sequential", "Model"})
@@ -320,12 +320,10 @@ PATHS = frozenset(
         "filename",
     }
 )
-"""Keys of Keras's layers whose text is the name of a file that the layer would open."""
+"""Keys of Keras's layers for the name of a file that the layer would open."""
 
 LIMITS = {"num_thresholds": 1_000_000, "num_oov_indices": 10_000_000, "ngrams": 1_000}
-"""Most that a config may ask for under keys by which Keras makes a list of that length, before any
-weight could tell that it is too much.
-"""
+"""The largest values of keys by which Keras makes lists of that length before it reads weights."""
 
 
 def kind_at(key: object) -> str | None:

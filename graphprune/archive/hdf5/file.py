@@ -99,17 +99,16 @@ def _known_types() -> Mapping[bytes, np.dtype[Any]]:
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_UNCHECKED = 64 * 2**20
 MAX_RATIO = 300
-"""Keras itself stores weights uncompressed; those of which 99 of 100 are zero shrink some 50 times.
-Above 64 MB, what claims to shrink more is refused.
+"""Largest compression ratio of data above `MAX_UNCHECKED` bytes.
+
+Keras stores weights uncompressed; at 99% zeros they shrink some 50 times.
 """
 MAX_DEFLATE = 1100
-"""Deflate shrinks at most about 1032 times; a data set that claims more than this times its bytes
-on disk is refused.
-"""
+"""Largest compression ratio of any data set; deflate reaches about 1032."""
 MAX_IMAGE = 32 * 2**20
 """Bytes of weights that are held in memory while their file is open."""
 _CUT = re.compile(r"truncated file: eof = (\d+), .*stored_eof = (\d+)")
-"""What HDF5 says of a file that is shorter than its own head tells (H5FD.c); h5py gives no code."""
+"""HDF5's message for a file shorter than its superblock says (H5FD.c); h5py gives no code."""
 
 
 class OpenedFile(h5py.File):  # type: ignore[misc] # h5py ships no types

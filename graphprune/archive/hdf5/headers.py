@@ -152,7 +152,7 @@ def read_messages(file: Blocks, address: int) -> Iterator[tuple[int, bytes]]:
 
 
 MAX_TEXTS = 1_000_000
-"""Layers of a model, or weights of a layer: far more than Keras can build."""
+"""Strings of one attribute (names of layers or weights); far more than Keras can build."""
 
 
 def read_texts(group: h5py.Group, name: str, limit: int) -> list[bytes] | None:

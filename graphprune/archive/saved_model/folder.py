@@ -1,6 +1,6 @@
 """SavedModel folders of tf_keras and tf.keras: the config, and which tensor belongs to which layer.
 
-Since TensorFlow 2.5 the config stands in `keras_metadata.pb`
+Since TensorFlow 2.5 the config is in `keras_metadata.pb`
 (tf_keras/protobuf/saved_metadata.proto), before that in the objects of `saved_model.pb`
 (tensorflow/core/protobuf/saved_object_graph.proto); `export_saved_model` of TensorFlow 1.13 to 2.3
 put it into `assets/saved_model.json` (tensorflow/python/keras/saving/saved_model_experimental.py).
@@ -49,7 +49,7 @@ NOT_OWN = re.compile(
     "keras_api|signatures|optimizer|loss|losses|metrics|layers|layer_metrics|layer_with_weights-.*"
     "|(layer_)?regularization_losses|(non_)?(trainable_)?variables|inbound_nodes|outbound_nodes"
 )
-"""Attributes of a layer that repeat its weights or hold what is not its own."""
+"""Attributes of a layer that repeat its weights or hold those of others."""
 
 
 @dataclass(frozen=True, slots=True)
