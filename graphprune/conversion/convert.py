@@ -79,21 +79,23 @@ def check_convertible(source: ModelFile, keras: int) -> None:
     archive = source.need_archive()
     if keras_of(archive) == keras:
         raise GraphError(
-            f"{archive.path}: is a model of {NAMES[keras]} already; there is nothing to convert",
+            f"is a model of {NAMES[keras]} already; there is nothing to convert",
             "convert/refused",
+            place=archive.path,
         )
     wrapped = next((layer for layer in source.graph.layers.values() if layer.wrap), None)
     if wrapped is not None:
         raise GraphError(
-            f"{archive.path}: layer {wrapped.address!r} has a pruning wrapper ({REGISTERED}); strip"
+            f"layer {wrapped.address!r} has a pruning wrapper ({REGISTERED}); strip"
             " the model first, and convert the result",
             "convert/refused",
+            place=archive.path,
         )
     check_models(archive.config, archive.path)
     model = {key: value for key, value in archive.config.items() if key != "compile_config"}
     refusal = find_refused(model, {})
     if refusal is not None:
-        raise ArchiveError(f"{archive.path}: {explain_refusal(refusal)}")
+        raise ArchiveError(explain_refusal(refusal), place=archive.path)
 
 
 def _compile(library: Library, model: Any, archive: Archive) -> None:

@@ -76,16 +76,18 @@ class Library:
             except Exception as err:  # what a layer's constructor raises, which may be anything
                 reason = _reason(err)
                 raise GraphError(
-                    f"{place}: {self._name} {self.keras.__version__} cannot build the converted"
+                    f"{self._name} {self.keras.__version__} cannot build the converted"
                     f" model ({reason}); the model uses a layer or a call that it does not"
                     " support",
                     "convert/refused",
+                    place=place,
                 ) from err
         if not model.built:
             raise GraphError(
-                f"{place}: the shape of the model's input is not known, so that it has no weights;"
+                f"the shape of the model's input is not known, so that it has no weights;"
                 " give it an Input, or call it once, and save it again",
                 "convert/refused",
+                place=place,
             )
         return model
 

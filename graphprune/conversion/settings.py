@@ -169,9 +169,10 @@ class LayerConverter:
         """Return the error about a layer that the other Keras cannot have."""
         name = entry["config"].get("name") or entry.get("name")
         return GraphError(
-            f"{self.place}: layer {name!r} ({type_of(entry)}): {NAMES[self.keras]} {what}; replace"
+            f"layer {name!r} ({type_of(entry)}): {NAMES[self.keras]} {what}; replace"
             " the layer before the model is converted",
             "convert/refused",
+            place=self.place,
         )
 
     def _settings(

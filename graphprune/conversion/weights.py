@@ -60,17 +60,19 @@ def _copy_weights(
             values = source.weights.read(addresses.get(address, address), name)
             if tuple(values.shape) != stored.shape:
                 raise GraphError(
-                    f"{source.path}: {name!r} of layer {address!r} has the shape"
+                    f"{name!r} of layer {address!r} has the shape"
                     f" {list(values.shape)}, and {list(stored.shape)} in the other Keras; please"
                     " report this with the layer's config",
                     "convert/refused",
+                    place=source.path,
                 )
             file[stored.path][...] = values.astype(file[stored.path].dtype)
 
 
 def _other_weights(path: str, address: str, mine: list[str], theirs: list[str]) -> GraphError:
     return GraphError(
-        f"{path}: layer {address!r} has the weights {', '.join(mine) or 'none'}, and in the other"
+        f"layer {address!r} has the weights {', '.join(mine) or 'none'}, and in the other"
         f" Keras {', '.join(theirs) or 'none'}; this layer cannot be converted",
         "convert/refused",
+        place=path,
     )
