@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from graphprune.plan import Plan, read_plan
     from graphprune.plan.verify import Verification
     from graphprune.rules import RuleSet, read_rules
-    from graphprune.runs.stopping import StopRequest
+    from graphprune.runs.training_arguments import StopRequest
     from graphprune.sparsity.positions import Run
     from graphprune.sparsity.schedules import Schedule
     from graphprune.tf.layers.prunable_layer import PrunableLayer
@@ -95,7 +95,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "write_plan",
     ),
     "rules": ("RuleSet", "read_rules"),
-    "runs.stopping": ("StopRequest",),
+    "runs.training_arguments": ("StopRequest",),
     "sparsity.positions": ("Run",),
     "plan": ("Plan", "read_plan"),
     "plan.verify": ("Verification",),

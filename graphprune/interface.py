@@ -12,8 +12,8 @@ from os import PathLike
 from typing import Any
 
 from graphprune.arguments import wrong_type
-from graphprune.diff.archive_weights import diff_models as diff_model_files
 from graphprune.diff.changes import GraphDiff
+from graphprune.diff.graph_diff import diff_models as diff_model_files
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.read import ModelFile, open_model_file
 from graphprune.graph.read import read_graph as read_graph_of_data

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 from graphprune.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from graphprune.archive.archive import Archive
+    from graphprune.archive.archive import Archive, StoredTensor
     from graphprune.archive.read import no_weights, opened_archive, read_archive, read_document
-    from graphprune.archive.stored import StoredTensor
 
 __all__ = [
     "Archive",
@@ -29,8 +28,7 @@ if not TYPE_CHECKING:  # so that type checkers know every name, and no other
     __getattr__ = lazy_names(
         __name__,
         {
-            "archive": ["Archive"],
+            "archive": ["Archive", "StoredTensor"],
             "read": ["no_weights", "opened_archive", "read_archive", "read_document"],
-            "stored": ["StoredTensor"],
         },
     )

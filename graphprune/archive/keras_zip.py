@@ -16,8 +16,8 @@ from typing import Any, BinaryIO, Literal, cast
 
 from numpy.typing import NDArray
 
-from graphprune.archive.archive import Header
-from graphprune.archive.files import open_file
+from graphprune.archive.archive import Header, StoredTensor
+from graphprune.archive.files import MAX_JSON, open_file, parse_object
 from graphprune.archive.hdf5.file import (
     MAX_RATIO,
     MAX_UNCHECKED,
@@ -26,9 +26,7 @@ from graphprune.archive.hdf5.file import (
     read_dataset,
 )
 from graphprune.archive.hdf5.index import index_keras_groups
-from graphprune.archive.json_text import MAX_JSON, parse_object
 from graphprune.archive.keras2 import upgrade_zip_config
-from graphprune.archive.stored import StoredTensor
 from graphprune.errors import ArchiveError
 
 SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")

@@ -10,12 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from graphprune.archive.archive import Archive, Source
-from graphprune.archive.collector import collector_paused
 from graphprune.archive.entries import is_model, type_of
-from graphprune.archive.files import READABLE, open_file, read_whole
+from graphprune.archive.files import (
+    MAX_JSON,
+    READABLE,
+    collector_paused,
+    open_file,
+    parse_object,
+    read_whole,
+)
 from graphprune.archive.hdf5.file import SIGNATURE
 from graphprune.archive.hdf5.model import Hdf5Model
-from graphprune.archive.json_text import MAX_JSON, parse_object
 from graphprune.archive.keras3 import config_from_keras_3, is_keras_3
 from graphprune.archive.keras_zip import SIGNATURES, KerasZip
 from graphprune.archive.saved_model.folder import SavedModelFolder

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from graphprune.archive.suffixes import check_model_suffix
+from graphprune.archive.files import check_model_suffix
 from graphprune.cli.inputs import loading_arguments, open_model
 from graphprune.cli.options import (
     LoadingOptions,

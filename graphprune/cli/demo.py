@@ -14,9 +14,9 @@ from pathlib import Path
 import click
 
 from graphprune import signals
-from graphprune.cli.colour import echo
 from graphprune.cli.main import run
 from graphprune.cli.options import force_option
+from graphprune.cli.outputs import echo
 from graphprune.errors import EXIT_ERROR, OUTPUT_EXISTS, OutputError
 from graphprune.files import write_whole
 from graphprune.shipped import shipped_file

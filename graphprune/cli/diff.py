@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from graphprune import report
-from graphprune.cli.colour import paint_marks
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import (
     all_option,
@@ -19,11 +18,12 @@ from graphprune.cli.outputs import (
     DRAWING_SUFFIXES,
     check_report_free,
     choose_drawing_format,
+    paint_marks,
     print_report,
     terminal_width,
 )
 from graphprune.diff import GraphDiff, graph_diff_to_config
-from graphprune.diff.archive_weights import diff_models
+from graphprune.diff.graph_diff import diff_models
 from graphprune.documents import to_json
 from graphprune.errors import EXIT_DIFFERENT
 from graphprune.graph import ModelFile

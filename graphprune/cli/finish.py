@@ -1,10 +1,11 @@
-"""What `train` and `resume` say when they return, and the exit code that follows."""
+"""How `train` and `resume` end: messages, the table of sizes, and the exit code."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +14,47 @@ import click
 from graphprune import signals
 from graphprune.cli.inputs import find_training_origin, open_model
 from graphprune.cli.options import LoadingOptions
-from graphprune.cli.sizes import Measured, size_columns
+from graphprune.diff.sizes import measure_sizes, side_by_side
 from graphprune.errors import EXIT_ERROR
-from graphprune.report import SizeTable, render_sizes_text
+from graphprune.graph import ModelFile
+from graphprune.report import SizeColumn, SizeTable, render_sizes_text
 from graphprune.report.numbers import format_count, format_share
 from graphprune.report.tables import align_rows
-from graphprune.runs.stopping import StopRequest
+from graphprune.runs.training_arguments import StopRequest
 
 if TYPE_CHECKING:
     from graphprune.tf.training.training_loop import TrainingResult
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A written model: its title in the table, where it lies, its zeros, parameters and accuracy
+    (None where unknown).
+    """
+
+    title: str
+    path: str
+    zeros: int | None
+    parameters: int
+    accuracy: float | None
+
+    @classmethod
+    def of_file(cls, title: str, path: str, weights: ModelFile, accuracy: float | None) -> Measured:
+        """Return the same with the zeros and parameters of `weights`, the saved model that has
+        these weights.
+        """
+        zeros = None if weights.zeros is None else sum(weights.zeros.values())
+        return cls(title, path, zeros, weights.graph.parameters, accuracy)
+
+
+def size_columns(files: Sequence[Measured]) -> tuple[SizeColumn, ...]:
+    """Return the columns of the final table: the same with bytes, as they are and after gzip."""
+    sizes = side_by_side(measure_sizes, *(file.path for file in files))
+    return tuple(
+        SizeColumn(file.title, size.raw, size.gzip, file.zeros, file.parameters, file.accuracy)
+        for size, file in zip(sizes, files, strict=True)
+    )
+
 
 NOTHING_GIVEN = LoadingOptions()
 

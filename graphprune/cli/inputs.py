@@ -52,7 +52,7 @@ def find_training_origin(path: str) -> str:
     """
     if not Path(path).is_dir():
         return path
-    from graphprune.runs.original import find_original, find_original_fault
+    from graphprune.runs.resume_point import find_original, find_original_fault
     from graphprune.runs.run_folder import RunFolder
 
     run = RunFolder(Path(path))

@@ -7,15 +7,19 @@ from dataclasses import replace
 
 import click
 
-from graphprune.cli.colour import is_colourful
 from graphprune.cli.faults import render_document
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import Choice, RuleOptions, force_option, rule_options
-from graphprune.cli.outputs import check_report_free, choose_format, print_report, render_with_lines
+from graphprune.cli.outputs import (
+    check_report_free,
+    choose_format,
+    is_colourful,
+    print_report,
+    render_with_lines,
+)
 from graphprune.cli.planning import open_rules, plan_from_rules
 from graphprune.diagnostics.diagnostic import Diagnostic, count_severity
-from graphprune.diagnostics.slug_report import render_slug, render_slug_list
-from graphprune.diagnostics.slugs import read_slugs
+from graphprune.diagnostics.slugs import read_slugs, render_slug, render_slug_list
 from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.errors import EXIT_ERROR, RuleError
 from graphprune.graph import ModelFile

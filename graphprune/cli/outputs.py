@@ -1,28 +1,97 @@
-"""Where reports and results go: to the terminal, or whole into a file that was free or that the
-user allowed to overwrite.
+"""Where reports and results go, and the colour of reports on a terminal.
+
+A file is written whole, to a free name or to one that the user allowed to overwrite. Files and
+pipes get no colour.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
+import re
 import shutil
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import click
 
-from graphprune.cli.colour import Paint, echo, is_colourful, paint_part
 from graphprune.diagnostics.diagnostic import Diagnostic
-from graphprune.diagnostics.renderings import render_diagnostics
-from graphprune.diagnostics.source_lines import SourceLines
-from graphprune.diagnostics.terminal_text import plain
+from graphprune.diagnostics.renderings import SourceLines, render_diagnostics
+from graphprune.diagnostics.terminal_text import Part, plain
 from graphprune.documents import encodable
 from graphprune.errors import OUTPUT_EXISTS, OutputError
 from graphprune.files import write_whole
 from graphprune.report.tables import wrap_lines
-from graphprune.rules.text.shipped import find_source
+from graphprune.rules.text.files import find_source
 from graphprune.shown import SUFFIXES
+
+Paint = Callable[[str], str]
+
+_MARKS = {
+    "+": "green",
+    "-": "red",
+    "~": "yellow",
+    "-/+": "yellow",
+    "!": "yellow",
+    "=": "blue",
+    ">": "blue",
+    "w": "magenta",
+    "u": "magenta",
+    "?": "bright_black",
+}
+_MARKED = re.compile(r"^  (-/\+|[-+~!=>wu?])( +\S+)", re.MULTILINE)
+_PARTS: Mapping[Part, str] = {
+    "error": "red",
+    "warning": "yellow",
+    "note": "cyan",
+    "place": "blue",
+    "caret": "red",
+    "help": "cyan",
+}
+_BOLD = ("error", "warning", "note")
+
+
+def is_colourful(*, err: bool = False) -> bool:
+    """Return whether stdout, or stderr, takes colour, as Rich judges it: a terminal that is not
+    dumb, NO_COLOR and FORCE_COLOR honoured.
+    """
+    stream = sys.stderr if err else sys.stdout
+    if os.environ.get("NO_COLOR") or not (stream.isatty() or os.environ.get("FORCE_COLOR")):
+        return False
+    console = importlib.import_module("rich.console").Console(file=stream)
+    return console.color_system is not None and not console.no_color
+
+
+def paint_marks(text: str) -> str:
+    r"""Return a plan, a diff or a verification with the marks and names of its lines painted.
+
+    Example:
+        >>> paint_marks("  + fc1   Dense\n    fc2   Dense")
+        '  \x1b[32m+ fc1\x1b[0m   Dense\n    fc2   Dense'
+    """
+    return _MARKED.sub(
+        lambda found: "  " + click.style(found[1] + found[2], fg=_MARKS[found[1]]), text
+    )
+
+
+def paint_part(part: Part, text: str) -> str:
+    r"""Return a part of a diagnostic in its colour.
+
+    Example:
+        >>> paint_part("note", "note[rule/same]"), paint_part("help", "  help:")
+        ('\x1b[36m\x1b[1mnote[rule/same]\x1b[0m', '\x1b[36m  help:\x1b[0m')
+    """
+    return click.style(text, fg=_PARTS[part], bold=True if part in _BOLD else None)
+
+
+def echo(text: str, paint: Paint = str, *, err: bool = False, nl: bool = True) -> None:
+    """Print text to stdout, or stderr, painted where that takes colour."""
+    if is_colourful(err=err):
+        click.echo(paint(text), err=err, nl=nl, color=True)
+    else:
+        click.echo(text, err=err, nl=nl)
+
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".tflite")
 REPORT_SUFFIXES: Mapping[str, str] = {".txt": "text", ".json": "json"}

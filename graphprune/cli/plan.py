@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from graphprune import report
-from graphprune.cli.colour import paint_marks
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import (
     RuleOptions,
@@ -23,6 +22,7 @@ from graphprune.cli.outputs import (
     DRAWING_SUFFIXES,
     check_report_free,
     choose_drawing_format,
+    paint_marks,
     print_report,
     print_warnings,
     terminal_width,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from graphprune.archive.suffixes import check_export_suffix
+from graphprune.archive.files import check_export_suffix
 from graphprune.cli.inputs import loading_arguments, open_model
 from graphprune.cli.options import (
     LoadingOptions,

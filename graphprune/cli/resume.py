@@ -9,9 +9,8 @@ import click
 
 from graphprune.cli.finish import check_stop, report_run, stoppable
 from graphprune.cli.inputs import loading_arguments
-from graphprune.cli.lasting_output import lasting_output
 from graphprune.cli.options import LoadingOptions, WholeNumber, loading_options
-from graphprune.cli.progress import IMPORTING, live_display
+from graphprune.cli.progress import IMPORTING, lasting_output, live_display
 from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.tf.models.quiet import import_tensorflow
 

@@ -7,12 +7,7 @@ import click
 from graphprune.cli.options import format_option
 from graphprune.documents import to_json
 from graphprune.report.tables import align_rows
-from graphprune.rules.text.shipped import (
-    PREFIX,
-    ShippedRules,
-    find_shipped_rules,
-    list_shipped_rules,
-)
+from graphprune.rules.text.files import PREFIX, ShippedRules, find_shipped_rules, list_shipped_rules
 
 
 @click.command("rules")

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import click
 
-from graphprune.archive.suffixes import check_export_suffix
+from graphprune.archive.files import check_export_suffix
 from graphprune.cli.inputs import (
     find_model_file,
     find_training_origin,

@@ -12,11 +12,11 @@ from typing import Any
 
 import click
 
-from graphprune.archive.suffixes import SUFFIXES
+from graphprune.archive.files import MODEL_SUFFIXES
+from graphprune.cli.finish import Measured, size_columns
 from graphprune.cli.inputs import loading_arguments, open_model
 from graphprune.cli.options import LoadingOptions
 from graphprune.cli.progress import Display
-from graphprune.cli.sizes import Measured, size_columns
 from graphprune.documents import to_json
 from graphprune.report import SizeTable, render_sizes_text, sizes_to_config
 from graphprune.sparsity.missed_targets import MissedTarget
@@ -79,7 +79,7 @@ def write_stripped(
     )
     for output in outputs:
         display.say(f"writing {output}")
-        if Path(output).suffix in SUFFIXES:
+        if Path(output).suffix in MODEL_SUFFIXES:
             check_reads_back(
                 served,
                 Path(output).suffix,

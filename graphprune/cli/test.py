@@ -8,14 +8,14 @@ import click
 
 from graphprune.cli.options import force_option, format_option, report_option
 from graphprune.cli.outputs import check_report_free, choose_format, print_report
-from graphprune.diagnostics.source_lines import SourceLines
+from graphprune.diagnostics.renderings import SourceLines
 from graphprune.documents import to_json
 from graphprune.errors import EXIT_ERROR
 from graphprune.files import write_whole
 from graphprune.plan.run_cases import CaseResult, read_snapshots, run_cases, updated_snapshots
 from graphprune.report import cases_to_config, render_cases
 from graphprune.rules.building.case_file import Case, CaseFile, find_case_files, read_cases
-from graphprune.rules.text.shipped import find_source
+from graphprune.rules.text.files import find_source
 from graphprune.suggestions import closest
 
 

@@ -9,7 +9,6 @@ import click
 
 from graphprune.cli.finish import check_stop, report_run, stoppable
 from graphprune.cli.inputs import loading_arguments, open_model
-from graphprune.cli.lasting_output import lasting_output
 from graphprune.cli.options import (
     LoadingOptions,
     RealNumber,
@@ -22,11 +21,11 @@ from graphprune.cli.options import (
 )
 from graphprune.cli.outputs import print_warnings
 from graphprune.cli.planning import load_with_classes, plan_for
-from graphprune.cli.progress import IMPORTING, live_display
+from graphprune.cli.progress import IMPORTING, lasting_output, live_display
 from graphprune.plan import check_reached
 from graphprune.report import render_plan_text
 from graphprune.runs.samples import check_samples, is_data_function
-from graphprune.runs.strategy_names import parse_strategy
+from graphprune.runs.training_arguments import parse_strategy
 from graphprune.sparsity.positions import Run
 from graphprune.tf.models.quiet import import_tensorflow
 from graphprune.tf.models.refusals import check_loadable

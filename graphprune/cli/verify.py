@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from graphprune.cli.colour import paint_marks
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import (
     brief_option,
@@ -13,7 +12,7 @@ from graphprune.cli.options import (
     format_option,
     report_option,
 )
-from graphprune.cli.outputs import check_report_free, choose_format, print_report
+from graphprune.cli.outputs import check_report_free, choose_format, paint_marks, print_report
 from graphprune.documents import to_json
 from graphprune.errors import EXIT_DIFFERENT
 from graphprune.plan import read_plan, verification_to_config, verify_plan

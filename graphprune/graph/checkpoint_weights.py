@@ -8,16 +8,15 @@ import re
 from collections.abc import Collection, Iterator
 
 from graphprune.archive import Archive, StoredTensor
+from graphprune.archive.entries import is_input
 from graphprune.archive.tfmot import is_toolkit_config
 from graphprune.errors import ArchiveError
 from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.classes.layer_class import Weight
-from graphprune.graph.entries import is_input
-from graphprune.graph.held_models import find_held_graph
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
-from graphprune.graph.tfmot import TOOLKIT_STATE, toolkit_state_names
-from graphprune.graph.weight_misfits import rename_by_wrapper
+from graphprune.graph.out_of_reach import find_held_graph
+from graphprune.graph.wrappers import TOOLKIT_STATE, rename_by_wrapper, toolkit_state_names
 from graphprune.wrapper_names import state_names
 
 _DEEPEST = 30

@@ -9,10 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from graphprune.archive.entries import PLACEMENT, Entry, is_input, is_model, name_of
 from graphprune.errors import GraphError
-from graphprune.graph.call_numbers import name_call
-from graphprune.graph.entries import PLACEMENT, Entry, is_input, is_model, name_of
-from graphprune.graph.layers import SEPARATOR
+from graphprune.graph.layers import SEPARATOR, name_call
 
 CONSTANT = "_CONSTANT_VALUE"
 """Stands for the layer name where a layer is called on a constant (tf_keras/src/engine/node.py)."""

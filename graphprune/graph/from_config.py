@@ -7,15 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Literal
 
-from graphprune.archive.tfmot import is_toolkit_config
-from graphprune.errors import GraphError
-from graphprune.graph.classes.builtin_layers import (
-    MAX_INSIDE,
-    has_too_many_inside,
-    known_class,
-    weights_of,
-)
-from graphprune.graph.entries import (
+from graphprune.archive.entries import (
     PLACEMENT,
     Entry,
     is_input,
@@ -24,12 +16,18 @@ from graphprune.graph.entries import (
     name_of,
     type_of,
 )
+from graphprune.errors import GraphError
+from graphprune.graph.classes.builtin_layers import (
+    MAX_INSIDE,
+    has_too_many_inside,
+    known_class,
+    weights_of,
+)
 from graphprune.graph.flow import FlowBuilder, call_order, layer_order
 from graphprune.graph.frames import Frame, frame_from_entry
 from graphprune.graph.layer_graph import LayerGraph
-from graphprune.graph.layers import Layer, Tensor, Wrap
-from graphprune.graph.tfmot import read_toolkit_pruning
-from graphprune.sparsity.pruning import Provenance, Pruning
+from graphprune.graph.layers import Layer, Tensor
+from graphprune.graph.wrappers import read_wrap
 from graphprune.wrapper_names import is_state
 
 TensorFacts = tuple[str, Sequence[int], str]
@@ -211,7 +209,7 @@ def _layer(
     produces_output: bool,
     place: str,
 ) -> Layer:
-    wrap = _wrap(entry, address, place) if is_wrapper(entry) else None
+    wrap = read_wrap(entry, address, place) if is_wrapper(entry) else None
     if wrap is not None:
         entry = entry["config"]["layer"]
         trainable = trainable and bool(entry["config"].get("trainable", True))
@@ -233,27 +231,6 @@ def _layer(
         calls=calls,
         produces_output=produces_output,
     )
-
-
-def _wrap(entry: Entry, address: str, place: str) -> Wrap:
-    config = entry["config"]
-    try:
-        inner = config["layer"]
-        if not isinstance(inner["class_name"], str) or not isinstance(inner["config"], Mapping):
-            raise TypeError("the layer inside is no layer")
-        pruning = (
-            read_toolkit_pruning(config)
-            if is_toolkit_config(config)
-            else Pruning.from_config(config["pruning"])
-        )
-        return Wrap(
-            type_of(entry), entry, pruning, Provenance.from_config(config.get("provenance") or {})
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as err:
-        raise GraphError(
-            f"{place}: the pruning wrapper of layer {address!r} is damaged ({type(err).__name__}:"
-            f" {err}); save the model again"
-        ) from err
 
 
 def _tensors(

@@ -10,23 +10,24 @@ from os import PathLike
 from typing import Any
 
 from graphprune.archive import Archive, no_weights, opened_archive, read_document
-from graphprune.archive.collector import collector_paused
+from graphprune.archive.files import collector_paused
 from graphprune.arguments import check_path, wrong_type
 from graphprune.errors import ArchiveError
 from graphprune.graph.from_config import TensorFacts, graph_from_config, graph_with_tensors
 from graphprune.graph.graph_json import graph_from_json_config, is_graph_document
 from graphprune.graph.layer_graph import LayerGraph
-from graphprune.graph.measure import (
+from graphprune.graph.weight_faults import find_missing_fault, find_shape_fault, find_state_fault
+from graphprune.graph.weights import (
+    ModelWeights,
     ReadableWeights,
     TensorKey,
     TensorMetrics,
+    locate_weights,
     measure_mask_faults,
     measure_tensors,
     measure_zeros,
     read_steps,
 )
-from graphprune.graph.shape_faults import find_missing_fault, find_shape_fault, find_state_fault
-from graphprune.graph.weights import ModelWeights, locate_weights
 
 _LIVE = "a live model is written to a file first: graphprune.save_model(model, 'model.keras')"
 

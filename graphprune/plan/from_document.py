@@ -37,8 +37,7 @@ from graphprune.plan.document import (
     WhereJson,
 )
 from graphprune.plan.pruning_document import PlaceJson, PruningJson
-from graphprune.rules.values.losses import Loss
-from graphprune.rules.values.rule_set import NO_SWITCHES, Switches
+from graphprune.rules.values.rule_set import NO_SWITCHES, Loss, Switches
 from graphprune.sparsity.pruning import Pruning
 from graphprune.suggestions import ask_for_file
 

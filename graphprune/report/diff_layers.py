@@ -1,15 +1,44 @@
-"""The lines of a diff about layers and their tensors, in aligned columns."""
+"""The lines of a diff about layers: changed settings, wrappers and tensors, in aligned columns."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphprune.diagnostics.terminal_text import escape_controls, text_width
 from graphprune.diff.changes import ConfigChange, LayerDiff, PruningState, Status, TensorDiff
-from graphprune.report.diff_settings import arrow, change_text
+from graphprune.graph.classes.python_code import CODE
+from graphprune.graph.layers import name_call
 from graphprune.report.numbers import format_count, format_share
-from graphprune.report.tables import align_rows, shorten_middle
+from graphprune.report.tables import align_rows, shorten, shorten_middle
+
+_VALUE_WIDTH = 60
+_CODE = f".{CODE}"
+_CALL = re.compile(r"^calls\.([0-9]{1,9})\.?")
+"""What the path of a constant argument begins with: the index of its call."""
+
+
+def change_text(change: ConfigChange) -> str:
+    """Return a changed setting with both values, long ones cut; of Python code only that it
+    differs.
+    """
+    if change.path.endswith(_CODE):
+        return f"{escape_controls(change.path.removesuffix(_CODE))}  Python code differs"
+    path = _CALL.sub(lambda call: f"{name_call(int(call[1]))} ", change.path)
+    return f"{escape_controls(path)}  {_value_text(change.before)} -> {_value_text(change.after)}"
+
+
+def _value_text(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return shorten(escape_controls(text), _VALUE_WIDTH)
+
+
+def arrow(before: str, after: str) -> str:
+    """Return both texts with an arrow between them, or the one that both are."""
+    return before if before.strip() == after else f"{before} -> {after}"
+
 
 EVIDENCE = {"weights": "equal weights", "structure": "equal structure", "address": "same address"}
 MARKS: Mapping[Status, str] = {

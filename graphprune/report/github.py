@@ -9,9 +9,8 @@ from collections.abc import Sequence
 
 from graphprune.diff.changes import GraphDiff
 from graphprune.plan.changes import Plan
-from graphprune.report.diff_connections import graph_lines
 from graphprune.report.diff_layers import layer_lines
-from graphprune.report.diff_summary import diff_heads
+from graphprune.report.diff_text import diff_heads, graph_lines
 from graphprune.report.plan_table import table_lines
 from graphprune.report.plan_text import plan_heads
 

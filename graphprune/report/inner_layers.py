@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from graphprune.archive.entries import is_model
 from graphprune.graph.classes.config_weights import ATTENTION_LAYERS
-from graphprune.graph.entries import is_model
 from graphprune.graph.layers import SEPARATOR, Layer, Tensor
 
 _CELL = re.compile(r"cells\.([0-9]{1,9})")

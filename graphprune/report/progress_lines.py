@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from graphprune.diagnostics.terminal_text import text_width
 from graphprune.report.tables import shorten
-from graphprune.runs.progress import Progress
+from graphprune.runs.training_arguments import Progress
 
 GAP = "  "
 SHORTEST_BAR, LONGEST_BAR = 6, 30

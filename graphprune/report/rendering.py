@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from graphprune.diff.changes import GraphDiff
-from graphprune.diff.diff_json import graph_diff_to_config
+from graphprune.diff.document import graph_diff_to_config
 from graphprune.documents import to_json
 from graphprune.errors import OutputError
 from graphprune.graph.graph_json import graph_to_config
@@ -22,8 +22,7 @@ from graphprune.report.drawing.graph_svg import render_graph_svg
 from graphprune.report.drawing.plan_drawing import render_plan_html, render_plan_svg
 from graphprune.report.github import render_diff_github, render_plan_github
 from graphprune.report.layers_report import render_layers_text
-from graphprune.report.plan_text import render_plan_text
-from graphprune.report.verify_text import render_verification
+from graphprune.report.plan_text import render_plan_text, render_verification
 
 _SHOWN_LAYERS = 30
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from graphprune.errors import OutputError
 from graphprune.files import PART
 from graphprune.runs.records import Damage, hash_file
-from graphprune.runs.run_lock import LOCK
 from graphprune.runs.run_options import ORIGINAL, RunOptions
 
 RUN, RESULT, PLAN, GRAPH, METRICS = (
@@ -29,7 +28,7 @@ RUN, RESULT, PLAN, GRAPH, METRICS = (
     "metrics.jsonl",
 )
 FIXED = (RUN, RESULT, PLAN, GRAPH, METRICS)
-RULES, CHECKPOINTS, STAGED = "rules", "checkpoints", ".new-run"
+RULES, CHECKPOINTS, STAGED, LOCK = "rules", "checkpoints", ".new-run", ".lock"
 MODELS = ("model.keras", "model.h5")
 STEP_FILES = (*MODELS, "state.npz", "state.json")
 _STEP = re.compile(r"step-(0[0-9]{7}|[1-9][0-9]{7,})")

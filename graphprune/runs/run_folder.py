@@ -37,6 +37,8 @@ from graphprune.runs.records import (
     Damage,
     Record,
     hash_file,
+    is_own,
+    make_mark,
     open_regular,
     read_record,
     write_record,
@@ -53,9 +55,7 @@ from graphprune.runs.run_files import (
     clear_leftovers,
     is_folder,
 )
-from graphprune.runs.run_lock import run_locked
 from graphprune.runs.run_options import ORIGINAL, RunOptions, RunResult
-from graphprune.runs.user_mark import is_own, make_mark
 
 _FROM_A_COPY = "put the file back from a copy, or start a new run in another folder"
 
@@ -132,7 +132,7 @@ class RunFolder:
             CheckpointError: another process is training here, or the run's folders are links.
         """
         new_run.clear_siblings(self.path)
-        with run_locked(self.path):
+        with new_run.run_locked(self.path):
             new_run.finish_replacement(self.path)
             self._check_places()
             clear_leftovers(self.path)

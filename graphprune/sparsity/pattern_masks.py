@@ -11,10 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.sparsity.counts import kept_count, kept_in_group
-from graphprune.sparsity.fit import check_fit, group_lengths
-from graphprune.sparsity.magnitudes import magnitude_bits
-from graphprune.sparsity.mask_kernels import select_mask
-from graphprune.sparsity.patterns import Block, Channel, KeepOf, Pattern, Pool
+from graphprune.sparsity.mask_kernels import magnitude_bits, select_mask
+from graphprune.sparsity.patterns import Block, Channel, KeepOf, Pattern, Pool, check_fit
 
 Weights = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -47,7 +45,7 @@ def select_pattern_mask(
         case KeepOf(keep, of, along):
             return _keep_of_mask(weights, kept_in_group(keep, of, share), of, axes.index(along))
         case Block(pool=pool):
-            lengths = group_lengths(pattern)
+            lengths = pattern.lengths()
             return _block_mask(weights, [lengths.get(axis, 1) for axis in axes], pool, share)
         case Channel(axis):
             return _channel_mask(weights, axes.index(axis), share)

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graphprune.sparsity.fit import target_zeros
 from graphprune.sparsity.patterns import (
     UNSTRUCTURED,
     KeepOf,
     Pattern,
     pattern_from_config,
     pattern_to_config,
+    target_zeros,
 )
 from graphprune.sparsity.schedules import Schedule
 

@@ -9,7 +9,7 @@ import pytest
 from graphprune import signals
 from graphprune.cli import finish
 from graphprune.cli.finish import check_stop, report_run, say_how_to_go_on, stoppable
-from graphprune.runs.stopping import StopRequest
+from graphprune.runs.training_arguments import StopRequest
 from graphprune.tf.training.training_loop import TrainingResult
 
 pytestmark = pytest.mark.tf

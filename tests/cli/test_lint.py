@@ -8,7 +8,7 @@ import pytest
 from commands import run_command
 
 from graphprune.rules.matchers.keys import MatcherShape
-from graphprune.rules.shapes.shape import keys_of
+from graphprune.rules.text.shape import keys_of
 from graphprune.shipped import shipped_file
 
 MODEL = shipped_file("fixtures/digits-cnn.keras")

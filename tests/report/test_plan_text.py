@@ -17,7 +17,7 @@ from graphprune.plan.changes import (
     TensorChange,
 )
 from graphprune.report import render_plan_text
-from graphprune.rules.values.losses import Loss
+from graphprune.rules.values.rule_set import Loss
 
 EXAMPLE = """\
 model  lenet.keras   5 layers, 3 prunable tensors, 266,200 prunable of 266,610 parameters

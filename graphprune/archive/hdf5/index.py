@@ -15,12 +15,16 @@ from typing import Any
 
 import h5py
 
-from graphprune.archive.hdf5.file import OpenedFile, damage_named, describe_dataset, open_dataset
-from graphprune.archive.hdf5.headers import is_group, read_messages
-from graphprune.archive.hdf5.plain import Stretch, find_stretch
-from graphprune.archive.hdf5.texts import read_texts
-from graphprune.archive.json_text import MAX_JSON
-from graphprune.archive.stored import StoredTensor
+from graphprune.archive.archive import StoredTensor, Stretch
+from graphprune.archive.files import MAX_JSON
+from graphprune.archive.hdf5.file import (
+    OpenedFile,
+    damage_named,
+    describe_dataset,
+    find_stretch,
+    open_dataset,
+)
+from graphprune.archive.hdf5.headers import is_group, read_messages, read_texts
 from graphprune.errors import ArchiveError
 
 LAYERS = "layers"

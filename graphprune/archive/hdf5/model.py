@@ -10,14 +10,13 @@ from typing import Any, BinaryIO, Literal
 import h5py
 from numpy.typing import NDArray
 
-from graphprune.archive.archive import Header
+from graphprune.archive.archive import Header, StoredTensor
+from graphprune.archive.files import MAX_JSON, parse_object
 from graphprune.archive.hdf5.file import OpenedFile, damage_named, open_hdf5, read_dataset
+from graphprune.archive.hdf5.headers import read_texts
 from graphprune.archive.hdf5.index import index_legacy_groups, read_names
-from graphprune.archive.hdf5.texts import read_texts
-from graphprune.archive.json_text import MAX_JSON, parse_object
 from graphprune.archive.keras2 import upgrade_config
 from graphprune.archive.keras3 import is_keras_3
-from graphprune.archive.stored import StoredTensor
 from graphprune.errors import ArchiveError
 
 WEIGHT_MARKS = (

@@ -22,9 +22,8 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from graphprune.archive.archive import Header
-from graphprune.archive.files import READABLE, read_whole
-from graphprune.archive.json_text import parse_object
+from graphprune.archive.archive import Header, StoredTensor
+from graphprune.archive.files import READABLE, parse_object, read_whole
 from graphprune.archive.keras2 import upgrade_config
 from graphprune.archive.saved_model.protobuf import messages_in, read_fields, texts_of
 from graphprune.archive.saved_model.tensor_bundle import (
@@ -35,7 +34,6 @@ from graphprune.archive.saved_model.tensor_bundle import (
     message_damage_named,
     read_checkpoint,
 )
-from graphprune.archive.stored import StoredTensor
 from graphprune.errors import ArchiveError
 
 METADATA = "keras_metadata.pb"

@@ -13,10 +13,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from graphprune.archive.entries import Entry, is_builtin, to_snake_case, type_of
 from graphprune.graph.classes import config_weights
 from graphprune.graph.classes.config_weights import SPATIAL
 from graphprune.graph.classes.layer_class import Axes, LayerClass, Weight
-from graphprune.graph.entries import Entry, is_builtin, to_snake_case, type_of
 
 Part = tuple[str, str, Any, str]
 """Of a layer inside another: the prefix of its weights' names, its path in `.keras` files, its

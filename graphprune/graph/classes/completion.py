@@ -17,9 +17,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from graphprune.archive.entries import Entry, canonical, to_snake_case, type_of
 from graphprune.graph.classes.builtin_layers import known_class
 from graphprune.graph.classes.python_code import comparable_function
-from graphprune.graph.entries import Entry, canonical, to_snake_case, type_of
 
 DEFAULTS_FILE = Path(__file__).with_name("defaults.json")
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from graphprune.archive.entries import Entry, is_builtin, type_of
 from graphprune.graph.classes.config_weights import ATTENTION_LAYERS, MAX_EQUATION
 from graphprune.graph.classes.lengths import (
     MAX_AXES,
@@ -26,7 +27,6 @@ from graphprune.graph.classes.lengths import (
     read_setting,
     read_window,
 )
-from graphprune.graph.entries import Entry, is_builtin, type_of
 
 Expected = Mapping[str, Lengths]
 """By the weights' names; one that is left out may have any shape."""

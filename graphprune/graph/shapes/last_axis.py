@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from graphprune.graph.entries import is_builtin
+from graphprune.archive.entries import is_builtin
 from graphprune.graph.layers import Layer
 from graphprune.graph.shapes.axis_lengths import Shape, format_shape
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from graphprune.graph.entries import Entry, is_builtin, is_model, type_of
+from graphprune.archive.entries import Entry, is_builtin, is_model, type_of
 from graphprune.graph.shapes import sequence_shapes, spatial_shapes
 from graphprune.graph.shapes.axis_lengths import MAX_RANK, Shape, broadcast, concatenate, size_of
 from graphprune.graph.shapes.graph_operation_shapes import graph_operation_shapes

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from graphprune.archive.entries import Entry, is_builtin, is_model, type_of
 from graphprune.errors import GraphError
-from graphprune.graph.entries import Entry, is_builtin, is_model, type_of
 from graphprune.graph.frames import Frame, Member, Use, constants_of
 from graphprune.graph.from_config import graph_from_config
 from graphprune.graph.layer_graph import LayerGraph

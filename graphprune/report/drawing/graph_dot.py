@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.graph import LayerGraph
 from graphprune.report.drawing.graph_view import Box, FrameView, view_graph
-from graphprune.report.drawing.layer_categories import COLOURS
+from graphprune.report.drawing.layer_marks import COLOURS
 
 _MARKED = "#b45309"
 

@@ -17,8 +17,7 @@ from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.graph import LayerGraph
 from graphprune.graph.out_of_reach import is_never_built
 from graphprune.report.drawing.graph_view import Box, view_graph
-from graphprune.report.drawing.layer_categories import COLOURS
-from graphprune.report.drawing.layer_marks import STATUSES
+from graphprune.report.drawing.layer_marks import COLOURS, STATUSES
 from graphprune.report.drawing.page_data import Drawing, Metrics, page_to_config
 from graphprune.report.numbers import count_of, format_count, format_share
 

@@ -9,7 +9,13 @@ from graphprune.diagnostics.terminal_text import text_width
 from graphprune.graph import LayerGraph
 from graphprune.report.drawing.graph_rows import place_rows
 from graphprune.report.drawing.graph_view import Box, FrameView, view_graph
-from graphprune.report.drawing.graph_wires import Wire
+from graphprune.report.drawing.graph_wires import (
+    LEVEL_HEIGHT,
+    Wire,
+    WirePlace,
+    label_lines,
+    place_wires,
+)
 from graphprune.report.drawing.layer_marks import STATUSES, Marking
 from graphprune.report.drawing.svg_boxes import (
     HEADER,
@@ -24,7 +30,6 @@ from graphprune.report.drawing.svg_boxes import (
     tooltip,
     width_of,
 )
-from graphprune.report.drawing.wire_places import LEVEL_HEIGHT, WirePlace, label_lines, place_wires
 from graphprune.report.tables import shorten
 
 _FONT = "ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
@@ -167,7 +172,10 @@ def _draw_frame(views: Mapping[str, FrameView], address: str) -> Picture:
         value + _BEND for value in x
     ]
     for wire, path, place in zip(
-        view.wires, view.rows.paths, place_wires(view, x, widths), strict=True
+        view.wires,
+        view.rows.paths,
+        place_wires(view.wires, view.rows.paths, x, widths),
+        strict=True,
     ):
         edge = max(right[wire.source], right[wire.target])
         points = _points(path, place, x, tops, heights, row_of, pictures)
@@ -213,7 +221,7 @@ def _row_places(view: FrameView, pictures: Sequence[Picture]) -> tuple[list[floa
             max((lines[node] for node in row if node < len(pictures)), default=0)
             for row in view.rows.rows
         ]
-        for lines in label_lines(view)
+        for lines in label_lines(view.wires, len(view.boxes))
     )
     tops, top = [], 0.0
     for height, under, over in zip(

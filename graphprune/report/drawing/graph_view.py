@@ -15,8 +15,7 @@ from graphprune.graph.shapes.last_axis import format_output
 from graphprune.graph.shapes.tensor_shapes import Shape, TensorUse
 from graphprune.report.drawing.graph_rows import Rows, arrange_rows
 from graphprune.report.drawing.graph_wires import Wire, WireList
-from graphprune.report.drawing.layer_categories import category_of
-from graphprune.report.drawing.layer_marks import LayerMark
+from graphprune.report.drawing.layer_marks import LayerMark, category_of
 from graphprune.report.layer_figures import prunable_zeros
 from graphprune.report.numbers import format_share
 

@@ -1,5 +1,7 @@
-"""The wires of a drawing: one for each tensor that one box takes of another, with its shape and
-what it is taken as.
+"""The wires of a drawing: one for each tensor that a box takes from another.
+
+A wire has the tensor's shape, a note on how it is used, and a place at both boxes such that no two
+labels of a box overlap.
 """
 
 from __future__ import annotations
@@ -9,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from graphprune.diagnostics.terminal_text import escape_controls
-from graphprune.graph.call_numbers import name_call
 from graphprune.graph.frames import Use
+from graphprune.graph.layers import name_call
 
 _RECURRENT = frozenset(
     {"LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"}
@@ -169,3 +171,90 @@ def _bundled(wires: Sequence[Wire]) -> list[Wire]:
         elif seen[ends] <= MOST_ALIKE:
             kept.append(wire)
     return kept
+
+
+_STEP, _SHARE = 24, 0.7
+"""Between two wires at a box: this far, but over no more than this share of its width."""
+_LEVELS = 8
+"""Lines of labels at one end of a box; where there are more, they begin again."""
+LEVEL_HEIGHT = 12
+
+
+@dataclass(frozen=True, slots=True)
+class WirePlace:
+    """One wire's ends as x; its label stands below its source or above its target, `level` lines
+    from there (0 is nearest).
+    """
+
+    start: float
+    end: float
+    below_source: bool
+    level: int
+
+
+def label_lines(wires: Sequence[Wire], boxes: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the number of label lines below and above each of `boxes` boxes."""
+    below, above = [0] * boxes, [0] * boxes
+    for wire in wires:
+        if wire.label:
+            side, box = (below, wire.source) if wire.is_alone else (above, wire.target)
+            side[box] = min(side[box] + 1, _LEVELS)
+    return tuple(below), tuple(above)
+
+
+def place_wires(
+    wires: Sequence[Wire],
+    paths: Sequence[Sequence[int]],
+    x: Sequence[float],
+    widths: Sequence[float],
+) -> tuple[WirePlace, ...]:
+    """Return the place of each wire; a box takes its wires in the order of their last bend.
+
+    Args:
+        wires: The wires.
+        paths: The boxes and bends that each wire passes.
+        x: The middle of each box and bend.
+        widths: Of the boxes.
+    """
+    ports = [1] * len(widths)
+    into: dict[int, list[int]] = {}
+    for index, wire in enumerate(wires):
+        ports[wire.source] = max(ports[wire.source], wire.port + 1)
+        into.setdefault(wire.target, []).append(index)
+    ends: dict[int, float] = {}
+    order: list[int] = []
+    for target, found in into.items():
+        found.sort(key=lambda index: (x[paths[index][-2]], wires[index].port))
+        ends |= {
+            index: x[target] + _offset(place, len(found), widths[target])
+            for place, index in enumerate(found)
+        }
+        # the rightmost label is nearest to the box, so that no wire crosses it
+        order += reversed(found)
+    levels = _label_levels(wires, order, len(widths))
+    return tuple(
+        WirePlace(
+            x[wire.source] + _offset(wire.port, ports[wire.source], widths[wire.source]),
+            ends[index],
+            wire.is_alone,
+            levels[index],
+        )
+        for index, wire in enumerate(wires)
+    )
+
+
+def _label_levels(wires: Sequence[Wire], order: Sequence[int], boxes: int) -> dict[int, int]:
+    """Return the line of each wire's label, counted from its box; wires in `order`."""
+    below, above = [0] * boxes, [0] * boxes
+    levels: dict[int, int] = {}
+    for index in order:
+        wire = wires[index]
+        side, box = (below, wire.source) if wire.is_alone else (above, wire.target)
+        levels[index] = side[box] % _LEVELS
+        side[box] += bool(wire.label)
+    return levels
+
+
+def _offset(place: int, count: int, width: float) -> float:
+    """Return how far from a box's middle the wire at `place` of `count` stands."""
+    return (place - (count - 1) / 2) * min(_STEP, _SHARE * width / max(count - 1, 1))

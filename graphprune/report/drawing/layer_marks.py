@@ -1,12 +1,17 @@
-"""What a plan or a diff says of each layer, for a drawing: a sign, a status that gives the colour,
-words, and the sparsity before and after.
+"""The marks and colours of layers in a drawing.
+
+A layer has the colour of its category; a plan or a diff adds a sign, a status with a colour of its
+own, words, and the sparsity before and after.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from graphprune.graph.classes.builtin_layers import is_custom
+from graphprune.graph.layers import Layer
 from graphprune.report.numbers import format_share
 
 Facts = tuple[tuple[str, str], ...]
@@ -110,3 +115,55 @@ def share_text(before: float | None, after: float | None) -> str:
     """
     known = [format_share(share) for share in (before, after) if share is not None]
     return " → ".join(dict.fromkeys(known))
+
+
+COLOURS: Mapping[str, str] = {
+    "convolution": "#35639c",
+    "dense": "#66539a",
+    "sequence": "#8a4a72",
+    "embedding": "#4f6d2f",
+    "normalization": "#41704c",
+    "activation": "#94522f",
+    "pooling": "#26727a",
+    "shape": "#5d6673",
+    "merge": "#766423",
+    "regularization": "#7b5468",
+    "operation": "#4c5a6b",
+    "custom": "#7a4a4a",
+    "model": "#3b4453",
+    "input": "#2d5d4f",
+    "output": "#2d5d4f",
+}
+"""Dark enough for white text on each (contrast of 4.5 to 1 at least)."""
+
+_PATTERNS: tuple[tuple[str, str], ...] = (
+    ("sequence", r".*(RNN|LSTM|GRU|Attention|Bidirectional|TimeDistributed)\w*"),
+    ("regularization", r".*(Dropout|Noise|Regularization)\w*"),
+    ("pooling", r".*Pooling\w*"),
+    ("convolution", r".*(Conv|LocallyConnected)\w*"),
+    ("dense", r"(Einsum)?Dense"),
+    ("embedding", r".*Embedding|.*Lookup|TextVectorization|CategoryEncoding|Hashing"),
+    ("normalization", r".*Normalization"),
+    ("activation", r"Activation|.*ReLU|ELU|Softmax"),
+    ("merge", r"Add|Subtract|Multiply|Average|Maximum|Minimum|Concatenate|Dot"),
+    (
+        "shape",
+        r"Flatten|Reshape|Permute|RepeatVector|Cropping\w*|UpSampling\w*|ZeroPadding\w*"
+        r"|Rescaling|Resizing|CenterCrop",
+    ),
+    ("operation", r"TFOpLambda|SlicingOpLambda|TensorFlowOpLayer|Lambda|Masking"),
+)
+
+
+def category_of(layer: Layer) -> str:
+    """Return the layer's category, one of the keys of `COLOURS`; custom layers are `custom`
+    whatever their name.
+    """
+    if layer.kind != "layer":
+        return layer.kind
+    if is_custom(layer.entry):
+        return "custom"
+    return next(
+        (category for category, pattern in _PATTERNS if re.fullmatch(pattern, layer.type)),
+        "operation",
+    )

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from graphprune.archive.entries import canonical
 from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.graph import Layer, LayerGraph, Tensor, TensorMetrics
-from graphprune.graph.entries import canonical
 from graphprune.graph.out_of_reach import describe_out_of_reach, find_out_of_reach
 from graphprune.report.drawing.graph_view import Box, FrameView
 from graphprune.report.drawing.graph_wires import Wire

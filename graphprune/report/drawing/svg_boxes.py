@@ -9,8 +9,7 @@ from xml.sax.saxutils import escape
 
 from graphprune.diagnostics.terminal_text import text_width
 from graphprune.report.drawing.graph_view import Box
-from graphprune.report.drawing.layer_categories import COLOURS
-from graphprune.report.drawing.layer_marks import share_text
+from graphprune.report.drawing.layer_marks import COLOURS, share_text
 from graphprune.report.tables import shorten, shorten_middle
 
 LETTERS = 38

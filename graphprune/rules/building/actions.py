@@ -18,11 +18,10 @@ from graphprune.rules.building.prune_fields import (
     fields_of,
 )
 from graphprune.rules.building.schedules import ScheduleShape, build_schedule
-from graphprune.rules.shapes.choices import choice
-from graphprune.rules.shapes.scalars import Share
-from graphprune.rules.shapes.shape import Shape, keys_of, optional, required
-from graphprune.rules.text.notes import Notes
-from graphprune.rules.text.yaml_text import Path
+from graphprune.rules.text.document import Notes, Path
+from graphprune.rules.text.numbers import Share
+from graphprune.rules.text.shape import Shape, keys_of, optional, required
+from graphprune.rules.text.words import choice
 from graphprune.rules.values.rule_set import Allocate, Budget, Over, Prune
 from graphprune.sparsity.patterns import UNSTRUCTURED, KeepOf, Pattern
 from graphprune.sparsity.schedules import Schedule

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag, WithJsonSchema
 
-from graphprune.rules.shapes.choices import choice
-from graphprune.rules.shapes.scalars import Fault, PositiveCount, Text
-from graphprune.rules.shapes.shape import FORM_SHOWN, Shape, keys_of, optional, required
+from graphprune.rules.text.numbers import PositiveCount
+from graphprune.rules.text.shape import FORM_SHOWN, Fault, Shape, keys_of, optional, required
+from graphprune.rules.text.words import Text, choice
 from graphprune.sparsity.patterns import POOLS, UNSTRUCTURED, Block, Channel, KeepOf, Pattern, Pool
 from graphprune.suggestions import closest, find_close
 

@@ -10,11 +10,10 @@ from typing import Annotated, Any, ClassVar
 
 from graphprune.rules.building.patterns import KeepOfShape, PatternValue
 from graphprune.rules.building.schedules import ScheduleValue
-from graphprune.rules.shapes.choices import choice
-from graphprune.rules.shapes.scalars import Magnitude, Share, Text, TextOrList
-from graphprune.rules.shapes.shape import Shape, optional
-from graphprune.rules.text.notes import Help, Notes
-from graphprune.rules.text.yaml_text import Path
+from graphprune.rules.text.document import Help, Notes, Path
+from graphprune.rules.text.numbers import Magnitude, Share
+from graphprune.rules.text.shape import Shape, optional
+from graphprune.rules.text.words import Text, TextOrList, choice
 from graphprune.rules.values.rule_set import Misfit
 from graphprune.suggestions import closest
 

@@ -14,8 +14,9 @@ from typing import Any
 
 from graphprune.diagnostics.diagnostic import Diagnostic, Where
 from graphprune.rules.building.prune_fields import TARGETS, PruneShape
-from graphprune.rules.shapes.shape import keys_of
-from graphprune.rules.text.yaml_text import Document, Path, parse_document
+from graphprune.rules.text.document import Document, Path
+from graphprune.rules.text.shape import keys_of
+from graphprune.rules.text.yaml_text import parse_document
 from graphprune.rules.values.rule_set import Rule, Switches
 from graphprune.suggestions import closest
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from graphprune.diagnostics.diagnostic import Diagnostic
 from graphprune.graph import Layer
-from graphprune.rules.matchers.weight_names import is_named
 from graphprune.rules.values.rule_set import Prune, Rule
 from graphprune.sparsity.counts import percent
 from graphprune.sparsity.patterns import KeepOf
@@ -19,11 +18,7 @@ def settings_on(layer: Layer, action: Prune) -> tuple[Any, ...]:
     """Return what `action` does to `layer`; equal for two rules that ask for the same, whatever
     they call their schedules.
     """
-    weights = tuple(
-        tensor.name
-        for tensor in layer.prunable
-        if action.weights is None or is_named(tensor.name, action.weights)
-    )
+    weights = tuple(tensor.name for tensor in action.tensors_of(layer))
     return (
         action.sparsity,
         action.budget,

@@ -25,11 +25,11 @@ from tf_keras.src.saving.saving_lib import DiskIOStore
 from tf_keras.src.saving.serialization_lib import ObjectSharingScope, deserialize_keras_object
 
 from graphprune.archive import Archive
+from graphprune.archive.entries import copy_config
 from graphprune.archive.hdf5.file import open_with_texts
 from graphprune.archive.hdf5.index import LAYERS_UNTIL_2_14
 from graphprune.archive.keras_zip import KerasZip, OpenedZip
 from graphprune.errors import ArchiveError
-from graphprune.graph.entries import copy_config
 from graphprune.graph.from_config import graph_from_config
 from graphprune.graph.keras_weights import layers_group
 from graphprune.graph.weights import ModelWeights, locate_weights

@@ -9,7 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 import tf_keras
 
-from graphprune.archive.suffixes import check_export_suffix
+from graphprune.archive.files import check_export_suffix
 from graphprune.errors import OutputError
 from graphprune.files import whole_folder, write_whole
 from graphprune.tf.models.quiet import quiet_output

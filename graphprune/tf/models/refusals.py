@@ -13,8 +13,7 @@ from typing import Any
 from graphprune.archive import Archive
 from graphprune.archive.allowed import Given, Refusal, find_refused
 from graphprune.archive.allowed.check import OPERATION, PATH, SIZE
-from graphprune.archive.allowed.keras_names import LAYER
-from graphprune.archive.allowed.places import LIMITS
+from graphprune.archive.allowed.keras_names import LAYER, LIMITS
 from graphprune.archive.entries import LAMBDA, holds_lambda_bytecode
 from graphprune.errors import ArchiveError
 

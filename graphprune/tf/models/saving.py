@@ -13,7 +13,7 @@ import tensorflow as tf
 import tf_keras
 from tf_keras.src.layers.preprocessing.index_lookup import IndexLookup
 
-from graphprune.archive.suffixes import check_model_suffix
+from graphprune.archive.files import check_model_suffix
 from graphprune.arguments import check_path
 from graphprune.errors import OutputError
 from graphprune.files import whole_file, write_whole

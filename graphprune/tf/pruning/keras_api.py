@@ -13,6 +13,7 @@ from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.saving.serialization_lib import serialize_keras_object
 
 from graphprune.arguments import describe
+from graphprune.engine.schedules import PruningSchedule, check_schedule, own_schedule
 from graphprune.errors import TrainingError
 from graphprune.graph.classes.python_patterns import WAY_OUT, PatternArguments
 from graphprune.sparsity.missed_targets import explain_missed
@@ -28,10 +29,9 @@ from graphprune.tf.pruning.addresses import (
     is_wrapped,
     refuse_other_kind,
 )
-from graphprune.tf.pruning.keras_schedules import ConstantSparsity, PruningSchedule, check_schedule
+from graphprune.tf.pruning.keras_schedules import ConstantSparsity
 from graphprune.tf.pruning.live_tfmot import foreign_wrapper, is_toolkit_layer
 from graphprune.tf.pruning.missed_targets import find_missed_targets
-from graphprune.tf.pruning.own_schedule import own_schedule
 from graphprune.tf.pruning.skipped_layers import (
     Skipped,
     describe_skipped,

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tf_keras.src.engine.base_layer import Layer
 
 from graphprune.errors import GraphError
-from graphprune.graph.tfmot import toolkit_pruning
+from graphprune.graph.wrappers import toolkit_pruning
 from graphprune.sparsity.pruning import Pruning
 from graphprune.tf.layers.live_tensors import named_weights
 from graphprune.wrapper_names import CLASS

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import numpy as np
 import tf_keras
 
+from graphprune.engine.progress import missed_targets
 from graphprune.sparsity.missed_targets import MissedTarget
 from graphprune.tf.pruning.addresses import find_wrappers
+from graphprune.tf.pruning.held import held_layers
 from graphprune.tf.pruning.live_tfmot import is_toolkit_layer
 from graphprune.tf.pruning.model_clone import clone_with_state, clone_wrapped
-from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
 
 def find_missed_targets(model: tf_keras.Model) -> tuple[MissedTarget, ...]:
@@ -22,27 +20,4 @@ def find_missed_targets(model: tf_keras.Model) -> tuple[MissedTarget, ...]:
     """
     if any(is_toolkit_layer(layer) for layer in model._flatten_layers()):
         model = clone_with_state(model, clone_wrapped, set(), compiled=False)
-    return tuple(
-        missed
-        for address, wrapper in find_wrappers(model).items()
-        for missed in _missed_in(address, wrapper)
-    )
-
-
-def _missed_in(address: str, wrapper: PruneLowMagnitude) -> Iterator[MissedTarget]:
-    for name, (weight, mask, _) in zip(wrapper.pruning.weights, wrapper.pruning_vars, strict=False):
-        wanted, size = wrapper.pruning.target_zeros(name, weight.shape), weight.shape.num_elements()
-        if (
-            size - np.count_nonzero(mask.numpy()) >= wanted
-        ):  # counting a mask takes a tenth of the time of counting weights
-            continue
-        zeros = size - int(np.count_nonzero(weight.numpy()))
-        if zeros < wanted:
-            yield MissedTarget(
-                address,
-                name,
-                size,
-                zeros,
-                wanted,
-                was_updated=bool(wrapper.last_update.numpy() >= 0),
-            )
+    return missed_targets(held_layers(find_wrappers(model)))

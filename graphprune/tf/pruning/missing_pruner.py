@@ -11,7 +11,7 @@ import tf_keras
 from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
 from tf_keras.src.engine.base_layer import Layer
 
-from graphprune.errors import TrainingError
+from graphprune.engine.pruner import no_pruner
 
 
 class WithPruner:
@@ -37,15 +37,6 @@ class WithPruner:
             if not wrapper.has_pruner:
                 raise no_pruner(wrapper.name)
         return self.function(*args, **kwargs)
-
-
-def no_pruner(name: str) -> TrainingError:
-    """Return the error for a wrapped model that trains without a pruner."""
-    return TrainingError(
-        f"{name}: a pruned layer is being trained and no pruner is attached, so it would stay"
-        " dense; add graphprune.UpdatePruningStep() to the callbacks of fit, or start a graphprune"
-        " Pruner and call its on_step() in a custom loop"
-    )
 
 
 def forget_first_traces() -> None:

@@ -8,11 +8,12 @@ from typing import Any
 
 import tf_keras
 
+from graphprune.engine.masks import prune_at_once
 from graphprune.plan.changes import Plan
 from graphprune.rules.values.rule_set import RuleSet
 from graphprune.tf.layers.finite import check_finite
 from graphprune.tf.pruning.addresses import find_wrappers
-from graphprune.tf.pruning.mask_choice import choose_masks
+from graphprune.tf.pruning.held import held_layers
 from graphprune.tf.pruning.surgery import apply_plan, apply_rules, strip_model
 
 
@@ -39,6 +40,5 @@ def prune_one_shot(
     """
     check_finite(model, model.name, "such a model cannot be pruned by magnitude; train it anew")
     wrapped = apply_plan(model, rules) if isinstance(rules, Plan) else apply_rules(model, rules)
-    for wrapper in find_wrappers(wrapped).values():
-        choose_masks(wrapper, wrapper.pruning.share_of)
+    prune_at_once(held_layers(find_wrappers(wrapped)).values())
     return strip_model(wrapped)

@@ -1,4 +1,4 @@
-"""Schedules of a user's own class, as the pruner asks them and wrappers store them."""
+"""Schedules of a user's own class, as wrappers store them in their config."""
 
 from __future__ import annotations
 
@@ -7,44 +7,7 @@ from typing import Any
 
 import tf_keras
 
-from graphprune.tf.pruning.keras_schedules import KnownSchedule, PruningSchedule
-
-
-class OwnTimetable:
-    """A user's own schedule, as the pruner asks it: like `graphprune.sparsity.schedules.Timetable`.
-
-    Attributes:
-        schedule: The user's.
-        target_step: The step at which its target is reached.
-    """
-
-    def __init__(self, schedule: PruningSchedule) -> None:
-        self.schedule = schedule
-        self.target_step = schedule.end_step if schedule.end_step >= 0 else schedule.begin_step
-        self._undue = range(0)
-
-    def is_due(self, *, after: int, step: int) -> bool:
-        """Return whether the schedule asks for an update in (`after`, `step`]; steps that it said
-        no to are not asked again.
-        """
-        if any(
-            bool(self.schedule(at)[0]) for at in range(step, after, -1) if at not in self._undue
-        ):
-            return True
-        self._undue = range(after + 1, step + 1)
-        return False
-
-    def sparsity_at(self, step: int, target: float) -> float:
-        """Return the share of weights that must be zero at `step`: the schedule's, in proportion to
-        `target` where a pattern fixes another than its own.
-        """
-        share, own = float(self.schedule(step)[1]), self.schedule.target
-        return share if target == own or own == 0 else share * target / own
-
-
-def own_schedule(schedule: PruningSchedule) -> PruningSchedule | None:
-    """Return a schedule of a user's own class, None for those that plans can hold."""
-    return None if isinstance(schedule, KnownSchedule) else schedule
+from graphprune.engine.schedules import PruningSchedule
 
 
 def write_own_schedule(schedule: PruningSchedule | None) -> dict[str, Any]:

@@ -10,10 +10,10 @@ import tensorflow as tf
 import tf_keras
 
 from graphprune.arguments import check_path
+from graphprune.engine.callbacks import SparsityCurves
 from graphprune.errors import TrainingError
-from graphprune.sparsity.positions import Run, check_run
+from graphprune.sparsity.positions import Run
 from graphprune.tf.pruning.pruner import Pruner
-from graphprune.tf.pruning.tensor_progress import TensorProgress
 
 
 class PruningSummaries(tf_keras.callbacks.TensorBoard):
@@ -51,25 +51,15 @@ class PruningSummaries(tf_keras.callbacks.TensorBoard):
                 "log_dir must name a folder, got ''; give the folder that TensorBoard shows, such"
                 " as 'logs'"
             )
-        check_run(run)
-        is_steps = (
-            isinstance(update_freq, int) and not isinstance(update_freq, bool) and update_freq >= 1
-        )
-        if update_freq not in ("epoch", "batch") and not is_steps:
-            raise ValueError(
-                f"update_freq must be 'epoch', 'batch' or a number of steps, got {update_freq!r}"
-            )
+        self._curves = SparsityCurves(update_freq, run)
         super().__init__(log_dir=log_dir, update_freq=update_freq, **kwargs)
         self.params: dict[str, Any] | None = (
             None  # a loop that is no `fit` never calls `set_params`
         )
-        self.run = run
-        self._pruner: Pruner | None = None
-        self._written: tuple[int, tuple[TensorProgress, ...]] = (0, ())
 
     def set_model(self, model: tf_keras.Model) -> None:
         """Find the model's pruned layers."""
-        self._pruner = Pruner(model)
+        self._curves.follow(Pruner(model))
         super().set_model(model)
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -78,22 +68,14 @@ class PruningSummaries(tf_keras.callbacks.TensorBoard):
         Raises:
             TrainingError: no layer of the model is pruned.
         """
-        if self._pruner is not None:
-            self._pruner.check_pruned("PruningSummaries")
+        self._curves.check_pruned()
         super().on_train_begin(logs)
-        params = self.params or {}
-        if self._pruner is not None:
-            self._pruner.follow(self.run or Run(params.get("steps"), params.get("epochs")))
-            self._written = (self._pruner.step, ())
+        self._curves.begin(self.params)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Write what is due after these steps."""
         super().on_train_batch_end(batch, logs)
-        step = 0 if self._pruner is None else self._pruner.step
-        if (
-            self.update_freq != "epoch"
-            and step // self.update_freq > self._written[0] // self.update_freq
-        ):
+        if self.update_freq != "epoch" and self._curves.has_passed(self.update_freq):
             self._write()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -113,18 +95,12 @@ class PruningSummaries(tf_keras.callbacks.TensorBoard):
 
     def _write(self) -> None:
         """Write the state of each tensor, unless it was written already."""
-        if self._pruner is None or not self._pruner.wrappers:
+        step, points = self._curves.take()
+        if not points:
             return
-        state = (self._pruner.step, self._pruner.tensors())
-        if state == self._written:
-            return
-        self._written = state
         with tf.summary.record_if(True), self._train_writer.as_default():
-            for tensor in state[1]:
-                place = f"{tensor.address}/{tensor.name}"
-                tf.summary.scalar(f"target_sparsity/{place}", tensor.target, step=state[0])
-                tf.summary.scalar(f"sparsity/{place}", tensor.sparsity, step=state[0])
-                tf.summary.scalar(f"threshold/{place}", tensor.threshold, step=state[0])
+            for tag, value in points.items():
+                tf.summary.scalar(tag, value, step=step)
 
     def _implements_train_batch_hooks(self) -> bool:
         return super()._implements_train_batch_hooks() or self.update_freq != "epoch"

@@ -10,6 +10,7 @@ import tf_keras
 from tf_keras.src.engine.base_layer import Layer
 
 from graphprune.archive.tfmot import PREFIX
+from graphprune.engine.schedules import PruningSchedule
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.plan.changes import Plan
 from graphprune.plan.from_document import plan_of
@@ -22,7 +23,6 @@ from graphprune.sparsity.positions import Run
 from graphprune.sparsity.pruning import Pruning
 from graphprune.tf.layers.layer_clone import clone_layer
 from graphprune.tf.pruning.addresses import find_wrappers, inner_layer, is_unbuilt
-from graphprune.tf.pruning.keras_schedules import PruningSchedule
 from graphprune.tf.pruning.live_graph import count_zeros, graph_of_model, weight_reader
 from graphprune.tf.pruning.model_clone import clone_unbuilt, clone_with_state, clone_wrapped
 from graphprune.tf.pruning.planned_names import planned_names, with_planned_names

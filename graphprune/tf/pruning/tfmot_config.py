@@ -8,7 +8,7 @@ from typing import Any
 from tf_keras.src.engine.base_layer import Layer
 
 from graphprune.errors import GraphError
-from graphprune.graph.tfmot import TOOLKIT_KEYS, toolkit_pruning
+from graphprune.graph.wrappers import TOOLKIT_KEYS, toolkit_pruning
 from graphprune.tf.layers.live_tensors import is_builtin_layer, prunable_names
 
 

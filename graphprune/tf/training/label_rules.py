@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from graphprune.runs.labels import LabelRule, check_labels
+from graphprune.runs.samples import LabelRule, check_labels
 from graphprune.tf.training.data import ArrayData, Data
 
 _CLASSES = (tf_keras.losses.sparse_categorical_crossentropy,)

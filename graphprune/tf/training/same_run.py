@@ -11,9 +11,8 @@ import tensorflow as tf
 
 from graphprune.errors import CheckpointError, DataError
 from graphprune.plan import Plan, plan_sha256, read_plan
-from graphprune.runs.original import find_original_fault
 from graphprune.runs.records import Damage, hash_file
-from graphprune.runs.resume_point import Tell
+from graphprune.runs.resume_point import Tell, find_original_fault
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import GIVEN, RunOptions
 from graphprune.tf.training.data import ArrayData, Data, read_data

@@ -12,17 +12,16 @@ import tensorflow as tf
 import tf_keras
 from tf_keras.src.callbacks import CallbackList
 
+from graphprune.engine.progress import TensorProgress
 from graphprune.errors import DataError
 from graphprune.runs.checkpoints import Checkpoint, RunState, resumable
-from graphprune.runs.progress import OnProgress
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import RunOptions
-from graphprune.runs.stopping import StopRequest
+from graphprune.runs.training_arguments import OnProgress, StopRequest
 from graphprune.sparsity.positions import Run
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
 from graphprune.tf.pruning.pruner import Pruner
 from graphprune.tf.pruning.summaries import PruningSummaries
-from graphprune.tf.pruning.tensor_progress import TensorProgress
 from graphprune.tf.training.begin_at import BeginAt
 from graphprune.tf.training.data import Data
 from graphprune.tf.training.event_files import Place, cut_events
