@@ -7,13 +7,12 @@ from typing import Any
 import keras
 
 from graphprune.engine.callbacks import MaskUpdates
-from graphprune.engine.pruner import Pruner
-from graphprune.keras3.model import KerasModel
+from graphprune.keras3.pruner import Pruner
 from graphprune.keras3.state import state_of
 from graphprune.sparsity.positions import Run
 
 
-class UpdatePruningStep(MaskUpdates, keras.callbacks.Callback):  # type: ignore[misc]
+class UpdatePruningStep(MaskUpdates, keras.callbacks.Callback):
     """Updates masks while `fit` trains a pruned model of Keras 3."""
 
     def __init__(self, run: Run | None = None, *, done: int = 0) -> None:
@@ -21,17 +20,18 @@ class UpdatePruningStep(MaskUpdates, keras.callbacks.Callback):  # type: ignore[
         self.follow(run, done)
 
     def set_model(self, model: Any) -> None:
-        self._model = model
-        held = KerasModel(model)
-        self._held, self._pruner = held, Pruner(held)
-        held.attach()
-        held.expect(self._pruner)
+        """Find the model's pruned layers, and let the optimizer keep their masks."""
+        self._model = model  # not `super().set_model`: on JAX, `self.model` writes back all state
+        self._pruner = self._of_keras = Pruner(model)
+        self._of_keras.expect()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Continue the random numbers of a training that was loaded."""
         state = state_of(self._model)
         if state is not None:
             state.restore_generator()
 
     def on_train_end(self, logs: Any = None) -> None:
+        """Do what is still due, make sure that masked weights are zero, and let go of the model."""
         super().on_train_end(logs)
-        self._held.release(self.pruner)
+        self._of_keras.release()

@@ -19,7 +19,7 @@ import keras
 
 from graphprune.errors import GraphError
 from graphprune.keras3.layers import check_model, is_layered_model, is_unbuilt, parts_of
-from graphprune.keras3.optimizers import copy_compile_state
+from graphprune.keras3.optimizers import copy_compile_state, copy_of
 
 _NUMBERS = itertools.count()
 
@@ -170,7 +170,7 @@ def _copy_variables(model: Any, clone: Any) -> dict[int, Any]:
         for one, other in zip(old.variables, new.variables, strict=True):
             if id(one) not in variables:
                 variables[id(one)] = other
-                other.assign(one.value)
+                other.assign(copy_of(one))
     return variables
 
 

@@ -8,6 +8,7 @@ stateless step sees it as state and not as a constant.
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Callable, MutableSet
 from typing import Any
@@ -146,6 +147,7 @@ class HeldLayer:
             return
         build = self.layer.build
 
+        @functools.wraps(build)  # Keras reads the signature
         def build_and_hold(*args: Any, **kwargs: Any) -> None:
             build(*args, **kwargs)
             self._hold()
@@ -181,8 +183,11 @@ class HeldLayer:
     def pruning_vars(self) -> list[tuple[Any, Any, float]]:
         """(weight, mask, threshold) of each pruned tensor, in the order of `pruning.weights`."""
         return [
-            (tensor.weight, tensor.read_mask() if tensor.mask is None else tensor.mask,
-             tensor.threshold)
+            (
+                tensor.weight,
+                tensor.read_mask() if tensor.mask is None else tensor.mask,
+                tensor.threshold,
+            )
             for tensor in self._tensors
         ]
 

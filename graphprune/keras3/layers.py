@@ -8,11 +8,11 @@ from typing import Any
 
 import keras
 
+from graphprune.archive.entries import Entry, is_builtin
 from graphprune.errors import GraphError, PlanError, TrainingError
 from graphprune.graph.classes.builtin_layers import known_class, weights_of
 from graphprune.graph.classes.config_weights import ATTENTION_LAYERS
 from graphprune.graph.classes.layer_class import Weight
-from graphprune.graph.entries import Entry, is_builtin
 from graphprune.graph.layers import SEPARATOR
 
 INTERNAL = frozenset({"_layers", "_functional", "_operations", "_nodes", "_tracker"})

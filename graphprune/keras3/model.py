@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from graphprune.engine.pruner import no_pruner
-from graphprune.errors import GraphError, TrainingError
+from graphprune.errors import GraphError, OutputError, TrainingError
 from graphprune.graph.layers import SEPARATOR
 from graphprune.keras3.backend import is_in_step, sync
 from graphprune.keras3.held import HeldLayer
@@ -38,7 +38,9 @@ def held_layers(model: Any) -> dict[str, HeldLayer]:
         GraphError: this is not a model of Keras 3.
     """
     if not isinstance(model, keras.Model):
-        raise GraphError(f"{type(model).__module__}.{type(model).__qualname__} is not a Keras 3 model")
+        raise GraphError(
+            f"{type(model).__module__}.{type(model).__qualname__} is not a Keras 3 model"
+        )
     found: dict[int, tuple[str, HeldLayer]] = {}
     for prefix, state in states_in(model):
         for address, held in state.layers.items():
@@ -152,10 +154,10 @@ class KerasModel:
 
 
 def guard_training(model: Any) -> None:
-    """Let `fit` and `train_on_batch` refuse to train the model without a pruner.
+    """Let the model refuse to train without a pruner, and to be saved without its masks.
 
-    They ask for the compiled step first (`make_train_function`), before JAX takes the state out of
-    the model, which an error inside of a step would lose.
+    `fit` and `train_on_batch` ask for the compiled step first (`make_train_function`), before JAX
+    takes the state out of the model, which an error inside of a step would lose.
     """
     if EXPECTED in vars(model) or not hasattr(model, "make_train_function"):
         return
@@ -169,3 +171,14 @@ def guard_training(model: Any) -> None:
         return make(*args, **kwargs)
 
     model.make_train_function = make_train_function
+    save = model.save
+
+    def save_with_masks(filepath: Any, *args: Any, **kwargs: Any) -> Any:
+        if str(filepath).endswith((".h5", ".hdf5")) and held_layers(model):
+            raise OutputError(
+                f"{filepath}: an .h5 file cannot hold the masks of a pruned Keras 3 model; save it"
+                " as .keras, or save what strip_pruning returns"
+            )
+        return save(filepath, *args, **kwargs)
+
+    model.save = save_with_masks

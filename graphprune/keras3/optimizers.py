@@ -151,8 +151,13 @@ def copy_optimizer(model: Any, variables: Mapping[int, Any]) -> Any:
         copied.build([variables[id(variable)] for variable in optimizer._trainable_variables])
     with masks_hidden(optimizer):
         for old, new in zip(optimizer.variables, copied.variables, strict=True):
-            new.assign(old.value)
+            new.assign(copy_of(old))
     return copied
+
+
+def copy_of(variable: Any) -> NDArray[Any]:
+    """Return the value of a variable as an array of its own: JAX deletes arrays that it trains."""
+    return np.array(keras.ops.convert_to_numpy(variable.value))
 
 
 def _new_metrics(metrics: Any) -> Any:

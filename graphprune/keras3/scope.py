@@ -44,5 +44,3 @@ def _adopt_stored(saveable: Any, weights_store: Any, inner_path: str) -> None:
     adopt(saveable, read_settings(store))
     if isinstance(saveable, keras.Model) and inner_path == "":
         KerasModel(saveable).attach()
-
-

@@ -29,7 +29,7 @@ ATTRIBUTE = "graphprune"
 SETTINGS, VERSION = "settings", 1
 
 
-class PruningState(KerasSaveable):  # type: ignore[misc]
+class PruningState(KerasSaveable):
     """The pruned layers of a model, or of one layer that is not in a model yet.
 
     Attributes:
@@ -136,7 +136,9 @@ def read_settings(store: Any) -> dict[str, dict[str, Any]]:
         settings = json.loads(np.asarray(store[SETTINGS], np.uint8).tobytes())
         version, layers = settings["version"], settings["layers"]
     except (KeyError, TypeError, ValueError) as err:
-        raise ArchiveError(f"the group {ATTRIBUTE!r} of the weights file is damaged ({err})") from err
+        raise ArchiveError(
+            f"the group {ATTRIBUTE!r} of the weights file is damaged ({err})"
+        ) from err
     if version != VERSION:
         raise ArchiveError(
             f"the group {ATTRIBUTE!r} of the weights file has version {version}, this graphprune"
@@ -155,7 +157,9 @@ def adopt(owner: Any, settings: Mapping[str, Mapping[str, Any]]) -> PruningState
     state = PruningState(owner)
     for address, entry in settings.items():
         if address not in layers:
-            raise ArchiveError(f"the file has masks for a layer {address!r} that is not in the model")
+            raise ArchiveError(
+                f"the file has masks for a layer {address!r} that is not in the model"
+            )
         state.layers[address] = HeldLayer(
             layers[address],
             Pruning.from_config(entry["pruning"]),
