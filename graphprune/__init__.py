@@ -1,5 +1,4 @@
-"""Declarative graph rewrites over saved Keras models: prune by rules, train, resume, strip, and see
-every change.
+"""Prune saved Keras models by rules: plan, wrap, train, resume, strip, and see every change.
 
 Every name resolves on first use, so that importing this package costs nothing and TensorFlow is
 imported only by the names that need it.
@@ -58,8 +57,8 @@ if TYPE_CHECKING:
     from graphprune.sparsity.schedules import Schedule
     from graphprune.tf.models.loading import load_model
     from graphprune.tf.models.saving import save_model
-    from graphprune.tf.pruning.one_shot import prune_one_shot
-    from graphprune.tf.pruning.summaries import PruningSummaries
+    from graphprune.tf.pruning.callbacks import PruningSummaries
+    from graphprune.tf.pruning.surgery import prune_one_shot
     from graphprune.tf.pruning.wrapper import PruneLowMagnitude
     from graphprune.tf.training.run import resume, train
     from graphprune.tf.training.training_loop import TrainingResult
@@ -107,12 +106,12 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "engine.prunable_layer": ("PrunableLayer",),
     "engine.schedules": ("ConstantSparsity", "PolynomialDecay", "PruningSchedule"),
     "tf.models.loading": ("load_model",),
-    "tf.pruning.one_shot": ("prune_one_shot",),
     "tf.models.saving": ("save_model",),
-    "tf.pruning.summaries": ("PruningSummaries",),
+    "tf.pruning.callbacks": ("PruningSummaries",),
     "tf.training.training_loop": ("TrainingResult",),
     "sparsity.schedules": ("Schedule",),
     "tf.training.run": ("resume", "train"),
+    "tf.pruning.surgery": ("prune_one_shot",),
     "tf.pruning.wrapper": ("PruneLowMagnitude",),
 }
 

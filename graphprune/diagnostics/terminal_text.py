@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
-from typing import Literal
 
-Part = Literal["error", "warning", "note", "place", "caret", "help"]
-PaintPart = Callable[[Part, str], str]
-"""Returns a part of a diagnostic in its colour: a severity with its slug, a mark, or a caret."""
+Paint = Callable[[str, str], str]
+"""Return a text in the colour of its kind: `error`, `place`, `+`, ... (kind, then text)."""
 MAX_WORD = 300
 MAX_TEXT = 4_000
 _LONG_WORD = re.compile(rf"\S{{{MAX_WORD + 1},}}")
@@ -60,7 +58,7 @@ def shorten(text: str, limit: int = MAX_TEXT) -> str:
     )
 
 
-def plain(_part: Part, text: str) -> str:
+def plain(_kind: str, text: str) -> str:
     """Return the text without colour."""
     return text
 
@@ -78,6 +76,6 @@ def text_width(text: str) -> int:
 
 
 def _columns(char: str) -> int:
-    if unicodedata.combining(char):
+    if unicodedata.category(char) in ("Mn", "Me"):
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from graphprune.engine.held import PrunedLayer
 from graphprune.engine.timetables import Times
 from graphprune.sparsity.mask_kernels import apply_mask
-from graphprune.sparsity.pattern_masks import select_pattern_mask
+from graphprune.sparsity.patterns import select_pattern_mask
 
 
 def update_masks(layer: PrunedLayer, times: Times, step: int) -> None:

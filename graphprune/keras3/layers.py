@@ -11,7 +11,6 @@ import keras
 from graphprune.archive.entries import Entry, is_builtin
 from graphprune.errors import GraphError, PlanError, TrainingError
 from graphprune.graph.classes.builtin_layers import known_class, weights_of
-from graphprune.graph.classes.config_weights import ATTENTION_LAYERS
 from graphprune.graph.classes.layer_class import Weight
 from graphprune.graph.layers import SEPARATOR
 
@@ -122,9 +121,9 @@ def _class_entry(layer: Any) -> dict[str, Any]:
 
 
 def _known_weights(layer: Any) -> tuple[Weight, ...] | None:
-    """Return what the table says; the config is read only if the weights depend on it."""
+    """Return what the table says; the config is read only if the class has weights."""
     known = known_class(_class_entry(layer))
-    if known is None or known.weights == ():
+    if known is None or known.has_no_weights:
         return None if known is None else ()
     return weights_of(entry_of(layer))
 
@@ -211,10 +210,9 @@ def _part(owner: Any, part: str) -> Any:
         return owner[int(part)] if int(part) < len(owner) else None
     if isinstance(owner, dict):
         return owner.get(part)
-    attribute = ATTENTION_LAYERS.get(part, part)
-    if not hasattr(owner, attribute):
-        attribute = part
-    found = getattr(owner, attribute, None)
+    known = known_class(_class_entry(owner))
+    attributes = {} if known is None else known.attributes
+    found = getattr(owner, attributes.get(part, part), None)
     return getattr(getattr(owner, "cell", None), part, None) if found is None else found
 
 

@@ -131,15 +131,10 @@ def _faults(found: Sequence[_Misfitting], axes: frozenset[str]) -> Iterator[Diag
         first = group[0]
         yield Diagnostic(
             first.misfit.slug,
-            f"{_short(first.pattern)!r} does not fit {which}",
+            f"{first.pattern.short!r} does not fit {which}",
             first.where,
             _help(group, axes),
         )
-
-
-def _short(pattern: Pattern) -> str:
-    """Return the pattern without the remark in brackets."""
-    return str(pattern).partition(" (")[0]
 
 
 def _help(group: Sequence[_Misfitting], axes: frozenset[str]) -> str:

@@ -16,7 +16,7 @@ from graphprune.plan.changes import (
 )
 from graphprune.plan.decision import changed_fields
 from graphprune.report.numbers import format_count, format_share
-from graphprune.report.tables import align_rows, fit_rows, name_left_out
+from graphprune.report.tables import Line, fit_rows, join_blocks, mark_rows, name_left_out, to_lines
 from graphprune.rules.values.rule_set import describe_losses
 
 _ALLOCATIONS = {"erk": "ERK"}
@@ -26,9 +26,7 @@ Wishes = Mapping[tuple[str, str], str]
 
 
 def pattern_text(change: LayerChange) -> str:
-    """Return how zeros will be laid out, and what of it makes a new mask; empty where the layer
-    will not be pruned.
-    """
+    """Return the pattern, with a note if the mask is rebuilt; empty if the layer is not pruned."""
     if change.after is None:
         return ""
     fields = () if change.before is None else changed_fields(change.before, change.after)
@@ -123,6 +121,7 @@ _SHORTENED = (
 """What gives way on a narrow terminal, in turn: (column, how narrow it may become); 0 leaves it
 out.
 """
+_RIGHT, _GAPS = {_SIZE}, {_SPARSITY: 3, _RULE: 3}
 _HEADINGS = {_LABEL: "weights", _PATTERN: "patterns", _SCHEDULE: "schedules"}
 
 
@@ -163,24 +162,22 @@ class _Cells:
         )
 
 
-def render_table(
-    plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...], width: int | None
-) -> str:
-    """Return the table; without a `width` nothing is cut."""
-    rows = _table_rows(plan, changes, hidden)
-    fitted = rows if width is None else fit_rows(rows, width, _SHORTENED, (_ADDRESS, _TYPE), _align)
-    note = name_left_out(rows, fitted, _HEADINGS)
-    return "\n".join([*_align(fitted), *(["", note] if note else [])])
-
-
 def table_lines(
-    plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...] = ()
-) -> list[tuple[str, str]]:
-    """Return the symbol and the line of each tensor, in the order of the graph; only a layer's
-    first line has a symbol.
+    plan: Plan,
+    changes: list[LayerChange],
+    hidden: tuple[HiddenLayer, ...] = (),
+    width: int | None = None,
+) -> list[Line]:
+    """Return the line of each tensor in graph order; the first line of a layer has its sign.
+
+    Columns are shortened or left out to fit into `width`; nothing is cut without it.
     """
     rows = _table_rows(plan, changes, hidden)
-    return [(row[_SYMBOL], line) for row, line in zip(rows, _align(rows), strict=True)]
+    if width is None:
+        return mark_rows(rows, _RIGHT, _GAPS)
+    fitted = fit_rows(rows, width, _SHORTENED, (_ADDRESS, _TYPE), _align)
+    note = to_lines(name_left_out(rows, fitted, _HEADINGS))
+    return join_blocks([mark_rows(fitted, _RIGHT, _GAPS), note])
 
 
 def _table_rows(
@@ -195,7 +192,7 @@ def _table_rows(
 
 
 def _align(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    return align_rows(rows, right={_SIZE}, gaps={_ADDRESS: 1, _SPARSITY: 3, _RULE: 3}, indent="  ")
+    return [line.text for line in mark_rows(rows, _RIGHT, _GAPS)]
 
 
 def _in_graph_order(

@@ -41,7 +41,7 @@ if not TYPE_CHECKING:  # so that type checkers know every name, and no other
         __name__,
         {
             "matchers.matches": ["Matches"],
-            "matchers.faults": ["find_matched"],
+            "matchers.failures": ["find_matched"],
             "matchers.matcher": ["Matcher", "reads_weights"],
             "building.parse": ["parse_rules"],
             "building.read": ["parse_matcher", "read_rules"],

@@ -36,9 +36,11 @@ class PatternShape(Shape):
     Attributes:
         form: An example of the whole mapping, for messages and the reference.
         called: What people write for want of the mapping.
+        fixes_sparsity: Whether its values say how many weights become zero.
     """
 
     form: ClassVar[str]
+    fixes_sparsity: ClassVar[bool] = False
     called: ClassVar[tuple[str, ...]] = ()
 
     def to_pattern(self) -> Pattern:
@@ -54,6 +56,7 @@ class KeepOfShape(PatternShape):
     """In each group of `of` neighbours along an axis, the `keep` largest stay."""
 
     form: ClassVar[str] = "{keep: 2, of: 4, along: in}"
+    fixes_sparsity: ClassVar[bool] = True
     called: ClassVar[tuple[str, ...]] = ("n:m",)
     missing: ClassVar[Mapping[str, str]] = {
         "keep": "write how many stay of each group: {keep: 2, of: 4, along: in}",
@@ -207,3 +210,11 @@ def to_pattern(value: Any) -> Pattern:
         ValueError: no pattern has these values.
     """
     return value.to_pattern() if isinstance(value, PatternShape) else UNSTRUCTURED
+
+
+def fixes_sparsity(value: Any) -> bool:
+    """Return whether a pattern, checked or plain, says how many weights become zero."""
+    if isinstance(value, PatternShape):
+        return value.fixes_sparsity
+    fixing = {_tag(shape) for shape in PATTERN_SHAPES if shape.fixes_sparsity}
+    return isinstance(value, dict) and _pattern_kind(value) in fixing

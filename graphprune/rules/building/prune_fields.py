@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-from graphprune.rules.building.patterns import KeepOfShape, PatternValue
+from graphprune.rules.building.patterns import PatternValue, fixes_sparsity
 from graphprune.rules.building.schedules import ScheduleValue
 from graphprune.rules.text.document import Help, Notes, Path
 from graphprune.rules.text.numbers import Magnitude, Share
@@ -230,7 +230,7 @@ def _merge(own: Fields, inherited: Fields) -> Fields:
     inherited target.
     """
     fixes_target = bool(own.keys() & set(TARGETS)) or (
-        "pattern" in own and isinstance(own["pattern"].value, KeepOfShape)
+        "pattern" in own and fixes_sparsity(own["pattern"].value)
     )
     dropped = TARGETS if fixes_target else ()
     return {
