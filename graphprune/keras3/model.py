@@ -176,8 +176,9 @@ def guard_training(model: Any) -> None:
     def save_with_masks(filepath: Any, *args: Any, **kwargs: Any) -> Any:
         if str(filepath).endswith((".h5", ".hdf5")) and held_layers(model):
             raise OutputError(
-                f"{filepath}: an .h5 file cannot hold the masks of a pruned Keras 3 model; save it"
-                " as .keras, or save what strip_pruning returns"
+                "an .h5 file cannot hold the masks of a pruned Keras 3 model; save it as .keras, or"
+                " save what strip_pruning returns",
+                place=str(filepath),
             )
         return save(filepath, *args, **kwargs)
 

@@ -93,7 +93,8 @@ def without_generators(model):
     return [array(one) for one in (*model.weights, *own)]
 
 
-@CASES.each(OPTIMIZERS)
+# Keras writes averages into the weights when a fit ends, so only one that was broken off goes on
+@CASES.each([name for name in OPTIMIZERS if name != "averages"])
 def saved_model_goes_on(name):
     whole = fit(pruned_net(name))
     keras.utils.set_random_seed(1)
@@ -105,11 +106,11 @@ def saved_model_goes_on(name):
     assert_same(state(whole), state(fit(loaded, begin=HALF)))
 
 
-@CASES
-def checkpoints_of_each_epoch_go_on():
+@CASES.each(["Adam", "averages"])
+def checkpoints_of_each_epoch_go_on(name):
     path = str(FOLDER / "epoch-{epoch}.keras")
-    whole = fit(pruned_net(), keras.callbacks.ModelCheckpoint(path))
-    for epoch in (1, 2, 5):
+    whole = fit(pruned_net(name), keras.callbacks.ModelCheckpoint(path))
+    for epoch in (1, 5):
         loaded = load(path.format(epoch=epoch))
         assert_same(state(whole), state(fit(loaded, begin=epoch)))
 
@@ -223,7 +224,7 @@ def stripped_models_load_in_plain_keras():
     np.testing.assert_array_equal(array(plain(X)), array(half(X)))
     assert_same(without_generators(stripped), without_generators(plain))
     stripped.save(FOLDER / "stripped.h5")
-    old = keras.models.load_model(FOLDER / "stripped.h5")
+    old = keras.models.load_model(FOLDER / "stripped.h5", compile=False)
     np.testing.assert_array_equal(array(old(X)), array(half(X)))
 
 

@@ -13,8 +13,7 @@ import graphprune
 from graphprune import ConstantSparsity, PolynomialDecay, Run, UpdatePruningStep
 from graphprune.errors import GraphError, TrainingError
 from graphprune.sparsity.counts import kept_count
-from graphprune.sparsity.pattern_masks import select_pattern_mask
-from graphprune.sparsity.patterns import UNSTRUCTURED
+from graphprune.sparsity.patterns import UNSTRUCTURED, select_pattern_mask
 
 CASES = Cases()
 BATCH, STEPS, SHARE = 8, SAMPLES // 8, 0.75
