@@ -280,7 +280,10 @@ def training_without_a_pruner_is_refused():
 def a_callback_without_pruned_layers_is_refused():
     model, x = operations()
     model.compile("adam", "mse")
-    assert refusal(lambda: model.fit(x, TARGETS, verbose=0, callbacks=[UpdatePruningStep()])) == (
+    callbacks = [UpdatePruningStep()]
+    assert refusal(
+        lambda: model.fit(x, TARGETS, verbose=0, callbacks=callbacks), TrainingError
+    ) == (
         "net: UpdatePruningStep was given to a model without pruned layers, so nothing would be"
         " pruned; train the model that prune_low_magnitude or apply_rules returned, the original"
         " stays as it is"
