@@ -17,7 +17,14 @@ from graphprune.engine.schedules import PruningSchedule
 from graphprune.errors import GraphError, TrainingError
 from graphprune.sparsity.positions import Run, check_run
 
-_TF_KERAS = "tf.pruning"
+SCOPES = {"tf_keras": "tf.pruning.keras_api", "keras": "keras3.scope"}
+"""The modules with the `prune_scope` of each Keras."""
+SEAMS = {
+    "functions": ("tf.pruning.keras_api", "keras3.pruning"),
+    "callbacks": ("tf.pruning.callbacks", "keras3.callbacks"),
+    "pruner": ("tf.pruning.pruner", "keras3.pruner"),
+}
+"""The modules that serve tf_keras and Keras 3, by what they serve."""
 _HOOKS = tuple(
     f"on_{part}_{place}"
     for part in (
@@ -47,10 +54,9 @@ def is_keras_3(value: Any) -> bool:
     return "keras" in packages and "tf_keras" not in packages
 
 
-def _seam(value: Any, home: str, keras3_home: str) -> Any:
-    """Return the module that serves the Keras of `value`; tf_keras's explains what is of none."""
-    path = f"keras3.{keras3_home}" if is_keras_3(value) else f"{_TF_KERAS}.{home}"
-    return importlib.import_module(f"graphprune.{path}")
+def _seam(value: Any, serves: str) -> Any:
+    """Return the module for the Keras of `value`; that of tf_keras refuses what is of neither."""
+    return importlib.import_module(f"graphprune.{SEAMS[serves][is_keras_3(value)]}")
 
 
 def prune_low_magnitude(
@@ -94,7 +100,7 @@ def prune_low_magnitude(
             range; a kernel that does not take the blocks or groups; a policy without a model, or an
             object that is none.
     """
-    module = _seam(to_prune, "keras_api", "pruning")
+    module = _seam(to_prune, "functions")
     return module.prune_low_magnitude(
         to_prune,
         pruning_schedule,
@@ -115,7 +121,7 @@ def strip_pruning(model: Any) -> Any:
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
     """
-    return _seam(model, "keras_api", "pruning").strip_pruning(model)
+    return _seam(model, "functions").strip_pruning(model)
 
 
 def collect_prunable_layers(model: Any) -> list[Any]:
@@ -125,16 +131,15 @@ def collect_prunable_layers(model: Any) -> list[Any]:
     Raises:
         GraphError: `model` is not a model.
     """
-    return list(_seam(model, "keras_api", "pruning").collect_prunable_layers(model))
+    return list(_seam(model, "functions").collect_prunable_layers(model))
 
 
 @contextmanager
 def prune_scope() -> Iterator[None]:
     """Enter the scope in which Keras loads pruned models: each Keras that the program imported."""
-    scopes = {"tf_keras": f"{_TF_KERAS}.scope", "keras": "keras3.scope"}
-    imported = [home for package, home in scopes.items() if package in sys.modules]
+    imported = [home for package, home in SCOPES.items() if package in sys.modules]
     with ExitStack() as stack:
-        for home in imported or [scopes["tf_keras"]]:
+        for home in imported or [SCOPES["tf_keras"]]:
             module = importlib.import_module(f"graphprune.{home}")
             stack.enter_context(module.prune_scope())
         yield
@@ -158,7 +163,7 @@ class Pruner(engine.Pruner):
 
     def __new__(cls, model: Any = None, optimizer: Any = None) -> Pruner:
         """Return the pruner of the model's Keras."""
-        kind: Callable[..., Any] = _seam(model, "pruner", "pruner").Pruner
+        kind: Callable[..., Any] = _seam(model, "pruner").Pruner
         made: Pruner = kind(model, optimizer)
         return made
 
@@ -195,9 +200,7 @@ class UpdatePruningStep:
 
     def set_model(self, model: Any) -> None:
         """Find the model's pruned layers."""
-        callback = _seam(model, "callbacks", "callbacks").UpdatePruningStep(
-            self.run, done=self._done
-        )
+        callback = _seam(model, "callbacks").UpdatePruningStep(self.run, done=self._done)
         callback.set_model(model)
         self.model, self._callback = model, callback
 
