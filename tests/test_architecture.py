@@ -37,6 +37,8 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("engine", frozenset({"numpy"})),
     ("tf", frozenset({"tensorflow", "tf_keras", "absl", "h5py", "numpy"})),
     ("conversion", frozenset({"h5py"})),
+    ("keras3", frozenset({"keras", "numpy", "h5py"})),
+    ("dispatch", frozenset()),
     ("interface", frozenset()),
     ("cli", frozenset({"click", "rich"})),
 )

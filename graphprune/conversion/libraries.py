@@ -84,7 +84,7 @@ class Library:
                 ) from err
         if not model.built:
             raise GraphError(
-                f"the shape of the model's input is not known, so that it has no weights;"
+                "the shape of the model's input is not known, so that it has no weights;"
                 " give it an Input, or call it once, and save it again",
                 "convert/refused",
                 place=place,
