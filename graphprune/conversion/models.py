@@ -133,7 +133,7 @@ class _ModelConverter:
         before: str,
         after: str,
     ) -> dict[str, Any]:
-        self._check_masks(layers)
+        self._check_calls(layers)
         members = self._members(layers, names, before, after)
         shift = {name_of(entry): 1 for entry in layers if _has_input(entry)}
         for entry, member in zip(layers, members, strict=True):
@@ -151,14 +151,20 @@ class _ModelConverter:
             "output_layers": _renamed(config["output_layers"], names, in_outputs),
         }
 
-    def _check_masks(self, layers: list[Any]) -> None:
-        """Check that no recurrent layer has both an initial state and an implicit mask.
+    def _check_calls(self, layers: list[Any]) -> None:
+        """Check that no call is always in training mode, and that no recurrent layer has both an
+        initial state and an implicit mask.
 
         tf_keras passes the mask of the sequence on, and Keras 3 does not where a call has another
         tensor (`Layer.__call__`, keras/src/layers/layer.py).
         """
         masked = _masked(layers)
         for entry in layers:
+            calls = [read_call(node) for node in entry.get("inbound_nodes") or ()]
+            if self.keras == 3 and any(keywords.get("training") is True for _, keywords in calls):
+                raise self._layers.no_counterpart(
+                    entry, "lets the model's argument decide over training=True of a call"
+                )
             if type_of(entry) not in _RECURRENT:
                 continue
             for node in entry.get("inbound_nodes") or ():
@@ -374,7 +380,7 @@ def _named_arguments(kind: str, call: Call) -> Call:
     several positional tensors.
     """
     (first,), keywords = call
-    kept = {key: value for key, value in keywords.items() if (key, value) != ("training", False)}
+    kept = {key: value for key, value in keywords.items() if key != "training"}
     arguments = _POSITIONAL.get(kind)
     if arguments is None or is_reference(first) or not isinstance(first, list):
         return [first], kept

@@ -43,6 +43,8 @@ class Differences:
     accepted: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
+_VOCABULARY = frozenset({"vocabulary_size", "has_input_vocabulary", "has_static_table"})
+"""What a lookup layer says of its vocabulary, which is a setting of its own."""
 _ONE_AXIS = frozenset({"BatchNormalization", "SyncBatchNormalization"})
 _UNUSED_KERNEL = frozenset(
     {"kernel_initializer", "kernel_regularizer", "kernel_constraint", "groups"}
@@ -52,9 +54,7 @@ DIFFERENCES: Mapping[int, Differences] = {
         classes={"SyncBatchNormalization": ("BatchNormalization", {"synchronized": True})},
         renamed={"LeakyReLU": {"alpha": "negative_slope"}},
         dropped={
-            "": OWN_INPUT
-            | {"implementation", "input_length", "input_dtype"}
-            | {"vocabulary_size", "has_input_vocabulary", "has_static_table"},
+            "": OWN_INPUT | {"implementation", "input_length", "input_dtype"} | _VOCABULARY,
             "MultiHeadAttention": frozenset({"query_shape", "key_shape", "value_shape"}),
             "SeparableConv1D": _UNUSED_KERNEL,
             "SeparableConv2D": _UNUSED_KERNEL,
@@ -85,7 +85,7 @@ DIFFERENCES: Mapping[int, Differences] = {
         },
         renamed={"LeakyReLU": {"negative_slope": "alpha"}},
         dropped={
-            "": OWN_INPUT | {"autocast"},
+            "": OWN_INPUT | {"autocast"} | _VOCABULARY,
             "BatchNormalization": frozenset({"renorm_clipping", "renorm_momentum"}),
             "MultiHeadAttention": frozenset({"seed"}),
             "Attention": frozenset({"seed"}),
@@ -104,6 +104,7 @@ DIFFERENCES: Mapping[int, Differences] = {
             "pad_to_aspect_ratio": False,
             "antialias": False,
             "fill_mode": "constant",
+            "value_range": [0, 255],
             "fill_value": 0.0,
         },
         accepted=dict.fromkeys(
@@ -160,6 +161,8 @@ class LayerConverter:
                     f"computes hard_sigmoid, its {key}, in another way (tf_keras: 0.2 x + 0.5,"
                     " Keras 3: x / 6 + 0.5, both cut at 0 and 1)",
                 )
+        if type_of(entry) == "RandomCrop":
+            raise self.no_counterpart(entry, "crops by RandomCrop in another way at inference")
         if type_of(entry) in _LOOKUPS and config.get("vocabulary") is None:
             raise self.no_counterpart(
                 entry, "is given no vocabulary: it was learned from data and is not in the config"

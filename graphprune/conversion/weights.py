@@ -14,6 +14,8 @@ from graphprune.errors import GraphError
 from graphprune.graph.read import ModelFile
 from graphprune.wrapper_names import is_state
 
+_ADAPTING = frozenset({"summary"})
+"""What Discretization counts while it adapts; its result is in the config."""
 _GENERATOR = "seed_generator"
 
 
@@ -48,12 +50,18 @@ def _copy_weights(
 ) -> None:
     addresses = {renamed.get(address, address): address for address in source.graph.layers}
     for address, named in source.weights.tensors.items():
-        if renamed.get(address, address) not in made.weights.tensors and named:
-            raise _other_weights(source.path, address, sorted(named), ["none"])
+        lost = sorted(named.keys() - _ADAPTING)
+        if renamed.get(address, address) not in made.weights.tensors and lost:
+            raise _other_weights(source.path, address, lost, [])
     for address, named in made.weights.tensors.items():
         own = source.weights.tensors.get(addresses.get(address, address), {})
         theirs = {name: stored for name, stored in named.items() if _GENERATOR not in name}
-        mine = {name for name in own if not is_state(name) and _GENERATOR not in name}
+        theirs = {name: stored for name, stored in theirs.items() if name not in _ADAPTING}
+        mine = {
+            name
+            for name in own
+            if not is_state(name) and _GENERATOR not in name and name not in _ADAPTING
+        }
         if mine != set(theirs):
             raise _other_weights(source.path, address, sorted(mine), sorted(theirs))
         for name, stored in theirs.items():

@@ -34,6 +34,7 @@ NO_COUNTERPART = {
     "DenseFeatures": "DenseFeatures",
     "Lambda": "Lambda",
     "Layer": "Layer",
+    "RandomCrop": "RandomCrop",
     "RandomHeight": "RandomHeight",
     "RandomWidth": "RandomWidth",
     "ThresholdedReLU": "ThresholdedReLU",
