@@ -17,6 +17,7 @@ RECIPES = {
     "A file format",
     "A layer class",
     "A command",
+    "An operation or a setting that differs between the Kerases",
 }
 
 

@@ -7,6 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphprune.archive.entries import is_builtin, is_model, name_of, type_of
+from graphprune.conversion.arguments import (
+    RECURRENT,
+    has_all_layers,
+    masked_layers,
+    named_arguments,
+    without_mask_operations,
+)
 from graphprune.conversion.calls import (
     Call,
     is_reference,
@@ -15,26 +22,21 @@ from graphprune.conversion.calls import (
     read_call,
     references,
 )
-from graphprune.conversion.operations import SLICING, Operation, by_class, by_function
+from graphprune.conversion.op_layers import (
+    find_operation,
+    op_layer_class,
+    operands_for_keras_2,
+    operands_for_keras_3,
+)
+from graphprune.conversion.operations import SLICING, Operation
 from graphprune.conversion.settings import LayerConverter, Parameters
 from graphprune.graph.layers import SEPARATOR
 
-_OP_LAYERS = ("TFOpLambda", "SlicingOpLambda")
 _MODELS = {
     3: {"Functional": "keras.src.models.functional", "Sequential": "keras.src.models.sequential"},
     2: {"Functional": "keras.src.engine.functional", "Sequential": "keras"},
 }
 _NUMBERS = ("float16", "bfloat16", "float32", "float64")
-_RECURRENT = (
-    *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional"),
-    *("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
-)
-_POSITIONAL = {
-    "MultiHeadAttention": ("query", "value", "key"),
-    "GroupQueryAttention": ("query", "value", "key"),
-    **dict.fromkeys(_RECURRENT, ("inputs", "initial_state")),
-}
-"""The argument names of classes that Keras 3 calls with several positional tensors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class _ModelConverter:
         if not is_builtin(entry):
             raise self._layers.no_counterpart(entry, "cannot get a model class by conversion")
         config = entry["config"]
-        layers = _without_mask_operations(config["layers"]) if self.keras == 2 else config["layers"]
+        layers = without_mask_operations(config["layers"]) if self.keras == 2 else config["layers"]
         names = self._names(layers, before, after)
         kind = "Functional" if "input_layers" in config else "Sequential"
         kept = {key: config[key] for key in ("name", "trainable") if key in config}
@@ -158,17 +160,17 @@ class _ModelConverter:
         tf_keras passes the mask of the sequence on, and Keras 3 does not where a call has another
         tensor (`Layer.__call__`, keras/src/layers/layer.py).
         """
-        masked = _masked(layers)
+        masked = masked_layers(layers)
         for entry in layers:
             calls = [read_call(node) for node in entry.get("inbound_nodes") or ()]
             if self.keras == 3 and any(keywords.get("training") is True for _, keywords in calls):
                 raise self._layers.no_counterpart(
                     entry, "lets the model's argument decide over training=True of a call"
                 )
-            if type_of(entry) not in _RECURRENT:
+            if type_of(entry) not in RECURRENT:
                 continue
             for node in entry.get("inbound_nodes") or ():
-                (first, *_), keywords = _named_arguments(type_of(entry), read_call(node))
+                (first, *_), keywords = named_arguments(type_of(entry), read_call(node))
                 is_masked = any(reference[0] in masked for reference in references(first))
                 if "initial_state" in keywords and "mask" not in keywords and is_masked:
                     raise self._layers.no_counterpart(
@@ -185,7 +187,7 @@ class _ModelConverter:
             name = name_of(entry)
             if is_model(entry):
                 made = self.model(entry, _join(before, name), _join(after, names[name]))
-            elif _operation_of(entry) is not None:
+            elif find_operation(entry) is not None:
                 made = self._operation(entry)
             elif type_of(entry) == "InputLayer":
                 made = self._input(entry)
@@ -219,14 +221,14 @@ class _ModelConverter:
         if self.keras == 2:
             return {
                 "module": "keras.layers",
-                "class_name": _op_layer(operation),
+                "class_name": op_layer_class(operation),
                 "config": {
                     "name": name,
                     "trainable": True,
                     "dtype": "float32",
                     "function": operation.functions[0],
                 },
-                "registered_name": _op_layer(operation),
+                "registered_name": op_layer_class(operation),
             }
         calls = [read_call(node) for node in entry.get("inbound_nodes") or ()]
         settings = [self._settings(entry, operation, keywords) for _, keywords in calls]
@@ -265,7 +267,7 @@ class _ModelConverter:
         return found
 
     def _known_operation(self, entry: Mapping[str, Any]) -> Operation:
-        operation = _operation_of(entry)
+        operation = find_operation(entry)
         if operation is None:
             raise AssertionError(f"{type_of(entry)} is no operation")
         if isinstance(operation, str):
@@ -279,175 +281,28 @@ class _ModelConverter:
         names: Mapping[str, str],
         shift: Mapping[str, int],
     ) -> Any:
-        operation = _operation_of(entry)
+        operation = find_operation(entry)
         if isinstance(operation, Operation):
             call = (
-                _operands_for_3(operation, call)
+                operands_for_keras_3(operation, call)
                 if self.keras == 3
-                else _operands_for_2(operation, call, entry["config"])
+                else operands_for_keras_2(operation, call, entry["config"])
             )
         else:
-            call = _named_arguments(type_of(entry), call)
+            call = named_arguments(type_of(entry), call)
         args, keywords = call
         renamed: Call = (
             [_renamed(arg, names, {}) for arg in args],
             {
                 key: _renamed(value, names, {})
                 for key, value in keywords.items()
-                if _is_kept(value, names)
+                if has_all_layers(value, names)
             },
         )
         if self.keras == 2:
             return node_for_keras_2(renamed, is_operation=isinstance(operation, Operation))
         new_shift = {names[name]: number for name, number in shift.items()}
         return node_for_keras_3(renamed, frozenset(names.values()), new_shift)
-
-
-def _op_layer(operation: Operation) -> str:
-    return "SlicingOpLambda" if operation.functions[0] == SLICING else "TFOpLambda"
-
-
-def _operation_of(entry: Mapping[str, Any]) -> Operation | str | None:
-    """Return the operation that an entry stands for, or its name where it has no counterpart; None
-    for layers.
-    """
-    if type_of(entry) in _OP_LAYERS:
-        function = str(entry["config"].get("function"))
-        return by_function().get(function.removeprefix("compat.v1."), f"tf.{function}")
-    module = str(entry.get("module") or "")
-    if module.startswith("keras.src.ops."):
-        return by_class().get((module, entry["class_name"]), f"{module}.{entry['class_name']}")
-    return None
-
-
-def _operands_for_3(operation: Operation, call: Call) -> Call:
-    (first,), keywords = call
-    if operation.functions[0] == SLICING:
-        return [first, [_slice_for_3(part) for part in _parts(keywords.get("slice_spec"))]], {}
-    others = [keywords[name] for name in operation.operands[1:] if name in keywords]
-    return [first, *others], {}
-
-
-def _parts(spec: Any) -> list[Any]:
-    return spec if isinstance(spec, list) else [spec]
-
-
-def _slice_for_3(part: Any) -> Any:
-    if isinstance(part, Mapping) and {"start", "stop", "step"} <= set(part):
-        return {"class_name": "__slice__", "config": {key: part[key] for key in _BOUNDS}}
-    if part == "Ellipsis" or (
-        isinstance(part, Mapping) and part.get("class_name") == "__ellipsis__"
-    ):
-        return {"class_name": "__ellipsis__", "config": {}}
-    return part
-
-
-_BOUNDS = ("start", "stop", "step")
-
-
-def _operands_for_2(operation: Operation, call: Call, config: Mapping[str, Any]) -> Call:
-    (first,), keywords = call
-    given = {
-        int(key.removeprefix("arg_")): value
-        for key, value in keywords.items()
-        if key.removeprefix("arg_").isdecimal()
-    }
-    count = len(operation.operands)
-    tensors = [first] if count == 1 or is_reference(first) else list(first)
-    rest = iter(tensors)
-    total = len(tensors) + len(given)
-    ordered = [given[at] if at in given else next(rest) for at in range(total)]
-    if operation.functions[0] == SLICING:
-        spec = [_slice_for_2(part) for part in _parts(ordered[1])]
-        return [ordered[0]], {"slice_spec": spec}
-    named = dict(zip(operation.operands[1:], ordered[1:], strict=False))
-    back = {other: key for key, other in operation.settings.items()}
-    settings = {back[key]: value for key, value in config.items() if key in back}
-    return [ordered[0]], named | settings
-
-
-def _slice_for_2(part: Any) -> Any:
-    if isinstance(part, Mapping) and part.get("class_name") == "__slice__":
-        return {key: part["config"].get(key) for key in _BOUNDS}
-    if isinstance(part, Mapping) and part.get("class_name") == "__ellipsis__":
-        return "Ellipsis"
-    return part
-
-
-def _named_arguments(kind: str, call: Call) -> Call:
-    """Return the call with its arguments named where several tensors stand in the first place: a
-    recurrent layer of tf_keras keeps the initial state there, and Keras 3 may call layers with
-    several positional tensors.
-    """
-    (first,), keywords = call
-    kept = {key: value for key, value in keywords.items() if key != "training"}
-    arguments = _POSITIONAL.get(kind)
-    if arguments is None or is_reference(first) or not isinstance(first, list):
-        return [first], kept
-    if arguments[1] == "initial_state":
-        state = first[1:] if len(first) > 2 or is_reference(first[1]) else first[1]
-        return [first[0]], {"initial_state": state} | kept
-    return [first[0]], dict(zip(arguments[1:], first[1:], strict=False)) | kept
-
-
-def _is_kept(value: Any, names: Mapping[str, str]) -> bool:
-    """Return whether all tensors in an argument are of layers that the result has: implicit masks
-    are left out, since tf_keras makes them again.
-    """
-    return all(reference[0] in names for reference in references(value))
-
-
-def _without_mask_operations(layers: list[Any]) -> list[Any]:
-    """Return the layers without the operations that compute the mask of an Embedding or a Masking:
-    Keras 3 stores these in the config, and tf_keras computes masks by itself.
-
-    An operation goes when nothing but the `mask` of other layers takes it.
-    """
-    kept = list(layers)
-    while True:
-        takers = _takers(kept)
-        gone = [
-            entry
-            for entry in kept
-            if _operation_of(entry) is not None
-            and takers[name_of(entry)]
-            and takers[name_of(entry)] <= {"mask"}
-        ]
-        if not gone:
-            return kept
-        names = {name_of(entry) for entry in gone}
-        kept = [entry for entry in kept if name_of(entry) not in names]
-
-
-def _masked(layers: list[Any]) -> set[str]:
-    """Return the layers below an Embedding or a Masking that makes a mask."""
-    found = {
-        name_of(entry)
-        for entry in layers
-        if type_of(entry) == "Masking" or entry["config"].get("mask_zero")
-    }
-    while True:
-        more = {
-            name_of(entry)
-            for entry in layers
-            for node in entry.get("inbound_nodes") or ()
-            if any(reference[0] in found for reference in references(read_call(node)[0]))
-        }
-        if more <= found:
-            return found
-        found |= more
-
-
-def _takers(layers: list[Any]) -> Mapping[str, set[str]]:
-    """Return, by layer, under which arguments its tensors are taken."""
-    found: dict[str, set[str]] = {name_of(entry): set() for entry in layers}
-    for entry in layers:
-        for node in entry.get("inbound_nodes") or ():
-            args, keywords = read_call(node)
-            for argument, value in (("0", args), *keywords.items()):
-                for reference in references(value):
-                    found.setdefault(reference[0], set()).add(argument)
-    return found
 
 
 def _has_input(entry: Mapping[str, Any]) -> bool:

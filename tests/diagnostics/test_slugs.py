@@ -147,6 +147,7 @@ def test_the_documents_of_commands(tmp_path, monkeypatch):
         "output/exists": ("plan.json", None),
         "output/refused": ("plan.keras", None),
         "output/unwritable": ("/proc/plan.json", None),
+        "convert/refused": ("newer.keras", None),
         "run/unusable": ("runs/a", None),
         "usage/invalid": (None, "see graphprune plan --help"),
         "system/failed": ("a" * 256, None),

@@ -1,0 +1,97 @@
+"""The arguments of layer calls, and the implicit masks of Embedding and Masking layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from graphprune.archive.entries import name_of, type_of
+from graphprune.conversion.calls import Call, is_reference, read_call, references
+from graphprune.conversion.op_layers import find_operation
+
+RECURRENT = (
+    *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional"),
+    *("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
+)
+_POSITIONAL = {
+    "MultiHeadAttention": ("query", "value", "key"),
+    "GroupQueryAttention": ("query", "value", "key"),
+    **dict.fromkeys(RECURRENT, ("inputs", "initial_state")),
+}
+"""The argument names of classes that Keras 3 calls with several positional tensors."""
+
+
+def named_arguments(kind: str, call: Call) -> Call:
+    """Return the call with its arguments named where several tensors stand in the first place: a
+    recurrent layer of tf_keras keeps the initial state there, and Keras 3 may call layers with
+    several positional tensors.
+    """
+    (first,), keywords = call
+    kept = {key: value for key, value in keywords.items() if key != "training"}
+    arguments = _POSITIONAL.get(kind)
+    if arguments is None or is_reference(first) or not isinstance(first, list):
+        return [first], kept
+    if arguments[1] == "initial_state":
+        state = first[1:] if len(first) > 2 or is_reference(first[1]) else first[1]
+        return [first[0]], {"initial_state": state} | kept
+    return [first[0]], dict(zip(arguments[1:], first[1:], strict=False)) | kept
+
+
+def has_all_layers(value: Any, names: Mapping[str, str]) -> bool:
+    """Return whether all tensors in an argument are of layers that the result has: implicit masks
+    are left out, since tf_keras makes them again.
+    """
+    return all(reference[0] in names for reference in references(value))
+
+
+def without_mask_operations(layers: list[Any]) -> list[Any]:
+    """Return the layers without the operations that compute the mask of an Embedding or a Masking:
+    Keras 3 stores these in the config, and tf_keras computes masks by itself.
+
+    An operation goes when nothing but the `mask` of other layers takes it.
+    """
+    kept = list(layers)
+    while True:
+        takers = _takers(kept)
+        gone = [
+            entry
+            for entry in kept
+            if find_operation(entry) is not None
+            and takers[name_of(entry)]
+            and takers[name_of(entry)] <= {"mask"}
+        ]
+        if not gone:
+            return kept
+        names = {name_of(entry) for entry in gone}
+        kept = [entry for entry in kept if name_of(entry) not in names]
+
+
+def masked_layers(layers: list[Any]) -> set[str]:
+    """Return the layers below an Embedding or a Masking that makes a mask."""
+    found = {
+        name_of(entry)
+        for entry in layers
+        if type_of(entry) == "Masking" or entry["config"].get("mask_zero")
+    }
+    while True:
+        more = {
+            name_of(entry)
+            for entry in layers
+            for node in entry.get("inbound_nodes") or ()
+            if any(reference[0] in found for reference in references(read_call(node)[0]))
+        }
+        if more <= found:
+            return found
+        found |= more
+
+
+def _takers(layers: list[Any]) -> Mapping[str, set[str]]:
+    """Return, by layer, under which arguments its tensors are taken."""
+    found: dict[str, set[str]] = {name_of(entry): set() for entry in layers}
+    for entry in layers:
+        for node in entry.get("inbound_nodes") or ():
+            args, keywords = read_call(node)
+            for argument, value in (("0", args), *keywords.items()):
+                for reference in references(value):
+                    found.setdefault(reference[0], set()).add(argument)
+    return found
