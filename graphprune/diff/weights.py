@@ -123,10 +123,10 @@ def _measure(
     before = None if left is None or left_weights is None else left_weights.read(*left)
     after = None if right is None or right_weights is None else right_weights.read(*right)
     zeros_before = None if before is None else count_zeros(before)
+    if before is not None and after is not None and has_same_bits(before, after):
+        return zeros_before, zeros_before, "same"
     zeros_after = None if after is None else count_zeros(after)
-    if before is None or after is None:
-        return zeros_before, zeros_after, None
-    return zeros_before, zeros_after, "same" if has_same_bits(before, after) else "changed"
+    return zeros_before, zeros_after, None if before is None or after is None else "changed"
 
 
 def _compare_masks(

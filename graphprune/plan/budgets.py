@@ -93,18 +93,25 @@ def allocate_budgets(
             parts.setdefault(found.action.budget, []).extend(
                 _Part(found.layer, tensor, found) for tensor in found.tensors
             )
+    if not parts:
+        return Allocated()
     order = sorted(parts, key=lambda budget: (budget.over == "prunable", budget.name))
     shared = [budget for budget in order if budget.over == "prunable"]
     if len(shared) > 1:
         return Allocated(
             faults=tuple(_second_over_prunable(shared[0], budget) for budget in shared[1:])
         )
-    zeros = {
-        key: count
-        for found in fitted.values()
-        if found.action.budget is None
-        for key, count in _fixed_zeros(found)
-    }
+    return _allocate(graph, parts, order, _fixed_zeros(fitted.values()), read_weight)
+
+
+def _allocate(
+    graph: LayerGraph,
+    parts: Mapping[Budget, Sequence[_Part]],
+    order: Iterable[Budget],
+    zeros: dict[TensorKey, int],
+    read_weight: ReadWeight | None,
+) -> Allocated:
+    """Return the shares of all budgets, one after the other; `zeros` are those of other rules."""
     shares: dict[TensorKey, float] = {}
     changes: list[BudgetChange] = []
     faults: list[Diagnostic] = []
@@ -130,10 +137,12 @@ def allocate_budgets(
 
 def hash_layers(graph: LayerGraph, read_weight: ReadWeight) -> tuple[tuple[str, str], ...]:
     """Return (address, hash) of every layer with prunable weights, in graph order."""
-    return tuple(
-        (layer.address, hash_weights(layer.address, prunable_names(layer), read_weight))
-        for layer in graph.candidates()
-    )
+    return tuple(_hash_each(graph.candidates(), read_weight))
+
+
+def _hash_each(layers: Iterable[Layer], read_weight: ReadWeight) -> Iterator[tuple[str, str]]:
+    for layer in layers:
+        yield layer.address, hash_weights(layer.address, prunable_names(layer), read_weight)
 
 
 def prunable_names(layer: Layer) -> tuple[str, ...]:
@@ -202,13 +211,8 @@ def _solve(
         )
     except InfeasibleBudgetError as err:
         return _infeasible(budget, whole, size + elsewhere - err.most, size + elsewhere - err.least)
-    hashes = {
-        part.layer.address: hash_weights(
-            part.layer.address, prunable_names(part.layer), read_weight
-        )
-        for part in parts
-    }
-    return _Solved(_shares(parts, allocation), allocation, hashes)
+    layers = {part.layer.address: part.layer for part in parts}.values()
+    return _Solved(_shares(parts, allocation), allocation, dict(_hash_each(layers, read_weight)))
 
 
 def _no_weights(budget: Budget) -> Diagnostic:
@@ -274,9 +278,15 @@ def _stored_shares(
     )
 
 
-def _fixed_zeros(fitted: Fitted) -> list[tuple[TensorKey, int]]:
-    parts = [_Part(fitted.layer, tensor, fitted) for tensor in fitted.tensors]
-    return [(part.key, part.zeros_at(fitted.action.sparsity)) for part in parts]
+def _fixed_zeros(fitted: Iterable[Fitted]) -> dict[TensorKey, int]:
+    """Return the zeros of each tensor that is pruned without a budget."""
+    parts = [
+        _Part(found.layer, tensor, found)
+        for found in fitted
+        if found.action.budget is None
+        for tensor in found.tensors
+    ]
+    return {part.key: part.zeros_at(part.fitted.action.sparsity) for part in parts}
 
 
 def _change(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphprune.diagnostics.diagnostic import Diagnostic, Where
@@ -46,11 +46,14 @@ def fit_claims(
     fitted: dict[str, Fitted] = {}
     misfits: dict[tuple[str, str], list[_Misfitting]] = {}
     for claim in claims:
-        if claim.rule is not None and isinstance(claim.rule.action, Prune):
+        rule = claim.rule
+        if rule is not None and isinstance(rule.action, Prune):
             layer = graph.layers[claim.address]
-            fitted[claim.address] = _fit(layer, claim.rule.action)
-            for found in _misfits(layer, claim.rule, claim.rule.action):
-                misfits.setdefault((claim.rule.id, found.misfit.slug), []).append(found)
+            unfit = _find_misfits(layer, rule.action)
+            fitted[claim.address] = _fit(layer, rule.action, unfit)
+            if rule.action.misfit != "skip":
+                for found in _misfitting(layer, rule, rule.action, unfit):
+                    misfits.setdefault((rule.id, found.misfit.slug), []).append(found)
     axes = frozenset(
         axis for layer in graph.candidates() for tensor in layer.prunable for axis in tensor.axes
     )
@@ -84,38 +87,36 @@ def unknown_zeros(layer: Layer, pruning: Pruning) -> tuple[str, ...]:
     )
 
 
-def _fit(layer: Layer, action: Prune) -> Fitted:
-    pads = action.misfit == "pad"
-    misfits = {
-        tensor.name: find_misfit(action.pattern, tensor.shape, tensor.axes, pads=pads)
-        for tensor in _chosen(layer, action)
+def _find_misfits(layer: Layer, action: Prune) -> dict[str, Misfit | None]:
+    """Return, for each tensor that the rule asks for, why its pattern does not fit, or None."""
+    return {
+        tensor.name: find_misfit(
+            action.pattern, tensor.shape, tensor.axes, pads=action.misfit == "pad"
+        )
+        for tensor in layer.prunable
+        if action.weights is None or is_named(tensor.name, action.weights)
     }
+
+
+def _fit(layer: Layer, action: Prune, unfit: Mapping[str, Misfit | None]) -> Fitted:
+    chosen = [tensor for tensor in layer.prunable if tensor.name in unfit]
     return Fitted(
         layer,
         action,
-        tuple(tensor for tensor in _chosen(layer, action) if misfits[tensor.name] is None),
-        tuple((name, misfit.reason) for name, misfit in misfits.items() if misfit is not None),
-        pads
+        tuple(tensor for tensor in chosen if unfit[tensor.name] is None),
+        tuple((name, misfit.reason) for name, misfit in unfit.items() if misfit is not None),
+        action.misfit == "pad"
         and any(
-            find_misfit(action.pattern, tensor.shape, tensor.axes) is not None
-            for tensor in _chosen(layer, action)
+            find_misfit(action.pattern, tensor.shape, tensor.axes) is not None for tensor in chosen
         ),
     )
 
 
-def _chosen(layer: Layer, action: Prune) -> list[Tensor]:
-    return [
-        tensor
-        for tensor in layer.prunable
-        if action.weights is None or is_named(tensor.name, action.weights)
-    ]
-
-
-def _misfits(layer: Layer, rule: Rule, action: Prune) -> Iterator[_Misfitting]:
-    if action.misfit == "skip":
-        return
-    for tensor in _chosen(layer, action):
-        misfit = find_misfit(action.pattern, tensor.shape, tensor.axes, pads=action.misfit == "pad")
+def _misfitting(
+    layer: Layer, rule: Rule, action: Prune, unfit: Mapping[str, Misfit | None]
+) -> Iterator[_Misfitting]:
+    for tensor in layer.prunable:
+        misfit = unfit.get(tensor.name)
         if misfit is not None:
             yield _Misfitting(
                 layer.address,

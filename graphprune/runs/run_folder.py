@@ -161,11 +161,7 @@ class RunFolder:
             OutputError: the folder is taken, or cannot be written.
             CheckpointError: another process made a run there meanwhile, or is training there.
         """
-        first = {GRAPH: to_json(graph, allow_nan=True).encode()} | {
-            f"{RULES}/{name}": content for name, content in rule_files.items()
-        }
-        if plan is not None:
-            first[PLAN] = to_json(plan).encode()
+        first = _first_files(plan, graph, rule_files)
         files = {name: sha256(content).hexdigest() for name, content in first.items()}
         if original is not None:
             files[ORIGINAL] = hash_file(original)
@@ -370,6 +366,16 @@ class RunFolder:
                 raise CheckpointError(
                     f"{self.path / name}: is a folder, and the run has a file there; move it away"
                 )
+
+
+def _first_files(
+    plan: Mapping[str, Any] | None, graph: Mapping[str, Any], rule_files: Mapping[str, bytes]
+) -> dict[str, bytes]:
+    """Return the contents of the JSON files and rule files that a run begins with, by name."""
+    files = {GRAPH: to_json(graph, allow_nan=True).encode()} | {
+        f"{RULES}/{name}": content for name, content in rule_files.items()
+    }
+    return files if plan is None else {**files, PLAN: to_json(plan).encode()}
 
 
 def _ends_by(line: bytes, step: int) -> bool:
