@@ -92,11 +92,8 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Leave out what would only be imported to find nothing in it.
-
-    Those are modules without tests and examples, such as `graphprune/__init__.py`, of which pytest
-    asks for every name; and under `-m "not tf"` the TensorFlow tests, so that the quick loop never
-    waits for its import.
+    """Leave out helper modules without examples, and under `-m "not tf"` the TensorFlow tests, so
+    that the quick loop never waits for its import.
     """
     is_quick = config.getoption("markexpr") == "not tf"
     if is_quick and TF_TESTS in (collection_path, *collection_path.parents):
