@@ -13,11 +13,18 @@ from graphprune.lazy import lazy_names
 
 if TYPE_CHECKING:
     from graphprune.archive.archive import Archive, StoredTensor
-    from graphprune.archive.read import no_weights, opened_archive, read_archive, read_document
+    from graphprune.archive.read import (
+        find_source,
+        no_weights,
+        opened_archive,
+        read_archive,
+        read_document,
+    )
 
 __all__ = [
     "Archive",
     "StoredTensor",
+    "find_source",
     "no_weights",
     "opened_archive",
     "read_archive",
@@ -29,6 +36,12 @@ if not TYPE_CHECKING:  # so that type checkers know every name, and no other
         __name__,
         {
             "archive": ["Archive", "StoredTensor"],
-            "read": ["no_weights", "opened_archive", "read_archive", "read_document"],
+            "read": [
+                "find_source",
+                "no_weights",
+                "opened_archive",
+                "read_archive",
+                "read_document",
+            ],
         },
     )

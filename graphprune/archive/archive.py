@@ -195,6 +195,8 @@ class Archive:
         Raises:
             ArchiveError: the file has changed or is damaged.
         """
+        if self._open:
+            return self._open[0].read(tensor)
         with self.opened() as file:
             return file.read(tensor)
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from os import PathLike
 from typing import Any
 
-from graphprune.archive import Archive, no_weights, opened_archive, read_document
+from graphprune.archive import Archive, find_source, no_weights, opened_archive, read_document
 from graphprune.archive.files import collector_paused
 from graphprune.arguments import check_path, wrong_type
 from graphprune.errors import ArchiveError
@@ -116,10 +116,10 @@ def open_model_file(path: str | PathLike[str]) -> ModelFile:
         GraphError: the config or the graph JSON does not hold together.
     """
     place = check_path("path", path, "the path of a saved model", _LIVE)
-    document = read_document(place)
-    if document is not None:
-        return ModelFile(place, graph_from_json_config(document, place), None)
-    with collector_paused(), opened_archive(place) as archive:
+    source = find_source(place)
+    if source is None:
+        return ModelFile(place, graph_from_json_config(read_document(place), place), None)
+    with collector_paused(), opened_archive(source) as archive:
         return model_file_of(archive)
 
 
@@ -145,7 +145,7 @@ def model_file_of(archive: Archive) -> ModelFile:
         or find_state_fault(read, located.tensors)
     )
     if fault is not None:
-        raise ArchiveError(f"{archive.path}: {fault}")
+        raise ArchiveError(fault, place=archive.path)
     return ModelFile(archive.path, read, replace(located, graph=read))
 
 

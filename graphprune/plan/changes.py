@@ -11,8 +11,7 @@ from graphprune.graph.architecture import hash_architecture
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.out_of_reach import OutOfReach
 from graphprune.rules.values.checks import CheckStatus
-from graphprune.rules.values.losses import Loss
-from graphprune.rules.values.rule_set import NO_SWITCHES, Switches
+from graphprune.rules.values.rule_set import NO_SWITCHES, Loss, Switches
 from graphprune.shown import Shown
 from graphprune.sparsity.pruning import Pruning
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from graphprune.diagnostics.diagnostic import Diagnostic, Where
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
-from graphprune.rules.matchers.weight_names import is_named
 from graphprune.rules.values.rule_set import Claim, Prune, Rule
 from graphprune.sparsity.patterns import Misfit, Pattern, find_misfit, is_exact
 from graphprune.sparsity.pruning import Pruning
@@ -93,8 +92,7 @@ def _find_misfits(layer: Layer, action: Prune) -> dict[str, Misfit | None]:
         tensor.name: find_misfit(
             action.pattern, tensor.shape, tensor.axes, pads=action.misfit == "pad"
         )
-        for tensor in layer.prunable
-        if action.weights is None or is_named(tensor.name, action.weights)
+        for tensor in action.tensors_of(layer)
     }
 
 
@@ -141,15 +139,10 @@ def _faults(found: Sequence[_Misfitting], axes: frozenset[str]) -> Iterator[Diag
         first = group[0]
         yield Diagnostic(
             first.misfit.slug,
-            f"{_short(first.pattern)!r} does not fit {which}",
+            f"{first.pattern.short!r} does not fit {which}",
             first.where,
             _help(group, axes),
         )
-
-
-def _short(pattern: Pattern) -> str:
-    """Return the pattern without the remark in brackets."""
-    return str(pattern).partition(" (")[0]
 
 
 def _help(group: Sequence[_Misfitting], axes: frozenset[str]) -> str:

@@ -28,7 +28,7 @@ from graphprune.plan.document import (
     TensorJson,
 )
 from graphprune.plan.pruning_document import PruningJson
-from graphprune.rules.values.losses import Loss
+from graphprune.rules.values.rule_set import Loss
 from graphprune.sparsity.pruning import Pruning
 
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from graphprune.diagnostics.terminal_text import escape_controls, text_width
+from graphprune.diagnostics.terminal_text import Paint, escape_controls, plain, text_width
 from graphprune.diff.changes import Connection, GraphDiff, LayerDiff, Side, TensorDiff
 from graphprune.graph.layers import name_call
 from graphprune.report.diff_layers import arrow, change_text, layer_lines
 from graphprune.report.numbers import count_of, format_bytes, format_count, format_share
+from graphprune.report.tables import Line, join_blocks, render_lines, to_lines
 
 
 def diff_heads(diff: GraphDiff) -> tuple[str, ...]:
-    """Return what stands above and below the layers, one text a line."""
+    """Return the lines above and below the layers."""
     return (diff_header(diff), *diff_facts(diff).splitlines(), *summary_lines(diff).splitlines())
 
 
@@ -116,7 +117,7 @@ def hidden_line(diff: GraphDiff, shown: int) -> str:
 
 
 def summary_lines(diff: GraphDiff) -> str:
-    """Return the two summary lines: layers by what happened to them, and zeros."""
+    """Return the two summary lines: layers by status, and zeros."""
     statuses = ", ".join(
         f"{format_count(count)} {status}" for status, count in diff.count_statuses().items()
     )
@@ -158,20 +159,20 @@ def _share(side: Side) -> str:
     return "unknown" if side.zeros is None else format_share(side.zeros / max(side.parameters, 1))
 
 
-def graph_lines(diff: GraphDiff) -> Iterator[tuple[str, str]]:
-    """Yield the mark and the text of each line about the model itself and its connections."""
+def graph_lines(diff: GraphDiff) -> Iterator[Line]:
+    """Yield the lines about the model itself and its connections."""
     for change in diff.model:
-        yield "~", f"  ~ model  {change_text(change)}"
+        yield Line(f"  ~ model  {change_text(change)}", ((2, 9, "~"),))
     again = _called_again((*diff.added, *diff.removed))
     for mark, connections in (("+", diff.added), ("-", diff.removed)):
         for connection in connections:
-            yield mark, f"  {mark} {escape_controls(_connection_text(connection, again))}"
+            text = escape_controls(_connection_text(connection, again))
+            source = escape_controls(connection.source or "input")
+            yield Line(f"  {mark} {text}", ((2, 4 + len(source), mark),))
 
 
 def _called_again(connections: Sequence[Connection]) -> Collection[str | None]:
-    """Return the layers that these connections show to be called several times, so that each call
-    wants its number.
-    """
+    """Return the layers with several calls in these connections, whose calls need a number."""
     sources = {connection.source for connection in connections if connection.source_call}
     return sources | {connection.target for connection in connections if connection.target_call}
 
@@ -203,9 +204,14 @@ _NARROWEST = 16
 
 
 def render_diff_text(
-    diff: GraphDiff, *, show_all: bool = False, brief: bool = False, width: int | None = None
+    diff: GraphDiff,
+    *,
+    show_all: bool = False,
+    brief: bool = False,
+    width: int | None = None,
+    paint: Paint = plain,
 ) -> str:
-    """Return `diff` as aligned text; its last line ends with a line break.
+    """Return `diff` as aligned text.
 
     Args:
         diff: What to show.
@@ -213,31 +219,29 @@ def render_diff_text(
         brief: Only the two summary lines.
         width: Columns of the terminal; long names lose their middle where lines do not fit. Nothing
             is shortened without it.
+        paint: Adds colour.
     """
     if diff.is_empty and not show_all and not brief:
         compared = diff.is_weights_equal is not None
-        return (
-            "No differences.\n"
-            if compared
-            else "No differences in graph and pruning; weights were not compared.\n"
-        )
-    if brief:
-        return summary_lines(diff) + "\n"
-    layers = diff.layers if show_all else diff.notable_layers
-    blocks = [
-        diff_header(diff),
-        diff_facts(diff),
-        "\n".join(_fit_layers(layers, show_all=show_all, width=width)),
-        "\n".join(line for _, line in graph_lines(diff)),
-        hidden_line(diff, len(layers)),
-    ]
-    return "\n\n".join(block for block in [*blocks, summary_lines(diff)] if block) + "\n"
+        text = "No differences in graph and pruning; weights were not compared."
+        return render_lines([Line("No differences." if compared else text)], width, paint)
+    blocks = [to_lines(summary_lines(diff))]
+    if not brief:
+        layers = diff.layers if show_all else diff.notable_layers
+        blocks = [
+            to_lines(diff_header(diff)),
+            to_lines(diff_facts(diff)),
+            _fit_layers(layers, show_all=show_all, width=width),
+            list(graph_lines(diff)),
+            to_lines(hidden_line(diff, len(layers))),
+            *blocks,
+        ]
+    return render_lines(join_blocks(blocks), width, paint)
 
 
-def _fit_layers(layers: Sequence[LayerDiff], *, show_all: bool, width: int | None) -> list[str]:
+def _fit_layers(layers: Sequence[LayerDiff], *, show_all: bool, width: int | None) -> list[Line]:
     """Return the lines about layers, with names shortened where lines are longer than `width`."""
-    lines = [line for _, line in layer_lines(layers, show_all=show_all)]
-    if width is None or all(text_width(line) <= width for line in lines):
+    lines = list(layer_lines(layers, show_all=show_all))
+    if width is None or all(text_width(line.text) <= width for line in lines):
         return lines
-    name_width = max(_NARROWEST, width // 3)
-    return [line for _, line in layer_lines(layers, show_all=show_all, name_width=name_width)]
+    return list(layer_lines(layers, show_all=show_all, name_width=max(_NARROWEST, width // 3)))

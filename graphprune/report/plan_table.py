@@ -16,8 +16,8 @@ from graphprune.plan.changes import (
 )
 from graphprune.plan.decision import changed_fields
 from graphprune.report.numbers import format_count, format_share
-from graphprune.report.tables import align_rows, fit_rows, name_left_out
-from graphprune.rules.values.losses import describe_losses
+from graphprune.report.tables import Line, fit_rows, join_blocks, mark_rows, name_left_out, to_lines
+from graphprune.rules.values.rule_set import describe_losses
 
 _ALLOCATIONS = {"erk": "ERK"}
 _REBUILT = "  # mask is rebuilt"
@@ -26,9 +26,7 @@ Wishes = Mapping[tuple[str, str], str]
 
 
 def pattern_text(change: LayerChange) -> str:
-    """Return how zeros will be laid out, and what of it makes a new mask; empty where the layer
-    will not be pruned.
-    """
+    """Return the pattern, with a note if the mask is rebuilt; empty if the layer is not pruned."""
     if change.after is None:
         return ""
     fields = () if change.before is None else changed_fields(change.before, change.after)
@@ -39,7 +37,7 @@ def pattern_text(change: LayerChange) -> str:
 
 
 def schedule_text(change: LayerChange) -> str:
-    """Return the schedule to come, in steps too where they are known."""
+    """Return the planned schedule, also in steps if they are known."""
     if change.after is None:
         return ""
     schedule, steps = change.after.schedule, dict(change.known_steps)
@@ -59,7 +57,7 @@ def schedule_text(change: LayerChange) -> str:
 
 
 def rule_text(change: LayerChange, wishes: Wishes) -> str:
-    """Return the rule that decides, those that lost to it, and what a budget wished."""
+    """Return the rule of a layer, the rules that it overrides, and the wish of a budget."""
     if change.rule is None:
         return "no rule"
     losses = describe_losses(change.rule.id, change.also_matched)
@@ -68,7 +66,7 @@ def rule_text(change: LayerChange, wishes: Wishes) -> str:
 
 
 def _dense_notes(change: LayerChange, wishes: Wishes) -> list[str]:
-    """Return why claimed tensors stay dense; with a name where the layer has others."""
+    """Return why claimed tensors stay dense, with their names if there are several."""
     reasons = {name: reason for name, reason in change.skipped}
     for tensor in change.tensors:
         if (change.address, tensor.name) in wishes:
@@ -120,9 +118,8 @@ _SHORTENED = (
     (_PATTERN, 0),
     (_ADDRESS, 12),
 )
-"""What gives way on a narrow terminal, in turn: (column, how narrow it may become); 0 leaves it
-out.
-"""
+"""What is shortened on a narrow terminal, in turn: (column, least width); 0 leaves it out."""
+_RIGHT, _GAPS = {_SIZE}, {_SPARSITY: 3, _RULE: 3}
 _HEADINGS = {_LABEL: "weights", _PATTERN: "patterns", _SCHEDULE: "schedules"}
 
 
@@ -163,24 +160,22 @@ class _Cells:
         )
 
 
-def render_table(
-    plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...], width: int | None
-) -> str:
-    """Return the table; without a `width` nothing is cut."""
-    rows = _table_rows(plan, changes, hidden)
-    fitted = rows if width is None else fit_rows(rows, width, _SHORTENED, (_ADDRESS, _TYPE), _align)
-    note = name_left_out(rows, fitted, _HEADINGS)
-    return "\n".join([*_align(fitted), *(["", note] if note else [])])
-
-
 def table_lines(
-    plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...] = ()
-) -> list[tuple[str, str]]:
-    """Return the symbol and the line of each tensor, in the order of the graph; only a layer's
-    first line has a symbol.
+    plan: Plan,
+    changes: list[LayerChange],
+    hidden: tuple[HiddenLayer, ...] = (),
+    width: int | None = None,
+) -> list[Line]:
+    """Return the line of each tensor in graph order; the first line of a layer has its sign.
+
+    Columns are shortened or left out to fit into `width`; nothing is cut without it.
     """
     rows = _table_rows(plan, changes, hidden)
-    return [(row[_SYMBOL], line) for row, line in zip(rows, _align(rows), strict=True)]
+    if width is None:
+        return mark_rows(rows, _RIGHT, _GAPS)
+    fitted = fit_rows(rows, width, _SHORTENED, (_ADDRESS, _TYPE), _align)
+    note = to_lines(name_left_out(rows, fitted, _HEADINGS))
+    return join_blocks([mark_rows(fitted, _RIGHT, _GAPS), note])
 
 
 def _table_rows(
@@ -195,7 +190,7 @@ def _table_rows(
 
 
 def _align(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    return align_rows(rows, right={_SIZE}, gaps={_ADDRESS: 1, _SPARSITY: 3, _RULE: 3}, indent="  ")
+    return [line.text for line in mark_rows(rows, _RIGHT, _GAPS)]
 
 
 def _in_graph_order(
@@ -256,7 +251,7 @@ def _with_tensor(cells: _Cells, tensor: TensorChange | None, change: LayerChange
 
 
 def _sparsity_cells(tensor: TensorChange | None, change: LayerChange) -> tuple[str | None, str]:
-    """Return the share of zeros before and after; before is None where one word says all."""
+    """Return the share of zeros before and after; before is None if one word is enough."""
     pruned = tensor is not None and tensor.zeros_after is not None
     was_pruned = change.before is not None and (
         tensor is None or tensor.name in change.before.weights

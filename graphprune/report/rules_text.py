@@ -11,7 +11,7 @@ from graphprune.diagnostics.renderings import render_diagnostics
 from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.plan.run_cases import CaseResult
 from graphprune.report.numbers import count_of, format_count
-from graphprune.report.tables import align_rows
+from graphprune.report.tables import align_rows, render_lines, to_lines
 from graphprune.rules.resolving.explain import (
     LayerExplanation,
     RuleExplanation,
@@ -22,15 +22,19 @@ from graphprune.rules.resolving.explain import (
 SHOWN = 12
 
 
-def render_explanation(found: LayerExplanation | RuleExplanation, *, show_all: bool = False) -> str:
-    """Return the verdict of every rule on a layer, or what one rule selects; `show_all` lists every
-    selected layer.
+def render_explanation(
+    found: LayerExplanation | RuleExplanation, *, show_all: bool = False, width: int | None = None
+) -> str:
+    """Return the verdict of every rule on a layer, or the layers that one rule selects.
+
+    `show_all` lists every selected layer; lines that are longer than `width` columns are broken.
     """
-    return (
+    text = (
         _render_rule(found, show_all=show_all)
         if isinstance(found, RuleExplanation)
         else _render_layer(found)
     )
+    return render_lines(to_lines(text), width)
 
 
 def _render_layer(found: LayerExplanation) -> str:
@@ -43,7 +47,7 @@ def _render_layer(found: LayerExplanation) -> str:
     facts.append(f"after {', '.join(found.after)}" if found.after else "")
     blocks = [escape_controls("   ".join(fact for fact in facts if fact))]
     blocks += ["\n".join(_rule_lines(rule)) for rule in found.rules]
-    return "\n\n".join([*blocks, f"  result: {escape_controls(found.result)}"]) + "\n"
+    return "\n\n".join([*blocks, f"  result: {escape_controls(found.result)}"])
 
 
 def _rule_lines(rule: RuleVerdict) -> Iterator[str]:
@@ -75,7 +79,7 @@ def _render_rule(found: RuleExplanation, *, show_all: bool) -> str:
         lost = [f"{address} ({rule})" for address, rule in found.lost]
         lines.append(f"  decided by others: {_listed(lost, show_all=show_all)}")
     lines += [f"  {found.misses}"] if found.misses else []
-    return "\n".join(map(escape_controls, lines)) + "\n"
+    return "\n".join(map(escape_controls, lines))
 
 
 def _listed(names: Sequence[str], *, show_all: bool) -> str:
@@ -92,16 +96,16 @@ FORMAT_VERSION = "1.0"
 KIND = "graphprune.test-report"
 FileResults = tuple[str, tuple[CaseResult, ...]]
 _SNAPSHOT = {
-    "same": "plan as kept",
-    "new": "plan not kept yet",
-    "different": "plan differs from the one kept",
+    "same": "same plan as the snapshot",
+    "new": "no snapshot yet",
+    "different": "plan differs from the snapshot",
 }
 
 
 def render_cases(
     files: Sequence[FileResults], find_line: FindLine = no_line, *, updated: bool = False
 ) -> str:
-    """Return one line a case below its file, what is wrong with it, and a summary line.
+    """Return a line for each case below its file, its faults, and a summary line.
 
     Args:
         files: The results of each file.
@@ -133,11 +137,11 @@ def _case(result: CaseResult, find_line: FindLine, *, updated: bool) -> Iterator
     ]
     yield from align_rows(wrong, indent="        ")
     for slug in result.missing:
-        yield f"        {slug} was expected and did not come"
+        yield f"        expected diagnostic {slug} was not reported"
     for line in render_diagnostics(result.faults, find_line).split("\n") if result.faults else ():
         yield f"        {line}".rstrip()
     if result.snapshot_status == "new" and not updated:
-        yield "        keep the plan with graphprune test --update, after a look at it"
+        yield "        look at the plan, then write the snapshot with graphprune test --update"
     if result.snapshot_status == "different" and not updated:
         yield from (f"        {escape_controls(line)}" for line in result.difference)
 
@@ -152,7 +156,7 @@ def _counts(result: CaseResult, *, updated: bool) -> str:
     parts += [slug.name for slug in result.case.fails if slug.name not in result.missing]
     if result.snapshot_status is not None:
         parts.append(
-            "plan kept"
+            "snapshot written"
             if updated and result.snapshot_status != "same"
             else _SNAPSHOT[result.snapshot_status]
         )
@@ -172,7 +176,7 @@ def _summary(files: Sequence[FileResults], *, updated: bool) -> str:
 
 
 def cases_to_config(files: Sequence[FileResults]) -> dict[str, Any]:
-    """Return what came of the tests as one JSON document."""
+    """Return the results of the tests as one JSON document."""
     cases = [_case_to_config(path, result) for path, results in files for result in results]
     passed = sum(case["passed"] for case in cases)
     return {

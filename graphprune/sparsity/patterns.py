@@ -1,9 +1,7 @@
-"""Which weights of a tensor are zeroed together, whether such a pattern fits, and how many zeros it
-makes.
+"""Which weights of a tensor are zeroed together, whether that fits, how many, and which.
 
 Axes have names, as in the layer graph (`in`, `out`, ...), whatever the storage order. A new pattern
-is a class here with its zeros and its JSON form, a shape in rules/building/patterns.py and a mask
-in pattern_masks.py.
+is a class here, with its zeros, mask and JSON form, and a shape in rules/building/patterns.py.
 """
 
 from __future__ import annotations
@@ -13,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
-from graphprune.sparsity.counts import kept_count, kept_in_group, zero_count
+from graphprune.sparsity.counts import fewest_in_blocks, kept_count, kept_in_group, zero_count
+from graphprune.sparsity.mask_kernels import select_mask
+from graphprune.sparsity.pattern_masks import Mask, Weights, block_mask, channel_mask, keep_of_mask
 
 Pool = Literal["mean", "max"]
 POOLS: tuple[str, ...] = get_args(Pool)
@@ -33,6 +33,16 @@ class Pattern:
     kind: ClassVar[str]
     is_exact_when_short: ClassVar[bool] = True
 
+    @property
+    def fixed_sparsity(self) -> float | None:
+        """The share of zeros that the pattern itself fixes; None where it takes any."""
+        return None
+
+    @property
+    def short(self) -> str:
+        """The pattern in words, without a remark in brackets."""
+        return str(self)
+
     def lengths(self) -> dict[str, int]:
         """Return how far a group or block reaches along each axis that the pattern names."""
         raise NotImplementedError
@@ -40,6 +50,12 @@ class Pattern:
     def zeros(self, shape: Sequence[int], axes: Sequence[str], sparsity: float) -> int:
         """Return how many weights of a tensor that the pattern fits are zero, or the fewest that
         may be.
+        """
+        raise NotImplementedError
+
+    def mask(self, weights: Weights, axes: Sequence[str], sparsity: float) -> tuple[Mask, float]:
+        """Return the mask (True keeps) of a tensor that the pattern fits, and the least score kept:
+        of a weight, a block or a channel.
         """
         raise NotImplementedError
 
@@ -70,6 +86,10 @@ class Unstructured(Pattern):
         """Return `zero_count` of all weights."""
         return zero_count(math.prod(shape), sparsity)
 
+    def mask(self, weights: Weights, axes: Sequence[str], sparsity: float) -> tuple[Mask, float]:
+        """Return the mask that keeps the largest weights."""
+        return select_mask(weights, kept_count(weights.size, sparsity))
+
     def to_config(self) -> dict[str, Any]:
         """Return nothing."""
         return {}
@@ -96,10 +116,17 @@ class KeepOf(Pattern):
 
     def __str__(self) -> str:
         zeros = self.of - self.keep
-        return (
-            f"keep {self.keep} of {self.of} along {self.along} ({zeros}"
-            f" {'zero' if zeros == 1 else 'zeros'} in each {self.of})"
-        )
+        return f"{self.short} ({zeros} {'zero' if zeros == 1 else 'zeros'} in each {self.of})"
+
+    @property
+    def short(self) -> str:
+        """`keep 2 of 4 along in`."""
+        return f"keep {self.keep} of {self.of} along {self.along}"
+
+    @property
+    def fixed_sparsity(self) -> float:
+        """The share of each group that does not stay."""
+        return (self.of - self.keep) / self.of
 
     def lengths(self) -> dict[str, int]:
         """Return the length of a group."""
@@ -114,6 +141,11 @@ class KeepOf(Pattern):
         whole, rest = divmod(length, self.of)
         in_line = whole * (self.of - kept) + max(0, rest - kept)
         return math.prod(shape) // length * in_line
+
+    def mask(self, weights: Weights, axes: Sequence[str], sparsity: float) -> tuple[Mask, float]:
+        """Return the mask that keeps the largest weights of each group."""
+        kept = kept_in_group(self.keep, self.of, sparsity)
+        return keep_of_mask(weights, kept, self.of, axes.index(self.along))
 
     def to_config(self) -> dict[str, Any]:
         """Return the three fields."""
@@ -157,7 +189,12 @@ class Block(Pattern):
         """
         sizes = self.lengths()
         lengths = [(length, sizes.get(axis, 1)) for axis, length in zip(axes, shape, strict=True)]
-        return _fewest_in_blocks(lengths, sparsity)
+        return fewest_in_blocks(lengths, sparsity)
+
+    def mask(self, weights: Weights, axes: Sequence[str], sparsity: float) -> tuple[Mask, float]:
+        """Return the mask that keeps the blocks with the largest scores."""
+        sizes = self.lengths()
+        return block_mask(weights, [sizes.get(axis, 1) for axis in axes], self.pool, sparsity)
 
     def to_config(self) -> dict[str, Any]:
         """Return the lengths and how a block is scored."""
@@ -191,6 +228,10 @@ class Channel(Pattern):
         """
         length = shape[axes.index(self.axis)]
         return math.prod(shape) // length * zero_count(length, sparsity)
+
+    def mask(self, weights: Weights, axes: Sequence[str], sparsity: float) -> tuple[Mask, float]:
+        """Return the mask that keeps the channels with the largest scores."""
+        return channel_mask(weights, axes.index(self.axis), sparsity)
 
     def to_config(self) -> dict[str, Any]:
         """Return the axis."""
@@ -228,31 +269,6 @@ def pattern_from_config(config: Mapping[str, Any]) -> Pattern:
     if kind not in PATTERNS:
         raise ValueError(f"pattern must be one of {', '.join(PATTERNS)}, got {kind!r}")
     return PATTERNS[kind].from_config(config)
-
-
-def _fewest_in_blocks(lengths: Sequence[tuple[int, int]], sparsity: float) -> int:
-    """Return the weights in the smallest blocks, as many as are zeroed; `lengths` are (axis, block)
-    pairs.
-    """
-    counts = {1: 1}
-    for length, block in lengths:
-        whole, rest = divmod(length, block)
-        counts = _times(counts, {block: whole} | ({rest: 1} if rest else {}))
-    blocks = sum(counts.values())
-    left, zeros = blocks - kept_count(blocks, sparsity), 0
-    for size in sorted(counts):
-        taken = min(left, counts[size])
-        left, zeros = left - taken, zeros + taken * size
-    return zeros
-
-
-def _times(counts: dict[int, int], more: dict[int, int]) -> dict[int, int]:
-    """Return how many blocks of each size there are, once each is split along one more axis."""
-    product: dict[int, int] = {}
-    for size, count in counts.items():
-        for length, times in more.items():
-            product[size * length] = product.get(size * length, 0) + count * times
-    return product
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,3 +364,24 @@ def is_exact(pattern: Pattern, shape: Sequence[int], axes: Sequence[str]) -> boo
     blocks that are short at an edge.
     """
     return pattern.is_exact_when_short or find_misfit(pattern, shape, axes) is None
+
+
+def select_pattern_mask(
+    weights: Weights,
+    pattern: Pattern,
+    share: float,
+    axes: Sequence[str] = (),
+    *,
+    pads: bool = False,
+) -> tuple[Mask, float]:
+    """Return the mask (True keeps) that zeroes the share `share` as `pattern` says, and the
+    smallest score kept: of a weight, a block or a channel.
+
+    Equals `pattern_mask` of tests/reference_masks.py. Means are taken in float64; where two differ
+    by less than adding in another order does, they may tie.
+
+    Raises:
+        ValueError: `share` is outside [0, 1), or the pattern does not fit.
+    """
+    check_fit(pattern, weights.shape, axes, pads=pads)
+    return pattern.mask(weights, axes, share)

@@ -5,7 +5,7 @@ from graphprune.diagnostics.renderings import (
     render_annotations,
     render_diagnostics,
 )
-from graphprune.rules.text.shipped import find_source
+from graphprune.rules.text.files import find_source
 
 NO_MATCH = Diagnostic(
     "rule/no-match",

@@ -7,7 +7,7 @@ from graphprune.errors import RuleError
 from graphprune.plan import check_reached, make_plan, wrap_graph
 from graphprune.plan.changes import kind_of
 from graphprune.rules import parse_rules
-from graphprune.rules.values.losses import Loss
+from graphprune.rules.values.rule_set import Loss
 from graphprune.sparsity.positions import Run
 
 ONCE = "schedule: {curve: step, begin: 0 steps}"

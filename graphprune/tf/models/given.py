@@ -32,7 +32,7 @@ from graphprune.archive.allowed.keras_names import (
     REGULARIZER,
 )
 from graphprune.archive.entries import LAMBDA
-from graphprune.tf.pruning.keras_schedules import PruningSchedule
+from graphprune.engine.schedules import PruningSchedule
 
 KINDS: tuple[tuple[type, str], ...] = (
     (Layer, LAYER),
