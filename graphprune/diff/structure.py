@@ -1,5 +1,4 @@
-"""Layers in their places: hashes of a layer and of its position that do not depend on names, and
-the connections that only one of two models has.
+"""Layers in their places: hashes that do not depend on names, and connections.
 
 Everything here is linear in layers and connections.
 """
@@ -24,8 +23,9 @@ Neighbours = dict[str, list[tuple[str, str]]]
 
 
 def hash_layers(graph: LayerGraph) -> dict[str, str]:
-    """Return for each address a hash of type, settings, tensor shapes and constant arguments; the
-    name and the wrapper do not take part.
+    """Return for each address a hash of type, settings, tensor shapes and constant arguments.
+
+    The name and the wrapper are left out.
     """
     constants = collect_call_constants(graph)
     return {
@@ -35,8 +35,9 @@ def hash_layers(graph: LayerGraph) -> dict[str, str]:
 
 
 def collect_neighbours(graph: LayerGraph) -> Neighbours:
-    """Return for each address the (role, address) of everything next to it: its producers and
-    consumers, the model around it and the layers inside it.
+    """Return for each address the (role, address) of its neighbours.
+
+    These are its producers and consumers, the model around it and the layers inside it.
     """
     around: Neighbours = {address: [] for address in graph.layers}
     for source, target, use in graph.network.edges(data=True):
@@ -53,8 +54,7 @@ def collect_neighbours(graph: LayerGraph) -> Neighbours:
 def refine_labels(
     labels: Mapping[str, str], around: Neighbours, rounds: int
 ) -> list[dict[str, str]]:
-    """Return the labels after 0, 1, ... `rounds` rounds in which each takes up those of its
-    neighbours.
+    """Return the labels after 0, 1, ... `rounds` rounds; each adds those of the neighbours.
 
     These are Weisfeiler-Lehman subgraph hashes (Shervashidze et al., 2011, JMLR 12), told apart by
     the kind of connection; those of networkx know neither direction nor which input an edge goes
@@ -75,8 +75,7 @@ def refine_labels(
 
 
 def hash_positions(graph: LayerGraph, labels: Mapping[str, str]) -> dict[str, str]:
-    """Return for each address a hash of the layer with everything before it and everything after
-    it, however far.
+    """Return for each address a hash of the layer with everything before and after it.
 
     Two whole models that are alike but for names have the same hashes, so these tell whether they
     are, without a search for an isomorphism.
@@ -116,8 +115,9 @@ def _hash_layer(layer: Layer, constants: Any) -> str:
 
 
 def _build_calls(graph: LayerGraph) -> nx.DiGraph[tuple[str, int]]:
-    """Return the calls of all layers, acyclic even where a layer is shared; a nested model comes
-    before the layers inside it.
+    """Return the graph of the calls of all layers, acyclic even if a layer is shared.
+
+    A nested model comes before the layers inside it.
     """
     calls: nx.DiGraph[tuple[str, int]] = nx.DiGraph()
     calls.add_nodes_from((address, 0) for address in graph.layers)
@@ -160,8 +160,9 @@ def count_connections(graph: LayerGraph) -> int:
 def compare_connections(
     left: LayerGraph, right: LayerGraph, renames: Mapping[str, str]
 ) -> tuple[tuple[Connection, ...], tuple[Connection, ...]]:
-    """Return the connections that only `right` has and those that only `left` has, the latter by
-    the names that its layers have in `right`.
+    """Return the connections that only `right` has, and those that only `left` has.
+
+    The latter use the names that the layers have in `right`.
 
     Args:
         left: The model before.

@@ -1,6 +1,4 @@
-"""Budgets resolved: the share of zeros of each tensor, what each budget comes to, and which cannot
-be met.
-"""
+"""Share budgets out over tensors, and report those that cannot be met."""
 
 from __future__ import annotations
 
@@ -236,8 +234,9 @@ def _member(size: int, budget: Budget) -> Member:
 
 
 def _shares(parts: Sequence[_Part], allocation: Allocation) -> dict[TensorKey, float]:
-    """Return the share of zeros of each tensor; 0 also where the pattern makes none of so small a
-    share.
+    """Return the share of zeros of each tensor.
+
+    It is 0 also where the share is so small that the pattern makes no zeros.
     """
     shares = {
         part.key: (part.tensor.size - kept) / part.tensor.size
@@ -251,8 +250,7 @@ def _shares(parts: Sequence[_Part], allocation: Allocation) -> dict[TensorKey, f
 def _stored_shares(
     budget: Budget, parts: Sequence[_Part], zeros: int
 ) -> dict[TensorKey, float] | None:
-    """Return the shares that the wrappers of a model hold, where this budget gave them and they
-    still meet it; None otherwise.
+    """Return the shares in the model's wrappers if this budget set them and they still meet it.
 
     Magnitudes change while a model is trained, so sharing out again would move the targets of a
     model that only did what it was told.
@@ -322,9 +320,7 @@ def _change(
 
 
 def _infeasible(budget: Budget, whole: int, least: int, most: int) -> Diagnostic:
-    """Return the error for a budget of which from `least` to `most` zeros of `whole` weights can be
-    reached.
-    """
+    """Return the error for a budget that can reach only `least` to `most` of `whole` zeros."""
     low, high = math.ceil(1e4 * max(0, least) / whole) / 100, math.floor(1e4 * most / whole) / 100
     message = (
         f"budget {budget.name!r} ({budget}) cannot be met: its tensors can reach {low:g}% to"

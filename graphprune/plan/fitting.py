@@ -39,8 +39,9 @@ class Fitted:
 def fit_claims(
     graph: LayerGraph, claims: Iterable[Claim]
 ) -> tuple[dict[str, Fitted], list[Diagnostic]]:
-    """Return what is pruned of each layer that a rule prunes, by address, and the errors where a
-    rule's pattern does not fit: one a tensor, or one for many.
+    """Return what is pruned of each claimed layer, by address, and errors for patterns' misfits.
+
+    There is one error for each tensor, or one for many tensors.
     """
     fitted: dict[str, Fitted] = {}
     misfits: dict[tuple[str, str], list[_Misfitting]] = {}
@@ -75,8 +76,9 @@ class _Misfitting:
 
 
 def unknown_zeros(layer: Layer, pruning: Pruning) -> tuple[str, ...]:
-    """Return the dotted fields of a plan whose zeros are only the fewest: of blocks that are short
-    at an edge, the weights decide which are zeroed.
+    """Return the dotted fields of a plan whose zeros are only a lower bound.
+
+    Where blocks are short at an edge, the weights decide which blocks are zeroed.
     """
     pruned = [tensor for tensor in layer.prunable if tensor.name in pruning.weights]
     return tuple(
@@ -127,9 +129,7 @@ def _misfitting(
 
 
 def _faults(found: Sequence[_Misfitting], axes: frozenset[str]) -> Iterator[Diagnostic]:
-    """Yield the faults of one rule with one slug; `axes` are those of all prunable tensors of the
-    model.
-    """
+    """Yield the errors of one rule with one slug; `axes` are those of all prunable tensors."""
     is_slip = any(axis not in axes for axis in found[0].pattern.lengths())
     groups = [found] if is_slip or len(found) > SHOWN else [[one] for one in found]
     for group in groups:

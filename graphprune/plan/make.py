@@ -137,8 +137,7 @@ def plan_graph(
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """What a model tells once it is loaded with the classes of its custom layers, which say
-    themselves what to prune.
+    """A model loaded with the classes of its custom layers, which say themselves what to prune.
 
     Attributes:
         graph: Its layers.
@@ -159,8 +158,10 @@ def plan_saved_model(
     loaded: LoadedModel | None = None,
     allow_missed: bool = False,
 ) -> Plan:
-    """Return the plan for a saved model, with everything that its file tells; of custom layers,
-    `loaded` tells more.
+    """Return the plan for a saved model, using everything in its file.
+
+    If the model was loaded with its custom classes, `loaded` takes the place of the file's
+    layers and weights.
 
     Raises:
         RuleError: the rules do not fit the model.

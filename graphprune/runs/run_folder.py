@@ -1,5 +1,4 @@
-"""The folder of a training run: everything that `graphprune resume DIR` needs, and what the run
-leaves.
+"""The folder of a training run: its inputs, for `graphprune resume DIR`, and its results.
 
     DIR/run.json                what the run was asked to do
     DIR/plan.json               the plan, when the run began with one
@@ -155,8 +154,9 @@ class RunFolder:
         force: bool,
         original: Path | None = None,
     ) -> Iterator[None]:
-        """Make the run, in place of the earlier one that `check_free` found, and hold its lock; the
-        folder appears whole. The file `original`, where there is one, is copied into it.
+        """Create the run, in place of the earlier one that `check_free` found, and hold its lock.
+
+        The folder appears whole. The file `original`, if there is one, is copied into it.
 
         Raises:
             OutputError: the folder is taken, or cannot be written.
@@ -287,8 +287,9 @@ class RunFolder:
         return model
 
     def find_changed_files(self, options: RunOptions) -> tuple[str, ...]:
-        """Return what is wrong with the files that the run began with; a resume from a checkpoint
-        does not need them.
+        """Return messages about changed files that the run began with.
+
+        A resume from a checkpoint does not need these files.
         """
         faults = []
         for name, made in options.files.items():
@@ -309,8 +310,7 @@ class RunFolder:
         return MetricsMark(len(content), sha256(content).hexdigest())
 
     def cut_metrics(self, step: int, mark: MetricsMark | None) -> str | None:
-        """Remove the lines of epochs that ended after `step`, so that going on from there doubles
-        nothing.
+        """Remove the lines of epochs that ended after `step`, so that none is written twice.
 
         Args:
             step: Where the run goes on.

@@ -48,14 +48,13 @@ class Pattern:
         raise NotImplementedError
 
     def zeros(self, shape: Sequence[int], axes: Sequence[str], sparsity: float) -> int:
-        """Return how many weights of a tensor that the pattern fits are zero, or the fewest that
-        may be.
-        """
+        """Return the number of zeros in a tensor that the pattern fits, or the fewest possible."""
         raise NotImplementedError
 
     def mask(self, weights: Weights, axes: Sequence[str], sparsity: float) -> tuple[Mask, float]:
-        """Return the mask (True keeps) of a tensor that the pattern fits, and the least score kept:
-        of a weight, a block or a channel.
+        """Return the mask (True keeps) of a tensor that the pattern fits, and the least score kept.
+
+        The score is that of a weight, a block or a channel.
         """
         raise NotImplementedError
 
@@ -133,8 +132,9 @@ class KeepOf(Pattern):
         return {self.along: self.of}
 
     def zeros(self, shape: Sequence[int], axes: Sequence[str], sparsity: float) -> int:
-        """Return in each group all but `kept_in_group`; a short last group keeps as many as a whole
-        one, or all that it has.
+        """Return the zeros when each group keeps `kept_in_group` weights.
+
+        A short last group keeps as many as a whole one, or all that it has.
         """
         length = shape[axes.index(self.along)]
         kept = kept_in_group(self.keep, self.of, sparsity)
@@ -159,8 +159,9 @@ class KeepOf(Pattern):
 
 @dataclass(frozen=True, slots=True)
 class Block(Pattern):
-    """Blocks of weights, scored by the mean or the largest |w| and zeroed whole; `sizes` has the
-    length along each axis that is longer than 1.
+    """Blocks of weights, scored by their mean or largest |w| and zeroed whole.
+
+    `sizes` has the length along each axis that is longer than 1.
     """
 
     sizes: tuple[tuple[str, int], ...]
@@ -183,9 +184,11 @@ class Block(Pattern):
         return dict(self.sizes)
 
     def zeros(self, shape: Sequence[int], axes: Sequence[str], sparsity: float) -> int:
-        """Return the weights of whole blocks; max(1, round_half_even(blocks * (1 - sparsity))) of
-        them stay. Where blocks at the edge are short the number of blocks is exact, and the number
-        of weights depends on which they are: this is then the fewest.
+        """Return the weights in the zeroed blocks.
+
+        max(1, round_half_even(blocks * (1 - sparsity))) blocks stay. Where blocks at the
+        edge are short, the number of blocks is exact and the number of weights depends on
+        which they are: this is then the fewest.
         """
         sizes = self.lengths()
         lengths = [(length, sizes.get(axis, 1)) for axis, length in zip(axes, shape, strict=True)]
@@ -223,8 +226,9 @@ class Channel(Pattern):
         return {self.axis: 1}
 
     def zeros(self, shape: Sequence[int], axes: Sequence[str], sparsity: float) -> int:
-        """Return the weights of whole channels; max(1, round_half_even(channels * (1 - sparsity)))
-        of them stay.
+        """Return the weights in the zeroed channels.
+
+        max(1, round_half_even(channels * (1 - sparsity))) channels stay.
         """
         length = shape[axes.index(self.axis)]
         return math.prod(shape) // length * zero_count(length, sparsity)
@@ -273,8 +277,9 @@ def pattern_from_config(config: Mapping[str, Any]) -> Pattern:
 
 @dataclass(frozen=True, slots=True)
 class Misfit:
-    """Why a pattern does not fit: the slug of the diagnostic (`pattern/rank` where the tensor lacks
-    an axis that it names), and the reason in words.
+    """Why a pattern does not fit: the slug of the diagnostic, and the reason in words.
+
+    The slug is `pattern/rank` if the tensor lacks an axis that the pattern names.
     """
 
     slug: Literal["pattern/misfit", "pattern/rank"]
@@ -284,8 +289,9 @@ class Misfit:
 def find_misfit(
     pattern: Pattern, shape: Sequence[int], axes: Sequence[str], *, pads: bool = False
 ) -> Misfit | None:
-    """Return why `pattern` does not fit a tensor with these axes, None where it does; with `pads`
-    every length fits.
+    """Return why `pattern` does not fit a tensor with these axes, or None if it does.
+
+    With `pads`, every length fits.
 
     A tensor may have more axes than the pattern names. A block or group then lies at one place of
     the others: on a convolution's kernel, at one spatial position.
@@ -343,8 +349,9 @@ def target_zeros(
     *,
     pads: bool = False,
 ) -> int:
-    """Return how many weights of a tensor are zero when the share `sparsity` must be, or the fewest
-    that may be where that depends on the weights.
+    """Return how many weights of a tensor are zero at `sparsity`, or the fewest possible.
+
+    The number depends on the weights if blocks at an edge are short.
 
     Raises:
         ValueError: `sparsity` is outside [0, 1), or the pattern does not fit.
@@ -360,9 +367,7 @@ def target_zeros(
 
 
 def is_exact(pattern: Pattern, shape: Sequence[int], axes: Sequence[str]) -> bool:
-    """Return whether `target_zeros` is the number of zeros, not only the fewest: always but for
-    blocks that are short at an edge.
-    """
+    """Return whether `target_zeros` is exact, as it is unless blocks are short at an edge."""
     return pattern.is_exact_when_short or find_misfit(pattern, shape, axes) is None
 
 
@@ -374,8 +379,9 @@ def select_pattern_mask(
     *,
     pads: bool = False,
 ) -> tuple[Mask, float]:
-    """Return the mask (True keeps) that zeroes the share `share` as `pattern` says, and the
-    smallest score kept: of a weight, a block or a channel.
+    """Return the mask (True keeps) that zeroes `share` by `pattern`, and the smallest score kept.
+
+    The score is that of a weight, a block or a channel.
 
     Equals `pattern_mask` of tests/reference_masks.py. Means are taken in float64; where two differ
     by less than adding in another order does, they may tie.
