@@ -74,7 +74,7 @@ def compare_tensors(
     left_weights: Weights | None,
     right_weights: Weights | None,
 ) -> Iterator[TensorDiff]:
-    """Yield the tensors of a layer: the right side's in storage order, then the left side's only."""
+    """Yield the tensors of a layer: the right side's in storage order, then the left's only."""
     left_tensors = {} if left is None else {tensor.name: tensor for tensor in left.tensors}
     right_tensors = {} if right is None else {tensor.name: tensor for tensor in right.tensors}
     for name in [*right_tensors, *(name for name in left_tensors if name not in right_tensors)]:
