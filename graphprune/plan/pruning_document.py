@@ -35,7 +35,7 @@ class PatternJson(TypedDict):
 
 
 class PlaceJson(TypedDict, total=False):
-    """A place in a training run, in one unit, and its optimizer step if the run's length is known."""
+    """A place in a training run, in one unit, and its optimizer step if that is known."""
 
     epoch: Number
     """Epochs since the beginning."""
