@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import lru_cache
 
 
+@lru_cache(maxsize=4096)  # models repeat their shapes, and fractions are slow
 def kept_count(size: int, sparsity: float) -> int:
     """Return how many of `size` weights stay when the share `sparsity` (0 to below 1) must be zero.
 

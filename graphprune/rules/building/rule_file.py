@@ -134,10 +134,6 @@ class FileShape(Shape):
     )
 
 
-for _shape in (RuleShape, FileShape):
-    _shape.model_rebuild()
-
-
 def build_rule(
     shape: RuleShape, path: Path, notes: Notes, actions: ActionBuilder, selectors: Mapping[str, Use]
 ) -> Rule | None:

@@ -236,7 +236,6 @@ ConfigTestValue = Annotated[
     Annotated[Any, Tag("~value")] | Annotated[ConfigTestShape, Tag("~mapping")],
     kind_of(False, "must be a value or a test"),
 ]
-ConfigTestShape.model_rebuild()
 
 
 def to_config_test(value: Any) -> ConfigTest:

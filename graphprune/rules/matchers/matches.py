@@ -5,6 +5,7 @@ the calls.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, TypeVar
 
 from graphprune.diagnostics.diagnostic import MAX_OF_A_KIND
@@ -38,8 +39,6 @@ class Matches:
         order: Its layers, numbered.
         universe: All layers.
         candidates: Those with prunable tensors.
-        types: The names of all classes and base classes.
-        calls: The call graph.
     """
 
     def __init__(self, graph: LayerGraph, zeros: Zeros | None = None) -> None:
@@ -48,8 +47,6 @@ class Matches:
         self.order = LayerOrder(graph.layers)
         self.universe = self.order.everything()
         self.candidates = self.order.of(layer.address for layer in graph.candidates())
-        self.types = frozenset(name for names in self._layers_by(class_names) for name in names)
-        self.calls = CallGraph(graph.flow, self.order)
         self._known: dict[Matcher, LayerSet] = {}
         self._found: dict[Search, Marks] = {}
         self._announced: dict[Search, None] = {}
@@ -57,6 +54,16 @@ class Matches:
         self._searches_left = min(
             MAX_OF_A_KIND, max(MIN_SEARCHES, MAX_SEARCHED // max(1, len(graph.layers)))
         )
+
+    @cached_property
+    def types(self) -> frozenset[str]:
+        """The names of all classes and base classes."""
+        return frozenset(name for names in self._layers_by(class_names) for name in names)
+
+    @cached_property
+    def calls(self) -> CallGraph:
+        """The call graph, built when the first relation asks for it."""
+        return CallGraph(self.graph.flow, self.order)
 
     def announce(self, matchers: Iterable[Matcher]) -> None:
         """Take note of matchers that will be asked for, so that their searches walk together."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import chain, compress, repeat
 
 from graphprune.archive.files import collector_paused
@@ -40,8 +39,11 @@ def resolve_rules(graph: LayerGraph, rules: RuleSet, zeros: Zeros | None = None)
     same settings the alphabetically first is recorded; different settings are the error
     `rule/conflict`, and no rule decides.
     """
-    graph = teach_layers(graph, rules.custom_layers)
-    matches = Matches(graph, zeros)
+    return resolve(Matches(teach_layers(graph, rules.custom_layers), zeros), rules)
+
+
+def resolve(matches: Matches, rules: RuleSet) -> Resolution:
+    """Return what `resolve_rules` does, for a model that the rules have taught their layers."""
     written = [
         *(rule.matcher for rule in rules.rules),
         *(matcher for check in rules.checks for matcher in matchers_of(check)),
@@ -65,7 +67,7 @@ def resolve_rules(graph: LayerGraph, rules: RuleSet, zeros: Zeros | None = None)
         conflict(by_id[first], by_id[second], addresses, sizes)
         for (first, second), addresses in conflicts.items()
     ]
-    faults += find_layer_faults(graph, rules.custom_layers)
+    faults += find_layer_faults(matches.graph, rules.custom_layers)
     notes = [
         same_settings(by_id[first], by_id[second], addresses)
         for (first, second), addresses in doubles.items()
@@ -103,7 +105,7 @@ def _claims(
         agreeing: Pairs = {}
         claim = _claim(layers[0], tuple(compress(rules, row)), differing, agreeing)
         addresses = [layer.address for layer in layers]
-        claims |= {address: replace(claim, address=address) for address in addresses}
+        claims |= {address: Claim(address, claim.rule, claim.lost) for address in addresses}
         for found, pairs in ((conflicts, differing), (doubles, agreeing)):
             for pair in pairs:
                 found.setdefault(pair, []).extend(addresses)

@@ -77,7 +77,9 @@ class Shape(BaseModel):
         missing: What to say where a key is missing, if its example does not say enough.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, arbitrary_types_allowed=True, defer_build=True
+    )
 
     meant: ClassVar[Mapping[str, str]] = {}
     missing: ClassVar[Mapping[str, str]] = {}

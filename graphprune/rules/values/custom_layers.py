@@ -43,11 +43,13 @@ def teach_layers(graph: LayerGraph, table: Sequence[CustomLayer]) -> LayerGraph:
     Of a class that says itself what to prune (`PrunableLayer`), what the table says counts: its
     weights may be pruned and no others.
     """
+    if not table:
+        return graph
     known = {custom.type: custom for custom in table}
     taught = {
         address: replace(layer, tensors=_taught(layer, known[layer.type]))
         for address, layer in graph.layers.items()
-        if _is_custom(layer) and layer.type in known
+        if layer.type in known and _is_custom(layer)
     }
     return replace(graph, layers=MappingProxyType({**graph.layers, **taught})) if taught else graph
 
@@ -56,6 +58,8 @@ def taught_zeros(
     before: LayerGraph, after: LayerGraph, zeros: Mapping[tuple[str, str], int]
 ) -> Mapping[tuple[str, str], int]:
     """Return measured zeros under the names that teaching gave the tensors."""
+    if after is before:
+        return zeros
     renamed = {
         (address, old.name): new.name
         for address, layer in after.layers.items()
@@ -86,15 +90,11 @@ def find_layer_faults(graph: LayerGraph, table: Sequence[CustomLayer]) -> Iterat
     """Yield what `table` says of the layers of a taught graph that is not so, once a type; and a
     warning for a type that looks misspelt.
     """
-    types = {layer.type for layer in graph.layers.values() if _is_custom(layer)}
+    layers = [layer for layer in graph.layers.values() if table and _is_custom(layer)]
+    types = {layer.type for layer in layers}
     for custom in table:
         layer = next(
-            (
-                layer
-                for layer in graph.layers.values()
-                if layer.type == custom.type and _is_custom(layer) and layer.tensors
-            ),
-            None,
+            (layer for layer in layers if layer.type == custom.type and layer.tensors), None
         )
         if layer is not None:
             yield from _tensor_faults(layer, custom)
