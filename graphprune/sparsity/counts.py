@@ -49,8 +49,9 @@ def percent(share: float) -> str:
 
 
 def kept_in_group(keep: int, of: int, share: float) -> int:
-    """Return how many weights of a group of `of` stay at `share`, on the way to `keep`:
-    round_half_even(of * (1 - share)), but never below `keep`.
+    """Return how many weights of a group of `of` stay at `share`, on the way to `keep`.
+
+    It is round_half_even(of * (1 - share)), but never below `keep`.
 
     So the pattern is reached step by step along a schedule, and never passed.
 

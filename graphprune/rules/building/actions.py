@@ -193,8 +193,9 @@ class ActionBuilder:
         return self.schedules.get(given.value)
 
     def _target(self, fields: Fields) -> float | Budget | None:
-        """Return what sets the share of zeros: a number, a budget, or a pattern that fixes it; None
-        with a fault, or where nothing does.
+        """Return the target share of zeros: a number, a budget, or what the pattern fixes.
+
+        None where a fault was noted, or where no field gives a target.
         """
         pattern = self._pattern(fields)
         sparsity, budget, threshold = (fields.get(name) for name in TARGETS)
@@ -266,8 +267,9 @@ def _threshold_target(threshold: Given, pattern: Pattern | None) -> Budget | Non
 def _fixed_target(
     pattern: Pattern, fixed: float, sparsity: Given | None, budget: Given | None
 ) -> float | None:
-    """Return the share of zeros that the pattern fixes; None with a fault where something else asks
-    for another.
+    """Return the share of zeros that the pattern fixes.
+
+    None, with a fault, where another field asks for another share.
     """
     form = pattern.short
     if budget is not None:

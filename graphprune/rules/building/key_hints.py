@@ -1,6 +1,4 @@
-"""Help for faults of shape: how each key is written, and what people mean by keys and values that
-do not exist.
-"""
+"""Help for schema errors: an example for each key, and what unknown keys and values may mean."""
 
 from __future__ import annotations
 
@@ -59,8 +57,9 @@ def meant_key(shape: type[Shape], key: str) -> str | None:
 
 
 def unknown_help(shape: type[Shape], key: str, owner: str, value: Any) -> str:
-    """Return what an unknown key may mean: a near one, its usual other name, the place where it
-    belongs; and the keys that are known.
+    """Return what an unknown key may mean, and the keys that are known.
+
+    It may be a near key, a usual other name, or a key of another mapping.
 
     Args:
         shape: The mapping that the key stands in.
@@ -128,9 +127,7 @@ def _config_help(shape: type[Shape], key: str, owner: str, value: Any) -> str:
 
 
 def _outer_keys(shape: type[Shape], key: str) -> dict[str, type[Shape]]:
-    """Return the keys of a mapping that another key belongs into, each with the mapping that stands
-    under it.
-    """
+    """Return the keys under which `key` belongs, each with the mapping that stands there."""
     return {
         outer: inner
         for place, outer, inner in _INSIDE

@@ -74,9 +74,7 @@ class KeepOfShape(PatternShape):
 
 
 class BlockShape(PatternShape):
-    """Blocks of weights that are zeroed whole: their length along each named axis, and how a block
-    is scored.
-    """
+    """Blocks of weights that are zeroed whole: their lengths, and how one is scored."""
 
     form: ClassVar[str] = "{block: {in: 4, out: 1}}"
     called: ClassVar[tuple[str, ...]] = ("block", "blocks")
@@ -173,9 +171,7 @@ def _pattern_kind(value: Any) -> str | None:
 
 
 def _check_keys(value: Any) -> Any:
-    """Refuse a mapping that has none of the keys which tell the patterns apart, with the nearest of
-    them.
-    """
+    """Refuse a mapping that has no key of any pattern, and name the nearest one."""
     if isinstance(value, dict) and value and _pattern_kind(value) is None:
         near = next(
             (word for key in value for word in find_close(str(key), _KIND_OF_KEY, count=1)), None

@@ -1,6 +1,4 @@
-"""The fields of a prune action: their shape; and what the rule gives, then what the rule that it is
-`like` gives, then the `defaults`.
-"""
+"""The fields of a prune action: their shape, and how `like` and `defaults` fill in missing ones."""
 
 from __future__ import annotations
 
@@ -43,8 +41,9 @@ MisfitName = Annotated[
 
 
 class PruneFieldsShape(Shape):
-    """The settings of a prune action; which of them must be there shows when `like` and `defaults`
-    have filled in theirs.
+    """The settings of a prune action.
+
+    Which of them are missing is known only when `like` and `defaults` have filled in theirs.
     """
 
     meant: ClassVar[Mapping[str, str]] = {
@@ -113,8 +112,9 @@ class DefaultsShape(Shape):
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One field that a file gives: its checked value, and where it stands; `subject` begins what is
-    said of it.
+    """One field that a file gives: its checked value and its place.
+
+    `subject` begins the messages about it.
     """
 
     value: Any
@@ -157,8 +157,9 @@ class Inheritance:
     lost_defaults: bool = False
 
     def complete(self, id: str, own: Fields) -> Fields | None:
-        """Return the fields of the prune action of rule `id` after `like` and `defaults`: `own`,
-        filled up; None, with a fault, where `like` leads nowhere.
+        """Return the fields of the action of rule `id`: `own`, then those of `like` and `defaults`.
+
+        None, with a fault, where `like` names no rule that prunes.
         """
         chain = self._chain(id, own)
         if chain is None:
@@ -226,8 +227,9 @@ def _tell_of_cycle(seen: list[str], back: str, like: Given) -> None:
 
 
 def _merge(own: Fields, inherited: Fields) -> Fields:
-    """Return `own` filled up from `inherited`; a target or a pattern that fixes it replaces every
-    inherited target.
+    """Return `own`, with missing fields from `inherited`.
+
+    A target, or a pattern that fixes it, replaces every inherited target.
     """
     fixes_target = bool(own.keys() & set(TARGETS)) or (
         "pattern" in own and fixes_sparsity(own["pattern"].value)

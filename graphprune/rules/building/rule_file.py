@@ -1,5 +1,6 @@
-"""The shape of a rule and of a whole rule file as pydantic models, the one source of the checker
-and of the JSON Schema; and rules from checked shapes.
+"""The shapes of a rule and of a whole rule file, and rules built from them.
+
+The checker and the JSON Schema both come from these pydantic models.
 """
 
 from __future__ import annotations

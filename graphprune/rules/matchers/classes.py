@@ -31,8 +31,9 @@ KERAS_CLASSES = frozenset(
 
 
 def class_names(layer: Layer) -> tuple[str, ...]:
-    """Return the names of the layer's class and of its bases: every layer is a Layer, and a
-    Sequential model is a Functional one.
+    """Return the names of the layer's class and of its bases.
+
+    Every layer is a Layer, and a Sequential model is a Functional one.
     """
     models = () if layer.kind != "model" else ("Functional", "Model")
     return (layer.type, *layer.bases, *models, "Layer")

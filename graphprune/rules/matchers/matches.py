@@ -1,6 +1,4 @@
-"""Matchers to sets of layers: each distinct matcher once, relations by breadth-first search over
-the calls.
-"""
+"""The layers that matchers match in one graph; each distinct matcher is evaluated once."""
 
 from __future__ import annotations
 
@@ -70,9 +68,7 @@ class Matches:
         self._announced |= dict.fromkeys(find_searches(matchers))
 
     def spend_search(self) -> bool:
-        """Return whether one more search of the whole model for the help of a fault is allowed:
-        thousands of faults must not take hours.
-        """
+        """Return whether help may search the model once more: there may be thousands of faults."""
         self._searches_left -= 1
         return self._searches_left >= 0
 
@@ -134,16 +130,18 @@ class Matches:
         return () if matcher is None else self.calls.calls_of(self.of(matcher))
 
     def ends(self, search: Search) -> LayerSet:
-        """Return the layers with a call that no call of the set reaches, walking downstream (the
-        first ones) or upstream (the last ones).
+        """Return the layers with a call that no call of the set reaches.
+
+        Walking downstream these are the first ones, upstream the last ones.
         """
         calls = mark(self.calls_of(search.of), len(self.calls.address))
         return self.calls.layers_of(without(calls, self.search(search)))
 
 
 def find_searches(matchers: Iterable[Matcher]) -> tuple[Search, ...]:
-    """Return the searches, each once, that these matchers need and that need no other search first;
-    those in selectors are not looked for.
+    """Return the searches that these matchers need, each once, and that need no other search first.
+
+    Searches inside selectors are left out.
     """
     found = (
         search for matcher in matchers for part in all_parts(matcher) for search in part.searches()

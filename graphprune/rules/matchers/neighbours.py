@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FedBy(Matcher):
-    """Some direct producer matches; with `every` all of them, with `only` there is exactly one.
-    Producers are calls.
+    """Some direct producer (a call) matches.
+
+    With `every` all producers match, with `only` there is exactly one.
     """
 
     of: Matcher
@@ -68,8 +69,9 @@ class FedBy(Matcher):
 
 @dataclass(frozen=True, slots=True)
 class Feeds(Matcher):
-    """Some direct consumer matches; with `every` all of them, with `only` there is exactly one.
-    Consumers are calls.
+    """Some direct consumer (a call) matches.
+
+    With `every` all consumers match, with `only` there is exactly one.
     """
 
     of: Matcher
@@ -142,8 +144,9 @@ def _nested(relation: Neighbour) -> str:
 
 
 def _failing(relation: Neighbour, key: str, failures: Failures, names: list[str]) -> str:
-    """Return which condition the nearest of the neighbours fails; where all is well with it, that
-    there are too many or others.
+    """Return which condition the nearest neighbour fails.
+
+    Where it fails none, say that there are too many neighbours, or others.
     """
     best = max(names, key=lambda name: failures.share(relation.of, name))
     conditions = failures.nearest_conditions(relation.of, best)

@@ -29,8 +29,7 @@ Pairs = dict[tuple[str, str], list[str]]
 
 @collector_paused()
 def resolve_rules(graph: LayerGraph, rules: RuleSet, zeros: Zeros | None = None) -> Resolution:
-    """Return one claim a candidate, in graph order, and all faults, warnings and notes, sorted by
-    place.
+    """Return one claim a candidate, in graph order, and the diagnostics, sorted by place.
 
     `zeros` are the measured zeros by layer address and tensor name; matchers of a tensor's sparsity
     need them. The custom layers that the rules teach are candidates too.
@@ -92,8 +91,9 @@ def resolve(matches: Matches, rules: RuleSet) -> Resolution:
 def _claims(
     matches: Matches, rules: Sequence[Rule], conflicts: Pairs, doubles: Pairs
 ) -> tuple[Claim, ...]:
-    """Return one claim a candidate, in order; layers that the same rules match, and that have the
-    same weights, are judged once.
+    """Return one claim a candidate, in order.
+
+    Layers that the same rules match, and whose weights have the same names, are decided once.
     """
     order = matches.order
     alike: dict[tuple[tuple[int, ...], tuple[str, ...]], list[Layer]] = {}
@@ -140,8 +140,10 @@ def _claim(layer: Layer, rules: Sequence[Rule], conflicts: Pairs, doubles: Pairs
 
 
 def _loss(rule: Rule, winner: Rule, unbeaten: Sequence[Rule]) -> Loss:
-    """Return what a rule lost to: of several rules that override it, the one that decides is named,
-    or one that nothing overrides.
+    """Return what a rule lost to.
+
+    Of several rules that override it, the one that decides is named, or one that nothing
+    overrides.
     """
     if rule in unbeaten:
         return Loss(rule.id, "keep", winner.id)
@@ -238,9 +240,7 @@ def _prune_faults(rule: Rule, action: Prune, layers: Sequence[Layer]) -> Iterato
 def _weight_faults(
     rule: Rule, weights: tuple[str, ...], layers: Sequence[Layer]
 ) -> Iterator[Diagnostic]:
-    """Yield a fault for each name that no layer has, and for the layers that have none of the
-    names.
-    """
+    """Yield a fault for each name that no layer has, and for layers that have none of the names."""
     names = {layer.address: [tensor.name for tensor in layer.prunable] for layer in layers}
     there = sorted({name for tensors in names.values() for name in tensors})
     missing = [name for name in weights if layers and not means_any(name, there)]

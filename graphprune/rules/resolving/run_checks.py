@@ -25,9 +25,7 @@ Sizes = Mapping[str, tuple[int, int]]
 
 
 def check_model(matches: Matches, checks: Iterable[Check]) -> tuple[CheckOutcome, ...]:
-    """Return what comes of the checks that ask about the model; those about the finished plan are
-    left out.
-    """
+    """Return the outcomes of the checks on the model; those on the finished plan are left out."""
     return tuple(
         _outcome(check, _model_fault(matches, check))
         for check in checks
@@ -134,9 +132,7 @@ def _covers_fault(matches: Matches, condition: Covers) -> Fault | None:
 
 
 def _input_calls(matches: Matches) -> list[int]:
-    """Return the calls at which data enters: those of the input layers; of a model without any,
-    those that nothing feeds.
-    """
+    """Return the calls of the input layers; of a model without any, those that nothing feeds."""
     heads = [call for call, producers in enumerate(matches.calls.before) if not producers]
     inputs = [
         call for call in heads if matches.graph.layers[matches.calls.address[call]].kind == "input"
@@ -150,8 +146,9 @@ def _output_calls(matches: Matches) -> list[int]:
 
 
 def _walk(starts: Sequence[int], links: Links, covered: set[int]) -> dict[int, int | None]:
-    """Return the calls that a walk meets before the covered ones, nearest first, each with the call
-    before it.
+    """Return the calls that a walk reaches before the covered ones, each with the call before it.
+
+    The nearest come first.
     """
     came: dict[int, int | None] = dict.fromkeys(starts)
     waiting = list(starts)

@@ -62,9 +62,7 @@ _SIGN = re.compile(r"found character '(.)' that cannot start any token")
 
 @dataclass(frozen=True, slots=True)
 class SyntaxFault:
-    """A fault of YAML: line and column from 0, None where nobody knows them; what is wrong; the way
-    out.
-    """
+    """A syntax error of YAML: line and column from 0 (None if unknown), the problem, the help."""
 
     mark: tuple[int, int] | None
     problem: str
@@ -72,8 +70,9 @@ class SyntaxFault:
 
 
 def explain_syntax(err: MarkedYAMLError, lines: list[str]) -> SyntaxFault:
-    """Return what is wrong with a text, given line by line, which the parser refused with `err`;
-    open brackets and quotes are told where they begin.
+    """Return what is wrong with a text that the parser refused with `err`.
+
+    `lines` are the lines of the text. Open brackets and quotes are reported where they begin.
     """
     problem = " ".join(str(err.problem or err.context or "damaged text").split())
     mark, opened = _at(err.problem_mark or err.context_mark), _at(err.context_mark)

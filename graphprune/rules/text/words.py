@@ -123,8 +123,9 @@ def parse_variable(value: Any) -> str | int | float | bool:
 def parse_choice(
     value: Any, choices: Sequence[str], meant: Mapping[str, str], about: str = ""
 ) -> Any:
-    """Return one of these words; `meant` says what to write instead of other words, `about` what
-    the words mean.
+    """Return `value` if it is one of these words.
+
+    `meant` says what to write instead of other words, `about` what the words mean.
 
     Example:
         >>> try:

@@ -1,6 +1,4 @@
-"""Custom layers that rule files teach: which of their weights may be pruned, and what the axes
-mean.
-"""
+"""Custom layers that rule files describe: their prunable weights, and the meaning of the axes."""
 
 from __future__ import annotations
 
@@ -37,8 +35,9 @@ class CustomLayer:
 
 
 def teach_layers(graph: LayerGraph, table: Sequence[CustomLayer]) -> LayerGraph:
-    """Return the graph in which the custom layers of `table` have names, axes and prunable tensors;
-    teaching twice changes nothing more.
+    """Return the graph with names, axes and prunable tensors for the custom layers of `table`.
+
+    Applying it twice changes nothing more.
 
     Of a class that says itself what to prune (`PrunableLayer`), what the table says counts: its
     weights may be pruned and no others.
@@ -87,8 +86,9 @@ def stored_names(graph: LayerGraph) -> Mapping[tuple[str, str], str]:
 
 
 def find_layer_faults(graph: LayerGraph, table: Sequence[CustomLayer]) -> Iterator[Diagnostic]:
-    """Yield what `table` says of the layers of a taught graph that is not so, once a type; and a
-    warning for a type that looks misspelt.
+    """Yield the faults of `table` against a taught graph, once a type.
+
+    A type that looks misspelt is a warning.
     """
     layers = [layer for layer in graph.layers.values() if table and _is_custom(layer)]
     types = {layer.type for layer in layers}
@@ -124,8 +124,9 @@ def _taught(layer: Layer, custom: CustomLayer) -> tuple[Tensor, ...]:
 
 
 def _labels(names: Sequence[str], listed: Sequence[str]) -> dict[str, str]:
-    """Return what `listed` calls the weights that `names` only number, layer inside by layer
-    inside: the first of `a` is `a.0`, however it is called.
+    """Return the names in `listed` of the weights that `names` only number.
+
+    Each inner layer has its own numbers: the first weight of `a` is `a.0`.
 
     Example:
         >>> _labels(["0", "a.0", "a.1"], ["a.kernel", "a.bias", "scale"])
