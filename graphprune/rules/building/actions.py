@@ -79,7 +79,7 @@ class BudgetShape(Shape):
     sparsity: Share = required("The share of zeros over all tensors of the budget.", "95%")
     allocate: AllocateName = optional(
         (
-            "How the zeros are shared out: uniform, erk (by the sum of the axes) or magnitude (one"
+            "How the zeros are distributed: uniform, erk (by the sum of the axes) or magnitude (one"
             " threshold)."
         ),
         "erk",
@@ -87,14 +87,14 @@ class BudgetShape(Shape):
     )
     over: OverName = optional(
         (
-            "Which tensors count: claimed (of the rules that name the budget) or prunable (all of"
+            "Which tensors count: claimed (by the rules that name the budget) or prunable (all of"
             " the model)."
         ),
         "claimed",
         default="claimed",
     )
-    minimum: Share = optional("The least share of zeros of one tensor.", "10%", alias="min")
-    maximum: Share = optional("The greatest share of zeros of one tensor.", "99%", alias="max")
+    minimum: Share = optional("The smallest share of zeros of one tensor.", "10%", alias="min")
+    maximum: Share = optional("The largest share of zeros of one tensor.", "99%", alias="max")
 
 
 _MISSING_HELP = {
@@ -276,7 +276,7 @@ def _fixed_target(
         key = budget.path[-1]
         budget.fault(
             "value/range",
-            f"{key} cannot stand beside '{form}', which fixes the sparsity at {fixed:.6g}, got"
+            f"{key} cannot be combined with '{form}', which fixes the sparsity at {fixed:.6g}, got"
             f" {budget.value!r}",
             "delete one of them",
         )
@@ -300,7 +300,7 @@ def _check_way(schedule: Schedule, target: float | Budget, fields: Fields) -> No
                 fields["threshold"],
                 "a schedule of points, whose last point is a share of zeros",
             )
-            message = f"threshold cannot stand beside {beside}, got {given.value:g}"
+            message = f"threshold cannot be combined with {beside}, got {given.value:g}"
             given.fault(
                 "value/range",
                 message,

@@ -25,14 +25,14 @@ _INSIDE: tuple[tuple[type[Shape], str, type[Shape]], ...] = (
     (FileShape, "rules", RuleShape),
 )
 _ELSEWHERE = {
-    "hops": "it stands inside 'after' or 'before', such as 'after: {type: Add, hops: 3}'",
+    "hops": "it belongs inside 'after' or 'before', such as 'after: {type: Add, hops: 3}'",
     "until": (
-        "it stands inside 'after' or 'before', such as 'after: {type: Add, until: {type: ReLU}}'"
+        "it belongs inside 'after' or 'before', such as 'after: {type: Add, until: {type: ReLU}}'"
     ),
-    "every": "it stands inside 'fed_by' or 'feeds', such as 'fed_by: {type: Add, every: true}'",
-    "only": "it stands inside 'fed_by' or 'feeds', such as 'fed_by: {type: Add, only: true}'",
-    "glob": "it stands inside 'name', such as 'name: {glob: \"block_*\"}'",
-    "regex": "it stands inside 'name', such as 'name: {regex: \"block_[0-9]+\"}'",
+    "every": "it belongs inside 'fed_by' or 'feeds', such as 'fed_by: {type: Add, every: true}'",
+    "only": "it belongs inside 'fed_by' or 'feeds', such as 'fed_by: {type: Add, only: true}'",
+    "glob": "it belongs inside 'name', such as 'name: {glob: \"block_*\"}'",
+    "regex": "it belongs inside 'name', such as 'name: {regex: \"block_[0-9]+\"}'",
 }
 
 
@@ -69,7 +69,7 @@ def unknown_help(shape: type[Shape], key: str, owner: str, value: Any) -> str:
 
     Example:
         >>> unknown_help(CountShape, "type", "count", "Dense")
-        "it stands inside 'of', such as 'of: {type: Dense}'; known here: of, is"
+        "it belongs inside 'of', such as 'of: {type: Dense}'; known here: of, is"
     """
     keys = keys_of(shape)
     hint = (
@@ -142,7 +142,7 @@ def _inside(shape: type[Shape], key: str) -> str:
     (outer, inner), *_ = found.items()
     example = f"{{{key}: {example_of(inner, key)}}}"
     return (
-        f"it stands inside {outer!r}, such as '{outer}:"
+        f"it belongs inside {outer!r}, such as '{outer}:"
         f" {f'[{example}]' if outer == 'rules' else example}'"
     )
 

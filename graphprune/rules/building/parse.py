@@ -304,7 +304,7 @@ def _clashes(documents: Sequence[Document], filled: Sequence[Any]) -> list[Diagn
                     name,
                     document.key((section, name)),
                     freeze(value),
-                    "the files give it different values: rename one",
+                    "the files define it differently: rename one",
                 )
         if _section(data, "defaults"):
             help = "the files give different defaults: move them into the rules"

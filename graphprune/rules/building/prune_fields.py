@@ -67,24 +67,24 @@ class PruneFieldsShape(Shape):
         "0.05",
     )
     schedule: ScheduleValue = optional(
-        "When masks change: the name of a schedule, or one written here.",
+        "When masks change: the name of a schedule, or a schedule.",
         "{curve: polynomial, begin: 0 epochs, end: 4 epochs, every: 100 steps}",
     )
     pattern: PatternValue = optional(
-        "Which weights are zeroed together; 'unstructured' takes each by itself.",
+        "Which weights are zeroed together; 'unstructured': each by itself.",
         "{block: {in: 4, out: 1}}",
     )
     weights: TextOrList = optional(
         (
             "Names of the tensors to prune inside the layer: kernel, or forward_layer.kernel for"
-            " one of several. Without it all that can be pruned."
+            " one of several. Default: all prunable tensors."
         ),
         "[kernel]",
     )
     misfit: MisfitName = optional(
         (
-            "What becomes of a tensor that the pattern does not fit: error, skip (stays dense) or"
-            " pad (short last group)."
+            "What to do with a tensor that the pattern does not fit: error, skip (leave it dense)"
+            " or pad (prune a short last group too)."
         ),
         "skip",
     )
@@ -95,8 +95,8 @@ class PruneShape(PruneFieldsShape):
 
     like: Text = optional(
         (
-            "The id of a rule whose fields are copied; what stands here beside it replaces single"
-            " ones."
+            "The id of a rule whose fields are copied; fields that are given beside it replace"
+            " the copied ones."
         ),
         "dense-90",
     )
@@ -106,7 +106,7 @@ class DefaultsShape(Shape):
     """What fills the missing fields of every action."""
 
     prune: PruneFieldsShape = optional(
-        "Fields for every prune action that leaves them out.", "{schedule: ramp}"
+        "Fields for prune actions that leave them out.", "{schedule: ramp}"
     )
 
 
@@ -221,7 +221,7 @@ def _tell_of_cycle(seen: list[str], back: str, like: Given) -> None:
     if back == seen[0] == min(seen):
         like.fault(
             "like/cycle",
-            f"like leads back to itself: {' > '.join((*seen, back))}",
+            f"like refers back to itself: {' > '.join((*seen, back))}",
             "write the fields out in one of them",
         )
 

@@ -130,7 +130,7 @@ def fill_in(document: Document, variables: Mapping[str, Variable]) -> tuple[Any,
                 )
             )
         elif _PART.search(text):
-            help = "make the whole text one variable; nothing is put together inside a text"
+            help = "make the whole text one variable; text is not put together from parts"
             faults.append(
                 Diagnostic(
                     "value/type",

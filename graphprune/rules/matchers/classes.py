@@ -147,7 +147,7 @@ def _one_or_list(names: tuple[str, ...]) -> str:
 TYPE = MatcherKey(
     "type",
     TextOrList,
-    "The class is exactly this, or one of these. Wrappers are looked through.",
+    "The class is exactly this, or one of these. Of a pruning wrapper, the class inside.",
     "Dense",
     build=lambda types, place: TypeIs(types, place.where_items(types)),
     meant_by=("class", "kind", "class_name"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from graphprune.diagnostics.diagnostic import Diagnostic
-from graphprune.rules.matchers.call_graph import Links
+from graphprune.rules.matchers.call_graph import Links, trace
 from graphprune.rules.matchers.failures import Failures
 from graphprune.rules.matchers.matches import Matches
 from graphprune.rules.matchers.number_test import format_share
@@ -117,7 +117,7 @@ def _covers_fault(matches: Matches, condition: Covers) -> Fault | None:
     open_end = next((call for call in walked if call in ends), None)
     if open_end is None:
         return None
-    path = _path(walked, open_end)
+    path = trace(walked, open_end)
     text = (
         f"a path from the {condition.start} {'forward' if forward else 'backward'} meets no layer"
         f" that matches {condition.by.words()}: "
@@ -158,13 +158,6 @@ def _walk(starts: Sequence[int], links: Links, covered: set[int]) -> dict[int, i
                 came[other] = call
                 waiting.append(other)
     return came
-
-
-def _path(came: Mapping[int, int | None], end: int) -> list[int]:
-    path = [end]
-    while (before := came[path[-1]]) is not None:
-        path.append(before)
-    return path[::-1]
 
 
 def _result_fault(matches: Matches, condition: ResultIs, sizes: Sizes) -> Fault | None:

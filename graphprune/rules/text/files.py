@@ -160,7 +160,7 @@ def decode_text(content: bytes, path: str) -> str | Diagnostic:
             "file/unreadable",
             f"{kind}, not text",
             Where(path),
-            "a model stands before -r, or after --model; here the rule file is meant",
+            "give the model before -r, or after --model; a rule file belongs here",
         )
     try:
         return content.decode("utf-8-sig")

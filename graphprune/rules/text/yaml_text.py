@@ -161,8 +161,8 @@ class _Conversion:
                     "key/unknown",
                     "merge keys '<<' are not part of rule files",
                     key,
-                    "what rules share stands under 'defaults', a matcher that several use under"
-                    " 'selectors', to be named with 'use'",
+                    "write shared fields under 'defaults', and shared matchers under 'selectors',"
+                    " to name them with 'use'",
                 )
                 parts = value.value if isinstance(value, SequenceNode) else [value]
                 merged += [
@@ -172,7 +172,7 @@ class _Conversion:
                 first = self.keys[(*path, name)]
                 self.fault(
                     "yaml/duplicate-key",
-                    f"the key {name!r} stands twice in one mapping",
+                    f"the key {name!r} appears twice in one mapping",
                     key,
                     f"first at {first}; delete or rename one",
                 )
