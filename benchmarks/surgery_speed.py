@@ -29,7 +29,7 @@ import tf_keras
 import graphprune
 from graphprune.engine.masks import prune_at_once
 from graphprune.tf.pruning.addresses import find_wrappers
-from graphprune.tf.pruning.held import held_layers
+from graphprune.tf.pruning.pruner import held_layers
 from graphprune.tf.pruning.surgery import strip_model
 
 MODELS = {

@@ -1,5 +1,6 @@
-"""Saved models as data: the `.keras` zip, HDF5, SavedModel folders and JSON, read without
-TensorFlow and without running anything that a file contains.
+"""Saved models as data, read without TensorFlow and without running anything that a file contains.
+
+Formats are the `.keras` zip, HDF5, SavedModel folders and JSON.
 
 What belongs here: file formats, their limits and dialects, and the tensors in them. What does not:
 how layers are connected (`graph`), and anything that writes a model (`tf`).
@@ -13,11 +14,18 @@ from graphprune.lazy import lazy_names
 
 if TYPE_CHECKING:
     from graphprune.archive.archive import Archive, StoredTensor
-    from graphprune.archive.read import no_weights, opened_archive, read_archive, read_document
+    from graphprune.archive.read import (
+        find_source,
+        no_weights,
+        opened_archive,
+        read_archive,
+        read_document,
+    )
 
 __all__ = [
     "Archive",
     "StoredTensor",
+    "find_source",
     "no_weights",
     "opened_archive",
     "read_archive",
@@ -29,6 +37,12 @@ if not TYPE_CHECKING:  # so that type checkers know every name, and no other
         __name__,
         {
             "archive": ["Archive", "StoredTensor"],
-            "read": ["no_weights", "opened_archive", "read_archive", "read_document"],
+            "read": [
+                "find_source",
+                "no_weights",
+                "opened_archive",
+                "read_archive",
+                "read_document",
+            ],
         },
     )

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from graphprune.errors import ArchiveError, OutputError
+from graphprune.nested import values_in
 from graphprune.suggestions import ask_for_file
 
 READABLE_SUFFIXES = (".keras", ".h5", ".hdf5", ".json")
@@ -41,27 +42,30 @@ def _ask(path: str) -> str:
 
 @contextmanager
 def open_file(path: str, missing: str | None = None) -> Iterator[BinaryIO]:
-    """Open a regular file for reading, without waiting where `path` is a named pipe; `missing` says
-    what to do where there is none, unless it is a model's.
+    """Open a regular file for reading; a named pipe is refused and not waited for.
+
+    `missing` is the advice where there is no such file; that for a model's file unless given.
 
     Raises:
-        ArchiveError: there is no such file, it is no regular file, or it cannot be read.
+        ArchiveError: there is no such file, it is not a regular file, or it cannot be read.
     """
     try:
         number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError as err:
-        raise ArchiveError(f"{path}: no such file; {missing or _ask(path)}") from err
+        raise ArchiveError(f"no such file; {missing or _ask(path)}", place=path) from err
     except (OSError, ValueError) as err:
         raise ArchiveError(
-            f"{path}: cannot be read ({getattr(err, 'strerror', None) or err}); check the path and"
-            " its permissions"
+            f"cannot be read ({getattr(err, 'strerror', None) or err}); check the path and"
+            " its permissions",
+            place=path,
         ) from err
     with os.fdopen(number, "rb") as file:
         kind = stat.S_IFMT(os.fstat(number).st_mode)
         if kind != stat.S_IFREG:
             raise ArchiveError(
-                f"{path}: is {_KINDS.get(kind, 'no regular file')}, not a file; copy the model to a"
-                " file first"
+                f"is {_KINDS.get(kind, 'no regular file')}, not a file; copy the model to a"
+                " file first",
+                place=path,
             )
         try:
             yield file
@@ -69,7 +73,8 @@ def open_file(path: str, missing: str | None = None) -> Iterator[BinaryIO]:
             if err.errno != errno.EIO:
                 raise
             raise ArchiveError(
-                f"{path}: cannot be read ({err.strerror}); copy the model to another place first"
+                f"cannot be read ({err.strerror}); copy the model to another place first",
+                place=path,
             ) from err
 
 
@@ -83,8 +88,9 @@ def read_whole(path: str, limit: int, missing: str | None = None) -> bytes:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
             raise ArchiveError(
-                f"{path}: has {size:,} bytes, more than the {limit:,} that graphprune reads of it;"
-                " save the model again"
+                f"has {size:,} bytes, more than the {limit:,} that graphprune reads of it;"
+                " save the model again",
+                place=path,
             )
         return file.read(limit)
 
@@ -96,55 +102,57 @@ MAX_DEPTH = 200
 MAX_VALUES = 8_000_000
 """Values of one JSON text; Python takes some 60 bytes for the smallest object."""
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]|\xed")
-"""What every half of a surrogate pair begins with, escaped or in UTF-8; whole pairs and some
-letters begin so too.
-"""
+"""The first bytes of half a surrogate pair, escaped or in UTF-8; other characters share them."""
 _LONG = re.compile(r"value has (\d+) digits")
-"""What Python says of whole numbers that would take it too long to read."""
+"""Python's message for integers with too many digits."""
 
 
 def parse_object(text: bytes, place: str, part: str, *, strict: bool = False) -> dict[str, Any]:
-    """Return the JSON object in `text`, which is the `part` of the file `place`; `strict` refuses
-    the NaN and Infinity that Keras writes and JSON has not.
+    """Return the JSON object in `text`, which is the `part` of the file `place`.
+
+    `strict` refuses NaN and Infinity, which Keras writes and JSON does not have.
 
     Raises:
-        ArchiveError: this is no JSON object, or it would take too much memory.
+        ArchiveError: this is not a JSON object, or it would take too much memory.
     """
     values = text.count(b",") + text.count(b"{") + text.count(b"[")
     if values > MAX_VALUES:
         raise ArchiveError(
-            f"{place}: {part} holds {values:,} values, more than the {MAX_VALUES:,} that a model's"
-            " config may have; save the model again"
+            f"{part} holds {values:,} values, more than the {MAX_VALUES:,} that a model's"
+            " config may have; save the model again",
+            place=place,
         )
     too_deep = (
-        f"{place}: {part} is nested more than {MAX_DEPTH} deep; the file is damaged, save the model"
-        " again"
+        f"{part} is nested more than {MAX_DEPTH} deep; the file is damaged, save the model again"
     )
     try:
         value = json.loads(text, parse_constant=_refuse if strict else None)
     except RecursionError as err:
-        raise ArchiveError(too_deep) from err
+        raise ArchiveError(too_deep, place=place) from err
     except ValueError as err:
         long = _LONG.search(str(err))
         if long is not None:
             raise ArchiveError(
-                f"{place}: {part} holds a number of {int(long[1]):,} digits, which no model needs;"
-                " the file is damaged, save the model again"
+                f"{part} holds a number of {int(long[1]):,} digits, which no model needs;"
+                " the file is damaged, save the model again",
+                place=place,
             ) from err
         raise ArchiveError(
-            f"{place}: {part} is not JSON ({err}); the file is damaged, save the model again"
+            f"{part} is not JSON ({err}); the file is damaged, save the model again", place=place
         ) from err
     if not isinstance(value, dict):
         raise ArchiveError(
-            f"{place}: {part} is not a JSON object, got {type(value).__name__}; the file is"
-            " damaged, save the model again"
+            f"{part} is not a JSON object, got {type(value).__name__}; the file is"
+            " damaged, save the model again",
+            place=place,
         )
     if _is_deeper(value, MAX_DEPTH):
-        raise ArchiveError(too_deep)
+        raise ArchiveError(too_deep, place=place)
     if _HALF.search(text) and _has_half(value):
         raise ArchiveError(
-            f"{place}: {part} holds half a character, which is no text; the file is damaged, save"
-            " the model again"
+            f"{part} holds half a surrogate pair, which is not valid text; the file is damaged,"
+            " save the model again",
+            place=place,
         )
     return value
 
@@ -154,36 +162,27 @@ def _refuse(constant: str) -> None:
 
 
 def _has_half(value: Any) -> bool:
-    """Return whether a text somewhere in `value` has half of a surrogate pair, with which no file
-    can be written.
-    """
-    waiting = [value]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, dict):
-            waiting += [*item, *item.values()]
-        elif isinstance(item, list):
-            waiting += item
-        elif (
-            isinstance(item, str)
-            and not item.isascii()
-            and any("\ud800" <= char <= "\udfff" for char in item)
-        ):
-            return True
-    return False
+    """Return whether a text in `value` has half of a surrogate pair, which no file can hold."""
+    return any(
+        any("\ud800" <= char <= "\udfff" for char in text)
+        for item in values_in(value)
+        for text in (item if isinstance(item, dict) else [item])
+        if isinstance(text, str) and not text.isascii()
+    )
 
 
-def _is_deeper(value: Any, limit: int) -> bool:
-    level = [value]
-    while level and limit >= 0:
+def _is_deeper(value: dict[str, Any], limit: int) -> bool:
+    """Return whether `value` is nested more than `limit` deep."""
+    level: list[Any] = [value]
+    while level and limit > 0:
         limit -= 1
         level = [
             inner
             for item in level
-            if isinstance(item, dict | list)
             for inner in (item.values() if isinstance(item, dict) else item)
+            if isinstance(inner, dict | list)
         ]
-    return bool(level)
+    return any(level)
 
 
 @contextmanager
@@ -208,7 +207,7 @@ def collector_paused() -> Iterator[None]:
 
 
 MODEL_SUFFIXES = (".keras", ".h5")
-"""Of files that hold a whole Keras model."""
+"""The suffixes of files that hold a whole Keras model."""
 
 
 def check_model_suffix(path: str | PathLike[str]) -> None:
@@ -220,8 +219,9 @@ def check_model_suffix(path: str | PathLike[str]) -> None:
     suffix = Path(path).suffix
     if suffix not in MODEL_SUFFIXES:
         raise OutputError(
-            f"{fspath(path)}: a model is saved as {' or '.join(MODEL_SUFFIXES)}, got"
-            f" {suffix or 'no suffix'}; change the end of the name"
+            f"a model is saved as {' or '.join(MODEL_SUFFIXES)}, got"
+            f" {suffix or 'no suffix'}; change the end of the name",
+            place=fspath(path),
         )
 
 
@@ -234,6 +234,7 @@ def check_export_suffix(path: str | PathLike[str]) -> None:
     suffix = Path(path).suffix
     if suffix not in ("", ".tflite", *MODEL_SUFFIXES):
         raise OutputError(
-            f"{fspath(path)}: no model format has the suffix {suffix}; use .keras, .h5, .tflite, or"
-            " no suffix for a SavedModel folder"
+            f"no model format has the suffix {suffix}; use .keras, .h5, .tflite, or"
+            " no suffix for a SavedModel folder",
+            place=fspath(path),
         )

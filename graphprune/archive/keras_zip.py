@@ -12,47 +12,47 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, ClassVar, Literal, cast
 
 from numpy.typing import NDArray
 
 from graphprune.archive.archive import Header, StoredTensor
 from graphprune.archive.files import MAX_JSON, open_file, parse_object
 from graphprune.archive.hdf5.file import (
+    MAX_IMAGE,
     MAX_RATIO,
     MAX_UNCHECKED,
     OpenedFile,
     open_hdf5,
     read_dataset,
+    read_plain,
 )
 from graphprune.archive.hdf5.index import index_keras_groups
 from graphprune.archive.keras2 import upgrade_zip_config
 from graphprune.errors import ArchiveError
 
-SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 WEIGHTS = "model.weights.h5"
 ASSETS = "assets"
 MAX_DIRECTORY = 4 * 2**20
-"""Bytes of a zip's list of members, which Python reads before it can be counted."""
+"""Bytes of a zip's list of members, which Python reads as a whole before members are counted."""
 MAX_MEMBERS = 2_000
 """A model has three, and one for each vocabulary. Keras unpacks all of them to disk where there are
 vocabularies: 60,000 empty ones take it half a minute.
 """
 MAX_UNPACKED = 4 * 2**30
-"""Weights that somebody compressed afterwards are unpacked in memory; Keras itself stores them
-uncompressed.
-"""
+"""Bytes of compressed weights, which are unpacked in memory; Keras stores them uncompressed."""
 MAX_OVERHEAD = 1000
 """Bytes that deflate may add to what does not shrink; more would unpack to more than it claims."""
 _BLOCK = 2**20
 _CUT = {"File is not a zip file": "its list of members is missing, the file was cut off"}
-"""What zipfile says of a file that begins as a zip and does not end as one."""
+"""The message of zipfile for a zip without its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class KerasZip:
     """A `.keras` file."""
 
+    signatures: ClassVar = (b"PK\x03\x04", b"PK\x05\x06")
     path: str
 
     @property
@@ -62,8 +62,7 @@ class KerasZip:
 
     @contextmanager
     def opened(self) -> Iterator[OpenedZip]:
-        """Open the zip, unless its directory lists more members than any model has: Python reads
-        all of it first.
+        """Open the zip; its list of members is limited, because Python reads all of it first.
 
         Raises:
             ArchiveError: it is damaged, or not safe to read.
@@ -94,8 +93,9 @@ class OpenedZip:
         text = self.member("config.json")
         if text is None:
             raise ArchiveError(
-                f"{self._path}: no config.json in this zip, so it is not a Keras model; name a file"
-                " that model.save() wrote"
+                "no config.json in this zip, so it is not a Keras model; name a file"
+                " that model.save() wrote",
+                place=self._path,
             )
         metadata_text = self.member("metadata.json")
         metadata = (
@@ -121,12 +121,12 @@ class OpenedZip:
         Raises:
             ArchiveError: they are damaged.
         """
-        with self.weights.raw() as raw:
-            return read_dataset(self.weights, raw, tensor, self._path)
+        if tensor.stretch is not None:
+            return read_plain(self._weight_bytes, tensor.stretch, self._path)
+        return read_dataset(self.weights, tensor, self._path)
 
     def check_checksums(self) -> None:
-        """Check the CRC-32 of every member; weights that are stored uncompressed are otherwise read
-        past it.
+        """Check the CRC-32 of every member; uncompressed weights are otherwise read without it.
 
         Raises:
             ArchiveError: a member's bytes are not those that were written.
@@ -139,8 +139,9 @@ class OpenedZip:
                         pass
 
     def check_members(self) -> None:
-        """Check that no member unpacks to far more than it holds: Keras unpacks all of them to disk
-        where there are vocabularies among them.
+        """Check that no member unpacks to far more than it holds.
+
+        Keras unpacks all members to disk where there are vocabularies among them.
 
         Raises:
             ArchiveError: one does.
@@ -159,8 +160,9 @@ class OpenedZip:
             return None
         if info.file_size > MAX_JSON:
             raise ArchiveError(
-                f"{self._path}: {name} has {info.file_size:,} bytes, more than the {MAX_JSON:,}"
-                " that a model's config may have; save the model again"
+                f"{name} has {info.file_size:,} bytes, more than the {MAX_JSON:,}"
+                " that a model's config may have; save the model again",
+                place=self._path,
             )
         with _damage_named(self._path):
             return _read(self._path, self._members, info)
@@ -172,23 +174,25 @@ class OpenedZip:
         Raises:
             ArchiveError: they are missing or damaged.
         """
+        return self._opened_weights.enter_context(open_hdf5(self._weight_bytes, self._path))
+
+    @cached_property
+    def _weight_bytes(self) -> BinaryIO:
         info = self._members.NameToInfo.get(WEIGHTS)
         if info is None:
             raise ArchiveError(
-                f"{self._path}: no {WEIGHTS} in it; the weights are missing, save the model again"
+                f"no {WEIGHTS} in it; the weights are missing, save the model again",
+                place=self._path,
             )
         with _damage_named(self._path):
-            source = (
-                _window(self._path, self._file, info)
-                if info.compress_type == zipfile.ZIP_STORED
-                else _unpack(self._path, self._members, info)
-            )
-        return self._opened_weights.enter_context(open_hdf5(source, self._path))
+            if info.compress_type != zipfile.ZIP_STORED:
+                return _unpack(self._path, self._members, info)
+            window = _window(self._path, self._file, info)
+            return io.BytesIO(window.read()) if info.file_size <= MAX_IMAGE else window
 
     @contextmanager
     def unpacked_assets(self) -> Iterator[Path | None]:
-        """Unpack what layers keep beside their weights (vocabularies) for a while; gives the
-        folder, or None where there is nothing of it.
+        """Unpack the vocabularies of layers to a temporary folder; gives the folder, or None.
 
         Raises:
             ArchiveError: the zip is damaged, or holds more than it should.
@@ -200,8 +204,9 @@ class OpenedZip:
         ]
         if sum(info.file_size for info in members) > MAX_UNPACKED:
             raise ArchiveError(
-                f"{self._path}: the files of its layers would take more than {MAX_UNPACKED:,}"
-                " bytes; keep such tables outside the model"
+                f"the files of its layers would take more than {MAX_UNPACKED:,}"
+                " bytes; keep such tables outside the model",
+                place=self._path,
             )
         with tempfile.TemporaryDirectory() as folder:
             with _damage_named(self._path):
@@ -216,40 +221,46 @@ def _read_directory(path: str, file: BinaryIO) -> zipfile.ZipFile:
     size = directory_size(file)
     if size > MAX_DIRECTORY:
         raise ArchiveError(
-            f"{path}: the zip's list of members has {size:,} bytes, more than the"
-            f" {MAX_DIRECTORY:,} that a model's may have; save the model again"
+            f"the zip's list of members has {size:,} bytes, more than the"
+            f" {MAX_DIRECTORY:,} that a model's may have; save the model again",
+            place=path,
         )
     members = zipfile.ZipFile(file)
     if len(members.infolist()) > MAX_MEMBERS:
         raise ArchiveError(
-            f"{path}: the zip has {len(members.infolist()):,} members, more than the"
-            f" {MAX_MEMBERS:,} that a model's may have; save the model again"
+            f"the zip has {len(members.infolist()):,} members, more than the"
+            f" {MAX_MEMBERS:,} that a model's may have; save the model again",
+            place=path,
         )
     _check_names(path, members)
     return members
 
 
 def _check_names(path: str, archive: zipfile.ZipFile) -> None:
-    """Refuse members that would be unpacked outside of the folder they are unpacked to, and two of
-    one name, of which readers take different ones.
+    """Refuse members that would be unpacked outside of their folder, and two members of one name.
+
+    Readers differ in which of the two they take.
     """
     for info in archive.infolist():
         parts = info.filename.replace("\\", "/").split("/")
         if ".." in parts or parts[0] == "" or ":" in parts[0]:
             raise ArchiveError(
-                f"{path}: the member {info.filename[:60]!r} leads out of the zip; the file is not"
-                " safe to read, save the model again"
+                f"the member {info.filename[:60]!r} points outside of the zip; the file is not"
+                " safe to read, save the model again",
+                place=path,
             )
         if archive.NameToInfo[info.filename] is not info:
             raise ArchiveError(
-                f"{path}: two members are named {info.filename[:60]!r}; the file is not safe to"
-                " read, save the model again"
+                f"two members are named {info.filename[:60]!r}; the file is not safe to"
+                " read, save the model again",
+                place=path,
             )
 
 
 def directory_size(file: BinaryIO) -> int:
-    """Return the bytes of a zip's list of members by the record at its end (APPNOTE.TXT 4.3.14 to
-    4.3.16); 0 where there is no such record.
+    """Return the bytes of a zip's list of members, by the record at its end; 0 without one.
+
+    See APPNOTE.TXT 4.3.14 to 4.3.16.
     """
     start = max(0, file.seek(0, io.SEEK_END) - (1 << 16) - 42)
     file.seek(start)
@@ -278,14 +289,16 @@ def _damage_named(path: str) -> Iterator[None]:
         RuntimeError,
     ) as err:
         raise ArchiveError(
-            f"{path}: damaged zip ({_CUT.get(str(err), str(err)) or type(err).__name__}); save or"
-            " copy the model again"
+            f"damaged zip ({_CUT.get(str(err), str(err)) or type(err).__name__}); save or"
+            " copy the model again",
+            place=path,
         ) from err
 
 
 def _read(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    """Return a member's bytes; `ZipFile.read` would unpack whatever is there, also beyond the size
-    that the member claims.
+    """Return a member's bytes.
+
+    `ZipFile.read` would unpack all that is there, also beyond the size that the member claims.
     """
     _check_ratio(path, info)
     with archive.open(info) as member:
@@ -295,8 +308,9 @@ def _read(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
 def _check_ratio(path: str, info: zipfile.ZipInfo) -> None:
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ArchiveError(
-            f"{path}: {info.filename} is compressed in a way that Keras does not use; the file is"
-            " not safe to read, save the model again"
+            f"{info.filename} is compressed in a way that Keras does not use; the file is"
+            " not safe to read, save the model again",
+            place=path,
         )
     shrinks_too_much = (
         info.file_size > MAX_UNCHECKED and info.file_size > MAX_RATIO * info.compress_size
@@ -309,22 +323,25 @@ def _check_ratio(path: str, info: zipfile.ZipInfo) -> None:
             f"claims {info.file_size:,} bytes and holds {info.compress_size:,} of compressed data"
         )
         raise ArchiveError(
-            f"{path}: {info.filename} {sizes}; the file is not safe to read, save the model again"
+            f"{info.filename} {sizes}; the file is not safe to read, save the model again",
+            place=path,
         )
 
 
 def _unpack(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:
     if info.file_size > MAX_UNPACKED:
         raise ArchiveError(
-            f"{path}: {WEIGHTS} is compressed and would take {info.file_size:,} bytes of memory;"
-            " store it uncompressed, as Keras does"
+            f"{WEIGHTS} is compressed and would take {info.file_size:,} bytes of memory;"
+            " store it uncompressed, as Keras does",
+            place=path,
         )
     return io.BytesIO(_read(path, archive, info))
 
 
 def _window(path: str, file: BinaryIO, info: zipfile.ZipInfo) -> BinaryIO:
-    """Return a member's bytes, which begin after its local header of 30 bytes, name and extra field
-    (APPNOTE.TXT 4.3.7).
+    """Return a member's bytes: after its local header of 30 bytes, name and extra field.
+
+    See APPNOTE.TXT 4.3.7.
     """
     with _damage_named(path):
         file.seek(info.header_offset)

@@ -19,19 +19,22 @@ from graphprune.archive.files import (
     parse_object,
     read_whole,
 )
-from graphprune.archive.hdf5.file import SIGNATURE
 from graphprune.archive.hdf5.model import Hdf5Model
 from graphprune.archive.keras3 import config_from_keras_3, is_keras_3
-from graphprune.archive.keras_zip import SIGNATURES, KerasZip
+from graphprune.archive.keras_zip import KerasZip
 from graphprune.archive.saved_model.folder import SavedModelFolder
 from graphprune.archive.tfmot import rename_toolkit_wrappers
 from graphprune.errors import ArchiveError
 
+FORMATS: tuple[type[KerasZip | Hdf5Model], ...] = (KerasZip, Hdf5Model)
+"""The formats of one file, told by their signatures; a folder is a SavedModel."""
+
 
 @collector_paused()
 def read_archive(path: str | PathLike[str]) -> Archive:
-    """Return the saved model at `path`: a `.keras` or `.h5` file, or a SavedModel folder with Keras
-    metadata; the format is told by content, not by name.
+    """Return the saved model at `path`, its format told by content and not by name.
+
+    It may be a `.keras` or `.h5` file, or a SavedModel folder with Keras metadata.
 
     Its config comes in the form that tf_keras writes, whichever Keras wrote it.
 
@@ -44,14 +47,16 @@ def read_archive(path: str | PathLike[str]) -> Archive:
 
 
 @contextmanager
-def opened_archive(path: str | PathLike[str]) -> Iterator[Archive]:
-    """Read the saved model at `path` as `read_archive` does, and keep its file open for what
-    follows.
+def opened_archive(place: str | PathLike[str] | Source) -> Iterator[Archive]:
+    """Read a saved model as `read_archive` does, and keep its file open for what follows.
+
+    Args:
+        place: Its path, or what `find_source` returned for it.
 
     Raises:
         ArchiveError: there is no such file, it is damaged, or it is not a whole model.
     """
-    source = _find_source(fspath(path))
+    source = _need_source(place) if isinstance(place, str | PathLike) else place
     with source.opened() as file:
         header = file.read_header()
         archive = Archive(
@@ -63,41 +68,51 @@ def opened_archive(path: str | PathLike[str]) -> Iterator[Archive]:
             archive._open.clear()
 
 
-def _find_source(place: str) -> Source:
-    """Return what lies at `place`, told by its content."""
+def _need_source(path: str | PathLike[str]) -> Source:
+    source = find_source(path)
+    if source is None:
+        raise no_weights(fspath(path))
+    return source
+
+
+def find_source(path: str | PathLike[str]) -> Source | None:
+    """Return the saved model at `path`, its format told by content; None for a JSON document.
+
+    Raises:
+        ArchiveError: there is no such file, or it is neither.
+    """
+    place = fspath(path)
     if Path(place).is_dir():
         return SavedModelFolder(place)
-    signature = _signature(place)
-    if signature.startswith(SIGNATURES):
-        return KerasZip(place)
-    if signature == SIGNATURE:
-        return Hdf5Model(place)
+    with open_file(place) as file:
+        signature = file.read(8)
+    for known in FORMATS:
+        if signature.startswith(known.signatures):
+            return known(place)
     if is_json_beginning(signature):
-        raise no_weights(place)
+        return None
     if not signature:
-        raise ArchiveError(f"{place}: is empty (0 bytes); save or copy the model again")
+        raise ArchiveError("is empty (0 bytes); save or copy the model again", place=place)
     raise ArchiveError(
-        f"{place}: is no saved model, neither a zip nor an HDF5 file; graphprune reads {READABLE}"
+        f"is not a saved model (neither zip nor HDF5); graphprune reads {READABLE}", place=place
     )
 
 
-def read_document(path: str | PathLike[str]) -> dict[str, Any] | None:
-    """Return the JSON object in the file at `path`, whatever its name; None where the file begins
-    as no JSON object does, or is a folder.
+def read_document(path: str | PathLike[str]) -> dict[str, Any]:
+    """Return the JSON object in a file, whatever its name.
 
     Raises:
         ArchiveError: there is no such file, or its JSON is damaged or too large.
     """
     place = fspath(path)
-    if Path(place).is_dir() or not is_json_beginning(_signature(place)):
-        return None
     return parse_object(read_whole(place, MAX_JSON), place, "its text", strict=True)
 
 
 def no_weights(place: str) -> ArchiveError:
     """Return the error for a layer graph as JSON where weights are needed."""
     return ArchiveError(
-        f"{place}: is JSON, which holds no weights; give the saved model that it was exported from"
+        "is JSON, which holds no weights; give the saved model that it was exported from",
+        place=place,
     )
 
 
@@ -106,27 +121,22 @@ def is_json_beginning(data: bytes) -> bool:
     return data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
 
 
-def _signature(place: str) -> bytes:
-    with open_file(place) as file:
-        return file.read(8)
-
-
 def _checked(archive: Archive) -> Archive:
-    """Return the archive with a config in the form of tf_keras, after checking that it describes a
-    whole model.
-    """
+    """Return the archive with its config in the form of tf_keras, checked to be a whole model."""
     config = archive.config
     if not isinstance(config.get("class_name"), str) or not isinstance(config.get("config"), dict):
         raise ArchiveError(
-            f"{archive.path}: its config has no class_name and config, so it describes no model;"
-            " save the model again"
+            "its config has no class_name and config, so it describes no model;"
+            " save the model again",
+            place=archive.path,
         )
     if is_keras_3(archive.keras_version, config):
         archive = replace(archive, config=config_from_keras_3(config), dialect="keras3")
     if not is_model(archive.config):
         raise ArchiveError(
-            f"{archive.path}: the model's class is {type_of(config)!r}, whose layers are not in the"
-            " file; rebuild it as a Functional or Sequential model and save it again"
+            f"the model's class is {type_of(config)!r}, whose layers are not in the"
+            " file; rebuild it as a Functional or Sequential model and save it again",
+            place=archive.path,
         )
     config, names = rename_toolkit_wrappers(archive.config)
     return archive if config is archive.config else replace(archive, config=config, renamed=names)

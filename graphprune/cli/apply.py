@@ -49,8 +49,9 @@ def command(
     format_: str | None,
     force: bool,
 ) -> None:
-    """Wrap the layers of MODEL that the rules (or a plan) select. The file MODEL is not touched;
-    the optimizer's state is kept.
+    """Wrap the layers of MODEL that the rules (or a plan) select.
+
+    The file MODEL is not changed; the wrapped model keeps the optimizer's state.
 
     \b
         graphprune apply model.keras -r builtin:dense-90 -o wrapped.keras
@@ -73,8 +74,7 @@ def command(
         display.say(IMPORTING)
         import_tensorflow()
         from graphprune.tf.models.loading import load_model
-        from graphprune.tf.models.read_back import check_reads_back
-        from graphprune.tf.models.saving import save_model
+        from graphprune.tf.models.saving import check_reads_back, save_model
         from graphprune.tf.pruning.surgery import apply_plan
 
         display.say(LOADING)

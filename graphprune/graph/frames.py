@@ -1,6 +1,4 @@
-"""A model's skeleton: which layers stand in it, how they are called, and everything of its config
-that is not a layer.
-"""
+"""A model's skeleton: its layers by name, how they are called, and the rest of its config."""
 
 from __future__ import annotations
 
@@ -18,14 +16,12 @@ CONSTANT = "_CONSTANT_VALUE"
 
 MAX_NAME = 1000
 MAX_TENSORS = 100_000
-"""That one call of a layer may give."""
+"""Outputs of one call of a layer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One tensor that a call takes: which call of which member made it, and under which argument it
-    is taken.
-    """
+    """One tensor that a call takes: the call that made it, and the argument it is for."""
 
     source: str
     source_call: int
@@ -109,33 +105,37 @@ def _names(raw: list[Any], place: str) -> list[str]:
             type_known = False
         if not type_known:
             raise GraphError(
-                f"{place}: entry {position} of the model's layers is not a layer (class_name,"
-                f" config and a name), got {str(entry)[:60]!r}; save the model again"
+                f"entry {position} of the model's layers is not a layer (class_name,"
+                f" config and a name), got {str(entry)[:60]!r}; save the model again",
+                place=place,
             )
         fault = _name_fault(names[-1])
         if fault is not None:
             raise GraphError(
-                f"{place}: the name of entry {position} of the model's layers {fault}, got"
-                f" {names[-1][:60]!r}; rename it and save the model again"
+                f"the name of entry {position} of the model's layers {fault}, got"
+                f" {names[-1][:60]!r}; rename it and save the model again",
+                place=place,
             )
     if len(set(names)) < len(names):
         double = Counter(names).most_common(1)[0][0]
         raise GraphError(
-            f"{place}: two layers have the name {double!r}; give each layer its own name and save"
-            " the model again"
+            f"two layers have the name {double!r}; give each layer its own name and save"
+            " the model again",
+            place=place,
         )
     return names
 
 
 def _name_fault(name: str) -> str | None:
-    """Return what is wrong with a layer's name: Keras gives none that is empty, and very long ones
-    or half characters fit no file and no page.
+    """Return what is wrong with a layer's name; None where it is usable.
+
+    Keras gives no empty name; very long names and half characters fit no file and no page.
     """
     if not name:
         return "is empty"
     if len(name) > MAX_NAME:
         return f"has {len(name):,} characters, more than {MAX_NAME:,}"
-    return "is no text" if any("\ud800" <= char <= "\udfff" for char in name) else None
+    return "is not valid text" if any("\ud800" <= char <= "\udfff" for char in name) else None
 
 
 def _functional_member(name: str, entry: Entry, first: Mapping[str, int], place: str) -> Member:
@@ -143,8 +143,9 @@ def _functional_member(name: str, entry: Entry, first: Mapping[str, int], place:
     nodes = placement.get("inbound_nodes", [])
     if not isinstance(nodes, list):
         raise GraphError(
-            f"{place}: the inbound nodes of layer {name!r} are not a list, got {str(nodes)[:60]!r};"
-            " save the model again"
+            f"the inbound nodes of layer {name!r} are not a list, got {str(nodes)[:60]!r};"
+            " save the model again",
+            place=place,
         )
     taker = f"layer {name!r} takes"
     calls = tuple(tuple(_uses(node, first, place, taker)) for node in nodes)
@@ -167,8 +168,9 @@ def _sequential_members(
 def _uses(
     node: Any, first: Mapping[str, int], place: str, taker: str, argument: str = "0"
 ) -> Iterator[Use]:
-    """Yield the tensors in one inbound node, in the order of `tf.nest.flatten`, keyword tensors
-    after positional ones; `first` is each layer's first node.
+    """Yield the tensors in one inbound node, in the order of `tf.nest.flatten`, keywords last.
+
+    `first` is each layer's first node.
 
     A node is a tensor reference `[layer, node index, tensor index]`, perhaps with keywords as
     fourth item, or a list or dict of nodes. Keyword arguments are repeated on each reference of a
@@ -187,13 +189,14 @@ def _uses(
 
 
 def constants_of(node: Any) -> Iterator[Any]:
-    """Yield the positional arguments in one inbound node that are no tensors, in order."""
+    """Yield the positional arguments in one inbound node that are not tensors, in order."""
     return (reference[2] for _, reference in _references(node, "") if reference[0] == CONSTANT)
 
 
 def _references(node: Any, path: str) -> Iterator[tuple[str, list[Any]]]:
-    """Yield each tensor reference in `node` with its place (`0`, `query`, `pair.1`); dicts by
-    sorted key, as `tf.nest.flatten` walks them.
+    """Yield each tensor reference in `node` with its place (`0`, `query`, `pair.1`).
+
+    Dicts are walked by sorted key, as `tf.nest.flatten` does.
     """
     if _is_reference(node):
         yield path, node
@@ -206,8 +209,9 @@ def _references(node: Any, path: str) -> Iterator[tuple[str, list[Any]]]:
 
 
 def _is_reference(node: Any) -> bool:
-    """Return whether Keras takes this for a reference to a tensor (`convert_inner_node_data`,
-    tf_keras/src/utils/tf_utils.py).
+    """Return whether Keras takes this for a reference to a tensor.
+
+    See `convert_inner_node_data`, tf_keras/src/utils/tf_utils.py.
     """
     return isinstance(node, list | tuple) and len(node) in (3, 4) and isinstance(node[0], str)
 
@@ -218,20 +222,23 @@ def _use(
     source, index, tensor = reference[:3]
     if source not in first:
         raise GraphError(
-            f"{place}: {taker} a tensor of {source[:60]!r}, which is no layer of the model; save"
-            " the model again"
+            f"{taker} a tensor of {source[:60]!r}, which is no layer of the model; save"
+            " the model again",
+            place=place,
         )
     if type(index) is not int or type(tensor) is not int:
         raise GraphError(
-            f"{place}: {taker} a tensor of {source!r} by numbers that are none, got"
-            f" {str(reference[1:3])[:60]}; save the model again"
+            f"{taker} a tensor of {source!r} by an index that is not an integer, got"
+            f" {str(reference[1:3])[:60]}; save the model again",
+            place=place,
         )
     return Use(source, index - first[source], tensor, argument)
 
 
 def _first_node(entry: Entry) -> int:
-    """Return the node index of a layer's first call: 1 for a model that has its own inputs
-    (`_should_skip_first_node`, tf_keras/src/engine/functional.py).
+    """Return the node index of a layer's first call: 1 for a model that has its own inputs.
+
+    See `_should_skip_first_node`, tf_keras/src/engine/functional.py.
     """
     layers = entry["config"]["layers"] if is_model(entry) else ()
     return (
@@ -257,14 +264,16 @@ def _check_calls(frame: Frame, known: Mapping[str, Entry], place: str) -> None:
         if not 0 <= use.source_call < calls[use.source]:
             has = f"which has {_count(calls[use.source], 'call')}"
             raise GraphError(
-                f"{place}: {taker} a tensor of {name_call(use.source_call)} of {use.source!r},"
-                f" {has}; save the model again"
+                f"{taker} a tensor of {name_call(use.source_call)} of {use.source!r},"
+                f" {has}; save the model again",
+                place=place,
             )
         if not 0 <= use.source_tensor < gives[use.source]:
             has = f"which gives at most {_count(gives[use.source], 'tensor')} (counted from 0)"
             raise GraphError(
-                f"{place}: {taker} tensor {use.source_tensor} of {use.source!r}, {has}; save the"
-                " model again"
+                f"{taker} tensor {use.source_tensor} of {use.source!r}, {has}; save the"
+                " model again",
+                place=place,
             )
 
 

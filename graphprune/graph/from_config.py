@@ -17,19 +17,18 @@ from graphprune.archive.entries import (
     type_of,
 )
 from graphprune.errors import GraphError
-from graphprune.graph.classes.builtin_layers import (
-    MAX_INSIDE,
-    has_too_many_inside,
-    known_class,
-    weights_of,
-)
+from graphprune.graph.classes.builtin_layers import has_too_many_inside, known_class, weights_of
+from graphprune.graph.classes.layer_class import MAX_INSIDE
 from graphprune.graph.flow import FlowBuilder, call_order, layer_order
 from graphprune.graph.frames import Frame, frame_from_entry
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
 from graphprune.graph.wrappers import read_wrap
+from graphprune.nested import mappings_in
 from graphprune.wrapper_names import is_state
 
+FLOATS = ("float", "bfloat")
+"""How the dtypes begin of weights that can be pruned; integers stand for quantized ones."""
 TensorFacts = tuple[str, Sequence[int], str]
 """Name, shape and dtype."""
 Kind = Literal["input", "layer", "model"]
@@ -42,8 +41,7 @@ def graph_from_config(
     prunable: Mapping[str, Iterable[str]] = MappingProxyType({}),
     place: str = "",
 ) -> LayerGraph:
-    """Return the layer graph of a serialized model (`class_name` and `config`) or of what its
-    `get_config()` returns.
+    """Return the layer graph of a serialized model, or of what its `get_config()` returned.
 
     Args:
         config: Either dialect; kept, not copied: do not change it afterwards.
@@ -103,33 +101,29 @@ def graph_from_config(
 
 
 def check_models(config: Any, place: str) -> None:
-    """Check the calls in every model that `config` holds, at any depth: in wrappers and custom
-    layers as well, whose insides are no part of a graph.
+    """Check the calls in every model inside `config`, at any depth.
+
+    Models in wrappers and custom layers, which are not part of a graph, are checked too.
 
     Raises:
         GraphError: a model takes tensors that nobody makes, its calls form a cycle, or a layer is
             called on constants alone: Keras writes no such call, and would run it, at any size,
             while it builds the model.
     """
-    waiting = [config]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, Mapping):
-            if isinstance(item.get("class_name"), str) and is_model(item):
-                frame = frame_from_entry("", item, place)
-                call_order(frame, place)
-                _check_tensors_taken(frame, place)
-            waiting.extend(item.values())
-        elif isinstance(item, list | tuple):
-            waiting.extend(item)
+    for item in mappings_in(config):
+        if isinstance(item.get("class_name"), str) and is_model(item):
+            frame = frame_from_entry("", item, place)
+            call_order(frame, place)
+            _check_tensors_taken(frame, place)
 
 
 def _check_tensors_taken(frame: Frame, place: str) -> None:
     for member in frame.members:
         if member.placement.get("inbound_nodes") and not all(member.calls):
             raise GraphError(
-                f"{place}: layer {member.name!r} is called on no tensor of the model, only on"
-                " constants; save the model again"
+                f"layer {member.name!r} is called on no tensor of the model, only on"
+                " constants; save the model again",
+                place=place,
             )
 
 
@@ -138,8 +132,9 @@ def graph_with_tensors(
     tensors: Mapping[str, Iterable[TensorFacts]],
     prunable: Mapping[str, Iterable[str]] = MappingProxyType({}),
 ) -> LayerGraph:
-    """Return the graph whose layers have these weights, by address; a wrapper's own state may be
-    among them and is left out.
+    """Return the graph with these weights of its layers, by address.
+
+    The state of wrappers may be among them and is left out.
     """
     layers = {
         address: replace(
@@ -163,8 +158,9 @@ def _model_entry(config: Mapping[str, Any], place: str) -> tuple[Entry, bool]:
         )
     if not is_model(entry):
         raise GraphError(
-            f"{place}: {type_of(entry)!r} is not a Functional or Sequential model, its layers are"
-            " not in its config; rebuild it with the Functional API"
+            f"{type_of(entry)!r} is not a Functional or Sequential model, its layers are"
+            " not in its config; rebuild it with the Functional API",
+            place=place,
         )
     return entry, is_bare
 
@@ -179,8 +175,8 @@ def _collect(
         inner = frame.address_of(name_of(raw))
         if inner in entries:
             raise GraphError(
-                f"{place}: two layers have the address {inner!r}; rename one and save the model"
-                " again"
+                f"two layers have the address {inner!r}; rename one and save the model again",
+                place=place,
             )
         entries[inner] = raw
         if is_model(raw):
@@ -216,8 +212,9 @@ def _layer(
     known = known_class(entry)
     if known is not None and has_too_many_inside(entry):
         raise GraphError(
-            f"{place}: layer {address!r} ({type_of(entry)}) has more than {MAX_INSIDE:,} layers"
-            " inside it; no such layer can be built, save the model again"
+            f"layer {address!r} ({type_of(entry)}) has more than {MAX_INSIDE:,} layers"
+            " inside it; no such layer can be built, save the model again",
+            place=place,
         )
     return Layer(
         address=address,
@@ -249,7 +246,7 @@ def _tensors(
         weight = known.get(name)
         fits = weight is not None and len(weight.axes) == len(shape)
         may = (
-            weight is not None and weight.prunable and fits and not dtype.startswith("complex")
+            weight is not None and weight.prunable and fits and dtype.startswith(FLOATS)
             if own is None
             else name in own
         )

@@ -17,6 +17,7 @@ from graphprune.errors import GraphError
 from graphprune.graph.from_config import TensorFacts, graph_from_config
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.weight_faults import find_shape_fault
+from graphprune.nested import values_in
 
 MARK = "$float"
 _NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -63,8 +64,7 @@ _KEYS = frozenset({"format_version", "kind", "graph_sha256", "is_bare", "config"
 
 
 def graph_to_config(graph: LayerGraph) -> dict[str, Any]:
-    """Return the graph as strict JSON data: the model's config as `to_strict` writes it, and each
-    layer's tensors by address.
+    """Return the graph as strict JSON data: the model's config, and the tensors by address.
 
     It is the inverse of `graph_from_json_config`.
 
@@ -109,20 +109,20 @@ def graph_from_json_config(document: Mapping[str, Any], place: str = "graph JSON
     unknown = [address for address in tensors if address not in known.layers]
     if unknown:
         raise GraphError(
-            f"{place}: tensors of {unknown[0]!r}, which is no layer of the model; export the graph"
-            " again"
+            f"tensors of {unknown[0]!r}, which is no layer of the model; export the graph again",
+            place=place,
         )
     if document["graph_sha256"] != known.sha256:
         hashes = (
             f"graph_sha256 says {str(document['graph_sha256'])[:12]!r}, got {known.sha256[:12]!r}"
         )
         raise GraphError(
-            f"{place}: its config was changed after it was exported ({hashes}); export it again"
+            f"its config was changed after it was exported ({hashes}); export it again", place=place
         )
     graph = graph_from_config(config, tensors=tensors, place=place)
     fault = find_shape_fault(graph)
     if fault is not None:
-        raise GraphError(f"{place}: {fault}")
+        raise GraphError(fault, place=place)
     return graph
 
 
@@ -134,9 +134,10 @@ def is_graph_document(value: object) -> bool:
 def _check_document(document: Mapping[str, Any], place: str) -> None:
     if not is_graph_document(document):
         raise GraphError(
-            f"{place}: no layer graph, kind must be {KIND!r}, got"
+            f"no layer graph, kind must be {KIND!r}, got"
             f" {repr(document.get('kind'))[:60]}; export one with graphprune graph MODEL -o"
-            " FILE.json"
+            " FILE.json",
+            place=place,
         )
     version = document.get("format_version")
     if (
@@ -144,15 +145,16 @@ def _check_document(document: Mapping[str, Any], place: str) -> None:
         or version.partition(".")[0] != FORMAT_VERSION.partition(".")[0]
     ):
         raise GraphError(
-            f"{place}: format_version must be {FORMAT_VERSION!r}, got {str(version)[:60]!r}; export"
-            " the graph again with this version of graphprune"
+            f"format_version must be {FORMAT_VERSION!r}, got {str(version)[:60]!r}; export"
+            " the graph again with this version of graphprune",
+            place=place,
         )
     missing, unknown = sorted(_KEYS - set(document)), sorted(set(document) - _KEYS)
     if missing or unknown:
         fault = f"{missing[0]!r} is missing" if missing else f"{unknown[0]!r} is not known"
-        raise GraphError(f"{place}: {fault}; export the graph again")
+        raise GraphError(f"{fault}; export the graph again", place=place)
     if not isinstance(document["config"], Mapping) or not isinstance(document["tensors"], Mapping):
-        raise GraphError(f"{place}: config and tensors must be objects; export the graph again")
+        raise GraphError("config and tensors must be objects; export the graph again", place=place)
 
 
 def _facts(address: str, raw: Any, place: str) -> TensorFacts:
@@ -166,28 +168,26 @@ def _facts(address: str, raw: Any, place: str) -> TensorFacts:
         if all(type(length) is int and length >= 0 for length in shape):
             return raw["name"], shape, raw["dtype"]
     raise GraphError(
-        f"{place}: a tensor of {address!r} must have name, shape and dtype, got {str(raw)[:60]!r};"
-        " export the graph again"
+        f"a tensor of {address!r} must have name, shape and dtype, got {str(raw)[:60]!r};"
+        " export the graph again",
+        place=place,
     )
 
 
 def _list(value: Any, what: str, place: str) -> list[Any]:
     if not isinstance(value, list):
         raise GraphError(
-            f"{place}: {what} must be a list, got {type(value).__name__}; export the graph again"
+            f"{what} must be a list, got {type(value).__name__}; export the graph again",
+            place=place,
         )
     return value
 
 
 def _check_plain(config: Any, name: str) -> None:
-    waiting = [config]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, dict):
-            waiting.extend(item.values())
-        elif isinstance(item, list | tuple):
-            waiting.extend(item)
-        elif item is not None and not isinstance(item, str | bool | int | float):
+    for item in values_in(config):
+        if item is not None and not isinstance(
+            item, str | bool | int | float | dict | list | tuple
+        ):
             raise GraphError(
                 f"{name}: its config holds a {type(item).__name__} object, which JSON cannot"
                 " express; save the model and export the file's graph"

@@ -9,7 +9,7 @@ from functools import cached_property
 from os import PathLike
 from typing import Any
 
-from graphprune.archive import Archive, no_weights, opened_archive, read_document
+from graphprune.archive import Archive, find_source, no_weights, opened_archive, read_document
 from graphprune.archive.files import collector_paused
 from graphprune.arguments import check_path, wrong_type
 from graphprune.errors import ArchiveError
@@ -75,16 +75,12 @@ class ModelFile:
 
     @cached_property
     def mask_faults(self) -> Mapping[TensorKey, int] | None:
-        """The weights of each pruned tensor that are not zero although their mask is; None where
-        there are no weights.
-        """
+        """The nonzero weights under a zero mask in each pruned tensor; None without weights."""
         return None if self.located is None else measure_mask_faults(self.located)
 
     @cached_property
     def steps(self) -> Mapping[str, int] | None:
-        """After how many optimizer updates each wrapper was saved, by address; None where there are
-        no weights.
-        """
+        """The optimizer updates before each wrapper was saved, by address; None without weights."""
         return None if self.located is None else read_steps(self.located)
 
     @property
@@ -108,18 +104,19 @@ class ModelFile:
 
 
 def open_model_file(path: str | PathLike[str]) -> ModelFile:
-    """Return the model at `path`: a `.keras` or `.h5` file, a SavedModel folder, or a graph JSON
-    file; told by content, not by name.
+    """Return the model at `path`, its format told by content and not by name.
+
+    It may be a `.keras` or `.h5` file, a SavedModel folder, or a graph JSON file.
 
     Raises:
         ArchiveError: the file cannot be read or is not a whole model.
         GraphError: the config or the graph JSON does not hold together.
     """
     place = check_path("path", path, "the path of a saved model", _LIVE)
-    document = read_document(place)
-    if document is not None:
-        return ModelFile(place, graph_from_json_config(document, place), None)
-    with collector_paused(), opened_archive(place) as archive:
+    source = find_source(place)
+    if source is None:
+        return ModelFile(place, graph_from_json_config(read_document(place), place), None)
+    with collector_paused(), opened_archive(source) as archive:
         return model_file_of(archive)
 
 
@@ -145,7 +142,7 @@ def model_file_of(archive: Archive) -> ModelFile:
         or find_state_fault(read, located.tensors)
     )
     if fault is not None:
-        raise ArchiveError(f"{archive.path}: {fault}")
+        raise ArchiveError(fault, place=archive.path)
     return ModelFile(archive.path, read, replace(located, graph=read))
 
 
@@ -155,8 +152,7 @@ def read_graph(
     *,
     tensors: Mapping[str, Iterable[TensorFacts]] | None = None,
 ) -> LayerGraph:
-    """Return the layer graph of a saved model (`.keras`, `.h5`, SavedModel folder), of a graph JSON
-    file, of an archive, or of a config.
+    """Return the layer graph of a saved model, of a graph JSON file, of an archive, or of a config.
 
     Args:
         source: A path, an `Archive`, a serialized model, what a model's `get_config()` returns, or

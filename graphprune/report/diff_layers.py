@@ -21,9 +21,7 @@ _CALL = re.compile(r"^calls\.([0-9]{1,9})\.?")
 
 
 def change_text(change: ConfigChange) -> str:
-    """Return a changed setting with both values, long ones cut; of Python code only that it
-    differs.
-    """
+    """Return a changed setting with both values shortened, or that Python code differs."""
     if change.path.endswith(_CODE):
         return f"{escape_controls(change.path.removesuffix(_CODE))}  Python code differs"
     path = _CALL.sub(lambda call: f"{name_call(int(call[1]))} ", change.path)
@@ -36,7 +34,7 @@ def _value_text(value: object) -> str:
 
 
 def arrow(before: str, after: str) -> str:
-    """Return both texts with an arrow between them, or the one that both are."""
+    """Return both texts with an arrow between them, or one text if they are equal."""
     return before if before.strip() == after else f"{before} -> {after}"
 
 
@@ -54,9 +52,7 @@ _SHARE_WIDTH = 5
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """One line about a layer: a row of the table, or a changed setting, which has no type and
-    reaches further.
-    """
+    """One line about a layer: a row of the table, or a changed setting, which has no type."""
 
     mark: str
     address: str
@@ -160,7 +156,7 @@ def _quiet_text(layer: LayerDiff) -> str:
 
 
 def state_text(state: PruningState) -> str:
-    """Return by which rule a layer is wrapped, and how; it follows the word `wrapped`."""
+    """Return the rule and settings of a wrapper, to follow the word `wrapped`."""
     by = f" by {state.rule}" if state.rule else ""
     return (
         by if state.pruning is None else f"{by}: {state.pruning.pattern}, {_schedule_text(state)}"

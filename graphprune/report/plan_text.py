@@ -68,7 +68,7 @@ def _body(plan: Plan, show_all: bool, width: int | None) -> list[list[Line]]:
 
 
 def plan_heads(plan: Plan) -> tuple[str, ...]:
-    """Return what stands above and below the table, one text a line, drift first."""
+    """Return the lines above and below the table, drift first."""
     drift = [line.text for block in _drift_blocks(plan) for line in block]
     texts = (_header(plan), held_text(plan), _end(plan))
     return (*drift, *(line for text in texts for line in text.splitlines()))
@@ -170,7 +170,7 @@ def _summary_lines(plan: Plan) -> str:
 
 
 def _budget_lines(plan: Plan) -> str:
-    """Return one line a budget: how it shares out what, and what it comes to."""
+    """Return one line a budget: its allocation and its zeros."""
     return "\n".join(
         f"  {_budget_head(budget)}: {format_count(budget.zeros)} zeros of"
         f" {format_count(budget.weights)}{_scale(budget)};"
@@ -194,7 +194,7 @@ def _scale(budget: BudgetChange) -> str:
 
 
 def _drift_blocks(plan: Plan) -> Iterator[list[Line]]:
-    """Yield one note a rule, with a line for each tensor that has moved."""
+    """Yield one note a rule, with a line for each tensor that differs."""
     for rule in dict.fromkeys(drift.rule for drift in plan.drift):
         rows = [
             ("!", drift.address, drift.tensor, _drift_text(drift))
@@ -202,7 +202,7 @@ def _drift_blocks(plan: Plan) -> Iterator[list[Line]]:
             if drift.rule == rule
         ]
         named = f"rule {escape_controls(rule)}" if rule else "pruning"
-        yield [Line(f"Note: the model has moved since {named} was applied"), *mark_rows(rows)]
+        yield [Line(f"Note: the model has changed since {named} was applied"), *mark_rows(rows)]
 
 
 def _drift_text(drift: Drift) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from graphprune.diagnostics.terminal_text import Paint, escape_controls, plain, text_width
 
 HANGING = 4
-"""Columns by which the rest of a broken line is indented further."""
+"""Further indent of the rest of a broken line, in columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +90,9 @@ def shorten(text: str, width: int) -> str:
 
 
 def shorten_middle(text: str, width: int) -> str:
-    """Return `text`, with an ellipsis for its middle where it is longer than `width` columns; its
-    beginning and end tell layers apart.
+    """Return `text`, with an ellipsis for its middle if it is longer than `width` columns.
+
+    The beginning and the end of a name tell layers apart.
 
     Example:
         >>> shorten_middle("expanded_conv_depthwise_BN", 15), shorten_middle("fc1", 15)
@@ -130,7 +131,7 @@ def align_rows(
     gaps: Mapping[int, int] | None = None,
     indent: str = "",
 ) -> list[str]:
-    """Return one line a row, the cells of a column below each other and control characters escaped.
+    """Return one line a row, with aligned columns and escaped control characters.
 
     Args:
         rows: The cells; rows may differ in length.
@@ -185,8 +186,7 @@ def fit_rows(
     middles: Collection[int],
     lay_out: Callable[[Sequence[tuple[str, ...]]], list[str]],
 ) -> list[tuple[str, ...]]:
-    """Return the rows with columns shortened in turn, or left out, until all lines fit into
-    `width`, or nothing is left to shorten.
+    """Return the rows with columns shortened or left out in turn until all lines fit into `width`.
 
     Args:
         rows: The cells.
@@ -221,7 +221,7 @@ def fit_rows(
 def name_left_out(
     rows: Sequence[tuple[str, ...]], fitted: Sequence[tuple[str, ...]], headings: Mapping[int, str]
 ) -> str:
-    """Return the line that names the columns for which the terminal is too narrow, or nothing."""
+    """Return a line that names the columns that were left out, or an empty text."""
     names = [
         heading
         for column, heading in headings.items()

@@ -13,6 +13,7 @@ Layouts: HDF5 File Format Specification 3.0, IV.A.2.b (dataspace), IV.A.2.d (dat
 from __future__ import annotations
 
 import functools
+import io
 import math
 import re
 import struct
@@ -27,7 +28,7 @@ from numpy.typing import NDArray
 
 from graphprune.archive.archive import IN_HDF5, StoredTensor, Stretch, widen_bfloat16
 from graphprune.archive.files import open_file
-from graphprune.archive.hdf5.headers import check_root
+from graphprune.archive.hdf5.headers import Blocks, check_root
 from graphprune.errors import ArchiveError
 
 DATASPACE, DATATYPE, EXTERNAL, LAYOUT = 0x01, 0x03, 0x07, 0x08
@@ -38,8 +39,9 @@ _TYPES = ("<f2", "<f4", "<f8", "|i1", "<i2", "<i4", "<i8", "|u1", "<u2", "<u4", 
 
 
 def find_stretch(messages: Mapping[int, bytes], room: int) -> Stretch | None:
-    """Return where the values of a data set lie by the messages of its header, or None where it is
-    not plain or does not lie in a file of `room` bytes.
+    """Return where the values of a data set lie, by the messages of its header.
+
+    None where it is not plain or does not lie in a file of `room` bytes.
     """
     dtype = _known_types().get(messages.get(DATATYPE, b"").rstrip(b"\0"))
     shape = _find_shape(messages.get(DATASPACE, b""))
@@ -57,7 +59,7 @@ def find_stretch(messages: Mapping[int, bytes], room: int) -> Stretch | None:
     return Stretch(start, shape, dtype) if fits else None
 
 
-def read_stretch(file: BinaryIO, stretch: Stretch) -> NDArray[Any]:
+def _read_stretch(file: BinaryIO, stretch: Stretch) -> NDArray[Any]:
     """Return the values.
 
     Raises:
@@ -85,8 +87,9 @@ def _find_shape(message: bytes) -> tuple[int, ...] | None:
 
 @functools.cache
 def _known_types() -> Mapping[bytes, np.dtype[Any]]:
-    """Return the types that are read here by their messages, which the library writes with two
-    bytes in front.
+    """Return the NumPy types by their datatype messages.
+
+    The library writes two bytes before each message.
     """
     return {
         h5t.py_create(np.dtype(name)).encode()[2:].rstrip(b"\0"): np.dtype(name) for name in _TYPES
@@ -96,15 +99,16 @@ def _known_types() -> Mapping[bytes, np.dtype[Any]]:
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_UNCHECKED = 64 * 2**20
 MAX_RATIO = 300
-"""Keras itself stores weights uncompressed; those of which 99 of 100 are zero shrink some 50 times.
-Above 64 MB, what claims to shrink more is refused.
+"""Largest compression ratio of data above `MAX_UNCHECKED` bytes.
+
+Keras stores weights uncompressed; at 99% zeros they shrink some 50 times.
 """
 MAX_DEFLATE = 1100
-"""Deflate shrinks at most about 1032 times; a data set that claims more than this times its bytes
-on disk is refused.
-"""
+"""Largest compression ratio of any data set; deflate reaches about 1032."""
+MAX_IMAGE = 32 * 2**20
+"""Bytes of weights that are held in memory while their file is open."""
 _CUT = re.compile(r"truncated file: eof = (\d+), .*stored_eof = (\d+)")
-"""What HDF5 says of a file that is shorter than its own head tells (H5FD.c); h5py gives no code."""
+"""HDF5's message for a file shorter than its superblock says (H5FD.c); h5py gives no code."""
 
 
 class OpenedFile(h5py.File):  # type: ignore[misc] # h5py ships no types
@@ -113,8 +117,8 @@ class OpenedFile(h5py.File):  # type: ignore[misc] # h5py ships no types
     def __init__(self, source: str | BinaryIO) -> None:
         self._source = source
         with self.raw() as raw:
-            check_root(raw)
-        super().__init__(source, "r")
+            check_root(Blocks(raw))
+        super().__init__(_image(source) or source, "r")
 
     @contextmanager
     def raw(self) -> Iterator[BinaryIO]:
@@ -124,6 +128,19 @@ class OpenedFile(h5py.File):  # type: ignore[misc] # h5py ships no types
                 yield file
         else:
             yield self._source
+
+
+def _image(source: str | BinaryIO) -> h5py.h5f.FileID | None:
+    """Return a small file in memory as the library opens it without calls into Python.
+
+    None for other files, and for damaged ones: of an image the library does not say what is wrong.
+    """
+    if not isinstance(source, io.BytesIO) or len(source.getbuffer()) > MAX_IMAGE:
+        return None
+    try:
+        return h5py.h5f.open_file_image(source.getvalue())
+    except ValueError:
+        return None
 
 
 @contextmanager
@@ -143,7 +160,7 @@ def damage_named(place: str) -> Iterator[None]:
         MemoryError,
     ) as err:
         raise ArchiveError(
-            f"{place}: damaged HDF5 data ({_one_line(err)}); save or copy the model again"
+            f"damaged HDF5 data ({_one_line(err)}); save or copy the model again", place=place
         ) from err
 
 
@@ -166,10 +183,9 @@ def open_hdf5(source: str | BinaryIO, place: str) -> Iterator[OpenedFile]:
 def open_with_texts(
     path: str, texts: Mapping[str, str], orders: Mapping[str, list[str]] | None = None
 ) -> Iterator[h5py.File]:
-    """Open an `.h5` model for reading with `texts` as its attributes, whatever its own are; the
-    file stays as it is.
+    """Open an `.h5` model for reading with `texts` as its attributes; the file is not changed.
 
-    So a reader takes the configs that were checked, and none from the file once more.
+    So a reader takes the configs that were checked, and not those in the file.
 
     Args:
         path: The file.
@@ -220,16 +236,23 @@ def _one_line(err: Exception) -> str:
     return " ".join(str(err.args[0] if err.args else type(err).__name__).split())[:120]
 
 
-def read_dataset(file: h5py.File, raw: BinaryIO, tensor: StoredTensor, place: str) -> NDArray[Any]:
-    """Return the values of a data set that an index of this file gave; `raw` are the bytes of the
-    file.
+def read_plain(raw: BinaryIO, stretch: Stretch, place: str) -> NDArray[Any]:
+    """Return the values of a plain data set from the bytes of its file.
+
+    Raises:
+        ArchiveError: the file has become shorter, or cannot be read.
+    """
+    with damage_named(place):
+        return _read_stretch(raw, stretch)
+
+
+def read_dataset(file: h5py.File, tensor: StoredTensor, place: str) -> NDArray[Any]:
+    """Return the values of a data set that is not plain, through the HDF5 library.
 
     Raises:
         ArchiveError: it is missing or damaged.
     """
     with damage_named(place):
-        if tensor.stretch is not None:
-            return read_stretch(raw, tensor.stretch)
         dataset, shape, dtype = _open_numbers(file, tensor.path, place)
         values = np.empty(shape, dtype)
         if values.size:
@@ -240,8 +263,9 @@ def read_dataset(file: h5py.File, raw: BinaryIO, tensor: StoredTensor, place: st
 def describe_dataset(
     file: h5py.File, group: str, name: str, path: str, stretch: Stretch | None, place: str
 ) -> StoredTensor:
-    """Return the data set at `path` as the tensor `name` of `group`; `stretch` is where its values
-    lie, None where only the HDF5 library can tell.
+    """Return the data set at `path` as the tensor `name` of `group`.
+
+    `stretch` is where its values lie; None where only the HDF5 library can tell.
 
     Raises:
         ArchiveError: it is missing, not safe to read, or holds no numbers.
@@ -261,14 +285,13 @@ def _check_numbers(dtype: np.dtype[Any], path: str, place: str) -> None:
     """Raise unless the values of a data set are numbers."""
     if dtype.kind in "biufc" or dtype == IN_HDF5:
         return
-    kind = "bytes without a meaning"
+    kind = "opaque bytes"
     if dtype.hasobject or dtype.kind in "SU":
-        kind = "texts or references"
+        kind = "strings or references"
     elif dtype.names or dtype.subdtype:
         kind = "records"
     raise ArchiveError(
-        f"{place}: {path} holds {kind}, and graphprune reads numbers; keep such a table outside the"
-        " model"
+        f"{path} has a non-numeric dtype ({kind}); keep such a table outside the model", place=place
     )
 
 
@@ -282,7 +305,8 @@ def open_dataset(file: h5py.File, path: str, place: str) -> h5py.h5d.DatasetID:
         dataset = h5py.h5d.open(file.id, path.encode())
     except (KeyError, ValueError) as err:
         raise ArchiveError(
-            f"{place}: no tensor {path} in its HDF5 data; the file is damaged, save the model again"
+            f"no tensor {path} in its HDF5 data; the file is damaged, save the model again",
+            place=place,
         ) from err
     _check_storage(dataset, path, place)
     return dataset
@@ -302,8 +326,9 @@ def _check_storage(dataset: h5py.h5d.DatasetID, path: str, place: str) -> None:
     settings = dataset.get_create_plist()
     if settings.get_layout() == h5py.h5d.VIRTUAL or settings.get_external_count():
         raise ArchiveError(
-            f"{place}: {path} keeps its values in another file, which Keras never does; the file is"
-            " not safe to read, save the model again"
+            f"{path} keeps its values in another file, which Keras never does; the file is"
+            " not safe to read, save the model again",
+            place=place,
         )
     stored = dataset.get_storage_size()
     claimed = math.prod(dataset.shape) * dataset.dtype.itemsize
@@ -312,6 +337,7 @@ def _check_storage(dataset: h5py.h5d.DatasetID, path: str, place: str) -> None:
         MAX_UNCHECKED, stored * MAX_RATIO
     ):
         raise ArchiveError(
-            f"{place}: {path} claims {claimed:,} bytes and holds {stored:,}; the file is damaged,"
-            " save the model again"
+            f"{path} claims {claimed:,} bytes and holds {stored:,}; the file is damaged,"
+            " save the model again",
+            place=place,
         )

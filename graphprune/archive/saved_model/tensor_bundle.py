@@ -61,9 +61,7 @@ def unmask_crc(masked: int) -> int:
 
 
 def mask_crc(crc: int) -> int:
-    """Return `crc` in the form in which it is stored: a checksum among data whose checksum is taken
-    would weaken that.
-    """
+    """Return `crc` as it is stored: masked, because the CRC of data that holds its CRC is weak."""
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & _ONES
 
 
@@ -77,7 +75,7 @@ def read_table(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     """Yield the keys and values of a table in their order.
 
     Raises:
-        WireError: this is no such table, it is damaged, or it is compressed, which
+        WireError: this is not such a table, it is damaged, or it is compressed, which
             `TableBuilderOptions` of tensorflow/core/util/tensor_bundle/tensor_bundle.cc rules out.
     """
     if len(data) < FOOTER or int.from_bytes(data[-8:], "little") != MAGIC:
@@ -152,8 +150,9 @@ class BundleEntry:
 
 @dataclass(frozen=True, slots=True)
 class TrackedObject:
-    """One object of the program that saved the checkpoint: its attributes by name, and the key of
-    its own value if it is a variable.
+    """One object of the program that saved the checkpoint.
+
+    It has its attributes by name, and the key of its value if it is a variable.
     """
 
     children: Mapping[str, int]
@@ -166,7 +165,7 @@ def message_damage_named(place: str) -> Iterator[None]:
     try:
         yield
     except (WireError, OverflowError, OSError) as err:
-        raise ArchiveError(f"{place}: damaged ({err}); save or copy the model again") from err
+        raise ArchiveError(f"damaged ({err}); save or copy the model again", place=place) from err
 
 
 @dataclass(frozen=True)
@@ -206,8 +205,9 @@ class Checkpoint:
             there = file.tell()
             if entry.offset + entry.size > there:
                 raise ArchiveError(
-                    f"{path}: a tensor should end at byte {entry.offset + entry.size:,}, the file"
-                    f" has {there:,}; save or copy the model again"
+                    f"a tensor should end at byte {entry.offset + entry.size:,}, the file"
+                    f" has {there:,}; save or copy the model again",
+                    place=path,
                 )
             file.seek(entry.offset)
             return file.read(entry.size)
@@ -215,8 +215,9 @@ class Checkpoint:
     def _check(self, key: str, entry: BundleEntry, crc: int) -> None:
         if mask_crc(crc) != entry.crc:
             raise ArchiveError(
-                f"{self._shard(entry)}: the checksum of {key!r} is wrong; the file is damaged, save"
-                " or copy the model again"
+                f"the checksum of {key!r} is wrong; the file is damaged, save"
+                " or copy the model again",
+                place=self._shard(entry),
             )
 
     def _shard(self, entry: BundleEntry) -> str:
@@ -232,13 +233,15 @@ class Checkpoint:
         entry = self.entries.get(OBJECT_GRAPH)
         if entry is None or entry.dtype != STRING:
             raise ArchiveError(
-                f"{place}: says not whose the tensors are; this is no checkpoint of a Keras model,"
-                " save the model again"
+                "has no object graph, so its tensors cannot be matched to layers; not a Keras"
+                " checkpoint, save the model again",
+                place=place,
             )
         if entry.size > MAX_OBJECTS:
             raise ArchiveError(
-                f"{place}: {OBJECT_GRAPH} has {entry.size:,} bytes, more than the {MAX_OBJECTS:,}"
-                " that it may have; save the model again"
+                f"{OBJECT_GRAPH} has {entry.size:,} bytes, more than the {MAX_OBJECTS:,}"
+                " that it may have; save the model again",
+                place=place,
             )
         with message_damage_named(place):
             data = memoryview(self._read_bytes(entry))
@@ -319,7 +322,8 @@ def _checked(name: str, entry: BundleEntry, place: str) -> BundleEntry:
         claimed = math.prod(entry.shape) * width
         if claimed != entry.size:
             raise ArchiveError(
-                f"{place}: {name!r} claims {claimed:,} bytes and holds {entry.size:,}; the file is"
-                " damaged, save the model again"
+                f"{name!r} claims {claimed:,} bytes and holds {entry.size:,}; the file is"
+                " damaged, save the model again",
+                place=place,
             )
     return entry

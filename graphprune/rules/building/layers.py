@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from graphprune.diagnostics.diagnostic import Diagnostic
 from graphprune.graph.classes.builtin_layers import BUILTIN_LAYERS
-from graphprune.graph.classes.config_weights import AXES, is_axis
+from graphprune.graph.classes.layer_class import AXES, is_axis
 from graphprune.rules.text.document import Notes
 from graphprune.rules.text.shape import Fault, Shape, optional, required
 from graphprune.rules.text.words import Text, Texts
@@ -54,7 +54,8 @@ class CustomLayerShape(Shape):
 
 def build_custom_layer(name: str, shape: CustomLayerShape, notes: Notes) -> CustomLayer:
     """Return what the entry `name` of the section says."""
-    if name in BUILTIN_LAYERS:
+    known = BUILTIN_LAYERS.get(name)
+    if known is not None and 2 in known.versions:
         message = f"layers: {name!r} is a layer of Keras, whose weights are known"
         notes.faults.append(
             Diagnostic(

@@ -1,10 +1,12 @@
-"""Schedules with the names and meaning that users of Keras pruning know, answering in tensors."""
+"""Schedules that answer in tensors, and how wrappers store those of a user's own class."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
+import tf_keras
 
 from graphprune.engine import schedules as engine
 from graphprune.engine.schedules import ScheduleClasses
@@ -93,3 +95,25 @@ class PlannedSchedule(PruningSchedule, engine.PlannedSchedule):
 
 SCHEDULES = ScheduleClasses(ConstantSparsity, PolynomialDecay, PlannedSchedule)
 """The schedules of plans as users of tf_keras know them."""
+
+
+def write_own_schedule(schedule: engine.PruningSchedule | None) -> dict[str, Any]:
+    """Return the part of a wrapper's config that holds a user's own schedule, or nothing."""
+    return (
+        {}
+        if schedule is None
+        else {"own_schedule": tf_keras.utils.serialize_keras_object(schedule)}
+    )
+
+
+def read_own_schedule(
+    value: Any, custom_objects: Mapping[str, Any] | None = None
+) -> engine.PruningSchedule | None:
+    """Return the schedule that `write_own_schedule` wrote; a schedule, or None, is returned as it
+    is.
+    """
+    return (
+        tf_keras.utils.deserialize_keras_object(value, custom_objects)
+        if isinstance(value, Mapping)
+        else value
+    )

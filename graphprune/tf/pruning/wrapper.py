@@ -31,13 +31,12 @@ from graphprune.tf.layers.live_tensors import (
     unburied,
     weight_names,
 )
+from graphprune.tf.layers.prunable_layer import live_class
 from graphprune.tf.layers.replicas import copies
 from graphprune.tf.layers.stored_names import keep_names, places_of
-from graphprune.tf.pruning.keras_schedules import SCHEDULES
-from graphprune.tf.pruning.missing_pruner import forget_first_traces, is_symbolic
-from graphprune.tf.pruning.own_schedule import read_own_schedule, write_own_schedule
-from graphprune.tf.pruning.projection import Projection
-from graphprune.tf.pruning.tfmot_config import convert_tfmot_config
+from graphprune.tf.pruning.keras_schedules import SCHEDULES, read_own_schedule, write_own_schedule
+from graphprune.tf.pruning.tfmot import convert_tfmot_config
+from graphprune.tf.pruning.training_hooks import Projection, forget_first_traces, is_symbolic
 from graphprune.wrapper_names import LAST_UPDATE, PACKAGE, STEP, mask_name, threshold_name
 
 
@@ -394,4 +393,4 @@ def _builds_when_called(layer: Layer) -> bool:
     """
     if not is_builtin_layer(layer) or holds_prunable_layer(layer):
         return True
-    return isinstance(layer, tf_keras.layers.MultiHeadAttention) and not layer.weights
+    return live_class(layer).is_built_by_call and not layer.weights

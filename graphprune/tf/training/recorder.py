@@ -19,7 +19,7 @@ from graphprune.runs.checkpoints import RunState, write_checkpoint
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import RunOptions
 from graphprune.runs.training_arguments import OnProgress, Progress, StopRequest
-from graphprune.tf.layers.finite import check_finite
+from graphprune.tf.layers.live_tensors import check_finite
 from graphprune.tf.models.saving import save_model
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
 from graphprune.tf.training.hidden_state import (
@@ -218,8 +218,9 @@ class Recorder(tf_keras.callbacks.Callback):
         scales = isinstance(self.model.optimizer, tf_keras.mixed_precision.LossScaleOptimizer)
         if math.isnan(loss) or (math.isinf(loss) and not scales):
             raise TrainingError(
-                f"{self._folder.path}: the loss became {loss:g} by step {self.step}; lower the"
-                " learning rate or look at the loss and the data; the checkpoints before are whole"
+                f"the loss became {loss:g} by step {self.step}; lower the"
+                " learning rate or look at the loss and the data; the checkpoints before are whole",
+                place=self._folder.path,
             )
 
     def _is_due(self) -> bool:

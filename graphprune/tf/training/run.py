@@ -35,18 +35,17 @@ from graphprune.runs.training_arguments import (
 )
 from graphprune.sparsity.positions import Position, Run
 from graphprune.tf.models.loading import load_model
-from graphprune.tf.models.read_back import check_reads_back
+from graphprune.tf.models.saving import check_reads_back
 from graphprune.tf.pruning.addresses import find_wrappers
-from graphprune.tf.pruning.held import held_layers
-from graphprune.tf.pruning.summaries import check_tensorboard
+from graphprune.tf.pruning.callbacks import check_tensorboard
+from graphprune.tf.pruning.pruner import held_layers
 from graphprune.tf.training.compiling import compile_model
 from graphprune.tf.training.data import Data, read_data
 from graphprune.tf.training.evaluation import check_data_fits
 from graphprune.tf.training.event_files import Place, cut_events
 from graphprune.tf.training.given_data import given_data
-from graphprune.tf.training.given_rules import given_rules, plan_for
-from graphprune.tf.training.origin import check_origin, open_origin
-from graphprune.tf.training.ready_model import Load, make_ready
+from graphprune.tf.training.origin import Load, check_origin, open_origin
+from graphprune.tf.training.ready_model import given_rules, make_ready, plan_for
 from graphprune.tf.training.run_record import (
     checkpoint_steps,
     first_state,
@@ -188,7 +187,7 @@ def train(
     found = folder.check_free(force=force)
     if not 1 <= epochs <= MAX_EPOCHS:
         raise TrainingError(
-            f"{run_dir}: the number of epochs must be from 1 to {MAX_EPOCHS:,}, got {epochs}"
+            f"the number of epochs must be from 1 to {MAX_EPOCHS:,}, got {epochs}", place=run_dir
         )
     if tensorboard is not None:
         check_tensorboard()

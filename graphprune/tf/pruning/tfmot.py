@@ -1,16 +1,20 @@
-"""Live layers in wrappers of the TensorFlow Model Optimization toolkit (tfmot), told by their class
-without importing it.
+"""Wrappers of the TensorFlow Model Optimization toolkit (tfmot), live or in a config.
+
+They are recognised by their class, without importing the toolkit, and read as wrappers of our own.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 from tf_keras.src.engine.base_layer import Layer
 
 from graphprune.errors import GraphError
-from graphprune.graph.wrappers import toolkit_pruning
+from graphprune.graph.wrappers import TOOLKIT_KEYS, toolkit_pruning
 from graphprune.sparsity.pruning import Pruning
-from graphprune.tf.layers.live_tensors import named_weights
+from graphprune.tf.layers.live_tensors import is_builtin_layer, named_weights, prunable_names
 from graphprune.wrapper_names import CLASS
 
 _PACKAGE = "tensorflow_model_optimization"
@@ -66,3 +70,23 @@ def foreign_wrapper(layer: Layer) -> GraphError:
 def _identity(weight: tf.Variable) -> int:
     """Return what tells a variable apart; mixed precision may wrap one variable twice."""
     return id(getattr(weight, "_variable", weight))
+
+
+def convert_tfmot_config(config: Mapping[str, Any], layer: Layer) -> dict[str, Any]:
+    """Return the arguments of the wrapper that prunes `layer` as the toolkit's did; the wrapper
+    keeps its name, which the model's connections use.
+
+    Raises:
+        GraphError: it has a pattern or a schedule that cannot be read.
+    """
+    try:
+        pruning = toolkit_pruning(
+            config, None if is_builtin_layer(layer) else prunable_names(layer)
+        )
+    except ValueError as err:
+        raise GraphError(f"{config['name']}: {err}") from err
+    return {
+        **{key: value for key, value in config.items() if key not in (*TOOLKIT_KEYS, "layer")},
+        "pruning": pruning,
+        "is_tfmot": True,
+    }

@@ -1,9 +1,15 @@
-"""Layers of a clone whose output shape and dtype are taken from the model, so that Keras need not
-trace `call` to find them: that is most of the time of cloning a large model.
+"""Help for Keras while it builds the layers of a clone.
+
+`foresee_outputs` takes output shapes and dtypes from the original, so that Keras need not trace
+`call` to find them: that is most of the time of cloning a large model. `spectral_layers_buildable`
+gives SpectralNormalization the InputSpec of tf_keras; it takes that of `tf.keras`, which tf_keras
+refuses if it is Keras 3.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -12,22 +18,9 @@ import tf_keras
 from tf_keras.src import backend
 from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.engine.keras_tensor import KerasTensor
+from tf_keras.src.layers.normalization import spectral_normalization
 
-_L = tf_keras.layers
-_PURE = frozenset(
-    {
-        *(_L.Conv1D, _L.Conv2D, _L.Conv3D, _L.DepthwiseConv1D, _L.DepthwiseConv2D),
-        *(_L.SeparableConv1D, _L.SeparableConv2D, _L.Conv2DTranspose, _L.Dense, _L.EinsumDense),
-        *(_L.BatchNormalization, _L.LayerNormalization, _L.Activation, _L.ReLU, _L.LeakyReLU),
-        *(_L.PReLU, _L.Softmax, _L.Rescaling, _L.Add, _L.Subtract, _L.Multiply, _L.Average),
-        *(_L.Maximum, _L.Minimum, _L.Concatenate, _L.Flatten, _L.Reshape, _L.Permute),
-        *(_L.MaxPooling1D, _L.MaxPooling2D, _L.AveragePooling1D, _L.AveragePooling2D),
-        *(_L.GlobalAveragePooling1D, _L.GlobalAveragePooling2D, _L.GlobalMaxPooling1D),
-        *(_L.GlobalMaxPooling2D, _L.ZeroPadding1D, _L.ZeroPadding2D, _L.Cropping2D),
-        *(_L.UpSampling1D, _L.UpSampling2D),
-    }
-)
-"""Classes whose `call` leaves nothing behind in the layer: no seed, no loss, no attribute."""
+from graphprune.tf.layers.prunable_layer import live_class
 
 _INFER = "_infer_output_signature"
 
@@ -42,7 +35,7 @@ def foresee_outputs(source: Layer, clone: Layer, inner: Layer) -> None:
         inner: The layer in the clone's wrapper, or `clone` itself.
     """
     nodes = source._inbound_nodes
-    if type(inner) not in _PURE or len(nodes) != 1 or inner._activity_regularizer is not None:
+    if not _is_pure(inner) or len(nodes) != 1 or inner._activity_regularizer is not None:
         return
     tensors = tf.nest.flatten((nodes[0].keras_inputs, nodes[0].outputs))
     if all(
@@ -51,6 +44,12 @@ def foresee_outputs(source: Layer, clone: Layer, inner: Layer) -> None:
     ):
         # not by setattr, which Keras tracks: it is gone once the layer is called
         vars(clone)[_INFER] = partial(_infer, source, clone, inner)
+
+
+def _is_pure(layer: Layer) -> bool:
+    """Return whether a call leaves nothing behind in the layer, whose class is one of Keras."""
+    kind = type(layer)
+    return kind is getattr(tf_keras.layers, kind.__name__, None) and live_class(layer).is_pure
 
 
 def _infer(
@@ -83,3 +82,28 @@ def _unnamed(tensor: KerasTensor) -> KerasTensor:
 
 def _specs(inputs: Any) -> list[tf.TypeSpec | None]:
     return [getattr(tensor, "type_spec", None) for tensor in tf.nest.flatten(inputs)]
+
+
+@contextmanager
+def spectral_layers_buildable() -> Iterator[None]:
+    """Let SpectralNormalization build with the InputSpec of its own package, whatever `tf.keras`
+    is; nothing else sees a change.
+    """
+    before = spectral_normalization.tf
+    spectral_normalization.tf = _TensorFlowOfTfKeras(before)
+    try:
+        yield
+    finally:
+        spectral_normalization.tf = before
+
+
+class _TensorFlowOfTfKeras:
+    """TensorFlow, with tf_keras as its `keras`."""
+
+    keras = tf_keras
+
+    def __init__(self, tensorflow: Any) -> None:
+        self._tensorflow = tensorflow
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tensorflow, name)
