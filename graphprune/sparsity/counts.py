@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 
-@lru_cache(maxsize=4096)  # the layers of a model have few shapes, and fractions are slow
+@lru_cache(maxsize=4096)  # models repeat their shapes, and fractions are slow
 def kept_count(size: int, sparsity: float) -> int:
     """Return how many of `size` weights stay when the share `sparsity` (0 to below 1) must be zero.
 

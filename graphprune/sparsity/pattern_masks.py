@@ -23,7 +23,10 @@ _ADDED = 64
 
 
 def keep_of_mask(weights: Weights, kept: int, of: int, axis: int) -> tuple[Mask, float]:
-    """Return the mask that keeps `kept` of each `of` neighbours, and the least magnitude kept."""
+    """Return the mask that keeps the `kept` largest of each `of` neighbours along an axis.
+
+    Also returned is the smallest magnitude kept.
+    """
     scores = magnitude_bits(weights).reshape(weights.shape)
     blocks = _split(scores, [of if index == axis else 1 for index in range(weights.ndim)])
     groups = np.moveaxis(blocks, 2 * axis + 1, 0)
@@ -39,10 +42,7 @@ def keep_of_mask(weights: Weights, kept: int, of: int, axis: int) -> tuple[Mask,
 
 
 def _rank_by_pairs(groups: NDArray[np.unsignedinteger]) -> NDArray[np.uint8]:
-    """Return how many scores of its group (axis 0) rank before each score.
-
-    Larger scores come first, then equal ones with a lower index.
-    """
+    """Return how many of its group (axis 0) rank before each score: larger, or equal earlier."""
     ranks = np.zeros(groups.shape, dtype=np.uint8)
     for first, second in itertools.combinations(range(len(groups)), 2):
         wins = groups[first] >= groups[second]
@@ -64,7 +64,7 @@ def block_mask(
 ) -> tuple[Mask, float]:
     """Return the mask that zeroes the share `share` of the blocks, and the smallest score kept.
 
-    `lengths` are those of a block along each axis; `pool` is `max` or `mean`.
+    `lengths` are those of a block along each axis, `pool` is `max` or `mean`.
     """
     blocks = _split(np.abs(weights), lengths)
     scores = (
@@ -119,7 +119,7 @@ def _weights_in_blocks(shape: Sequence[int], lengths: Sequence[int]) -> NDArray[
 
 
 def channel_mask(weights: Weights, axis: int, share: float) -> tuple[Mask, float]:
-    """Return the mask that zeroes `share` of the slices of an axis, and the least mean kept."""
+    """Return the mask that zeroes `share` of an axis's slices, and the smallest mean kept."""
     others = tuple(index for index in range(weights.ndim) if index != axis)
     with np.errstate(over="ignore"):
         scores = np.abs(weights).sum(axis=others, dtype=np.float64) / (
@@ -130,7 +130,7 @@ def channel_mask(weights: Weights, axis: int, share: float) -> tuple[Mask, float
 
 
 def _split(values: NDArray[Any], lengths: Sequence[int]) -> NDArray[Any]:
-    """Return `values` with each axis split into (blocks, length in a block), padded with zeros."""
+    """Return `values` with each axis split into (blocks, length), filled up with zeros."""
     short = [-size % length for size, length in zip(values.shape, lengths, strict=True)]
     padded = np.pad(values, [(0, count) for count in short]) if any(short) else values
     return padded.reshape(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphprune.diagnostics.diagnostic import Diagnostic
+from graphprune.nested import values_in
 from graphprune.rules.building.actions import ActionBuilder, build_budget
 from graphprune.rules.building.checks import build_check
 from graphprune.rules.building.file_faults import check_shape, find_at
@@ -61,8 +62,9 @@ class Remains:
     texts: frozenset[str] = frozenset()
 
     def lost_in(self, path: Path) -> frozenset[Path]:
-        """Return what was taken out of the entry at `path`; nothing where it is sound, or gone as a
-        whole.
+        """Return what was taken out of the entry at `path`.
+
+        Nothing where the entry is valid, or was taken out as a whole.
         """
         lost = self.lost.get(path, frozenset())
         return frozenset() if path in lost else lost
@@ -71,12 +73,16 @@ class Remains:
 def take_out(
     document: Document, data: Any, paths: Iterable[Path], schedules: frozenset[str]
 ) -> Remains:
-    """Return what remains of `data` without the values at the faulty `paths`, and without those
-    whose fault shows only then.
+    """Return `data` without the values at the faulty `paths`.
+
+    What is left is checked again: a value whose fault shows only then is taken out too.
     """
     rest, lost, paths = copy.deepcopy(data), set[Path](), tuple(paths)
     texts = frozenset(
-        text for entry in {path[:2] for path in paths} for text in _texts_in(find_at(data, entry))
+        text
+        for entry in {path[:2] for path in paths}
+        for text in values_in(find_at(data, entry))
+        if isinstance(text, str)
     )
     for _ in range(_ROUNDS if isinstance(data, dict) else 0):
         lost |= {_take(rest, path) for path in sorted(set(paths), key=len, reverse=True)}
@@ -93,21 +99,10 @@ def _by_entry(lost: Iterable[Path]) -> dict[Path, frozenset[Path]]:
     return {entry: frozenset(paths) for entry, paths in found.items()}
 
 
-def _texts_in(data: Any) -> Iterator[str]:
-    waiting = [data]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, str):
-            yield part
-        elif isinstance(part, Mapping):
-            waiting += part.values()
-        elif isinstance(part, list):
-            waiting += part
-
-
 def _take(rest: Any, path: Path) -> Path:
-    """Take the value at `path` out of `rest`, or of what holds it where it cannot be spared;
-    returns the path of what is lost.
+    """Take the value at `path` out of `rest`, and return the path of what was taken out.
+
+    Where the value is required, what holds it is taken out.
     """
     if not path:
         return path
@@ -251,8 +246,9 @@ class _Hidden:
         return None if self._remains.shape is None else self._remains.shape.given(name)
 
     def _notes(self, path: Path, nameless: str = "") -> Notes | None:
-        """Return notes for an entry from which values were taken out; None for a sound one.
-        `nameless` is what it is called where its id was taken out.
+        """Return notes for an entry from which values were taken out; None for a valid one.
+
+        `nameless` is what messages call it where its id was taken out.
         """
         lost = self._remains.lost_in(path)
         called = nameless if (*path, "id") in lost else ""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from graphprune.diagnostics.diagnostic import Diagnostic
+from graphprune.nested import mappings_in
 from graphprune.rules.building.gather import FileParts
 from graphprune.rules.matchers.failures import find_contradiction
 from graphprune.rules.matchers.keys import MatcherBuilder, MatcherShape
@@ -55,8 +56,9 @@ def build_selectors(defined: Defined, faults: list[Diagnostic]) -> dict[str, Use
 def find_unused(
     defined: Defined, users: Iterable[Any], also: Iterable[str] = ()
 ) -> Iterator[Diagnostic]:
-    """Yield a warning for each selector that none of the shapes in `users` needs, directly or
-    through other selectors; the names in `also` count as used.
+    """Yield a warning for each selector that no shape in `users` needs, directly or through others.
+
+    The names in `also` count as used.
     """
     waiting = [*also, *(name for shape in users for name in uses_in(shape))]
     used: set[str] = set()
@@ -94,8 +96,9 @@ def uses_in(shape: Any) -> Iterator[str]:
 
 
 def _order(uses: Mapping[str, Sequence[str]]) -> tuple[list[str], list[list[str]]]:
-    """Return the names, used ones before their users, and the cycles; by depth-first search,
-    without recursion as chains may be long.
+    """Return the names, each before those that use it, and the cycles.
+
+    The depth-first search does not recurse, as chains may be long.
     """
     order: list[str] = []
     cycles: list[list[str]] = []
@@ -194,12 +197,9 @@ def _unused_budgets(files: Sequence[FileParts], used: Collection[str]) -> Iterat
 
 def _named(kind: str, values: Sequence[Any]) -> Iterator[str]:
     """Yield the texts that stand under the key `kind`, wherever it is."""
-    waiting = list(values)
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, Mapping):
-            if isinstance(part.get(kind), str):
-                yield part[kind]
-            waiting += part.values()
-        elif isinstance(part, list):
-            waiting += part
+    return (
+        part[kind]
+        for value in values
+        for part in mappings_in(value)
+        if isinstance(part.get(kind), str)
+    )
