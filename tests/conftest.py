@@ -5,6 +5,7 @@
 from pathlib import Path
 
 import pytest
+from fork_server import LIGHT, ForkServer
 from hypothesis import HealthCheck, settings
 
 TF_TESTS = Path(__file__).parent / "tf"
@@ -66,6 +67,20 @@ def _own_state_folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """Starts command lines that need TensorFlow as processes of their own."""
+    with ForkServer(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def light_server(tmp_path_factory):
+    """Starts command lines that need no TensorFlow as processes of their own."""
+    with ForkServer(tmp_path_factory.mktemp("light-server"), LIGHT) as server:
+        yield server
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyte
-from fork_server import ROOT, usual_signals
+from fork_server import ROOT, ForkServer, usual_signals
 
 LINES = 400
 ERASE = rb"(?=\r\x1b\[2K)"
@@ -41,11 +41,19 @@ class Seen:
 
 
 class Terminal:
-    """A process in a pseudo-terminal of some width. It is the process's own terminal, so Ctrl-C is
-    a key that is typed.
+    """A process in a pseudo-terminal of some width, forked by `server` if one is given. It is the
+    process's own terminal, so Ctrl-C is a key that is typed.
     """
 
-    def __init__(self, command: list[str], columns: int, folder: Path, stdout=None, env=None):
+    def __init__(
+        self,
+        command: list[str],
+        columns: int,
+        folder: Path,
+        stdout=None,
+        env=None,
+        server: ForkServer | None = None,
+    ):
         self._screen = pyte.Screen(columns, LINES)
         self._stream, self._moments, self._raw = pyte.ByteStream(self._screen), [], b""
         self._main, side = pty.openpty()
@@ -55,15 +63,20 @@ class Terminal:
             for name, value in os.environ.items()
             if name not in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
         }
-        self._process = subprocess.Popen(
-            command,
-            stdin=side,
-            stdout=stdout or side,
-            stderr=side,
-            cwd=folder,
-            env=keep | QUIET | (env or {}),
-            preexec_fn=self._take_terminal,
-        )
+        env = keep | QUIET | (env or {})
+        if server is None:
+            self._process = subprocess.Popen(
+                command,
+                stdin=side,
+                stdout=stdout or side,
+                stderr=side,
+                cwd=folder,
+                env=env,
+                preexec_fn=self._take_terminal,
+            )
+        else:
+            out = stdout.fileno() if stdout else side
+            self._process = server.fork(command, (side, out, side), folder, env)
         os.close(side)
 
     @staticmethod
