@@ -119,6 +119,7 @@ class ForkServer:
         return self
 
     def __exit__(self, *fault):
+        self._end_latest()
         self._socket.close()
         self._server.wait()
 
@@ -137,9 +138,7 @@ class ForkServer:
             folder: Where the process runs.
             env: Its whole environment; that of this process if not given.
         """
-        if self._latest is not None and self._latest.returncode is None:  # its test has failed
-            self._latest.send_signal(signal.SIGKILL)
-            self._latest.wait()
+        self._end_latest()
         order = {
             "command": [str(word) for word in command[1:]],
             "folder": str(folder),
@@ -149,10 +148,19 @@ class ForkServer:
         self._latest = Fork(json.loads(self._socket.recv(4096)), self._socket)
         return self._latest
 
+    def _end_latest(self) -> None:
+        """End the latest process, where its test failed before that."""
+        if self._latest is not None and self._latest.returncode is None:
+            self._latest.send_signal(signal.SIGKILL)
+            self._latest.wait()
+
     def start(self, *arguments, folder: Path = ROOT) -> Child:
         """Start `graphprune ARGUMENTS` in a fork."""
+        return self._start(["-m", "graphprune", *arguments], folder)
+
+    def _start(self, command, folder, env=None) -> Child:
         with _opened(self._files) as streams:
-            fork = self.fork([sys.executable, "-m", "graphprune", *arguments], streams, folder)
+            fork = self.fork([sys.executable, *command], streams, folder, env)
         return Child(fork.pid, fork.wait, self._files)
 
     def start_anew(self, *arguments) -> Child:
@@ -175,6 +183,10 @@ class ForkServer:
     def run(self, *arguments, folder: Path = ROOT) -> Ended:
         """Return how `graphprune ARGUMENTS` ends."""
         return self.start(*arguments, folder=folder).wait()
+
+    def run_program(self, program, *arguments, folder: Path = ROOT, env=None) -> Ended:
+        """Return how `python -c PROGRAM ARGUMENTS` ends."""
+        return self._start(["-c", program, *arguments], folder, env).wait()
 
 
 @contextmanager

@@ -56,6 +56,7 @@ class Terminal:
     ):
         self._screen = pyte.Screen(columns, LINES)
         self._stream, self._moments, self._raw = pyte.ByteStream(self._screen), [], b""
+        self._rows: dict[int, str] = {}
         self._main, side = pty.openpty()
         fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, columns, 0, 0))
         keep = {
@@ -88,10 +89,14 @@ class Terminal:
     @property
     def lines(self) -> list[str]:
         """The lines of the screen as it is now."""
-        lines = [line.rstrip() for line in self._screen.display]
-        while lines and not lines[-1]:
-            lines.pop()
-        return lines
+        for row in self._screen.dirty & self._screen.buffer.keys():
+            line = self._screen.buffer[row]
+            self._rows[row] = "".join(
+                line[column].data for column in range(max(line, default=-1) + 1)
+            ).rstrip()
+        self._screen.dirty.clear()
+        last = max((row for row, text in self._rows.items() if text), default=-1)
+        return [self._rows.get(row, "") for row in range(last + 1)]
 
     def read(self, seconds: float) -> bool:
         """Take in what is written within some time; return whether there may be more."""
