@@ -9,8 +9,8 @@ import pytest
 from fork_server import LIGHT, ForkServer
 from hypothesis import HealthCheck, settings
 
-TF_TESTS = Path(__file__).parent / "tf"
-GOLDEN = Path(__file__).parent / "golden"
+TESTS = Path(__file__).parent
+TF_TESTS, GOLDEN = TESTS / "tf", TESTS / "golden"
 LONGEST = (
     "tests/tf/test_layer_matrix.py",
     "tests/cli/test_story.py",
@@ -44,6 +44,9 @@ settings.register_profile(
 def pytest_configure(config):
     """Let hypothesis try the same examples in every run, and many others under `--slow`."""
     settings.load_profile("explore" if config.getoption("--slow") else "same-every-time")
+    missing = [name for name in (*LONGEST, *TOGETHER) if not (TESTS.parent / name).exists()]
+    if missing:
+        raise pytest.UsageError(f"tests/conftest.py: no such file: {', '.join(missing)}")
 
 
 def pytest_addoption(parser):
