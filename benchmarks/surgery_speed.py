@@ -27,8 +27,9 @@ import tensorflow_model_optimization as tfmot
 import tf_keras
 
 import graphprune
+from graphprune.engine.masks import prune_at_once
 from graphprune.tf.pruning.addresses import find_wrappers
-from graphprune.tf.pruning.mask_choice import choose_masks
+from graphprune.tf.pruning.pruner import held_layers
 from graphprune.tf.pruning.surgery import strip_model
 
 MODELS = {
@@ -63,8 +64,7 @@ def _round(model: tf_keras.Model) -> dict[str, Times]:
     wrap["graphprune"], wrapped = _time(
         lambda: graphprune.prune_low_magnitude(model, graphprune.ConstantSparsity(0.5, 0))
     )
-    for wrapper in find_wrappers(wrapped).values():
-        choose_masks(wrapper, wrapper.pruning.share_of)
+    prune_at_once(held_layers(find_wrappers(wrapped)).values())
     strip["graphprune"], _ = _time(lambda: strip_model(wrapped))
     del wrapped
     copied, copy = _time(lambda: _copy(model))

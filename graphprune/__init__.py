@@ -1,5 +1,4 @@
-"""Declarative graph rewrites over saved Keras models: prune by rules, train, resume, strip, and see
-every change.
+"""Prune saved Keras models by rules: plan, wrap, train, resume, strip, and see every change.
 
 Every name resolves on first use, so that importing this package costs nothing and TensorFlow is
 imported only by the names that need it.
@@ -43,16 +42,17 @@ if TYPE_CHECKING:
     from graphprune.plan import Plan, read_plan
     from graphprune.plan.verify import Verification
     from graphprune.rules import RuleSet, read_rules
-    from graphprune.runs.stopping import StopRequest
+    from graphprune.runs.training_arguments import StopRequest
     from graphprune.sparsity.positions import Run
     from graphprune.sparsity.schedules import Schedule
     from graphprune.tf.layers.prunable_layer import PrunableLayer
     from graphprune.tf.models.loading import load_model
     from graphprune.tf.models.saving import save_model
-    from graphprune.tf.pruning.callbacks import UpdatePruningStep
+    from graphprune.tf.pruning.callbacks import PruningSummaries, UpdatePruningStep
     from graphprune.tf.pruning.keras_api import (
         collect_prunable_layers,
         prune_low_magnitude,
+        prune_scope,
         strip_pruning,
     )
     from graphprune.tf.pruning.keras_schedules import (
@@ -60,10 +60,8 @@ if TYPE_CHECKING:
         PolynomialDecay,
         PruningSchedule,
     )
-    from graphprune.tf.pruning.one_shot import prune_one_shot
     from graphprune.tf.pruning.pruner import Pruner
-    from graphprune.tf.pruning.scope import prune_scope
-    from graphprune.tf.pruning.summaries import PruningSummaries
+    from graphprune.tf.pruning.surgery import prune_one_shot
     from graphprune.tf.pruning.wrapper import PruneLowMagnitude
     from graphprune.tf.training.run import resume, train
     from graphprune.tf.training.training_loop import TrainingResult
@@ -95,24 +93,27 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "write_plan",
     ),
     "rules": ("RuleSet", "read_rules"),
-    "runs.stopping": ("StopRequest",),
+    "runs.training_arguments": ("StopRequest",),
     "sparsity.positions": ("Run",),
     "plan": ("Plan", "read_plan"),
     "plan.verify": ("Verification",),
     "diff": ("GraphDiff", "diff_graphs"),
-    "tf.pruning.callbacks": ("UpdatePruningStep",),
-    "tf.pruning.keras_api": ("collect_prunable_layers", "prune_low_magnitude", "strip_pruning"),
+    "tf.pruning.callbacks": ("PruningSummaries", "UpdatePruningStep"),
+    "tf.pruning.keras_api": (
+        "collect_prunable_layers",
+        "prune_low_magnitude",
+        "prune_scope",
+        "strip_pruning",
+    ),
     "tf.pruning.keras_schedules": ("ConstantSparsity", "PolynomialDecay", "PruningSchedule"),
     "tf.models.loading": ("load_model",),
     "tf.layers.prunable_layer": ("PrunableLayer",),
-    "tf.pruning.one_shot": ("prune_one_shot",),
     "tf.pruning.pruner": ("Pruner",),
     "tf.models.saving": ("save_model",),
-    "tf.pruning.scope": ("prune_scope",),
-    "tf.pruning.summaries": ("PruningSummaries",),
     "tf.training.training_loop": ("TrainingResult",),
     "sparsity.schedules": ("Schedule",),
     "tf.training.run": ("resume", "train"),
+    "tf.pruning.surgery": ("prune_one_shot",),
     "tf.pruning.wrapper": ("PruneLowMagnitude",),
 }
 

@@ -8,8 +8,7 @@ from typing import Any
 
 from hostile_configs import function
 
-from graphprune.archive.allowed.keras_names import KERAS, LAYERS, OPERATION_LAYERS
-from graphprune.archive.allowed.places import LIMITS, PATHS
+from graphprune.archive.allowed.keras_names import KERAS, LAYERS, LIMITS, OPERATION_LAYERS, PATHS
 
 KEYS = (
     "class_name", "config", "module", "registered_name", "name", "inbound_nodes", "layers",

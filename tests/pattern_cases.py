@@ -4,8 +4,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from graphprune.sparsity.fit import find_misfit
-from graphprune.sparsity.patterns import UNSTRUCTURED, Block, Channel, KeepOf
+from graphprune.sparsity.patterns import UNSTRUCTURED, Block, Channel, KeepOf, find_misfit
 
 AXES = {1: ("in",), 2: ("in", "out"), 3: ("w", "out", "in"), 4: ("h", "w", "in", "out")}
 SHARES = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99]) | st.floats(0, 0.999)

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.sparsity.counts import kept_count, kept_in_group
-from graphprune.sparsity.fit import check_fit, group_lengths
-from graphprune.sparsity.patterns import Block, Channel, KeepOf, Pattern
+from graphprune.sparsity.patterns import Block, Channel, KeepOf, Pattern, check_fit
 
 Weights = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -61,7 +60,7 @@ def pattern_mask(
         case Block():
             pool = np.max if pattern.pool == "max" else _mean
             return _whole_mask(
-                weights, list(_places(weights.shape, axes, group_lengths(pattern))), pool, share
+                weights, list(_places(weights.shape, axes, pattern.lengths())), pool, share
             )
         case Channel():
             lengths = {axis: weights.shape[axes.index(axis)] for axis in axes} | {pattern.axis: 1}
@@ -72,7 +71,7 @@ def pattern_mask(
 def _keep_of_mask(weights: Weights, pattern: KeepOf, share: float, axes: Sequence[str]) -> Mask:
     kept = kept_in_group(pattern.keep, pattern.of, share)
     mask = np.zeros(weights.shape, dtype=np.bool_)
-    for place in _places(weights.shape, axes, group_lengths(pattern)):
+    for place in _places(weights.shape, axes, pattern.lengths()):
         group = np.abs(weights[place])
         mask[place] = _largest(group.ravel(), min(kept, group.size)).reshape(group.shape)
     return mask

@@ -5,7 +5,7 @@ import re
 from graphprune.diagnostics.slugs import read_slugs
 from graphprune.rules.building.patterns import PATTERN_SHAPES
 from graphprune.rules.building.schema import KINDS
-from graphprune.rules.shapes.shape import Shape, example_of, help_for, keys_of
+from graphprune.rules.text.shape import Shape, example_of, help_for, keys_of
 from graphprune.sparsity.schedules import CURVES
 
 TABLE = re.compile(r"(<!-- (keys: (\w+)|patterns|curves|slugs) -->\n).*?(<!-- end -->)", re.DOTALL)

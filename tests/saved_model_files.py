@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from graphprune.archive.saved_model.crc32c import crc32c, mask_crc
-from graphprune.archive.saved_model.sstable import MAGIC
+from graphprune.archive.saved_model.tensor_bundle import MAGIC, crc32c, mask_crc
 
 DTYPES = {"float32": 1, "int64": 9, "bool": 10}
 Tree = Mapping[str, Any]

@@ -3,6 +3,7 @@ every import in the source.
 """
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("diff", frozenset({"networkx", "numpy", "typing_extensions"})),
     ("runs", frozenset({"numpy", "pydantic"})),
     ("report", frozenset({"rich", "jinja2", "networkx"})),
+    ("engine", frozenset({"numpy"})),
     ("tf", frozenset({"tensorflow", "tf_keras", "absl", "h5py", "numpy"})),
     ("interface", frozenset()),
     ("cli", frozenset({"click", "rich"})),
@@ -112,9 +114,9 @@ def test_every_part_of_the_table_exists():
 
 # The folders of the larger packages, lowest first: a folder imports only those above it in its row.
 FOLDERS: dict[str, tuple[str, ...]] = {
-    "rules": ("text", "shapes", "matchers", "values", "building", "resolving"),
+    "rules": ("text", "matchers", "values", "building", "resolving"),
     "tf": ("layers", "pruning", "models", "training"),
-    "graph": ("classes", "shapes"),
+    "graph": ("shapes", "classes"),
     "report": ("drawing",),
     "archive": ("hdf5", "saved_model", "allowed"),
 }
@@ -152,3 +154,58 @@ def test_a_folder_says_what_belongs_in_it_and_what_does_not(folder):
     words = (ast.get_docstring(ast.parse(text)) or "").split()
     assert "What belongs here:" in " ".join(words)
     assert "What does not:" in " ".join(words)
+
+
+LAZY = [path for path in SOURCE.rglob("__init__.py") if "lazy_names(" in path.read_text("utf-8")]
+
+
+@pytest.mark.parametrize("path", LAZY, ids=lambda path: path.parent.name)
+def test_a_lazy_package_says_where_its_names_are_as_it_says_for_type_checkers(path):
+    package = ".".join(path.parent.relative_to(SOURCE.parent).parts)
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typed = {
+        (node.module, alias.name)
+        for block in tree.body
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in block.body
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("graphprune.")
+        for alias in node.names
+    }
+    tables = [node for node in ast.walk(tree) if isinstance(node, ast.Dict)]
+    lazy = {
+        (f"{package}.{home}", name)
+        for table in tables
+        for home, names in ast.literal_eval(table).items()
+        for name in names
+    }
+    assert lazy == typed
+
+
+ERRORS = frozenset(
+    {"ArchiveError", "CheckpointError", "DataError", "GraphError", "OutputError", "PlanError"}
+    | {"TrainingError"}
+)
+
+
+def starts_with_a_value(text: ast.expr) -> str | None:
+    """What an f-string such as `{path}: is damaged` begins with, names of layers excepted."""
+    if not (isinstance(text, ast.JoinedStr) and isinstance(text.values[0], ast.FormattedValue)):
+        return None
+    value, rest = ast.unparse(text.values[0].value), text.values[1:2]
+    is_place = bool(rest) and ast.unparse(rest[0]).strip("'\"").startswith(": ")
+    return value if is_place and not re.search(r"(name|address)\W*$|name'", value, re.I) else None
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_an_error_has_the_file_that_it_is_about_as_a_value(module):
+    calls = [
+        node
+        for node in ast.walk(ast.parse((SOURCE / module).read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ERRORS and node.args
+    ]
+    found = {
+        f"{module}:{call.lineno}: give place={value}"
+        for call in calls
+        if (value := starts_with_a_value(call.args[0]))
+    }
+    assert found == set()

@@ -77,11 +77,11 @@ def test_a_plan_that_was_written_is_read_again(tmp_path: Path) -> None:
     write_plan(plan, tmp_path / "p.json")
     again = read_plan(tmp_path / "p.json")
     assert plan_to_config(again) == plan_to_config(plan)
-    with pytest.raises(OutputError, match="a plan that was read from JSON holds no model to draw"):
+    with pytest.raises(OutputError, match="a plan that was read from JSON has no model to draw"):
         again.save(tmp_path / "p.html")
     with pytest.raises(OutputError, match=r"no report has this suffix; known are .txt, .json"):
         plan.save(tmp_path / "p.pdf")
-    with pytest.raises(OutputError, match="a Plan has no dot form; it has text, json"):
+    with pytest.raises(OutputError, match="a Plan cannot be written as dot; known are text, json"):
         plan.save(tmp_path / "p.dot")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["p.json"]
     with pytest.raises(TypeError, match=r"^plan must be a Plan, got dict$"):

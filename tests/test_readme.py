@@ -13,7 +13,7 @@ from commands import run_command
 from graphprune.cli.main import COMMANDS
 from graphprune.rules import parse_rules
 from graphprune.rules.matchers.keys import MatcherShape
-from graphprune.rules.shapes.shape import keys_of
+from graphprune.rules.text.shape import keys_of
 from graphprune.shipped import shipped_file
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

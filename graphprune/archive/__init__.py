@@ -12,13 +12,19 @@ from typing import TYPE_CHECKING
 from graphprune.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from graphprune.archive.archive import Archive
-    from graphprune.archive.read import no_weights, opened_archive, read_archive, read_document
-    from graphprune.archive.stored import StoredTensor
+    from graphprune.archive.archive import Archive, StoredTensor
+    from graphprune.archive.read import (
+        find_source,
+        no_weights,
+        opened_archive,
+        read_archive,
+        read_document,
+    )
 
 __all__ = [
     "Archive",
     "StoredTensor",
+    "find_source",
     "no_weights",
     "opened_archive",
     "read_archive",
@@ -29,8 +35,13 @@ if not TYPE_CHECKING:  # so that type checkers know every name, and no other
     __getattr__ = lazy_names(
         __name__,
         {
-            "archive": ["Archive"],
-            "read": ["no_weights", "opened_archive", "read_archive", "read_document"],
-            "stored": ["StoredTensor"],
+            "archive": ["Archive", "StoredTensor"],
+            "read": [
+                "find_source",
+                "no_weights",
+                "opened_archive",
+                "read_archive",
+                "read_document",
+            ],
         },
     )

@@ -1,6 +1,6 @@
 """A saved model as data: its config, and its tensors one by one.
 
-What the formats have in common stands here; each format is a `Source` in a module of its own.
+What all formats share is here; each format is a `Source` in a module of its own.
 """
 
 from __future__ import annotations
@@ -12,9 +12,38 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
-from graphprune.archive.stored import StoredTensor
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The values of one data set: where they begin in the file, and what they are."""
+
+    start: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """One data set.
+
+    Attributes:
+        group: The group that it belongs to, see `Archive.stored`.
+        name: Its name there: `0`, `1`, ... in a `.keras` file, `fc1/kernel:0` in an `.h5` file.
+        path: Its path in the HDF5 file.
+        shape, dtype: As NumPy names them.
+        stretch: Where its values lie in the HDF5 file; None where only the HDF5 library can tell.
+    """
+
+    group: str
+    name: str
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    stretch: Stretch | None = field(default=None, compare=False, repr=False)
+
 
 Format = Literal["keras", "h5", "savedmodel"]
 
@@ -166,5 +195,21 @@ class Archive:
         Raises:
             ArchiveError: the file has changed or is damaged.
         """
+        if self._open:
+            return self._open[0].read(tensor)
         with self.opened() as file:
             return file.read(tensor)
+
+
+IN_HDF5 = np.dtype("V2")
+"""HDF5 does not know them either; h5py keeps them as two bytes without a meaning."""
+
+
+def widen_bfloat16(bits: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the floats whose 16 bits are given as integers, exactly.
+
+    Example:
+        >>> widen_bfloat16(np.array([0x3F80, 0xC020], "uint16")).tolist()
+        [1.0, -2.5]
+    """
+    return (bits.astype("uint32") << 16).view("float32")

@@ -1,5 +1,4 @@
-"""One serialized object, as Keras writes it into a model's config: what its dict says, in both
-dialects.
+"""One serialized object, as Keras writes it into a model's config: what it says, and copies of it.
 
 The dialect of `.keras` files has `module` and `registered_name` beside `class_name` and `config`;
 the older one of `.h5` files has only the last two, with the registered name as class name
@@ -8,8 +7,11 @@ the older one of `.h5` files has only the last two, with the registered name as 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from graphprune.wrapper_names import REGISTERED
 
 Entry = Mapping[str, Any]
 LAMBDA = "<lambda>"
@@ -66,3 +68,124 @@ def holds_lambda_bytecode(value: Any) -> bool:
         elif isinstance(item, list | tuple):
             waiting.extend(item)
     return False
+
+
+PLACEMENT = ("name", "inbound_nodes")
+"""The keys that say where a layer stands in its model and not what it is."""
+
+
+def is_entry(value: Any) -> bool:
+    """Return whether `value` is a serialized layer, whatever class it names."""
+    return (
+        isinstance(value, Mapping)
+        and isinstance(value.get("class_name"), str)
+        and isinstance(value.get("config"), Mapping)
+    )
+
+
+def is_input(entry: Entry) -> bool:
+    """Return whether this is an InputLayer."""
+    return type_of(entry) == "InputLayer" and is_builtin(entry)
+
+
+def is_wrapper(entry: Entry) -> bool:
+    """Return whether this is graphprune's pruning wrapper."""
+    return type_of(entry) == REGISTERED
+
+
+def name_of(entry: Entry) -> str:
+    """Return the layer's own name.
+
+    Raises:
+        KeyError: neither the entry nor its config names it.
+    """
+    return str(entry["name"] if "name" in entry else entry["config"]["name"])
+
+
+def to_snake_case(name: str) -> str:
+    """Return a class name as `.keras` files spell it (tf_keras/src/utils/generic_utils.py).
+
+    Example:
+        >>> (
+        ...     to_snake_case("PReLU"),
+        ...     to_snake_case("Conv2DTranspose"),
+        ...     to_snake_case("TFOpLambda"),
+        ...     to_snake_case("_Low"),
+        ... )
+        ('p_re_lu', 'conv2d_transpose', 'tf_op_lambda', 'private__low')
+    """
+    snake = re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
+    return f"private{snake}" if snake.startswith("_") else snake
+
+
+def copy_config(value: Any) -> Any:
+    """Return a copy that shares no dict, list or tuple with `value`; other objects are kept as they
+    are.
+    """
+    if isinstance(value, dict):
+        return {key: copy_config(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [copy_config(item) for item in value]
+    if type(value) is tuple:
+        return tuple(copy_config(item) for item in value)
+    return value
+
+
+_PLAIN = frozenset({str, bool, int, float, type(None)})
+_ADDRESS = frozenset({"shared_object_id"})
+_TRACES = _ADDRESS | {"module", "registered_name", "build_config", "compile_config"}
+
+
+def canonical(value: Any) -> Any:
+    """Return `value` as plain JSON in which dialects, memory addresses and build or compile
+    settings leave no trace.
+
+    Example:
+        >>> canonical(
+        ...     {
+        ...         "module": "keras.layers",
+        ...         "class_name": "A",
+        ...         "config": {"n": (1, 2)},
+        ...         "registered_name": None,
+        ...         "shared_object_id": 7,
+        ...     }
+        ... )
+        {'class_name': 'A', 'config': {'n': [1, 2]}}
+        >>> canonical(
+        ...     {
+        ...         "activation": {
+        ...             "module": "builtins",
+        ...             "class_name": "function",
+        ...             "config": "mine",
+        ...             "registered_name": "function",
+        ...         }
+        ...     }
+        ... )
+        {'activation': 'mine'}
+    """
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is dict or isinstance(value, Mapping):
+        is_object = "class_name" in value and "config" in value
+        if is_object and value["class_name"] == "function" and isinstance(value["config"], str):
+            return value["config"]
+        left_out = _TRACES if is_object else _ADDRESS
+        found = {
+            str(key): item if type(item) in _PLAIN else canonical(item)
+            for key, item in value.items()
+            if key not in left_out
+        }
+        return found | {"class_name": type_of(value)} if is_object else found
+    if isinstance(value, list | tuple):
+        return [item if type(item) in _PLAIN else canonical(item) for item in value]
+    if isinstance(value, str | int | float):
+        return value
+    return _canonical_object(value)
+
+
+def _canonical_object(value: Any) -> Any:
+    if isinstance(getattr(value, "tolist", None), Callable):  # type: ignore[arg-type]
+        return canonical(value.tolist())
+    named = value if isinstance(value, type) or hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}.{named.__qualname__}"

@@ -10,12 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from graphprune.archive.archive import Archive, Source
-from graphprune.archive.collector import collector_paused
 from graphprune.archive.entries import is_model, type_of
-from graphprune.archive.files import READABLE, open_file, read_whole
+from graphprune.archive.files import (
+    MAX_JSON,
+    READABLE,
+    collector_paused,
+    open_file,
+    parse_object,
+    read_whole,
+)
 from graphprune.archive.hdf5.file import SIGNATURE
 from graphprune.archive.hdf5.model import Hdf5Model
-from graphprune.archive.json_text import MAX_JSON, parse_object
 from graphprune.archive.keras3 import config_from_keras_3, is_keras_3
 from graphprune.archive.keras_zip import SIGNATURES, KerasZip
 from graphprune.archive.saved_model.folder import SavedModelFolder
@@ -39,14 +44,16 @@ def read_archive(path: str | PathLike[str]) -> Archive:
 
 
 @contextmanager
-def opened_archive(path: str | PathLike[str]) -> Iterator[Archive]:
-    """Read the saved model at `path` as `read_archive` does, and keep its file open for what
-    follows.
+def opened_archive(place: str | PathLike[str] | Source) -> Iterator[Archive]:
+    """Read a saved model as `read_archive` does, and keep its file open for what follows.
+
+    Args:
+        place: Its path, or what `find_source` returned for it.
 
     Raises:
         ArchiveError: there is no such file, it is damaged, or it is not a whole model.
     """
-    source = _find_source(fspath(path))
+    source = _need_source(place) if isinstance(place, str | PathLike) else place
     with source.opened() as file:
         header = file.read_header()
         archive = Archive(
@@ -58,52 +65,59 @@ def opened_archive(path: str | PathLike[str]) -> Iterator[Archive]:
             archive._open.clear()
 
 
-def _find_source(place: str) -> Source:
-    """Return what lies at `place`, told by its content."""
+def _need_source(path: str | PathLike[str]) -> Source:
+    source = find_source(path)
+    if source is None:
+        raise no_weights(fspath(path))
+    return source
+
+
+def find_source(path: str | PathLike[str]) -> Source | None:
+    """Return the saved model at `path`, its format told by content; None for a JSON document.
+
+    Raises:
+        ArchiveError: there is no such file, or it is neither.
+    """
+    place = fspath(path)
     if Path(place).is_dir():
         return SavedModelFolder(place)
-    signature = _signature(place)
+    with open_file(place) as file:
+        signature = file.read(8)
     if signature.startswith(SIGNATURES):
         return KerasZip(place)
     if signature == SIGNATURE:
         return Hdf5Model(place)
     if is_json_beginning(signature):
-        raise no_weights(place)
+        return None
     if not signature:
-        raise ArchiveError(f"{place}: is empty (0 bytes); save or copy the model again")
+        raise ArchiveError("is empty (0 bytes); save or copy the model again", place=place)
     raise ArchiveError(
-        f"{place}: is no saved model, neither a zip nor an HDF5 file; graphprune reads {READABLE}"
+        f"is no saved model, neither a zip nor an HDF5 file; graphprune reads {READABLE}",
+        place=place,
     )
 
 
-def read_document(path: str | PathLike[str]) -> dict[str, Any] | None:
-    """Return the JSON object in the file at `path`, whatever its name; None where the file begins
-    as no JSON object does, or is a folder.
+def read_document(path: str | PathLike[str]) -> dict[str, Any]:
+    """Return the JSON object in a file, whatever its name.
 
     Raises:
         ArchiveError: there is no such file, or its JSON is damaged or too large.
     """
     place = fspath(path)
-    if Path(place).is_dir() or not is_json_beginning(_signature(place)):
-        return None
     return parse_object(read_whole(place, MAX_JSON), place, "its text", strict=True)
 
 
 def no_weights(place: str) -> ArchiveError:
     """Return the error for a layer graph as JSON where weights are needed."""
     return ArchiveError(
-        f"{place}: is JSON, which holds no weights; give the saved model that it was exported from"
+        "is JSON, which holds no weights; give the saved model that it was exported from",
+        place=place,
     )
 
 
 def is_json_beginning(data: bytes) -> bool:
     """Return whether a file that begins with `data` is meant to be a JSON object."""
     return data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
-
-
-def _signature(place: str) -> bytes:
-    with open_file(place) as file:
-        return file.read(8)
 
 
 def _checked(archive: Archive) -> Archive:
@@ -113,15 +127,17 @@ def _checked(archive: Archive) -> Archive:
     config = archive.config
     if not isinstance(config.get("class_name"), str) or not isinstance(config.get("config"), dict):
         raise ArchiveError(
-            f"{archive.path}: its config has no class_name and config, so it describes no model;"
-            " save the model again"
+            "its config has no class_name and config, so it describes no model;"
+            " save the model again",
+            place=archive.path,
         )
     if is_keras_3(archive.keras_version, config):
         archive = replace(archive, config=config_from_keras_3(config), dialect="keras3")
     if not is_model(archive.config):
         raise ArchiveError(
-            f"{archive.path}: the model's class is {type_of(config)!r}, whose layers are not in the"
-            " file; rebuild it as a Functional or Sequential model and save it again"
+            f"the model's class is {type_of(config)!r}, whose layers are not in the"
+            " file; rebuild it as a Functional or Sequential model and save it again",
+            place=archive.path,
         )
     config, names = rename_toolkit_wrappers(archive.config)
     return archive if config is archive.config else replace(archive, config=config, renamed=names)

@@ -3,7 +3,7 @@ graphprune names them.
 
 The toolkit's wrapper is of the same class, `PruneLowMagnitude`, and adds `prune_low_magnitude_` to
 the name of the layer inside; its config says the same in other words (`pruning_schedule`,
-`block_size`, `block_pooling_type`), which `graphprune.graph.tfmot` reads.
+`block_size`, `block_pooling_type`), which `graphprune.graph.wrappers` reads.
 """
 
 from __future__ import annotations

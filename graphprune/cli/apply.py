@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from graphprune.archive.suffixes import check_model_suffix
-from graphprune.cli.inputs import loading_arguments, open_model
+from graphprune.archive.files import check_model_suffix
+from graphprune.cli.inputs import loading_arguments
 from graphprune.cli.options import (
     LoadingOptions,
     RuleOptions,
@@ -19,13 +19,12 @@ from graphprune.cli.options import (
     model_and_rules,
 )
 from graphprune.cli.outputs import check_output_free, print_warnings
-from graphprune.cli.planning import load_with_classes, plan_for
+from graphprune.cli.planning import load_with_classes, open_to_load, plan_for
 from graphprune.cli.progress import IMPORTING, LOADING, live_display
 from graphprune.documents import to_json
 from graphprune.plan import plan_to_config
 from graphprune.report import render_plan_text
 from graphprune.tf.models.quiet import import_tensorflow
-from graphprune.tf.models.refusals import check_loadable
 
 
 @click.command("apply")
@@ -50,8 +49,9 @@ def command(
     format_: str | None,
     force: bool,
 ) -> None:
-    """Wrap the layers of MODEL that the rules (or a plan) select. The file MODEL is not touched;
-    the optimizer's state is kept.
+    """Wrap the layers of MODEL that the rules (or a plan) select.
+
+    The file MODEL is not changed; the wrapped model keeps the optimizer's state.
 
     \b
         graphprune apply model.keras -r builtin:dense-90 -o wrapped.keras
@@ -64,9 +64,7 @@ def command(
         output, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])]
     )
     check_model_suffix(output)
-    saved = open_model(model)
-    archive = saved.need_archive()
-    check_loadable(archive, unsafe_lambda=loading.unsafe_lambda, unsafe_ops=loading.unsafe_ops)
+    saved = open_to_load(model, loading)
     with live_display() as display:
         display.say(LOADING)
         loaded = load_with_classes(saved, loading)
@@ -76,13 +74,12 @@ def command(
         display.say(IMPORTING)
         import_tensorflow()
         from graphprune.tf.models.loading import load_model
-        from graphprune.tf.models.read_back import check_reads_back
-        from graphprune.tf.models.saving import save_model
+        from graphprune.tf.models.saving import check_reads_back, save_model
         from graphprune.tf.pruning.surgery import apply_plan
 
         display.say(LOADING)
         arguments = loading_arguments(loading)
-        wrapped = apply_plan(load_model(archive.path, **arguments), plan)
+        wrapped = apply_plan(load_model(saved.need_archive().path, **arguments), plan)
         display.say(f"writing {output}")
         check_reads_back(wrapped, Path(output).suffix, output, partial(load_model, **arguments))
         save_model(wrapped, output)

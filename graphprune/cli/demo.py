@@ -1,6 +1,4 @@
-"""`graphprune demo`: the whole story on a real model and real digits, through the same commands
-that a user types.
-"""
+"""`graphprune demo`: all steps on a real model and real digits, through the commands users type."""
 
 from __future__ import annotations
 
@@ -8,15 +6,16 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import click
 
 from graphprune import signals
-from graphprune.cli.colour import echo
 from graphprune.cli.main import run
 from graphprune.cli.options import force_option
+from graphprune.cli.outputs import echo
 from graphprune.errors import EXIT_ERROR, OUTPUT_EXISTS, OutputError
 from graphprune.files import write_whole
 from graphprune.shipped import shipped_file
@@ -42,8 +41,9 @@ OWN_FILES = frozenset(
 @click.argument("folder", metavar="[DIR]", default="graphprune-demo")
 @force_option
 def command(folder: str, force: bool) -> None:
-    """Prune a digit classifier that ships with graphprune, in DIR: read, plan, wrap, train,
-    interrupt, resume, strip, compare.
+    """Prune a digit classifier that ships with graphprune, in the folder DIR.
+
+    The demo reads, plans, wraps, trains, interrupts, resumes, strips and compares.
 
     \b
         graphprune demo
@@ -51,67 +51,59 @@ def command(folder: str, force: bool) -> None:
     """  # noqa: D301 - click wants the real character
     started = time.monotonic()
     home = prepare_folder(Path(folder), force=force)
-    original, wrapped, run_folder = (
-        str(home / "original.keras"),
-        str(home / "wrapped.keras"),
-        str(home / RUN_FOLDER),
-    )
-    sparse, tflite, digits = (
-        str(home / "sparse.keras"),
-        str(home / "sparse.tflite"),
-        str(home / "digits.npz"),
-    )
-
-    tell(
-        "1. The model: a digit classifier, read from the file alone. TensorFlow is not loaded,"
-        " nothing in the file is run."
-    )
-    call("layers", original)
-    tell("2. The plan: what the rules would change, and what they leave alone.")
-    call("rules", "conv-80-dense-90")
-    call("plan", original, "-r", RULES, "-o", str(home / "plan.json"))
-    call("plan", original, "-r", RULES)
-    if "tensorflow" in sys.modules:
-        raise AssertionError("a command that must not load TensorFlow has loaded it")
-    tell(
-        "3. Wrap the selected layers in a clone, and train it. TensorFlow loads now, which takes a"
-        " few seconds."
-    )
-    call("apply", original, "--plan", str(home / "plan.json"), "-o", wrapped)
-    call("plan", wrapped, "-r", RULES)
-    tell(f"   Training is cut off after step {STOP_AFTER}, as if the power had failed.")
-    call(
-        "train",
-        wrapped,
-        "--data",
-        digits,
-        "--epochs",
-        EPOCHS,
-        "--batch-size",
-        "32",
-        "--checkpoint-every",
-        "50 steps",
-        "--run",
-        run_folder,
-        "--stop-after",
-        STOP_AFTER,
-        *(["--force"] if Path(run_folder).exists() else []),
-    )
-    tell(
-        "4. Resume in a new process: weights, masks, optimizer state and the order of the data go"
-        " on exactly where they were."
-    )
-    call_in_new_process("resume", run_folder)
+    show_plan(home)
+    train_and_resume(home)
+    original, sparse = home / "original.keras", home / "sparse.keras"
     tell("5. Strip: the original architecture, sparse, ready to serve.")
-    call("strip", run_folder, "--original", original, "-o", sparse, "-o", tflite, "--data", digits)
+    outputs: list[str | Path] = ["-o", sparse, "-o", home / "sparse.tflite"]
+    data: list[str | Path] = ["--data", home / "digits.npz"]
+    call("strip", home / RUN_FOLDER, "--original", original, *outputs, *data)
     tell("6. What changed, from the original to the result.")
     call("diff", original, sparse)
     tell(closing_words(home, time.monotonic() - started))
 
 
+def show_plan(home: Path) -> None:
+    """Show the model and what the rules would change, without TensorFlow."""
+    original, plan = home / "original.keras", home / "plan.json"
+    tell(
+        "1. The model: a digit classifier, read from the file alone. TensorFlow is not loaded,"
+        " nothing in the file is run."
+    )
+    call("layers", original)
+    tell("2. The plan: what the rules would change, and what they would not.")
+    call("rules", "conv-80-dense-90")
+    call("plan", original, "-r", RULES, "-o", plan)
+    call("plan", original, "-r", RULES)
+    if "tensorflow" in sys.modules:
+        raise AssertionError("a command that must not load TensorFlow has loaded it")
+
+
+def train_and_resume(home: Path) -> None:
+    """Wrap the model, train it until it is cut off, and resume in a new process."""
+    wrapped, run_folder = home / "wrapped.keras", home / RUN_FOLDER
+    tell(
+        "3. Wrap the selected layers in a clone, and train it. TensorFlow loads now, which takes a"
+        " few seconds."
+    )
+    call("apply", home / "original.keras", "--plan", home / "plan.json", "-o", wrapped)
+    call("plan", wrapped, "-r", RULES)
+    tell(f"   Training is cut off after step {STOP_AFTER}, as if the power had failed.")
+    length = ["--epochs", EPOCHS, "--batch-size", "32", "--checkpoint-every", "50 steps"]
+    place: list[str | Path] = ["--run", run_folder, "--stop-after", STOP_AFTER]
+    place += ["--force"] if run_folder.exists() else []
+    call("train", wrapped, "--data", home / "digits.npz", *length, *place)
+    tell(
+        "4. Resume in a new process: weights, masks, optimizer state and the order of the data"
+        " continue exactly where they were."
+    )
+    call_in_new_process("resume", run_folder)
+
+
 def prepare_folder(home: Path, *, force: bool) -> Path:
-    """Return the folder with the shipped model and digits in it; of an earlier demo there, `force`
-    removes just what that demo wrote.
+    """Return the folder `home` with the shipped model and digits in it.
+
+    `force` removes the files of an earlier demo there, and no others.
 
     Raises:
         OutputError: something is there already, and `force` was not given; or there is more than a
@@ -120,9 +112,9 @@ def prepare_folder(home: Path, *, force: bool) -> Path:
     if home.exists():
         if not force:
             raise OutputError(
-                f"{home}: exists already; give another folder, or --force to run the demo there"
-                " again",
+                "exists already; give another folder, or --force to run the demo there again",
                 OUTPUT_EXISTS,
+                place=home,
             )
         others = (
             []
@@ -131,8 +123,9 @@ def prepare_folder(home: Path, *, force: bool) -> Path:
         )
         if others or not home.is_dir():
             raise OutputError(
-                f"{home}: holds more than an earlier demo ({', '.join(others) or 'it is a file'}),"
-                " so --force does not touch it; give another folder"
+                f"holds more than an earlier demo ({', '.join(others) or 'it is a file'}),"
+                " so --force does not touch it; give another folder",
+                place=home,
             )
         for name in OWN_FILES - {RUN_FOLDER}:
             (home / name).unlink(missing_ok=True)
@@ -144,44 +137,45 @@ def prepare_folder(home: Path, *, force: bool) -> Path:
 def tell(text: str) -> None:
     """Print one step's heading."""
     click.echo()
-    echo(text, partial(click.style, bold=True))
+    echo(click.style(text, bold=True))
 
 
-def call(*arguments: str) -> None:
+def call(*arguments: str | Path) -> None:
     """Run a command of graphprune in this process, shown as a user would type it."""
-    click.echo()
-    echo(f"$ graphprune {shlex.join(arguments)}", partial(click.style, fg="cyan"))
-    sys.stdout.flush()
-    check_code(run(list(arguments)), arguments)
+    words = show_command(arguments)
+    check_code(run(words), words)
 
 
-def call_in_new_process(*arguments: str) -> None:
+def call_in_new_process(*arguments: str | Path) -> None:
     """Run a command of graphprune in a new Python process, shown as a user would type it."""
-    click.echo()
-    echo(f"$ graphprune {shlex.join(arguments)}", partial(click.style, fg="cyan"))
-    sys.stdout.flush()
+    words = show_command(arguments)
     with (
-        subprocess.Popen([sys.executable, "-m", "graphprune", *arguments]) as process,
+        subprocess.Popen([sys.executable, "-m", "graphprune", *words]) as process,
         signals.stopping(partial(hand_on_signal, process), str),
     ):
         code = process.wait()
-    check_code(code, arguments)
+    check_code(code, words)
+
+
+def show_command(arguments: Sequence[str | Path]) -> list[str]:
+    """Print a command as a user would type it, and return its words."""
+    words = [str(argument) for argument in arguments]
+    click.echo()
+    echo(click.style(f"$ graphprune {shlex.join(words)}", fg="cyan"))
+    sys.stdout.flush()
+    return words
 
 
 def hand_on_signal(process: subprocess.Popen[bytes]) -> bool:
-    """Send the signal that came to a command in another process, which ends as it does for its own;
-    return whether it runs.
-    """
+    """Send the signal that this command received to another process; return whether it runs."""
     if process.poll() is not None:
         return False
     process.send_signal(signals.first_signal())
     return True
 
 
-def check_code(code: int, arguments: tuple[str, ...]) -> None:
-    """Refuse to go on after a command that failed; one that a signal stopped has said all, and its
-    code is this command's.
-    """
+def check_code(code: int, arguments: Sequence[str]) -> None:
+    """Exit if a command failed or a signal stopped it, with the code of the signal."""
     if signals.first_signal():
         raise click.exceptions.Exit(signals.EXIT_SIGNAL + signals.first_signal())
     if code:
@@ -194,7 +188,7 @@ def check_code(code: int, arguments: tuple[str, ...]) -> None:
 
 
 def closing_words(home: Path, seconds: float) -> str:
-    """Return where everything is, and what to try next."""
+    """Return the list of files, and what to try next."""
     return f"""Done in {seconds:.0f} s. Everything is in {home}/:
   original.keras            the model as it was
   plan.json                 the plan, also the input of apply and train

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import click
 
-from graphprune import report
-from graphprune.cli.colour import paint_marks
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import (
     all_option,
@@ -20,13 +18,11 @@ from graphprune.cli.outputs import (
     check_report_free,
     choose_drawing_format,
     print_report,
-    terminal_width,
+    view_for,
 )
-from graphprune.diff import GraphDiff, graph_diff_to_config
-from graphprune.diff.archive_weights import diff_models
-from graphprune.documents import to_json
+from graphprune.diff.graph_diff import diff_models
 from graphprune.errors import EXIT_DIFFERENT
-from graphprune.graph import ModelFile
+from graphprune.report.rendering import render
 
 
 @click.command("diff")
@@ -48,15 +44,16 @@ def command(
     detailed_exitcode: bool,
     force: bool,
 ) -> None:
-    """Show what changed from model A to model B: layers, connections, wrappers, sparsity and
-    weights.
+    """Show what changed from model A to model B.
+
+    The report has layers, connections, wrappers, sparsity and weights.
 
     \b
         graphprune diff model.keras sparse.keras
         graphprune diff model.keras sparse.keras -o diff.html
 
-    Calls of a shared layer count from 1; in JSON from 0, as Keras's node indices do.
-    With --detailed-exitcode the exit code is 2 where the models differ.
+    Calls of a shared layer are numbered from 1, in JSON from 0 like Keras's node indices.
+    With --detailed-exitcode the exit code is 2 if the models differ.
     """  # noqa: D301 - click wants the real character
     check_report_free(
         output, force=force, inputs=[left, right], format_=format_, known=tuple(DRAWING_SUFFIXES)
@@ -64,30 +61,7 @@ def command(
     before, after = open_model(left), open_model(right)
     kind = choose_drawing_format(format_, output)
     difference = diff_models(before, after, measure_gzip=kind == "text")
-    if kind in ("html", "svg"):
-        print_report(_draw(before, after, difference, kind), output)
-    else:
-        print_report(
-            _render(difference, kind, show_all=show_all, brief=brief, width=terminal_width(output)),
-            output,
-            paint_marks if kind == "text" else str,
-            wraps=kind == "text",
-        )
+    view = view_for(output, show_all=show_all, brief=brief, measured=after)
+    print_report(render(difference, kind, view), output)
     if detailed_exitcode and not difference.is_empty:
         raise click.exceptions.Exit(EXIT_DIFFERENT)
-
-
-def _render(
-    difference: GraphDiff, kind: str, *, show_all: bool, brief: bool, width: int | None
-) -> str:
-    if kind == "json":
-        return to_json(graph_diff_to_config(difference))
-    if kind == "github":
-        return report.render_diff_github(difference, show_all=show_all, brief=brief)
-    return report.render_diff_text(difference, show_all=show_all, brief=brief, width=width)
-
-
-def _draw(before: ModelFile, after: ModelFile, difference: GraphDiff, kind: str) -> str:
-    if kind == "svg":
-        return report.render_diff_svg(before.graph, after.graph, difference)
-    return report.render_diff_html(before.graph, after.graph, difference, after.metrics)

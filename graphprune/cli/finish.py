@@ -1,10 +1,11 @@
-"""What `train` and `resume` say when they return, and the exit code that follows."""
+"""How `train` and `resume` end: messages, the table of sizes, and the exit code."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +14,43 @@ import click
 from graphprune import signals
 from graphprune.cli.inputs import find_training_origin, open_model
 from graphprune.cli.options import LoadingOptions
-from graphprune.cli.sizes import Measured, size_columns
+from graphprune.diff.sizes import measure_sizes, side_by_side
 from graphprune.errors import EXIT_ERROR
-from graphprune.report import SizeTable, render_sizes_text
+from graphprune.graph import ModelFile
+from graphprune.report import SizeColumn, SizeTable, render_sizes_text
 from graphprune.report.numbers import format_count, format_share
 from graphprune.report.tables import align_rows
-from graphprune.runs.stopping import StopRequest
+from graphprune.runs.training_arguments import StopRequest
 
 if TYPE_CHECKING:
     from graphprune.tf.training.training_loop import TrainingResult
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A written model: title, path, zeros, parameters and accuracy, None if unknown."""
+
+    title: str
+    path: str
+    zeros: int | None
+    parameters: int
+    accuracy: float | None
+
+    @classmethod
+    def of_file(cls, title: str, path: str, weights: ModelFile, accuracy: float | None) -> Measured:
+        """Return it with the zeros and parameters of `weights`, which has the same weights."""
+        zeros = None if weights.zeros is None else sum(weights.zeros.values())
+        return cls(title, path, zeros, weights.graph.parameters, accuracy)
+
+
+def size_columns(files: Sequence[Measured]) -> tuple[SizeColumn, ...]:
+    """Return the columns of the final table: the same with bytes, as they are and after gzip."""
+    sizes = side_by_side(measure_sizes, *(file.path for file in files))
+    return tuple(
+        SizeColumn(file.title, size.raw, size.gzip, file.zeros, file.parameters, file.accuracy)
+        for size, file in zip(sizes, files, strict=True)
+    )
+
 
 NOTHING_GIVEN = LoadingOptions()
 
@@ -30,8 +59,9 @@ NOTHING_GIVEN = LoadingOptions()
 def stoppable(
     run_folder: str, *, is_new: bool, loading: LoadingOptions = NOTHING_GIVEN
 ) -> Iterator[StopRequest]:
-    """Yield what a run is stopped by when the first signal comes; a second signal, or one while the
-    run does not train, ends the process at once.
+    """Yield the request that the first signal makes to stop a run.
+
+    A second signal, or one outside training, ends the process at once.
 
     Args:
         run_folder: Where the run is, or will be.
@@ -47,8 +77,9 @@ def stoppable(
 def say_how_to_go_on(
     run_folder: str, before: tuple[int, int] | None, loading: LoadingOptions = NOTHING_GIVEN
 ) -> str:
-    """Return what to do after training in `run_folder` was stopped; `before` is the identity of an
-    earlier run that was there.
+    """Return what to do after training in `run_folder` was stopped.
+
+    `before` is the identity of an earlier run in that folder.
     """
     now = _identity(run_folder)
     if now is None:
@@ -59,7 +90,7 @@ def say_how_to_go_on(
 
 
 def _identity(run_folder: str) -> tuple[int, int] | None:
-    """Return what tells one run in a folder from the next; None where there is none."""
+    """Return the identity of the run in a folder, or None without a run."""
     try:
         found = (Path(run_folder) / "run.json").stat()
     except OSError:
@@ -68,7 +99,7 @@ def _identity(run_folder: str) -> tuple[int, int] | None:
 
 
 def resume_command(run_folder: str | Path, loading: LoadingOptions = NOTHING_GIVEN) -> str:
-    """Return the command that goes on with a run, as it is typed.
+    """Return the command that continues a run, as it is typed.
 
     Example:
         >>> resume_command("my runs/a")
@@ -80,9 +111,7 @@ def resume_command(run_folder: str | Path, loading: LoadingOptions = NOTHING_GIV
 def check_stop(
     result: TrainingResult, stop: StopRequest, loading: LoadingOptions = NOTHING_GIVEN
 ) -> None:
-    """Say where a run stands that a signal stopped, and exit with the signal's code; do nothing
-    where none came.
-    """
+    """If a signal stopped the run, say where it is and exit with the signal's code."""
     if not stop.asked:
         return
     if result.status == "interrupted":
@@ -100,7 +129,7 @@ def check_stop(
 
 
 def report_run(result: TrainingResult, loading: LoadingOptions = NOTHING_GIVEN) -> None:
-    """Print how the run ended and what to do next; exit 1 when a tensor missed its target."""
+    """Print how the run ended and what to do next; exit 1 if a tensor missed its target."""
     if result.status == "interrupted":
         click.echo(
             f"stopped after step {result.step} of {result.steps}; go on with:"
@@ -123,9 +152,7 @@ def report_run(result: TrainingResult, loading: LoadingOptions = NOTHING_GIVEN) 
 
 
 def _advise(result: TrainingResult) -> str:
-    """Return what helps against missed targets: layers without a gradient stand still however long
-    training is.
-    """
+    """Return what helps against missed targets; more training does not help without a gradient."""
     still = [
         address
         for address in result.standing_still
@@ -135,8 +162,8 @@ def _advise(result: TrainingResult) -> str:
     if not still:
         return longer
     why = (
-        f"no update reached {', '.join(still)}, since the loss gives no gradient there; leave out"
-        " of the rules, or freeze, what gets none"
+        f"the loss gives no gradient for {', '.join(still)}; freeze such layers, or leave them out"
+        " of the rules"
     )
     return (
         why
@@ -146,9 +173,7 @@ def _advise(result: TrainingResult) -> str:
 
 
 def size_table(result: TrainingResult) -> SizeTable:
-    """Return sizes and zeros of the model that the run began with and of the one it made, and how
-    accurate that is on the test data.
-    """
+    """Return the sizes and zeros of a run's original and trained model, and the accuracy."""
     columns = [
         ("before", find_training_origin(str(result.run_dir)), None),
         ("after", str(result.run_dir), find_accuracy(result.metrics)),
@@ -165,8 +190,7 @@ def size_table(result: TrainingResult) -> SizeTable:
 
 
 def find_accuracy(metrics: Mapping[str, Any]) -> float | None:
-    """Return the accuracy on the test data among the metrics of an epoch; None where it was not
-    measured.
+    """Return the accuracy on the test data among an epoch's metrics, or None.
 
     Example:
         >>> (

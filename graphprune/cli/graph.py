@@ -6,12 +6,10 @@ from pathlib import PurePath
 
 import click
 
-from graphprune import report
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import Choice, force_option
-from graphprune.cli.outputs import check_report_free, print_report
-from graphprune.documents import to_json
-from graphprune.graph import ModelFile, graph_to_config
+from graphprune.cli.outputs import check_report_free, print_report, view_for
+from graphprune.report.rendering import render
 
 FORMATS = ("json", "dot", "svg", "html")
 
@@ -22,13 +20,13 @@ FORMATS = ("json", "dot", "svg", "html")
     "-o",
     "--output",
     metavar="FILE",
-    help="Write to FILE; its name ends in .json, .dot, .svg or .html.",
+    help="Write to FILE, in the format of its suffix: .json, .dot, .svg or .html.",
 )
 @click.option(
     "--format",
     "format_",
     type=Choice(FORMATS),
-    help="What to write, whatever the name of FILE says.",
+    help="Format of the output, in place of that of FILE's name.",
 )
 @force_option
 def command(model: str, output: str | None, format_: str | None, force: bool) -> None:
@@ -45,13 +43,12 @@ def command(model: str, output: str | None, format_: str | None, force: bool) ->
     """  # noqa: D301 - click wants the real character
     kind = choose_graph_format(format_, output)
     check_report_free(output, force=force, inputs=[model], format_=kind)
-    print_report(_render(open_model(model), kind), output)
+    saved = open_model(model)
+    print_report(render(saved.graph, kind, view_for(output, measured=saved)), output)
 
 
 def choose_graph_format(format_: str | None, output: str | None) -> str:
-    """Return the format that was asked for, else what the name of the output file says; anything
-    else is a usage error.
-    """
+    """Return the format that was asked for, or that of the output's name; else a usage error."""
     suffix = "" if output is None else PurePath(output).suffix.lower().removeprefix(".")
     if format_ is None and suffix not in FORMATS:
         got = "nothing" if output is None else repr(output)
@@ -60,13 +57,3 @@ def choose_graph_format(format_: str | None, output: str | None) -> str:
             f" got {got}"
         )
     return format_ or suffix
-
-
-def _render(model: ModelFile, kind: str) -> str:
-    if kind == "json":
-        return to_json(graph_to_config(model.graph))
-    if kind == "dot":
-        return report.render_graph_dot(model.graph)
-    if kind == "svg":
-        return report.render_graph_svg(model.graph, model.zeros)
-    return report.render_graph_html(model.graph, model.metrics)

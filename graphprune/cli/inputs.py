@@ -17,8 +17,7 @@ from graphprune.graph import ModelFile, open_model_file
 
 
 def open_model(path: str) -> ModelFile:
-    """Return the model at `path`: a saved model, a layer graph as JSON, or the finished model of a
-    training run's folder.
+    """Return the model at `path`: a saved model, graph JSON, or the model of a finished run.
 
     Raises:
         ArchiveError: there is no readable model.
@@ -29,7 +28,7 @@ def open_model(path: str) -> ModelFile:
 
 
 def find_model_file(path: str) -> str:
-    """Return `path`, or the trained model inside it when it is the folder of a training run.
+    """Return `path`, or the trained model in it if it is the folder of a training run.
 
     Raises:
         CheckpointError: the run is damaged or not finished, or its model is not the one that it
@@ -45,14 +44,13 @@ def find_model_file(path: str) -> str:
 
 
 def find_training_origin(path: str) -> str:
-    """Return the model that the training run in `path` began with; `path` itself when it is no run.
+    """Return the original model of the training run in `path`, or `path` if it is not a run.
 
-    Where that model is gone or has changed, a warning says so, and `path` itself is what to compare
-    with.
+    If that model is missing or has changed, a warning says so, and `path` is returned.
     """
     if not Path(path).is_dir():
         return path
-    from graphprune.runs.original import find_original, find_original_fault
+    from graphprune.runs.resume_point import find_original, find_original_fault
     from graphprune.runs.run_folder import RunFolder
 
     run = RunFolder(Path(path))
@@ -73,8 +71,7 @@ def find_training_origin(path: str) -> str:
 
 
 def loading_arguments(loading: LoadingOptions) -> dict[str, Any]:
-    """Return the arguments of `graphprune.load_model`, `train` and `resume` that these options
-    stand for.
+    """Return these options as arguments of `graphprune.load_model`, `train` and `resume`.
 
     Raises:
         TrainingError: a custom object cannot be imported.
@@ -98,11 +95,13 @@ def _is_own(value: Any, module_name: str) -> bool:
 
 
 def import_custom_objects(specs: tuple[str, ...]) -> dict[str, Any]:
-    """Return custom objects by name: of `MODULE:NAME` that one, of `MODULE` every public class and
-    function of its package, of `OTHER=MODULE:NAME` the one under the name that a file has for it.
+    """Return custom objects by name.
 
-    What a module only imports from elsewhere (`from subprocess import run`) is left out: a model
-    file could name it.
+    `MODULE:NAME` gives that object, `MODULE` every public class and function of its package, and
+    `OTHER=MODULE:NAME` the object under the name that a file has for it.
+
+    Names that a module imports from elsewhere (`from subprocess import run`) are left out, since a
+    model file could use them.
 
     Raises:
         TrainingError: a module cannot be imported, has no such name, or is given another name

@@ -7,16 +7,20 @@ from dataclasses import replace
 
 import click
 
-from graphprune.cli.colour import is_colourful
 from graphprune.cli.faults import render_document
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import Choice, RuleOptions, force_option, rule_options
-from graphprune.cli.outputs import check_report_free, choose_format, print_report, render_with_lines
+from graphprune.cli.outputs import (
+    check_report_free,
+    choose_format,
+    paint,
+    print_report,
+    render_with_lines,
+)
 from graphprune.cli.planning import open_rules, plan_from_rules
 from graphprune.diagnostics.diagnostic import Diagnostic, count_severity
-from graphprune.diagnostics.slug_report import render_slug, render_slug_list
-from graphprune.diagnostics.slugs import read_slugs
-from graphprune.diagnostics.terminal_text import escape_controls
+from graphprune.diagnostics.slugs import read_slugs, render_slug, render_slug_list
+from graphprune.diagnostics.terminal_text import Paint, escape_controls, plain
 from graphprune.errors import EXIT_ERROR, RuleError
 from graphprune.graph import ModelFile
 from graphprune.report.numbers import count_of
@@ -26,28 +30,28 @@ from graphprune.suggestions import closest
 
 @click.command("lint")
 @click.argument("files", nargs=-1, metavar="[RULES]...")
-@click.option("--model", metavar="MODEL", help="Check the rules against this saved model too.")
+@click.option("--model", metavar="MODEL", help="Also check the rules against this saved model.")
 @rule_options
 @click.option(
     "--format",
     "format_",
     type=Choice(["text", "json", "github"]),
     help=(
-        "How to print what is found: text, JSON, or workflow commands that GitHub Actions shows"
-        " beside the lines [default: text]."
+        "Format of the report; github prints workflow commands that GitHub Actions shows beside the"
+        " lines [default: text]."
     ),
 )
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
-    help="Write the report to FILE; the end of its name says its format: .txt or .json.",
+    help="Write the report to FILE, in the format of its suffix: .txt or .json.",
 )
 @force_option
 @click.option(
     "--explain",
     metavar="SLUG",
-    help="Say what a slug such as rule/conflict means, with an example; 'list' names them all.",
+    help="Explain a slug such as rule/conflict, with an example; 'list' shows all slugs.",
 )
 def command(
     files: tuple[str, ...],
@@ -58,8 +62,9 @@ def command(
     force: bool,
     explain: str | None,
 ) -> None:
-    """Check rule files: all faults at once, each with its line and a way out. Exits 1 when there
-    are errors.
+    """Check rule files and show all faults at once, each with its line and a remedy.
+
+    Exits 1 if there are errors.
 
     \b
         graphprune lint prune.yaml
@@ -79,8 +84,8 @@ def command(
         raise click.UsageError("no rules: name a rule file, as in graphprune lint prune.yaml")
     count, found = _check(rules, model)
     kind = choose_format(format_, output)
-    is_painted = output is None and is_colourful()
-    text = _render(rules.files, count, model, found, kind, is_painted=is_painted)
+    painted = plain if output is not None else paint
+    text = _render(rules.files, count, model, found, kind, painted)
     if text or output:
         print_report(text, output)
     if any(diagnostic.severity == "error" for diagnostic in found):
@@ -103,8 +108,9 @@ def _explain(slug: str, rules: Sequence[str]) -> str:
 
 
 def _check(options: RuleOptions, model: str | None) -> tuple[int | None, tuple[Diagnostic, ...]]:
-    """Return how many rules there are (None where the files have faults: they are not held against
-    the model), and all that is found.
+    """Return the number of rules, and all faults.
+
+    The number is None if the files have faults; such rules are not checked against the model.
     """
     try:
         rules = open_rules(options)
@@ -127,14 +133,13 @@ def _render(
     model: str | None,
     found: Sequence[Diagnostic],
     kind: str,
-    *,
-    is_painted: bool,
+    paint: Paint,
 ) -> str:
     if kind in ("json", "github"):
         return render_document(found, kind)
     against = ""
     if model is not None:
-        against = f"; not held against {model} yet" if count is None else f" against {model}"
+        against = f"; not checked against {model} yet" if count is None else f" against {model}"
     numbers = {
         severity: count_severity(found, severity) for severity in ("error", "warning", "note")
     }
@@ -142,5 +147,5 @@ def _render(
         ", ".join(count_of(number, severity) for severity, number in numbers.items() if number)
         or f"{count_of(count or 0, 'rule')}, no faults"
     )
-    told = [render_with_lines(found, is_painted=is_painted)] if found else []
+    told = [render_with_lines(found, paint=paint)] if found else []
     return "\n\n".join([*told, f"{', '.join(files)}: {summary}{against}"])

@@ -1,5 +1,7 @@
-"""Where reports and results go: to the terminal, or whole into a file that was free or that the
-user allowed to overwrite.
+"""Where reports and results go, and the colour of reports on a terminal.
+
+A file is written whole, to a free name or to one that the user allowed to overwrite. Files and
+pipes get no colour.
 """
 
 from __future__ import annotations
@@ -9,32 +11,89 @@ import shutil
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from graphprune.cli.colour import Paint, echo, is_colourful, paint_part
 from graphprune.diagnostics.diagnostic import Diagnostic
-from graphprune.diagnostics.renderings import render_diagnostics
-from graphprune.diagnostics.source_lines import SourceLines
-from graphprune.diagnostics.terminal_text import plain
+from graphprune.diagnostics.renderings import SourceLines, render_diagnostics
+from graphprune.diagnostics.terminal_text import Paint, plain
 from graphprune.documents import encodable
 from graphprune.errors import OUTPUT_EXISTS, OutputError
 from graphprune.files import write_whole
-from graphprune.report.tables import wrap_lines
-from graphprune.rules.text.shipped import find_source
+from graphprune.report.rendering import View
+from graphprune.rules.text.files import find_source
 from graphprune.shown import SUFFIXES
+
+if TYPE_CHECKING:
+    from graphprune.graph import ModelFile
+
+_COLOURS: Mapping[str, str] = {
+    "error": "red",
+    "warning": "yellow",
+    "note": "cyan",
+    "place": "blue",
+    "caret": "red",
+    "help": "cyan",
+    "+": "green",
+    "-": "red",
+    "~": "yellow",
+    "-/+": "yellow",
+    "!": "yellow",
+    "=": "blue",
+    ">": "blue",
+    "w": "magenta",
+    "u": "magenta",
+    "?": "bright_black",
+}
+"""The colour of each kind of text: parts of a diagnostic, then the signs of a report's lines."""
+_BOLD = ("error", "warning", "note")
+
+
+def is_colourful(*, err: bool = False) -> bool:
+    """Return whether stdout, or stderr, takes colour.
+
+    That is a terminal that is not dumb, or any output with FORCE_COLOR; NO_COLOR turns colour off.
+    """
+    if os.environ.get("NO_COLOR") or is_dumb():
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or (sys.stderr if err else sys.stdout).isatty()
+
+
+def is_dumb() -> bool:
+    """Return whether TERM says that the terminal has no colour and cannot move its cursor."""
+    return os.environ.get("TERM", "").lower() in ("dumb", "unknown")
+
+
+def paint(kind: str, text: str) -> str:
+    r"""Return a text in the colour of its kind.
+
+    Example:
+        >>> paint("note", "note[rule/same]"), paint("+", "+ fc1"), paint(".", ". fc1")
+        ('\x1b[36m\x1b[1mnote[rule/same]\x1b[0m', '\x1b[32m+ fc1\x1b[0m', '. fc1')
+    """
+    if kind not in _COLOURS:
+        return text
+    return click.style(text, fg=_COLOURS[kind], bold=True if kind in _BOLD else None)
+
+
+def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Print text on stdout or stderr, without its colour where the output takes none."""
+    click.echo(text, err=err, nl=nl, color=is_colourful(err=err))
+
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".tflite")
 REPORT_SUFFIXES: Mapping[str, str] = {".txt": "text", ".json": "json"}
 DRAWING_SUFFIXES: Mapping[str, str] = {
     suffix: kind for suffix, kind in SUFFIXES.items() if kind != "dot"
 }
-"""The format that the end of a file's name says, of reports and of those that are drawn too."""
+"""The format of each suffix, of reports and of those that can be drawn too."""
 
 
 def check_output_free(path: str | Path, *, force: bool, inputs: Iterable[str | Path] = ()) -> None:
-    """Refuse a path that exists, unless `force`; even then, devices, pipes and what the command
-    itself reads. Called before any work is done.
+    """Refuse a path that exists, unless `force`; called before any work is done.
+
+    Devices, pipes and the inputs of the command are refused in any case.
 
     Raises:
         OutputError: something stands at `path` that may not be overwritten, or a file stands where
@@ -42,29 +101,31 @@ def check_output_free(path: str | Path, *, force: bool, inputs: Iterable[str | P
     """
     target = Path(path)
     if not str(path):
-        raise OutputError("the name of the output is empty; give one")
+        raise OutputError("the output has no name; give one")
     if os.path.lexists(target) and not force:
         raise OutputError(
-            f"{target}: exists already; give another name, or --force to overwrite it",
+            "exists already; give another name, or --force to overwrite it",
             OUTPUT_EXISTS,
+            place=target,
         )
     if os.path.lexists(target) and not (target.is_file() or target.is_dir()):
         raise OutputError(
-            f"{target}: is neither a file nor a folder, so it is not overwritten; give another name"
+            "is neither a file nor a folder, so it is not overwritten; give another name",
+            place=target,
         )
     if any(is_same_file(target, Path(source)) for source in inputs):
         raise OutputError(
-            f"{target}: is what this command reads, so it is not overwritten; give another name"
+            "is an input of this command, so it is not overwritten; give another name", place=target
         )
     for parent in target.parents:
         if os.path.lexists(parent) and not parent.is_dir():
-            raise OutputError(f"{target}: {parent} is a file, not a folder; give another name")
+            raise OutputError(f"{parent} is a file, not a folder; give another name", place=target)
 
 
 def check_outputs_free(
     paths: Sequence[str], *, force: bool, inputs: Iterable[str | Path] = ()
 ) -> None:
-    """Refuse outputs as `check_output_free` does, and two of one name.
+    """Refuse outputs as `check_output_free` does, and two with the same name.
 
     Raises:
         OutputError: something stands where an output goes that may not be overwritten.
@@ -89,8 +150,9 @@ def check_report_free(
     format_: str | None = None,
     known: Iterable[str] = tuple(REPORT_SUFFIXES),
 ) -> None:
-    """Refuse a place for a report as `check_output_free` does, and the name of a model or a folder
-    besides; None is the terminal.
+    """Refuse a path for a report as `check_output_free` does, and model names and folders.
+
+    None is the terminal.
 
     Without a `format_` that was asked for, a name must end in a suffix that is `known`, or have
     none, which means text.
@@ -102,87 +164,79 @@ def check_report_free(
         return
     check_output_free(path, force=force, inputs=inputs)
     if Path(path).is_dir():
-        raise OutputError(f"{path}: is a folder; name a file in it")
+        raise OutputError("is a folder; name a file in it", place=path)
     if Path(path).suffix in MODEL_SUFFIXES:
         raise OutputError(
-            f"{path}: is the name of a model, and this writes a report; give a name such as"
-            f" {Path(path).stem}.txt or {Path(path).stem}.json"
+            f"is the name of a model, and the output is a report; use a name such as"
+            f" {Path(path).stem}.txt or {Path(path).stem}.json",
+            place=path,
         )
     suffix = Path(path).suffix.lower()
     if suffix and format_ is None and suffix not in known:
         raise OutputError(
-            f"{path}: no report has the suffix {suffix}; known are {', '.join(known)}"
+            f"no report has the suffix {suffix}; known are {', '.join(known)}", place=path
         )
 
 
 def choose_format(format_: str | None, output: str | None) -> str:
-    """Return `text` or `json`: what was asked for, else what the name of the output file says."""
+    """Return `text` or `json`: the format that was asked for, or that of the output's name."""
     return format_ or REPORT_SUFFIXES.get(Path(output or "").suffix.lower(), "text")
 
 
 def choose_drawing_format(format_: str | None, output: str | None) -> str:
-    """Return `text`, `json`, `github`, `html` or `svg`: what was asked for, else what the name of
-    the output file says.
-    """
+    """Return the format that was asked for, or that of the output's name: `text` by default."""
     return format_ or DRAWING_SUFFIXES.get(Path(output or "").suffix.lower(), "text")
 
 
-def print_report(text: str, output: str | None, paint: Paint = str, *, wraps: bool = False) -> None:
-    """Print a report, painted where stdout takes colour, or write it whole to `output`, which
-    `check_report_free` has found free.
+def view_for(
+    output: str | None,
+    *,
+    show_all: bool = False,
+    brief: bool = False,
+    measured: ModelFile | None = None,
+) -> View:
+    """Return the view of a report that goes to the file `output`, or to stdout without one."""
+    painted: Paint = paint if output is None and is_colourful() else plain
+    return View(show_all, brief, terminal_width(output), painted, measured)
 
-    Args:
-        text: The report.
-        output: The file to write; None is the terminal.
-        paint: Adds colour.
-        wraps: Whether lines that are longer than the terminal is wide are broken.
+
+def print_report(text: str, output: str | None) -> None:
+    """Print a report, or write it whole to `output`, which `check_report_free` has found free.
 
     Raises:
         WriteError: the file cannot be written.
     """
     text = encodable(text)
-    width = terminal_width(output) if wraps else None
-    if width is not None:
-        text = wrap_lines(text, width)
     if output is None:
-        echo(text, paint, nl=not text.endswith("\n"))
+        echo(text, nl=not text.endswith("\n"))
         return
     write_whole(Path(output), (text if text.endswith("\n") else text + "\n").encode())
     click.echo(f"wrote {output}", err=True)
 
 
 def print_warnings(diagnostics: Iterable[Diagnostic], rules: Collection[str] = ()) -> None:
-    """Print warnings and notes to stderr, where they do not mix with the report; of the files in
-    `rules`, with the line that each is about.
-    """
+    """Print warnings and notes on stderr; of the files in `rules`, with the line of each."""
     found = tuple(diagnostics)
     if found:
-        echo(render_with_lines(found, rules, is_painted=is_colourful(err=True)), err=True)
+        echo(render_with_lines(found, rules, paint), err=True)
 
 
 def print_faults(diagnostics: Iterable[Diagnostic]) -> None:
-    """Print the diagnostics that end a command to stderr, each with the line that it is about."""
-    echo(render_with_lines(diagnostics, is_painted=is_colourful(err=True)), err=True)
+    """Print the diagnostics that end a command on stderr, each with the line that it is about."""
+    echo(render_with_lines(diagnostics, None, paint), err=True)
 
 
 def render_with_lines(
-    diagnostics: Iterable[Diagnostic],
-    rules: Collection[str] | None = None,
-    *,
-    is_painted: bool = False,
+    diagnostics: Iterable[Diagnostic], rules: Collection[str] | None = None, paint: Paint = plain
 ) -> str:
-    """Return diagnostics as text, painted or not, with the lines that they are about: of the files
-    in `rules`, or of any.
+    """Return diagnostics as text with the lines of the files in `rules`, or of any file.
 
-    A plan from somewhere else may name any file as the place of a warning; what the user did not
-    name is not read.
+    A plan from somewhere else may name any file as the place of a warning; a file that the user
+    did not name is not read.
     """
-    find_line = SourceLines(find_source, rules).find
-    return render_diagnostics(diagnostics, find_line, paint_part if is_painted else plain)
+    return render_diagnostics(diagnostics, SourceLines(find_source, rules).find, paint)
 
 
 def terminal_width(output: str | None = None) -> int | None:
-    """Return the width to lay tables out for: the terminal's; None, for all that a table needs, in
-    a pipe and for a report that goes to the file `output`.
-    """
+    """Return the columns of the terminal on stdout; None in a pipe, and for the file `output`."""
     return shutil.get_terminal_size().columns if output is None and sys.stdout.isatty() else None

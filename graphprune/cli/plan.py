@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import click
 
-from graphprune import report
-from graphprune.cli.colour import paint_marks
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import (
     RuleOptions,
@@ -25,13 +23,11 @@ from graphprune.cli.outputs import (
     choose_drawing_format,
     print_report,
     print_warnings,
-    terminal_width,
+    view_for,
 )
 from graphprune.cli.planning import plan_for
-from graphprune.documents import to_json
 from graphprune.errors import EXIT_DIFFERENT
-from graphprune.graph import ModelFile
-from graphprune.plan import Plan, plan_to_config
+from graphprune.report.rendering import render
 from graphprune.sparsity.positions import Run
 
 
@@ -68,16 +64,17 @@ def command(
     detailed_exitcode: bool,
     force: bool,
 ) -> None:
-    """Show what RULES would change in MODEL. Nothing is written but the report; `apply --plan`
-    carries out the JSON form.
+    """Show what RULES would change in MODEL.
+
+    Only the report is written; `apply --plan` carries out its JSON form.
 
     \b
         graphprune plan model.keras -r builtin:dense-90
         graphprune plan model.keras -r prune.yaml -o plan.json
 
-    Where the rules have faults there is no plan and FILE is not written; with --format json or
-    github the faults are printed in that form. With --detailed-exitcode the exit code is 2 where
-    the model would be changed.
+    If the rules have faults there is no plan, and FILE is not written; with --format json or github
+    the faults are printed in that format. With --detailed-exitcode the exit code is 2 if the model
+    would change.
     """  # noqa: D301 - click wants the real character
     check_report_free(
         output,
@@ -89,22 +86,7 @@ def command(
     saved = open_model(model)
     plan = plan_for(saved, rules, None, Run(steps_per_epoch, epochs), allow_missed=allow_missed)
     print_warnings(plan.diagnostics, rules.files)
-    kind = choose_drawing_format(format_, output)
-    text = _render(saved, plan, kind, show_all=show_all, brief=brief, width=terminal_width(output))
-    print_report(text, output, paint_marks if kind == "text" else str, wraps=kind == "text")
+    view = view_for(output, show_all=show_all, brief=brief, measured=saved)
+    print_report(render(plan, choose_drawing_format(format_, output), view), output)
     if detailed_exitcode and (plan.drift or not plan.is_empty):
         raise click.exceptions.Exit(EXIT_DIFFERENT)
-
-
-def _render(
-    saved: ModelFile, plan: Plan, kind: str, *, show_all: bool, brief: bool, width: int | None
-) -> str:
-    if kind == "json":
-        return to_json(plan_to_config(plan))
-    if kind == "github":
-        return report.render_plan_github(plan, show_all=show_all, brief=brief)
-    if kind == "svg":
-        return report.render_plan_svg(saved.graph, plan)
-    if kind == "html":
-        return report.render_plan_html(saved.graph, plan, saved.metrics)
-    return report.render_plan_text(plan, show_all=show_all, brief=brief, width=width)

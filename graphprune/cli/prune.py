@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from graphprune.archive.suffixes import check_export_suffix
-from graphprune.cli.inputs import loading_arguments, open_model
+from graphprune.archive.files import check_export_suffix
+from graphprune.cli.inputs import loading_arguments
 from graphprune.cli.options import (
     LoadingOptions,
     RuleOptions,
@@ -18,10 +18,9 @@ from graphprune.cli.options import (
     outputs_option,
 )
 from graphprune.cli.outputs import check_outputs_free, print_warnings
-from graphprune.cli.planning import load_with_classes, plan_for
+from graphprune.cli.planning import load_with_classes, open_to_load, plan_for
 from graphprune.cli.progress import IMPORTING, LOADING, live_display
 from graphprune.tf.models.quiet import import_tensorflow
-from graphprune.tf.models.refusals import check_loadable
 
 
 @click.command("prune")
@@ -44,12 +43,11 @@ def command(
     format_: str | None,
     force: bool,
 ) -> None:
-    """Zero the smallest weights of MODEL that the rules (or a plan) select, at once: one-shot
-    pruning, without training.
+    """Zero the smallest weights of MODEL that the rules (or a plan) select, without training.
 
-    The rules say which layers, how sparse and in which pattern; their schedules play no part. Every
-    other weight stays as it is, and nothing is wrapped. Accuracy falls more than with `graphprune
-    train`; --data shows how far. The files are for serving: without compile settings and optimizer.
+    The rules select the layers, their sparsity and pattern; schedules are ignored. Other weights do
+    not change, and nothing is wrapped. Accuracy falls more than with `graphprune train`; --data
+    measures it. The files are for serving: they have no compile settings and no optimizer.
 
     \b
         graphprune prune model.keras -r builtin:all-90 -o sparse.keras
@@ -60,10 +58,8 @@ def command(
     )
     for output in outputs:
         check_export_suffix(output)
-    saved = open_model(model)
-    archive = saved.need_archive()
-    archive.check_checksums()
-    check_loadable(archive, unsafe_lambda=loading.unsafe_lambda, unsafe_ops=loading.unsafe_ops)
+    saved = open_to_load(model, loading, checks_sums=True)
+    path = saved.need_archive().path
     with live_display() as display:
         display.say(LOADING)
         loaded = load_with_classes(saved, loading)
@@ -74,17 +70,10 @@ def command(
         import_tensorflow()
         from graphprune.cli.stripped_files import write_stripped
         from graphprune.tf.models.loading import load_model
-        from graphprune.tf.pruning.one_shot import prune_one_shot
+        from graphprune.tf.pruning.surgery import prune_one_shot
 
         display.say(LOADING)
-        pruned = prune_one_shot(load_model(archive.path, **loading_arguments(loading)), plan)
+        pruned = prune_one_shot(load_model(path, **loading_arguments(loading)), plan)
         write_stripped(
-            pruned,
-            outputs,
-            archive.path,
-            data,
-            loading,
-            format_,
-            display,
-            keep_optimizer=keep_optimizer,
+            pruned, outputs, path, data, loading, format_, display, keep_optimizer=keep_optimizer
         )

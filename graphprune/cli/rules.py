@@ -7,12 +7,7 @@ import click
 from graphprune.cli.options import format_option
 from graphprune.documents import to_json
 from graphprune.report.tables import align_rows
-from graphprune.rules.text.shipped import (
-    PREFIX,
-    ShippedRules,
-    find_shipped_rules,
-    list_shipped_rules,
-)
+from graphprune.rules.text.files import PREFIX, ShippedRules, find_shipped_rules, list_shipped_rules
 
 
 @click.command("rules")
@@ -21,7 +16,7 @@ from graphprune.rules.text.shipped import (
 def command(name: str | None, format_: str | None) -> None:
     """List the rule files that ship, or print the one called NAME.
 
-    Use one as it is, or as the beginning of your own:
+    Use one directly, or as a start for your own:
 
     \b
         graphprune rules dense-90

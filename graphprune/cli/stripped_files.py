@@ -1,6 +1,4 @@
-"""The end of the commands that write a model for serving: the files, and one table of what they are
-beside the original.
-"""
+"""Write the models of `strip` and `prune`, with a table that compares them with the original."""
 
 from __future__ import annotations
 
@@ -12,17 +10,17 @@ from typing import Any
 
 import click
 
-from graphprune.archive.suffixes import SUFFIXES
+from graphprune.archive.files import MODEL_SUFFIXES
+from graphprune.cli.finish import Measured, size_columns
 from graphprune.cli.inputs import loading_arguments, open_model
 from graphprune.cli.options import LoadingOptions
 from graphprune.cli.progress import Display
-from graphprune.cli.sizes import Measured, size_columns
 from graphprune.documents import to_json
 from graphprune.report import SizeTable, render_sizes_text, sizes_to_config
 from graphprune.sparsity.missed_targets import MissedTarget
 from graphprune.tf.models.export import write_model
 from graphprune.tf.models.loading import load_model
-from graphprune.tf.models.read_back import check_reads_back
+from graphprune.tf.models.saving import check_reads_back
 from graphprune.tf.pruning.live_graph import count_zeros
 from graphprune.tf.pruning.surgery import strip_model
 from graphprune.tf.training.data import read_data
@@ -41,8 +39,7 @@ def write_stripped(
     keep_optimizer: bool = False,
     missed: Sequence[MissedTarget] = (),
 ) -> None:
-    """Write `stripped`, which has no wrappers, to each of `outputs`, and print how large, sparse
-    and accurate it is beside the model at `origin`.
+    """Write a model without wrappers, and print its size, sparsity and accuracy beside `origin`.
 
     Args:
         stripped: The live model to write.
@@ -59,45 +56,54 @@ def write_stripped(
         GraphpruneError: the data does not fit, or an output cannot be written.
     """
     before = open_model(origin)
-    archive = before.need_archive()
+    path = before.need_archive().path
     accuracies: tuple[float | None, float | None] = (None, None)
     if data is not None:
         display.say("measuring accuracy")
-        samples = read_data(data)
-        original = load_model(archive.path, **loading_arguments(loading))
-        accuracies = measure_accuracy(original, samples), measure_accuracy(stripped, samples)
+        accuracies = _measure(path, stripped, data, loading)
         if accuracies[1] is None:
-            click.echo(
-                f"graphprune: warning: {origin}: was compiled without a metric of accuracy, so none"
-                " is shown",
-                err=True,
-            )
-    served = (
-        stripped
-        if keep_optimizer or stripped.optimizer is None
-        else strip_model(stripped, compiled=False)
-    )
+            text = f"{origin}: was compiled without a metric of accuracy, so none is shown"
+            click.echo(f"graphprune: warning: {text}", err=True)
+    served = stripped
+    if stripped.optimizer is not None and not keep_optimizer:
+        served = strip_model(stripped, compiled=False)
+    load = partial(load_model, **loading_arguments(loading))
     for output in outputs:
         display.say(f"writing {output}")
-        if Path(output).suffix in SUFFIXES:
-            check_reads_back(
-                served,
-                Path(output).suffix,
-                output,
-                partial(load_model, **loading_arguments(loading)),
-            )
+        suffix = Path(output).suffix
+        if suffix in MODEL_SUFFIXES:
+            check_reads_back(served, suffix, output, load)
         write_model(served, output)
     after = sum(count_zeros(stripped).values()), stripped.count_params(), accuracies[1]
     files = [
-        Measured.of_file("before", archive.path, before, accuracies[0]),
+        Measured.of_file("before", path, before, accuracies[0]),
         *(Measured(Path(output).name, output, *after) for output in outputs),
     ]
     table = SizeTable(size_columns(files))
-    as_json = [
-        {**column, "missed_targets": [asdict(tensor) for tensor in missed if index]}
-        for index, column in enumerate(sizes_to_config(table))
-    ]
     display.close()
-    click.echo(to_json(as_json) if format_ == "json" else render_sizes_text(table), nl=False)
+    _print_table(table, outputs, missed, as_json=format_ == "json")
+
+
+def _measure(
+    origin: str, stripped: Any, data: str, loading: LoadingOptions
+) -> tuple[float | None, float | None]:
+    """Return the accuracy of the saved model `origin` and of `stripped` on the data."""
+    samples = read_data(data)
+    original = load_model(origin, **loading_arguments(loading))
+    return measure_accuracy(original, samples), measure_accuracy(stripped, samples)
+
+
+def _print_table(
+    table: SizeTable, outputs: Sequence[str], missed: Sequence[MissedTarget], *, as_json: bool
+) -> None:
+    """Print the table and what was written; all models but the first have the missed targets."""
+    if as_json:
+        columns = [
+            {**column, "missed_targets": [asdict(tensor) for tensor in missed if index]}
+            for index, column in enumerate(sizes_to_config(table))
+        ]
+        click.echo(to_json(columns), nl=False)
+    else:
+        click.echo(render_sizes_text(table), nl=False)
     for output in outputs:
-        click.echo(f"wrote {output}", err=format_ == "json")
+        click.echo(f"wrote {output}", err=as_json)

@@ -1,4 +1,4 @@
-"""`graphprune test`: do the rules still select what their tests say?"""
+"""`graphprune test`: run rule tests."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import click
 
 from graphprune.cli.options import force_option, format_option, report_option
 from graphprune.cli.outputs import check_report_free, choose_format, print_report
-from graphprune.diagnostics.source_lines import SourceLines
+from graphprune.diagnostics.renderings import SourceLines
 from graphprune.documents import to_json
 from graphprune.errors import EXIT_ERROR
 from graphprune.files import write_whole
 from graphprune.plan.run_cases import CaseResult, read_snapshots, run_cases, updated_snapshots
 from graphprune.report import cases_to_config, render_cases
 from graphprune.rules.building.case_file import Case, CaseFile, find_case_files, read_cases
-from graphprune.rules.text.shipped import find_source
+from graphprune.rules.text.files import find_source
 from graphprune.suggestions import closest
 
 
@@ -27,23 +27,20 @@ from graphprune.suggestions import closest
     metavar="PATTERN",
     default="",
     help=(
-        "Run only the cases whose file, graph, rule or expected slug contains this text; snapshot:"
-        " those with a kept plan."
+        "Run only the cases whose file, graph, rule or expected slug contains PATTERN; 'snapshot'"
+        " selects those with a snapshot."
     ),
 )
-@click.option(
-    "--update",
-    is_flag=True,
-    help="Keep the plans as they are now, as the snapshots to compare with.",
-)
+@click.option("--update", is_flag=True, help="Write the current plans as snapshots.")
 @format_option
 @report_option
 @force_option
 def command(
     place: str, pattern: str, update: bool, format_: str | None, output: str | None, force: bool
 ) -> None:
-    """Run the rule tests in DIR: files named *_test.yaml (.yml, .json) that say which layers rules
-    select in which graphs.
+    """Run the rule tests in DIR: which layers do rules select in which graphs?
+
+    Test files are named *_test.yaml (.yml, .json).
 
     \b
         graphprune test tests
@@ -58,11 +55,11 @@ def command(
         rule: dense-90          # without it: all rules that prune
         selects: [fc1, fc2]
         spares: [predictions]
-        plan: snapshot          # the whole plan, kept in __snapshots__ by --update
+        plan: snapshot          # the whole plan; --update writes it to __snapshots__
       - graph: no-dense.json
         fails: [rule/no-match]  # the diagnostics that are expected
 
-    No model is needed, and no TensorFlow. The exit code is 1 when a case fails.
+    No model is needed, and no TensorFlow. Exits 1 if a case fails.
     """  # noqa: D301 - click wants the real character
     check_report_free(output, force=force, inputs=[place], format_=format_)
     files = read_cases(find_case_files(place))
@@ -92,7 +89,7 @@ def command(
 
 
 def _run(file: CaseFile, pattern: str, *, update: bool) -> tuple[CaseResult, ...]:
-    """Return what came of the cases of one file that fit; with `update`, their plans are kept."""
+    """Return the results of the cases that match; `update` writes their snapshots."""
 
     def wanted(case: Case) -> bool:
         return any(pattern in text for text in (f"{file.path}  {case.name}", *case.words))

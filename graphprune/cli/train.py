@@ -8,8 +8,7 @@ from pathlib import Path
 import click
 
 from graphprune.cli.finish import check_stop, report_run, stoppable
-from graphprune.cli.inputs import loading_arguments, open_model
-from graphprune.cli.lasting_output import lasting_output
+from graphprune.cli.inputs import loading_arguments
 from graphprune.cli.options import (
     LoadingOptions,
     RealNumber,
@@ -21,18 +20,16 @@ from graphprune.cli.options import (
     model_and_rules,
 )
 from graphprune.cli.outputs import print_warnings
-from graphprune.cli.planning import load_with_classes, plan_for
-from graphprune.cli.progress import IMPORTING, live_display
+from graphprune.cli.planning import load_with_classes, open_to_load, plan_for
+from graphprune.cli.progress import IMPORTING, lasting_output, live_display
 from graphprune.plan import check_reached
-from graphprune.report import render_plan_text
 from graphprune.runs.samples import check_samples, is_data_function
-from graphprune.runs.strategy_names import parse_strategy
+from graphprune.runs.training_arguments import parse_strategy
 from graphprune.sparsity.positions import Run
 from graphprune.tf.models.quiet import import_tensorflow
-from graphprune.tf.models.refusals import check_loadable
 
 TENSORBOARD = "tensorboard"
-"""Where events go unless the user says where: in the run's folder."""
+"""The default folder of events, in the run's folder."""
 
 
 @click.command("train")
@@ -61,18 +58,16 @@ TENSORBOARD = "tensorboard"
     "--batch-size", type=WholeNumber(min=1), help="Samples in a batch of an .npz [default: 32]."
 )
 @click.option(
-    "--steps-per-epoch",
-    type=WholeNumber(min=1),
-    help="The length of an epoch, for datasets that never end.",
+    "--steps-per-epoch", type=WholeNumber(min=1), help="Steps in an epoch, for infinite datasets."
 )
+@click.option("--optimizer", help="Optimizer in place of the saved one: adam, sgd, ...")
+@click.option("--learning-rate", type=RealNumber(), help="Learning rate in place of the saved one.")
+@click.option("--loss", help="Loss in place of the saved one.")
 @click.option(
-    "--optimizer", help="Instead of the optimizer that the model was saved with: adam, sgd, ..."
+    "--metrics", multiple=True, help="Metric in place of the saved ones. May be repeated."
 )
-@click.option("--learning-rate", type=RealNumber(), help="Instead of the saved one.")
-@click.option("--loss", help="Instead of the loss that the model was saved with.")
-@click.option("--metrics", multiple=True, help="Instead of the saved metrics. May be repeated.")
 @allow_missed_option
-@click.option("--reset-optimizer", is_flag=True, help="Start the saved optimizer anew.")
+@click.option("--reset-optimizer", is_flag=True, help="Reset the optimizer state.")
 @click.option(
     "--checkpoint-every",
     default="1 epoch",
@@ -85,7 +80,7 @@ TENSORBOARD = "tensorboard"
     type=WholeNumber(min=0),
     default=0,
     show_default=True,
-    help="Of the order of the samples and of dropout.",
+    help="Seed for sample order and dropout.",
 )
 @click.option(
     "--tensorboard",
@@ -93,8 +88,8 @@ TENSORBOARD = "tensorboard"
     flag_value=TENSORBOARD,
     metavar="[DIR]",
     help=(
-        "Write TensorBoard events of loss, metrics and each tensor's sparsity into DIR [default:"
-        " the folder tensorboard in the run's]."
+        "Write TensorBoard events (loss, metrics, sparsity of each tensor) into DIR [default:"
+        " tensorboard in the run's folder]."
     ),
 )
 @click.option(
@@ -103,15 +98,15 @@ TENSORBOARD = "tensorboard"
     show_default=True,
     metavar="NAME",
     help=(
-        "'mirrored' trains on all GPUs, 'mirrored:N' on N of them (without a GPU, on N devices made"
-        " of the CPU); they share each batch."
+        "'mirrored' trains on all GPUs, 'mirrored:N' on N of them (without a GPU, on N virtual CPU"
+        " devices); each batch is divided among them."
     ),
 )
 @click.option(
     "--stop-after",
     type=WholeNumber(min=1),
     metavar="STEP",
-    help="Stop right after this step, as if the process had been killed; resume goes on.",
+    help="Stop after this step, as if the process had been killed; resume continues.",
 )
 @loading_options
 @force_option
@@ -138,13 +133,13 @@ def command(
     loading: LoadingOptions,
     force: bool,
 ) -> None:
-    """Train MODEL to its planned sparsity: wrap it by rules or by a plan, or take it as it is when
-    it is wrapped already.
+    """Train MODEL to its planned sparsity.
 
-    Everything goes into the run's folder: checkpoints, metrics.jsonl, the plan, and at the end
-    model.keras (or .h5). If it is interrupted, `graphprune resume DIR` goes on exactly where the
-    last checkpoint stands. A run that is too short for a target is refused before it begins. Exit
-    code 1 when a target was missed.
+    MODEL is wrapped by rules or by a plan, unless it is wrapped already.
+
+    The folder DIR gets checkpoints, metrics.jsonl, the plan, and at the end model.keras (or .h5).
+    After an interruption, `graphprune resume DIR` continues from the last checkpoint. A run that is
+    too short for a target is refused before it begins. Exits 1 if a target was missed.
 
     \b
         graphprune train model.keras -r builtin:dense-90 --data digits.npz --epochs 10 --run runs/a
@@ -156,20 +151,16 @@ def command(
         live_display() as display,
     ):
         display.say("reading the model")
-        plan = None
-        saved = open_model(model)
-        archive = saved.need_archive()
-        check_loadable(archive, unsafe_lambda=loading.unsafe_lambda, unsafe_ops=loading.unsafe_ops)
+        saved = open_to_load(model, loading)
         if strategy != "none":
             _open_devices(strategy)
+        plan = None
         if rules.files or rules.has_switches or plan_file is not None:
-            loaded = load_with_classes(saved, loading)
-            plan = plan_for(saved, rules, plan_file, loaded=loaded)
+            plan = plan_for(saved, rules, plan_file, loaded=load_with_classes(saved, loading))
             print_warnings(plan.diagnostics, rules.files)
             if not allow_missed:
                 check_reached(plan, Run(steps_per_epoch, epochs))
-            display.print(render_plan_text(plan, brief=True).removesuffix("\n"))
-
+            display.print(str(plan))
         if not is_data_function(data):
             check_samples(data)  # before TensorFlow is imported
 
@@ -179,7 +170,7 @@ def command(
 
         with closing(display):
             result = train(
-                archive.path,
+                saved.need_archive().path,
                 plan,
                 data,
                 run_folder,
@@ -214,7 +205,7 @@ def _summaries_folder(tensorboard: str | None) -> str | Path | None:
 
 
 def _open_devices(strategy: str) -> None:
-    """Make the strategy's devices while that is possible: before a model is loaded."""
+    """Make the strategy's devices, which is possible only before a model is loaded."""
     import_tensorflow()
     from graphprune.tf.training.strategies import open_spread
 

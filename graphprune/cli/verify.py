@@ -1,10 +1,9 @@
-"""`graphprune verify`: a model against a plan."""
+"""`graphprune verify`: check a model against a plan."""
 
 from __future__ import annotations
 
 import click
 
-from graphprune.cli.colour import paint_marks
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import (
     brief_option,
@@ -13,11 +12,10 @@ from graphprune.cli.options import (
     format_option,
     report_option,
 )
-from graphprune.cli.outputs import check_report_free, choose_format, print_report
-from graphprune.documents import to_json
+from graphprune.cli.outputs import check_report_free, choose_format, print_report, view_for
 from graphprune.errors import EXIT_DIFFERENT
-from graphprune.plan import read_plan, verification_to_config, verify_plan
-from graphprune.report import render_verification
+from graphprune.plan import read_plan, verify_plan
+from graphprune.report.rendering import render
 
 
 @click.command("verify")
@@ -43,19 +41,18 @@ def command(
     detailed_exitcode: bool,
     force: bool,
 ) -> None:
-    """Measure MODEL against a plan: are the zeros there that it promised?
+    """Check MODEL against a plan: does each tensor have its planned zeros?
 
-    MODEL is wrapped, trained or stripped: what counts are the zeros in its weights. For example,
-    before a model is shipped:
+    MODEL is wrapped, trained or stripped; the zeros in its weights are counted. For example, before
+    a model is shipped:
 
     \b
         graphprune plan model.keras -r prune.yaml -o plan.json
         ...
         graphprune verify sparse.keras --plan plan.json --detailed-exitcode
 
-    A file whose own checksums do not fit is refused, and the folder of a training run whose model
-    is not the one that the run wrote. With --detailed-exitcode the exit code is 2 where a tensor is
-    not as planned.
+    A file whose checksums do not match is refused, and so is a training run whose model was
+    replaced. With --detailed-exitcode the exit code is 2 if a tensor is not as planned.
     """  # noqa: D301 - click wants the real character
     check_report_free(output, force=force, inputs=[model, plan_file], format_=format_)
     saved, plan = open_model(model), read_plan(plan_file)
@@ -69,9 +66,7 @@ def command(
             model_path=model,
             plan_path=plan_file,
         )
-    if choose_format(format_, output) == "json":
-        print_report(to_json(verification_to_config(found)), output)
-    else:
-        print_report(render_verification(found, brief=brief), output, paint_marks, wraps=True)
+    view = view_for(output, brief=brief)
+    print_report(render(found, choose_format(format_, output), view), output)
     if detailed_exitcode and found.drift:
         raise click.exceptions.Exit(EXIT_DIFFERENT)

@@ -1,4 +1,4 @@
-"""One fault or warning as a value, its place, and many of them in order."""
+"""One fault or warning: its place, its lines of text, and the order of many."""
 
 from __future__ import annotations
 
@@ -7,11 +7,61 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from graphprune.diagnostics.source_excerpt import render_excerpt
-from graphprune.diagnostics.terminal_text import PaintPart, escape_controls, plain, shorten
+from graphprune.diagnostics.terminal_text import Paint, escape_controls, plain, shorten, text_width
+
+MAX_WIDTH = 100
+"""Terminal columns that are shown of a line."""
+_TAB = "    "
+_CUT = "..."
+
+
+def render_excerpt(text: str, line: int, column: int | None, paint: Paint = plain) -> list[str]:
+    r"""Return the numbered line, and one with a caret under `column` (from 1) if that is known.
+
+    Long lines are cut around the caret.
+
+    Tabs take four columns, wide characters two, and control characters stand as escapes; the caret
+    is under the right one all the same.
+
+    Example:
+        >>> print("\n".join(render_excerpt("  match: {typ: Dense}", 12, 11)))
+            12 |   match: {typ: Dense}
+               |           ^
+    """
+    at = max(0, min(column or 1, len(text) + 1) - 1)
+    first, last = _window(text, at)
+    shown, before = _shown(text[first:last]).rstrip(), _shown(text[first:at])
+    head = f"    {line} | "
+    left = _CUT if first else ""
+    right = _CUT if last < len(text) else ""
+    excerpt = f"{head}{left}{shown}{right}".rstrip()
+    if column is None:
+        return [excerpt]
+    caret = f"{' ' * (text_width(before) + len(left))}^"
+    return [excerpt, f"{' ' * (len(head) - 2)}| {paint('caret', caret)}"]
+
+
+def _shown(text: str) -> str:
+    return "".join(_TAB if char == "\t" else escape_controls(char) for char in text)
+
+
+def _window(text: str, at: int) -> tuple[int, int]:
+    """Return the range of characters around `at` that fits; all of them where the line is short."""
+    if len(text) <= MAX_WIDTH and text_width(_shown(text)) <= MAX_WIDTH:
+        return 0, len(text)
+    first = last = at
+    width, half = 0, MAX_WIDTH // 2
+    while first > 0 and width < half:
+        first -= 1
+        width += text_width(_shown(text[first]))
+    while last < len(text) and width < MAX_WIDTH:
+        width += text_width(_shown(text[last]))
+        last += 1
+    return first, last
+
 
 MAX_OF_A_KIND = 100
-"""Diagnostics of one slug and severity that are told one by one; the rest is counted."""
+"""The number of diagnostics of one slug and severity that are listed; the rest is counted."""
 MAX_HELP = 1_000
 
 Severity = Literal["error", "warning", "note"]
@@ -51,8 +101,9 @@ def no_line(_where: Where) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One fault or warning, with a stable slug for scripts and a way out for people. Its texts are
-    shortened to a readable length.
+    """One fault or warning, with a stable slug for scripts and a remedy for users.
+
+    Long texts are shortened.
 
     `related` holds further places with a label each (the two sides of a conflict). `count` is how
     many it stands for: more than one where the rest of a kind is only counted.
@@ -89,9 +140,8 @@ class Diagnostic:
     def __str__(self) -> str:
         return "\n".join(self.to_lines())
 
-    def to_lines(self, find_line: FindLine = no_line, paint: PaintPart = plain) -> list[str]:
-        """Return the diagnostic as lines of text with slug, cause, places and help; control
-        characters are escaped.
+    def to_lines(self, find_line: FindLine = no_line, paint: Paint = plain) -> list[str]:
+        """Return the diagnostic as lines of text: slug, cause, places and help, all escaped.
 
         Under each place stands its line, as far as `find_line` returns it, with a caret.
         """
@@ -109,7 +159,7 @@ class Diagnostic:
         return lines
 
     def to_config(self) -> dict[str, Any]:
-        """Return the JSON form, the same in every document; `count` is there where it is not 1.
+        """Return the JSON form, the same in every document; `count` only if it is not 1.
 
         Example:
             >>> found = Diagnostic("rule/no-match", "nothing matches", Where("p.yaml", 3, 9))
@@ -131,7 +181,6 @@ class Diagnostic:
 
 def sort_by_place(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     """Return the diagnostics once each, by file, line and column; those without a place come last.
-    The order that they are given in does not matter.
 
     Of each kind (slug and severity) the first 100 are kept; one more says how many there are
     besides.
@@ -148,8 +197,7 @@ def sort_by_place(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
 
 
 def bound_diagnostics(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """Return the first 100 diagnostics of each slug and severity, in their order, and behind them
-    one a kind that counts the rest.
+    """Return the first 100 diagnostics of each slug and severity, then a count of the others.
 
     Example:
         >>> bound_diagnostics(
@@ -174,7 +222,7 @@ def bound_diagnostics(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ..
 
 
 def count_severity(diagnostics: Iterable[Diagnostic], severity: str) -> int:
-    """Return how many diagnostics of one severity there are, those too that are only counted."""
+    """Return the number of diagnostics of one severity, including those that are only counted."""
     return sum(diagnostic.count for diagnostic in diagnostics if diagnostic.severity == severity)
 
 

@@ -1,9 +1,12 @@
-"""What every diagnostic slug means: one table, `slugs.yaml`, for people who meet one and for tests
-that hold its examples against the engine.
+"""The meaning of every diagnostic slug, and that meaning as text.
+
+`slugs.yaml` is the table; tests run its examples.
 """
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -64,3 +67,42 @@ def _entry(slug: str, fields: dict[str, Any]) -> SlugHelp:
         graph=fields.get("graph", ""),
         epochs=fields.get("epochs"),
     )
+
+
+_MARGIN = "    "
+
+
+def render_slug(help: SlugHelp, width: int = 100) -> str:
+    """Return the meaning of one slug, its harm, an example, and the example corrected."""
+    about = textwrap.fill(help.means, width)
+    hurts = textwrap.fill(f"Why it matters: {help.hurts}", width)
+    example = "A command that gives it:" if help.is_command else "A rule file that gives it:"
+    if help.epochs is not None:
+        example = f"{example[:-1]}, in a run of {help.epochs} epochs:"
+    parts = [
+        help.slug,
+        "",
+        about,
+        hurts,
+        "",
+        example,
+        "",
+        _indent(help.example),
+        "",
+        "Corrected:",
+        "",
+        _indent(help.mended),
+    ]
+    return "\n".join(parts)
+
+
+def render_slug_list(table: Collection[SlugHelp]) -> str:
+    """Return one line a slug: the first sentence of what it means."""
+    width = max((len(help.slug) for help in table), default=0)
+    return "\n".join(
+        f"{help.slug:<{width}}  {help.means.split('. ')[0].rstrip('.')}" for help in table
+    )
+
+
+def _indent(text: str) -> str:
+    return textwrap.indent(text.rstrip(), _MARGIN)

@@ -1,15 +1,13 @@
-"""Text out of files that nobody has checked, made safe and short enough for a terminal."""
+"""Text from untrusted files, made safe and short enough for a terminal."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections.abc import Callable
-from typing import Literal
 
-Part = Literal["error", "warning", "note", "place", "caret", "help"]
-PaintPart = Callable[[Part, str], str]
-"""Returns a part of a diagnostic in its colour: a severity with its slug, a mark, or a caret."""
+Paint = Callable[[str, str], str]
+"""Return a text in the colour of its kind: `error`, `place`, `+`, ... (kind, then text)."""
 MAX_WORD = 300
 MAX_TEXT = 4_000
 _LONG_WORD = re.compile(rf"\S{{{MAX_WORD + 1},}}")
@@ -17,10 +15,9 @@ _HEAD, _TAIL = 100, 40
 
 
 def escape_controls(text: str) -> str:
-    r"""Return `text` with everything that a terminal would act on, or hide, written as an escape.
+    r"""Return `text` with everything that a terminal would execute or hide as an escape.
 
-    Names come from files that nobody has checked; a name must not move the cursor or fake a line of
-    the report.
+    Names come from untrusted files; a name must not move the cursor or fake a line of the report.
 
     Example:
         >>> print(escape_controls("fc1\x1b[2J\n"))
@@ -35,7 +32,7 @@ def escape_controls(text: str) -> str:
 
 
 def shorten(text: str, limit: int = MAX_TEXT) -> str:
-    """Return a message of readable length: names come from files, and may have a million letters.
+    """Return a message of readable length; a name from a file may have a million letters.
 
     Words of more than 300 characters lose their middle, texts of more than `limit` their end; how
     much is said.
@@ -60,7 +57,7 @@ def shorten(text: str, limit: int = MAX_TEXT) -> str:
     )
 
 
-def plain(_part: Part, text: str) -> str:
+def plain(_kind: str, text: str) -> str:
     """Return the text without colour."""
     return text
 
@@ -78,6 +75,6 @@ def text_width(text: str) -> int:
 
 
 def _columns(char: str) -> int:
-    if unicodedata.combining(char):
+    if unicodedata.category(char) in ("Mn", "Me"):
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1

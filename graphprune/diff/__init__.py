@@ -6,7 +6,7 @@ drawings (`report`), and reading the models (`archive`, `graph`).
 """
 
 from graphprune.diff.changes import GraphDiff
-from graphprune.diff.diff_json import graph_diff_to_config
+from graphprune.diff.document import graph_diff_to_config
 from graphprune.diff.graph_diff import diff_graphs
 
 __all__ = ["GraphDiff", "diff_graphs", "graph_diff_to_config"]

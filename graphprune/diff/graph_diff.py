@@ -1,31 +1,20 @@
-"""Two layer graphs, compared."""
+"""Two models compared: two layer graphs, or two saved models with their weights."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import cached_property
+from collections.abc import Iterator
+from dataclasses import replace
 
 from graphprune.arguments import wrong_type
-from graphprune.diff.changes import (
-    ConfigChange,
-    GraphDiff,
-    LayerDiff,
-    PruningState,
-    Side,
-    Status,
-    TensorDiff,
-)
-from graphprune.diff.connections import compare_connections
+from graphprune.diff.changes import ConfigChange, GraphDiff, LayerDiff, Side, TensorDiff
+from graphprune.diff.layer_diff import LayerComparison, compare_layers
 from graphprune.diff.pairing import Pair, pair_layers
-from graphprune.diff.settings import compare_layers, compare_settings
-from graphprune.diff.tensors import compare_tensors
+from graphprune.diff.sizes import measure_weights_gzip, side_by_side
+from graphprune.diff.structure import compare_connections
 from graphprune.diff.weights import Weights
-from graphprune.graph.architecture import collect_call_constants
 from graphprune.graph.layer_graph import LayerGraph
-from graphprune.graph.layers import Layer
-from graphprune.graph.shapes.tensor_shapes import Shape, TensorUse, find_tensor_shapes
+from graphprune.graph.read import ModelFile
 from graphprune.sparsity.positions import Run
-from graphprune.wrapper_names import STEP
 
 
 def diff_graphs(
@@ -71,7 +60,7 @@ def diff_graphs(
                 side, "a LayerGraph", graph, "read_graph(path) reads one from a saved model"
             )
     pairs = pair_layers(left, right, left_weights=left_weights, right_weights=right_weights)
-    comparison = _Comparison(left, right, left_weights, right_weights, run or Run())
+    comparison = LayerComparison(left, right, left_weights, right_weights, run or Run())
     layers = tuple(_compare_layers(left, right, pairs, comparison))
     added, removed = compare_connections(left, right, {pair.left: pair.right for pair in pairs})
     return GraphDiff(
@@ -100,120 +89,8 @@ def diff_graphs(
     )
 
 
-class _Comparison:
-    """Compares layers by what can be read of each side."""
-
-    def __init__(
-        self,
-        left: LayerGraph,
-        right: LayerGraph,
-        left_weights: Weights | None,
-        right_weights: Weights | None,
-        run: Run,
-    ) -> None:
-        self._right = right
-        self._left_weights, self._right_weights, self._run = left_weights, right_weights, run
-        self._left_constants, self._right_constants = (
-            collect_call_constants(left),
-            collect_call_constants(right),
-        )
-
-    def compare(self, left: Layer | None, right: Layer | None, pair: Pair | None) -> LayerDiff:
-        """Return what differs between two layers, or what there is of the only one."""
-        shown = right or left
-        assert shown is not None
-        tensors = tuple(compare_tensors(left, right, self._left_weights, self._right_weights))
-        renamed = left is not None and right is not None and left.address != right.address
-        config = (
-            ()
-            if left is None or right is None
-            else tuple(self._compare_configs(left, right, names=not renamed))
-        )
-        return LayerDiff(
-            address=shown.address,
-            type=shown.type,
-            previous_address=left.address if left is not None and renamed else None,
-            paired_by=None if pair is None else pair.paired_by,
-            status=tuple(_statuses(left, right, renamed=renamed, reconfigured=bool(config))),
-            config=config,
-            before=self._state(
-                left, self._left_weights, {tensor.name: tensor.zeros_before for tensor in tensors}
-            ),
-            after=self._state(
-                right, self._right_weights, {tensor.name: tensor.zeros_after for tensor in tensors}
-            ),
-            tensors=tensors,
-        )
-
-    def _compare_configs(self, left: Layer, right: Layer, *, names: bool) -> Iterator[ConfigChange]:
-        is_model = left.kind == right.kind == "model"
-        yield from compare_layers(
-            left.entry,
-            right.entry,
-            names=names,
-            is_model=is_model,
-            get_rank=lambda: self._rank(right.address),
-        )
-        yield from compare_settings(
-            self._left_constants.get(left.address, {}),
-            self._right_constants.get(right.address, {}),
-            "calls",
-        )
-        yield from _compare_wraps(left, right)
-
-    def _rank(self, address: str) -> int | None:
-        """Return how many axes the tensors of a layer have that keeps its shape; None where that is
-        not known.
-        """
-        shape = self._shapes.get((address, 0, 0))
-        return len(shape) if shape else None
-
-    @cached_property
-    def _shapes(self) -> Mapping[TensorUse, Shape]:
-        return find_tensor_shapes(self._right)
-
-    def _state(
-        self, layer: Layer | None, weights: Weights | None, zeros: Mapping[str, int | None]
-    ) -> PruningState | None:
-        if layer is None or layer.wrap is None:
-            return None
-        stored = None if weights is None else weights.read_state(layer.address, STEP)
-        step = None if stored is None else int(stored)
-        return PruningState(
-            rule=layer.wrap.provenance.rule,
-            pruning=layer.wrap.pruning,
-            step=step,
-            finished=_is_finished(layer, step, zeros, self._run),
-        )
-
-
-def _is_finished(
-    layer: Layer, step: int | None, zeros: Mapping[str, int | None], run: Run
-) -> bool | None:
-    """Return whether the layer's schedule is at its end: by its step where the end is known in
-    steps, else by the zeros that are there.
-    """
-    pruning = None if layer.wrap is None else layer.wrap.pruning
-    if pruning is None or step is None:
-        return None
-    end = None if pruning.schedule.end is None else pruning.schedule.end.to_step(run)
-    if end is not None:
-        return step >= end
-    found = [
-        (tensor, zeros.get(tensor.name))
-        for tensor in layer.tensors
-        if tensor.name in pruning.weights
-    ]
-    if any(count is None for _, count in found):
-        return None
-    return step > 0 and all(
-        count is not None and count >= pruning.target_zeros(tensor.name, tensor.shape)
-        for tensor, count in found
-    )
-
-
 def _compare_layers(
-    left: LayerGraph, right: LayerGraph, pairs: tuple[Pair, ...], comparison: _Comparison
+    left: LayerGraph, right: LayerGraph, pairs: tuple[Pair, ...], comparison: LayerComparison
 ) -> Iterator[LayerDiff]:
     by_right = {pair.right: pair for pair in pairs}
     for address, layer in right.layers.items():
@@ -223,30 +100,6 @@ def _compare_layers(
     for address, layer in left.layers.items():
         if address not in paired:
             yield comparison.compare(layer, None, None)
-
-
-def _statuses(
-    left: Layer | None, right: Layer | None, *, renamed: bool, reconfigured: bool
-) -> Iterator[Status]:
-    if left is None or right is None:
-        yield "added" if left is None else "removed"
-        return
-    if renamed:
-        yield "renamed"
-    if reconfigured:
-        yield "reconfigured"
-    if (left.wrap is None) != (right.wrap is None):
-        yield "wrapped" if left.wrap is None else "unwrapped"
-
-
-def _compare_wraps(left: Layer, right: Layer) -> Iterator[ConfigChange]:
-    if left.wrap is None or right.wrap is None:
-        return
-    before, after = left.wrap.pruning, right.wrap.pruning
-    if before is not None and after is not None:
-        yield from compare_settings(before.to_config(), after.to_config(), "pruning")
-    elif left.wrap.type != right.wrap.type:
-        yield ConfigChange("pruning.wrapper", left.wrap.type, right.wrap.type)
 
 
 def _compare_models(left: LayerGraph, right: LayerGraph) -> Iterator[ConfigChange]:
@@ -282,3 +135,44 @@ def _sum_zeros(counts: Iterator[int | None]) -> int | None:
             return None
         total += count
     return total
+
+
+def diff_models(
+    left: ModelFile, right: ModelFile, *, run: Run | None = None, measure_gzip: bool = True
+) -> GraphDiff:
+    """Return everything that differs between two models, weights included where they are there.
+
+    Args:
+        left: The model before.
+        right: The model after.
+        run: The length of the training run, where it is known (see `diff_graphs`).
+        measure_gzip: Also gzip all weights of both sides, which reads them once more and takes
+            about a second for 20 MB, on one core a side. Where all weights are the same there is
+            nothing to tell, and they are not.
+
+    Raises:
+        ArchiveError: the weights of one side are damaged.
+    """
+    with left.opened() as left_weights, right.opened() as right_weights:
+        difference = diff_graphs(
+            left.graph,
+            right.graph,
+            left_weights=left_weights,
+            right_weights=right_weights,
+            left_path=left.path,
+            right_path=right.path,
+            run=run,
+        )
+        if (
+            not measure_gzip
+            or left_weights is None
+            or right_weights is None
+            or difference.is_weights_equal
+        ):
+            return difference
+        before, after = side_by_side(
+            lambda side: measure_weights_gzip(*side),
+            (left.graph, left_weights),
+            (right.graph, right_weights),
+        )
+        return replace(difference, weights_gzip=(before, after))

@@ -15,16 +15,17 @@ if TYPE_CHECKING:
     from graphprune.graph.graph_json import graph_from_json_config, graph_to_config
     from graphprune.graph.layer_graph import LayerGraph
     from graphprune.graph.layers import SEPARATOR, Layer, Tensor, Wrap
-    from graphprune.graph.measure import (
+    from graphprune.graph.read import ModelFile, open_model_file, read_graph
+    from graphprune.graph.tensor_shapes import find_tensor_shapes
+    from graphprune.graph.weights import (
+        ModelWeights,
         TensorMetrics,
+        locate_weights,
         measure_mask_faults,
         measure_tensors,
         measure_zeros,
         read_steps,
     )
-    from graphprune.graph.read import ModelFile, open_model_file, read_graph
-    from graphprune.graph.shapes.tensor_shapes import find_tensor_shapes
-    from graphprune.graph.weights import ModelWeights, locate_weights
 
 __all__ = [
     "SEPARATOR",
@@ -56,15 +57,16 @@ if not TYPE_CHECKING:  # so that type checkers know every name, and no other
             "graph_json": ["graph_from_json_config", "graph_to_config"],
             "layer_graph": ["LayerGraph"],
             "layers": ["SEPARATOR", "Layer", "Tensor", "Wrap"],
-            "measure": [
+            "weights": [
+                "ModelWeights",
                 "TensorMetrics",
                 "measure_mask_faults",
                 "measure_tensors",
                 "measure_zeros",
+                "locate_weights",
                 "read_steps",
             ],
             "read": ["ModelFile", "open_model_file", "read_graph"],
-            "shapes.tensor_shapes": ["find_tensor_shapes"],
-            "weights": ["ModelWeights", "locate_weights"],
+            "tensor_shapes": ["find_tensor_shapes"],
         },
     )

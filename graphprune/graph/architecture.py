@@ -9,10 +9,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from graphprune.archive.entries import Entry, canonical, type_of
 from graphprune.graph.classes.builtin_layers import known_class
 from graphprune.graph.classes.completion import complete_config, is_inherited
 from graphprune.graph.classes.python_code import CODE
-from graphprune.graph.entries import Entry, canonical, type_of
 from graphprune.graph.frames import CONSTANT, Frame
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer

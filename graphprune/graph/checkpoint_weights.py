@@ -8,16 +8,15 @@ import re
 from collections.abc import Collection, Iterator
 
 from graphprune.archive import Archive, StoredTensor
+from graphprune.archive.entries import is_input
 from graphprune.archive.tfmot import is_toolkit_config
 from graphprune.errors import ArchiveError
 from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.classes.layer_class import Weight
-from graphprune.graph.entries import is_input
-from graphprune.graph.held_models import find_held_graph
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
-from graphprune.graph.tfmot import TOOLKIT_STATE, toolkit_state_names
-from graphprune.graph.weight_misfits import rename_by_wrapper
+from graphprune.graph.out_of_reach import find_held_graph
+from graphprune.graph.wrappers import TOOLKIT_STATE, rename_by_wrapper, toolkit_state_names
 from graphprune.wrapper_names import state_names
 
 _DEEPEST = 30
@@ -123,8 +122,9 @@ def _name(archive: Archive, layer: Layer, group: str) -> dict[str, StoredTensor]
     missing = [name for name, path in wanted.items() if path not in by_path]
     if missing:
         raise ArchiveError(
-            f"{archive.path}: layer {layer.address!r} ({layer.type}) has no tensor {missing[0]!r}"
-            " in the checkpoint; save the model again"
+            f"layer {layer.address!r} ({layer.type}) has no tensor {missing[0]!r}"
+            " in the checkpoint; save the model again",
+            place=archive.path,
         )
     return {name: by_path[path] for name, path in wanted.items()} | state
 
@@ -137,9 +137,10 @@ def _toolkit_state(
     """
     if any(path.startswith(_TOOLKIT_LISTS) for path in by_path):
         raise ArchiveError(
-            f"{archive.path}: layer {layer.address!r} ({layer.type}) was pruned in several tensors"
+            f"layer {layer.address!r} ({layer.type}) was pruned in several tensors"
             " by the TensorFlow toolkit, whose SavedModels do not hold such a layer whole; load it"
-            " there, and save it as .keras or strip it"
+            " there, and save it as .keras or strip it",
+            place=archive.path,
         )
     names = [name for name in TOOLKIT_STATE if name in state]
     pruning = None if layer.wrap is None else layer.wrap.pruning

@@ -7,15 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Literal
 
-from graphprune.archive.tfmot import is_toolkit_config
-from graphprune.errors import GraphError
-from graphprune.graph.classes.builtin_layers import (
-    MAX_INSIDE,
-    has_too_many_inside,
-    known_class,
-    weights_of,
-)
-from graphprune.graph.entries import (
+from graphprune.archive.entries import (
     PLACEMENT,
     Entry,
     is_input,
@@ -24,12 +16,14 @@ from graphprune.graph.entries import (
     name_of,
     type_of,
 )
+from graphprune.errors import GraphError
+from graphprune.graph.classes.builtin_layers import has_too_many_inside, known_class, weights_of
+from graphprune.graph.classes.layer_class import MAX_INSIDE
 from graphprune.graph.flow import FlowBuilder, call_order, layer_order
 from graphprune.graph.frames import Frame, frame_from_entry
 from graphprune.graph.layer_graph import LayerGraph
-from graphprune.graph.layers import Layer, Tensor, Wrap
-from graphprune.graph.tfmot import read_toolkit_pruning
-from graphprune.sparsity.pruning import Provenance, Pruning
+from graphprune.graph.layers import Layer, Tensor
+from graphprune.graph.wrappers import read_wrap
 from graphprune.wrapper_names import is_state
 
 TensorFacts = tuple[str, Sequence[int], str]
@@ -130,8 +124,9 @@ def _check_tensors_taken(frame: Frame, place: str) -> None:
     for member in frame.members:
         if member.placement.get("inbound_nodes") and not all(member.calls):
             raise GraphError(
-                f"{place}: layer {member.name!r} is called on no tensor of the model, only on"
-                " constants; save the model again"
+                f"layer {member.name!r} is called on no tensor of the model, only on"
+                " constants; save the model again",
+                place=place,
             )
 
 
@@ -165,8 +160,9 @@ def _model_entry(config: Mapping[str, Any], place: str) -> tuple[Entry, bool]:
         )
     if not is_model(entry):
         raise GraphError(
-            f"{place}: {type_of(entry)!r} is not a Functional or Sequential model, its layers are"
-            " not in its config; rebuild it with the Functional API"
+            f"{type_of(entry)!r} is not a Functional or Sequential model, its layers are"
+            " not in its config; rebuild it with the Functional API",
+            place=place,
         )
     return entry, is_bare
 
@@ -181,8 +177,8 @@ def _collect(
         inner = frame.address_of(name_of(raw))
         if inner in entries:
             raise GraphError(
-                f"{place}: two layers have the address {inner!r}; rename one and save the model"
-                " again"
+                f"two layers have the address {inner!r}; rename one and save the model again",
+                place=place,
             )
         entries[inner] = raw
         if is_model(raw):
@@ -211,15 +207,16 @@ def _layer(
     produces_output: bool,
     place: str,
 ) -> Layer:
-    wrap = _wrap(entry, address, place) if is_wrapper(entry) else None
+    wrap = read_wrap(entry, address, place) if is_wrapper(entry) else None
     if wrap is not None:
         entry = entry["config"]["layer"]
         trainable = trainable and bool(entry["config"].get("trainable", True))
     known = known_class(entry)
     if known is not None and has_too_many_inside(entry):
         raise GraphError(
-            f"{place}: layer {address!r} ({type_of(entry)}) has more than {MAX_INSIDE:,} layers"
-            " inside it; no such layer can be built, save the model again"
+            f"layer {address!r} ({type_of(entry)}) has more than {MAX_INSIDE:,} layers"
+            " inside it; no such layer can be built, save the model again",
+            place=place,
         )
     return Layer(
         address=address,
@@ -233,27 +230,6 @@ def _layer(
         calls=calls,
         produces_output=produces_output,
     )
-
-
-def _wrap(entry: Entry, address: str, place: str) -> Wrap:
-    config = entry["config"]
-    try:
-        inner = config["layer"]
-        if not isinstance(inner["class_name"], str) or not isinstance(inner["config"], Mapping):
-            raise TypeError("the layer inside is no layer")
-        pruning = (
-            read_toolkit_pruning(config)
-            if is_toolkit_config(config)
-            else Pruning.from_config(config["pruning"])
-        )
-        return Wrap(
-            type_of(entry), entry, pruning, Provenance.from_config(config.get("provenance") or {})
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as err:
-        raise GraphError(
-            f"{place}: the pruning wrapper of layer {address!r} is damaged ({type(err).__name__}:"
-            f" {err}); save the model again"
-        ) from err
 
 
 def _tensors(

@@ -1,19 +1,61 @@
-"""A layer graph as one JSON document: everything that rules and plans need of a model, without the
-model.
+"""A layer graph as one JSON document: everything that rules and plans need of a model.
 
-It is strict JSON (RFC 8259): NaN and the infinities of a config are objects, see `strict_json`.
+It is strict JSON (RFC 8259), which has no NaN and no infinities. Configs of Keras hold some (a mask
+of minus infinity, an activation without an upper bound); Python writes them bare, and most other
+readers refuse the whole document. Here each is an object `{"$float": "NaN"}`,
+`{"$float": "Infinity"}` or `{"$float": "-Infinity"}`. An object of a config that has only the key
+`$float` itself is written as `{"$float": [value]}`, so that every value comes back.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from graphprune.errors import GraphError
 from graphprune.graph.from_config import TensorFacts, graph_from_config
 from graphprune.graph.layer_graph import LayerGraph
-from graphprune.graph.shape_faults import find_shape_fault
-from graphprune.graph.strict_json import from_strict, to_strict
+from graphprune.graph.weight_faults import find_shape_fault
+
+MARK = "$float"
+_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def to_strict(value: Any) -> Any:
+    """Return plain data in which JSON can say every number; lists for tuples.
+
+    Example:
+        >>> to_strict({"rate": float("-inf"), "shape": (1, 2.5)})
+        {'rate': {'$float': '-Infinity'}, 'shape': [1, 2.5]}
+    """
+    if isinstance(value, dict):
+        kept = {key: to_strict(item) for key, item in value.items()}
+        return {MARK: [kept[MARK]]} if kept.keys() == {MARK} else kept
+    if isinstance(value, list | tuple):
+        return [to_strict(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        infinity = "Infinity" if value > 0 else "-Infinity"
+        return {MARK: "NaN" if math.isnan(value) else infinity}
+    return value
+
+
+def from_strict(value: Any) -> Any:
+    """Return what `to_strict` was given; an object that it never writes stays as it is.
+
+    Example:
+        >>> from_strict(to_strict({"rate": float("inf"), "mine": {"$float": "NaN"}}))
+        {'rate': inf, 'mine': {'$float': 'NaN'}}
+    """
+    if isinstance(value, dict):
+        inner = value.get(MARK) if len(value) == 1 else None
+        if isinstance(inner, str) and inner in _NUMBERS:
+            return _NUMBERS[inner]
+        if isinstance(inner, list) and len(inner) == 1:
+            return {MARK: from_strict(inner[0])}
+        return {key: from_strict(item) for key, item in value.items()}
+    return [from_strict(item) for item in value] if isinstance(value, list) else value
+
 
 FORMAT_VERSION = "1.0"
 KIND = "graphprune.graph"
@@ -67,20 +109,20 @@ def graph_from_json_config(document: Mapping[str, Any], place: str = "graph JSON
     unknown = [address for address in tensors if address not in known.layers]
     if unknown:
         raise GraphError(
-            f"{place}: tensors of {unknown[0]!r}, which is no layer of the model; export the graph"
-            " again"
+            f"tensors of {unknown[0]!r}, which is no layer of the model; export the graph again",
+            place=place,
         )
     if document["graph_sha256"] != known.sha256:
         hashes = (
             f"graph_sha256 says {str(document['graph_sha256'])[:12]!r}, got {known.sha256[:12]!r}"
         )
         raise GraphError(
-            f"{place}: its config was changed after it was exported ({hashes}); export it again"
+            f"its config was changed after it was exported ({hashes}); export it again", place=place
         )
     graph = graph_from_config(config, tensors=tensors, place=place)
     fault = find_shape_fault(graph)
     if fault is not None:
-        raise GraphError(f"{place}: {fault}")
+        raise GraphError(fault, place=place)
     return graph
 
 
@@ -92,9 +134,10 @@ def is_graph_document(value: object) -> bool:
 def _check_document(document: Mapping[str, Any], place: str) -> None:
     if not is_graph_document(document):
         raise GraphError(
-            f"{place}: no layer graph, kind must be {KIND!r}, got"
+            f"no layer graph, kind must be {KIND!r}, got"
             f" {repr(document.get('kind'))[:60]}; export one with graphprune graph MODEL -o"
-            " FILE.json"
+            " FILE.json",
+            place=place,
         )
     version = document.get("format_version")
     if (
@@ -102,15 +145,16 @@ def _check_document(document: Mapping[str, Any], place: str) -> None:
         or version.partition(".")[0] != FORMAT_VERSION.partition(".")[0]
     ):
         raise GraphError(
-            f"{place}: format_version must be {FORMAT_VERSION!r}, got {str(version)[:60]!r}; export"
-            " the graph again with this version of graphprune"
+            f"format_version must be {FORMAT_VERSION!r}, got {str(version)[:60]!r}; export"
+            " the graph again with this version of graphprune",
+            place=place,
         )
     missing, unknown = sorted(_KEYS - set(document)), sorted(set(document) - _KEYS)
     if missing or unknown:
         fault = f"{missing[0]!r} is missing" if missing else f"{unknown[0]!r} is not known"
-        raise GraphError(f"{place}: {fault}; export the graph again")
+        raise GraphError(f"{fault}; export the graph again", place=place)
     if not isinstance(document["config"], Mapping) or not isinstance(document["tensors"], Mapping):
-        raise GraphError(f"{place}: config and tensors must be objects; export the graph again")
+        raise GraphError("config and tensors must be objects; export the graph again", place=place)
 
 
 def _facts(address: str, raw: Any, place: str) -> TensorFacts:
@@ -124,15 +168,17 @@ def _facts(address: str, raw: Any, place: str) -> TensorFacts:
         if all(type(length) is int and length >= 0 for length in shape):
             return raw["name"], shape, raw["dtype"]
     raise GraphError(
-        f"{place}: a tensor of {address!r} must have name, shape and dtype, got {str(raw)[:60]!r};"
-        " export the graph again"
+        f"a tensor of {address!r} must have name, shape and dtype, got {str(raw)[:60]!r};"
+        " export the graph again",
+        place=place,
     )
 
 
 def _list(value: Any, what: str, place: str) -> list[Any]:
     if not isinstance(value, list):
         raise GraphError(
-            f"{place}: {what} must be a list, got {type(value).__name__}; export the graph again"
+            f"{what} must be a list, got {type(value).__name__}; export the graph again",
+            place=place,
         )
     return value
 

@@ -7,17 +7,22 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from graphprune.archive import Archive, StoredTensor
+from graphprune.archive.entries import Entry, to_snake_case, type_of
 from graphprune.archive.hdf5.index import LAYERS, LAYERS_UNTIL_2_14
 from graphprune.archive.tfmot import is_toolkit_config
-from graphprune.graph.classes.builtin_layers import weights_of
+from graphprune.graph.classes.builtin_layers import known_class, weights_of
 from graphprune.graph.classes.layer_class import Weight
-from graphprune.graph.entries import Entry, is_builtin, to_snake_case, type_of
 from graphprune.graph.frames import Frame
-from graphprune.graph.held_models import HeldGraph, find_held_graph
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
-from graphprune.graph.tfmot import TOOLKIT_STATE, toolkit_state_names
-from graphprune.graph.weight_misfits import Named, misfit, names_in_wrapper, rename_by_wrapper
+from graphprune.graph.out_of_reach import HeldGraph, find_held_graph
+from graphprune.graph.weight_faults import Named, misfit
+from graphprune.graph.wrappers import (
+    TOOLKIT_STATE,
+    names_in_wrapper,
+    rename_by_wrapper,
+    toolkit_state_names,
+)
 from graphprune.wrapper_names import state_names
 
 Below = list[tuple[str, StoredTensor]]
@@ -174,13 +179,14 @@ class _KerasWalk:
         # in one group, the order is that of `layer.weights`
         if len(names) == len(below) and len({group for group, _ in below}) == 1:
             return {name: tensor for name, (_, tensor) in zip(names, below, strict=True)}
-        is_twice = type_of(layer.entry) == "Bidirectional" and is_builtin(layer.entry)
+        record = known_class(layer.entry)
+        twice = "" if record is None else record.stored_twice
         return _named_by_place(
             path,
             [
                 (group, tensor)
                 for group, tensor in below
-                if not (is_twice and _stands_in(group, f"{path}/layer"))
+                if not (twice and _stands_in(group, f"{path}/{twice}"))
             ],
         )
 

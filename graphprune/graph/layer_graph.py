@@ -12,8 +12,8 @@ from typing import Any
 
 import networkx as nx
 
+from graphprune.archive.entries import canonical, copy_config
 from graphprune.errors import GraphError
-from graphprune.graph.entries import canonical, copy_config
 from graphprune.graph.frames import Frame, Member
 from graphprune.graph.layers import Layer
 from graphprune.shown import Shown

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -54,6 +54,25 @@ class Tensor:
             for axis, length in zip(named, self.shape, strict=True)
         )
         return f"{self.name} [{', '.join(axes)}]"
+
+
+def is_named(tensor: str, names: Collection[str]) -> bool:
+    """Return whether one of `names` means the tensor: its whole name, or the end of it after a dot,
+    so that `kernel` means that of both directions.
+
+    Example:
+        >>> names = ("kernel", "forward_layer.kernel", "backward_layer.recurrent_kernel")
+        >>> [is_named(name, ["kernel"]) for name in names]
+        [True, True, False]
+        >>> is_named("backward_layer.kernel", ["forward_layer.kernel"])
+        False
+    """
+    return any(tensor == name or tensor.endswith(f".{name}") for name in names)
+
+
+def means_any(name: str, tensors: Iterable[str]) -> bool:
+    """Return whether `name` means one of the tensors."""
+    return any(is_named(tensor, (name,)) for tensor in tensors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +148,15 @@ class Layer:
     def is_candidate(self) -> bool:
         """Whether the layer owns at least one prunable tensor."""
         return any(tensor.prunable for tensor in self.tensors)
+
+
+def name_call(index: int) -> str:
+    """Return how reports and drawings write the call with this index: numbered from 1.
+
+    Configs, graphs and JSON keep the index, which counts from 0 as Keras's node index does.
+
+    Example:
+        >>> name_call(0), name_call(1)
+        ('call 1', 'call 2')
+    """
+    return f"call {index + 1:,}"

@@ -9,16 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphprune.archive import Archive, StoredTensor
+from graphprune.archive.entries import canonical
 from graphprune.archive.tfmot import PREFIX, is_toolkit_config
 from graphprune.errors import ArchiveError
 from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.classes.layer_class import names_in_order
-from graphprune.graph.entries import canonical
-from graphprune.graph.held_models import find_held_graph
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
-from graphprune.graph.tfmot import TOOLKIT_STATE, toolkit_state_names
-from graphprune.graph.weight_misfits import Named, misfit, names_in_wrapper
+from graphprune.graph.out_of_reach import find_held_graph
+from graphprune.graph.weight_faults import Named, misfit
+from graphprune.graph.wrappers import TOOLKIT_STATE, names_in_wrapper, toolkit_state_names
 from graphprune.wrapper_names import is_state
 
 
@@ -169,8 +169,9 @@ def _split(
         )
         if not free:
             raise ArchiveError(
-                f"{archive.path}: cannot tell which layer of the nested model {member!r} holds the"
-                f" weight {tensor.name!r}; save the model as .keras instead"
+                f"cannot tell which layer of the nested model {member!r} holds the"
+                f" weight {tensor.name!r}; save the model as .keras instead",
+                place=archive.path,
             )
         split.setdefault(free[0], []).append(tensor)
     found = _with_shared(by_name, split)

@@ -9,24 +9,25 @@ from functools import cached_property
 from os import PathLike
 from typing import Any
 
-from graphprune.archive import Archive, no_weights, opened_archive, read_document
-from graphprune.archive.collector import collector_paused
+from graphprune.archive import Archive, find_source, no_weights, opened_archive, read_document
+from graphprune.archive.files import collector_paused
 from graphprune.arguments import check_path, wrong_type
 from graphprune.errors import ArchiveError
 from graphprune.graph.from_config import TensorFacts, graph_from_config, graph_with_tensors
 from graphprune.graph.graph_json import graph_from_json_config, is_graph_document
 from graphprune.graph.layer_graph import LayerGraph
-from graphprune.graph.measure import (
+from graphprune.graph.weight_faults import find_missing_fault, find_shape_fault, find_state_fault
+from graphprune.graph.weights import (
+    ModelWeights,
     ReadableWeights,
     TensorKey,
     TensorMetrics,
+    locate_weights,
     measure_mask_faults,
     measure_tensors,
     measure_zeros,
     read_steps,
 )
-from graphprune.graph.shape_faults import find_missing_fault, find_shape_fault, find_state_fault
-from graphprune.graph.weights import ModelWeights, locate_weights
 
 _LIVE = "a live model is written to a file first: graphprune.save_model(model, 'model.keras')"
 
@@ -115,10 +116,10 @@ def open_model_file(path: str | PathLike[str]) -> ModelFile:
         GraphError: the config or the graph JSON does not hold together.
     """
     place = check_path("path", path, "the path of a saved model", _LIVE)
-    document = read_document(place)
-    if document is not None:
-        return ModelFile(place, graph_from_json_config(document, place), None)
-    with collector_paused(), opened_archive(place) as archive:
+    source = find_source(place)
+    if source is None:
+        return ModelFile(place, graph_from_json_config(read_document(place), place), None)
+    with collector_paused(), opened_archive(source) as archive:
         return model_file_of(archive)
 
 
@@ -144,7 +145,7 @@ def model_file_of(archive: Archive) -> ModelFile:
         or find_state_fault(read, located.tensors)
     )
     if fault is not None:
-        raise ArchiveError(f"{archive.path}: {fault}")
+        raise ArchiveError(fault, place=archive.path)
     return ModelFile(archive.path, read, replace(located, graph=read))
 
 

@@ -1,23 +1,27 @@
-"""Which stored tensor is which weight of which layer, without building the model."""
+"""The weights of a saved model: where each is stored, and what the values say.
+
+Weights are located without building the model, and measured with one tensor in memory at a time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.archive import Archive, StoredTensor
-from graphprune.errors import GraphError
+from graphprune.errors import ArchiveError, GraphError
 from graphprune.graph.checkpoint_weights import locate_checkpoint
 from graphprune.graph.keras_weights import locate_keras
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.legacy_weights import locate_legacy
-from graphprune.graph.weight_misfits import Named
-from graphprune.wrapper_names import mask_name
+from graphprune.graph.weight_faults import Named
+from graphprune.wrapper_names import STEP, mask_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +83,9 @@ class ModelWeights:
                 else ""
             )
             raise GraphError(
-                f"{self.archive.path}: layer {address!r} has no tensor {name!r}; it has"
-                f" {', '.join(named) or 'none'}{way_out}"
+                f"layer {address!r} has no tensor {name!r}; it has"
+                f" {', '.join(named) or 'none'}{way_out}",
+                place=self.archive.path,
             )
         return named[name]
 
@@ -99,3 +104,161 @@ _LOCATE: Mapping[str, Callable[[Archive, LayerGraph], Mapping[str, Named]]] = {
     "h5": locate_legacy,
     "savedmodel": locate_checkpoint,
 }
+
+
+class ReadableWeights(Protocol):
+    """The weights of one model, of a file or live, one tensor in memory at a time."""
+
+    @property
+    def graph(self) -> LayerGraph:
+        """The layers of the model."""
+
+    @property
+    def path(self) -> str:
+        """What to call the model."""
+
+    def opened(self) -> AbstractContextManager[object]:
+        """Keep open what is behind it for many reads."""
+
+    def read(self, address: str, name: str, /) -> NDArray[Any]:
+        """Return a weight of the layer at `address`, or a tensor of the wrapper around it."""
+
+    def read_state(self, address: str, name: str, /) -> NDArray[Any] | None:
+        """Return a tensor of the pruning wrapper around the layer; None where it has none of that
+        name.
+        """
+
+
+TensorKey = tuple[str, str]
+"""Layer address and tensor name."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorMetrics:
+    """What the values of one tensor say.
+
+    Attributes:
+        zeros: How many are exactly zero.
+        non_finite: How many are NaN or infinite; the other figures leave these out.
+        min, max, mean, std: Of the finite values, in float64; None where there are none, or the
+            values are no numbers.
+    """
+
+    zeros: int
+    non_finite: int = 0
+    min: float | None = None
+    max: float | None = None
+    mean: float | None = None
+    std: float | None = None
+
+
+_BLOCK = 1 << 16
+"""Values that are widened to float64 at once."""
+
+
+def measure_tensors(weights: ReadableWeights) -> Mapping[TensorKey, TensorMetrics]:
+    """Return the metrics of each tensor of each layer, without the state of wrappers.
+
+    Raises:
+        ArchiveError: the weights are damaged.
+    """
+    with weights.opened():
+        keys = (
+            (address, tensor.name)
+            for address, layer in weights.graph.layers.items()
+            for tensor in layer.tensors
+        )
+        return {key: measure_values(weights.read(*key)) for key in keys}
+
+
+def measure_values(values: NDArray[Any]) -> TensorMetrics:
+    """Return the metrics of one array, whose size may be zero; a second walk over the values keeps
+    the deviation exact for values far from zero.
+
+    Example:
+        >>> measure_values(np.array([0.0, 1.0, 3.0, np.nan, 0.0]))
+        TensorMetrics(zeros=2, non_finite=1, min=0.0, max=3.0, mean=1.0, std=1.224744871391589)
+    """
+    zeros = int(values.size - np.count_nonzero(values))
+    if values.dtype.kind not in "biuf":
+        return TensorMetrics(zeros)
+    count, total, low, high = 0, 0.0, np.inf, -np.inf
+    for block in _finite_blocks(values):
+        count, total = count + block.size, total + float(block.sum())
+        low, high = min(low, float(block.min())), max(high, float(block.max()))
+    if not count:
+        return TensorMetrics(zeros, values.size)
+    mean = total / count
+    squares = sum(float(np.square(block - mean).sum()) for block in _finite_blocks(values))
+    return TensorMetrics(
+        zeros, values.size - count, low, high, mean, float(np.sqrt(squares / count))
+    )
+
+
+def _finite_blocks(values: NDArray[Any]) -> Iterator[NDArray[np.float64]]:
+    flat = values.reshape(-1)
+    for start in range(0, flat.size, _BLOCK):
+        block = flat[start : start + _BLOCK].astype(np.float64)
+        finite = block[np.isfinite(block)]
+        if finite.size:
+            yield finite
+
+
+def measure_zeros(weights: ReadableWeights) -> Mapping[TensorKey, int]:
+    """Return the number of weights that are exactly zero in each tensor of each layer, without the
+    state of wrappers.
+
+    Raises:
+        ArchiveError: the weights are damaged.
+    """
+    zeros = {}
+    with weights.opened():
+        for address, layer in weights.graph.layers.items():
+            for tensor in layer.tensors:
+                values = weights.read(address, tensor.name)
+                zeros[address, tensor.name] = int(values.size - np.count_nonzero(values))
+    return zeros
+
+
+def measure_mask_faults(weights: ReadableWeights) -> Mapping[TensorKey, int]:
+    """Return, for each tensor that a wrapper prunes, how many weights are not zero although their
+    mask is.
+
+    Raises:
+        ArchiveError: the weights are damaged, or a mask has another shape than its weight.
+    """
+    faults = {}
+    with weights.opened():
+        for address, layer in weights.graph.layers.items():
+            pruned = (
+                layer.wrap.pruning.weights
+                if layer.wrap is not None and layer.wrap.pruning is not None
+                else ()
+            )
+            for name in pruned:
+                values = weights.read(address, name)
+                mask = weights.read(address, mask_name(name))
+                if values.shape != mask.shape:
+                    shapes = (
+                        f"the mask of {name!r} in layer {address!r} has shape {list(mask.shape)},"
+                        f" the weight {list(values.shape)}"
+                    )
+                    raise ArchiveError(f"{shapes}; save the model again", place=weights.path)
+                faults[address, name] = int(np.count_nonzero(values[mask == 0]))
+    return faults
+
+
+def read_steps(weights: ReadableWeights) -> Mapping[str, int]:
+    """Return after how many optimizer updates each of graphprune's wrappers was saved, by the
+    address of its layer.
+
+    Raises:
+        ArchiveError: the weights are damaged.
+    """
+    wrapped = [
+        address
+        for address, layer in weights.graph.layers.items()
+        if layer.wrap is not None and layer.wrap.pruning is not None
+    ]
+    with weights.opened():
+        return {address: int(weights.read(address, STEP)) for address in wrapped}

@@ -26,7 +26,7 @@ from graphprune.sparsity.budgets import (
     allocate_erk,
 )
 from graphprune.sparsity.counts import kept_count, zero_count
-from graphprune.sparsity.fit import target_zeros
+from graphprune.sparsity.patterns import target_zeros
 
 ReadWeight = Callable[[str, str], Any]
 """From a layer's address and a tensor's name to its values, a NumPy array."""

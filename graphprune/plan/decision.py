@@ -1,15 +1,21 @@
-"""What has to be done to one layer to make it what the rules ask for."""
+"""What a plan does to each layer, and why; the checks that ask about the finished plan."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from graphprune.graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
-from graphprune.plan.changes import Action
-from graphprune.plan.fitting import Fitted
-from graphprune.rules.values.rule_set import Rule
+from graphprune.plan.changes import Action, LayerChange, RuleRef, TensorChange
+from graphprune.plan.fitting import Fitted, unknown_zeros
+from graphprune.plan.timing import known_steps, unknown_steps
+from graphprune.rules.matchers.matches import Matches, Zeros
+from graphprune.rules.resolving.run_checks import check_result
+from graphprune.rules.values.checks import Check, CheckOutcome, ResultIs
+from graphprune.rules.values.rule_set import Claim, Rule
 from graphprune.sparsity.counts import zero_count
 from graphprune.sparsity.patterns import UNSTRUCTURED
+from graphprune.sparsity.positions import Run
 from graphprune.sparsity.pruning import Pruning
 
 _FIELDS = ("pattern", "pads", "weights", "sparsity", "shares", "schedule")
@@ -95,3 +101,79 @@ def _reason_for_dense(rule: Rule | None, fitted: Fitted | None) -> str:
     if fitted is not None:
         return "dense_by_budget" if fitted.tensors else "misfit_skipped"
     return "no_rule" if rule is None else "keep_rule"
+
+
+def change_layer(
+    layer: Layer,
+    claim: Claim,
+    fitted: Fitted | None,
+    shares: Mapping[tuple[str, str], float],
+    zeros: Mapping[tuple[str, str], int],
+    run: Run,
+) -> LayerChange:
+    """Return what happens to one candidate layer, and why."""
+    after = pruning_for(fitted, shares)
+    actions, reason = decide(layer, claim.rule, fitted, after)
+    unknown: tuple[str, ...] = ()
+    if after is not None and actions != ("noop",):
+        unknown = (
+            (("mask",) if "wrap" in actions else ())
+            + unknown_steps(after.schedule, run)
+            + unknown_zeros(layer, after)
+        )
+    return LayerChange(
+        address=layer.address,
+        type=layer.type,
+        calls=layer.calls,
+        actions=actions,
+        action_reason=reason,
+        rule=None if claim.rule is None else RuleRef(claim.rule.id, claim.rule.where),
+        also_matched=claim.lost,
+        before=None if layer.wrap is None else layer.wrap.pruning,
+        after=after,
+        after_unknown=unknown,
+        tensors=tuple(
+            _tensor_change(tensor, after, zeros.get((layer.address, tensor.name)))
+            for tensor in layer.prunable
+        ),
+        known_steps=() if after is None else known_steps(after.schedule, run),
+        skipped=() if fitted is None else fitted.skipped,
+        budget="" if fitted is None or fitted.action.budget is None else str(fitted.action.budget),
+    )
+
+
+def _tensor_change(tensor: Tensor, after: Pruning | None, zeros_before: int | None) -> TensorChange:
+    pruned = after is not None and tensor.name in after.weights
+    return TensorChange(
+        name=tensor.name,
+        axes=tensor.axes,
+        shape=tensor.shape,
+        size=tensor.size,
+        zeros_before=zeros_before,
+        zeros_after=(
+            after.target_zeros(tensor.name, tensor.shape) if pruned and after is not None else None
+        ),
+        stored_as=tensor.stored_as,
+    )
+
+
+def check_finished(
+    graph: LayerGraph, checks: Sequence[Check], changes: Sequence[LayerChange], zeros: Zeros | None
+) -> tuple[CheckOutcome, ...]:
+    """Return what comes of the checks on `changes`; a tensor that the plan leaves alone keeps its
+    measured zeros, and has none where nobody measured.
+    """
+    if not any(isinstance(check.condition, ResultIs) for check in checks):
+        return ()
+    sizes = {
+        change.address: (
+            sum(map(_zeros_when_finished, change.tensors)),
+            sum(tensor.size for tensor in change.tensors),
+        )
+        for change in changes
+    }
+    return check_result(Matches(graph, zeros), checks, sizes)
+
+
+def _zeros_when_finished(tensor: TensorChange) -> int:
+    return tensor.zeros_after if tensor.zeros_after is not None else tensor.zeros_before or 0

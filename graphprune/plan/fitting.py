@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from graphprune.diagnostics.diagnostic import Diagnostic, Where
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
-from graphprune.rules.matchers.weight_names import is_named
 from graphprune.rules.values.rule_set import Claim, Prune, Rule
-from graphprune.sparsity.fit import Misfit, find_misfit, group_lengths, is_exact
-from graphprune.sparsity.patterns import Pattern
+from graphprune.sparsity.patterns import Misfit, Pattern, find_misfit, is_exact
 from graphprune.sparsity.pruning import Pruning
 from graphprune.suggestions import closest
 
@@ -89,33 +87,25 @@ def _fit(layer: Layer, action: Prune) -> Fitted:
     pads = action.misfit == "pad"
     misfits = {
         tensor.name: find_misfit(action.pattern, tensor.shape, tensor.axes, pads=pads)
-        for tensor in _chosen(layer, action)
+        for tensor in action.tensors_of(layer)
     }
     return Fitted(
         layer,
         action,
-        tuple(tensor for tensor in _chosen(layer, action) if misfits[tensor.name] is None),
+        tuple(tensor for tensor in action.tensors_of(layer) if misfits[tensor.name] is None),
         tuple((name, misfit.reason) for name, misfit in misfits.items() if misfit is not None),
         pads
         and any(
             find_misfit(action.pattern, tensor.shape, tensor.axes) is not None
-            for tensor in _chosen(layer, action)
+            for tensor in action.tensors_of(layer)
         ),
     )
-
-
-def _chosen(layer: Layer, action: Prune) -> list[Tensor]:
-    return [
-        tensor
-        for tensor in layer.prunable
-        if action.weights is None or is_named(tensor.name, action.weights)
-    ]
 
 
 def _misfits(layer: Layer, rule: Rule, action: Prune) -> Iterator[_Misfitting]:
     if action.misfit == "skip":
         return
-    for tensor in _chosen(layer, action):
+    for tensor in action.tensors_of(layer):
         misfit = find_misfit(action.pattern, tensor.shape, tensor.axes, pads=action.misfit == "pad")
         if misfit is not None:
             yield _Misfitting(
@@ -132,7 +122,7 @@ def _faults(found: Sequence[_Misfitting], axes: frozenset[str]) -> Iterator[Diag
     """Yield the faults of one rule with one slug; `axes` are those of all prunable tensors of the
     model.
     """
-    is_slip = any(axis not in axes for axis in group_lengths(found[0].pattern))
+    is_slip = any(axis not in axes for axis in found[0].pattern.lengths())
     groups = [found] if is_slip or len(found) > SHOWN else [[one] for one in found]
     for group in groups:
         names = ", ".join(map(str, group[:SHOWN]))
@@ -141,19 +131,14 @@ def _faults(found: Sequence[_Misfitting], axes: frozenset[str]) -> Iterator[Diag
         first = group[0]
         yield Diagnostic(
             first.misfit.slug,
-            f"{_short(first.pattern)!r} does not fit {which}",
+            f"{first.pattern.short!r} does not fit {which}",
             first.where,
             _help(group, axes),
         )
 
 
-def _short(pattern: Pattern) -> str:
-    """Return the pattern without the remark in brackets."""
-    return str(pattern).partition(" (")[0]
-
-
 def _help(group: Sequence[_Misfitting], axes: frozenset[str]) -> str:
-    lengths = group_lengths(group[0].pattern)
+    lengths = group[0].pattern.lengths()
     if group[0].misfit.slug == "pattern/rank":
         unknown = next((axis for axis in lengths if axis not in axes), None)
         near = "" if unknown is None else closest(unknown, axes)

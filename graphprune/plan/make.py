@@ -8,35 +8,25 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
-from graphprune.archive.collector import collector_paused
+from graphprune.archive.files import collector_paused
 from graphprune.arguments import wrong_type
 from graphprune.diagnostics.diagnostic import Diagnostic, sort_by_place
 from graphprune.errors import RuleError
 from graphprune.graph.layer_graph import LayerGraph
-from graphprune.graph.layers import Layer, Tensor
 from graphprune.graph.out_of_reach import find_out_of_reach
 from graphprune.graph.read import ModelFile, open_model_file
 from graphprune.plan.budgets import Allocated, ReadWeight, allocate_budgets, hash_layers
-from graphprune.plan.changes import (
-    HiddenLayer,
-    LayerChange,
-    ModelFacts,
-    Plan,
-    RuleRef,
-    TensorChange,
-)
-from graphprune.plan.checks import check_finished
-from graphprune.plan.decision import decide, pruning_for
-from graphprune.plan.drift import find_drift
-from graphprune.plan.fitting import Fitted, fit_claims, unknown_zeros
-from graphprune.plan.timing import find_timing_fault, known_steps, unknown_steps
+from graphprune.plan.changes import HiddenLayer, LayerChange, ModelFacts, Plan
+from graphprune.plan.decision import change_layer, check_finished
+from graphprune.plan.fitting import fit_claims
+from graphprune.plan.timing import find_timing_fault
+from graphprune.plan.verify import find_drift
 from graphprune.rules.building.read import rule_set_of
 from graphprune.rules.resolving.resolve import resolve_rules
 from graphprune.rules.values.checks import Check, CheckOutcome, CheckStatus
 from graphprune.rules.values.custom_layers import stored_names, taught_zeros, teach_layers
-from graphprune.rules.values.rule_set import Claim, RuleSet
+from graphprune.rules.values.rule_set import RuleSet
 from graphprune.sparsity.positions import Run
-from graphprune.sparsity.pruning import Pruning
 
 _UNKNOWN_RUN = Run()
 _LIVE = "apply_rules(model, rules) plans for a live model and wraps it"
@@ -231,7 +221,7 @@ def _judge(
     # otherwise what would be said of the finished plan is only a consequence
     if is_decided and not allocated.faults:
         changes = tuple(
-            _layer_change(
+            change_layer(
                 graph.layers[claim.address],
                 claim,
                 fitted.get(claim.address),
@@ -297,58 +287,4 @@ def _model_facts(graph: LayerGraph, path: str, weights_sha256: str | None) -> Mo
         prunable_tensors=sum(len(layer.prunable) for layer in candidates),
         hidden_layers=len(graph.layers) - len(candidates),
         weights_sha256=weights_sha256,
-    )
-
-
-def _layer_change(
-    layer: Layer,
-    claim: Claim,
-    fitted: Fitted | None,
-    shares: Mapping[tuple[str, str], float],
-    zeros: Mapping[tuple[str, str], int],
-    run: Run,
-) -> LayerChange:
-    """Return what happens to one candidate layer, and why."""
-    after = pruning_for(fitted, shares)
-    actions, reason = decide(layer, claim.rule, fitted, after)
-    unknown: tuple[str, ...] = ()
-    if after is not None and actions != ("noop",):
-        unknown = (
-            (("mask",) if "wrap" in actions else ())
-            + unknown_steps(after.schedule, run)
-            + unknown_zeros(layer, after)
-        )
-    return LayerChange(
-        address=layer.address,
-        type=layer.type,
-        calls=layer.calls,
-        actions=actions,
-        action_reason=reason,
-        rule=None if claim.rule is None else RuleRef(claim.rule.id, claim.rule.where),
-        also_matched=claim.lost,
-        before=None if layer.wrap is None else layer.wrap.pruning,
-        after=after,
-        after_unknown=unknown,
-        tensors=tuple(
-            _tensor_change(tensor, after, zeros.get((layer.address, tensor.name)))
-            for tensor in layer.prunable
-        ),
-        known_steps=() if after is None else known_steps(after.schedule, run),
-        skipped=() if fitted is None else fitted.skipped,
-        budget="" if fitted is None or fitted.action.budget is None else str(fitted.action.budget),
-    )
-
-
-def _tensor_change(tensor: Tensor, after: Pruning | None, zeros_before: int | None) -> TensorChange:
-    pruned = after is not None and tensor.name in after.weights
-    return TensorChange(
-        name=tensor.name,
-        axes=tensor.axes,
-        shape=tensor.shape,
-        size=tensor.size,
-        zeros_before=zeros_before,
-        zeros_after=(
-            after.target_zeros(tensor.name, tensor.shape) if pruned and after is not None else None
-        ),
-        stored_as=tensor.stored_as,
     )

@@ -1,20 +1,55 @@
-"""Rule tests, run: what the rules made of each graph, held against what the test file says."""
+"""Run rule tests: what the rules made of each graph, compared with what the test file says.
+
+A snapshot holds what a plan decides, without paths, versions, hashes and lines, so that it changes
+only when the plan does.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from graphprune.diagnostics.diagnostic import Diagnostic, Where
 from graphprune.errors import GraphpruneError, RuleError
 from graphprune.graph import LayerGraph, read_graph
+from graphprune.plan.changes import Plan
 from graphprune.plan.make import make_plan
-from graphprune.plan.snapshot import snapshot_of, snapshot_of_faults
+from graphprune.plan.to_document import plan_to_config
 from graphprune.rules import Prune, Resolution, RuleSet, read_rules, resolve_rules
 from graphprune.rules.building.case_file import Case, CaseFile, Named
 from graphprune.suggestions import closest
+
+_ELSEWHERE = ("format_version", "kind", "tool", "rules", "diagnostics")
+
+
+def snapshot_of(plan: Plan) -> dict[str, Any]:
+    """Return what `plan` decides, as JSON data."""
+    config = {key: value for key, value in plan_to_config(plan).items() if key not in _ELSEWHERE}
+    config["model"] = {
+        key: value
+        for key, value in config["model"].items()
+        if key != "path" and not key.endswith("sha256")
+    }
+    config["layer_changes"] = [
+        change | {"rule": change["rule"] and {"id": change["rule"]["id"]}}
+        for change in config["layer_changes"]
+    ]
+    return config | {"diagnostics": _diagnostics(plan.diagnostics)}
+
+
+def snapshot_of_faults(faults: Iterable[Diagnostic]) -> dict[str, Any]:
+    """Return the snapshot of a plan that could not be made."""
+    return {"diagnostics": _diagnostics(faults)}
+
+
+def _diagnostics(diagnostics: Iterable[Diagnostic]) -> list[dict[str, str]]:
+    return [
+        {"slug": found.slug, "severity": found.severity, "message": found.message}
+        for found in diagnostics
+    ]
+
 
 SHOWN_LINES = 20
 Snapshots = Mapping[str, Any]

@@ -14,7 +14,7 @@ from typing import Any, cast
 from typing_extensions import TypedDict
 
 import graphprune
-from graphprune.plan.changes import BudgetChange, Drift, LayerChange, Plan, TensorChange
+from graphprune.plan.changes import BudgetChange, Drift, LayerChange, Plan, TensorChange, summarize
 from graphprune.plan.document import (
     FORMAT_VERSION,
     KIND,
@@ -28,8 +28,7 @@ from graphprune.plan.document import (
     TensorJson,
 )
 from graphprune.plan.pruning_document import PruningJson
-from graphprune.plan.summary import summarize
-from graphprune.rules.values.losses import Loss
+from graphprune.rules.values.rule_set import Loss
 from graphprune.sparsity.pruning import Pruning
 
 

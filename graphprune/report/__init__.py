@@ -11,20 +11,18 @@ from typing import TYPE_CHECKING
 from graphprune.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from graphprune.report.cases_text import cases_to_config, render_cases
     from graphprune.report.diff_text import render_diff_text
     from graphprune.report.drawing.diff_drawing import render_diff_html, render_diff_svg
     from graphprune.report.drawing.graph_dot import render_graph_dot
     from graphprune.report.drawing.graph_html import render_graph_html
     from graphprune.report.drawing.graph_svg import render_graph_svg
     from graphprune.report.drawing.plan_drawing import render_plan_html, render_plan_svg
-    from graphprune.report.explain_text import render_explanation
     from graphprune.report.github import render_diff_github, render_plan_github
-    from graphprune.report.layers_json import layers_to_config
+    from graphprune.report.layer_figures import layers_to_config
     from graphprune.report.layers_report import render_layers_text
-    from graphprune.report.plan_text import render_plan_text
+    from graphprune.report.plan_text import render_plan_text, render_verification
+    from graphprune.report.rules_text import cases_to_config, render_cases, render_explanation
     from graphprune.report.sizes import SizeColumn, SizeTable, render_sizes_text, sizes_to_config
-    from graphprune.report.verify_text import render_verification
 
 __all__ = [
     "SizeColumn",
@@ -54,19 +52,17 @@ if not TYPE_CHECKING:  # so that type checkers know every name, and no other
     __getattr__ = lazy_names(
         __name__,
         {
-            "cases_text": ["cases_to_config", "render_cases"],
-            "drawing.diff_drawing": ["render_diff_html", "render_diff_svg"],
             "diff_text": ["render_diff_text"],
-            "explain_text": ["render_explanation"],
-            "github": ["render_diff_github", "render_plan_github"],
+            "drawing.diff_drawing": ["render_diff_html", "render_diff_svg"],
             "drawing.graph_dot": ["render_graph_dot"],
             "drawing.graph_html": ["render_graph_html"],
             "drawing.graph_svg": ["render_graph_svg"],
-            "layers_json": ["layers_to_config"],
-            "layers_report": ["render_layers_text"],
             "drawing.plan_drawing": ["render_plan_html", "render_plan_svg"],
-            "plan_text": ["render_plan_text"],
+            "github": ["render_diff_github", "render_plan_github"],
+            "layer_figures": ["layers_to_config"],
+            "layers_report": ["render_layers_text"],
+            "plan_text": ["render_plan_text", "render_verification"],
+            "rules_text": ["cases_to_config", "render_cases", "render_explanation"],
             "sizes": ["SizeColumn", "SizeTable", "render_sizes_text", "sizes_to_config"],
-            "verify_text": ["render_verification"],
         },
     )

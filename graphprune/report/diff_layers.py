@@ -1,15 +1,42 @@
-"""The lines of a diff about layers and their tensors, in aligned columns."""
+"""The lines of a diff about layers: changed settings, wrappers and tensors, in aligned columns."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphprune.diagnostics.terminal_text import escape_controls, text_width
 from graphprune.diff.changes import ConfigChange, LayerDiff, PruningState, Status, TensorDiff
-from graphprune.report.diff_settings import arrow, change_text
+from graphprune.graph.classes.python_code import CODE
+from graphprune.graph.layers import name_call
 from graphprune.report.numbers import format_count, format_share
-from graphprune.report.tables import align_rows, shorten_middle
+from graphprune.report.tables import Line, align_rows, mark_rows, shorten, shorten_middle
+
+_VALUE_WIDTH = 60
+_CODE = f".{CODE}"
+_CALL = re.compile(r"^calls\.([0-9]{1,9})\.?")
+"""What the path of a constant argument begins with: the index of its call."""
+
+
+def change_text(change: ConfigChange) -> str:
+    """Return a changed setting with both values shortened, or that Python code differs."""
+    if change.path.endswith(_CODE):
+        return f"{escape_controls(change.path.removesuffix(_CODE))}  Python code differs"
+    path = _CALL.sub(lambda call: f"{name_call(int(call[1]))} ", change.path)
+    return f"{escape_controls(path)}  {_value_text(change.before)} -> {_value_text(change.after)}"
+
+
+def _value_text(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return shorten(escape_controls(text), _VALUE_WIDTH)
+
+
+def arrow(before: str, after: str) -> str:
+    """Return both texts with an arrow between them, or one text if they are equal."""
+    return before if before.strip() == after else f"{before} -> {after}"
+
 
 EVIDENCE = {"weights": "equal weights", "structure": "equal structure", "address": "same address"}
 MARKS: Mapping[Status, str] = {
@@ -25,9 +52,7 @@ _SHARE_WIDTH = 5
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """One line about a layer: a row of the table, or a changed setting, which has no type and
-    reaches further.
-    """
+    """One line about a layer: a row of the table, or a changed setting, which has no type."""
 
     mark: str
     address: str
@@ -35,12 +60,17 @@ class _Head:
     text: str
     change: ConfigChange | None = None
 
+    def to_line(self, name: str, width: int) -> Line:
+        """Return the line of a changed setting, its name padded to `width` columns."""
+        assert self.change is not None
+        text = f"  {self.mark} {_pad(name, width)}  {change_text(self.change)}"
+        return Line(text, ((2, 4 + len(name), self.mark),))
+
 
 def layer_lines(
     layers: Sequence[LayerDiff], *, show_all: bool, name_width: int | None = None
-) -> Iterator[tuple[str, str]]:
-    """Yield the mark (a space for none) and the text of each line about the layers; heads are
-    aligned with heads, tensors with tensors.
+) -> Iterator[Line]:
+    """Yield the lines about the layers, with heads below heads and tensors below tensors.
 
     Names of layers and tensors that are longer than `name_width` columns lose their middle.
     """
@@ -52,7 +82,7 @@ def layer_lines(
         for head in group
         if head.change is None
     ]
-    table = iter(align_rows(rows, gaps={1: 1, 3: 3}, indent="  "))
+    table = iter(mark_rows(rows, gaps={3: 3}))
     width = max((text_width(_fit_name(layer.address, name_width)) for layer in layers), default=0)
     tensor_lines = iter(
         _tensor_lines(
@@ -66,17 +96,12 @@ def layer_lines(
     )
     for group, shown in zip(heads, tensors, strict=True):
         for head in group:
-            line = (
-                next(table)
-                if head.change is None
-                else (
-                    f"  {head.mark} {_pad(_fit_name(head.address, name_width), width)} "
-                    f" {change_text(head.change)}"
-                )
-            )
-            yield head.mark, line
+            if head.change is None:
+                yield next(table)
+            else:
+                yield head.to_line(_fit_name(head.address, name_width), width)
         for _ in shown:
-            yield " ", next(tensor_lines)
+            yield Line(next(tensor_lines))
 
 
 def _heads(layer: LayerDiff) -> Iterator[_Head]:
@@ -131,7 +156,7 @@ def _quiet_text(layer: LayerDiff) -> str:
 
 
 def state_text(state: PruningState) -> str:
-    """Return by which rule a layer is wrapped, and how; it follows the word `wrapped`."""
+    """Return the rule and settings of a wrapper, to follow the word `wrapped`."""
     by = f" by {state.rule}" if state.rule else ""
     return (
         by if state.pruning is None else f"{by}: {state.pruning.pattern}, {_schedule_text(state)}"

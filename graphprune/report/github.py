@@ -1,6 +1,4 @@
-"""Plans and diffs for a comment on GitHub: Markdown with a fenced `diff` block, whose lines GitHub
-colours by their first sign.
-"""
+"""Plans and diffs as GitHub Markdown, with a fenced `diff` block that GitHub colours by sign."""
 
 from __future__ import annotations
 
@@ -9,11 +7,11 @@ from collections.abc import Sequence
 
 from graphprune.diff.changes import GraphDiff
 from graphprune.plan.changes import Plan
-from graphprune.report.diff_connections import graph_lines
 from graphprune.report.diff_layers import layer_lines
-from graphprune.report.diff_summary import diff_heads
+from graphprune.report.diff_text import diff_heads, graph_lines
 from graphprune.report.plan_table import table_lines
 from graphprune.report.plan_text import plan_heads
+from graphprune.report.tables import Line
 
 _ENDS = 2
 """The last lines of the heads of a report are its summary."""
@@ -21,8 +19,9 @@ _INDENT = 2
 
 
 def render_plan_github(plan: Plan, *, show_all: bool = False, brief: bool = False) -> str:
-    """Return the plan as Markdown: `+` wraps, `-` unwraps, `!` changes, and a space leaves as it
-    is; options as for text.
+    """Return the plan as Markdown: `+` wraps, `-` unwraps, `!` changes, a space is unchanged.
+
+    The options are those of the text.
     """
     heads = plan_heads(plan)
     ends = 1 if plan.is_empty else _ENDS
@@ -30,22 +29,21 @@ def render_plan_github(plan: Plan, *, show_all: bool = False, brief: bool = Fals
     if plan.is_empty and not show_all:
         shown = []
     hidden = plan.hidden if show_all else ()
-    table = [_marked(symbol, line) for symbol, line in table_lines(plan, shown, hidden)]
+    table = [_marked(line) for line in table_lines(plan, shown, hidden)]
     return _document("Pruning plan", heads[:-ends], table, heads[-ends:], brief=brief)
 
 
 def render_diff_github(diff: GraphDiff, *, show_all: bool = False, brief: bool = False) -> str:
-    """Return the diff as Markdown: `+` was added, `-` was removed, `!` was changed, and a space
-    belongs to the line above; options as for text.
+    """Return the diff as Markdown: `+` added, `-` removed, `!` changed, a space for details.
+
+    The options are those of the text.
     """
     heads = diff_heads(diff)
     lines = [
-        _marked(mark, line)
-        for mark, line in layer_lines(
-            diff.layers if show_all else diff.notable_layers, show_all=show_all
-        )
+        _marked(line)
+        for line in layer_lines(diff.layers if show_all else diff.notable_layers, show_all=show_all)
     ]
-    connections = [_marked(mark, line) for mark, line in graph_lines(diff)]
+    connections = [_marked(line) for line in graph_lines(diff)]
     return _document(
         "Model diff",
         heads[:-_ENDS],
@@ -55,22 +53,21 @@ def render_diff_github(diff: GraphDiff, *, show_all: bool = False, brief: bool =
     )
 
 
-def _marked(mark: str, line: str) -> str:
-    """Return an indented line with GitHub's sign in front; the report's own sign stays where it
-    says more.
-    """
-    sign = {"+": "+", "-": "-", "": " ", " ": " ", "=": " ", "?": " ", ".": " "}.get(mark, "!")
-    return (
-        f"{sign} "
-        + (line[_INDENT:].replace(mark, " " * len(mark), 1) if sign in "+-" else line[_INDENT:])
-    ).rstrip()
+def _marked(line: Line) -> str:
+    """Return an indented line with GitHub's sign in front; other signs of the report stay."""
+    sign = {"+": "+", "-": "-", "": " ", "=": " ", "?": " ", ".": " "}.get(line.sign, "!")
+    text = line.text[_INDENT:]
+    if sign in "+-":
+        text = " " + text[1:]
+    return f"{sign} {text}".rstrip()
 
 
 def _document(
     title: str, heads: Sequence[str], lines: Sequence[str], ends: Sequence[str], *, brief: bool
 ) -> str:
-    """Return Markdown: a title, the summary, and unless `brief` the block; its fence is longer than
-    any row of backticks in it.
+    """Return Markdown with a title, the summary, and the block unless `brief`.
+
+    The fence is longer than any row of backticks in the block.
     """
     if brief:
         return "\n".join([f"### {title}", "", "  \n".join(ends), ""])

@@ -15,8 +15,7 @@ from graphprune.graph.out_of_reach import (
     find_out_of_reach,
 )
 from graphprune.graph.shapes.axis_lengths import Shape
-from graphprune.graph.shapes.last_axis import format_output
-from graphprune.graph.shapes.tensor_shapes import TensorUse, find_tensor_shapes
+from graphprune.graph.tensor_shapes import TensorUse, find_tensor_shapes, format_output
 from graphprune.report.inner_layers import inner_path, inner_tensors, inner_type
 from graphprune.report.layer_figures import (
     Totals,
@@ -53,9 +52,7 @@ _SHORTENED = (
     (_LAYER, 16),
     (_TYPE, 12),
 )
-"""What gives way on a narrow terminal, in turn: (column, how narrow it may become); 0 leaves it
-out.
-"""
+"""What is shortened on a narrow terminal, in turn: (column, least width); 0 leaves it out."""
 
 
 def render_layers_text(
@@ -65,8 +62,7 @@ def render_layers_text(
     width: int | None = None,
     matched: Collection[str] | None = None,
 ) -> str:
-    """Return one line a layer and one of totals; the layers of nested models are indented below
-    their model.
+    """Return one line a layer, nested models indented, and a line of totals.
 
     A layer that holds others (Bidirectional, TimeDistributed, MultiHeadAttention) has an indented
     line for each of them, with its weights.
@@ -144,9 +140,7 @@ def _totals_line(totals: Totals, of: int | None, is_unbuilt: bool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """Makes the rows; `is_whole` where no layer is left out, so that names can be indented below
-    their models.
-    """
+    """Makes the rows; `is_whole` if no layer is left out, so that names can be indented."""
 
     zeros: Zeros | None
     shapes: Mapping[TensorUse, Shape]
@@ -200,7 +194,7 @@ class _Table:
         )
 
     def _content(self, model: Layer) -> str:
-        """Return what is in a nested model, whose layers have their figures on their own lines."""
+        """Return the content of a nested model; its layers have their own lines."""
         layers, parameters = self.contents.get(model.address, (0, 0))
         known = (
             "never built"
@@ -223,9 +217,7 @@ def _contents(graph: LayerGraph) -> dict[str, tuple[int, int]]:
 
 
 def _notes(layer: Layer, unreached: OutOfReach | None) -> Iterator[str]:
-    """Yield what is out of the ordinary: a layer that is called several times, not trained, or not
-    to be pruned.
-    """
+    """Yield what is unusual: several calls, frozen weights, or weights that cannot be pruned."""
     if layer.calls > 1 and layer.kind != "input":
         yield f"{format_count(layer.calls)} calls"
     if layer.tensors and not layer.trainable:
@@ -235,7 +227,7 @@ def _notes(layer: Layer, unreached: OutOfReach | None) -> Iterator[str]:
 
 
 def _address_note(layers: Sequence[Layer]) -> str:
-    """Return what rules call the layers that the table shows indented, with an example."""
+    """Return a note on the addresses of layers inside models, with an example."""
     nested = [layer for layer in layers if layer.container is not None]
     if not nested:
         return ""
@@ -263,9 +255,7 @@ def _align(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def _fit(rows: Sequence[tuple[str, ...]], width: int) -> list[tuple[str, ...]]:
-    """Return the rows cut to the width; without the weights, lines for the layers inside a layer
-    say nothing and go too.
-    """
+    """Return the rows cut to the width; without weights, the rows of inner layers are left out."""
     fitted = fit_rows(rows, width, _SHORTENED, (_LAYER, _TYPE), _align)
     return (
         fitted

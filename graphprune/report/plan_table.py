@@ -1,22 +1,101 @@
-"""The table of a plan: one row a tensor, cut to the terminal's width where there is one."""
+"""The table of a plan: one row a tensor, cut to the width of the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphprune.graph.layers import Tensor
-from graphprune.plan.changes import HiddenLayer, LayerChange, Plan, TensorChange
-from graphprune.plan.summary import kind_of
-from graphprune.report.numbers import format_count, format_share
-from graphprune.report.plan_cells import (
-    Wishes,
-    budget_wishes,
-    pattern_text,
-    rule_text,
-    schedule_text,
+from graphprune.plan.changes import (
+    BudgetChange,
+    HiddenLayer,
+    LayerChange,
+    Plan,
+    TensorChange,
+    kind_of,
 )
-from graphprune.report.tables import align_rows, fit_rows, name_left_out
+from graphprune.plan.decision import changed_fields
+from graphprune.report.numbers import format_count, format_share
+from graphprune.report.tables import Line, fit_rows, join_blocks, mark_rows, name_left_out, to_lines
+from graphprune.rules.values.rule_set import describe_losses
+
+_ALLOCATIONS = {"erk": "ERK"}
+_REBUILT = "  # mask is rebuilt"
+Wishes = Mapping[tuple[str, str], str]
+"""Why tensors stay dense that a rule claims, by (address, tensor name)."""
+
+
+def pattern_text(change: LayerChange) -> str:
+    """Return the pattern, with a note if the mask is rebuilt; empty if the layer is not pruned."""
+    if change.after is None:
+        return ""
+    fields = () if change.before is None else changed_fields(change.before, change.after)
+    text = str(change.after.pattern)
+    if "weights" in fields:
+        text += f", only {', '.join(change.after.weights)}"
+    return text + (_REBUILT if kind_of(change) == "rewrap" else "")
+
+
+def schedule_text(change: LayerChange) -> str:
+    """Return the planned schedule, also in steps if they are known."""
+    if change.after is None:
+        return ""
+    schedule, steps = change.after.schedule, dict(change.known_steps)
+    places = [
+        (steps.get(name), place)
+        for name, place in (("begin", schedule.begin), ("end", schedule.end))
+        if place is not None
+    ]
+    known = [
+        step if step is not None else round(place.value)
+        for step, place in places
+        if step is not None or place.unit == "step"
+    ]
+    if not steps or len(known) < len(places):
+        return str(schedule)
+    return f"{schedule} (step{'s' if len(known) > 1 else ''} {'..'.join(map(str, known))})"
+
+
+def rule_text(change: LayerChange, wishes: Wishes) -> str:
+    """Return the rule of a layer, the rules that it overrides, and the wish of a budget."""
+    if change.rule is None:
+        return "no rule"
+    losses = describe_losses(change.rule.id, change.also_matched)
+    notes = [*([losses] if losses else []), *_dense_notes(change, wishes)]
+    return change.rule.id + (f" ({'; '.join(notes)})" if notes else "")
+
+
+def _dense_notes(change: LayerChange, wishes: Wishes) -> list[str]:
+    """Return why claimed tensors stay dense, with their names if there are several."""
+    reasons = {name: reason for name, reason in change.skipped}
+    for tensor in change.tensors:
+        if (change.address, tensor.name) in wishes:
+            reasons[tensor.name] = wishes[change.address, tensor.name]
+    return [
+        f"{name}: {reason}" if len(change.tensors) > 1 else reason
+        for name, reason in reasons.items()
+    ]
+
+
+def budget_wishes(plan: Plan) -> Wishes:
+    """Return why budgets leave tensors dense, by (address, tensor name)."""
+    return {
+        (dense.address, dense.tensor): _dense_reason(budget, dense.wanted)
+        for budget in plan.budgets
+        for dense in budget.dense
+    }
+
+
+def _dense_reason(budget: BudgetChange, wanted: float | None) -> str:
+    if budget.allocate == "threshold":
+        return f"no weight has {budget.name}"
+    if wanted is None:
+        return f"{budget.name} keeps all of its weights"
+    return (
+        f"{_ALLOCATIONS.get(budget.allocate, budget.allocate)} would keep {wanted:.0%} of its"
+        " weights"
+    )
+
 
 SYMBOLS = {
     "wrap": "+",
@@ -39,9 +118,8 @@ _SHORTENED = (
     (_PATTERN, 0),
     (_ADDRESS, 12),
 )
-"""What gives way on a narrow terminal, in turn: (column, how narrow it may become); 0 leaves it
-out.
-"""
+"""What is shortened on a narrow terminal, in turn: (column, least width); 0 leaves it out."""
+_RIGHT, _GAPS = {_SIZE}, {_SPARSITY: 3, _RULE: 3}
 _HEADINGS = {_LABEL: "weights", _PATTERN: "patterns", _SCHEDULE: "schedules"}
 
 
@@ -82,24 +160,22 @@ class _Cells:
         )
 
 
-def render_table(
-    plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...], width: int | None
-) -> str:
-    """Return the table; without a `width` nothing is cut."""
-    rows = _table_rows(plan, changes, hidden)
-    fitted = rows if width is None else fit_rows(rows, width, _SHORTENED, (_ADDRESS, _TYPE), _align)
-    note = name_left_out(rows, fitted, _HEADINGS)
-    return "\n".join([*_align(fitted), *(["", note] if note else [])])
-
-
 def table_lines(
-    plan: Plan, changes: list[LayerChange], hidden: tuple[HiddenLayer, ...] = ()
-) -> list[tuple[str, str]]:
-    """Return the symbol and the line of each tensor, in the order of the graph; only a layer's
-    first line has a symbol.
+    plan: Plan,
+    changes: list[LayerChange],
+    hidden: tuple[HiddenLayer, ...] = (),
+    width: int | None = None,
+) -> list[Line]:
+    """Return the line of each tensor in graph order; the first line of a layer has its sign.
+
+    Columns are shortened or left out to fit into `width`; nothing is cut without it.
     """
     rows = _table_rows(plan, changes, hidden)
-    return [(row[_SYMBOL], line) for row, line in zip(rows, _align(rows), strict=True)]
+    if width is None:
+        return mark_rows(rows, _RIGHT, _GAPS)
+    fitted = fit_rows(rows, width, _SHORTENED, (_ADDRESS, _TYPE), _align)
+    note = to_lines(name_left_out(rows, fitted, _HEADINGS))
+    return join_blocks([mark_rows(fitted, _RIGHT, _GAPS), note])
 
 
 def _table_rows(
@@ -114,7 +190,7 @@ def _table_rows(
 
 
 def _align(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    return align_rows(rows, right={_SIZE}, gaps={_ADDRESS: 1, _SPARSITY: 3, _RULE: 3}, indent="  ")
+    return [line.text for line in mark_rows(rows, _RIGHT, _GAPS)]
 
 
 def _in_graph_order(
@@ -175,7 +251,7 @@ def _with_tensor(cells: _Cells, tensor: TensorChange | None, change: LayerChange
 
 
 def _sparsity_cells(tensor: TensorChange | None, change: LayerChange) -> tuple[str | None, str]:
-    """Return the share of zeros before and after; before is None where one word says all."""
+    """Return the share of zeros before and after; before is None if one word is enough."""
     pruned = tensor is not None and tensor.zeros_after is not None
     was_pruned = change.before is not None and (
         tensor is None or tensor.name in change.before.weights

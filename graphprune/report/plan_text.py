@@ -1,16 +1,26 @@
-"""A plan as text. Its last two lines are an interface; scripts should read the JSON."""
+"""A plan, and a model measured against a plan, as text.
+
+The last two lines of a plan are an interface; scripts should read the JSON.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from graphprune.diagnostics.terminal_text import escape_controls
+from graphprune.diagnostics.terminal_text import Paint, escape_controls, plain
 from graphprune.graph.out_of_reach import describe_out_of_reach
-from graphprune.plan.changes import BudgetChange, Drift, LayerChange, Plan
-from graphprune.plan.summary import kind_of, summarize
+from graphprune.plan.changes import BudgetChange, Drift, LayerChange, Plan, kind_of, summarize
+from graphprune.plan.verify import TensorCheck, Verification
 from graphprune.report.numbers import count_of, format_count, format_share
-from graphprune.report.plan_table import SYMBOLS, render_table
-from graphprune.report.tables import align_rows
+from graphprune.report.plan_table import SYMBOLS, table_lines
+from graphprune.report.tables import (
+    Line,
+    align_rows,
+    join_blocks,
+    mark_rows,
+    render_lines,
+    to_lines,
+)
 from graphprune.rules.values.rule_set import NO_SWITCHES
 from graphprune.sparsity.counts import percent
 
@@ -18,40 +28,50 @@ LEGEND = {"keep": "keep dense", "noop": "as planned"}
 
 
 def render_plan_text(
-    plan: Plan, *, show_all: bool = False, brief: bool = False, width: int | None = None
+    plan: Plan,
+    *,
+    show_all: bool = False,
+    brief: bool = False,
+    width: int | None = None,
+    paint: Paint = plain,
 ) -> str:
-    """Return `plan` as aligned text; its last line ends with a line break.
+    """Return `plan` as aligned text.
 
     Args:
         plan: What to show.
         show_all: Also show layers without prunable weights, and those that are already as planned.
         brief: Only the two summary lines.
         width: Columns of the terminal; the table is cut to fit. Nothing is shortened without it.
+        paint: Adds colour.
     """
-    end = _end(plan)
-    drift = [] if brief else list(_drift_blocks(plan))
-    if brief or (plan.is_empty and not show_all):
-        return "\n\n".join([*drift, *([] if brief else held_lines(plan)), end]) + "\n"
+    blocks = [to_lines(_end(plan))]
+    if not brief:
+        blocks = [*_drift_blocks(plan), *_body(plan, show_all, width), *blocks]
+    return render_lines(join_blocks(blocks), width, paint)
+
+
+def _body(plan: Plan, show_all: bool, width: int | None) -> list[list[Line]]:
+    """Return the blocks between drift and summary."""
+    held = to_lines(held_text(plan))
+    if plan.is_empty and not show_all:
+        return [held]
     shown = [change for change in plan.changes if show_all or kind_of(change) != "noop"]
     hidden = "" if show_all else _hidden_line(plan)
-    blocks = [
-        *drift,
-        _header(plan),
+    return [
+        to_lines(_header(plan)),
         _legend(shown),
-        render_table(plan, shown, plan.hidden if show_all else (), width),
-        _budget_lines(plan),
-        hidden,
-        *held_lines(plan),
-        end,
+        table_lines(plan, shown, plan.hidden if show_all else (), width),
+        to_lines(_budget_lines(plan)),
+        to_lines(hidden),
+        held,
     ]
-    return "\n\n".join(block for block in blocks if block) + "\n"
 
 
 def plan_heads(plan: Plan) -> tuple[str, ...]:
-    """Return what stands above and below the table, one text a line, drift first."""
-    drift = [line for block in _drift_blocks(plan) for line in block.splitlines()]
-    held = [line for block in held_lines(plan) for line in block.splitlines()]
-    return (*drift, *_header(plan).splitlines(), *held, *_end(plan).splitlines())
+    """Return the lines above and below the table, drift first."""
+    drift = [line.text for block in _drift_blocks(plan) for line in block]
+    texts = (_header(plan), held_text(plan), _end(plan))
+    return (*drift, *(line for text in texts for line in text.splitlines()))
 
 
 def _end(plan: Plan) -> str:
@@ -95,18 +115,17 @@ def _header(plan: Plan) -> str:
     )
 
 
-def _legend(changes: list[LayerChange]) -> str:
+def _legend(changes: list[LayerChange]) -> list[Line]:
+    """Return the line that says what each sign in use means."""
     kinds = {kind_of(change) for change in changes}
-    return (
-        "  "
-        + "   ".join(
-            f"{symbol} {LEGEND.get(kind, kind)}"
-            for kind, symbol in SYMBOLS.items()
-            if kind in kinds
-        )
-        if kinds
-        else ""
-    )
+    text = " "
+    parts: list[tuple[int, int, str]] = []
+    for kind, sign in SYMBOLS.items():
+        if kind in kinds:
+            start = len(text) + (3 if parts else 1)
+            text = f"{text:<{start}}{sign} {LEGEND.get(kind, kind)}"
+            parts.append((start, len(text), sign))
+    return [Line(text, tuple(parts))] if parts else []
 
 
 def _hidden_line(plan: Plan) -> str:
@@ -125,12 +144,9 @@ def _hidden_line(plan: Plan) -> str:
     return f"{' and '.join(parts)} hidden (--all shows {shows})." if parts else ""
 
 
-def held_lines(plan: Plan) -> list[str]:
-    """Return a paragraph on the layers whose weights no rule can reach, with the reasons; none
-    where there are no such layers.
-    """
-    lines = [escape_controls(line) for line in describe_out_of_reach(plan.out_of_reach)]
-    return ["\n".join(lines)] if lines else []
+def held_text(plan: Plan) -> str:
+    """Return which layers have weights that no rule can reach, and why; empty without any."""
+    return "\n".join(map(escape_controls, describe_out_of_reach(plan.out_of_reach)))
 
 
 def _summary_lines(plan: Plan) -> str:
@@ -154,7 +170,7 @@ def _summary_lines(plan: Plan) -> str:
 
 
 def _budget_lines(plan: Plan) -> str:
-    """Return one line a budget: how it shares out what, and what it comes to."""
+    """Return one line a budget: its allocation and its zeros."""
     return "\n".join(
         f"  {_budget_head(budget)}: {format_count(budget.zeros)} zeros of"
         f" {format_count(budget.weights)}{_scale(budget)};"
@@ -177,8 +193,8 @@ def _scale(budget: BudgetChange) -> str:
     return "" if name is None or budget.scale is None else f" ({name} {round(budget.scale, 4):g})"
 
 
-def _drift_blocks(plan: Plan) -> Iterator[str]:
-    """Yield one note a rule, with a line for each tensor that has moved."""
+def _drift_blocks(plan: Plan) -> Iterator[list[Line]]:
+    """Yield one note a rule, with a line for each tensor that differs."""
     for rule in dict.fromkeys(drift.rule for drift in plan.drift):
         rows = [
             ("!", drift.address, drift.tensor, _drift_text(drift))
@@ -186,12 +202,7 @@ def _drift_blocks(plan: Plan) -> Iterator[str]:
             if drift.rule == rule
         ]
         named = f"rule {escape_controls(rule)}" if rule else "pruning"
-        yield "\n".join(
-            [
-                f"Note: the model has moved since {named} was applied",
-                *align_rows(rows, gaps={1: 1}, indent="  "),
-            ]
-        )
+        yield [Line(f"Note: the model has changed since {named} was applied"), *mark_rows(rows)]
 
 
 def _drift_text(drift: Drift) -> str:
@@ -203,4 +214,62 @@ def _drift_text(drift: Drift) -> str:
     return (
         f"target {format_share(drift.target)} at step {drift.step}, measured"
         f" {format_share(drift.measured)}"
+    )
+
+
+def render_verification(
+    found: Verification, *, brief: bool = False, width: int | None = None, paint: Paint = plain
+) -> str:
+    """Return one line a pruned tensor, marked with `!` if it is not as planned, and a summary.
+
+    Args:
+        found: What to show.
+        brief: Only the tensors that are not as planned.
+        width: Columns of the terminal; longer lines are broken. Nothing is broken without it.
+        paint: Adds colour.
+    """
+    shown = found.drift if brief else found.checks
+    head = f"verify  {escape_controls(found.model)}  against  {escape_controls(found.plan)}"
+    table = mark_rows([_row(check) for check in shown], right={3})
+    blocks = [[Line(head)], table, [Line(_summary(found))]]
+    return render_lines(join_blocks(blocks), width, paint)
+
+
+def _row(check: TensorCheck) -> tuple[str, ...]:
+    mark = " " if check.is_as_planned else "!"
+    target, measured = (
+        format_share(check.planned / check.size),
+        format_share(check.measured / check.size),
+    )
+    counted = f"{format_count(check.measured)} of {format_count(check.planned)} zeros"
+    return (
+        mark,
+        check.address,
+        check.tensor,
+        counted,
+        f"target {target}, measured {measured}{''.join(_under_mask(check))}",
+    )
+
+
+def _under_mask(check: TensorCheck) -> Iterator[str]:
+    if check.under_mask:
+        yield (
+            f"; {format_count(check.under_mask)} non-zero"
+            f" weight{'' if check.under_mask == 1 else 's'} under the mask"
+        )
+
+
+def _summary(found: Verification) -> str:
+    total, drift = len(found.checks), len(found.drift)
+    if not total:
+        return "As planned: the plan prunes nothing."
+    tensors = f"{format_count(total)} tensor{'' if total == 1 else 's'}"
+    zeros = (
+        f"{format_count(sum(check.measured for check in found.checks))} zeros of"
+        f" {format_count(sum(check.planned for check in found.checks))} planned"
+    )
+    return (
+        f"As planned: {tensors}, {zeros}."
+        if not drift
+        else f"Drift: {format_count(drift)} of {tensors}; {zeros}."
     )

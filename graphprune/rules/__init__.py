@@ -12,10 +12,10 @@ from graphprune.lazy import lazy_names
 
 if TYPE_CHECKING:
     from graphprune.rules.building.parse import parse_rules
-    from graphprune.rules.building.read import read_rules
+    from graphprune.rules.building.read import parse_matcher, read_rules
+    from graphprune.rules.matchers.failures import find_matched
     from graphprune.rules.matchers.matcher import Matcher, reads_weights
     from graphprune.rules.matchers.matches import Matches
-    from graphprune.rules.resolving.match_text import find_matched, parse_matcher
     from graphprune.rules.resolving.resolve import resolve_rules
     from graphprune.rules.values.rule_set import Claim, Keep, Prune, Resolution, Rule, RuleSet
 
@@ -41,10 +41,10 @@ if not TYPE_CHECKING:  # so that type checkers know every name, and no other
         __name__,
         {
             "matchers.matches": ["Matches"],
-            "resolving.match_text": ["find_matched", "parse_matcher"],
+            "matchers.failures": ["find_matched"],
             "matchers.matcher": ["Matcher", "reads_weights"],
             "building.parse": ["parse_rules"],
-            "building.read": ["read_rules"],
+            "building.read": ["parse_matcher", "read_rules"],
             "resolving.resolve": ["resolve_rules"],
             "values.rule_set": ["Claim", "Keep", "Prune", "Resolution", "Rule", "RuleSet"],
         },

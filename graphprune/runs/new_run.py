@@ -1,4 +1,5 @@
-"""How a run's folder comes into being: whole or not at all, and for one process only.
+"""How a run's folder is made: whole or not at all, and locked, so that one process at a time makes,
+trains or repairs the run in it.
 
 A folder that does not exist yet is built under a temporary name beside its place and renamed; the
 rename fails where another process was faster. In a folder that exists, an empty one or one with a
@@ -10,6 +11,7 @@ place.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import secrets
@@ -24,6 +26,7 @@ from graphprune.files import sync
 from graphprune.runs.records import Damage, read_record
 from graphprune.runs.run_files import (
     FIXED,
+    LOCK,
     RUN,
     STAGED,
     find_first_files,
@@ -32,7 +35,6 @@ from graphprune.runs.run_files import (
     move_in,
     remove_run,
 )
-from graphprune.runs.run_lock import LOCK, is_locked, run_locked
 from graphprune.runs.run_options import RunOptions
 from graphprune.write_faults import writing
 
@@ -57,21 +59,22 @@ def check_free(folder: Path, *, force: bool) -> str:
     if not os.path.lexists(folder):
         return ""
     if not folder.is_dir():
-        raise OutputError(f"{folder}: is a file; give the run a folder of its own")
+        raise OutputError("is a file; give the run a folder of its own", place=folder)
     if not has_run(folder):
         if not has_only_leftovers(folder):
-            raise OutputError(f"{folder}: holds other files; give the run a folder of its own")
+            raise OutputError("holds other files; give the run a folder of its own", place=folder)
         return ""
     if not force:
         raise OutputError(
-            f"{folder}: holds a run already; go on with it by graphprune resume {folder}, or pass"
+            f"holds a run already; go on with it by graphprune resume {folder}, or pass"
             " --force to start over",
             OUTPUT_EXISTS,
+            place=folder,
         )
     if (folder / RUN).is_dir() or (folder / RUN).is_symlink():
         raise OutputError(
-            f"{folder}/{RUN}: is not a file, so the run there cannot be replaced; give the run a"
-            " folder of its own"
+            "is not a file, so the run there cannot be replaced; give the run a folder of its own",
+            place=folder / RUN,
         )
     try:
         return read_record(folder / RUN, sealed_since=2).sha256
@@ -231,14 +234,14 @@ def _check_names(folder: Path, names: Collection[str]) -> None:
     for name in names:
         if name not in known and os.path.lexists(folder / name):
             raise OutputError(
-                f"{folder / name}: was not written by the run there, and this run needs the name;"
-                " move it away"
+                "was not written by the run there, and this run needs the name; move it away",
+                place=folder / name,
             )
 
 
 def _taken(folder: Path) -> CheckpointError:
     return CheckpointError(
-        f"{folder}: another process made a run there meanwhile; give this run another folder"
+        "another process made a run there meanwhile; give this run another folder", place=folder
     )
 
 
@@ -252,3 +255,73 @@ def _read_options(folder: Path) -> RunOptions | None:
         return read_record(folder / RUN, sealed_since=2).parse(RunOptions)
     except Damage:
         return None
+
+
+@contextmanager
+def run_locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of `folder`, which exists; the operating system lets go when the process ends,
+    however it ends.
+
+    Raises:
+        CheckpointError: another process holds it.
+        OutputError: nothing can be written there, or the file system has no locks.
+    """
+    number = _acquire(folder)
+    try:
+        yield
+    finally:
+        os.close(number)
+
+
+def is_locked(folder: Path) -> bool:
+    """Return whether a process holds the lock of `folder`."""
+    try:
+        with run_locked(folder):
+            return False
+    except CheckpointError:
+        return True
+
+
+def _acquire(folder: Path) -> int:
+    path = folder / LOCK
+    while True:
+        try:
+            number = _open(path)
+        except OSError as fault:
+            raise OutputError(
+                f"cannot be opened ({fault.strerror}); the folder of a run must be writable",
+                place=path,
+            ) from fault
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(number)
+            raise CheckpointError(
+                "another process is training in this folder; wait for it, or stop it", place=folder
+            ) from None
+        except OSError as fault:
+            os.close(number)
+            raise OutputError(
+                f"cannot be locked ({fault.strerror}); put the run on a file system that has locks",
+                place=path,
+            ) from fault
+        if _is_at(path, number):
+            return number
+        os.close(number)  # somebody removed the folder meanwhile, and another is there now
+
+
+def _open(path: Path) -> int:
+    flags = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o666)
+    except OSError as fault:
+        if fault.errno not in (errno.EACCES, errno.EROFS):
+            raise
+        return os.open(path, os.O_RDONLY | flags)
+
+
+def _is_at(path: Path, number: int) -> bool:
+    try:
+        return os.path.samestat(os.lstat(path), os.fstat(number))
+    except FileNotFoundError:
+        return False

@@ -4,17 +4,24 @@
 
 Format 1 is what graphprune wrote until 0.1.0: the same keys without those that have a default, and
 without a hash in `run.json` and `result.json`.
+
+The mark in `run.json` says that this user made the run on this machine. It is an HMAC of the file's
+content under a secret key of the user's (`$XDG_STATE_HOME/graphprune/run-key`, or
+`~/.local/state/graphprune/run-key`), which nobody else can read. A run that was unpacked or copied
+from another machine or user has no valid mark, whoever owns its files.
 """
 
 from __future__ import annotations
 
 import errno
+import hmac
 import json
 import os
 import reprlib
+import secrets
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from io import BufferedReader
@@ -22,8 +29,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from graphprune.documents import Expected, FirstOnly, Unexpected, check_json, to_json
-from graphprune.errors import CheckpointError
-from graphprune.files import write_whole
+from graphprune.errors import CheckpointError, WriteError
+from graphprune.files import write_once, write_whole
 
 FORMAT = 2
 MAX_BYTES = 64 * 2**20
@@ -67,7 +74,7 @@ class Record:
         version: Its `format_version`.
         config: Its keys, without hash and mark.
         sha256: Of `config`.
-        mark: See `graphprune.runs.user_mark`; empty where there is none.
+        mark: What `make_mark` returned for it; empty where there is none.
     """
 
     name: str
@@ -124,8 +131,9 @@ def read_record(path: Path, *, sealed_since: int = 1) -> Record:
         )
     if version > FORMAT:
         raise CheckpointError(
-            f"{path}: has format {version} of a newer graphprune, this one reads up to {FORMAT};"
-            " update graphprune"
+            f"has format {version} of a newer graphprune, this one reads up to {FORMAT};"
+            " update graphprune",
+            place=path,
         )
     found, mark = config.get("sha256"), config.get("mark", "")
     kept = {name: value for name, value in config.items() if name not in _SEAL}
@@ -164,7 +172,7 @@ def open_regular(path: Path) -> Iterator[BufferedReader]:
         raise Damage(f"{path.name} is missing") from None
     except PermissionError as fault:
         raise CheckpointError(
-            f"{path}: cannot be read ({fault.strerror}); check its permissions"
+            f"cannot be read ({fault.strerror}); check its permissions", place=path
         ) from fault
     except OSError as fault:
         if fault.errno == errno.ELOOP:
@@ -198,3 +206,66 @@ def _read_object(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise Damage(f"{path.name} is not a JSON object")
     return config
+
+
+_KEY_BYTES = 32
+
+
+def make_mark(sha256: str) -> str:
+    """Return the mark for a `run.json` of this hash; empty where no key can be kept, as without a
+    home folder.
+    """
+    with suppress(OSError, RuntimeError, WriteError):
+        _create_key(_key_file())
+    key = _read_key()
+    return "" if key is None else _sign(key, sha256)
+
+
+def is_own(record: Record) -> bool:
+    """Return whether this user made the run that `record`, its `run.json`, describes."""
+    key = _read_key()
+    return key is not None and hmac.compare_digest(
+        _sign(key, record.sha256).encode(), record.mark.encode()
+    )
+
+
+def _sign(key: bytes, sha256: str) -> str:
+    return hmac.digest(key, sha256.encode(), "sha256").hex()
+
+
+def _key_file() -> Path:
+    """Return where the key is; a relative XDG_STATE_HOME is ignored, as the XDG Base Directory
+    Specification asks.
+    """
+    state = os.environ.get("XDG_STATE_HOME", "")
+    return (
+        (Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state")
+        / "graphprune"
+        / "run-key"
+    )
+
+
+def _create_key(path: Path) -> None:
+    """Make the key unless there is one; of two processes that make it at once, both use the first
+    one's.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_once(path, secrets.token_bytes(_KEY_BYTES), 0o600)
+
+
+def _read_key() -> bytes | None:
+    """Return the key; None where there is none, or others could have read it."""
+    try:
+        number = os.open(_key_file(), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, RuntimeError):
+        return None
+    with os.fdopen(number, "rb") as stream:
+        found = os.fstat(number)
+        is_secret = (
+            stat.S_ISREG(found.st_mode)
+            and found.st_uid == os.geteuid()
+            and not found.st_mode & 0o077
+        )
+        key = stream.read(_KEY_BYTES + 1) if is_secret else b""
+    return key if len(key) == _KEY_BYTES else None

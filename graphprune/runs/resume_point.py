@@ -1,10 +1,17 @@
-"""Where a run goes on: finished already, from which checkpoint, or from the beginning."""
+"""Where a run goes on: finished already, from which checkpoint, or from the beginning.
+
+A start from the beginning needs the model that the run began with. Unless that was a live one, it
+is not in the run's folder, so it may have changed since, or be gone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
-from graphprune.errors import CheckpointError
+from graphprune.archive import read_archive
+from graphprune.errors import ArchiveError, CheckpointError
+from graphprune.files import model_sha256
 from graphprune.runs.checkpoints import Checkpoint, RunState, find_checkpoint
 from graphprune.runs.records import Damage
 from graphprune.runs.run_folder import MetricsMark, RunFolder
@@ -48,9 +55,10 @@ def find_start(folder: RunFolder, options: RunOptions, tell: Tell) -> Checkpoint
         check_same_run(checkpoint, options)
     elif (folder.path / options.model_name).exists():
         raise CheckpointError(
-            f"{folder.path}: {options.model_name} is there, but neither a whole result.json nor a"
+            f"{options.model_name} is there, but neither a whole result.json nor a"
             f" checkpoint; put one back from a copy, or move {options.model_name} away: then"
-            f" graphprune resume {folder.path} starts from the beginning"
+            f" graphprune resume {folder.path} starts from the beginning",
+            place=folder.path,
         )
     return checkpoint
 
@@ -68,8 +76,9 @@ def check_same_run(checkpoint: Checkpoint, options: RunOptions) -> None:
     for name, (got, wanted) in found.items():
         if got != wanted:
             raise CheckpointError(
-                f"{folder}: is a checkpoint of another run, with {name} {got or 'none'}, and"
-                f" run.json says {wanted or 'none'}; move it away, then resume"
+                f"is a checkpoint of another run, with {name} {got or 'none'}, and"
+                f" run.json says {wanted or 'none'}; move it away, then resume",
+                place=folder,
             )
 
 
@@ -81,3 +90,35 @@ def cut_metrics(folder: RunFolder, state: RunState, tell: Tell) -> None:
     fault = folder.cut_metrics(state.step, mark)
     if fault is not None:
         tell(fault)
+
+
+def find_original(folder: Path, options: RunOptions) -> Path:
+    """Return where the model is that the run in `folder` began with.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> str(find_original(Path("runs/a"), SimpleNamespace(model="/models/net.h5")))
+        '/models/net.h5'
+        >>> str(find_original(Path("runs/a"), SimpleNamespace(model="original.keras")))
+        'runs/a/original.keras'
+    """
+    return folder / options.model
+
+
+def find_original_fault(folder: Path, options: RunOptions) -> str | None:
+    """Return why the model that the run in `folder` names is not the one that it began with; None
+    where it is.
+
+    It is read as a saved model first: what the path leads to now may be a device, or a folder of a
+    million files.
+    """
+    path = find_original(folder, options)
+    if not path.exists():
+        return f"{path}: the model that the run began with is gone"
+    try:
+        read_archive(path)
+    except ArchiveError:
+        return f"{path}: the model that the run began with is no longer a saved model"
+    if model_sha256(path) != options.model_sha256:
+        return f"{path}: has changed since the run began with it"
+    return None

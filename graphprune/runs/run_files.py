@@ -18,7 +18,6 @@ from pathlib import Path
 from graphprune.errors import OutputError
 from graphprune.files import PART
 from graphprune.runs.records import Damage, hash_file
-from graphprune.runs.run_lock import LOCK
 from graphprune.runs.run_options import ORIGINAL, RunOptions
 
 RUN, RESULT, PLAN, GRAPH, METRICS = (
@@ -29,7 +28,7 @@ RUN, RESULT, PLAN, GRAPH, METRICS = (
     "metrics.jsonl",
 )
 FIXED = (RUN, RESULT, PLAN, GRAPH, METRICS)
-RULES, CHECKPOINTS, STAGED = "rules", "checkpoints", ".new-run"
+RULES, CHECKPOINTS, STAGED, LOCK = "rules", "checkpoints", ".new-run", ".lock"
 MODELS = ("model.keras", "model.h5")
 STEP_FILES = (*MODELS, "state.npz", "state.json")
 _STEP = re.compile(r"step-(0[0-9]{7}|[1-9][0-9]{7,})")
@@ -190,7 +189,8 @@ def move_in(staged: Path, folder: Path) -> None:
         if target.parent != folder and not is_folder(target.parent):
             if os.path.lexists(target.parent):
                 raise OutputError(
-                    f"{target.parent}: is not a folder, and the run needs one there; move it away"
+                    "is not a folder, and the run needs one there; move it away",
+                    place=target.parent,
                 )
             target.parent.mkdir()
         _check_no_folder(target)
@@ -214,7 +214,7 @@ def _remove_file(path: Path) -> None:
 
 def _check_no_folder(path: Path) -> None:
     if is_folder(path):
-        raise OutputError(f"{path}: is a folder, and the run has a file there; move it away")
+        raise OutputError("is a folder, and the run has a file there; move it away", place=path)
 
 
 def _remove_if_empty(folder: Path) -> None:

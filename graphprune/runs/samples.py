@@ -1,5 +1,5 @@
-"""Training and test samples: arrays of an `.npz`, checked before TensorFlow is imported, or arrays
-that were given in Python.
+"""Training and test samples, checked before TensorFlow is imported: arrays of an `.npz` or arrays
+given in Python, and whether labels are of the kind that a loss takes.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def read_samples(spec: str) -> Samples:
         warnings.warn(line, stacklevel=2)
     x_train, y_train, x_test, y_test = (file.arrays.get(name) for name in NAMES)
     if x_train is None or y_train is None:  # between the two looks, another file took its place
-        raise DataError(f"{spec}: has changed while it was read; start again")
+        raise DataError("has changed while it was read; start again", place=spec)
     return Samples(x_train, y_train, x_test, y_test, file.sha256, file.mapped, unused)
 
 
@@ -116,8 +116,9 @@ def samples_of(place: str, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Sample
     for name, array in arrays.items():
         if 0 in array.shape[1:]:
             raise DataError(
-                f"{place}: {name} has shape {array.shape}, so its samples hold no values; give"
-                " samples that do"
+                f"{name} has shape {array.shape}, so its samples hold no values; give"
+                " samples that do",
+                place=place,
             )
         _check_finite(place, name, array)
         digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
@@ -152,10 +153,10 @@ def find_first(array: np.ndarray[Any, Any], is_wrong: Any) -> tuple[int, ...] | 
 def _check_names(spec: str, names: tuple[str, ...]) -> None:
     for name in ("x_train", "y_train"):
         if name not in names:
-            raise DataError(f"{spec}: has no {name}, it holds {_list(names)}; {_NEEDED}")
+            raise DataError(f"has no {name}, it holds {_list(names)}; {_NEEDED}", place=spec)
     if ("x_test" in names) != ("y_test" in names):
         here, missing = ("x_test", "y_test") if "x_test" in names else ("y_test", "x_test")
-        raise DataError(f"{spec}: has {here} but no {missing}; give both or neither")
+        raise DataError(f"has {here} but no {missing}; give both or neither", place=spec)
 
 
 def _list(names: tuple[str, ...]) -> str:
@@ -197,14 +198,14 @@ _NONE = {
 def _check_pair(spec: str, part: str, x: tuple[int, ...], y: tuple[int, ...]) -> None:
     for name, shape in ((f"x_{part}", x), (f"y_{part}", y)):
         if not shape:
-            raise DataError(f"{spec}: {name} is a single value; it needs one row a sample")
+            raise DataError(f"{name} is a single value; it needs one row a sample", place=spec)
     if x[0] != y[0]:
         raise DataError(
-            f"{spec}: x_{part} has {x[0]} samples and y_{part} has {y[0]}; each sample needs one"
-            " label"
+            f"x_{part} has {x[0]} samples and y_{part} has {y[0]}; each sample needs one label",
+            place=spec,
         )
     if x[0] == 0:
-        raise DataError(f"{spec}: x_{part} has no samples; {_NONE[part]}")
+        raise DataError(f"x_{part} has no samples; {_NONE[part]}", place=spec)
 
 
 def _check_same_samples(
@@ -215,8 +216,9 @@ def _check_same_samples(
     """
     if train[1:] != test[1:]:
         raise DataError(
-            f"{spec}: samples of {side}_test have shape {test[1:]}, those of {side}_train"
-            f" {train[1:]}; give both the same"
+            f"samples of {side}_test have shape {test[1:]}, those of {side}_train"
+            f" {train[1:]}; give both the same",
+            place=spec,
         )
 
 
@@ -226,6 +228,97 @@ def _check_finite(spec: str, name: str, array: np.ndarray[Any, Any]) -> None:
     place = find_first(array, lambda block: ~np.isfinite(block))
     if place is not None:
         raise DataError(
-            f"{spec}: {name} holds {array[place]} at {place}; training needs numbers, clean the"
-            " data first"
+            f"{name} holds {array[place]} at {place}; training needs numbers, clean the data first",
+            place=spec,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRule:
+    """What a loss takes as labels.
+
+    Attributes:
+        kind: `class` for whole numbers from 0 to below `classes`, `share` for numbers from 0 to 1.
+        loss, output: Names, for messages.
+        classes: The number of classes; None where it is not known.
+        ignored: A label that the loss leaves out, whatever its value.
+        exact: The largest whole number up to which the output's type holds all, for labels that are
+            floats.
+    """
+
+    kind: Literal["class", "share"]
+    loss: str
+    output: str
+    classes: int | None = None
+    ignored: int | None = None
+    exact: int = 2**24
+
+
+def check_labels(place: str, labels: np.ndarray[Any, Any], rule: LabelRule) -> None:
+    """Refuse labels that the loss does not take; `place` names them.
+
+    Floats are taken as class numbers where they are whole: Keras turns them into the same integers.
+
+    Raises:
+        DataError: one is of the wrong kind, or out of range.
+
+    Example:
+        >>> try:
+        ...     check_labels("y", np.array([0, 3]), LabelRule("class", "ce", "f", 3))
+        ... except DataError as fault:
+        ...     print(fault)
+        y holds 3 at (1,), and output 'f' has 3 classes; labels for ce are integers from 0 to 2
+    """
+    if labels.dtype.kind not in "biuf":
+        return  # text, which the model itself cannot take
+    if rule.kind == "share":
+        _refuse_first(
+            place,
+            labels,
+            labels_outside(labels, 1),
+            f"labels for {rule.loss} are numbers from 0 to 1",
+        )
+        return
+    if labels.dtype.kind == "f":
+        whole = find_first(labels, lambda block: block != np.floor(block))
+        _refuse_first(
+            place,
+            labels,
+            whole,
+            f"labels for {rule.loss} are class numbers; store them as integers",
+        )
+        if rule.classes is not None and rule.classes > rule.exact + 1:
+            raise DataError(
+                f"{place} is {labels.dtype}, and output {rule.output!r} holds whole numbers up to"
+                f" {rule.exact} only; store labels as integers"
+            )
+    last = None if rule.classes is None else rule.classes - 1
+    wanted = f"labels for {rule.loss} are integers from 0" + ("" if last is None else f" to {last}")
+    has = ""
+    if last is not None:
+        noun = "class" if rule.classes == 1 else "classes"
+        has = f", and output {rule.output!r} has {rule.classes} {noun}"
+    _refuse_first(place, labels, labels_outside(labels, last, rule.ignored), wanted, has)
+
+
+def labels_outside(
+    labels: np.ndarray[Any, Any], last: int | None, ignored: int | None = None
+) -> tuple[int, ...] | None:
+    """Return the place of the first label below 0 or above `last`, other than `ignored`; None where
+    there is none.
+    """
+
+    def is_outside(block: np.ndarray[Any, Any]) -> Any:
+        outside = block < 0
+        if last is not None:
+            outside |= block > last
+        return outside if ignored is None else outside & (block != ignored)
+
+    return find_first(labels, is_outside)
+
+
+def _refuse_first(
+    place: str, labels: np.ndarray[Any, Any], at: tuple[int, ...] | None, wanted: str, has: str = ""
+) -> None:
+    if at is not None:
+        raise DataError(f"{place} holds {labels[at]} at {at}{has}; {wanted}")

@@ -1,13 +1,64 @@
-"""The arguments of `train` and `resume`: of the right types before anything is read or written."""
+"""Arguments of `train` and `resume`, without TensorFlow: their checks, names of strategies, the
+request to stop, and progress.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 from graphprune.arguments import check_mapping, check_number, check_path, check_whole, wrong_type
-from graphprune.runs.stopping import StopRequest
+from graphprune.errors import TrainingError
 from graphprune.sparsity.positions import Position
+from graphprune.suggestions import closest
+
+
+class StopRequest:
+    """Asks a training run, from another thread, to write a checkpoint after its current step and
+    return.
+
+    Example:
+        >>> stop = StopRequest()
+        >>> stop.ask(), stop.asked
+        (False, False)
+        >>> with stop.listening():
+        ...     stop.ask(), stop.asked
+        (True, True)
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._listening = False
+        self._asked = False
+
+    @property
+    def asked(self) -> bool:
+        """Whether the run was asked to stop."""
+        return self._asked
+
+    def ask(self) -> bool:
+        """Ask the run to stop; return whether it will, which a run does only while it trains."""
+        with self._lock:
+            self._asked = self._asked or self._listening
+            return self._listening
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Mark the time in which a run looks at `asked`; a request that came in it can be seen
+        afterwards as well.
+        """
+        with self._lock:
+            self._listening = True
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._listening = False
+
 
 _COMPILED = (
     "for an object of your own, compile the model with it, give that model to train, and leave the"
@@ -79,3 +130,60 @@ def _metric_names(metrics: Any) -> tuple[str, ...] | None:
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise wrong_type("metrics", "a list of names, such as ['accuracy']", metrics, _COMPILED)
     return tuple(names)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a training run stands after a step.
+
+    Attributes:
+        epoch: The epoch that the step belongs to, from 1.
+        epochs: Epochs of the whole run.
+        step: Optimizer updates since the run began.
+        steps: Updates of the whole run.
+        metrics: The loss first, then metrics by name: means over the epoch so far, with `val_`
+            names once it has ended.
+        target_sparsity: The share of zeros that schedules ask for at this step, over all pruned
+            weights.
+        sparsity: The share of pruned weights that masks hold at zero.
+        epoch_ended: Whether this was the last step of its epoch, told once more after validation.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    target_sparsity: float = 0.0
+    sparsity: float = 0.0
+    epoch_ended: bool = False
+
+
+OnProgress = Callable[[Progress], None]
+
+
+NONE = "none"
+MIRRORED = "mirrored"
+_MIRRORED = re.compile(rf"{MIRRORED}(?::(?P<count>[1-9][0-9]{{0,2}}))?")
+
+
+def parse_strategy(name: str) -> int | None:
+    """Return how many replicas a strategy names: 0 for `none`, None where it names no number.
+
+    Raises:
+        TrainingError: there is no such strategy.
+
+    Example:
+        >>> parse_strategy("none"), parse_strategy("mirrored"), parse_strategy("mirrored:2")
+        (0, None, 2)
+    """
+    if name == NONE:
+        return 0
+    found = _MIRRORED.fullmatch(name)
+    if found is None:
+        near = closest(name.partition(":")[0], (NONE, MIRRORED), count=1)
+        raise TrainingError(
+            f"strategy: got {name!r}; {f'{near}; ' if near else ''}known are none, mirrored and"
+            " mirrored:N, such as mirrored:2"
+        )
+    return None if found["count"] is None else int(found["count"])

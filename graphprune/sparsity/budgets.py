@@ -11,7 +11,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from graphprune.sparsity.magnitudes import BITS, DIGIT, count_digits, digit_shifts, magnitude_bits
+from graphprune.sparsity.mask_kernels import BITS, DIGIT, count_digits, digit_shifts, magnitude_bits
 
 
 @dataclass(frozen=True, slots=True)

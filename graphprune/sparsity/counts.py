@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 
@@ -59,3 +60,29 @@ def kept_in_group(keep: int, of: int, share: float) -> int:
         [4, 4, 3, 2]
     """
     return max(keep, kept_count(of, share))
+
+
+def fewest_in_blocks(lengths: Sequence[tuple[int, int]], sparsity: float) -> int:
+    """Return how many weights the smallest blocks have, as many blocks as are zeroed.
+
+    `lengths` are (length of the axis, length of a block) pairs.
+    """
+    counts = {1: 1}
+    for length, block in lengths:
+        whole, rest = divmod(length, block)
+        counts = _times(counts, {block: whole} | ({rest: 1} if rest else {}))
+    blocks = sum(counts.values())
+    left, zeros = blocks - kept_count(blocks, sparsity), 0
+    for size in sorted(counts):
+        taken = min(left, counts[size])
+        left, zeros = left - taken, zeros + taken * size
+    return zeros
+
+
+def _times(counts: dict[int, int], more: dict[int, int]) -> dict[int, int]:
+    """Return how many blocks of each size there are, once each is split along one more axis."""
+    product: dict[int, int] = {}
+    for size, count in counts.items():
+        for length, times in more.items():
+            product[size * length] = product.get(size * length, 0) + count * times
+    return product

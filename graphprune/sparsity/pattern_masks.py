@@ -1,4 +1,4 @@
-"""Masks of every pattern, exact and fast, on the host."""
+"""Masks of groups, blocks and channels, exact and fast, on the host."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphprune.sparsity.counts import kept_count, kept_in_group
-from graphprune.sparsity.fit import check_fit, group_lengths
-from graphprune.sparsity.magnitudes import magnitude_bits
-from graphprune.sparsity.mask_kernels import select_mask
-from graphprune.sparsity.patterns import Block, Channel, KeepOf, Pattern, Pool
+from graphprune.sparsity.counts import kept_count
+from graphprune.sparsity.mask_kernels import magnitude_bits, select_mask
 
 Weights = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -25,36 +22,10 @@ _ADDED = 64
 """Blocks up to this many weights are pooled place by place, over all blocks at once."""
 
 
-def select_pattern_mask(
-    weights: Weights,
-    pattern: Pattern,
-    share: float,
-    axes: Sequence[str] = (),
-    *,
-    pads: bool = False,
-) -> tuple[Mask, float]:
-    """Return the mask (True keeps) that zeroes the share `share` as `pattern` says, and the
-    smallest score kept: of a weight, a block or a channel.
-
-    Equals `pattern_mask` of tests/reference_masks.py. Means are taken in float64; where two differ
-    by less than adding in another order does, they may tie.
-
-    Raises:
-        ValueError: `share` is outside [0, 1), or the pattern does not fit.
+def keep_of_mask(weights: Weights, kept: int, of: int, axis: int) -> tuple[Mask, float]:
+    """Return the mask that keeps the `kept` largest of each `of` neighbours along an axis, and the
+    smallest magnitude kept.
     """
-    check_fit(pattern, weights.shape, axes, pads=pads)
-    match pattern:
-        case KeepOf(keep, of, along):
-            return _keep_of_mask(weights, kept_in_group(keep, of, share), of, axes.index(along))
-        case Block(pool=pool):
-            lengths = group_lengths(pattern)
-            return _block_mask(weights, [lengths.get(axis, 1) for axis in axes], pool, share)
-        case Channel(axis):
-            return _channel_mask(weights, axes.index(axis), share)
-    return select_mask(weights, kept_count(weights.size, share))
-
-
-def _keep_of_mask(weights: Weights, kept: int, of: int, axis: int) -> tuple[Mask, float]:
     scores = magnitude_bits(weights).reshape(weights.shape)
     blocks = _split(scores, [of if index == axis else 1 for index in range(weights.ndim)])
     groups = np.moveaxis(blocks, 2 * axis + 1, 0)
@@ -89,9 +60,12 @@ def _rank_by_sorting(groups: NDArray[np.unsignedinteger]) -> NDArray[np.intp]:
     return ranks
 
 
-def _block_mask(
-    weights: Weights, lengths: Sequence[int], pool: Pool, share: float
+def block_mask(
+    weights: Weights, lengths: Sequence[int], pool: str, share: float
 ) -> tuple[Mask, float]:
+    """Return the mask that zeroes the share `share` of the blocks with these lengths along each
+    axis, and the smallest score kept; `pool` is `max` or `mean`.
+    """
     blocks = _split(np.abs(weights), lengths)
     scores = (
         _largest(blocks)
@@ -143,7 +117,10 @@ def _weights_in_blocks(shape: Sequence[int], lengths: Sequence[int]) -> NDArray[
     return counts
 
 
-def _channel_mask(weights: Weights, axis: int, share: float) -> tuple[Mask, float]:
+def channel_mask(weights: Weights, axis: int, share: float) -> tuple[Mask, float]:
+    """Return the mask that zeroes the share `share` of the slices of an axis, and the smallest mean
+    magnitude kept.
+    """
     others = tuple(index for index in range(weights.ndim) if index != axis)
     with np.errstate(over="ignore"):
         scores = np.abs(weights).sum(axis=others, dtype=np.float64) / (

@@ -1,8 +1,7 @@
-"""Which weights of a tensor are zeroed together. Axes have names, as in the layer graph (`in`,
-`out`, ...), whatever the storage order.
+"""Which weights of a tensor are zeroed together, whether that fits, how many, and which.
 
-A new pattern is a class here with its zeros and its JSON form, a shape in
-rules/building/patterns.py and a mask in tf/pruning/pattern_masks.py.
+Axes have names, as in the layer graph (`in`, `out`, ...), whatever the storage order. A new pattern
+is a class here, with its zeros, mask and JSON form, and a shape in rules/building/patterns.py.
 """
 
 from __future__ import annotations
@@ -12,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
-from graphprune.sparsity.counts import kept_count, kept_in_group, zero_count
+from graphprune.sparsity.counts import fewest_in_blocks, kept_count, kept_in_group, zero_count
+from graphprune.sparsity.mask_kernels import select_mask
+from graphprune.sparsity.pattern_masks import Mask, Weights, block_mask, channel_mask, keep_of_mask
 
 Pool = Literal["mean", "max"]
 POOLS: tuple[str, ...] = get_args(Pool)
@@ -32,6 +33,16 @@ class Pattern:
     kind: ClassVar[str]
     is_exact_when_short: ClassVar[bool] = True
 
+    @property
+    def fixed_sparsity(self) -> float | None:
+        """The share of zeros that the pattern itself fixes; None where it takes any."""
+        return None
+
+    @property
+    def short(self) -> str:
+        """The pattern in words, without a remark in brackets."""
+        return str(self)
+
     def lengths(self) -> dict[str, int]:
         """Return how far a group or block reaches along each axis that the pattern names."""
         raise NotImplementedError
@@ -39,6 +50,12 @@ class Pattern:
     def zeros(self, shape: Sequence[int], axes: Sequence[str], sparsity: float) -> int:
         """Return how many weights of a tensor that the pattern fits are zero, or the fewest that
         may be.
+        """
+        raise NotImplementedError
+
+    def mask(self, weights: Weights, axes: Sequence[str], sparsity: float) -> tuple[Mask, float]:
+        """Return the mask (True keeps) of a tensor that the pattern fits, and the least score kept:
+        of a weight, a block or a channel.
         """
         raise NotImplementedError
 
@@ -69,6 +86,10 @@ class Unstructured(Pattern):
         """Return `zero_count` of all weights."""
         return zero_count(math.prod(shape), sparsity)
 
+    def mask(self, weights: Weights, axes: Sequence[str], sparsity: float) -> tuple[Mask, float]:
+        """Return the mask that keeps the largest weights."""
+        return select_mask(weights, kept_count(weights.size, sparsity))
+
     def to_config(self) -> dict[str, Any]:
         """Return nothing."""
         return {}
@@ -95,10 +116,17 @@ class KeepOf(Pattern):
 
     def __str__(self) -> str:
         zeros = self.of - self.keep
-        return (
-            f"keep {self.keep} of {self.of} along {self.along} ({zeros}"
-            f" {'zero' if zeros == 1 else 'zeros'} in each {self.of})"
-        )
+        return f"{self.short} ({zeros} {'zero' if zeros == 1 else 'zeros'} in each {self.of})"
+
+    @property
+    def short(self) -> str:
+        """`keep 2 of 4 along in`."""
+        return f"keep {self.keep} of {self.of} along {self.along}"
+
+    @property
+    def fixed_sparsity(self) -> float:
+        """The share of each group that does not stay."""
+        return (self.of - self.keep) / self.of
 
     def lengths(self) -> dict[str, int]:
         """Return the length of a group."""
@@ -113,6 +141,11 @@ class KeepOf(Pattern):
         whole, rest = divmod(length, self.of)
         in_line = whole * (self.of - kept) + max(0, rest - kept)
         return math.prod(shape) // length * in_line
+
+    def mask(self, weights: Weights, axes: Sequence[str], sparsity: float) -> tuple[Mask, float]:
+        """Return the mask that keeps the largest weights of each group."""
+        kept = kept_in_group(self.keep, self.of, sparsity)
+        return keep_of_mask(weights, kept, self.of, axes.index(self.along))
 
     def to_config(self) -> dict[str, Any]:
         """Return the three fields."""
@@ -156,7 +189,12 @@ class Block(Pattern):
         """
         sizes = self.lengths()
         lengths = [(length, sizes.get(axis, 1)) for axis, length in zip(axes, shape, strict=True)]
-        return _fewest_in_blocks(lengths, sparsity)
+        return fewest_in_blocks(lengths, sparsity)
+
+    def mask(self, weights: Weights, axes: Sequence[str], sparsity: float) -> tuple[Mask, float]:
+        """Return the mask that keeps the blocks with the largest scores."""
+        sizes = self.lengths()
+        return block_mask(weights, [sizes.get(axis, 1) for axis in axes], self.pool, sparsity)
 
     def to_config(self) -> dict[str, Any]:
         """Return the lengths and how a block is scored."""
@@ -190,6 +228,10 @@ class Channel(Pattern):
         """
         length = shape[axes.index(self.axis)]
         return math.prod(shape) // length * zero_count(length, sparsity)
+
+    def mask(self, weights: Weights, axes: Sequence[str], sparsity: float) -> tuple[Mask, float]:
+        """Return the mask that keeps the channels with the largest scores."""
+        return channel_mask(weights, axes.index(self.axis), sparsity)
 
     def to_config(self) -> dict[str, Any]:
         """Return the axis."""
@@ -229,26 +271,117 @@ def pattern_from_config(config: Mapping[str, Any]) -> Pattern:
     return PATTERNS[kind].from_config(config)
 
 
-def _fewest_in_blocks(lengths: Sequence[tuple[int, int]], sparsity: float) -> int:
-    """Return the weights in the smallest blocks, as many as are zeroed; `lengths` are (axis, block)
-    pairs.
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """Why a pattern does not fit: the slug of the diagnostic (`pattern/rank` where the tensor lacks
+    an axis that it names), and the reason in words.
     """
-    counts = {1: 1}
-    for length, block in lengths:
-        whole, rest = divmod(length, block)
-        counts = _times(counts, {block: whole} | ({rest: 1} if rest else {}))
-    blocks = sum(counts.values())
-    left, zeros = blocks - kept_count(blocks, sparsity), 0
-    for size in sorted(counts):
-        taken = min(left, counts[size])
-        left, zeros = left - taken, zeros + taken * size
-    return zeros
+
+    slug: Literal["pattern/misfit", "pattern/rank"]
+    reason: str
 
 
-def _times(counts: dict[int, int], more: dict[int, int]) -> dict[int, int]:
-    """Return how many blocks of each size there are, once each is split along one more axis."""
-    product: dict[int, int] = {}
-    for size, count in counts.items():
-        for length, times in more.items():
-            product[size * length] = product.get(size * length, 0) + count * times
-    return product
+def find_misfit(
+    pattern: Pattern, shape: Sequence[int], axes: Sequence[str], *, pads: bool = False
+) -> Misfit | None:
+    """Return why `pattern` does not fit a tensor with these axes, None where it does; with `pads`
+    every length fits.
+
+    A tensor may have more axes than the pattern names. A block or group then lies at one place of
+    the others: on a convolution's kernel, at one spatial position.
+
+    Example:
+        >>> find_misfit(KeepOf(2, 4, "in"), (1023, 1200), ("in", "out"))
+        Misfit(slug='pattern/misfit', reason='1023 is not a multiple of 4')
+        >>> find_misfit(Channel("out"), (3, 3, 8, 1), ("h", "w", "in", "multiplier")).reason
+        "no axis 'out'; its axes are h, w, in, multiplier"
+    """
+    lengths = pattern.lengths()
+    if lengths and axes and len(axes) != len(shape):
+        return Misfit("pattern/rank", f"its {len(shape)} axes have {len(axes)} names")
+    for axis in lengths:
+        if list(axes).count(axis) != 1:
+            return Misfit("pattern/rank", _axis_fault(axis, axes))
+    uneven = [
+        (shape[axes.index(axis)], length)
+        for axis, length in lengths.items()
+        if shape[axes.index(axis)] % length
+    ]
+    return (
+        Misfit(
+            "pattern/misfit",
+            ", ".join(f"{size} is not a multiple of {length}" for size, length in uneven),
+        )
+        if uneven and not pads
+        else None
+    )
+
+
+def check_fit(pattern: Pattern, shape: Sequence[int], axes: Sequence[str], *, pads: bool) -> None:
+    """Raise unless `pattern` fits.
+
+    Raises:
+        ValueError: it does not; the text says why.
+    """
+    misfit = find_misfit(pattern, shape, axes, pads=pads)
+    if misfit is not None:
+        raise ValueError(f"'{pattern}' does not fit {list(shape)} ({misfit.reason})")
+
+
+def _axis_fault(axis: str, axes: Sequence[str]) -> str:
+    if not axes:
+        return f"no axis {axis!r}; its axes have no names"
+    many = "several axes" if axis in axes else "no axis"
+    return f"{many} {axis!r}; its axes are {', '.join(axes)}"
+
+
+def target_zeros(
+    pattern: Pattern,
+    shape: Sequence[int],
+    axes: Sequence[str],
+    sparsity: float,
+    *,
+    pads: bool = False,
+) -> int:
+    """Return how many weights of a tensor are zero when the share `sparsity` must be, or the fewest
+    that may be where that depends on the weights.
+
+    Raises:
+        ValueError: `sparsity` is outside [0, 1), or the pattern does not fit.
+
+    Example:
+        >>> target_zeros(KeepOf(2, 4, "in"), (4096, 256), ("in", "out"), 0.5)
+        524288
+        >>> target_zeros(Block((("in", 4), ("out", 1))), (4096, 256), ("in", "out"), 0.8)
+        838860
+    """
+    check_fit(pattern, shape, axes, pads=pads)
+    return pattern.zeros(shape, axes, sparsity)
+
+
+def is_exact(pattern: Pattern, shape: Sequence[int], axes: Sequence[str]) -> bool:
+    """Return whether `target_zeros` is the number of zeros, not only the fewest: always but for
+    blocks that are short at an edge.
+    """
+    return pattern.is_exact_when_short or find_misfit(pattern, shape, axes) is None
+
+
+def select_pattern_mask(
+    weights: Weights,
+    pattern: Pattern,
+    share: float,
+    axes: Sequence[str] = (),
+    *,
+    pads: bool = False,
+) -> tuple[Mask, float]:
+    """Return the mask (True keeps) that zeroes the share `share` as `pattern` says, and the
+    smallest score kept: of a weight, a block or a channel.
+
+    Equals `pattern_mask` of tests/reference_masks.py. Means are taken in float64; where two differ
+    by less than adding in another order does, they may tie.
+
+    Raises:
+        ValueError: `share` is outside [0, 1), or the pattern does not fit.
+    """
+    check_fit(pattern, weights.shape, axes, pads=pads)
+    return pattern.mask(weights, axes, share)

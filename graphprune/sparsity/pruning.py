@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graphprune.sparsity.fit import target_zeros
 from graphprune.sparsity.patterns import (
     UNSTRUCTURED,
-    KeepOf,
     Pattern,
     pattern_from_config,
     pattern_to_config,
+    target_zeros,
 )
 from graphprune.sparsity.schedules import Schedule
 
@@ -72,7 +71,7 @@ class Pruning:
             return
         (place, last), near = (
             self.schedule.points[-1],
-            1e-3 if isinstance(self.pattern, KeepOf) else 1e-9,
+            1e-9 if self.pattern.fixed_sparsity is None else 1e-3,
         )
         if not math.isclose(last, self.sparsity, rel_tol=0, abs_tol=near):
             raise ValueError(

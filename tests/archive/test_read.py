@@ -16,8 +16,7 @@ from builders import build_config
 
 from graphprune.archive import read_archive
 from graphprune.archive.entries import holds_lambda_bytecode
-from graphprune.archive.files import open_file
-from graphprune.archive.json_text import MAX_JSON
+from graphprune.archive.files import MAX_JSON, open_file
 from graphprune.errors import ArchiveError
 
 

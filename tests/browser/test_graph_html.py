@@ -8,7 +8,7 @@ import pytest
 from builders import build_graph
 
 from graphprune.graph import TensorMetrics, graph_from_config
-from graphprune.graph.measure import measure_values
+from graphprune.graph.weights import measure_values
 from graphprune.plan import make_plan, wrap_graph
 from graphprune.report import render_graph_html
 from graphprune.rules import parse_rules

@@ -8,7 +8,7 @@ from drawings import changed_pair, hostile_pair, mixed_plan
 from planned import plan_with
 
 from graphprune.diff import diff_graphs
-from graphprune.graph.measure import measure_values
+from graphprune.graph.weights import measure_values
 from graphprune.plan import plan_to_config
 from graphprune.report import render_diff_html, render_plan_html
 from graphprune.report.drawing.layer_marks import STATUSES

@@ -25,7 +25,7 @@ def test_layers_lists_every_layer_and_the_totals():
 @pytest.mark.parametrize("command", [("layers",), ("plan", "-r", RULES)], ids=["layers", "plan"])
 def test_tables_fit_the_terminal_and_are_whole_in_a_pipe(command, monkeypatch):
     whole = run_command(*command, MODEL).out
-    monkeypatch.setattr(f"graphprune.cli.{command[0]}.terminal_width", lambda output: 60)
+    monkeypatch.setattr("graphprune.cli.outputs.terminal_width", lambda output: 60)
     narrow = run_command(*command, MODEL).out
     assert "kernel [3, 3, in 1, out 32]" in whole
     assert "kernel" not in narrow

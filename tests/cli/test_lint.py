@@ -8,7 +8,7 @@ import pytest
 from commands import run_command
 
 from graphprune.rules.matchers.keys import MatcherShape
-from graphprune.rules.shapes.shape import keys_of
+from graphprune.rules.text.shape import keys_of
 from graphprune.shipped import shipped_file
 
 MODEL = shipped_file("fixtures/digits-cnn.keras")
@@ -70,7 +70,7 @@ def test_other_commands_show_the_same_text(folder):
 
 def test_files_with_faults_are_not_held_against_a_model(folder):
     assert run_command("lint", "p.yaml", "--model", "none.keras").out.endswith(
-        "p.yaml: 2 errors; not held against none.keras yet\n"
+        "p.yaml: 2 errors; not checked against none.keras yet\n"
     )
 
 
@@ -177,7 +177,7 @@ def test_a_report_goes_to_a_file_and_the_exit_code_stays(folder):
     ).out
     assert (
         run_command("lint", "p.yaml", "-o", "p.yaml", "--force").err
-        == "graphprune: p.yaml: is what this command reads, so it is not overwritten; give another"
+        == "graphprune: p.yaml: is an input of this command, so it is not overwritten; give another"
         " name\n"
     )
 
@@ -224,19 +224,19 @@ def test_a_plan_cannot_make_a_command_print_lines_of_files_that_were_not_named(f
     assert "password" not in done.err
 
 
-def test_a_slug_is_explained_with_an_example_and_its_mending():
+def test_a_slug_is_explained_with_an_example_and_its_correction():
     done = run_command("lint", "--explain", "rule/count")
     assert (done.code, done.err) == (0, "")
     assert (
         done.out == "rule/count\n\n"
         "A rule matches another number of layers than its 'expect' says.\n"
-        "Why it hurts: The model has changed since the number was written, and the rule now"
+        "Why it matters: The model has changed since the number was written, and the rule now"
         " reaches too few\n"
         "layers or too many.\n\n"
         "A rule file that gives it:\n\n"
         "    version: 1\n"
         "    rules: [{id: a, match: {type: Dense}, keep: true, expect: 3}]\n\n"
-        "Mended:\n\n"
+        "Corrected:\n\n"
         "    version: 1\n"
         "    rules: [{id: a, match: {type: Dense}, keep: true, expect: 2}]\n"
     )

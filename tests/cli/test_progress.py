@@ -9,15 +9,15 @@ import pytest
 from terminals import Terminal
 
 from graphprune.report.progress_lines import render_bar, render_epoch
-from graphprune.runs.progress import Progress
+from graphprune.runs.training_arguments import Progress
 
 RUN = """
 import sys, time, warnings, click
 from graphprune import signals
 from graphprune.cli.finish import stoppable
-from graphprune.cli.lasting_output import lasting_output
+from graphprune.cli.progress import lasting_output
 from graphprune.cli.progress import live_display
-from graphprune.runs.progress import Progress
+from graphprune.runs.training_arguments import Progress
 
 signals.install()
 stages, last = int(sys.argv[1]), int(sys.argv[2])

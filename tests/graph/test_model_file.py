@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,21 @@ def openings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_plan_opens_the_model_twice(openings: list[str]) -> None:
     make_plan(MODEL, "builtin:erk-95", epochs=20)
     assert len(openings) == 2
+
+
+def test_a_plan_opens_the_file_three_times_for_format_layers_and_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[str] = []
+    system_open = os.open
+
+    def counted(path: str, flags: int) -> int:
+        opened.append(path)
+        return system_open(path, flags)
+
+    monkeypatch.setattr("graphprune.archive.files.os.open", counted)
+    make_plan(MODEL, "builtin:erk-95", epochs=20)
+    assert opened.count(str(MODEL)) == 3
 
 
 def test_what_was_measured_is_kept(openings: list[str]) -> None:

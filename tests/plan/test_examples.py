@@ -116,8 +116,8 @@ def test_example_4_takes_the_sparsity_that_the_pattern_fixes_and_no_other():
     assert plan("4", text=EXAMPLE_4 + "      sparsity: 0.5\n").changes == plan("4").changes
     assert (
         fault("4", text=EXAMPLE_4 + "      sparsity: 0.75\n")
-        == "error[value/range]: rule 'big-dense-2of4': sparsity must be 0.5, which 'keep 2 of 4'"
-        " fixes, got 0.75\n"
+        == "error[value/range]: rule 'big-dense-2of4': sparsity must be 0.5, which 'keep 2 of 4"
+        " along in' fixes, got 0.75\n"
         "  --> prune.yaml:8:17\n"
         "  help: delete it"
     )

@@ -5,9 +5,9 @@ from planned import plan_with
 
 from graphprune.errors import RuleError
 from graphprune.plan import check_reached, make_plan, wrap_graph
-from graphprune.plan.summary import kind_of
+from graphprune.plan.changes import kind_of
 from graphprune.rules import parse_rules
-from graphprune.rules.values.losses import Loss
+from graphprune.rules.values.rule_set import Loss
 from graphprune.sparsity.positions import Run
 
 ONCE = "schedule: {curve: step, begin: 0 steps}"

@@ -6,7 +6,7 @@ import pytest
 from builders import build_graph
 from memory_weights import MemoryWeights, make_weights, with_zeros, wrap_layers
 
-from graphprune.diff.diff_json import graph_diff_to_config
+from graphprune.diff.document import graph_diff_to_config
 from graphprune.diff.graph_diff import diff_graphs
 from graphprune.graph import graph_from_config
 from graphprune.report.diff_text import render_diff_text

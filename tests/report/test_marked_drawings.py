@@ -13,10 +13,9 @@ from planned import plan_with
 from graphprune.diff import diff_graphs, graph_diff_to_config
 from graphprune.plan import make_plan, plan_to_config
 from graphprune.report import render_diff_html, render_diff_svg, render_plan_html, render_plan_svg
-from graphprune.report.drawing.diff_marks import mark_diff
-from graphprune.report.drawing.diff_view import view_diff
+from graphprune.report.drawing.diff_drawing import mark_diff, view_diff
 from graphprune.report.drawing.layer_marks import STATUSES
-from graphprune.report.drawing.plan_marks import mark_plan
+from graphprune.report.drawing.plan_drawing import mark_plan
 from graphprune.rules import parse_rules
 
 NAMES = {"svg": "http://www.w3.org/2000/svg"}

@@ -17,7 +17,7 @@ from graphprune.plan.changes import (
     TensorChange,
 )
 from graphprune.report import render_plan_text
-from graphprune.rules.values.losses import Loss
+from graphprune.rules.values.rule_set import Loss
 
 EXAMPLE = """\
 model  lenet.keras   5 layers, 3 prunable tensors, 266,200 prunable of 266,610 parameters
@@ -55,7 +55,7 @@ def test_the_example_of_the_specification():
 
 def test_a_narrow_terminal_cuts_the_table_and_says_what_it_leaves_out():
     lines = render_plan_text(lenet_plan(), width=84).splitlines()
-    assert lines[5:10] == [
+    assert lines[6:11] == [
         "  + fc1          Dense  235,200   0.0% -> 90.0%  unstructured   dense-90",
         "  + fc2          Dense   30,000   0.0% -> 90.0%  unstructured   dense-90",
         "  = predictions  Dense    1,000   dense                         keep-classifier…",
@@ -156,7 +156,7 @@ def test_layers_as_planned_are_counted_beside_changes():
 def test_drift_stands_above_changes():
     plan = replace(lenet_plan(), drift=(Drift("fc2", "kernel", "dense-90", 2000, under_mask=312),))
     assert render_plan_text(plan) == (
-        "Note: the model has moved since rule dense-90 was applied\n"
+        "Note: the model has changed since rule dense-90 was applied\n"
         "  ! fc2  kernel  312 non-zero weights under the mask\n\n" + EXAMPLE
     )
 
@@ -330,11 +330,11 @@ def test_drift_comes_first():
     )
     assert (
         render_plan_text(replace(lenet_plan(wrapped()), drift=drift))
-        == "Note: the model has moved since rule dense-90 was applied\n"
+        == "Note: the model has changed since rule dense-90 was applied\n"
         "  ! fc1  kernel  target 90.0% at step 2000, measured 87.4%\n"
         "  ! fc2  kernel  312 non-zero weights under the mask\n"
         "\n"
-        "Note: the model has moved since pruning was applied\n"
+        "Note: the model has changed since pruning was applied\n"
         "  ! fc3  kernel  1 non-zero weight under the mask\n"
         "\n"
         "No changes. The model already follows prune.yaml.\n"

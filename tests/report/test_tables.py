@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphprune.diagnostics.terminal_text import escape_controls, text_width
-from graphprune.report.tables import align_rows, shorten, wrap_lines
+from graphprune.report.tables import Line, align_rows, mark_rows, render_lines, shorten
 
 
 def test_columns_are_aligned_left_and_right_without_trailing_spaces():
@@ -54,15 +54,37 @@ WORDS = st.lists(st.text("ab層", min_size=1, max_size=9), min_size=1, max_size=
 @given(WORDS, st.integers(24, 40), st.integers(0, 6))
 def test_broken_lines_fit_and_lose_no_word(words, width, indent):
     line = " " * indent + " ".join(words)
-    broken = wrap_lines(line, width).split("\n")
+    broken = render_lines([Line(line)], width).splitlines()
     assert max(map(text_width, broken)) <= width
     assert " ".join(broken).split() == words
 
 
 def test_a_word_that_is_longer_than_the_terminal_is_broken():
-    assert wrap_lines("  + " + "a" * 30 + " b", 20).split("\n") == [
+    assert render_lines([Line("  + " + "a" * 30 + " b")], 20).splitlines() == [
         "  +",
         "      " + "a" * 14,
         "      " + "a" * 14,
         "      aa b",
+    ]
+
+
+def in_brackets(kind, text):
+    return f"<{kind} {text}>"
+
+
+def test_each_part_has_the_colour_of_its_kind_and_the_rest_has_none():
+    legend = Line("  + wrap   = keep", ((2, 8, "+"), (11, 17, "=")))
+    assert render_lines([legend, Line("x")], None, in_brackets) == "  <+ + wrap>   <= = keep>\nx\n"
+
+
+def test_a_part_that_is_broken_has_its_colour_on_the_first_line():
+    line = Line("  + a_name b", ((2, 10, "+"),))
+    assert render_lines([line], 8, in_brackets) == "  <+ +>\n    a_na\n    me b\n"
+
+
+def test_a_name_with_spaces_is_marked_whole_and_words_like_signs_are_not():
+    rows = [("+", "a layer", "= x"), ("-/+", "fc", "~"), ("", "", "+ y")]
+    assert [line.text[start:end] for line in mark_rows(rows) for start, end, _ in line.parts] == [
+        "+   a layer",
+        "-/+ fc",
     ]

@@ -3,7 +3,7 @@ import pytest
 from graphprune.errors import RuleError
 from graphprune.rules import parse_matcher
 from graphprune.rules.matchers.classes import TypeIs
-from graphprune.rules.matchers.counts import Params
+from graphprune.rules.matchers.facts import Params
 from graphprune.rules.matchers.logic import AllOf, Everything
 from graphprune.rules.matchers.names import NameGlob
 from graphprune.rules.matchers.number_test import NumberTest

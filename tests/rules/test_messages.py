@@ -7,7 +7,7 @@ from wrong_rules import empty_matchers, wrong_texts
 from graphprune.errors import RuleError
 from graphprune.rules import parse_rules
 from graphprune.rules.building.schema import KINDS, build_schema
-from graphprune.rules.shapes.shape import Shape, example_of, help_for, keys_of
+from graphprune.rules.text.shape import Shape, example_of, help_for, keys_of
 from graphprune.rules.text.yaml_text import parse_document
 
 WRONG = dict(wrong_texts())

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rule_mutations import DAMAGED, TEXT, WITH_OTHER_VALUES
 
-from graphprune.diagnostics.source_lines import SourceLines
+from graphprune.diagnostics.renderings import SourceLines
 from graphprune.errors import RuleError
 from graphprune.plan import make_plan
 from graphprune.rules import read_rules
-from graphprune.rules.text.shipped import find_source
+from graphprune.rules.text.files import find_source
 
 GRAPH = build_graph("in > conv_1 > flatten > fc1 > fc2")
 OTHER = (

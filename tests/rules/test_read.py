@@ -7,7 +7,7 @@ from graphprune.errors import RuleError
 from graphprune.rules import Keep, Prune, parse_rules, read_rules
 from graphprune.rules.matchers.keys import MatcherShape
 from graphprune.rules.matchers.number_test import NumberTest
-from graphprune.rules.shapes.shape import keys_of
+from graphprune.rules.text.shape import keys_of
 from graphprune.sparsity.positions import Position
 from graphprune.sparsity.schedules import Schedule
 

@@ -22,14 +22,12 @@ from graphprune.rules import (
     resolve_rules,
 )
 from graphprune.rules.matchers.classes import IsA, TypeIs
-from graphprune.rules.matchers.counts import Calls
-from graphprune.rules.matchers.flags import Flag
+from graphprune.rules.matchers.facts import Calls, Flag
 from graphprune.rules.matchers.logic import AllOf, AnyOf, Everything, Not, Use
 from graphprune.rules.matchers.names import NameIs
-from graphprune.rules.matchers.neighbours import FedBy, Feeds
+from graphprune.rules.matchers.neighbours import FedBy, Feeds, Inside
 from graphprune.rules.matchers.number_test import NumberTest
-from graphprune.rules.matchers.positions import First, Inside, Last
-from graphprune.rules.matchers.reach import After, Before, Between
+from graphprune.rules.matchers.reach import After, Before, Between, First, Last
 from graphprune.sparsity.positions import Position
 from graphprune.sparsity.schedules import Schedule
 

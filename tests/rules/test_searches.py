@@ -9,8 +9,7 @@ from graphprune.rules.matchers.logic import AllOf, Not, Use
 from graphprune.rules.matchers.matcher import Search
 from graphprune.rules.matchers.matches import find_searches
 from graphprune.rules.matchers.names import NameIs
-from graphprune.rules.matchers.positions import First, Last
-from graphprune.rules.matchers.reach import After, Before, Between
+from graphprune.rules.matchers.reach import After, Before, Between, First, Last
 from tests.builders import build_graph
 
 DENSE, RELU = TypeIs(("Dense",)), TypeIs(("ReLU",))

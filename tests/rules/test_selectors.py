@@ -6,7 +6,7 @@ from builders import build_graph
 from graphprune.errors import RuleError
 from graphprune.rules import parse_rules, read_rules, resolve_rules
 from graphprune.rules.matchers.keys import MatcherShape
-from graphprune.rules.shapes.shape import keys_of
+from graphprune.rules.text.shape import keys_of
 
 KNOWN = ", ".join(keys_of(MatcherShape))  # tests/golden/rule_messages.txt pins them
 RULES = "rules: [{id: a, match: {use: wide}, keep: true}]"

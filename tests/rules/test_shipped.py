@@ -8,7 +8,7 @@ from shipped_graphs import CNN, ENCODER, FOLDER, GRAPHS, SEQUENCE, graph_text
 from graphprune.errors import RuleError
 from graphprune.plan import make_plan, plan_to_config, wrap_graph
 from graphprune.rules import Prune, read_rules, resolve_rules
-from graphprune.rules.text.shipped import find_rule_file, list_shipped_rules
+from graphprune.rules.text.files import find_rule_file, list_shipped_rules
 from graphprune.shipped import shipped_file
 from graphprune.sparsity.positions import Run
 

@@ -10,9 +10,14 @@ from hypothesis import strategies as st
 from pattern_cases import SHARES, cases
 from reference_masks import pattern_mask
 
-from graphprune.sparsity.fit import target_zeros
-from graphprune.sparsity.pattern_masks import select_pattern_mask
-from graphprune.sparsity.patterns import UNSTRUCTURED, Block, Channel, KeepOf
+from graphprune.sparsity.patterns import (
+    UNSTRUCTURED,
+    Block,
+    Channel,
+    KeepOf,
+    select_pattern_mask,
+    target_zeros,
+)
 
 DENSE = ("in", "out")
 

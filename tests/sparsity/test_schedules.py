@@ -31,7 +31,7 @@ def schedules(draw):
         )
     end = (
         draw(st.integers(begin, 200))
-        if curve in ("linear", "polynomial", "exponential")
+        if CURVES[curve].ramp is not None
         else draw(st.none() | st.integers(begin, 200))
     )
     return Schedule(
@@ -156,13 +156,7 @@ def test_epochs_become_steps_with_the_run():
 @pytest.mark.parametrize(
     ("build", "text"),
     [
-        (
-            lambda: Schedule("cubic"),
-            (
-                "curve must be one of constant, linear, polynomial, exponential, step, points, got"
-                " 'cubic'"
-            ),
-        ),
+        (lambda: Schedule("cubic"), f"curve must be one of {', '.join(CURVES)}, got 'cubic'"),
         (lambda: Schedule("linear"), "a linear schedule needs an end"),
         (
             lambda: Schedule("linear", steps(9), steps(3)),

@@ -10,8 +10,7 @@ import json
 import numpy as np
 import pytest
 
-from graphprune.sparsity.pattern_masks import select_pattern_mask
-from graphprune.sparsity.patterns import UNSTRUCTURED, Block, KeepOf
+from graphprune.sparsity.patterns import UNSTRUCTURED, Block, KeepOf, select_pattern_mask
 
 pytestmark = pytest.mark.tf
 

@@ -17,8 +17,8 @@ from live_models import all_weights, edges, output_shapes, walk
 from tf_keras.src.applications import densenet, efficientnet, regnet
 
 from graphprune.archive import read_archive
+from graphprune.archive.entries import canonical
 from graphprune.graph import LayerGraph, find_tensor_shapes, read_graph
-from graphprune.graph.entries import canonical
 from graphprune.plan import make_plan
 from graphprune.rules import read_rules
 from graphprune.sparsity.counts import zero_count

@@ -14,10 +14,10 @@ from layer_zoo import ARGUMENTS, CELLS, PRUNABLE, STRINGS, WEIGHTED, Sample, exp
 from tf_keras.src.saving.serialization_lib import serialize_keras_object
 
 from graphprune.archive import read_archive
+from graphprune.archive.entries import to_snake_case
 from graphprune.graph import locate_weights, read_graph
 from graphprune.graph.classes.builtin_layers import BUILTIN_LAYERS, weights_of
 from graphprune.graph.classes.layer_class import Weight
-from graphprune.graph.entries import to_snake_case
 from graphprune.tf.layers.live_tensors import find_weight, tensor_facts
 
 pytestmark = pytest.mark.tf
@@ -142,7 +142,7 @@ def test_files_are_read_by_the_names_of_the_table(name: str, format: str, tmp_pa
 
 
 WEIGHTLESS = sorted(
-    name for name, known in BUILTIN_LAYERS.items() if known.weights == () and name not in ABSTRACT
+    name for name, known in BUILTIN_LAYERS.items() if known.has_no_weights and name not in ABSTRACT
 )
 
 

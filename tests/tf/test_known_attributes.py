@@ -21,8 +21,8 @@ from graphprune.sparsity.positions import Position
 from graphprune.sparsity.pruning import Pruning
 from graphprune.sparsity.schedules import Schedule
 from graphprune.tf.pruning.addresses import find_wrappers
-from graphprune.tf.pruning.planned_schedule import PlannedSchedule
-from graphprune.tf.pruning.scope import UNLISTED
+from graphprune.tf.pruning.keras_api import UNLISTED
+from graphprune.tf.pruning.keras_schedules import PlannedSchedule
 
 pytestmark = pytest.mark.tf
 

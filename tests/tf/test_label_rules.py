@@ -5,10 +5,9 @@ import tf_keras
 from tf_keras import layers
 
 from graphprune.errors import DataError
-from graphprune.runs.labels import LabelRule
+from graphprune.runs.samples import LabelRule
 from graphprune.tf.training.data import StreamData, read_data
-from graphprune.tf.training.evaluation import check_data_fits
-from graphprune.tf.training.label_rules import find_label_rules
+from graphprune.tf.training.evaluation import check_data_fits, find_label_rules
 
 pytestmark = pytest.mark.tf
 SPARSE, BINARY = "sparse_categorical_crossentropy", "binary_crossentropy"

@@ -31,9 +31,9 @@ from layer_matrix import (
 from layer_zoo import exported_classes
 
 from graphprune.archive import read_archive
+from graphprune.archive.entries import canonical
 from graphprune.errors import ArchiveError, OutputError
 from graphprune.graph import locate_weights, measure_mask_faults, read_graph
-from graphprune.graph.entries import canonical
 from graphprune.sparsity.counts import zero_count
 from graphprune.sparsity.positions import Run
 from graphprune.tf.layers.live_tensors import find_weight

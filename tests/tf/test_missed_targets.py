@@ -12,10 +12,9 @@ from tf_keras import layers
 
 from graphprune.errors import TrainingError
 from graphprune.sparsity.missed_targets import MissedTarget, describe_missed
-from graphprune.tf.pruning.callbacks import UpdatePruningStep
+from graphprune.tf.pruning.callbacks import PruningSummaries, UpdatePruningStep
 from graphprune.tf.pruning.keras_api import prune_low_magnitude, strip_pruning
 from graphprune.tf.pruning.keras_schedules import PolynomialDecay
-from graphprune.tf.pruning.summaries import PruningSummaries
 
 pytestmark = pytest.mark.tf
 

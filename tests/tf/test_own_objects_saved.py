@@ -23,7 +23,7 @@ from graphprune.cli.main import cli
 from graphprune.errors import OutputError
 from graphprune.graph import read_graph
 from graphprune.tf.models.export import write_saved_model
-from graphprune.tf.models.read_back import check_reads_back
+from graphprune.tf.models.saving import check_reads_back
 from graphprune.tf.training.run import resume, train
 
 pytestmark = pytest.mark.tf

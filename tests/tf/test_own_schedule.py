@@ -6,14 +6,13 @@ import tf_keras
 from own_layers import Stairs
 from reference_training import BATCH, RATE, X, Y, small_model
 
+from graphprune.engine.timetables import OwnTimetable
 from graphprune.errors import ArchiveError
 from graphprune.sparsity.counts import kept_count
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
-from graphprune.tf.pruning.keras_api import prune_low_magnitude, strip_pruning
-from graphprune.tf.pruning.own_schedule import OwnTimetable
-from graphprune.tf.pruning.scope import prune_scope
+from graphprune.tf.pruning.keras_api import prune_low_magnitude, prune_scope, strip_pruning
 
 pytestmark = pytest.mark.tf
 

@@ -12,6 +12,7 @@ from reference_masks import magnitude_mask
 from tf_keras import layers
 from tf_zoo import build, pruning, wrap_all
 
+from graphprune.engine.progress import TensorProgress
 from graphprune.errors import TrainingError
 from graphprune.sparsity.counts import kept_count, zero_count
 from graphprune.sparsity.positions import Position, Run
@@ -23,7 +24,6 @@ from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
 from graphprune.tf.pruning.pruner import Pruner
 from graphprune.tf.pruning.surgery import wrap_layers
-from graphprune.tf.pruning.tensor_progress import TensorProgress
 
 pytestmark = pytest.mark.tf
 

@@ -13,7 +13,7 @@ from planned import plan_with
 from tf_keras import layers
 
 from graphprune import PruneLowMagnitude, apply_rules, load_model, read_rules
-from graphprune.rules.text.shipped import list_shipped_rules
+from graphprune.rules.text.files import list_shipped_rules
 from graphprune.shipped import shipped_file
 from graphprune.tf.pruning.live_graph import count_zeros, graph_of_model, weight_reader
 

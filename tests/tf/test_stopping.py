@@ -11,7 +11,7 @@ from tf_keras import layers
 
 from graphprune.runs.checkpoints import find_checkpoint
 from graphprune.runs.run_folder import RunFolder
-from graphprune.runs.stopping import StopRequest
+from graphprune.runs.training_arguments import StopRequest
 from graphprune.tf.training.recorder import Recorder
 from graphprune.tf.training.run import resume, train
 

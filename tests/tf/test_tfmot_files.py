@@ -15,9 +15,8 @@ from graphprune.sparsity.counts import kept_count
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
-from graphprune.tf.pruning.keras_api import strip_pruning
-from graphprune.tf.pruning.scope import prune_scope
-from graphprune.tf.pruning.tfmot_config import convert_tfmot_config
+from graphprune.tf.pruning.keras_api import prune_scope, strip_pruning
+from graphprune.tf.pruning.tfmot import convert_tfmot_config
 
 pytestmark = pytest.mark.tf
 

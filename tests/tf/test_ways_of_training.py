@@ -13,12 +13,12 @@ from reference_training import BATCH, BATCHES, RATE, STEPS, Reference, X, Y, sma
 from tf_keras import layers
 from tf_zoo import pruning, wrap_all
 
+from graphprune.engine.pruner import no_pruner
 from graphprune.errors import TrainingError
 from graphprune.sparsity.counts import kept_count
 from graphprune.sparsity.positions import Run
 from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
-from graphprune.tf.pruning.missing_pruner import no_pruner
 from graphprune.tf.pruning.pruner import Pruner
 
 pytestmark = pytest.mark.tf

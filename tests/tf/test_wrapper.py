@@ -15,7 +15,7 @@ from graphprune.errors import TrainingError
 from graphprune.sparsity.pruning import Provenance
 from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
-from graphprune.tf.pruning.scope import prune_scope
+from graphprune.tf.pruning.keras_api import prune_scope
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
 pytestmark = pytest.mark.tf

@@ -27,14 +27,62 @@ from graphprune.archive.allowed.keras_names import (
     ACTIVATION,
     FUNCTION,
     LAYER,
+    LIMITS,
     LOSS,
     METRIC,
     OPERATION_LAYERS,
+    PATHS,
     POLICY,
+    PRUNING_SCHEDULE,
+    kind_at,
 )
-from graphprune.archive.allowed.operations import find_operation
-from graphprune.archive.allowed.places import LIMITS, PATHS, PRUNING_SCHEDULE, kind_at
+from graphprune.archive.allowed.tensorflow_names import (
+    ATTRIBUTES,
+    CLASS_METHODS,
+    OPERATIONS,
+    is_pure_function,
+)
 from graphprune.wrapper_names import CLASS
+
+
+def find_operation(kind: str, config: Any) -> str | None:
+    """Return the operation that an op layer of this class runs and that is not on the list; None
+    where it is.
+
+    Example:
+        >>> (
+        ...     find_operation("TFOpLambda", {"function": "io.write_file"}),
+        ...     find_operation("TFOpLambda", {"function": "math.add"}),
+        ... )
+        ('io.write_file', None)
+        >>> find_operation("TensorFlowOpLayer", {"node_def": {"op": "DebugIdentity"}})
+        'DebugIdentity'
+    """
+    if not isinstance(config, Mapping):
+        return kind
+    if kind in ("TFOpLambda", "SlicingOpLambda"):
+        symbol = config.get("function")
+        return None if is_pure_function(symbol) else str(symbol)
+    if kind == "ClassMethod":
+        method = f"{config.get('cls_symbol')}.{config.get('method_name')}"
+        return None if method in CLASS_METHODS else method
+    if kind == "TensorFlowOpLayer":
+        return _find_node_operation(config.get("node_def"))
+    attribute = config.get("attr_name")
+    return None if isinstance(attribute, str) and attribute in ATTRIBUTES else str(attribute)
+
+
+def _find_node_operation(node: Any) -> str | None:
+    """Return the operation of a `NodeDef` if it is not on the list; a text, in whatever form, is
+    none that Keras wrote and runs.
+    """
+    operation = node.get("op") if isinstance(node, Mapping) else None
+    return (
+        None
+        if isinstance(operation, str) and operation in OPERATIONS
+        else str(operation or "operation in a node_def that is not JSON")
+    )
+
 
 PATH = "path"
 OPERATION = "operation"

@@ -23,8 +23,8 @@ from graphprune.archive.allowed.keras_names import (
     OPERATION_LAYERS,
     OPERATION_MODULES,
     OPTIMIZER,
+    PRUNING_SCHEDULE,
 )
-from graphprune.archive.allowed.places import PRUNING_SCHEDULE
 from graphprune.archive.allowed.tensorflow_names import is_unary_function
 
 Given = Mapping[str, frozenset[str]]

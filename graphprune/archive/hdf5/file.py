@@ -1,10 +1,19 @@
-"""HDF5 files with weights, opened and read without following links or believing sizes; which
-data sets they hold says `hdf5_index`.
+"""HDF5 files with weights, opened and read without following links or trusting sizes.
+
+Which data sets a file holds is found in `archive.hdf5.index`.
+
+Most data sets are plain: numbers of a common type in one contiguous stretch of the file. These are
+read from their object headers alone, because opening one through the HDF5 library takes some 150
+microseconds and large models have 100,000 of them. The library reads all others.
+
+Layouts: HDF5 File Format Specification 3.0, IV.A.2.b (dataspace), IV.A.2.d (datatype), IV.A.2.h
+(external files), IV.A.2.i (data layout).
 """
 
 from __future__ import annotations
 
 import functools
+import io
 import math
 import re
 import struct
@@ -14,14 +23,76 @@ from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
+from h5py import h5t
 from numpy.typing import NDArray
 
-from graphprune.archive.bfloat16 import IN_HDF5, widen_bfloat16
+from graphprune.archive.archive import IN_HDF5, StoredTensor, Stretch, widen_bfloat16
 from graphprune.archive.files import open_file
-from graphprune.archive.hdf5.headers import check_root
-from graphprune.archive.hdf5.plain import Stretch, read_stretch
-from graphprune.archive.stored import StoredTensor
+from graphprune.archive.hdf5.headers import Blocks, check_root
 from graphprune.errors import ArchiveError
+
+DATASPACE, DATATYPE, EXTERNAL, LAYOUT = 0x01, 0x03, 0x07, 0x08
+SIMPLE = 1
+CONTIGUOUS = b"\3\1"
+"""Version and class at the beginning of a layout message."""
+_TYPES = ("<f2", "<f4", "<f8", "|i1", "<i2", "<i4", "<i8", "|u1", "<u2", "<u4", "<u8")
+
+
+def find_stretch(messages: Mapping[int, bytes], room: int) -> Stretch | None:
+    """Return where the values of a data set lie by the messages of its header, or None where it is
+    not plain or does not lie in a file of `room` bytes.
+    """
+    dtype = _known_types().get(messages.get(DATATYPE, b"").rstrip(b"\0"))
+    shape = _find_shape(messages.get(DATASPACE, b""))
+    layout = messages.get(LAYOUT, b"")
+    if (
+        dtype is None
+        or shape is None
+        or EXTERNAL in messages
+        or not layout.startswith(CONTIGUOUS)
+        or len(layout) < 18
+    ):
+        return None
+    start, size = struct.unpack_from("<2xQQ", layout)
+    fits = size == math.prod(shape) * dtype.itemsize and start + size <= room
+    return Stretch(start, shape, dtype) if fits else None
+
+
+def _read_stretch(file: BinaryIO, stretch: Stretch) -> NDArray[Any]:
+    """Return the values.
+
+    Raises:
+        ValueError: the file has become shorter.
+    """
+    values = np.empty(stretch.shape, stretch.dtype)
+    file.seek(stretch.start)
+    room = values.reshape(-1).view(np.uint8).data
+    if values.size and file.readinto(room) < values.nbytes:  # type: ignore[attr-defined]
+        raise ValueError("values beyond the end of the file")
+    return values
+
+
+def _find_shape(message: bytes) -> tuple[int, ...] | None:
+    """Return the axis lengths in a dataspace message of version 1 or 2."""
+    if len(message) < 4 or message[0] not in (1, 2) or (message[0] == 2 and message[3] > SIMPLE):
+        return None
+    start, rank = (8 if message[0] == 1 else 4), message[1]
+    return (
+        struct.unpack_from(f"<{rank}Q", message, start)
+        if rank <= 32 and len(message) >= start + 8 * rank
+        else None
+    )
+
+
+@functools.cache
+def _known_types() -> Mapping[bytes, np.dtype[Any]]:
+    """Return the types that are read here by their messages, which the library writes with two
+    bytes in front.
+    """
+    return {
+        h5t.py_create(np.dtype(name)).encode()[2:].rstrip(b"\0"): np.dtype(name) for name in _TYPES
+    }
+
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_UNCHECKED = 64 * 2**20
@@ -33,6 +104,8 @@ MAX_DEFLATE = 1100
 """Deflate shrinks at most about 1032 times; a data set that claims more than this times its bytes
 on disk is refused.
 """
+MAX_IMAGE = 32 * 2**20
+"""Bytes of weights that are held in memory while their file is open."""
 _CUT = re.compile(r"truncated file: eof = (\d+), .*stored_eof = (\d+)")
 """What HDF5 says of a file that is shorter than its own head tells (H5FD.c); h5py gives no code."""
 
@@ -43,8 +116,8 @@ class OpenedFile(h5py.File):  # type: ignore[misc] # h5py ships no types
     def __init__(self, source: str | BinaryIO) -> None:
         self._source = source
         with self.raw() as raw:
-            check_root(raw)
-        super().__init__(source, "r")
+            check_root(Blocks(raw))
+        super().__init__(_image(source) or source, "r")
 
     @contextmanager
     def raw(self) -> Iterator[BinaryIO]:
@@ -54,6 +127,19 @@ class OpenedFile(h5py.File):  # type: ignore[misc] # h5py ships no types
                 yield file
         else:
             yield self._source
+
+
+def _image(source: str | BinaryIO) -> h5py.h5f.FileID | None:
+    """Return a small file in memory as the library opens it without calls into Python.
+
+    None for other files, and for damaged ones: of an image the library does not say what is wrong.
+    """
+    if not isinstance(source, io.BytesIO) or len(source.getbuffer()) > MAX_IMAGE:
+        return None
+    try:
+        return h5py.h5f.open_file_image(source.getvalue())
+    except ValueError:
+        return None
 
 
 @contextmanager
@@ -73,7 +159,7 @@ def damage_named(place: str) -> Iterator[None]:
         MemoryError,
     ) as err:
         raise ArchiveError(
-            f"{place}: damaged HDF5 data ({_one_line(err)}); save or copy the model again"
+            f"damaged HDF5 data ({_one_line(err)}); save or copy the model again", place=place
         ) from err
 
 
@@ -150,16 +236,23 @@ def _one_line(err: Exception) -> str:
     return " ".join(str(err.args[0] if err.args else type(err).__name__).split())[:120]
 
 
-def read_dataset(file: h5py.File, raw: BinaryIO, tensor: StoredTensor, place: str) -> NDArray[Any]:
-    """Return the values of a data set that an index of this file gave; `raw` are the bytes of the
-    file.
+def read_plain(raw: BinaryIO, stretch: Stretch, place: str) -> NDArray[Any]:
+    """Return the values of a plain data set from the bytes of its file.
+
+    Raises:
+        ArchiveError: the file has become shorter, or cannot be read.
+    """
+    with damage_named(place):
+        return _read_stretch(raw, stretch)
+
+
+def read_dataset(file: h5py.File, tensor: StoredTensor, place: str) -> NDArray[Any]:
+    """Return the values of a data set that is not plain, through the HDF5 library.
 
     Raises:
         ArchiveError: it is missing or damaged.
     """
     with damage_named(place):
-        if tensor.stretch is not None:
-            return read_stretch(raw, tensor.stretch)
         dataset, shape, dtype = _open_numbers(file, tensor.path, place)
         values = np.empty(shape, dtype)
         if values.size:
@@ -197,8 +290,8 @@ def _check_numbers(dtype: np.dtype[Any], path: str, place: str) -> None:
     elif dtype.names or dtype.subdtype:
         kind = "records"
     raise ArchiveError(
-        f"{place}: {path} holds {kind}, and graphprune reads numbers; keep such a table outside the"
-        " model"
+        f"{path} holds {kind}, and graphprune reads numbers; keep such a table outside the model",
+        place=place,
     )
 
 
@@ -212,7 +305,8 @@ def open_dataset(file: h5py.File, path: str, place: str) -> h5py.h5d.DatasetID:
         dataset = h5py.h5d.open(file.id, path.encode())
     except (KeyError, ValueError) as err:
         raise ArchiveError(
-            f"{place}: no tensor {path} in its HDF5 data; the file is damaged, save the model again"
+            f"no tensor {path} in its HDF5 data; the file is damaged, save the model again",
+            place=place,
         ) from err
     _check_storage(dataset, path, place)
     return dataset
@@ -232,8 +326,9 @@ def _check_storage(dataset: h5py.h5d.DatasetID, path: str, place: str) -> None:
     settings = dataset.get_create_plist()
     if settings.get_layout() == h5py.h5d.VIRTUAL or settings.get_external_count():
         raise ArchiveError(
-            f"{place}: {path} keeps its values in another file, which Keras never does; the file is"
-            " not safe to read, save the model again"
+            f"{path} keeps its values in another file, which Keras never does; the file is"
+            " not safe to read, save the model again",
+            place=place,
         )
     stored = dataset.get_storage_size()
     claimed = math.prod(dataset.shape) * dataset.dtype.itemsize
@@ -242,6 +337,7 @@ def _check_storage(dataset: h5py.h5d.DatasetID, path: str, place: str) -> None:
         MAX_UNCHECKED, stored * MAX_RATIO
     ):
         raise ArchiveError(
-            f"{place}: {path} claims {claimed:,} bytes and holds {stored:,}; the file is damaged,"
-            " save the model again"
+            f"{path} claims {claimed:,} bytes and holds {stored:,}; the file is damaged,"
+            " save the model again",
+            place=place,
         )

@@ -8,19 +8,22 @@ the model, with data sets `vars/0`, `vars/1`, ... Layout of `.h5`
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Mapping
 from typing import Any
 
 import h5py
 
-from graphprune.archive.hdf5.file import OpenedFile, damage_named, describe_dataset, open_dataset
-from graphprune.archive.hdf5.headers import is_group, read_messages
-from graphprune.archive.hdf5.plain import Stretch, find_stretch
-from graphprune.archive.hdf5.texts import read_texts
-from graphprune.archive.json_text import MAX_JSON
-from graphprune.archive.stored import StoredTensor
+from graphprune.archive.archive import StoredTensor, Stretch
+from graphprune.archive.files import MAX_JSON
+from graphprune.archive.hdf5.file import (
+    OpenedFile,
+    damage_named,
+    describe_dataset,
+    find_stretch,
+    open_dataset,
+)
+from graphprune.archive.hdf5.headers import Blocks, is_group, read_messages, read_texts
 from graphprune.errors import ArchiveError
 
 LAYERS = "layers"
@@ -70,16 +73,16 @@ def _all_objects(file: OpenedFile, place: str) -> Mapping[bytes, Stretch | None]
     seen: set[int] = set()
     faults: list[Exception] = []
     with file.raw() as raw:
-        room = raw.seek(0, os.SEEK_END)
+        headers = Blocks(raw)
 
         def visit(name: bytes, info: Any) -> bytes | None:
             objects[name] = None
             if info.type != h5py.h5l.TYPE_HARD:
                 return name
             try:
-                messages = dict(read_messages(raw, info.u))
-                if not is_group(raw, messages):
-                    objects[name] = find_stretch(messages, room)
+                messages = dict(read_messages(headers, info.u))
+                if not is_group(headers, messages):
+                    objects[name] = find_stretch(messages, headers.size)
                     if objects[name] is None:
                         others.append(name)
                 elif info.u in seen:
@@ -95,8 +98,9 @@ def _all_objects(file: OpenedFile, place: str) -> Mapping[bytes, Stretch | None]
         raise faults[0]
     if link is not None:
         raise ArchiveError(
-            f"{place}: {_text(link)} is a link, which Keras never writes; the file is not safe to"
-            " read, save the model again"
+            f"{_text(link)} is a link, which Keras never writes; the file is not safe to"
+            " read, save the model again",
+            place=place,
         )
     for path in map(_text, others):
         open_dataset(file, path, place)
@@ -117,15 +121,16 @@ def index_legacy_groups(file: OpenedFile, place: str) -> dict[str, tuple[StoredT
         objects = _all_objects(file, place)
         if b"model_weights" not in objects:
             raise ArchiveError(
-                f"{place}: no model_weights group; the weights are missing, save the model again"
+                "no model_weights group; the weights are missing, save the model again", place=place
             )
         root = file["model_weights"]
         index: dict[str, tuple[StoredTensor, ...]] = {}
         layers = read_names(root, "layer_names")
         if layers is None or len(set(layers)) < len(layers):
             raise ArchiveError(
-                f"{place}: its list of layers (layer_names)"
-                f" {'is missing' if layers is None else 'names one twice'}; {_DAMAGED}"
+                f"its list of layers (layer_names)"
+                f" {'is missing' if layers is None else 'names one twice'}; {_DAMAGED}",
+                place=place,
             )
         for layer in layers:
             # this takes half the time of root[layer]
@@ -133,8 +138,9 @@ def index_legacy_groups(file: OpenedFile, place: str) -> dict[str, tuple[StoredT
             names = read_names(group, "weight_names")
             if names is None:
                 raise ArchiveError(
-                    f"{place}: layer {layer!r} has no list of its weights (weight_names); the file"
-                    " was not written to its end, save the model again"
+                    f"layer {layer!r} has no list of its weights (weight_names); the file"
+                    " was not written to its end, save the model again",
+                    place=place,
                 )
             if names:
                 index[layer] = tuple(

@@ -10,14 +10,19 @@ from typing import Any, BinaryIO, Literal
 import h5py
 from numpy.typing import NDArray
 
-from graphprune.archive.archive import Header
-from graphprune.archive.hdf5.file import OpenedFile, damage_named, open_hdf5, read_dataset
+from graphprune.archive.archive import Header, StoredTensor
+from graphprune.archive.files import MAX_JSON, parse_object
+from graphprune.archive.hdf5.file import (
+    OpenedFile,
+    damage_named,
+    open_hdf5,
+    read_dataset,
+    read_plain,
+)
+from graphprune.archive.hdf5.headers import read_texts
 from graphprune.archive.hdf5.index import index_legacy_groups, read_names
-from graphprune.archive.hdf5.texts import read_texts
-from graphprune.archive.json_text import MAX_JSON, parse_object
 from graphprune.archive.keras2 import upgrade_config
 from graphprune.archive.keras3 import is_keras_3
-from graphprune.archive.stored import StoredTensor
 from graphprune.errors import ArchiveError
 
 WEIGHT_MARKS = (
@@ -94,7 +99,9 @@ class OpenedHdf5:
         Raises:
             ArchiveError: the file is damaged.
         """
-        return read_dataset(self.file, self.raw, tensor, self.path)
+        if tensor.stretch is not None:
+            return read_plain(self.raw, tensor.stretch, self.path)
+        return read_dataset(self.file, tensor, self.path)
 
     def check_checksums(self) -> None:
         """Do nothing: HDF5 checks its checksums, where it has some, as tensors are read."""
@@ -117,7 +124,7 @@ class OpenedHdf5:
         texts = read_texts(self.file, name, MAX_JSON)
         if texts is not None and len(texts) != 1:
             raise ArchiveError(
-                f"{self.path}: {name} is not a text; the file is damaged, save the model again"
+                f"{name} is not a text; the file is damaged, save the model again", place=self.path
             )
         return None if texts is None else texts[0]
 
@@ -128,10 +135,12 @@ class OpenedHdf5:
             )
         if weights_only:
             return ArchiveError(
-                f"{self.path}: no model_config attribute; this file holds weights only, save the"
-                " whole model instead"
+                "no model_config attribute; this file holds weights only, save the"
+                " whole model instead",
+                place=self.path,
             )
         return ArchiveError(
-            f"{self.path}: no model_config attribute; this HDF5 file is not a Keras model, name a"
-            " file that model.save() wrote"
+            "no model_config attribute; this HDF5 file is not a Keras model, name a"
+            " file that model.save() wrote",
+            place=self.path,
         )

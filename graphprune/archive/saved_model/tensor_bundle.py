@@ -1,10 +1,13 @@
-"""TensorFlow's checkpoint files: which tensors they hold, whose they are, and their values.
+"""TensorFlow's checkpoint files: the tensors in them, the objects that own these, and their values.
 
-The index is a table from keys to `BundleEntryProto` (tensorflow/core/protobuf/tensor_bundle.proto),
-the values stand in shards as plain little-endian bytes, and one text tensor holds the objects that
-own them (tensorflow/core/protobuf/trackable_object_graph.proto). Each tensor has a checksum of its
-bytes; that of a text is taken over its length as a 32-bit number, the stored checksum of that, and
-its bytes (`WriteStringTensor`, tensorflow/core/util/tensor_bundle/tensor_bundle.cc).
+The index is a sorted table (LevelDB's doc/table_format.md, tensorflow/core/lib/io/table_format.txt)
+from keys to `BundleEntryProto` (tensorflow/core/protobuf/tensor_bundle.proto). The values stand in
+shards as plain little-endian bytes, and one text tensor holds the objects that own them
+(tensorflow/core/protobuf/trackable_object_graph.proto).
+
+Each block of the table and each tensor has a Castagnoli checksum (CRC-32C) of its bytes. That of a
+text is taken over its length as a 32-bit number, the stored checksum of that, and its bytes
+(`WriteStringTensor`, tensorflow/core/util/tensor_bundle/tensor_bundle.cc).
 """
 
 from __future__ import annotations
@@ -16,12 +19,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from graphprune.archive.bfloat16 import widen_bfloat16
+from graphprune.archive.archive import widen_bfloat16
 from graphprune.archive.files import open_file, read_whole
-from graphprune.archive.saved_model.crc32c import crc32c, mask_crc
 from graphprune.archive.saved_model.protobuf import (
     WireError,
     messages_in,
@@ -30,8 +33,95 @@ from graphprune.archive.saved_model.protobuf import (
     read_varint,
     take_bytes,
 )
-from graphprune.archive.saved_model.sstable import read_table
 from graphprune.errors import ArchiveError
+
+_ONES = 0xFFFFFFFF
+
+
+def crc32c(data: bytes | memoryview) -> int:
+    """Return the checksum of `data` (RFC 3720, appendix B.4).
+
+    Example:
+        >>> hex(crc32c(bytes(32))), hex(crc32c(b"123456789")), hex(crc32c(b""))
+        ('0x8a9136aa', '0xe3069283', '0x0')
+    """
+    found: int = google_crc32c.value(bytes(data))  # its C code takes no memoryview
+    return found
+
+
+def unmask_crc(masked: int) -> int:
+    """Return the checksum that LevelDB and TensorFlow wrote as `masked` (leveldb/util/crc32c.h).
+
+    Example:
+        >>> hex(unmask_crc(mask_crc(0x8A9136AA)))
+        '0x8a9136aa'
+    """
+    turned = (masked - 0xA282EAD8) & _ONES
+    return ((turned >> 17) | (turned << 15)) & _ONES
+
+
+def mask_crc(crc: int) -> int:
+    """Return `crc` in the form in which it is stored: a checksum among data whose checksum is taken
+    would weaken that.
+    """
+    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & _ONES
+
+
+MAGIC = 0xDB4775248B80FB57
+FOOTER = 48
+TRAILER = 5
+"""After each block: one byte for the compression, four for the checksum."""
+
+
+def read_table(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
+    """Yield the keys and values of a table in their order.
+
+    Raises:
+        WireError: this is no such table, it is damaged, or it is compressed, which
+            `TableBuilderOptions` of tensorflow/core/util/tensor_bundle/tensor_bundle.cc rules out.
+    """
+    if len(data) < FOOTER or int.from_bytes(data[-8:], "little") != MAGIC:
+        raise WireError("no table of tensors")
+    _, _, at = _read_handle(data[-FOOTER:], 0)
+    offset, size, _ = _read_handle(data[-FOOTER:], at)
+    for _, handle in _entries(_read_block(data, offset, size)):
+        offset, size, _ = _read_handle(handle, 0)
+        yield from _entries(_read_block(data, offset, size))
+
+
+def _read_handle(data: memoryview, at: int) -> tuple[int, int, int]:
+    offset, at = read_varint(data, at)
+    size, at = read_varint(data, at)
+    return offset, size, at
+
+
+def _read_block(data: memoryview, offset: int, size: int) -> memoryview:
+    block = take_bytes(data, offset, size + TRAILER)
+    if unmask_crc(int.from_bytes(block[size + 1 :], "little")) != crc32c(block[: size + 1]):
+        raise WireError("the checksum of a block is wrong")
+    if block[size] != 0:
+        kind = {1: "with snappy"}.get(block[size], f"in the unknown way {block[size]}")
+        raise WireError(f"a block is compressed {kind}, which TensorFlow never does")
+    return block[:size]
+
+
+def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
+    """Yield keys, each of which shares a beginning with the one before it, and values."""
+    restarts = int.from_bytes(take_bytes(block, len(block) - 4, 4), "little")
+    end = len(block) - 4 - 4 * restarts
+    if end < 0:
+        raise WireError(f"{restarts} restart points do not fit into a block")
+    at, key = 0, b""
+    while at < end:
+        shared, at = read_varint(block, at)
+        own, at = read_varint(block, at)
+        length, at = read_varint(block, at)
+        if shared > len(key):
+            raise WireError("a key shares more than the key before it has")
+        key = key[:shared] + bytes(take_bytes(block, at, own))
+        yield key, take_bytes(block, at + own, length)
+        at += own + length
+
 
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 VARIABLE = "VARIABLE_VALUE"
@@ -76,7 +166,7 @@ def message_damage_named(place: str) -> Iterator[None]:
     try:
         yield
     except (WireError, OverflowError, OSError) as err:
-        raise ArchiveError(f"{place}: damaged ({err}); save or copy the model again") from err
+        raise ArchiveError(f"damaged ({err}); save or copy the model again", place=place) from err
 
 
 @dataclass(frozen=True)
@@ -116,8 +206,9 @@ class Checkpoint:
             there = file.tell()
             if entry.offset + entry.size > there:
                 raise ArchiveError(
-                    f"{path}: a tensor should end at byte {entry.offset + entry.size:,}, the file"
-                    f" has {there:,}; save or copy the model again"
+                    f"a tensor should end at byte {entry.offset + entry.size:,}, the file"
+                    f" has {there:,}; save or copy the model again",
+                    place=path,
                 )
             file.seek(entry.offset)
             return file.read(entry.size)
@@ -125,8 +216,9 @@ class Checkpoint:
     def _check(self, key: str, entry: BundleEntry, crc: int) -> None:
         if mask_crc(crc) != entry.crc:
             raise ArchiveError(
-                f"{self._shard(entry)}: the checksum of {key!r} is wrong; the file is damaged, save"
-                " or copy the model again"
+                f"the checksum of {key!r} is wrong; the file is damaged, save"
+                " or copy the model again",
+                place=self._shard(entry),
             )
 
     def _shard(self, entry: BundleEntry) -> str:
@@ -142,13 +234,15 @@ class Checkpoint:
         entry = self.entries.get(OBJECT_GRAPH)
         if entry is None or entry.dtype != STRING:
             raise ArchiveError(
-                f"{place}: says not whose the tensors are; this is no checkpoint of a Keras model,"
-                " save the model again"
+                "says not whose the tensors are; this is no checkpoint of a Keras model,"
+                " save the model again",
+                place=place,
             )
         if entry.size > MAX_OBJECTS:
             raise ArchiveError(
-                f"{place}: {OBJECT_GRAPH} has {entry.size:,} bytes, more than the {MAX_OBJECTS:,}"
-                " that it may have; save the model again"
+                f"{OBJECT_GRAPH} has {entry.size:,} bytes, more than the {MAX_OBJECTS:,}"
+                " that it may have; save the model again",
+                place=place,
             )
         with message_damage_named(place):
             data = memoryview(self._read_bytes(entry))
@@ -229,7 +323,8 @@ def _checked(name: str, entry: BundleEntry, place: str) -> BundleEntry:
         claimed = math.prod(entry.shape) * width
         if claimed != entry.size:
             raise ArchiveError(
-                f"{place}: {name!r} claims {claimed:,} bytes and holds {entry.size:,}; the file is"
-                " damaged, save the model again"
+                f"{name!r} claims {claimed:,} bytes and holds {entry.size:,}; the file is"
+                " damaged, save the model again",
+                place=place,
             )
     return entry

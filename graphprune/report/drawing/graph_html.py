@@ -1,5 +1,6 @@
-"""A model, a plan or a diff as one self-contained HTML page: a graph to open and to search, a
-table, a panel for each layer, and the data in script tags.
+"""A model, a plan or a diff as one self-contained HTML page.
+
+The page has a graph with search, a table, a panel for each layer, and the data in script tags.
 """
 
 from __future__ import annotations
@@ -17,14 +18,13 @@ from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.graph import LayerGraph
 from graphprune.graph.out_of_reach import is_never_built
 from graphprune.report.drawing.graph_view import Box, view_graph
-from graphprune.report.drawing.layer_categories import COLOURS
-from graphprune.report.drawing.layer_marks import STATUSES
+from graphprune.report.drawing.layer_marks import COLOURS, STATUSES
 from graphprune.report.drawing.page_data import Drawing, Metrics, page_to_config
 from graphprune.report.numbers import count_of, format_count, format_share
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SCRIPTS = ("start.js", "boxes.js", "layout.js", "panel.js", "find.js", "tools.js")
-"""Parts of one script, in order; they share their names and nothing else does."""
+"""Parts of one script, in order, with names of their own."""
 
 
 def render_graph_html(graph: LayerGraph, metrics: Metrics | None = None) -> str:
@@ -117,8 +117,7 @@ def _row(drawing: Drawing, box: Box, key: str) -> dict[str, Any]:
 
 
 def to_script_json(value: Any) -> str:
-    r"""Return `value` as JSON that may stand in a script tag: no text in it can end the tag or
-    begin a comment.
+    r"""Return `value` as JSON for a script tag: no text in it ends the tag or starts a comment.
 
     Example:
         >>> to_script_json({"name": "</script><!--"})

@@ -9,7 +9,13 @@ from graphprune.diagnostics.terminal_text import text_width
 from graphprune.graph import LayerGraph
 from graphprune.report.drawing.graph_rows import place_rows
 from graphprune.report.drawing.graph_view import Box, FrameView, view_graph
-from graphprune.report.drawing.graph_wires import Wire
+from graphprune.report.drawing.graph_wires import (
+    LEVEL_HEIGHT,
+    Wire,
+    WirePlace,
+    label_lines,
+    place_wires,
+)
 from graphprune.report.drawing.layer_marks import STATUSES, Marking
 from graphprune.report.drawing.svg_boxes import (
     HEADER,
@@ -24,7 +30,6 @@ from graphprune.report.drawing.svg_boxes import (
     tooltip,
     width_of,
 )
-from graphprune.report.drawing.wire_places import LEVEL_HEIGHT, WirePlace, label_lines, place_wires
 from graphprune.report.tables import shorten
 
 _FONT = "ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
@@ -60,8 +65,7 @@ path.head.gone {{ stroke-dasharray: none }}
 
 
 def render_graph_svg(graph: LayerGraph, zeros: Mapping[tuple[str, str], int] | None = None) -> str:
-    """Return the drawing: boxes titled by class and coloured by category, the shape of its tensor
-    beside each arrow, bars of sparsity.
+    """Return the drawing of a model: boxes with sparsity bars, and arrows with tensor shapes.
 
     Args:
         graph: The model.
@@ -105,9 +109,7 @@ def render_views(views: Mapping[str, FrameView], marking: Marking | None = None)
 
 
 def _heads(heading: str, marking: Marking | None) -> Iterator[Picture]:
-    """Yield the lines above the drawing: the model's name, what the report says of it, the marks in
-    use.
-    """
+    """Yield the lines above the drawing: the model's name, the report's summary, the legend."""
     yield Picture(
         0,
         0,
@@ -167,24 +169,19 @@ def _draw_frame(views: Mapping[str, FrameView], address: str) -> Picture:
         value + _BEND for value in x
     ]
     for wire, path, place in zip(
-        view.wires, view.rows.paths, place_wires(view, x, widths), strict=True
+        view.wires,
+        view.rows.paths,
+        place_wires(view.wires, view.rows.paths, x, widths),
+        strict=True,
     ):
         edge = max(right[wire.source], right[wire.target])
         points = _points(path, place, x, tops, heights, row_of, pictures)
         lines.append(_wire(view, wire, points, edge))
         right += [edge + _BACK] if row_of[wire.target] <= row_of[wire.source] else []
         if wire.label:
-            label = shorten(wire.label, LETTERS)
-            left, bottom = (
-                (place.start, points[0][1] + 15 + place.level * LEVEL_HEIGHT)
-                if place.below_source
-                else _above(place, points[-1][1])
-            )
-            labels.append(
-                f'<text class="shape" x="{number(left + 6)}"'
-                f' y="{number(bottom)}">{to_xml(label)}</text>'
-            )
-            right.append(left + 6 + text_width(label) * 6)
+            label, end = _label(wire, place, points)
+            labels.append(label)
+            right.append(end)
     for index, picture in enumerate(pictures):
         lines.append(
             f'<g transform="translate({number(x[index] - picture.width / 2)}'
@@ -195,15 +192,21 @@ def _draw_frame(views: Mapping[str, FrameView], address: str) -> Picture:
     return Picture(max(right, default=0.0), bottom, (*lines, *labels))
 
 
-def _above(place: WirePlace, top: float) -> tuple[float, float]:
-    """Return where the label of a wire begins that stands above its target."""
-    return place.end, top - 10 - place.level * LEVEL_HEIGHT
+def _label(
+    wire: Wire, place: WirePlace, points: Sequence[tuple[float, float]]
+) -> tuple[str, float]:
+    """Return the label of a wire, below its source or above its target, and where it ends."""
+    text, shift = shorten(wire.label, LETTERS), place.level * LEVEL_HEIGHT
+    if place.below_source:
+        left, bottom = place.start + 6, points[0][1] + 15 + shift
+    else:
+        left, bottom = place.end + 6, points[-1][1] - 10 - shift
+    label = f'<text class="shape" x="{number(left)}" y="{number(bottom)}">{to_xml(text)}</text>'
+    return label, left + text_width(text) * 6
 
 
 def _row_places(view: FrameView, pictures: Sequence[Picture]) -> tuple[list[float], list[float]]:
-    """Return the top and the height of each row; rows stand apart so far that the labels between
-    have room.
-    """
+    """Return the top and the height of each row, with room for labels between rows."""
     heights = [
         max((pictures[node].height for node in row if node < len(pictures)), default=0.0)
         for row in view.rows.rows
@@ -213,7 +216,7 @@ def _row_places(view: FrameView, pictures: Sequence[Picture]) -> tuple[list[floa
             max((lines[node] for node in row if node < len(pictures)), default=0)
             for row in view.rows.rows
         ]
-        for lines in label_lines(view)
+        for lines in label_lines(view.wires, len(view.boxes))
     )
     tops, top = [], 0.0
     for height, under, over in zip(
@@ -233,9 +236,7 @@ def _points(
     row_of: Mapping[int, int],
     pictures: Sequence[Picture],
 ) -> list[tuple[float, float]]:
-    """Return where a wire passes: the bottom of its source, top and bottom of each row between, the
-    top of its target.
-    """
+    """Return the points of a wire: its source, both ends of each row between, its target."""
     source, target = path[0], path[-1]
     points = [(place.start, tops[row_of[source]] + pictures[source].height)]
     for bend in path[1:-1]:

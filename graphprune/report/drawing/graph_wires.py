@@ -1,5 +1,7 @@
-"""The wires of a drawing: one for each tensor that one box takes of another, with its shape and
-what it is taken as.
+"""The wires of a drawing: one for each tensor that a box takes from another.
+
+A wire has the tensor's shape, a note on how it is used, and a place at both boxes such that no two
+labels of a box overlap.
 """
 
 from __future__ import annotations
@@ -9,22 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from graphprune.diagnostics.terminal_text import escape_controls
-from graphprune.graph.call_numbers import name_call
+from graphprune.graph.classes.builtin_layers import layer_class
 from graphprune.graph.frames import Use
+from graphprune.graph.layers import name_call
 
-_RECURRENT = frozenset(
-    {"LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"}
-)
-"""Keras puts their `initial_state` behind the sequence, as further inputs (`_process_inputs`,
-tf_keras/src/layers/rnn/base_rnn.py).
-"""
-_POSITIONS = {
-    "Attention": ("query", "value", "key"),
-    "AdditiveAttention": ("query", "value", "key"),
-    "MultiHeadAttention": ("query",),
-}
-_ALIKE = frozenset({"Add", "Multiply", "Average", "Maximum", "Minimum"})
-"""Layers that give the same whatever the order of their inputs."""
 MOST_ALIKE = 8
 """More tensors than this from one box to another share the last wire."""
 
@@ -77,7 +67,12 @@ class WireList:
                 source,
                 target,
                 shape,
-                use=(use.source_call, use.source_tensor, call, argument_of(kind, use.argument)),
+                use=(
+                    use.source_call,
+                    use.source_tensor,
+                    call,
+                    layer_class(kind).argument_name(use.argument),
+                ),
             )
         )
 
@@ -108,36 +103,18 @@ class WireList:
         return mark_alone(_bundled(noted))
 
     def _rivals(self, wire: Wire) -> tuple[int, ...]:
-        """Return what wires have in common that must be told apart: the call that takes them, and
-        their source where their order means nothing.
+        """Return the key of the wires that need notes to tell them apart.
+
+        These are the wires into one call; from one source if the order of inputs has no meaning.
         """
         target = wire.target, wire.use[2]
-        return (*target, wire.source) if self._kinds[wire.target] in _ALIKE else target
-
-
-def argument_of(kind: str, argument: str) -> str:
-    """Return what a layer of the class `kind` calls an argument; positional ones keep their number
-    where the class has no names for them.
-
-    Example:
-        >>> (
-        ...     argument_of("LSTM", "1"),
-        ...     argument_of("Attention", "1"),
-        ...     argument_of("Add", "1"),
-        ...     argument_of("MyAttention", "mask"),
-        ... )
-        ('initial_state.0', 'value', '1', 'mask')
-    """
-    if not argument.isdecimal():
-        return argument
-    if kind in _RECURRENT and argument != "0":
-        return f"initial_state.{int(argument) - 1}"
-    names = _POSITIONS.get(kind, ())
-    return names[int(argument)] if int(argument) < len(names) else argument
+        return (
+            (*target, wire.source) if layer_class(self._kinds[wire.target]).is_symmetric else target
+        )
 
 
 def mark_alone(wires: Sequence[Wire]) -> tuple[Wire, ...]:
-    """Return the wires, each told whether it is the only one with its tensor."""
+    """Return the wires with `is_alone` set if no other wire has the same tensor."""
     takers = Counter((wire.source, wire.port) for wire in wires)
     return tuple(replace(wire, is_alone=takers[wire.source, wire.port] == 1) for wire in wires)
 
@@ -155,9 +132,7 @@ def _note(wire: Wire, calls: Sequence[int], outputs: int, takes: int) -> str:
 
 
 def _bundled(wires: Sequence[Wire]) -> list[Wire]:
-    """Return the wires, of those between the same two boxes only the first few; the last of these
-    says how many more there are.
-    """
+    """Return the first few wires between any two boxes, with a count of the others."""
     total = Counter((wire.source, wire.target) for wire in wires)
     seen: Counter[tuple[int, int]] = Counter()
     kept = []
@@ -169,3 +144,91 @@ def _bundled(wires: Sequence[Wire]) -> list[Wire]:
         elif seen[ends] <= MOST_ALIKE:
             kept.append(wire)
     return kept
+
+
+_STEP, _SHARE = 24, 0.7
+"""Between two wires at a box: this far, but over no more than this share of its width."""
+_LEVELS = 8
+"""Lines of labels at one end of a box; where there are more, they begin again."""
+LEVEL_HEIGHT = 12
+
+
+@dataclass(frozen=True, slots=True)
+class WirePlace:
+    """The ends of one wire as x, and the place of its label.
+
+    The label is below the source or above the target, `level` lines away (0 is nearest).
+    """
+
+    start: float
+    end: float
+    below_source: bool
+    level: int
+
+
+def label_lines(wires: Sequence[Wire], boxes: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the number of label lines below and above each of `boxes` boxes."""
+    below, above = [0] * boxes, [0] * boxes
+    for wire in wires:
+        if wire.label:
+            side, box = (below, wire.source) if wire.is_alone else (above, wire.target)
+            side[box] = min(side[box] + 1, _LEVELS)
+    return tuple(below), tuple(above)
+
+
+def place_wires(
+    wires: Sequence[Wire],
+    paths: Sequence[Sequence[int]],
+    x: Sequence[float],
+    widths: Sequence[float],
+) -> tuple[WirePlace, ...]:
+    """Return the place of each wire; a box takes its wires in the order of their last bend.
+
+    Args:
+        wires: The wires.
+        paths: The boxes and bends that each wire passes.
+        x: The middle of each box and bend.
+        widths: Of the boxes.
+    """
+    ports = [1] * len(widths)
+    into: dict[int, list[int]] = {}
+    for index, wire in enumerate(wires):
+        ports[wire.source] = max(ports[wire.source], wire.port + 1)
+        into.setdefault(wire.target, []).append(index)
+    ends: dict[int, float] = {}
+    order: list[int] = []
+    for target, found in into.items():
+        found.sort(key=lambda index: (x[paths[index][-2]], wires[index].port))
+        ends |= {
+            index: x[target] + _offset(place, len(found), widths[target])
+            for place, index in enumerate(found)
+        }
+        # the rightmost label is nearest to the box, so that no wire crosses it
+        order += reversed(found)
+    levels = _label_levels(wires, order, len(widths))
+    return tuple(
+        WirePlace(
+            x[wire.source] + _offset(wire.port, ports[wire.source], widths[wire.source]),
+            ends[index],
+            wire.is_alone,
+            levels[index],
+        )
+        for index, wire in enumerate(wires)
+    )
+
+
+def _label_levels(wires: Sequence[Wire], order: Sequence[int], boxes: int) -> dict[int, int]:
+    """Return the line of each wire's label, counted from its box; wires in `order`."""
+    below, above = [0] * boxes, [0] * boxes
+    levels: dict[int, int] = {}
+    for index in order:
+        wire = wires[index]
+        side, box = (below, wire.source) if wire.is_alone else (above, wire.target)
+        levels[index] = side[box] % _LEVELS
+        side[box] += bool(wire.label)
+    return levels
+
+
+def _offset(place: int, count: int, width: float) -> float:
+    """Return how far from a box's middle the wire at `place` of `count` stands."""
+    return (place - (count - 1) / 2) * min(_STEP, _SHARE * width / max(count - 1, 1))

@@ -1,5 +1,7 @@
-"""What a plan or a diff says of each layer, for a drawing: a sign, a status that gives the colour,
-words, and the sparsity before and after.
+"""The marks and colours of layers in a drawing.
+
+A layer has the colour of its category; a plan or a diff adds a sign, a status with a colour of its
+own, words, and the sparsity before and after.
 """
 
 from __future__ import annotations
@@ -7,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from graphprune.graph.classes.builtin_layers import is_custom, layer_class
+from graphprune.graph.layers import Layer
 from graphprune.report.numbers import format_share
 
 Facts = tuple[tuple[str, str], ...]
@@ -15,8 +19,7 @@ Facts = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class LayerMark:
-    """What happens, or has happened, to one layer; texts are as the model has them, not yet safe to
-    print.
+    """The change of one layer; its texts are not yet escaped.
 
     Attributes:
         sign: The text mark of the report, so that colour is never alone (`+`, `-/+`, `> w`).
@@ -110,3 +113,32 @@ def share_text(before: float | None, after: float | None) -> str:
     """
     known = [format_share(share) for share in (before, after) if share is not None]
     return " → ".join(dict.fromkeys(known))
+
+
+COLOURS: Mapping[str, str] = {
+    "convolution": "#35639c",
+    "dense": "#66539a",
+    "sequence": "#8a4a72",
+    "embedding": "#4f6d2f",
+    "normalization": "#41704c",
+    "activation": "#94522f",
+    "pooling": "#26727a",
+    "shape": "#5d6673",
+    "merge": "#766423",
+    "regularization": "#7b5468",
+    "operation": "#4c5a6b",
+    "custom": "#7a4a4a",
+    "model": "#3b4453",
+    "input": "#2d5d4f",
+    "output": "#2d5d4f",
+}
+"""Dark enough for white text on each (contrast of 4.5 to 1 at least)."""
+
+
+def category_of(layer: Layer) -> str:
+    """Return the layer's category, a key of `COLOURS`; `custom` for every custom layer."""
+    if layer.kind != "layer":
+        return layer.kind
+    if is_custom(layer.entry):
+        return "custom"
+    return layer_class(layer.type).category

@@ -1,17 +1,15 @@
-"""What an HTML page of a drawing shows, as JSON data: frames, boxes by number, and the facts of
-each layer for its panel.
-"""
+"""The JSON data of a drawing's page: frames, boxes by number, and the facts for each panel."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from graphprune.archive.entries import canonical
 from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.graph import Layer, LayerGraph, Tensor, TensorMetrics
-from graphprune.graph.entries import canonical
 from graphprune.graph.out_of_reach import describe_out_of_reach, find_out_of_reach
 from graphprune.report.drawing.graph_view import Box, FrameView
 from graphprune.report.drawing.graph_wires import Wire
@@ -48,13 +46,13 @@ class Drawing:
         return side.layers[box.address] if box.address and side is not None else None
 
     def mark_of(self, box: Box) -> LayerMark | None:
-        """Return what the plan or the diff says of the box."""
+        """Return the mark of the box in the plan or diff."""
         if self.marking is None:
             return None
         return (self.marking.removed if box.is_gone else self.marking.marks).get(box.address)
 
     def metrics_of(self, box: Box) -> Metrics | None:
-        """Return the metrics that go for the box; a layer that is gone has none."""
+        """Return the metrics for the box; None for a removed layer."""
         return None if box.is_gone else self.metrics
 
 
@@ -91,40 +89,36 @@ def _frame_to_config(
     boxes = []
     for index, box in enumerate(view.boxes):
         entry = _box_to_config(box)
-        entry["inputs"] = [
-            {"box": wire.source, "shape": wire.shape, "note": wire.note}
-            for wire in inputs.get(index, ())
-        ]
-        entry["outputs"] = [
-            {"box": wire.target, "shape": wire.shape, "note": wire.note}
-            for wire in outputs.get(index, ())
-        ]
+        entry["inputs"] = [_use_to_config(wire, wire.source) for wire in inputs.get(index, ())]
+        entry["outputs"] = [_use_to_config(wire, wire.target) for wire in outputs.get(index, ())]
         if box.frame is not None:
             entry["frame"] = number[box.frame]
         layer, mark = drawing.layer_of(box), drawing.mark_of(box)
-        entry |= (
-            {}
-            if layer is None
-            else _facts(layer, drawing.metrics_of(box), mark, held.get(layer.address, ""))
-        )
-        entry |= {} if mark is None else {"facts": _safe(mark.facts)}
+        if layer is not None:
+            told = held.get(layer.address, "")
+            entry |= _facts(layer, drawing.metrics_of(box), mark, told)
+        if mark is not None:
+            entry["facts"] = _safe(mark.facts)
         boxes.append(entry)
+    wires = [
+        _wire_to_config(wire, path) for wire, path in zip(view.wires, view.rows.paths, strict=True)
+    ]
+    return {"title": view.title, "boxes": boxes, "wires": wires, "rows": view.rows.rows}
+
+
+def _use_to_config(wire: Wire, box: int) -> dict[str, Any]:
+    return {"box": box, "shape": wire.shape, "note": wire.note}
+
+
+def _wire_to_config(wire: Wire, path: Sequence[int]) -> dict[str, Any]:
     return {
-        "title": view.title,
-        "boxes": boxes,
-        "wires": [
-            {
-                "source": wire.source,
-                "target": wire.target,
-                "path": path,
-                "change": wire.change,
-                "label": wire.label,
-                "port": wire.port,
-                "alone": wire.is_alone,
-            }
-            for wire, path in zip(view.wires, view.rows.paths, strict=True)
-        ],
-        "rows": view.rows.rows,
+        "source": wire.source,
+        "target": wire.target,
+        "path": path,
+        "change": wire.change,
+        "label": wire.label,
+        "port": wire.port,
+        "alone": wire.is_alone,
     }
 
 
@@ -152,7 +146,7 @@ def _box_to_config(box: Box) -> dict[str, Any]:
 def _facts(
     layer: Layer, metrics: Metrics | None, mark: LayerMark | None, held: str
 ) -> dict[str, Any]:
-    """Return what the panel says of a layer beyond its box."""
+    """Return the facts of a layer's panel that are not in its box."""
     return {
         "trainable": layer.trainable,
         "calls": layer.calls,

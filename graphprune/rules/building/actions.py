@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ClassVar
 
-from graphprune.rules.building.patterns import KeepOfShape, to_pattern
+from graphprune.rules.building.patterns import fixes_sparsity, to_pattern
 from graphprune.rules.building.prune_fields import (
     TARGETS,
     Fields,
@@ -18,13 +18,12 @@ from graphprune.rules.building.prune_fields import (
     fields_of,
 )
 from graphprune.rules.building.schedules import ScheduleShape, build_schedule
-from graphprune.rules.shapes.choices import choice
-from graphprune.rules.shapes.scalars import Share
-from graphprune.rules.shapes.shape import Shape, keys_of, optional, required
-from graphprune.rules.text.notes import Notes
-from graphprune.rules.text.yaml_text import Path
+from graphprune.rules.text.document import Notes, Path
+from graphprune.rules.text.numbers import Share
+from graphprune.rules.text.shape import Shape, keys_of, optional, required
+from graphprune.rules.text.words import choice
 from graphprune.rules.values.rule_set import Allocate, Budget, Over, Prune
-from graphprune.sparsity.patterns import UNSTRUCTURED, KeepOf, Pattern
+from graphprune.sparsity.patterns import UNSTRUCTURED, Pattern
 from graphprune.sparsity.schedules import Schedule
 from graphprune.suggestions import closest
 
@@ -199,8 +198,8 @@ class ActionBuilder:
         """
         pattern = self._pattern(fields)
         sparsity, budget, threshold = (fields.get(name) for name in TARGETS)
-        if isinstance(pattern, KeepOf):
-            return _fixed_target(pattern, sparsity, budget or threshold)
+        if pattern is not None and pattern.fixed_sparsity is not None:
+            return _fixed_target(pattern, pattern.fixed_sparsity, sparsity, budget or threshold)
         given = [name for name in TARGETS if name in fields]
         if len(given) > 1:
             second, known = (
@@ -264,12 +263,13 @@ def _threshold_target(threshold: Given, pattern: Pattern | None) -> Budget | Non
     return Budget.of_threshold(threshold.value, threshold.notes.document.key(threshold.path))
 
 
-def _fixed_target(pattern: KeepOf, sparsity: Given | None, budget: Given | None) -> float | None:
+def _fixed_target(
+    pattern: Pattern, fixed: float, sparsity: Given | None, budget: Given | None
+) -> float | None:
     """Return the share of zeros that the pattern fixes; None with a fault where something else asks
     for another.
     """
-    fixed = (pattern.of - pattern.keep) / pattern.of
-    form = f"keep {pattern.keep} of {pattern.of}"
+    form = pattern.short
     if budget is not None:
         key = budget.path[-1]
         budget.fault(
@@ -343,7 +343,7 @@ def _names_help(name: str, known: frozenset[str]) -> str:
 
 def _is_targeted(fields: Fields) -> bool:
     """Return whether something other than a sparsity says how many weights become zero."""
-    is_fixed = "pattern" in fields and isinstance(fields["pattern"].value, KeepOfShape)
+    is_fixed = "pattern" in fields and fixes_sparsity(fields["pattern"].value)
     return is_fixed or "budget" in fields or "threshold" in fields
 
 

@@ -15,15 +15,16 @@ from graphprune.diagnostics.diagnostic import Diagnostic, Where, sort_by_place
 from graphprune.diagnostics.slugs import read_slugs
 from graphprune.errors import RuleError
 from graphprune.rules.building.file_faults import check_document
-from graphprune.rules.shapes.scalars import Fault, Text, TextOrList, Version
-from graphprune.rules.shapes.shape import Shape, optional, required
-from graphprune.rules.text.shipped import PREFIX
-from graphprune.rules.text.text_encoding import decode_text
-from graphprune.rules.text.yaml_text import MAX_BYTES, Document, Path, parse_document
+from graphprune.rules.text.document import Document, Path
+from graphprune.rules.text.files import PREFIX, read_text
+from graphprune.rules.text.shape import Fault, Shape, optional, required
+from graphprune.rules.text.words import Text, TextOrList, Version
+from graphprune.rules.text.yaml_text import parse_document
 from graphprune.suggestions import closest
 
 SUFFIXES = ("_test.yaml", "_test.yml", "_test.json")
 SNAPSHOTS = "__snapshots__"
+_NO_FILE = "name a file of rule tests, or its folder"
 _SLUG = re.compile(r"[a-z]+/[a-z-]+")
 
 
@@ -209,10 +210,10 @@ def read_cases(paths: Iterable[str]) -> tuple[CaseFile, ...]:
 
 def _read(path: str) -> CaseFile | tuple[Diagnostic, ...]:
     """Return the rule tests in a file, or everything that is wrong with it."""
-    try:
-        document = parse_document(_read_text(path), path)
-    except RuleError as err:
-        return err.diagnostics
+    text = read_text(FilePath(path), path, "file of rule tests", lambda: _NO_FILE)
+    if isinstance(text, Diagnostic):
+        return (text,)
+    document = parse_document(text, path)
     shape, faults = check_document(CaseFileShape, document) if document.is_readable else (None, ())
     if shape is None or document.faults:
         return (*document.faults, *faults)
@@ -229,29 +230,6 @@ def _read(path: str) -> CaseFile | tuple[Diagnostic, ...]:
             for index, part in enumerate(shape.cases)
         ),
     )
-
-
-def _read_text(path: str) -> str:
-    try:
-        content = FilePath(path).read_bytes()
-        if len(content) > MAX_BYTES:
-            raise ValueError(f"larger than {MAX_BYTES:,} bytes")
-    except (OSError, ValueError) as err:
-        reason = getattr(err, "strerror", None) or err
-        raise RuleError(
-            (
-                Diagnostic(
-                    "file/unreadable",
-                    f"cannot be read: {reason}",
-                    Where(path),
-                    "name a file of rule tests, or its folder",
-                ),
-            )
-        ) from err
-    text = decode_text(content, path)
-    if isinstance(text, Diagnostic):
-        raise RuleError((text,))
-    return text
 
 
 def _case(document: Document, shape: CaseShape, path: Path, folder: str) -> Case:

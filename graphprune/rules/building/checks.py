@@ -7,16 +7,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import model_validator
 
-from graphprune.rules.matchers.faults import find_contradiction
+from graphprune.rules.matchers.failures import find_contradiction
 from graphprune.rules.matchers.keys import MatcherBuilder, MatcherValue
 from graphprune.rules.matchers.logic import Use
 from graphprune.rules.matchers.matcher import Matcher
 from graphprune.rules.matchers.number_test import NumberTestValue, ShareTestValue
-from graphprune.rules.shapes.choices import choice
-from graphprune.rules.shapes.scalars import Fault, Identifier, Text
-from graphprune.rules.shapes.shape import Shape, optional, required
-from graphprune.rules.text.notes import Notes
-from graphprune.rules.text.yaml_text import Path
+from graphprune.rules.text.document import Notes, Path
+from graphprune.rules.text.shape import Fault, Shape, optional, required
+from graphprune.rules.text.words import Identifier, Text, choice
 from graphprune.rules.values.checks import (
     Check,
     Condition,

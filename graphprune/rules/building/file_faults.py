@@ -13,11 +13,11 @@ from pydantic import ValidationError
 from graphprune.diagnostics.diagnostic import MAX_OF_A_KIND, Diagnostic, count_rest
 from graphprune.rules.building.key_hints import meant_key, missing_help, unknown_help, value_help
 from graphprune.rules.building.rule_file import FileShape, two_actions
-from graphprune.rules.matchers.config_test import freeze, thaw
+from graphprune.rules.matchers.config import freeze, thaw
 from graphprune.rules.matchers.keys import MatchShape
-from graphprune.rules.shapes.scalars import QUOTES, Fault, Form
-from graphprune.rules.shapes.shape import FORM_SHOWN, MATCHER_WANTED, Shape
-from graphprune.rules.text.yaml_text import Document, Path
+from graphprune.rules.text.document import Document, Path
+from graphprune.rules.text.shape import FORM_SHOWN, MATCHER_WANTED, Fault, Form, Shape
+from graphprune.rules.text.words import QUOTES
 
 AnyShape = TypeVar("AnyShape", bound=Shape)
 

@@ -11,8 +11,7 @@ from graphprune.rules.building.actions import ActionBuilder, BudgetShape, build_
 from graphprune.rules.building.prune_fields import DefaultsShape, Fields, Inheritance, fields_of
 from graphprune.rules.building.rule_file import FileShape
 from graphprune.rules.building.schedules import ScheduleShape, build_schedule
-from graphprune.rules.text.notes import Notes
-from graphprune.rules.text.yaml_text import Path
+from graphprune.rules.text.document import Notes, Path
 from graphprune.rules.values.rule_set import Budget
 from graphprune.sparsity.schedules import Schedule
 from graphprune.suggestions import closest

@@ -9,11 +9,10 @@ from typing import Any
 from graphprune.rules.building.checks import CheckShape, CountShape, CoversShape, ResultShape
 from graphprune.rules.building.prune_fields import DefaultsShape, PruneShape
 from graphprune.rules.building.rule_file import FileShape, RuleShape
-from graphprune.rules.matchers.config_test import ConfigTestShape
+from graphprune.rules.matchers.config import ConfigTestShape
 from graphprune.rules.matchers.keys import MatcherShape
 from graphprune.rules.matchers.weights import WeightShape
-from graphprune.rules.shapes.scalars import Form
-from graphprune.rules.shapes.shape import Shape, example_of, keys_of
+from graphprune.rules.text.shape import Form, Shape, example_of, keys_of
 from graphprune.suggestions import closest, find_close
 
 # What stands inside which key of a mapping: a key found one level too high belongs there.

@@ -9,13 +9,12 @@ from pydantic import Field, model_validator
 
 from graphprune.diagnostics.diagnostic import Diagnostic
 from graphprune.graph.classes.builtin_layers import BUILTIN_LAYERS
-from graphprune.graph.classes.config_weights import AXES, is_axis
-from graphprune.rules.shapes.scalars import Fault, Text, Texts
-from graphprune.rules.shapes.shape import Shape, optional, required
-from graphprune.rules.text.notes import Notes
+from graphprune.graph.classes.layer_class import AXES, is_axis
+from graphprune.rules.text.document import Notes
+from graphprune.rules.text.shape import Fault, Shape, optional, required
+from graphprune.rules.text.words import Text, Texts
 from graphprune.rules.values.custom_layers import CustomLayer
 from graphprune.rules.values.rule_set import Prune, Rule
-from graphprune.sparsity.fit import group_lengths
 from graphprune.suggestions import closest
 
 SECTION = "layers"
@@ -86,7 +85,7 @@ def find_unknown_axes(
     for rule in rules:
         if not isinstance(rule.action, Prune):
             continue
-        for axis in group_lengths(rule.action.pattern):
+        for axis in rule.action.pattern.lengths():
             if not is_axis(axis) and axis not in taught:
                 message = (
                     f"rule {rule.id!r}: no layer of Keras has an axis {axis!r}, and no section"

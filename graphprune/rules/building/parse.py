@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from graphprune.archive.collector import collector_paused
+from graphprune.archive.files import collector_paused
 from graphprune.diagnostics.diagnostic import Diagnostic, Where, sort_by_place
 from graphprune.errors import RuleError
 from graphprune.rules.building.checks import build_check
@@ -20,18 +20,16 @@ from graphprune.rules.building.gather import (
     known_ids,
     rule_ids,
 )
-from graphprune.rules.building.hidden_faults import find_hidden_faults
+from graphprune.rules.building.hidden_faults import Remains, find_hidden_faults, take_out
 from graphprune.rules.building.layers import build_custom_layer, find_unknown_axes
-from graphprune.rules.building.remains import Remains, take_out
 from graphprune.rules.building.rule_file import FileShape, build_rule
-from graphprune.rules.building.selectors import Defined, build_selectors
+from graphprune.rules.building.selectors import Defined, build_selectors, find_unused_names
 from graphprune.rules.building.settings import change_settings, select_rules
-from graphprune.rules.building.unused import find_unused_names
 from graphprune.rules.building.variables import Variable, collect_variables, fill_in
-from graphprune.rules.matchers.config_test import freeze
+from graphprune.rules.matchers.config import freeze
 from graphprune.rules.matchers.logic import Use
-from graphprune.rules.text.notes import Notes
-from graphprune.rules.text.yaml_text import Document, Path, parse_document
+from graphprune.rules.text.document import Document, Notes, Path
+from graphprune.rules.text.yaml_text import parse_document
 from graphprune.rules.values.checks import Check
 from graphprune.rules.values.custom_layers import CustomLayer
 from graphprune.rules.values.rule_set import Rule, RuleSet, Switches

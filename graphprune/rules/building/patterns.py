@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag, WithJsonSchema
 
-from graphprune.rules.shapes.choices import choice
-from graphprune.rules.shapes.scalars import Fault, PositiveCount, Text
-from graphprune.rules.shapes.shape import FORM_SHOWN, Shape, keys_of, optional, required
+from graphprune.rules.text.numbers import PositiveCount
+from graphprune.rules.text.shape import FORM_SHOWN, Fault, Shape, keys_of, optional, required
+from graphprune.rules.text.words import Text, choice
 from graphprune.sparsity.patterns import POOLS, UNSTRUCTURED, Block, Channel, KeepOf, Pattern, Pool
 from graphprune.suggestions import closest, find_close
 
@@ -36,9 +36,11 @@ class PatternShape(Shape):
     Attributes:
         form: An example of the whole mapping, for messages and the reference.
         called: What people write for want of the mapping.
+        fixes_sparsity: Whether its values say how many weights become zero.
     """
 
     form: ClassVar[str]
+    fixes_sparsity: ClassVar[bool] = False
     called: ClassVar[tuple[str, ...]] = ()
 
     def to_pattern(self) -> Pattern:
@@ -54,6 +56,7 @@ class KeepOfShape(PatternShape):
     """In each group of `of` neighbours along an axis, the `keep` largest stay."""
 
     form: ClassVar[str] = "{keep: 2, of: 4, along: in}"
+    fixes_sparsity: ClassVar[bool] = True
     called: ClassVar[tuple[str, ...]] = ("n:m",)
     missing: ClassVar[Mapping[str, str]] = {
         "keep": "write how many stay of each group: {keep: 2, of: 4, along: in}",
@@ -207,3 +210,11 @@ def to_pattern(value: Any) -> Pattern:
         ValueError: no pattern has these values.
     """
     return value.to_pattern() if isinstance(value, PatternShape) else UNSTRUCTURED
+
+
+def fixes_sparsity(value: Any) -> bool:
+    """Return whether a pattern, checked or plain, says how many weights become zero."""
+    if isinstance(value, PatternShape):
+        return value.fixes_sparsity
+    fixing = {_tag(shape) for shape in PATTERN_SHAPES if shape.fixes_sparsity}
+    return isinstance(value, dict) and _pattern_kind(value) in fixing

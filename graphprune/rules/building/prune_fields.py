@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-from graphprune.rules.building.patterns import KeepOfShape, PatternValue
+from graphprune.rules.building.patterns import PatternValue, fixes_sparsity
 from graphprune.rules.building.schedules import ScheduleValue
-from graphprune.rules.shapes.choices import choice
-from graphprune.rules.shapes.scalars import Magnitude, Share, Text, TextOrList
-from graphprune.rules.shapes.shape import Shape, optional
-from graphprune.rules.text.notes import Help, Notes
-from graphprune.rules.text.yaml_text import Path
+from graphprune.rules.text.document import Help, Notes, Path
+from graphprune.rules.text.numbers import Magnitude, Share
+from graphprune.rules.text.shape import Shape, optional
+from graphprune.rules.text.words import Text, TextOrList, choice
 from graphprune.rules.values.rule_set import Misfit
 from graphprune.suggestions import closest
 
@@ -231,7 +230,7 @@ def _merge(own: Fields, inherited: Fields) -> Fields:
     inherited target.
     """
     fixes_target = bool(own.keys() & set(TARGETS)) or (
-        "pattern" in own and isinstance(own["pattern"].value, KeepOfShape)
+        "pattern" in own and fixes_sparsity(own["pattern"].value)
     )
     dropped = TARGETS if fixes_target else ()
     return {

@@ -1,4 +1,4 @@
-"""Rule files to a rule set."""
+"""Rules from what people give (files, text, dicts), and one matcher from a line of text."""
 
 from __future__ import annotations
 
@@ -6,17 +6,28 @@ import itertools
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from graphprune.arguments import check_path, wrong_type
 from graphprune.diagnostics.diagnostic import Diagnostic, Where
 from graphprune.errors import RuleError
+from graphprune.rules.building.file_faults import check_match_shape
 from graphprune.rules.building.parse import parse_texts
-from graphprune.rules.text.shipped import PREFIX, find_meant_file, find_rule_file
-from graphprune.rules.text.text_encoding import decode_text
-from graphprune.rules.text.yaml_text import MAX_BYTES
+from graphprune.rules.matchers.failures import find_contradiction
+from graphprune.rules.matchers.keys import MatcherBuilder
+from graphprune.rules.matchers.logic import Everything
+from graphprune.rules.matchers.matcher import Matcher
+from graphprune.rules.text.document import Document, Notes
+from graphprune.rules.text.files import PREFIX, find_meant_file, find_rule_file, read_text
+from graphprune.rules.text.yaml_text import parse_document
 from graphprune.rules.values.rule_set import RuleSet, Switches
 
+MATCH = "match"
+_NO_FILE = (
+    "check the path; files that ship with graphprune are named builtin:NAME (graphprune rules lists"
+    " them)"
+)
 _TAKEN = "the path of a rule file, 'builtin:NAME', YAML text, or a dict"
 _NOT_TAKEN = "rules that were read already are used as they are, as in make_plan(graph, rules)"
 
@@ -144,45 +155,63 @@ def _given_again(names: Sequence[str]) -> Diagnostic:
     )
 
 
-def _read_text(path: str) -> tuple[str, str] | Diagnostic:
-    where = Where(path or "''")
-    if not path:
+def _read_text(name: str) -> tuple[str, str] | Diagnostic:
+    """Return the name and the text of a rule file, or why it has none."""
+    if not name:
         return Diagnostic(
             "file/unreadable",
             "the name of the rule file is empty",
-            where,
+            Where("''"),
             "give the path of a file; is a shell variable unset?",
         )
     try:
-        with find_rule_file(path).open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
+        path = find_rule_file(name)
     except RuleError as err:
         return err.diagnostics[0]
-    except FileNotFoundError:
-        return Diagnostic(
-            "file/unreadable",
-            "no such rule file",
-            where,
-            find_meant_file(path)
-            or (
-                "check the path; files that ship with graphprune are named builtin:NAME (graphprune"
-                " rules lists them)"
+    text = read_text(path, name, "rule file", lambda: find_meant_file(name) or _NO_FILE)
+    return text if isinstance(text, Diagnostic) else (name, text)
+
+
+def parse_matcher(text: str, place: str) -> Matcher:
+    r"""Return the matcher that `text` writes, in YAML or JSON; `place` is what faults print before
+    line and column.
+
+    Raises:
+        RuleError: with every fault.
+
+    Example:
+        >>> parse_matcher("type: Dense", "--match").types
+        ('Dense',)
+    """
+    document = _below_match(
+        parse_document("'*'" if text.strip() == "*" else text, place)
+    )  # YAML reads a bare star as the beginning of an alias
+    shape, faults = check_match_shape(document) if document.is_readable else (None, ())
+    notes = Notes(document)
+    matcher = (
+        Everything() if shape is None else MatcherBuilder(notes).matcher(shape.match, (MATCH,), "")
+    )
+    faults = (*document.faults, *faults, *notes.faults)
+    found = find_contradiction(matcher)
+    if found is not None:
+        faults = (
+            *faults,
+            Diagnostic(
+                "match/contradiction",
+                f"match can hold for no layer: {found.reason}",
+                document.value((MATCH,)),
+                found.help,
             ),
         )
-    except IsADirectoryError:
-        return Diagnostic(
-            "file/unreadable", "a folder, not a rule file", where, "name the .yaml file inside it"
-        )
-    except (OSError, ValueError) as err:
-        return Diagnostic(
-            "file/unreadable", f"cannot be opened: {getattr(err, 'strerror', None) or err}", where
-        )
-    if len(content) > MAX_BYTES:
-        return Diagnostic(
-            "file/unreadable",
-            f"larger than {MAX_BYTES:,} bytes",
-            where,
-            "a rule file is a page or two of text; is this a model?",
-        )
-    text = decode_text(content, path)
-    return text if isinstance(text, Diagnostic) else (path, text)
+    if faults:
+        raise RuleError(faults)
+    return matcher
+
+
+def _below_match(document: Document) -> Document:
+    """Return the document as if its value stood under the key `match`; the places stay those of the
+    text.
+    """
+    keys = {(MATCH, *path): where for path, where in document.keys.items()}
+    values = {(MATCH, *path): where for path, where in document.values.items()}
+    return replace(document, data={MATCH: document.data}, keys=keys, values=values)

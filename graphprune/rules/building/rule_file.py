@@ -14,21 +14,13 @@ from graphprune.rules.building.checks import CheckShape
 from graphprune.rules.building.layers import CustomLayerShape
 from graphprune.rules.building.prune_fields import DefaultsShape, PruneShape
 from graphprune.rules.building.schedules import ScheduleShape
-from graphprune.rules.matchers.faults import find_contradiction
+from graphprune.rules.matchers.failures import find_contradiction
 from graphprune.rules.matchers.keys import MatcherBuilder, MatcherValue
 from graphprune.rules.matchers.logic import Use
 from graphprune.rules.matchers.number_test import NumberTest, NumberTestValue
-from graphprune.rules.shapes.scalars import (
-    Fault,
-    Identifier,
-    OnlyTrue,
-    TextOrList,
-    Variable,
-    Version,
-)
-from graphprune.rules.shapes.shape import Shape, optional, required
-from graphprune.rules.text.notes import Notes
-from graphprune.rules.text.yaml_text import Path
+from graphprune.rules.text.document import Notes, Path
+from graphprune.rules.text.shape import Fault, Shape, optional, required
+from graphprune.rules.text.words import Identifier, OnlyTrue, TextOrList, Variable, Version
 from graphprune.rules.values.rule_set import Keep, Prune, Rule
 
 AT_LEAST_ONE = NumberTest(gte=1)

@@ -11,7 +11,7 @@ from graphprune.rules.building.case_file import CaseFileShape
 from graphprune.rules.building.checks import FORMS, CheckShape
 from graphprune.rules.building.rule_file import FileShape, RuleShape
 from graphprune.rules.matchers.names import NamePatternShape
-from graphprune.rules.shapes.shape import Conditions, Shape, help_for
+from graphprune.rules.text.shape import Conditions, Shape, help_for
 
 Kind = Literal["rules", "test"]
 KINDS: Mapping[Kind, tuple[type[Shape], str]] = {

@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from graphprune.diagnostics.diagnostic import Diagnostic, Where
+from graphprune.rules.building.patterns import fixes_sparsity
 from graphprune.rules.building.prune_fields import TARGETS, PruneShape
-from graphprune.rules.shapes.shape import keys_of
-from graphprune.rules.text.yaml_text import Document, Path, parse_document
+from graphprune.rules.text.document import Document, Path
+from graphprune.rules.text.shape import keys_of
+from graphprune.rules.text.yaml_text import parse_document
 from graphprune.rules.values.rule_set import Rule, Switches
 from graphprune.suggestions import closest
 
@@ -234,7 +236,7 @@ def _without_targets(document: Document, target: Path, field: str, value: Any) -
     """Return the document without what sets the share of zeros in the action at `target`, where the
     field that is set replaces it.
     """
-    fixes = field in TARGETS or (field == "pattern" and isinstance(value, dict) and "keep" in value)
+    fixes = field in TARGETS or (field == "pattern" and fixes_sparsity(value))
     if not fixes:
         return document
     prune = document.data["rules"][target[1]]["prune"]

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphprune.diagnostics.diagnostic import MAX_OF_A_KIND, Diagnostic, Where
-from graphprune.rules.text.yaml_text import HALVES, MAX_DIGITS, Document, Path
+from graphprune.rules.text.document import Document, Path
+from graphprune.rules.text.yaml_text import HALVES, MAX_DIGITS
 from graphprune.suggestions import closest
 
 Variable = str | int | float | bool

@@ -13,7 +13,7 @@ from graphprune.graph import Layer
 from graphprune.graph.classes.builtin_layers import BUILTIN_LAYERS
 from graphprune.rules.matchers.key import MatcherKey
 from graphprune.rules.matchers.matcher import Context, Matcher, Places, quoted
-from graphprune.rules.shapes.scalars import TextOrList
+from graphprune.rules.text.words import TextOrList
 from graphprune.suggestions import closest
 
 if TYPE_CHECKING:

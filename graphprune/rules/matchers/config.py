@@ -1,34 +1,264 @@
-"""The layer's config: `config`."""
+"""The layer's config: `config`, and the tests of one value of it, by value and never as text."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, Tag
 
 from graphprune.diagnostics.diagnostic import Diagnostic
 from graphprune.graph import Layer
 from graphprune.rules.matchers.classes import IsA, TypeIs
-from graphprune.rules.matchers.config_test import (
-    ConfigTest,
-    ConfigTestValue,
-    Every,
-    Exists,
-    accepts_config,
-    find_config_value,
-    thaw,
-    to_config_test,
-)
 from graphprune.rules.matchers.key import MatcherKey, Place
 from graphprune.rules.matchers.matcher import Context, Matcher, Places
+from graphprune.rules.matchers.number_test import BOUNDS_HELP, BOUNDS_MEANT
+from graphprune.rules.text.numbers import NumberValue
+from graphprune.rules.text.regexes import compile_regex
+from graphprune.rules.text.shape import Conditions, kind_of, optional
+from graphprune.rules.text.words import RegexText, Truth
 from graphprune.suggestions import closest
 
 if TYPE_CHECKING:
     from graphprune.rules.matchers.layer_set import LayerSet
     from graphprune.rules.matchers.matches import Matches
+
+# A value in a form that compares by meaning: (kind, value), where lists equal tuples, 1 equals 1.0,
+# and True is not 1.
+Frozen = tuple[Any, ...]
+
+
+def freeze(value: Any) -> Frozen:
+    """Return `value` in a form whose equality is the rule language's equality.
+
+    Example:
+        >>> freeze((1, 1)) == freeze([1.0, 1.0])
+        True
+        >>> freeze(True) == freeze(1), freeze("1") == freeze(1)
+        (False, False)
+    """
+    if value is None:
+        return ("nothing",)
+    if isinstance(value, bool):
+        return ("bool", value)
+    if isinstance(value, int | float):
+        return ("number", "nan") if math.isnan(value) else ("number", value)
+    if isinstance(value, str):
+        return ("text", value)
+    if isinstance(value, Mapping):
+        if value.get("class_name") == "__tuple__" and "items" in value:
+            return freeze(value["items"])
+        return ("mapping", tuple((str(key), freeze(value[key])) for key in sorted(value, key=str)))
+    if isinstance(value, list | tuple):
+        return ("list", tuple(freeze(item) for item in value))
+    return ("text", repr(value))
+
+
+def thaw(frozen: Frozen) -> str:
+    """Return a frozen value as a rule file would write it.
+
+    Example:
+        >>> thaw(freeze({"a": [1, True, None, "same"]}))
+        '{a: [1, true, null, same]}'
+    """
+    kind, *rest = frozen
+    if kind == "nothing":
+        return "null"
+    if kind == "bool":
+        return "true" if rest[0] else "false"
+    if kind == "list":
+        return f"[{', '.join(map(thaw, rest[0]))}]"
+    if kind == "mapping":
+        return "{" + ", ".join(f"{key}: {thaw(item)}" for key, item in rest[0]) + "}"
+    return str(rest[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Equals:
+    """The value is this one."""
+
+    value: Frozen
+
+    def accepts(self, value: Frozen) -> bool:
+        """Return whether a config value passes."""
+        return value == self.value
+
+    def __str__(self) -> str:
+        return thaw(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """The value is one of these."""
+
+    values: tuple[Frozen, ...]
+
+    def accepts(self, value: Frozen) -> bool:
+        """Return whether a config value passes."""
+        return value in self.values
+
+    def __str__(self) -> str:
+        return f"in [{', '.join(map(thaw, self.values))}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Fits:
+    """The value is text, and the regular expression matches the whole of it."""
+
+    regex: str
+
+    def accepts(self, value: Frozen) -> bool:
+        """Return whether a config value passes."""
+        return value[0] == "text" and compile_regex(self.regex).matches(value[1])
+
+    def __str__(self) -> str:
+        return f"regex {self.regex!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class Compares:
+    """The value is a number (bools are not) on this side of a bound."""
+
+    operator: str
+    bound: float
+
+    def accepts(self, value: Frozen) -> bool:
+        """Return whether a config value passes."""
+        if value[0] != "number" or value[1] == "nan":
+            return False
+        number: float = value[1]
+        answers = {
+            "gt": number > self.bound,
+            "gte": number >= self.bound,
+            "lt": number < self.bound,
+            "lte": number <= self.bound,
+        }
+        return answers[self.operator]
+
+    def __str__(self) -> str:
+        return f"{self.operator} {self.bound}"
+
+
+@dataclass(frozen=True, slots=True)
+class Exists:
+    """The key is there, or is not."""
+
+    wanted: bool
+
+    def __str__(self) -> str:
+        return f"exists {str(self.wanted).lower()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Negation:
+    """The value passes none of these."""
+
+    test: ConfigTest
+
+    def accepts(self, value: Frozen) -> bool:
+        """Return whether a config value passes."""
+        return not accepts_config(self.test, value)
+
+    def __str__(self) -> str:
+        return f"not {self.test}"
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """The value passes all of these."""
+
+    tests: tuple[ConfigTest, ...]
+
+    def __str__(self) -> str:
+        return " and ".join(map(str, self.tests))
+
+
+ConfigTest = Equals | OneOf | Fits | Compares | Exists | Negation | Every
+
+
+def accepts_config(test: ConfigTest, value: Frozen | None) -> bool:
+    """Return whether a config value passes `test`; None stands for a key that is not there, which
+    passes only `exists: false`.
+    """
+    if isinstance(test, Every):
+        return all(accepts_config(part, value) for part in test.tests)
+    if isinstance(test, Exists):
+        return test.wanted == (value is not None)
+    return value is not None and test.accepts(value)
+
+
+def find_config_value(config: Mapping[str, Any], key: str) -> Frozen | None:
+    """Return the frozen value under a dotted key, or None where there is none.
+
+    Example:
+        >>> find_config_value({"kernel_initializer": {"config": {"seed": 3}}}, "kernel_initializer")
+        ('mapping', (('config', ('mapping', (('seed', ('number', 3)),))),))
+        >>> find_config_value({"kernel_initializer": {"seed": 3}}, "kernel_initializer.seed")
+        ('number', 3)
+    """
+    value: Any = config
+    for part in key.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return None
+        value = value[part]
+    return freeze(value)
+
+
+class ConfigTestShape(Conditions):
+    """Tests of one value of a layer's config."""
+
+    meant: ClassVar[Mapping[str, str]] = BOUNDS_MEANT | {
+        "one_of": "in",
+        "any": "in",
+        "ne": "not",
+        "matches": "regex",
+        "glob": "regex",
+    }
+
+    one_of: Annotated[list[Any], Field(min_length=1)] = optional(
+        "One of these.", "[same, valid]", alias="in"
+    )
+    negation: ConfigTestValue = optional("The value does not pass this.", "same", alias="not")
+    regex: RegexText = optional(
+        "The value is text that this regular expression (RE2) matches whole.", '"(relu|elu).*"'
+    )
+    gt: NumberValue = optional(BOUNDS_HELP["gt"], "0")
+    gte: NumberValue = optional(BOUNDS_HELP["gte"], "64")
+    lt: NumberValue = optional(BOUNDS_HELP["lt"], "64")
+    lte: NumberValue = optional(BOUNDS_HELP["lte"], "64")
+    exists: Truth = optional("Whether the config has the key at all.", "true")
+
+
+ConfigTestValue = Annotated[
+    Annotated[Any, Tag("~value")] | Annotated[ConfigTestShape, Tag("~mapping")],
+    kind_of(False, "must be a value or a test"),
+]
+ConfigTestShape.model_rebuild()
+
+
+def to_config_test(value: Any) -> ConfigTest:
+    """Return the typed test of a checked value: anything but a mapping of tests is compared by
+    value.
+    """
+    if not isinstance(value, ConfigTestShape):
+        return Equals(freeze(value))
+    tests: list[ConfigTest] = []
+    if value.given("one_of") is not None:
+        tests.append(OneOf(tuple(freeze(item) for item in value.one_of)))
+    if "negation" in value.model_fields_set:
+        tests.append(Negation(to_config_test(value.negation)))
+    if value.given("regex") is not None:
+        tests.append(Fits(value.regex))
+    tests += [
+        Compares(name, value.given(name)) for name in BOUNDS_HELP if value.given(name) is not None
+    ]
+    if value.given("exists") is not None:
+        tests.append(Exists(value.exists))
+    return tests[0] if len(tests) == 1 else Every(tuple(tests))
+
 
 SHOWN = 3
 

@@ -11,9 +11,8 @@ from pydantic import create_model
 from graphprune.diagnostics.diagnostic import Where
 from graphprune.rules.matchers.matcher import Matcher, Places
 from graphprune.rules.matchers.number_test import NumberTest, to_number_test, to_share_test
-from graphprune.rules.shapes.shape import Shape, optional, required
-from graphprune.rules.text.notes import Help, Notes
-from graphprune.rules.text.yaml_text import Path
+from graphprune.rules.text.document import Help, Notes, Path
+from graphprune.rules.text.shape import Shape, optional, required
 
 ONE_MATCHER = "MatcherValue"
 SEVERAL_MATCHERS = "MatcherList"

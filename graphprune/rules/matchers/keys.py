@@ -13,21 +13,32 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from graphprune.rules.matchers.classes import ISA, TYPE
 from graphprune.rules.matchers.config import CONFIG
-from graphprune.rules.matchers.counts import CALLS, PARAMS, PARAMS_SHARE
-from graphprune.rules.matchers.flags import PRODUCES_OUTPUT, TRAINABLE, WRAPPED
+from graphprune.rules.matchers.facts import (
+    CALLS,
+    PARAMS,
+    PARAMS_SHARE,
+    PRODUCES_OUTPUT,
+    TRAINABLE,
+    WRAPPED,
+)
 from graphprune.rules.matchers.key import MatcherKey, Place, with_keys
 from graphprune.rules.matchers.logic import ALL, ANY, NOT, USE, AllOf, Everything, Use
 from graphprune.rules.matchers.matcher import Matcher
 from graphprune.rules.matchers.names import NAME
-from graphprune.rules.matchers.neighbours import FED_BY, FEEDS, NEIGHBOUR_KEYS
+from graphprune.rules.matchers.neighbours import FED_BY, FEEDS, INSIDE, NEIGHBOUR_KEYS
 from graphprune.rules.matchers.number_test import NumberTest
-from graphprune.rules.matchers.positions import FIRST, INSIDE, LAST
-from graphprune.rules.matchers.reach import AFTER, BEFORE, BETWEEN, BETWEEN_KEYS, REACH_KEYS
+from graphprune.rules.matchers.reach import (
+    AFTER,
+    BEFORE,
+    BETWEEN,
+    BETWEEN_KEYS,
+    FIRST,
+    LAST,
+    REACH_KEYS,
+)
 from graphprune.rules.matchers.weights import WEIGHT
-from graphprune.rules.shapes.scalars import Fault
-from graphprune.rules.shapes.shape import MATCHER_WANTED, Conditions, Shape, required
-from graphprune.rules.text.notes import Notes
-from graphprune.rules.text.yaml_text import Path
+from graphprune.rules.text.document import Notes, Path
+from graphprune.rules.text.shape import MATCHER_WANTED, Conditions, Fault, Shape, required
 
 KEYS: tuple[MatcherKey, ...] = (
     NAME,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphprune.rules.matchers.key import ONE_MATCHER, SEVERAL_MATCHERS, MatcherKey, Place
 from graphprune.rules.matchers.matcher import Matcher
-from graphprune.rules.shapes.scalars import Text
+from graphprune.rules.text.words import Text
 from graphprune.suggestions import closest
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from graphprune.graph.out_of_reach import explain_out_of_reach
 from graphprune.rules.matchers.key import MatcherKey, Place
 from graphprune.rules.matchers.layer_set import LayerSet
 from graphprune.rules.matchers.matcher import Context, Matcher, Places, quoted
-from graphprune.rules.shapes.scalars import Fault, RegexText, Text, Texts
-from graphprune.rules.shapes.shape import Shape, kind_of, optional
 from graphprune.rules.text.regexes import RegexError, compile_glob, compile_regex
+from graphprune.rules.text.shape import Fault, Shape, kind_of, optional
+from graphprune.rules.text.words import RegexText, Text, Texts
 from graphprune.suggestions import find_close
 
 if TYPE_CHECKING:

@@ -1,17 +1,16 @@
-"""Direct producers and consumers: `fed_by`, `feeds`."""
+"""What is directly around a layer: `fed_by`, `feeds`, and the model that it is `inside`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from graphprune.rules.matchers.call_graph import Links
+from graphprune.rules.matchers.call_graph import Links, neighbours
 from graphprune.rules.matchers.classes import IsA, TypeIs
-from graphprune.rules.matchers.key import MatcherKey, Place, SchemaKey
+from graphprune.rules.matchers.key import ONE_MATCHER, MatcherKey, Place, SchemaKey
 from graphprune.rules.matchers.layer_set import mark
 from graphprune.rules.matchers.matcher import Matcher, listed
-from graphprune.rules.matchers.ways import neighbours
-from graphprune.rules.shapes.scalars import Truth
+from graphprune.rules.text.words import Truth
 
 if TYPE_CHECKING:
     from graphprune.rules.matchers.failures import Failures
@@ -169,6 +168,48 @@ def _wrong(relation: Neighbour, failures: Failures, names: list[str]) -> str:
     return f"{nearest} ({kind}), which {failures.lacks(relation.of, nearest)}"
 
 
+@dataclass(frozen=True, slots=True)
+class Inside(Matcher):
+    """Some enclosing nested model matches."""
+
+    container: Matcher
+
+    def find(self, matches: Matches) -> LayerSet:
+        """Return the layers of those models, and of the models in them."""
+        containers = matches.of(self.container)
+        found: set[str] = set()
+        for address, layer in matches.graph.layers.items():  # models come before their layers
+            outer = layer.container
+            if outer is not None and (outer in found or outer in containers):
+                found.add(address)
+        return matches.order.of(found)
+
+    def words(self) -> str:
+        """Return `inside ...`."""
+        return f"inside {self.container.grouped()}"
+
+    def spelled(self) -> str:
+        """Return `inside: ...`."""
+        return f"inside: {self.container.nested()}"
+
+    def inner(self) -> tuple[Matcher, ...]:
+        """Return the matcher of the model."""
+        return (self.container,)
+
+    def reason(self, failures: Failures, address: str) -> str:
+        """Return the model that matches, or those that the layer is in."""
+        layers = failures.matches.graph.layers
+        chain = []
+        outer = layers[address].container
+        while outer is not None:
+            chain.append(outer)
+            outer = layers[outer].container
+        if address in failures.matches.of(self):
+            inside = failures.matches.of(self.container)
+            return f"inside {next(name for name in chain if name in inside)}"
+        return f"is inside {listed(chain)}" if chain else "is in no nested model"
+
+
 NEIGHBOUR_KEYS = (
     SchemaKey("every", Truth, "true: all of the neighbours match, not only one.", "true"),
     SchemaKey("only", Truth, "true: there is exactly one neighbour, and it matches.", "true"),
@@ -195,4 +236,11 @@ FEEDS = MatcherKey(
     "Some direct consumer matches.",
     "{type: Add}",
     build=lambda shape, place: _build(Feeds, shape, place),
+)
+INSIDE = MatcherKey(
+    "inside",
+    ONE_MATCHER,
+    "Some nested model around the layer matches.",
+    "{name: backbone}",
+    build=lambda shape, place: Inside(place.matcher(shape)),
 )

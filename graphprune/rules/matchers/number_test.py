@@ -10,8 +10,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, Tag
 
-from graphprune.rules.shapes.scalars import Count, PositiveCount, Share
-from graphprune.rules.shapes.shape import Conditions, kind_of, optional
+from graphprune.rules.text.numbers import Count, PositiveCount, Share
+from graphprune.rules.text.shape import Conditions, kind_of, optional
 
 Number = int | float
 

@@ -1,4 +1,4 @@
-"""What comes before a layer and after it, near or far: `after`, `before`, `between`."""
+"""What comes before a layer and after it: `after`, `before`, `between`, `first`, `last`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from graphprune.rules.matchers.call_graph import Links, reach
+from graphprune.rules.matchers.call_graph import Links, find_way, not_reached, reach, through
 from graphprune.rules.matchers.key import ONE_MATCHER, MatcherKey, Place, SchemaKey
 from graphprune.rules.matchers.layer_set import both
-from graphprune.rules.matchers.logic import Use
+from graphprune.rules.matchers.logic import Use, conditions_of
 from graphprune.rules.matchers.matcher import Matcher, Search
-from graphprune.rules.matchers.ways import find_way, not_reached, through
-from graphprune.rules.shapes.scalars import PositiveCount
+from graphprune.rules.text.numbers import PositiveCount
 
 if TYPE_CHECKING:
     from graphprune.rules.matchers.failures import Failures
@@ -181,6 +180,79 @@ class Between(Matcher):
         return "; ".join(ways)
 
 
+class _End(Matcher):
+    """In the set, and no layer of the set lies on one side of it."""
+
+    __slots__ = ()
+
+    walks = True
+    key: ClassVar[str]
+    verb: ClassVar[str]
+    is_first: ClassVar[bool]
+
+    of: Matcher
+
+    def find(self, matches: Matches) -> LayerSet:
+        """Return the layers with a call that no call of the set comes before, or follows."""
+        (search,) = self.searches()
+        return matches.ends(search)
+
+    def words(self) -> str:
+        """Return `first ...`."""
+        return f"{self.key} {self.of.grouped()}"
+
+    def spelled(self) -> str:
+        """Return `first: ...`."""
+        return f"{self.key}: {self.of.nested()}"
+
+    def inner(self) -> tuple[Matcher, ...]:
+        """Return the matcher of the set."""
+        return (self.of,)
+
+    def searches(self) -> tuple[Search, ...]:
+        """Return the search for what comes after the set, or before it."""
+        return (Search(self.of, downstream=self.is_first),)
+
+    def reason(self, failures: Failures, address: str) -> str:
+        """Return what the layer lacks, or which layer of the set comes before it, or follows it."""
+        matches = failures.matches
+        if address in matches.of(self):
+            return f"no {self.of.noun()} {self.verb} {address}, so it is the {self.key} one"
+        inside = matches.of(self.of)
+        if address not in inside:
+            is_simple = len(conditions_of(self.of)) == 1
+            return f"is no {self.of.noun()}" if is_simple else failures.lacks(self.of, address)
+        links = matches.calls.before if self.is_first else matches.calls.after
+        way = find_way(matches, address, inside, links)
+        if not way:
+            return ""
+        found, here = matches.calls.name(way[-1]), matches.calls.name(way[0])
+        along = through(matches, way[::-1] if self.is_first else way)
+        return f"{found} {self.verb} {here}{along}"
+
+
+@dataclass(frozen=True, slots=True)
+class First(_End):
+    """In the set, and no strict ancestor is."""
+
+    of: Matcher
+
+    key = "first"
+    verb = "comes before"
+    is_first = True
+
+
+@dataclass(frozen=True, slots=True)
+class Last(_End):
+    """In the set, and no strict descendant is."""
+
+    of: Matcher
+
+    key = "last"
+    verb = "follows"
+    is_first = False
+
+
 REACH_KEYS = (
     SchemaKey("hops", PositiveCount, "At most this many calls away.", "3"),
     SchemaKey("until", ONE_MATCHER, "Do not look past a layer that matches this.", "{type: Add}"),
@@ -233,4 +305,18 @@ BETWEEN = MatcherKey(
     build=lambda shape, place: Between(
         place.matcher(shape.after, "after"), place.matcher(shape.before, "before")
     ),
+)
+FIRST = MatcherKey(
+    "first",
+    ONE_MATCHER,
+    "The layer matches, and nothing before it does.",
+    "{isa: Conv2D}",
+    build=lambda shape, place: First(place.matcher(shape)),
+)
+LAST = MatcherKey(
+    "last",
+    ONE_MATCHER,
+    "The layer matches, and nothing after it does. Each branch has its own last.",
+    "{type: Dense}",
+    build=lambda shape, place: Last(place.matcher(shape)),
 )

@@ -13,6 +13,7 @@ from pydantic import Discriminator, Field, Tag
 
 from graphprune.diagnostics.diagnostic import Diagnostic
 from graphprune.graph import Layer, Tensor
+from graphprune.graph.layers import is_named, means_any
 from graphprune.rules.matchers.key import MatcherKey, Place
 from graphprune.rules.matchers.matcher import Context, Matcher, Places
 from graphprune.rules.matchers.number_test import (
@@ -21,9 +22,9 @@ from graphprune.rules.matchers.number_test import (
     NumberTestValue,
     ShareTestValue,
 )
-from graphprune.rules.matchers.weight_names import is_named, means_any
-from graphprune.rules.shapes.scalars import Count, PositiveCount, TextOrList
-from graphprune.rules.shapes.shape import Conditions, optional
+from graphprune.rules.text.numbers import Count, PositiveCount
+from graphprune.rules.text.shape import Conditions, optional
+from graphprune.rules.text.words import TextOrList
 from graphprune.suggestions import closest
 
 if TYPE_CHECKING:

@@ -8,10 +8,8 @@ from typing import Any
 
 from graphprune.diagnostics.diagnostic import Diagnostic
 from graphprune.graph import Layer
-from graphprune.rules.matchers.weight_names import is_named
 from graphprune.rules.values.rule_set import Prune, Rule
 from graphprune.sparsity.counts import percent
-from graphprune.sparsity.patterns import KeepOf
 from graphprune.sparsity.schedules import Schedule
 
 
@@ -19,11 +17,7 @@ def settings_on(layer: Layer, action: Prune) -> tuple[Any, ...]:
     """Return what `action` does to `layer`; equal for two rules that ask for the same, whatever
     they call their schedules.
     """
-    weights = tuple(
-        tensor.name
-        for tensor in layer.prunable
-        if action.weights is None or is_named(tensor.name, action.weights)
-    )
+    weights = tuple(tensor.name for tensor in action.tensors_of(layer))
     return (
         action.sparsity,
         action.budget,
@@ -107,9 +101,9 @@ def describe_settings(rule: Rule, *, long: bool = False) -> str:
 
 
 def _target(action: Prune, *, long: bool) -> str:
-    """Return how sparse in which pattern; `keep n of m` says both."""
-    if isinstance(action.pattern, KeepOf):
-        return f"keep {action.pattern.keep} of {action.pattern.of} along {action.pattern.along}"
+    """Return how sparse in which pattern; some patterns say both."""
+    if action.pattern.fixed_sparsity is not None:
+        return action.pattern.short
     if action.budget is not None and action.budget.threshold is not None:
         return f"{action.budget.name} {action.pattern}"
     if action.budget is not None:

@@ -19,8 +19,7 @@ from graphprune.rules.resolving.conflicts import describe_settings
 from graphprune.rules.resolving.near_misses import Miss, explain_misses, find_misses
 from graphprune.rules.resolving.resolve import resolve_rules
 from graphprune.rules.values.custom_layers import teach_layers
-from graphprune.rules.values.losses import describe_losses
-from graphprune.rules.values.rule_set import Keep, Resolution, Rule, RuleSet
+from graphprune.rules.values.rule_set import Keep, Resolution, Rule, RuleSet, describe_losses
 from graphprune.suggestions import closest
 
 FORMAT_VERSION = "1.0"

@@ -6,23 +6,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, compress, repeat
 
-from graphprune.archive.collector import collector_paused
+from graphprune.archive.files import collector_paused
 from graphprune.diagnostics.diagnostic import Diagnostic, sort_by_place
 from graphprune.graph import Layer, LayerGraph
-from graphprune.rules.matchers.faults import find_matcher_faults
-from graphprune.rules.matchers.flags import Flag
+from graphprune.graph.layers import is_named, means_any
+from graphprune.rules.matchers.facts import Flag
+from graphprune.rules.matchers.failures import find_matcher_faults
 from graphprune.rules.matchers.logic import AnyOf, conditions_of
 from graphprune.rules.matchers.matcher import Matcher
 from graphprune.rules.matchers.matches import Matches, Zeros
-from graphprune.rules.matchers.weight_names import is_named, means_any
 from graphprune.rules.resolving.conflicts import conflict, list_layers, same_settings, settings_on
 from graphprune.rules.resolving.near_misses import explain_miscount, explain_misses
 from graphprune.rules.resolving.run_checks import check_model
-from graphprune.rules.text.shipped import ANY_MODEL, PREFIX
+from graphprune.rules.text.files import ANY_MODEL, PREFIX
 from graphprune.rules.values.checks import Check, matchers_of
 from graphprune.rules.values.custom_layers import find_layer_faults, teach_layers
-from graphprune.rules.values.losses import Loss
-from graphprune.rules.values.rule_set import Claim, Keep, Prune, Resolution, Rule, RuleSet
+from graphprune.rules.values.rule_set import Claim, Keep, Loss, Prune, Resolution, Rule, RuleSet
 from graphprune.suggestions import closest
 
 # By pair of rule ids, the layers that both claim.

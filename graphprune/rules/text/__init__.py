@@ -1,5 +1,6 @@
-"""Rule files and the files beside them as text: where they are, how they are encoded, and the place
-of every value.
+"""The text of rule files, below the level of keys: YAML with places, scalars, mappings.
 
-What belongs here: YAML, encodings, globs and regular expressions. What does not: what a key means.
+What belongs here: files and encodings, YAML, regular expressions, and the pydantic types that
+several sections use. What does not: what a key means; its shape stands beside what is built from
+it, in `matchers` and `building`.
 """

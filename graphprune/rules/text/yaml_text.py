@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -16,11 +15,10 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from graphprune.diagnostics.diagnostic import Diagnostic, Where
+from graphprune.rules.text.document import Document, Path
+from graphprune.rules.text.files import MAX_BYTES
 from graphprune.rules.text.syntax_help import explain_syntax
 
-Path = tuple[str | int, ...]
-
-MAX_BYTES = 1_000_000
 MAX_DEPTH = 60
 MAX_NODES = 200_000
 MAX_DIGITS = 40
@@ -29,37 +27,6 @@ _NUMBER = re.compile(r"[-+]?(0x[0-9a-fA-F]+|0o[0-7]+|[0-9]+)")
 HALVES = re.compile("[\ud800-\udfff]")
 _PAIRS = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 """JSON writes characters above U+FFFF as two halves, which the YAML reader leaves apart."""
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One rule file as plain values.
-
-    Attributes:
-        file: The name to print.
-        data: Mappings, lists, text, numbers, bools and None.
-        keys: The place of each mapping key, by path.
-        values: The place of each value, by path.
-        faults: What is wrong with the text itself; with a syntax error `data` is None.
-    """
-
-    file: str
-    data: Any
-    keys: Mapping[Path, Where] = field(default_factory=dict)
-    values: Mapping[Path, Where] = field(default_factory=dict)
-    faults: tuple[Diagnostic, ...] = ()
-    is_readable: bool = True
-
-    def key(self, path: Path) -> Where:
-        """Return the place of the key at `path`, or of its nearest enclosing value."""
-        return self.keys.get(path) or self.value(path)
-
-    def value(self, path: Path) -> Where:
-        """Return the place of the value at `path`, or of its nearest enclosing value."""
-        for length in range(len(path), -1, -1):
-            if path[:length] in self.values:
-                return self.values[path[:length]]
-        return Where(self.file, 1, 1)
 
 
 def parse_document(text: str, file: str) -> Document:

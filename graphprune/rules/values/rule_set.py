@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from graphprune.diagnostics.diagnostic import Diagnostic, Where
+from graphprune.graph.layers import Layer, Tensor, is_named
 from graphprune.rules.matchers.matcher import Matcher, reads_weights
 from graphprune.rules.values.checks import Check, CheckOutcome, matchers_of
 from graphprune.rules.values.custom_layers import CustomLayer
-from graphprune.rules.values.losses import Loss
 from graphprune.sparsity.counts import percent
 from graphprune.sparsity.patterns import UNSTRUCTURED, Pattern
 from graphprune.sparsity.schedules import Schedule
@@ -18,6 +18,48 @@ from graphprune.sparsity.schedules import Schedule
 if TYPE_CHECKING:
     from graphprune.rules.matchers.logic import Use
     from graphprune.rules.matchers.number_test import NumberTest
+
+_VERBS = {"keep": "beats", "override": "overrides"}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Loss:
+    """One rule that matches a layer and does not decide it.
+
+    Attributes:
+        rule: Its id.
+        to: `override` where a rule that overrides it matches, `keep` where a keep rule beat it,
+            `same settings` where the rule that decides says the same.
+        by: The id of the rule that it lost to. That need not be the one that decides, which may
+            have beaten it in turn.
+    """
+
+    rule: str
+    to: str
+    by: str
+
+
+def describe_losses(decides: str, losses: Sequence[Loss]) -> str:
+    """Return who beat whom on a layer, what the rule that decides did first.
+
+    Example:
+        >>> lost = [Loss("half", "override", "most"), Loss("most", "keep", "stem")]
+        >>> describe_losses("stem", lost)
+        'beats most; most overrides half'
+        >>> describe_losses("a", [Loss("b", "same settings", "a")])
+        'same settings: b'
+    """
+    groups: dict[tuple[str, str], list[str]] = {}
+    for loss in sorted(losses, key=lambda loss: (loss.by != decides, loss.by)):
+        groups.setdefault((loss.by, loss.to), []).append(loss.rule)
+    return "; ".join(_group(by, decides, to, ids) for (by, to), ids in groups.items())
+
+
+def _group(by: str, decides: str, to: str, ids: Sequence[str]) -> str:
+    if to not in _VERBS:
+        return f"{to}: {', '.join(ids)}"
+    return f"{'' if by == decides else f'{by} '}{_VERBS[to]} {', '.join(ids)}"
+
 
 Allocate = Literal["uniform", "erk", "magnitude", "threshold"]
 Over = Literal["claimed", "prunable"]
@@ -96,6 +138,12 @@ class Prune:
     misfit: Misfit = "error"
     budget: Budget | None = None
     pattern_where: Where | None = field(default=None, compare=False)
+
+    def tensors_of(self, layer: Layer) -> tuple[Tensor, ...]:
+        """Return the tensors of `layer` that it prunes."""
+        if self.weights is None:
+            return layer.prunable
+        return tuple(tensor for tensor in layer.prunable if is_named(tensor.name, self.weights))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 import tf_keras
 
-from graphprune.archive.suffixes import check_export_suffix
+from graphprune.archive.files import check_export_suffix
 from graphprune.errors import OutputError
 from graphprune.files import whole_folder, write_whole
 from graphprune.tf.models.quiet import quiet_output
@@ -75,7 +75,7 @@ def write_saved_model(model: tf_keras.Model, path: str | Path) -> None:
         and not (target / "saved_model.pb").is_file()
         and not (target.is_dir() and not any(target.iterdir()))
     ):
-        raise OutputError(f"{target}: exists and is not a SavedModel; give another path")
+        raise OutputError("exists and is not a SavedModel; give another path", place=target)
     with whole_folder(target, needed=estimate_bytes(model)) as folder:
         try:
             with quiet_output():
@@ -83,7 +83,7 @@ def write_saved_model(model: tf_keras.Model, path: str | Path) -> None:
         except tf.errors.OpError as fault:
             reason = find_reason(fault)
             raise reason or OutputError(
-                f"{target}: cannot be written: {_first_line(fault)}; save it as .keras"
+                f"cannot be written: {_first_line(fault)}; save it as .keras", place=target
             ) from fault
 
 

@@ -28,11 +28,11 @@ from graphprune.archive.allowed.keras_names import (
     METRIC,
     OPTIMIZER,
     POLICY,
+    PRUNING_SCHEDULE,
     REGULARIZER,
 )
-from graphprune.archive.allowed.places import PRUNING_SCHEDULE
 from graphprune.archive.entries import LAMBDA
-from graphprune.tf.pruning.keras_schedules import PruningSchedule
+from graphprune.engine.schedules import PruningSchedule
 
 KINDS: tuple[tuple[type, str], ...] = (
     (Layer, LAYER),

@@ -1,18 +1,22 @@
-"""The places where Keras turns a name into an object, held against the allow-list while a model
-loads.
+"""Guards on Keras while it loads a model: names are checked, and calls that never end are refused.
 
-`archive.allowed.find_refused` has judged every name of the config before; this stands behind it,
-for names that Keras makes up on the way, such as a text that a class of the user's hands to
+`archive.allowed.find_refused` has judged every name of the config before. `names_guarded` checks
+those that Keras makes up on the way, such as a string that a class of the user's hands to
 `activations.get`, which looks it up among all that Keras's module holds. Nothing is imported here
 because a file names it.
+
+Keras builds a model by going through its calls again and again until all are made; if one never can
+be, it goes on for ever. `stuck_calls_refused` ends that.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from tf_keras.src.engine import functional
 from tf_keras.src.saving import serialization_lib
 from tf_keras.src.saving.legacy import serialization as legacy
 
@@ -32,7 +36,7 @@ def names_guarded(place: str, given: Mapping[str, Any]) -> Iterator[None]:
     def refuse(name: str) -> ArchiveError:
         refused.append(
             ArchiveError(
-                f"{place}: {name} may not be named by a model file; it is not safe to load"
+                f"{name} may not be named by a model file; it is not safe to load", place=place
             )
         )
         return refused[-1]
@@ -115,3 +119,60 @@ def _is_known(name: str, identifier: Any) -> bool:
     if isinstance(identifier, Mapping):  # Keras makes an object of the name of an optimizer
         return bool(keras_kinds({"class_name": name})) or string_fits(name, OPTIMIZER)
     return any(string_fits(name, kind) for kind in KERAS)
+
+
+@contextmanager
+def stuck_calls_refused(place: str) -> Iterator[None]:
+    """Raise an ArchiveError that begins with `place` where Keras would build a model without end.
+
+    `graph.from_config.check_models` finds what a config alone tells. That a keyword argument takes
+    the third tensor of a layer that makes two is seen only here (`reconstruct_from_config`,
+    tf_keras/src/engine/functional.py).
+    """
+    rebuild = functional.reconstruct_from_config
+
+    def watched(
+        config: dict[str, Any], custom_objects: Any = None, created_layers: Any = None
+    ) -> Any:
+        created = _Created(created_layers or {})
+        return rebuild(
+            {**config, "layers": _Layers(config["layers"], created, place)}, custom_objects, created
+        )
+
+    functional.reconstruct_from_config = watched
+    try:
+        yield
+    finally:
+        functional.reconstruct_from_config = rebuild
+
+
+class _Created(OrderedDict):
+    """The layers made so far by name; true even when empty, so that Keras fills this one and not
+    another.
+    """
+
+    def __bool__(self) -> bool:
+        return True
+
+
+class _Layers(list):
+    """The layers of a config. Keras walks over them once to make them and then once for each round
+    of calls, in which at least one call must be made.
+    """
+
+    def __init__(self, layers: list[Any], created: _Created, place: str) -> None:
+        super().__init__(layers)
+        self._created, self._place, self._made = created, place, [-2, -1]
+
+    def __iter__(self) -> Iterator[Any]:
+        self._made = [
+            self._made[1],
+            sum(len(getattr(layer, "_inbound_nodes", ())) for layer in self._created.values()),
+        ]
+        if self._created and self._made[0] == self._made[1]:
+            raise ArchiveError(
+                "a layer takes a tensor that no other makes; a keyword argument"
+                " names it, save the model again",
+                place=self._place,
+            )
+        return super().__iter__()

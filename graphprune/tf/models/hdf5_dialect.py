@@ -22,8 +22,7 @@ import tf_keras
 from tf_keras.src.mixed_precision.loss_scale_optimizer import LossScaleOptimizerV3
 from tf_keras.src.saving.legacy import serialization
 
-from graphprune.archive.allowed.keras_names import KERAS, LAYER
-from graphprune.archive.allowed.places import kind_at
+from graphprune.archive.allowed.keras_names import KERAS, LAYER, kind_at
 from graphprune.wrapper_names import REGISTERED
 
 _DEFAULTS: Mapping[str, Any] = {

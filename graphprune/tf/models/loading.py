@@ -16,23 +16,43 @@ from graphprune.archive.allowed import Given, Refusal
 from graphprune.arguments import check_mapping, check_path
 from graphprune.errors import ArchiveError, GraphpruneError
 from graphprune.graph.from_config import check_models
-from graphprune.graph.read import ModelFile
+from graphprune.graph.read import ModelFile, read_graph
+from graphprune.tf.layers.building import spectral_layers_buildable
 from graphprune.tf.layers.growing_vocabularies import check_config
-from graphprune.tf.layers.spectral_build import spectral_layers_buildable
+from graphprune.tf.layers.live_tensors import weight_names
+from graphprune.tf.layers.stored_names import keep_names, kept_names, names_in_format
 from graphprune.tf.models.bounds import growth_bounded
 from graphprune.tf.models.building import build_saved_model, load_hdf5, load_zip
 from graphprune.tf.models.given import given_objects, kinds_of, named_as_given
-from graphprune.tf.models.guard import names_guarded
+from graphprune.tf.models.guard import names_guarded, stuck_calls_refused
 from graphprune.tf.models.refusals import (
     check_loadable,
     explain_lambda,
     explain_refusal,
     refuse_settings,
 )
-from graphprune.tf.models.stuck_calls import stuck_calls_refused
-from graphprune.tf.pruning.file_names import keep_file_names
-from graphprune.tf.pruning.scope import prune_scope
+from graphprune.tf.pruning.addresses import addressed_layers, inner_layer, is_layered_model
+from graphprune.tf.pruning.keras_api import prune_scope
 from graphprune.tf.pruning.surgery import adopt_wrappers
+
+
+def keep_file_names(archive: Archive, model: tf_keras.Model) -> None:
+    """Let the custom layers of a model that was loaded from `archive` know the names of their
+    weights there, which plans of the file go by.
+    """
+    custom = {
+        address: inner_layer(layer)
+        for address, layer in addressed_layers(model)
+        if not is_layered_model(layer) and weight_names(inner_layer(layer))
+    }
+    if not custom:
+        return
+    graph = read_graph(archive)
+    for address, layer in custom.items():
+        if kept_names(layer) is None and address in graph.layers:
+            stored = [tensor.name for tensor in graph.layers[address].tensors]
+            keep_names(layer, names_in_format(layer, archive.format, stored), stored)
+
 
 # Keras and Python raise errors without codes; what they are about is told by their words, which
 # are those of tf_keras 2.21 (src/saving) and CPython 3.11 (marshal.c).
@@ -156,7 +176,7 @@ def _load_uncompiled(archive: Archive, reason: str) -> tf_keras.Model:
     except GraphpruneError:
         raise
     except Exception as err:
-        raise ArchiveError(f"{archive.path}: {_explain(err, archive)}") from err
+        raise ArchiveError(f"{_explain(err, archive)}", place=archive.path) from err
     fault = (
         f"its compile settings could not be restored, so the model is not compiled ({reason});"
         " compile it again, or say how to train it with --loss and --optimizer"

@@ -13,7 +13,7 @@ from tf_keras.src.engine.keras_tensor import KerasTensor
 from graphprune.arguments import describe
 from graphprune.errors import GraphError
 from graphprune.graph.layers import SEPARATOR
-from graphprune.tf.pruning.live_tfmot import foreign_wrapper, is_toolkit_layer
+from graphprune.tf.pruning.tfmot import foreign_wrapper, is_toolkit_layer
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
 

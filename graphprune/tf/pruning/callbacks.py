@@ -1,18 +1,22 @@
-"""The pruner as a Keras callback."""
+"""The callbacks of Keras's `fit`: mask updates, and sparsity in TensorBoard."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib.util
+from os import PathLike
 from typing import Any
 
+import tensorflow as tf
 import tf_keras
 
+from graphprune.arguments import check_path
+from graphprune.engine.callbacks import MaskUpdates, SparsityCurves
 from graphprune.errors import TrainingError
-from graphprune.sparsity.positions import Run, check_run
+from graphprune.sparsity.positions import Run
 from graphprune.tf.pruning.pruner import Pruner
 
 
-class UpdatePruningStep(tf_keras.callbacks.Callback):
+class UpdatePruningStep(MaskUpdates, tf_keras.callbacks.Callback):
     """Updates masks while `fit` trains a pruned model: `model.fit(x, y,
     callbacks=[UpdatePruningStep()])`.
 
@@ -31,95 +35,112 @@ class UpdatePruningStep(tf_keras.callbacks.Callback):
 
     def __init__(self, run: Run | None = None, *, done: int = 0) -> None:
         super().__init__()
-        check_run(run)
-        self.params: dict[str, Any] | None = (
-            None  # a loop that is no `fit` never calls `set_params`
-        )
-        self.run, self._done = run, done
-        self._pruner: Pruner | None = None
-        self._ends_batches = False
-        self._has_advanced = False
-
-    @property
-    def pruner(self) -> Pruner:
-        """The pruner of the callback's model.
-
-        Raises:
-            TrainingError: the callback has no model yet.
-        """
-        if self._pruner is None:
-            raise TrainingError(
-                "UpdatePruningStep has no model; call set_model(model) first, as fit does"
-            )
-        return self._pruner
+        self.follow(run, done)
 
     def set_model(self, model: tf_keras.Model) -> None:
         """Find the model's pruned layers."""
         super().set_model(model)
         self._pruner = Pruner(model)
 
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Resolve the schedules and do the update that is due at step 0.
 
-        Raises:
-            TrainingError: no layer of the model is pruned, or a schedule needs a length that `fit`
-                does not know.
-        """
-        self.pruner.check_pruned("UpdatePruningStep")
-        params, self._ends_batches, self._has_advanced = self.params or {}, False, False
-        self.pruner.start(
-            self.run or Run(params.get("steps"), params.get("epochs")), done=self._done
+class PruningSummaries(tf_keras.callbacks.TensorBoard):
+    """Keras's TensorBoard callback, which writes for each pruned tensor its target sparsity, its
+    measured sparsity and the threshold of its mask as well.
+
+    Put it behind `UpdatePruningStep`. The tags are `target_sparsity/LAYER/TENSOR`,
+    `sparsity/LAYER/TENSOR` and `threshold/LAYER/TENSOR`, with the layer's address and the tensor's
+    name; the horizontal axis counts optimizer updates since the wrap, so a resumed training goes on
+    in the same curve. The last point is the state in which training ends.
+
+    Args:
+        log_dir: The folder that TensorBoard shows; events go into its folder `train`.
+        update_freq: `epoch`, `batch`, or a number of steps.
+        run: The length of the run, where `fit` cannot know it; as for `UpdatePruningStep`.
+        **kwargs: Further arguments of `tf_keras.callbacks.TensorBoard`.
+
+    Raises:
+        TrainingError: the tensorboard package is not installed.
+        TypeError: `log_dir` is not a path, or `run` is not a `Run`.
+        ValueError: `update_freq` is none of these, or `log_dir` is empty.
+    """
+
+    def __init__(
+        self,
+        log_dir: str | PathLike[str] = "logs",
+        update_freq: str | int = "epoch",
+        *,
+        run: Run | None = None,
+        **kwargs: Any,
+    ) -> None:
+        check_tensorboard()
+        if not check_path("log_dir", log_dir, "the path of a folder"):
+            raise ValueError(
+                "log_dir must name a folder, got ''; give the folder that TensorBoard shows, such"
+                " as 'logs'"
+            )
+        self._curves = SparsityCurves(update_freq, run)
+        super().__init__(log_dir=log_dir, update_freq=update_freq, **kwargs)
+        self.params: dict[str, Any] | None = (
+            None  # a loop that is no `fit` never calls `set_params`
         )
 
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Catch up, for loops that call nothing else; where batches end with a call there is
-        nothing to catch up with.
+    def set_model(self, model: tf_keras.Model) -> None:
+        """Find the model's pruned layers."""
+        self._curves.follow(Pruner(model))
+        super().set_model(model)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Learn from the length of the run what the targets are.
+
+        Raises:
+            TrainingError: no layer of the model is pruned.
         """
-        if not self._ends_batches:
-            self.pruner.on_step()
+        self._curves.check_pruned()
+        super().on_train_begin(logs)
+        self._curves.begin(self.params)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Update the masks that the last optimizer updates made due."""
-        self._ends_batches = True
-        self.pruner.on_step()
-        if not self._has_advanced and self.pruner.has_advanced:
-            self._has_advanced = True
-            self.pruner.warn_standing_still()
+        """Write what is due after these steps."""
+        super().on_train_batch_end(batch, logs)
+        if self.update_freq != "epoch" and self._curves.has_passed(self.update_freq):
+            self._write()
 
-    def on_epoch_end(
-        self, epoch: int | None = None, logs: Any = None, *, batch: int | None = None
-    ) -> None:
-        """Catch up, for loops that call nothing at the end of a batch; those written for another
-        library may name the argument `batch`.
-        """
-        self.pruner.on_step()
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Write the metrics of the epoch, and where the pruned tensors stand."""
+        super().on_epoch_end(epoch, logs)
+        if self.update_freq == "epoch":
+            self._write()
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Do what is still due, make sure that masked weights are zero, and let go of the model."""
-        self.pruner.on_step()
-        self.pruner.project()
-        self._at_the_very_end(self._warn_missed)
-        self.pruner.stop()
+        """Write the state in which training ends, and close the files."""
+        self._write()
+        super().on_train_end(logs)
 
-    def _warn_missed(self) -> None:
-        was_stopped = bool(getattr(self.model, "stop_training", False))
-        if was_stopped or self.run is None:
-            self.pruner.warn_missed(was_stopped=was_stopped)
+    def close(self) -> None:
+        """Write out what is waiting, where training was broken off before `on_train_end`."""
+        self._close_writers()
 
-    def _at_the_very_end(self, finish: Callable[[], None]) -> None:
-        """Call `finish` once the callbacks behind this one have ended too, which may restore
-        weights: in `fit`, Keras's History is the last of all.
-        """
-        history: Any = getattr(self.model, "history", None)
-        # Keras gives all callbacks of one fit the same dict
-        is_fit = self.params is not None and getattr(history, "params", None) is self.params
-        self.params = None
-        if not is_fit:
-            finish()
+    def _write(self) -> None:
+        """Write the state of each tensor, unless it was written already."""
+        step, points = self._curves.take()
+        if not points:
             return
+        with tf.summary.record_if(True), self._train_writer.as_default():
+            for tag, value in points.items():
+                tf.summary.scalar(tag, value, step=step)
 
-        def end(logs: Any = None) -> None:
-            del history.on_train_end
-            finish()
+    def _implements_train_batch_hooks(self) -> bool:
+        return super()._implements_train_batch_hooks() or self.update_freq != "epoch"
 
-        history.on_train_end = end
+
+def check_tensorboard() -> None:
+    """Raise unless the tensorboard package is there, which TensorFlow writes its summaries with.
+
+    Raises:
+        TrainingError: it is not installed.
+    """
+    if importlib.util.find_spec("tensorboard") is None:
+        raise TrainingError(
+            "TensorBoard events need the package tensorboard, which is not installed; pip install"
+            " 'graphprune[tensorboard]'"
+        )

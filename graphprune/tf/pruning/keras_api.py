@@ -13,6 +13,7 @@ from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.saving.serialization_lib import serialize_keras_object
 
 from graphprune.arguments import describe
+from graphprune.engine.schedules import PruningSchedule, check_schedule, own_schedule
 from graphprune.errors import TrainingError
 from graphprune.graph.classes.python_patterns import WAY_OUT, PatternArguments
 from graphprune.sparsity.missed_targets import explain_missed
@@ -28,10 +29,8 @@ from graphprune.tf.pruning.addresses import (
     is_wrapped,
     refuse_other_kind,
 )
-from graphprune.tf.pruning.keras_schedules import ConstantSparsity, PruningSchedule, check_schedule
-from graphprune.tf.pruning.live_tfmot import foreign_wrapper, is_toolkit_layer
-from graphprune.tf.pruning.missed_targets import find_missed_targets
-from graphprune.tf.pruning.own_schedule import own_schedule
+from graphprune.tf.pruning.keras_schedules import ConstantSparsity
+from graphprune.tf.pruning.pruner import find_missed_targets
 from graphprune.tf.pruning.skipped_layers import (
     Skipped,
     describe_skipped,
@@ -39,7 +38,9 @@ from graphprune.tf.pruning.skipped_layers import (
     find_skipped,
 )
 from graphprune.tf.pruning.surgery import strip_model, wrap_layers
+from graphprune.tf.pruning.tfmot import foreign_wrapper, is_toolkit_layer
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
+from graphprune.wrapper_names import REGISTERED
 
 _OWN_KEYWORDS = (
     "to_prune",
@@ -289,3 +290,25 @@ def _check_policy(policy: Any, *, is_model: bool) -> None:
             "pruning_policy must have methods allow_pruning(layer) and"
             f" ensure_model_supports_pruning(model), got {describe(policy)} without {missing[0]}"
         )
+
+
+UNLISTED: tuple[type, ...] = (
+    tf_keras.layers.SpectralNormalization,
+    tf_keras.layers.experimental.RandomFourierFeatures,
+    tf_keras.optimizers.Adafactor,
+    tf_keras.optimizers.Lion,
+)
+"""Classes that Keras exports and does not find again by name in a file that it wrote."""
+
+
+def prune_scope() -> Any:
+    """Return a scope, for `with`, in which `tf_keras.models.load_model` knows graphprune's classes,
+    and all of its own.
+    """
+    return tf_keras.utils.custom_object_scope(prune_objects())
+
+
+def prune_objects() -> dict[str, type]:
+    """Return the classes of `prune_scope` by name."""
+    own = {REGISTERED: PruneLowMagnitude, PruneLowMagnitude.__name__: PruneLowMagnitude}
+    return {**{unlisted.__name__: unlisted for unlisted in UNLISTED}, **own}

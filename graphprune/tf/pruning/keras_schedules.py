@@ -1,21 +1,18 @@
-"""Schedules with the names and meaning that users of Keras pruning know, and those that users write
-themselves.
-"""
+"""Schedules that answer in tensors, and how wrappers store those of a user's own class."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
+import tf_keras
 
-from graphprune.arguments import check_number, check_whole, wrong_type
-from graphprune.sparsity.positions import Position
-from graphprune.sparsity.schedules import Schedule
+from graphprune.engine import schedules as engine
+from graphprune.engine.schedules import ScheduleClasses
 
 
-class PruningSchedule(ABC):
+class PruningSchedule(engine.PruningSchedule):
     """When masks change and how much must be zero, in optimizer steps: what `prune_low_magnitude`
     takes.
 
@@ -26,42 +23,6 @@ class PruningSchedule(ABC):
     object, where its model is loaded.
     """
 
-    begin_step: int
-    end_step: int = -1
-    frequency: int = 100
-
-    @abstractmethod
-    def __call__(self, step: Any) -> tuple[Any, Any]:
-        """Return (bool, float) scalars: whether masks change at `step`, and the share of weights
-        that must be zero.
-        """
-
-    @abstractmethod
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments of the constructor; alone, or as `config` beside a `class_name`."""
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> PruningSchedule:
-        """Return the schedule that `get_config` described."""
-        return cls(**config.get("config", config))
-
-    @property
-    def target(self) -> float:
-        """The share of zeros in the end: at `end_step`, or at `begin_step` of a schedule that never
-        ends.
-        """
-        return float(self(self.end_step if self.end_step >= 0 else self.begin_step)[1])
-
-    def to_schedule(self) -> Schedule:
-        """Return the schedule as plans and reports show it; the pruner calls a schedule of your own
-        itself.
-        """
-        end = None if self.end_step < 0 else Position(self.end_step, "step")
-        begin, every = Position(self.begin_step, "step"), Position(self.frequency, "step")
-        return Schedule(
-            curve="constant", begin=begin, end=end, every=every, name=type(self).__name__
-        )
-
     def _should_prune_in_step(
         self, step: Any, begin_step: int, end_step: int, frequency: int
     ) -> tf.Tensor:
@@ -69,19 +30,13 @@ class PruningSchedule(ABC):
         every `frequency` steps, and at `end_step`.
         """
         step = tf.cast(step, tf.int64)
-        is_turn = tf.logical_or((step - begin_step) % frequency == 0, step == end_step)
-        is_over = tf.logical_and(end_step >= 0, step > end_step)
-        return tf.logical_and(is_turn, tf.logical_and(step >= begin_step, tf.logical_not(is_over)))
+        return tf.convert_to_tensor(
+            super()._should_prune_in_step(step, begin_step, end_step, frequency)
+        )
 
 
-class KnownSchedule(PruningSchedule):
+class _KnownSchedule(PruningSchedule, engine.KnownSchedule):
     """A schedule that plans can hold."""
-
-    @abstractmethod
-    def _arguments(self) -> dict[str, Any]: ...
-
-    @abstractmethod
-    def _sparsity_at(self, step: tf.Tensor) -> tf.Tensor: ...
 
     def __call__(self, step: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """Return (bool, float32) scalars: whether masks change at `step`, and the share of weights
@@ -92,112 +47,20 @@ class KnownSchedule(PruningSchedule):
             step, self.begin_step, self.end_step, self.frequency
         ), self._sparsity_at(step)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the class name and every argument."""
-        return {"class_name": type(self).__name__, "config": self._arguments()}
 
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other.get_config() == self.get_config()
-
-    def __hash__(self) -> int:
-        return hash((type(self), *self._arguments().values()))
-
-
-class ConstantSparsity(KnownSchedule):
+class ConstantSparsity(_KnownSchedule, engine.ConstantSparsity):
     """The same sparsity from `begin_step` on; masks change every `frequency` steps until `end_step`
     (-1: for ever).
     """
-
-    def __init__(
-        self, target_sparsity: float, begin_step: int, end_step: int = -1, frequency: int = 100
-    ) -> None:
-        _check_share("target_sparsity", target_sparsity)
-        self.begin_step, self.end_step, self.frequency = _check_steps(
-            begin_step, end_step, frequency, endless=True
-        )
-        self.target_sparsity = target_sparsity
-
-    @property
-    def target(self) -> float:
-        """The share of zeros."""
-        return self.target_sparsity
-
-    def to_schedule(self) -> Schedule:
-        """Return the schedule as plans and wrappers hold it."""
-        end = None if self.end_step == -1 else Position(self.end_step, "step")
-        return Schedule(
-            curve="constant",
-            begin=Position(self.begin_step, "step"),
-            end=end,
-            every=Position(self.frequency, "step"),
-        )
-
-    def _arguments(self) -> dict[str, Any]:
-        return {
-            "target_sparsity": self.target_sparsity,
-            "begin_step": self.begin_step,
-            "end_step": self.end_step,
-            "frequency": self.frequency,
-        }
 
     def _sparsity_at(self, step: tf.Tensor) -> tf.Tensor:
         return tf.constant(self.target_sparsity, tf.float32)
 
 
-class PolynomialDecay(KnownSchedule):
+class PolynomialDecay(_KnownSchedule, engine.PolynomialDecay):
     """Sparsity that rises from `initial_sparsity` at `begin_step` to `final_sparsity` at
     `end_step`, fast at first where `power` is above 1.
     """
-
-    def __init__(
-        self,
-        initial_sparsity: float,
-        final_sparsity: float,
-        begin_step: int,
-        end_step: int,
-        power: float = 3,
-        frequency: int = 100,
-    ) -> None:
-        _check_share("initial_sparsity", initial_sparsity)
-        _check_share("final_sparsity", final_sparsity)
-        self.begin_step, self.end_step, self.frequency = _check_steps(
-            begin_step, end_step, frequency, endless=False
-        )
-        if check_number("power", power) <= 0:
-            raise ValueError(f"power must be above 0, got {power}")
-        self.initial_sparsity, self.final_sparsity, self.power = (
-            initial_sparsity,
-            final_sparsity,
-            power,
-        )
-
-    @property
-    def target(self) -> float:
-        """The share of zeros at `end_step`."""
-        return self.final_sparsity
-
-    def to_schedule(self) -> Schedule:
-        """Return the schedule as plans and wrappers hold it."""
-        begin, end, every = (
-            Position(step, "step") for step in (self.begin_step, self.end_step, self.frequency)
-        )
-        return Schedule(
-            curve="polynomial",
-            begin=begin,
-            end=end,
-            every=every,
-            initial=float(self.initial_sparsity),
-            power=float(self.power),
-        )
-
-    def _arguments(self) -> dict[str, Any]:
-        shares = {"initial_sparsity": self.initial_sparsity, "final_sparsity": self.final_sparsity}
-        return shares | {
-            "begin_step": self.begin_step,
-            "end_step": self.end_step,
-            "power": self.power,
-            "frequency": self.frequency,
-        }
 
     def _sparsity_at(self, step: tf.Tensor) -> tf.Tensor:
         progress = tf.cast(step - self.begin_step, tf.float32) / max(
@@ -210,80 +73,47 @@ class PolynomialDecay(KnownSchedule):
         )
 
 
-def check_schedule(schedule: Any) -> None:
-    """Raise unless `schedule` is a pruning schedule of graphprune, or a user's own that inherits
-    from it.
+class PlannedSchedule(PruningSchedule, engine.PlannedSchedule):
+    """A schedule of a rule file that `ConstantSparsity` and `PolynomialDecay` cannot say: another
+    curve, or places in epochs or percent of the run.
 
-    Raises:
-        TypeError: it is something else; the text says what to write instead.
+    Attributes:
+        schedule: The schedule, as plans hold it.
+        sparsity: Its target.
     """
-    if not isinstance(schedule, PruningSchedule):
-        raise wrong_type(
-            "pruning_schedule", "a graphprune.PruningSchedule", schedule, _other_schedule(schedule)
-        )
-    if not isinstance(getattr(schedule, "begin_step", None), int):
-        raise TypeError(
-            f"pruning_schedule: {type(schedule).__name__} has no whole number begin_step; set it in"
-            " its __init__, and end_step (-1: never ends)"
-        )
+
+    def __call__(self, step: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return (bool, float32) scalars: whether masks change at `step` (a number), and the share
+        of weights that must be zero.
+
+        Raises:
+            ValueError: the schedule is in epochs or percent, whose steps only a run knows.
+        """
+        is_due, share = engine.PlannedSchedule.__call__(self, step)
+        return tf.constant(is_due), tf.constant(share, tf.float32)
 
 
-def _other_schedule(value: Any) -> str:
-    """Return what to write instead of a value that is no pruning schedule."""
-    if isinstance(value, Mapping) and "pruning_schedule" in value:
-        return "give the dict as keywords: prune_low_magnitude(model, **pruning_params)"
-    if isinstance(value, Mapping):
-        return (
-            "make one from a config by ConstantSparsity.from_config or PolynomialDecay.from_config"
-        )
-    own = _OWN.get((value if isinstance(value, type) else type(value)).__name__)
-    if own is None or isinstance(value, type):
-        return "such as graphprune.ConstantSparsity(0.5, begin_step=0)"
-    try:
-        arguments = ", ".join(
-            f"{name}={argument!r}"
-            for name, argument in own(**value.get_config()["config"])._arguments().items()
-        )
-    except (AttributeError, KeyError, TypeError, ValueError):
-        arguments = "..."
-    return f"graphprune's own has the same arguments: graphprune.{own.__name__}({arguments})"
+SCHEDULES = ScheduleClasses(ConstantSparsity, PolynomialDecay, PlannedSchedule)
+"""The schedules of plans as users of tf_keras know them."""
 
 
-_OWN: Mapping[str, type[KnownSchedule]] = {
-    kind.__name__: kind for kind in (ConstantSparsity, PolynomialDecay)
-}
-
-
-def _check_share(name: str, value: float) -> None:
-    check_number(name, value)
-    if not 0 <= value < 1:
-        raise ValueError(f"{name} must be at least 0 and below 1, got {value}")
-
-
-def _check_steps(
-    begin_step: int, end_step: int, frequency: int, *, endless: bool
-) -> tuple[int, int, int]:
-    """Return the three as whole numbers of Python; floats may stand for them, as in
-    `end_step=steps_per_epoch * 4.0`.
-    """
-    begin_step, end_step, frequency = (
-        _whole("begin_step", begin_step),
-        _whole("end_step", end_step),
-        _whole("frequency", frequency),
+def write_own_schedule(schedule: engine.PruningSchedule | None) -> dict[str, Any]:
+    """Return the part of a wrapper's config that holds a user's own schedule, or nothing."""
+    return (
+        {}
+        if schedule is None
+        else {"own_schedule": tf_keras.utils.serialize_keras_object(schedule)}
     )
-    if begin_step < 0:
-        raise ValueError(f"begin_step must be at least 0, got {begin_step}")
-    if end_step < begin_step and not (endless and end_step == -1):
-        raise ValueError(
-            f"end_step must be at least begin_step ({begin_step}){' or -1' if endless else ''}, got"
-            f" {end_step}"
-        )
-    if frequency < 1:
-        raise ValueError(f"frequency must be at least 1, got {frequency}")
-    return begin_step, end_step, frequency
 
 
-def _whole(name: str, value: float) -> int:
-    return int(
-        check_whole(name, int(value) if isinstance(value, float) and value.is_integer() else value)
+def read_own_schedule(
+    value: Any, custom_objects: Mapping[str, Any] | None = None
+) -> engine.PruningSchedule | None:
+    """Return the schedule that `write_own_schedule` wrote; a schedule, or None, is returned as it
+    is.
+    """
+    return (
+        tf_keras.utils.deserialize_keras_object(value, custom_objects)
+        if isinstance(value, Mapping)
+        else value
     )

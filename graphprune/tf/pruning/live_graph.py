@@ -31,8 +31,8 @@ from graphprune.tf.pruning.addresses import (
     inner_layer,
     is_layered_model,
 )
-from graphprune.tf.pruning.live_tfmot import is_toolkit_layer, live_masks, live_state
 from graphprune.tf.pruning.model_clone import clone_with_state, clone_wrapped
+from graphprune.tf.pruning.tfmot import is_toolkit_layer, live_masks, live_state
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 from graphprune.wrapper_names import state_names
 

@@ -14,19 +14,13 @@ from tf_keras.src.engine.functional import has_functional_like_constructor
 from graphprune.errors import GraphError
 from graphprune.graph.layers import SEPARATOR
 from graphprune.sparsity.mask_kernels import apply_mask, is_masked
-from graphprune.tf.layers.known_outputs import foresee_outputs
+from graphprune.tf.layers.building import foresee_outputs, spectral_layers_buildable
 from graphprune.tf.layers.layer_clone import clone_layer, copy_state, without_random_values
 from graphprune.tf.layers.live_tensors import find_weight
 from graphprune.tf.layers.replicas import strategy_scope
-from graphprune.tf.layers.spectral_build import spectral_layers_buildable
 from graphprune.tf.pruning.addresses import check_model, inner_layer, is_layered_model, name_of
 from graphprune.tf.pruning.compile_state import copy_compile_state
-from graphprune.tf.pruning.live_tfmot import (
-    is_toolkit_layer,
-    live_masks,
-    live_state,
-    read_live_pruning,
-)
+from graphprune.tf.pruning.tfmot import is_toolkit_layer, live_masks, live_state, read_live_pruning
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
 MakeLayer = Callable[[str, Layer], Layer]

@@ -1,17 +1,25 @@
-"""Wrapping and stripping of live models, always as clones: the caller's model is never touched."""
+"""Wrapping, stripping and one-shot pruning of live models, always on clones of the caller's."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
+import tensorflow as tf
 import tf_keras
 from tf_keras.src.engine.base_layer import Layer
 
 from graphprune.archive.tfmot import PREFIX
+from graphprune.engine.masks import prune_at_once
+from graphprune.engine.schedules import PruningSchedule
+from graphprune.errors import PlanError
+from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.layer_graph import LayerGraph
-from graphprune.plan.changes import Plan
+from graphprune.graph.layers import Tensor
+from graphprune.plan.changes import LayerChange, Plan
 from graphprune.plan.from_document import plan_of
 from graphprune.plan.make import plan_graph
 from graphprune.plan.rewrite import wrap_graph
@@ -21,12 +29,101 @@ from graphprune.rules.values.rule_set import RuleSet
 from graphprune.sparsity.positions import Run
 from graphprune.sparsity.pruning import Pruning
 from graphprune.tf.layers.layer_clone import clone_layer
-from graphprune.tf.pruning.addresses import find_wrappers, inner_layer, is_unbuilt
-from graphprune.tf.pruning.keras_schedules import PruningSchedule
+from graphprune.tf.layers.live_tensors import (
+    bare_names,
+    check_finite,
+    find_weight,
+    named_weights,
+    weight_names,
+)
+from graphprune.tf.pruning.addresses import addressed_layers, find_wrappers, inner_layer, is_unbuilt
 from graphprune.tf.pruning.live_graph import count_zeros, graph_of_model, weight_reader
 from graphprune.tf.pruning.model_clone import clone_unbuilt, clone_with_state, clone_wrapped
-from graphprune.tf.pruning.planned_names import planned_names, with_planned_names
+from graphprune.tf.pruning.pruner import held_layers
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
+
+
+def planned_names(layer: Layer, change: LayerChange) -> tuple[str, ...]:
+    """Return the names of a custom layer's weights, those of the plan among them, in the order of
+    `layer.weights`; nothing for layers of the table.
+
+    Raises:
+        PlanError: the layer has no such weight, or a rule file calls a weight by the name of
+            another one.
+    """
+    if not layer.built or not weight_names(layer):
+        return ()
+    stored = {tensor.stored_as or tensor.name: tensor.name for tensor in change.tensors}
+    names = [name for name, _ in named_weights(layer, stored)]
+    labels = {name: label for name, label in stored.items() if name in names}
+    for name, label in labels.items():
+        if label != name:
+            _check_label(layer, name, label)
+    bare = bare_names(layer)
+    counts = Counter(bare)
+    plain = {
+        name: other
+        for name, other in zip(names, bare, strict=True)
+        if name.isdecimal() and counts[other] == 1 and other not in labels.values()
+    }
+    found = tuple(labels.get(name) or plain.get(name, name) for name in names)
+    return (
+        found if len(set(found)) == len(found) else tuple(labels.get(name, name) for name in names)
+    )
+
+
+def _check_label(layer: Layer, name: str, label: str) -> None:
+    """Raise where what a rule file calls the numbered weight `name` is the name of another weight
+    in the class.
+    """
+    try:
+        other = find_weight(layer, label)
+    except PlanError:
+        return
+    if other is not find_weight(layer, name):
+        raise PlanError(
+            f"{layer.name}: the rule file calls the weight {name!r} of {type(layer).__name__}"
+            f" {label!r}, which is another weight of the class; list all weights under 'weights' in"
+            " the order in which the layer makes them"
+        )
+
+
+def with_planned_names(model: tf_keras.Model, graph: LayerGraph, plan: Plan) -> LayerGraph:
+    """Return the graph in which custom layers also have their weights by the names that the plan
+    uses: those of a file, or of a rule file's `layers`.
+    """
+    layers, renamed = dict(addressed_layers(model)), {}
+    for change in plan.changes:
+        layer = graph.layers.get(change.address)
+        if layer is None or layer.type != change.type or weights_of(layer.entry) is not None:
+            continue
+        known = {tensor.name: tensor for tensor in layer.tensors}
+        wanted = {name: name for name in (change.after.weights if change.after is not None else ())}
+        wanted |= {tensor.name: tensor.stored_as or tensor.name for tensor in change.tensors}
+        more = [
+            replace(known[stored], name=name, prunable=False)
+            for name, stored in wanted.items()
+            if name not in known and stored in known
+        ]
+        found = [
+            (name, _find(inner_layer(layers[change.address]), name))
+            for name, stored in wanted.items()
+            if name not in known and stored not in known
+        ]
+        more += [
+            Tensor(name, tuple(weight.shape), weight.dtype.name, (), False)
+            for name, weight in found
+            if weight is not None
+        ]
+        renamed[change.address] = replace(layer, tensors=(*layer.tensors, *more))
+    return graph.replace(renamed)
+
+
+def _find(layer: Layer, name: str) -> tf.Variable | None:
+    try:
+        return find_weight(layer, name)
+    except PlanError:  # told as a difference between the plan and the model
+        return None
 
 
 def apply_plan(model: tf_keras.Model, plan: Plan | str | PathLike[str]) -> tf_keras.Model:
@@ -184,3 +281,30 @@ def _check_addresses(name: str, graph: LayerGraph, plan: Plan) -> None:
     missing = [change.address for change in plan.changes if change.address not in graph.layers]
     if missing:
         raise other_model([f"{address!r} is missing in {name}" for address in missing])
+
+
+def prune_one_shot(
+    model: tf_keras.Model, rules: RuleSet | Plan | str | PathLike[str] | Mapping[str, Any]
+) -> tf_keras.Model:
+    """Return a clone of `model` in which the smallest weights that `rules` select are zero at once;
+    nothing else is changed, and nothing is wrapped.
+
+    The targets, patterns, budgets and thresholds of the rules hold; their schedules play no part,
+    since nothing is trained. Layers that are wrapped already get the target of their wrapper.
+    Counts are exact: those that the plan tells.
+
+    Args:
+        model: A built Sequential or Functional model; it is not changed.
+        rules: What to prune: rules in any form that `apply_rules` takes, or a plan that was made
+            for this model.
+
+    Raises:
+        GraphError: the model, or a layer in it, cannot be copied.
+        RuleError: the rules do not fit the model.
+        StalePlanError: the plan was made for another model.
+        TrainingError: a weight is NaN or infinite, so magnitudes say nothing.
+    """
+    check_finite(model, model.name, "such a model cannot be pruned by magnitude; train it anew")
+    wrapped = apply_plan(model, rules) if isinstance(rules, Plan) else apply_rules(model, rules)
+    prune_at_once(held_layers(find_wrappers(wrapped)).values())
+    return strip_model(wrapped)

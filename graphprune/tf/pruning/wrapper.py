@@ -18,6 +18,8 @@ from tf_keras.src.utils.tf_utils import maybe_init_scope
 
 from graphprune.archive.tfmot import is_toolkit_config
 from graphprune.arguments import wrong_type
+from graphprune.engine.pruner import no_pruner
+from graphprune.engine.schedules import PruningSchedule
 from graphprune.graph.checkpoint_weights import state_attribute
 from graphprune.graph.classes.python_patterns import pattern_arguments
 from graphprune.sparsity.pruning import Provenance, Pruning
@@ -29,14 +31,12 @@ from graphprune.tf.layers.live_tensors import (
     unburied,
     weight_names,
 )
+from graphprune.tf.layers.prunable_layer import live_class
 from graphprune.tf.layers.replicas import copies
 from graphprune.tf.layers.stored_names import keep_names, places_of
-from graphprune.tf.pruning.keras_schedules import PruningSchedule
-from graphprune.tf.pruning.missing_pruner import forget_first_traces, is_symbolic, no_pruner
-from graphprune.tf.pruning.own_schedule import read_own_schedule, write_own_schedule
-from graphprune.tf.pruning.planned_schedule import keras_schedule
-from graphprune.tf.pruning.projection import Projection
-from graphprune.tf.pruning.tfmot_config import convert_tfmot_config
+from graphprune.tf.pruning.keras_schedules import SCHEDULES, read_own_schedule, write_own_schedule
+from graphprune.tf.pruning.tfmot import convert_tfmot_config
+from graphprune.tf.pruning.training_hooks import Projection, forget_first_traces, is_symbolic
 from graphprune.wrapper_names import LAST_UPDATE, PACKAGE, STEP, mask_name, threshold_name
 
 
@@ -128,7 +128,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
     @property
     def pruning_schedule(self) -> PruningSchedule:
         """When masks change, and to which share of zeros."""
-        return self.own_schedule or keras_schedule(self.pruning.schedule, self.pruning.sparsity)
+        return self.own_schedule or SCHEDULES.of_plan(self.pruning.schedule, self.pruning.sparsity)
 
     @property
     def block_size(self) -> tuple[int, int]:
@@ -393,4 +393,4 @@ def _builds_when_called(layer: Layer) -> bool:
     """
     if not is_builtin_layer(layer) or holds_prunable_layer(layer):
         return True
-    return isinstance(layer, tf_keras.layers.MultiHeadAttention) and not layer.weights
+    return live_class(layer).is_built_by_call and not layer.weights

@@ -1,4 +1,4 @@
-"""Whether data fits a model, and how well the model does on it."""
+"""Whether data and its labels fit a model, and how well the model does on it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,108 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from graphprune.engine.faults import explain_fault
 from graphprune.errors import DataError, TrainingError
 from graphprune.runs.run_options import Compiling
+from graphprune.runs.samples import LabelRule, check_labels
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.training.compiling import compile_model
 from graphprune.tf.training.data import ArrayData, Data
-from graphprune.tf.training.faults import explain_fault
 from graphprune.tf.training.hidden_state import read_recurrent_states, restore_recurrent_states
-from graphprune.tf.training.label_rules import check_array_labels, check_batch_labels
+
+_CLASSES = (tf_keras.losses.sparse_categorical_crossentropy,)
+_DIGITS = {tf.float16: 11, tf.bfloat16: 8}
+"""Binary digits that a type holds of a number; Keras turns labels that are floats into the output's
+type.
+"""
+_SHARES = (tf_keras.losses.binary_crossentropy, tf_keras.losses.binary_focal_crossentropy)
+
+
+def check_array_labels(model: tf_keras.Model, data: Data) -> None:
+    """Refuse an `.npz` with labels that the model's loss does not take, in its test set too.
+
+    Raises:
+        DataError: a label is of the wrong kind or out of range.
+    """
+    rules = find_label_rules(model)
+    if not isinstance(data, ArrayData) or len(rules) != 1 or rules[0] is None:
+        return
+    for name, labels in (("y_train", data.y_train), ("y_test", data.y_test)):
+        if labels is not None:
+            check_labels(f"{data.spec}: {name}", labels, rules[0])
+
+
+def check_batch_labels(model: tf_keras.Model, place: str, batch: Any) -> None:
+    """Refuse one batch of a dataset with labels that a loss of the model does not take.
+
+    Raises:
+        DataError: a label is of the wrong kind or out of range.
+    """
+    has_weights = len(batch) == 3
+    rules = find_label_rules(model)
+    for rule, labels in zip(rules, _labels_of(model, batch[1], len(rules)), strict=True):
+        if (
+            rule is None
+            or not isinstance(labels, tf.Tensor)
+            or (has_weights and rule.kind == "share")
+        ):
+            continue  # a weight of 0 may leave out what is no share
+        which = f" of output {rule.output!r}" if len(rules) > 1 else ""
+        check_labels(f"{place}: y{which}", np.atleast_1d(labels.numpy()), rule)
+
+
+def find_label_rules(model: tf_keras.Model) -> list[LabelRule | None]:
+    """Return what the loss of each output takes; None where that is not known."""
+    outputs = tf.nest.flatten(model.outputs)
+    losses = _losses_of(model, len(outputs))
+    return [
+        _rule(loss, name, output)
+        for loss, name, output in zip(losses, model.output_names, outputs, strict=True)
+    ]
+
+
+def _losses_of(model: tf_keras.Model, count: int) -> list[Any]:
+    given = getattr(getattr(model, "compiled_loss", None), "_user_losses", None)
+    if isinstance(given, Mapping) and "class_name" not in given:
+        return [given.get(name) for name in model.output_names]
+    if isinstance(given, list | tuple):
+        return list(given) if len(given) == count else [None] * count
+    return [given] * count
+
+
+def _labels_of(model: tf_keras.Model, y: Any, count: int) -> list[Any]:
+    if isinstance(y, Mapping):
+        return [y.get(name) for name in model.output_names]
+    flat = tf.nest.flatten(y)
+    return flat if len(flat) == count else [None] * count
+
+
+def _rule(loss: Any, output: str, tensor: Any) -> LabelRule | None:
+    try:
+        known = tf_keras.losses.get(loss)
+    except (ValueError, TypeError):
+        return None
+    function, settings = known, {}
+    if isinstance(known, tf_keras.losses.Loss):
+        # `call` of all losses that wrap a function
+        base = tf_keras.losses.SparseCategoricalCrossentropy
+        if type(known).call is not base.call:
+            return None
+        function, settings = known.fn, known._fn_kwargs
+    name = getattr(function, "__name__", "")
+    # masked labels may be anything
+    if function in _SHARES and getattr(tensor, "_keras_mask", None) is None:
+        return LabelRule("share", name, output)
+    if function in _CLASSES:
+        classes = tensor.shape[-1] if tensor.shape.rank else None
+        digits = _DIGITS.get(tensor.dtype, 24)
+        return LabelRule("class", name, output, classes, settings.get("ignore_class"), 2**digits)
+    return None
+
 
 _EMPTY = {
     "training": "training needs at least one",
@@ -129,9 +220,11 @@ def _take_first(spec: str, part: str, dataset: tf.data.Dataset) -> Any:
     try:
         first = next(iter(dataset.take(1)), None)
     except tf.errors.OpError as fault:
-        raise DataError(f"{spec}: the first {part} batch failed: {explain_fault(fault)}") from fault
+        raise DataError(
+            f"the first {part} batch failed: {explain_fault(fault)}", place=spec
+        ) from fault
     if first is None:
-        raise DataError(f"{spec}: the {part} dataset has no batches; {_EMPTY[part]}")
+        raise DataError(f"the {part} dataset has no batches; {_EMPTY[part]}", place=spec)
     return first
 
 
@@ -148,8 +241,9 @@ def _check_inputs(
     wanted = tf.nest.flatten(model.inputs)
     if len(given) != len(wanted):
         raise DataError(
-            f"{place}: x has {_count(given)}, the model takes {_count(wanted)}"
-            f" ({', '.join(model.input_names)}); {remedy}"
+            f"x has {_count(given)}, the model takes {_count(wanted)}"
+            f" ({', '.join(model.input_names)}); {remedy}",
+            place=place,
         )
     if isinstance(element_spec[0], Mapping):
         return  # matched by name, by Keras
@@ -159,8 +253,8 @@ def _check_inputs(
                 ("text", tensor.dtype.name) if x.dtype == tf.string else (x.dtype.name, "text")
             )
             raise DataError(
-                f"{place}: x is {got}, the model's input {name} takes {takes}; convert the data"
-                " to fit"
+                f"x is {got}, the model's input {name} takes {takes}; convert the data to fit",
+                place=place,
             )
         if (
             x.shape.rank is not None
@@ -168,13 +262,15 @@ def _check_inputs(
             and tensor.shape[1:].is_compatible_with(x.shape)
         ):
             raise DataError(
-                f"{place}: its elements are single samples of shape {tuple(x.shape.as_list())};"
-                " call .batch(n) on the dataset"
+                f"its elements are single samples of shape {tuple(x.shape.as_list())};"
+                " call .batch(n) on the dataset",
+                place=place,
             )
         if not _shapes_fit(x.shape, tensor.shape):
             raise DataError(
-                f"{place}: x has shape {_text(x.shape)}, the model's input {name} takes"
-                f" {_text(tensor.shape)}; reshape the data to fit"
+                f"x has shape {_text(x.shape)}, the model's input {name} takes"
+                f" {_text(tensor.shape)}; reshape the data to fit",
+                place=place,
             )
 
 

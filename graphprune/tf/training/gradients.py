@@ -14,10 +14,10 @@ import tensorflow as tf
 import tf_keras
 from tf_keras.src.engine.training_utils import RespectCompiledTrainableState
 
+from graphprune.engine.faults import explain_fault
 from graphprune.errors import GraphpruneError, TrainingError
 from graphprune.tf.pruning.pruner import Pruner
 from graphprune.tf.training.data import Data
-from graphprune.tf.training.faults import explain_fault
 from graphprune.tf.training.randomness import saved_randomness
 
 _NO_GRADIENT = re.compile(r"gradient registry has no entry for: (?P<type>\w+)")
@@ -59,8 +59,9 @@ def check_gradients(model: tf_keras.Model, data: Data, place: str) -> None:
 def _check_gradients(model: tf_keras.Model, data: Data, place: str) -> None:
     if not model.trainable_variables:
         raise TrainingError(
-            f"{place}: no weight is trainable, so nothing can be trained; set trainable = True on"
-            " layers and save the model again"
+            "no weight is trainable, so nothing can be trained; set trainable = True on"
+            " layers and save the model again",
+            place=place,
         )
     watched = _watched(model)
     trained = {id(variable) for variable in model.trainable_variables}
@@ -76,8 +77,9 @@ def _check_gradients(model: tf_keras.Model, data: Data, place: str) -> None:
     if all(id(variable) in blocked for variable in model.trainable_variables):
         reasons = dict.fromkeys(blocked[id(variable)] for variable in model.trainable_variables)
         raise TrainingError(
-            f"{place}: no weight gets a gradient from the loss, so nothing can be trained"
-            f" ({'; '.join(reasons)}); change the model or the loss"
+            f"no weight gets a gradient from the loss, so nothing can be trained"
+            f" ({'; '.join(reasons)}); change the model or the loss",
+            place=place,
         )
     missed = [
         f"{address} ({blocked[id(weight)]})" for address, weight in watched if id(weight) in blocked
@@ -85,9 +87,10 @@ def _check_gradients(model: tf_keras.Model, data: Data, place: str) -> None:
     if missed:
         more = f" and {len(missed) - _SHOWN} more" if len(missed) > _SHOWN else ""
         raise TrainingError(
-            f"{place}: pruned layers that get no gradient from the loss would never reach their"
+            f"pruned layers that get no gradient from the loss would never reach their"
             f" target: {', '.join(missed[:_SHOWN])}{more}; leave them out of the rules, or freeze"
-            " them (trainable = False) to prune them as they are"
+            " them (trainable = False) to prune them as they are",
+            place=place,
         )
 
 
@@ -127,7 +130,7 @@ def _trace(model: tf_keras.Model, data: Data, variables: list[Any], place: str) 
         raise
     # whatever the layers raise; `fit` would meet the same after the run's folder was made
     except Exception as fault:
-        raise TrainingError(f"{place}: {_explain_failure(model, fault, graphs)}") from fault
+        raise TrainingError(f"{_explain_failure(model, fault, graphs)}", place=place) from fault
     return found
 
 

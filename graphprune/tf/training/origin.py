@@ -5,7 +5,7 @@ are loaded in the same way.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -23,13 +23,15 @@ from graphprune.graph.read import ModelFile
 from graphprune.runs.run_options import ORIGINAL
 from graphprune.tf.models.given import KINDS
 from graphprune.tf.models.loading import load_model
-from graphprune.tf.models.read_back import check_reads_back
-from graphprune.tf.models.saving import save_model
+from graphprune.tf.models.saving import check_reads_back, save_model
 from graphprune.tf.pruning.addresses import check_model
-from graphprune.tf.training.ready_model import Load
 
 _KINDS = "the path of a saved model, or a Keras model"
 _LIBRARIES = frozenset({"tf_keras", "keras", "graphprune", "tensorflow", "builtins", "numpy"})
+
+
+Load = Callable[[str | Path], tf_keras.Model]
+"""Loads a saved model with the user's own classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,7 @@ class Origin:
         except GraphpruneError as fault:
             if not self.is_live:
                 raise
-            said = str(fault).removeprefix(f"{self.file}: ")
-            raise TrainingError(f"{self.place}: {said}") from fault
+            raise TrainingError(fault.text, place=self.place) from fault
 
     def discard(self) -> None:
         """Remove the temporary file of a live model: a run that has begun has its own."""

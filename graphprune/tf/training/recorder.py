@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import tf_keras
 
+from graphprune.engine.progress import overall
 from graphprune.errors import TrainingError
 from graphprune.runs.checkpoints import RunState, write_checkpoint
-from graphprune.runs.progress import OnProgress, Progress
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import RunOptions
-from graphprune.runs.stopping import StopRequest
-from graphprune.tf.layers.finite import check_finite
+from graphprune.runs.training_arguments import OnProgress, Progress, StopRequest
+from graphprune.tf.layers.live_tensors import check_finite
 from graphprune.tf.models.saving import save_model
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
 from graphprune.tf.training.hidden_state import (
@@ -80,7 +80,7 @@ class Recorder(tf_keras.callbacks.Callback):
         )
         self._epoch = start.epoch
         self._sparsity = (0.0, 0.0)
-        self._last_updates: list[int] = []
+        self._last_updates: tuple[int, ...] = ()
         self.step = start.step
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -218,8 +218,9 @@ class Recorder(tf_keras.callbacks.Callback):
         scales = isinstance(self.model.optimizer, tf_keras.mixed_precision.LossScaleOptimizer)
         if math.isnan(loss) or (math.isinf(loss) and not scales):
             raise TrainingError(
-                f"{self._folder.path}: the loss became {loss:g} by step {self.step}; lower the"
-                " learning rate or look at the loss and the data; the checkpoints before are whole"
+                f"the loss became {loss:g} by step {self.step}; lower the"
+                " learning rate or look at the loss and the data; the checkpoints before are whole",
+                place=self._folder.path,
             )
 
     def _is_due(self) -> bool:
@@ -229,17 +230,10 @@ class Recorder(tf_keras.callbacks.Callback):
         """Return target and measured sparsity over all pruned weights; measured again where a mask
         was updated, or `anew`.
         """
-        updates = [
-            int(wrapper.last_update.numpy()) for wrapper in self._pruning.pruner.wrappers.values()
-        ]
-        if anew or updates != self._last_updates:
-            tensors = self._pruning.pruner.tensors()
-            size = max(1, sum(tensor.size for tensor in tensors))
-            self._sparsity = (
-                sum(tensor.target * tensor.size for tensor in tensors) / size,
-                sum(tensor.zeros for tensor in tensors) / size,
-            )
-            self._last_updates = updates
+        pruner = self._pruning.pruner
+        if anew or pruner.last_updates != self._last_updates:
+            self._sparsity = overall(pruner.tensors())
+            self._last_updates = pruner.last_updates
         return self._sparsity
 
     def _tell(self, logs: Mapping[str, Any], *, epoch_ended: bool) -> None:

@@ -17,32 +17,35 @@ from typing import Any
 import tf_keras
 
 from graphprune.arguments import check_whole
+from graphprune.engine.reached import check_targets_reached
 from graphprune.errors import TrainingError
 from graphprune.graph import ModelFile, read_graph
 from graphprune.plan import Plan, plan_to_config
 from graphprune.plan.from_document import plan_of
 from graphprune.rules.values.rule_set import RuleSet
-from graphprune.runs.original import find_original
-from graphprune.runs.progress import OnProgress
-from graphprune.runs.resume_point import Tell, cut_metrics, find_finished, find_start
+from graphprune.runs.resume_point import Tell, cut_metrics, find_finished, find_original, find_start
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import MAX_EPOCHS, Compiling, RunOptions
-from graphprune.runs.stopping import StopRequest
-from graphprune.runs.strategy_names import NONE
-from graphprune.runs.training_arguments import check_run_dir, check_settings
+from graphprune.runs.training_arguments import (
+    NONE,
+    OnProgress,
+    StopRequest,
+    check_run_dir,
+    check_settings,
+)
 from graphprune.sparsity.positions import Position, Run
 from graphprune.tf.models.loading import load_model
-from graphprune.tf.models.read_back import check_reads_back
-from graphprune.tf.pruning.summaries import check_tensorboard
+from graphprune.tf.models.saving import check_reads_back
+from graphprune.tf.pruning.addresses import find_wrappers
+from graphprune.tf.pruning.callbacks import check_tensorboard
+from graphprune.tf.pruning.pruner import held_layers
 from graphprune.tf.training.compiling import compile_model
 from graphprune.tf.training.data import Data, read_data
 from graphprune.tf.training.evaluation import check_data_fits
 from graphprune.tf.training.event_files import Place, cut_events
 from graphprune.tf.training.given_data import given_data
-from graphprune.tf.training.given_rules import given_rules, plan_for
-from graphprune.tf.training.origin import check_origin, open_origin
-from graphprune.tf.training.reached import check_targets_reached
-from graphprune.tf.training.ready_model import Load, make_ready
+from graphprune.tf.training.origin import Load, check_origin, open_origin
+from graphprune.tf.training.ready_model import given_rules, make_ready, plan_for
 from graphprune.tf.training.run_record import (
     checkpoint_steps,
     first_state,
@@ -184,7 +187,7 @@ def train(
     found = folder.check_free(force=force)
     if not 1 <= epochs <= MAX_EPOCHS:
         raise TrainingError(
-            f"{run_dir}: the number of epochs must be from 1 to {MAX_EPOCHS:,}, got {epochs}"
+            f"the number of epochs must be from 1 to {MAX_EPOCHS:,}, got {epochs}", place=run_dir
         )
     if tensorboard is not None:
         check_tensorboard()
@@ -213,7 +216,7 @@ def train(
         plan = plan_for(origin, trained, asked_rules, length, allow_missed=allow_missed)
         trained = make_ready(trained, plan, asked, samples, origin.place)
         if not allow_missed:
-            check_targets_reached(trained, length, plan)
+            check_targets_reached(held_layers(find_wrappers(trained)), length, plan)
         every = checkpoint_steps(checkpoint_every, length)
         options = run_options(
             origin,

@@ -13,7 +13,7 @@ from graphprune.archive import read_archive
 from graphprune.errors import TrainingError
 from graphprune.files import file_sha256, model_sha256
 from graphprune.plan import Plan, plan_sha256
-from graphprune.rules.text.shipped import find_rule_file
+from graphprune.rules.text.files import find_rule_file
 from graphprune.runs.checkpoints import Checkpoint, RunState
 from graphprune.runs.run_options import Compiling, RunOptions
 from graphprune.sparsity.positions import Position, Run, Unit, parse_position

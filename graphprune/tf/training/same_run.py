@@ -11,9 +11,8 @@ import tensorflow as tf
 
 from graphprune.errors import CheckpointError, DataError
 from graphprune.plan import Plan, plan_sha256, read_plan
-from graphprune.runs.original import find_original_fault
 from graphprune.runs.records import Damage, hash_file
-from graphprune.runs.resume_point import Tell
+from graphprune.runs.resume_point import Tell, find_original_fault
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import GIVEN, RunOptions
 from graphprune.tf.training.data import ArrayData, Data, read_data
@@ -34,9 +33,10 @@ def check_trusted(folder: RunFolder, options: RunOptions, *, trust_run: bool, te
         asks.append(f"writes TensorBoard events to {options.tensorboard}")
     if asks and not trust_run:
         raise CheckpointError(
-            f"{folder.path}: was made on another machine, by another user or by an earlier"
+            f"was made on another machine, by another user or by an earlier"
             f" graphprune, and resuming it {' and '.join(asks)}; if you trust it, add --trust-run"
-            " (in Python: trust_run=True)"
+            " (in Python: trust_run=True)",
+            place=folder.path,
         )
     if not asks:
         source = "given in Python" if options.is_data_given else f"read from {options.data}"
@@ -69,8 +69,9 @@ def check_plan(folder: RunFolder, options: RunOptions, plan: Plan | None) -> Non
     if given != options.plan_sha256:
         made = options.plan_sha256[:4] or "no plan"
         raise CheckpointError(
-            f"{folder.path}: made from plan {made}, this plan is {given[:4]}; resume without rules,"
-            " or apply the new rules to a copy first"
+            f"made from plan {made}, this plan is {given[:4]}; resume without rules,"
+            " or apply the new rules to a copy first",
+            place=folder.path,
         )
 
 
@@ -84,9 +85,10 @@ def check_data_source(folder: RunFolder, options: RunOptions, given: object | No
     if options.is_data_given and given is None:
         details = options.data.removeprefix(GIVEN).removeprefix(": ")
         raise DataError(
-            f"{folder.path}: its training data was given in Python ({details}) and cannot be read"
+            f"its training data was given in Python ({details}) and cannot be read"
             " again; go on in Python, with the same data:"
-            f" graphprune.resume({str(folder.path)!r}, data=...)"
+            f" graphprune.resume({str(folder.path)!r}, data=...)",
+            place=folder.path,
         )
     if given is not None and not options.is_data_given:
         raise DataError(
@@ -115,13 +117,15 @@ def read_same_data(
     )
     if data.sha256 != options.data_sha256:
         raise DataError(
-            f"{options.data}: has changed since the run in {folder.path} began; put the old file"
-            " back, or start a new run"
+            f"has changed since the run in {folder.path} began; put the old file"
+            " back, or start a new run",
+            place=options.data,
         )
     if data.steps_per_epoch != options.steps_per_epoch:
         raise DataError(
-            f"{options.data}: has {data.steps_per_epoch} steps in an epoch, the run in"
-            f" {folder.path} began with {options.steps_per_epoch}; start a new run"
+            f"has {data.steps_per_epoch} steps in an epoch, the run in"
+            f" {folder.path} began with {options.steps_per_epoch}; start a new run",
+            place=options.data,
         )
     if options.first_batch_sha256 and first_batch_sha256(data) != options.first_batch_sha256:
         tell(
@@ -187,8 +191,9 @@ def read_first_plan(folder: RunFolder, options: RunOptions) -> Plan | None:
             raise Damage(f"{name} is not what was written")
     except Damage as fault:
         raise CheckpointError(
-            f"{folder.path}: damaged, {fault}, and a start from the beginning needs it; put it back"
-            " from a copy, or start a new run in another folder"
+            f"damaged, {fault}, and a start from the beginning needs it; put it back"
+            " from a copy, or start a new run in another folder",
+            place=folder.path,
         ) from fault
     plan = read_plan(folder.plan)
     check_plan(folder, options, plan)

@@ -14,7 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from graphprune.errors import TrainingError
-from graphprune.runs.strategy_names import NONE, parse_strategy
+from graphprune.runs.training_arguments import NONE, parse_strategy
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,22 +11,20 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 from tf_keras.src.callbacks import CallbackList
+from tf_keras.src.utils import tf_utils
 
+from graphprune.engine.faults import explain_fault
+from graphprune.engine.progress import TensorProgress
 from graphprune.errors import DataError
 from graphprune.runs.checkpoints import Checkpoint, RunState, resumable
-from graphprune.runs.progress import OnProgress
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import RunOptions
-from graphprune.runs.stopping import StopRequest
+from graphprune.runs.training_arguments import OnProgress, StopRequest
 from graphprune.sparsity.positions import Run
-from graphprune.tf.pruning.callbacks import UpdatePruningStep
+from graphprune.tf.pruning.callbacks import PruningSummaries, UpdatePruningStep
 from graphprune.tf.pruning.pruner import Pruner
-from graphprune.tf.pruning.summaries import PruningSummaries
-from graphprune.tf.pruning.tensor_progress import TensorProgress
-from graphprune.tf.training.begin_at import BeginAt
 from graphprune.tf.training.data import Data
 from graphprune.tf.training.event_files import Place, cut_events
-from graphprune.tf.training.faults import explain_fault
 from graphprune.tf.training.hidden_state import (
     restore_optimizer_attributes,
     restore_optimizer_rest,
@@ -35,6 +33,59 @@ from graphprune.tf.training.hidden_state import (
 )
 from graphprune.tf.training.randomness import saved_randomness
 from graphprune.tf.training.recorder import Interrupted, Recorder
+
+
+class BeginAt(tf_keras.callbacks.Callback):
+    """Lets `fit` begin in the middle of an epoch, through the seam that Keras's own
+    BackupAndRestore uses.
+
+    Args:
+        epoch, batch: The place, both from 0. Behind the last batch of an epoch, the epoch is ended
+            first: validation, and what callbacks do at its end.
+        steps_per_epoch: The batches of an epoch.
+        validation_data: What `fit` validates with.
+
+    Attributes:
+        hooks: All callbacks of the training, this one among them.
+    """
+
+    hooks: CallbackList
+
+    def __init__(self, epoch: int, batch: int, steps_per_epoch: int, validation_data: Any) -> None:
+        super().__init__()
+        self._place = (epoch, batch)
+        self._is_trained, self._validation_data = batch == steps_per_epoch, validation_data
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Offer the place to `fit`, which asks for it next."""
+        self.model._training_state = self
+
+    def maybe_load_initial_counters_from_ckpt(
+        self, steps_per_epoch: int, initial_epoch: int, mode: Any = None
+    ) -> tuple[int, int]:
+        """Return (epoch, batch) to begin at; `fit` asks when every callback's `on_train_begin` was
+        called.
+        """
+        self.model._training_state = None
+        epoch, _ = self._place
+        if not self._is_trained:
+            return self._place
+        self._end_epoch(epoch)
+        return epoch + 1, 0
+
+    def _end_epoch(self, epoch: int) -> None:
+        """Do what `fit` does after the last batch of an epoch; the recorder restores the sums of
+        metrics when the epoch begins.
+        """
+        self.hooks.on_epoch_begin(epoch)
+        logs = tf_utils.sync_to_numpy_or_python_type(self.model.get_metrics_result())
+        if self._validation_data is not None:
+            found = self.model.evaluate(
+                self._validation_data, verbose=0, callbacks=self.hooks, return_dict=True
+            )
+            logs |= {f"val_{name}": value for name, value in found.items()}
+        self.hooks.on_epoch_end(epoch, logs)
+
 
 Status = Literal["finished", "interrupted", "already-finished"]
 
@@ -170,7 +221,7 @@ def run_to_end(
             )
         except tf.errors.OpError as fault:
             raise DataError(
-                f"{data.spec}: failed after step {recorder.step}: {explain_fault(fault)}"
+                f"failed after step {recorder.step}: {explain_fault(fault)}", place=data.spec
             ) from fault
         finally:
             for summary in summaries:

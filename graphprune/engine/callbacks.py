@@ -1,0 +1,184 @@
+"""What the callbacks of a Keras do, without the Keras: mix-ins and helpers for its own classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from graphprune.engine.progress import TensorProgress, curve_points
+from graphprune.engine.pruner import Pruner
+from graphprune.errors import TrainingError
+from graphprune.sparsity.positions import Run, check_run
+
+
+class MaskUpdates:
+    """The methods of `UpdatePruningStep`; a Keras mixes them into its `Callback`.
+
+    Its class calls `follow` from the constructor, and sets `_pruner` in `set_model`.
+    """
+
+    params: dict[str, Any] | None
+    model: Any
+    run: Run | None
+    _pruner: Pruner | None
+
+    def follow(self, run: Run | None, done: int) -> None:
+        """Set up a callback that has no model yet.
+
+        Raises:
+            TypeError: `run` is not a `Run`.
+        """
+        check_run(run)
+        self.params = None  # a loop that is no `fit` never calls `set_params`
+        self.run, self._done = run, done
+        self._pruner = None
+        self._ends_batches = False
+        self._has_advanced = False
+
+    @property
+    def pruner(self) -> Pruner:
+        """The pruner of the callback's model.
+
+        Raises:
+            TrainingError: the callback has no model yet.
+        """
+        if self._pruner is None:
+            raise TrainingError(
+                "UpdatePruningStep has no model; call set_model(model) first, as fit does"
+            )
+        return self._pruner
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Resolve the schedules and do the update that is due at step 0.
+
+        Raises:
+            TrainingError: no layer of the model is pruned, or a schedule needs a length that `fit`
+                does not know.
+        """
+        self.pruner.check_pruned("UpdatePruningStep")
+        self._ends_batches, self._has_advanced = False, False
+        self.pruner.start(self.run or run_of(self.params), done=self._done)
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Catch up, for loops that call nothing else; where batches end with a call there is
+        nothing to catch up with.
+        """
+        if not self._ends_batches:
+            self.pruner.on_step()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Update the masks that the last optimizer updates made due."""
+        self._ends_batches = True
+        self.pruner.on_step()
+        if not self._has_advanced and self.pruner.has_advanced:
+            self._has_advanced = True
+            self.pruner.warn_standing_still()
+
+    def on_epoch_end(
+        self, epoch: int | None = None, logs: Any = None, *, batch: int | None = None
+    ) -> None:
+        """Catch up, for loops that call nothing at the end of a batch.
+
+        Loops written for another library may name the argument `batch`.
+        """
+        self.pruner.on_step()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Do what is still due, make sure that masked weights are zero, and let go of the model."""
+        self.pruner.on_step()
+        self.pruner.project()
+        self._at_the_very_end(self._warn_missed)
+        self.pruner.stop()
+
+    def _warn_missed(self) -> None:
+        was_stopped = bool(getattr(self.model, "stop_training", False))
+        if was_stopped or self.run is None:
+            self.pruner.warn_missed(was_stopped=was_stopped)
+
+    def _at_the_very_end(self, finish: Callable[[], None]) -> None:
+        """Call `finish` once the callbacks behind this one have ended too, which may restore
+        weights: in `fit`, Keras's History is the last of all.
+        """
+        history: Any = getattr(self.model, "history", None)
+        # Keras gives all callbacks of one fit the same dict
+        is_fit = self.params is not None and getattr(history, "params", None) is self.params
+        self.params = None
+        if not is_fit:
+            finish()
+            return
+
+        def end(logs: Any = None) -> None:
+            del history.on_train_end
+            finish()
+
+        history.on_train_end = end
+
+
+class SparsityCurves:
+    """Decides what `PruningSummaries` writes, and when.
+
+    Args:
+        update_freq: `epoch`, `batch`, or a number of steps.
+        run: The length of the run, if `fit` cannot know it.
+
+    Raises:
+        TypeError: `run` is not a `Run`.
+        ValueError: `update_freq` is none of these.
+    """
+
+    def __init__(self, update_freq: str | int, run: Run | None) -> None:
+        check_run(run)
+        is_steps = (
+            isinstance(update_freq, int) and not isinstance(update_freq, bool) and update_freq >= 1
+        )
+        if update_freq not in ("epoch", "batch") and not is_steps:
+            raise ValueError(
+                f"update_freq must be 'epoch', 'batch' or a number of steps, got {update_freq!r}"
+            )
+        self._run = run
+        self._pruner: Pruner | None = None
+        self._written: tuple[int, tuple[TensorProgress, ...]] = (0, ())
+
+    def follow(self, pruner: Pruner) -> None:
+        """Follow a model, by a pruner that is never started."""
+        self._pruner = pruner
+
+    def begin(self, params: dict[str, Any] | None) -> None:
+        """Learn from the length of the run what the targets are.
+
+        Raises:
+            TrainingError: a schedule needs a length that nobody gives.
+        """
+        if self._pruner is not None:
+            self._pruner.follow(self._run or run_of(params))
+            self._written = (self._pruner.step, ())
+
+    def check_pruned(self) -> None:
+        """Refuse a model without pruned layers.
+
+        Raises:
+            TrainingError: no layer of the model is pruned.
+        """
+        if self._pruner is not None:
+            self._pruner.check_pruned("PruningSummaries")
+
+    def has_passed(self, every: int) -> bool:
+        """Return whether a multiple of `every` steps was passed since the last points."""
+        step = 0 if self._pruner is None else self._pruner.step
+        return step // every > self._written[0] // every
+
+    def take(self) -> tuple[int, dict[str, float]]:
+        """Return the step and the points by tag to write there; none if they were taken before."""
+        if self._pruner is None or not self._pruner.layers:
+            return 0, {}
+        state = (self._pruner.step, self._pruner.tensors())
+        if state == self._written:
+            return state[0], {}
+        self._written = state
+        return state[0], curve_points(state[1])
+
+
+def run_of(params: dict[str, Any] | None) -> Run:
+    """Return the length of a run as `fit` tells its callbacks."""
+    given = params or {}
+    return Run(given.get("steps"), given.get("epochs"))

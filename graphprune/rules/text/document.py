@@ -1,0 +1,87 @@
+"""A rule file as plain values with their places, and the faults found while it is built."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphprune.diagnostics.diagnostic import MAX_OF_A_KIND, Diagnostic, Where
+
+Path = tuple[str | int, ...]
+"""The way to a value: keys of mappings, and places in lists from 0."""
+Help = str | Callable[[], str] | None
+"""What to write instead, or how to find it: a search among thousands of names is made only for
+faults that are listed.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One rule file as plain values.
+
+    Attributes:
+        file: The name to print.
+        data: Mappings, lists, text, numbers, bools and None.
+        keys: The place of each mapping key, by path.
+        values: The place of each value, by path.
+        faults: What is wrong with the text itself; with a syntax error `data` is None.
+    """
+
+    file: str
+    data: Any
+    keys: Mapping[Path, Where] = field(default_factory=dict)
+    values: Mapping[Path, Where] = field(default_factory=dict)
+    faults: tuple[Diagnostic, ...] = ()
+    is_readable: bool = True
+
+    def key(self, path: Path) -> Where:
+        """Return the place of the key at `path`, or of its nearest enclosing value."""
+        return self.keys.get(path) or self.value(path)
+
+    def value(self, path: Path) -> Where:
+        """Return the place of the value at `path`, or of its nearest enclosing value."""
+        for length in range(len(path), -1, -1):
+            if path[:length] in self.values:
+                return self.values[path[:length]]
+        return Where(self.file, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """One file, and the faults that show only when its parts are built.
+
+    `lost` are the paths of values that have faults of their own and were taken out: what is said of
+    them, or of what held them, would be a consequence. `called` is the name of an entry whose id is
+    among them, such as `rule 2`.
+    """
+
+    document: Document
+    faults: list[Diagnostic] = field(default_factory=list)
+    lost: frozenset[Path] = frozenset()
+    called: str = ""
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def fault(self, slug: str, message: str, path: Path, help: Help) -> None:
+        """Note what is wrong with the value at `path`, unless that is a consequence."""
+        if any(gone[: len(path)] == path or path[: len(gone)] == gone for gone in self.lost):
+            return
+        self.counts[slug] += 1
+        if callable(help):
+            help = help() if self.counts[slug] <= MAX_OF_A_KIND else None
+        self.faults.append(Diagnostic(slug, message, self.document.value(path), help))
+
+    def name(self, kind: str, id: str) -> str:
+        """Return what messages call the rule or check of that id."""
+        return self.called or f"{kind} {id!r}"
+
+    def lacks(self, path: Path, *keys: str) -> bool:
+        """Return whether one of these keys of the mapping at `path` was taken out."""
+        return any((*path, key) in self.lost for key in keys)
+
+    def has_unknown(self, path: Path, known: Collection[str]) -> bool:
+        """Return whether the mapping at `path` had a key that is none of the `known`: it may be any
+        of them, misspelt.
+        """
+        return any(gone[:-1] == path and gone[-1] not in known for gone in self.lost if gone)

@@ -1,0 +1,191 @@
+"""Rule files and rule tests as files: those that ship, by name; and their bytes as text."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from graphprune.diagnostics.diagnostic import Diagnostic, Where
+from graphprune.errors import RuleError
+from graphprune.shipped import shipped_file
+from graphprune.suggestions import ask_for_file, closest, find_close
+
+MAX_BYTES = 1_000_000
+PREFIX = "builtin:"
+ANY_MODEL = f"{PREFIX}all-90 prunes everything but the last layer of each branch"
+_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+@dataclass(frozen=True, slots=True)
+class ShippedRules:
+    """A rule file that ships: its name, the first line of its header comment, and where it is."""
+
+    name: str
+    summary: str
+    path: Path
+
+
+def list_shipped_rules() -> tuple[ShippedRules, ...]:
+    """Return the shipped rule files, by name."""
+    paths = sorted(shipped_file("rules").glob("*.yaml"), key=lambda path: path.stem)
+    return tuple(ShippedRules(path.stem, _summary(path), path) for path in paths)
+
+
+def find_rule_file(name: str) -> Path:
+    """Return the path of a rule file: `builtin:NAME` is one that ships, all else is a path as it
+    stands.
+
+    Raises:
+        RuleError: no shipped rule file has that name.
+    """
+    return (
+        find_shipped_rules(name.removeprefix(PREFIX)).path
+        if name.startswith(PREFIX)
+        else Path(name)
+    )
+
+
+def find_source(name: str) -> Path | None:
+    """Return the path of a rule file as `find_rule_file` does; None where none that ships has the
+    name.
+    """
+    if not name.startswith(PREFIX):
+        return Path(name)
+    shipped = (rules for rules in list_shipped_rules() if f"{PREFIX}{rules.name}" == name)
+    return next((rules.path for rules in shipped), None)
+
+
+def find_meant_file(name: str) -> str:
+    """Return, as a question, which rule file was meant by a path that does not exist: one that
+    ships, or one beside it; "" where none is near.
+    """
+    given = Path(name)
+    shipped = find_close(
+        given.name.removesuffix(".yaml"), [rules.name for rules in list_shipped_rules()], count=1
+    )
+    if shipped and given.parent == Path():
+        return f"did you mean {PREFIX}{shipped[0]}? (graphprune rules lists the files that ship)"
+    return ask_for_file(name, lambda near: near.suffix in _SUFFIXES)
+
+
+def find_shipped_rules(name: str) -> ShippedRules:
+    """Return the shipped rule file of that name (without `builtin:`).
+
+    Raises:
+        RuleError: none has it.
+    """
+    known = {shipped.name: shipped for shipped in list_shipped_rules()}
+    if name in known:
+        return known[name]
+    help = closest(name, known) or f"there are {', '.join(known)}"
+    raise RuleError(
+        (
+            Diagnostic(
+                "file/unreadable",
+                f"no rule file that ships is named {name!r}",
+                Where(f"{PREFIX}{name}"),
+                help,
+            ),
+        )
+    )
+
+
+def _summary(path: Path) -> str:
+    with path.open(encoding="utf-8") as stream:
+        first = stream.readline()
+    return first.removeprefix("#").strip() if first.startswith("#") else ""
+
+
+_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+_MODELS = {b"PK\x03\x04": "a .keras file", b"\x89HDF": "an HDF5 file"}
+_HEAD = 1000
+
+
+def read_text(path: Path, name: str, kind: str, find_help: Callable[[], str]) -> str | Diagnostic:
+    """Return the text of a file, or why it has none.
+
+    Args:
+        path: The file.
+        name: What faults call it.
+        kind: What it should be, such as `rule file`.
+        find_help: Returns what to do where there is no such file.
+    """
+    where = Where(name)
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        return Diagnostic("file/unreadable", f"no such {kind}", where, find_help())
+    except IsADirectoryError:
+        return Diagnostic(
+            "file/unreadable", f"a folder, not a {kind}", where, "name the .yaml file inside it"
+        )
+    except (OSError, ValueError) as err:
+        return Diagnostic(
+            "file/unreadable", f"cannot be opened: {getattr(err, 'strerror', None) or err}", where
+        )
+    if len(content) > MAX_BYTES:
+        return Diagnostic(
+            "file/unreadable",
+            f"larger than {MAX_BYTES:,} bytes",
+            where,
+            f"a {kind} is a page or two of text; is this a model?",
+        )
+    return decode_text(content, name)
+
+
+def decode_text(content: bytes, path: str) -> str | Diagnostic:
+    """Return UTF-8 as text, or what the file is instead.
+
+    Example:
+        >>> decode_text("version: 1".encode("utf-16"), "p.yaml").message
+        'text in UTF-16, not in UTF-8'
+    """
+    encoding = _other_encoding(content)
+    if encoding is not None:
+        return Diagnostic(
+            "file/unreadable",
+            f"text in {encoding}, not in UTF-8",
+            Where(path),
+            "save it as UTF-8 (in Windows editors: UTF-8, not Unicode)",
+        )
+    kind = next((kind for mark, kind in _MODELS.items() if content.startswith(mark)), None)
+    if kind is not None:
+        return Diagnostic(
+            "file/unreadable",
+            f"{kind}, not text",
+            Where(path),
+            "a model stands before -r, or after --model; here the rule file is meant",
+        )
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as err:
+        line = content[: err.start].count(b"\n") + 1
+        return Diagnostic(
+            "file/unreadable",
+            "not text in UTF-8",
+            Where(path, line),
+            "save it as UTF-8; is this a model?",
+        )
+
+
+def _other_encoding(content: bytes) -> str | None:
+    """Return the encoding that a byte order mark, or a zero in every second byte, gives away; None
+    for others.
+    """
+    marked = next((name for mark, name in _MARKS.items() if content.startswith(mark)), None)
+    head = content[:_HEAD]
+    halves = head[::2], head[1::2]
+    is_wide = (
+        len(head) >= 4
+        and any(not any(half) for half in halves)
+        and all(half.count(0) in (0, len(half)) for half in halves)
+    )
+    return marked or ("UTF-16" if is_wide and any(head) else None)
