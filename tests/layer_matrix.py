@@ -42,7 +42,7 @@ Connect = Callable[[layers.Layer, list[Any]], Any]
 """From a layer and its inputs to the tensor that it gives; what else the branch needs is made on
 the way.
 """
-BATCH, STEPS, SPARSITY = 2, 6, 0.75
+BATCH, STEPS, SPARSITY = 2, 4, 0.75
 
 
 def _plainly(layer: layers.Layer, inputs: list[Any]) -> Any:
@@ -207,7 +207,7 @@ NO_CASE: Mapping[str, str] = {
 WEIGHTLESS = sorted(
     name
     for name, known in BUILTIN_LAYERS.items()
-    if known.has_no_weights and name not in (*NO_CASE, "Lambda")
+    if known.has_no_weights and 2 in known.versions and name not in (*NO_CASE, "Lambda")
 )
 VARIANTS = ("gru_before", "rnn_of_cell", "bidirectional_unlike", "bidirectional_of_cells")
 """Recurrent layers that take long and have others of their class beside them."""
