@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from graphprune.diagnostics.diagnostic import Diagnostic, Where
     from graphprune.diff import GraphDiff, diff_graphs
+    from graphprune.engine.training_result import TrainingResult
     from graphprune.errors import (
         ArchiveError,
         CheckpointError,
@@ -65,7 +66,6 @@ if TYPE_CHECKING:
     from graphprune.tf.pruning.surgery import prune_one_shot
     from graphprune.tf.pruning.wrapper import PruneLowMagnitude
     from graphprune.tf.training.run import resume, train
-    from graphprune.tf.training.training_loop import TrainingResult
 
 __version__ = "0.1.0"
 
@@ -111,7 +111,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "tf.layers.prunable_layer": ("PrunableLayer",),
     "tf.pruning.pruner": ("Pruner",),
     "tf.models.saving": ("save_model",),
-    "tf.training.training_loop": ("TrainingResult",),
+    "engine.training_result": ("TrainingResult",),
     "sparsity.schedules": ("Schedule",),
     "tf.training.run": ("resume", "train"),
     "tf.pruning.surgery": ("prune_one_shot",),

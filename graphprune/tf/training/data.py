@@ -17,15 +17,16 @@ import tensorflow as tf
 import tf_keras
 
 from graphprune.engine.faults import explain_fault
+from graphprune.engine.resuming import DATA
 from graphprune.errors import DataError
 from graphprune.runs.npz import FileState
 from graphprune.runs.samples import Samples, is_data_function, read_samples, samples_of
 from graphprune.tf.training.data_function import call_data_function, check_elements
 from graphprune.tf.training.given_data import (
-    NAME,
     GivenBatches,
     GivenData,
     SequenceData,
+    batches_sha256,
     read_first,
     whole_sequence,
 )
@@ -57,6 +58,10 @@ class ArrayData:
     sha256: str
     replicas: int = 1
     mapped: FileState | None = None
+
+    def first_batch_sha256(self) -> str:
+        """Return nothing: arrays are hashed as a whole."""
+        return ""
 
     @property
     def element_spec(self) -> Any:
@@ -154,6 +159,15 @@ class StreamData:
     sha256: str = ""
 
     @property
+    def batch_size(self) -> None:
+        """None: the batches are the datasets' own."""
+        return None
+
+    def first_batch_sha256(self) -> str:
+        """Return the hash of the first training batch."""
+        return batches_sha256(self.sample())
+
+    @property
     def element_spec(self) -> Any:
         """Shapes and types of a training batch."""
         return self.train.element_spec
@@ -202,7 +216,7 @@ def read_data(
     Raises:
         DataError: the data is missing or damaged, or is not what its kind must be.
     """
-    spec = given if isinstance(given, str) else NAME
+    spec = given if isinstance(given, str) else DATA
     if batch_size is not None and batch_size < 1:
         raise DataError(f"{spec}: the batch size must be at least 1, got {batch_size}")
     if steps_per_epoch is not None and steps_per_epoch < 1:
@@ -285,16 +299,16 @@ def _check_ends(spec: str, test: tf.data.Dataset | None) -> None:
 def _take_batches(given: GivenBatches, steps_per_epoch: int | None) -> StreamData | SequenceData:
     test = given.test
     if isinstance(test, tf_keras.utils.Sequence):
-        test = whole_sequence(test, read_first(f"{NAME}: validation", test))
+        test = whole_sequence(test, read_first(f"{DATA}: validation", test))
     elif test is not None:
-        check_elements(f"{NAME}: validation", test.element_spec, _ELEMENTS)
-        _check_ends(NAME, test)
+        check_elements(f"{DATA}: validation", test.element_spec, _ELEMENTS)
+        _check_ends(DATA, test)
     if isinstance(given.train, tf_keras.utils.Sequence):
-        first = read_first(NAME, given.train)
+        first = read_first(DATA, given.train)
         steps = steps_per_epoch or len(given.train)
-        return SequenceData(NAME, given.train, first, test, steps)
-    check_elements(f"{NAME}: the training dataset", given.train.element_spec, _ELEMENTS)
-    return _to_stream(NAME, given.train, test, steps_per_epoch)
+        return SequenceData(DATA, given.train, first, test, steps)
+    check_elements(f"{DATA}: the training dataset", given.train.element_spec, _ELEMENTS)
+    return _to_stream(DATA, given.train, test, steps_per_epoch)
 
 
 def _count_steps(spec: str, train: tf.data.Dataset) -> int:

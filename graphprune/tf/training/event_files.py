@@ -13,6 +13,8 @@ from typing import Any
 import tensorflow as tf
 
 from graphprune.files import write_whole
+from graphprune.runs.run_folder import RunFolder
+from graphprune.runs.run_options import RunOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,16 @@ class Place:
         if tag.startswith("evaluation_"):
             return step > self.updates
         return tag.startswith(("target_sparsity/", "sparsity/", "threshold/")) and step > self.step
+
+
+def cut_run_events(folder: RunFolder, options: RunOptions, place: Place) -> None:
+    """Remove what a run will write again from its TensorBoard files, if it writes any.
+
+    In a folder that is not the run's, other runs may have theirs, so older files stay as they are.
+    """
+    if options.tensorboard is not None:
+        since = folder.began if Path(options.tensorboard).is_absolute() else 0.0
+        cut_events(folder.path / options.tensorboard, place, since)
 
 
 def cut_events(folder: Path, place: Place, since: float) -> None:

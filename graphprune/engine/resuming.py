@@ -1,22 +1,124 @@
-"""What a resumed run must find as it was: data, plan and original model; and whose run it is."""
+"""Where a run goes on, and what it must find as it was: its data, plan and original model."""
 
 from __future__ import annotations
 
 import os
-from hashlib import sha256
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
-import numpy as np
-import tensorflow as tf
+from numpy.typing import NDArray
 
+from graphprune.engine.run_record import GivenObjects, RunData, first_state, other_versions
+from graphprune.engine.training_result import TrainingResult
 from graphprune.errors import CheckpointError, DataError
 from graphprune.plan import Plan, plan_sha256, read_plan
+from graphprune.runs.checkpoints import Checkpoint, RunState
 from graphprune.runs.records import Damage, hash_file
-from graphprune.runs.resume_point import Tell, find_original_fault
+from graphprune.runs.resume_point import Tell, find_finished, find_original_fault, find_start
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import GIVEN, RunOptions
-from graphprune.tf.training.data import ArrayData, Data, read_data
-from graphprune.tf.training.given_data import NAME, GivenArrays, GivenData, other_data
+
+DATA = "data"
+"""What messages call data that has no name of its own: the argument."""
+
+Data = TypeVar("Data", bound=RunData)
+Given = TypeVar("Given", bound=GivenObjects)
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """A run that is not finished, and where it goes on.
+
+    Attributes:
+        options: What the run was asked to do.
+        checkpoint: The checkpoint to go on from; None for a start from the beginning.
+    """
+
+    options: RunOptions
+    checkpoint: Checkpoint | None
+
+    def state(self, versions: Mapping[str, str], tell: Tell) -> RunState:
+        """Return the state to go on from, with the `versions` of today; `tell` if they changed."""
+        if self.checkpoint is None:
+            return first_state(self.options, versions)
+        for message in other_versions(self.checkpoint, versions):
+            tell(message)
+        return replace(
+            self.checkpoint.state,
+            versions=versions,
+            model_sha256=self.options.model_sha256,
+            data_sha256=self.options.data_sha256,
+        )
+
+
+class Warnings:
+    """Collects the warnings of a resumed run, and passes each on at once."""
+
+    def __init__(self, on_warning: Tell | None) -> None:
+        self._on_warning, self._told = on_warning, list[str]()
+
+    def tell(self, message: str) -> None:
+        """Add a warning."""
+        self._told.append(message)
+        if self._on_warning is not None:
+            self._on_warning(message)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The warnings so far."""
+        return tuple(self._told)
+
+
+def find_result(folder: RunFolder) -> TrainingResult | None:
+    """Return the result of a finished run, without its lock: the folder may be read-only.
+
+    None if it is not finished, or must be looked at under the lock.
+
+    Raises:
+        CheckpointError: the folder is not a run, or the trained model is not what the run wrote.
+    """
+    if folder.is_replaced:
+        return None
+    options = folder.read_options()
+    finished = find_finished(folder, options, lambda message: None)
+    return None if finished is None else TrainingResult.of_finished(folder.path, finished)
+
+
+def find_resumption(
+    folder: RunFolder, plan: Plan | None, *, trust_run: bool, tell: Tell
+) -> TrainingResult | Resumption:
+    """Return the result of a finished run, or where an unfinished one goes on; needs the lock.
+
+    Args:
+        folder: The run.
+        plan: Refused unless it is the plan that the run was made from.
+        trust_run: Whether the user trusts a run that was made elsewhere.
+        tell: Called with warnings.
+
+    Raises:
+        CheckpointError: the folder is not a run, no checkpoint is whole, another plan was given, or
+            the run is not trusted.
+    """
+    options, is_own = folder.read_run()
+    check_plan(folder, options, plan)
+    finished = find_finished(folder, options, tell)
+    if finished is not None:
+        return TrainingResult.of_finished(folder.path, finished)
+    checkpoint = find_start(folder, options, tell)
+    if not is_own:
+        check_trusted(folder, options, trust_run=trust_run, tell=tell)
+    return Resumption(options, checkpoint)
+
+
+def arrays_by_kind(checkpoint: Checkpoint | None) -> dict[str, dict[str, NDArray[Any]]]:
+    """Return what a recorder read into a checkpoint, by kind and name; empty without one."""
+    found: dict[str, dict[str, NDArray[Any]]] = {}
+    for path, array in ({} if checkpoint is None else checkpoint.arrays).items():
+        kind, _, name = path.partition("/")
+        found.setdefault(kind, {})[name] = array
+    return found
 
 
 def check_trusted(folder: RunFolder, options: RunOptions, *, trust_run: bool, tell: Tell) -> None:
@@ -89,29 +191,33 @@ def check_data_source(folder: RunFolder, options: RunOptions, given: object | No
         )
     if given is not None and not options.is_data_given:
         raise DataError(
-            f"{NAME}: the run in {folder.path} reads its data from {options.data}; leave data out"
+            f"{DATA}: the run in {folder.path} reads its data from {options.data}; leave data out"
         )
 
 
 def read_same_data(
-    folder: RunFolder, options: RunOptions, replicas: int, tell: Tell, given: str | GivenData | None
+    folder: RunFolder,
+    options: RunOptions,
+    given: str | Given | None,
+    tell: Tell,
+    read: Callable[[str | Given], Data],
 ) -> Data:
-    """Return the data that the run began with; `given` is that which the user gives again.
+    """Return the data that the run began with.
+
+    Args:
+        folder: The run.
+        options: What it was asked to do.
+        given: The data that the user gives again, if it was given as Python objects.
+        tell: Called with warnings.
+        read: Reads what `options.data` names, or what is given, as the run did when it began.
 
     Raises:
-        DataError: it is gone, or is other data.
+        DataError: the data is gone, or is other data.
     """
     check_data_source(folder, options, given)
     if given is not None:
-        return _same_given_data(folder, options, replicas, tell, given)
-    own_steps = options.steps_per_epoch if options.own_steps_per_epoch else None
-    data = read_data(
-        options.data,
-        batch_size=options.batch_size,
-        seed=options.seed,
-        steps_per_epoch=own_steps,
-        replicas=replicas,
-    )
+        return _same_given_data(folder, options, given, tell, read)
+    data = read(options.data)
     if data.sha256 != options.data_sha256:
         raise DataError(
             f"{options.data}: has changed since the run in {folder.path} began; put the old file"
@@ -122,7 +228,7 @@ def read_same_data(
             f"{options.data}: has {data.steps_per_epoch} steps in an epoch, the run in"
             f" {folder.path} began with {options.steps_per_epoch}; start a new run"
         )
-    if options.first_batch_sha256 and first_batch_sha256(data) != options.first_batch_sha256:
+    if options.first_batch_sha256 and data.first_batch_sha256() != options.first_batch_sha256:
         tell(
             f"{options.data}: its first batch is not the one that the run began with, so the"
             " function gives other samples, or in another order; the rest of the run will differ"
@@ -131,45 +237,28 @@ def read_same_data(
 
 
 def _same_given_data(
-    folder: RunFolder, options: RunOptions, replicas: int, tell: Tell, given: str | GivenData
+    folder: RunFolder,
+    options: RunOptions,
+    given: str | Given,
+    tell: Tell,
+    read: Callable[[str | Given], Data],
 ) -> Data:
-    other = other_data(folder.path, options.data)
-    is_arrays = options.batch_size is not None
-    if isinstance(given, str) or isinstance(given, GivenArrays) != is_arrays:
-        raise other
-    data = read_data(
-        given,
-        batch_size=options.batch_size,
-        seed=options.seed,
-        steps_per_epoch=options.steps_per_epoch if options.own_steps_per_epoch else None,
-        replicas=replicas,
+    other = DataError(
+        f"{DATA}: is not what the run in {folder.path} began with ({options.data}); give the same"
+        " data again, or start a new run"
     )
+    is_arrays = options.batch_size is not None
+    if isinstance(given, str) or given.is_arrays != is_arrays:
+        raise other
+    data = read(given)
     if (data.sha256, data.steps_per_epoch) != (options.data_sha256, options.steps_per_epoch):
         raise other
-    if options.first_batch_sha256 != first_batch_sha256(data):
+    if options.first_batch_sha256 != data.first_batch_sha256():
         tell(
-            f"{NAME}: its first batch is not the one that the run in {folder.path} began with, so"
+            f"{DATA}: its first batch is not the one that the run in {folder.path} began with, so"
             " it holds other samples, or in another order; the rest of the run will differ"
         )
     return data
-
-
-def first_batch_sha256(data: Data) -> str:
-    """Return the hash of the first training batch of datasets or a Sequence; empty for arrays,
-    which are hashed as a whole.
-
-    It looks at the dataset once more, which changes the order of one that shuffles anew each time:
-    `train` and `resume` look equally often.
-    """
-    if isinstance(data, ArrayData):
-        return ""
-    found = sha256()
-    for batch in data.sample():
-        for tensor in tf.nest.flatten(batch, expand_composites=True):
-            array = np.asarray(tensor)
-            content = repr(array.tolist()).encode() if array.dtype.hasobject else array.tobytes()
-            found.update(f"{array.dtype} {array.shape} {len(content)} ".encode() + content)
-    return found.hexdigest()
 
 
 def read_first_plan(folder: RunFolder, options: RunOptions) -> Plan | None:
