@@ -24,8 +24,10 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class Interrupted(Exception):
-    """Training was asked to stop: by `stop_after_step` as if the process had been killed, by a
-    `StopRequest` once a checkpoint is written.
+    """Training was asked to stop.
+
+    `stop_after_step` stops as if the process had been killed, a `StopRequest` once a checkpoint is
+    written.
     """
 
 
@@ -149,8 +151,9 @@ class RunRecorder(ABC):
         self._stop_if_asked(epoch + 1, 0)
 
     def _stop_if_asked(self, epoch: int, batch: int) -> None:
-        """Write a checkpoint that goes on at `batch` of `epoch`, unless there is one, and stop,
-        where that was asked for.
+        """Stop if that was asked for, with a checkpoint that goes on at `batch` of `epoch`.
+
+        An existing checkpoint of that place is not written again.
 
         Raises:
             Interrupted: training was asked to stop.
@@ -203,8 +206,9 @@ class RunRecorder(ABC):
         self._saved_at = epoch, batch
 
     def _check_loss(self, logs: Mapping[str, Any]) -> None:
-        """Refuse to go on if the epoch's loss is not finite, though the weights still are: the
-        next checkpoints would be useless.
+        """Refuse to go on if the epoch's loss is not finite, though the weights still are.
+
+        The next checkpoints would be useless.
 
         Raises:
             TrainingError: the training loss is NaN or infinite; under loss scaling, whose skipped
@@ -221,8 +225,9 @@ class RunRecorder(ABC):
         return self.step % self._options.checkpoint_every == 0
 
     def _measure(self, *, anew: bool) -> tuple[float, float]:
-        """Return target and measured sparsity over all pruned weights; measured again where a mask
-        was updated, or `anew`.
+        """Return target and measured sparsity over all pruned weights.
+
+        They are measured again only after a mask update, or with `anew`.
         """
         pruner = self._pruning.pruner
         if anew or pruner.last_updates != self._last_updates:

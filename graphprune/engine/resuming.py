@@ -122,8 +122,7 @@ def arrays_by_kind(checkpoint: Checkpoint | None) -> dict[str, dict[str, NDArray
 
 
 def check_trusted(folder: RunFolder, options: RunOptions, *, trust_run: bool, tell: Tell) -> None:
-    """Refuse to run code, or to write elsewhere, because a run says so that this user did not make
-    here.
+    """Refuse to run code or write elsewhere for a run that this user did not make here.
 
     Raises:
         CheckpointError: it names a function or a folder elsewhere, and `trust_run` is not given.
@@ -148,9 +147,7 @@ def check_trusted(folder: RunFolder, options: RunOptions, *, trust_run: bool, te
 
 
 def _has_events_elsewhere(folder: RunFolder, options: RunOptions) -> bool:
-    """Return whether TensorBoard's events go out of the run's folder, by their path or through a
-    link.
-    """
+    """Return whether TensorBoard's events leave the run's folder, by path or through a link."""
     if options.tensorboard is None:
         return False
     home, events = os.path.realpath(folder.path), folder.path / options.tensorboard
@@ -176,8 +173,9 @@ def check_plan(folder: RunFolder, options: RunOptions, plan: Plan | None) -> Non
 
 
 def check_data_source(folder: RunFolder, options: RunOptions, given: object | None) -> None:
-    """Refuse to go on without the data that only the user can give again, or with some where the
-    run reads its own.
+    """Refuse to go on if data must be given and is not, or the reverse.
+
+    Data that was given in Python must be given again; a run that reads its own takes none.
 
     Raises:
         DataError: `given` is None and must not be, or the reverse.

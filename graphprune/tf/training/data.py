@@ -1,5 +1,7 @@
-"""Training data: arrays, of an `.npz` or given in Python, and batches: `tf.data` datasets, of a
-function of the user's or given in Python, and Sequences.
+"""Training data: arrays and batches.
+
+Arrays come from an `.npz` or from Python; batches from `tf.data` datasets, given or returned by the
+user's function, or from a Sequence.
 
 All kinds give the same batches in the same order each time they are read with the same seed, from
 any step on: that is what makes a resumed run equal to one that was never interrupted.
@@ -84,9 +86,7 @@ class ArrayData:
         return _slices(self.x_train[:few], self.y_train[:few]).batch(self.batch_size)
 
     def order(self, epoch: int) -> np.ndarray:
-        """Return the order of the samples in `epoch`: a permutation that depends on the seed and
-        the epoch alone.
-        """
+        """Return the order of the samples in `epoch`, which depends on seed and epoch alone."""
         return np.random.default_rng([self.seed, epoch]).permutation(len(self.x_train))[
             : _shared(len(self.x_train), self.replicas)
         ]
@@ -111,8 +111,9 @@ class ArrayData:
         return self._gathered(indices, self.x_train, self.y_train).prefetch(1)
 
     def _gathered(self, indices: tf.data.Dataset, x: np.ndarray, y: np.ndarray) -> tf.data.Dataset:
-        """Return the samples that each batch of indices names. TensorFlow copies the arrays as a
-        whole; NumPy takes the rows of large ones where they are.
+        """Return the samples that each batch of indices names.
+
+        TensorFlow copies the arrays as a whole; of large ones, NumPy reads the rows in place.
         """
         if max(x.nbytes, y.nbytes) < HELD_BELOW:
             held_x, held_y = tf.constant(_native(x)), tf.constant(_native(y))
@@ -140,8 +141,9 @@ def _slices(x: np.ndarray, y: np.ndarray) -> tf.data.Dataset:
 
 
 def _native(array: np.ndarray) -> np.ndarray:
-    """Return the values as TensorFlow takes them: in this machine's order of bytes, text as UTF-8,
-    each row in one piece.
+    """Return the values as TensorFlow takes them.
+
+    In this machine's byte order, text as UTF-8, each row contiguous.
     """
     if array.dtype.kind == "U":
         return np.char.encode(array, "utf-8")
@@ -197,8 +199,9 @@ def read_data(
     steps_per_epoch: int | None = None,
     replicas: int = 1,
 ) -> Data:
-    """Return the data that `given` names, the path of an `.npz` or `package.module:function`, or
-    that it holds.
+    """Return the data that `given` names or holds.
+
+    A name is the path of an `.npz` or `package.module:function`.
 
     Args:
         given: An `.npz` file with x_train and y_train (x_test and y_test too, if there is a test

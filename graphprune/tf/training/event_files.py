@@ -1,5 +1,6 @@
-"""TensorBoard's event files of a run that goes on from a checkpoint: what was written after the
-checkpoint comes again, so it is taken out.
+"""TensorBoard's event files of a run that goes on from a checkpoint.
+
+What was written after the checkpoint is written again, so it is removed first.
 """
 
 from __future__ import annotations
@@ -32,9 +33,7 @@ class Place:
     step: int
 
     def is_behind(self, tag: str, step: int) -> bool:
-        """Return whether a point of the curve `tag` lies behind this place, so that the resumed run
-        writes it again.
-        """
+        """Return whether the resumed run writes this point of the curve `tag` again."""
         if tag.startswith("epoch_"):
             return step >= self.epoch
         if tag.startswith("evaluation_"):

@@ -233,9 +233,7 @@ def _batches_from(sequence: tf_keras.utils.Sequence, begin: int) -> Iterator[Any
 
 
 def _arrays(batch: Any) -> Any:
-    """Return a batch with arrays as its parts, and tuples for lists, which tf.data would take for
-    one array.
-    """
+    """Return a batch of arrays, with tuples for lists, which tf.data would take for one array."""
     if isinstance(batch, list | tuple):
         return tuple(_arrays(part) for part in batch)
     if isinstance(batch, dict):

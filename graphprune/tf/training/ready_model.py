@@ -67,8 +67,9 @@ def plan_for(
     *,
     allow_missed: bool,
 ) -> Plan | None:
-    """Return the plan by which to wrap `model`, which was loaded from the file of `origin`; None
-    for a model that is wrapped already.
+    """Return the plan by which to wrap `model`, which was loaded from the file of `origin`.
+
+    None for a model that is wrapped already.
 
     Raises:
         RuleError: the rules do not fit the model, or the length of the run.

@@ -1,5 +1,6 @@
-"""Training runs: a wrapped model is trained along its schedules, with checkpoints from which
-`resume` goes on exactly.
+"""Training runs, which `resume` goes on with exactly.
+
+A wrapped model is trained along its schedules, with checkpoints.
 
 A resumed run equals one that was never interrupted, bit for bit: weights, masks, optimizer,
 metrics. That holds on the same machine with the same versions, and for data that comes in the same
@@ -80,8 +81,9 @@ def train(
     on_stage: Tell = tell_nobody,
     stop: StopRequest | None = None,
 ) -> TrainingResult:
-    """Wrap the model as `rules` say, train it on the data, and leave everything in `run_dir`; the
-    user's file or live model is not touched.
+    """Wrap the model as `rules` say, train it on the data, and leave everything in `run_dir`.
+
+    The user's file or live model is not touched.
 
     Nothing is written before model, data and settings were found to fit together.
 
@@ -247,8 +249,7 @@ def resume(
     on_warning: Tell | None = None,
     stop: StopRequest | None = None,
 ) -> TrainingResult:
-    """Go on with the run in `run_dir` from its newest whole checkpoint, to the same end as if it
-    had never stopped.
+    """Go on with the run in `run_dir` from its newest whole checkpoint, to the same end.
 
     Without any checkpoint it starts from the beginning. A finished run is left as it is; what was
     deleted of it is written again.

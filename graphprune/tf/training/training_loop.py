@@ -31,8 +31,7 @@ from graphprune.tf.training.recorder import Recorder, restore_state
 
 
 class BeginAt(tf_keras.callbacks.Callback):
-    """Lets `fit` begin in the middle of an epoch, through the seam that Keras's own
-    BackupAndRestore uses.
+    """Lets `fit` begin in the middle of an epoch, as Keras's own BackupAndRestore does.
 
     Args:
         epoch, batch: The place, both from 0. Behind the last batch of an epoch, the epoch is ended
@@ -58,8 +57,9 @@ class BeginAt(tf_keras.callbacks.Callback):
     def maybe_load_initial_counters_from_ckpt(
         self, steps_per_epoch: int, initial_epoch: int, mode: Any = None
     ) -> tuple[int, int]:
-        """Return (epoch, batch) to begin at; `fit` asks when every callback's `on_train_begin` was
-        called.
+        """Return (epoch, batch) to begin at.
+
+        `fit` asks when every callback's `on_train_begin` was called.
         """
         self.model._training_state = None
         epoch, _ = self._place
@@ -69,8 +69,9 @@ class BeginAt(tf_keras.callbacks.Callback):
         return epoch + 1, 0
 
     def _end_epoch(self, epoch: int) -> None:
-        """Do what `fit` does after the last batch of an epoch; the recorder restores the sums of
-        metrics when the epoch begins.
+        """Do what `fit` does after the last batch of an epoch.
+
+        The recorder restores the sums of metrics when the epoch begins.
         """
         self.hooks.on_epoch_begin(epoch)
         logs = tf_utils.sync_to_numpy_or_python_type(self.model.get_metrics_result())
@@ -196,8 +197,10 @@ def _fit(task: Task, pruning: UpdatePruningStep, recorder: Recorder) -> None:
 
 
 def _fit_once(task: Task, callbacks: list[tf_keras.callbacks.Callback]) -> None:
-    """Train in one call of `fit`, so that what happens once a training (the pruner's start,
-    averages of weights at the end) happens once.
+    """Train in one call of `fit`.
+
+    So what happens once a training (the pruner's start, averages of weights at the end) happens
+    once.
     """
     model, data, options, start = task.model, task.data, task.options, task.start
     begin = BeginAt(start.epoch, start.batch, options.steps_per_epoch, data.test)
