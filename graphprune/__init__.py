@@ -1,5 +1,4 @@
-"""Declarative graph rewrites over saved Keras models: prune by rules, train, resume, strip, and see
-every change.
+"""Prune saved Keras models by rules: plan, wrap, train, resume, strip, and see every change.
 
 Every name resolves on first use, so that importing this package costs nothing and TensorFlow is
 imported only by the names that need it.

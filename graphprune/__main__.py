@@ -1,5 +1,6 @@
-"""The command `graphprune`, also as `python -m graphprune`: signals first, then everything that
-takes time to import.
+"""The command `graphprune`, also as `python -m graphprune`.
+
+Signals are handled first, before the imports that take time.
 """
 
 from __future__ import annotations
@@ -13,9 +14,7 @@ if TYPE_CHECKING:
 
 
 def main() -> NoReturn:
-    """Run the command line and exit; a signal ends it with one line and 128 plus its number, from
-    the first moment on.
-    """
+    """Run the command line and exit; a signal ends it with one line and the code 128 + signal."""
     signals.install()
     from graphprune.cli.main import main as run_command_line
 

@@ -1,6 +1,4 @@
-"""Arguments of the public functions: errors that say which argument, what it must be, what it got
-and what to do.
-"""
+"""Errors for wrong arguments of public functions: which argument, expected, got, and a remedy."""
 
 from __future__ import annotations
 
@@ -26,8 +24,7 @@ def wrong_type(name: str, wanted: str, value: object, help: str = "") -> TypeErr
 
 
 def describe(value: object) -> str:
-    """Return a value in words short enough for a message: numbers, text and paths as they are, of
-    other objects the class and its package.
+    """Return a value in words for a message: numbers, text and paths, or the class of an object.
 
     Example:
         >>> describe("m.keras"), describe({}), describe(dict)

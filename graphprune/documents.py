@@ -42,8 +42,7 @@ Key = str | int
 
 
 def to_json(config: Any, *, allow_nan: bool = False, ascii_only: bool = False) -> str:
-    r"""Return `config` as indented JSON with a newline at the end; the same value gives the same
-    bytes.
+    r"""Return `config` as indented JSON with a newline at the end; same value, same bytes.
 
     Halves of surrogate pairs become escapes, see `encodable`.
 
@@ -66,8 +65,9 @@ def to_json(config: Any, *, allow_nan: bool = False, ascii_only: bool = False) -
 
 
 def encodable(text: str) -> str:
-    r"""Return `text` with halves of surrogate pairs as escapes: paths and configs may hold them,
-    and no file and no terminal takes them.
+    r"""Return `text` with lone surrogates as escapes, so that files and terminals accept it.
+
+    Paths and configs may contain them.
 
     Example:
         >>> encodable('{"path": "\udcff.keras"}')
@@ -105,8 +105,9 @@ class Expected:
 
 
 class FirstOnly:
-    """Ends the check of a list or an object at its first fault: a hostile file may have millions,
-    and pydantic collects all of them.
+    """Ends the check of a list or an object at its first fault.
+
+    pydantic collects all faults, and a malicious file may have millions.
     """
 
     def __get_pydantic_core_schema__(
@@ -213,9 +214,7 @@ def to_unexpected(fault: ValidationError) -> Unexpected:
 
 
 def make_schema(kind: type, title: str) -> dict[str, Any]:
-    """Return the JSON Schema of the TypedDict `kind`; the docstrings below its keys are their
-    descriptions.
-    """
+    """Return the JSON Schema of the TypedDict `kind`, with the docstrings of its keys."""
     from pydantic import ConfigDict, TypeAdapter  # only here, see above
     from pydantic.json_schema import GenerateJsonSchema
 

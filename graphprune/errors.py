@@ -31,11 +31,14 @@ OUTPUT_EXISTS = "output/exists"
 
 
 class GraphpruneError(Exception):
-    """The user's input is wrong; the text says where, what, and one way out. Only its subclasses
-    are raised.
+    """The user's input is wrong; only subclasses are raised.
+
+    The text says where, what, and what to do.
 
     Attributes:
         exit_code: That of the command line.
+        place: The file, folder or data that is wrong; `str` begins with it.
+        text: The text after the place.
         slug: The stable name of the fault for scripts; `diagnostics/slugs.yaml` explains each.
         diagnostics: The same as data where the fault has a place of its own, or there are several;
             empty otherwise.
@@ -43,10 +46,13 @@ class GraphpruneError(Exception):
 
     exit_code = EXIT_ERROR
     slug: str
+    place: str | None = None
+    text: str = ""
     diagnostics: tuple[Diagnostic, ...] = ()
 
-    def __init__(self, text: str, slug: str | None = None) -> None:
-        super().__init__(shorten(text))
+    def __init__(self, text: str, slug: str | None = None, *, place: object = None) -> None:
+        super().__init__(shorten(text if place is None else f"{place}: {text}"))
+        self.place, self.text = None if place is None else str(place), text
         self.slug = slug or type(self).slug
 
 
@@ -63,8 +69,9 @@ class GraphError(GraphpruneError):
 
 
 class RuleError(GraphpruneError):
-    """Rules have faults, alone or with a model; `diagnostics` holds all of them, each with its
-    slug, and the warnings beside them, sorted by place.
+    """Rules have faults, alone or with a model.
+
+    `diagnostics` has all faults and warnings with their slugs, sorted by place.
     """
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
@@ -112,7 +119,7 @@ class WriteError(OutputError):
     slug = "output/unwritable"
 
     def __init__(self, text: str, path: str, fault: OSError, needed: int | None) -> None:
-        super().__init__(text)
+        super().__init__(text, place=path)
         self.path, self.fault, self.needed = path, fault, needed
 
 

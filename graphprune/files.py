@@ -1,5 +1,6 @@
-"""Files and folders that are whole or not there at all: written under a temporary name beside their
-place, flushed to disk, then renamed.
+"""Files and folders that are written as a whole or not at all.
+
+They are written under a temporary name beside their place, flushed to disk, then renamed.
 
 A temporary name ends in `.graphprune-part` and is locked for as long as its writer lives, so that
 the next write to the same place can remove what a killed process left, and nothing else.
@@ -39,9 +40,7 @@ def file_sha256(path: Path) -> str:
 
 
 def model_sha256(path: Path) -> str:
-    """Return the sha256 of a saved model: of a file its bytes, of a folder the names and bytes of
-    all files in it.
-    """
+    """Return the sha256 of a saved model: of a file's bytes, or of a folder's names and bytes."""
     if not path.is_dir():
         return file_sha256(path)
     names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
@@ -60,8 +59,7 @@ def sync(path: Path) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, replacing what is there, so that a crash leaves the old file or
-    the new one.
+    """Write `content` to `path`, so that a crash leaves the old file or the new one.
 
     Raises:
         WriteError: the operating system refuses.
@@ -71,8 +69,9 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def write_once(path: Path, content: bytes, mode: int) -> None:
-    """Write `content` to `path` with the permissions `mode`, unless something is there; of several
-    processes that do it at once, the first one's content stays.
+    """Write `content` to `path` with the permissions `mode`, unless something is there.
+
+    If several processes do so at once, the content of the first one stays.
 
     Raises:
         WriteError: the operating system refuses.
@@ -88,8 +87,7 @@ def write_once(path: Path, content: bytes, mode: int) -> None:
 
 @contextmanager
 def whole_file(path: Path, *, needed: int | None = None) -> Iterator[BinaryIO]:
-    """Yield a file to write into, which takes the place of `path` when the block ends well; folders
-    on the way are made.
+    """Yield a file to write, which replaces `path` if the block ends well; makes missing folders.
 
     Raises:
         WriteError: the operating system refuses.
@@ -106,8 +104,7 @@ def whole_file(path: Path, *, needed: int | None = None) -> Iterator[BinaryIO]:
 
 @contextmanager
 def whole_folder(path: Path, *, needed: int | None = None) -> Iterator[Path]:
-    """Yield a folder to write into, which takes the place of the folder `path` when the block ends
-    well; folders on the way are made.
+    """Yield a folder to fill, which replaces `path` if the block ends well; makes missing folders.
 
     Raises:
         WriteError: the operating system refuses.
@@ -136,9 +133,7 @@ def remove_leftovers(path: Path) -> None:
 
 
 def remove_unfinished() -> None:
-    """Remove the temporary files of this process, which ends right after: no write begins or ends
-    any more.
-    """
+    """Remove the temporary files of this process; no write begins or ends after it."""
     _changing.acquire()
     for part in _unfinished:
         _remove(part)
@@ -164,8 +159,9 @@ def _part_beside(path: Path, *, is_folder: bool, mode: int = 0o666) -> Iterator[
 
 
 def _make_part(path: Path, *, is_folder: bool, mode: int) -> tuple[Path, int]:
-    """Return a new temporary file or folder with its open descriptor, locked: whoever can lock it
-    knows that its writer is gone.
+    """Return a new temporary file or folder with its open descriptor, locked.
+
+    A process that can lock it knows that its writer is gone.
     """
     while True:
         part = path.with_name(f"{_part_prefix(path)}{secrets.token_hex(8)}{PART}")
@@ -187,8 +183,7 @@ def _make_part(path: Path, *, is_folder: bool, mode: int) -> tuple[Path, int]:
 
 
 def _part_prefix(path: Path) -> str:
-    """Return what the temporary names of `path` begin with: its name, cut to what a file system
-    takes.
+    """Return the prefix of the temporary names of `path`: its name, cut to the file system's limit.
 
     Example:
         >>> _part_prefix(Path("out/net.keras")), len(_part_prefix(Path("n" * 255)))
@@ -211,18 +206,14 @@ def _remove_if_abandoned(part: Path) -> None:
 
 
 def _obey_umask(folder: Path) -> None:
-    """Give what other libraries wrote into `folder` the permissions that the umask says, as
-    `folder` itself has them.
-    """
+    """Set the permissions of all files in `folder` as the umask says, like those of `folder`."""
     mode = stat.S_IMODE(folder.stat().st_mode) & 0o777
     for found in folder.rglob("*"):
         found.chmod(mode if found.is_dir() else mode & 0o666)
 
 
 def _take_place(part: Path, path: Path) -> None:
-    """Rename `part` to `path`; a folder that is there goes to `part`, in one step where the file
-    system can do that.
-    """
+    """Rename `part` to `path`; an existing folder moves to `part`, at once if possible."""
     if not path.is_dir():
         os.rename(part, path)
     elif not _exchange(part, path):

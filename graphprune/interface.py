@@ -1,5 +1,4 @@
-"""The functions of the Python interface that take a model in any form that users hold: the path of
-a saved model, a live model, or a layer graph.
+"""The Python functions that take a model in any form: a path, a live model or a layer graph.
 
 Everything below this module works on values; here they are made from what the user gave.
 """

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
 
 def lazy_names(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
-    """Return the `__getattr__` of a package whose names live in the modules `homes`, named below
-    the package.
+    """Return the `__getattr__` of a package whose names are in the modules `homes` below it.
 
     Example:
         >>> lazy_names("os", {"path": ["join"]})("join")("a", "b")

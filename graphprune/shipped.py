@@ -1,6 +1,4 @@
-"""Where the files that ship with graphprune are: inside the wheel, or in the checkout of an
-editable install.
-"""
+"""The files that ship with graphprune, in the wheel or in the checkout of an editable install."""
 
 from __future__ import annotations
 

@@ -57,8 +57,9 @@ class Shown:
         return _FRAME.format(page=escape(page))
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the report into a file; the end of its name says the format: `.txt`, `.json`,
-        `.html`, `.svg` or `.md`. A file that is there already is replaced.
+        """Write the report into a file, in the format of its suffix; an existing file is replaced.
+
+        The suffixes are `.txt`, `.json`, `.html`, `.svg` and `.md`.
 
         Raises:
             OutputError: no report has such a suffix, or the file cannot be written.
@@ -67,7 +68,7 @@ class Shown:
         kind = find_format(place)
         if kind is None:
             raise OutputError(
-                f"{place}: no report has this suffix; known are {', '.join(SUFFIXES)}"
+                f"no report has this suffix; known are {', '.join(SUFFIXES)}", place=place
             )
         text: str = importlib.import_module(_RENDERERS).render(self, kind)
         write_whole(Path(place), text.encode())

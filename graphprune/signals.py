@@ -1,5 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP on the command line: one line, the exit code of the signal, nothing
-half-written.
+"""Ctrl-C, SIGTERM and SIGHUP on the command line: one line, an exit code, no partial files.
 
 Python runs a signal handler only between two of its own instructions, and an exception raised there
 is lost in an import, a callback or a destructor. So a thread reads the signals from a pipe and ends
@@ -113,8 +112,9 @@ class SignalWatch:
         self._tell_at = None
 
     def write(self, line: str) -> None:
-        """Write a line to the stderr that the process began with, over a progress bar if there is
-        one; a closed terminal is no fault.
+        """Write a line to the stderr that the process began with, over a progress bar if any.
+
+        A closed terminal is not an error.
         """
         try:
             bar = "\r\x1b[2K\x1b[?25h" if os.isatty(self._terminal) else ""
@@ -127,18 +127,14 @@ _watch: SignalWatch | None = None
 
 
 def install() -> None:
-    """Let signals end this process as a command line should; called once, by the command line,
-    first of all.
-    """
+    """Handle the signals that end this process; called once, first, by the command line."""
     global _watch
     if _watch is None:
         _watch = SignalWatch()
 
 
 def first_signal() -> int:
-    """Return the number of the first signal that came; 0 before, and where `install` was not
-    called.
-    """
+    """Return the number of the first signal, or 0 if none came or `install` was not called."""
     return 0 if _watch is None else _watch.first
 
 
@@ -162,8 +158,9 @@ def name_of(number: int) -> str:
 
 @contextmanager
 def stopping(stop_work: StopWork, describe: Callable[[], str]) -> Iterator[None]:
-    """Ask `stop_work` meanwhile, when the first signal comes, whether the work stops by itself; if
-    not, end and add `describe()` to the line.
+    """Within the block, ask `stop_work` at the first signal whether the work stops by itself.
+
+    If it does not, the process ends, and `describe()` is added to its last line.
 
     Both are called in another thread.
     """
@@ -219,9 +216,7 @@ _drawn_on: set[int] = set()
 
 @contextmanager
 def drawing_on(descriptor: int) -> Iterator[None]:
-    """Let a signal that ends the process silence this descriptor too, which a live line is drawn
-    on.
-    """
+    """Within the block, a signal that ends the process silences this live line's descriptor."""
     _drawn_on.add(descriptor)
     try:
         yield
@@ -241,9 +236,7 @@ _held: dict[int, set[signal.Signals]] = {}
 
 
 def _hold() -> None:
-    """Hold signals back while a process forks: one to the child must not go to the parent's pipe,
-    which the child has too.
-    """
+    """Block signals while a process forks, since the child has the parent's pipe too."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     _held[_thread.get_ident()] = before  # type: ignore[assignment]
 
@@ -255,9 +248,7 @@ def _let_go() -> None:
 
 
 def _forget() -> None:
-    """Let a forked child (a data loader's worker) have the usual handlers: the pipe is the
-    parent's.
-    """
+    """Restore the default handlers in a forked child, such as a data loader's worker."""
     _restore_handlers()
     _let_go()
 

@@ -1,6 +1,4 @@
-"""How the pruning wrapper is named in files: its class, and the tensors that it keeps beside the
-weights of its layer.
-"""
+"""The names of the pruning wrapper in files: its class, and the tensors that it adds to a layer."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The one message for everything that cannot be written: the file, the reason, the room, what is
-whole, what to do.
-"""
+"""The error for everything that cannot be written: file, reason, free space, and what to do."""
 
 from __future__ import annotations
 
@@ -36,8 +34,7 @@ _RENAMES = {
 def writing(
     path: str | Path, *, needed: int | None = None, kept: str = "", then: str = ""
 ) -> Iterator[None]:
-    """Turn whatever goes wrong while `path` is written into the one message, also where a part of
-    it was reported already.
+    """Turn every failure to write `path` into the one error, also one from a part of it.
 
     Args:
         path: The file or folder as the user knows it.
@@ -64,8 +61,7 @@ def writing(
 def cannot_write(
     path: str | Path, fault: OSError, *, needed: int | None = None, kept: str = "", then: str = ""
 ) -> WriteError:
-    """Return the error that says why `path` cannot be written; the arguments are those of
-    `writing`.
+    """Return the error that says why `path` cannot be written; arguments as for `writing`.
 
     Example:
         >>> full = OSError(errno.ENOSPC, "No space left on device")
@@ -87,14 +83,11 @@ def cannot_write(
         kept,
         _advise(fault.errno, then),
     ]
-    return WriteError(
-        f"{path}: {'; '.join(part for part in parts if part)}", str(path), fault, needed
-    )
+    return WriteError("; ".join(part for part in parts if part), str(path), fault, needed)
 
 
 def find_reason(fault: BaseException) -> OSError | None:
-    """Return what the operating system said, read out of an error of TensorFlow or HDF5; None for
-    an error of another kind.
+    """Return the operating system's error within one of TensorFlow or HDF5; None for other errors.
 
     Example:
         >>> find_reason(

@@ -3,6 +3,7 @@ every import in the source.
 """
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,7 @@ def test_every_part_of_the_table_exists():
 FOLDERS: dict[str, tuple[str, ...]] = {
     "rules": ("text", "matchers", "values", "building", "resolving"),
     "tf": ("layers", "pruning", "models", "training"),
-    "graph": ("classes", "shapes"),
+    "graph": ("shapes", "classes"),
     "report": ("drawing",),
     "archive": ("hdf5", "saved_model", "allowed"),
 }
@@ -178,3 +179,33 @@ def test_a_lazy_package_says_where_its_names_are_as_it_says_for_type_checkers(pa
         for name in names
     }
     assert lazy == typed
+
+
+ERRORS = frozenset(
+    {"ArchiveError", "CheckpointError", "DataError", "GraphError", "OutputError", "PlanError"}
+    | {"TrainingError"}
+)
+
+
+def starts_with_a_value(text: ast.expr) -> str | None:
+    """What an f-string such as `{path}: is damaged` begins with, names of layers excepted."""
+    if not (isinstance(text, ast.JoinedStr) and isinstance(text.values[0], ast.FormattedValue)):
+        return None
+    value, rest = ast.unparse(text.values[0].value), text.values[1:2]
+    is_place = bool(rest) and ast.unparse(rest[0]).strip("'\"").startswith(": ")
+    return value if is_place and not re.search(r"(name|address)\W*$|name'", value, re.I) else None
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_an_error_has_the_file_that_it_is_about_as_a_value(module):
+    calls = [
+        node
+        for node in ast.walk(ast.parse((SOURCE / module).read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ERRORS and node.args
+    ]
+    found = {
+        f"{module}:{call.lineno}: give place={value}"
+        for call in calls
+        if (value := starts_with_a_value(call.args[0]))
+    }
+    assert found == set()

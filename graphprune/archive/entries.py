@@ -74,6 +74,15 @@ PLACEMENT = ("name", "inbound_nodes")
 """The keys that say where a layer stands in its model and not what it is."""
 
 
+def is_entry(value: Any) -> bool:
+    """Return whether `value` is a serialized layer, whatever class it names."""
+    return (
+        isinstance(value, Mapping)
+        and isinstance(value.get("class_name"), str)
+        and isinstance(value.get("config"), Mapping)
+    )
+
+
 def is_input(entry: Entry) -> bool:
     """Return whether this is an InputLayer."""
     return type_of(entry) == "InputLayer" and is_builtin(entry)

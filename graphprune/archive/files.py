@@ -50,18 +50,20 @@ def open_file(path: str, missing: str | None = None) -> Iterator[BinaryIO]:
     try:
         number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError as err:
-        raise ArchiveError(f"{path}: no such file; {missing or _ask(path)}") from err
+        raise ArchiveError(f"no such file; {missing or _ask(path)}", place=path) from err
     except (OSError, ValueError) as err:
         raise ArchiveError(
-            f"{path}: cannot be read ({getattr(err, 'strerror', None) or err}); check the path and"
-            " its permissions"
+            f"cannot be read ({getattr(err, 'strerror', None) or err}); check the path and"
+            " its permissions",
+            place=path,
         ) from err
     with os.fdopen(number, "rb") as file:
         kind = stat.S_IFMT(os.fstat(number).st_mode)
         if kind != stat.S_IFREG:
             raise ArchiveError(
-                f"{path}: is {_KINDS.get(kind, 'no regular file')}, not a file; copy the model to a"
-                " file first"
+                f"is {_KINDS.get(kind, 'no regular file')}, not a file; copy the model to a"
+                " file first",
+                place=path,
             )
         try:
             yield file
@@ -69,7 +71,8 @@ def open_file(path: str, missing: str | None = None) -> Iterator[BinaryIO]:
             if err.errno != errno.EIO:
                 raise
             raise ArchiveError(
-                f"{path}: cannot be read ({err.strerror}); copy the model to another place first"
+                f"cannot be read ({err.strerror}); copy the model to another place first",
+                place=path,
             ) from err
 
 
@@ -83,8 +86,9 @@ def read_whole(path: str, limit: int, missing: str | None = None) -> bytes:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
             raise ArchiveError(
-                f"{path}: has {size:,} bytes, more than the {limit:,} that graphprune reads of it;"
-                " save the model again"
+                f"has {size:,} bytes, more than the {limit:,} that graphprune reads of it;"
+                " save the model again",
+                place=path,
             )
         return file.read(limit)
 
@@ -113,38 +117,41 @@ def parse_object(text: bytes, place: str, part: str, *, strict: bool = False) ->
     values = text.count(b",") + text.count(b"{") + text.count(b"[")
     if values > MAX_VALUES:
         raise ArchiveError(
-            f"{place}: {part} holds {values:,} values, more than the {MAX_VALUES:,} that a model's"
-            " config may have; save the model again"
+            f"{part} holds {values:,} values, more than the {MAX_VALUES:,} that a model's"
+            " config may have; save the model again",
+            place=place,
         )
     too_deep = (
-        f"{place}: {part} is nested more than {MAX_DEPTH} deep; the file is damaged, save the model"
-        " again"
+        f"{part} is nested more than {MAX_DEPTH} deep; the file is damaged, save the model again"
     )
     try:
         value = json.loads(text, parse_constant=_refuse if strict else None)
     except RecursionError as err:
-        raise ArchiveError(too_deep) from err
+        raise ArchiveError(too_deep, place=place) from err
     except ValueError as err:
         long = _LONG.search(str(err))
         if long is not None:
             raise ArchiveError(
-                f"{place}: {part} holds a number of {int(long[1]):,} digits, which no model needs;"
-                " the file is damaged, save the model again"
+                f"{part} holds a number of {int(long[1]):,} digits, which no model needs;"
+                " the file is damaged, save the model again",
+                place=place,
             ) from err
         raise ArchiveError(
-            f"{place}: {part} is not JSON ({err}); the file is damaged, save the model again"
+            f"{part} is not JSON ({err}); the file is damaged, save the model again", place=place
         ) from err
     if not isinstance(value, dict):
         raise ArchiveError(
-            f"{place}: {part} is not a JSON object, got {type(value).__name__}; the file is"
-            " damaged, save the model again"
+            f"{part} is not a JSON object, got {type(value).__name__}; the file is"
+            " damaged, save the model again",
+            place=place,
         )
     if _is_deeper(value, MAX_DEPTH):
-        raise ArchiveError(too_deep)
+        raise ArchiveError(too_deep, place=place)
     if _HALF.search(text) and _has_half(value):
         raise ArchiveError(
-            f"{place}: {part} holds half a character, which is no text; the file is damaged, save"
-            " the model again"
+            f"{part} holds half a character, which is no text; the file is damaged, save"
+            " the model again",
+            place=place,
         )
     return value
 
@@ -221,8 +228,9 @@ def check_model_suffix(path: str | PathLike[str]) -> None:
     suffix = Path(path).suffix
     if suffix not in MODEL_SUFFIXES:
         raise OutputError(
-            f"{fspath(path)}: a model is saved as {' or '.join(MODEL_SUFFIXES)}, got"
-            f" {suffix or 'no suffix'}; change the end of the name"
+            f"a model is saved as {' or '.join(MODEL_SUFFIXES)}, got"
+            f" {suffix or 'no suffix'}; change the end of the name",
+            place=fspath(path),
         )
 
 
@@ -235,6 +243,7 @@ def check_export_suffix(path: str | PathLike[str]) -> None:
     suffix = Path(path).suffix
     if suffix not in ("", ".tflite", *MODEL_SUFFIXES):
         raise OutputError(
-            f"{fspath(path)}: no model format has the suffix {suffix}; use .keras, .h5, .tflite, or"
-            " no suffix for a SavedModel folder"
+            f"no model format has the suffix {suffix}; use .keras, .h5, .tflite, or"
+            " no suffix for a SavedModel folder",
+            place=fspath(path),
         )

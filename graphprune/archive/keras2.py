@@ -64,8 +64,9 @@ def upgrade_config(
     ):
         written = f" {version}" if version else " 1"
         raise ArchiveError(
-            f"{place}: written by Keras{written}, whose layers differ; load it in Keras 2.0 to 2.2"
-            " and save it there once more"
+            f"written by Keras{written}, whose layers differ; load it in Keras 2.0 to 2.2"
+            " and save it there once more",
+            place=place,
         )
     _name_models(upgraded, layer_names)
     for entry in _entries(upgraded):

@@ -96,8 +96,9 @@ class OpenedZip:
         text = self.member("config.json")
         if text is None:
             raise ArchiveError(
-                f"{self._path}: no config.json in this zip, so it is not a Keras model; name a file"
-                " that model.save() wrote"
+                "no config.json in this zip, so it is not a Keras model; name a file"
+                " that model.save() wrote",
+                place=self._path,
             )
         metadata_text = self.member("metadata.json")
         metadata = (
@@ -162,8 +163,9 @@ class OpenedZip:
             return None
         if info.file_size > MAX_JSON:
             raise ArchiveError(
-                f"{self._path}: {name} has {info.file_size:,} bytes, more than the {MAX_JSON:,}"
-                " that a model's config may have; save the model again"
+                f"{name} has {info.file_size:,} bytes, more than the {MAX_JSON:,}"
+                " that a model's config may have; save the model again",
+                place=self._path,
             )
         with _damage_named(self._path):
             return _read(self._path, self._members, info)
@@ -182,7 +184,8 @@ class OpenedZip:
         info = self._members.NameToInfo.get(WEIGHTS)
         if info is None:
             raise ArchiveError(
-                f"{self._path}: no {WEIGHTS} in it; the weights are missing, save the model again"
+                f"no {WEIGHTS} in it; the weights are missing, save the model again",
+                place=self._path,
             )
         with _damage_named(self._path):
             if info.compress_type != zipfile.ZIP_STORED:
@@ -205,8 +208,9 @@ class OpenedZip:
         ]
         if sum(info.file_size for info in members) > MAX_UNPACKED:
             raise ArchiveError(
-                f"{self._path}: the files of its layers would take more than {MAX_UNPACKED:,}"
-                " bytes; keep such tables outside the model"
+                f"the files of its layers would take more than {MAX_UNPACKED:,}"
+                " bytes; keep such tables outside the model",
+                place=self._path,
             )
         with tempfile.TemporaryDirectory() as folder:
             with _damage_named(self._path):
@@ -221,14 +225,16 @@ def _read_directory(path: str, file: BinaryIO) -> zipfile.ZipFile:
     size = directory_size(file)
     if size > MAX_DIRECTORY:
         raise ArchiveError(
-            f"{path}: the zip's list of members has {size:,} bytes, more than the"
-            f" {MAX_DIRECTORY:,} that a model's may have; save the model again"
+            f"the zip's list of members has {size:,} bytes, more than the"
+            f" {MAX_DIRECTORY:,} that a model's may have; save the model again",
+            place=path,
         )
     members = zipfile.ZipFile(file)
     if len(members.infolist()) > MAX_MEMBERS:
         raise ArchiveError(
-            f"{path}: the zip has {len(members.infolist()):,} members, more than the"
-            f" {MAX_MEMBERS:,} that a model's may have; save the model again"
+            f"the zip has {len(members.infolist()):,} members, more than the"
+            f" {MAX_MEMBERS:,} that a model's may have; save the model again",
+            place=path,
         )
     _check_names(path, members)
     return members
@@ -242,13 +248,15 @@ def _check_names(path: str, archive: zipfile.ZipFile) -> None:
         parts = info.filename.replace("\\", "/").split("/")
         if ".." in parts or parts[0] == "" or ":" in parts[0]:
             raise ArchiveError(
-                f"{path}: the member {info.filename[:60]!r} leads out of the zip; the file is not"
-                " safe to read, save the model again"
+                f"the member {info.filename[:60]!r} leads out of the zip; the file is not"
+                " safe to read, save the model again",
+                place=path,
             )
         if archive.NameToInfo[info.filename] is not info:
             raise ArchiveError(
-                f"{path}: two members are named {info.filename[:60]!r}; the file is not safe to"
-                " read, save the model again"
+                f"two members are named {info.filename[:60]!r}; the file is not safe to"
+                " read, save the model again",
+                place=path,
             )
 
 
@@ -283,8 +291,9 @@ def _damage_named(path: str) -> Iterator[None]:
         RuntimeError,
     ) as err:
         raise ArchiveError(
-            f"{path}: damaged zip ({_CUT.get(str(err), str(err)) or type(err).__name__}); save or"
-            " copy the model again"
+            f"damaged zip ({_CUT.get(str(err), str(err)) or type(err).__name__}); save or"
+            " copy the model again",
+            place=path,
         ) from err
 
 
@@ -300,8 +309,9 @@ def _read(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
 def _check_ratio(path: str, info: zipfile.ZipInfo) -> None:
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ArchiveError(
-            f"{path}: {info.filename} is compressed in a way that Keras does not use; the file is"
-            " not safe to read, save the model again"
+            f"{info.filename} is compressed in a way that Keras does not use; the file is"
+            " not safe to read, save the model again",
+            place=path,
         )
     shrinks_too_much = (
         info.file_size > MAX_UNCHECKED and info.file_size > MAX_RATIO * info.compress_size
@@ -314,15 +324,17 @@ def _check_ratio(path: str, info: zipfile.ZipInfo) -> None:
             f"claims {info.file_size:,} bytes and holds {info.compress_size:,} of compressed data"
         )
         raise ArchiveError(
-            f"{path}: {info.filename} {sizes}; the file is not safe to read, save the model again"
+            f"{info.filename} {sizes}; the file is not safe to read, save the model again",
+            place=path,
         )
 
 
 def _unpack(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:
     if info.file_size > MAX_UNPACKED:
         raise ArchiveError(
-            f"{path}: {WEIGHTS} is compressed and would take {info.file_size:,} bytes of memory;"
-            " store it uncompressed, as Keras does"
+            f"{WEIGHTS} is compressed and would take {info.file_size:,} bytes of memory;"
+            " store it uncompressed, as Keras does",
+            place=path,
         )
     return io.BytesIO(_read(path, archive, info))
 

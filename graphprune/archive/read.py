@@ -90,9 +90,10 @@ def find_source(path: str | PathLike[str]) -> Source | None:
     if is_json_beginning(signature):
         return None
     if not signature:
-        raise ArchiveError(f"{place}: is empty (0 bytes); save or copy the model again")
+        raise ArchiveError("is empty (0 bytes); save or copy the model again", place=place)
     raise ArchiveError(
-        f"{place}: is no saved model, neither a zip nor an HDF5 file; graphprune reads {READABLE}"
+        f"is no saved model, neither a zip nor an HDF5 file; graphprune reads {READABLE}",
+        place=place,
     )
 
 
@@ -109,7 +110,8 @@ def read_document(path: str | PathLike[str]) -> dict[str, Any]:
 def no_weights(place: str) -> ArchiveError:
     """Return the error for a layer graph as JSON where weights are needed."""
     return ArchiveError(
-        f"{place}: is JSON, which holds no weights; give the saved model that it was exported from"
+        "is JSON, which holds no weights; give the saved model that it was exported from",
+        place=place,
     )
 
 
@@ -125,15 +127,17 @@ def _checked(archive: Archive) -> Archive:
     config = archive.config
     if not isinstance(config.get("class_name"), str) or not isinstance(config.get("config"), dict):
         raise ArchiveError(
-            f"{archive.path}: its config has no class_name and config, so it describes no model;"
-            " save the model again"
+            "its config has no class_name and config, so it describes no model;"
+            " save the model again",
+            place=archive.path,
         )
     if is_keras_3(archive.keras_version, config):
         archive = replace(archive, config=config_from_keras_3(config), dialect="keras3")
     if not is_model(archive.config):
         raise ArchiveError(
-            f"{archive.path}: the model's class is {type_of(config)!r}, whose layers are not in the"
-            " file; rebuild it as a Functional or Sequential model and save it again"
+            f"the model's class is {type_of(config)!r}, whose layers are not in the"
+            " file; rebuild it as a Functional or Sequential model and save it again",
+            place=archive.path,
         )
     config, names = rename_toolkit_wrappers(archive.config)
     return archive if config is archive.config else replace(archive, config=config, renamed=names)

@@ -49,8 +49,9 @@ def command(
     format_: str | None,
     force: bool,
 ) -> None:
-    """Wrap the layers of MODEL that the rules (or a plan) select. The file MODEL is not touched;
-    the optimizer's state is kept.
+    """Wrap the layers of MODEL that the rules (or a plan) select.
+
+    The file MODEL is not changed; the wrapped model keeps the optimizer's state.
 
     \b
         graphprune apply model.keras -r builtin:dense-90 -o wrapped.keras

@@ -1,6 +1,4 @@
-"""`graphprune demo`: the whole story on a real model and real digits, through the same commands
-that a user types.
-"""
+"""`graphprune demo`: all steps on a real model and real digits, through the commands users type."""
 
 from __future__ import annotations
 
@@ -43,8 +41,9 @@ OWN_FILES = frozenset(
 @click.argument("folder", metavar="[DIR]", default="graphprune-demo")
 @force_option
 def command(folder: str, force: bool) -> None:
-    """Prune a digit classifier that ships with graphprune, in DIR: read, plan, wrap, train,
-    interrupt, resume, strip, compare.
+    """Prune a digit classifier that ships with graphprune, in the folder DIR.
+
+    The demo reads, plans, wraps, trains, interrupts, resumes, strips and compares.
 
     \b
         graphprune demo
@@ -72,7 +71,7 @@ def show_plan(home: Path) -> None:
         " nothing in the file is run."
     )
     call("layers", original)
-    tell("2. The plan: what the rules would change, and what they leave alone.")
+    tell("2. The plan: what the rules would change, and what they would not.")
     call("rules", "conv-80-dense-90")
     call("plan", original, "-r", RULES, "-o", plan)
     call("plan", original, "-r", RULES)
@@ -95,15 +94,16 @@ def train_and_resume(home: Path) -> None:
     place += ["--force"] if run_folder.exists() else []
     call("train", wrapped, "--data", home / "digits.npz", *length, *place)
     tell(
-        "4. Resume in a new process: weights, masks, optimizer state and the order of the data go"
-        " on exactly where they were."
+        "4. Resume in a new process: weights, masks, optimizer state and the order of the data"
+        " continue exactly where they were."
     )
     call_in_new_process("resume", run_folder)
 
 
 def prepare_folder(home: Path, *, force: bool) -> Path:
-    """Return the folder with the shipped model and digits in it; of an earlier demo there, `force`
-    removes just what that demo wrote.
+    """Return the folder `home` with the shipped model and digits in it.
+
+    `force` removes the files of an earlier demo there, and no others.
 
     Raises:
         OutputError: something is there already, and `force` was not given; or there is more than a
@@ -112,9 +112,9 @@ def prepare_folder(home: Path, *, force: bool) -> Path:
     if home.exists():
         if not force:
             raise OutputError(
-                f"{home}: exists already; give another folder, or --force to run the demo there"
-                " again",
+                "exists already; give another folder, or --force to run the demo there again",
                 OUTPUT_EXISTS,
+                place=home,
             )
         others = (
             []
@@ -123,8 +123,9 @@ def prepare_folder(home: Path, *, force: bool) -> Path:
         )
         if others or not home.is_dir():
             raise OutputError(
-                f"{home}: holds more than an earlier demo ({', '.join(others) or 'it is a file'}),"
-                " so --force does not touch it; give another folder"
+                f"holds more than an earlier demo ({', '.join(others) or 'it is a file'}),"
+                " so --force does not touch it; give another folder",
+                place=home,
             )
         for name in OWN_FILES - {RUN_FOLDER}:
             (home / name).unlink(missing_ok=True)
@@ -166,9 +167,7 @@ def show_command(arguments: Sequence[str | Path]) -> list[str]:
 
 
 def hand_on_signal(process: subprocess.Popen[bytes]) -> bool:
-    """Send the signal that came to a command in another process, which ends as it does for its own;
-    return whether it runs.
-    """
+    """Send the signal that this command received to another process; return whether it runs."""
     if process.poll() is not None:
         return False
     process.send_signal(signals.first_signal())
@@ -176,9 +175,7 @@ def hand_on_signal(process: subprocess.Popen[bytes]) -> bool:
 
 
 def check_code(code: int, arguments: Sequence[str]) -> None:
-    """Refuse to go on after a command that failed; one that a signal stopped has said all, and its
-    code is this command's.
-    """
+    """Exit if a command failed or a signal stopped it, with the code of the signal."""
     if signals.first_signal():
         raise click.exceptions.Exit(signals.EXIT_SIGNAL + signals.first_signal())
     if code:

@@ -44,15 +44,16 @@ def command(
     detailed_exitcode: bool,
     force: bool,
 ) -> None:
-    """Show what changed from model A to model B: layers, connections, wrappers, sparsity and
-    weights.
+    """Show what changed from model A to model B.
+
+    The report has layers, connections, wrappers, sparsity and weights.
 
     \b
         graphprune diff model.keras sparse.keras
         graphprune diff model.keras sparse.keras -o diff.html
 
-    Calls of a shared layer count from 1; in JSON from 0, as Keras's node indices do.
-    With --detailed-exitcode the exit code is 2 where the models differ.
+    Calls of a shared layer are numbered from 1, in JSON from 0 like Keras's node indices.
+    With --detailed-exitcode the exit code is 2 if the models differ.
     """  # noqa: D301 - click wants the real character
     check_report_free(
         output, force=force, inputs=[left, right], format_=format_, known=tuple(DRAWING_SUFFIXES)

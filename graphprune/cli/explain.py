@@ -1,4 +1,4 @@
-"""`graphprune explain`: why rules claim a layer, or leave it."""
+"""`graphprune explain`: why rules claim a layer or not."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ from graphprune.rules.resolving.explain import explain_layer, explain_rule, expl
 @click.command("explain")
 @click.argument("model")
 @rule_options
-@click.option("--layer", metavar="ADDRESS", help="Say what every rule makes of this layer.")
+@click.option("--layer", metavar="ADDRESS", help="Show the verdict of every rule on this layer.")
 @click.option(
-    "--rule", metavar="ID", help="Say what this rule selects, and which layers it nearly selects."
+    "--rule",
+    metavar="ID",
+    help="Show the layers that this rule selects, and those it nearly selects.",
 )
 @format_option
 @report_option
@@ -41,8 +43,9 @@ def command(
     show_all: bool,
     force: bool,
 ) -> None:
-    """Say why RULES claim a layer of MODEL or leave it, condition by condition; or what one rule
-    selects.
+    """Say why RULES claim a layer of MODEL or not, condition by condition.
+
+    With --rule: which layers one rule selects.
 
     For example:
 

@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A written model: its title in the table, where it lies, its zeros, parameters and accuracy
-    (None where unknown).
-    """
+    """A written model: title, path, zeros, parameters and accuracy, None if unknown."""
 
     title: str
     path: str
@@ -40,9 +38,7 @@ class Measured:
 
     @classmethod
     def of_file(cls, title: str, path: str, weights: ModelFile, accuracy: float | None) -> Measured:
-        """Return the same with the zeros and parameters of `weights`, the saved model that has
-        these weights.
-        """
+        """Return it with the zeros and parameters of `weights`, which has the same weights."""
         zeros = None if weights.zeros is None else sum(weights.zeros.values())
         return cls(title, path, zeros, weights.graph.parameters, accuracy)
 
@@ -63,8 +59,9 @@ NOTHING_GIVEN = LoadingOptions()
 def stoppable(
     run_folder: str, *, is_new: bool, loading: LoadingOptions = NOTHING_GIVEN
 ) -> Iterator[StopRequest]:
-    """Yield what a run is stopped by when the first signal comes; a second signal, or one while the
-    run does not train, ends the process at once.
+    """Yield the request that the first signal makes to stop a run.
+
+    A second signal, or one outside training, ends the process at once.
 
     Args:
         run_folder: Where the run is, or will be.
@@ -80,8 +77,9 @@ def stoppable(
 def say_how_to_go_on(
     run_folder: str, before: tuple[int, int] | None, loading: LoadingOptions = NOTHING_GIVEN
 ) -> str:
-    """Return what to do after training in `run_folder` was stopped; `before` is the identity of an
-    earlier run that was there.
+    """Return what to do after training in `run_folder` was stopped.
+
+    `before` is the identity of an earlier run in that folder.
     """
     now = _identity(run_folder)
     if now is None:
@@ -113,9 +111,7 @@ def resume_command(run_folder: str | Path, loading: LoadingOptions = NOTHING_GIV
 def check_stop(
     result: TrainingResult, stop: StopRequest, loading: LoadingOptions = NOTHING_GIVEN
 ) -> None:
-    """Say where a run stands that a signal stopped, and exit with the signal's code; do nothing
-    where none came.
-    """
+    """If a signal stopped the run, say where it is and exit with the signal's code."""
     if not stop.asked:
         return
     if result.status == "interrupted":
@@ -156,9 +152,7 @@ def report_run(result: TrainingResult, loading: LoadingOptions = NOTHING_GIVEN) 
 
 
 def _advise(result: TrainingResult) -> str:
-    """Return what helps against missed targets: layers without a gradient stand still however long
-    training is.
-    """
+    """Return what helps against missed targets; more training does not help without a gradient."""
     still = [
         address
         for address in result.standing_still
@@ -168,8 +162,8 @@ def _advise(result: TrainingResult) -> str:
     if not still:
         return longer
     why = (
-        f"no update reached {', '.join(still)}, since the loss gives no gradient there; leave out"
-        " of the rules, or freeze, what gets none"
+        f"the loss gives no gradient for {', '.join(still)}; freeze such layers, or leave them out"
+        " of the rules"
     )
     return (
         why
@@ -179,9 +173,7 @@ def _advise(result: TrainingResult) -> str:
 
 
 def size_table(result: TrainingResult) -> SizeTable:
-    """Return sizes and zeros of the model that the run began with and of the one it made, and how
-    accurate that is on the test data.
-    """
+    """Return the sizes and zeros of a run's original and trained model, and the accuracy."""
     columns = [
         ("before", find_training_origin(str(result.run_dir)), None),
         ("after", str(result.run_dir), find_accuracy(result.metrics)),
@@ -198,8 +190,7 @@ def size_table(result: TrainingResult) -> SizeTable:
 
 
 def find_accuracy(metrics: Mapping[str, Any]) -> float | None:
-    """Return the accuracy on the test data among the metrics of an epoch; None where it was not
-    measured.
+    """Return the accuracy on the test data among an epoch's metrics, or None.
 
     Example:
         >>> (

@@ -20,13 +20,13 @@ FORMATS = ("json", "dot", "svg", "html")
     "-o",
     "--output",
     metavar="FILE",
-    help="Write to FILE; its name ends in .json, .dot, .svg or .html.",
+    help="Write to FILE, in the format of its suffix: .json, .dot, .svg or .html.",
 )
 @click.option(
     "--format",
     "format_",
     type=Choice(FORMATS),
-    help="What to write, whatever the name of FILE says.",
+    help="Format of the output, in place of that of FILE's name.",
 )
 @force_option
 def command(model: str, output: str | None, format_: str | None, force: bool) -> None:
@@ -48,9 +48,7 @@ def command(model: str, output: str | None, format_: str | None, force: bool) ->
 
 
 def choose_graph_format(format_: str | None, output: str | None) -> str:
-    """Return the format that was asked for, else what the name of the output file says; anything
-    else is a usage error.
-    """
+    """Return the format that was asked for, or that of the output's name; else a usage error."""
     suffix = "" if output is None else PurePath(output).suffix.lower().removeprefix(".")
     if format_ is None and suffix not in FORMATS:
         got = "nothing" if output is None else repr(output)

@@ -17,8 +17,7 @@ from graphprune.graph import ModelFile, open_model_file
 
 
 def open_model(path: str) -> ModelFile:
-    """Return the model at `path`: a saved model, a layer graph as JSON, or the finished model of a
-    training run's folder.
+    """Return the model at `path`: a saved model, graph JSON, or the model of a finished run.
 
     Raises:
         ArchiveError: there is no readable model.
@@ -73,8 +72,7 @@ def find_training_origin(path: str) -> str:
 
 
 def loading_arguments(loading: LoadingOptions) -> dict[str, Any]:
-    """Return the arguments of `graphprune.load_model`, `train` and `resume` that these options
-    stand for.
+    """Return these options as arguments of `graphprune.load_model`, `train` and `resume`.
 
     Raises:
         TrainingError: a custom object cannot be imported.
@@ -98,8 +96,10 @@ def _is_own(value: Any, module_name: str) -> bool:
 
 
 def import_custom_objects(specs: tuple[str, ...]) -> dict[str, Any]:
-    """Return custom objects by name: of `MODULE:NAME` that one, of `MODULE` every public class and
-    function of its package, of `OTHER=MODULE:NAME` the one under the name that a file has for it.
+    """Return custom objects by name.
+
+    `MODULE:NAME` gives that object, `MODULE` every public class and function of its package, and
+    `OTHER=MODULE:NAME` the object under the name that a file has for it.
 
     What a module only imports from elsewhere (`from subprocess import run`) is left out: a model
     file could name it.

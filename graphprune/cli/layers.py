@@ -23,8 +23,8 @@ MATCH = "--match"
     MATCH,
     metavar="MATCHER",
     help=(
-        "Show only the layers that MATCHER holds for, as a rule writes it: 'type: Dense', '{isa:"
-        " Conv2D, params: {gte: 10k}}'."
+        "Show only layers that match MATCHER, written as in a rule: 'type: Dense', '{isa: Conv2D,"
+        " params: {gte: 10k}}'."
     ),
 )
 @format_option
@@ -33,15 +33,15 @@ MATCH = "--match"
 def command(
     model: str, match: str | None, format_: str | None, output: str | None, force: bool
 ) -> None:
-    """Show the layers of MODEL (.keras, .h5, a SavedModel folder or graph JSON): type, weights,
-    what can be pruned, sparsity, and which rule wrapped it.
+    """Show the layers of MODEL: type, weights, what can be pruned, sparsity and wrapper.
+
+    MODEL is a .keras or .h5 file, a SavedModel folder or graph JSON.
 
     \b
     --match takes one matcher of the rule language. Rules claim only layers with
-    prunable weights; here every layer can be found ('type: ReLU', 'trainable: false'),
-    except that "*" means, as in rules, every layer with prunable weights. Names
-    that the model does not know are errors, with the closest that it knows.
-    The totals are those of the layers shown.
+    prunable weights; here every layer can match ('type: ReLU', 'trainable: false'),
+    but "*" means, as in rules, every layer with prunable weights. Names that are
+    not in the model are errors, with a suggestion. Totals are of the layers shown.
 
     \b
         graphprune layers model.keras
@@ -65,8 +65,9 @@ def command(
 
 
 def _finder(match: str) -> Callable[[ModelFile], Collection[str]]:
-    """Return what finds the layers that a matcher holds for; the rule language is imported only
-    where it is asked for, as it takes a quarter of a second.
+    """Return the function that finds the layers that a matcher selects.
+
+    The rule language is imported only here: that takes a quarter of a second.
     """
     from graphprune.rules import Matches, find_matched, parse_matcher, reads_weights
 

@@ -30,28 +30,28 @@ from graphprune.suggestions import closest
 
 @click.command("lint")
 @click.argument("files", nargs=-1, metavar="[RULES]...")
-@click.option("--model", metavar="MODEL", help="Check the rules against this saved model too.")
+@click.option("--model", metavar="MODEL", help="Also check the rules against this saved model.")
 @rule_options
 @click.option(
     "--format",
     "format_",
     type=Choice(["text", "json", "github"]),
     help=(
-        "How to print what is found: text, JSON, or workflow commands that GitHub Actions shows"
-        " beside the lines [default: text]."
+        "Format of the report; github prints workflow commands that GitHub Actions shows beside the"
+        " lines [default: text]."
     ),
 )
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
-    help="Write the report to FILE; the end of its name says its format: .txt or .json.",
+    help="Write the report to FILE, in the format of its suffix: .txt or .json.",
 )
 @force_option
 @click.option(
     "--explain",
     metavar="SLUG",
-    help="Say what a slug such as rule/conflict means, with an example; 'list' names them all.",
+    help="Explain a slug such as rule/conflict, with an example; 'list' shows all slugs.",
 )
 def command(
     files: tuple[str, ...],
@@ -62,8 +62,9 @@ def command(
     force: bool,
     explain: str | None,
 ) -> None:
-    """Check rule files: all faults at once, each with its line and a way out. Exits 1 when there
-    are errors.
+    """Check rule files and show all faults at once, each with its line and a remedy.
+
+    Exits 1 if there are errors.
 
     \b
         graphprune lint prune.yaml
@@ -107,8 +108,9 @@ def _explain(slug: str, rules: Sequence[str]) -> str:
 
 
 def _check(options: RuleOptions, model: str | None) -> tuple[int | None, tuple[Diagnostic, ...]]:
-    """Return how many rules there are (None where the files have faults: they are not held against
-    the model), and all that is found.
+    """Return the number of rules, and all faults.
+
+    The number is None if the files have faults; such rules are not checked against the model.
     """
     try:
         rules = open_rules(options)
@@ -137,7 +139,7 @@ def _render(
         return render_document(found, kind)
     against = ""
     if model is not None:
-        against = f"; not held against {model} yet" if count is None else f" against {model}"
+        against = f"; not checked against {model} yet" if count is None else f" against {model}"
     numbers = {
         severity: count_severity(found, severity) for severity in ("error", "warning", "note")
     }

@@ -1,4 +1,4 @@
-"""The entry point: finds the command, reports user mistakes in one message, sets the exit code."""
+"""The entry point: find the command, report errors in one message, set the exit code."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ COMMANDS: dict[str, str] = {
     "layers": "Show the layers of a saved model as a table.",
     "graph": "Draw a saved model: HTML, SVG, DOT or JSON.",
     "lint": "Check rule files, alone or against a model.",
-    "explain": "Say why rules claim a layer, or leave it.",
-    "test": "Run rule tests: do the rules still select what they should?",
+    "explain": "Explain why rules claim a layer or not.",
+    "test": "Run rule tests: do rules still select the right layers?",
     "plan": "Show what rules would change in a model.",
     "apply": "Wrap the layers that the rules select, and save the wrapped model.",
-    "prune": "Zero the smallest weights at once, without training.",
+    "prune": "Zero the smallest weights, without training.",
     "train": "Train a model to its planned sparsity, with checkpoints.",
-    "resume": "Go on with an interrupted training run, exactly.",
-    "strip": "Take the wrappers off: the original architecture, sparse.",
+    "resume": "Continue an interrupted training run exactly.",
+    "strip": "Remove the wrappers: the original architecture, with sparse weights.",
     "diff": "Show what changed between two models.",
-    "verify": "Measure a model against a plan.",
+    "verify": "Check a model against a plan.",
     "schema": "Write the JSON Schema of rule files, plans, diffs or verifications.",
     "rules": "List the rule files that ship, or print one.",
-    "demo": "Run the whole story on a real model and real digits.",
+    "demo": "Run all steps on a real model and real digits.",
 }
 
 
@@ -47,7 +47,7 @@ Fault = click.ClickException | GraphpruneError | OSError
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command's module when the command is called."""
+    """A group that imports the module of a command when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order of work, not of the alphabet."""
@@ -64,9 +64,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that the words name, and the rest of them; an unknown one is answered
-        with the closest.
-        """
+        """Return the command that the words name, and the other words; suggest a close name."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             close = importlib.import_module("graphprune.suggestions").find_close(
                 args[0], COMMANDS, count=1
@@ -102,8 +100,9 @@ def cli() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line and return its exit code; faults are raised. With
-    `standalone_mode=False`, click returns the code of an `Exit`.
+    """Run one command line and return its exit code; faults are raised.
+
+    With `standalone_mode=False`, click returns the code of an `Exit`.
     """
     code = cli.main(args=arguments, prog_name="graphprune", standalone_mode=False)
     return code if isinstance(code, int) else EXIT_OK
@@ -127,8 +126,7 @@ def show_warning(
 
 
 def tell_fault(fault: Fault, words: Sequence[str]) -> None:
-    """Print what went wrong: on stdout in the machine form that the command line asks for, else as
-    text on stderr.
+    """Print a fault on stdout as JSON or for GitHub if that was asked for, else as text on stderr.
 
     A file named by `-o` is not written: whoever reads it next would take the fault for the report.
     """
@@ -140,7 +138,7 @@ def tell_fault(fault: Fault, words: Sequence[str]) -> None:
     format_ = None if faults is None else faults.find_machine_format(words)
     if faults is not None and format_ is not None:
         with suppress(OSError):  # stdout itself may be what cannot be written
-            click.echo(faults.render_document(faults.diagnose(fault, words), format_), nl=False)
+            click.echo(faults.render_document(faults.diagnose(fault), format_), nl=False)
             return
     diagnostics = getattr(fault, "diagnostics", ())
     if diagnostics:
@@ -165,8 +163,10 @@ def render_fault(fault: Fault) -> str:
 
 
 def main() -> NoReturn:
-    """Run the command line and exit: 0 done, 1 wrong input, 2 different (only with
-    --detailed-exitcode), 64 wrong usage.
+    """Run the command line and exit.
+
+    The codes are 0 (done), 1 (wrong input), 2 (different, only with --detailed-exitcode) and 64
+    (wrong usage).
     """
     click.UsageError.exit_code = EXIT_USAGE
     # before TensorFlow is imported: its start-up notes are not for users of a command line

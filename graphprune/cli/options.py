@@ -21,8 +21,9 @@ _REAL = re.compile(r"[-+]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][-+]?[0-
 
 
 class WholeNumber(click.IntRange):
-    """A whole number in ASCII digits; Python's `int` takes digits of other scripts and underscores
-    too.
+    """A whole number in ASCII digits.
+
+    Python's `int` accepts digits of other scripts and underscores too.
     """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -35,8 +36,9 @@ class WholeNumber(click.IntRange):
 
 
 class RealNumber(click.types.FloatParamType):
-    """A finite number in ASCII digits; Python's `float` takes `inf`, `nan`, underscores and digits
-    of other scripts too.
+    """A finite number in ASCII digits.
+
+    Python's `float` accepts `inf`, `nan`, underscores and digits of other scripts too.
     """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -120,13 +122,13 @@ set_option = click.option(
         " budgets.net.sparsity=90%, schedules.ramp.end='2 epochs'. May be repeated."
     ),
 )
-force_option = click.option("--force", is_flag=True, help="Overwrite what is there.")
+force_option = click.option("--force", is_flag=True, help="Overwrite existing files.")
 format_option = click.option(
     "--format",
     "format_",
     type=Choice(["text", "json"]),
     default=None,
-    help="How to print the report [default: text].",
+    help="Format of the report [default: text].",
 )
 drawing_format_option = click.option(
     "--format",
@@ -134,8 +136,8 @@ drawing_format_option = click.option(
     type=Choice(["text", "json", "github", "html", "svg"]),
     default=None,
     help=(
-        "How to print the report: text, JSON, Markdown for a comment on GitHub, a page, a drawing"
-        " [default: text, or what FILE's name says]."
+        "Format of the report; github is Markdown for a comment [default: that of FILE's name, else"
+        " text]."
     ),
 )
 drawing_report_option = click.option(
@@ -143,15 +145,14 @@ drawing_report_option = click.option(
     "--output",
     metavar="FILE",
     help=(
-        "Write the report to FILE; the end of its name says its format: .txt, .json, .html, .svg or"
-        " .md."
+        "Write the report to FILE, in the format of its suffix: .txt, .json, .html, .svg or .md."
     ),
 )
 report_option = click.option(
     "-o",
     "--output",
     metavar="FILE",
-    help="Write the report to FILE; the end of its name says its format: .txt or .json.",
+    help="Write the report to FILE, in the format of its suffix: .txt or .json.",
 )
 exitcode_option = click.option(
     "--detailed-exitcode",
@@ -164,7 +165,7 @@ unsafe_lambda_option = click.option(
     "--unsafe-lambda",
     is_flag=True,
     help=(
-        "Load Lambda layers that carry Python bytecode. It can do anything: only for files that you"
+        "Load Lambda layers with Python bytecode, which can do anything: only for files that you"
         " trust."
     ),
 )
@@ -172,8 +173,8 @@ unsafe_ops_option = click.option(
     "--unsafe-ops",
     is_flag=True,
     help=(
-        "Load layers that run any operation of TensorFlow, such as writing files: only for files"
-        " that you trust."
+        "Load layers that run any TensorFlow operation, such as writing files: only for files that"
+        " you trust."
     ),
 )
 outputs_option = click.option(
@@ -197,7 +198,7 @@ keep_optimizer_option = click.option(
     "--keep-optimizer",
     is_flag=True,
     help=(
-        "Write the compile settings and the optimizer's state too, to train on; the files get"
+        "Also write compile settings and optimizer state, to continue training; the files are"
         " larger."
     ),
 )
@@ -207,8 +208,8 @@ custom_option = click.option(
     multiple=True,
     metavar="[OTHER=]MODULE[:NAME]",
     help=(
-        "Import MODULE (and take NAME from it), for custom layers, losses and metrics."
-        " OTHER=MODULE:NAME gives it under the name that the file has for it, such as <lambda>."
+        "Import custom layers, losses and metrics from MODULE, or only NAME. OTHER=MODULE:NAME"
+        " gives it the name OTHER that the file uses, such as <lambda>. May be repeated."
     ),
 )
 
@@ -230,9 +231,7 @@ class RuleOptions:
 
 
 def rule_options(command: Command) -> Command:
-    """Add `-r RULES` and what changes rule files: `--var`, `--only`, `--off`, `--set`. The command
-    gets one `rules: RuleOptions`.
-    """
+    """Add `-r RULES`, `--var`, `--only`, `--off` and `--set` as one `rules: RuleOptions`."""
 
     @functools.wraps(command)
     def run(
@@ -254,8 +253,8 @@ allow_missed_option = click.option(
     "--allow-missed",
     is_flag=True,
     help=(
-        "Only warn where the run is too short for a schedule to reach its target; otherwise such a"
-        " run is refused."
+        "Only warn if the run is too short for a schedule to reach its target; without it, that is"
+        " an error."
     ),
 )
 
@@ -273,7 +272,7 @@ def model_and_rules(command: Command) -> Command:
 
 @dataclass(frozen=True, slots=True)
 class LoadingOptions:
-    """What a model file may bring into the process: see `graphprune.load_model`.
+    """What loading a model file may run: see `graphprune.load_model`.
 
     Attributes:
         custom_objects: The user's own classes and functions, as `[OTHER=]MODULE[:NAME]`.
@@ -287,7 +286,7 @@ class LoadingOptions:
 
     @property
     def typed(self) -> str:
-        """The options as they are typed behind the next command, with a space before each.
+        """The options as they are typed after the next command, with a space before each.
 
         Example:
             >>> LoadingOptions(("<lambda>=own:act",), unsafe_ops=True).typed
@@ -299,9 +298,7 @@ class LoadingOptions:
 
 
 def loading_options(command: Command) -> Command:
-    """Add the options that say how a model is loaded. The command gets one `loading:
-    LoadingOptions`.
-    """
+    """Add the options that say how a model is loaded, as one `loading: LoadingOptions`."""
 
     @functools.wraps(command)
     def run(

@@ -91,8 +91,9 @@ DRAWING_SUFFIXES: Mapping[str, str] = {
 
 
 def check_output_free(path: str | Path, *, force: bool, inputs: Iterable[str | Path] = ()) -> None:
-    """Refuse a path that exists, unless `force`; even then, devices, pipes and what the command
-    itself reads. Called before any work is done.
+    """Refuse a path that exists, unless `force`; called before any work is done.
+
+    Devices, pipes and the inputs of the command are refused in any case.
 
     Raises:
         OutputError: something stands at `path` that may not be overwritten, or a file stands where
@@ -100,23 +101,25 @@ def check_output_free(path: str | Path, *, force: bool, inputs: Iterable[str | P
     """
     target = Path(path)
     if not str(path):
-        raise OutputError("the name of the output is empty; give one")
+        raise OutputError("the output has no name; give one")
     if os.path.lexists(target) and not force:
         raise OutputError(
-            f"{target}: exists already; give another name, or --force to overwrite it",
+            "exists already; give another name, or --force to overwrite it",
             OUTPUT_EXISTS,
+            place=target,
         )
     if os.path.lexists(target) and not (target.is_file() or target.is_dir()):
         raise OutputError(
-            f"{target}: is neither a file nor a folder, so it is not overwritten; give another name"
+            "is neither a file nor a folder, so it is not overwritten; give another name",
+            place=target,
         )
     if any(is_same_file(target, Path(source)) for source in inputs):
         raise OutputError(
-            f"{target}: is what this command reads, so it is not overwritten; give another name"
+            "is an input of this command, so it is not overwritten; give another name", place=target
         )
     for parent in target.parents:
         if os.path.lexists(parent) and not parent.is_dir():
-            raise OutputError(f"{target}: {parent} is a file, not a folder; give another name")
+            raise OutputError(f"{parent} is a file, not a folder; give another name", place=target)
 
 
 def check_outputs_free(
@@ -147,8 +150,9 @@ def check_report_free(
     format_: str | None = None,
     known: Iterable[str] = tuple(REPORT_SUFFIXES),
 ) -> None:
-    """Refuse a place for a report as `check_output_free` does, and the name of a model or a folder
-    besides; None is the terminal.
+    """Refuse a path for a report as `check_output_free` does, and model names and folders.
+
+    None is the terminal.
 
     Without a `format_` that was asked for, a name must end in a suffix that is `known`, or have
     none, which means text.
@@ -160,16 +164,17 @@ def check_report_free(
         return
     check_output_free(path, force=force, inputs=inputs)
     if Path(path).is_dir():
-        raise OutputError(f"{path}: is a folder; name a file in it")
+        raise OutputError("is a folder; name a file in it", place=path)
     if Path(path).suffix in MODEL_SUFFIXES:
         raise OutputError(
-            f"{path}: is the name of a model, and this writes a report; give a name such as"
-            f" {Path(path).stem}.txt or {Path(path).stem}.json"
+            f"is the name of a model, and the output is a report; use a name such as"
+            f" {Path(path).stem}.txt or {Path(path).stem}.json",
+            place=path,
         )
     suffix = Path(path).suffix.lower()
     if suffix and format_ is None and suffix not in known:
         raise OutputError(
-            f"{path}: no report has the suffix {suffix}; known are {', '.join(known)}"
+            f"no report has the suffix {suffix}; known are {', '.join(known)}", place=path
         )
 
 
@@ -179,9 +184,7 @@ def choose_format(format_: str | None, output: str | None) -> str:
 
 
 def choose_drawing_format(format_: str | None, output: str | None) -> str:
-    """Return `text`, `json`, `github`, `html` or `svg`: what was asked for, else what the name of
-    the output file says.
-    """
+    """Return the format that was asked for, or that of the output's name: `text` by default."""
     return format_ or DRAWING_SUFFIXES.get(Path(output or "").suffix.lower(), "text")
 
 

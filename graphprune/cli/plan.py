@@ -64,16 +64,17 @@ def command(
     detailed_exitcode: bool,
     force: bool,
 ) -> None:
-    """Show what RULES would change in MODEL. Nothing is written but the report; `apply --plan`
-    carries out the JSON form.
+    """Show what RULES would change in MODEL.
+
+    Only the report is written; `apply --plan` carries out its JSON form.
 
     \b
         graphprune plan model.keras -r builtin:dense-90
         graphprune plan model.keras -r prune.yaml -o plan.json
 
-    Where the rules have faults there is no plan and FILE is not written; with --format json or
-    github the faults are printed in that form. With --detailed-exitcode the exit code is 2 where
-    the model would be changed.
+    If the rules have faults there is no plan, and FILE is not written; with --format json or github
+    the faults are printed in that format. With --detailed-exitcode the exit code is 2 if the model
+    would change.
     """  # noqa: D301 - click wants the real character
     check_report_free(
         output,

@@ -39,8 +39,7 @@ def open_to_load(path: str, loading: LoadingOptions, *, checks_sums: bool = Fals
 
 
 def load_with_classes(model: ModelFile, loading: LoadingOptions) -> LoadedModel | None:
-    """Return the model loaded with its custom objects; None without any, where the file says it
-    all.
+    """Return the model loaded with its custom objects; None if the options name none.
 
     Raises:
         ArchiveError: the model cannot be loaded.
@@ -80,8 +79,9 @@ def plan_for(
     loaded: LoadedModel | None = None,
     allow_missed: bool = False,
 ) -> Plan:
-    """Return the plan from `--plan FILE`, checked against the model, or made from the rules;
-    `loaded` tells more of custom layers than the file.
+    """Return the plan of `--plan FILE`, checked against the model, or the plan that the rules make.
+
+    `loaded` has more details of custom layers than the file.
 
     Raises:
         PlanError: the plan file is damaged or was made for another model.
@@ -100,8 +100,7 @@ def plan_from_rules(
     loaded: LoadedModel | None = None,
     allow_missed: bool = False,
 ) -> Plan:
-    """Return the plan that the rules make for the model, with everything that its file can tell,
-    and the loaded model.
+    """Return the plan that the rules make for the model file, and for the loaded model if given.
 
     Raises:
         RuleError: the rules do not fit the model.
@@ -112,8 +111,9 @@ def plan_from_rules(
 
 
 def _as_in_file(model: ModelFile, loaded: LoadedModel, types: Collection[str]) -> LoadedModel:
-    """Return the loaded model in which layers of these types, of which rules name the weights, have
-    the weights of the file, as `graphprune plan` sees them.
+    """Return the loaded model with the file's weights for layers of these types.
+
+    Rules name the weights of these types, so `graphprune plan` uses those of the file.
     """
     taught = {
         address: layer.tensors
@@ -155,8 +155,10 @@ def _read_fitting_plan(
 
 
 def _is_of_file(graph: LayerGraph, loaded: LayerGraph, plan: Plan) -> bool:
-    """Return whether the plan was made from the file alone: it lacks layers that say themselves
-    what to prune, or has their weights by the file's names.
+    """Return whether the plan was made from the file alone.
+
+    Such a plan lacks layers that define what to prune themselves, or names their weights as the
+    file does.
     """
     if not {layer.address for layer in loaded.candidates()} <= {
         change.address for change in plan.changes

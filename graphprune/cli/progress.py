@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
 
 class LastingStream:
-    """A stream that takes whatever is written once the place where it went is gone, and says so
-    once.
+    """A stream that discards text, with one warning, once it can no longer be written.
 
     Args:
         stream: Where the text goes while that is possible.
@@ -164,8 +163,9 @@ class Display:
 
 @contextmanager
 def live_display() -> Iterator[Display]:
-    """Yield the display of a run, with a live line on stderr meanwhile where that is a terminal,
-    which ends without a trace.
+    """Yield the display of a run, with a live line on stderr if that is a terminal.
+
+    The live line is removed at the end.
     """
     with ExitStack() as stack:
         if not sys.stderr.isatty() or is_dumb():
@@ -242,8 +242,9 @@ class LinesAbove:
 
 
 def fit_terminal(console: Console) -> int:
-    """Give the console the size of its own terminal, which it may have changed, and return its
-    columns; Rich asks stdin, stdout and stderr instead.
+    """Set the console to the size of its own terminal and return the columns.
+
+    Rich asks stdin, stdout and stderr instead, and the size may have changed.
     """
     columns, lines = os.get_terminal_size(console.file.fileno())
     wished = os.environ.get("COLUMNS", "")

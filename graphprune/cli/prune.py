@@ -43,12 +43,11 @@ def command(
     format_: str | None,
     force: bool,
 ) -> None:
-    """Zero the smallest weights of MODEL that the rules (or a plan) select, at once: one-shot
-    pruning, without training.
+    """Zero the smallest weights of MODEL that the rules (or a plan) select, without training.
 
-    The rules say which layers, how sparse and in which pattern; their schedules play no part. Every
-    other weight stays as it is, and nothing is wrapped. Accuracy falls more than with `graphprune
-    train`; --data shows how far. The files are for serving: without compile settings and optimizer.
+    The rules select the layers, their sparsity and pattern; schedules are ignored. Other weights do
+    not change, and nothing is wrapped. Accuracy falls more than with `graphprune train`; --data
+    measures it. The files are for serving: they have no compile settings and no optimizer.
 
     \b
         graphprune prune model.keras -r builtin:all-90 -o sparse.keras

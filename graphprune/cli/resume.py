@@ -21,25 +21,26 @@ from graphprune.tf.models.quiet import import_tensorflow
     "--stop-after",
     type=WholeNumber(min=1),
     metavar="STEP",
-    help="Stop again right after this step, as if the process had been killed.",
+    help="Stop again after this step, as if the process had been killed.",
 )
 @click.option(
     "--trust-run",
     is_flag=True,
     help=(
-        "Call the data function that DIR names, though you did not make the run on this machine. It"
-        " can do anything."
+        "Call the data function that DIR names even if the run was made on another machine. It can"
+        " do anything."
     ),
 )
 @loading_options
 def command(
     run_folder: str, stop_after: int | None, trust_run: bool, loading: LoadingOptions
 ) -> None:
-    """Go on with the training run in DIR from its newest whole checkpoint, to the same end as if it
-    had never stopped.
+    """Continue the training run in DIR from its newest complete checkpoint.
 
-    Without any checkpoint it starts from the beginning. What was deleted of a finished run's result
-    is written again.
+    The result is the same as that of a run that was never stopped.
+
+    Without a checkpoint it starts from the beginning. Deleted result files of a finished run are
+    written again.
 
     \b
         graphprune resume runs/a

@@ -31,8 +31,9 @@ def schema_of(kind: str) -> dict[str, Any]:
 @click.option("-o", "--output", metavar="FILE", help="Write the schema to FILE.")
 @force_option
 def command(kind: str, output: str | None, force: bool) -> None:
-    """Write the JSON Schema of rule files, with help for every key: editors then complete keys and
-    mark faults while you type.
+    """Write the JSON Schema of rule files, with a description of every key.
+
+    Editors use it to complete keys and to mark errors.
 
     \b
         graphprune schema -o graphprune-rules.schema.json

@@ -1,6 +1,4 @@
-"""`graphprune strip`: take the wrappers off, and write the result for Keras, TensorFlow Serving or
-TensorFlow Lite.
-"""
+"""`graphprune strip`: remove the wrappers and write the result for Keras, TensorFlow or TFLite."""
 
 from __future__ import annotations
 
@@ -45,7 +43,7 @@ from graphprune.tf.models.quiet import import_tensorflow
 @click.option(
     "--original",
     metavar="MODEL",
-    help="The model to compare with [default: what the training run began with, else MODEL].",
+    help="Model to compare with [default: the original of the training run, else MODEL].",
 )
 @keep_optimizer_option
 @loading_options
@@ -61,16 +59,17 @@ def command(
     format_: str | None,
     force: bool,
 ) -> None:
-    """Take the wrappers off MODEL (a wrapped model, or the folder of a finished training run): the
-    original architecture, sparse.
+    """Remove the wrappers of MODEL: the original architecture, with sparse weights.
+
+    MODEL is a wrapped model, or the folder of a finished training run.
 
     \b
         graphprune strip runs/a -o sparse.keras
         graphprune strip wrapped.keras -o sparse.keras -o sparse.tflite
 
-    The files are for serving: without compile settings and optimizer, as model.save(...,
-    include_optimizer=False) writes them. A warning names the layers that have fewer zeros than
-    their target.
+    The files are for serving: they have no compile settings and no optimizer, like those of
+    model.save(..., include_optimizer=False). A warning names layers with fewer zeros than their
+    target.
     """  # noqa: D301 - click wants the real character
     model_file, origin = find_model_file(model), original or find_training_origin(model)
     check_outputs_free(outputs, force=force, inputs=[model, model_file, origin])
@@ -92,7 +91,7 @@ def command(
         missed = find_missed_targets(pruned)
         stripped = strip_model(pruned, compiled=keep_optimizer or data is not None)
         if all(layer.wrap is None for layer in wrapped.graph.layers.values()):
-            _warn(f"{model}: no layer is wrapped; it is written as it is")
+            _warn(f"{model}: no layer is wrapped; it is written unchanged")
         if missed:
             help = _advise(model, model_file, loading)
             _warn(f"{model}: stripped, and {explain_missed(missed)}; {help}")
@@ -114,9 +113,7 @@ def _warn(text: str) -> None:
 
 
 def _advise(model: str, model_file: str, loading: LoadingOptions) -> str:
-    """Return what to do about missed targets in a wrapped model, or in the model of a finished
-    training run.
-    """
+    """Return what to do about missed targets in a wrapped model or a finished training run."""
     if model != model_file:
         return "train for more epochs, or let the schedules end earlier, and strip then"
     train = f"graphprune train {shlex.quote(model)} --data DATA --epochs N --run DIR{loading.typed}"
@@ -138,15 +135,14 @@ def check_same_architecture(before: ModelFile, wrapped: ModelFile) -> None:
     )
     if difference is not None:
         raise GraphError(
-            f"{before.path}: is not the model that {wrapped.path} was pruned from: {difference}; "
-            "graphprune diff shows all differences, --original names another model"
+            f"is not the model that {wrapped.path} was pruned from: {difference}; "
+            "graphprune diff shows all differences, --original names another model",
+            place=before.path,
         )
 
 
 def _with_numbers(graph: LayerGraph) -> LayerGraph:
-    """Return the graph with the weights of custom layers by number: only a wrapper says what they
-    are called.
-    """
+    """Return the graph with numbered weights for custom layers; only wrappers know their names."""
     custom = {
         address: layer for address, layer in graph.layers.items() if weights_of(layer.entry) is None
     }

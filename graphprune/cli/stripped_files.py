@@ -1,6 +1,4 @@
-"""The end of the commands that write a model for serving: the files, and one table of what they are
-beside the original.
-"""
+"""Write the models of `strip` and `prune`, with a table that compares them with the original."""
 
 from __future__ import annotations
 
@@ -41,8 +39,7 @@ def write_stripped(
     keep_optimizer: bool = False,
     missed: Sequence[MissedTarget] = (),
 ) -> None:
-    """Write `stripped`, which has no wrappers, to each of `outputs`, and print how large, sparse
-    and accurate it is beside the model at `origin`.
+    """Write a model without wrappers, and print its size, sparsity and accuracy beside `origin`.
 
     Args:
         stripped: The live model to write.

@@ -1,4 +1,4 @@
-"""`graphprune test`: do the rules still select what their tests say?"""
+"""`graphprune test`: run rule tests."""
 
 from __future__ import annotations
 
@@ -27,23 +27,20 @@ from graphprune.suggestions import closest
     metavar="PATTERN",
     default="",
     help=(
-        "Run only the cases whose file, graph, rule or expected slug contains this text; snapshot:"
-        " those with a kept plan."
+        "Run only the cases whose file, graph, rule or expected slug contains PATTERN; 'snapshot'"
+        " selects those with a snapshot."
     ),
 )
-@click.option(
-    "--update",
-    is_flag=True,
-    help="Keep the plans as they are now, as the snapshots to compare with.",
-)
+@click.option("--update", is_flag=True, help="Write the current plans as snapshots.")
 @format_option
 @report_option
 @force_option
 def command(
     place: str, pattern: str, update: bool, format_: str | None, output: str | None, force: bool
 ) -> None:
-    """Run the rule tests in DIR: files named *_test.yaml (.yml, .json) that say which layers rules
-    select in which graphs.
+    """Run the rule tests in DIR: which layers do rules select in which graphs?
+
+    Test files are named *_test.yaml (.yml, .json).
 
     \b
         graphprune test tests
@@ -58,11 +55,11 @@ def command(
         rule: dense-90          # without it: all rules that prune
         selects: [fc1, fc2]
         spares: [predictions]
-        plan: snapshot          # the whole plan, kept in __snapshots__ by --update
+        plan: snapshot          # the whole plan; --update writes it to __snapshots__
       - graph: no-dense.json
         fails: [rule/no-match]  # the diagnostics that are expected
 
-    No model is needed, and no TensorFlow. The exit code is 1 when a case fails.
+    No model is needed, and no TensorFlow. Exits 1 if a case fails.
     """  # noqa: D301 - click wants the real character
     check_report_free(output, force=force, inputs=[place], format_=format_)
     files = read_cases(find_case_files(place))
@@ -92,7 +89,7 @@ def command(
 
 
 def _run(file: CaseFile, pattern: str, *, update: bool) -> tuple[CaseResult, ...]:
-    """Return what came of the cases of one file that fit; with `update`, their plans are kept."""
+    """Return the results of the cases that match; `update` writes their snapshots."""
 
     def wanted(case: Case) -> bool:
         return any(pattern in text for text in (f"{file.path}  {case.name}", *case.words))

@@ -29,7 +29,7 @@ from graphprune.sparsity.positions import Run
 from graphprune.tf.models.quiet import import_tensorflow
 
 TENSORBOARD = "tensorboard"
-"""Where events go unless the user says where: in the run's folder."""
+"""The default folder of events, in the run's folder."""
 
 
 @click.command("train")
@@ -58,18 +58,16 @@ TENSORBOARD = "tensorboard"
     "--batch-size", type=WholeNumber(min=1), help="Samples in a batch of an .npz [default: 32]."
 )
 @click.option(
-    "--steps-per-epoch",
-    type=WholeNumber(min=1),
-    help="The length of an epoch, for datasets that never end.",
+    "--steps-per-epoch", type=WholeNumber(min=1), help="Steps in an epoch, for infinite datasets."
 )
+@click.option("--optimizer", help="Optimizer in place of the saved one: adam, sgd, ...")
+@click.option("--learning-rate", type=RealNumber(), help="Learning rate in place of the saved one.")
+@click.option("--loss", help="Loss in place of the saved one.")
 @click.option(
-    "--optimizer", help="Instead of the optimizer that the model was saved with: adam, sgd, ..."
+    "--metrics", multiple=True, help="Metric in place of the saved ones. May be repeated."
 )
-@click.option("--learning-rate", type=RealNumber(), help="Instead of the saved one.")
-@click.option("--loss", help="Instead of the loss that the model was saved with.")
-@click.option("--metrics", multiple=True, help="Instead of the saved metrics. May be repeated.")
 @allow_missed_option
-@click.option("--reset-optimizer", is_flag=True, help="Start the saved optimizer anew.")
+@click.option("--reset-optimizer", is_flag=True, help="Reset the optimizer state.")
 @click.option(
     "--checkpoint-every",
     default="1 epoch",
@@ -82,7 +80,7 @@ TENSORBOARD = "tensorboard"
     type=WholeNumber(min=0),
     default=0,
     show_default=True,
-    help="Of the order of the samples and of dropout.",
+    help="Seed for sample order and dropout.",
 )
 @click.option(
     "--tensorboard",
@@ -90,8 +88,8 @@ TENSORBOARD = "tensorboard"
     flag_value=TENSORBOARD,
     metavar="[DIR]",
     help=(
-        "Write TensorBoard events of loss, metrics and each tensor's sparsity into DIR [default:"
-        " the folder tensorboard in the run's]."
+        "Write TensorBoard events (loss, metrics, sparsity of each tensor) into DIR [default:"
+        " tensorboard in the run's folder]."
     ),
 )
 @click.option(
@@ -100,15 +98,15 @@ TENSORBOARD = "tensorboard"
     show_default=True,
     metavar="NAME",
     help=(
-        "'mirrored' trains on all GPUs, 'mirrored:N' on N of them (without a GPU, on N devices made"
-        " of the CPU); they share each batch."
+        "'mirrored' trains on all GPUs, 'mirrored:N' on N of them (without a GPU, on N virtual CPU"
+        " devices); each batch is divided among them."
     ),
 )
 @click.option(
     "--stop-after",
     type=WholeNumber(min=1),
     metavar="STEP",
-    help="Stop right after this step, as if the process had been killed; resume goes on.",
+    help="Stop after this step, as if the process had been killed; resume continues.",
 )
 @loading_options
 @force_option
@@ -135,13 +133,13 @@ def command(
     loading: LoadingOptions,
     force: bool,
 ) -> None:
-    """Train MODEL to its planned sparsity: wrap it by rules or by a plan, or take it as it is when
-    it is wrapped already.
+    """Train MODEL to its planned sparsity.
 
-    Everything goes into the run's folder: checkpoints, metrics.jsonl, the plan, and at the end
-    model.keras (or .h5). If it is interrupted, `graphprune resume DIR` goes on exactly where the
-    last checkpoint stands. A run that is too short for a target is refused before it begins. Exit
-    code 1 when a target was missed.
+    MODEL is wrapped by rules or by a plan, unless it is wrapped already.
+
+    The folder DIR gets checkpoints, metrics.jsonl, the plan, and at the end model.keras (or .h5).
+    After an interruption, `graphprune resume DIR` continues from the last checkpoint. A run that is
+    too short for a target is refused before it begins. Exits 1 if a target was missed.
 
     \b
         graphprune train model.keras -r builtin:dense-90 --data digits.npz --epochs 10 --run runs/a

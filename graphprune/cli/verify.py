@@ -1,4 +1,4 @@
-"""`graphprune verify`: a model against a plan."""
+"""`graphprune verify`: check a model against a plan."""
 
 from __future__ import annotations
 
@@ -41,19 +41,18 @@ def command(
     detailed_exitcode: bool,
     force: bool,
 ) -> None:
-    """Measure MODEL against a plan: are the zeros there that it promised?
+    """Check MODEL against a plan: does each tensor have its planned zeros?
 
-    MODEL is wrapped, trained or stripped: what counts are the zeros in its weights. For example,
-    before a model is shipped:
+    MODEL is wrapped, trained or stripped; the zeros in its weights are counted. For example, before
+    a model is shipped:
 
     \b
         graphprune plan model.keras -r prune.yaml -o plan.json
         ...
         graphprune verify sparse.keras --plan plan.json --detailed-exitcode
 
-    A file whose own checksums do not fit is refused, and the folder of a training run whose model
-    is not the one that the run wrote. With --detailed-exitcode the exit code is 2 where a tensor is
-    not as planned.
+    A file whose checksums do not match is refused, and so is a training run whose model was
+    replaced. With --detailed-exitcode the exit code is 2 if a tensor is not as planned.
     """  # noqa: D301 - click wants the real character
     check_report_free(output, force=force, inputs=[model, plan_file], format_=format_)
     saved, plan = open_model(model), read_plan(plan_file)

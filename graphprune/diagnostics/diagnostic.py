@@ -16,8 +16,9 @@ _CUT = "..."
 
 
 def render_excerpt(text: str, line: int, column: int | None, paint: Paint = plain) -> list[str]:
-    r"""Return the numbered line, and one with a caret under its character `column` (from 1) where
-    that is known; long lines are cut around the caret.
+    r"""Return the numbered line, and one with a caret under `column` (from 1) if that is known.
+
+    Long lines are cut around the caret.
 
     Tabs take four columns, wide characters two, and control characters stand as escapes; the caret
     is under the right one all the same.
@@ -100,8 +101,9 @@ def no_line(_where: Where) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One fault or warning, with a stable slug for scripts and a way out for people. Its texts are
-    shortened to a readable length.
+    """One fault or warning, with a stable slug for scripts and a remedy for users.
+
+    Long texts are shortened.
 
     `related` holds further places with a label each (the two sides of a conflict). `count` is how
     many it stands for: more than one where the rest of a kind is only counted.
@@ -139,8 +141,7 @@ class Diagnostic:
         return "\n".join(self.to_lines())
 
     def to_lines(self, find_line: FindLine = no_line, paint: Paint = plain) -> list[str]:
-        """Return the diagnostic as lines of text with slug, cause, places and help; control
-        characters are escaped.
+        """Return the diagnostic as lines of text: slug, cause, places and help, all escaped.
 
         Under each place stands its line, as far as `find_line` returns it, with a caret.
         """
@@ -180,7 +181,6 @@ class Diagnostic:
 
 def sort_by_place(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     """Return the diagnostics once each, by file, line and column; those without a place come last.
-    The order that they are given in does not matter.
 
     Of each kind (slug and severity) the first 100 are kept; one more says how many there are
     besides.
@@ -197,8 +197,7 @@ def sort_by_place(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
 
 
 def bound_diagnostics(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """Return the first 100 diagnostics of each slug and severity, in their order, and behind them
-    one a kind that counts the rest.
+    """Return the first 100 diagnostics of each slug and severity, then a count of the others.
 
     Example:
         >>> bound_diagnostics(

@@ -19,8 +19,9 @@ _LEVELS = {"error": "error", "warning": "warning", "note": "notice"}
 def render_diagnostics(
     diagnostics: Iterable[Diagnostic], find_line: FindLine = no_line, paint: Paint = plain
 ) -> str:
-    """Return every diagnostic with its slug, cause, places and help, with an empty line between
-    two; control characters are escaped.
+    """Return all diagnostics as text, with an empty line between two.
+
+    Control characters are escaped.
 
     Under each place stands its line, as far as `find_line` returns it, with a caret; `paint` adds
     colour.
@@ -59,8 +60,7 @@ def diagnostics_to_config(diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
 
 
 def render_annotations(diagnostics: Iterable[Diagnostic]) -> str:
-    """Return one workflow command a diagnostic, which GitHub Actions shows beside the line of the
-    file.
+    """Return one GitHub workflow command a diagnostic, which GitHub shows beside the line.
 
     Escaped as GitHub's runner reads it (actions/toolkit, packages/core/src/command.ts): `%` and
     line ends everywhere, `:` and `,` in properties too.
@@ -129,9 +129,7 @@ class SourceLines:
         self._read = lru_cache(partial(_read_lines, find_path))
 
     def find(self, where: Where) -> str | None:
-        """Return the line at `where` without its end, or None where there is none: the place is no
-        place in a file, or the file is gone.
-        """
+        """Return the line at `where` without its end; None if there is no such file or line."""
         if where.line is None or (self.files is not None and where.file not in self.files):
             return None
         lines = self._read(where.file)

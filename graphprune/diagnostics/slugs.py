@@ -73,9 +73,7 @@ _MARGIN = "    "
 
 
 def render_slug(help: SlugHelp, width: int = 100) -> str:
-    """Return the meaning of one slug, why it hurts, an example that gives it, and the example
-    mended.
-    """
+    """Return the meaning of one slug, its harm, an example, and the example corrected."""
     about = textwrap.fill(help.means, width)
     hurts = textwrap.fill(f"Why it hurts: {help.hurts}", width)
     example = "A command that gives it:" if help.is_command else "A rule file that gives it:"

@@ -15,7 +15,7 @@ from graphprune.graph.classes.builtin_layers import known_class
 from graphprune.graph.classes.completion import fill_from_other
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
-from graphprune.graph.shapes.tensor_shapes import Shape, TensorUse, find_tensor_shapes
+from graphprune.graph.tensor_shapes import Shape, TensorUse, find_tensor_shapes
 from graphprune.sparsity.positions import Run
 from graphprune.wrapper_names import STEP
 

@@ -41,7 +41,7 @@ def measure_sizes(path: str | Path) -> Sizes:
     try:
         return _measure(_file_chunks(Path(path)))
     except OSError as err:
-        raise ArchiveError(f"{path}: cannot be read ({err.strerror}); check the path") from err
+        raise ArchiveError(f"cannot be read ({err.strerror}); check the path", place=path) from err
 
 
 def measure_weights_gzip(graph: LayerGraph, weights: Weights) -> int:

@@ -217,8 +217,9 @@ class RunRecorder(ABC):
         loss = float(np.asarray(logs.get("loss", 0.0)))
         if math.isnan(loss) or (math.isinf(loss) and not self.scales_loss):
             raise TrainingError(
-                f"{self._folder.path}: the loss became {loss:g} by step {self.step}; lower the"
-                " learning rate or look at the loss and the data; the checkpoints before are whole"
+                f"the loss became {loss:g} by step {self.step}; lower the"
+                " learning rate or look at the loss and the data; the checkpoints before are whole",
+                place=self._folder.path,
             )
 
     def _is_due(self) -> bool:

@@ -134,9 +134,10 @@ def check_trusted(folder: RunFolder, options: RunOptions, *, trust_run: bool, te
         asks.append(f"writes TensorBoard events to {options.tensorboard}")
     if asks and not trust_run:
         raise CheckpointError(
-            f"{folder.path}: was made on another machine, by another user or by an earlier"
+            "was made on another machine, by another user or by an earlier"
             f" graphprune, and resuming it {' and '.join(asks)}; if you trust it, add --trust-run"
-            " (in Python: trust_run=True)"
+            " (in Python: trust_run=True)",
+            place=folder.path,
         )
     if not asks:
         source = "given in Python" if options.is_data_given else f"read from {options.data}"
@@ -167,8 +168,9 @@ def check_plan(folder: RunFolder, options: RunOptions, plan: Plan | None) -> Non
     if given != options.plan_sha256:
         made = options.plan_sha256[:4] or "no plan"
         raise CheckpointError(
-            f"{folder.path}: made from plan {made}, this plan is {given[:4]}; resume without rules,"
-            " or apply the new rules to a copy first"
+            f"made from plan {made}, this plan is {given[:4]}; resume without rules,"
+            " or apply the new rules to a copy first",
+            place=folder.path,
         )
 
 
@@ -183,9 +185,10 @@ def check_data_source(folder: RunFolder, options: RunOptions, given: object | No
     if options.is_data_given and given is None:
         details = options.data.removeprefix(GIVEN).removeprefix(": ")
         raise DataError(
-            f"{folder.path}: its training data was given in Python ({details}) and cannot be read"
+            f"its training data was given in Python ({details}) and cannot be read"
             " again; go on in Python, with the same data:"
-            f" graphprune.resume({str(folder.path)!r}, data=...)"
+            f" graphprune.resume({str(folder.path)!r}, data=...)",
+            place=folder.path,
         )
     if given is not None and not options.is_data_given:
         raise DataError(
@@ -218,13 +221,15 @@ def read_same_data(
     data = read(options.data)
     if data.sha256 != options.data_sha256:
         raise DataError(
-            f"{options.data}: has changed since the run in {folder.path} began; put the old file"
-            " back, or start a new run"
+            f"has changed since the run in {folder.path} began; put the old file"
+            " back, or start a new run",
+            place=options.data,
         )
     if data.steps_per_epoch != options.steps_per_epoch:
         raise DataError(
-            f"{options.data}: has {data.steps_per_epoch} steps in an epoch, the run in"
-            f" {folder.path} began with {options.steps_per_epoch}; start a new run"
+            f"has {data.steps_per_epoch} steps in an epoch, the run in"
+            f" {folder.path} began with {options.steps_per_epoch}; start a new run",
+            place=options.data,
         )
     if options.first_batch_sha256 and data.first_batch_sha256() != options.first_batch_sha256:
         tell(
@@ -273,8 +278,9 @@ def read_first_plan(folder: RunFolder, options: RunOptions) -> Plan | None:
             raise Damage(f"{name} is not what was written")
     except Damage as fault:
         raise CheckpointError(
-            f"{folder.path}: damaged, {fault}, and a start from the beginning needs it; put it back"
-            " from a copy, or start a new run in another folder"
+            f"damaged, {fault}, and a start from the beginning needs it; put it back"
+            " from a copy, or start a new run in another folder",
+            place=folder.path,
         ) from fault
     plan = read_plan(folder.plan)
     check_plan(folder, options, plan)

@@ -92,7 +92,8 @@ class TrainRequest:
         """
         if not 1 <= self.epochs <= MAX_EPOCHS:
             raise TrainingError(
-                f"{place}: the number of epochs must be from 1 to {MAX_EPOCHS:,}, got {self.epochs}"
+                f"the number of epochs must be from 1 to {MAX_EPOCHS:,}, got {self.epochs}",
+                place=place,
             )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from graphprune.graph.layer_graph import LayerGraph
     from graphprune.graph.layers import SEPARATOR, Layer, Tensor, Wrap
     from graphprune.graph.read import ModelFile, open_model_file, read_graph
-    from graphprune.graph.shapes.tensor_shapes import find_tensor_shapes
+    from graphprune.graph.tensor_shapes import find_tensor_shapes
     from graphprune.graph.weights import (
         ModelWeights,
         TensorMetrics,
@@ -67,6 +67,6 @@ if not TYPE_CHECKING:  # so that type checkers know every name, and no other
                 "read_steps",
             ],
             "read": ["ModelFile", "open_model_file", "read_graph"],
-            "shapes.tensor_shapes": ["find_tensor_shapes"],
+            "tensor_shapes": ["find_tensor_shapes"],
         },
     )

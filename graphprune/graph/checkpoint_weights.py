@@ -122,8 +122,9 @@ def _name(archive: Archive, layer: Layer, group: str) -> dict[str, StoredTensor]
     missing = [name for name, path in wanted.items() if path not in by_path]
     if missing:
         raise ArchiveError(
-            f"{archive.path}: layer {layer.address!r} ({layer.type}) has no tensor {missing[0]!r}"
-            " in the checkpoint; save the model again"
+            f"layer {layer.address!r} ({layer.type}) has no tensor {missing[0]!r}"
+            " in the checkpoint; save the model again",
+            place=archive.path,
         )
     return {name: by_path[path] for name, path in wanted.items()} | state
 
@@ -136,9 +137,10 @@ def _toolkit_state(
     """
     if any(path.startswith(_TOOLKIT_LISTS) for path in by_path):
         raise ArchiveError(
-            f"{archive.path}: layer {layer.address!r} ({layer.type}) was pruned in several tensors"
+            f"layer {layer.address!r} ({layer.type}) was pruned in several tensors"
             " by the TensorFlow toolkit, whose SavedModels do not hold such a layer whole; load it"
-            " there, and save it as .keras or strip it"
+            " there, and save it as .keras or strip it",
+            place=archive.path,
         )
     names = [name for name in TOOLKIT_STATE if name in state]
     pruning = None if layer.wrap is None else layer.wrap.pruning

@@ -50,8 +50,9 @@ def call_order(frame: Frame, place: str) -> tuple[tuple[int, int], ...]:
     if len(order) < len(waiting):
         stuck = min(set(waiting) - set(order))
         raise GraphError(
-            f"{place}: layer {frame.members[stuck[0]].name!r} waits for its own output; a model"
-            " must be acyclic, save it again"
+            f"layer {frame.members[stuck[0]].name!r} waits for its own output; a model"
+            " must be acyclic, save it again",
+            place=place,
         )
     return tuple(order)
 
@@ -143,8 +144,8 @@ class FlowBuilder:
         self._made += 1
         if self._made > MAX_CALLS:
             raise GraphError(
-                f"{self._place}: nested models make more than {MAX_CALLS:,} calls; call them less"
-                " often"
+                f"nested models make more than {MAX_CALLS:,} calls; call them less often",
+                place=self._place,
             )
         self.calls[address] = self.calls.get(address, 0) + 1
         if address in self._frames:

@@ -109,20 +109,23 @@ def _names(raw: list[Any], place: str) -> list[str]:
             type_known = False
         if not type_known:
             raise GraphError(
-                f"{place}: entry {position} of the model's layers is not a layer (class_name,"
-                f" config and a name), got {str(entry)[:60]!r}; save the model again"
+                f"entry {position} of the model's layers is not a layer (class_name,"
+                f" config and a name), got {str(entry)[:60]!r}; save the model again",
+                place=place,
             )
         fault = _name_fault(names[-1])
         if fault is not None:
             raise GraphError(
-                f"{place}: the name of entry {position} of the model's layers {fault}, got"
-                f" {names[-1][:60]!r}; rename it and save the model again"
+                f"the name of entry {position} of the model's layers {fault}, got"
+                f" {names[-1][:60]!r}; rename it and save the model again",
+                place=place,
             )
     if len(set(names)) < len(names):
         double = Counter(names).most_common(1)[0][0]
         raise GraphError(
-            f"{place}: two layers have the name {double!r}; give each layer its own name and save"
-            " the model again"
+            f"two layers have the name {double!r}; give each layer its own name and save"
+            " the model again",
+            place=place,
         )
     return names
 
@@ -143,8 +146,9 @@ def _functional_member(name: str, entry: Entry, first: Mapping[str, int], place:
     nodes = placement.get("inbound_nodes", [])
     if not isinstance(nodes, list):
         raise GraphError(
-            f"{place}: the inbound nodes of layer {name!r} are not a list, got {str(nodes)[:60]!r};"
-            " save the model again"
+            f"the inbound nodes of layer {name!r} are not a list, got {str(nodes)[:60]!r};"
+            " save the model again",
+            place=place,
         )
     taker = f"layer {name!r} takes"
     calls = tuple(tuple(_uses(node, first, place, taker)) for node in nodes)
@@ -218,13 +222,15 @@ def _use(
     source, index, tensor = reference[:3]
     if source not in first:
         raise GraphError(
-            f"{place}: {taker} a tensor of {source[:60]!r}, which is no layer of the model; save"
-            " the model again"
+            f"{taker} a tensor of {source[:60]!r}, which is no layer of the model; save"
+            " the model again",
+            place=place,
         )
     if type(index) is not int or type(tensor) is not int:
         raise GraphError(
-            f"{place}: {taker} a tensor of {source!r} by numbers that are none, got"
-            f" {str(reference[1:3])[:60]}; save the model again"
+            f"{taker} a tensor of {source!r} by numbers that are none, got"
+            f" {str(reference[1:3])[:60]}; save the model again",
+            place=place,
         )
     return Use(source, index - first[source], tensor, argument)
 
@@ -257,14 +263,16 @@ def _check_calls(frame: Frame, known: Mapping[str, Entry], place: str) -> None:
         if not 0 <= use.source_call < calls[use.source]:
             has = f"which has {_count(calls[use.source], 'call')}"
             raise GraphError(
-                f"{place}: {taker} a tensor of {name_call(use.source_call)} of {use.source!r},"
-                f" {has}; save the model again"
+                f"{taker} a tensor of {name_call(use.source_call)} of {use.source!r},"
+                f" {has}; save the model again",
+                place=place,
             )
         if not 0 <= use.source_tensor < gives[use.source]:
             has = f"which gives at most {_count(gives[use.source], 'tensor')} (counted from 0)"
             raise GraphError(
-                f"{place}: {taker} tensor {use.source_tensor} of {use.source!r}, {has}; save the"
-                " model again"
+                f"{taker} tensor {use.source_tensor} of {use.source!r}, {has}; save the"
+                " model again",
+                place=place,
             )
 
 

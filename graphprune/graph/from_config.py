@@ -17,12 +17,8 @@ from graphprune.archive.entries import (
     type_of,
 )
 from graphprune.errors import GraphError
-from graphprune.graph.classes.builtin_layers import (
-    MAX_INSIDE,
-    has_too_many_inside,
-    known_class,
-    weights_of,
-)
+from graphprune.graph.classes.builtin_layers import has_too_many_inside, known_class, weights_of
+from graphprune.graph.classes.layer_class import MAX_INSIDE
 from graphprune.graph.flow import FlowBuilder, call_order, layer_order
 from graphprune.graph.frames import Frame, frame_from_entry
 from graphprune.graph.layer_graph import LayerGraph
@@ -128,8 +124,9 @@ def _check_tensors_taken(frame: Frame, place: str) -> None:
     for member in frame.members:
         if member.placement.get("inbound_nodes") and not all(member.calls):
             raise GraphError(
-                f"{place}: layer {member.name!r} is called on no tensor of the model, only on"
-                " constants; save the model again"
+                f"layer {member.name!r} is called on no tensor of the model, only on"
+                " constants; save the model again",
+                place=place,
             )
 
 
@@ -163,8 +160,9 @@ def _model_entry(config: Mapping[str, Any], place: str) -> tuple[Entry, bool]:
         )
     if not is_model(entry):
         raise GraphError(
-            f"{place}: {type_of(entry)!r} is not a Functional or Sequential model, its layers are"
-            " not in its config; rebuild it with the Functional API"
+            f"{type_of(entry)!r} is not a Functional or Sequential model, its layers are"
+            " not in its config; rebuild it with the Functional API",
+            place=place,
         )
     return entry, is_bare
 
@@ -179,8 +177,8 @@ def _collect(
         inner = frame.address_of(name_of(raw))
         if inner in entries:
             raise GraphError(
-                f"{place}: two layers have the address {inner!r}; rename one and save the model"
-                " again"
+                f"two layers have the address {inner!r}; rename one and save the model again",
+                place=place,
             )
         entries[inner] = raw
         if is_model(raw):
@@ -216,8 +214,9 @@ def _layer(
     known = known_class(entry)
     if known is not None and has_too_many_inside(entry):
         raise GraphError(
-            f"{place}: layer {address!r} ({type_of(entry)}) has more than {MAX_INSIDE:,} layers"
-            " inside it; no such layer can be built, save the model again"
+            f"layer {address!r} ({type_of(entry)}) has more than {MAX_INSIDE:,} layers"
+            " inside it; no such layer can be built, save the model again",
+            place=place,
         )
     return Layer(
         address=address,

@@ -109,20 +109,20 @@ def graph_from_json_config(document: Mapping[str, Any], place: str = "graph JSON
     unknown = [address for address in tensors if address not in known.layers]
     if unknown:
         raise GraphError(
-            f"{place}: tensors of {unknown[0]!r}, which is no layer of the model; export the graph"
-            " again"
+            f"tensors of {unknown[0]!r}, which is no layer of the model; export the graph again",
+            place=place,
         )
     if document["graph_sha256"] != known.sha256:
         hashes = (
             f"graph_sha256 says {str(document['graph_sha256'])[:12]!r}, got {known.sha256[:12]!r}"
         )
         raise GraphError(
-            f"{place}: its config was changed after it was exported ({hashes}); export it again"
+            f"its config was changed after it was exported ({hashes}); export it again", place=place
         )
     graph = graph_from_config(config, tensors=tensors, place=place)
     fault = find_shape_fault(graph)
     if fault is not None:
-        raise GraphError(f"{place}: {fault}")
+        raise GraphError(fault, place=place)
     return graph
 
 
@@ -134,9 +134,10 @@ def is_graph_document(value: object) -> bool:
 def _check_document(document: Mapping[str, Any], place: str) -> None:
     if not is_graph_document(document):
         raise GraphError(
-            f"{place}: no layer graph, kind must be {KIND!r}, got"
+            f"no layer graph, kind must be {KIND!r}, got"
             f" {repr(document.get('kind'))[:60]}; export one with graphprune graph MODEL -o"
-            " FILE.json"
+            " FILE.json",
+            place=place,
         )
     version = document.get("format_version")
     if (
@@ -144,15 +145,16 @@ def _check_document(document: Mapping[str, Any], place: str) -> None:
         or version.partition(".")[0] != FORMAT_VERSION.partition(".")[0]
     ):
         raise GraphError(
-            f"{place}: format_version must be {FORMAT_VERSION!r}, got {str(version)[:60]!r}; export"
-            " the graph again with this version of graphprune"
+            f"format_version must be {FORMAT_VERSION!r}, got {str(version)[:60]!r}; export"
+            " the graph again with this version of graphprune",
+            place=place,
         )
     missing, unknown = sorted(_KEYS - set(document)), sorted(set(document) - _KEYS)
     if missing or unknown:
         fault = f"{missing[0]!r} is missing" if missing else f"{unknown[0]!r} is not known"
-        raise GraphError(f"{place}: {fault}; export the graph again")
+        raise GraphError(f"{fault}; export the graph again", place=place)
     if not isinstance(document["config"], Mapping) or not isinstance(document["tensors"], Mapping):
-        raise GraphError(f"{place}: config and tensors must be objects; export the graph again")
+        raise GraphError("config and tensors must be objects; export the graph again", place=place)
 
 
 def _facts(address: str, raw: Any, place: str) -> TensorFacts:
@@ -166,15 +168,17 @@ def _facts(address: str, raw: Any, place: str) -> TensorFacts:
         if all(type(length) is int and length >= 0 for length in shape):
             return raw["name"], shape, raw["dtype"]
     raise GraphError(
-        f"{place}: a tensor of {address!r} must have name, shape and dtype, got {str(raw)[:60]!r};"
-        " export the graph again"
+        f"a tensor of {address!r} must have name, shape and dtype, got {str(raw)[:60]!r};"
+        " export the graph again",
+        place=place,
     )
 
 
 def _list(value: Any, what: str, place: str) -> list[Any]:
     if not isinstance(value, list):
         raise GraphError(
-            f"{place}: {what} must be a list, got {type(value).__name__}; export the graph again"
+            f"{what} must be a list, got {type(value).__name__}; export the graph again",
+            place=place,
         )
     return value
 

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from graphprune.archive import Archive, StoredTensor
-from graphprune.archive.entries import Entry, is_builtin, to_snake_case, type_of
+from graphprune.archive.entries import Entry, to_snake_case, type_of
 from graphprune.archive.hdf5.index import LAYERS, LAYERS_UNTIL_2_14
 from graphprune.archive.tfmot import is_toolkit_config
-from graphprune.graph.classes.builtin_layers import weights_of
+from graphprune.graph.classes.builtin_layers import known_class, weights_of
 from graphprune.graph.classes.layer_class import Weight
 from graphprune.graph.frames import Frame
 from graphprune.graph.layer_graph import LayerGraph
@@ -179,13 +179,14 @@ class _KerasWalk:
         # in one group, the order is that of `layer.weights`
         if len(names) == len(below) and len({group for group, _ in below}) == 1:
             return {name: tensor for name, (_, tensor) in zip(names, below, strict=True)}
-        is_twice = type_of(layer.entry) == "Bidirectional" and is_builtin(layer.entry)
+        record = known_class(layer.entry)
+        twice = "" if record is None else record.stored_twice
         return _named_by_place(
             path,
             [
                 (group, tensor)
                 for group, tensor in below
-                if not (is_twice and _stands_in(group, f"{path}/layer"))
+                if not (twice and _stands_in(group, f"{path}/{twice}"))
             ],
         )
 

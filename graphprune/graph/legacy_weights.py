@@ -169,8 +169,9 @@ def _split(
         )
         if not free:
             raise ArchiveError(
-                f"{archive.path}: cannot tell which layer of the nested model {member!r} holds the"
-                f" weight {tensor.name!r}; save the model as .keras instead"
+                f"cannot tell which layer of the nested model {member!r} holds the"
+                f" weight {tensor.name!r}; save the model as .keras instead",
+                place=archive.path,
             )
         split.setdefault(free[0], []).append(tensor)
     found = _with_shared(by_name, split)

@@ -145,7 +145,7 @@ def model_file_of(archive: Archive) -> ModelFile:
         or find_state_fault(read, located.tensors)
     )
     if fault is not None:
-        raise ArchiveError(f"{archive.path}: {fault}")
+        raise ArchiveError(fault, place=archive.path)
     return ModelFile(archive.path, read, replace(located, graph=read))
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from graphprune.archive import Archive, StoredTensor
 from graphprune.errors import ArchiveError
-from graphprune.graph.classes.builtin_layers import weights_of
-from graphprune.graph.classes.expected_shapes import Expected, find_expected_shapes
+from graphprune.graph.classes.builtin_layers import find_expected_shapes, weights_of
+from graphprune.graph.classes.layer_class import Expected
 from graphprune.graph.classes.lengths import Length, Lengths, Open, SettingError
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
@@ -195,8 +195,9 @@ def misfit(
     if missing:
         fault += f", {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
     return ArchiveError(
-        f"{archive.path}: layer {layer.address!r} ({layer.type})"
-        f" {_find_extra(layer) or f'{fault}; save the model again'}"
+        f"layer {layer.address!r} ({layer.type})"
+        f" {_find_extra(layer) or f'{fault}; save the model again'}",
+        place=archive.path,
     )
 
 

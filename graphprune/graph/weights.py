@@ -83,8 +83,9 @@ class ModelWeights:
                 else ""
             )
             raise GraphError(
-                f"{self.archive.path}: layer {address!r} has no tensor {name!r}; it has"
-                f" {', '.join(named) or 'none'}{way_out}"
+                f"layer {address!r} has no tensor {name!r}; it has"
+                f" {', '.join(named) or 'none'}{way_out}",
+                place=self.archive.path,
             )
         return named[name]
 
@@ -242,7 +243,7 @@ def measure_mask_faults(weights: ReadableWeights) -> Mapping[TensorKey, int]:
                         f"the mask of {name!r} in layer {address!r} has shape {list(mask.shape)},"
                         f" the weight {list(values.shape)}"
                     )
-                    raise ArchiveError(f"{weights.path}: {shapes}; save the model again")
+                    raise ArchiveError(f"{shapes}; save the model again", place=weights.path)
                 faults[address, name] = int(np.count_nonzero(values[mask == 0]))
     return faults
 

@@ -15,7 +15,7 @@ from graphprune.archive import StoredTensor
 from graphprune.archive.entries import Entry, type_of
 from graphprune.archive.tfmot import is_toolkit_config
 from graphprune.errors import GraphError
-from graphprune.graph.classes.builtin_layers import weights_of
+from graphprune.graph.classes.builtin_layers import layer_class, weights_of
 from graphprune.graph.classes.python_patterns import PatternArguments
 from graphprune.graph.layers import Layer, Wrap
 from graphprune.sparsity.positions import Position
@@ -25,11 +25,6 @@ from graphprune.sparsity.schedules import Schedule
 TOOLKIT_STATE = ("mask", "threshold", "pruning_step")
 TOOLKIT_KEYS = ("pruning_schedule", "block_size", "block_pooling_type")
 _TARGETS = {"ConstantSparsity": "target_sparsity", "PolynomialDecay": "final_sparsity"}
-_OWN_CHOICE: Mapping[str, tuple[str, ...]] = {
-    "DepthwiseConv2D": (),
-    **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"), ("pointwise_kernel",)),
-}
-"""Layers of which the toolkit prunes fewer weights (prune_registry.py)."""
 
 
 def read_wrap(entry: Entry, address: str, place: str) -> Wrap:
@@ -53,8 +48,9 @@ def read_wrap(entry: Entry, address: str, place: str) -> Wrap:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as err:
         raise GraphError(
-            f"{place}: the pruning wrapper of layer {address!r} is damaged ({type(err).__name__}:"
-            f" {err}); save the model again"
+            f"the pruning wrapper of layer {address!r} is damaged ({type(err).__name__}:"
+            f" {err}); save the model again",
+            place=place,
         ) from err
 
 
@@ -170,8 +166,9 @@ def _schedule(kind: str, config: Mapping[str, Any]) -> Schedule:
 def _pruned(entry: Entry, names: Sequence[str] | None) -> tuple[str, ...]:
     if names is not None:
         return tuple(names)
-    kind = type_of(entry)
-    prunable = (
+    fewer = layer_class(type_of(entry)).tfmot_prunes
+    if fewer is not None:
+        return fewer
+    return tuple(
         weight.name for weight in weights_of(entry) or () if weight.prunable and not weight.is_copy
     )
-    return _OWN_CHOICE[kind] if kind in _OWN_CHOICE else tuple(prunable)

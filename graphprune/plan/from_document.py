@@ -61,7 +61,7 @@ def read_plan(path: str | PathLike[str] | Mapping[str, Any]) -> Plan:
         config = json.loads(_read_text(place), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as err:
         reason = str(err) if isinstance(err, ValueError) else "it is nested too deeply"
-        raise PlanError(f"{place}: not a plan, or a damaged one: {reason}; {_FILE}") from err
+        raise PlanError(f"not a plan, or a damaged one: {reason}; {_FILE}", place=place) from err
     return plan_from_config(config, place=place)
 
 
@@ -69,16 +69,16 @@ def _read_text(place: str) -> str:
     try:
         if Path(place).stat().st_size > MAX_BYTES:
             raise PlanError(
-                f"{place}: larger than {MAX_BYTES // 1024**2} MiB, which no plan is; {_FILE}"
+                f"larger than {MAX_BYTES // 1024**2} MiB, which no plan is; {_FILE}", place=place
             )
         return Path(place).read_bytes().decode()
     except UnicodeDecodeError as err:
-        raise PlanError(f"{place}: cannot read a plan: it is not UTF-8 text; {_FILE}") from err
+        raise PlanError(f"cannot read a plan: it is not UTF-8 text; {_FILE}", place=place) from err
     except (OSError, ValueError) as err:  # a ValueError is a path with a zero byte
         reason, near = getattr(err, "strerror", None) or str(err), ""
         if isinstance(err, FileNotFoundError):
             near = ask_for_file(place, lambda found: found.suffix == ".json")
-        raise PlanError(f"{place}: cannot read a plan: {reason}; {near or _FILE}") from err
+        raise PlanError(f"cannot read a plan: {reason}; {near or _FILE}", place=place) from err
 
 
 def is_plan(value: Any) -> bool:
@@ -136,7 +136,7 @@ def plan_from_config(config: Mapping[str, Any], *, place: str = "plan") -> Plan:
         _check_header(config, place)
         return _plan(check_document(PlanJson, config))
     except Unexpected as fault:
-        raise PlanError(f"{place}: {fault}; make the plan again") from fault
+        raise PlanError(f"{fault}; make the plan again", place=place) from fault
 
 
 def _check_header(config: Any, place: str) -> None:
@@ -145,12 +145,13 @@ def _check_header(config: Any, place: str) -> None:
         raise Unexpected((), "an object", config)
     kind, version = config.get("kind"), config.get("format_version")
     if kind != KIND:
-        raise PlanError(f"{place}: not a plan: its kind is {kind!r}, not '{KIND}'; {_FILE}")
+        raise PlanError(f"not a plan: its kind is {kind!r}, not '{KIND}'; {_FILE}", place=place)
     known = FORMAT_VERSION.partition(".")[0]
     if isinstance(version, str) and version.partition(".")[0] != known:
         raise PlanError(
-            f"{place}: plan format {version!r}, this graphprune reads {known}.x; update graphprune,"
-            " or make the plan again"
+            f"plan format {version!r}, this graphprune reads {known}.x; update graphprune,"
+            " or make the plan again",
+            place=place,
         )
 
 

@@ -21,9 +21,7 @@ _CALL = re.compile(r"^calls\.([0-9]{1,9})\.?")
 
 
 def change_text(change: ConfigChange) -> str:
-    """Return a changed setting with both values, long ones cut; of Python code only that it
-    differs.
-    """
+    """Return a changed setting with both values shortened, or that Python code differs."""
     if change.path.endswith(_CODE):
         return f"{escape_controls(change.path.removesuffix(_CODE))}  Python code differs"
     path = _CALL.sub(lambda call: f"{name_call(int(call[1]))} ", change.path)
@@ -54,9 +52,7 @@ _SHARE_WIDTH = 5
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """One line about a layer: a row of the table, or a changed setting, which has no type and
-    reaches further.
-    """
+    """One line about a layer: a row of the table, or a changed setting, which has no type."""
 
     mark: str
     address: str

@@ -172,9 +172,7 @@ def graph_lines(diff: GraphDiff) -> Iterator[Line]:
 
 
 def _called_again(connections: Sequence[Connection]) -> Collection[str | None]:
-    """Return the layers that these connections show to be called several times, so that each call
-    wants its number.
-    """
+    """Return the layers with several calls in these connections, whose calls need a number."""
     sources = {connection.source for connection in connections if connection.source_call}
     return sources | {connection.target for connection in connections if connection.target_call}
 

@@ -1,6 +1,4 @@
-"""Plans and diffs for a comment on GitHub: Markdown with a fenced `diff` block, whose lines GitHub
-colours by their first sign.
-"""
+"""Plans and diffs as GitHub Markdown, with a fenced `diff` block that GitHub colours by sign."""
 
 from __future__ import annotations
 
@@ -21,8 +19,9 @@ _INDENT = 2
 
 
 def render_plan_github(plan: Plan, *, show_all: bool = False, brief: bool = False) -> str:
-    """Return the plan as Markdown: `+` wraps, `-` unwraps, `!` changes, and a space leaves as it
-    is; options as for text.
+    """Return the plan as Markdown: `+` wraps, `-` unwraps, `!` changes, a space is unchanged.
+
+    The options are those of the text.
     """
     heads = plan_heads(plan)
     ends = 1 if plan.is_empty else _ENDS
@@ -35,8 +34,9 @@ def render_plan_github(plan: Plan, *, show_all: bool = False, brief: bool = Fals
 
 
 def render_diff_github(diff: GraphDiff, *, show_all: bool = False, brief: bool = False) -> str:
-    """Return the diff as Markdown: `+` was added, `-` was removed, `!` was changed, and a space
-    belongs to the line above; options as for text.
+    """Return the diff as Markdown: `+` added, `-` removed, `!` changed, a space for details.
+
+    The options are those of the text.
     """
     heads = diff_heads(diff)
     lines = [
@@ -65,8 +65,9 @@ def _marked(line: Line) -> str:
 def _document(
     title: str, heads: Sequence[str], lines: Sequence[str], ends: Sequence[str], *, brief: bool
 ) -> str:
-    """Return Markdown: a title, the summary, and unless `brief` the block; its fence is longer than
-    any row of backticks in it.
+    """Return Markdown with a title, the summary, and the block unless `brief`.
+
+    The fence is longer than any row of backticks in the block.
     """
     if brief:
         return "\n".join([f"### {title}", "", "  \n".join(ends), ""])

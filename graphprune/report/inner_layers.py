@@ -1,6 +1,4 @@
-"""The layers inside one layer (the two of a Bidirectional, the cells of an RNN, the projections of
-an attention): their weights and classes.
-"""
+"""The layers inside one layer, such as the cells of an RNN: their weights and classes."""
 
 from __future__ import annotations
 
@@ -10,16 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from graphprune.archive.entries import is_model
-from graphprune.graph.classes.config_weights import ATTENTION_LAYERS
+from graphprune.graph.classes.builtin_layers import layer_class
 from graphprune.graph.layers import SEPARATOR, Layer, Tensor
 
 _CELL = re.compile(r"cells\.([0-9]{1,9})")
 
 
 def inner_tensors(layer: Layer) -> dict[str, list[Tensor]]:
-    """Return the weights of the layers inside, by their path in the layer (`forward_layer`), named
-    without it.
-    """
+    """Return the weights of inner layers by path (`forward_layer`), with names relative to it."""
     inner: dict[str, list[Tensor]] = {}
     for tensor in layer.tensors:
         path = inner_path(tensor)
@@ -29,8 +25,7 @@ def inner_tensors(layer: Layer) -> dict[str, list[Tensor]]:
 
 
 def inner_path(tensor: Tensor) -> str:
-    """Return where in its layer the tensor's own layer stands, empty for a tensor of the layer
-    itself.
+    """Return the path of the tensor's inner layer; empty for a tensor of the layer itself.
 
     Example:
         >>> inner_path(Tensor("forward_layer.kernel", (3, 4))), inner_path(Tensor("kernel", (3, 4)))
@@ -45,8 +40,9 @@ def inner_type(layer: Layer, path: str) -> str:
 
 
 def _class_inside(kind: str, config: Mapping[str, Any], path: str) -> str:
-    if kind == "MultiHeadAttention" and path in ATTENTION_LAYERS:
-        return "EinsumDense"
+    known = layer_class(kind)
+    if path in known.attributes:
+        return known.attribute_class
     if (cell := _CELL.fullmatch(path)) is not None:
         return _class_of(_item(_cells(config), int(cell[1])))
     first, _, rest = path.partition(".")
@@ -75,9 +71,7 @@ def _cells(config: Mapping[str, Any]) -> Any:
 
 
 def _class_in_model(config: Mapping[str, Any], path: str) -> str:
-    """Return the class of what stands at `path` in a held model: a layer by its address there, or
-    one inside it after a dot.
-    """
+    """Return the class at `path` in a held model: an address, or one inside it after a dot."""
     for layer in config["layers"]:
         inner = layer.get("config") if isinstance(layer, Mapping) else None
         if not isinstance(inner, Mapping):

@@ -10,7 +10,7 @@ from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
 from graphprune.graph.out_of_reach import find_held_model, is_never_built
 from graphprune.graph.shapes.axis_lengths import Shape
-from graphprune.graph.shapes.tensor_shapes import find_tensor_shapes
+from graphprune.graph.tensor_shapes import find_tensor_shapes
 from graphprune.report.numbers import format_share
 
 Zeros = Mapping[tuple[str, str], int]
@@ -95,8 +95,9 @@ def layers_to_config(
     path: str = "",
     matched: Collection[str] | None = None,
 ) -> dict[str, Any]:
-    """Return the table as JSON data, layers in the graph's order and shares rounded to 6 places;
-    `matched` as for the text.
+    """Return the layers as JSON data, in graph order, with shares rounded to 6 places.
+
+    `matched` is that of the text.
     """
     layers = shown_layers(graph, matched)
     totals, shapes = totals_of(layers, zeros), find_tensor_shapes(graph)

@@ -15,8 +15,7 @@ from graphprune.graph.out_of_reach import (
     find_out_of_reach,
 )
 from graphprune.graph.shapes.axis_lengths import Shape
-from graphprune.graph.shapes.last_axis import format_output
-from graphprune.graph.shapes.tensor_shapes import TensorUse, find_tensor_shapes
+from graphprune.graph.tensor_shapes import TensorUse, find_tensor_shapes, format_output
 from graphprune.report.inner_layers import inner_path, inner_tensors, inner_type
 from graphprune.report.layer_figures import (
     Totals,
@@ -65,8 +64,7 @@ def render_layers_text(
     width: int | None = None,
     matched: Collection[str] | None = None,
 ) -> str:
-    """Return one line a layer and one of totals; the layers of nested models are indented below
-    their model.
+    """Return one line a layer, nested models indented, and a line of totals.
 
     A layer that holds others (Bidirectional, TimeDistributed, MultiHeadAttention) has an indented
     line for each of them, with its weights.
@@ -144,9 +142,7 @@ def _totals_line(totals: Totals, of: int | None, is_unbuilt: bool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """Makes the rows; `is_whole` where no layer is left out, so that names can be indented below
-    their models.
-    """
+    """Makes the rows; `is_whole` if no layer is left out, so that names can be indented."""
 
     zeros: Zeros | None
     shapes: Mapping[TensorUse, Shape]
@@ -223,9 +219,7 @@ def _contents(graph: LayerGraph) -> dict[str, tuple[int, int]]:
 
 
 def _notes(layer: Layer, unreached: OutOfReach | None) -> Iterator[str]:
-    """Yield what is out of the ordinary: a layer that is called several times, not trained, or not
-    to be pruned.
-    """
+    """Yield what is unusual: several calls, frozen weights, or weights that cannot be pruned."""
     if layer.calls > 1 and layer.kind != "input":
         yield f"{format_count(layer.calls)} calls"
     if layer.tensors and not layer.trainable:
@@ -263,9 +257,7 @@ def _align(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def _fit(rows: Sequence[tuple[str, ...]], width: int) -> list[tuple[str, ...]]:
-    """Return the rows cut to the width; without the weights, lines for the layers inside a layer
-    say nothing and go too.
-    """
+    """Return the rows cut to the width; without weights, the rows of inner layers are left out."""
     fitted = fit_rows(rows, width, _SHORTENED, (_LAYER, _TYPE), _align)
     return (
         fitted

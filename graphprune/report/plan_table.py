@@ -26,9 +26,7 @@ Wishes = Mapping[tuple[str, str], str]
 
 
 def pattern_text(change: LayerChange) -> str:
-    """Return how zeros will be laid out, and what of it makes a new mask; empty where the layer
-    will not be pruned.
-    """
+    """Return the pattern, with a note if the mask is rebuilt; empty if the layer is not pruned."""
     if change.after is None:
         return ""
     fields = () if change.before is None else changed_fields(change.before, change.after)

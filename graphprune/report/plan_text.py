@@ -194,7 +194,7 @@ def _scale(budget: BudgetChange) -> str:
 
 
 def _drift_blocks(plan: Plan) -> Iterator[list[Line]]:
-    """Yield one note a rule, with a line for each tensor that has moved."""
+    """Yield one note a rule, with a line for each tensor that differs."""
     for rule in dict.fromkeys(drift.rule for drift in plan.drift):
         rows = [
             ("!", drift.address, drift.tensor, _drift_text(drift))
@@ -202,7 +202,7 @@ def _drift_blocks(plan: Plan) -> Iterator[list[Line]]:
             if drift.rule == rule
         ]
         named = f"rule {escape_controls(rule)}" if rule else "pruning"
-        yield [Line(f"Note: the model has moved since {named} was applied"), *mark_rows(rows)]
+        yield [Line(f"Note: the model has changed since {named} was applied"), *mark_rows(rows)]
 
 
 def _drift_text(drift: Drift) -> str:

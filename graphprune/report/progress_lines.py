@@ -1,6 +1,4 @@
-"""A training run's position as one line: for the log, and for the last line of a terminal while it
-trains.
-"""
+"""The position of a training run as one line, for the log and for the live line of a terminal."""
 
 from __future__ import annotations
 
@@ -43,8 +41,7 @@ def render_epoch(now: Progress, width: int | None = None) -> str:
 
 
 def render_bar(now: Progress, eta: float | None, width: int, *, is_ascii: bool = False) -> str:
-    """Return the line that stands below the others while a run trains: epoch, bar, step, metrics,
-    sparsity and the seconds that remain.
+    """Return the live line of a run: epoch, bar, step, metrics, sparsity and remaining time.
 
     What does not fit into `width` columns is written shorter or left out: first metrics, from the
     last on, then the bar.
@@ -101,9 +98,7 @@ def _short_sparsity(now: Progress) -> str:
 
 
 def _fewer(metrics: Sequence[str], *, is_ascii: bool = False) -> Iterator[list[str]]:
-    """Yield the metrics, all of them first, then ever fewer with an ellipsis for the rest, then
-    none.
-    """
+    """Yield all metrics, then ever fewer with an ellipsis for the rest, then none."""
     yield list(metrics)
     for count in range(len(metrics) - 1, -1, -1):
         yield [*metrics[:count], "..." if is_ascii else "…"]

@@ -96,9 +96,9 @@ FORMAT_VERSION = "1.0"
 KIND = "graphprune.test-report"
 FileResults = tuple[str, tuple[CaseResult, ...]]
 _SNAPSHOT = {
-    "same": "plan as kept",
-    "new": "plan not kept yet",
-    "different": "plan differs from the one kept",
+    "same": "same plan as the snapshot",
+    "new": "no snapshot yet",
+    "different": "plan differs from the snapshot",
 }
 
 
@@ -137,11 +137,11 @@ def _case(result: CaseResult, find_line: FindLine, *, updated: bool) -> Iterator
     ]
     yield from align_rows(wrong, indent="        ")
     for slug in result.missing:
-        yield f"        {slug} was expected and did not come"
+        yield f"        expected diagnostic {slug} was not reported"
     for line in render_diagnostics(result.faults, find_line).split("\n") if result.faults else ():
         yield f"        {line}".rstrip()
     if result.snapshot_status == "new" and not updated:
-        yield "        keep the plan with graphprune test --update, after a look at it"
+        yield "        look at the plan, then write the snapshot with graphprune test --update"
     if result.snapshot_status == "different" and not updated:
         yield from (f"        {escape_controls(line)}" for line in result.difference)
 
@@ -156,7 +156,7 @@ def _counts(result: CaseResult, *, updated: bool) -> str:
     parts += [slug.name for slug in result.case.fails if slug.name not in result.missing]
     if result.snapshot_status is not None:
         parts.append(
-            "plan kept"
+            "snapshot written"
             if updated and result.snapshot_status != "same"
             else _SNAPSHOT[result.snapshot_status]
         )

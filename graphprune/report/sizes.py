@@ -49,8 +49,7 @@ def sizes_to_config(table: SizeTable) -> list[dict[str, Any]]:
 
 
 def render_sizes_text(table: SizeTable) -> str:
-    """Return `table` as text with a row for raw size, gzip size, zeros and accuracy where measured;
-    its last line ends with a line break.
+    """Return `table` as text: raw size, gzip size, zeros, and accuracy if it was measured.
 
     Example:
         >>> before = SizeColumn(

@@ -90,8 +90,9 @@ def shorten(text: str, width: int) -> str:
 
 
 def shorten_middle(text: str, width: int) -> str:
-    """Return `text`, with an ellipsis for its middle where it is longer than `width` columns; its
-    beginning and end tell layers apart.
+    """Return `text`, with an ellipsis for its middle if it is longer than `width` columns.
+
+    The beginning and the end of a name tell layers apart.
 
     Example:
         >>> shorten_middle("expanded_conv_depthwise_BN", 15), shorten_middle("fc1", 15)
@@ -185,8 +186,7 @@ def fit_rows(
     middles: Collection[int],
     lay_out: Callable[[Sequence[tuple[str, ...]]], list[str]],
 ) -> list[tuple[str, ...]]:
-    """Return the rows with columns shortened in turn, or left out, until all lines fit into
-    `width`, or nothing is left to shorten.
+    """Return the rows with columns shortened or left out in turn until all lines fit into `width`.
 
     Args:
         rows: The cells.

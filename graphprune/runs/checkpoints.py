@@ -217,17 +217,18 @@ def find_folders(root: Path) -> list[Path]:
     if not os.path.lexists(root):
         return []
     if not is_folder(root):
-        raise CheckpointError(f"{root}: is not a folder; move it away, then resume")
+        raise CheckpointError("is not a folder; move it away, then resume", place=root)
     for path in root.iterdir():
         if step_of(path.name) is not None and not is_folder(path):
             raise CheckpointError(
-                f"{path}: has the name of a checkpoint and is not a folder; move it away, then"
-                " resume"
+                "has the name of a checkpoint and is not a folder; move it away, then resume",
+                place=path,
             )
     for path in (folder / name for folder in _folders(root) for name in STEP_FILES):
         if is_folder(path):
             raise CheckpointError(
-                f"{path}: is a folder, and a checkpoint has a file there; move it away, then resume"
+                "is a folder, and a checkpoint has a file there; move it away, then resume",
+                place=path,
             )
     return _folders(root)
 
@@ -254,7 +255,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     try:
         return _read(folder)
     except Damage as fault:
-        raise CheckpointError(f"{folder}: damaged, {fault}") from fault
+        raise CheckpointError(f"damaged, {fault}", place=folder) from fault
 
 
 def _read(folder: Path) -> Checkpoint:
@@ -350,8 +351,9 @@ def _check_owner(folders: list[Path], run_id: str) -> None:
         owner = _owner(folder)
         if owner is not None and owner != run_id:
             raise CheckpointError(
-                f"{folder}: is a checkpoint of another run (run_id {owner or 'none'}, this run has"
-                f" {run_id or 'none'}); move it away, then resume"
+                f"is a checkpoint of another run (run_id {owner or 'none'}, this run has"
+                f" {run_id or 'none'}); move it away, then resume",
+                place=folder,
             )
 
 

@@ -59,21 +59,22 @@ def check_free(folder: Path, *, force: bool) -> str:
     if not os.path.lexists(folder):
         return ""
     if not folder.is_dir():
-        raise OutputError(f"{folder}: is a file; give the run a folder of its own")
+        raise OutputError("is a file; give the run a folder of its own", place=folder)
     if not has_run(folder):
         if not has_only_leftovers(folder):
-            raise OutputError(f"{folder}: holds other files; give the run a folder of its own")
+            raise OutputError("holds other files; give the run a folder of its own", place=folder)
         return ""
     if not force:
         raise OutputError(
-            f"{folder}: holds a run already; go on with it by graphprune resume {folder}, or pass"
+            f"holds a run already; go on with it by graphprune resume {folder}, or pass"
             " --force to start over",
             OUTPUT_EXISTS,
+            place=folder,
         )
     if (folder / RUN).is_dir() or (folder / RUN).is_symlink():
         raise OutputError(
-            f"{folder}/{RUN}: is not a file, so the run there cannot be replaced; give the run a"
-            " folder of its own"
+            "is not a file, so the run there cannot be replaced; give the run a folder of its own",
+            place=folder / RUN,
         )
     try:
         return read_record(folder / RUN, sealed_since=2).sha256
@@ -233,14 +234,14 @@ def _check_names(folder: Path, names: Collection[str]) -> None:
     for name in names:
         if name not in known and os.path.lexists(folder / name):
             raise OutputError(
-                f"{folder / name}: was not written by the run there, and this run needs the name;"
-                " move it away"
+                "was not written by the run there, and this run needs the name; move it away",
+                place=folder / name,
             )
 
 
 def _taken(folder: Path) -> CheckpointError:
     return CheckpointError(
-        f"{folder}: another process made a run there meanwhile; give this run another folder"
+        "another process made a run there meanwhile; give this run another folder", place=folder
     )
 
 
@@ -288,20 +289,21 @@ def _acquire(folder: Path) -> int:
             number = _open(path)
         except OSError as fault:
             raise OutputError(
-                f"{path}: cannot be opened ({fault.strerror}); the folder of a run must be writable"
+                f"cannot be opened ({fault.strerror}); the folder of a run must be writable",
+                place=path,
             ) from fault
         try:
             fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(number)
             raise CheckpointError(
-                f"{folder}: another process is training in this folder; wait for it, or stop it"
+                "another process is training in this folder; wait for it, or stop it", place=folder
             ) from None
         except OSError as fault:
             os.close(number)
             raise OutputError(
-                f"{path}: cannot be locked ({fault.strerror}); put the run on a file system that"
-                " has locks"
+                f"cannot be locked ({fault.strerror}); put the run on a file system that has locks",
+                place=path,
             ) from fault
         if _is_at(path, number):
             return number

@@ -61,13 +61,14 @@ def _parse_header(path: str, name: str, member: IO[bytes]) -> Header:
         version = npy.read_magic(member)
     except ValueError as fault:
         raise DataError(
-            f"{path}: {name} is not an array; write the file with numpy.savez"
+            f"{name} is not an array; write the file with numpy.savez", place=path
         ) from fault
     readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     if version not in readers:  # version 3 is for names of fields that are not Latin-1
         raise DataError(
-            f"{path}: {name} is written in version {version[0]}.{version[1]} of the .npy format;"
-            " store it as a plain array of numbers"
+            f"{name} is written in version {version[0]}.{version[1]} of the .npy format;"
+            " store it as a plain array of numbers",
+            place=path,
         )
     try:
         shape, is_fortran, dtype = readers[version](member, max_header_size=MAX_HEADER)
@@ -81,17 +82,20 @@ def _parse_header(path: str, name: str, member: IO[bytes]) -> Header:
         OverflowError,
     ) as fault:
         raise DataError(
-            f"{path}: damaged, {name} has a header that cannot be read ({clip(str(fault))});"
-            " write the file again"
+            f"damaged, {name} has a header that cannot be read ({clip(str(fault))});"
+            " write the file again",
+            place=path,
         ) from fault
     if len(shape) > MAX_DIMENSIONS:
         raise DataError(
-            f"{path}: {name} has {len(shape)} dimensions, more than the {MAX_DIMENSIONS} that are"
-            " read; reshape it"
+            f"{name} has {len(shape)} dimensions, more than the {MAX_DIMENSIONS} that are"
+            " read; reshape it",
+            place=path,
         )
     if any(isinstance(length, bool) or not 0 <= length < 2**63 for length in shape):
         raise DataError(
-            f"{path}: damaged, {name} declares the shape {clip(str(shape))}; write the file again"
+            f"damaged, {name} declares the shape {clip(str(shape))}; write the file again",
+            place=path,
         )
     return Header(dtype, shape, is_fortran, member.tell())
 
@@ -104,16 +108,18 @@ def check_kind(place: str, name: str, dtype: np.dtype[Any]) -> None:
     """
     if dtype.hasobject:
         raise DataError(
-            f"{place}: {name} holds Python objects, which are never unpickled; store it as an array"
-            " of numbers"
+            f"{name} holds Python objects, which are never unpickled; store it as an array"
+            " of numbers",
+            place=place,
         )
     is_number = dtype.kind == "b" or (dtype.kind in "iuf" and dtype.itemsize <= 8)
     is_text = dtype.kind in "US" and dtype.itemsize > 0 and name.startswith("x_")
     if not is_number and not is_text:
         is_kind = "is a structured array" if dtype.names else f"has dtype {clip(str(dtype))}"
         raise DataError(
-            f"{place}: {name} {is_kind}; store it as integers, floats of at most 64 bits or bool"
-            + _advice(dtype)
+            f"{name} {is_kind}; store it as integers, floats of at most 64 bits or bool"
+            + _advice(dtype),
+            place=place,
         )
 
 

@@ -66,8 +66,9 @@ class FileState:
             return
         if now.inode == self.inode and now != self:
             raise DataError(
-                f"{self.path}: was written to while it was in use; put the old file back and go on"
-                " with resume, or start a new run"
+                "was written to while it was in use; put the old file back and go on"
+                " with resume, or start a new run",
+                place=self.path,
             )
 
 
@@ -154,7 +155,8 @@ def _open(path: str) -> Iterator[BufferedReader]:
     if not place.exists():
         near = ask_for_file(path, lambda found: found.suffix == ".npz")
         raise DataError(
-            f"{path}: no such file; {near or 'data is an .npz file, or package.module:function'}"
+            f"no such file; {near or 'data is an .npz file, or package.module:function'}",
+            place=path,
         )
     if not place.is_file():
         _refuse_format(path)
@@ -162,7 +164,7 @@ def _open(path: str) -> Iterator[BufferedReader]:
         file = place.open("rb")
     except OSError as fault:
         raise DataError(
-            f"{path}: cannot be read ({fault.strerror}); check its permissions"
+            f"cannot be read ({fault.strerror}); check its permissions", place=path
         ) from fault
     with file:
         yield file
@@ -170,7 +172,7 @@ def _open(path: str) -> Iterator[BufferedReader]:
 
 def _refuse_format(path: str) -> NoReturn:
     raise DataError(
-        f"{path}: not an .npz file; write one with numpy.savez(path, x_train=..., y_train=...)"
+        "not an .npz file; write one with numpy.savez(path, x_train=..., y_train=...)", place=path
     )
 
 
@@ -188,7 +190,7 @@ def _damage_named(path: str) -> Iterator[None]:
         UnicodeError,
     ) as fault:
         raise DataError(
-            f"{path}: damaged, {clip(str(fault)) or type(fault).__name__}; write the file again"
+            f"damaged, {clip(str(fault)) or type(fault).__name__}; write the file again", place=path
         ) from fault
 
 
@@ -201,8 +203,9 @@ def _members(path: str, file: BufferedReader) -> dict[str, zipfile.ZipInfo]:
     size = directory_size(file)
     if size > MAX_DIRECTORY:
         raise DataError(
-            f"{path}: its list of members has {size:,} bytes, more than the {MAX_DIRECTORY:,} that"
-            " are read; write a file with fewer arrays"
+            f"its list of members has {size:,} bytes, more than the {MAX_DIRECTORY:,} that"
+            " are read; write a file with fewer arrays",
+            place=path,
         )
     found: dict[str, zipfile.ZipInfo] = {}
     with zipfile.ZipFile(file) as archive:
@@ -210,8 +213,9 @@ def _members(path: str, file: BufferedReader) -> dict[str, zipfile.ZipInfo]:
             name = info.filename.removesuffix(".npy")
             if name in found:
                 raise DataError(
-                    f"{path}: two arrays are named {name[:60]!r}; write the file again, with one of"
-                    " each name"
+                    f"two arrays are named {name[:60]!r}; write the file again, with one of"
+                    " each name",
+                    place=path,
                 )
             found[name] = info
     return found
@@ -225,24 +229,27 @@ def _read_header(path: str, archive: zipfile.ZipFile, name: str, info: zipfile.Z
     if header.size != holds:
         size, shape = clip(f"{header.size:,}"), clip(str(header.shape))
         raise DataError(
-            f"{path}: damaged, {name} declares {size} bytes (shape {shape}, {header.dtype}) and"
-            f" holds {holds:,}; write the file again"
+            f"damaged, {name} declares {size} bytes (shape {shape}, {header.dtype}) and"
+            f" holds {holds:,}; write the file again",
+            place=path,
         )
     if 0 in header.shape[1:]:
         raise DataError(
-            f"{path}: {name} has shape {clip(str(header.shape))}, so its samples hold no values;"
-            " write it again with data"
+            f"{name} has shape {clip(str(header.shape))}, so its samples hold no values;"
+            " write it again with data",
+            place=path,
         )
     return header
 
 
 def _check_member(path: str, archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> None:
     if info.flag_bits & _ENCRYPTED:
-        raise DataError(f"{path}: {name} is encrypted; write the file with numpy.savez")
+        raise DataError(f"{name} is encrypted; write the file with numpy.savez", place=path)
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise DataError(
-            f"{path}: {name} is compressed in a way that NumPy does not use; write the file with"
-            " numpy.savez"
+            f"{name} is compressed in a way that NumPy does not use; write the file with"
+            " numpy.savez",
+            place=path,
         )
     claimed, held = info.file_size, info.compress_size
     is_stored = info.compress_type == zipfile.ZIP_STORED
@@ -252,13 +259,14 @@ def _check_member(path: str, archive: zipfile.ZipFile, name: str, info: zipfile.
         or info.header_offset + held > archive.start_dir
     ):
         raise DataError(
-            f"{path}: damaged, {name} claims {claimed:,} bytes and holds {held:,}; write the file"
-            " again"
+            f"damaged, {name} claims {claimed:,} bytes and holds {held:,}; write the file again",
+            place=path,
         )
     if claimed > MAX_UNCHECKED and claimed > held * MAX_RATIO:
         raise DataError(
-            f"{path}: {name} would unpack from {held:,} to {claimed:,} bytes, more than {MAX_RATIO}"
-            " times as many; write it uncompressed, with numpy.savez"
+            f"{name} would unpack from {held:,} to {claimed:,} bytes, more than {MAX_RATIO}"
+            " times as many; write it uncompressed, with numpy.savez",
+            place=path,
         )
 
 
@@ -280,8 +288,9 @@ def _check_memory(path: str, members: Sequence[_Member]) -> None:
         else "take fewer samples, or a data function"
     )
     raise DataError(
-        f"{path}: needs {read + orders:,} bytes of memory, of which {int(_USABLE * free):,} can be"
-        f" used; {way_out}"
+        f"needs {read + orders:,} bytes of memory, of which {int(_USABLE * free):,} can be"
+        f" used; {way_out}",
+        place=path,
     )
 
 
@@ -305,8 +314,9 @@ def _read_bytes(path: str, member: _Member, stream: IO[bytes]) -> np.ndarray[Any
         values = np.empty(member.header.size, np.uint8)
     except MemoryError as fault:
         raise DataError(
-            f"{path}: {member.name} needs {member.header.size:,} bytes of memory, more than there"
-            " are; take fewer samples"
+            f"{member.name} needs {member.header.size:,} bytes of memory, more than there"
+            " are; take fewer samples",
+            place=path,
         ) from fault
     at = 0
     while at < len(values):

@@ -131,8 +131,9 @@ def read_record(path: Path, *, sealed_since: int = 1) -> Record:
         )
     if version > FORMAT:
         raise CheckpointError(
-            f"{path}: has format {version} of a newer graphprune, this one reads up to {FORMAT};"
-            " update graphprune"
+            f"has format {version} of a newer graphprune, this one reads up to {FORMAT};"
+            " update graphprune",
+            place=path,
         )
     found, mark = config.get("sha256"), config.get("mark", "")
     kept = {name: value for name, value in config.items() if name not in _SEAL}
@@ -171,7 +172,7 @@ def open_regular(path: Path) -> Iterator[BufferedReader]:
         raise Damage(f"{path.name} is missing") from None
     except PermissionError as fault:
         raise CheckpointError(
-            f"{path}: cannot be read ({fault.strerror}); check its permissions"
+            f"cannot be read ({fault.strerror}); check its permissions", place=path
         ) from fault
     except OSError as fault:
         if fault.errno == errno.ELOOP:

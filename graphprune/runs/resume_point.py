@@ -55,9 +55,10 @@ def find_start(folder: RunFolder, options: RunOptions, tell: Tell) -> Checkpoint
         check_same_run(checkpoint, options)
     elif (folder.path / options.model_name).exists():
         raise CheckpointError(
-            f"{folder.path}: {options.model_name} is there, but neither a whole result.json nor a"
+            f"{options.model_name} is there, but neither a whole result.json nor a"
             f" checkpoint; put one back from a copy, or move {options.model_name} away: then"
-            f" graphprune resume {folder.path} starts from the beginning"
+            f" graphprune resume {folder.path} starts from the beginning",
+            place=folder.path,
         )
     return checkpoint
 
@@ -75,8 +76,9 @@ def check_same_run(checkpoint: Checkpoint, options: RunOptions) -> None:
     for name, (got, wanted) in found.items():
         if got != wanted:
             raise CheckpointError(
-                f"{folder}: is a checkpoint of another run, with {name} {got or 'none'}, and"
-                f" run.json says {wanted or 'none'}; move it away, then resume"
+                f"is a checkpoint of another run, with {name} {got or 'none'}, and"
+                f" run.json says {wanted or 'none'}; move it away, then resume",
+                place=folder,
             )
 
 

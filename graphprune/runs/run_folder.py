@@ -112,16 +112,17 @@ class RunFolder:
         """
         if self.path.is_file():
             raise CheckpointError(
-                f"{self.path}: is a file; name the folder that graphprune train --run made"
+                "is a file; name the folder that graphprune train --run made", place=self.path
             )
         if not self.path.is_dir():
             raise CheckpointError(
-                f"{self.path}: no such folder; start a run with graphprune train --run {self.path}"
+                f"no such folder; start a run with graphprune train --run {self.path}",
+                place=self.path,
             )
         if not self.is_run:
             raise CheckpointError(
-                f"{self.path}: no run.json; this is not a training run, start one with graphprune"
-                " train"
+                "no run.json; this is not a training run, start one with graphprune train",
+                place=self.path,
             )
 
     @contextmanager
@@ -174,7 +175,7 @@ class RunFolder:
             Record(RUN, FORMAT, config, "", "").parse(RunOptions)
         except Damage as fault:
             raise OutputError(
-                f"{self.path}: this run cannot be recorded, {fault}; change that setting"
+                f"this run cannot be recorded, {fault}; change that setting", place=self.path
             ) from fault
 
         def write(folder: Path) -> None:
@@ -212,7 +213,7 @@ class RunFolder:
             record = read_record(self.path / RUN, sealed_since=2)
             return record.parse(RunOptions), is_own(record)
         except Damage as fault:
-            raise CheckpointError(f"{self.path}: damaged, {fault}; {_FROM_A_COPY}") from fault
+            raise CheckpointError(f"damaged, {fault}; {_FROM_A_COPY}", place=self.path) from fault
 
     def write_result(self, result: Mapping[str, Any], run_id: str) -> None:
         """Say that the run is finished, and how it ended."""
@@ -253,12 +254,12 @@ class RunFolder:
             if not path.is_symlink() and not path.exists():
                 return None
             raise CheckpointError(
-                f"{self.path}: damaged, {fault}; {self._write_again(options)}"
+                f"damaged, {fault}; {self._write_again(options)}", place=self.path
             ) from fault
         if result.model_sha256 and found != result.model_sha256:
             raise CheckpointError(
-                f"{self.path}: damaged, {path.name} is not what the run wrote;"
-                f" {self._write_again(options)}"
+                f"damaged, {path.name} is not what the run wrote; {self._write_again(options)}",
+                place=self.path,
             )
         return path
 
@@ -273,18 +274,19 @@ class RunFolder:
             result = self.read_result(options)
         except Damage as fault:
             raise CheckpointError(
-                f"{self.path}: damaged, {fault}; graphprune resume {self.path} writes it again"
+                f"damaged, {fault}; graphprune resume {self.path} writes it again", place=self.path
             ) from fault
         if result is None:
             raise CheckpointError(
-                f"{self.path}: this training run is not finished; go on with graphprune resume"
-                f" {self.path}"
+                f"this training run is not finished; go on with graphprune resume {self.path}",
+                place=self.path,
             )
         model = self.find_model(options, result)
         if model is None:
             raise CheckpointError(
-                f"{self.path}: damaged, {result.model} is missing; graphprune resume {self.path}"
-                " writes it again"
+                f"damaged, {result.model} is missing; graphprune resume {self.path}"
+                " writes it again",
+                place=self.path,
             )
         return model
 
@@ -362,13 +364,15 @@ class RunFolder:
         for name in (CHECKPOINTS, RULES):
             if (self.path / name).is_symlink():
                 raise CheckpointError(
-                    f"{self.path / name}: is a symbolic link, and a run's files are in its folder;"
-                    " put the folder itself here"
+                    "is a symbolic link, and a run's files are in its folder;"
+                    " put the folder itself here",
+                    place=self.path / name,
                 )
         for name in (METRICS, RESULT, *MODELS):
             if is_folder(self.path / name):
                 raise CheckpointError(
-                    f"{self.path / name}: is a folder, and the run has a file there; move it away"
+                    "is a folder, and the run has a file there; move it away",
+                    place=self.path / name,
                 )
 
 

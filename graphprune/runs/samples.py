@@ -93,7 +93,7 @@ def read_samples(spec: str) -> Samples:
         warnings.warn(line, stacklevel=2)
     x_train, y_train, x_test, y_test = (file.arrays.get(name) for name in NAMES)
     if x_train is None or y_train is None:  # between the two looks, another file took its place
-        raise DataError(f"{spec}: has changed while it was read; start again")
+        raise DataError("has changed while it was read; start again", place=spec)
     return Samples(x_train, y_train, x_test, y_test, file.sha256, file.mapped, unused)
 
 
@@ -116,8 +116,9 @@ def samples_of(place: str, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Sample
     for name, array in arrays.items():
         if 0 in array.shape[1:]:
             raise DataError(
-                f"{place}: {name} has shape {array.shape}, so its samples hold no values; give"
-                " samples that do"
+                f"{name} has shape {array.shape}, so its samples hold no values; give"
+                " samples that do",
+                place=place,
             )
         _check_finite(place, name, array)
         digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
@@ -152,10 +153,10 @@ def find_first(array: np.ndarray[Any, Any], is_wrong: Any) -> tuple[int, ...] | 
 def _check_names(spec: str, names: tuple[str, ...]) -> None:
     for name in ("x_train", "y_train"):
         if name not in names:
-            raise DataError(f"{spec}: has no {name}, it holds {_list(names)}; {_NEEDED}")
+            raise DataError(f"has no {name}, it holds {_list(names)}; {_NEEDED}", place=spec)
     if ("x_test" in names) != ("y_test" in names):
         here, missing = ("x_test", "y_test") if "x_test" in names else ("y_test", "x_test")
-        raise DataError(f"{spec}: has {here} but no {missing}; give both or neither")
+        raise DataError(f"has {here} but no {missing}; give both or neither", place=spec)
 
 
 def _list(names: tuple[str, ...]) -> str:
@@ -197,14 +198,14 @@ _NONE = {
 def _check_pair(spec: str, part: str, x: tuple[int, ...], y: tuple[int, ...]) -> None:
     for name, shape in ((f"x_{part}", x), (f"y_{part}", y)):
         if not shape:
-            raise DataError(f"{spec}: {name} is a single value; it needs one row a sample")
+            raise DataError(f"{name} is a single value; it needs one row a sample", place=spec)
     if x[0] != y[0]:
         raise DataError(
-            f"{spec}: x_{part} has {x[0]} samples and y_{part} has {y[0]}; each sample needs one"
-            " label"
+            f"x_{part} has {x[0]} samples and y_{part} has {y[0]}; each sample needs one label",
+            place=spec,
         )
     if x[0] == 0:
-        raise DataError(f"{spec}: x_{part} has no samples; {_NONE[part]}")
+        raise DataError(f"x_{part} has no samples; {_NONE[part]}", place=spec)
 
 
 def _check_same_samples(
@@ -215,8 +216,9 @@ def _check_same_samples(
     """
     if train[1:] != test[1:]:
         raise DataError(
-            f"{spec}: samples of {side}_test have shape {test[1:]}, those of {side}_train"
-            f" {train[1:]}; give both the same"
+            f"samples of {side}_test have shape {test[1:]}, those of {side}_train"
+            f" {train[1:]}; give both the same",
+            place=spec,
         )
 
 
@@ -226,8 +228,8 @@ def _check_finite(spec: str, name: str, array: np.ndarray[Any, Any]) -> None:
     place = find_first(array, lambda block: ~np.isfinite(block))
     if place is not None:
         raise DataError(
-            f"{spec}: {name} holds {array[place]} at {place}; training needs numbers, clean the"
-            " data first"
+            f"{name} holds {array[place]} at {place}; training needs numbers, clean the data first",
+            place=spec,
         )
 
 

@@ -69,7 +69,7 @@ def test_a_signal_before_the_run_began_promises_nothing(tmp_path, monkeypatch):
 
 
 LONGER = "train for more epochs, or let the schedule end earlier"
-WHY = "since the loss gives no gradient there; leave out of the rules, or freeze, what gets none"
+WHY = "freeze such layers, or leave them out of the rules"
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ WHY = "since the loss gives no gradient there; leave out of the rules, or freeze
     [
         ((), LONGER),
         (("other",), LONGER),
-        (("fc", "out", "other"), f"no update reached fc, out, {WHY}"),
-        (("fc",), f"no update reached fc, {WHY}; for the others, {LONGER}"),
+        (("fc", "out", "other"), f"the loss gives no gradient for fc, out; {WHY}"),
+        (("fc",), f"the loss gives no gradient for fc; {WHY}; for the others, {LONGER}"),
     ],
 )
 def test_more_epochs_are_not_the_advice_for_layers_without_a_gradient(

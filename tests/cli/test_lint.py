@@ -70,7 +70,7 @@ def test_other_commands_show_the_same_text(folder):
 
 def test_files_with_faults_are_not_held_against_a_model(folder):
     assert run_command("lint", "p.yaml", "--model", "none.keras").out.endswith(
-        "p.yaml: 2 errors; not held against none.keras yet\n"
+        "p.yaml: 2 errors; not checked against none.keras yet\n"
     )
 
 
@@ -177,7 +177,7 @@ def test_a_report_goes_to_a_file_and_the_exit_code_stays(folder):
     ).out
     assert (
         run_command("lint", "p.yaml", "-o", "p.yaml", "--force").err
-        == "graphprune: p.yaml: is what this command reads, so it is not overwritten; give another"
+        == "graphprune: p.yaml: is an input of this command, so it is not overwritten; give another"
         " name\n"
     )
 

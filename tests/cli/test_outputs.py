@@ -43,7 +43,7 @@ def test_force_never_overwrites_what_the_command_reads(own, monkeypatch, command
         1,
         "",
         (
-            f"graphprune: {name}: is what this command reads, so it is not overwritten; give"
+            f"graphprune: {name}: is an input of this command, so it is not overwritten; give"
             " another name\n"
         ),
     )
@@ -65,7 +65,7 @@ def test_force_overwrites_no_pipe_and_no_device(own):
 def test_a_report_is_not_given_the_name_of_a_model(own):
     done = run_command("layers", own / "net.keras", "-o", own / "other.keras")
     text = (
-        f"graphprune: {own}/other.keras: is the name of a model, and this writes a report; give a"
+        f"graphprune: {own}/other.keras: is the name of a model, and the output is a report; use a"
         " name such as other.txt or other.json\n"
     )
     assert (done.code, done.err) == (1, text)

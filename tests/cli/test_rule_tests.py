@@ -90,7 +90,7 @@ def test_expected_diagnostics_must_come_and_no_other_errors(folder):
     assert "  ok    conv.json   rule/no-match\n" in done.out
     assert (
         "  FAIL  conv.json\n"
-        "        rule/conflict was expected and did not come\n"
+        "        expected diagnostic rule/conflict was not reported\n"
         "        error[rule/no-match]: rule 'dense-90' matches no layer\n" in done.out
     )
 
@@ -106,17 +106,17 @@ def test_a_snapshot_is_kept_by_update_and_fails_when_the_plan_changes(folder):
     fresh = run()
     assert (fresh.code, fresh.out.splitlines()[2]) == (
         1,
-        "        keep the plan with graphprune test --update, after a look at it",
+        "        look at the plan, then write the snapshot with graphprune test --update",
     )
     assert run("--update").out.splitlines()[-1] == "1 case: 1 passed, 0 failed; 1 snapshot written."
-    assert run().out.splitlines()[1] == "  ok    lenet.json   plan as kept"
+    assert run().out.splitlines()[1] == "  ok    lenet.json   same plan as the snapshot"
     (folder / "prune.yaml").write_text("# a comment moves lines, which is no change\n" + RULES)
     assert run().code == 0
     (folder / "prune.yaml").write_text(RULES.replace("90%", "80%"))
     done = run()
     assert done.code == 1
     assert done.out.splitlines()[1:4] == [
-        "  FAIL  lenet.json   plan differs from the one kept",
+        "  FAIL  lenet.json   plan differs from the snapshot",
         "        layer_changes.fc1.after.sparsity: 0.9 -> 0.8",
         "        layer_changes.fc1.tensors.kernel.zeros_after: 211680 -> 188160",
     ]
@@ -184,7 +184,7 @@ def test_k_snapshot_chooses_the_cases_whose_plan_is_kept(folder):
         == "1 case: 1 passed, 0 failed; 1 snapshot written."
     )
     assert run("-k", "snapshot").out.splitlines()[1:] == [
-        "  ok    lenet.json   plan as kept",
+        "  ok    lenet.json   same plan as the snapshot",
         "",
         "1 case: 1 passed, 0 failed.",
     ]

@@ -1,7 +1,7 @@
 import pytest
 
+from graphprune.graph.classes.builtin_layers import find_output_shapes
 from graphprune.graph.shapes.operation_calls import OperationCall
-from graphprune.graph.shapes.output_shapes import find_output_shapes
 
 
 def made(kind, *shapes, keywords=None, **config):

@@ -156,7 +156,7 @@ def test_layers_as_planned_are_counted_beside_changes():
 def test_drift_stands_above_changes():
     plan = replace(lenet_plan(), drift=(Drift("fc2", "kernel", "dense-90", 2000, under_mask=312),))
     assert render_plan_text(plan) == (
-        "Note: the model has moved since rule dense-90 was applied\n"
+        "Note: the model has changed since rule dense-90 was applied\n"
         "  ! fc2  kernel  312 non-zero weights under the mask\n\n" + EXAMPLE
     )
 
@@ -330,11 +330,11 @@ def test_drift_comes_first():
     )
     assert (
         render_plan_text(replace(lenet_plan(wrapped()), drift=drift))
-        == "Note: the model has moved since rule dense-90 was applied\n"
+        == "Note: the model has changed since rule dense-90 was applied\n"
         "  ! fc1  kernel  target 90.0% at step 2000, measured 87.4%\n"
         "  ! fc2  kernel  312 non-zero weights under the mask\n"
         "\n"
-        "Note: the model has moved since pruning was applied\n"
+        "Note: the model has changed since pruning was applied\n"
         "  ! fc3  kernel  1 non-zero weight under the mask\n"
         "\n"
         "No changes. The model already follows prune.yaml.\n"

@@ -5,7 +5,7 @@ from builders import build_graph
 
 from graphprune.errors import RuleError
 from graphprune.graph.classes.builtin_layers import BUILTIN_LAYERS
-from graphprune.graph.classes.config_weights import is_axis
+from graphprune.graph.classes.layer_class import is_axis
 from graphprune.plan import make_plan
 from graphprune.rules import parse_rules, read_rules
 

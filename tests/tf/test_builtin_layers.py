@@ -142,7 +142,7 @@ def test_files_are_read_by_the_names_of_the_table(name: str, format: str, tmp_pa
 
 
 WEIGHTLESS = sorted(
-    name for name, known in BUILTIN_LAYERS.items() if known.weights == () and name not in ABSTRACT
+    name for name, known in BUILTIN_LAYERS.items() if known.has_no_weights and name not in ABSTRACT
 )
 
 

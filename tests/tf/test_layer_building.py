@@ -5,7 +5,8 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
-from graphprune.tf.layers.building import PURE, foresee_outputs
+from graphprune.graph.classes.builtin_layers import BUILTIN_LAYERS
+from graphprune.tf.layers.building import foresee_outputs
 from graphprune.tf.pruning import model_clone
 from graphprune.tf.pruning.keras_api import prune_low_magnitude
 from graphprune.tf.pruning.keras_schedules import ConstantSparsity
@@ -14,6 +15,7 @@ from graphprune.tf.pruning.surgery import strip_model
 pytestmark = pytest.mark.tf
 
 PRUNED = ConstantSparsity(0.5, 0)
+PURE = {getattr(layers, name) for name, known in BUILTIN_LAYERS.items() if known.is_pure}
 
 
 def chain(x, *steps):
@@ -28,6 +30,7 @@ def every_class() -> tf_keras.Model:
         image,
         *(layers.Conv2D(4, 3, padding="same"), layers.BatchNormalization(), layers.ReLU()),
         *(layers.DepthwiseConv2D(3), layers.SeparableConv2D(4, 3), layers.LeakyReLU()),
+        *(layers.ELU(), layers.ThresholdedReLU(0.1)),
         *(layers.PReLU(), layers.Conv2DTranspose(4, 3), layers.LayerNormalization()),
         *(layers.ZeroPadding2D(1), layers.Cropping2D(1), layers.UpSampling2D(2)),
         *(layers.MaxPooling2D(), layers.AveragePooling2D(), layers.Rescaling(0.5)),
@@ -40,15 +43,19 @@ def every_class() -> tf_keras.Model:
         x,
         *(layers.Flatten(), layers.Reshape((-1, 4)), layers.Conv1D(4, 3)),
         *(layers.DepthwiseConv1D(3), layers.SeparableConv1D(4, 3), layers.ZeroPadding1D(1)),
+        *(layers.Conv1DTranspose(4, 3), layers.Cropping1D(1)),
         *(layers.UpSampling1D(2), layers.MaxPooling1D(), layers.AveragePooling1D()),
         layers.EinsumDense("abc,cd->abd", (None, 5)),
     )
     volume = chain(
         layers.GlobalMaxPooling2D()(x),
         *(layers.Dense(64), layers.Activation("relu")),
-        *(layers.Reshape((4, 4, 4, -1)), layers.Conv3D(2, 3)),
+        *(layers.Reshape((4, 4, 4, -1)), layers.Conv3D(2, 3), layers.Conv3DTranspose(2, 3)),
+        *(layers.ZeroPadding3D(1), layers.Cropping3D(1), layers.UpSampling3D(2)),
+        *(layers.MaxPooling3D(), layers.AveragePooling3D()),
     )
-    ends = [layers.GlobalAveragePooling1D()(line), layers.GlobalMaxPooling1D()(line)]
+    ends = [layers.GlobalAveragePooling3D()(volume), layers.GlobalMaxPooling3D()(volume)]
+    ends += [layers.GlobalAveragePooling1D()(line), layers.GlobalMaxPooling1D()(line)]
     return tf_keras.Model(image, [layers.GlobalAveragePooling2D()(x), *ends, volume])
 
 

@@ -159,7 +159,7 @@ def damage_named(place: str) -> Iterator[None]:
         MemoryError,
     ) as err:
         raise ArchiveError(
-            f"{place}: damaged HDF5 data ({_one_line(err)}); save or copy the model again"
+            f"damaged HDF5 data ({_one_line(err)}); save or copy the model again", place=place
         ) from err
 
 
@@ -290,8 +290,8 @@ def _check_numbers(dtype: np.dtype[Any], path: str, place: str) -> None:
     elif dtype.names or dtype.subdtype:
         kind = "records"
     raise ArchiveError(
-        f"{place}: {path} holds {kind}, and graphprune reads numbers; keep such a table outside the"
-        " model"
+        f"{path} holds {kind}, and graphprune reads numbers; keep such a table outside the model",
+        place=place,
     )
 
 
@@ -305,7 +305,8 @@ def open_dataset(file: h5py.File, path: str, place: str) -> h5py.h5d.DatasetID:
         dataset = h5py.h5d.open(file.id, path.encode())
     except (KeyError, ValueError) as err:
         raise ArchiveError(
-            f"{place}: no tensor {path} in its HDF5 data; the file is damaged, save the model again"
+            f"no tensor {path} in its HDF5 data; the file is damaged, save the model again",
+            place=place,
         ) from err
     _check_storage(dataset, path, place)
     return dataset
@@ -325,8 +326,9 @@ def _check_storage(dataset: h5py.h5d.DatasetID, path: str, place: str) -> None:
     settings = dataset.get_create_plist()
     if settings.get_layout() == h5py.h5d.VIRTUAL or settings.get_external_count():
         raise ArchiveError(
-            f"{place}: {path} keeps its values in another file, which Keras never does; the file is"
-            " not safe to read, save the model again"
+            f"{path} keeps its values in another file, which Keras never does; the file is"
+            " not safe to read, save the model again",
+            place=place,
         )
     stored = dataset.get_storage_size()
     claimed = math.prod(dataset.shape) * dataset.dtype.itemsize
@@ -335,6 +337,7 @@ def _check_storage(dataset: h5py.h5d.DatasetID, path: str, place: str) -> None:
         MAX_UNCHECKED, stored * MAX_RATIO
     ):
         raise ArchiveError(
-            f"{place}: {path} claims {claimed:,} bytes and holds {stored:,}; the file is damaged,"
-            " save the model again"
+            f"{path} claims {claimed:,} bytes and holds {stored:,}; the file is damaged,"
+            " save the model again",
+            place=place,
         )

@@ -176,12 +176,13 @@ def read_texts(group: h5py.Group, name: str, limit: int) -> list[bytes] | None:
         return []  # Keras writes an empty list as numbers
     if kind.get_class() != h5t.STRING or len(attribute.shape) > 1:
         raise ArchiveError(
-            f"{place}: {name} is not a text; the file is damaged, save the model again"
+            f"{name} is not a text; the file is damaged, save the model again", place=place
         )
     if count > MAX_TEXTS:
         raise ArchiveError(
-            f"{place}: {name} is a list of {count:,} texts, more than the {MAX_TEXTS:,} that a"
-            " model's may have; save the model again"
+            f"{name} is a list of {count:,} texts, more than the {MAX_TEXTS:,} that a"
+            " model's may have; save the model again",
+            place=place,
         )
     if size <= limit and not kind.is_variable_str():
         values = np.empty(attribute.shape, attribute.dtype)
@@ -196,8 +197,9 @@ def read_texts(group: h5py.Group, name: str, limit: int) -> list[bytes] | None:
                 heaps = _index_heaps(file, {address for length, address, _ in references if length})
                 return [file.read(*_place_in_heap(heaps, *reference)) for reference in references]
     raise ArchiveError(
-        f"{place}: {name} has {size:,} bytes, more than the {limit:,} that a model's config may"
-        " have; save the model again"
+        f"{name} has {size:,} bytes, more than the {limit:,} that a model's config may"
+        " have; save the model again",
+        place=place,
     )
 
 

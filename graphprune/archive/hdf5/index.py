@@ -98,8 +98,9 @@ def _all_objects(file: OpenedFile, place: str) -> Mapping[bytes, Stretch | None]
         raise faults[0]
     if link is not None:
         raise ArchiveError(
-            f"{place}: {_text(link)} is a link, which Keras never writes; the file is not safe to"
-            " read, save the model again"
+            f"{_text(link)} is a link, which Keras never writes; the file is not safe to"
+            " read, save the model again",
+            place=place,
         )
     for path in map(_text, others):
         open_dataset(file, path, place)
@@ -120,15 +121,16 @@ def index_legacy_groups(file: OpenedFile, place: str) -> dict[str, tuple[StoredT
         objects = _all_objects(file, place)
         if b"model_weights" not in objects:
             raise ArchiveError(
-                f"{place}: no model_weights group; the weights are missing, save the model again"
+                "no model_weights group; the weights are missing, save the model again", place=place
             )
         root = file["model_weights"]
         index: dict[str, tuple[StoredTensor, ...]] = {}
         layers = read_names(root, "layer_names")
         if layers is None or len(set(layers)) < len(layers):
             raise ArchiveError(
-                f"{place}: its list of layers (layer_names)"
-                f" {'is missing' if layers is None else 'names one twice'}; {_DAMAGED}"
+                f"its list of layers (layer_names)"
+                f" {'is missing' if layers is None else 'names one twice'}; {_DAMAGED}",
+                place=place,
             )
         for layer in layers:
             # this takes half the time of root[layer]
@@ -136,8 +138,9 @@ def index_legacy_groups(file: OpenedFile, place: str) -> dict[str, tuple[StoredT
             names = read_names(group, "weight_names")
             if names is None:
                 raise ArchiveError(
-                    f"{place}: layer {layer!r} has no list of its weights (weight_names); the file"
-                    " was not written to its end, save the model again"
+                    f"layer {layer!r} has no list of its weights (weight_names); the file"
+                    " was not written to its end, save the model again",
+                    place=place,
                 )
             if names:
                 index[layer] = tuple(

@@ -124,7 +124,7 @@ class OpenedHdf5:
         texts = read_texts(self.file, name, MAX_JSON)
         if texts is not None and len(texts) != 1:
             raise ArchiveError(
-                f"{self.path}: {name} is not a text; the file is damaged, save the model again"
+                f"{name} is not a text; the file is damaged, save the model again", place=self.path
             )
         return None if texts is None else texts[0]
 
@@ -135,10 +135,12 @@ class OpenedHdf5:
             )
         if weights_only:
             return ArchiveError(
-                f"{self.path}: no model_config attribute; this file holds weights only, save the"
-                " whole model instead"
+                "no model_config attribute; this file holds weights only, save the"
+                " whole model instead",
+                place=self.path,
             )
         return ArchiveError(
-            f"{self.path}: no model_config attribute; this HDF5 file is not a Keras model, name a"
-            " file that model.save() wrote"
+            "no model_config attribute; this HDF5 file is not a Keras model, name a"
+            " file that model.save() wrote",
+            place=self.path,
         )

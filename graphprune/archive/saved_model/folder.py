@@ -72,8 +72,9 @@ class SavedModelFolder:
         """
         if not is_saved_model(self.path):
             raise ArchiveError(
-                f"{self.path}: is a directory without saved_model.pb, so no SavedModel; graphprune"
-                f" reads {READABLE}"
+                f"is a directory without saved_model.pb, so no SavedModel; graphprune"
+                f" reads {READABLE}",
+                place=self.path,
             )
         yield OpenedSavedModel(self.path)
 
@@ -150,8 +151,9 @@ def read_metadata(folder: str) -> dict[str, Any]:
         return parse_object(read_whole(place, MAX_METADATA), place, "the model's config")
     if not text:
         raise ArchiveError(
-            f"{folder}: a SavedModel without Keras metadata, so its layers are not known; save the"
-            " Keras model itself with model.save()"
+            "a SavedModel without Keras metadata, so its layers are not known; save the"
+            " Keras model itself with model.save()",
+            place=folder,
         )
     value: dict[str, Any] = _plain(parse_object(text.encode(), place, "its Keras metadata"))
     return value
@@ -181,7 +183,7 @@ def _check_graph(place: str) -> None:
         ]
     if not graphs:
         raise ArchiveError(
-            f"{place}: holds no graph; the SavedModel is damaged, save or copy the model again"
+            "holds no graph; the SavedModel is damaged, save or copy the model again", place=place
         )
 
 
@@ -221,7 +223,7 @@ def index_checkpoint(checkpoint: Checkpoint) -> dict[str, tuple[StoredTensor, ..
     place = f"{checkpoint.prefix}.index"
     objects = checkpoint.read_objects()
     if not objects:
-        raise ArchiveError(f"{place}: holds no objects; save the model again")
+        raise ArchiveError("holds no objects; save the model again", place=place)
     index: dict[str, tuple[StoredTensor, ...]] = {}
     for group, number in _layers(objects, place):
         index[group] = tuple(
@@ -250,7 +252,8 @@ def _layers(objects: Sequence[TrackedObject], place: str) -> Iterator[tuple[str,
         made += len(children)
         if level > MAX_LEVELS or made > MAX_GROUPS:
             raise ArchiveError(
-                f"{place}: layers are nested without end; the file is damaged, save the model again"
+                "layers are nested without end; the file is damaged, save the model again",
+                place=place,
             )
         waiting += [(f"{path}/{name}".lstrip("/"), child, level + 1) for name, child in children]
 
@@ -300,8 +303,9 @@ def _children(
     for name, child in objects[number].children.items():
         if not 0 <= child < len(objects):
             raise ArchiveError(
-                f"{place}: names object {child}, but has only {len(objects)}; the file is damaged,"
-                " save the model again"
+                f"names object {child}, but has only {len(objects)}; the file is damaged,"
+                " save the model again",
+                place=place,
             )
         yield name, child
 
@@ -310,13 +314,14 @@ def _stored(checkpoint: Checkpoint, group: str, path: str, key: str, place: str)
     entry = checkpoint.entries.get(key)
     if entry is None:
         raise ArchiveError(
-            f"{place}: no tensor {key!r}, which the model should have; the file is damaged, save"
-            " the model again"
+            f"no tensor {key!r}, which the model should have; the file is damaged, save"
+            " the model again",
+            place=place,
         )
     dtype = DTYPES.get(entry.dtype)
     if dtype is None:
         raise ArchiveError(
-            f"{place}: {key!r} has the type {entry.dtype}, which holds no numbers; save the model"
-            " again"
+            f"{key!r} has the type {entry.dtype}, which holds no numbers; save the model again",
+            place=place,
         )
     return StoredTensor(group, path, key, entry.shape, "float32" if dtype == "bfloat16" else dtype)

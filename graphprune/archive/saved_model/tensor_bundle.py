@@ -166,7 +166,7 @@ def message_damage_named(place: str) -> Iterator[None]:
     try:
         yield
     except (WireError, OverflowError, OSError) as err:
-        raise ArchiveError(f"{place}: damaged ({err}); save or copy the model again") from err
+        raise ArchiveError(f"damaged ({err}); save or copy the model again", place=place) from err
 
 
 @dataclass(frozen=True)
@@ -206,8 +206,9 @@ class Checkpoint:
             there = file.tell()
             if entry.offset + entry.size > there:
                 raise ArchiveError(
-                    f"{path}: a tensor should end at byte {entry.offset + entry.size:,}, the file"
-                    f" has {there:,}; save or copy the model again"
+                    f"a tensor should end at byte {entry.offset + entry.size:,}, the file"
+                    f" has {there:,}; save or copy the model again",
+                    place=path,
                 )
             file.seek(entry.offset)
             return file.read(entry.size)
@@ -215,8 +216,9 @@ class Checkpoint:
     def _check(self, key: str, entry: BundleEntry, crc: int) -> None:
         if mask_crc(crc) != entry.crc:
             raise ArchiveError(
-                f"{self._shard(entry)}: the checksum of {key!r} is wrong; the file is damaged, save"
-                " or copy the model again"
+                f"the checksum of {key!r} is wrong; the file is damaged, save"
+                " or copy the model again",
+                place=self._shard(entry),
             )
 
     def _shard(self, entry: BundleEntry) -> str:
@@ -232,13 +234,15 @@ class Checkpoint:
         entry = self.entries.get(OBJECT_GRAPH)
         if entry is None or entry.dtype != STRING:
             raise ArchiveError(
-                f"{place}: says not whose the tensors are; this is no checkpoint of a Keras model,"
-                " save the model again"
+                "says not whose the tensors are; this is no checkpoint of a Keras model,"
+                " save the model again",
+                place=place,
             )
         if entry.size > MAX_OBJECTS:
             raise ArchiveError(
-                f"{place}: {OBJECT_GRAPH} has {entry.size:,} bytes, more than the {MAX_OBJECTS:,}"
-                " that it may have; save the model again"
+                f"{OBJECT_GRAPH} has {entry.size:,} bytes, more than the {MAX_OBJECTS:,}"
+                " that it may have; save the model again",
+                place=place,
             )
         with message_damage_named(place):
             data = memoryview(self._read_bytes(entry))
@@ -319,7 +323,8 @@ def _checked(name: str, entry: BundleEntry, place: str) -> BundleEntry:
         claimed = math.prod(entry.shape) * width
         if claimed != entry.size:
             raise ArchiveError(
-                f"{place}: {name!r} claims {claimed:,} bytes and holds {entry.size:,}; the file is"
-                " damaged, save the model again"
+                f"{name!r} claims {claimed:,} bytes and holds {entry.size:,}; the file is"
+                " damaged, save the model again",
+                place=place,
             )
     return entry

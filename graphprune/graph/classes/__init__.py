@@ -1,5 +1,5 @@
-"""The layer classes of Keras as tables: weights, axes, base classes, shapes.
+"""One record for each layer class of Keras: weights, axes, layers inside, shapes, argument names.
 
-What belongs here: facts about one class, by its config alone. What does not: anything that looks at
-a second layer or at the tensors of a file.
+What belongs here: facts about one class, by its config alone, in one module a family. What does
+not: anything that looks at a second layer or at the tensors of a file.
 """

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from graphprune.archive.entries import Entry, canonical, to_snake_case, type_of
-from graphprune.graph.classes.builtin_layers import known_class
+from graphprune.graph.classes.builtin_layers import known_class, layer_class
 from graphprune.graph.classes.python_code import comparable_function
 
 DEFAULTS_FILE = Path(__file__).with_name("defaults.json")
@@ -27,11 +27,6 @@ _PARAMETERS = ("initializer", "regularizer", "constraint")
 _POLICIES = frozenset({"Policy", "PolicyV1"})
 _STORED_SEQUENCES = frozenset({"__tuple__", "TensorShape"})
 _TAKEN_FROM = {"strides": "pool_size", "value_dim": "key_dim"}
-_LISTED_AXES = frozenset({"BatchNormalization", "SyncBatchNormalization", "LayerNormalization"})
-_FUNCTIONS = ("function", "output_shape", "mask")
-"""Of a Lambda: what may be Python code."""
-_MODULES = ("module", "output_shape_module", "mask_module")
-"""Of a Lambda: where its Python code was, which is another place once it is loaded from a file."""
 _ALIASES = {"l1_l2": "L1L2"}
 
 
@@ -152,26 +147,7 @@ def _fill(kind: str, config: dict[str, Any]) -> dict[str, Any]:
     for key, source in _TAKEN_FROM.items():
         if source in filled and filled.get(key) is None:
             filled[key] = filled[source]
-    if kind in _LISTED_AXES and isinstance(filled["axis"], int):
-        filled["axis"] = [filled["axis"]]
-    if kind in ("LSTM", "GRU") and filled["implementation"] == 0:
-        filled["implementation"] = 1
-    if kind == "SimpleRNN":
-        filled.pop("implementation", None)
-    return _fill_lambda(filled) if kind == "Lambda" else filled
-
-
-def _fill_lambda(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a Lambda with its Python code as hashes, and not where that was."""
-    return {
-        key: (
-            comparable_function(value)
-            if key in _FUNCTIONS and config.get(f"{key}_type") == "lambda"
-            else value
-        )
-        for key, value in config.items()
-        if key not in _MODULES
-    }
+    return layer_class(kind).normalize(filled)
 
 
 def _to_float32(value: Any) -> Any:

@@ -1,12 +1,38 @@
-"""What can be known of a layer class without TensorFlow: its bases, and its weights by name."""
+"""What is known of one layer class without TensorFlow: the record of it, and of its weights."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from graphprune.archive.entries import Entry
+from graphprune.graph.classes.lengths import Config, Lengths
+from graphprune.graph.shapes.axis_lengths import Shape
+from graphprune.graph.shapes.operation_calls import OperationCall
+
 Axes = tuple[str, ...]
+
+MAX_INSIDE = 1000
+"""Layers in a layer."""
+
+SPATIAL: Mapping[int, Axes] = {1: ("w",), 2: ("h", "w"), 3: ("d", "h", "w")}
+"""The spatial axes of a kernel by their number."""
+AXES: Axes = ("in", "out", "h", "w", "d", "multiplier", "heads", "each", "position", "weight")
+"""The names of all axes of weights that can be pruned; where a layer has several of a kind, they
+are numbered (`out_1`).
+"""
+
+
+def is_axis(name: str) -> bool:
+    """Return whether a prunable weight of some layer class of Keras has an axis of this name.
+
+    Example:
+        >>> is_axis("in"), is_axis("out_2"), is_axis("inn"), is_axis("out_0")
+        (True, True, False, False)
+    """
+    return re.sub(r"_[1-9]\d*$", "", name) in AXES
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,34 +62,181 @@ class Weight:
     is_copy: bool = False
 
 
-WeightsOf = Callable[[Mapping[str, Any]], tuple[Weight, ...] | None]
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A layer inside another, as the config of the outer one has it.
+
+    Attributes:
+        name: What stands before the names of its weights; empty for the cell of an RNN.
+        entry: The layer inside; a damaged file may have anything there.
+        path: Where a `.keras` file holds it, below the outer layer.
+        before: What Keras puts before its name in the paths of variables; None where its name does
+            not tell its weights from others.
+    """
+
+    name: str
+    entry: Any
+    path: str
+    before: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCall:
+    """One call of a layer of which the output shapes are wanted.
+
+    Attributes:
+        config: The layer's config.
+        taken: The shapes of its tensors, positional ones first; None where they are not known.
+        operation: The call with all its arguments, of a layer that calls an operation.
+        shapes_inside: Returns the output shapes of a layer inside for shapes that it takes.
+    """
+
+    config: Config
+    taken: Sequence[Shape | None]
+    operation: OperationCall | None
+    shapes_inside: Callable[[Entry, Sequence[Shape | None]], Sequence[Shape | None]]
+
+    def all_known(self) -> list[Shape] | None:
+        """Return the shapes of all tensors; None where one is not known."""
+        known = [shape for shape in self.taken if shape is not None]
+        return known if len(known) == len(self.taken) else None
+
+
+Expected = Mapping[str, Lengths]
+"""The shapes of weights by their names; one that is left out may have any shape."""
+WeightsOf = Callable[[Config], tuple[Weight, ...] | None]
 """From a layer's config to its weights; None where the config does not say."""
+OutputShapes = Callable[[LayerCall], Sequence[Shape | None]]
+
+
+def _no_shapes(_config: Config) -> Expected:
+    return {}
+
+
+def _as_it_is(config: dict[str, Any]) -> dict[str, Any]:
+    return config
 
 
 @dataclass(frozen=True, slots=True)
 class LayerClass:
-    """What is known of one class.
+    """All that is known of one layer class; what is a function takes the layer's config.
 
     Attributes:
+        category: What kind of work it does, for the colour of its box in drawings.
         bases: Names of its base classes, nearest first.
-        weights: Its weights in storage order, or the function that finds them in a config.
+        weights: Its own weights in storage order, or the function that finds them; those of layers
+            inside are found by `parts`.
+        weight_shapes: Returns the shapes of its weights, as far as class and config tell them.
+        output_shapes: Returns what it gives for the shapes that it takes; ValueError and other
+            errors of damaged configs mean that nothing is known. None: nothing is known.
+        parts: Returns the layers inside it, whose weights it has; None where the config is damaged.
+        around: Returns all its weights, given those of its parts.
+        shapes_around: Returns the shapes of all its weights, given those of its parts.
+        arguments: The names of its positional tensors.
+        rest: The name of a list that takes all positional tensors after the first.
+        is_symmetric: Whether it gives the same whatever the order of its inputs.
+        output_weight: The weight whose last axis is that of its output, unless channels come first.
+        attributes: Of a live layer, the attribute of each part that its weights' names begin with,
+            where it has another name.
+        attribute_class: The class of the layers in these attributes.
+        calls: Attributes of a live layer that hold the layers which it calls.
+        stored_twice: Where a `.keras` file holds the weights of a layer inside once more.
+        is_pure: Whether a call leaves nothing behind in the layer: no seed, no loss, no attribute.
+        is_built_by_call: Whether it has its weights only once it was called.
+        has_sparse_gradients: Whether the gradient of a weight may have rows of some indices only.
+        tfmot_prunes: The weights that the TensorFlow toolkit prunes, where these are not the
+            prunable ones.
+        normalize: Returns complete settings in the form that today's Keras writes.
     """
 
+    category: str = "operation"
     bases: tuple[str, ...] = ()
     weights: tuple[Weight, ...] | WeightsOf = ()
+    weight_shapes: Callable[[Config], Expected] = _no_shapes
+    output_shapes: OutputShapes | None = None
+    parts: Callable[[Config], Sequence[Part] | None] | None = None
+    around: Callable[[tuple[Weight, ...]], tuple[Weight, ...]] | None = None
+    shapes_around: Callable[[Expected], Expected] | None = None
+    arguments: tuple[str, ...] = ()
+    rest: str = ""
+    is_symmetric: bool = False
+    output_weight: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    attribute_class: str = ""
+    calls: tuple[str, ...] = ()
+    stored_twice: str = ""
+    is_pure: bool = False
+    is_built_by_call: bool = False
+    has_sparse_gradients: bool = False
+    tfmot_prunes: tuple[str, ...] | None = None
+    normalize: Callable[[dict[str, Any]], dict[str, Any]] = _as_it_is
 
-    def weights_in(self, config: Mapping[str, Any]) -> tuple[Weight, ...] | None:
-        """Return the weights of a layer with this config, copies included; None where the config
-        does not say.
+    @property
+    def has_no_weights(self) -> bool:
+        """Whether no layer of the class has weights, whatever its config."""
+        return self.weights == () and self.parts is None
+
+    @property
+    def has_fixed_weights(self) -> bool:
+        """Whether the class says the weights, but for those that a setting leaves out."""
+        return not callable(self.weights) and self.parts is None
+
+    def weights_in(self, config: Config) -> tuple[Weight, ...] | None:
+        """Return the own weights of a layer with this config, copies included; None where the
+        config does not say.
         """
         found = self.weights(config) if callable(self.weights) else self.weights
-        return (
-            None
-            if found is None
-            else tuple(
-                weight for weight in found if not weight.needs or config.get(weight.needs, True)
-            )
+        if found is None:
+            return None
+        return tuple(
+            weight for weight in found if not weight.needs or config.get(weight.needs, True)
         )
+
+    def argument_name(self, argument: str) -> str:
+        """Return what the class calls a tensor argument; positions without a name stay numbers."""
+        if not argument.isdecimal():
+            return argument
+        position = int(argument)
+        if self.rest and position:
+            return f"{self.rest}.{position - 1}"
+        return self.arguments[position] if position < len(self.arguments) else argument
+
+
+def one(rule: Callable[[Config, Shape], Shape]) -> OutputShapes:
+    """Return the output shapes of a class that takes one tensor and gives one."""
+
+    def shapes(call: LayerCall) -> Sequence[Shape | None]:
+        return () if call.taken[0] is None else [rule(call.config, call.taken[0])]
+
+    return shapes
+
+
+def several(rule: Callable[[Config, Shape], Sequence[Shape]]) -> OutputShapes:
+    """Return the output shapes of a class that gives several tensors for its first one."""
+
+    def shapes(call: LayerCall) -> Sequence[Shape | None]:
+        return () if call.taken[0] is None else rule(call.config, call.taken[0])
+
+    return shapes
+
+
+def merged(rule: Callable[[Config, Sequence[Shape]], Shape]) -> OutputShapes:
+    """Return the output shapes of a class that makes one tensor of several, all known."""
+
+    def shapes(call: LayerCall) -> Sequence[Shape | None]:
+        taken = call.all_known()
+        return () if taken is None else [rule(call.config, taken)]
+
+    return shapes
+
+
+def same_shape(_config: Config, shape: Shape) -> Shape:
+    """Return the shape that a layer takes, for one that keeps it."""
+    return shape
+
+
+SAME = one(same_shape)
+"""The output shapes of a class that keeps the shape of its tensor."""
 
 
 def names_in_order(weights: Sequence[Weight], stored: Sequence[str]) -> tuple[str, ...] | None:

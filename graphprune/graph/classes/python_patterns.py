@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from graphprune.archive.entries import Entry, type_of
 from graphprune.arguments import describe
 from graphprune.graph.classes.builtin_layers import weights_of
-from graphprune.graph.classes.config_weights import SPATIAL
+from graphprune.graph.classes.layer_class import SPATIAL
 from graphprune.sparsity.patterns import UNSTRUCTURED, Block, KeepOf, Pattern, Pool
 from graphprune.sparsity.pruning import Pruning
 from graphprune.sparsity.schedules import Schedule

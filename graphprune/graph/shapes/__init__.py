@@ -1,5 +1,5 @@
-"""The shapes of the tensors between layers.
+"""Shapes of tensors as values, and what operations of TensorFlow make of them.
 
-What belongs here: what a layer or operation gives for the shapes it takes. What does not: shapes of
-weights (`graph.classes`).
+What belongs here: arithmetic of shapes. What does not: shapes that layers give (`graph.classes`),
+the walk through a model (`graph.tensor_shapes`).
 """

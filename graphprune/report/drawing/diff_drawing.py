@@ -189,9 +189,7 @@ class _Merge:
         )
 
     def frame(self, right: FrameView) -> FrameView:
-        """Return a view of the right side with the boxes and wires that only its counterpart on the
-        left has.
-        """
+        """Return a view of the right side with the boxes and wires that only the left side has."""
         left = self._before.get(self._frame_of.get(right.address, right.address))
         if left is None or self._frame_of.get(right.address) is None:
             return replace(
@@ -214,8 +212,9 @@ class _Merge:
         )
 
     def _places(self, left: FrameView, right: FrameView, boxes: list[Box]) -> dict[int, int]:
-        """Return the number of each left box among `boxes`, to which the boxes that are gone are
-        added; boxes that moved to another model have none.
+        """Return the index of each left box in `boxes`, after adding those that were removed.
+
+        Boxes that moved to another model have none.
         """
         by_address = {box.address: index for index, box in enumerate(right.boxes) if box.address}
         outputs = _outputs(right.boxes)
@@ -231,8 +230,9 @@ class _Merge:
 
 
 def _joined(had: Sequence[Wire], has: Sequence[Wire]) -> list[Wire]:
-    """Return the wires of both sides: a wire is kept where the other side has one like it, or one
-    more between the same boxes.
+    """Return the wires of both sides, marked as added or removed.
+
+    A wire is unchanged if the other side has the same use, or another wire between the same boxes.
     """
     left: dict[tuple[int, int], list[Wire]] = {}
     for wire in had:
@@ -270,8 +270,9 @@ def _free_key(address: str, taken: set[str]) -> str:
 def render_diff_html(
     left: LayerGraph, right: LayerGraph, diff: GraphDiff, metrics: Metrics | None = None
 ) -> str:
-    """Return the page of the right model with what only the left one has: each layer marked with
-    what has changed, the diff's JSON in the script tag `report`.
+    """Return the page of a diff: the right model, with the layers that only the left one has.
+
+    Each layer is marked with its change; the script tag `report` has the diff's JSON.
 
     Args:
         left: The model before.
@@ -288,8 +289,6 @@ def render_diff_html(
 
 
 def render_diff_svg(left: LayerGraph, right: LayerGraph, diff: GraphDiff) -> str:
-    """Return the drawing of the right model, each layer marked with what has changed, and with what
-    only the left model has.
-    """
+    """Return the drawing of a diff: the right model, with the layers that only the left one has."""
     marking = mark_diff(diff)
     return render_views(view_diff(left, right, diff, marking), marking)

@@ -13,8 +13,7 @@ _MARKED = "#b45309"
 
 
 def render_graph_dot(graph: LayerGraph) -> str:
-    r"""Return a digraph: one node a layer, nested models as clusters, known tensor shapes on the
-    edges.
+    r"""Return a digraph: a node for each layer, a cluster for each nested model, shapes on edges.
 
     Example:
         >>> from graphprune.graph import graph_from_config
@@ -78,9 +77,7 @@ class _Ids:
         return box.frame is not None and bool(self._views[box.frame].boxes)
 
     def node(self, frame: str, index: int, side: str) -> str:
-        """Return the node of a box; for a nested model, the node inside that edges on its `side`
-        (`head` or `tail`) meet.
-        """
+        """Return the node of a box; for a nested model, the node inside at its `head` or `tail`."""
         while self.is_cluster(box := self._views[frame].boxes[index]):
             frame, boxes = str(box.frame), self._views[str(box.frame)].boxes
             index = 0 if side == "head" else len(boxes) - 1

@@ -1,5 +1,6 @@
-"""A model, a plan or a diff as one self-contained HTML page: a graph to open and to search, a
-table, a panel for each layer, and the data in script tags.
+"""A model, a plan or a diff as one self-contained HTML page.
+
+The page has a graph with search, a table, a panel for each layer, and the data in script tags.
 """
 
 from __future__ import annotations
@@ -116,8 +117,7 @@ def _row(drawing: Drawing, box: Box, key: str) -> dict[str, Any]:
 
 
 def to_script_json(value: Any) -> str:
-    r"""Return `value` as JSON that may stand in a script tag: no text in it can end the tag or
-    begin a comment.
+    r"""Return `value` as JSON for a script tag: no text in it ends the tag or starts a comment.
 
     Example:
         >>> to_script_json({"name": "</script><!--"})

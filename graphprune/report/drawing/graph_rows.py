@@ -31,8 +31,10 @@ class Rows:
 
 
 def arrange_rows(count: int, edges: Sequence[Edge]) -> Rows:
-    """Return the rows of `count` nodes; of edges in a circle (a shared layer takes what it fed)
-    those to a lower number go up and do not count for rows.
+    """Return the rows of `count` nodes.
+
+    An edge of a cycle (a shared layer that uses its own result) to a lower number points up and
+    does not count for the rows.
 
     Rows are topological generations, sources just above their first consumer; one barycentre pass
     from the top orders each row.
@@ -78,9 +80,7 @@ def _without_circles(count: int, edges: Sequence[Edge]) -> nx.DiGraph[int]:
 def _add_bends(
     edges: Sequence[Edge], row_of: dict[int, int], rows: list[list[int]], count: int
 ) -> list[tuple[int, ...]]:
-    """Return the path of each edge, shortest edges first while there are bends left, and put the
-    bends into the rows.
-    """
+    """Return the path of each edge and put its bends into the rows, shortest edges first."""
     left = BENDS_PER_NODE * count
     made = count
     paths: list[tuple[int, ...]] = list(edges)
@@ -101,9 +101,7 @@ def _add_bends(
 
 
 def _order(rows: list[list[int]], paths: Sequence[tuple[int, ...]]) -> None:
-    """Order each row by the mean place of what feeds its nodes, measured from the middle of their
-    rows.
-    """
+    """Order each row by the mean place of its producers, measured from the middle of their rows."""
     fed_by = _producers(paths)
     place: dict[int, float] = {}
     for row in rows:
@@ -130,8 +128,9 @@ def _mean(values: Sequence[float]) -> float:
 def place_rows(
     rows: Rows, widths: Sequence[float], gap: float, bend_width: float
 ) -> tuple[float, ...]:
-    """Return the x of the middle of each node and bend: below what feeds it, pushed apart where a
-    row is crowded, the leftmost edge at 0.
+    """Return the x of the middle of each node and bend, with the leftmost edge at 0.
+
+    A node is below its producers; the nodes of a crowded row are moved apart.
 
     Example:
         >>> place_rows(
@@ -171,9 +170,7 @@ def _place_row(
     gap: float,
     count: int,
 ) -> None:
-    """Set the x of one row: left to right with gaps, then all moved so that the nodes are on
-    average where they want to be.
-    """
+    """Set the x of one row: left to right with gaps, then shifted to the mean wanted place."""
     edge = float("-inf")
     for node, middle in zip(row, wanted, strict=True):
         x[node] = max(middle, edge + gap + width_of[node] / 2)

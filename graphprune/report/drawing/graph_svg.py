@@ -65,8 +65,7 @@ path.head.gone {{ stroke-dasharray: none }}
 
 
 def render_graph_svg(graph: LayerGraph, zeros: Mapping[tuple[str, str], int] | None = None) -> str:
-    """Return the drawing: boxes titled by class and coloured by category, the shape of its tensor
-    beside each arrow, bars of sparsity.
+    """Return the drawing of a model: boxes with sparsity bars, and arrows with tensor shapes.
 
     Args:
         graph: The model.
@@ -110,9 +109,7 @@ def render_views(views: Mapping[str, FrameView], marking: Marking | None = None)
 
 
 def _heads(heading: str, marking: Marking | None) -> Iterator[Picture]:
-    """Yield the lines above the drawing: the model's name, what the report says of it, the marks in
-    use.
-    """
+    """Yield the lines above the drawing: the model's name, the report's summary, the legend."""
     yield Picture(
         0,
         0,
@@ -209,9 +206,7 @@ def _label(
 
 
 def _row_places(view: FrameView, pictures: Sequence[Picture]) -> tuple[list[float], list[float]]:
-    """Return the top and the height of each row; rows stand apart so far that the labels between
-    have room.
-    """
+    """Return the top and the height of each row, with room for labels between rows."""
     heights = [
         max((pictures[node].height for node in row if node < len(pictures)), default=0.0)
         for row in view.rows.rows
@@ -241,9 +236,7 @@ def _points(
     row_of: Mapping[int, int],
     pictures: Sequence[Picture],
 ) -> list[tuple[float, float]]:
-    """Return where a wire passes: the bottom of its source, top and bottom of each row between, the
-    top of its target.
-    """
+    """Return the points of a wire: its source, both ends of each row between, its target."""
     source, target = path[0], path[-1]
     points = [(place.start, tops[row_of[source]] + pictures[source].height)]
     for bend in path[1:-1]:

@@ -1,6 +1,4 @@
-"""A layer graph as a drawing's contents: boxes, the wires between them, and the rows they stand in,
-one view for each model and nested model.
-"""
+"""The contents of a drawing: boxes, wires and rows, one view for each model and nested model."""
 
 from __future__ import annotations
 
@@ -11,8 +9,7 @@ from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.graph import SEPARATOR, Layer, LayerGraph, find_tensor_shapes
 from graphprune.graph.frames import Frame, Use
 from graphprune.graph.out_of_reach import NEVER_BUILT, find_out_of_reach
-from graphprune.graph.shapes.last_axis import format_output
-from graphprune.graph.shapes.tensor_shapes import Shape, TensorUse
+from graphprune.graph.tensor_shapes import Shape, TensorUse, format_output
 from graphprune.report.drawing.graph_rows import Rows, arrange_rows
 from graphprune.report.drawing.graph_wires import Wire, WireList
 from graphprune.report.drawing.layer_marks import LayerMark, category_of
@@ -43,8 +40,7 @@ _DULL = {
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """One layer, nested model, input or output in a drawing; all texts are safe to print and none
-    is cut.
+    """One layer, nested model, input or output in a drawing, with escaped texts of full length.
 
     Attributes:
         kind: `input`, `output`, `layer` or `model`.
@@ -183,9 +179,7 @@ class _FrameWalk:
         self.wires.add(number[address], target, call, use, shape, kind)
 
     def _output(self, index: int, use: Use, number: Mapping[str, int]) -> Box:
-        """Return the box of an output: named by its key where the model gives a dict, by its place
-        where it gives several.
-        """
+        """Return the box of an output, named by its key in a dict or by its index among several."""
         is_keyed = not use.argument.replace(".", "").isdecimal()
         self._connect(replace(use, argument="0"), number, len(self.layers) + index)
         key = ""
@@ -232,9 +226,7 @@ class _FrameWalk:
 
 
 def mark_box(box: Box, mark: LayerMark | None) -> Box:
-    """Return the box with what a plan or a diff says of it; its bar is that of the mark where the
-    mark has one.
-    """
+    """Return the box with the mark of a plan or a diff, and the mark's sparsity if it has one."""
     if mark is None:
         return box
     marked = replace(

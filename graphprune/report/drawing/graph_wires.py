@@ -11,22 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from graphprune.diagnostics.terminal_text import escape_controls
+from graphprune.graph.classes.builtin_layers import layer_class
 from graphprune.graph.frames import Use
 from graphprune.graph.layers import name_call
 
-_RECURRENT = frozenset(
-    {"LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"}
-)
-"""Keras puts their `initial_state` behind the sequence, as further inputs (`_process_inputs`,
-tf_keras/src/layers/rnn/base_rnn.py).
-"""
-_POSITIONS = {
-    "Attention": ("query", "value", "key"),
-    "AdditiveAttention": ("query", "value", "key"),
-    "MultiHeadAttention": ("query",),
-}
-_ALIKE = frozenset({"Add", "Multiply", "Average", "Maximum", "Minimum"})
-"""Layers that give the same whatever the order of their inputs."""
 MOST_ALIKE = 8
 """More tensors than this from one box to another share the last wire."""
 
@@ -79,7 +67,12 @@ class WireList:
                 source,
                 target,
                 shape,
-                use=(use.source_call, use.source_tensor, call, argument_of(kind, use.argument)),
+                use=(
+                    use.source_call,
+                    use.source_tensor,
+                    call,
+                    layer_class(kind).argument_name(use.argument),
+                ),
             )
         )
 
@@ -110,32 +103,14 @@ class WireList:
         return mark_alone(_bundled(noted))
 
     def _rivals(self, wire: Wire) -> tuple[int, ...]:
-        """Return what wires have in common that must be told apart: the call that takes them, and
-        their source where their order means nothing.
+        """Return the key of the wires that need notes to tell them apart.
+
+        These are the wires into one call; from one source if the order of inputs has no meaning.
         """
         target = wire.target, wire.use[2]
-        return (*target, wire.source) if self._kinds[wire.target] in _ALIKE else target
-
-
-def argument_of(kind: str, argument: str) -> str:
-    """Return what a layer of the class `kind` calls an argument; positional ones keep their number
-    where the class has no names for them.
-
-    Example:
-        >>> (
-        ...     argument_of("LSTM", "1"),
-        ...     argument_of("Attention", "1"),
-        ...     argument_of("Add", "1"),
-        ...     argument_of("MyAttention", "mask"),
-        ... )
-        ('initial_state.0', 'value', '1', 'mask')
-    """
-    if not argument.isdecimal():
-        return argument
-    if kind in _RECURRENT and argument != "0":
-        return f"initial_state.{int(argument) - 1}"
-    names = _POSITIONS.get(kind, ())
-    return names[int(argument)] if int(argument) < len(names) else argument
+        return (
+            (*target, wire.source) if layer_class(self._kinds[wire.target]).is_symmetric else target
+        )
 
 
 def mark_alone(wires: Sequence[Wire]) -> tuple[Wire, ...]:
@@ -157,9 +132,7 @@ def _note(wire: Wire, calls: Sequence[int], outputs: int, takes: int) -> str:
 
 
 def _bundled(wires: Sequence[Wire]) -> list[Wire]:
-    """Return the wires, of those between the same two boxes only the first few; the last of these
-    says how many more there are.
-    """
+    """Return the first few wires between any two boxes, with a count of the others."""
     total = Counter((wire.source, wire.target) for wire in wires)
     seen: Counter[tuple[int, int]] = Counter()
     kept = []
@@ -182,8 +155,9 @@ LEVEL_HEIGHT = 12
 
 @dataclass(frozen=True, slots=True)
 class WirePlace:
-    """One wire's ends as x; its label stands below its source or above its target, `level` lines
-    from there (0 is nearest).
+    """The ends of one wire as x, and the place of its label.
+
+    The label is below the source or above the target, `level` lines away (0 is nearest).
     """
 
     start: float

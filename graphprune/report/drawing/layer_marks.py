@@ -6,11 +6,10 @@ own, words, and the sparsity before and after.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from graphprune.graph.classes.builtin_layers import is_custom
+from graphprune.graph.classes.builtin_layers import is_custom, layer_class
 from graphprune.graph.layers import Layer
 from graphprune.report.numbers import format_share
 
@@ -20,8 +19,7 @@ Facts = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class LayerMark:
-    """What happens, or has happened, to one layer; texts are as the model has them, not yet safe to
-    print.
+    """The change of one layer; its texts are not yet escaped.
 
     Attributes:
         sign: The text mark of the report, so that colour is never alone (`+`, `-/+`, `> w`).
@@ -136,34 +134,11 @@ COLOURS: Mapping[str, str] = {
 }
 """Dark enough for white text on each (contrast of 4.5 to 1 at least)."""
 
-_PATTERNS: tuple[tuple[str, str], ...] = (
-    ("sequence", r".*(RNN|LSTM|GRU|Attention|Bidirectional|TimeDistributed)\w*"),
-    ("regularization", r".*(Dropout|Noise|Regularization)\w*"),
-    ("pooling", r".*Pooling\w*"),
-    ("convolution", r".*(Conv|LocallyConnected)\w*"),
-    ("dense", r"(Einsum)?Dense"),
-    ("embedding", r".*Embedding|.*Lookup|TextVectorization|CategoryEncoding|Hashing"),
-    ("normalization", r".*Normalization"),
-    ("activation", r"Activation|.*ReLU|ELU|Softmax"),
-    ("merge", r"Add|Subtract|Multiply|Average|Maximum|Minimum|Concatenate|Dot"),
-    (
-        "shape",
-        r"Flatten|Reshape|Permute|RepeatVector|Cropping\w*|UpSampling\w*|ZeroPadding\w*"
-        r"|Rescaling|Resizing|CenterCrop",
-    ),
-    ("operation", r"TFOpLambda|SlicingOpLambda|TensorFlowOpLayer|Lambda|Masking"),
-)
-
 
 def category_of(layer: Layer) -> str:
-    """Return the layer's category, one of the keys of `COLOURS`; custom layers are `custom`
-    whatever their name.
-    """
+    """Return the layer's category, a key of `COLOURS`; `custom` for every custom layer."""
     if layer.kind != "layer":
         return layer.kind
     if is_custom(layer.entry):
         return "custom"
-    return next(
-        (category for category, pattern in _PATTERNS if re.fullmatch(pattern, layer.type)),
-        "operation",
-    )
+    return layer_class(layer.type).category

@@ -1,6 +1,4 @@
-"""What an HTML page of a drawing shows, as JSON data: frames, boxes by number, and the facts of
-each layer for its panel.
-"""
+"""The JSON data of a drawing's page: frames, boxes by number, and the facts for each panel."""
 
 from __future__ import annotations
 

@@ -68,9 +68,7 @@ def _mark(change: LayerChange, wishes: Wishes) -> LayerMark:
 
 
 def _after(change: LayerChange, size: int) -> float | None:
-    """Return the share of zeros in all prunable tensors when the plan is finished; those that it
-    does not touch stay as they are.
-    """
+    """Return the share of zeros in all prunable tensors after the plan."""
     zeros = [
         tensor.zeros_before if tensor.zeros_after is None else tensor.zeros_after
         for tensor in change.tensors
@@ -112,9 +110,7 @@ def _facts(change: LayerChange, kind: str, wishes: Wishes) -> Facts:
 
 
 def _target_text(tensors: tuple[TensorChange, ...], pruning: Pruning) -> str:
-    """Return the shares of zeros that the tensors come to, the numbers of the table; those of the
-    settings where a tensor is not known.
-    """
+    """Return the target sparsity of the tensors as in the table, or of the settings if unknown."""
     counts = {tensor.name: (tensor.zeros_after, tensor.size) for tensor in tensors}
     shares = {
         name: zeros / max(size, 1) for name, (zeros, size) in counts.items() if zeros is not None
@@ -142,8 +138,9 @@ def _tensor_facts(tensor: TensorChange) -> Facts:
 
 
 def render_plan_html(graph: LayerGraph, plan: Plan, metrics: Metrics | None = None) -> str:
-    """Return the page of the model that `plan` was made for: each layer marked with what will
-    happen to it, and the plan's JSON in the script tag `report`.
+    """Return the page of a plan: its model, with each layer marked with its action.
+
+    The script tag `report` has the plan's JSON.
 
     Args:
         graph: The model.
@@ -158,8 +155,6 @@ def render_plan_html(graph: LayerGraph, plan: Plan, metrics: Metrics | None = No
 
 
 def render_plan_svg(graph: LayerGraph, plan: Plan) -> str:
-    """Return the drawing of the model that `plan` was made for, each layer marked with what will
-    happen to it.
-    """
+    """Return the drawing of a plan: its model, with each layer marked with its action."""
     marking = mark_plan(plan)
     return render_views(view_graph(graph, marks=marking.marks), marking)

@@ -147,9 +147,7 @@ def _badge(box: Box, left: float, top: float) -> Picture:
 
 
 def _bar(box: Box, share: str, width: float, top: float) -> Iterator[str]:
-    """Yield the bar of sparsity: full as far as the share of zeros, darker as far as it was before,
-    with the shares as text beside it.
-    """
+    """Yield the sparsity bar: filled to the share of zeros, and darker to the share before."""
     if not share:
         return
     rail = width - 3 * _PAD - text_width(share) * _SMALL_COLUMN

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from graphprune.diagnostics.diagnostic import Diagnostic
 from graphprune.graph.classes.builtin_layers import BUILTIN_LAYERS
-from graphprune.graph.classes.config_weights import AXES, is_axis
+from graphprune.graph.classes.layer_class import AXES, is_axis
 from graphprune.rules.text.document import Notes
 from graphprune.rules.text.shape import Fault, Shape, optional, required
 from graphprune.rules.text.words import Text, Texts

@@ -20,21 +20,7 @@ from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.engine.keras_tensor import KerasTensor
 from tf_keras.src.layers.normalization import spectral_normalization
 
-_L = tf_keras.layers
-PURE = frozenset(
-    {
-        *(_L.Conv1D, _L.Conv2D, _L.Conv3D, _L.DepthwiseConv1D, _L.DepthwiseConv2D),
-        *(_L.SeparableConv1D, _L.SeparableConv2D, _L.Conv2DTranspose, _L.Dense, _L.EinsumDense),
-        *(_L.BatchNormalization, _L.LayerNormalization, _L.Activation, _L.ReLU, _L.LeakyReLU),
-        *(_L.PReLU, _L.Softmax, _L.Rescaling, _L.Add, _L.Subtract, _L.Multiply, _L.Average),
-        *(_L.Maximum, _L.Minimum, _L.Concatenate, _L.Flatten, _L.Reshape, _L.Permute),
-        *(_L.MaxPooling1D, _L.MaxPooling2D, _L.AveragePooling1D, _L.AveragePooling2D),
-        *(_L.GlobalAveragePooling1D, _L.GlobalAveragePooling2D, _L.GlobalMaxPooling1D),
-        *(_L.GlobalMaxPooling2D, _L.ZeroPadding1D, _L.ZeroPadding2D, _L.Cropping2D),
-        *(_L.UpSampling1D, _L.UpSampling2D),
-    }
-)
-"""Classes whose `call` leaves nothing behind in the layer: no seed, no loss, no attribute."""
+from graphprune.tf.layers.prunable_layer import live_class
 
 _INFER = "_infer_output_signature"
 
@@ -50,7 +36,7 @@ def foresee_outputs(source: Layer, clone: Layer, inner: Layer) -> None:
         inner: The layer in the clone's wrapper, or `clone` itself.
     """
     nodes = source._inbound_nodes
-    if type(inner) not in PURE or len(nodes) != 1 or inner._activity_regularizer is not None:
+    if not _is_pure(inner) or len(nodes) != 1 or inner._activity_regularizer is not None:
         return
     tensors = tf.nest.flatten((nodes[0].keras_inputs, nodes[0].outputs))
     if all(
@@ -59,6 +45,12 @@ def foresee_outputs(source: Layer, clone: Layer, inner: Layer) -> None:
     ):
         # not by setattr, which Keras tracks: it is gone once the layer is called
         vars(clone)[_INFER] = partial(_infer, source, clone, inner)
+
+
+def _is_pure(layer: Layer) -> bool:
+    """Return whether a call leaves nothing behind in the layer, whose class is one of Keras."""
+    kind = type(layer)
+    return kind is getattr(tf_keras.layers, kind.__name__, None) and live_class(layer).is_pure
 
 
 def _infer(

@@ -51,8 +51,9 @@ def check_config(config: Any, place: str) -> None:
         if isinstance(item, Mapping):
             if _is_growing(item):
                 raise ArchiveError(
-                    f"{place}: layer {item['config'].get('name')!r} is a {item['class_name']},"
-                    f" {_WHY}; keep such a table outside the model"
+                    f"layer {item['config'].get('name')!r} is a {item['class_name']},"
+                    f" {_WHY}; keep such a table outside the model",
+                    place=place,
                 )
             waiting.extend(item.values())
         elif isinstance(item, list | tuple):
@@ -72,7 +73,7 @@ def check_savable(model: tf_keras.Model, place: str) -> None:
                 " model"
             )
             raise OutputError(
-                f"{place}: layer {layer.name!r} is a {type(layer).__name__}, {_WHY}; {way_out}"
+                f"layer {layer.name!r} is a {type(layer).__name__}, {_WHY}; {way_out}", place=place
             )
 
 

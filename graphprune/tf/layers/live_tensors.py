@@ -14,13 +14,18 @@ import tf_keras
 from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.saving.serialization_lib import serialize_keras_object
 
-from graphprune.archive.entries import Entry, is_builtin
+from graphprune.archive.entries import is_builtin
 from graphprune.errors import PlanError, TrainingError
 from graphprune.graph.classes.builtin_layers import known_class, weights_of
-from graphprune.graph.classes.config_weights import ATTENTION_LAYERS
 from graphprune.graph.classes.layer_class import Weight, names_in_order
 from graphprune.graph.from_config import TensorFacts
-from graphprune.tf.layers.prunable_layer import PrunableLayer, find_path, parts_of_builtin
+from graphprune.tf.layers.prunable_layer import (
+    PrunableLayer,
+    class_entry,
+    find_path,
+    live_class,
+    parts_of_builtin,
+)
 from graphprune.tf.layers.stored_names import attribute_paths, kept_names, names_like, variables_of
 
 
@@ -79,10 +84,8 @@ def weight_names(layer: Layer) -> tuple[str, ...]:
 
     Empty for layers of the table.
     """
-    known = known_class(_class_entry(layer))
-    is_told = known is not None and (
-        not callable(known.weights) or _known_weights(layer) is not None
-    )
+    known = known_class(class_entry(type(layer)))
+    is_told = known is not None and (known.has_fixed_weights or _known_weights(layer) is not None)
     return (
         ()
         if is_told and not isinstance(layer, PrunableLayer)
@@ -153,11 +156,7 @@ def type_name(layer: Layer) -> str:
 
 def is_builtin_layer(layer: Layer) -> bool:
     """Return whether the layer's class comes with Keras."""
-    return is_builtin(_class_entry(layer))
-
-
-def _class_entry(layer: Layer) -> Entry:
-    return {"class_name": type(layer).__name__, "module": type(layer).__module__}
+    return is_builtin(class_entry(type(layer)))
 
 
 def _known_weights(layer: Layer) -> tuple[Weight, ...] | None:
@@ -166,8 +165,8 @@ def _known_weights(layer: Layer) -> tuple[Weight, ...] | None:
     The config is read only if the class alone does not decide: Keras cannot always describe the
     function of a Lambda.
     """
-    known = known_class(_class_entry(layer))
-    if known is None or known.weights == ():
+    known = known_class(class_entry(type(layer)))
+    if known is None or known.has_no_weights:
         return None if known is None else ()
     return weights_of(serialize_keras_object(layer))
 
@@ -279,12 +278,8 @@ def _find_part(owner: Any, part: str) -> Any:
     """
     if part.isdecimal():
         return owner[int(part)] if isinstance(owner, Sequence) and int(part) < len(owner) else None
-    attribute = (
-        ATTENTION_LAYERS.get(part, part)
-        if isinstance(owner, tf_keras.layers.MultiHeadAttention)
-        else part
-    )
-    found = getattr(owner, attribute, None)
+    attributes = live_class(owner).attributes if isinstance(owner, Layer) else {}
+    found = getattr(owner, attributes.get(part, part), None)
     return getattr(getattr(owner, "cell", None), part, None) if found is None else found
 
 
@@ -318,5 +313,5 @@ def check_finite(model: tf_keras.Model, place: str, way_out: str) -> None:
     if found:
         more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         raise TrainingError(
-            f"{place}: NaN or infinity in {', '.join(found[:_SHOWN])}{more}; {way_out}"
+            f"NaN or infinity in {', '.join(found[:_SHOWN])}{more}; {way_out}", place=place
         )

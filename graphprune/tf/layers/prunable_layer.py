@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
-import tf_keras
 from tf_keras.src.engine.base_layer import Layer
+
+from graphprune.archive.entries import Entry
+from graphprune.graph.classes.builtin_layers import NO_CLASS, known_class
+from graphprune.graph.classes.layer_class import LayerClass
 
 
 class PrunableLayer(ABC):
@@ -67,13 +70,27 @@ def find_path(layer: Layer, weight: tf.Variable) -> str | None:
 
 def parts_of_builtin(layer: Layer) -> tuple[tuple[str, Layer], ...]:
     """Return the layers that a wrapper or a recurrent layer of Keras calls, by attribute."""
-    if isinstance(layer, tf_keras.layers.Bidirectional):
-        return ("forward_layer", layer.forward_layer), ("backward_layer", layer.backward_layer)
-    if isinstance(layer, tf_keras.layers.Wrapper):
-        return (("layer", layer.layer),)
-    if isinstance(layer, tf_keras.layers.StackedRNNCells):
-        return tuple((f"cells.{index}", cell) for index, cell in enumerate(layer.cells))
-    return (("cell", layer.cell),) if isinstance(layer, tf_keras.layers.RNN) else ()
+    found: list[tuple[str, Layer]] = []
+    for name in live_class(layer).calls:
+        held = getattr(layer, name)
+        several = isinstance(held, list | tuple)
+        found += (
+            [(f"{name}.{index}", part) for index, part in enumerate(held)]
+            if several
+            else [(name, held)]
+        )
+    return tuple(found)
+
+
+def live_class(layer: Layer) -> LayerClass:
+    """Return the record of the layer's class, or of the nearest class of Keras that it extends."""
+    records = (known_class(class_entry(kind)) for kind in type(layer).__mro__)
+    return next((record for record in records if record is not None), NO_CLASS)
+
+
+def class_entry(kind: type) -> Entry:
+    """Return what says in a file which class this is: its name and module."""
+    return {"class_name": kind.__name__, "module": kind.__module__}
 
 
 def _parts(owner: Any) -> Iterator[tuple[str, Any]]:

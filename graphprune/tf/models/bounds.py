@@ -84,9 +84,10 @@ class _Budget:
         wanted = math.prod(known) * size
         if wanted > self._left:
             raise ArchiveError(
-                f"{self._place}: its config asks for a tensor of {wanted:,} bytes (shape {known}),"
+                f"its config asks for a tensor of {wanted:,} bytes (shape {known}),"
                 f" and the file holds weights of at most {self._held:,}; the file is damaged, save"
-                " the model again"
+                " the model again",
+                place=self._place,
             )
         self._left -= wanted
 
@@ -137,8 +138,9 @@ def _bounded_steps(place: str) -> Callable[..., Any]:
         )
         if steps > MAX_STEPS:
             raise ArchiveError(
-                f"{place}: a layer is unrolled over {steps:,} steps, more than {MAX_STEPS:,}; build"
-                " it with unroll=False and save it again"
+                f"a layer is unrolled over {steps:,} steps, more than {MAX_STEPS:,}; build"
+                " it with unroll=False and save it again",
+                place=place,
             )
         return run(step_function, inputs, *rest, **options)
 

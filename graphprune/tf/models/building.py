@@ -252,7 +252,7 @@ def _check_vocabularies(model: tf_keras.Model, archive: Archive, place: str) -> 
     )
     learned = [address for address, lookup in lookups if not lookup._has_input_vocabulary]
     if learned:
-        raise ArchiveError(f"{archive.path}: the vocabulary of layer {learned[0]!r} is {place}")
+        raise ArchiveError(f"the vocabulary of layer {learned[0]!r} is {place}", place=archive.path)
 
 
 def _assign_weights(model: tf_keras.Model, archive: Archive) -> None:
@@ -288,8 +288,9 @@ def _assign_layer(layer: Layer, weights: ModelWeights, address: str) -> None:
     variables = [variable for variable in layer.weights if isinstance(variable, tf.Variable)]
     if len(names) != len(variables):
         raise ArchiveError(
-            f"{weights.archive.path}: layer {address!r} has {len(variables)} weights, the"
-            f" checkpoint {len(names)}; save the model as .keras"
+            f"layer {address!r} has {len(variables)} weights, the"
+            f" checkpoint {len(names)}; save the model as .keras",
+            place=weights.archive.path,
         )
     ordered = _names_in_custom_layer(layer, weights.archive.format, names)
     if ordered:
@@ -324,8 +325,8 @@ def _assign(variable: Any, weights: ModelWeights, address: str, name: str) -> No
     if not variable.shape.is_compatible_with(values.shape):
         shapes = f"{list(values.shape)} in the checkpoint and {list(variable.shape)} in the model"
         raise ArchiveError(
-            f"{weights.archive.path}: {name!r} of layer {address!r} is {shapes}; save the model as"
-            " .keras"
+            f"{name!r} of layer {address!r} is {shapes}; save the model as .keras",
+            place=weights.archive.path,
         )
     variable.assign(
         values.astype(variable.dtype.as_numpy_dtype) if variable.dtype == tf.bool else values

@@ -77,7 +77,7 @@ def write_saved_model(model: tf_keras.Model, path: str | Path) -> None:
         and not (target / "saved_model.pb").is_file()
         and not (target.is_dir() and not any(target.iterdir()))
     ):
-        raise OutputError(f"{target}: exists and is not a SavedModel; give another path")
+        raise OutputError("exists and is not a SavedModel; give another path", place=target)
     with whole_folder(target, needed=estimate_bytes(model)) as folder:
         try:
             with quiet_output():
@@ -85,7 +85,7 @@ def write_saved_model(model: tf_keras.Model, path: str | Path) -> None:
         except tf.errors.OpError as fault:
             reason = find_reason(fault)
             raise reason or OutputError(
-                f"{target}: cannot be written: {_first_line(fault)}; save it as .keras"
+                f"cannot be written: {_first_line(fault)}; save it as .keras", place=target
             ) from fault
 
 

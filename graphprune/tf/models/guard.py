@@ -37,7 +37,7 @@ def names_guarded(place: str, given: Mapping[str, Any]) -> Iterator[None]:
     def refuse(name: str) -> ArchiveError:
         refused.append(
             ArchiveError(
-                f"{place}: {name} may not be named by a model file; it is not safe to load"
+                f"{name} may not be named by a model file; it is not safe to load", place=place
             )
         )
         return refused[-1]
@@ -176,7 +176,8 @@ class _Layers(list):
         ]
         if self._created and self._made[0] == self._made[1]:
             raise ArchiveError(
-                f"{self._place}: a layer takes a tensor that no other makes; a keyword argument"
-                " names it, save the model again"
+                "a layer takes a tensor that no other makes; a keyword argument"
+                " names it, save the model again",
+                place=self._place,
             )
         return super().__iter__()

@@ -177,7 +177,7 @@ def _load_uncompiled(archive: Archive, reason: str) -> tf_keras.Model:
     except GraphpruneError:
         raise
     except Exception as err:
-        raise ArchiveError(f"{archive.path}: {_explain(err, archive)}") from err
+        raise ArchiveError(f"{_explain(err, archive)}", place=archive.path) from err
     fault = (
         f"its compile settings could not be restored, so the model is not compiled ({reason});"
         " compile it again, or say how to train it with --loss and --optimizer"

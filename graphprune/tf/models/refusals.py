@@ -42,12 +42,13 @@ def check_loadable(
     model = {key: value for key, value in archive.config.items() if key != "compile_config"}
     if not unsafe_lambda and holds_lambda_bytecode(model):
         raise ArchiveError(
-            f"{archive.path}: a Lambda layer holds Python bytecode, which loading would run;"
-            f" {_TRUST.format('lambda')}"
+            f"a Lambda layer holds Python bytecode, which loading would run;"
+            f" {_TRUST.format('lambda')}",
+            place=archive.path,
         )
     refusal = find_refused(model, given, unsafe_ops=unsafe_ops)
     if refusal is not None:
-        raise ArchiveError(f"{archive.path}: {explain_refusal(refusal)}")
+        raise ArchiveError(f"{explain_refusal(refusal)}", place=archive.path)
 
 
 def refuse_settings(archive: Archive, given: Given, *, unsafe_lambda: bool) -> str | None:
@@ -148,8 +149,9 @@ def _cut(name: str) -> str:
 def _check_buildable(archive: Archive) -> None:
     if archive.dialect == "keras3":
         raise ArchiveError(
-            f"{archive.path}: written by Keras {archive.keras_version or '3'}; graphprune reads,"
+            f"written by Keras {archive.keras_version or '3'}; graphprune reads,"
             " plans and compares such models, but needs tf_keras to build one: rebuild it with"
             " tf_keras (TF_USE_LEGACY_KERAS=1), copy the weights with"
-            " set_weights(model.get_weights()), and save that"
+            " set_weights(model.get_weights()), and save that",
+            place=archive.path,
         )

@@ -127,8 +127,9 @@ def check_reads_back(
         fault = _find_fault(model, path, load)
     if fault:
         raise OutputError(
-            f"{place}: {model.name} can be saved as {suffix}, but not be loaded again ({fault});"
-            f" {_remedy(suffix)}"
+            f"{model.name} can be saved as {suffix}, but not be loaded again ({fault});"
+            f" {_remedy(suffix)}",
+            place=place,
         )
 
 
@@ -150,7 +151,7 @@ def _find_fault(model: tf_keras.Model, path: Path, load: Callable[[Path], tf_ker
         try:
             loaded = load(path)
         except GraphpruneError as fault:
-            return str(fault).removeprefix(f"{path}: ")
+            return fault.text
     if model._is_compiled and not loaded._is_compiled:
         messages = (told.message for told in caught)
         faults = (told.fault for told in messages if isinstance(told, UncompiledWarning))

@@ -18,6 +18,7 @@ from graphprune.engine.schedules import PruningSchedule
 from graphprune.errors import TrainingError
 from graphprune.sparsity.missed_targets import MissedTarget
 from graphprune.sparsity.pruning import Provenance, Pruning
+from graphprune.tf.layers.prunable_layer import live_class
 from graphprune.tf.layers.replicas import check_between_steps, check_strategy
 from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.model_clone import clone_with_state, clone_wrapped
@@ -198,9 +199,7 @@ def _new_optimizer(legacy: OptimizerV2) -> str:
 
 
 def _has_embedding(wrapper: PruneLowMagnitude) -> bool:
-    return any(
-        isinstance(layer, tf_keras.layers.Embedding) for layer in wrapper.layer._flatten_layers()
-    )
+    return any(live_class(layer).has_sparse_gradients for layer in wrapper.layer._flatten_layers())
 
 
 class Pruner(engine.Pruner):

@@ -31,6 +31,7 @@ from graphprune.tf.layers.live_tensors import (
     unburied,
     weight_names,
 )
+from graphprune.tf.layers.prunable_layer import live_class
 from graphprune.tf.layers.replicas import copies
 from graphprune.tf.layers.stored_names import keep_names, places_of
 from graphprune.tf.pruning.keras_schedules import SCHEDULES, read_own_schedule, write_own_schedule
@@ -394,4 +395,4 @@ def _builds_when_called(layer: Layer) -> bool:
     """
     if not is_builtin_layer(layer) or holds_prunable_layer(layer):
         return True
-    return isinstance(layer, tf_keras.layers.MultiHeadAttention) and not layer.weights
+    return live_class(layer).is_built_by_call and not layer.weights

@@ -27,8 +27,9 @@ def compile_model(model: tf_keras.Model, asked: Compiling, place: str) -> None:
     loss = saved.get("loss") if asked.loss is None else asked.loss
     if not loss and not (saved and model.losses):
         raise TrainingError(
-            f"{place}: has no compile settings; compile the model before it is saved, or say how to"
-            " train it with --loss and --optimizer (loss and optimizer in Python)"
+            "has no compile settings; compile the model before it is saved, or say how to"
+            " train it with --loss and --optimizer (loss and optimizer in Python)",
+            place=place,
         )
     optimizer = _choose_optimizer(model, asked, place)
     if asked.loss is not None:
@@ -71,7 +72,7 @@ def _choose_optimizer(model: tf_keras.Model, asked: Compiling, place: str) -> An
     current = getattr(model, "optimizer", None)
     if current is None:
         raise TrainingError(
-            f"{place}: has no optimizer; name one with --optimizer (optimizer in Python)"
+            "has no optimizer; name one with --optimizer (optimizer in Python)", place=place
         )
     return type(current).from_config(current.get_config()) if asked.reset_optimizer else current
 
@@ -93,13 +94,14 @@ def _build_optimizer(model: tf_keras.Model) -> None:
 
 def _set_learning_rate(model: tf_keras.Model, rate: float, place: str) -> None:
     if not 0 < rate < float("inf"):
-        raise TrainingError(f"{place}: the learning rate must be above 0, got {rate:g}")
+        raise TrainingError(f"the learning rate must be above 0, got {rate:g}", place=place)
     try:
         model.optimizer.learning_rate = rate
     except TypeError as fault:
         raise TrainingError(
-            f"{place}: its learning rate follows a schedule; to use a constant one, name the"
-            " optimizer too, with --optimizer"
+            "its learning rate follows a schedule; to use a constant one, name the"
+            " optimizer too, with --optimizer",
+            place=place,
         ) from fault
 
 

@@ -221,29 +221,31 @@ def read_data(
     """
     spec = given if isinstance(given, str) else DATA
     if batch_size is not None and batch_size < 1:
-        raise DataError(f"{spec}: the batch size must be at least 1, got {batch_size}")
+        raise DataError(f"the batch size must be at least 1, got {batch_size}", place=spec)
     if steps_per_epoch is not None and steps_per_epoch < 1:
         raise DataError(
-            f"{spec}: the number of steps in an epoch must be at least 1, got {steps_per_epoch}"
+            f"the number of steps in an epoch must be at least 1, got {steps_per_epoch}", place=spec
         )
     if isinstance(given, GivenBatches):
         if batch_size is not None:
             raise DataError(
-                f"{spec}: datasets and Sequences have batches of their own; leave batch_size out"
+                "datasets and Sequences have batches of their own; leave batch_size out", place=spec
             )
         return _take_batches(given, steps_per_epoch)
     if isinstance(given, str) and is_data_function(given):
         if batch_size is not None:
             raise DataError(
-                f"{spec}: the datasets of a function have batches of their own; leave the batch"
-                " size out, or set it in the function"
+                "the datasets of a function have batches of their own; leave the batch"
+                " size out, or set it in the function",
+                place=spec,
             )
         return _read_function(spec, seed, steps_per_epoch)
     if batch_size is not None and batch_size % replicas:
         near = max(replicas, _shared(batch_size, replicas))
         raise DataError(
-            f"{spec}: {replicas} replicas share a batch equally, got a batch size of {batch_size};"
-            f" take a multiple of {replicas}, such as {near}"
+            f"{replicas} replicas share a batch equally, got a batch size of {batch_size};"
+            f" take a multiple of {replicas}, such as {near}",
+            place=spec,
         )
     return _to_data(
         spec,
@@ -266,15 +268,16 @@ def _to_data(
     samples = _shared(len(read.x_train), replicas)
     if samples == 0:
         raise DataError(
-            f"{spec}: x_train has {len(read.x_train)} samples, too few for {replicas} replicas;"
-            " take fewer"
+            f"x_train has {len(read.x_train)} samples, too few for {replicas} replicas; take fewer",
+            place=spec,
         )
     batch_size = min(batch_size, samples)
     steps = math.ceil(samples / batch_size)
     if steps_per_epoch not in (None, steps):
         raise DataError(
-            f"{spec}: an epoch of this data has {steps} steps of {batch_size} samples, got"
-            f" {steps_per_epoch} steps; change the batch size instead"
+            f"an epoch of this data has {steps} steps of {batch_size} samples, got"
+            f" {steps_per_epoch} steps; change the batch size instead",
+            place=spec,
         )
     arrays = (read.x_train, read.y_train, read.x_test, read.y_test)
     return ArrayData(spec, *arrays, batch_size, seed, steps, read.sha256, replicas, read.mapped)
@@ -296,7 +299,7 @@ def _to_stream(
 
 def _check_ends(spec: str, test: tf.data.Dataset | None) -> None:
     if test is not None and test.cardinality() == tf.data.INFINITE_CARDINALITY:
-        raise DataError(f"{spec}: the validation dataset never ends; cut it with .take(n)")
+        raise DataError("the validation dataset never ends; cut it with .take(n)", place=spec)
 
 
 def _take_batches(given: GivenBatches, steps_per_epoch: int | None) -> StreamData | SequenceData:
@@ -318,17 +321,21 @@ def _count_steps(spec: str, train: tf.data.Dataset) -> int:
     steps = int(train.cardinality())
     if steps == tf.data.INFINITE_CARDINALITY:
         raise DataError(
-            f"{spec}: the training dataset never ends; say how long an epoch is with"
-            " --steps-per-epoch (steps_per_epoch in Python)"
+            "the training dataset never ends; say how long an epoch is with"
+            " --steps-per-epoch (steps_per_epoch in Python)",
+            place=spec,
         )
     if steps == tf.data.UNKNOWN_CARDINALITY:
         try:
             steps = int(train.reduce(np.int64(0), lambda count, *_: count + 1))
         except tf.errors.OpError as fault:
             raise DataError(
-                f"{spec}: the training dataset failed while its batches were counted:"
-                f" {explain_fault(fault)}"
+                f"the training dataset failed while its batches were counted:"
+                f" {explain_fault(fault)}",
+                place=spec,
             ) from fault
     if steps == 0:
-        raise DataError(f"{spec}: the training dataset has no batches; training needs at least one")
+        raise DataError(
+            "the training dataset has no batches; training needs at least one", place=spec
+        )
     return steps

@@ -58,7 +58,9 @@ def _failure_named(spec: str, what: str) -> Iterator[None]:
             else type(fault).__name__
         )
         place = find_place(fault)
-        raise DataError(f"{spec}: {what}{f' at {place}' if place else ''} with {said}") from fault
+        raise DataError(
+            f"{what}{f' at {place}' if place else ''} with {said}", place=spec
+        ) from fault
 
 
 @contextmanager
@@ -95,11 +97,12 @@ def _find_function(spec: str) -> Callable[[], Any]:
             if callable(value) and not other.startswith("_")
         ]
         raise DataError(
-            f"{spec}: module {module_name} has no function {name!r}{_closest(name, public)}"
+            f"module {module_name} has no function {name!r}{_closest(name, public)}", place=spec
         )
     if not callable(function):
         raise DataError(
-            f"{spec}: {name} is not a function, got {type(function).__name__}; it must {_WANTED}"
+            f"{name} is not a function, got {type(function).__name__}; it must {_WANTED}",
+            place=spec,
         )
     return function  # type: ignore[no-any-return]
 
@@ -116,7 +119,7 @@ def _import(spec: str, module_name: str) -> ModuleType:
                 raise
             close = _closest(fault.name, _modules_beside(fault.name))
             raise DataError(
-                f"{spec}: no module {fault.name!r}{close}; run from the folder that holds it"
+                f"no module {fault.name!r}{close}; run from the folder that holds it", place=spec
             ) from fault
 
 
@@ -134,14 +137,14 @@ def _closest(name: str, names: Iterable[str]) -> str:
 def _check_result(spec: str, result: Any) -> tuple[tf.data.Dataset, tf.data.Dataset | None]:
     if not isinstance(result, tuple) or len(result) != 2:
         got = f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__
-        raise DataError(f"{spec}: returned {got}; it must {_WANTED}")
+        raise DataError(f"returned {got}; it must {_WANTED}", place=spec)
     train, test = result
     for name, dataset in (("train", train), ("validation", test)):
         if dataset is None and name == "validation":
             continue
         if not isinstance(dataset, tf.data.Dataset):
             raise DataError(
-                f"{spec}: {name} is {type(dataset).__name__}; the function must {_WANTED}"
+                f"{name} is {type(dataset).__name__}; the function must {_WANTED}", place=spec
             )
         check_elements(f"{spec}: {name}", dataset.element_spec, f"the function must {_WANTED}")
     return train, test

@@ -224,9 +224,11 @@ def _take_first(spec: str, part: str, dataset: tf.data.Dataset) -> Any:
     try:
         first = next(iter(dataset.take(1)), None)
     except tf.errors.OpError as fault:
-        raise DataError(f"{spec}: the first {part} batch failed: {explain_fault(fault)}") from fault
+        raise DataError(
+            f"the first {part} batch failed: {explain_fault(fault)}", place=spec
+        ) from fault
     if first is None:
-        raise DataError(f"{spec}: the {part} dataset has no batches; {_EMPTY[part]}")
+        raise DataError(f"the {part} dataset has no batches; {_EMPTY[part]}", place=spec)
     return first
 
 
@@ -243,8 +245,9 @@ def _check_inputs(
     wanted = tf.nest.flatten(model.inputs)
     if len(given) != len(wanted):
         raise DataError(
-            f"{place}: x has {_count(given)}, the model takes {_count(wanted)}"
-            f" ({', '.join(model.input_names)}); {remedy}"
+            f"x has {_count(given)}, the model takes {_count(wanted)}"
+            f" ({', '.join(model.input_names)}); {remedy}",
+            place=place,
         )
     if isinstance(element_spec[0], Mapping):
         return  # matched by name, by Keras
@@ -254,8 +257,8 @@ def _check_inputs(
                 ("text", tensor.dtype.name) if x.dtype == tf.string else (x.dtype.name, "text")
             )
             raise DataError(
-                f"{place}: x is {got}, the model's input {name} takes {takes}; convert the data"
-                " to fit"
+                f"x is {got}, the model's input {name} takes {takes}; convert the data to fit",
+                place=place,
             )
         if (
             x.shape.rank is not None
@@ -263,13 +266,15 @@ def _check_inputs(
             and tensor.shape[1:].is_compatible_with(x.shape)
         ):
             raise DataError(
-                f"{place}: its elements are single samples of shape {tuple(x.shape.as_list())};"
-                " call .batch(n) on the dataset"
+                f"its elements are single samples of shape {tuple(x.shape.as_list())};"
+                " call .batch(n) on the dataset",
+                place=place,
             )
         if not _shapes_fit(x.shape, tensor.shape):
             raise DataError(
-                f"{place}: x has shape {_text(x.shape)}, the model's input {name} takes"
-                f" {_text(tensor.shape)}; reshape the data to fit"
+                f"x has shape {_text(x.shape)}, the model's input {name} takes"
+                f" {_text(tensor.shape)}; reshape the data to fit",
+                place=place,
             )
 
 

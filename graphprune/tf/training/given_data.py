@@ -205,17 +205,21 @@ def read_first(place: str, sequence: tf_keras.utils.Sequence) -> Any:
         DataError: there is none, reading it fails, or it is not (x, y).
     """
     if len(sequence) < 1:
-        raise DataError(f"{place}: the Sequence has no batches; its __len__ must return at least 1")
+        raise DataError(
+            "the Sequence has no batches; its __len__ must return at least 1", place=place
+        )
     try:
         batch = _arrays(sequence[0])
     except Exception as fault:
         raise DataError(
-            f"{place}: reading batch 0 of the Sequence failed with {type(fault).__name__}: {fault}"
+            f"reading batch 0 of the Sequence failed with {type(fault).__name__}: {fault}",
+            place=place,
         ) from fault
     if not isinstance(batch, tuple) or len(batch) not in (2, 3):
         raise DataError(
-            f"{place}: batch 0 of the Sequence is not (x, y); its __getitem__ must return (x, y) or"
-            " (x, y, weight)"
+            "batch 0 of the Sequence is not (x, y); its __getitem__ must return (x, y) or"
+            " (x, y, weight)",
+            place=place,
         )
     return batch
 

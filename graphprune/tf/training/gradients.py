@@ -61,8 +61,9 @@ def check_gradients(model: tf_keras.Model, data: Data, place: str) -> None:
 def _check_gradients(model: tf_keras.Model, data: Data, place: str) -> None:
     if not model.trainable_variables:
         raise TrainingError(
-            f"{place}: no weight is trainable, so nothing can be trained; set trainable = True on"
-            " layers and save the model again"
+            "no weight is trainable, so nothing can be trained; set trainable = True on"
+            " layers and save the model again",
+            place=place,
         )
     watched = _watched(model)
     trained = {id(variable) for variable in model.trainable_variables}
@@ -78,8 +79,9 @@ def _check_gradients(model: tf_keras.Model, data: Data, place: str) -> None:
     if all(id(variable) in blocked for variable in model.trainable_variables):
         reasons = dict.fromkeys(blocked[id(variable)] for variable in model.trainable_variables)
         raise TrainingError(
-            f"{place}: no weight gets a gradient from the loss, so nothing can be trained"
-            f" ({'; '.join(reasons)}); change the model or the loss"
+            f"no weight gets a gradient from the loss, so nothing can be trained"
+            f" ({'; '.join(reasons)}); change the model or the loss",
+            place=place,
         )
     missed = [
         f"{address} ({blocked[id(weight)]})" for address, weight in watched if id(weight) in blocked
@@ -87,9 +89,10 @@ def _check_gradients(model: tf_keras.Model, data: Data, place: str) -> None:
     if missed:
         more = f" and {len(missed) - _SHOWN} more" if len(missed) > _SHOWN else ""
         raise TrainingError(
-            f"{place}: pruned layers that get no gradient from the loss would never reach their"
+            f"pruned layers that get no gradient from the loss would never reach their"
             f" target: {', '.join(missed[:_SHOWN])}{more}; leave them out of the rules, or freeze"
-            " them (trainable = False) to prune them as they are"
+            " them (trainable = False) to prune them as they are",
+            place=place,
         )
 
 
@@ -130,7 +133,7 @@ def _trace(model: tf_keras.Model, data: Data, variables: list[Any], place: str) 
         raise
     # whatever the layers raise; `fit` would meet the same after the run's folder was made
     except Exception as fault:
-        raise TrainingError(f"{place}: {_explain_failure(model, fault, graphs)}") from fault
+        raise TrainingError(f"{_explain_failure(model, fault, graphs)}", place=place) from fault
     return found
 
 

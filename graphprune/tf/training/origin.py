@@ -64,8 +64,7 @@ class Origin:
         except GraphpruneError as fault:
             if not self.is_live:
                 raise
-            said = str(fault).removeprefix(f"{self.file}: ")
-            raise TrainingError(f"{self.place}: {said}") from fault
+            raise TrainingError(fault.text, place=self.place) from fault
 
     def discard(self) -> None:
         """Remove the temporary file of a live model: a run that has begun has its own."""

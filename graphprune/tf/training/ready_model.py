@@ -44,13 +44,14 @@ def make_ready(
         model = apply_plan(model, plan)
     if not find_wrappers(model) and plan is not None:
         raise TrainingError(
-            f"{place}: the plan wraps no layer, so there is nothing to train for; graphprune plan"
-            " shows why"
+            "the plan wraps no layer, so there is nothing to train for; graphprune plan shows why",
+            place=place,
         )
     if not find_wrappers(model):
         raise TrainingError(
-            f"{place}: no layer is pruned; give rules with -r RULES (rules in Python), or wrap the"
-            " model first with graphprune apply"
+            "no layer is pruned; give rules with -r RULES (rules in Python), or wrap the"
+            " model first with graphprune apply",
+            place=place,
         )
     check_finite(model, place, "such a model cannot be pruned by magnitude; train it anew")
     compile_model(model, asked, place)

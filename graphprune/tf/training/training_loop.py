@@ -189,7 +189,7 @@ def _fit(task: Task, pruning: UpdatePruningStep, recorder: Recorder) -> None:
         _fit_once(task, [pruning, *([] if summaries is None else [summaries]), recorder])
     except tf.errors.OpError as fault:
         raise DataError(
-            f"{task.data.spec}: failed after step {recorder.step}: {explain_fault(fault)}"
+            f"failed after step {recorder.step}: {explain_fault(fault)}", place=task.data.spec
         ) from fault
     finally:
         if summaries is not None:

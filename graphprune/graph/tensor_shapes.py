@@ -7,15 +7,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from graphprune.archive.entries import Entry, is_builtin, is_model, type_of
+from graphprune.archive.entries import Entry, is_model
 from graphprune.errors import GraphError
+from graphprune.graph.classes.builtin_layers import find_output_shapes, known_class
 from graphprune.graph.frames import Frame, Member, Use, constants_of
 from graphprune.graph.from_config import graph_from_config
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 from graphprune.graph.shapes.axis_lengths import MAX_RANK, Shape, format_shape
 from graphprune.graph.shapes.operation_calls import OperationCall
-from graphprune.graph.shapes.output_shapes import find_output_shapes
 
 __all__ = ["Shape", "TensorUse", "find_tensor_shapes", "format_shape"]
 
@@ -122,25 +122,14 @@ class _Walk:
         )
 
     def _layer_shapes(self, entry: Entry, taken: _Shapes, call: OperationCall | None) -> _Shapes:
-        """Return what a layer gives; of a model that is held by a TimeDistributed, for one step."""
-        inner = entry["config"].get("layer")
-        if (
-            type_of(entry) != "TimeDistributed"
-            or not is_builtin(entry)
-            or not _is_entry(inner)
-            or not taken
-            or taken[0] is None
-            or len(taken[0]) < 2
-        ):
-            return find_output_shapes(entry, taken, call)
-        batch, steps, *rest = taken[0]
-        step = (batch, *rest)
-        found = (
-            self._held_shapes(inner, step)
-            if is_model(inner)
-            else self._layer_shapes(inner, (step,), None)
-        )
-        return tuple(None if made is None else (made[0], steps, *made[1:]) for made in found[:1])
+        """Return what a layer gives, models that it holds included."""
+        return find_output_shapes(entry, taken, call, self._shapes_inside)
+
+    def _shapes_inside(self, entry: Entry, taken: Sequence[Shape | None]) -> _Shapes:
+        first = taken[0]
+        if is_model(entry):
+            return () if first is None else self._held_shapes(entry, first)
+        return self._layer_shapes(entry, tuple(taken), None)
 
     def _held_shapes(self, entry: Entry, given: Shape) -> _Shapes:
         """Return what a model that is no part of the graph gives for one tensor of the shape
@@ -191,14 +180,6 @@ def _in_order(frame: Frame) -> Iterator[tuple[Member, int]]:
             waits[taker] -= 1
             if not waits[taker]:
                 ready.append(taker)
-
-
-def _is_entry(value: Any) -> bool:
-    return (
-        isinstance(value, Mapping)
-        and isinstance(value.get("class_name"), str)
-        and isinstance(value.get("config"), Mapping)
-    )
 
 
 def _operation_call(
@@ -291,3 +272,43 @@ def _shapes_in(value: Any) -> Iterator[Shape]:
             and all(length is None or type(length) is int for length in item)
         ):
             yield tuple(item)
+
+
+def find_last_axis(layer: Layer) -> int | None:
+    """Return the length of the last axis of the layer's output, if one of its weights tells it.
+
+    That is what is known where the tensor that it takes is not (behind a Lambda).
+    """
+    known = known_class(layer.entry)
+    name = "" if known is None else known.output_weight
+    if not name or layer.config.get("data_format") == "channels_first":
+        return None
+    return next(
+        (
+            tensor.shape[-1]
+            for tensor in layer.tensors
+            if tensor.name == name and len(tensor.shape) > 1
+        ),
+        None,
+    )
+
+
+def format_output(layer: Layer, shape: Shape | None) -> str:
+    """Return a layer's output shape as reports show it: `…×10` where only the last axis is known,
+    and nothing where nothing is known.
+
+    Example:
+        >>> from graphprune.graph.layers import Tensor
+        >>> dense = Layer(
+        ...     "fc",
+        ...     "Dense",
+        ...     {"class_name": "Dense", "config": {}},
+        ...     tensors=(Tensor("kernel", (8, 10)),),
+        ... )
+        >>> format_output(dense, (None, 10)), format_output(dense, None)
+        ('?×10', '…×10')
+    """  # noqa: RUF002 - the sign of multiplication is meant
+    if shape is not None:
+        return format_shape(shape)
+    last = find_last_axis(layer)
+    return "" if last is None else f"…×{last}"  # noqa: RUF001

@@ -1,0 +1,112 @@
+"""Attention layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from graphprune.graph.classes.dense import MAX_EQUATION, numbered
+from graphprune.graph.classes.layer_class import Expected, LayerClass, Weight, merged
+from graphprune.graph.classes.lengths import Config, Lengths, Open, parse_lengths, read_setting
+from graphprune.graph.shapes.axis_lengths import Shape
+
+MULTI_HEAD_LAYERS = {
+    "query": "_query_dense",
+    "key": "_key_dense",
+    "value": "_value_dense",
+    "attention_output": "_output_dense",
+}
+"""The layers inside MultiHeadAttention: name and attribute
+(tf_keras/src/layers/attention/multi_head_attention.py).
+"""
+DENSE_ATTENTION = ("BaseDenseAttention", "BaseRandomLayer")
+
+
+def _multi_head_weights(config: Mapping[str, Any]) -> tuple[Weight, ...]:
+    """Return kernel and bias of the four layers inside; `heads` is an axis of each kernel."""
+    shape = config.get("output_shape")
+    results = min(len(shape), MAX_EQUATION) if isinstance(shape, list | tuple) else 1
+    axes = dict.fromkeys(MULTI_HEAD_LAYERS, ("in", "heads", "out")) | {
+        "attention_output": numbered(("heads", "in", *("out",) * results))
+    }
+    weights: list[Weight] = []
+    for layer, path in MULTI_HEAD_LAYERS.items():
+        bias = (
+            tuple(axis for axis in axes[layer] if axis != "in")
+            if layer != "attention_output"
+            else axes[layer][2:]
+        )
+        weights += [
+            Weight(f"{layer}.kernel", axes[layer], prunable=True, path=path, scopes=(layer,)),
+            Weight(f"{layer}.bias", bias, needs="use_bias", path=path, scopes=(layer,)),
+        ]
+    return tuple(weights)
+
+
+def _multi_head_shapes(config: Config) -> Expected:
+    heads, key_dim = read_setting(config, "num_heads"), read_setting(config, "key_dim")
+    value_dim = (
+        read_setting(config, "value_dim") if config.get("value_dim") is not None else key_dim
+    )
+    shape = config.get("output_shape")
+    results: Lengths = (Open("query"),) if not shape else parse_lengths(shape)
+    widths = {"query": key_dim, "key": key_dim, "value": value_dim}
+    return {
+        **{f"{part}.kernel": (Open(part), heads, width) for part, width in widths.items()},
+        **{f"{part}.bias": (heads, width) for part, width in widths.items()},
+        "attention_output.kernel": (heads, value_dim, *results),
+        "attention_output.bias": results,
+    }
+
+
+def _multi_head_output(config: Config, taken: Sequence[Shape]) -> Shape:
+    """Return what MultiHeadAttention gives for its query; nothing is said of its scores."""
+    query, shape = taken[0], config.get("output_shape")
+    if shape is None:
+        return query
+    return *query[:-1], *(shape if isinstance(shape, list | tuple) else (shape,))
+
+
+def _dot_product_weights(config: Mapping[str, Any]) -> tuple[Weight, ...]:
+    has = {
+        "scale": config.get("use_scale"),
+        "concat_score_weight": config.get("score_mode") == "concat",
+    }
+    return tuple(Weight(name) for name, is_there in has.items() if is_there)
+
+
+def _attention_output(_config: Config, taken: Sequence[Shape]) -> Shape:
+    """Return what both attentions give for [query, value] or [query, value, key]."""
+    query, value = taken[:2]
+    return (*query[:-1], value[-1])
+
+
+CLASSES: Mapping[str, LayerClass] = {
+    "MultiHeadAttention": LayerClass(
+        "sequence",
+        (),
+        _multi_head_weights,
+        _multi_head_shapes,
+        merged(_multi_head_output),
+        arguments=("query",),
+        attributes=MULTI_HEAD_LAYERS,
+        attribute_class="EinsumDense",
+        is_built_by_call=True,
+    ),
+    "Attention": LayerClass(
+        "sequence",
+        DENSE_ATTENTION,
+        _dot_product_weights,
+        lambda _config: {"scale": (), "concat_score_weight": ()},
+        merged(_attention_output),
+        arguments=("query", "value", "key"),
+    ),
+    "AdditiveAttention": LayerClass(
+        "sequence",
+        DENSE_ATTENTION,
+        (Weight("scale", needs="use_scale"),),
+        lambda _config: {"scale": (Open("in"),)},
+        merged(_attention_output),
+        arguments=("query", "value", "key"),
+    ),
+}

@@ -1,0 +1,173 @@
+"""Convolutions and locally connected layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from graphprune.graph.classes.layer_class import (
+    SPATIAL,
+    Axes,
+    Expected,
+    LayerClass,
+    OutputShapes,
+    Weight,
+    one,
+)
+from graphprune.graph.classes.lengths import (
+    Config,
+    Lengths,
+    Open,
+    SettingError,
+    read_setting,
+    read_window,
+)
+from graphprune.graph.classes.spatial import (
+    LengthOf,
+    channels_of,
+    convolved_length,
+    over_space,
+    transposed_length,
+)
+from graphprune.graph.shapes.axis_lengths import Shape
+
+IN = Open("in")
+OUT_BIAS = Weight("bias", ("out",), needs="use_bias")
+BIAS = Weight("bias", needs="use_bias")
+
+
+def _convolution(rank: int) -> LayerClass:
+    def shapes(config: Config) -> Expected:
+        filters, groups = read_setting(config, "filters"), read_setting(config, "groups", 1)
+        if filters % groups:
+            raise SettingError(f"filters must be a multiple of groups, got {filters} and {groups}")
+        return {"kernel": (*read_window(rank, config), IN, filters), "bias": (filters,)}
+
+    return LayerClass(
+        "convolution",
+        ("Conv",),
+        (Weight("kernel", (*SPATIAL[rank], "in", "out"), prunable=True), OUT_BIAS),
+        shapes,
+        _convolved(rank),
+        output_weight="kernel",
+        is_pure=True,
+    )
+
+
+def _transposed(rank: int) -> LayerClass:
+    def shapes(config: Config) -> Expected:
+        filters = read_setting(config, "filters")
+        return {"kernel": (*read_window(rank, config), filters, IN), "bias": (filters,)}
+
+    return LayerClass(
+        "convolution",
+        (f"Conv{rank}D", "Conv"),
+        (Weight("kernel", (*SPATIAL[rank], "out", "in"), prunable=True), OUT_BIAS),
+        shapes,
+        _convolved(rank, transposed_length),
+        is_pure=True,
+    )
+
+
+def _depthwise_kernel(rank: int) -> Weight:
+    return Weight("depthwise_kernel", (*SPATIAL[rank], "in", "multiplier"), prunable=True)
+
+
+def _depthwise_shapes(rank: int) -> Callable[[Config], Expected]:
+    def shapes(config: Config) -> Expected:
+        multiplier = read_setting(config, "depth_multiplier", 1)
+        return {
+            "depthwise_kernel": (*read_window(rank, config), IN, multiplier),
+            "bias": (Open("in", multiplier),),
+        }
+
+    return shapes
+
+
+def _depthwise(rank: int) -> LayerClass:
+    return LayerClass(
+        "convolution",
+        ("DepthwiseConv", "Conv"),
+        (_depthwise_kernel(rank), BIAS),
+        _depthwise_shapes(rank),
+        _convolved(rank),
+        is_pure=True,
+        tfmot_prunes=() if rank == 2 else None,
+    )
+
+
+def _separable(rank: int) -> LayerClass:
+    def shapes(config: Config) -> Expected:
+        filters, depthwise = read_setting(config, "filters"), _depthwise_shapes(rank)(config)
+        pointwise = (*(1,) * rank, *depthwise["bias"], filters)
+        return {**depthwise, "pointwise_kernel": pointwise, "bias": (filters,)}
+
+    pointwise = Weight("pointwise_kernel", (*SPATIAL[rank], "in", "out"), prunable=True)
+    return LayerClass(
+        "convolution",
+        ("SeparableConv", "Conv"),
+        (_depthwise_kernel(rank), pointwise, OUT_BIAS),
+        shapes,
+        _convolved(rank),
+        is_pure=True,
+        tfmot_prunes=("pointwise_kernel",),
+    )
+
+
+def _locally_connected(rank: int) -> LayerClass:
+    return LayerClass(
+        "convolution",
+        (),
+        partial(_local_weights, rank),
+        partial(_local_shapes, rank),
+        _convolved(rank),
+    )
+
+
+def _local_weights(rank: int, config: Mapping[str, Any]) -> tuple[Weight, ...]:
+    """Return the weights of a LocallyConnected layer; `implementation` decides how it stores them.
+
+    1: one small dense kernel a position; 2: one kernel from every input to every output, of which
+    only those in reach ever act, so it is not prunable; 3: the list of the weights in reach.
+    """
+    spatial = SPATIAL[rank]
+    before, after = (tuple(f"{side}_{axis}" for axis in spatial) for side in ("in", "out"))
+    first = config.get("data_format") == "channels_first"
+    full = ("in", *before, "out", *after) if first else (*before, "in", *after, "out")
+    kinds: Mapping[Any, Axes] = {1: ("position", "in", "out"), 2: full, 3: ("weight",)}
+    implementation = config.get("implementation", 1)
+    kernel = Weight("kernel", kinds.get(implementation, ()), prunable=implementation in (1, 3))
+    return kernel, Weight("bias", (*spatial, "out"), needs="use_bias")
+
+
+def _local_shapes(rank: int, config: Config) -> Expected:
+    filters, window = read_setting(config, "filters"), math.prod(read_window(rank, config))
+    last: Lengths = (*(None,) * (2 * rank + 1), filters)
+    if config.get("data_format") == "channels_first":
+        last = (*(None,) * (rank + 1), filters, *(None,) * rank)
+    kernels: Mapping[Any, Lengths] = {1: (None, Open("in", window), filters), 2: last, 3: (None,)}
+    implementation = config.get("implementation", 1)
+    known = {"kernel": kernels[implementation]} if implementation in (1, 2, 3) else {}
+    return {**known, "bias": (*(None,) * rank, filters)}
+
+
+def _convolved(rank: int, length_of: LengthOf = convolved_length) -> OutputShapes:
+    def shape_of(config: Config, shape: Shape) -> Shape:
+        if "filters" in config:
+            return over_space(config, shape, rank, config["filters"], length_of)
+        # a depthwise convolution keeps its channels apart
+        channels = channels_of(config, shape) * config.get("depth_multiplier", 1)
+        return over_space(config, shape, rank, channels, length_of)
+
+    return one(shape_of)
+
+
+CLASSES: Mapping[str, LayerClass] = {
+    **{f"Conv{rank}D": _convolution(rank) for rank in (1, 2, 3)},
+    **{f"Conv{rank}DTranspose": _transposed(rank) for rank in (1, 2, 3)},
+    **{f"DepthwiseConv{rank}D": _depthwise(rank) for rank in (1, 2)},
+    **{f"SeparableConv{rank}D": _separable(rank) for rank in (1, 2)},
+    **{f"LocallyConnected{rank}D": _locally_connected(rank) for rank in (1, 2)},
+}

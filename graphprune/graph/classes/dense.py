@@ -1,0 +1,178 @@
+"""Layers that multiply by one matrix (Dense, EinsumDense) or look up its rows (Embedding)."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from graphprune.graph.classes.layer_class import Axes, Expected, LayerClass, Weight, one
+from graphprune.graph.classes.lengths import Config, Open, SettingError, parse_lengths, read_setting
+from graphprune.graph.shapes.axis_lengths import Shape
+
+IN = Open("in")
+MAX_EQUATION = 1000
+"""Characters; three tensors with all axes that TensorFlow can count need fewer."""
+TABLE = tuple(
+    Weight(name, trainable=False)
+    for name in ("vocabulary_table_keys", "vocabulary_table_values", "vocabulary")
+)
+"""The weights of a DynamicLookup."""
+DYNAMIC_TABLE = tuple(
+    replace(weight, name=f"dynamic_lookup_layer.{weight.name}", path="dynamic_lookup_layer")
+    for weight in TABLE
+)
+
+
+def _dense_shapes(config: Config) -> Expected:
+    units = read_setting(config, "units")
+    return {"kernel": (IN, units), "bias": (units,)}
+
+
+def _einsum_weights(config: Mapping[str, Any]) -> tuple[Weight, ...]:
+    kernel = Weight("kernel", einsum_axes(str(config.get("equation", ""))), prunable=True)
+    return kernel, Weight("bias", needs="bias_axes")
+
+
+def einsum_axes(equation: str) -> Axes:
+    """Return the axes of an EinsumDense kernel.
+
+    `in` are summed over, `out` appear only in the output, `each` in input and output. Several of a
+    kind are numbered from 1. An equation that Keras would refuse gives no axes.
+
+    Example:
+        >>> einsum_axes("...x,xy->...y"), einsum_axes("abc,cde->abde"), einsum_axes("abc,bcd->abd")
+        (('in', 'out'), ('in', 'out_1', 'out_2'), ('each', 'in', 'out'))
+    """
+    if len(equation) > MAX_EQUATION:
+        return ()
+    parts = re.fullmatch(
+        r"([A-Za-z]+),([A-Za-z]+)->([A-Za-z]+)", equation.replace("...", "").replace(" ", "")
+    )
+    if parts is None:
+        return ()
+    source, kernel, result = parts.groups()
+    kept = {letter: "each" if letter in source else "out" for letter in result}
+    return numbered(tuple(kept.get(letter, "in") for letter in kernel))
+
+
+def numbered(kinds: Axes) -> Axes:
+    """Return the names of axes, numbered from 1 where a name stands several times.
+
+    Example:
+        >>> numbered(("in", "out", "out"))
+        ('in', 'out_1', 'out_2')
+    """
+    totals, numbers = Counter(kinds), {kind: itertools.count(1) for kind in kinds}
+    return tuple(kind if totals[kind] == 1 else f"{kind}_{next(numbers[kind])}" for kind in kinds)
+
+
+def _einsum_weight_shapes(config: Config) -> Expected:
+    """Return the weight shapes of an EinsumDense.
+
+    Letters of the result go by `output_shape`, those of the input are open. The batch axis, and
+    axes that an ellipsis stands for, are no part of `output_shape`
+    (tf_keras/src/layers/core/einsum_dense.py, `_analyze_split_string`).
+    """
+    shape, equation = parse_lengths(config["output_shape"]), str(config["equation"])
+    if len(equation) > MAX_EQUATION:
+        raise SettingError(
+            f"equation must have at most {MAX_EQUATION:,} characters, got {len(equation):,}"
+        )
+    parts = re.fullmatch(
+        r"(\.\.\.)?([A-Za-z]+)(\.\.\.)?,([A-Za-z]+)->(\.\.\.)?([A-Za-z]+)(\.\.\.)?",
+        equation.replace(" ", ""),
+    )
+    if parts is None:
+        return {}
+    starts_open, source, ends_open, kernel, _, result, _ = parts.groups()
+    told = dict(zip(result if starts_open else result[1:], shape, strict=False))
+    known = {"kernel": tuple(Open(axis) if axis in source else told.get(axis) for axis in kernel)}
+    bias = config.get("bias_axes")
+    if not bias or ends_open:
+        return known
+    letters = [None if letter in source else told.get(letter) for letter in str(bias)]
+    return {**known, "bias": tuple(letters)}
+
+
+def _einsum_output(config: Config, shape: Shape) -> Shape:
+    """Return what an EinsumDense gives; an ellipsis stands for the axes before the named ones."""
+    parts = re.fullmatch(
+        r"(\.{3})?([A-Za-z]+),[A-Za-z]+->(\.{3})?([A-Za-z]+)", config["equation"].replace(" ", "")
+    )
+    if parts is None or bool(parts[1]) != bool(parts[3]):
+        raise ValueError(f"equation {config['equation']!r} is not known")
+    named, result = parts[2], parts[4]
+    lengths = dict(zip(named, shape[len(shape) - len(named) :], strict=True))
+    told = config["output_shape"]
+    told = told if isinstance(told, list | tuple) else [told]
+    made = dict(zip(reversed(result), reversed(told), strict=False))
+    extra = shape[: len(shape) - len(named)]
+    if extra and not parts[1]:
+        raise ValueError(f"equation {config['equation']!r} has fewer axes than {shape}")
+    return (*extra, *(lengths[letter] if letter in lengths else made[letter] for letter in result))
+
+
+def _embedding_shapes(config: Config) -> Expected:
+    return {"embeddings": (read_setting(config, "input_dim"), read_setting(config, "output_dim"))}
+
+
+def _dynamic_embedding_shapes(config: Config) -> Expected:
+    return {f"embedding_layer.{name}": found for name, found in _embedding_shapes(config).items()}
+
+
+def _fourier_shapes(config: Config) -> Expected:
+    length = read_setting(config, "output_dim")
+    return {"kernel_scale": (1,), "unscaled_kernel": (IN, length), "bias": (length,)}
+
+
+CLASSES: Mapping[str, LayerClass] = {
+    "Dense": LayerClass(
+        "dense",
+        (),
+        (
+            Weight("kernel", ("in", "out"), prunable=True),
+            Weight("bias", ("out",), needs="use_bias"),
+        ),
+        _dense_shapes,
+        one(lambda config, shape: (*shape[:-1], config["units"])),
+        output_weight="kernel",
+        is_pure=True,
+    ),
+    "EinsumDense": LayerClass(
+        "dense", (), _einsum_weights, _einsum_weight_shapes, one(_einsum_output), is_pure=True
+    ),
+    "Embedding": LayerClass(
+        "embedding",
+        (),
+        (Weight("embeddings", ("in", "out"), prunable=True),),
+        _embedding_shapes,
+        one(lambda config, shape: (*shape, config["output_dim"])),
+        output_weight="embeddings",
+        has_sparse_gradients=True,
+    ),
+    "DynamicEmbedding": LayerClass(
+        "embedding",
+        (),
+        (
+            Weight("embedding_layer.embeddings", ("in", "out"), path="embedding_layer"),
+            *DYNAMIC_TABLE,
+        ),
+        _dynamic_embedding_shapes,
+    ),
+    "DynamicLookup": LayerClass("embedding", (), TABLE),
+    "RandomFourierFeatures": LayerClass(
+        "operation",
+        (),
+        (
+            Weight("kernel_scale"),
+            Weight("unscaled_kernel", ("in", "out"), trainable=False),
+            Weight("bias", ("out",), trainable=False),
+        ),
+        _fourier_shapes,
+        one(lambda config, shape: (shape[0], config["output_dim"])),
+    ),
+}

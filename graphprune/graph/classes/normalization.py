@@ -1,0 +1,83 @@
+"""Layers that normalize what passes through them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from graphprune.graph.classes.layer_class import SAME, Expected, LayerClass, Weight
+from graphprune.graph.classes.lengths import Config, Lengths, Open, parse_length
+
+SCALE_AND_CENTER = (Weight("gamma", needs="scale"), Weight("beta", needs="center"))
+MOVING = ("moving_mean", "moving_variance")
+RENORM = ("moving_stddev", "renorm_mean", "renorm_stddev")
+
+
+def _batch_weights(config: Mapping[str, Any]) -> tuple[Weight, ...]:
+    """Return the weights of a BatchNormalization, with those of its `renorm` form."""
+    moving = (*MOVING, *(RENORM if config.get("renorm") else ()))
+    return *SCALE_AND_CENTER, *(Weight(name, trainable=False) for name in moving)
+
+
+def _batch_shapes(config: Config) -> Expected:
+    axis = config.get("axis", -1)
+    if isinstance(axis, list | tuple) and len(axis) != 1:
+        return {}
+    return along_axes("gamma", "beta", *MOVING, *RENORM)(config)
+
+
+def along_axes(*names: str) -> Callable[[Config], Expected]:
+    """Return the weight shapes of a layer that keeps one number for each place along its axes.
+
+    There are as many of them for each of `names`.
+    """
+
+    def shapes(config: Config) -> Expected:
+        axis = config.get("axis", -1)
+        axes = axis if isinstance(axis, list | tuple) else [axis]
+        axes = [] if axis is None else axes
+        lengths: Lengths = tuple(Open(f"axis {one}") for one in axes)
+        return dict.fromkeys(names, lengths)
+
+    return shapes
+
+
+def _group_shapes(config: Config) -> Expected:
+    groups = config.get("groups", 32)
+    channels = Open("groups")
+    if groups != -1:
+        channels = Open("channels in a group", parse_length(groups, "groups"))
+    return {"gamma": (channels,), "beta": (channels,)}
+
+
+def _with_listed_axes(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the config with a list of axes for one axis, as Keras writes it once it is built."""
+    return config | {"axis": [config["axis"]]} if isinstance(config["axis"], int) else config
+
+
+BATCH_NORMALIZATION = LayerClass(
+    "normalization",
+    ("BatchNormalizationBase",),
+    _batch_weights,
+    _batch_shapes,
+    SAME,
+    is_pure=True,
+    normalize=_with_listed_axes,
+)
+
+CLASSES: Mapping[str, LayerClass] = {
+    "BatchNormalization": BATCH_NORMALIZATION,
+    "SyncBatchNormalization": replace(BATCH_NORMALIZATION, is_pure=False),
+    "LayerNormalization": LayerClass(
+        "normalization",
+        (),
+        SCALE_AND_CENTER,
+        along_axes("gamma", "beta"),
+        SAME,
+        is_pure=True,
+        normalize=_with_listed_axes,
+    ),
+    "GroupNormalization": LayerClass("normalization", (), SCALE_AND_CENTER, _group_shapes, SAME),
+    "UnitNormalization": LayerClass("normalization", output_shapes=SAME),
+}

@@ -1,0 +1,84 @@
+"""Layers without weights over space: pooling, padding, cropping, upsampling."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+
+from graphprune.graph.classes.layer_class import LayerClass, one
+from graphprune.graph.classes.lengths import Config
+from graphprune.graph.classes.spatial import (
+    channels_of,
+    each_space,
+    join_axes,
+    over_space,
+    per_axis,
+)
+from graphprune.graph.shapes.axis_lengths import Shape
+
+Rule = Callable[[Config, Shape], Shape]
+
+
+def _pooled(rank: int) -> Rule:
+    def rule(config: Config, shape: Shape) -> Shape:
+        settings = {
+            "kernel_size": config["pool_size"],
+            "strides": config.get("strides") or config["pool_size"],
+            "padding": config.get("padding", "valid"),
+            "data_format": config.get("data_format", "channels_last"),
+        }
+        return over_space(settings, shape, rank, channels_of(config, shape))
+
+    return rule
+
+
+def _globally_pooled(rank: int) -> Rule:
+    def rule(config: Config, shape: Shape) -> Shape:
+        ones = (1,) * rank if config.get("keepdims") else ()
+        return join_axes(config, (shape[0],), ones, channels_of(config, shape))
+
+    return rule
+
+
+def _bordered(rank: int, sign: int, setting: str) -> Rule:
+    def rule(config: Config, shape: Shape) -> Shape:
+        pairs = [config[setting]] if rank == 1 else config[setting]
+        widths = [sum(pair) if isinstance(pair, list | tuple) else 2 * pair for pair in pairs]
+        return each_space(config, shape, operator.add, [sign * width for width in widths])
+
+    return rule
+
+
+def _upsampled(rank: int) -> Rule:
+    def rule(config: Config, shape: Shape) -> Shape:
+        return each_space(config, shape, operator.mul, per_axis(config["size"], rank))
+
+    return rule
+
+
+def _classes(rank: int) -> Mapping[str, LayerClass]:
+    pooling = LayerClass(
+        "pooling", (f"Pooling{rank}D",), output_shapes=one(_pooled(rank)), is_pure=True
+    )
+    over_all = LayerClass(
+        "pooling",
+        (f"GlobalPooling{rank}D",),
+        output_shapes=one(_globally_pooled(rank)),
+        is_pure=True,
+    )
+    rules = {
+        "ZeroPadding": _bordered(rank, 1, "padding"),
+        "Cropping": _bordered(rank, -1, "cropping"),
+        "UpSampling": _upsampled(rank),
+    }
+    return {
+        **{f"{kind}Pooling{rank}D": pooling for kind in ("Average", "Max")},
+        **{f"Global{kind}Pooling{rank}D": over_all for kind in ("Average", "Max")},
+        **{
+            f"{kind}{rank}D": LayerClass("shape", output_shapes=one(rule), is_pure=True)
+            for kind, rule in rules.items()
+        },
+    }
+
+
+CLASSES: Mapping[str, LayerClass] = {**_classes(1), **_classes(2), **_classes(3)}

@@ -1,0 +1,139 @@
+"""Layers that prepare data: normalization, vocabularies, categories, images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from graphprune.graph.classes.layer_class import SAME, Expected, LayerClass, Weight, one
+from graphprune.graph.classes.lengths import Config
+from graphprune.graph.classes.normalization import along_axes
+from graphprune.graph.shapes.axis_lengths import Shape
+
+BASES = ("PreprocessingLayer",)
+RANDOM = ("BaseRandomLayer",)
+
+
+def _normalization_weights(config: Mapping[str, Any]) -> tuple[Weight, ...]:
+    """Return what a Normalization learned from data; nothing where mean and variance are given."""
+    if config.get("mean") is not None:
+        return ()
+    return tuple(Weight(name, trainable=False) for name in ("mean", "variance", "count"))
+
+
+def _normalization_shapes(config: Config) -> Expected:
+    return {**along_axes("mean", "variance")(config), "count": ()}
+
+
+def _discretization_weights(config: Mapping[str, Any]) -> tuple[Weight, ...]:
+    """Return what a Discretization learned from data; nothing where its bins are given."""
+    return () if config.get("bin_boundaries") is not None else (Weight("summary", trainable=False),)
+
+
+def _lookup_weights(config: Mapping[str, Any]) -> tuple[Weight, ...]:
+    """Return the weights of a lookup layer; its vocabulary is no tensor."""
+    if config.get("output_mode") != "tf_idf":
+        return ()
+    return (Weight("idf_weights", trainable=False),)
+
+
+def _vectorization_weights(config: Mapping[str, Any]) -> tuple[Weight, ...]:
+    """Return the weights of a TextVectorization.
+
+    `.keras` files hold them for the layer and for the lookup layer inside it.
+    """
+    weights = _lookup_weights(config)
+    copies = (
+        Weight(weight.name, trainable=False, path="_lookup_layer", is_copy=True)
+        for weight in weights
+    )
+    return *weights, *copies
+
+
+def _no_weights_known(config: Mapping[str, Any]) -> None:
+    """Return None: the weights of a DenseFeatures are those of its feature columns."""
+
+
+def _looked_up(config: Config, shape: Shape) -> Shape:
+    if config.get("output_mode", "int") != "int":
+        raise ValueError("only numbers keep the shape of what was looked up")
+    return shape
+
+
+def _encoded(config: Config, shape: Shape) -> Shape:
+    """Return what CategoryEncoding gives.
+
+    One-hot codes get an axis of their own unless there is one of length 1.
+    """
+    if len(shape) > 2:
+        raise ValueError("categories of more than two axes")
+    given = shape if config["output_mode"] == "one_hot" and shape[-1] != 1 else shape[:-1]
+    return (*given, config["num_tokens"])
+
+
+def _vectorized(config: Config, shape: Shape) -> Shape:
+    """Return what TextVectorization gives for one text an example.
+
+    That is as many words as it was told, or as the longest text has.
+    """
+    if (
+        config["output_mode"] != "int"
+        or config["split"] is None
+        or config.get("ragged")
+        or shape[1:] not in ((), (1,))
+    ):
+        raise ValueError("only numbers of words have a length that the config tells")
+    return shape[0], config["output_sequence_length"]
+
+
+def _resized(config: Config, shape: Shape) -> Shape:
+    """Return the shape of images that all get one height and width."""
+    return (*shape[:-3], config["height"], config["width"], shape[-1])
+
+
+def _random_size(place: int, _config: Config, shape: Shape) -> Shape:
+    axis = range(len(shape))[place]
+    return (*shape[:axis], None, *shape[axis + 1 :])
+
+
+def _lookup(*bases: str) -> LayerClass:
+    return LayerClass("embedding", bases, _lookup_weights, output_shapes=one(_looked_up))
+
+
+CLASSES: Mapping[str, LayerClass] = {
+    "Normalization": LayerClass(
+        "normalization", BASES, _normalization_weights, _normalization_shapes, SAME
+    ),
+    "Discretization": LayerClass(
+        "operation",
+        BASES,
+        _discretization_weights,
+        lambda _config: {"summary": (2, None)},
+        one(_looked_up),
+    ),
+    "IntegerLookup": _lookup("IndexLookup", *BASES),
+    "StringLookup": _lookup("IndexLookup", *BASES),
+    "TextVectorization": LayerClass(
+        "embedding", BASES, _vectorization_weights, output_shapes=one(_vectorized)
+    ),
+    "DenseFeatures": LayerClass(
+        "operation", ("DenseFeatures", "_BaseFeaturesLayer"), _no_weights_known
+    ),
+    "CategoryEncoding": LayerClass("embedding", output_shapes=one(_encoded)),
+    "Hashing": LayerClass("embedding", output_shapes=one(_looked_up)),
+    "HashedCrossing": LayerClass(),
+    "Rescaling": LayerClass("shape", output_shapes=SAME, is_pure=True),
+    **dict.fromkeys(("CenterCrop", "Resizing"), LayerClass("shape", output_shapes=one(_resized))),
+    "RandomCrop": LayerClass("operation", RANDOM, output_shapes=one(_resized)),
+    **{
+        f"Random{change}": LayerClass("operation", RANDOM, output_shapes=SAME)
+        for change in ("Brightness", "Contrast", "Flip", "Rotation", "Translation", "Zoom")
+    },
+    **{
+        f"Random{side}": LayerClass(
+            "operation", RANDOM, output_shapes=one(partial(_random_size, place))
+        )
+        for side, place in (("Height", -3), ("Width", -2))
+    },
+}

@@ -1,0 +1,179 @@
+"""Recurrent layers and cells."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from graphprune.archive.entries import is_entry, to_snake_case
+from graphprune.graph.classes.layer_class import (
+    MAX_INSIDE,
+    SPATIAL,
+    Axes,
+    Expected,
+    LayerClass,
+    Part,
+    Weight,
+    several,
+)
+from graphprune.graph.classes.lengths import Config, Open, read_setting, read_window
+from graphprune.graph.classes.spatial import convolved_length, per_axis
+from graphprune.graph.shapes.axis_lengths import Shape
+
+IN = Open("in")
+RANDOM = ("BaseRandomLayer",)
+
+
+def _weights(axes: Axes = ("in", "out"), path: str = "cell") -> tuple[Weight, ...]:
+    return (
+        Weight("kernel", axes, prunable=True, path=path),
+        Weight("recurrent_kernel", axes, prunable=True, path=path),
+        Weight("bias", needs="use_bias", path=path),
+    )
+
+
+def _gated(gates: int, config: Config) -> Expected:
+    units = read_setting(config, "units")
+    return {
+        "kernel": (IN, gates * units),
+        "recurrent_kernel": (units, gates * units),
+        "bias": (gates * units,),
+    }
+
+
+def _gru_shapes(config: Config) -> Expected:
+    shapes = _gated(3, config)
+    return {**shapes, "bias": (2, *shapes["bias"])} if config.get("reset_after", True) else shapes
+
+
+def _output(states: int, config: Config, shape: Shape) -> Sequence[Shape]:
+    """Return what a recurrent layer gives: its output, and states if it returns them."""
+    if config.get("time_major"):
+        raise ValueError("a recurrent layer with time as its first axis")
+    batch, steps, _ = shape
+    state = (batch, config["units"])
+    output = (batch, steps, config["units"]) if config.get("return_sequences") else state
+    return output, *(state,) * (states if config.get("return_state") else 0)
+
+
+def _layer(
+    bases: tuple[str, ...],
+    shapes: Callable[[Config], Expected],
+    states: int,
+    normalize: Callable[[dict[str, Any]], dict[str, Any]],
+) -> LayerClass:
+    """Return the record of a recurrent layer.
+
+    Keras puts the `initial_state` behind the sequence, as further inputs (`_process_inputs`,
+    tf_keras/src/layers/rnn/base_rnn.py).
+    """
+    return LayerClass(
+        "sequence",
+        bases,
+        _weights(),
+        shapes,
+        several(partial(_output, states)),
+        rest="initial_state",
+        calls=("cell",),
+        normalize=normalize,
+    )
+
+
+def _cell(shapes: Callable[[Config], Expected]) -> LayerClass:
+    return LayerClass("sequence", RANDOM, _weights(path=""), shapes)
+
+
+def _with_one_implementation(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the config with `implementation` 1 for 0, which Keras no longer tells apart."""
+    return config | {"implementation": 1} if config["implementation"] == 0 else config
+
+
+def _without_implementation(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key != "implementation"}
+
+
+def _conv_lstm(rank: int) -> LayerClass:
+    axes = (*SPATIAL[rank], "in", "out")
+    return LayerClass(
+        "sequence",
+        ("ConvLSTM", "ConvRNN", "RNN"),
+        _weights(axes),
+        partial(_conv_lstm_shapes, rank),
+        several(partial(_conv_lstm_output, rank)),
+        rest="initial_state",
+        calls=("cell",),
+    )
+
+
+def _conv_lstm_shapes(rank: int, config: Config) -> Expected:
+    filters, window = read_setting(config, "filters"), read_window(rank, config)
+    return {
+        "kernel": (*window, IN, 4 * filters),
+        "recurrent_kernel": (*window, filters, 4 * filters),
+        "bias": (4 * filters,),
+    }
+
+
+def _conv_lstm_output(rank: int, config: Config, shape: Shape) -> Sequence[Shape]:
+    """Return what a ConvLSTM gives; nothing is said of its states."""
+    if config.get("data_format") == "channels_first" or len(shape) != rank + 3:
+        raise ValueError("a ConvLSTM whose channels come first")
+    settings = zip(
+        *(
+            per_axis(config.get(key, 1), rank)
+            for key in ("kernel_size", "strides", "dilation_rate")
+        ),
+        strict=True,
+    )
+    space = tuple(
+        None if length is None else convolved_length(length, k, s, d, config)
+        for length, (k, s, d) in zip(shape[2:-1], settings, strict=True)
+    )
+    steps = (shape[1],) if config.get("return_sequences") else ()
+    return ((shape[0], *steps, *space, config["filters"]),)
+
+
+def _rnn_output(config: Config, shape: Shape) -> Sequence[Shape]:
+    """Return what an RNN of built-in cells gives; nothing is said of its states."""
+    cell = config["cell"]["config"]
+    last = cell["cells"][-1]["config"] if "cells" in cell else cell
+    return _output(0, {**config, "units": last["units"]}, shape)
+
+
+def _stacked(config: Config) -> Sequence[Part] | None:
+    """Return the cells of a StackedRNNCells, at most one more than a layer may have."""
+    cells = config.get("cells")
+    if not isinstance(cells, list | tuple):
+        return None
+    parts: list[Part] = []
+    seen: Counter[str] = Counter()
+    for index, cell in enumerate(cells[: MAX_INSIDE + 1]):
+        if not is_entry(cell):
+            return None
+        kind = to_snake_case(cell["class_name"].rsplit(">", 1)[-1])
+        place = f"cells/{kind}_{seen[kind]}" if seen[kind] else f"cells/{kind}"
+        parts.append(Part(f"cells.{index}", cell, place, ""))
+        seen[kind] += 1
+    return parts
+
+
+CLASSES: Mapping[str, LayerClass] = {
+    "SimpleRNN": _layer(("RNN",), partial(_gated, 1), 1, _without_implementation),
+    "LSTM": _layer(("RNN", *RANDOM), partial(_gated, 4), 2, _with_one_implementation),
+    "GRU": _layer(("RNN", *RANDOM), _gru_shapes, 1, _with_one_implementation),
+    "SimpleRNNCell": _cell(partial(_gated, 1)),
+    "LSTMCell": _cell(partial(_gated, 4)),
+    "GRUCell": _cell(_gru_shapes),
+    **{f"ConvLSTM{rank}D": _conv_lstm(rank) for rank in (1, 2, 3)},
+    "RNN": LayerClass(
+        "sequence",
+        output_shapes=several(_rnn_output),
+        parts=lambda config: [Part("", config.get("cell"), "cell")],
+        rest="initial_state",
+        calls=("cell",),
+    ),
+    "StackedRNNCells": LayerClass("sequence", parts=_stacked, calls=("cells",)),
+    "AbstractRNNCell": LayerClass("sequence"),
+}

@@ -1,0 +1,74 @@
+"""Layers without weights that reshape a tensor or merge several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from graphprune.graph.classes.layer_class import LayerClass, merged, one
+from graphprune.graph.classes.lengths import Config
+from graphprune.graph.shapes.axis_lengths import Shape, broadcast, concatenate, size_of
+
+MERGE = ("_Merge",)
+
+
+def _flattened(_config: Config, shape: Shape) -> Shape:
+    return shape[0], size_of(shape[1:])
+
+
+def _reshaped(config: Config, shape: Shape) -> Shape:
+    target, size = config["target_shape"], size_of(shape[1:])
+    rest = size_of([length for length in target if length != -1])
+    left = None if size is None or rest is None else size // rest
+    return shape[0], *(left if length == -1 else length for length in target)
+
+
+def _permuted(config: Config, shape: Shape) -> Shape:
+    if sorted(config["dims"]) != list(range(1, len(shape))):
+        raise ValueError(f"axes {config['dims']} are not those of {shape}")
+    return (shape[0], *(shape[axis] for axis in config["dims"]))
+
+
+def _repeated(config: Config, shape: Shape) -> Shape:
+    batch, length = shape
+    return batch, config["n"], length
+
+
+def _added(_config: Config, shapes: Sequence[Shape]) -> Shape:
+    if len({len(shape) for shape in shapes}) > 1:
+        raise ValueError("layers that merge tensors of several ranks move their axes")
+    return broadcast(shapes)
+
+
+def _concatenated(config: Config, shapes: Sequence[Shape]) -> Shape:
+    return concatenate(shapes, config.get("axis", -1))
+
+
+def _dotted(config: Config, shapes: Sequence[Shape]) -> Shape:
+    """Return the batch-wise product of two tensors without the axes that are summed.
+
+    Two vectors give one number (`Dot.compute_output_shape`).
+    """
+    left, right = shapes
+    axes = config["axes"]
+    axes = axes if isinstance(axes, list | tuple) else (axes, axes)
+    first, second = (range(len(shape))[axis] for axis, shape in zip(axes, shapes, strict=True))
+    made = (*left[:first], *left[first + 1 :], *right[1:second], *right[second + 1 :])
+    return made if len(made) > 1 else (*made, 1)
+
+
+def _merge(*, is_symmetric: bool = True, is_pure: bool = True) -> LayerClass:
+    return LayerClass(
+        "merge", MERGE, output_shapes=merged(_added), is_symmetric=is_symmetric, is_pure=is_pure
+    )
+
+
+CLASSES: Mapping[str, LayerClass] = {
+    "Flatten": LayerClass("shape", output_shapes=one(_flattened), is_pure=True),
+    "Reshape": LayerClass("shape", output_shapes=one(_reshaped), is_pure=True),
+    "Permute": LayerClass("shape", output_shapes=one(_permuted), is_pure=True),
+    "RepeatVector": LayerClass("shape", output_shapes=one(_repeated)),
+    **dict.fromkeys(("Add", "Average", "Maximum", "Minimum", "Multiply"), _merge()),
+    "Subtract": _merge(is_symmetric=False),
+    "Concatenate": LayerClass("merge", MERGE, output_shapes=merged(_concatenated), is_pure=True),
+    "Dot": LayerClass("merge", MERGE, output_shapes=merged(_dotted)),
+}

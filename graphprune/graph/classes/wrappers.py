@@ -1,0 +1,98 @@
+"""Layers that hold one layer: Wrapper, TimeDistributed, Bidirectional, SpectralNormalization."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from graphprune.graph.classes.layer_class import Expected, LayerCall, LayerClass, Part, Weight
+from graphprune.graph.classes.lengths import Config
+from graphprune.graph.shapes.axis_lengths import Shape
+
+WRAPPER = ("Wrapper",)
+
+
+def _held(config: Config) -> Sequence[Part]:
+    return [Part("layer", config.get("layer"), "layer")]
+
+
+def _both_ways(config: Config) -> Sequence[Part]:
+    forward = config.get("layer")
+    backward = config.get("backward_layer") or forward
+    return [
+        Part("forward_layer", forward, "forward_layer", "forward_"),
+        Part("backward_layer", backward, "backward_layer", "backward_"),
+    ]
+
+
+def _spectral_weights(inner: tuple[Weight, ...]) -> tuple[Weight, ...]:
+    """Return all weights of a SpectralNormalization.
+
+    It tracks the kernel of its layer as its own as well, and makes a vector.
+    """
+    if not inner:
+        return inner
+    return replace(inner[0], path="", is_copy=True), *inner, Weight("vector_u", trainable=False)
+
+
+def _spectral_shapes(inner: Expected) -> Expected:
+    kernel = inner.get("layer.kernel", inner.get("layer.embeddings"))
+    return {**inner, "vector_u": (1, kernel[-1])} if kernel else inner
+
+
+def _inner_output(call: LayerCall) -> Sequence[Shape | None]:
+    return call.shapes_inside(call.config["layer"], call.taken[:1])
+
+
+def _step_output(call: LayerCall) -> Sequence[Shape | None]:
+    """Return what a TimeDistributed gives: what its layer gives for each step."""
+    taken = call.taken[0]
+    if taken is None:
+        return ()
+    batch, steps, *rest = taken
+    made = call.shapes_inside(call.config["layer"], [(batch, *rest)])[:1]
+    return [None if shape is None else (shape[0], steps, *shape[1:]) for shape in made]
+
+
+def _both_output(call: LayerCall) -> Sequence[Shape | None]:
+    """Return what a Bidirectional gives, from what its two layers give."""
+    forward, backward = (
+        [shape for shape in call.shapes_inside(part.entry, call.taken[:1]) if shape is not None]
+        for part in _both_ways(call.config)
+    )
+    merge = call.config["merge_mode"]
+    states = (*forward[1:], *backward[1:])
+    if merge is None:
+        return (forward[0], backward[0], *states)
+    left, right = forward[0][-1], backward[0][-1]
+    if merge == "concat" and left is not None and right is not None:
+        return ((*forward[0][:-1], left + right), *states)
+    if merge in ("sum", "mul", "ave") and forward[0] == backward[0]:
+        return (forward[0], *states)
+    raise ValueError(f"merge mode {merge!r} is not known")
+
+
+CLASSES: Mapping[str, LayerClass] = {
+    "Wrapper": LayerClass(parts=_held, calls=("layer",)),
+    "TimeDistributed": LayerClass(
+        "sequence", WRAPPER, output_shapes=_step_output, parts=_held, calls=("layer",)
+    ),
+    "Bidirectional": LayerClass(
+        "sequence",
+        WRAPPER,
+        output_shapes=_both_output,
+        parts=_both_ways,
+        rest="initial_state",
+        calls=("forward_layer", "backward_layer"),
+        stored_twice="layer",
+    ),
+    "SpectralNormalization": LayerClass(
+        "normalization",
+        WRAPPER,
+        output_shapes=_inner_output,
+        parts=_held,
+        around=_spectral_weights,
+        shapes_around=_spectral_shapes,
+        calls=("layer",),
+    ),
+}
