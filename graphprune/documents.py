@@ -1,4 +1,4 @@
-"""JSON documents: their types and text, what is wrong with one in plain words, JSON Schemas.
+"""JSON documents: their types, text and schemas, and what is wrong with one.
 
 The keys of a document are a TypedDict, the one place that says them: mypy holds what is written
 against it, pydantic what is read, and the schema is made from it. pydantic is imported only where a
@@ -163,7 +163,7 @@ class Unexpected(ValueError):
 
 @contextmanager
 def within(*keys: Key) -> Iterator[None]:
-    """Put `keys` in front of the path of what is found wrong meanwhile.
+    """Within the block, put `keys` in front of the path of a fault.
 
     Raises:
         Unexpected: with the longer path.

@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a user's input, as one tree of exceptions.
+"""The tree of exceptions for a user's wrong input.
 
     GraphpruneError            exit code 1
     ├── ArchiveError           a saved model cannot be read

@@ -59,8 +59,9 @@ def make_plan(
     epochs: int | None = None,
     allow_missed: bool = False,
 ) -> Plan:
-    """Return what `rules` would change in a model; `print(plan)` shows it, `plan.save("p.html")`
-    writes it as a page.
+    """Return what `rules` would change in a model.
+
+    `print(plan)` shows it; `plan.save("p.html")` writes it as a page.
 
     Args:
         model: The path of a saved model, or a Keras model: everything that it tells is used. Or a
@@ -93,8 +94,9 @@ def make_plan(
 
 
 def apply_plan(model: Any, plan: Plan | Path) -> Any:
-    """Return a clone of a model with `plan` carried out: same names, weights, outputs and optimizer
-    state; the layers that the plan claims are wrapped.
+    """Return a clone of a model with the layers that `plan` claims wrapped.
+
+    Names, weights, outputs and optimizer state are the same.
 
     Layers that are wrapped already keep masks and step, unless the plan wraps them anew; layers
     that the plan does not change are as they were.
@@ -135,8 +137,9 @@ def apply_rules(
 
 
 def diff_models(before: Any, after: Any, *, measure_gzip: bool = False) -> GraphDiff:
-    """Return everything that differs between two models, weights included where they are known;
-    `print(diff)` shows it, `diff.save("d.html")` writes it as a page.
+    """Return the differences between two models, including weights if they are known.
+
+    `print(diff)` shows them; `diff.save("d.html")` writes them as a page.
 
     Args:
         before, after: Paths of saved models, Keras models, or layer graphs.
@@ -151,8 +154,9 @@ def diff_models(before: Any, after: Any, *, measure_gzip: bool = False) -> Graph
 
 
 def verify(model: Any, plan: Plan | Path) -> Verification:
-    """Return the measured zeros of every tensor that `plan` prunes: `found.drift` has those that
-    are not as planned.
+    """Return the measured zeros of every tensor that `plan` prunes.
+
+    `found.drift` has the tensors that are not as planned.
 
     Args:
         model: The path of a saved model, or a Keras model; wrapped or stripped.
@@ -182,8 +186,10 @@ def verify(model: Any, plan: Plan | Path) -> Verification:
 
 
 def write_plan(plan: Plan, path: Path) -> None:
-    """Write a plan; `.json` can be read again by `read_plan` and `graphprune apply --plan`, the
-    other suffixes are reports (see `Plan.save`).
+    """Write a plan in the format of the file's suffix.
+
+    `read_plan` and `graphprune apply --plan` read `.json`; the other suffixes are reports (see
+    `Plan.save`).
 
     Raises:
         OutputError: no report has such a suffix, or the file cannot be written.

@@ -207,7 +207,7 @@ NO_CASE: Mapping[str, str] = {
 WEIGHTLESS = sorted(
     name
     for name, known in BUILTIN_LAYERS.items()
-    if known.has_no_weights and name not in (*NO_CASE, "Lambda")
+    if known.has_no_weights and 2 in known.versions and name not in (*NO_CASE, "Lambda")
 )
 VARIANTS = ("gru_before", "rnn_of_cell", "bidirectional_unlike", "bidirectional_of_cells")
 """Recurrent layers that take long and have others of their class beside them."""

@@ -188,7 +188,7 @@ def check_code(code: int, arguments: Sequence[str]) -> None:
 
 
 def closing_words(home: Path, seconds: float) -> str:
-    """Return where everything is, and what to try next."""
+    """Return the list of files, and what to try next."""
     return f"""Done in {seconds:.0f} s. Everything is in {home}/:
   original.keras            the model as it was
   plan.json                 the plan, also the input of apply and train

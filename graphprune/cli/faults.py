@@ -1,4 +1,4 @@
-"""Every failure of every command as diagnostics, in the format that the report was asked for in."""
+"""Failures of commands as diagnostics, in the format of the report: each has a slug."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def say_how_to_go_on(
 
 
 def _identity(run_folder: str) -> tuple[int, int] | None:
-    """Return what tells one run in a folder from the next; None where there is none."""
+    """Return the identity of the run in a folder, or None without a run."""
     try:
         found = (Path(run_folder) / "run.json").stat()
     except OSError:
@@ -99,7 +99,7 @@ def _identity(run_folder: str) -> tuple[int, int] | None:
 
 
 def resume_command(run_folder: str | Path, loading: LoadingOptions = NOTHING_GIVEN) -> str:
-    """Return the command that goes on with a run, as it is typed.
+    """Return the command that continues a run, as it is typed.
 
     Example:
         >>> resume_command("my runs/a")
@@ -129,7 +129,7 @@ def check_stop(
 
 
 def report_run(result: TrainingResult, loading: LoadingOptions = NOTHING_GIVEN) -> None:
-    """Print how the run ended and what to do next; exit 1 when a tensor missed its target."""
+    """Print how the run ended and what to do next; exit 1 if a tensor missed its target."""
     if result.status == "interrupted":
         click.echo(
             f"stopped after step {result.step} of {result.steps}; go on with:"

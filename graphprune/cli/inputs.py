@@ -28,7 +28,7 @@ def open_model(path: str) -> ModelFile:
 
 
 def find_model_file(path: str) -> str:
-    """Return `path`, or the trained model inside it when it is the folder of a training run.
+    """Return `path`, or the trained model in it if it is the folder of a training run.
 
     Raises:
         CheckpointError: the run is damaged or not finished, or its model is not the one that it
@@ -44,10 +44,9 @@ def find_model_file(path: str) -> str:
 
 
 def find_training_origin(path: str) -> str:
-    """Return the model that the training run in `path` began with; `path` itself when it is no run.
+    """Return the original model of the training run in `path`, or `path` if it is not a run.
 
-    Where that model is gone or has changed, a warning says so, and `path` itself is what to compare
-    with.
+    If that model is missing or has changed, a warning says so, and `path` is returned.
     """
     if not Path(path).is_dir():
         return path
@@ -101,8 +100,8 @@ def import_custom_objects(specs: tuple[str, ...]) -> dict[str, Any]:
     `MODULE:NAME` gives that object, `MODULE` every public class and function of its package, and
     `OTHER=MODULE:NAME` the object under the name that a file has for it.
 
-    What a module only imports from elsewhere (`from subprocess import run`) is left out: a model
-    file could name it.
+    Names that a module imports from elsewhere (`from subprocess import run`) are left out, since a
+    model file could use them.
 
     Raises:
         TrainingError: a module cannot be imported, has no such name, or is given another name

@@ -50,7 +50,7 @@ class LazyGroup(click.Group):
     """A group that imports the module of a command when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands in the order of work, not of the alphabet."""
+        """Return the commands in the order of a workflow."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -128,7 +128,7 @@ def show_warning(
 def tell_fault(fault: Fault, words: Sequence[str]) -> None:
     """Print a fault on stdout as JSON or for GitHub if that was asked for, else as text on stderr.
 
-    A file named by `-o` is not written: whoever reads it next would take the fault for the report.
+    A file named by `-o` is not written, so that nobody takes the fault for the report.
     """
     faults = (
         importlib.import_module("graphprune.cli.faults")
@@ -149,7 +149,7 @@ def tell_fault(fault: Fault, words: Sequence[str]) -> None:
 
 
 def render_fault(fault: Fault) -> str:
-    """Return what a user's mistake looks like on the terminal."""
+    """Return a user's mistake as text for the terminal."""
     if isinstance(fault, click.ClickException):
         told = io.StringIO()
         fault.show(file=told)

@@ -49,7 +49,7 @@ class RealNumber(click.types.FloatParamType):
 
 
 class Choice(click.Choice):  # type: ignore[type-arg]  # click 8.1 has no type arguments here
-    """One of some words; a word that is none of them is answered with the closest."""
+    """One of some words, with a suggestion for other words."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the word."""

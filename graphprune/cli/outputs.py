@@ -87,7 +87,7 @@ REPORT_SUFFIXES: Mapping[str, str] = {".txt": "text", ".json": "json"}
 DRAWING_SUFFIXES: Mapping[str, str] = {
     suffix: kind for suffix, kind in SUFFIXES.items() if kind != "dot"
 }
-"""The format that the end of a file's name says, of reports and of those that are drawn too."""
+"""The format of each suffix, of reports and of those that can be drawn too."""
 
 
 def check_output_free(path: str | Path, *, force: bool, inputs: Iterable[str | Path] = ()) -> None:
@@ -125,7 +125,7 @@ def check_output_free(path: str | Path, *, force: bool, inputs: Iterable[str | P
 def check_outputs_free(
     paths: Sequence[str], *, force: bool, inputs: Iterable[str | Path] = ()
 ) -> None:
-    """Refuse outputs as `check_output_free` does, and two of one name.
+    """Refuse outputs as `check_output_free` does, and two with the same name.
 
     Raises:
         OutputError: something stands where an output goes that may not be overwritten.
@@ -179,7 +179,7 @@ def check_report_free(
 
 
 def choose_format(format_: str | None, output: str | None) -> str:
-    """Return `text` or `json`: what was asked for, else what the name of the output file says."""
+    """Return `text` or `json`: the format that was asked for, or that of the output's name."""
     return format_ or REPORT_SUFFIXES.get(Path(output or "").suffix.lower(), "text")
 
 

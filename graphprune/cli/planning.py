@@ -56,7 +56,7 @@ def load_with_classes(model: ModelFile, loading: LoadingOptions) -> LoadedModel 
 
 
 def open_rules(options: RuleOptions) -> RuleSet:
-    """Return the rules of all files, which the command needs at least one of."""
+    """Return the rules of all files; a command without rule files is a usage error."""
     if not options.files:
         raise click.UsageError(
             "no rules: give a rule file with -r RULES (graphprune rules lists those that ship)"

@@ -58,7 +58,7 @@ class LastingStream:
         return getattr(self._stream, name)
 
     def _give_up(self, fault: OSError) -> None:
-        """Send what comes from now on nowhere, also what Python flushes when it ends."""
+        """Discard all further text, including what Python flushes at exit."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
@@ -71,7 +71,7 @@ class LastingStream:
 
 @contextmanager
 def lasting_output() -> Iterator[None]:
-    """Let nothing that becomes of stdout and stderr end the command meanwhile."""
+    """Within the block, no failure to write stdout or stderr ends the command."""
     before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     streams = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = LastingStream(streams[0], "stdout"), LastingStream(streams[1], None)
@@ -84,14 +84,12 @@ def lasting_output() -> Iterator[None]:
 
 
 KEY_ECHO = 4
-"""Columns that the live line leaves free: a terminal writes ^C behind it, which must not begin a
-line of its own.
-"""
+"""Free columns after the live line: a terminal writes ^C there, which must not start a new line."""
 REFRESHES = 8
-"""Of the live line, in a second."""
+"""Refreshes of the live line in a second."""
 SPINNER, ASCII_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "|/-\\"
 WINDOW = 100
-"""Steps whose time tells how long the rest will take."""
+"""The number of steps from which the remaining time is estimated."""
 
 
 IMPORTING, LOADING = "loading TensorFlow", "loading the model"
@@ -109,24 +107,24 @@ class Display:
         self.draw: Callable[[], None] = lambda: None
 
     def close(self) -> None:
-        """Take the live line away, with no trace of it."""
+        """Remove the live line."""
         self._live.close()
         self._console, self.draw = None, lambda: None
 
     def say(self, stage: str) -> None:
-        """Show what is done until the next training step, such as `loading the model`."""
+        """Show the current stage until the next training step, such as `loading the model`."""
         self._stage, self._began, self._now = stage, time.monotonic(), None
         self.draw()  # at once: an import may keep the thread that draws from running
 
     def show(self, now: Progress) -> None:
-        """Show where the run stands, and print the line of an epoch that has ended."""
+        """Show the position of the run, and print a line at the end of an epoch."""
         self._now = now
         self._times.append((time.monotonic(), now.step))
         if now.epoch_ended:
             self.print(render_epoch(now, line_width()))
 
     def print(self, text: str) -> None:
-        """Print lines on stdout, above the live line where both are on one terminal."""
+        """Print lines on stdout, above the live line if both are on one terminal."""
         if self._console is not None and is_one_terminal():
             self._console.print(Text(text))
         else:
@@ -156,7 +154,7 @@ class Display:
         )
 
     def _estimate(self, now: Progress) -> float | None:
-        """Return the seconds that the rest of the run takes; None before two steps were seen."""
+        """Return the remaining seconds of the run; None before the second step."""
         (first, before), (last, step) = self._times[0], self._times[-1]
         return None if step <= before else (last - first) / (step - before) * (now.steps - now.step)
 
@@ -213,7 +211,7 @@ def _lines_above(name: str, console: Console) -> Iterator[None]:
 
 
 class LinesAbove:
-    """A stream whose lines are printed above the live line, whoever writes them.
+    """A stream whose lines are printed above the live line.
 
     Attributes:
         beneath: The stream that it stands for.
@@ -223,17 +221,17 @@ class LinesAbove:
         self.beneath, self._console, self._begun = beneath, console, ""
 
     def write(self, text: str) -> int:
-        """Print the lines that are whole, and keep the rest."""
+        """Print complete lines, and keep the rest."""
         *lines, self._begun = (self._begun + text).split("\n")
         if lines:
             self._console.print(Text.from_ansi("\n".join(lines)))
         return len(text)
 
     def flush(self) -> None:
-        """Do nothing: the live line stands where a line that is not whole would go."""
+        """Do nothing: an incomplete line has no place above the live line."""
 
     def end(self) -> None:
-        """Print what was written behind the last whole line."""
+        """Print the text after the last complete line."""
         if self._begun:
             self.write("\n")
 
@@ -260,5 +258,5 @@ def is_one_terminal() -> bool:
 
 
 def line_width() -> int | None:
-    """Return the columns of the terminal on stdout; None where it is no terminal."""
+    """Return the columns of the terminal on stdout; None if it is not a terminal."""
     return os.get_terminal_size(sys.stdout.fileno()).columns or 80 if sys.stdout.isatty() else None

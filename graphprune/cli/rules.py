@@ -16,7 +16,7 @@ from graphprune.rules.text.files import PREFIX, ShippedRules, find_shipped_rules
 def command(name: str | None, format_: str | None) -> None:
     """List the rule files that ship, or print the one called NAME.
 
-    Use one as it is, or as the beginning of your own:
+    Use one directly, or as a start for your own:
 
     \b
         graphprune rules dense-90

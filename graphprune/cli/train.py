@@ -205,7 +205,7 @@ def _summaries_folder(tensorboard: str | None) -> str | Path | None:
 
 
 def _open_devices(strategy: str) -> None:
-    """Make the strategy's devices while that is possible: before a model is loaded."""
+    """Make the strategy's devices, which is possible only before a model is loaded."""
     import_tensorflow()
     from graphprune.tf.training.strategies import open_spread
 

@@ -61,7 +61,7 @@ def _window(text: str, at: int) -> tuple[int, int]:
 
 
 MAX_OF_A_KIND = 100
-"""Diagnostics of one slug and severity that are told one by one; the rest is counted."""
+"""The number of diagnostics of one slug and severity that are listed; the rest is counted."""
 MAX_HELP = 1_000
 
 Severity = Literal["error", "warning", "note"]
@@ -159,7 +159,7 @@ class Diagnostic:
         return lines
 
     def to_config(self) -> dict[str, Any]:
-        """Return the JSON form, the same in every document; `count` is there where it is not 1.
+        """Return the JSON form, the same in every document; `count` only if it is not 1.
 
         Example:
             >>> found = Diagnostic("rule/no-match", "nothing matches", Where("p.yaml", 3, 9))
@@ -222,7 +222,7 @@ def bound_diagnostics(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ..
 
 
 def count_severity(diagnostics: Iterable[Diagnostic], severity: str) -> int:
-    """Return how many diagnostics of one severity there are, those too that are only counted."""
+    """Return the number of diagnostics of one severity, including those that are only counted."""
     return sum(diagnostic.count for diagnostic in diagnostics if diagnostic.severity == severity)
 
 

@@ -111,7 +111,7 @@ def _escape_property(text: str) -> str:
 
 
 FindPath = Callable[[str], Path | None]
-"""Returns where the file is that a place names; None where there is none."""
+"""Returns the path of the file that a place names, or None."""
 
 _MAX_BYTES = 1_000_000
 _LINE_END = re.compile(r"\r\n|\n|\r")  # as the YAML reader counts lines
@@ -120,7 +120,7 @@ _LINE_END = re.compile(r"\r\n|\n|\r")  # as the YAML reader counts lines
 class SourceLines:
     """Reads lines of rule files; each file once.
 
-    Only regular files are read: a pipe would be waited for, and what stood in it is gone.
+    Only regular files are read: reading a pipe would block, and consume its content.
     """
 
     def __init__(self, find_path: FindPath, files: Collection[str] | None = None) -> None:
@@ -137,14 +137,14 @@ class SourceLines:
 
 
 def _read_lines(find_path: FindPath, file: str) -> tuple[str, ...]:
-    """Return the lines of a file; none where it is no readable file of a rule file's size."""
+    """Return the lines of a file; none if it is not readable, or too large for a rule file."""
     try:
         path = find_path(file)
         if path is None or not path.is_file() or path.stat().st_size > _MAX_BYTES:
             return ()
         text = path.read_bytes().decode("utf-8-sig", errors="replace")
     except (OSError, ValueError):
-        return ()  # its own fault was told already
+        return ()  # its fault was reported already
     return tuple(
         line.replace("\ufeff", "") for line in _LINE_END.split(text)
     )  # the YAML reader gives a byte order mark no column

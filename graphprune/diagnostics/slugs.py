@@ -75,7 +75,7 @@ _MARGIN = "    "
 def render_slug(help: SlugHelp, width: int = 100) -> str:
     """Return the meaning of one slug, its harm, an example, and the example corrected."""
     about = textwrap.fill(help.means, width)
-    hurts = textwrap.fill(f"Why it hurts: {help.hurts}", width)
+    hurts = textwrap.fill(f"Why it matters: {help.hurts}", width)
     example = "A command that gives it:" if help.is_command else "A rule file that gives it:"
     if help.epochs is not None:
         example = f"{example[:-1]}, in a run of {help.epochs} epochs:"
@@ -89,7 +89,7 @@ def render_slug(help: SlugHelp, width: int = 100) -> str:
         "",
         _indent(help.example),
         "",
-        "Mended:",
+        "Corrected:",
         "",
         _indent(help.mended),
     ]

@@ -1,4 +1,4 @@
-"""Text out of files that nobody has checked, made safe and short enough for a terminal."""
+"""Text from untrusted files, made safe and short enough for a terminal."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ _HEAD, _TAIL = 100, 40
 
 
 def escape_controls(text: str) -> str:
-    r"""Return `text` with everything that a terminal would act on, or hide, written as an escape.
+    r"""Return `text` with everything that a terminal would execute or hide as an escape.
 
-    Names come from files that nobody has checked; a name must not move the cursor or fake a line of
-    the report.
+    Names come from untrusted files; a name must not move the cursor or fake a line of the report.
 
     Example:
         >>> print(escape_controls("fc1\x1b[2J\n"))
@@ -33,7 +32,7 @@ def escape_controls(text: str) -> str:
 
 
 def shorten(text: str, limit: int = MAX_TEXT) -> str:
-    """Return a message of readable length: names come from files, and may have a million letters.
+    """Return a message of readable length; a name from a file may have a million letters.
 
     Words of more than 300 characters lose their middle, texts of more than `limit` their end; how
     much is said.

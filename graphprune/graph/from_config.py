@@ -26,6 +26,8 @@ from graphprune.graph.layers import Layer, Tensor
 from graphprune.graph.wrappers import read_wrap
 from graphprune.wrapper_names import is_state
 
+FLOATS = ("float", "bfloat")
+"""How the dtypes begin of weights that can be pruned; integers stand for quantized ones."""
 TensorFacts = tuple[str, Sequence[int], str]
 """Name, shape and dtype."""
 Kind = Literal["input", "layer", "model"]
@@ -248,7 +250,7 @@ def _tensors(
         weight = known.get(name)
         fits = weight is not None and len(weight.axes) == len(shape)
         may = (
-            weight is not None and weight.prunable and fits and not dtype.startswith("complex")
+            weight is not None and weight.prunable and fits and dtype.startswith(FLOATS)
             if own is None
             else name in own
         )

@@ -12,6 +12,7 @@ from graphprune.archive.hdf5.index import LAYERS, LAYERS_UNTIL_2_14
 from graphprune.archive.tfmot import is_toolkit_config
 from graphprune.graph.classes.builtin_layers import known_class, weights_of
 from graphprune.graph.classes.layer_class import Weight
+from graphprune.graph.classes.quantization import quantized_weights
 from graphprune.graph.frames import Frame
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
@@ -105,7 +106,9 @@ class _KerasWalk:
     def _place(self, layer: Layer, path: str, counters: dict[str, int]) -> str:
         entry, shared = _outer_entry(layer), _shared_id(layer)
         known = (type_of(entry), layer.name)
-        name = to_snake_case(entry["class_name"].rsplit(">", 1)[-1])
+        record = known_class(entry)
+        own = entry["class_name"].rsplit(">", 1)[-1]
+        name = to_snake_case(own if record is None else record.file_class or own)
         if self._counts_twice:
             return self._place_counted_twice(known, f"{path}/{name}", counters)
         if shared is not None and self._marks[shared] == 1 and known in self._by_name:
@@ -193,11 +196,14 @@ class _KerasWalk:
     def _known(self, layer: Layer, weights: Sequence[Weight], path: str) -> Named:
         by_group: dict[str, list[Weight]] = {}
         for weight in weights:
-            inside = _public_path(weight.path) if self._archive.dialect == "keras3" else weight.path
+            inside = self._path_inside(weight, path)
             by_group.setdefault(f"{path}/{inside}" if inside else path, []).append(weight)
         found: dict[str, StoredTensor] = {}
         for group, members in by_group.items():
             stored = self._archive.stored.get(group, ())
+            if len(stored) != len(members) and self._archive.dialect == "keras3":
+                quantized = quantized_weights(members, [tensor.dtype for tensor in stored])
+                members = members if quantized is None else list(quantized)
             if len(stored) != len(members):
                 raise misfit(
                     self._archive,
@@ -211,7 +217,19 @@ class _KerasWalk:
                 for weight, tensor in zip(members, stored, strict=True)
                 if not weight.is_copy
             )
-        return {weight.name: found[weight.name] for weight in weights if not weight.is_copy}
+        own = [weight.name for weight in weights if weight.name in found]
+        return {name: found[name] for name in own} | found
+
+    def _path_inside(self, weight: Weight, path: str) -> str:
+        """Return where the layer stored at `path` has a weight.
+
+        Keras 3 names the parts of a layer by their public properties where they have one,
+        `query_dense` for `_query_dense`.
+        """
+        public = "/".join(part.removeprefix("_") for part in weight.path.split("/"))
+        if self._archive.dialect == "keras3" and f"{path}/{public}" in self._archive.stored:
+            return public
+        return weight.path
 
     def _held(self, held: HeldGraph, path: str, below: Below) -> Named:
         """Return the weights of a model inside a layer, and after them those that the layer has
@@ -262,13 +280,6 @@ def _missing(weights: Sequence[Weight], stored: Sequence[StoredTensor]) -> list[
         if numbers < wanted.keys()
         else []
     )
-
-
-def _public_path(path: str) -> str:
-    """Return where Keras 3 holds a weight: it names the parts of a layer by their public
-    properties, `query_dense` for `_query_dense`.
-    """
-    return "/".join(part.removeprefix("_") for part in path.split("/"))
 
 
 def _outer_entry(layer: Layer) -> Entry:

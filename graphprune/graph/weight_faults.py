@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from graphprune.archive import Archive, StoredTensor
 from graphprune.errors import ArchiveError
@@ -97,6 +97,16 @@ def _is_number(tensor: StoredTensor, *, whole: bool) -> bool:
     return not tensor.shape and (not whole or tensor.dtype.startswith(("int", "uint")))
 
 
+def _comparable_shapes(layer: Layer) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield the shapes of weights by name, without those of quantized ones: int4 has two in a byte,
+    and float8 makes a matrix of the kernel of an EinsumDense.
+    """
+    names = {tensor.name for tensor in layer.tensors}
+    for tensor in layer.tensors:
+        if f"{tensor.name}_scale" not in names:
+            yield tensor.name, tensor.shape
+
+
 def _layer_fault(layer: Layer) -> str | None:
     try:
         expected = find_expected_shapes(layer.entry)
@@ -105,7 +115,7 @@ def _layer_fault(layer: Layer) -> str | None:
             f"layer {layer.address!r} ({layer.type}): {err}; no such layer can be built, save the"
             " model again"
         )
-    misfit = find_misfit(expected, {tensor.name: tensor.shape for tensor in layer.tensors})
+    misfit = find_misfit(expected, dict(_comparable_shapes(layer)))
     if misfit is not None:
         name, wanted, got = misfit
         return (

@@ -34,7 +34,7 @@ def _value_text(value: object) -> str:
 
 
 def arrow(before: str, after: str) -> str:
-    """Return both texts with an arrow between them, or the one that both are."""
+    """Return both texts with an arrow between them, or one text if they are equal."""
     return before if before.strip() == after else f"{before} -> {after}"
 
 
@@ -156,7 +156,7 @@ def _quiet_text(layer: LayerDiff) -> str:
 
 
 def state_text(state: PruningState) -> str:
-    """Return by which rule a layer is wrapped, and how; it follows the word `wrapped`."""
+    """Return the rule and settings of a wrapper, to follow the word `wrapped`."""
     by = f" by {state.rule}" if state.rule else ""
     return (
         by if state.pruning is None else f"{by}: {state.pruning.pattern}, {_schedule_text(state)}"

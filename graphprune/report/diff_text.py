@@ -16,7 +16,7 @@ from graphprune.report.tables import Line, join_blocks, render_lines, to_lines
 
 
 def diff_heads(diff: GraphDiff) -> tuple[str, ...]:
-    """Return what stands above and below the layers, one text a line."""
+    """Return the lines above and below the layers."""
     return (diff_header(diff), *diff_facts(diff).splitlines(), *summary_lines(diff).splitlines())
 
 
@@ -117,7 +117,7 @@ def hidden_line(diff: GraphDiff, shown: int) -> str:
 
 
 def summary_lines(diff: GraphDiff) -> str:
-    """Return the two summary lines: layers by what happened to them, and zeros."""
+    """Return the two summary lines: layers by status, and zeros."""
     statuses = ", ".join(
         f"{format_count(count)} {status}" for status, count in diff.count_statuses().items()
     )

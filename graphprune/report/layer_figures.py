@@ -53,7 +53,7 @@ def totals_of(layers: Sequence[Layer], zeros: Zeros | None) -> Totals:
 
 
 def prunable_zeros(layer: Layer, zeros: Zeros | None) -> tuple[int, int | None]:
-    """Return the prunable weights and how many are zero; None where they were not measured."""
+    """Return the prunable weights and how many are zero; None if they were not measured."""
     found = [
         None if zeros is None else zeros.get((layer.address, tensor.name))
         for tensor in layer.prunable
@@ -65,7 +65,7 @@ def prunable_zeros(layer: Layer, zeros: Zeros | None) -> tuple[int, int | None]:
 
 
 def wrap_text(layer: Layer) -> str:
-    """Return the rule that had the layer wrapped, and its target."""
+    """Return the rule of the layer's wrapper, and its target."""
     if layer.wrap is None:
         return ""
     rule = layer.wrap.provenance.rule or layer.wrap.type.rpartition(">")[2]
@@ -82,7 +82,7 @@ def wrap_text(layer: Layer) -> str:
 
 
 def _bytes(tensor: Tensor) -> int:
-    """Return what the tensor takes uncompressed; a NumPy name ends in its width in bits."""
+    """Return the uncompressed size of the tensor; a NumPy dtype name ends in its bits."""
     digits = tensor.dtype[len(tensor.dtype.rstrip("0123456789")) :]
     bits = _BITS.get(tensor.dtype, int(digits) if 0 < len(digits) < 5 else 32)
     return tensor.size * bits // 8

@@ -52,9 +52,7 @@ _SHORTENED = (
     (_LAYER, 16),
     (_TYPE, 12),
 )
-"""What gives way on a narrow terminal, in turn: (column, how narrow it may become); 0 leaves it
-out.
-"""
+"""What is shortened on a narrow terminal, in turn: (column, least width); 0 leaves it out."""
 
 
 def render_layers_text(
@@ -196,7 +194,7 @@ class _Table:
         )
 
     def _content(self, model: Layer) -> str:
-        """Return what is in a nested model, whose layers have their figures on their own lines."""
+        """Return the content of a nested model; its layers have their own lines."""
         layers, parameters = self.contents.get(model.address, (0, 0))
         known = (
             "never built"
@@ -229,7 +227,7 @@ def _notes(layer: Layer, unreached: OutOfReach | None) -> Iterator[str]:
 
 
 def _address_note(layers: Sequence[Layer]) -> str:
-    """Return what rules call the layers that the table shows indented, with an example."""
+    """Return a note on the addresses of layers inside models, with an example."""
     nested = [layer for layer in layers if layer.container is not None]
     if not nested:
         return ""

@@ -37,7 +37,7 @@ def pattern_text(change: LayerChange) -> str:
 
 
 def schedule_text(change: LayerChange) -> str:
-    """Return the schedule to come, in steps too where they are known."""
+    """Return the planned schedule, also in steps if they are known."""
     if change.after is None:
         return ""
     schedule, steps = change.after.schedule, dict(change.known_steps)
@@ -57,7 +57,7 @@ def schedule_text(change: LayerChange) -> str:
 
 
 def rule_text(change: LayerChange, wishes: Wishes) -> str:
-    """Return the rule that decides, those that lost to it, and what a budget wished."""
+    """Return the rule of a layer, the rules that it overrides, and the wish of a budget."""
     if change.rule is None:
         return "no rule"
     losses = describe_losses(change.rule.id, change.also_matched)
@@ -66,7 +66,7 @@ def rule_text(change: LayerChange, wishes: Wishes) -> str:
 
 
 def _dense_notes(change: LayerChange, wishes: Wishes) -> list[str]:
-    """Return why claimed tensors stay dense; with a name where the layer has others."""
+    """Return why claimed tensors stay dense, with their names if there are several."""
     reasons = {name: reason for name, reason in change.skipped}
     for tensor in change.tensors:
         if (change.address, tensor.name) in wishes:
@@ -118,9 +118,7 @@ _SHORTENED = (
     (_PATTERN, 0),
     (_ADDRESS, 12),
 )
-"""What gives way on a narrow terminal, in turn: (column, how narrow it may become); 0 leaves it
-out.
-"""
+"""What is shortened on a narrow terminal, in turn: (column, least width); 0 leaves it out."""
 _RIGHT, _GAPS = {_SIZE}, {_SPARSITY: 3, _RULE: 3}
 _HEADINGS = {_LABEL: "weights", _PATTERN: "patterns", _SCHEDULE: "schedules"}
 
@@ -253,7 +251,7 @@ def _with_tensor(cells: _Cells, tensor: TensorChange | None, change: LayerChange
 
 
 def _sparsity_cells(tensor: TensorChange | None, change: LayerChange) -> tuple[str | None, str]:
-    """Return the share of zeros before and after; before is None where one word says all."""
+    """Return the share of zeros before and after; before is None if one word is enough."""
     pruned = tensor is not None and tensor.zeros_after is not None
     was_pruned = change.before is not None and (
         tensor is None or tensor.name in change.before.weights

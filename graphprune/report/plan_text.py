@@ -68,7 +68,7 @@ def _body(plan: Plan, show_all: bool, width: int | None) -> list[list[Line]]:
 
 
 def plan_heads(plan: Plan) -> tuple[str, ...]:
-    """Return what stands above and below the table, one text a line, drift first."""
+    """Return the lines above and below the table, drift first."""
     drift = [line.text for block in _drift_blocks(plan) for line in block]
     texts = (_header(plan), held_text(plan), _end(plan))
     return (*drift, *(line for text in texts for line in text.splitlines()))
@@ -170,7 +170,7 @@ def _summary_lines(plan: Plan) -> str:
 
 
 def _budget_lines(plan: Plan) -> str:
-    """Return one line a budget: how it shares out what, and what it comes to."""
+    """Return one line a budget: its allocation and its zeros."""
     return "\n".join(
         f"  {_budget_head(budget)}: {format_count(budget.zeros)} zeros of"
         f" {format_count(budget.weights)}{_scale(budget)};"

@@ -105,7 +105,7 @@ _SNAPSHOT = {
 def render_cases(
     files: Sequence[FileResults], find_line: FindLine = no_line, *, updated: bool = False
 ) -> str:
-    """Return one line a case below its file, what is wrong with it, and a summary line.
+    """Return a line for each case below its file, its faults, and a summary line.
 
     Args:
         files: The results of each file.
@@ -176,7 +176,7 @@ def _summary(files: Sequence[FileResults], *, updated: bool) -> str:
 
 
 def cases_to_config(files: Sequence[FileResults]) -> dict[str, Any]:
-    """Return what came of the tests as one JSON document."""
+    """Return the results of the tests as one JSON document."""
     cases = [_case_to_config(path, result) for path, results in files for result in results]
     passed = sum(case["passed"] for case in cases)
     return {

@@ -1,4 +1,4 @@
-"""How large a model is before and after, as one table."""
+"""The sizes of models before and after, as one table."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SizeTable:
 
 
 def sizes_to_config(table: SizeTable) -> list[dict[str, Any]]:
-    """Return `table` as the value of its JSON: one object a column, what was not measured as null.
+    """Return `table` as JSON data: one object a column, with null for unmeasured values.
 
     Example:
         >>> sizes_to_config(SizeTable((SizeColumn("a", 900, 300, zeros=80, parameters=100),)))

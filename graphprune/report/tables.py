@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from graphprune.diagnostics.terminal_text import Paint, escape_controls, plain, text_width
 
 HANGING = 4
-"""Columns by which the rest of a broken line is indented further."""
+"""Further indent of the rest of a broken line, in columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def align_rows(
     gaps: Mapping[int, int] | None = None,
     indent: str = "",
 ) -> list[str]:
-    """Return one line a row, the cells of a column below each other and control characters escaped.
+    """Return one line a row, with aligned columns and escaped control characters.
 
     Args:
         rows: The cells; rows may differ in length.
@@ -221,7 +221,7 @@ def fit_rows(
 def name_left_out(
     rows: Sequence[tuple[str, ...]], fitted: Sequence[tuple[str, ...]], headings: Mapping[int, str]
 ) -> str:
-    """Return the line that names the columns for which the terminal is too narrow, or nothing."""
+    """Return a line that names the columns that were left out, or an empty text."""
     names = [
         heading
         for column, heading in headings.items()

@@ -224,19 +224,19 @@ def test_a_plan_cannot_make_a_command_print_lines_of_files_that_were_not_named(f
     assert "password" not in done.err
 
 
-def test_a_slug_is_explained_with_an_example_and_its_mending():
+def test_a_slug_is_explained_with_an_example_and_its_correction():
     done = run_command("lint", "--explain", "rule/count")
     assert (done.code, done.err) == (0, "")
     assert (
         done.out == "rule/count\n\n"
         "A rule matches another number of layers than its 'expect' says.\n"
-        "Why it hurts: The model has changed since the number was written, and the rule now"
+        "Why it matters: The model has changed since the number was written, and the rule now"
         " reaches too few\n"
         "layers or too many.\n\n"
         "A rule file that gives it:\n\n"
         "    version: 1\n"
         "    rules: [{id: a, match: {type: Dense}, keep: true, expect: 3}]\n\n"
-        "Mended:\n\n"
+        "Corrected:\n\n"
         "    version: 1\n"
         "    rules: [{id: a, match: {type: Dense}, keep: true, expect: 2}]\n"
     )

@@ -67,6 +67,43 @@ def _multi_head_output(config: Config, taken: Sequence[Shape]) -> Shape:
     return *query[:-1], *(shape if isinstance(shape, list | tuple) else (shape,))
 
 
+GROUPED_QUERY_LAYERS = MULTI_HEAD_LAYERS | {"gate": "_gate_dense"}
+"""The layers inside GroupQueryAttention (keras/src/layers/attention/grouped_query_attention.py of
+Keras 3).
+"""
+
+
+def _grouped_query_weights(config: Mapping[str, Any]) -> tuple[Weight, ...]:
+    """Return kernel and bias of the four or five layers inside, in the order in which it makes
+    them.
+    """
+    layers = ("query", "key", *(("gate",) if config.get("use_gate") else ()), "value")
+    weights: list[Weight] = []
+    for layer in (*layers, "attention_output"):
+        is_last = layer == "attention_output"
+        kernel = ("heads", "in", "out") if is_last else ("in", "heads", "out")
+        bias = ("out",) if is_last else ("heads", "out")
+        path = GROUPED_QUERY_LAYERS[layer]
+        weights += [
+            Weight(f"{layer}.kernel", kernel, prunable=True, path=path, scopes=(layer,)),
+            Weight(f"{layer}.bias", bias, needs="use_bias", path=path, scopes=(layer,)),
+        ]
+    return tuple(weights)
+
+
+def _grouped_query_shapes(config: Config) -> Expected:
+    heads, width = read_setting(config, "num_query_heads"), read_setting(config, "head_dim")
+    fewer = read_setting(config, "num_key_value_heads")
+    query, counts = Open("query"), {"query": heads, "key": fewer, "gate": heads, "value": fewer}
+    sources = {"query": query, "key": Open("key"), "gate": query, "value": Open("value")}
+    return {
+        **{f"{part}.kernel": (sources[part], count, width) for part, count in counts.items()},
+        **{f"{part}.bias": (count, width) for part, count in counts.items()},
+        "attention_output.kernel": (heads, width, query),
+        "attention_output.bias": (query,),
+    }
+
+
 def _dot_product_weights(config: Mapping[str, Any]) -> tuple[Weight, ...]:
     has = {
         "scale": config.get("use_scale"),
@@ -92,6 +129,18 @@ CLASSES: Mapping[str, LayerClass] = {
         attributes=MULTI_HEAD_LAYERS,
         attribute_class="EinsumDense",
         is_built_by_call=True,
+    ),
+    "GroupQueryAttention": LayerClass(
+        "sequence",
+        (),
+        _grouped_query_weights,
+        _grouped_query_shapes,
+        merged(lambda _config, taken: taken[0]),
+        arguments=("query", "value", "key"),
+        attributes=GROUPED_QUERY_LAYERS,
+        attribute_class="EinsumDense",
+        file_class="GroupedQueryAttention",
+        versions=(3,),
     ),
     "Attention": LayerClass(
         "sequence",

@@ -51,7 +51,9 @@ BUILTIN_LAYERS: Mapping[str, LayerClass] = {
     **preprocessing.CLASSES,
     **operations.CLASSES,
 }
-"""Every class that `tf_keras.layers` exports, experimental and preprocessing ones included."""
+"""Every class that `tf_keras.layers` or `keras.layers` of Keras 3 exports, but for those that run
+functions or files of other libraries (JaxLayer, TFSMLayer).
+"""
 
 NO_CLASS = LayerClass()
 """What is known of classes without a record."""
@@ -75,8 +77,12 @@ def layer_class(name: str) -> LayerClass:
 
 
 def known_class(entry: Entry) -> LayerClass | None:
-    """Return the record of the entry's class, None for classes without one."""
-    return BUILTIN_LAYERS.get(type_of(entry)) if is_builtin(entry) else None
+    """Return the record of the entry's class, None for classes without one.
+
+    Files of Keras 3 always name modules: without one, a name that only Keras 3 has is a user's.
+    """
+    known = BUILTIN_LAYERS.get(type_of(entry)) if is_builtin(entry) else None
+    return None if known is None or not ("module" in entry or 2 in known.versions) else known
 
 
 def is_custom(entry: Entry) -> bool:
@@ -92,7 +98,7 @@ def is_custom(entry: Entry) -> bool:
     """
     if "module" in entry:
         return not is_builtin(entry)
-    return type_of(entry) not in BUILTIN_LAYERS and type_of(entry) not in operations.OPERATIONS
+    return known_class(entry) is None and type_of(entry) not in operations.OPERATIONS
 
 
 def weights_of(entry: Entry) -> tuple[Weight, ...] | None:
@@ -216,8 +222,8 @@ def find_output_shapes(
     """
     if not taken or not is_builtin(entry) or is_model(entry):
         return ()
-    known = layer_class(type_of(entry))
-    if known.output_shapes is None:
+    known = known_class(entry) or operations.OPERATIONS.get(type_of(entry))
+    if known is None or known.output_shapes is None:
         return ()
     call = LayerCall(entry["config"], taken, operation, shapes_inside or find_output_shapes)
     try:

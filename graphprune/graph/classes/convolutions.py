@@ -123,6 +123,7 @@ def _locally_connected(rank: int) -> LayerClass:
         partial(_local_weights, rank),
         partial(_local_shapes, rank),
         _convolved(rank),
+        versions=(2,),
     )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from graphprune.graph.classes.layer_class import Axes, Expected, LayerClass, Weight, one
+from graphprune.graph.classes.layer_class import Axes, Expected, LayerCall, LayerClass, Weight, one
 from graphprune.graph.classes.lengths import Config, Open, SettingError, parse_lengths, read_setting
 from graphprune.graph.shapes.axis_lengths import Shape
 
@@ -120,6 +120,31 @@ def _embedding_shapes(config: Config) -> Expected:
     return {"embeddings": (read_setting(config, "input_dim"), read_setting(config, "output_dim"))}
 
 
+def _reversible_weights(config: Mapping[str, Any]) -> tuple[Weight, ...]:
+    """Return the weights of a ReversibleEmbedding: a second matrix for the way back unless the one
+    serves both ways.
+    """
+    embeddings = Weight("embeddings", ("in", "out"), prunable=True)
+    if config.get("tie_weights", True):
+        return (embeddings,)
+    return embeddings, replace(embeddings, name="reverse_embeddings")
+
+
+def _reversible_shapes(config: Config) -> Expected:
+    there = read_setting(config, "input_dim"), read_setting(config, "output_dim")
+    return {"embeddings": there, "reverse_embeddings": there[::-1]}
+
+
+def _reversible_output(call: LayerCall) -> Sequence[Shape | None]:
+    """Return what a ReversibleEmbedding gives: with `reverse`, a number for each row."""
+    taken, operation = call.taken[0], call.operation
+    if taken is None or operation is None:
+        return ()
+    if operation.setting("reverse", False):
+        return [(*taken[:-1], call.config["input_dim"])]
+    return [(*taken, call.config["output_dim"])]
+
+
 def _dynamic_embedding_shapes(config: Config) -> Expected:
     return {f"embedding_layer.{name}": found for name, found in _embedding_shapes(config).items()}
 
@@ -154,6 +179,15 @@ CLASSES: Mapping[str, LayerClass] = {
         output_weight="embeddings",
         has_sparse_gradients=True,
     ),
+    "ReversibleEmbedding": LayerClass(
+        "embedding",
+        ("Embedding",),
+        _reversible_weights,
+        _reversible_shapes,
+        _reversible_output,
+        has_sparse_gradients=True,
+        versions=(3,),
+    ),
     "DynamicEmbedding": LayerClass(
         "embedding",
         (),
@@ -162,8 +196,9 @@ CLASSES: Mapping[str, LayerClass] = {
             *DYNAMIC_TABLE,
         ),
         _dynamic_embedding_shapes,
+        versions=(2,),
     ),
-    "DynamicLookup": LayerClass("embedding", (), TABLE),
+    "DynamicLookup": LayerClass("embedding", (), TABLE, versions=(2,)),
     "RandomFourierFeatures": LayerClass(
         "operation",
         (),
@@ -174,5 +209,6 @@ CLASSES: Mapping[str, LayerClass] = {
         ),
         _fourier_shapes,
         one(lambda config, shape: (shape[0], config["output_dim"])),
+        versions=(2,),
     ),
 }

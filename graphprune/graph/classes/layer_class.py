@@ -140,12 +140,15 @@ class LayerClass:
             where it has another name.
         attribute_class: The class of the layers in these attributes.
         calls: Attributes of a live layer that hold the layers which it calls.
+        file_class: The name of the class by which `.keras` files name its groups, where Keras
+            exports it under another one.
         stored_twice: Where a `.keras` file holds the weights of a layer inside once more.
         is_pure: Whether a call leaves nothing behind in the layer: no seed, no loss, no attribute.
         is_built_by_call: Whether it has its weights only once it was called.
         has_sparse_gradients: Whether the gradient of a weight may have rows of some indices only.
         tfmot_prunes: The weights that the TensorFlow toolkit prunes, where these are not the
             prunable ones.
+        versions: The versions of Keras that have the class: 2 is tf_keras.
         normalize: Returns complete settings in the form that today's Keras writes.
     """
 
@@ -164,11 +167,13 @@ class LayerClass:
     attributes: Mapping[str, str] = field(default_factory=dict)
     attribute_class: str = ""
     calls: tuple[str, ...] = ()
+    file_class: str = ""
     stored_twice: str = ""
     is_pure: bool = False
     is_built_by_call: bool = False
     has_sparse_gradients: bool = False
     tfmot_prunes: tuple[str, ...] | None = None
+    versions: tuple[int, ...] = (2, 3)
     normalize: Callable[[dict[str, Any]], dict[str, Any]] = _as_it_is
 
     @property

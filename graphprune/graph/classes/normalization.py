@@ -68,7 +68,7 @@ BATCH_NORMALIZATION = LayerClass(
 
 CLASSES: Mapping[str, LayerClass] = {
     "BatchNormalization": BATCH_NORMALIZATION,
-    "SyncBatchNormalization": replace(BATCH_NORMALIZATION, is_pure=False),
+    "SyncBatchNormalization": replace(BATCH_NORMALIZATION, is_pure=False, versions=(2,)),
     "LayerNormalization": LayerClass(
         "normalization",
         (),
@@ -79,5 +79,8 @@ CLASSES: Mapping[str, LayerClass] = {
         normalize=_with_listed_axes,
     ),
     "GroupNormalization": LayerClass("normalization", (), SCALE_AND_CENTER, _group_shapes, SAME),
+    "RMSNormalization": LayerClass(
+        "normalization", (), (Weight("scale"),), along_axes("scale"), SAME, versions=(3,)
+    ),
     "UnitNormalization": LayerClass("normalization", output_shapes=SAME),
 }

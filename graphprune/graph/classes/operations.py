@@ -59,7 +59,8 @@ def _graph_operation_output(call: LayerCall) -> Sequence[Shape | None]:
 
 
 CLASSES: Mapping[str, LayerClass] = {
-    **dict.fromkeys(("Layer", "PreprocessingLayer"), LayerClass()),
+    "Layer": LayerClass(),
+    "PreprocessingLayer": LayerClass(versions=(2,)),
     "InputLayer": LayerClass(weight_shapes=_input_shapes),
     "Lambda": LayerClass(normalize=_comparable_lambda),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from graphprune.graph.classes.layer_class import LayerClass, one
 from graphprune.graph.classes.lengths import Config
@@ -40,6 +41,14 @@ def _globally_pooled(rank: int) -> Rule:
     return rule
 
 
+def _adapted(rank: int) -> Rule:
+    def rule(config: Config, shape: Shape) -> Shape:
+        size = tuple(per_axis(config["output_size"], rank))
+        return join_axes(config, (shape[0],), size, channels_of(config, shape))
+
+    return rule
+
+
 def _bordered(rank: int, sign: int, setting: str) -> Rule:
     def rule(config: Config, shape: Shape) -> Shape:
         pairs = [config[setting]] if rank == 1 else config[setting]
@@ -66,6 +75,7 @@ def _classes(rank: int) -> Mapping[str, LayerClass]:
         output_shapes=one(_globally_pooled(rank)),
         is_pure=True,
     )
+    adaptive = LayerClass("pooling", output_shapes=one(_adapted(rank)), versions=(3,))
     rules = {
         "ZeroPadding": _bordered(rank, 1, "padding"),
         "Cropping": _bordered(rank, -1, "cropping"),
@@ -73,6 +83,12 @@ def _classes(rank: int) -> Mapping[str, LayerClass]:
     }
     return {
         **{f"{kind}Pooling{rank}D": pooling for kind in ("Average", "Max")},
+        **{
+            f"Adaptive{kind}Pooling{rank}D": replace(
+                adaptive, bases=(f"BaseAdaptive{kind}Pooling", "BaseAdaptivePooling")
+            )
+            for kind in ("Average", "Max")
+        },
         **{f"Global{kind}Pooling{rank}D": over_all for kind in ("Average", "Max")},
         **{
             f"{kind}{rank}D": LayerClass("shape", output_shapes=one(rule), is_pure=True)

@@ -9,10 +9,35 @@ from typing import Any
 from graphprune.graph.classes.layer_class import SAME, Expected, LayerClass, Weight, one
 from graphprune.graph.classes.lengths import Config
 from graphprune.graph.classes.normalization import along_axes
+from graphprune.graph.classes.recurrent import listed_parts
 from graphprune.graph.shapes.axis_lengths import Shape
 
 BASES = ("PreprocessingLayer",)
 RANDOM = ("BaseRandomLayer",)
+IMAGE = ("BaseImagePreprocessingLayer", "DataLayer")
+"""Of layers that Keras 3 alone has."""
+CHANGED_IMAGES = (
+    "AugMix",
+    "AutoContrast",
+    "ContrastLimitedAdaptiveHistogramEqualization",
+    "Equalization",
+    "RandAugment",
+    "RandomColorDegeneration",
+    "RandomColorJitter",
+    "RandomElasticTransform",
+    "RandomErasing",
+    "RandomGaussianBlur",
+    "RandomGrayscale",
+    "RandomHue",
+    "RandomInvert",
+    "RandomPerspective",
+    "RandomPosterization",
+    "RandomSaturation",
+    "RandomSharpness",
+    "RandomShear",
+    "Solarization",
+)
+"""Layers that give images of the same shape."""
 
 
 def _normalization_weights(config: Mapping[str, Any]) -> tuple[Weight, ...]:
@@ -97,6 +122,13 @@ def _random_size(place: int, _config: Config, shape: Shape) -> Shape:
     return (*shape[:axis], None, *shape[axis + 1 :])
 
 
+def _spectrogram_weights(config: Mapping[str, Any]) -> tuple[Weight, ...]:
+    """Return the kernels of an STFTSpectrogram: `mode` says which parts it computes."""
+    names = {"real": ("real_kernel",), "imag": ("imag_kernel",)}
+    both = ("real_kernel", "imag_kernel")
+    return tuple(Weight(name) for name in names.get(str(config.get("mode")), both))
+
+
 def _lookup(*bases: str) -> LayerClass:
     return LayerClass("embedding", bases, _lookup_weights, output_shapes=one(_looked_up))
 
@@ -118,7 +150,7 @@ CLASSES: Mapping[str, LayerClass] = {
         "embedding", BASES, _vectorization_weights, output_shapes=one(_vectorized)
     ),
     "DenseFeatures": LayerClass(
-        "operation", ("DenseFeatures", "_BaseFeaturesLayer"), _no_weights_known
+        "operation", ("DenseFeatures", "_BaseFeaturesLayer"), _no_weights_known, versions=(2,)
     ),
     "CategoryEncoding": LayerClass("embedding", output_shapes=one(_encoded)),
     "Hashing": LayerClass("embedding", output_shapes=one(_looked_up)),
@@ -130,9 +162,18 @@ CLASSES: Mapping[str, LayerClass] = {
         f"Random{change}": LayerClass("operation", RANDOM, output_shapes=SAME)
         for change in ("Brightness", "Contrast", "Flip", "Rotation", "Translation", "Zoom")
     },
+    **dict.fromkeys(
+        CHANGED_IMAGES, LayerClass("operation", IMAGE, output_shapes=SAME, versions=(3,))
+    ),
+    **dict.fromkeys(
+        ("CutMix", "MaxNumBoundingBoxes", "MixUp"), LayerClass("operation", IMAGE, versions=(3,))
+    ),
+    "MelSpectrogram": LayerClass("operation", ("DataLayer",), versions=(3,)),
+    "STFTSpectrogram": LayerClass("operation", (), _spectrogram_weights, versions=(3,)),
+    "Pipeline": LayerClass(parts=lambda config: listed_parts(config, "layers"), versions=(3,)),
     **{
         f"Random{side}": LayerClass(
-            "operation", RANDOM, output_shapes=one(partial(_random_size, place))
+            "operation", RANDOM, output_shapes=one(partial(_random_size, place)), versions=(2,)
         )
         for side, place in (("Height", -3), ("Width", -2))
     },

@@ -143,18 +143,23 @@ def _rnn_output(config: Config, shape: Shape) -> Sequence[Shape]:
 
 
 def _stacked(config: Config) -> Sequence[Part] | None:
-    """Return the cells of a StackedRNNCells, at most one more than a layer may have."""
-    cells = config.get("cells")
-    if not isinstance(cells, list | tuple):
+    """Return the cells of a StackedRNNCells."""
+    return listed_parts(config, "cells")
+
+
+def listed_parts(config: Config, key: str) -> Sequence[Part] | None:
+    """Return the layers that a layer holds in a list, at most one more than a layer may have."""
+    held = config.get(key)
+    if not isinstance(held, list | tuple):
         return None
     parts: list[Part] = []
     seen: Counter[str] = Counter()
-    for index, cell in enumerate(cells[: MAX_INSIDE + 1]):
-        if not is_entry(cell):
+    for index, entry in enumerate(held[: MAX_INSIDE + 1]):
+        if not is_entry(entry):
             return None
-        kind = to_snake_case(cell["class_name"].rsplit(">", 1)[-1])
-        place = f"cells/{kind}_{seen[kind]}" if seen[kind] else f"cells/{kind}"
-        parts.append(Part(f"cells.{index}", cell, place, ""))
+        kind = to_snake_case(entry["class_name"].rsplit(">", 1)[-1])
+        place = f"{key}/{kind}_{seen[kind]}" if seen[kind] else f"{key}/{kind}"
+        parts.append(Part(f"{key}.{index}", entry, place, ""))
         seen[kind] += 1
     return parts
 
@@ -175,5 +180,5 @@ CLASSES: Mapping[str, LayerClass] = {
         calls=("cell",),
     ),
     "StackedRNNCells": LayerClass("sequence", parts=_stacked, calls=("cells",)),
-    "AbstractRNNCell": LayerClass("sequence"),
+    "AbstractRNNCell": LayerClass("sequence", versions=(2,)),
 }

@@ -24,7 +24,7 @@ from graphprune.report.numbers import count_of, format_count, format_share
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SCRIPTS = ("start.js", "boxes.js", "layout.js", "panel.js", "find.js", "tools.js")
-"""Parts of one script, in order; they share their names and nothing else does."""
+"""Parts of one script, in order, with names of their own."""
 
 
 def render_graph_html(graph: LayerGraph, metrics: Metrics | None = None) -> str:

@@ -11,9 +11,7 @@ import networkx as nx
 Edge = tuple[int, int]
 
 BENDS_PER_NODE = 20
-"""Long edges beyond this many bends in all go straight: a layer that feeds thousands must not make
-a drawing of millions of points.
-"""
+"""Bends per node in a drawing; further long edges are straight, which bounds its size."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ def view_graph(
 
 
 def mark_of(layer: Layer) -> str:
-    """Return what a box says of the layer's wrapper: the rule and its target."""
+    """Return the text of a box about the layer's wrapper: the rule and its target."""
     if layer.wrap is None:
         return ""
     rule = layer.wrap.provenance.rule or layer.wrap.type.rpartition(">")[2]

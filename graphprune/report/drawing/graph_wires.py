@@ -114,7 +114,7 @@ class WireList:
 
 
 def mark_alone(wires: Sequence[Wire]) -> tuple[Wire, ...]:
-    """Return the wires, each told whether it is the only one with its tensor."""
+    """Return the wires with `is_alone` set if no other wire has the same tensor."""
     takers = Counter((wire.source, wire.port) for wire in wires)
     return tuple(replace(wire, is_alone=takers[wire.source, wire.port] == 1) for wire in wires)
 

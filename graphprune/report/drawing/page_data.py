@@ -46,13 +46,13 @@ class Drawing:
         return side.layers[box.address] if box.address and side is not None else None
 
     def mark_of(self, box: Box) -> LayerMark | None:
-        """Return what the plan or the diff says of the box."""
+        """Return the mark of the box in the plan or diff."""
         if self.marking is None:
             return None
         return (self.marking.removed if box.is_gone else self.marking.marks).get(box.address)
 
     def metrics_of(self, box: Box) -> Metrics | None:
-        """Return the metrics that go for the box; a layer that is gone has none."""
+        """Return the metrics for the box; None for a removed layer."""
         return None if box.is_gone else self.metrics
 
 
@@ -146,7 +146,7 @@ def _box_to_config(box: Box) -> dict[str, Any]:
 def _facts(
     layer: Layer, metrics: Metrics | None, mark: LayerMark | None, held: str
 ) -> dict[str, Any]:
-    """Return what the panel says of a layer beyond its box."""
+    """Return the facts of a layer's panel that are not in its box."""
     return {
         "trainable": layer.trainable,
         "calls": layer.calls,

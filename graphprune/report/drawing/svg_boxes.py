@@ -13,9 +13,7 @@ from graphprune.report.drawing.layer_marks import COLOURS, share_text
 from graphprune.report.tables import shorten, shorten_middle
 
 LETTERS = 38
-"""Columns of text in a box; a longer text has an ellipsis, names in their middle, and is whole in
-the tooltip.
-"""
+"""Columns of text in a box; longer texts are shortened, and whole in the tooltip."""
 HEADER = 24
 _COLUMN, _BOLD_COLUMN, _SMALL_COLUMN = 6.6, 8.3, 6.3
 """Widths of a column of text in the widest of the fonts."""
@@ -125,7 +123,7 @@ def _titled(box: Box) -> str:
 
 
 def _badge(box: Box, left: float, top: float) -> Picture:
-    """Return the sign of a plan or diff on white; it takes no room where there is none."""
+    """Return the sign of a plan or diff on white, or an empty picture."""
     if not box.sign:
         return Picture(0, 0, ())
     width = 10 + text_width(box.sign) * _BOLD_COLUMN
@@ -173,7 +171,7 @@ def width_of(bold: Sequence[str], plain: Sequence[str] = ()) -> float:
 
 
 def tooltip(box: Box) -> str:
-    """Return everything that the box tells, uncut."""
+    """Return the full texts of the box."""
     share = share_text(box.before, box.sparsity)
     told = [
         f"{box.sign} {box.title} {box.name}".strip(),

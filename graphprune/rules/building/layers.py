@@ -53,7 +53,8 @@ class CustomLayerShape(Shape):
 
 def build_custom_layer(name: str, shape: CustomLayerShape, notes: Notes) -> CustomLayer:
     """Return what the entry `name` of the section says."""
-    if name in BUILTIN_LAYERS:
+    known = BUILTIN_LAYERS.get(name)
+    if known is not None and 2 in known.versions:
         message = f"layers: {name!r} is a layer of Keras, whose weights are known"
         notes.faults.append(
             Diagnostic(
