@@ -192,7 +192,8 @@ def check_data_source(folder: RunFolder, options: RunOptions, given: object | No
         )
     if given is not None and not options.is_data_given:
         raise DataError(
-            f"{DATA}: the run in {folder.path} reads its data from {options.data}; leave data out"
+            f"the run in {folder.path} reads its data from {options.data}; leave data out",
+            place=DATA,
         )
 
 
@@ -247,8 +248,9 @@ def _same_given_data(
     read: Callable[[str | Given], Data],
 ) -> Data:
     other = DataError(
-        f"{DATA}: is not what the run in {folder.path} began with ({options.data}); give the same"
-        " data again, or start a new run"
+        f"is not what the run in {folder.path} began with ({options.data}); give the same"
+        " data again, or start a new run",
+        place=DATA,
     )
     is_arrays = options.batch_size is not None
     if isinstance(given, str) or given.is_arrays != is_arrays:
