@@ -51,9 +51,12 @@ class Shown:
         first = " ".join(str(self).partition("\n")[0].split())
         return f"<{type(self).__name__}: {first.partition(': ')[2] or first}>"
 
-    def _repr_html_(self) -> str:
-        """Return the page in a frame, as notebooks show it."""
-        page = importlib.import_module(_RENDERERS).render(self, "html")
+    def _repr_html_(self) -> str | None:
+        """Return the page in a frame, for notebooks; None without a page: they show the text."""
+        try:
+            page = importlib.import_module(_RENDERERS).render(self, "html")
+        except OutputError:
+            return None
         return _FRAME.format(page=escape(page))
 
     def save(self, path: str | PathLike[str]) -> None:

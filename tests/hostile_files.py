@@ -346,21 +346,21 @@ REFUSED: Mapping[str, tuple[str, Make]] = {
     ),
     "lying-zip": ("claims 3,221,225,472 bytes", lying_zip),
     "path-traversal": (
-        "the member 'a/../../evil' leads out of the zip",
+        "the member 'a/../../evil' points outside of the zip",
         lambda path: write_keras(path, model(IN, FC), members={"a/../../evil": b""}),
     ),
     "absolute-path": (
-        "the member '/etc/evil' leads out of the zip",
+        "the member '/etc/evil' points outside of the zip",
         lambda path: write_keras(path, model(IN, FC), members={"/etc/evil": b""}),
     ),
     "windows-path": (
-        "leads out of the zip",
+        "points outside of the zip",
         lambda path: write_keras(path, model(IN, FC), members={"C:\\evil": b""}),
     ),
     "double-member": ("two members are named 'config.json'", double_member),
     "external-link": ("is a link, which Keras never writes", external_link),
-    "group-in-itself": ("a group stands in two places", group_in_itself),
-    "endless-free-room": ("a list of free room without end", endless_free_room),
+    "group-in-itself": ("one group at two paths", group_in_itself),
+    "endless-free-room": ("a cyclic free list in a local heap", endless_free_room),
     "external-storage": ("keeps its values in another file", external_storage),
     "optimizer-in-another-file": (
         "keeps its values in another file",
@@ -371,14 +371,17 @@ REFUSED: Mapping[str, tuple[str, Make]] = {
         lambda path: optimizer_of_another_file(path, virtual=True),
     ),
     "text-without-end": (
-        "a text that its heap does not hold",
+        "a string beyond its global heap",
         lambda path: change_text(path, -16, bytes(16)),
     ),
     "text-beyond-heap": (
-        "a text that its heap does not hold",
+        "a string beyond its global heap",
         lambda path: change_text(path, -16, b"\2\0\0\0\0\0\0\0\xf0" + b"\xff" * 7),
     ),
-    "text-without-heap": ("a text without a heap", lambda path: change_text(path, -32, b"XCOL")),
+    "text-without-heap": (
+        "a string without a global heap",
+        lambda path: change_text(path, -32, b"XCOL"),
+    ),
     "long-reference": ("model_config has 4,294,967,295 bytes", long_reference),
     "lying-shape": ("claims 40,000,000,000,000 bytes and holds 0", lying_shape),
     "tensor-index": (
@@ -434,13 +437,13 @@ REFUSED: Mapping[str, tuple[str, Make]] = {
         lambda path: write_keras(path, model(IN, layer("Dense", "", ("in",), units=4), outputs="")),
     ),
     "half-character": (
-        "holds half a character, which is no text",
+        "holds half a surrogate pair, which is not valid text",
         lambda path: write_keras(
             path, model(IN, layer("Dense", "f\ud800c", ("in",), units=4), outputs="f\ud800c")
         ),
     ),
     "half-character-in-a-setting": (
-        "config.json holds half a character",
+        "config.json holds half a surrogate pair",
         lambda path: write_keras(
             path, model(IN, layer("Dense", "fc", ("in",), units=4, use_bias=True, note="\udc00"))
         ),

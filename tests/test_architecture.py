@@ -14,6 +14,7 @@ SOURCE = Path(__file__).parents[1] / "graphprune"
 # third-party packages.
 LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("lazy", frozenset()),
+    ("nested", frozenset()),
     ("signals", frozenset()),
     ("wrapper_names", frozenset()),
     ("diagnostics", frozenset({"ruamel"})),

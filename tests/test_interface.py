@@ -38,7 +38,7 @@ def test_a_plan_prints_in_few_lines_and_has_a_page() -> None:
     assert repr(plan) == (
         "<Plan: 4 to wrap, 0 to retarget, 0 to rewrap, 0 to unwrap; 1 kept dense, 0 unclaimed.>"
     )
-    assert plan._repr_html_().startswith('<iframe srcdoc="&lt;!doctype html&gt;')
+    assert str(plan._repr_html_()).startswith('<iframe srcdoc="&lt;!doctype html&gt;')
 
 
 def test_a_graph_prints_its_first_layers() -> None:
@@ -77,6 +77,7 @@ def test_a_plan_that_was_written_is_read_again(tmp_path: Path) -> None:
     write_plan(plan, tmp_path / "p.json")
     again = read_plan(tmp_path / "p.json")
     assert plan_to_config(again) == plan_to_config(plan)
+    assert again._repr_html_() is None
     with pytest.raises(OutputError, match="a plan that was read from JSON has no model to draw"):
         again.save(tmp_path / "p.html")
     with pytest.raises(OutputError, match=r"no report has this suffix; known are .txt, .json"):

@@ -1,5 +1,6 @@
-"""Saved models as data: the `.keras` zip, HDF5, SavedModel folders and JSON, read without
-TensorFlow and without running anything that a file contains.
+"""Saved models as data, read without TensorFlow and without running anything that a file contains.
+
+Formats are the `.keras` zip, HDF5, SavedModel folders and JSON.
 
 What belongs here: file formats, their limits and dialects, and the tensors in them. What does not:
 how layers are connected (`graph`), and anything that writes a model (`tf`).

@@ -67,7 +67,7 @@ class OpenedModel(Protocol):
     """A saved model while its file is open."""
 
     def read_header(self) -> Header:
-        """Return the config and what stands beside it.
+        """Return the config and the facts beside it.
 
         Raises:
             ArchiveError: the file is damaged, or holds no config.
@@ -168,7 +168,7 @@ class Archive:
 
     @contextmanager
     def opened(self) -> Iterator[OpenedModel]:
-        """Keep the file open for what follows; inside of it, this opens nothing once more."""
+        """Keep the file open for what follows; nested calls share it."""
         if self._open:
             yield self._open[0]
             return
@@ -180,8 +180,10 @@ class Archive:
                 self._open.clear()
 
     def check_checksums(self) -> None:
-        """Check what a `.keras` file says of its members' bytes; HDF5 and TensorFlow's checkpoints
-        check theirs, where they have some, as tensors are read.
+        """Check the checksums of a `.keras` file's members.
+
+        HDF5 and TensorFlow's checkpoints check theirs, where they have some, as tensors are
+        read.
 
         Raises:
             ArchiveError: a member is damaged.
@@ -202,7 +204,7 @@ class Archive:
 
 
 IN_HDF5 = np.dtype("V2")
-"""HDF5 does not know them either; h5py keeps them as two bytes without a meaning."""
+"""HDF5 does not know them either; h5py keeps them as two opaque bytes."""
 
 
 def widen_bfloat16(bits: NDArray[Any]) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from graphprune.nested import mappings_in, rebuild
 from graphprune.wrapper_names import REGISTERED
 
 Entry = Mapping[str, Any]
@@ -32,8 +33,9 @@ def type_of(entry: Entry) -> str:
 
 
 def is_builtin(entry: Entry) -> bool:
-    """Return whether the class comes from Keras; the older dialect cannot tell, there a plain name
-    counts as Keras's.
+    """Return whether the class comes from Keras.
+
+    In the older dialect, which has no module, a plain name counts as Keras's.
     """
     if "module" not in entry:
         return ">" not in entry["class_name"]
@@ -54,20 +56,12 @@ def holds_lambda_bytecode(value: Any) -> bool:
     Keras writes a lambda as an object of class `__lambda__`, and a Lambda layer's function as
     `function_type: lambda`.
     """
-    waiting = [value]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, Mapping):
-            if item.get("class_name") == "__lambda__" or "lambda" in (
-                item.get("function_type"),
-                item.get("output_shape_type"),
-                item.get("mask_type"),
-            ):
-                return True
-            waiting.extend(item.values())
-        elif isinstance(item, list | tuple):
-            waiting.extend(item)
-    return False
+    return any(
+        item.get("class_name") == "__lambda__"
+        or "lambda"
+        in (item.get("function_type"), item.get("output_shape_type"), item.get("mask_type"))
+        for item in mappings_in(value)
+    )
 
 
 PLACEMENT = ("name", "inbound_nodes")
@@ -119,16 +113,8 @@ def to_snake_case(name: str) -> str:
 
 
 def copy_config(value: Any) -> Any:
-    """Return a copy that shares no dict, list or tuple with `value`; other objects are kept as they
-    are.
-    """
-    if isinstance(value, dict):
-        return {key: copy_config(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [copy_config(item) for item in value]
-    if type(value) is tuple:
-        return tuple(copy_config(item) for item in value)
-    return value
+    """Return a copy that shares no dict, list or tuple with `value`; other objects are kept."""
+    return rebuild(value, lambda mapping: mapping)
 
 
 _PLAIN = frozenset({str, bool, int, float, type(None)})
@@ -137,8 +123,7 @@ _TRACES = _ADDRESS | {"module", "registered_name", "build_config", "compile_conf
 
 
 def canonical(value: Any) -> Any:
-    """Return `value` as plain JSON in which dialects, memory addresses and build or compile
-    settings leave no trace.
+    """Return `value` as plain JSON without dialect, memory addresses, build or compile settings.
 
     Example:
         >>> canonical(
@@ -176,7 +161,9 @@ def canonical(value: Any) -> Any:
             for key, item in value.items()
             if key not in left_out
         }
-        return found | {"class_name": type_of(value)} if is_object else found
+        if is_object:
+            found["class_name"] = type_of(value)
+        return found
     if isinstance(value, list | tuple):
         return [item if type(item) in _PLAIN else canonical(item) for item in value]
     if isinstance(value, str | int | float):

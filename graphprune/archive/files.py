@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from graphprune.errors import ArchiveError, OutputError
+from graphprune.nested import values_in
 from graphprune.suggestions import ask_for_file
 
 READABLE_SUFFIXES = (".keras", ".h5", ".hdf5", ".json")
@@ -41,11 +42,12 @@ def _ask(path: str) -> str:
 
 @contextmanager
 def open_file(path: str, missing: str | None = None) -> Iterator[BinaryIO]:
-    """Open a regular file for reading, without waiting where `path` is a named pipe; `missing` says
-    what to do where there is none, unless it is a model's.
+    """Open a regular file for reading; a named pipe is refused and not waited for.
+
+    `missing` is the advice where there is no such file; that for a model's file unless given.
 
     Raises:
-        ArchiveError: there is no such file, it is no regular file, or it cannot be read.
+        ArchiveError: there is no such file, it is not a regular file, or it cannot be read.
     """
     try:
         number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -100,19 +102,18 @@ MAX_DEPTH = 200
 MAX_VALUES = 8_000_000
 """Values of one JSON text; Python takes some 60 bytes for the smallest object."""
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]|\xed")
-"""What every half of a surrogate pair begins with, escaped or in UTF-8; whole pairs and some
-letters begin so too.
-"""
+"""The first bytes of half a surrogate pair, escaped or in UTF-8; other characters share them."""
 _LONG = re.compile(r"value has (\d+) digits")
-"""What Python says of whole numbers that would take it too long to read."""
+"""Python's message for integers with too many digits."""
 
 
 def parse_object(text: bytes, place: str, part: str, *, strict: bool = False) -> dict[str, Any]:
-    """Return the JSON object in `text`, which is the `part` of the file `place`; `strict` refuses
-    the NaN and Infinity that Keras writes and JSON has not.
+    """Return the JSON object in `text`, which is the `part` of the file `place`.
+
+    `strict` refuses NaN and Infinity, which Keras writes and JSON does not have.
 
     Raises:
-        ArchiveError: this is no JSON object, or it would take too much memory.
+        ArchiveError: this is not a JSON object, or it would take too much memory.
     """
     values = text.count(b",") + text.count(b"{") + text.count(b"[")
     if values > MAX_VALUES:
@@ -149,8 +150,8 @@ def parse_object(text: bytes, place: str, part: str, *, strict: bool = False) ->
         raise ArchiveError(too_deep, place=place)
     if _HALF.search(text) and _has_half(value):
         raise ArchiveError(
-            f"{part} holds half a character, which is no text; the file is damaged, save"
-            " the model again",
+            f"{part} holds half a surrogate pair, which is not valid text; the file is damaged,"
+            " save the model again",
             place=place,
         )
     return value
@@ -161,23 +162,13 @@ def _refuse(constant: str) -> None:
 
 
 def _has_half(value: Any) -> bool:
-    """Return whether a text somewhere in `value` has half of a surrogate pair, with which no file
-    can be written.
-    """
-    waiting = [value]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, dict):
-            waiting += [*item, *item.values()]
-        elif isinstance(item, list):
-            waiting += item
-        elif (
-            isinstance(item, str)
-            and not item.isascii()
-            and any("\ud800" <= char <= "\udfff" for char in item)
-        ):
-            return True
-    return False
+    """Return whether a text in `value` has half of a surrogate pair, which no file can hold."""
+    return any(
+        any("\ud800" <= char <= "\udfff" for char in text)
+        for item in values_in(value)
+        for text in (item if isinstance(item, dict) else [item])
+        if isinstance(text, str) and not text.isascii()
+    )
 
 
 def _is_deeper(value: dict[str, Any], limit: int) -> bool:
@@ -216,7 +207,7 @@ def collector_paused() -> Iterator[None]:
 
 
 MODEL_SUFFIXES = (".keras", ".h5")
-"""Of files that hold a whole Keras model."""
+"""The suffixes of files that hold a whole Keras model."""
 
 
 def check_model_suffix(path: str | PathLike[str]) -> None:

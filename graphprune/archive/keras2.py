@@ -1,5 +1,4 @@
-"""Configs of Keras 2.0 to 2.4 and of TensorFlow 1.x to 2.12, brought into the form that tf_keras
-writes today.
+"""Configs of Keras 2.0 to 2.4 and TensorFlow 1.x to 2.12, converted to the form of tf_keras today.
 
 - Until Keras 2.2.3 and TensorFlow 1.12, a Sequential model's config was the bare list of its layers
   (keras/models.py and keras/engine/sequential.py, `get_config`).
@@ -22,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from graphprune.errors import ArchiveError
+from graphprune.nested import rebuild
 
 ATTENTION_SHAPES = ("query_shape", "key_shape", "value_shape")
 RECURRENT_WITH_RESET = ("GRU", "GRUCell")
@@ -65,7 +65,7 @@ def upgrade_config(
         written = f" {version}" if version else " 1"
         raise ArchiveError(
             f"written by Keras{written}, whose layers differ; load it in Keras 2.0 to 2.2"
-            " and save it there once more",
+            " and save it again there",
             place=place,
         )
     _name_models(upgraded, layer_names)
@@ -74,30 +74,33 @@ def upgrade_config(
     return upgraded
 
 
-def _upgrade(value: Any, version: str) -> Any:
+def _upgrade(value: Mapping[str, Any], version: str) -> Any:
     """Return a copy in which every serialized object has today's form."""
-    if isinstance(value, list):
-        return [_upgrade(item, version) for item in value]
-    if not isinstance(value, dict):
-        return value
-    copy = {key: _upgrade(item, version) for key, item in value.items()}
-    kind, config = copy.get("class_name"), copy.get("config")
-    if kind == "Sequential" and isinstance(config, list):
-        copy["config"] = {"layers": config} | ({"name": copy["name"]} if "name" in copy else {})
-    elif kind == "Model" and isinstance(config, dict) and "input_layers" in config:
-        copy["class_name"] = "Functional"
-    elif kind in RECURRENT_WITH_RESET and isinstance(config, dict):
-        config.setdefault("reset_after", False)
-    elif kind == "MultiHeadAttention" and isinstance(config, dict):
-        copy["config"] = config | {key: config.get(key) for key in ATTENTION_SHAPES}
-    elif kind == "Embedding" and isinstance(config, dict) and config.get("dtype") == "int32":
-        copy["config"] = config | ({"dtype": "float32"} if version.startswith("2.0.") else {})
-    return copy
+
+    def upgrade(entry: dict[str, Any]) -> dict[str, Any]:
+        kind, config = entry.get("class_name"), entry.get("config")
+        if kind == "Sequential" and isinstance(config, list):
+            entry["config"] = {"layers": config}
+            entry["config"] |= {"name": entry["name"]} if "name" in entry else {}
+        elif not isinstance(config, dict):
+            return entry
+        elif kind == "Model" and "input_layers" in config:
+            entry["class_name"] = "Functional"
+        elif kind in RECURRENT_WITH_RESET:
+            config.setdefault("reset_after", False)
+        elif kind == "MultiHeadAttention":
+            config |= {key: config.get(key) for key in ATTENTION_SHAPES}
+        elif kind == "Embedding" and config.get("dtype") == "int32" and version.startswith("2.0."):
+            config["dtype"] = "float32"
+        return entry
+
+    return rebuild(value, upgrade)
 
 
 def upgrade_zip_config(config: dict[str, Any], version: str) -> dict[str, Any]:
-    """Return the config in a `.keras` file in today's form: TensorFlow 2.12 wrote numbers of NumPy
-    as objects, in places where no layer reads them back.
+    """Return the config in a `.keras` file in today's form.
+
+    TensorFlow 2.12 wrote NumPy numbers as objects, in places where no layer reads them back.
 
     Example:
         >>> upgrade_zip_config(
@@ -109,19 +112,17 @@ def upgrade_zip_config(config: dict[str, Any], version: str) -> dict[str, Any]:
         ... )
         {'class_name': 'ReLU', 'config': {'threshold': 0.0}}
     """
-    upgraded: dict[str, Any] = _without_numpy(config) if version.startswith("2.12.") else config
+    upgraded: dict[str, Any] = (
+        rebuild(config, _without_numpy) if version.startswith("2.12.") else config
+    )
     return upgraded
 
 
-def _without_numpy(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_without_numpy(item) for item in value]
-    if not isinstance(value, dict):
-        return value
+def _without_numpy(value: dict[str, Any]) -> Any:
     inside = value.get("config")
     if value.get("class_name") == "__numpy__" and isinstance(inside, dict) and "value" in inside:
         return inside["value"]
-    return {key: _without_numpy(item) for key, item in value.items()}
+    return value
 
 
 def _entries(model: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -151,9 +152,7 @@ def _is_keras_1(entry: Mapping[str, Any]) -> bool:
 
 
 def _name_models(model: dict[str, Any], layer_names: Sequence[str]) -> None:
-    """Give each Sequential model without a name the one that its weights have, or `sequential_1`,
-    `sequential_2`, ... as Keras did.
-    """
+    """Name each Sequential model without a name as its weights do, or `sequential_1` and so on."""
     layers = model["config"].get("layers") if isinstance(model.get("config"), dict) else None
     if isinstance(layers, list) and len(layers) == len(layer_names):
         for entry, name in zip(layers, layer_names, strict=True):
@@ -183,9 +182,7 @@ def _is_nameless(entry: Any) -> bool:
 
 
 def _add_input(model: dict[str, Any]) -> None:
-    """Give a Sequential model whose first layer knows the input's shape the InputLayer that it has
-    once it is built.
-    """
+    """Add the InputLayer of a built Sequential model whose first layer knows the input's shape."""
     config = model.get("config")
     layers = (
         config.get("layers")

@@ -15,9 +15,7 @@ POLICIES = ("DTypePolicy", "FloatDTypePolicy")
 
 
 def is_keras_3(version: str, config: Mapping[str, Any]) -> bool:
-    """Return whether Keras 3 wrote this model; where the file names no version, the module of its
-    class tells.
-    """
+    """Return whether Keras 3 wrote this model; without a version, by the module of its class."""
     major = version.split(".")[0]
     return (
         int(major) >= 3
@@ -116,8 +114,9 @@ def _nodes(nodes: list[Any], first: Mapping[str, int]) -> list[Any]:
 
 
 def _node(node: dict[str, Any], first: Mapping[str, int]) -> Any:
-    """Return one call: its positional tensors, with everything else as keywords of the first of
-    them, as tf_keras has it.
+    """Return one call as tf_keras has it: positional tensors, then all else as keywords.
+
+    The keywords are those of the first tensor.
     """
     args = [_argument(arg, first) for arg in node["args"]]
     keywords = (

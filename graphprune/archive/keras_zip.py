@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, ClassVar, Literal, cast
 
 from numpy.typing import NDArray
 
@@ -31,30 +31,28 @@ from graphprune.archive.hdf5.index import index_keras_groups
 from graphprune.archive.keras2 import upgrade_zip_config
 from graphprune.errors import ArchiveError
 
-SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 WEIGHTS = "model.weights.h5"
 ASSETS = "assets"
 MAX_DIRECTORY = 4 * 2**20
-"""Bytes of a zip's list of members, which Python reads before it can be counted."""
+"""Bytes of a zip's list of members, which Python reads as a whole before members are counted."""
 MAX_MEMBERS = 2_000
 """A model has three, and one for each vocabulary. Keras unpacks all of them to disk where there are
 vocabularies: 60,000 empty ones take it half a minute.
 """
 MAX_UNPACKED = 4 * 2**30
-"""Weights that somebody compressed afterwards are unpacked in memory; Keras itself stores them
-uncompressed.
-"""
+"""Bytes of compressed weights, which are unpacked in memory; Keras stores them uncompressed."""
 MAX_OVERHEAD = 1000
 """Bytes that deflate may add to what does not shrink; more would unpack to more than it claims."""
 _BLOCK = 2**20
 _CUT = {"File is not a zip file": "its list of members is missing, the file was cut off"}
-"""What zipfile says of a file that begins as a zip and does not end as one."""
+"""The message of zipfile for a zip without its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class KerasZip:
     """A `.keras` file."""
 
+    signatures: ClassVar = (b"PK\x03\x04", b"PK\x05\x06")
     path: str
 
     @property
@@ -64,8 +62,7 @@ class KerasZip:
 
     @contextmanager
     def opened(self) -> Iterator[OpenedZip]:
-        """Open the zip, unless its directory lists more members than any model has: Python reads
-        all of it first.
+        """Open the zip; its list of members is limited, because Python reads all of it first.
 
         Raises:
             ArchiveError: it is damaged, or not safe to read.
@@ -129,8 +126,7 @@ class OpenedZip:
         return read_dataset(self.weights, tensor, self._path)
 
     def check_checksums(self) -> None:
-        """Check the CRC-32 of every member; weights that are stored uncompressed are otherwise read
-        past it.
+        """Check the CRC-32 of every member; uncompressed weights are otherwise read without it.
 
         Raises:
             ArchiveError: a member's bytes are not those that were written.
@@ -143,8 +139,9 @@ class OpenedZip:
                         pass
 
     def check_members(self) -> None:
-        """Check that no member unpacks to far more than it holds: Keras unpacks all of them to disk
-        where there are vocabularies among them.
+        """Check that no member unpacks to far more than it holds.
+
+        Keras unpacks all members to disk where there are vocabularies among them.
 
         Raises:
             ArchiveError: one does.
@@ -195,8 +192,7 @@ class OpenedZip:
 
     @contextmanager
     def unpacked_assets(self) -> Iterator[Path | None]:
-        """Unpack what layers keep beside their weights (vocabularies) for a while; gives the
-        folder, or None where there is nothing of it.
+        """Unpack the vocabularies of layers to a temporary folder; gives the folder, or None.
 
         Raises:
             ArchiveError: the zip is damaged, or holds more than it should.
@@ -241,14 +237,15 @@ def _read_directory(path: str, file: BinaryIO) -> zipfile.ZipFile:
 
 
 def _check_names(path: str, archive: zipfile.ZipFile) -> None:
-    """Refuse members that would be unpacked outside of the folder they are unpacked to, and two of
-    one name, of which readers take different ones.
+    """Refuse members that would be unpacked outside of their folder, and two members of one name.
+
+    Readers differ in which of the two they take.
     """
     for info in archive.infolist():
         parts = info.filename.replace("\\", "/").split("/")
         if ".." in parts or parts[0] == "" or ":" in parts[0]:
             raise ArchiveError(
-                f"the member {info.filename[:60]!r} leads out of the zip; the file is not"
+                f"the member {info.filename[:60]!r} points outside of the zip; the file is not"
                 " safe to read, save the model again",
                 place=path,
             )
@@ -261,8 +258,9 @@ def _check_names(path: str, archive: zipfile.ZipFile) -> None:
 
 
 def directory_size(file: BinaryIO) -> int:
-    """Return the bytes of a zip's list of members by the record at its end (APPNOTE.TXT 4.3.14 to
-    4.3.16); 0 where there is no such record.
+    """Return the bytes of a zip's list of members, by the record at its end; 0 without one.
+
+    See APPNOTE.TXT 4.3.14 to 4.3.16.
     """
     start = max(0, file.seek(0, io.SEEK_END) - (1 << 16) - 42)
     file.seek(start)
@@ -298,8 +296,9 @@ def _damage_named(path: str) -> Iterator[None]:
 
 
 def _read(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    """Return a member's bytes; `ZipFile.read` would unpack whatever is there, also beyond the size
-    that the member claims.
+    """Return a member's bytes.
+
+    `ZipFile.read` would unpack all that is there, also beyond the size that the member claims.
     """
     _check_ratio(path, info)
     with archive.open(info) as member:
@@ -340,8 +339,9 @@ def _unpack(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Binar
 
 
 def _window(path: str, file: BinaryIO, info: zipfile.ZipInfo) -> BinaryIO:
-    """Return a member's bytes, which begin after its local header of 30 bytes, name and extra field
-    (APPNOTE.TXT 4.3.7).
+    """Return a member's bytes: after its local header of 30 bytes, name and extra field.
+
+    See APPNOTE.TXT 4.3.7.
     """
     with _damage_named(path):
         file.seek(info.header_offset)

@@ -19,19 +19,22 @@ from graphprune.archive.files import (
     parse_object,
     read_whole,
 )
-from graphprune.archive.hdf5.file import SIGNATURE
 from graphprune.archive.hdf5.model import Hdf5Model
 from graphprune.archive.keras3 import config_from_keras_3, is_keras_3
-from graphprune.archive.keras_zip import SIGNATURES, KerasZip
+from graphprune.archive.keras_zip import KerasZip
 from graphprune.archive.saved_model.folder import SavedModelFolder
 from graphprune.archive.tfmot import rename_toolkit_wrappers
 from graphprune.errors import ArchiveError
 
+FORMATS: tuple[type[KerasZip | Hdf5Model], ...] = (KerasZip, Hdf5Model)
+"""The formats of one file, told by their signatures; a folder is a SavedModel."""
+
 
 @collector_paused()
 def read_archive(path: str | PathLike[str]) -> Archive:
-    """Return the saved model at `path`: a `.keras` or `.h5` file, or a SavedModel folder with Keras
-    metadata; the format is told by content, not by name.
+    """Return the saved model at `path`, its format told by content and not by name.
+
+    It may be a `.keras` or `.h5` file, or a SavedModel folder with Keras metadata.
 
     Its config comes in the form that tf_keras writes, whichever Keras wrote it.
 
@@ -83,17 +86,15 @@ def find_source(path: str | PathLike[str]) -> Source | None:
         return SavedModelFolder(place)
     with open_file(place) as file:
         signature = file.read(8)
-    if signature.startswith(SIGNATURES):
-        return KerasZip(place)
-    if signature == SIGNATURE:
-        return Hdf5Model(place)
+    for known in FORMATS:
+        if signature.startswith(known.signatures):
+            return known(place)
     if is_json_beginning(signature):
         return None
     if not signature:
         raise ArchiveError("is empty (0 bytes); save or copy the model again", place=place)
     raise ArchiveError(
-        f"is no saved model, neither a zip nor an HDF5 file; graphprune reads {READABLE}",
-        place=place,
+        f"is not a saved model (neither zip nor HDF5); graphprune reads {READABLE}", place=place
     )
 
 
@@ -121,9 +122,7 @@ def is_json_beginning(data: bytes) -> bool:
 
 
 def _checked(archive: Archive) -> Archive:
-    """Return the archive with a config in the form of tf_keras, after checking that it describes a
-    whole model.
-    """
+    """Return the archive with its config in the form of tf_keras, checked to be a whole model."""
     config = archive.config
     if not isinstance(config.get("class_name"), str) or not isinstance(config.get("config"), dict):
         raise ArchiveError(

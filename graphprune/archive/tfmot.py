@@ -1,5 +1,6 @@
-"""Models that the TensorFlow Model Optimization toolkit (tfmot) pruned, with wrappers named as
-graphprune names them.
+"""Models pruned by tfmot, with their wrappers renamed as graphprune names them.
+
+tfmot is the TensorFlow Model Optimization toolkit.
 
 The toolkit's wrapper is of the same class, `PruneLowMagnitude`, and adds `prune_low_magnitude_` to
 the name of the layer inside; its config says the same in other words (`pruning_schedule`,
@@ -33,8 +34,9 @@ def is_toolkit_wrapper(entry: Any) -> bool:
 
 
 def rename_toolkit_wrappers(config: Entry) -> tuple[Entry, dict[str, str]]:
-    """Return the config of a model with its toolkit wrappers named like their layers and of
-    graphprune's class, and new names by old ones.
+    """Return a model's config with tfmot's wrappers renamed, and new names by old ones.
+
+    A wrapper gets the name of its layer, and graphprune's class.
 
     Wrappers that keep the toolkit's name in a file of graphprune, because they were saved after
     `prune_scope()`, are named so as well.
@@ -84,9 +86,7 @@ def _members(model: Entry) -> list[dict[str, Any]]:
 
 
 def _rename(value: Any, names: Mapping[str, str]) -> Any:
-    """Return a copy with the new names wherever an old one stands: as a layer's name, in
-    connections, outputs and compile settings.
-    """
+    """Return a copy with new names for old: of layers, connections, outputs, compile settings."""
     if isinstance(value, list):
         return [_rename(item, names) for item in value]
     if not isinstance(value, dict):

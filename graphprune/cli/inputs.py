@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 from dataclasses import replace
@@ -24,7 +25,9 @@ def open_model(path: str) -> ModelFile:
     """
     if not path:
         raise click.UsageError("the name of the model is empty")
-    return replace(open_model_file(find_model_file(path)), path=path)
+    model = replace(open_model_file(find_model_file(path)), path=path)
+    gc.freeze()  # the graph lives until the process ends; the collector need not walk it again
+    return model
 
 
 def find_model_file(path: str) -> str:

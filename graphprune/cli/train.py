@@ -22,7 +22,7 @@ from graphprune.cli.options import (
 from graphprune.cli.outputs import print_warnings
 from graphprune.cli.planning import load_with_classes, open_to_load, plan_for
 from graphprune.cli.progress import IMPORTING, lasting_output, live_display
-from graphprune.plan import check_reached
+from graphprune.plan import Plan, check_reached
 from graphprune.runs.samples import check_samples, is_data_function
 from graphprune.runs.training_arguments import parse_strategy
 from graphprune.sparsity.positions import Run
@@ -151,13 +151,8 @@ def command(
         live_display() as display,
     ):
         display.say("reading the model")
-        saved = open_to_load(model, loading)
-        if strategy != "none":
-            _open_devices(strategy)
-        plan = None
-        if rules.files or rules.has_switches or plan_file is not None:
-            plan = plan_for(saved, rules, plan_file, loaded=load_with_classes(saved, loading))
-            print_warnings(plan.diagnostics, rules.files)
+        path, plan = _read_model(model, rules, plan_file, strategy, loading)
+        if plan is not None:
             if not allow_missed:
                 check_reached(plan, Run(steps_per_epoch, epochs))
             display.print(str(plan))
@@ -170,7 +165,7 @@ def command(
 
         with closing(display):
             result = train(
-                saved.need_archive().path,
+                path,
                 plan,
                 data,
                 run_folder,
@@ -196,6 +191,21 @@ def command(
             )
         check_stop(result, stop, loading)
         report_run(result, loading)
+
+
+def _read_model(
+    model: str, rules: RuleOptions, plan_file: str | None, strategy: str, loading: LoadingOptions
+) -> tuple[str, Plan | None]:
+    """Return the path of the model and its plan; no plan without rules and plan file."""
+    saved = open_to_load(model, loading)
+    path = saved.need_archive().path
+    if strategy != "none":
+        _open_devices(strategy)
+    if not (rules.files or rules.has_switches or plan_file is not None):
+        return path, None
+    plan = plan_for(saved, rules, plan_file, loaded=load_with_classes(saved, loading))
+    print_warnings(plan.diagnostics, rules.files)
+    return path, plan
 
 
 def _summaries_folder(tensorboard: str | None) -> str | Path | None:

@@ -1,5 +1,6 @@
-"""What a model is, whichever Keras wrote its file: layers with the defaults of the settings that
-are left out, what they are called with, and how they are connected.
+"""What a model is, whichever Keras wrote its file: layers, arguments and connections.
+
+Settings that are left out have their defaults.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from graphprune.archive.entries import Entry, canonical, type_of
+from graphprune.archive.entries import Entry, canonical, copy_config, type_of
 from graphprune.graph.classes.builtin_layers import known_class
 from graphprune.graph.classes.completion import complete_config, is_inherited
 from graphprune.graph.classes.python_code import CODE
 from graphprune.graph.frames import CONSTANT, Frame
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
+from graphprune.nested import rebuild
 
 _CONNECTIONS = frozenset({"input_layers", "output_layers", "inbound_nodes"})
 WHEN_BUILT = frozenset(
@@ -28,20 +30,19 @@ WHEN_BUILT = frozenset(
         "vocabulary_size",
     }
 )
-"""Settings that may be null, or not there, until a layer or a model is built; an InputLayer always
-has its shape.
-"""
+"""Settings that may be null or missing until a layer or model is built; not of InputLayers."""
 
 
 _NOTHING: tuple[Any, ...] = (None, {}, [])
 
 
 def hash_architecture(graph: LayerGraph) -> str:
-    """Return a hash (hex) that two files of one model share, whichever version of Keras wrote them,
-    wrappers included.
+    """Return a hash (hex), the same for files of one model whichever Keras version wrote them.
 
-    The code of a Lambda has no part in it, as another Python writes it anew, and neither have the
-    inputs of a Sequential model, which Keras once did not write.
+    Wrappers are included.
+
+    The code of a Lambda is left out, because another Python version writes other bytecode, and so
+    are the inputs of a Sequential model, which Keras once did not write.
     """
     document = {
         "name": graph.name,
@@ -104,14 +105,13 @@ def _layer_facts(layer: Layer) -> list[Any]:
 
 
 def _without_code(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_code(item) for key, item in value.items() if key != CODE}
-    return [_without_code(item) for item in value] if isinstance(value, list) else value
+    return rebuild(
+        value, lambda mapping: {key: item for key, item in mapping.items() if key != CODE}
+    )
 
 
 def plain_config(entry: Entry, *, names: bool, is_model: bool = False) -> dict[str, Any]:
-    """Return a layer's settings without its own name, alike for the `.keras` and the `.h5` way of
-    writing them and for every version of Keras.
+    """Return a layer's settings without its name, alike in both dialects and all Keras versions.
 
     Of a model the inner layers and connections are left out: they are layers and connections of the
     graph themselves.
@@ -124,16 +124,13 @@ def plain_config(entry: Entry, *, names: bool, is_model: bool = False) -> dict[s
     left_out = {"name"} | (_CONNECTIONS | {"layers"} if is_model else frozenset())
     config = {key: value for key, value in entry["config"].items() if key not in left_out}
     added = {"trainable": True} if is_model else {}
-    plain: dict[str, Any] = _simplify(
-        added | complete_config({**entry, "config": config}), names=names
-    )
+    complete = added | complete_config({**entry, "config": config})
+    plain: dict[str, Any] = copy_config(complete) if names else rebuild(complete, _without_names)
     return plain
 
 
 def settings_to_hash(entry: Entry, *, is_model: bool = False) -> dict[str, Any]:
-    """Return the settings that two layers which may be one have in common, whatever Keras wrote
-    them and whether they were built.
-    """
+    """Return the settings that tell whether two layers are the same, built or not."""
     found = _settings(entry, names=False, is_model=is_model)
     return {key: value for key, value in found.items() if key != "axis"}
 
@@ -148,28 +145,17 @@ def _settings(entry: Entry, *, names: bool, is_model: bool) -> dict[str, Any]:
     }
 
 
-def _simplify(value: Any, *, names: bool) -> Any:
-    """Return a plain value, where asked for without the names of the layers in it."""
-    if isinstance(value, list):
-        return [_simplify(item, names=names) for item in value]
-    if not isinstance(value, Mapping):
-        return value
-    kept = {
-        key: _simplify(item, names=names)
-        for key, item in value.items()
-        if names or key not in _CONNECTIONS
-    }
-    if not names and "class_name" in kept and isinstance(kept.get("config"), dict):
-        kept = {key: item for key, item in kept.items() if key != "name"} | {
-            "config": {key: item for key, item in kept["config"].items() if key != "name"}
-        }
+def _without_names(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return what is left of a mapping without connections, and of a layer without its name."""
+    kept = {key: item for key, item in entry.items() if key not in _CONNECTIONS}
+    if "class_name" in kept and isinstance(kept.get("config"), dict):
+        kept.pop("name", None)
+        kept["config"].pop("name", None)
     return kept
 
 
 def collect_call_constants(graph: LayerGraph) -> dict[str, dict[str, Any]]:
-    """Return, for each layer that is called with more than tensors (`y` of `x * 2.0`), these
-    arguments by call index.
-    """
+    """Return the arguments of calls that are not tensors (`y` of `x * 2.0`), by layer and call."""
     found: dict[str, dict[str, Any]] = {}
     for frame in graph.frames.values():
         for member in frame.members:
@@ -186,8 +172,9 @@ def collect_call_constants(graph: LayerGraph) -> dict[str, dict[str, Any]]:
 
 
 def _constants(node: Any) -> Any:
-    """Return an inbound node without the tensors in it: the constants, in the nesting that they
-    stand in; empty parts are left out.
+    """Return the constants of an inbound node as they are nested, without tensors.
+
+    Empty parts are left out.
     """
     if (
         isinstance(node, list | tuple)

@@ -1,6 +1,4 @@
-"""Which tensor of a SavedModel's checkpoint is which weight: layers by position, weights by
-attribute.
-"""
+"""Which tensor of a SavedModel is which weight: layers by position, weights by attribute."""
 
 from __future__ import annotations
 
@@ -20,15 +18,16 @@ from graphprune.graph.wrappers import TOOLKIT_STATE, rename_by_wrapper, toolkit_
 from graphprune.wrapper_names import state_names
 
 _DEEPEST = 30
-"""Models in models, first layer in first layer."""
+"""Levels of models that are the first layer of another."""
 _INSIDE_WRAPPER = "layer/"
 _TOOLKIT_LISTS = ("pruning_vars/", "prunable_weights/")
 _CELL = re.compile(r"(?:^|\.)cells\.(\d+)\.")
 
 
 def state_attribute(name: str) -> str:
-    """Return the attribute of the pruning wrapper that holds the variable `name`: without dots, in
-    which Keras's loader of SavedModels sees a path.
+    """Return the attribute of the pruning wrapper that holds the variable `name`.
+
+    It has no dots, which Keras's loader of SavedModels reads as a path.
 
     Example:
         >>> state_attribute("mask_kernel"), state_attribute("mask_forward_layer.kernel")
@@ -82,8 +81,9 @@ def _places(
 
 
 def _holds(archive: Archive, group: str) -> bool:
-    """Return whether the checkpoint has a layer at `group`, or a model there, whose first layer may
-    be a model again.
+    """Return whether the checkpoint has a layer or model at `group`.
+
+    The first layer of a model may be a model again.
     """
     return any(group + "/layer-0" * depth in archive.stored for depth in range(_DEEPEST))
 
@@ -132,8 +132,9 @@ def _name(archive: Archive, layer: Layer, group: str) -> dict[str, StoredTensor]
 def _toolkit_state(
     archive: Archive, layer: Layer, state: dict[str, StoredTensor], by_path: Collection[str]
 ) -> dict[str, StoredTensor]:
-    """Return the state of a wrapper of the TensorFlow toolkit, which keeps the masks of several
-    tensors in a list that is not all in the checkpoint.
+    """Return the state of a wrapper of tfmot.
+
+    It keeps the masks of several tensors in a list that is not whole in the checkpoint.
     """
     if any(path.startswith(_TOOLKIT_LISTS) for path in by_path):
         raise ArchiveError(
@@ -150,16 +151,19 @@ def _toolkit_state(
 
 
 def _known_path(path: str, known: Collection[str]) -> str:
-    """Return `path`, or the attribute of the layer itself that holds the same variable, as
-    SpectralNormalization has its layer's kernel.
+    """Return `path`, or the layer's own attribute for the same variable.
+
+    SpectralNormalization has its layer's kernel so.
     """
     own = path.rsplit("/", 1)[-1]
     return own if path not in known and own in known else path
 
 
 def _path(weight: Weight) -> str:
-    """Return the path of attributes; stacked cells stand in a list there (`cell/cells/0`), in
-    `.keras` files they go by class (`cell/cells/lstm_cell`).
+    """Return the path of attributes.
+
+    Stacked cells are numbered here (`cell/cells/0`), and named by class in `.keras` files
+    (`cell/cells/lstm_cell`).
     """
     cell = _CELL.search(weight.name)
     path = (

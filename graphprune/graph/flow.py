@@ -15,7 +15,7 @@ Call = tuple[str, int]
 """Address and call index."""
 
 MAX_CALLS = 2_000_000
-"""Nested models called several times each multiply; beyond this a file is refused."""
+"""Calls of one model; those of nested models that are called several times multiply."""
 
 
 def call_order(frame: Frame, place: str) -> tuple[tuple[int, int], ...]:
@@ -58,8 +58,9 @@ def call_order(frame: Frame, place: str) -> tuple[tuple[int, int], ...]:
 
 
 def layer_order(frame: Frame, calls: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
-    """Return the positions of all members in topological order, ties by position; `calls` is what
-    `call_order` returned.
+    """Return the positions of all members in topological order, ties by position.
+
+    `calls` is what `call_order` returned.
 
     Shared layers may feed each other, `b(a(b(x)))`: where every layer left waits for another, the
     one that is called first comes next.
@@ -95,7 +96,7 @@ class FlowBuilder:
     """Walks a model's calls once, descending into nested models, and collects the call graph.
 
     Attributes:
-        graph: Nodes are calls of layers that are no models; inputs of nested models are passed
+        graph: Nodes are calls of layers that are not models; inputs of nested models are passed
             through, so a layer's producers are always layers that compute.
         calls: How often each address is called, nested models and their inputs included.
         outputs: The calls whose tensors leave the top-level model.
@@ -120,9 +121,7 @@ class FlowBuilder:
     def _call_model(
         self, frame: Frame, given: list[list[Call]] | None, number: int
     ) -> list[list[Call]]:
-        """Make call `number` of a model on `given`, the producers of each of its inputs; return the
-        producers of each of its outputs.
-        """
+        """Make call `number` of a model on its inputs' producers; return those of its outputs."""
         made: dict[Call, list[list[Call]]] = {}
         taken = {} if given is None else _bind(frame.inputs, given)
         fed = given is not None and not frame.inputs

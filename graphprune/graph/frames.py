@@ -1,6 +1,4 @@
-"""A model's skeleton: which layers stand in it, how they are called, and everything of its config
-that is not a layer.
-"""
+"""A model's skeleton: its layers by name, how they are called, and the rest of its config."""
 
 from __future__ import annotations
 
@@ -18,14 +16,12 @@ CONSTANT = "_CONSTANT_VALUE"
 
 MAX_NAME = 1000
 MAX_TENSORS = 100_000
-"""That one call of a layer may give."""
+"""Outputs of one call of a layer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One tensor that a call takes: which call of which member made it, and under which argument it
-    is taken.
-    """
+    """One tensor that a call takes: the call that made it, and the argument it is for."""
 
     source: str
     source_call: int
@@ -131,14 +127,15 @@ def _names(raw: list[Any], place: str) -> list[str]:
 
 
 def _name_fault(name: str) -> str | None:
-    """Return what is wrong with a layer's name: Keras gives none that is empty, and very long ones
-    or half characters fit no file and no page.
+    """Return what is wrong with a layer's name; None where it is usable.
+
+    Keras gives no empty name; very long names and half characters fit no file and no page.
     """
     if not name:
         return "is empty"
     if len(name) > MAX_NAME:
         return f"has {len(name):,} characters, more than {MAX_NAME:,}"
-    return "is no text" if any("\ud800" <= char <= "\udfff" for char in name) else None
+    return "is not valid text" if any("\ud800" <= char <= "\udfff" for char in name) else None
 
 
 def _functional_member(name: str, entry: Entry, first: Mapping[str, int], place: str) -> Member:
@@ -171,8 +168,9 @@ def _sequential_members(
 def _uses(
     node: Any, first: Mapping[str, int], place: str, taker: str, argument: str = "0"
 ) -> Iterator[Use]:
-    """Yield the tensors in one inbound node, in the order of `tf.nest.flatten`, keyword tensors
-    after positional ones; `first` is each layer's first node.
+    """Yield the tensors in one inbound node, in the order of `tf.nest.flatten`, keywords last.
+
+    `first` is each layer's first node.
 
     A node is a tensor reference `[layer, node index, tensor index]`, perhaps with keywords as
     fourth item, or a list or dict of nodes. Keyword arguments are repeated on each reference of a
@@ -191,13 +189,14 @@ def _uses(
 
 
 def constants_of(node: Any) -> Iterator[Any]:
-    """Yield the positional arguments in one inbound node that are no tensors, in order."""
+    """Yield the positional arguments in one inbound node that are not tensors, in order."""
     return (reference[2] for _, reference in _references(node, "") if reference[0] == CONSTANT)
 
 
 def _references(node: Any, path: str) -> Iterator[tuple[str, list[Any]]]:
-    """Yield each tensor reference in `node` with its place (`0`, `query`, `pair.1`); dicts by
-    sorted key, as `tf.nest.flatten` walks them.
+    """Yield each tensor reference in `node` with its place (`0`, `query`, `pair.1`).
+
+    Dicts are walked by sorted key, as `tf.nest.flatten` does.
     """
     if _is_reference(node):
         yield path, node
@@ -210,8 +209,9 @@ def _references(node: Any, path: str) -> Iterator[tuple[str, list[Any]]]:
 
 
 def _is_reference(node: Any) -> bool:
-    """Return whether Keras takes this for a reference to a tensor (`convert_inner_node_data`,
-    tf_keras/src/utils/tf_utils.py).
+    """Return whether Keras takes this for a reference to a tensor.
+
+    See `convert_inner_node_data`, tf_keras/src/utils/tf_utils.py.
     """
     return isinstance(node, list | tuple) and len(node) in (3, 4) and isinstance(node[0], str)
 
@@ -228,7 +228,7 @@ def _use(
         )
     if type(index) is not int or type(tensor) is not int:
         raise GraphError(
-            f"{taker} a tensor of {source!r} by numbers that are none, got"
+            f"{taker} a tensor of {source!r} by an index that is not an integer, got"
             f" {str(reference[1:3])[:60]}; save the model again",
             place=place,
         )
@@ -236,8 +236,9 @@ def _use(
 
 
 def _first_node(entry: Entry) -> int:
-    """Return the node index of a layer's first call: 1 for a model that has its own inputs
-    (`_should_skip_first_node`, tf_keras/src/engine/functional.py).
+    """Return the node index of a layer's first call: 1 for a model that has its own inputs.
+
+    See `_should_skip_first_node`, tf_keras/src/engine/functional.py.
     """
     layers = entry["config"]["layers"] if is_model(entry) else ()
     return (

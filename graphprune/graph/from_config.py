@@ -24,6 +24,7 @@ from graphprune.graph.frames import Frame, frame_from_entry
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
 from graphprune.graph.wrappers import read_wrap
+from graphprune.nested import mappings_in
 from graphprune.wrapper_names import is_state
 
 FLOATS = ("float", "bfloat")
@@ -40,8 +41,7 @@ def graph_from_config(
     prunable: Mapping[str, Iterable[str]] = MappingProxyType({}),
     place: str = "",
 ) -> LayerGraph:
-    """Return the layer graph of a serialized model (`class_name` and `config`) or of what its
-    `get_config()` returns.
+    """Return the layer graph of a serialized model, or of what its `get_config()` returned.
 
     Args:
         config: Either dialect; kept, not copied: do not change it afterwards.
@@ -101,25 +101,20 @@ def graph_from_config(
 
 
 def check_models(config: Any, place: str) -> None:
-    """Check the calls in every model that `config` holds, at any depth: in wrappers and custom
-    layers as well, whose insides are no part of a graph.
+    """Check the calls in every model inside `config`, at any depth.
+
+    Models in wrappers and custom layers, which are not part of a graph, are checked too.
 
     Raises:
         GraphError: a model takes tensors that nobody makes, its calls form a cycle, or a layer is
             called on constants alone: Keras writes no such call, and would run it, at any size,
             while it builds the model.
     """
-    waiting = [config]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, Mapping):
-            if isinstance(item.get("class_name"), str) and is_model(item):
-                frame = frame_from_entry("", item, place)
-                call_order(frame, place)
-                _check_tensors_taken(frame, place)
-            waiting.extend(item.values())
-        elif isinstance(item, list | tuple):
-            waiting.extend(item)
+    for item in mappings_in(config):
+        if isinstance(item.get("class_name"), str) and is_model(item):
+            frame = frame_from_entry("", item, place)
+            call_order(frame, place)
+            _check_tensors_taken(frame, place)
 
 
 def _check_tensors_taken(frame: Frame, place: str) -> None:
@@ -137,8 +132,9 @@ def graph_with_tensors(
     tensors: Mapping[str, Iterable[TensorFacts]],
     prunable: Mapping[str, Iterable[str]] = MappingProxyType({}),
 ) -> LayerGraph:
-    """Return the graph whose layers have these weights, by address; a wrapper's own state may be
-    among them and is left out.
+    """Return the graph with these weights of its layers, by address.
+
+    The state of wrappers may be among them and is left out.
     """
     layers = {
         address: replace(

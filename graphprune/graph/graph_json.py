@@ -17,6 +17,7 @@ from graphprune.errors import GraphError
 from graphprune.graph.from_config import TensorFacts, graph_from_config
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.weight_faults import find_shape_fault
+from graphprune.nested import values_in
 
 MARK = "$float"
 _NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -63,8 +64,7 @@ _KEYS = frozenset({"format_version", "kind", "graph_sha256", "is_bare", "config"
 
 
 def graph_to_config(graph: LayerGraph) -> dict[str, Any]:
-    """Return the graph as strict JSON data: the model's config as `to_strict` writes it, and each
-    layer's tensors by address.
+    """Return the graph as strict JSON data: the model's config, and the tensors by address.
 
     It is the inverse of `graph_from_json_config`.
 
@@ -184,14 +184,10 @@ def _list(value: Any, what: str, place: str) -> list[Any]:
 
 
 def _check_plain(config: Any, name: str) -> None:
-    waiting = [config]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, dict):
-            waiting.extend(item.values())
-        elif isinstance(item, list | tuple):
-            waiting.extend(item)
-        elif item is not None and not isinstance(item, str | bool | int | float):
+    for item in values_in(config):
+        if item is not None and not isinstance(
+            item, str | bool | int | float | dict | list | tuple
+        ):
             raise GraphError(
                 f"{name}: its config holds a {type(item).__name__} object, which JSON cannot"
                 " express; save the model and export the file's graph"

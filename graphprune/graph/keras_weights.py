@@ -41,8 +41,9 @@ def locate_keras(archive: Archive, graph: LayerGraph) -> dict[str, Named]:
 
 
 def layers_group(archive: Archive) -> str:
-    """Return the group in which the models of a `.keras` file have their layers: another one where
-    TensorFlow 2.12 to 2.14 wrote it.
+    """Return the group of a model's layers in a `.keras` file.
+
+    TensorFlow 2.12 to 2.14 had another one.
     """
     return (
         LAYERS_UNTIL_2_14
@@ -126,9 +127,7 @@ class _KerasWalk:
     def _place_counted_twice(
         self, known: tuple[str, str], group: str, counters: dict[str, int]
     ) -> str:
-        """Return the place of a layer; one that stands again takes numbers at which nothing is
-        stored.
-        """
+        """Return the group of a layer; a layer that occurs again takes numbers without tensors."""
         number = counters.get(group, -1) + 1
         own = f"{group}_{number}" if number else group
         place = own if self._below(own) else self._by_name.get(known, own)
@@ -150,9 +149,7 @@ class _KerasWalk:
         return {**self._own(layer, f"{path}/layer"), **dict(zip(names, state, strict=True))}
 
     def _toolkit_state(self, layer: Layer, state: Sequence[StoredTensor]) -> Named:
-        """Return the state of a wrapper of the TensorFlow toolkit; its pruned weights stand before
-        it once more.
-        """
+        """Return the state of a wrapper of tfmot, which comes after its pruned weights."""
         count, rest = divmod(len(state), 3)
         pruning = None if layer.wrap is None else layer.wrap.pruning
         if rest != 1 or (pruning is not None and len(pruning.weights) != count):
@@ -232,9 +229,7 @@ class _KerasWalk:
         return weight.path
 
     def _held(self, held: HeldGraph, path: str, below: Below) -> Named:
-        """Return the weights of a model inside a layer, and after them those that the layer has
-        beside it.
-        """
+        """Return the weights of a model inside a layer, then the layer's own."""
         inside = held.join(self.locate(held.graph, "/".join((path, *held.path, self.layers))))
         taken = {tensor.path for tensor in inside.values()}
         return inside | _named_by_place(
@@ -242,9 +237,7 @@ class _KerasWalk:
         )
 
     def _below(self, path: str) -> Below:
-        """Return the tensors in the group `path` and in those inside it, without the seeds that
-        Keras 3 keeps.
-        """
+        """Return the tensors in the group `path` and below it, without Keras 3's seeds."""
         found = [(path, tensor) for tensor in self._archive.stored.get(path, ())]
         first = bisect.bisect_left(self._groups, f"{path}/")
         for index in range(first, len(self._groups)):

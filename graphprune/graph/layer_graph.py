@@ -64,8 +64,9 @@ class LayerGraph(Shown):
 
     @cached_property
     def network(self) -> nx.MultiDiGraph[Any]:
-        """One node an address (attribute `layer`), one edge a tensor use inside a model
-        (`source_call`, `source_tensor`, `target_call`, `argument`).
+        """One node an address (attribute `layer`), one edge a tensor use inside a model.
+
+        Edges have `source_call`, `source_tensor`, `target_call` and `argument`.
         """
         network: nx.MultiDiGraph[Any] = nx.MultiDiGraph()
         network.add_nodes_from(
@@ -129,9 +130,7 @@ class LayerGraph(Shown):
         )
 
     def to_config(self) -> dict[str, Any]:
-        """Return the config that this graph was read from, equal to it in every part; the caller
-        may change it.
-        """
+        """Return the config that this graph was read from, as a copy that the caller may change."""
         entry = self._model_entry("", copy=True)
         config: dict[str, Any] = entry["config"] if self.is_bare else entry
         return config
@@ -156,8 +155,7 @@ class LayerGraph(Shown):
         return {**(copy_config(entry) if copy else entry), **placement}
 
     def replace(self, changes: Mapping[str, Layer]) -> LayerGraph:
-        """Return the graph with other values for some layers (wrapped, unwrapped); names, calls and
-        everything else stay.
+        """Return the graph with other values for some layers (wrapped, unwrapped); all else stays.
 
         Raises:
             GraphError: a change is for an unknown address, gives the layer another address, or is

@@ -57,8 +57,9 @@ class Tensor:
 
 
 def is_named(tensor: str, names: Collection[str]) -> bool:
-    """Return whether one of `names` means the tensor: its whole name, or the end of it after a dot,
-    so that `kernel` means that of both directions.
+    """Return whether one of `names` means the tensor: its whole name, or the end of it after a dot.
+
+    So `kernel` means the kernels of both directions.
 
     Example:
         >>> names = ("kernel", "forward_layer.kernel", "backward_layer.recurrent_kernel")

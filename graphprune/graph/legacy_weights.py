@@ -1,5 +1,7 @@
-"""Which tensor of an `.h5` file is which weight: layers of the model by group, layers inside them
-and weights by the names of variables.
+"""Which tensor of an `.h5` file is which weight: by the layer's group and the variable's name.
+
+The groups are those of the model's own layers; layers inside them are found by the names of
+variables.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from graphprune.wrapper_names import is_state
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Leaf:
-    """A layer that is no model, in a nested model or in one that a layer holds.
+    """A layer that is not a model, in a nested model or in one that a layer holds.
 
     Attributes:
         address: Of the layer of the graph that it is, or that holds it.
@@ -61,8 +63,10 @@ def locate_legacy(archive: Archive, graph: LayerGraph) -> dict[str, Named]:
 def _leaves(
     graph: LayerGraph, address: str, scopes: frozenset[str], outer: tuple[str, str] | None = None
 ) -> Iterator[_Leaf]:
-    """Yield the layers at `address`; `outer` is the address of the layer that holds `graph`, and
-    what begins the names of all its weights.
+    """Yield the layers at `address`, those of nested and held models included.
+
+    `outer` is the address of the layer that holds `graph`, and the prefix of all its weight
+    names.
     """
     layer = graph.layers[address]
     holder, prefix = (address, "") if outer is None else (outer[0], f"{outer[1]}{address}.")
@@ -80,8 +84,9 @@ def _leaves(
 
 
 def _name_legacy(archive: Archive, layer: Layer, stored: Sequence[StoredTensor]) -> Named:
-    """Return the tensors of one layer by bare name; those of a known class by variable name, or by
-    order where the names say nothing.
+    """Return the tensors of one layer by bare name.
+
+    Those of a known class are told by variable name, or by order where the names say nothing.
     """
     is_toolkit = layer.wrap is not None and is_toolkit_config(layer.wrap.entry["config"])
     state = [
@@ -136,9 +141,7 @@ def _last(tensor: StoredTensor) -> str:
 
 
 def _after(tensor: StoredTensor, layer: str) -> str:
-    """Return a variable's name without what stands before the layer's own name, `a/my/inner/w:0` of
-    `my` as `inner.w`.
-    """
+    """Return a variable's name after its layer's name, `a/my/inner/w:0` of `my` as `inner.w`."""
     text = f"/{_bare(tensor)}"
     at = text.find(f"/{layer}/")
     return (text[at + len(layer) + 2 :] if at >= 0 else text[1:]).replace("/", ".")
@@ -147,8 +150,9 @@ def _after(tensor: StoredTensor, layer: str) -> str:
 def _split(
     archive: Archive, member: str, leaves: Sequence[_Leaf], stored: Sequence[StoredTensor]
 ) -> dict[_Leaf, list[StoredTensor]]:
-    """Return the weights of a nested model, or of a layer that holds one, by the layer inside;
-    their group holds all of them, told apart by variable names.
+    """Return the weights of a nested model, or of a layer that holds one, by the layer inside.
+
+    Their group holds all of them; variable names tell them apart.
     """
     by_name, holders = (
         _by_name([leaf for leaf in leaves if not leaf.holds]),
@@ -194,8 +198,9 @@ def _has_like(stored: Sequence[StoredTensor], tensor: StoredTensor) -> bool:
 def _with_shared(
     by_name: Mapping[str, list[_Leaf]], split: dict[_Leaf, list[StoredTensor]]
 ) -> dict[_Leaf, list[StoredTensor]]:
-    """Return the weights with those of layers that stand in several models inside the nested one:
-    they are stored once, and not even the names are twice.
+    """Return the weights with those of layers that several inner models share.
+
+    The file stores shared layers once.
     """
     found = dict(split)
     for leaves in by_name.values():
@@ -212,8 +217,9 @@ def _with_shared(
 
 
 def _candidates(parts: Sequence[str], leaves: Mapping[str, list[_Leaf]]) -> list[_Leaf]:
-    """Return the layers whose name stands in a variable's path; the outermost, longest name counts,
-    and layers in models that the path names come first.
+    """Return the layers whose name is in a variable's path.
+
+    The outermost, longest name counts; layers in models that the path names come first.
     """
     for start in range(len(parts)):
         for end in range(len(parts) - 1, start, -1):
@@ -225,8 +231,9 @@ def _candidates(parts: Sequence[str], leaves: Mapping[str, list[_Leaf]]) -> list
 
 
 def _join(archive: Archive, split: Mapping[_Leaf, Sequence[StoredTensor]]) -> dict[str, Named]:
-    """Return the weights by address; those of a held model are its holder's, and what several of
-    its layers share stands for the first of them.
+    """Return the weights by address; those of a held model are its holder's.
+
+    A weight that several of its layers share is listed for the first of them.
     """
     located: dict[str, dict[str, StoredTensor]] = {}
     for leaf, tensors in split.items():

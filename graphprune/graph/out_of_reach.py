@@ -23,8 +23,9 @@ INSIDE = "layer"
 
 @dataclass(frozen=True, slots=True)
 class HeldGraph:
-    """The graph of a model inside a layer, and the attributes that lead from the layer to it
-    (`layer`, or several where wrappers wrap wrappers).
+    """The graph of a model inside a layer, and the path of attributes that leads to it.
+
+    The path is `layer`, or several where wrappers wrap wrappers.
     """
 
     path: tuple[str, ...]
@@ -32,14 +33,13 @@ class HeldGraph:
 
     @property
     def prefix(self) -> str:
-        """What begins the names of the model's weights in the holding layer; then comes the address
-        of their layer in the model.
-        """
+        """The prefix of the model's weight names in the holding layer; an address follows."""
         return f"{'.'.join(self.path)}."
 
     def join(self, located: Mapping[str, Mapping[str, StoredTensor]]) -> dict[str, StoredTensor]:
-        """Return the weights of the held model's layers as those of the holding layer; what several
-        layers share stands for the first of them.
+        """Return the weights of the held model's layers as those of the holding layer.
+
+        A weight that several layers share is listed for the first of them.
         """
         found = (
             (f"{self.prefix}{address}.{name}", tensor)
@@ -53,9 +53,7 @@ class HeldGraph:
 
 
 def find_held_graph(layer: Layer) -> HeldGraph | None:
-    """Return the graph of the model that the layer holds; None where it holds none, or one that
-    does not hold together.
-    """
+    """Return the graph of the model inside the layer; None where it has none, or a damaged one."""
     path, inner = find_held_entry(layer)
     if inner is None:
         return None
@@ -84,7 +82,7 @@ def find_held_entry(layer: Layer) -> tuple[tuple[str, ...], Entry | None]:
 _WAY_OUT = "call it once on data or give it an Input, and save it again"
 NEVER_BUILT = f"the model was never built, so its weights are unknown; {_WAY_OUT}"
 _SHAPES = ("batch_input_shape", "batch_shape", "input_shape", "input_dim", "build_config")
-"""What the first layer of a Sequential model tells of its input, in any dialect."""
+"""Keys of a Sequential model's first layer that give the shape of its input, in any dialect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +95,9 @@ class HeldModel:
 
     @property
     def reason(self) -> str:
-        """Why rules reach none of its weights, and what to do; it follows the name of the layer
-        that holds it.
+        """Why rules reach none of its weights, and what to do.
+
+        The text follows the name of the layer that holds the model.
         """
         weights = f"{self.weights:,} weight{'' if self.weights == 1 else 's'}"
         return (
@@ -109,7 +108,7 @@ class HeldModel:
 
 @dataclass(frozen=True, slots=True)
 class OutOfReach:
-    """A layer with weights that rules cannot claim, and the reason with a way out."""
+    """A layer with weights that rules cannot claim, and the reason, with what to do."""
 
     address: str
     type: str
@@ -152,9 +151,7 @@ def find_held_model(layer: Layer) -> HeldModel | None:
 
 
 def is_never_built(graph: LayerGraph) -> bool:
-    """Return whether this is a Sequential model that knows no input shape, so that its layers have
-    made no weights.
-    """
+    """Return whether this is a Sequential model without an input shape, so without weights."""
     frame = graph.frames[""]
     config = frame.entry["config"]
     if "input_layers" in config or frame.inputs or config.get("build_input_shape") is not None:
@@ -168,8 +165,9 @@ def is_never_built(graph: LayerGraph) -> bool:
 
 
 def find_out_of_reach(graph: LayerGraph) -> tuple[OutOfReach, ...]:
-    """Return the layers that rules cannot reach, in the graph's order; of a model that was never
-    built, all that would have weights.
+    """Return the layers that rules cannot reach, in the graph's order.
+
+    Of a model that was never built, these are all layers that would have weights.
     """
     unbuilt = is_never_built(graph)
     return tuple(
@@ -180,9 +178,7 @@ def find_out_of_reach(graph: LayerGraph) -> tuple[OutOfReach, ...]:
 
 
 def explain_out_of_reach(graph: LayerGraph, address: str) -> str:
-    """Return why rules cannot reach what stands at `address`, a layer or what would stand inside
-    one; nothing where they can.
-    """
+    """Return why rules cannot reach the layer at or around `address`; empty where they can."""
     parts = address.split(SEPARATOR)
     around = (
         graph.layers.get(SEPARATOR.join(parts[:length])) for length in range(1, len(parts) + 1)

@@ -75,16 +75,12 @@ class ModelFile:
 
     @cached_property
     def mask_faults(self) -> Mapping[TensorKey, int] | None:
-        """The weights of each pruned tensor that are not zero although their mask is; None where
-        there are no weights.
-        """
+        """The nonzero weights under a zero mask in each pruned tensor; None without weights."""
         return None if self.located is None else measure_mask_faults(self.located)
 
     @cached_property
     def steps(self) -> Mapping[str, int] | None:
-        """After how many optimizer updates each wrapper was saved, by address; None where there are
-        no weights.
-        """
+        """The optimizer updates before each wrapper was saved, by address; None without weights."""
         return None if self.located is None else read_steps(self.located)
 
     @property
@@ -108,8 +104,9 @@ class ModelFile:
 
 
 def open_model_file(path: str | PathLike[str]) -> ModelFile:
-    """Return the model at `path`: a `.keras` or `.h5` file, a SavedModel folder, or a graph JSON
-    file; told by content, not by name.
+    """Return the model at `path`, its format told by content and not by name.
+
+    It may be a `.keras` or `.h5` file, a SavedModel folder, or a graph JSON file.
 
     Raises:
         ArchiveError: the file cannot be read or is not a whole model.
@@ -155,8 +152,7 @@ def read_graph(
     *,
     tensors: Mapping[str, Iterable[TensorFacts]] | None = None,
 ) -> LayerGraph:
-    """Return the layer graph of a saved model (`.keras`, `.h5`, SavedModel folder), of a graph JSON
-    file, of an archive, or of a config.
+    """Return the layer graph of a saved model, of a graph JSON file, of an archive, or of a config.
 
     Args:
         source: A path, an `Archive`, a serialized model, what a model's `get_config()` returns, or

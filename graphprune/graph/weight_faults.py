@@ -17,8 +17,9 @@ DAMAGED = "the file is damaged, save the model again"
 
 
 def find_shape_fault(graph: LayerGraph) -> str | None:
-    """Return what is wrong with the first layer whose weights its config contradicts, or whose
-    settings no layer can have; None where all fit.
+    """Return the first layer whose weights contradict its config, or whose settings are impossible.
+
+    None where all fit.
     """
     return next(
         (
@@ -31,8 +32,7 @@ def find_shape_fault(graph: LayerGraph) -> str | None:
 
 
 def find_missing_fault(graph: LayerGraph) -> str | None:
-    """Return which layer of a model that was built has none of the weights that its class makes;
-    None where all have some.
+    """Return which layer of a built model lacks all weights that its class makes; None if none.
 
     A Functional model was built when it was made, a Sequential one if it knows its input. Judged
     are layers of the model itself, with weights of their own.
@@ -146,8 +146,7 @@ def _layer_fault(layer: Layer) -> str | None:
 def find_misfit(
     expected: Expected, shapes: Mapping[str, Sequence[int]]
 ) -> tuple[str, str, str] | None:
-    """Return name, expected and actual shape of the first weight that does not fit; None where all
-    do.
+    """Return name, expected and actual shape of the first weight that does not fit; None if all do.
 
     Example:
         >>> find_misfit(
@@ -196,8 +195,9 @@ Named = Mapping[str, StoredTensor]
 def misfit(
     archive: Archive, layer: Layer, names: Iterable[str], count: int, missing: Sequence[str] = ()
 ) -> ArchiveError:
-    """Return the error for a layer of which the file holds `count` tensors where `names` should be;
-    `missing` are those that are known not to be there.
+    """Return the error for a layer with `count` tensors in the file where `names` should be.
+
+    `missing` are those known to be missing.
     """
     wanted = ", ".join(names) or "no weights"
     holds = f"should hold {wanted}, the file holds {count} tensor{'' if count == 1 else 's'} there"
@@ -212,8 +212,9 @@ def misfit(
 
 
 def _find_extra(layer: Layer) -> str | None:
-    """Return what Keras 3 keeps beside or instead of a layer's own weights, with a way out; None
-    for an ordinary layer.
+    """Return what Keras 3 keeps beside or in place of a layer's weights, and what to do.
+
+    None for an ordinary layer.
 
     A quantized layer names its mode in its dtype policy (keras/src/dtype_policies/dtype_policy.py
     of Keras 3), one with LoRA its rank (`enable_lora`).

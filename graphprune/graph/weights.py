@@ -58,8 +58,7 @@ class ModelWeights:
         return self.archive.read(self.find(address, name))
 
     def read_state(self, address: str, name: str) -> NDArray[Any] | None:
-        """Return a tensor of the pruning wrapper around the layer, or None where it has none of
-        that name.
+        """Return a tensor of the pruning wrapper around the layer; None where it has none.
 
         Raises:
             ArchiveError: the file is damaged.
@@ -124,9 +123,7 @@ class ReadableWeights(Protocol):
         """Return a weight of the layer at `address`, or a tensor of the wrapper around it."""
 
     def read_state(self, address: str, name: str, /) -> NDArray[Any] | None:
-        """Return a tensor of the pruning wrapper around the layer; None where it has none of that
-        name.
-        """
+        """Return a tensor of the pruning wrapper around the layer; None where it has none."""
 
 
 TensorKey = tuple[str, str]
@@ -141,7 +138,7 @@ class TensorMetrics:
         zeros: How many are exactly zero.
         non_finite: How many are NaN or infinite; the other figures leave these out.
         min, max, mean, std: Of the finite values, in float64; None where there are none, or the
-            values are no numbers.
+            values are not numbers.
     """
 
     zeros: int
@@ -172,8 +169,9 @@ def measure_tensors(weights: ReadableWeights) -> Mapping[TensorKey, TensorMetric
 
 
 def measure_values(values: NDArray[Any]) -> TensorMetrics:
-    """Return the metrics of one array, whose size may be zero; a second walk over the values keeps
-    the deviation exact for values far from zero.
+    """Return the metrics of one array, which may be empty.
+
+    A second pass keeps the deviation exact for values far from zero.
 
     Example:
         >>> measure_values(np.array([0.0, 1.0, 3.0, np.nan, 0.0]))
@@ -205,8 +203,7 @@ def _finite_blocks(values: NDArray[Any]) -> Iterator[NDArray[np.float64]]:
 
 
 def measure_zeros(weights: ReadableWeights) -> Mapping[TensorKey, int]:
-    """Return the number of weights that are exactly zero in each tensor of each layer, without the
-    state of wrappers.
+    """Return the number of zeros in each weight tensor, without the state of wrappers.
 
     Raises:
         ArchiveError: the weights are damaged.
@@ -221,8 +218,7 @@ def measure_zeros(weights: ReadableWeights) -> Mapping[TensorKey, int]:
 
 
 def measure_mask_faults(weights: ReadableWeights) -> Mapping[TensorKey, int]:
-    """Return, for each tensor that a wrapper prunes, how many weights are not zero although their
-    mask is.
+    """Return the number of nonzero weights under a zero mask, for each pruned tensor.
 
     Raises:
         ArchiveError: the weights are damaged, or a mask has another shape than its weight.
@@ -249,8 +245,7 @@ def measure_mask_faults(weights: ReadableWeights) -> Mapping[TensorKey, int]:
 
 
 def read_steps(weights: ReadableWeights) -> Mapping[str, int]:
-    """Return after how many optimizer updates each of graphprune's wrappers was saved, by the
-    address of its layer.
+    """Return the optimizer updates before each of graphprune's wrappers was saved, by address.
 
     Raises:
         ArchiveError: the weights are damaged.

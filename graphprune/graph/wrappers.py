@@ -37,7 +37,7 @@ def read_wrap(entry: Entry, address: str, place: str) -> Wrap:
     try:
         inner = config["layer"]
         if not isinstance(inner["class_name"], str) or not isinstance(inner["config"], Mapping):
-            raise TypeError("the layer inside is no layer")
+            raise TypeError("the layer inside is not a layer")
         pruning = (
             read_toolkit_pruning(config)
             if is_toolkit_config(config)
@@ -55,8 +55,9 @@ def read_wrap(entry: Entry, address: str, place: str) -> Wrap:
 
 
 def names_in_wrapper(layer: Layer) -> list[str]:
-    """Return the names of a custom layer's weights where its wrapper tells them, in the order of
-    the layer; `.keras` files number them.
+    """Return the names of a custom layer's weights, in order, where its wrapper has them.
+
+    `.keras` files only number them.
     """
     names = layer.wrap.entry["config"].get("weight_names") if layer.wrap is not None else None
     return (
@@ -71,9 +72,7 @@ def names_in_wrapper(layer: Layer) -> list[str]:
 def rename_by_wrapper(
     layer: Layer, kind: str, found: Mapping[str, StoredTensor]
 ) -> Mapping[str, StoredTensor]:
-    """Return the tensors of a custom layer, named by their places in this format, under the names
-    that its wrapper tells.
-    """
+    """Return a custom layer's tensors under the names in its wrapper, given by places."""
     names, places = (
         names_in_wrapper(layer),
         layer.wrap.entry["config"].get("weight_places") if layer.wrap is not None else None,
@@ -85,11 +84,10 @@ def rename_by_wrapper(
 
 
 def read_toolkit_pruning(config: Mapping[str, Any]) -> Pruning | None:
-    """Return how the toolkit's wrapper with this config prunes the layer inside; None where only
-    the user's own classes say that.
+    """Return how tfmot's wrapper with this config prunes; None where only user classes can tell.
 
     Raises:
-        KeyError, TypeError, ValueError: the config is no wrapper's.
+        KeyError, TypeError, ValueError: the config is not a wrapper's.
     """
     is_known = (
         config["pruning_schedule"].get("class_name") in _TARGETS
@@ -99,8 +97,9 @@ def read_toolkit_pruning(config: Mapping[str, Any]) -> Pruning | None:
 
 
 def toolkit_state_names(stored: Sequence[str], pruning: Pruning | None) -> list[str]:
-    """Return graphprune's names for the wrapper's variables, given in storage order by the
-    toolkit's, which all masks share.
+    """Return graphprune's names for tfmot's state variables, which are given in storage order.
+
+    All masks have one name there.
 
     Example:
         >>> toolkit_state_names(["mask", "threshold", "pruning_step"], None)
@@ -126,7 +125,7 @@ def toolkit_pruning(config: Mapping[str, Any], names: Sequence[str] | None = Non
             without it.
 
     Raises:
-        ValueError: its schedule is of a user's own class, or the config is no wrapper's.
+        ValueError: its schedule is of a user's own class, or the config is not a wrapper's.
     """
     schedule, groups = config["pruning_schedule"], config.get("sparsity_m_by_n")
     patterns = PatternArguments(

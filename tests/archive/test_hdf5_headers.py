@@ -76,16 +76,16 @@ def test_numbers_are_no_text(tmp_path: Path) -> None:
         read_texts(file, "layer_names", 1000)
     assert (
         str(caught.value)
-        == f"{path}: layer_names is not a text; the file is damaged, save the model again"
+        == f"{path}: layer_names is not a string; the file is damaged, save the model again"
     )
 
 
 @pytest.mark.parametrize(
     ("offset", "value", "said"),
     [
-        (-16, bytes(16), "heap does not hold"),
-        (-32, b"XCOL", "without a heap"),
-        (-24, b"\xff" * 8, "without a heap"),
+        (-16, bytes(16), "beyond its global heap"),
+        (-32, b"XCOL", "without a global heap"),
+        (-24, b"\xff" * 8, "without a global heap"),
     ],
 )
 def test_a_damaged_heap_is_refused(tmp_path: Path, offset: int, value: bytes, said: str) -> None:

@@ -228,7 +228,7 @@ def test_keras_1_is_refused(
     assert (
         str(caught.value)
         == f"{path}: written by Keras {written}, whose layers differ; load it in Keras 2.0 to 2.2"
-        " and save it there once more"
+        " and save it again there"
     )
 
 

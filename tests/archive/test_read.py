@@ -166,8 +166,8 @@ def test_missing_file(tmp_path: Path) -> None:
 def test_directory(tmp_path: Path) -> None:
     assert (
         refusal(tmp_path)
-        == "is a directory without saved_model.pb, so no SavedModel; graphprune reads .keras, .h5,"
-        " SavedModel folders and graph JSON"
+        == "is a directory without saved_model.pb, so not a SavedModel; graphprune reads .keras,"
+        " .h5, SavedModel folders and graph JSON"
     )
 
 
@@ -176,7 +176,7 @@ def test_neither_zip_nor_hdf5(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.keras").write_bytes(content)
     assert (
         refusal(tmp_path / "a.keras")
-        == "is no saved model, neither a zip nor an HDF5 file; graphprune reads .keras, .h5,"
+        == "is not a saved model (neither zip nor HDF5); graphprune reads .keras, .h5,"
         " SavedModel folders and graph JSON"
     )
 
@@ -419,8 +419,8 @@ def test_a_tensor_that_is_named_and_missing_is_refused(tmp_path: Path) -> None:
     ("dtype", "kind"),
     [
         (np.dtype([("a", "f4"), ("b", "i4")]), "records"),
-        (np.dtype("V4"), "bytes without a meaning"),
-        (np.dtype("S4"), "texts or references"),
+        (np.dtype("V4"), "opaque bytes"),
+        (np.dtype("S4"), "strings or references"),
     ],
 )
 def test_a_tensor_without_numbers_is_refused(
@@ -432,8 +432,7 @@ def test_a_tensor_without_numbers_is_refused(
         weights=weights_bytes(layers__dense__vars__0=np.zeros((4, 4), dtype)),
     )
     assert (
-        refusal(path)
-        == f"layers/dense/vars/0 holds {kind}, and graphprune reads numbers; keep such a table"
+        refusal(path) == f"layers/dense/vars/0 has a non-numeric dtype ({kind}); keep such a table"
         " outside the model"
     )
 

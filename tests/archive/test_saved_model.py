@@ -237,7 +237,7 @@ KEY = "layer-1/kernel/.ATTRIBUTES/VARIABLE_VALUE"
         ),
         (
             {"extra": {KEY: entry(99, (4, 4), 0, 64)}},
-            f"{KEY!r} has the type 99, which holds no numbers; save the model again",
+            f"{KEY!r} has the type 99, which is not numeric; save the model again",
         ),
         ({"extra": {KEY: b"\xff"}}, "damaged (a number is cut off); save or copy the model again"),
         (
@@ -246,7 +246,7 @@ KEY = "layer-1/kernel/.ATTRIBUTES/VARIABLE_VALUE"
         ),
         (
             {"objects": field(1, field(1, field(1, 0) + field(2, "layer-0")))},
-            "layers are nested without end; the file is damaged, save the model again",
+            "layers are nested too deep or in a cycle; the file is damaged, save the model again",
         ),
         ({"objects": b""}, "holds no objects; save the model again"),
     ],

@@ -53,15 +53,15 @@ def bad(tmp_path):
         (
             "notes.keras",
             (
-                "is no saved model, neither a zip nor an HDF5 file; graphprune reads .keras, .h5,"
+                "is not a saved model (neither zip nor HDF5); graphprune reads .keras, .h5,"
                 " SavedModel folders and graph JSON"
             ),
         ),
         (
             "folder.keras",
             (
-                "is a directory without saved_model.pb, so no SavedModel; graphprune reads .keras,"
-                " .h5, SavedModel folders and graph JSON"
+                "is a directory without saved_model.pb, so not a SavedModel; graphprune reads"
+                " .keras, .h5, SavedModel folders and graph JSON"
             ),
         ),
         ("photos.keras", "no config.json"),

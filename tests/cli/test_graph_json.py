@@ -133,7 +133,7 @@ def test_json_that_is_no_graph(tmp_path, graph):
     )
     assert (
         hostile(tmp_path, "[]")
-        == "is no saved model, neither a zip nor an HDF5 file; graphprune reads .keras, .h5,"
+        == "is not a saved model (neither zip nor HDF5); graphprune reads .keras, .h5,"
         " SavedModel folders and graph JSON"
     )
 

@@ -39,8 +39,8 @@ def test_a_call_that_does_not_exist(tmp_path, suffix, write):
 @pytest.mark.parametrize("index", [True, 0.5, None, "0"])
 def test_a_call_by_a_number_that_is_none(tmp_path, index):
     fault = (
-        f"layer 'fc' takes a tensor of 'in' by numbers that are none, got {[index, 0]}; save the"
-        " model again"
+        f"layer 'fc' takes a tensor of 'in' by an index that is not an integer, got {[index, 0]};"
+        " save the model again"
     )
     assert refusal(write_keras(tmp_path / "m.keras", changed(["in", index, 0, {}]))) == fault
 

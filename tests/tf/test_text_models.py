@@ -140,7 +140,7 @@ def test_a_table_of_texts_is_refused_with_its_place(tmp_path):
     path = "layers/dynamic_embedding/dynamic_lookup_layer/vars/0"
     assert (
         str(caught.value)
-        == f"{tmp_path}/m.keras: {path} holds texts or references, and graphprune reads numbers;"
+        == f"{tmp_path}/m.keras: {path} has a non-numeric dtype (strings or references);"
         " keep such a table outside the model"
     )
 

@@ -1,5 +1,6 @@
-"""The allow-list: which classes, functions and operations a model file may name, and the check of a
-config against it.
+"""The allow-list of what a model file may name, and the check of a config against it.
+
+The list has classes, functions and operations.
 
 What belongs here: names as data, and the walk that compares a config with them. What does not:
 anything that imports or resolves a name.

@@ -1,5 +1,4 @@
-"""The walk over a config: everything that it names must be on the list, or be the user's own and
-fit its place.
+"""The check of a config: each name in it must be on the list, or the user's own and fit its place.
 
 Keras imports any module that a config names, and calls what it finds there while it builds the
 model (`deserialize_keras_object`, tf_keras/src/saving/serialization_lib.py). So nothing is built
@@ -46,8 +45,7 @@ from graphprune.wrapper_names import CLASS
 
 
 def find_operation(kind: str, config: Any) -> str | None:
-    """Return the operation that an op layer of this class runs and that is not on the list; None
-    where it is.
+    """Return the operation that an op layer of this class runs; None where it is on the list.
 
     Example:
         >>> (
@@ -73,8 +71,9 @@ def find_operation(kind: str, config: Any) -> str | None:
 
 
 def _find_node_operation(node: Any) -> str | None:
-    """Return the operation of a `NodeDef` if it is not on the list; a text, in whatever form, is
-    none that Keras wrote and runs.
+    """Return the operation of a `NodeDef`; None where it is on the list.
+
+    A `NodeDef` as text, in any form, is not one that Keras wrote and runs.
     """
     operation = node.get("op") if isinstance(node, Mapping) else None
     return (
@@ -87,16 +86,14 @@ def _find_node_operation(node: Any) -> str | None:
 PATH = "path"
 OPERATION = "operation"
 SIZE = "size"
-"""The class of graphprune's wrappers and of tfmot's, with the layer inside under the key `layer`.
-"""
 _BY_STRING = frozenset(
     {ACTIVATION, "initializer", "regularizer", "constraint", LOSS, METRIC, "optimizer"}
 )
-"""Kinds that Keras also looks up by a text alone."""
+"""Kinds that Keras also looks up by a string alone."""
 _INHERITED = frozenset({LOSS, METRIC})
 """Kinds that a mapping passes on to all its values: losses by the name of the output."""
 CALLED = frozenset({FUNCTION})
-"""The kinds of a function of the user's."""
+"""The kinds of the user's own functions."""
 _FUNCTIONS_OF_LAMBDA = {
     "function": "function_type",
     "output_shape": "output_shape_type",
@@ -301,9 +298,7 @@ def _is_entry(value: Any) -> bool:
 
 
 def _layer_name(place: _Place) -> str:
-    """Return the name of the layer that an entry is; that of the layer around it where the entry is
-    none.
-    """
+    """Return the name of the layer that an entry is, or of the layer around it."""
     config = place.value.get("config")
     name = config.get("name") if place.kind == LAYER and isinstance(config, Mapping) else None
     return name if isinstance(name, str) else place.layer

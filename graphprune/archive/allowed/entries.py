@@ -33,9 +33,7 @@ Given = Mapping[str, frozenset[str]]
 """
 
 OTHER = "other"
-"""A class of the user's that is none of Keras's kinds; it may stand anywhere but where a layer
-stands.
-"""
+"""A class of the user's of none of Keras's kinds; allowed anywhere but in place of a layer."""
 
 DATA = frozenset({
     "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__", "__tuple__",
@@ -73,21 +71,17 @@ TENSORFLOW_INITIALIZERS = (
 `tf_keras.applications` use (`tf.constant_initializer`).
 """
 NO_NAME = frozenset({None, "function"})
-"""What stands as the registered name of a function that was never registered."""
+"""The registered names of a function that was never registered."""
 
 
 def name_of(entry: Mapping[str, Any]) -> str:
-    """Return the name that an object is looked up by: of a function its own, of a class the class
-    name.
-    """
+    """Return the name that an object is looked up by: a function's own name, or the class name."""
     named = entry.get("config") if entry["class_name"] == "function" else entry["class_name"]
     return str(named if isinstance(named, str) and named else entry["class_name"])
 
 
 def foreign_module(entry: Mapping[str, Any]) -> str:
-    """Return the module that an entry takes its class or function from; empty where it is Keras's,
-    Python's own, or none.
-    """
+    """Return the module that an entry names; empty for Keras's and Python's own or none."""
     module = entry.get("module")
     return (
         module
@@ -97,9 +91,7 @@ def foreign_module(entry: Mapping[str, Any]) -> str:
 
 
 def given_kinds(entry: Mapping[str, Any], given: Given) -> frozenset[str] | None:
-    """Return the kinds of the user's object that an entry names; None where it names none of the
-    user's.
-    """
+    """Return the kinds of the user's object that an entry names; None where it names none."""
     names = (
         (name_of(entry),)
         if entry["class_name"] == "function"
@@ -109,9 +101,7 @@ def given_kinds(entry: Mapping[str, Any], given: Given) -> frozenset[str] | None
 
 
 def keras_kinds(entry: Mapping[str, Any]) -> frozenset[str]:
-    """Return the kinds of the object of Keras that an entry names; empty where it names nothing on
-    the list.
-    """
+    """Return the kinds of the Keras object that an entry names; empty if it is not on the list."""
     kind = entry["class_name"]
     if not _has_text_names(entry):
         return frozenset()
@@ -127,9 +117,7 @@ def keras_kinds(entry: Mapping[str, Any]) -> frozenset[str]:
 
 
 def string_fits(name: str, kind: str) -> bool:
-    """Return whether a text that names an object by itself (`"activation": "relu"`) names one of
-    Keras's of that kind.
-    """
+    """Return whether Keras has an object of this kind and name (`"activation": "relu"`)."""
     if kind == ACTIVATION:
         return name in KERAS[kind].functions or name in ACTIVATION_LAYERS
     if kind == OPTIMIZER:
@@ -160,8 +148,9 @@ def _class_kinds(name: str, module: object) -> frozenset[str]:
 
 
 def _has_class(kind: str, name: str) -> bool:
-    """Return whether a class is on the list; Keras finds optimizers in lower case too
-    (`optimizers.deserialize`).
+    """Return whether a class is on the list.
+
+    Keras also finds optimizers by names in lower case (`optimizers.deserialize`).
     """
     return name in KERAS[kind].classes or (kind == OPTIMIZER and string_fits(name, kind))
 
@@ -193,8 +182,9 @@ def _function_kinds(module: object, name: str, registered: object) -> frozenset[
 
 
 def _below_keras(module: object) -> str | None:
-    """Return the part of a module's name below `keras.` or `tf_keras.`, without `src`; None for a
-    module of another package.
+    """Return the part of a module's name below `keras.` or `tf_keras.`, without `src`.
+
+    None for a module of another package.
 
     Example:
         >>> [
@@ -210,7 +200,7 @@ def _below_keras(module: object) -> str | None:
 
 
 def _has_text_names(entry: Mapping[str, Any]) -> bool:
-    """Return whether all names of an entry are texts, as Keras writes them."""
+    """Return whether all names of an entry are strings, as Keras writes them."""
     return isinstance(entry["class_name"], str) and all(
         isinstance(entry.get(key), str | None)
         for key in ("module", "registered_name", "spec_name", "type_spec")
@@ -218,8 +208,10 @@ def _has_text_names(entry: Mapping[str, Any]) -> bool:
 
 
 def _is_data(entry: Mapping[str, Any]) -> bool:
-    """Return whether an entry is data and names no module; tf_keras knows not all these classes,
-    and would import the module of those that it does not know.
+    """Return whether an entry is plain data and names no module.
+
+    tf_keras does not know all of these classes, and would import the module of those that it
+    does not know.
     """
     if entry.get("module") not in (None, "builtins") or entry.get("registered_name") not in (
         None,

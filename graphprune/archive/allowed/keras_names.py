@@ -74,8 +74,8 @@ LAYERS = _words("""
     Cropping# GlobalAveragePooling# GlobalMaxPooling# MaxPooling# SpatialDropout#
     UpSampling# ZeroPadding#
 """)
-"""Layers that Keras exports; DynamicEmbedding and DynamicLookup are refused later, with a reason of
-their own.
+"""Layers that Keras exports; DynamicEmbedding and DynamicLookup are refused later, with their own
+reason.
 """
 
 MODELS = frozenset({"Functional", "Sequential", "Model"})
@@ -320,17 +320,14 @@ PATHS = frozenset(
         "filename",
     }
 )
-"""Keys of Keras's layers whose text is the name of a file that the layer would open."""
+"""Keys of Keras's layers for the name of a file that the layer would open."""
 
 LIMITS = {"num_thresholds": 1_000_000, "num_oov_indices": 10_000_000, "ngrams": 1_000}
-"""Most that a config may ask for under keys by which Keras makes a list of that length, before any
-weight could tell that it is too much.
-"""
+"""The largest values of keys by which Keras makes lists of that length before it reads weights."""
 
 
 def kind_at(key: object) -> str | None:
-    """Return what stands behind a key of the config of a class of Keras; None where it is plain
-    data or may be anything.
+    """Return the kind of object under a config key of a Keras class; None for data and the rest.
 
     Example:
         >>> [kind_at(key) for key in ("recurrent_activation", "cell", "units")]

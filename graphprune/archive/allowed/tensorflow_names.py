@@ -1,5 +1,6 @@
-"""The functions and operations of TensorFlow that a model file may name: computations on tensors,
-each by its exact name.
+"""The functions and operations of TensorFlow that a model file may name, each by its exact name.
+
+All of them compute on tensors.
 
 A `TFOpLambda` layer calls the public function that its config names, a `TensorFlowOpLayer` runs the
 operation of its `node_def` (tf_keras/src/layers/core/tf_op_layer.py,
@@ -359,8 +360,7 @@ UNARY_FUNCTIONS = _words("""
 
 
 def is_pure_function(symbol: object) -> bool:
-    """Return whether a public name of TensorFlow, without `tf.`, is a function that can only
-    compute on tensors.
+    """Return whether a public name of TensorFlow, without `tf.`, is a pure function of tensors.
 
     Example:
         >>> [
@@ -375,7 +375,5 @@ def is_pure_function(symbol: object) -> bool:
 
 
 def is_unary_function(module: object, name: object) -> bool:
-    """Return whether module and name are those of a function of TensorFlow that computes one tensor
-    from another.
-    """
+    """Return whether module and name are those of a TensorFlow function of one tensor."""
     return module in FUNCTION_MODULES and name in UNARY_FUNCTIONS

@@ -39,8 +39,9 @@ _TYPES = ("<f2", "<f4", "<f8", "|i1", "<i2", "<i4", "<i8", "|u1", "<u2", "<u4", 
 
 
 def find_stretch(messages: Mapping[int, bytes], room: int) -> Stretch | None:
-    """Return where the values of a data set lie by the messages of its header, or None where it is
-    not plain or does not lie in a file of `room` bytes.
+    """Return where the values of a data set lie, by the messages of its header.
+
+    None where it is not plain or does not lie in a file of `room` bytes.
     """
     dtype = _known_types().get(messages.get(DATATYPE, b"").rstrip(b"\0"))
     shape = _find_shape(messages.get(DATASPACE, b""))
@@ -86,8 +87,9 @@ def _find_shape(message: bytes) -> tuple[int, ...] | None:
 
 @functools.cache
 def _known_types() -> Mapping[bytes, np.dtype[Any]]:
-    """Return the types that are read here by their messages, which the library writes with two
-    bytes in front.
+    """Return the NumPy types by their datatype messages.
+
+    The library writes two bytes before each message.
     """
     return {
         h5t.py_create(np.dtype(name)).encode()[2:].rstrip(b"\0"): np.dtype(name) for name in _TYPES
@@ -97,17 +99,16 @@ def _known_types() -> Mapping[bytes, np.dtype[Any]]:
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_UNCHECKED = 64 * 2**20
 MAX_RATIO = 300
-"""Keras itself stores weights uncompressed; those of which 99 of 100 are zero shrink some 50 times.
-Above 64 MB, what claims to shrink more is refused.
+"""Largest compression ratio of data above `MAX_UNCHECKED` bytes.
+
+Keras stores weights uncompressed; at 99% zeros they shrink some 50 times.
 """
 MAX_DEFLATE = 1100
-"""Deflate shrinks at most about 1032 times; a data set that claims more than this times its bytes
-on disk is refused.
-"""
+"""Largest compression ratio of any data set; deflate reaches about 1032."""
 MAX_IMAGE = 32 * 2**20
 """Bytes of weights that are held in memory while their file is open."""
 _CUT = re.compile(r"truncated file: eof = (\d+), .*stored_eof = (\d+)")
-"""What HDF5 says of a file that is shorter than its own head tells (H5FD.c); h5py gives no code."""
+"""HDF5's message for a file shorter than its superblock says (H5FD.c); h5py gives no code."""
 
 
 class OpenedFile(h5py.File):  # type: ignore[misc] # h5py ships no types
@@ -182,10 +183,9 @@ def open_hdf5(source: str | BinaryIO, place: str) -> Iterator[OpenedFile]:
 def open_with_texts(
     path: str, texts: Mapping[str, str], orders: Mapping[str, list[str]] | None = None
 ) -> Iterator[h5py.File]:
-    """Open an `.h5` model for reading with `texts` as its attributes, whatever its own are; the
-    file stays as it is.
+    """Open an `.h5` model for reading with `texts` as its attributes; the file is not changed.
 
-    So a reader takes the configs that were checked, and none from the file once more.
+    So a reader takes the configs that were checked, and not those in the file.
 
     Args:
         path: The file.
@@ -263,8 +263,9 @@ def read_dataset(file: h5py.File, tensor: StoredTensor, place: str) -> NDArray[A
 def describe_dataset(
     file: h5py.File, group: str, name: str, path: str, stretch: Stretch | None, place: str
 ) -> StoredTensor:
-    """Return the data set at `path` as the tensor `name` of `group`; `stretch` is where its values
-    lie, None where only the HDF5 library can tell.
+    """Return the data set at `path` as the tensor `name` of `group`.
+
+    `stretch` is where its values lie; None where only the HDF5 library can tell.
 
     Raises:
         ArchiveError: it is missing, not safe to read, or holds no numbers.
@@ -284,14 +285,13 @@ def _check_numbers(dtype: np.dtype[Any], path: str, place: str) -> None:
     """Raise unless the values of a data set are numbers."""
     if dtype.kind in "biufc" or dtype == IN_HDF5:
         return
-    kind = "bytes without a meaning"
+    kind = "opaque bytes"
     if dtype.hasobject or dtype.kind in "SU":
-        kind = "texts or references"
+        kind = "strings or references"
     elif dtype.names or dtype.subdtype:
         kind = "records"
     raise ArchiveError(
-        f"{path} holds {kind}, and graphprune reads numbers; keep such a table outside the model",
-        place=place,
+        f"{path} has a non-numeric dtype ({kind}); keep such a table outside the model", place=place
     )
 
 

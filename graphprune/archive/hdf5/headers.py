@@ -66,13 +66,13 @@ class Blocks:
         if 0 <= at <= at + length <= len(self._block):
             return self._block[at : at + length]
         if length < 0 or start + length > self.size:
-            raise ValueError("a place beyond the end of the file")
+            raise ValueError("an offset beyond the end of the file")
         first = start - start % BLOCK
         self._file.seek(first)
         self._block, self._start = self._file.read(max(BLOCK, start - first + length)), first
         found = self._block[start - first : start - first + length]
         if len(found) < length:
-            raise ValueError("a place beyond the end of the file")
+            raise ValueError("an offset beyond the end of the file")
         return found
 
 
@@ -86,7 +86,7 @@ def check_root(file: Blocks) -> None:
     version = start[8]
     width = start[13] if version < 2 else start[9]
     if version not in _ROOT_AT or width != 8:
-        raise ValueError("a superblock of another kind than Keras writes")
+        raise ValueError("a superblock version that Keras does not write")
     root = struct.unpack("<Q", file.read(_ROOT_AT[version], 8))[0]
     is_group(file, dict(read_messages(file, root)))
 
@@ -106,18 +106,17 @@ def _check_heap(file: Blocks, address: int) -> None:
     """Check that the list of free blocks in the heap with a group's names comes to an end."""
     signature, size, free, data = struct.unpack("<4s4xQQQ", file.read(address, 32))
     if signature != b"HEAP":
-        raise ValueError("a group without names")
+        raise ValueError("a group without a local heap")
     seen = set()
     while free != LAST_FREE:
         if free in seen or free + 16 > size:
-            raise ValueError("a list of free room without end")
+            raise ValueError("a cyclic free list in a local heap")
         seen.add(free)
         free = struct.unpack("<Q8x", file.read(data + free, 16))[0]
 
 
 def read_messages(file: Blocks, address: int) -> Iterator[tuple[int, bytes]]:
-    """Yield kind and content of each message of the object header at `address`, continuations
-    followed.
+    """Yield type and content of each message of the object header at `address`, continuations too.
 
     Raises:
         ValueError: it is damaged.
@@ -138,7 +137,7 @@ def read_messages(file: Blocks, address: int) -> Iterator[tuple[int, bytes]]:
     for start, length in chunks:  # grows in the loop
         total += length
         if total > MAX_HEADER or start in starts:
-            raise ValueError("an object header without end")
+            raise ValueError("a cyclic or oversized object header")
         starts.add(start)
         chunk = file.read(start, length)
         at = 0
@@ -153,12 +152,11 @@ def read_messages(file: Blocks, address: int) -> Iterator[tuple[int, bytes]]:
 
 
 MAX_TEXTS = 1_000_000
-"""Layers of a model, or weights of a layer: far more than Keras can build."""
+"""Strings of one attribute (names of layers or weights); far more than Keras can build."""
 
 
 def read_texts(group: h5py.Group, name: str, limit: int) -> list[bytes] | None:
-    """Return the texts in an attribute of `group`, one for each element, or None where it has no
-    such attribute.
+    """Return the texts in an attribute of `group`, one an element; None without such an attribute.
 
     Raises:
         ArchiveError: it holds no text, or more than `limit` bytes.
@@ -176,7 +174,7 @@ def read_texts(group: h5py.Group, name: str, limit: int) -> list[bytes] | None:
         return []  # Keras writes an empty list as numbers
     if kind.get_class() != h5t.STRING or len(attribute.shape) > 1:
         raise ArchiveError(
-            f"{name} is not a text; the file is damaged, save the model again", place=place
+            f"{name} is not a string; the file is damaged, save the model again", place=place
         )
     if count > MAX_TEXTS:
         raise ArchiveError(
@@ -214,7 +212,7 @@ def _find_references(
         padded = 8 if version == 1 else 1
         at = 8 if version < 3 else 9
         if version > 3 or flags & 3:
-            raise ValueError("an attribute of another kind than Keras writes")
+            raise ValueError("an attribute version that Keras does not write")
         if message[at : at + name_size].rstrip(b"\0") != name:
             continue
         for part in (name_size, type_size, space_size):
@@ -224,8 +222,9 @@ def _find_references(
 
 
 def _index_heaps(file: Blocks, addresses: set[int]) -> dict[int, dict[int, tuple[int, int]]]:
-    """Return, for each global heap, where its objects begin and their lengths, by index; the object
-    with index 0 is free room and the last.
+    """Return start and length of the objects in each global heap, by index.
+
+    The object with index 0 is free space and ends the heap.
     """
     room = file.size
     heaps: dict[int, dict[int, tuple[int, int]]] = {}
@@ -233,7 +232,7 @@ def _index_heaps(file: Blocks, addresses: set[int]) -> dict[int, dict[int, tuple
         signature, size = struct.unpack("<4s4xQ", file.read(address, 16))
         room -= size
         if signature != b"GCOL" or room < 0:
-            raise ValueError("a text without a heap")
+            raise ValueError("a string without a global heap")
         heap = file.read(address, size)
         places = heaps[address] = {}
         at = 16
@@ -254,5 +253,5 @@ def _place_in_heap(
         return 0, 0
     start, held = heaps[address].get(index, (0, 0))
     if length > held:
-        raise ValueError("a text that its heap does not hold")
+        raise ValueError("a string beyond its global heap")
     return start, length

@@ -61,8 +61,7 @@ def index_keras_groups(file: OpenedFile, place: str) -> dict[str, tuple[StoredTe
 
 
 def _all_objects(file: OpenedFile, place: str) -> Mapping[bytes, Stretch | None]:
-    """Return where the values lie of all plain data sets in the file, by path, and None for groups
-    and other data sets.
+    """Return where the values of plain data sets lie, by path; None for groups and other data sets.
 
     Each object's header is read before the library opens it. The file holds no link that leads
     elsewhere, and no group twice, and no data set that keeps its values in another file: Keras
@@ -86,7 +85,7 @@ def _all_objects(file: OpenedFile, place: str) -> Mapping[bytes, Stretch | None]
                     if objects[name] is None:
                         others.append(name)
                 elif info.u in seen:
-                    raise ValueError("a group stands in two places")
+                    raise ValueError("one group at two paths")
                 else:
                     seen.add(info.u)
             except (ValueError, struct.error, OverflowError) as err:  # h5py lets no exception pass
@@ -151,8 +150,9 @@ def index_legacy_groups(file: OpenedFile, place: str) -> dict[str, tuple[StoredT
 
 
 def read_names(group: h5py.Group, attribute: str) -> list[str] | None:
-    """Return a list of names from an attribute that may be cut in parts, because HDF5 limits an
-    object header to 64 kB; None where there is none.
+    """Return a list of names from an attribute; None where there is none.
+
+    It may be cut in parts, because HDF5 limits an object header to 64 kB.
     """
     texts = read_texts(group, attribute, MAX_JSON)
     if texts is not None:

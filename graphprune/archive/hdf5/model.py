@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, ClassVar, Literal
 
 import h5py
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from graphprune.archive.archive import Header, StoredTensor
 from graphprune.archive.files import MAX_JSON, parse_object
 from graphprune.archive.hdf5.file import (
+    SIGNATURE,
     OpenedFile,
     damage_named,
     open_hdf5,
@@ -41,6 +42,7 @@ WEIGHT_MARKS = (
 class Hdf5Model:
     """An `.h5` file."""
 
+    signatures: ClassVar = (SIGNATURE,)
     path: str
 
     @property
@@ -124,7 +126,8 @@ class OpenedHdf5:
         texts = read_texts(self.file, name, MAX_JSON)
         if texts is not None and len(texts) != 1:
             raise ArchiveError(
-                f"{name} is not a text; the file is damaged, save the model again", place=self.path
+                f"{name} is not a string; the file is damaged, save the model again",
+                place=self.path,
             )
         return None if texts is None else texts[0]
 

@@ -1,7 +1,6 @@
-"""SavedModel folders of tf_keras and tf.keras, read without TensorFlow: the config, and which
-tensor belongs to which layer.
+"""SavedModel folders of tf_keras and tf.keras: the config, and which tensor belongs to which layer.
 
-Since TensorFlow 2.5 the config stands in `keras_metadata.pb`
+Since TensorFlow 2.5 the config is in `keras_metadata.pb`
 (tf_keras/protobuf/saved_metadata.proto), before that in the objects of `saved_model.pb`
 (tensorflow/core/protobuf/saved_object_graph.proto); `export_saved_model` of TensorFlow 1.13 to 2.3
 put it into `assets/saved_model.json` (tensorflow/python/keras/saving/saved_model_experimental.py).
@@ -35,6 +34,7 @@ from graphprune.archive.saved_model.tensor_bundle import (
     read_checkpoint,
 )
 from graphprune.errors import ArchiveError
+from graphprune.nested import rebuild
 
 METADATA = "keras_metadata.pb"
 GRAPH = "saved_model.pb"
@@ -49,7 +49,7 @@ NOT_OWN = re.compile(
     "keras_api|signatures|optimizer|loss|losses|metrics|layers|layer_metrics|layer_with_weights-.*"
     "|(layer_)?regularization_losses|(non_)?(trainable_)?variables|inbound_nodes|outbound_nodes"
 )
-"""Attributes of a layer that repeat its weights or hold what is not its own."""
+"""Attributes of a layer that repeat its weights or hold those of others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +68,11 @@ class SavedModelFolder:
         """Keep what was read of the folder.
 
         Raises:
-            ArchiveError: it is no SavedModel.
+            ArchiveError: it is not a SavedModel.
         """
         if not is_saved_model(self.path):
             raise ArchiveError(
-                f"is a directory without saved_model.pb, so no SavedModel; graphprune"
+                f"is a directory without saved_model.pb, so not a SavedModel; graphprune"
                 f" reads {READABLE}",
                 place=self.path,
             )
@@ -133,8 +133,9 @@ def is_saved_model(folder: str) -> bool:
 
 
 def read_metadata(folder: str) -> dict[str, Any]:
-    """Return what Keras wrote of the model: `class_name`, `config`, perhaps `training_config` and
-    `keras_version`; tuples and shapes as lists.
+    """Return what Keras wrote of the model, with tuples and shapes as lists.
+
+    It has `class_name` and `config`, perhaps `training_config` and `keras_version`.
 
     Raises:
         ArchiveError: Keras wrote nothing, or it is damaged.
@@ -155,13 +156,16 @@ def read_metadata(folder: str) -> dict[str, Any]:
             " Keras model itself with model.save()",
             place=folder,
         )
-    value: dict[str, Any] = _plain(parse_object(text.encode(), place, "its Keras metadata"))
+    value: dict[str, Any] = rebuild(
+        parse_object(text.encode(), place, "its Keras metadata"), _plain
+    )
     return value
 
 
 def _root_of_metadata(place: str) -> str:
-    """Return the JSON of the root object: field 1 holds the objects, of which 2 is the number, 4
-    the kind and 5 the JSON.
+    """Return the JSON of the root object.
+
+    Field 1 holds the objects: 2 is the number, 4 the kind, 5 the JSON.
     """
     with message_damage_named(place):
         for node in messages_in(memoryview(read_whole(place, MAX_METADATA)), 1):
@@ -172,8 +176,9 @@ def _root_of_metadata(place: str) -> str:
 
 
 def _check_graph(place: str) -> None:
-    """Check that TensorFlow's half of the model is there and whole: nothing is read of it, but
-    without it the folder is no model, whatever Keras wrote.
+    """Check that TensorFlow's half of the model is there and whole.
+
+    Nothing is read from it, but a folder without it is not a model, whatever Keras wrote.
     """
     with message_damage_named(place):
         graphs = [
@@ -188,8 +193,10 @@ def _check_graph(place: str) -> None:
 
 
 def _root_of_graph(place: str) -> str:
-    """Return the JSON of object 0: field 2 holds the graphs, 7 in it the objects, 1 in it each of
-    them, 4 in it what Keras wrote (1 the kind, 3 the JSON).
+    """Return the JSON of object 0.
+
+    Field 2 holds the graphs, 7 in it the objects, 1 in it each of them, 4 in it what Keras
+    wrote (1 the kind, 3 the JSON).
     """
     with message_damage_named(place):
         for graph in messages_in(memoryview(read_whole(place, MAX_GRAPH)), 2):
@@ -202,20 +209,19 @@ def _root_of_graph(place: str) -> str:
     return ""
 
 
-def _plain(value: Any) -> Any:
-    """Return JSON of a SavedModel as that of an `.h5` file
-    (tf_keras/src/saving/legacy/saved_model/json_utils.py).
+def _plain(value: dict[str, Any]) -> Any:
+    """Return JSON of a SavedModel as that of an `.h5` file, with lists for tuples and shapes.
+
+    See tf_keras/src/saving/legacy/saved_model/json_utils.py.
     """
-    if isinstance(value, dict):
-        if value.get("class_name") in ("__tuple__", "TensorShape") and "items" in value:
-            return _plain(value["items"])
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+    is_sequence = value.get("class_name") in ("__tuple__", "TensorShape") and "items" in value
+    return value["items"] if is_sequence else value
 
 
 def index_checkpoint(checkpoint: Checkpoint) -> dict[str, tuple[StoredTensor, ...]]:
-    """Return the tensors of each layer; the group is its place (`layer-1/layer-0`), the name the
-    path of attributes (`cell/kernel`).
+    """Return the tensors of each layer by its position (`layer-1/layer-0`).
+
+    The name of a tensor is the path of attributes (`cell/kernel`).
 
     Raises:
         ArchiveError: the objects are damaged.
@@ -234,9 +240,7 @@ def index_checkpoint(checkpoint: Checkpoint) -> dict[str, tuple[StoredTensor, ..
 
 
 def _layers(objects: Sequence[TrackedObject], place: str) -> Iterator[tuple[str, int]]:
-    """Yield the place and the object of each layer that is no model, those of models inside layers
-    too.
-    """
+    """Yield position and object of each layer that is not a model, also in models inside layers."""
     waiting: list[tuple[str, int, int]] = [("", 0, 0)]
     made = 0
     while waiting:
@@ -252,7 +256,8 @@ def _layers(objects: Sequence[TrackedObject], place: str) -> Iterator[tuple[str,
         made += len(children)
         if level > MAX_LEVELS or made > MAX_GROUPS:
             raise ArchiveError(
-                "layers are nested without end; the file is damaged, save the model again",
+                "layers are nested too deep or in a cycle; the file is damaged,"
+                " save the model again",
                 place=place,
             )
         waiting += [(f"{path}/{name}".lstrip("/"), child, level + 1) for name, child in children]
@@ -261,8 +266,9 @@ def _layers(objects: Sequence[TrackedObject], place: str) -> Iterator[tuple[str,
 def _held_layers(
     objects: Sequence[TrackedObject], number: int, place: str
 ) -> list[tuple[str, int]]:
-    """Return the layers of a model that a layer holds, through wrappers in wrappers
-    (`layer/layer/layer-0`).
+    """Return the layers of a model inside a layer.
+
+    Wrappers may be nested (`layer/layer/layer-0`).
     """
     path = ""
     for _ in range(MAX_LEVELS):
@@ -321,7 +327,7 @@ def _stored(checkpoint: Checkpoint, group: str, path: str, key: str, place: str)
     dtype = DTYPES.get(entry.dtype)
     if dtype is None:
         raise ArchiveError(
-            f"{key!r} has the type {entry.dtype}, which holds no numbers; save the model again",
+            f"{key!r} has the type {entry.dtype}, which is not numeric; save the model again",
             place=place,
         )
     return StoredTensor(group, path, key, entry.shape, "float32" if dtype == "bfloat16" else dtype)

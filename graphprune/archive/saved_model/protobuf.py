@@ -1,5 +1,6 @@
-"""Protocol buffers without their schemas: the fields of one message by number
-(protobuf.dev/programming-guides/encoding).
+"""Protocol buffers without their schemas: the fields of one message by number.
+
+See protobuf.dev/programming-guides/encoding.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ MAX_VARINT = 10
 
 
 class WireError(ValueError):
-    """The bytes are no message."""
+    """The bytes are not a message."""
 
 
 def read_varint(data: memoryview, at: int) -> tuple[int, int]:
@@ -47,11 +48,10 @@ def take_bytes(data: memoryview, at: int, size: int) -> memoryview:
 
 
 def read_fields(data: memoryview) -> Iterator[tuple[int, Field]]:
-    """Yield (number, value) of each field: varints and fixed numbers as unsigned int, everything
-    else as its bytes.
+    """Yield number and value of each field: an unsigned int for varint and fixed, else its bytes.
 
     Raises:
-        WireError: the bytes are no message.
+        WireError: the bytes are not a message.
 
     Example:
         >>> [
@@ -87,9 +87,7 @@ def messages_in(data: memoryview, number: int) -> Iterator[memoryview]:
 
 
 def texts_of(data: memoryview) -> dict[int, str]:
-    """Return the fields of a message that are texts, the last of each number; bytes that are no
-    UTF-8 are replaced.
-    """
+    """Return the text fields of a message, the last of each number; invalid UTF-8 is replaced."""
     return {
         number: bytes(value).decode("utf-8", "replace")
         for number, value in read_fields(data)

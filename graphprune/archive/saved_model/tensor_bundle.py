@@ -61,9 +61,7 @@ def unmask_crc(masked: int) -> int:
 
 
 def mask_crc(crc: int) -> int:
-    """Return `crc` in the form in which it is stored: a checksum among data whose checksum is taken
-    would weaken that.
-    """
+    """Return `crc` as it is stored: masked, because the CRC of data that holds its CRC is weak."""
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & _ONES
 
 
@@ -77,7 +75,7 @@ def read_table(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     """Yield the keys and values of a table in their order.
 
     Raises:
-        WireError: this is no such table, it is damaged, or it is compressed, which
+        WireError: this is not such a table, it is damaged, or it is compressed, which
             `TableBuilderOptions` of tensorflow/core/util/tensor_bundle/tensor_bundle.cc rules out.
     """
     if len(data) < FOOTER or int.from_bytes(data[-8:], "little") != MAGIC:
@@ -152,8 +150,9 @@ class BundleEntry:
 
 @dataclass(frozen=True, slots=True)
 class TrackedObject:
-    """One object of the program that saved the checkpoint: its attributes by name, and the key of
-    its own value if it is a variable.
+    """One object of the program that saved the checkpoint.
+
+    It has its attributes by name, and the key of its value if it is a variable.
     """
 
     children: Mapping[str, int]
@@ -234,8 +233,8 @@ class Checkpoint:
         entry = self.entries.get(OBJECT_GRAPH)
         if entry is None or entry.dtype != STRING:
             raise ArchiveError(
-                "says not whose the tensors are; this is no checkpoint of a Keras model,"
-                " save the model again",
+                "has no object graph, so its tensors cannot be matched to layers; not a Keras"
+                " checkpoint, save the model again",
                 place=place,
             )
         if entry.size > MAX_OBJECTS:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphprune.diagnostics.diagnostic import Diagnostic
+from graphprune.nested import values_in
 from graphprune.rules.building.actions import ActionBuilder, build_budget
 from graphprune.rules.building.checks import build_check
 from graphprune.rules.building.file_faults import check_shape, find_at
@@ -76,7 +77,10 @@ def take_out(
     """
     rest, lost, paths = copy.deepcopy(data), set[Path](), tuple(paths)
     texts = frozenset(
-        text for entry in {path[:2] for path in paths} for text in _texts_in(find_at(data, entry))
+        text
+        for entry in {path[:2] for path in paths}
+        for text in values_in(find_at(data, entry))
+        if isinstance(text, str)
     )
     for _ in range(_ROUNDS if isinstance(data, dict) else 0):
         lost |= {_take(rest, path) for path in sorted(set(paths), key=len, reverse=True)}
@@ -91,18 +95,6 @@ def _by_entry(lost: Iterable[Path]) -> dict[Path, frozenset[Path]]:
     for path in lost:
         found.setdefault(path[:2], set()).add(path)
     return {entry: frozenset(paths) for entry, paths in found.items()}
-
-
-def _texts_in(data: Any) -> Iterator[str]:
-    waiting = [data]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, str):
-            yield part
-        elif isinstance(part, Mapping):
-            waiting += part.values()
-        elif isinstance(part, list):
-            waiting += part
 
 
 def _take(rest: Any, path: Path) -> Path:

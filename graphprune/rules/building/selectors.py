@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from graphprune.diagnostics.diagnostic import Diagnostic
+from graphprune.nested import mappings_in
 from graphprune.rules.building.gather import FileParts
 from graphprune.rules.matchers.failures import find_contradiction
 from graphprune.rules.matchers.keys import MatcherBuilder, MatcherShape
@@ -194,12 +195,9 @@ def _unused_budgets(files: Sequence[FileParts], used: Collection[str]) -> Iterat
 
 def _named(kind: str, values: Sequence[Any]) -> Iterator[str]:
     """Yield the texts that stand under the key `kind`, wherever it is."""
-    waiting = list(values)
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, Mapping):
-            if isinstance(part.get(kind), str):
-                yield part[kind]
-            waiting += part.values()
-        elif isinstance(part, list):
-            waiting += part
+    return (
+        part[kind]
+        for value in values
+        for part in mappings_in(value)
+        if isinstance(part.get(kind), str)
+    )

@@ -6,7 +6,6 @@ constructor takes.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +16,7 @@ from tf_keras.src.engine.base_layer import Layer
 
 from graphprune.archive.entries import Entry, is_builtin
 from graphprune.errors import ArchiveError, OutputError
+from graphprune.nested import mappings_in
 
 GROWING = (DynamicEmbedding, DynamicLookup)
 
@@ -45,19 +45,13 @@ def check_config(config: Any, place: str) -> None:
     Raises:
         ArchiveError: it does; the text names the layer.
     """
-    waiting = deque([config])
-    while waiting:
-        item = waiting.popleft()
-        if isinstance(item, Mapping):
-            if _is_growing(item):
-                raise ArchiveError(
-                    f"layer {item['config'].get('name')!r} is a {item['class_name']},"
-                    f" {_WHY}; keep such a table outside the model",
-                    place=place,
-                )
-            waiting.extend(item.values())
-        elif isinstance(item, list | tuple):
-            waiting.extend(item)
+    for item in mappings_in(config):
+        if _is_growing(item):
+            raise ArchiveError(
+                f"layer {item['config'].get('name')!r} is a {item['class_name']}, {_WHY}; keep"
+                " such a table outside the model",
+                place=place,
+            )
 
 
 def check_savable(model: tf_keras.Model, place: str) -> None:

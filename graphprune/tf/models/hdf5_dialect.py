@@ -22,6 +22,7 @@ from tf_keras.src.mixed_precision.loss_scale_optimizer import LossScaleOptimizer
 from tf_keras.src.saving.legacy import serialization
 
 from graphprune.archive.allowed.keras_names import KERAS, LAYER, kind_at
+from graphprune.nested import rebuild
 from graphprune.wrapper_names import REGISTERED
 
 _DEFAULTS: Mapping[str, Any] = {
@@ -38,7 +39,7 @@ def complete_texts(model: tf_keras.Model, file: h5py.File) -> None:
     It adds what Keras left out, and changes what Keras could not read back.
     """
     config = json.loads(file.attrs["model_config"])
-    named = _name_functions(config)
+    named = rebuild(config, _name_functions)
     if named != config:
         file.attrs["model_config"] = json.dumps(named).encode()
     settings = _settings(model)
@@ -99,25 +100,20 @@ def _settings(model: tf_keras.Model) -> dict[str, Any]:
     }
 
 
-def _name_functions(value: Any) -> Any:
-    """Return a config in which the layers of Keras name functions by a string.
+def _name_functions(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry in which a layer of Keras names functions by a string.
 
     What custom layers hold stays, since only they know how to read it.
     """
-    if isinstance(value, list):
-        return [_name_functions(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    named = {key: _name_functions(item) for key, item in value.items()}
-    inside = named.get("config")
+    inside = entry.get("config")
     if isinstance(inside, dict) and (
-        value.get("class_name") in KERAS[LAYER].classes or value.get("class_name") == REGISTERED
+        entry.get("class_name") in KERAS[LAYER].classes or entry.get("class_name") == REGISTERED
     ):
-        named["config"] = {
+        entry["config"] = {
             key: item if kind_at(key) is None else _name_function(item)
             for key, item in inside.items()
         }
-    return named
+    return entry
 
 
 def _name_function(value: Any) -> Any:
