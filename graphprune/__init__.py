@@ -17,6 +17,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from graphprune.diagnostics.diagnostic import Diagnostic, Where
     from graphprune.diff import GraphDiff, diff_graphs
+    from graphprune.dispatch import (
+        Pruner,
+        UpdatePruningStep,
+        collect_prunable_layers,
+        prune_low_magnitude,
+        prune_scope,
+        strip_pruning,
+    )
+    from graphprune.engine.prunable_layer import PrunableLayer
+    from graphprune.engine.schedules import ConstantSparsity, PolynomialDecay, PruningSchedule
     from graphprune.engine.training_result import TrainingResult
     from graphprune.errors import (
         ArchiveError,
@@ -46,22 +56,9 @@ if TYPE_CHECKING:
     from graphprune.runs.training_arguments import StopRequest
     from graphprune.sparsity.positions import Run
     from graphprune.sparsity.schedules import Schedule
-    from graphprune.tf.layers.prunable_layer import PrunableLayer
     from graphprune.tf.models.loading import load_model
     from graphprune.tf.models.saving import save_model
-    from graphprune.tf.pruning.callbacks import PruningSummaries, UpdatePruningStep
-    from graphprune.tf.pruning.keras_api import (
-        collect_prunable_layers,
-        prune_low_magnitude,
-        prune_scope,
-        strip_pruning,
-    )
-    from graphprune.tf.pruning.keras_schedules import (
-        ConstantSparsity,
-        PolynomialDecay,
-        PruningSchedule,
-    )
-    from graphprune.tf.pruning.pruner import Pruner
+    from graphprune.tf.pruning.callbacks import PruningSummaries
     from graphprune.tf.pruning.surgery import prune_one_shot
     from graphprune.tf.pruning.wrapper import PruneLowMagnitude
     from graphprune.tf.training.run import resume, train
@@ -98,19 +95,20 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "plan": ("Plan", "read_plan"),
     "plan.verify": ("Verification",),
     "diff": ("GraphDiff", "diff_graphs"),
-    "tf.pruning.callbacks": ("PruningSummaries", "UpdatePruningStep"),
-    "tf.pruning.keras_api": (
+    "dispatch": (
+        "Pruner",
+        "UpdatePruningStep",
         "collect_prunable_layers",
         "prune_low_magnitude",
         "prune_scope",
         "strip_pruning",
     ),
-    "tf.pruning.keras_schedules": ("ConstantSparsity", "PolynomialDecay", "PruningSchedule"),
+    "engine.prunable_layer": ("PrunableLayer",),
+    "engine.schedules": ("ConstantSparsity", "PolynomialDecay", "PruningSchedule"),
     "tf.models.loading": ("load_model",),
-    "tf.layers.prunable_layer": ("PrunableLayer",),
-    "tf.pruning.pruner": ("Pruner",),
     "tf.models.saving": ("save_model",),
     "engine.training_result": ("TrainingResult",),
+    "tf.pruning.callbacks": ("PruningSummaries",),
     "sparsity.schedules": ("Schedule",),
     "tf.training.run": ("resume", "train"),
     "tf.pruning.surgery": ("prune_one_shot",),

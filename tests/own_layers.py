@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 import tf_keras
 
-from graphprune.tf.layers.prunable_layer import PrunableLayer
+from graphprune.engine.prunable_layer import PrunableLayer
 from graphprune.tf.pruning.keras_schedules import PruningSchedule
 
 

@@ -36,6 +36,8 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("report", frozenset({"rich", "jinja2", "networkx"})),
     ("engine", frozenset({"numpy"})),
     ("tf", frozenset({"tensorflow", "tf_keras", "absl", "h5py", "numpy"})),
+    ("keras3", frozenset({"keras", "numpy", "h5py"})),
+    ("dispatch", frozenset()),
     ("interface", frozenset()),
     ("cli", frozenset({"click", "rich"})),
 )

@@ -95,10 +95,11 @@ class KnownSchedule(PruningSchedule):
         return {"class_name": type(self).__name__, "config": self._arguments()}
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other.get_config() == self.get_config()
+        # the same schedule of tf_keras is another class of the same name
+        return isinstance(other, KnownSchedule) and other.get_config() == self.get_config()
 
     def __hash__(self) -> int:
-        return hash((type(self), *self._arguments().values()))
+        return hash((type(self).__name__, *self._arguments().values()))
 
 
 class ConstantSparsity(KnownSchedule):

@@ -1,5 +1,6 @@
-"""The shapes of the tensors between layers: from the inputs through the layers, and from build
-configs where that is not enough.
+"""The shapes of the tensors between layers.
+
+They come from the inputs through the layers, and from build configs where that is not enough.
 """
 
 from __future__ import annotations
@@ -43,9 +44,7 @@ def find_tensor_shapes(graph: LayerGraph) -> Mapping[TensorUse, Shape]:
 
 
 class _Walk:
-    """Carries shapes through the model, then through the nested models that have inputs of their
-    own.
-    """
+    """Carries shapes through the model, then through nested models with inputs of their own."""
 
     def __init__(self, graph: LayerGraph, depth: int = 0) -> None:
         self._depth = depth
@@ -56,8 +55,9 @@ class _Walk:
         self._left = _WALKS_PER_FRAME * len(graph.frames)
 
     def run(self) -> None:
-        """Find the shapes of all frames, the innermost first, so that each is walked with its own
-        inputs before it is walked for its calls.
+        """Find the shapes of all frames, the innermost first.
+
+        So each is walked with its own inputs before it is walked for its calls.
         """
         for address, frame in reversed(tuple(self._graph.frames.items())):
             if not address or frame.inputs:
@@ -77,8 +77,9 @@ class _Walk:
         )
 
     def _walk(self, frame: Frame, given: _Shapes | None) -> _Shapes:
-        """Return the shapes of the frame's outputs, for its own inputs or for others; the shapes
-        inside are kept unless they are known already.
+        """Return the shapes of the frame's outputs, for its own inputs or for others.
+
+        The shapes inside are kept unless they are known already.
         """
         found: dict[TensorUse, Shape] = {}
         if given is not None:
@@ -132,9 +133,7 @@ class _Walk:
         return self._layer_shapes(entry, tuple(taken), None)
 
     def _held_shapes(self, entry: Entry, given: Shape) -> _Shapes:
-        """Return what a model that is no part of the graph gives for one tensor of the shape
-        `given`.
-        """
+        """Return what a model outside the graph gives for one tensor of the shape `given`."""
         if self._depth >= _HELD_IN_EACH_OTHER:
             return ()
         try:
@@ -143,9 +142,7 @@ class _Walk:
             return ()
 
     def _nested_shapes(self, address: str, taken: _Shapes) -> _Shapes:
-        """Return what a nested model makes of tensors of these shapes, found once for the same
-        shapes.
-        """
+        """Return what a nested model gives for these shapes, found once for the same shapes."""
         frame = self._graph.frames[address]
         key = address, taken[: len(frame.inputs)] if frame.inputs else taken[:1]
         if key not in self._made:
@@ -161,8 +158,9 @@ def _key(frame: Frame, use: Use) -> TensorUse:
 
 
 def _in_order(frame: Frame) -> Iterator[tuple[Member, int]]:
-    """Yield each call of the frame after those whose tensors it takes; calls in a circle, which
-    only a damaged file has, are left out.
+    """Yield each call of the frame after those whose tensors it takes.
+
+    Calls in a circle, which only a damaged file has, are left out.
     """
     members = {member.name: member for member in frame.members}
     waits: dict[tuple[str, int], int] = {}
@@ -224,8 +222,9 @@ def _operation_call(
 
 
 def _first_shapes(frame: Frame, layer: Layer) -> Iterator[Shape]:
-    """Yield the input shape that a Sequential without InputLayer tells in its first layer, or in
-    its own config.
+    """Yield the input shape of a Sequential without InputLayer.
+
+    It is in the config of the first layer, or in that of the model.
     """
     yield from _input_shapes(layer)
     yield from _shapes_in(frame.entry["config"].get("build_input_shape"))
@@ -236,8 +235,9 @@ def _input_shapes(layer: Layer) -> Iterator[Shape]:
 
 
 def _built_shapes(graph: LayerGraph) -> Iterator[tuple[TensorUse, Shape]]:
-    """Yield what the takers of a tensor were built with; of layers that are called once, as a build
-    config is that of the first call.
+    """Yield the shapes that layers were built with.
+
+    Only of layers that are called once, as a build config is that of the first call.
     """
     for frame in graph.frames.values():
         for member in frame.members:
@@ -294,8 +294,9 @@ def find_last_axis(layer: Layer) -> int | None:
 
 
 def format_output(layer: Layer, shape: Shape | None) -> str:
-    """Return a layer's output shape as reports show it: `…×10` where only the last axis is known,
-    and nothing where nothing is known.
+    """Return a layer's output shape as reports show it.
+
+    That is `…×10` where only the last axis is known, and nothing where nothing is known.
 
     Example:
         >>> from graphprune.graph.layers import Tensor

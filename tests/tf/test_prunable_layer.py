@@ -10,12 +10,12 @@ from own_layers import BiasedDense, Cell, Gated, Twofold
 from tf_keras import layers
 
 from graphprune.archive import read_archive
+from graphprune.engine.prunable_layer import PrunableLayer
 from graphprune.errors import GraphError, PlanError
 from graphprune.graph import locate_weights, measure_mask_faults, read_graph
 from graphprune.rules import read_rules
 from graphprune.sparsity.positions import Run
 from graphprune.tf.layers.live_tensors import find_weight
-from graphprune.tf.layers.prunable_layer import PrunableLayer
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.callbacks import UpdatePruningStep

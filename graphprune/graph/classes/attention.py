@@ -74,9 +74,7 @@ Keras 3).
 
 
 def _grouped_query_weights(config: Mapping[str, Any]) -> tuple[Weight, ...]:
-    """Return kernel and bias of the four or five layers inside, in the order in which it makes
-    them.
-    """
+    """Return kernel and bias of the four or five layers inside, in creation order."""
     layers = ("query", "key", *(("gate",) if config.get("use_gate") else ()), "value")
     weights: list[Weight] = []
     for layer in (*layers, "attention_output"):

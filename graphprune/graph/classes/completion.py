@@ -1,5 +1,6 @@
-"""Settings that a config leaves out, filled in: two configs that make the same layer become equal,
-whichever Keras wrote them.
+"""Settings that a config leaves out, filled in.
+
+Two configs that make the same layer become equal, whichever Keras wrote them.
 
 Keras adds settings from version to version (`groups` of a Conv2D, `optional` of an InputLayer), so
 a file of an older Keras that is loaded and saved again has more keys, and nothing has changed.
@@ -31,8 +32,9 @@ _ALIASES = {"l1_l2": "L1L2"}
 
 
 def complete_config(entry: Entry) -> dict[str, Any]:
-    """Return the settings of a layer as plain JSON, with the defaults of what is left out, in the
-    layers inside it too.
+    """Return the settings of a layer as plain JSON, with the defaults of what is left out.
+
+    The same holds for the layers inside it.
 
     Of a class that is not Keras's own, only what holds for all classes is filled in.
 
@@ -59,8 +61,10 @@ def complete_config(entry: Entry) -> dict[str, Any]:
 
 
 def complete_setting(key: str, value: Any) -> Any:
-    """Return one setting as plain JSON: objects with their defaults, dtype policies and functions
-    by name, Python code as a hash, stored tuples as lists.
+    """Return one setting as plain JSON.
+
+    Objects have their defaults, dtype policies and functions are names, Python code is a hash,
+    stored tuples are lists.
     """
     if isinstance(value, str) and key.endswith(_PARAMETERS):
         return _named_parameter(value)
@@ -83,8 +87,9 @@ def complete_setting(key: str, value: Any) -> Any:
 
 
 def fill_from_other(config: dict[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a class that is not Keras's own, with those that only `other` has
-    where they are the default of some class of Keras.
+    """Return the settings of a custom class, with defaults that only `other` has.
+
+    These are settings that some class of Keras has by default.
 
     A custom layer inherits settings from a class that its file does not name.
     """
@@ -111,9 +116,7 @@ def _complete_object(key: str, entry: Entry) -> Any:
 
 
 def _complete_parameter(key: str, kind: str, config: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of an initializer, regularizer or constraint as Keras writes them once it
-    has read them.
-    """
+    """Return the settings of an initializer, regularizer or constraint as Keras writes them."""
     known = _table()["parameters"].get(kind)
     if known is None:
         return config
@@ -128,8 +131,9 @@ def _complete_parameter(key: str, kind: str, config: dict[str, Any]) -> dict[str
 
 
 def _named_parameter(name: str) -> Any:
-    """Return what Keras makes of the name of an initializer, regularizer or constraint; one that
-    the table does not have stays a name.
+    """Return what Keras makes of the name of an initializer, regularizer or constraint.
+
+    A name that the table does not have is returned as it is.
     """
     kind = _parameter_names().get(name)
     return (

@@ -121,8 +121,9 @@ def _embedding_shapes(config: Config) -> Expected:
 
 
 def _reversible_weights(config: Mapping[str, Any]) -> tuple[Weight, ...]:
-    """Return the weights of a ReversibleEmbedding: a second matrix for the way back unless the one
-    serves both ways.
+    """Return the weights of a ReversibleEmbedding.
+
+    Without `tie_weights` it has a second matrix for the reverse projection.
     """
     embeddings = Weight("embeddings", ("in", "out"), prunable=True)
     if config.get("tie_weights", True):

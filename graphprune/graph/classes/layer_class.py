@@ -187,8 +187,9 @@ class LayerClass:
         return not callable(self.weights) and self.parts is None
 
     def weights_in(self, config: Config) -> tuple[Weight, ...] | None:
-        """Return the own weights of a layer with this config, copies included; None where the
-        config does not say.
+        """Return the own weights of a layer with this config, copies included.
+
+        None where the config does not say.
         """
         found = self.weights(config) if callable(self.weights) else self.weights
         if found is None:
@@ -245,8 +246,9 @@ SAME = one(same_shape)
 
 
 def names_in_order(weights: Sequence[Weight], stored: Sequence[str]) -> tuple[str, ...] | None:
-    """Return the names of `weights`, without copies, in the order in which Keras lists the
-    variables `stored` (paths without `:0`).
+    """Return the names of `weights`, without copies, in the order of the variables `stored`.
+
+    `stored` are paths without `:0`, as Keras lists them.
 
     Keras lists trainable variables first, so what is frozen inside a layer comes last, and configs
     do not always say what is. Variables whose names tell them apart go by name. None where their
@@ -279,8 +281,9 @@ def names_in_order(weights: Sequence[Weight], stored: Sequence[str]) -> tuple[st
 
 
 def _names_by_scopes(weights: Sequence[Weight], stored: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of the variables by the layers that stand in their paths; nothing where
-    these do not tell them apart.
+    """Return the names of the variables by the layers in their paths.
+
+    Nothing where the paths do not tell the variables apart.
     """
     found: list[str] = []
     for path in stored:

@@ -14,8 +14,9 @@ MAX_LENGTH = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """A length that the config does not tell: `times` a length that is the same wherever a layer's
-    weights name it.
+    """A length that the config does not tell.
+
+    It is `times` a length that is the same wherever a layer's weights name it.
 
     Example:
         >>> str(Open("in")), str(Open("in", 3))

@@ -33,8 +33,9 @@ objects that follow, and those behind the first line number.
 
 
 def comparable_function(value: Any) -> Any:
-    """Return a stored lambda (code, default arguments, values of its closure) with its code as a
-    hash; anything else as it is.
+    """Return a stored lambda with its code as a hash; anything else as it is.
+
+    A lambda is stored as code, default arguments and values of its closure.
 
     Example:
         >>> comparable_function(["bm8gY29kZQ==", None, [2.0]])["closure"]
@@ -49,8 +50,10 @@ def comparable_function(value: Any) -> Any:
 
 
 def hash_code(text: str) -> str:
-    """Return a hash (hex) of stored code: the same for all ways to write one code object, wherever
-    its source was. Code that cannot be read has the hash of its bytes.
+    """Return a hash (hex) of stored code.
+
+    It is the same for all ways to write one code object, wherever its source was. Code that cannot
+    be read has the hash of its bytes.
     """
     try:
         stored = base64.b64decode(text)

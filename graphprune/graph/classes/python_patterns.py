@@ -1,5 +1,6 @@
-"""The patterns that `prune_low_magnitude` takes by position (`block_size`, `sparsity_m_by_n`), as
-patterns with named axes.
+"""The arguments `block_size` and `sparsity_m_by_n`, as patterns with named axes.
+
+`prune_low_magnitude` takes them by position.
 """
 
 from __future__ import annotations
@@ -77,8 +78,9 @@ class PatternArguments:
     def pruning_for(
         self, entry: Entry, names: tuple[str, ...], target: float, schedule: Schedule
     ) -> Pruning:
-        """Return how the weights `names` of a serialized built-in layer are pruned; blocks and
-        groups that are short at an edge are pruned like whole ones.
+        """Return how the weights `names` of a serialized built-in layer are pruned.
+
+        Blocks and groups that are short at an edge are pruned like whole ones.
 
         Raises:
             ValueError: the layer has a kernel that does not take the pattern; the text names it.

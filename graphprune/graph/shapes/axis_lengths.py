@@ -36,8 +36,7 @@ def size_of(lengths: Sequence[int | None]) -> int | None:
 
 
 def broadcast(shapes: Sequence[Shape]) -> Shape:
-    """Return the shape of an elementwise operation on tensors of these shapes, by the rules of
-    NumPy.
+    """Return the shape of an elementwise operation on these shapes, by the rules of NumPy.
 
     An open length stays open beside 1 and is that of a longer axis beside it, as the two must agree
     when the operation runs.

@@ -1,5 +1,6 @@
-"""What operations of TensorFlow's graphs (TensorFlowOpLayer, in files of TensorFlow 2.0 to 2.3)
-make of shapes, by those of the Python interface.
+"""Output shapes of graph operations, by those of TensorFlow's Python functions.
+
+Files of TensorFlow 2.0 to 2.3 have such operations as layers of class TensorFlowOpLayer.
 """
 
 from __future__ import annotations
@@ -67,8 +68,9 @@ _ATTRIBUTES = {
 
 
 def graph_operation_shapes(config: Mapping[str, Any], taken: Sequence[Shape]) -> tuple[Shape, ...]:
-    """Return what the layer's operation gives; its node is JSON, or text in the binary form, of
-    which nothing is known.
+    """Return the output shapes of the layer's operation.
+
+    Its node is JSON, or text in the binary form, of which nothing is known.
 
     Raises:
         ValueError: nothing can be said of it; other errors where it is damaged.
@@ -120,8 +122,10 @@ def graph_operation_shapes(config: Mapping[str, Any], taken: Sequence[Shape]) ->
 
 
 def _slice_items(attributes: Mapping[str, Any], constants: Mapping[int, Any]) -> list[Any]:
-    """Return the items of `x[...]`: begin, end and stride an item, and for each kind of item a
-    number whose bits say which items are of it.
+    """Return the items of `x[...]`.
+
+    Each has begin, end and stride; for each kind of item, the bits of a number say which items are
+    of it.
 
     See tensorflow/core/ops/array_ops.cc, `StridedSlice`.
     """
@@ -154,8 +158,9 @@ def _slice_item(kinds: Collection[str], begin: int, end: int, step: int) -> Any:
 
 
 def _attribute(value: Mapping[str, Any]) -> Any:
-    """Return an attribute's value; JSON holds whole numbers of 64 bits as text (the JSON mapping of
-    Protocol Buffers).
+    """Return an attribute's value.
+
+    JSON holds whole numbers of 64 bits as text (the JSON mapping of Protocol Buffers).
     """
     if "list" in value:
         return [int(item) for item in value["list"].get("i", ())]

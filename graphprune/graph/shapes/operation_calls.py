@@ -1,5 +1,6 @@
-"""One call of a TensorFlow operation that stands in a model as a layer: the shapes that it takes,
-and its other arguments by name.
+"""One call of a TensorFlow operation that is a layer of a model.
+
+It has the shapes that the operation takes, and the other arguments by name.
 """
 
 from __future__ import annotations
@@ -43,8 +44,9 @@ class OperationCall:
         return default if value is None else value
 
     def tensor(self, name: str, position: int) -> Shape:
-        """Return the shape of an argument that may be a tensor or a constant, given by position or
-        by name.
+        """Return the shape of an argument, given by position or by name.
+
+        The argument may be a tensor or a constant.
         """
         if position < len(self.taken):
             if self.constants:
@@ -53,8 +55,9 @@ class OperationCall:
         return self.named[name] if name in self.named else shape_of_constant(self.setting(name))
 
     def operands(self) -> list[Shape]:
-        """Return the shapes of all arguments, constants among them; of settings as well, as those
-        that are numbers change no shape.
+        """Return the shapes of all arguments, constants and settings among them.
+
+        Settings that are numbers change no shape.
         """
         if self.mixed:
             raise ValueError("a tensor in a list")

@@ -1,6 +1,4 @@
-"""What TensorFlow operations that stand in a model as layers (TFOpLambda, SlicingOpLambda) make of
-shapes, as one table.
-"""
+"""Output shapes of TensorFlow operations that are layers (TFOpLambda, SlicingOpLambda)."""
 
 from __future__ import annotations
 

@@ -15,17 +15,12 @@ from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.saving.serialization_lib import serialize_keras_object
 
 from graphprune.archive.entries import is_builtin
+from graphprune.engine.prunable_layer import PrunableLayer
 from graphprune.errors import PlanError, TrainingError
 from graphprune.graph.classes.builtin_layers import known_class, weights_of
 from graphprune.graph.classes.layer_class import Weight, names_in_order
 from graphprune.graph.from_config import TensorFacts
-from graphprune.tf.layers.prunable_layer import (
-    PrunableLayer,
-    class_entry,
-    find_path,
-    live_class,
-    parts_of_builtin,
-)
+from graphprune.tf.layers.prunable_layer import class_entry, find_path, live_class, parts_of_builtin
 from graphprune.tf.layers.stored_names import attribute_paths, kept_names, names_like, variables_of
 
 

@@ -4,7 +4,6 @@ attribute that holds them.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -15,39 +14,6 @@ from tf_keras.src.engine.base_layer import Layer
 from graphprune.archive.entries import Entry
 from graphprune.graph.classes.builtin_layers import NO_CLASS, known_class
 from graphprune.graph.classes.layer_class import LayerClass
-
-
-class PrunableLayer(ABC):
-    """A custom layer, or RNN cell, that names its weights to prune; also to be mixed into a
-    subclass of a layer that comes with Keras.
-
-    Any layer with a method `get_prunable_weights` counts as one, so layers that were written for
-    another pruning library need no change:
-
-        class Scaled(tf_keras.layers.Layer, graphprune.PrunableLayer):
-            def build(self, input_shape):
-                self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1], 4))
-
-            def call(self, inputs):
-                return inputs @ self.kernel
-
-            def get_prunable_weights(self):
-                return [self.kernel]
-    """
-
-    @abstractmethod
-    def get_prunable_weights(self) -> list[tf.Variable]:
-        """Return the variables to prune; asked for once the layer has been called, in the same
-        order each time.
-        """
-
-    @classmethod
-    def __subclasshook__(cls, other: type) -> Any:
-        return (
-            True
-            if cls is PrunableLayer and callable(getattr(other, "get_prunable_weights", None))
-            else NotImplemented
-        )
 
 
 def find_path(layer: Layer, weight: tf.Variable) -> str | None:

@@ -1,0 +1,243 @@
+"""The pruning functions of the Python interface, which serve both Kerases.
+
+Whose object it is decides: tf_keras or Keras 3. Nothing of the other one is imported, and neither
+before an object of it is given.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from graphprune.engine import pruner as engine
+from graphprune.engine.schedules import PruningSchedule
+from graphprune.errors import GraphError, TrainingError
+from graphprune.sparsity.positions import Run, check_run
+
+SCOPES = {"tf_keras": "tf.pruning.keras_api", "keras": "keras3.scope"}
+"""The modules with the `prune_scope` of each Keras."""
+SEAMS = {
+    "functions": ("tf.pruning.keras_api", "keras3.pruning"),
+    "callbacks": ("tf.pruning.callbacks", "keras3.callbacks"),
+    "pruner": ("tf.pruning.pruner", "keras3.pruner"),
+}
+"""The modules that serve tf_keras and Keras 3, by what they serve."""
+_HOOKS = tuple(
+    f"on_{part}_{place}"
+    for part in (
+        *("batch", "epoch", "train", "train_batch", "test", "test_batch"),
+        *("predict", "predict_batch"),
+    )
+    for place in ("begin", "end")
+)
+"""The methods of a callback that Keras calls."""
+
+
+def is_keras_3(value: Any) -> bool:
+    """Return whether an object, or the first of a list, is of Keras 3 and not of tf_keras.
+
+    Example:
+        >>> is_keras_3(3), is_keras_3([])
+        (False, False)
+    """
+    if isinstance(value, list | tuple) and value:
+        kinds = {is_keras_3(item) for item in value}
+        if len(kinds) > 1:
+            raise GraphError(
+                "the list has objects of Keras 3 (module keras) and of tf_keras; give those of one"
+            )
+        return kinds.pop()
+    packages = {kind.__module__.partition(".")[0] for kind in type(value).__mro__}
+    return "keras" in packages and "tf_keras" not in packages
+
+
+def _seam(value: Any, serves: str) -> Any:
+    """Return the module for the Keras of `value`; that of tf_keras refuses what is of neither."""
+    return importlib.import_module(f"graphprune.{SEAMS[serves][is_keras_3(value)]}")
+
+
+def prune_low_magnitude(
+    to_prune: Any,
+    pruning_schedule: PruningSchedule | None = None,
+    block_size: tuple[int, int] = (1, 1),
+    block_pooling_type: str = "AVG",
+    pruning_policy: Any = None,
+    sparsity_m_by_n: tuple[int, int] | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Return a layer, a list of layers or a model set up for pruning, in the Keras that it is of.
+
+    A model is cloned, with its weights, compile settings and optimizer state, and is not touched; a
+    layer alone is set up itself. In tf_keras, layers are wrapped; in Keras 3 they stay what they
+    are, the optimizer keeps the masks, and files load without graphprune too. Layers that cannot be
+    pruned are carried over unchanged.
+
+    Args:
+        to_prune: A layer, a list of layers, or a model: Sequential or Functional, in Keras 3 also a
+            subclassed one. A Sequential model that is not built yet has its masks once it is built.
+        pruning_schedule: When and how much; half of the weights from step 0 on unless given.
+        block_size: (rows, columns) of blocks that are zeroed whole, on kernels of rank 2 and on
+            those of 1x1 convolutions. Other convolutions are pruned by single weights.
+        block_pooling_type: Whether a block is scored by the mean (`AVG`) or the largest (`MAX`) of
+            its magnitudes.
+        pruning_policy: Only with a model. Any object with `allow_pruning(layer)`, which says of
+            each layer that can be pruned whether it should be, and
+            `ensure_model_supports_pruning(model)`, which is called first, with the model, and
+            raises where the whole does not suit it.
+        sparsity_m_by_n: (m, n) to zero m of each n weights along the input axis; how many is fixed
+            by it, when is said by the schedule.
+        **kwargs: In tf_keras, further arguments of a wrapper around a layer alone, such as
+            `input_shape`.
+
+    Raises:
+        GraphError: a model that cannot be copied, or neither a layer nor a model.
+        TrainingError: a model of which nothing can be pruned.
+        TypeError: an unknown keyword, or a schedule that is not a `PruningSchedule`.
+        ValueError: a custom layer alone, of whose weights nothing is known; an argument out of
+            range; a kernel that does not take the blocks or groups; a policy without a model, or an
+            object that is none.
+    """
+    module = _seam(to_prune, "functions")
+    return module.prune_low_magnitude(
+        to_prune,
+        pruning_schedule,
+        block_size,
+        block_pooling_type,
+        pruning_policy,
+        sparsity_m_by_n,
+        **kwargs,
+    )
+
+
+def strip_pruning(model: Any) -> Any:
+    """Return a clone of `model` without pruning: the original layers, masked weights zero.
+
+    Warns where pruned weights have fewer zeros than their target: the model was not trained, or not
+    to the end of its schedules.
+
+    Raises:
+        GraphError: the model, or a layer in it, cannot be copied.
+    """
+    return _seam(model, "functions").strip_pruning(model)
+
+
+def collect_prunable_layers(model: Any) -> list[Any]:
+    """Return the pruned layers of a model, nested models included, in its order: wrappers in
+    tf_keras, in Keras 3 objects with the same attributes `layer`, `pruning` and `pruning_vars`.
+
+    Raises:
+        GraphError: `model` is not a model.
+    """
+    return list(_seam(model, "functions").collect_prunable_layers(model))
+
+
+@contextmanager
+def prune_scope() -> Iterator[None]:
+    """Enter the scope in which Keras loads pruned models: each Keras that the program imported."""
+    imported = [home for package, home in SCOPES.items() if package in sys.modules]
+    with ExitStack() as stack:
+        for home in imported or [SCOPES["tf_keras"]]:
+            module = importlib.import_module(f"graphprune.{home}")
+            stack.enter_context(module.prune_scope())
+        yield
+
+
+class Pruner(engine.Pruner):
+    """Follows the schedules of all pruned layers of a model, of either Keras, in a custom loop.
+
+    `start` it once before training; then call `on_step` after every optimizer update (more often
+    does no harm). `UpdatePruningStep` does both in `fit`:
+
+        pruner = Pruner(model)
+        pruner.start(Run(steps_per_epoch=100, epochs=10))
+        for x, y in batches:
+            train_step(x, y)
+            pruner.on_step()
+
+    A loop whose model is not compiled gives its optimizer as `optimizer`. In Keras 3 the pruner
+    lets the optimizer keep the masks, so start it before a step is compiled.
+    """
+
+    def __new__(cls, model: Any = None, optimizer: Any = None) -> Pruner:
+        """Return the pruner of the model's Keras."""
+        kind: Callable[..., Any] = _seam(model, "pruner").Pruner
+        made: Pruner = kind(model, optimizer)
+        return made
+
+
+class UpdatePruningStep:
+    """The pruner as a callback of either Keras: `fit(x, y, callbacks=[UpdatePruningStep()])`.
+
+    Put it before callbacks that save or measure the model, so that they see the masks of the step
+    they run at. Where `EarlyStopping` stops training, or restores weights of a step before the
+    target, a warning says so when `fit` ends, whichever of the two comes first. A custom loop may
+    call its methods as Keras does; a missed call is made up for by the next one.
+
+    Args:
+        run: The length of the run, where `fit` cannot know it: an input of unknown size with a
+            schedule in epochs or percent.
+        done: Steps of that run that were done before, where it is resumed.
+    """
+
+    def __init__(self, run: Run | None = None, *, done: int = 0) -> None:
+        check_run(run)
+        self.run, self._done = run, done
+        self.params: dict[str, Any] | None = None
+        self.model: Any = None
+        self._callback: Any = None
+
+    @property
+    def pruner(self) -> Any:
+        """The pruner of the callback's model.
+
+        Raises:
+            TrainingError: the callback has no model yet.
+        """
+        return self._of_model().pruner
+
+    def set_model(self, model: Any) -> None:
+        """Find the model's pruned layers."""
+        callback = _seam(model, "callbacks").UpdatePruningStep(self.run, done=self._done)
+        callback.set_model(model)
+        self.model, self._callback = model, callback
+
+    def set_params(self, params: dict[str, Any] | None) -> None:
+        """Learn the length of the run."""
+        self.params = params
+        if self._callback is not None:
+            self._callback.set_params(params)
+
+    def _of_model(self) -> Any:
+        if self._callback is None:
+            raise TrainingError(
+                "UpdatePruningStep has no model; call set_model(model) first, as fit does"
+            )
+        return self._callback
+
+    # tf_keras asks its callbacks these
+    _supports_tf_logs = False
+    _chief_worker_only: bool | None = None
+
+    def _implements_train_batch_hooks(self) -> bool:
+        return True
+
+    def _implements_test_batch_hooks(self) -> bool:
+        return False
+
+    def _implements_predict_batch_hooks(self) -> bool:
+        return False
+
+
+def _forwarding(name: str) -> Callable[..., None]:
+    def hook(self: UpdatePruningStep, *args: Any, **kwargs: Any) -> None:
+        getattr(self._of_model(), name)(*args, **kwargs)
+
+    hook.__name__ = name
+    return hook
+
+
+for _name in _HOOKS:
+    setattr(UpdatePruningStep, _name, _forwarding(_name))

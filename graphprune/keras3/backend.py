@@ -1,0 +1,65 @@
+"""What differs between the backends of Keras 3: where state is during training, and randomness.
+
+JAX trains on copies of the variables and writes them back on request (`jax_state_sync`); PyTorch
+draws unseeded dropout from its global generator. The backend's package is reached through Keras,
+so nothing is imported that Keras has not imported.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.backend.common.stateless_scope import get_stateless_scope
+from keras.src.utils.jax_utils import is_in_jax_tracing_scope
+from numpy.typing import NDArray
+
+
+def sync(model: Any) -> None:
+    """Write the state of training back into the variables of `model`, where it is elsewhere."""
+    if keras.config.backend() == "jax" and hasattr(model, "jax_state_sync"):
+        model.jax_state_sync()
+
+
+def read_count(model: Any, optimizer: Any, count: Any) -> int:
+    """Return a whole number that `optimizer` counts, without writing back all state of training."""
+    state = getattr(model, "_jax_state", None)
+    if state and not model._jax_state_synced and model.optimizer is optimizer:
+        place = next(
+            index for index, variable in enumerate(optimizer.variables) if variable is count
+        )
+        return int(state["optimizer_variables"][place])
+    return int(keras.ops.convert_to_numpy(count.value))
+
+
+def is_in_step() -> bool:
+    """Return whether a training step is being traced, or runs without state (`StatelessScope`)."""
+    if get_stateless_scope() is not None:
+        return True
+    backend = keras.config.backend()
+    if backend == "tensorflow":
+        return bool(sys.modules["tensorflow"].inside_function())
+    return backend == "jax" and bool(is_in_jax_tracing_scope())
+
+
+def is_constant(variable: Any) -> bool:
+    """Return whether a stateless step would see the variable's value of now as a constant."""
+    scope = get_stateless_scope()
+    return scope is not None and scope.get_current_value(variable) is None
+
+
+def read_generator() -> NDArray[np.uint8] | None:
+    """Return the state of the backend's global random generator; None where there is none."""
+    if keras.config.backend() != "torch":
+        return None
+    state: NDArray[np.uint8] = sys.modules["torch"].get_rng_state().numpy()
+    return state
+
+
+def write_generator(state: NDArray[np.uint8]) -> None:
+    """Set the state of the backend's global random generator."""
+    torch = sys.modules.get("torch")
+    if torch is not None and keras.config.backend() == "torch":
+        torch.set_rng_state(torch.from_numpy(np.array(state, dtype=np.uint8)))

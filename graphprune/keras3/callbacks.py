@@ -1,0 +1,37 @@
+"""The pruner as a callback of Keras 3."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from graphprune.engine.callbacks import MaskUpdates
+from graphprune.keras3.pruner import Pruner
+from graphprune.keras3.state import state_of
+from graphprune.sparsity.positions import Run
+
+
+class UpdatePruningStep(MaskUpdates, keras.callbacks.Callback):
+    """Updates masks while `fit` trains a pruned model of Keras 3."""
+
+    def __init__(self, run: Run | None = None, *, done: int = 0) -> None:
+        super().__init__()
+        self.follow(run, done)
+
+    def set_model(self, model: Any) -> None:
+        """Find the model's pruned layers, and let the optimizer keep their masks."""
+        self._model = model  # not `super().set_model`: on JAX, `self.model` writes back all state
+        self._pruner = self._of_keras = Pruner(model)
+        self._of_keras.expect()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Continue the random numbers of a training that was loaded."""
+        state = state_of(self._model)
+        if state is not None:
+            state.restore_generator()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Do what is still due, make sure that masked weights are zero, and let go of the model."""
+        super().on_train_end(logs)
+        self._of_keras.release()

@@ -1,0 +1,184 @@
+"""Clones of live Keras 3 models: new layers, the same names, config, weights and compile settings.
+
+A model is made again from its config, as loading a file does, but each layer comes from the live
+one: so its class needs no registering, and functions stay the same objects.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+import types
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+
+from graphprune.errors import GraphError
+from graphprune.keras3.layers import check_model, is_layered_model, is_unbuilt, parts_of
+from graphprune.keras3.optimizers import copy_compile_state, copy_of
+
+_NUMBERS = itertools.count()
+
+
+def clone_model(model: Any, *, compiled: bool = True) -> Any:
+    """Return a clone with weights, states of random generators and, if `compiled`, compile settings
+    and optimizer state.
+
+    Raises:
+        GraphError: the model, or a layer in it, cannot be copied.
+        TrainingError: the copy cannot be compiled like the model.
+    """
+    check_model(model)
+    cloning = _Clone()
+    with _quietly():
+        clone = cloning.of(model)
+    if not is_unbuilt(model) and not clone.built:
+        clone.build_from_config(model.get_build_config() or {})
+    variables = _copy_variables(model, clone)
+    for old, new in zip(_all_layers(model), _all_layers(clone), strict=True):
+        _copy_rest(old, new)
+    if compiled:
+        copy_compile_state(model, clone, variables)
+    return clone
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Leave out what Keras says of lambdas in a config, which the clone does not read from it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*[Ll]ambda.*")
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class _Factory:
+    """Stands for a class in a config: `from_config` returns the clone of one live object."""
+
+    cloning: _Clone
+    layer: Any
+
+    def from_config(self, config: Mapping[str, Any]) -> Any:
+        return self.cloning.of(self.layer)
+
+
+@dataclass(slots=True)
+class _Clone:
+    """A clone in the making: what was made of each layer, so that shared layers stay shared."""
+
+    made: dict[int, Any] = field(default_factory=dict)
+
+    def of(self, layer: Any) -> Any:
+        if id(layer) not in self.made:
+            self.made[id(layer)] = self._make(layer)
+        return self.made[id(layer)]
+
+    def _make(self, layer: Any) -> Any:
+        try:
+            config = layer.get_config()
+        except NotImplementedError as err:
+            raise GraphError(
+                f"{layer.name}: {type(layer).__name__} has no get_config, so it cannot be copied;"
+                " add one that returns the arguments of its constructor"
+            ) from err
+        if is_layered_model(layer) and isinstance(config.get("layers"), list):
+            return self._make_model(layer, config)
+        return clone_layer(layer, config)
+
+    def _make_model(self, model: Any, config: dict[str, Any]) -> Any:
+        sequential = isinstance(model, keras.Sequential)
+        live = {one.name: one for one in (model._layers if sequential else model.operations)}
+        factories: dict[str, _Factory] = {}
+        entries = []
+        for entry in config["layers"]:
+            name = f"graphprune>clone_{next(_NUMBERS)}"
+            layer = live[entry.get("name") or entry["config"]["name"]]
+            factories[name] = _Factory(self, layer)
+            entries.append(_entry(entry, name))
+        with keras.saving.custom_object_scope(factories):
+            clone = type(model).from_config({**config, "layers": entries})
+        clone._trainable = model._trainable
+        return clone
+
+
+def _entry(entry: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the entry of a layer in a config, with another name of its class."""
+    kept = {key: value for key, value in entry.items() if key in ("name", "inbound_nodes")}
+    made = {"module": None, "class_name": name, "registered_name": name}
+    return {**kept, **made, "config": {"name": entry["config"].get("name")}}
+
+
+def clone_layer(layer: Any, config: Mapping[str, Any]) -> Any:
+    """Return a new layer, or model with a config of its own, with this config and without weights.
+
+    Raises:
+        GraphError: it cannot be made from the config.
+    """
+    config = {key: _live(layer, key, value) for key, value in config.items()}
+    if type(layer) is keras.layers.Lambda:
+        own = {"function": layer.function, "mask": layer.mask, "arguments": layer.arguments}
+        shape = layer._output_shape
+        base = {key: config[key] for key in ("name", "trainable", "dtype")}
+        return keras.layers.Lambda(output_shape=shape, **own, **base)
+    try:
+        with keras.saving.custom_object_scope(dict(_live_objects(layer))):
+            return type(layer).from_config(config)
+    except (TypeError, ValueError) as err:
+        raise GraphError(
+            f"{layer.name}: {type(layer).__name__} cannot be made from its get_config ({err})"
+        ) from err
+
+
+def _live(layer: Any, key: str, value: Any) -> Any:
+    """Return the function that an attribute of the layer holds, in place of its description."""
+    held = getattr(layer, key, None)
+    is_own = isinstance(held, types.FunctionType) and not held.__module__.startswith("keras.")
+    return held if is_own else value
+
+
+def _live_objects(layer: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the classes and functions that the layer and the layers in it use, by name."""
+    for owner in (layer, *(inner for _, inner in parts_of(layer))):
+        for value in (owner, *vars(owner).values()):
+            named = value if isinstance(value, types.FunctionType) else type(value)
+            if named.__module__.partition(".")[0] not in ("keras", "builtins"):
+                yield named.__name__, named
+                yield keras.saving.get_registered_name(named), named
+        if owner is not layer:
+            yield from _live_objects(owner)
+
+
+def _all_layers(model: Any) -> list[Any]:
+    return list(model._flatten_layers())
+
+
+def _copy_variables(model: Any, clone: Any) -> dict[int, Any]:
+    """Give each variable of the clone the value of the model's; return the former by `id` of the
+    latter. Layers correspond by place, variables by place in their layer.
+    """
+    variables: dict[int, Any] = {}
+    for old, new in zip(_all_layers(model), _all_layers(clone), strict=True):
+        if len(old.variables) != len(new.variables):
+            raise GraphError(
+                f"{old.name}: its copy has {len(new.variables)} variables and not"
+                f" {len(old.variables)}; let {type(old).__name__} make them all in build, which its"
+                " get_config and get_build_config lead to"
+            )
+        for one, other in zip(old.variables, new.variables, strict=True):
+            if id(one) not in variables:
+                variables[id(one)] = other
+                other.assign(copy_of(one))
+    return variables
+
+
+def _copy_rest(old: Any, new: Any) -> None:
+    """Copy what a layer keeps beside variables: vocabularies, and statistics made of weights."""
+    if callable(getattr(old, "get_vocabulary", None)):
+        with tempfile.TemporaryDirectory() as folder:
+            old.save_assets(folder)
+            new.load_assets(folder)
+    elif callable(getattr(new, "finalize_state", None)) and new.built:
+        new.finalize_state()

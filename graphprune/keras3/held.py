@@ -1,0 +1,261 @@
+"""Pruned layers of Keras 3 as the engine sees them: masks kept by the optimizer, projections on the
+weights.
+
+The layer itself is not changed. The `constraint` of a pruned weight is the projection, which every
+optimizer applies after its update; the mask is a variable of that optimizer, so that JAX's
+stateless step sees it as state and not as a constant.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable, MutableSet
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from graphprune.engine.pruner import no_pruner
+from graphprune.engine.schedules import PruningSchedule
+from graphprune.errors import TrainingError
+from graphprune.keras3.backend import is_constant
+from graphprune.keras3.layers import find_weight, prunable_names
+from graphprune.keras3.optimizers import add_mask, tracks
+from graphprune.sparsity.pruning import Provenance, Pruning
+
+
+class Projection:
+    """The constraint of a pruned weight: the layer's own constraint, then zero where masked."""
+
+    def __init__(self, own: Callable[[Any], Any] | None, tensor: HeldTensor) -> None:
+        self.own, self.tensor = own, tensor
+
+    def __call__(self, weight: Any) -> Any:
+        """Return the value that the optimizer assigns to `weight`.
+
+        Raises:
+            TrainingError: no pruner follows the layer, or another optimizer keeps its masks.
+        """
+        mask = self.tensor.mask_in_step()
+        value = keras.ops.convert_to_tensor(weight if self.own is None else self.own(weight))
+        return keras.ops.where(mask, value, keras.ops.cast(0, value.dtype))
+
+
+class HeldTensor:
+    """A pruned weight of a live layer, with its mask and threshold.
+
+    Attributes:
+        name: Its name in the layer.
+        weight: The variable.
+        mask: The variable with the mask; None until an optimizer keeps it.
+        threshold: The smallest score that the last mask update kept.
+    """
+
+    def __init__(self, held: HeldLayer, name: str, weight: Any) -> None:
+        self._held, self.name, self.weight = held, name, weight
+        self.mask: Any = None
+        self.threshold = 0.0
+        self._waiting: NDArray[np.bool_] = np.ones(tuple(weight.shape), np.bool_)
+        own = weight.constraint
+        weight.constraint = Projection(own.own if isinstance(own, Projection) else own, self)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the weight."""
+        return tuple(self.weight.shape)
+
+    def read(self) -> NDArray[Any]:
+        """Return the values of the weight."""
+        return np.asarray(keras.ops.convert_to_numpy(self.weight.value))
+
+    def write(self, values: NDArray[Any]) -> None:
+        """Assign the values of the weight."""
+        self.weight.assign(values)
+
+    def read_mask(self) -> NDArray[np.bool_]:
+        """Return the mask; True keeps a weight."""
+        if self.mask is None:
+            return self._waiting
+        return np.asarray(keras.ops.convert_to_numpy(self.mask.value), np.bool_)
+
+    def read_threshold(self) -> float:
+        """Return the smallest score that the last mask update kept."""
+        return self.threshold
+
+    def write_mask(self, mask: NDArray[np.bool_], threshold: float) -> None:
+        """Assign the mask, and the smallest score that it keeps."""
+        self.threshold = threshold
+        if self.mask is None:
+            self._waiting = mask
+        else:
+            self.mask.assign(mask)
+
+    def attach(self, optimizer: Any, name: str) -> None:
+        """Let `optimizer` keep the mask, with the value that it has now."""
+        if self.mask is None or not tracks(optimizer, self.mask):
+            self.mask = add_mask(optimizer, self.weight, self.read_mask(), name)
+
+    def mask_in_step(self) -> Any:
+        """Return the mask as the step that is being run or traced sees it.
+
+        Raises:
+            TrainingError: no pruner follows the layer, or another optimizer keeps its masks.
+        """
+        if self.mask is None or not self._held.pruners:
+            raise no_pruner(self._held.layer.name)
+        if is_constant(self.mask):
+            raise TrainingError(
+                f"{self._held.layer.name}: the optimizer of this step does not keep the masks of"
+                " the pruned layers, so they would be constants in the compiled step; start the"
+                " pruner with it: Pruner(model, optimizer).start(Run(...))"
+            )
+        return keras.ops.convert_to_tensor(self.mask)
+
+
+class HeldLayer:
+    """A layer of a live model that is set up for pruning.
+
+    Attributes:
+        layer: The layer.
+        pruning: What to prune, how much, and when.
+        own_schedule: The schedule, if it is of a user's own class.
+        provenance: The rule and the plan that asked for it.
+        counter: What counts the steps of the model that holds it.
+    """
+
+    def __init__(
+        self,
+        layer: Any,
+        pruning: Pruning,
+        own_schedule: PruningSchedule | None = None,
+        provenance: Provenance | None = None,
+    ) -> None:
+        self.layer, self.pruning, self.own_schedule = layer, pruning, own_schedule
+        self.provenance = Provenance() if provenance is None else provenance
+        self.pruners: MutableSet[Any] = weakref.WeakSet()
+        self.counter = StepCounter()
+        self._last_update = -1
+        self._tensors: list[HeldTensor] = []
+        self._hold_when_built()
+
+    def _hold_when_built(self) -> None:
+        """Put the projections on the weights: now, or as soon as the layer has them."""
+        if self.layer.built:
+            self._hold()
+            return
+        build = self.layer.build
+
+        @functools.wraps(build)  # Keras reads the signature
+        def build_and_hold(*args: Any, **kwargs: Any) -> None:
+            build(*args, **kwargs)
+            self._hold()
+
+        self.layer.build = build_and_hold
+
+    def _hold(self) -> None:
+        if self._tensors:
+            return
+        if not self.pruning.weights:
+            names = prunable_names(self.layer)
+            self.pruning = Pruning(self.pruning.sparsity, self.pruning.schedule, names)
+        self._tensors = [
+            HeldTensor(self, name, find_weight(self.layer, name)) for name in self.pruning.weights
+        ]
+
+    @property
+    def name(self) -> str:
+        """The layer's name."""
+        return str(self.layer.name)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the optimizer updates the layer."""
+        return bool(self.layer.trainable)
+
+    @property
+    def tensors(self) -> list[HeldTensor]:
+        """The pruned tensors; empty before the layer is built."""
+        return self._tensors
+
+    @property
+    def pruning_vars(self) -> list[tuple[Any, Any, float]]:
+        """(weight, mask, threshold) of each pruned tensor, in the order of `pruning.weights`."""
+        return [
+            (
+                tensor.weight,
+                tensor.read_mask() if tensor.mask is None else tensor.mask,
+                tensor.threshold,
+            )
+            for tensor in self._tensors
+        ]
+
+    @property
+    def pruning_step(self) -> int:
+        """Optimizer updates since the layer was set up for pruning."""
+        return self.read_step()
+
+    def read_step(self) -> int:
+        """Return the optimizer updates since the layer was set up for pruning."""
+        return self.counter.read()
+
+    def write_step(self, step: int) -> None:
+        """Assign the number that `read_step` returns."""
+        self.counter.write(step)
+
+    def read_last_update(self) -> int:
+        """Return the step of the last mask update; -1 before the first."""
+        return self._last_update
+
+    def write_last_update(self, step: int) -> None:
+        """Assign the number that `read_last_update` returns."""
+        self._last_update = step
+
+
+class StepCounter:
+    """Counts the steps of a model by its optimizer, also past a change of the optimizer.
+
+    Attributes:
+        optimizer: The optimizer; None where there is none yet.
+    """
+
+    def __init__(self) -> None:
+        self.optimizer: Any = None
+        self._base = 0
+        self._from: int | None = None
+        self._updates: Callable[[], int] | None = None
+
+    def follow(self, optimizer: Any, updates: Callable[[], int]) -> None:
+        """Count by `updates`, which returns what `optimizer` has counted, from now on."""
+        if self._updates is not None:
+            self.write(self.read())
+        self.optimizer, self._updates = optimizer, updates
+        if self._from is None:
+            self._from = updates()
+
+    def read(self) -> int:
+        """Return the steps so far."""
+        if self._updates is None:
+            return self._base
+        now = self._updates()
+        if self._from is None or now < self._from:
+            self._from = now
+        return self._base + now - self._from
+
+    def write(self, step: int) -> None:
+        """Set the steps so far."""
+        self._base, self._from = step, None
+
+    def restore(self, step: int, updates: int | None) -> None:
+        """Set the steps so far, at which the optimizer had counted `updates`.
+
+        An optimizer that is not restored as well has counted fewer; steps are then counted from
+        what it says when it is asked first.
+        """
+        self._base, self._from = step, updates
+
+    @property
+    def updates(self) -> int | None:
+        """What the optimizer has counted; None where there is none yet."""
+        return None if self._updates is None else self._updates()

@@ -1,0 +1,229 @@
+"""Layers of live Keras 3 models: their addresses, and the weights of them that can be pruned."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from graphprune.archive.entries import Entry, is_builtin
+from graphprune.errors import GraphError, PlanError, TrainingError
+from graphprune.graph.classes.builtin_layers import known_class, weights_of
+from graphprune.graph.classes.layer_class import Weight
+from graphprune.graph.layers import SEPARATOR
+
+INTERNAL = frozenset({"_layers", "_functional", "_operations", "_nodes", "_tracker"})
+"""Attributes in which Keras keeps layers a second time."""
+
+
+def addressed_layers(model: Any) -> Iterator[tuple[str, Any]]:
+    """Yield (address, layer) of every layer, nested models before the layers in them.
+
+    The address is the name after the names of the models around it; of a layer inside a custom
+    layer or a subclassed model, the path of attributes that leads to it (`block.dense`).
+    """
+    if is_layered_model(model):
+        for layer in model.layers:
+            yield from _visit(layer, str(layer.name))
+    else:
+        for path, layer in parts_of(model):
+            yield from _visit(layer, path)
+
+
+def _visit(layer: Any, address: str) -> Iterator[tuple[str, Any]]:
+    yield address, layer
+    if is_layered_model(layer):
+        for inner in layer.layers:
+            yield from _visit(inner, f"{address}{SEPARATOR}{inner.name}")
+    elif _known_weights(layer) is None and not says_what_to_prune(layer):
+        for path, inner in parts_of(layer):
+            yield from _visit(inner, f"{address}.{path}")
+
+
+def unique_layers(model: Any) -> dict[str, Any]:
+    """Return the layers by address, each once, at its first address."""
+    found: dict[int, tuple[str, Any]] = {}
+    for address, layer in addressed_layers(model):
+        found.setdefault(id(layer), (address, layer))
+    return dict(found.values())
+
+
+def is_layered_model(layer: object) -> bool:
+    """Return whether this is a Sequential or Functional model, whose layers are known."""
+    return isinstance(layer, keras.Sequential | keras.src.models.functional.Functional)
+
+
+def is_unbuilt(model: object) -> bool:
+    """Return whether this is a Sequential model that does not know its input yet."""
+    return isinstance(model, keras.Sequential) and not model.built
+
+
+def parts_of(layer: Any) -> list[tuple[str, Any]]:
+    """Return the layers that attributes of a layer hold, by the path to them; public ones first."""
+    inside = {id(inner) for inner in getattr(layer, "_layers", ())}
+    found: dict[int, tuple[str, Any]] = {}
+    waiting: deque[tuple[str, Any]] = deque(_attributes(layer))
+    while waiting:
+        path, value = waiting.popleft()
+        if id(value) in inside:
+            found.setdefault(id(value), (path, value))
+        elif isinstance(value, list | tuple):
+            waiting.extend((f"{path}.{index}", part) for index, part in enumerate(value))
+        elif isinstance(value, dict):
+            waiting.extend((f"{path}.{key}", part) for key, part in value.items())
+    return list(found.values())
+
+
+def _attributes(layer: Any) -> list[tuple[str, Any]]:
+    """Return the attributes of a layer; PyTorch keeps modules apart from them."""
+    own = {**vars(layer), **(vars(layer).get("_modules") or {})}
+    named = [(name, value) for name, value in own.items() if name not in {*INTERNAL, "_modules"}]
+    return sorted(named, key=lambda item: item[0].startswith("_"))
+
+
+def says_what_to_prune(layer: object) -> bool:
+    """Return whether the layer names its weights to prune itself (`graphprune.PrunableLayer`)."""
+    return callable(getattr(layer, "get_prunable_weights", None))
+
+
+def prunable_names(layer: Any) -> tuple[str, ...]:
+    """Return the names of the weights that may be pruned, in storage order.
+
+    A layer that says itself what to prune has names only once it is built; weights that are not
+    floating point numbers (int8) are left out then.
+
+    Raises:
+        PlanError: `get_prunable_weights` returns what is not a weight of the layer.
+    """
+    if says_what_to_prune(layer):
+        return _own_names(layer)
+    known = _known_weights(layer) or ()
+    names = tuple(weight.name for weight in known if weight.prunable and not weight.is_copy)
+    if not layer.built:
+        return names
+    return tuple(name for name in names if _is_floating(_look_up(layer, name)))
+
+
+def is_builtin_layer(layer: Any) -> bool:
+    """Return whether the layer's class comes with Keras."""
+    return is_builtin(_class_entry(layer))
+
+
+def entry_of(layer: Any) -> Entry:
+    """Return the layer as the table of layers reads it."""
+    return {**_class_entry(layer), "config": layer.get_config()}
+
+
+def _class_entry(layer: Any) -> dict[str, Any]:
+    return {"class_name": type(layer).__name__, "module": type(layer).__module__}
+
+
+def _known_weights(layer: Any) -> tuple[Weight, ...] | None:
+    """Return what the table says; the config is read only if the class has weights."""
+    known = known_class(_class_entry(layer))
+    if known is None or known.has_no_weights:
+        return None if known is None else ()
+    return weights_of(entry_of(layer))
+
+
+def _is_floating(weight: Any) -> bool:
+    return weight is not None and "float" in keras.backend.standardize_dtype(weight.dtype)
+
+
+def _own_names(layer: Any) -> tuple[str, ...]:
+    if not layer.built:
+        return ()
+    names = []
+    for index, weight in enumerate(layer.get_prunable_weights()):
+        path = find_path(layer, weight)
+        if path is None:
+            raise PlanError(
+                f"{layer.name}: item {index} of what get_prunable_weights of"
+                f" {type(layer).__name__} returns is no weight of the layer; return variables that"
+                " its attributes hold"
+            )
+        names.append(path)
+    return tuple(names)
+
+
+def find_path(layer: Any, weight: Any) -> str | None:
+    """Return the attributes that lead from `layer` to `weight` (`blocks.0.kernel`), the shortest
+    way, public attributes first.
+    """
+    waiting: deque[tuple[str, Any]] = deque([("", layer)])
+    seen: set[int] = set()
+    while waiting:
+        path, value = waiting.popleft()
+        if value is weight:
+            return path
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        parts: list[tuple[str, Any]] = []
+        if isinstance(value, list | tuple):
+            parts = [(str(index), part) for index, part in enumerate(value)]
+        elif isinstance(value, dict):
+            parts = [(str(key), part) for key, part in value.items()]
+        elif isinstance(value, keras.layers.Layer):
+            parts = _attributes(value)
+        waiting.extend((f"{path}.{name}" if path else name, part) for name, part in parts)
+    return None
+
+
+def find_weight(layer: Any, name: str) -> Any:
+    """Return the variable of a built layer that the table of layers calls `name`: `kernel`,
+    `forward_layer.kernel`, `query.kernel`.
+
+    Raises:
+        PlanError: the layer has no such variable.
+        TrainingError: the weight is the sum of others (LoRA), so no mask can hold it.
+    """
+    holder = _look_up(layer, name.rpartition(".")[0]) if "." in name else layer
+    if getattr(holder, "lora_enabled", False):
+        raise TrainingError(
+            f"{layer.name}: LoRA is enabled, whose merge when the model is saved makes masked"
+            " weights non-zero again; prune before enable_lora, or leave the layer out"
+        )
+    found = _look_up(layer, name)
+    if not isinstance(found, keras.Variable):
+        known = ", ".join(variable.name for variable in layer.weights) or "none"
+        raise PlanError(
+            f"{layer.name}: {type(layer).__name__} has no weight named {name!r}; it has {known}"
+        )
+    return found
+
+
+def _look_up(layer: Any, name: str) -> Any:
+    found: Any = layer
+    for part in name.split("."):
+        found = _part(found, part)
+    return found
+
+
+def _part(owner: Any, part: str) -> Any:
+    """Return what `part` of a weight's name stands for: an item, or an attribute of a layer or of
+    its cell; None if there is none.
+    """
+    if part.isdecimal() and isinstance(owner, list | tuple):
+        return owner[int(part)] if int(part) < len(owner) else None
+    if isinstance(owner, dict):
+        return owner.get(part)
+    known = known_class(_class_entry(owner))
+    attributes = {} if known is None else known.attributes
+    found = getattr(owner, attributes.get(part, part), None)
+    return getattr(getattr(owner, "cell", None), part, None) if found is None else found
+
+
+def check_model(model: Any) -> None:
+    """Raise unless the model has its weights, or is a Sequential model that waits for its input.
+
+    Raises:
+        GraphError: it has none yet.
+    """
+    if not model.built and not is_unbuilt(model):
+        raise GraphError(
+            f"{model.name}: the model is not built, so it has no weights yet; call it on a batch of"
+            " data, or call model.build(input_shape), first"
+        )

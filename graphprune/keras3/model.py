@@ -1,0 +1,185 @@
+"""A live Keras 3 model with pruned layers, as the engine sees it."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from graphprune.engine.pruner import no_pruner
+from graphprune.errors import GraphError, OutputError, TrainingError
+from graphprune.graph.layers import SEPARATOR
+from graphprune.keras3.backend import is_in_step, sync
+from graphprune.keras3.held import HeldLayer
+from graphprune.keras3.layers import addressed_layers
+from graphprune.keras3.optimizers import build_optimizer, leave_masks_out_of_files, read_updates
+from graphprune.keras3.state import PruningState, state_of
+
+EXPECTED = "_graphprune_expected"
+"""The attribute of a model that holds the pruners of callbacks that `fit` was given."""
+
+
+def states_in(model: Any) -> Iterator[tuple[str, PruningState]]:
+    """Yield (address, state) of the model itself, at `""`, and of what in it holds a state."""
+    seen: set[int] = set()
+    for address, owner in [("", model), *addressed_layers(model)]:
+        state = state_of(owner)
+        if state is not None and id(state) not in seen:
+            seen.add(id(state))
+            yield address, state
+
+
+def held_layers(model: Any) -> dict[str, HeldLayer]:
+    """Return the pruned layers by address, each once.
+
+    Raises:
+        GraphError: this is not a model of Keras 3.
+    """
+    if not isinstance(model, keras.Model):
+        raise GraphError(
+            f"{type(model).__module__}.{type(model).__qualname__} is not a Keras 3 model"
+        )
+    found: dict[int, tuple[str, HeldLayer]] = {}
+    for prefix, state in states_in(model):
+        for address, held in state.layers.items():
+            whole = SEPARATOR.join(part for part in (prefix, address) if part)
+            found.setdefault(id(held.layer), (whole, held))
+    order = {id(layer): index for index, (_, layer) in enumerate(addressed_layers(model))}
+    return dict(sorted(found.values(), key=lambda item: order.get(id(item[1].layer), len(order))))
+
+
+class KerasModel:
+    """A live model with pruned layers, and the optimizer that trains it.
+
+    Args:
+        model: The model.
+        optimizer: The optimizer, if a loop of the user's own trains a model that is not compiled.
+
+    Attributes:
+        layers: The pruned layers by address.
+    """
+
+    def __init__(self, model: Any, optimizer: Any = None) -> None:
+        self.model, self._given = model, optimizer
+        self.layers = held_layers(model)
+        if self.layers and state_of(model) is None:
+            PruningState(model)  # keeps the random generators of a model built of pruned layers
+        if self.layers:
+            guard_training(model)
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return str(self.model.name)
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizer; None where there is none yet."""
+        return getattr(self.model, "optimizer", None) if self._given is None else self._given
+
+    @property
+    def skips_updates(self) -> bool:
+        """Whether the optimizer counts updates that layers never see; Keras 3 has none such."""
+        return False
+
+    def read_updates(self) -> int:
+        """Return the updates of the optimizer; 0 if there is no optimizer."""
+        optimizer = self.optimizer
+        return 0 if optimizer is None else read_updates(self.model, optimizer)
+
+    def attach(self) -> None:
+        """Let the optimizer keep the masks, unless it does so already.
+
+        `compile` makes a new optimizer, or takes one that has kept none, so this is asked again
+        before each training.
+        """
+        model, optimizer = self.model, self.optimizer
+        if optimizer is None or not self.layers or not model.built:
+            return
+        sync(model)
+        build_optimizer(model, optimizer)
+        for address, held in self.layers.items():
+            if held.counter.optimizer is not optimizer:
+                held.counter.follow(optimizer, lambda: read_updates(model, optimizer))
+            for tensor in held.tensors:
+                tensor.attach(optimizer, f"{address}_{tensor.name}")
+        leave_masks_out_of_files(optimizer)
+
+    def check(self) -> None:
+        """Attach the masks, or refuse a model that cannot be pruned while it trains.
+
+        Raises:
+            TrainingError: a layer is not built, or there is no optimizer.
+        """
+        for address, held in self.layers.items():
+            if not held.layer.built:
+                raise TrainingError(
+                    f"{address}: the pruned layer is not built; call model.build(input_shape) first"
+                )
+        if self.optimizer is None:
+            raise TrainingError(
+                f"{self.name}: the model has no optimizer to keep its masks; compile it first, or"
+                " give the optimizer of your loop: Pruner(model, optimizer)"
+            )
+        self.attach()
+
+    def check_between_steps(self, call: str) -> None:
+        """Refuse a method, named `call`, that runs inside a training step.
+
+        Raises:
+            TrainingError: weights are changing now.
+        """
+        if is_in_step():
+            raise TrainingError(
+                f"{call} runs inside a compiled training step, where masks cannot change; call it"
+                " after the step, in the Python loop around it"
+            )
+
+    def sync(self) -> None:
+        """Write the state of training back into the variables."""
+        sync(self.model)
+
+    def release(self, pruner: object) -> None:
+        """Say that `pruner` does not follow the model any more."""
+        expected = vars(self.model).get(EXPECTED)
+        if expected is not None:
+            expected.discard(pruner)
+
+    def expect(self, pruner: object) -> None:
+        """Say that `pruner` will follow the model as soon as training begins."""
+        guard_training(self.model)
+        vars(self.model)[EXPECTED].add(pruner)
+
+
+def guard_training(model: Any) -> None:
+    """Let the model refuse to train without a pruner, and to be saved without its masks.
+
+    `fit` and `train_on_batch` ask for the compiled step first (`make_train_function`), before JAX
+    takes the state out of the model, which an error inside of a step would lose.
+    """
+    if EXPECTED in vars(model) or not hasattr(model, "make_train_function"):
+        return
+    make, expected = model.make_train_function, weakref.WeakSet[Any]()
+    vars(model)[EXPECTED] = expected
+
+    def make_train_function(*args: Any, **kwargs: Any) -> Any:
+        for held in held_layers(model).values():
+            if not held.pruners and not expected:
+                raise no_pruner(held.name)
+        return make(*args, **kwargs)
+
+    model.make_train_function = make_train_function
+    save = model.save
+
+    def save_with_masks(filepath: Any, *args: Any, **kwargs: Any) -> Any:
+        if str(filepath).endswith((".h5", ".hdf5")) and held_layers(model):
+            raise OutputError(
+                "an .h5 file cannot hold the masks of a pruned Keras 3 model; save it as .keras, or"
+                " save what strip_pruning returns",
+                place=str(filepath),
+            )
+        return save(filepath, *args, **kwargs)
+
+    model.save = save_with_masks

@@ -1,0 +1,170 @@
+"""Optimizers of Keras 3: masks among their variables, what they count, and copies of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from graphprune.errors import TrainingError
+from graphprune.keras3.backend import read_count
+
+MASK = "graphprune_mask"
+"""What the names of all masks begin with."""
+
+
+def innermost(optimizer: Any) -> list[Any]:
+    """Return the optimizers that update variables: those inside loss scaling and MultiOptimizer."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    return list(getattr(inner, "optimizers", ())) or [inner]
+
+
+def build_optimizer(model: Any, optimizer: Any) -> None:
+    """Create the variables of the optimizer for those of the model, as its first update would."""
+    if not optimizer.built:
+        optimizer.build(model.trainable_variables)
+
+
+def add_mask(optimizer: Any, weight: Any, mask: NDArray[np.bool_], name: str) -> Any:
+    """Return a variable with the value `mask`, which the optimizer that updates `weight` tracks."""
+    parts = innermost(optimizer)
+    part = next(
+        (part for part in parts if any(one is weight for one in part._trainable_variables)),
+        parts[0],
+    )
+    used = {variable.name for variable in optimizer.variables}
+    plain = f"{MASK}_{''.join(c if c.isalnum() else '_' for c in name)}"
+    names = (plain if index == 0 else f"{plain}_{index}" for index in range(len(used) + 1))
+    variable = part.add_variable(
+        shape=mask.shape,
+        dtype="bool",
+        initializer="ones",
+        name=next(name for name in names if name not in used),
+    )
+    variable.assign(mask)
+    return variable
+
+
+def tracks(optimizer: Any, mask: Any) -> bool:
+    """Return whether a variable is among those of the optimizer."""
+    return any(variable is mask for variable in optimizer.variables)
+
+
+def read_updates(model: Any, optimizer: Any) -> int:
+    """Return the updates that the optimizer has made; batches whose gradients it only added up do
+    not count, nor do updates that loss scaling skipped.
+    """
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    every = getattr(inner, "gradient_accumulation_steps", None) or 1
+    return read_count(model, optimizer, inner._iterations) // int(every)
+
+
+def leave_masks_out_of_files(optimizer: Any) -> None:
+    """Let the optimizer save and load its own variables only, so that its state also loads where no
+    layer is pruned.
+    """
+    inner = getattr(optimizer, "inner_optimizer", None)
+    for part in {id(part): part for part in (optimizer, inner, *innermost(optimizer))}.values():
+        if part is not None and "save_own_variables" not in vars(part):
+            part.save_own_variables = partial(_without_masks, part, "save_own_variables")
+            part.load_own_variables = partial(_without_masks, part, "load_own_variables")
+
+
+def _without_masks(optimizer: Any, call: str, store: Any) -> None:
+    with masks_hidden(optimizer):
+        getattr(type(optimizer), call)(optimizer, store)
+
+
+@contextmanager
+def masks_hidden(optimizer: Any) -> Iterator[None]:
+    """Leave the masks out of `optimizer.variables` for a while."""
+    hidden = []
+    for part in innermost(optimizer):
+        store = part._variables
+        # items, not slices: the list that TensorFlow puts around it compares what it replaces
+        for place in reversed(range(len(store))):
+            if store[place].name.startswith(MASK):
+                hidden.append((store, place, store[place]))
+                del store[place]
+    try:
+        yield
+    finally:
+        for store, place, mask in reversed(hidden):
+            store.insert(place, mask)
+
+
+def copy_compile_state(source: Any, target: Any, variables: Mapping[int, Any]) -> None:
+    """Compile `target` like `source`, with a copy of its optimizer and the state of that.
+
+    A model that is not compiled leaves its copy so.
+
+    Args:
+        source: The model that was copied.
+        target: The copy.
+        variables: The copy's variable for each of the model's, by `id`.
+
+    Raises:
+        TrainingError: the copy cannot be compiled like the model.
+    """
+    if not source.compiled:
+        return
+    settings = dict(source._compile_config.config)
+    settings["optimizer"] = copy_optimizer(source, variables)
+    for name in ("metrics", "weighted_metrics"):
+        settings[name] = _new_metrics(settings.get(name))
+    try:
+        target.compile(**settings, auto_scale_loss=False)
+    except (TypeError, ValueError) as err:
+        raise TrainingError(
+            f"{source.name}: its copy cannot be compiled like it ({err}); compile the model without"
+            " custom settings first"
+        ) from err
+
+
+def copy_optimizer(model: Any, variables: Mapping[int, Any]) -> Any:
+    """Return a copy of the model's optimizer for the variables of another model, with its state.
+
+    Slots follow their variables, whatever the order of those in the other model.
+
+    Raises:
+        TrainingError: the optimizer cannot be made from its config.
+    """
+    optimizer = model.optimizer
+    if optimizer is None:
+        return None
+    rates = [getattr(part, "_learning_rate", None) for part in innermost(optimizer)]
+    parts = (optimizer, *innermost(optimizer), *rates)
+    try:
+        with keras.saving.custom_object_scope({type(part).__name__: type(part) for part in parts}):
+            copied = type(optimizer).from_config(optimizer.get_config())
+    except (NotImplementedError, TypeError, ValueError) as err:
+        raise TrainingError(
+            f"{model.name}: optimizer {type(optimizer).__name__} cannot be made from its get_config"
+            f" ({err})"
+        ) from err
+    if optimizer.built:
+        copied.build([variables[id(variable)] for variable in optimizer._trainable_variables])
+    with masks_hidden(optimizer):
+        for old, new in zip(optimizer.variables, copied.variables, strict=True):
+            new.assign(copy_of(old))
+    return copied
+
+
+def copy_of(variable: Any) -> NDArray[Any]:
+    """Return the value of a variable as an array of its own: JAX deletes arrays that it trains."""
+    return np.array(keras.ops.convert_to_numpy(variable.value))
+
+
+def _new_metrics(metrics: Any) -> Any:
+    """Return the metrics with every Metric object replaced by a new one like it."""
+    if isinstance(metrics, keras.metrics.Metric):
+        with keras.saving.custom_object_scope({type(metrics).__name__: type(metrics)}):
+            return type(metrics).from_config(metrics.get_config())
+    if isinstance(metrics, Mapping):
+        return {name: _new_metrics(metric) for name, metric in metrics.items()}
+    return [_new_metrics(one) for one in metrics] if isinstance(metrics, list | tuple) else metrics

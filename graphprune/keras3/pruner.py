@@ -1,0 +1,29 @@
+"""The pruner of a Keras 3 model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from graphprune.engine import pruner as engine
+from graphprune.keras3.model import KerasModel
+
+
+class Pruner(engine.Pruner):
+    """Follows the schedules of all pruned layers of a model; see `graphprune.Pruner`.
+
+    Attributes:
+        model: The model.
+    """
+
+    def __init__(self, model: Any, optimizer: Any = None) -> None:
+        self.model, self._keras_model = model, KerasModel(model, optimizer)
+        super().__init__(self._keras_model)
+
+    def expect(self) -> None:
+        """Let the optimizer keep the masks, before the step is compiled; `start` is later."""
+        self._keras_model.attach()
+        self._keras_model.expect(self)
+
+    def release(self) -> None:
+        """Let the model refuse to train again without a pruner, where none has started."""
+        self._keras_model.release(self)

@@ -1,0 +1,46 @@
+"""The scope in which Keras 3 loads the state of pruning with a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+from keras.src.saving import saving_lib
+
+from graphprune.keras3.model import KerasModel
+from graphprune.keras3.state import ATTRIBUTE, SETTINGS, adopt, read_settings, state_of
+
+
+@contextmanager
+def prune_scope() -> Iterator[None]:
+    """Load models with the state of pruning that their files hold, instead of without it.
+
+    Keras loads the state of each object of a model through `saving_lib._load_state`; inside the
+    scope, an object whose file has a group `graphprune` gets its state before that.
+    """
+    load = saving_lib._load_state
+
+    def load_state(saveable: Any, weights_store: Any, *args: Any, **kwargs: Any) -> Any:
+        inner_path = args[1] if len(args) > 1 else kwargs["inner_path"]
+        _adopt_stored(saveable, weights_store, inner_path)
+        return load(saveable, weights_store, *args, **kwargs)
+
+    saving_lib._load_state = load_state
+    try:
+        yield
+    finally:
+        saving_lib._load_state = load
+
+
+def _adopt_stored(saveable: Any, weights_store: Any, inner_path: str) -> None:
+    if not isinstance(saveable, keras.layers.Layer) or state_of(saveable) is not None:
+        return
+    path = f"{inner_path}/{ATTRIBUTE}".lstrip("/")
+    store = weights_store.get(path)
+    if SETTINGS not in store.keys():  # noqa: SIM118 - the stores of Keras are no mappings
+        return
+    adopt(saveable, read_settings(store))
+    if isinstance(saveable, keras.Model) and inner_path == "":
+        KerasModel(saveable).attach()

@@ -1,0 +1,14 @@
+"""Keras 3 on TensorFlow: every case in one child process."""
+
+import pytest
+from keras3.child import check_cases
+
+pytestmark = [pytest.mark.tf, pytest.mark.timeout(3600)]
+
+
+def test_training():
+    check_cases("training_cases.py", "tensorflow")
+
+
+def test_saving_and_resuming():
+    check_cases("saving_cases.py", "tensorflow")

@@ -1,0 +1,20 @@
+"""Keras 3 on PyTorch: every case in one child process."""
+
+from importlib.util import find_spec
+
+import pytest
+from keras3.child import check_cases
+
+pytestmark = [
+    pytest.mark.tf,
+    pytest.mark.timeout(3600),
+    pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed"),
+]
+
+
+def test_training():
+    check_cases("training_cases.py", "torch")
+
+
+def test_saving_and_resuming():
+    check_cases("saving_cases.py", "torch")

@@ -1,0 +1,344 @@
+"""Training with masks on one backend of Keras 3: exact counts, zeros after every update."""
+
+import sys
+import warnings
+
+import keras
+import numpy as np
+from keras import layers
+from keras3.child import Cases, refusal
+from keras3.models import MODELS, SAMPLES, array, assert_same, numbers, operations, values
+
+import graphprune
+from graphprune import ConstantSparsity, PolynomialDecay, Run, UpdatePruningStep
+from graphprune.errors import GraphError, TrainingError
+from graphprune.sparsity.counts import kept_count
+from graphprune.sparsity.patterns import UNSTRUCTURED, select_pattern_mask
+
+CASES = Cases()
+BATCH, STEPS, SHARE = 8, SAMPLES // 8, 0.75
+TARGETS = np.random.default_rng(4).normal(size=(SAMPLES, 4)).astype("float32")
+
+
+class ZeroAfterEveryUpdate(keras.callbacks.Callback):
+    """Holds that masked weights are zero after every step."""
+
+    seen = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        for held in graphprune.collect_prunable_layers(self.model):
+            for tensor in held.tensors:
+                assert not tensor.read()[~tensor.read_mask()].any(), (held.name, batch)
+        self.seen += 1
+
+
+def schedule(steps=2 * STEPS):
+    return PolynomialDecay(0.2, SHARE, 0, steps, frequency=2)
+
+
+def trained(model, x, *, epochs=3, y=TARGETS, **options):
+    """Train a pruned model, and hold what holds for every one."""
+    zeros = ZeroAfterEveryUpdate()
+    keras.utils.set_random_seed(5)
+    model.fit(
+        x,
+        y,
+        batch_size=BATCH,
+        epochs=epochs,
+        verbose=0,
+        callbacks=[UpdatePruningStep(), zeros],
+        **options,
+    )
+    assert zeros.seen
+    assert_exact(model)
+    return model
+
+
+def assert_exact(model, share=SHARE):
+    pruned = graphprune.collect_prunable_layers(model)
+    assert pruned
+    for held in pruned:
+        assert held.tensors, held.name
+        for tensor in held.tensors:
+            kept = kept_count(int(np.prod(tensor.shape)), share)
+            assert tensor.read_mask().sum() == kept, (held.name, tensor.name)
+            assert np.count_nonzero(tensor.read()) <= kept
+
+
+def pruned_operations(optimizer="adam", **settings):
+    model, x = operations()
+    model.compile(optimizer, "mse", **settings)
+    return graphprune.prune_low_magnitude(model, schedule()), x
+
+
+@CASES.each(MODELS)
+def model(name):
+    keras.utils.set_random_seed(2)
+    original, x = MODELS[name]()
+    if name != "unbuilt":
+        before = [array(one) for one in original.variables]
+        config, outputs = original.get_config(), array(original(x[:4]))
+    original.compile("adam", "mse", metrics=["mae"])
+    pruned = graphprune.prune_low_magnitude(original, schedule())
+    if name != "unbuilt":
+        assert_same([array(one) for one in original.variables], before)
+        np.testing.assert_array_equal(array(pruned(x[:4])), outputs)
+        assert_same(before, [array(one) for one in pruned.variables])
+        assert str(pruned.get_config()) == str(config)
+    trained(pruned, x)
+    stripped = graphprune.strip_pruning(pruned)
+    assert not graphprune.collect_prunable_layers(stripped)
+    np.testing.assert_array_equal(array(stripped(x[:4])), array(pruned(x[:4])))
+    if name != "unbuilt":
+        assert str(stripped.get_config()) == str(config)
+        assert_same([array(one) for one in original.variables], before)
+
+
+OPTIMIZERS = sorted(
+    name
+    for name, kind in vars(keras.optimizers).items()
+    if isinstance(kind, type)
+    and issubclass(kind, keras.optimizers.Optimizer)
+    and name not in ("Optimizer", "LossScaleOptimizer", "MultiOptimizer")
+)
+
+
+@CASES.each(OPTIMIZERS)
+def optimizer(name):
+    pruned, x = pruned_operations(getattr(keras.optimizers, name)(0.05))
+    trained(pruned, x)
+
+
+SETTINGS = {
+    "eager": ({}, {"run_eagerly": True}),
+    "compiled": ({}, {"jit_compile": True}),
+    "several steps an execution": ({}, {"steps_per_execution": 2}),
+    "weight decay": ({"weight_decay": 0.1}, {}),
+    "gradient accumulation": ({"gradient_accumulation_steps": 2}, {}),
+    "averages": ({"use_ema": True, "ema_momentum": 0.9}, {}),
+    "averages written often": ({"use_ema": True, "ema_overwrite_frequency": 2}, {}),
+    "clipping": ({"global_clipnorm": 0.1}, {}),
+    "learning rate schedule": (
+        {"learning_rate": keras.optimizers.schedules.CosineDecay(0.1, 9)},
+        {},
+    ),
+}
+
+
+@CASES.each(SETTINGS)
+def setting(name):
+    arguments, compiled = SETTINGS[name]
+    backend = keras.config.backend()
+    if backend == "torch" and name in ("several steps an execution", "compiled"):
+        return  # Keras has neither for PyTorch without a C++ compiler
+    pruned, x = pruned_operations(keras.optimizers.Adam(**arguments), **compiled)
+    trained(pruned, x, epochs=6)
+
+
+@CASES
+def loss_scaling():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        pruned, x = pruned_operations()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert type(pruned.optimizer).__name__ == "LossScaleOptimizer"
+    trained(pruned, x, epochs=4)
+
+
+@CASES
+def several_optimizers():
+    optimizers = keras.optimizers
+    choice = optimizers.OptimizerMap(optimizers.Adam(0.01), {"a/.*": optimizers.SGD(0.1)})
+    pruned, x = pruned_operations(optimizers.MultiOptimizer(choice))
+    trained(pruned, x)
+
+
+@CASES
+def compiled_again():
+    pruned, x = pruned_operations()
+    callback = UpdatePruningStep(run=Run(STEPS, 3))
+    pruned.fit(x, TARGETS, batch_size=BATCH, verbose=0, callbacks=[callback])
+    steps = {held.read_step() for held in graphprune.collect_prunable_layers(pruned)}
+    assert steps == {STEPS}
+    pruned.compile(keras.optimizers.SGD(0.1), "mae")
+    trained(pruned, x, epochs=2)
+    steps = {held.read_step() for held in graphprune.collect_prunable_layers(pruned)}
+    assert steps == {3 * STEPS}
+
+
+@CASES
+def compiled_after_pruning():
+    model, x = operations()
+    pruned = graphprune.prune_low_magnitude(model, schedule())
+    pruned.compile("sgd", "mse")
+    trained(pruned, x)
+
+
+@CASES
+def optimizer_state_is_kept():
+    model, x = operations()
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    model.fit(x, TARGETS, batch_size=BATCH, verbose=0)
+    pruned = graphprune.prune_low_magnitude(model, ConstantSparsity(0.0, 100))
+    assert_same(values(model), values(pruned))
+    for one in (model, pruned):
+        keras.utils.set_random_seed(1)
+        callbacks = [UpdatePruningStep()] if one is pruned else []
+        with warnings.catch_warnings(action="ignore"):
+            one.fit(x, TARGETS, batch_size=BATCH, verbose=0, shuffle=False, callbacks=callbacks)
+    assert_same(values(model), values(pruned))
+
+
+@CASES
+def masks_are_those_of_the_engine():
+    model, x = operations()
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    kernels = {name: array(model.get_layer(name).kernel) for name in "abc"}
+    pruned = graphprune.prune_low_magnitude(model, ConstantSparsity(0.6, 0))
+    pruned.fit(x, TARGETS, batch_size=BATCH, verbose=0, callbacks=[UpdatePruningStep()])
+    for held in graphprune.collect_prunable_layers(pruned):
+        mask, _ = select_pattern_mask(kernels[held.name], UNSTRUCTURED, 0.6)
+        np.testing.assert_array_equal(held.tensors[0].read_mask(), mask)
+
+
+@CASES
+def blocks_and_groups():
+    model, x = operations()
+    model.compile("adam", "mse")
+    groups = graphprune.prune_low_magnitude(
+        model, ConstantSparsity(0.5, 0, frequency=2), sparsity_m_by_n=(2, 4)
+    )
+    blocks = graphprune.prune_low_magnitude(
+        model, ConstantSparsity(0.5, 0, frequency=2), block_size=(4, 2)
+    )
+    for one in (groups, blocks):
+        one.fit(x, TARGETS, batch_size=BATCH, verbose=0, callbacks=[UpdatePruningStep()])
+    kernel = array(groups.get_layer("a").kernel)
+    assert (np.count_nonzero(kernel.reshape(2, 4, 16), axis=1) == 2).all()
+    kernel = array(blocks.get_layer("a").kernel).reshape(2, 4, 8, 2)
+    zero = (kernel == 0).all(axis=(1, 3))
+    assert zero.sum() == 8
+    assert np.count_nonzero(kernel) == 8 * 8
+
+
+@CASES
+def layers_alone_and_in_lists():
+    both = graphprune.prune_low_magnitude([layers.Dense(8), layers.Dense(4)], schedule())
+    first = graphprune.prune_low_magnitude(layers.Dense(8, name="first"), schedule())
+    model = keras.Sequential([first, layers.ReLU(), *both])
+    model.compile("adam", "mse")
+    trained(model, numbers(8))
+    assert len(graphprune.collect_prunable_layers(model)) == 3
+
+
+@CASES
+def pruned_model_inside_another():
+    inner, x = operations()
+    inner = graphprune.prune_low_magnitude(inner, schedule())
+    inputs = keras.Input((8,))
+    outer = keras.Model(inputs, inner(inputs))
+    outer.compile("adam", "mse")
+    trained(outer, x)
+
+
+@CASES
+def frozen_layers_follow_the_model():
+    model, x = operations()
+    model.get_layer("a").trainable = False
+    model.compile("adam", "mse")
+    trained(graphprune.prune_low_magnitude(model, schedule()), x)
+
+
+@CASES
+def own_constraints_come_first():
+    inputs = keras.Input((8,))
+    dense = layers.Dense(4, kernel_constraint=keras.constraints.NonNeg(), name="d")
+    model = keras.Model(inputs, dense(inputs))
+    model.compile(keras.optimizers.SGD(0.5), "mse")
+    pruned = trained(graphprune.prune_low_magnitude(model, schedule()), numbers(8))
+    assert (array(pruned.get_layer("d").kernel) >= 0).all()
+
+
+@CASES
+def training_without_a_pruner_is_refused():
+    pruned, x = pruned_operations()
+    expected = (
+        "a: a pruned layer is being trained and no pruner is attached, so it would stay dense; add"
+        " graphprune.UpdatePruningStep() to the callbacks of fit, or start a graphprune Pruner and"
+        " call its on_step() in a custom loop"
+    )
+    assert refusal(lambda: pruned.fit(x, TARGETS, verbose=0), TrainingError) == expected
+    trained(pruned, x)
+    assert refusal(lambda: pruned.fit(x, TARGETS, verbose=0), TrainingError) == expected
+    assert refusal(lambda: pruned.train_on_batch(x, TARGETS), TrainingError) == expected
+    pruned.evaluate(x, TARGETS, verbose=0)
+    trained(pruned, x)
+
+
+@CASES
+def a_callback_without_pruned_layers_is_refused():
+    model, x = operations()
+    model.compile("adam", "mse")
+    callbacks = [UpdatePruningStep()]
+    assert refusal(
+        lambda: model.fit(x, TARGETS, verbose=0, callbacks=callbacks), TrainingError
+    ) == (
+        "net: UpdatePruningStep was given to a model without pruned layers, so nothing would be"
+        " pruned; train the model that prune_low_magnitude or apply_rules returned, the original"
+        " stays as it is"
+    )
+
+
+@CASES
+def low_rank_adaptation_is_refused():
+    model, _ = operations()
+    model.get_layer("a").enable_lora(2)
+    assert refusal(lambda: graphprune.prune_low_magnitude(model, schedule()), TrainingError) == (
+        "a: LoRA is enabled, whose merge when the model is saved makes masked weights non-zero"
+        " again; prune before enable_lora, or leave the layer out"
+    )
+
+
+@CASES
+def a_model_without_weights_is_refused():
+    class Late(keras.Model):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.dense = layers.Dense(3)
+
+        def call(self, x):
+            return self.dense(x)
+
+    assert refusal(lambda: graphprune.prune_low_magnitude(Late(name="late")), GraphError) == (
+        "late: the model is not built, so it has no weights yet; call it on a batch of data, or"
+        " call model.build(input_shape), first"
+    )
+
+
+@CASES
+def tf_keras_is_not_imported():
+    assert "tf_keras" not in sys.modules
+
+
+@CASES
+def a_run_that_is_too_short_warns():
+    pruned, x = pruned_operations()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pruned.fit(x, TARGETS, batch_size=BATCH, verbose=0, callbacks=[UpdatePruningStep()])
+    texts = [str(warning.message) for warning in caught]
+    assert any(text.startswith("schedule/never-reached: a, b, c:") for text in texts), texts
+
+
+@CASES
+def the_length_of_the_run_can_be_given():
+    pruned, x = pruned_operations()
+    callback = UpdatePruningStep(run=Run(STEPS, 3))
+    pruned.fit(x, TARGETS, batch_size=BATCH, epochs=3, verbose=0, callbacks=[callback])
+    assert callback.pruner.is_finished
+    assert callback.pruner.total_sparsity() > 0.74
+
+
+if __name__ == "__main__":
+    CASES.run()
