@@ -104,7 +104,7 @@ def test_one_slip_is_one_fault(all_faults):
 # Faults of meaning: a schema sees one value at a time, and no text that is not YAML.
 OF_MEANING = (
     "threshold looks at single weights",
-    "threshold cannot stand beside",
+    "threshold cannot be combined with",
     "exactly one of 'sparsity', 'budget' and 'threshold'",
     "has no meaning",
     "needs an end",
