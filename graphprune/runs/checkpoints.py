@@ -292,9 +292,7 @@ def _check_place(folder: Path, state: RunState) -> None:
 
 
 def _read_arrays(stream: BinaryIO) -> dict[str, np.ndarray]:
-    """Return the arrays of an `.npz` as NumPy writes it.
-
-    Nothing is unpickled, and no array is larger than the file.
+    """Return the arrays of an `.npz`; none is unpickled, and none is larger than the file.
 
     Raises:
         Damage: it is not such a file.
@@ -346,10 +344,7 @@ def _size(stream: BinaryIO) -> int:
 
 
 def _check_owner(folders: list[Path], run_id: str) -> None:
-    """Refuse checkpoints of another run.
-
-    They may have other data and weights, and this run must not remove them.
-    """
+    """Refuse checkpoints of another run, which this run must not remove."""
     for folder in folders:
         owner = _owner(folder)
         if owner is not None and owner != run_id:
@@ -370,10 +365,7 @@ def _owner(folder: Path) -> str | None:
 
 @contextmanager
 def _set_aside(folder: Path) -> Iterator[None]:
-    """Move what is at `folder` aside while the block runs.
-
-    It is a damaged checkpoint that a resume skipped, or a user's files.
-    """
+    """Move a damaged checkpoint, or a user's files, at `folder` aside while the block runs."""
     aside = folder.with_name(f".{folder.name}.old")
     if folder.exists():
         os.rename(folder, aside)
